@@ -1,0 +1,42 @@
+# colotrace: `make` prints what there is to run.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench proto constraints clean
+
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 4
+
+help:  ## print this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/.ready  ## create .venv and install what is missing
+
+.venv/.ready: pyproject.toml constraints.txt scripts/setup
+	@PYTHON="$(PYTHON)" scripts/setup
+	@touch $@
+
+demo: setup  ## bring up the lab, trace from real agents, show the answer (KEEP=1 leaves it running)
+	@KEEP="$(KEEP)" $(BIN)/python demo/demo.py
+
+test: setup  ## run every test (WORKERS=4)
+	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
+
+check: setup  ## lint, types, import layers, generated stubs
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@scripts/proto --check
+
+bench: setup  ## measure against peers on the lab; results in bench/results
+	@$(BIN)/python -m bench
+
+proto: setup  ## generate the protocol's stubs anew
+	@scripts/proto
+
+constraints:  ## pin what a fresh install would choose today
+	@PYTHON="$(PYTHON)" scripts/constraints
+
+clean:  ## remove what the other targets made
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist .lab .demo bench/results
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""The probe host's program: sends probes, hears replies, reports to a coordinator."""

@@ -1,0 +1,1 @@
+"""The operator's command: an HTTP client of the coordinator."""

@@ -1,0 +1,1 @@
+"""The coordinator: takes requests over HTTP, fans them out to agents, answers."""
