@@ -1,0 +1,219 @@
+"""From what agents gathered to the API's rows: path ends, hops, nodes and RTT statistics.
+
+All rows of an answer go through numpy together: each reply gets the number of the node it
+belongs to, and one pass over the replies gives every node's count, minimum, mean, maximum and
+sample standard deviation (two passes over float64 milliseconds, never sums of squares, whose
+rounding would show).
+"""
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from . import rows
+from .messages import Node, NodeKind, Replies
+
+_NS_PER_MS = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """One trace from one colo, as far as it came.
+
+    `sent` holds the probes sent at TTL 1, 2, 3 …; `code` is the API's error code, 0 for none;
+    `target_address` is 4 or 16 bytes, or empty where the name was not resolved.
+    """
+
+    target: str
+    colo: rows.Colo
+    target_address: bytes = b""
+    sent: tuple[int, ...] = ()
+    replies: Replies = Replies()
+    duration_ns: int = 0
+    code: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of addresses beside the measurement, by their text; both may lack any."""
+
+    names: Mapping[str, str]
+    asns: Mapping[str, str]
+
+
+NOTHING_KNOWN = Known({}, {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """Statistics of one group of replies, in milliseconds."""
+
+    count: int
+    min: float
+    mean: float
+    max: float
+    std_dev: float
+
+
+def merge(first: Replies, second: Replies) -> Replies:
+    """Both tables' lines in one table."""
+    offset = len(first.nodes)
+    return Replies(
+        first.ttl + second.ttl,
+        first.rtt_ns + second.rtt_ns,
+        first.node + tuple(node + offset for node in second.node),
+        first.nodes + second.nodes,
+    )
+
+
+def path_end(gathered: Gathered) -> int:
+    """The last TTL that the row shows.
+
+    The lowest TTL at which the target answered; else the lowest at which somebody said that the
+    path ends; else the last that was probed (0 where none was).
+    """
+    kinds = [gathered.replies.nodes[node].kind for node in gathered.replies.node]
+    for kind in (NodeKind.TARGET, NodeKind.BARRIER):
+        ends = [ttl for ttl, k in zip(gathered.replies.ttl, kinds, strict=True) if k is kind]
+        if ends:
+            return min(ends)
+    return max((ttl for ttl, sent in enumerate(gathered.sent, 1) if sent), default=0)
+
+
+def addresses(gathered: Sequence[Gathered]) -> set[str]:
+    """Every address, as text, that the rows will show: what names and ASNs are wanted of."""
+    found = {_text(g.target_address) for g in gathered if g.target_address}
+    for g in gathered:
+        end = path_end(g)
+        shown = {n for ttl, n in zip(g.replies.ttl, g.replies.node, strict=True) if ttl <= end}
+        found.update(_text(g.replies.nodes[n].address) for n in shown)
+    return found
+
+
+def colo_rows(gathered: Sequence[Gathered], known: Known = NOTHING_KNOWN) -> list[rows.ColoRow]:
+    """The rows, in the order given, all their statistics computed together."""
+    # One group for each (trace, TTL, address, labels), and one for each trace's target.
+    groups: dict[tuple[int, int, bytes, tuple[str, ...]], int] = {}
+    line_group: list[int] = []
+    line_rtt: list[int] = []
+    ends = [path_end(g) for g in gathered]
+    for index, (g, end) in enumerate(zip(gathered, ends, strict=True)):
+        replies = g.replies
+        for ttl, rtt, n in zip(replies.ttl, replies.rtt_ns, replies.node, strict=True):
+            if ttl > end:
+                continue
+            node = replies.nodes[n]
+            key = (index, ttl, node.address, node.labels)
+            line_group.append(groups.setdefault(key, len(groups)))
+            line_rtt.append(rtt)
+            if node.kind is NodeKind.TARGET:
+                key = (index, 0, b"", ())
+                line_group.append(groups.setdefault(key, len(groups)))
+                line_rtt.append(rtt)
+    times = _statistics(
+        np.array(line_group, dtype=np.intp),
+        np.array(line_rtt, dtype=np.float64) / _NS_PER_MS,
+        len(groups),
+    )
+
+    nodes: dict[tuple[int, int], list[tuple[bytes, tuple[str, ...], _Times]]] = {}
+    targets: dict[int, _Times] = {}
+    for (index, ttl, address, labels), group in groups.items():
+        if ttl:
+            nodes.setdefault((index, ttl), []).append((address, labels, times[group]))
+        else:
+            targets[index] = times[group]
+    return [
+        rows.ColoRow(
+            colo=g.colo,
+            error=rows.error_text(g.code),
+            hops=[
+                _hop(ttl, g.sent, nodes.get((index, ttl), []), known) for ttl in range(1, end + 1)
+            ],
+            target_summary=_summary(g, targets.get(index), known),
+            traceroute_time_ms=round(g.duration_ns / _NS_PER_MS),
+        )
+        for index, (g, end) in enumerate(zip(gathered, ends, strict=True))
+    ]
+
+
+def _statistics(
+    group: npt.NDArray[np.intp], rtt_ms: npt.NDArray[np.float64], groups: int
+) -> list[_Times]:
+    """Each group's statistics; `group[i]` is the group of `rtt_ms[i]`, and none is empty."""
+    count = np.bincount(group, minlength=groups)
+    low = np.full(groups, np.inf)
+    np.minimum.at(low, group, rtt_ms)
+    high = np.zeros(groups)
+    np.maximum.at(high, group, rtt_ms)
+    mean = np.bincount(group, rtt_ms, minlength=groups) / count
+    # Rounding can carry the mean of equal values past them.
+    mean = np.clip(mean, low, high)
+    squares = np.bincount(group, (rtt_ms - mean[group]) ** 2, minlength=groups)
+    std_dev = np.sqrt(squares / np.maximum(count - 1, 1))
+    columns = zip(
+        count.tolist(), low.tolist(), mean.tolist(), high.tolist(), std_dev.tolist(), strict=True
+    )
+    return [_Times(*line) for line in columns]
+
+
+def _hop(
+    ttl: int,
+    sent: Sequence[int],
+    answered: list[tuple[bytes, tuple[str, ...], _Times]],
+    known: Known,
+) -> rows.Hop:
+    packets = sent[ttl - 1] if ttl <= len(sent) else 0
+    answers = sum(times.count for _, _, times in answered)
+    answered.sort(key=lambda node: (-node[2].count, len(node[0]), node[0], node[1]))
+    return rows.Hop(
+        packets_ttl=ttl,
+        packets_sent=max(packets, answers),
+        packets_lost=max(packets - answers, 0),
+        nodes=[_node(*node, known) for node in answered] or [rows.SILENCE],
+    )
+
+
+def _node(address: bytes, labels: tuple[str, ...], times: _Times, known: Known) -> rows.Node:
+    ip = _text(address)
+    return rows.Node(
+        asn=known.asns.get(ip, rows.UNKNOWN_ASN),
+        ip=ip,
+        name=known.names.get(ip, ip),
+        packet_count=times.count,
+        min_rtt_ms=times.min,
+        mean_rtt_ms=times.mean,
+        max_rtt_ms=times.max,
+        std_dev_rtt_ms=times.std_dev,
+        labels=list(labels) if labels else rows.UNSET,
+    )
+
+
+def _summary(gathered: Gathered, times: _Times | None, known: Known) -> rows.TargetSummary:
+    if not gathered.target_address:
+        return rows.TargetSummary(asn="", ip="", name=gathered.target, packet_count=0)
+    ip = _text(gathered.target_address)
+    asn, name = known.asns.get(ip, rows.UNKNOWN_ASN), known.names.get(ip, ip)
+    if times is None:
+        return rows.TargetSummary(asn=asn, ip=ip, name=name, packet_count=0)
+    return rows.TargetSummary(
+        asn=asn,
+        ip=ip,
+        name=name,
+        packet_count=times.count,
+        min_latency_ms=times.min,
+        mean_latency_ms=times.mean,
+        max_latency_ms=times.max,
+        std_dev_latency_ms=times.std_dev,
+        min_rtt_ms=times.min,
+        mean_rtt_ms=times.mean,
+        max_rtt_ms=times.max,
+        std_dev_rtt_ms=times.std_dev,
+    )
+
+
+def _text(address: bytes) -> str:
+    return str(ipaddress.ip_address(address))
