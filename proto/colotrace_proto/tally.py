@@ -8,13 +8,14 @@ rounding would show).
 
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import UNSET
 
 from . import rows
-from .messages import Node, NodeKind, Replies
+from .messages import NodeKind, Replies
 
 _NS_PER_MS = 1e6
 
@@ -31,7 +32,7 @@ class Gathered:
     colo: rows.Colo
     target_address: bytes = b""
     sent: tuple[int, ...] = ()
-    replies: Replies = Replies()
+    replies: Replies = field(default_factory=Replies)
     duration_ns: int = 0
     code: int = 0
 
@@ -188,7 +189,7 @@ def _node(address: bytes, labels: tuple[str, ...], times: _Times, known: Known) 
         mean_rtt_ms=times.mean,
         max_rtt_ms=times.max,
         std_dev_rtt_ms=times.std_dev,
-        labels=list(labels) if labels else rows.UNSET,
+        labels=list(labels) if labels else UNSET,
     )
 
 
