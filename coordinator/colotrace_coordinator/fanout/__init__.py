@@ -1,0 +1,1 @@
+"""Which colo owes what, by when, and who stands in: machines without clock, sockets or logs."""

@@ -1,0 +1,1 @@
+"""The ways between the coordinator and its agents."""

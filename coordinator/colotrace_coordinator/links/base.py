@@ -1,0 +1,96 @@
+"""The seam between the fan-out and whatever carries its words to agents.
+
+A link takes commands (`Link`) and tells what it hears (`Fleet`). Nothing in either waits: a
+command is queued, an event is handled before the call returns. A link reports an agent's events
+in the order in which they came; between `attached` and `detached` lies everything else of it.
+
+An agent is named by its key throughout, so a link whose first offer goes to a whole colo can
+say afterwards, by the key with which it reports `Accepted`, who took the job.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Protocol
+
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    Draining,
+    Frame,
+    Heartbeat,
+    Hello,
+    Job,
+    JobId,
+    Refused,
+)
+
+from colotrace_coordinator.fanout.agents import AgentKey
+
+AgentSays = Heartbeat | Draining | Accepted | Refused | Frame
+
+
+class Closing(enum.Enum):
+    """Why the coordinator ends an agent's attachment."""
+
+    SUPERSEDED = "superseded"
+    """Another process with the agent's id attached later; this one must not come back by itself."""
+    RESYNC = "resync"
+    """What came in does not fit together; the agent attaches again and resumes."""
+
+
+class Rejection(enum.Enum):
+    """Why an agent cannot attach."""
+
+    SUPERSEDED = "superseded"
+    FULL = "full"
+    UNFIT = "unfit"
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The agent is attached; of the jobs it holds, these go on after the sequence named."""
+
+    wanted_jobs: tuple[Ack, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """The agent is not attached, and why in words."""
+
+    reason: Rejection
+    detail: str
+
+
+class Link(Protocol):
+    """Takes commands for the agents that are attached through it.
+
+    A command for an agent that has just gone is dropped: its going is an event of its own.
+    """
+
+    def offer(self, agent: AgentKey, job: Job) -> None:
+        """Ask the agent to run the job."""
+
+    def cancel(self, agent: AgentKey, job_id: JobId) -> None:
+        """Take a job back."""
+
+    def ack(self, agent: AgentKey, ack: Ack, *, final: bool) -> None:
+        """Acknowledge a job's frames; a final one's at once, others' when convenient."""
+
+    def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
+        """End the attachment."""
+
+
+class Fleet(Protocol):
+    """What a link tells."""
+
+    def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:
+        """An agent asks to attach, for the first time or again.
+
+        Offers for it may be made before this returns; the link sends them after its welcome.
+        """
+
+    def heard(self, agent: AgentKey, message: AgentSays) -> None:
+        """An attached agent said something."""
+
+    def detached(self, agent: AgentKey) -> None:
+        """The agent's attachment has ended, whoever ended it. It may come back."""

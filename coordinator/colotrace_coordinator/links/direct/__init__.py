@@ -1,0 +1,5 @@
+"""Agents attached by a gRPC stream each, without a broker."""
+
+from .server import BindError, DirectLink, TlsError, TlsFiles
+
+__all__ = ["BindError", "DirectLink", "TlsError", "TlsFiles"]

@@ -1,0 +1,49 @@
+"""The fan-out's numbers for Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, 25.0)
+
+
+class Metrics:
+    """All counters of the fan-out and of names, in the registry that is handed in."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.agents = Gauge(
+            "colotrace_agents", "Agents attached", ["colo", "state"], registry=registry
+        )
+        self.agent_losses = Counter(
+            "colotrace_agent_losses", "Attachments that ended", ["colo"], registry=registry
+        )
+        self.jobs_running = Gauge("colotrace_jobs_running", "Jobs not yet ended", registry=registry)
+        self.jobs = Counter(
+            "colotrace_jobs",
+            "Jobs ended, by the answer's error code (0: traced) or cancelled",
+            ["code"],
+            registry=registry,
+        )
+        self.job_seconds = Histogram(
+            "colotrace_job_seconds",
+            "From a job's begin to its end",
+            buckets=_DURATIONS_S,
+            registry=registry,
+        )
+        self.jobs_moved = Counter(
+            "colotrace_jobs_moved", "Jobs offered to a further agent", registry=registry
+        )
+        self.jobs_shared = Counter(
+            "colotrace_jobs_shared", "Callers who joined an identical job", registry=registry
+        )
+        self.frames = Counter("colotrace_frames", "Frames taken from agents", registry=registry)
+        self.answer_seconds = Histogram(
+            "colotrace_answer_seconds",
+            "From a request to its answer",
+            buckets=_DURATIONS_S,
+            registry=registry,
+        )
+        self.names = Counter(
+            "colotrace_names",
+            "Names asked for, by where the result came from",
+            ["source"],
+            registry=registry,
+        )
