@@ -1,0 +1,87 @@
+"""Network namespaces: made and deleted by ip(8), entered by threads.
+
+A network namespace belongs to a thread, not a process. A worker thread that enters one can write
+its sysctls and start ip(8) in it, without one more program for each namespace.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+DIRECTORY = Path("/run/netns")
+_CLONE_NEWNET = 0x40000000
+_WORKERS = 4
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class LabError(RuntimeError):
+    """The lab could not be brought up."""
+
+
+def batch(lines: Iterable[str]) -> None:
+    """Have ip(8) do every line, in the namespace of the calling thread."""
+    text = "\n".join(lines)
+    done = subprocess.run(
+        ["ip", "-batch", "-"], input=text, text=True, capture_output=True, check=False
+    )
+    if done.returncode:
+        raise LabError(f"ip: {done.stderr.strip()}")
+
+
+def create(names: Iterable[str]) -> None:
+    """Make named namespaces."""
+    batch(f"netns add {name}" for name in names)
+
+
+def delete(names: Iterable[str]) -> None:
+    """Delete named namespaces; the kernel clears their interfaces once nothing runs in them."""
+    batch(f"netns delete {name}" for name in names if (DIRECTORY / name).exists())
+
+
+def existing() -> list[str]:
+    """The names of all named namespaces, ours and others'."""
+    return sorted(entry.name for entry in DIRECTORY.iterdir()) if DIRECTORY.is_dir() else []
+
+
+def in_each(names: Iterable[str], work: Callable[[str], None]) -> None:
+    """Do `work(name)` inside every named namespace, several at a time."""
+
+    def enter_and_work(name: str) -> None:
+        _enter(name)
+        work(name)
+
+    # The threads end in foreign namespaces, so they are used for nothing else.
+    with ThreadPoolExecutor(_WORKERS, thread_name_prefix="lab-netns") as pool:
+        for _ in pool.map(enter_and_work, names):
+            pass
+
+
+def _enter(name: str) -> None:
+    fd = os.open(DIRECTORY / name, os.O_RDONLY | os.O_CLOEXEC)
+    with closing(os.fdopen(fd)):
+        if _libc.setns(fd, _CLONE_NEWNET):
+            code = ctypes.get_errno()
+            raise LabError(f"cannot enter {name}: {os.strerror(code)}")
+
+
+def write_sysctls(values: Iterable[tuple[str, str]]) -> None:
+    """Write (path below /proc/sys/net, value) in the namespace of the calling thread."""
+    for path, value in values:
+        try:
+            Path("/proc/sys/net", path).write_text(f"{value}\n")
+        except OSError as error:
+            raise LabError(f"cannot set net/{path} to {value}: {error.strerror}") from error
+
+
+def load_filters(rules: str) -> None:
+    """Have nft(8) load a rule set in the namespace of the calling thread."""
+    done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True)
+    if done.returncode:
+        raise LabError(f"nft: {done.stderr.strip()}")
