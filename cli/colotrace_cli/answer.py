@@ -1,0 +1,170 @@
+"""From a reply's bytes to the rows, or to the words that tell why there are none.
+
+The reply is checked as far as it is used: the fields that are read have their types, others may
+come and go.
+"""
+
+import re
+from typing import TypeVar
+
+import msgspec
+from colotrace_proto import rows
+from colotrace_proto.table import plain
+
+from .client import Reply
+from .errors import RequestError
+
+_T = TypeVar("_T")
+_MOST_ERRORS = 20
+_ROW = re.compile(r"/result/(\d{1,4})/colos/(\d{1,4})(?:/|$)")
+
+
+class Source(msgspec.Struct, frozen=True):
+    """What a notice is about, as a JSON pointer."""
+
+    pointer: str = ""
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """One of the envelope's errors or messages."""
+
+    code: int
+    message: str
+    source: Source | None = None
+    error_chain: list["Notice"] = []
+
+    @property
+    def row(self) -> tuple[int, int] | None:
+        """Target and colo, counted from 0, where the notice is about a row of the result."""
+        found = _ROW.match(self.source.pointer) if self.source else None
+        return (int(found[1]), int(found[2])) if found else None
+
+    def in_words(self) -> str:
+        """Code, message, and what it is about where that is not a row of the result."""
+        text = f"{self.code} {plain(self.message, most=500)}"
+        if self.source and self.source.pointer and self.row is None:
+            text += f" (at {plain(self.source.pointer)})"
+        return text
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What every body of the API is."""
+
+    success: bool
+    errors: list[Notice] = []
+    messages: list[Notice] = []
+    result: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class ColoState(msgspec.Struct, frozen=True):
+    """A colo as the coordinator knows it."""
+
+    name: str
+    city: str = ""
+    state: str = ""
+    agents: int = 0
+    families: list[str | int] = []
+    packet_types: list[str] = []
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A traceroute's rows and what was said beside them."""
+
+    rows: list[rows.TargetRow]
+    messages: list[Notice]
+
+
+def trace_answer(reply: Reply) -> Answer:
+    """The rows of a traceroute.
+
+    Raises:
+        RequestError: the reply is an error, or not what the API sends.
+    """
+    envelope = _successful(reply)
+    return Answer(_result(reply, envelope, list[rows.TargetRow]), envelope.messages)
+
+
+def colos_answer(reply: Reply) -> list[ColoState]:
+    """The colos that the coordinator knows.
+
+    Raises:
+        RequestError: the reply is an error, or not what the API sends.
+    """
+    return _result(reply, _successful(reply), list[ColoState])
+
+
+def _successful(reply: Reply) -> Envelope:
+    envelope = _envelope(reply)
+    if reply.status == 200 and envelope is not None and envelope.success:
+        return envelope
+    if envelope is None:
+        raise RequestError(_not_ours(reply))
+    lines = [f"the coordinator answered {reply.status}"]
+    for error in envelope.errors[:_MOST_ERRORS]:
+        lines.append(f"  {error.in_words()}")
+        lines += [f"    {cause.in_words()}" for cause in error.error_chain[:_MOST_ERRORS]]
+    if len(envelope.errors) > _MOST_ERRORS:
+        lines.append(f"  … and {len(envelope.errors) - _MOST_ERRORS} more")
+    lines.append(f"  {_remedy(reply, envelope)}")
+    raise RequestError("\n".join(lines), body=reply.body)
+
+
+def _envelope(reply: Reply) -> Envelope | None:
+    try:
+        return msgspec.json.decode(reply.body, type=Envelope)
+    # Deep nesting ends in a RecursionError, text that is not UTF-8 in a ValueError.
+    except (ValueError, RecursionError):
+        return None
+
+
+def _result(reply: Reply, envelope: Envelope, kind: type[_T]) -> _T:
+    try:
+        return msgspec.json.decode(envelope.result, type=kind)
+    except (ValueError, RecursionError) as error:
+        raise RequestError(
+            f"the answer is not of the API's shape ({plain(str(error))}); "
+            "check that COLOTRACE_URL is a coordinator's, of about this program's version",
+            body=reply.body,
+        ) from error
+
+
+def _not_ours(reply: Reply) -> str:
+    kind = plain(reply.content_type, most=60) or "no content type"
+    if 300 <= reply.status < 400:
+        return (
+            f"the address answered with a redirect ({reply.status}) to "
+            f"{plain(reply.location) or 'nowhere'}; set COLOTRACE_URL to the coordinator itself"
+        )
+    if reply.status == 200:
+        return (
+            f"the answer is not the API's ({kind}, {len(reply.body)} bytes); "
+            "check that COLOTRACE_URL is a coordinator's address"
+        )
+    return (
+        f"HTTP {reply.status} without the API's envelope ({kind}); "
+        "check COLOTRACE_URL, and any proxy between here and the coordinator"
+    )
+
+
+def _remedy(reply: Reply, envelope: Envelope) -> str:
+    codes = {error.code for error in envelope.errors}
+    match reply.status:
+        case 400 if 1005 in codes:
+            return "see the known colos with: colotrace colos"
+        case 400 if codes & {6003, 9106}:
+            return "check COLOTRACE_TOKEN"
+        case 401:
+            return "check COLOTRACE_TOKEN: it is unknown, revoked or expired"
+        case 403:
+            return "check COLOTRACE_ACCOUNT, and that the token may trace for it"
+        case 404 | 405:
+            return "check COLOTRACE_URL and COLOTRACE_ACCOUNT"
+        case 413:
+            return "ask for fewer targets or colos at once"
+        case 429:
+            return f"wait {plain(reply.retry_after, most=20) or 'a few'} s and try again"
+        case status if status >= 500:
+            request = f" (request {plain(reply.request_id, most=80)})" if reply.request_id else ""
+            return f"see the coordinator's log{request}, then try again"
+        case _:
+            return "correct the request and try again"

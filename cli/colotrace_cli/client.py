@@ -1,0 +1,157 @@
+"""One HTTP exchange with the coordinator, within a bound of time and of size."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from colotrace_proto.table import plain
+
+from .errors import RequestError, SettingsError
+from .settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
+
+TIMEOUT_S = 60.0
+"""The coordinator answers within 25 s; what takes longer than this is lost."""
+CONNECT_TIMEOUT_S = 10.0
+MOST_BYTES = 64 * 2**20
+"""More than any answer: 10 targets from 200 colos, 64 hops each, come to less."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back, unread. `request_id` and `retry_after` are "" where there is none."""
+
+    status: int
+    content_type: str
+    body: bytes
+    request_id: str = ""
+    retry_after: str = ""
+    location: str = ""
+
+
+async def exchange(
+    settings: Settings,
+    method: Literal["GET", "POST"],
+    path: str,
+    *,
+    body: bytes | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Reply:
+    """Sends one request and reads the whole reply; `path` comes behind the account's traceroute.
+
+    Raises:
+        RequestError: no reply came, or one that is too late or too large.
+        SettingsError: the CA file or the URL cannot be used.
+    """
+    # httpx takes longer to load than all the rest: --help does without it.
+    import httpx
+
+    url = settings.url + settings.path + path
+    try:
+        async with (
+            asyncio.timeout(timeout_s),
+            _client(settings) as client,
+            client.stream(method, url, content=body) as response,
+        ):
+            return await _read(response)
+    except (TimeoutError, httpx.TimeoutException) as error:
+        raise RequestError(_too_late(settings, error, timeout_s)) from error
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        raise RequestError(_no_reply(settings, error)) from error
+
+
+async def _read(response: "httpx.Response") -> Reply:
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MOST_BYTES:
+            raise RequestError(
+                f"the coordinator sent more than {MOST_BYTES >> 20} MiB; "
+                "ask for fewer targets or colos at once"
+            )
+    headers = response.headers
+    return Reply(
+        status=response.status_code,
+        content_type=headers.get("content-type", ""),
+        body=bytes(content),
+        request_id=headers.get("cf-ray", ""),
+        retry_after=headers.get("retry-after", ""),
+        location=headers.get("location", ""),
+    )
+
+
+def _client(settings: Settings) -> "httpx.AsyncClient":
+    import httpx
+
+    headers = {
+        "authorization": f"Bearer {settings.token}",
+        "accept": "application/json",
+        "content-type": "application/json",
+        "user-agent": "colotrace",
+    }
+    return httpx.AsyncClient(
+        headers=headers,
+        # The whole exchange has its bound; the connection has a closer one of its own.
+        timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
+        verify=_trust(settings),
+    )
+
+
+def _trust(settings: Settings) -> ssl.SSLContext:
+    if not settings.url.startswith("https:"):
+        # Never used; and one that trusts nobody, unlike httpx's own, costs nothing to make.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        return ssl.create_default_context(cafile=settings.ca_file)
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(
+            f"--ca-file {settings.ca_file}: not a file of PEM certificates ({plain(str(error))})"
+        ) from error
+
+
+def _too_late(settings: Settings, error: Exception, timeout_s: float) -> str:
+    import httpx
+
+    if isinstance(error, httpx.ConnectTimeout):
+        return (
+            f"{settings.url}: no connection within {CONNECT_TIMEOUT_S:g} s; "
+            "check the address in COLOTRACE_URL and the firewalls on the way"
+        )
+    return (
+        f"{settings.url} did not finish its answer within {timeout_s:g} s; "
+        "check that the coordinator is well (GET /readyz) and ask for fewer colos at once"
+    )
+
+
+def _no_reply(settings: Settings, error: Exception) -> str:
+    import httpx
+
+    told = plain(str(error)) or type(error).__name__
+    if _tls_is_to_blame(error):
+        return (
+            f"{settings.url}: no TLS connection ({told}); "
+            "name a private CA with --ca-file, and check that the server speaks TLS on this port"
+        )
+    if isinstance(error, httpx.ConnectError):
+        return (
+            f"{settings.url}: no connection ({told}); "
+            "check the address in COLOTRACE_URL and that the coordinator runs"
+        )
+    if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol | UnicodeError):
+        return f"{settings.url}: cannot be used ({told}); check COLOTRACE_URL"
+    return (
+        f"{settings.url}: the connection broke ({told}); "
+        "check that COLOTRACE_URL is a coordinator's HTTP address, and try again"
+    )
+
+
+def _tls_is_to_blame(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return False

@@ -1,0 +1,206 @@
+"""`colotrace`: asks a coordinator for traceroutes and shows the answer.
+
+Exit codes: 0 every row is complete, 1 some row has an error, 2 the command line or a setting is
+not usable, 3 the request failed, 130 interrupted.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
+from colotrace_proto.table import plain
+
+from .errors import ALL_WELL, INTERRUPTED, SOME_ROW_FAILED, CliError, RequestError
+from .settings import Settings, checked
+
+_EXIT_CODES = (
+    "Exit codes: 0 every row is complete; 1 some row has an error; 2 the command line or a "
+    "setting is not usable; 3 the request failed; 130 interrupted."
+)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Traces from many places at once, by asking a colotrace coordinator.",
+    epilog=_EXIT_CODES,
+)
+
+Url = Annotated[
+    str | None,
+    typer.Option(envvar="COLOTRACE_URL", help="The coordinator's address, https://…"),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        envvar="COLOTRACE_TOKEN",
+        help="The API token. Other users of this host see a flag (in ps): prefer the variable.",
+    ),
+]
+Account = Annotated[
+    str | None, typer.Option(envvar="COLOTRACE_ACCOUNT", help="The account to trace for.")
+]
+CaFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="COLOTRACE_CA_FILE",
+        help="PEM certificates of the CA to trust, in place of the system's.",
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as it is.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002 - typer calls it by name
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("colotrace"))
+        raise typer.Exit
+
+
+@app.command(epilog=_EXIT_CODES)
+def trace(
+    targets: Annotated[
+        list[str], typer.Argument(metavar="TARGET…", help="Names or addresses, up to 10.")
+    ],
+    colos: Annotated[
+        list[str] | None,
+        typer.Option("--from", metavar="COLO,…", help="Colos (den01) or codes (den); default all."),
+    ] = None,
+    packet_type: Annotated[PacketType | None, typer.Option(help="Default icmp.")] = None,
+    max_ttl: Annotated[
+        int | None, typer.Option(min=1, max=MAX_TTL, help="Longest path; default 15.")
+    ] = None,
+    packets_per_ttl: Annotated[
+        int | None,
+        typer.Option(min=1, max=MAX_PACKETS_PER_TTL, help="Probes for each hop; default 3."),
+    ] = None,
+    wait_time: Annotated[
+        int | None,
+        typer.Option(min=1, max=5, help="Seconds to wait for an answer; default 1."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="UDP, TCP: destination port; ICMP: first sequence number; 0 or none: the best.",
+        ),
+    ] = None,
+    as_json: Json = False,  # noqa: FBT002 - typer calls it by name
+    url: Url = None,
+    token: Token = None,
+    account: Account = None,
+    ca_file: CaFile = None,
+) -> None:
+    """Trace targets from colos and show each path."""
+    options = {
+        "packet_type": packet_type.value if packet_type else None,
+        "max_ttl": max_ttl,
+        "packets_per_ttl": packets_per_ttl,
+        "wait_time": wait_time,
+        "port": port,
+    }
+    request: dict[str, object] = {
+        "targets": targets,
+        "options": {name: value for name, value in options.items() if value is not None},
+    }
+    if colos is not None:
+        names = [name.strip() for part in colos for name in part.split(",") if name.strip()]
+        if not names:
+            raise typer.BadParameter("names no colo; leave it out for all", param_hint="--from")
+        request["colos"] = names
+    words = f"tracing {', '.join(targets)} from {', '.join(colos or ['all colos'])}"
+    _run(
+        lambda: _trace(
+            checked(url=url, token=token, account=account, ca_file=ca_file),
+            request,
+            words=words,
+            as_json=as_json,
+        ),
+        as_json=as_json,
+    )
+
+
+@app.command(epilog=_EXIT_CODES)
+def colos(
+    as_json: Json = False,  # noqa: FBT002 - typer calls it by name
+    url: Url = None,
+    token: Token = None,
+    account: Account = None,
+    ca_file: CaFile = None,
+) -> None:
+    """List the colos, with what each can send and whether it can be traced from."""
+    _run(
+        lambda: _colos(
+            checked(url=url, token=token, account=account, ca_file=ca_file), as_json=as_json
+        ),
+        as_json=as_json,
+    )
+
+
+def _trace(settings: Settings, request: dict[str, object], *, words: str, as_json: bool) -> int:
+    import msgspec
+
+    from . import answer, client, progress, show
+
+    began = time.monotonic()
+    with progress.waiting(plain(words, most=60)):
+        reply = asyncio.run(
+            client.exchange(settings, "POST", "", body=msgspec.json.encode(request))
+        )
+    found = answer.trace_answer(reply)
+    if as_json:
+        show.body(reply.body)
+    else:
+        show.answer(found, took_s=time.monotonic() - began)
+    return SOME_ROW_FAILED if show.failed_rows(found.rows) else ALL_WELL
+
+
+def _colos(settings: Settings, *, as_json: bool) -> int:
+    from . import answer, client, progress, show
+
+    with progress.waiting("asking for the colos"):
+        reply = asyncio.run(client.exchange(settings, "GET", "/colos"))
+    found = answer.colos_answer(reply)
+    if as_json:
+        show.body(reply.body)
+    else:
+        show.colos(found)
+    return ALL_WELL
+
+
+def _run(work: Callable[[], int], *, as_json: bool) -> None:
+    """Runs a command's work and ends the program with its exit code."""
+    try:
+        code = work()
+    except CliError as error:
+        if as_json and isinstance(error, RequestError) and error.body is not None:
+            from . import show
+
+            show.body(error.body)
+        typer.echo(f"colotrace: {error}", err=True)
+        code = error.exit_code
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    raise typer.Exit(code)
+
+
+def main() -> None:
+    """The program's entry point."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            # A terminal that cannot show a character gets another; it is no reason to fail.
+            stream.reconfigure(errors="replace")
+    try:
+        app(prog_name="colotrace")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
