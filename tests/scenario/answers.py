@@ -1,0 +1,105 @@
+"""The packets that routers and targets answer with."""
+
+import struct
+
+from scenario import wire
+from scenario.kinds import ICMP4, ICMP6, Error
+from scenario.probe import ACK, RST, SYN, Probe
+from scenario.quote import extended, quoted
+from scenario.schema import Behaviour
+
+# RFC 1812 section 4.3.2.3 and RFC 4443 section 2.4(c): how long an error may get.
+_LONGEST = {4: 576, 6: 1280}
+# A server's initial sequence number; any will do.
+SERVER_SEQUENCE = 0x20000000
+_WINDOW = 64240
+
+
+def icmp_error(
+    probe: Probe,
+    *,
+    error: Error,
+    source: bytes,
+    behaviour: Behaviour,
+    arriving_ttl: int,
+    mtu: int = 0,
+) -> bytes:
+    """Return the transport bytes of an ICMP error about the probe, from `source`."""
+    family = probe.family
+    kind, code = (ICMP4 if family == 4 else ICMP6)[error]
+    quote = quoted(probe, behaviour=behaviour, arriving_ttl=arriving_ttl)
+    length = 0
+    if behaviour.extension is not None:
+        length, quote = extended(quote, behaviour.extension, family=family)
+    quote = quote[: _LONGEST[family] - (28 if family == 4 else 48)]
+    rest = 0
+    if error is Error.FRAGMENTATION_NEEDED:
+        rest = mtu
+    elif error is Error.PROTOCOL_UNREACHABLE and family == 6:
+        rest = 6  # Parameter Problem points at the next header field of the quote.
+    elif length:
+        rest = length << (16 if family == 4 else 24)  # RFC 4884 sections 4.1 and 4.2
+    return icmp(
+        struct.pack("!BBHI", kind, code, 0, rest) + quote, source=source, destination=probe.source
+    )
+
+
+def echo_reply(probe: Probe, *, source: bytes) -> bytes:
+    """Return the echo reply: identifier, sequence and payload as they came."""
+    kind = 0 if probe.family == 4 else 129
+    message = bytes([kind, 0, 0, 0]) + probe.transport[4:]
+    return icmp(message, source=source, destination=probe.source)
+
+
+def datagram(probe: Probe, *, source: bytes) -> bytes:
+    """Return a datagram back to the port that the probe came from."""
+    ours, theirs = probe.ports
+    payload = b"hello"
+    blank = struct.pack("!HHHH", theirs, ours, 8 + len(payload), 0) + payload
+    check = _transport_checksum(blank, wire.UDP, source=source, destination=probe.source)
+    return blank[:6] + (check or 0xFFFF).to_bytes(2) + blank[8:]
+
+
+def segment(
+    probe: Probe, *, source: bytes, flags: int, acknowledged: int, sequence: int | None = None
+) -> bytes:
+    """Return a TCP segment back to the prober: `flags` of SYN, RST, ACK."""
+    ours, theirs = probe.ports
+    number = sequence if sequence is not None else (SERVER_SEQUENCE if flags & SYN else 0)
+    blank = struct.pack(
+        "!HHIIBBHHH",
+        theirs,
+        ours,
+        number,
+        acknowledged % (1 << 32),
+        5 << 4,
+        flags,
+        0 if flags & RST else _WINDOW,
+        0,
+        0,
+    )
+    check = _transport_checksum(blank, wire.TCP, source=source, destination=probe.source)
+    return blank[:16] + check.to_bytes(2) + blank[18:]
+
+
+def challenge(probe: Probe, *, source: bytes, expected: int) -> bytes:
+    """Return a bare ACK for what was expected instead of this segment (RFC 5961 section 4)."""
+    return segment(
+        probe, source=source, flags=ACK, acknowledged=expected, sequence=SERVER_SEQUENCE + 1
+    )
+
+
+def icmp(message: bytes, *, source: bytes, destination: bytes) -> bytes:
+    """Return an ICMP message, its checksum field blank so far, with the checksum."""
+    covered = message
+    if len(source) == 16:
+        covered = (
+            wire.pseudo_header(source, destination, protocol=wire.ICMP6, length=len(message))
+            + message
+        )
+    return message[:2] + wire.checksum(covered).to_bytes(2) + message[4:]
+
+
+def _transport_checksum(blank: bytes, number: int, *, source: bytes, destination: bytes) -> int:
+    header = wire.pseudo_header(source, destination, protocol=number, length=len(blank))
+    return wire.checksum(header + blank)

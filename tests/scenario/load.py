@@ -1,0 +1,98 @@
+"""Reading scenario files, and refusing those that contradict themselves."""
+
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from scenario.addresses import UnknownNodeError, assign
+from scenario.kinds import ICMP6, Answer, Error, Protocol
+from scenario.schema import Case, Family
+
+CASES = Path(__file__).parent / "cases"
+
+
+class CaseError(Exception):
+    """A scenario file that cannot be meant as it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One case in one family with one packet type: what a driver runs."""
+
+    case: Case
+    family: Family
+    packet_type: Protocol
+
+    def __str__(self) -> str:
+        return f"{self.case.name}-v{self.family}-{self.packet_type}"
+
+
+def load(path: Path) -> Case:
+    """Read one scenario file; its name is the file's."""
+    return parse(path.read_text(encoding="utf-8"), name=path.stem)
+
+
+def parse(text: str, *, name: str) -> Case:
+    """Read a scenario from its text."""
+    try:
+        table = tomllib.loads(text)
+        case = msgspec.convert({**table, "name": name}, Case)
+        _check(case)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError, UnknownNodeError) as error:
+        raise CaseError(f"{name}: {error}") from error
+    except ValueError as error:  # an address that is none
+        raise CaseError(f"{name}: {error}") from error
+    return case
+
+
+def cases() -> list[Case]:
+    """Return every scenario of the suite, by name."""
+    return [load(path) for path in sorted(CASES.glob("*.toml"))]
+
+
+def runs() -> list[Run]:
+    """Return every run of the suite: each case in each of its families and packet types."""
+    return [
+        Run(case=case, family=family, packet_type=packet_type)
+        for case in cases()
+        for family in case.families
+        for packet_type in case.trace.packet_types
+    ]
+
+
+def _check(case: Case) -> None:
+    for contradiction in _contradictions(case):
+        raise CaseError(f"{case.name}: {contradiction}")
+
+
+def _contradictions(case: Case) -> Iterator[str]:
+    for family in case.families:
+        addresses = assign(case, family=family)
+        addresses.named(case.target.errors_from)
+        for word in _expected_names(case):
+            addresses.named(word)
+    if len(case.expect.hops) > case.trace.max_ttl:
+        yield "expect.hops goes beyond trace.max_ttl"
+    if case.expect.reached and len(case.expect.hops) == 0:
+        yield "a reached target has a hop"
+    errors: list[Error | Answer | None] = [hop.refuse for hop in case.hops]
+    errors += [case.target.icmp, case.target.udp]
+    for error in errors:
+        if 6 in case.families and error in set(Error) - set(ICMP6):
+            yield f"IPv6 has no {error}: families = [4]"
+    for ttl, hop in enumerate(case.hops, start=1):
+        if hop.follows is not None and not hop.follows < ttl:
+            yield f"the router at {ttl} can only follow an earlier one"
+        if hop.width > 1 and (hop.address or hop.address4 or hop.address6):
+            yield f"the routers at {ttl} share one address"
+
+
+def _expected_names(case: Case) -> Iterator[str]:
+    for hop in case.expect.hops:
+        if not isinstance(hop, str):
+            yield from (node.source for node in hop.nodes)
+        elif hop != "-":
+            yield hop

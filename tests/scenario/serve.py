@@ -1,0 +1,94 @@
+"""Serve one case behind a TUN device, in the network namespace that this process was started in.
+
+Run by `tun.TunWorld` as `python -m scenario.serve CASE FAMILY`. It prints one line when the device
+is up, serves until its input ends (so it dies with whoever started it), and then prints what it saw
+as one line of JSON. Nothing heavy is imported: the process is up in a moment.
+"""
+
+import gc
+import json
+import os
+import select
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import cast
+
+from scenario.clockwork import Agenda
+from scenario.device import configure, open_device
+from scenario.load import load
+from scenario.schema import Family
+from scenario.world import World
+
+READY = "ready"
+_LONGEST = 65536
+# Until this much is left, sleep; from then on watch the clock: a wake-up may be that late.
+_SPIN_NS = 100_000
+
+
+def serve(world: World, *, device: int, until_closed: int) -> int:
+    """Answer what comes out of the device; return the most that a delivery was late, in ns.
+
+    A burst is read whole, each packet stamped, before any of it is answered; and between any two
+    answers whatever is due goes out. Otherwise the simulation's own work would be in the RTTs.
+    """
+    agenda = Agenda()
+    unanswered: deque[tuple[int, bytes]] = deque()
+    latest_ns = 0
+    while True:
+        _read(device, unanswered)
+        if unanswered:
+            at_ns, packet = unanswered.popleft()
+            agenda.add(world.deliver(packet, at_ns))
+        for delivery in agenda.due(time.monotonic_ns()):
+            os.write(device, delivery.packet)
+            latest_ns = max(latest_ns, time.monotonic_ns() - delivery.at_ns)
+        if unanswered:
+            continue
+        next_ns = agenda.next_ns()
+        wait_s = None
+        if next_ns is not None:
+            wait_s = max(next_ns - time.monotonic_ns() - _SPIN_NS, 0) / 1e9
+        readable, _, _ = select.select([device, until_closed], [], [], wait_s)
+        # What was sent before the end of input is still read.
+        if readable == [until_closed]:
+            return latest_ns
+
+
+def _read(device: int, into: deque[tuple[int, bytes]]) -> None:
+    """Read what is there, each packet with its time."""
+    while True:
+        try:
+            packet = os.read(device, _LONGEST)
+        except BlockingIOError:
+            return
+        into.append((time.monotonic_ns(), packet))
+
+
+def main(path: str, family: str) -> None:
+    """Make the device, serve, report."""
+    case = load(Path(path))
+    world = World(case, family=cast("Family", int(family)))
+    device = open_device()
+    configure(case)
+    # A collection in the middle of a burst would show up as somebody's RTT.
+    gc.freeze()
+    gc.disable()
+    print(READY, flush=True)
+    latest_ns = serve(world, device=device, until_closed=sys.stdin.fileno())
+    seen = [
+        {
+            "at_ns": probe.at_ns,
+            "ttl": probe.ttl,
+            "ordinal": probe.ordinal,
+            "protocol": probe.protocol,
+            "flow": probe.flow.hex(),
+        }
+        for probe in world.seen
+    ]
+    print(json.dumps({"fates": world.fates, "seen": seen, "latest_ns": latest_ns}), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,262 @@
+"""The simulated network: one packet of the prober in, the packets that come back out.
+
+A packet walks the routers of the case until one of them expires, refuses or impersonates, or it
+gets to the target. What comes back is shaped by the `schema.Behaviour` of whoever answers. The
+world reads no clock and draws no random number: the same packets at the same times give the same
+answers, and a choice by flow depends on nothing but the flow.
+"""
+
+import errno
+import hashlib
+import ipaddress
+from collections import Counter
+from dataclasses import dataclass
+
+from scenario import answers, tcp, wire
+from scenario.addresses import assign
+from scenario.kinds import (
+    Answer,
+    Balance,
+    Error,
+    LimitScope,
+    Protocol,
+    RefusedPackets,
+    TcpAnswer,
+)
+from scenario.limits import Bucket
+from scenario.probe import RST, Fault, Probe, dissect
+from scenario.quote import forged
+from scenario.schema import Behaviour, Case, Family, Hop
+
+_COPY_GAP_NS = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One packet that arrives at the prober at `at_ns`."""
+
+    at_ns: int
+    packet: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One probe as the network saw it: the `ordinal`-th (from 0) of its protocol and TTL."""
+
+    at_ns: int
+    ttl: int
+    ordinal: int
+    protocol: Protocol
+    flow: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Spot:
+    """Where a probe ended: a router or the target, and the address that speaks for it."""
+
+    behaviour: Behaviour
+    # None: the target.
+    hop: Hop | None
+    ttl: int
+    node: int
+    error: Error | None
+
+
+class World:
+    """One case in one family. `seen` and `fates` are for tests to read, never to write."""
+
+    def __init__(self, case: Case, *, family: Family) -> None:
+        self.case = case
+        self.family: Family = family
+        self.addresses = assign(case, family=family)
+        self.seen: list[Seen] = []
+        # Packets by fate: the values of `probe.Fault`, "reset", "elsewhere" (not from the prober
+        # to the target), and for probes "answered", "silent", "lost", "limited".
+        self.fates: Counter[str] = Counter()
+        self._prober = _packed(self.addresses.prober)
+        self._target = _packed(self.addresses.target)
+        self._ordinals: Counter[tuple[Protocol, int]] = Counter()
+        self._send_ordinals: Counter[tuple[int, int]] = Counter()
+        self._turns: Counter[int] = Counter()
+        self._buckets: dict[tuple[int, int], Bucket] = {}
+        self._listener = tcp.Listener()
+        self._ident = 0
+
+    def send_error(self, packet: bytes) -> int | None:
+        """Return the errno with which the prober's own host refuses the packet, if it does.
+
+        A driver asks once per packet, and delivers only what is not refused.
+        """
+        ttl, number = (packet[8], packet[9]) if self.family == 4 else (packet[7], packet[6])
+        ordinal = self._send_ordinals[number, ttl]
+        self._send_ordinals[number, ttl] += 1
+        for failure in self.case.send_failures:
+            if failure.ttl in {None, ttl} and failure.ordinal in {None, ordinal}:
+                return int(getattr(errno, failure.errno))
+        return None
+
+    def deliver(self, packet: bytes, now_ns: int) -> list[Delivery]:
+        """Return what comes back for one packet that leaves the prober now, in order of arrival."""
+        probe = dissect(packet)
+        if isinstance(probe, Fault):
+            self.fates[probe] += 1
+            return []
+        if (probe.source, probe.destination) != (self._prober, self._target):
+            self.fates["elsewhere"] += 1
+            return []
+        if probe.protocol is Protocol.TCP and probe.tcp_flags & RST:
+            self.fates["reset"] += 1
+            self._listener.reset(probe)
+            return []
+        ordinal = self._ordinals[probe.protocol, probe.ttl]
+        self._ordinals[probe.protocol, probe.ttl] += 1
+        self.seen.append(Seen(now_ns, probe.ttl, ordinal, probe.protocol, probe.flow))
+        spot = self._walk(probe)
+        fate = self._fate(spot, probe, ordinal=ordinal, now_ns=now_ns)
+        self.fates[fate] += 1
+        if spot is None or fate != "answered":
+            return []
+        return self._answers(spot, probe, ordinal=ordinal, now_ns=now_ns)
+
+    def _walk(self, probe: Probe) -> _Spot | None:
+        """Return where the probe ends; None where nobody will ever answer it."""
+        ttl, case = probe.ttl, self.case
+        if ttl == 0:
+            return None
+        for place, hop in enumerate(case.hops[:ttl], start=1):
+            if ttl in hop.impersonates:
+                return _Spot(hop, hop=None, ttl=place, node=0, error=None)
+            expires = ttl == place
+            if hop.refuse is not None and not (expires and hop.refused is RefusedPackets.PASSING):
+                node = self._node(hop, probe, ttl=place)
+                return _Spot(hop, hop=hop, ttl=place, node=node, error=hop.refuse)
+            if expires:
+                return self._expired(hop, probe, ttl=place)
+            if hop.blackhole:
+                return None
+        beyond = ttl - case.target_ttl - 1
+        if 0 <= beyond < len(case.after_target):
+            return self._expired(case.after_target[beyond], probe, ttl=ttl)
+        return _Spot(case.target, hop=None, ttl=case.target_ttl, node=0, error=None)
+
+    def _expired(self, hop: Hop, probe: Probe, *, ttl: int) -> _Spot:
+        node = self._node(hop, probe, ttl=ttl)
+        return _Spot(hop, hop=hop, ttl=ttl, node=node, error=Error.TIME_EXCEEDED)
+
+    def _node(self, hop: Hop, probe: Probe, *, ttl: int) -> int:
+        """Choose among the equal routers of a hop."""
+        if hop.width == 1:
+            return 0
+        if hop.balance is Balance.PACKET:
+            self._turns[ttl] += 1
+            return (self._turns[ttl] - 1) % hop.width
+        # Each router hashes with a seed of its own, unless it is the same branch further on.
+        seed = (hop.follows or ttl).to_bytes(2)
+        return int.from_bytes(hashlib.sha256(seed + probe.flow).digest()[:8]) % hop.width
+
+    def _fate(self, spot: _Spot | None, probe: Probe, *, ordinal: int, now_ns: int) -> str:
+        if spot is None:
+            return "silent"
+        behaviour = spot.behaviour
+        if behaviour.silent or probe.protocol in behaviour.silent_to:
+            return "silent"
+        if spot.hop is None and self._target_says_nothing(probe):
+            return "silent"
+        if ordinal in behaviour.lose:
+            return "lost"
+        limit = behaviour.limit
+        counted = limit is not None and (
+            limit.scope is LimitScope.ALL or self._error(spot, probe) is not None
+        )
+        if limit is not None and counted:
+            bucket = self._buckets.setdefault((spot.ttl, spot.node), Bucket(limit))
+            if not bucket.take(now_ns):
+                return "limited"
+        return "answered"
+
+    def _target_says_nothing(self, probe: Probe) -> bool:
+        target = self.case.target
+        if probe.protocol is Protocol.TCP:
+            return self._tcp_answer(probe) is TcpAnswer.SILENT
+        answer = target.icmp if probe.protocol is Protocol.ICMP else target.udp
+        return answer is Answer.SILENT
+
+    def _tcp_answer(self, probe: Probe) -> TcpAnswer:
+        return self.case.target.tcp_ports.get(str(probe.ports[1]), self.case.target.tcp)
+
+    def _error(self, spot: _Spot, probe: Probe) -> Error | None:
+        """Return the ICMP error that the probe gets, None where it gets an answer proper."""
+        if spot.error is not None:
+            return spot.error
+        target = self.case.target
+        answer: Answer | TcpAnswer
+        if probe.protocol is Protocol.TCP:
+            answer = self._tcp_answer(probe)
+        else:
+            answer = target.icmp if probe.protocol is Protocol.ICMP else target.udp
+        return Error(answer.value) if answer.value in set(Error) else None
+
+    def _answers(self, spot: _Spot, probe: Probe, *, ordinal: int, now_ns: int) -> list[Delivery]:
+        behaviour = spot.behaviour
+        delay_ms = (
+            behaviour.rtt_ms
+            + behaviour.jitter_ms[ordinal % len(behaviour.jitter_ms)]
+            + behaviour.delays_ms.get(str(ordinal), 0.0)
+        )
+        delay_ns = round(delay_ms * 1e6)
+        out: list[Delivery] = []
+        if behaviour.forge is not None:
+            # It comes first, so that a tracer that believes it shows the wrong RTT as well.
+            stranger = forged(probe, forgery=behaviour.forge)
+            out.append(Delivery(now_ns + delay_ns // 2, self._answer(spot, stranger)))
+        packet = self._answer(spot, probe)
+        out.extend(
+            Delivery(now_ns + delay_ns + copy * _COPY_GAP_NS, packet)
+            for copy in range(behaviour.copies)
+        )
+        return out
+
+    def _answer(self, spot: _Spot, probe: Probe) -> bytes:
+        error = self._error(spot, probe)
+        source = self._source(spot, probe, error=error)
+        number = wire.ICMP if self.family == 4 else wire.ICMP6
+        if error is not None:
+            payload = answers.icmp_error(
+                probe,
+                error=error,
+                source=source,
+                behaviour=spot.behaviour,
+                # Each router on the way took one; where it expires, 1 is left.
+                arriving_ttl=max(probe.ttl - spot.ttl + 1, 1),
+                mtu=spot.hop.mtu if spot.hop is not None else 0,
+            )
+        elif probe.protocol is Protocol.ICMP:
+            payload = answers.echo_reply(probe, source=source)
+        elif probe.protocol is Protocol.UDP:
+            number, payload = wire.UDP, answers.datagram(probe, source=source)
+        else:
+            number, payload = wire.TCP, self._segment(probe, source=source)
+        ttl = 65 - spot.ttl
+        if self.family == 6:
+            return wire.ip6(source, self._prober, protocol=number, payload=payload, ttl=ttl)
+        self._ident = self._ident % 0xFFFF + 1
+        return wire.ip4(
+            source, self._prober, protocol=number, payload=payload, ttl=ttl, ident=self._ident
+        )
+
+    def _segment(self, probe: Probe, *, source: bytes) -> bytes:
+        answer = self._tcp_answer(probe)
+        if answer is TcpAnswer.KERNEL:
+            return self._listener.answer(probe, source=source)
+        return tcp.stateless(answer, probe, source=source)
+
+    def _source(self, spot: _Spot, probe: Probe, *, error: Error | None) -> bytes:
+        if spot.hop is not None:
+            return _packed(self.addresses.routers[spot.ttl][spot.node])
+        if error is not None:
+            return _packed(self.addresses.named(self.case.target.errors_from)[0])
+        return probe.destination
+
+
+def _packed(address: str) -> bytes:
+    return ipaddress.ip_address(address).packed
