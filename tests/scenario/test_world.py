@@ -15,7 +15,7 @@ from scapy.layers.inet6 import (
 
 from scenario.kinds import Protocol
 from scenario.probe import dissect
-from scenario.probes import PAYLOAD, SECOND, answers, probe, world
+from scenario.scapy_judge import PAYLOAD, SECOND, answers, probe, world
 from scenario.world import World
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])

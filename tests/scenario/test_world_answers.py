@@ -8,7 +8,7 @@ from scapy.layers.inet import ICMP, TCP, UDP, IPerror, TCPerror, UDPerror
 from scapy.layers.inet6 import ICMPv6EchoReply, IPerror6
 
 from scenario.kinds import Protocol
-from scenario.probes import answers, probe, world
+from scenario.scapy_judge import answers, probe, world
 from scenario.world import World
 
 FAMILIES = pytest.mark.parametrize("family", [4, 6])

@@ -1,8 +1,9 @@
 """Probes made by scapy, so that the world is judged by somebody else's idea of a packet."""
 
-from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+from scapy.layers.inet import ICMP, IP, TCP, UDP, in4_chksum
+from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, in6_chksum
 from scapy.packet import Packet, Raw
+from scapy.utils import checksum
 
 from scenario.kinds import Protocol
 from scenario.load import parse
@@ -44,24 +45,23 @@ def probe(
 
 
 def dissected(delivery: Delivery) -> Packet:
-    """Return what scapy makes of a delivery, every checksum in it found to be right."""
-    packet = IP(delivery.packet) if delivery.packet[0] >> 4 == 4 else IPv6(delivery.packet)
-    again = packet.copy()
-    _strip_checksums(again)
-    # The outer checksums only: what is quoted is as the router left it.
-    assert bytes(again) == delivery.packet
-    return packet
-
-
-def _strip_checksums(packet: Packet) -> None:
-    if isinstance(packet, IP):
-        del packet.chksum, packet.len
+    """Return what scapy makes of a delivery, having found its lengths and checksums right."""
+    data = delivery.packet
+    if data[0] >> 4 == 4:
+        packet = IP(data)
+        assert packet.len == len(data)
+        assert checksum(data[:20]) == 0
+        payload = data[20:]
+        total = (
+            checksum(payload) if packet.proto == 1 else in4_chksum(packet.proto, packet, payload)
+        )
     else:
-        del packet.plen
-    inner = packet.payload
-    for field in ("cksum", "chksum"):
-        if field in inner.fields:
-            delattr(inner, field)
+        packet = IPv6(data)
+        payload = data[40:]
+        assert packet.plen == len(payload)
+        total = in6_chksum(packet.nh, packet, payload)
+    assert total == 0
+    return packet
 
 
 def answers(network: World, packet: bytes, *, now_ns: int = SECOND) -> list[Packet]:

@@ -1,0 +1,147 @@
+"""Every case agrees with its own world: an omniscient tracer gets the row that the case expects.
+
+It sends one probe after another and takes what the world returns for it as that probe's answer, so
+it needs no identity and is fooled by nothing; what it cannot show is the tracer's own timing.
+"""
+
+import ipaddress
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import pytest
+from scapy.packet import Packet
+
+from scenario.expectation import expected
+from scenario.kinds import Protocol
+from scenario.load import Run, runs
+from scenario.scapy_judge import dissected, probe
+from scenario.world import World
+
+_MS = 1_000_000
+_LABELS4 = {0: "!N", 1: "!H", 2: "!P", 5: "!S", 13: "!X", 14: "!V", 15: "!C"}
+_LABELS6 = {0: "!N", 1: "!X", 3: "!H"}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One probe's answer."""
+
+    address: str
+    rtt_ms: float
+    label: str | None
+    reached: bool
+    # An end of the path that is not the target's.
+    refused: bool
+
+
+def verdict(packet: Packet, *, rtt_ms: float, target: str) -> Reply:
+    """Say what an answer means, by its type and code."""
+    data = bytes(packet)
+    four = data[0] >> 4 == 4
+    number, at = (data[9], 20) if four else (data[6], 40)
+    kind, code = data[at], data[at + 1]
+    address = str(packet.src)
+    label, reached, refused = None, False, False
+    if number not in {1, 58} or kind == (0 if four else 129):
+        reached = True
+    elif kind != (11 if four else 3):
+        if (kind, code) == ((3, 4) if four else (2, 0)):
+            label = f"!F-{int.from_bytes(data[at + 4 : at + 8])}"
+        elif (kind, code) != ((3, 3) if four else (1, 4)):
+            label = _LABELS4[code] if four else _LABELS6[code]
+        reached = label is None or address == target
+        refused = not reached
+    return Reply(address, rtt_ms, label, reached=reached, refused=refused)
+
+
+def omniscient(run: Run) -> dict[str, Any]:
+    """Trace the case; return its row in the API's shape."""
+    case, trace = run.case, run.case.trace
+    world = World(case, family=run.family)
+    sent: dict[int, int] = defaultdict(int)
+    replies: dict[int, list[Reply]] = defaultdict(list)
+    rounds = [(turn, ttl) for turn in range(trace.packets_per_ttl) for ttl in _ttls(run)]
+    for place, (_, ttl) in enumerate(rounds):
+        port = trace.port or (80 if run.packet_type is Protocol.TCP else 33434)
+        packet = probe(
+            world,
+            protocol=run.packet_type,
+            ttl=ttl,
+            port=port,
+            # Paris: an ICMP probe keeps its checksum, so here its sequence.
+            sequence=1 if run.packet_type is Protocol.ICMP else 1 + place,
+        )
+        if world.send_error(packet) is not None:
+            continue
+        sent[ttl] += 1
+        now_ns = place * _MS // 10
+        deliveries = world.deliver(packet, now_ns)
+        if any(hop.forge is not None for hop in case.hops) and len(deliveries) == 2:
+            deliveries = deliveries[1:]
+        if deliveries:
+            rtt_ms = (deliveries[0].at_ns - now_ns) / _MS
+            if rtt_ms <= trace.wait_time * 1000:
+                answer = dissected(deliveries[0])
+                target = world.addresses.target
+                replies[ttl].append(verdict(answer, rtt_ms=rtt_ms, target=target))
+    assert set(world.fates) <= {"answered", "silent", "lost", "limited"}
+    return _row(world, sent=sent, replies=replies)
+
+
+def _ttls(run: Run) -> range:
+    return range(1, run.case.trace.max_ttl + 1)
+
+
+def _row(world: World, *, sent: dict[int, int], replies: dict[int, list[Reply]]) -> dict[str, Any]:
+    ends = [ttl for ttl in replies for reply in replies[ttl] if reply.reached or reply.refused]
+    last = min(ends, default=max(sent, default=0))
+    reached = [reply for reply in replies.get(last, ()) if reply.reached]
+    hops = []
+    for ttl in range(1, last + 1):
+        nodes = _nodes(replies[ttl])
+        lost = sent[ttl] - len(replies[ttl])
+        hops.append(
+            {"packets_ttl": ttl, "packets_sent": sent[ttl], "packets_lost": lost, "nodes": nodes}
+        )
+    return {
+        "error": "" if sent else "Could not gather traceroute data: Code 4",
+        "hops": hops,
+        "target_summary": {"ip": world.addresses.target, "packet_count": len(reached)},
+    }
+
+
+def _nodes(replies: list[Reply]) -> list[dict[str, Any]]:
+    by_address: dict[str, list[Reply]] = defaultdict(list)
+    for reply in replies:
+        by_address[reply.address].append(reply)
+    if not by_address:
+        return [{"asn": "", "ip": "", "name": "NO RESPONSE", "packet_count": 0}]
+    nodes = []
+    for address, group in by_address.items():
+        rtts = [reply.rtt_ms for reply in group]
+        nodes.append(
+            {
+                "ip": address,
+                "packet_count": len(group),
+                "labels": sorted({reply.label for reply in group if reply.label is not None}),
+                "min_rtt_ms": min(rtts),
+                "mean_rtt_ms": fmean(rtts),
+                "max_rtt_ms": max(rtts),
+            }
+        )
+    return sorted(
+        nodes,
+        key=lambda node: (-int(str(node["packet_count"])), ipaddress.ip_address(str(node["ip"]))),
+    )
+
+
+@pytest.mark.parametrize("run", runs(), ids=str)
+def test_the_case_is_what_its_world_shows(run: Run) -> None:
+    """No expectation asks for what no tracer could see."""
+    row = omniscient(run)
+    # How long it takes is the tracer's to show.
+    wanted = expected(run.case, family=run.family)
+    row["traceroute_time_ms"] = sum(wanted.duration_ms or (0, 0)) / 2
+    assert wanted.faults(row, slack_ms=0) == []
