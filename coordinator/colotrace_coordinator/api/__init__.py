@@ -1,0 +1,1 @@
+"""The HTTP side: routes, the public shapes, the envelope and its error codes, authentication."""

@@ -1,0 +1,110 @@
+"""The application, put together from what is handed in."""
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from colotrace_coordinator.model import Tracer
+from colotrace_coordinator.store.audit import Audit
+
+from .auth import REMEMBERED_S, Authenticator, CredentialSource
+from .colo_list import ColoList
+from .docs import docs_router
+from .edge import Edge
+from .envelope import refusal
+from .errors import describe
+from .health import Health
+from .limiter import Limiter
+from .measure import ANSWER_WITHIN_S, Admission
+from .metrics import HttpMetrics
+from .openapi import describe_api
+from .traceroute import Traceroute
+
+BASES = ("/client/v4", "")
+"""Clients differ in whether their base URL has the prefix."""
+REQUESTS_PER_WINDOW = 1_200
+FAILURES_PER_WINDOW = 100
+MAX_MEASUREMENTS = 1_000
+
+
+def create_app(
+    *,
+    tracer: Tracer,
+    credentials: CredentialSource,
+    ready: Callable[[], Awaitable[None]],
+    registry: CollectorRegistry,
+    version: str,
+    audit: Audit | None = None,
+    requests_per_window: int = REQUESTS_PER_WINDOW,
+    failures_per_window: int = FAILURES_PER_WINDOW,
+    max_measurements: int = MAX_MEASUREMENTS,
+    answer_within_s: float = ANSWER_WITHIN_S,
+    remembered_s: float = REMEMBERED_S,
+) -> FastAPI:
+    """The HTTP side, ready to be served.
+
+    `ready` returns if the coordinator can work, and raises StoreError where it cannot;
+    `registry` is shown at `/metrics`, whoever fills it; a window is five minutes;
+    `remembered_s` is how long a revoked credential may still be taken.
+    """
+    register_url_convertor("account", _AccountId())
+    limiter = Limiter(per_credential=requests_per_window, failures_per_address=failures_per_window)
+    who = Authenticator(credentials, limiter, remembered_s=remembered_s)
+    traceroute = Traceroute(
+        tracer,
+        who=who,
+        audit=audit,
+        admission=Admission(max_measurements),
+        within_s=answer_within_s,
+    )
+    colos = ColoList(tracer, who=who)
+    health = Health(ready=ready, registry=registry)
+
+    app = FastAPI(
+        title="colotrace",
+        version=version,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    document = describe_api(version)
+    app.openapi = lambda: document  # type: ignore[method-assign]
+    for base in BASES:
+        for slash in ("", "/"):
+            path = base + "/accounts/{account_id:account}/diagnostics/traceroute"
+            app.add_api_route(path + slash, traceroute, methods=["POST"], name="traceroute")
+            path += "/colos"
+            app.add_api_route(path + slash, colos, methods=["GET"], name="colos")
+    for path, endpoint, name in (
+        ("/healthz", health.alive, "health"),
+        ("/readyz", health.ready, "ready"),
+        ("/metrics", health.metrics, "metrics"),
+    ):
+        app.add_api_route(path, endpoint, methods=["GET", "HEAD"], name=name)
+    app.include_router(docs_router(app.title))
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_middleware(Edge, metrics=HttpMetrics(registry), untouched=limiter.untouched())
+    return app
+
+
+class _AccountId(Convertor[str]):
+    """An account's id as a part of a path; what is longer is no route."""
+
+    regex = "[^/]{1,32}"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    described = describe(error, path=request.scope["path"])
+    return refusal(described.status, described.errors, described.headers)

@@ -1,0 +1,164 @@
+"""Who asks, and whether they may: headers to a credential, and a credential to an account."""
+
+import hmac
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Protocol
+
+from starlette.datastructures import Headers
+
+from colotrace_coordinator.store.credentials import Credential, Permission, is_email, is_key
+from colotrace_coordinator.store.secrets import MAX_SECRET, sha256
+
+from .envelope import Cause
+from .errors import (
+    ForbiddenError,
+    MalformedCredentialsError,
+    NoCredentialsError,
+    UnknownCredentialsError,
+)
+from .limiter import Limiter
+from .quota import Quota
+
+REMEMBERED_S = 5.0
+"""How long a revoked credential may still open doors."""
+REMEMBERED = 10_000
+
+_BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")  # RFC 6750, section 2.1
+_AUTHORIZATION = Cause(6111, "Invalid format for Authorization header")
+_EMAIL = Cause(6102, "Invalid format for X-Auth-Email header")
+_KEY = Cause(6103, "Invalid format for X-Auth-Key header")
+
+
+class CredentialSource(Protocol):
+    """Where credentials are looked up."""
+
+    async def find_token(self, token: str) -> Credential | None:
+        """What the token may do, or None."""
+
+    async def find_key(self, email: str, key: str) -> Credential | None:
+        """What the pair may do, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What the headers say, each part of its form or None; `faults` name those that are not."""
+
+    token: str | None
+    pair: tuple[str, str] | None
+    faults: tuple[Cause, ...]
+
+
+def read(headers: Headers) -> Claims:
+    """What the headers claim.
+
+    Raises:
+        NoCredentialsError: nothing that could be a credential.
+    """
+    authorization = headers.get("authorization")
+    email, key = headers.get("x-auth-email"), headers.get("x-auth-key")
+    if authorization is None and (email is None or key is None):
+        raise NoCredentialsError
+    faults = []
+    token = pair = None
+    if authorization is not None:
+        bearer = _BEARER.fullmatch(authorization.strip())
+        if bearer and len(bearer[1]) <= MAX_SECRET:
+            token = bearer[1]
+        else:
+            faults.append(_AUTHORIZATION)
+    if email is not None and key is not None:
+        if is_email(email) and is_key(key):
+            pair = email, key
+        else:
+            faults += [] if is_email(email) else [_EMAIL]
+            faults += [] if is_key(key) else [_KEY]
+    return Claims(token, pair, tuple(faults))
+
+
+class Authenticator:
+    """Finds credentials, and remembers the valid ones for a few seconds."""
+
+    def __init__(
+        self,
+        source: CredentialSource,
+        limiter: Limiter,
+        *,
+        remembered_s: float = REMEMBERED_S,
+        monotonic: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._source = source
+        self._limiter = limiter
+        self._remembered_s = remembered_s
+        self._monotonic = monotonic
+        self._clock = clock
+        self._memory: OrderedDict[str, tuple[float, Credential]] = OrderedDict()
+
+    async def authenticate(self, headers: Headers, address: str) -> tuple[Credential, Quota]:
+        """Whose request this is, and what is left of their quota, this request counted.
+
+        With a token and a pair at once, either suffices.
+
+        Raises:
+            NoCredentialsError: nothing in the headers.
+            MalformedCredentialsError: nothing of its form.
+            UnknownCredentialsError: nothing that is valid.
+            RateLimitedError: too many requests, or too many failures from the address.
+            StoreUnavailableError: the database does not answer.
+        """
+        try:
+            credential = await self._find(read(headers), address)
+        except (NoCredentialsError, MalformedCredentialsError, UnknownCredentialsError) as error:
+            error.quota = await self._limiter.failure(address)
+            raise
+        return credential, await self._limiter.request(credential.id)
+
+    async def _find(self, claims: Claims, address: str) -> Credential:
+        token, pair = claims.token, claims.pair
+        for secret in (token, pair and "\n".join(pair)):
+            if secret and (known := self._remembered(secret)):
+                return known
+        # Whoever has guessed too often is not even looked up any more.
+        await self._limiter.failures(address)
+        if token and (found := await self._source.find_token(token)):
+            return self._remember(token, found)
+        if pair and (found := await self._source.find_key(*pair)):
+            return self._remember("\n".join(pair), found)
+        if not token and not pair:
+            raise MalformedCredentialsError(claims.faults)
+        raise UnknownCredentialsError
+
+    def _remembered(self, secret: str) -> Credential | None:
+        digest = sha256(secret)
+        until, credential = self._memory.get(digest, (0.0, None))
+        if credential is None:
+            return None
+        expired = credential.expires_at is not None and credential.expires_at <= self._clock()
+        if until <= self._monotonic() or expired:
+            del self._memory[digest]
+            return None
+        return credential
+
+    def _remember(self, secret: str, credential: Credential) -> Credential:
+        self._memory[sha256(secret)] = (self._monotonic() + self._remembered_s, credential)
+        while len(self._memory) > REMEMBERED:
+            self._memory.popitem(last=False)
+        return credential
+
+
+def authorize(credential: Credential, account_id: str, *, any_of: Collection[Permission]) -> None:
+    """Return if the credential may do one of these in the account.
+
+    Raises:
+        ForbiddenError: it may not, whether or not there is such an account.
+    """
+    granted: frozenset[Permission] = frozenset()
+    for account, permissions in credential.grants.items():
+        if hmac.compare_digest(account.encode(), account_id.encode()):
+            granted = permissions
+    if granted.isdisjoint(any_of):
+        raise ForbiddenError

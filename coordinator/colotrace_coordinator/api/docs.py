@@ -1,0 +1,46 @@
+"""The page at `/docs`: Swagger UI with everything it loads, for hosts without the Internet."""
+
+from importlib.resources import files
+
+from fastapi import APIRouter
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+_ASSETS = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+    "favicon.png": "image/png",
+}
+
+
+def docs_router(title: str) -> APIRouter:
+    """The page and its assets, which come out of the package that ships them."""
+    static = files("fastapi_offline") / "static"
+    router = APIRouter(include_in_schema=False)
+    page = get_swagger_ui_html(
+        openapi_url="openapi.json",
+        title=title,
+        swagger_js_url="docs/swagger-ui-bundle.js",
+        swagger_css_url="docs/swagger-ui.css",
+        swagger_favicon_url="docs/favicon.png",
+        # Else the page would have the description checked by a server on the Internet.
+        swagger_ui_parameters={"validatorUrl": None},
+    )
+
+    @router.api_route("/docs", methods=["GET", "HEAD"], name="docs")
+    async def show() -> Response:
+        return page
+
+    @router.get("/docs/{name}", name="docs")
+    async def asset(name: str) -> Response:
+        if name not in _ASSETS:
+            raise HTTPException(404)
+        content = (static / name).read_bytes()
+        return Response(
+            content,
+            media_type=_ASSETS[name],
+            headers={"cache-control": "public, max-age=86400"},
+        )
+
+    return router

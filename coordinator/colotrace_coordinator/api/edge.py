@@ -1,0 +1,125 @@
+"""The outermost layer: every request gets an id, a line in the log, numbers, and an answer.
+
+Written to ASGI, below FastAPI, so that answers that no route made pass here too.
+"""
+
+import secrets
+import time
+from typing import Any
+
+import structlog
+from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .envelope import refusal
+from .errors import ApiError, describe
+from .metrics import HttpMetrics
+from .quota import Quota
+
+log = structlog.get_logger(__name__)
+
+CLIENT_GONE = 499
+"""In log and numbers only: the client went away before its answer (nginx's word for it)."""
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_QUIET = frozenset({"health", "ready", "metrics"})
+
+
+class Facts:
+    """What the layers below find out of a request, for its headers and its line in the log."""
+
+    __slots__ = ("account_id", "credential_id", "quota", "request_id")
+
+    def __init__(self, quota: Quota) -> None:
+        self.request_id = secrets.token_hex(8)
+        self.quota = quota
+        self.account_id: str | None = None
+        self.credential_id: str | None = None
+
+
+def facts(scope: Scope) -> Facts:
+    """The facts of the request of that scope."""
+    found: Facts = scope["state"]["facts"]
+    return found
+
+
+class Edge:
+    """Wraps the application."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        metrics: HttpMetrics,
+        untouched: Quota,
+    ) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._untouched = untouched
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(scope, send, self._untouched)
+        self._metrics.in_flight.inc()
+        try:
+            await self._app(scope, receive, exchange.send)
+        except ClientDisconnect:
+            pass
+        except Exception as error:
+            described = describe(error, path=scope["path"])
+            if isinstance(error, ApiError) and error.quota is not None:
+                exchange.facts.quota = error.quota
+            if described.status == 500:
+                log.exception("request_failed", request_id=exchange.facts.request_id)
+            if exchange.status is None:
+                response = refusal(described.status, described.errors, described.headers)
+                await response(scope, receive, exchange.send)
+        finally:
+            self._metrics.in_flight.dec()
+            self._account(scope, exchange)
+
+    def _account(self, scope: Scope, exchange: "_Exchange") -> None:
+        route = getattr(scope.get("route"), "name", "none")
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        status = exchange.status or CLIENT_GONE
+        seconds = time.monotonic() - exchange.began
+        self._metrics.requests.labels(route, method, str(status)).inc()
+        self._metrics.seconds.labels(route).observe(seconds)
+        client: Any = scope.get("client")
+        say = log.debug if route in _QUIET and status < 400 else log.info
+        say(
+            "request",
+            method=method,
+            path=scope["path"],
+            status=status,
+            ms=round(seconds * 1_000, 1),
+            client=client[0] if client else None,
+            account=exchange.facts.account_id,
+            credential=exchange.facts.credential_id,
+            request_id=exchange.facts.request_id,
+        )
+
+
+class _Exchange:
+    """One request and what has been sent for it."""
+
+    def __init__(self, scope: Scope, send: Send, quota: Quota) -> None:
+        self.began = time.monotonic()
+        self.status: int | None = None
+        self.facts = Facts(quota)
+        scope.setdefault("state", {})["facts"] = self.facts
+        self._send = send
+
+    async def send(self, message: Message) -> None:
+        """Pass on, with the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["cf-ray"] = self.facts.request_id
+            headers["x-content-type-options"] = "nosniff"
+            for name, value in self.facts.quota.headers().items():
+                headers[name] = value
+        await self._send(message)

@@ -1,0 +1,181 @@
+"""Every way in which a request can fail, and the one place that says how it is answered."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from starlette.exceptions import HTTPException
+
+from colotrace_coordinator.errors import CoordinatorError, StoreError
+from colotrace_coordinator.model import Message
+
+from .envelope import Cause, Line, line
+from .quota import Quota
+
+MAX_BODY = 65_536
+MAX_ERRORS = 100
+"""A body may be wrong in more places than an answer should name."""
+
+_SCHEMA = 1001
+_COLO = 1005
+_MAX_PATH_SHOWN = 200
+
+
+class ApiError(CoordinatorError):
+    """A request that is answered with an error; `quota` is what it leaves to whoever asked."""
+
+    quota: Quota | None = None
+
+
+class NoRouteError(ApiError):
+    """There is nothing at that path, or its account's id cannot be one."""
+
+
+class NoCredentialsError(ApiError):
+    """The request does not say who asks."""
+
+
+class MalformedCredentialsError(ApiError):
+    """Headers that say who asks are not of their form."""
+
+    def __init__(self, causes: Sequence[Cause]) -> None:
+        super().__init__(", ".join(cause.message for cause in causes))
+        self.causes = causes
+
+
+class UnknownCredentialsError(ApiError):
+    """Nobody has this token or key, or not any more."""
+
+
+class ForbiddenError(ApiError):
+    """The token or key is good, but not for this."""
+
+
+class RateLimitedError(ApiError):
+    """Too many requests, until `left.reset_s` from now."""
+
+    def __init__(self, left: Quota) -> None:
+        super().__init__(f"retry after {left.reset_s} s")
+        self.quota = self.left = left
+
+
+class UnsupportedContentError(ApiError):
+    """The body is not said to be JSON."""
+
+
+class BodyTooLargeError(ApiError):
+    """The body is larger than `MAX_BODY` bytes."""
+
+
+class BodyTimeoutError(ApiError):
+    """The body did not come in time."""
+
+
+class MalformedJsonError(ApiError):
+    """The body is not JSON."""
+
+
+class InvalidBodyError(ApiError):
+    """The body is JSON of another shape; one message for each fault."""
+
+    def __init__(self, faults: Sequence[Message]) -> None:
+        super().__init__(f"{len(faults)} faults")
+        self.faults = faults
+
+
+class UnknownColosError(ApiError):
+    """Colos were asked for that nobody knows; `positions` in the request's list."""
+
+    def __init__(self, positions: Sequence[int]) -> None:
+        super().__init__(f"{len(positions)} unknown colos")
+        self.positions = positions
+
+
+class OverloadedError(ApiError):
+    """As many requests are being answered as this coordinator takes at once."""
+
+
+class LateAnswerError(ApiError):
+    """The measurement has not ended when its answer was due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """How an error is answered."""
+
+    status: int
+    errors: list[Line]
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def describe(error: Exception, *, path: str) -> Described:
+    """How the error is answered; whatever is not known here is a 500 that tells nothing."""
+    match error:
+        case NoRouteError():
+            return _no_route(path)
+        case HTTPException():
+            return _from_starlette(error, path)
+        case NoCredentialsError():
+            text = "Missing X-Auth-Key, X-Auth-Email or Authorization headers"
+            return _one(400, 9106, text)
+        case MalformedCredentialsError():
+            causes = list(error.causes)
+            text = "Invalid request headers"
+            return Described(400, [Line(code=6003, message=text, error_chain=causes)])
+        case UnknownCredentialsError():
+            return _one(401, 10000, "Authentication error")
+        case ForbiddenError():
+            return _one(403, 9109, "Unauthorized to access requested resource")
+        case RateLimitedError():
+            text = "Please wait and consider throttling your request speed"
+            return _one(429, 10100, text, {"Retry-After": str(error.left.reset_s)})
+        case UnsupportedContentError():
+            return _one(415, 9207, "Content-type must be application/json.")
+        case BodyTooLargeError():
+            text = f"Request body is larger than {MAX_BODY} bytes"
+            return _one(413, 1013, text, {"Connection": "close"})
+        case BodyTimeoutError():
+            text = "Request body did not arrive in time"
+            return _one(408, 1014, text, {"Connection": "close"})
+        case MalformedJsonError():
+            return _one(400, 6007, "Malformed JSON in request body")
+        case InvalidBodyError():
+            return Described(400, [line(fault) for fault in error.faults[:MAX_ERRORS]])
+        case UnknownColosError():
+            return Described(400, [_unknown_colo(n) for n in error.positions[:MAX_ERRORS]])
+        case OverloadedError():
+            return _one(503, 1015, "The coordinator is answering as many requests as it can")
+        case StoreError():
+            # The text may name the database's host: that is for the log alone.
+            return _one(503, 1016, "The coordinator's database does not answer")
+        case LateAnswerError():
+            return _one(504, 1017, "The measurement did not end in time")
+        case _:
+            return _one(500, 1000, "Internal error; the log has it under this answer's cf-ray")
+
+
+def schema_fault(text: str, at: str) -> Message:
+    """A fault of the body's shape at a JSON pointer."""
+    return Message(_SCHEMA, text, at)
+
+
+def _unknown_colo(position: int) -> Line:
+    return line(Message(_COLO, "Colo is not a valid colo", f"/colos/{position}"))
+
+
+def _from_starlette(error: HTTPException, path: str) -> Described:
+    if error.status_code == 404:
+        return _no_route(path)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        return _one(405, 7001, "Method not allowed for this route", headers)
+    return _one(error.status_code, 1000, str(error.detail), headers)
+
+
+def _no_route(path: str) -> Described:
+    shown = path if len(path) <= _MAX_PATH_SHOWN else path[:_MAX_PATH_SHOWN] + "…"
+    text = f"Could not route to {shown}, perhaps your object identifier is invalid?"
+    return _one(404, 7003, text)
+
+
+def _one(status: int, code: int, text: str, headers: dict[str, str] | None = None) -> Described:
+    return Described(status, [Line(code=code, message=text)], headers or {})

@@ -1,0 +1,27 @@
+"""The HTTP side's numbers for Prometheus."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, 25.0)
+
+
+class HttpMetrics:
+    """Requests and their time, by route and status; in the registry that is handed in."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.requests = Counter(
+            "colotrace_http_requests",
+            "Requests answered; status 499 where the client went away first",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self.seconds = Histogram(
+            "colotrace_http_request_seconds",
+            "From a request's head to its answer's last byte",
+            ["route"],
+            buckets=_DURATIONS_S,
+            registry=registry,
+        )
+        self.in_flight = Gauge(
+            "colotrace_http_requests_in_flight", "Requests being answered", registry=registry
+        )

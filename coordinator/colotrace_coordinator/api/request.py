@@ -1,0 +1,145 @@
+"""The request's body: its shape, its bounds and its defaults, every fault found at once."""
+
+from typing import Annotated
+
+import msgspec
+from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from colotrace_coordinator.model import Message, Options
+
+from .envelope import pointer
+from .errors import InvalidBodyError, MalformedJsonError, schema_fault
+from .targets import fault as target_fault
+
+MAX_TARGETS = 10
+MAX_WAIT_S = 5
+MAX_PORT = 65_535
+
+_DEFAULT = Options()
+
+
+def _target(value: str) -> str:
+    if (words := target_fault(value)) is not None:
+        raise PydanticCustomError("target", "{words}", {"words": words})
+    return value
+
+
+def _packet_type(value: object) -> object:
+    if value is None or value == "":
+        return _DEFAULT.packet_type
+    try:
+        return PacketType(value) if isinstance(value, str) else value
+    except ValueError:
+        return value
+
+
+def _or(default: int) -> BeforeValidator:
+    """Old clients send every option, the unset ones as 0 (and null stands for absent)."""
+
+    def fill(value: object) -> object:
+        return default if value is None or (type(value) is int and value == 0) else value
+
+    return BeforeValidator(fill)
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    max_ttl: Annotated[int, Field(ge=0, le=MAX_TTL), _or(_DEFAULT.max_ttl)] = _DEFAULT.max_ttl
+    packet_type: Annotated[PacketType, BeforeValidator(_packet_type)] = _DEFAULT.packet_type
+    packets_per_ttl: Annotated[
+        int, Field(ge=0, le=MAX_PACKETS_PER_TTL), _or(_DEFAULT.packets_per_ttl)
+    ] = _DEFAULT.packets_per_ttl
+    port: Annotated[int, Field(ge=0, le=MAX_PORT), _or(0)] = 0
+    wait_time: Annotated[int, Field(ge=1, le=MAX_WAIT_S), _or(1)] = 1
+
+    def plain(self) -> Options:
+        return Options(
+            packet_type=self.packet_type,
+            max_ttl=self.max_ttl,
+            packets_per_ttl=self.packets_per_ttl,
+            wait_ms=self.wait_time * 1_000,
+            port=self.port,
+        )
+
+
+def _null_is(value: object) -> BeforeValidator:
+    """Null stands for absent."""
+    return BeforeValidator(lambda given: value if given is None else given)
+
+
+class TracerouteBody(BaseModel):
+    """A body that holds to the schema; `colos` are as they were written."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+    targets: list[Annotated[str, AfterValidator(_target)]]
+    colos: Annotated[list[str], _null_is([])] = []
+    options: Annotated[_Options, _null_is({})] = _Options()
+
+
+def parse(body: bytes) -> TracerouteBody:
+    """The body, valid.
+
+    Raises:
+        MalformedJsonError: it is not JSON (RFC 8259: no NaN, UTF-8, no byte order mark).
+        InvalidBodyError: it is JSON, but not of the shape; every fault is named.
+    """
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise MalformedJsonError from None
+    faults = _miscounted(value)
+    try:
+        request = TracerouteBody.model_validate(value)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=True, include_input=False)
+        faults += [_fault(detail) for detail in details]
+    if faults:
+        raise InvalidBodyError(faults)
+    return request
+
+
+def _miscounted(value: object) -> list[Message]:
+    """Apart from the model, which would name this fault alone and not the elements' own."""
+    targets = value.get("targets") if isinstance(value, dict) else None
+    if not isinstance(targets, list) or 1 <= len(targets) <= MAX_TARGETS:
+        return []
+    return [schema_fault(f"targets must have 1 to {MAX_TARGETS} elements", "/targets")]
+
+
+def _fault(detail: ErrorDetails) -> Message:
+    path = detail["loc"]
+    name = ".".join(str(part) for part in path if not isinstance(part, int)) or "The body"
+    if path and isinstance(path[-1], int):
+        name = f"{name}[{path[-1]}]"
+    return schema_fault(f"{name} {_words(detail)}", pointer(path))
+
+
+def _words(detail: ErrorDetails) -> str:
+    bounds = detail.get("ctx", {})
+    match detail["type"]:
+        case "missing":
+            return "is required"
+        case "target":
+            return str(bounds["words"])
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return "must be an object"
+        case "list_type":
+            return "must be an array of strings"
+        case "string_type":
+            return "must be a string"
+        case "string_unicode":
+            return "must be Unicode text"
+        case "int_type" | "int_from_float" | "int_parsing" | "int_parsing_size":
+            return "must be an integer"
+        case "greater_than_equal":
+            return f"must be at least {bounds['ge']}"
+        case "less_than_equal":
+            return f"must be at most {bounds['le']}"
+        case "is_instance_of" | "enum":
+            return "must be one of " + ", ".join(kind.value for kind in PacketType)
+        case _:
+            return "is not valid"

@@ -1,0 +1,32 @@
+"""The coordinator's exceptions.
+
+    CoordinatorError
+    ├── SetupError                 it cannot start as it was told; the text names the remedy
+    ├── StoreError                 storage; the text names the remedy
+    │   ├── StoreUnavailableError       the database does not answer
+    │   └── UnknownIdError              no such token or key
+    └── api.errors.ApiError        a request that is answered with an error
+        └── …                      one class for each row of the API's table
+
+`api.errors.describe` is the one place that turns them into the API's statuses and codes.
+"""
+
+
+class CoordinatorError(Exception):
+    """Whatever the coordinator says went wrong."""
+
+
+class SetupError(CoordinatorError):
+    """The program cannot start as it was told to."""
+
+
+class StoreError(CoordinatorError):
+    """Storage refuses."""
+
+
+class StoreUnavailableError(StoreError):
+    """The database cannot be reached, or broke off."""
+
+
+class UnknownIdError(StoreError):
+    """There is no token or key of that id."""

@@ -1,0 +1,1 @@
+"""What outlives the process: accounts, tokens, keys, colos once seen, and who asked for what."""

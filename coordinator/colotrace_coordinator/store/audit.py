@@ -1,0 +1,133 @@
+"""Who asked for what, and when each credential was last used: written behind the answers.
+
+Nothing of it is worth a slower answer, so lines wait in memory (at most `MAX_WAITING`; beyond,
+the oldest are dropped and counted) and are written together.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import structlog
+from sqlalchemy import delete, func, insert, select
+
+from colotrace_coordinator.errors import StoreError
+
+from .credentials import Credentials
+from .database import Database
+from .tables import AuditLine
+
+MAX_WAITING = 10_000
+KEPT_LINES = 100_000
+KEPT_S = 30 * 86_400
+_WRITE_EVERY_S = 1.0
+_USED_EVERY_S = 60.0
+_PRUNE_EVERY_S = 3_600.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """A measurement that was asked for; `at` in seconds since 1970; JSON in the last three."""
+
+    at: int
+    request_id: str
+    account_id: str
+    credential_id: str
+    client: str
+    status: int
+    duration_ms: int
+    targets: str
+    colos: str
+    options: str
+
+
+class Audit:
+    """The audit in the database, and the uses of credentials."""
+
+    def __init__(
+        self,
+        database: Database,
+        credentials: Credentials,
+        *,
+        kept_lines: int = KEPT_LINES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._database = database
+        self._credentials = credentials
+        self._kept_lines = kept_lines
+        self._clock = clock
+        self._waiting: deque[AuditEntry] = deque(maxlen=MAX_WAITING)
+        self._used: set[str] = set()
+        self.dropped = 0
+
+    def record(self, entry: AuditEntry) -> None:
+        """Have the line written soon."""
+        self.dropped += len(self._waiting) == MAX_WAITING
+        self._waiting.append(entry)
+
+    def used(self, credential_id: str) -> None:
+        """Have the credential's last use written within about a minute."""
+        self._used.add(credential_id)
+
+    async def run(self) -> None:
+        """Write what waits until cancelled; what still waits then is written first."""
+        loop = asyncio.get_running_loop()
+        used_at = pruned_at = loop.time() - _PRUNE_EVERY_S
+        try:
+            while True:
+                try:
+                    await self.write()
+                    if loop.time() >= used_at + _USED_EVERY_S:
+                        used_at = loop.time()
+                        await self.write_uses()
+                    if loop.time() >= pruned_at + _PRUNE_EVERY_S:
+                        pruned_at = loop.time()
+                        await self.prune()
+                except StoreError as error:
+                    log.warning("audit_not_written", error=str(error), waiting=len(self._waiting))
+                await asyncio.sleep(_WRITE_EVERY_S)
+        finally:
+            await self._last_words()
+
+    async def write(self) -> None:
+        """Write the lines that wait; they go on waiting if that fails."""
+        if not self._waiting:
+            return
+        lines = list(self._waiting)
+        self._waiting.clear()
+        try:
+            async with self._database.session() as session:
+                await session.execute(insert(AuditLine), [asdict(line) for line in lines])
+        except BaseException:
+            lost = max(0, len(lines) + len(self._waiting) - MAX_WAITING)
+            self.dropped += lost
+            self._waiting.extendleft(reversed(lines[lost:]))
+            raise
+
+    async def write_uses(self) -> None:
+        """Write which credentials were used since the last time."""
+        used, self._used = self._used, set()
+        if used:
+            await self._credentials.used(used)
+
+    async def prune(self) -> None:
+        """Drop the lines that are too old or too many."""
+        async with self._database.session() as session:
+            await session.execute(delete(AuditLine).where(AuditLine.at < self._clock() - KEPT_S))
+            newest = await session.scalar(select(func.max(AuditLine.id)))
+            if newest is not None:
+                await session.execute(
+                    delete(AuditLine).where(AuditLine.id <= newest - self._kept_lines)
+                )
+
+    async def _last_words(self) -> None:
+        try:
+            async with asyncio.timeout(2):
+                await self.write()
+                await self.write_uses()
+        except (StoreError, TimeoutError) as error:
+            log.warning("audit_lost", error=str(error), lines=len(self._waiting))

@@ -1,0 +1,281 @@
+"""Accounts, and the tokens and keys that open them."""
+
+import enum
+import hmac
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from sqlalchemy import select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from colotrace_coordinator.errors import SetupError, UnknownIdError
+
+from .database import Database
+from .secrets import MAX_SECRET, MIN_KEY, new_id, new_key, new_token, sha256
+from .tables import Account, Key, Token
+
+_ACCOUNT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,32}")
+_EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,189}")
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
+
+class Permission(enum.StrEnum):
+    """What a token may do in its account."""
+
+    TRACEROUTE = "diagnostics:traceroute"
+    COLOS = "diagnostics:colos"
+
+
+EVERYTHING = frozenset(Permission)
+_OTHER_WORDS = {"magic transit write": Permission.TRACEROUTE}  # what the public API calls it
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A token or an e-mail and key that is valid: what it may do in which account.
+
+    `expires_at` is in seconds since 1970, or None.
+    """
+
+    id: str
+    grants: Mapping[str, frozenset[Permission]]
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLine:
+    """A token as it is listed; instants in seconds since 1970."""
+
+    id: str
+    account_id: str
+    permissions: frozenset[str]
+    description: str
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+    last_used_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLine:
+    """A key as it is listed; instants in seconds since 1970."""
+
+    id: str
+    account_id: str
+    email: str
+    description: str
+    created_at: int
+    revoked_at: int | None
+    last_used_at: int | None
+
+
+def is_email(text: str) -> bool:
+    """Whether the text has an e-mail's form."""
+    return _EMAIL.fullmatch(text) is not None
+
+
+def is_key(text: str) -> bool:
+    """Whether the text may be a key: at least 32 and at most 256 printable characters."""
+    return MIN_KEY <= len(text) <= MAX_SECRET and _PRINTABLE.fullmatch(text) is not None
+
+
+def permission(word: str) -> Permission:
+    """The permission of that name.
+
+    Raises:
+        SetupError: there is none.
+    """
+    try:
+        return _OTHER_WORDS.get(word.lower()) or Permission(word.lower())
+    except ValueError:
+        raise SetupError(
+            f"there is no permission {word!r}; there are: {', '.join(sorted(Permission))}"
+        ) from None
+
+
+class Credentials:
+    """Tokens and keys in the database."""
+
+    def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def find_token(self, token: str) -> Credential | None:
+        """What the token may do, or None if it is unknown, revoked or expired."""
+        wanted = sha256(token)
+        async with self._database.session() as session:
+            row = await session.scalar(select(Token).where(Token.sha256 == wanted))
+        if row is None or not hmac.compare_digest(row.sha256, wanted):
+            return None
+        if row.revoked_at is not None:
+            return None
+        if row.expires_at is not None and row.expires_at <= self._clock():
+            return None
+        # A name that a newer version has written, and this one does not know, grants nothing.
+        granted = frozenset(p for p in Permission if p in row.permissions.split())
+        return Credential(row.id, {row.account_id: granted}, row.expires_at)
+
+    async def find_key(self, email: str, key: str) -> Credential | None:
+        """The accounts that the pair opens, or None if there is none."""
+        wanted = sha256(key)
+        statement = select(Key).where(
+            Key.email == email.lower(), Key.sha256 == wanted, Key.revoked_at.is_(None)
+        )
+        async with self._database.session() as session:
+            rows = [
+                row
+                for row in await session.scalars(statement.order_by(Key.id))
+                if hmac.compare_digest(row.sha256, wanted)
+            ]
+        if not rows:
+            return None
+        return Credential(rows[0].id, {row.account_id: EVERYTHING for row in rows})
+
+    async def create_token(
+        self,
+        account_id: str,
+        *,
+        permissions: Collection[Permission] = (Permission.TRACEROUTE,),
+        description: str = "",
+        lifetime_s: float | None = None,
+    ) -> str:
+        """A new token of the account, which is created with its first one.
+
+        Raises:
+            SetupError: the account's id is not 1 to 32 of [A-Za-z0-9._-].
+        """
+        token, now = new_token(), int(self._clock())
+        async with self._database.session() as session:
+            await _ensure_account(session, account_id, now)
+            session.add(
+                Token(
+                    id=new_id(),
+                    account_id=account_id,
+                    sha256=sha256(token),
+                    permissions=" ".join(sorted(permissions)),
+                    description=description,
+                    created_at=now,
+                    expires_at=None if lifetime_s is None else int(now + lifetime_s),
+                )
+            )
+        return token
+
+    async def create_key(
+        self, account_id: str, *, email: str, key: str | None = None, description: str = ""
+    ) -> str:
+        """A new key for the e-mail, or the one given, taken over from elsewhere.
+
+        Taking over the same key again changes nothing, except that a revoked one is valid again.
+
+        Raises:
+            SetupError: the account's id, the e-mail or the key is not of its form.
+        """
+        if not is_email(email):
+            raise SetupError(f"{email!r} is not an e-mail address")
+        if key is not None and not is_key(key):
+            raise SetupError(
+                f"--key needs {MIN_KEY} to {MAX_SECRET} printable characters without spaces: "
+                "a shorter one could be guessed; leave it out to have one made"
+            )
+        key, now = key or new_key(), int(self._clock())
+        async with self._database.session() as session:
+            await _ensure_account(session, account_id, now)
+            known = await session.scalar(
+                select(Key).where(
+                    Key.account_id == account_id,
+                    Key.email == email.lower(),
+                    Key.sha256 == sha256(key),
+                )
+            )
+            if known is None:
+                session.add(
+                    Key(
+                        id=new_id(),
+                        account_id=account_id,
+                        email=email.lower(),
+                        sha256=sha256(key),
+                        description=description,
+                        created_at=now,
+                    )
+                )
+            else:
+                known.revoked_at = None
+        return key
+
+    async def tokens(self) -> list[TokenLine]:
+        """Every token, oldest first."""
+        async with self._database.session() as session:
+            rows = await session.scalars(select(Token).order_by(Token.created_at, Token.id))
+            return [
+                TokenLine(
+                    row.id,
+                    row.account_id,
+                    frozenset(row.permissions.split()),
+                    row.description,
+                    row.created_at,
+                    row.expires_at,
+                    row.revoked_at,
+                    row.last_used_at,
+                )
+                for row in rows
+            ]
+
+    async def keys(self) -> list[KeyLine]:
+        """Every key, oldest first."""
+        async with self._database.session() as session:
+            rows = await session.scalars(select(Key).order_by(Key.created_at, Key.id))
+            return [
+                KeyLine(
+                    row.id,
+                    row.account_id,
+                    row.email,
+                    row.description,
+                    row.created_at,
+                    row.revoked_at,
+                    row.last_used_at,
+                )
+                for row in rows
+            ]
+
+    async def revoke_token(self, token_id: str) -> None:
+        """The token opens nothing from now on.
+
+        Raises:
+            UnknownIdError: there is no such token.
+        """
+        async with self._database.session() as session:
+            row = await session.get(Token, token_id)
+            if row is None:
+                raise UnknownIdError(f"there is no token {token_id!r}; see: token list")
+            row.revoked_at = row.revoked_at or int(self._clock())
+
+    async def revoke_key(self, key_id: str) -> None:
+        """The key opens nothing from now on.
+
+        Raises:
+            UnknownIdError: there is no such key.
+        """
+        async with self._database.session() as session:
+            row = await session.get(Key, key_id)
+            if row is None:
+                raise UnknownIdError(f"there is no key {key_id!r}; see: key list")
+            row.revoked_at = row.revoked_at or int(self._clock())
+
+    async def used(self, ids: Iterable[str]) -> None:
+        """Note that the tokens and keys of these ids were used about now."""
+        wanted, now = list(ids), int(self._clock())
+        async with self._database.session() as session:
+            for table in (Token, Key):
+                await session.execute(
+                    update(table).where(table.id.in_(wanted)).values(last_used_at=now)
+                )
+
+
+async def _ensure_account(session: AsyncSession, account_id: str, now: int) -> None:
+    if not _ACCOUNT.fullmatch(account_id):
+        raise SetupError(f"the account {account_id!r} is not 1 to 32 of letters, digits, . _ -")
+    if await session.get(Account, account_id) is None:
+        session.add(Account(id=account_id, created_at=now))
+        await session.flush()

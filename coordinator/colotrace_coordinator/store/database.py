@@ -1,0 +1,203 @@
+"""The engine: opened, brought up to date, asked whether it answers, closed."""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event, text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+
+from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailableError
+
+from .location import Location, prepare
+
+HEAD = "0001"
+"""The revision of the newest migration."""
+
+_LOCK_WAIT_S = 30.0
+_ADVISORY_LOCK = 0x636F6C6F74726163  # "colotrac": one lock for every coordinator of a database
+
+
+class Database:
+    """One database, by whatever number of connections."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+        self._engine = _engine(location)
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+
+    @classmethod
+    async def open(cls, location: Location) -> "Database":
+        """A database that is up to date, created where it was missing.
+
+        Raises:
+            SetupError: its place cannot be written, or its driver is missing.
+            StoreError: it is newer than this program.
+            StoreUnavailableError: it cannot be reached.
+        """
+        if location.file:
+            prepare(location.file)
+        database = cls(location)
+        try:
+            await database.migrate()
+        except BaseException:
+            await database.close()
+            raise
+        return database
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self._engine.dialect.name
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """A transaction, committed at the end.
+
+        Raises:
+            StoreUnavailableError: the database broke off, or refuses.
+        """
+        with _translated(self._location):
+            async with self._sessions.begin() as session:
+                yield session
+
+    async def ping(self, *, timeout_s: float = 2.0) -> None:
+        """Return if the database answers.
+
+        Raises:
+            StoreUnavailableError: it does not, or not in time.
+        """
+        try:
+            async with asyncio.timeout(timeout_s), self.session() as session:
+                await session.execute(text("SELECT 1"))
+        except TimeoutError as error:
+            raise StoreUnavailableError(
+                f"the database {self._location} did not answer within {timeout_s:g} s"
+            ) from error
+
+    async def migrate(self) -> None:
+        """Bring the tables up to date; processes that start at once wait for one another."""
+        async with _file_lock(self._location.file):
+            with _translated(self._location):
+                async with self._engine.connect() as connection:
+                    await self._migrate(connection)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    async def _migrate(self, connection: AsyncConnection) -> None:
+        if self.dialect == "sqlite":
+            # Lasting, so set once, and under the lock: changing it waits for nobody.
+            await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
+            # The driver opens a transaction for rows only, and tables must not stay half made.
+            await connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_S:.0f}s'")
+            await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
+        if await connection.run_sync(_revision) != HEAD:
+            await connection.run_sync(_upgrade)
+        await connection.commit()
+
+
+def _engine(location: Location) -> AsyncEngine:
+    try:
+        if location.file is None:
+            # A connection that a restart of the server has cut is found before it is used.
+            return create_async_engine(location.url, pool_pre_ping=True, pool_size=10)
+        engine = create_async_engine(location.url, connect_args={"timeout": _LOCK_WAIT_S})
+    except ImportError as error:
+        raise SetupError(
+            "PostgreSQL's driver is missing; run: pip install 'colotrace[coordinator,postgres]'"
+        ) from error
+    event.listen(engine.sync_engine, "connect", _configure_sqlite)
+    return engine
+
+
+def _configure_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA foreign_keys=ON")
+    # In WAL mode this loses at most the last commits at a power cut, and never corrupts.
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _revision(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    row = connection.execute(text("SELECT version_num FROM alembic_version")).one_or_none()
+    return None if row is None else str(row[0])
+
+
+def _upgrade(connection: Connection) -> None:
+    # Imported here: the commands that find nothing to do need not wait for it.
+    from alembic import command
+    from alembic.config import Config
+    from alembic.util import CommandError
+
+    config = Config()
+    config.set_main_option("script_location", "colotrace_coordinator.store:migrations")
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise StoreError(
+            f"the database is of a newer colotrace than this one ({error}); upgrade this program"
+        ) from error
+
+
+class _translated:  # noqa: N801 — read as a word: with _translated(location)
+    """SQLAlchemy's and the drivers' errors as ours."""
+
+    def __init__(self, location: Location) -> None:
+        self._location = location
+
+    def __enter__(self) -> None:
+        """Nothing to do."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, TimeoutError):
+            cause = getattr(error, "orig", None) or error
+            raise StoreUnavailableError(
+                f"the database {self._location} does not answer: {cause}; check that it runs, "
+                "and the URL given with --database (or the directory given with --data)"
+            ) from error
+
+
+@asynccontextmanager
+async def _file_lock(file: Path | None) -> AsyncIterator[None]:
+    """Only one process at a time, by a lock that ends with the process."""
+    if file is None:
+        yield
+        return
+    handle = os.open(file.with_name(file.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    try:
+        try:
+            async with asyncio.timeout(_LOCK_WAIT_S):
+                while not _try_lock(handle):  # noqa: ASYNC110 — another process releases it
+                    await asyncio.sleep(0.05)
+        except TimeoutError as error:
+            raise StoreUnavailableError(f"another process keeps {file} locked") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _try_lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,86 @@
+"""Where the database is: from what the operator wrote to an engine's URL."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from colotrace_coordinator.errors import SetupError
+
+FILE_NAME = "colotrace.sqlite3"
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A database; `file` is set where it is SQLite's."""
+
+    url: URL
+    file: Path | None = None
+
+    def __str__(self) -> str:
+        """For people: the password is left out."""
+        return str(self.file) if self.file else self.url.render_as_string(hide_password=True)
+
+
+def locate(*, data: Path | None, database: str | None) -> Location:
+    """The database of `--database URL`, or else the SQLite file in the directory of `--data`.
+
+    Raises:
+        SetupError: neither is given, or the URL is not one of PostgreSQL or SQLite.
+    """
+    if database:
+        return _from_url(database)
+    if data is None:
+        raise SetupError("say where the data is: --data DIR, or --database URL for PostgreSQL")
+    return _sqlite(data / FILE_NAME)
+
+
+def prepare(file: Path) -> None:
+    """Create SQLite's file and its directory, for this user alone.
+
+    Raises:
+        SetupError: the directory cannot be made or written.
+    """
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise SetupError(
+            f"cannot write {file}: {error.strerror}; give a directory that this user may write "
+            "with --data DIR"
+        ) from error
+    # SQLite keeps its journal beside the file.
+    if not os.access(file.parent, os.W_OK | os.X_OK):
+        raise SetupError(
+            f"cannot write in {file.parent}; give a directory that this user may write "
+            "with --data DIR"
+        )
+
+
+def _sqlite(file: Path) -> Location:
+    return Location(URL.create("sqlite+aiosqlite", database=str(file)), file)
+
+
+def _from_url(text: str) -> Location:
+    try:
+        url = make_url(text)
+    except ArgumentError as error:
+        raise SetupError(
+            "--database is not a URL; it looks like postgresql://user:password@host/colotrace"
+        ) from error
+    backend = url.drivername.partition("+")[0]
+    if backend == "sqlite":
+        if not url.database or url.database == ":memory:":
+            raise SetupError("--database sqlite:///… needs a file; the token commands share it")
+        return _sqlite(Path(url.database))
+    if backend not in {"postgresql", "postgres"}:
+        raise SetupError(
+            f"--database {backend}://… is not supported; use postgresql://… or sqlite:///FILE"
+        )
+    query = dict(url.query)
+    # libpq's word, which every hosting provider's URL carries; asyncpg's is `ssl`.
+    if "sslmode" in query:
+        query["ssl"] = query.pop("sslmode")
+    return Location(url.set(drivername="postgresql+asyncpg", query=query))

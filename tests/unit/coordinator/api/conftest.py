@@ -1,0 +1,96 @@
+"""The application over a fake tracer and fake credentials, asked without sockets."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import httpx
+import pytest
+from colotrace_coordinator.api.app import create_app
+from colotrace_coordinator.store.credentials import EVERYTHING, Credential, Permission
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from unit.coordinator.api.fake_tracer import FakeTracer
+
+ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
+PATH = f"/client/v4/accounts/{ACCOUNT}/diagnostics/traceroute"
+TOKEN = "ctr_" + "t" * 36
+LIST_ONLY = "ctr_" + "l" * 36
+EMAIL, KEY = "ops@example.net", "k" * 37
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+PAIR = {"X-Auth-Email": EMAIL, "X-Auth-Key": KEY}
+
+
+class FakeCredentials:
+    """One token for all, one to list colos only, one e-mail and key; counts its look-ups."""
+
+    def __init__(self) -> None:
+        self.tokens = {
+            TOKEN: Credential("t1", {ACCOUNT: frozenset({Permission.TRACEROUTE})}),
+            LIST_ONLY: Credential("t2", {ACCOUNT: frozenset({Permission.COLOS})}),
+        }
+        self.keys = {(EMAIL, KEY): Credential("k1", {ACCOUNT: EVERYTHING})}
+        self.lookups = 0
+        self.fail: Exception | None = None
+
+    async def find_token(self, token: str) -> Credential | None:
+        self._look()
+        return self.tokens.get(token)
+
+    async def find_key(self, email: str, key: str) -> Credential | None:
+        self._look()
+        return self.keys.get((email.lower(), key))
+
+    def _look(self) -> None:
+        self.lookups += 1
+        if self.fail:
+            raise self.fail
+
+
+class Ready:
+    """What `/readyz` asks."""
+
+    def __init__(self) -> None:
+        self.fail: Exception | None = None
+
+    async def __call__(self) -> None:
+        if self.fail:
+            raise self.fail
+
+
+@pytest.fixture
+def tracer() -> FakeTracer:
+    return FakeTracer()
+
+
+@pytest.fixture
+def credentials() -> FakeCredentials:
+    return FakeCredentials()
+
+
+@pytest.fixture
+def ready() -> Ready:
+    return Ready()
+
+
+@pytest.fixture
+def make_app(
+    tracer: FakeTracer, credentials: FakeCredentials, ready: Ready
+) -> Callable[..., FastAPI]:
+    def make(**more: Any) -> FastAPI:
+        return create_app(
+            tracer=tracer,
+            credentials=credentials,
+            ready=ready,
+            registry=CollectorRegistry(),
+            version="0",
+            **more,
+        )
+
+    return make
+
+
+@pytest.fixture
+async def client(make_app: Callable[..., FastAPI]) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(make_app())
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        yield client

@@ -1,0 +1,85 @@
+"""A tracer without a network: it answers from a table, and tells what it was asked."""
+
+import asyncio
+from collections.abc import Callable
+
+from colotrace_coordinator.model import Answer, ColoStatus, Message, TraceRequest
+from colotrace_proto.messages import ColoName, Family, Node, NodeKind, PacketType, Replies
+from colotrace_proto.rows import Colo, TargetRow
+from colotrace_proto.tally import Gathered, colo_rows
+
+CITIES = {
+    "den01": "Denver, CO, US",
+    "den02": "Denver, CO, US",
+    "fra01": "Frankfurt, DE",
+    "sin01": "Singapore, SG",
+}
+
+
+class FakeTracer:
+    """`model.Tracer` with every colo three hops from everything. `hold` keeps answers back."""
+
+    def __init__(self, cities: dict[str, str] | None = None) -> None:
+        self.cities = CITIES if cities is None else cities
+        self.asked: list[TraceRequest] = []
+        self.cancelled = asyncio.Event()
+        self.started = asyncio.Event()
+        self.hold: asyncio.Event | None = None
+        self.fail: Callable[[], Exception] | None = None
+        self.messages: list[Message] = []
+        self.codes: dict[str, int] = {}
+
+    def colos(self) -> list[ColoStatus]:
+        return [
+            ColoStatus(
+                name=ColoName(name),
+                city=city,
+                agents=1,
+                families=frozenset(Family),
+                packet_types=frozenset({PacketType.ICMP, PacketType.UDP}),
+                state="up",
+            )
+            for name, city in self.cities.items()
+        ]
+
+    async def trace(self, request: TraceRequest) -> Answer:
+        self.asked.append(request)
+        self.started.set()
+        try:
+            if self.hold is not None:
+                await self.hold.wait()
+            if self.fail is not None:
+                raise self.fail()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            raise
+        rows = [
+            TargetRow(
+                target=target, colos=colo_rows([self._trace(target, c) for c in request.colos])
+            )
+            for target in request.targets
+        ]
+        return Answer(rows, self.messages)
+
+    def _trace(self, target: str, colo: str) -> Gathered:
+        where = Colo(city=self.cities[colo], name=colo)
+        if code := self.codes.get(colo, 0):
+            return Gathered(target, where, code=code)
+        nodes = (
+            Node(bytes([10, 0, 0, 1])),
+            Node(bytes([1, 1, 1, 1]), NodeKind.TARGET, ("!X",)),
+        )
+        replies = Replies(
+            ttl=(1, 1, 1, 3, 3, 3),
+            rtt_ns=(14_000, 15_000, 34_000) * 2,
+            node=(0, 0, 0, 1, 1, 1),
+            nodes=nodes,
+        )
+        return Gathered(
+            target,
+            where,
+            target_address=bytes([1, 1, 1, 1]),
+            sent=(3, 3, 3),
+            replies=replies,
+            duration_ns=8_400_000,
+        )
