@@ -69,6 +69,8 @@ def _run_inside(argv: list[str]) -> int:
 def _first_process(argv: list[str]) -> int:
     """The init of the new namespaces: it mounts, runs the command, and buries the orphans."""
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # A session of its own: Ctrl-C then reaches the command once, forwarded, and not three times.
+    os.setsid()
     try:
         _mount()
     except (OSError, subprocess.CalledProcessError) as error:

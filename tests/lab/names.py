@@ -11,12 +11,18 @@ from collections.abc import Iterator
 
 from lab.management import Management
 from lab.namespaces import LabError
+from lab.processes import Process
 from lab.topology import DOMAIN, EXTRAS, FAMILIES, NODES, address_of
 
 LAME_DOMAIN = "lame.example"
 """Names below it are asked of a server that never answers."""
 
 _READY_S = 5.0
+
+
+# Not a daemon, and nothing of one: above all it keeps its user, for in a user namespace there is
+# no other to become.
+COMMAND = ("dnsmasq", "--no-daemon", "--conf-file=-")
 
 
 def configuration(management: Management) -> str:
@@ -27,8 +33,6 @@ def configuration(management: Management) -> str:
 def _settings(management: Management) -> Iterator[str]:
     yield from ("no-resolv", "no-hosts", "bind-interfaces", "local-ttl=300")
     yield f"listen-address={management.dns_address}"
-    # Already as privileged as it should be; in a user namespace there is nobody else to become.
-    yield from ("user=root", "group=root", "pid-file=")
     # Whatever is not said here does not exist.
     yield "address=/#/"
 
@@ -50,14 +54,14 @@ def _lame(management: Management) -> Iterator[str]:
         yield f"server=/{zone}/{management.nowhere}"
 
 
-def wait_ready(address: str) -> None:
-    """Ask until the server answers."""
+def wait_ready(address: str, process: Process) -> None:
+    """Ask the server until it answers."""
     deadline = time.monotonic() + _READY_S
     query = _query(f"web.{DOMAIN}")
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect((address, 53))
         sock.settimeout(0.02)
-        while time.monotonic() < deadline:
+        while time.monotonic() < deadline and process.poll() is None:
             try:
                 sock.send(query)
                 if sock.recv(512)[:2] == query[:2]:
@@ -66,7 +70,7 @@ def wait_ready(address: str) -> None:
                 continue
             except ConnectionRefusedError:  # not bound yet: the refusal came at once
                 time.sleep(0.005)
-    raise LabError(f"the DNS server did not answer on {address} within {_READY_S:g} s")
+    raise LabError(f"the DNS server does not answer on {address} (ended: {process.poll()})")
 
 
 def _query(name: str) -> bytes:

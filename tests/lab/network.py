@@ -70,10 +70,10 @@ class Lab:
         namespaces.in_each(traced, lambda space: self._prepare(by_space[space]))
         namespaces.batch([*plan.links(spaces), *self._management.lines(spaces)])
         namespaces.in_each(by_space, lambda space: self._configure(by_space[space]))
-        listener = self._start_servers()
+        listener, resolver = self._start_listener(), self._start_resolver()
         asn.write(self.asn_db)
         _wait_for_line(listener)
-        names.wait_ready(self._management.dns_address)
+        names.wait_ready(self._management.dns_address, resolver)
 
     def _prepare(self, name: str) -> None:
         namespaces.write_sysctls(plan.sysctls(name, default_limits=self.default_limits))
@@ -87,18 +87,19 @@ class Lab:
                 namespaces.load_filters(plan.filters(name))
         namespaces.batch(lines)
 
-    def _start_servers(self) -> Process:
-        listener = self.spawn(
-            "web", [sys.executable, "-I", "-S", _LISTENER, str(OPEN_PORT)], stdout=subprocess.PIPE
-        )
-        resolver = self.spawn(
-            DNS, ["dnsmasq", "--keep-in-foreground", "--conf-file=-"], stdin=subprocess.PIPE
-        )
+    def _start_listener(self) -> Process:
+        # Without site-packages, which it does not need and which would take it longer to start.
+        argv = [sys.executable, "-I", "-S", str(_LISTENER), str(OPEN_PORT)]
+        return self.spawn("web", argv, stdout=subprocess.PIPE)
+
+    def _start_resolver(self) -> Process:
+        with (self.tag.state / "dns.log").open("wb") as log:
+            resolver = self.spawn(DNS, names.COMMAND, stdin=subprocess.PIPE, stderr=log)
         if resolver.stdin is None:
             raise LabError("dnsmasq was started without its configuration")
         with resolver.stdin as stdin:
             stdin.write(names.configuration(self._up_management).encode())
-        return listener
+        return resolver
 
     def down(self) -> None:
         """Stop every process of the lab and remove all of it; harmless when it is not up."""

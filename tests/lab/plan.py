@@ -125,8 +125,13 @@ def sysctls(name: str, *, default_limits: bool) -> list[tuple[str, str]]:
     forwarding = "1" if NODES[name].kind is Kind.ROUTER else "0"
     values = [
         ("ipv4/ip_forward", forwarding),  # first: it resets its neighbours
-        ("ipv4/fib_multipath_hash_policy", "1"),
-        ("ipv6/fib_multipath_hash_policy", "1"),
+        # Addresses, protocol, ports, and in IPv6 the flow label. Not policy 1, which also means
+        # the first four: it trusts a hash that the packet brings along, and one from a socket of
+        # this same kernel has a random one, so that a flow would change sides with its socket.
+        ("ipv4/fib_multipath_hash_policy", "3"),
+        ("ipv4/fib_multipath_hash_fields", str(0x37)),
+        ("ipv6/fib_multipath_hash_policy", "3"),
+        ("ipv6/fib_multipath_hash_fields", str(0x3F)),
         ("ipv4/icmp_errors_use_inbound_ifaddr", "0"),  # the route's `src` decides
     ]
     if Path("/proc/sys/net/ipv4/fib_multipath_hash_seed").exists():

@@ -11,8 +11,9 @@ Every name below is a network namespace with a kernel of its own routes; every l
                             │
                             f1 ── f2 ── … ── f9 ── far
 
-`split` has two equal routes to `join` (ECMP by layer-4 hash, both families), and back. `mute`
-forwards but never says that a time to live ran out. The double line costs 2, every other line 1.
+`split` has two equal routes to `join`, and `join` back: ECMP by addresses, protocol and ports, in
+IPv6 by the flow label too. `mute` forwards but never says that a time to live ran out. The double
+line costs 2, every other line 1.
 
 Every node has one address a family, 198.18.Z.N and 2001:db8:Z::N with the same digits, where Z is
 its zone. Links have no addresses of their own: a router names itself alike whatever way a packet

@@ -107,7 +107,7 @@ def path(source: str, target: str, *, family: Family = 4) -> tuple[Hop, ...]:
 
 def _locate(target: str, *, family: Family) -> tuple[str, str, bool]:
     """(node, address, refused) of a name or address."""
-    for address, item in _items().items():
+    for address, item in addresses().items():
         if target == address or (target == item.name and (":" in address) == (family == 6)):
             if isinstance(item, Node):
                 return item.name, address, False
@@ -116,8 +116,8 @@ def _locate(target: str, *, family: Family) -> tuple[str, str, bool]:
 
 
 @cache
-def _items() -> dict[str, Node | Extra]:
-    """Whose address it is, for every address of the lab."""
+def addresses() -> dict[str, Node | Extra]:
+    """Every address of the lab's nodes and extra names, with whose it is."""
     items: tuple[Node | Extra, ...] = (*NODES.values(), *EXTRAS)
     return {
         address_in(item.zone, item.number, family=family): item
@@ -128,13 +128,13 @@ def _items() -> dict[str, Node | Extra]:
 
 def name_of(address: str) -> str | None:
     """What the PTR record of an address of the lab says; None where it has none."""
-    item = _items().get(address)
+    item = addresses().get(address)
     return f"{item.name}.{DOMAIN}" if item and item.has_name else None
 
 
 def asn_of(address: str) -> int | None:
     """The number of the autonomous system that an address of the lab belongs to, if any."""
-    item = _items().get(address)
+    item = addresses().get(address)
     return item.zone.asn if item else None
 
 

@@ -1,0 +1,214 @@
+"""Labs come and go: side by side, completely, and after a crash with the next start."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab import Lab, LabError, namespaces, reap
+from lab.owner import STATE_ROOT, Tag, started_at
+
+pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
+
+TESTS = Path(__file__).parent.parent
+
+OWNER = """
+import subprocess, sys, time
+from lab import Lab
+lab = Lab()
+lab.up()
+inside = lab.spawn("den01", ["sleep", "600"])
+stubborn = lab.spawn("sin01", ["sh", "-c", "trap '' TERM; sleep 600 & wait"])
+outside = lab.spawn(None, ["sleep", "600"])
+print(lab.tag, inside.pid, stubborn.pid, outside.pid, flush=True)
+time.sleep(600)
+"""
+
+
+def start_owner() -> tuple[subprocess.Popen[str], Tag, list[int]]:
+    """Another process with a lab of its own: the process, the tag, what it runs."""
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert owner.stdout
+    name, *pids = owner.stdout.readline().split()
+    owner.stdout.close()
+    tag = Tag.of(name)
+    assert tag
+    return owner, tag, [int(pid) for pid in pids]
+
+
+def traces_of(tag: Tag) -> list[str]:
+    """Everything on this machine that bears a lab's tag."""
+    return [
+        *(name for name in namespaces.existing() if Tag.of(name) == tag),
+        *(str(entry) for entry in STATE_ROOT.glob(str(tag))),
+    ]
+
+
+def links() -> set[str]:
+    return {entry.name for entry in Path("/proc/sys/net/ipv4/conf").iterdir()}
+
+
+@pytest.fixture
+def foreign() -> Iterator[str]:
+    """Somebody else's namespace, with a name much like ours."""
+    name = f"ctlab-foreign-{os.getpid()}"
+    namespaces.create([name])
+    yield name
+    namespaces.delete([name])
+
+
+def test_a_lab_goes_completely() -> None:
+    links_before = links()
+    with Lab() as lab:
+        process = lab.spawn("den01", ["sleep", "600"])
+        assert len(traces_of(lab.tag)) > 30
+        assert len(links() - links_before) == 1
+    assert process.returncode == -signal.SIGTERM
+    assert not traces_of(lab.tag)
+    assert links() <= links_before
+
+
+def test_labs_stand_side_by_side(lab: Lab) -> None:
+    with Lab() as other:
+        assert other.tag != lab.tag
+        assert other.management_address != lab.management_address
+        assert other.resolver != lab.resolver
+        for each in (lab, other):
+            done = each.run("den01", ["ping", "-c", "1", "-W", "5", "far.lab.example"])
+            assert done.returncode == 0, done.stderr
+    done = lab.run("den01", ["ping", "-c", "1", "-W", "5", "far.lab.example"])
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_next_start_removes_what_a_killed_owner_left_and_only_that(
+    lab: Lab, foreign: str
+) -> None:
+    links_before = links()
+    dead_owner, dead, dead_pids = start_owner()
+    live_owner, live, live_pids = start_owner()
+    try:
+        dead_owner.kill()
+        dead_owner.wait()
+        left = traces_of(live)
+        assert traces_of(dead)
+        assert all(started_at(pid) for pid in dead_pids)
+        with Lab():
+            assert not traces_of(dead)
+            assert not any(started_at(pid) for pid in dead_pids)
+            assert traces_of(live) == left
+            assert all(started_at(pid) for pid in live_pids)
+            assert foreign in namespaces.existing()
+        assert traces_of(lab.tag)
+    finally:
+        live_owner.kill()
+        live_owner.wait()
+        reap.remove_dead()
+    assert not traces_of(live)
+    assert not any(started_at(pid) for pid in live_pids)
+    assert foreign in namespaces.existing()
+    assert links() <= links_before
+
+
+def test_a_reused_process_id_does_not_keep_a_dead_lab() -> None:
+    own = Tag.new()
+    assert own.alive
+    impostor = Tag(own.pid, own.started - 1, own.serial)
+    namespaces.create([impostor.namespace("web")])
+    assert impostor in reap.remove_dead()
+    assert not traces_of(impostor)
+
+
+def test_a_zombie_owns_nothing() -> None:
+    with subprocess.Popen(["true"]) as child:
+        deadline = time.monotonic() + 5
+        while started_at(child.pid) is not None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)  # until it has ended; nobody has waited for it yet
+        assert Path(f"/proc/{child.pid}").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["ctlab-foreign", "ctlab-1-2", "ctlab-1-2-x-web", "web", "xctlab-1-2-3-web", "ct1-2-3"]
+)
+def test_other_names_are_nobodys_lab(name: str) -> None:
+    assert Tag.of(name) is None
+
+
+def test_a_failed_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_args: object) -> None:
+        raise LabError("no")
+
+    links_before = links()
+    lab = Lab()
+    monkeypatch.setattr("lab.names.wait_ready", fail)
+    with pytest.raises(LabError, match="no"):
+        lab.up()
+    assert not traces_of(lab.tag)
+    assert links() <= links_before
+
+
+def test_down_is_harmless_when_not_up() -> None:
+    lab = Lab()
+    lab.down()
+    with pytest.raises(LabError):
+        _ = lab.management_address
+
+
+def test_a_spawned_program_has_the_process_id_that_was_started(lab: Lab) -> None:
+    process = lab.spawn("den01", ["sh", "-c", "echo $$"], stdout=subprocess.PIPE)
+    assert process.stdout
+    assert int(process.stdout.readline()) == process.pid
+    assert process.wait(5) == 0
+    process.stop()
+
+
+def test_a_program_that_ignores_sigterm_is_killed_after_the_deadline(lab: Lab) -> None:
+    argv = ["sh", "-c", "trap '' TERM; echo ready; while :; do read x; done"]
+    process = lab.spawn("den01", argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline() == b"ready\n"
+    assert process.stop(wait_s=0.1) == -signal.SIGKILL
+
+
+def test_orphans_of_a_program_go_with_the_lab() -> None:
+    with Lab() as lab:
+        done = lab.run("den01", ["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"])
+        orphan = int(done.stdout)
+        assert started_at(orphan)
+    assert started_at(orphan) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_python_m_lab_shows_the_map_and_ends_cleanly(number: signal.Signals) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "lab"],
+        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stdout
+        started = started_at(program.pid)
+        lines = []
+        for line in program.stdout:
+            lines.append(line)
+            if "Ctrl-C" in line:
+                break
+        assert any("fra1 ── fra01" in line for line in lines)
+        assert started
+        tag = Tag(program.pid, started, 0)
+        assert traces_of(tag)
+        program.send_signal(number)
+        assert program.wait(10) == 0
+    assert not traces_of(tag)
