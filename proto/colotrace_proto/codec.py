@@ -5,15 +5,12 @@ form raises `ProtocolError`, which ends the stream; what is merely unknown (a ne
 or message) is passed over, and an unknown value in a job becomes `UnknownJob`, to be refused.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from typing import TypeVar, assert_never
 
 from . import messages as m
+from .identifiers import is_colo_name, is_identifier
 from .v1 import fleet_pb2 as pb
-
-_IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_COLO = re.compile(r"[a-z]{3,8}[0-9]{1,4}")
 
 _PACKET_TYPES = {
     m.PacketType.ICMP: pb.PACKET_TYPE_ICMP,
@@ -143,16 +140,6 @@ def decode_from_coordinator(message: pb.CoordinatorMessage) -> m.FromCoordinator
             return _ack_in(message.ack)
         case _:
             return None
-
-
-def is_identifier(text: str) -> bool:
-    """Whether the text may stand as an agent's or a job's identifier."""
-    return _IDENTIFIER.fullmatch(text) is not None
-
-
-def is_colo_name(text: str) -> bool:
-    """Whether the text may stand as a colo's full name: 3 to 8 letters, 1 to 4 digits."""
-    return _COLO.fullmatch(text) is not None
 
 
 def _hello_out(hello: m.Hello) -> pb.Hello:

@@ -1,0 +1,107 @@
+"""`colotrace-agent run`: attached to a coordinator until told to stop."""
+
+import asyncio
+import signal
+from dataclasses import dataclass
+
+import structlog
+from colotrace_proto.messages import AgentId, ColoName
+
+from colotrace_agent.jobs import Jobs
+from colotrace_agent.link.direct import DirectLink, Tls
+from colotrace_agent.link.session import Identity
+from colotrace_agent.packets.template import build_all
+from colotrace_agent.packets.writer import PACKET_TYPES
+from colotrace_agent.resolve import Resolver
+from colotrace_agent.runner import Prober, open_prober
+
+# Longer than any job may take; what still runs then is given up.
+_DRAIN_S = 25.0
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """What the command line said."""
+
+    coordinator: str
+    agent_id: AgentId
+    colo: ColoName
+    city: str
+    tls: Tls | None
+    allow_private: bool
+    max_jobs: int
+    rate: float
+    version: str
+
+
+async def run(settings: RunSettings) -> None:
+    """Serves the coordinator until SIGTERM or SIGINT, then finishes what runs; a second one ends
+    it at once."""
+    build_all()
+    resolver = Resolver()
+    prober = open_prober(rate=settings.rate)
+    try:
+        await _serve(settings, prober, resolver)
+    finally:
+        prober.close()
+        await resolver.close()
+
+
+async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> None:
+    jobs = Jobs(
+        prober,
+        resolver,
+        packet_types=PACKET_TYPES,
+        max_jobs=settings.max_jobs,
+        allow_private=settings.allow_private,
+    )
+    identity = Identity(
+        agent_id=settings.agent_id,
+        colo=settings.colo,
+        city=settings.city,
+        families=prober.families,
+        packet_types=PACKET_TYPES,
+        software_version=settings.version,
+        max_jobs=settings.max_jobs,
+    )
+    if not identity.families:
+        _log.warning("this host has no address that is good beyond its own link")
+    link = DirectLink(settings.coordinator, identity, jobs, tls=settings.tls)
+    stop = _Stop()
+    attached = asyncio.create_task(link.run(), name="link")
+    told = asyncio.create_task(stop.first.wait(), name="signals")
+    _log.info("agent up", agent=settings.agent_id, colo=settings.colo)
+    try:
+        await asyncio.wait({attached, told}, return_when=asyncio.FIRST_COMPLETED)
+        if attached.done():
+            attached.result()
+        _log.info("draining", jobs=len(jobs))
+        drained = asyncio.create_task(link.drain(within_s=_DRAIN_S), name="drain")
+        again = asyncio.create_task(stop.second.wait(), name="signals again")
+        await asyncio.wait({drained, again}, return_when=asyncio.FIRST_COMPLETED)
+        drained.cancel()
+        again.cancel()
+        await asyncio.gather(drained, again, return_exceptions=True)
+    finally:
+        attached.cancel()
+        told.cancel()
+        await asyncio.gather(attached, told, return_exceptions=True)
+    _log.info("agent down")
+
+
+class _Stop:
+    """The first and the second time that the process was told to stop."""
+
+    def __init__(self) -> None:
+        self.first = asyncio.Event()
+        self.second = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._told)
+
+    def _told(self) -> None:
+        if self.first.is_set():
+            self.second.set()
+        self.first.set()

@@ -1,0 +1,183 @@
+"""`colotrace-agent trace`: traces from this host, without a coordinator."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import msgspec
+from colotrace_proto import rows, tally
+from colotrace_proto.messages import (
+    MAX_REMAINING_MS,
+    Failure,
+    Frame,
+    Job,
+    JobId,
+    Outcome,
+    PacketType,
+    Replies,
+)
+
+from colotrace_agent.job import JobRun
+from colotrace_agent.resolve import Resolver
+from colotrace_agent.runner import Prober, open_prober
+
+# Targets under way at once; their rows are held in memory only so long.
+_AT_ONCE = 256
+_NAMES_WAIT_S = 1.0
+
+_CODES = {
+    Failure.UNRESOLVABLE: 3,
+    Failure.NO_FAMILY: 3,
+    Failure.POLICY: 3,
+    Failure.SEND: 4,
+    Failure.CANCELLED: 2,
+    Failure.DEADLINE: 2,
+    Failure.INTERNAL: 4,
+}
+
+EXIT_ERRORS = 1
+EXIT_INTERRUPTED = 130
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceSettings:
+    """What the command line said."""
+
+    packet_type: PacketType
+    max_ttl: int
+    packets_per_ttl: int
+    wait_ms: int
+    port: int
+    rate: float
+    allow_private: bool
+    names: bool
+    json: bool
+    colo: rows.Colo
+
+
+async def trace(targets: Iterable[str], settings: TraceSettings) -> int:
+    """Prints each target's row as it is finished; returns the exit status.
+
+    0 where every target was traced, 1 where some could not be, 130 where it was interrupted.
+    """
+    resolver = Resolver()
+    prober = open_prober(rate=settings.rate)
+    try:
+        return await _Tracing(settings, prober, resolver).run(iter(targets))
+    finally:
+        prober.close()
+        await resolver.close()
+
+
+class _Tracing:
+    def __init__(self, settings: TraceSettings, prober: Prober, resolver: Resolver) -> None:
+        self._settings = settings
+        self._prober = prober
+        self._resolver = resolver
+        self._names: dict[bytes, str | None] = {}
+        self._running: set[JobRun] = set()
+        self._number = 0
+        self._errors = 0
+        self._interrupted = False
+
+    async def run(self, targets: Iterator[str]) -> int:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._interrupt)
+        under_way: set[asyncio.Task[None]] = set()
+        while True:
+            if not self._interrupted:
+                for target in islice(targets, _AT_ONCE - len(under_way)):
+                    under_way.add(asyncio.create_task(self._one(target), name=target))
+            if not under_way:
+                break
+            done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        if self._interrupted:
+            return EXIT_INTERRUPTED
+        return EXIT_ERRORS if self._errors else 0
+
+    def _interrupt(self) -> None:
+        """What runs is printed as far as it came."""
+        self._interrupted = True
+        for run in list(self._running):
+            run.cut_short(Failure.CANCELLED)
+
+    async def _one(self, target: str) -> None:
+        settings = self._settings
+        self._number += 1
+        job = Job(
+            job_id=JobId(str(self._number)),
+            target=target,
+            packet_type=settings.packet_type,
+            max_ttl=settings.max_ttl,
+            packets_per_ttl=settings.packets_per_ttl,
+            wait_ms=settings.wait_ms,
+            port=settings.port,
+            flow=0,
+            remaining_ms=MAX_REMAINING_MS,
+        )
+        frames: list[Frame] = []
+        run = JobRun(
+            job,
+            prober=self._prober,
+            resolver=self._resolver,
+            allow_private=settings.allow_private,
+            emit=frames.append,
+        )
+        self._running.add(run)
+        await run.ended()
+        self._running.discard(run)
+        await self._show(target, frames)
+
+    async def _show(self, target: str, frames: list[Frame]) -> None:
+        last = frames[-1]
+        outcome = last.outcome or Outcome(Failure.INTERNAL)
+        replies = Replies()
+        for frame in frames:
+            replies = tally.merge(replies, frame.replies)
+        code = _CODES.get(outcome.failure, 0)
+        gathered = tally.Gathered(
+            target=target,
+            colo=self._settings.colo,
+            target_address=last.target_address,
+            sent=last.sent,
+            replies=replies,
+            duration_ns=outcome.duration_ns,
+            code=code,
+        )
+        known = await self._known([gathered]) if self._settings.names else tally.NOTHING_KNOWN
+        (row,) = tally.colo_rows([gathered], known)
+        self._errors += bool(code)
+        notes = [text for text in (outcome.detail, *outcome.notices) if text]
+        if self._settings.json:
+            line = msgspec.json.encode(rows.TargetRow(target=target, colos=[row]))
+            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
+            for note in notes:
+                print(f"{target}: {note}", file=sys.stderr)  # noqa: T201 - the command's output
+            return
+        from colotrace_proto.table import console, trace_table
+
+        console().print(trace_table(target, row, notes=notes))
+
+    async def _known(self, gathered: list[tally.Gathered]) -> tally.Known:
+        """Names of what will be shown, as far as they come in time; each is asked for once."""
+        from colotrace_agent.resolve import parse_address
+
+        packed = {text: parse_address(text) or b"" for text in tally.addresses(gathered)}
+        missing = [address for address in packed.values() if address not in self._names]
+        if missing and not self._interrupted:
+            asking = {
+                asyncio.create_task(self._resolver.name(address)): address for address in missing
+            }
+            done, late = await asyncio.wait(asking, timeout=_NAMES_WAIT_S)
+            for task in late:
+                task.cancel()
+            for task in done:
+                self._names[asking[task]] = task.result()
+        names = {text: name for text, a in packed.items() if (name := self._names.get(a))}
+        return tally.Known(names, {})

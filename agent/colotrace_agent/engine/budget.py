@@ -1,0 +1,26 @@
+"""How many packets may leave now: a token bucket over all traces."""
+
+
+class Budget:
+    """`rate` packets a second on average, at most `burst` of them at once."""
+
+    def __init__(self, *, rate: float, burst: int) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._level = float(burst)
+        self._at = 0
+
+    def available(self, now: int) -> int:
+        """Packets that may leave now."""
+        self._level = min(self._burst, self._level + max(now - self._at, 0) * self._rate / 1e9)
+        self._at = max(now, self._at)
+        return int(self._level)
+
+    def spend(self, packets: int) -> None:
+        """Takes packets that have left from what may leave."""
+        self._level -= packets
+
+    def ready_at(self, packets: int) -> int:
+        """When that many packets may leave."""
+        missing = min(packets, self._burst) - self._level
+        return self._at + max(int(missing * 1e9 / self._rate) + 1, 0)

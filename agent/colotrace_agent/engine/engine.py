@@ -1,0 +1,155 @@
+"""All traces of an agent: whose turn it is to send, and whose an answer is.
+
+Verbs: `start`, `poll` (probes due now), `sent` / `failed`, `heard`, `expire`, `next_deadline`;
+after each, `changed` holds the traces of which there is something new.
+
+Traces take turns at the packet budget, one round of TTLs each, so a long job does not hold up a
+short one.
+"""
+
+import heapq
+import itertools
+from collections import deque
+from collections.abc import Callable
+
+from colotrace_agent.model import Flow, FlowKey, Heard, Probe, TraceSpec
+
+from .budget import Budget
+from .identity import Identities
+from .trace import Trace
+
+DEFAULT_RATE = 5_000
+_BURST = 512
+
+
+class Engine:
+    """The traces under way. All times are monotonic nanoseconds."""
+
+    def __init__(self, *, rate: float = DEFAULT_RATE) -> None:
+        self.foreign = 0
+        """Packets that look like answers, but to no probe of ours."""
+        self.late = 0
+        """Answers to traces that have ended."""
+        self.changed: set[Trace] = set()
+        """Traces with news since the caller last cleared it."""
+        self._budget = Budget(rate=rate, burst=max(_BURST, int(rate / 50)))
+        self._identities = Identities()
+        self._traces: dict[FlowKey, Trace] = {}
+        self._sending: deque[Trace] = deque()
+        # Traces whose end may have moved, and ends as last computed: a heap entry that has
+        # become too early only costs another look.
+        self._touched: set[Trace] = set()
+        self._ends: list[tuple[int, int, Trace]] = []
+        self._entered: dict[Trace, int] = {}
+        self._tie = itertools.count()
+
+    def __len__(self) -> int:
+        return len(self._traces)
+
+    def allocate(
+        self, spec: TraceSpec, source: bytes, *, reserve: Callable[[int], bool], now: int
+    ) -> Flow:
+        """A flow for `start`. See `Identities.allocate`."""
+        return self._identities.allocate(spec, source, reserve=reserve, now=now)
+
+    def give_back(self, flow: Flow, *, now: int) -> None:
+        """A flow that `start` will not be called with."""
+        self._identities.release(flow, now)
+
+    def start(self, spec: TraceSpec, flow: Flow, *, now: int) -> Trace:
+        """Begins a trace; its probes come out of `poll`."""
+        trace = Trace(spec, flow, now=now)
+        self._traces[flow.key] = trace
+        self._sending.append(trace)
+        self._touched.add(trace)
+        return trace
+
+    def stop(self, trace: Trace, *, now: int) -> None:
+        """Ends a trace early, with what there is."""
+        trace.stop(now)
+        self._end(trace, now)
+
+    def poll(self, now: int, *, most: int) -> list[Probe]:
+        """Probes to send now, each to be reported by `sent` or `failed`.
+
+        At most one round of each trace, so that answers to it can spare the next one probes.
+        """
+        allowed = min(self._budget.available(now), most)
+        probes: list[Probe] = []
+        for _ in range(len(self._sending)):
+            trace = self._sending.popleft()
+            if trace.ended is not None:
+                continue
+            current = trace.round()
+            while trace.unsent and trace.round() == current and len(probes) < allowed:
+                index, ttl = trace.take()
+                probes.append(Probe(trace.flow, index, ttl))
+            if trace.unsent:
+                self._sending.append(trace)
+            if len(probes) >= allowed:
+                break
+        self._budget.spend(len(probes))
+        return probes
+
+    def sent(self, probe: Probe, *, at: int) -> None:
+        """The probe left at that time."""
+        trace = self._traces.get(probe.flow.key)
+        if trace is not None:
+            trace.probe_sent(probe.ordinal, at)
+            self._touched.add(trace)
+
+    def failed(self, probe: Probe, error: int) -> None:
+        """The probe could not be sent, for that errno."""
+        trace = self._traces.get(probe.flow.key)
+        if trace is not None:
+            trace.probe_failed(probe.ordinal, error)
+            self._touched.add(trace)
+            self.changed.add(trace)
+
+    def heard(self, heard: Heard, *, at: int) -> None:
+        """A packet arrived that may answer a probe."""
+        trace = self._traces.get(heard.key)
+        if trace is None:
+            if self._identities.is_released(heard.key):
+                self.late += 1
+            else:
+                self.foreign += 1
+            return
+        self._touched.add(trace)
+        if trace.heard(heard, at=at) is not None:
+            self.changed.add(trace)
+
+    def expire(self, now: int) -> None:
+        """Ends the traces to which nothing more can come."""
+        looked_at = self._touched
+        self._touched = set()
+        while self._ends and self._ends[0][0] <= now:
+            at, _, trace = heapq.heappop(self._ends)
+            if self._entered.get(trace) == at:
+                del self._entered[trace]
+                looked_at.add(trace)
+        for trace in looked_at:
+            if trace.expire(now):
+                self._end(trace, now)
+                continue
+            closes_at = trace.closes_at()
+            entered = self._entered.get(trace)
+            if closes_at is not None and (entered is None or closes_at < entered):
+                self._entered[trace] = closes_at
+                heapq.heappush(self._ends, (closes_at, next(self._tie), trace))
+
+    def next_deadline(self, now: int) -> int | None:
+        """When `poll` or `expire` has something to do; None where only an answer can change that.
+
+        `now` where probes are due already. To be asked after `expire`.
+        """
+        if self._sending:
+            ready = now if self._budget.available(now) else self._budget.ready_at(1)
+            return min(ready, self._ends[0][0]) if self._ends else ready
+        return self._ends[0][0] if self._ends else None
+
+    def _end(self, trace: Trace, now: int) -> None:
+        self._entered.pop(trace, None)
+        if self._traces.pop(trace.flow.key, None) is not None:
+            self._identities.release(trace.flow, now)
+            self.changed.add(trace)

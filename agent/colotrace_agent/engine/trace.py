@@ -1,0 +1,174 @@
+"""One trace: which probes are due, what the answers come to, when nothing more can come.
+
+All TTLs are in flight together, in rounds of ascending TTL. The lowest TTL at which the target
+answered ends the path: what lies beyond is not sent any more, and not waited for.
+
+A silent probe is waited for as long as the spec says at most, and less where the path is known
+to be quicker: HERE times the RTT seen at its own hop, or NEAR times that of the next hop which
+answered, as Linux's traceroute does, but never less than a router's slow path may take.
+"""
+
+import errno
+
+from colotrace_proto.messages import NodeKind
+
+from colotrace_agent.model import Counters, Flow, Heard, Reply, TraceSpec
+
+from .identity import index_of
+from .verdict import judge
+
+HERE = 3
+NEAR = 10
+_FLOOR_NS = 250_000_000
+
+
+class Trace:
+    """The state of one trace. `now` and all times are monotonic nanoseconds."""
+
+    def __init__(self, spec: TraceSpec, flow: Flow, *, now: int) -> None:
+        self.spec = spec
+        self.flow = flow
+        self.started = now
+        self.counters = Counters()
+        self.send_errors: dict[int, int] = {}
+        """How many probes each errno kept from leaving."""
+        self.sent = [0] * spec.max_ttl
+        """Probes that left, at TTL 1, 2, 3 …"""
+        self.replies: list[Reply] = []
+        self.ended: int | None = None
+
+        probes = spec.max_ttl * spec.packets_per_ttl
+        self._next = 0  # the place in the order of sending, skipped probes included
+        self._probes = probes
+        self._index_ttl: list[int] = []
+        self._index_sent_at: list[int] = []  # 0: it did not leave
+        self._answered: list[bool] = []
+        self._last_sent_at = [0] * spec.max_ttl
+        self._longest_rtt = [0] * spec.max_ttl
+        self._answers = [0] * spec.max_ttl
+        self._target_ttl = spec.max_ttl + 1
+        self._barrier_ttl = spec.max_ttl + 1
+        self._floor_ns = min(max(_FLOOR_NS, spec.wait_ns // 4), spec.wait_ns)
+
+    @property
+    def end_ttl(self) -> int:
+        """The last TTL of interest: the target's, else a barrier's, else the spec's."""
+        if self._target_ttl <= self.spec.max_ttl:
+            return self._target_ttl
+        return min(self._barrier_ttl, self.spec.max_ttl)
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target answered."""
+        return self._target_ttl <= self.spec.max_ttl
+
+    @property
+    def unsent(self) -> bool:
+        """Whether probes are still to be sent."""
+        self._skip()
+        return self._next < self._probes
+
+    def next_ttl(self) -> int | None:
+        """The TTL of the probe to be sent next; None where none is left."""
+        return self._next % self.spec.max_ttl + 1 if self.unsent else None
+
+    def round(self) -> int:
+        """How many rounds have gone out in full."""
+        return self._next // self.spec.max_ttl
+
+    def take(self) -> tuple[int, int]:
+        """The next probe as (index, TTL); it must then be reported as sent or as failed."""
+        self._skip()
+        ttl = self._next % self.spec.max_ttl + 1
+        self._next += 1
+        self._index_ttl.append(ttl)
+        self._index_sent_at.append(0)
+        self._answered.append(False)
+        return len(self._index_ttl) - 1, ttl
+
+    def probe_sent(self, index: int, at: int) -> None:
+        """Probe `index` left at that time."""
+        ttl = self._index_ttl[index]
+        self._index_sent_at[index] = at
+        self.sent[ttl - 1] += 1
+        self._last_sent_at[ttl - 1] = at
+
+    def probe_failed(self, index: int, error: int) -> None:
+        """Probe `index` could not be sent, for that errno: that is not loss."""
+        self._index_sent_at[index] = 0
+        self.send_errors[error] = self.send_errors.get(error, 0) + 1
+
+    def heard(self, heard: Heard, *, at: int) -> Reply | None:
+        """Counts an answer that arrived at that time; None where it does not count."""
+        index = index_of(self.flow, heard, len(self._index_ttl))
+        if index is None or not self._index_sent_at[index]:
+            self.counters.foreign += 1
+            return None
+        if self._answered[index]:
+            self.counters.duplicates += 1
+            return None
+        rtt_ns = at - self._index_sent_at[index]
+        if rtt_ns > self.spec.wait_ns or self.ended is not None:
+            self.counters.late += 1
+            return None
+        return self._count(index, heard, max(rtt_ns, 0))
+
+    def _count(self, index: int, heard: Heard, rtt_ns: int) -> Reply | None:
+        ttl = self._index_ttl[index]
+        kind, labels = judge(heard, self.flow)
+        if kind is NodeKind.BARRIER and heard.responder == self.flow.source != self.flow.target:
+            # The host's own kernel says so: no neighbour answered it, or its route is gone.
+            self.sent[ttl - 1] -= 1
+            self.probe_failed(index, errno.EHOSTUNREACH)
+            return None
+        self._answered[index] = True
+        self._answers[ttl - 1] += 1
+        self._longest_rtt[ttl - 1] = max(self._longest_rtt[ttl - 1], rtt_ns)
+        if kind is NodeKind.TARGET:
+            self._target_ttl = min(self._target_ttl, ttl)
+        elif kind is NodeKind.BARRIER:
+            self._barrier_ttl = min(self._barrier_ttl, ttl)
+        reply = Reply(ttl, rtt_ns, heard.responder, kind, labels)
+        self.replies.append(reply)
+        return reply
+
+    def closes_at(self) -> int | None:
+        """When the last silent probe will have been waited for; None while probes are unsent."""
+        if self.unsent:
+            return None
+        last = self.started
+        nearest_rtt = 0
+        for ttl in range(self.spec.max_ttl, 0, -1):
+            at = ttl - 1
+            if ttl <= self.end_ttl and self.sent[at] > self._answers[at]:
+                last = max(last, self._last_sent_at[at] + self._patience(at, nearest_rtt))
+            nearest_rtt = self._longest_rtt[at] or nearest_rtt
+        return last
+
+    def expire(self, now: int) -> bool:
+        """Whether the trace is at its end: nothing is left to send or to wait for."""
+        if self.ended is None:
+            closes_at = self.closes_at()
+            if closes_at is not None and closes_at <= now:
+                self.ended = now
+        return self.ended is not None
+
+    def stop(self, now: int) -> None:
+        """Ends the trace with what there is."""
+        if self.ended is None:
+            self.ended = now
+
+    def _patience(self, at: int, later_rtt: int) -> int:
+        if self._longest_rtt[at]:
+            patience = HERE * self._longest_rtt[at]
+        elif later_rtt:
+            patience = NEAR * later_rtt
+        else:
+            return self.spec.wait_ns
+        return min(max(patience, self._floor_ns), self.spec.wait_ns)
+
+    def _skip(self) -> None:
+        """Passes over what lies beyond the end of the path."""
+        per_round = self.spec.max_ttl
+        while self._next < self._probes and self._next % per_round + 1 > self.end_ttl:
+            self._next += per_round - self._next % per_round

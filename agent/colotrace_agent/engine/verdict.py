@@ -1,0 +1,66 @@
+"""What an answer says about the path: a hop on the way, the target, or an end before it.
+
+It follows from the kind of packet and the quoted probe, not from the sender's address alone: a
+target behind address translation may well send time-exceeded from its own address.
+"""
+
+from colotrace_proto.messages import Family, NodeKind, PacketType
+
+from colotrace_agent.model import AnswerKind, Flow, Heard
+
+# What traceroute(8) prints for each code of ICMP destination unreachable (RFC 792, RFC 1812
+# section 5.2.7.1). Ports and protocols are seen to below.
+_IPV4_LABELS = {
+    0: "!N", 1: "!H", 5: "!S", 6: "!N", 7: "!H", 8: "!N", 9: "!X", 10: "!X", 11: "!N", 12: "!H",
+    13: "!X", 14: "!V", 15: "!C",
+}  # fmt: skip
+# The same for ICMPv6 (RFC 4443 section 3.1).
+_IPV6_LABELS = {0: "!N", 1: "!X", 2: "!H", 3: "!H", 5: "!X", 6: "!X"}
+
+_IPV4_PROTOCOL_UNREACHABLE = 2
+_IPV4_PORT_UNREACHABLE = 3
+_IPV4_FRAGMENTATION_NEEDED = 4
+_IPV6_PORT_UNREACHABLE = 4
+_IPV6_UNKNOWN_NEXT_HEADER = 1
+
+
+def judge(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
+    """The answer's meaning and the annotations that stand behind it."""
+    match heard.kind:
+        case AnswerKind.ECHO_REPLY | AnswerKind.TCP:
+            return NodeKind.TARGET, ()
+        case AnswerKind.TIME_EXCEEDED:
+            return NodeKind.TRANSIT, ()
+        case AnswerKind.TOO_BIG:
+            return NodeKind.BARRIER, (f"!F-{heard.mtu}",)
+        case AnswerKind.PARAMETER:
+            return _parameter_problem(heard, flow)
+        case AnswerKind.UNREACHABLE:
+            return _unreachable(heard, flow)
+
+
+def _unreachable(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
+    from_target = heard.responder == flow.target
+    ipv4 = flow.family is Family.IPV4
+    if heard.code == (_IPV4_PORT_UNREACHABLE if ipv4 else _IPV6_PORT_UNREACHABLE):
+        # A port belongs to the host itself, whichever of its addresses it speaks from. An echo
+        # request has no port: there a firewall says so, and only the target's own counts.
+        if flow.packet_type is not PacketType.ICMP or from_target:
+            return NodeKind.TARGET, ()
+        return NodeKind.BARRIER, (f"!<{heard.code}>",)
+    if ipv4 and heard.code == _IPV4_PROTOCOL_UNREACHABLE:
+        return (NodeKind.TARGET, ()) if from_target else (NodeKind.BARRIER, ("!P",))
+    if ipv4 and heard.code == _IPV4_FRAGMENTATION_NEEDED:
+        return NodeKind.BARRIER, (f"!F-{heard.mtu}",)
+    label = (_IPV4_LABELS if ipv4 else _IPV6_LABELS).get(heard.code, f"!<{heard.code}>")
+    # A host whose own firewall forbids the probe was reached all the same.
+    kind = NodeKind.TARGET if from_target and label == "!X" else NodeKind.BARRIER
+    return kind, (label,)
+
+
+def _parameter_problem(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
+    # Only a packet's destination looks at the payload's protocol (RFC 8200 section 4).
+    unknown_header = flow.family is Family.IPV6 and heard.code == _IPV6_UNKNOWN_NEXT_HEADER
+    if unknown_header and heard.responder == flow.target:
+        return NodeKind.TARGET, ()
+    return NodeKind.BARRIER, ("!P",)

@@ -1,0 +1,113 @@
+"""The jobs of an agent: each accepted or refused at once, and how many there may be."""
+
+import asyncio
+
+from colotrace_proto.messages import (
+    Accepted,
+    Failure,
+    Frame,
+    Job,
+    JobId,
+    PacketType,
+    RefusalReason,
+    Refused,
+    UnknownJob,
+)
+
+from .job import Emit, JobRun
+from .model import family_of
+from .policy import refusal
+from .resolve import Resolver, parse_address
+from .runner import Prober
+
+
+class Jobs:
+    """The jobs under way. `max_jobs` bounds them."""
+
+    def __init__(
+        self,
+        prober: Prober,
+        resolver: Resolver,
+        *,
+        packet_types: frozenset[PacketType],
+        max_jobs: int,
+        allow_private: bool,
+    ) -> None:
+        self.draining = False
+        self._prober = prober
+        self._resolver = resolver
+        self._packet_types = packet_types
+        self._max_jobs = max_jobs
+        self._allow_private = allow_private
+        self._running: dict[JobId, JobRun] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def take(self, job: Job | UnknownJob, emit: Emit) -> Accepted | Refused:
+        """Accepts a job, whose frames then come out through `emit`, or says at once why not.
+
+        A job that runs already is accepted again, and goes on as it was.
+        """
+        if job.job_id in self._running:
+            return Accepted(job.job_id)
+        if isinstance(job, UnknownJob):
+            return Refused(job.job_id, RefusalReason.UNSUPPORTED, job.detail)
+        refused = self._refusal(job)
+        if refused is not None:
+            return refused
+
+        def emit_and_forget(frame: Frame) -> None:
+            if frame.outcome is not None:
+                self._running.pop(job.job_id, None)
+            emit(frame)
+
+        self._running[job.job_id] = JobRun(
+            job,
+            prober=self._prober,
+            resolver=self._resolver,
+            allow_private=self._allow_private,
+            emit=emit_and_forget,
+        )
+        return Accepted(job.job_id)
+
+    def cancel(self, job_id: JobId) -> None:
+        """Ends a job; its last frame says so. An unknown one is let be."""
+        run = self._running.get(job_id)
+        if run is not None:
+            run.cut_short(Failure.CANCELLED)
+
+    def cancel_all(self) -> None:
+        """Ends every job."""
+        for job_id in list(self._running):
+            self.cancel(job_id)
+
+    async def finish(self, *, within_s: float) -> None:
+        """Takes no more jobs and waits for those that run; what is left then is cancelled."""
+        self.draining = True
+        waiting = [asyncio.ensure_future(run.ended()) for run in self._running.values()]
+        if waiting:
+            await asyncio.wait(waiting, timeout=within_s)
+        self.cancel_all()
+
+    def _refusal(self, job: Job) -> Refused | None:
+        def refused(reason: RefusalReason, detail: str) -> Refused:
+            return Refused(job.job_id, reason, detail)
+
+        if self.draining:
+            return refused(RefusalReason.DRAINING, "the agent is stopping")
+        if len(self._running) >= self._max_jobs:
+            return refused(RefusalReason.BUSY, f"the agent runs {self._max_jobs} jobs already")
+        if job.packet_type not in self._packet_types:
+            detail = f"the agent has no probes of type {job.packet_type}"
+            return refused(RefusalReason.UNSUPPORTED, detail)
+        address = parse_address(job.target)
+        if address is None:
+            return None
+        forbidden = refusal(address, allow_private=self._allow_private)
+        if forbidden is not None:
+            return refused(RefusalReason.POLICY, forbidden)
+        if family_of(address) not in self._prober.families:
+            detail = f"the agent has no IPv{family_of(address)} address"
+            return refused(RefusalReason.NO_FAMILY, detail)
+        return None

@@ -1,0 +1,156 @@
+"""The stream straight to a coordinator over gRPC: no broker between."""
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import structlog
+from colotrace_proto import codec
+from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage
+from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
+
+from colotrace_agent.jobs import Jobs
+
+from .session import Identity, Session
+
+_Call = grpc.aio.StreamStreamCall[AgentMessage, CoordinatorMessage]
+
+# A coordinator that restarts is found again well within 5 s, and one that stays away is not
+# pestered.
+_FIRST_PAUSE_S = 0.2
+_LONGEST_PAUSE_S = 2.0
+_HEARTBEATS_MISSED = 3
+_BUSY_HEARTBEAT_S = 1.0
+_WELCOME_WITHIN_S = 5.0
+_LARGEST_MESSAGE = 1 << 20
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """Files in PEM form: our certificate and key, and who may have signed the coordinator's."""
+
+    certificate: Path
+    key: Path
+    authority: Path
+
+
+class DirectLink:
+    """Keeps a stream to the coordinator up until stopped."""
+
+    def __init__(
+        self, coordinator: str, identity: Identity, jobs: Jobs, *, tls: Tls | None
+    ) -> None:
+        self._coordinator = coordinator
+        self._tls = tls
+        self._jobs = jobs
+        self._something = asyncio.Event()
+        self._session = Session(identity, jobs, wake=self._something.set)
+        self._settled = asyncio.Event()
+
+    async def run(self) -> None:
+        """Attaches, and attaches again whenever the stream ends. Runs until cancelled."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            async with self._channel() as channel:
+                try:
+                    await self._attach(channel)
+                except (grpc.aio.AioRpcError, codec.ProtocolError, TimeoutError) as error:
+                    _log.warning(
+                        "not attached", coordinator=self._coordinator, reason=_words(error)
+                    )
+                finally:
+                    was_attached = self._session.welcomed
+                    self._session.detached()
+            pause_s = _FIRST_PAUSE_S if was_attached else min(pause_s * 2, _LONGEST_PAUSE_S)
+            # Many agents lose their coordinator together: they do not come back together.
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+
+    async def drain(self, *, within_s: float) -> None:
+        """Takes no more jobs; returns once all have ended and the coordinator knows."""
+        self._session.draining()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await self._jobs.finish(within_s=within_s)
+                while self._session.unsettled:
+                    self._settled.clear()
+                    await self._settled.wait()
+
+    def _channel(self) -> grpc.aio.Channel:
+        options = (
+            ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+            ("grpc.keepalive_time_ms", 10_000),
+            ("grpc.keepalive_timeout_ms", 5_000),
+            ("grpc.max_reconnect_backoff_ms", 1_000),
+            ("grpc.enable_http_proxy", 0),
+        )
+        if self._tls is None:
+            return grpc.aio.insecure_channel(self._coordinator, options)
+        credentials = grpc.ssl_channel_credentials(
+            self._tls.authority.read_bytes(),
+            self._tls.key.read_bytes(),
+            self._tls.certificate.read_bytes(),
+        )
+        return grpc.aio.secure_channel(self._coordinator, credentials, options)
+
+    async def _attach(self, channel: grpc.aio.Channel) -> None:
+        call: _Call = FleetStub(channel).Attach()
+        self._session.attached()
+        tasks = [
+            asyncio.create_task(self._read(call), name="stream down"),
+            asyncio.create_task(self._write(call), name="stream up"),
+            asyncio.create_task(self._beat(), name="heartbeats"),
+        ]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            call.cancel()
+
+    async def _read(self, call: _Call) -> None:
+        silence_s = _WELCOME_WITHIN_S
+        while True:
+            async with asyncio.timeout(silence_s):
+                message = await call.read()
+            if not isinstance(message, CoordinatorMessage):  # the end of the stream
+                return
+            decoded = codec.decode_from_coordinator(message)
+            if decoded is None:
+                continue  # from a newer coordinator
+            fresh = not self._session.welcomed
+            self._session.heard(decoded)
+            if not self._session.unsettled:
+                self._settled.set()
+            if fresh and self._session.welcomed:
+                _log.info("attached", coordinator=self._coordinator)
+                silence_s = _HEARTBEATS_MISSED * self._session.heartbeat_ms / 1e3
+
+    async def _write(self, call: _Call) -> None:
+        while True:
+            await self._something.wait()
+            self._something.clear()
+            while (message := self._session.to_send()) is not None:
+                await call.write(codec.encode_from_agent(message))
+
+    async def _beat(self) -> None:
+        silent_s = 0.0
+        while True:
+            await asyncio.sleep(_BUSY_HEARTBEAT_S)
+            silent_s += _BUSY_HEARTBEAT_S
+            if len(self._jobs) or silent_s >= self._session.heartbeat_ms / 1e3:
+                self._session.heartbeat()
+                silent_s = 0.0
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error) or type(error).__name__

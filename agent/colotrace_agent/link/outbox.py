@@ -1,0 +1,64 @@
+"""Frames on their way up: kept until acknowledged, sent again after a reconnect.
+
+Bounded by what it holds for: a job has at most one frame for each 50 ms of its time and each of
+its probes in one of them, and there are at most so many jobs.
+"""
+
+from collections.abc import Iterable
+
+from colotrace_proto.messages import Ack, Frame, JobId
+
+
+class Outbox:
+    """What has been said of each job and not been acknowledged."""
+
+    def __init__(self) -> None:
+        self._frames: dict[JobId, list[Frame]] = {}
+        self._final: set[JobId] = set()
+
+    def __len__(self) -> int:
+        """Jobs that the coordinator may still ask for."""
+        return len(self._frames)
+
+    @property
+    def jobs(self) -> tuple[JobId, ...]:
+        """The jobs that are known here."""
+        return tuple(self._frames)
+
+    def open(self, job_id: JobId) -> None:
+        """A job was accepted."""
+        self._frames.setdefault(job_id, [])
+
+    def add(self, frame: Frame) -> bool:
+        """Keeps a frame; False where its job is no longer wanted, and it is not to be sent."""
+        frames = self._frames.get(frame.job_id)
+        if frames is None:
+            return False
+        frames.append(frame)
+        if frame.outcome is not None:
+            self._final.add(frame.job_id)
+        return True
+
+    def acknowledge(self, ack: Ack) -> None:
+        """Forgets what has arrived, and the job with its last frame."""
+        frames = self._frames.get(ack.job_id)
+        if frames is None:
+            return
+        frames[:] = [frame for frame in frames if frame.sequence > ack.sequence]
+        if not frames and ack.job_id in self._final:
+            self.drop(ack.job_id)
+
+    def drop(self, job_id: JobId) -> None:
+        """The job is no longer wanted."""
+        self._frames.pop(job_id, None)
+        self._final.discard(job_id)
+
+    def resume(self, wanted: Iterable[Ack]) -> tuple[list[Frame], list[JobId]]:
+        """After a reconnect: the frames to send again, and the jobs that nobody wants any more."""
+        acks = {ack.job_id: ack for ack in wanted}
+        unwanted = [job_id for job_id in self._frames if job_id not in acks]
+        for job_id in unwanted:
+            self.drop(job_id)
+        for ack in acks.values():
+            self.acknowledge(ack)
+        return [frame for frames in self._frames.values() for frame in frames], unwanted

@@ -1,0 +1,146 @@
+"""What is said on the stream to a coordinator, whatever carries it: sans-IO.
+
+A session outlives the streams: jobs go on while the coordinator is out of reach, and what they
+came to is sent when it is back. `to_send` is drained by the stream that is up.
+"""
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    AgentId,
+    Cancel,
+    ColoName,
+    Draining,
+    Family,
+    Frame,
+    FromAgent,
+    FromCoordinator,
+    Heartbeat,
+    Hello,
+    Job,
+    PacketType,
+    UnknownJob,
+    Welcome,
+)
+
+from colotrace_agent.jobs import Jobs
+
+from .outbox import Outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Who this agent is and what it offers."""
+
+    agent_id: AgentId
+    colo: ColoName
+    city: str
+    families: frozenset[Family]
+    packet_types: frozenset[PacketType]
+    software_version: str
+    max_jobs: int
+
+
+class Session:
+    """The agent's side of the conversation. `wake` is called when there is something to send."""
+
+    def __init__(self, identity: Identity, jobs: Jobs, *, wake: Callable[[], None]) -> None:
+        self.heartbeat_ms = 5_000
+        self.welcomed = False
+        self._identity = identity
+        self._jobs = jobs
+        self._wake = wake
+        self._boot_id = secrets.token_bytes(16)
+        self._coordinator_id = b""
+        self._outbox = Outbox()
+        self._to_send: deque[FromAgent] = deque()
+
+    @property
+    def unsettled(self) -> int:
+        """Jobs that run, or whose last frame has not been acknowledged."""
+        return len(self._outbox)
+
+    def attached(self) -> None:
+        """A stream is up: it begins with who we are."""
+        self.welcomed = False
+        self._to_send.clear()
+        identity = self._identity
+        hello = Hello(
+            agent_id=identity.agent_id,
+            boot_id=self._boot_id,
+            colo=identity.colo,
+            city=identity.city,
+            families=identity.families,
+            packet_types=identity.packet_types,
+            software_version=identity.software_version,
+            max_jobs=identity.max_jobs,
+            held_jobs=self._outbox.jobs,
+        )
+        self._say(hello)
+
+    def detached(self) -> None:
+        """The stream is gone; what was not sent is made up for by the next one's resume."""
+        self.welcomed = False
+        self._to_send.clear()
+
+    def heard(self, message: FromCoordinator) -> None:
+        """Does what the coordinator says."""
+        match message:
+            case Welcome():
+                self._welcome(message)
+            case Job() | UnknownJob():
+                self._job(message)
+            case Cancel():
+                self._outbox.drop(message.job_id)
+                self._jobs.cancel(message.job_id)
+            case Ack():
+                self._outbox.acknowledge(message)
+            case Heartbeat():
+                pass
+
+    def heartbeat(self) -> None:
+        """Says that the agent is still there."""
+        self._say(Heartbeat(running_jobs=len(self._jobs)))
+
+    def draining(self) -> None:
+        """The agent is about to stop: nothing more is taken."""
+        self._jobs.draining = True
+        if self.welcomed:
+            self._say(Draining())
+
+    def to_send(self) -> FromAgent | None:
+        """The next message for the stream; None where there is none now."""
+        return self._to_send.popleft() if self._to_send else None
+
+    def _welcome(self, welcome: Welcome) -> None:
+        self.welcomed = True
+        self.heartbeat_ms = welcome.heartbeat_ms
+        # Another process coordinates now: what was asked by the one before is asked no more.
+        wanted = welcome.wanted_jobs if welcome.coordinator_id == self._coordinator_id else ()
+        self._coordinator_id = welcome.coordinator_id
+        frames, unwanted = self._outbox.resume(wanted)
+        for job_id in unwanted:
+            self._jobs.cancel(job_id)
+        for frame in frames:
+            self._say(frame)
+        if self._jobs.draining:
+            self._say(Draining())
+
+    def _job(self, job: Job | UnknownJob) -> None:
+        answer = self._jobs.take(job, self._emit)
+        if isinstance(answer, Accepted):
+            self._outbox.open(job.job_id)
+        self._say(answer)
+
+    def _emit(self, frame: Frame) -> None:
+        if self._outbox.add(frame) and self.welcomed:
+            self._say(frame)
+
+    def _say(self, message: FromAgent) -> None:
+        self._to_send.append(message)
+        self._wake()

@@ -1,0 +1,251 @@
+"""The entry of `colotrace-agent`.
+
+Nothing that starts a thread is imported before privileges have been given up: capabilities
+belong to threads, and one that was already there would keep its own.
+"""
+
+import asyncio
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from . import privileges
+
+app = typer.Typer(
+    name="colotrace-agent",
+    help="Sends traceroute probes from this host, for a coordinator or by itself.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_MOST_TARGET_LINE = 1_000
+
+AllowPrivate = Annotated[
+    bool,
+    typer.Option(
+        "--allow-private",
+        envvar="COLOTRACE_ALLOW_PRIVATE",
+        help="Trace private, loopback and other non-public addresses too.",
+    ),
+]
+Rate = Annotated[
+    float,
+    typer.Option(
+        "--rate",
+        envvar="COLOTRACE_RATE",
+        min=1,
+        max=10_000_000,
+        help="Packets a second, over all traces.",
+    ),
+]
+
+
+@app.command()
+def run(
+    coordinator: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_COORDINATOR",
+            help="Where the coordinator listens for agents.",
+            metavar="HOST:PORT",
+        ),
+    ],
+    colo: Annotated[
+        str,
+        typer.Option(envvar="COLOTRACE_COLO", help="This place's name: code and number, den01."),
+    ],
+    city: Annotated[
+        str, typer.Option(envvar="COLOTRACE_CITY", help='Where that is: "Denver, CO, US".')
+    ],
+    agent_id: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_AGENT_ID",
+            help="This host's name in the fleet.",
+            show_default="HOSTNAME.COLO",
+        ),
+    ] = "",
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure", envvar="COLOTRACE_INSECURE", help="Talk to the coordinator without TLS."
+        ),
+    ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_TLS_CERT", help="This agent's certificate (PEM).", dir_okay=False
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(envvar="COLOTRACE_TLS_KEY", help="Its key (PEM).", dir_okay=False)
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_TLS_CA",
+            help="Who signed the coordinator's certificate (PEM).",
+            dir_okay=False,
+        ),
+    ] = None,
+    max_jobs: Annotated[
+        int, typer.Option(envvar="COLOTRACE_MAX_JOBS", min=1, max=10_000, help="Jobs at once.")
+    ] = 1_000,
+    rate: Rate = 5_000,
+    allow_private: AllowPrivate = False,
+) -> None:
+    """Stay attached to a coordinator and trace what it asks for."""
+    from colotrace_proto.identifiers import is_colo_name, is_identifier
+
+    colo = colo.lower()
+    agent_id = agent_id or f"{_hostname()}.{colo}"
+    if not is_colo_name(colo):
+        _usage(f"--colo {colo}: a colo is 3 to 8 letters and a number, like den01")
+    if not is_identifier(agent_id):
+        _usage(f"--agent-id {agent_id}: 1 to 64 letters, digits, dots, dashes, underscores")
+    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]+):\d{1,5}", coordinator):
+        _usage(f"--coordinator {coordinator}: give HOST:PORT, an IPv6 address in brackets")
+    files = (tls_cert, tls_key, tls_ca)
+    if not insecure:
+        if None in files:
+            _usage(
+                "give --tls-cert, --tls-key and --tls-ca, or --insecure to talk to the "
+                "coordinator without TLS"
+            )
+        for file in files:
+            if file is not None and not os.access(file, os.R_OK):
+                _usage(f"{file} cannot be read")
+    _give_up_privileges()
+
+    from colotrace_proto.messages import AgentId, ColoName
+
+    from . import log
+    from .commands.run import RunSettings, run
+    from .link.direct import Tls
+
+    log.set_up()
+    cert, key, authority = files
+    settings = RunSettings(
+        coordinator=coordinator,
+        agent_id=AgentId(agent_id),
+        colo=ColoName(colo),
+        city=city,
+        tls=Tls(cert, key, authority) if cert and key and authority and not insecure else None,
+        allow_private=allow_private,
+        max_jobs=max_jobs,
+        rate=rate,
+        version=version("colotrace"),
+    )
+    asyncio.run(run(settings))
+
+
+@app.command()
+def trace(
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Host names, IPv4 or IPv6 addresses.", metavar="TARGET…"),
+    ] = None,
+    packet_type: Annotated[str, typer.Option(help="icmp, udp or tcp.", metavar="TYPE")] = "icmp",
+    max_ttl: Annotated[int, typer.Option(min=1, max=64, help="Hops at most.")] = 15,
+    packets_per_ttl: Annotated[int, typer.Option(min=1, max=10, help="Probes for each hop.")] = 3,
+    wait_time: Annotated[
+        float, typer.Option(min=0.05, max=5, help="Seconds to wait for an answer at most.")
+    ] = 1,
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65_535,
+            help="UDP, TCP: destination port; ICMP: first sequence number. 0: automatic.",
+        ),
+    ] = 0,
+    targets_file: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            readable=True,
+            dir_okay=False,
+            allow_dash=True,
+            help="One target a line; - reads standard input.",
+        ),
+    ] = None,
+    rate: Rate = 5_000,
+    no_names: Annotated[bool, typer.Option("--no-names", help="Do not look names up.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One line of JSON a target, as it finishes.")
+    ] = False,
+    allow_private: AllowPrivate = False,
+) -> None:
+    """Trace from this host, without a coordinator.
+
+    Exit status: 0 all traced, 1 some could not be, 2 wrong usage or missing rights.
+    """
+    if not targets and targets_file is None:
+        _usage("give a TARGET, or --targets-file FILE")
+    _give_up_privileges()
+
+    from colotrace_proto.messages import PacketType
+    from colotrace_proto.rows import Colo
+
+    from .commands.trace import TraceSettings
+    from .commands.trace import trace as trace_all
+    from .packets.writer import PACKET_TYPES
+
+    if packet_type not in PACKET_TYPES:
+        _usage(f"--packet-type {packet_type}: one of {', '.join(sorted(PACKET_TYPES))}")
+    settings = TraceSettings(
+        packet_type=PacketType(packet_type),
+        max_ttl=max_ttl,
+        packets_per_ttl=packets_per_ttl,
+        wait_ms=round(wait_time * 1e3),
+        port=port,
+        rate=rate,
+        allow_private=allow_private,
+        names=not no_names,
+        json=json,
+        colo=Colo(
+            city=os.environ.get("COLOTRACE_CITY", ""),
+            name=os.environ.get("COLOTRACE_COLO", "local"),
+        ),
+    )
+    sys.exit(asyncio.run(trace_all(_all_targets(targets or [], targets_file), settings)))
+
+
+def main() -> None:
+    """Runs the command line."""
+    app()
+
+
+def _all_targets(targets: list[str], file: Path | None) -> Iterator[str]:
+    yield from targets
+    if file is None:
+        return
+    with sys.stdin if str(file) == "-" else file.open(encoding="utf-8", errors="replace") as lines:
+        for line in lines:
+            target = line.partition("#")[0].strip()
+            if target:
+                yield target[:_MOST_TARGET_LINE]
+
+
+def _give_up_privileges() -> None:
+    try:
+        privileges.keep_only_net_raw()
+    except privileges.PrivilegeError as error:
+        _usage(str(error))
+
+
+def _hostname() -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", platform.node())[:50] or "host"
+
+
+def _usage(message: str) -> NoReturn:
+    typer.echo(f"colotrace-agent: {message}", err=True)
+    raise typer.Exit(2)

@@ -1,0 +1,1 @@
+"""The host's network: raw sockets, kernel filters and time stamps, source addresses, ports."""

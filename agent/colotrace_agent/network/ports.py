@@ -1,0 +1,78 @@
+"""Source ports for UDP and TCP probes.
+
+A bound socket holds each port, so that the host gives it to nobody else, and nobody else's is
+used. Nobody listens on it: the kernel answers a SYN-ACK with a reset, so that the target is left
+with no half-open connection.
+"""
+
+import socket
+from collections import OrderedDict
+from contextlib import suppress
+
+from colotrace_proto.messages import Family, PacketType
+
+_MOST_HELD = 1_024
+_MOST_IDLE = 64
+
+PortKey = tuple[PacketType, Family, int]
+
+
+class Ports:
+    """The ports that the agent holds. A port serves several traces to different targets."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[PortKey, socket.socket] = {}
+        self._users: dict[PortKey, int] = {}
+        self._idle: OrderedDict[PortKey, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sockets)
+
+    def reserve(self, packet_type: PacketType, family: Family, port: int) -> bool:
+        """Takes a port for a trace; False if the host uses it, or too many are held."""
+        key = (packet_type, family, port)
+        if key not in self._sockets and not self._hold(key):
+            return False
+        self._users[key] = self._users.get(key, 0) + 1
+        self._idle.pop(key, None)
+        return True
+
+    def release(self, packet_type: PacketType, family: Family, port: int) -> None:
+        """The trace no longer needs the port."""
+        key = (packet_type, family, port)
+        self._users[key] -= 1
+        if not self._users[key]:
+            del self._users[key]
+            self._idle[key] = None
+            if len(self._idle) > _MOST_IDLE:
+                self._drop(next(iter(self._idle)))
+
+    def close(self) -> None:
+        """Gives all ports back."""
+        for key in list(self._sockets):
+            self._drop(key)
+
+    def _hold(self, key: PortKey) -> bool:
+        if len(self._sockets) >= _MOST_HELD:
+            return False
+        packet_type, family, port = key
+        sock = socket.socket(
+            socket.AF_INET if family is Family.IPV4 else socket.AF_INET6,
+            socket.SOCK_DGRAM if packet_type is PacketType.UDP else socket.SOCK_STREAM,
+        )
+        try:
+            if family is Family.IPV6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # Nothing is read from it: what comes in need not be kept.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
+            sock.bind(("", port))
+        except OSError:
+            sock.close()
+            return False
+        self._sockets[key] = sock
+        return True
+
+    def _drop(self, key: PortKey) -> None:
+        self._idle.pop(key, None)
+        with suppress(OSError):
+            self._sockets.pop(key).close()

@@ -1,0 +1,59 @@
+"""What the host's routing says: from which address a target is reached, and which families work."""
+
+import fcntl
+import ipaddress
+import socket
+import struct
+from contextlib import suppress
+from pathlib import Path
+
+from colotrace_proto.messages import Family
+
+from colotrace_agent.model import family_of
+
+_SIOCGIFADDR = 0x8915
+_SCOPE_GLOBAL = 0x00
+_IF_INET6 = Path("/proc/net/if_inet6")
+
+
+def source_for(target: bytes) -> bytes:
+    """The address that the host sends from to that target.
+
+    Raises:
+        OSError: the host has no route, or no address of the family.
+    """
+    family = socket.AF_INET if family_of(target) is Family.IPV4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        # Nothing leaves: connecting a datagram socket only looks the route up. The port is any.
+        sock.connect((socket.inet_ntop(family, target), 9))
+        address: str = sock.getsockname()[0]
+    return socket.inet_pton(family, address.partition("%")[0])
+
+
+def working_families() -> frozenset[Family]:
+    """The families of which the host has an address that is good beyond its own link."""
+    found = set()
+    if any(not (a.is_loopback or a.is_link_local) for a in _ipv4_addresses()):
+        found.add(Family.IPV4)
+    if _has_global_ipv6():
+        found.add(Family.IPV6)
+    return frozenset(found)
+
+
+def _ipv4_addresses() -> list[ipaddress.IPv4Address]:
+    addresses = []
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        for _, name in socket.if_nameindex():
+            with suppress(OSError):  # the interface has no IPv4 address
+                request = struct.pack("256s", name.encode())
+                answer = fcntl.ioctl(sock, _SIOCGIFADDR, request)
+                addresses.append(ipaddress.IPv4Address(answer[20:24]))
+    return addresses
+
+
+def _has_global_ipv6() -> bool:
+    try:
+        lines = _IF_INET6.read_text().splitlines()
+    except OSError:  # the kernel has no IPv6
+        return False
+    return any(int(line.split()[3], 16) == _SCOPE_GLOBAL for line in lines)

@@ -1,0 +1,168 @@
+"""From a received packet's bytes to what it may answer.
+
+Every length is checked before it is used, and every quoted field is taken as what somebody
+claims: whether it answers a probe of ours is for the engine to say.
+"""
+
+import struct
+
+from colotrace_proto.messages import PacketType
+
+from colotrace_agent.model import AnswerKind, FlowKey, Heard, Unheard
+
+from . import icmp, tcp, udp
+from .checksum import checksum, ones_sum, pseudo_header
+from .template import IPV6_HEADER
+
+_ECHO_REQUEST, _ECHO_REQUEST_V6 = 8, 128
+_ECHO_REPLY, _ECHO_REPLY_V6 = 0, 129
+_ERROR_HEADER = 8
+_TRANSPORT_QUOTED = 8  # what RFC 792 promises of the quoted packet beyond its IP header
+
+# ICMP types (RFC 792) and ICMPv6 types (RFC 4443) that quote a packet.
+_ERRORS = {3: AnswerKind.UNREACHABLE, 11: AnswerKind.TIME_EXCEEDED, 12: AnswerKind.PARAMETER}
+_ERRORS_V6 = {
+    1: AnswerKind.UNREACHABLE,
+    2: AnswerKind.TOO_BIG,
+    3: AnswerKind.TIME_EXCEEDED,
+    4: AnswerKind.PARAMETER,
+}
+_REASSEMBLY = 1  # the code of time-exceeded that has nothing to do with a TTL
+
+_PROTOCOLS = {
+    icmp.PROTOCOL: PacketType.ICMP,
+    udp.PROTOCOL: PacketType.UDP,
+    tcp.PROTOCOL: PacketType.TCP,
+}
+_PROTOCOLS_V6 = {
+    icmp.PROTOCOL_V6: PacketType.ICMP,
+    udp.PROTOCOL: PacketType.UDP,
+    tcp.PROTOCOL: PacketType.TCP,
+}
+
+
+def decode_icmp(packet: bytes) -> Heard | Unheard:
+    """An IPv4 packet from a raw ICMP socket, IP header included."""
+    start = _ipv4_payload(packet, icmp.PROTOCOL)
+    if start is None or len(packet) < start + _ERROR_HEADER:
+        return Unheard.MALFORMED
+    message = packet[start:]
+    # Raw sockets see a packet before the kernel has checked this.
+    if ones_sum(message):
+        return Unheard.MALFORMED
+    responder = packet[12:16]
+    kind, code = message[0], message[1]
+    if kind == _ECHO_REPLY:
+        identifier, sequence = struct.unpack_from("!HH", message, 4)
+        key = FlowKey(PacketType.ICMP, responder, identifier, 0)
+        return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence)
+    if kind not in _ERRORS:
+        return Unheard.NOT_OURS
+    mtu = int.from_bytes(message[6:8], "big")  # RFC 1191
+    return _error(_ERRORS[kind], code, responder, mtu=mtu, quote=message[_ERROR_HEADER:])
+
+
+def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
+    """An ICMPv6 message, which comes without its IP header and with its checksum verified."""
+    if len(message) < _ERROR_HEADER:
+        return Unheard.MALFORMED
+    kind, code = message[0], message[1]
+    if kind == _ECHO_REPLY_V6:
+        identifier, sequence = struct.unpack_from("!HH", message, 4)
+        key = FlowKey(PacketType.ICMP, responder, identifier, 0)
+        return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence)
+    if kind not in _ERRORS_V6:
+        return Unheard.NOT_OURS
+    mtu = int.from_bytes(message[4:8], "big")
+    return _error6(_ERRORS_V6[kind], code, responder, mtu=mtu, quote=message[_ERROR_HEADER:])
+
+
+def decode_tcp(packet: bytes) -> Heard | Unheard:
+    """An IPv4 packet from a raw TCP socket, IP header included."""
+    start = _ipv4_payload(packet, tcp.PROTOCOL)
+    if start is None:
+        return Unheard.MALFORMED
+    source, target, segment = packet[12:16], packet[16:20], packet[start:]
+    pseudo = pseudo_header(source, target, protocol=tcp.PROTOCOL, length=len(segment))
+    if checksum(ones_sum(pseudo) + ones_sum(segment)):
+        return Unheard.MALFORMED
+    return decode_tcp_segment(segment, source)
+
+
+def decode_tcp_segment(segment: bytes, responder: bytes) -> Heard | Unheard:
+    """A TCP segment without its IP header, as raw IPv6 sockets give it."""
+    if len(segment) < 20:
+        return Unheard.MALFORMED
+    port, identifier, _, acknowledged, _, flags = struct.unpack_from("!HHIIBB", segment)
+    # A SYN-ACK or a reset answers a SYN. A bare ACK challenges it: no second answer.
+    if not (flags & tcp.RST or (flags & tcp.SYN and flags & tcp.ACK)):
+        return Unheard.NOT_OURS
+    number = (acknowledged - 1) % (1 << 32) if flags & tcp.ACK else None
+    key = FlowKey(PacketType.TCP, responder, identifier, port)
+    return Heard(AnswerKind.TCP, responder, key, number)
+
+
+def _ipv4_payload(packet: bytes, protocol: int) -> int | None:
+    """Where the payload of a whole, unfragmented IPv4 packet of that protocol begins."""
+    if len(packet) < 20 or packet[0] >> 4 != 4 or packet[9] != protocol:
+        return None
+    start = (packet[0] & 0x0F) * 4
+    return start if 20 <= start <= len(packet) else None
+
+
+def _error(
+    kind: AnswerKind, code: int, responder: bytes, *, mtu: int, quote: bytes
+) -> Heard | Unheard:
+    if kind is AnswerKind.TIME_EXCEEDED and code == _REASSEMBLY:
+        return Unheard.NOT_OURS
+    if len(quote) < 20 or quote[0] >> 4 != 4:
+        return Unheard.MALFORMED
+    start = (quote[0] & 0x0F) * 4  # the quoted packet may have gained options on its way
+    if start < 20 or len(quote) < start + _TRANSPORT_QUOTED:
+        return Unheard.MALFORMED
+    packet_type = _PROTOCOLS.get(quote[9])
+    transport = quote[start : start + _TRANSPORT_QUOTED]
+    if packet_type is None or int.from_bytes(quote[6:8], "big") & 0x1FFF:  # a later fragment
+        return Unheard.NOT_OURS
+    identity = _quoted_identity(packet_type, transport, echo_request=_ECHO_REQUEST)
+    if identity is None:
+        return Unheard.NOT_OURS
+    identifier, port, number = identity
+    key = FlowKey(packet_type, quote[16:20], identifier, port)
+    ip_id = int.from_bytes(quote[4:6], "big")
+    return Heard(kind, responder, key, number, ip_id, quote[12:16], code, mtu)
+
+
+def _error6(
+    kind: AnswerKind, code: int, responder: bytes, *, mtu: int, quote: bytes
+) -> Heard | Unheard:
+    if kind is AnswerKind.TIME_EXCEEDED and code == _REASSEMBLY:
+        return Unheard.NOT_OURS
+    if len(quote) < IPV6_HEADER + _TRANSPORT_QUOTED or quote[0] >> 4 != 6:
+        return Unheard.MALFORMED
+    packet_type = _PROTOCOLS_V6.get(quote[6])
+    if packet_type is None:
+        return Unheard.NOT_OURS
+    transport = quote[IPV6_HEADER : IPV6_HEADER + _TRANSPORT_QUOTED]
+    identity = _quoted_identity(packet_type, transport, echo_request=_ECHO_REQUEST_V6)
+    if identity is None:
+        return Unheard.NOT_OURS
+    identifier, port, number = identity
+    key = FlowKey(packet_type, quote[24:40], identifier, port)
+    return Heard(kind, responder, key, number, None, quote[8:24], code, mtu)
+
+
+def _quoted_identity(
+    packet_type: PacketType, transport: bytes, *, echo_request: int
+) -> tuple[int, int, int | None] | None:
+    """The quoted probe's (identifier, port, number)."""
+    if packet_type is PacketType.ICMP:
+        if transport[0] != echo_request or transport[1]:
+            return None
+        identifier, number = struct.unpack_from("!HH", transport, 4)
+        return identifier, 0, number
+    identifier, port = struct.unpack_from("!HH", transport)
+    if packet_type is PacketType.UDP:
+        # 0 is no checksum, which ours never are: a router has cleared it.
+        return identifier, port, int.from_bytes(transport[6:8], "big") or None
+    return identifier, port, int.from_bytes(transport[4:8], "big")

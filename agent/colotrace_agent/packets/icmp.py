@@ -1,0 +1,41 @@
+"""ICMP and ICMPv6 echo requests.
+
+A probe's number is the sequence; the flow's is the identifier. Both lie in the first 8 bytes,
+which every router quotes (RFC 792, RFC 4443), and the target echoes them. Load balancers hash
+the first words of an ICMP message, checksum included, so that is kept the same for all probes of
+a flow: the first two bytes of the payload take up what the sequence changes.
+"""
+
+import struct
+
+from colotrace_proto.messages import Family
+
+from colotrace_agent.engine.identity import number_of
+from colotrace_agent.model import Flow
+
+from .checksum import MODULUS, checksum
+from .probe import Writer
+
+PROTOCOL = 1
+PROTOCOL_V6 = 58
+
+_CHECKSUM, _IDENTIFIER, _SEQUENCE, _STEERING = 2, 4, 6, 8
+
+
+class IcmpWriter(Writer):
+    """Writes echo requests."""
+
+    def __init__(self, flow: Flow) -> None:
+        self._v6 = flow.family is Family.IPV6
+        super().__init__(flow, protocol=PROTOCOL_V6 if self._v6 else PROTOCOL)
+        # ICMP has no pseudo header, ICMPv6 has.
+        total = self.fixed_sum + (self.pseudo_sum if self._v6 else 0) + flow.first_number
+        struct.pack_into("!H", self._packet, self.transport + _CHECKSUM, checksum(total))
+
+    def write_flow(self, packet: bytearray) -> None:
+        struct.pack_into("!H", packet, self.transport + _IDENTIFIER, self.flow.identifier)
+
+    def write_probe(self, packet: bytearray, ordinal: int) -> None:
+        sequence = number_of(self.flow, ordinal)
+        steering = (self.flow.first_number - sequence) % MODULUS
+        struct.pack_into("!HH", packet, self.transport + _SEQUENCE, sequence, steering)

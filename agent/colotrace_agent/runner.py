@@ -1,0 +1,169 @@
+"""The shell around the engine: sockets in, sockets out, and the clock, on one event loop.
+
+One `Prober` serves all traces of the process. Each wake-up reads what has come in, lets the
+engine decide, sends what is due, and tells those whose trace has changed.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from colotrace_proto.messages import Family
+
+from .engine.engine import DEFAULT_RATE, Engine
+from .engine.trace import Trace
+from .model import FlowKey, TraceSpec, Unheard
+from .network import clock
+from .network.wire import Wire
+from .packets.probe import Writer
+from .packets.writer import writer_for
+from .proberstats import ProberStats
+
+Listener = Callable[[Trace], None]
+
+# What one turn handles before others on the event loop have theirs.
+_SEND_AT_ONCE = 64
+_RECEIVE_AT_ONCE = 256
+_ROUNDS = 16
+
+
+def open_prober(*, rate: float) -> "Prober":
+    """A prober with sockets of its own. Needs CAP_NET_RAW, and to be on the event loop."""
+    loop = asyncio.get_running_loop()
+    prober: Prober | None = None
+
+    def readable() -> None:
+        if prober is not None:
+            prober.readable()
+
+    wire = Wire(watch=lambda fd: loop.add_reader(fd, readable), unwatch=loop.remove_reader)
+    prober = Prober(wire, rate=rate)
+    return prober
+
+
+class Prober:
+    """Runs traces. To be used on the event loop it was made on."""
+
+    def __init__(self, wire: Wire, *, rate: float = DEFAULT_RATE) -> None:
+        self.stats = ProberStats()
+        self._wire = wire
+        self._engine = Engine(rate=rate)
+        self._listeners: dict[Trace, Listener] = {}
+        self._writers: dict[FlowKey, Writer] = {}
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._turn: asyncio.Handle | None = None
+
+    @property
+    def families(self) -> frozenset[Family]:
+        """The families it can send."""
+        return self._wire.families
+
+    @property
+    def traces(self) -> int:
+        """Traces under way."""
+        return len(self._engine)
+
+    def start(self, spec: TraceSpec, listener: Listener) -> Trace:
+        """Begins a trace; the listener is called on each change, the last time with `ended` set.
+
+        Raises:
+            OSError: there is no route to the target.
+            NoFlowLeftError: too many traces to the target are under way.
+        """
+        source = self._wire.source_for(spec.target)
+        now = clock.now()
+
+        def reserve(port: int) -> bool:
+            return self._wire.reserve(spec.packet_type, spec.family, port)
+
+        flow = self._engine.allocate(spec, source, reserve=reserve, now=now)
+        try:
+            self._wire.open(flow)
+        except OSError:
+            self._engine.give_back(flow, now=now)
+            raise
+        self._writers[flow.key] = writer_for(flow)
+        trace = self._engine.start(spec, flow, now=clock.now())
+        self._listeners[trace] = listener
+        self._soon()
+        return trace
+
+    def stop(self, trace: Trace) -> None:
+        """Ends a trace with what there is; its listener hears of it."""
+        self._engine.stop(trace, now=clock.now())
+        self._tell()
+
+    def readable(self) -> None:
+        """A socket has something to read."""
+        self._take_turn()
+
+    def close(self) -> None:
+        """Stops everything and closes the sockets."""
+        for trace in list(self._listeners):
+            self.stop(trace)
+        for handle in (self._timer, self._turn):
+            if handle is not None:
+                handle.cancel()
+        self._wire.close()
+
+    def _soon(self) -> None:
+        if self._turn is None:
+            self._turn = self._loop.call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        if self._turn is not None:
+            self._turn.cancel()
+            self._turn = None
+        for _ in range(_ROUNDS):
+            received = self._receive()
+            now = clock.now()
+            self._engine.expire(now)
+            self._tell()
+            # Hearing comes before sending: an answer may spare the next round its probes.
+            if not self._send(now) and not received:
+                self._sleep(now)
+                return
+        self._soon()
+
+    def _receive(self) -> bool:
+        arrivals = self._wire.receive(_RECEIVE_AT_ONCE)
+        for heard, at in arrivals:
+            if isinstance(heard, Unheard):
+                self.stats.unheard[heard] += 1
+            else:
+                self._engine.heard(heard, at=at)
+        return bool(arrivals)
+
+    def _send(self, now: int) -> bool:
+        probes = self._engine.poll(now, most=_SEND_AT_ONCE)
+        for probe in probes:
+            packet = self._writers[probe.flow.key].write(probe.ordinal, probe.ttl)
+            at, error = self._wire.send(packet, probe.flow.target)
+            if error:
+                self._engine.failed(probe, error)
+                self.stats.send_errors += 1
+            else:
+                self._engine.sent(probe, at=at)
+                self.stats.sent += 1
+        return bool(probes)
+
+    def _sleep(self, now: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._engine.next_deadline(now)
+        if deadline is not None:
+            delay_s = max(deadline - now, 0) / 1e9
+            self._timer = self._loop.call_later(delay_s, self._take_turn)
+
+    def _tell(self) -> None:
+        changed, self._engine.changed = self._engine.changed, set()
+        for trace in changed:
+            if trace.ended is None:
+                self._listeners[trace](trace)
+                continue
+            listener = self._listeners.pop(trace, None)
+            if listener is not None:
+                del self._writers[trace.flow.key]
+                self._wire.close_flow(trace.flow)
+                listener(trace)
