@@ -15,15 +15,32 @@ Put together so (each later part uses the earlier ones):
         await link.stop()           # agents' streams end with UNAVAILABLE
 """
 
+import asyncio
+import ipaddress
+from collections.abc import Iterable
+
+from colotrace_proto import rows, tally
+from colotrace_proto.messages import ColoName, Family, Frame
 from structlog.typing import FilteringBoundLogger
 
+from .dispatcher import Dispatcher, JobSpec, Ticket
 from .enrich.asn import AsnTable
 from .enrich.names import Names
+from .fanout.faults import UNTRACEABLE
+from .fanout.task import Finished, Task
 from .links.base import Fleet
 from .metrics import Metrics
-from .model import Answer, ColoStatus, TraceRequest
-from .policy import TargetPolicy
+from .model import Answer, ColoStatus, Message, TraceRequest
+from .policy import TargetPolicy, literal
 from .registry import Registry
+
+NAMES_WAIT_S = 1.0
+"""How long an answer waits for names at most."""
+
+FAILED = 1100
+"""Plus the row's error code (1 to 4): the message's code that tells what happened."""
+MOVED = 1110
+NOTICE = 1111
 
 
 class StoppingError(Exception):
@@ -43,16 +60,28 @@ class TraceService:
         metrics: Metrics,
         log: FilteringBoundLogger,
     ) -> None:
-        raise NotImplementedError
+        self._registry = registry
+        self._names = names
+        self._asns = asns
+        self._policy = policy
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._dispatcher = Dispatcher(
+            registry=registry, metrics=metrics, log=log, seen=self._foresee
+        )
+        self._stopping = False
+        self._requests = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     @property
     def fleet(self) -> Fleet:
         """What links report to."""
-        raise NotImplementedError
+        return self._dispatcher
 
     def colos(self) -> list[ColoStatus]:
         """Every known colo, by name."""
-        raise NotImplementedError
+        return self._registry.colos()
 
     async def trace(self, request: TraceRequest) -> Answer:
         """The whole answer, within 25 s; cancelling the call takes its jobs back.
@@ -60,8 +89,123 @@ class TraceService:
         Raises:
             StoppingError: `drain` has been called.
         """
-        raise NotImplementedError
+        if self._stopping:
+            raise StoppingError("the coordinator is stopping")
+        began_at = self._loop.time()
+        self._requests += 1
+        self._idle.clear()
+        try:
+            return await self._trace(request)
+        finally:
+            self._metrics.answer_seconds.observe(self._loop.time() - began_at)
+            self._requests -= 1
+            if self._requests == 0:
+                self._idle.set()
 
     async def drain(self) -> None:
         """Refuse new requests, and wait until the running ones have their answers."""
-        raise NotImplementedError
+        self._stopping = True
+        await self._idle.wait()
+
+    async def _trace(self, request: TraceRequest) -> Answer:
+        refusals = {target: self._policy.refusal(target) for target in request.targets}
+        tickets: dict[Task, Ticket] = {}
+        try:
+            for target, refusal in refusals.items():
+                if refusal is None:
+                    for colo in request.colos:
+                        task = _task(request, target, colo)
+                        tickets[task] = self._dispatcher.begin(JobSpec(request.account_id, task))
+            if tickets:
+                await asyncio.wait([ticket.done for ticket in tickets.values()])
+            finished = {task: ticket.done.result() for task, ticket in tickets.items()}
+        finally:
+            for ticket in tickets.values():
+                ticket.leave()
+
+        parts = _Parts(self._registry)
+        for row, target in enumerate(request.targets):
+            refusal = refusals[target]
+            for column, colo in enumerate(request.colos):
+                pointer = f"/result/{row}/colos/{column}"
+                if refusal is not None:
+                    parts.refuse(target, colo, pointer=pointer, words=refusal)
+                else:
+                    parts.add(finished[_task(request, target, colo)], target, colo, pointer=pointer)
+        colo_rows = tally.colo_rows(parts.gathered, await self._known(parts.gathered))
+        width = len(request.colos)
+        return Answer(
+            [
+                rows.TargetRow(target=target, colos=colo_rows[i * width : (i + 1) * width])
+                for i, target in enumerate(request.targets)
+            ],
+            parts.messages,
+        )
+
+    async def _known(self, gathered: list[tally.Gathered]) -> tally.Known:
+        addresses = tally.addresses(gathered)
+        names, asns = {}, {}
+        if self._names is not None:
+            names = await self._names.names(addresses, wait_s=NAMES_WAIT_S)
+        if self._asns is not None:
+            asns = self._asns.asns(addresses)
+        return tally.Known(names, asns)
+
+    def _foresee(self, frame: Frame) -> None:
+        """Names are looked up while the trace still runs, so that the answer need not wait."""
+        if self._names is not None:
+            nodes = {node.address for node in frame.replies.nodes}
+            if frame.target_address:
+                nodes.add(frame.target_address)
+            self._names.prefetch(_texts(nodes))
+
+
+class _Parts:
+    """An answer's rows before their statistics, and what there is to say of them."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self.gathered: list[tally.Gathered] = []
+        self.messages: list[Message] = []
+
+    def refuse(self, target: str, colo: ColoName, *, pointer: str, words: str) -> None:
+        """A row that this coordinator's policy forbids."""
+        self.gathered.append(tally.Gathered(target=target, colo=self._colo(colo), code=UNTRACEABLE))
+        self.messages.append(Message(FAILED + UNTRACEABLE, words, pointer))
+
+    def add(self, finished: Finished, target: str, colo: ColoName, *, pointer: str) -> None:
+        """A row that agents were asked for."""
+        fault = finished.fault
+        self.gathered.append(
+            tally.Gathered(
+                target=target,
+                colo=self._colo(colo),
+                target_address=finished.target_address,
+                sent=finished.sent,
+                replies=finished.replies,
+                duration_ns=finished.duration_ns,
+                code=fault.code if fault else 0,
+            )
+        )
+        if fault is not None:
+            self._say(FAILED + fault.code, f"{colo}: {fault.words}", pointer)
+        for words in finished.moved:
+            self._say(MOVED, f"{colo}: {words}", pointer)
+        for words in finished.notices:
+            self._say(NOTICE, f"{colo}: {words}", pointer)
+
+    def _say(self, code: int, words: str, pointer: str) -> None:
+        self.messages.append(Message(code, words, pointer))
+
+    def _colo(self, colo: ColoName) -> rows.Colo:
+        return rows.Colo(city=self._registry.city(colo), name=colo)
+
+
+def _task(request: TraceRequest, target: str, colo: ColoName) -> Task:
+    address = literal(target)
+    family = Family(address.version) if address is not None else None
+    return Task(colo, target, request.options, family)
+
+
+def _texts(addresses: Iterable[bytes]) -> list[str]:
+    return [str(ipaddress.ip_address(address)) for address in addresses]

@@ -1,32 +1,78 @@
 """Names of addresses (PTR), cached, and never longer waited for than an answer can bear."""
 
+import asyncio
+import ipaddress
+import re
+from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+import dns.asyncresolver
+import dns.rdatatype
+import dns.resolver
+import dns.reversename
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.metrics import Metrics
+
+MIN_TTL_S = 60.0
+MAX_TTL_S = 86_400.0
+NEGATIVE_TTL_S = 60.0
+MAX_CACHED = 100_000
+MAX_IN_FLIGHT = 64
+# Addresses that wait for a free place among the lookups; more are not looked up this time.
+MAX_QUEUED = 10_000
+TRY_S = 1.5
+TOTAL_S = 4.0
+
+# What may stand in a host's name: letters, digits, hyphens, and the underscore that real
+# routers have. Whoever owns the address chooses the name, and it is shown to others.
+_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
+_RESOLVER = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
 class ResolverError(Exception):
     """The name server cannot be used, and why in words."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Cached:
+    name: str | None
+    until: float
+
+
 class Names:
     """Looks names up. Used as `async with`: leaving it ends what is still being looked up.
 
+    `resolver` is the name server's address as HOST or HOST:PORT (IPv6 with a port in
+    brackets); None takes the system's.
+
     Raises:
-        ResolverError: `resolver` is no HOST or HOST:PORT, or the system names no server.
+        ResolverError: `resolver` is not of that form, or the system names no server.
     """
 
     def __init__(
         self, *, resolver: str | None, metrics: Metrics, log: FilteringBoundLogger
     ) -> None:
-        raise NotImplementedError
+        self._resolver = _resolver(resolver)
+        self._hits = metrics.names.labels(source="cache")
+        self._asked = metrics.names.labels(source="server")
+        self._failed = metrics.names.labels(source="failed")
+        self._log = log
+        # Least recently used first.
+        self._cache: OrderedDict[str, _Cached] = OrderedDict()
+        self._flights: dict[str, asyncio.Task[None]] = {}
+        self._places = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._tasks = asyncio.TaskGroup()
+        self._open = False
+        self._loop = asyncio.get_running_loop()
 
     async def __aenter__(self) -> Self:
-        raise NotImplementedError
+        await self._tasks.__aenter__()
+        self._open = True
+        return self
 
     async def __aexit__(
         self,
@@ -34,12 +80,110 @@ class Names:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        raise NotImplementedError
+        self._open = False
+        for task in self._flights.values():
+            task.cancel()
+        await self._tasks.__aexit__(kind, error, trace)
 
     def prefetch(self, addresses: Iterable[str]) -> None:
         """Begin to look up what is not known yet."""
-        raise NotImplementedError
+        for address in addresses:
+            if self._cached(address) is None:
+                self._flight(address)
 
     async def names(self, addresses: Iterable[str], *, wait_s: float) -> dict[str, str]:
         """The names that are known within `wait_s` seconds; addresses without one are absent."""
-        raise NotImplementedError
+        wanted = list(addresses)
+        flights = set()
+        for address in wanted:
+            if self._cached(address) is not None:
+                self._hits.inc()
+            elif (flight := self._flight(address)) is not None:
+                flights.add(flight)
+        if flights:
+            await asyncio.wait(flights, timeout=wait_s)
+        found = {}
+        for address in wanted:
+            cached = self._cached(address)
+            if cached is not None and cached.name is not None:
+                found[address] = cached.name
+        return found
+
+    def _cached(self, address: str) -> _Cached | None:
+        cached = self._cache.get(address)
+        if cached is None:
+            return None
+        if cached.until <= self._loop.time():
+            del self._cache[address]
+            return None
+        self._cache.move_to_end(address)
+        return cached
+
+    def _flight(self, address: str) -> asyncio.Task[None] | None:
+        """The lookup of this address that is under way, begun where there is none."""
+        flight = self._flights.get(address)
+        if flight is None and self._open and len(self._flights) < MAX_QUEUED:
+            flight = self._tasks.create_task(self._fly(address), name=f"ptr {address}")
+            self._flights[address] = flight
+            flight.add_done_callback(lambda _: self._flights.pop(address, None))
+        return flight
+
+    async def _fly(self, address: str) -> None:
+        async with self._places:
+            name, ttl_s = await self._look_up(address)
+        self._cache[address] = _Cached(name, self._loop.time() + ttl_s)
+        while len(self._cache) > MAX_CACHED:
+            self._cache.popitem(last=False)
+
+    async def _look_up(self, address: str) -> tuple[str | None, float]:
+        """The name, where there is one that may be shown, and for how long that holds."""
+        self._asked.inc()
+        question = dns.reversename.from_address(address)
+        try:
+            answer = await self._resolver.resolve(
+                question, dns.rdatatype.PTR, search=False, raise_on_no_answer=False
+            )
+        except dns.resolver.NXDOMAIN:
+            return None, NEGATIVE_TTL_S
+        except Exception as error:  # noqa: BLE001 - whatever a stranger's answer breaks, it costs one name
+            self._failed.inc()
+            self._log.debug("name_lookup_failed", address=address, error=type(error).__name__)
+            return None, NEGATIVE_TTL_S
+        if answer.rrset is None:
+            return None, NEGATIVE_TTL_S
+        for record in answer.rrset:
+            name = record.target.to_text(omit_final_dot=True)
+            if len(name) <= 253 and _NAME.fullmatch(name):
+                return name, min(max(float(answer.rrset.ttl), MIN_TTL_S), MAX_TTL_S)
+        return None, NEGATIVE_TTL_S
+
+
+def _resolver(given: str | None) -> dns.asyncresolver.Resolver:
+    try:
+        resolver = dns.asyncresolver.Resolver(configure=given is None)
+    except dns.resolver.NoResolverConfiguration as error:
+        raise ResolverError(
+            "/etc/resolv.conf names no server; name one with --resolver HOST[:PORT]"
+        ) from error
+    if given is not None:
+        host, port = _address(given)
+        resolver.nameservers = [host]
+        resolver.port = port
+    resolver.timeout = TRY_S
+    resolver.lifetime = TOTAL_S
+    return resolver
+
+
+def _address(given: str) -> tuple[str, int]:
+    """Host and port; the host must be an address, since nothing could resolve its name."""
+    match = _RESOLVER.fullmatch(given)
+    host, port = (match["v6"] or match["host"], match["port"] or "53") if match else (given, "53")
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        address = None
+    if address is None or not 0 < int(port) <= 65_535:
+        raise ResolverError(
+            f"--resolver {given}: not an address, or an address and a port, like 192.0.2.53:53"
+        )
+    return str(address), int(port)

@@ -1,6 +1,5 @@
-"""Agents as the fan-out sees them, and the choice among them."""
+"""Agents as the fan-out sees them: nothing of how they are reached."""
 
-from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from colotrace_proto.messages import AgentId, Family, PacketType
@@ -24,14 +23,3 @@ class Candidate:
     running: int
     draining: bool
     heard_at: float
-
-
-def least_loaded(
-    agents: Iterable[Candidate], *, excluding: Container[AgentKey] = ()
-) -> Candidate | None:
-    """The agent with the fewest running jobs; of equals the one listed first."""
-    return min(
-        (agent for agent in agents if agent.key not in excluding),
-        key=lambda agent: agent.running,
-        default=None,
-    )

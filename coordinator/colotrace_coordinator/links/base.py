@@ -4,8 +4,8 @@ A link takes commands (`Link`) and tells what it hears (`Fleet`). Nothing in eit
 command is queued, an event is handled before the call returns. A link reports an agent's events
 in the order in which they came; between `attached` and `detached` lies everything else of it.
 
-An agent is named by its key throughout, so a link whose first offer goes to a whole colo can
-say afterwards, by the key with which it reports `Accepted`, who took the job.
+An agent is named by its key throughout. `Accepted` may come from another agent of the colo than
+the one that was asked: a link may leave the choice to the agents, and who accepts has the job.
 """
 
 import enum

@@ -1,0 +1,360 @@
+"""Runs the jobs' machines: gives them events, time and agents, and sends what they command.
+
+Everything here happens in one turn of the event loop, from an agent's message to the command
+that it causes or the caller that it wakes: there is no task and no queue on the way.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    ColoName,
+    Draining,
+    Frame,
+    Heartbeat,
+    Hello,
+    JobId,
+    Refused,
+)
+from structlog.typing import FilteringBoundLogger
+
+from .fanout.agents import AgentKey
+from .fanout.coalesce import Recent
+from .fanout.commands import CancelJob, Command, Offer, Resync
+from .fanout.job import JobMachine, State
+from .fanout.task import Finished, Task
+from .links.base import Admitted, AgentSays, Closing, Link, Rejected, Rejection
+from .metrics import Metrics
+from .registry import Registry, RegistryFullError, SupersededError
+
+JOB_S = 23.5
+"""From a job's begin to its deadline: what is left of the answer's 25 s is for names and rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """What makes two jobs the same."""
+
+    account_id: str
+    task: Task
+
+
+@dataclass(slots=True, eq=False)
+class _Run:
+    spec: JobSpec
+    machine: JobMachine
+    done: asyncio.Future[Finished]
+    began_at: float
+    callers: int = 0
+    offers: int = 0
+    # Where the machine's live attempt is entered in the registry and the index.
+    entered: tuple[AgentKey, JobId] | None = None
+    due: float | None = None
+    timer: asyncio.TimerHandle | None = None
+    log: FilteringBoundLogger = field(kw_only=True)
+
+
+class Ticket:
+    """One caller's part in a job.
+
+    `done` is shared with other callers: wait for it (`asyncio.wait`), never cancel it.
+    """
+
+    def __init__(self, done: asyncio.Future[Finished], leave: Callable[[], None]) -> None:
+        self.done = done
+        self._leave: Callable[[], None] | None = leave
+
+    def leave(self) -> None:
+        """The caller needs the job no longer; the last one's leaving takes it back."""
+        leave, self._leave = self._leave, None
+        if leave is not None:
+            leave()
+
+
+class Dispatcher:
+    """The `Fleet` that links report to, and where callers begin jobs.
+
+    `seen` is called with each frame that is new. To be made inside a running event loop.
+    """
+
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+        seen: Callable[[Frame], None],
+    ) -> None:
+        self._registry = registry
+        self._metrics = metrics
+        self._log = log
+        self._seen = seen
+        self._loop = asyncio.get_running_loop()
+        self._links: dict[AgentKey, Link] = {}
+        self._runs: dict[ColoName, set[_Run]] = {}
+        self._by_job: dict[JobId, _Run] = {}
+        self._recent: Recent[JobSpec, _Run] = Recent()
+
+    # Callers
+
+    def begin(self, spec: JobSpec) -> Ticket:
+        """Begin the job, or join an identical one that has just begun."""
+        now = self._loop.time()
+        run = self._recent.find(spec, now)
+        if run is None:
+            run = self._start(spec, now)
+        else:
+            self._metrics.jobs_shared.inc()
+        run.callers += 1
+        return Ticket(run.done, lambda: self._leave(run))
+
+    def _start(self, spec: JobSpec, now: float) -> _Run:
+        machine = JobMachine(
+            spec.task, now=now, deadline=now + JOB_S, new_job_id=lambda: JobId(secrets.token_hex(8))
+        )
+        run = _Run(
+            spec,
+            machine,
+            self._loop.create_future(),
+            now,
+            log=self._log.bind(colo=spec.task.colo, target=spec.task.target),
+        )
+        self._runs.setdefault(spec.task.colo, set()).add(run)
+        self._recent.add(spec, run, now)
+        self._metrics.jobs_running.inc()
+        self._settle(run, now)
+        return run
+
+    def _leave(self, run: _Run) -> None:
+        run.callers -= 1
+        if run.callers == 0 and run.machine.state is not State.ENDED:
+            self._recent.forget(run.spec, run)
+            now = self._loop.time()
+            run.machine.cancel(now)
+            self._settle(run, now)
+
+    # Agents
+
+    def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:
+        """See `Fleet`."""
+        now = self._loop.time()
+        key = AgentKey(hello.agent_id, hello.boot_id)
+        log = self._log.bind(agent=hello.agent_id, colo=hello.colo)
+        if not hello.families or not hello.packet_types:
+            return Rejected(Rejection.UNFIT, "no address family or packet type in common")
+        try:
+            replaced = self._registry.attach(hello, now)
+        except SupersededError as error:
+            log.warning("agent_id_in_use", detail=str(error))
+            return Rejected(Rejection.SUPERSEDED, str(error))
+        except RegistryFullError as error:
+            log.warning("agent_not_admitted", detail=str(error))
+            return Rejected(Rejection.FULL, str(error))
+        if replaced is not None:
+            detail = f"another process has attached as {hello.agent_id} of {hello.colo}"
+            log.warning("agent_superseded", detail=detail)
+            old_link = self._links.pop(replaced.key, None)
+            if old_link is not None:
+                old_link.close(replaced.key, Closing.SUPERSEDED, detail)
+        self._links[key] = link
+        self._count_agents(hello.colo)
+        log.info("agent_attached", version=hello.software_version, held_jobs=len(hello.held_jobs))
+        return Admitted(self._resume(hello, key, now))
+
+    def _resume(self, hello: Hello, key: AgentKey, now: float) -> tuple[Ack, ...]:
+        """Let the colo's jobs know of the agent; returns what it is to go on with."""
+        held = frozenset(hello.held_jobs)
+        wanted = []
+        for run in list(self._runs.get(hello.colo, ())):
+            live = run.machine.live
+            if live is None:
+                run.machine.agent_came()
+            elif live.agent == key:
+                run.machine.stream_back(now, held)
+                if run.machine.live is live:
+                    self._running(key).add(live.job_id)
+                    wanted.append(Ack(live.job_id, live.last_sequence))
+            elif live.agent.agent_id == hello.agent_id:
+                run.machine.agent_gone(now)
+            else:
+                continue
+            self._settle(run, now)
+        return tuple(wanted)
+
+    def detached(self, agent: AgentKey) -> None:
+        """See `Fleet`."""
+        now = self._loop.time()
+        gone = self._registry.detach(agent)
+        self._links.pop(agent, None)
+        if gone is None:
+            return
+        colo = gone.hello.colo
+        self._log.info("agent_detached", agent=agent.agent_id, colo=colo, jobs=len(gone.running))
+        self._count_agents(colo)
+        self._metrics.agent_losses.labels(colo=colo).inc()
+        for job_id in list(gone.running):
+            run = self._by_job[job_id]
+            run.machine.stream_lost(now)
+            self._settle(run, now)
+
+    def heard(self, agent: AgentKey, message: AgentSays) -> None:
+        """See `Fleet`."""
+        now = self._loop.time()
+        sender = self._registry.get(agent)
+        if sender is None:
+            return
+        sender.heard_at = now
+        match message:
+            case Frame():
+                self._frame(agent, message, now)
+            case Accepted():
+                self._accepted(agent, message, now)
+            case Refused():
+                run = self._run_of(agent, message.job_id)
+                if run is not None:
+                    run.log.info(
+                        "job_refused",
+                        agent=agent.agent_id,
+                        job=message.job_id,
+                        reason=message.reason.name,
+                        detail=message.detail,
+                    )
+                    run.machine.refused(now, message)
+                    self._settle(run, now)
+            case Draining():
+                sender.draining = True
+                self._log.info("agent_draining", agent=agent.agent_id, colo=sender.hello.colo)
+                self._count_agents(sender.hello.colo)
+            case Heartbeat():
+                pass
+
+    def _accepted(self, agent: AgentKey, message: Accepted, now: float) -> None:
+        run = self._by_job.get(message.job_id)
+        sender = self._registry.get(agent)
+        if run is None or sender is None or sender.hello.colo != run.spec.task.colo:
+            # It was given to another meanwhile, or nobody wants it any more.
+            self._links[agent].cancel(agent, message.job_id)
+            return
+        run.machine.accepted(now, agent)
+        self._settle(run, now)
+
+    def _frame(self, agent: AgentKey, frame: Frame, now: float) -> None:
+        self._metrics.frames.inc()
+        final = frame.outcome is not None
+        run = self._run_of(agent, frame.job_id)
+        link = self._links[agent]
+        if run is None:
+            # Let the agent forget a job that nobody wants any more.
+            link.ack(agent, Ack(frame.job_id, frame.sequence), final=final)
+            if not final:
+                link.cancel(agent, frame.job_id)
+            return
+        sequence = run.machine.frame(now, frame)
+        if sequence == frame.sequence:
+            self._seen(frame)
+        if sequence:
+            link.ack(agent, Ack(frame.job_id, sequence), final=final)
+        self._settle(run, now)
+
+    def _run_of(self, agent: AgentKey, job_id: JobId) -> _Run | None:
+        """The run whose live attempt this is, where it is this agent's."""
+        run = self._by_job.get(job_id)
+        live = run.machine.live if run is not None else None
+        return run if live is not None and live.agent == agent else None
+
+    def _count_agents(self, colo: ColoName) -> None:
+        agents = self._registry.candidates(colo)
+        draining = sum(agent.draining for agent in agents)
+        self._metrics.agents.labels(colo=colo, state="up").set(len(agents) - draining)
+        self._metrics.agents.labels(colo=colo, state="draining").set(draining)
+
+    # Machines
+
+    def _settle(self, run: _Run, now: float) -> None:
+        """After anything has happened to the machine: do what it wants, and note where it is."""
+        machine = run.machine
+        if machine.state is State.SEEKING:
+            machine.place(now, self._registry.candidates(run.spec.task.colo))
+        self._enter(run)
+        for command in machine.take_commands():
+            self._send(run, command)
+        if machine.state is State.ENDED:
+            self._finish(run, now)
+            return
+        due = machine.next_deadline()
+        if due != run.due and due is not None:
+            if run.timer is not None:
+                run.timer.cancel()
+            run.due, run.timer = due, self._loop.call_at(due, self._expire, run)
+
+    def _expire(self, run: _Run) -> None:
+        run.due = None
+        now = self._loop.time()
+        run.machine.expire(now, self._registry.candidates(run.spec.task.colo))
+        self._settle(run, now)
+
+    def _enter(self, run: _Run) -> None:
+        """Keep the index and the agents' running jobs in step with the live attempt."""
+        live = run.machine.live
+        place = (live.agent, live.job_id) if live is not None else None
+        if place == run.entered:
+            return
+        if run.entered is not None:
+            agent, job_id = run.entered
+            self._by_job.pop(job_id, None)
+            self._running(agent).discard(job_id)
+        if place is not None:
+            agent, job_id = place
+            self._by_job[job_id] = run
+            self._running(agent).add(job_id)
+        run.entered = place
+
+    def _running(self, agent: AgentKey) -> set[JobId]:
+        attached = self._registry.get(agent)
+        return attached.running if attached is not None else set()
+
+    def _send(self, run: _Run, command: Command) -> None:
+        link = self._links.get(command.agent)
+        name = command.agent.agent_id
+        match command:
+            case Offer():
+                run.log.debug("job_offered", agent=name, job=command.job.job_id)
+                run.offers += 1
+                if run.offers > 1:
+                    self._metrics.jobs_moved.inc()
+                if link is not None:
+                    link.offer(command.agent, command.job)
+            case CancelJob():
+                run.log.debug("job_taken_back", agent=name, job=command.job_id)
+                if link is not None:
+                    link.cancel(command.agent, command.job_id)
+            case Resync():
+                run.log.warning("frames_missing", agent=name, detail=command.detail)
+                if link is not None:
+                    link.close(command.agent, Closing.RESYNC, command.detail)
+
+    def _finish(self, run: _Run, now: float) -> None:
+        runs = self._runs.get(run.spec.task.colo)
+        if runs is None or run not in runs:
+            return
+        runs.remove(run)
+        if not runs:
+            del self._runs[run.spec.task.colo]
+        if run.timer is not None:
+            run.timer.cancel()
+        finished = run.machine.finished
+        if finished is None:
+            code = "cancelled"
+            run.done.cancel()
+        else:
+            code = str(finished.fault.code) if finished.fault else "0"
+            run.done.set_result(finished)
+            if finished.fault is not None:
+                run.log.info("job_failed", code=code, detail=finished.fault.words)
+        self._metrics.jobs.labels(code=code).inc()
+        self._metrics.jobs_running.dec()
+        self._metrics.job_seconds.observe(now - run.began_at)

@@ -1,0 +1,93 @@
+"""One job given to one agent: what has come in of it."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import reduce
+
+from colotrace_proto.messages import Frame, JobId, Outcome, Replies
+from colotrace_proto.tally import merge
+
+from .agents import AgentKey
+
+
+class Taken(enum.Enum):
+    """What became of a frame."""
+
+    NEW = enum.auto()
+    DUPLICATE = enum.auto()
+    GAP = enum.auto()
+    """Frames before it are missing."""
+    EXCESS = enum.auto()
+    """It tells of more, or of other, probes than the job has."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Attempt:
+    """A job at an agent. Times are in seconds, on the clock of `now`.
+
+    `most_replies` and `max_ttl` bound what an agent may send.
+    """
+
+    agent: AgentKey
+    job_id: JobId
+    offered_at: float
+    most_replies: int
+    max_ttl: int
+    accepted_at: float | None = None
+    ended_at: float | None = None
+    # Since when the agent's stream is down; None while it is up.
+    down_since: float | None = None
+    last_sequence: int = 0
+    gaps: int = 0
+    target_address: bytes = b""
+    sent: tuple[int, ...] = ()
+    outcome: Outcome | None = None
+    reply_count: int = 0
+    _replies: list[Replies] = field(default_factory=list)
+
+    def take(self, frame: Frame) -> Taken:
+        """Add a frame; only a new one changes anything but the count of gaps."""
+        if frame.sequence <= self.last_sequence:
+            return Taken.DUPLICATE
+        if frame.sequence > self.last_sequence + 1:
+            self.gaps += 1
+            return Taken.GAP
+        ttls = frame.replies.ttl
+        if (
+            self.reply_count + len(ttls) > self.most_replies
+            or len(frame.sent) > self.max_ttl
+            or max(ttls, default=0) > self.max_ttl
+        ):
+            return Taken.EXCESS
+        self.last_sequence = frame.sequence
+        self.target_address = frame.target_address or self.target_address
+        self.sent = frame.sent or self.sent
+        if ttls:
+            self.reply_count += len(ttls)
+            self._replies.append(frame.replies)
+        self.outcome = frame.outcome
+        return Taken.NEW
+
+    @property
+    def replies(self) -> Replies:
+        """All replies so far in one table."""
+        return reduce(merge, self._replies, Replies())
+
+    @property
+    def duration_ns(self) -> int:
+        """How long it has traced: as the agent says, else as seen from here."""
+        if self.outcome is not None:
+            return self.outcome.duration_ns
+        if self.accepted_at is None or self.ended_at is None:
+            return 0
+        return max(0, round((self.ended_at - self.accepted_at) * 1e9))
+
+
+def furthest(attempts: Sequence[Attempt]) -> Attempt | None:
+    """The attempt with most replies; of equals the last one that began to trace."""
+    return max(
+        attempts,
+        key=lambda a: (a.reply_count, bool(a.sent), bool(a.target_address), a.offered_at),
+        default=None,
+    )

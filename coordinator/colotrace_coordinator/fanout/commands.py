@@ -1,0 +1,34 @@
+"""What a job's machine wants to be sent."""
+
+from dataclasses import dataclass
+
+from colotrace_proto.messages import Job, JobId
+
+from .agents import AgentKey
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Ask the agent to run the job."""
+
+    agent: AgentKey
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class CancelJob:
+    """Take the job back from the agent."""
+
+    agent: AgentKey
+    job_id: JobId
+
+
+@dataclass(frozen=True, slots=True)
+class Resync:
+    """Frames are missing: end the agent's stream, so that it attaches again and resumes."""
+
+    agent: AgentKey
+    detail: str
+
+
+Command = Offer | CancelJob | Resync

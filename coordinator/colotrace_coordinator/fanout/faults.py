@@ -1,0 +1,165 @@
+"""Why a job, or one attempt at it, came to nothing: the API's error code, and words for people.
+
+The words name who is at fault and, where there is one, the remedy.
+"""
+
+import enum
+from dataclasses import dataclass
+
+from colotrace_proto.messages import (
+    AgentId,
+    ColoName,
+    Failure,
+    Family,
+    Outcome,
+    PacketType,
+    RefusalReason,
+    Refused,
+)
+
+NO_AGENT, LOST, UNTRACEABLE, UNSENT = 1, 2, 3, 4
+
+
+class Weight(enum.IntEnum):
+    """Which of several attempts' faults stands for the job: the one that came furthest."""
+
+    UNABLE = 0
+    FORBIDDEN = 1
+    BUSY = 2
+    LOST = 3
+    FINAL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """An API error code (1 to 4) and what happened in words."""
+
+    code: int
+    weight: Weight
+    words: str
+
+
+def no_agent(colo: ColoName) -> Fault:
+    """Nobody is attached."""
+    words = f"no agent of {colo} is attached; check that one runs there and reaches the coordinator"
+    return Fault(NO_AGENT, Weight.UNABLE, words)
+
+
+def all_draining(colo: ColoName) -> Fault:
+    """All that are attached are about to stop."""
+    words = f"every agent of {colo} is being stopped and takes no new job"
+    return Fault(NO_AGENT, Weight.UNABLE, words)
+
+
+def no_packet_type(colo: ColoName, packet_type: PacketType) -> Fault:
+    """None knows the packet type."""
+    words = f"no agent of {colo} can send {packet_type} probes; a newer agent may"
+    return Fault(NO_AGENT, Weight.UNABLE, words)
+
+
+def no_family(colo: ColoName, family: Family) -> Fault:
+    """None has an address of the target's family."""
+    words = f"no agent of {colo} has an IPv{family.value} address to trace from"
+    return Fault(UNTRACEABLE, Weight.FORBIDDEN, words)
+
+
+def busy(colo: ColoName) -> Fault:
+    """All were busy until the time ran out."""
+    words = f"every agent of {colo} was busy until the time ran out; ask for less at once"
+    return Fault(NO_AGENT, Weight.BUSY, words)
+
+
+def refused(agent: AgentId, refusal: Refused) -> Fault:
+    """The agent did not take it."""
+    match refusal.reason:
+        case RefusalReason.POLICY:
+            return _because(
+                Fault(UNTRACEABLE, Weight.FORBIDDEN, f"the owner of agent {agent} forbids it"),
+                refusal.detail,
+            )
+        case RefusalReason.NO_FAMILY:
+            words = f"agent {agent} has no working address of the target's family"
+            return _because(Fault(UNTRACEABLE, Weight.FORBIDDEN, words), refusal.detail)
+        case RefusalReason.BUSY:
+            return Fault(NO_AGENT, Weight.BUSY, f"agent {agent} is busy")
+        case RefusalReason.DRAINING:
+            return Fault(NO_AGENT, Weight.UNABLE, f"agent {agent} is being stopped")
+        case RefusalReason.UNSUPPORTED:
+            words = f"agent {agent} does not know what is asked of it; a newer agent may"
+            return _because(Fault(NO_AGENT, Weight.UNABLE, words), refusal.detail)
+        case RefusalReason.NO_SOCKET:
+            words = f"agent {agent} cannot send probes; look at its log"
+            return _because(Fault(NO_AGENT, Weight.UNABLE, words), refusal.detail)
+        case RefusalReason.UNSPECIFIED:
+            words = f"agent {agent} refused"
+            return _because(Fault(NO_AGENT, Weight.UNABLE, words), refusal.detail)
+
+
+def unanswered(agent: AgentId, after_s: float) -> Fault:
+    """The agent neither accepted nor refused."""
+    words = f"agent {agent} did not answer the offer within {after_s:g} s"
+    return Fault(LOST, Weight.LOST, words)
+
+
+def silent(agent: AgentId, after_s: float) -> Fault:
+    """The agent's stream is up, and nothing comes."""
+    words = f"agent {agent} fell silent while tracing: nothing came for {after_s:g} s"
+    return Fault(LOST, Weight.LOST, words)
+
+
+def lost(agent: AgentId) -> Fault:
+    """The agent's stream ended, and it did not come back."""
+    return Fault(LOST, Weight.LOST, f"agent {agent} was lost while tracing")
+
+
+def restarted(agent: AgentId) -> Fault:
+    """Another process of the same agent has attached."""
+    return Fault(LOST, Weight.LOST, f"agent {agent} restarted while tracing")
+
+
+def forgotten(agent: AgentId) -> Fault:
+    """The agent came back without the job."""
+    return Fault(LOST, Weight.LOST, f"agent {agent} lost its connection, and the job with it")
+
+
+def misbehaved(agent: AgentId, what: str) -> Fault:
+    """What the agent sends makes no sense."""
+    return Fault(LOST, Weight.LOST, f"agent {agent} is at fault: {what}")
+
+
+def out_of_time(agent: AgentId) -> Fault:
+    """The job's deadline came while it ran."""
+    words = f"agent {agent} had not finished when the answer was due; ask for less at once"
+    return Fault(LOST, Weight.FINAL, words)
+
+
+def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
+    """What the agent's outcome comes to; None where the target was traced."""
+    match outcome.failure:
+        case Failure.NONE:
+            return None
+        case Failure.UNRESOLVABLE:
+            words = f"the name does not resolve as seen by agent {agent}"
+            return _because(Fault(UNTRACEABLE, Weight.FINAL, words), outcome.detail)
+        case Failure.NO_FAMILY:
+            words = f"the target has no address of a family that agent {agent} has"
+            return _because(Fault(UNTRACEABLE, Weight.FORBIDDEN, words), outcome.detail)
+        case Failure.POLICY:
+            words = f"the owner of agent {agent} forbids it"
+            return _because(Fault(UNTRACEABLE, Weight.FORBIDDEN, words), outcome.detail)
+        case Failure.SEND:
+            words = f"agent {agent} could not send the probes"
+            return _because(Fault(UNSENT, Weight.FINAL, words), outcome.detail)
+        case Failure.DEADLINE:
+            return out_of_time(agent)
+        case Failure.CANCELLED:
+            words = f"agent {agent} gave the job up"
+            return _because(Fault(LOST, Weight.LOST, words), outcome.detail)
+        case Failure.INTERNAL | Failure.UNSPECIFIED:
+            return misbehaved(agent, outcome.detail or "it gave no reason")
+
+
+def _because(fault: Fault, detail: str) -> Fault:
+    if not detail:
+        return fault
+    return Fault(fault.code, fault.weight, f"{fault.words}: {detail}")

@@ -1,0 +1,359 @@
+"""One target, one colo, one set of options: which agent has it, and when to give it to another.
+
+Theory of operation. A machine is *seeking* until `place` hands it an agent; the job is then
+*offered*, with a job id of its own, and *running* once the agent accepts. Whatever ends that
+attempt but its success (a refusal, no answer, a lost or silent agent) makes the machine seek
+again, excluding the agents already tried, until one has traced the target, none is left, or the
+deadline has come: then it has *ended*, with what there is. Agents that are merely busy are asked
+again after a pause (*waiting*).
+
+A stream that drops is no lost agent yet: within `GRACE_S` it may come back and go on where it
+was, since frames are numbered and kept until they are acknowledged.
+
+The machine reads no clock and sends nothing. The caller tells it what happened and when, calls
+`place` while it is seeking, sends `take_commands()`, and calls `expire` when `next_deadline()`
+has come. `now` is in seconds on a clock that never goes back.
+"""
+
+import enum
+from collections.abc import Callable, Container, Sequence
+
+from colotrace_proto.messages import (
+    MAX_REMAINING_MS,
+    Frame,
+    Job,
+    JobId,
+    PacketType,
+    RefusalReason,
+    Refused,
+    Replies,
+)
+
+from . import faults
+from .agents import AgentKey, Candidate
+from .attempt import Attempt, Taken, furthest
+from .choice import able, least_loaded, why_none
+from .commands import CancelJob, Command, Offer, Resync
+from .faults import Fault, Weight
+from .task import Finished, Task
+
+ACCEPT_S = 0.5
+"""How long an offer may stay unanswered while another agent could have it."""
+SILENCE_S = 3.0
+"""How long nothing may come from an agent that has a job; it beats once a second."""
+GRACE_S = 2.0
+"""How long a dropped stream may take to come back."""
+BACKOFF_S = 0.1
+MAX_BACKOFF_S = 1.0
+MIN_LEFT_S = 1.0
+"""A trace that has less time than this is not begun."""
+MARGIN_S = 0.3
+"""How much earlier than the job the agent must end, so that its last frame is here in time."""
+MAX_LOST = 3
+"""A job that has cost so many agents is not given to another: it may be what breaks them."""
+MAX_GAPS = 3
+
+
+class State(enum.Enum):
+    """Where a job stands."""
+
+    SEEKING = enum.auto()
+    WAITING = enum.auto()
+    OFFERED = enum.auto()
+    RUNNING = enum.auto()
+    ENDED = enum.auto()
+
+
+class JobMachine:
+    """The machine of one job; see the module's theory of operation."""
+
+    def __init__(
+        self, task: Task, *, now: float, deadline: float, new_job_id: Callable[[], JobId]
+    ) -> None:
+        self.task = task
+        self.state = State.SEEKING
+        self.finished: Finished | None = None
+        self._began_at = now
+        self._deadline = deadline
+        self._new_job_id = new_job_id
+        self._attempt: Attempt | None = None
+        self._attempts: list[Attempt] = []
+        self._faults: list[Fault] = []
+        self._lost = 0
+        self._tried: set[AgentKey] = set()
+        # Agents that were busy: when to ask again, and the pause after that.
+        self._busy: dict[AgentKey, tuple[float, float]] = {}
+        self._patient = False
+        self._heard_at = now
+        self._commands: list[Command] = []
+
+    @property
+    def live(self) -> Attempt | None:
+        """The attempt that is offered or running."""
+        return self._attempt
+
+    def take_commands(self) -> list[Command]:
+        """What is to be sent, in order, once."""
+        commands, self._commands = self._commands, []
+        return commands
+
+    def next_deadline(self) -> float | None:
+        """When `expire` wants to be called; None once the job has ended."""
+        attempt = self._attempt
+        if self.state is State.ENDED:
+            return None
+        if attempt is not None:
+            return min(self._deadline, self._attempt_due(attempt))
+        if self.state is State.WAITING:
+            return min(self._deadline, *(retry_at for retry_at, _ in self._busy.values()))
+        return self._deadline
+
+    def place(self, now: float, agents: Sequence[Candidate]) -> None:
+        """While seeking: give the job to one of the colo's attached agents, wait, or end."""
+        if self.state is not State.SEEKING:
+            return None
+        eligible = self._eligible(agents)
+        if not eligible:
+            return self._end(now, self._worst() if self._faults else why_none(agents, self.task))
+        if self._deadline - now < MIN_LEFT_S:
+            return self._end(now, self._too_late())
+        chosen = least_loaded(eligible, excluding=self._resting(now))
+        if chosen is None:
+            self._busy = {a.key: self._busy[a.key] for a in eligible}
+            self.state = State.WAITING
+            return None
+        return self._offer(now, chosen.key)
+
+    def agent_came(self) -> None:
+        """An agent of the colo has attached: worth asking while all others are busy."""
+        if self.state is State.WAITING:
+            self.state = State.SEEKING
+
+    def accepted(self, now: float, agent: AgentKey) -> None:
+        """The agent runs the live attempt. It may be another than was asked, if the link lets
+        the colo's agents decide among themselves."""
+        attempt = self._attempt
+        if attempt is None or self.state is not State.OFFERED:
+            return
+        attempt.agent = agent
+        self._tried.add(agent)
+        self._run(now, attempt)
+
+    def refused(self, now: float, refusal: Refused) -> None:
+        """The agent does not run the live attempt."""
+        attempt = self._attempt
+        if attempt is None:
+            return
+        fault = faults.refused(attempt.agent.agent_id, refusal)
+        if refusal.reason is RefusalReason.BUSY:
+            pause = self._busy.get(attempt.agent, (0.0, BACKOFF_S))[1]
+            self._busy[attempt.agent] = (now + pause, min(2 * pause, MAX_BACKOFF_S))
+            self._attempts.remove(attempt)
+            self._fail(now, fault, again=True)
+        else:
+            self._fail(now, fault)
+
+    def frame(self, now: float, frame: Frame) -> int:
+        """A frame of the live attempt; returns the sequence number to be acknowledged."""
+        attempt = self._attempt
+        if attempt is None:
+            return frame.sequence
+        if self.state is State.OFFERED:
+            self._run(now, attempt)
+        match attempt.take(frame):
+            case Taken.NEW if attempt.outcome is not None:
+                self._outcome(now, attempt)
+            case Taken.GAP if attempt.gaps < MAX_GAPS:
+                expected = attempt.last_sequence + 1
+                words = f"job {attempt.job_id}: frame {frame.sequence} came, not {expected}"
+                self._commands.append(Resync(attempt.agent, words))
+            case Taken.GAP:
+                self._give_up(now, "frames of its answer are missing")
+            case Taken.EXCESS:
+                self._give_up(now, "it tells of probes that the job does not have")
+            case _:
+                pass
+        return attempt.last_sequence
+
+    def stream_lost(self, now: float) -> None:
+        """The stream of the live attempt's agent has ended; it may come back."""
+        if self._attempt is not None and self._attempt.down_since is None:
+            self._attempt.down_since = now
+
+    def stream_back(self, now: float, held: Container[JobId]) -> None:
+        """The same process of the live attempt's agent has attached again, with these jobs."""
+        attempt = self._attempt
+        if attempt is None:
+            return
+        attempt.down_since = None
+        self._heard_at = now
+        if attempt.job_id in held:
+            if self.state is State.OFFERED:
+                self._run(now, attempt)
+        else:
+            # An offer that never arrived speaks against the stream, not the agent.
+            never_arrived = self.state is State.OFFERED
+            self._fail(now, faults.forgotten(attempt.agent.agent_id), again=never_arrived)
+
+    def agent_gone(self, now: float) -> None:
+        """The process of the live attempt's agent has been replaced by another."""
+        if self._attempt is not None:
+            self._attempt.down_since = now
+            self._fail(now, faults.restarted(self._attempt.agent.agent_id))
+
+    def cancel(self, now: float) -> None:
+        """Nobody wants the answer any more."""
+        if self.state is not State.ENDED:
+            self._take_back()
+            self._close_attempt(now)
+            self.state = State.ENDED
+
+    def expire(self, now: float, agents: Sequence[Candidate]) -> None:
+        """Do what is due; `agents` as for `place`."""
+        if self.state is State.ENDED:
+            return
+        attempt = self._attempt
+        if now >= self._deadline:
+            self._take_back()
+            if attempt is not None:
+                self._end(now, faults.out_of_time(attempt.agent.agent_id))
+            else:
+                self._end(now, self._too_late())
+        elif attempt is not None:
+            self._expire_attempt(now, attempt, agents)
+        elif self.state is State.WAITING and any(now >= at for at, _ in self._busy.values()):
+            self.state = State.SEEKING
+
+    def _expire_attempt(self, now: float, attempt: Attempt, agents: Sequence[Candidate]) -> None:
+        heard = [a.heard_at for a in agents if a.key == attempt.agent]
+        self._heard_at = max([self._heard_at, *heard])
+        if now < self._attempt_due(attempt):
+            return
+        name = attempt.agent.agent_id
+        if self.state is State.OFFERED and not self._patient:
+            others = self._eligible(agents)
+            if least_loaded(others, excluding=self._resting(now)) is None:
+                # Nobody else could have it: a slow answer is better than none.
+                self._patient = True
+                return
+            self._take_back()
+            self._fail(now, faults.unanswered(name, ACCEPT_S))
+        elif attempt.down_since is not None:
+            self._fail(now, faults.lost(name))
+        elif self.state is State.OFFERED:
+            self._take_back()
+            self._fail(now, faults.unanswered(name, SILENCE_S))
+        else:
+            self._take_back()
+            self._fail(now, faults.silent(name, SILENCE_S))
+
+    def _attempt_due(self, attempt: Attempt) -> float:
+        if self.state is State.OFFERED and not self._patient:
+            return attempt.offered_at + ACCEPT_S
+        if attempt.down_since is not None:
+            return attempt.down_since + GRACE_S
+        if self.state is State.OFFERED:
+            return attempt.offered_at + SILENCE_S
+        return self._heard_at + SILENCE_S
+
+    def _offer(self, now: float, agent: AgentKey) -> None:
+        options = self.task.options
+        job = Job(
+            job_id=self._new_job_id(),
+            target=self.task.target,
+            packet_type=options.packet_type,
+            max_ttl=options.max_ttl,
+            packets_per_ttl=options.packets_per_ttl,
+            wait_ms=options.wait_ms,
+            port=options.port,
+            flow=options.flow,
+            remaining_ms=min(int((self._deadline - MARGIN_S - now) * 1000), MAX_REMAINING_MS),
+        )
+        # gre+icmp is two traces in one.
+        traces = 2 if options.packet_type is PacketType.GRE_ICMP else 1
+        self._attempt = Attempt(
+            agent=agent,
+            job_id=job.job_id,
+            offered_at=now,
+            most_replies=traces * options.max_ttl * options.packets_per_ttl,
+            max_ttl=options.max_ttl,
+        )
+        self._attempts.append(self._attempt)
+        self._tried.add(agent)
+        self._patient = False
+        self.state = State.OFFERED
+        self._commands.append(Offer(agent, job))
+
+    def _run(self, now: float, attempt: Attempt) -> None:
+        attempt.accepted_at = self._heard_at = now
+        self.state = State.RUNNING
+
+    def _outcome(self, now: float, attempt: Attempt) -> None:
+        outcome = attempt.outcome
+        fault = faults.ended(attempt.agent.agent_id, outcome) if outcome is not None else None
+        if fault is None:
+            self._end(now, None)
+        elif fault.weight is Weight.FINAL:
+            self._end(now, fault)
+        else:
+            self._fail(now, fault)
+
+    def _give_up(self, now: float, what: str) -> None:
+        """The live attempt's agent does not keep to the protocol."""
+        if self._attempt is not None:
+            self._take_back()
+            self._fail(now, faults.misbehaved(self._attempt.agent.agent_id, what))
+
+    def _fail(self, now: float, fault: Fault, *, again: bool = False) -> None:
+        """The live attempt has come to nothing; `again` leaves its agent to be asked again."""
+        attempt = self._close_attempt(now)
+        if attempt is not None and again:
+            self._tried.discard(attempt.agent)
+        self._faults.append(fault)
+        if fault.weight is Weight.LOST:
+            self._lost += 1
+        if self._lost >= MAX_LOST or self._deadline - now < MIN_LEFT_S:
+            self._end(now, self._worst())
+        else:
+            self.state = State.SEEKING
+
+    def _take_back(self) -> None:
+        """Tell the live attempt's agent, where it can be told, that the job is not wanted."""
+        attempt = self._attempt
+        if attempt is not None and attempt.down_since is None:
+            self._commands.append(CancelJob(attempt.agent, attempt.job_id))
+
+    def _close_attempt(self, now: float) -> Attempt | None:
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            attempt.ended_at = now
+        return attempt
+
+    def _end(self, now: float, fault: Fault | None) -> None:
+        last = self._close_attempt(now)
+        best = last if fault is None else furthest(self._attempts)
+        lost = [f.words for f in self._faults if f.weight is Weight.LOST and f is not fault]
+        self.state = State.ENDED
+        self.finished = Finished(
+            fault=fault,
+            target_address=best.target_address if best else b"",
+            sent=best.sent if best else (),
+            replies=best.replies if best else Replies(),
+            duration_ns=best.duration_ns if best else 0,
+            moved=tuple(lost),
+            notices=best.outcome.notices if best and best.outcome else (),
+        )
+
+    def _eligible(self, agents: Sequence[Candidate]) -> list[Candidate]:
+        return [agent for agent in able(agents, self.task) if agent.key not in self._tried]
+
+    def _resting(self, now: float) -> set[AgentKey]:
+        return {key for key, (retry_at, _) in self._busy.items() if now < retry_at}
+
+    def _worst(self) -> Fault:
+        """The fault that stands for the job; of equals the latest."""
+        return max(reversed(self._faults), key=lambda fault: fault.weight)
+
+    def _too_late(self) -> Fault:
+        self._faults.append(faults.busy(self.task.colo))
+        return self._worst()

@@ -1,0 +1,133 @@
+"""One agent's stream: what goes down, what comes up, and how it ends."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+import grpc
+from colotrace_proto.messages import Ack, FromAgent, FromCoordinator, Heartbeat, JobId
+
+MAX_QUEUED = 4_096
+"""Messages that may wait for an agent that does not read; then it is cut off."""
+ACK_INTERVAL_S = 0.02
+SILENT_INTERVALS = 3
+
+
+class StreamClosedError(Exception):
+    """The stream is to end, with this status."""
+
+    def __init__(self, code: grpc.StatusCode, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+class AgentStream:
+    """The state of one stream. To be run once.
+
+    `read` gives the next message, None for one that is not known here, and raises
+    `StreamClosedError` when the agent has ended its side; `write` returns when the transport has
+    taken the message.
+    """
+
+    def __init__(
+        self,
+        *,
+        read: Callable[[], Awaitable[FromAgent | None]],
+        write: Callable[[FromCoordinator], Awaitable[None]],
+        heartbeat_s: float,
+    ) -> None:
+        self._read = read
+        self._write = write
+        self._heartbeat_s = heartbeat_s
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[FromCoordinator] = deque()
+        self._wake = asyncio.Event()
+        self._end: asyncio.Future[StreamClosedError] = self._loop.create_future()
+        self._acks: dict[JobId, Ack] = {}
+        self._ack_timer: asyncio.TimerHandle | None = None
+        self._heard_at = self._loop.time()
+
+    def send(self, message: FromCoordinator) -> None:
+        """Queue a message."""
+        if len(self._queue) >= MAX_QUEUED:
+            self.end(grpc.StatusCode.RESOURCE_EXHAUSTED, "the agent does not read what it is sent")
+            return
+        self._queue.append(message)
+        self._wake.set()
+
+    def ack(self, ack: Ack, *, final: bool) -> None:
+        """Queue an acknowledgement: the final one at once, others at most one for each job and
+        `ACK_INTERVAL_S`."""
+        if final:
+            self._acks.pop(ack.job_id, None)
+            self.send(ack)
+            return
+        self._acks[ack.job_id] = ack
+        if self._ack_timer is None:
+            self._ack_timer = self._loop.call_later(ACK_INTERVAL_S, self._flush_acks)
+
+    def end(self, code: grpc.StatusCode, detail: str) -> None:
+        """End the stream with this status; the first call counts."""
+        if not self._end.done():
+            self._end.set_result(StreamClosedError(code, detail))
+
+    async def run(
+        self, first: FromCoordinator, heard: Callable[[FromAgent], None]
+    ) -> StreamClosedError:
+        """Send `first`, then serve the stream until it ends; returns how it did."""
+        self._queue.appendleft(first)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._send_all(), name="agent stream: down")
+                tasks.create_task(self._watch(), name="agent stream: watch")
+                tasks.create_task(self._receive_all(heard), name="agent stream: up")
+        except* StreamClosedError as group:
+            closed = _first(group)
+        finally:
+            self._end.cancel()
+            if self._ack_timer is not None:
+                self._ack_timer.cancel()
+        return closed
+
+    async def _receive_all(self, heard: Callable[[FromAgent], None]) -> None:
+        while True:
+            message = await self._read()
+            self._heard_at = self._loop.time()
+            if message is not None:
+                heard(message)
+
+    async def _send_all(self) -> None:
+        while True:
+            while self._queue:
+                await self._write(self._queue.popleft())
+            self._wake.clear()
+            await self._wake.wait()
+
+    async def _watch(self) -> None:
+        """Beat, and end the stream on request or after too long a silence."""
+        beat_at = self._loop.time() + self._heartbeat_s
+        while True:
+            silent_at = self._heard_at + SILENT_INTERVALS * self._heartbeat_s
+            left_s = min(beat_at, silent_at) - self._loop.time()
+            await asyncio.wait([self._end], timeout=max(left_s, 0))
+            if self._end.done():
+                raise self._end.result()
+            now = self._loop.time()
+            if now >= self._heard_at + SILENT_INTERVALS * self._heartbeat_s:
+                detail = f"nothing came for {SILENT_INTERVALS * self._heartbeat_s:g} s"
+                raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail)
+            if now >= beat_at:
+                beat_at = now + self._heartbeat_s
+                self.send(Heartbeat())
+
+    def _flush_acks(self) -> None:
+        self._ack_timer = None
+        acks, self._acks = self._acks, {}
+        for ack in acks.values():
+            self.send(ack)
+
+
+def _first(group: BaseExceptionGroup[StreamClosedError]) -> StreamClosedError:
+    first = group.exceptions[0]
+    return first if isinstance(first, StreamClosedError) else _first(first)
