@@ -1,0 +1,79 @@
+"""The wheel holds what the programs need at run time, and nothing else."""
+
+import configparser
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = {
+    "colotrace_proto": ROOT / "proto",
+    "colotrace_agent": ROOT / "agent",
+    "colotrace_coordinator": ROOT / "coordinator",
+    "colotrace_cli": ROOT / "cli",
+}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, built from this checkout without the network."""
+    out = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [
+            *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"),
+            *("--no-index", "--no-build-isolation", "--no-cache-dir"),
+            *("--disable-pip-version-check", "--wheel-dir", str(out), str(ROOT)),
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    (path,) = out.glob("colotrace-*.whl")
+    with zipfile.ZipFile(path) as opened:
+        yield opened
+
+
+def test_every_file_of_the_packages_is_in_it(wheel):
+    """Sources, stubs, protocol, type markers, migrations and pages, of all four packages."""
+    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    wanted = {
+        str(path.relative_to(root))
+        for package, root in PACKAGES.items()
+        for path in (root / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held == wanted
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"{package}/py.typed" for package in PACKAGES),
+        "colotrace_proto/v1/fleet.proto",
+        "colotrace_proto/v1/fleet_pb2.py",
+        "colotrace_proto/v1/fleet_pb2.pyi",
+        "colotrace_proto/v1/fleet_pb2_grpc.py",
+        "colotrace_coordinator/store/migrations/env.py",
+    ],
+)
+def test_what_is_easily_forgotten_is_in_it(wheel, name):
+    """Files that are not found by importing."""
+    assert name in wheel.namelist()
+
+
+def test_it_has_the_three_programs_and_the_licence(wheel):
+    """Entry points and licence."""
+    by_end = {
+        name.split(".dist-info/")[1]: name for name in wheel.namelist() if ".dist-info/" in name
+    }
+    points = configparser.ConfigParser()
+    points.read_string(wheel.read(by_end["entry_points.txt"]).decode())
+    assert dict(points["console_scripts"]) == {
+        "colotrace": "colotrace_cli.main:main",
+        "colotrace-agent": "colotrace_agent.main:main",
+        "colotrace-coordinator": "colotrace_coordinator.main:main",
+    }
+    assert "licenses/LICENSE" in by_end
