@@ -1,4 +1,8 @@
-"""`python -m lab` (with PYTHONPATH=tests): a lab to look around in, until Ctrl-C."""
+"""`python -m lab` (with PYTHONPATH=tests): a lab to look around in, until Ctrl-C.
+
+Without root, start a shell by `python tests/lab/enter.py bash` first and the lab in its background:
+nothing outside that user namespace sees the lab's.
+"""
 
 from __future__ import annotations
 

@@ -26,6 +26,8 @@ class Management:
     """The management subnet of one lab: 100.64.N.0/24."""
 
     number: int
+    root_link: str
+    """The interface in the caller's namespace."""
     lock: socket.socket
     """Held as long as the lab lives. Abstract socket names are per network namespace, exactly as
     far as subnets can collide, and the kernel frees them however the owner ends."""
@@ -33,11 +35,6 @@ class Management:
     def host(self, number: int) -> str:
         """The address of a host of the subnet."""
         return f"100.64.{self.number}.{number}"
-
-    @property
-    def root_link(self) -> str:
-        """The interface in the caller's namespace."""
-        return f"ctlab{self.number}"
 
     @property
     def root_address(self) -> str:
@@ -86,7 +83,7 @@ class Management:
             yield "link set mgmt0 up"
 
 
-def claim() -> Management:
+def claim(*, root_link: str) -> Management:
     """A subnet that no other lab and no route of the caller's namespace uses."""
     for number in range(256):
         lock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -96,7 +93,7 @@ def claim() -> Management:
             lock.close()
             continue
         if _is_free(ipaddress.IPv4Network(f"100.64.{number}.0/24")):
-            return Management(number, lock)
+            return Management(number, root_link, lock)
         lock.close()
     raise LabError("no management subnet of 100.64.0.0/16 is free")
 

@@ -59,9 +59,8 @@ class Lab:
             raise
 
     def _up(self) -> None:
-        self.tag.state.mkdir(parents=True)
-        self._management = management.claim()
-        (self.tag.state / reap.ROOT_LINK_FILE).write_text(self._management.root_link)
+        reap.make_state(self.tag)
+        self._management = management.claim(root_link=self.tag.root_link)
         self._resolv_conf.write_text(f"nameserver {self._management.dns_address}\n")
         spaces = {name: self.tag.namespace(name) for name in (*NODES, DNS, BRIDGE)}
         namespaces.create(spaces.values())
@@ -167,6 +166,10 @@ class Lab:
 
     # Running programs.
 
+    def environment(self, extra: dict[str, str] | None = None) -> dict[str, str]:
+        """The caller's environment with the mark by which the lab knows its processes."""
+        return environment(self.tag, extra)
+
     def run(
         self,
         host: str,
@@ -177,8 +180,8 @@ class Lab:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program to its end in a host's namespaces, its output captured as text."""
         return subprocess.run(
-            self._entered(host, argv),
-            env=environment(self.tag, env),
+            self.command(host, argv),
+            env=self.environment(env),
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -201,8 +204,8 @@ class Lab:
         `env` is added to the caller's environment. The process id is the program's own.
         """
         process = Process(
-            self._entered(host, argv) if host else [str(each) for each in argv],
-            env=environment(self.tag, env),
+            self.command(host, argv) if host else [str(each) for each in argv],
+            env=self.environment(env),
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -211,7 +214,8 @@ class Lab:
         self._processes.append(process)
         return process
 
-    def _entered(self, host: str, argv: Sequence[str | Path]) -> list[str]:
+    def command(self, host: str, argv: Sequence[str | Path]) -> list[str]:
+        """The command line that runs a program in a host's namespaces, for other starters."""
         return entered(self.namespace(host), argv, resolv_conf=self._resolv_conf)
 
 

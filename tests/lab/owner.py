@@ -6,6 +6,7 @@ unique until the next boot, and what a lab makes does not outlive that.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import os
 import re
@@ -57,6 +58,11 @@ class Tag:
     def state(self) -> Path:
         """Where its files are."""
         return STATE_ROOT / str(self)
+
+    @property
+    def root_link(self) -> str:
+        """The name of its interface in the caller's namespace, in the 15 characters there are."""
+        return f"ct{hashlib.sha256(str(self).encode()).hexdigest()[:12]}"
 
     def namespace(self, node: str) -> str:
         """The name of the namespace of one of its nodes."""

@@ -14,21 +14,26 @@ from lab import namespaces
 from lab.owner import STATE_ROOT, Tag
 from lab.processes import kill_remaining
 
-ROOT_LINK_FILE = "root-link"
-"""In a lab's state: the name of its interface in the caller's namespace, written before it."""
-
 
 def remove(tag: Tag) -> None:
     """Remove all of a lab: its processes, namespaces, the interface outside them, its files."""
+    _remove(tag)
+    with _alone():
+        _remove_empty_root()
+
+
+def _remove(tag: Tag) -> None:
     own = [name for name in namespaces.existing() if Tag.of(name) == tag]
     kill_remaining([tag], own)
-    with contextlib.suppress(FileNotFoundError):
-        _delete_link((tag.state / ROOT_LINK_FILE).read_text())
+    _delete_link(tag.root_link)
     namespaces.delete(own)
     shutil.rmtree(tag.state, ignore_errors=True)
-    # The directory goes with the last lab that used it.
-    with contextlib.suppress(OSError):
-        STATE_ROOT.rmdir()
+
+
+def make_state(tag: Tag) -> None:
+    """Make a lab's directory."""
+    with _alone():
+        tag.state.mkdir(parents=True)
 
 
 def remove_dead() -> list[Tag]:
@@ -38,8 +43,15 @@ def remove_dead() -> list[Tag]:
         tags = {tag for tag in map(Tag.of, names) if tag}
         dead = sorted((tag for tag in tags if not tag.alive), key=str)
         for tag in dead:
-            remove(tag)
+            _remove(tag)
+        _remove_empty_root()
         return dead
+
+
+def _remove_empty_root() -> None:
+    """The common directory goes with the last lab that used it."""
+    with contextlib.suppress(OSError):
+        STATE_ROOT.rmdir()
 
 
 def _states() -> list[Path]:
@@ -56,7 +68,7 @@ def _delete_link(name: str) -> None:
 
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
-    """One cleaner at a time: two would trip over each other's deletions."""
+    """One at a time: two would trip over each other's deletions, or over the empty directory."""
     fd = os.open("/run", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)

@@ -93,6 +93,21 @@ def test_without_capabilities_the_reason_names_the_remedy() -> None:
     assert "enter.py" in done.stderr
 
 
+def test_where_no_namespace_can_be_made_it_says_why_or_runs_the_command_as_it_is() -> None:
+    python = unprivileged_python()
+    limit = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    forbid = [*python, str(ENTER), "sh", "-c", limit, "sh"]
+    # Inside a user namespace that allows no further one, and with no capability left.
+    drop = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"]
+    strict = run(*forbid, *drop, python[-1], str(ENTER), "echo", "ran")
+    assert (strict.returncode, strict.stdout) == (77, "")
+    assert "no lab here" in strict.stderr
+    assert "max_user_namespaces" in strict.stderr
+    lenient = run(*forbid, *drop, python[-1], str(ENTER), "--if-possible", "echo", "ran")
+    assert (lenient.returncode, lenient.stdout) == (0, "ran\n")
+    assert "no lab here" in lenient.stderr
+
+
 def test_a_command_that_does_not_exist_is_said() -> None:
     done = run(*unprivileged_python(), str(ENTER), "/no/such/command")
     assert done.returncode == 127
