@@ -7,6 +7,7 @@ from starlette.exceptions import HTTPException
 
 from colotrace_coordinator.errors import CoordinatorError, StoreError
 from colotrace_coordinator.model import Message
+from colotrace_coordinator.service import StoppingError
 
 from .envelope import Cause, Line, line
 from .quota import Quota
@@ -147,6 +148,8 @@ def describe(error: Exception, *, path: str) -> Described:
         case StoreError():
             # The text may name the database's host: that is for the log alone.
             return _one(503, 1016, "The coordinator's database does not answer")
+        case StoppingError():
+            return _one(503, 1018, "The coordinator is stopping")
         case LateAnswerError():
             return _one(504, 1017, "The measurement did not end in time")
         case _:

@@ -1,23 +1,32 @@
 """Colos that were once seen, so that a restart does not turn their names into errors."""
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+import structlog
+from colotrace_proto.messages import ColoName
 from sqlalchemy import delete, select
 from sqlalchemy.dialects import postgresql, sqlite
+
+from colotrace_coordinator.errors import StoreError
 
 from .database import Database
 from .tables import KnownColo
 
 FORGOTTEN_AFTER_S = 30 * 86_400
+_SEEN_EVERY_S = 6 * 3_600.0
+_RETRY_S = 5.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RememberedColo:
     """A colo and where it is."""
 
-    name: str
+    name: ColoName
     city: str
 
 
@@ -52,4 +61,59 @@ class ColoStore:
         async with self._database.session() as session:
             await session.execute(delete(KnownColo).where(KnownColo.last_seen_at < oldest))
             rows = await session.scalars(select(KnownColo).order_by(KnownColo.name))
-            return [RememberedColo(row.name, row.city) for row in rows]
+            return [RememberedColo(ColoName(row.name), row.city) for row in rows]
+
+
+class ColoMemory:
+    """The registry's memory: it never waits, and what it is told is written behind."""
+
+    def __init__(self, store: ColoStore, remembered: Iterable[RememberedColo]) -> None:
+        self._store = store
+        self._remembered = [(colo.name, colo.city) for colo in remembered]
+        self._unwritten: dict[str, str] = {}
+        self._wake = asyncio.Event()
+
+    @classmethod
+    async def load(cls, store: ColoStore) -> "ColoMemory":
+        """With all that the database remembers.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        return cls(store, await store.all())
+
+    def all(self) -> list[tuple[ColoName, str]]:
+        """Every colo that was remembered at the start, with its city."""
+        return self._remembered
+
+    def remember(self, name: ColoName, city: str) -> None:
+        """Have the colo written soon."""
+        self._unwritten[name] = city
+        self._wake.set()
+
+    async def run(self, attached: Callable[[], Iterable[tuple[ColoName, str]]]) -> None:
+        """Write until cancelled; the colos that are `attached` are seen anew now and then."""
+        while True:
+            for name, city in attached():
+                self._unwritten.setdefault(name, city)
+            try:
+                async with asyncio.timeout(_SEEN_EVERY_S):
+                    while True:
+                        await self._write()
+                        await self._wake.wait()
+                        self._wake.clear()
+            except TimeoutError:
+                pass
+
+    async def _write(self) -> None:
+        while self._unwritten:
+            name, city = next(iter(self._unwritten.items()))
+            try:
+                await self._store.remember(name, city)
+            except StoreError as error:
+                log.warning("colo_not_written", colo=name, error=str(error))
+                await asyncio.sleep(_RETRY_S)
+                continue
+            # Unless it has changed again meanwhile.
+            if self._unwritten.get(name) == city:
+                del self._unwritten[name]

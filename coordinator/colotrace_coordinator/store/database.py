@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import (
 
 from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailableError
 
-from .location import Location, prepare
+from .location import Location, open_private, prepare
 
 HEAD = "0001"
 """The revision of the newest migration."""
@@ -182,7 +182,7 @@ async def _file_lock(file: Path | None) -> AsyncIterator[None]:
     if file is None:
         yield
         return
-    handle = os.open(file.with_name(file.name + ".lock"), os.O_CREAT | os.O_RDWR, 0o600)
+    handle = open_private(file.with_name(file.name + ".lock"))
     try:
         try:
             async with asyncio.timeout(_LOCK_WAIT_S):

@@ -45,7 +45,7 @@ def prepare(file: Path) -> None:
     """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        os.close(open_private(file))
     except OSError as error:
         raise SetupError(
             f"cannot write {file}: {error.strerror}; give a directory that this user may write "
@@ -57,6 +57,22 @@ def prepare(file: Path) -> None:
             f"cannot write in {file.parent}; give a directory that this user may write "
             "with --data DIR"
         )
+
+
+def open_private(file: Path) -> int:
+    """A descriptor of the file, which is created for this user alone.
+
+    Where root runs a command on a service's data, what it creates belongs to the service.
+
+    Raises:
+        OSError: it cannot be opened for writing.
+    """
+    handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    if os.geteuid() == 0:
+        owner = file.parent.stat()
+        if os.fstat(handle).st_uid != owner.st_uid:
+            os.fchown(handle, owner.st_uid, owner.st_gid)
+    return handle
 
 
 def _sqlite(file: Path) -> Location:

@@ -1,0 +1,73 @@
+"""uvicorn, started and stopped by us: no signal handlers of its own, no log of its own."""
+
+import contextlib
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from colotrace_coordinator.errors import SetupError
+
+from .measure import ANSWER_WITHIN_S
+
+MAX_HEAD = 32_768
+MAX_CONNECTIONS = 10_000
+KEEP_ALIVE_S = 75
+# A little more than an answer takes at most, so that it is the answer that ends the wait.
+_GRACE_S = int(ANSWER_WITHIN_S) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """PEM files of HTTPS."""
+
+    certificate: Path
+    key: Path
+
+
+class HttpServer(uvicorn.Server):
+    """Stops when `should_exit` is set: running answers end, idle connections close."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the entry point's."""
+        yield
+
+
+def http_server(
+    app: ASGIApp, *, tls: ServerCertificate | None = None, trusted_proxies: tuple[str, ...] = ()
+) -> HttpServer:
+    """A server of the application; of the `trusted_proxies` it takes the client's address from
+    X-Forwarded-For.
+
+    Raises:
+        SetupError: the certificate or its key cannot be used.
+    """
+    config = uvicorn.Config(
+        app,
+        http="h11",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(trusted_proxies),
+        forwarded_allow_ips=list(trusted_proxies),
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=_GRACE_S,
+        h11_max_incomplete_event_size=MAX_HEAD,
+        ssl_certfile=tls.certificate if tls else None,
+        ssl_keyfile=tls.key if tls else None,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise SetupError(
+            f"--tls-cert and --tls-key cannot be used: {error.strerror or error}; "
+            "they are PEM files, the certificate with its chain, the key without a password"
+        ) from error
+    return HttpServer(config)

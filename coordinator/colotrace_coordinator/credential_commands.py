@@ -1,0 +1,131 @@
+"""What `token` and `key` do, apart from the command line's own words."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from .store.credentials import Credentials, Permission, permission
+from .store.database import Database
+from .store.location import Location
+
+T = TypeVar("T")
+_DAY_S = 86_400.0
+
+
+def create_token(
+    where: Location,
+    *,
+    account: str,
+    permissions: Sequence[str],
+    description: str,
+    days: float | None,
+) -> None:
+    """Print a new token, alone."""
+    granted = [permission(word) for word in permissions] or [Permission.TRACEROUTE]
+    lifetime_s = None if days is None else days * _DAY_S
+
+    async def create(credentials: Credentials) -> str:
+        return await credentials.create_token(
+            account, permissions=granted, description=description, lifetime_s=lifetime_s
+        )
+
+    _print(_run(where, create))
+
+
+def list_tokens(where: Location) -> None:
+    """Print a table of all tokens; a token itself is not known any more."""
+    lines = _run(where, Credentials.tokens)
+    _table(
+        (
+            "ID",
+            "ACCOUNT",
+            "PERMISSIONS",
+            "CREATED",
+            "LAST USED",
+            "EXPIRES",
+            "REVOKED",
+            "DESCRIPTION",
+        ),
+        [
+            (
+                line.id,
+                line.account_id,
+                ",".join(sorted(line.permissions)),
+                _instant(line.created_at),
+                _instant(line.last_used_at),
+                _instant(line.expires_at),
+                _instant(line.revoked_at),
+                line.description,
+            )
+            for line in lines
+        ],
+    )
+
+
+def revoke_token(where: Location, token_id: str) -> None:
+    """The token is refused within seconds."""
+    _run(where, lambda credentials: credentials.revoke_token(token_id))
+
+
+def create_key(
+    where: Location, *, account: str, email: str, key: str | None, description: str
+) -> None:
+    """Print the key, alone."""
+
+    async def create(credentials: Credentials) -> str:
+        return await credentials.create_key(account, email=email, key=key, description=description)
+
+    _print(_run(where, create))
+
+
+def list_keys(where: Location) -> None:
+    """Print a table of all keys; a key itself is not known any more."""
+    lines = _run(where, Credentials.keys)
+    _table(
+        ["ID", "ACCOUNT", "EMAIL", "CREATED", "LAST-USED", "REVOKED", "DESCRIPTION"],
+        [
+            (
+                line.id,
+                line.account_id,
+                line.email,
+                _instant(line.created_at),
+                _instant(line.last_used_at),
+                _instant(line.revoked_at),
+                line.description,
+            )
+            for line in lines
+        ],
+    )
+
+
+def revoke_key(where: Location, key_id: str) -> None:
+    """The key is refused within seconds."""
+    _run(where, lambda credentials: credentials.revoke_key(key_id))
+
+
+def _run(where: Location, act: Callable[[Credentials], Awaitable[T]]) -> T:
+    async def run() -> T:
+        database = await Database.open(where)
+        try:
+            return await act(Credentials(database))
+        finally:
+            await database.close()
+
+    return asyncio.run(run())
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        _print("  ".join(cells).rstrip())
+
+
+def _instant(seconds: int | None) -> str:
+    return "-" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

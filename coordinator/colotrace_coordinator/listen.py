@@ -1,0 +1,90 @@
+"""HOST:PORT, and sockets that listen there."""
+
+import socket
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .errors import SetupError
+
+_BACKLOG = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where to listen; host "" is every address of the machine, port 0 one that is free."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As it is written: IPv6 in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_address(text: str, *, flag: str) -> Address:
+    """HOST:PORT, [IPv6]:PORT or :PORT.
+
+    Raises:
+        SetupError: it is of none of these forms.
+    """
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise SetupError(f"{flag} {text}: write an IPv6 address in brackets, as in [::1]:8080")
+    if not colon or not port.isdecimal() or not port.isascii() or int(port[:6]) > 65_535:
+        raise SetupError(f"{flag} {text}: is not HOST:PORT, as in 127.0.0.1:8080")
+    return Address(host, int(port))
+
+
+def listen(address: Address, *, flag: str) -> list[socket.socket]:
+    """Listening sockets: one for each address of the host's name, all on one port.
+
+    Raises:
+        SetupError: the name does not resolve, or an address cannot be listened on.
+    """
+    if not address.host or address.host == "::":
+        return [_dual_stack(address, flag)]
+    sockets: list[socket.socket] = []
+    try:
+        for family, _, _, _, where in socket.getaddrinfo(
+            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        ):
+            port = sockets[0].getsockname()[1] if sockets else address.port
+            place = (str(where[0]), port)
+            sockets.append(socket.create_server(place, family=family, backlog=_BACKLOG))
+    except OSError as error:
+        _close(sockets)
+        raise _cannot(address, flag, error) from error
+    return sockets
+
+
+def bound(sockets: Sequence[socket.socket], address: Address) -> Address:
+    """The address with the port that was drawn."""
+    return Address(address.host or "0.0.0.0", int(sockets[0].getsockname()[1]))  # noqa: S104 — what was asked for
+
+
+def _dual_stack(address: Address, flag: str) -> socket.socket:
+    try:
+        if socket.has_dualstack_ipv6():
+            return socket.create_server(
+                ("::", address.port),
+                family=socket.AF_INET6,
+                backlog=_BACKLOG,
+                dualstack_ipv6=True,
+            )
+        return socket.create_server(("", address.port), backlog=_BACKLOG)
+    except OSError as error:
+        raise _cannot(address, flag, error) from error
+
+
+def _cannot(address: Address, flag: str, error: OSError) -> SetupError:
+    return SetupError(
+        f"{flag}: cannot listen on {address}: {error.strerror or error}; "
+        "give another address or port, or stop what has it"
+    )
+
+
+def _close(sockets: Sequence[socket.socket]) -> None:
+    for each in sockets:
+        each.close()

@@ -1,0 +1,288 @@
+"""`colotrace-coordinator`: the command line.
+
+Exit codes: 0 all well; 1 no such token or key; 2 the command line or a setting cannot be used;
+3 the database does not answer.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .errors import CoordinatorError, SetupError, StoreUnavailableError
+from .logs import LogFormat, LogLevel
+
+_EXIT_CODES = (
+    "Exit codes: 0 all well; 1 no such token or key; 2 the command line or a setting cannot be "
+    "used; 3 the database does not answer."
+)
+
+
+def _typer(help_text: str) -> typer.Typer:
+    return typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help=help_text,
+        epilog=_EXIT_CODES,
+    )
+
+
+app = _typer("Takes traceroute requests over HTTP and has agents in many places answer them.")
+tokens = _typer("Tokens for Authorization: Bearer.")
+keys = _typer("E-mails and keys for X-Auth-Email and X-Auth-Key.")
+app.add_typer(tokens, name="token")
+app.add_typer(keys, name="key")
+
+Data = Annotated[
+    Path | None,
+    typer.Option(envvar="COLOTRACE_DATA", help="Directory of the SQLite database."),
+]
+DatabaseUrl = Annotated[
+    str | None,
+    typer.Option(
+        envvar="COLOTRACE_DATABASE",
+        help="PostgreSQL instead: postgresql://USER:PASSWORD@HOST/NAME. Other users of this host "
+        "see a flag (in ps): prefer the variable.",
+    ),
+]
+Account = Annotated[
+    str, typer.Option(envvar="COLOTRACE_ACCOUNT", help="Its id: 1 to 32 of [A-Za-z0-9._-].")
+]
+Description = Annotated[
+    str, typer.Option(envvar="COLOTRACE_DESCRIPTION", help="What the list says it is for.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        typer.echo(installed("colotrace"))
+        raise typer.Exit
+
+
+@app.command(epilog=_EXIT_CODES)
+def serve(
+    http: Annotated[
+        str, typer.Option(envvar="COLOTRACE_HTTP", metavar="HOST:PORT", help="The API.")
+    ] = "127.0.0.1:8080",
+    grpc: Annotated[
+        str, typer.Option(envvar="COLOTRACE_GRPC", metavar="HOST:PORT", help="Agents attach here.")
+    ] = "127.0.0.1:8081",
+    data: Data = None,
+    database: DatabaseUrl = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="COLOTRACE_INSECURE",
+            help="HTTP and gRPC in the clear: tokens can be read on the way, and anyone who "
+            "reaches the gRPC port can pose as an agent.",
+        ),
+    ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(envvar="COLOTRACE_TLS_CERT", help="PEM certificate chain, HTTPS and gRPC."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(envvar="COLOTRACE_TLS_KEY", help="PEM key of the certificate.")
+    ] = None,
+    agent_ca: Annotated[
+        Path | None,
+        typer.Option(envvar="COLOTRACE_AGENT_CA", help="PEM CA of the agents' certificates."),
+    ] = None,
+    mqtt: Annotated[
+        str | None, typer.Option(envvar="COLOTRACE_MQTT", metavar="URL", help="MQTT 5 broker.")
+    ] = None,
+    asn_db: Annotated[
+        Path | None,
+        typer.Option(envvar="COLOTRACE_ASN_DB", help="ASNs: any file in MaxMind's format."),
+    ] = None,
+    resolver: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_RESOLVER", metavar="HOST[:PORT]", help="Names of addresses (PTR)."
+        ),
+    ] = None,
+    allow_private: Annotated[
+        bool,
+        typer.Option(
+            "--allow-private",
+            envvar="COLOTRACE_ALLOW_PRIVATE",
+            help="Trace private addresses too.",
+        ),
+    ] = False,
+    requests_per_5_minutes: Annotated[
+        int,
+        typer.Option(
+            envvar="COLOTRACE_REQUESTS_PER_5_MINUTES",
+            min=1,
+            help="Each token's or key's rate limit.",
+        ),
+    ] = 1_200,
+    trusted_proxy: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="COLOTRACE_TRUSTED_PROXY",
+            metavar="ADDRESS",
+            help="A proxy whose X-Forwarded-For tells the client's address; may be repeated.",
+        ),
+    ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="COLOTRACE_LOG_FORMAT", help="auto: console on a terminal.")
+    ] = LogFormat.AUTO,
+    log_level: Annotated[
+        LogLevel, typer.Option(envvar="COLOTRACE_LOG_LEVEL", help="The least that is logged.")
+    ] = LogLevel.INFO,
+) -> None:
+    """Serve the API, and let agents attach."""
+    from .listen import parse_address
+    from .logs import configure
+    from .settings import ServeSettings, choose_tls
+    from .store.location import locate
+
+    if mqtt:
+        raise SetupError("--mqtt: this version has no broker link yet; agents attach by gRPC")
+    settings = ServeSettings(
+        http=parse_address(http, flag="--http"),
+        grpc=parse_address(grpc, flag="--grpc"),
+        location=locate(data=data, database=database),
+        tls=choose_tls(insecure=insecure, certificate=tls_cert, key=tls_key, agent_ca=agent_ca),
+        asn_db=asn_db,
+        resolver=resolver,
+        allow_private=allow_private,
+        requests_per_window=requests_per_5_minutes,
+        trusted_proxies=tuple(trusted_proxy or ()),
+    )
+    configure(log_format, log_level)
+    # Imported here: what is wrong with the above is said without waiting for numpy and gRPC.
+    from .serving import run
+
+    run(settings)
+
+
+@tokens.command("create", epilog=_EXIT_CODES)
+def create_token(
+    account: Account,
+    data: Data = None,
+    database: DatabaseUrl = None,
+    permission: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="COLOTRACE_PERMISSION",
+            help="diagnostics:traceroute (default) or diagnostics:colos; may be repeated.",
+        ),
+    ] = None,
+    description: Description = "",
+    days: Annotated[
+        float | None,
+        typer.Option(envvar="COLOTRACE_DAYS", min=0, help="How long it is valid; else for ever."),
+    ] = None,
+) -> None:
+    """Make a token and print it, alone; it is shown this once."""
+    from . import credential_commands as commands
+    from .store.location import locate
+
+    commands.create_token(
+        locate(data=data, database=database),
+        account=account,
+        permissions=permission or [],
+        description=description,
+        days=days,
+    )
+
+
+@tokens.command("list", epilog=_EXIT_CODES)
+def list_tokens(data: Data = None, database: DatabaseUrl = None) -> None:
+    """List tokens, without their secrets."""
+    from . import credential_commands as commands
+    from .store.location import locate
+
+    commands.list_tokens(locate(data=data, database=database))
+
+
+@tokens.command("revoke", epilog=_EXIT_CODES)
+def revoke_token(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="As the list names it.")],
+    data: Data = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Make a token invalid, within seconds."""
+    from . import credential_commands as commands
+    from .store.location import locate
+
+    commands.revoke_token(locate(data=data, database=database), token_id)
+
+
+@keys.command("create", epilog=_EXIT_CODES)
+def create_key(
+    account: Account,
+    email: Annotated[str, typer.Option(envvar="COLOTRACE_EMAIL", help="Whose key it is.")],
+    data: Data = None,
+    database: DatabaseUrl = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_KEY",
+            help="Take this one over from elsewhere (32 characters or more). Other users of this "
+            "host see a flag (in ps): prefer the variable.",
+        ),
+    ] = None,
+    description: Description = "",
+) -> None:
+    """Make a key, or take one over, and print it, alone; it is shown this once."""
+    from . import credential_commands as commands
+    from .store.location import locate
+
+    commands.create_key(
+        locate(data=data, database=database),
+        account=account,
+        email=email,
+        key=key,
+        description=description,
+    )
+
+
+@keys.command("list", epilog=_EXIT_CODES)
+def list_keys(data: Data = None, database: DatabaseUrl = None) -> None:
+    """List keys, without their secrets."""
+    from . import credential_commands as commands
+    from .store.location import locate
+
+    commands.list_keys(locate(data=data, database=database))
+
+
+@keys.command("revoke", epilog=_EXIT_CODES)
+def revoke_key(
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list names it.")],
+    data: Data = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Make a key invalid, within seconds."""
+    from . import credential_commands as commands
+    from .store.location import locate
+
+    commands.revoke_key(locate(data=data, database=database), key_id)
+
+
+def main() -> None:
+    """The program."""
+    try:
+        app()
+    except CoordinatorError as error:
+        sys.stderr.write(f"colotrace-coordinator: {error}\n")
+        sys.exit(_exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _exit_code(error: CoordinatorError) -> int:
+    if isinstance(error, SetupError):
+        return 2
+    return 3 if isinstance(error, StoreUnavailableError) else 1

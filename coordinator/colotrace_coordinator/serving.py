@@ -1,0 +1,166 @@
+"""`serve`: everything built, handed to one another, run, and stopped in the right order."""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from importlib.metadata import version
+
+import structlog
+import uvloop
+from colotrace_proto.messages import ColoName
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+
+from .api.app import create_app
+from .api.server import ServerCertificate, http_server
+from .enrich.asn import AsnFileError, AsnTable
+from .enrich.names import Names, ResolverError
+from .errors import CoordinatorError, SetupError
+from .links.direct.server import BindError, DirectLink
+from .links.direct.tls import TlsError, TlsFiles
+from .listen import Address, bound, listen
+from .metrics import Metrics
+from .policy import TargetPolicy
+from .registry import Registry
+from .service import TraceService
+from .settings import ServeSettings
+from .store.audit import Audit
+from .store.colos import ColoMemory, ColoStore
+from .store.credentials import Credentials
+from .store.database import Database
+
+log = structlog.get_logger("colotrace_coordinator")
+
+_DRAIN_S = 26.0
+_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+def run(settings: ServeSettings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        SetupError: something it was told cannot be used.
+        StoreError: the database cannot be used.
+    """
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(serve(settings))
+    except Exception as error:
+        leaf = _leaf(error)
+        if isinstance(leaf, BindError | TlsError | AsnFileError | ResolverError):
+            raise SetupError(str(leaf)) from error
+        if isinstance(leaf, CoordinatorError):
+            raise leaf from None
+        raise
+
+
+async def serve(settings: ServeSettings) -> None:
+    """Serve until told to stop; see `run`."""
+    stopping = asyncio.Event()
+    for number in _STOP_SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    async with contextlib.AsyncExitStack() as stack:
+        database = await Database.open(settings.location)
+        stack.push_async_callback(database.close)
+        credentials = Credentials(database)
+        audit = Audit(database, credentials)
+        memory = await ColoMemory.load(ColoStore(database))
+
+        numbers = CollectorRegistry()
+        ProcessCollector(registry=numbers)
+        PlatformCollector(registry=numbers)
+        metrics = Metrics(numbers)
+        asns = None
+        if settings.asn_db:
+            asns = AsnTable(settings.asn_db, log=log, clock=time.monotonic)
+            stack.callback(asns.close)
+        names = await stack.enter_async_context(
+            Names(resolver=settings.resolver, metrics=metrics, log=log)
+        )
+        service = TraceService(
+            registry=Registry(memory),
+            names=names,
+            asns=asns,
+            policy=TargetPolicy(allow_private=settings.allow_private),
+            metrics=metrics,
+            log=log,
+        )
+        app = create_app(
+            tracer=service,
+            credentials=credentials,
+            ready=database.ping,
+            registry=numbers,
+            version=version("colotrace"),
+            audit=audit,
+            requests_per_window=settings.requests_per_window,
+        )
+        https = agents_tls = None
+        if settings.tls:
+            certificate, key = settings.tls.certificate, settings.tls.key
+            https = ServerCertificate(certificate, key)
+            agents_tls = TlsFiles(
+                certificate=certificate, key=key, client_authority=settings.tls.agent_ca
+            )
+        server = http_server(app, tls=https, trusted_proxies=settings.trusted_proxies)
+        link = DirectLink(
+            service.fleet,
+            host=settings.grpc.host or "::",
+            port=settings.grpc.port,
+            tls=agents_tls,
+            log=log,
+        )
+        http = listen(settings.http, flag="--http")
+        stack.callback(_close, http)
+        grpc = Address(settings.grpc.host or "0.0.0.0", await link.start())  # noqa: S104 — as asked
+        stack.push_async_callback(link.stop)
+
+        async with asyncio.TaskGroup() as tasks:
+            behind = [
+                tasks.create_task(audit.run(), name="audit"),
+                tasks.create_task(memory.run(lambda: _attached(service)), name="colo-memory"),
+            ]
+            serving = tasks.create_task(server.serve(sockets=http), name="http")
+            log.info(
+                "listening",
+                http=str(bound(http, settings.http)),
+                grpc=str(grpc),
+                tls=settings.tls is not None,
+            )
+            await _until(stopping, serving)
+            log.info("stopping")
+            for number in _STOP_SIGNALS:  # a second one ends the process at once
+                asyncio.get_running_loop().remove_signal_handler(number)
+            # Running answers need their agents: the links end after them.
+            server.should_exit = True
+            await serving
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_DRAIN_S):
+                    await service.drain()
+            for task in behind:
+                task.cancel()
+    log.info("stopped")
+
+
+async def _until(stopping: asyncio.Event, serving: asyncio.Task[None]) -> None:
+    told = asyncio.create_task(stopping.wait(), name="stop-signal")
+    try:
+        await asyncio.wait({told, serving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+
+
+def _attached(service: TraceService) -> list[tuple[ColoName, str]]:
+    return [(colo.name, colo.city) for colo in service.colos() if colo.agents]
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
+
+
+def _leaf(error: BaseException) -> BaseException:
+    """What went wrong, out of the groups that task groups wrap it in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,58 @@
+"""What `serve` was told, checked as far as that goes without opening anything."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import SetupError
+from .listen import Address
+from .store.location import Location
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsPaths:
+    """PEM files: the server's own, and the authority that agents' certificates come from."""
+
+    certificate: Path
+    key: Path
+    agent_ca: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """`tls` None serves both HTTP and gRPC in the clear; a window is five minutes."""
+
+    http: Address
+    grpc: Address
+    location: Location
+    tls: TlsPaths | None
+    asn_db: Path | None
+    resolver: str | None
+    allow_private: bool
+    requests_per_window: int
+    trusted_proxies: tuple[str, ...]
+
+
+def choose_tls(
+    *, insecure: bool, certificate: Path | None, key: Path | None, agent_ca: Path | None
+) -> TlsPaths | None:
+    """The files, or None where it is to be in the clear.
+
+    Raises:
+        SetupError: neither was chosen, or both, or a file is missing.
+    """
+    given = {"--tls-cert": certificate, "--tls-key": key, "--agent-ca": agent_ca}
+    if insecure:
+        for flag, path in given.items():
+            if path:
+                raise SetupError(f"--insecure and {flag} exclude each other; leave one out")
+        return None
+    if not (certificate and key and agent_ca):
+        missing = ", ".join(flag for flag, path in given.items() if not path)
+        raise SetupError(
+            f"{missing} missing: give --tls-cert, --tls-key and --agent-ca for TLS, or "
+            "--insecure to serve in the clear on a network that you trust"
+        )
+    for flag, path in given.items():
+        if path and not path.is_file():
+            raise SetupError(f"{flag} {path}: there is no such file")
+    return TlsPaths(certificate=certificate, key=key, agent_ca=agent_ca)
