@@ -63,7 +63,7 @@ class ColoState(msgspec.Struct, frozen=True):
     city: str = ""
     state: str = ""
     agents: int = 0
-    families: list[str | int] = []
+    families: list[str] = []
     packet_types: list[str] = []
 
 

@@ -57,7 +57,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as it
 
 @app.callback(invoke_without_command=True)
 def _root(
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,  # noqa: FBT002 - typer calls it by name
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
         from importlib.metadata import version as installed
@@ -95,7 +95,7 @@ def trace(
             help="UDP, TCP: destination port; ICMP: first sequence number; 0 or none: the best.",
         ),
     ] = None,
-    as_json: Json = False,  # noqa: FBT002 - typer calls it by name
+    as_json: Json = False,
     url: Url = None,
     token: Token = None,
     account: Account = None,
@@ -132,7 +132,7 @@ def trace(
 
 @app.command(epilog=_EXIT_CODES)
 def colos(
-    as_json: Json = False,  # noqa: FBT002 - typer calls it by name
+    as_json: Json = False,
     url: Url = None,
     token: Token = None,
     account: Account = None,

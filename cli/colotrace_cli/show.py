@@ -93,10 +93,8 @@ def _exists(place: tuple[int, int], found: list[rows.TargetRow]) -> bool:
     return target < len(found) and colo < len(found[target].colos)
 
 
-def _family(family: str | int) -> str:
-    """`IPv4` and `IPv6`, whether the API writes the number or the word."""
-    number = str(family).lower().removeprefix("ipv")
-    return f"IPv{number}" if number in ("4", "6") else plain(str(family), most=20)
+def _family(family: str) -> str:
+    return {"ipv4": "IPv4", "ipv6": "IPv6"}.get(family) or plain(family, most=20)
 
 
 def _escaped(character: str) -> str:

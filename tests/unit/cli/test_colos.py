@@ -11,7 +11,7 @@ def test_each_colo_is_a_line(api, run, envelope):
             "city": "Denver, CO, US",
             "state": "up",
             "agents": 2,
-            "families": ["ipv4", 6],
+            "families": ["ipv4", "ipv6"],
             "packet_types": ["icmp", "udp"],
             "later": {"unknown": True},
         },
