@@ -19,6 +19,7 @@ from lab.owner import STATE_ROOT, Tag, started_at
 pytestmark = [pytest.mark.lab, pytest.mark.usefixtures("lab")]
 
 TESTS = Path(__file__).parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{TESTS}:{os.environ.get('PYTHONPATH', '')}"}
 
 OWNER = """
 import subprocess, sys, time
@@ -37,7 +38,7 @@ def start_owner() -> tuple[subprocess.Popen[str], Tag, list[int]]:
     """Another process with a lab of its own: the process, the tag, what it runs."""
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -186,7 +187,7 @@ def test_orphans_of_a_program_go_with_the_lab() -> None:
 def test_python_m_lab_shows_the_map_and_ends_cleanly(number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "lab"],
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         text=True,
     ) as program:
