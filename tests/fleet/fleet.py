@@ -1,0 +1,225 @@
+"""Starts the coordinator in the caller's namespace and each agent in its colo's, and stops them.
+
+    with Lab() as lab, Fleet(lab) as fleet:
+        fleet.wait_attached()
+        cloudflare.Cloudflare(base_url=fleet.base_url, api_token=fleet.token)
+
+Nothing of the programs is replaced: they are the installed commands, with their own flags.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from lab import Lab, Process
+
+ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
+_BIN = Path(sys.executable).parent
+_READY_S = 20.0
+_POLL_S = 0.02
+
+
+class FleetError(Exception):
+    """A program did not come up; the text holds what it logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpec:
+    """An agent to run: the lab's host it runs on, and what it is called."""
+
+    host: str
+    colo: str
+    city: str
+    agent_id: str
+
+
+class Fleet:
+    """The running programs. By default one agent in each of the lab's colos."""
+
+    def __init__(
+        self,
+        lab: Lab,
+        *,
+        agents: list[AgentSpec] | None = None,
+        coordinator_flags: tuple[str, ...] = (),
+        agent_flags: tuple[str, ...] = (),
+        grpc_host: str | None = None,
+    ) -> None:
+        self.lab = lab
+        self.token = ""
+        self.agents: dict[str, Process] = {}
+        self.coordinator: Process | None = None
+        self._specs = agents if agents is not None else default_agents(lab)
+        self._coordinator_flags = coordinator_flags
+        self._agent_flags = agent_flags
+        self._grpc_host = grpc_host or lab.management_address
+        self._http = "127.0.0.1:0"
+        self._grpc = f"{self._grpc_host}:0"
+        self.directory = Path(tempfile.mkdtemp(prefix="colotrace-fleet-"))
+
+    def __enter__(self) -> Self:
+        try:
+            self.start_coordinator()
+            self.token = self.command("token", "create", "--account", ACCOUNT).strip()
+            for spec in self._specs:
+                self.start_agent(spec)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stops everything, coordinator last, and removes its files."""
+        for agent_id in list(self.agents):
+            self.stop_agent(agent_id)
+        self.stop_coordinator()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # Where it is.
+
+    @property
+    def url(self) -> str:
+        """The coordinator's root, without a path."""
+        return f"http://{self._http}"
+
+    @property
+    def base_url(self) -> str:
+        """What an official SDK takes as its base URL."""
+        return f"{self.url}/client/v4"
+
+    @property
+    def grpc(self) -> str:
+        """HOST:PORT that agents attach to."""
+        return self._grpc
+
+    # The coordinator.
+
+    def start_coordinator(self) -> None:
+        """Starts it; a second time on the same ports, and with the same data."""
+        argv = [
+            _BIN / "colotrace-coordinator", "serve", "--http", self._http, "--grpc", self._grpc,
+            "--data", self.directory, "--insecure", "--allow-private",
+            "--resolver", self.lab.resolver, "--asn-db", self.lab.asn_db,
+            "--log-format", "json", *self._coordinator_flags,
+        ]  # fmt: skip
+        log = self.directory / "coordinator.log"
+        with log.open("ab") as stream:
+            offset = stream.tell()
+            self.coordinator = self.lab.spawn(None, argv, stdout=stream, stderr=stream)
+        event = self._wait_event(self.coordinator, log, offset, "listening")
+        self._http, self._grpc = event["http"], event["grpc"]
+
+    def stop_coordinator(self, *, kill: bool = False) -> None:
+        """SIGTERM and wait, or SIGKILL."""
+        if self.coordinator is not None:
+            if kill:
+                self.coordinator.kill()
+            self.coordinator.stop(wait_s=30)
+            self.coordinator = None
+
+    def command(self, *words: str) -> str:
+        """What `colotrace-coordinator WORDS --data …` prints."""
+        argv = [_BIN / "colotrace-coordinator", *words, "--data", self.directory]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        if done.returncode:
+            raise FleetError(done.stderr)
+        return done.stdout
+
+    # Agents.
+
+    def start_agent(self, spec: AgentSpec) -> None:
+        """Starts it; returns at once."""
+        argv = [
+            _BIN / "colotrace-agent", "run", "--coordinator", self._grpc, "--colo", spec.colo,
+            "--city", spec.city, "--agent-id", spec.agent_id, "--insecure", "--allow-private",
+            *self._agent_flags,
+        ]  # fmt: skip
+        with self.agent_log(spec.agent_id).open("ab") as stream:
+            self.agents[spec.agent_id] = self.lab.spawn(
+                spec.host, argv, stdout=stream, stderr=stream
+            )
+
+    def stop_agent(self, agent_id: str, *, kill: bool = False) -> int:
+        """SIGTERM and wait, or SIGKILL; its exit status."""
+        process = self.agents.pop(agent_id)
+        if kill:
+            process.kill()
+        return process.stop(wait_s=30)
+
+    def agent_log(self, agent_id: str) -> Path:
+        """What the agent logged."""
+        return self.directory / f"agent-{agent_id}.log"
+
+    # What the API says.
+
+    def headers(self) -> dict[str, str]:
+        """The credentials of a request."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def path(self, account: str = ACCOUNT) -> str:
+        """The operation's URL."""
+        return f"{self.base_url}/accounts/{account}/diagnostics/traceroute"
+
+    def colos(self) -> list[dict[str, Any]]:
+        """The colos, as the coordinator knows them now."""
+        answer = httpx.get(f"{self.path()}/colos", headers=self.headers(), timeout=5)
+        answer.raise_for_status()
+        result: list[dict[str, Any]] = answer.json()["result"]
+        return result
+
+    def trace(self, body: dict[str, Any], *, timeout_s: float = 30) -> dict[str, Any]:
+        """The answer to a request."""
+        answer = httpx.post(self.path(), headers=self.headers(), json=body, timeout=timeout_s)
+        envelope: dict[str, Any] = answer.json()
+        return envelope
+
+    def wait_attached(self, *, within_s: float = _READY_S) -> float:
+        """Waits until every agent that was started is attached; the seconds it took."""
+        began = time.monotonic()
+        while time.monotonic() - began < within_s:
+            if sum(colo["agents"] for colo in self.colos()) >= len(self.agents):
+                return time.monotonic() - began
+            time.sleep(_POLL_S)
+        logs = "".join(self.agent_log(agent_id).read_text() for agent_id in self.agents)
+        raise FleetError(f"agents did not attach within {within_s} s:\n{logs}")
+
+    def _wait_event(self, process: Process, log: Path, offset: int, event: str) -> dict[str, Any]:
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline:
+            with log.open("rb") as stream:
+                stream.seek(offset)
+                for line in stream.read().splitlines():
+                    if line.startswith(b"{") and line.endswith(b"}"):
+                        said: dict[str, Any] = json.loads(line)
+                        if said.get("event") == event:
+                            return said
+            if process.poll() is not None:
+                break
+            time.sleep(_POLL_S)
+        raise FleetError(log.read_text())
+
+
+def default_agents(lab: Lab) -> list[AgentSpec]:
+    """One agent in each of the lab's colos."""
+    return [
+        AgentSpec(host=colo.name, colo=colo.name, city=colo.city, agent_id=f"{colo.name}-a")
+        for colo in lab.colos
+    ]
