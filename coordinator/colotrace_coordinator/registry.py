@@ -6,6 +6,7 @@ from typing import Protocol
 
 from colotrace_proto.messages import AgentId, ColoName, Hello, JobId
 
+from .errors import CoordinatorError
 from .fanout.agents import AgentKey, Candidate
 from .model import ColoStatus
 
@@ -39,11 +40,11 @@ class VolatileMemory:
         self._colos[name] = city
 
 
-class RegistryFullError(Exception):
+class RegistryFullError(CoordinatorError):
     """No room for another agent or colo, and why in words."""
 
 
-class SupersededError(Exception):
+class SupersededError(CoordinatorError):
     """A later process holds the agent's id."""
 
 

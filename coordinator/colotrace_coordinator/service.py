@@ -26,6 +26,7 @@ from structlog.typing import FilteringBoundLogger
 from .dispatcher import Dispatcher, JobSpec, Ticket
 from .enrich.asn import AsnTable
 from .enrich.names import Names
+from .errors import CoordinatorError
 from .fanout.faults import UNTRACEABLE
 from .fanout.task import Finished, Task
 from .links.base import Fleet
@@ -43,7 +44,7 @@ MOVED = 1110
 NOTICE = 1111
 
 
-class StoppingError(Exception):
+class StoppingError(CoordinatorError):
     """The coordinator is stopping and takes no new request (HTTP 503)."""
 
 

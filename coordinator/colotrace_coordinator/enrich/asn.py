@@ -7,12 +7,14 @@ from pathlib import Path
 import maxminddb
 from structlog.typing import FilteringBoundLogger
 
+from colotrace_coordinator.errors import SetupError
+
 CHECK_INTERVAL_S = 60.0
 
 _Stamp = tuple[int, int, int]
 
 
-class AsnFileError(Exception):
+class AsnFileError(SetupError):
     """The ASN file cannot be read, and why in words."""
 
 

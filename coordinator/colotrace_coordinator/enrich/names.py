@@ -15,6 +15,7 @@ import dns.resolver
 import dns.reversename
 from structlog.typing import FilteringBoundLogger
 
+from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.metrics import Metrics
 
 MIN_TTL_S = 60.0
@@ -33,7 +34,7 @@ _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?
 _RESOLVER = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
-class ResolverError(Exception):
+class ResolverError(SetupError):
     """The name server cannot be used, and why in words."""
 
 

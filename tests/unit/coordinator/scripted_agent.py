@@ -6,8 +6,6 @@ from collections.abc import Iterable, Sequence
 from types import TracebackType
 from typing import Self, TypeVar
 
-from grpc import aio
-
 from colotrace_proto import codec
 from colotrace_proto.messages import (
     Accepted,
@@ -30,6 +28,7 @@ from colotrace_proto.messages import (
 from colotrace_proto.messages import Failure as Failure
 from colotrace_proto.v1 import fleet_pb2 as pb
 from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
+from grpc import aio
 
 M = TypeVar("M")
 

@@ -22,16 +22,19 @@ from google.protobuf.message import DecodeError
 from grpc import aio
 from structlog.typing import FilteringBoundLogger
 
+from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.fanout.agents import AgentKey
 from colotrace_coordinator.links.base import Closing, Fleet, Rejected, Rejection
 
 from .stream import AgentStream, StreamClosedError
-from .tls import TlsFiles, vouches
+from .tls import TlsError, TlsFiles, vouches
 
 if TYPE_CHECKING:
     from colotrace_proto.v1 import fleet_pb2 as pb
 
     Context = aio.ServicerContext[pb.AgentMessage, pb.CoordinatorMessage]
+
+__all__ = ["BindError", "DirectLink", "TlsError", "TlsFiles"]
 
 MAX_MESSAGE_BYTES = 1024 * 1024
 MAX_STREAMS = 6_000
@@ -61,7 +64,7 @@ _CLOSINGS = {
 _EOF: object = aio.EOF
 
 
-class BindError(Exception):
+class BindError(SetupError):
     """The address cannot be listened on, and why in words."""
 
 

@@ -9,8 +9,10 @@ from colotrace_proto.messages import Hello
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from colotrace_coordinator.errors import SetupError
 
-class TlsError(Exception):
+
+class TlsError(SetupError):
     """The certificates cannot be used, and why in words."""
 
 

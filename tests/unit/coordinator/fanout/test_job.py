@@ -1,0 +1,536 @@
+"""One job's way from agent to agent, in virtual time."""
+
+import pytest
+from colotrace_coordinator.fanout.commands import Offer, Resync
+from colotrace_coordinator.fanout.job import State
+from colotrace_coordinator.model import Options
+from colotrace_proto.messages import Failure, Family, JobId, PacketType, RefusalReason
+from unit.coordinator.fanout.virtual import BOTH, DEADLINE, Clockwork, key
+
+
+def test_traced() -> None:
+    """Offered, accepted, two frames, done: no fault, all replies, the agent's own duration."""
+    run = Clockwork("a")
+    assert run.offers == ["a"]
+    run.accept()
+    assert run.frame(1, 2) == 1
+    assert run.frame(2, 3, failure=Failure.NONE, notices=("NAT seen",)) == 2
+    assert run.result.fault is None
+    assert len(run.result.replies.ttl) == 5
+    assert run.result.duration_ns == 7
+    assert run.result.notices == ("NAT seen",)
+    assert run.cancels == []
+    assert run.machine.next_deadline() is None
+
+
+def test_offer_carries_the_options_and_what_is_left_of_the_time() -> None:
+    """The agent gets less time than the job, so that its last frame arrives in time."""
+    options = Options(PacketType.UDP, max_ttl=7, packets_per_ttl=2, wait_ms=500, port=53, flow=9)
+    run = Clockwork("a", options=options)
+    (offer,) = run.sent
+    assert isinstance(offer, Offer)
+    job = offer.job
+    assert (job.target, job.packet_type, job.max_ttl) == ("target", PacketType.UDP, 7)
+    assert (job.packets_per_ttl, job.wait_ms, job.port, job.flow) == (2, 500, 53, 9)
+    assert job.remaining_ms == 23_200
+
+
+def test_least_loaded_agent_is_chosen() -> None:
+    """Fewest running jobs first; of equals the one that came first."""
+    run = Clockwork(start=False)
+    run.attach("a", running=2, settle=False)
+    run.attach("b", running=1, settle=False)
+    run.attach("c", running=1, settle=False)
+    run.settle()
+    assert run.offers == ["b"]
+
+
+def test_no_agent_at_once() -> None:
+    """A colo without agents: Code 1 without waiting, and what to look at."""
+    run = Clockwork()
+    code, words = run.failed
+    assert code == 1
+    assert "no agent of den01 is attached" in words
+
+
+def test_all_draining() -> None:
+    """Agents that are being stopped are not asked."""
+    run = Clockwork(start=False)
+    run.attach("a", draining=True, settle=False)
+    run.settle()
+    assert run.offers == []
+    assert run.failed == (1, "every agent of den01 is being stopped and takes no new job")
+
+
+def test_no_agent_knows_the_packet_type() -> None:
+    """Code 1, and that a newer agent may know it."""
+    run = Clockwork(start=False)
+    run.attach("a", packet_types=frozenset({PacketType.UDP}), settle=False)
+    run.settle()
+    assert run.failed == (1, "no agent of den01 can send icmp probes; a newer agent may")
+
+
+def test_no_agent_of_the_literals_family() -> None:
+    """An IPv6 address where all agents have IPv4 alone: Code 3 at once."""
+    run = Clockwork(family=Family.IPV6, start=False)
+    run.attach("a", families=frozenset({Family.IPV4}), settle=False)
+    run.settle()
+    assert run.failed == (3, "no agent of den01 has an IPv6 address to trace from")
+
+
+def test_agent_of_the_right_family_is_chosen() -> None:
+    """Others of the colo may lack it."""
+    run = Clockwork(family=Family.IPV6, start=False)
+    run.attach("a", families=frozenset({Family.IPV4}), settle=False)
+    run.attach("b", families=BOTH, settle=False)
+    run.settle()
+    assert run.offers == ["b"]
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        RefusalReason.DRAINING,
+        RefusalReason.UNSUPPORTED,
+        RefusalReason.POLICY,
+        RefusalReason.NO_FAMILY,
+        RefusalReason.NO_SOCKET,
+        RefusalReason.UNSPECIFIED,
+    ],
+)
+def test_refusal_moves_it_at_once_with_a_fresh_id(reason: RefusalReason) -> None:
+    """Whatever the reason, another agent of the colo is asked in the same instant."""
+    run = Clockwork("a", "b")
+    first = run.job_id
+    run.refuse(reason)
+    assert run.offers == ["a", "b"]
+    assert run.job_id != first
+    assert run.cancels == []
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "words"),
+    [
+        (RefusalReason.DRAINING, 1, "agent a is being stopped"),
+        (RefusalReason.UNSUPPORTED, 1, "does not know what is asked of it; a newer agent may: why"),
+        (RefusalReason.NO_SOCKET, 1, "agent a cannot send probes; look at its log: why"),
+        (RefusalReason.UNSPECIFIED, 1, "agent a refused: why"),
+        (RefusalReason.POLICY, 3, "the owner of agent a forbids it: why"),
+        (RefusalReason.NO_FAMILY, 3, "no working address of the target's family: why"),
+    ],
+)
+def test_refusal_of_the_only_agent(reason: RefusalReason, code: int, words: str) -> None:
+    """Nobody else to ask: the code by the reason, and the agent's own words."""
+    run = Clockwork("a")
+    run.refuse(reason, "why")
+    assert run.failed[0] == code
+    assert words in run.failed[1]
+
+
+def test_a_loss_outweighs_a_later_refusal() -> None:
+    """What came furthest stands for the job."""
+    run = Clockwork("a", "b")
+    run.accept()
+    run.frame(1, 3)
+    run.detach("a")
+    run.until(2.0)
+    run.refuse(RefusalReason.POLICY)
+    assert run.failed == (2, "agent a was lost while tracing")
+    assert len(run.result.replies.ttl) == 3
+
+
+def test_busy_agent_is_asked_again() -> None:
+    """With longer and longer pauses, and taken when it has room."""
+    run = Clockwork("a")
+    run.refuse(RefusalReason.BUSY)
+    assert run.machine.state is State.WAITING
+    run.until(0.09)
+    assert run.offers == ["a"]
+    run.until(0.1)
+    assert run.offers == ["a", "a"]
+    run.refuse(RefusalReason.BUSY)
+    run.until(0.29)
+    assert run.offers == ["a", "a"]
+    run.until(0.31)
+    run.accept()
+    run.frame(1, 1, failure=Failure.NONE)
+    assert run.result.fault is None
+    assert run.result.moved == ()
+
+
+def test_busy_agent_is_left_for_another() -> None:
+    """No pause while somebody else may have room."""
+    run = Clockwork("a", "b")
+    run.refuse(RefusalReason.BUSY)
+    assert run.offers == ["a", "b"]
+    run.refuse(RefusalReason.POLICY)
+    run.until(0.1)
+    assert run.offers == ["a", "b", "a"]
+
+
+def test_busy_until_the_time_is_up() -> None:
+    """Code 1, before the deadline, since a trace could no longer be begun."""
+    run = Clockwork("a")
+    while run.machine.state is not State.ENDED:
+        if run.machine.live is not None:
+            run.refuse(RefusalReason.BUSY)
+        run.until(run.machine.next_deadline() or run.now)
+    assert run.now <= DEADLINE
+    assert run.failed[0] == 1
+    assert "busy until the time ran out" in run.failed[1]
+    assert len(run.offers) < 40
+
+
+def test_newcomer_ends_the_wait() -> None:
+    """An agent that attaches while all others are busy is asked at once."""
+    run = Clockwork("a")
+    run.refuse(RefusalReason.BUSY)
+    run.attach("b")
+    assert run.offers == ["a", "b"]
+
+
+def test_unanswered_offer_moves_after_500_ms() -> None:
+    """The first agent is told that the job is not wanted any more."""
+    run = Clockwork("a", "b")
+    first = run.job_id
+    run.until(0.49)
+    assert run.offers == ["a"]
+    run.until(0.5)
+    assert run.offers == ["a", "b"]
+    assert run.cancels == [("a", first)]
+
+
+def test_unanswered_offer_is_waited_for_where_nobody_else_is() -> None:
+    """The only agent of a colo may be slow to accept: up to 3 s."""
+    run = Clockwork("a")
+    run.until(2.9)
+    run.accept()
+    run.frame(1, 1, failure=Failure.NONE)
+    assert run.result.fault is None
+
+    run = Clockwork("a")
+    run.until(3.0)
+    assert run.failed == (2, "agent a did not answer the offer within 3 s")
+    assert run.cancels == [("a", "j1")]
+
+
+def test_silent_agent_loses_the_job() -> None:
+    """Accepted, then neither frame nor heartbeat for 3 s: fresh trace elsewhere."""
+    run = Clockwork("a", "b")
+    run.until(0.2)
+    run.accept()
+    run.until(3.1)
+    assert run.offers == ["a"]
+    run.until(3.2)
+    assert run.offers == ["a", "b"]
+    assert run.cancels == [("a", "j1")]
+    run.accept()
+    run.frame(1, 1, failure=Failure.NONE)
+    assert run.result.fault is None
+    assert run.result.moved == ("agent a fell silent while tracing: nothing came for 3 s",)
+
+
+def test_heartbeats_keep_a_slow_job() -> None:
+    """An agent that beats each second is not silent, whatever the trace takes."""
+    run = Clockwork("a", "b")
+    run.accept()
+    for second in range(1, 23):
+        run.until(second)
+        run.heard("a")
+    assert run.offers == ["a"]
+    assert run.holder == "a"
+
+
+def test_dropped_stream_resumes() -> None:
+    """Back within the grace with the job: it goes on, and no frame counts twice."""
+    run = Clockwork("a", "b")
+    run.accept()
+    run.frame(1, 2)
+    run.detach("a")
+    run.until(1.9)
+    run.back("a", run.job_id)
+    assert run.frame(1, 2) == 1
+    assert run.frame(2, 1, failure=Failure.NONE) == 2
+    assert run.offers == ["a"]
+    assert len(run.result.replies.ttl) == 3
+
+
+def test_dropped_stream_beyond_the_grace() -> None:
+    """Two seconds later it is a lost agent; nothing is sent to it."""
+    run = Clockwork("a", "b")
+    run.accept()
+    run.until(0.5)
+    run.detach("a")
+    run.until(2.4)
+    assert run.offers == ["a"]
+    run.until(2.5)
+    assert run.offers == ["a", "b"]
+    assert run.cancels == []
+
+
+def test_lost_agent_and_no_other() -> None:
+    """Code 2 with the hops so far, as soon as the grace is over."""
+    run = Clockwork("a")
+    run.until(0.1)
+    run.accept()
+    run.until(0.4)
+    run.frame(1, 4)
+    run.detach("a")
+    run.until(2.4)
+    assert run.failed == (2, "agent a was lost while tracing")
+    assert len(run.result.replies.ttl) == 4
+    assert run.result.duration_ns == 2_300_000_000
+
+
+def test_dropped_stream_before_the_accept() -> None:
+    """An offer that may never have arrived is made elsewhere after the usual 500 ms."""
+    run = Clockwork("a", "b")
+    run.until(0.1)
+    run.detach("a")
+    run.until(0.5)
+    assert run.offers == ["a", "b"]
+    assert run.cancels == []
+
+
+def test_accept_lost_with_the_stream() -> None:
+    """The agent comes back with the job that it had accepted: running."""
+    run = Clockwork("a")
+    run.detach("a")
+    run.back("a", run.job_id)
+    assert run.machine.state is State.RUNNING
+
+
+def test_offer_lost_with_the_stream() -> None:
+    """The agent comes back without ever having seen the offer: it is asked again."""
+    run = Clockwork("a")
+    run.detach("a")
+    run.until(1.0)
+    run.back("a")
+    assert run.offers == ["a", "a"]
+
+
+def test_job_forgotten_by_the_agent() -> None:
+    """Accepted, and gone when the same process comes back: somebody else's now."""
+    run = Clockwork("a", "b")
+    run.accept()
+    run.detach("a")
+    run.back("a")
+    assert run.offers == ["a", "b"]
+
+
+def test_restarted_agent_is_somebody_new() -> None:
+    """Its old job is lost at once, and it may have it as a fresh trace."""
+    run = Clockwork("a")
+    run.accept()
+    run.frame(1, 1)
+    run.detach("a")
+    run.until(0.3)
+    run.attach("a", boot=1, settle=False)
+    run.machine.agent_gone(run.now)
+    run.settle()
+    assert run.offers == ["a", "a"]
+    assert run.cancels == []
+    run.accept()
+    run.frame(1, 2, failure=Failure.NONE)
+    assert run.result.moved == ("agent a restarted while tracing",)
+    assert len(run.result.replies.ttl) == 2
+
+
+def test_job_that_costs_three_agents() -> None:
+    """It may be what breaks them: it is not given to a fourth."""
+    run = Clockwork("a", "b", "c", "d")
+    for name in "abc":
+        assert run.holder == name
+        run.accept()
+        run.detach(name)
+        run.until(run.now + 2)
+    assert run.failed[0] == 2
+    assert run.offers == ["a", "b", "c"]
+
+
+def test_hops_of_the_attempt_that_came_furthest() -> None:
+    """The second attempt was lost too, with less: the first one's hops are shown."""
+    run = Clockwork("a", "b")
+    run.accept()
+    run.frame(1, 5)
+    run.detach("a")
+    run.until(2.0)
+    run.accept()
+    run.frame(1, 2)
+    run.detach("b")
+    run.until(4.0)
+    assert len(run.result.replies.ttl) == 5
+    assert run.failed == (2, "agent b was lost while tracing")
+    assert run.result.moved == ("agent a was lost while tracing",)
+
+
+def test_out_of_time() -> None:
+    """Code 2 with the hops so far at the deadline, and the job is taken back."""
+    run = Clockwork("a")
+    run.accept()
+    run.frame(1, 2)
+    for second in range(1, 24):
+        run.until(second)
+        run.heard("a")
+    run.until(DEADLINE)
+    assert run.failed[0] == 2
+    assert "had not finished" in run.failed[1]
+    assert len(run.result.replies.ttl) == 2
+    assert run.cancels == [("a", "j1")]
+
+
+def test_lost_too_late_to_begin_again() -> None:
+    """Less than a second is no time for a trace: the answer is given at once."""
+    run = Clockwork("a", "b")
+    run.accept()
+    for second in range(1, 23):
+        run.until(second)
+        run.heard("a")
+    run.detach("a")
+    run.until(DEADLINE)
+    assert run.offers == ["a"]
+    assert run.failed[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "words"),
+    [
+        (Failure.UNRESOLVABLE, 3, "the name does not resolve as seen by agent a: why"),
+        (Failure.NO_FAMILY, 3, "the target has no address of a family that agent a has: why"),
+        (Failure.POLICY, 3, "the owner of agent a forbids it: why"),
+        (Failure.SEND, 4, "agent a could not send the probes: why"),
+        (Failure.DEADLINE, 2, "agent a had not finished when the answer was due"),
+        (Failure.INTERNAL, 2, "agent a is at fault: why"),
+        (Failure.UNSPECIFIED, 2, "agent a is at fault: why"),
+        (Failure.CANCELLED, 2, "agent a gave the job up: why"),
+    ],
+)
+def test_outcomes(failure: Failure, code: int, words: str) -> None:
+    """Each failure's code and words; the hops so far are kept."""
+    run = Clockwork("a")
+    run.accept()
+    run.frame(1, 2)
+    run.frame(2, 1, failure=failure, detail="why")
+    assert run.failed[0] == code
+    assert words in run.failed[1]
+    assert len(run.result.replies.ttl) == 3
+    assert run.cancels == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "moves"),
+    [
+        (Failure.UNRESOLVABLE, False),
+        (Failure.SEND, False),
+        (Failure.DEADLINE, False),
+        (Failure.POLICY, True),
+        (Failure.NO_FAMILY, True),
+        (Failure.INTERNAL, True),
+        (Failure.CANCELLED, True),
+    ],
+)
+def test_outcomes_that_another_agent_may_better(failure: Failure, moves: bool) -> None:
+    """What is the agent's own matter moves the job; what the target's is does not."""
+    run = Clockwork("a", "b")
+    run.accept()
+    run.frame(1, 0, failure=failure)
+    assert run.offers == (["a", "b"] if moves else ["a"])
+
+
+def test_gap_asks_for_a_resync() -> None:
+    """A missing frame: the stream is to be ended, and what was there stays acknowledged."""
+    run = Clockwork("a")
+    run.accept()
+    run.frame(1, 1)
+    assert run.frame(3, 1) == 1
+    assert run.sent[-1] == Resync(key("a"), "job j1: frame 3 came, not 2")
+    assert run.machine.state is State.RUNNING
+
+
+def test_gaps_without_end() -> None:
+    """An agent that cannot close its gap loses the job."""
+    run = Clockwork("a", "b")
+    run.accept()
+    for _ in range(3):
+        run.frame(3, 1)
+    assert run.offers == ["a", "b"]
+    assert run.cancels == [("a", "j1")]
+
+
+def test_more_replies_than_probes() -> None:
+    """What an agent sends is bounded by what was asked; beyond that it loses the job."""
+    run = Clockwork("a", options=Options(max_ttl=3, packets_per_ttl=1))
+    run.accept()
+    run.frame(1, 3)
+    run.frame(2, 1)
+    assert run.failed == (2, "agent a is at fault: it tells of probes that the job does not have")
+    assert run.cancels == [("a", "j1")]
+
+
+def test_ttl_beyond_the_jobs() -> None:
+    """A hop that was not asked for is no hop of this job."""
+    run = Clockwork("a", options=Options(max_ttl=3))
+    run.accept()
+    run.frame(1, 4)
+    assert run.failed[0] == 2
+
+
+def test_cancel_takes_the_job_back() -> None:
+    """At the agent too; there is no result, and nothing happens after."""
+    run = Clockwork("a")
+    run.accept()
+    run.machine.cancel(run.now)
+    run.settle()
+    assert run.cancels == [("a", "j1")]
+    assert run.machine.finished is None
+    assert run.machine.next_deadline() is None
+    run.machine.cancel(run.now)
+    assert run.machine.take_commands() == []
+
+
+def test_cancel_says_nothing_to_a_lost_agent() -> None:
+    """It will learn on its return that the job is not wanted."""
+    run = Clockwork("a")
+    run.accept()
+    run.detach("a")
+    run.machine.cancel(run.now)
+    run.settle()
+    assert run.cancels == []
+
+
+def test_frame_before_accept_counts_as_accept() -> None:
+    """A resumed stream may begin with frames."""
+    run = Clockwork("a")
+    run.frame(1, 1)
+    assert run.machine.state is State.RUNNING
+
+
+def test_another_agent_of_the_colo_may_accept() -> None:
+    """Where the link lets them decide among themselves, who accepts has the job."""
+    run = Clockwork("a", "b")
+    run.machine.accepted(run.now, key("b"))
+    assert run.holder == "b"
+
+
+def test_both_traces_of_gre_icmp_fit() -> None:
+    """Two traces in one have twice the replies."""
+    run = Clockwork("a", options=Options(PacketType.GRE_ICMP, max_ttl=3, packets_per_ttl=1))
+    run.accept()
+    run.frame(1, 3)
+    run.frame(2, 3, failure=Failure.NONE)
+    assert len(run.result.replies.ttl) == 6
+
+
+def test_events_without_a_live_attempt_are_nothing() -> None:
+    """What comes late for an ended job changes nothing."""
+    run = Clockwork()
+    result = run.result
+    run.machine.stream_lost(1.0)
+    run.machine.stream_back(1.0, [JobId("j1")])
+    run.machine.agent_gone(1.0)
+    run.machine.agent_came()
+    run.machine.accepted(1.0, key("a"))
+    run.machine.place(1.0, [])
+    run.machine.expire(99.0, [])
+    assert run.result is result
+    assert run.machine.take_commands() == []

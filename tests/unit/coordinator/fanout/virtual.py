@@ -1,0 +1,178 @@
+"""A job's machine in virtual time, with agents that only the test moves."""
+
+from itertools import count
+
+from colotrace_coordinator.fanout.agents import AgentKey, Candidate
+from colotrace_coordinator.fanout.commands import CancelJob, Command, Offer
+from colotrace_coordinator.fanout.job import JobMachine, State
+from colotrace_coordinator.fanout.task import Finished, Task
+from colotrace_coordinator.model import Options
+from colotrace_proto.messages import (
+    AgentId,
+    ColoName,
+    Failure,
+    Family,
+    Frame,
+    JobId,
+    Node,
+    Outcome,
+    PacketType,
+    RefusalReason,
+    Refused,
+    Replies,
+)
+
+DEADLINE = 23.5
+BOTH = frozenset({Family.IPV4, Family.IPV6})
+
+
+def key(name: str, boot: int = 0) -> AgentKey:
+    return AgentKey(AgentId(name), boot.to_bytes(16, "big"))
+
+
+def replies(lines: int) -> Replies:
+    """So many answers, one a TTL, all from one router."""
+    return Replies(
+        tuple(range(1, lines + 1)), (1_000_000,) * lines, (0,) * lines, (Node(b"\x0a\0\0\x01"),)
+    )
+
+
+class Clockwork:
+    """Drives one machine as the coordinator does: places when it seeks, expires when due."""
+
+    def __init__(
+        self,
+        *agents: str,
+        family: Family | None = None,
+        options: Options | None = None,
+        start: bool = True,
+    ) -> None:
+        self.now = 0.0
+        self.agents: dict[AgentKey, Candidate] = {}
+        for name in agents:
+            self.attach(name, settle=False)
+        numbers = count(1)
+        self.machine = JobMachine(
+            Task(ColoName("den01"), "target", options or Options(max_ttl=5), family),
+            now=0.0,
+            deadline=DEADLINE,
+            new_job_id=lambda: JobId(f"j{next(numbers)}"),
+        )
+        self.sent: list[Command] = []
+        if start:
+            self.settle()
+
+    def attach(
+        self,
+        name: str,
+        boot: int = 0,
+        *,
+        running: int = 0,
+        draining: bool = False,
+        packet_types: frozenset[PacketType] = frozenset(PacketType),
+        families: frozenset[Family] = BOTH,
+        settle: bool = True,
+    ) -> AgentKey:
+        who = key(name, boot)
+        self.agents[who] = Candidate(who, families, packet_types, running, draining, self.now)
+        if settle:
+            self.machine.agent_came()
+            self.settle()
+        return who
+
+    def detach(self, name: str, boot: int = 0) -> None:
+        """The agent's stream is gone."""
+        who = key(name, boot)
+        self.agents.pop(who, None)
+        if self.machine.live is not None and self.machine.live.agent == who:
+            self.machine.stream_lost(self.now)
+            self.settle()
+
+    def back(self, name: str, *held: JobId) -> None:
+        """The same process attaches again."""
+        who = self.attach(name, settle=False)
+        if self.machine.live is not None and self.machine.live.agent == who:
+            self.machine.stream_back(self.now, held)
+        self.settle()
+
+    def heard(self, name: str) -> None:
+        who = key(name)
+        old = self.agents[who]
+        self.agents[who] = Candidate(
+            who, old.families, old.packet_types, old.running, old.draining, self.now
+        )
+
+    def settle(self) -> None:
+        if self.machine.state is State.SEEKING:
+            self.machine.place(self.now, list(self.agents.values()))
+        self.sent += self.machine.take_commands()
+
+    def until(self, now: float) -> None:
+        """Let time pass, doing what falls due on the way."""
+        while (due := self.machine.next_deadline()) is not None and due <= now:
+            self.now = max(self.now, due)
+            self.machine.expire(self.now, list(self.agents.values()))
+            self.settle()
+        self.now = now
+
+    @property
+    def job_id(self) -> JobId:
+        assert self.machine.live is not None
+        return self.machine.live.job_id
+
+    @property
+    def holder(self) -> str:
+        """The agent that has the live attempt."""
+        assert self.machine.live is not None
+        return self.machine.live.agent.agent_id
+
+    @property
+    def offers(self) -> list[str]:
+        return [c.agent.agent_id for c in self.sent if isinstance(c, Offer)]
+
+    @property
+    def cancels(self) -> list[tuple[str, str]]:
+        return [(c.agent.agent_id, c.job_id) for c in self.sent if isinstance(c, CancelJob)]
+
+    def accept(self) -> None:
+        assert self.machine.live is not None
+        self.machine.accepted(self.now, self.machine.live.agent)
+        self.settle()
+
+    def refuse(self, reason: RefusalReason, detail: str = "") -> None:
+        self.machine.refused(self.now, Refused(self.job_id, reason, detail))
+        self.settle()
+
+    def frame(
+        self,
+        sequence: int,
+        lines: int = 0,
+        *,
+        failure: Failure | None = None,
+        detail: str = "",
+        notices: tuple[str, ...] = (),
+    ) -> int:
+        outcome = (
+            Outcome(failure, detail, duration_ns=7, notices=notices)
+            if failure is not None
+            else None
+        )
+        frame = Frame(
+            self.job_id, sequence, b"\x08" * 4, (1,) * max(lines, 1), replies(lines), outcome
+        )
+        acknowledged = self.machine.frame(self.now, frame)
+        self.settle()
+        return acknowledged
+
+    @property
+    def result(self) -> Finished:
+        assert self.machine.state is State.ENDED, self.machine.state
+        assert self.machine.finished is not None
+        return self.machine.finished
+
+    @property
+    def failed(self) -> tuple[int, str]:
+        """The code and the words of the failure."""
+        fault = self.result.fault
+        assert fault is not None
+        return fault.code, fault.words
