@@ -12,7 +12,8 @@ from dataclasses import dataclass
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
-_NAT64_LOCAL = ipaddress.IPv6Network("64:ff9b:1::/48")
+# All that IANA has ever given out of IPv6; the rest is local, reserved or long deprecated.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 # The forms that inet_aton takes beside the dotted quad (RFC 6943, section 3.1.1): a resolver
 # would read "127.1" or "0x7f000001" as an address and never ask a name server.
@@ -79,13 +80,5 @@ def _public(address: Address) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None or address in _NAT64:
             return True  # what is embedded decides
-        if address in _NAT64_LOCAL or address.scope_id is not None:
-            return False
-    return address.is_global and not (
-        address.is_private
-        or address.is_loopback
-        or address.is_link_local
-        or address.is_multicast
-        or address.is_reserved
-        or address.is_unspecified
-    )
+        return address in _GLOBAL_UNICAST and address.is_global and address.scope_id is None
+    return address.is_global and not address.is_reserved

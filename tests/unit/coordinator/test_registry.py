@@ -1,0 +1,130 @@
+"""Who is attached, and which colos there are."""
+
+import pytest
+from colotrace_coordinator.fanout.agents import AgentKey
+from colotrace_coordinator.registry import (
+    Registry,
+    RegistryFullError,
+    SupersededError,
+    VolatileMemory,
+)
+from colotrace_proto.messages import ColoName, Family, Hello, JobId, PacketType
+from unit.coordinator.scripted_agent import hello
+
+DEN, SIN = ColoName("den01"), ColoName("sin01")
+
+
+def key(who: Hello) -> AgentKey:
+    return AgentKey(who.agent_id, who.boot_id)
+
+
+def test_colos_are_listed_with_what_their_agents_can() -> None:
+    """By name; families and packet types of all agents together."""
+    registry = Registry(VolatileMemory())
+    registry.attach(hello("s", colo="sin01", city="Singapore, SG"), 0)
+    registry.attach(hello("a", packet_types={PacketType.ICMP}), 0)
+    registry.attach(hello("b", families={Family.IPV6}, packet_types={PacketType.TCP}), 0)
+    den, sin = registry.colos()
+    assert (den.name, den.city, den.agents, den.state) == (DEN, "Denver, CO, US", 2, "up")
+    assert den.families == {Family.IPV4, Family.IPV6}
+    assert den.packet_types == {PacketType.ICMP, PacketType.TCP}
+    assert (sin.name, sin.city) == (SIN, "Singapore, SG")
+
+
+def test_colos_outlive_their_agents() -> None:
+    """Remembered from before this process, and after the last agent has gone."""
+    memory = VolatileMemory([(SIN, "Singapore, SG")])
+    registry = Registry(memory)
+    who = hello()
+    registry.attach(who, 0)
+    registry.detach(key(who))
+    assert [(c.name, c.state, c.agents) for c in registry.colos()] == [
+        (DEN, "down", 0),
+        (SIN, "down", 0),
+    ]
+    assert registry.city(SIN) == "Singapore, SG"
+    assert (DEN, "Denver, CO, US") in memory.all()
+    assert registry.city(ColoName("fra01")) == ""
+
+
+def test_a_citys_new_name_is_remembered() -> None:
+    """What the latest agent says counts."""
+    memory = VolatileMemory([(DEN, "Denvr")])
+    registry = Registry(memory)
+    registry.attach(hello(), 0)
+    assert memory.all() == [(DEN, "Denver, CO, US")]
+
+
+def test_colo_drains_when_all_agents_do() -> None:
+    """One that takes jobs is enough to be up."""
+    registry = Registry(VolatileMemory())
+    first, second = hello("a"), hello("b")
+    for who in (first, second):
+        registry.attach(who, 0)
+    states = []
+    for who in (first, second):
+        agent = registry.get(key(who))
+        assert agent is not None
+        agent.draining = True
+        states += [colo.state for colo in registry.colos()]
+    assert states == ["up", "draining"]
+
+
+def test_later_process_of_an_id_wins_for_good() -> None:
+    """The earlier one is named, and cannot come back while the later one is there."""
+    registry = Registry(VolatileMemory())
+    first, second = hello("a"), hello("a")
+    registry.attach(first, 0)
+    replaced = registry.attach(second, 1)
+    assert replaced is not None
+    assert replaced.key == key(first)
+    assert [c.key for c in registry.candidates(DEN)] == [key(second)]
+    with pytest.raises(SupersededError, match="give each agent of a colo an id of its own"):
+        registry.attach(first, 2)
+    registry.detach(key(second))
+    assert registry.attach(first, 3) is None
+
+
+def test_another_colo_may_use_the_same_id() -> None:
+    """So that one colo's agent can never push out another's."""
+    registry = Registry(VolatileMemory())
+    assert registry.attach(hello("a"), 0) is None
+    assert registry.attach(hello("a", colo="sin01"), 0) is None
+    assert len(registry) == 2
+
+
+def test_a_process_is_in_one_colo() -> None:
+    """The same process cannot attach for two."""
+    registry = Registry(VolatileMemory())
+    registry.attach(hello("a", boot=b"b" * 16), 0)
+    with pytest.raises(SupersededError, match="already attached for den01"):
+        registry.attach(hello("a", boot=b"b" * 16, colo="sin01"), 0)
+
+
+def test_same_process_again_keeps_its_jobs() -> None:
+    """A new stream beside a half-dead one takes its place."""
+    registry = Registry(VolatileMemory(), max_agents=1)
+    who = hello()
+    registry.attach(who, 0)
+    agent = registry.get(key(who))
+    assert agent is not None
+    agent.running.add(JobId("j"))
+    assert registry.attach(who, 5) is None
+    (candidate,) = registry.candidates(DEN)
+    assert (candidate.running, candidate.heard_at) == (1, 5)
+
+
+def test_bounds() -> None:
+    """So many agents and colos, and no more."""
+    registry = Registry(VolatileMemory(), max_agents=2, max_colos=1)
+    registry.attach(hello("a"), 0)
+    with pytest.raises(RegistryFullError, match="1 colos are known"):
+        registry.attach(hello("s", colo="sin01"), 0)
+    registry.attach(hello("b"), 0)
+    with pytest.raises(RegistryFullError, match="2 agents are attached"):
+        registry.attach(hello("c"), 0)
+
+
+def test_detaching_a_stranger_is_nothing() -> None:
+    """It may have been replaced meanwhile."""
+    assert Registry(VolatileMemory()).detach(key(hello())) is None
