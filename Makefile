@@ -19,7 +19,7 @@ demo: setup  ## bring up the lab, trace from real agents, show the answer (KEEP=
 	@KEEP="$(KEEP)" $(BIN)/python demo/demo.py
 
 test: setup  ## run every test (WORKERS=4)
-	@$(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
+	@$(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
 check: setup  ## lint, types, import layers, generated stubs
 	@$(BIN)/ruff check .

@@ -68,6 +68,11 @@ class Fleet:
         self.directory = Path(tempfile.mkdtemp(prefix="colotrace-fleet-"))
 
     def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def start(self) -> None:
+        """Starts everything; agents attach in their own time (`wait_attached`)."""
         try:
             self.start_coordinator()
             self.token = self.command("token", "create", "--account", ACCOUNT).strip()
@@ -76,7 +81,6 @@ class Fleet:
         except BaseException:
             self.close()
             raise
-        return self
 
     def __exit__(
         self,
