@@ -144,7 +144,7 @@ def _no_reply(settings: Settings, error: Exception) -> str:
         return f"{settings.url}: cannot be used ({told}); check COLOTRACE_URL"
     return (
         f"{settings.url}: the connection broke ({told}); "
-        "check that COLOTRACE_URL is a coordinator's HTTP address, and try again"
+        "check that COLOTRACE_URL is a coordinator's (https:// where it speaks TLS), and try again"
     )
 
 

@@ -17,7 +17,7 @@ def known(program: str, command: str) -> frozenset[str]:
         check=True,
         env=os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"},
     )
-    return frozenset(re.findall(r"\bCOLOTRACE_[A-Z][A-Z_]*", done.stdout))
+    return frozenset(re.findall(r"\bCOLOTRACE_[A-Z][A-Z0-9_]*", done.stdout))
 
 
 AGENT = ("colotrace_agent", "run")

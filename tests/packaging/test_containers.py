@@ -110,7 +110,7 @@ def test_every_setting_is_one_that_the_program_knows(stages, services):
     for target, program in PROGRAMS.items():
         for word, rest in stages[target][1]:
             if word == "ENV":
-                named = set(re.findall(r"\b(COLOTRACE_[A-Z_]+)=", rest))
+                named = set(re.findall(r"\b(COLOTRACE_[A-Z0-9_]+)=", rest))
                 assert named <= known(*program)
 
 

@@ -28,9 +28,9 @@ def service(name):
 def test_every_setting_is_one_that_the_program_knows(name):
     """Lines of the environment file, commented out or not, and of the unit itself."""
     text = (SYSTEMD / f"{name}.env").read_text()
-    named = set(re.findall(r"^#?(COLOTRACE_[A-Z_]+)=", text, re.MULTILINE))
+    named = set(re.findall(r"^#?(COLOTRACE_[A-Z0-9_]+)=", text, re.MULTILINE))
     unit = (SYSTEMD / f"colotrace-{name}.service").read_text()
-    named |= set(re.findall(r"^Environment=(COLOTRACE_[A-Z_]+)=", unit, re.MULTILINE))
+    named |= set(re.findall(r"^Environment=(COLOTRACE_[A-Z0-9_]+)=", unit, re.MULTILINE))
     assert named
     assert named <= known(*PROGRAMS[name])
 

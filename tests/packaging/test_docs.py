@@ -1,0 +1,70 @@
+"""The pages name what exists: files, settings and metrics."""
+
+import re
+from pathlib import Path
+
+import pytest
+from colotrace_cli.main import app
+from colotrace_coordinator.api.metrics import HttpMetrics
+from colotrace_coordinator.metrics import Metrics
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+from .programs import AGENT, COORDINATOR, known
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+TOGETHER = (ROOT / "docs" / "operations.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page):
+    """Each relative link names a file, and a heading of it where it says so."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        led = (page.parent / name) if name else page
+        assert led.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", led.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert anchor in slugs, target
+
+
+def section(title):
+    """What stands under a heading of the operations page, up to the next."""
+    _, _, rest = TOGETHER.partition(f"\n### {title}\n")
+    assert rest
+    return re.split(r"\n##", rest)[0]
+
+
+@pytest.mark.parametrize(
+    ("title", "program"),
+    [("colotrace-agent run", AGENT), ("colotrace-coordinator serve", COORDINATOR)],
+)
+def test_every_setting_is_listed_once(title, program):
+    """The table of a program's settings and its --help name the same variables."""
+    listed = re.findall(r"`(COLOTRACE_[A-Z0-9_]+)`", section(title))
+    assert sorted(listed) == sorted(known(*program))
+
+
+def test_every_setting_of_the_command_is_listed():
+    """The same for the operator's command."""
+    told = CliRunner().invoke(app, ["trace", "--help"], env={"COLUMNS": "200"}).stdout
+    names = set(re.findall(r"COLOTRACE_[A-Z0-9_]+", told))
+    assert set(re.findall(r"`(COLOTRACE_[A-Z0-9_]+)`", section("colotrace"))) == names
+
+
+def test_every_metric_is_listed():
+    """The table of metrics names what the coordinator has, under the names Prometheus sees."""
+    registry = CollectorRegistry()
+    Metrics(registry)
+    HttpMetrics(registry)
+    there = {
+        family.name + ("_total" if family.type == "counter" else "")
+        for family in registry.collect()
+    }
+    _, _, table = TOGETHER.partition("\n## Metrics\n")
+    listed = set(re.findall(r"^\| `(colotrace_\w+)`", table, re.MULTILINE))
+    assert listed == there
