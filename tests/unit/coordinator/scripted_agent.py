@@ -134,6 +134,10 @@ class ScriptedAgent:
         code = await self._call.code()
         return code.name, await self._call.details() or ""
 
+    async def done(self) -> None:
+        """Say that nothing more will be said."""
+        await self._call.done_writing()
+
     async def drop(self) -> None:
         """Cut the connection, as a crash would."""
         self._call.cancel()

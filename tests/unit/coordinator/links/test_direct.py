@@ -1,0 +1,367 @@
+"""Agents' streams over real gRPC on the loopback."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import grpc
+import pytest
+import structlog
+from colotrace_coordinator.fanout.agents import AgentKey
+from colotrace_coordinator.links.base import (
+    Admitted,
+    AgentSays,
+    Closing,
+    Link,
+    Rejected,
+    Rejection,
+)
+from colotrace_coordinator.links.direct.server import BindError, DirectLink
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    Cancel,
+    Draining,
+    Heartbeat,
+    Hello,
+    Job,
+    JobId,
+    PacketType,
+    Refused,
+    Welcome,
+)
+from colotrace_proto.v1 import fleet_pb2 as pb
+from grpc import aio
+from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
+
+J1 = JobId("j1")
+JOB = Job(J1, "t", PacketType.ICMP, 5, 3, 1000, 0, 0, 9000)
+
+Event = tuple[str, AgentKey, Hello | AgentSays | None]
+
+
+class RecordingFleet:
+    """Admits everybody, or answers as told, and keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.verdict: Admitted | Rejected = Admitted()
+        self.on_attach: list[Job] = []
+
+    def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:
+        key = AgentKey(hello.agent_id, hello.boot_id)
+        self.events.put_nowait(("attached", key, hello))
+        for job in self.on_attach:
+            link.offer(key, job)
+        return self.verdict
+
+    def heard(self, agent: AgentKey, message: AgentSays) -> None:
+        self.events.put_nowait(("heard", agent, message))
+
+    def detached(self, agent: AgentKey) -> None:
+        self.events.put_nowait(("detached", agent, None))
+
+    async def next(self) -> Event:
+        async with asyncio.timeout(5):
+            return await self.events.get()
+
+
+@pytest.fixture
+def fleet() -> RecordingFleet:
+    return RecordingFleet()
+
+
+@pytest.fixture
+async def link(fleet: RecordingFleet) -> AsyncIterator[DirectLink]:
+    link = make(fleet)
+    yield link
+    await link.stop()
+
+
+def make(fleet: RecordingFleet, *, heartbeat_s: float = 5.0, hello_s: float = 5.0) -> DirectLink:
+    return DirectLink(
+        fleet,
+        host="127.0.0.1",
+        port=0,
+        tls=None,
+        log=structlog.get_logger(),
+        heartbeat_s=heartbeat_s,
+        hello_s=hello_s,
+    )
+
+
+def key(agent: ScriptedAgent) -> AgentKey:
+    return AgentKey(agent.hello.agent_id, agent.hello.boot_id)
+
+
+async def test_welcome(fleet: RecordingFleet, link: DirectLink) -> None:
+    """Says who the coordinator is, how often to beat, and what is still wanted."""
+    fleet.verdict = Admitted((Ack(J1, 4),))
+    async with ScriptedAgent(await link.start()) as agent:
+        welcome = await agent.attach()
+        assert welcome.heartbeat_ms == 5000
+        assert welcome.wanted_jobs == (Ack(J1, 4),)
+        assert len(welcome.coordinator_id) == 16
+        assert await fleet.next() == ("attached", key(agent), agent.hello)
+
+
+async def test_each_start_has_an_id_of_its_own(fleet: RecordingFleet) -> None:
+    """By which agents tell a restarted coordinator."""
+    ids = set()
+    for _ in range(2):
+        link = make(fleet)
+        async with ScriptedAgent(await link.start()) as agent:
+            ids.add((await agent.attach()).coordinator_id)
+        await link.stop()
+    assert len(ids) == 2
+
+
+async def test_words_go_both_ways(fleet: RecordingFleet, link: DirectLink) -> None:
+    """Offer and cancel down; accept, refusal, frame, heartbeat, draining up, in order."""
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.attach()
+        await fleet.next()
+        link.offer(key(agent), JOB)
+        link.cancel(key(agent), J1)
+        assert await agent.next() == JOB
+        assert await agent.next() == Cancel(J1)
+        said = (
+            Accepted(J1),
+            Refused(J1, 2, "full"),  # type: ignore[arg-type]
+            path(J1),
+            Heartbeat(3),
+            Draining(),
+        )
+        await agent.say(*said)
+        assert [(await fleet.next())[2] for _ in said] == list(said)
+
+
+async def test_offer_made_while_attaching_comes_after_the_welcome(
+    fleet: RecordingFleet, link: DirectLink
+) -> None:
+    """A job that waited for an agent may be offered at once."""
+    fleet.on_attach = [JOB]
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.say(agent.hello)
+        assert isinstance(await agent.next(), Welcome)
+        assert await agent.next() == JOB
+
+
+async def test_acks_are_merged_and_the_final_one_is_not_kept_waiting(
+    fleet: RecordingFleet, link: DirectLink
+) -> None:
+    """One ack a job for what came close together; a final one overtakes."""
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.attach()
+        await fleet.next()
+        for sequence in (1, 2, 3):
+            link.ack(key(agent), Ack(J1, sequence), final=False)
+            link.ack(key(agent), Ack(JobId("j2"), sequence), final=False)
+        link.ack(key(agent), Ack(J1, 4), final=True)
+        assert await agent.next() == Ack(J1, 4)
+        assert await agent.next() == Ack(JobId("j2"), 3)
+        link.ack(key(agent), Ack(JobId("j2"), 4), final=False)
+        assert await agent.next() == Ack(JobId("j2"), 4)
+
+
+async def test_detached_when_the_agent_goes(fleet: RecordingFleet, link: DirectLink) -> None:
+    """Cut off or closed, the fleet hears of it; commands for it are dropped."""
+    port = await link.start()
+    for cut in (True, False):
+        agent = ScriptedAgent(port)
+        await agent.attach()
+        await fleet.next()
+        if cut:
+            await agent.drop()
+        else:
+            await agent.done()
+            assert await agent.ended() == ("OK", "")
+            await agent.drop()
+        assert (await fleet.next())[:2] == ("detached", key(agent))
+        link.offer(key(agent), JOB)
+        link.cancel(key(agent), J1)
+        link.ack(key(agent), Ack(J1, 1), final=True)
+        link.close(key(agent), Closing.RESYNC, "")
+
+
+async def test_same_process_on_a_new_stream(fleet: RecordingFleet, link: DirectLink) -> None:
+    """The old stream ends, and the fleet never hears that the agent was away."""
+    port = await link.start()
+    async with ScriptedAgent(port) as old, ScriptedAgent(port, old.hello) as new:
+        await old.attach()
+        await new.attach()
+        assert await old.ended() == ("ABORTED", "the same process has attached again")
+        link.offer(key(old), JOB)
+        assert await new.next() == JOB
+        await new.say(Heartbeat())
+        events = [(await fleet.next())[0] for _ in range(3)]
+        assert events == ["attached", "attached", "heard"]
+
+
+@pytest.mark.parametrize(
+    ("closing", "status"),
+    [(Closing.SUPERSEDED, "ALREADY_EXISTS"), (Closing.RESYNC, "INVALID_ARGUMENT")],
+)
+async def test_closed_on_demand(
+    fleet: RecordingFleet, link: DirectLink, closing: Closing, status: str
+) -> None:
+    """With the status that tells the agent what to do next, and the words."""
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.attach()
+        await fleet.next()
+        link.close(key(agent), closing, "because")
+        assert await agent.ended() == (status, "because")
+        assert (await fleet.next())[0] == "detached"
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        (Rejection.SUPERSEDED, "ALREADY_EXISTS"),
+        (Rejection.FULL, "RESOURCE_EXHAUSTED"),
+        (Rejection.UNFIT, "FAILED_PRECONDITION"),
+    ],
+)
+async def test_not_admitted(
+    fleet: RecordingFleet, link: DirectLink, reason: Rejection, status: str
+) -> None:
+    """The agent hears why, and was never attached."""
+    fleet.verdict = Rejected(reason, "because")
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.say(agent.hello)
+        assert await agent.ended() == (status, "because")
+    await link.stop()
+    assert [(await fleet.next())[0]] == ["attached"]
+    assert fleet.events.empty()
+
+
+async def test_rejected_twin_does_not_harm_the_one_attached(
+    fleet: RecordingFleet, link: DirectLink
+) -> None:
+    """A stream in the name of an attached process that is not admitted changes nothing."""
+    port = await link.start()
+    async with ScriptedAgent(port) as agent, ScriptedAgent(port, agent.hello) as twin:
+        await agent.attach()
+        fleet.verdict = Rejected(Rejection.UNFIT, "no")
+        await twin.say(twin.hello)
+        await twin.ended()
+        link.offer(key(agent), JOB)
+        assert await agent.next() == JOB
+
+
+async def test_first_message_must_be_hello(link: DirectLink) -> None:
+    """Anything else: the stream ends before anything is believed."""
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.say(Heartbeat())
+        assert await agent.ended() == ("FAILED_PRECONDITION", "the first message is not Hello")
+
+
+async def test_hello_must_come_soon(fleet: RecordingFleet) -> None:
+    """A stream that says nothing does not stay."""
+    link = make(fleet, hello_s=0.05)
+    async with ScriptedAgent(await link.start()) as agent:
+        assert await agent.ended() == ("DEADLINE_EXCEEDED", "no Hello within 0.05 s")
+    await link.stop()
+
+
+async def test_second_hello(fleet: RecordingFleet, link: DirectLink) -> None:
+    """Who somebody is does not change on a stream."""
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.attach()
+        await agent.say(agent.hello)
+        assert await agent.ended() == ("INVALID_ARGUMENT", "a second Hello")
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (pb.AgentMessage(hello=pb.Hello(agent_id="a b", boot_id=b"b" * 16)), "Hello.agent_id"),
+        (pb.AgentMessage(hello=pb.Hello(agent_id="a", colo="den01")), "Hello.boot_id"),
+        (pb.AgentMessage(hello=pb.Hello(agent_id="a", colo="Mile High")), "Hello.colo"),
+    ],
+)
+async def test_garbage_hello(link: DirectLink, message: pb.AgentMessage, words: str) -> None:
+    """What breaks the protocol's bounds ends the stream, and the words name the field."""
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.say_raw(message)
+        status, detail = await agent.ended()
+        assert status == "INVALID_ARGUMENT"
+        assert words in detail
+
+
+async def test_garbage_later(fleet: RecordingFleet, link: DirectLink) -> None:
+    """The same for an attached agent; the fleet hears that it is gone."""
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.attach()
+        await agent.say_raw(pb.AgentMessage(frame=pb.Frame(job_id="j1")))
+        assert await agent.ended() == ("INVALID_ARGUMENT", "Frame.sequence counts from 1")
+        assert [(await fleet.next())[0] for _ in range(2)] == ["attached", "detached"]
+
+
+async def test_bytes_that_are_no_message(fleet: RecordingFleet, link: DirectLink) -> None:
+    """Bytes that protobuf cannot read end that stream, and no other."""
+    port = await link.start()
+    async with ScriptedAgent(port) as agent, aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        await agent.attach()
+        call = channel.stream_stream("/colotrace_proto.v1.Fleet/Attach")()
+        await call.write(b"\xff\xff\xff")
+        assert await call.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.INTERNAL)
+        await agent.say(Heartbeat())
+        assert [(await fleet.next())[0] for _ in range(2)] == ["attached", "heard"]
+
+
+async def test_oversized_message(fleet: RecordingFleet, link: DirectLink) -> None:
+    """More than 1 MiB is not even taken in."""
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.attach()
+        await agent.say_raw(pb.AgentMessage(refused=pb.Refused(detail="x" * (1 << 20))))
+        assert (await agent.ended())[0] == "RESOURCE_EXHAUSTED"
+        assert [(await fleet.next())[0] for _ in range(2)] == ["attached", "detached"]
+
+
+async def test_newer_agent(fleet: RecordingFleet, link: DirectLink) -> None:
+    """It is spoken to in this version; messages unknown here are passed over."""
+    async with ScriptedAgent(await link.start(), hello(protocol_version=7)) as agent:
+        assert (await agent.attach()).protocol_version == 1
+        await agent.say_raw(pb.AgentMessage.FromString(b"\xa2\x06\x03abc"))
+        await agent.say(Heartbeat())
+        assert [(await fleet.next())[0] for _ in range(2)] == ["attached", "heard"]
+
+
+async def test_silence_ends_the_stream(fleet: RecordingFleet) -> None:
+    """Three intervals without a word; meanwhile the coordinator beats."""
+    link = make(fleet, heartbeat_s=0.1)
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.attach()
+        await agent.expect(Heartbeat)
+        await agent.expect(Heartbeat)
+        assert await agent.ended() == ("UNAVAILABLE", "nothing came for 0.3 s")
+        assert [(await fleet.next())[0] for _ in range(2)] == ["attached", "detached"]
+    await link.stop()
+
+
+async def test_beating_agent_stays(fleet: RecordingFleet) -> None:
+    """Any word within three intervals keeps the stream."""
+    link = make(fleet, heartbeat_s=0.2)
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.attach()
+        for _ in range(5):
+            await agent.expect(Heartbeat)
+            await agent.say(Heartbeat())
+        assert [(await fleet.next())[0] for _ in range(6)] == ["attached"] + ["heard"] * 5
+    await link.stop()
+
+
+async def test_stop_sends_agents_elsewhere(fleet: RecordingFleet, link: DirectLink) -> None:
+    """UNAVAILABLE, on which agents try again soon."""
+    async with ScriptedAgent(await link.start()) as agent:
+        await agent.attach()
+        await link.stop()
+        assert await agent.ended() == ("UNAVAILABLE", "the coordinator is stopping")
+
+
+async def test_port_in_use(fleet: RecordingFleet, link: DirectLink) -> None:
+    """A second coordinator on the port is told, instead of sharing the agents."""
+    port = await link.start()
+    second = DirectLink(fleet, host="127.0.0.1", port=port, tls=None, log=structlog.get_logger())
+    with pytest.raises(BindError, match=f"cannot listen for agents on 127.0.0.1:{port}"):
+        await second.start()

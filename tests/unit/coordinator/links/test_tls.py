@@ -1,0 +1,156 @@
+"""Agents and coordinator with certificates."""
+
+import datetime
+import ipaddress
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+import structlog
+from colotrace_coordinator.links.direct.server import DirectLink
+from colotrace_coordinator.links.direct.tls import TlsError, TlsFiles, vouches
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+from cryptography.x509.oid import NameOID
+from grpc import aio
+from unit.coordinator.links.test_direct import RecordingFleet
+from unit.coordinator.scripted_agent import ScriptedAgent, hello
+
+
+@dataclass
+class Authority:
+    """Signs certificates, and leaves them in a folder as PEM."""
+
+    folder: Path
+
+    def __post_init__(self) -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+        self.path = self.write("authority", self.sign("authority", self.key, ca=True))
+
+    def sign(
+        self, name: str, key: ec.EllipticCurvePrivateKey, *, dns: str = "", ca: bool = False
+    ) -> bytes:
+        now = datetime.datetime.now(datetime.UTC)
+        names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        if dns:
+            names.append(x509.DNSName(dns))
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(hours=1))
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+            .sign(self.key, hashes.SHA256())
+        )
+        return certificate.public_bytes(Encoding.PEM)
+
+    def write(self, name: str, pem: bytes) -> Path:
+        path = self.folder / f"{name}.pem"
+        path.write_bytes(pem)
+        return path
+
+    def issue(self, name: str, *, dns: str = "") -> tuple[Path, Path]:
+        key = ec.generate_private_key(ec.SECP256R1())
+        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        certificate = self.sign(name, key, dns=dns)
+        return self.write(name, certificate), self.write(f"{name}-key", pem)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path)
+
+
+def served(authority: Authority) -> TlsFiles:
+    certificate, key = authority.issue("coordinator")
+    return TlsFiles(certificate=certificate, key=key, client_authority=authority.path)
+
+
+def make(tls: TlsFiles) -> DirectLink:
+    return DirectLink(
+        RecordingFleet(), host="127.0.0.1", port=0, tls=tls, log=structlog.get_logger()
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "dns"), [("den01", ""), ("a1", ""), ("somebody", "den01"), ("somebody", "A1")]
+)
+async def test_certificate_of_the_colo_or_the_agent(
+    authority: Authority, name: str, dns: str
+) -> None:
+    """As common or alternative name."""
+    link = make(served(authority))
+    port = await link.start()
+    async with ScriptedAgent(port, channel=dial(authority, port, name, dns)) as agent:
+        await agent.attach()
+    await link.stop()
+
+
+async def test_certificate_of_another_colo(authority: Authority) -> None:
+    """Good for its own colo, and for no other."""
+    link = make(served(authority))
+    port = await link.start()
+    channel = dial(authority, port, "sin01", "")
+    async with ScriptedAgent(port, hello("a1", colo="den01"), channel=channel) as agent:
+        await agent.say(agent.hello)
+        assert await agent.ended() == (
+            "UNAUTHENTICATED",
+            "the certificate names neither den01 nor a1",
+        )
+    await link.stop()
+
+
+async def test_no_certificate(authority: Authority) -> None:
+    """The handshake fails already."""
+    link = make(served(authority))
+    port = await link.start()
+    credentials = grpc.ssl_channel_credentials(authority.path.read_bytes())
+    channel = aio.secure_channel(f"127.0.0.1:{port}", credentials)
+    async with ScriptedAgent(port, channel=channel) as agent:
+        with pytest.raises(aio.AioRpcError):
+            await agent.attach()
+        assert (await agent.ended())[0] == "UNAVAILABLE"
+    await link.stop()
+
+
+def dial(authority: Authority, port: int, name: str, dns: str) -> aio.Channel:
+    certificate, key = authority.issue(name, dns=dns)
+    credentials = grpc.ssl_channel_credentials(
+        authority.path.read_bytes(), key.read_bytes(), certificate.read_bytes()
+    )
+    return aio.secure_channel(f"127.0.0.1:{port}", credentials)
+
+
+def test_files_that_cannot_be_used(authority: Authority, tmp_path: Path) -> None:
+    """Missing, not PEM, or not belonging together: said in words before listening."""
+    good = served(authority)
+    _, other_key = authority.issue("other")
+    junk = authority.write("junk", b"junk")
+    cases = [
+        (tmp_path / "none.pem", good.key, good.client_authority, "cannot read"),
+        (junk, good.key, good.client_authority, "junk.pem"),
+        (good.certificate, junk, good.client_authority, "no private key"),
+        (good.certificate, other_key, good.client_authority, "is not the key of"),
+        (good.certificate, good.key, junk, "junk.pem"),
+    ]
+    for certificate, key, client_authority, words in cases:
+        files = TlsFiles(certificate=certificate, key=key, client_authority=client_authority)
+        with pytest.raises(TlsError, match=words):
+            files.credentials()
+
+
+def test_a_name_must_match_whole() -> None:
+    """No prefix, no suffix, no wildcard."""
+    assert not vouches(["den", "den011", "*", "den01.example.com", ""], hello("a1", colo="den01"))
