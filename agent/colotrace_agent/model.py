@@ -90,6 +90,7 @@ class AnswerKind(enum.Enum):
 
     ECHO_REPLY = "echo reply"
     TCP = "SYN-ACK or RST"
+    DATAGRAM = "UDP datagram"
     TIME_EXCEEDED = "time exceeded"
     UNREACHABLE = "destination unreachable"
     TOO_BIG = "packet too big"

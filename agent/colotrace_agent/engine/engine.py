@@ -9,6 +9,7 @@ short one.
 
 import heapq
 import itertools
+import secrets
 from collections import deque
 from collections.abc import Callable
 
@@ -23,9 +24,14 @@ _BURST = 512
 
 
 class Engine:
-    """The traces under way. All times are monotonic nanoseconds."""
+    """The traces under way. All times are monotonic nanoseconds.
 
-    def __init__(self, *, rate: float = DEFAULT_RATE) -> None:
+    `draw` gives numbers that nobody can foretell, from 0 up to but without its argument.
+    """
+
+    def __init__(
+        self, *, rate: float = DEFAULT_RATE, draw: Callable[[int], int] = secrets.randbelow
+    ) -> None:
         self.foreign = 0
         """Packets that look like answers, but to no probe of ours."""
         self.late = 0
@@ -33,7 +39,7 @@ class Engine:
         self.changed: set[Trace] = set()
         """Traces with news since the caller last cleared it."""
         self._budget = Budget(rate=rate, burst=max(_BURST, int(rate / 50)))
-        self._identities = Identities()
+        self._identities = Identities(draw)
         self._traces: dict[FlowKey, Trace] = {}
         self._sending: deque[Trace] = deque()
         # Traces whose end may have moved, and ends as last computed: a heap entry that has

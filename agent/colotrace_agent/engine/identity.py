@@ -5,7 +5,6 @@ answer to it may still be under way. Within a flow, probes are numbered in the o
 """
 
 import hashlib
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
@@ -28,6 +27,7 @@ _SHARED_PORTS = 64
 
 _NUMBERS = {PacketType.ICMP: 1 << 16, PacketType.UDP: 0xFFFE, PacketType.TCP: 1 << 32}
 _IP_IDS = 0xFFFF
+_IP_ID_STEP = 3
 
 
 class NoFlowLeftError(Exception):
@@ -46,41 +46,67 @@ def number_of(flow: Flow, index: int) -> int:
 
 
 def ip_id_of(flow: Flow, index: int) -> int:
-    """Probe `index`'s IPv4 identification: never 0, which would leave it to the kernel."""
-    return (flow.first_ip_id - 1 + index) % _IP_IDS + 1
+    """Probe `index`'s IPv4 identification: never 0, which would leave it to the kernel.
+
+    Three apart, so that one which a router quotes one too high or too low is still this probe's.
+    """
+    return (flow.first_ip_id - 1 + _IP_ID_STEP * index) % _IP_IDS + 1
 
 
 def index_of(flow: Flow, heard: Heard, count: int) -> int | None:
-    """Which of the flow's first `count` probes the answer is for; None if it is for none.
+    """Which of the flow's first `count` probes the answer is for; None if it says none, or no
+    probe of the flow.
 
-    The probe's own number decides. Where it is missing, or was rewritten (address translation
-    changes checksums), the IPv4 identification does: as sent, with its bytes swapped, or one
-    less, as some routers quote it.
+    The probe's own number decides. UDP's is a checksum, which address translation changes: by as
+    much as the quoted source differs from ours. Where the number is missing, the IPv4
+    identification decides, however routers quote it; where it was garbled, as it was sent.
     """
-    by_number = None
-    if heard.number is not None:
-        offset = (heard.number - flow.first_number) % _NUMBERS[flow.packet_type]
-        by_number = offset if offset < count else None
-    rewritten = heard.source is not None and heard.source != flow.source
-    if by_number is not None and not (rewritten and flow.packet_type is PacketType.UDP):
-        return by_number
-    return _index_by_ip_id(flow, heard.ip_id, count, default=by_number)
+    number = heard.number
+    if number is None:
+        return _index_by_ip_id(flow, heard.ip_id, count)
+    if flow.packet_type is not PacketType.UDP:
+        return _index_by_number(flow, number, count)
+    found = _index_by_number(flow, _untranslated(flow, heard.source, number), count)
+    if found is None:
+        found = _index_by_sent_ip_id(flow, heard.ip_id, count)
+    return found if found is not None else _index_by_number(flow, number, count)
 
 
-def _index_by_ip_id(flow: Flow, ip_id: int | None, count: int, default: int | None) -> int | None:
-    if not ip_id:
-        return default
-    for quoted in (ip_id, (ip_id & 0xFF) << 8 | ip_id >> 8, ip_id + 1):
-        offset = (quoted - flow.first_ip_id) % _IP_IDS
-        if offset < count:
-            return offset
-    return default
+def _index_by_number(flow: Flow, number: int, count: int) -> int | None:
+    offset = (number - flow.first_number) % _NUMBERS[flow.packet_type]
+    # One number that is no probe's, 0xffff for UDP, has the remainder of another that is.
+    return offset if offset < count and number_of(flow, offset) == number else None
+
+
+def _untranslated(flow: Flow, source: bytes | None, checksum: int) -> int:
+    """The checksum before a translator put `source` for ours (RFC 1624), 1 to 0xffff."""
+    if source is None or source == flow.source:
+        return checksum
+    change = int.from_bytes(source, "big") - int.from_bytes(flow.source, "big")
+    return (checksum + change) % 0xFFFF or 0xFFFF
+
+
+def _index_by_sent_ip_id(flow: Flow, ip_id: int | None, count: int) -> int | None:
+    index, off_by = divmod(((ip_id or 0) - flow.first_ip_id) % _IP_IDS, _IP_ID_STEP)
+    return index if ip_id and not off_by and index < count else None
+
+
+def _index_by_ip_id(flow: Flow, ip_id: int | None, count: int) -> int | None:
+    if not ip_id:  # some routers clear it
+        return None
+    swapped = (ip_id & 0xFF) << 8 | ip_id >> 8
+    for as_sent in (ip_id, swapped, ip_id - 1, ip_id + 1):
+        index = _index_by_sent_ip_id(flow, as_sent, count)
+        if index is not None:
+            return index
+    return None
 
 
 class Identities:
     """The flows that are taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, draw: Callable[[int], int]) -> None:
+        self._draw = draw
         self._taken: set[FlowKey] = set()
         self._released: OrderedDict[FlowKey, int] = OrderedDict()
 
@@ -105,7 +131,7 @@ class Identities:
             if not icmp and not reserve(identifier):
                 continue
             self._taken.add(key)
-            first = secrets.randbelow(_NUMBERS[spec.packet_type])
+            first = self._draw(_NUMBERS[spec.packet_type])
             if spec.packet_type is PacketType.UDP:
                 first += 1
             return Flow(
@@ -115,7 +141,7 @@ class Identities:
                 identifier=identifier,
                 port=port,
                 first_number=spec.port if icmp and spec.port else first,
-                first_ip_id=1 + secrets.randbelow(_IP_IDS),
+                first_ip_id=1 + self._draw(_IP_IDS),
             )
         raise NoFlowLeftError("too many traces to this target are under way")
 

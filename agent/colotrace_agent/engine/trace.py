@@ -101,6 +101,8 @@ class Trace:
     def heard(self, heard: Heard, *, at: int) -> Reply | None:
         """Counts an answer that arrived at that time; None where it does not count."""
         index = index_of(self.flow, heard, len(self._index_ttl))
+        if index is None and heard.number is None and heard.source is None:
+            index = self._only_unanswered(at)
         if index is None or not self._index_sent_at[index]:
             self.counters.foreign += 1
             return None
@@ -112,6 +114,16 @@ class Trace:
             self.counters.late += 1
             return None
         return self._count(index, heard, max(rtt_ns, 0))
+
+    def _only_unanswered(self, at: int) -> int | None:
+        """The one probe that an answer which names none can be for; None where there are more."""
+        waiting = (
+            index
+            for index, sent_at in enumerate(self._index_sent_at)
+            if sent_at and not self._answered[index] and at - sent_at <= self.spec.wait_ns
+        )
+        only = next(waiting, None)
+        return only if next(waiting, None) is None else None
 
     def _count(self, index: int, heard: Heard, rtt_ns: int) -> Reply | None:
         ttl = self._index_ttl[index]

@@ -27,7 +27,7 @@ _IPV6_UNKNOWN_NEXT_HEADER = 1
 def judge(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
     """The answer's meaning and the annotations that stand behind it."""
     match heard.kind:
-        case AnswerKind.ECHO_REPLY | AnswerKind.TCP:
+        case AnswerKind.ECHO_REPLY | AnswerKind.TCP | AnswerKind.DATAGRAM:
             return NodeKind.TARGET, ()
         case AnswerKind.TIME_EXCEEDED:
             return NodeKind.TRANSIT, ()

@@ -27,6 +27,7 @@ _ERRORS_V6 = {
     3: AnswerKind.TIME_EXCEEDED,
     4: AnswerKind.PARAMETER,
 }
+_EXTENSIONS_V6 = {0, 43, 60}  # hop-by-hop, routing and destination options
 _REASSEMBLY = 1  # the code of time-exceeded that has nothing to do with a TTL
 
 _PROTOCOLS = {
@@ -97,9 +98,27 @@ def decode_tcp_segment(segment: bytes, responder: bytes) -> Heard | Unheard:
     # A SYN-ACK or a reset answers a SYN. A bare ACK challenges it: no second answer.
     if not (flags & tcp.RST or (flags & tcp.SYN and flags & tcp.ACK)):
         return Unheard.NOT_OURS
-    number = (acknowledged - 1) % (1 << 32) if flags & tcp.ACK else None
+    # Some firewalls fill in what a reset acknowledges and leave the flag away.
+    number = (acknowledged - 1) % (1 << 32) if flags & tcp.ACK or acknowledged else None
     key = FlowKey(PacketType.TCP, responder, identifier, port)
     return Heard(AnswerKind.TCP, responder, key, number)
+
+
+def decode_udp(packet: bytes) -> Heard | Unheard:
+    """An IPv4 packet from a raw UDP socket, IP header included; its checksum is not looked at."""
+    start = _ipv4_payload(packet, udp.PROTOCOL)
+    if start is None:
+        return Unheard.MALFORMED
+    return decode_udp_datagram(packet[start:], packet[12:16])
+
+
+def decode_udp_datagram(datagram: bytes, responder: bytes) -> Heard | Unheard:
+    """A UDP datagram without its IP header: it quotes nothing, so the flow is all that it names."""
+    if len(datagram) < 8:
+        return Unheard.MALFORMED
+    port, identifier = struct.unpack_from("!HH", datagram)
+    key = FlowKey(PacketType.UDP, responder, identifier, port)
+    return Heard(AnswerKind.DATAGRAM, responder, key, None)
 
 
 def _ipv4_payload(packet: bytes, protocol: int) -> int | None:
@@ -138,18 +157,31 @@ def _error6(
 ) -> Heard | Unheard:
     if kind is AnswerKind.TIME_EXCEEDED and code == _REASSEMBLY:
         return Unheard.NOT_OURS
-    if len(quote) < IPV6_HEADER + _TRANSPORT_QUOTED or quote[0] >> 4 != 6:
+    if len(quote) < IPV6_HEADER or quote[0] >> 4 != 6:
         return Unheard.MALFORMED
-    packet_type = _PROTOCOLS_V6.get(quote[6])
+    protocol, start = _ipv6_payload(quote)
+    if len(quote) < start + _TRANSPORT_QUOTED:
+        return Unheard.MALFORMED
+    packet_type = _PROTOCOLS_V6.get(protocol)
     if packet_type is None:
         return Unheard.NOT_OURS
-    transport = quote[IPV6_HEADER : IPV6_HEADER + _TRANSPORT_QUOTED]
+    transport = quote[start : start + _TRANSPORT_QUOTED]
     identity = _quoted_identity(packet_type, transport, echo_request=_ECHO_REQUEST_V6)
     if identity is None:
         return Unheard.NOT_OURS
     identifier, port, number = identity
     key = FlowKey(packet_type, quote[24:40], identifier, port)
     return Heard(kind, responder, key, number, None, quote[8:24], code, mtu)
+
+
+def _ipv6_payload(quote: bytes) -> tuple[int, int]:
+    """The protocol behind the quoted packet's extension headers, which it may have gained on its
+    way (RFC 8200 section 4), and where that begins."""
+    protocol, start = quote[6], IPV6_HEADER
+    while protocol in _EXTENSIONS_V6 and len(quote) >= start + 2:
+        protocol, length = quote[start], quote[start + 1]
+        start += 8 * (length + 1)
+    return protocol, start
 
 
 def _quoted_identity(
