@@ -52,6 +52,11 @@ def assign(case: Case, *, family: Family) -> Addresses:
     return plan
 
 
+def packed(address: str) -> bytes:
+    """Return the bytes of an address."""
+    return ipaddress.ip_address(address).packed
+
+
 def _of_router(hop: Hop, *, ttl: int, family: Family, plan: Addresses) -> tuple[str, ...]:
     if hop.address is not None:
         return plan.named(hop.address)

@@ -14,6 +14,8 @@ from scenario.schema import Case, Family
 from scenario.tun import TunWorld, TunWorldError, tun_missing
 
 pytestmark = pytest.mark.tun
+# A busy host may hold up either side; what must be exact is virtual time's to show.
+SLACK_MS = 200
 FLAGS = {Protocol.ICMP: ["-I"], Protocol.UDP: ["-U"], Protocol.TCP: ["-T"]}
 _REPLY = re.compile(r"(?:(?P<address>[0-9a-f.:]+) +)?(?P<rtt>[0-9.]+) ms(?: (?P<label>!\S+))?")
 
@@ -58,7 +60,7 @@ def test_traceroute_sees_what_the_case_expects(
             assert replies[0]["address"] in node.addresses
             assert all((reply["label"],) == (node.labels or (None,)) for reply in replies)
             for reply in replies:
-                assert node.rtt_ms[0] <= float(reply["rtt"]) < node.rtt_ms[1] + 10
+                assert node.rtt_ms[0] <= float(reply["rtt"]) < node.rtt_ms[1] + SLACK_MS
     # The kernel's listener and neighbour messages are not for the target, and nothing was broken.
     assert set(world.report.fates) <= {"answered", "silent", "reset", "unrelated"}
     assert {probe["protocol"] for probe in world.report.seen} == {str(protocol)}

@@ -8,12 +8,11 @@ answers, and a choice by flow depends on nothing but the flow.
 
 import errno
 import hashlib
-import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 
 from scenario import answers, tcp, wire
-from scenario.addresses import assign
+from scenario.addresses import assign, packed
 from scenario.kinds import (
     Answer,
     Balance,
@@ -73,8 +72,8 @@ class World:
         # Packets by fate: the values of `probe.Fault`, "reset", "elsewhere" (not from the prober
         # to the target), and for probes "answered", "silent", "lost", "limited".
         self.fates: Counter[str] = Counter()
-        self._prober = _packed(self.addresses.prober)
-        self._target = _packed(self.addresses.target)
+        self._prober = packed(self.addresses.prober)
+        self._target = packed(self.addresses.target)
         self._ordinals: Counter[tuple[Protocol, int]] = Counter()
         self._send_ordinals: Counter[tuple[int, int]] = Counter()
         self._turns: Counter[int] = Counter()
@@ -252,11 +251,7 @@ class World:
 
     def _source(self, spot: _Spot, probe: Probe, *, error: Error | None) -> bytes:
         if spot.hop is not None:
-            return _packed(self.addresses.routers[spot.ttl][spot.node])
+            return packed(self.addresses.routers[spot.ttl][spot.node])
         if error is not None:
-            return _packed(self.addresses.named(self.case.target.errors_from)[0])
+            return packed(self.addresses.named(self.case.target.errors_from)[0])
         return probe.destination
-
-
-def _packed(address: str) -> bytes:
-    return ipaddress.ip_address(address).packed
