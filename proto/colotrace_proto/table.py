@@ -123,7 +123,7 @@ def _outcome(row: rows.ColoRow) -> str:
     if not target.packet_count:
         what = f"{plain(target.ip)} not reached" if target.ip else "no address was traced"
         return f"{what} {took}" if row.hops else what
-    times = " / ".join(
+    times = "/".join(
         _ms(time)
         for time in (
             target.min_rtt_ms,
@@ -133,7 +133,7 @@ def _outcome(row: rows.ColoRow) -> str:
         )
     )
     answers = "1 answer" if target.packet_count == 1 else f"{target.packet_count} answers"
-    return f"{plain(target.ip)} reached, {answers}, {times} ms, {took}"
+    return f"{plain(target.ip)} reached, {answers}, min/mean/max/stddev {times} ms, {took}"
 
 
 def _times(node: rows.Node) -> tuple[float | UnsetType, ...]:

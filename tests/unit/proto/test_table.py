@@ -65,7 +65,10 @@ def test_a_hop_is_a_line_with_its_figures():
     assert " ".join(lines[1].split()) == "TTL address name ASN lost loss min mean max stddev"
     expected = "1 192.0.2.1 core.example AS64500 1/4 25% 0.500 1.250 2.000 0.750"
     assert lines[3].split() == expected.split()
-    assert lines[4] == "192.0.2.9 reached, 3 answers, 1.000 / 2.000 / 3.000 / 1.000 ms, in 35 ms"
+    assert (
+        lines[4]
+        == "192.0.2.9 reached, 3 answers, min/mean/max/stddev 1.000/2.000/3.000/1.000 ms, in 35 ms"
+    )
 
 
 def test_a_silent_hop_is_a_star():
