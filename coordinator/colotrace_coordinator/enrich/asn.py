@@ -95,7 +95,8 @@ class AsnTable:
 
 def _open(path: Path) -> tuple[maxminddb.Reader, _Stamp]:
     try:
-        stamp = _stamp(path)
+        with path.open("rb"):  # says why it cannot be read, which the library does not
+            stamp = _stamp(path)
         reader = maxminddb.open_database(os.fspath(path))
     except OSError as error:
         raise AsnFileError(f"cannot read the ASN file {path}: {error.strerror}") from error

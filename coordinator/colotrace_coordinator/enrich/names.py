@@ -153,10 +153,20 @@ class Names:
         if answer.rrset is None:
             return None, NEGATIVE_TTL_S
         for record in answer.rrset:
-            name = record.target.to_text(omit_final_dot=True)
-            if len(name) <= 253 and _NAME.fullmatch(name):
-                return name, min(max(float(answer.rrset.ttl), MIN_TTL_S), MAX_TTL_S)
+            name = hostname(record.target.to_text(omit_final_dot=True))
+            if name is not None:
+                return name, kept_s(answer.rrset.ttl)
         return None, NEGATIVE_TTL_S
+
+
+def hostname(text: str) -> str | None:
+    """The text, where it is a host's name that may be shown."""
+    return text if len(text) <= 253 and _NAME.fullmatch(text) else None
+
+
+def kept_s(ttl_s: float) -> float:
+    """For how many seconds a name with this TTL is kept."""
+    return min(max(ttl_s, MIN_TTL_S), MAX_TTL_S)
 
 
 def _resolver(given: str | None) -> dns.asyncresolver.Resolver:

@@ -1,0 +1,101 @@
+"""A real name server on the loopback, Debian's dnsmasq, for each test that asks for one."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+DNSMASQ = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin:/sbin:/bin")
+
+
+@dataclass
+class NameServer:
+    """`log` holds every question that was asked."""
+
+    port: int
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def questions(self) -> list[str]:
+        """The names asked for, in order."""
+        lines = self.log.read_text().splitlines()
+        return [line.split("query[PTR] ")[1].split()[0] for line in lines if "query[PTR]" in line]
+
+
+def free_port() -> int:
+    """A port that is free for UDP and TCP."""
+    while True:
+        with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+            tcp.bind(("127.0.0.1", 0))
+            with contextlib.suppress(OSError):
+                udp.bind(tcp.getsockname())
+                return int(tcp.getsockname()[1])
+
+
+@pytest.fixture
+def name_server(tmp_path: Path) -> Iterator[Callable[..., NameServer]]:
+    """Starts a server of these records: `PTR name -> target`, options verbatim."""
+    if DNSMASQ is None:
+        pytest.skip("dnsmasq is not installed (Debian: apt-get install dnsmasq-base)")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str, **records: str) -> NameServer:
+        port, log = free_port(), tmp_path / f"dns{len(started)}.log"
+        log.touch()
+        ptrs = [f"--ptr-record={to_arpa(ip)},{name}" for ip, name in records.items()]
+        process = subprocess.Popen(
+            [
+                str(DNSMASQ),
+                "--keep-in-foreground",
+                "--conf-file=/dev/null",
+                "--no-resolv",
+                "--no-hosts",
+                # Only root may change to somebody else, and nobody else could write the log.
+                *(["--user=root"] if os.geteuid() == 0 else []),
+                f"--port={port}",
+                "--listen-address=127.0.0.1",
+                "--bind-interfaces",
+                "--pid-file",
+                "--log-queries",
+                f"--log-facility={log}",
+                "--local=//",
+                *options,
+                *ptrs,
+            ]
+        )
+        started.append(process)
+        wait_until_it_answers(port, process)
+        return NameServer(port, log, process)
+
+    yield start
+    for process in started:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def to_arpa(ip: str) -> str:
+    """`a1_2_3_4` is 1.2.3.4."""
+    return ".".join(reversed(ip.removeprefix("a").split("_"))) + ".in-addr.arpa"
+
+
+def wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
+    """It listens on TCP too, as soon as it is up."""
+    end = time.monotonic() + 10
+    while time.monotonic() < end:
+        assert process.poll() is None, "dnsmasq ended at once"
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.01)
+    pytest.fail("dnsmasq did not come up")
