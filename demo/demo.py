@@ -118,13 +118,13 @@ def _shortened(answer: dict[str, Any]) -> str:
     for target in answer["result"]:
         for colo in target["colos"]:
             _cut(colo["hops"], "hops")
-        _cut(target["colos"], "colos")
-    _cut(answer["result"], "targets")
+        _cut(target["colos"], "colo rows")
+    _cut(answer["result"], "target rows")
     return json.dumps(answer, indent=2, ensure_ascii=False)
 
 
 def _cut(items: list[Any], word: str) -> None:
-    items[1:] = [f"… {len(items) - 1} more {word}"] if len(items) > 1 else []
+    items[1:] = [f"… and {len(items) - 1} {word} more"] if len(items) > 1 else []
 
 
 @contextmanager

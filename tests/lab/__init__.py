@@ -12,7 +12,16 @@ from lab.names import LAME_DOMAIN
 from lab.namespaces import LabError
 from lab.network import Lab
 from lab.processes import Process
-from lab.topology import CLOSED_PORT, COLOS, DOMAIN, DROP_PORT, OPEN_PORT, Colo, Family
+from lab.topology import (
+    CLOSED_PORT,
+    COLOS,
+    DOMAIN,
+    DROP_PORT,
+    FAMILIES,
+    OPEN_PORT,
+    Colo,
+    Family,
+)
 from lab.truth import Hop
 
 __all__ = [
@@ -20,6 +29,7 @@ __all__ = [
     "COLOS",
     "DOMAIN",
     "DROP_PORT",
+    "FAMILIES",
     "LAME_DOMAIN",
     "OPEN_PORT",
     "Colo",

@@ -1,0 +1,65 @@
+"""What goes wrong is said in the API's words, through the official SDK."""
+
+from __future__ import annotations
+
+import cloudflare
+import pytest
+from cloudflare import Cloudflare
+from fleet import ACCOUNT, Fleet
+from lab import LAME_DOMAIN, Lab
+
+pytestmark = pytest.mark.xdist_group("fleet")
+
+
+def test_unknown_colo(client: Cloudflare) -> None:
+    """A colo that nothing matches is a 400 that points at it."""
+    with pytest.raises(cloudflare.BadRequestError) as caught:
+        client.diagnostics.traceroutes.create(
+            account_id=ACCOUNT, targets=["web.lab.example"], colos=["den01", "xyz"]
+        )
+    (error,) = caught.value.response.json()["errors"]
+    assert (error["code"], error["message"]) == (1005, "Colo is not a valid colo")
+    assert error["source"]["pointer"] == "/colos/1"
+
+
+def test_bad_token(fleet: Fleet) -> None:
+    """A token that nobody issued is a 401, and the SDK raises its own class for it."""
+    with (
+        Cloudflare(base_url=fleet.base_url, api_token="x" * 40, max_retries=0) as client,
+        pytest.raises(cloudflare.AuthenticationError) as caught,
+    ):
+        client.diagnostics.traceroutes.create(account_id=ACCOUNT, targets=["web.lab.example"])
+    assert caught.value.response.json()["errors"][0]["code"] == 10000
+
+
+def test_email_and_key(fleet: Fleet) -> None:
+    """E-mail and key serve as well, also a key taken over from elsewhere."""
+    key = "0123456789abcdef0123456789abcdef01234"
+    email = "operator@example.com"
+    assert (
+        fleet.command("key", "create", "--account", ACCOUNT, "--email", email, "--key", key).strip()
+        == key
+    )
+    with Cloudflare(base_url=fleet.base_url, api_email=email, api_key=key, max_retries=0) as client:
+        (row,) = client.diagnostics.traceroutes.create(
+            account_id=ACCOUNT, targets=["web.lab.example"], colos=["fra"]
+        )
+    assert row.colos
+
+
+def test_names_that_do_not_resolve(fleet: Fleet, lab: Lab) -> None:
+    """A name without an address, and one whose servers never answer: Code 3, in words beside."""
+    body = {
+        "targets": ["nobody.lab.example", f"x.{LAME_DOMAIN}", lab.address("web")],
+        "colos": ["den01"],
+    }
+    answer = fleet.trace(body)
+    errors = [row["colos"][0]["error"] for row in answer["result"]]
+    assert errors == ["Could not gather traceroute data: Code 3"] * 2 + [""]
+    assert [message["source"]["pointer"] for message in answer["messages"]] == [
+        "/result/0/colos/0",
+        "/result/1/colos/0",
+    ]
+    assert all("does not resolve" in message["message"] for message in answer["messages"])
+    assert all(message["code"] >= 1000 for message in answer["messages"])
+    assert answer["result"][0]["colos"][0]["target_summary"]["ip"] == ""

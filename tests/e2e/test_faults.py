@@ -1,0 +1,151 @@
+"""Programs that die, restart or stop while they are at work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+from fleet import AgentSpec, Fleet
+from fleet.fleet import default_agents
+from lab import Lab
+
+CITY = "Frankfurt, DE"
+
+
+@pytest.fixture
+def own_fleet(lab: Lab) -> Iterator[Fleet]:
+    """A fleet of its own, with one agent in den01 and one in fra01."""
+    agents = [spec for spec in default_agents(lab) if spec.colo in ("den01", "fra01")]
+    with Fleet(lab, agents=agents) as running:
+        running.wait_attached()
+        yield running
+
+
+def _slow(lab: Lab, colo: str) -> dict[str, Any]:
+    """A request that takes 5 s: the target answers nothing."""
+    return {
+        "targets": [lab.address("dark")],
+        "colos": [colo],
+        "options": {"wait_time": 5, "max_ttl": 12},
+    }
+
+
+async def _ask(fleet: Fleet, body: dict[str, Any]) -> dict[str, Any]:
+    async with httpx.AsyncClient(headers=fleet.headers(), timeout=30) as client:
+        answer = (await client.post(fleet.path(), json=body)).json()
+        assert isinstance(answer, dict)
+        return answer
+
+
+async def _until_running(fleet: Fleet, jobs: int = 1) -> None:
+    """Returns once that many jobs run at agents, by the coordinator's own metrics."""
+    async with httpx.AsyncClient() as client:
+        async with asyncio.timeout(10):
+            while True:
+                text = (await client.get(f"{fleet.url}/metrics")).text
+                for line in text.splitlines():
+                    if (
+                        line.startswith("colotrace_jobs_running ")
+                        and float(line.split()[1]) >= jobs
+                    ):
+                        return
+                await asyncio.sleep(0.02)
+
+
+async def test_agent_killed_in_the_middle(own_fleet: Fleet, lab: Lab) -> None:
+    """No other agent of the colo: Code 2 and the hops so far, long before 25 s."""
+    began = time.monotonic()
+    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
+    await _until_running(own_fleet)
+    await asyncio.sleep(0.3)  # its routers' answers are on their way up within 50 ms
+    await asyncio.to_thread(own_fleet.stop_agent, "fra01-a", kill=True)
+    answer = await asking
+    (row,) = answer["result"][0]["colos"]
+    assert row["error"] == "Could not gather traceroute data: Code 2"
+    truth = lab.path("fra01", "dark")
+    for hop, true in zip(row["hops"], truth[:-1], strict=False):
+        ips = {node["ip"] for node in hop["nodes"]}
+        assert ips <= (true.addresses if not true.silent else {""}), hop
+    assert len(row["hops"]) >= len(truth) - 1
+    assert answer["messages"][0]["source"]["pointer"] == "/result/0/colos/0"
+    assert time.monotonic() - began < 10
+
+
+async def test_agent_killed_with_another_at_hand(own_fleet: Fleet, lab: Lab) -> None:
+    """The other agent of the colo traces afresh, and the row is whole."""
+    spare = AgentSpec(host="fra01", colo="fra01", city=CITY, agent_id="fra01-b")
+    own_fleet.start_agent(spare)
+    await asyncio.to_thread(own_fleet.wait_attached)
+    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
+    await _until_running(own_fleet)
+    # Both are idle: the first by name has it.
+    await asyncio.to_thread(own_fleet.stop_agent, "fra01-a", kill=True)
+    answer = await asking
+    (row,) = answer["result"][0]["colos"]
+    assert row["error"] == ""
+    assert len(row["hops"]) == 12
+    assert "fra01-a was lost" in answer["messages"][0]["message"]
+
+
+async def test_no_agent(own_fleet: Fleet, lab: Lab) -> None:
+    """A colo whose only agent has gone: Code 1 at once, in words beside."""
+    assert await asyncio.to_thread(own_fleet.stop_agent, "fra01-a") == 0
+    answer = await _ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01", "den01"]})
+    gone, there = answer["result"][0]["colos"]
+    assert gone["error"] == "Could not gather traceroute data: Code 1"
+    assert gone["hops"] == []
+    assert gone["colo"] == {"city": CITY, "name": "fra01"}
+    assert there["error"] == ""
+    assert answer["messages"][0]["source"]["pointer"] == "/result/0/colos/0"
+
+
+@pytest.mark.parametrize("kill", [False, True])
+async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) -> None:
+    """The agents are back within 5 s of its return, and trace; the token still holds."""
+    await asyncio.to_thread(own_fleet.stop_coordinator, kill=kill)
+    await asyncio.to_thread(own_fleet.start_coordinator)
+    assert await asyncio.to_thread(own_fleet.wait_attached) < 5
+    answer = await _ask(own_fleet, {"targets": [lab.address("web")]})
+    assert [row["error"] for row in answer["result"][0]["colos"]] == ["", ""]
+
+
+async def test_agent_told_to_stop_finishes_its_job(own_fleet: Fleet, lab: Lab) -> None:
+    """SIGTERM drains: the running trace comes to its end, and only then the agent goes."""
+    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
+    await _until_running(own_fleet)
+    status = await asyncio.to_thread(own_fleet.stop_agent, "fra01-a")
+    answer = await asking
+    (row,) = answer["result"][0]["colos"]
+    assert (status, row["error"], len(row["hops"])) == (0, "", 12)
+
+
+async def test_client_that_goes_away_takes_its_job_back(own_fleet: Fleet, lab: Lab) -> None:
+    """The agent's trace is cancelled, not only forgotten."""
+    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
+    await _until_running(own_fleet)
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    began = time.monotonic()
+    # An agent with no job left goes at once when told to.
+    assert await asyncio.to_thread(own_fleet.stop_agent, "fra01-a") == 0
+    assert time.monotonic() - began < 3
+
+
+async def test_frozen_agent(own_fleet: Fleet, lab: Lab) -> None:
+    """An agent that neither accepts nor refuses: the row says so, well within 25 s."""
+    process = own_fleet.agents["fra01-a"]
+    os.kill(process.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        answer = await _ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
+        (row,) = answer["result"][0]["colos"]
+        assert row["error"].startswith("Could not gather traceroute data: Code ")
+        assert time.monotonic() - began < 25
+    finally:
+        os.kill(process.pid, signal.SIGCONT)
