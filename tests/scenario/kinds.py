@@ -129,6 +129,8 @@ class RefusedPackets(StrEnum):
     ALL = "all"
     # Only those it would forward: one that expires here still gets its time exceeded.
     PASSING = "passing"
+    # Only those that expire here: a filter on the TTL.
+    EXPIRING = "expiring"
 
 
 class LimitScope(StrEnum):

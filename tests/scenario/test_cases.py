@@ -95,7 +95,9 @@ def _ttls(run: Run) -> range:
 
 
 def _row(world: World, *, sent: dict[int, int], replies: dict[int, list[Reply]]) -> dict[str, Any]:
-    ends = [ttl for ttl in replies for reply in replies[ttl] if reply.reached or reply.refused]
+    answered = [(ttl, reply) for ttl in replies for reply in replies[ttl]]
+    ends = [ttl for ttl, reply in answered if reply.reached]
+    ends = ends or [ttl for ttl, reply in answered if reply.refused]
     last = min(ends, default=max(sent, default=0))
     reached = [reply for reply in replies.get(last, ()) if reply.reached]
     hops = []

@@ -126,7 +126,8 @@ class World:
             if ttl in hop.impersonates:
                 return _Spot(hop, hop=None, ttl=place, node=0, error=None)
             expires = ttl == place
-            if hop.refuse is not None and not (expires and hop.refused is RefusedPackets.PASSING):
+            spared = RefusedPackets.PASSING if expires else RefusedPackets.EXPIRING
+            if hop.refuse is not None and hop.refused is not spared:
                 node = self._node(hop, probe, ttl=place)
                 return _Spot(hop, hop=hop, ttl=place, node=node, error=hop.refuse)
             if expires:

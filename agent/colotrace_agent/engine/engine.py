@@ -3,14 +3,13 @@
 Verbs: `start`, `poll` (probes due now), `sent` / `failed`, `heard`, `expire`, `next_deadline`;
 after each, `changed` holds the traces of which there is something new.
 
-Traces take turns at the packet budget, one round of TTLs each, so a long job does not hold up a
-short one.
+Of the packet budget, the trace that has sent least so far gets the next round of TTLs, and among
+equals the youngest: a short trace does not wait for long ones that were there before.
 """
 
 import heapq
 import itertools
 import secrets
-from collections import deque
 from collections.abc import Callable
 
 from colotrace_agent.model import Flow, FlowKey, Heard, Probe, TraceSpec
@@ -41,7 +40,8 @@ class Engine:
         self._budget = Budget(rate=rate, burst=max(_BURST, int(rate / 50)))
         self._identities = Identities(draw)
         self._traces: dict[FlowKey, Trace] = {}
-        self._sending: deque[Trace] = deque()
+        # By probes taken, then by age, the youngest first.
+        self._sending: list[tuple[int, int, Trace]] = []
         # Traces whose end may have moved, and ends as last computed: a heap entry that has
         # become too early only costs another look.
         self._touched: set[Trace] = set()
@@ -66,7 +66,7 @@ class Engine:
         """Begins a trace; its probes come out of `poll`."""
         trace = Trace(spec, flow, now=now)
         self._traces[flow.key] = trace
-        self._sending.append(trace)
+        self._queue(trace)
         self._touched.add(trace)
         return trace
 
@@ -82,18 +82,19 @@ class Engine:
         """
         allowed = min(self._budget.available(now), most)
         probes: list[Probe] = []
-        for _ in range(len(self._sending)):
-            trace = self._sending.popleft()
-            if trace.ended is not None:
+        again: list[Trace] = []
+        while self._sending and len(probes) < allowed:
+            _, _, trace = heapq.heappop(self._sending)
+            if trace.ended is not None or not trace.unsent:
                 continue
             current = trace.round()
             while trace.unsent and trace.round() == current and len(probes) < allowed:
                 index, ttl = trace.take()
                 probes.append(Probe(trace.flow, index, ttl))
             if trace.unsent:
-                self._sending.append(trace)
-            if len(probes) >= allowed:
-                break
+                again.append(trace)
+        for trace in again:
+            self._queue(trace)
         self._budget.spend(len(probes))
         return probes
 
@@ -153,6 +154,9 @@ class Engine:
             ready = now if self._budget.available(now) else self._budget.ready_at(1)
             return min(ready, self._ends[0][0]) if self._ends else ready
         return self._ends[0][0] if self._ends else None
+
+    def _queue(self, trace: Trace) -> None:
+        heapq.heappush(self._sending, (trace.taken, -next(self._tie), trace))
 
     def _end(self, trace: Trace, now: int) -> None:
         self._entered.pop(trace, None)

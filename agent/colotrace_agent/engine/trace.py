@@ -68,9 +68,10 @@ class Trace:
         self._skip()
         return self._next < self._probes
 
-    def next_ttl(self) -> int | None:
-        """The TTL of the probe to be sent next; None where none is left."""
-        return self._next % self.spec.max_ttl + 1 if self.unsent else None
+    @property
+    def taken(self) -> int:
+        """How many probes have been taken to be sent."""
+        return len(self._index_ttl)
 
     def round(self) -> int:
         """How many rounds have gone out in full."""
@@ -145,14 +146,17 @@ class Trace:
         return reply
 
     def closes_at(self) -> int | None:
-        """When the last silent probe will have been waited for; None while probes are unsent."""
+        """When the last silent probe will have been waited for; None while probes are unsent.
+
+        Beyond a barrier, too: somebody who refuses some probes may let others pass.
+        """
         if self.unsent:
             return None
         last = self.started
         nearest_rtt = 0
         for ttl in range(self.spec.max_ttl, 0, -1):
             at = ttl - 1
-            if ttl <= self.end_ttl and self.sent[at] > self._answers[at]:
+            if ttl <= self._target_ttl and self.sent[at] > self._answers[at]:
                 last = max(last, self._last_sent_at[at] + self._patience(at, nearest_rtt))
             nearest_rtt = self._longest_rtt[at] or nearest_rtt
         return last
@@ -175,6 +179,8 @@ class Trace:
             patience = HERE * self._longest_rtt[at]
         elif later_rtt:
             patience = NEAR * later_rtt
+        elif at >= self.end_ttl:  # beyond the barrier
+            patience = HERE * self._longest_rtt[self.end_ttl - 1]
         else:
             return self.spec.wait_ns
         return min(max(patience, self._floor_ns), self.spec.wait_ns)
