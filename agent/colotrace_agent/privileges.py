@@ -54,7 +54,7 @@ def keep_only_net_raw() -> None:
         raise PrivilegeError(
             "colotrace-agent sends raw packets and lacks the capability CAP_NET_RAW: run it as "
             "root, under a systemd unit with AmbientCapabilities=CAP_NET_RAW, or in a container "
-            "with --cap-add NET_RAW"
+            "with --cap-add NET_RAW and without no-new-privileges"
         )
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
