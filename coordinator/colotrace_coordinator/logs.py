@@ -32,15 +32,17 @@ def configure(form: LogFormat, level: LogLevel) -> None:
     if form is LogFormat.JSON:
         renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
     else:
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The default one shows local variables, and with them tokens.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
     threshold = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info
-            if form is LogFormat.JSON
-            else structlog.processors.StackInfoRenderer(),
+            *([structlog.processors.format_exc_info] if form is LogFormat.JSON else []),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),

@@ -1,13 +1,16 @@
 """uvicorn, started and stopped by us: no signal handlers of its own, no log of its own."""
 
+import asyncio
 import contextlib
 import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from colotrace_coordinator.errors import SetupError
 
@@ -16,6 +19,8 @@ from .measure import ANSWER_WITHIN_S
 MAX_HEAD = 32_768
 MAX_CONNECTIONS = 10_000
 KEEP_ALIVE_S = 75
+HEAD_S = 15.0
+"""How long a client may take over a request's head."""
 # A little more than an answer takes at most, so that it is the answer that ends the wait.
 _GRACE_S = int(ANSWER_WITHIN_S) + 1
 
@@ -26,6 +31,37 @@ class ServerCertificate:
 
     certificate: Path
     key: Path
+
+
+class _Protocol(H11Protocol):
+    """Closes connections on which a head does not come to its end; uvicorn would wait for ever,
+    and whoever opens enough of them would keep everyone else out."""
+
+    _waiting: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
+            self._wait()
+        else:
+            self._stop_waiting()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        if self._waiting is None:
+            self._waiting = self.loop.call_later(HEAD_S, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
 
 class HttpServer(uvicorn.Server):
@@ -48,7 +84,7 @@ def http_server(
     """
     config = uvicorn.Config(
         app,
-        http="h11",
+        http=_Protocol,
         ws="none",
         lifespan="off",
         log_config=None,

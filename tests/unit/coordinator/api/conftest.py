@@ -1,11 +1,15 @@
 """The application over a fake tracer and fake credentials, asked without sockets."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 from colotrace_coordinator.api.app import create_app
+from colotrace_coordinator.api.server import HttpServer, ServerCertificate, http_server
+from colotrace_coordinator.listen import Address, listen
 from colotrace_coordinator.store.credentials import EVERYTHING, Credential, Permission
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
@@ -94,3 +98,25 @@ async def client(make_app: Callable[..., FastAPI]) -> AsyncIterator[httpx.AsyncC
     transport = httpx.ASGITransport(make_app())
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
+
+
+@pytest.fixture
+async def address(make_app: Callable[..., FastAPI]) -> AsyncIterator[tuple[str, int]]:
+    """The application behind a real server on loopback."""
+    async with serving(make_app()) as (_, where):
+        yield where
+
+
+@asynccontextmanager
+async def serving(
+    app: FastAPI, *, tls: ServerCertificate | None = None
+) -> AsyncIterator[tuple[HttpServer, tuple[str, int]]]:
+    """The server and where it listens; stopped at the end."""
+    server = http_server(app, tls=tls)
+    sockets = listen(Address("127.0.0.1", 0), flag="--http")
+    task = asyncio.create_task(server.serve(sockets=sockets))
+    try:
+        yield server, sockets[0].getsockname()
+    finally:
+        server.should_exit = True
+        await task

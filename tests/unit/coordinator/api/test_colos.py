@@ -1,0 +1,48 @@
+"""From colos asked for to colos that answer."""
+
+import pytest
+from colotrace_coordinator.api.colos import choose
+from colotrace_coordinator.api.errors import UnknownColosError
+from unit.coordinator.api.fake_tracer import FakeTracer
+
+KNOWN = FakeTracer(dict.fromkeys(["sin01", "den02", "den01", "fra01"], "")).colos()
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ([], ["den01", "den02", "fra01", "sin01"]),
+        (["den01"], ["den01"]),
+        (["DEN01"], ["den01"]),
+        (["den"], ["den01", "den02"]),
+        (["Den"], ["den01", "den02"]),
+        (["sin", "den"], ["sin01", "den01", "den02"]),
+        (["den02", "den"], ["den02", "den01"]),
+        (["fra", "fra01", "FRA"], ["fra01"]),
+    ],
+)
+def test_choose(asked: list[str], expected: list[str]) -> None:
+    """In the order asked, each once; a code's colos by name."""
+    assert list(choose(asked, KNOWN)) == expected
+
+
+@pytest.mark.parametrize(
+    ("asked", "positions"),
+    [
+        ([""], [0]),
+        (["de"], [0]),
+        (["den0"], [0]),
+        (["den01 "], [0]),
+        (["den", "lhr", "sin", "xxx01"], [1, 3]),
+    ],
+)
+def test_unknown(asked: list[str], positions: list[int]) -> None:
+    with pytest.raises(UnknownColosError) as caught:
+        choose(asked, KNOWN)
+    assert caught.value.positions == positions
+
+
+def test_nothing_known() -> None:
+    assert choose([], []) == ()
+    with pytest.raises(UnknownColosError):
+        choose(["den"], [])

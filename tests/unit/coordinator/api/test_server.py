@@ -1,0 +1,247 @@
+"""What only sockets show: bodies without a length or without an end, lost clients, stopping."""
+
+import asyncio
+import ipaddress
+import json
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from colotrace_coordinator.api import server, traceroute
+from colotrace_coordinator.api.server import ServerCertificate, http_server
+from colotrace_coordinator.errors import SetupError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from fastapi import FastAPI
+from unit.coordinator.api.conftest import BEARER, PATH, serving
+from unit.coordinator.api.fake_tracer import FakeTracer
+
+BODY = json.dumps({"targets": ["192.0.2.1"]}).encode()
+
+
+def head(*more: str) -> bytes:
+    lines = [
+        f"POST {PATH} HTTP/1.1",
+        "Host: test",
+        f"Authorization: {BEARER['Authorization']}",
+        "Content-Type: application/json",
+        *more,
+    ]
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+async def answer(reader: asyncio.StreamReader) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers and body of the next answer."""
+    lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
+    body = await reader.readexactly(int(headers["content-length"]))
+    return int(lines[0].split()[1]), headers, body
+
+
+async def test_chunked_body(address: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head("Transfer-Encoding: chunked"))
+    for byte in BODY:
+        writer.write(chunk(bytes([byte])))
+    writer.write(chunk(b""))
+    status, headers, _ = await answer(reader)
+    assert status == 200
+    assert "server" not in headers
+    assert "date" in headers
+    writer.close()
+
+
+async def test_chunked_body_that_is_too_large(address: tuple[str, int]) -> None:
+    """Refused by what has come, without a length; the answer survives the client's sending on."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head("Transfer-Encoding: chunked"))
+    for _ in range(40):
+        writer.write(chunk(b" " * 4_096))
+    writer.write(chunk(b""))
+    status, headers, body = await answer(reader)
+    assert status == 413
+    assert headers["connection"] == "close"
+    assert json.loads(body)["errors"][0]["code"] == 1013
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_endless_body(address: tuple[str, int]) -> None:
+    """It is read for so long and no longer."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head("Transfer-Encoding: chunked"))
+
+    async def send() -> None:
+        while True:
+            writer.write(chunk(b" " * 65_536))
+            await writer.drain()
+
+    sending = asyncio.create_task(send())
+    status, _, _ = await answer(reader)
+    assert status == 413
+    sending.cancel()
+    await asyncio.wait([sending])
+    writer.close()
+
+
+async def test_announced_body_is_not_asked_for(address: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head("Content-Length: 9999999", "Expect: 100-continue"))
+    status, _, _ = await answer(reader)
+    assert status == 413
+    writer.close()
+
+
+async def test_body_that_does_not_come(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = traceroute.read_json_bytes
+    monkeypatch.setattr(traceroute, "read_json_bytes", lambda r: real(r, timeout_s=0.05))
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head(f"Content-Length: {len(BODY)}") + BODY[:5])
+    status, headers, body = await answer(reader)
+    assert status == 408
+    assert headers["connection"] == "close"
+    assert json.loads(body)["errors"][0]["code"] == 1014
+    writer.close()
+
+
+async def test_client_goes_away_while_sending(address: tuple[str, int], tracer: FakeTracer) -> None:
+    """Nothing is measured, and the next client is served."""
+    _, writer = await asyncio.open_connection(*address)
+    writer.write(head(f"Content-Length: {len(BODY)}") + BODY[:5])
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
+    assert (await answer(reader))[0] == 200
+    assert len(tracer.asked) == 1
+    writer.close()
+
+
+async def test_client_goes_away_while_waiting(address: tuple[str, int], tracer: FakeTracer) -> None:
+    tracer.hold = asyncio.Event()
+    _, writer = await asyncio.open_connection(*address)
+    writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
+    await tracer.started.wait()
+    writer.transport.abort()
+    await asyncio.wait_for(tracer.cancelled.wait(), 1)
+
+
+async def test_connection_is_kept(address: tuple[str, int]) -> None:
+    """Errors that have read their request leave the connection open."""
+    reader, writer = await asyncio.open_connection(*address)
+    for path, status in ((PATH, 200), (PATH + "x", 404), (PATH, 200)):
+        request = head(f"Content-Length: {len(BODY)}").replace(PATH.encode(), path.encode(), 1)
+        writer.write(request + BODY)
+        assert (await answer(reader))[0] == status
+    writer.close()
+
+
+async def test_large_head(address: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head("X: " + "x" * 70_000))
+    assert (await reader.readline()).startswith(b"HTTP/1.1 4")
+    writer.close()
+
+
+async def test_stopping_lets_answers_end(
+    make_app: Callable[..., FastAPI], tracer: FakeTracer
+) -> None:
+    """No new connection is taken; the running answer still comes out."""
+    tracer.hold = asyncio.Event()
+    async with serving(make_app()) as (running, address):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
+        await tracer.started.wait()
+        running.should_exit = True
+        while True:
+            try:
+                _, other = await asyncio.open_connection(*address)
+            except ConnectionError:
+                break
+            other.close()
+        tracer.hold.set()
+        status, _, _ = await answer(reader)
+        assert status == 200
+        writer.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nHost: te"])
+async def test_head_that_does_not_come(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(server, "HEAD_S", 0.05)
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(sent)
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_second_head_that_does_not_come(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does it on a connection that has been used; an answer that takes longer is no matter."""
+    monkeypatch.setattr(server, "HEAD_S", 0.05)
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
+    assert (await answer(reader))[0] == 200
+    writer.write(b"POST")
+    assert await reader.read() == b""
+    writer.close()
+
+
+def certificate(directory: Path) -> ServerCertificate:
+    """Its own authority, for 127.0.0.1."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (directory / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    return ServerCertificate(directory / "cert.pem", directory / "key.pem")
+
+
+async def test_https(make_app: Callable[..., FastAPI], tmp_path: Path) -> None:
+    tls = certificate(tmp_path)
+    async with serving(make_app(), tls=tls) as (_, address):
+        trust = ssl.create_default_context(cafile=str(tls.certificate))
+        reader, writer = await asyncio.open_connection(*address, ssl=trust)
+        writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
+        assert (await answer(reader))[0] == 200
+        writer.close()
+        await writer.wait_closed()
+
+
+def test_certificate_that_cannot_be_used(make_app: Callable[..., FastAPI], tmp_path: Path) -> None:
+    tls = certificate(tmp_path)
+    tls.key.write_text("no key")
+    with pytest.raises(SetupError, match="--tls-cert and --tls-key"):
+        http_server(make_app(), tls=tls)

@@ -1,0 +1,136 @@
+"""Tokens and keys: made, found, listed, revoked; only their hashes are kept."""
+
+import pytest
+from colotrace_coordinator.errors import SetupError, UnknownIdError
+from colotrace_coordinator.store.credentials import (
+    EVERYTHING,
+    Credentials,
+    Permission,
+    permission,
+)
+from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.tables import Token
+from sqlalchemy import text, update
+from unit.coordinator.store.conftest import Clock
+
+
+@pytest.fixture
+def credentials(database: Database, clock: Clock) -> Credentials:
+    return Credentials(database, clock=clock)
+
+
+async def test_token(credentials: Credentials, clock: Clock) -> None:
+    token = await credentials.create_token("a1", description="scripts")
+    assert len(token) == 40
+    found = await credentials.find_token(token)
+    assert found is not None
+    assert found.grants == {"a1": frozenset({Permission.TRACEROUTE})}
+    [line] = await credentials.tokens()
+    assert (line.id, line.account_id, line.description) == (found.id, "a1", "scripts")
+    assert line.created_at == clock.now
+    assert (line.expires_at, line.revoked_at, line.last_used_at) == (None, None, None)
+    assert await credentials.find_token(token[:-1]) is None
+
+
+async def test_secrets_are_not_kept(credentials: Credentials, database: Database) -> None:
+    token = await credentials.create_token("a1")
+    key = await credentials.create_key("a1", email="a@b.example")
+    async with database.session() as session:
+        for table in ("accounts", "tokens", "keys"):
+            rows = (await session.execute(text(f"SELECT * FROM {table}"))).all()  # noqa: S608 - fixed words
+            assert rows
+            assert token not in str(rows)
+            assert key not in str(rows)
+
+
+async def test_token_expires(credentials: Credentials, clock: Clock) -> None:
+    token = await credentials.create_token("a1", lifetime_s=60)
+    clock.now += 59
+    assert await credentials.find_token(token) is not None
+    clock.now += 1
+    assert await credentials.find_token(token) is None
+
+
+async def test_token_is_revoked(credentials: Credentials, clock: Clock) -> None:
+    """Once and for all; saying it again does not change when."""
+    token = await credentials.create_token("a1")
+    [line] = await credentials.tokens()
+    await credentials.revoke_token(line.id)
+    at = clock.now
+    clock.now += 10
+    await credentials.revoke_token(line.id)
+    assert await credentials.find_token(token) is None
+    [line] = await credentials.tokens()
+    assert line.revoked_at == at
+    with pytest.raises(UnknownIdError, match="token list"):
+        await credentials.revoke_token("none")
+
+
+async def test_unknown_permission_grants_nothing(
+    credentials: Credentials, database: Database
+) -> None:
+    """A newer version may have written it."""
+    token = await credentials.create_token("a1")
+    async with database.session() as session:
+        await session.execute(update(Token).values(permissions="diagnostics:colos new:thing"))
+    found = await credentials.find_token(token)
+    assert found is not None
+    assert found.grants == {"a1": frozenset({Permission.COLOS})}
+
+
+async def test_key(credentials: Credentials) -> None:
+    key = await credentials.create_key("a1", email="Ops@Example.net")
+    assert len(key) == 37
+    found = await credentials.find_key("OPS@example.NET", key)
+    assert found is not None
+    assert found.grants == {"a1": EVERYTHING}
+    assert await credentials.find_key("other@example.net", key) is None
+    assert await credentials.find_key("ops@example.net", key[:-1]) is None
+    [line] = await credentials.keys()
+    assert line.email == "ops@example.net"
+    await credentials.revoke_key(line.id)
+    assert await credentials.find_key("ops@example.net", key) is None
+    with pytest.raises(UnknownIdError, match="key list"):
+        await credentials.revoke_key("none")
+
+
+async def test_key_taken_over(credentials: Credentials) -> None:
+    """The same key opens several accounts; taking it over again is no error."""
+    key = "0123456789abcdef0123456789abcdef01234"
+    for account in ("a1", "a2", "a1"):
+        assert await credentials.create_key(account, email="a@b.example", key=key) == key
+    found = await credentials.find_key("a@b.example", key)
+    assert found is not None
+    assert set(found.grants) == {"a1", "a2"}
+    assert len(await credentials.keys()) == 2
+
+
+@pytest.mark.parametrize("key", ["short", "x" * 31, "x" * 257, "x" * 40 + " ", "ü" * 40])
+async def test_bad_key(credentials: Credentials, key: str) -> None:
+    with pytest.raises(SetupError, match="--key"):
+        await credentials.create_key("a1", email="a@b.example", key=key)
+    with pytest.raises(SetupError, match="e-mail"):
+        await credentials.create_key("a1", email="nobody")
+
+
+@pytest.mark.parametrize("account", ["", "a" * 33, "a/b", "a b", ".", "..", "ä"])
+async def test_bad_account(credentials: Credentials, account: str) -> None:
+    with pytest.raises(SetupError, match="account"):
+        await credentials.create_token(account)
+
+
+async def test_last_use(credentials: Credentials, clock: Clock) -> None:
+    await credentials.create_token("a1")
+    await credentials.create_key("a1", email="a@b.example")
+    [token], [key] = await credentials.tokens(), await credentials.keys()
+    clock.now += 5
+    await credentials.used([token.id, key.id, "gone"])
+    [token], [key] = await credentials.tokens(), await credentials.keys()
+    assert token.last_used_at == key.last_used_at == clock.now
+
+
+def test_permission_names() -> None:
+    assert permission("diagnostics:traceroute") is Permission.TRACEROUTE
+    assert permission("Magic Transit Write") is Permission.TRACEROUTE
+    with pytest.raises(SetupError, match="diagnostics:colos, diagnostics:traceroute"):
+        permission("everything")

@@ -1,0 +1,128 @@
+"""Opening, migrating, and what is said where that fails."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailableError
+from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.location import Location, locate
+from colotrace_coordinator.store.tables import Base
+from sqlalchemy import text
+from unit.coordinator.store.conftest import empty
+
+
+async def test_migrations_make_the_tables(database: Database) -> None:
+    """What the steps come to is what the program uses."""
+    async with database.session() as session:
+        connection = await session.connection()
+        difference = await connection.run_sync(
+            lambda c: compare_metadata(MigrationContext.configure(c), Base.metadata)
+        )
+    assert difference == []
+    await database.ping()
+
+
+async def test_opened_by_many_at_once(location: Location) -> None:
+    """Coordinators that start together find one set of tables."""
+    if location.file is None:
+        await empty(location)
+    opened = await asyncio.gather(*(Database.open(location) for _ in range(6)))
+    async with opened[0].session() as session:
+        assert await session.scalar(text("SELECT count(*) FROM alembic_version")) == 1
+    for database in opened:
+        await database.close()
+    if location.file is None:
+        await empty(location)
+
+
+async def test_newer_database(location: Location) -> None:
+    database = await Database.open(location)
+    async with database.session() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await database.close()
+    with pytest.raises(StoreError, match="upgrade this program"):
+        await Database.open(location)
+    if location.file is None:
+        await empty(location)
+
+
+async def test_private_files(tmp_path: Path) -> None:
+    """Nobody else may read them."""
+    database = await Database.open(locate(data=tmp_path / "a" / "b", database=None))
+    await database.ping()
+    assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
+    for entry in os.scandir(tmp_path / "a" / "b"):
+        assert stat.S_IMODE(entry.stat().st_mode) == 0o600, entry.name
+    await database.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+async def test_root_leaves_files_to_their_service(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    database = await Database.open(locate(data=tmp_path, database=None))
+    await database.ping()
+    assert {entry.stat().st_uid for entry in os.scandir(tmp_path)} == {65534}
+    await database.close()
+
+
+async def test_place_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SetupError, match="--data DIR"):
+        await Database.open(locate(data=tmp_path / "file" / "data", database=None))
+
+
+async def test_broken_file(tmp_path: Path) -> None:
+    (tmp_path / "colotrace.sqlite3").write_bytes(b"no database" * 100)
+    with pytest.raises(StoreUnavailableError, match=r"colotrace\.sqlite3"):
+        await Database.open(locate(data=tmp_path, database=None))
+
+
+async def test_unreachable_server() -> None:
+    where = locate(data=None, database="postgresql://u:secret@127.0.0.1:1/x")
+    with pytest.raises(StoreUnavailableError) as caught:
+        await Database.open(where)
+    assert "secret" not in str(caught.value)
+    assert "--database" in str(caught.value)
+
+
+async def test_database_that_breaks_off(tmp_path: Path) -> None:
+    database = await Database.open(locate(data=tmp_path, database=None))
+    with sqlite3.connect(tmp_path / "colotrace.sqlite3") as other:
+        other.execute("DROP TABLE tokens")
+    other.close()
+    with pytest.raises(StoreUnavailableError):
+        async with database.session() as session:
+            await session.execute(text("SELECT * FROM tokens"))
+    await database.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://u@h/d", "postgresql+asyncpg://u@h/d"),
+        ("postgres://u@h/d", "postgresql+asyncpg://u@h/d"),
+        ("postgresql+asyncpg://u@h/d", "postgresql+asyncpg://u@h/d"),
+        ("postgresql://u@h/d?sslmode=require", "postgresql+asyncpg://u@h/d?ssl=require"),
+        ("sqlite:////tmp/x.db", "sqlite+aiosqlite:////tmp/x.db"),
+    ],
+)
+def test_urls(url: str, expected: str) -> None:
+    where = locate(data=None, database=url)
+    assert where.url.render_as_string(hide_password=False) == expected
+
+
+@pytest.mark.parametrize("url", ["nonsense", "mysql://h/d", "sqlite://", "sqlite:///:memory:"])
+def test_bad_urls(url: str) -> None:
+    with pytest.raises(SetupError, match="--database"):
+        locate(data=None, database=url)
+
+
+def test_nothing_given() -> None:
+    with pytest.raises(SetupError, match="--data DIR"):
+        locate(data=None, database=None)

@@ -1,0 +1,166 @@
+"""The command line: what it prints, and what it says where it cannot go on."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+PROGRAM = [sys.executable, "-c", "from colotrace_coordinator.main import main; main()"]
+_ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("COLOTRACE_")}
+
+
+def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROGRAM, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+        env=_ENVIRONMENT | environment,
+    )
+
+
+@contextmanager
+def serving(data: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """The program, and its line of log that says where it listens."""
+    addresses = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        [*PROGRAM, "serve", *addresses, "--data", str(data), "--insecure", *more],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=_ENVIRONMENT,
+    )
+    try:
+        assert process.stderr is not None
+        for text in process.stderr:
+            line = json.loads(text)
+            if line["event"] == "listening":
+                break
+        else:
+            pytest.fail("it did not come up")
+        yield process, line
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_token(tmp_path: Path) -> None:
+    """Printed alone, listed without its secret, revoked by its id."""
+    created = run("token", "create", "--data", tmp_path, "--account", "a1", "--description", "x y")
+    assert (created.returncode, created.stderr) == (0, "")
+    assert re.fullmatch(r"ctr_[A-Za-z0-9_-]{36}\n", created.stdout)
+    listed = run("token", "list", COLOTRACE_DATA=str(tmp_path))
+    head, line = listed.stdout.splitlines()
+    assert head.split()[:3] == ["ID", "ACCOUNT", "PERMISSIONS"]
+    assert line.split()[1:3] == ["a1", "diagnostics:traceroute"]
+    assert created.stdout.strip() not in listed.stdout
+    assert run("token", "revoke", line.split()[0], "--data", tmp_path).returncode == 0
+    revoked = run("token", "list", "--data", tmp_path).stdout.splitlines()[1].split()
+    assert revoked[-3] != "-"
+
+
+def test_key(tmp_path: Path) -> None:
+    arguments = ["key", "create", "--data", tmp_path, "--account", "a1", "--email", "a@b.example"]
+    created = run(*arguments)
+    assert re.fullmatch(r"[0-9a-f]{37}\n", created.stdout)
+    taken = "Q" * 40
+    assert run(*arguments, COLOTRACE_KEY=taken).stdout == taken + "\n"
+    lines = run("key", "list", "--data", tmp_path).stdout.splitlines()
+    assert len(lines) == 3
+    assert run("key", "revoke", lines[1].split()[0], "--data", tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["token", "list"], 2, "--data DIR"),
+        (["token", "create", "--account", "a", "--data", "D", "--permission", "x"], 2, "x"),
+        (["token", "create", "--account", "a/b", "--data", "D"], 2, "a/b"),
+        (["token", "revoke", "zz", "--data", "D"], 1, "token list"),
+        (["key", "revoke", "zz", "--data", "D"], 1, "key list"),
+        (["token", "list", "--data", "/proc/nothing"], 2, "--data DIR"),
+        (["token", "list", "--database", "postgresql://u@127.0.0.1:1/x"], 3, "--database"),
+        (["token", "list", "--database", "mysql://u@h/x"], 2, "postgresql://"),
+        (
+            ["serve", "--data", "D"],
+            2,
+            "--tls-cert, --tls-key and --agent-ca for TLS, or --insecure",
+        ),
+        (["serve", "--data", "D", "--tls-cert", "c", "--tls-key", "k"], 2, "--agent-ca missing"),
+        (["serve", "--data", "D", "--insecure", "--tls-cert", "c"], 2, "exclude each other"),
+        (
+            ["serve", "--data", "D", "--tls-cert", "c", "--tls-key", "k", "--agent-ca", "a"],
+            2,
+            "there is no such file",
+        ),
+        (["serve", "--data", "D", "--insecure", "--http", "8080"], 2, "HOST:PORT"),
+        (["serve", "--data", "D", "--insecure", "--http", "h:99999"], 2, "HOST:PORT"),
+        (["serve", "--data", "D", "--insecure", "--grpc", "::1:80"], 2, "brackets"),
+        (["serve", "--data", "D", "--insecure", "--http", "192.0.2.1:80"], 2, "cannot listen"),
+        (["serve", "--insecure"], 2, "--data DIR"),
+        (["serve", "--data", "D", "--insecure", "--asn-db", "none"], 2, "none"),
+        (["serve", "--data", "D", "--insecure", "--mqtt", "mqtt://h"], 2, "--mqtt"),
+    ],
+)
+def test_what_cannot_be_done(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+    """One line that names the remedy, and the exit code that systemd's unit goes by."""
+    done = run(*(str(tmp_path / "d") if word == "D" else word for word in arguments))
+    assert done.returncode == code, done.stderr
+    assert done.stdout == ""
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("{")]
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("colotrace-coordinator: ")
+    assert words in lines[0]
+
+
+def test_taken_port(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run("serve", "--data", tmp_path, "--insecure", "--http", where)
+    assert done.returncode == 2
+    assert f"cannot listen on {where}" in done.stderr
+
+
+def test_serve(tmp_path: Path) -> None:
+    """Up with a line that says where; a token made meanwhile works; SIGTERM ends it well."""
+    with serving(tmp_path) as (process, line):
+        assert not line["grpc"].endswith(":0")
+        token = run("token", "create", "--data", tmp_path, "--account", "a1").stdout.strip()
+        with httpx.Client(base_url=f"http://{line['http']}") as client:
+            for path in ("/healthz", "/readyz", "/metrics", "/docs"):
+                assert client.get(path).status_code == 200
+            answer = client.post(
+                "/client/v4/accounts/a1/diagnostics/traceroute",
+                json={"targets": ["192.0.2.1"]},
+                headers={"Authorization": f"Bearer {token}"},
+            )
+            assert answer.status_code == 200
+            assert answer.json()["messages"][0]["code"] == 1100
+            metrics = client.get("/metrics").text
+        assert 'colotrace_http_requests_total{method="POST",route="traceroute"' in metrics
+        assert "process_resident_memory_bytes" in metrics
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert json.loads(log.splitlines()[-1])["event"] == "stopped"
+        assert token not in log
+
+
+def test_commands_load_little() -> None:
+    """Token commands start without what only the server needs."""
+    code = (
+        "import sys, colotrace_coordinator.main, colotrace_coordinator.credential_commands;"
+        "print([m for m in ('numpy', 'grpc', 'fastapi', 'uvloop', 'alembic') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
