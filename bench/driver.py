@@ -1,0 +1,74 @@
+"""The near end of a process that runs inside a namespace and answers each line with a line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab import Process
+
+from bench.figures import BenchError
+
+Spawn = Callable[..., Process]
+"""`Lab.spawn` of a host: (argv, stdin=, stdout=)."""
+
+_HERE = Path(__file__).parent
+
+
+class Driver:
+    """A helper process. Ends when its input closes, so also when this process dies."""
+
+    def __init__(self, spawn: Spawn, argv: Sequence[str | Path]) -> None:
+        self._process = spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._hear()
+
+    @classmethod
+    def plain(cls, spawn: Spawn) -> Driver:
+        """One that starts programs and speaks HTTP; see `inside`."""
+        return cls(spawn, [sys.executable, "-I", "-S", _HERE / "inside.py"])
+
+    @classmethod
+    def engine(cls, spawn: Spawn) -> Driver:
+        """One that holds a warm engine; see `inside_engine`."""
+        return cls(spawn, [sys.executable, _HERE / "inside_engine.py"])
+
+    @property
+    def pid(self) -> int:
+        """The helper's process id."""
+        return self._process.pid
+
+    def call(self, **asked: Any) -> dict[str, Any]:
+        """Have it done; what came of it.
+
+        Raises:
+            BenchError: it could not be done.
+        """
+        if self._process.stdin is None:
+            raise BenchError("the helper process has no input")
+        self._process.stdin.write(json.dumps(asked).encode() + b"\n")
+        self._process.stdin.flush()
+        return self._hear()
+
+    def run(self, argv: Sequence[str | Path], **more: Any) -> dict[str, Any]:
+        """A program run inside, which must end well."""
+        done = self.call(do="run", argv=[str(each) for each in argv], **more)
+        if done["status"]:
+            raise BenchError(f"{argv[0]} ended with {done['status']}: {done['stderr'][-2000:]}")
+        return done
+
+    def close(self) -> None:
+        """End it."""
+        self._process.stop()
+
+    def _hear(self) -> dict[str, Any]:
+        line = self._process.stdout.readline() if self._process.stdout else b""
+        if not line:
+            raise BenchError(f"the helper process ended with {self._process.wait()}")
+        heard: dict[str, Any] = json.loads(line)
+        if "error" in heard:
+            raise BenchError(heard["error"])
+        return heard

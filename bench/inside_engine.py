@@ -1,0 +1,86 @@
+"""A warm engine in a namespace: the agent's own prober and jobs, without a coordinator.
+
+Run by `driver.Driver.engine`. Each line asks for one trace; the answer tells from the job's being
+taken to its last frame's being handed over, and the CPU that this process used meanwhile. The
+collector of garbage is on, as in the agent.
+"""
+
+import asyncio
+import json
+import sys
+import time
+from typing import Any
+
+from colotrace_agent.jobs import Jobs
+from colotrace_agent.packets.template import build_all
+from colotrace_agent.packets.writer import PACKET_TYPES
+from colotrace_agent.resolve import Resolver
+from colotrace_agent.runner import open_prober
+from colotrace_proto.messages import Accepted, Frame, Job, JobId, PacketType
+
+_JOB_MS = 20_000
+
+
+class Engine:
+    """What `colotrace-agent run` builds, but for the link."""
+
+    def __init__(self, *, rate: float) -> None:
+        build_all()
+        prober = open_prober(rate=rate)
+        self._jobs = Jobs(
+            prober, Resolver(), packet_types=PACKET_TYPES, max_jobs=1_000, allow_private=True
+        )
+        self._number = 0
+
+    async def trace(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """One trace."""
+        self._number += 1
+        job = Job(
+            job_id=JobId(f"bench-{self._number}"),
+            target=asked["target"],
+            packet_type=PacketType(asked["packet_type"]),
+            max_ttl=asked["max_ttl"],
+            packets_per_ttl=asked["packets_per_ttl"],
+            wait_ms=asked["wait_ms"],
+            port=0,
+            flow=0,
+            remaining_ms=_JOB_MS,
+        )
+        frames: list[Frame] = []
+        last = asyncio.Event()
+
+        def emit(frame: Frame) -> None:
+            frames.append(frame)
+            if frame.outcome is not None:
+                last.set()
+
+        cpu, began = time.process_time_ns(), time.perf_counter_ns()
+        verdict = self._jobs.take(job, emit)
+        if not isinstance(verdict, Accepted):
+            return {"error": f"the engine refuses the job: {verdict}"}
+        await last.wait()
+        wall_ns = time.perf_counter_ns() - began
+        cpu_ns = time.process_time_ns() - cpu
+        rtts = [rtt for frame in frames for rtt in frame.replies.rtt_ns]
+        return {
+            "wall_ms": wall_ns / 1e6,
+            "cpu_ms": cpu_ns / 1e6,
+            "replies": len(rtts),
+            "longest_rtt_ms": max(rtts, default=0) / 1e6,
+            "frames": len(frames),
+        }
+
+
+async def main() -> None:
+    """Trace what each line says, until there are no more."""
+    engine = Engine(rate=5_000)
+    loop = asyncio.get_running_loop()
+    lines = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
+    print(json.dumps({"ready": True}), flush=True)
+    while line := await lines.readline():
+        print(json.dumps(await engine.trace(json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,89 @@
+"""What an agent's process costs while nothing is asked of it, and how soon it is there."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from datetime import datetime
+
+from bench import proc
+from bench.figures import BenchError, Figure
+from bench.places import KernelRouters
+from bench.rows.subject import Subject
+from bench.session import Session
+from bench.stack import Stack
+
+_WORK = "colotrace-agent run"
+_WINDOW_S = 5.0
+_UP_WITHIN_S = 20.0
+_TYPES = ("icmp", "udp", "tcp")
+
+
+def _measure(session: Session) -> Iterator[Figure]:
+    place = session.routers()
+    up_s, bare_mb, used_mb = [], [], []
+    with Stack(place) as stack:
+        session.say("agent process: starts")
+        for _ in range(session.runs(7, quick=3)):
+            stack.fleet.stop_agent(stack.spec.agent_id)
+            up_s.append(_start(stack))
+            bare_mb.append(proc.resident_mb(stack.agent_pid))
+            _trace_all(stack, place)
+            used_mb.append(proc.resident_mb(stack.agent_pid))
+        windows = session.runs(5, quick=2)
+        session.say(f"agent process: idle for {windows * _WINDOW_S:g} s")
+        idle = [_idle_percent(stack) for _ in range(windows)]
+        coordinator_mb = proc.resident_mb(stack.coordinator_pid)
+    yield Figure(_WORK, "agent", "start to attached", "s", tuple(up_s), at_most=1.5)
+    yield Figure(_WORK, "agent", "resident, fresh", "MB", tuple(bare_mb))
+    yield Figure(
+        _WORK, "agent", "resident, idle", "MB", tuple(used_mb), at_most=110.0,
+        note="after a trace of each packet type and family",
+    )  # fmt: skip
+    yield Figure(
+        _WORK, "agent", "idle, of one core", "%", tuple(idle), at_most=0.5,
+        note=f"windows of {_WINDOW_S:g} s, attached",
+    )  # fmt: skip
+    yield Figure(_WORK, "coordinator", "resident", "MB", (coordinator_mb,))
+
+
+def _start(stack: Stack) -> float:
+    """Seconds from starting it to the coordinator's word that it is attached."""
+    log = stack.fleet.directory / "coordinator.log"
+    offset = log.stat().st_size
+    began = time.time()
+    stack.fleet.start_agent(stack.spec)
+    while time.time() < began + _UP_WITHIN_S:
+        with log.open() as stream:
+            stream.seek(offset)
+            for line in stream.readlines():
+                if '"agent_attached"' in line and line.endswith("\n"):
+                    # The coordinator's own time: how often we look does not count.
+                    at = datetime.fromisoformat(json.loads(line)["timestamp"])
+                    return at.timestamp() - began
+        time.sleep(0.02)
+    raise BenchError(f"the agent is not attached after {_UP_WITHIN_S:g} s")
+
+
+def _trace_all(stack: Stack, place: KernelRouters) -> None:
+    for family in (4, 6):
+        for kind in _TYPES:
+            stack.trace(place.lab.address("web", family=family), packet_type=kind)
+
+
+def _idle_percent(stack: Stack) -> float:
+    cpu, began = proc.cpu_ms(stack.agent_pid), time.monotonic()
+    time.sleep(_WINDOW_S)
+    used_ms = proc.cpu_ms(stack.agent_pid) - cpu
+    return used_ms / (time.monotonic() - began) / 10
+
+
+SUBJECT = Subject(
+    "agent-process",
+    "An agent's process: start, memory, idle",
+    "Start is from before the process (entering the lab's namespace included, some milliseconds) "
+    "to the coordinator's log line. MB are resident pages, shared libraries counted in full. Idle "
+    "is with the stream to the coordinator up: heartbeats both ways.",
+    _measure,
+)

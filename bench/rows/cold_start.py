@@ -1,0 +1,71 @@
+"""`colotrace-agent trace` as an operator types it: start to exit, and what of it is imports."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from bench.figures import Contender, Figure, Run, alternate
+from bench.peers import TRACEROUTE
+from bench.places import KernelRouters
+from bench.rows.subject import Subject
+from bench.session import Session
+
+_WORK = "colotrace-agent trace TARGET, RTT ≈ 0"
+_IMPORTS = "its imports, by package (-X importtime, which itself adds to them)"
+_AGENT = Path(sys.executable).parent / "colotrace-agent"
+_LINE = re.compile(r"import time: +(\d+) \| +\d+ \| +(\S+)")
+_SHOWN = 8
+
+
+def _measure(session: Session) -> Iterator[Figure]:
+    place = session.routers()
+    session.say("cold start")
+    agent = [_AGENT, "trace", "--no-names", "--allow-private", "--json", place.target]
+    contenders: dict[str, Contender] = {
+        "colotrace-agent trace": partial(_run, place, agent),
+        "python, doing nothing": partial(_run, place, [sys.executable, "-c", "pass"]),
+        TRACEROUTE.who: partial(_run, place, TRACEROUTE.command(place.target)),
+    }
+    for who, taken in alternate(contenders, runs=session.runs(15, quick=5)).items():
+        for quantity in taken.runs[0].values:
+            yield Figure(_WORK, who, quantity, "ms", taken.of(quantity))
+    session.say("cold start: imports")
+    traced = [sys.executable, "-X", "importtime", *agent]
+    yield from _imports([_by_package(place, traced) for _ in range(session.runs(5, quick=3))])
+
+
+def _run(place: KernelRouters, argv: Sequence[str | Path]) -> Run:
+    done = place.inside.run(argv)
+    return Run({"wall": done["wall_ms"], "CPU": done["cpu_ms"]})
+
+
+def _by_package(place: KernelRouters, argv: Sequence[str | Path]) -> Counter[str]:
+    """Microseconds that each top-level package's modules took by themselves."""
+    spent_us: Counter[str] = Counter()
+    for self_us, module in _LINE.findall(place.inside.run(argv)["stderr"]):
+        package = module.partition(".")[0]
+        package = "standard library" if package in sys.stdlib_module_names else package
+        spent_us[package] += int(self_us)
+    return spent_us
+
+
+def _imports(runs: list[Counter[str]]) -> Iterator[Figure]:
+    totals = tuple(sum(run.values()) / 1e3 for run in runs)
+    yield Figure(_IMPORTS, "all", "imports", "ms", totals)
+    ranked = sum(runs, Counter()).most_common(_SHOWN)
+    for package, _ in ranked:
+        yield Figure(_IMPORTS, package, "imports", "ms", tuple(run[package] / 1e3 for run in runs))
+
+
+SUBJECT = Subject(
+    "cold-start",
+    "The command without a coordinator, cold: from its start to its exit",
+    "Files are in the page cache and byte-compiled. A C program's start is in traceroute's figure.",
+    _measure,
+    (TRACEROUTE,),
+)

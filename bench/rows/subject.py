@@ -1,0 +1,22 @@
+"""What a file of rows gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from bench.figures import Figure
+from bench.peers import Peer
+from bench.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One thing to measure: `python -m bench NAME`."""
+
+    name: str
+    title: str
+    limits: str
+    """What the figures do not say: what bounds them, what they include."""
+    measure: Callable[[Session], Iterator[Figure]]
+    peers: tuple[Peer, ...] = ()
