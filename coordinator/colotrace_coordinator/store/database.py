@@ -26,6 +26,7 @@ HEAD = "0001"
 """The revision of the newest migration."""
 
 _LOCK_WAIT_S = 30.0
+_ANSWER_S = 5.0
 _ADVISORY_LOCK = 0x636F6C6F74726163  # "colotrac": one lock for every coordinator of a database
 
 
@@ -63,13 +64,13 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A transaction, committed at the end.
+        """A transaction, committed at the end; for a few seconds at most.
 
         Raises:
-            StoreUnavailableError: the database broke off, or refuses.
+            StoreUnavailableError: the database broke off, refuses, or does not answer in time.
         """
         with _translated(self._location):
-            async with self._sessions.begin() as session:
+            async with asyncio.timeout(_ANSWER_S), self._sessions.begin() as session:
                 yield session
 
     async def ping(self, *, timeout_s: float = 2.0) -> None:
@@ -116,7 +117,7 @@ def _engine(location: Location) -> AsyncEngine:
         if location.file is None:
             # A connection that a restart of the server has cut is found before it is used.
             return create_async_engine(location.url, pool_pre_ping=True, pool_size=10)
-        engine = create_async_engine(location.url, connect_args={"timeout": _LOCK_WAIT_S})
+        engine = create_async_engine(location.url, connect_args={"timeout": _ANSWER_S})
     except ImportError as error:
         raise SetupError(
             "PostgreSQL's driver is missing; run: pip install 'colotrace[coordinator,postgres]'"
@@ -168,8 +169,8 @@ class _translated:  # noqa: N801 — read as a word: with _translated(location)
         """Nothing to do."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, SQLAlchemyError | OSError) and not isinstance(error, TimeoutError):
-            cause = getattr(error, "orig", None) or error
+        if isinstance(error, SQLAlchemyError | OSError):
+            cause = getattr(error, "orig", None) or str(error) or "no answer in time"
             raise StoreUnavailableError(
                 f"the database {self._location} does not answer: {cause}; check that it runs, "
                 "and the URL given with --database (or the directory given with --data)"

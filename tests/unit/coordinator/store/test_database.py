@@ -102,6 +102,16 @@ async def test_database_that_breaks_off(tmp_path: Path) -> None:
     await database.close()
 
 
+async def test_database_that_hangs(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for it longer than an answer may take."""
+    monkeypatch.setattr("colotrace_coordinator.store.database._ANSWER_S", 0.02)
+    with pytest.raises(StoreUnavailableError, match="no answer in time"):
+        async with database.session():
+            await asyncio.Event().wait()
+    monkeypatch.undo()
+    await database.ping()
+
+
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
