@@ -52,16 +52,27 @@ def keep_tcp_answers(sock: socket.socket) -> None:
     _attach(sock, tcp_answers(ip_header=sock.family == socket.AF_INET))
 
 
+def keep_udp_answers(sock: socket.socket) -> None:
+    """Lets a raw UDP socket see datagrams to the agent's own ports only."""
+    _attach(sock, udp_answers(ip_header=sock.family == socket.AF_INET))
+
+
+def udp_answers(*, ip_header: bool) -> list[Instruction]:
+    """The filter's program, as `tcp_answers`."""
+    return [
+        *_load_destination_port(ip_header=ip_header),
+        (_JUMP_AT_LEAST, 0, 2, PORTS.start),
+        (_JUMP_AT_LEAST, 1, 0, PORTS.stop),
+        (_RETURN, 0, 0, _WHOLE_PACKET),
+        (_RETURN, 0, 0, 0),
+    ]
+
+
 def tcp_answers(*, ip_header: bool) -> list[Instruction]:
     """The filter's program; a raw IPv4 socket sees the IP header, an IPv6 one does not."""
-    load_half, load_byte = _LD_HALF_AT, _LD_BYTE_AT
-    program: list[Instruction] = []
-    if ip_header:
-        load_half, load_byte = _LD_HALF_BEHIND, _LD_BYTE_BEHIND
-        program.append((_LDX_HEADER_LENGTH, 0, 0, 0))
+    load_byte = _LD_BYTE_BEHIND if ip_header else _LD_BYTE_AT
     return [
-        *program,
-        (load_half, 0, 0, _DESTINATION_PORT),
+        *_load_destination_port(ip_header=ip_header),
         (_JUMP_AT_LEAST, 0, 6, PORTS.start),
         (_JUMP_AT_LEAST, 5, 0, PORTS.stop),
         (load_byte, 0, 0, _FLAGS),
@@ -71,6 +82,12 @@ def tcp_answers(*, ip_header: bool) -> list[Instruction]:
         (_RETURN, 0, 0, _WHOLE_PACKET),
         (_RETURN, 0, 0, 0),
     ]
+
+
+def _load_destination_port(*, ip_header: bool) -> list[Instruction]:
+    if ip_header:
+        return [(_LDX_HEADER_LENGTH, 0, 0, 0), (_LD_HALF_BEHIND, 0, 0, _DESTINATION_PORT)]
+    return [(_LD_HALF_AT, 0, 0, _DESTINATION_PORT)]
 
 
 def _attach(sock: socket.socket, program: list[Instruction]) -> None:

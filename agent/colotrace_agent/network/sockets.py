@@ -1,10 +1,15 @@
-"""Raw sockets: one to send and one to hear for each family, and a tap on TCP where it is wanted."""
+"""Raw sockets: one to send and one to hear for each family, and taps on UDP and TCP as wanted."""
 
 import socket
 
 from colotrace_proto.messages import Family
 
-from .filters import keep_icmp6_answers, keep_icmp_answers, keep_tcp_answers
+from .filters import (
+    keep_icmp6_answers,
+    keep_icmp_answers,
+    keep_tcp_answers,
+    keep_udp_answers,
+)
 
 # linux/socket.h; Python has no name for it.
 SO_TIMESTAMPNS = 35
@@ -35,6 +40,13 @@ def open_tcp_tap(family: Family) -> socket.socket:
     """Hears what answers SYNs from the agent's ports."""
     sock = _raw(family, socket.IPPROTO_TCP)
     keep_tcp_answers(sock)
+    return _receiving(sock)
+
+
+def open_udp_tap(family: Family) -> socket.socket:
+    """Hears what services answer to datagrams from the agent's ports."""
+    sock = _raw(family, socket.IPPROTO_UDP)
+    keep_udp_answers(sock)
     return _receiving(sock)
 
 

@@ -15,16 +15,38 @@ from colotrace_agent.packets.decode import (
     decode_icmp6,
     decode_tcp,
     decode_tcp_segment,
+    decode_udp,
+    decode_udp_datagram,
 )
 
 from . import clock
 from .ports import Ports
 from .route import source_for, working_families
-from .sockets import SO_TIMESTAMPNS, open_icmp_receiver, open_sender, open_tcp_tap
+from .sockets import (
+    SO_TIMESTAMPNS,
+    open_icmp_receiver,
+    open_sender,
+    open_tcp_tap,
+    open_udp_tap,
+)
 
 _LARGEST_ANSWER = 2_048  # more than any quote of a probe of ours
 _ANCILLARY = 64
 _TIMESPEC = struct.Struct("qq")
+
+
+_OPENERS = {
+    PacketType.ICMP: open_icmp_receiver,
+    PacketType.UDP: open_udp_tap,
+    PacketType.TCP: open_tcp_tap,
+}
+# IPv4's raw sockets give the IP header, IPv6's keep it to themselves.
+_DECODERS = {PacketType.ICMP: decode_icmp, PacketType.UDP: decode_udp, PacketType.TCP: decode_tcp}
+_DECODERS_V6 = {
+    PacketType.ICMP: decode_icmp6,
+    PacketType.UDP: decode_udp_datagram,
+    PacketType.TCP: decode_tcp_segment,
+}
 
 
 class Arrival(NamedTuple):
@@ -46,7 +68,7 @@ class Wire:
         self._ports = Ports()
         self._senders: dict[Family, socket.socket] = {}
         self._receivers: dict[tuple[Family, PacketType], socket.socket] = {}
-        self._tcp_flows: dict[Family, int] = {}
+        self._tapped: dict[tuple[Family, PacketType], int] = {}
         for family in Family:
             # A kernel may be without IPv6.
             with suppress(OSError):
@@ -68,21 +90,22 @@ class Wire:
 
     def open(self, flow: Flow) -> None:
         """Probes of that flow are about to be sent: whatever may answer is heard from now on."""
-        if flow.packet_type is PacketType.TCP:
-            count = self._tcp_flows.get(flow.family, 0)
-            if not count:
-                self._open_receiver(flow.family, PacketType.TCP)
-            self._tcp_flows[flow.family] = count + 1
+        if flow.packet_type is PacketType.ICMP:
+            return
+        tap = (flow.family, flow.packet_type)
+        if not self._tapped.get(tap):
+            self._open_receiver(*tap)
+        self._tapped[tap] = self._tapped.get(tap, 0) + 1
 
     def close_flow(self, flow: Flow) -> None:
         """The flow's trace has ended."""
         if flow.packet_type is PacketType.ICMP:
             return
         self._ports.release(flow.packet_type, flow.family, flow.identifier)
-        if flow.packet_type is PacketType.TCP:
-            self._tcp_flows[flow.family] -= 1
-            if not self._tcp_flows[flow.family]:
-                self._close_receiver(flow.family, PacketType.TCP)
+        tap = (flow.family, flow.packet_type)
+        self._tapped[tap] -= 1
+        if not self._tapped[tap]:
+            self._close_receiver(*tap)
 
     def send(self, packet: bytes | bytearray, target: bytes) -> tuple[int, int]:
         """Sends a whole packet: when it left, and 0 or the errno that kept it from leaving."""
@@ -121,8 +144,7 @@ class Wire:
         self._ports.close()
 
     def _open_receiver(self, family: Family, packet_type: PacketType) -> None:
-        tcp = packet_type is PacketType.TCP
-        sock = (open_tcp_tap if tcp else open_icmp_receiver)(family)
+        sock = _OPENERS[packet_type](family)
         self._receivers[family, packet_type] = sock
         self._watch(sock.fileno())
 
@@ -136,11 +158,9 @@ def _decode(
     family: Family, packet_type: PacketType, packet: bytes, address: str
 ) -> Heard | Unheard:
     if family is Family.IPV4:
-        return (decode_tcp if packet_type is PacketType.TCP else decode_icmp)(packet)
-    # Raw IPv6 sockets keep the header to themselves.
+        return _DECODERS[packet_type](packet)
     responder = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
-    decode = decode_tcp_segment if packet_type is PacketType.TCP else decode_icmp6
-    return decode(packet, responder)
+    return _DECODERS_V6[packet_type](packet, responder)
 
 
 def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
