@@ -103,7 +103,12 @@ class TunWorld:
     ) -> subprocess.CompletedProcess[str]:
         """Run a program inside the namespace to its end, its output captured."""
         return subprocess.run(
-            self.command(argv), capture_output=True, text=True, timeout=timeout_s, check=False
+            self.command(argv),
+            cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
         )
 
 

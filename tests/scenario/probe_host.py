@@ -1,0 +1,72 @@
+"""The agent's jobs on real sockets, for several packet types of one case in one process.
+
+Run inside a `tun.TunWorld` as `python -m scenario.probe_host CASE FAMILY PACKET_TYPE…`; prints one
+line of JSON a packet type: the row, and the counters of packets that did not count as answers. What
+the command line adds to this is shown by the runs of `colotrace-agent trace` itself.
+"""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from colotrace_agent.job import JobRun
+from colotrace_agent.resolve import Resolver
+from colotrace_agent.runner import Prober, open_prober
+from colotrace_proto.messages import MAX_REMAINING_MS, Frame, Job, JobId, PacketType
+
+from scenario.addresses import assign
+from scenario.gather import row_of
+from scenario.load import load
+
+RATE = 5_000
+
+
+async def trace(path: Path, family: int, packet_types: list[str]) -> list[dict[str, Any]]:
+    """Trace the case with each packet type, all at once."""
+    case = load(path)
+    target = assign(case, family=6 if family == 6 else 4).target
+    prober, resolver = open_prober(rate=RATE), Resolver()
+    try:
+        jobs = [
+            Job(
+                job_id=JobId(packet_type),
+                target=target,
+                packet_type=PacketType(packet_type),
+                max_ttl=case.trace.max_ttl,
+                packets_per_ttl=case.trace.packets_per_ttl,
+                wait_ms=case.trace.wait_time * 1000,
+                port=case.trace.port,
+                flow=0,
+                remaining_ms=MAX_REMAINING_MS,
+            )
+            for packet_type in packet_types
+        ]
+        told = await asyncio.gather(*(_run(job, prober, resolver) for job in jobs))
+        return [
+            {"packet_type": job.packet_type, "row": row_of(frames), "counted": _counted(frames)}
+            | {"foreign": prober._engine.foreign}
+            for job, frames in zip(jobs, told, strict=True)
+        ]
+    finally:
+        prober.close()
+        await resolver.close()
+
+
+async def _run(job: Job, prober: Prober, resolver: Resolver) -> list[Frame]:
+    frames: list[Frame] = []
+    run = JobRun(job, prober=prober, resolver=resolver, allow_private=True, emit=frames.append)
+    await run.ended()
+    return frames
+
+
+def _counted(frames: list[Frame]) -> dict[str, int]:
+    outcome = frames[-1].outcome
+    assert outcome is not None
+    return {"duplicate": outcome.duplicates, "late": outcome.late, "foreign": outcome.foreign}
+
+
+if __name__ == "__main__":
+    for line in asyncio.run(trace(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])):
+        print(json.dumps(line))
