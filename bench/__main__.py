@@ -7,6 +7,7 @@ Exit status: 0 measured, 1 something could not be, 2 wrong usage or a program th
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from types import FrameType
@@ -28,6 +29,8 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 def main() -> int:
     """Measure what the command line names."""
     asked = _arguments()
+    # Debian keeps ip, nft and traceroute where only root's PATH leads.
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     if asked.list:
         for subject in ALL:
             print(f"{subject.name:<16}{subject.title}")

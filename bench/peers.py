@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -68,10 +67,7 @@ SCAMPER_PARALLEL = Peer(
 
 def require(peers: Iterable[Peer]) -> None:
     """Raise BenchError where one is not installed, with what installs it."""
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    missing = {
-        peer.program: peer.package for peer in peers if not shutil.which(peer.program, path=path)
-    }
+    missing = {peer.program: peer.package for peer in peers if not shutil.which(peer.program)}
     if missing:
         raise BenchError(
             f"not installed: {', '.join(sorted(missing))}; they are compared with: "

@@ -6,7 +6,6 @@ the coordinator, `lab` what `Fleet` starts the programs on.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -135,10 +134,8 @@ class _Inside:
     def spawn(self, _host: str | None, argv: Sequence[str | Path], **streams: Any) -> Process:
         """Start a program in the namespace; it ends with this process, whatever ends that."""
         inside = self._world.command([str(each) for each in argv])
-        path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
         process = Process(
             ["setpriv", "--pdeathsig", "KILL", *inside],
-            env={**os.environ, "PATH": path},
             start_new_session=True,  # a Ctrl-C at the terminal is ours to act upon
             **{"stdin": subprocess.DEVNULL, **streams},
         )

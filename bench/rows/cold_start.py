@@ -25,7 +25,8 @@ _SHOWN = 8
 def _measure(session: Session) -> Iterator[Figure]:
     place = session.routers()
     session.say("cold start")
-    agent = [_AGENT, "trace", "--no-names", "--allow-private", "--json", place.target]
+    flags = ["--no-names", "--allow-private", "--json"]
+    agent: list[str | Path] = [_AGENT, "trace", *flags, place.target]
     contenders: dict[str, Contender] = {
         "colotrace-agent trace": partial(_run, place, agent),
         "python, doing nothing": partial(_run, place, [sys.executable, "-c", "pass"]),
