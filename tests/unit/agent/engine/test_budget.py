@@ -1,0 +1,56 @@
+"""How many packets may leave, and when."""
+
+from colotrace_agent.engine.budget import Budget
+from hypothesis import given
+from hypothesis import strategies as st
+
+SECOND = 1_000_000_000
+
+
+def test_a_burst_then_the_rate() -> None:
+    """Full at first; refilled as time goes by, never beyond the burst."""
+    budget = Budget(rate=100, burst=10)
+    assert budget.available(SECOND) == 10
+    budget.spend(10)
+    assert budget.available(SECOND) == 0
+    assert budget.available(SECOND + SECOND // 20) == 5
+    assert budget.available(10 * SECOND) == 10
+
+
+@given(
+    rate=st.floats(1, 1e7),
+    burst=st.integers(1, 10_000),
+    steps=st.lists(st.tuples(st.integers(0, SECOND), st.integers(0, 500)), max_size=50),
+)
+def test_no_more_leaves_than_the_rate_allows(
+    rate: float, burst: int, steps: list[tuple[int, int]]
+) -> None:
+    """Whatever is asked when."""
+    budget = Budget(rate=rate, burst=burst)
+    now, spent = SECOND, 0
+    budget.available(now)
+    for passed, wanted in steps:
+        now += passed
+        packets = min(budget.available(now), wanted)
+        budget.spend(packets)
+        spent += packets
+        assert spent <= burst + (now - SECOND) * rate / 1e9 + 1e-3
+
+
+@given(rate=st.floats(1, 1e7), packets=st.integers(1, 20))
+def test_what_is_ready_at_a_time_may_leave_then(rate: float, packets: int) -> None:
+    """So a caller that sleeps until then does not wake for nothing, nor much too late."""
+    budget = Budget(rate=rate, burst=20)
+    budget.available(SECOND)
+    budget.spend(20)
+    ready = budget.ready_at(packets)
+    assert budget.available(ready + 1) >= packets
+    assert ready <= SECOND + packets * 1e9 / rate + 2
+
+
+def test_a_clock_that_stands_still_gives_nothing() -> None:
+    """And one that is asked about the past neither."""
+    budget = Budget(rate=1_000, burst=1)
+    budget.available(SECOND)
+    budget.spend(1)
+    assert budget.available(SECOND) == budget.available(SECOND - 5) == 0

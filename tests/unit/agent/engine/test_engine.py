@@ -1,0 +1,198 @@
+"""All traces together: whose turn, whose answer, and when to look again."""
+
+import errno
+import weakref
+
+from colotrace_agent.engine.engine import Engine
+from colotrace_agent.engine.identity import number_of
+from colotrace_agent.engine.trace import Trace
+from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
+
+MS, SECOND = 1_000_000, 1_000_000_000
+NOW = 9 * SECOND
+SOURCE, TARGET = bytes([192, 0, 2, 1]), bytes([203, 0, 113, 9])
+ALL = 10_000
+
+
+def started(engine: Engine, *, max_ttl: int = 3, packets: int = 1, now: int = NOW) -> Trace:
+    spec = TraceSpec(TARGET, max_ttl=max_ttl, packets_per_ttl=packets)
+    flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=now)
+    return engine.start(spec, flow, now=now)
+
+
+def send(engine: Engine, *, now: int = NOW, most: int = ALL) -> list[Probe]:
+    probes = engine.poll(now, most=most)
+    for probe in probes:
+        engine.sent(probe, at=now)
+    return probes
+
+
+def echo(probe: Probe) -> Heard:
+    number = number_of(probe.flow, probe.ordinal)
+    return Heard(AnswerKind.ECHO_REPLY, TARGET, probe.flow.key, number)
+
+
+def test_at_most_one_round_of_a_trace_at_once() -> None:
+    """Answers to it can spare the next one probes."""
+    engine = Engine()
+    started(engine, packets=2)
+    assert [probe.ttl for probe in send(engine)] == [1, 2, 3]
+    assert [probe.ttl for probe in send(engine)] == [1, 2, 3]
+    assert send(engine) == []
+
+
+def test_the_trace_that_has_sent_least_goes_first() -> None:
+    """A newcomer does not wait for those that have begun."""
+    engine = Engine()
+    old = started(engine, max_ttl=10, packets=3)
+    assert {probe.flow for probe in send(engine)} == {old.flow}
+    new = started(engine, packets=3)
+    order = [probe.flow for _ in range(3) for probe in send(engine, most=3)]
+    assert order == [new.flow] * 9
+
+
+def test_nothing_to_send_is_asked_for_nothing() -> None:
+    """`most` 0 takes no trace's turn away."""
+    engine = Engine()
+    first = started(engine)
+    assert engine.poll(NOW, most=0) == []
+    assert {probe.flow for probe in send(engine)} == {first.flow}
+
+
+def test_a_round_cut_short_by_the_caller_goes_on() -> None:
+    """Every probe leaves once, in order."""
+    engine = Engine()
+    started(engine, max_ttl=5, packets=2)
+    polls = [send(engine, most=2) for _ in range(6)]
+    assert [[probe.ttl for probe in probes] for probes in polls] == [
+        [1, 2], [3, 4], [5], [1, 2], [3, 4], [5],
+    ]  # fmt: skip
+    assert send(engine) == []
+
+
+def test_the_next_round_skips_what_the_last_one_settled_at_once() -> None:
+    """A poll is not wasted on probes beyond the end of the path."""
+    engine = Engine()
+    started(engine, max_ttl=5, packets=2)
+    probes = send(engine, most=4)
+    engine.heard(echo(probes[1]), at=NOW + MS)
+    assert [probe.ttl for probe in send(engine, now=NOW + MS)] == [1, 2]
+
+
+def test_the_budget_says_when_to_poll_again() -> None:
+    """And then there is something."""
+    engine = Engine(rate=100)
+    for _ in range(20):
+        started(engine, max_ttl=64)
+    while send(engine):
+        pass
+    at = engine.next_deadline(NOW)
+    assert at is not None
+    assert NOW < at <= NOW + 11 * MS
+    assert len(send(engine, now=at + 1)) == 1
+
+
+def test_an_idle_engine_waits_for_nothing() -> None:
+    """No deadline: only a new trace changes that."""
+    engine = Engine()
+    assert engine.next_deadline(NOW) is None
+    assert engine.poll(NOW, most=ALL) == []
+
+
+def test_an_ended_trace_is_told_once_and_forgotten() -> None:
+    """Its last change is its end."""
+    engine = Engine()
+    trace = started(engine)
+    probes = send(engine)
+    engine.expire(NOW)
+    at = engine.next_deadline(NOW)
+    assert at == NOW + SECOND
+    engine.expire(at - 1)
+    assert engine.changed == set()
+    engine.expire(at)
+    assert engine.changed == {trace}
+    assert trace.ended == at
+    assert len(engine) == 0
+    assert engine.next_deadline(at) is None
+    engine.heard(echo(probes[0]), at=at + 1)
+    assert (engine.late, engine.foreign) == (1, 0)
+
+
+def test_an_answer_brings_the_end_nearer() -> None:
+    """The deadline follows what was heard."""
+    engine = Engine()
+    trace = started(engine, max_ttl=2)
+    probes = send(engine)
+    engine.expire(NOW)
+    engine.heard(echo(probes[1]), at=NOW + 10 * MS)
+    engine.expire(NOW + 10 * MS)
+    assert engine.changed == {trace}
+    assert engine.next_deadline(NOW + 10 * MS) == NOW + 250 * MS
+
+
+def test_a_strangers_answer_is_foreign() -> None:
+    """It has no trace, or no probe of one."""
+    engine = Engine()
+    trace = started(engine)
+    (first, *_) = send(engine)
+    elsewhere = first.flow.key._replace(identifier=first.flow.identifier ^ 1)
+    engine.heard(echo(first)._replace(key=elsewhere), at=NOW)
+    engine.heard(echo(first._replace(ordinal=99)), at=NOW)
+    assert (engine.foreign, trace.counters.foreign) == (1, 1)
+    assert engine.changed == set()
+
+
+def test_a_trace_that_could_send_nothing_ends_at_once() -> None:
+    """There is nothing to wait for."""
+    engine = Engine()
+    trace = started(engine)
+    for probe in engine.poll(NOW, most=ALL):
+        engine.failed(probe, errno.ENETUNREACH)
+    engine.expire(NOW)
+    assert trace.ended == NOW
+    assert trace.send_errors == {errno.ENETUNREACH: 3}
+
+
+def test_a_stopped_trace_sends_no_more() -> None:
+    """It is told like any other end."""
+    engine = Engine()
+    trace = started(engine, packets=3)
+    send(engine)
+    engine.stop(trace, now=NOW + MS)
+    assert engine.changed == {trace}
+    assert send(engine, now=NOW + MS) == []
+    assert engine.next_deadline(NOW + MS) is None
+
+
+def test_a_report_of_a_probe_after_its_trace_is_let_be() -> None:
+    """The trace may end between poll and send."""
+    engine = Engine()
+    trace = started(engine)
+    probes = engine.poll(NOW, most=ALL)
+    engine.stop(trace, now=NOW)
+    engine.sent(probes[0], at=NOW)
+    engine.failed(probes[1], errno.EPERM)
+    assert trace.sent == [0, 0, 0]
+
+
+def test_ended_traces_are_let_go() -> None:
+    """However often their ends moved, nothing holds them beyond the longest wait."""
+    engine = Engine(rate=1e6)
+    now, traces = NOW, []
+    for _ in range(200):
+        trace = started(engine, max_ttl=15, packets=3, now=now)
+        traces.append(weakref.ref(trace))
+        for _ in range(3):
+            for probe in send(engine, now=now):
+                engine.heard(echo(probe), at=now + probe.ttl * MS)
+                engine.expire(now + MS)
+        now += 100 * MS
+        engine.expire(now)
+        assert trace.ended is not None
+        engine.changed.clear()
+    del trace
+    now += SECOND
+    engine.expire(now)
+    engine.poll(now, most=ALL)
+    assert engine.next_deadline(now) is None
+    assert [trace for trace in traces if trace() is not None] == []

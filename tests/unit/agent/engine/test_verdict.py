@@ -1,0 +1,109 @@
+"""What each kind of answer says about the path, by the tables of RFC 792, 1812 and 4443."""
+
+import pytest
+from colotrace_agent.engine.verdict import judge
+from colotrace_agent.model import AnswerKind, Flow, Heard
+from colotrace_proto.messages import NodeKind, PacketType
+
+ENDS = {
+    4: (bytes([192, 0, 2, 1]), bytes([203, 0, 113, 9]), bytes([198, 18, 1, 1])),
+    6: (b"\x20\x01" + bytes(13) + b"\1", b"\x20\x01" + bytes(13) + b"\x09", b"\x20" + bytes(15)),
+}
+TRANSIT, REACHED, BARRIER = NodeKind.TRANSIT, NodeKind.TARGET, NodeKind.BARRIER
+
+
+def verdict(
+    kind: AnswerKind,
+    code: int = 0,
+    *,
+    family: int = 4,
+    packet_type: PacketType = PacketType.UDP,
+    from_target: bool = False,
+    mtu: int = 0,
+) -> tuple[NodeKind, tuple[str, ...]]:
+    source, target, router = ENDS[family]
+    flow = Flow(packet_type, source, target, 1, 2, 3, 4)
+    responder = target if from_target else router
+    return judge(Heard(kind, responder, flow.key, 3, 4, source, code, mtu), flow)
+
+
+@pytest.mark.parametrize("kind", [AnswerKind.ECHO_REPLY, AnswerKind.TCP, AnswerKind.DATAGRAM])
+def test_an_answer_proper_is_the_targets(kind: AnswerKind) -> None:
+    """Whatever it says."""
+    assert verdict(kind, from_target=True) == (REACHED, ())
+
+
+@pytest.mark.parametrize("from_target", [True, False])
+def test_time_exceeded_is_on_the_way(from_target: bool) -> None:
+    """Also from the target's own address: a translator in front of it."""
+    assert verdict(AnswerKind.TIME_EXCEEDED, from_target=from_target) == (TRANSIT, ())
+
+
+@pytest.mark.parametrize(
+    ("family", "code", "label"),
+    [
+        *[(4, 0, "!N"), (4, 1, "!H"), (4, 2, "!P"), (4, 5, "!S"), (4, 6, "!N"), (4, 7, "!H")],
+        *[(4, 8, "!N"), (4, 9, "!X"), (4, 10, "!X"), (4, 11, "!N"), (4, 12, "!H"), (4, 13, "!X")],
+        *[(4, 14, "!V"), (4, 15, "!C"), (4, 16, "!<16>"), (4, 255, "!<255>")],
+        *[(6, 0, "!N"), (6, 1, "!X"), (6, 2, "!H"), (6, 3, "!H"), (6, 5, "!X"), (6, 6, "!X")],
+        *[(6, 7, "!<7>"), (6, 255, "!<255>")],
+    ],
+)
+def test_a_routers_refusal_is_labelled_as_traceroute_does(
+    family: int, code: int, label: str
+) -> None:
+    """And the path ends there, unreached."""
+    assert verdict(AnswerKind.UNREACHABLE, code, family=family) == (BARRIER, (label,))
+
+
+@pytest.mark.parametrize(("family", "code"), [(4, 3), (6, 4)])
+@pytest.mark.parametrize("packet_type", [PacketType.UDP, PacketType.TCP])
+@pytest.mark.parametrize("from_target", [True, False])
+def test_port_unreachable_is_the_target(
+    family: int, code: int, packet_type: PacketType, from_target: bool
+) -> None:
+    """From whichever of its addresses."""
+    found = verdict(
+        AnswerKind.UNREACHABLE,
+        code,
+        family=family,
+        packet_type=packet_type,
+        from_target=from_target,
+    )
+    assert found == (REACHED, ())
+
+
+@pytest.mark.parametrize(("family", "code"), [(4, 3), (6, 4)])
+def test_an_echo_request_has_no_port(family: int, code: int) -> None:
+    """A firewall that says so all the same is none the target unless it is."""
+    icmp = {"family": family, "packet_type": PacketType.ICMP}
+    assert verdict(AnswerKind.UNREACHABLE, code, **icmp) == (BARRIER, (f"!<{code}>",))
+    assert verdict(AnswerKind.UNREACHABLE, code, **icmp, from_target=True) == (REACHED, ())
+
+
+@pytest.mark.parametrize(("family", "code"), [(4, 9), (4, 10), (4, 13), (6, 1), (6, 5), (6, 6)])
+def test_a_target_that_prohibits_was_reached(family: int, code: int) -> None:
+    """Its own firewall answered, and says !X."""
+    found = verdict(AnswerKind.UNREACHABLE, code, family=family, from_target=True)
+    assert found == (REACHED, ("!X",))
+
+
+@pytest.mark.parametrize(("family", "code", "label"), [(4, 1, "!H"), (6, 3, "!H"), (4, 0, "!N")])
+def test_a_target_that_names_another_reason_was_not(family: int, code: int, label: str) -> None:
+    """A box with the target's address could not get on to it."""
+    found = verdict(AnswerKind.UNREACHABLE, code, family=family, from_target=True)
+    assert found == (BARRIER, (label,))
+
+
+def test_protocol_unreachable_is_the_target_from_the_target() -> None:
+    """Only the destination looks at the protocol; a router that says it is a filter."""
+    assert verdict(AnswerKind.UNREACHABLE, 2, from_target=True) == (REACHED, ())
+    assert verdict(AnswerKind.UNREACHABLE, 2) == (BARRIER, ("!P",))
+    assert verdict(AnswerKind.PARAMETER, 1, family=6, from_target=True) == (REACHED, ())
+    assert verdict(AnswerKind.PARAMETER, 1, family=6) == (BARRIER, ("!P",))
+
+
+def test_too_big_names_what_would_fit() -> None:
+    """In both families."""
+    assert verdict(AnswerKind.UNREACHABLE, 4, mtu=1_400) == (BARRIER, ("!F-1400",))
+    assert verdict(AnswerKind.TOO_BIG, family=6, mtu=1_280) == (BARRIER, ("!F-1280",))

@@ -1,0 +1,282 @@
+"""What comes off the wire, right, cut, mutated and made up."""
+
+import pytest
+from colotrace_agent.engine.identity import ip_id_of, number_of
+from colotrace_agent.model import AnswerKind, Flow, Heard, Unheard
+from colotrace_agent.packets.decode import (
+    decode_icmp,
+    decode_icmp6,
+    decode_tcp,
+    decode_tcp_segment,
+    decode_udp,
+    decode_udp_datagram,
+)
+from colotrace_agent.packets.writer import PACKET_TYPES, writer_for
+from colotrace_proto.messages import PacketType
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Router_Alert
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoReply,
+    ICMPv6ND_NS,
+    ICMPv6PacketTooBig,
+    ICMPv6TimeExceeded,
+    IPv6,
+)
+from scapy.packet import Packet, Raw
+
+US, TARGET, ROUTER = "192.0.2.1", "203.0.113.9", "198.18.1.1"
+US6, TARGET6, ROUTER6 = "2001:db8::1", "2001:db8:ffff::9", "2001:db8:1::1"
+_PACKED = {
+    US: bytes([192, 0, 2, 1]),
+    TARGET: bytes([203, 0, 113, 9]),
+    ROUTER: bytes([198, 18, 1, 1]),
+    US6: bytes(IPv6(src=US6))[8:24],
+    TARGET6: bytes(IPv6(src=TARGET6))[8:24],
+    ROUTER6: bytes(IPv6(src=ROUTER6))[8:24],
+}
+TYPES = sorted(PACKET_TYPES)
+SIX = _PACKED[ROUTER6]
+TIME_EXCEEDED = {"type": 11}
+
+
+def flow_of(packet_type: PacketType, *, six: bool = False) -> Flow:
+    """A flow with numbers of its own."""
+    source, target = (US6, TARGET6) if six else (US, TARGET)
+    port = 0 if packet_type is PacketType.ICMP else 33_434
+    return Flow(packet_type, _PACKED[source], _PACKED[target], 20_001, port, 4_000, 500)
+
+
+def quote_of(flow: Flow, ordinal: int = 7, *, beyond: int | None = None) -> bytes:
+    """The probe as a router quotes it: whole, or so many bytes beyond the IP header."""
+    packet = bytes(writer_for(flow).write(ordinal, 1))
+    start = 20 if packet[0] >> 4 == 4 else 40
+    return packet if beyond is None else packet[: start + beyond]
+
+
+def icmp(quote: bytes, **fields: int) -> bytes:
+    """A router's error, checksums right."""
+    return bytes(IP(src=ROUTER, dst=US) / ICMP(**(fields or TIME_EXCEEDED)) / Raw(quote))
+
+
+def icmp6(message: Packet) -> bytes:
+    """An ICMPv6 message as a raw socket gives it: without its IP header."""
+    return bytes(IPv6(src=ROUTER6, dst=US6) / message)[40:]
+
+
+@pytest.mark.parametrize("beyond", [8, 28, None])
+@pytest.mark.parametrize("packet_type", TYPES)
+def test_a_quote_names_the_probe(packet_type: PacketType, beyond: int | None) -> None:
+    """However much of it there is, from 8 bytes on."""
+    flow = flow_of(packet_type)
+    heard = decode_icmp(icmp(quote_of(flow, beyond=beyond)))
+    assert heard == Heard(
+        kind=AnswerKind.TIME_EXCEEDED,
+        responder=_PACKED[ROUTER],
+        key=flow.key,
+        number=number_of(flow, 7),
+        ip_id=ip_id_of(flow, 7),
+        source=flow.source,
+    )
+
+
+@pytest.mark.parametrize("beyond", [8, 28, None])
+@pytest.mark.parametrize("packet_type", TYPES)
+def test_an_ipv6_quote_names_the_probe(packet_type: PacketType, beyond: int | None) -> None:
+    """There is no IP ID."""
+    flow = flow_of(packet_type, six=True)
+    message = ICMPv6TimeExceeded() / Raw(quote_of(flow, beyond=beyond))
+    heard = decode_icmp6(icmp6(message), SIX)
+    assert heard == Heard(
+        kind=AnswerKind.TIME_EXCEEDED,
+        responder=SIX,
+        key=flow.key,
+        number=number_of(flow, 7),
+        source=flow.source,
+    )
+
+
+@pytest.mark.parametrize("packet_type", TYPES)
+def test_options_in_front_and_in_the_quote_are_passed_over(packet_type: PacketType) -> None:
+    """Neither header need be 20 bytes long."""
+    flow = flow_of(packet_type)
+    quote = quote_of(flow)
+    grown = bytes([0x46]) + quote[1:20] + bytes.fromhex("94040000") + quote[20:]
+    outer = IP(src=ROUTER, dst=US, options=[IPOption_Router_Alert()])
+    heard = decode_icmp(bytes(outer / ICMP(**TIME_EXCEEDED) / Raw(grown)))
+    assert isinstance(heard, Heard)
+    assert (heard.key, heard.number) == (flow.key, number_of(flow, 7))
+
+
+@pytest.mark.parametrize("headers", [[0], [60], [43], [0, 60, 43]])
+@pytest.mark.parametrize("packet_type", TYPES)
+def test_extension_headers_in_the_quote_are_passed_over(
+    packet_type: PacketType, headers: list[int]
+) -> None:
+    """A router on the way may have put them in."""
+    flow = flow_of(packet_type, six=True)
+    quote = bytearray(quote_of(flow))
+    chain = [*headers, quote[6]]
+    quote[6] = chain[0]
+    extensions = b"".join(bytes([following, 0]) + bytes(6) for following in chain[1:])
+    message = ICMPv6TimeExceeded() / Raw(bytes(quote[:40]) + extensions + bytes(quote[40:48]))
+    heard = decode_icmp6(icmp6(message), SIX)
+    assert isinstance(heard, Heard)
+    assert (heard.key, heard.number) == (flow.key, number_of(flow, 7))
+
+
+def test_a_targets_answers_name_the_probe() -> None:
+    """Echoed, or acknowledged."""
+    flow = flow_of(PacketType.ICMP)
+    reply = IP(src=TARGET, dst=US) / ICMP(type=0, id=20_001, seq=4_007) / Raw(b"x")
+    heard = Heard(AnswerKind.ECHO_REPLY, flow.target, flow.key, 4_007)
+    assert decode_icmp(bytes(reply)) == heard
+    flow = flow_of(PacketType.ICMP, six=True)
+    message = ICMPv6EchoReply(id=20_001, seq=4_007)
+    assert decode_icmp6(icmp6(message), flow.target) == heard._replace(
+        key=flow.key, responder=flow.target
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "acknowledged", "number"),
+    [
+        ("SA", 4_008, 4_007),
+        ("RA", 4_008, 4_007),
+        ("R", 4_008, 4_007),
+        ("SA", 0, (1 << 32) - 1),
+        ("R", 0, None),
+    ],
+)
+def test_a_segment_names_the_probe(flags: str, acknowledged: int, number: int | None) -> None:
+    """By what it acknowledges; a bare reset acknowledges nothing."""
+    flow = flow_of(PacketType.TCP)
+    segment = TCP(sport=33_434, dport=20_001, flags=flags, ack=acknowledged)
+    packet = bytes(IP(src=TARGET, dst=US) / segment)
+    heard = Heard(AnswerKind.TCP, flow.target, flow.key, number)
+    assert decode_tcp(packet) == heard
+    assert decode_tcp_segment(packet[20:], flow.target) == heard
+
+
+@pytest.mark.parametrize("flags", ["A", "S", "FA", "PA", ""])
+def test_other_segments_answer_nothing(flags: str) -> None:
+    """A bare ACK challenges a SYN: no second answer."""
+    packet = IP(src=TARGET, dst=US) / TCP(sport=33_434, dport=20_001, flags=flags, ack=4_008)
+    assert decode_tcp(bytes(packet)) is Unheard.NOT_OURS
+
+
+def test_a_datagram_names_the_flow_alone() -> None:
+    """It quotes nothing."""
+    flow = flow_of(PacketType.UDP)
+    packet = bytes(IP(src=TARGET, dst=US) / UDP(sport=33_434, dport=20_001) / Raw(b"hello"))
+    heard = Heard(AnswerKind.DATAGRAM, flow.target, flow.key, None)
+    assert decode_udp(packet) == heard
+    assert decode_udp_datagram(packet[20:], flow.target) == heard
+
+
+def test_the_mtu_is_where_each_family_puts_it() -> None:
+    """RFC 1191, RFC 4443."""
+    four = decode_icmp(icmp(quote_of(flow_of(PacketType.UDP)), type=3, code=4, nexthopmtu=1_400))
+    six = decode_icmp6(
+        icmp6(ICMPv6PacketTooBig(mtu=70_000) / Raw(quote_of(flow_of(PacketType.UDP, six=True)))),
+        SIX,
+    )
+    assert isinstance(four, Heard)
+    assert isinstance(six, Heard)
+    assert (four.kind, four.code, four.mtu) == (AnswerKind.UNREACHABLE, 4, 1_400)
+    assert (six.kind, six.mtu) == (AnswerKind.TOO_BIG, 70_000)
+
+
+def test_a_cleared_udp_checksum_is_no_number() -> None:
+    """0 is none, which ours never are."""
+    quote = quote_of(flow_of(PacketType.UDP))
+    heard = decode_icmp(icmp(quote[:26] + bytes(2) + quote[28:]))
+    assert isinstance(heard, Heard)
+    assert heard.number is None
+
+
+def test_what_is_no_answer_is_told_from_what_is_broken() -> None:
+    """Two reasons, counted apart."""
+    quote, quote6 = (quote_of(flow_of(PacketType.UDP, six=six)) for six in (False, True))
+    ours = [
+        decode_icmp(bytes(IP(src=ROUTER, dst=US) / ICMP(type=8))),
+        # Reassembly time exceeded, a later fragment, another protocol.
+        decode_icmp(icmp(quote, type=11, code=1)),
+        decode_icmp(icmp(quote[:6] + b"\x00\x10" + quote[8:])),
+        decode_icmp(icmp(quote[:9] + b"\x2f" + quote[10:])),
+        decode_icmp6(icmp6(ICMPv6ND_NS()), SIX),
+        decode_icmp6(icmp6(ICMPv6TimeExceeded(code=1) / Raw(quote6)), SIX),
+        decode_icmp6(icmp6(ICMPv6DestUnreach() / Raw(quote6[:6] + b"\x2f" + quote6[7:])), SIX),
+    ]
+    assert set(ours) == {Unheard.NOT_OURS}
+    whole = icmp(quote)
+    broken = [
+        decode_icmp(b""),
+        decode_icmp(whole[:-8]),
+        decode_icmp(whole[:30] + b"\xff" + whole[31:]),
+        decode_icmp(b"\x4f" + whole[1:]),
+        decode_icmp(icmp(quote[:27])),
+        decode_icmp(icmp(b"\x44" + quote[1:])),
+        decode_icmp(icmp(quote6)),
+        decode_icmp6(icmp6(ICMPv6TimeExceeded() / Raw(quote6[:47])), SIX),
+        decode_icmp6(icmp6(ICMPv6TimeExceeded() / Raw(quote)), SIX),
+        decode_icmp6(b"\x03", SIX),
+        decode_tcp_segment(bytes(19), SIX),
+        decode_udp_datagram(bytes(7), SIX),
+    ]
+    assert set(broken) == {Unheard.MALFORMED}
+
+
+DECODERS = [
+    decode_icmp,
+    decode_tcp,
+    decode_udp,
+    lambda data: decode_icmp6(data, SIX),
+    lambda data: decode_tcp_segment(data, SIX),
+    lambda data: decode_udp_datagram(data, SIX),
+]
+ANSWERS = [
+    *[icmp(quote_of(flow_of(kind))) for kind in TYPES],
+    *[icmp(quote_of(flow_of(kind), beyond=8), type=3, code=3) for kind in TYPES],
+    *[icmp6(ICMPv6TimeExceeded() / Raw(quote_of(flow_of(kind, six=True)))) for kind in TYPES],
+    bytes(IP(src=TARGET, dst=US) / ICMP(type=0, id=20_001, seq=4_007)),
+    bytes(IP(src=TARGET, dst=US) / TCP(sport=33_434, dport=20_001, flags="SA", ack=4_008)),
+    bytes(IP(src=TARGET, dst=US) / UDP(sport=33_434, dport=20_001) / Raw(b"hello")),
+]
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_decode_to_something(data: bytes) -> None:
+    """Nothing raises, whatever a stranger sends."""
+    for decode in DECODERS:
+        assert isinstance(decode(data), Heard | Unheard)
+
+
+@given(st.sampled_from(ANSWERS), st.integers(0, 300))
+def test_a_cut_answer_decodes_to_something(answer: bytes, keep: int) -> None:
+    """At any place."""
+    for decode in DECODERS:
+        assert isinstance(decode(answer[:keep]), Heard | Unheard)
+
+
+@given(st.sampled_from(ANSWERS), st.lists(st.tuples(st.integers(0, 199), st.integers(1, 255))))
+def test_a_mutated_answer_decodes_to_something(
+    answer: bytes, changes: list[tuple[int, int]]
+) -> None:
+    """Headers that lie about their lengths among them."""
+    mutant = bytearray(answer)
+    for at, change in changes:
+        mutant[at % len(mutant)] ^= change
+    for decode in DECODERS:
+        assert isinstance(decode(bytes(mutant)), Heard | Unheard)
+
+
+@given(st.sampled_from(TYPES), st.integers(28, 47), st.integers(1, 255))
+def test_a_changed_quote_is_not_believed_unverified(
+    packet_type: PacketType, at: int, change: int
+) -> None:
+    """ICMP's own checksum covers what it quotes."""
+    packet = bytearray(icmp(quote_of(flow_of(packet_type), beyond=8)))
+    packet[at] ^= change
+    assert decode_icmp(bytes(packet)) is Unheard.MALFORMED
