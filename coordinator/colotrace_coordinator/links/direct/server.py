@@ -166,8 +166,13 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
         """One agent's stream, from its Hello to its end."""
         end = await self._serve(context)
         self._log.debug("stream_ended", peer=context.peer(), code=end.code.name, detail=end.detail)
-        if end.code is not grpc.StatusCode.OK:
+        if end.code is grpc.StatusCode.OK:
+            return
+        try:
             await context.abort(end.code, end.detail)
+        except aio.InternalError:
+            # It has not read even the last message: its transport's pings decide.
+            self._log.warning("agent_does_not_read", peer=context.peer(), detail=end.detail)
 
     async def _serve(self, context: "Context") -> StreamClosedError:
         try:
@@ -177,7 +182,7 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
         key = AgentKey(hello.agent_id, hello.boot_id)
         stream = AgentStream(
             read=lambda: _read(context),
-            write=lambda message: context.write(encode_from_coordinator(message)),
+            write=lambda message: _write(context, message),
             heartbeat_s=self._heartbeat_s,
         )
         # The new stream stands in the old one's place before the fleet hears of it, since
@@ -198,12 +203,11 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
             wanted_jobs=verdict.wanted_jobs,
             protocol_version=min(hello.protocol_version, PROTOCOL_VERSION),
         )
-        try:
-            return await stream.run(welcome, lambda message: self._heard(key, stream, message))
-        finally:
-            if self._streams.get(key) is stream:
-                del self._streams[key]
-                self._fleet.detached(key)
+        return await stream.run(
+            welcome,
+            heard=lambda message: self._heard(key, stream, message),
+            ended=lambda: self._ended(key, stream),
+        )
 
     async def _hello(self, context: "Context") -> Hello:
         if self._stopping:
@@ -232,6 +236,23 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
         if isinstance(message, Hello):
             raise StreamClosedError(grpc.StatusCode.INVALID_ARGUMENT, "a second Hello")
         self._fleet.heard(key, message)
+
+    def _ended(self, key: AgentKey, stream: AgentStream) -> None:
+        if self._streams.get(key) is stream:
+            del self._streams[key]
+            self._fleet.detached(key)
+
+
+async def _write(context: "Context", message: FromCoordinator) -> None:
+    """Send a message, as soon as the transport takes it.
+
+    Raises:
+        StreamClosedError: the stream has ended meanwhile.
+    """
+    try:
+        await context.write(encode_from_coordinator(message))
+    except (aio.InternalError, aio.UsageError) as error:
+        raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, str(error)) from error
 
 
 async def _read(context: "Context") -> FromAgent | None:

@@ -11,6 +11,7 @@ MAX_QUEUED = 4_096
 """Messages that may wait for an agent that does not read; then it is cut off."""
 ACK_INTERVAL_S = 0.02
 SILENT_INTERVALS = 3
+LAST_WRITE_S = 1.0
 
 
 class StreamClosedError(Exception):
@@ -27,7 +28,7 @@ class AgentStream:
 
     `read` gives the next message, None for one that is not known here, and raises
     `StreamClosedError` when the agent has ended its side; `write` returns when the transport has
-    taken the message.
+    taken the message, and raises the same when there is none any more.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class AgentStream:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[FromCoordinator] = deque()
         self._wake = asyncio.Event()
+        self._closing = False
         self._end: asyncio.Future[StreamClosedError] = self._loop.create_future()
         self._acks: dict[JobId, Ack] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
@@ -50,6 +52,8 @@ class AgentStream:
 
     def send(self, message: FromCoordinator) -> None:
         """Queue a message."""
+        if self._closing:
+            return
         if len(self._queue) >= MAX_QUEUED:
             self.end(grpc.StatusCode.RESOURCE_EXHAUSTED, "the agent does not read what it is sent")
             return
@@ -73,13 +77,34 @@ class AgentStream:
             self._end.set_result(StreamClosedError(code, detail))
 
     async def run(
-        self, first: FromCoordinator, heard: Callable[[FromAgent], None]
+        self,
+        first: FromCoordinator,
+        *,
+        heard: Callable[[FromAgent], None],
+        ended: Callable[[], None],
     ) -> StreamClosedError:
-        """Send `first`, then serve the stream until it ends; returns how it did."""
+        """Send `first`, then serve the stream until it ends; returns how it did.
+
+        `ended` is called as soon as that is known, and also where the call is cancelled.
+        """
         self._queue.appendleft(first)
+        async with asyncio.TaskGroup() as tasks:
+            writer = tasks.create_task(self._send_all(), name="agent stream: down")
+            try:
+                closed = await self._serve(heard)
+            finally:
+                self._queue.clear()
+                self._closing = True
+                self._wake.set()
+                ended()
+            # gRPC cannot send a status while a message is on its way.
+            await asyncio.wait([writer], timeout=LAST_WRITE_S)
+            writer.cancel()
+        return closed
+
+    async def _serve(self, heard: Callable[[FromAgent], None]) -> StreamClosedError:
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._send_all(), name="agent stream: down")
                 tasks.create_task(self._watch(), name="agent stream: watch")
                 tasks.create_task(self._receive_all(heard), name="agent stream: up")
         except* StreamClosedError as group:
@@ -98,11 +123,14 @@ class AgentStream:
                 heard(message)
 
     async def _send_all(self) -> None:
-        while True:
-            while self._queue:
-                await self._write(self._queue.popleft())
-            self._wake.clear()
-            await self._wake.wait()
+        try:
+            while not self._closing:
+                while self._queue:
+                    await self._write(self._queue.popleft())
+                self._wake.clear()
+                await self._wake.wait()
+        except StreamClosedError as closed:
+            self.end(closed.code, closed.detail)
 
     async def _watch(self) -> None:
         """Beat, and end the stream on request or after too long a silence."""

@@ -3,16 +3,20 @@
 import asyncio
 
 import grpc
+import pytest
+from colotrace_coordinator.links.direct import stream as stream_module
 from colotrace_coordinator.links.direct.stream import MAX_QUEUED, AgentStream
 from colotrace_proto.messages import FromAgent, FromCoordinator, Heartbeat, Welcome
 
 WELCOME = Welcome(b"c" * 16, 5000)
 
 
-async def test_agent_that_does_not_read_is_cut_off() -> None:
+async def test_agent_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """The queue is bounded, and what waits beyond ends the stream."""
+    monkeypatch.setattr(stream_module, "LAST_WRITE_S", 0.01)
     written: list[FromCoordinator] = []
     never = asyncio.Event()
+    ended: list[bool] = []
 
     async def write(message: FromCoordinator) -> None:
         written.append(message)
@@ -25,6 +29,7 @@ async def test_agent_that_does_not_read_is_cut_off() -> None:
     stream = AgentStream(read=read, write=write, heartbeat_s=5.0)
     for _ in range(MAX_QUEUED + 1):
         stream.send(Heartbeat())
-    end = await stream.run(WELCOME, lambda _: None)
+    end = await stream.run(WELCOME, heard=lambda _: None, ended=lambda: ended.append(True))
     assert end.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert written == [WELCOME]
+    assert ended == [True]
