@@ -1,0 +1,35 @@
+"""Which runs may still be joined."""
+
+from colotrace_coordinator.fanout.coalesce import WINDOW_S, Recent
+
+
+def test_joined_within_the_window_only() -> None:
+    """The same run until 200 ms after it began, and none after."""
+    recent: Recent[str, object] = Recent()
+    run = object()
+    recent.add("a", run, 1.0)
+    assert recent.find("a", 1.0) is run
+    assert recent.find("a", 1.0 + WINDOW_S - 0.01) is run
+    assert recent.find("b", 1.1) is None
+    assert recent.find("a", 1.0 + WINDOW_S) is None
+
+
+def test_old_runs_are_let_go() -> None:
+    """Nothing piles up."""
+    recent: Recent[int, object] = Recent()
+    for number in range(1000):
+        recent.add(number, object(), number * 0.01)
+        recent.find(-1, number * 0.01)
+    assert len(recent) <= 21
+
+
+def test_forgotten_runs_are_not_joined() -> None:
+    """Only the run itself can be forgotten, not the one that came after it."""
+    recent: Recent[str, object] = Recent()
+    old, new = object(), object()
+    recent.add("a", old, 0.0)
+    recent.forget("a", old)
+    assert recent.find("a", 0.0) is None
+    recent.add("a", new, 0.1)
+    recent.forget("a", old)
+    assert recent.find("a", 0.1) is new
