@@ -15,6 +15,7 @@ from sqlalchemy import delete, func, insert, select
 
 from colotrace_coordinator.errors import StoreError
 
+from .behind import pause, until_cancelled
 from .credentials import Credentials
 from .database import Database
 from .tables import AuditLine
@@ -75,23 +76,7 @@ class Audit:
 
     async def run(self) -> None:
         """Write what waits until cancelled; what still waits then is written first."""
-        loop = asyncio.get_running_loop()
-        used_at = pruned_at = loop.time() - _PRUNE_EVERY_S
-        try:
-            while True:
-                try:
-                    await self.write()
-                    if loop.time() >= used_at + _USED_EVERY_S:
-                        used_at = loop.time()
-                        await self.write_uses()
-                    if loop.time() >= pruned_at + _PRUNE_EVERY_S:
-                        pruned_at = loop.time()
-                        await self.prune()
-                except StoreError as error:
-                    log.warning("audit_not_written", error=str(error), waiting=len(self._waiting))
-                await asyncio.sleep(_WRITE_EVERY_S)
-        finally:
-            await self._last_words()
+        await until_cancelled(self._run)
 
     async def write(self) -> None:
         """Write the lines that wait; they go on waiting if that fails."""
@@ -124,10 +109,23 @@ class Audit:
                     delete(AuditLine).where(AuditLine.id <= newest - self._kept_lines)
                 )
 
-    async def _last_words(self) -> None:
-        try:
-            async with asyncio.timeout(2):
+    async def _run(self, stopping: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        used_at = pruned_at = loop.time() - _PRUNE_EVERY_S
+        while not stopping.is_set():
+            try:
                 await self.write()
-                await self.write_uses()
-        except (StoreError, TimeoutError) as error:
+                if loop.time() >= used_at + _USED_EVERY_S:
+                    used_at = loop.time()
+                    await self.write_uses()
+                if loop.time() >= pruned_at + _PRUNE_EVERY_S:
+                    pruned_at = loop.time()
+                    await self.prune()
+            except StoreError as error:
+                log.warning("audit_not_written", error=str(error), waiting=len(self._waiting))
+            await pause(stopping, seconds=_WRITE_EVERY_S)
+        try:
+            await self.write()
+            await self.write_uses()
+        except StoreError as error:
             log.warning("audit_lost", error=str(error), lines=len(self._waiting))

@@ -12,12 +12,13 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from colotrace_coordinator.errors import StoreError
 
+from .behind import pause, until_cancelled
 from .database import Database
 from .tables import KnownColo
 
 FORGOTTEN_AFTER_S = 30 * 86_400
 _SEEN_EVERY_S = 6 * 3_600.0
-_RETRY_S = 5.0
+_WRITE_EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -70,8 +71,7 @@ class ColoMemory:
     def __init__(self, store: ColoStore, remembered: Iterable[RememberedColo]) -> None:
         self._store = store
         self._remembered = [(colo.name, colo.city) for colo in remembered]
-        self._unwritten: dict[str, str] = {}
-        self._wake = asyncio.Event()
+        self._unwritten: dict[ColoName, str] = {}
 
     @classmethod
     async def load(cls, store: ColoStore) -> "ColoMemory":
@@ -89,31 +89,36 @@ class ColoMemory:
     def remember(self, name: ColoName, city: str) -> None:
         """Have the colo written soon."""
         self._unwritten[name] = city
-        self._wake.set()
 
     async def run(self, attached: Callable[[], Iterable[tuple[ColoName, str]]]) -> None:
         """Write until cancelled; the colos that are `attached` are seen anew now and then."""
+        await until_cancelled(lambda stopping: self._run(attached, stopping))
+
+    async def _run(
+        self,
+        attached: Callable[[], Iterable[tuple[ColoName, str]]],
+        stopping: asyncio.Event,
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        seen_at = loop.time() - _SEEN_EVERY_S
         while True:
-            for name, city in attached():
-                self._unwritten.setdefault(name, city)
+            last = stopping.is_set()
+            if loop.time() >= seen_at + _SEEN_EVERY_S:
+                seen_at = loop.time()
+                for name, city in attached():
+                    self._unwritten.setdefault(name, city)
             try:
-                async with asyncio.timeout(_SEEN_EVERY_S):
-                    while True:
-                        await self._write()
-                        await self._wake.wait()
-                        self._wake.clear()
-            except TimeoutError:
-                pass
+                await self._write()
+            except StoreError as error:
+                log.warning("colo_not_written", error=str(error), waiting=len(self._unwritten))
+            if last:
+                return
+            await pause(stopping, seconds=_WRITE_EVERY_S)
 
     async def _write(self) -> None:
         while self._unwritten:
             name, city = next(iter(self._unwritten.items()))
-            try:
-                await self._store.remember(name, city)
-            except StoreError as error:
-                log.warning("colo_not_written", colo=name, error=str(error))
-                await asyncio.sleep(_RETRY_S)
-                continue
+            await self._store.remember(name, city)
             # Unless it has changed again meanwhile.
             if self._unwritten.get(name) == city:
                 del self._unwritten[name]
