@@ -22,6 +22,16 @@ _Call = grpc.aio.StreamStreamCall[AgentMessage, CoordinatorMessage]
 # pestered.
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 2.0
+# What only somebody's hand can mend is not asked for every other second.
+_REFUSED_PAUSE_S = 10.0
+_REFUSALS = frozenset(
+    {
+        grpc.StatusCode.ALREADY_EXISTS,  # another process has our id
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        grpc.StatusCode.UNAUTHENTICATED,
+    }
+)
 _HEARTBEATS_MISSED = 3
 _BUSY_HEARTBEAT_S = 1.0
 _WELCOME_WITHIN_S = 5.0
@@ -56,17 +66,23 @@ class DirectLink:
         """Attaches, and attaches again whenever the stream ends. Runs until cancelled."""
         pause_s = _FIRST_PAUSE_S
         while True:
+            refused = False
             async with self._channel() as channel:
                 try:
                     await self._attach(channel)
                 except (grpc.aio.AioRpcError, codec.ProtocolError, TimeoutError) as error:
-                    _log.warning(
-                        "not attached", coordinator=self._coordinator, reason=_words(error)
-                    )
+                    refused = isinstance(error, grpc.RpcError) and error.code() in _REFUSALS
+                    reason = _words(error)
+                    _log.warning("not attached", coordinator=self._coordinator, reason=reason)
                 finally:
                     was_attached = self._session.welcomed
                     self._session.detached()
-            pause_s = _FIRST_PAUSE_S if was_attached else min(pause_s * 2, _LONGEST_PAUSE_S)
+            if refused:
+                pause_s = _REFUSED_PAUSE_S
+            elif was_attached:
+                pause_s = _FIRST_PAUSE_S
+            else:
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
             # Many agents lose their coordinator together: they do not come back together.
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
 
