@@ -19,7 +19,7 @@ from rich.console import Console
 from scenario.tun import TunWorldError
 
 from bench import ROOT, machine, peers, report
-from bench.figures import BenchError
+from bench.figures import BenchError, Figure
 from bench.rows import ALL, Subject
 from bench.session import Session
 
@@ -60,15 +60,20 @@ def _run(
     try:
         with Session(errors, quick=quick) as session:
             for subject in subjects:
+                figures: list[Figure] = []
+                found[subject.name] = (subject, figures)
                 try:
-                    found[subject.name] = (subject, list(subject.measure(session)))
+                    for figure in subject.measure(session):
+                        figures.append(figure)  # noqa: PERF402 - kept when a later one fails
                 except (BenchError, FleetError, LabError, TunWorldError) as error:
-                    # The other subjects may well be measured.
+                    # What there is of it is kept, and the other subjects may well be measured.
                     failed += 1
-                    errors.print(f"bench: {subject.name}: {error}", style="red", highlight=False)
+                    session.leave_out(subject.name, error)
     except KeyboardInterrupt:
         errors.print("bench: interrupted; everything is taken down, nothing is written")
         return 130
+    facts["left out"] = session.left_out
+    found = {name: each for name, each in found.items() if each[1]}
     console = Console() if sys.stdout.isatty() else Console(width=140)
     report.show(found, facts, console)
     where = report.write(found, facts).relative_to(ROOT)

@@ -58,13 +58,14 @@ def write(found: Found, facts: dict[str, Any]) -> Path:
 
 
 def head(facts: dict[str, Any]) -> str:
-    """The machine in two lines."""
+    """The machine in two lines, and what is missing here."""
     peers = ", ".join(f"{name} {version}" for name, version in facts["peers"].items())
     return (
         f"{facts['cores']} cores of {facts['processor']}, kernel {facts['kernel']}, "
         f"{facts['system']}, Python {facts['python']}, rmem_max {facts['rmem_max']}, "
         f"load {facts['load']:.1f} at the start\n"
         f"{facts['taken']}, commit {facts['commit'] or '?'}{', ' if peers else ''}{peers}"
+        + "".join(f"\nnot measured: {what}" for what in facts["left out"])
     )
 
 

@@ -17,6 +17,8 @@ class Session:
 
     def __init__(self, console: Console, *, quick: bool) -> None:
         self.quick = quick
+        self.left_out: list[str] = []
+        """What could not be measured here, and why."""
         self._console = console
         self._stack = ExitStack()
         self._lab: Lab | None = None
@@ -51,6 +53,11 @@ class Session:
     def runs(self, full: int, *, quick: int) -> int:
         """How often to measure."""
         return quick if self.quick else full
+
+    def leave_out(self, what: str, error: Exception) -> None:
+        """Note that this is not measured, for that reason."""
+        self.left_out.append(f"{what}: {' '.join(str(error).split())}")
+        self._console.print(f"bench: without {self.left_out[-1]}", style="yellow", highlight=False)
 
     def say(self, text: str) -> None:
         """Progress, on standard error."""
