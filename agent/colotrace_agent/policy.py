@@ -3,6 +3,8 @@
 import ipaddress
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# All that IANA has ever given out of IPv6; the rest is local, reserved or long deprecated.
+_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")
 
 
 def refusal(address: bytes, *, allow_private: bool) -> str | None:
@@ -14,9 +16,13 @@ def refusal(address: bytes, *, allow_private: bool) -> str | None:
     ip = _plain(ipaddress.ip_address(address))
     if ip.is_multicast or ip.is_unspecified or str(ip) == "255.255.255.255":
         return f"{ip} is not the address of one host"
-    if not allow_private and not ip.is_global:
+    if not allow_private and not _is_public(ip):
         return f"{ip} is not a public address, and this agent runs without --allow-private"
     return None
+
+
+def _is_public(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return ip.is_global and (ip.version == 4 or ip in _GLOBAL_UNICAST)
 
 
 def _plain(
