@@ -1,0 +1,49 @@
+"""A prober without a network: the test says what each trace hears and when it ends."""
+
+from collections.abc import Callable
+
+from colotrace_agent.engine.trace import Trace
+from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec
+from colotrace_proto.messages import Family, PacketType
+
+SOURCE = bytes([192, 0, 2, 1])
+Listener = Callable[[Trace], None]
+
+
+class FakeProber:
+    """Traces stand still until told; `refuses` is raised by `start`."""
+
+    def __init__(self, *, families: frozenset[Family] = frozenset(Family)) -> None:
+        self.families = families
+        self.refuses: Exception | None = None
+        self.traces: dict[bytes, tuple[Trace, Listener]] = {}
+        self.now = 1_000_000_000
+
+    def start(self, spec: TraceSpec, listener: Listener) -> Trace:
+        """Begin a trace; all its probes leave at once."""
+        if self.refuses is not None:
+            raise self.refuses
+        flow = Flow(PacketType.ICMP, SOURCE, spec.target, 1, 0, 0, 1)
+        trace = Trace(spec, flow, now=self.now)
+        while trace.unsent:
+            index, _ = trace.take()
+            trace.probe_sent(index, self.now)
+        self.traces[spec.target] = (trace, listener)
+        return trace
+
+    def stop(self, trace: Trace) -> None:
+        """End it; its listener hears of it."""
+        self.end(trace.spec.target)
+
+    def hear(self, target: bytes, ordinal: int = 0) -> None:
+        """An answer of the target to that probe."""
+        trace, listener = self.traces[target]
+        heard = Heard(AnswerKind.ECHO_REPLY, target, trace.flow.key, ordinal)
+        assert trace.heard(heard, at=self.now + 1_000_000) is not None
+        listener(trace)
+
+    def end(self, target: bytes) -> None:
+        """Nothing more comes."""
+        trace, listener = self.traces.pop(target)
+        trace.stop(self.now + 5_000_000)
+        listener(trace)

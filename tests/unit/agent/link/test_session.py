@@ -1,0 +1,237 @@
+"""The conversation with a coordinator, over streams that come and go."""
+
+import asyncio
+
+import pytest
+from colotrace_agent.jobs import Jobs
+from colotrace_agent.link.session import Identity, Session
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    AgentId,
+    Cancel,
+    ColoName,
+    Draining,
+    Failure,
+    Family,
+    Frame,
+    FromAgent,
+    Heartbeat,
+    Hello,
+    JobId,
+    PacketType,
+    Refused,
+    UnknownJob,
+    Welcome,
+)
+from unit.agent.conftest import job
+from unit.agent.fake_prober import FakeProber
+
+ONE = bytes([1, 1, 1, 1])
+FIRST, OTHER = b"a" * 16, b"b" * 16
+IDENTITY = Identity(
+    agent_id=AgentId("host1.den01"),
+    colo=ColoName("den01"),
+    city="Denver, CO, US",
+    families=frozenset({Family.IPV4}),
+    packet_types=frozenset({PacketType.ICMP}),
+    software_version="1.2.3",
+    max_jobs=5,
+)
+
+
+class Stream:
+    """A session with a stream up, and what it has said."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self.woken = 0
+        self.session = Session(IDENTITY, jobs, wake=self._wake)
+
+    def _wake(self) -> None:
+        self.woken += 1
+
+    def said(self) -> list[FromAgent]:
+        """What the stream would carry now."""
+        messages = []
+        while (message := self.session.to_send()) is not None:
+            messages.append(message)
+        return messages
+
+    def attach(self, *wanted: Ack, coordinator: bytes = FIRST) -> list[FromAgent]:
+        """A new stream, greeted; what was said after the hello."""
+        self.session.attached()
+        hello, *more = self.said()
+        assert isinstance(hello, Hello)
+        assert more == []
+        self.session.heard(Welcome(coordinator, 5_000, wanted))
+        return self.said()
+
+
+@pytest.fixture
+async def stream(jobs: Jobs) -> Stream:
+    """An agent that has not attached yet."""
+    return Stream(jobs)
+
+
+async def settle() -> None:
+    """Let what is ready run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def traced(stream: Stream, prober: FakeProber) -> None:
+    """A job under way, its acceptance and first frame said."""
+    stream.session.heard(job(packets_per_ttl=3))
+    await settle()
+    prober.hear(ONE)
+    accepted, frame = stream.said()
+    assert accepted == Accepted(JobId("job-1"))
+    assert isinstance(frame, Frame)
+
+
+async def test_a_stream_begins_with_who_we_are(stream: Stream) -> None:
+    """The same boot id on every stream of one process."""
+    boots = set()
+    for _ in range(2):
+        stream.session.attached()
+        (hello,) = stream.said()
+        assert isinstance(hello, Hello)
+        assert (hello.agent_id, hello.colo, hello.max_jobs) == ("host1.den01", "den01", 5)
+        assert (hello.families, hello.held_jobs) == (IDENTITY.families, ())
+        boots.add(hello.boot_id)
+    assert len(boots) == 1
+    assert stream.woken == 2
+
+
+async def test_a_job_is_answered_and_its_frames_follow(stream: Stream, prober: FakeProber) -> None:
+    """Until the last one is acknowledged it stays unsettled."""
+    assert stream.attach() == []
+    await traced(stream, prober)
+    prober.end(ONE)
+    (final,) = stream.said()
+    assert isinstance(final, Frame)
+    assert final.sequence == 2
+    assert stream.session.unsettled == 1
+    stream.session.heard(Ack(JobId("job-1"), 2))
+    assert stream.session.unsettled == 0
+
+
+async def test_a_job_that_is_not_taken_leaves_nothing(stream: Stream) -> None:
+    """Refused with its reason, and not held."""
+    stream.attach()
+    stream.session.heard(job(target="10.0.0.1"))
+    stream.session.heard(UnknownJob(JobId("x"), "newer"))
+    said = stream.said()
+    assert [type(message) for message in said] == [Refused, Refused]
+    assert stream.session.unsettled == 0
+
+
+async def test_a_job_goes_on_while_the_stream_is_down(stream: Stream, prober: FakeProber) -> None:
+    """What it comes to is sent when the coordinator is back, after what it has already."""
+    stream.attach()
+    await traced(stream, prober)
+    stream.session.detached()
+    prober.end(ONE)
+    assert stream.said() == []
+    stream.session.attached()
+    (hello,) = stream.said()
+    assert isinstance(hello, Hello)
+    assert hello.held_jobs == (JobId("job-1"),)
+    stream.session.heard(Welcome(FIRST, 5_000, (Ack(JobId("job-1"), 1),)))
+    (frame,) = stream.said()
+    assert isinstance(frame, Frame)
+    assert frame.sequence == 2
+
+
+async def test_what_was_never_acknowledged_is_said_again(
+    stream: Stream, prober: FakeProber
+) -> None:
+    """It may not have arrived."""
+    stream.attach()
+    await traced(stream, prober)
+    stream.session.detached()
+    frames = stream.attach(Ack(JobId("job-1"), 0))
+    assert [frame.sequence for frame in frames if isinstance(frame, Frame)] == [1]
+    prober.end(ONE)
+    assert len(stream.said()) == 1
+
+
+@pytest.mark.parametrize("wanted", [(), (Ack(JobId("job-1"), 1),)])
+async def test_another_coordinator_process_knows_none_of_the_jobs(
+    stream: Stream, prober: FakeProber, jobs: Jobs, wanted: tuple[Ack, ...]
+) -> None:
+    """They end, unsaid, whatever it claims to want."""
+    stream.attach()
+    await traced(stream, prober)
+    stream.session.detached()
+    assert stream.attach(*wanted, coordinator=OTHER) == []
+    assert len(jobs) == stream.session.unsettled == len(prober.traces) == 0
+
+
+async def test_a_job_that_is_no_longer_wanted_ends(
+    stream: Stream, prober: FakeProber, jobs: Jobs
+) -> None:
+    """The same process, but its caller has gone."""
+    stream.attach()
+    await traced(stream, prober)
+    stream.session.detached()
+    assert stream.attach() == []
+    assert len(jobs) == stream.session.unsettled == 0
+
+
+async def test_a_cancelled_job_says_no_more(stream: Stream, prober: FakeProber, jobs: Jobs) -> None:
+    """Nobody waits for its last frame."""
+    stream.attach()
+    await traced(stream, prober)
+    stream.session.heard(Cancel(JobId("job-1")))
+    assert stream.said() == []
+    assert len(jobs) == stream.session.unsettled == 0
+
+
+async def test_what_was_not_sent_does_not_go_to_the_next_stream(stream: Stream) -> None:
+    """An acceptance belongs to the stream that asked."""
+    stream.attach()
+    stream.session.heard(job())
+    stream.session.detached()
+    stream.session.attached()
+    (hello,) = stream.said()
+    assert isinstance(hello, Hello)
+    assert hello.held_jobs == (JobId("job-1"),)
+    stream.session.heard(Welcome(OTHER, 5_000))
+    await settle()
+
+
+async def test_heartbeats_tell_how_much_runs(stream: Stream, jobs: Jobs) -> None:
+    """And the interval is the coordinator's to say."""
+    stream.session.attached()
+    stream.said()
+    stream.session.heard(Welcome(FIRST, 250))
+    assert stream.session.heartbeat_ms == 250
+    stream.session.heartbeat()
+    assert stream.said() == [Heartbeat(0)]
+    stream.session.heard(Heartbeat())
+    stream.session.heard(job())
+    stream.session.heartbeat()
+    assert stream.said() == [Accepted(JobId("job-1")), Heartbeat(1)]
+    await settle()
+    jobs.cancel_all()
+
+
+async def test_draining_is_said_on_every_stream(stream: Stream, prober: FakeProber) -> None:
+    """What runs is finished, and acknowledged, all the same."""
+    stream.attach()
+    await traced(stream, prober)
+    stream.session.draining()
+    assert stream.said() == [Draining()]
+    stream.session.heard(job("job-2"))
+    (refused,) = stream.said()
+    assert isinstance(refused, Refused)
+    stream.session.detached()
+    frame, draining = stream.attach(Ack(JobId("job-1"), 0))
+    assert isinstance(frame, Frame)
+    assert draining == Draining()
+    prober.end(ONE)
+    (final,) = stream.said()
+    assert isinstance(final, Frame)
+    assert final.outcome is not None
+    assert final.outcome.failure is Failure.NONE

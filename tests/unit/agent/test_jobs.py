@@ -1,0 +1,250 @@
+"""Each job is accepted or refused at once, and ends with one outcome whatever happens."""
+
+import asyncio
+import errno
+from dataclasses import replace
+
+import pytest
+from colotrace_agent.engine.identity import NoFlowLeftError
+from colotrace_agent.jobs import Jobs
+from colotrace_proto.messages import (
+    Accepted,
+    Failure,
+    Family,
+    Frame,
+    JobId,
+    PacketType,
+    RefusalReason,
+    Refused,
+    UnknownJob,
+)
+from unit.agent.conftest import FakeResolver, job
+from unit.agent.fake_prober import FakeProber
+
+ONE, TWO = bytes([1, 1, 1, 1]), bytes([2, 2, 2, 2])
+
+
+async def settle() -> None:
+    """Let what is ready run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def outcome_of(frames: list[Frame]) -> Failure:
+    """How the job ended; there is one end, and it is the last frame."""
+    ends = [frame.outcome for frame in frames if frame.outcome is not None]
+    assert len(ends) == 1
+    assert frames[-1].outcome is ends[0]
+    return ends[0].failure
+
+
+async def test_a_job_is_traced_and_told_in_frames(jobs: Jobs, prober: FakeProber) -> None:
+    """The first news at once, the end at once, sequence numbers without gaps."""
+    frames: list[Frame] = []
+    assert jobs.take(job(packets_per_ttl=2), frames.append) == Accepted(JobId("job-1"))
+    await settle()
+    prober.hear(ONE)
+    assert [frame.replies.ttl for frame in frames] == [(1,)]
+    prober.end(ONE)
+    assert outcome_of(frames) is Failure.NONE
+    assert [frame.sequence for frame in frames] == [1, 2]
+    assert frames[-1].target_address == ONE
+    assert len(jobs) == 0
+
+
+async def test_progress_is_merged(jobs: Jobs, prober: FakeProber) -> None:
+    """News that follow hard upon others wait for the next frame."""
+    frames: list[Frame] = []
+    jobs.take(job(packets_per_ttl=3), frames.append)
+    await settle()
+    prober.hear(ONE, 0)
+    prober.hear(ONE, 1)
+    prober.hear(ONE, 2)
+    assert len(frames) == 1
+    prober.end(ONE)
+    assert [len(frame.replies.ttl) for frame in frames] == [1, 2]
+    await asyncio.sleep(0.06)
+    assert len(frames) == 2
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("10.0.0.1", RefusalReason.POLICY),
+        ("127.0.0.1", RefusalReason.POLICY),
+        ("224.0.0.1", RefusalReason.POLICY),
+        ("::1", RefusalReason.POLICY),
+        ("2606:4700:4700::1111", RefusalReason.NO_FAMILY),
+    ],
+)
+async def test_an_address_that_cannot_be_traced_is_refused_at_once(
+    jobs: Jobs, prober: FakeProber, target: str, reason: RefusalReason
+) -> None:
+    """With the reason, in words too."""
+    prober.families = frozenset({Family.IPV4})
+    refused = jobs.take(job(target=target), list[Frame]().append)
+    assert isinstance(refused, Refused)
+    assert refused.reason is reason
+    assert refused.detail
+
+
+async def test_what_is_not_known_is_refused(jobs: Jobs) -> None:
+    """A packet type, or a newer coordinator's wish."""
+    unknown = UnknownJob(JobId("x"), "packet type number 9 is not known here")
+    for asked in (unknown, job(packet_type=PacketType.GRE)):
+        refused = jobs.take(asked, list[Frame]().append)
+        assert isinstance(refused, Refused)
+        assert refused.reason is RefusalReason.UNSUPPORTED
+
+
+async def test_beyond_its_bound_the_agent_is_busy(jobs: Jobs, prober: FakeProber) -> None:
+    """Until one has ended; one that runs already is accepted again."""
+    for number in range(1, 6):
+        assert isinstance(
+            jobs.take(job(f"job-{number}", f"1.1.1.{number}"), list[Frame]().append), Accepted
+        )
+    await settle()
+    refused = jobs.take(job("job-6"), list[Frame]().append)
+    assert isinstance(refused, Refused)
+    assert refused.reason is RefusalReason.BUSY
+    assert isinstance(jobs.take(job("job-2"), list[Frame]().append), Accepted)
+    assert len(jobs) == len(prober.traces) == 5
+    prober.end(bytes([1, 1, 1, 3]))
+    assert isinstance(jobs.take(job("job-6", "2.2.2.2"), list[Frame]().append), Accepted)
+    jobs.cancel_all()
+
+
+@pytest.mark.parametrize(
+    ("addresses", "families", "failure"),
+    [
+        ([], frozenset(Family), Failure.UNRESOLVABLE),
+        ([bytes([10, 0, 0, 1])], frozenset(Family), Failure.POLICY),
+        ([ONE], frozenset({Family.IPV6}), Failure.NO_FAMILY),
+    ],
+)
+async def test_a_name_is_judged_by_what_it_comes_out_as(
+    jobs: Jobs,
+    prober: FakeProber,
+    resolver: FakeResolver,
+    addresses: list[bytes],
+    families: frozenset[Family],
+    failure: Failure,
+) -> None:
+    """The agent's own policy holds after resolution."""
+    prober.families = families
+    if addresses:
+        resolver.names["www.example"] = addresses
+    frames: list[Frame] = []
+    assert isinstance(jobs.take(job(target="www.example"), frames.append), Accepted)
+    await settle()
+    assert outcome_of(frames) is failure
+    assert frames[-1].outcome is not None
+    assert frames[-1].outcome.detail
+    assert prober.traces == {}
+
+
+async def test_the_first_address_of_a_working_family_is_traced(
+    jobs: Jobs, prober: FakeProber, resolver: FakeResolver
+) -> None:
+    """Where the preferred one cannot be sent, the next is."""
+    prober.families = frozenset({Family.IPV4})
+    resolver.names["www.example"] = [bytes([0x26]) + bytes(15), TWO, ONE]
+    jobs.take(job(target="www.example"), list[Frame]().append)
+    await settle()
+    assert set(prober.traces) == {TWO}
+    jobs.cancel_all()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [OSError(errno.ENETUNREACH, "Network is unreachable"), NoFlowLeftError("too many traces")],
+)
+async def test_a_trace_that_cannot_begin_is_the_agents_fault(
+    jobs: Jobs, prober: FakeProber, fault: Exception
+) -> None:
+    """No route, no flow: said so, with the address."""
+    prober.refuses = fault
+    frames: list[Frame] = []
+    jobs.take(job(), frames.append)
+    await settle()
+    assert outcome_of(frames) is Failure.SEND
+    assert frames[-1].target_address == ONE
+
+
+async def test_a_fault_of_the_agents_own_ends_one_job(jobs: Jobs, resolver: FakeResolver) -> None:
+    """The others go on."""
+    frames: list[Frame] = []
+    resolver.fault = RuntimeError("unforeseen")
+    jobs.take(job(), frames.append)
+    await settle()
+    assert outcome_of(frames) is Failure.INTERNAL
+    resolver.fault = None
+    assert isinstance(jobs.take(job("job-2"), frames.append), Accepted)
+    await settle()
+    jobs.cancel_all()
+
+
+async def test_a_cancelled_job_ends_with_what_there_is(jobs: Jobs, prober: FakeProber) -> None:
+    """Once; cancelling again, or an unknown one, does nothing."""
+    frames: list[Frame] = []
+    jobs.take(job(packets_per_ttl=2), frames.append)
+    await settle()
+    prober.hear(ONE)
+    for job_id in ("job-1", "job-1", "unknown"):
+        jobs.cancel(JobId(job_id))
+    assert outcome_of(frames) is Failure.CANCELLED
+    assert sum(len(frame.replies.ttl) for frame in frames) == 1
+
+
+async def test_a_job_may_be_cancelled_while_its_name_is_looked_up(jobs: Jobs) -> None:
+    """Nothing is left of it."""
+    frames: list[Frame] = []
+    jobs.take(job(target="slow.example"), frames.append)
+    await settle()
+    jobs.cancel(JobId("job-1"))
+    assert outcome_of(frames) is Failure.CANCELLED
+    await settle()
+    assert len(jobs) == 0
+
+
+@pytest.mark.parametrize("target", ["1.1.1.1", "slow.example"])
+async def test_a_jobs_time_runs_out(jobs: Jobs, target: str) -> None:
+    """Traced so far, or not even resolved."""
+    ended = asyncio.Event()
+    frames: list[Frame] = []
+
+    def emit(frame: Frame) -> None:
+        frames.append(frame)
+        if frame.outcome is not None:
+            ended.set()
+
+    jobs.take(replace(job(target=target), remaining_ms=1), emit)
+    await asyncio.wait_for(ended.wait(), 5)
+    assert outcome_of(frames) is Failure.DEADLINE
+
+
+async def test_a_draining_agent_finishes_what_runs_and_takes_no_more(
+    jobs: Jobs, prober: FakeProber
+) -> None:
+    """The last frame is out before it says that it is done."""
+    frames: list[Frame] = []
+    jobs.take(job(), frames.append)
+    await settle()
+    finishing = asyncio.create_task(jobs.finish(within_s=30))
+    await settle()
+    refused = jobs.take(job("job-2"), frames.append)
+    assert isinstance(refused, Refused)
+    assert refused.reason is RefusalReason.DRAINING
+    assert not finishing.done()
+    prober.end(ONE)
+    await finishing
+    assert outcome_of(frames) is Failure.NONE
+
+
+async def test_a_drain_has_an_end(jobs: Jobs) -> None:
+    """What still runs then is cancelled."""
+    frames: list[Frame] = []
+    jobs.take(job(), frames.append)
+    await settle()
+    await jobs.finish(within_s=0.01)
+    assert outcome_of(frames) is Failure.CANCELLED

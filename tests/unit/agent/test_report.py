@@ -1,0 +1,104 @@
+"""Frames hold each reply once and add up to the trace."""
+
+import errno
+
+from colotrace_agent.engine.trace import Trace
+from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec
+from colotrace_agent.report import Report
+from colotrace_proto import tally
+from colotrace_proto.messages import Failure, Frame, JobId, NodeKind, PacketType, Replies
+from hypothesis import given
+from hypothesis import strategies as st
+
+SOURCE, TARGET = bytes([192, 0, 2, 1]), bytes([203, 0, 113, 9])
+FLOW = Flow(PacketType.ICMP, SOURCE, TARGET, 1, 0, 0, 1)
+PROBES, START, MS = 9, 1_000_000_000, 1_000_000
+
+
+def traced(*, failed: int = 0) -> Trace:
+    """Three TTLs, three packets each, of which the first ones could not leave."""
+    trace = Trace(TraceSpec(TARGET, max_ttl=3), FLOW, now=START)
+    while trace.unsent:
+        index, _ = trace.take()
+        if index < failed:
+            trace.probe_failed(index, errno.EPERM)
+        else:
+            trace.probe_sent(index, START)
+    return trace
+
+
+def hear(trace: Trace, ordinal: int, *, code: int = 0) -> None:
+    """An answer of the router at that probe's TTL, or its refusal."""
+    kind = AnswerKind.UNREACHABLE if code else AnswerKind.TIME_EXCEEDED
+    router = bytes([198, 18, ordinal % 3, 1])
+    heard = Heard(kind, router, FLOW.key, ordinal, None, SOURCE, code)
+    trace.heard(heard, at=START + (1 + ordinal) * MS)
+
+
+@given(st.permutations(range(PROBES)), st.sets(st.integers(0, PROBES)))
+def test_frames_add_up_to_the_trace(order: list[int], told_after: set[int]) -> None:
+    """Wherever they are cut, in the order of arrival."""
+    trace, report = traced(), Report(JobId("a"))
+    frames: list[Frame] = []
+    for place, ordinal in enumerate(order):
+        if place in told_after:
+            frames.append(report.progress(trace))
+        hear(trace, ordinal)
+    trace.stop(START + 50 * MS)
+    frames.append(report.final(trace, Failure.NONE))
+    whole = Replies()
+    for frame in frames:
+        whole = tally.merge(whole, frame.replies)
+    assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
+    assert whole.ttl == tuple(1 + ordinal % 3 for ordinal in order)
+    assert whole.rtt_ns == tuple((1 + ordinal) * MS for ordinal in order)
+    addresses = [whole.nodes[node].address for node in whole.node]
+    assert addresses == [bytes([198, 18, ordinal % 3, 1]) for ordinal in order]
+    assert frames[-1].sent == (3, 3, 3)
+    assert frames[-1].outcome is not None
+    assert frames[-1].outcome.duration_ns == 50 * MS
+
+
+def test_one_address_that_answers_in_two_ways_is_two_nodes() -> None:
+    """Its labels belong to the one."""
+    trace, report = traced(), Report(JobId("a"))
+    hear(trace, 0)
+    hear(trace, 3, code=13)
+    nodes = report.progress(trace).replies.nodes
+    assert [(node.kind, node.labels) for node in nodes] == [
+        (NodeKind.TRANSIT, ()),
+        (NodeKind.BARRIER, ("!X",)),
+    ]
+
+
+def test_counters_are_the_outcomes() -> None:
+    """Duplicates and what is foreign are told apart, and are no replies."""
+    trace, report = traced(), Report(JobId("a"))
+    for ordinal in (0, 0, 1, 500):
+        hear(trace, ordinal)
+    trace.stop(START)
+    frame = report.final(trace, Failure.NONE)
+    assert frame.outcome is not None
+    assert (frame.outcome.duplicates, frame.outcome.foreign, frame.outcome.late) == (1, 1, 0)
+    assert len(frame.replies.ttl) == 2
+
+
+def test_probes_that_could_not_leave_are_told_with_their_reason() -> None:
+    """A notice where some left, a failure where none did."""
+    for failed, failure in ((2, Failure.NONE), (PROBES, Failure.SEND)):
+        trace = traced(failed=failed)
+        trace.stop(START)
+        outcome = Report(JobId("a")).final(trace, Failure.NONE).outcome
+        assert outcome is not None
+        assert outcome.failure is failure
+        words = outcome.detail + "".join(outcome.notices)
+        assert f"{failed} x Operation not permitted" in words
+
+
+def test_a_cut_short_traces_reason_stands() -> None:
+    """Also where nothing could be sent."""
+    trace = traced(failed=PROBES)
+    trace.stop(START)
+    outcome = Report(JobId("a")).final(trace, Failure.CANCELLED).outcome
+    assert outcome is not None
+    assert outcome.failure is Failure.CANCELLED
