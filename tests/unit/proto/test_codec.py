@@ -1,0 +1,324 @@
+"""Messages over the wire and back, and everything the other side may not send."""
+
+from collections.abc import Callable
+
+import pytest
+from colotrace_proto import codec
+from colotrace_proto import messages as m
+from colotrace_proto.v1 import fleet_pb2 as pb
+from hypothesis import given
+from hypothesis import strategies as st
+
+IDENTIFIERS = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
+JOB_IDS = IDENTIFIERS.map(m.JobId)
+# Printable, as what has been decoded always is.
+TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=0x24F), max_size=80).map(
+    lambda text: "".join(c for c in text if c.isprintable())
+)
+UINT32 = st.integers(0, 2**32 - 1)
+ADDRESSES = st.sampled_from([4, 16]).flatmap(lambda n: st.binary(min_size=n, max_size=n))
+PROBED = st.sets(st.sampled_from(list(m.PacketType)))
+
+
+@st.composite
+def replies(draw: st.DrawFn) -> m.Replies:
+    """Columns of one length that count into their nodes."""
+    labels = st.lists(TEXTS.filter(lambda text: len(text) <= m.MAX_LABEL), max_size=3).map(tuple)
+    nodes = st.builds(m.Node, ADDRESSES, st.sampled_from(m.NodeKind), labels)
+    lines = draw(st.lists(nodes, max_size=5))
+    count = draw(st.integers(len(lines), 20)) if lines else 0
+
+    def column(least: int, most: int) -> tuple[int, ...]:
+        numbers = st.integers(least, most)
+        return tuple(draw(st.lists(numbers, min_size=count, max_size=count)))
+
+    node = column(0, len(lines) - 1) if lines else ()
+    return m.Replies(column(1, m.MAX_TTL), column(0, m.MAX_RTT_NS), node, tuple(lines))
+
+
+OUTCOMES = st.builds(
+    m.Outcome,
+    failure=st.sampled_from(m.Failure),
+    detail=TEXTS,
+    duration_ns=st.integers(0, 2**63),
+    notices=st.lists(TEXTS, max_size=3).map(tuple),
+    duplicates=UINT32,
+    late=UINT32,
+    foreign=UINT32,
+)
+FROM_AGENT = st.one_of(
+    st.builds(
+        m.Hello,
+        agent_id=IDENTIFIERS.map(m.AgentId),
+        boot_id=st.binary(min_size=16, max_size=16),
+        colo=st.from_regex(r"[a-z]{3,8}[0-9]{1,4}", fullmatch=True).map(m.ColoName),
+        city=TEXTS,
+        families=st.sets(st.sampled_from(m.Family)).map(frozenset),
+        packet_types=PROBED.map(frozenset),
+        software_version=TEXTS.map(lambda text: text[:64]),
+        max_jobs=UINT32,
+        held_jobs=st.lists(JOB_IDS, max_size=5).map(tuple),
+        protocol_version=st.integers(1, 99),
+    ),
+    st.builds(m.Heartbeat, UINT32),
+    st.just(m.Draining()),
+    st.builds(m.Accepted, JOB_IDS),
+    st.builds(m.Refused, JOB_IDS, st.sampled_from(m.RefusalReason), TEXTS),
+    st.builds(
+        m.Frame,
+        job_id=JOB_IDS,
+        sequence=st.integers(1, 2**32 - 1),
+        target_address=ADDRESSES | st.just(b""),
+        sent=st.lists(st.integers(0, m.MAX_PROBES), max_size=m.MAX_TTL).map(tuple),
+        replies=replies(),
+        outcome=st.none() | OUTCOMES,
+    ),
+)
+ACKS = st.builds(m.Ack, JOB_IDS, UINT32)
+FROM_COORDINATOR = st.one_of(
+    st.builds(
+        m.Welcome,
+        coordinator_id=st.binary(min_size=16, max_size=16),
+        heartbeat_ms=st.integers(100, 600_000),
+        wanted_jobs=st.lists(ACKS, max_size=5).map(tuple),
+        protocol_version=st.integers(1, 99),
+    ),
+    st.just(m.Heartbeat()),
+    st.builds(
+        m.Job,
+        job_id=JOB_IDS,
+        target=st.text(st.characters(codec="utf-8"), min_size=1, max_size=m.MAX_TARGET),
+        packet_type=st.sampled_from(m.PacketType),
+        max_ttl=st.integers(1, m.MAX_TTL),
+        packets_per_ttl=st.integers(1, m.MAX_PACKETS_PER_TTL),
+        wait_ms=st.integers(1, m.MAX_WAIT_MS),
+        port=st.integers(0, 65_535),
+        flow=UINT32,
+        remaining_ms=st.integers(0, m.MAX_REMAINING_MS),
+    ),
+    st.builds(m.Cancel, JOB_IDS),
+    ACKS,
+)
+
+
+@given(FROM_AGENT)
+def test_what_an_agent_says_arrives(message: m.FromAgent) -> None:
+    """Through bytes and back."""
+    wire = codec.encode_from_agent(message).SerializeToString()
+    assert codec.decode_from_agent(pb.AgentMessage.FromString(wire)) == message
+
+
+@given(FROM_COORDINATOR)
+def test_what_a_coordinator_says_arrives(message: m.FromCoordinator) -> None:
+    """Through bytes and back."""
+    wire = codec.encode_from_coordinator(message).SerializeToString()
+    assert codec.decode_from_coordinator(pb.CoordinatorMessage.FromString(wire)) == message
+
+
+def test_a_message_of_a_newer_side_is_passed_over() -> None:
+    """Field 99, that nobody has defined yet."""
+    newer = bytes([0x9A, 0x06, 2, 0x08, 1])
+    assert codec.decode_from_agent(pb.AgentMessage.FromString(newer)) is None
+    assert codec.decode_from_coordinator(pb.CoordinatorMessage.FromString(newer)) is None
+
+
+def test_unknown_values_read_as_the_zero_value() -> None:
+    """Which never means success."""
+    frame = pb.Frame(job_id="a", sequence=1, ttl=[1], rtt_ns=[1], node=[0])
+    frame.nodes.add(address=bytes(4), kind=77)  # type: ignore[arg-type]
+    frame.outcome.failure = 88  # type: ignore[assignment]
+    decoded = codec.decode_from_agent(pb.AgentMessage(frame=frame))
+    assert isinstance(decoded, m.Frame)
+    assert decoded.replies.nodes[0].kind is m.NodeKind.TRANSIT
+    assert decoded.outcome is not None
+    assert decoded.outcome.failure is m.Failure.UNSPECIFIED
+    hello = pb.Hello(
+        protocol_version=9, agent_id="a", boot_id=bytes(16), colo="den01", families=[4, 9],  # type: ignore[list-item]
+        packet_types=[1, 99],  # type: ignore[list-item]
+    )  # fmt: skip
+    greeting = codec.decode_from_agent(pb.AgentMessage(hello=hello))
+    assert isinstance(greeting, m.Hello)
+    assert greeting.families == {m.Family.IPV4}
+    assert greeting.packet_types == {m.PacketType.ICMP}
+    assert greeting.protocol_version == 9
+
+
+def hello() -> pb.Hello:
+    return pb.Hello(protocol_version=1, agent_id="a", boot_id=bytes(16), colo="den01")
+
+
+def frame() -> pb.Frame:
+    out = pb.Frame(job_id="a", sequence=1, ttl=[1, 2], rtt_ns=[5, 6], node=[0, 0])
+    out.nodes.add(address=bytes(4))
+    return out
+
+
+def changed(message: pb.Hello | pb.Frame, change: Callable[..., object]) -> pb.AgentMessage:
+    change(message)
+    if isinstance(message, pb.Hello):
+        return pb.AgentMessage(hello=message)
+    return pb.AgentMessage(frame=message)
+
+
+BAD_HELLOS = {
+    "no agent id": lambda h: h.ClearField("agent_id"),
+    "an agent id with a space": lambda h: setattr(h, "agent_id", "a b"),
+    "an agent id too long": lambda h: setattr(h, "agent_id", "a" * 65),
+    "an agent id with a line break": lambda h: setattr(h, "agent_id", "a\n"),
+    "no colo": lambda h: h.ClearField("colo"),
+    "a colo without a number": lambda h: setattr(h, "colo", "den"),
+    "a colo in capitals": lambda h: setattr(h, "colo", "DEN01"),
+    "a short boot id": lambda h: setattr(h, "boot_id", bytes(15)),
+    "a long boot id": lambda h: setattr(h, "boot_id", bytes(17)),
+    "no version": lambda h: h.ClearField("protocol_version"),
+    "a held job of no form": lambda h: h.held_jobs.append("a/b"),
+    "too many held jobs": lambda h: h.held_jobs.extend(["a"] * (m.MAX_HELD_JOBS + 1)),
+    "too many families": lambda h: h.families.extend([4] * 17),
+    "too many packet types": lambda h: h.packet_types.extend([1] * 65),
+}
+BAD_FRAMES = {
+    "no job": lambda f: f.ClearField("job_id"),
+    "no sequence": lambda f: f.ClearField("sequence"),
+    "an address of 5 bytes": lambda f: setattr(f, "target_address", bytes(5)),
+    "65 TTLs": lambda f: f.sent.extend([1] * 65),
+    "641 probes sent": lambda f: f.sent.append(m.MAX_PROBES + 1),
+    "641 replies": lambda f: (
+        [c.extend([1] * 639) for c in (f.ttl, f.rtt_ns)] and f.node.extend([0] * 639)
+    ),
+    "a short column": lambda f: f.rtt_ns.pop(),
+    "a long column": lambda f: f.node.append(0),
+    "TTL 0": lambda f: f.ttl.__setitem__(0, 0),
+    "TTL 65": lambda f: f.ttl.__setitem__(0, 65),
+    "an RTT over a minute": lambda f: f.rtt_ns.__setitem__(0, m.MAX_RTT_NS + 1),
+    "a node that is not there": lambda f: f.node.__setitem__(0, 1),
+    "more nodes than replies": lambda f: [f.nodes.add(address=bytes(4)) for _ in range(2)],
+    "a node of 3 bytes": lambda f: setattr(f.nodes[0], "address", bytes(3)),
+    "a node of none": lambda f: f.nodes[0].ClearField("address"),
+    "17 labels": lambda f: f.nodes[0].labels.extend(["x"] * 17),
+    "17 notices": lambda f: f.outcome.notices.extend(["x"] * 17),
+}
+
+
+@pytest.mark.parametrize("change", BAD_HELLOS.values(), ids=BAD_HELLOS.keys())
+def test_a_hello_out_of_bounds_ends_the_stream(change: Callable[..., object]) -> None:
+    """Each bound by itself."""
+    assert isinstance(codec.decode_from_agent(pb.AgentMessage(hello=hello())), m.Hello)
+    with pytest.raises(codec.ProtocolError):
+        codec.decode_from_agent(changed(hello(), change))
+
+
+@pytest.mark.parametrize("change", BAD_FRAMES.values(), ids=BAD_FRAMES.keys())
+def test_a_frame_out_of_bounds_ends_the_stream(change: Callable[..., object]) -> None:
+    """Each bound by itself."""
+    assert isinstance(codec.decode_from_agent(pb.AgentMessage(frame=frame())), m.Frame)
+    with pytest.raises(codec.ProtocolError):
+        codec.decode_from_agent(changed(frame(), change))
+
+
+BAD_FROM_COORDINATOR = {
+    "a short coordinator id": pb.CoordinatorMessage(
+        welcome=pb.Welcome(coordinator_id=bytes(15), heartbeat_ms=1_000)
+    ),
+    "no heartbeat": pb.CoordinatorMessage(welcome=pb.Welcome(coordinator_id=bytes(16))),
+    "a hasty heartbeat": pb.CoordinatorMessage(
+        welcome=pb.Welcome(coordinator_id=bytes(16), heartbeat_ms=99)
+    ),
+    "a sleepy heartbeat": pb.CoordinatorMessage(
+        welcome=pb.Welcome(coordinator_id=bytes(16), heartbeat_ms=600_001)
+    ),
+    "too many wanted jobs": pb.CoordinatorMessage(
+        welcome=pb.Welcome(
+            coordinator_id=bytes(16),
+            heartbeat_ms=1_000,
+            wanted_jobs=[pb.Ack(job_id="a")] * (m.MAX_HELD_JOBS + 1),
+        )
+    ),
+    "a job without an id": pb.CoordinatorMessage(job=pb.Job()),
+    "a cancel without an id": pb.CoordinatorMessage(cancel=pb.Cancel()),
+    "an ack of no form": pb.CoordinatorMessage(ack=pb.Ack(job_id="ä")),
+}
+
+
+@pytest.mark.parametrize("message", BAD_FROM_COORDINATOR.values(), ids=BAD_FROM_COORDINATOR.keys())
+def test_a_coordinator_out_of_bounds_ends_the_stream(message: pb.CoordinatorMessage) -> None:
+    """An agent does not trust its coordinator's form either."""
+    with pytest.raises(codec.ProtocolError):
+        codec.decode_from_coordinator(message)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "word"),
+    [
+        *[("packet_type", 0, "packet type"), ("packet_type", 99, "packet type")],
+        *[("max_ttl", 0, "max_ttl"), ("max_ttl", 65, "max_ttl")],
+        *[("packets_per_ttl", 0, "packets_per_ttl"), ("packets_per_ttl", 11, "packets_per_ttl")],
+        *[("wait_ms", 0, "wait_ms"), ("wait_ms", 5_001, "wait_ms"), ("port", 65_536, "port")],
+        *[("target", "", "target"), ("target", "a" * 256, "target")],
+    ],
+)
+def test_a_job_out_of_bounds_is_one_to_refuse(field: str, value: int | str, word: str) -> None:
+    """Perhaps a newer coordinator's: the stream stays, and the reason names the field."""
+    job = pb.Job(job_id="a", target="x", max_ttl=1, packets_per_ttl=1, wait_ms=1)
+    job.packet_type = pb.PACKET_TYPE_UDP
+    assert isinstance(codec.decode_from_coordinator(pb.CoordinatorMessage(job=job)), m.Job)
+    setattr(job, field, value)
+    decoded = codec.decode_from_coordinator(pb.CoordinatorMessage(job=job))
+    assert isinstance(decoded, m.UnknownJob)
+    assert word in decoded.detail
+
+
+def test_a_jobs_time_is_cut_to_what_may_be() -> None:
+    """A deadline in the far future is a mistake."""
+    job = pb.Job(job_id="a", target="x", max_ttl=1, packets_per_ttl=1, wait_ms=1, packet_type=1)  # type: ignore[arg-type]
+    job.remaining_ms = 2**32 - 1
+    decoded = codec.decode_from_coordinator(pb.CoordinatorMessage(job=job))
+    assert isinstance(decoded, m.Job)
+    assert decoded.remaining_ms == m.MAX_REMAINING_MS
+
+
+@given(st.text(max_size=2_000))
+def test_texts_are_cut_and_made_harmless(text: str) -> None:
+    """Nothing that a terminal or a log would obey."""
+    text = text.encode("utf-8", "ignore").decode()
+    refused = pb.Refused(job_id="a", detail=text)
+    decoded = codec.decode_from_agent(pb.AgentMessage(refused=refused))
+    assert isinstance(decoded, m.Refused)
+    assert decoded.detail.isprintable()
+    assert len(decoded.detail) == min(len(text), m.MAX_TEXT)
+
+
+def test_what_is_too_long_to_say_is_cut_before_it_is_said() -> None:
+    """So that the other side has no reason to end the stream."""
+    outcome = m.Outcome(m.Failure.NONE, detail="d" * 999, notices=("n" * 999,) * 99)
+    node = m.Node(bytes(4), labels=("l" * 99,) * 99)
+    sent = m.Frame(m.JobId("a"), 1, replies=m.Replies((1,), (1,), (0,), (node,)), outcome=outcome)
+    decoded = codec.decode_from_agent(codec.encode_from_agent(sent))
+    assert isinstance(decoded, m.Frame)
+    assert decoded.outcome is not None
+    assert len(decoded.outcome.detail) == len(decoded.outcome.notices[0]) == m.MAX_TEXT
+    assert len(decoded.outcome.notices) == m.MAX_NOTICES
+    assert [len(label) for label in decoded.replies.nodes[0].labels] == [m.MAX_LABEL] * m.MAX_LABELS
+
+
+def test_an_unknown_job_is_never_said() -> None:
+    """It is what a job reads as that one does not know."""
+    with pytest.raises(ValueError, match="heard"):
+        codec.encode_from_coordinator(m.UnknownJob(m.JobId("a"), "x"))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_end_as_a_message_or_an_error_of_ours(data: bytes) -> None:
+    """Whatever parses as protobuf."""
+    for parse, decode in (
+        (pb.AgentMessage, codec.decode_from_agent),
+        (pb.CoordinatorMessage, codec.decode_from_coordinator),
+    ):
+        message = parse()
+        try:
+            message.ParseFromString(data)
+        except Exception:  # noqa: BLE001, S112 - protobuf's own refusal is not ours to test
+            continue
+        try:
+            decode(message)  # type: ignore[operator]
+        except codec.ProtocolError:
+            continue
