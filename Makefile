@@ -4,6 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
+# Where Debian keeps nft, dnsmasq and their like; not on every user's PATH.
+export PATH := $(PATH):/usr/sbin:/sbin
 WORKERS ?= 4
 
 help:  ## print this

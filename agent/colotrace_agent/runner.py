@@ -115,15 +115,17 @@ class Prober:
             self._turn.cancel()
             self._turn = None
         for _ in range(_ROUNDS):
+            # Hearing comes before sending: an answer may spare the next round its probes.
             received = self._receive()
             now = clock.now()
             self._engine.expire(now)
-            self._tell()
-            # Hearing comes before sending: an answer may spare the next round its probes.
             if not self._send(now) and not received:
                 self._sleep(now)
-                return
-        self._soon()
+                break
+        else:
+            self._soon()
+        # Last, so that what a whole turn brought is told of once.
+        self._tell()
 
     def _receive(self) -> bool:
         arrivals = self._wire.receive(_RECEIVE_AT_ONCE)

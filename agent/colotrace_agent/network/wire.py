@@ -33,6 +33,8 @@ from .sockets import (
 _LARGEST_ANSWER = 2_048  # more than any quote of a probe of ours
 _ANCILLARY = 64
 _TIMESPEC = struct.Struct("qq")
+# Addresses come and go seldom, and asking for them costs as much as many probes.
+_FAMILIES_NS = 1_000_000_000
 
 
 _OPENERS = {
@@ -69,6 +71,8 @@ class Wire:
         self._senders: dict[Family, socket.socket] = {}
         self._receivers: dict[tuple[Family, PacketType], socket.socket] = {}
         self._tapped: dict[tuple[Family, PacketType], int] = {}
+        self._families: frozenset[Family] = frozenset()
+        self._families_until = 0
         for family in Family:
             # A kernel may be without IPv6.
             with suppress(OSError):
@@ -78,7 +82,11 @@ class Wire:
     @property
     def families(self) -> frozenset[Family]:
         """The families that work at present."""
-        return working_families() & self._senders.keys()
+        now = clock.now()
+        if now >= self._families_until:
+            self._families = working_families() & self._senders.keys()
+            self._families_until = now + _FAMILIES_NS
+        return self._families
 
     def source_for(self, target: bytes) -> bytes:
         """The address to send from; raises OSError where there is no route."""
