@@ -18,8 +18,7 @@ from colotrace_proto.messages import (
     Refused,
     UnknownJob,
 )
-from unit.agent.conftest import FakeResolver, job
-from unit.agent.fake_prober import FakeProber
+from unit.agent.fakes import FakeProber, FakeResolver, job
 
 ONE, TWO = bytes([1, 1, 1, 1]), bytes([2, 2, 2, 2])
 

@@ -24,8 +24,7 @@ from colotrace_proto.messages import (
     UnknownJob,
     Welcome,
 )
-from unit.agent.conftest import job
-from unit.agent.fake_prober import FakeProber
+from unit.agent.fakes import FakeProber, job
 
 ONE = bytes([1, 1, 1, 1])
 FIRST, OTHER = b"a" * 16, b"b" * 16

@@ -1,10 +1,12 @@
-"""A prober without a network: the test says what each trace hears and when it ends."""
+"""A prober without a network and a resolver without name servers, both told by the test."""
 
+import asyncio
 from collections.abc import Callable
 
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec
-from colotrace_proto.messages import Family, PacketType
+from colotrace_agent.resolve import UnresolvableError, parse_address
+from colotrace_proto.messages import Family, Job, JobId, PacketType
 
 SOURCE = bytes([192, 0, 2, 1])
 Listener = Callable[[Trace], None]
@@ -47,3 +49,38 @@ class FakeProber:
         trace, listener = self.traces.pop(target)
         trace.stop(self.now + 5_000_000)
         listener(trace)
+
+
+class FakeResolver:
+    """Knows what it was told; `slow.example` is never answered."""
+
+    def __init__(self) -> None:
+        self.names: dict[str, list[bytes]] = {}
+        self.fault: Exception | None = None
+
+    async def addresses(self, target: str) -> list[bytes]:
+        """The target's addresses."""
+        if self.fault is not None:
+            raise self.fault
+        literal = parse_address(target)
+        if literal is not None:
+            return [literal]
+        if target == "slow.example":
+            await asyncio.Event().wait()
+        if target not in self.names:
+            raise UnresolvableError(f"{target} does not resolve: no such name")
+        return self.names[target]
+
+
+def job(job_id: str = "job-1", target: str = "1.1.1.1", **options: int | PacketType) -> Job:
+    """A job of one TTL and one packet, unless said otherwise."""
+    fields: dict[str, int | PacketType] = {
+        "packet_type": PacketType.ICMP,
+        "max_ttl": 1,
+        "packets_per_ttl": 1,
+        "wait_ms": 1_000,
+        "port": 0,
+        "flow": 0,
+        "remaining_ms": 20_000,
+    }
+    return Job(job_id=JobId(job_id), target=target, **fields | options)  # type: ignore[arg-type]
