@@ -66,15 +66,12 @@ class JobRun:
 
     async def _begin(self) -> None:
         try:
-            addresses = await self._resolver.addresses(self._job.target)
+            self._start_trace(await self._resolver.addresses(self._job.target))
         except UnresolvableError as error:
             self._fail(Failure.UNRESOLVABLE, str(error))
-            return
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the agent
             _log.exception("a job failed", job=self._job.job_id)
             self._fail(Failure.INTERNAL, f"a fault of the agent's own: {type(error).__name__}")
-            return
-        self._start_trace(addresses)
 
     def _start_trace(self, addresses: list[bytes]) -> None:
         families = self._prober.families

@@ -81,6 +81,7 @@ class Prober:
             self._wire.open(flow)
         except OSError:
             self._engine.give_back(flow, now=now)
+            self._wire.give_back(flow)
             raise
         self._writers[flow.key] = writer_for(flow)
         trace = self._engine.start(spec, flow, now=clock.now())

@@ -105,11 +105,16 @@ class Wire:
             self._open_receiver(*tap)
         self._tapped[tap] = self._tapped.get(tap, 0) + 1
 
+    def give_back(self, flow: Flow) -> None:
+        """A flow that `open` could not serve: its source port is free again."""
+        if flow.packet_type is not PacketType.ICMP:
+            self._ports.release(flow.packet_type, flow.family, flow.identifier)
+
     def close_flow(self, flow: Flow) -> None:
         """The flow's trace has ended."""
         if flow.packet_type is PacketType.ICMP:
             return
-        self._ports.release(flow.packet_type, flow.family, flow.identifier)
+        self.give_back(flow)
         tap = (flow.family, flow.packet_type)
         self._tapped[tap] -= 1
         if not self._tapped[tap]:
