@@ -21,7 +21,8 @@ from scenario.tun import Report, TunWorld, tun_missing
 
 pytestmark = pytest.mark.tun
 
-SLACK_MS = 200
+# What comes within wait_time is what the path is made of, however late a busy host is.
+SLACK_MS = 900
 # What becomes of probes that are right; the kernel's own messages are not for the target.
 FATES = {"answered", "silent", "lost", "limited", "reset", "unrelated"}
 
