@@ -5,6 +5,7 @@ form raises `ProtocolError`, which ends the stream; what is merely unknown (a ne
 or message) is passed over, and an unknown value in a job becomes `UnknownJob`, to be refused.
 """
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TypeVar, assert_never
 
@@ -39,7 +40,11 @@ def encode_from_agent(message: m.FromAgent) -> pb.AgentMessage:
         case m.Hello():
             return pb.AgentMessage(hello=_hello_out(message))
         case m.Heartbeat():
-            return pb.AgentMessage(heartbeat=pb.Heartbeat(running_jobs=message.running_jobs))
+            heartbeat = pb.Heartbeat(
+                running_jobs=message.running_jobs,
+                counters=pb.Counters(**dataclasses.asdict(message.counters)),
+            )
+            return pb.AgentMessage(heartbeat=heartbeat)
         case m.Draining():
             return pb.AgentMessage(draining=pb.Draining())
         case m.Accepted():
@@ -67,7 +72,9 @@ def decode_from_agent(message: pb.AgentMessage) -> m.FromAgent | None:
         case "hello":
             return _hello_in(message.hello)
         case "heartbeat":
-            return m.Heartbeat(message.heartbeat.running_jobs)
+            return m.Heartbeat(
+                message.heartbeat.running_jobs, _counters_in(message.heartbeat.counters)
+            )
         case "draining":
             return m.Draining()
         case "accepted":
@@ -109,6 +116,7 @@ def encode_from_coordinator(message: m.FromCoordinator) -> pb.CoordinatorMessage
                 port=message.port,
                 flow=message.flow,
                 remaining_ms=message.remaining_ms,
+                multipath=message.multipath,
             )
             return pb.CoordinatorMessage(job=job)
         case m.UnknownJob():
@@ -227,6 +235,7 @@ def _job_in(job: pb.Job) -> m.Job | m.UnknownJob:
         port=job.port,
         flow=job.flow,
         remaining_ms=min(job.remaining_ms, m.MAX_REMAINING_MS),
+        multipath=job.multipath,
     )
 
 
@@ -306,6 +315,8 @@ def _outcome_out(outcome: m.Outcome) -> pb.Outcome:
         duplicates=outcome.duplicates,
         late=outcome.late,
         foreign=outcome.foreign,
+        ambiguous=outcome.ambiguous,
+        links=[_link_out(link) for link in outcome.links[: m.MAX_LINKS]],
     )
 
 
@@ -318,7 +329,30 @@ def _outcome_in(outcome: pb.Outcome) -> m.Outcome:
         duplicates=outcome.duplicates,
         late=outcome.late,
         foreign=outcome.foreign,
+        ambiguous=outcome.ambiguous,
+        links=_links_in(outcome.links),
     )
+
+
+def _counters_in(counters: pb.Counters) -> m.Counters:
+    return m.Counters(
+        **{field.name: getattr(counters, field.name) for field in dataclasses.fields(m.Counters)}
+    )
+
+
+def _link_out(link: m.Link) -> pb.Link:
+    # `from` is a word of Python's own.
+    return pb.Link(ttl=link.ttl, to=link.far, flows=link.flows, **{"from": link.near})
+
+
+def _links_in(links: Sequence[pb.Link]) -> tuple[m.Link, ...]:
+    if len(links) > m.MAX_LINKS:
+        raise ProtocolError(f"Outcome.links is longer than {m.MAX_LINKS}")
+    decoded = tuple(m.Link(link.ttl, getattr(link, "from"), link.to, link.flows) for link in links)
+    for link in decoded:
+        if not 1 <= link.ttl < m.MAX_TTL or {len(link.near), len(link.far)} - {4, 16}:
+            raise ProtocolError("Link is out of bounds")
+    return decoded
 
 
 def _ack_out(ack: m.Ack) -> pb.Ack:

@@ -21,6 +21,7 @@ MAX_TEXT = 500
 MAX_LABELS = 16
 MAX_LABEL = 64
 MAX_NOTICES = 16
+MAX_LINKS = 4_096
 MAX_HELD_JOBS = 10_000
 MAX_TTL = 64
 MAX_PACKETS_PER_TTL = 10
@@ -98,10 +99,26 @@ class Hello:
 
 
 @dataclass(frozen=True, slots=True)
+class Counters:
+    """Packets that an agent has counted since its start; the fields as in the protocol."""
+
+    sent: int = 0
+    send_errors: int = 0
+    duplicates: int = 0
+    late: int = 0
+    foreign: int = 0
+    ambiguous: int = 0
+    malformed: int = 0
+    overflows: int = 0
+    unstamped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
     """Still there."""
 
     running_jobs: int = 0
+    counters: Counters = field(default_factory=Counters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +139,7 @@ class Job:
     port: int
     flow: int
     remaining_ms: int
+    multipath: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +176,16 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """Flows that were seen at one address and, one TTL further, at another; packed addresses."""
+
+    ttl: int
+    near: bytes
+    far: bytes
+    flows: int
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """How a job ended."""
 
@@ -168,6 +196,8 @@ class Outcome:
     duplicates: int = 0
     late: int = 0
     foreign: int = 0
+    ambiguous: int = 0
+    links: tuple[Link, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,20 +262,78 @@ class Heartbeat(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUNNING_JOBS_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
     running_jobs: _builtins.int
     """Jobs running (agent only)."""
+    @_builtins.property
+    def counters(self) -> Global___Counters:
+        """What the agent has counted since its start (agent only)."""
+
     def __init__(
         self,
         *,
         running_jobs: _builtins.int = ...,
+        counters: Global___Counters | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["running_jobs", b"running_jobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "running_jobs", b"running_jobs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
+class Counters(_message.Message):
+    """Packets, since the agent's start."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SENT_FIELD_NUMBER: _builtins.int
+    SEND_ERRORS_FIELD_NUMBER: _builtins.int
+    DUPLICATES_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
+    FOREIGN_FIELD_NUMBER: _builtins.int
+    AMBIGUOUS_FIELD_NUMBER: _builtins.int
+    MALFORMED_FIELD_NUMBER: _builtins.int
+    OVERFLOWS_FIELD_NUMBER: _builtins.int
+    UNSTAMPED_FIELD_NUMBER: _builtins.int
+    sent: _builtins.int
+    """Probes that left, and that could not."""
+    send_errors: _builtins.int
+    duplicates: _builtins.int
+    """Heard, and not counted as answers: again, too late, for nobody here or forged, for one of
+    several probes without telling which, and not well-formed.
+    """
+    late: _builtins.int
+    foreign: _builtins.int
+    ambiguous: _builtins.int
+    malformed: _builtins.int
+    overflows: _builtins.int
+    """The host's own losses: packets that found its receive queue full, and departures that it did
+    not stamp.
+    """
+    unstamped: _builtins.int
+    def __init__(
+        self,
+        *,
+        sent: _builtins.int = ...,
+        send_errors: _builtins.int = ...,
+        duplicates: _builtins.int = ...,
+        late: _builtins.int = ...,
+        foreign: _builtins.int = ...,
+        ambiguous: _builtins.int = ...,
+        malformed: _builtins.int = ...,
+        overflows: _builtins.int = ...,
+        unstamped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "duplicates", b"duplicates", "foreign", b"foreign", "late", b"late", "malformed", b"malformed", "overflows", b"overflows", "send_errors", b"send_errors", "sent", b"sent", "unstamped", b"unstamped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Counters: _TypeAlias = Counters  # noqa: Y015
 
 @_typing.final
 class Draining(_message.Message):
@@ -309,6 +367,7 @@ class Job(_message.Message):
     PORT_FIELD_NUMBER: _builtins.int
     FLOW_FIELD_NUMBER: _builtins.int
     REMAINING_MS_FIELD_NUMBER: _builtins.int
+    MULTIPATH_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """1 to 64 of [A-Za-z0-9._-]; a job that moves to another agent gets a new one."""
     target: _builtins.str
@@ -326,6 +385,8 @@ class Job(_message.Message):
     """Which of the target's flows to keep to; 0 by default."""
     remaining_ms: _builtins.int
     """What is left of the job's time when this message is sent."""
+    multipath: _builtins.bool
+    """Whether the load-balanced paths are wanted: many flows instead of one."""
     def __init__(
         self,
         *,
@@ -338,10 +399,11 @@ class Job(_message.Message):
         port: _builtins.int = ...,
         flow: _builtins.int = ...,
         remaining_ms: _builtins.int = ...,
+        multipath: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "job_id", b"job_id", "max_ttl", b"max_ttl", "packet_type", b"packet_type", "packets_per_ttl", b"packets_per_ttl", "port", b"port", "remaining_ms", b"remaining_ms", "target", b"target", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "job_id", b"job_id", "max_ttl", b"max_ttl", "multipath", b"multipath", "packet_type", b"packet_type", "packets_per_ttl", b"packets_per_ttl", "port", b"port", "remaining_ms", b"remaining_ms", "target", b"target", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -610,6 +672,8 @@ class Outcome(_message.Message):
     DUPLICATES_FIELD_NUMBER: _builtins.int
     LATE_FIELD_NUMBER: _builtins.int
     FOREIGN_FIELD_NUMBER: _builtins.int
+    AMBIGUOUS_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
     failure: Global___Outcome.Failure.ValueType
     detail: _builtins.str
     """In words, for the answer's messages. At most 500 characters."""
@@ -619,9 +683,14 @@ class Outcome(_message.Message):
     """Packets heard for this job and not counted as answers."""
     late: _builtins.int
     foreign: _builtins.int
+    ambiguous: _builtins.int
     @_builtins.property
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """More to tell with the result (not a failure). At most 16 of at most 500 characters."""
+
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___Link]:
+        """Of a multipath job: between which addresses of neighbouring TTLs its flows went. At most 4096."""
 
     def __init__(
         self,
@@ -633,14 +702,45 @@ class Outcome(_message.Message):
         duplicates: _builtins.int = ...,
         late: _builtins.int = ...,
         foreign: _builtins.int = ...,
+        ambiguous: _builtins.int = ...,
+        links: _abc.Iterable[Global___Link] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "duplicates", b"duplicates", "duration_ns", b"duration_ns", "failure", b"failure", "foreign", b"foreign", "late", b"late", "notices", b"notices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "detail", b"detail", "duplicates", b"duplicates", "duration_ns", b"duration_ns", "failure", b"failure", "foreign", b"foreign", "late", b"late", "links", b"links", "notices", b"notices"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Outcome: _TypeAlias = Outcome  # noqa: Y015
+
+@_typing.final
+class Link(_message.Message):
+    """Flows that were seen at one address and, one TTL further, at another."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TTL_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
+    ttl: _builtins.int
+    """The nearer end's. 1 to 63."""
+    to: _builtins.bytes
+    flows: _builtins.int
+    def __init__(
+        self,
+        *,
+        ttl: _builtins.int = ...,
+        to: _builtins.bytes = ...,
+        flows: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flows", b"flows", "from", b"from", "to", b"to", "ttl", b"ttl"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Link: _TypeAlias = Link  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
