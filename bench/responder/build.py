@@ -1,0 +1,89 @@
+"""Compiles the C programs at first use, and again when their source has changed."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from bench import ROOT
+from bench.figures import BenchError
+
+HERE = Path(__file__).parent
+_COMPILER = "cc"
+_FLAGS = ("-O2", "-std=gnu17", "-Wall", "-Wextra", "-Wconversion")
+_BUILT = ROOT / "bench" / "results" / "bin"
+
+
+def missing() -> str | None:
+    """Why nothing can be compiled here, with the remedy; None where it can."""
+    if shutil.which(_COMPILER) is None:
+        return "no C compiler: sudo apt-get install -y gcc libc6-dev"
+    return None
+
+
+def program(name: str, *sources: str) -> Path:
+    """The path of a program made of these sources."""
+    return _compiled(name, sources, ())
+
+
+def library() -> Path:
+    """The path of `answer.c` alone as a shared library, to be asked without a device."""
+    return _compiled("answer.so", ("answer.c",), ("-shared", "-fPIC"))
+
+
+@functools.cache
+def _compiled(name: str, sources: tuple[str, ...], more: tuple[str, ...]) -> Path:
+    reason = missing()
+    if reason:
+        raise BenchError(reason)
+    digest = hashlib.sha256(repr((_FLAGS, more, os.uname().machine)).encode())
+    for path in (*sorted(HERE.glob("*.h")), *(HERE / source for source in sources)):
+        digest.update(path.read_bytes())
+    built = _directory() / f"{digest.hexdigest()[:16]}-{name}"
+    if built.exists():
+        return built
+    # Others may be at it too: whoever is first, what is there is always whole.
+    with tempfile.NamedTemporaryFile(dir=built.parent, delete=False) as stream:
+        unfinished = Path(stream.name)
+    try:
+        done = subprocess.run(
+            [_COMPILER, *_FLAGS, *more, "-o", unfinished, *(HERE / source for source in sources)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise BenchError(
+                f"{name} cannot be compiled (with gcc and no libc6-dev: "
+                f"sudo apt-get install -y libc6-dev):\n{done.stderr.strip()}"
+            )
+        unfinished.replace(built)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return built
+
+
+def _directory() -> Path:
+    """Where programs are kept: among the results, or where anybody may write."""
+    try:
+        _BUILT.mkdir(parents=True, exist_ok=True)
+        if os.access(_BUILT, os.W_OK):
+            return _BUILT
+    except OSError:
+        pass
+    return _of_this_process()
+
+
+@functools.cache
+def _of_this_process() -> Path:
+    directory = tempfile.TemporaryDirectory(prefix="colotrace-bench-")
+    _kept.append(directory)  # removed when this process ends
+    return Path(directory.name)
+
+
+_kept: list[tempfile.TemporaryDirectory[str]] = []

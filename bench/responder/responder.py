@@ -1,0 +1,237 @@
+"""The responder's process, the namespace it is in, and programs started beside it.
+
+The namespace has no name: it belongs to the responder and goes with it, and that goes when its
+input closes, even by a crash of whoever started it. Nothing is left to clean.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy.typing as npt
+from lab import Process
+from lab.processes import stop_all
+
+from bench.figures import BenchError
+from bench.responder import build
+from bench.responder.record import Ledger, Tally
+
+DEVICE = "world0"
+PROBER = {4: "192.0.2.2", 6: "2001:db8:1:1::2"}
+TARGET = {4: "203.0.113.9", 6: "2001:db8:ffff::9"}
+"""Any other address would do as well."""
+
+_DEVICE_QUEUE = 10_000
+_START_S = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """What is answered, and when: hop k after `delay_ns` + k times `per_hop_ns`."""
+
+    distance: int = 14
+    """Routers before the target, at most 254."""
+    delay_ns: int = 0
+    per_hop_ns: int = 0
+    silent: frozenset[int] = frozenset()
+    """TTLs of routers that say nothing."""
+    silent_target: bool = False
+    tcp_open: bool = False
+
+
+class Responder:
+    """Answers while entered.
+
+    `core` is its own, which it keeps busy; None lets it sleep between packets, on any core.
+    `urgent` asks for real-time scheduling, which is had by root only.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        records: int = 0,
+        core: int | None = None,
+        urgent: bool = False,
+    ) -> None:
+        if not 0 <= network.distance < 255:
+            raise ValueError(f"{network.distance} routers: there can be 0 to 254")
+        self.network = network
+        self._ledger = Ledger(records)
+        self._options = ["--core", str(core)] if core is not None else ["--wait"]
+        self._options += ["--urgent"] * urgent
+        self._process: subprocess.Popen[str] | None = None
+        self._others: list[Process] = []
+        self._stack = ExitStack()
+
+    @property
+    def target(self) -> str:
+        """A target's IPv4 address."""
+        return TARGET[4]
+
+    @property
+    def count(self) -> int:
+        """Probes read so far."""
+        return self._ledger.count
+
+    def records(self, *, since: int = 0) -> npt.NDArray[Any]:
+        """What is written down of each probe (`record.RECORD`), from that count on."""
+        return self._ledger.records(since=since)
+
+    def tally(self) -> Tally:
+        """What it has done so far."""
+        return self._ledger.tally()
+
+    def dropped(self) -> int:
+        """Packets that the device's queue had no room for: the responder was the limit."""
+        path = f"/sys/class/net/{DEVICE}/statistics/tx_dropped"
+        # /sys shows the namespace in which it was mounted.
+        script = f"mount -t sysfs none /sys && cat {path}"
+        done = self.run(["unshare", "--mount", "sh", "-c", script])
+        if done.returncode:
+            raise BenchError(f"the device's counters: {done.stderr.strip()}")
+        return int(done.stdout)
+
+    def command(self, argv: Sequence[str | Path]) -> list[str]:
+        """The command line that runs `argv` beside it."""
+        pid = self._running.pid
+        enter = ["nsenter", f"--net=/proc/{pid}/ns/net"]
+        if os.geteuid():
+            enter += [f"--user=/proc/{pid}/ns/user", "--preserve-credentials"]
+        return [*enter, *map(str, argv)]
+
+    def run(
+        self, argv: Sequence[str | Path], *, stdin: str = "", timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program beside it to its end, its output captured."""
+        return subprocess.run(
+            self.command(argv),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
+
+    def spawn(self, argv: Sequence[str | Path], **streams: Any) -> Process:
+        """Start a program beside it; it ends with this process, whatever ends that."""
+        process = Process(
+            ["setpriv", "--pdeathsig", "KILL", *self.command(argv)],
+            start_new_session=True,  # a Ctrl-C at the terminal is ours to act upon
+            **{"stdin": subprocess.DEVNULL, **streams},
+        )
+        self._others.append(process)
+        return process
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            stack.callback(self._ledger.close)
+            argv = [build.program("responder", "main.c", "answer.c"), *self._arguments()]
+            self._process = subprocess.Popen(
+                [*_new_namespace(), *argv],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                pass_fds=[self._ledger.descriptor],
+                start_new_session=True,
+            )
+            stack.callback(self._end)
+            if not self._process.stdout or self._process.stdout.readline().strip() != "ready":
+                _, words = self._process.communicate(timeout=_START_S)
+                raise BenchError(words.strip() or f"it ended with {self._process.returncode}")
+            self._configure()
+            stack.callback(stop_all, self._others)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def _running(self) -> subprocess.Popen[str]:
+        if self._process is None:
+            raise BenchError("the responder is not running")
+        return self._process
+
+    def _end(self) -> None:
+        """Close its input, and have it end; an end by itself before that was a fault."""
+        process = self._running
+        early = process.poll()
+        try:
+            _, words = process.communicate(timeout=_START_S)
+        finally:
+            process.kill()
+            process.wait()
+        if early is not None and early != 0:
+            raise BenchError(f"the responder ended with {early}: {words.strip()}")
+
+    def _arguments(self) -> list[str]:
+        network, ledger = self.network, self._ledger
+        return [
+            *("--device", DEVICE),
+            *("--distance", str(network.distance)),
+            *("--delay-ns", str(network.delay_ns)),
+            *("--per-hop-ns", str(network.per_hop_ns)),
+            *("--ledger-fd", str(ledger.descriptor)),
+            *("--records", str(ledger.capacity)),
+            *(["--silent", ",".join(map(str, sorted(network.silent)))] if network.silent else []),
+            *(["--silent-target"] if network.silent_target else []),
+            *(["--tcp-open"] if network.tcp_open else []),
+            *self._options,
+        ]
+
+    def _configure(self) -> None:
+        """Give the host its addresses and send everything into the device, in both families."""
+        done = self.run(["sh", "-e"], stdin=_SCRIPT)
+        if done.returncode:
+            raise BenchError(f"the device cannot be configured: {done.stderr.strip()}")
+
+
+# As for the tests' scenarios: replies come from everywhere through the one device, nothing waits
+# for duplicate addresses, and the host itself says little. A kernel may be without IPv6.
+_SCRIPT = f"""
+cd /proc/sys/net
+echo 0 > ipv4/conf/all/rp_filter
+echo 0 > ipv4/conf/{DEVICE}/rp_filter
+if [ -d ipv6/conf/{DEVICE} ]; then
+    echo 0 > ipv6/conf/all/disable_ipv6
+    echo 0 > ipv6/conf/default/disable_ipv6
+    echo 0 > ipv6/conf/{DEVICE}/disable_ipv6
+    echo 0 > ipv6/conf/{DEVICE}/accept_dad
+    echo 1 > ipv6/conf/{DEVICE}/addr_gen_mode
+    echo 0 > ipv6/conf/{DEVICE}/router_solicitations
+fi
+ip -batch - <<-'END'
+link set lo up
+link set {DEVICE} txqueuelen {_DEVICE_QUEUE}
+addr add {PROBER[4]}/32 dev {DEVICE}
+link set {DEVICE} up
+route add default dev {DEVICE} src {PROBER[4]}
+END
+if [ -d ipv6/conf/{DEVICE} ]; then
+ip -6 -batch - <<-'END'
+addr add {PROBER[6]}/128 dev {DEVICE} nodad
+route add default dev {DEVICE} src {PROBER[6]}
+END
+fi
+"""
+
+
+def _new_namespace() -> list[str]:
+    """The command that runs another one in new namespaces, as the process that it was."""
+    if os.geteuid() == 0:
+        return ["unshare", "--net"]
+    return ["unshare", "--user", "--map-root-user", "--net"]
