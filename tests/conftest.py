@@ -1,5 +1,10 @@
 """Fixtures that several kinds of tests share."""
 
+import hypothesis
 from lab.fixtures import lab, limited_lab
 
 __all__ = ["lab", "limited_lab"]
+
+# A busy machine makes any example slow; the whole test has pytest's own limit.
+hypothesis.settings.register_profile("colotrace", deadline=None)
+hypothesis.settings.load_profile("colotrace")

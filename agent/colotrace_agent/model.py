@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from colotrace_proto.messages import MAX_PROBES, Family, NodeKind, PacketType
 
+from .marks import Marks
+
 
 def family_of(address: bytes) -> Family:
     """The family of a packed address."""
@@ -46,9 +48,27 @@ class FlowKey(NamedTuple):
     port: int
 
 
+def has_ports(packet_type: PacketType) -> bool:
+    """Whether probes of that type have ports, of which the source port must be reserved."""
+    return packet_type in (PacketType.UDP, PacketType.TCP)
+
+
+def flow_keys(
+    packet_type: PacketType, target: bytes, identifier: int, port: int
+) -> tuple[FlowKey, ...]:
+    """All keys by which answers name a flow; its own first.
+
+    A GRE probe has an echo request inside: who unpacks it answers like to any other.
+    """
+    own = FlowKey(packet_type, target, identifier, port)
+    if packet_type is not PacketType.GRE:
+        return (own,)
+    return own, FlowKey(PacketType.ICMP, target, identifier & 0xFFFF, 0)
+
+
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """What all probes of a trace have in common, and from where their numbers count.
+    """What all probes of a trace have in common, and what tells them apart.
 
     A load balancer hashes only fields that stay the same here, so all probes go one way
     (Augustin et al., Avoiding traceroute anomalies with Paris traceroute, 2006).
@@ -58,18 +78,23 @@ class Flow:
     source: bytes
     target: bytes
     identifier: int
-    """ICMP: the identifier. UDP and TCP: the source port."""
+    """ICMP: the identifier. UDP and TCP: the source port. GRE: the key."""
     port: int
-    """UDP and TCP: the destination port. ICMP: 0."""
+    """UDP and TCP: the destination port, else 0."""
     first_number: int
     """Probe 0's number: ICMP's and TCP's sequence, UDP's checksum (see `packets`)."""
-    first_ip_id: int
-    """Probe 0's IPv4 identification, 1 to 65535."""
+    marks: Marks
+    """The probes' keyed fields."""
 
     @property
     def key(self) -> FlowKey:
         """What finds the trace again."""
         return FlowKey(self.packet_type, self.target, self.identifier, self.port)
+
+    @property
+    def keys(self) -> tuple[FlowKey, ...]:
+        """All that find it."""
+        return flow_keys(self.packet_type, self.target, self.identifier, self.port)
 
     @property
     def family(self) -> Family:
@@ -100,9 +125,11 @@ class AnswerKind(enum.Enum):
 class Heard(NamedTuple):
     """A packet that may answer one of our probes, as its bytes say.
 
-    `key` names the flow as quoted or echoed. `number` and `ip_id` are what the packet carries of
-    the probe's own numbers, None where it carries none. `source` is the quoted source address,
-    None in a direct answer. `code` is the ICMP code, `mtu` the next hop's, 0 where not given.
+    `key` names the flow as quoted or echoed. `number`, `ip_id` and `tag` are what the packet
+    carries of the probe's own fields, None where it carries none. `source` is the quoted source
+    address, None in a direct answer. `code` is the ICMP code; `info` the next hop's MTU or a
+    parameter problem's pointer; `quoted_ttl` the quoted packet's, None in a direct answer.
+    `labels` annotate the answer: what its extensions say, what was changed on the way.
     """
 
     kind: AnswerKind
@@ -110,9 +137,12 @@ class Heard(NamedTuple):
     key: FlowKey
     number: int | None
     ip_id: int | None = None
+    tag: bytes | None = None
     source: bytes | None = None
     code: int = 0
-    mtu: int = 0
+    info: int = 0
+    quoted_ttl: int | None = None
+    labels: tuple[str, ...] = ()
 
 
 class Unheard(enum.Enum):
@@ -140,3 +170,4 @@ class Counters:
     duplicates: int = 0
     late: int = 0
     foreign: int = 0
+    ambiguous: int = 0

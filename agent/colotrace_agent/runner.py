@@ -22,7 +22,6 @@ Listener = Callable[[Trace], None]
 
 # What one turn handles before others on the event loop have theirs.
 _SEND_AT_ONCE = 64
-_RECEIVE_AT_ONCE = 256
 _ROUNDS = 16
 
 
@@ -129,26 +128,35 @@ class Prober:
         self._tell()
 
     def _receive(self) -> bool:
-        arrivals = self._wire.receive(_RECEIVE_AT_ONCE)
-        for heard, at in arrivals:
+        for probe, at in self._wire.stamps():
+            self._engine.left(probe, at=at)
+        arrivals = self._wire.receive()
+        for heard, at, read_at in arrivals:
             if isinstance(heard, Unheard):
                 self.stats.unheard[heard] += 1
             else:
-                self._engine.heard(heard, at=at)
+                self._engine.heard(heard, at=at, read_at=read_at)
+        overflows = self._wire.overflows()
+        if overflows:
+            self._engine.overflowed(overflows)
         return bool(arrivals)
 
     def _send(self, now: int) -> bool:
         probes = self._engine.poll(now, most=_SEND_AT_ONCE)
-        for probe in probes:
-            packet = self._writers[probe.flow.key].write(probe.ordinal, probe.ttl)
-            at, error = self._wire.send(packet, probe.flow.target)
+        if not probes:
+            return False
+        writers = self._writers
+        packets = [
+            (probe, writers[probe.flow.key].write(probe.ordinal, probe.ttl)) for probe in probes
+        ]
+        for probe, at, error in self._wire.send(packets):
             if error:
                 self._engine.failed(probe, error)
                 self.stats.send_errors += 1
             else:
                 self._engine.sent(probe, at=at)
                 self.stats.sent += 1
-        return bool(probes)
+        return True
 
     def _sleep(self, now: int) -> None:
         if self._timer is not None:

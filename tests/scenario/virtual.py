@@ -53,7 +53,7 @@ class VirtualHost:
         self, worlds: Sequence[World], *, rate: float = DEFAULT_RATE, seed: int = 0
     ) -> None:
         self.now = START_NS
-        self.engine = Engine(rate=rate, draw=random.Random(seed).randrange)
+        self.engine = Engine(rate=rate, secret=random.Random(seed).randbytes(32))
         self.unheard: list[Unheard] = []
         self.jobs: list[Job] = []
         self._worlds = {packed(world.addresses.target): world for world in worlds}
@@ -72,12 +72,14 @@ class VirtualHost:
         self._by_flow[flow.key] = job
         return job
 
-    def run(self, *, until: int | None = None) -> None:
-        """Go on until everything has ended and arrived, or until that time."""
+    def run(self, *, until: int | None = None, ended: Job | None = None) -> None:
+        """Go on until everything has ended and arrived, or until that time or that job's end."""
         while until is None or self.now < until:
             self._receive()
             self.engine.expire(self.now)
             self._tell()
+            if ended is not None and ended.trace.ended is not None:
+                return
             if not self._send():
                 times = (self._agenda.next_ns(), self.engine.next_deadline(self.now), until)
                 ahead = [at for at in times if at is not None]
@@ -114,7 +116,7 @@ class VirtualHost:
             if isinstance(heard, Unheard):
                 self.unheard.append(heard)
             else:
-                self.engine.heard(heard, at=delivery.at_ns)
+                self.engine.heard(heard, at=delivery.at_ns, read_at=self.now)
             self._reset(delivery.packet)
 
     def _reset(self, packet: bytes) -> None:

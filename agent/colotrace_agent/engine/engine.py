@@ -3,13 +3,13 @@
 Verbs: `start`, `poll` (probes due now), `sent` / `failed`, `heard`, `expire`, `next_deadline`;
 after each, `changed` holds the traces of which there is something new.
 
-Of the packet budget, the trace that has sent least so far gets the next round of TTLs, and among
+Of the packet budget, the trace that has sent least so far gets the next few probes, and among
 equals the youngest: a short trace does not wait for long ones that were there before.
 """
 
 import heapq
 import itertools
-import secrets
+from collections import OrderedDict
 from collections.abc import Callable
 
 from colotrace_agent.model import Flow, FlowKey, Heard, Probe, TraceSpec
@@ -20,25 +20,37 @@ from .trace import Trace
 
 DEFAULT_RATE = 5_000
 _BURST = 512
+# What one trace sends before it listens.
+_STEP = 12
+# A target is expected where it was; how long, and of how many it is remembered.
+_REMEMBERED_NS = 600 * 10**9
+_REMEMBERED = 65_536
 
 
 class Engine:
     """The traces under way. All times are monotonic nanoseconds.
 
-    `draw` gives numbers that nobody can foretell, from 0 up to but without its argument.
+    `secret` and `flow_secret` are those of `Identities`.
     """
 
     def __init__(
-        self, *, rate: float = DEFAULT_RATE, draw: Callable[[int], int] = secrets.randbelow
+        self,
+        *,
+        rate: float = DEFAULT_RATE,
+        secret: bytes | None = None,
+        flow_secret: bytes = b"",
     ) -> None:
         self.foreign = 0
         """Packets that look like answers, but to no probe of ours."""
         self.late = 0
         """Answers to traces that have ended."""
+        self.overflows = 0
+        """Packets that the host had no room for."""
         self.changed: set[Trace] = set()
         """Traces with news since the caller last cleared it."""
         self._budget = Budget(rate=rate, burst=max(_BURST, int(rate / 50)))
-        self._identities = Identities(draw)
+        self._identities = Identities(secret=secret, flow_secret=flow_secret)
+        self._distances: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._traces: dict[FlowKey, Trace] = {}
         # By probes taken, then by age, the youngest first.
         self._sending: list[tuple[int, int, Trace]] = []
@@ -64,8 +76,12 @@ class Engine:
 
     def start(self, spec: TraceSpec, flow: Flow, *, now: int) -> Trace:
         """Begins a trace; its probes come out of `poll`."""
-        trace = Trace(spec, flow, now=now)
-        self._traces[flow.key] = trace
+        known_at, expected_ttl = self._distances.get(spec.target, (0, None))
+        if now - known_at > _REMEMBERED_NS:
+            expected_ttl = None
+        trace = Trace(spec, flow, now=now, expected_ttl=expected_ttl)
+        for key in flow.keys:
+            self._traces[key] = trace
         self._queue(trace)
         self._touched.add(trace)
         return trace
@@ -78,19 +94,19 @@ class Engine:
     def poll(self, now: int, *, most: int) -> list[Probe]:
         """Probes to send now, each to be reported by `sent` or `failed`.
 
-        At most one round of each trace, so that answers to it can spare the next one probes.
+        At most a few of each trace, so that answers to them can spare further ones.
         """
         allowed = min(self._budget.available(now), most)
         probes: list[Probe] = []
         again: list[Trace] = []
         while self._sending and len(probes) < allowed:
             _, _, trace = heapq.heappop(self._sending)
-            if trace.ended is not None or not trace.unsent:
+            if trace.ended is not None:
                 continue
-            current = trace.round()
-            while trace.unsent and trace.round() == current and len(probes) < allowed:
-                index, ttl = trace.take()
-                probes.append(Probe(trace.flow, index, ttl))
+            step = min(len(probes) + _STEP, allowed)
+            while trace.unsent and len(probes) < step:
+                ordinal, ttl = trace.take()
+                probes.append(Probe(trace.flow, ordinal, ttl))
             if trace.unsent:
                 again.append(trace)
         for trace in again:
@@ -113,17 +129,29 @@ class Engine:
             self._touched.add(trace)
             self.changed.add(trace)
 
-    def heard(self, heard: Heard, *, at: int) -> None:
-        """A packet arrived that may answer a probe."""
+    def left(self, probe: Probe, *, at: int | None) -> None:
+        """The kernel's own word on when the probe left; None where it cannot be right."""
+        trace = self._traces.get(probe.flow.key)
+        if trace is not None:
+            trace.probe_left(probe.ordinal, at)
+
+    def overflowed(self, packets: int) -> None:
+        """The host had no room for that many packets, whosever answers they were."""
+        self.overflows += packets
+        for trace in self._traces.values():
+            trace.overflows += packets
+
+    def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
+        """A packet arrived at that time, and was read at the other, that may answer a probe."""
         trace = self._traces.get(heard.key)
         if trace is None:
-            if self._identities.is_released(heard.key):
+            if self._identities.is_released(heard.key, read_at):
                 self.late += 1
             else:
                 self.foreign += 1
             return
         self._touched.add(trace)
-        if trace.heard(heard, at=at) is not None:
+        if trace.heard(heard, at=at, read_at=read_at) is not None:
             self.changed.add(trace)
 
     def expire(self, now: int) -> None:
@@ -160,6 +188,15 @@ class Engine:
 
     def _end(self, trace: Trace, now: int) -> None:
         self._entered.pop(trace, None)
-        if self._traces.pop(trace.flow.key, None) is not None:
+        known = [self._traces.pop(key, None) for key in trace.flow.keys]
+        if known[0] is not None:
             self._identities.release(trace.flow, now)
             self.changed.add(trace)
+            self._remember(trace, now)
+
+    def _remember(self, trace: Trace, now: int) -> None:
+        if trace.reached:
+            self._distances[trace.spec.target] = now, trace.end_ttl
+            self._distances.move_to_end(trace.spec.target)
+            if len(self._distances) > _REMEMBERED:
+                self._distances.popitem(last=False)

@@ -1,7 +1,10 @@
 """One trace: which probes are due, what the answers come to, when nothing more can come.
 
-All TTLs are in flight together, in rounds of ascending TTL. The lowest TTL at which the target
-answered ends the path: what lies beyond is not sent any more, and not waited for.
+All TTLs are in flight together. Probes leave in ascending TTL order, all of one TTL after each
+other: of those that reach the target, its own TTL's come first, so that a target which allows
+only a few answers gives them to those that count (Linux allows 6, then one each second). The
+lowest TTL at which the target answered ends the path: what lies beyond is not sent any more, and
+not waited for. Beyond where it is expected, each TTL has one probe only.
 
 A silent probe is waited for as long as the spec says at most, and less where the path is known
 to be quicker: HERE times the RTT seen at its own hop, or NEAR times that of the next hop which
@@ -10,22 +13,28 @@ answered, as Linux's traceroute does, but never less than a router's slow path m
 
 import errno
 
-from colotrace_proto.messages import NodeKind
+from colotrace_proto.messages import NodeKind, PacketType
 
-from colotrace_agent.model import Counters, Flow, Heard, Reply, TraceSpec
+from colotrace_agent.model import AnswerKind, Counters, Flow, Heard, Reply, TraceSpec
 
-from .identity import index_of
+from .matching import Miss, match
 from .verdict import judge
 
 HERE = 3
 NEAR = 10
 _FLOOR_NS = 250_000_000
 
+NAT = "NAT"
+"""Annotates an answer whose quoted probe came from another address than it left with."""
+
 
 class Trace:
     """The state of one trace. `now` and all times are monotonic nanoseconds."""
 
-    def __init__(self, spec: TraceSpec, flow: Flow, *, now: int) -> None:
+    def __init__(
+        self, spec: TraceSpec, flow: Flow, *, now: int, expected_ttl: int | None = None
+    ) -> None:
+        """`expected_ttl` is the target's distance, where it is known from before."""
         self.spec = spec
         self.flow = flow
         self.started = now
@@ -36,6 +45,12 @@ class Trace:
         """Probes that left, at TTL 1, 2, 3 …"""
         self.replies: list[Reply] = []
         self.ended: int | None = None
+        self.clock_stepped = False
+        """Whether the wall clock was set under way, and times were taken by another for it."""
+        self.unstamped = 0
+        """Answers whose probe's departure the kernel has not stamped: their RTT is less exact."""
+        self.overflows = 0
+        """Packets that the host had no room for meanwhile; some may have been answers."""
 
         probes = spec.max_ttl * spec.packets_per_ttl
         self._next = 0  # the place in the order of sending, skipped probes included
@@ -43,10 +58,12 @@ class Trace:
         self._index_ttl: list[int] = []
         self._index_sent_at: list[int] = []  # 0: it did not leave
         self._answered: list[bool] = []
+        self._stamped: list[bool] = []
         self._last_sent_at = [0] * spec.max_ttl
         self._longest_rtt = [0] * spec.max_ttl
         self._answers = [0] * spec.max_ttl
         self._target_ttl = spec.max_ttl + 1
+        self._expected_ttl = expected_ttl or spec.max_ttl
         self._barrier_ttl = spec.max_ttl + 1
         self._floor_ns = min(max(_FLOOR_NS, spec.wait_ns // 4), spec.wait_ns)
 
@@ -73,18 +90,15 @@ class Trace:
         """How many probes have been taken to be sent."""
         return len(self._index_ttl)
 
-    def round(self) -> int:
-        """How many rounds have gone out in full."""
-        return self._next // self.spec.max_ttl
-
     def take(self) -> tuple[int, int]:
         """The next probe as (index, TTL); it must then be reported as sent or as failed."""
         self._skip()
-        ttl = self._next % self.spec.max_ttl + 1
+        ttl = self._next // self.spec.packets_per_ttl + 1
         self._next += 1
         self._index_ttl.append(ttl)
         self._index_sent_at.append(0)
         self._answered.append(False)
+        self._stamped.append(False)
         return len(self._index_ttl) - 1, ttl
 
     def probe_sent(self, index: int, at: int) -> None:
@@ -94,37 +108,58 @@ class Trace:
         self.sent[ttl - 1] += 1
         self._last_sent_at[ttl - 1] = at
 
+    def probe_left(self, ordinal: int, at: int | None) -> None:
+        """The kernel's stamp of a probe that was sent; None where it cannot be right."""
+        if at is None:
+            self.clock_stepped = True
+        elif self._index_sent_at[ordinal]:
+            self._index_sent_at[ordinal] = at
+            self._stamped[ordinal] = True
+
     def probe_failed(self, index: int, error: int) -> None:
         """Probe `index` could not be sent, for that errno: that is not loss."""
         self._index_sent_at[index] = 0
         self.send_errors[error] = self.send_errors.get(error, 0) + 1
 
-    def heard(self, heard: Heard, *, at: int) -> Reply | None:
-        """Counts an answer that arrived at that time; None where it does not count."""
-        index = index_of(self.flow, heard, len(self._index_ttl))
-        if index is None and heard.number is None and heard.source is None:
-            index = self._only_unanswered(at)
-        if index is None or not self._index_sent_at[index]:
+    def heard(self, heard: Heard, *, at: int, read_at: int) -> Reply | None:
+        """Counts an answer that arrived at that time; None where it does not count.
+
+        `read_at` is when the agent got to it: what counts where `at` cannot be right.
+        """
+        ordinal = match(self.flow, heard, sent=len(self._index_ttl))
+        if ordinal is Miss.AMBIGUOUS and _names_no_probe(heard):
+            ordinal = self._only_unanswered(read_at)
+        if isinstance(ordinal, Miss):
+            if ordinal is Miss.AMBIGUOUS:
+                self.counters.ambiguous += 1
+            else:
+                self.counters.foreign += 1
+            return None
+        sent_at = self._index_sent_at[ordinal]
+        if not sent_at:
             self.counters.foreign += 1
             return None
-        if self._answered[index]:
+        if self._answered[ordinal]:
             self.counters.duplicates += 1
             return None
-        rtt_ns = at - self._index_sent_at[index]
+        if at < sent_at:  # the wall clock was set between the two
+            at = read_at
+            self.clock_stepped = True
+        rtt_ns = at - sent_at
         if rtt_ns > self.spec.wait_ns or self.ended is not None:
             self.counters.late += 1
             return None
-        return self._count(index, heard, max(rtt_ns, 0))
+        return self._count(ordinal, heard, rtt_ns)
 
-    def _only_unanswered(self, at: int) -> int | None:
-        """The one probe that an answer which names none can be for; None where there are more."""
+    def _only_unanswered(self, at: int) -> int | Miss:
+        """The one probe that an answer which names none can be for, if there is just one."""
         waiting = (
-            index
-            for index, sent_at in enumerate(self._index_sent_at)
-            if sent_at and not self._answered[index] and at - sent_at <= self.spec.wait_ns
+            ordinal
+            for ordinal, sent_at in enumerate(self._index_sent_at)
+            if sent_at and not self._answered[ordinal] and at - sent_at <= self.spec.wait_ns
         )
         only = next(waiting, None)
-        return only if next(waiting, None) is None else None
+        return only if only is not None and next(waiting, None) is None else Miss.AMBIGUOUS
 
     def _count(self, index: int, heard: Heard, rtt_ns: int) -> Reply | None:
         ttl = self._index_ttl[index]
@@ -135,13 +170,18 @@ class Trace:
             self.probe_failed(index, errno.EHOSTUNREACH)
             return None
         self._answered[index] = True
+        self.unstamped += not self._stamped[index]
         self._answers[ttl - 1] += 1
         self._longest_rtt[ttl - 1] = max(self._longest_rtt[ttl - 1], rtt_ns)
         if kind is NodeKind.TARGET:
             self._target_ttl = min(self._target_ttl, ttl)
+            # What the probe had left of its TTL shows how much less would have been enough.
+            self._expected_ttl = min(self._expected_ttl, ttl - max((heard.quoted_ttl or 1) - 1, 0))
         elif kind is NodeKind.BARRIER:
             self._barrier_ttl = min(self._barrier_ttl, ttl)
-        reply = Reply(ttl, rtt_ns, heard.responder, kind, labels)
+        if heard.source not in (None, self.flow.source):
+            labels = (*labels, NAT)
+        reply = Reply(ttl, rtt_ns, heard.responder, kind, labels + heard.labels)
         self.replies.append(reply)
         return reply
 
@@ -186,7 +226,16 @@ class Trace:
         return min(max(patience, self._floor_ns), self.spec.wait_ns)
 
     def _skip(self) -> None:
-        """Passes over what lies beyond the end of the path."""
-        per_round = self.spec.max_ttl
-        while self._next < self._probes and self._next % per_round + 1 > self.end_ttl:
-            self._next += per_round - self._next % per_round
+        """Passes over what lies beyond the end of the path, and beyond where that is expected."""
+        per_ttl = self.spec.packets_per_ttl
+        ttl, earlier = divmod(self._next, per_ttl)
+        if ttl + 1 > self.end_ttl:
+            self._next = self._probes
+        elif earlier and ttl + 1 > self._expected_ttl:
+            self._next += per_ttl - earlier
+
+
+def _names_no_probe(heard: Heard) -> bool:
+    """Whether that kind of answer never tells its probe: a service's datagram, or a quote of GRE
+    that ends with the key where routers clear the identification."""
+    return heard.kind is AnswerKind.DATAGRAM or heard.key.packet_type is PacketType.GRE

@@ -32,7 +32,7 @@ def judge(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
         case AnswerKind.TIME_EXCEEDED:
             return NodeKind.TRANSIT, ()
         case AnswerKind.TOO_BIG:
-            return NodeKind.BARRIER, (f"!F-{heard.mtu}",)
+            return NodeKind.BARRIER, (f"!F-{heard.info}",)
         case AnswerKind.PARAMETER:
             return _parameter_problem(heard, flow)
         case AnswerKind.UNREACHABLE:
@@ -51,7 +51,7 @@ def _unreachable(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
     if ipv4 and heard.code == _IPV4_PROTOCOL_UNREACHABLE:
         return (NodeKind.TARGET, ()) if from_target else (NodeKind.BARRIER, ("!P",))
     if ipv4 and heard.code == _IPV4_FRAGMENTATION_NEEDED:
-        return NodeKind.BARRIER, (f"!F-{heard.mtu}",)
+        return NodeKind.BARRIER, (f"!F-{heard.info}",)
     label = (_IPV4_LABELS if ipv4 else _IPV6_LABELS).get(heard.code, f"!<{heard.code}>")
     # A host whose own firewall forbids the probe was reached all the same.
     kind = NodeKind.TARGET if from_target and label == "!X" else NodeKind.BARRIER

@@ -13,6 +13,10 @@ _UNDISTURBED_NS = 1_000
 _TRIES = 5
 
 
+# Reading by reading the clocks drift apart by much less; more shows that somebody set one.
+_STEP_NS = 1_000_000
+
+
 def wall_offset() -> int:
     """What to add to a wall-clock stamp of the recent past to have it in monotonic time.
 
@@ -31,12 +35,15 @@ def wall_offset() -> int:
     return offset
 
 
-def arrival(stamp: int | None, *, offset: int, now: int) -> int:
-    """When a packet arrived, in monotonic time.
+class WallClock:
+    """Carries stamps over, and knows when it cannot."""
 
-    A stamp from the future shows that the wall clock was set meanwhile: then, as without a
-    stamp, the packet counts as just arrived. The engine sees to stamps before the probe left.
-    """
-    if stamp is None or stamp + offset > now:
-        return now
-    return stamp + offset
+    def __init__(self) -> None:
+        self._offset = wall_offset()
+
+    def offset(self) -> int | None:
+        """As `wall_offset`; None where the wall clock was set since the last time: stamps that
+        were waiting may be from before that, or from after."""
+        offset, before = wall_offset(), self._offset
+        self._offset = offset
+        return offset if abs(offset - before) < _STEP_NS else None

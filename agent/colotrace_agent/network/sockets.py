@@ -11,8 +11,9 @@ from .filters import (
     keep_udp_answers,
 )
 
-# linux/socket.h; Python has no name for it.
+# linux/socket.h; Python has no names for them.
 SO_TIMESTAMPNS = 35
+SO_RXQ_OVFL = 40
 
 # A burst of answers has to fit; the kernel grants net.core.rmem_max of it.
 _RECEIVE_BUFFER = 4 << 20
@@ -58,4 +59,5 @@ def _raw(family: Family, protocol: int) -> socket.socket:
 def _receiving(sock: socket.socket) -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    sock.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
     return sock

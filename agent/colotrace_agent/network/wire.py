@@ -1,15 +1,12 @@
 """Everything that touches the network for the prober, behind a few methods."""
 
-import errno
-import socket
-import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import Flow, Heard, Unheard
+from colotrace_agent.model import Flow, Heard, Probe, Unheard
 from colotrace_agent.packets.decode import (
     decode_icmp,
     decode_icmp6,
@@ -21,21 +18,13 @@ from colotrace_agent.packets.decode import (
 
 from . import clock
 from .ports import Ports
+from .receiver import Receiver, room
 from .route import source_for, working_families
-from .sockets import (
-    SO_TIMESTAMPNS,
-    open_icmp_receiver,
-    open_sender,
-    open_tcp_tap,
-    open_udp_tap,
-)
+from .sender import SLOTS, Departure, Sender, Stamp
+from .sockets import open_icmp_receiver, open_sender, open_tcp_tap, open_udp_tap
 
-_LARGEST_ANSWER = 2_048  # more than any quote of a probe of ours
-_ANCILLARY = 64
-_TIMESPEC = struct.Struct("qq")
 # Addresses come and go seldom, and asking for them costs as much as many probes.
 _FAMILIES_NS = 1_000_000_000
-
 
 _OPENERS = {
     PacketType.ICMP: open_icmp_receiver,
@@ -52,10 +41,12 @@ _DECODERS_V6 = {
 
 
 class Arrival(NamedTuple):
-    """A packet that came in, decoded, and when, in monotonic nanoseconds."""
+    """A packet that came in, decoded; when it arrived and when it was read, in monotonic
+    nanoseconds."""
 
     heard: Heard | Unheard
     at: int
+    read_at: int
 
 
 class Wire:
@@ -68,15 +59,19 @@ class Wire:
         self._watch = watch
         self._unwatch = unwatch
         self._ports = Ports()
-        self._senders: dict[Family, socket.socket] = {}
-        self._receivers: dict[tuple[Family, PacketType], socket.socket] = {}
+        self._wall = clock.WallClock()
+        self._buffers = room()
+        self._senders: dict[Family, Sender] = {}
+        self._receivers: dict[tuple[Family, PacketType], Receiver] = {}
+        self._closed_overflows = 0
+        self._overflows = 0
         self._tapped: dict[tuple[Family, PacketType], int] = {}
         self._families: frozenset[Family] = frozenset()
         self._families_until = 0
         for family in Family:
             # A kernel may be without IPv6.
             with suppress(OSError):
-                self._senders[family] = open_sender(family)
+                self._senders[family] = Sender(open_sender(family), self._wall)
                 self._open_receiver(family, PacketType.ICMP)
 
     @property
@@ -120,33 +115,39 @@ class Wire:
         if not self._tapped[tap]:
             self._close_receiver(*tap)
 
-    def send(self, packet: bytes | bytearray, target: bytes) -> tuple[int, int]:
-        """Sends a whole packet: when it left, and 0 or the errno that kept it from leaving."""
-        family = Family.IPV4 if len(target) == 4 else Family.IPV6
-        sender = self._senders[family]
-        address = (socket.inet_ntop(sender.family, target), 0)
-        at = clock.now()
-        try:
-            sender.sendto(packet, address)
-        except OSError as error:
-            return at, error.errno or errno.EIO
-        return at, 0
+    def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[Departure]:
+        """Sends whole packets, in this order within a family; what became of each."""
+        departures: list[Departure] = []
+        for family, sender in self._senders.items():
+            batch = [each for each in packets if each[0].flow.family is family]
+            for start in range(0, len(batch), SLOTS):
+                departures += sender.send(batch[start : start + SLOTS])
+        return departures
 
-    def receive(self, most: int) -> list[Arrival]:
-        """Up to about `most` packets that have come in."""
+    def stamps(self) -> list[Stamp]:
+        """When probes left, as the kernel has told since the last time.
+
+        To be asked before `receive`: an answer's probe has been stamped before it.
+        """
+        return [stamp for sender in self._senders.values() for stamp in sender.stamps()]
+
+    def receive(self) -> list[Arrival]:
+        """A batch from each socket that something has come in on."""
         arrivals: list[Arrival] = []
-        offset = clock.wall_offset()
-        for (family, packet_type), sock in self._receivers.items():
-            while len(arrivals) < most:
-                try:
-                    packet, ancillary, _, address = sock.recvmsg(_LARGEST_ANSWER, _ANCILLARY)
-                except BlockingIOError:
-                    break
-                except OSError:  # an error of the interface; the next packet may be fine
-                    continue
-                at = clock.arrival(_stamp(ancillary), offset=offset, now=clock.now())
-                arrivals.append(Arrival(_decode(family, packet_type, packet, address[0]), at))
+        for (family, packet_type), receiver in self._receivers.items():
+            for packet in receiver.receive():
+                if family is Family.IPV4:
+                    heard = _DECODERS[packet_type](packet.data)
+                else:
+                    heard = _DECODERS_V6[packet_type](packet.data, packet.responder)
+                arrivals.append(Arrival(heard, packet.at, packet.read_at))
         return arrivals
+
+    def overflows(self) -> int:
+        """Packets that the host had no room for since the last time: its loss, not a network's."""
+        total = self._closed_overflows + sum(r.overflows for r in self._receivers.values())
+        since, self._overflows = total - self._overflows, total
+        return since
 
     def close(self) -> None:
         """Closes every socket."""
@@ -157,28 +158,12 @@ class Wire:
         self._ports.close()
 
     def _open_receiver(self, family: Family, packet_type: PacketType) -> None:
-        sock = _OPENERS[packet_type](family)
-        self._receivers[family, packet_type] = sock
-        self._watch(sock.fileno())
+        receiver = Receiver(_OPENERS[packet_type](family), self._wall, self._buffers)
+        self._receivers[family, packet_type] = receiver
+        self._watch(receiver.fileno())
 
     def _close_receiver(self, family: Family, packet_type: PacketType) -> None:
-        sock = self._receivers.pop((family, packet_type))
-        self._unwatch(sock.fileno())
-        sock.close()
-
-
-def _decode(
-    family: Family, packet_type: PacketType, packet: bytes, address: str
-) -> Heard | Unheard:
-    if family is Family.IPV4:
-        return _DECODERS[packet_type](packet)
-    responder = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
-    return _DECODERS_V6[packet_type](packet, responder)
-
-
-def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
-            seconds, nanoseconds = _TIMESPEC.unpack(data)
-            return int(seconds) * 1_000_000_000 + int(nanoseconds)
-    return None
+        receiver = self._receivers.pop((family, packet_type))
+        self._closed_overflows += receiver.overflows
+        self._unwatch(receiver.fileno())
+        receiver.close()

@@ -5,6 +5,7 @@ claims: whether it answers a probe of ours is for the engine to say.
 """
 
 import struct
+from typing import NamedTuple
 
 from colotrace_proto.messages import PacketType
 
@@ -12,6 +13,7 @@ from colotrace_agent.model import AnswerKind, FlowKey, Heard, Unheard
 
 from . import icmp, tcp, udp
 from .checksum import ones_sum
+from .payload import tag_in
 from .template import IPV6_HEADER
 
 _ECHO_REQUEST, _ECHO_REQUEST_V6 = 8, 128
@@ -28,6 +30,7 @@ _ERRORS_V6 = {
     4: AnswerKind.PARAMETER,
 }
 _EXTENSIONS_V6 = {0, 43, 60}  # hop-by-hop, routing and destination options
+_PARAMETER_PROBLEM = 12
 _REASSEMBLY = 1  # the code of time-exceeded that has nothing to do with a TTL
 
 _PROTOCOLS = {
@@ -56,11 +59,13 @@ def decode_icmp(packet: bytes) -> Heard | Unheard:
     if kind == _ECHO_REPLY:
         identifier, sequence = struct.unpack_from("!HH", message, 4)
         key = FlowKey(PacketType.ICMP, responder, identifier, 0)
-        return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence)
+        tag = tag_in(message[_ERROR_HEADER:])
+        return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag)
     if kind not in _ERRORS:
         return Unheard.NOT_OURS
-    mtu = int.from_bytes(message[6:8], "big")  # RFC 1191
-    return _error(_ERRORS[kind], code, responder, mtu=mtu, quote=message[_ERROR_HEADER:])
+    # The next hop's MTU (RFC 1191), or a pointer (RFC 792).
+    info = message[4] if kind == _PARAMETER_PROBLEM else int.from_bytes(message[6:8], "big")
+    return _error(_ERRORS[kind], code, responder, info=info, quote=message[_ERROR_HEADER:])
 
 
 def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
@@ -71,11 +76,12 @@ def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
     if kind == _ECHO_REPLY_V6:
         identifier, sequence = struct.unpack_from("!HH", message, 4)
         key = FlowKey(PacketType.ICMP, responder, identifier, 0)
-        return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence)
+        tag = tag_in(message[_ERROR_HEADER:])
+        return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag)
     if kind not in _ERRORS_V6:
         return Unheard.NOT_OURS
-    mtu = int.from_bytes(message[4:8], "big")
-    return _error6(_ERRORS_V6[kind], code, responder, mtu=mtu, quote=message[_ERROR_HEADER:])
+    info = int.from_bytes(message[4:8], "big")
+    return _error6(_ERRORS_V6[kind], code, responder, info=info, quote=message[_ERROR_HEADER:])
 
 
 def decode_tcp(packet: bytes) -> Heard | Unheard:
@@ -130,7 +136,7 @@ def _ipv4_payload(packet: bytes, protocol: int) -> int | None:
 
 
 def _error(
-    kind: AnswerKind, code: int, responder: bytes, *, mtu: int, quote: bytes
+    kind: AnswerKind, code: int, responder: bytes, *, info: int, quote: bytes
 ) -> Heard | Unheard:
     if kind is AnswerKind.TIME_EXCEEDED and code == _REASSEMBLY:
         return Unheard.NOT_OURS
@@ -140,20 +146,27 @@ def _error(
     if start < 20 or len(quote) < start + _TRANSPORT_QUOTED:
         return Unheard.MALFORMED
     packet_type = _PROTOCOLS.get(quote[9])
-    transport = quote[start : start + _TRANSPORT_QUOTED]
     if packet_type is None or int.from_bytes(quote[6:8], "big") & 0x1FFF:  # a later fragment
         return Unheard.NOT_OURS
-    identity = _quoted_identity(packet_type, transport, echo_request=_ECHO_REQUEST)
+    identity = _quoted_identity(packet_type, quote[start:], echo_request=_ECHO_REQUEST)
     if identity is None:
         return Unheard.NOT_OURS
-    identifier, port, number = identity
-    key = FlowKey(packet_type, quote[16:20], identifier, port)
-    ip_id = int.from_bytes(quote[4:6], "big")
-    return Heard(kind, responder, key, number, ip_id, quote[12:16], code, mtu)
+    return Heard(
+        kind,
+        responder,
+        key=FlowKey(packet_type, quote[16:20], identity.identifier, identity.port),
+        number=identity.number,
+        ip_id=int.from_bytes(quote[4:6], "big"),
+        tag=identity.tag,
+        source=quote[12:16],
+        code=code,
+        info=info,
+        quoted_ttl=quote[8],
+    )
 
 
 def _error6(
-    kind: AnswerKind, code: int, responder: bytes, *, mtu: int, quote: bytes
+    kind: AnswerKind, code: int, responder: bytes, *, info: int, quote: bytes
 ) -> Heard | Unheard:
     if kind is AnswerKind.TIME_EXCEEDED and code == _REASSEMBLY:
         return Unheard.NOT_OURS
@@ -165,13 +178,20 @@ def _error6(
     packet_type = _PROTOCOLS_V6.get(protocol)
     if packet_type is None:
         return Unheard.NOT_OURS
-    transport = quote[start : start + _TRANSPORT_QUOTED]
-    identity = _quoted_identity(packet_type, transport, echo_request=_ECHO_REQUEST_V6)
+    identity = _quoted_identity(packet_type, quote[start:], echo_request=_ECHO_REQUEST_V6)
     if identity is None:
         return Unheard.NOT_OURS
-    identifier, port, number = identity
-    key = FlowKey(packet_type, quote[24:40], identifier, port)
-    return Heard(kind, responder, key, number, None, quote[8:24], code, mtu)
+    return Heard(
+        kind,
+        responder,
+        key=FlowKey(packet_type, quote[24:40], identity.identifier, identity.port),
+        number=identity.number,
+        tag=identity.tag,
+        source=quote[8:24],
+        code=code,
+        info=info,
+        quoted_ttl=quote[7],
+    )
 
 
 def _ipv6_payload(quote: bytes) -> tuple[int, int]:
@@ -184,17 +204,27 @@ def _ipv6_payload(quote: bytes) -> tuple[int, int]:
     return protocol, start
 
 
+class QuotedIdentity(NamedTuple):
+    """What a quoted probe says of itself beyond its addresses; None where it does not."""
+
+    identifier: int
+    port: int
+    number: int | None
+    tag: bytes | None
+
+
 def _quoted_identity(
     packet_type: PacketType, transport: bytes, *, echo_request: int
-) -> tuple[int, int, int | None] | None:
-    """The quoted probe's (identifier, port, number)."""
+) -> QuotedIdentity | None:
+    """The identity in what is quoted from the transport header on; None for no probe of ours."""
     if packet_type is PacketType.ICMP:
         if transport[0] != echo_request or transport[1]:
             return None
         identifier, number = struct.unpack_from("!HH", transport, 4)
-        return identifier, 0, number
+        return QuotedIdentity(identifier, 0, number, tag_in(transport[8:]))
     identifier, port = struct.unpack_from("!HH", transport)
     if packet_type is PacketType.UDP:
         # 0 is no checksum, which ours never are: a router has cleared it.
-        return identifier, port, int.from_bytes(transport[6:8], "big") or None
-    return identifier, port, int.from_bytes(transport[4:8], "big")
+        number = int.from_bytes(transport[6:8], "big") or None
+        return QuotedIdentity(identifier, port, number, tag_in(transport[8:]))
+    return QuotedIdentity(identifier, port, int.from_bytes(transport[4:8], "big"), None)

@@ -1,25 +1,26 @@
 """ICMP and ICMPv6 echo requests.
 
 A probe's number is the sequence; the flow's is the identifier. Both lie in the first 8 bytes,
-which every router quotes (RFC 792, RFC 4443), and the target echoes them. Load balancers hash
-the first words of an ICMP message, checksum included, so that is kept the same for all probes of
-a flow: the first two bytes of the payload take up what the sequence changes.
+which every router quotes (RFC 792, RFC 4443), and the target echoes them, payload and all. Load
+balancers hash the first words of an ICMP message, checksum included, so that is kept the same for
+all probes of a flow: the steering in the payload takes up what sequence and tag change.
 """
 
 import struct
 
 from colotrace_proto.messages import Family
 
-from colotrace_agent.engine.identity import number_of
+from colotrace_agent.engine.matching import number_of
 from colotrace_agent.model import Flow
 
-from .checksum import MODULUS, checksum
+from .checksum import MODULUS, checksum, ones_sum
 from .probe import Writer
 
 PROTOCOL = 1
 PROTOCOL_V6 = 58
 
-_CHECKSUM, _IDENTIFIER, _SEQUENCE, _STEERING = 2, 4, 6, 8
+_FIELDS = struct.Struct("!HH8s")
+_CHECKSUM, _IDENTIFIER, _SEQUENCE = 2, 4, 6
 
 
 class IcmpWriter(Writer):
@@ -36,6 +37,6 @@ class IcmpWriter(Writer):
         struct.pack_into("!H", packet, self.transport + _IDENTIFIER, self.flow.identifier)
 
     def write_probe(self, packet: bytearray, ordinal: int) -> None:
-        sequence = number_of(self.flow, ordinal)
-        steering = (self.flow.first_number - sequence) % MODULUS
-        struct.pack_into("!HH", packet, self.transport + _SEQUENCE, sequence, steering)
+        sequence, tag = number_of(self.flow, ordinal), self.flow.marks.tag(ordinal)
+        steering = (self.flow.first_number - sequence - ones_sum(tag)) % MODULUS
+        _FIELDS.pack_into(packet, self.transport + _SEQUENCE, sequence, steering, tag)

@@ -4,7 +4,6 @@ from abc import ABC, abstractmethod
 
 from colotrace_proto.messages import Family
 
-from colotrace_agent.engine.identity import ip_id_of
 from colotrace_agent.model import Flow
 
 from .checksum import ones_sum, pseudo_header
@@ -44,7 +43,7 @@ class Writer(ABC):
         """The whole packet of the flow's probe `ordinal`, with that TTL."""
         packet = self._packet.copy()
         if self._ipv4:
-            packet[_V4_ID : _V4_ID + 2] = ip_id_of(self.flow, ordinal).to_bytes(2, "big")
+            packet[_V4_ID : _V4_ID + 2] = self.flow.marks.ip_ids[ordinal].to_bytes(2, "big")
             packet[_V4_TTL] = ttl
         else:
             packet[_V6_HOP_LIMIT] = ttl

@@ -8,7 +8,7 @@ The flow's is the source port.
 
 import struct
 
-from colotrace_agent.engine.identity import number_of
+from colotrace_agent.engine.matching import number_of
 from colotrace_agent.model import Flow
 
 from .checksum import MODULUS, checksum

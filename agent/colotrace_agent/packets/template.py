@@ -5,15 +5,13 @@ import logging
 
 from colotrace_proto.messages import Family, PacketType
 
+from .payload import PAYLOAD
+
 # scapy warns about the host it finds itself on (no IPv6 route, say) when it is imported.
 logging.getLogger("scapy.runtime").setLevel(logging.CRITICAL)
 
 IPV4_HEADER = 20
 IPV6_HEADER = 40
-
-# Two bytes that hold a checksum where it is wanted, and a word for whoever looks at a capture.
-STEERING = bytes(2)
-PAYLOAD = STEERING + b"colotrace".ljust(14, b"\0")
 
 _EPHEMERAL_WINDOW = 64_240
 _COMMON_MSS = 1_460

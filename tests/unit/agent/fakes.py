@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from colotrace_agent.engine.trace import Trace
-from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec
+from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_agent.resolve import UnresolvableError, parse_address
 from colotrace_proto.messages import Family, Job, JobId, PacketType
+from unit.agent import made
 
 SOURCE = bytes([192, 0, 2, 1])
 Listener = Callable[[Trace], None]
@@ -25,7 +26,7 @@ class FakeProber:
         """Begin a trace; all its probes leave at once."""
         if self.refuses is not None:
             raise self.refuses
-        flow = Flow(PacketType.ICMP, SOURCE, spec.target, 1, 0, 0, 1)
+        flow = made.flow(PacketType.ICMP, source=SOURCE, target=spec.target)
         trace = Trace(spec, flow, now=self.now)
         while trace.unsent:
             index, _ = trace.take()
@@ -40,8 +41,10 @@ class FakeProber:
     def hear(self, target: bytes, ordinal: int = 0) -> None:
         """An answer of the target to that probe."""
         trace, listener = self.traces[target]
-        heard = Heard(AnswerKind.ECHO_REPLY, target, trace.flow.key, ordinal)
-        assert trace.heard(heard, at=self.now + 1_000_000) is not None
+        tag = trace.flow.marks.tag(ordinal)
+        heard = Heard(AnswerKind.ECHO_REPLY, target, trace.flow.key, None, tag=tag)
+        at = self.now + 1_000_000
+        assert trace.heard(heard, at=at, read_at=at) is not None
         listener(trace)
 
     def end(self, target: bytes) -> None:

@@ -3,15 +3,15 @@
 import errno
 
 from colotrace_agent.engine.trace import Trace
-from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec
+from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_agent.report import Report
 from colotrace_proto import tally
 from colotrace_proto.messages import Failure, Frame, JobId, NodeKind, PacketType, Replies
 from hypothesis import given
 from hypothesis import strategies as st
+from unit.agent.made import SOURCE, TARGET, flow
 
-SOURCE, TARGET = bytes([192, 0, 2, 1]), bytes([203, 0, 113, 9])
-FLOW = Flow(PacketType.ICMP, SOURCE, TARGET, 1, 0, 0, 1)
+FLOW = flow(PacketType.ICMP)
 PROBES, START, MS = 9, 1_000_000_000, 1_000_000
 
 
@@ -30,9 +30,11 @@ def traced(*, failed: int = 0) -> Trace:
 def hear(trace: Trace, ordinal: int, *, code: int = 0) -> None:
     """An answer of the router at that probe's TTL, or its refusal."""
     kind = AnswerKind.UNREACHABLE if code else AnswerKind.TIME_EXCEEDED
-    router = bytes([198, 18, ordinal % 3, 1])
-    heard = Heard(kind, router, FLOW.key, ordinal, None, SOURCE, code)
-    trace.heard(heard, at=START + (1 + ordinal) * MS)
+    router = bytes([198, 18, ordinal // 3, 1])
+    tag = FLOW.marks.tag(ordinal)
+    heard = Heard(kind, router, FLOW.key, None, tag=tag, source=SOURCE, code=code)
+    at = START + (1 + ordinal) * MS
+    trace.heard(heard, at=at, read_at=at)
 
 
 @given(st.permutations(range(PROBES)), st.sets(st.integers(0, PROBES)))
@@ -50,10 +52,10 @@ def test_frames_add_up_to_the_trace(order: list[int], told_after: set[int]) -> N
     for frame in frames:
         whole = tally.merge(whole, frame.replies)
     assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
-    assert whole.ttl == tuple(1 + ordinal % 3 for ordinal in order)
+    assert whole.ttl == tuple(1 + ordinal // 3 for ordinal in order)
     assert whole.rtt_ns == tuple((1 + ordinal) * MS for ordinal in order)
     addresses = [whole.nodes[node].address for node in whole.node]
-    assert addresses == [bytes([198, 18, ordinal % 3, 1]) for ordinal in order]
+    assert addresses == [bytes([198, 18, ordinal // 3, 1]) for ordinal in order]
     assert frames[-1].sent == (3, 3, 3)
     assert frames[-1].outcome is not None
     assert frames[-1].outcome.duration_ns == 50 * MS

@@ -4,7 +4,6 @@ import errno
 import weakref
 
 from colotrace_agent.engine.engine import Engine
-from colotrace_agent.engine.identity import number_of
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
 
@@ -28,17 +27,16 @@ def send(engine: Engine, *, now: int = NOW, most: int = ALL) -> list[Probe]:
 
 
 def echo(probe: Probe) -> Heard:
-    number = number_of(probe.flow, probe.ordinal)
-    return Heard(AnswerKind.ECHO_REPLY, TARGET, probe.flow.key, number)
+    tag = probe.flow.marks.tag(probe.ordinal) or b"of no probe"
+    return Heard(AnswerKind.ECHO_REPLY, TARGET, probe.flow.key, None, tag=tag)
 
 
-def test_at_most_one_round_of_a_trace_at_once() -> None:
-    """Answers to it can spare the next one probes."""
+def test_a_trace_sends_a_few_at_once() -> None:
+    """Answers to them can spare further ones."""
     engine = Engine()
-    started(engine, packets=2)
-    assert [probe.ttl for probe in send(engine)] == [1, 2, 3]
-    assert [probe.ttl for probe in send(engine)] == [1, 2, 3]
-    assert send(engine) == []
+    started(engine, max_ttl=10, packets=2)
+    polls = [[probe.ttl for probe in send(engine)] for _ in range(3)]
+    assert polls == [[1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6], [7, 7, 8, 8, 9, 9, 10, 10], []]
 
 
 def test_the_trace_that_has_sent_least_goes_first() -> None:
@@ -59,24 +57,39 @@ def test_nothing_to_send_is_asked_for_nothing() -> None:
     assert {probe.flow for probe in send(engine)} == {first.flow}
 
 
-def test_a_round_cut_short_by_the_caller_goes_on() -> None:
+def test_a_poll_cut_short_by_the_caller_goes_on() -> None:
     """Every probe leaves once, in order."""
     engine = Engine()
     started(engine, max_ttl=5, packets=2)
-    polls = [send(engine, most=2) for _ in range(6)]
+    polls = [send(engine, most=3) for _ in range(4)]
     assert [[probe.ttl for probe in probes] for probes in polls] == [
-        [1, 2], [3, 4], [5], [1, 2], [3, 4], [5],
+        [1, 1, 2], [2, 3, 3], [4, 4, 5], [5],
     ]  # fmt: skip
     assert send(engine) == []
 
 
-def test_the_next_round_skips_what_the_last_one_settled_at_once() -> None:
-    """A poll is not wasted on probes beyond the end of the path."""
+def test_an_answer_of_the_target_spares_what_lies_beyond() -> None:
+    """The next poll goes on with the target's own TTL, and ends there."""
     engine = Engine()
-    started(engine, max_ttl=5, packets=2)
+    started(engine, max_ttl=5, packets=3)
     probes = send(engine, most=4)
-    engine.heard(echo(probes[1]), at=NOW + MS)
-    assert [probe.ttl for probe in send(engine, now=NOW + MS)] == [1, 2]
+    engine.heard(echo(probes[3]), at=NOW + MS, read_at=NOW + MS)
+    assert [probe.ttl for probe in send(engine, now=NOW + MS)] == [2, 2]
+
+
+def test_a_target_is_expected_where_it_was() -> None:
+    """Beyond it, the next trace sends one probe for each TTL; ten minutes later, all again."""
+    engine = Engine()
+    first = started(engine, max_ttl=4, packets=3)
+    for probe in send(engine):
+        if probe.ttl == 2:
+            engine.heard(echo(probe), at=NOW + MS, read_at=NOW + MS)
+    engine.stop(first, now=NOW + MS)
+    for later, ttls in ((SECOND, [1, 1, 1, 2, 2, 2, 3, 4]), (700 * SECOND, [1, 1, 1, 2, 2, 2, 3])):
+        trace = started(engine, max_ttl=4, packets=3, now=NOW + later)
+        assert [probe.ttl for probe in send(engine, now=NOW + later)][: len(ttls)] == ttls
+        engine.stop(trace, now=NOW + later)
+    assert sum(trace.sent) == 12
 
 
 def test_the_budget_says_when_to_poll_again() -> None:
@@ -114,7 +127,7 @@ def test_an_ended_trace_is_told_once_and_forgotten() -> None:
     assert trace.ended == at
     assert len(engine) == 0
     assert engine.next_deadline(at) is None
-    engine.heard(echo(probes[0]), at=at + 1)
+    engine.heard(echo(probes[0]), at=at + 1, read_at=at + 1)
     assert (engine.late, engine.foreign) == (1, 0)
 
 
@@ -124,7 +137,7 @@ def test_an_answer_brings_the_end_nearer() -> None:
     trace = started(engine, max_ttl=2)
     probes = send(engine)
     engine.expire(NOW)
-    engine.heard(echo(probes[1]), at=NOW + 10 * MS)
+    engine.heard(echo(probes[1]), at=NOW + 10 * MS, read_at=NOW + 10 * MS)
     engine.expire(NOW + 10 * MS)
     assert engine.changed == {trace}
     assert engine.next_deadline(NOW + 10 * MS) == NOW + 250 * MS
@@ -136,8 +149,8 @@ def test_a_strangers_answer_is_foreign() -> None:
     trace = started(engine)
     (first, *_) = send(engine)
     elsewhere = first.flow.key._replace(identifier=first.flow.identifier ^ 1)
-    engine.heard(echo(first)._replace(key=elsewhere), at=NOW)
-    engine.heard(echo(first._replace(ordinal=99)), at=NOW)
+    engine.heard(echo(first)._replace(key=elsewhere), at=NOW, read_at=NOW)
+    engine.heard(echo(first._replace(ordinal=99)), at=NOW, read_at=NOW)
     assert (engine.foreign, trace.counters.foreign) == (1, 1)
     assert engine.changed == set()
 
@@ -184,7 +197,7 @@ def test_ended_traces_are_let_go() -> None:
         traces.append(weakref.ref(trace))
         for _ in range(3):
             for probe in send(engine, now=now):
-                engine.heard(echo(probe), at=now + probe.ttl * MS)
+                engine.heard(echo(probe), at=now + probe.ttl * MS, read_at=now + probe.ttl * MS)
                 engine.expire(now + MS)
         now += 100 * MS
         engine.expire(now)

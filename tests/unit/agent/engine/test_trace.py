@@ -4,13 +4,14 @@ import errno
 
 import pytest
 from colotrace_agent.engine.trace import Trace
-from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec
+from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_proto.messages import NodeKind, PacketType
+from unit.agent.made import SOURCE, TARGET, flow
 
 MS, SECOND = 1_000_000, 1_000_000_000
 START = 7 * SECOND
-SOURCE, TARGET = bytes([192, 0, 2, 1]), bytes([203, 0, 113, 9])
-FLOW = Flow(PacketType.ICMP, SOURCE, TARGET, 100, 0, 5_000, 1)
+READ_MS = 2  # the earliest that the agent gets to what has arrived
+FLOW = flow(PacketType.ICMP)
 
 
 def router(ttl: int) -> bytes:
@@ -42,14 +43,24 @@ class Driven:
         *,
         code: int = 0,
         responder: bytes | None = None,
+        quoted_ttl: int | None = None,
     ) -> bool:
         """An answer to that probe; whether it counted."""
-        ttl = index % self.trace.spec.max_ttl + 1
-        number = (FLOW.first_number + index) % 65_536
+        ttl = index // self.trace.spec.packets_per_ttl + 1
         who = responder or (TARGET if kind is AnswerKind.ECHO_REPLY else router(ttl))
         quoted = None if kind is AnswerKind.ECHO_REPLY else SOURCE
-        heard = Heard(kind, who, FLOW.key, number, None, quoted, code)
-        return self.trace.heard(heard, at=START + round(rtt_ms * MS)) is not None
+        heard = Heard(
+            kind,
+            who,
+            FLOW.key,
+            number=None,
+            tag=FLOW.marks.tag(index),
+            source=quoted,
+            code=code,
+            quoted_ttl=quoted_ttl,
+        )
+        at = START + round(rtt_ms * MS)
+        return self.trace.heard(heard, at=at, read_at=max(at, START + READ_MS * MS)) is not None
 
     def ends_after_ms(self) -> float:
         """When it closes, from its start."""
@@ -60,20 +71,43 @@ class Driven:
         return (closes_at - START) / MS
 
 
-def test_rounds_go_out_in_ascending_ttl() -> None:
-    """So a host that limits its answers gives them to the lowest TTLs."""
-    assert Driven(max_ttl=3, packets=2).send_all() == [1, 2, 3, 1, 2, 3]
+def test_probes_go_out_in_ascending_ttl() -> None:
+    """A target that limits its answers gives them to the lowest TTL that reaches it."""
+    assert Driven(max_ttl=3, packets=2).send_all() == [1, 1, 2, 2, 3, 3]
 
 
 def test_what_lies_beyond_the_target_is_not_sent() -> None:
-    """Once it has answered, later rounds end there."""
+    """Once it has answered, the rest of its own TTL is the last."""
     driven = Driven(max_ttl=5, packets=3)
-    for _ in range(5):
+    for _ in range(7):
         index, _ = driven.trace.take()
         driven.trace.probe_sent(index, START)
-    driven.hear(2, 10, AnswerKind.ECHO_REPLY)
-    assert driven.send_all() == [1, 2, 3, 1, 2, 3]
-    assert driven.trace.sent == [3, 3, 3, 1, 1]
+    driven.hear(6, 10, AnswerKind.ECHO_REPLY)
+    assert driven.send_all() == [3, 3]
+    assert driven.trace.sent == [3, 3, 3, 0, 0]
+
+
+def test_beyond_where_the_target_is_expected_each_ttl_has_one_probe() -> None:
+    """It may have moved further away."""
+    trace = Trace(TraceSpec(TARGET, max_ttl=5), FLOW, now=START, expected_ttl=2)
+    ttls = []
+    while trace.unsent:
+        index, ttl = trace.take()
+        trace.probe_sent(index, START)
+        ttls.append(ttl)
+    assert ttls == [1, 1, 1, 2, 2, 2, 3, 4, 5]
+
+
+def test_what_a_probe_had_left_shows_how_far_the_target_is() -> None:
+    """A port unreachable quotes the TTL that the probe arrived with."""
+    driven = Driven(max_ttl=9, packets=2)
+    for _ in range(12):
+        index, _ = driven.trace.take()
+        driven.trace.probe_sent(index, START)
+    # TTL 6 arrived with 3: TTL 4 would have been enough, but may have been lost.
+    driven.hear(11, 10, AnswerKind.ECHO_REPLY, quoted_ttl=3)
+    assert driven.trace.end_ttl == 6
+    assert driven.send_all() == []
 
 
 def test_the_lowest_ttl_that_the_target_answered_ends_the_path() -> None:
@@ -168,12 +202,38 @@ def test_an_answer_to_what_was_not_sent_is_foreign() -> None:
     assert driven.trace.counters.foreign == 2
 
 
-def test_an_answer_stamped_before_its_probe_takes_no_time() -> None:
-    """Never a negative round trip, whatever the clocks do."""
+def test_an_answer_stamped_before_its_probe_is_timed_by_its_reading() -> None:
+    """Never a negative round trip, whatever the clocks do; and the trace says so."""
     driven = Driven()
     driven.send_all()
     assert driven.hear(0, -3)
-    assert driven.trace.replies[0].rtt_ns == 0
+    assert driven.trace.replies[0].rtt_ns == READ_MS * MS
+    assert driven.trace.clock_stepped
+
+
+def test_the_kernels_stamp_of_a_departure_is_what_counts() -> None:
+    """A batch is handed over at once, and leaves one by one."""
+    driven = Driven()
+    driven.send_all()
+    driven.trace.probe_left(0, START + MS)
+    driven.trace.probe_left(1, None)
+    assert driven.hear(0, 5)
+    assert driven.hear(1, 5)
+    assert [reply.rtt_ns for reply in driven.trace.replies] == [4 * MS, 5 * MS]
+    assert (driven.trace.unstamped, driven.trace.clock_stepped) == (1, True)
+
+
+def test_a_translated_source_is_annotated() -> None:
+    """The quoted probe came from another address than it left with."""
+    driven = Driven()
+    driven.send_all()
+    tag = FLOW.marks.tag(0)
+    heard = Heard(
+        AnswerKind.TIME_EXCEEDED, router(1), FLOW.key, None, tag=tag, source=bytes(4), labels=("x",)
+    )
+    reply = driven.trace.heard(heard, at=START + MS, read_at=START + MS)
+    assert reply is not None
+    assert reply.labels == ("NAT", "x")
 
 
 def test_a_probe_that_could_not_leave_is_neither_sent_nor_waited_for() -> None:
@@ -203,13 +263,13 @@ def test_a_refusal_ends_the_path_once_the_rest_is_settled() -> None:
     for _ in range(5):
         index, _ = driven.trace.take()
         driven.trace.probe_sent(index, START)
-    driven.hear(1, 20, AnswerKind.UNREACHABLE, code=13)
-    assert driven.send_all() == [1, 2]
-    for index, rtt_ms in ((0, 1), (5, 1), (6, 20)):
+    driven.hear(2, 20, AnswerKind.UNREACHABLE, code=13)
+    assert driven.send_all() == []
+    for index, rtt_ms in ((0, 1), (1, 1), (3, 20)):
         driven.hear(index, rtt_ms)
     assert not driven.trace.reached
     assert driven.trace.end_ttl == 2
-    # A quarter second for the three beyond, from which nothing has come.
+    # A quarter second for the one beyond, from which nothing has come.
     assert driven.ends_after_ms() == 250
 
 
@@ -228,17 +288,19 @@ def test_a_refusal_does_not_hide_a_target_that_answers() -> None:
 
 def test_an_answer_that_names_no_probe_counts_for_the_only_one_open() -> None:
     """And for none where it could be several's."""
-    flow = Flow(PacketType.UDP, SOURCE, TARGET, 20_000, 53, 1, 1)
-    trace = Trace(TraceSpec(TARGET, PacketType.UDP, max_ttl=2, packets_per_ttl=1), flow, now=START)
+    udp = flow(PacketType.UDP)
+    trace = Trace(TraceSpec(TARGET, PacketType.UDP, max_ttl=2, packets_per_ttl=1), udp, now=START)
     for _ in range(2):
         index, _ = trace.take()
         trace.probe_sent(index, START)
-    datagram = Heard(AnswerKind.DATAGRAM, TARGET, flow.key, None)
-    assert trace.heard(datagram, at=START + MS) is None
-    assert trace.counters.foreign == 1
-    exceeded = Heard(AnswerKind.TIME_EXCEEDED, router(1), flow.key, 1, None, SOURCE)
-    assert trace.heard(exceeded, at=START + MS) is not None
-    reply = trace.heard(datagram, at=START + 2 * MS)
+    datagram = Heard(AnswerKind.DATAGRAM, TARGET, udp.key, None)
+    assert trace.heard(datagram, at=START + MS, read_at=START + MS) is None
+    assert trace.counters.ambiguous == 1
+    exceeded = Heard(
+        AnswerKind.TIME_EXCEEDED, router(1), udp.key, None, tag=udp.marks.tag(0), source=SOURCE
+    )
+    assert trace.heard(exceeded, at=START + MS, read_at=START + MS) is not None
+    reply = trace.heard(datagram, at=START + 2 * MS, read_at=START + 2 * MS)
     assert reply is not None
     assert (reply.ttl, reply.kind) == (2, NodeKind.TARGET)
 

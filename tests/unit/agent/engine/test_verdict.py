@@ -4,6 +4,7 @@ import pytest
 from colotrace_agent.engine.verdict import judge
 from colotrace_agent.model import AnswerKind, Flow, Heard
 from colotrace_proto.messages import NodeKind, PacketType
+from unit.agent.made import marks
 
 ENDS = {
     4: (bytes([192, 0, 2, 1]), bytes([203, 0, 113, 9]), bytes([198, 18, 1, 1])),
@@ -22,9 +23,10 @@ def verdict(
     mtu: int = 0,
 ) -> tuple[NodeKind, tuple[str, ...]]:
     source, target, router = ENDS[family]
-    flow = Flow(packet_type, source, target, 1, 2, 3, 4)
+    flow = Flow(packet_type, source, target, 1, 2, 3, marks(probes=1))
     responder = target if from_target else router
-    return judge(Heard(kind, responder, flow.key, 3, 4, source, code, mtu), flow)
+    heard = Heard(kind, responder, flow.key, 3, source=source, code=code, info=mtu)
+    return judge(heard, flow)
 
 
 @pytest.mark.parametrize("kind", [AnswerKind.ECHO_REPLY, AnswerKind.TCP, AnswerKind.DATAGRAM])

@@ -1,7 +1,7 @@
 """What comes off the wire, right, cut, mutated and made up."""
 
 import pytest
-from colotrace_agent.engine.identity import ip_id_of, number_of
+from colotrace_agent.engine.matching import number_of
 from colotrace_agent.model import AnswerKind, Flow, Heard, Unheard
 from colotrace_agent.packets.decode import (
     decode_icmp,
@@ -25,6 +25,7 @@ from scapy.layers.inet6 import (
     IPv6,
 )
 from scapy.packet import Packet, Raw
+from unit.agent.made import flow
 
 US, TARGET, ROUTER = "192.0.2.1", "203.0.113.9", "198.18.1.1"
 US6, TARGET6, ROUTER6 = "2001:db8::1", "2001:db8:ffff::9", "2001:db8:1::1"
@@ -44,8 +45,7 @@ TIME_EXCEEDED = {"type": 11}
 def flow_of(packet_type: PacketType, *, six: bool = False) -> Flow:
     """A flow with numbers of its own."""
     source, target = (US6, TARGET6) if six else (US, TARGET)
-    port = 0 if packet_type is PacketType.ICMP else 33_434
-    return Flow(packet_type, _PACKED[source], _PACKED[target], 20_001, port, 4_000, 500)
+    return flow(packet_type, source=_PACKED[source], target=_PACKED[target])
 
 
 def quote_of(flow: Flow, ordinal: int = 7, *, beyond: int | None = None) -> bytes:
@@ -53,6 +53,13 @@ def quote_of(flow: Flow, ordinal: int = 7, *, beyond: int | None = None) -> byte
     packet = bytes(writer_for(flow).write(ordinal, 1))
     start = 20 if packet[0] >> 4 == 4 else 40
     return packet if beyond is None else packet[: start + beyond]
+
+
+def tag_of(flow: Flow, beyond: int | None) -> bytes | None:
+    """What a quote of that length shows of the tag."""
+    if flow.packet_type is PacketType.TCP or beyond == 8:
+        return None
+    return flow.marks.tag(7)
 
 
 def icmp(quote: bytes, **fields: int) -> bytes:
@@ -76,8 +83,10 @@ def test_a_quote_names_the_probe(packet_type: PacketType, beyond: int | None) ->
         responder=_PACKED[ROUTER],
         key=flow.key,
         number=number_of(flow, 7),
-        ip_id=ip_id_of(flow, 7),
+        ip_id=flow.marks.ip_ids[7],
+        tag=tag_of(flow, beyond),
         source=flow.source,
+        quoted_ttl=1,
     )
 
 
@@ -93,7 +102,9 @@ def test_an_ipv6_quote_names_the_probe(packet_type: PacketType, beyond: int | No
         responder=SIX,
         key=flow.key,
         number=number_of(flow, 7),
+        tag=tag_of(flow, beyond),
         source=flow.source,
+        quoted_ttl=1,
     )
 
 
@@ -184,8 +195,8 @@ def test_the_mtu_is_where_each_family_puts_it() -> None:
     )
     assert isinstance(four, Heard)
     assert isinstance(six, Heard)
-    assert (four.kind, four.code, four.mtu) == (AnswerKind.UNREACHABLE, 4, 1_400)
-    assert (six.kind, six.mtu) == (AnswerKind.TOO_BIG, 70_000)
+    assert (four.kind, four.code, four.info) == (AnswerKind.UNREACHABLE, 4, 1_400)
+    assert (six.kind, six.info) == (AnswerKind.TOO_BIG, 70_000)
 
 
 def test_a_cleared_udp_checksum_is_no_number() -> None:

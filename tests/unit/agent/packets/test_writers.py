@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from colotrace_agent.engine.identity import ip_id_of, number_of
+from colotrace_agent.engine.matching import number_of
 from colotrace_agent.model import Flow
 from colotrace_agent.packets.template import template
 from colotrace_agent.packets.writer import PACKET_TYPES, writer_for
@@ -14,6 +14,7 @@ from scapy.layers.inet import ICMP, IP, TCP, UDP, in4_chksum
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, in6_chksum
 from scapy.packet import Packet
 from scapy.utils import checksum
+from unit.agent.made import marks
 
 SPACE = {PacketType.ICMP: 1 << 16, PacketType.UDP: 0xFFFE, PacketType.TCP: 1 << 32}
 NUMBERS = {IP: {ICMP: 1, UDP: 17, TCP: 6}, IPv6: {ICMPv6EchoRequest: 58, UDP: 17, TCP: 6}}
@@ -32,7 +33,7 @@ def flows(draw: st.DrawFn) -> Flow:
         identifier=draw(st.integers(1, 65_535)),
         port=0 if kind == PacketType.ICMP else draw(st.integers(1, 65_535)),
         first_number=draw(st.integers(0, SPACE[kind] - 1)) + (kind == PacketType.UDP),
-        first_ip_id=draw(st.integers(1, 65_535)),
+        marks=marks(draw(st.binary(max_size=4))),
     )
 
 
@@ -66,14 +67,16 @@ def test_a_probe_is_what_its_flow_says(flow: Flow, ordinal: int, ttl: int) -> No
     assert ipaddress.ip_address(ip.dst).packed == flow.target
     assert (ip.ttl if isinstance(ip, IP) else ip.hlim) == ttl
     if isinstance(ip, IP):
-        assert ip.id == ip_id_of(flow, ordinal) != 0
+        assert ip.id == flow.marks.ip_ids[ordinal] != 0
     number = number_of(flow, ordinal)
     if flow.packet_type is PacketType.ICMP:
         assert (transport.id, transport.seq) == (flow.identifier, number)
+        assert bytes(transport)[10:18] == flow.marks.tag(ordinal)
     elif flow.packet_type is PacketType.UDP:
         assert (transport.sport, transport.dport) == (flow.identifier, flow.port)
         assert transport.chksum == number not in {0, 0xFFFF}
         assert transport.len == len(transport)
+        assert bytes(transport)[10:18] == flow.marks.tag(ordinal)
     else:
         assert (transport.sport, transport.dport) == (flow.identifier, flow.port)
         assert (transport.seq, transport.ack, str(transport.flags)) == (number, 0, "S")
@@ -109,7 +112,7 @@ def test_all_probes_of_a_type_are_as_long(packet_type: PacketType, family: Famil
     """Some routers balance by length."""
     length = len(template(packet_type, family))
     address = bytes(4 if family is Family.IPV4 else 16)
-    flow = Flow(packet_type, address, address, 1, 2, 3, 4)
+    flow = Flow(packet_type, address, address, 1, 2, 3, marks())
     assert {len(writer_for(flow).write(n, 1 + n % 64)) for n in range(MAX_PROBES)} == {length}
 
 

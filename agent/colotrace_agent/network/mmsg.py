@@ -1,0 +1,149 @@
+"""sendmmsg(2) and recvmmsg(2): many packets for one system call, out of and into fixed buffers.
+
+The kernel's structures are numpy arrays of the same layout, so a batch is laid out once and only
+what differs from packet to packet is written. Linux on 64-bit machines only, as is the rest.
+"""
+
+import ctypes
+import errno
+import os
+import socket
+import struct
+
+import numpy as np
+import numpy.typing as npt
+
+# struct mmsghdr, struct iovec and struct cmsghdr of 64-bit Linux.
+_MMSGHDR = np.dtype(
+    {
+        "names": ["name", "namelen", "iov", "iovlen", "control", "controllen", "flags", "len"],
+        "formats": ["u8", "u4", "u8", "u8", "u8", "u8", "i4", "u4"],
+        "offsets": [0, 8, 16, 24, 32, 40, 48, 56],
+        "itemsize": 64,
+    }
+)
+_IOVEC = np.dtype([("base", "u8"), ("len", "u8")])
+CMSG_HEADER = np.dtype([("len", "u8"), ("level", "i4"), ("type", "i4")])
+
+_NAME_ROOM = 32  # a sockaddr_in6 has 28 bytes
+_SCM_TS_OPT_ID = 81
+_SOCKADDR_IN = struct.Struct("=HH4s8x")
+_SOCKADDR_IN6 = struct.Struct("=HHI16sI")
+
+_LENGTH = struct.Struct("=Q")
+_NAME_LENGTH = struct.Struct("=I")
+_NUMBER = struct.Struct("=I")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def sockaddr(address: bytes) -> bytes:
+    """The packed address as the kernel takes it for a raw socket: no port."""
+    if len(address) == 4:
+        return _SOCKADDR_IN.pack(socket.AF_INET, 0, address)
+    return _SOCKADDR_IN6.pack(socket.AF_INET6, 0, 0, address, 0)
+
+
+class _Batch:
+    """Headers and buffers of `slots` messages, each pointing at its own places for good."""
+
+    def __init__(self, *, slots: int, size: int, control: int) -> None:
+        self.slots = slots
+        self.packets: npt.NDArray[np.uint8] = np.zeros((slots, size), np.uint8)
+        """The packets' bytes, one row a slot."""
+        self.names: npt.NDArray[np.uint8] = np.zeros((slots, _NAME_ROOM), np.uint8)
+        """The peers' addresses as `struct sockaddr`."""
+        self.control: npt.NDArray[np.uint8] = np.zeros((slots, control), np.uint8)
+        """Ancillary data."""
+        self._iovecs = np.zeros(slots, _IOVEC)
+        self._headers = np.zeros(slots, _MMSGHDR)
+        each = np.arange(slots, dtype=np.uint64)
+        self._iovecs["base"] = self.packets.ctypes.data + each * size
+        self._iovecs["len"] = size
+        self._headers["iov"] = self._iovecs.ctypes.data + each * _IOVEC.itemsize
+        self._headers["iovlen"] = 1
+        self._headers["name"] = self.names.ctypes.data + each * _NAME_ROOM
+        self._headers["control"] = self.control.ctypes.data + each * control
+        self._headers["controllen"] = control
+        # A few bytes at a time are written faster through these than through numpy.
+        self._packet_bytes = self.packets.data.cast("B")
+        self._name_bytes = self.names.data.cast("B")
+        self._control_bytes = self.control.data.cast("B")
+        self._iovec_bytes = self._iovecs.view(np.uint8).data
+        self._header_bytes = self._headers.view(np.uint8).data
+
+    def _address(self, slot: int) -> ctypes.c_void_p:
+        return ctypes.c_void_p(self._headers.ctypes.data + slot * _MMSGHDR.itemsize)
+
+
+class Outgoing(_Batch):
+    """Packets to be sent by one system call; with `numbered`, each with the number that its
+    time stamp will come back with (SCM_TS_OPT_ID)."""
+
+    def __init__(self, *, slots: int, size: int, numbered: bool) -> None:
+        super().__init__(slots=slots, size=size, control=24)
+        header = self.control[:, :16].view(CMSG_HEADER)
+        header["len"], header["level"], header["type"] = 20, socket.SOL_SOCKET, _SCM_TS_OPT_ID
+        self.numbers = self.control[:, 16:20].view(np.uint32)[:, 0]
+        """Each slot's number."""
+        if not numbered:
+            self._headers["control"] = 0
+            self._headers["controllen"] = 0
+
+    def put(self, slot: int, packet: bytes | bytearray, *, address: bytes, number: int) -> None:
+        """Fills a slot; `address` as from `sockaddr`."""
+        start = slot * self.packets.shape[1]
+        self._packet_bytes[start : start + len(packet)] = packet
+        start = slot * _NAME_ROOM
+        self._name_bytes[start : start + len(address)] = address
+        _LENGTH.pack_into(self._iovec_bytes, slot * _IOVEC.itemsize + 8, len(packet))
+        _NAME_LENGTH.pack_into(self._header_bytes, slot * _MMSGHDR.itemsize + 8, len(address))
+        _NUMBER.pack_into(self._control_bytes, slot * self.control.shape[1] + 16, number)
+
+    def send(self, sock: socket.socket, *, first: int, end: int) -> int:
+        """Sends slots `first` to `end`, that one excluded; how many have left, at least one.
+
+        Raises:
+            OSError: slot `first` could not be sent, and nothing was.
+        """
+        count: int = _libc.sendmmsg(sock.fileno(), self._address(first), end - first, 0)
+        if count < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return count
+
+
+class Incoming(_Batch):
+    """Room for packets to be received by one system call."""
+
+    def __init__(self, *, slots: int, size: int, control: int) -> None:
+        super().__init__(slots=slots, size=size, control=control)
+        self.lengths = self._headers["len"]
+        """How long each packet is, after `receive`."""
+
+    def receive(self, sock: socket.socket, *, flags: int = 0) -> int:
+        """Takes what has come in, as far as there is room; how many packets that are.
+
+        0 where there are none, or where the socket had an error to tell (which is then told).
+        """
+        self._headers["namelen"] = _NAME_ROOM
+        self._headers["controllen"] = self.control.shape[1]
+        count: int = _libc.recvmmsg(
+            sock.fileno(), self._address(0), self.slots, flags | socket.MSG_DONTWAIT, None
+        )
+        if count < 0:
+            number = ctypes.get_errno()
+            if number == errno.EBADF:
+                raise OSError(number, os.strerror(number))
+            return 0
+        return count
+
+    def control_of(self, slot: int) -> memoryview:
+        """The slot's ancillary data, as much as there is of it."""
+        start = slot * self.control.shape[1]
+        (length,) = _LENGTH.unpack_from(self._header_bytes, slot * _MMSGHDR.itemsize + 40)
+        return self._control_bytes[start : start + length]
+
+    def packet(self, slot: int) -> bytes:
+        """The slot's packet, a copy."""
+        return self.packets[slot, : self.lengths[slot]].tobytes()

@@ -1,0 +1,164 @@
+"""Sends probes in batches and learns from the kernel when each one left.
+
+The kernel puts a stamp of each packet's departure into the socket's error queue, with a number.
+Since Linux 6.13 the sender chooses that number (SCM_TS_OPT_ID), so that a stamp names its probe
+whatever happened to others. Before, the socket counts by itself, and not every failed send counts:
+then the count is begun anew after each failure, and a stamp that does not lie between its probe's
+sending and its reading belongs to a probe from before.
+"""
+
+import contextlib
+import errno
+import functools
+import socket
+import struct
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from colotrace_agent.model import Probe
+
+from . import clock
+from .mmsg import Incoming, Outgoing, sockaddr
+
+SLOTS = 128
+"""Packets of one system call, and how many leave before stamps are read."""
+LARGEST_PROBE = 128
+
+_SO_TIMESTAMPING = 37
+# linux/net_tstamp.h: stamp departures in software, number them, leave the packet itself out.
+_TX_SOFTWARE, _SOFTWARE, _OPT_ID, _OPT_TSONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 11
+_STAMPING = _TX_SOFTWARE | _SOFTWARE | _OPT_ID | _OPT_TSONLY
+_SCM_TS_OPT_ID = 81
+
+# In the error queue: struct cmsghdr and struct scm_timestamping, of whose three stamps the first
+# is the software's; then struct cmsghdr and struct sock_extended_err, which ends with the number.
+_STAMP_AT, _ERROR_ORIGIN_AT, _NUMBER_AT = 16, 84, 92
+_ORIGIN_TIMESTAMPING = 4
+_CONTROL = 128
+
+# Stamps that never come must not pile up.
+_MOST_AWAITED = 8_192
+
+
+class Departure(NamedTuple):
+    """What became of a probe given to `send`: when it was handed to the kernel, or the errno."""
+
+    probe: Probe
+    at: int
+    error: int
+
+
+class Stamp(NamedTuple):
+    """When a probe left, by the kernel; `at` is None where the stamp cannot be right."""
+
+    probe: Probe
+    at: int | None
+
+
+class _Awaited(NamedTuple):
+    probe: Probe
+    not_before: int
+
+
+class Sender:
+    """Sends one family's probes through a raw socket, which it owns."""
+
+    def __init__(
+        self, sock: socket.socket, wall: clock.WallClock, *, numbered: bool | None = None
+    ) -> None:
+        """`numbered` is for tests; None asks the kernel."""
+        self._sock = sock
+        self._wall = wall
+        self._numbered = kernel_takes_numbers() if numbered is None else numbered
+        self._out = Outgoing(slots=SLOTS, size=LARGEST_PROBE, numbered=self._numbered)
+        self._queue = Incoming(slots=SLOTS, size=8, control=_CONTROL)
+        self._awaited: dict[int, _Awaited] = {}
+        self._number = 0
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMPING)
+
+    def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[Departure]:
+        """Sends at most `SLOTS` packets, each to its flow's target."""
+        for slot, (probe, packet) in enumerate(packets):
+            address = sockaddr(probe.flow.target)
+            self._out.put(slot, packet, address=address, number=self._number_of(slot))
+        departures: list[Departure] = []
+        first, end = 0, len(packets)
+        while first < end:
+            at = clock.now()
+            try:
+                sent = self._out.send(self._sock, first=first, end=end)
+            except OSError as error:
+                number = error.errno or errno.EIO
+                departures.append(Departure(packets[first][0], at, number))
+                first += 1
+                self._begin_count_anew()
+                continue
+            for slot in range(first, first + sent):
+                probe = packets[slot][0]
+                self._await(probe, not_before=at, slot=slot)
+                departures.append(Departure(probe, at, 0))
+            first += sent
+        if self._numbered:
+            self._number = self._number_of(end)
+        return departures
+
+    def stamps(self) -> list[Stamp]:
+        """What the kernel has told of departures since the last time."""
+        stamps: list[Stamp] = []
+        while count := self._queue.receive(self._sock, flags=socket.MSG_ERRQUEUE):
+            offset, now = self._wall.offset(), clock.now()
+            control = self._queue.control[:count]
+            times = control[:, _STAMP_AT : _STAMP_AT + 16].copy().view(np.int64)
+            at = (times[:, 0] * 1_000_000_000 + times[:, 1] + (offset or 0)).tolist()
+            numbers = control[:, _NUMBER_AT : _NUMBER_AT + 4].copy().view(np.uint32)[:, 0].tolist()
+            origins = control[:, _ERROR_ORIGIN_AT].tolist()
+            for number, left_at, origin in zip(numbers, at, origins, strict=True):
+                awaited = self._awaited.pop(number, None)
+                if awaited is not None and origin == _ORIGIN_TIMESTAMPING:
+                    right = offset is not None and awaited.not_before <= left_at <= now
+                    stamps.append(Stamp(awaited.probe, left_at if right else None))
+        return stamps
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self._sock.close()
+
+    def _number_of(self, slot: int) -> int:
+        return (self._number + slot) % (1 << 32)
+
+    def _await(self, probe: Probe, *, not_before: int, slot: int) -> None:
+        if self._numbered:
+            number = self._number_of(slot)
+        else:
+            number, self._number = self._number, self._number_of(1)
+        self._awaited[number] = _Awaited(probe, not_before)
+        if len(self._awaited) > _MOST_AWAITED:
+            del self._awaited[next(iter(self._awaited))]
+
+    def _begin_count_anew(self) -> None:
+        """After a failure nobody knows whether the socket has counted it."""
+        if self._numbered:
+            return
+        self._awaited.clear()
+        for flags in (_STAMPING & ~_OPT_ID, _STAMPING):
+            self._sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, flags)
+        self._number = 0
+
+
+@functools.cache
+def kernel_takes_numbers() -> bool:
+    """Whether the kernel lets the sender number its stamps: Linux 6.13 and later."""
+    with contextlib.ExitStack() as stack:
+        receiver, sender = (
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
+        )
+        receiver.bind(("127.0.0.1", 0))
+        sender.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMPING)
+        number = [(socket.SOL_SOCKET, _SCM_TS_OPT_ID, struct.pack("=I", 1))]
+        try:
+            sender.sendmsg([b""], number, 0, receiver.getsockname())
+        except OSError:
+            return False
+        return True

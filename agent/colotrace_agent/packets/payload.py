@@ -1,0 +1,20 @@
+"""The payload of a probe: what makes its checksum come out as wanted, then its tag.
+
+Two bytes of steering take up what the probe's other fields change in the checksum; the tag is a
+keyed field (`marks`) that routers quote where they quote more than 8 bytes, and targets echo.
+"""
+
+from colotrace_agent.marks import TAG_BYTES
+
+PAYLOAD_BYTES = 16
+STEERING_AT, TAG_AT = 0, 2
+
+PAYLOAD = bytes(PAYLOAD_BYTES)
+"""A payload before anything is filled in."""
+
+
+def tag_in(payload: bytes) -> bytes | None:
+    """The tag that a quoted or echoed payload carries; None where it was cut before it, or where
+    a router has filled the place with zeros."""
+    tag = payload[TAG_AT : TAG_AT + TAG_BYTES]
+    return tag if len(tag) == TAG_BYTES and any(tag) else None

@@ -1,0 +1,156 @@
+"""Which probe an answer is for: what verifies, and nothing else."""
+
+import dataclasses
+
+import pytest
+from colotrace_agent.engine.matching import Miss, match, number_of
+from colotrace_agent.model import AnswerKind, Flow, Heard
+from colotrace_proto.messages import MAX_PROBES, PacketType
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.agent.made import ROUTER, SOURCE, flow
+
+TYPES = [PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE]
+SHORT = [PacketType.ICMP, PacketType.UDP]
+SPACE = {
+    PacketType.ICMP: 1 << 16,
+    PacketType.UDP: 0xFFFE,
+    PacketType.TCP: 1 << 32,
+    PacketType.GRE: 1 << 16,
+}
+COUNTS = st.integers(1, MAX_PROBES)
+
+
+@st.composite
+def flows(draw: st.DrawFn, types: list[PacketType] = TYPES) -> Flow:
+    """Any flow that the allocator could give."""
+    kind = draw(st.sampled_from(types))
+    first = draw(st.integers(0, SPACE[kind] - 1)) + (kind is PacketType.UDP)
+    return flow(kind, first_number=first, context=draw(st.binary(max_size=4)))
+
+
+def quoting(
+    flow: Flow,
+    *,
+    number: int | None = None,
+    ip_id: int | None = None,
+    tag: bytes | None = None,
+    source: bytes = SOURCE,
+) -> Heard:
+    """Time exceeded that quotes these fields."""
+    return Heard(
+        AnswerKind.TIME_EXCEEDED, ROUTER, flow.key, number, ip_id=ip_id, tag=tag, source=source
+    )
+
+
+@given(flows(), COUNTS, st.data())
+def test_a_tag_finds_its_probe(flow: Flow, sent: int, data: st.DataObject) -> None:
+    """Whatever else was changed on the way; but not a probe that has not left."""
+    ordinal = data.draw(st.integers(0, MAX_PROBES - 1))
+    heard = quoting(flow, number=data.draw(st.integers(0, 9)), tag=flow.marks.tag(ordinal))
+    assert match(flow, heard, sent=sent) == (ordinal if ordinal < sent else Miss.FOREIGN)
+
+
+@given(flows(), st.binary(min_size=8, max_size=8))
+def test_a_wrong_tag_is_foreign(flow: Flow, tag: bytes) -> None:
+    """Though number and IP ID are right, and though its bytes come in the tags, but astride."""
+    right = {"number": number_of(flow, 3), "ip_id": flow.marks.ip_ids[3]}
+    assert match(flow, quoting(flow, **right, tag=tag), sent=9) is Miss.FOREIGN
+    astride = flow.marks.tags[4:12]
+    assert match(flow, quoting(flow, **right, tag=astride), sent=9) is Miss.FOREIGN
+
+
+@given(flows(SHORT), COUNTS, st.sampled_from([0, 1, -1]), st.data())
+def test_a_short_quote_needs_number_and_ip_id(
+    flow: Flow, sent: int, off_by: int, data: st.DataObject
+) -> None:
+    """The IP ID as it was sent, or one off, as some routers quote it."""
+    ordinal = data.draw(st.integers(0, sent - 1))
+    ip_id = flow.marks.ip_ids[ordinal] + off_by
+    heard = quoting(flow, number=number_of(flow, ordinal), ip_id=ip_id)
+    assert match(flow, heard, sent=sent) == (ordinal if ip_id else Miss.AMBIGUOUS)
+
+
+@given(flows(SHORT), st.integers(0, 0xFFFF))
+def test_a_short_quote_with_another_ip_id_is_foreign(flow: Flow, ip_id: int) -> None:
+    """A number alone can be guessed."""
+    sent = flow.marks.ip_ids[3]
+    readings = {sent, sent - 1, sent + 1, (sent & 0xFF) << 8 | sent >> 8}
+    found = match(flow, quoting(flow, number=number_of(flow, 3), ip_id=ip_id), sent=9)
+    assert (found == 3) == (ip_id in readings and ip_id != 0)
+
+
+@pytest.mark.parametrize("packet_type", SHORT)
+def test_a_byte_swapped_ip_id_is_understood(packet_type: PacketType) -> None:
+    """Some routers quote it in their own byte order."""
+    made = flow(packet_type)
+    sent = made.marks.ip_ids[3]
+    swapped = (sent & 0xFF) << 8 | sent >> 8
+    assert match(made, quoting(made, number=number_of(made, 3), ip_id=swapped), sent=9) == 3
+
+
+@pytest.mark.parametrize("packet_type", SHORT)
+@pytest.mark.parametrize("fields", [{"number": 4_003}, {"number": 4_003, "ip_id": 0}, {"ip_id": 7}])
+def test_too_short_a_quote_is_ambiguous(packet_type: PacketType, fields: dict[str, int]) -> None:
+    """A cleared or missing field leaves what anybody could guess: it is not used."""
+    made = flow(packet_type)
+    assert match(made, quoting(made, **fields), sent=9) is Miss.AMBIGUOUS
+
+
+@given(flows([PacketType.TCP]), COUNTS, st.data())
+def test_a_tcp_number_suffices(flow: Flow, sent: int, data: st.DataObject) -> None:
+    """It has 32 bits: whatever has become of the IP ID."""
+    number = data.draw(
+        st.one_of(
+            st.integers(0, (1 << 32) - 1),
+            st.integers(0, MAX_PROBES).map(lambda offset: number_of(flow, offset)),
+        )
+    )
+    offset = (number - flow.first_number) % (1 << 32)
+    wanted = offset if offset < sent else Miss.FOREIGN
+    assert match(flow, quoting(flow, number=number, ip_id=1), sent=sent) == wanted
+
+
+def test_a_reset_that_acknowledges_nothing_is_ambiguous() -> None:
+    """Anybody could have sent it."""
+    made = flow(PacketType.TCP)
+    assert match(made, quoting(made), sent=9) is Miss.AMBIGUOUS
+
+
+def test_a_gre_quote_that_ends_with_the_key_is_told_by_its_ip_id() -> None:
+    """No two probes of a flow have the same; a cleared one leaves it to the order."""
+    made = flow(PacketType.GRE)
+    assert match(made, quoting(made, ip_id=made.marks.ip_ids[3]), sent=9) == 3
+    assert match(made, quoting(made, ip_id=made.marks.ip_ids[9]), sent=9) is Miss.FOREIGN
+    assert match(made, quoting(made, ip_id=0), sent=9) is Miss.AMBIGUOUS
+
+
+@given(flows([PacketType.UDP]), st.binary(min_size=4, max_size=4), st.data())
+def test_a_translated_udp_checksum_is_put_back(
+    flow: Flow, translated: bytes, data: st.DataObject
+) -> None:
+    """A translator changes the checksum by just what it changes of the source (RFC 1624)."""
+    ordinal = data.draw(st.integers(0, 99))
+    change = int.from_bytes(translated, "big") - int.from_bytes(SOURCE, "big")
+    number = (number_of(flow, ordinal) - change) % 0xFFFF or 0xFFFF
+    heard = quoting(flow, number=number, ip_id=flow.marks.ip_ids[ordinal], source=translated)
+    assert match(flow, heard, sent=100) == ordinal
+
+
+@given(flows())
+def test_numbers_and_marks_of_a_trace_differ(flow: Flow) -> None:
+    """One identity a packet; never one that the wire cannot carry."""
+    numbers = [number_of(flow, ordinal) for ordinal in range(MAX_PROBES)]
+    tags = {flow.marks.tag(ordinal) for ordinal in range(MAX_PROBES)}
+    assert len(set(numbers)) == len(set(flow.marks.ip_ids)) == len(tags) == MAX_PROBES
+    assert 0 not in flow.marks.ip_ids
+    if flow.packet_type is PacketType.UDP:
+        assert not {0, 0xFFFF} & set(numbers)
+
+
+def test_numbers_wrap() -> None:
+    """Also where the caller's port is the last sequence number there is."""
+    made = dataclasses.replace(flow(PacketType.ICMP), first_number=65_535)
+    assert [number_of(made, ordinal) for ordinal in range(3)] == [65_535, 0, 1]
+    heard = quoting(made, number=1, ip_id=made.marks.ip_ids[2])
+    assert match(made, heard, sent=3) == 2
