@@ -2,9 +2,11 @@
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import grpc
 import structlog
@@ -39,6 +41,8 @@ _LARGEST_MESSAGE = 1 << 20
 
 _log = structlog.get_logger()
 
+T = TypeVar("T")
+
 
 @dataclass(frozen=True, slots=True)
 class Tls:
@@ -47,6 +51,33 @@ class Tls:
     certificate: Path
     key: Path
     authority: Path
+
+
+class _EndedError(Exception):
+    """The stream has ended, with this status."""
+
+    def __init__(self, code: grpc.StatusCode, detail: str) -> None:
+        super().__init__(f"{code.name}: {detail}")
+        self.code = code
+
+
+class _Ending:
+    """The status with which a call ends.
+
+    It is taken down in the moment when it arrives: a write that was under way then fails a moment
+    later, and gRPC puts "Internal error from Core" in the true status's place.
+    """
+
+    def __init__(self, call: _Call) -> None:
+        self._status: tuple[grpc.StatusCode, str] | None = None
+        call.add_done_callback(self._arrived)
+
+    def error(self, seen: grpc.aio.AioRpcError) -> _EndedError:
+        """What a call that has failed with `seen` comes to."""
+        return _EndedError(*(self._status or (seen.code(), seen.details() or "")))
+
+    def _arrived(self, call: _Call) -> None:
+        self._status = _at_once(call.code()), _at_once(call.details()) or ""
 
 
 class DirectLink:
@@ -67,16 +98,16 @@ class DirectLink:
         pause_s = _FIRST_PAUSE_S
         while True:
             refused = False
-            async with self._channel() as channel:
-                try:
+            try:
+                async with self._channel() as channel:
                     await self._attach(channel)
-                except (grpc.aio.AioRpcError, codec.ProtocolError, TimeoutError) as error:
-                    refused = isinstance(error, grpc.RpcError) and error.code() in _REFUSALS
-                    reason = _words(error)
-                    _log.warning("not attached", coordinator=self._coordinator, reason=reason)
-                finally:
-                    was_attached = self._session.welcomed
-                    self._session.detached()
+            except (_EndedError, codec.ProtocolError, TimeoutError) as error:
+                refused = isinstance(error, _EndedError) and error.code in _REFUSALS
+                reason = str(error) or type(error).__name__
+                _log.warning("not attached", coordinator=self._coordinator, reason=reason)
+            finally:
+                was_attached = self._session.welcomed
+                self._session.detached()
             if refused:
                 pause_s = _REFUSED_PAUSE_S
             elif was_attached:
@@ -115,6 +146,7 @@ class DirectLink:
 
     async def _attach(self, channel: grpc.aio.Channel) -> None:
         call: _Call = FleetStub(channel).Attach()
+        ending = _Ending(call)
         self._session.attached()
         tasks = [
             asyncio.create_task(self._read(call), name="stream down"),
@@ -125,6 +157,8 @@ class DirectLink:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+        except grpc.aio.AioRpcError as error:
+            raise ending.error(error) from error
         finally:
             for task in tasks:
                 task.cancel()
@@ -154,7 +188,11 @@ class DirectLink:
             await self._something.wait()
             self._something.clear()
             while (message := self._session.to_send()) is not None:
-                await call.write(codec.encode_from_agent(message))
+                try:
+                    await call.write(codec.encode_from_agent(message))
+                except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                    # The stream has ended: its reader tells, and cancels this.
+                    await asyncio.get_running_loop().create_future()
 
     async def _beat(self) -> None:
         silent_s = 0.0
@@ -166,7 +204,12 @@ class DirectLink:
                 silent_s = 0.0
 
 
-def _words(error: BaseException) -> str:
-    if isinstance(error, grpc.aio.AioRpcError):
-        return f"{error.code().name}: {error.details()}"
-    return str(error) or type(error).__name__
+def _at_once(known: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that has nothing to wait for."""
+    try:
+        known.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    known.close()
+    raise RuntimeError("it waits")
