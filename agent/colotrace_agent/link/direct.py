@@ -101,7 +101,7 @@ class DirectLink:
             try:
                 async with self._channel() as channel:
                     await self._attach(channel)
-            except (_EndedError, codec.ProtocolError, TimeoutError) as error:
+            except (_EndedError, codec.ProtocolError, OSError) as error:
                 refused = isinstance(error, _EndedError) and error.code in _REFUSALS
                 reason = str(error) or type(error).__name__
                 _log.warning("not attached", coordinator=self._coordinator, reason=reason)

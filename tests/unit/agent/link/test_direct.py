@@ -3,12 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import grpc
 import pytest
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.link import direct
-from colotrace_agent.link.direct import DirectLink
+from colotrace_agent.link.direct import DirectLink, Tls
 from colotrace_proto import codec
 from colotrace_proto.messages import Ack, FromAgent, FromCoordinator, JobId, Welcome
 from colotrace_proto.v1 import fleet_pb2_grpc
@@ -159,3 +160,12 @@ async def test_a_refusal_right_after_hello(jobs: Jobs, log: Log) -> None:
         assert await log.next() == "not attached: ALREADY_EXISTS: so the test says"
         await asyncio.sleep(0.1)
         assert log.reasons.empty()
+
+
+async def test_certificates_that_are_gone_for_a_while(jobs: Jobs, log: Log, tmp_path: Path) -> None:
+    """While they are renewed, say; the agent tells, and goes on trying."""
+    missing = tmp_path / "agent.pem"
+    link = DirectLink("127.0.0.1:1", IDENTITY, jobs, tls=Tls(missing, missing, missing))
+    async with running(link):
+        for _ in range(3):
+            assert str(missing) in await log.next()
