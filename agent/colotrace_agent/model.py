@@ -28,6 +28,8 @@ class TraceSpec:
     wait_ns: int = 1_000_000_000
     port: int = 0
     flow: int = 0
+    rounds: bool = False
+    """One probe of every TTL, then the next of every TTL; else all of one TTL after each other."""
 
     def __post_init__(self) -> None:
         if self.max_ttl * self.packets_per_ttl > MAX_PROBES:

@@ -4,7 +4,8 @@ All TTLs are in flight together. Probes leave in ascending TTL order, all of one
 other: of those that reach the target, its own TTL's come first, so that a target which allows
 only a few answers gives them to those that count (Linux allows 6, then one each second). The
 lowest TTL at which the target answered ends the path: what lies beyond is not sent any more, and
-not waited for. Beyond where it is expected, each TTL has one probe only.
+not waited for. Beyond where it is expected, each TTL has one probe only. A trace in rounds sends
+one probe of every TTL before the next of any: a route that changes meanwhile shows in the later.
 
 A silent probe is waited for as long as the spec says at most, and less where the path is known
 to be quicker: HERE times the RTT seen at its own hop, or NEAR times that of the next hop which
@@ -93,7 +94,7 @@ class Trace:
     def take(self) -> tuple[int, int]:
         """The next probe as (index, TTL); it must then be reported as sent or as failed."""
         self._skip()
-        ttl = self._next // self.spec.packets_per_ttl + 1
+        ttl, _ = self._place()
         self._next += 1
         self._index_ttl.append(ttl)
         self._index_sent_at.append(0)
@@ -227,12 +228,22 @@ class Trace:
 
     def _skip(self) -> None:
         """Passes over what lies beyond the end of the path, and beyond where that is expected."""
-        per_ttl = self.spec.packets_per_ttl
-        ttl, earlier = divmod(self._next, per_ttl)
-        if ttl + 1 > self.end_ttl:
+        ttl, earlier = self._place()
+        if self.spec.rounds:
+            if ttl > self.end_ttl or (earlier and ttl > self._expected_ttl):
+                self._next = min((earlier + 1) * self.spec.max_ttl, self._probes)
+        elif ttl > self.end_ttl:
             self._next = self._probes
-        elif earlier and ttl + 1 > self._expected_ttl:
-            self._next += per_ttl - earlier
+        elif earlier and ttl > self._expected_ttl:
+            self._next += self.spec.packets_per_ttl - earlier
+
+    def _place(self) -> tuple[int, int]:
+        """The TTL of the next probe, and how many of that TTL come before it."""
+        if self.spec.rounds:
+            earlier, at = divmod(self._next, self.spec.max_ttl)
+        else:
+            at, earlier = divmod(self._next, self.spec.packets_per_ttl)
+        return at + 1, earlier
 
 
 def _names_no_probe(heard: Heard) -> bool:

@@ -76,6 +76,22 @@ def test_probes_go_out_in_ascending_ttl() -> None:
     assert Driven(max_ttl=3, packets=2).send_all() == [1, 1, 2, 2, 3, 3]
 
 
+def test_a_trace_in_rounds_sends_one_probe_of_every_ttl_before_the_next() -> None:
+    """And passes over, in every round, what lies beyond the target or beyond where it is due."""
+    spec = TraceSpec(TARGET, max_ttl=4, packets_per_ttl=3, rounds=True)
+    trace = Trace(spec, FLOW, now=START, expected_ttl=3)
+    order = []
+    while trace.unsent:
+        index, ttl = trace.take()
+        trace.probe_sent(index, START)
+        order.append(ttl)
+        if len(order) == 7:  # a probe of TTL 2 has reached the target
+            heard = Heard(AnswerKind.ECHO_REPLY, TARGET, FLOW.key, None, tag=FLOW.marks.tag(1))
+            assert trace.heard(heard, at=START, read_at=START) is not None
+    assert order == [1, 2, 3, 4, 1, 2, 3, 1, 2]
+    assert trace.sent == [3, 3, 2, 1]
+
+
 def test_what_lies_beyond_the_target_is_not_sent() -> None:
     """Once it has answered, the rest of its own TTL is the last."""
     driven = Driven(max_ttl=5, packets=3)
