@@ -223,7 +223,7 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
                 grpc.StatusCode.FAILED_PRECONDITION, "the first message is not Hello"
             )
         if self._tls is not None and not vouches(_certified_names(context), hello):
-            detail = f"the certificate names neither {hello.colo} nor {hello.agent_id}"
+            detail = f"the certificate does not name the colo {hello.colo}"
             self._log.warning(
                 "agent_not_authentic", agent=hello.agent_id, colo=hello.colo, peer=context.peer()
             )

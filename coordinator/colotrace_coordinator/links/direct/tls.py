@@ -50,10 +50,10 @@ class TlsFiles:
 
 
 def vouches(names: Iterable[str], hello: Hello) -> bool:
-    """Whether a certificate with these names (common name, alternative names) is the agent's:
-    one of them is its colo or its id."""
-    wanted = {hello.colo.casefold(), hello.agent_id.casefold()}
-    return any(name.casefold() in wanted for name in names)
+    """Whether a certificate with these names (common name, alternative names) is for the agent's
+    colo. Its id does not count: an agent chooses that itself."""
+    colo = hello.colo.casefold()
+    return any(name.casefold() == colo for name in names)
 
 
 def _read(path: Path) -> bytes:
