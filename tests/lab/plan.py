@@ -91,7 +91,7 @@ def _routes(name: str, *, family: Family) -> Iterator[str]:
         ((gateway, _),) = neighbours(name)
         yield f"route add {_any(family)} {own} {_via(name, gateway, family=family)}"
         return
-    for prefix, at in _destinations(family=family):
+    for prefix, at in destinations(family=family):
         peers = next_hops(name, at)
         if not peers:
             continue
@@ -111,7 +111,7 @@ def _via(name: str, peer: str, *, family: Family) -> str:
     return f"via {_link_local(peer)} dev {device}"
 
 
-def _destinations(*, family: Family) -> Iterator[tuple[str, str]]:
+def destinations(*, family: Family) -> Iterator[tuple[str, str]]:
     """(address, node) of everything that can be traced."""
     for name in NODES:
         yield address_of(name, family=family), name
