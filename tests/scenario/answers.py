@@ -3,9 +3,10 @@
 import struct
 
 from scenario import wire
+from scenario.extension import extended
 from scenario.kinds import ICMP4, ICMP6, Error
-from scenario.probe import ACK, RST, SYN, Probe
-from scenario.quote import extended, quoted
+from scenario.probe import ACK, GRE_HEADER, GRE_KEYED, RST, SYN, Probe
+from scenario.quote import quoted
 from scenario.schema import Behaviour
 
 # RFC 1812 section 4.3.2.3 and RFC 4443 section 2.4(c): how long an error may get.
@@ -49,6 +50,22 @@ def echo_reply(probe: Probe, *, source: bytes) -> bytes:
     kind = 0 if probe.family == 4 else 129
     message = bytes([kind, 0, 0, 0]) + probe.transport[4:]
     return icmp(message, source=source, destination=probe.source)
+
+
+def unpacked_echo_reply(probe: Probe, *, in_gre: bool) -> tuple[int, bytes]:
+    """Return the protocol number and transport of what answers the echo request in a GRE packet.
+
+    With `in_gre` the reply is wrapped as the request was.
+    """
+    inner = probe.inner
+    reply = echo_reply(inner, source=inner.destination)
+    number = wire.ICMP if inner.family == 4 else wire.ICMP6
+    if not in_gre:
+        return number, reply
+    build = wire.ip4 if inner.family == 4 else wire.ip6
+    packet = build(inner.destination, inner.source, protocol=number, payload=reply)
+    _, ethertype, key = GRE_HEADER.unpack_from(probe.transport)
+    return wire.GRE, GRE_HEADER.pack(GRE_KEYED, ethertype, key) + packet
 
 
 def datagram(probe: Probe, *, source: bytes) -> bytes:

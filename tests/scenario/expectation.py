@@ -1,7 +1,8 @@
 """What a case expects, with every default filled in, and how an answer is held against it."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,23 +43,37 @@ class RowExpectation:
     hops: tuple[HopExpectation, ...]
     duration_ms: Range | None
     counters: dict[str, Range]
+    beyond_target: Range | None
+    target_ttl: int
 
     def faults(self, row: Mapping[str, Any], *, slack_ms: float) -> list[str]:
         """Return what is wrong about a row in the API's shape; times may be `slack_ms` longer."""
         return list(_row_faults(self, row, slack_ms=slack_ms))
 
     def counter_faults(self, counted: Mapping[str, int]) -> list[str]:
-        """Return which counters of the tracer ("late", "duplicate", "foreign") are wrong."""
+        """Return which counters of the tracer (`schema.Expect.counters`) are wrong."""
         return [
             f"counter {name}: {counted.get(name, 0)}, expected {_text(span)}"
             for name, span in self.counters.items()
             if not _within(counted.get(name, 0), span)
         ]
 
+    def beyond_faults(self, ttls: Iterable[int]) -> list[str]:
+        """Return what is wrong about the TTLs of the probes that the last trace sent."""
+        if self.beyond_target is None:
+            return []
+        each = Counter(ttl for ttl in ttls if ttl > self.target_ttl)
+        faults = [f"{n} probes at TTL {ttl}, beyond the target" for ttl, n in each.items() if n > 1]
+        if not _within(each.total(), self.beyond_target):
+            wanted = _text(self.beyond_target)
+            faults.append(f"{each.total()} probes beyond the target, expected {wanted}")
+        return faults
+
 
 def expected(case: Case, *, family: Family) -> RowExpectation:
     """Return what a correct trace of the case says in one family."""
     addresses = assign(case, family=family)
+    beyond = case.expect.beyond_target
     return RowExpectation(
         target=addresses.target,
         reached=case.expect.reached,
@@ -69,6 +84,8 @@ def expected(case: Case, *, family: Family) -> RowExpectation:
         ),
         duration_ms=case.expect.duration_ms,
         counters={name: _span(span) for name, span in case.expect.counters.items()},
+        beyond_target=None if beyond is None else _span(beyond),
+        target_ttl=case.target_ttl,
     )
 
 
@@ -78,7 +95,9 @@ def _hop(
     if isinstance(hop, str):
         nodes = () if hop == "-" else (ExpectNode(source=hop),)
         hop = ExpectHop(nodes=nodes)
-    sent = _span(hop.sent if hop.sent is not None else case.trace.packets_per_ttl)
+    traces = max(len(each.protocols) for each in case.trace.packet_types)
+    each_ttl = case.trace.packets_per_ttl * traces
+    sent = _span(hop.sent if hop.sent is not None else each_ttl)
     expected_nodes = tuple(
         _node(case, node, sent=sent, addresses=addresses, family=family) for node in hop.nodes
     )

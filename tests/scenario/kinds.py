@@ -9,6 +9,22 @@ class Protocol(StrEnum):
     ICMP = "icmp"
     UDP = "udp"
     TCP = "tcp"
+    GRE = "gre"
+
+
+class ProbeType(StrEnum):
+    """What is asked of a tracer, in the API's words."""
+
+    ICMP = "icmp"
+    UDP = "udp"
+    TCP = "tcp"
+    GRE = "gre"
+    GRE_ICMP = "gre+icmp"
+
+    @property
+    def protocols(self) -> tuple[Protocol, ...]:
+        """What the probes of such a trace are carried by."""
+        return tuple(Protocol(word) for word in self.split("+"))
 
 
 class Error(StrEnum):
@@ -24,6 +40,8 @@ class Error(StrEnum):
     ADMIN_PROHIBITED = "admin-prohibited"
     PRECEDENCE_VIOLATION = "precedence-violation"
     PRECEDENCE_CUTOFF = "precedence-cutoff"
+    BEYOND_SCOPE = "beyond-scope"
+    UNKNOWN_CODE = "unknown-code"
 
 
 # (type, code) on the wire: RFC 792, RFC 1812 section 5.2.7.1.
@@ -38,8 +56,9 @@ ICMP4: dict[Error, tuple[int, int]] = {
     Error.ADMIN_PROHIBITED: (3, 13),
     Error.PRECEDENCE_VIOLATION: (3, 14),
     Error.PRECEDENCE_CUTOFF: (3, 15),
+    Error.UNKNOWN_CODE: (3, 99),
 }
-# RFC 4443; what it has no word for does not exist in IPv6.
+# RFC 4443; what a family has no word for does not exist in it.
 ICMP6: dict[Error, tuple[int, int]] = {
     Error.TIME_EXCEEDED: (3, 0),
     Error.NET_UNREACHABLE: (1, 0),
@@ -48,6 +67,8 @@ ICMP6: dict[Error, tuple[int, int]] = {
     Error.PORT_UNREACHABLE: (1, 4),
     Error.FRAGMENTATION_NEEDED: (2, 0),
     Error.ADMIN_PROHIBITED: (1, 1),
+    Error.BEYOND_SCOPE: (1, 2),
+    Error.UNKNOWN_CODE: (1, 99),
 }
 
 
@@ -73,9 +94,24 @@ class TcpAnswer(StrEnum):
     RST_BARE = "rst-bare"
     # As a Linux listener does it, state and all: see `tcp.Listener`.
     KERNEL = "kernel"
+    # A SYN-ACK for the first SYN of a four-tuple, a challenge about that one for every other.
+    CHALLENGE = "challenge"
+    # A challenge for each: another connection lives on the four-tuple (RFC 5961 section 4).
+    ACK = "ack"
     SILENT = "silent"
     PORT_UNREACHABLE = "port-unreachable"
     ADMIN_PROHIBITED = "admin-prohibited"
+
+
+class GreAnswer(StrEnum):
+    """What a target does with a GRE packet that holds an echo request."""
+
+    PROTOCOL_UNREACHABLE = "protocol-unreachable"
+    ADMIN_PROHIBITED = "admin-prohibited"
+    # It unpacks the request: the echo reply comes as it is, or in a GRE packet with the same key.
+    REPLY = "reply"
+    REPLY_IN_GRE = "reply-in-gre"
+    SILENT = "silent"
 
 
 class Balance(StrEnum):
@@ -109,6 +145,8 @@ class Nat(StrEnum):
     NONE = "none"
     SOURCE = "source"
     SOURCE_AND_PORT = "source-and-port"
+    # What the probe was sent to has another address behind the translator (DNAT).
+    DESTINATION = "destination"
 
 
 class Forgery(StrEnum):
@@ -120,6 +158,30 @@ class Forgery(StrEnum):
     PROBE = "probe"
     # Our fields, but sent to somebody else.
     DESTINATION = "destination"
+    # A probe of ours, but for one thing: the IP ID; the sequence or what stands for it; the tag
+    # in the payload.
+    IP_ID = "ip-id"
+    NUMBER = "number"
+    TAG = "tag"
+
+
+class Decrement(StrEnum):
+    """What a router does to the TTL of what it forwards."""
+
+    ONE = "one"
+    # Nothing: it is nowhere on the traced path.
+    NONE = "none"
+    # It forwards what should have expired at it, with TTL 0: the next router is seen twice.
+    TO_ZERO = "to-zero"
+
+
+class InterfaceRole(StrEnum):
+    """Which interface of the router RFC 5837's object tells of, in the order of its codes."""
+
+    INCOMING = "incoming"
+    COMPONENT = "component"
+    OUTGOING = "outgoing"
+    NEXT_HOP = "next-hop"
 
 
 class RefusedPackets(StrEnum):

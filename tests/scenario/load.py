@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from scenario.addresses import UnknownNodeError, assign
-from scenario.kinds import ICMP6, Answer, Error, Protocol
+from scenario.kinds import ICMP4, ICMP6, Answer, Error, ProbeType
 from scenario.schema import Case, Family
 
 CASES = Path(__file__).parent / "cases"
@@ -24,7 +24,7 @@ class Run:
 
     case: Case
     family: Family
-    packet_type: Protocol
+    packet_type: ProbeType
 
     def __str__(self) -> str:
         return f"{self.case.name}-v{self.family}-{self.packet_type}"
@@ -72,17 +72,20 @@ def _contradictions(case: Case) -> Iterator[str]:
     for family in case.families:
         addresses = assign(case, family=family)
         addresses.named(case.target.errors_from)
+        addresses.named(case.target.replies_from)
         for word in _expected_names(case):
             addresses.named(word)
     if len(case.expect.hops) > case.trace.max_ttl:
         yield "expect.hops goes beyond trace.max_ttl"
+    if ProbeType.GRE_ICMP in case.trace.packet_types and len(case.trace.packet_types) > 1:
+        yield "gre+icmp has a row of its own kind: no other packet type beside it"
     if case.expect.reached and len(case.expect.hops) == 0:
         yield "a reached target has a hop"
     errors: list[Error | Answer | None] = [hop.refuse for hop in case.hops]
     errors += [case.target.icmp, case.target.udp]
-    for error in errors:
-        if 6 in case.families and error in set(Error) - set(ICMP6):
-            yield f"IPv6 has no {error}: families = [4]"
+    for family in case.families:
+        unknown = set(Error) - set(ICMP4 if family == 4 else ICMP6)
+        yield from (f"IPv{family} has no {error}" for error in errors if error in unknown)
     for ttl, hop in enumerate(case.hops, start=1):
         if hop.follows is not None and not hop.follows < ttl:
             yield f"the router at {ttl} can only follow an earlier one"

@@ -12,7 +12,11 @@ _NUMBERS = {
     wire.ICMP6: Protocol.ICMP,
     wire.UDP: Protocol.UDP,
     wire.TCP: Protocol.TCP,
+    wire.GRE: Protocol.GRE,
 }
+# A key and nothing else is present, version 0 (RFC 2890).
+GRE_KEYED = 0x2000
+GRE_HEADER = struct.Struct("!HHI")
 SYN, RST, ACK = 0x02, 0x04, 0x10
 
 
@@ -76,14 +80,25 @@ class Probe:
         return self.packet[self.header_length + 13]
 
     @property
+    def inner(self) -> "Probe":
+        """The echo request within a GRE packet."""
+        found = dissect(self.transport[GRE_HEADER.size :])
+        assert isinstance(found, Probe)
+        return found
+
+    @property
     def flow(self) -> bytes:
         """The bytes that routers hash to choose among equal paths.
 
         Addresses, protocol, and the ports or ICMP's type, code, checksum and identifier (the
-        classic Paris set); in IPv6 the flow label too (RFC 6438).
+        classic Paris set); in IPv6 the flow label too (RFC 6438). Of a GRE packet its key, and the
+        same of what it carries.
         """
         label = b"" if self.family == 4 else (int.from_bytes(self.packet[:4]) & 0xFFFFF).to_bytes(3)
-        fields = self.transport[: 6 if self.protocol is Protocol.ICMP else 4]
+        if self.protocol is Protocol.GRE:
+            fields = self.transport[: GRE_HEADER.size] + self.inner.flow
+        else:
+            fields = self.transport[: 6 if self.protocol is Protocol.ICMP else 4]
         return self.source + self.destination + self.protocol.encode() + label + fields
 
 
@@ -131,6 +146,8 @@ def _transport(packet: bytes, header_length: int, *, number: int) -> Probe | Fau
     transport = probe.transport
     if len(transport) < (20 if protocol is Protocol.TCP else 8):
         return Fault.MALFORMED
+    if protocol is Protocol.GRE:
+        return _gre(probe)
     if protocol is Protocol.UDP:
         if int.from_bytes(transport[4:6]) != len(transport):
             return Fault.MALFORMED
@@ -153,3 +170,14 @@ def _transport(packet: bytes, header_length: int, *, number: int) -> Probe | Fau
     if protocol is Protocol.TCP and not probe.tcp_flags & (SYN | RST):
         return Fault.UNRELATED
     return probe
+
+
+def _gre(probe: Probe) -> Probe | Fault:
+    """Verify a GRE packet, which has no checksum of its own: what it carries has."""
+    flags, ethertype, _ = GRE_HEADER.unpack_from(probe.transport)
+    inner = dissect(probe.transport[GRE_HEADER.size :])
+    if isinstance(inner, Fault):
+        return inner
+    if flags != GRE_KEYED or ethertype != wire.ETHERTYPE[inner.family]:
+        return Fault.MALFORMED
+    return probe if inner.protocol is Protocol.ICMP else Fault.UNRELATED

@@ -1,7 +1,7 @@
 """The agent's jobs on real sockets, for several packet types of one case in one process.
 
 Run inside a `tun.TunWorld` as `python -m scenario.probe_host CASE FAMILY PACKET_TYPE…`; prints one
-line of JSON a packet type: the row, and the counters of packets that did not count as answers. What
+line of JSON a trace: the row, and the counters of packets that did not count as answers. What
 the command line adds to this is shown by the runs of `colotrace-agent trace` itself.
 """
 
@@ -24,7 +24,7 @@ RATE = 5_000
 
 
 async def trace(path: Path, family: int, packet_types: list[str]) -> list[dict[str, Any]]:
-    """Trace the case with each packet type, all at once."""
+    """Trace the case with each packet type, all at once, as often as the case says."""
     case = load(path)
     target = assign(case, family=6 if family == 6 else 4).target
     prober, resolver = open_prober(rate=RATE), Resolver()
@@ -43,12 +43,15 @@ async def trace(path: Path, family: int, packet_types: list[str]) -> list[dict[s
             )
             for packet_type in packet_types
         ]
-        told = await asyncio.gather(*(_run(job, prober, resolver) for job in jobs))
-        return [
-            {"packet_type": job.packet_type, "row": row_of(frames), "counted": _counted(frames)}
-            | {"foreign": prober._engine.foreign}
-            for job, frames in zip(jobs, told, strict=True)
-        ]
+        lines = []
+        for _ in range(case.trace.times):
+            told = await asyncio.gather(*(_run(job, prober, resolver) for job in jobs))
+            lines += [
+                {"packet_type": job.packet_type, "row": row_of(frames), "counted": _counted(frames)}
+                | {"foreign": prober._engine.foreign}
+                for job, frames in zip(jobs, told, strict=True)
+            ]
+        return lines
     finally:
         prober.close()
         await resolver.close()
@@ -64,7 +67,12 @@ async def _run(job: Job, prober: Prober, resolver: Resolver) -> list[Frame]:
 def _counted(frames: list[Frame]) -> dict[str, int]:
     outcome = frames[-1].outcome
     assert outcome is not None
-    return {"duplicate": outcome.duplicates, "late": outcome.late, "foreign": outcome.foreign}
+    return {
+        "duplicate": outcome.duplicates,
+        "late": outcome.late,
+        "foreign": outcome.foreign,
+        "ambiguous": outcome.ambiguous,
+    }
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 """Probes made by scapy, so that the world is judged by somebody else's idea of a packet."""
 
+import functools
+
 from scapy.layers.inet import ICMP, IP, TCP, UDP, in4_chksum
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6, in6_chksum
+from scapy.layers.l2 import GRE
 from scapy.packet import Packet, Raw
 from scapy.utils import checksum
 
+from scenario import wire
 from scenario.kinds import Protocol
 from scenario.load import parse
 from scenario.world import Delivery, World
@@ -29,10 +33,31 @@ def probe(
     sequence: int = 1000,
     flags: str = "S",
 ) -> bytes:
-    """Return a probe to the world's target; `sequence` is that of ICMP and TCP."""
-    ends = {"src": network.addresses.prober, "dst": network.addresses.target}
-    four = network.family == 4
+    """Return a probe to the world's target; `sequence` is that of ICMP and TCP.
+
+    GRE's key is the source port, and so is the identifier of the echo request within.
+    """
+    ends = (network.addresses.prober, network.addresses.target)
+    return _built(ends, protocol, ttl, port, source_port, sequence, flags)
+
+
+@functools.cache
+def _built(
+    between: tuple[str, str],
+    protocol: Protocol,
+    ttl: int,
+    port: int,
+    source_port: int,
+    sequence: int,
+    flags: str,
+) -> bytes:
+    """Build a probe once for all cases: scapy takes its time."""
+    ends = dict(zip(("src", "dst"), between, strict=True))
+    four = ":" not in between[0]
     header = IP(**ends, ttl=ttl, id=0x1234) if four else IPv6(**ends, hlim=ttl, fl=7)
+    if protocol is Protocol.GRE:
+        header = header / GRE(key_present=1, key=source_port)
+        header = header / (IP(**ends, ttl=64, id=0x4321) if four else IPv6(**ends, hlim=64))
     if protocol is Protocol.UDP:
         layer: Packet = UDP(sport=source_port, dport=port)
     elif protocol is Protocol.TCP:
@@ -46,21 +71,26 @@ def probe(
 
 def dissected(delivery: Delivery) -> Packet:
     """Return what scapy makes of a delivery, having found its lengths and checksums right."""
-    data = delivery.packet
+    return _judged(delivery.packet)
+
+
+def _judged(data: bytes) -> Packet:
     if data[0] >> 4 == 4:
         packet = IP(data)
         assert packet.len == len(data)
         assert checksum(data[:20]) == 0
-        payload = data[20:]
-        total = (
-            checksum(payload) if packet.proto == 1 else in4_chksum(packet.proto, packet, payload)
-        )
+        payload, number = data[20:], packet.proto
+        total = checksum(payload) if number == 1 else in4_chksum(number, packet, payload)
     else:
         packet = IPv6(data)
-        payload = data[40:]
+        payload, number = data[40:], packet.nh
         assert packet.plen == len(payload)
-        total = in6_chksum(packet.nh, packet, payload)
-    assert total == 0
+        total = in6_chksum(number, packet, payload)
+    if number == wire.GRE:
+        # It has no checksum, and what it carries is a packet again.
+        _judged(bytes(packet[GRE].payload))
+    else:
+        assert total == 0
     return packet
 
 

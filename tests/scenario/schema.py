@@ -33,6 +33,8 @@ class Limit(Table, frozen=True, kw_only=True):
 
     burst: Positive = 6
     per_s: Milliseconds = 1.0
+    # Linux refills faster in IPv6, by the length of the prefix that leads back: 4 for a /64.
+    per_s6: Milliseconds | None = None
     scope: kinds.LimitScope = kinds.LimitScope.ERRORS
 
 
@@ -44,10 +46,25 @@ class Mpls(Table, frozen=True, kw_only=True):
     ttl: Annotated[int, Meta(ge=0, le=255)] = 1
 
 
+class Interface(Table, frozen=True, kw_only=True):
+    """What RFC 5837 tells of one interface of the router."""
+
+    role: kinds.InterfaceRole = kinds.InterfaceRole.INCOMING
+    index: Natural | None = None
+    address: str | None = None
+    name: Annotated[str, Meta(max_length=63)] | None = None
+    mtu: Natural | None = None
+
+
 class Extension(Table, frozen=True, kw_only=True):
     """RFC 4884 extensions behind a quote that is cut or padded to `pad_to` bytes."""
 
     mpls: tuple[Mpls, ...] = ()
+    interfaces: tuple[Interface, ...] = ()
+    # An object of a class that nobody knows stands before the others.
+    unknown_object: bool = False
+    # The length field of the first object: right, or a lie.
+    object_length: Literal["right"] | Annotated[int, Meta(ge=0, le=65535)] = "right"
     pad_to: Positive = 128
     # The length field: what RFC 4884 asks for, 0 as old routers leave it, or a lie.
     length: Literal["right"] | Annotated[int, Meta(ge=0, le=255)] = "right"
@@ -67,13 +84,18 @@ class Behaviour(Table, frozen=True, kw_only=True):
     delays_ms: dict[Ordinal, Milliseconds] = field(default_factory=dict)
     silent: bool = False
     silent_to: tuple[kinds.Protocol, ...] = ()
+    # Answers that get lost on the way back: what they cost the answerer is spent.
     lose: tuple[Natural, ...] = ()
+    # Probes that get lost on the way to it.
+    lose_out: tuple[Natural, ...] = ()
     limit: Limit | None = None
     copies: Positive = 1
     forge: kinds.Forgery | None = None
     # Bytes quoted after the inner IP header.
     quote: Literal["full"] | Natural = "full"
     quoted_ttl: Annotated[int, Meta(ge=0, le=255)] | None = None
+    # The byte with DSCP and ECN (RFC 2474), as somebody on the way has set it.
+    quoted_tos: Annotated[int, Meta(ge=0, le=255)] | None = None
     quoted_id: kinds.QuotedId = kinds.QuotedId.SAME
     quoted_checksum: kinds.QuotedChecksum = kinds.QuotedChecksum.SAME
     nat: kinds.Nat = kinds.Nat.NONE
@@ -99,6 +121,9 @@ class Hop(Behaviour, frozen=True, kw_only=True):
     mtu: Natural = 1400
     # Forwards nothing, says nothing about it.
     blackhole: bool = False
+    # Loses, of what it forwards, the probes with these ordinals.
+    drops: tuple[Natural, ...] = ()
+    decrement: kinds.Decrement = kinds.Decrement.ONE
     # Packets sent with these TTLs are answered here, in the target's name.
     impersonates: tuple[Positive, ...] = ()
 
@@ -113,8 +138,10 @@ class Target(Behaviour, frozen=True, kw_only=True):
     udp: kinds.Answer = kinds.Answer.PORT_UNREACHABLE
     tcp: kinds.TcpAnswer = kinds.TcpAnswer.RST_ACK
     tcp_ports: dict[Ordinal, kinds.TcpAnswer] = field(default_factory=dict)
-    # Its ICMP errors leave through another address.
+    gre: kinds.GreAnswer = kinds.GreAnswer.PROTOCOL_UNREACHABLE
+    # Its ICMP errors, or all that is no error, leave through another address.
     errors_from: str = "target"
+    replies_from: str = "target"
 
 
 class Prober(Table, frozen=True, kw_only=True):
@@ -127,11 +154,13 @@ class Prober(Table, frozen=True, kw_only=True):
 class Trace(Table, frozen=True, kw_only=True):
     """What is asked of the tracer; the words are the API's."""
 
-    packet_types: tuple[kinds.Protocol, ...] = tuple(kinds.Protocol)
+    packet_types: tuple[kinds.ProbeType, ...] = tuple(map(kinds.ProbeType, kinds.Protocol))
     max_ttl: Annotated[int, Meta(ge=1, le=64)] = 15
     packets_per_ttl: Annotated[int, Meta(ge=1, le=10)] = 3
     wait_time: Annotated[int, Meta(ge=1, le=5)] = 1
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    # So many traces in one agent, each begun when the one before has ended; all rows are expected.
+    times: Positive = 1
 
 
 class SendFailure(Table, frozen=True, kw_only=True):
@@ -178,8 +207,15 @@ class Expect(Table, frozen=True, kw_only=True):
     # The N of the row's error; 0: none.
     error_code: Annotated[int, Meta(ge=0, le=4)] = 0
     duration_ms: tuple[Milliseconds, Milliseconds] | None = None
-    # Packets of the whole trace by fate ("late", "duplicate", "foreign"), once all have arrived.
-    counters: dict[Literal["late", "duplicate", "foreign"], Span] = field(default_factory=dict)
+    # Answers come that no tracer may count, for they do not show enough of the probe: one that
+    # knows everything would see more.
+    less_than_all: bool = False
+    # Packets of all traces by fate, once all have arrived.
+    counters: dict[Literal["late", "duplicate", "foreign", "ambiguous"], Span] = field(
+        default_factory=dict
+    )
+    # Probes of the last trace beyond the TTL of the target, and one by one of its TTLs at most.
+    beyond_target: Span | None = None
 
 
 class Case(Table, frozen=True, kw_only=True):

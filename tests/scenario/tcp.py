@@ -6,6 +6,8 @@ from scenario.probe import ACK, RST, SYN, Probe
 
 _WINDOW = 64240
 _MODULUS = 1 << 32
+# Where another connection on the four-tuple is.
+_ELSEWHERE = 0x0BADCAFE
 
 
 class Listener:
@@ -22,11 +24,18 @@ class Listener:
 
     def answer(self, probe: Probe, *, source: bytes) -> bytes:
         """Return the segment that answers a SYN."""
+        return self._answer(probe, source=source, window=_WINDOW)
+
+    def challenge(self, probe: Probe, *, source: bytes) -> bytes:
+        """Return it from a listener that challenges whatever is no retransmission."""
+        return self._answer(probe, source=source, window=0)
+
+    def _answer(self, probe: Probe, *, source: bytes, window: int) -> bytes:
         first = self._half_open.setdefault(probe.ports, probe.sequence)
         ahead = (probe.sequence - (first + 1)) % _MODULUS
         if probe.sequence == first:
             return stateless(TcpAnswer.SYN_ACK, probe, source=source)
-        if ahead < _WINDOW:
+        if ahead < window:
             del self._half_open[probe.ports]
             return stateless(TcpAnswer.RST_ACK, probe, source=source)
         return challenge(probe, source=source, expected=first + 1)
@@ -40,5 +49,7 @@ class Listener:
 def stateless(answer: TcpAnswer, probe: Probe, *, source: bytes) -> bytes:
     """Return the answer that needs no memory: it acknowledges this very SYN (RFC 9293, 3.5.2)."""
     flags = {TcpAnswer.SYN_ACK: SYN | ACK, TcpAnswer.RST_ACK: RST | ACK}.get(answer, RST)
+    if answer is TcpAnswer.ACK:
+        return challenge(probe, source=source, expected=_ELSEWHERE)
     acknowledged = 0 if answer is TcpAnswer.RST_BARE else probe.sequence + 1
     return segment(probe, source=source, flags=flags, acknowledged=acknowledged)

@@ -4,7 +4,7 @@ import pytest
 
 from scenario.addresses import assign
 from scenario.expectation import expected
-from scenario.kinds import Protocol
+from scenario.kinds import ProbeType, Protocol
 from scenario.load import CaseError, cases, parse, runs
 
 _LEAST = 'shows = "x"\n[expect]\nhops = ["target"]\n'
@@ -127,4 +127,5 @@ def test_a_row_is_held_against_every_part_of_the_expectation() -> None:
 
 def test_packet_types_are_the_wire_words() -> None:
     """What the API calls them."""
-    assert [str(word) for word in Protocol] == ["icmp", "udp", "tcp"]
+    assert [str(word) for word in ProbeType] == ["icmp", "udp", "tcp", "gre", "gre+icmp"]
+    assert ProbeType.GRE_ICMP.protocols == (Protocol.GRE, Protocol.ICMP)

@@ -40,7 +40,7 @@ def traced(case: Case, *, family: Family, protocol: Protocol) -> tuple[str, TunW
     return done.stdout, world
 
 
-@pytest.mark.parametrize("protocol", list(Protocol))
+@pytest.mark.parametrize("protocol", list(FLAGS))
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("name", ["plain", "silent_hop", "host_unreachable"])
 def test_traceroute_sees_what_the_case_expects(

@@ -4,7 +4,9 @@ import struct
 
 IP4_HEADER = struct.Struct("!BBHHHBBH4s4s")
 IP6_HEADER = struct.Struct("!IHBB16s16s")
-ICMP, TCP, UDP, ICMP6 = 1, 6, 17, 58
+ICMP, TCP, UDP, GRE, ICMP6 = 1, 6, 17, 47, 58
+# EtherTypes, by which a GRE header says what it carries (RFC 2784).
+ETHERTYPE = {4: 0x0800, 6: 0x86DD}
 HOP_BY_HOP = 0
 
 

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 
 from scenario import answers, tcp, wire
 from scenario.addresses import assign, packed
+from scenario.forge import forged
 from scenario.kinds import (
     Answer,
     Balance,
+    Decrement,
     Error,
+    GreAnswer,
     LimitScope,
     Protocol,
     RefusedPackets,
@@ -24,7 +27,6 @@ from scenario.kinds import (
 )
 from scenario.limits import Bucket
 from scenario.probe import RST, Fault, Probe, dissect
-from scenario.quote import forged
 from scenario.schema import Behaviour, Case, Family, Hop
 
 _COPY_GAP_NS = 100_000
@@ -59,6 +61,8 @@ class _Spot:
     ttl: int
     node: int
     error: Error | None
+    # What is left of the probe's TTL.
+    left: int
 
 
 class World:
@@ -110,38 +114,49 @@ class World:
         ordinal = self._ordinals[probe.protocol, probe.ttl]
         self._ordinals[probe.protocol, probe.ttl] += 1
         self.seen.append(Seen(now_ns, probe.ttl, ordinal, probe.protocol, probe.flow))
-        spot = self._walk(probe)
+        spot = self._walk(probe, ordinal=ordinal)
+        if isinstance(spot, str):
+            self.fates[spot] += 1
+            return []
         fate = self._fate(spot, probe, ordinal=ordinal, now_ns=now_ns)
         self.fates[fate] += 1
-        if spot is None or fate != "answered":
+        if fate not in {"answered", "lost"}:
             return []
-        return self._answers(spot, probe, ordinal=ordinal, now_ns=now_ns)
+        # An answer that gets lost was made: a listener remembers what it was about.
+        out = self._answers(spot, probe, ordinal=ordinal, now_ns=now_ns)
+        return out if fate == "answered" else []
 
-    def _walk(self, probe: Probe) -> _Spot | None:
-        """Return where the probe ends; None where nobody will ever answer it."""
-        ttl, case = probe.ttl, self.case
-        if ttl == 0:
-            return None
-        for place, hop in enumerate(case.hops[:ttl], start=1):
-            if ttl in hop.impersonates:
-                return _Spot(hop, hop=None, ttl=place, node=0, error=None)
-            expires = ttl == place
+    def _walk(self, probe: Probe, *, ordinal: int) -> _Spot | str:
+        """Return where the probe ends, or its fate where nobody will ever answer it."""
+        left, case = probe.ttl, self.case
+        if left == 0:
+            return "silent"
+        for place, hop in enumerate(case.hops, start=1):
+            if probe.ttl in hop.impersonates:
+                return _Spot(hop, hop=None, ttl=place, node=0, error=None, left=left)
+            expires = left <= 1 and hop.decrement is Decrement.ONE
             spared = RefusedPackets.PASSING if expires else RefusedPackets.EXPIRING
-            if hop.refuse is not None and hop.refused is not spared:
+            error = hop.refuse if hop.refused is not spared else None
+            if expires and error is None:
+                error = Error.TIME_EXCEEDED
+            if error is not None:
                 node = self._node(hop, probe, ttl=place)
-                return _Spot(hop, hop=hop, ttl=place, node=node, error=hop.refuse)
-            if expires:
-                return self._expired(hop, probe, ttl=place)
+                spot = _Spot(hop, hop=hop, ttl=place, node=node, error=error, left=left)
+                return "lost" if ordinal in hop.lose_out else spot
             if hop.blackhole:
-                return None
-        beyond = ttl - case.target_ttl - 1
+                return "silent"
+            if ordinal in hop.drops:
+                return "lost"
+            if hop.decrement is not Decrement.NONE:
+                left = max(left - 1, 0)
+        beyond = left - 2
         if 0 <= beyond < len(case.after_target):
-            return self._expired(case.after_target[beyond], probe, ttl=ttl)
-        return _Spot(case.target, hop=None, ttl=case.target_ttl, node=0, error=None)
-
-    def _expired(self, hop: Hop, probe: Probe, *, ttl: int) -> _Spot:
-        node = self._node(hop, probe, ttl=ttl)
-        return _Spot(hop, hop=hop, ttl=ttl, node=node, error=Error.TIME_EXCEEDED)
+            hop, place = case.after_target[beyond], case.target_ttl + 1 + beyond
+            node = self._node(hop, probe, ttl=place)
+            return _Spot(hop, hop=hop, ttl=place, node=node, error=Error.TIME_EXCEEDED, left=1)
+        target = case.target
+        spot = _Spot(target, hop=None, ttl=case.target_ttl, node=0, error=None, left=left)
+        return "lost" if ordinal in target.lose_out else spot
 
     def _node(self, hop: Hop, probe: Probe, *, ttl: int) -> int:
         """Choose among the equal routers of a hop."""
@@ -154,32 +169,43 @@ class World:
         seed = (hop.follows or ttl).to_bytes(2)
         return int.from_bytes(hashlib.sha256(seed + probe.flow).digest()[:8]) % hop.width
 
-    def _fate(self, spot: _Spot | None, probe: Probe, *, ordinal: int, now_ns: int) -> str:
-        if spot is None:
-            return "silent"
+    def _fate(self, spot: _Spot, probe: Probe, *, ordinal: int, now_ns: int) -> str:
         behaviour = spot.behaviour
         if behaviour.silent or probe.protocol in behaviour.silent_to:
             return "silent"
         if spot.hop is None and self._target_says_nothing(probe):
             return "silent"
-        if ordinal in behaviour.lose:
-            return "lost"
         limit = behaviour.limit
         counted = limit is not None and (
             limit.scope is LimitScope.ALL or self._error(spot, probe) is not None
         )
         if limit is not None and counted:
-            bucket = self._buckets.setdefault((spot.ttl, spot.node), Bucket(limit))
+            bucket = self._buckets.setdefault(
+                (spot.ttl, spot.node), Bucket(limit, family=self.family)
+            )
             if not bucket.take(now_ns):
                 return "limited"
-        return "answered"
+        return "lost" if ordinal in behaviour.lose else "answered"
 
     def _target_says_nothing(self, probe: Probe) -> bool:
+        if probe.protocol is Protocol.GRE:
+            # An unpacked request to somebody else, or from somebody else, is none of the target's.
+            inner = probe.inner
+            theirs = (inner.source, inner.destination) != (self._prober, self._target)
+            return self.case.target.gre is GreAnswer.SILENT or theirs
+        return self._target_answer(probe).value == Answer.SILENT.value
+
+    def _target_answer(self, probe: Probe) -> Answer | TcpAnswer | GreAnswer:
         target = self.case.target
-        if probe.protocol is Protocol.TCP:
-            return self._tcp_answer(probe) is TcpAnswer.SILENT
-        answer = target.icmp if probe.protocol is Protocol.ICMP else target.udp
-        return answer is Answer.SILENT
+        match probe.protocol:
+            case Protocol.ICMP:
+                return target.icmp
+            case Protocol.UDP:
+                return target.udp
+            case Protocol.TCP:
+                return self._tcp_answer(probe)
+            case Protocol.GRE:
+                return target.gre
 
     def _tcp_answer(self, probe: Probe) -> TcpAnswer:
         return self.case.target.tcp_ports.get(str(probe.ports[1]), self.case.target.tcp)
@@ -188,13 +214,8 @@ class World:
         """Return the ICMP error that the probe gets, None where it gets an answer proper."""
         if spot.error is not None:
             return spot.error
-        target = self.case.target
-        answer: Answer | TcpAnswer
-        if probe.protocol is Protocol.TCP:
-            answer = self._tcp_answer(probe)
-        else:
-            answer = target.icmp if probe.protocol is Protocol.ICMP else target.udp
-        return Error(answer.value) if answer.value in set(Error) else None
+        word = self._target_answer(probe).value
+        return Error(word) if word in set(Error) else None
 
     def _answers(self, spot: _Spot, probe: Probe, *, ordinal: int, now_ns: int) -> list[Delivery]:
         behaviour = spot.behaviour
@@ -226,14 +247,16 @@ class World:
                 error=error,
                 source=source,
                 behaviour=spot.behaviour,
-                # Each router on the way took one; where it expires, 1 is left.
-                arriving_ttl=max(probe.ttl - spot.ttl + 1, 1),
+                arriving_ttl=spot.left,
                 mtu=spot.hop.mtu if spot.hop is not None else 0,
             )
         elif probe.protocol is Protocol.ICMP:
             payload = answers.echo_reply(probe, source=source)
         elif probe.protocol is Protocol.UDP:
             number, payload = wire.UDP, answers.datagram(probe, source=source)
+        elif probe.protocol is Protocol.GRE:
+            in_gre = self.case.target.gre is GreAnswer.REPLY_IN_GRE
+            number, payload = answers.unpacked_echo_reply(probe, in_gre=in_gre)
         else:
             number, payload = wire.TCP, self._segment(probe, source=source)
         ttl = 65 - spot.ttl
@@ -248,11 +271,16 @@ class World:
         answer = self._tcp_answer(probe)
         if answer is TcpAnswer.KERNEL:
             return self._listener.answer(probe, source=source)
+        if answer is TcpAnswer.CHALLENGE:
+            return self._listener.challenge(probe, source=source)
         return tcp.stateless(answer, probe, source=source)
 
     def _source(self, spot: _Spot, probe: Probe, *, error: Error | None) -> bytes:
         if spot.hop is not None:
             return packed(self.addresses.routers[spot.ttl][spot.node])
-        if error is not None:
-            return packed(self.addresses.named(self.case.target.errors_from)[0])
-        return probe.destination
+        # A forged answer about another destination comes from there.
+        if probe.destination != self._target:
+            return probe.destination
+        target = self.case.target
+        name = target.replies_from if error is None else target.errors_from
+        return packed(self.addresses.named(name)[0])
