@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench proto constraints clean
+.PHONY: help setup demo test check bench accuracy proto constraints clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -32,6 +32,9 @@ check: setup  ## lint, types, import layers, generated stubs
 
 bench: setup  ## measure against peers on the lab; results in bench/results
 	@$(BIN)/python -m bench
+
+accuracy: setup  ## hold reported RTTs against a responder's own record, beside other tools'
+	@$(BIN)/python -m bench.accuracy
 
 proto: setup  ## generate the protocol's stubs anew
 	@scripts/proto

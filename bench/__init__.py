@@ -7,6 +7,8 @@
     rows/         one file a subject; each says what it measures and gives figures
     figures.py    samples and what is said of them
     report.py     the table, results.json and results.md
+    responder/    a network in user space that is never the limit: `python -m bench.responder`
+    accuracy/     how right reported round trips are: `python -m bench.accuracy`
 
 Nothing here is asserted by a test, and nothing of it ships.
 """

@@ -1,0 +1,54 @@
+"""The kernel's stamps alone: what is left of the error when no prober adds to it.
+
+It also says where that comes from, since its stamps and the responder's are of the same clock:
+from the send stamp to the responder's reading, and from its writing to the receive stamp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from bench.accuracy.engine import Inside
+from bench.accuracy.errors import Errors
+from bench.accuracy.join import Reported, by_sequence, join
+from bench.responder import Responder
+
+_INSIDE = Path(__file__).with_name("inside_stamps.py")
+_PAUSE_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Stamps:
+    """Echo requests, `probes` at once."""
+
+    probes: int
+    inside: Inside = field(repr=False)
+    who: str = "kernel stamps alone"
+    package: str = ""
+    command: str = "echo requests on a raw socket, SO_TIMESTAMPING and SO_TIMESTAMPNS"
+    note: str = "the method's floor here, no tool"
+
+    def collect(self, responder: Responder, errors: Errors) -> None:
+        """About a hundred more samples."""
+        times = -(-100 // self.probes)
+        since = responder.count
+        stamps = self.inside.driver(responder).call(
+            target=responder.target, probes=self.probes, times=times, pause_s=_PAUSE_S
+        )["stamps"]
+        records = responder.records(since=since)
+        reported = [Reported(number, (back - out) / 1e3) for number, out, back in stamps]
+        rtts, found = join(reported, records, by_sequence)
+        there = errors.add(rtts, found)
+        errors.lost += times * self.probes - len(rtts)
+        if len(found) == len(stamps):
+            sent, received = np.array(stamps)[:, 1], np.array(stamps)[:, 2]
+            errors.out.append((found["read_wall"] - sent)[there] / 1e3)
+            errors.back.append((received - found["write_wall"])[there] / 1e3)
+
+
+def inside_stamps() -> Inside:
+    """The process for `Stamps`."""
+    return Inside(_INSIDE)
