@@ -13,6 +13,7 @@ from .engine.engine import DEFAULT_RATE, Engine
 from .engine.trace import Trace
 from .model import FlowKey, TraceSpec, Unheard
 from .network import clock
+from .network.sockets import RawSockets, open_all
 from .network.wire import Wire
 from .packets.probe import Writer
 from .packets.writer import writer_for
@@ -25,8 +26,11 @@ _SEND_AT_ONCE = 64
 _ROUNDS = 16
 
 
-def open_prober(*, rate: float) -> "Prober":
-    """A prober with sockets of its own. Needs CAP_NET_RAW, and to be on the event loop."""
+def open_prober(*, rate: float, sockets: RawSockets | None = None) -> "Prober":
+    """A prober over these sockets, or its own, which takes CAP_NET_RAW; it closes them.
+
+    To be called on the event loop.
+    """
     loop = asyncio.get_running_loop()
     prober: Prober | None = None
 
@@ -34,17 +38,29 @@ def open_prober(*, rate: float) -> "Prober":
         if prober is not None:
             prober.readable()
 
-    wire = Wire(watch=lambda fd: loop.add_reader(fd, readable), unwatch=loop.remove_reader)
-    prober = Prober(wire, rate=rate)
+    watched: list[int] = []
+
+    def watch(fd: int) -> None:
+        loop.add_reader(fd, readable)
+        watched.append(fd)
+
+    def unwatch() -> None:
+        for fd in watched:
+            loop.remove_reader(fd)
+
+    prober = Prober(Wire(sockets or open_all(), watch=watch), rate=rate, on_close=unwatch)
     return prober
 
 
 class Prober:
     """Runs traces. To be used on the event loop it was made on."""
 
-    def __init__(self, wire: Wire, *, rate: float = DEFAULT_RATE) -> None:
+    def __init__(
+        self, wire: Wire, *, rate: float = DEFAULT_RATE, on_close: Callable[[], None]
+    ) -> None:
         self.stats = ProberStats()
         self._wire = wire
+        self._on_close = on_close
         self._engine = Engine(rate=rate)
         self._listeners: dict[Trace, Listener] = {}
         self._writers: dict[FlowKey, Writer] = {}
@@ -104,6 +120,7 @@ class Prober:
         for handle in (self._timer, self._turn):
             if handle is not None:
                 handle.cancel()
+        self._on_close()
         self._wire.close()
 
     def _soon(self) -> None:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from . import clock
 from .mmsg import Incoming
-from .sockets import SO_RXQ_OVFL, SO_TIMESTAMPNS
+from .sockets import SO_RXQ_OVFL, SO_TIMESTAMPNS, park, unpark
 
 SLOTS = 128
 LARGEST_ANSWER = 2_048  # more than any quote of a probe of ours
@@ -43,6 +43,14 @@ class Receiver:
         self._sock = sock
         self._wall = wall
         self._buffers = buffers
+
+    def park(self) -> None:
+        """Hears nothing from now on; a tap only."""
+        park(self._sock)
+
+    def unpark(self) -> None:
+        """Hears again."""
+        unpark(self._sock)
 
     def fileno(self) -> int:
         """For whoever waits until there is something to read."""

@@ -1,12 +1,11 @@
 """Everything that touches the network for the prober, behind a few methods."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import Flow, Heard, Probe, Unheard
+from colotrace_agent.model import Flow, Heard, Probe, Unheard, has_ports
 from colotrace_agent.packets.decode import (
     decode_icmp,
     decode_icmp6,
@@ -21,16 +20,11 @@ from .ports import Ports
 from .receiver import Receiver, room
 from .route import source_for, working_families
 from .sender import SLOTS, Departure, Sender, Stamp
-from .sockets import open_icmp_receiver, open_sender, open_tcp_tap, open_udp_tap
+from .sockets import RawSockets
 
 # Addresses come and go seldom, and asking for them costs as much as many probes.
 _FAMILIES_NS = 1_000_000_000
 
-_OPENERS = {
-    PacketType.ICMP: open_icmp_receiver,
-    PacketType.UDP: open_udp_tap,
-    PacketType.TCP: open_tcp_tap,
-}
 # IPv4's raw sockets give the IP header, IPv6's keep it to themselves.
 _DECODERS = {PacketType.ICMP: decode_icmp, PacketType.UDP: decode_udp, PacketType.TCP: decode_tcp}
 _DECODERS_V6 = {
@@ -50,29 +44,26 @@ class Arrival(NamedTuple):
 
 
 class Wire:
-    """The agent's sockets. Opening them needs CAP_NET_RAW.
+    """The agent's sockets, which it owns. `watch` is told each one that can be read from."""
 
-    `watch` and `unwatch` are told each socket that can be read from, as it opens and closes.
-    """
-
-    def __init__(self, *, watch: Callable[[int], object], unwatch: Callable[[int], object]) -> None:
-        self._watch = watch
-        self._unwatch = unwatch
+    def __init__(self, sockets: RawSockets, *, watch: Callable[[int], object]) -> None:
+        wall, buffers = clock.WallClock(), room()
         self._ports = Ports()
-        self._wall = clock.WallClock()
-        self._buffers = room()
-        self._senders: dict[Family, Sender] = {}
-        self._receivers: dict[tuple[Family, PacketType], Receiver] = {}
-        self._closed_overflows = 0
-        self._overflows = 0
+        self._senders = {family: Sender(sock, wall) for family, sock in sockets.senders.items()}
+        self._receivers = {
+            key: Receiver(sock, wall, buffers) for key, sock in sockets.receivers.items()
+        }
+        self._listening = [
+            (key, receiver)
+            for key, receiver in self._receivers.items()
+            if key[1] is PacketType.ICMP
+        ]
         self._tapped: dict[tuple[Family, PacketType], int] = {}
+        self._overflows = 0
         self._families: frozenset[Family] = frozenset()
         self._families_until = 0
-        for family in Family:
-            # A kernel may be without IPv6.
-            with suppress(OSError):
-                self._senders[family] = Sender(open_sender(family), self._wall)
-                self._open_receiver(family, PacketType.ICMP)
+        for receiver in self._receivers.values():
+            watch(receiver.fileno())
 
     @property
     def families(self) -> frozenset[Family]:
@@ -97,12 +88,13 @@ class Wire:
             return
         tap = (flow.family, flow.packet_type)
         if not self._tapped.get(tap):
-            self._open_receiver(*tap)
+            self._receivers[tap].unpark()
+            self._listening.append((tap, self._receivers[tap]))
         self._tapped[tap] = self._tapped.get(tap, 0) + 1
 
     def give_back(self, flow: Flow) -> None:
         """A flow that `open` could not serve: its source port is free again."""
-        if flow.packet_type is not PacketType.ICMP:
+        if has_ports(flow.packet_type):
             self._ports.release(flow.packet_type, flow.family, flow.identifier)
 
     def close_flow(self, flow: Flow) -> None:
@@ -113,7 +105,8 @@ class Wire:
         tap = (flow.family, flow.packet_type)
         self._tapped[tap] -= 1
         if not self._tapped[tap]:
-            self._close_receiver(*tap)
+            self._receivers[tap].park()
+            self._listening.remove((tap, self._receivers[tap]))
 
     def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[Departure]:
         """Sends whole packets, in this order within a family; what became of each."""
@@ -134,7 +127,7 @@ class Wire:
     def receive(self) -> list[Arrival]:
         """A batch from each socket that something has come in on."""
         arrivals: list[Arrival] = []
-        for (family, packet_type), receiver in self._receivers.items():
+        for (family, packet_type), receiver in self._listening:
             for packet in receiver.receive():
                 if family is Family.IPV4:
                     heard = _DECODERS[packet_type](packet.data)
@@ -145,25 +138,14 @@ class Wire:
 
     def overflows(self) -> int:
         """Packets that the host had no room for since the last time: its loss, not a network's."""
-        total = self._closed_overflows + sum(r.overflows for r in self._receivers.values())
+        total = sum(receiver.overflows for receiver in self._receivers.values())
         since, self._overflows = total - self._overflows, total
         return since
 
     def close(self) -> None:
         """Closes every socket."""
-        for family, packet_type in list(self._receivers):
-            self._close_receiver(family, packet_type)
         for sender in self._senders.values():
             sender.close()
+        for receiver in self._receivers.values():
+            receiver.close()
         self._ports.close()
-
-    def _open_receiver(self, family: Family, packet_type: PacketType) -> None:
-        receiver = Receiver(_OPENERS[packet_type](family), self._wall, self._buffers)
-        self._receivers[family, packet_type] = receiver
-        self._watch(receiver.fileno())
-
-    def _close_receiver(self, family: Family, packet_type: PacketType) -> None:
-        receiver = self._receivers.pop((family, packet_type))
-        self._closed_overflows += receiver.overflows
-        self._unwatch(receiver.fileno())
-        receiver.close()
