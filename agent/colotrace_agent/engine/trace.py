@@ -52,6 +52,8 @@ class Trace:
         """Answers whose probe's departure the kernel has not stamped: their RTT is less exact."""
         self.overflows = 0
         """Packets that the host had no room for meanwhile; some may have been answers."""
+        self.datagrams = 0
+        """Datagrams of the target that name no probe."""
 
         probes = spec.max_ttl * spec.packets_per_ttl
         self._next = 0  # the place in the order of sending, skipped probes included
@@ -79,6 +81,14 @@ class Trace:
     def reached(self) -> bool:
         """Whether the target answered."""
         return self._target_ttl <= self.spec.max_ttl
+
+    def hops(self) -> range:
+        """The TTLs of interest."""
+        return range(1, self.end_ttl + 1)
+
+    def answers(self, ttl: int) -> int:
+        """How many probes of that TTL were answered."""
+        return self._answers[ttl - 1]
 
     @property
     def unsent(self) -> bool:
@@ -133,6 +143,7 @@ class Trace:
         if isinstance(ordinal, Miss):
             if ordinal is Miss.AMBIGUOUS:
                 self.counters.ambiguous += 1
+                self.datagrams += heard.kind is AnswerKind.DATAGRAM
             else:
                 self.counters.foreign += 1
             return None

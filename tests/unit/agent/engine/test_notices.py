@@ -1,0 +1,70 @@
+"""Whose fault it is that something is missing."""
+
+from colotrace_agent.engine.notices import notices
+from colotrace_agent.engine.trace import Trace
+from colotrace_agent.model import AnswerKind, Heard, TraceSpec
+from colotrace_proto.messages import PacketType
+from unit.agent.made import ROUTER, SOURCE, TARGET, flow
+
+START, MS = 1_000_000_000, 1_000_000
+
+
+def traced(
+    answered: dict[int, int],
+    *,
+    packets: int = 3,
+    stamped: bool = True,
+    packet_type: PacketType = PacketType.ICMP,
+) -> Trace:
+    """A trace of three TTLs, of which so many probes were answered at each."""
+    trace = Trace(
+        TraceSpec(TARGET, packet_type, max_ttl=3, packets_per_ttl=packets),
+        flow(packet_type),
+        now=START,
+    )
+    while trace.unsent:
+        ordinal, _ = trace.take()
+        trace.probe_sent(ordinal, START)
+        if stamped:
+            trace.probe_left(ordinal, START)
+    for ttl, count in answered.items():
+        for ordinal in range((ttl - 1) * packets, (ttl - 1) * packets + count):
+            tag = trace.flow.marks.tag(ordinal)
+            heard = Heard(
+                AnswerKind.TIME_EXCEEDED, ROUTER, trace.flow.key, None, tag=tag, source=SOURCE
+            )
+            trace.heard(heard, at=START + MS, read_at=START + MS)
+    return trace
+
+
+def test_nothing_is_said_where_all_is_well() -> None:
+    """Nor where a hop is silent: it may just never answer."""
+    assert notices(traced({1: 3, 2: 3, 3: 3})) == ()
+    assert notices(traced({1: 3, 2: 0, 3: 3})) == ()
+
+
+def test_a_hop_that_misses_some_before_one_that_misses_none_limits_its_answers() -> None:
+    """What is lost on the way is lost to every hop beyond, too."""
+    (sentence,) = notices(traced({1: 1, 2: 2, 3: 3}))
+    assert sentence.startswith("hop 1, 2: probably limits")
+    assert notices(traced({1: 1, 2: 2, 3: 2})) == ()
+
+
+def test_the_hosts_own_faults_are_said() -> None:
+    """They are not the network's."""
+    trace = traced({1: 3, 2: 3, 3: 2}, stamped=False)
+    trace.overflows = 4
+    trace.clock_stepped = True
+    said = " ".join(notices(trace))
+    assert "no room for 4 packets" in said
+    assert "departure of 8 probes" in said
+    assert "wall clock was set" in said
+
+
+def test_datagrams_that_name_no_probe_are_said() -> None:
+    """The target is there, wherever."""
+    trace = traced({1: 3}, packet_type=PacketType.UDP)
+    datagram = Heard(AnswerKind.DATAGRAM, TARGET, trace.flow.key, None)
+    trace.heard(datagram, at=START + MS, read_at=START + MS)
+    (sentence,) = notices(trace)
+    assert sentence.startswith("the target sent 1 datagrams")
