@@ -107,23 +107,22 @@ class Authenticator:
             NoCredentialsError: nothing in the headers.
             MalformedCredentialsError: nothing of its form.
             UnknownCredentialsError: nothing that is valid.
-            RateLimitedError: too many requests, or too many failures from the address.
+            RateLimitedError: too many requests; or a failure, and too many from the address. One
+                that is valid is taken all the same: others there may be guessing.
             StoreUnavailableError: the database does not answer.
         """
         try:
-            credential = await self._find(read(headers), address)
-        except (NoCredentialsError, MalformedCredentialsError, UnknownCredentialsError) as error:
+            credential = await self._find(read(headers))
+        except (MalformedCredentialsError, UnknownCredentialsError) as error:
             error.quota = await self._limiter.failure(address)
             raise
         return credential, await self._limiter.request(credential.id)
 
-    async def _find(self, claims: Claims, address: str) -> Credential:
+    async def _find(self, claims: Claims) -> Credential:
         token, pair = claims.token, claims.pair
         for secret in (token, pair and "\n".join(pair)):
             if secret and (known := self._remembered(secret)):
                 return known
-        # Whoever has guessed too often is not even looked up any more.
-        await self._limiter.failures(address)
         if token and (found := await self._source.find_token(token)):
             return self._remember(token, found)
         if pair and (found := await self._source.find_key(*pair)):

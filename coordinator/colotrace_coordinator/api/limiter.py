@@ -37,23 +37,13 @@ class Limiter:
         """
         return await self._requests.hit(credential_id)
 
-    async def failures(self, address: str) -> Quota:
-        """What the address has left, uncounted.
+    async def failure(self, address: str) -> Quota:
+        """Count a failed authentication from the address.
 
         Raises:
-            RateLimitedError: it has no failure left.
+            RateLimitedError: it had no failure left.
         """
-        quota = await self._failures.look(_network(address))
-        if quota.remaining <= 0:
-            raise RateLimitedError(quota)
-        return quota
-
-    async def failure(self, address: str) -> Quota:
-        """Count a failed authentication from the address."""
-        try:
-            return await self._failures.hit(_network(address))
-        except RateLimitedError as reached:
-            return reached.left
+        return await self._failures.hit(_network(address))
 
 
 class _Window:

@@ -11,15 +11,15 @@ async def test_hosts_of_one_ipv6_network_share_a_count() -> None:
     await limiter.failure("2001:db8::1")
     await limiter.failure("2001:db8::2")
     with pytest.raises(RateLimitedError):
-        await limiter.failures("2001:db8::ffff")
-    assert (await limiter.failures("2001:db8:0:1::1")).remaining == 2
+        await limiter.failure("2001:db8::ffff")
+    assert (await limiter.failure("2001:db8:0:1::1")).remaining == 1
 
 
 async def test_mapped_and_plain_ipv4_are_one() -> None:
     limiter = Limiter(per_credential=1, failures_per_address=1)
     await limiter.failure("::ffff:192.0.2.1")
     with pytest.raises(RateLimitedError) as caught:
-        await limiter.failures("192.0.2.1")
+        await limiter.failure("192.0.2.1")
     assert 299 <= caught.value.left.reset_s <= 300
 
 
@@ -28,6 +28,6 @@ async def test_strangers_beyond_the_bound_share_a_count(monkeypatch: pytest.Monk
     limiter = Limiter(per_credential=1, failures_per_address=2)
     for last in range(1, 5):
         await limiter.failure(f"192.0.2.{last}")
-    assert (await limiter.failures("192.0.2.1")).remaining == 1
+    assert (await limiter.failure("192.0.2.1")).remaining == 0
     with pytest.raises(RateLimitedError):
-        await limiter.failures("192.0.2.9")
+        await limiter.failure("192.0.2.9")
