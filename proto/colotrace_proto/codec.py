@@ -268,7 +268,7 @@ def _frame_in(frame: pb.Frame) -> m.Frame:
         raise ProtocolError("Frame.sequence counts from 1")
     if len(frame.target_address) not in (0, 4, 16):
         raise ProtocolError("Frame.target_address is not 4 or 16 bytes")
-    if len(frame.sent) > m.MAX_TTL or any(n > m.MAX_PROBES for n in frame.sent):
+    if len(frame.sent) > m.MAX_TTL or any(n > m.MAX_JOB_PROBES for n in frame.sent):
         raise ProtocolError("Frame.sent is out of bounds")
     return m.Frame(
         job_id=_job_id(frame.job_id),
@@ -282,7 +282,7 @@ def _frame_in(frame: pb.Frame) -> m.Frame:
 
 def _replies_in(frame: pb.Frame) -> m.Replies:
     count = len(frame.ttl)
-    if count > m.MAX_PROBES or len(frame.nodes) > max(count, 1):
+    if count > m.MAX_JOB_PROBES or len(frame.nodes) > max(count, 1):
         raise ProtocolError("Frame has more lines than a job has probes")
     if len(frame.rtt_ns) != count or len(frame.node) != count:
         raise ProtocolError("Frame's columns are not of one length")

@@ -26,6 +26,9 @@ MAX_HELD_JOBS = 10_000
 MAX_TTL = 64
 MAX_PACKETS_PER_TTL = 10
 MAX_PROBES = MAX_TTL * MAX_PACKETS_PER_TTL
+"""Of one trace."""
+MAX_JOB_PROBES = 8_192
+"""Of all traces of one job: the budget of a multipath job; gre+icmp has two traces."""
 MAX_WAIT_MS = 5_000
 MAX_RTT_NS = 60 * 10**9
 MAX_REMAINING_MS = 60_000

@@ -61,6 +61,18 @@ class Colo(msgspec.Struct, frozen=True, kw_only=True):
     name: str
 
 
+class Link(msgspec.Struct, frozen=True, kw_only=True, rename={"near": "from", "far": "to"}):
+    """Flows that were seen at one address and, one TTL further, at another.
+
+    `ttl` is the nearer end's.
+    """
+
+    ttl: int
+    near: str
+    far: str
+    flows: int
+
+
 class ColoRow(msgspec.Struct, frozen=True, kw_only=True):
     """One colo's part of a target's row."""
 
@@ -69,6 +81,8 @@ class ColoRow(msgspec.Struct, frozen=True, kw_only=True):
     hops: list[Hop]
     target_summary: TargetSummary
     traceroute_time_ms: int
+    links: list[Link] | UnsetType = UNSET
+    """Only where load-balanced paths were asked for."""
 
 
 class TargetRow(msgspec.Struct, frozen=True, kw_only=True):

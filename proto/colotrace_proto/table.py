@@ -44,6 +44,7 @@ def trace_table(target: str, row: rows.ColoRow, *, notes: Sequence[str] = ()) ->
 
     A hop has a line for each address that answered, most packets first, each with its number of
     packets where there are several; one where nothing answered has `*`. Times are in milliseconds.
+    Behind the outcome stand the links, where load-balanced paths were asked for.
     """
     # rich is loaded only where a table is drawn: the agent and the command start without it.
     from rich.console import Group, RenderableType
@@ -56,6 +57,8 @@ def trace_table(target: str, row: rows.ColoRow, *, notes: Sequence[str] = ()) ->
     if row.hops:
         parts.append(_hops(row.hops))
     parts.append(Text(_outcome(row)))
+    if row.links:
+        parts.append(_links(row.links))
     if row.error:
         parts.append(Text(plain(row.error), style="red"))
     parts.extend(Text(plain(note, most=500)) for note in notes)
@@ -96,6 +99,22 @@ def _hops(hops: Sequence[rows.Hop]) -> "Table":
             if labelled:
                 cells.append(_labels(node))
             table.add_row(*(Text(cell) for cell in cells))
+    return table
+
+
+def _links(links: Sequence[rows.Link]) -> "Table":
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
+    table.add_column("TTL", justify="right", no_wrap=True)
+    for heading in ("link from", "to"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("flows", justify="right", no_wrap=True)
+    for link in links:
+        cells = (str(link.ttl), plain(link.near), plain(link.far), str(link.flows))
+        table.add_row(*(Text(cell) for cell in cells))
     return table
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from msgspec import UNSET
 
 from . import rows
-from .messages import NodeKind, Replies
+from .messages import Link, NodeKind, PacketType, Replies
 
 _NS_PER_MS = 1e6
 
@@ -26,6 +26,9 @@ class Gathered:
 
     `sent` holds the probes sent at TTL 1, 2, 3 …; `code` is the API's error code, 0 for none;
     `target_address` is 4 or 16 bytes, or empty where the name was not resolved.
+
+    `own_ends`: it is made of several flows, each told of up to its own end only. `links` is None
+    where load-balanced paths were not asked for.
     """
 
     target: str
@@ -35,6 +38,8 @@ class Gathered:
     replies: Replies = field(default_factory=Replies)
     duration_ns: int = 0
     code: int = 0
+    own_ends: bool = False
+    links: tuple[Link, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +75,33 @@ def merge(first: Replies, second: Replies) -> Replies:
     )
 
 
+def has_own_ends(packet_type: PacketType, *, multipath: bool) -> bool:
+    """Whether such a job is made of several flows, each told of up to its own end only."""
+    return multipath or packet_type is PacketType.GRE_ICMP
+
+
 def path_end(gathered: Gathered) -> int:
     """The last TTL that the row shows.
 
     The lowest TTL at which the target answered; else the lowest at which somebody said that the
     path ends; else the last that was probed (0 where none was).
+
+    Where the row is made of several flows, balanced paths may differ in length: as long as somebody
+    else answers there, some flow is still on its way, and the path goes on to where the next one
+    ends. An end that is seen only further on than another flow's, with nobody else on the way, is
+    the same end whose answer is missing: it makes no path longer.
     """
     kinds = [gathered.replies.nodes[node].kind for node in gathered.replies.node]
     for kind in (NodeKind.TARGET, NodeKind.BARRIER):
-        ends = [ttl for ttl, k in zip(gathered.replies.ttl, kinds, strict=True) if k is kind]
+        ends: list[int] = []
+        others: list[int] = []
+        for ttl, k in zip(gathered.replies.ttl, kinds, strict=True):
+            (ends if k is kind else others).append(ttl)
         if ends:
-            return min(ends)
+            first, furthest = min(ends), max(others, default=0)
+            if not gathered.own_ends or furthest < first:
+                return first
+            return min((ttl for ttl in ends if ttl > furthest), default=furthest)
     return max((ttl for ttl, sent in enumerate(gathered.sent, 1) if sent), default=0)
 
 
@@ -136,6 +157,7 @@ def colo_rows(gathered: Sequence[Gathered], known: Known = NOTHING_KNOWN) -> lis
             ],
             target_summary=_summary(g, targets.get(index), known),
             traceroute_time_ms=round(g.duration_ns / _NS_PER_MS),
+            links=UNSET if g.links is None else [_link(link) for link in g.links],
         )
         for index, (g, end) in enumerate(zip(gathered, ends, strict=True))
     ]
@@ -191,6 +213,10 @@ def _node(address: bytes, labels: tuple[str, ...], times: _Times, known: Known) 
         std_dev_rtt_ms=times.std_dev,
         labels=list(labels) if labels else UNSET,
     )
+
+
+def _link(link: Link) -> rows.Link:
+    return rows.Link(ttl=link.ttl, near=_text(link.near), far=_text(link.far), flows=link.flows)
 
 
 def _summary(gathered: Gathered, times: _Times | None, known: Known) -> rows.TargetSummary:

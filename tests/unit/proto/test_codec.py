@@ -45,6 +45,10 @@ OUTCOMES = st.builds(
     duplicates=UINT32,
     late=UINT32,
     foreign=UINT32,
+    ambiguous=UINT32,
+    links=st.lists(
+        st.builds(m.Link, st.integers(1, m.MAX_TTL - 1), ADDRESSES, ADDRESSES, UINT32), max_size=3
+    ).map(tuple),
 )
 FROM_AGENT = st.one_of(
     st.builds(
@@ -69,7 +73,7 @@ FROM_AGENT = st.one_of(
         job_id=JOB_IDS,
         sequence=st.integers(1, 2**32 - 1),
         target_address=ADDRESSES | st.just(b""),
-        sent=st.lists(st.integers(0, m.MAX_PROBES), max_size=m.MAX_TTL).map(tuple),
+        sent=st.lists(st.integers(0, m.MAX_JOB_PROBES), max_size=m.MAX_TTL).map(tuple),
         replies=replies(),
         outcome=st.none() | OUTCOMES,
     ),
@@ -95,6 +99,7 @@ FROM_COORDINATOR = st.one_of(
         port=st.integers(0, 65_535),
         flow=UINT32,
         remaining_ms=st.integers(0, m.MAX_REMAINING_MS),
+        multipath=st.booleans(),
     ),
     st.builds(m.Cancel, JOB_IDS),
     ACKS,
@@ -181,9 +186,10 @@ BAD_FRAMES = {
     "no sequence": lambda f: f.ClearField("sequence"),
     "an address of 5 bytes": lambda f: setattr(f, "target_address", bytes(5)),
     "65 TTLs": lambda f: f.sent.extend([1] * 65),
-    "641 probes sent": lambda f: f.sent.append(m.MAX_PROBES + 1),
-    "641 replies": lambda f: (
-        [c.extend([1] * 639) for c in (f.ttl, f.rtt_ns)] and f.node.extend([0] * 639)
+    "more probes sent than any job has": lambda f: f.sent.append(m.MAX_JOB_PROBES + 1),
+    "more replies than any job has": lambda f: (
+        [c.extend([1] * (m.MAX_JOB_PROBES - 1)) for c in (f.ttl, f.rtt_ns)]
+        and f.node.extend([0] * (m.MAX_JOB_PROBES - 1))
     ),
     "a short column": lambda f: f.rtt_ns.pop(),
     "a long column": lambda f: f.node.append(0),
@@ -195,6 +201,13 @@ BAD_FRAMES = {
     "a node of 3 bytes": lambda f: setattr(f.nodes[0], "address", bytes(3)),
     "a node of none": lambda f: f.nodes[0].ClearField("address"),
     "17 labels": lambda f: f.nodes[0].labels.extend(["x"] * 17),
+    "a link from TTL 0": lambda f: f.outcome.links.add(ttl=0, to=bytes(4), **{"from": bytes(4)}),
+    "a link from TTL 64": lambda f: f.outcome.links.add(ttl=64, to=bytes(4), **{"from": bytes(4)}),
+    "a link to nobody": lambda f: f.outcome.links.add(ttl=1, **{"from": bytes(4)}),
+    "too many links": lambda f: [
+        f.outcome.links.add(ttl=1, to=bytes(4), **{"from": bytes(4)})
+        for _ in range(m.MAX_LINKS + 1)
+    ],
     "17 notices": lambda f: f.outcome.notices.extend(["x"] * 17),
 }
 
@@ -289,7 +302,12 @@ def test_texts_are_cut_and_made_harmless(text: str) -> None:
 
 def test_what_is_too_long_to_say_is_cut_before_it_is_said() -> None:
     """So that the other side has no reason to end the stream."""
-    outcome = m.Outcome(m.Failure.NONE, detail="d" * 999, notices=("n" * 999,) * 99)
+    outcome = m.Outcome(
+        m.Failure.NONE,
+        detail="d" * 999,
+        notices=("n" * 999,) * 99,
+        links=(m.Link(1, bytes(4), bytes(4), 1),) * (m.MAX_LINKS + 1),
+    )
     node = m.Node(bytes(4), labels=("l" * 99,) * 99)
     sent = m.Frame(m.JobId("a"), 1, replies=m.Replies((1,), (1,), (0,), (node,)), outcome=outcome)
     decoded = codec.decode_from_agent(codec.encode_from_agent(sent))
@@ -297,6 +315,7 @@ def test_what_is_too_long_to_say_is_cut_before_it_is_said() -> None:
     assert decoded.outcome is not None
     assert len(decoded.outcome.detail) == len(decoded.outcome.notices[0]) == m.MAX_TEXT
     assert len(decoded.outcome.notices) == m.MAX_NOTICES
+    assert len(decoded.outcome.links) == m.MAX_LINKS
     assert [len(label) for label in decoded.replies.nodes[0].labels] == [m.MAX_LABEL] * m.MAX_LABELS
 
 

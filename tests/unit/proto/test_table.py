@@ -2,6 +2,7 @@
 
 import io
 
+import msgspec
 import pytest
 from colotrace_proto import rows
 from colotrace_proto.table import plain, trace_table
@@ -85,6 +86,16 @@ def test_several_addresses_at_a_hop_have_a_line_each():
     assert lines[4].split()[:3] == ["192.0.2.2", "x1", "b.example"]
     assert "0/3" in lines[3]
     assert "0/3" not in lines[4]
+
+
+def test_links_have_a_table_of_their_own():
+    """Behind the outcome, a line each; none where none were asked for."""
+    links = [rows.Link(ttl=3, near="192.0.2.1", far="192.0.2.2\x1b", flows=11)]
+    plain_row = row(hop(1, node()))
+    lines = drawn("t", msgspec.structs.replace(plain_row, links=links))
+    assert lines[:5] == drawn("t", plain_row)
+    assert lines[5].split() == ["TTL", "link", "from", "to", "flows"]
+    assert lines[7].split() == ["3", "192.0.2.1", "192.0.2.2\N{REPLACEMENT CHARACTER}", "11"]
 
 
 def test_what_is_not_known_stays_empty():

@@ -8,8 +8,16 @@ import statistics
 import msgspec
 import pytest
 from colotrace_proto import rows
-from colotrace_proto.messages import Node, NodeKind, Replies
-from colotrace_proto.tally import Gathered, Known, addresses, colo_rows, merge, path_end
+from colotrace_proto.messages import Link, Node, NodeKind, PacketType, Replies
+from colotrace_proto.tally import (
+    Gathered,
+    Known,
+    addresses,
+    colo_rows,
+    has_own_ends,
+    merge,
+    path_end,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -151,6 +159,49 @@ def test_where_the_path_ends(
     given = gathered(*lines, sent=sent)
     assert path_end(given) == end
     assert [hop.packets_ttl for hop in row_of(given).hops] == list(range(1, end + 1))
+
+
+@pytest.mark.parametrize(
+    ("answers", "end"),
+    [
+        # All flows are of one length.
+        ([(1, TRANSIT), (2, REACHED)], 2),
+        # The target's answer at its TTL is missing in one flow: no path is longer for that.
+        ([(1, TRANSIT), (2, REACHED), (3, REACHED)], 2),
+        # A router where another flow has met the target: a longer way round.
+        ([(1, TRANSIT), (2, REACHED), (2, TRANSIT), (3, REACHED)], 3),
+        ([(1, TRANSIT), (2, REACHED), (2, TRANSIT), (3, TRANSIT), (5, REACHED)], 5),
+        # It was not seen to arrive.
+        ([(1, TRANSIT), (2, REACHED), (3, TRANSIT)], 3),
+        # One way is barred, the other leads on.
+        ([(1, TRANSIT), (2, BARRIER), (2, TRANSIT), (3, REACHED)], 3),
+        ([(1, TRANSIT), (2, BARRIER), (3, TRANSIT)], 3),
+        ([(1, TRANSIT), (2, BARRIER)], 2),
+        ([(1, TRANSIT)], 5),
+    ],
+)
+def test_where_several_flows_end(answers: list[tuple[int, NodeKind]], end: int) -> None:
+    """At the furthest that one of them shows, each having been told of up to its own end."""
+    lines = [(ttl, MS, Node(bytes([198, 18, ttl, kind]), kind)) for ttl, kind in answers]
+    given = dataclasses.replace(gathered(*lines, sent=(3,) * 5), own_ends=True)
+    assert path_end(given) == end
+
+
+def test_which_jobs_have_several_flows() -> None:
+    """Those that were asked for many, and those of two types."""
+    assert has_own_ends(PacketType.UDP, multipath=True)
+    assert has_own_ends(PacketType.GRE_ICMP, multipath=False)
+    assert not has_own_ends(PacketType.GRE, multipath=False)
+
+
+def test_links_are_in_the_row_only_where_they_were_asked_for() -> None:
+    """In the API's words; none at all is an empty list."""
+    plain = gathered((1, MS, router(1)))
+    assert "links" not in msgspec.to_builtins(row_of(plain))
+    assert row_of(dataclasses.replace(plain, links=())).links == []
+    links = (Link(1, router(1).address, router(2, 1).address, 7),)
+    (link,) = msgspec.to_builtins(row_of(dataclasses.replace(plain, links=links)))["links"]
+    assert link == {"ttl": 1, "from": "198.18.1.1", "to": "198.18.2.1", "flows": 7}
 
 
 def test_the_summary_is_the_targets_over_its_path() -> None:
