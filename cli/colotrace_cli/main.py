@@ -95,6 +95,9 @@ def trace(
             help="UDP, TCP: destination port; ICMP: first sequence number; 0 or none: the best.",
         ),
     ] = None,
+    multipath: Annotated[
+        bool, typer.Option("--multipath", help="Find the load-balanced paths, by many flows.")
+    ] = False,
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
@@ -108,6 +111,7 @@ def trace(
         "packets_per_ttl": packets_per_ttl,
         "wait_time": wait_time,
         "port": port,
+        "multipath": multipath or None,
     }
     request: dict[str, object] = {
         "targets": targets,

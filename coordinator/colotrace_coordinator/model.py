@@ -17,6 +17,7 @@ class Options:
     wait_ms: int = 1_000
     port: int = 0
     flow: int = 0
+    multipath: bool = False
 
 
 @dataclass(frozen=True, slots=True)

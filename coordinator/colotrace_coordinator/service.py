@@ -31,7 +31,7 @@ from .fanout.faults import UNTRACEABLE
 from .fanout.task import Finished, Task
 from .links.base import Fleet
 from .metrics import Metrics
-from .model import Answer, ColoStatus, Message, TraceRequest
+from .model import Answer, ColoStatus, Message, Options, TraceRequest
 from .policy import TargetPolicy, literal
 from .registry import Registry
 
@@ -124,7 +124,7 @@ class TraceService:
             for ticket in tickets.values():
                 ticket.leave()
 
-        parts = _Parts(self._registry)
+        parts = _Parts(self._registry, request.options)
         for row, target in enumerate(request.targets):
             refusal = refusals[target]
             for column, colo in enumerate(request.colos):
@@ -164,19 +164,23 @@ class TraceService:
 class _Parts:
     """An answer's rows before their statistics, and what there is to say of them."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, options: Options) -> None:
         self._registry = registry
+        self._options = options
         self.gathered: list[tally.Gathered] = []
         self.messages: list[Message] = []
 
     def refuse(self, target: str, colo: ColoName, *, pointer: str, words: str) -> None:
         """A row that this coordinator's policy forbids."""
-        self.gathered.append(tally.Gathered(target=target, colo=self._colo(colo), code=UNTRACEABLE))
+        links = () if self._options.multipath else None
+        self.gathered.append(
+            tally.Gathered(target=target, colo=self._colo(colo), code=UNTRACEABLE, links=links)
+        )
         self.messages.append(Message(FAILED + UNTRACEABLE, words, pointer))
 
     def add(self, finished: Finished, target: str, colo: ColoName, *, pointer: str) -> None:
         """A row that agents were asked for."""
-        fault = finished.fault
+        fault, options = finished.fault, self._options
         self.gathered.append(
             tally.Gathered(
                 target=target,
@@ -186,6 +190,8 @@ class _Parts:
                 replies=finished.replies,
                 duration_ns=finished.duration_ns,
                 code=fault.code if fault else 0,
+                own_ends=tally.has_own_ends(options.packet_type, multipath=options.multipath),
+                links=finished.links if options.multipath else None,
             )
         )
         if fault is not None:

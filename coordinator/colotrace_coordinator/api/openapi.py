@@ -177,6 +177,13 @@ def _request() -> dict[str, Any]:
             least=1,
             most=MAX_WAIT_S,
         ),
+        "multipath": {
+            "type": "boolean",
+            "description": "Find the load-balanced paths: many flows are traced, each by two "
+            "packets at each TTL whatever packets_per_ttl says, until no further path is to be "
+            "expected with 95 % confidence; the rows have links.",
+            "default": False,
+        },
     }
     return {
         "type": "object",

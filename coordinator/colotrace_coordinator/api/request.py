@@ -44,6 +44,11 @@ def _or(default: int) -> BeforeValidator:
     return BeforeValidator(fill)
 
 
+def _null_is(value: object) -> BeforeValidator:
+    """Null stands for absent."""
+    return BeforeValidator(lambda given: value if given is None else given)
+
+
 class _Options(BaseModel):
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -54,6 +59,7 @@ class _Options(BaseModel):
     ] = _DEFAULT.packets_per_ttl
     port: Annotated[int, Field(ge=0, le=MAX_PORT), _or(0)] = 0
     wait_time: Annotated[int, Field(ge=1, le=MAX_WAIT_S), _or(1)] = 1
+    multipath: Annotated[bool, _null_is(_DEFAULT.multipath)] = _DEFAULT.multipath
 
     def plain(self) -> Options:
         return Options(
@@ -62,12 +68,8 @@ class _Options(BaseModel):
             packets_per_ttl=self.packets_per_ttl,
             wait_ms=self.wait_time * 1_000,
             port=self.port,
+            multipath=self.multipath,
         )
-
-
-def _null_is(value: object) -> BeforeValidator:
-    """Null stands for absent."""
-    return BeforeValidator(lambda given: value if given is None else given)
 
 
 class TracerouteBody(BaseModel):
@@ -135,6 +137,8 @@ def _words(detail: ErrorDetails) -> str:
             return "must be Unicode text"
         case "int_type" | "int_from_float" | "int_parsing" | "int_parsing_size":
             return "must be an integer"
+        case "bool_type":
+            return "must be true or false"
         case "greater_than_equal":
             return f"must be at least {bounds['ge']}"
         case "less_than_equal":

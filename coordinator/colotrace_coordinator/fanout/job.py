@@ -19,6 +19,7 @@ import enum
 from collections.abc import Callable, Container, Sequence
 
 from colotrace_proto.messages import (
+    MAX_JOB_PROBES,
     MAX_REMAINING_MS,
     Frame,
     Job,
@@ -28,6 +29,8 @@ from colotrace_proto.messages import (
     Refused,
     Replies,
 )
+
+from colotrace_coordinator.model import Options
 
 from . import faults
 from .agents import AgentKey, Candidate
@@ -268,14 +271,13 @@ class JobMachine:
             port=options.port,
             flow=options.flow,
             remaining_ms=min(int((self._deadline - MARGIN_S - now) * 1000), MAX_REMAINING_MS),
+            multipath=options.multipath,
         )
-        # gre+icmp is two traces in one.
-        traces = 2 if options.packet_type is PacketType.GRE_ICMP else 1
         self._attempt = Attempt(
             agent=agent,
             job_id=job.job_id,
             offered_at=now,
-            most_replies=traces * options.max_ttl * options.packets_per_ttl,
+            most_replies=_most_replies(options),
             max_ttl=options.max_ttl,
         )
         self._attempts.append(self._attempt)
@@ -342,6 +344,7 @@ class JobMachine:
             duration_ns=best.duration_ns if best else 0,
             moved=tuple(lost),
             notices=best.outcome.notices if best and best.outcome else (),
+            links=best.outcome.links if best and best.outcome else (),
         )
 
     def _eligible(self, agents: Sequence[Candidate]) -> list[Candidate]:
@@ -357,3 +360,12 @@ class JobMachine:
     def _too_late(self) -> Fault:
         self._faults.append(faults.busy(self.task.colo))
         return self._worst()
+
+
+def _most_replies(options: Options) -> int:
+    """How many probes an agent may send for a job."""
+    if options.multipath:
+        return MAX_JOB_PROBES
+    # gre+icmp is two traces in one.
+    traces = 2 if options.packet_type is PacketType.GRE_ICMP else 1
+    return traces * options.max_ttl * options.packets_per_ttl

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from colotrace_proto.messages import ColoName, Family, Replies
+from colotrace_proto.messages import ColoName, Family, Link, Replies
 
 from colotrace_coordinator.model import Options
 
@@ -24,7 +24,7 @@ class Finished:
     """What a job came to. `fault` is None where the target was traced.
 
     `moved` tells in words why it went from one agent to another while tracing, `notices` what
-    the agent has to say.
+    the agent has to say, `links` what a multipath job found between its addresses.
     """
 
     fault: Fault | None
@@ -34,3 +34,4 @@ class Finished:
     duration_ns: int
     moved: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    links: tuple[Link, ...] = ()

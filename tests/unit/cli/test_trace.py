@@ -162,3 +162,16 @@ def test_starting_loads_neither_httpx_nor_rich():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_load_balanced_paths_are_asked_for_and_their_links_printed(api, run, envelope, colo_row):
+    """`--multipath` is the API's option; each link has a line."""
+    link = {"ttl": 4, "from": "198.18.0.1", "to": "198.18.0.2", "flows": 11}
+    row = colo_row() | {"links": [link]}
+    api.answers(envelope([{"target": "192.0.2.1", "colos": [row]}]))
+    result = run("trace", "192.0.2.1", "--multipath")
+    assert result.exit_code == 0
+    assert json.loads(api.asked[0][3])["options"] == {"multipath": True}
+    assert ["4", "198.18.0.1", "198.18.0.2", "11"] in [
+        line.split() for line in result.stdout.splitlines()
+    ]

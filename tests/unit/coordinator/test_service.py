@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ from colotrace_proto.messages import (
     Hello,
     Job,
     JobId,
+    Link,
     Outcome,
     PacketType,
     RefusalReason,
@@ -480,3 +482,30 @@ async def cancelled(task: asyncio.Task[Answer]) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_multipath_row_has_links(coordinator: Coordinator) -> None:
+    """As the agent found them; a row that could not be had has none, but the field."""
+    agent = await coordinator.agent()
+    options = Options(multipath=True)
+    answer = coordinator.begin("8.8.8.8", "10.0.0.1", options=options)
+    job = await agent.take()
+    assert job.multipath
+    done = path(job.job_id)
+    links = (Link(1, bytes((198, 18, 0, 1)), bytes((8, 8, 8, 8)), 7),)
+    await agent.say(replace(done, outcome=Outcome(Failure.NONE, duration_ns=1, links=links)))
+    traced, forbidden = (row.colos[0] for row in (await within(5, answer)).rows)
+    assert traced.links == [rows.Link(ttl=1, near="198.18.0.1", far="8.8.8.8", flows=7)]
+    assert forbidden.links == []
+
+
+async def test_multipath_is_a_job_of_its_own(coordinator: Coordinator) -> None:
+    """It does not join a plain one that has just begun."""
+    agent = await coordinator.agent()
+    answers = [coordinator.begin(options=Options(multipath=many)) for many in (False, True)]
+    jobs = [await agent.take() for _ in answers]
+    assert [job.multipath for job in jobs] == [False, True]
+    for job in jobs:
+        await agent.say(path(job.job_id))
+    plain, many = [only(await within(5, answer)) for answer in answers]
+    assert (plain.links, many.links) == (UNSET, [])

@@ -46,8 +46,18 @@ def test_null_is_absent(field: str) -> None:
 
 def test_everything_set() -> None:
     assert options(
-        max_ttl=64, packet_type="gre+icmp", packets_per_ttl=10, port=65535, wait_time=5
-    ) == Options(PacketType.GRE_ICMP, 64, 10, 5_000, 65535)
+        max_ttl=64,
+        packet_type="gre+icmp",
+        packets_per_ttl=10,
+        port=65535,
+        wait_time=5,
+        multipath=True,
+    ) == Options(PacketType.GRE_ICMP, 64, 10, 5_000, 65535, multipath=True)
+
+
+@pytest.mark.parametrize("off", [None, False])
+def test_one_path_by_default(off: bool | None) -> None:
+    assert options(multipath=off) == Options()
 
 
 @pytest.mark.parametrize(
@@ -57,6 +67,7 @@ def test_everything_set() -> None:
         for name in ("max_ttl", "packets_per_ttl", "port", "wait_time")
         for value in (-1, 65536, True, False, 3.0, "3", [], {}, 10**30)
     ]
+    + [("multipath", value) for value in (0, 1, "true", "", [], {})]
     + [("packet_type", value) for value in ("ICMP", "sctp", 1, True, [], "icmp ")]
     + [("max_ttl", 65), ("packets_per_ttl", 11), ("wait_time", 6)],
 )

@@ -4,7 +4,15 @@ import pytest
 from colotrace_coordinator.fanout.commands import Offer, Resync
 from colotrace_coordinator.fanout.job import State
 from colotrace_coordinator.model import Options
-from colotrace_proto.messages import Failure, Family, JobId, PacketType, RefusalReason
+from colotrace_proto.messages import (
+    MAX_JOB_PROBES,
+    Failure,
+    Family,
+    JobId,
+    Link,
+    PacketType,
+    RefusalReason,
+)
 from unit.coordinator.fanout.virtual import BOTH, DEADLINE, Clockwork, key
 
 
@@ -534,3 +542,21 @@ def test_events_without_a_live_attempt_are_nothing() -> None:
     run.machine.expire(99.0, [])
     assert run.result is result
     assert run.machine.take_commands() == []
+
+
+def test_a_multipath_job_is_offered_as_such_and_has_its_own_bound() -> None:
+    """Its flows are the agent's choice, within the protocol's budget; its links are passed on."""
+    options = Options(max_ttl=3, packets_per_ttl=1, multipath=True)
+    run = Clockwork("a", options=options)
+    assert isinstance(run.sent[0], Offer)
+    assert run.sent[0].job.multipath
+    live = run.machine.live
+    assert live is not None
+    assert live.most_replies == MAX_JOB_PROBES
+    run.accept()
+    for sequence in range(1, 30):
+        run.frame(sequence, lines=3)
+    link = Link(1, bytes(4), bytes(4), 7)
+    run.frame(30, failure=Failure.NONE, links=(link,))
+    assert run.result.links == (link,)
+    assert len(run.result.replies.ttl) == 87

@@ -14,6 +14,7 @@ from colotrace_proto.messages import (
     Family,
     Frame,
     JobId,
+    Link,
     Node,
     Outcome,
     PacketType,
@@ -151,9 +152,10 @@ class Clockwork:
         failure: Failure | None = None,
         detail: str = "",
         notices: tuple[str, ...] = (),
+        links: tuple[Link, ...] = (),
     ) -> int:
         outcome = (
-            Outcome(failure, detail, duration_ns=7, notices=notices)
+            Outcome(failure, detail, duration_ns=7, notices=notices, links=links)
             if failure is not None
             else None
         )
