@@ -56,8 +56,8 @@ def main() -> int:
     except KeyboardInterrupt:
         errors.print("bench.accuracy: interrupted; nothing is written")
         return 130
-    report.show(found, facts, Console() if sys.stdout.isatty() else Console(width=160))
     report.write(found, facts)
+    report.show(found, facts, Console() if sys.stdout.isatty() else Console(width=160))
     errors.print("written: bench/results/accuracy.json, accuracy.md", highlight=False)
     if asked.write_docs:
         errors.print(f"written: {report.write_docs(found, facts).relative_to(ROOT)}")

@@ -46,8 +46,8 @@ class Errors:
     """From the responder's writing to the kernel's receive stamp, likewise."""
     lost: int = 0
     """Probes without a reported RTT, or whose record is not certain."""
-    left_out: int = 0
-    """Samples that say nothing, for the responder was away from its core."""
+    left_out: list[npt.NDArray[np.float64]] = field(default_factory=list)
+    """What the error would be of those that say nothing: the responder was away from its core."""
 
     def __len__(self) -> int:
         return sum(map(len, self.error))
@@ -58,10 +58,10 @@ class Errors:
         """RTTs as reported, and the record of each; which of them are samples."""
         writing_us = (records["written_mono"] - records["write_mono"]) / 1e3
         there = (records["unread_ns"] / 1e3 <= _AWAY_READING_US) & (writing_us <= _AWAY_WRITING_US)
-        self.left_out += int((~there).sum())
-        reported_us, records = reported_us[there], records[there]
-        true_us = (records["write_mono"] - records["read_mono"]) / 1e3
-        self.error.append(reported_us - true_us)
+        error_us = reported_us - (records["write_mono"] - records["read_mono"]) / 1e3
+        self.left_out.append(error_us[~there])
+        self.error.append(error_us[there])
+        records = records[there]
         self.unread.append(records["unread_ns"] / 1e3)
         self.late.append((records["write_mono"] - records["planned_mono"]) / 1e3)
         return there

@@ -166,8 +166,17 @@ def _commands(found: list[Found]) -> dict[str, str]:
 
 def _cells(result: Result) -> list[str]:
     errors, contender = result.errors, result.contender
+    missed = [str(errors.lost), str(len(errors.all("left_out")))]
     if not len(errors):
-        return [contender.who, *[""] * 3, "0", str(errors.lost), str(errors.left_out), "", ""]
+        return [
+            contender.who,
+            *[""] * 3,
+            "0",
+            str(errors.lost),
+            str(len(errors.all("left_out"))),
+            "",
+            "",
+        ]
     error = errors.all("error")
     low, high = quantile(error, 0.05).value, quantile(error, 0.95).value
     return [
@@ -176,8 +185,7 @@ def _cells(result: Result) -> list[str]:
         f"{low:.1f} … {high:.1f}",
         _within(result.last),
         str(len(errors)),
-        str(errors.lost),
-        str(errors.left_out),
+        *missed,
         _pair(errors, "unread"),
         _pair(errors, "late"),
     ]
@@ -220,10 +228,9 @@ def _record(found: Found) -> dict[str, Any]:
                 "command": each.contender.command,
                 "note": each.contender.note,
                 "lost": each.errors.lost,
-                "left_out": each.errors.left_out,
                 **{
                     f"{what}_us": [round(float(value), 3) for value in each.errors.all(what)]
-                    for what in ("error", "unread", "late", "out", "back")
+                    for what in ("error", "left_out", "unread", "late", "out", "back")
                 },
             }
             for each in found.results

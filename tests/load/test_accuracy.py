@@ -99,7 +99,7 @@ def test_errors_are_beyond_what_the_responder_held():
     errors = Errors()
     assert errors.add(np.array([904.0, 1.0, 2.0]), found).tolist() == [True, False, False]
     assert errors.all("error").tolist() == pytest.approx([4.0])
-    assert (len(errors), errors.left_out) == (1, 2)
+    assert (len(errors), len(errors.all("left_out"))) == (1, 2)
 
 
 def test_quantiles_have_intervals():

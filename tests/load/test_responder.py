@@ -116,6 +116,12 @@ def quote(reply: Packet) -> bytes:
     return bytes(reply)[28:] if reply.version == 4 else bytes(reply)[48:]
 
 
+def test_without_a_compiler_it_says_what_installs_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Debian's names."""
+    monkeypatch.setenv("PATH", "")
+    assert "gcc libc6-dev" in str(missing())
+
+
 @pytest.mark.parametrize("kind", ["icmp", "udp", "tcp", "gre"])
 @pytest.mark.parametrize("family", [4, 6])
 def test_routers_say_time_exceeded(answer: Answer, family: int, kind: str) -> None:
