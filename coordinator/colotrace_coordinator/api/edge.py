@@ -25,6 +25,11 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _QUIET = frozenset({"health", "ready", "metrics"})
 
 
+def refuse(scope: Scope, error: ApiError) -> None:
+    """Have the request of that scope answered with the error, whatever it asks for."""
+    scope["state"]["refused"] = error
+
+
 class Facts:
     """What the layers below find out of a request, for its headers and its line in the log."""
 
@@ -65,7 +70,7 @@ class Edge:
         exchange = _Exchange(scope, send, self._untouched)
         self._metrics.in_flight.inc()
         try:
-            await self._app(scope, receive, exchange.send)
+            await self._run(scope, receive, exchange.send)
         except ClientDisconnect:
             pass
         except Exception as error:
@@ -80,6 +85,12 @@ class Edge:
         finally:
             self._metrics.in_flight.dec()
             self._account(scope, exchange)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        refused: ApiError | None = scope["state"].pop("refused", None)
+        if refused is not None:
+            raise refused
+        await self._app(scope, receive, send)
 
     def _account(self, scope: Scope, exchange: "_Exchange") -> None:
         route = getattr(scope.get("route"), "name", "none")

@@ -91,8 +91,16 @@ class UnknownColosError(ApiError):
         self.positions = positions
 
 
+class MalformedRequestError(ApiError):
+    """What came is not HTTP."""
+
+
 class OverloadedError(ApiError):
     """As many requests are being answered as this coordinator takes at once."""
+
+
+class CrowdedError(ApiError):
+    """As many connections are open as this coordinator takes at once."""
 
 
 class LateAnswerError(ApiError):
@@ -143,6 +151,11 @@ def describe(error: Exception, *, path: str) -> Described:
             return Described(400, [line(fault) for fault in error.faults[:MAX_ERRORS]])
         case UnknownColosError():
             return Described(400, [_unknown_colo(n) for n in error.positions[:MAX_ERRORS]])
+        case MalformedRequestError():
+            return _one(400, 1019, "Malformed HTTP request", {"Connection": "close"})
+        case CrowdedError():
+            text = "As many connections are open as the coordinator takes"
+            return _one(503, 1015, text, {"Connection": "close"})
         case OverloadedError():
             return _one(503, 1015, "The coordinator is answering as many requests as it can")
         case StoreError():

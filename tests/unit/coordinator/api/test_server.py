@@ -1,12 +1,14 @@
 """What only sockets show: bodies without a length or without an end, lost clients, stopping."""
 
 import asyncio
+import contextlib
 import ipaddress
 import json
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from colotrace_coordinator.api import server, traceroute
@@ -198,6 +200,84 @@ async def test_second_head_that_does_not_come(
     writer.write(b"POST")
     assert await reader.read() == b""
     writer.close()
+
+
+def checked(status: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
+    """The error of an answer that has all that every answer has."""
+    assert len(headers["cf-ray"]) == 16
+    assert headers["ratelimit"].startswith('"default";r=')
+    assert headers["ratelimit-policy"].startswith('"default";q=')
+    assert headers["connection"] == "close"
+    assert headers.get("x-should-retry") == ("false" if status >= 500 else None)
+    envelope = json.loads(body)
+    assert (envelope["success"], envelope["result"], envelope["messages"]) == (False, None, [])
+    (error,) = envelope["errors"]
+    assert isinstance(error, dict)
+    return error
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"nonsense\r\n\r\n",
+        head("Content-Length: abc"),
+        head("Content-Length: 1", "Content-Length: 2"),
+        head("Transfer-Encoding: zip"),
+        head("no header at all"),
+        head("X: " + "x" * 40_000)[:-4],
+    ],
+)
+async def test_what_is_not_http(address: tuple[str, int], sent: bytes) -> None:
+    """Answered in the envelope, and then the connection ends."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(sent)
+    status, headers, body = await answer(reader)
+    assert status == 400
+    assert checked(status, headers, body)["code"] == 1019
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def test_a_second_request_that_is_not_http(address: tuple[str, int]) -> None:
+    """The first one has its answer."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head(f"Content-Length: {len(BODY)}") + BODY + b"nonsense\r\n\r\n")
+    assert (await answer(reader))[0] == 200
+    assert checked(*await answer(reader))["code"] == 1019
+    writer.close()
+
+
+async def test_a_chunk_that_is_none(address: tuple[str, int], tracer: FakeTracer) -> None:
+    """Nothing is measured, and the next client is served."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head("Transfer-Encoding: chunked") + b"zz\r\n")
+    with contextlib.suppress(asyncio.IncompleteReadError):
+        status, headers, body = await answer(reader)
+        assert status == 400
+        assert checked(status, headers, body)["code"] == 1019
+    writer.close()
+    assert not tracer.started.is_set()
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
+    assert (await answer(reader))[0] == 200
+    writer.close()
+
+
+async def test_more_connections_than_there_may_be(
+    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Refused like any other request that cannot be served now, and not to be tried again."""
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
+    first, writing_first = await asyncio.open_connection(*address)
+    writing_first.write(head(f"Content-Length: {len(BODY)}") + BODY)
+    assert (await answer(first))[0] == 200
+    second, writing_second = await asyncio.open_connection(*address)
+    writing_second.write(head(f"Content-Length: {len(BODY)}") + BODY)
+    status, headers, body = await answer(second)
+    assert status == 503
+    assert checked(status, headers, body)["code"] == 1015
+    writing_first.close()
+    writing_second.close()
 
 
 def certificate(directory: Path) -> ServerCertificate:
