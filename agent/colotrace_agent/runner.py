@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from colotrace_proto.messages import Family
 
-from .engine.engine import DEFAULT_RATE, Engine
+from .engine.engine import Engine
 from .engine.trace import Trace
+from .hostsecret import host_secret
 from .model import FlowKey, TraceSpec, Unheard
 from .network import clock
 from .network.sockets import RawSockets, open_all
@@ -48,20 +49,19 @@ def open_prober(*, rate: float, sockets: RawSockets | None = None) -> "Prober":
         for fd in watched:
             loop.remove_reader(fd)
 
-    prober = Prober(Wire(sockets or open_all(), watch=watch), rate=rate, on_close=unwatch)
+    engine = Engine(rate=rate, flow_secret=host_secret())
+    prober = Prober(Wire(sockets or open_all(), watch=watch), engine, on_close=unwatch)
     return prober
 
 
 class Prober:
     """Runs traces. To be used on the event loop it was made on."""
 
-    def __init__(
-        self, wire: Wire, *, rate: float = DEFAULT_RATE, on_close: Callable[[], None]
-    ) -> None:
+    def __init__(self, wire: Wire, engine: Engine, *, on_close: Callable[[], None]) -> None:
         self.stats = ProberStats()
         self._wire = wire
         self._on_close = on_close
-        self._engine = Engine(rate=rate)
+        self._engine = engine
         self._listeners: dict[Trace, Listener] = {}
         self._writers: dict[FlowKey, Writer] = {}
         self._loop = asyncio.get_running_loop()
