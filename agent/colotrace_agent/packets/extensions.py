@@ -87,7 +87,8 @@ def _is_extension(structure: bytes) -> bool:
 def _unpadded(quote: bytes, family: Family) -> bytes:
     """The quote without the zeros behind it (section 3), which are no bytes of the probe's.
 
-    The first 8 bytes behind the IP header are always the probe's, zeros or not.
+    The first 8 bytes behind the IP header are always the probe's, zeros or not; and routers
+    quote whole words, so that the last byte that is no zero brings those of its word with it.
     """
     if len(quote) < _IPV6_HEADER:
         return quote
@@ -97,7 +98,8 @@ def _unpadded(quote: bytes, family: Family) -> bytes:
         return quote
     else:
         least = _IPV6_HEADER + _TRANSPORT_QUOTED
-    return quote[: max(least, len(quote.rstrip(b"\0")))]
+    words = -(-len(quote.rstrip(b"\0")) // 4)
+    return quote[: max(least, 4 * words)]
 
 
 def _labels(objects: bytes) -> tuple[str, ...]:

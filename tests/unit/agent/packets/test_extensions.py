@@ -209,9 +209,10 @@ def test_zeros_in_front_of_extensions_are_no_bytes_of_the_probe() -> None:
 
 
 def test_a_partly_quoted_payload_keeps_what_is_quoted() -> None:
-    """Up to the last byte that is not zero."""
-    quote = QUOTE + bytes(4) + b"\x01"
-    assert quoted_part(message(quote.ljust(128, b"\0") + ONE), family=V4) == quote
+    """Up to the last word that is not zero."""
+    for last in (b"\0\0\0\1", b"\1\0\0\0"):
+        quote = QUOTE + bytes(4) + last
+        assert quoted_part(message(quote.ljust(128, b"\0") + ONE), family=V4) == quote
 
 
 @pytest.mark.parametrize(
