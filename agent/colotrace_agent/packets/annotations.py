@@ -41,10 +41,10 @@ def annotate(quote: bytes, *, family: Family, expired: bool) -> tuple[str, ...]:
     labels = []
     if expired and ttl not in _EXPIRED:
         labels.append(f"QTTL={ttl}")
-    if traffic_class >> 2:
-        labels.append(f"DSCP={traffic_class >> 2}")
-    if traffic_class & 3:
-        labels.append(f"ECN={traffic_class & 3}")
+    if dscp := quoted_dscp(quote, family):
+        labels.append(f"DSCP={dscp}")
+    if ecn := quoted_ecn(quote, family):
+        labels.append(f"ECN={ecn}")
     return tuple(labels)
 
 

@@ -7,12 +7,14 @@ claims: whether it answers a probe of ours is for the engine to say.
 import struct
 from typing import NamedTuple
 
-from colotrace_proto.messages import PacketType
+from colotrace_proto.messages import Family, PacketType
 
 from colotrace_agent.model import AnswerKind, FlowKey, Heard, Unheard
 
-from . import icmp, tcp, udp
+from . import gre, icmp, tcp, udp
+from .annotations import annotate, quoted_ttl
 from .checksum import ones_sum
+from .extensions import split
 from .payload import tag_in
 from .template import IPV6_HEADER
 
@@ -37,11 +39,13 @@ _PROTOCOLS = {
     icmp.PROTOCOL: PacketType.ICMP,
     udp.PROTOCOL: PacketType.UDP,
     tcp.PROTOCOL: PacketType.TCP,
+    gre.PROTOCOL: PacketType.GRE,
 }
 _PROTOCOLS_V6 = {
     icmp.PROTOCOL_V6: PacketType.ICMP,
     udp.PROTOCOL: PacketType.UDP,
     tcp.PROTOCOL: PacketType.TCP,
+    gre.PROTOCOL: PacketType.GRE,
 }
 
 
@@ -65,7 +69,7 @@ def decode_icmp(packet: bytes) -> Heard | Unheard:
         return Unheard.NOT_OURS
     # The next hop's MTU (RFC 1191), or a pointer (RFC 792).
     info = message[4] if kind == _PARAMETER_PROBLEM else int.from_bytes(message[6:8], "big")
-    return _error(_ERRORS[kind], code, responder, info=info, quote=message[_ERROR_HEADER:])
+    return _error(_ERRORS[kind], code, responder, info=info, message=message)
 
 
 def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
@@ -81,7 +85,7 @@ def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
     if kind not in _ERRORS_V6:
         return Unheard.NOT_OURS
     info = int.from_bytes(message[4:8], "big")
-    return _error6(_ERRORS_V6[kind], code, responder, info=info, quote=message[_ERROR_HEADER:])
+    return _error6(_ERRORS_V6[kind], code, responder, info=info, message=message)
 
 
 def decode_tcp(packet: bytes) -> Heard | Unheard:
@@ -136,10 +140,11 @@ def _ipv4_payload(packet: bytes, protocol: int) -> int | None:
 
 
 def _error(
-    kind: AnswerKind, code: int, responder: bytes, *, info: int, quote: bytes
+    kind: AnswerKind, code: int, responder: bytes, *, info: int, message: bytes
 ) -> Heard | Unheard:
     if kind is AnswerKind.TIME_EXCEEDED and code == _REASSEMBLY:
         return Unheard.NOT_OURS
+    quote, labels = split(message, family=Family.IPV4)
     if len(quote) < 20 or quote[0] >> 4 != 4:
         return Unheard.MALFORMED
     start = (quote[0] & 0x0F) * 4  # the quoted packet may have gained options on its way
@@ -161,20 +166,25 @@ def _error(
         source=quote[12:16],
         code=code,
         info=info,
-        quoted_ttl=quote[8],
+        quoted_ttl=quoted_ttl(quote, Family.IPV4),
+        labels=annotate(quote, family=Family.IPV4, expired=kind is AnswerKind.TIME_EXCEEDED)
+        + labels,
     )
 
 
 def _error6(
-    kind: AnswerKind, code: int, responder: bytes, *, info: int, quote: bytes
+    kind: AnswerKind, code: int, responder: bytes, *, info: int, message: bytes
 ) -> Heard | Unheard:
     if kind is AnswerKind.TIME_EXCEEDED and code == _REASSEMBLY:
         return Unheard.NOT_OURS
+    quote, labels = split(message, family=Family.IPV6)
     if len(quote) < IPV6_HEADER or quote[0] >> 4 != 6:
         return Unheard.MALFORMED
     protocol, start = _ipv6_payload(quote)
     if len(quote) < start + _TRANSPORT_QUOTED:
         return Unheard.MALFORMED
+    if kind is AnswerKind.PARAMETER and gre.points_at_protocol(quote, info):
+        info = gre.NEXT_HEADER_AT  # where it is without headers that were put in on the way
     packet_type = _PROTOCOLS_V6.get(protocol)
     if packet_type is None:
         return Unheard.NOT_OURS
@@ -190,7 +200,9 @@ def _error6(
         source=quote[8:24],
         code=code,
         info=info,
-        quoted_ttl=quote[7],
+        quoted_ttl=quoted_ttl(quote, Family.IPV6),
+        labels=annotate(quote, family=Family.IPV6, expired=kind is AnswerKind.TIME_EXCEEDED)
+        + labels,
     )
 
 
@@ -217,6 +229,9 @@ def _quoted_identity(
     packet_type: PacketType, transport: bytes, *, echo_request: int
 ) -> QuotedIdentity | None:
     """The identity in what is quoted from the transport header on; None for no probe of ours."""
+    if packet_type is PacketType.GRE:
+        inner = gre.gre_identity(transport)
+        return inner and QuotedIdentity(inner.key, 0, inner.number, inner.tag)
     if packet_type is PacketType.ICMP:
         if transport[0] != echo_request or transport[1]:
             return None

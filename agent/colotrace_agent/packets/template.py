@@ -15,6 +15,7 @@ IPV6_HEADER = 40
 
 _EPHEMERAL_WINDOW = 64_240
 _COMMON_MSS = 1_460
+_INNER_TTL = 64
 
 
 @functools.cache
@@ -26,16 +27,23 @@ def template(packet_type: PacketType, family: Family) -> bytes:
     """
     from scapy.layers.inet import ICMP, IP, TCP, UDP
     from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
+    from scapy.layers.l2 import GRE
     from scapy.packet import Raw
 
     ip = IP(src="0.0.0.0", dst="0.0.0.0", chksum=0, id=0)  # noqa: S104 - filled in for each flow
     ip6 = IPv6(src="::", dst="::", fl=0)
-    header = ip if family is Family.IPV4 else ip6
+    # What GRE has inside counts its own hops, and is an atomic datagram (RFC 6864).
+    if family is Family.IPV4:
+        header, inside = ip, ip.copy()
+        inside.flags, inside.ttl = "DF", _INNER_TTL
+        echo = ICMP(type=8, id=0, seq=0, chksum=0) / Raw(PAYLOAD)
+    else:
+        header, inside = ip6, ip6.copy()
+        inside.hlim = _INNER_TTL
+        echo = ICMPv6EchoRequest(id=0, seq=0, cksum=0, data=PAYLOAD)
     match packet_type:
-        case PacketType.ICMP if family is Family.IPV4:
-            packet = header / ICMP(type=8, id=0, seq=0, chksum=0) / Raw(PAYLOAD)
         case PacketType.ICMP:
-            packet = header / ICMPv6EchoRequest(id=0, seq=0, cksum=0, data=PAYLOAD)
+            packet = header / echo
         case PacketType.UDP:
             packet = header / UDP(sport=0, dport=0, chksum=0) / Raw(PAYLOAD)
         case PacketType.TCP:
@@ -44,6 +52,8 @@ def template(packet_type: PacketType, family: Family) -> bytes:
             packet = header / TCP(
                 sport=0, dport=0, flags="S", window=_EPHEMERAL_WINDOW, chksum=0, options=options
             )
+        case PacketType.GRE:
+            packet = header / GRE(key_present=1, key=0) / inside / echo
         case _:
             raise ValueError(f"no probes of type {packet_type}")
     return bytes(packet)
@@ -51,6 +61,6 @@ def template(packet_type: PacketType, family: Family) -> bytes:
 
 def build_all() -> None:
     """Builds every template, so that no trace has to wait for it."""
-    for packet_type in (PacketType.ICMP, PacketType.UDP, PacketType.TCP):
+    for packet_type in (PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE):
         for family in Family:
             template(packet_type, family)

@@ -199,6 +199,34 @@ def test_the_mtu_is_where_each_family_puts_it() -> None:
     assert (six.kind, six.info) == (AnswerKind.TOO_BIG, 70_000)
 
 
+@pytest.mark.parametrize("stated", [True, False])
+@pytest.mark.parametrize("beyond", [8, None])
+@pytest.mark.parametrize("packet_type", TYPES)
+def test_extensions_become_labels_and_no_identity(
+    packet_type: PacketType, beyond: int | None, stated: bool
+) -> None:
+    """Nor do the zeros in front of them; what was changed on the way comes first."""
+    extension = bytes.fromhex("20000000 00080101 05dcf101")
+    for six in (False, True):
+        flow = flow_of(packet_type, six=six)
+        quote = bytearray(quote_of(flow, beyond=beyond))
+        if six:
+            quote[1], quote[7] = 0x80, 3
+            rest = bytes(quote).ljust(128, b"\0") + extension
+            length = 16 if stated else 0
+            message = ICMPv6TimeExceeded(length=length) / Raw(rest)
+            heard = decode_icmp6(icmp6(message), SIX)
+        else:
+            quote[1], quote[8] = 0x08, 3
+            rest = bytes(quote).ljust(128, b"\0") + extension
+            heard = decode_icmp(icmp(rest, type=11, length=32 if stated else 0))
+        assert isinstance(heard, Heard)
+        assert (heard.key, heard.number) == (flow.key, number_of(flow, 7))
+        assert heard.tag == tag_of(flow, beyond)
+        assert heard.labels == ("QTTL=3", "DSCP=2", "MPLS:L=24015,E=0,S=1,T=1")
+        assert heard.quoted_ttl == 3
+
+
 def test_a_cleared_udp_checksum_is_no_number() -> None:
     """0 is none, which ours never are."""
     quote = quote_of(flow_of(PacketType.UDP))

@@ -118,5 +118,5 @@ def test_all_probes_of_a_type_are_as_long(packet_type: PacketType, family: Famil
 
 def test_a_type_without_probes_is_refused() -> None:
     """Not written wrongly."""
-    with pytest.raises(ValueError, match="gre"):
-        template(PacketType.GRE, Family.IPV4)
+    with pytest.raises(ValueError, match=r"gre\+icmp"):
+        template(PacketType.GRE_ICMP, Family.IPV4)

@@ -1,0 +1,181 @@
+"""GRE packets with a key, and an echo request to the target inside (RFC 2784, RFC 2890).
+
+The flow's is the key: it lies in the first 8 bytes, which every router quotes (RFC 792), and is
+what load balancers look at. A probe's number is the sequence of the echo request, which only
+those show who quote the whole packet, and with it the payload's tag; else the IPv4 identification
+tells the probe, and in IPv6 nothing does. The TTL that counts is the outer one. A host with a
+tunnel unpacks the probe and answers the echo request like any other; all others say that they
+know no such protocol.
+"""
+
+import struct
+from typing import NamedTuple
+
+from colotrace_proto.messages import Family, PacketType
+
+from colotrace_agent.engine.matching import number_of
+from colotrace_agent.model import AnswerKind, Flow, FlowKey, Heard, Unheard
+
+from .checksum import MODULUS, checksum, ones_sum, pseudo_header
+from .icmp import PROTOCOL as ICMP
+from .icmp import PROTOCOL_V6 as ICMPV6
+from .payload import tag_in
+from .probe import Writer
+from .template import IPV4_HEADER, IPV6_HEADER
+
+PROTOCOL = 47
+
+_HEADER = 8
+_KEY_AT = 4
+# Flags and version (RFC 2890 section 2). Our probes have the key, and nothing else.
+_HAS_CHECKSUM, _HAS_KEY, _HAS_SEQUENCE = 0x8000, 0x2000, 0x1000
+_KNOWN_FLAGS = _HAS_CHECKSUM | _HAS_KEY | _HAS_SEQUENCE
+_ETHERTYPES = {0x0800: Family.IPV4, 0x86DD: Family.IPV6}
+
+_ECHO_HEADER = 8
+_REQUESTS = {Family.IPV4: 8, Family.IPV6: 128}
+_REPLIES = {Family.IPV4: 0, Family.IPV6: 129}
+_FIELDS = struct.Struct("!HH8s")
+_CHECKSUM, _IDENTIFIER, _SEQUENCE = 2, 4, 6
+
+NEXT_HEADER_AT = 6
+"""Where an IPv6 header names what comes behind it."""
+_EXTENSIONS_V6 = frozenset({0, 43, 60})
+
+
+class GreWriter(Writer):
+    """Writes GRE packets with an echo request inside."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__(flow, protocol=PROTOCOL)
+
+    def write_flow(self, packet: bytearray) -> None:
+        flow, inner = self.flow, self.transport + _HEADER
+        struct.pack_into("!I", packet, self.transport + _KEY_AT, flow.identifier)
+        total = flow.first_number
+        if flow.family is Family.IPV4:
+            self._echo = inner + IPV4_HEADER
+            packet[inner + 12 : inner + 20] = flow.source + flow.target
+            header = ones_sum(memoryview(packet)[inner : self._echo])
+            struct.pack_into("!H", packet, inner + 10, checksum(header))
+        else:
+            self._echo = inner + IPV6_HEADER
+            packet[inner + 8 : inner + 40] = flow.source + flow.target
+            length = len(packet) - self._echo
+            pseudo = pseudo_header(flow.source, flow.target, protocol=ICMPV6, length=length)
+            total += ones_sum(pseudo)
+        struct.pack_into("!H", packet, self._echo + _IDENTIFIER, flow.identifier & 0xFFFF)
+        total += ones_sum(memoryview(packet)[self._echo :])
+        struct.pack_into("!H", packet, self._echo + _CHECKSUM, checksum(total))
+
+    def write_probe(self, packet: bytearray, ordinal: int) -> None:
+        sequence, tag = number_of(self.flow, ordinal), self.flow.marks.tag(ordinal)
+        steering = (self.flow.first_number - sequence - ones_sum(tag)) % MODULUS
+        _FIELDS.pack_into(packet, self._echo + _SEQUENCE, sequence, steering, tag)
+
+
+class GreIdentity(NamedTuple):
+    """What a quoted GRE probe says of itself; number and tag None where too little is quoted."""
+
+    key: int
+    number: int | None
+    tag: bytes | None
+
+
+def gre_identity(transport: bytes) -> GreIdentity | None:
+    """The identity in what is quoted from the GRE header on; None for no probe of ours."""
+    if len(transport) < _HEADER:
+        return None
+    flags, ethertype, key = struct.unpack_from("!HHI", transport)
+    family = _ETHERTYPES.get(ethertype)
+    if flags != _HAS_KEY or family is None:
+        return None
+    echo = _echo_in(transport[_HEADER:], family)
+    if echo is None or not any(echo[:_ECHO_HEADER]):  # not quoted, or filled up with zeros
+        return GreIdentity(key, None, None)
+    kind, code, _, identifier, sequence = struct.unpack_from("!BBHHH", echo)
+    if kind != _REQUESTS[family] or code or identifier != key & 0xFFFF:
+        return None
+    return GreIdentity(key, sequence, tag_in(echo[_ECHO_HEADER:]))
+
+
+def decode_gre(packet: bytes) -> Heard | Unheard:
+    """An IPv4 packet from a raw GRE socket, IP header included."""
+    if len(packet) < IPV4_HEADER or packet[0] >> 4 != 4 or packet[9] != PROTOCOL:
+        return Unheard.MALFORMED
+    start = (packet[0] & 0x0F) * 4
+    if not IPV4_HEADER <= start <= len(packet):
+        return Unheard.MALFORMED
+    return decode_gre_packet(packet[start:], packet[12:16])
+
+
+def decode_gre_packet(packet: bytes, responder: bytes) -> Heard | Unheard:
+    """A GRE packet without its outer IP header, as raw IPv6 sockets give it: an echo reply that
+    came back through the tunnel. Its own key, if any, is the tunnel's affair."""
+    if len(packet) < 4:
+        return Unheard.MALFORMED
+    flags, ethertype = struct.unpack_from("!HH", packet)
+    family = _ETHERTYPES.get(ethertype)
+    if flags & ~_KNOWN_FLAGS or family is None:
+        return Unheard.NOT_OURS
+    start = 4 + 4 * (flags & _KNOWN_FLAGS).bit_count()
+    if flags & _HAS_CHECKSUM and ones_sum(packet):  # RFC 2784 section 2.5
+        return Unheard.MALFORMED
+    inner = packet[start:]
+    echo = _echo_in(inner, family)
+    if echo is None:
+        return Unheard.NOT_OURS
+    if len(inner) < _length(inner, family):
+        return Unheard.MALFORMED
+    return _reply(inner, echo, family=family, responder=responder)
+
+
+def _reply(inner: bytes, echo: bytes, *, family: Family, responder: bytes) -> Heard | Unheard:
+    kind, _, _, identifier, sequence = struct.unpack_from("!BBHHH", echo)
+    if kind != _REPLIES[family]:
+        return Unheard.NOT_OURS
+    if family is Family.IPV4:
+        source, pseudo = inner[12:16], 0
+    else:
+        source, target = inner[8:24], inner[24:40]
+        header = pseudo_header(source, target, protocol=ICMPV6, length=len(echo))
+        pseudo = ones_sum(header)
+    if (ones_sum(echo) + pseudo) % MODULUS:
+        return Unheard.MALFORMED
+    key = FlowKey(PacketType.ICMP, source, identifier, 0)
+    tag = tag_in(echo[_ECHO_HEADER:])
+    return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag)
+
+
+def _echo_in(inner: bytes, family: Family) -> bytes | None:
+    """What there is of the inner packet's ICMP message, up to where the packet says that it ends;
+    None where that is not even its header, or the packet is another."""
+    if family is Family.IPV4:
+        if len(inner) < IPV4_HEADER or inner[0] >> 4 != 4 or inner[9] != ICMP:
+            return None
+        start = (inner[0] & 0x0F) * 4
+        if start < IPV4_HEADER or int.from_bytes(inner[6:8], "big") & 0x1FFF:
+            return None
+    else:
+        if len(inner) < IPV6_HEADER or inner[0] >> 4 != 6 or inner[NEXT_HEADER_AT] != ICMPV6:
+            return None
+        start = IPV6_HEADER
+    echo = inner[start : _length(inner, family)]
+    return echo if len(echo) >= _ECHO_HEADER else None
+
+
+def _length(inner: bytes, family: Family) -> int:
+    """How long the inner packet says that it is."""
+    if family is Family.IPV4:
+        return int.from_bytes(inner[2:4], "big")
+    return IPV6_HEADER + int.from_bytes(inner[4:6], "big")
+
+
+def points_at_protocol(quote: bytes, pointer: int) -> bool:
+    """Whether an ICMPv6 parameter problem's pointer is at the field that names the quoted
+    packet's payload, its last next-header field (RFC 4443 section 3.4): at 6, where nobody has
+    put extension headers in."""
+    at, end = NEXT_HEADER_AT, IPV6_HEADER
+    while len(quote) >= end + 2 and quote[at] in _EXTENSIONS_V6:
+        at, end = end, end + 8 * (quote[end + 1] + 1)
+    return pointer == at

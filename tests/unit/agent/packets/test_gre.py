@@ -1,0 +1,407 @@
+"""GRE probes as scapy reads them, their quotes at any length, and what comes back by tunnels."""
+
+import ipaddress
+import struct
+
+import pytest
+from colotrace_agent.engine.matching import number_of
+from colotrace_agent.model import AnswerKind, Flow, FlowKey, Heard, Unheard
+from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
+from colotrace_agent.packets.gre import (
+    GreIdentity,
+    GreWriter,
+    decode_gre,
+    decode_gre_packet,
+    gre_identity,
+    points_at_protocol,
+)
+from colotrace_proto.messages import MAX_PROBES, Family, PacketType
+from hypothesis import given
+from hypothesis import strategies as st
+from scapy.layers.inet import ICMP, IP, TCP, IPOption_Router_Alert
+from scapy.layers.inet6 import (
+    ICMPv6EchoReply,
+    ICMPv6EchoRequest,
+    ICMPv6ParamProblem,
+    ICMPv6TimeExceeded,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    in6_chksum,
+)
+from scapy.layers.l2 import GRE
+from scapy.packet import Packet, Raw
+from scapy.utils import checksum
+from unit.agent.made import marks
+
+KEY = 0xC0107ACE
+US, TARGET = "192.0.2.1", "203.0.113.9"
+US6, TARGET6 = "2001:db8::1", "2001:db8:ffff::9"
+HEADERS = {Family.IPV4: 20, Family.IPV6: 40}
+ORDINALS = st.integers(0, MAX_PROBES - 1)
+
+
+def flow_of(family: Family, **fields: int) -> Flow:
+    """A flow to the target."""
+    pair = (US, TARGET) if family is Family.IPV4 else (US6, TARGET6)
+    source, target = (ipaddress.ip_address(address).packed for address in pair)
+    return Flow(
+        packet_type=PacketType.GRE,
+        source=source,
+        target=target,
+        identifier=fields.get("key", KEY),
+        port=0,
+        first_number=fields.get("first_number", 4_000),
+        marks=marks(),
+    )
+
+
+@st.composite
+def flows(draw: st.DrawFn) -> Flow:
+    """Any flow of either family."""
+    length = draw(st.sampled_from([4, 16]))
+    address = st.binary(min_size=length, max_size=length)
+    return Flow(
+        packet_type=PacketType.GRE,
+        source=draw(address),
+        target=draw(address),
+        identifier=draw(st.integers(0, (1 << 32) - 1)),
+        port=0,
+        first_number=draw(st.integers(0, 65_535)),
+        marks=marks(draw(st.binary(max_size=4))),
+    )
+
+
+def quote_of(flow: Flow, ordinal: int = 7) -> bytes:
+    """The probe from the GRE header on."""
+    return bytes(GreWriter(flow).write(ordinal, 1)[HEADERS[flow.family] :])
+
+
+def addresses(ip: Packet) -> tuple[bytes, bytes]:
+    """A header's source and target."""
+    return ipaddress.ip_address(ip.src).packed, ipaddress.ip_address(ip.dst).packed
+
+
+@given(flows(), ORDINALS, st.integers(1, 64))
+def test_a_probe_is_what_its_flow_says(flow: Flow, ordinal: int, ttl: int) -> None:
+    """Both headers, the key, the echo request; every checksum right, so that it can be answered."""
+    packet = bytes(GreWriter(flow).write(ordinal, ttl))
+    outer = (IP if flow.family is Family.IPV4 else IPv6)(packet)
+    gre, inner = outer[GRE], outer[GRE].payload
+    assert addresses(outer) == addresses(inner) == (flow.source, flow.target)
+    assert (gre.key_present, gre.key) == (1, flow.identifier)
+    assert bytes(gre)[:2] == b"\x20\x00"
+    echo = inner.payload
+    if isinstance(outer, IP):
+        assert (outer.proto, outer.ttl, outer.len) == (47, ttl, len(packet))
+        assert outer.id == flow.marks.ip_ids[ordinal]
+        assert gre.proto == 0x0800
+        assert (inner.proto, inner.ttl, inner.len, inner.flags) == (1, 64, len(packet) - 28, "DF")
+        assert checksum(bytes(inner)[:20]) == 0
+        assert checksum(bytes(echo)) == 0
+        assert (type(echo), echo.type, echo.code) == (ICMP, 8, 0)
+    else:
+        assert (outer.nh, outer.hlim, outer.plen) == (47, ttl, len(packet) - 40)
+        assert gre.proto == 0x86DD
+        assert (inner.nh, inner.hlim, inner.plen) == (58, 64, len(packet) - 88)
+        assert in6_chksum(58, inner, bytes(echo)) == 0
+        assert (type(echo), echo.code) == (ICMPv6EchoRequest, 0)
+    assert (echo.id, echo.seq) == (flow.identifier & 0xFFFF, number_of(flow, ordinal))
+    assert bytes(echo)[10:18] == flow.marks.tag(ordinal)
+
+
+@given(flows(), st.lists(ORDINALS, min_size=2, max_size=5), st.integers(1, 64))
+def test_all_probes_of_a_flow_hash_alike(flow: Flow, ordinals: list[int], ttl: int) -> None:
+    """Nothing but the sequence, the steering and the tag differs behind the outer header: not
+    the key, the inner addresses, nor a checksum."""
+    writer = GreWriter(flow)
+    seen = set()
+    for ordinal in ordinals:
+        packet = bytes(writer.write(ordinal, ttl))
+        outer = HEADERS[flow.family]
+        echo = outer + 8 + outer
+        seen.add((packet[outer : echo + 6], packet[echo + 18 :], len(packet)))
+    assert len(seen) == 1
+
+
+def test_a_probe_to_the_byte() -> None:
+    """The first of a flow in IPv4, dissected.
+
+    45 00 00 48 ii ii 00 00 05 2f 00 00  72 bytes, its IP ID, TTL 5, protocol 47; the kernel sums
+    c0 00 02 01 cb 00 71 09              192.0.2.1 > 203.0.113.9
+    20 00 08 00 c0 10 7a ce              GRE: a key, version 0; IPv4 inside; the key
+    45 00 00 2c 00 00 40 00 40 01 3c c6  44 bytes, ID 0, do not fragment, TTL 64, ICMP, checksum
+    c0 00 02 01 cb 00 71 09              192.0.2.1 > 203.0.113.9
+    08 00 6d 91 7a ce 0f a0              echo request, checksum, the key's low half, sequence 4000
+    ss ss tt tt tt tt tt tt tt tt        steering, tag
+    00 00 00 00 00 00                    nothing
+    """
+    flow = flow_of(Family.IPV4)
+    packet = bytes(GreWriter(flow).write(0, 5))
+    tag = flow.marks.tag(0)
+    # The tag and the steering sum to nothing: 0xffff.
+    steering = checksum(tag)
+    assert packet == (
+        bytes.fromhex("45000048")
+        + flow.marks.ip_ids[0].to_bytes(2, "big")
+        + bytes.fromhex("0000052f0000 c0000201cb007109 20000800c0107ace")
+        + bytes.fromhex("4500002c0000400040013cc6 c0000201cb007109 08006d917ace0fa0")
+        + steering.to_bytes(2, "big")
+        + tag
+        + packet[66:]
+    )
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_a_quote_says_what_it_shows(family: Family) -> None:
+    """The key from 8 bytes on, the number with the inner ICMP header, the tag with all of it."""
+    flow = flow_of(family)
+    quote = quote_of(flow)
+    echo = 8 + HEADERS[family]
+    for length in range(len(quote) + 1):
+        identity = gre_identity(quote[:length])
+        if length < 8:
+            assert identity is None
+            continue
+        number = number_of(flow, 7) if length >= echo + 8 else None
+        tag = flow.marks.tag(7) if length >= echo + 18 else None
+        assert identity == GreIdentity(KEY, number, tag)
+    # What a router pads a short quote with is neither a number nor a tag.
+    for length in (8, 20, echo):
+        assert gre_identity(quote[:length].ljust(108, b"\0")) == GreIdentity(KEY, None, None)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        "00000800",  # no key
+        "20010800",  # version 1, as PPTP has it
+        "a0000800",  # a checksum, which we never write
+        "30000800",  # a sequence number, nor that
+        "60000800",  # routing
+        "20800800",  # reserved bits
+        "20006558",  # Ethernet inside
+        "20000000",
+    ],
+)
+def test_another_gre_packet_is_not_ours(first: str) -> None:
+    """By its first word."""
+    assert gre_identity(bytes.fromhex(first) + quote_of(flow_of(Family.IPV4))[4:]) is None
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_an_inner_packet_of_anothers_is_not_ours(family: Family) -> None:
+    """Another echo identifier, no echo request."""
+    quote = quote_of(flow_of(family))
+    echo = 8 + HEADERS[family]
+    for at in (4, 7, echo, echo + 1, echo + 4, echo + 5):
+        changed = bytearray(quote)
+        changed[at] ^= 1
+        expected = (
+            None if at != 4 else GreIdentity(KEY ^ 1 << 24, 4_007, flow_of(family).marks.tag(7))
+        )
+        assert gre_identity(bytes(changed)) == expected
+
+
+def test_options_in_the_inner_header_are_passed_over() -> None:
+    """It need not be 20 bytes long; a length that cannot be hides number and tag."""
+    quote = quote_of(flow_of(Family.IPV4))
+    grown = quote[:8] + b"\x46" + quote[9:28] + bytes.fromhex("94040000") + quote[28:]
+    identity = gre_identity(grown)
+    assert identity is not None
+    assert identity.number == 4_007
+    for first in (0x40, 0x44, 0x65, 0x4F):
+        bent = quote[:8] + bytes([first]) + quote[9:]
+        assert gre_identity(bent) == GreIdentity(KEY, None, None)
+
+
+TAG = bytes(range(1, 9))
+PAYLOAD = b"\xab\xcd" + TAG + bytes(6)
+
+
+def reply_in(family: Family, *, number: int = 4_007) -> Packet:
+    """The target's answer to what was inside."""
+    if family is Family.IPV4:
+        return IP(src=TARGET, dst=US) / ICMP(type=0, id=0x7ACE, seq=number) / Raw(PAYLOAD)
+    return IPv6(src=TARGET6, dst=US6) / ICMPv6EchoReply(id=0x7ACE, seq=number, data=PAYLOAD)
+
+
+def heard_from(family: Family, responder: bytes) -> Heard:
+    """What that says."""
+    target = flow_of(family).target
+    key = FlowKey(PacketType.ICMP, target, 0x7ACE, 0)
+    return Heard(AnswerKind.ECHO_REPLY, responder, key, 4_007, tag=TAG)
+
+
+FLAGS = [
+    {"chksum_present": c, "key_present": k, "seqnum_present": s, "key": 5 if k else None}
+    for c in (0, 1)
+    for k in (0, 1)
+    for s in (0, 1)
+]
+
+
+@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("flags", FLAGS)
+def test_an_inner_reply_names_the_probe(family: Family, flags: dict[str, int]) -> None:
+    """Whatever the tunnel's own header has (RFC 2784, RFC 2890)."""
+    gre = GRE(**{name: value for name, value in flags.items() if value is not None})
+    message = bytes(gre / reply_in(family))
+    target = flow_of(family).target
+    assert decode_gre_packet(message, target) == heard_from(family, target)
+
+
+def test_the_outer_header_is_passed_over() -> None:
+    """Options and all; the responder is who the tunnel's packet came from."""
+    for options in ([], [IPOption_Router_Alert()]):
+        outer = IP(src="203.0.113.10", dst=US, options=options)
+        heard = decode_gre(bytes(outer / GRE() / reply_in(Family.IPV4)))
+        assert heard == heard_from(Family.IPV4, bytes([203, 0, 113, 10]))
+
+
+def test_ipv6_may_come_through_ipv4() -> None:
+    """A tunnel's outer header is its own affair."""
+    heard = decode_gre(bytes(IP(src=TARGET, dst=US) / GRE() / reply_in(Family.IPV6)))
+    assert heard == heard_from(Family.IPV6, bytes([203, 0, 113, 9]))
+
+
+def test_what_is_no_answer_is_told_from_what_is_broken() -> None:
+    """Two reasons, counted apart."""
+    sound = bytes(GRE() / reply_in(Family.IPV4))
+    sound6 = bytes(GRE() / reply_in(Family.IPV6))
+    summed = bytes(GRE(chksum_present=1) / reply_in(Family.IPV4))
+    request = IP(src=TARGET, dst=US) / ICMP(type=8, id=0x7ACE)
+    others = [
+        bytes(GRE() / request),
+        bytes(GRE() / IP(src=TARGET, dst=US) / TCP()),
+        bytes(GRE() / IP(src=TARGET, dst=US, frag=8, proto=1) / Raw(bytes(16))),
+        bytes(GRE(version=1) / reply_in(Family.IPV4)),
+        bytes(GRE(routing_present=1) / reply_in(Family.IPV4)),
+        b"\x00\x00\x65\x58" + sound[4:],
+        sound[:4],
+        sound[:31],
+    ]
+    assert {decode_gre_packet(data, b"\1\2\3\4") for data in others} == {Unheard.NOT_OURS}
+    broken = [
+        b"",
+        sound[:3],
+        sound[:30] + b"\x55" + sound[31:],
+        sound6[:60] + b"\x55" + sound6[61:],
+        sound[:-1],
+        summed[:10] + b"\x55" + summed[11:],
+    ]
+    assert {decode_gre_packet(data, b"\1\2\3\4") for data in broken} == {Unheard.MALFORMED}
+    outer = bytes(IP(src=TARGET, dst=US) / GRE() / reply_in(Family.IPV4))
+    outers = [b"", outer[:19], b"\x44" + outer[1:], b"\x65" + outer[1:]]
+    outers += [outer[:9] + b"\x11" + outer[10:], b"\x4f" + outer[1:30]]
+    assert {decode_gre(data) for data in outers} == {Unheard.MALFORMED}
+
+
+CHAINS = [
+    (IPv6(src=US6, dst=TARGET6, nh=47), 6),
+    (IPv6(src=US6, dst=TARGET6) / IPv6ExtHdrHopByHop(nh=47), 40),
+    (IPv6(src=US6, dst=TARGET6) / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt(nh=47), 48),
+    (IPv6(src=US6, dst=TARGET6) / IPv6ExtHdrRouting(addresses=[US6], nh=47), 40),
+]
+
+
+@pytest.mark.parametrize(("headers", "at"), CHAINS)
+def test_a_pointer_at_the_payloads_protocol(headers: Packet, at: int) -> None:
+    """The last next-header field, and no other byte."""
+    quote = bytes(headers) + quote_of(flow_of(Family.IPV6))
+    assert quote[at] == 47
+    assert [p for p in range(300) if points_at_protocol(quote, p)] == [at]
+
+
+@given(st.binary(max_size=200), st.integers(0, 1 << 32))
+def test_any_bytes_are_read(data: bytes, pointer: int) -> None:
+    """Nothing raises, whatever a stranger sends."""
+    for prefix in (b"", b"\x20\x00\x08\x00", b"\x20\x00\x86\xdd", b"\x00\x00\x08\x00\x45"):
+        identity = gre_identity(prefix + data)
+        assert identity is None or 0 <= identity.key < 1 << 32
+        assert isinstance(decode_gre(prefix + data), Heard | Unheard)
+        assert isinstance(decode_gre_packet(prefix + data, bytes(4)), Heard | Unheard)
+    if len(data) >= 40:
+        assert points_at_protocol(data, pointer) in {True, False}
+
+
+CHANGES = st.lists(st.tuples(st.integers(0, 199), st.integers(1, 255)), max_size=4)
+
+
+@given(st.sampled_from(Family), CHANGES, st.integers(0, 120))
+def test_a_mutated_quote_says_only_what_it_shows(
+    family: Family, changes: list[tuple[int, int]], keep: int
+) -> None:
+    """Key, number and tag are those bytes, wherever else it was changed."""
+    mutant = bytearray(quote_of(flow_of(family)))
+    for at, change in changes:
+        mutant[at % len(mutant)] ^= change
+    mutant = mutant[:keep]
+    identity = gre_identity(bytes(mutant))
+    if identity is None:
+        return
+    assert identity.key == struct.unpack_from("!I", mutant, 4)[0]
+    if identity.number is not None:
+        inner = 20 if family is Family.IPV4 else 40
+        echo = 8 + ((mutant[8] & 15) * 4 if family is Family.IPV4 else inner)
+        assert identity.number == struct.unpack_from("!H", mutant, echo + 6)[0]
+        assert identity.tag in {None, bytes(mutant[echo + 10 : echo + 18])}
+
+
+@given(st.sampled_from(Family), CHANGES)
+def test_a_mutated_reply_is_not_believed_unverified(
+    family: Family, changes: list[tuple[int, int]]
+) -> None:
+    """The inner checksum covers identifier, sequence and tag: where one byte of these differs
+    from what was sent, nothing is heard."""
+    sound = bytes(GRE() / reply_in(family))
+    responder = flow_of(family).target
+    echo = 4 + HEADERS[family]
+    for at, change in changes[:1]:
+        mutant = bytearray(sound)
+        mutant[echo + at % 24] ^= change
+        assert not isinstance(decode_gre_packet(bytes(mutant), responder), Heard)
+    mutant = bytearray(sound)
+    for at, change in changes:
+        mutant[at % len(mutant)] ^= change
+    assert isinstance(decode_gre_packet(bytes(mutant), responder), Heard | Unheard)
+
+
+ROUTER, ROUTER6 = "198.18.1.1", "2001:db8:1::1"
+
+
+@pytest.mark.parametrize("beyond", [8, 36, 64])
+def test_a_routers_quote_names_the_probe(beyond: int) -> None:
+    """The key always, the rest as it is quoted; the IP ID where there is one."""
+    for family in Family:
+        flow = flow_of(family)
+        quote = bytes(GreWriter(flow).write(7, 1))[: HEADERS[family] + beyond]
+        if family is Family.IPV4:
+            packet = IP(src=ROUTER, dst=US) / ICMP(type=11) / Raw(quote)
+            heard = decode_icmp(bytes(packet))
+        else:
+            packet = IPv6(src=ROUTER6, dst=US6) / ICMPv6TimeExceeded() / Raw(quote)
+            heard = decode_icmp6(bytes(packet)[40:], bytes(16))
+        assert isinstance(heard, Heard)
+        identity = gre_identity(quote[HEADERS[family] :])
+        assert identity is not None
+        assert (heard.key, heard.source) == (flow.key, flow.source)
+        assert (heard.number, heard.tag) == (identity.number, identity.tag)
+        assert heard.ip_id == (flow.marks.ip_ids[7] if family is Family.IPV4 else None)
+
+
+@pytest.mark.parametrize("inserted", [b"", b"\x2f\0\1\4\0\0\0\0"])
+@pytest.mark.parametrize("off", [0, 1, -1])
+def test_the_pointer_is_told_as_if_nothing_had_been_put_in(inserted: bytes, off: int) -> None:
+    """A target that knows no GRE points at the last next-header field (RFC 8200 section 4)."""
+    quote = bytes(GreWriter(flow_of(Family.IPV6)).write(7, 1))
+    at = 40 if inserted else 6
+    if inserted:
+        quote = quote[:6] + b"\x3c" + quote[7:40] + inserted + quote[40:]
+    problem = ICMPv6ParamProblem(code=1, ptr=at + off) / Raw(quote)
+    packet = IPv6(src=TARGET6, dst=US6) / problem
+    heard = decode_icmp6(bytes(packet)[40:], flow_of(Family.IPV6).target)
+    assert isinstance(heard, Heard)
+    assert (heard.kind, heard.code) == (AnswerKind.PARAMETER, 1)
+    assert heard.info == (6 if not off else at + off)
