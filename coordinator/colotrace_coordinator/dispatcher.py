@@ -32,7 +32,10 @@ from .metrics import Metrics
 from .registry import Registry, RegistryFullError, SupersededError
 
 JOB_S = 23.5
-"""From a job's begin to its deadline: what is left of the answer's 25 s is for names and rows."""
+"""From a request's arrival to its jobs' deadline: what is left of the answer's 25 s is for names
+and rows."""
+LATER_S = 0.2
+"""How much later than one's own the deadline of a job may be that one joins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,7 @@ class _Run:
     machine: JobMachine
     done: asyncio.Future[Finished]
     began_at: float
+    deadline: float
     callers: int = 0
     offers: int = 0
     # Where the machine's live attempt is entered in the registry and the index.
@@ -101,26 +105,29 @@ class Dispatcher:
 
     # Callers
 
-    def begin(self, spec: JobSpec) -> Ticket:
-        """Begin the job, or join an identical one that has just begun."""
+    def begin(self, spec: JobSpec, *, spent_s: float = 0.0) -> Ticket:
+        """Begin the job, or join an identical one that has just begun. So much of its time is
+        spent already."""
         now = self._loop.time()
+        deadline = now + JOB_S - spent_s
         run = self._recent.find(spec, now)
-        if run is None:
-            run = self._start(spec, now)
+        if run is None or run.deadline > deadline + LATER_S:
+            run = self._start(spec, now, deadline)
         else:
             self._metrics.jobs_shared.inc()
         run.callers += 1
         return Ticket(run.done, lambda: self._leave(run))
 
-    def _start(self, spec: JobSpec, now: float) -> _Run:
+    def _start(self, spec: JobSpec, now: float, deadline: float) -> _Run:
         machine = JobMachine(
-            spec.task, now=now, deadline=now + JOB_S, new_job_id=lambda: JobId(secrets.token_hex(8))
+            spec.task, now=now, deadline=deadline, new_job_id=lambda: JobId(secrets.token_hex(8))
         )
         run = _Run(
             spec,
             machine,
             self._loop.create_future(),
             now,
+            deadline,
             log=self._log.bind(colo=spec.task.colo, target=spec.task.target),
         )
         self._runs.setdefault(spec.task.colo, set()).add(run)

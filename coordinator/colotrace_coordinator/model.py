@@ -1,6 +1,6 @@
 """The coordinator's own words: what is asked, and what is answered."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from colotrace_proto.messages import ColoName, Family, PacketType
@@ -22,12 +22,16 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class TraceRequest:
-    """A valid request: targets as they were written, colos by full name in the answer's order."""
+    """A valid request: targets as they were written, colos by full name in the answer's order.
+
+    `spent_s` is what it took to arrive, of the time that its answer has.
+    """
 
     account_id: str
     targets: tuple[str, ...]
     colos: tuple[ColoName, ...]
     options: Options
+    spent_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +72,5 @@ class Tracer(Protocol):
         """Every known colo, by name."""
 
     async def trace(self, request: TraceRequest) -> Answer:
-        """The whole answer, within 25 s; cancelling the call takes its jobs back."""
+        """The whole answer, within 25 s of the request's arrival; cancelling the call takes its
+        jobs back."""

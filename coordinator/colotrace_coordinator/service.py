@@ -85,7 +85,8 @@ class TraceService:
         return self._registry.colos()
 
     async def trace(self, request: TraceRequest) -> Answer:
-        """The whole answer, within 25 s; cancelling the call takes its jobs back.
+        """The whole answer, within 25 s of the request's arrival; cancelling the call takes its
+        jobs back.
 
         Raises:
             StoppingError: `drain` has been called.
@@ -116,7 +117,8 @@ class TraceService:
                 if refusal is None:
                     for colo in request.colos:
                         task = _task(request, target, colo)
-                        tickets[task] = self._dispatcher.begin(JobSpec(request.account_id, task))
+                        spec = JobSpec(request.account_id, task)
+                        tickets[task] = self._dispatcher.begin(spec, spent_s=request.spent_s)
             if tickets:
                 await asyncio.wait([ticket.done for ticket in tickets.values()])
             finished = {task: ticket.done.result() for task, ticket in tickets.items()}

@@ -33,9 +33,10 @@ def refuse(scope: Scope, error: ApiError) -> None:
 class Facts:
     """What the layers below find out of a request, for its headers and its line in the log."""
 
-    __slots__ = ("account_id", "credential_id", "quota", "request_id")
+    __slots__ = ("account_id", "began", "credential_id", "quota", "request_id")
 
     def __init__(self, quota: Quota) -> None:
+        self.began = time.monotonic()
         self.request_id = secrets.token_hex(8)
         self.quota = quota
         self.account_id: str | None = None
@@ -96,7 +97,7 @@ class Edge:
         route = getattr(scope.get("route"), "name", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         status = exchange.status or CLIENT_GONE
-        seconds = time.monotonic() - exchange.began
+        seconds = time.monotonic() - exchange.facts.began
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         client: Any = scope.get("client")
@@ -118,7 +119,6 @@ class _Exchange:
     """One request and what has been sent for it."""
 
     def __init__(self, scope: Scope, send: Send, quota: Quota) -> None:
-        self.began = time.monotonic()
         self.status: int | None = None
         self.facts = Facts(quota)
         scope.setdefault("state", {})["facts"] = self.facts

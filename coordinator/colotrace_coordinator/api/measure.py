@@ -11,7 +11,8 @@ from colotrace_coordinator.model import Answer, Tracer, TraceRequest
 from .errors import LateAnswerError, OverloadedError
 
 ANSWER_WITHIN_S = 25.0
-"""What the tracer promises; enforced here should it ever break its promise."""
+"""What the tracer promises, from the request's head on; enforced here should it ever break its
+promise."""
 
 
 class Admission:

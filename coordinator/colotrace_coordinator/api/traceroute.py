@@ -63,13 +63,18 @@ class Traceroute:
         await identify(request, account_id, who=self._who, any_of=[Permission.TRACEROUTE])
         body = parse(await read_json_bytes(request))
         colos = choose(body.colos, self._tracer.colos())
-        asked = TraceRequest(account_id, tuple(body.targets), colos, body.options.plain())
+        # The client has waited since its request began to arrive.
+        spent_s = time.monotonic() - facts(request.scope).began
+        asked = TraceRequest(
+            account_id, tuple(body.targets), colos, body.options.plain(), spent_s=spent_s
+        )
         if not colos:
             return answer([TargetRow(target=t, colos=[]) for t in asked.targets], [NO_COLO])
         began, status = time.monotonic(), CLIENT_GONE
         try:
             with self._admission.enter():
-                got = await measure(self._tracer, asked, request=request, within_s=self._within_s)
+                left_s = self._within_s - spent_s
+                got = await measure(self._tracer, asked, request=request, within_s=left_s)
             status = 200
             return answer(got.rows, got.messages)
         except Exception as error:

@@ -71,8 +71,11 @@ class Coordinator:
         colos: tuple[ColoName, ...] = (DEN,),
         account: str = "acc",
         options: Options | None = None,
+        spent_s: float = 0.0,
     ) -> asyncio.Task[Answer]:
-        request = TraceRequest(account, targets or ("8.8.8.8",), colos, options or Options())
+        request = TraceRequest(
+            account, targets or ("8.8.8.8",), colos, options or Options(), spent_s=spent_s
+        )
         return asyncio.create_task(self.service.trace(request))
 
     def number(self, name: str, **labels: str) -> float:
@@ -363,10 +366,11 @@ async def test_identical_requests_share_a_job(coordinator: Coordinator) -> None:
         {"account": "other"},
         {"options": Options(flow=1)},
         {"options": Options(packet_type=PacketType.UDP)},
+        {"spent_s": 5.0},
     ],
 )
 async def test_what_differs_is_not_shared(coordinator: Coordinator, other: dict[str, Any]) -> None:
-    """Another account, flow or option is another trace."""
+    """Another account, flow or option is another trace; so is one that must end earlier."""
     agent = await coordinator.agent()
     answers = [coordinator.begin(), coordinator.begin(**other)]
     jobs = [await agent.take(), await agent.take()]
@@ -375,6 +379,32 @@ async def test_what_differs_is_not_shared(coordinator: Coordinator, other: dict[
     for answer in answers:
         await within(5, answer)
     assert jobs[0].job_id != jobs[1].job_id
+
+
+async def test_a_late_request_joins_one_with_less_time(coordinator: Coordinator) -> None:
+    """It has its answer all the earlier."""
+    agent = await coordinator.agent()
+    answers = [coordinator.begin(spent_s=5.0), coordinator.begin(spent_s=4.9), coordinator.begin()]
+    job = await agent.take()
+    await agent.say(path(job.job_id))
+    for answer in answers:
+        await within(5, answer)
+    assert coordinator.number("colotrace_jobs_shared_total") == 2
+
+
+async def test_what_a_request_took_to_arrive_is_off_its_jobs_time(
+    coordinator: Coordinator,
+) -> None:
+    """The answer is due all the same."""
+    agent = await coordinator.agent()
+    answers = [coordinator.begin("8.8.8.8"), coordinator.begin("8.8.4.4", spent_s=6.0)]
+    jobs = [await agent.take(), await agent.take()]
+    assert 5_500 < jobs[0].remaining_ms - jobs[1].remaining_ms < 6_500
+    assert jobs[0].remaining_ms < 25_000
+    for job in jobs:
+        await agent.say(path(job.job_id))
+    for answer in answers:
+        await within(5, answer)
 
 
 async def test_each_caller_has_a_cancel_of_its_own(coordinator: Coordinator) -> None:

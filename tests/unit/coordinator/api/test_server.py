@@ -5,6 +5,7 @@ import contextlib
 import ipaddress
 import json
 import ssl
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,6 +60,23 @@ async def test_chunked_body(address: tuple[str, int]) -> None:
     assert "server" not in headers
     assert "date" in headers
     writer.close()
+
+
+async def test_time_runs_from_the_head(
+    make_app: Callable[..., FastAPI], tracer: FakeTracer
+) -> None:
+    """What the body takes to come is off the time for the answer."""
+    tracer.hold = asyncio.Event()
+    async with serving(make_app(answer_within_s=1.0)) as (_, address):
+        reader, writer = await asyncio.open_connection(*address)
+        began = time.monotonic()
+        writer.write(head(f"Content-Length: {len(BODY)}") + BODY[:-1])
+        await asyncio.sleep(0.9)
+        writer.write(BODY[-1:])
+        assert (await answer(reader))[0] == 504
+        assert 1.0 <= time.monotonic() - began < 1.7
+        assert tracer.asked[0].spent_s >= 0.9
+        writer.close()
 
 
 async def test_chunked_body_that_is_too_large(address: tuple[str, int]) -> None:
