@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from colotrace_proto.messages import (
+    MAX_HELD_JOBS,
     Accepted,
     Ack,
     AgentId,
@@ -79,7 +80,8 @@ class Session:
             packet_types=identity.packet_types,
             software_version=identity.software_version,
             max_jobs=identity.max_jobs,
-            held_jobs=self._outbox.jobs,
+            # The newest where there are more: the oldest have the least time left.
+            held_jobs=self._outbox.jobs[-MAX_HELD_JOBS:],
         )
         self._say(hello)
 

@@ -5,7 +5,9 @@ import asyncio
 import pytest
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.link.session import Identity, Session
+from colotrace_proto import codec
 from colotrace_proto.messages import (
+    MAX_HELD_JOBS,
     Accepted,
     Ack,
     AgentId,
@@ -140,6 +142,21 @@ async def test_a_job_goes_on_while_the_stream_is_down(stream: Stream, prober: Fa
     (frame,) = stream.said()
     assert isinstance(frame, Frame)
     assert frame.sequence == 2
+
+
+async def test_more_jobs_than_a_hello_may_name(stream: Stream) -> None:
+    """The newest are named, and the agent is attached; the others are wanted no more."""
+    stream.attach()
+    for number in range(MAX_HELD_JOBS + 3):
+        stream.session._outbox.open(JobId(str(number)))
+    stream.session.detached()
+    stream.session.attached()
+    (hello,) = stream.said()
+    assert isinstance(hello, Hello)
+    assert codec.decode_from_agent(codec.encode_from_agent(hello)) == hello
+    assert hello.held_jobs[-1] == str(MAX_HELD_JOBS + 2)
+    stream.session.heard(Welcome(FIRST, 5_000, (Ack(hello.held_jobs[0], 0),)))
+    assert stream.session.unsettled == 1
 
 
 async def test_what_was_never_acknowledged_is_said_again(
