@@ -22,6 +22,7 @@ _IPV4_PORT_UNREACHABLE = 3
 _IPV4_FRAGMENTATION_NEEDED = 4
 _IPV6_PORT_UNREACHABLE = 4
 _IPV6_UNKNOWN_NEXT_HEADER = 1
+_IPV6_NEXT_HEADER = 6  # where our header says what follows: RFC 8200 section 3
 
 
 def judge(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
@@ -49,7 +50,7 @@ def _unreachable(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
             return NodeKind.TARGET, ()
         return NodeKind.BARRIER, (f"!<{heard.code}>",)
     if ipv4 and heard.code == _IPV4_PROTOCOL_UNREACHABLE:
-        return (NodeKind.TARGET, ()) if from_target else (NodeKind.BARRIER, ("!P",))
+        return _unknown_protocol(heard, flow)
     if ipv4 and heard.code == _IPV4_FRAGMENTATION_NEEDED:
         return NodeKind.BARRIER, (f"!F-{heard.info}",)
     label = (_IPV4_LABELS if ipv4 else _IPV6_LABELS).get(heard.code, f"!<{heard.code}>")
@@ -59,8 +60,15 @@ def _unreachable(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
 
 
 def _parameter_problem(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
-    # Only a packet's destination looks at the payload's protocol (RFC 8200 section 4).
-    unknown_header = flow.family is Family.IPV6 and heard.code == _IPV6_UNKNOWN_NEXT_HEADER
-    if unknown_header and heard.responder == flow.target:
+    unknown_header = heard.code == _IPV6_UNKNOWN_NEXT_HEADER and heard.info == _IPV6_NEXT_HEADER
+    if flow.family is Family.IPV6 and unknown_header:
+        return _unknown_protocol(heard, flow)
+    return NodeKind.BARRIER, ("!P",)
+
+
+def _unknown_protocol(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
+    # Only a packet's destination looks at the payload's protocol (RFC 8200 section 4); from
+    # another address it is a filter's way to refuse.
+    if heard.responder == flow.target:
         return NodeKind.TARGET, ()
     return NodeKind.BARRIER, ("!P",)

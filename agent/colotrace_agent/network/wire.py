@@ -14,6 +14,7 @@ from colotrace_agent.packets.decode import (
     decode_udp,
     decode_udp_datagram,
 )
+from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 
 from . import clock
 from .ports import Ports
@@ -26,11 +27,17 @@ from .sockets import RawSockets
 _FAMILIES_NS = 1_000_000_000
 
 # IPv4's raw sockets give the IP header, IPv6's keep it to themselves.
-_DECODERS = {PacketType.ICMP: decode_icmp, PacketType.UDP: decode_udp, PacketType.TCP: decode_tcp}
+_DECODERS = {
+    PacketType.ICMP: decode_icmp,
+    PacketType.UDP: decode_udp,
+    PacketType.TCP: decode_tcp,
+    PacketType.GRE: decode_gre,
+}
 _DECODERS_V6 = {
     PacketType.ICMP: decode_icmp6,
     PacketType.UDP: decode_udp_datagram,
     PacketType.TCP: decode_tcp_segment,
+    PacketType.GRE: decode_gre_packet,
 }
 
 

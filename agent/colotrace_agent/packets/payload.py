@@ -6,11 +6,11 @@ keyed field (`marks`) that routers quote where they quote more than 8 bytes, and
 
 from colotrace_agent.marks import TAG_BYTES
 
-PAYLOAD_BYTES = 16
 STEERING_AT, TAG_AT = 0, 2
 
-PAYLOAD = bytes(PAYLOAD_BYTES)
-"""A payload before anything is filled in."""
+PAYLOAD = bytes(TAG_AT + TAG_BYTES) + b"colotr"
+"""A payload before anything is filled in; its end says who sent it, and is not taken for the zeros
+that a quote is padded with."""
 
 
 def tag_in(payload: bytes) -> bytes | None:

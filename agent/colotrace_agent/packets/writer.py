@@ -4,15 +4,17 @@ from colotrace_proto.messages import PacketType
 
 from colotrace_agent.model import Flow
 
+from .gre import GreWriter
 from .icmp import IcmpWriter
 from .probe import Writer
 from .tcp import TcpWriter
 from .udp import UdpWriter
 
-_WRITERS: dict[PacketType, type[IcmpWriter | UdpWriter | TcpWriter]] = {
+_WRITERS: dict[PacketType, type[IcmpWriter | UdpWriter | TcpWriter | GreWriter]] = {
     PacketType.ICMP: IcmpWriter,
     PacketType.UDP: UdpWriter,
     PacketType.TCP: TcpWriter,
+    PacketType.GRE: GreWriter,
 }
 PACKET_TYPES = frozenset(_WRITERS)
 """What probes can be built of."""

@@ -101,8 +101,16 @@ def test_protocol_unreachable_is_the_target_from_the_target() -> None:
     """Only the destination looks at the protocol; a router that says it is a filter."""
     assert verdict(AnswerKind.UNREACHABLE, 2, from_target=True) == (REACHED, ())
     assert verdict(AnswerKind.UNREACHABLE, 2) == (BARRIER, ("!P",))
-    assert verdict(AnswerKind.PARAMETER, 1, family=6, from_target=True) == (REACHED, ())
-    assert verdict(AnswerKind.PARAMETER, 1, family=6) == (BARRIER, ("!P",))
+    next_header = 6
+    assert verdict(AnswerKind.PARAMETER, 1, family=6, mtu=next_header, from_target=True) == (
+        REACHED,
+        (),
+    )
+    assert verdict(AnswerKind.PARAMETER, 1, family=6, mtu=next_header) == (BARRIER, ("!P",))
+    assert verdict(AnswerKind.PARAMETER, 1, family=6, mtu=0, from_target=True) == (
+        BARRIER,
+        ("!P",),
+    )
 
 
 def test_too_big_names_what_would_fit() -> None:

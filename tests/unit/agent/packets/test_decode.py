@@ -11,7 +11,7 @@ from colotrace_agent.packets.decode import (
     decode_udp,
     decode_udp_datagram,
 )
-from colotrace_agent.packets.writer import PACKET_TYPES, writer_for
+from colotrace_agent.packets.writer import writer_for
 from colotrace_proto.messages import PacketType
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,7 +37,7 @@ _PACKED = {
     TARGET6: bytes(IPv6(src=TARGET6))[8:24],
     ROUTER6: bytes(IPv6(src=ROUTER6))[8:24],
 }
-TYPES = sorted(PACKET_TYPES)
+TYPES = [PacketType.ICMP, PacketType.TCP, PacketType.UDP]  # GRE has tests of its own
 SIX = _PACKED[ROUTER6]
 TIME_EXCEEDED = {"type": 11}
 

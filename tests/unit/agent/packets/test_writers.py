@@ -17,13 +17,14 @@ from scapy.utils import checksum
 from unit.agent.made import marks
 
 SPACE = {PacketType.ICMP: 1 << 16, PacketType.UDP: 0xFFFE, PacketType.TCP: 1 << 32}
+TYPES = sorted(SPACE)  # GRE has tests of its own
 NUMBERS = {IP: {ICMP: 1, UDP: 17, TCP: 6}, IPv6: {ICMPv6EchoRequest: 58, UDP: 17, TCP: 6}}
 
 
 @st.composite
 def flows(draw: st.DrawFn) -> Flow:
     """Any flow of either family."""
-    kind = draw(st.sampled_from(sorted(PACKET_TYPES)))
+    kind = draw(st.sampled_from(TYPES))
     length = draw(st.sampled_from([4, 16]))
     address = st.binary(min_size=length, max_size=length)
     return Flow(
