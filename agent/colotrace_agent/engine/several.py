@@ -1,0 +1,177 @@
+"""Several traces to one target as one: the flows of a multipath job, the types of gre+icmp.
+
+Each trace is told of when it has ended, and only up to its own end: not before then is known which
+of its probes went beyond. What comes of all of them has the shape of one trace (see `report`).
+"""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+
+from colotrace_proto.messages import MAX_JOB_PROBES, Link, PacketType
+
+from colotrace_agent.model import Counters, Reply, TraceSpec
+
+from .multipath import PACKETS, Multipath, Sight
+from .trace import Trace
+
+
+@dataclasses.dataclass(slots=True)
+class _Strand:
+    """The traces of one packet type."""
+
+    spec: TraceSpec
+    label: str
+    plan: Multipath | None
+    begun: int = 0
+    under_way: int = 0
+    closed: bool = False
+
+    def wanted(self) -> int:
+        """How many traces are to begin now: the next once all that are under way have ended."""
+        if self.closed or self.under_way:
+            return 0
+        if self.plan is not None:
+            return self.plan.wanted()
+        return 0 if self.begun else 1
+
+
+class Several:
+    """Traces to one target, and what they come to together.
+
+    Verbs: `due` (what to begin now), then for each `begun` or `missed`, and `ended`, until `done`.
+    `specs` has one entry a packet type; where there are more than one, labels say which answered.
+    """
+
+    def __init__(self, specs: Sequence[TraceSpec], *, multipath: bool) -> None:
+        self.spec = specs[0]
+        self.started = 0
+        self.ended: int | None = None
+        self.sent = [0] * self.spec.max_ttl
+        self.replies: list[Reply] = []
+        self.counters = Counters()
+        self.send_errors: dict[int, int] = {}
+        self._words: list[str] = []
+        self._strands = {
+            spec.packet_type: _Strand(
+                spec,
+                label=spec.packet_type.upper() if len(specs) > 1 else "",
+                plan=_plan(spec, among=len(specs)) if multipath else None,
+            )
+            for spec in specs
+        }
+
+    def due(self) -> list[TraceSpec]:
+        """Traces to begin now."""
+        return [spec for strand in self._strands.values() for spec in _next(strand)]
+
+    def begun(self, trace: Trace) -> None:
+        """One of them is under way."""
+        self._strands[trace.spec.packet_type].under_way += 1
+        self.started = min(self.started or trace.started, trace.started)
+
+    def missed(self, spec: TraceSpec, words: str) -> None:
+        """One of them could not begin; no more of its type will."""
+        self._strands[spec.packet_type].closed = True
+        if words not in self._words:
+            self._words.append(words)
+
+    def took(self, trace: Trace) -> None:
+        """A trace has ended."""
+        strand = self._strands[trace.spec.packet_type]
+        strand.under_way -= 1
+        end = trace.end_ttl
+        for ttl in range(1, end + 1):
+            self.sent[ttl - 1] += trace.sent[ttl - 1]
+        path = [reply for reply in trace.replies if reply.ttl <= end]
+        self.replies += _labelled(path, strand.label)
+        for name in _COUNTERS:
+            both = getattr(self.counters, name) + getattr(trace.counters, name)
+            setattr(self.counters, name, both)
+        for error, count in trace.send_errors.items():
+            self.send_errors[error] = self.send_errors.get(error, 0) + count
+        if strand.plan is not None:
+            strand.plan.saw(_sight(trace, path))
+        if trace.ended is not None:
+            self.ended = max(self.ended or 0, trace.ended)
+
+    def stop(self, words: str = "") -> None:
+        """Begins no more; `words` say why, should more have been wanted."""
+        if words and any(strand.wanted() for strand in self._strands.values()):
+            self._words.append(words)
+        for strand in self._strands.values():
+            strand.closed = True
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is under way and nothing is due."""
+        return not any(strand.under_way or strand.wanted() for strand in self._strands.values())
+
+    @property
+    def links(self) -> tuple[Link, ...]:
+        """The links of all flows, by TTL."""
+        plans = [strand.plan for strand in self._strands.values() if strand.plan is not None]
+        if len(plans) == 1:
+            return plans[0].links()
+        flows: dict[tuple[int, bytes, bytes], int] = {}
+        for plan in plans:
+            for link in plan.links():
+                ends = (link.ttl, link.near, link.far)
+                flows[ends] = flows.get(ends, 0) + link.flows
+        return tuple(Link(*ends, count) for ends, count in sorted(flows.items()))
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What is to be said beside the result."""
+        words = list(self._words)
+        for strand in self._strands.values():
+            if strand.plan is not None and strand.begun:
+                mark = f"{strand.label}: " if strand.label else ""
+                words += [mark + notice for notice in strand.plan.notices()]
+        return tuple(words)
+
+
+_COUNTERS = tuple(field.name for field in dataclasses.fields(Counters))
+
+
+def specs_of(spec: TraceSpec) -> list[TraceSpec]:
+    """One spec for each packet type that is really sent."""
+    if spec.packet_type is not PacketType.GRE_ICMP:
+        return [spec]
+    return [
+        dataclasses.replace(spec, packet_type=packet_type)
+        for packet_type in (PacketType.GRE, PacketType.ICMP)
+    ]
+
+
+def offered(built: Iterable[PacketType]) -> frozenset[PacketType]:
+    """The packet types that jobs may have, where probes of these can be built."""
+    types = frozenset(built)
+    both = {PacketType.GRE, PacketType.ICMP} <= types
+    return types | {PacketType.GRE_ICMP} if both else types
+
+
+def _plan(spec: TraceSpec, *, among: int) -> Multipath:
+    return Multipath(max_ttl=spec.max_ttl, max_probes=MAX_JOB_PROBES // among)
+
+
+def _next(strand: _Strand) -> list[TraceSpec]:
+    first, wanted = strand.begun, strand.wanted()
+    strand.begun += wanted
+    if strand.plan is None:
+        return [strand.spec] * wanted
+    one = dataclasses.replace(strand.spec, packets_per_ttl=PACKETS, rounds=True)
+    numbers = range(strand.spec.flow + first, strand.spec.flow + first + wanted)
+    return [dataclasses.replace(one, flow=number) for number in numbers]
+
+
+def _labelled(replies: list[Reply], label: str) -> list[Reply]:
+    if not label:
+        return replies
+    return [dataclasses.replace(reply, labels=(label, *reply.labels)) for reply in replies]
+
+
+def _sight(trace: Trace, path: list[Reply]) -> Sight:
+    answers: dict[int, tuple[bytes, ...]] = {}
+    for reply in path:
+        answers[reply.ttl] = (*answers.get(reply.ttl, ()), reply.address)
+    return Sight(trace.flow.key, trace.end_ttl, answers, sent=trace.taken)

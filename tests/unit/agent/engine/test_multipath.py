@@ -1,0 +1,418 @@
+"""Which flows are asked for and which links are drawn, over networks that nobody has to believe.
+
+First without packets: a random network answers the questions of `Multipath` directly, and knows
+its own edges. Then the whole engine in virtual time, over the scenarios' world.
+"""
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from hashlib import blake2b
+from itertools import pairwise
+from math import comb
+
+import pytest
+from colotrace_agent.engine.multipath import (
+    AT_ONCE,
+    FIRST,
+    MAX_FLOWS,
+    PACKETS,
+    Multipath,
+    Sight,
+    flows_needed,
+)
+from colotrace_agent.engine.several import Several
+from colotrace_agent.model import TraceSpec
+from colotrace_agent.report import Report
+from colotrace_proto import rows, tally
+from colotrace_proto.messages import MAX_JOB_PROBES, Failure, JobId, Link, PacketType
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scenario.addresses import packed
+from scenario.load import parse
+from scenario.virtual import VirtualHost
+from scenario.world import World
+
+TARGET = "target"
+Edge = tuple[int, bytes, bytes]
+
+
+def test_the_flows_that_rule_out_one_more_successor() -> None:
+    """The published numbers for 95 %, k = 1, 2, 3 …"""
+    published = [6, 11, 16, 21, 27, 33, 38, 44, 51, 57, 63, 70, 76, 83, 90, 96]
+    assert [flows_needed(k) for k in range(1, 17)] == published
+
+
+@pytest.mark.parametrize("k", [1, 2, 5, 16, 40])
+def test_the_rule_is_the_least_that_misses_in_at_most_5_percent(k: int) -> None:
+    """Counted exactly, over all ways to draw n times among k + 1."""
+
+    def missing(flows: int) -> Fraction:
+        surjections = sum((-1) ** i * comb(k + 1, i) * (k + 1 - i) ** flows for i in range(k + 2))
+        return 1 - Fraction(surjections, (k + 1) ** flows)
+
+    n = flows_needed(k)
+    assert missing(n) <= Fraction(5, 100) < missing(n - 1)
+
+
+@dataclass(frozen=True)
+class Net:
+    """A network by TTL: `ways[ttl][node]` are the places that a node at that TTL sends on to, as
+    (node) one TTL further, or TARGET. The source is node 0 at TTL 0."""
+
+    ways: tuple[tuple[tuple[int | str, ...], ...], ...]
+    by_packet: frozenset[tuple[int, int]] = frozenset()
+    silent: frozenset[tuple[int, int]] = frozenset()
+
+    def walk(self, ttl: int, choose: random.Random, flow: int) -> tuple[int, int | str]:
+        """Where a packet with that TTL ends: (TTL that it came to, node)."""
+        at: int | str = 0
+        for step in range(ttl):
+            assert isinstance(at, int)
+            ways = self.ways[step][at]
+            if (step, at) in self.by_packet:
+                at = choose.choice(ways)
+            else:
+                hashed = blake2b(f"{step} {at} {flow}".encode(), digest_size=8).digest()
+                at = ways[int.from_bytes(hashed) % len(ways)]
+            if at == TARGET:
+                return step + 1, TARGET
+        return ttl, at
+
+    def address(self, ttl: int, node: int | str) -> bytes:
+        if node == TARGET:
+            return bytes([203, 0, 113, 9])
+        assert isinstance(node, int)
+        return bytes([198, 18, ttl, node])
+
+    def edges(self) -> set[Edge]:
+        """What is true."""
+        return {
+            (ttl, self.address(ttl, node), self.address(ttl + 1, to))
+            for ttl, nodes in enumerate(self.ways)
+            if ttl
+            for node, ways in enumerate(nodes)
+            for to in ways
+        }
+
+
+MAX_TTL = 12
+
+
+@dataclass
+class Prober:
+    """Traces flows through a network; `lost` of all answers are missing. From probe `change` on,
+    counted over all flows, packets go through `later`."""
+
+    net: Net
+    seed: int
+    lost: float = 0.0
+    later: Net | None = None
+    change: int = 0
+    probes: int = 0
+    flows: int = 0
+    waves: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.random = random.Random(self.seed)
+
+    def run(self, plan: Multipath) -> None:
+        while wanted := plan.wanted():
+            self.waves.append(wanted)
+            for _ in range(wanted):
+                plan.saw(self.trace())
+
+    def trace(self) -> Sight:
+        flow = self.flows = self.flows + 1
+        met: dict[int, list[bytes]] = {}
+        end = MAX_TTL
+        for _ in range(PACKETS):
+            for ttl in range(1, MAX_TTL + 1):
+                if ttl > end:
+                    break
+                self.probes += 1
+                net = self.later if self.later and self.probes > self.change else self.net
+                # Each flow is hashed anew in each run.
+                came_to, node = net.walk(ttl, self.random, self.seed * 1_000 + flow)
+                if (came_to, node) in net.silent or self.random.random() < self.lost:
+                    continue
+                met.setdefault(ttl, []).append(net.address(came_to, node))
+                if node == TARGET:
+                    end = min(end, ttl)
+        answers = {ttl: tuple(who) for ttl, who in met.items() if ttl <= end}
+        return Sight(flow, end, answers, sent=PACKETS * MAX_TTL)
+
+
+def plan(max_probes: int = MAX_JOB_PROBES) -> Multipath:
+    return Multipath(max_ttl=MAX_TTL, max_probes=max_probes)
+
+
+def drawn(links: Sequence[Link]) -> set[Edge]:
+    return {(link.ttl, link.near, link.far) for link in links}
+
+
+@st.composite
+def nets(draw: st.DrawFn, *, by_packet: bool = True) -> Net:
+    """Layers of up to four routers, each sending on to any of the next or to the target."""
+    widths = [1, *draw(st.lists(st.integers(1, 4), min_size=1, max_size=6))]
+    ways: list[tuple[tuple[int | str, ...], ...]] = []
+    for here, there in pairwise(widths):
+        layer = []
+        for _ in range(here):
+            to = draw(st.sets(st.integers(0, there - 1), min_size=1))
+            early = ways and draw(st.integers(0, 9)) == 0
+            layer.append((*sorted(to), *([TARGET] if early else [])))
+        ways.append(tuple(layer))
+    ways.append(((TARGET,),) * widths[-1])
+    spots = [(ttl, node) for ttl, width in enumerate(widths) for node in range(width)]
+    some = st.sets(st.sampled_from(spots), max_size=2).map(frozenset)
+    silent = draw(some) - {(0, 0)}
+    return Net(tuple(ways), draw(some) if by_packet else frozenset(), silent)
+
+
+@settings(max_examples=150, deadline=None)
+@given(nets(), st.integers(0, 2**32), st.sampled_from([0.0, 0.0, 0.1, 0.4]))
+def test_no_link_is_false(net: Net, seed: int, lost: float) -> None:
+    """Whatever is balanced by flow or by packet, silent or lost."""
+    found = plan()
+    Prober(net, seed, lost).run(found)
+    assert drawn(found.links()) <= net.edges()
+
+
+@settings(max_examples=150, deadline=None)
+@given(nets(by_packet=False), nets(by_packet=False), st.integers(0, 2**32), st.integers(0, 400))
+def test_no_link_is_put_together_from_two_routes(
+    net: Net, later: Net, seed: int, change: int
+) -> None:
+    """At whatever probe the route changes."""
+    found = plan()
+    Prober(net, seed, later=later, change=change).run(found)
+    assert drawn(found.links()) <= net.edges() | later.edges()
+
+
+@settings(max_examples=40, deadline=None)
+@given(nets(by_packet=False), st.integers(0, 2**32))
+def test_what_was_found_is_linked_up(net: Net, seed: int) -> None:
+    """Without loss each address found behind another that answers has its link."""
+    net = Net(net.ways)
+    found = plan()
+    Prober(net, seed).run(found)
+    links = drawn(found.links())
+    linked = {(ttl + 1, far) for ttl, _, far in links}
+    nodes = {(ttl, near) for ttl, near, _ in links} | linked
+    assert {node for node in nodes if node[0] > 1} <= linked
+    assert all("budget" in words for words in found.notices())
+
+
+def fan(width: int) -> Net:
+    """One router, so many behind it, one, the target."""
+    return Net((((0,),), (tuple(range(width)),), ((0,),) * width, ((TARGET,),)))
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16])
+def test_all_of_a_diamond_is_found_with_95_percent(width: int) -> None:
+    """Over 300 runs, each with other flows, and every true link of what is found."""
+    runs = complete = 300
+    for seed in range(runs):
+        net, found = fan(width), plan()
+        Prober(net, seed).run(found)
+        assert drawn(found.links()) <= net.edges()
+        complete -= drawn(found.links()) != net.edges()
+    assert complete >= 0.95 * runs
+
+
+def test_every_node_of_a_nested_network_is_known_with_95_percent() -> None:
+    """The rule holds behind each router: a balancer behind each branch of another."""
+    net = Net((((0,),), ((0, 1, 2),), ((0, 1), (2, 3, 4), (5,)), ((0,),) * 6, ((TARGET,),)))
+    missed = total = 0
+    for seed in range(300):
+        found = plan()
+        Prober(net, seed).run(found)
+        links = drawn(found.links())
+        assert links <= net.edges()
+        for ttl, near in {(ttl, near) for ttl, near, _ in links}:
+            true = {far for t, n, far in net.edges() if (t, n) == (ttl, near)}
+            missed += true != {far for t, n, far in links if (t, n) == (ttl, near)}
+            total += 1
+    assert missed <= 0.05 * total
+
+
+@pytest.mark.parametrize("width", [2, 3, 5])
+def test_balancing_by_packet_is_told_and_not_drawn(width: int) -> None:
+    """In words, with the TTL; the links before it and behind the join are there."""
+    net = Net(fan(width).ways, by_packet=frozenset({(1, 0)}))
+    found = plan()
+    Prober(net, 7).run(found)
+    assert {link.ttl for link in found.links()} == {3}
+    (words,) = found.notices()
+    assert "TTL 2" in words
+    assert "packet by packet" in words
+
+
+def test_one_path_takes_the_first_flows_only() -> None:
+    """And they are fewer than any budget."""
+    prober, found = Prober(fan(1), 1), plan()
+    prober.run(found)
+    assert prober.waves == [FIRST]
+
+
+def test_the_budget_holds_and_is_told() -> None:
+    """Neither more probes nor more flows than allowed, nor more at once."""
+    for most in (0, 2 * MAX_TTL * PACKETS, 50 * MAX_TTL * PACKETS):
+        prober, found = Prober(fan(64), 1), plan(most)
+        prober.run(found)
+        assert prober.flows == most // (MAX_TTL * PACKETS)
+        assert max(prober.waves, default=0) <= AT_ONCE
+        assert any("budget ended" in words for words in found.notices())
+    prober, found = Prober(fan(64), 1), plan(10**6)
+    prober.run(found)
+    assert prober.flows == MAX_FLOWS
+
+
+def test_missing_answers_are_not_asked_for_without_end() -> None:
+    """A hop that answers one flow in ten: so many flows and no more, and a word on it."""
+    net = fan(4)
+
+    class Limited(Prober):
+        def trace(self) -> Sight:
+            sight = super().trace()
+            kept = {t: who for t, who in sight.answers.items() if t != 2 or self.flows % 10 == 1}
+            return Sight(sight.flow, sight.end_ttl, kept, sight.sent)
+
+    prober, found = Limited(net, 3), plan()
+    prober.run(found)
+    assert prober.flows < 80
+    assert drawn(found.links()) <= net.edges()
+    assert any("TTL 2" in words for words in found.notices())
+
+
+def test_a_flow_that_comes_again_is_no_other() -> None:
+    """Where the agent has run out of fresh ones."""
+    found, sight = plan(), Prober(fan(1), 1).trace()
+    for _ in range(10):
+        found.saw(sight)
+    assert found.wanted() == 6 - 1
+    assert {link.flows for link in found.links()} == {1}
+
+
+# The engine.
+
+MANY = """
+shows = "x"
+hops = [
+  {first},
+  {{ rtt_ms = 5, width = {width}, balance = "{balance}" }},
+  {{ rtt_ms = 9, width = {width}, follows = 2 }},
+  {{ rtt_ms = 12 }},
+]
+[trace]
+max_ttl = 10
+[target]
+rtt_ms = 20
+[expect]
+hops = ["1", "2", "3", "4", "target"]
+"""
+
+
+class Traced:
+    """A multipath job over a simulated network."""
+
+    def __init__(self, world: World, packet_type: PacketType, *, seed: int = 1) -> None:
+        self.host = VirtualHost([world], seed=seed)
+        target = packed(world.addresses.target)
+        spec = TraceSpec(target, packet_type, max_ttl=world.case.trace.max_ttl)
+        self.several = several = Several([spec], multipath=True)
+        while not several.done:
+            jobs = [self.host.start(spec) for spec in several.due()]
+            for job in jobs:
+                several.begun(job.trace)
+            self.host.run()
+            for job in jobs:
+                several.took(job.trace)
+        links, notices = several.links, several.notices
+        frame = Report(JobId("a")).final(several, Failure.NONE, links=links, notices=notices)
+        assert frame.outcome is not None
+        self.notices = frame.outcome.notices
+        gathered = tally.Gathered(
+            target="target",
+            colo=rows.Colo(city="", name="local"),
+            target_address=target,
+            sent=frame.sent,
+            replies=frame.replies,
+            own_ends=True,
+            links=frame.outcome.links,
+        )
+        (self.row,) = tally.colo_rows([gathered])
+
+    def seen(self) -> list[set[str]]:
+        return [{node.ip for node in hop.nodes} for hop in self.row.hops]
+
+    def links(self) -> set[tuple[int, str, str]]:
+        assert self.row.links
+        return {(link.ttl, link.near, link.far) for link in self.row.links}
+
+
+def case(*, width: int, balance: str = "flow", first: str = "{ rtt_ms = 1 }") -> str:
+    return MANY.format(width=width, balance=balance, first=first)
+
+
+def diamond(world: World) -> Iterator[tuple[int, str, str]]:
+    """The true links of `MANY`: its two middle hops are branches that keep apart."""
+    routers = world.addresses.routers
+    for upper, lower in zip(routers[2], routers[3], strict=True):
+        yield 1, routers[1][0], upper
+        yield 2, upper, lower
+        yield 3, lower, routers[4][0]
+    yield 4, routers[4][0], world.addresses.target
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("packet_type", [PacketType.ICMP, PacketType.UDP, PacketType.TCP])
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_the_engine_finds_all_of_a_diamond(
+    family: int, packet_type: PacketType, width: int
+) -> None:
+    """Each type's flows differ in what balancers hash; no packet is lost or counted twice."""
+    world = World(parse(case(width=width), name="diamond"), family=family)  # type: ignore[arg-type]
+    found = Traced(world, packet_type)
+    routers = world.addresses.routers
+    assert found.seen() == [*(set(routers[ttl]) for ttl in (1, 2, 3, 4)), {world.addresses.target}]
+    assert found.links() == set(diamond(world))
+    assert found.notices == ()
+    flows = len({seen.flow for seen in world.seen})
+    for hop in found.row.hops:
+        assert (hop.packets_sent, hop.packets_lost) == (PACKETS * flows, 0)
+    assert found.row.target_summary.packet_count == PACKETS * flows
+
+
+@pytest.mark.parametrize("packet_type", [PacketType.ICMP, PacketType.UDP])
+@pytest.mark.parametrize("width", [2, 3, 5])
+def test_the_engine_draws_nothing_behind_balancing_by_packet(
+    packet_type: PacketType, width: int
+) -> None:
+    """Which routers take in turn, so that each wave might well meet them in step."""
+    world = World(parse(case(width=width, balance="packet"), name="packet"), family=4)
+    found = Traced(world, packet_type)
+    assert found.seen()[1] == set(world.addresses.routers[2])
+    assert {link[0] for link in found.links()} == {4}
+    assert any("packet by packet" in words for words in found.notices)
+
+
+def test_routers_that_limit_their_answers_are_not_pressed() -> None:
+    """Linux's own limit at the router before the diamond: the row is true all the same."""
+    text = case(width=2, first="{ rtt_ms = 1, limit = {} }")
+    world = World(parse(text, name="limited"), family=4)
+    found = Traced(world, PacketType.UDP)
+    assert found.links() <= set(diamond(world))
+    assert len(found.row.hops) == 5
+    assert len({seen.flow for seen in world.seen}) < 60
+
+
+def test_a_target_that_limits_its_answers_makes_no_path_longer() -> None:
+    """Some flows never hear of it, some only from beyond: the row ends where it is."""
+    text = case(width=1).replace("[target]\nrtt_ms = 20", "[target]\nrtt_ms = 20\nlimit = {}")
+    world = World(parse(text, name="limited target"), family=4)
+    found = Traced(world, PacketType.UDP)
+    assert found.seen()[-1] == {world.addresses.target}
+    assert len(found.row.hops) == 5

@@ -1,0 +1,191 @@
+"""Several traces as one: each told of when it has ended, up to its own end, by its type."""
+
+import errno
+
+import pytest
+from colotrace_agent.engine.several import Several, offered, specs_of
+from colotrace_agent.engine.trace import Trace
+from colotrace_agent.model import AnswerKind, Heard, TraceSpec
+from colotrace_agent.packets.writer import PACKET_TYPES
+from colotrace_proto.messages import MAX_JOB_PROBES, NodeKind, PacketType
+from unit.agent.made import SOURCE, TARGET, flow
+
+MS = 1_000_000
+START = 7_000 * MS
+ICMP, UDP = PacketType.ICMP, PacketType.UDP
+
+
+def spec(packet_type: PacketType = ICMP, *, packets: int = 1) -> TraceSpec:
+    return TraceSpec(TARGET, packet_type, max_ttl=4, packets_per_ttl=packets)
+
+
+def router(ttl: int) -> bytes:
+    return bytes([198, 18, ttl, 1])
+
+
+def traced(what: TraceSpec, path: str, *, at: int = START, identifier: int = 1) -> Trace:
+    """A trace whose probe at TTL 1, 2 … met a router (r), the target (t), a refusal (x), nobody
+    (-), or could not leave (f)."""
+    own = flow(what.packet_type, identifier=identifier, context=bytes([identifier]))
+    trace = Trace(what, own, now=at)
+    while trace.unsent:
+        index, ttl = trace.take()
+        if path[ttl - 1] == "f":
+            trace.probe_failed(index, errno.EPERM)
+        else:
+            trace.probe_sent(index, at)
+    for ttl, letter in enumerate(path, 1):
+        kind, who = {
+            "r": (AnswerKind.TIME_EXCEEDED, router(ttl)),
+            "x": (AnswerKind.UNREACHABLE, router(ttl)),
+            "t": (AnswerKind.UNREACHABLE, TARGET),
+        }.get(letter, (None, b""))
+        if kind is not None:
+            code = 13 if letter == "x" else 3
+            tag = own.marks.tag(ttl - 1)
+            heard = Heard(kind, who, own.key, None, tag=tag, source=SOURCE, code=code)
+            assert trace.heard(heard, at=at + ttl * MS, read_at=at + ttl * MS) is not None
+    return trace
+
+
+def test_two_types_are_merged_by_ttl() -> None:
+    """What was sent is summed, each up to its own end; labels say whose answer it was."""
+    both = Several([spec(ICMP), spec(UDP)], multipath=False)
+    icmp, udp = both.due()
+    assert (icmp, udp) == (spec(ICMP), spec(UDP))
+    first, second = traced(icmp, "rt-t"), traced(udp, "rrxt", at=START + MS)
+    for trace in (first, second):
+        both.begun(trace)
+    assert both.due() == []
+    for trace, ended in ((first, 10 * MS), (second, 30 * MS)):
+        trace.stop(START + ended)
+        both.took(trace)
+    assert both.done
+    assert both.sent == [2, 2, 1, 1]
+    assert [(reply.ttl, reply.address, reply.kind, reply.labels) for reply in both.replies] == [
+        (1, router(1), NodeKind.TRANSIT, ("ICMP",)),
+        (2, TARGET, NodeKind.TARGET, ("ICMP",)),
+        (1, router(1), NodeKind.TRANSIT, ("UDP",)),
+        (2, router(2), NodeKind.TRANSIT, ("UDP",)),
+        (3, router(3), NodeKind.BARRIER, ("UDP", "!X")),
+        (4, TARGET, NodeKind.TARGET, ("UDP",)),
+    ]
+    assert (both.started, both.ended) == (START, START + 30 * MS)
+    assert (both.links, both.notices) == ((), ())
+
+
+def test_what_is_no_answer_is_summed() -> None:
+    """Counters and send errors, over all traces."""
+    both = Several([spec(ICMP), spec(UDP)], multipath=False)
+    for number, one in enumerate(both.due(), 1):
+        trace = traced(one, "rfff")
+        trace.counters.late, trace.counters.foreign, trace.counters.duplicates = 1, number, 10
+        both.begun(trace)
+        trace.stop(START)
+        both.took(trace)
+    counters = both.counters
+    assert (counters.late, counters.foreign, counters.duplicates) == (2, 3, 20)
+    assert both.send_errors == {errno.EPERM: 6}
+    assert both.sent == [2, 0, 0, 0]
+
+
+def test_a_type_that_cannot_begin_leaves_the_other() -> None:
+    """With a word on it, once."""
+    both = Several([spec(ICMP), spec(UDP)], multipath=False)
+    icmp, udp = both.due()
+    both.missed(udp, "no port")
+    both.missed(udp, "no port")
+    trace = traced(icmp, "rrrt")
+    both.begun(trace)
+    both.took(trace)
+    assert both.done
+    assert both.notices == ("no port",)
+
+
+def test_the_flows_of_a_multipath_job_are_numbered_from_its_own() -> None:
+    """Wave by wave, each flow two packets at each TTL, in rounds."""
+    many = Several([TraceSpec(TARGET, UDP, max_ttl=4, packets_per_ttl=9, flow=5)], multipath=True)
+    wave = many.due()
+    assert [one.flow for one in wave] == list(range(5, 12))
+    assert {(one.packets_per_ttl, one.rounds) for one in wave} == {(2, True)}
+    traces = [traced(one, "rrrt", identifier=one.flow) for one in wave]
+    for trace in traces:
+        many.begun(trace)
+    assert not many.done
+    for trace in traces:
+        many.took(trace)
+    assert many.done
+    assert many.sent == [14] * 4
+    assert [(link.ttl, link.near, link.far, link.flows) for link in many.links] == [
+        (1, router(1), router(2), 7),
+        (2, router(2), router(3), 7),
+        (3, router(3), TARGET, 7),
+    ]
+
+
+def test_a_stopped_job_begins_no_more_flows() -> None:
+    """It says so where more were wanted, and only there."""
+    for path, words in (("rrrt", ()), ("rr--", ())):
+        many = Several([spec(UDP)], multipath=True)
+        for one in many.due():
+            trace = traced(one, path, identifier=one.flow + 1)
+            many.begun(trace)
+            many.took(trace)
+        many.stop("no time")
+        assert many.notices == words
+    many = Several([spec(UDP)], multipath=True)
+    many.stop("no time")
+    assert many.done
+    assert many.notices == ("no time",)
+
+
+def test_two_types_share_a_multipath_jobs_budget() -> None:
+    """Each has its own flows, labels and links; those that agree are one."""
+    wide = [TraceSpec(TARGET, kind, max_ttl=64) for kind in (ICMP, UDP)]
+    both = Several(wide, multipath=True)
+    spent = 0
+    for _ in range(200):
+        wave = both.due()
+        for one in wave:
+            # Each flow by another way: there is always more to be found.
+            identifier = 1 + one.flow
+            trace = Trace(one, flow(one.packet_type, identifier=identifier), now=START)
+            while trace.unsent:
+                index, ttl = trace.take()
+                trace.probe_sent(index, START)
+                if ttl < 3:
+                    tag = trace.flow.marks.tag(index)
+                    who = bytes([198, 18, ttl, identifier])
+                    heard = Heard(
+                        AnswerKind.TIME_EXCEEDED, who, trace.flow.key, None, tag=tag, source=SOURCE
+                    )
+                    trace.heard(heard, at=START + 1, read_at=START + 1)
+            spent += trace.taken
+            both.begun(trace)
+            both.took(trace)
+    assert both.done
+    assert MAX_JOB_PROBES - 4 * 128 < spent <= MAX_JOB_PROBES
+    assert {label for reply in both.replies for label in reply.labels} == {"ICMP", "UDP"}
+    assert {notice.partition(":")[0] for notice in both.notices} == {"ICMP", "UDP"}
+    assert both.links
+    assert {link.flows for link in both.links} == {2}
+
+
+def test_gre_icmp_is_the_two_of_them() -> None:
+    """Alike but for the type; any other is itself."""
+    both = specs_of(spec(PacketType.GRE_ICMP, packets=3))
+    assert both == [spec(PacketType.GRE, packets=3), spec(ICMP, packets=3)]
+    assert specs_of(spec(UDP)) == [spec(UDP)]
+
+
+@pytest.mark.parametrize(
+    ("built", "more"),
+    [
+        ({ICMP, UDP}, set()),
+        ({PacketType.GRE}, set()),
+        ({PacketType.GRE, ICMP}, {PacketType.GRE_ICMP}),
+        (PACKET_TYPES, {PacketType.GRE_ICMP} if PacketType.GRE in PACKET_TYPES else set()),
+    ],
+)
+def test_gre_icmp_is_offered_with_both(built: set[PacketType], more: set[PacketType]) -> None:
+    assert offered(built) == built | more
