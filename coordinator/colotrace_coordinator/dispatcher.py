@@ -7,12 +7,13 @@ that it causes or the caller that it wakes: there is no task and no queue on the
 import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from colotrace_proto.messages import (
     Accepted,
     Ack,
     ColoName,
+    Counters,
     Draining,
     Frame,
     Heartbeat,
@@ -29,7 +30,9 @@ from .fanout.job import JobMachine, State
 from .fanout.task import Finished, Task
 from .links.base import Admitted, AgentSays, Closing, Link, Rejected, Rejection
 from .metrics import Metrics
-from .registry import Registry, RegistryFullError, SupersededError
+from .registry import Agent, Registry, RegistryFullError, SupersededError
+
+_COUNTED = 10_000
 
 JOB_S = 23.5
 """From a request's arrival to its jobs' deadline: what is left of the answer's 25 s is for names
@@ -102,6 +105,8 @@ class Dispatcher:
         self._runs: dict[ColoName, set[_Run]] = {}
         self._by_job: dict[JobId, _Run] = {}
         self._recent: Recent[JobSpec, _Run] = Recent()
+        # What each agent's process has told of its packets, also while it is not attached.
+        self._counted: dict[AgentKey, Counters] = {}
 
     # Callers
 
@@ -237,7 +242,19 @@ class Dispatcher:
                 self._log.info("agent_draining", agent=agent.agent_id, colo=sender.hello.colo)
                 self._count_agents(sender.hello.colo)
             case Heartbeat():
-                pass
+                self._count_packets(sender, message.counters)
+
+    def _count_packets(self, sender: Agent, counters: Counters) -> None:
+        """Agents tell what they have counted since their start: what is new of it is added."""
+        known = self._counted.pop(sender.key, Counters())
+        self._counted[sender.key] = counters
+        if len(self._counted) > _COUNTED:
+            del self._counted[next(iter(self._counted))]
+        for each in fields(Counters):
+            new = getattr(counters, each.name) - getattr(known, each.name)
+            if new > 0:
+                packets = self._metrics.packets.labels(colo=sender.hello.colo, kind=each.name)
+                packets.inc(new)
 
     def _accepted(self, agent: AgentKey, message: Accepted, now: float) -> None:
         run = self._by_job.get(message.job_id)

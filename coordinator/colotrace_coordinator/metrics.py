@@ -34,6 +34,12 @@ class Metrics:
         self.jobs_shared = Counter(
             "colotrace_jobs_shared", "Callers who joined an identical job", registry=registry
         )
+        self.packets = Counter(
+            "colotrace_agent_packets",
+            "Packets that agents counted, by what became of them",
+            ["colo", "kind"],
+            registry=registry,
+        )
         self.frames = Counter("colotrace_frames", "Frames taken from agents", registry=registry)
         self.answer_seconds = Histogram(
             "colotrace_answer_seconds",

@@ -20,9 +20,11 @@ from colotrace_proto.messages import (
     Ack,
     Cancel,
     ColoName,
+    Counters,
     Draining,
     Failure,
     Frame,
+    Heartbeat,
     Hello,
     Job,
     JobId,
@@ -107,6 +109,21 @@ async def gone(coordinator: Coordinator, *, colo: ColoName = DEN, left: int = 0)
 def only(answer: Answer) -> rows.ColoRow:
     ((row,),) = [target.colos for target in answer.rows]
     return row
+
+
+async def test_agents_packets_are_counted(coordinator: Coordinator) -> None:
+    """An agent tells what it has counted since its start; what is new of it is added."""
+    agent = await coordinator.agent()
+    for counters in (Counters(sent=10, late=1), Counters(sent=15, late=1), Counters(sent=9)):
+        await agent.say(Heartbeat(0, counters))
+    answer = coordinator.begin()
+    await agent.say(path((await agent.take()).job_id))
+    await within(5, answer)
+    counted = {
+        kind: coordinator.number("colotrace_agent_packets_total", colo="den01", kind=kind)
+        for kind in ("sent", "late", "foreign")
+    }
+    assert counted == {"sent": 15, "late": 1, "foreign": 0}
 
 
 async def test_a_row(coordinator: Coordinator) -> None:
