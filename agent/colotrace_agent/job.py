@@ -7,12 +7,13 @@ import structlog
 from colotrace_proto.messages import Failure, Frame, Job
 
 from .engine.identity import NoFlowLeftError
+from .engine.several import Several, specs_of
 from .engine.trace import Trace
 from .model import TraceSpec, family_of
 from .policy import refusal
-from .report import Report
+from .report import Report, Traced
 from .resolve import Resolver, UnresolvableError
-from .runner import Prober
+from .runner import Listener, Prober
 
 Emit = Callable[[Frame], None]
 
@@ -20,6 +21,10 @@ Emit = Callable[[Frame], None]
 MERGE_S = 0.05
 
 _log = structlog.get_logger()
+
+# More flows begin only while so many times the longest wait for an answer is left.
+_WAITS_LEFT = 2
+_NO_TIME_LEFT = "the job's time does not allow more flows: there may be more paths"
 
 _TOO_EARLY = {
     Failure.CANCELLED: "the job was taken back before its trace began",
@@ -40,13 +45,14 @@ class JobRun:
         self._emit = emit
         self._report = Report(job.job_id)
         self._loop = asyncio.get_running_loop()
-        self._trace: Trace | None = None
+        self._under_way: dict[Trace, None] = {}
+        self._several: Several | None = None
         self._cut_short = Failure.NONE
         self._merging: asyncio.TimerHandle | None = None
         self._emitted_at = -MERGE_S
         self._ended = self._loop.create_future()
-        deadline_s = job.remaining_ms / 1e3
-        self._deadline = self._loop.call_later(deadline_s, self.cut_short, Failure.DEADLINE)
+        deadline = self._loop.time() + job.remaining_ms / 1e3
+        self._deadline = self._loop.call_at(deadline, self.cut_short, Failure.DEADLINE)
         self._resolving = asyncio.create_task(self._begin(), name=f"job {job.job_id}")
 
     async def ended(self) -> None:
@@ -58,22 +64,25 @@ class JobRun:
         if self._ended.done() or self._cut_short is not Failure.NONE:
             return
         self._cut_short = failure
-        if self._trace is not None:
-            self._prober.stop(self._trace)
-        else:
+        if not self._under_way:
             self._resolving.cancel()
             self._fail(failure, _TOO_EARLY[failure])
+            return
+        if self._several is not None:
+            self._several.stop()
+        for trace in list(self._under_way):
+            self._prober.stop(trace)
 
     async def _begin(self) -> None:
         try:
-            self._start_trace(await self._resolver.addresses(self._job.target))
+            self._start(await self._resolver.addresses(self._job.target))
         except UnresolvableError as error:
             self._fail(Failure.UNRESOLVABLE, str(error))
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the agent
             _log.exception("a job failed", job=self._job.job_id)
             self._fail(Failure.INTERNAL, f"a fault of the agent's own: {type(error).__name__}")
 
-    def _start_trace(self, addresses: list[bytes]) -> None:
+    def _start(self, addresses: list[bytes]) -> None:
         families = self._prober.families
         usable = [address for address in addresses if family_of(address) in families]
         if not usable:
@@ -86,28 +95,74 @@ class JobRun:
         if forbidden is not None:
             self._fail(Failure.POLICY, forbidden, target=target)
             return
+        specs = specs_of(_spec(self._job, target))
+        if len(specs) > 1 or self._job.multipath:
+            self._several = Several(specs, multipath=self._job.multipath)
+            self._go_on(self._several)
+        elif (trouble := self._begin_trace(specs[0], self._changed)) is not None:
+            self._fail(Failure.SEND, trouble, target=target)
+
+    def _begin_trace(self, spec: TraceSpec, listener: Listener) -> str | None:
+        """Starts a trace; says in words why that cannot be."""
         try:
-            self._trace = self._prober.start(_spec(self._job, target), self._changed)
+            trace = self._prober.start(spec, listener)
         except OSError as error:
-            detail = f"the agent cannot send to {self._job.target}: {error.strerror}"
-            self._fail(Failure.SEND, detail, target=target)
+            return f"the agent cannot send to {self._job.target}: {error.strerror}"
         except NoFlowLeftError as error:
-            self._fail(Failure.SEND, str(error), target=target)
+            return str(error)
+        self._under_way[trace] = None
+        if self._several is not None:
+            self._several.begun(trace)
+        return None
 
     def _changed(self, trace: Trace) -> None:
+        """The job's only trace has news."""
         if trace.ended is not None:
             self._finish(self._report.final(trace, self._cut_short))
-        elif self._merging is None:
+        else:
+            self._merge(trace)
+
+    def _one_changed(self, trace: Trace) -> None:
+        """One of several traces has news: they are told when it has ended."""
+        if trace.ended is None or self._several is None:
+            return
+        del self._under_way[trace]
+        self._several.took(trace)
+        self._go_on(self._several)
+
+    def _go_on(self, several: Several) -> None:
+        """Begins the traces that are due; once none is left, that was the job."""
+        left_s = self._deadline.when() - self._loop.time()
+        if several.started and left_s < _WAITS_LEFT * self._job.wait_ms / 1e3:
+            several.stop(_NO_TIME_LEFT)
+        for spec in several.due():
+            trouble = self._begin_trace(spec, self._one_changed)
+            if trouble is not None:
+                several.missed(spec, trouble)
+        if not several.done:
+            if several.replies:
+                self._merge(several)
+        elif several.started:
+            self._finish(
+                self._report.final(
+                    several, self._cut_short, links=several.links, notices=several.notices
+                )
+            )
+        else:
+            self._fail(Failure.SEND, several.notices[0], target=several.spec.target)
+
+    def _merge(self, traced: Traced) -> None:
+        if self._merging is None:
             wait_s = self._emitted_at + MERGE_S - self._loop.time()
             if wait_s <= 0:
-                self._progress(trace)
+                self._progress(traced)
             else:
-                self._merging = self._loop.call_later(wait_s, self._progress, trace)
+                self._merging = self._loop.call_later(wait_s, self._progress, traced)
 
-    def _progress(self, trace: Trace) -> None:
+    def _progress(self, traced: Traced) -> None:
         self._merging = None
         self._emitted_at = self._loop.time()
-        self._emit(self._report.progress(trace))
+        self._emit(self._report.progress(traced))
 
     def _fail(self, failure: Failure, detail: str, *, target: bytes = b"") -> None:
         self._finish(self._report.failed(failure, detail, target=target))

@@ -14,6 +14,7 @@ from colotrace_proto.messages import (
     UnknownJob,
 )
 
+from .engine.several import offered
 from .job import Emit, JobRun
 from .model import family_of
 from .policy import refusal
@@ -36,7 +37,7 @@ class Jobs:
         self.draining = False
         self._prober = prober
         self._resolver = resolver
-        self._packet_types = packet_types
+        self._packet_types = offered(packet_types)
         self._max_jobs = max_jobs
         self._allow_private = allow_private
         self._running: dict[JobId, JobRun] = {}

@@ -153,7 +153,9 @@ def trace(
         list[str] | None,
         typer.Argument(help="Host names, IPv4 or IPv6 addresses.", metavar="TARGET…"),
     ] = None,
-    packet_type: Annotated[str, typer.Option(help="icmp, udp or tcp.", metavar="TYPE")] = "icmp",
+    packet_type: Annotated[
+        str, typer.Option(help="icmp, udp, tcp, gre or gre+icmp.", metavar="TYPE")
+    ] = "icmp",
     max_ttl: Annotated[int, typer.Option(min=1, max=64, help="Hops at most.")] = 15,
     packets_per_ttl: Annotated[int, typer.Option(min=1, max=10, help="Probes for each hop.")] = 3,
     wait_time: Annotated[
@@ -167,6 +169,10 @@ def trace(
             help="UDP, TCP: destination port; ICMP: first sequence number. 0: automatic.",
         ),
     ] = 0,
+    multipath: Annotated[
+        bool,
+        typer.Option("--multipath", help="Find the load-balanced paths, by many flows."),
+    ] = False,
     targets_file: Annotated[
         Path | None,
         typer.Option(
@@ -197,16 +203,19 @@ def trace(
 
     from .commands.trace import TraceSettings
     from .commands.trace import trace as trace_all
+    from .engine.several import offered
     from .packets.writer import PACKET_TYPES
 
-    if packet_type not in PACKET_TYPES:
-        _usage(f"--packet-type {packet_type}: one of {', '.join(sorted(PACKET_TYPES))}")
+    known = offered(PACKET_TYPES)
+    if packet_type not in known:
+        _usage(f"--packet-type {packet_type}: one of {', '.join(sorted(known))}")
     settings = TraceSettings(
         packet_type=PacketType(packet_type),
         max_ttl=max_ttl,
         packets_per_ttl=packets_per_ttl,
         wait_ms=round(wait_time * 1e3),
         port=port,
+        multipath=multipath,
         rate=rate,
         allow_private=allow_private,
         names=not no_names,

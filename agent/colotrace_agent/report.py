@@ -2,10 +2,44 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
-from colotrace_proto.messages import Failure, Frame, JobId, Node, Outcome, Replies
+from colotrace_proto.messages import Failure, Frame, JobId, Link, Node, Outcome, Replies
 
-from .engine.trace import Trace
+from .model import Counters, Reply, TraceSpec
+
+
+class Traced(Protocol):
+    """A trace, or several as one. `sent` counts probes at TTL 1, 2, 3 …; `replies` only grows."""
+
+    @property
+    def spec(self) -> TraceSpec:
+        """What was asked."""
+
+    @property
+    def started(self) -> int:
+        """When it began."""
+
+    @property
+    def ended(self) -> int | None:
+        """When it ended."""
+
+    @property
+    def sent(self) -> Sequence[int]:
+        """Probes that left."""
+
+    @property
+    def replies(self) -> Sequence[Reply]:
+        """Answers, in order."""
+
+    @property
+    def counters(self) -> Counters:
+        """What was heard and is no answer."""
+
+    @property
+    def send_errors(self) -> Mapping[int, int]:
+        """How many probes each errno kept from leaving."""
 
 
 class Report:
@@ -16,23 +50,33 @@ class Report:
         self._sequence = 0
         self._told = 0
 
-    def progress(self, trace: Trace) -> Frame:
-        """What is new in the trace."""
-        return self._frame(trace, None)
+    def progress(self, traced: Traced) -> Frame:
+        """What is new."""
+        return self._frame(traced, None)
 
-    def final(self, trace: Trace, failure: Failure, detail: str = "") -> Frame:
-        """What is new in the trace, and how it ended; `failure` NONE is judged from the trace."""
+    def final(
+        self,
+        traced: Traced,
+        failure: Failure,
+        *,
+        links: tuple[Link, ...] = (),
+        notices: tuple[str, ...] = (),
+    ) -> Frame:
+        """What is new, and how it ended; `failure` NONE is judged from what was sent."""
+        counters = traced.counters
         outcome = Outcome(
             failure=failure,
-            detail=detail,
-            duration_ns=(trace.ended or trace.started) - trace.started,
-            duplicates=trace.counters.duplicates,
-            late=trace.counters.late,
-            foreign=trace.counters.foreign,
+            duration_ns=(traced.ended or traced.started) - traced.started,
+            notices=notices,
+            duplicates=counters.duplicates,
+            late=counters.late,
+            foreign=counters.foreign,
+            ambiguous=counters.ambiguous,
+            links=links,
         )
-        if trace.send_errors and failure is Failure.NONE:
-            outcome = _with_send_errors(outcome, trace)
-        return self._frame(trace, outcome)
+        if traced.send_errors and failure is Failure.NONE:
+            outcome = _with_send_errors(outcome, traced)
+        return self._frame(traced, outcome)
 
     def failed(self, failure: Failure, detail: str, *, target: bytes = b"") -> Frame:
         """The job ended before its trace began."""
@@ -40,10 +84,10 @@ class Report:
         outcome = Outcome(failure=failure, detail=detail)
         return Frame(self.job_id, self._sequence, target_address=target, outcome=outcome)
 
-    def _frame(self, trace: Trace, outcome: Outcome | None) -> Frame:
+    def _frame(self, traced: Traced, outcome: Outcome | None) -> Frame:
         self._sequence += 1
-        news = trace.replies[self._told :]
-        self._told = len(trace.replies)
+        news = traced.replies[self._told :]
+        self._told = len(traced.replies)
         nodes: dict[Node, int] = {}
         lines = tuple(
             nodes.setdefault(Node(reply.address, reply.kind, reply.labels), len(nodes))
@@ -52,8 +96,8 @@ class Report:
         return Frame(
             job_id=self.job_id,
             sequence=self._sequence,
-            target_address=trace.spec.target,
-            sent=tuple(trace.sent),
+            target_address=traced.spec.target,
+            sent=tuple(traced.sent),
             replies=Replies(
                 ttl=tuple(reply.ttl for reply in news),
                 rtt_ns=tuple(reply.rtt_ns for reply in news),
@@ -64,13 +108,13 @@ class Report:
         )
 
 
-def _with_send_errors(outcome: Outcome, trace: Trace) -> Outcome:
+def _with_send_errors(outcome: Outcome, traced: Traced) -> Outcome:
     """The outcome with a word on the probes that could not leave: that is not the network's."""
     kept = ", ".join(
-        f"{count} x {os.strerror(error)}" for error, count in sorted(trace.send_errors.items())
+        f"{count} x {os.strerror(error)}" for error, count in sorted(traced.send_errors.items())
     )
-    if not any(trace.sent):
+    if not any(traced.sent):
         detail = f"no probe could be sent from here: {kept}"
         return dataclasses.replace(outcome, failure=Failure.SEND, detail=detail)
     notice = f"probes that could not be sent from here, and are not counted as lost: {kept}"
-    return dataclasses.replace(outcome, notices=(notice,))
+    return dataclasses.replace(outcome, notices=(notice, *outcome.notices))

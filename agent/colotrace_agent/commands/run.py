@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import structlog
 from colotrace_proto.messages import AgentId, ColoName
 
+from colotrace_agent.engine.several import offered
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.link.direct import DirectLink, Tls
 from colotrace_agent.link.session import Identity
@@ -62,7 +63,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
         colo=settings.colo,
         city=settings.city,
         families=prober.families,
-        packet_types=PACKET_TYPES,
+        packet_types=offered(PACKET_TYPES),
         software_version=settings.version,
         max_jobs=settings.max_jobs,
     )

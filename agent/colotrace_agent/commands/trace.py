@@ -51,6 +51,7 @@ class TraceSettings:
     packets_per_ttl: int
     wait_ms: int
     port: int
+    multipath: bool
     rate: float
     allow_private: bool
     names: bool
@@ -119,6 +120,7 @@ class _Tracing:
             port=settings.port,
             flow=0,
             remaining_ms=MAX_REMAINING_MS,
+            multipath=settings.multipath,
         )
         frames: list[Frame] = []
         run = JobRun(
@@ -134,7 +136,7 @@ class _Tracing:
         await self._show(target, frames)
 
     async def _show(self, target: str, frames: list[Frame]) -> None:
-        last = frames[-1]
+        last, settings = frames[-1], self._settings
         outcome = last.outcome or Outcome(Failure.INTERNAL)
         replies = Replies()
         for frame in frames:
@@ -142,18 +144,20 @@ class _Tracing:
         code = _CODES.get(outcome.failure, 0)
         gathered = tally.Gathered(
             target=target,
-            colo=self._settings.colo,
+            colo=settings.colo,
             target_address=last.target_address,
             sent=last.sent,
             replies=replies,
             duration_ns=outcome.duration_ns,
             code=code,
+            own_ends=tally.has_own_ends(settings.packet_type, multipath=settings.multipath),
+            links=outcome.links if settings.multipath else None,
         )
-        known = await self._known([gathered]) if self._settings.names else tally.NOTHING_KNOWN
+        known = await self._known([gathered]) if settings.names else tally.NOTHING_KNOWN
         (row,) = tally.colo_rows([gathered], known)
         self._errors += bool(code)
         notes = [text for text in (outcome.detail, *outcome.notices) if text]
-        if self._settings.json:
+        if settings.json:
             line = msgspec.json.encode(rows.TargetRow(target=target, colos=[row]))
             sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()

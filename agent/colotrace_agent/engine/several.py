@@ -28,8 +28,10 @@ class _Strand:
 
     def wanted(self) -> int:
         """How many traces are to begin now: the next once all that are under way have ended."""
-        if self.closed or self.under_way:
-            return 0
+        return 0 if self.closed or self.under_way else self.missing()
+
+    def missing(self) -> int:
+        """How many traces would be next."""
         if self.plan is not None:
             return self.plan.wanted()
         return 0 if self.begun else 1
@@ -51,6 +53,7 @@ class Several:
         self.counters = Counters()
         self.send_errors: dict[int, int] = {}
         self._words: list[str] = []
+        self._why_stopped = ""
         self._strands = {
             spec.packet_type: _Strand(
                 spec,
@@ -95,9 +98,8 @@ class Several:
             self.ended = max(self.ended or 0, trace.ended)
 
     def stop(self, words: str = "") -> None:
-        """Begins no more; `words` say why, should more have been wanted."""
-        if words and any(strand.wanted() for strand in self._strands.values()):
-            self._words.append(words)
+        """Begins no more; `words` say why, should more turn out to be wanted."""
+        self._why_stopped = self._why_stopped or words
         for strand in self._strands.values():
             strand.closed = True
 
@@ -123,6 +125,8 @@ class Several:
     def notices(self) -> tuple[str, ...]:
         """What is to be said beside the result."""
         words = list(self._words)
+        if self._why_stopped and any(strand.missing() for strand in self._strands.values()):
+            words.append(self._why_stopped)
         for strand in self._strands.values():
             if strand.plan is not None and strand.begun:
                 mark = f"{strand.label}: " if strand.label else ""

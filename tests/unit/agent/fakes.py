@@ -14,44 +14,59 @@ Listener = Callable[[Trace], None]
 
 
 class FakeProber:
-    """Traces stand still until told; `refuses` is raised by `start`."""
+    """Traces stand still until told; `refuses` is raised by `start`, for that type only if `only`.
+
+    `traces` has the last that was begun to each target, `open` all that have not ended.
+    """
 
     def __init__(self, *, families: frozenset[Family] = frozenset(Family)) -> None:
         self.families = families
         self.refuses: Exception | None = None
+        self.only: PacketType | None = None
         self.traces: dict[bytes, tuple[Trace, Listener]] = {}
+        self.open: dict[Trace, Listener] = {}
+        self.begun = 0
         self.now = 1_000_000_000
 
     def start(self, spec: TraceSpec, listener: Listener) -> Trace:
         """Begin a trace; all its probes leave at once."""
-        if self.refuses is not None:
+        if self.refuses is not None and self.only in (None, spec.packet_type):
             raise self.refuses
-        flow = made.flow(PacketType.ICMP, source=SOURCE, target=spec.target)
+        self.begun += 1
+        flow = made.flow(PacketType.ICMP, source=SOURCE, target=spec.target, identifier=self.begun)
         trace = Trace(spec, flow, now=self.now)
         while trace.unsent:
             index, _ = trace.take()
             trace.probe_sent(index, self.now)
         self.traces[spec.target] = (trace, listener)
+        self.open[trace] = listener
         return trace
 
     def stop(self, trace: Trace) -> None:
         """End it; its listener hears of it."""
-        self.end(trace.spec.target)
+        listener = self.open.pop(trace, None)
+        if self.traces.get(trace.spec.target, (None,))[0] is trace:
+            del self.traces[trace.spec.target]
+        if listener is not None:
+            trace.stop(self.now + 5_000_000)
+            listener(trace)
 
     def hear(self, target: bytes, ordinal: int = 0) -> None:
         """An answer of the target to that probe."""
-        trace, listener = self.traces[target]
+        self.answer(self.traces[target][0], ordinal)
+
+    def answer(self, trace: Trace, ordinal: int = 0) -> None:
+        """The same, to a probe of that trace."""
+        target = trace.spec.target
         tag = trace.flow.marks.tag(ordinal)
         heard = Heard(AnswerKind.ECHO_REPLY, target, trace.flow.key, None, tag=tag)
         at = self.now + 1_000_000
         assert trace.heard(heard, at=at, read_at=at) is not None
-        listener(trace)
+        self.open[trace](trace)
 
     def end(self, target: bytes) -> None:
         """Nothing more comes."""
-        trace, listener = self.traces.pop(target)
-        trace.stop(self.now + 5_000_000)
-        listener(trace)
+        self.stop(self.traces[target][0])
 
 
 class FakeResolver:
