@@ -228,6 +228,29 @@ def trace(
     sys.exit(asyncio.run(trace_all(_all_targets(targets or [], targets_file), settings)))
 
 
+@app.command()
+def check(
+    json: Annotated[bool, typer.Option("--json", help="One object of JSON.")] = False,
+) -> None:
+    """Tell whether this host can trace well, and what to do where it cannot.
+
+    Exit status: 0 it can trace (warnings or not), 1 it cannot.
+    """
+    from .diagnosis import ruleset
+
+    # The rules are read while there may be the right to; all else is looked at with the agent's.
+    rules = ruleset.read()
+    lacking = ""
+    try:
+        privileges.keep_only_net_raw()
+    except privileges.PrivilegeError as error:
+        lacking = str(error)
+
+    from .commands.check import check as check_host
+
+    sys.exit(check_host(lacking=lacking, ruleset=rules, json=json))
+
+
 def main() -> None:
     """Runs the command line."""
     app()

@@ -1,0 +1,40 @@
+"""`colotrace-agent check`: whether this host can trace well, and what to do where it cannot."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from colotrace_agent.diagnosis import clocks, firewall, kernel, ways
+from colotrace_agent.diagnosis.finding import Finding, Status
+from colotrace_agent.diagnosis.ruleset import Ruleset
+
+_PROC, _SYS = Path("/proc"), Path("/sys")
+EXIT_FAILED = 1
+
+
+def check(*, lacking: str, ruleset: Ruleset, json: bool) -> int:
+    """Prints the findings; the exit status: 1 where the host cannot trace, else 0.
+
+    `lacking` says why the process may not send raw packets, empty where it may.
+    """
+    found = [
+        *ways.findings(lacking=lacking),
+        *kernel.findings(proc=_PROC),
+        *firewall.findings(ruleset, proc=_PROC),
+        *clocks.findings(sys=_SYS),
+    ]
+    failed = any(each.status is Status.FAIL for each in found)
+    if json:
+        line = msgspec.json.encode({"ok": not failed, "findings": found})
+        print(line.decode())  # noqa: T201 - the command's output
+    else:
+        print("\n".join(_lines(found)))  # noqa: T201 - the command's output
+    return EXIT_FAILED if failed else 0
+
+
+def _lines(found: Iterable[Finding]) -> Iterable[str]:
+    for each in found:
+        yield f"{each.status.value:<5} {each.check}: {each.detail}"
+        if each.remedy:
+            yield f"      → {each.remedy}"

@@ -1,0 +1,132 @@
+"""The kernel's settings that decide what is heard and kept: below /proc, of this namespace."""
+
+from contextlib import suppress
+from pathlib import Path
+
+from colotrace_agent.engine.identity import PORTS
+from colotrace_agent.network.sockets import RECEIVE_BUFFER
+
+from .finding import Finding, ok, warn
+
+_SEND_BUFFER = 4 << 20
+_SPAN = f"{PORTS.start}-{PORTS.stop - 1}"
+_STRICT = 1
+
+
+def findings(*, proc: Path) -> list[Finding]:
+    """Buffers, ports, reverse path filter, the host's own ICMP limit."""
+    net = proc / "sys/net"
+    return [
+        _buffer(net, "rmem_max", RECEIVE_BUFFER, "a burst of answers may not fit"),
+        _buffer(net, "wmem_max", _SEND_BUFFER, "a burst of probes may have to wait"),
+        _local_ports(net),
+        _ports_in_use(proc),
+        _reverse_path(proc),
+        _own_limit(net),
+    ]
+
+
+def _buffer(net: Path, name: str, wanted: int, else_: str) -> Finding:
+    check = f"net.core.{name}"
+    # Not every kernel shows it in a namespace that is not the first.
+    granted = _number(net / "core" / name)
+    if granted is None:
+        return ok(check, "not to be seen from this network namespace")
+    if granted >= wanted:
+        return ok(check, f"{granted} bytes")
+    return warn(
+        check,
+        f"{granted} bytes, less than the {wanted} that the agent asks for: {else_}",
+        f"sysctl -w {check}={wanted}, and the same line in /etc/sysctl.d",
+    )
+
+
+def _local_ports(net: Path) -> Finding:
+    check = "ports that the kernel gives out"
+    text = _text(net / "ipv4/ip_local_port_range").split()
+    if len(text) != 2:
+        return ok(check, "not to be seen from this network namespace")
+    low, high = map(int, text)
+    if low >= PORTS.stop or high < PORTS.start or _reserved(net):
+        return ok(check, f"{low}-{high}, none of the agent's {_SPAN}")
+    return warn(
+        check,
+        f"{low}-{high} overlap the agent's {_SPAN}: a connection of the host's own may take a "
+        "port of a trace, and its answers are read too",
+        f"sysctl -w net.ipv4.ip_local_reserved_ports={_SPAN}",
+    )
+
+
+def _reserved(net: Path) -> bool:
+    spans = _text(net / "ipv4/ip_local_reserved_ports").replace("\n", "").split(",")
+    for span in spans:
+        low, _, high = span.partition("-")
+        if low and int(low) <= PORTS.start and int(high or low) >= PORTS.stop - 1:
+            return True
+    return False
+
+
+def _ports_in_use(proc: Path) -> Finding:
+    check = "services at the agent's ports"
+    ports = set()
+    for table, states in (("tcp", {"0A"}), ("tcp6", {"0A"}), ("udp", None), ("udp6", None)):
+        lines = _text(proc / "net" / table).splitlines()[1:]
+        for words in filter(None, map(str.split, lines)):
+            port = int(words[1].rpartition(":")[2], 16)
+            if port in PORTS and (states is None or words[3] in states):
+                ports.add(port)
+    if not ports:
+        return ok(check, "none")
+    listed = ", ".join(map(str, sorted(ports)[:10]))
+    return warn(
+        check,
+        f"held already: {listed}; traces leave these ports out (a running agent holds some too)",
+        f"move the service away from {_SPAN}",
+    )
+
+
+def _reverse_path(proc: Path) -> Finding:
+    check = "reverse path filter"
+    conf = proc / "sys/net/ipv4/conf"
+    overall = _number(conf / "all/rp_filter") or 0
+    strict = []
+    with suppress(OSError):
+        for entry in sorted(conf.iterdir()):
+            # The stricter of the two counts (ip-sysctl), 2 being loose.
+            own = max(overall, _number(entry / "rp_filter") or 0)
+            if entry.name not in ("all", "default", "lo") and own == _STRICT:
+                strict.append(entry.name)
+    ways = _default_routes(proc)
+    if not strict or ways < 2:
+        return ok(check, "strict, and one way out" if strict else "not strict")
+    return warn(
+        check,
+        f"strict on {', '.join(strict)} with {ways} default routes: an answer that comes in by "
+        "another interface than the way back would take is dropped",
+        "sysctl -w net.ipv4.conf.all.rp_filter=2",
+    )
+
+
+def _default_routes(proc: Path) -> int:
+    lines = [line.split() for line in _text(proc / "net/route").splitlines()[1:]]
+    return sum(words[1] == words[7] == "00000000" for words in lines if len(words) > 7)
+
+
+def _own_limit(net: Path) -> Finding:
+    limit = _number(net / "ipv4/icmp_ratelimit")
+    told = "none" if not limit else f"an error each {limit} ms to one asker"
+    return ok("this host's own ICMP limit", f"{told}; it holds for traces to this host alone")
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,75 @@
+"""Whether packets can leave and be heard: rights, families, routes, raw sockets, stamps."""
+
+import ipaddress
+import os
+
+from colotrace_proto.messages import Family
+
+from colotrace_agent.network.route import source_for, working_families
+from colotrace_agent.network.sender import kernel_takes_numbers
+from colotrace_agent.network.sockets import open_all
+
+from .finding import Finding, fail, ok, warn
+
+# Only looked up in the routing table: nothing is sent.
+_FAR = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8::1"}
+
+
+def findings(*, lacking: str) -> list[Finding]:
+    """All of them; `lacking` says why the process may not send raw packets, if so."""
+    rights = (
+        fail("rights", lacking, "give it CAP_NET_RAW")
+        if lacking
+        else ok("rights", "CAP_NET_RAW, and nothing else is needed")
+    )
+    return [rights, _raw_sockets(), *_families(), _stamps()]
+
+
+def _raw_sockets() -> Finding:
+    check = "raw sockets"
+    try:
+        opened = open_all()
+    except OSError as error:
+        detail = f"cannot be opened: {os.strerror(error.errno or 0)}"
+        return fail(check, detail, "give it CAP_NET_RAW; see what the container or LSM forbids")
+    families = sorted(family.value for family in opened.senders)
+    opened.close()
+    if not families:
+        return fail(check, "the kernel has none of either family", "boot a kernel with IPv4")
+    return ok(check, " and ".join(f"IPv{family}" for family in families))
+
+
+def _families() -> list[Finding]:
+    working = working_families()
+    found = []
+    for family in Family:
+        check = f"IPv{family.value}"
+        problem = _problem(family, working)
+        if problem is None:
+            source = ipaddress.ip_address(source_for(_packed(family)))
+            found.append(ok(check, f"leaves from {source}"))
+            continue
+        remedy = f"give the host {check}, if its targets are to be traced from here"
+        others = [each for each in working - {family} if _problem(each, working) is None]
+        found.append((warn if others else fail)(check, problem, remedy))
+    return found
+
+
+def _problem(family: Family, working: frozenset[Family]) -> str | None:
+    if family not in working:
+        return "no address that is good beyond its own link: such targets are Code 3"
+    try:
+        source_for(_packed(family))
+    except OSError as error:
+        return f"an address, but no default route ({os.strerror(error.errno or 0)}): Code 4"
+    return None
+
+
+def _packed(family: Family) -> bytes:
+    return ipaddress.ip_address(_FAR[family]).packed
+
+
+def _stamps() -> Finding:
+    if kernel_takes_numbers():
+        return ok("stamps of departure", "by the kernel, each with its probe's number")
+    return ok("stamps of departure", "by the kernel, counted in order (before Linux 6.13)")
