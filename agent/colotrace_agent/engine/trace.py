@@ -238,14 +238,16 @@ class Trace:
         return min(max(patience, self._floor_ns), self.spec.wait_ns)
 
     def _skip(self) -> None:
-        """Passes over what lies beyond the end of the path, and beyond where that is expected."""
+        """Passes over what lies beyond the target, and over all but one probe of each TTL beyond
+        where it is expected or somebody refused: he may let others pass."""
         ttl, earlier = self._place()
+        spared = earlier and ttl > min(self._expected_ttl, self._barrier_ttl)
         if self.spec.rounds:
-            if ttl > self.end_ttl or (earlier and ttl > self._expected_ttl):
+            if ttl > self._target_ttl or spared:
                 self._next = min((earlier + 1) * self.spec.max_ttl, self._probes)
-        elif ttl > self.end_ttl:
+        elif ttl > self._target_ttl:
             self._next = self._probes
-        elif earlier and ttl > self._expected_ttl:
+        elif spared:
             self._next += self.spec.packets_per_ttl - earlier
 
     def _place(self) -> tuple[int, int]:
