@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import cloudflare
 import pytest
 from cloudflare import Cloudflare
@@ -47,13 +50,16 @@ def test_email_and_key(fleet: Fleet) -> None:
     assert row.colos
 
 
-def test_names_that_do_not_resolve(fleet: Fleet, lab: Lab) -> None:
+def test_names_that_do_not_resolve(
+    fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
+) -> None:
     """A name without an address, and one whose servers never answer: Code 3, in words beside."""
     body = {
         "targets": ["nobody.lab.example", f"x.{LAME_DOMAIN}", lab.address("web")],
         "colos": ["den01"],
     }
     answer = fleet.trace(body)
+    check_answer(answer)
     errors = [row["colos"][0]["error"] for row in answer["result"]]
     assert errors == ["Could not gather traceroute data: Code 3"] * 2 + [""]
     assert [message["source"]["pointer"] for message in answer["messages"]] == [

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -58,7 +59,9 @@ async def _until_running(fleet: Fleet, jobs: int = 1) -> None:
                 await asyncio.sleep(0.02)
 
 
-async def test_agent_killed_in_the_middle(own_fleet: Fleet, lab: Lab) -> None:
+async def test_agent_killed_in_the_middle(
+    own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
+) -> None:
     """No other agent of the colo: Code 2 and the hops so far, long before 25 s."""
     began = time.monotonic()
     asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
@@ -66,6 +69,7 @@ async def test_agent_killed_in_the_middle(own_fleet: Fleet, lab: Lab) -> None:
     await asyncio.sleep(0.3)  # its routers' answers are on their way up within 50 ms
     await asyncio.to_thread(own_fleet.stop_agent, "fra01-a", kill=True)
     answer = await asking
+    check_answer(answer)
     (row,) = answer["result"][0]["colos"]
     assert row["error"] == "Could not gather traceroute data: Code 2"
     truth = lab.path("fra01", "dark")
@@ -93,10 +97,11 @@ async def test_agent_killed_with_another_at_hand(own_fleet: Fleet, lab: Lab) -> 
     assert "fra01-a was lost" in answer["messages"][0]["message"]
 
 
-async def test_no_agent(own_fleet: Fleet, lab: Lab) -> None:
+async def test_no_agent(own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]) -> None:
     """A colo whose only agent has gone: Code 1 at once, in words beside."""
     assert await asyncio.to_thread(own_fleet.stop_agent, "fra01-a") == 0
     answer = await _ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01", "den01"]})
+    check_answer(answer)
     gone, there = answer["result"][0]["colos"]
     assert gone["error"] == "Could not gather traceroute data: Code 1"
     assert gone["hops"] == []
@@ -107,10 +112,21 @@ async def test_no_agent(own_fleet: Fleet, lab: Lab) -> None:
 
 @pytest.mark.parametrize("kill", [False, True])
 async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) -> None:
-    """The agents are back within 5 s of its return, and trace; the token still holds."""
+    """With jobs under way: told to stop it lets them end, killed it takes them with it. The
+    agents are back within 5 s of its return, and trace; the token still holds."""
+    body = {"targets": [*lab.many()[:9], lab.address("dark")], "options": {"wait_time": 2}}
+    asking = asyncio.create_task(_ask(own_fleet, body))
+    await _until_running(own_fleet)
     await asyncio.to_thread(own_fleet.stop_coordinator, kill=kill)
+    if kill:
+        with pytest.raises(httpx.TransportError):
+            await asking
+    else:
+        cut = await asking
+        assert not any(row["error"] for target in cut["result"] for row in target["colos"])
     await asyncio.to_thread(own_fleet.start_coordinator)
     assert await asyncio.to_thread(own_fleet.wait_attached) < 5
+    assert [agent.poll() for agent in own_fleet.agents.values()] == [None, None]
     answer = await _ask(own_fleet, {"targets": [lab.address("web")]})
     assert [row["error"] for row in answer["result"][0]["colos"]] == ["", ""]
 
@@ -137,15 +153,101 @@ async def test_client_that_goes_away_takes_its_job_back(own_fleet: Fleet, lab: L
     assert time.monotonic() - began < 3
 
 
-async def test_frozen_agent(own_fleet: Fleet, lab: Lab) -> None:
+async def test_frozen_agent(
+    own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
+) -> None:
     """An agent that neither accepts nor refuses: the row says so, well within 25 s."""
     process = own_fleet.agents["fra01-a"]
     os.kill(process.pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
         answer = await _ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
+        check_answer(answer)
         (row,) = answer["result"][0]["colos"]
-        assert row["error"].startswith("Could not gather traceroute data: Code ")
+        assert row["error"] == "Could not gather traceroute data: Code 2"
+        (message,) = answer["messages"]
+        assert message["code"] == 1102
+        assert "agent fra01-a did not answer the offer within" in message["message"]
         assert time.monotonic() - began < 25
     finally:
         os.kill(process.pid, signal.SIGCONT)
+
+
+async def test_firewall_that_forbids_probes(
+    own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
+) -> None:
+    """The host's own, so that none can be sent: Code 4, with the system's reason."""
+    wall = """
+        table inet wall {
+            chain out { type filter hook output priority 0; ip ttl < 64 drop; }
+        }"""
+    made = await asyncio.to_thread(lab.run, "fra01", ["nft", wall])
+    assert made.returncode == 0, made.stderr
+    try:
+        answer = await _ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
+    finally:
+        await asyncio.to_thread(lab.run, "fra01", ["nft", "delete", "table", "inet", "wall"])
+    check_answer(answer)
+    (row,) = answer["result"][0]["colos"]
+    assert row["error"] == "Could not gather traceroute data: Code 4"
+    assert "Operation not permitted" in answer["messages"][0]["message"]
+
+
+def _events(fleet: Fleet, agent_id: str) -> list[str]:
+    """What the agent has logged of its stream, in order."""
+    log = fleet.agent_log(agent_id).read_text()
+    return re.findall(r"\b(not attached|attached)\b", log)
+
+
+def _whole(lab: Lab, answer: dict[str, Any]) -> None:
+    """A row of `_slow`, with every reply in it and nothing to explain."""
+    assert answer["messages"] == []
+    (row,) = answer["result"][0]["colos"]
+    assert row["error"] == ""
+    truth = lab.path("fra01", "dark")[:-1]
+    assert len(row["hops"]) == 12
+    for hop, true in zip(row["hops"], truth, strict=False):
+        lost = 3 if true.silent else 0
+        assert (hop["packets_sent"], hop["packets_lost"]) == (3, lost)
+        assert {node["ip"] for node in hop["nodes"]} <= ({""} if true.silent else true.addresses)
+
+
+async def test_stream_cut_in_the_middle(
+    own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
+) -> None:
+    """The agent goes on tracing, attaches again, and resumes: nothing of the row is missing."""
+    before = _events(own_fleet, "fra01-a")
+    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
+    await _until_running(own_fleet)
+    port = own_fleet.grpc.rpartition(":")[2]
+    kill = ["ss", "-K", "state", "established", "dport", "=", f":{port}"]
+    done = await asyncio.to_thread(lab.run, "fra01", kill)
+    assert port in done.stdout, done.stderr  # what it has cut
+    answer = await asking
+    check_answer(answer)  # silent hops and a silent target are in it
+    _whole(lab, answer)
+    assert _events(own_fleet, "fra01-a") == [*before, "not attached", "attached"]
+
+
+async def test_stream_stalled_in_the_middle(own_fleet: Fleet, lab: Lab) -> None:
+    """For 1.5 s nothing passes between agent and coordinator; what was lost is made up for."""
+    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
+    await _until_running(own_fleet)
+    hole = """
+        table inet hole {
+            chain in { type filter hook input priority 0; iifname mgmt0 counter drop; }
+            chain out { type filter hook output priority 0; oifname mgmt0 counter drop; }
+        }"""
+    began = time.monotonic()
+    made = await asyncio.to_thread(lab.run, "fra01", ["nft", hole])
+    assert made.returncode == 0, made.stderr
+    try:
+        await asyncio.sleep(1.5)
+        listed = await asyncio.to_thread(lab.run, "fra01", ["nft", "list", "ruleset"])
+    finally:
+        await asyncio.to_thread(lab.run, "fra01", ["nft", "delete", "table", "inet", "hole"])
+    assert not asking.done()
+    assert time.monotonic() - began < 3
+    lost = [int(count) for count in re.findall(r"counter packets (\d+)", listed.stdout)]
+    assert lost[1] >= 2, listed.stdout  # what the agent said, and said again
+    _whole(lab, await asking)
