@@ -20,6 +20,7 @@ import ipaddress
 from collections.abc import Iterable
 
 from colotrace_proto import rows, tally
+from colotrace_proto.failures import UNTRACEABLE
 from colotrace_proto.messages import ColoName, Family, Frame
 from structlog.typing import FilteringBoundLogger
 
@@ -27,7 +28,6 @@ from .dispatcher import Dispatcher, JobSpec, Ticket
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import CoordinatorError
-from .fanout.faults import UNTRACEABLE
 from .fanout.task import Finished, Task
 from .links.base import Fleet
 from .metrics import Metrics

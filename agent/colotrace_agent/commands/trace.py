@@ -9,6 +9,7 @@ from itertools import islice
 
 import msgspec
 from colotrace_proto import rows, tally
+from colotrace_proto.failures import error_code
 from colotrace_proto.messages import (
     MAX_REMAINING_MS,
     Failure,
@@ -27,16 +28,6 @@ from colotrace_agent.runner import Prober, open_prober
 # Targets under way at once; their rows are held in memory only so long.
 _AT_ONCE = 256
 _NAMES_WAIT_S = 1.0
-
-_CODES = {
-    Failure.UNRESOLVABLE: 3,
-    Failure.NO_FAMILY: 3,
-    Failure.POLICY: 3,
-    Failure.SEND: 4,
-    Failure.CANCELLED: 2,
-    Failure.DEADLINE: 2,
-    Failure.INTERNAL: 4,
-}
 
 EXIT_ERRORS = 1
 EXIT_INTERRUPTED = 130
@@ -141,7 +132,7 @@ class _Tracing:
         replies = Replies()
         for frame in frames:
             replies = tally.merge(replies, frame.replies)
-        code = _CODES.get(outcome.failure, 0)
+        code = error_code(outcome.failure)
         gathered = tally.Gathered(
             target=target,
             colo=settings.colo,

@@ -6,6 +6,7 @@ The words name who is at fault and, where there is one, the remedy.
 import enum
 from dataclasses import dataclass
 
+from colotrace_proto.failures import LOST, NO_AGENT, UNTRACEABLE, error_code
 from colotrace_proto.messages import (
     AgentId,
     ColoName,
@@ -16,8 +17,6 @@ from colotrace_proto.messages import (
     RefusalReason,
     Refused,
 )
-
-NO_AGENT, LOST, UNTRACEABLE, UNSENT = 1, 2, 3, 4
 
 
 class Weight(enum.IntEnum):
@@ -135,26 +134,27 @@ def out_of_time(agent: AgentId) -> Fault:
 
 def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
     """What the agent's outcome comes to; None where the target was traced."""
+    code = error_code(outcome.failure)
     match outcome.failure:
         case Failure.NONE:
             return None
         case Failure.UNRESOLVABLE:
             words = f"the name does not resolve as seen by agent {agent}"
-            return _because(Fault(UNTRACEABLE, Weight.FINAL, words), outcome.detail)
+            return _because(Fault(code, Weight.FINAL, words), outcome.detail)
         case Failure.NO_FAMILY:
             words = f"the target has no address of a family that agent {agent} has"
-            return _because(Fault(UNTRACEABLE, Weight.FORBIDDEN, words), outcome.detail)
+            return _because(Fault(code, Weight.FORBIDDEN, words), outcome.detail)
         case Failure.POLICY:
             words = f"the owner of agent {agent} forbids it"
-            return _because(Fault(UNTRACEABLE, Weight.FORBIDDEN, words), outcome.detail)
+            return _because(Fault(code, Weight.FORBIDDEN, words), outcome.detail)
         case Failure.SEND:
             words = f"agent {agent} could not send the probes"
-            return _because(Fault(UNSENT, Weight.FINAL, words), outcome.detail)
+            return _because(Fault(code, Weight.FINAL, words), outcome.detail)
         case Failure.DEADLINE:
             return out_of_time(agent)
         case Failure.CANCELLED:
             words = f"agent {agent} gave the job up"
-            return _because(Fault(LOST, Weight.LOST, words), outcome.detail)
+            return _because(Fault(code, Weight.LOST, words), outcome.detail)
         case Failure.INTERNAL | Failure.UNSPECIFIED:
             return misbehaved(agent, outcome.detail or "it gave no reason")
 
