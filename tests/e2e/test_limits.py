@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from fleet import alone
-from lab import CLOSED_PORT, COLOS, FAMILIES, OPEN_PORT, Lab, access, listener
+from lab import CLOSED_PORT, FAMILIES, OPEN_PORT, Lab, access, listener
 from lab.slow import slow
 
 pytestmark = pytest.mark.lab
@@ -51,7 +51,8 @@ def own_lab(lab: Lab) -> Iterator[Lab]:
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_one_target_has_its_true_path(own_lab: Lab, method: tuple[str, ...]) -> None:
-    """From each colo: every router that speaks is named, and the target is at its true TTL."""
+    """Past the diamond, and past the mute router: every router that speaks is named, and the
+    target is at its true TTL."""
     targets = [own_lab.address("web", family=family) for family in FAMILIES]
 
     def faults(colo: str) -> list[str]:
@@ -68,8 +69,9 @@ def test_one_target_has_its_true_path(own_lab: Lab, method: tuple[str, ...]) -> 
                     found.append(f"{colo} to {target}, TTL {hop.ttl}: {seen}, not {hop}")
         return found
 
-    with ThreadPoolExecutor(len(COLOS)) as pool:
-        found = list(pool.map(faults, [colo.name for colo in COLOS]))
+    colos = ["den02", "sin01"]
+    with ThreadPoolExecutor(len(colos)) as pool:
+        found = list(pool.map(faults, colos))
     assert [words for each in found for words in each] == []
 
 
