@@ -10,6 +10,8 @@ from scenario.addresses import assign
 from scenario.schema import Case
 
 DEVICE = "world0"
+# The second word of the transport header, where ICMP, UDP and TCP probes differ.
+_NUMBER = "@th,32,32"
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 
@@ -45,7 +47,8 @@ def configure(case: Case) -> None:
         f"link set lo up\n"
         f"addr add {four}/32 dev {DEVICE}\n"
         f"addr add {six}/128 dev {DEVICE} nodad\n"
-        f"link set {DEVICE} up\n"
+        # Bursts of several traces at once are the network's to take.
+        f"link set {DEVICE} txqueuelen 10000 up\n"
         f"route add default dev {DEVICE} src {four}\n",
     )
     _run(["ip", "-6", "-batch", "-"], f"route add default dev {DEVICE} src {six}\n")
@@ -65,14 +68,19 @@ def firewall(case: Case) -> str:
     """Return nftables rules by which the prober's own host refuses probes, with EPERM."""
     rules = []
     for failure in case.send_failures:
-        nth = ""
-        if failure.ordinal is not None:
-            nth = f"numgen inc mod {case.trace.packets_per_ttl} {failure.ordinal} "
         for at_ttl in ("ip ttl", "ip6 hoplimit"):
-            match = f"{at_ttl} {failure.ttl} " if failure.ttl is not None else ""
-            rules.append(f"oifname {DEVICE} {match}{nth}drop")
+            match = f"oifname {DEVICE} "
+            match += f"{at_ttl} {failure.ttl} " if failure.ttl is not None else ""
+            if failure.ordinal is None:
+                rules.append(f"{match} drop")
+                continue
+            # A sender that tries again is refused again: it is that packet which may not leave.
+            rules.append(f"{match} {_NUMBER} @refused drop")
+            turn = f"numgen inc mod {case.trace.packets_per_ttl} {failure.ordinal}"
+            rules.append(f"{match} {turn} add @refused {{ {_NUMBER} }} drop")
+    refused = f"set refused {{ typeof {_NUMBER}; flags dynamic; size 1024; }}"
     chain = ["type filter hook output priority 0; policy accept;", *rules]
-    return "\n".join(["table inet world {", "chain out {", *chain, "}", "}", ""])
+    return "\n".join(["table inet world {", refused, "chain out {", *chain, "}", "}", ""])
 
 
 def _set(key: str, value: int) -> None:

@@ -6,6 +6,7 @@ from scenario.kinds import Forgery, Protocol
 from scenario.probe import GRE_HEADER, Probe
 from scenario.quote import flip
 
+_PORTED = {Protocol.UDP, Protocol.TCP}
 _ICMP_HEADER = 8
 # The first two bytes of a probe's payload may serve its checksum.
 _TAG_AT = 4
@@ -20,7 +21,7 @@ def forged(probe: Probe, *, forgery: Forgery) -> Probe:
             # The last byte of the destination address.
             packet[19 if probe.family == 4 else 39] ^= 0x40
         case Forgery.FLOW:
-            _flow(packet, at, protocol=probe.protocol)
+            _flow(packet, at, probe=probe)
         case Forgery.IP_ID:
             _ip_id(packet)
         case Forgery.NUMBER:
@@ -37,9 +38,12 @@ def forged(probe: Probe, *, forgery: Forgery) -> Probe:
     return replace(probe, packet=bytes(packet))
 
 
-def _flow(packet: bytearray, at: int, *, protocol: Protocol) -> None:
-    where = {Protocol.ICMP: 4, Protocol.GRE: 6}.get(protocol, 0)
-    flip(packet, at + where, mask=0x1A5A)
+def _flow(packet: bytearray, at: int, *, probe: Probe) -> None:
+    """Alter source port or identifier; of GRE the key, and what the request within has of it."""
+    if probe.protocol is Protocol.GRE:
+        flip(packet, at + 6, mask=0x1A5A)
+        at += GRE_HEADER.size + probe.inner.header_length
+    flip(packet, at if probe.protocol in _PORTED else at + 4, mask=0x1A5A)
 
 
 def _ip_id(packet: bytearray) -> None:

@@ -5,14 +5,14 @@ from typing import Any
 
 import msgspec
 from colotrace_proto import rows, tally
-from colotrace_proto.messages import Failure, Frame, Replies
+from colotrace_proto.messages import Failure, Frame, PacketType, Replies
 
 LOCAL = rows.Colo(city="", name="local")
 _CODES = {Failure.NONE: 0, Failure.SEND: 4}
 
 
-def row_of(frames: Sequence[Frame]) -> dict[str, Any]:
-    """Return the row that a job's frames come to."""
+def row_of(frames: Sequence[Frame], *, packet_type: PacketType) -> dict[str, Any]:
+    """Return the row that the frames of a job of that packet type come to."""
     last = frames[-1]
     assert last.outcome is not None
     assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
@@ -27,6 +27,7 @@ def row_of(frames: Sequence[Frame]) -> dict[str, Any]:
         replies=replies,
         duration_ns=last.outcome.duration_ns,
         code=_CODES[last.outcome.failure],
+        own_ends=tally.has_own_ends(packet_type, multipath=False),
     )
     (row,) = tally.colo_rows([gathered])
     built: dict[str, Any] = msgspec.to_builtins(row)

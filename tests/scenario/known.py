@@ -11,7 +11,7 @@ KNOWN: dict[str, tuple[str, frozenset[str]]] = {}
 
 def traceable(packet_type: ProbeType) -> bool:
     """Whether the agent traces with that packet type."""
-    return PACKET_TYPES.issuperset(packet_type.protocols) and len(packet_type.protocols) == 1
+    return PACKET_TYPES.issuperset(packet_type.protocols)
 
 
 def known_fault(run: Run) -> str | None:

@@ -1,11 +1,13 @@
-"""The agent's jobs on real sockets, for several packet types of one case in one process.
+"""The agent's jobs on real sockets: families and packet types of one case in one process.
 
-Run inside a `tun.TunWorld` as `python -m scenario.probe_host CASE FAMILY PACKET_TYPE…`; prints one
-line of JSON a trace: the row, and the counters of packets that did not count as answers. What
-the command line adds to this is shown by the runs of `colotrace-agent trace` itself.
+Run inside a `tun.TunWorld` as `python -m scenario.probe_host CASE FAMILIES PACKET_TYPES`, both
+lists with commas; prints one line of JSON a trace: the row, and the counters of packets that did
+not count as answers. What the command line adds to this is shown by the runs of `colotrace-agent
+trace` itself.
 """
 
 import asyncio
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -23,16 +25,16 @@ from scenario.load import load
 RATE = 5_000
 
 
-async def trace(path: Path, family: int, packet_types: list[str]) -> list[dict[str, Any]]:
-    """Trace the case with each packet type, all at once, as often as the case says."""
+async def trace(path: Path, families: list[str], packet_types: list[str]) -> list[dict[str, Any]]:
+    """Trace the case in each family with each packet type, all at once, as often as it says."""
     case = load(path)
-    target = assign(case, family=6 if family == 6 else 4).target
+    asked = list(itertools.product(families, packet_types))
     prober, resolver = open_prober(rate=RATE), Resolver()
     try:
         jobs = [
             Job(
-                job_id=JobId(packet_type),
-                target=target,
+                job_id=JobId(f"{packet_type} {family}"),
+                target=assign(case, family=6 if family == "6" else 4).target,
                 packet_type=PacketType(packet_type),
                 max_ttl=case.trace.max_ttl,
                 packets_per_ttl=case.trace.packets_per_ttl,
@@ -41,15 +43,20 @@ async def trace(path: Path, family: int, packet_types: list[str]) -> list[dict[s
                 flow=0,
                 remaining_ms=MAX_REMAINING_MS,
             )
-            for packet_type in packet_types
+            for family, packet_type in asked
         ]
         lines = []
         for _ in range(case.trace.times):
             told = await asyncio.gather(*(_run(job, prober, resolver) for job in jobs))
             lines += [
-                {"packet_type": job.packet_type, "row": row_of(frames), "counted": _counted(frames)}
-                | {"foreign": prober._engine.foreign}
-                for job, frames in zip(jobs, told, strict=True)
+                {
+                    "family": int(family),
+                    "packet_type": packet_type,
+                    "row": row_of(frames, packet_type=PacketType(packet_type)),
+                    "counted": _counted(frames),
+                    "foreign": prober._engine.foreign,
+                }
+                for (family, packet_type), frames in zip(asked, told, strict=True)
             ]
         return lines
     finally:
@@ -76,5 +83,6 @@ def _counted(frames: list[Frame]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    for line in asyncio.run(trace(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])):
+    _, _path, _families, _types = sys.argv
+    for line in asyncio.run(trace(Path(_path), _families.split(","), _types.split(","))):
         print(json.dumps(line))

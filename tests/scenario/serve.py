@@ -1,6 +1,6 @@
 """Serve one case behind a TUN device, in the network namespace that this process was started in.
 
-Run by `tun.TunWorld` as `python -m scenario.serve CASE FAMILY`. It prints one line when the device
+Run by `tun.TunWorld` as `python -m scenario.serve CASE FAMILY…`. It prints one line when the device
 is up, serves until its input ends (so it dies with whoever started it), and then prints what it saw
 as one line of JSON. Nothing heavy is imported: the process is up in a moment.
 """
@@ -12,7 +12,8 @@ import os
 import select
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -28,9 +29,10 @@ _LONGEST = 65536
 _SPIN_NS = 100_000
 
 
-def serve(world: World, *, device: int, until_closed: int) -> int:
+def serve(worlds: Mapping[int, World], *, device: int, until_closed: int) -> int:
     """Answer what comes out of the device; return the most that a delivery was late, in ns.
 
+    What the host says in a family without a world goes to the one there is.
     A burst is read whole, each packet stamped, before any of it is answered; and between any two
     answers whatever is due goes out. Otherwise the simulation's own work would be in the RTTs.
     """
@@ -41,6 +43,7 @@ def serve(world: World, *, device: int, until_closed: int) -> int:
         _read(device, unanswered)
         if unanswered:
             at_ns, packet = unanswered.popleft()
+            world = worlds.get(packet[0] >> 4) or next(iter(worlds.values()))
             agenda.add(world.deliver(packet, at_ns))
         for delivery in agenda.due(time.monotonic_ns()):
             os.write(device, delivery.packet)
@@ -67,10 +70,10 @@ def _read(device: int, into: deque[tuple[int, bytes]]) -> None:
         into.append((time.monotonic_ns(), packet))
 
 
-def main(path: str, family: str) -> None:
+def main(path: str, *families: str) -> None:
     """Make the device, serve, report."""
     case = load(Path(path))
-    world = World(case, family=cast("Family", int(family)))
+    worlds = {int(each): World(case, family=cast("Family", int(each))) for each in families}
     device = open_device()
     configure(case)
     # A collection in the middle of a burst would show up as somebody's RTT.
@@ -80,18 +83,21 @@ def main(path: str, family: str) -> None:
     with contextlib.suppress(PermissionError):
         os.setpriority(os.PRIO_PROCESS, 0, -15)
     print(READY, flush=True)
-    latest_ns = serve(world, device=device, until_closed=sys.stdin.fileno())
+    latest_ns = serve(worlds, device=device, until_closed=sys.stdin.fileno())
     seen = [
         {
+            "family": family,
             "at_ns": probe.at_ns,
             "ttl": probe.ttl,
             "ordinal": probe.ordinal,
             "protocol": probe.protocol,
             "flow": probe.flow.hex(),
         }
+        for family, world in worlds.items()
         for probe in world.seen
     ]
-    print(json.dumps({"fates": world.fates, "seen": seen, "latest_ns": latest_ns}), flush=True)
+    fates = sum((world.fates for world in worlds.values()), Counter[str]())
+    print(json.dumps({"fates": fates, "seen": seen, "latest_ns": latest_ns}), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ What the clock must show to the microsecond is left to virtual time: a busy host
 side. Paths, addresses, labels, counts and errors are held to the same expectation.
 """
 
+import itertools
 import json
 import sys
 from dataclasses import dataclass
@@ -38,86 +39,100 @@ def possible() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """One case in one family, traced with several packet types behind one device."""
+    """One case traced in several families with several packet types behind one device."""
 
     case: Case
-    family: Family
+    families: tuple[Family, ...]
     packet_types: tuple[ProbeType, ...]
 
     def __str__(self) -> str:
-        return f"{self.case.name}-v{self.family}-{'-'.join(self.packet_types)}"
-
-    @property
-    def known_fault(self) -> str | None:
-        """Why it is known to fail."""
-        runs = (Run(self.case, self.family, each) for each in self.packet_types)
-        return next((fault for fault in map(known_fault, runs) if fault is not None), None)
+        families = "".join(f"v{family}" for family in self.families)
+        return f"{self.case.name}-{families}-{'-'.join(self.packet_types)}"
 
 
 def shared_runs() -> list[Shared]:
     """All runs, those together that do not count each other's packets."""
     runs = []
     for case in cases():
-        if unsupported(case) is not None:
+        types = tuple(each for each in case.trace.packet_types if traceable(each))
+        if not types or unsupported(case) is not None:
             continue
         limits = [node.limit for node in (*case.hops, case.target)]
         turns = [failure.ordinal for failure in case.send_failures]
         alone = any(each is not None for each in (*limits, *turns)) or _by_packet(case)
-        types = tuple(each for each in case.trace.packet_types if traceable(each))
-        if not types:
-            continue
         groups = [(packet_type,) for packet_type in types] if alone else [types]
-        runs += [Shared(case, family, group) for family in case.families for group in groups]
+        runs += [Shared(case, case.families, group) for group in groups]
     return runs
 
 
-def run_of(run: Shared) -> Any:
-    """The run as a parameter, with what is known to fail in it."""
-    known = run.known_fault
-    marks = [pytest.mark.xfail(strict=True, reason=known)] if known else []
-    return pytest.param(run, marks=marks, id=str(run))
+def cases_of(run: Shared) -> list[Any]:
+    """The run as parameters: whole, or what is known to fail in it apart from the rest."""
+    each = [Run(run.case, family, kind) for family in run.families for kind in run.packet_types]
+    known = [(one, fault) for one in each if (fault := known_fault(one)) is not None]
+    if not known:
+        return [pytest.param(run, id=str(run))]
+    sound = [one for one in each if known_fault(one) is None]
+    return [
+        *(_param(one) for one in sound),
+        *(_param(one, pytest.mark.xfail(strict=True, reason=fault)) for one, fault in known),
+    ]
+
+
+def _param(run: Run, *marks: pytest.MarkDecorator) -> Any:
+    shared = Shared(run.case, (run.family,), (run.packet_type,))
+    return pytest.param(shared, marks=marks, id=str(shared))
 
 
 def _by_packet(case: Case) -> bool:
     return any(hop.width > 1 and hop.balance is Balance.PACKET for hop in case.hops)
 
 
-@pytest.mark.parametrize("run", [run_of(run) for run in shared_runs()])
+@pytest.mark.parametrize("run", [param for run in shared_runs() for param in cases_of(run)])
 def test_real_sockets_trace_the_case(run: Shared) -> None:
     """The agent's jobs, sockets and decoders give the row that the case expects."""
     path = str(CASES / f"{run.case.name}.toml")
-    argv = [sys.executable, "-m", "scenario.probe_host", path, str(run.family), *run.packet_types]
-    with TunWorld(run.case, family=run.family) as world:
-        done = world.run(argv)
+    families, types = ",".join(map(str, run.families)), ",".join(run.packet_types)
+    with TunWorld(run.case, *run.families) as world:
+        done = world.run([sys.executable, "-m", "scenario.probe_host", path, families, types])
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["packet_type"] for line in lines] == [*run.packet_types] * run.case.trace.times
-    wanted = expected(run.case, family=run.family)
+    traces = list(itertools.product(run.families, run.packet_types)) * run.case.trace.times
+    assert [(line["family"], line["packet_type"]) for line in lines] == traces
+    wanted = {family: expected(run.case, family=family) for family in run.families}
     faults = [
-        f"{line['packet_type']}: {fault}"
+        f"v{line['family']} {line['packet_type']}: {fault}"
         for line in lines
-        for fault in wanted.faults(line["row"], slack_ms=SLACK_MS)
+        for fault in wanted[line["family"]].faults(line["row"], slack_ms=SLACK_MS)
     ]
-    faults += _counter_faults(run, lines) + _wire_faults(world.report, times=run.case.trace.times)
-    for protocol in Protocol:
-        probes = [probe for probe in world.report.seen if probe["protocol"] == protocol]
+    faults += _counter_faults(run, lines)
+    faults += _wire_faults(world.report, times=run.case.trace.times)
+    for family, protocol in itertools.product(run.families, Protocol):
+        probes = _seen(world.report, family, protocol)
         last = [probe["ttl"] for probe in probes if probe["flow"] == probes[-1]["flow"]]
-        faults += wanted.beyond_faults(last)
+        faults += wanted[family].beyond_faults(last) if last else []
     assert faults == []
+
+
+def _seen(report: Report, family: int, protocol: Protocol) -> list[dict[str, Any]]:
+    return [
+        probe
+        for probe in report.seen
+        if (probe["family"], probe["protocol"]) == (str(family), protocol)
+    ]
 
 
 def _counter_faults(run: Shared, lines: list[dict[str, Any]]) -> list[str]:
     """Counters that are known when a trace ends; foreign packets belong to no trace."""
-    wanted = run.case.expect.counters
+    spans = expected(run.case, family=run.families[0]).counters
     faults = []
-    if "duplicate" in wanted:
-        spans = expected(run.case, family=run.family).counters["duplicate"]
+    if "duplicate" in spans:
+        least, most = spans["duplicate"]
         counts = [line["counted"]["duplicate"] for line in lines]
-        faults += [f"{n} duplicates" for n in counts if not spans[0] <= n <= spans[1]]
-    spans = expected(run.case, family=run.family).counters
-    for name in wanted.keys() & {"foreign", "ambiguous"}:
-        least, most = (bound * len(run.packet_types) for bound in spans[name])
+        faults += [f"{n} duplicates" for n in counts if not least <= n <= most]
+    for name in spans.keys() & {"foreign", "ambiguous"}:
+        traced = len(run.families) * len(run.packet_types)
+        least, most = (bound * traced for bound in spans[name])
         count = sum(line["counted"][name] for line in lines)
         count += lines[-1]["foreign"] if name == "foreign" else 0
         if not least <= count <= most:
@@ -128,23 +143,29 @@ def _counter_faults(run: Shared, lines: list[dict[str, Any]]) -> list[str]:
 def _wire_faults(report: Report, *, times: int = 1) -> list[str]:
     """Whatever the network saw that a tracer should not send."""
     faults = [f"{n} packets {fate}" for fate, n in report.fates.items() if fate not in FATES]
-    for protocol in Protocol:
-        flows = {probe["flow"] for probe in report.seen if probe["protocol"] == protocol}
+    for family, protocol in itertools.product((4, 6), Protocol):
+        flows = {probe["flow"] for probe in _seen(report, family, protocol)}
         if len(flows) > times:
             faults.append(f"{len(flows)} {protocol} flows in {times} traces")
     return faults
 
 
-@pytest.mark.parametrize("packet_type", [each for each in ProbeType if traceable(each)])
+@pytest.mark.parametrize(
+    ("name", "packet_type"),
+    [
+        (name, packet_type)
+        for name in ("plain", "gre_icmp", "send_failure_all")
+        for packet_type in load(CASES / f"{name}.toml").trace.packet_types
+    ],
+)
 @pytest.mark.parametrize("family", [4, 6])
-@pytest.mark.parametrize("name", ["plain", "send_failure_all"])
 def test_the_command_traces_the_case(name: str, family: Family, packet_type: ProbeType) -> None:
     """The whole program: its options, its privileges, its output and its exit status."""
     case = load(CASES / f"{name}.toml")
     target = assign(case, family=family).target
     program = [sys.executable, "-c", "from colotrace_agent.main import main; main()", "trace"]
     options = ["--json", "--no-names", "--allow-private", "--packet-type", packet_type]
-    with TunWorld(case, family=family) as world:
+    with TunWorld(case, family) as world:
         done = world.run([*program, *options, target])
     (line,) = done.stdout.splitlines()
     answer = json.loads(line)

@@ -34,7 +34,7 @@ def traced(case: Case, *, family: Family, protocol: Protocol) -> tuple[str, TunW
     """Return what traceroute says about the case's target, and the world it was in."""
     target = assign(case, family=family).target
     argv = ["traceroute", "-n", "-w", "1", "-m", "8", *FLAGS[protocol], target]
-    with TunWorld(case, family=family) as world:
+    with TunWorld(case, family) as world:
         done = world.run(argv)
     assert done.returncode == 0, done.stderr
     return done.stdout, world
@@ -71,7 +71,7 @@ def test_the_kernel_resets_what_an_open_port_answers(family: Family) -> None:
     """So half-open connections are cleared, in the world as outside."""
     case = load(CASES / "tcp_open.toml")
     target = assign(case, family=family).target
-    with TunWorld(case, family=family) as world:
+    with TunWorld(case, family) as world:
         done = world.run(["traceroute", "-n", "-T", "-p", "443", "-w", "1", target])
     assert target in done.stdout.splitlines()[-1]
     assert world.report.fates["reset"] > 0
@@ -82,7 +82,7 @@ def test_a_refused_send_is_refused_by_the_kernel(family: Family) -> None:
     """EPERM from a firewall in the prober's own host."""
     case = load(CASES / "send_failure.toml")
     target = assign(case, family=family).target
-    with TunWorld(case, family=family) as world:
+    with TunWorld(case, family) as world:
         done = world.run(["traceroute", "-n", "-I", "-f", "2", "-w", "1", target])
     assert "Operation not permitted" in done.stderr
     assert not any(probe["ttl"] == 2 for probe in world.report.seen)
@@ -93,14 +93,14 @@ def test_a_world_that_cannot_start_says_why(tmp_path: Path) -> None:
     case = load(CASES / "plain.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("hops = 3", encoding="utf-8")
-    with pytest.raises(TunWorldError, match="broken"), TunWorld(case, family=4, path=broken):
+    with pytest.raises(TunWorldError, match="broken"), TunWorld(case, 4, path=broken):
         pass
 
 
 def test_nothing_is_left_behind() -> None:
     """The namespace is the serving process's, and that is gone."""
     case = load(CASES / "plain.toml")
-    with TunWorld(case, family=4) as world:
+    with TunWorld(case, 4) as world:
         inside = world.run(["readlink", "/proc/self/ns/net"]).stdout.strip()
         assert inside != str(Path("/proc/self/ns/net").readlink())
         assert "world0" in world.run(["ip", "-br", "link"]).stdout

@@ -59,11 +59,14 @@ def faults(run: Run, *, seed: int) -> list[str]:
     wanted = expected(run.case, family=run.family)
     found = wanted.counter_faults(counted(host))
     for job in host.jobs:
-        found += wanted.faults(row_of(job.frames), slack_ms=0)
+        found += wanted.faults(
+            row_of(job.frames, packet_type=PacketType(run.packet_type)), slack_ms=0
+        )
     # Every checksum right, nothing sent elsewhere, one flow a trace.
     found += [f"{n} probes {fate}" for fate, n in world.fates.items() if fate not in _FATES]
     flows = list(dict.fromkeys(seen.flow for seen in world.seen))
-    found += [f"{len(flows)} flows"] * (len(flows) > run.case.trace.times)
+    traces = run.case.trace.times * len(run.packet_type.protocols)
+    found += [f"{len(flows)} flows"] * (len(flows) > traces)
     last = [seen.ttl for seen in world.seen if seen.flow == flows[-1]]
     found += wanted.beyond_faults(last)
     bare = BARE.intersection((run.case.target.tcp, *run.case.target.tcp_ports.values()))

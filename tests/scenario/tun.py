@@ -1,6 +1,6 @@
 """A world behind a TUN device, in a network namespace of its own, for real sockets to probe.
 
-    with TunWorld(case, family=4) as world:
+    with TunWorld(case, 4, 6) as world:
         world.run(["traceroute", "-n", "203.0.113.9"])
     world.report.fates["wrong-checksum"]
 
@@ -31,7 +31,7 @@ _START_S = 20
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the network saw: packets by fate (see `World.fates`) and every probe in order."""
+    """What the network saw: packets by fate (see `World.fates`), each family's probes in order."""
 
     fates: Counter[str]
     seen: list[dict[str, Any]]
@@ -44,17 +44,18 @@ class TunWorldError(Exception):
 
 
 class TunWorld:
-    """Serves one case in one family while entered; `report` is there after the exit."""
+    """Serves one case in its families while entered; `report` is there after the exit."""
 
-    def __init__(self, case: Case, *, family: Family, path: Path | None = None) -> None:
+    def __init__(self, case: Case, *families: Family, path: Path | None = None) -> None:
         self.case = case
         self.report = Report(fates=Counter(), seen=[], latest_ns=0)
         self._path = path or CASES / f"{case.name}.toml"
-        self._family = family
+        self._families = families
         self._server: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
-        command = [sys.executable, "-m", "scenario.serve", str(self._path), str(self._family)]
+        families = map(str, self._families)
+        command = [sys.executable, "-m", "scenario.serve", str(self._path), *families]
         self._server = subprocess.Popen(
             [*_new_namespace(), *command],
             cwd=_ROOT,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from colotrace_agent.engine.engine import DEFAULT_RATE, Engine
+from colotrace_agent.engine.several import Several, specs_of
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import FlowKey, Heard, Probe, TraceSpec, Unheard
 from colotrace_agent.packets.decode import (
@@ -20,6 +21,7 @@ from colotrace_agent.packets.decode import (
     decode_udp,
     decode_udp_datagram,
 )
+from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 from colotrace_agent.packets.probe import Writer
 from colotrace_agent.packets.writer import writer_for
 from colotrace_agent.report import Report
@@ -38,12 +40,17 @@ _MOST = 64
 
 @dataclass(slots=True)
 class Job:
-    """A trace, the frames that told of it, and when its probes left."""
+    """A trace, or several as one, the frames that told of it, and when its probes left."""
 
-    trace: Trace
+    traced: Trace | Several
     report: Report
     frames: list[Frame] = field(default_factory=list)
     sent_at: list[int] = field(default_factory=list)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its last frame is out."""
+        return bool(self.frames) and self.frames[-1].outcome is not None
 
 
 class VirtualHost:
@@ -62,15 +69,28 @@ class VirtualHost:
         self._by_flow: dict[FlowKey, Job] = {}
 
     def start(self, spec: TraceSpec) -> Job:
-        """Begin a trace."""
+        """Begin a job: a trace, or one for each packet type that is really sent."""
+        report = Report(JobId(str(len(self.jobs))))
+        specs = specs_of(spec)
+        if len(specs) == 1:
+            trace = self._begin(spec)
+            job = Job(trace, report)
+            self._by_flow[trace.flow.key] = job
+        else:
+            several = Several(specs, multipath=False)
+            job = Job(several, report)
+            for due in several.due():
+                trace = self._begin(due)
+                several.begun(trace)
+                self._by_flow[trace.flow.key] = job
+        self.jobs.append(job)
+        return job
+
+    def _begin(self, spec: TraceSpec) -> Trace:
         source = packed(self._worlds[spec.target].addresses.prober)
         flow = self.engine.allocate(spec, source, reserve=lambda _: True, now=self.now)
         self._writers[flow.key] = writer_for(flow)
-        trace = self.engine.start(spec, flow, now=self.now)
-        job = Job(trace, Report(JobId(str(len(self.jobs)))))
-        self.jobs.append(job)
-        self._by_flow[flow.key] = job
-        return job
+        return self.engine.start(spec, flow, now=self.now)
 
     def run(self, *, until: int | None = None, ended: Job | None = None) -> None:
         """Go on until everything has ended and arrived, or until that time or that job's end."""
@@ -78,7 +98,7 @@ class VirtualHost:
             self._receive()
             self.engine.expire(self.now)
             self._tell()
-            if ended is not None and ended.trace.ended is not None:
+            if ended is not None and ended.ended:
                 return
             if not self._send():
                 times = (self._agenda.next_ns(), self.engine.next_deadline(self.now), until)
@@ -139,7 +159,12 @@ class VirtualHost:
         changed, self.engine.changed = self.engine.changed, set()
         for trace in changed:
             job = self._by_flow[trace.flow.key]
-            if trace.ended is None:
+            if isinstance(job.traced, Several):
+                if trace.ended is not None:
+                    job.traced.took(trace)
+                    if job.traced.done:
+                        job.frames.append(job.report.final(job.traced, Failure.NONE))
+            elif trace.ended is None:
                 job.frames.append(job.report.progress(trace))
             else:
                 job.frames.append(job.report.final(trace, Failure.NONE))
@@ -148,12 +173,18 @@ class VirtualHost:
 def _decode(packet: bytes) -> Heard | Unheard:
     """Take the packet to where its socket would have led it."""
     four = packet[0] >> 4 == 4
-    whole = {wire.ICMP: decode_icmp, wire.UDP: decode_udp, wire.TCP: decode_tcp}
+    whole = {
+        wire.ICMP: decode_icmp,
+        wire.UDP: decode_udp,
+        wire.TCP: decode_tcp,
+        wire.GRE: decode_gre,
+    }
     if four:
         return whole[packet[9]](packet)
     parts = {
         wire.ICMP6: decode_icmp6,
         wire.UDP: decode_udp_datagram,
         wire.TCP: decode_tcp_segment,
+        wire.GRE: decode_gre_packet,
     }
     return parts[packet[6]](packet[40:], packet[8:24])
