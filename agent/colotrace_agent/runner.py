@@ -27,7 +27,7 @@ _SEND_AT_ONCE = 64
 _ROUNDS = 16
 
 
-def open_prober(*, rate: float, sockets: RawSockets | None = None) -> "Prober":
+def open_prober(*, rate: float | None = None, sockets: RawSockets | None = None) -> "Prober":
     """A prober over these sockets, or its own, which takes CAP_NET_RAW; it closes them.
 
     To be called on the event loop.

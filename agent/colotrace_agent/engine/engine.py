@@ -9,7 +9,7 @@ equals the youngest: a short trace does not wait for long ones that were there b
 
 import heapq
 import itertools
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 
 from colotrace_agent.model import Flow, FlowKey, Heard, Probe, TraceSpec
@@ -19,7 +19,14 @@ from .identity import Identities
 from .trace import Trace
 
 DEFAULT_RATE = 5_000
+"""Packets a second, over all traces."""
+DEFAULT_NEAR_RATE = 1_000
+"""Those of them that expire at the first hops, which all traces of a host share."""
+TARGET_RATE = 1_000
+"""Those that go to one target."""
+_NEAR_HOPS = 3
 _BURST = 512
+_TARGET_BURST = 640  # a whole trace
 # What one trace sends before it listens.
 _STEP = 12
 # A target is expected where it was; how long, and of how many it is remembered.
@@ -30,13 +37,14 @@ _REMEMBERED = 65_536
 class Engine:
     """The traces under way. All times are monotonic nanoseconds.
 
-    `secret` and `flow_secret` are those of `Identities`.
+    `rate` replaces the budget of all packets and that of those to the first hops; what one target
+    gets stays as it is. `secret` and `flow_secret` are those of `Identities`.
     """
 
     def __init__(
         self,
         *,
-        rate: float = DEFAULT_RATE,
+        rate: float | None = None,
         secret: bytes | None = None,
         flow_secret: bytes = b"",
     ) -> None:
@@ -48,7 +56,11 @@ class Engine:
         """Packets that the host had no room for."""
         self.changed: set[Trace] = set()
         """Traces with news since the caller last cleared it."""
-        self._budget = Budget(rate=rate, burst=max(_BURST, int(rate / 50)))
+        self._budget = _budget(rate or DEFAULT_RATE)
+        self._near = _budget(rate or DEFAULT_NEAR_RATE)
+        self._targets: dict[bytes, Budget] = {}
+        self._target_traces: Counter[bytes] = Counter()
+        self._blocked_until = 0
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._distances: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._traces: dict[FlowKey, Trace] = {}
@@ -82,6 +94,10 @@ class Engine:
         trace = Trace(spec, flow, now=now, expected_ttl=expected_ttl)
         for key in flow.keys:
             self._traces[key] = trace
+        if not self._target_traces[spec.target]:
+            self._targets[spec.target] = Budget(rate=TARGET_RATE, burst=_TARGET_BURST)
+        self._target_traces[spec.target] += 1
+        self._blocked_until = now
         self._queue(trace)
         self._touched.add(trace)
         return trace
@@ -99,12 +115,17 @@ class Engine:
         allowed = min(self._budget.available(now), most)
         probes: list[Probe] = []
         again: list[Trace] = []
+        blocked_until: list[int] = []
         while self._sending and len(probes) < allowed:
             _, _, trace = heapq.heappop(self._sending)
             if trace.ended is not None:
                 continue
             step = min(len(probes) + _STEP, allowed)
             while trace.unsent and len(probes) < step:
+                ready_at = self._polite_at(trace, now)
+                if ready_at > now:
+                    blocked_until.append(ready_at)
+                    break
                 ordinal, ttl = trace.take()
                 probes.append(Probe(trace.flow, ordinal, ttl))
             if trace.unsent:
@@ -112,7 +133,25 @@ class Engine:
         for trace in again:
             self._queue(trace)
         self._budget.spend(len(probes))
+        all_blocked = again and len(blocked_until) == len(again) and not probes
+        self._blocked_until = min(blocked_until) if all_blocked else now
         return probes
+
+    def _polite_at(self, trace: Trace, now: int) -> int:
+        """When the next probe may leave, as far as its target and the nearest routers go.
+
+        What is due now is taken off their budgets.
+        """
+        target = self._targets[trace.spec.target]
+        near = self._near if trace.next_ttl() <= _NEAR_HOPS else None
+        if not target.available(now):
+            return target.ready_at(1)
+        if near is not None:
+            if not near.available(now):
+                return near.ready_at(1)
+            near.spend(1)
+        target.spend(1)
+        return now
 
     def sent(self, probe: Probe, *, at: int) -> None:
         """The probe left at that time."""
@@ -180,6 +219,7 @@ class Engine:
         """
         if self._sending:
             ready = now if self._budget.available(now) else self._budget.ready_at(1)
+            ready = max(ready, self._blocked_until)
             return min(ready, self._ends[0][0]) if self._ends else ready
         return self._ends[0][0] if self._ends else None
 
@@ -193,6 +233,9 @@ class Engine:
             self._identities.release(trace.flow, now)
             self.changed.add(trace)
             self._remember(trace, now)
+            self._target_traces[trace.spec.target] -= 1
+            if not self._target_traces[trace.spec.target]:
+                del self._target_traces[trace.spec.target], self._targets[trace.spec.target]
 
     def _remember(self, trace: Trace, now: int) -> None:
         if trace.reached:
@@ -200,3 +243,7 @@ class Engine:
             self._distances.move_to_end(trace.spec.target)
             if len(self._distances) > _REMEMBERED:
                 self._distances.popitem(last=False)
+
+
+def _budget(rate: float) -> Budget:
+    return Budget(rate=rate, burst=max(_BURST, int(rate / 50)))

@@ -101,6 +101,11 @@ class Trace:
         """How many probes have been taken to be sent."""
         return len(self._index_ttl)
 
+    def next_ttl(self) -> int:
+        """The TTL of the probe that `take` gives next."""
+        self._skip()
+        return self._place()[0]
+
     def take(self) -> tuple[int, int]:
         """The next probe as (index, TTL); it must then be reported as sent or as failed."""
         self._skip()

@@ -209,3 +209,36 @@ def test_ended_traces_are_let_go() -> None:
     engine.poll(now, most=ALL)
     assert engine.next_deadline(now) is None
     assert [trace for trace in traces if trace() is not None] == []
+
+
+def test_the_nearest_routers_have_a_budget_of_their_own() -> None:
+    """All traces of a host pass them: what expires there is kept to a fifth of all packets."""
+    engine = Engine()
+    for number in range(400):
+        spec = TraceSpec(bytes([203, 0, 113, number % 256]), max_ttl=3, packets_per_ttl=1)
+        flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=NOW)
+        engine.start(spec, flow, now=NOW)
+    sent = 0
+    while probes := send(engine):
+        sent += len(probes)
+    assert sent == 512
+    at = engine.next_deadline(NOW)
+    assert at is not None
+    assert NOW < at <= NOW + 2 * MS
+    assert len(send(engine, now=NOW + 100 * MS)) == 100
+
+
+def test_one_target_has_a_budget_that_no_rate_replaces() -> None:
+    """However many traces go to it, and however fast others may."""
+    engine = Engine(rate=1e6)
+    for _ in range(100):
+        started(engine, max_ttl=15, packets=3)
+    sent = 0
+    while probes := send(engine):
+        sent += len(probes)
+    assert sent == 640
+    assert len(send(engine, now=NOW + 100 * MS)) == 100
+    elsewhere = TraceSpec(bytes([203, 0, 113, 77]), max_ttl=4, packets_per_ttl=3)
+    flow = engine.allocate(elsewhere, SOURCE, reserve=lambda _: True, now=NOW)
+    engine.start(elsewhere, flow, now=NOW + 100 * MS)
+    assert len(send(engine, now=NOW + 100 * MS)) == 12
