@@ -5,11 +5,11 @@ belong to threads, and one that was already there would keep its own.
 """
 
 import asyncio
+import errno
 import os
 import platform
 import re
 import sys
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -25,8 +25,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-_MOST_TARGET_LINE = 1_000
 
 AllowPrivate = Annotated[
     bool,
@@ -175,13 +173,7 @@ def trace(
     ] = False,
     targets_file: Annotated[
         Path | None,
-        typer.Option(
-            exists=True,
-            readable=True,
-            dir_okay=False,
-            allow_dash=True,
-            help="One target a line; - reads standard input.",
-        ),
+        typer.Option(help="One target a line; - reads standard input."),
     ] = None,
     rate: Rate = 5_000,
     no_names: Annotated[bool, typer.Option("--no-names", help="Do not look names up.")] = False,
@@ -196,6 +188,7 @@ def trace(
     """
     if not targets and targets_file is None:
         _usage("give a TARGET, or --targets-file FILE")
+    file = None if targets_file is None else _opened(targets_file)
     _give_up_privileges()
 
     from colotrace_proto.messages import PacketType
@@ -225,7 +218,7 @@ def trace(
             name=os.environ.get("COLOTRACE_COLO", "local"),
         ),
     )
-    sys.exit(asyncio.run(trace_all(_all_targets(targets or [], targets_file), settings)))
+    sys.exit(asyncio.run(trace_all(targets or [], settings, file=file)))
 
 
 @app.command()
@@ -256,15 +249,16 @@ def main() -> None:
     app()
 
 
-def _all_targets(targets: list[str], file: Path | None) -> Iterator[str]:
-    yield from targets
-    if file is None:
-        return
-    with sys.stdin if str(file) == "-" else file.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
-            target = line.partition("#")[0].strip()
-            if target:
-                yield target[:_MOST_TARGET_LINE]
+def _opened(file: Path) -> int:
+    """A descriptor to read it by."""
+    if str(file) == "-":
+        return 0
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        return os.open(file, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        _usage(f"--targets-file {file}: {error.strerror}")
 
 
 def _give_up_privileges() -> None:

@@ -3,9 +3,8 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 
 import msgspec
 from colotrace_proto import rows, tally
@@ -24,6 +23,8 @@ from colotrace_proto.messages import (
 from colotrace_agent.job import JobRun
 from colotrace_agent.resolve import Resolver
 from colotrace_agent.runner import Prober, open_prober
+
+from .targets import Targets
 
 # Targets under way at once; their rows are held in memory only so long.
 _AT_ONCE = 256
@@ -50,22 +51,27 @@ class TraceSettings:
     colo: rows.Colo
 
 
-async def trace(targets: Iterable[str], settings: TraceSettings) -> int:
+async def trace(given: Iterable[str], settings: TraceSettings, *, file: int | None = None) -> int:
     """Prints each target's row as it is finished; returns the exit status.
+
+    The targets are those given, and then one for each line of the descriptor `file`.
 
     0 where every target was traced, 1 where some could not be, 130 where it was interrupted.
     """
     resolver = Resolver()
     prober = open_prober(rate=settings.rate)
     try:
-        return await _Tracing(settings, prober, resolver).run(iter(targets))
+        return await _Tracing(settings, prober, resolver, Targets(given, file)).run()
     finally:
         prober.close()
         await resolver.close()
 
 
 class _Tracing:
-    def __init__(self, settings: TraceSettings, prober: Prober, resolver: Resolver) -> None:
+    def __init__(
+        self, settings: TraceSettings, prober: Prober, resolver: Resolver, targets: Targets
+    ) -> None:
+        self._targets = targets
         self._settings = settings
         self._prober = prober
         self._resolver = resolver
@@ -75,30 +81,36 @@ class _Tracing:
         self._errors = 0
         self._interrupted = False
 
-    async def run(self, targets: Iterator[str]) -> int:
+    async def run(self) -> int:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._interrupt)
-        under_way: set[asyncio.Task[None]] = set()
-        while True:
-            if not self._interrupted:
-                for target in islice(targets, _AT_ONCE - len(under_way)):
-                    under_way.add(asyncio.create_task(self._one(target), name=target))
-            if not under_way:
-                break
-            done, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+        async with asyncio.TaskGroup() as tasks:
+            await self._begin_all(tasks)
         if self._interrupted:
             return EXIT_INTERRUPTED
         return EXIT_ERRORS if self._errors else 0
 
+    async def _begin_all(self, tasks: asyncio.TaskGroup) -> None:
+        places = asyncio.Semaphore(_AT_ONCE)
+        try:
+            async for target in self._targets:
+                await places.acquire()
+                task = tasks.create_task(self._one(target), name=target)
+                task.add_done_callback(lambda _: places.release())
+        except OSError as error:
+            self._errors += 1
+            print(f"colotrace-agent: --targets-file: {error}", file=sys.stderr)  # noqa: T201
+
     def _interrupt(self) -> None:
         """What runs is printed as far as it came."""
         self._interrupted = True
+        self._targets.close()
         for run in list(self._running):
             run.cut_short(Failure.CANCELLED)
 
     async def _one(self, target: str) -> None:
+        if self._interrupted:
+            return
         settings = self._settings
         self._number += 1
         job = Job(
