@@ -7,6 +7,7 @@ import structlog
 from colotrace_proto.messages import Failure, Frame, Job
 
 from .engine.identity import NoFlowLeftError
+from .engine.notices import notices
 from .engine.several import Several, specs_of
 from .engine.trace import Trace
 from .model import TraceSpec, family_of
@@ -47,6 +48,7 @@ class JobRun:
         self._loop = asyncio.get_running_loop()
         self._under_way: dict[Trace, None] = {}
         self._several: Several | None = None
+        self._notices: dict[str, None] = {}
         self._cut_short = Failure.NONE
         self._merging: asyncio.TimerHandle | None = None
         self._emitted_at = -MERGE_S
@@ -118,7 +120,7 @@ class JobRun:
     def _changed(self, trace: Trace) -> None:
         """The job's only trace has news."""
         if trace.ended is not None:
-            self._finish(self._report.final(trace, self._cut_short))
+            self._finish(self._report.final(trace, self._cut_short, notices=notices(trace)))
         else:
             self._merge(trace)
 
@@ -127,6 +129,7 @@ class JobRun:
         if trace.ended is None or self._several is None:
             return
         del self._under_way[trace]
+        self._notices.update(dict.fromkeys(notices(trace)))
         self._several.took(trace)
         self._go_on(self._several)
 
@@ -143,10 +146,9 @@ class JobRun:
             if several.replies:
                 self._merge(several)
         elif several.started:
+            said = (*several.notices, *self._notices)
             self._finish(
-                self._report.final(
-                    several, self._cut_short, links=several.links, notices=several.notices
-                )
+                self._report.final(several, self._cut_short, links=several.links, notices=said)
             )
         else:
             self._fail(Failure.SEND, several.notices[0], target=several.spec.target)

@@ -4,6 +4,7 @@ import asyncio
 
 from colotrace_proto.messages import (
     Accepted,
+    Counters,
     Failure,
     Frame,
     Job,
@@ -44,6 +45,10 @@ class Jobs:
 
     def __len__(self) -> int:
         return len(self._running)
+
+    def counters(self) -> Counters:
+        """What the agent has counted of its packets."""
+        return self._prober.counters()
 
     def take(self, job: Job | UnknownJob, emit: Emit) -> Accepted | Refused:
         """Accepts a job, whose frames then come out through `emit`, or says at once why not.

@@ -7,7 +7,7 @@ engine decide, sends what is due, and tells those whose trace has changed.
 import asyncio
 from collections.abc import Callable
 
-from colotrace_proto.messages import Family
+from colotrace_proto.messages import Counters, Family
 
 from .engine.engine import Engine
 from .engine.trace import Trace
@@ -18,7 +18,6 @@ from .network.sockets import RawSockets, open_all
 from .network.wire import Wire
 from .packets.probe import Writer
 from .packets.writer import writer_for
-from .proberstats import ProberStats
 
 Listener = Callable[[Trace], None]
 
@@ -58,7 +57,7 @@ class Prober:
     """Runs traces. To be used on the event loop it was made on."""
 
     def __init__(self, wire: Wire, engine: Engine, *, on_close: Callable[[], None]) -> None:
-        self.stats = ProberStats()
+        self._sent = self._send_errors = self._malformed = 0
         self._wire = wire
         self._on_close = on_close
         self._engine = engine
@@ -77,6 +76,21 @@ class Prober:
     def traces(self) -> int:
         """Traces under way."""
         return len(self._engine)
+
+    def counters(self) -> Counters:
+        """Packets since the start; those of traces under way come in as they end."""
+        engine = self._engine
+        return Counters(
+            sent=self._sent,
+            send_errors=self._send_errors,
+            duplicates=engine.counted.duplicates,
+            late=engine.counted.late + engine.late,
+            foreign=engine.counted.foreign + engine.foreign,
+            ambiguous=engine.counted.ambiguous,
+            malformed=self._malformed,
+            overflows=engine.overflows,
+            unstamped=engine.unstamped,
+        )
 
     def start(self, spec: TraceSpec, listener: Listener) -> Trace:
         """Begins a trace; the listener is called on each change, the last time with `ended` set.
@@ -150,7 +164,7 @@ class Prober:
         arrivals = self._wire.receive()
         for heard, at, read_at in arrivals:
             if isinstance(heard, Unheard):
-                self.stats.unheard[heard] += 1
+                self._malformed += heard is Unheard.MALFORMED
             else:
                 self._engine.heard(heard, at=at, read_at=read_at)
         overflows = self._wire.overflows()
@@ -169,10 +183,10 @@ class Prober:
         for probe, at, error in self._wire.send(packets):
             if error:
                 self._engine.failed(probe, error)
-                self.stats.send_errors += 1
+                self._send_errors += 1
             else:
                 self._engine.sent(probe, at=at)
-                self.stats.sent += 1
+                self._sent += 1
         return True
 
     def _sleep(self, now: int) -> None:

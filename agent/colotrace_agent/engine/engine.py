@@ -7,12 +7,13 @@ Of the packet budget, the trace that has sent least so far gets the next few pro
 equals the youngest: a short trace does not wait for long ones that were there before.
 """
 
+import collections
 import heapq
 import itertools
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable
 
-from colotrace_agent.model import Flow, FlowKey, Heard, Probe, TraceSpec
+from colotrace_agent.model import Counters, Flow, FlowKey, Heard, Probe, TraceSpec
 
 from .budget import Budget
 from .identity import Identities
@@ -54,12 +55,16 @@ class Engine:
         """Answers to traces that have ended."""
         self.overflows = 0
         """Packets that the host had no room for."""
+        self.unstamped = 0
+        """Answers whose probe's departure the kernel did not stamp."""
+        self.counted = Counters()
+        """What ended traces have counted."""
         self.changed: set[Trace] = set()
         """Traces with news since the caller last cleared it."""
         self._budget = _budget(rate or DEFAULT_RATE)
         self._near = _budget(rate or DEFAULT_NEAR_RATE)
         self._targets: dict[bytes, Budget] = {}
-        self._target_traces: Counter[bytes] = Counter()
+        self._target_traces: collections.Counter[bytes] = collections.Counter()
         self._blocked_until = 0
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._distances: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
@@ -233,9 +238,17 @@ class Engine:
             self._identities.release(trace.flow, now)
             self.changed.add(trace)
             self._remember(trace, now)
+            self._tally(trace)
             self._target_traces[trace.spec.target] -= 1
             if not self._target_traces[trace.spec.target]:
                 del self._target_traces[trace.spec.target], self._targets[trace.spec.target]
+
+    def _tally(self, trace: Trace) -> None:
+        self.counted.duplicates += trace.counters.duplicates
+        self.counted.late += trace.counters.late
+        self.counted.foreign += trace.counters.foreign
+        self.counted.ambiguous += trace.counters.ambiguous
+        self.unstamped += trace.unstamped
 
     def _remember(self, trace: Trace, now: int) -> None:
         if trace.reached:

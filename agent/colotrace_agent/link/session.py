@@ -107,7 +107,7 @@ class Session:
 
     def heartbeat(self) -> None:
         """Says that the agent is still there."""
-        self._say(Heartbeat(running_jobs=len(self._jobs)))
+        self._say(Heartbeat(running_jobs=len(self._jobs), counters=self._jobs.counters()))
 
     def draining(self) -> None:
         """The agent is about to stop: nothing more is taken."""

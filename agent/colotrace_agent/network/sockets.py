@@ -22,6 +22,8 @@ from .filters import (
 SO_TIMESTAMPNS = 35
 SO_RXQ_OVFL = 40
 _SO_RCVBUFFORCE = 33
+_IP_RECVERR = 11
+_IPV6_RECVERR = 25
 _IP_FREEBIND = 15
 _IPV6_FREEBIND = 78
 
@@ -88,6 +90,11 @@ def _sender(family: Family) -> socket.socket:
     """Sends whole packets, IP header included, of any protocol (raw(7), ipv6(7))."""
     sock = _raw(family, socket.IPPROTO_RAW)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    # Without it, a packet that the host's own queue has no room for counts as sent (ip(7)).
+    if family is Family.IPV4:
+        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
+    else:
+        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
     return sock
 
 

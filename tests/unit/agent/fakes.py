@@ -6,7 +6,7 @@ from collections.abc import Callable
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_agent.resolve import UnresolvableError, parse_address
-from colotrace_proto.messages import Family, Job, JobId, PacketType
+from colotrace_proto.messages import Counters, Family, Job, JobId, PacketType
 from unit.agent import made
 
 SOURCE = bytes([192, 0, 2, 1])
@@ -50,6 +50,10 @@ class FakeProber:
         if listener is not None:
             trace.stop(self.now + 5_000_000)
             listener(trace)
+
+    def counters(self) -> Counters:
+        """Nothing but what was sent."""
+        return Counters(sent=7)
 
     def hear(self, target: bytes, ordinal: int = 0) -> None:
         """An answer of the target to that probe."""

@@ -13,6 +13,7 @@ from colotrace_proto.messages import (
     AgentId,
     Cancel,
     ColoName,
+    Counters,
     Draining,
     Failure,
     Family,
@@ -224,11 +225,11 @@ async def test_heartbeats_tell_how_much_runs(stream: Stream, jobs: Jobs) -> None
     stream.session.heard(Welcome(FIRST, 250))
     assert stream.session.heartbeat_ms == 250
     stream.session.heartbeat()
-    assert stream.said() == [Heartbeat(0)]
+    assert stream.said() == [Heartbeat(0, Counters(sent=7))]
     stream.session.heard(Heartbeat())
     stream.session.heard(job())
     stream.session.heartbeat()
-    assert stream.said() == [Accepted(JobId("job-1")), Heartbeat(1)]
+    assert stream.said() == [Accepted(JobId("job-1")), Heartbeat(1, Counters(sent=7))]
     await settle()
     jobs.cancel_all()
 
