@@ -24,11 +24,11 @@ from colotrace_agent.job import JobRun
 from colotrace_agent.resolve import Resolver
 from colotrace_agent.runner import Prober, open_prober
 
+from .names import Names
 from .targets import Targets
 
 # Targets under way at once; their rows are held in memory only so long.
 _AT_ONCE = 256
-_NAMES_WAIT_S = 1.0
 
 EXIT_ERRORS = 1
 EXIT_INTERRUPTED = 130
@@ -75,7 +75,7 @@ class _Tracing:
         self._settings = settings
         self._prober = prober
         self._resolver = resolver
-        self._names: dict[bytes, str | None] = {}
+        self._names = Names(resolver)
         self._running: set[JobRun] = set()
         self._number = 0
         self._errors = 0
@@ -176,15 +176,6 @@ class _Tracing:
         from colotrace_agent.resolve import parse_address
 
         packed = {text: parse_address(text) or b"" for text in tally.addresses(gathered)}
-        missing = [address for address in packed.values() if address not in self._names]
-        if missing and not self._interrupted:
-            asking = {
-                asyncio.create_task(self._resolver.name(address)): address for address in missing
-            }
-            done, late = await asyncio.wait(asking, timeout=_NAMES_WAIT_S)
-            for task in late:
-                task.cancel()
-            for task in done:
-                self._names[asking[task]] = task.result()
-        names = {text: name for text, a in packed.items() if (name := self._names.get(a))}
+        found = await self._names.of(set(packed.values()), ask=not self._interrupted)
+        names = {text: found[address] for text, address in packed.items() if address in found}
         return tally.Known(names, {})
