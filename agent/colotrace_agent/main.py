@@ -10,13 +10,14 @@ import os
 import platform
 import re
 import sys
-from importlib.metadata import version
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
 from . import privileges
+from .network.sockets import RawSockets, open_all
 
 app = typer.Typer(
     name="colotrace-agent",
@@ -35,15 +36,26 @@ AllowPrivate = Annotated[
     ),
 ]
 Rate = Annotated[
-    float,
+    float | None,
     typer.Option(
         "--rate",
         envvar="COLOTRACE_RATE",
         min=1,
         max=10_000_000,
-        help="Packets a second, over all traces.",
+        help="Packets a second, over all traces and to the nearest routers; 5,000 and 1,000 by "
+        "default. What one target gets stays limited.",
+        show_default=False,
     ),
 ]
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    if version:
+        typer.echo(installed("colotrace"))
+        raise typer.Exit
 
 
 @app.command()
@@ -94,15 +106,25 @@ def run(
             dir_okay=False,
         ),
     ] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_MQTT",
+            metavar="URL",
+            help="MQTT 5 broker; this version has no link to one yet, and refuses.",
+        ),
+    ] = None,
     max_jobs: Annotated[
         int, typer.Option(envvar="COLOTRACE_MAX_JOBS", min=1, max=10_000, help="Jobs at once.")
     ] = 1_000,
-    rate: Rate = 5_000,
+    rate: Rate = None,
     allow_private: AllowPrivate = False,
 ) -> None:
     """Stay attached to a coordinator and trace what it asks for."""
     from colotrace_proto.identifiers import is_colo_name, is_identifier
 
+    if mqtt:
+        _usage("--mqtt: this version has no broker link yet; it attaches by --coordinator")
     colo = colo.lower()
     agent_id = agent_id or f"{_hostname()}.{colo}"
     if not is_colo_name(colo):
@@ -121,7 +143,8 @@ def run(
         for file in files:
             if file is not None and not os.access(file, os.R_OK):
                 _usage(f"{file} cannot be read")
-    _give_up_privileges()
+    sockets = _sockets_and_nothing_more()
+    _warn_of_rate(rate)
 
     from colotrace_proto.messages import AgentId, ColoName
 
@@ -140,7 +163,8 @@ def run(
         allow_private=allow_private,
         max_jobs=max_jobs,
         rate=rate,
-        version=version("colotrace"),
+        sockets=sockets,
+        version=installed("colotrace"),
     )
     asyncio.run(run(settings))
 
@@ -152,16 +176,35 @@ def trace(
         typer.Argument(help="Host names, IPv4 or IPv6 addresses.", metavar="TARGET…"),
     ] = None,
     packet_type: Annotated[
-        str, typer.Option(help="icmp, udp, tcp, gre or gre+icmp.", metavar="TYPE")
+        str,
+        typer.Option(
+            envvar="COLOTRACE_PACKET_TYPE",
+            help="icmp, udp, tcp, gre or gre+icmp.",
+            metavar="TYPE",
+        ),
     ] = "icmp",
-    max_ttl: Annotated[int, typer.Option(min=1, max=64, help="Hops at most.")] = 15,
-    packets_per_ttl: Annotated[int, typer.Option(min=1, max=10, help="Probes for each hop.")] = 3,
+    max_ttl: Annotated[
+        int, typer.Option(envvar="COLOTRACE_MAX_TTL", min=1, max=64, help="Hops at most.")
+    ] = 15,
+    packets_per_ttl: Annotated[
+        int,
+        typer.Option(
+            envvar="COLOTRACE_PACKETS_PER_TTL", min=1, max=10, help="Probes for each hop."
+        ),
+    ] = 3,
     wait_time: Annotated[
-        float, typer.Option(min=0.05, max=5, help="Seconds to wait for an answer at most.")
+        float,
+        typer.Option(
+            envvar="COLOTRACE_WAIT_TIME",
+            min=0.05,
+            max=5,
+            help="Seconds to wait for an answer at most.",
+        ),
     ] = 1,
     port: Annotated[
         int,
         typer.Option(
+            envvar="COLOTRACE_PORT",
             min=0,
             max=65_535,
             help="UDP, TCP: destination port; ICMP: first sequence number. 0: automatic.",
@@ -169,16 +212,30 @@ def trace(
     ] = 0,
     multipath: Annotated[
         bool,
-        typer.Option("--multipath", help="Find the load-balanced paths, by many flows."),
+        typer.Option(
+            "--multipath",
+            envvar="COLOTRACE_MULTIPATH",
+            help="Find the load-balanced paths, by many flows.",
+        ),
     ] = False,
     targets_file: Annotated[
         Path | None,
-        typer.Option(help="One target a line; - reads standard input."),
+        typer.Option(
+            envvar="COLOTRACE_TARGETS_FILE", help="One target a line; - reads standard input."
+        ),
     ] = None,
-    rate: Rate = 5_000,
-    no_names: Annotated[bool, typer.Option("--no-names", help="Do not look names up.")] = False,
+    rate: Rate = None,
+    no_names: Annotated[
+        bool,
+        typer.Option("--no-names", envvar="COLOTRACE_NO_NAMES", help="Do not look names up."),
+    ] = False,
     json: Annotated[
-        bool, typer.Option("--json", help="One line of JSON a target, as it finishes.")
+        bool,
+        typer.Option(
+            "--json",
+            envvar="COLOTRACE_JSON",
+            help="One line of JSON a target, as it finishes.",
+        ),
     ] = False,
     allow_private: AllowPrivate = False,
 ) -> None:
@@ -189,7 +246,8 @@ def trace(
     if not targets and targets_file is None:
         _usage("give a TARGET, or --targets-file FILE")
     file = None if targets_file is None else _opened(targets_file)
-    _give_up_privileges()
+    sockets = _sockets_and_nothing_more()
+    _warn_of_rate(rate)
 
     from colotrace_proto.messages import PacketType
     from colotrace_proto.rows import Colo
@@ -210,6 +268,7 @@ def trace(
         port=port,
         multipath=multipath,
         rate=rate,
+        sockets=sockets,
         allow_private=allow_private,
         names=not no_names,
         json=json,
@@ -223,7 +282,9 @@ def trace(
 
 @app.command()
 def check(
-    json: Annotated[bool, typer.Option("--json", help="One object of JSON.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", envvar="COLOTRACE_JSON", help="One object of JSON.")
+    ] = False,
 ) -> None:
     """Tell whether this host can trace well, and what to do where it cannot.
 
@@ -261,11 +322,24 @@ def _opened(file: Path) -> int:
         _usage(f"--targets-file {file}: {error.strerror}")
 
 
-def _give_up_privileges() -> None:
+def _warn_of_rate(rate: float | None) -> None:
+    if rate is not None:
+        typer.echo(
+            f"colotrace-agent: --rate {rate:g} replaces the limits that spare the network: routers "
+            "that limit their answers will seem to lose packets",
+            err=True,
+        )
+
+
+def _sockets_and_nothing_more() -> RawSockets:
+    """Opens the sockets, whose buffers take rights, and gives up all rights but to raw packets."""
     try:
+        privileges.require_net_raw()
+        sockets = open_all()
         privileges.keep_only_net_raw()
     except privileges.PrivilegeError as error:
         _usage(str(error))
+    return sockets
 
 
 def _hostname() -> str:

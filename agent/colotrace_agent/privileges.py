@@ -39,6 +39,20 @@ class _Data(ctypes.Structure):
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+def require_net_raw() -> None:
+    """Makes sure that the process may send raw packets.
+
+    Raises:
+        PrivilegeError: it may not.
+    """
+    if not _permitted() & 1 << CAP_NET_RAW:
+        raise PrivilegeError(
+            "colotrace-agent sends raw packets and lacks the capability CAP_NET_RAW: run it as "
+            "root, under a systemd unit with AmbientCapabilities=CAP_NET_RAW, or in a container "
+            "with --cap-add NET_RAW and without no-new-privileges"
+        )
+
+
 def keep_only_net_raw() -> None:
     """Gives up every capability but CAP_NET_RAW, for good.
 
@@ -49,13 +63,8 @@ def keep_only_net_raw() -> None:
     Raises:
         PrivilegeError: CAP_NET_RAW is not there to keep.
     """
+    require_net_raw()
     permitted = _permitted()
-    if not permitted & 1 << CAP_NET_RAW:
-        raise PrivilegeError(
-            "colotrace-agent sends raw packets and lacks the capability CAP_NET_RAW: run it as "
-            "root, under a systemd unit with AmbientCapabilities=CAP_NET_RAW, or in a container "
-            "with --cap-add NET_RAW and without no-new-privileges"
-        )
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
     if permitted & 1 << _CAP_SETPCAP:

@@ -11,6 +11,7 @@ from colotrace_agent.engine.several import offered
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.link.direct import DirectLink, Tls
 from colotrace_agent.link.session import Identity
+from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.packets.template import build_all
 from colotrace_agent.packets.writer import PACKET_TYPES
 from colotrace_agent.resolve import Resolver
@@ -33,7 +34,8 @@ class RunSettings:
     tls: Tls | None
     allow_private: bool
     max_jobs: int
-    rate: float
+    rate: float | None
+    sockets: RawSockets
     version: str
 
 
@@ -42,7 +44,7 @@ async def run(settings: RunSettings) -> None:
     it at once."""
     build_all()
     resolver = Resolver()
-    prober = open_prober(rate=settings.rate)
+    prober = open_prober(rate=settings.rate, sockets=settings.sockets)
     try:
         await _serve(settings, prober, resolver)
     finally:

@@ -21,6 +21,7 @@ from colotrace_proto.messages import (
 )
 
 from colotrace_agent.job import JobRun
+from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.resolve import Resolver
 from colotrace_agent.runner import Prober, open_prober
 
@@ -44,7 +45,8 @@ class TraceSettings:
     wait_ms: int
     port: int
     multipath: bool
-    rate: float
+    rate: float | None
+    sockets: RawSockets
     allow_private: bool
     names: bool
     json: bool
@@ -59,7 +61,7 @@ async def trace(given: Iterable[str], settings: TraceSettings, *, file: int | No
     0 where every target was traced, 1 where some could not be, 130 where it was interrupted.
     """
     resolver = Resolver()
-    prober = open_prober(rate=settings.rate)
+    prober = open_prober(rate=settings.rate, sockets=settings.sockets)
     try:
         return await _Tracing(settings, prober, resolver, Targets(given, file)).run()
     finally:
