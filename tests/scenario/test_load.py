@@ -12,7 +12,7 @@ _LEAST = 'shows = "x"\n[expect]\nhops = ["target"]\n'
 
 def test_every_case_of_the_suite_loads_and_has_an_expectation() -> None:
     """Each file is sound in each of its families."""
-    assert len(cases()) >= 20
+    assert len(cases()) >= 75
     for run in runs():
         row = expected(run.case, family=run.family)
         assert [hop.ttl for hop in row.hops] == list(range(1, len(row.hops) + 1))
