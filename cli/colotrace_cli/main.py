@@ -52,7 +52,10 @@ CaFile = Annotated[
         help="PEM certificates of the CA to trust, in place of the system's.",
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print the API's answer as it is.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", envvar="COLOTRACE_JSON", help="Print the API's answer as it is."),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -73,30 +76,56 @@ def trace(
     ],
     colos: Annotated[
         list[str] | None,
-        typer.Option("--from", metavar="COLO,…", help="Colos (den01) or codes (den); default all."),
+        typer.Option(
+            "--from",
+            envvar="COLOTRACE_FROM",
+            metavar="COLO,…",
+            help="Colos (den01) or codes (den); default all.",
+        ),
     ] = None,
-    packet_type: Annotated[PacketType | None, typer.Option(help="Default icmp.")] = None,
+    packet_type: Annotated[
+        PacketType | None, typer.Option(envvar="COLOTRACE_PACKET_TYPE", help="Default icmp.")
+    ] = None,
     max_ttl: Annotated[
-        int | None, typer.Option(min=1, max=MAX_TTL, help="Longest path; default 15.")
+        int | None,
+        typer.Option(
+            envvar="COLOTRACE_MAX_TTL", min=1, max=MAX_TTL, help="Longest path; default 15."
+        ),
     ] = None,
     packets_per_ttl: Annotated[
         int | None,
-        typer.Option(min=1, max=MAX_PACKETS_PER_TTL, help="Probes for each hop; default 3."),
+        typer.Option(
+            envvar="COLOTRACE_PACKETS_PER_TTL",
+            min=1,
+            max=MAX_PACKETS_PER_TTL,
+            help="Probes for each hop; default 3.",
+        ),
     ] = None,
     wait_time: Annotated[
         int | None,
-        typer.Option(min=1, max=5, help="Seconds to wait for an answer; default 1."),
+        typer.Option(
+            envvar="COLOTRACE_WAIT_TIME",
+            min=1,
+            max=5,
+            help="Seconds to wait for an answer; default 1.",
+        ),
     ] = None,
     port: Annotated[
         int | None,
         typer.Option(
+            envvar="COLOTRACE_PORT",
             min=0,
             max=65_535,
             help="UDP, TCP: destination port; ICMP: first sequence number; 0 or none: the best.",
         ),
     ] = None,
     multipath: Annotated[
-        bool, typer.Option("--multipath", help="Find the load-balanced paths, by many flows.")
+        bool,
+        typer.Option(
+            "--multipath",
+            envvar="COLOTRACE_MULTIPATH",
+            help="Find the load-balanced paths, by many flows.",
+        ),
     ] = False,
     as_json: Json = False,
     url: Url = None,

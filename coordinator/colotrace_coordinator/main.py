@@ -98,7 +98,12 @@ def serve(
         typer.Option(envvar="COLOTRACE_AGENT_CA", help="PEM CA of the agents' certificates."),
     ] = None,
     mqtt: Annotated[
-        str | None, typer.Option(envvar="COLOTRACE_MQTT", metavar="URL", help="MQTT 5 broker.")
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_MQTT",
+            metavar="URL",
+            help="MQTT 5 broker; this version has no link to one yet, and refuses.",
+        ),
     ] = None,
     asn_db: Annotated[
         Path | None,

@@ -21,4 +21,5 @@ def known(program: str, command: str) -> frozenset[str]:
 
 
 AGENT = ("colotrace_agent", "run")
+TRACE = ("colotrace_agent", "trace")
 COORDINATOR = ("colotrace_coordinator", "serve")

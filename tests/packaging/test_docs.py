@@ -10,7 +10,7 @@ from colotrace_coordinator.metrics import Metrics
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
-from .programs import AGENT, COORDINATOR, known
+from .programs import AGENT, COORDINATOR, TRACE, known
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -41,7 +41,11 @@ def section(title):
 
 @pytest.mark.parametrize(
     ("title", "program"),
-    [("colotrace-agent run", AGENT), ("colotrace-coordinator serve", COORDINATOR)],
+    [
+        ("colotrace-agent run", AGENT),
+        ("colotrace-agent trace", TRACE),
+        ("colotrace-coordinator serve", COORDINATOR),
+    ],
 )
 def test_every_setting_is_listed_once(title, program):
     """The table of a program's settings and its --help name the same variables."""

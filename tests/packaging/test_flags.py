@@ -1,0 +1,97 @@
+"""The command lines of the three programs, as their users and the units rely on them."""
+
+import importlib
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+import typer.main
+
+PROGRAMS = {
+    "colotrace": "colotrace_cli",
+    "colotrace-agent": "colotrace_agent",
+    "colotrace-coordinator": "colotrace_coordinator",
+}
+# These end the program at once: to set them for good makes no sense.
+ASKED = {"--help", "--version"}
+
+
+def commands(command, path):
+    """A command and all below it, each with the words that lead there."""
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands(below, [*path, name])
+
+
+def flags():
+    """Each flag of each command."""
+    for program, package in PROGRAMS.items():
+        app = typer.main.get_command(importlib.import_module(f"{package}.main").app)
+        for path, command in commands(app, [program]):
+            for parameter in command.params:
+                if parameter.param_type_name == "option":
+                    name = max(parameter.opts, key=len)
+                    if name not in ASKED:
+                        yield pytest.param(parameter, name, id=" ".join([*path, name]))
+
+
+@pytest.mark.parametrize(("parameter", "name"), list(flags()))
+def test_every_flag_has_a_variable(parameter, name):
+    """COLOTRACE_ and the flag's own name."""
+    wanted = "COLOTRACE_" + name.removeprefix("--").replace("-", "_").upper()
+    assert parameter.envvar == wanted
+
+
+def test_all_commands_are_walked():
+    """Else the test above shows nothing."""
+    assert len(list(flags())) > 60
+
+
+def run(program, *words, **environment):
+    package = PROGRAMS[program]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith("COLOTRACE_")}
+    return subprocess.run(
+        [sys.executable, "-c", f"from {package}.main import main; main()", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=clean | environment,
+    )
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_version(program):
+    """Each says which it is."""
+    done = run(program, "--version")
+    assert (done.returncode, done.stdout) == (0, version("colotrace") + "\n")
+
+
+@pytest.mark.parametrize("environment", [{}, {"COLOTRACE_MQTT": "mqtt://broker.example"}])
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (
+            "colotrace-agent",
+            ["run", "--coordinator", "c:1", "--colo", "den01", "--city", "D", "--insecure"],
+        ),
+        ("colotrace-coordinator", ["serve", "--data", "unused", "--insecure"]),
+    ],
+)
+def test_there_is_no_broker_link_yet(program, words, environment):
+    """Said in words by both, and before anything is begun."""
+    flag = [] if environment else ["--mqtt", "mqtt://broker.example"]
+    done = run(program, *words, *flag, **environment)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"{program}: --mqtt: this version has no broker link yet")
+
+
+def test_a_variable_is_taken():
+    """For one flag of each program beside the units' own."""
+    done = run("colotrace-agent", "trace", "::1", COLOTRACE_MAX_TTL="65")
+    assert done.returncode == 2
+    assert "COLOTRACE_MAX_TTL" in done.stderr
+    done = run("colotrace", "trace", "::1", COLOTRACE_FROM=",")
+    assert done.returncode == 2
+    assert "--from" in done.stderr
