@@ -10,13 +10,13 @@ Each flow is one Paris trace of its own. A link stands only where one and the sa
 both its ends; no link is put together from two flows. Balancing packet by packet, and a route that
 changes under way, put one flow into places that no packet connects. Therefore each flow sends two
 probes at each TTL, in two rounds over all TTLs: a change between the two ends of a link shows in
-the second round. A TTL at which one flow met several addresses is *unsteady*: no link touches it,
-nor any TTL behind it until there is one with a single address, where all paths have joined again.
-Behind a node with several successors, at TTLs with several addresses, a flow counts where both its
-probes were answered, and none does before `_REPEATS` flows through that node have said the same
-thing twice: were it balancing by packet, so many would have by a chance of 1 in 1,000 at most.
-What cannot be told: branches of a balancer by packet of which all but one are silent look like
-loss.
+the second round. A flow counts at a TTL where both its probes were answered, by one address. A TTL
+at which one flow met several addresses is *unsteady*: no link touches it, nor any TTL behind it
+until all paths have joined again at a single address. And what flows met behind a node counts only
+once it is *sound*, that is, so many of them met the same thing twice that a balancer by packet
+would have let them by a chance of 1 in 500 at most. Where the node has several successors, each
+flow would come out differently every other time. Where it has one, all but one of the branches
+must be silent, so that of the flows that were answered at all every third was answered twice.
 
 Paths of unequal length: a flow ends where it met the target (`Sight.end_ttl`), a longer one
 goes on; what a flow's probes met beyond its own end is not part of its path.
@@ -40,7 +40,10 @@ turn do not give each flow the same address again."""
 AT_ONCE = 13
 """Flows under way together, at most: a small trace beside them waits for few probes only."""
 MAX_FLOWS = 256
-_REPEATS = 10
+# With how little chance balancing by packet may pass for balancing by flow, and how many flows
+# through a node with several successors that takes, each with an even chance at least to differ.
+_CHANCE = 1 / 500
+_REPEATS = 9
 # Where answers are missing, as from a router that limits them, so many times the flows that the
 # rule asks for, and no more.
 _PATIENCE = 2
@@ -67,6 +70,16 @@ def _missing(branches: int, flows: int) -> float:
     )
 
 
+@functools.cache
+def _by_chance(twice: int, answered: int) -> float:
+    """The chance that of so many answered flows at least so many are answered twice, where every
+    other packet meets a silent branch."""
+    return math.fsum(
+        math.comb(answered, n) * 2 ** (answered - n) / 3**answered
+        for n in range(twice, answered + 1)
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Sight:
     """What one flow's trace saw, up to its own end.
@@ -82,36 +95,55 @@ class Sight:
 
 
 @dataclass(slots=True)
-class _Hop:
-    """One TTL over all flows that go so far."""
+class _Met:
+    """What flows met at a place: how many they are, how many of them were answered, how many
+    answered twice, and by whom."""
 
     flows: int = 0
     answered: int = 0
+    twice: int = 0
     addresses: set[bytes] = field(default_factory=set)
+
+    def add(self, met: tuple[bytes, ...]) -> None:
+        """One more flow's answers."""
+        self.flows += 1
+        self.answered += bool(met)
+        self.twice += len(met) > 1
+        self.addresses.update(met)
+
+    @property
+    def sound(self) -> bool:
+        """Whether it is known that no packets are balanced here one by one."""
+        return self.missing_to_be_sound() == 0
+
+    def missing_to_be_sound(self) -> int:
+        """How many more flows that are answered twice would show that."""
+        if len(self.addresses) > 1:
+            return max(_REPEATS - self.twice, 0)
+        more = 0
+        while _by_chance(self.twice + more, self.answered + more) > _CHANCE:
+            more += 1
+        return more
+
+
+@dataclass(slots=True)
+class _Hop(_Met):
+    """One TTL over all flows that go so far."""
+
     unsteady: bool = False
 
 
 @dataclass(slots=True)
-class _Node:
-    """One place on the way, over the flows that went through it and on: how many they are, how
-    many of them were answered at the next TTL, how many there twice."""
+class _Node(_Met):
+    """One place on the way: what the flows that went through it met at the next TTL."""
 
-    flows: int = 0
-    answered: int = 0
-    repeats: int = 0
     passed: float = 0.0
     """As `flows`, with those that probably went through it too, but got no answer from it."""
-    successors: set[bytes] = field(default_factory=set)
-
-    @property
-    def doubtful(self) -> bool:
-        """Whether it is not known that it keeps each flow to one of its successors."""
-        return len(self.successors) > 1 and self.repeats < _REPEATS
 
     @property
     def needed(self) -> int:
         """How many answered flows the rule asks for; none where nothing ever answers behind."""
-        return flows_needed(len(self.successors)) if self.successors else 0
+        return flows_needed(len(self.addresses)) if self.addresses else 0
 
     @property
     def starved(self) -> bool:
@@ -121,8 +153,8 @@ class _Node:
     def missing(self) -> int:
         """How many more flows are to go through it."""
         flows = 0 if self.starved else self.needed - self.answered
-        if self.doubtful and self.passed < _PATIENCE * max(self.needed, _REPEATS):
-            flows = max(flows, _REPEATS - self.repeats)
+        if self.addresses and self.passed < _PATIENCE * max(self.needed, _REPEATS):
+            flows = max(flows, self.missing_to_be_sound())
         return max(flows, 0)
 
 
@@ -150,9 +182,7 @@ class Multipath:
         for ttl in range(1, sight.end_ttl + 1):
             met = sight.answers.get(ttl, ())
             hop = self._hops[ttl - 1]
-            hop.flows += 1
-            hop.answered += bool(met)
-            hop.addresses.update(met)
+            hop.add(met)
             hop.unsteady |= len(set(met)) > 1
 
     def wanted(self) -> int:
@@ -177,7 +207,7 @@ class Multipath:
         """What is to be said of what could not be found out."""
         nodes = self._nodes()
         unsteady = {ttl for ttl, hop in enumerate(self._hops, 1) if hop.unsteady}
-        doubtful = {ttl for (ttl, _), node in nodes.items() if node.doubtful} - unsteady
+        doubtful = {ttl for (ttl, _), node in nodes.items() if self._doubtful(ttl, node)}
         starved = {ttl for (ttl, _), node in nodes.items() if node.starved}
         words = []
         if unsteady:
@@ -186,7 +216,7 @@ class Multipath:
                 "balanced packet by packet there, or the route changed; no links are shown from "
                 "there on until the paths join"
             )
-        if doubtful:
+        if doubtful := doubtful - unsteady:
             words.append(
                 f"too few answers at TTL {_listed(doubtful)} to tell balancing by flow from "
                 "balancing by packet; not all links are shown from there on until the paths join"
@@ -223,11 +253,7 @@ class Multipath:
                 if place is None:
                     continue
                 node = nodes.setdefault((ttl, place), _Node())
-                met = sight.answers.get(ttl, ())
-                node.flows += 1
-                node.answered += bool(met)
-                node.repeats += len(met) > 1
-                node.successors.update(met)
+                node.add(sight.answers.get(ttl, ()))
                 hop = self._hops[ttl - 2]
                 node.passed += hop.flows / hop.answered if place else 1
         return nodes
@@ -246,13 +272,18 @@ class Multipath:
         doubt = False
         for ttl in range(1, sight.end_ttl + 1):
             hop, met = self._hops[ttl - 1], sight.answers.get(ttl, ())
-            if len(hop.addresses) == 1:
+            if len(hop.addresses) == 1 and hop.sound:
                 doubt = False
-                yield met[0] if met else None
-                continue
-            place = self._place(sight, ttl - 1)
-            doubt = doubt or hop.unsteady or place is None or nodes[ttl, place].doubtful
+            elif hop.addresses:
+                place = self._place(sight, ttl - 1)
+                doubt = doubt or hop.unsteady or place is None or not nodes[ttl, place].sound
             yield met[0] if len(met) >= PACKETS and not doubt else None
+
+    def _doubtful(self, ttl: int, node: _Node) -> bool:
+        """Whether links behind the node are not drawn for want of answers."""
+        hop = self._hops[ttl - 1]
+        joined = len(hop.addresses) == 1 and hop.sound
+        return bool(node.addresses) and not joined and not node.sound
 
 
 def _listed(ttls: set[int]) -> str:

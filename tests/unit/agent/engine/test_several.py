@@ -24,17 +24,20 @@ def router(ttl: int) -> bytes:
 
 
 def traced(what: TraceSpec, path: str, *, at: int = START, identifier: int = 1) -> Trace:
-    """A trace whose probe at TTL 1, 2 … met a router (r), the target (t), a refusal (x), nobody
+    """A trace whose probes at TTL 1, 2 … met a router (r), the target (t), a refusal (x), nobody
     (-), or could not leave (f)."""
     own = flow(what.packet_type, identifier=identifier, context=bytes([identifier]))
     trace = Trace(what, own, now=at)
+    probes = []
     while trace.unsent:
         index, ttl = trace.take()
+        probes.append((index, ttl))
         if path[ttl - 1] == "f":
             trace.probe_failed(index, errno.EPERM)
         else:
             trace.probe_sent(index, at)
-    for ttl, letter in enumerate(path, 1):
+    for index, ttl in probes:
+        letter = path[ttl - 1]
         kind, who = {
             "r": (AnswerKind.TIME_EXCEEDED, router(ttl)),
             "x": (AnswerKind.UNREACHABLE, router(ttl)),
@@ -42,7 +45,7 @@ def traced(what: TraceSpec, path: str, *, at: int = START, identifier: int = 1) 
         }.get(letter, (None, b""))
         if kind is not None:
             code = 13 if letter == "x" else 3
-            tag = own.marks.tag(ttl - 1)
+            tag = own.marks.tag(index)
             heard = Heard(kind, who, own.key, None, tag=tag, source=SOURCE, code=code)
             assert trace.heard(heard, at=at + ttl * MS, read_at=at + ttl * MS) is not None
     return trace
@@ -147,7 +150,7 @@ def test_two_types_share_a_multipath_jobs_budget() -> None:
     for _ in range(200):
         wave = both.due()
         for one in wave:
-            # Each flow by another way: there is always more to be found.
+            # Each flow goes another way behind the first router: there is always more to be found.
             identifier = 1 + one.flow
             trace = Trace(one, flow(one.packet_type, identifier=identifier), now=START)
             while trace.unsent:
@@ -155,7 +158,7 @@ def test_two_types_share_a_multipath_jobs_budget() -> None:
                 trace.probe_sent(index, START)
                 if ttl < 3:
                     tag = trace.flow.marks.tag(index)
-                    who = bytes([198, 18, ttl, identifier])
+                    who = bytes([198, 18, ttl, identifier if ttl > 1 else 0])
                     heard = Heard(
                         AnswerKind.TIME_EXCEEDED, who, trace.flow.key, None, tag=tag, source=SOURCE
                     )
