@@ -271,11 +271,6 @@ def test_a_firewall_that_drops_what_leaves(own_lab: Lab, packet_type: str) -> No
         assert "3 x Operation not permitted" in said
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="item 11, ENOBUFS: without IP_RECVERR a raw socket is not told that its packet was "
-    "dropped by the host's own queue, and the agent shows it as the network's loss",
-)
 def test_a_full_queue_of_the_host_is_not_the_networks_loss(own_lab: Lab) -> None:
     """A queue that takes nothing: no probe was sent."""
     done = own_lab.run(
