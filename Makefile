@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench accuracy proto constraints clean
+.PHONY: forge help setup demo test check bench accuracy proto constraints clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,6 +35,9 @@ bench: setup  ## measure against peers on the lab; results in bench/results
 
 accuracy: setup  ## hold reported RTTs against a responder's own record, beside other tools'
 	@$(BIN)/python -m bench.accuracy
+
+forge: setup  ## send an engine ten million forged replies, and say what got through
+	@PYTHONPATH=tests $(BIN)/python -m forgery
 
 proto: setup  ## generate the protocol's stubs anew
 	@scripts/proto

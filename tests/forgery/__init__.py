@@ -1,0 +1,1 @@
+"""Forged replies against the engine."""
