@@ -21,7 +21,8 @@ demo: setup  ## bring up the lab, trace from real agents, show the answer (KEEP=
 	@KEEP="$(KEEP)" $(BIN)/python demo/demo.py
 
 test: setup  ## run every test (WORKERS=4)
-	@$(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
+	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && TMPDIR="$$temporary" \
+	  $(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
 check: setup  ## lint, types, import layers, generated stubs
 	@$(BIN)/ruff check .

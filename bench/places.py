@@ -90,7 +90,7 @@ class Delays:
         with ExitStack() as stack:
             directory = Path(tempfile.mkdtemp(prefix="colotrace-bench-"))
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
-            world = stack.enter_context(TunWorld(self._case, family=4, path=_CASE))
+            world = stack.enter_context(TunWorld(self._case, 4, path=_CASE))
             self.lab = _Inside(world, directory)
             stack.callback(self.lab.stop)
             self.lab.start_names(_records(assign(self._case, family=4).routers))
