@@ -104,8 +104,8 @@ def test_ten_targets_at_once_have_their_true_lengths(
 
 @pytest.mark.xfail(
     strict=True,
-    reason="a hop that answers some probes is put down to its limit; one that answers none, because "
-    "other traces of the host have used its answers up, is not yet",
+    reason="a hop that answers some probes is put down to its limit; one that answers none, "
+    "because other traces of the host have used its answers up, is not yet",
 )
 def test_what_a_limited_router_leaves_out_is_put_down_to_its_limit(own_lab: Lab) -> None:
     """Ten traces by way of one router, and a notice in words for each that misses its answers."""
