@@ -48,7 +48,6 @@ class JobRun:
         self._loop = asyncio.get_running_loop()
         self._under_way: dict[Trace, None] = {}
         self._several: Several | None = None
-        self._notices: dict[str, None] = {}
         self._cut_short = Failure.NONE
         self._merging: asyncio.TimerHandle | None = None
         self._emitted_at = -MERGE_S
@@ -129,7 +128,6 @@ class JobRun:
         if trace.ended is None or self._several is None:
             return
         del self._under_way[trace]
-        self._notices.update(dict.fromkeys(notices(trace)))
         self._several.took(trace)
         self._go_on(self._several)
 
@@ -146,10 +144,8 @@ class JobRun:
             if several.replies:
                 self._merge(several)
         elif several.started:
-            said = (*several.notices, *self._notices)
-            self._finish(
-                self._report.final(several, self._cut_short, links=several.links, notices=said)
-            )
+            links, said = several.links, several.notices
+            self._finish(self._report.final(several, self._cut_short, links=links, notices=said))
         else:
             self._fail(Failure.SEND, several.notices[0], target=several.spec.target)
 

@@ -5,6 +5,7 @@ of its probes went beyond. What comes of all of them has the shape of one trace 
 """
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from colotrace_proto.messages import MAX_JOB_PROBES, Link, PacketType
@@ -12,7 +13,42 @@ from colotrace_proto.messages import MAX_JOB_PROBES, Link, PacketType
 from colotrace_agent.model import Counters, Reply, TraceSpec
 
 from .multipath import PACKETS, Multipath, Sight
+from .notices import limiting, said_of
 from .trace import Trace
+
+
+class _Limits:
+    """Which hops limit their answers, as far as several traces of one packet type agree.
+
+    One trace alone is easily wrong: of hundreds, loss on the way back makes each hop look limited
+    in some. So a hop beyond must have lost nothing in any trace that it answered, and have
+    answered as many traces: a longer branch's own hop is no witness of the others.
+    """
+
+    def __init__(self) -> None:
+        self._suspects: set[int] = set()
+        self._traces: Counter[int] = Counter()
+        self._lossy: set[int] = set()
+
+    def add(self, trace: Trace) -> None:
+        """One more trace."""
+        self._suspects.update(limiting(trace))
+        for ttl in trace.hops():
+            if trace.answers(ttl):
+                self._traces[ttl] += 1
+                if trace.answers(ttl) < trace.sent[ttl - 1]:
+                    self._lossy.add(ttl)
+
+    def ttls(self) -> set[int]:
+        """The hops' TTLs."""
+        return {
+            ttl
+            for ttl in self._suspects
+            if any(
+                beyond > ttl and beyond not in self._lossy and traces >= self._traces[ttl]
+                for beyond, traces in self._traces.items()
+            )
+        }
 
 
 @dataclasses.dataclass(slots=True)
@@ -25,6 +61,11 @@ class _Strand:
     begun: int = 0
     under_way: int = 0
     closed: bool = False
+    overflows: int = 0
+    # The most that one of the present wave's traces was told of. The host tells all that are under
+    # way of the same packets, and who of a wave ends last was told of all.
+    wave_overflows: int = 0
+    limits: _Limits = dataclasses.field(default_factory=_Limits)
 
     def wanted(self) -> int:
         """How many traces are to begin now: the next once all that are under way have ended."""
@@ -35,6 +76,15 @@ class _Strand:
         if self.plan is not None:
             return self.plan.wanted()
         return 0 if self.begun else 1
+
+    def took(self, trace: Trace) -> None:
+        """One of its traces has ended."""
+        self.under_way -= 1
+        self.limits.add(trace)
+        self.wave_overflows = max(self.wave_overflows, trace.overflows)
+        if not self.under_way:
+            self.overflows += self.wave_overflows
+            self.wave_overflows = 0
 
 
 class Several:
@@ -52,6 +102,10 @@ class Several:
         self.replies: list[Reply] = []
         self.counters = Counters()
         self.send_errors: dict[int, int] = {}
+        self.reached = False
+        self.datagrams = 0
+        self.unstamped = 0
+        self.clock_stepped = False
         self._words: list[str] = []
         self._why_stopped = ""
         self._strands = {
@@ -81,7 +135,7 @@ class Several:
     def took(self, trace: Trace) -> None:
         """A trace has ended."""
         strand = self._strands[trace.spec.packet_type]
-        strand.under_way -= 1
+        strand.took(trace)
         end = trace.end_ttl
         for ttl in range(1, end + 1):
             self.sent[ttl - 1] += trace.sent[ttl - 1]
@@ -92,6 +146,10 @@ class Several:
             setattr(self.counters, name, both)
         for error, count in trace.send_errors.items():
             self.send_errors[error] = self.send_errors.get(error, 0) + count
+        self.reached = self.reached or trace.reached
+        self.datagrams += trace.datagrams
+        self.unstamped += trace.unstamped
+        self.clock_stepped = self.clock_stepped or trace.clock_stepped
         if strand.plan is not None:
             strand.plan.saw(_sight(trace, path))
         if trace.ended is not None:
@@ -109,6 +167,12 @@ class Several:
         return not any(strand.under_way or strand.wanted() for strand in self._strands.values())
 
     @property
+    def overflows(self) -> int:
+        """Packets that the host had no room for meanwhile, each counted once."""
+        # The types are under way side by side, from the same moment on.
+        return max(strand.overflows for strand in self._strands.values())
+
+    @property
     def links(self) -> tuple[Link, ...]:
         """The links of all flows, by TTL."""
         plans = [strand.plan for strand in self._strands.values() if strand.plan is not None]
@@ -123,7 +187,7 @@ class Several:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """What is to be said beside the result."""
+        """What is to be said beside the result: one sentence of a kind, for all its traces."""
         words = list(self._words)
         if self._why_stopped and any(strand.missing() for strand in self._strands.values()):
             words.append(self._why_stopped)
@@ -131,7 +195,8 @@ class Several:
             if strand.plan is not None and strand.begun:
                 mark = f"{strand.label}: " if strand.label else ""
                 words += [mark + notice for notice in strand.plan.notices()]
-        return tuple(words)
+        limits = set[int]().union(*(strand.limits.ttls() for strand in self._strands.values()))
+        return (*words, *said_of(self, limiting=limits))
 
 
 _COUNTERS = tuple(field.name for field in dataclasses.fields(Counters))

@@ -36,6 +36,7 @@ def traced(what: TraceSpec, path: str, *, at: int = START, identifier: int = 1) 
             trace.probe_failed(index, errno.EPERM)
         else:
             trace.probe_sent(index, at)
+            trace.probe_left(index, at)
     for index, ttl in probes:
         letter = path[ttl - 1]
         kind, who = {
@@ -105,6 +106,88 @@ def test_a_type_that_cannot_begin_leaves_the_other() -> None:
     assert both.notices == ("no port",)
 
 
+def limited(what: TraceSpec, answered: str, *, identifier: int) -> Trace:
+    """A trace that has ended, of whose probes at TTL 1, 2 … routers answered so many."""
+    own = flow(what.packet_type, identifier=identifier, context=bytes([identifier]))
+    trace = Trace(what, own, now=START)
+    left = [int(digit) for digit in answered]
+    while trace.unsent:
+        index, ttl = trace.take()
+        trace.probe_sent(index, START)
+        trace.probe_left(index, START)
+        if left[ttl - 1]:
+            left[ttl - 1] -= 1
+            tag = own.marks.tag(index)
+            heard = Heard(
+                AnswerKind.TIME_EXCEEDED, router(ttl), own.key, None, tag=tag, source=SOURCE
+            )
+            assert trace.heard(heard, at=START + MS, read_at=START + MS) is not None
+    trace.stop(START + 2 * MS)
+    return trace
+
+
+def notices_of(*answered: str) -> tuple[str, ...]:
+    """What a multipath job says after a first wave that was answered so."""
+    many = Several([spec(UDP)], multipath=True)
+    wave = [
+        limited(one, answers, identifier=number)
+        for number, (one, answers) in enumerate(zip(many.due(), answered, strict=False), 1)
+    ]
+    for trace in wave:
+        many.begun(trace)
+    for trace in wave:
+        many.took(trace)
+    return tuple(words for words in many.notices if "limits the rate" in words)
+
+
+def test_limited_hops_of_many_flows_are_one_sentence() -> None:
+    """Whichever flow shows them; a silent branch is not limited."""
+    (words,) = notices_of("1222", "2212", "2022", "2222")
+    assert words.startswith("hop 1, 3: probably limits")
+
+
+def test_loss_of_single_flows_is_not_taken_for_limits() -> None:
+    """Each hop but the last looks limited in some flow; none lost nothing in all of them."""
+    assert notices_of("1222", "2122", "2212", "2221") == ()
+
+
+def test_a_longer_branchs_hop_is_no_witness_against_others() -> None:
+    """What was lost before the others' end does not have to be lost to it."""
+    assert notices_of("2122", "2220", "2210", "2220") == ()
+    assert notices_of("2122", "2220", "2220", "2220") != ()
+
+
+def test_packets_without_room_are_counted_once() -> None:
+    """All traces under way are told of the same packets, who ends last of all of them."""
+    both = Several([spec(ICMP), spec(UDP)], multipath=True)
+    for wave in ((3, 5, 5, 0), (2, 2, 4, 4)):
+        paths = ("rr--", "rt--")
+        begun = [traced(one, paths[one.flow % 2], identifier=one.flow + 1) for one in both.due()]
+        for trace in begun:
+            both.begun(trace)
+        for trace, overflows in zip(begun, wave * len(begun), strict=False):
+            trace.overflows = overflows
+            both.took(trace)
+    assert both.overflows == 9
+    said = [words for words in both.notices if "no room" in words]
+    assert len(said) == 1
+    assert "no room for 9 packets" in said[0]
+
+
+def test_the_hosts_faults_are_summed() -> None:
+    """Probes without a stamp and datagrams that name no probe; a clock's setting is said once."""
+    both = Several([spec(ICMP), spec(UDP)], multipath=False)
+    for number, one in enumerate(both.due(), 2):
+        trace = traced(one, "rrr-")
+        trace.unstamped, trace.datagrams, trace.clock_stepped = number, number, True
+        both.begun(trace)
+        both.took(trace)
+    said = " ".join(both.notices)
+    assert "departure of 5 probes" in said
+    assert "sent 5 datagrams" in said
+    assert said.count("clock was set") == 1
+
+
 def test_the_flows_of_a_multipath_job_are_numbered_from_its_own() -> None:
     """Wave by wave, each flow two packets at each TTL, in rounds."""
     many = Several([TraceSpec(TARGET, UDP, max_ttl=4, packets_per_ttl=9, flow=5)], multipath=True)
@@ -156,6 +239,7 @@ def test_two_types_share_a_multipath_jobs_budget() -> None:
             while trace.unsent:
                 index, ttl = trace.take()
                 trace.probe_sent(index, START)
+                trace.probe_left(index, START)
                 if ttl < 3:
                     tag = trace.flow.marks.tag(index)
                     who = bytes([198, 18, ttl, identifier if ttl > 1 else 0])
