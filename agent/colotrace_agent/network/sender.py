@@ -2,9 +2,10 @@
 
 The kernel puts a stamp of each packet's departure into the socket's error queue, with a number.
 Since Linux 6.13 the sender chooses that number (SCM_TS_OPT_ID), so that a stamp names its probe
-whatever happened to others. Before, the socket counts by itself, and not every failed send counts:
-then the count is begun anew after each failure, and a stamp that does not lie between its probe's
-sending and its reading belongs to a probe from before.
+whatever happened to others. Before, the socket counts by itself, and not every failed send counts
+(EPERM from a firewall does, EMSGSIZE does not): then the count is begun anew after each failure.
+What had been numbered before that and has no stamp yet may still leave (a neighbour may be found
+late): while that can be, a stamp with such a number is taken for nobody's.
 """
 
 import contextlib
@@ -34,12 +35,18 @@ _SCM_TS_OPT_ID = 81
 
 # In the error queue: struct cmsghdr and struct scm_timestamping, of whose three stamps the first
 # is the software's; then struct cmsghdr and struct sock_extended_err, which ends with the number.
-_STAMP_AT, _ERROR_ORIGIN_AT, _NUMBER_AT = 16, 84, 92
+# An error of the host's own (EMSGSIZE) is there without a stamp.
+_LEVEL_AT, _STAMP_AT, _ERROR_ORIGIN_AT, _NUMBER_AT = 8, 16, 84, 92
+_LEVEL_AND_TYPE = np.array([socket.SOL_SOCKET, _SO_TIMESTAMPING], np.int32).view(np.uint64)[0]
 _ORIGIN_TIMESTAMPING = 4
 _CONTROL = 128
 
 # Stamps that never come must not pile up.
 _MOST_AWAITED = 8_192
+
+# A packet that was taken may leave that much later: while its neighbour is asked for (3 s as Linux
+# is set up), or in a queue.
+_LINGERING_NS = 5_000_000_000
 
 
 class Departure(NamedTuple):
@@ -60,6 +67,8 @@ class Stamp(NamedTuple):
 class _Awaited(NamedTuple):
     probe: Probe
     not_before: int
+    shared: bool = False
+    """Somebody from before may still be stamped with the same number."""
 
 
 class Sender:
@@ -76,6 +85,8 @@ class Sender:
         self._queue = Incoming(slots=SLOTS, size=8, control=_CONTROL)
         self._awaited: dict[int, _Awaited] = {}
         self._number = 0
+        self._lingering: dict[int, int] = {}  # numbers, and until when a stamp may come for them
+        self._read: list[Stamp] = []
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMPING)
 
     def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[Departure]:
@@ -93,54 +104,71 @@ class Sender:
                 number = error.errno or errno.EIO
                 departures.append(Departure(packets[first][0], at, number))
                 first += 1
-                self._begin_count_anew()
+                self._count_anew()
                 continue
             for slot in range(first, first + sent):
                 probe = packets[slot][0]
                 self._await(probe, not_before=at, slot=slot)
                 departures.append(Departure(probe, at, 0))
             first += sent
+            if first < end:  # the next one failed, and the kernel may take it when asked again
+                self._count_anew()
         if self._numbered:
             self._number = self._number_of(end)
         return departures
 
     def stamps(self) -> list[Stamp]:
         """What the kernel has told of departures since the last time."""
-        stamps: list[Stamp] = []
-        while count := self._queue.receive(self._sock, flags=socket.MSG_ERRQUEUE):
-            offset, now = self._wall.offset(), clock.now()
-            control = self._queue.control[:count]
-            times = control[:, _STAMP_AT : _STAMP_AT + 16].copy().view(np.int64)
-            at = (times[:, 0] * 1_000_000_000 + times[:, 1] + (offset or 0)).tolist()
-            numbers = control[:, _NUMBER_AT : _NUMBER_AT + 4].copy().view(np.uint32)[:, 0].tolist()
-            origins = control[:, _ERROR_ORIGIN_AT].tolist()
-            for number, left_at, origin in zip(numbers, at, origins, strict=True):
-                awaited = self._awaited.pop(number, None)
-                if awaited is not None and origin == _ORIGIN_TIMESTAMPING:
-                    right = offset is not None and awaited.not_before <= left_at <= now
-                    stamps.append(Stamp(awaited.probe, left_at if right else None))
-        return stamps
+        before, self._read = self._read, []
+        return before + self._read_queue()
 
     def close(self) -> None:
         """Closes the socket."""
         self._sock.close()
+
+    def _read_queue(self) -> list[Stamp]:
+        stamps: list[Stamp] = []
+        while count := self._queue.receive(self._sock, flags=socket.MSG_ERRQUEUE):
+            offset, now = self._wall.offset(), clock.now()
+            control = self._queue.control[:count]
+            kinds = control[:, _LEVEL_AT : _LEVEL_AT + 8].copy().view(np.uint64)[:, 0]
+            stamped = (kinds == _LEVEL_AND_TYPE) & (
+                control[:, _ERROR_ORIGIN_AT] == _ORIGIN_TIMESTAMPING
+            )
+            times = control[:, _STAMP_AT : _STAMP_AT + 16].copy().view(np.int64)
+            at = (times[:, 0] * 1_000_000_000 + times[:, 1] + (offset or 0)).tolist()
+            numbers = control[:, _NUMBER_AT : _NUMBER_AT + 4].copy().view(np.uint32)[:, 0].tolist()
+            for number, left_at, is_stamp in zip(numbers, at, stamped.tolist(), strict=True):
+                awaited = self._awaited.pop(number, None) if is_stamp else None
+                if awaited is not None:
+                    right = offset is not None and awaited.not_before <= left_at <= now
+                    right = right and not awaited.shared
+                    stamps.append(Stamp(awaited.probe, left_at if right else None))
+        return stamps
 
     def _number_of(self, slot: int) -> int:
         return (self._number + slot) % (1 << 32)
 
     def _await(self, probe: Probe, *, not_before: int, slot: int) -> None:
         if self._numbered:
-            number = self._number_of(slot)
+            number, shared = self._number_of(slot), False
         else:
             number, self._number = self._number, self._number_of(1)
-        self._awaited[number] = _Awaited(probe, not_before)
+            shared = not_before < self._lingering.get(number, 0)
+        self._awaited[number] = _Awaited(probe, not_before, shared)
         if len(self._awaited) > _MOST_AWAITED:
             del self._awaited[next(iter(self._awaited))]
 
-    def _begin_count_anew(self) -> None:
+    def _count_anew(self) -> None:
         """After a failure nobody knows whether the socket has counted it."""
         if self._numbered:
             return
+        # What is in the queue has numbers of the old count.
+        self._read += self._read_queue()
+        now = clock.now()
+        self._lingering = {each: until for each, until in self._lingering.items() if until > now}
+        # Twice: who got such a number meanwhile may linger in turn.
+        self._lingering |= dict.fromkeys(self._awaited, now + 2 * _LINGERING_NS)
         self._awaited.clear()
         for flags in (_STAMPING & ~_OPT_ID, _STAMPING):
             self._sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, flags)
