@@ -12,6 +12,7 @@ from typing import NamedTuple
 from colotrace_proto.messages import Family, PacketType
 
 from .filters import (
+    keep_gre_answers,
     keep_icmp6_answers,
     keep_icmp_answers,
     keep_tcp_answers,
@@ -121,6 +122,8 @@ def _tap(family: Family, packet_type: PacketType) -> socket.socket:
         keep_tcp_answers(sock)
     elif packet_type is PacketType.UDP:
         keep_udp_answers(sock)
+    else:
+        keep_gre_answers(sock)
     return _receiving(sock)
 
 

@@ -1,13 +1,27 @@
-"""The packet filters, run by a small interpreter of classic BPF, and taken by the kernel."""
+"""The packet filters, run by a small interpreter of classic BPF, and by the kernel."""
 
 import socket
 
 import pytest
 from colotrace_agent.engine.identity import PORTS
-from colotrace_agent.network.filters import Instruction, keep_tcp_answers, tcp_answers, udp_answers
+from colotrace_agent.model import Flow, Heard
+from colotrace_agent.network.filters import (
+    Instruction,
+    attach,
+    gre_answers,
+    keep_tcp_answers,
+    tcp_answers,
+    udp_answers,
+)
+from colotrace_agent.packets.gre import GreWriter, decode_gre, decode_gre_packet
+from colotrace_proto.messages import Family, PacketType
 from hypothesis import given
 from hypothesis import strategies as st
-from scapy.layers.inet import IP, TCP, UDP, IPOption_Router_Alert
+from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Router_Alert
+from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
+from scapy.layers.l2 import GRE, Ether
+from scapy.packet import Packet, Raw
+from unit.agent.made import marks
 
 OUTSIDE = [0, 53, PORTS.start - 1, PORTS.stop, 65_535]
 INSIDE = [PORTS.start, PORTS.start + 7, PORTS.stop - 1]
@@ -98,3 +112,127 @@ def test_the_kernel_takes_the_program(request: pytest.FixtureRequest) -> None:
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     request.addfinalizer(sock.close)
     keep_tcp_answers(sock)
+
+
+def kept_by_kernel(program: list[Instruction], packet: bytes) -> bool:
+    """What this kernel says, on a datagram socket that sees what a raw one would."""
+    sending, receiving = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with sending, receiving:
+        attach(receiving, program)
+        receiving.setblocking(False)
+        sending.send(packet)
+        try:
+            return receiving.recv(4_096) == packet
+        except BlockingIOError:
+            return False
+
+
+def gre_flow(family: Family) -> Flow:
+    """A flow to the host itself."""
+    address = bytes([192, 0, 2, 1]) if family is Family.IPV4 else bytes(15) + b"\1"
+    return Flow(
+        packet_type=PacketType.GRE,
+        source=address,
+        target=address,
+        identifier=0xC0107ACE,
+        port=0,
+        first_number=4_000,
+        marks=marks(),
+    )
+
+
+def heard(packet: bytes, *, ip_header: bool) -> bool:
+    """Whether the decoder makes an answer of it."""
+    source = gre_flow(Family.IPV6).source
+    decoded = decode_gre(packet) if ip_header else decode_gre_packet(packet, source)
+    return isinstance(decoded, Heard)
+
+
+PAYLOAD = Raw(bytes(range(16)))
+ECHOES = [
+    IP(src="192.0.2.9", dst="192.0.2.1") / ICMP(type=0, id=7) / PAYLOAD,
+    IP(src="192.0.2.9", dst="192.0.2.1", options=[IPOption_Router_Alert()]) / ICMP(type=0),
+    IPv6(src="2001:db8::9", dst="2001:db8::1") / ICMPv6EchoReply(id=7, data=bytes(16)),
+]
+HEADERS = [
+    GRE(chksum_present=c, key_present=k, seqnum_present=s, **({"key": 5} if k else {}))
+    for c in (0, 1)
+    for k in (0, 1)
+    for s in (0, 1)
+]
+KEYED = GRE(key_present=1, key=5)
+INNER, INNER6 = IP(src="10.0.0.9", dst="10.0.0.1"), IPv6(src="fd00::9", dst="fd00::1")
+OTHERS = {
+    "TCP without a key": GRE() / INNER / TCP(),
+    "TCP with a key": KEYED / INNER / TCP() / PAYLOAD,
+    "TCP in IPv6": KEYED / INNER6 / TCP() / PAYLOAD,
+    "UDP in IPv6": KEYED / INNER6 / UDP() / PAYLOAD,
+    "a ping": KEYED / INNER / ICMP(type=8) / Raw(bytes(56)),
+    "a ping in IPv6": KEYED / INNER6 / ICMPv6EchoRequest(data=bytes(56)),
+    "an error": KEYED / INNER / ICMP(type=11) / INNER / UDP(),
+    "a later fragment": KEYED / IP(frag=64, proto=1) / Raw(bytes(64)),
+    "Ethernet": GRE(key_present=1, key=5, proto=0x6558) / Ether() / ECHOES[0],
+    "ERSPAN": GRE(seqnum_present=1, proto=0x88BE) / Raw(bytes(8)) / Ether() / ECHOES[0],
+    "a keepalive": GRE(proto=0),
+    "MPLS": GRE(proto=0x8847) / Raw(bytes(64)),
+    "PPTP": Raw(bytes.fromhex("3081880b")) / Raw(bytes(64)),
+    "routing": Raw(bytes.fromhex("60000800")) / Raw(bytes(8)) / ECHOES[0],
+}
+
+
+def outside(inside: Packet) -> list[tuple[bool, bytes]]:
+    """A GRE packet as IPv4's raw sockets give it, with and without options, and as IPv6's do."""
+    plain = IP(src="192.0.2.9", dst="192.0.2.1", proto=47)
+    with_options = plain.copy()
+    with_options.options = [IPOption_Router_Alert()]
+    data = Raw(bytes(inside))
+    return [(True, bytes(plain / data)), (True, bytes(with_options / data)), (False, bytes(inside))]
+
+
+@pytest.mark.parametrize("gre", HEADERS)
+@pytest.mark.parametrize("echo", ECHOES)
+def test_the_gre_filter_keeps_echo_replies_of_any_tunnel(gre: Packet, echo: Packet) -> None:
+    """Whatever the tunnel's header has, and whichever family is in which."""
+    for ip_header, packet in outside(gre / echo):
+        assert heard(packet, ip_header=ip_header)
+        assert kept_by_kernel(gre_answers(ip_header=ip_header), packet)
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_the_gre_filter_keeps_our_own_probes(family: Family) -> None:
+    """To the host that sent them."""
+    packet = bytes(GreWriter(gre_flow(family)).write(7, 1))
+    if family is Family.IPV6:
+        packet = packet[40:]
+    assert heard(packet, ip_header=family is Family.IPV4)
+    assert kept_by_kernel(gre_answers(ip_header=family is Family.IPV4), packet)
+
+
+@pytest.mark.parametrize("inside", OTHERS.values(), ids=OTHERS)
+def test_the_gre_filter_drops_what_the_hosts_tunnels_carry(inside: Packet) -> None:
+    """Other flags, other protocols, other messages."""
+    for ip_header, packet in outside(inside):
+        assert not heard(packet, ip_header=ip_header)
+        assert not kept_by_kernel(gre_answers(ip_header=ip_header), packet)
+
+
+@given(
+    st.sampled_from([*(bytes(HEADERS[-1] / echo) for echo in ECHOES), bytes(KEYED / ECHOES[0])]),
+    st.integers(0, 60),
+    st.integers(0, 255),
+    st.integers(0, 120),
+)
+def test_the_gre_filter_drops_no_answer(packet: bytes, at: int, value: int, size: int) -> None:
+    """Whatever the decoder takes passes, also of packets that were changed and cut."""
+    changed = (packet[:at] + bytes([value]) + packet[at + 1 :])[:size]
+    if heard(changed, ip_header=False):
+        assert kept_by_kernel(gre_answers(ip_header=False), changed)
+
+
+@given(st.binary(max_size=60))
+def test_the_kernel_and_the_interpreter_agree(data: bytes) -> None:
+    """What is too short for a load is dropped by both."""
+    for program in (tcp_answers, udp_answers):
+        for ip_header in (True, False):
+            wanted = kept(program(ip_header=ip_header), data)
+            assert kept_by_kernel(program(ip_header=ip_header), data) == wanted
