@@ -14,7 +14,7 @@ from lab.uplinks import ip
 pytestmark = pytest.mark.lab
 
 EACH_FAMILY = pytest.mark.parametrize("family", FAMILIES)
-EACH_TYPE = pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp"])
+EACH_TYPE = pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp", "gre"])
 
 
 @pytest.fixture

@@ -111,7 +111,8 @@ def decode_gre(packet: bytes) -> Heard | Unheard:
 
 def decode_gre_packet(packet: bytes, responder: bytes) -> Heard | Unheard:
     """A GRE packet without its outer IP header, as raw IPv6 sockets give it: an echo reply that
-    came back through the tunnel. Its own key, if any, is the tunnel's affair."""
+    came back through the tunnel, whose own key, if any, is the tunnel's affair; or a probe that
+    arrived at its sender's own host."""
     if len(packet) < 4:
         return Unheard.MALFORMED
     flags, ethertype = struct.unpack_from("!HH", packet)
@@ -127,7 +128,22 @@ def decode_gre_packet(packet: bytes, responder: bytes) -> Heard | Unheard:
         return Unheard.NOT_OURS
     if len(inner) < _length(inner, family):
         return Unheard.MALFORMED
+    if echo[0] == _REQUESTS[family]:
+        return _arrival(packet, inner, family=family, source=responder)
     return _reply(inner, echo, family=family, responder=responder)
+
+
+def _arrival(packet: bytes, inner: bytes, *, family: Family, source: bytes) -> Heard | Unheard:
+    """A probe to the host that sent it. It is its own answer: of what a raw socket hears, the
+    kernel does not say that it knows no such protocol."""
+    at, length = (12, 4) if family is Family.IPV4 else (8, 16)
+    identity = gre_identity(packet)
+    # From another address it is another host's, or was sent back by one.
+    if identity is None or identity.tag is None or inner[at : at + length] != source:
+        return Unheard.NOT_OURS
+    target = inner[at + length : at + 2 * length]
+    key = FlowKey(PacketType.GRE, target, identity.key, 0)
+    return Heard(AnswerKind.ECHO_REPLY, target, key, identity.number, tag=identity.tag)
 
 
 def _reply(inner: bytes, echo: bytes, *, family: Family, responder: bytes) -> Heard | Unheard:

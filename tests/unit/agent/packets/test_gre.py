@@ -405,3 +405,27 @@ def test_the_pointer_is_told_as_if_nothing_had_been_put_in(inserted: bytes, off:
     assert isinstance(heard, Heard)
     assert (heard.kind, heard.code) == (AnswerKind.PARAMETER, 1)
     assert heard.info == (6 if not off else at + off)
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_a_probe_to_ones_own_host_answers_by_its_arrival(family: Family) -> None:
+    """It names itself as its quote would; from another address it is another's."""
+    flow = flow_of(family)
+    message = quote_of(flow)
+    tag = flow.marks.tag(7)
+    wanted = Heard(AnswerKind.ECHO_REPLY, flow.target, flow.key, number_of(flow, 7), tag=tag)
+    assert decode_gre_packet(message, flow.source) == wanted
+    for responder in (flow.target, bytes(len(flow.source)), b""):
+        assert decode_gre_packet(message, responder) is Unheard.NOT_OURS
+    if family is Family.IPV4:
+        assert decode_gre(bytes(GreWriter(flow).write(7, 1))) == wanted
+
+
+@pytest.mark.parametrize("first", ["a0000800", "30000800", "00000800"])
+def test_another_tunnels_echo_request_is_not_ours(first: str) -> None:
+    """Flags that no probe has; a checksum is wrong here anyway."""
+    flow = flow_of(Family.IPV4)
+    header = bytes.fromhex(first)
+    skipped = 4 * (header[0] >> 4).bit_count()
+    message = header + bytes(skipped) + quote_of(flow)[8:]
+    assert isinstance(decode_gre_packet(message, flow.source), Unheard)
