@@ -51,6 +51,8 @@ def match(flow: Flow, heard: Heard, *, sent: int) -> int | Miss:
     if not heard.ip_id:  # IPv6, a direct answer without the tag, or a router that cleared it
         return Miss.AMBIGUOUS
     if flow.packet_type is PacketType.GRE:
+        if heard.key.packet_type is not PacketType.GRE:
+            return Miss.AMBIGUOUS  # of what was inside, which has another identification
         # The key is all that a short quote has beside; see docs/identity.md.
         ids = flow.marks.ip_ids[:sent]
         return ids.index(heard.ip_id) if heard.ip_id in ids else Miss.FOREIGN

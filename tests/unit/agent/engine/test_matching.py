@@ -125,6 +125,15 @@ def test_a_gre_quote_that_ends_with_the_key_is_told_by_its_ip_id() -> None:
     assert match(made, quoting(made, ip_id=0), sent=9) is Miss.AMBIGUOUS
 
 
+def test_a_quote_of_what_was_in_a_gre_probe_needs_the_tag() -> None:
+    """From beyond a tunnel's end: the identification there is not the probe's own."""
+    made = flow(PacketType.GRE)
+    inner = quoting(made, number=number_of(made, 3), ip_id=made.marks.ip_ids[3])
+    inner = inner._replace(key=made.keys[1])
+    assert match(made, inner, sent=9) is Miss.AMBIGUOUS
+    assert match(made, inner._replace(tag=made.marks.tag(3)), sent=9) == 3
+
+
 @given(flows([PacketType.UDP]), st.binary(min_size=4, max_size=4), st.data())
 def test_a_translated_udp_checksum_is_put_back(
     flow: Flow, translated: bytes, data: st.DataObject
