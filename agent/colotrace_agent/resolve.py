@@ -35,6 +35,8 @@ class Resolver:
         literal = parse_address(target)
         if literal is not None:
             return [literal]
+        if parse_address(target.partition("%")[0]) is not None:
+            raise UnresolvableError(f"{target} has a zone: link-local addresses are not traced")
         if not _HOSTNAME.fullmatch(_ascii(target)):
             raise UnresolvableError(f"{target} is neither an address nor a host name")
         try:

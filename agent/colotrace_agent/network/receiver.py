@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import sys
 from typing import NamedTuple
 
 from . import clock
@@ -16,15 +17,17 @@ _STAMP = struct.Struct("=QiiqQ")
 _LOST = struct.Struct("=QiiI")
 _LOST_AT = 32
 _CONTROL = 64
-_ADDRESS_V6 = slice(8, 24)  # in struct sockaddr_in6
+_ADDRESS_AND_SCOPE = slice(8, 28)  # in struct sockaddr_in6
 
 
 class Packet(NamedTuple):
     """A packet as it came in. `responder` is its sender's address where the socket keeps the IP
-    header to itself, as IPv6's do. `at` is when it arrived, `read_at` when it was read."""
+    header to itself, as IPv6's do; `link` the index of the interface if that address is
+    link-local, else 0. `at` is when it arrived, `read_at` when it was read."""
 
     data: bytes
     responder: bytes
+    link: int
     at: int
     read_at: int
 
@@ -66,8 +69,9 @@ class Receiver:
         packets = []
         for slot in range(count):
             at = self._arrival(slot, offset, read_at)
-            responder = buffers.names[slot, _ADDRESS_V6].tobytes()
-            packets.append(Packet(buffers.packet(slot), responder, at, read_at))
+            name = buffers.names[slot, _ADDRESS_AND_SCOPE].tobytes()
+            link = int.from_bytes(name[16:], sys.byteorder)
+            packets.append(Packet(buffers.packet(slot), name[:16], link, at, read_at))
         return packets
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """What the host's routing says: from which address a target is reached, and which families work."""
 
+import errno
 import fcntl
 import ipaddress
 import socket
@@ -20,8 +21,11 @@ def source_for(target: bytes) -> bytes:
     """The address that the host sends from to that target.
 
     Raises:
-        OSError: the host has no route, or no address of the family.
+        OSError: the host has no route, or no address of the family; or the target is link-local,
+            which could be on any link.
     """
+    if target[:1] == b"\xfe" and target[1] & 0xC0 == 0x80 and len(target) == 16:
+        raise OSError(errno.EINVAL, "a link-local address could be on any of the host's links")
     family = socket.AF_INET if family_of(target) is Family.IPV4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_DGRAM) as sock:
         # Nothing leaves: connecting a datagram socket only looks the route up. The port is any.

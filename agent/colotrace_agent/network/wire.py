@@ -22,6 +22,7 @@ from .receiver import Receiver, room
 from .route import source_for, working_families
 from .sender import SLOTS, Departure, Sender, Stamp
 from .sockets import RawSockets
+from .zone import zone_label
 
 # Addresses come and go seldom, and asking for them costs as much as many probes.
 _FAMILIES_NS = 1_000_000_000
@@ -140,6 +141,8 @@ class Wire:
                     heard = _DECODERS[packet_type](packet.data)
                 else:
                     heard = _DECODERS_V6[packet_type](packet.data, packet.responder)
+                    if packet.link and isinstance(heard, Heard):
+                        heard = heard._replace(labels=(zone_label(packet.link), *heard.labels))
                 arrivals.append(Arrival(heard, packet.at, packet.read_at))
         return arrivals
 

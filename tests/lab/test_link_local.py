@@ -1,0 +1,57 @@
+"""Routers that have only a link-local address: the real agent, in a lab of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from fleet import alone
+
+from lab import Lab
+from lab.uplinks import ip
+
+pytestmark = pytest.mark.lab
+
+ROUTER, HOST = "den1", "den01"
+
+
+@pytest.fixture
+def nameless(lab: Lab) -> Iterator[Lab]:
+    """A lab whose first router of den01 has no global IPv6 address (`lab` sees to that there can
+    be one)."""
+    with Lab() as built:
+        own = built.address(ROUTER, family=6)
+        shown = built.run(ROUTER, ["ip", "-6", "route", "show", "proto", "boot"])
+        # They name the address as theirs to send from, so the kernel drops them with it.
+        routes = [line.replace(f" src {own}", "") for line in shown.stdout.splitlines()]
+        kept = [f"route replace {line}" for line in routes if " via " in line]
+        assert kept, shown
+        ip(built, ROUTER, f"address del {own}/128 dev lo", *kept, family=6)
+        yield built
+
+
+@pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp"])
+def test_a_link_local_router_is_labelled_with_its_link(nameless: Lab, packet_type: str) -> None:
+    """The address as the router sent it, and the interface that it came in by."""
+    web = nameless.address("web", family=6)
+    told = alone.trace(nameless, HOST, [web], "--packet-type", packet_type)
+    first, *others = told.rows[web]["hops"]
+    (node,) = first["nodes"]
+    assert node["ip"].startswith("fe80::")
+    assert node["labels"] == ["%eth0"]
+    assert node["packet_count"] == 3
+    beyond = zip(told.hops(web)[1:], nameless.path(HOST, "web", family=6)[1:], strict=True)
+    assert all(found and found <= hop.answers for found, hop in beyond)
+    assert not any("labels" in each for hop in others for each in hop["nodes"])
+    assert told.notes == ""
+
+
+def test_link_local_targets_are_refused_in_words(lab: Lab) -> None:
+    """Without a zone nobody knows which link; with one it is no address."""
+    targets = ["fe80::1", "fe80::1%eth0"]
+    told = alone.trace(lab, HOST, targets)
+    codes = [told.rows[target]["error"][-6:] for target in targets]
+    assert codes == ["Code 4", "Code 3"]
+    assert [told.rows[target]["hops"] for target in targets] == [[], []]
+    assert "fe80::1: the agent cannot send to fe80::1: a link-local address" in told.notes
+    assert "fe80::1%eth0 has a zone: link-local addresses are not traced" in told.notes
