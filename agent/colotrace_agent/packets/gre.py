@@ -32,6 +32,7 @@ _HAS_CHECKSUM, _HAS_KEY, _HAS_SEQUENCE = 0x8000, 0x2000, 0x1000
 _KNOWN_FLAGS = _HAS_CHECKSUM | _HAS_KEY | _HAS_SEQUENCE
 _ETHERTYPES = {0x0800: Family.IPV4, 0x86DD: Family.IPV6}
 
+_IP_HEADERS = {Family.IPV4: IPV4_HEADER, Family.IPV6: IPV6_HEADER}
 _ECHO_HEADER = 8
 _REQUESTS = {Family.IPV4: 8, Family.IPV6: 128}
 _REPLIES = {Family.IPV4: 0, Family.IPV6: 129}
@@ -90,7 +91,10 @@ def gre_identity(transport: bytes) -> GreIdentity | None:
     family = _ETHERTYPES.get(ethertype)
     if flags != _HAS_KEY or family is None:
         return None
-    echo = _echo_in(transport[_HEADER:], family)
+    inner = transport[_HEADER:]
+    if _icmp_at(inner, family) is None and len(inner.rstrip(b"\0")) >= _IP_HEADERS[family]:
+        return None
+    echo = _echo_in(inner, family)
     if echo is None or not any(echo[:_ECHO_HEADER]):  # not quoted, or filled up with zeros
         return GreIdentity(key, None, None)
     kind, code, _, identifier, sequence = struct.unpack_from("!BBHHH", echo)
@@ -166,18 +170,22 @@ def _reply(inner: bytes, echo: bytes, *, family: Family, responder: bytes) -> He
 def _echo_in(inner: bytes, family: Family) -> bytes | None:
     """What there is of the inner packet's ICMP message, up to where the packet says that it ends;
     None where that is not even its header, or the packet is another."""
-    if family is Family.IPV4:
-        if len(inner) < IPV4_HEADER or inner[0] >> 4 != 4 or inner[9] != ICMP:
-            return None
-        start = (inner[0] & 0x0F) * 4
-        if start < IPV4_HEADER or int.from_bytes(inner[6:8], "big") & 0x1FFF:
-            return None
-    else:
-        if len(inner) < IPV6_HEADER or inner[0] >> 4 != 6 or inner[NEXT_HEADER_AT] != ICMPV6:
-            return None
-        start = IPV6_HEADER
-    echo = inner[start : _length(inner, family)]
+    start = _icmp_at(inner, family)
+    echo = b"" if start is None else inner[start : _length(inner, family)]
     return echo if len(echo) >= _ECHO_HEADER else None
+
+
+def _icmp_at(inner: bytes, family: Family) -> int | None:
+    """Where the inner packet's ICMP message begins; None where the packet is cut within its header,
+    or another."""
+    if len(inner) < _IP_HEADERS[family]:
+        return None
+    if family is Family.IPV6:
+        ours = inner[0] >> 4 == 6 and inner[NEXT_HEADER_AT] == ICMPV6
+        return IPV6_HEADER if ours else None
+    start = (inner[0] & 0x0F) * 4
+    ours = inner[0] >> 4 == 4 and inner[9] == ICMP and start >= IPV4_HEADER
+    return start if ours and not int.from_bytes(inner[6:8], "big") & 0x1FFF else None
 
 
 def _length(inner: bytes, family: Family) -> int:

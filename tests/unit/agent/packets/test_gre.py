@@ -205,15 +205,26 @@ def test_an_inner_packet_of_anothers_is_not_ours(family: Family) -> None:
 
 
 def test_options_in_the_inner_header_are_passed_over() -> None:
-    """It need not be 20 bytes long; a length that cannot be hides number and tag."""
+    """It need not be 20 bytes long, and one that takes all there is hides number and tag."""
     quote = quote_of(flow_of(Family.IPV4))
     grown = quote[:8] + b"\x46" + quote[9:28] + bytes.fromhex("94040000") + quote[28:]
     identity = gre_identity(grown)
     assert identity is not None
     assert identity.number == 4_007
-    for first in (0x40, 0x44, 0x65, 0x4F):
-        bent = quote[:8] + bytes([first]) + quote[9:]
-        assert gre_identity(bent) == GreIdentity(KEY, None, None)
+    assert gre_identity(quote[:8] + b"\x4f" + quote[9:]) == GreIdentity(KEY, None, None)
+
+
+@pytest.mark.parametrize("family", list(Family))
+def test_an_inside_that_cannot_be_ours_is_not_taken_for_a_cut_one(family: Family) -> None:
+    """Another version, length or protocol: the key alone is not believed where more is shown."""
+    quote = quote_of(flow_of(family))
+    bent = [(8, 0x10), (8 + 6, 1), (8 + 9, 2), (8, 0x01)] if family is Family.IPV4 else [(14, 1)]
+    for at, bits in [(8, 0x20), *bent]:
+        changed = bytearray(quote)
+        changed[at] ^= bits
+        assert gre_identity(bytes(changed)) is None
+        cut = bytes(changed[: 8 + HEADERS[family] - 1])
+        assert gre_identity(cut.ljust(108, b"\0")) == GreIdentity(KEY, None, None)
 
 
 TAG = bytes(range(1, 9))
