@@ -101,6 +101,7 @@ class VirtualHost:
             if ended is not None and ended.ended:
                 return
             if not self._send():
+                self._tell()
                 times = (self._agenda.next_ns(), self.engine.next_deadline(self.now), until)
                 ahead = [at for at in times if at is not None]
                 if not ahead:

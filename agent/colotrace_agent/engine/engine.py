@@ -13,10 +13,14 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable
 
+from colotrace_proto.messages import NodeKind
+
 from colotrace_agent.model import Counters, Flow, FlowKey, Heard, Probe, TraceSpec
 
 from .budget import Budget
 from .identity import Identities
+from .routers import Routers
+from .spacing import Spacing
 from .trace import Trace
 
 DEFAULT_RATE = 5_000
@@ -68,6 +72,8 @@ class Engine:
         self._blocked_until = 0
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._distances: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._routers = Routers()
+        self._spacing = Spacing(settled=self._touch)
         self._traces: dict[FlowKey, Trace] = {}
         # By probes taken, then by age, the youngest first.
         self._sending: list[tuple[int, int, Trace]] = []
@@ -97,6 +103,8 @@ class Engine:
         if now - known_at > _REMEMBERED_NS:
             expected_ttl = None
         trace = Trace(spec, flow, now=now, expected_ttl=expected_ttl)
+        limits = self._routers.limits_of(trace, distance=expected_ttl, now=now)
+        self._spacing.begin(trace, limits)
         for key in flow.keys:
             self._traces[key] = trace
         if not self._target_traces[spec.target]:
@@ -127,7 +135,9 @@ class Engine:
                 continue
             step = min(len(probes) + _STEP, allowed)
             while trace.unsent and len(probes) < step:
-                ready_at = self._polite_at(trace, now)
+                if self._spacing.puts_off(trace, now):
+                    continue
+                ready_at = self._polite_at(trace, trace.next_ttl(), now)
                 if ready_at > now:
                     blocked_until.append(ready_at)
                     break
@@ -137,18 +147,39 @@ class Engine:
                 again.append(trace)
         for trace in again:
             self._queue(trace)
+        self._take_late(probes, now, most=allowed)
         self._budget.spend(len(probes))
         all_blocked = again and len(blocked_until) == len(again) and not probes
         self._blocked_until = min(blocked_until) if all_blocked else now
+        if not probes:
+            # What was spared may have been the last that a trace was waiting for.
+            self.expire(now)
         return probes
 
-    def _polite_at(self, trace: Trace, now: int) -> int:
-        """When the next probe may leave, as far as its target and the nearest routers go.
+    def _touch(self, trace: Trace) -> None:
+        self._touched.add(trace)
+
+    def _take_late(self, probes: list[Probe], now: int, *, most: int) -> None:
+        """Adds what has waited for a router that limits its answers."""
+        for waiting in self._spacing.due(now):
+            trace, ttl = waiting.trace, waiting.ttl
+            ready_at = now + 1 if len(probes) == most else waiting.limit.ready_at()
+            if ready_at <= now:
+                ready_at = self._polite_at(trace, ttl, now)
+            if ready_at > now:
+                self._spacing.again(waiting, ready_at)
+                continue
+            waiting.limit.asked(now)
+            ordinal, _ = trace.take_late(ttl)
+            probes.append(Probe(trace.flow, ordinal, ttl))
+
+    def _polite_at(self, trace: Trace, ttl: int, now: int) -> int:
+        """When a probe may leave, as far as its target and the nearest routers go.
 
         What is due now is taken off their budgets.
         """
         target = self._targets[trace.spec.target]
-        near = self._near if trace.next_ttl() <= _NEAR_HOPS else None
+        near = self._near if ttl <= _NEAR_HOPS else None
         if not target.available(now):
             return target.ready_at(1)
         if near is not None:
@@ -195,8 +226,11 @@ class Engine:
                 self.foreign += 1
             return
         self._touched.add(trace)
-        if trace.heard(heard, at=at, read_at=read_at) is not None:
+        reply = trace.heard(heard, at=at, read_at=read_at)
+        if reply is not None:
             self.changed.add(trace)
+            if reply.kind is not NodeKind.BARRIER:
+                self._routers.answered(trace, reply.ttl, reply.address, now=read_at)
 
     def expire(self, now: int) -> None:
         """Ends the traces to which nothing more can come."""
@@ -222,11 +256,14 @@ class Engine:
 
         `now` where probes are due already. To be asked after `expire`.
         """
+        times = [self._ends[0][0]] if self._ends else []
+        budget_at = now if self._budget.available(now) else self._budget.ready_at(1)
         if self._sending:
-            ready = now if self._budget.available(now) else self._budget.ready_at(1)
-            ready = max(ready, self._blocked_until)
-            return min(ready, self._ends[0][0]) if self._ends else ready
-        return self._ends[0][0] if self._ends else None
+            times.append(max(budget_at, self._blocked_until))
+        late_at = self._spacing.next_at()
+        if late_at is not None:
+            times.append(max(budget_at, late_at))
+        return min(times, default=None)
 
     def _queue(self, trace: Trace) -> None:
         heapq.heappush(self._sending, (trace.taken, -next(self._tie), trace))
@@ -238,6 +275,8 @@ class Engine:
             self._identities.release(trace.flow, now)
             self.changed.add(trace)
             self._remember(trace, now)
+            trace.limiting = self._routers.judge(trace, now=now)
+            self._spacing.end(trace)
             self._tally(trace)
             self._target_traces[trace.spec.target] -= 1
             if not self._target_traces[trace.spec.target]:
@@ -252,7 +291,12 @@ class Engine:
 
     def _remember(self, trace: Trace, now: int) -> None:
         if trace.reached:
-            self._distances[trace.spec.target] = now, trace.end_ttl
+            end_ttl = trace.end_ttl
+            known_at, known_ttl = self._distances.get(trace.spec.target, (0, None))
+            if trace.spec.rounds and known_ttl and now - known_at <= _REMEMBERED_NS:
+                # Other flows may have longer ways, of which each TTL needs all its probes.
+                end_ttl = max(end_ttl, known_ttl)
+            self._distances[trace.spec.target] = now, end_ttl
             self._distances.move_to_end(trace.spec.target)
             if len(self._distances) > _REMEMBERED:
                 self._distances.popitem(last=False)

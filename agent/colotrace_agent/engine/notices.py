@@ -5,6 +5,9 @@ from typing import Protocol
 
 from .trace import Trace
 
+_LIMITS = "probably limits the rate of its answers, since hops beyond it lost nothing"
+_KNOWN_TO_LIMIT = "asked less often, since its router is known to limit its answers"
+
 
 class Counted(Protocol):
     """A trace, or several as one: what it counted beside answers (see `Trace`)."""
@@ -12,6 +15,10 @@ class Counted(Protocol):
     @property
     def reached(self) -> bool:
         """Whether the target answered."""
+
+    @property
+    def spared(self) -> Collection[int]:
+        """TTLs whose routers were asked less than they should have been, for their limits."""
 
     @property
     def datagrams(self) -> int:
@@ -32,30 +39,22 @@ class Counted(Protocol):
 
 def notices(trace: Trace) -> tuple[str, ...]:
     """Sentences for the answer's messages; none where all is as it should be."""
-    return said_of(trace, limiting=limiting(trace))
+    return said_of(trace, limiting=trace.limiting)
 
 
 def said_of(counted: Counted, *, limiting: Collection[int]) -> tuple[str, ...]:
     """The same of a trace or several, where the hops of these TTLs limit their answers."""
-    said = (_limiters(limiting), _datagrams(counted), *_own_faults(counted))
+    said = (
+        _at_hops(limiting, _LIMITS),
+        _at_hops(counted.spared, _KNOWN_TO_LIMIT),
+        _datagrams(counted),
+        *_own_faults(counted),
+    )
     return tuple(sentence for sentence in said if sentence)
 
 
-def limiting(trace: Trace) -> list[int]:
-    """TTLs that answered some probes and not others, while a hop beyond them answered all.
-
-    What is lost on the way is lost to every hop beyond, too: so these limit what they send.
-    """
-    whole = [ttl for ttl in trace.hops() if 0 < trace.sent[ttl - 1] == trace.answers(ttl)]
-    partly = [ttl for ttl in trace.hops() if 0 < trace.answers(ttl) < trace.sent[ttl - 1]]
-    return [ttl for ttl in partly if ttl < max(whole, default=0)]
-
-
-def _limiters(ttls: Collection[int]) -> str:
-    if not ttls:
-        return ""
-    hops = ", ".join(map(str, sorted(ttls)))
-    return f"hop {hops}: probably limits the rate of its answers, since hops beyond it lost nothing"
+def _at_hops(ttls: Collection[int], words: str) -> str:
+    return f"hop {', '.join(map(str, sorted(ttls)))}: {words}" if ttls else ""
 
 
 def _datagrams(trace: Counted) -> str:

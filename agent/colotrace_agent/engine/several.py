@@ -13,7 +13,7 @@ from colotrace_proto.messages import MAX_JOB_PROBES, Link, PacketType
 from colotrace_agent.model import Counters, Reply, TraceSpec
 
 from .multipath import PACKETS, Multipath, Sight
-from .notices import limiting, said_of
+from .notices import said_of
 from .trace import Trace
 
 
@@ -32,7 +32,7 @@ class _Limits:
 
     def add(self, trace: Trace) -> None:
         """One more trace."""
-        self._suspects.update(limiting(trace))
+        self._suspects.update(trace.limiting)
         for ttl in trace.hops():
             if trace.answers(ttl):
                 self._traces[ttl] += 1
@@ -103,6 +103,7 @@ class Several:
         self.counters = Counters()
         self.send_errors: dict[int, int] = {}
         self.reached = False
+        self.spared: set[int] = set()
         self.datagrams = 0
         self.unstamped = 0
         self.clock_stepped = False
@@ -147,6 +148,7 @@ class Several:
         for error, count in trace.send_errors.items():
             self.send_errors[error] = self.send_errors.get(error, 0) + count
         self.reached = self.reached or trace.reached
+        self.spared |= trace.spared
         self.datagrams += trace.datagrams
         self.unstamped += trace.unstamped
         self.clock_stepped = self.clock_stepped or trace.clock_stepped

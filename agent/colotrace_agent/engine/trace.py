@@ -54,9 +54,16 @@ class Trace:
         """Packets that the host had no room for meanwhile; some may have been answers."""
         self.datagrams = 0
         """Datagrams of the target that name no probe."""
+        self.path: dict[int, bytes] = {}
+        """Who answered last at each TTL."""
+        self.limiting: list[int] = []
+        """Where a router's limit has probably kept answers back; known at the end."""
+        self.spared: set[int] = set()
+        """Where a router was asked less than it should have been, since it limits its answers."""
 
         probes = spec.max_ttl * spec.packets_per_ttl
         self._next = 0  # the place in the order of sending, skipped probes included
+        self._put_off = 0
         self._probes = probes
         self._index_ttl: list[int] = []
         self._index_sent_at: list[int] = []  # 0: it did not leave
@@ -111,6 +118,34 @@ class Trace:
         self._skip()
         ttl, _ = self._place()
         self._next += 1
+        return self._take(ttl)
+
+    def put_off(self) -> tuple[int, int]:
+        """Puts the next probe off until `take_late` or `spare`; its TTL, and how many of that TTL
+        came before it."""
+        self._skip()
+        ttl, earlier = self._place()
+        self._next += 1
+        self._put_off += 1
+        return ttl, earlier
+
+    def wants_late(self, ttl: int) -> bool:
+        """Whether a probe of that TTL that was put off is still of interest."""
+        return self.ended is None and ttl <= self._target_ttl
+
+    def take_late(self, ttl: int) -> tuple[int, int]:
+        """As `take`, of a probe that was put off."""
+        self._put_off -= 1
+        return self._take(ttl)
+
+    def spare(self, ttl: int, *, limited: bool) -> None:
+        """A probe that was put off will not be sent; `limited` says that this is for the limit of
+        the router there."""
+        self._put_off -= 1
+        if limited and ttl <= self._target_ttl:
+            self.spared.add(ttl)
+
+    def _take(self, ttl: int) -> tuple[int, int]:
         self._index_ttl.append(ttl)
         self._index_sent_at.append(0)
         self._answered.append(False)
@@ -207,7 +242,7 @@ class Trace:
 
         Beyond a barrier, too: somebody who refuses some probes may let others pass.
         """
-        if self.unsent:
+        if self.unsent or self._put_off:
             return None
         last = self.started
         nearest_rtt = 0

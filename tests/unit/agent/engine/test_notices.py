@@ -1,6 +1,7 @@
 """Whose fault it is that something is missing."""
 
 from colotrace_agent.engine.notices import notices
+from colotrace_agent.engine.routers import Routers
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_proto.messages import PacketType
@@ -34,6 +35,7 @@ def traced(
                 AnswerKind.TIME_EXCEEDED, ROUTER, trace.flow.key, None, tag=tag, source=SOURCE
             )
             trace.heard(heard, at=START + MS, read_at=START + MS)
+    trace.limiting = Routers().judge(trace, now=START + MS)
     return trace
 
 

@@ -3,6 +3,7 @@
 import errno
 
 import pytest
+from colotrace_agent.engine.routers import Routers
 from colotrace_agent.engine.several import Several, offered, specs_of
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
@@ -123,6 +124,7 @@ def limited(what: TraceSpec, answered: str, *, identifier: int) -> Trace:
             )
             assert trace.heard(heard, at=START + MS, read_at=START + MS) is not None
     trace.stop(START + 2 * MS)
+    trace.limiting = Routers().judge(trace, now=START + 2 * MS)
     return trace
 
 

@@ -1,0 +1,199 @@
+"""The routers on the way, as answers have shown them: who comes before whom, who limits answers.
+
+Routers answer only so much (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 f), and traces of one
+host share the nearest ones. Who was seen to leave probes out is remembered: from then on, probes
+that are expected to expire there keep a distance, and share what it is known to answer.
+"""
+
+from collections import OrderedDict
+from collections.abc import Hashable, Mapping
+from typing import NamedTuple, TypeVar
+
+from .budget import Budget
+from .trace import Trace
+
+SPACING_NS = 21_000_000
+"""Between any two probes to a router that is known to limit its answers: 20 ms, and one for what
+timers and queues take off it."""
+KEPT_NS = 600 * 10**9
+"""How long what is known of a router stays known."""
+_MOST = 16_384
+_WINDOW_NS = 10**9
+
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+class Limit:
+    """What a router that limits its answers is asked: now and then, and no more than it answers."""
+
+    def __init__(self, *, answers: int, now: int) -> None:
+        """`answers` is how many it gave within a second, when it left others out."""
+        self.answers = answers
+        self.known_at = now
+        self._budget = Budget(rate=answers, burst=answers)
+        self._free_at = now
+        self._asked_at = now - SPACING_NS
+
+    def has_room(self, now: int) -> bool:
+        """Whether it probably answers one more."""
+        return self._budget.available(now) > 0
+
+    def book(self, now: int) -> int:
+        """When the next probe to it may leave."""
+        at = max(now, self._free_at)
+        self._free_at = at + SPACING_NS
+        self._budget.available(now)  # what it has gained since is counted first
+        self._budget.spend(1)
+        return at
+
+    def ready_at(self) -> int:
+        """The earliest time that keeps the distance from the probe that left last."""
+        return self._asked_at + SPACING_NS
+
+    def asked(self, now: int) -> None:
+        """A probe leaves."""
+        self._asked_at = now
+
+
+class _Place(NamedTuple):
+    """Where somebody was seen. The length of an address is its family's."""
+
+    ttl: int
+    address: bytes
+
+
+class _Seen(NamedTuple):
+    at: int
+    address: bytes | None
+
+
+class _Answers(NamedTuple):
+    """What one address has answered in a second, and in the one before."""
+
+    since: int
+    now: int
+    before: int
+    last: int
+
+
+class Routers:
+    """What is known of them; nothing grows beyond a bound, and all is forgotten in time."""
+
+    def __init__(self) -> None:
+        self._limits: OrderedDict[bytes, Limit] = OrderedDict()
+        self._before: OrderedDict[_Place, _Seen] = OrderedDict()
+        # The only one seen at that TTL, by address length; no address where there are more.
+        self._only: dict[tuple[int, int], _Seen] = {}
+        self._answers: OrderedDict[bytes, _Answers] = OrderedDict()
+
+    def answered(self, trace: Trace, ttl: int, address: bytes, *, now: int) -> None:
+        """That address answered a probe of the trace at that TTL."""
+        path = trace.path
+        if path.get(ttl) != address:
+            path[ttl] = address
+            if ttl - 1 in path:
+                _remember(self._before, _Place(ttl, address), _Seen(now, path[ttl - 1]))
+            if ttl + 1 in path:
+                _remember(self._before, _Place(ttl + 1, path[ttl + 1]), _Seen(now, address))
+            self._see(ttl, address, now)
+        was = self._answers.get(address)
+        if was is None or now - was.since > 2 * _WINDOW_NS:
+            answers = _Answers(now, 1, 0, now)
+        elif now - was.since > _WINDOW_NS:
+            answers = _Answers(now, 1, was.now, now)
+        else:
+            answers = _Answers(was.since, was.now + 1, was.before, now)
+        _remember(self._answers, address, answers)
+
+    def limits_of(self, trace: Trace, *, distance: int | None, now: int) -> dict[int, Limit]:
+        """By TTL, the routers known to limit at which probes of the trace are expected to expire.
+
+        `distance` is the target's, where that is known.
+        """
+        found: dict[int, Limit] = {}
+        if not self._limits:
+            return found
+        ends = {distance: trace.spec.target} if distance else {}
+        for ttl in range(1, trace.spec.max_ttl + 1):
+            router = self._probably(ttl, ends, size=len(trace.spec.target), now=now)
+            limit = self._limits.get(router) if router is not None else None
+            if limit is not None and now - limit.known_at <= KEPT_NS:
+                found[ttl] = limit
+        return found
+
+    def judge(self, trace: Trace, *, now: int) -> list[int]:
+        """The TTLs at which an ended trace lacks answers because a router's limit has probably
+        kept them, and learns of these routers.
+
+        What is lost on the way is lost to every hop beyond, too: so where a hop beyond answered
+        all, the one before it that did not kept its answers back. One that answered none did so
+        where the router that is probably there answered others meanwhile.
+        """
+        whole = (ttl for ttl in trace.hops() if 0 < trace.sent[ttl - 1] == trace.answers(ttl))
+        limiting = []
+        for ttl in range(1, max(whole, default=0)):
+            if trace.answers(ttl) == trace.sent[ttl - 1]:
+                continue
+            router = trace.path.get(ttl)
+            if not trace.answers(ttl):
+                router = self._probably(ttl, trace.path, size=len(trace.spec.target), now=now)
+                if router is None or not self._answered_since(router, trace.started - _WINDOW_NS):
+                    continue
+            if router is not None:
+                self._learn(router, now)
+            limiting.append(ttl)
+        return limiting
+
+    def _probably(
+        self, ttl: int, path: Mapping[int, bytes], *, size: int, now: int
+    ) -> bytes | None:
+        """Who answers at that TTL of a path of which only this is known: who came before the
+        nearest one beyond; else the only one ever seen there, if nothing says it is another way."""
+        beyond = min((known for known in path if known > ttl), default=None)
+        if beyond is not None:
+            came_before = self._back(_Place(beyond, path[beyond]), ttl, now)
+            if came_before is not None:
+                return came_before
+        if any(self._only_at(near, size, now) != path[near] for near in path if near < ttl):
+            return None
+        return self._only_at(ttl, size, now)
+
+    def _back(self, place: _Place, ttl: int, now: int) -> bytes | None:
+        while place.ttl > ttl:
+            seen = self._before.get(place)
+            if seen is None or seen.address is None or now - seen.at > KEPT_NS:
+                return None
+            place = _Place(place.ttl - 1, seen.address)
+        return place.address
+
+    def _see(self, ttl: int, address: bytes, now: int) -> None:
+        known = self._only.get((len(address), ttl))
+        if known is None or known.address == address or now - known.at > KEPT_NS:
+            self._only[len(address), ttl] = _Seen(now, address)
+        elif known.address is not None:
+            self._only[len(address), ttl] = _Seen(now, None)
+
+    def _only_at(self, ttl: int, size: int, now: int) -> bytes | None:
+        known = self._only.get((size, ttl))
+        return known.address if known is not None and now - known.at <= KEPT_NS else None
+
+    def _answered_since(self, router: bytes, at: int) -> bool:
+        answers = self._answers.get(router)
+        return answers is not None and answers.last >= at
+
+    def _learn(self, router: bytes, now: int) -> None:
+        seen = self._answers.get(router)
+        answers = max(seen.now, seen.before) if seen is not None else 1
+        known = self._limits.get(router)
+        if known is None or now - known.known_at > KEPT_NS or answers < known.answers:
+            known = Limit(answers=answers, now=now)
+        known.known_at = now
+        _remember(self._limits, router, known)
+
+
+def _remember(known: "OrderedDict[_Key, _Value]", key: _Key, value: _Value) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > _MOST:
+        known.popitem(last=False)

@@ -1,0 +1,183 @@
+"""Routers that limit their answers: who they are, and how they are asked from then on.
+
+The world here: all traces go by the same two routers and one of their own to their targets, a
+millisecond a hop. The first router answers as Linux does: six, and then one each second.
+"""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from colotrace_agent.engine.engine import Engine
+from colotrace_agent.engine.notices import notices
+from colotrace_agent.engine.routers import KEPT_NS, SPACING_NS
+from colotrace_agent.engine.trace import Trace
+from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
+
+MS, SECOND = 1_000_000, 1_000_000_000
+NOW = 9 * SECOND
+SOURCE = bytes([192, 0, 2, 1])
+LIMITED, SHARED = bytes([198, 18, 1, 1]), bytes([198, 18, 2, 2])
+BURST = 6
+
+
+def target(number: int) -> bytes:
+    return bytes([203, 0, 113, number])
+
+
+@dataclass
+class Paths:
+    """The engine and its paths in virtual time. `asked` says when probes came to the first router,
+    with the target that each was for."""
+
+    engine: Engine = field(default_factory=Engine)
+    now: int = NOW
+    asked: list[tuple[int, bytes]] = field(default_factory=list)
+    level: float = BURST
+    level_at: int = NOW
+    limits: bool = True
+
+    def trace(self, *numbers: int, packets: int = 3, wait_ns: int = SECOND) -> list[Trace]:
+        """Traces these targets side by side, to their end."""
+        begun = []
+        for number in numbers:
+            spec = TraceSpec(target(number), max_ttl=6, packets_per_ttl=packets, wait_ns=wait_ns)
+            flow = self.engine.allocate(spec, SOURCE, reserve=lambda _: True, now=self.now)
+            begun.append(self.engine.start(spec, flow, now=self.now))
+        coming: list[tuple[int, int, Heard]] = []
+        while len(self.engine):
+            while coming and coming[0][0] <= self.now:
+                at, _, heard = heapq.heappop(coming)
+                self.engine.heard(heard, at=at, read_at=self.now)
+            self.engine.expire(self.now)
+            for probe in (probes := self.engine.poll(self.now, most=100)):
+                self.engine.sent(probe, at=self.now)
+                self.engine.left(probe, at=self.now)
+                if (heard := self._answer(probe)) is not None:
+                    at = self.now + min(probe.ttl, 4) * MS
+                    heapq.heappush(coming, (at, len(self.asked) * 1_000 + len(coming), heard))
+            if probes:
+                continue
+            times = [self.engine.next_deadline(self.now), coming[0][0] if coming else None]
+            ahead = [at for at in times if at is not None]
+            if ahead:
+                assert min(ahead) > self.now
+                self.now = min(ahead)
+        return begun
+
+    def _answer(self, probe: Probe) -> Heard | None:
+        path = [LIMITED, SHARED, bytes([198, 18, 3, probe.flow.target[3]])]
+        tag = probe.flow.marks.tag(probe.ordinal)
+        if probe.ttl > len(path):
+            return Heard(AnswerKind.ECHO_REPLY, probe.flow.target, probe.flow.key, None, tag=tag)
+        if probe.ttl == 1:
+            self.asked.append((self.now, probe.flow.target))
+            self.level = min(BURST, self.level + (self.now - self.level_at) / SECOND)
+            self.level_at = self.now
+            if self.limits and self.level < 1:
+                return None
+            self.level -= 1
+        key, router = probe.flow.key, path[probe.ttl - 1]
+        return Heard(AnswerKind.TIME_EXCEEDED, router, key, None, tag=tag, source=SOURCE)
+
+
+def named(traces: list[Trace]) -> int:
+    """How many of them know the first router."""
+    return sum(trace.answers(1) > 0 for trace in traces)
+
+
+def limits_said(trace: Trace) -> bool:
+    return any(words.startswith("hop 1: probably limits") for words in notices(trace))
+
+
+def test_silence_is_put_down_to_a_router_that_answered_others() -> None:
+    """Ten at once: two have their answers, eight none; and each that has none says why."""
+    traces = Paths().trace(*range(10))
+    assert sorted(trace.answers(1) for trace in traces) == [0] * 8 + [3] * 2
+    assert all(limits_said(trace) == (not trace.answers(1)) for trace in traces)
+    assert all(trace.answers(ttl) == 3 for trace in traces for ttl in (2, 3, 4))
+
+
+def test_a_router_that_never_answers_is_not_said_to_limit() -> None:
+    paths = Paths(level=-1e9)
+    assert not any(notices(trace) for trace in paths.trace(*range(10)))
+
+
+def test_known_limiters_are_asked_at_a_distance_and_shared() -> None:
+    """From the next request on: 20 ms between any two, and as many traces as possible named."""
+    paths = Paths()
+    assert named(paths.trace(*range(10))) == 2
+    paths.now += 10 * SECOND
+    paths.asked.clear()
+    traces = paths.trace(*range(10))
+    times = [at for at, _ in paths.asked]
+    assert len(times) == 10
+    assert all(later - at >= SPACING_NS for at, later in pairwise(times))
+    assert named(traces) == BURST
+    assert [trace.sent[0] for trace in traces] == [1] * 10
+    assert all("hop 1: asked less often" in " ".join(notices(trace)) for trace in traces)
+    assert all(trace.sent[1] == 3 for trace in traces)
+
+
+def test_a_new_target_behind_a_known_limiter_keeps_the_distance_too() -> None:
+    """It is the only one ever seen at that TTL."""
+    paths = Paths()
+    paths.trace(*range(10))
+    paths.now += 10 * SECOND
+    paths.asked.clear()
+    (trace,) = paths.trace(77)
+    (first, second, third) = [at for at, _ in paths.asked]
+    assert min(second - first, third - second) >= SPACING_NS
+    assert trace.answers(1) == 3
+    assert notices(trace) == ()
+
+
+def test_what_would_wait_too_long_is_not_sent_and_not_lost() -> None:
+    """Of more traces than have a place within their patience, the last go without."""
+    paths = Paths()
+    paths.trace(*range(10))
+    paths.now += 10 * SECOND
+    traces = paths.trace(*range(10, 20), wait_ns=100 * MS)
+    assert sorted(trace.sent[0] for trace in traces) == [0] * 5 + [1] * 5
+    assert all(trace.reached for trace in traces)
+
+
+def test_limits_are_forgotten_in_time() -> None:
+    """Ten minutes after they were last seen."""
+    paths = Paths()
+    paths.trace(*range(10))
+    paths.limits = False
+    paths.now += KEPT_NS - 10 * SECOND
+    paths.asked.clear()
+    paths.trace(1)
+    assert paths.asked[1][0] - paths.asked[0][0] >= SPACING_NS
+    paths.now += 20 * SECOND
+    paths.asked.clear()
+    paths.trace(1)
+    assert paths.asked[0][0] == paths.asked[2][0]
+
+
+def test_nothing_is_kept_of_traces() -> None:
+    """Neither by those that waited nor by those who were asked."""
+    paths = Paths()
+    paths.trace(*range(10))
+    paths.trace(*range(10))
+    assert len(paths.engine) == 0
+    assert paths.engine.next_deadline(paths.now) is None
+
+
+def test_a_trace_that_is_stopped_has_nothing_waiting() -> None:
+    paths = Paths()
+    paths.trace(*range(10))
+    spec = TraceSpec(target(1), max_ttl=6, packets_per_ttl=10)
+    flow = paths.engine.allocate(spec, SOURCE, reserve=lambda _: True, now=paths.now)
+    trace = paths.engine.start(spec, flow, now=paths.now)
+    for probe in paths.engine.poll(paths.now, most=100):
+        paths.engine.sent(probe, at=paths.now)
+    paths.engine.stop(trace, now=paths.now)
+    sent = sum(trace.sent)
+    paths.now += SECOND
+    assert paths.engine.poll(paths.now, most=100) == []
+    assert sum(trace.sent) == sent
