@@ -76,7 +76,7 @@ class Colotrace:
 
 def colotrace(probes: int, inside: Inside) -> tuple[Colotrace, ...]:
     """Every packet type, and ICMP over IPv6."""
-    kinds = [("icmp", 4), ("udp", 4), ("tcp", 4), ("icmp", 6)]
+    kinds = [("icmp", 4), ("udp", 4), ("tcp", 4), ("gre", 4), ("icmp", 6)]
     return tuple(Colotrace(kind, family, probes, inside) for kind, family in kinds)
 
 
