@@ -41,6 +41,10 @@ class Traced(Protocol):
     def send_errors(self) -> Mapping[int, int]:
         """How many probes each errno kept from leaving."""
 
+    @property
+    def obstacle(self) -> str:
+        """Who or what on the host's own link was in their way, in words; "" if not known."""
+
 
 class Report:
     """Makes the frames of one job, in order; each holds what the one before did not."""
@@ -113,6 +117,8 @@ def _with_send_errors(outcome: Outcome, traced: Traced) -> Outcome:
     kept = ", ".join(
         f"{count} x {os.strerror(error)}" for error, count in sorted(traced.send_errors.items())
     )
+    if traced.obstacle:
+        kept = f"{kept} ({traced.obstacle})"
     if not any(traced.sent):
         detail = f"no probe could be sent from here: {kept}"
         return dataclasses.replace(outcome, failure=Failure.SEND, detail=detail)

@@ -5,6 +5,7 @@ engine decide, sends what is due, and tells those whose trace has changed.
 """
 
 import asyncio
+import errno
 from collections.abc import Callable
 
 from colotrace_proto.messages import Counters, Family
@@ -206,6 +207,18 @@ class Prober:
                 continue
             listener = self._listeners.pop(trace, None)
             if listener is not None:
+                self._look_for_neighbour(trace)
                 del self._writers[trace.flow.key]
                 self._wire.close_flow(trace.flow)
                 listener(trace)
+
+    def _look_for_neighbour(self, trace: Trace) -> None:
+        """Probes that wait for the next hop's link address have not left: that is not loss.
+
+        The kernel gives up asking after some seconds, and says so then; many traces end before.
+        """
+        undeparted = trace.undeparted()
+        missing = self._wire.missing_neighbour(trace.spec.target) if undeparted else None
+        if missing is not None:
+            trace.kept_back(undeparted, errno.EHOSTUNREACH, str(missing))
+            self._send_errors += len(undeparted)

@@ -294,18 +294,34 @@ def test_a_neighbour_that_nobody_is_with_patience(own_lab: Lab) -> None:
     assert told.notes.count("No route to host") == len(targets)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="items 7 and 11: the kernel gives a neighbour up after 3 s, a trace its probes after "
-    "wait_time, so it ends before it is told; it has to look at the neighbour table itself",
-)
 def test_a_neighbour_that_nobody_is_at_the_usual_patience(own_lab: Lab) -> None:
     """No loss of the network's either."""
     targets = missing_neighbours(own_lab)
     told = alone.trace(own_lab, "den01", targets, "--max-ttl", "3")
     for address in targets:
         assert told.rows[address]["error"] == "Could not gather traceroute data: Code 4"
-        assert address in told.notes
+        assert f"nobody is {address} on eth0" in told.notes
+
+
+@EACH_FAMILY
+def test_a_gateway_that_is_gone(own_lab: Lab, family: Family) -> None:
+    """It is named, not the target; the other family is traced meanwhile."""
+    missing = missing_neighbours(own_lab)[FAMILIES.index(family)]
+    default = "0.0.0.0/0" if family == 4 else "::/0"
+    ip(
+        own_lab,
+        "den01",
+        f"route del {default} dev eth0",
+        f"route add {default} via {missing} dev eth0",
+    )
+    targets = {each: own_lab.address("web", family=each) for each in FAMILIES}
+    told = alone.trace(own_lab, "den01", list(targets.values()))
+    for each, web in targets.items():
+        if each == family:
+            assert told.rows[web]["error"] == "Could not gather traceroute data: Code 4"
+            assert f"nobody is {missing} on eth0" in told.notes
+        else:
+            assert agrees(told.hops(web), true_hops(own_lab, "den01", "web", each))
 
 
 def missing_neighbours(lab: Lab) -> list[str]:

@@ -102,6 +102,7 @@ class Several:
         self.replies: list[Reply] = []
         self.counters = Counters()
         self.send_errors: dict[int, int] = {}
+        self.obstacle = ""
         self.reached = False
         self.spared: set[int] = set()
         self.datagrams = 0
@@ -147,6 +148,7 @@ class Several:
             setattr(self.counters, name, both)
         for error, count in trace.send_errors.items():
             self.send_errors[error] = self.send_errors.get(error, 0) + count
+        self.obstacle = self.obstacle or trace.obstacle
         self.reached = self.reached or trace.reached
         self.spared |= trace.spared
         self.datagrams += trace.datagrams

@@ -13,6 +13,7 @@ answered, as Linux's traceroute does, but never less than a router's slow path m
 """
 
 import errno
+from collections.abc import Iterable
 
 from colotrace_proto.messages import NodeKind, PacketType
 
@@ -42,6 +43,8 @@ class Trace:
         self.counters = Counters()
         self.send_errors: dict[int, int] = {}
         """How many probes each errno kept from leaving."""
+        self.obstacle = ""
+        """Who or what on the host's own link was in their way, in words, where that is known."""
         self.sent = [0] * spec.max_ttl
         """Probes that left, at TTL 1, 2, 3 …"""
         self.replies: list[Reply] = []
@@ -171,6 +174,21 @@ class Trace:
         """Probe `index` could not be sent, for that errno: that is not loss."""
         self._index_sent_at[index] = 0
         self.send_errors[error] = self.send_errors.get(error, 0) + 1
+
+    def undeparted(self) -> list[int]:
+        """Probes without an answer of which the kernel has not said that they left."""
+        return [
+            index
+            for index, sent_at in enumerate(self._index_sent_at)
+            if sent_at and not self._stamped[index] and not self._answered[index]
+        ]
+
+    def kept_back(self, indices: Iterable[int], error: int, obstacle: str) -> None:
+        """These probes never left the host after all, for that errno and in these words."""
+        self.obstacle = obstacle
+        for index in indices:
+            self.sent[self._index_ttl[index] - 1] -= 1
+            self.probe_failed(index, error)
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> Reply | None:
         """Counts an answer that arrived at that time; None where it does not count.

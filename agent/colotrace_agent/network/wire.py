@@ -17,6 +17,7 @@ from colotrace_agent.packets.decode import (
 from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 
 from . import clock
+from .neighbours import Missing, missing_neighbour
 from .ports import Ports
 from .receiver import Receiver, room
 from .route import source_for, working_families
@@ -145,6 +146,10 @@ class Wire:
                         heard = heard._replace(labels=(zone_label(packet.link), *heard.labels))
                 arrivals.append(Arrival(heard, packet.at, packet.read_at))
         return arrivals
+
+    def missing_neighbour(self, target: bytes) -> Missing | None:
+        """The next hop to the target, if the host has asked for its link address in vain."""
+        return missing_neighbour(target)
 
     def overflows(self) -> int:
         """Packets that the host had no room for since the last time: its loss, not a network's."""
