@@ -209,6 +209,7 @@ class Multipath:
         unsteady = {ttl for ttl, hop in enumerate(self._hops, 1) if hop.unsteady}
         doubtful = {ttl for (ttl, _), node in nodes.items() if self._doubtful(ttl, node)}
         starved = {ttl for (ttl, _), node in nodes.items() if node.starved}
+        gaps = self._gaps() - unsteady - doubtful - starved
         words = []
         if unsteady:
             words.append(
@@ -225,6 +226,11 @@ class Multipath:
             words.append(
                 f"answers are missing at TTL {_listed(starved)}, where routers probably limit "
                 "them: there may be more paths"
+            )
+        if gaps:
+            words.append(
+                f"answers are missing at TTL {_listed(gaps)} on some paths; no links of these are "
+                "shown from there on until the paths join"
             )
         if self._missing() > self._affordable():
             words.append(
@@ -278,6 +284,20 @@ class Multipath:
                 place = self._place(sight, ttl - 1)
                 doubt = doubt or hop.unsteady or place is None or not nodes[ttl, place].sound
             yield met[0] if len(met) >= PACKETS and not doubt else None
+
+    def _gaps(self) -> set[int]:
+        """TTLs at which a path's router is silent, so that what lies behind it is not linked up
+        although it answers."""
+        links = {(link.ttl, link.near) for link in self.links()}
+        return {
+            ttl - 1
+            for sight in self._flows.values()
+            for ttl in range(2, sight.end_ttl)
+            if self._place(sight, ttl - 1) is None
+            and len(sight.answers.get(ttl, ())) >= PACKETS
+            and len(sight.answers.get(ttl + 1, ())) >= PACKETS
+            and (ttl, sight.answers[ttl][0]) not in links
+        }
 
     def _doubtful(self, ttl: int, node: _Node) -> bool:
         """Whether links behind the node are not drawn for want of answers."""

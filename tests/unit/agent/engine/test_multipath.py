@@ -213,7 +213,7 @@ def fan(width: int) -> Net:
     return Net((((0,),), (tuple(range(width)),), ((0,),) * width, ((TARGET,),)))
 
 
-@pytest.mark.parametrize("width", [1, 2, 3, 4, 8, 16])
+@pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 6, 7, 8, 16])
 def test_all_of_a_diamond_is_found_with_95_percent(width: int) -> None:
     """Over 300 runs, each with other flows, and every true link of what is found."""
     runs = complete = 300
@@ -251,6 +251,19 @@ def test_balancing_by_packet_is_told_and_not_drawn(width: int) -> None:
     (words,) = found.notices()
     assert "TTL 2" in words
     assert "packet by packet" in words
+
+
+def test_a_silent_router_of_one_branch_is_told() -> None:
+    """What lies behind it answers, but is not linked up."""
+    ways = (((0,),), ((0, 1),), ((0,), (1,)), ((0,), (0,)), ((TARGET,),))
+    net = Net(ways, silent=frozenset({(2, 0)}))
+    found = plan()
+    Prober(net, 1).run(found)
+    branch = {(3, net.address(3, 0), net.address(4, 0))}
+    silent = {edge for edge in net.edges() if net.address(2, 0) in edge[1:]}
+    assert drawn(found.links()) == net.edges() - branch - silent
+    (words,) = found.notices()
+    assert words.startswith("answers are missing at TTL 2 on some paths")
 
 
 def test_one_path_takes_the_first_flows_only() -> None:
