@@ -11,7 +11,9 @@ LOCAL = rows.Colo(city="", name="local")
 _CODES = {Failure.NONE: 0, Failure.SEND: 4}
 
 
-def row_of(frames: Sequence[Frame], *, packet_type: PacketType) -> dict[str, Any]:
+def row_of(
+    frames: Sequence[Frame], *, packet_type: PacketType, multipath: bool = False
+) -> dict[str, Any]:
     """Return the row that the frames of a job of that packet type come to."""
     last = frames[-1]
     assert last.outcome is not None
@@ -27,7 +29,8 @@ def row_of(frames: Sequence[Frame], *, packet_type: PacketType) -> dict[str, Any
         replies=replies,
         duration_ns=last.outcome.duration_ns,
         code=_CODES[last.outcome.failure],
-        own_ends=tally.has_own_ends(packet_type, multipath=False),
+        own_ends=tally.has_own_ends(packet_type, multipath=multipath),
+        links=last.outcome.links if multipath else None,
     )
     (row,) = tally.colo_rows([gathered])
     built: dict[str, Any] = msgspec.to_builtins(row)

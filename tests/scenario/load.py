@@ -7,9 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from scenario.addresses import UnknownNodeError, assign
+from scenario.addresses import Addresses, UnknownNodeError, assign
 from scenario.kinds import ICMP4, ICMP6, Answer, Error, ProbeType
-from scenario.schema import Case, Family
+from scenario.paths import edges, named, seen_at
+from scenario.schema import Case, ExpectHop, Family
 
 CASES = Path(__file__).parent / "cases"
 
@@ -75,6 +76,8 @@ def _contradictions(case: Case) -> Iterator[str]:
         addresses.named(case.target.replies_from)
         for word in _expected_names(case):
             addresses.named(word)
+        if case.trace.multipath:
+            yield from _untrue(case, family)
     if len(case.expect.hops) > case.trace.max_ttl:
         yield "expect.hops goes beyond trace.max_ttl"
     if ProbeType.GRE_ICMP in case.trace.packet_types and len(case.trace.packet_types) > 1:
@@ -86,11 +89,32 @@ def _contradictions(case: Case) -> Iterator[str]:
     for family in case.families:
         unknown = set(Error) - set(ICMP4 if family == 4 else ICMP6)
         yield from (f"IPv{family} has no {error}" for error in errors if error in unknown)
+    asks = case.expect.links is not None or bool(case.expect.notices)
+    if asks and not case.trace.multipath:
+        yield "expect.links and expect.notices are of multipath traces"
     for ttl, hop in enumerate(case.hops, start=1):
+        if hop.branch is not None and hop.follows is None:
+            yield f"the router at {ttl} is on a branch, but not said of which hop"
         if hop.follows is not None and not hop.follows < ttl:
             yield f"the router at {ttl} can only follow an earlier one"
         if hop.width > 1 and (hop.address or hop.address4 or hop.address6):
             yield f"the routers at {ttl} share one address"
+
+
+def _untrue(case: Case, family: Family) -> Iterator[str]:
+    """What the case expects that its network does not have."""
+    addresses = assign(case, family=family)
+    links = {edge for link in case.expect.links or () for edge in named(link, addresses)}
+    yield from (f"there is no link {edge}" for edge in links - edges(case, family=family))
+    hops = [_at_ttl(hop, addresses) for hop in case.expect.hops]
+    if case.expect.reached and hops != seen_at(case, family=family):
+        yield f"expect.hops is {hops}, the network {seen_at(case, family=family)}"
+
+
+def _at_ttl(hop: str | ExpectHop, addresses: Addresses) -> set[str]:
+    if isinstance(hop, str):
+        return set() if hop == "-" else set(addresses.named(hop))
+    return {address for node in hop.nodes for address in addresses.named(node.source)}
 
 
 def _expected_names(case: Case) -> Iterator[str]:

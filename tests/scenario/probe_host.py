@@ -42,6 +42,7 @@ async def trace(path: Path, families: list[str], packet_types: list[str]) -> lis
                 port=case.trace.port,
                 flow=0,
                 remaining_ms=MAX_REMAINING_MS,
+                multipath=case.trace.multipath,
             )
             for family, packet_type in asked
         ]
@@ -52,7 +53,11 @@ async def trace(path: Path, families: list[str], packet_types: list[str]) -> lis
                 {
                     "family": int(family),
                     "packet_type": packet_type,
-                    "row": row_of(frames, packet_type=PacketType(packet_type)),
+                    "row": row_of(
+                        frames,
+                        packet_type=PacketType(packet_type),
+                        multipath=case.trace.multipath,
+                    ),
                     "counted": _counted(frames),
                     "foreign": prober._engine.foreign,
                 }

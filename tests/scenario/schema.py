@@ -1,9 +1,9 @@
 """A scenario file, as types: what the network does, what is traced, what a correct trace says.
 
 Every table refuses unknown keys, so that a misspelt behaviour is an error and not a plain hop.
-Wherever a node is named (`address`, `errors_from`, `from`) the words are: `"3"` the router at TTL 3
-(any of its addresses), `"3.2"` its second address, `"target"`, `"prober"`, `"stranger"` (an address
-that is nowhere on the path).
+Wherever a node is named (`address`, `errors_from`, `from`, `to`) the words are: `"3"` the router at
+TTL 3 (any of its addresses; the third of `hops`, where branches differ in length), `"3.2"` its
+second address, `"target"`, `"prober"`, `"stranger"` (an address that is nowhere on the path).
 """
 
 from typing import Annotated, Literal
@@ -113,8 +113,14 @@ class Hop(Behaviour, frozen=True, kw_only=True):
     # Equal-cost routers at this TTL, and how packets are spread over them.
     width: Positive = 1
     balance: kinds.Balance = kinds.Balance.FLOW
+    # Balanced by packet: so many that come by take the same router. Many: a route that changes.
+    in_a_row: Positive = 1
     # Takes the branch that the router at this TTL chose, so that a diamond has true links.
     follows: Positive | None = None
+    # Stands on that branch (from 1) of the hop that it follows, and on no other: those are shorter.
+    branch: Positive | None = None
+    # Of the equal routers, those that never answer (from 1).
+    silent_nodes: tuple[Positive, ...] = ()
     # Answers every packet that it would expire or forward with this error.
     refuse: kinds.Error | None = None
     refused: kinds.RefusedPackets = kinds.RefusedPackets.ALL
@@ -159,6 +165,7 @@ class Trace(Table, frozen=True, kw_only=True):
     packets_per_ttl: Annotated[int, Meta(ge=1, le=10)] = 3
     wait_time: Annotated[int, Meta(ge=1, le=5)] = 1
     port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    multipath: bool = False
     # So many traces in one agent, each begun when the one before has ended; all rows are expected.
     times: Positive = 1
 
@@ -195,11 +202,23 @@ class ExpectHop(Table, frozen=True, kw_only=True):
     lost: Span | None = None
 
 
+class ExpectLink(Table, frozen=True, kw_only=True):
+    """What connects nodes at `ttl` and the next TTL: all addresses of both names, branch by branch
+    where they have as many."""
+
+    ttl: Positive
+    source: str = field(name="from")
+    to: str
+    # How many flows went by each; absent: any.
+    flows: Span | None = None
+
+
 class Expect(Table, frozen=True, kw_only=True):
     """What a correct trace says, as the API would state it.
 
     `hops` is the whole list, TTL 1 first. A string is a hop where every probe was answered by that
-    node; `"-"` is a hop where nothing answered.
+    node; `"-"` is a hop where nothing answered. Of a multipath trace a name stands for each of its
+    addresses, and a node's `packets` for nothing.
     """
 
     hops: tuple[str | ExpectHop, ...]
@@ -214,6 +233,10 @@ class Expect(Table, frozen=True, kw_only=True):
     counters: dict[Literal["late", "duplicate", "foreign", "ambiguous"], Span] = field(
         default_factory=dict
     )
+    # Of a multipath trace; absent: all that the network has between routers that answer.
+    links: tuple[ExpectLink, ...] | None = None
+    # Of a multipath trace: words of each notice; none but these are right.
+    notices: tuple[str, ...] = ()
     # Probes of the last trace beyond the TTL of the target, and one by one of its TTLs at most.
     beyond_target: Span | None = None
 

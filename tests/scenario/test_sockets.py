@@ -18,6 +18,7 @@ from scenario.expectation import expected
 from scenario.kinds import Balance, ProbeType, Protocol
 from scenario.known import known_fault, traceable
 from scenario.load import CASES, Run, cases, load
+from scenario.paths import expected_paths
 from scenario.schema import Case, Family
 from scenario.tun import Report, TunWorld, tun_missing
 
@@ -99,6 +100,9 @@ def test_real_sockets_trace_the_case(run: Shared) -> None:
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     traces = list(itertools.product(run.families, run.packet_types)) * run.case.trace.times
     assert [(line["family"], line["packet_type"]) for line in lines] == traces
+    if run.case.trace.multipath:
+        assert _paths_faults(run, lines, world.report) == []
+        return
     wanted = {family: expected(run.case, family=family) for family in run.families}
     faults = [
         f"v{line['family']} {line['packet_type']}: {fault}"
@@ -112,6 +116,17 @@ def test_real_sockets_trace_the_case(run: Shared) -> None:
         last = [probe["ttl"] for probe in probes if probe["flow"] == probes[-1]["flow"]]
         faults += wanted[family].beyond_faults(last) if last else []
     assert faults == []
+
+
+def _paths_faults(run: Shared, lines: list[dict[str, Any]], report: Report) -> list[str]:
+    """What is wrong about paths whose flows nobody chose: some may have missed a branch."""
+    wanted = {family: expected_paths(run.case, family=family) for family in run.families}
+    faults = [
+        f"v{line['family']} {line['packet_type']}: {fault}"
+        for line in lines
+        for fault in wanted[line["family"]].faults_of_chance(line["row"], slack_ms=SLACK_MS)
+    ]
+    return faults + [f"{n} packets {fate}" for fate, n in report.fates.items() if fate not in FATES]
 
 
 def _seen(report: Report, family: int, protocol: Protocol) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from scenario.gather import row_of
 from scenario.kinds import TcpAnswer
 from scenario.known import known_fault, traceable
 from scenario.load import Run, runs
+from scenario.paths import expected_paths
 from scenario.schema import Case
 from scenario.virtual import VirtualHost
 from scenario.world import World
@@ -54,16 +55,19 @@ def faults(run: Run, *, seed: int) -> list[str]:
     world = World(run.case, family=run.family)
     host = VirtualHost([world], seed=seed)
     for _ in range(run.case.trace.times):
-        host.run(ended=host.start(spec_of(run.case, world, run.packet_type)))
+        spec = spec_of(run.case, world, run.packet_type)
+        host.run(ended=host.start(spec, multipath=run.case.trace.multipath))
     host.run()
     wanted = expected(run.case, family=run.family)
     found = wanted.counter_faults(counted(host))
+    found += [f"{n} probes {fate}" for fate, n in world.fates.items() if fate not in _FATES]
+    if run.case.trace.multipath:
+        return found + paths_faults(run, host)
     for job in host.jobs:
         found += wanted.faults(
             row_of(job.frames, packet_type=PacketType(run.packet_type)), slack_ms=0
         )
     # Every checksum right, nothing sent elsewhere, one flow a trace.
-    found += [f"{n} probes {fate}" for fate, n in world.fates.items() if fate not in _FATES]
     flows = list(dict.fromkeys(seen.flow for seen in world.seen))
     traces = run.case.trace.times * len(run.packet_type.protocols)
     found += [f"{len(flows)} flows"] * (len(flows) > traces)
@@ -75,6 +79,19 @@ def faults(run: Run, *, seed: int) -> list[str]:
         for reason, n in Counter(host.unheard).items()
         if not (reason is Unheard.NOT_OURS and bare)
     ]
+    return found
+
+
+def paths_faults(run: Run, host: VirtualHost) -> list[str]:
+    """What is wrong about the paths that one run found."""
+    wanted = expected_paths(run.case, family=run.family)
+    found = []
+    for job in host.jobs:
+        outcome = job.frames[-1].outcome
+        assert outcome is not None
+        packet_type = PacketType(run.packet_type)
+        row = row_of(job.frames, packet_type=packet_type, multipath=True)
+        found += wanted.faults(row, outcome.notices)
     return found
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from colotrace_agent.engine.engine import DEFAULT_RATE, Engine
+from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.several import Several, specs_of
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import FlowKey, Heard, Probe, TraceSpec, Unheard
@@ -68,23 +69,32 @@ class VirtualHost:
         self._writers: dict[FlowKey, Writer] = {}
         self._by_flow: dict[FlowKey, Job] = {}
 
-    def start(self, spec: TraceSpec) -> Job:
-        """Begin a job: a trace, or one for each packet type that is really sent."""
+    def start(self, spec: TraceSpec, *, multipath: bool = False) -> Job:
+        """Begin a job: a trace, or several as one, as `colotrace_agent.job` does."""
         report = Report(JobId(str(len(self.jobs))))
         specs = specs_of(spec)
-        if len(specs) == 1:
+        if len(specs) == 1 and not multipath:
             trace = self._begin(spec)
             job = Job(trace, report)
             self._by_flow[trace.flow.key] = job
         else:
-            several = Several(specs, multipath=False)
+            several = Several(specs, multipath=multipath)
             job = Job(several, report)
-            for due in several.due():
-                trace = self._begin(due)
-                several.begun(trace)
-                self._by_flow[trace.flow.key] = job
+            self._go_on(job, several)
         self.jobs.append(job)
         return job
+
+    def _go_on(self, job: Job, several: Several) -> None:
+        """Begin what is due, and tell of the job."""
+        for due in several.due():
+            trace = self._begin(due)
+            several.begun(trace)
+            self._by_flow[trace.flow.key] = job
+        if several.done:
+            links, said = several.links, several.notices
+            job.frames.append(job.report.final(several, Failure.NONE, links=links, notices=said))
+        elif several.replies:
+            job.frames.append(job.report.progress(several))
 
     def _begin(self, spec: TraceSpec) -> Trace:
         source = packed(self._worlds[spec.target].addresses.prober)
@@ -164,12 +174,11 @@ class VirtualHost:
             if isinstance(job.traced, Several):
                 if trace.ended is not None:
                     job.traced.took(trace)
-                    if job.traced.done:
-                        job.frames.append(job.report.final(job.traced, Failure.NONE))
+                    self._go_on(job, job.traced)
             elif trace.ended is None:
                 job.frames.append(job.report.progress(trace))
             else:
-                job.frames.append(job.report.final(trace, Failure.NONE))
+                job.frames.append(job.report.final(trace, Failure.NONE, notices=notices(trace)))
 
 
 def _decode(packet: bytes) -> Heard | Unheard:

@@ -9,6 +9,7 @@ answers, and a choice by flow depends on nothing but the flow.
 import errno
 import hashlib
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from scenario import answers, tcp, wire
@@ -80,6 +81,7 @@ class World:
         self._target = packed(self.addresses.target)
         self._ordinals: Counter[tuple[Protocol, int]] = Counter()
         self._send_ordinals: Counter[tuple[int, int]] = Counter()
+        # Packets that came by, by place of the hop.
         self._turns: Counter[int] = Counter()
         self._buckets: dict[tuple[int, int], Bucket] = {}
         self._listener = tcp.Listener()
@@ -131,7 +133,11 @@ class World:
         left, case = probe.ttl, self.case
         if left == 0:
             return "silent"
+        chosen: dict[int, int] = {}
         for place, hop in enumerate(case.hops, start=1):
+            node = chosen[place] = self._node(hop, probe, place=place, chosen=chosen)
+            if hop.follows and hop.branch and chosen[hop.follows] != hop.branch - 1:
+                continue
             if probe.ttl in hop.impersonates:
                 return _Spot(hop, hop=None, ttl=place, node=0, error=None, left=left)
             expires = left <= 1 and hop.decrement is Decrement.ONE
@@ -140,7 +146,6 @@ class World:
             if expires and error is None:
                 error = Error.TIME_EXCEEDED
             if error is not None:
-                node = self._node(hop, probe, ttl=place)
                 spot = _Spot(hop, hop=hop, ttl=place, node=node, error=error, left=left)
                 return "lost" if ordinal in hop.lose_out else spot
             if hop.blackhole:
@@ -152,26 +157,31 @@ class World:
         beyond = left - 2
         if 0 <= beyond < len(case.after_target):
             hop, place = case.after_target[beyond], case.target_ttl + 1 + beyond
-            node = self._node(hop, probe, ttl=place)
+            node = self._node(hop, probe, place=place, chosen=chosen)
             return _Spot(hop, hop=hop, ttl=place, node=node, error=Error.TIME_EXCEEDED, left=1)
         target = case.target
         spot = _Spot(target, hop=None, ttl=case.target_ttl, node=0, error=None, left=left)
         return "lost" if ordinal in target.lose_out else spot
 
-    def _node(self, hop: Hop, probe: Probe, *, ttl: int) -> int:
-        """Choose among the equal routers of a hop."""
+    def _node(self, hop: Hop, probe: Probe, *, place: int, chosen: Mapping[int, int]) -> int:
+        """Choose among the equal routers of a hop, given those of the hops before."""
         if hop.width == 1:
             return 0
+        if hop.follows is not None and self.case.hops[hop.follows - 1].width > 1:
+            return chosen[hop.follows] % hop.width
         if hop.balance is Balance.PACKET:
-            self._turns[ttl] += 1
-            return (self._turns[ttl] - 1) % hop.width
-        # Each router hashes with a seed of its own, unless it is the same branch further on.
-        seed = (hop.follows or ttl).to_bytes(2)
+            turn = self._turns[place] // hop.in_a_row
+            self._turns[place] += 1
+            return turn % hop.width
+        # Each router hashes with a seed of its own.
+        seed = place.to_bytes(2)
         return int.from_bytes(hashlib.sha256(seed + probe.flow).digest()[:8]) % hop.width
 
     def _fate(self, spot: _Spot, probe: Probe, *, ordinal: int, now_ns: int) -> str:
         behaviour = spot.behaviour
         if behaviour.silent or probe.protocol in behaviour.silent_to:
+            return "silent"
+        if spot.hop is not None and spot.node + 1 in spot.hop.silent_nodes:
             return "silent"
         if spot.hop is None and self._target_says_nothing(probe):
             return "silent"
