@@ -117,6 +117,7 @@ class AnswerKind(enum.Enum):
 
     ECHO_REPLY = "echo reply"
     TCP = "SYN-ACK or RST"
+    CHALLENGE = "bare ACK"
     DATAGRAM = "UDP datagram"
     TIME_EXCEEDED = "time exceeded"
     UNREACHABLE = "destination unreachable"

@@ -42,6 +42,10 @@ class Traced(Protocol):
         """How many probes each errno kept from leaving."""
 
     @property
+    def unplaced(self) -> int:
+        """Answers of the target that name no probe."""
+
+    @property
     def obstacle(self) -> str:
         """Who or what on the host's own link was in their way, in words; "" if not known."""
 
@@ -76,6 +80,7 @@ class Report:
             late=counters.late,
             foreign=counters.foreign,
             ambiguous=counters.ambiguous,
+            unplaced=traced.unplaced,
             links=links,
         )
         if traced.send_errors and failure is Failure.NONE:

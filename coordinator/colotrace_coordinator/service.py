@@ -192,6 +192,7 @@ class _Parts:
                 replies=finished.replies,
                 duration_ns=finished.duration_ns,
                 code=fault.code if fault else 0,
+                unplaced=finished.unplaced,
                 own_ends=tally.has_own_ends(options.packet_type, multipath=options.multipath),
                 links=finished.links if options.multipath else None,
             )

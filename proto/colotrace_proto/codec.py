@@ -316,6 +316,7 @@ def _outcome_out(outcome: m.Outcome) -> pb.Outcome:
         late=outcome.late,
         foreign=outcome.foreign,
         ambiguous=outcome.ambiguous,
+        unplaced=outcome.unplaced,
         links=[_link_out(link) for link in outcome.links[: m.MAX_LINKS]],
     )
 
@@ -330,6 +331,7 @@ def _outcome_in(outcome: pb.Outcome) -> m.Outcome:
         late=outcome.late,
         foreign=outcome.foreign,
         ambiguous=outcome.ambiguous,
+        unplaced=outcome.unplaced,
         links=_links_in(outcome.links),
     )
 

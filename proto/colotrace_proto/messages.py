@@ -200,6 +200,7 @@ class Outcome:
     late: int = 0
     foreign: int = 0
     ambiguous: int = 0
+    unplaced: int = 0
     links: tuple[Link, ...] = ()
 
 

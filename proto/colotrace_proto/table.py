@@ -152,6 +152,8 @@ def _outcome(row: rows.ColoRow) -> str:
         )
     )
     answers = "1 answer" if target.packet_count == 1 else f"{target.packet_count} answers"
+    if target.mean_rtt_ms is UNSET:
+        return f"{plain(target.ip)} reached, {answers} that tell no time, {took}"
     return f"{plain(target.ip)} reached, {answers}, min/mean/max/stddev {times} ms, {took}"
 
 

@@ -27,6 +27,8 @@ class Gathered:
     `sent` holds the probes sent at TTL 1, 2, 3 …; `code` is the API's error code, 0 for none;
     `target_address` is 4 or 16 bytes, or empty where the name was not resolved.
 
+    `unplaced` counts answers of the target that name no probe.
+
     `own_ends`: it is made of several flows, each told of up to its own end only. `links` is None
     where load-balanced paths were not asked for.
     """
@@ -38,6 +40,7 @@ class Gathered:
     replies: Replies = field(default_factory=Replies)
     duration_ns: int = 0
     code: int = 0
+    unplaced: int = 0
     own_ends: bool = False
     links: tuple[Link, ...] | None = None
 
@@ -224,8 +227,8 @@ def _summary(gathered: Gathered, times: _Times | None, known: Known) -> rows.Tar
         return rows.TargetSummary(asn="", ip="", name=gathered.target, packet_count=0)
     ip = _text(gathered.target_address)
     asn, name = known.asns.get(ip, rows.UNKNOWN_ASN), known.names.get(ip, ip)
-    if times is None:
-        return rows.TargetSummary(asn=asn, ip=ip, name=name, packet_count=0)
+    if times is None:  # reached or not: no answer tells a time
+        return rows.TargetSummary(asn=asn, ip=ip, name=name, packet_count=gathered.unplaced)
     return rows.TargetSummary(
         asn=asn,
         ip=ip,

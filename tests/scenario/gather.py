@@ -29,6 +29,7 @@ def row_of(
         replies=replies,
         duration_ns=last.outcome.duration_ns,
         code=_CODES[last.outcome.failure],
+        unplaced=last.outcome.unplaced,
         own_ends=tally.has_own_ends(packet_type, multipath=multipath),
         links=last.outcome.links if multipath else None,
     )

@@ -155,6 +155,7 @@ class _Tracing:
             replies=replies,
             duration_ns=outcome.duration_ns,
             code=code,
+            unplaced=outcome.unplaced,
             own_ends=tally.has_own_ends(settings.packet_type, multipath=settings.multipath),
             links=outcome.links if settings.multipath else None,
         )

@@ -21,8 +21,8 @@ class Counted(Protocol):
         """TTLs whose routers were asked less than they should have been, for their limits."""
 
     @property
-    def datagrams(self) -> int:
-        """Datagrams of the target that name no probe."""
+    def unplaced(self) -> int:
+        """Answers of the target that name no probe."""
 
     @property
     def overflows(self) -> int:
@@ -47,7 +47,7 @@ def said_of(counted: Counted, *, limiting: Collection[int]) -> tuple[str, ...]:
     said = (
         _at_hops(limiting, _LIMITS),
         _at_hops(counted.spared, _KNOWN_TO_LIMIT),
-        _datagrams(counted),
+        _unplaced(counted),
         *_own_faults(counted),
     )
     return tuple(sentence for sentence in said if sentence)
@@ -57,12 +57,12 @@ def _at_hops(ttls: Collection[int], words: str) -> str:
     return f"hop {', '.join(map(str, sorted(ttls)))}: {words}" if ttls else ""
 
 
-def _datagrams(trace: Counted) -> str:
-    if not trace.datagrams or trace.reached:
+def _unplaced(trace: Counted) -> str:
+    if not trace.unplaced or trace.reached:
         return ""
     return (
-        f"the target sent {trace.datagrams} datagrams that name no probe: it is reached, at a TTL "
-        "that they do not tell"
+        f"the target gave {trace.unplaced} answers that name no probe: it is reached, at a TTL and "
+        "in a time that they do not tell"
     )
 
 

@@ -105,7 +105,7 @@ class Several:
         self.obstacle = ""
         self.reached = False
         self.spared: set[int] = set()
-        self.datagrams = 0
+        self.unplaced = 0
         self.unstamped = 0
         self.clock_stepped = False
         self._words: list[str] = []
@@ -151,7 +151,7 @@ class Several:
         self.obstacle = self.obstacle or trace.obstacle
         self.reached = self.reached or trace.reached
         self.spared |= trace.spared
-        self.datagrams += trace.datagrams
+        self.unplaced += trace.unplaced
         self.unstamped += trace.unstamped
         self.clock_stepped = self.clock_stepped or trace.clock_stepped
         if strand.plan is not None:

@@ -55,8 +55,9 @@ class Trace:
         """Answers whose probe's departure the kernel has not stamped: their RTT is less exact."""
         self.overflows = 0
         """Packets that the host had no room for meanwhile; some may have been answers."""
-        self.datagrams = 0
-        """Datagrams of the target that name no probe."""
+        self.unplaced = 0
+        """Answers of the target that name no probe, at most one for each; it is reached, though
+        not `reached` at a TTL."""
         self.path: dict[int, bytes] = {}
         """Who answered last at each TTL."""
         self.limiting: list[int] = []
@@ -201,7 +202,8 @@ class Trace:
         if isinstance(ordinal, Miss):
             if ordinal is Miss.AMBIGUOUS:
                 self.counters.ambiguous += 1
-                self.datagrams += heard.kind is AnswerKind.DATAGRAM
+                if heard.kind in (AnswerKind.DATAGRAM, AnswerKind.CHALLENGE):
+                    self.unplaced = min(self.unplaced + 1, sum(self.sent))
             else:
                 self.counters.foreign += 1
             return None

@@ -10,6 +10,7 @@ import struct
 
 from colotrace_agent.engine.identity import PORTS
 from colotrace_agent.packets.payload import PAYLOAD
+from colotrace_agent.packets.tcp import ACK, FLAGS, RST, SYN
 
 _SOL_RAW = 255
 _ICMP_FILTER = 1
@@ -34,7 +35,6 @@ _ADD_INDEX, _TO_INDEX, _SHIFT_LEFT, _SHIFT_RIGHT = 0x0C, 0x07, 0x64, 0x74
 _JUMP = 0x05
 
 _DESTINATION_PORT, _FLAGS = 2, 13
-_RST, _SYN_ACK = 0x04, 0x12
 
 # What `packets.gre` reads; all but the first two lie behind the GRE header's first 4 bytes and
 # what its flags add, and the last two behind the inner IP header too.
@@ -63,7 +63,7 @@ def keep_icmp6_answers(sock: socket.socket) -> None:
 
 
 def keep_tcp_answers(sock: socket.socket) -> None:
-    """Lets a raw TCP socket see resets and SYN-ACKs to the agent's own ports only."""
+    """Lets a raw TCP socket see resets, SYN-ACKs and bare ACKs to the agent's own ports only."""
     attach(sock, tcp_answers(ip_header=sock.family == socket.AF_INET))
 
 
@@ -91,17 +91,20 @@ def udp_answers(*, ip_header: bool) -> list[Instruction]:
 def tcp_answers(*, ip_header: bool) -> list[Instruction]:
     """The filter's program; a raw IPv4 socket sees the IP header, an IPv6 one does not."""
     load_byte = _LD_BYTE_BEHIND if ip_header else _LD_BYTE_AT
-    return [
+    program = [
         *_load_destination_port(ip_header=ip_header),
-        (_JUMP_AT_LEAST, 0, 6, PORTS.start),
-        (_JUMP_AT_LEAST, 5, 0, PORTS.stop),
+        (_JUMP_AT_LEAST, 0, _DROP, PORTS.start),
+        (_JUMP_AT_LEAST, _DROP, 0, PORTS.stop),
         (load_byte, 0, 0, _FLAGS),
-        (_JUMP_ANY_BIT, 2, 0, _RST),
-        (_AND, 0, 0, _SYN_ACK),
-        (_JUMP_EQUAL, 0, 1, _SYN_ACK),
+        (_JUMP_ANY_BIT, 4, 0, RST),
+        (_AND, 0, 0, FLAGS),
+        (_JUMP_EQUAL, 2, 0, ACK),
+        (_AND, 0, 0, SYN | ACK),
+        (_JUMP_EQUAL, 0, _DROP, SYN | ACK),
         (_RETURN, 0, 0, _WHOLE_PACKET),
         (_RETURN, 0, 0, 0),
     ]
+    return _with_drops(program)
 
 
 def gre_answers(*, ip_header: bool) -> list[Instruction]:

@@ -105,12 +105,16 @@ def decode_tcp_segment(segment: bytes, responder: bytes) -> Heard | Unheard:
     if len(segment) < 20:
         return Unheard.MALFORMED
     port, identifier, _, acknowledged, _, flags = struct.unpack_from("!HHIIBB", segment)
-    # A SYN-ACK or a reset answers a SYN. A bare ACK challenges it: no second answer.
+    key = FlowKey(PacketType.TCP, responder, identifier, port)
+    if flags & tcp.FLAGS == tcp.ACK:
+        # It challenges a SYN, and acknowledges what a connection from before has sent
+        # (RFC 5961 section 4): the target is up, and no probe is named.
+        return Heard(AnswerKind.CHALLENGE, responder, key, None)
+    # A SYN-ACK or a reset answers a SYN.
     if not (flags & tcp.RST or (flags & tcp.SYN and flags & tcp.ACK)):
         return Unheard.NOT_OURS
     # Some firewalls fill in what a reset acknowledges and leave the flag away.
     number = (acknowledged - 1) % (1 << 32) if flags & tcp.ACK or acknowledged else None
-    key = FlowKey(PacketType.TCP, responder, identifier, port)
     return Heard(AnswerKind.TCP, responder, key, number)
 
 

@@ -17,6 +17,8 @@ from .probe import Writer
 PROTOCOL = 6
 
 SYN, RST, ACK = 0x02, 0x04, 0x10
+FLAGS = 0x3F
+"""All of them but ECN's."""
 _SEQUENCE, _CHECKSUM = 4, 16
 
 

@@ -344,6 +344,7 @@ class JobMachine:
             duration_ns=best.duration_ns if best else 0,
             moved=tuple(lost),
             notices=best.outcome.notices if best and best.outcome else (),
+            unplaced=best.outcome.unplaced if best and best.outcome else 0,
             links=best.outcome.links if best and best.outcome else (),
         )
 

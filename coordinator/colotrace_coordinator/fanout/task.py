@@ -23,8 +23,9 @@ class Task:
 class Finished:
     """What a job came to. `fault` is None where the target was traced.
 
-    `moved` tells in words why it went from one agent to another while tracing, `notices` what
-    the agent has to say, `links` what a multipath job found between its addresses.
+    `moved` tells in words why it went from one agent to another while tracing, `notices` what the
+    agent has to say, `links` what a multipath job found between its addresses; `unplaced` counts
+    answers of the target that name no probe.
     """
 
     fault: Fault | None
@@ -34,4 +35,5 @@ class Finished:
     duration_ns: int
     moved: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    unplaced: int = 0
     links: tuple[Link, ...] = ()

@@ -674,6 +674,7 @@ class Outcome(_message.Message):
     FOREIGN_FIELD_NUMBER: _builtins.int
     AMBIGUOUS_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
+    UNPLACED_FIELD_NUMBER: _builtins.int
     failure: Global___Outcome.Failure.ValueType
     detail: _builtins.str
     """In words, for the answer's messages. At most 500 characters."""
@@ -684,6 +685,10 @@ class Outcome(_message.Message):
     late: _builtins.int
     foreign: _builtins.int
     ambiguous: _builtins.int
+    unplaced: _builtins.int
+    """Answers of the target that name no probe: a service's datagrams, TCP's challenges. It is
+    reached, at a TTL and in a time that they do not tell. Counted in `ambiguous`, too.
+    """
     @_builtins.property
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """More to tell with the result (not a failure). At most 16 of at most 500 characters."""
@@ -704,10 +709,11 @@ class Outcome(_message.Message):
         foreign: _builtins.int = ...,
         ambiguous: _builtins.int = ...,
         links: _abc.Iterable[Global___Link] | None = ...,
+        unplaced: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "detail", b"detail", "duplicates", b"duplicates", "duration_ns", b"duration_ns", "failure", b"failure", "foreign", b"foreign", "late", b"late", "links", b"links", "notices", b"notices"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "detail", b"detail", "duplicates", b"duplicates", "duration_ns", b"duration_ns", "failure", b"failure", "foreign", b"foreign", "late", b"late", "links", b"links", "notices", b"notices", "unplaced", b"unplaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

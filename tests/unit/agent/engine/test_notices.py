@@ -69,4 +69,4 @@ def test_datagrams_that_name_no_probe_are_said() -> None:
     datagram = Heard(AnswerKind.DATAGRAM, TARGET, trace.flow.key, None)
     trace.heard(datagram, at=START + MS, read_at=START + MS)
     (sentence,) = notices(trace)
-    assert sentence.startswith("the target sent 1 datagrams")
+    assert sentence.startswith("the target gave 1 answers")

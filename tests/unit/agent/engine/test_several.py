@@ -181,12 +181,12 @@ def test_the_hosts_faults_are_summed() -> None:
     both = Several([spec(ICMP), spec(UDP)], multipath=False)
     for number, one in enumerate(both.due(), 2):
         trace = traced(one, "rrr-")
-        trace.unstamped, trace.datagrams, trace.clock_stepped = number, number, True
+        trace.unstamped, trace.unplaced, trace.clock_stepped = number, number, True
         both.begun(trace)
         both.took(trace)
     said = " ".join(both.notices)
     assert "departure of 5 probes" in said
-    assert "sent 5 datagrams" in said
+    assert "gave 5 answers" in said
     assert said.count("clock was set") == 1
 
 

@@ -79,14 +79,16 @@ def packets(transport: TCP | UDP) -> list[tuple[bool, bytes]]:
         ("RA", True),
         ("SR", True),
         ("S", False),
-        ("A", False),
+        ("A", True),
+        ("PA", False),
+        ("FA", False),
         ("F", False),
     ],
 )
 def test_the_tcp_filter_keeps_what_answers_a_syn_of_ours(
     flags: str, answers: bool, port: int
 ) -> None:
-    """SYN-ACKs and resets to the agent's ports, behind an IP header of any length."""
+    """SYN-ACKs, resets and bare ACKs to the agent's ports, behind an IP header of any length."""
     for ip_header, packet in packets(TCP(sport=80, dport=port, flags=flags)):
         assert kept(tcp_answers(ip_header=ip_header), packet) == (answers and port in PORTS)
 

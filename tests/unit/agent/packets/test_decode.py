@@ -170,9 +170,17 @@ def test_a_segment_names_the_probe(flags: str, acknowledged: int, number: int | 
     assert decode_tcp_segment(packet[20:], flow.target) == heard
 
 
-@pytest.mark.parametrize("flags", ["A", "S", "FA", "PA", ""])
+def test_a_bare_ack_names_no_probe() -> None:
+    """It challenges a SYN: the target is up, and whatever it acknowledges is not ours."""
+    packet = IP(src=TARGET, dst=US) / TCP(sport=33_434, dport=20_001, flags="A", ack=4_008)
+    heard = decode_tcp(bytes(packet))
+    assert isinstance(heard, Heard)
+    assert (heard.kind, heard.number) == (AnswerKind.CHALLENGE, None)
+
+
+@pytest.mark.parametrize("flags", ["S", "FA", "PA", ""])
 def test_other_segments_answer_nothing(flags: str) -> None:
-    """A bare ACK challenges a SYN: no second answer."""
+    """Data, or the ends of others' connections."""
     packet = IP(src=TARGET, dst=US) / TCP(sport=33_434, dport=20_001, flags=flags, ack=4_008)
     assert decode_tcp(bytes(packet)) is Unheard.NOT_OURS
 
