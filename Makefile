@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: forge help setup demo test check bench accuracy proto constraints clean
+.PHONY: forge fuzz help setup demo test check bench accuracy proto constraints clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -39,6 +39,9 @@ accuracy: setup  ## hold reported RTTs against a responder's own record, beside 
 
 forge: setup  ## send an engine ten million forged replies, and say what got through
 	@PYTHONPATH=tests $(BIN)/python -m forgery
+
+fuzz: setup  ## send an engine two million mutated replies, judged by scapy (COUNT=, SEED=)
+	@PYTHONPATH=tests $(BIN)/python -m mutants $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 
 proto: setup  ## generate the protocol's stubs anew
 	@scripts/proto

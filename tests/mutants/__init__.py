@@ -1,0 +1,1 @@
+"""Mutants of true replies against the engine, judged by scapy."""

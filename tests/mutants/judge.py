@@ -1,0 +1,260 @@
+"""Which probe a received packet answers, as scapy reads it: a second opinion on the agent's.
+
+scapy takes each header apart; what follows from the fields is written down here from
+docs/identity.md, and what was sent is known as bytes alone.
+"""
+
+import struct
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from colotrace_proto.messages import PacketType
+from scapy.layers.inet import ICMP, IP, TCP, UDP, in4_chksum
+from scapy.layers.inet6 import (
+    ICMPv6DestUnreach,
+    ICMPv6EchoReply,
+    ICMPv6PacketTooBig,
+    ICMPv6ParamProblem,
+    ICMPv6TimeExceeded,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrHopByHop,
+    IPv6ExtHdrRouting,
+    in6_chksum,
+)
+from scapy.layers.l2 import GRE
+from scapy.packet import Packet
+from scapy.utils import checksum
+
+from mutants.peel import Fields, echo_of, is_odd, keyed_of, peel, quote_in, shown, tag_of
+
+_ICMP, _TCP, _UDP, _GRE, _ICMP6 = 1, 6, 17, 47, 58
+_NUMBERS = {PacketType.UDP: _UDP, PacketType.TCP: _TCP, PacketType.GRE: _GRE}
+_ERRORS6 = {
+    1: ICMPv6DestUnreach,
+    2: ICMPv6PacketTooBig,
+    3: ICMPv6TimeExceeded,
+    4: ICMPv6ParamProblem,
+}
+_CHAINED = {0: IPv6ExtHdrHopByHop, 43: IPv6ExtHdrRouting, 60: IPv6ExtHdrDestOpt}
+_RST, _SYN, _ACK = 0x04, 0x02, 0x10
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The identity fields of a probe, as it left; None and empty where its type has none."""
+
+    ip_id: int | None
+    flow: tuple[int, ...]
+    number: int
+    tag: bytes
+    transport: bytes
+
+
+class Judge:
+    """Judges packets that arrive at the sender of these probes, of one flow."""
+
+    def __init__(self, packet_type: PacketType, probes: list[bytes]) -> None:
+        self._type = packet_type
+        self._four = probes[0][0] >> 4 == 4
+        first, _ = peel(IP if self._four else IPv6, probes[0])
+        self._source, self._target = first.src, first.dst
+        self._sent = [self._dissected(probe) for probe in probes]
+
+    def names(self, packet: bytes) -> int | None:
+        """Return the ordinal of the probe that the whole packet answers, None for none."""
+        try:
+            return self._names(packet)
+        except (struct.error, IndexError):  # it ends within a header
+            return None
+
+    def _names(self, packet: bytes) -> int | None:
+        outer, behind = peel(IP if self._four else IPv6, packet)
+        protocol = outer.proto if self._four else outer.nh
+        if protocol == _ICMP:
+            return self._icmp(outer, behind)
+        if protocol == _ICMP6:
+            return self._icmp6(outer, behind)
+        if protocol == _TCP:
+            return self._segment(outer, behind)
+        if protocol == _UDP:
+            datagram, _ = peel(UDP, behind)
+            ports = (datagram.dport, datagram.sport)
+            return self._only(outer.src == self._target and ports == self._sent[0].flow)
+        return self._tunnelled(behind)
+
+    def _icmp(self, outer: Packet, message: bytes) -> int | None:
+        icmp, behind = peel(ICMP, message)
+        if checksum(message):
+            return None
+        if icmp.type == 0:
+            return self._echoed(outer.src, icmp.id, behind)
+        if icmp.type not in {3, 11, 12} or (icmp.type, icmp.code) == (11, 1):
+            return None
+        expired, port = icmp.type == 11, (icmp.type, icmp.code) == (3, 3)
+        if self._own_hosts(outer, expired=expired, port=port):
+            return None
+        return self._quoted4(quote_in(behind, 4 * icmp.length))
+
+    def _icmp6(self, outer: Packet, message: bytes) -> int | None:
+        kind, code = message[0], message[1]
+        if kind == 129:
+            reply, _ = peel(ICMPv6EchoReply, message)
+            return self._echoed(outer.src, reply.id, reply.data)
+        if kind not in _ERRORS6 or (kind, code) == (3, 1):
+            return None
+        if self._own_hosts(outer, expired=kind == 3, port=(kind, code) == (1, 4)):
+            return None
+        error, behind = peel(_ERRORS6[kind], message)
+        if kind in {2, 4}:  # no room for a length, and so no extensions
+            return self._quoted6((behind, False))
+        return self._quoted6(quote_in(behind, 8 * error.length))
+
+    def _own_hosts(self, outer: Packet, *, expired: bool, port: bool) -> bool:
+        """Whether the sender's own kernel says that it could not send: no reply of a network's."""
+        of_target = port and self._type is not PacketType.ICMP
+        return bool(outer.src == self._source != self._target and not expired and not of_target)
+
+    def _quoted4(self, quote: tuple[bytes, bool]) -> int | None:
+        data, padded = quote
+        header, transport = peel(IP, data)
+        if header.version != 4 or header.frag or header.dst != self._target:
+            return None
+        if padded:
+            transport = shown(data, 4 * header.ihl)
+        return self._quoted(header, header.proto, transport)
+
+    def _quoted6(self, quote: tuple[bytes, bool]) -> int | None:
+        data, padded = quote
+        header, transport = peel(IPv6, data)
+        if header.version != 6 or header.dst != self._target:
+            return None
+        protocol = header.nh
+        if padded and protocol not in _CHAINED:
+            transport = shown(data, 40)
+        while protocol in _CHAINED:
+            protocol, length = transport[0], transport[1]
+            transport = transport[8 * (length + 1) :]
+        return self._quoted(header, protocol, transport)
+
+    def _quoted(self, header: Packet, protocol: int, transport: bytes) -> int | None:
+        """The identity of a quoted probe, from its transport header on."""
+        icmp = _ICMP if self._four else _ICMP6
+        if len(transport) < 8:
+            return None
+        if self._type is PacketType.GRE and protocol == icmp:
+            # What was in the probe, from beyond a tunnel's end: it has the tag, or nothing.
+            fields = echo_of(transport, four=self._four)
+            if fields is None or fields[0] != (self._sent[0].flow[0] & 0xFFFF,):
+                return None
+            return self._tagged(fields[2])
+        if protocol != _NUMBERS.get(self._type, icmp):
+            return None
+        fields = self._fields(transport)
+        if fields is None:
+            return None
+        flow, number, tag = fields
+        if flow != self._sent[0].flow:
+            return None
+        if tag is not None:
+            return self._tagged(tag)
+        return self._untagged(header, number)
+
+    def _untagged(self, header: Packet, number: int | None) -> int | None:
+        if self._type is PacketType.TCP:
+            return self._first(sent.number == number for sent in self._sent)
+        ip_id = header.id if self._four else 0
+        if self._type is PacketType.GRE:
+            if not ip_id:
+                return self._only(True)
+            return self._first(sent.ip_id == ip_id for sent in self._sent)
+        if not ip_id or number is None:
+            return None
+        swapped = int.from_bytes(ip_id.to_bytes(2), "little")
+        readings = {ip_id, swapped, ip_id - 1, ip_id + 1}
+        return self._first(
+            number == self._translated(sent, header) and sent.ip_id in readings
+            for sent in self._sent
+        )
+
+    def _translated(self, sent: Sent, header: Packet) -> int:
+        """The probe's number as it is with the quoted source: a checksum covers that."""
+        if self._type is not PacketType.UDP or header.src == self._source:
+            return sent.number
+        blank = sent.transport[:6] + b"\0\0" + sent.transport[8:]
+        total: int = in4_chksum(_UDP, IP(src=header.src, dst=self._target), blank)
+        return total or 0xFFFF
+
+    def _fields(self, transport: bytes) -> Fields | None:
+        """Flow, number and tag that a probe's transport shows; None where it is no probe's."""
+        if self._type is PacketType.ICMP:
+            return echo_of(transport, four=self._four)
+        if self._type is PacketType.UDP:
+            datagram, payload = peel(UDP, transport)
+            return (datagram.sport, datagram.dport), datagram.chksum or None, tag_of(payload)
+        if self._type is PacketType.TCP:
+            segment, _ = peel(TCP, transport[:20].ljust(20, b"\0"))  # 8 bytes may be all
+            return (segment.sport, segment.dport), segment.seq, None
+        return keyed_of(transport)
+
+    def _dissected(self, probe: bytes) -> Sent:
+        header, transport = peel(IP if self._four else IPv6, probe)
+        fields = self._fields(transport)
+        assert fields is not None
+        flow, number, tag = fields
+        return Sent(header.id if self._four else None, flow, number or 0, tag or b"", transport)
+
+    def _echoed(self, source: str, identifier: int, payload: bytes) -> int | None:
+        if self._type not in (PacketType.ICMP, PacketType.GRE) or source != self._target:
+            return None
+        same = identifier == self._sent[0].flow[0] & 0xFFFF
+        return self._tagged(tag_of(payload)) if same else None
+
+    def _segment(self, outer: Packet, data: bytes) -> int | None:
+        segment, _ = peel(TCP, data[:20])  # its options say nothing
+        flags, flow = int(segment.flags), (segment.dport, segment.sport)
+        if outer.src != self._target or flow != self._sent[0].flow:
+            return None
+        if not (flags & _RST or flags & (_SYN | _ACK) == _SYN | _ACK):
+            return None
+        if not flags & _ACK and not segment.ack:
+            return None
+        return self._first((sent.number + 1) % 2**32 == segment.ack for sent in self._sent)
+
+    def _tunnelled(self, data: bytes) -> int | None:
+        """An echo reply inside of GRE; the tunnel's own key is none of ours."""
+        tunnel, inner = peel(GRE, data)
+        if is_odd(tunnel) or tunnel.proto not in {0x0800, 0x86DD}:
+            return None
+        if tunnel.chksum_present and checksum(data):
+            return None
+        four = tunnel.proto == 0x0800
+        header, echo = peel(IP if four else IPv6, inner)
+        if header.version != (4 if four else 6):
+            return None
+        length = header.len - 4 * header.ihl if four else header.plen
+        if length < 8 or length > len(echo):
+            return None
+        echo = echo[:length]
+        if four:
+            if header.frag or header.proto != _ICMP or checksum(echo):
+                return None
+            reply, payload = peel(ICMP, echo)
+            kind = reply.type == 0
+        else:
+            if header.nh != _ICMP6 or in6_chksum(_ICMP6, header, echo):
+                return None
+            reply, _ = peel(ICMPv6EchoReply, echo)
+            kind, payload = reply.type == 129, reply.data
+        return self._echoed(header.src, reply.id, payload) if kind else None
+
+    def _tagged(self, tag: bytes | None) -> int | None:
+        return None if tag is None else self._first(sent.tag == tag for sent in self._sent)
+
+    def _only(self, right: bool) -> int | None:
+        """The probe of an answer that names none, if there is but one."""
+        return 0 if right and len(self._sent) == 1 else None
+
+    @staticmethod
+    def _first(found: Iterable[bool]) -> int | None:
+        return next((at for at, yes in enumerate(found) if yes), None)
