@@ -6,6 +6,8 @@ only a few answers gives them to those that count (Linux allows 6, then one each
 lowest TTL at which the target answered ends the path: what lies beyond is not sent any more, and
 not waited for. Beyond where it is expected, each TTL has one probe only. A trace in rounds sends
 one probe of every TTL before the next of any: a route that changes meanwhile shows in the later.
+The later rounds are shuffled, each flow's otherwise: who balances packets in turn is not met in
+step with it, which would make its branches look like those of a balancer by flow.
 
 A silent probe is waited for as long as the spec says at most, and less where the path is known
 to be quicker: HERE times the RTT seen at its own hop, or NEAR times that of the next hop which
@@ -13,6 +15,7 @@ answered, as Linux's traceroute does, but never less than a router's slow path m
 """
 
 import errno
+import random
 from collections.abc import Iterable
 
 from colotrace_proto.messages import NodeKind, PacketType
@@ -69,6 +72,8 @@ class Trace:
         self._next = 0  # the place in the order of sending, skipped probes included
         self._put_off = 0
         self._probes = probes
+        self._later_round = list(range(spec.max_ttl))
+        random.Random(flow.identifier).shuffle(self._later_round)  # noqa: S311 - nothing secret
         self._index_ttl: list[int] = []
         self._index_sent_at: list[int] = []  # 0: it did not leave
         self._answered: list[bool] = []
@@ -300,20 +305,18 @@ class Trace:
     def _skip(self) -> None:
         """Passes over what lies beyond the target, and over all but one probe of each TTL beyond
         where it is expected or somebody refused: he may let others pass."""
-        ttl, earlier = self._place()
-        spared = earlier and ttl > min(self._expected_ttl, self._barrier_ttl)
-        if self.spec.rounds:
-            if ttl > self._target_ttl or spared:
-                self._next = min((earlier + 1) * self.spec.max_ttl, self._probes)
-        elif ttl > self._target_ttl:
-            self._next = self._probes
-        elif spared:
-            self._next += self.spec.packets_per_ttl - earlier
+        while self._next < self._probes:
+            ttl, earlier = self._place()
+            spared = earlier and ttl > min(self._expected_ttl, self._barrier_ttl)
+            if not spared and ttl <= self._target_ttl:
+                return
+            self._next += 1
 
     def _place(self) -> tuple[int, int]:
         """The TTL of the next probe, and how many of that TTL come before it."""
         if self.spec.rounds:
             earlier, at = divmod(self._next, self.spec.max_ttl)
+            at = self._later_round[at] if earlier else at
         else:
             at, earlier = divmod(self._next, self.spec.packets_per_ttl)
         return at + 1, earlier

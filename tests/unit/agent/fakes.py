@@ -16,7 +16,8 @@ Listener = Callable[[Trace], None]
 class FakeProber:
     """Traces stand still until told; `refuses` is raised by `start`, for that type only if `only`.
 
-    `traces` has the last that was begun to each target, `open` all that have not ended.
+    `traces` has the last that was begun to each target, `open` all that have not ended, `ordinals`
+    the probes by trace and TTL.
     """
 
     def __init__(self, *, families: frozenset[Family] = frozenset(Family)) -> None:
@@ -25,6 +26,7 @@ class FakeProber:
         self.only: PacketType | None = None
         self.traces: dict[bytes, tuple[Trace, Listener]] = {}
         self.open: dict[Trace, Listener] = {}
+        self.ordinals: dict[tuple[Trace, int], list[int]] = {}
         self.begun = 0
         self.now = 1_000_000_000
 
@@ -36,8 +38,9 @@ class FakeProber:
         flow = made.flow(PacketType.ICMP, source=SOURCE, target=spec.target, identifier=self.begun)
         trace = Trace(spec, flow, now=self.now)
         while trace.unsent:
-            index, _ = trace.take()
+            index, ttl = trace.take()
             trace.probe_sent(index, self.now)
+            self.ordinals.setdefault((trace, ttl), []).append(index)
         self.traces[spec.target] = (trace, listener)
         self.open[trace] = listener
         return trace

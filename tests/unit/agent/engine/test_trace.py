@@ -1,6 +1,7 @@
 """One trace's decisions: what is due, what counts, when it ends."""
 
 import errno
+from dataclasses import replace
 
 import pytest
 from colotrace_agent.engine.trace import Trace
@@ -85,11 +86,25 @@ def test_a_trace_in_rounds_sends_one_probe_of_every_ttl_before_the_next() -> Non
         index, ttl = trace.take()
         trace.probe_sent(index, START)
         order.append(ttl)
-        if len(order) == 7:  # a probe of TTL 2 has reached the target
+        if len(order) == 7:  # the first probe of TTL 2 has reached the target
             heard = Heard(AnswerKind.ECHO_REPLY, TARGET, FLOW.key, None, tag=FLOW.marks.tag(1))
             assert trace.heard(heard, at=START, read_at=START) is not None
-    assert order == [1, 2, 3, 4, 1, 2, 3, 1, 2]
+    assert order[:4] == [1, 2, 3, 4]
+    assert (sorted(order[4:7]), sorted(order[7:])) == ([1, 2, 3], [1, 2])
     assert trace.sent == [3, 3, 2, 1]
+
+
+def test_later_rounds_are_in_another_order_for_each_flow() -> None:
+    """So that packets which somebody balances in turn do not come by in step."""
+    spec = TraceSpec(TARGET, max_ttl=15, packets_per_ttl=2, rounds=True)
+    orders = set()
+    for identifier in range(20):
+        trace = Trace(spec, replace(FLOW, identifier=identifier), now=START)
+        order = tuple(trace.take()[1] for _ in range(30))
+        assert order[:15] == tuple(range(1, 16))
+        assert set(order[15:]) == set(order[:15])
+        orders.add(order)
+    assert len(orders) == 20
 
 
 def test_what_lies_beyond_the_target_is_not_sent() -> None:
