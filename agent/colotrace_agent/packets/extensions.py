@@ -42,7 +42,7 @@ _ADDRESSES = {1: (socket.AF_INET, 4), 2: (socket.AF_INET6, 16)}
 _MAX_NAME = 64  # its length octet included
 
 _TRANSPORT_QUOTED = 8
-_IPV6_HEADER = 40
+_IP_HEADERS = {Family.IPV4: 20, Family.IPV6: 40}
 _IPV6_CHAINED = frozenset({0, 43, 60})
 
 
@@ -90,14 +90,14 @@ def _unpadded(quote: bytes, family: Family) -> bytes:
     The first 8 bytes behind the IP header are always the probe's, zeros or not; and routers
     quote whole words, so that the last byte that is no zero brings those of its word with it.
     """
-    if len(quote) < _IPV6_HEADER:
+    if len(quote) < _IP_HEADERS[family]:
         return quote
     if family is Family.IPV4:
         least = (quote[0] & 0x0F) * 4 + _TRANSPORT_QUOTED
     elif quote[6] in _IPV6_CHAINED:
         return quote
     else:
-        least = _IPV6_HEADER + _TRANSPORT_QUOTED
+        least = _IP_HEADERS[family] + _TRANSPORT_QUOTED
     words = -(-len(quote.rstrip(b"\0")) // 4)
     return quote[: max(least, 4 * words)]
 

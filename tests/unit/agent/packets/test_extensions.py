@@ -129,6 +129,14 @@ def test_the_stated_length_is_believed(family: Family, padded: int) -> None:
 
 
 @pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("filled", [0, 3, 10, 11, 40])
+def test_a_cut_message_shows_no_zeros_either(family: Family, filled: int) -> None:
+    """It states a length, and ends before that: with few zeros of those that fill it up."""
+    cut = message(QUOTES[family] + bytes(filled), family=family, stated=128 // UNITS[family])
+    assert quoted_part(cut, family=family) == QUOTES[family]
+
+
+@pytest.mark.parametrize("family", list(Family))
 def test_without_a_length_extensions_begin_at_128(family: Family) -> None:
     """Routers older than RFC 4884 (section 5.5)."""
     rest = QUOTES[family].ljust(128, b"\0") + ONE
