@@ -98,7 +98,7 @@ def _answers(probe: Probe) -> Iterator[Forgery]:
     elif probe.protocol is Protocol.UDP:
         packets = [(_packet(probe, wire.UDP, datagram_back(probe, source=target)), ())]
     elif probe.protocol is Protocol.TCP:
-        for flags in (SYN | ACK, RST | ACK, RST):
+        for flags in (SYN | ACK, RST | ACK, RST, ACK):
             forged = segment(probe, source=target, flags=flags, acknowledged=1)
             packets.append((_packet(probe, wire.TCP, forged), ((8, 4),)))
     else:

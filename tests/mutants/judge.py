@@ -81,7 +81,7 @@ class Judge:
             datagram, _ = peel(UDP, behind)
             ports = (datagram.dport, datagram.sport)
             return self._only(outer.src == self._target and ports == self._sent[0].flow)
-        return self._tunnelled(behind)
+        return self._tunnelled(outer, behind)
 
     def _icmp(self, outer: Packet, message: bytes) -> int | None:
         icmp, behind = peel(ICMP, message)
@@ -221,8 +221,9 @@ class Judge:
             return None
         return self._first((sent.number + 1) % 2**32 == segment.ack for sent in self._sent)
 
-    def _tunnelled(self, data: bytes) -> int | None:
-        """An echo reply inside of GRE; the tunnel's own key is none of ours."""
+    def _tunnelled(self, outer: Packet, data: bytes) -> int | None:
+        """An echo reply inside of GRE, where the tunnel's own key is none of ours; or a probe as it
+        left, which arrived at its own host."""
         tunnel, inner = peel(GRE, data)
         if is_odd(tunnel) or tunnel.proto not in {0x0800, 0x86DD}:
             return None
@@ -236,6 +237,11 @@ class Judge:
         if length < 8 or length > len(echo):
             return None
         echo = echo[:length]
+        if echo[0] == (8 if four else 128):
+            fields = self._fields(data) if self._type is PacketType.GRE else None
+            ends = (header.src, header.dst) == (outer.src, self._target)
+            own = ends and fields is not None and fields[0] == self._sent[0].flow
+            return self._tagged(fields[2]) if own else None
         if four:
             if header.frag or header.proto != _ICMP or checksum(echo):
                 return None
