@@ -13,8 +13,10 @@ SOURCE, TARGET = bytes([192, 0, 2, 1]), bytes([203, 0, 113, 9])
 ALL = 10_000
 
 
-def started(engine: Engine, *, max_ttl: int = 3, packets: int = 1, now: int = NOW) -> Trace:
-    spec = TraceSpec(TARGET, max_ttl=max_ttl, packets_per_ttl=packets)
+def started(
+    engine: Engine, *, max_ttl: int = 3, packets: int = 1, rounds: bool = False, now: int = NOW
+) -> Trace:
+    spec = TraceSpec(TARGET, max_ttl=max_ttl, packets_per_ttl=packets, rounds=rounds)
     flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=now)
     return engine.start(spec, flow, now=now)
 
@@ -90,6 +92,20 @@ def test_a_target_is_expected_where_it_was() -> None:
         assert [probe.ttl for probe in send(engine, now=NOW + later)][: len(ttls)] == ttls
         engine.stop(trace, now=NOW + later)
     assert sum(trace.sent) == 12
+
+
+def test_flows_of_several_paths_are_expected_at_the_furthest_end() -> None:
+    """A longer way needs all probes up to its own end, whichever flow ended last."""
+    engine = Engine()
+    for end in (3, 2):
+        trace = started(engine, max_ttl=4, packets=2, rounds=True)
+        for probe in send(engine):
+            if probe.ttl == end:
+                engine.heard(echo(probe), at=NOW + MS, read_at=NOW + MS)
+        engine.stop(trace, now=NOW + MS)
+    started(engine, max_ttl=4, packets=2, rounds=True, now=NOW + SECOND)
+    ttls = [probe.ttl for probe in send(engine, now=NOW + SECOND)]
+    assert sorted(ttls) == [1, 1, 2, 2, 3, 3, 4]
 
 
 def test_the_budget_says_when_to_poll_again() -> None:

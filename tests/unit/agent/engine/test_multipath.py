@@ -23,7 +23,6 @@ from colotrace_agent.engine.multipath import (
     flows_needed,
 )
 from colotrace_agent.engine.several import Several
-from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import TraceSpec
 from colotrace_agent.report import Report
 from colotrace_proto import rows, tally
@@ -338,16 +337,9 @@ class Traced:
         self.host = VirtualHost([world], seed=seed)
         target = packed(world.addresses.target)
         spec = TraceSpec(target, packet_type, max_ttl=world.case.trace.max_ttl)
-        self.several = several = Several([spec], multipath=True)
-        while not several.done:
-            traces = [self.host.start(spec).traced for spec in several.due()]
-            for trace in traces:
-                assert isinstance(trace, Trace)
-                several.begun(trace)
-            self.host.run()
-            for trace in traces:
-                assert isinstance(trace, Trace)
-                several.took(trace)
+        several = self.host.start(spec, multipath=True).traced
+        assert isinstance(several, Several)
+        self.host.run()
         links, notices = several.links, several.notices
         frame = Report(JobId("a")).final(several, Failure.NONE, links=links, notices=notices)
         assert frame.outcome is not None
