@@ -27,11 +27,20 @@ def source_for(target: bytes) -> bytes:
     if target[:1] == b"\xfe" and target[1] & 0xC0 == 0x80 and len(target) == 16:
         raise OSError(errno.EINVAL, "a link-local address could be on any of the host's links")
     family = socket.AF_INET if family_of(target) is Family.IPV4 else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as sock:
-        # Nothing leaves: connecting a datagram socket only looks the route up. The port is any.
-        sock.connect((socket.inet_ntop(family, target), 9))
+    with _looking_up(family) as sock:
+        # Nothing leaves: connecting only looks the route up.
+        sock.connect((socket.inet_ntop(family, target), 0))
         address: str = sock.getsockname()[0]
     return socket.inet_pton(family, address.partition("%")[0])
+
+
+def _looking_up(family: socket.AddressFamily) -> socket.socket:
+    """A socket whose packets are routed as probes are, also by rules for protocols; without the
+    right to that, one that differs from probes where there are such rules."""
+    try:
+        return socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
+    except PermissionError:
+        return socket.socket(family, socket.SOCK_DGRAM)
 
 
 def working_families() -> frozenset[Family]:
