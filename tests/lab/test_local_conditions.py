@@ -94,6 +94,9 @@ def test_a_rule_for_a_protocol_is_not_for_probes(own_lab: Lab, family: Family) -
         "rule add ipproto udp lookup 77",
         family=family,
     )
+    word = "ip" if family == 4 else "ip6"
+    other = own_lab.address("den02", family=family)
+    refuse_output(own_lab, f"oifname eth0 {word} saddr {other} drop;")
     web = own_lab.address("web", family=family)
     told = alone.trace(own_lab, "den01", [web])
     assert agrees(told.hops(web), true_hops(own_lab, "den01", "web", family))
