@@ -29,11 +29,11 @@ DEFAULT_NEAR_RATE = 1_000
 """Those of them that expire at the first hops, which all traces of a host share."""
 TARGET_RATE = 1_000
 """Those that go to one target."""
-_NEAR_HOPS = 3
+NEAR_HOPS = 3
 _BURST = 512
 _TARGET_BURST = 640  # a whole trace
-# What one trace sends before it listens.
-_STEP = 12
+STEP = 12
+"""What one trace sends at most before it listens, and others have their turn."""
 # A target is expected where it was; how long, and of how many it is remembered.
 _REMEMBERED_NS = 600 * 10**9
 _REMEMBERED = 65_536
@@ -133,7 +133,7 @@ class Engine:
             _, _, trace = heapq.heappop(self._sending)
             if trace.ended is not None:
                 continue
-            step = min(len(probes) + _STEP, allowed)
+            step = min(len(probes) + STEP, allowed)
             while trace.unsent and len(probes) < step:
                 if self._spacing.puts_off(trace, now):
                     continue
@@ -179,7 +179,7 @@ class Engine:
         What is due now is taken off their budgets.
         """
         target = self._targets[trace.spec.target]
-        near = self._near if ttl <= _NEAR_HOPS else None
+        near = self._near if ttl <= NEAR_HOPS else None
         if not target.available(now):
             return target.ready_at(1)
         if near is not None:
@@ -213,7 +213,7 @@ class Engine:
     def overflowed(self, packets: int) -> None:
         """The host had no room for that many packets, whosever answers they were."""
         self.overflows += packets
-        for trace in self._traces.values():
+        for trace in set(self._traces.values()):  # some have several keys
             trace.overflows += packets
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:

@@ -84,7 +84,7 @@ class Trace:
         self._target_ttl = spec.max_ttl + 1
         self._expected_ttl = expected_ttl or spec.max_ttl
         self._barrier_ttl = spec.max_ttl + 1
-        self._floor_ns = min(max(_FLOOR_NS, spec.wait_ns // 4), spec.wait_ns)
+        self._floor_ns = floor_of(spec)
 
     @property
     def end_ttl(self) -> int:
@@ -202,7 +202,7 @@ class Trace:
         `read_at` is when the agent got to it: what counts where `at` cannot be right.
         """
         ordinal = match(self.flow, heard, sent=len(self._index_ttl))
-        if ordinal is Miss.AMBIGUOUS and _names_no_probe(heard):
+        if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
             ordinal = self._only_unanswered(read_at)
         if isinstance(ordinal, Miss):
             if ordinal is Miss.AMBIGUOUS:
@@ -322,7 +322,12 @@ class Trace:
         return at + 1, earlier
 
 
-def _names_no_probe(heard: Heard) -> bool:
+def floor_of(spec: TraceSpec) -> int:
+    """The shortest patience with a silent probe: what a router's slow path may take."""
+    return min(max(_FLOOR_NS, spec.wait_ns // 4), spec.wait_ns)
+
+
+def names_no_probe(heard: Heard) -> bool:
     """Whether that kind of answer never tells its probe: a service's datagram, or a quote of GRE
     that ends with the key where routers clear the identification."""
     return heard.kind is AnswerKind.DATAGRAM or heard.key.packet_type is PacketType.GRE

@@ -6,6 +6,7 @@ import weakref
 from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
+from colotrace_proto.messages import PacketType
 
 MS, SECOND = 1_000_000, 1_000_000_000
 NOW = 9 * SECOND
@@ -258,3 +259,13 @@ def test_one_target_has_a_budget_that_no_rate_replaces() -> None:
     flow = engine.allocate(elsewhere, SOURCE, reserve=lambda _: True, now=NOW)
     engine.start(elsewhere, flow, now=NOW + 100 * MS)
     assert len(send(engine, now=NOW + 100 * MS)) == 12
+
+
+def test_what_the_host_had_no_room_for_is_counted_once_a_trace() -> None:
+    """Also for GRE, whose traces are found by two keys."""
+    engine = Engine()
+    spec = TraceSpec(TARGET, PacketType.GRE, max_ttl=3, packets_per_ttl=1)
+    flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=NOW)
+    trace = engine.start(spec, flow, now=NOW)
+    engine.overflowed(5)
+    assert trace.overflows == engine.overflows == 5
