@@ -7,15 +7,15 @@ from typing import Protocol
 
 from colotrace_proto.messages import Failure, Frame, JobId, Link, Node, Outcome, Replies
 
-from .model import Counters, Reply, TraceSpec
+from .model import Counters, Reply
 
 
 class Traced(Protocol):
     """A trace, or several as one. `sent` counts probes at TTL 1, 2, 3 …; `replies` only grows."""
 
     @property
-    def spec(self) -> TraceSpec:
-        """What was asked."""
+    def target(self) -> bytes:
+        """What was traced, packed."""
 
     @property
     def started(self) -> int:
@@ -105,7 +105,7 @@ class Report:
         return Frame(
             job_id=self.job_id,
             sequence=self._sequence,
-            target_address=traced.spec.target,
+            target_address=traced.target,
             sent=tuple(traced.sent),
             replies=Replies(
                 ttl=tuple(reply.ttl for reply in news),

@@ -19,6 +19,7 @@ from typing import NamedTuple
 import pytest
 from colotrace_agent.model import Flow, Probe
 from colotrace_agent.network import clock, sender
+from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.sender import Sender, Stamp
 from colotrace_agent.network.sockets import SO_TIMESTAMPNS, open_all
 from colotrace_agent.packets.writer import writer_for
@@ -222,7 +223,7 @@ def apart() -> Iterator[Apart]:
 @pytest.fixture(params=[True, False], ids=["numbered", "counted"])
 def numbered(request: pytest.FixtureRequest) -> bool:
     """Numbers of the sender's choice, or the socket's count."""
-    if request.param and not sender.kernel_takes_numbers():
+    if request.param and not kernel_takes_numbers():
         pytest.skip("the kernel has no SCM_TS_OPT_ID: it is older than 6.13")
     return bool(request.param)
 

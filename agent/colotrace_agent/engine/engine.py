@@ -19,7 +19,7 @@ from colotrace_agent.model import Counters, Flow, FlowKey, Heard, Probe, TraceSp
 
 from .budget import Budget
 from .identity import Identities
-from .routers import Routers
+from .routers import Limit, Routers
 from .spacing import Spacing
 from .trace import Trace
 
@@ -30,7 +30,7 @@ DEFAULT_NEAR_RATE = 1_000
 TARGET_RATE = 1_000
 """Those that go to one target."""
 NEAR_HOPS = 3
-_BURST = 512
+BURST = 512
 _TARGET_BURST = 640  # a whole trace
 STEP = 12
 """What one trace sends at most before it listens, and others have their turn."""
@@ -73,7 +73,9 @@ class Engine:
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._distances: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._routers = Routers()
-        self._spacing = Spacing(settled=self._touch)
+        self._spacing: Spacing[Trace] = Spacing(settled=self._touch)
+        # By TTL, the limits of routers at which a trace's probes are expected to expire.
+        self._limits: dict[Trace, dict[int, Limit]] = {}
         self._traces: dict[FlowKey, Trace] = {}
         # By probes taken, then by age, the youngest first.
         self._sending: list[tuple[int, int, Trace]] = []
@@ -104,7 +106,8 @@ class Engine:
             expected_ttl = None
         trace = Trace(spec, flow, now=now, expected_ttl=expected_ttl)
         limits = self._routers.limits_of(trace, distance=expected_ttl, now=now)
-        self._spacing.begin(trace, limits)
+        if limits:
+            self._limits[trace] = limits
         for key in flow.keys:
             self._traces[key] = trace
         if not self._target_traces[spec.target]:
@@ -135,7 +138,7 @@ class Engine:
                 continue
             step = min(len(probes) + STEP, allowed)
             while trace.unsent and len(probes) < step:
-                if self._spacing.puts_off(trace, now):
+                if self._puts_off(trace, now):
                     continue
                 ready_at = self._polite_at(trace, trace.next_ttl(), now)
                 if ready_at > now:
@@ -158,6 +161,16 @@ class Engine:
 
     def _touch(self, trace: Trace) -> None:
         self._touched.add(trace)
+
+    def _puts_off(self, trace: Trace, now: int) -> bool:
+        """Whether the trace's next probe waits for a router; its turn goes to the one after."""
+        limits = self._limits.get(trace)
+        limit = limits.get(trace.next_ttl()) if limits else None
+        if limit is None:
+            return False
+        ttl, earlier = trace.put_off()
+        self._spacing.hold(trace, ttl, limit, earlier=earlier, now=now)
+        return True
 
     def _take_late(self, probes: list[Probe], now: int, *, most: int) -> None:
         """Adds what has waited for a router that limits its answers."""
@@ -230,7 +243,8 @@ class Engine:
         if reply is not None:
             self.changed.add(trace)
             if reply.kind is not NodeKind.BARRIER:
-                self._routers.answered(trace, reply.ttl, reply.address, now=read_at)
+                self._routers.passed(trace.path, reply.ttl, reply.address, now=read_at)
+                self._routers.count(reply.address, 1, now=read_at)
 
     def expire(self, now: int) -> None:
         """Ends the traces to which nothing more can come."""
@@ -276,7 +290,7 @@ class Engine:
             self.changed.add(trace)
             self._remember(trace, now)
             trace.limiting = self._routers.judge(trace, now=now)
-            self._spacing.end(trace)
+            self._limits.pop(trace, None)
             self._tally(trace)
             self._target_traces[trace.spec.target] -= 1
             if not self._target_traces[trace.spec.target]:
@@ -303,4 +317,4 @@ class Engine:
 
 
 def _budget(rate: float) -> Budget:
-    return Budget(rate=rate, burst=max(_BURST, int(rate / 50)))
+    return Budget(rate=rate, burst=max(BURST, int(rate / 50)))

@@ -3,8 +3,6 @@
 from collections.abc import Collection
 from typing import Protocol
 
-from .trace import Trace
-
 _LIMITS = "probably limits the rate of its answers, since hops beyond it lost nothing"
 _KNOWN_TO_LIMIT = "asked less often, since its router is known to limit its answers"
 
@@ -37,7 +35,15 @@ class Counted(Protocol):
         """Whether the wall clock was set under way."""
 
 
-def notices(trace: Trace) -> tuple[str, ...]:
+class Judged(Counted, Protocol):
+    """One trace that has ended."""
+
+    @property
+    def limiting(self) -> Collection[int]:
+        """TTLs of routers that have probably kept answers back, for their limits."""
+
+
+def notices(trace: Judged) -> tuple[str, ...]:
     """Sentences for the answer's messages; none where all is as it should be."""
     return said_of(trace, limiting=trace.limiting)
 

@@ -6,11 +6,12 @@ that are expected to expire there keep a distance, and share what it is known to
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable, Mapping
-from typing import NamedTuple, TypeVar
+from collections.abc import Hashable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
+
+from colotrace_agent.model import TraceSpec
 
 from .budget import Budget
-from .trace import Trace
 
 SPACING_NS = 21_000_000
 """Between any two probes to a router that is known to limit its answers: 20 ms, and one for what
@@ -77,6 +78,36 @@ class _Answers(NamedTuple):
     last: int
 
 
+class Path(Protocol):
+    """A trace, as far as its routers go (see `Trace`)."""
+
+    @property
+    def spec(self) -> TraceSpec:
+        """What was asked."""
+
+    @property
+    def target(self) -> bytes:
+        """What is traced, packed."""
+
+    @property
+    def started(self) -> int:
+        """When it began."""
+
+    @property
+    def path(self) -> dict[int, bytes]:
+        """Who answered last at each TTL."""
+
+    @property
+    def sent(self) -> Sequence[int]:
+        """Probes that left, at TTL 1, 2, 3 …"""
+
+    def answers(self, ttl: int) -> int:
+        """How many probes of that TTL were answered."""
+
+    def hops(self) -> range:
+        """The TTLs of interest."""
+
+
 class Routers:
     """What is known of them; nothing grows beyond a bound, and all is forgotten in time."""
 
@@ -87,42 +118,54 @@ class Routers:
         self._only: dict[tuple[int, int], _Seen] = {}
         self._answers: OrderedDict[bytes, _Answers] = OrderedDict()
 
-    def answered(self, trace: Trace, ttl: int, address: bytes, *, now: int) -> None:
-        """That address answered a probe of the trace at that TTL."""
-        path = trace.path
-        if path.get(ttl) != address:
-            path[ttl] = address
-            if ttl - 1 in path:
-                _remember(self._before, _Place(ttl, address), _Seen(now, path[ttl - 1]))
-            if ttl + 1 in path:
-                _remember(self._before, _Place(ttl + 1, path[ttl + 1]), _Seen(now, address))
-            self._see(ttl, address, now)
+    @property
+    def knows_limits(self) -> bool:
+        """Whether any router is known to limit its answers."""
+        return bool(self._limits)
+
+    def passed(self, path: dict[int, bytes], ttl: int, address: bytes, *, now: int) -> None:
+        """A trace of that path, which is kept up by this, has had an answer from there."""
+        if path.get(ttl) == address:
+            return
+        path[ttl] = address
+        if ttl - 1 in path:
+            _remember(self._before, _Place(ttl, address), _Seen(now, path[ttl - 1]))
+        if ttl + 1 in path:
+            _remember(self._before, _Place(ttl + 1, path[ttl + 1]), _Seen(now, address))
+        known = self._only.get((len(address), ttl))
+        if known is None or known.address == address or now - known.at > KEPT_NS:
+            self._only[len(address), ttl] = _Seen(now, address)
+        elif known.address is not None:
+            self._only[len(address), ttl] = _Seen(now, None)
+
+    def count(self, address: bytes, answers: int, *, now: int) -> None:
+        """That address has answered so many probes."""
         was = self._answers.get(address)
         if was is None or now - was.since > 2 * _WINDOW_NS:
-            answers = _Answers(now, 1, 0, now)
+            new = _Answers(now, answers, 0, now)
         elif now - was.since > _WINDOW_NS:
-            answers = _Answers(now, 1, was.now, now)
+            new = _Answers(now, answers, was.now, now)
         else:
-            answers = _Answers(was.since, was.now + 1, was.before, now)
-        _remember(self._answers, address, answers)
+            new = _Answers(was.since, was.now + answers, was.before, now)
+        _remember(self._answers, address, new)
 
-    def limits_of(self, trace: Trace, *, distance: int | None, now: int) -> dict[int, Limit]:
+    def limits_of(self, trace: Path, *, distance: int | None, now: int) -> dict[int, Limit]:
         """By TTL, the routers known to limit at which probes of the trace are expected to expire.
 
         `distance` is the target's, where that is known.
         """
         found: dict[int, Limit] = {}
-        if not self._limits:
+        if not self._limits:  # as nearly always
             return found
-        ends = {distance: trace.spec.target} if distance else {}
+        ends = {distance: trace.target} if distance else {}
         for ttl in range(1, trace.spec.max_ttl + 1):
-            router = self._probably(ttl, ends, size=len(trace.spec.target), now=now)
+            router = self._probably(ttl, ends, size=len(trace.target), now=now)
             limit = self._limits.get(router) if router is not None else None
             if limit is not None and now - limit.known_at <= KEPT_NS:
                 found[ttl] = limit
         return found
 
-    def judge(self, trace: Trace, *, now: int) -> list[int]:
+    def judge(self, trace: Path, *, now: int) -> list[int]:
         """The TTLs at which an ended trace lacks answers because a router's limit has probably
         kept them, and learns of these routers.
 
@@ -137,7 +180,7 @@ class Routers:
                 continue
             router = trace.path.get(ttl)
             if not trace.answers(ttl):
-                router = self._probably(ttl, trace.path, size=len(trace.spec.target), now=now)
+                router = self._probably(ttl, trace.path, size=len(trace.target), now=now)
                 if router is None or not self._answered_since(router, trace.started - _WINDOW_NS):
                     continue
             if router is not None:
@@ -166,13 +209,6 @@ class Routers:
                 return None
             place = _Place(place.ttl - 1, seen.address)
         return place.address
-
-    def _see(self, ttl: int, address: bytes, now: int) -> None:
-        known = self._only.get((len(address), ttl))
-        if known is None or known.address == address or now - known.at > KEPT_NS:
-            self._only[len(address), ttl] = _Seen(now, address)
-        elif known.address is not None:
-            self._only[len(address), ttl] = _Seen(now, None)
 
     def _only_at(self, ttl: int, size: int, now: int) -> bytes | None:
         known = self._only.get((size, ttl))

@@ -119,6 +119,11 @@ class Several:
             for spec in specs
         }
 
+    @property
+    def target(self) -> bytes:
+        """What is traced, packed."""
+        return self.spec.target
+
     def due(self) -> list[TraceSpec]:
         """Traces to begin now."""
         return [spec for strand in self._strands.values() for spec in _next(strand)]

@@ -9,54 +9,60 @@ longer than an answer is not sent, and so not counted as lost.
 import heapq
 import itertools
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+from colotrace_agent.model import TraceSpec
 
 from .routers import SPACING_NS, Limit
-from .trace import Trace
 
 
-class Waiting(NamedTuple):
+class Held(Protocol):
+    """A trace, as far as its probes that wait go."""
+
+    @property
+    def started(self) -> int:
+        """When it began."""
+
+    @property
+    def spec(self) -> TraceSpec:
+        """What was asked."""
+
+    def wants_late(self, ttl: int) -> bool:
+        """Whether a probe of that TTL is still of interest."""
+
+    def spare(self, ttl: int, *, limited: bool) -> None:
+        """A probe will not be sent; `limited` says that this is for the router's limit."""
+
+
+_Held = TypeVar("_Held", bound=Held)
+
+
+class Waiting(NamedTuple, Generic[_Held]):
     """A probe that waits until `at`; `booked` where the router's place at that time is its own."""
 
     at: int
     tie: int
-    trace: Trace
+    trace: _Held
     ttl: int
     limit: Limit
     booked: bool
 
 
-class Spacing:
+class Spacing(Generic[_Held]):
     """The probes that wait. Times are monotonic nanoseconds."""
 
-    def __init__(self, *, settled: Callable[[Trace], None]) -> None:
+    def __init__(self, *, settled: Callable[[_Held], None]) -> None:
         """`settled` is told of each trace that has one probe less to wait for."""
         self._settled = settled
-        self._limits: dict[Trace, dict[int, Limit]] = {}
-        self._waiting: list[Waiting] = []
+        self._waiting: list[Waiting[_Held]] = []
         self._tie = itertools.count()
 
-    def begin(self, trace: Trace, limits: dict[int, Limit]) -> None:
-        """A trace begins, some of whose probes expire at routers that limit."""
-        if limits:
-            self._limits[trace] = limits
-
-    def end(self, trace: Trace) -> None:
-        """The trace has ended."""
-        self._limits.pop(trace, None)
-
-    def puts_off(self, trace: Trace, now: int) -> bool:
-        """Whether the trace's next probe waits; if so, the trace's turn goes to the one after."""
-        limits = self._limits.get(trace)
-        limit = limits.get(trace.next_ttl()) if limits else None
-        if limit is None:
-            return False
-        ttl, earlier = trace.put_off()
+    def hold(self, trace: _Held, ttl: int, limit: Limit, *, earlier: int, now: int) -> None:
+        """Lets a probe wait, of which so many of its TTL came before."""
         at = now + earlier * SPACING_NS if earlier else limit.book(now)
         self._wait(Waiting(at, 0, trace, ttl, limit, booked=not earlier))
-        return True
 
-    def due(self, now: int) -> Iterator[Waiting]:
+    def due(self, now: int) -> Iterator[Waiting[_Held]]:
         """Probes whose time has come: each to be sent, or to wait `again`."""
         while self._waiting and self._waiting[0].at <= now:
             waiting = heapq.heappop(self._waiting)
@@ -69,7 +75,7 @@ class Spacing:
             else:
                 self._spare(waiting, limited=True)
 
-    def again(self, waiting: Waiting, at: int) -> None:
+    def again(self, waiting: Waiting[_Held], at: int) -> None:
         """Lets it wait until that time, if that is not too long."""
         self._wait(waiting._replace(at=at, booked=True))
 
@@ -77,13 +83,13 @@ class Spacing:
         """When something is due."""
         return self._waiting[0].at if self._waiting else None
 
-    def _wait(self, waiting: Waiting) -> None:
+    def _wait(self, waiting: Waiting[_Held]) -> None:
         trace = waiting.trace
         if waiting.at > trace.started + trace.spec.wait_ns:
             self._spare(waiting, limited=True)
         else:
             heapq.heappush(self._waiting, waiting._replace(tie=next(self._tie)))
 
-    def _spare(self, waiting: Waiting, *, limited: bool) -> None:
+    def _spare(self, waiting: Waiting[_Held], *, limited: bool) -> None:
         waiting.trace.spare(waiting.ttl, limited=limited)
         self._settled(waiting.trace)

@@ -87,6 +87,11 @@ class Trace:
         self._floor_ns = floor_of(spec)
 
     @property
+    def target(self) -> bytes:
+        """What is traced, packed."""
+        return self.spec.target
+
+    @property
     def end_ttl(self) -> int:
         """The last TTL of interest: the target's, else a barrier's, else the spec's."""
         if self._target_ttl <= self.spec.max_ttl:

@@ -26,7 +26,7 @@ _IOVEC = np.dtype([("base", "u8"), ("len", "u8")])
 CMSG_HEADER = np.dtype([("len", "u8"), ("level", "i4"), ("type", "i4")])
 
 _NAME_ROOM = 32  # a sockaddr_in6 has 28 bytes
-_SCM_TS_OPT_ID = 81
+SCM_TS_OPT_ID = 81
 _SOCKADDR_IN = struct.Struct("=HH4s8x")
 _SOCKADDR_IN6 = struct.Struct("=HHI16sI")
 
@@ -83,9 +83,13 @@ class Outgoing(_Batch):
     def __init__(self, *, slots: int, size: int, numbered: bool) -> None:
         super().__init__(slots=slots, size=size, control=24)
         header = self.control[:, :16].view(CMSG_HEADER)
-        header["len"], header["level"], header["type"] = 20, socket.SOL_SOCKET, _SCM_TS_OPT_ID
+        header["len"], header["level"], header["type"] = 20, socket.SOL_SOCKET, SCM_TS_OPT_ID
         self.numbers = self.control[:, 16:20].view(np.uint32)[:, 0]
         """Each slot's number."""
+        self.sizes = self._iovecs["len"]
+        """How long each packet is."""
+        self.lengths_of_names = self._headers["namelen"]
+        """How long each address is."""
         if not numbered:
             self._headers["control"] = 0
             self._headers["controllen"] = 0

@@ -1,45 +1,27 @@
 """Sends probes in batches and learns from the kernel when each one left.
 
-The kernel puts a stamp of each packet's departure into the socket's error queue, with a number.
-Since Linux 6.13 the sender chooses that number (SCM_TS_OPT_ID), so that a stamp names its probe
-whatever happened to others. Before, the socket counts by itself, and not every failed send counts
-(EPERM from a firewall does, EMSGSIZE does not): then the count is begun anew after each failure.
-What had been numbered before that and has no stamp yet may still leave (a neighbour may be found
-late): while that can be, a stamp with such a number is taken for nobody's.
+Since Linux 6.13 the sender chooses the numbers of its stamps (see `departures`), so that a stamp
+names its probe whatever happened to others. Before, the socket counts by itself, and not every
+failed send counts (EPERM from a firewall does, EMSGSIZE does not): then the count is begun anew
+after each failure. What had been numbered before that and has no stamp yet may still leave (a
+neighbour may be found late): while that can be, a stamp with such a number is taken for nobody's.
 """
 
-import contextlib
 import errno
-import functools
 import socket
-import struct
 from collections.abc import Sequence
 from typing import NamedTuple
-
-import numpy as np
 
 from colotrace_agent.model import Probe
 
 from . import clock
+from .departures import CONTROL, STAMPING, STAMPING_ANEW, kernel_takes_numbers, stamps_in
 from .mmsg import Incoming, Outgoing, sockaddr
+from .sockets import SO_TIMESTAMPING
 
 SLOTS = 128
 """Packets of one system call, and how many leave before stamps are read."""
 LARGEST_PROBE = 128
-
-_SO_TIMESTAMPING = 37
-# linux/net_tstamp.h: stamp departures in software, number them, leave the packet itself out.
-_TX_SOFTWARE, _SOFTWARE, _OPT_ID, _OPT_TSONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 11
-_STAMPING = _TX_SOFTWARE | _SOFTWARE | _OPT_ID | _OPT_TSONLY
-_SCM_TS_OPT_ID = 81
-
-# In the error queue: struct cmsghdr and struct scm_timestamping, of whose three stamps the first
-# is the software's; then struct cmsghdr and struct sock_extended_err, which ends with the number.
-# An error of the host's own (EMSGSIZE) is there without a stamp.
-_LEVEL_AT, _STAMP_AT, _ERROR_ORIGIN_AT, _NUMBER_AT = 8, 16, 84, 92
-_LEVEL_AND_TYPE = np.array([socket.SOL_SOCKET, _SO_TIMESTAMPING], np.int32).view(np.uint64)[0]
-_ORIGIN_TIMESTAMPING = 4
-_CONTROL = 128
 
 # Stamps that never come must not pile up.
 _MOST_AWAITED = 8_192
@@ -82,12 +64,12 @@ class Sender:
         self._wall = wall
         self._numbered = kernel_takes_numbers() if numbered is None else numbered
         self._out = Outgoing(slots=SLOTS, size=LARGEST_PROBE, numbered=self._numbered)
-        self._queue = Incoming(slots=SLOTS, size=8, control=_CONTROL)
+        self._queue = Incoming(slots=SLOTS, size=8, control=CONTROL)
         self._awaited: dict[int, _Awaited] = {}
         self._number = 0
         self._lingering: dict[int, int] = {}  # numbers, and until when a stamp may come for them
         self._read: list[Stamp] = []
-        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMPING)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
 
     def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[Departure]:
         """Sends at most `SLOTS` packets, each to its flow's target."""
@@ -130,16 +112,9 @@ class Sender:
         stamps: list[Stamp] = []
         while count := self._queue.receive(self._sock, flags=socket.MSG_ERRQUEUE):
             offset, now = self._wall.offset(), clock.now()
-            control = self._queue.control[:count]
-            kinds = control[:, _LEVEL_AT : _LEVEL_AT + 8].copy().view(np.uint64)[:, 0]
-            stamped = (kinds == _LEVEL_AND_TYPE) & (
-                control[:, _ERROR_ORIGIN_AT] == _ORIGIN_TIMESTAMPING
-            )
-            times = control[:, _STAMP_AT : _STAMP_AT + 16].copy().view(np.int64)
-            at = (times[:, 0] * 1_000_000_000 + times[:, 1] + (offset or 0)).tolist()
-            numbers = control[:, _NUMBER_AT : _NUMBER_AT + 4].copy().view(np.uint32)[:, 0].tolist()
-            for number, left_at, is_stamp in zip(numbers, at, stamped.tolist(), strict=True):
-                awaited = self._awaited.pop(number, None) if is_stamp else None
+            numbers, times = stamps_in(self._queue, count, offset or 0)
+            for number, left_at in zip(numbers.tolist(), times.tolist(), strict=True):
+                awaited = self._awaited.pop(number, None)
                 if awaited is not None:
                     right = offset is not None and awaited.not_before <= left_at <= now
                     right = right and not awaited.shared
@@ -170,23 +145,6 @@ class Sender:
         # Twice: who got such a number meanwhile may linger in turn.
         self._lingering |= dict.fromkeys(self._awaited, now + 2 * _LINGERING_NS)
         self._awaited.clear()
-        for flags in (_STAMPING & ~_OPT_ID, _STAMPING):
-            self._sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, flags)
+        for flags in STAMPING_ANEW:
+            self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
         self._number = 0
-
-
-@functools.cache
-def kernel_takes_numbers() -> bool:
-    """Whether the kernel lets the sender number its stamps: Linux 6.13 and later."""
-    with contextlib.ExitStack() as stack:
-        receiver, sender = (
-            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
-        )
-        receiver.bind(("127.0.0.1", 0))
-        sender.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _STAMPING)
-        number = [(socket.SOL_SOCKET, _SCM_TS_OPT_ID, struct.pack("=I", 1))]
-        try:
-            sender.sendmsg([b""], number, 0, receiver.getsockname())
-        except OSError:
-            return False
-        return True

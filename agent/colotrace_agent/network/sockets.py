@@ -21,6 +21,7 @@ from .filters import (
 
 # linux/socket.h, linux/in.h and linux/in6.h; Python has no names for them.
 SO_TIMESTAMPNS = 35
+SO_TIMESTAMPING = 37
 SO_RXQ_OVFL = 40
 _SO_RCVBUFFORCE = 33
 _IP_RECVERR = 11

@@ -52,6 +52,18 @@ class Arrival(NamedTuple):
     read_at: int
 
 
+def decoded(
+    family: Family, packet_type: PacketType, data: bytes, responder: bytes, link: int
+) -> Heard | Unheard:
+    """What came in on the socket of that family and type; `responder` and `link` as `Packet`'s."""
+    if family is Family.IPV4:
+        return _DECODERS[packet_type](data)
+    heard = _DECODERS_V6[packet_type](data, responder)
+    if link and isinstance(heard, Heard):
+        return heard._replace(labels=(zone_label(link), *heard.labels))
+    return heard
+
+
 class Wire:
     """The agent's sockets, which it owns. `watch` is told each one that can be read from."""
 
@@ -133,17 +145,14 @@ class Wire:
         """
         return [stamp for sender in self._senders.values() for stamp in sender.stamps()]
 
-    def receive(self) -> list[Arrival]:
-        """A batch from each socket that something has come in on."""
+    def receive(self, *, taps_only: bool = False) -> list[Arrival]:
+        """A batch from each socket, or each tap, that something has come in on."""
         arrivals: list[Arrival] = []
         for (family, packet_type), receiver in self._listening:
+            if taps_only and packet_type is PacketType.ICMP:
+                continue
             for packet in receiver.receive():
-                if family is Family.IPV4:
-                    heard = _DECODERS[packet_type](packet.data)
-                else:
-                    heard = _DECODERS_V6[packet_type](packet.data, packet.responder)
-                    if packet.link and isinstance(heard, Heard):
-                        heard = heard._replace(labels=(zone_label(packet.link), *heard.labels))
+                heard = decoded(family, packet_type, packet.data, packet.responder, packet.link)
                 arrivals.append(Arrival(heard, packet.at, packet.read_at))
         return arrivals
 

@@ -1,0 +1,1 @@
+"""Many traces at once: the engine's rules over arrays, for runs of thousands of targets."""

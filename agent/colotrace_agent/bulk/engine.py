@@ -1,0 +1,276 @@
+"""All traces of a bulk run: whose turn it is to send, and whose an answer is.
+
+Verbs as those of `engine.engine.Engine`, but for many probes, packets and traces at a time. Two
+traces to one target never run side by side here: the second waits until the first has ended.
+"""
+
+import dataclasses
+import errno
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from colotrace_agent.engine.budget import Budget
+from colotrace_agent.engine.engine import (
+    BURST,
+    DEFAULT_NEAR_RATE,
+    DEFAULT_RATE,
+    NEAR_HOPS,
+    STEP,
+)
+from colotrace_agent.engine.identity import Identities
+from colotrace_agent.engine.matching import Miss, match
+from colotrace_agent.engine.routers import Limit, Routers
+from colotrace_agent.engine.spacing import Spacing
+from colotrace_agent.engine.trace import NAT, names_no_probe
+from colotrace_agent.engine.verdict import judge
+from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec, family_of
+from colotrace_proto.messages import Family, NodeKind, PacketType
+
+from .line import Line
+from .recognise import plain_answers
+from .table import Bytes, Due, Numbers, Table, place_of
+
+_SAMPLE_NS = 100_000_000
+MEMORY = 48 << 20
+"""Bytes that the lines of one family take at most, about."""
+_MOST_LINES = 16_384
+
+
+class BulkEngine:
+    """Traces to targets that share all options; `spec`'s own target is nobody's.
+
+    `rate` replaces the budget of all packets and that of those to the first hops; `secret` and
+    `flow_secret` are those of `Identities`.
+    """
+
+    def __init__(
+        self,
+        spec: TraceSpec,
+        *,
+        rate: float | None = None,
+        secret: bytes | None = None,
+        flow_secret: bytes = b"",
+    ) -> None:
+        self.spec = spec
+        self.tables: dict[Family, Table] = {}
+        self._rate = rate or DEFAULT_RATE
+        self._budget = Budget(rate=self._rate, burst=_burst(self._rate))
+        near_rate = rate or DEFAULT_NEAR_RATE
+        self._near = Budget(rate=near_rate, burst=_burst(near_rate))
+        self._identities = Identities(secret=secret, flow_secret=flow_secret)
+        self._routers = Routers()
+        self._spacing: Spacing[Line] = Spacing(settled=_settle)
+        self._targets: set[bytes] = set()
+        self._sampled_at = 0
+
+    def __len__(self) -> int:
+        return sum(table.under_way for table in self.tables.values())
+
+    @property
+    def waiting(self) -> int:
+        """Traces that have probes to send."""
+        return sum(sum(table.unsent) for table in self.tables.values())
+
+    def has_room(self, target: bytes) -> bool:
+        """Whether a trace to that target may begin now."""
+        return self._table(family_of(target)).room > 0 and target not in self._targets
+
+    def allocate(
+        self, target: bytes, source: bytes, *, reserve: Callable[[int], bool], now: int
+    ) -> Flow:
+        """A flow for `start`. See `Identities.allocate`."""
+        spec = dataclasses.replace(self.spec, target=target)
+        return self._identities.allocate(spec, source, reserve=reserve, now=now)
+
+    def give_back(self, flow: Flow, *, now: int) -> None:
+        """A flow that `start` will not be called with."""
+        self._identities.release(flow, now)
+
+    def start(self, flow: Flow, *, now: int) -> tuple[Table, int]:
+        """Begins a trace; its table and line."""
+        table = self._table(flow.family)
+        number = table.add(flow, expected_ttl=None, now=now)
+        self._targets.add(flow.target)
+        if self._routers.knows_limits:
+            line = Line(table, number)
+            limits = self._routers.limits_of(line, distance=None, now=now)
+            self._hold(line, limits, now)
+        return table, number
+
+    def _table(self, family: Family) -> Table:
+        table = self.tables.get(family)
+        if table is None:
+            lines = min(MEMORY // Table.bytes_per_line(self.spec, family), _MOST_LINES)
+            table = self.tables[family] = Table(self.spec, family, lines=lines)
+        return table
+
+    def _hold(self, line: Line, limits: dict[int, Limit], now: int) -> None:
+        for ttl, limit in limits.items():
+            line.table.hold(line.number, ttl)
+            for earlier in range(self.spec.packets_per_ttl):
+                self._spacing.hold(line, ttl, limit, earlier=earlier, now=now)
+
+    # Sending.
+
+    def poll(self, now: int, *, most: int) -> list[tuple[Table, Due]]:
+        """Probes to send now, at most about `most`; each to be reported by `sent` or `failed`."""
+        allowed = min(self._budget.available(now), most)
+        found = []
+        for table in self.tables.values():
+            near, far = table.unsent
+            if allowed >= STEP and (near or far):
+                due = table.take(near=self._near.available(now), most=allowed)
+                self._near.spend(int((due.ttls <= NEAR_HOPS).sum()))
+                found.append((table, due))
+                allowed -= len(due.lines)
+        for waiting in self._spacing.due(now):
+            ready_at = waiting.limit.ready_at() if allowed > 0 else now + 1
+            if ready_at > now:
+                self._spacing.again(waiting, ready_at)
+                continue
+            waiting.limit.asked(now)
+            table = waiting.trace.table
+            found.append((table, table.take_late(waiting.trace.number, waiting.ttl)))
+            allowed -= 1
+        self._budget.spend(sum(len(due.lines) for _, due in found))
+        return [(table, due) for table, due in found if len(due.lines)]
+
+    # Hearing.
+
+    def heard_batch(
+        self, family: Family, packets: Bytes, lengths: Numbers, senders: Bytes, *,
+        at: Numbers, read_at: int,
+    ) -> Sequence[int]:  # fmt: skip
+        """Takes in what came to an ICMP socket; the rows that are to be decoded and `heard`."""
+        table = self.tables.get(family)
+        every = range(len(packets))
+        if table is None or self.spec.packet_type is PacketType.GRE:
+            return every
+        plain = plain_answers(table, packets, lengths, senders)
+        if not len(plain.rows):
+            return every
+        table.count(
+            plain.lines, plain.ordinals, kind=plain.kind, who=plain.who, at=at[plain.rows],
+            read_at=read_at, reduced_by=plain.reduced_by,
+        )  # fmt: skip
+        self._count_near(plain.who, table.ttl_of[plain.lines, plain.ordinals], read_at)
+        odd = np.ones(len(packets), np.bool_)
+        odd[plain.rows] = False
+        rows: list[int] = np.nonzero(odd)[0].tolist()
+        return rows
+
+    def _count_near(self, who: Bytes, ttls: Bytes, now: int) -> None:
+        near = who[ttls <= NEAR_HOPS]
+        if len(near):
+            width = near.shape[1]
+            whole = np.ascontiguousarray(near).view(f"V{width}")[:, 0]
+            addresses, counts = np.unique(whole, return_counts=True)
+            for address, count in zip(addresses, counts.tolist(), strict=True):
+                self._routers.count(address.tobytes(), count, now=now)
+
+    def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
+        """A packet that may answer a probe, whatever kind it is."""
+        table = self.tables.get(family_of(heard.key.target))
+        number = table.line_of.get(place_of(heard.key)) if table is not None else None
+        if table is None or number is None or heard.key.port != table.port:
+            return
+        flow = table.flows[number]
+        if flow is None or heard.key not in flow.keys:
+            return
+        ordinal = match(flow, heard, sent=int(table.taken[number]))
+        if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
+            ordinal = table.only_unanswered(number, read_at)
+        if isinstance(ordinal, Miss):
+            if ordinal is Miss.AMBIGUOUS and heard.kind in (
+                AnswerKind.DATAGRAM,
+                AnswerKind.CHALLENGE,
+            ):
+                aside = table.aside(number)
+                aside.unplaced = min(aside.unplaced + 1, int(table.sent[number].sum()))
+            return
+        kind, labels = judge(heard, flow)
+        if kind is NodeKind.BARRIER and heard.responder == flow.source != flow.target:
+            # The host's own kernel says so: no neighbour answered it, or its route is gone.
+            table.kept_back(number, [ordinal], errno.EHOSTUNREACH)
+            return
+        if heard.source not in (None, flow.source):
+            labels = (*labels, NAT)
+        labels += heard.labels
+        good = table.count(
+            np.array([number]), np.array([ordinal]),
+            kind=np.array([kind], np.uint8),
+            who=np.frombuffer(heard.responder, np.uint8)[None, :],
+            at=np.array([at]), read_at=read_at,
+            reduced_by=np.array([max((heard.quoted_ttl or 1) - 1, 0)]),
+        )  # fmt: skip
+        if good[0] and labels:
+            table.aside(number).labels[ordinal] = labels
+
+    def overflowed(self, packets: int) -> None:
+        """The host had no room for that many packets, whosever answers they were."""
+        for table in self.tables.values():
+            table.overflows += packets
+
+    # Ending.
+
+    def expire(self, now: int) -> list[Line]:
+        """Ends the traces to which nothing more can come; each to be `told`."""
+        return self._ended({table: table.expire(now) for table in self.tables.values()}, now)
+
+    def stop(self, now: int) -> list[Line]:
+        """Ends all traces with what there is; each to be `told`."""
+        return self._ended({table: table.stop(now) for table in self.tables.values()}, now)
+
+    def told(self, line: Line, now: int) -> None:
+        """An ended trace has been told of, and is forgotten."""
+        flow = line.table.flows[line.number]
+        if flow is not None:
+            self._identities.release(flow, now)
+            self._targets.discard(flow.target)
+        line.table.free(line.number)
+
+    def next_deadline(self, now: int) -> int | None:
+        """When `poll` or `expire` has something to do; None where only an answer can change
+        that."""
+        times = [at for table in self.tables.values() if (at := table.next_look()) is not None]
+        unsent = [table.unsent for table in self.tables.values()]
+        self._budget.available(now)
+        self._near.available(now)
+        if any(far for _, far in unsent):
+            times.append(self._budget.ready_at(STEP))
+        elif any(near for near, _ in unsent):
+            times.append(max(self._budget.ready_at(STEP), self._near.ready_at(STEP)))
+        late_at = self._spacing.next_at()
+        if late_at is not None:
+            times.append(late_at)
+        return min(times, default=None)
+
+    def _ended(self, ended: dict[Table, list[int]], now: int) -> list[Line]:
+        lines: list[Line] = []
+        for table, numbers in ended.items():
+            if not numbers:
+                continue
+            short = table.short_of_answers(np.array(numbers)).tolist()
+            begun = len(lines)
+            lines += [Line(table, number) for number in numbers]
+            for line, lacks in zip(lines[begun:], short, strict=True):
+                if lacks or now - self._sampled_at > _SAMPLE_NS:
+                    self._learn_path(line, now)
+            for line, lacks in zip(lines[begun:], short, strict=True):
+                if lacks:
+                    line.limiting = self._routers.judge(line, now=now)
+        return lines
+
+    def _learn_path(self, line: Line, now: int) -> None:
+        self._sampled_at = now
+        known: dict[int, bytes] = {}
+        for ttl, address in line.path.items():
+            self._routers.passed(known, ttl, address, now=now)
+
+
+def _burst(rate: float) -> int:
+    return max(BURST, int(rate / 50))
+
+
+def _settle(line: Line) -> None:
+    line.table.settle(line.number)

@@ -1,0 +1,192 @@
+"""Finds, in a batch of packets, the plain answers to probes of a table, all at once.
+
+Plain is what nearly all answers are: ICMP that says that a probe's time is up, or that its port is
+closed, with a quote that nothing was changed in and nothing stands behind, or that echoes a probe;
+and whose tag, or TCP's number, is right. Whatever is odd in any way is left to `packets.decode`,
+which knows it all: nothing is dropped here.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from colotrace_proto.messages import Family, NodeKind, PacketType
+
+from .table import Bytes, Flags, Lines, Numbers, Table
+
+# Where things lie: in an IPv4 packet, and in an ICMPv6 message, which comes without its header.
+# The quoted packet's transport header begins at the same place in both.
+_V4_ICMP = 20
+_TRANSPORT = 48
+_TAG_BEHIND = 10  # the tag, from the transport header on: ICMP's and UDP's 8 bytes, and steering
+_MOST_PLAIN = 140  # from here on an ICMP message can have extensions (RFC 4884)
+_SUMMED = 128
+_ODD = -1
+
+_PROTOCOLS = {PacketType.ICMP: (1, 58), PacketType.UDP: (17, 17), PacketType.TCP: (6, 6)}
+
+
+class Plain(NamedTuple):
+    """Answers to probes: where each is in the batch, and what it says."""
+
+    rows: Lines
+    lines: Lines
+    ordinals: Lines
+    kind: Bytes
+    who: Bytes
+    reduced_by: Numbers
+
+
+class _Layout(NamedTuple):
+    """What differs between the families."""
+
+    icmp: int
+    header_ok: Flags
+    quote_ok: Flags
+    quoted_ttl: Bytes
+    source: slice
+    target: slice
+    echo_request: int
+    expired: tuple[int, int]
+    port_closed: tuple[int, int]
+    echo_reply: int
+    stated_length: int
+
+
+def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes) -> Plain:
+    """Those of a batch from an ICMP socket; `senders` are the addresses that IPv6 keeps apart.
+
+    `packets` has one packet a row, zeros or anything else behind its length.
+    """
+    ipv4 = table.family is Family.IPV4
+    layout = _ipv4(packets, lengths, table) if ipv4 else _ipv6(packets, senders, table)
+    kind, code = packets[:, layout.icmp], packets[:, layout.icmp + 1]
+    expired = (kind == layout.expired[0]) & (code == layout.expired[1])
+    closed = (kind == layout.port_closed[0]) & (code == layout.port_closed[1])
+    if table.spec.packet_type is PacketType.ICMP:
+        closed[:] = False  # an echo request has no port: see `engine.verdict`
+    quotes = layout.header_ok & layout.quote_ok & (expired | closed)
+    quotes &= lengths >= _TRANSPORT + _quoted_at_least(table)
+    quotes &= (lengths - layout.icmp < _MOST_PLAIN) & (packets[:, layout.stated_length] == 0)
+    # A time that is up had run down to its end: else somebody hid, and that is a label.
+    quotes &= (layout.quoted_ttl <= 1) | closed
+    echoes = layout.header_ok & (kind == layout.echo_reply) & (code == 0)
+    echoes &= lengths >= layout.icmp + _TAG_BEHIND + 8
+    if table.spec.packet_type is not PacketType.ICMP:
+        echoes[:] = False
+    who = packets[:, 12:16] if ipv4 else senders
+    found = [
+        _quoting(table, packets, layout, np.nonzero(quotes)[0], who, closed),
+        _echoing(table, packets, layout, np.nonzero(echoes)[0], who),
+    ]
+    return Plain(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+
+def _quoting(
+    table: Table, packets: Bytes, layout: _Layout, index: Lines, who: Bytes, closed: Flags
+) -> Plain:
+    quote = packets[index]
+    target, transport = quote[:, layout.target], quote[:, _TRANSPORT:]
+    if table.spec.packet_type is PacketType.ICMP:
+        identifier, number = transport[:, 4:6], _number(transport[:, 6:8])
+        right = (transport[:, 0] == layout.echo_request) & (transport[:, 1] == 0)
+    else:
+        identifier = transport[:, :2]
+        right = _number(transport[:, 2:4]) == table.port
+        number = _number(
+            transport[:, 4:8] if table.spec.packet_type is PacketType.TCP else transport[:, 6:8]
+        )
+    lines = _lines(table, target, identifier)
+    right &= lines >= 0
+    right &= (quote[:, layout.source] == table.sources[lines]).all(axis=1)
+    ordinals = _ordinals(table, lines, number)
+    right &= ordinals >= 0
+    if table.spec.packet_type is not PacketType.TCP:
+        tag = transport[:, _TAG_BEHIND : _TAG_BEHIND + 8]
+        right &= (tag == table.tags[lines, ordinals]).all(axis=1)
+    kinds = np.where(closed[index], NodeKind.TARGET, NodeKind.TRANSIT).astype(np.uint8)
+    reduced_by = np.maximum(layout.quoted_ttl[index].astype(np.int64) - 1, 0)
+    return Plain(
+        index[right], lines[right], ordinals[right], kinds[right], who[index][right],
+        reduced_by[right],
+    )  # fmt: skip
+
+
+def _echoing(table: Table, packets: Bytes, layout: _Layout, index: Lines, who: Bytes) -> Plain:
+    message = packets[index][:, layout.icmp :]
+    lines = _lines(table, who[index], message[:, 4:6])
+    ordinals = _ordinals(table, lines, _number(message[:, 6:8]))
+    right = (lines >= 0) & (ordinals >= 0)
+    tag = message[:, _TAG_BEHIND : _TAG_BEHIND + 8]
+    right &= (tag == table.tags[lines, ordinals]).all(axis=1)
+    count = int(right.sum())
+    return Plain(
+        index[right], lines[right], ordinals[right],
+        np.full(count, NodeKind.TARGET, np.uint8), who[index][right], np.zeros(count, np.int64),
+    )  # fmt: skip
+
+
+def _ipv4(packets: Bytes, lengths: Numbers, table: Table) -> _Layout:
+    protocol, _ = _PROTOCOLS[table.spec.packet_type]
+    header_ok = (packets[:, 0] == 0x45) & (packets[:, 9] == 1) & (lengths >= _V4_ICMP + 8)
+    header_ok &= _sums_up(packets[:, _V4_ICMP:], lengths - _V4_ICMP)
+    quote_ok = (packets[:, 28] == 0x45) & (packets[:, 29] == 0) & (packets[:, 37] == protocol)
+    quote_ok &= (packets[:, 34] & 0x1F == 0) & (packets[:, 35] == 0)
+    return _Layout(
+        icmp=_V4_ICMP, header_ok=header_ok, quote_ok=quote_ok, quoted_ttl=packets[:, 36],
+        source=slice(40, 44), target=slice(44, 48), echo_request=8, expired=(11, 0),
+        port_closed=(3, 3), echo_reply=0, stated_length=25,
+    )  # fmt: skip
+
+
+def _ipv6(packets: Bytes, senders: Bytes, table: Table) -> _Layout:
+    _, protocol = _PROTOCOLS[table.spec.packet_type]
+    # A link-local sender is told with its link (`network.zone`).
+    header_ok = (senders[:, 0] != 0xFE) | (senders[:, 1] & 0xC0 != 0x80)
+    quote_ok = (packets[:, 8] == 0x60) & (packets[:, 9] & 0xF0 == 0) & (packets[:, 14] == protocol)
+    return _Layout(
+        icmp=0, header_ok=header_ok, quote_ok=quote_ok, quoted_ttl=packets[:, 15],
+        source=slice(16, 32), target=slice(32, 48), echo_request=128, expired=(3, 0),
+        port_closed=(1, 4), echo_reply=129, stated_length=4,
+    )  # fmt: skip
+
+
+def _sums_up(messages: Bytes, lengths: Numbers) -> Flags:
+    """Whether the internet checksum is right, of short messages; odd and long ones are left out."""
+    words = np.ascontiguousarray(messages[:, :_SUMMED]).view(">u2")
+    inside = np.arange(_SUMMED // 2) * 2 < lengths[:, None]
+    total: Numbers = np.where(inside, words, 0).sum(axis=1, dtype=np.int64)
+    right: Flags = (total % 0xFFFF == 0) & (lengths <= _SUMMED) & (lengths % 2 == 0)
+    return right
+
+
+def _quoted_at_least(table: Table) -> int:
+    return 8 if table.spec.packet_type is PacketType.TCP else _TAG_BEHIND + 8
+
+
+def _lines(table: Table, target: Bytes, identifier: Bytes) -> Lines:
+    """The lines of the flows to these targets with these identifiers, -1 where there is none."""
+    size = table.width + 4
+    places = np.zeros((len(target), size), np.uint8)
+    places[:, : table.width], places[:, table.width + 2 :] = target, identifier
+    joined, known = places.tobytes(), table.line_of.get
+    each = range(0, len(joined), size)
+    return np.array([known(joined[at : at + size], _ODD) for at in each], np.intp)
+
+
+def _ordinals(table: Table, lines: Lines, number: Numbers) -> Lines:
+    """The ordinals of the probes with these numbers, -1 where none was sent; as `number_of`."""
+    first = table.first_number[lines]
+    if table.spec.packet_type is PacketType.UDP:
+        ordinals = np.where((number > 0) & (number <= 0xFFFE), (number - first) % 0xFFFE, _ODD)
+    else:
+        bits = 32 if table.spec.packet_type is PacketType.TCP else 16
+        ordinals = (number - first) % (1 << bits)
+    return np.where((lines >= 0) & (ordinals < table.taken[lines]), ordinals, _ODD)
+
+
+def _number(columns: Bytes) -> Numbers:
+    wide: npt.NDArray[np.unsignedinteger] = np.ascontiguousarray(columns).view(
+        ">u2" if columns.shape[1] == 2 else ">u4"
+    )
+    return wide[:, 0].astype(np.int64)

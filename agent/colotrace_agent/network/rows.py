@@ -1,0 +1,173 @@
+"""Packets by the hundred, as rows of matrices: sent, stamped and heard without an object for each.
+
+For the same raw sockets as `sender` and `receiver` serve, of which one process uses only one or
+the other. Stamps need a kernel that lets the sender number them (Linux 6.13).
+"""
+
+import errno
+import socket
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from . import clock
+from .departures import CONTROL, STAMPING, stamps_in
+from .mmsg import Incoming, Outgoing
+from .receiver import LARGEST_ANSWER
+from .sender import LARGEST_PROBE
+from .sockets import SO_RXQ_OVFL, SO_TIMESTAMPING, SO_TIMESTAMPNS
+
+ROWS = 256
+"""Packets of one system call."""
+_RING = 1 << 16  # stamps awaited at most
+_CONTROL = 64
+_SOCKADDR_IN, _SOCKADDR_IN6 = 16, 28
+
+Numbers = npt.NDArray[np.int64]
+Matrix = npt.NDArray[np.uint8]
+
+
+class Stamps(NamedTuple):
+    """When packets left, by the kernel. `right` is false where that cannot be."""
+
+    tickets: Numbers
+    at: Numbers
+    right: npt.NDArray[np.bool_]
+
+
+class RowSender:
+    """Sends one family's packets."""
+
+    def __init__(self, sock: socket.socket, wall: clock.WallClock) -> None:
+        self._sock = sock
+        self._wall = wall
+        self._out = Outgoing(slots=ROWS, size=LARGEST_PROBE, numbered=True)
+        self._stamps = Incoming(slots=ROWS, size=8, control=CONTROL)
+        self._ipv4 = sock.family == socket.AF_INET
+        names = self._out.names
+        names[:, :2] = np.frombuffer(np.uint16(sock.family).tobytes(), np.uint8)
+        self._out.lengths_of_names[:] = _SOCKADDR_IN if self._ipv4 else _SOCKADDR_IN6
+        self._number = 0
+        # By number: the packet's ticket, -1 once it is stamped, and when it was handed over.
+        self._tickets = np.full(_RING, -1, np.int64)
+        self._not_before = np.zeros(_RING, np.int64)
+        sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
+
+    def send(
+        self, packets: Matrix, targets: Matrix, tickets: Numbers
+    ) -> tuple[Numbers, dict[int, int]]:
+        """Sends at most `ROWS` packets, each to its target; when each was handed over, and the
+        errno of those that could not be, by row."""
+        count, size = packets.shape
+        out = self._out
+        out.packets[:count, :size] = packets
+        out.sizes[:count] = size
+        if self._ipv4:
+            out.names[:count, 4:8] = targets
+        else:
+            out.names[:count, 8:24] = targets
+        numbers = (self._number + np.arange(count)) % (1 << 32)
+        out.numbers[:count] = numbers
+        at = np.zeros(count, np.int64)
+        failed: dict[int, int] = {}
+        first = 0
+        while first < count:
+            now = clock.now()
+            try:
+                sent = out.send(self._sock, first=first, end=count)
+            except OSError as error:
+                failed[first] = error.errno or errno.EIO
+                sent = 1
+            at[first : first + sent] = now
+            first += sent
+        self._number = (self._number + count) % (1 << 32)
+        places = numbers % _RING
+        self._tickets[places] = tickets
+        self._tickets[places[list(failed)]] = -1
+        self._not_before[places] = at
+        return at, failed
+
+    def stamps(self) -> Stamps | None:
+        """What the kernel has told of departures since the last time; None where nothing."""
+        found = []
+        while count := self._stamps.receive(self._sock, flags=socket.MSG_ERRQUEUE):
+            offset, now = self._wall.offset(), clock.now()
+            numbers, at = stamps_in(self._stamps, count, offset or 0)
+            places = numbers % _RING
+            tickets, not_before = self._tickets[places], self._not_before[places]
+            self._tickets[places] = -1
+            right = (not_before <= at) & (at <= now) & (offset is not None)
+            known = tickets >= 0
+            found.append(Stamps(tickets[known], at[known], right[known]))
+        if not found:
+            return None
+        return Stamps(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self._sock.close()
+
+
+class Batch(NamedTuple):
+    """Packets as they came in, one a row; valid until the next batch. `senders` and `links` are
+    IPv6's: the sender's address, and the index of its interface where that is link-local."""
+
+    packets: Matrix
+    lengths: Numbers
+    senders: Matrix
+    links: npt.NDArray[np.uint32]
+    at: Numbers
+    read_at: int
+
+
+class RowReceiver:
+    """Reads from a socket, which it owns, into buffers that it shares with others."""
+
+    def __init__(self, sock: socket.socket, wall: clock.WallClock, buffers: Incoming) -> None:
+        self.overflows = 0
+        """Packets that found the socket's queue full, so far: the host's own loss."""
+        self.sock = sock
+        self._wall = wall
+        self._buffers = buffers
+
+    def receive(self) -> Batch | None:
+        """Up to `ROWS` packets that have come in; None where none have."""
+        buffers = self._buffers
+        count = buffers.receive(self.sock)
+        if not count:
+            return None
+        offset, read_at = self._wall.offset(), clock.now()
+        control = buffers.control[:count]
+        header = np.ascontiguousarray(control[:, 8:16]).view(np.int32)
+        stamp = np.ascontiguousarray(control[:, 16:32]).view(np.int64)
+        at = stamp[:, 0] * 1_000_000_000 + stamp[:, 1] + (offset or 0)
+        good = (header == (socket.SOL_SOCKET, SO_TIMESTAMPNS)).all(axis=1)
+        good &= (at <= read_at) & (offset is not None)
+        self._count_overflows(count)
+        names = buffers.names[:count]
+        return Batch(
+            buffers.packets[:count],
+            buffers.lengths[:count].astype(np.int64),
+            names[:, 8:24],
+            np.ascontiguousarray(names[:, 24:28]).view(np.uint32)[:, 0],
+            np.where(good, at, read_at),
+            read_at,
+        )
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self.sock.close()
+
+    def _count_overflows(self, count: int) -> None:
+        # Each packet bears the number as it was when it came: the last one's is the latest.
+        control = self._buffers.control_of(count - 1)
+        if len(control) >= 52:
+            level, kind = np.frombuffer(control, np.int32, 2, 40)
+            if (level, kind) == (socket.SOL_SOCKET, SO_RXQ_OVFL):
+                self.overflows = int(np.frombuffer(control, np.uint32, 1, 48)[0])
+
+
+def room() -> Incoming:
+    """Buffers for receivers, which may share them."""
+    return Incoming(slots=ROWS, size=LARGEST_ANSWER, control=_CONTROL)

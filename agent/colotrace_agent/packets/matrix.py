@@ -1,0 +1,109 @@
+"""Probes of many flows at once: what `Writer` writes for one, as rows of a numpy matrix.
+
+All flows have one packet type and one family, so their packets are all as long, and a field is a
+column. What a flow's probes share is written into its line once, when it begins.
+"""
+
+import numpy as np
+import numpy.typing as npt
+from colotrace_proto.messages import Family, PacketType
+
+from colotrace_agent.model import Flow
+
+from .checksum import MODULUS
+from .gre import GreWriter
+from .icmp import IcmpWriter
+from .payload import TAG_AT
+from .probe import Writer
+from .template import IPV4_HEADER, IPV6_HEADER, template
+from .writer import writer_for
+
+Matrix = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
+
+_V4_ID, _V4_TTL = 4, 8
+_V6_HOP_LIMIT = 7
+_ECHO_SEQUENCE, _ECHO_PAYLOAD = 6, 8
+_UDP_CHECKSUM, _UDP_PAYLOAD = 6, 8
+_TCP_SEQUENCE, _TCP_CHECKSUM = 4, 16
+_GRE_HEADER = 8
+
+
+class MatrixWriter:
+    """Writes probes of the flows that are in its lines."""
+
+    def __init__(self, packet_type: PacketType, family: Family, *, lines: int) -> None:
+        self.packet_type = packet_type
+        self._ipv4 = family is Family.IPV4
+        header = IPV4_HEADER if self._ipv4 else IPV6_HEADER
+        self.transport = header
+        # Where the echo request begins: GRE has one behind a second IP header.
+        self._echo = header + (_GRE_HEADER + header if packet_type is PacketType.GRE else 0)
+        self._packets: Matrix = np.zeros((lines, len(template(packet_type, family))), np.uint8)
+        # The sum of all that a probe's own fields do not change, one's complement.
+        self._fixed = np.zeros(lines, np.int64)
+        self._first = np.zeros(lines, np.int64)
+
+    def begin(self, line: int, flow: Flow) -> None:
+        """The line is that flow's from now on."""
+        writer = writer_for(flow)
+        self._packets[line] = np.frombuffer(writer.write(0, 0), np.uint8)
+        self._first[line] = flow.first_number
+        self._fixed[line] = _fixed_sum(writer)
+
+    def write(
+        self, lines: npt.NDArray[np.intp], ordinals: npt.NDArray[np.intp],
+        ttls: npt.NDArray[np.intp], *, tags: Matrix, ip_ids: npt.NDArray[np.uint16],
+    ) -> Matrix:  # fmt: skip
+        """Whole packets, one a row: of each line the probe of that ordinal with that TTL, that tag
+        and that IPv4 identification."""
+        packets = self._packets[lines]
+        if self._ipv4:
+            packets[:, _V4_TTL] = ttls
+            packets[:, _V4_ID : _V4_ID + 2] = _big_endian(ip_ids, 2)
+        else:
+            packets[:, _V6_HOP_LIMIT] = ttls
+        first = self._first[lines]
+        if self.packet_type is PacketType.TCP:
+            self._write_tcp(packets, (first + ordinals) % (1 << 32), self._fixed[lines])
+        elif self.packet_type is PacketType.UDP:
+            number = (first - 1 + ordinals) % 0xFFFE + 1
+            steering = -(number + self._fixed[lines] + _ones_sum(tags)) % MODULUS
+            at = self.transport + _UDP_CHECKSUM
+            packets[:, at : at + 2] = _big_endian(number, 2)
+            self._write_payload(packets, self.transport + _UDP_PAYLOAD, steering, tags)
+        else:
+            sequence = (first + ordinals) % (1 << 16)
+            steering = (first - sequence - _ones_sum(tags)) % MODULUS
+            at = self._echo + _ECHO_SEQUENCE
+            packets[:, at : at + 2] = _big_endian(sequence, 2)
+            self._write_payload(packets, self._echo + _ECHO_PAYLOAD, steering, tags)
+        return packets
+
+    def _write_tcp(self, packets: Matrix, sequence: Numbers, fixed: Numbers) -> None:
+        at = self.transport
+        packets[:, at + _TCP_SEQUENCE : at + _TCP_SEQUENCE + 4] = _big_endian(sequence, 4)
+        total = (fixed + sequence) % MODULUS
+        at += _TCP_CHECKSUM
+        packets[:, at : at + 2] = _big_endian((MODULUS - total) % MODULUS, 2)
+
+    def _write_payload(self, packets: Matrix, at: int, steering: Numbers, tags: Matrix) -> None:
+        packets[:, at : at + TAG_AT] = _big_endian(steering, 2)
+        packets[:, at + TAG_AT : at + TAG_AT + tags.shape[1]] = tags
+
+
+def _fixed_sum(writer: Writer) -> int:
+    if isinstance(writer, IcmpWriter | GreWriter):
+        return 0
+    return writer.fixed_sum + writer.pseudo_sum
+
+
+def _ones_sum(tags: Matrix) -> Numbers:
+    words = np.ascontiguousarray(tags).view(">u2").astype(np.int64)
+    total: Numbers = words.sum(axis=1) % MODULUS
+    return total
+
+
+def _big_endian(numbers: npt.NDArray[np.integer], size: int) -> Matrix:
+    wide = np.ascontiguousarray(numbers).astype(">u2" if size == 2 else ">u4")
+    return wide.view(np.uint8).reshape(len(numbers), size)
