@@ -5,6 +5,7 @@ host share the nearest ones. Who was seen to leave probes out is remembered: fro
 that are expected to expire there keep a distance, and share what it is known to answer.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
@@ -20,6 +21,10 @@ KEPT_NS = 600 * 10**9
 """How long what is known of a router stays known."""
 _MOST = 16_384
 _WINDOW_NS = 10**9
+# By chance, fewer than one hop in so many lacks what one that is said to limit lacks, or one that
+# is known to from then on.
+PROBABLE, _CERTAIN = 0.015, 1e-4
+_COUNTED_OUT = 64
 
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
@@ -69,13 +74,24 @@ class _Seen(NamedTuple):
     address: bytes | None
 
 
-class _Answers(NamedTuple):
-    """What one address has answered in a second, and in the one before."""
+class _Recent:
+    """How many probes one address answered of late, and how many it probably left out."""
 
-    since: int
-    now: int
-    before: int
-    last: int
+    __slots__ = ("answers", "earlier_answers", "earlier_lost", "last", "lost", "since")
+
+    def __init__(self, now: int) -> None:
+        self.since = self.last = now
+        self.answers = self.lost = self.earlier_answers = self.earlier_lost = 0
+
+    def turn(self, now: int) -> None:
+        """Begins a new second, where the present one is over."""
+        past = now - self.since
+        if past > _WINDOW_NS:
+            within = past <= 2 * _WINDOW_NS
+            self.earlier_answers = self.answers if within else 0
+            self.earlier_lost = self.lost if within else 0
+            self.answers = self.lost = 0
+            self.since = now
 
 
 class Path(Protocol):
@@ -116,7 +132,7 @@ class Routers:
         self._before: OrderedDict[_Place, _Seen] = OrderedDict()
         # The only one seen at that TTL, by address length; no address where there are more.
         self._only: dict[tuple[int, int], _Seen] = {}
-        self._answers: OrderedDict[bytes, _Answers] = OrderedDict()
+        self._recent: OrderedDict[bytes, _Recent] = OrderedDict()
 
     @property
     def knows_limits(self) -> bool:
@@ -140,14 +156,13 @@ class Routers:
 
     def count(self, address: bytes, answers: int, *, now: int) -> None:
         """That address has answered so many probes."""
-        was = self._answers.get(address)
-        if was is None or now - was.since > 2 * _WINDOW_NS:
-            new = _Answers(now, answers, 0, now)
-        elif now - was.since > _WINDOW_NS:
-            new = _Answers(now, answers, was.now, now)
-        else:
-            new = _Answers(was.since, was.now + answers, was.before, now)
-        _remember(self._answers, address, new)
+        recent = self._recent.get(address)
+        if recent is None:
+            recent = _Recent(now)
+            _remember(self._recent, address, recent)
+        recent.turn(now)
+        recent.answers += answers
+        recent.last = now
 
     def limits_of(self, trace: Path, *, distance: int | None, now: int) -> dict[int, Limit]:
         """By TTL, the routers known to limit at which probes of the trace are expected to expire.
@@ -169,24 +184,58 @@ class Routers:
         """The TTLs at which an ended trace lacks answers because a router's limit has probably
         kept them, and learns of these routers.
 
-        What is lost on the way is lost to every hop beyond, too: so where a hop beyond answered
-        all, the one before it that did not kept its answers back. One that answered none did so
-        where the router that is probably there answered others meanwhile.
+        What is lost on the way is lost to every hop beyond, too. So where a hop beyond answered
+        all, and so much is missing at the one before it as what is missing beyond makes unlikely,
+        that one kept its answers back. One that answered none did so where the router that is
+        probably there answered others meanwhile.
         """
         whole = (ttl for ttl in trace.hops() if 0 < trace.sent[ttl - 1] == trace.answers(ttl))
         limiting = []
-        for ttl in range(1, max(whole, default=0)):
-            if trace.answers(ttl) == trace.sent[ttl - 1]:
-                continue
-            router = trace.path.get(ttl)
-            if not trace.answers(ttl):
-                router = self._probably(ttl, trace.path, size=len(trace.target), now=now)
-                if router is None or not self._answered_since(router, trace.started - _WINDOW_NS):
-                    continue
-            if router is not None:
-                self._learn(router, now)
-            limiting.append(ttl)
-        return limiting
+        sent = lost = 0  # beyond
+        witnessed = max(whole, default=0)
+        for ttl in reversed(trace.hops()):
+            asked, answers = trace.sent[ttl - 1], trace.answers(ttl)
+            if ttl < witnessed and answers < asked:
+                router = trace.path.get(ttl) if answers else self._silent(trace, ttl, now)
+                usual = (lost + 1) / (sent + 2)
+                if (router or answers) and self._limits_answers(
+                    router, asked=asked, answers=answers, usual=usual, now=now
+                ):
+                    limiting.append(ttl)
+                    continue  # and tells nothing of the way
+            if answers:
+                sent += asked
+                lost += asked - answers
+        return limiting[::-1]
+
+    def _limits_answers(
+        self, router: bytes | None, *, asked: int, answers: int, usual: float, now: int
+    ) -> bool:
+        """Whether a router that left probes out has done so for its limit; `usual` is how likely
+        any probe is to be lost on that way."""
+        known = self._limits.get(router) if router is not None else None
+        if router is not None:
+            recent = self._recent.get(router) or _Recent(now)
+            recent.turn(now)
+            recent.lost += asked - answers
+            given, missed = (
+                recent.answers + recent.earlier_answers,
+                recent.lost + recent.earlier_lost,
+            )
+            if given and chance(missed, of=given + missed, each=usual) < _CERTAIN:
+                self._learn(router, max(recent.answers, recent.earlier_answers), now)
+                return True
+        if known is not None and now - known.known_at <= KEPT_NS:
+            return True
+        return chance(asked - answers, of=asked, each=usual) < PROBABLE
+
+    def _silent(self, trace: Path, ttl: int, now: int) -> bytes | None:
+        """The router at a hop that answered none, if it answered others meanwhile."""
+        router = self._probably(ttl, trace.path, size=len(trace.target), now=now)
+        recent = self._recent.get(router) if router is not None else None
+        if recent is None or recent.last < trace.started - _WINDOW_NS:
+            return None
+        return router
 
     def _probably(
         self, ttl: int, path: Mapping[int, bytes], *, size: int, now: int
@@ -214,18 +263,25 @@ class Routers:
         known = self._only.get((size, ttl))
         return known.address if known is not None and now - known.at <= KEPT_NS else None
 
-    def _answered_since(self, router: bytes, at: int) -> bool:
-        answers = self._answers.get(router)
-        return answers is not None and answers.last >= at
-
-    def _learn(self, router: bytes, now: int) -> None:
-        seen = self._answers.get(router)
-        answers = max(seen.now, seen.before) if seen is not None else 1
+    def _learn(self, router: bytes, answers: int, now: int) -> None:
         known = self._limits.get(router)
         if known is None or now - known.known_at > KEPT_NS or answers < known.answers:
-            known = Limit(answers=answers, now=now)
+            known = Limit(answers=max(answers, 1), now=now)
         known.known_at = now
         _remember(self._limits, router, known)
+
+
+def chance(lost: int, *, of: int, each: float) -> float:
+    """How likely so many or more are lost of these by chance, where each is with that chance."""
+    if lost <= of * each:
+        return 1.0
+    if of <= _COUNTED_OUT:
+        return sum(math.comb(of, k) * each**k * (1 - each) ** (of - k) for k in range(lost, of + 1))
+    share = lost / of  # Chernoff's bound
+    distance = share * math.log(share / each)
+    if lost < of:
+        distance += (1 - share) * math.log((1 - share) / (1 - each))
+    return math.exp(-of * distance)
 
 
 def _remember(known: "OrderedDict[_Key, _Value]", key: _Key, value: _Value) -> None:

@@ -14,6 +14,7 @@ from colotrace_agent.model import Counters, Reply, TraceSpec
 
 from .multipath import PACKETS, Multipath, Sight
 from .notices import said_of
+from .routers import PROBABLE, chance
 from .trace import Trace
 
 
@@ -26,29 +27,40 @@ class _Limits:
     """
 
     def __init__(self) -> None:
-        self._suspects: set[int] = set()
+        self._judged: set[int] = set()
         self._traces: Counter[int] = Counter()
-        self._lossy: set[int] = set()
+        self._asked: Counter[int] = Counter()
+        self._lost: Counter[int] = Counter()
 
     def add(self, trace: Trace) -> None:
         """One more trace."""
-        self._suspects.update(trace.limiting)
+        self._judged.update(trace.limiting)
         for ttl in trace.hops():
             if trace.answers(ttl):
                 self._traces[ttl] += 1
-                if trace.answers(ttl) < trace.sent[ttl - 1]:
-                    self._lossy.add(ttl)
+                self._asked[ttl] += trace.sent[ttl - 1]
+                self._lost[ttl] += trace.sent[ttl - 1] - trace.answers(ttl)
 
     def ttls(self) -> set[int]:
         """The hops' TTLs."""
-        return {
-            ttl
-            for ttl in self._suspects
-            if any(
-                beyond > ttl and beyond not in self._lossy and traces >= self._traces[ttl]
-                for beyond, traces in self._traces.items()
-            )
-        }
+        found: set[int] = set()
+        sent = lost = 0  # beyond
+        for ttl in sorted(self._traces, reverse=True):
+            missing, asked = self._lost[ttl], self._asked[ttl]
+            if missing and self._witnessed(ttl):
+                usual = (lost + 1) / (sent + 2)
+                if ttl in self._judged or chance(missing, of=asked, each=usual) < PROBABLE:
+                    found.add(ttl)
+                    continue
+            sent += asked
+            lost += missing
+        return found
+
+    def _witnessed(self, ttl: int) -> bool:
+        return any(
+            beyond > ttl and not self._lost[beyond] and traces >= self._traces[ttl]
+            for beyond, traces in self._traces.items()
+        )
 
 
 @dataclasses.dataclass(slots=True)

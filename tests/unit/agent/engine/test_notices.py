@@ -47,9 +47,14 @@ def test_nothing_is_said_where_all_is_well() -> None:
 
 def test_a_hop_that_misses_some_before_one_that_misses_none_limits_its_answers() -> None:
     """What is lost on the way is lost to every hop beyond, too."""
-    (sentence,) = notices(traced({1: 1, 2: 2, 3: 3}))
+    (sentence,) = notices(traced({1: 2, 2: 3, 3: 10}, packets=10))
     assert sentence.startswith("hop 1, 2: probably limits")
-    assert notices(traced({1: 1, 2: 2, 3: 2})) == ()
+    assert notices(traced({1: 2, 2: 3, 3: 9}, packets=10)) == ()
+
+
+def test_a_single_loss_is_not_put_down_to_a_limit() -> None:
+    """Where one of so many may just as well have been lost on its way."""
+    assert notices(traced({1: 2, 2: 3, 3: 3})) == ()
 
 
 def test_the_hosts_own_faults_are_said() -> None:

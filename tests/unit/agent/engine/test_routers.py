@@ -7,9 +7,11 @@ millisecond a hop. The first router answers as Linux does: six, and then one eac
 from __future__ import annotations
 
 import heapq
+import random
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import pytest
 from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.routers import KEPT_NS, SPACING_NS
@@ -38,6 +40,8 @@ class Paths:
     level: float = BURST
     level_at: int = NOW
     limits: bool = True
+    loss: float = 0.0
+    dice: random.Random = field(default_factory=lambda: random.Random(3))
 
     def trace(self, *numbers: int, packets: int = 3, wait_ns: int = SECOND) -> list[Trace]:
         """Traces these targets side by side, to their end."""
@@ -68,6 +72,8 @@ class Paths:
         return begun
 
     def _answer(self, probe: Probe) -> Heard | None:
+        if self.dice.random() < self.loss:
+            return None
         path = [LIMITED, SHARED, bytes([198, 18, 3, probe.flow.target[3]])]
         tag = probe.flow.marks.tag(probe.ordinal)
         if probe.ttl > len(path):
@@ -103,6 +109,19 @@ def test_silence_is_put_down_to_a_router_that_answered_others() -> None:
 def test_a_router_that_never_answers_is_not_said_to_limit() -> None:
     paths = Paths(level=-1e9)
     assert not any(notices(trace) for trace in paths.trace(*range(10)))
+
+
+@pytest.mark.parametrize("loss", [0.005, 0.02, 0.05])
+def test_loss_on_the_way_is_not_put_down_to_limits(loss: float) -> None:
+    """Of two hundred traces hardly one, and no router is asked less for it."""
+    paths = Paths(limits=False, loss=loss)
+    accused = 0
+    for _ in range(200):
+        (trace,) = paths.trace(1)
+        paths.now += 5 * SECOND
+        accused += bool(notices(trace))
+        assert trace.sent[:4] == [3] * 4
+    assert accused <= 6
 
 
 def test_known_limiters_are_asked_at_a_distance_and_shared() -> None:
