@@ -26,23 +26,28 @@ def missing() -> str | None:
     return None
 
 
-def program(name: str, *sources: str) -> Path:
-    """The path of a program made of these sources."""
-    return _compiled(name, sources, ())
+def require() -> None:
+    """Raise BenchError where nothing can be compiled."""
+    reason = missing()
+    if reason:
+        raise BenchError(reason)
+
+
+def program(name: str, *sources: str, directory: Path = HERE) -> Path:
+    """The path of a program made of these sources, by default the responder's."""
+    return _compiled(name, tuple(directory / source for source in sources), ())
 
 
 def library() -> Path:
     """The path of `answer.c` alone as a shared library, to be asked without a device."""
-    return _compiled("answer.so", ("answer.c",), ("-shared", "-fPIC"))
+    return _compiled("answer.so", (HERE / "answer.c",), ("-shared", "-fPIC"))
 
 
 @functools.cache
-def _compiled(name: str, sources: tuple[str, ...], more: tuple[str, ...]) -> Path:
-    reason = missing()
-    if reason:
-        raise BenchError(reason)
+def _compiled(name: str, sources: tuple[Path, ...], more: tuple[str, ...]) -> Path:
+    require()
     digest = hashlib.sha256(repr((_FLAGS, more, os.uname().machine)).encode())
-    for path in (*sorted(HERE.glob("*.h")), *(HERE / source for source in sources)):
+    for path in (*sorted(HERE.glob("*.h")), *sources):
         digest.update(path.read_bytes())
     built = _directory() / f"{digest.hexdigest()[:16]}-{name}"
     if built.exists():
@@ -52,7 +57,7 @@ def _compiled(name: str, sources: tuple[str, ...], more: tuple[str, ...]) -> Pat
         unfinished = Path(stream.name)
     try:
         done = subprocess.run(
-            [_COMPILER, *_FLAGS, *more, "-o", unfinished, *(HERE / source for source in sources)],
+            [_COMPILER, *_FLAGS, *more, "-o", unfinished, *sources],
             capture_output=True,
             text=True,
             check=False,

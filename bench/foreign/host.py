@@ -1,0 +1,126 @@
+"""The agent's host and whoever sends to it: two namespaces, a pair of devices between them.
+
+Neither has a name: each belongs to a process that ends with its input, and goes with it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from lab import Process
+from lab.processes import stop_all
+
+from bench.driver import Driver, Spawn
+from bench.figures import BenchError
+from bench.responder import build
+
+ADDRESS, SENDER = "192.0.2.2", "192.0.2.1"
+NOBODY = "198.51.100.9"
+"""Routed to the sender's side, where it ends: a target that is silent, its whole path too."""
+PORTS = {"outside": 8_080, "inside": 25_000}
+"""Of connections, outside and inside of those that the agent takes for itself."""
+
+_HERE = Path(__file__).parent
+_HOLDER = "echo ready; exec cat"
+_DEVICE, _FAR_DEVICE = "host0", "sender0"
+# Time stamps would make old segments out of the frames that are sent again and again.
+_QUIET = "sysctl -qw net.ipv4.tcp_timestamps=0 net.ipv4.conf.all.rp_filter=0"
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """`spawn` starts programs on the host; `sender` sends to it (`inside_sender`)."""
+
+    spawn: Spawn
+    sender: Driver
+
+    @staticmethod
+    @contextmanager
+    def up() -> Iterator[Host]:
+        """Both namespaces, a listener on the host and a sender."""
+        pace = build.program("pace", "pace.c", directory=_HERE)
+        with ExitStack() as stack:
+            host, far = (stack.enter_context(_namespace()) for _ in range(2))
+            link_address = _configure(host, far)
+            started: list[Process] = []
+            stack.callback(stop_all, started)
+            spawn = partial(_spawn, host, started)
+            argv = [sys.executable, "-I", "-S", _HERE / "inside_listener.py", ADDRESS]
+            listener = spawn([*argv, *map(str, PORTS.values())], stdin=subprocess.PIPE,
+                             stdout=subprocess.PIPE)  # fmt: skip
+            if not listener.stdout or listener.stdout.readline() != b"ready\n":
+                raise BenchError(f"the listener ended with {listener.wait()}")
+            words = [sys.executable, "-I", "-S", _HERE / "inside_sender.py"]
+            sender = Driver(
+                partial(_spawn, far, started), [*words, pace, _FAR_DEVICE, link_address, ADDRESS]
+            )
+            stack.enter_context(closing(sender))
+            yield Host(spawn, sender)
+
+
+@contextmanager
+def _namespace() -> Iterator[int]:
+    """The process that a new namespace belongs to."""
+    holder = subprocess.Popen(
+        ["unshare", "--net", "sh", "-c", _HOLDER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with holder:
+        if not holder.stdout or holder.stdout.readline() != b"ready\n":
+            raise BenchError(f"no namespace: unshare ended with {holder.wait()}")
+        yield holder.pid
+
+
+def _entered(pid: int, argv: Sequence[str | Path]) -> list[str]:
+    return ["nsenter", f"--net=/proc/{pid}/ns/net", *map(str, argv)]
+
+
+def _spawn(pid: int, started: list[Process], argv: Sequence[str | Path], **streams: Any) -> Process:
+    process = Process(
+        ["setpriv", "--pdeathsig", "KILL", *_entered(pid, argv)],
+        start_new_session=True,  # a Ctrl-C at the terminal is ours to act upon
+        **{"stdin": subprocess.DEVNULL, **streams},
+    )
+    started.append(process)
+    return process
+
+
+def _configure(host: int, far: int) -> str:
+    """The devices and their addresses; the link address of the host's."""
+    _script(
+        host,
+        f"{_QUIET}; ip link set lo up; "
+        f"ip link add {_DEVICE} type veth peer name {_FAR_DEVICE} netns {far}; "
+        f"ip addr add {ADDRESS}/24 dev {_DEVICE}; ip link set {_DEVICE} up",
+    )
+    _script(
+        far,
+        f"{_QUIET}; ip link set lo up; "
+        f"ip addr add {SENDER}/24 dev {_FAR_DEVICE}; ip link set {_FAR_DEVICE} up",
+    )
+    _script(host, f"ip route add default via {SENDER}")
+    told = _script(host, f"ip -o link show {_DEVICE}")
+    return told.partition("link/ether ")[2].split()[0]
+
+
+def _script(pid: int, script: str) -> str:
+    done = subprocess.run(
+        _entered(pid, ["sh", "-ec", script]),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    if done.returncode:
+        raise BenchError(f"the namespaces cannot be configured: {done.stderr.strip()}")
+    return done.stdout
