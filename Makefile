@@ -31,8 +31,13 @@ check: setup  ## lint, types, import layers, generated stubs
 	@$(BIN)/lint-imports
 	@scripts/proto --check
 
-bench: setup  ## measure against peers on the lab; results in bench/results
-	@$(BIN)/python -m bench
+bench: setup .venv/.bench  ## measure against peers; results in bench/results (ROWS=name,…)
+	@$(BIN)/python -m bench $(ROWS)
+
+# A peer that cannot be had is said to be missing in the table.
+.venv/.bench: .venv/.ready
+	@if $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt --group bench; \
+	  then touch $@; else echo "bench: without the peers of the group bench" >&2; fi
 
 accuracy: setup  ## hold reported RTTs against a responder's own record, beside other tools'
 	@$(BIN)/python -m bench.accuracy

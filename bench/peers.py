@@ -1,73 +1,151 @@
-"""The other tracers: how they are asked for the same work, and what Debian calls them."""
+"""The other tracers: how they are asked for the same work, and what installs them.
+
+Every peer is a process that is started for the one trace, as its users start it; of a library the
+call alone is timed, in a process that has traced before.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
 
 from bench.figures import BEYOND, BenchError, Run
+from bench.places import Place
 
 MAX_TTL = 15
 PER_TTL = 3
+LIBRARY = Path(__file__).with_name("inside_library.py")
+
+# A hop's line, and that all its probes were answered.
+_TABLE_LINE = re.compile(r"^ *\d+ .*$", re.MULTILINE)
+_MTR_LINE = re.compile(r"^ *\d+\.\|.*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One tracer with one set of options. `{target}` stands for the target."""
+    """One tracer with one set of options. `{target}` and `{max_ttl}` stand for those."""
 
     who: str
     package: str
+    """As Debian calls it, or the Python package index."""
     argv: tuple[str, ...]
     per_ttl: int = PER_TTL
     note: str = ""
+    library: bool = False
+    slow: bool = False
+    """Whether a trace takes it so long that few must do."""
+
+    def command(self, target: str, max_ttl: int = MAX_TTL) -> list[str]:
+        """The whole command line for a target."""
+        told = {"{target}": target, "{max_ttl}": str(max_ttl), "{gap}": str(max_ttl + 1)}
+        return [_filled(word, told) for word in self.argv]
 
     @property
-    def program(self) -> str:
-        """What is run."""
-        return self.argv[0]
+    def missing(self) -> str:
+        """Why it cannot be run here, with the remedy; "" where it can."""
+        if self.library:
+            if version(self):
+                return ""
+            return f"{self.package} is not installed: .venv/bin/pip install --group bench"
+        if shutil.which(self.argv[0]):
+            return ""
+        return f"not installed: sudo apt-get install -y {self.package}"
 
-    def command(self, target: str) -> list[str]:
-        """The whole command line for a target."""
-        return [target if word == "{target}" else word for word in self.argv]
+    def run(self, place: Place, *, max_ttl: int = MAX_TTL, answers: int | None = None) -> Run:
+        """One trace of the place's path; complete with so many answers, by default all.
 
-    def run(self, done: dict[str, float | str], *, hops: int, longest_ms: float) -> Run:
-        """What a finished run says of itself; complete where every hop has all its answers."""
-        lines = re.findall(r"^ *\d+ .*$", str(done["stdout"]), re.MULTILINE)
-        full = [line for line in lines if line.count(" ms") == self.per_ttl]
-        wall_ms = float(done["wall_ms"])
-        values = {"wall": wall_ms, BEYOND: wall_ms - longest_ms, "CPU": float(done["cpu_ms"])}
-        return Run(values, complete=len(full) == len(lines) == hops)
+        Raises:
+            BenchError: it cannot be run, or ended badly.
+        """
+        if self.missing:
+            raise BenchError(self.missing)
+        done = place.inside.run(self.command(place.target, max_ttl))
+        wanted = place.hops * self.per_ttl if answers is None else answers * self.per_ttl
+        timed = json.loads(done["stdout"]) if self.library else done
+        wall_ms = float(timed["wall_ms"])
+        values = {
+            "wall": wall_ms, BEYOND: wall_ms - place.longest_ms, "CPU": float(timed["cpu_ms"])
+        }  # fmt: skip
+        return Run(values, complete=self.answers(done, timed) == wanted)
+
+    def answers(self, done: dict[str, Any], timed: dict[str, Any]) -> int:
+        """How many probes were answered, by what it prints."""
+        if self.library:
+            return int(timed["answered"])
+        if self.package == "mtr-tiny":
+            lines = _MTR_LINE.findall(done["stdout"])
+            return sum(self.per_ttl for line in lines if " 0.0% " in line)
+        return sum(line.count(" ms") for line in _TABLE_LINE.findall(done["stdout"]))
+
+
+def _filled(word: str, told: dict[str, str]) -> str:
+    for name, value in told.items():
+        word = word.replace(name, value)
+    return word
+
+
+def _library(word: str, package: str, note: str, *, slow: bool = True) -> Peer:
+    argv = (sys.executable, str(LIBRARY), word, "--max-ttl", "{max_ttl}", "--per-ttl", "3",
+            "--target", "{target}")  # fmt: skip
+    return Peer(
+        f"{package} {word}" if word != package else package,
+        package, argv, note=f"the call alone; {note}", library=True, slow=slow,
+    )  # fmt: skip
 
 
 TRACEROUTE = Peer(
     "traceroute -I -N 100",
     "traceroute",
-    ("traceroute", "-I", "-q", "3", "-N", "100", "-w", "1", "-m", "15", "-n", "{target}"),
+    ("traceroute", "-I", "-q", "3", "-N", "100", "-w", "1", "-m", "{max_ttl}", "-n", "{target}"),
 )
 # Without -p it sends 20 probes a second; without -Q it stops at a hop's first answer.
 SCAMPER = Peer(
     "scamper icmp-paris -Q",
     "scamper",
-    ("scamper", "-p", "10000", "-c", "trace -P icmp-paris -q 3 -Q -w 1 -m 15", "-i", "{target}"),
+    ("scamper", "-p", "10000", "-c", "trace -P icmp-paris -q 3 -Q -w 1 -m {max_ttl}", "-i",
+     "{target}"),
     note="one hop after the other",
-)
+    slow=True,
+)  # fmt: skip
 # The fastest it can be made: hops in parallel, for which it takes one probe a hop only.
 SCAMPER_PARALLEL = Peer(
     "scamper icmp-paris -N 15",
     "scamper",
-    ("scamper", "-p", "10000", "-c", "trace -P icmp-paris -q 3 -w 1 -m 15 -N 15 -g 16", "-i",
-     "{target}"),
+    ("scamper", "-p", "10000", "-c", "trace -P icmp-paris -q 3 -w 1 -m {max_ttl} -N 15 -g {gap}",
+     "-i", "{target}"),
     per_ttl=1,
     note="a third of the probes",
 )  # fmt: skip
+_MTR = ("mtr", "--report", "-n", "-i", "0.1", "-G", "1", "-m", "{max_ttl}")
+_MTR_NOTE = "waits 1 s after its last round"
+MTR = Peer("mtr -c 3 -i 0.1", "mtr-tiny", (*_MTR, "-c", "3", "{target}"), note=_MTR_NOTE, slow=True)
+MTR_ONCE = Peer(
+    "mtr -c 1 -i 0.1",
+    "mtr-tiny",
+    (*_MTR, "-c", "1", "{target}"),
+    per_ttl=1,
+    note=f"a third of the probes; {_MTR_NOTE}",
+    slow=True,
+)
+ICMPLIB = _library("icmplib", "icmplib", "one probe after the other")
+SR = _library("sr", "scapy", "one list of all probes")
+PYCARACAL = _library("pycaracal", "pycaracal", "listens for 1 s after its last probe, always")
+
+ONE_TRACE = (TRACEROUTE, SCAMPER, SCAMPER_PARALLEL, MTR, MTR_ONCE, ICMPLIB, SR, PYCARACAL)
 
 
 def require(peers: Iterable[Peer]) -> None:
     """Raise BenchError where one is not installed, with what installs it."""
-    missing = {peer.program: peer.package for peer in peers if not shutil.which(peer.program)}
+    missing = {peer.argv[0]: peer.package for peer in peers if peer.missing and not peer.library}
     if missing:
         raise BenchError(
             f"not installed: {', '.join(sorted(missing))}; they are compared with: "
@@ -76,7 +154,12 @@ def require(peers: Iterable[Peer]) -> None:
 
 
 def version(peer: Peer) -> str:
-    """The version of its Debian package; "" where dpkg does not know it."""
+    """The version of its package; "" where it is not known."""
+    if peer.library:
+        try:
+            return installed(peer.package)
+        except PackageNotFoundError:
+            return ""
     try:
         done = subprocess.run(
             ["dpkg-query", "-W", "-f", "${Version}", peer.package],
