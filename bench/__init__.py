@@ -1,13 +1,16 @@
 """What colotrace costs, measured beside other tracers on the same paths: `python -m bench`.
 
     session.py    places that are made once and shared, how many runs, progress
-    places.py     where a path is: kernel routers, or a world with round trips as drawn
+    places.py     where a path is: kernel routers, or the responder with round trips as drawn
+    peers.py      the other tracers; libraries among them run in `inside_library.py`
     stack.py      the programs on a place, and a client
-    driver.py     a small process inside a namespace (`inside.py`), so that nothing else is timed
+    driver.py     a small process inside a namespace, so that nothing else is timed: `inside.py`
+                  starts programs, `inside_engine.py` and `inside_agent.py` have colotrace warm
     rows/         one file a subject; each says what it measures and gives figures
     figures.py    samples and what is said of them
-    report.py     the table, results.json and results.md
+    report.py     the table, results.json and results.md; plot.py the drawing
     responder/    a network in user space that is never the limit: `python -m bench.responder`
+    foreign/      TCP traffic of other connections
     accuracy/     how right reported round trips are: `python -m bench.accuracy`
 
 Nothing here is asserted by a test, and nothing of it ships.

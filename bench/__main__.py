@@ -10,16 +10,18 @@ import argparse
 import os
 import signal
 import sys
+import time
+from contextlib import ExitStack
 from types import FrameType
 from typing import NoReturn
 
 from fleet import FleetError
 from lab import LabError, LabUnavailableError, access
 from rich.console import Console
-from scenario.tun import TunWorldError
 
 from bench import ROOT, machine, peers, report
-from bench.figures import BenchError, Figure
+from bench.figures import BenchError
+from bench.responder.build import require as require_compiler
 from bench.rows import ALL, Subject
 from bench.session import Session
 
@@ -40,6 +42,7 @@ def main() -> int:
     compared = list(dict.fromkeys(peer for subject in subjects for peer in subject.peers))
     try:
         peers.require(compared)
+        require_compiler()
         # What the lab needs where this is not root: a namespace in which it is.
         access.enter_if_needed()
         access.require()
@@ -55,38 +58,61 @@ def _run(
     subjects: list[Subject], compared: list[peers.Peer], errors: Console, *, quick: bool
 ) -> int:
     facts = machine.facts(compared)
-    found: report.Found = {}
+    found: dict[str, report.Found] = {}
     failed = 0
+    began = time.monotonic()
     try:
-        with Session(errors, quick=quick) as session:
+        with ExitStack() as stack:
+            session = Session(stack, errors, quick=quick)
             for subject in subjects:
-                figures: list[Figure] = []
-                found[subject.name] = (subject, figures)
-                try:
-                    for figure in subject.measure(session):
-                        figures.append(figure)  # noqa: PERF402 - kept when a later one fails
-                except (BenchError, FleetError, LabError, TunWorldError) as error:
-                    # What there is of it is kept, and the other subjects may well be measured.
-                    failed += 1
-                    session.leave_out(subject.name, error)
+                found[subject.name] = one = _measured(subject, session)
+                failed += bool(one.missing)
     except KeyboardInterrupt:
         errors.print("bench: interrupted; everything is taken down, nothing is written")
         return 130
-    facts["left out"] = session.left_out
-    found = {name: each for name, each in found.items() if each[1]}
-    console = Console() if sys.stdout.isatty() else Console(width=140)
-    report.show(found, facts, console)
-    where = report.write(found, facts).relative_to(ROOT)
-    errors.print(f"written: {where}/results.json, {where}/results.md", highlight=False)
+    found = {name: one for name, one in found.items() if one.figures}
+    console = Console() if sys.stdout.isatty() else Console(width=160)
+    report.show(found.values(), facts, console)
+    if quick:
+        errors.print("quick: nothing is written")
+    else:
+        where = report.write(found, facts, [subject.name for subject in ALL]).relative_to(ROOT)
+        errors.print(f"written: {where}/results.json, .md, .svg", highlight=False)
+    errors.print(f"[dim]· {time.monotonic() - began:.0f} s[/]", highlight=False)
     return 1 if failed else 0
+
+
+def _measured(subject: Subject, session: Session) -> report.Found:
+    """What there is of a subject: what came before something failed is kept."""
+    load = machine.load()
+    found = report.Found(subject.title, subject.limits, list(subject.plotted), "")
+    began = time.monotonic()
+    try:
+        for figure in subject.measure(session):
+            found.figures.append(figure)
+            if not figure.samples:
+                session.warn(figure.who, figure.note)
+    except (BenchError, FleetError, LabError) as error:
+        found.missing = f"Not whole: {' '.join(str(error).split())}"
+        session.warn(subject.name, error)
+    found.taken = (
+        f"{machine.now()}, commit {machine.commit() or '?'}, in {time.monotonic() - began:.0f} s, "
+        f"load {load} before and {machine.load()} after"
+    )
+    return found
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help="measure only these (see --list)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="measure only these (see --list); commas do too"
+    )
     parser.add_argument("--list", action="store_true", help="say what can be measured")
-    parser.add_argument("--quick", action="store_true", help="fewer runs: under a minute")
+    parser.add_argument(
+        "--quick", action="store_true", help="one run of little, to see that it works"
+    )
     asked = parser.parse_args()
+    asked.names = [name for words in asked.names for name in words.split(",") if name]
     unknown = sorted(set(asked.names) - _names())
     if unknown:
         parser.error(f"nothing is called {', '.join(unknown)}; --list names what can be measured")

@@ -36,6 +36,11 @@ class Driver:
         """One that holds a warm engine; see `inside_engine`."""
         return cls(spawn, [sys.executable, _HERE / "inside_engine.py"])
 
+    @classmethod
+    def agent(cls, spawn: Spawn, *flags: str) -> Driver:
+        """One with a `colotrace-agent run` attached to it; see `inside_agent`."""
+        return cls(spawn, [sys.executable, _HERE / "inside_agent.py", *flags])
+
     @property
     def pid(self) -> int:
         """The helper's process id."""
@@ -47,15 +52,28 @@ class Driver:
         Raises:
             BenchError: it could not be done.
         """
+        self.begin(**asked)
+        return self.finish()
+
+    def begin(self, **asked: Any) -> None:
+        """Have it begun; `finish` must follow."""
         if self._process.stdin is None:
             raise BenchError("the helper process has no input")
         self._process.stdin.write(json.dumps(asked).encode() + b"\n")
         self._process.stdin.flush()
+
+    def finish(self) -> dict[str, Any]:
+        """What came of that which was begun.
+
+        Raises:
+            BenchError: it could not be done.
+        """
         return self._hear()
 
     def run(self, argv: Sequence[str | Path], **more: Any) -> dict[str, Any]:
-        """A program run inside, which must end well."""
-        done = self.call(do="run", argv=[str(each) for each in argv], **more)
+        """A program run inside, which must end well; with `out=` it is watched (`inside`)."""
+        do = "watch" if "out" in more else "run"
+        done = self.call(do=do, argv=[str(each) for each in argv], **more)
         if done["status"]:
             raise BenchError(f"{argv[0]} ended with {done['status']}: {done['stderr'][-2000:]}")
         return done

@@ -9,10 +9,12 @@ import json
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 from typing import Any
 
 _TIMEOUT_S = 60
+_LOOK_S = 0.02
 _connections: dict[str, http.client.HTTPConnection] = {}
 
 
@@ -41,6 +43,61 @@ def run(argv: list[str], env: dict[str, str] | None = None) -> dict[str, Any]:
         "stdout": done.stdout,
         "stderr": done.stderr,
     }
+
+
+def watch(argv: list[str], out: str, most_s: float = _TIMEOUT_S) -> dict[str, Any]:
+    """As `run`, its standard output in a file, and looked at meanwhile.
+
+    Adds `peak_mb` (VmHWM) and `overflows`: what raw sockets of this namespace had no room for.
+    After `most_s` it is told to end, which is no failure.
+    """
+    before, began = _children_cpu_s(), time.perf_counter()
+    peak_kb, overflows, told_to_end = 0, {}, False
+    with open(out, "wb") as written, tempfile.TemporaryFile() as said:  # noqa: PTH123
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=written, stderr=said)
+        while process.poll() is None:
+            peak_kb = max(peak_kb, _peak_kb(process.pid))
+            overflows.update(_overflows())
+            if not told_to_end and time.perf_counter() > began + most_s:
+                process.terminate()
+                told_to_end = True
+            elif time.perf_counter() > began + most_s + _TIMEOUT_S:
+                process.kill()
+            time.sleep(_LOOK_S)
+        wall_s = time.perf_counter() - began
+        said.seek(0)
+        words = said.read()
+    return {
+        "wall_ms": wall_s * 1e3,
+        "cpu_ms": (_children_cpu_s() - before) * 1e3,
+        "peak_mb": peak_kb / 1024,
+        "overflows": sum(overflows.values()),
+        "status": 0 if told_to_end else process.returncode,
+        "stderr": words[-2_000:].decode(errors="replace"),
+    }
+
+
+def _peak_kb(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
+            return next((int(line.split()[1]) for line in status if line.startswith("VmHWM")), 0)
+    except OSError:  # it has ended
+        return 0
+
+
+def _overflows() -> dict[str, int]:
+    """By socket, the packets that a raw one had no room for (proc(5): the last column)."""
+    found = {}
+    for name in ("raw", "raw6"):
+        try:
+            with open(f"/proc/net/{name}") as sockets:  # noqa: PTH123
+                next(sockets, "")
+                for line in sockets:
+                    words = line.split()
+                    found[name + words[-4]] = int(words[-1])
+        except OSError:  # a kernel may be without IPv6
+            continue
+    return found
 
 
 def http_request(
@@ -75,7 +132,7 @@ def _children_cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-_OPERATIONS = {"run": run, "http": http_request}
+_OPERATIONS = {"run": run, "watch": watch, "http": http_request}
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """A warm engine in a namespace: the agent's own prober and jobs, without a coordinator.
 
 Run by `driver.Driver.engine`. Each line asks for one trace; the answer tells from the job's being
-taken to its last frame's being handed over, and the CPU that this process used meanwhile. The
-collector of garbage is on, as in the agent.
+taken to its last frame's being handed over, and the CPU that this process used meanwhile. Budgets
+are the agent's own, and the collector of garbage is on, as there.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from colotrace_agent.resolve import Resolver
 from colotrace_agent.runner import open_prober
 from colotrace_proto.messages import Accepted, Frame, Job, JobId, PacketType
 
-_JOB_MS = 20_000
+_JOB_MS = 25_000
 
 
 class Engine:
     """What `colotrace-agent run` builds, but for the link."""
 
-    def __init__(self, *, rate: float) -> None:
+    def __init__(self) -> None:
         build_all()
-        prober = open_prober(rate=rate)
+        prober = open_prober()
         self._jobs = Jobs(
             prober, Resolver(), packet_types=PACKET_TYPES, max_jobs=1_000, allow_private=True
         )
@@ -73,7 +73,7 @@ class Engine:
 
 async def main() -> None:
     """Trace what each line says, until there are no more."""
-    engine = Engine(rate=5_000)
+    engine = Engine()
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)

@@ -21,13 +21,13 @@ _LIBRARIES = ("grpcio", "protobuf", "numpy", "scapy", "uvicorn", "uvloop", "fast
 def facts(peers: Iterable[Peer]) -> dict[str, Any]:
     """Facts of the machine and versions, for results.json and the report's head."""
     return {
-        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": _commit(),
+        "taken": now(),
+        "commit": commit(),
         "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", ""),
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)),
-        "load": os.getloadavg()[0],
+        "load": load(),
         "rmem_max": int(Path("/proc/sys/net/core/rmem_max").read_text()),
         "python": platform.python_version(),
         "colotrace": version("colotrace"),
@@ -45,7 +45,17 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _commit() -> str:
+def now() -> str:
+    """The time, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def load() -> str:
+    """How many ran at a time in the last minute; above one, others run too."""
+    return f"{os.getloadavg()[0]:.1f}"
+
+
+def commit() -> str:
     """The checkout's commit, with a plus where it was changed; "" where git does not know."""
     try:
         done = subprocess.run(

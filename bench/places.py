@@ -1,149 +1,160 @@
 """Where the traced path is, and what runs there.
 
-Both places look the same to a row: `inside` is a helper where the path begins, `outside` one beside
+All places look the same to a row: `inside` is a helper where the path begins, `outside` one beside
 the coordinator, `lab` what `Fleet` starts the programs on.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any
 
-from lab import Lab, Process, asn
-from lab.processes import stop_all
-from scenario.addresses import assign
-from scenario.load import load
-from scenario.tun import TunWorld, tun_missing
+from lab import FAMILIES, Lab, Process, asn
 
 from bench.driver import Driver, Spawn
-from bench.figures import BenchError
+from bench.responder import Network, Responder
+from bench.responder.responder import TARGET
 
-_CASE = Path(__file__).with_name("delays.toml")
+DISTANCE = 14
+HOPS = DISTANCE + 1
+_MS = 1_000_000
+# Hop 1 at 2 ms, the target, the 15th, at 32.
+_PER_HOP_NS = 30 * _MS // DISTANCE
+DELAYS = Network(distance=DISTANCE, delay_ns=2 * _MS - _PER_HOP_NS, per_hop_ns=_PER_HOP_NS)
+# The target at 4.5 ms; what is silent is so to every probe.
+_NEAR_NS = 300_000
+HOLES = Network(distance=DISTANCE, per_hop_ns=_NEAR_NS, silent=frozenset({4, 7, 8, 11}))
+MUTE = Network(distance=DISTANCE, per_hop_ns=_NEAR_NS, silent_target=True)
+AT_ONCE = Network(distance=DISTANCE)
 
 
-class Place(Protocol):
+@dataclass(frozen=True, slots=True, eq=False)
+class Place:
     """A path of `hops` hops from `host` to `target`, the longest round trip `longest_ms`."""
 
     work: str
     host: str
     colo: str
     target: str
+    named: Mapping[int, str]
+    """A target for each family, whose path has names."""
     hops: int
     longest_ms: float
     lab: Any
     grpc_host: str
+    spawn: Spawn
+    """Starts programs where the path begins."""
     inside: Driver
     outside: Driver
-
-    def spawn(self) -> Spawn:
-        """Starts programs where the path begins."""
+    responder: Responder | None = None
 
 
-class KernelRouters:
+@contextmanager
+def kernel_routers() -> Iterator[Place]:
     """The lab: 14 kernels route, the 15th answers, and all of it takes microseconds."""
+    host = "sin01"
+    with Lab() as lab:
+        target = lab.address("far")
+        spawn = partial(lab.spawn, host)
+        yield Place(
+            work="15 hops of kernel routers, RTT ≈ 0",
+            host=host,
+            colo=host,
+            target=target,
+            named={family: lab.address("web", family=family) for family in FAMILIES},
+            hops=len(lab.path(host, target)),
+            longest_ms=0.0,
+            lab=lab,
+            grpc_host=lab.management_address,
+            spawn=spawn,
+            inside=Driver.plain(spawn),
+            outside=Driver.plain(partial(lab.spawn, None)),
+        )
 
-    work = "15 hops of kernel routers, RTT ≈ 0"
-    host = colo = "sin01"
-    longest_ms = 0.0
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self.grpc_host = lab.management_address
-        self.target = lab.address("far")
-        self.hops = len(lab.path(self.host, self.target))
-        self.inside = Driver.plain(self.spawn())
-        self.outside = Driver.plain(partial(lab.spawn, None))
+@contextmanager
+def user_space(network: Network, work: str) -> Iterator[Place]:
+    """The responder's network. Everything runs in its namespace: programs, client and peers.
 
-    def spawn(self) -> Spawn:
-        """Starts programs where the path begins."""
-        return partial(self.lab.spawn, self.host)
-
-
-class Delays:
-    """A user-space world behind a TUN device, with round trips as `delays.toml` says.
-
-    Everything runs inside its namespace: the programs, the client and the peers.
+    The responder sleeps between packets, on any core, and is woken before everybody else.
     """
-
-    work = "15 hops at 2 to 32 ms (user-space world)"
-    host = colo = "sin01"
-    grpc_host = "127.0.0.1"
-
-    def __init__(self) -> None:
-        reason = tun_missing()
-        if reason:
-            raise BenchError(f"no world with delays here: {reason}")
-        self._case = load(_CASE)
-        self.target = assign(self._case, family=4).target
-        self.hops = self._case.target_ttl
-        self.longest_ms = self._case.target.rtt_ms
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as stack:
-            directory = Path(tempfile.mkdtemp(prefix="colotrace-bench-"))
-            stack.callback(shutil.rmtree, directory, ignore_errors=True)
-            world = stack.enter_context(TunWorld(self._case, 4, path=_CASE))
-            self.lab = _Inside(world, directory)
-            stack.callback(self.lab.stop)
-            self.lab.start_names(_records(assign(self._case, family=4).routers))
-            self.inside = self.outside = Driver.plain(self.spawn())
-            self._stack = stack.pop_all()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-    def spawn(self) -> Spawn:
-        """Starts programs where the path begins."""
-        return partial(self.lab.spawn, None)
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(_directory()))
+        responder = stack.enter_context(Responder(network, urgent=True))
+        lab = _Inside(responder, directory)
+        lab.start_names(network.distance)
+        inside = Driver.plain(responder.spawn)
+        yield Place(
+            work=work,
+            host="sin01",
+            colo="sin01",
+            target=responder.target,
+            named=TARGET,
+            hops=network.distance + 1,
+            longest_ms=(network.delay_ns + network.per_hop_ns * (network.distance + 1)) / _MS,
+            lab=lab,
+            grpc_host=lab.management_address,
+            spawn=responder.spawn,
+            inside=inside,
+            outside=inside,
+            responder=responder,
+        )
 
 
-def _records(routers: dict[int, tuple[str, ...]]) -> list[str]:
-    return [
-        f"host-record=hop{ttl}.bench.example,{address}"
-        for ttl, addresses in routers.items()
-        for address in addresses
-    ]
+@contextmanager
+def alone_on_its_core(network: Network, *, records: int = 0) -> Iterator[Responder]:
+    """A responder that has one core to itself; whatever is started meanwhile has the others.
+
+    `records` is how many probes are written down. On a single core it shares that.
+    """
+    cores = os.sched_getaffinity(0)
+    own = max(cores) if len(cores) > 1 else None
+    with Responder(network, records=records, core=own, urgent=own is not None) as responder:
+        try:
+            os.sched_setaffinity(0, (cores - {own}) or cores)
+            yield responder
+        finally:
+            os.sched_setaffinity(0, cores)
+
+
+@contextmanager
+def _directory() -> Iterator[str]:
+    directory = tempfile.mkdtemp(prefix="colotrace-bench-")
+    try:
+        yield directory
+    finally:
+        # A program that is killed late may still write there.
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 class _Inside:
-    """What `Fleet` wants of a lab, in a world's namespace: there is but one host."""
+    """What `Fleet` wants of a lab, in the responder's namespace: there is but one host."""
 
     management_address = "127.0.0.1"
     resolver = "127.0.0.1:53"
 
-    def __init__(self, world: TunWorld, directory: Path) -> None:
+    def __init__(self, responder: Responder, directory: Path) -> None:
         self.asn_db = directory / "asn.mmdb"
         asn.write(self.asn_db)
-        self._world = world
-        self._processes: list[Process] = []
+        self._responder = responder
 
     def spawn(self, _host: str | None, argv: Sequence[str | Path], **streams: Any) -> Process:
-        """Start a program in the namespace; it ends with this process, whatever ends that."""
-        inside = self._world.command([str(each) for each in argv])
-        process = Process(
-            ["setpriv", "--pdeathsig", "KILL", *inside],
-            start_new_session=True,  # a Ctrl-C at the terminal is ours to act upon
-            **{"stdin": subprocess.DEVNULL, **streams},
-        )
-        self._processes.append(process)
-        return process
+        """Start a program in the namespace; it ends with the responder."""
+        return self._responder.spawn(argv, **streams)
 
-    def start_names(self, records: list[str]) -> None:
-        """A name server with these records, so that the answers bear names as elsewhere."""
+    def start_names(self, distance: int) -> None:
+        """A name server that knows the routers, so that answers bear names as elsewhere."""
+        records = [
+            f"host-record=hop{ttl}.bench.example,198.18.{ttl}.1" for ttl in range(1, distance + 1)
+        ]
         settings = ["no-resolv", "no-hosts", "listen-address=127.0.0.1", "address=/#/"]
         dns = self.spawn(
             None,
@@ -154,8 +165,3 @@ class _Inside:
         if dns.stdin is not None:
             with dns.stdin as stdin:
                 stdin.write("\n".join([*settings, "local-ttl=300", *records, ""]).encode())
-
-    def stop(self) -> None:
-        """End every program."""
-        stop_all(self._processes)
-        self._processes.clear()

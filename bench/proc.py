@@ -1,12 +1,16 @@
-"""What the kernel says of a process."""
+"""What the kernel says of a process, and of the whole machine."""
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
 _KB = 1024
 _CPUCLOCK_SCHED = 2
+_TICKS = os.sysconf("SC_CLK_TCK")
+# Of /proc/stat's columns: user, nice, system, idle, iowait, irq, softirq, steal.
+_IDLE, _WAITING, _STOLEN = 3, 4, 7
 
 
 def cpu_ms(pid: int) -> float:
@@ -20,7 +24,29 @@ def cpu_ms(pid: int) -> float:
 
 def resident_mb(pid: int) -> float:
     """Resident memory, pages shared with others included (MB of 2^20 bytes)."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS:"):
-            return int(line.split()[1]) / _KB
-    return 0.0
+    return _status(Path(f"/proc/{pid}"), "VmRSS") / _KB
+
+
+def peak_mb(pid: int) -> float:
+    """The most that was ever resident (MB of 2^20 bytes)."""
+    return _status(Path(f"/proc/{pid}"), "VmHWM") / _KB
+
+
+def wakeups(pid: int) -> int:
+    """How often its threads have waited for something, and were woken."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(_status(task, "voluntary_ctxt_switches") for task in tasks)
+
+
+def busy_s() -> float:
+    """Seconds that the machine's cores together were not idle: user, system and interrupts."""
+    line = Path("/proc/stat").read_text().splitlines()[0]
+    spent = [int(word) for word in line.split()[1:9]]
+    return (sum(spent) - spent[_IDLE] - spent[_WAITING] - spent[_STOLEN]) / _TICKS
+
+
+def _status(directory: Path, name: str) -> int:
+    for line in (directory / "status").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1])
+    return 0

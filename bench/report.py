@@ -1,10 +1,14 @@
-"""What was found: a table on the terminal, results.json with every sample, results.md."""
+"""What was found: a table on the terminal, results.json with every sample, results.md, results.svg.
+
+Of subjects that a run did not measure, what the last one that did has found stays: each says when
+it was taken, at which commit and under which load.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,21 +16,48 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import ROOT
+from bench import ROOT, plot
 from bench.figures import Figure
-from bench.rows import Subject
 
 RESULTS = ROOT / "bench" / "results"
+_FORM = 2
+"""Of results.json; what was written in another is not read."""
 _HEADS = ("", "", "median", "quartiles", "min … max", "n", "to reach", "")
 
-Found = dict[str, tuple[Subject, list[Figure]]]
+
+@dataclass(slots=True)
+class Found:
+    """What there is of a subject."""
+
+    title: str
+    limits: str
+    plotted: list[str]
+    taken: str
+    """When, at which commit, and the machine's load before and after."""
+    figures: list[Figure] = field(default_factory=list)
+    missing: str = ""
+    """Why it is not whole."""
+
+    def plain(self) -> dict[str, Any]:
+        """For results.json."""
+        return asdict(self) | {"figures": [_record(figure) for figure in self.figures]}
+
+    @classmethod
+    def of(cls, plain: dict[str, Any]) -> Found:
+        """What `plain` has given."""
+        fields = Figure.__dataclass_fields__
+        figures = [
+            Figure(**{name: told[name] for name in fields} | {"samples": tuple(told["samples"])})
+            for told in plain["figures"]
+        ]
+        return cls(**plain | {"figures": figures})
 
 
-def show(found: Found, facts: dict[str, Any], console: Console) -> None:
+def show(found: Iterable[Found], facts: dict[str, Any], console: Console) -> None:
     """Print the tables."""
-    for subject, figures in found.values():
+    for subject in found:
         console.print(f"\n[bold]{subject.title}[/]")
-        for work, group in groupby(figures, key=lambda figure: figure.work):
+        for work, group in groupby(subject.figures, key=lambda figure: figure.work):
             table = Table(title=work, title_justify="left", title_style="italic", box=None)
             for index, words in enumerate(_HEADS):
                 table.add_column(words, justify="right" if 2 <= index <= 6 else "left")
@@ -34,90 +65,125 @@ def show(found: Found, facts: dict[str, Any], console: Console) -> None:
                 colour = {True: "green", False: "red", None: ""}[figure.reached]
                 table.add_row(*cells, style=colour)
             console.print(table)
-        console.print(f"[dim]{subject.limits}[/]", highlight=False)
+        for text in filter(None, [subject.limits, subject.taken, subject.missing]):
+            console.print(f"[dim]{text}[/]", highlight=False, markup=True)
     console.print(f"\n[dim]{head(facts)}[/]", highlight=False)
 
 
-def write(found: Found, facts: dict[str, Any]) -> Path:
-    """Write results.json and results.md; returns their directory."""
+def write(found: dict[str, Found], facts: dict[str, Any], order: Iterable[str]) -> Path:
+    """Write results.json, results.md and results.svg; returns their directory.
+
+    `order` names all subjects there are: others are no longer written.
+    """
     RESULTS.mkdir(parents=True, exist_ok=True)
+    file = RESULTS / "results.json"
+    merged = _earlier(file) | found
+    subjects = {name: merged[name] for name in order if name in merged}
     told = {
+        "form": _FORM,
         "machine": facts,
-        "subjects": {
-            name: {
-                "title": subject.title,
-                "limits": subject.limits,
-                "figures": [_record(figure) for figure in figures],
-            }
-            for name, (subject, figures) in found.items()
-        },
+        "subjects": {name: subject.plain() for name, subject in subjects.items()},
     }
-    (RESULTS / "results.json").write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-    (RESULTS / "results.md").write_text("\n".join(_markdown(found, facts)) + "\n")
+    file.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    (RESULTS / "results.md").write_text("\n".join(_markdown(subjects.values(), facts)) + "\n")
+    (RESULTS / "results.svg").write_text(plot.drawn(_panels(subjects.values())))
     return RESULTS
 
 
 def head(facts: dict[str, Any]) -> str:
-    """The machine in two lines, and what is missing here."""
-    peers = ", ".join(f"{name} {version}" for name, version in facts["peers"].items())
+    """The machine, and when and as what it was measured."""
+    peers = ", ".join(f"{name} {version or '?'}" for name, version in facts["peers"].items())
     return (
         f"{facts['cores']} cores of {facts['processor']}, kernel {facts['kernel']}, "
         f"{facts['system']}, Python {facts['python']}, rmem_max {facts['rmem_max']}, "
-        f"load {facts['load']:.1f} at the start\n"
+        f"load {facts['load']} at the start\n"
         f"{facts['taken']}, commit {facts['commit'] or '?'}{', ' if peers else ''}{peers}"
-        + "".join(f"\nnot measured: {what}" for what in facts["left out"])
     )
 
 
+def _earlier(file: Path) -> dict[str, Found]:
+    """What earlier runs have left."""
+    try:
+        told = json.loads(file.read_text())
+        if told.get("form") != _FORM:
+            return {}
+        return {name: Found.of(plain) for name, plain in told["subjects"].items()}
+    except (OSError, ValueError, KeyError, TypeError):  # none, or from another version of this
+        return {}
+
+
 def _record(figure: Figure) -> dict[str, Any]:
-    low, high = figure.quartiles
-    return {
-        **asdict(figure), "median": figure.median, "lower_quartile": low, "upper_quartile": high,
-        "reached": figure.reached,
-    }  # fmt: skip
+    told = asdict(figure) | {"reached": figure.reached}
+    if figure.samples:
+        low, high = figure.quartiles
+        told |= {"median": figure.median, "lower_quartile": low, "upper_quartile": high}
+    return told
 
 
-def _markdown(found: Found, facts: dict[str, Any]) -> Iterator[str]:
+def _markdown(found: Iterable[Found], facts: dict[str, Any]) -> Iterator[str]:
     yield "# colotrace, measured\n"
     yield head(facts).replace("\n", "  \n") + "\n"
     for who, command in facts["commands"].items():
         yield f"- {who}: `{command}`"
-    for subject, figures in found.values():
+    yield "\n![medians, with the least and the most](results.svg)"
+    for subject in found:
         yield f"\n## {subject.title}\n"
-        yield subject.limits
-        for work, group in groupby(figures, key=lambda figure: figure.work):
+        yield subject.limits + "\n"
+        yield f"Taken {subject.taken}. {subject.missing}".rstrip()
+        for work, group in groupby(subject.figures, key=lambda figure: figure.work):
             yield f"\n### {work}\n"
             yield "| " + " | ".join(_HEADS) + " |"
             yield "|---|---|--:|--:|--:|--:|--:|---|"
             for cells, _ in _lines(group):
-                yield "| " + " | ".join(cells) + " |"
+                yield "| " + " | ".join(cell.replace("|", "¦") for cell in cells) + " |"
 
 
-def _lines(figures: Any) -> Iterator[tuple[list[str], Figure]]:
+def _panels(found: Iterable[Found]) -> Iterator[plot.Panel]:
+    for subject in found:
+        for work, group in groupby(subject.figures, key=lambda figure: figure.work):
+            figures = [figure for figure in group if figure.samples]
+            for quantity in subject.plotted:
+                drawn = [figure for figure in figures if figure.quantity == quantity]
+                if len(drawn) > 1:
+                    yield plot.Panel(f"{work}: {quantity}", drawn)
+
+
+def _lines(figures: Iterable[Figure]) -> Iterator[tuple[list[str], Figure]]:
     """The cells of each figure; a contender's name stands in its first line only."""
     last = None
     for figure in figures:
-        low, high = figure.quartiles
-        reach = ""
-        if figure.at_most is not None:
-            reach = f"≤ {figure.at_most:g} {'✓' if figure.reached else '✗'}"
-        yield (
-            [
-                figure.who if figure.who != last else "",
-                figure.quantity,
-                f"{_number(figure.median)} {figure.unit}",
-                f"{_number(low)} … {_number(high)}",
-                f"{_number(min(figure.samples))} … {_number(max(figure.samples))}",
-                str(len(figure.samples)),
-                reach,
-                figure.note,
-            ],
-            figure,
-        )
+        who = figure.who if figure.who != last else ""
         last = figure.who
+        if not figure.samples:
+            yield [who, figure.quantity, "none", "", "", "", "", figure.note], figure
+            continue
+        low, high = figure.quartiles
+        cells = [
+            who,
+            figure.quantity,
+            f"{number(figure.median)} {figure.unit}".rstrip(),
+            f"{number(low)} … {number(high)}",
+            f"{number(min(figure.samples))} … {number(max(figure.samples))}",
+            str(len(figure.samples)),
+            _to_reach(figure),
+            figure.note,
+        ]
+        yield cells, figure
 
 
-def _number(value: float) -> str:
+def _to_reach(figure: Figure) -> str:
+    bounds = [
+        f"{sign} {number(bound)}"
+        for sign, bound in (("≤", figure.at_most), ("≥", figure.at_least))
+        if bound is not None
+    ]
+    return f"{', '.join(bounds)} {'✓' if figure.reached else '✗'}" if bounds else ""
+
+
+def number(value: float) -> str:
     """Three digits that count, without a power of ten."""
     size = abs(value)
-    return f"{value:.0f}" if size >= 100 else f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    if size >= 1_000:
+        return f"{value:,.0f}"
+    decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
+    return f"{value:.{decimals}f}" if size else "0"

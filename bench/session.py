@@ -2,62 +2,60 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
+from contextlib import AbstractContextManager, ExitStack
 
-from lab import Lab
 from rich.console import Console
 
-from bench.places import Delays, KernelRouters
+from bench.places import DELAYS, Place, alone_on_its_core, kernel_routers, user_space
+from bench.responder import Network, Responder
 
 
 class Session:
-    """Places are made when first asked for, and removed with the session."""
+    """Places are made when first asked for, and go with the stack."""
 
-    def __init__(self, console: Console, *, quick: bool) -> None:
+    def __init__(self, stack: ExitStack, console: Console, *, quick: bool) -> None:
         self.quick = quick
-        self.left_out: list[str] = []
-        """What could not be measured here, and why."""
+        """Whether one run of little is enough: to see that it runs, not what it gives."""
         self._console = console
-        self._stack = ExitStack()
-        self._lab: Lab | None = None
-        self._routers: KernelRouters | None = None
-        self._delays: Delays | None = None
+        self._stack = stack
+        self._routers: Place | None = None
+        self._delays: Place | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.__exit__(kind, error, trace)
-
-    def routers(self) -> KernelRouters:
-        """The path of kernel routers."""
+    def routers(self) -> Place:
+        """The path of kernel routers; where little is enough, the other one stands for it."""
+        if self.quick:
+            return self.delays()
         if self._routers is None:
             self.say("bringing up the lab")
-            self._routers = KernelRouters(self._stack.enter_context(Lab()))
+            self._routers = self._stack.enter_context(kernel_routers())
         return self._routers
 
-    def delays(self) -> Delays:
+    def delays(self) -> Place:
         """The path with round trips of 2 to 32 ms."""
         if self._delays is None:
-            self.say("bringing up the world with delays")
-            self._delays = self._stack.enter_context(Delays())
+            self.say("bringing up the network with delays")
+            place = user_space(DELAYS, "15 hops at 2 to 32 ms (user-space responder)")
+            self._delays = self._stack.enter_context(place)
         return self._delays
 
-    def runs(self, full: int, *, quick: int) -> int:
+    def paths(self) -> list[Place]:
+        """Both."""
+        return list(dict.fromkeys([self.routers(), self.delays()]))
+
+    def fast(self, network: Network, *, records: int = 0) -> AbstractContextManager[Responder]:
+        """A responder on a core of its own, which is not worth it where little is enough."""
+        if self.quick:
+            return Responder(network, records=records)
+        return alone_on_its_core(network, records=records)
+
+    def runs(self, full: int, *, quick: int = 1) -> int:
         """How often to measure."""
         return quick if self.quick else full
 
-    def leave_out(self, what: str, error: Exception) -> None:
-        """Note that this is not measured, for that reason."""
-        self.left_out.append(f"{what}: {' '.join(str(error).split())}")
-        self._console.print(f"bench: without {self.left_out[-1]}", style="yellow", highlight=False)
+    def warn(self, what: str, why: object) -> None:
+        """Say that something could not be measured."""
+        text = " ".join(str(why).split())
+        self._console.print(f"bench: without {what}: {text}", style="yellow", highlight=False)
 
     def say(self, text: str) -> None:
         """Progress, on standard error."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from types import TracebackType
-from typing import Any, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
 from fleet import AgentSpec, Fleet
@@ -21,36 +22,27 @@ _APART_S = 0.25
 _SETTLE_S = 0.03
 _ATTACH_S = 20.0
 
-OPTIONS = {
-    "packet_type": "icmp", "max_ttl": MAX_TTL, "packets_per_ttl": PER_TTL, "wait_time": 1,
-}  # fmt: skip
+OPTIONS = {"max_ttl": MAX_TTL, "packets_per_ttl": PER_TTL, "wait_time": 1}
+
+
+@contextmanager
+def stack_on(place: Place) -> Iterator[Stack]:
+    """The programs, the agent attached."""
+    spec = AgentSpec(place.host, place.colo, "Singapore, SG", "bench-a")
+    with Fleet(place.lab, agents=[spec], grpc_host=place.grpc_host) as fleet:
+        stack = Stack(place, fleet, spec)
+        stack.wait_attached()
+        yield stack
 
 
 class Stack:
-    """`with Stack(place) as stack: stack.trace()`."""
+    """The running programs and their client."""
 
-    def __init__(self, place: Place) -> None:
-        self.spec = AgentSpec(place.host, place.colo, "Singapore, SG", "bench-a")
-        self.fleet = Fleet(place.lab, agents=[self.spec], grpc_host=place.grpc_host)
+    def __init__(self, place: Place, fleet: Fleet, spec: AgentSpec) -> None:
+        self.spec = spec
+        self.fleet = fleet
         self._place = place
         self._began = 0.0
-
-    def __enter__(self) -> Self:
-        self.fleet.__enter__()
-        try:
-            self.wait_attached()
-        except BaseException:
-            self.fleet.close()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.fleet.__exit__(kind, error, trace)
 
     @property
     def agent_pid(self) -> int:
@@ -75,14 +67,14 @@ class Stack:
             body=body,
         )
 
-    def trace(self, target: str, **options: Any) -> tuple[float, dict[str, Any]]:
+    def trace(self, target: str, *, packet_type: str) -> tuple[float, dict[str, Any]]:
         """One target from the one colo: the milliseconds from HTTP to HTTP, and the colo's row."""
         time.sleep(max(self._began + _APART_S - time.monotonic(), 0))
         self._began = time.monotonic()
         body = {
             "targets": [target],
             "colos": [self._place.colo],
-            "options": {**OPTIONS, **options},
+            "options": {**OPTIONS, "packet_type": packet_type},
         }
         got = self.ask("POST", urlsplit(self.fleet.path()).path, body)
         if got["status"] != 200:
@@ -92,11 +84,11 @@ class Stack:
             raise BenchError(f"the coordinator answered {row['error']}")
         return got["wall_ms"], row
 
-    def run(self) -> Run:
+    def run(self, packet_type: str) -> Run:
         """One trace of the place's path, with what each program spent on it."""
         pids = {"agent's CPU": self.agent_pid, "coordinator's CPU": self.coordinator_pid}
         before = {what: proc.cpu_ms(pid) for what, pid in pids.items()}
-        wall_ms, row = self.trace(self._place.target)
+        wall_ms, row = self.trace(self._place.target, packet_type=packet_type)
         time.sleep(_SETTLE_S)
         used = {what: proc.cpu_ms(pid) - before[what] for what, pid in pids.items()}
         rtts = [node.get("max_rtt_ms") or 0.0 for hop in row["hops"] for node in hop["nodes"]]

@@ -3,14 +3,31 @@
 To add one: a module with a `SUBJECT`, and its name below.
 """
 
-from bench.rows import agent_process, cold_start, engine, whole_stack
+from bench.rows import (
+    agent_process,
+    bulk,
+    busy,
+    cold_start,
+    engine,
+    foreign,
+    in_flight,
+    rate,
+    silent,
+    whole_stack,
+)
 from bench.rows.subject import Subject
 
 ALL: tuple[Subject, ...] = (
-    whole_stack.SUBJECT,
     engine.SUBJECT,
-    agent_process.SUBJECT,
+    whole_stack.SUBJECT,
+    silent.SUBJECT,
     cold_start.SUBJECT,
+    bulk.SUBJECT,
+    rate.SUBJECT,
+    in_flight.SUBJECT,
+    busy.SUBJECT,
+    agent_process.SUBJECT,
+    foreign.SUBJECT,
 )
 
 __all__ = ["ALL", "Subject"]

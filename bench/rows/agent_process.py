@@ -4,41 +4,42 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from bench import proc
 from bench.figures import BenchError, Figure
-from bench.places import KernelRouters
+from bench.places import Place
 from bench.rows.subject import Subject
 from bench.session import Session
-from bench.stack import Stack
+from bench.stack import Stack, stack_on
 
 _WORK = "colotrace-agent run"
 _WINDOW_S = 5.0
 _UP_WITHIN_S = 20.0
-_TYPES = ("icmp", "udp", "tcp")
+_TYPES = ("icmp", "udp", "tcp", "gre", "gre+icmp")
 
 
 def _measure(session: Session) -> Iterator[Figure]:
     place = session.routers()
     up_s, bare_mb, used_mb = [], [], []
-    with Stack(place) as stack:
+    with stack_on(place) as stack:
         session.say("agent process: starts")
-        for _ in range(session.runs(7, quick=3)):
+        for _ in range(session.runs(5)):
             stack.fleet.stop_agent(stack.spec.agent_id)
             up_s.append(_start(stack))
             bare_mb.append(proc.resident_mb(stack.agent_pid))
-            _trace_all(stack, place)
+            _trace_all(stack, place, _TYPES[: session.runs(len(_TYPES))])
             used_mb.append(proc.resident_mb(stack.agent_pid))
-        windows = session.runs(5, quick=2)
-        session.say(f"agent process: idle for {windows * _WINDOW_S:g} s")
-        idle = [_idle_percent(stack) for _ in range(windows)]
+        windows = session.runs(4)
+        window_s = 0.2 if session.quick else _WINDOW_S
+        session.say(f"agent process: idle for {windows * window_s:g} s")
+        idle = [_idle_percent(stack, window_s) for _ in range(windows)]
         coordinator_mb = proc.resident_mb(stack.coordinator_pid)
     yield Figure(_WORK, "agent", "start to attached", "s", tuple(up_s), at_most=1.5)
     yield Figure(_WORK, "agent", "resident, fresh", "MB", tuple(bare_mb))
     yield Figure(
-        _WORK, "agent", "resident, idle", "MB", tuple(used_mb), at_most=110.0,
+        _WORK, "agent", "resident, idle", "MB", tuple(used_mb), at_most=95.0,
         note="after a trace of each packet type and family",
     )  # fmt: skip
     yield Figure(
@@ -66,15 +67,15 @@ def _start(stack: Stack) -> float:
     raise BenchError(f"the agent is not attached after {_UP_WITHIN_S:g} s")
 
 
-def _trace_all(stack: Stack, place: KernelRouters) -> None:
-    for family in (4, 6):
-        for kind in _TYPES:
-            stack.trace(place.lab.address("web", family=family), packet_type=kind)
+def _trace_all(stack: Stack, place: Place, types: Sequence[str]) -> None:
+    for target in place.named.values():
+        for kind in types:
+            stack.trace(target, packet_type=kind)
 
 
-def _idle_percent(stack: Stack) -> float:
+def _idle_percent(stack: Stack, window_s: float) -> float:
     cpu, began = proc.cpu_ms(stack.agent_pid), time.monotonic()
-    time.sleep(_WINDOW_S)
+    time.sleep(window_s)
     used_ms = proc.cpu_ms(stack.agent_pid) - cpu
     return used_ms / (time.monotonic() - began) / 10
 

@@ -1,72 +1,67 @@
-"""The engine alone, warm: from a job's being taken to its last frame."""
+"""One trace of 15 hops in a running engine and a running agent, beside every other tracer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
 
-from bench.driver import Driver
-from bench.figures import BEYOND, Contender, Figure, Run, alternate
-from bench.peers import MAX_TTL, PER_TTL, TRACEROUTE
+from bench.figures import BEYOND, Contender, Figure, alternate, figures_of
+from bench.peers import ONE_TRACE, TRACEROUTE
 from bench.places import Place
+from bench.rows import warm
 from bench.rows.subject import Subject
 from bench.session import Session
 
-_TYPES = ("icmp", "udp", "tcp")
+_BEYOND_MS = 1.5
 
 
 def _measure(session: Session) -> Iterator[Figure]:
-    yield from _on(session.routers(), session)
-    yield from _on(session.delays(), session)
+    for place in session.paths():
+        figures = list(_on(place, session))
+        yield from _bounded(figures) if place is session.delays() else figures
 
 
 def _on(place: Place, session: Session) -> Iterator[Figure]:
     session.say(f"engine: {place.work}")
-    engine = Driver.engine(place.spawn())
-    try:
-        contenders: dict[str, Contender] = {
-            f"engine, {kind.upper()}": partial(_trace, engine, place, kind) for kind in _TYPES
-        }
-        contenders[TRACEROUTE.who] = partial(_traceroute, place)
-        samples = alternate(contenders, runs=session.runs(30, quick=8))
-    finally:
-        engine.close()
-    for who, taken in samples.items():
-        for quantity in taken.runs[0].values:
-            note = taken.incomplete if quantity == "wall" else ""
-            yield Figure(place.work, who, quantity, "ms", taken.of(quantity), note=note)
+    with warm.contenders(place, types=warm.TYPES[: session.runs(3)]) as ours:
+        contenders: dict[str, Contender] = dict(ours)
+        contenders |= {peer.who: partial(peer.run, place) for peer in ONE_TRACE}
+        slow = {peer.who: session.runs(4, quick=0) for peer in ONE_TRACE if peer.slow}
+        notes = {peer.who: peer.note for peer in ONE_TRACE}
+        samples = alternate(
+            contenders, runs=session.runs(25), seldom=slow, may_fail=notes, warm=not session.quick
+        )
+    yield from figures_of(place.work, samples, {}, notes)
 
 
-def _trace(engine: Driver, place: Place, kind: str) -> Run:
-    got = engine.call(
-        target=place.target,
-        packet_type=kind,
-        max_ttl=MAX_TTL,
-        packets_per_ttl=PER_TTL,
-        wait_ms=1_000,
-    )
-    return Run(
-        {
-            "wall": got["wall_ms"],
-            BEYOND: got["wall_ms"] - place.longest_ms,
-            "longest RTT seen": got["longest_rtt_ms"],
-            "CPU": got["cpu_ms"],
-        },
-        complete=got["replies"] == place.hops * PER_TTL,
-    )
-
-
-def _traceroute(place: Place) -> Run:
-    done = place.inside.run(TRACEROUTE.command(place.target))
-    return TRACEROUTE.run(done, hops=place.hops, longest_ms=place.longest_ms)
+def _bounded(figures: list[Figure]) -> Iterator[Figure]:
+    """With what is to be reached: below every peer, and no more CPU than traceroute."""
+    peers = [each for each in figures if not warm.ours(each.who) and each.samples]
+    fastest = min((each for each in peers if each.quantity == "wall"), key=lambda each: each.median)
+    cpu = [each.median for each in peers if (each.who, each.quantity) == (TRACEROUTE.who, "CPU")]
+    for figure in figures:
+        if not warm.ours(figure.who):
+            yield figure
+        elif figure.quantity == BEYOND:
+            yield figure.bounded(at_most=_BEYOND_MS)
+        elif figure.quantity == "wall":
+            yield figure.bounded(at_most=fastest.median, note=f"the fastest peer: {fastest.who}")
+        elif figure.quantity == "CPU" and cpu:
+            yield figure.bounded(at_most=cpu[0], note="traceroute's whole process")
+        else:
+            yield figure
 
 
 SUBJECT = Subject(
     "engine",
     "One trace of 15 hops, 3 probes a hop, in a running engine",
-    "The agent's own prober and jobs without a coordinator, from the job's being taken to its last "
-    "frame's being handed over; its CPU is this process's. On kernel routers the path's work is "
-    "charged to whoever sends. traceroute is a whole process, from its start to its end.",
+    "Engine: the agent's own prober and jobs without a coordinator, from the job's being taken to "
+    "its last frame's being handed over; its CPU is that process's. Agent: a `colotrace-agent run` "
+    "at its stream, from its word that the job is accepted to its last frame, both as they arrive; "
+    "its CPU includes the stream. On kernel routers the path's work is charged to whoever sends. "
+    "Programs are timed from their start to their end, of libraries the second call alone. Limits: "
+    "the longest round trip; what is beyond it is the tracer's own.",
     _measure,
-    (TRACEROUTE,),
+    ONE_TRACE,
+    plotted=("wall", "CPU"),
 )

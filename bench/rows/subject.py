@@ -20,3 +20,5 @@ class Subject:
     """What the figures do not say: what bounds them, what they include."""
     measure: Callable[[Session], Iterator[Figure]]
     peers: tuple[Peer, ...] = ()
+    plotted: tuple[str, ...] = ()
+    """The quantities that are drawn."""

@@ -1,0 +1,116 @@
+"""Many targets in one go: CPU a trace, probes a second and memory, on one core."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from typing import Any
+
+from bench.driver import Driver
+from bench.figures import BenchError, Contender, Figure, Run, alternate, figures_of
+from bench.peers import MAX_TTL
+from bench.places import AT_ONCE
+from bench.responder import Responder
+from bench.rows.bulk_tools import ALL, COLOTRACE, Tool
+from bench.rows.subject import Subject
+from bench.rows.targets import listed
+from bench.session import Session
+
+# One target: what of it is the start of the process.
+_SIZES = (1, 100, 1_000, 10_000)
+_QUICK = (5,)
+_PROBES_A_SECOND = 120_000
+_OF_SCAMPER = 0.5
+_CPU, _RATE, _MEMORY = "CPU a trace", "probes a second", "peak memory"
+_WALL, _OVERFLOWS = "wall", "overflows"
+_UNITS = {_CPU: "ms", _RATE: "/s", _MEMORY: "MB", _WALL: "s", _OVERFLOWS: ""}
+# From that share on, a core is what limits.
+_BUSY = 0.9
+
+
+def _measure(session: Session) -> Iterator[Figure]:
+    for size in _QUICK if session.quick else _SIZES:
+        session.say(f"bulk: {size:,} targets")
+        tools = [tool for tool in ALL if tool.most >= size] if size > 1 else [COLOTRACE]
+        contenders: dict[str, Contender] = {
+            tool.who: partial(_run, session, tool, size=size) for tool in tools
+        }
+        slow = {tool.who: 1 for tool in tools if tool.most == size and tool.most < _SIZES[-1]}
+        peers = {tool.who for tool in tools if tool.peer}
+        samples = alternate(
+            contenders, runs=session.runs(3), seldom=slow, may_fail=peers, warm=False
+        )
+        notes = {tool.who: f"{tool.peer.note}" for tool in tools if tool.peer and tool.idle_s}
+        work = f"{size:,} targets" if size > 1 else "1 target: the start of the process"
+        found = figures_of(work, samples, _UNITS, notes)
+        yield from (_bounded(figure, found) if size == _SIZES[-1] else figure for figure in found)
+
+
+def _run(session: Session, tool: Tool, *, size: int) -> Run:
+    if tool.peer is not None and tool.peer.missing:
+        raise BenchError(tool.peer.missing)
+    records = size * MAX_TTL * 2
+    with session.fast(AT_ONCE, records=records) as responder, listed(size) as targets:
+        with closing(Driver.plain(responder.spawn)) as driver:
+            out = targets.with_name("out")
+            core = str(min(os.sched_getaffinity(0)))
+            argv = ["taskset", "-c", core, *tool.command(targets, out)]
+            done = driver.run(argv, out=str(out))
+        answered = tool.answered(out)
+        return _judged(tool, done, responder, answered=answered, size=size)
+
+
+def _judged(
+    tool: Tool, done: dict[str, Any], responder: Responder, *, answered: int, size: int
+) -> Run:
+    read = responder.records()["read_mono"]
+    tally, dropped = responder.tally(), responder.dropped()
+    lasted_s = (read[-1] - read[0]) / 1e9 if len(read) > 1 else 0.0
+    values = {_CPU: done["cpu_ms"] / size}
+    if lasted_s:
+        values[_RATE] = (len(read) - 1) / lasted_s
+    if not tool.several:
+        values[_MEMORY] = done["peak_mb"]
+    values |= {_WALL: done["wall_ms"] / 1e3, _OVERFLOWS: float(done["overflows"])}
+    limit = tool.limit
+    lost = dropped + tally.unwritten + tally.crowded_out
+    if lost:
+        limit = f"the responder, which lost {lost}"
+    elif lasted_s and tally.busy_s / lasted_s > _BUSY:
+        limit = "the responder's core"
+    elif not limit:
+        share = done["cpu_ms"] / max(done["wall_ms"] - tool.idle_s * 1e3, 1)
+        limit = "its core" if share > _BUSY else f"waiting: its core is {share:.0%} busy"
+    whole = tally.written if answered < 0 else answered
+    return Run(values, complete=whole == size * MAX_TTL, limit=limit)
+
+
+def _bounded(figure: Figure, found: list[Figure]) -> Figure:
+    if figure.who != COLOTRACE.who or not figure.samples:
+        return figure
+    if figure.quantity == _RATE:
+        return figure.bounded(at_least=_PROBES_A_SECOND)
+    if figure.quantity != _CPU:
+        return figure
+    others = [each for each in found if each.quantity == _CPU and each.samples]
+    scamper = [each.median for each in others if each.who.startswith("scamper")]
+    pycaracal = [each.median for each in others if each.who == "pycaracal"]
+    most = [*([_OF_SCAMPER * min(scamper)] if scamper else []), *pycaracal]
+    if not most:
+        return figure
+    return figure.bounded(at_most=min(most), note="half of scamper's, and pycaracal's")
+
+
+SUBJECT = Subject(
+    "bulk",
+    f"Many targets at once: ICMP, {MAX_TTL} hops, 1 probe a hop",
+    "Each tool is a process on one core, from its start to its end, its output in a file; the "
+    "responder has the other core, answers at once and more than 500,000 a second. Random targets, "
+    "other ones each time. Probes a second are counted between the first and the last that the "
+    "responder read. Peak memory is VmHWM. Overflows: packets for which raw sockets had no room.",
+    _measure,
+    tuple(dict.fromkeys(tool.peer for tool in ALL if tool.peer)),
+    plotted=(_CPU, _RATE, _MEMORY),
+)

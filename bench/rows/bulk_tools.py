@@ -1,0 +1,106 @@
+"""The tools that trace many targets in one go, and how to tell what they found."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bench.peers import ICMPLIB, LIBRARY, MAX_TTL, PYCARACAL, SCAMPER, SR, TRACEROUTE, Peer
+
+AGENT = Path(sys.executable).parent / "colotrace-agent"
+AT_WILL = "1000000"
+"""A rate that is no limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """`{targets}` is a file of them, a line each; what it prints is `{out}`."""
+
+    who: str
+    argv: tuple[str, ...]
+    answered: Callable[[Path], int]
+    """How many probes were answered, by what it printed."""
+    peer: Peer | None = None
+    most: int = 10_000
+    """More targets would take it too long."""
+    limit: str = ""
+    """What it is held back by, where that is its own doing."""
+    idle_s: float = 0.0
+    """How long it waits in the end, always."""
+    several: bool = False
+    """Whether it is a process for each target: none has a peak of memory to be told."""
+
+    def command(self, targets: Path, out: Path) -> list[str]:
+        """The whole command line."""
+        told = {"{targets}": str(targets), "{replies}": str(out.with_suffix(".replies"))}
+        return [told.get(word, word) for word in self.argv]
+
+
+def colotrace(*flags: str) -> tuple[str, ...]:
+    """`colotrace-agent trace` of a file of targets, its rows as NDJSON."""
+    return (
+        str(AGENT), "trace", "--targets-file", "{targets}", "--json", "--no-names",
+        "--allow-private", "--packets-per-ttl", "1", *flags,
+    )  # fmt: skip
+
+
+def _of_rows(out: Path) -> int:
+    decode = msgspec.json.Decoder().decode
+    rows = (decode(line)["colos"][0] for line in out.read_bytes().splitlines())
+    return sum(hop["packets_sent"] - hop["packets_lost"] for row in rows for hop in row["hops"])
+
+
+def _of_warts(_out: Path) -> int:
+    return -1  # its own format; the other line of scamper tells
+
+
+def _of_scamper(out: Path) -> int:
+    return out.read_bytes().count(b'"probe_ttl":')
+
+
+def _of_traceroute(out: Path) -> int:
+    return out.read_bytes().count(b" ms")
+
+
+def _of_library(out: Path) -> int:
+    return int(json.loads(out.read_bytes())["answered"])
+
+
+def _scamper(form: str, answered: Callable[[Path], int]) -> Tool:
+    trace = f"trace -P icmp-paris -q 1 -w 1 -m {MAX_TTL}"
+    argv = ("scamper", "-p", "10000", "-O", form, "-c", trace, "-f", "{targets}")
+    return Tool(f"scamper -O {form}", argv, answered, SCAMPER, limit="its cap of 10,000 a second")
+
+
+def _library(word: str, peer: Peer, *, most: int, limit: str = "", idle_s: float = 0.0) -> Tool:
+    argv = (
+        sys.executable, str(LIBRARY), word, "--targets-file", "{targets}", "--per-ttl", "1",
+        "--max-ttl", str(MAX_TTL), *(["--out", "{replies}"] if peer is PYCARACAL else []),
+    )  # fmt: skip
+    return Tool(peer.who, argv, _of_library, peer, most=most, limit=limit, idle_s=idle_s)
+
+
+COLOTRACE = Tool(
+    "colotrace-agent trace", colotrace("--max-ttl", str(MAX_TTL), "--rate", AT_WILL), _of_rows
+)
+ALL = (
+    COLOTRACE,
+    _scamper("warts", _of_warts),
+    _scamper("json", _of_scamper),
+    _library("pycaracal", PYCARACAL, most=10_000, idle_s=1.0),
+    Tool(
+        "traceroute -I (xargs)",
+        ("xargs", "-a", "{targets}", "-n", "1", "traceroute", "-I", "-q", "1", "-N", "100", "-m",
+         str(MAX_TTL), "-w", "1", "-n"),
+        _of_traceroute,
+        TRACEROUTE,
+        several=True,
+    ),
+    _library("icmplib", ICMPLIB, most=100, limit="one probe at a time"),
+    _library("sr", SR, most=1_000),
+)  # fmt: skip

@@ -1,0 +1,72 @@
+"""A small trace's latency while many others use up the agent's budget."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from bench.driver import Driver
+from bench.figures import BEYOND, Figure, Run, Samples, figures_of
+from bench.peers import MAX_TTL, PER_TTL
+from bench.places import DELAYS, Place, user_space
+from bench.rows import warm
+from bench.rows.subject import Subject
+from bench.session import Session
+
+_AT_ONCE = 200
+_SETTLED_S = 2.0
+_WAIT_MS = 1_000
+_SENT = "probes a second meanwhile"
+_QUIET, _BUSY = "nothing else runs", f"{_AT_ONCE} jobs at a time run"
+
+
+def _measure(session: Session) -> Iterator[Figure]:
+    work = "one ICMP trace of 15 hops, 3 probes a hop, in a running agent"
+    with (
+        user_space(DELAYS, work) as place,
+        closing(Driver.agent(place.spawn)) as agent,
+    ):
+        session.say("busy: a small trace alone, and among others")
+        samples = {_QUIET: Samples(), _BUSY: Samples()}
+        runs = session.runs(15)
+        samples[_QUIET].runs = _traces(agent, place, runs)
+        agent.call(
+            do="flood",
+            at_once=5 if session.quick else _AT_ONCE,
+            packet_type="icmp",
+            max_ttl=MAX_TTL,
+            packets_per_ttl=PER_TTL,
+            wait_ms=_WAIT_MS,
+        )
+        time.sleep(0.1 if session.quick else _SETTLED_S)
+        samples[_BUSY].runs = _traces(agent, place, runs)
+        agent.call(do="calm")
+    yield from figures_of(work, samples, {_SENT: "/s"}, {})
+
+
+def _traces(agent: Driver, place: Place, runs: int) -> list[Run]:
+    found = []
+    for _ in range(runs):
+        before, began = _count(place), time.monotonic()
+        run = warm.trace(agent, place, "icmp", max_ttl=MAX_TTL, wanted=place.hops * PER_TTL)
+        run.values[_SENT] = (_count(place) - before) / (time.monotonic() - began)
+        del run.values["CPU"]
+        found.append(run)
+        time.sleep(0.05)
+    return found
+
+
+def _count(place: Place) -> int:
+    return place.responder.count if place.responder else 0
+
+
+SUBJECT = Subject(
+    "busy",
+    "A small trace while a bulk of others uses up the budget",
+    f"A running agent with its own budgets. {_AT_ONCE} jobs to random targets are kept running, "
+    "another one as soon as one ends; the small trace comes in between. Limits: the budget over "
+    "all packets and the one to the nearest routers (5,000 and 1,000 a second).",
+    _measure,
+    plotted=(BEYOND,),
+)

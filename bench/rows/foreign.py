@@ -1,0 +1,145 @@
+"""What other connections' TCP packets cost the host because an agent runs there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+
+from bench import proc
+from bench.driver import Driver
+from bench.figures import Figure, Run, Samples, alternate, figures_of
+from bench.foreign import Host
+from bench.foreign.host import NOBODY, PORTS
+from bench.rows.subject import Subject
+from bench.session import Session
+
+_RATE = 50_000
+_WINDOW_S = 2.5
+_LEAD_S = 0.25
+_TRACE_MS = 4_000
+_AT_MOST = 2.0
+# What the clock of /proc/stat tells, 10 ms, is 0.4 % of a window.
+_NOTHING = 0.5
+_NONE, _IDLE = "no agent", "agent idle, the tap closed"
+_TRACING, _CALM = "a TCP trace runs, the tap open", "the same trace without the traffic"
+_SHARE, _AGENT, _WOKEN, _SENT = "the machine's", "the agent's own", "woken", "packets sent"
+_UNITS = {_SHARE: "% of a core", _AGENT: "% of a core", _WOKEN: "/s", _SENT: "/s"}
+
+
+class _Agent:
+    """An agent that is there or not, as each run wants it."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._driver: Driver | None = None
+        self.pid = 0
+
+    def wanted(self) -> Driver:
+        """A running one, whose first trace is over."""
+        if self._driver is None:
+            self._driver = Driver.agent(self._host.spawn)
+            self.pid = self._driver.call(do="pid")["pid"]
+            trace(self._driver, wait_ms=50)
+            self._driver.finish()
+        return self._driver
+
+    def close(self) -> None:
+        """Have none."""
+        if self._driver is not None:
+            self._driver.close()
+        self._driver, self.pid = None, 0
+
+
+def trace(agent: Driver, *, wait_ms: int) -> None:
+    """Begin a trace whose target and path say nothing."""
+    agent.begin(target=NOBODY, packet_type="tcp", max_ttl=5, packets_per_ttl=1, wait_ms=wait_ms)
+
+
+def _measure(session: Session) -> Iterator[Figure]:
+    with Host.up() as host, closing(_Agent(host)) as agent:
+        for where, port in list(PORTS.items())[-session.runs(len(PORTS)) :]:
+            work = f"connections to a port {where} those of the agent"
+            session.say(f"foreign traffic: {work}")
+            yield from _on(host, agent, port, session, work)
+
+
+def _on(host: Host, agent: _Agent, port: int, session: Session, work: str) -> Iterator[Figure]:
+    window_s = 0.1 if session.quick else _WINDOW_S
+    run = partial(_run, host, agent, port, window_s=window_s)
+    samples = alternate(
+        {
+            _NONE: partial(run, there=False),
+            _IDLE: run,
+            _TRACING: partial(run, tracing=True),
+            _CALM: partial(run, tracing=True, rate=1),
+        },
+        runs=session.runs(5),
+        seldom={_CALM: session.runs(2)},
+        warm=False,
+    )
+    yield from figures_of(work, samples, _UNITS, {})
+    if all(taken.runs for taken in samples.values()):
+        yield from _because(work, samples)
+
+
+def _because(work: str, samples: dict[str, Samples]) -> Iterator[Figure]:
+    """What is to be reached: differences between runs of the same round."""
+    shares = {who: taken.of(_SHARE) for who, taken in samples.items()}
+    for who, to, at_most in ((_IDLE, _NONE, _NOTHING), (_TRACING, _IDLE, _AT_MOST)):
+        more = tuple(one - other for one, other in zip(shares[who], shares[to], strict=True))
+        what = f"more than with: {to}"
+        yield Figure(work, who, what, "% of a core", more, at_most=at_most)
+    calm = min(samples[_CALM].of(_WOKEN))
+    woken = tuple(each - calm for each in samples[_TRACING].of(_WOKEN))
+    yield Figure(work, _TRACING, "woken more often than without it", "/s", woken, at_most=1.0)
+
+
+def _run(
+    host: Host,
+    agent: _Agent,
+    port: int,
+    *,
+    window_s: float,
+    there: bool = True,
+    tracing: bool = False,
+    rate: int = _RATE,
+) -> Run:
+    driver = None
+    if there:
+        driver = agent.wanted()
+    else:
+        agent.close()
+    if driver is not None and tracing:
+        trace(driver, wait_ms=round(_TRACE_MS * window_s / _WINDOW_S))
+    host.sender.begin(port=port, rate=rate, seconds=window_s + 2 * _LEAD_S)
+    time.sleep(_LEAD_S)
+    before, began = _now(agent.pid), time.monotonic()
+    time.sleep(window_s)
+    after, took_s = _now(agent.pid), time.monotonic() - began
+    sent = host.sender.finish()
+    if driver is not None and tracing:
+        driver.finish()
+    per_s = {name: (after[name] - before[name]) / took_s for name in after}
+    return Run(per_s | {_SENT: sent["sent"] / sent["took_s"]})
+
+
+def _now(pid: int) -> dict[str, float]:
+    """What the machine and the agent have spent so far, in hundredths of a second of a core."""
+    told = {_SHARE: proc.busy_s() * 100}
+    if pid:
+        told |= {_AGENT: proc.cpu_ms(pid) / 10, _WOKEN: float(proc.wakeups(pid))}
+    return told
+
+
+SUBJECT = Subject(
+    "foreign",
+    f"Foreign traffic: {_RATE:,} TCP packets a second of other connections to the agent's host",
+    "Half are segments of data that the host has had, half bare ACKs, on real connections. The "
+    "machine's share is all that /proc/stat does not count as idle: the sender's and the kernel's "
+    "work is in it, the same with and without an agent; what counts is the difference within a "
+    "round. Anything else that runs is in it too. Woken: voluntary context switches of all the "
+    "agent's threads.",
+    _measure,
+)

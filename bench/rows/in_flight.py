@@ -1,0 +1,99 @@
+"""Memory with 10,000 traces in flight at once: their target says nothing for 5 s."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bench import proc
+from bench.driver import Driver
+from bench.figures import Figure, Run, Samples, figures_of
+from bench.responder import Network
+from bench.rows.bulk_tools import AT_WILL, colotrace
+from bench.rows.subject import Subject
+from bench.rows.targets import draw, listed
+from bench.session import Session
+
+_TRACES = 10_000
+_MAX_TTL = 5
+_NETWORK = Network(distance=_MAX_TTL - 1, silent_target=True)
+_WAIT_S = 5
+_MOST_MB = 140.0
+# One round of waiting, and what sending takes: a tool that has fewer under way is cut off.
+_MOST_S = 12.0
+_RUN, _TRACE = "colotrace-agent run", "colotrace-agent trace --targets-file"
+_PEAK, _AT_ONCE = "peak memory", "in flight at most"
+_UNITS = {_PEAK: "MB", _AT_ONCE: "traces"}
+
+
+def _measure(session: Session) -> Iterator[Figure]:
+    count, wait_s = (50, 0.3) if session.quick else (_TRACES, _WAIT_S)
+    work = f"{_TRACES:,} targets that say nothing for {_WAIT_S} s"
+    samples = {_TRACE: Samples(), _RUN: Samples()}
+    for who, once in ((_TRACE, _trace), (_RUN, _run)):
+        session.say(f"in flight: {who}")
+        for _ in range(session.runs(2)):
+            samples[who].runs.append(once(session, count, wait_s))
+    for figure in figures_of(work, samples, _UNITS, {}):
+        yield figure.bounded(at_most=_MOST_MB) if figure.quantity == _PEAK else figure
+
+
+def _trace(session: Session, count: int, wait_s: float) -> Run:
+    flags = ("--max-ttl", str(_MAX_TTL), "--wait-time", str(wait_s), "--rate", AT_WILL)
+    records = count * _MAX_TTL * 2
+    with session.fast(_NETWORK, records=records) as network, listed(count) as targets:
+        with closing(Driver.plain(network.spawn)) as driver:
+            argv = [str(targets) if word == "{targets}" else word for word in colotrace(*flags)]
+            done = driver.run(argv, out=str(targets.with_name("out")), most_s=_MOST_S)
+        at_once = _most_within(network.records(), wait_s)
+    return _told(done["peak_mb"], at_once, count)
+
+
+def _run(session: Session, count: int, wait_s: float) -> Run:
+    with session.fast(_NETWORK) as network:
+        flags = ("--max-jobs", str(_TRACES), "--rate", AT_WILL)
+        with closing(Driver.agent(network.spawn, *flags)) as agent:
+            got = agent.call(
+                targets=draw(count),
+                packet_type="icmp",
+                max_ttl=_MAX_TTL,
+                packets_per_ttl=1,
+                wait_ms=round(wait_s * 1_000),
+            )
+            peak_mb = proc.peak_mb(agent.call(do="pid")["pid"])
+    run = _told(peak_mb, got["most_running"], count)
+    run.complete = got["replies"] == count * (_MAX_TTL - 1)
+    return run
+
+
+def _told(peak_mb: float, at_once: int, count: int) -> Run:
+    limit = "" if at_once >= count else f"no more than {at_once:,} are in flight at once"
+    return Run({_PEAK: peak_mb, _AT_ONCE: float(at_once)}, limit=limit)
+
+
+def _most_within(records: npt.NDArray[Any], wait_s: float) -> int:
+    """The most targets whose first probe was read within one wait: so long each is in flight."""
+    # The destination stands at byte 16 of an IPv4 header.
+    targets = np.ascontiguousarray(records["packet"][:, 16:20]).view(">u4")[:, 0]
+    _, first = np.unique(targets, return_index=True)
+    begun = np.sort(records["read_mono"][first])
+    if not len(begun):
+        return 0
+    before = np.searchsorted(begun, begun - int(wait_s * 1e9), side="right")
+    return int((np.arange(1, len(begun) + 1) - before).max())
+
+
+SUBJECT = Subject(
+    "in-flight",
+    f"Memory with {_TRACES:,} traces in flight",
+    f"{_MAX_TTL - 1} routers that answer at once and a target that says nothing, 1 probe a hop, "
+    f"wait {_WAIT_S} s. In flight at most: of `trace`, targets whose first probes the responder "
+    "read within one wait; of `run`, jobs accepted and not ended, as the coordinator's end of the "
+    "stream sees them. Peak memory is VmHWM of the whole process.",
+    _measure,
+    plotted=(_PEAK,),
+)
