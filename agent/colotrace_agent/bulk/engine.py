@@ -9,6 +9,8 @@ import errno
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from colotrace_proto.messages import Family, NodeKind, PacketType
+
 from colotrace_agent.engine.budget import Budget
 from colotrace_agent.engine.engine import (
     BURST,
@@ -24,7 +26,6 @@ from colotrace_agent.engine.spacing import Spacing
 from colotrace_agent.engine.trace import NAT, names_no_probe
 from colotrace_agent.engine.verdict import judge
 from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec, family_of
-from colotrace_proto.messages import Family, NodeKind, PacketType
 
 from .line import Line
 from .recognise import plain_answers
@@ -178,8 +179,10 @@ class BulkEngine:
         if flow is None or heard.key not in flow.keys:
             return
         ordinal = match(flow, heard, sent=int(table.taken[number]))
+        kind, labels = judge(heard, flow)
         if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
-            ordinal = table.only_unanswered(number, read_at)
+            is_end = kind is not NodeKind.TRANSIT
+            ordinal = table.by_elimination(number, read_at, is_end=is_end)
         if isinstance(ordinal, Miss):
             if ordinal is Miss.AMBIGUOUS and heard.kind in (
                 AnswerKind.DATAGRAM,
@@ -188,7 +191,6 @@ class BulkEngine:
                 aside = table.aside(number)
                 aside.unplaced = min(aside.unplaced + 1, int(table.sent[number].sum()))
             return
-        kind, labels = judge(heard, flow)
         if kind is NodeKind.BARRIER and heard.responder == flow.source != flow.target:
             # The host's own kernel says so: no neighbour answered it, or its route is gone.
             table.kept_back(number, [ordinal], errno.EHOSTUNREACH)

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 import numpy as np
-from colotrace_agent.model import Counters, Reply, TraceSpec
 from colotrace_proto.messages import NodeKind
+
+from colotrace_agent.model import Counters, Reply, TraceSpec
 
 from .table import Table
 

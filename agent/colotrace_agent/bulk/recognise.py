@@ -68,8 +68,8 @@ def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes
     quotes = layout.header_ok & layout.quote_ok & (expired | closed)
     quotes &= lengths >= _TRANSPORT + _quoted_at_least(table)
     quotes &= (lengths - layout.icmp < _MOST_PLAIN) & (packets[:, layout.stated_length] == 0)
-    # A time that is up had run down to its end: else somebody hid, and that is a label.
-    quotes &= (layout.quoted_ttl <= 1) | closed
+    # A time that is up had run down to 1: else that is a label.
+    quotes &= (layout.quoted_ttl == 1) | closed
     echoes = layout.header_ok & (kind == layout.echo_reply) & (code == 0)
     echoes &= lengths >= layout.icmp + _TAG_BEHIND + 8
     if table.spec.packet_type is not PacketType.ICMP:

@@ -11,11 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from colotrace_proto.messages import Family, NodeKind
+
 from colotrace_agent.engine.engine import NEAR_HOPS, STEP
 from colotrace_agent.engine.matching import Miss
 from colotrace_agent.engine.trace import HERE, NEAR, floor_of
 from colotrace_agent.model import Flow, FlowKey, TraceSpec
-from colotrace_proto.messages import Family, NodeKind
 
 Lines = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.int64]
@@ -255,12 +256,17 @@ class Table:
         those: Lines = lines[silent.any(axis=1)]
         return those
 
-    def only_unanswered(self, line: int, at: int) -> int | Miss:
-        """The one probe that an answer which names none can be for, if there is just one."""
+    def by_elimination(self, line: int, at: int, *, is_end: bool) -> int | Miss:
+        """As `Trace` does it: the one probe that an answer which names none can be for."""
         sent_at = self.sent_at[line]
         waiting = (sent_at > 0) & ~self.answered[line] & (at - sent_at <= self.spec.wait_ns)
         ordinals: list[int] = np.nonzero(waiting)[0].tolist()
-        return ordinals[0] if len(ordinals) == 1 else Miss.AMBIGUOUS
+        if len(ordinals) != 1:
+            return Miss.AMBIGUOUS
+        ttl = int(self.ttl_of[line, ordinals[0]])
+        furthest = int(np.where(self.answers[line] > 0, self._columns, 0).max())
+        denied = ttl <= furthest if is_end else ttl >= self.target_ttl[line]
+        return Miss.AMBIGUOUS if denied else ordinals[0]
 
     def tickets(self, lines: Lines, ordinals: Lines) -> Numbers:
         """Numbers that name these probes, also when their lines are others' by then."""
@@ -302,7 +308,7 @@ class Table:
             for line in np.unique(lines[stepped]).tolist():
                 self.aside(line).clock_stepped = True
         rtt = at - sent_at
-        good = (sent_at > 0) & ~again & (rtt <= self.spec.wait_ns)
+        good = (sent_at > 0) & ~again
         self._put(lines[good], ordinals[good], kind[good], who[good], rtt[good], reduced_by[good])
         return good
 
@@ -320,7 +326,8 @@ class Table:
         those = kind == NodeKind.TARGET
         if those.any():
             np.minimum.at(self.target_ttl, lines[those], ttl[those])
-            nearer = (ttl[those] - reduced_by[those]).astype(np.int16)
+            nearer = ttl[those] - reduced_by[those]
+            nearer = np.where(nearer > 0, nearer, ttl[those]).astype(np.int16)
             np.minimum.at(self._expected_ttl, lines[those], nearer)
         those = kind == NodeKind.BARRIER
         if those.any():

@@ -5,13 +5,14 @@ import errno
 from collections.abc import Callable
 
 import numpy as np
+from colotrace_proto.messages import Family, PacketType
+
 from colotrace_agent.hostsecret import host_secret
 from colotrace_agent.model import TraceSpec, Unheard, family_of
 from colotrace_agent.network import clock, rows
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.network.wire import Wire, decoded
 from colotrace_agent.packets.matrix import MatrixWriter
-from colotrace_proto.messages import Family, PacketType
 
 from .engine import BulkEngine
 from .line import Line

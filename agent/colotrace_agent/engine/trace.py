@@ -208,7 +208,7 @@ class Trace:
         """
         ordinal = match(self.flow, heard, sent=len(self._index_ttl))
         if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
-            ordinal = self._only_unanswered(read_at)
+            ordinal = self._by_elimination(heard, read_at)
         if isinstance(ordinal, Miss):
             if ordinal is Miss.AMBIGUOUS:
                 self.counters.ambiguous += 1
@@ -228,20 +228,27 @@ class Trace:
             at = read_at
             self.clock_stepped = True
         rtt_ns = at - sent_at
-        if rtt_ns > self.spec.wait_ns or self.ended is not None:
+        if self.ended is not None:
             self.counters.late += 1
             return None
         return self._count(ordinal, heard, rtt_ns)
 
-    def _only_unanswered(self, at: int) -> int | Miss:
-        """The one probe that an answer which names none can be for, if there is just one."""
+    def _by_elimination(self, heard: Heard, at: int) -> int | Miss:
+        """The one probe that an answer which names none can be for, if there is just one, and
+        others' answers do not speak against it."""
         waiting = (
             ordinal
             for ordinal, sent_at in enumerate(self._index_sent_at)
             if sent_at and not self._answered[ordinal] and at - sent_at <= self.spec.wait_ns
         )
         only = next(waiting, None)
-        return only if only is not None and next(waiting, None) is None else Miss.AMBIGUOUS
+        if only is None or next(waiting, None) is not None:
+            return Miss.AMBIGUOUS
+        ttl = self._index_ttl[only]
+        furthest = max((at + 1 for at, count in enumerate(self._answers) if count), default=0)
+        is_end = judge(heard, self.flow)[0] is not NodeKind.TRANSIT
+        denied = ttl <= furthest if is_end else ttl >= self._target_ttl
+        return Miss.AMBIGUOUS if denied else only
 
     def _count(self, index: int, heard: Heard, rtt_ns: int) -> Reply | None:
         ttl = self._index_ttl[index]
@@ -257,8 +264,7 @@ class Trace:
         self._longest_rtt[ttl - 1] = max(self._longest_rtt[ttl - 1], rtt_ns)
         if kind is NodeKind.TARGET:
             self._target_ttl = min(self._target_ttl, ttl)
-            # What the probe had left of its TTL shows how much less would have been enough.
-            self._expected_ttl = min(self._expected_ttl, ttl - max((heard.quoted_ttl or 1) - 1, 0))
+            self._expected_ttl = min(self._expected_ttl, ttl - spared_ttl(heard, ttl))
         elif kind is NodeKind.BARRIER:
             self._barrier_ttl = min(self._barrier_ttl, ttl)
         if heard.source not in (None, self.flow.source):
@@ -330,6 +336,13 @@ class Trace:
 def floor_of(spec: TraceSpec) -> int:
     """The shortest patience with a silent probe: what a router's slow path may take."""
     return min(max(_FLOOR_NS, spec.wait_ns // 4), spec.wait_ns)
+
+
+def spared_ttl(heard: Heard, ttl: int) -> int:
+    """How much of its TTL a probe to the target had left beyond what it needed: with so much less
+    it would have come as far. 0 where the quote does not say, or says what cannot be."""
+    left = (heard.quoted_ttl or 1) - 1
+    return left if left < ttl else 0
 
 
 def names_no_probe(heard: Heard) -> bool:

@@ -44,9 +44,9 @@ def _unreachable(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
     from_target = heard.responder == flow.target
     ipv4 = flow.family is Family.IPV4
     if heard.code == (_IPV4_PORT_UNREACHABLE if ipv4 else _IPV6_PORT_UNREACHABLE):
-        # A port belongs to the host itself, whichever of its addresses it speaks from. An echo
-        # request has no port: there a firewall says so, and only the target's own counts.
-        if flow.packet_type is not PacketType.ICMP or from_target:
+        # A port belongs to the host itself, whichever of its addresses it speaks from. Echo
+        # requests and GRE have none: there a firewall says so, and only the target's own counts.
+        if flow.packet_type in (PacketType.UDP, PacketType.TCP) or from_target:
             return NodeKind.TARGET, ()
         return NodeKind.BARRIER, (f"!<{heard.code}>",)
     if ipv4 and heard.code == _IPV4_PROTOCOL_UNREACHABLE:

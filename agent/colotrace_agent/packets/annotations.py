@@ -1,14 +1,14 @@
 """What became of a probe's IP header on its way, from the header that a router quotes.
 
-Probes leave with traffic class 0. A router that discards one for its TTL quotes that as 1, or 0
-where it has counted itself already; more than that says that routers in front of it let the TTL
-alone, as MPLS tunnels do whose routers do not show themselves (Donnet et al., Revealing MPLS
-tunnels obscured from traceroute, 2012).
+Probes leave with traffic class 0. A router that discards one for its TTL quotes that as 1. 0 says
+that it has counted itself before, or that the router in front of it forwarded what it should have
+discarded; more says that routers in front of it let the TTL alone, as MPLS tunnels do whose routers
+do not show themselves (Donnet et al., Revealing MPLS tunnels obscured from traceroute, 2012).
 """
 
 from colotrace_proto.messages import Family
 
-_EXPIRED = frozenset({0, 1})
+_EXPIRED = 1
 
 
 def quoted_ttl(quote: bytes, family: Family) -> int:
@@ -29,17 +29,17 @@ def quoted_ecn(quote: bytes, family: Family) -> int:
 def annotate(quote: bytes, *, family: Family, expired: bool) -> tuple[str, ...]:
     """Labels for what was changed: `QTTL=<n>`, `DSCP=<n>`, `ECN=<n>`.
 
-    `expired` says that the answer is time-exceeded: only there is a quoted TTL beyond 1 odd.
+    `expired` says that the answer is time-exceeded: only there is a quoted TTL other than 1 odd.
     The quote is at least the family's fixed IP header long.
     """
     if family is Family.IPV4:  # written out: this runs for every error that arrives
         traffic_class, ttl = quote[1], quote[8]
     else:
         traffic_class, ttl = (quote[0] & 0x0F) << 4 | quote[1] >> 4, quote[7]
-    if not traffic_class and (not expired or ttl in _EXPIRED):
+    if not traffic_class and (not expired or ttl == _EXPIRED):
         return ()
     labels = []
-    if expired and ttl not in _EXPIRED:
+    if expired and ttl != _EXPIRED:
         labels.append(f"QTTL={ttl}")
     if dscp := quoted_dscp(quote, family):
         labels.append(f"DSCP={dscp}")

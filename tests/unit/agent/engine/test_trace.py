@@ -213,14 +213,16 @@ def test_a_copy_is_a_duplicate() -> None:
     assert [reply.rtt_ns for reply in driven.trace.replies] == [MS]
 
 
-def test_an_answer_after_its_wait_is_late() -> None:
-    """It has no round trip, and stays out of the row."""
+def test_an_answer_before_the_trace_has_ended_always_counts() -> None:
+    """However long it took; after that it is late, and stays out of the row."""
     driven = Driven()
     driven.send_all()
     assert driven.hear(0, 1_000)
-    assert not driven.hear(1, 1_000.001)
+    assert driven.hear(1, 1_000.001)
+    driven.trace.stop(driven.trace.started + 2_000 * MS)
+    assert not driven.hear(2, 2_000.001)
     assert driven.trace.counters.late == 1
-    assert len(driven.trace.replies) == 1
+    assert len(driven.trace.replies) == 2
 
 
 def test_an_answer_to_what_was_not_sent_is_foreign() -> None:
