@@ -66,6 +66,7 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
         self._context: Any = None
         self._flood: list[asyncio.Task[None]] = []
         self._calm = asyncio.Event()
+        self._writing = asyncio.Lock()
 
     async def Attach(  # type: ignore[override]  # noqa: N802 - the protocol's name
         self, _requests: Any, context: Any
@@ -151,7 +152,8 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
             await self._say(Heartbeat())
 
     async def _say(self, message: FromCoordinator) -> None:
-        await self._context.write(codec.encode_from_coordinator(message))
+        async with self._writing:  # a stream takes one message at a time
+            await self._context.write(codec.encode_from_coordinator(message))
 
 
 def _job(job_id: JobId, asked: dict[str, Any]) -> Job:

@@ -32,7 +32,7 @@ _BUSY = 0.9
 
 def _measure(session: Session) -> Iterator[Figure]:
     for size in _QUICK if session.quick else _SIZES:
-        session.say(f"bulk: {size:,} targets")
+        session.say(f"bulk: targets: {size:,}")
         tools = [tool for tool in ALL if tool.most >= size] if size > 1 else [COLOTRACE]
         contenders: dict[str, Contender] = {
             tool.who: partial(_run, session, tool, size=size) for tool in tools
