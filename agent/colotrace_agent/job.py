@@ -6,6 +6,7 @@ from collections.abc import Callable
 import structlog
 from colotrace_proto.messages import Failure, Frame, Job
 
+from .engine.engine import Account
 from .engine.identity import NoFlowLeftError
 from .engine.notices import notices
 from .engine.several import Several, specs_of
@@ -48,6 +49,7 @@ class JobRun:
         self._loop = asyncio.get_running_loop()
         self._under_way: dict[Trace, None] = {}
         self._several: Several | None = None
+        self._account = Account()
         self._cut_short = Failure.NONE
         self._merging: asyncio.TimerHandle | None = None
         self._emitted_at = -MERGE_S
@@ -106,7 +108,7 @@ class JobRun:
     def _begin_trace(self, spec: TraceSpec, listener: Listener) -> str | None:
         """Starts a trace; says in words why that cannot be."""
         try:
-            trace = self._prober.start(spec, listener)
+            trace = self._prober.start(spec, listener, account=self._account)
         except OSError as error:
             return f"the agent cannot send to {self._job.target}: {error.strerror}"
         except NoFlowLeftError as error:

@@ -6,11 +6,11 @@ engine decide, sends what is due, and tells those whose trace has changed.
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from colotrace_proto.messages import Counters, Family
 
-from .engine.engine import Engine
+from .engine.engine import Account, Engine
 from .engine.trace import Trace
 from .hostsecret import host_secret
 from .model import FlowKey, TraceSpec, Unheard
@@ -80,6 +80,7 @@ class Prober:
 
     def counters(self) -> Counters:
         """Packets since the start; those of traces under way come in as they end."""
+        self._look_for_overflows()
         engine = self._engine
         return Counters(
             sent=self._sent,
@@ -88,19 +89,24 @@ class Prober:
             late=engine.counted.late + engine.late,
             foreign=engine.counted.foreign + engine.foreign,
             ambiguous=engine.counted.ambiguous,
-            malformed=self._malformed,
+            malformed=self._malformed + self._wire.malformed,
             overflows=engine.overflows,
             unstamped=engine.unstamped,
         )
 
-    def start(self, spec: TraceSpec, listener: Listener) -> Trace:
+    def start(
+        self, spec: TraceSpec, listener: Listener, *, account: Account | None = None
+    ) -> Trace:
         """Begins a trace; the listener is called on each change, the last time with `ended` set.
+
+        Traces of one `account` have one trace's part of the packet budget together.
 
         Raises:
             OSError: there is no route to the target.
             NoFlowLeftError: too many traces to the target are under way.
         """
         source = self._wire.source_for(spec.target)
+        self._look_for_overflows()  # what there was no room for is nothing of this trace's
         now = clock.now()
 
         def reserve(port: int) -> bool:
@@ -114,14 +120,18 @@ class Prober:
             self._wire.give_back(flow)
             raise
         self._writers[flow.key] = writer_for(flow)
-        trace = self._engine.start(spec, flow, now=clock.now())
+        trace = self._engine.start(spec, flow, now=clock.now(), account=account)
         self._listeners[trace] = listener
         self._soon()
         return trace
 
     def stop(self, trace: Trace) -> None:
-        """Ends a trace with what there is; its listener hears of it."""
-        self._engine.stop(trace, now=clock.now())
+        """Ends a trace with what there is, all that has come in included; its listener hears of
+        it."""
+        now = clock.now()
+        while trace.ended is None and self._receive() and self._wire.heard_until < now:
+            pass
+        self._engine.stop(trace, now=now)
         self._tell()
 
     def readable(self) -> None:
@@ -149,7 +159,9 @@ class Prober:
         for _ in range(_ROUNDS):
             # Hearing comes before sending: an answer may spare the next round its probes.
             received = self._receive()
-            now = clock.now()
+            # The engine's time goes no further than all that came has been heard: what still waits
+            # in a socket, however late this process is, came in time if it came in time.
+            now = self._wire.heard_until
             self._engine.expire(now)
             if not self._send(now) and not received:
                 self._sleep(now)
@@ -168,9 +180,6 @@ class Prober:
                 self._malformed += heard is Unheard.MALFORMED
             else:
                 self._engine.heard(heard, at=at, read_at=read_at)
-        overflows = self._wire.overflows()
-        if overflows:
-            self._engine.overflowed(overflows)
         return bool(arrivals)
 
     def _send(self, now: int) -> bool:
@@ -196,11 +205,14 @@ class Prober:
             self._timer = None
         deadline = self._engine.next_deadline(now)
         if deadline is not None:
-            delay_s = max(deadline - now, 0) / 1e9
+            delay_s = max(deadline - clock.now(), 0) / 1e9
             self._timer = self._loop.call_later(delay_s, self._take_turn)
 
     def _tell(self) -> None:
         changed, self._engine.changed = self._engine.changed, set()
+        ended = [trace for trace in changed if trace.ended is not None]
+        if ended:
+            self._look_for_overflows(ended)
         for trace in changed:
             if trace.ended is None:
                 self._listeners[trace](trace)
@@ -211,6 +223,15 @@ class Prober:
                 del self._writers[trace.flow.key]
                 self._wire.close_flow(trace.flow)
                 listener(trace)
+
+    def _look_for_overflows(self, ended: Iterable[Trace] = ()) -> None:
+        """Counts what the host had no room for, for all traces under way and for these, which have
+        just ended."""
+        packets = self._wire.overflows()
+        if packets:
+            self._engine.overflowed(packets)
+            for trace in ended:
+                trace.overflows += packets
 
     def _look_for_neighbour(self, trace: Trace) -> None:
         """Probes that wait for the next hop's link address have not left: that is not loss.

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from colotrace_agent.engine.engine import DEFAULT_RATE, Engine
+from colotrace_agent.engine.engine import Account, Engine
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.several import Several, specs_of
 from colotrace_agent.engine.trace import Trace
@@ -47,6 +47,7 @@ class Job:
     report: Report
     frames: list[Frame] = field(default_factory=list)
     sent_at: list[int] = field(default_factory=list)
+    account: Account = field(default_factory=Account)
 
     @property
     def ended(self) -> bool:
@@ -58,7 +59,7 @@ class VirtualHost:
     """Traces the targets of its worlds, of one family, which must all differ."""
 
     def __init__(
-        self, worlds: Sequence[World], *, rate: float = DEFAULT_RATE, seed: int = 0
+        self, worlds: Sequence[World], *, rate: float | None = None, seed: int = 0
     ) -> None:
         self.now = START_NS
         self.engine = Engine(rate=rate, secret=random.Random(seed).randbytes(32))
@@ -87,7 +88,7 @@ class VirtualHost:
     def _go_on(self, job: Job, several: Several) -> None:
         """Begin what is due, and tell of the job."""
         for due in several.due():
-            trace = self._begin(due)
+            trace = self._begin(due, job.account)
             several.begun(trace)
             self._by_flow[trace.flow.key] = job
         if several.done:
@@ -96,11 +97,11 @@ class VirtualHost:
         elif several.replies:
             job.frames.append(job.report.progress(several))
 
-    def _begin(self, spec: TraceSpec) -> Trace:
+    def _begin(self, spec: TraceSpec, account: Account | None = None) -> Trace:
         source = packed(self._worlds[spec.target].addresses.prober)
         flow = self.engine.allocate(spec, source, reserve=lambda _: True, now=self.now)
         self._writers[flow.key] = writer_for(flow)
-        return self.engine.start(spec, flow, now=self.now)
+        return self.engine.start(spec, flow, now=self.now, account=account)
 
     def run(self, *, until: int | None = None, ended: Job | None = None) -> None:
         """Go on until everything has ended and arrived, or until that time or that job's end."""

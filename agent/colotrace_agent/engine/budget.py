@@ -9,6 +9,8 @@ class Budget:
         self._burst = burst
         self._level = float(burst)
         self._at = 0
+        self.users = 0
+        """Whoever shares it; for its owner to count."""
 
     def available(self, now: int) -> int:
         """Packets that may leave now."""

@@ -3,17 +3,16 @@
 Verbs: `start`, `poll` (probes due now), `sent` / `failed`, `heard`, `expire`, `next_deadline`;
 after each, `changed` holds the traces of which there is something new.
 
-Of the packet budget, the trace that has sent least so far gets the next few probes, and among
-equals the youngest: a short trace does not wait for long ones that were there before.
+Of the packet budget, the job that has sent least so far gets the next few probes, and among
+equals the youngest: a short one does not wait for long ones that were there before.
 """
 
-import collections
 import heapq
 import itertools
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from colotrace_proto.messages import NodeKind
+from colotrace_proto.messages import NodeKind, PacketType
 
 from colotrace_agent.model import Counters, Flow, FlowKey, Heard, Probe, TraceSpec
 
@@ -37,6 +36,16 @@ STEP = 12
 # A target is expected where it was; how long, and of how many it is remembered.
 _REMEMBERED_NS = 600 * 10**9
 _REMEMBERED = 65_536
+
+
+class Account:
+    """Traces that share one trace's part of the budget: those of one job."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+        """Probes so far."""
+        self.traces: deque[Trace] = deque()
+        """Those that have probes to send; the first is next."""
 
 
 class Engine:
@@ -67,18 +76,19 @@ class Engine:
         """Traces with news since the caller last cleared it."""
         self._budget = _budget(rate or DEFAULT_RATE)
         self._near = _budget(rate or DEFAULT_NEAR_RATE)
-        self._targets: dict[bytes, Budget] = {}
-        self._target_traces: collections.Counter[bytes] = collections.Counter()
+        self._targets: OrderedDict[bytes, Budget] = OrderedDict()
         self._blocked_until = 0
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
-        self._distances: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._distances: OrderedDict[tuple[PacketType, bytes, int, int], tuple[int, int]] = (
+            OrderedDict()
+        )
         self._routers = Routers()
         self._spacing: Spacing[Trace] = Spacing(settled=self._touch)
         # By TTL, the limits of routers at which a trace's probes are expected to expire.
         self._limits: dict[Trace, dict[int, Limit]] = {}
         self._traces: dict[FlowKey, Trace] = {}
         # By probes taken, then by age, the youngest first.
-        self._sending: list[tuple[int, int, Trace]] = []
+        self._sending: list[tuple[int, int, Account]] = []
         # Traces whose end may have moved, and ends as last computed: a heap entry that has
         # become too early only costs another look.
         self._touched: set[Trace] = set()
@@ -99,9 +109,14 @@ class Engine:
         """A flow that `start` will not be called with."""
         self._identities.release(flow, now)
 
-    def start(self, spec: TraceSpec, flow: Flow, *, now: int) -> Trace:
-        """Begins a trace; its probes come out of `poll`."""
-        known_at, expected_ttl = self._distances.get(spec.target, (0, None))
+    def start(
+        self, spec: TraceSpec, flow: Flow, *, now: int, account: "Account | None" = None
+    ) -> Trace:
+        """Begins a trace; its probes come out of `poll`.
+
+        Traces of one `account` have one trace's part of the budget together.
+        """
+        known_at, expected_ttl = self._distances.get(_place_of(spec), (0, None))
         if now - known_at > _REMEMBERED_NS:
             expected_ttl = None
         trace = Trace(spec, flow, now=now, expected_ttl=expected_ttl)
@@ -110,11 +125,13 @@ class Engine:
             self._limits[trace] = limits
         for key in flow.keys:
             self._traces[key] = trace
-        if not self._target_traces[spec.target]:
-            self._targets[spec.target] = Budget(rate=TARGET_RATE, burst=_TARGET_BURST)
-        self._target_traces[spec.target] += 1
+        budget = self._targets.setdefault(
+            spec.target, Budget(rate=TARGET_RATE, burst=_TARGET_BURST)
+        )
+        budget.users += 1
+        self._targets.move_to_end(spec.target)
         self._blocked_until = now
-        self._queue(trace)
+        self._queue(trace, account or Account())
         self._touched.add(trace)
         return trace
 
@@ -130,34 +147,45 @@ class Engine:
         """
         allowed = min(self._budget.available(now), most)
         probes: list[Probe] = []
-        again: list[Trace] = []
+        again: list[Account] = []
         blocked_until: list[int] = []
         while self._sending and len(probes) < allowed:
-            _, _, trace = heapq.heappop(self._sending)
-            if trace.ended is not None:
-                continue
-            step = min(len(probes) + STEP, allowed)
-            while trace.unsent and len(probes) < step:
-                if self._puts_off(trace, now):
-                    continue
-                ready_at = self._polite_at(trace, trace.next_ttl(), now)
+            _, _, account = heapq.heappop(self._sending)
+            before, most_now = len(probes), min(len(probes) + STEP, allowed)
+            blocked: list[Trace] = []
+            while account.traces and len(probes) < most_now:
+                trace = account.traces.popleft()
+                ready_at = self._take_of(trace, probes, now, most=most_now)
                 if ready_at > now:
                     blocked_until.append(ready_at)
-                    break
-                ordinal, ttl = trace.take()
-                probes.append(Probe(trace.flow, ordinal, ttl))
-            if trace.unsent:
-                again.append(trace)
-        for trace in again:
-            self._queue(trace)
+                    blocked.append(trace)
+                elif trace.unsent and trace.ended is None:
+                    account.traces.appendleft(trace)
+            account.taken += len(probes) - before
+            account.traces.extend(blocked)
+            if account.traces:
+                again.append(account)
+        for account in again:
+            self._push(account)
+        self._blocked_until = min(blocked_until) if blocked_until and not probes else now
         self._take_late(probes, now, most=allowed)
         self._budget.spend(len(probes))
-        all_blocked = again and len(blocked_until) == len(again) and not probes
-        self._blocked_until = min(blocked_until) if all_blocked else now
         if not probes:
             # What was spared may have been the last that a trace was waiting for.
             self.expire(now)
         return probes
+
+    def _take_of(self, trace: Trace, probes: list[Probe], now: int, *, most: int) -> int:
+        """Takes probes of a trace, until there are so many in all; when the next may leave."""
+        while trace.ended is None and trace.unsent and len(probes) < most:
+            if self._puts_off(trace, now):
+                continue
+            ready_at = self._polite_at(trace, trace.next_ttl(), now)
+            if ready_at > now:
+                return ready_at
+            ordinal, ttl = trace.take()
+            probes.append(Probe(trace.flow, ordinal, ttl))
+        return now
 
     def _touch(self, trace: Trace) -> None:
         self._touched.add(trace)
@@ -279,8 +307,13 @@ class Engine:
             times.append(max(budget_at, late_at))
         return min(times, default=None)
 
-    def _queue(self, trace: Trace) -> None:
-        heapq.heappush(self._sending, (trace.taken, -next(self._tie), trace))
+    def _queue(self, trace: Trace, account: "Account") -> None:
+        account.traces.append(trace)
+        if len(account.traces) == 1:
+            self._push(account)
+
+    def _push(self, account: "Account") -> None:
+        heapq.heappush(self._sending, (account.taken, -next(self._tie), account))
 
     def _end(self, trace: Trace, now: int) -> None:
         self._entered.pop(trace, None)
@@ -292,9 +325,16 @@ class Engine:
             trace.limiting = self._routers.judge(trace, now=now)
             self._limits.pop(trace, None)
             self._tally(trace)
-            self._target_traces[trace.spec.target] -= 1
-            if not self._target_traces[trace.spec.target]:
-                del self._target_traces[trace.spec.target], self._targets[trace.spec.target]
+            self._targets[trace.spec.target].users -= 1
+            self._forget_targets(now)
+
+    def _forget_targets(self, now: int) -> None:
+        """Whose budget is whole again is like a target never traced."""
+        while self._targets:
+            target, budget = next(iter(self._targets.items()))
+            if budget.users or budget.available(now) < _TARGET_BURST:
+                return
+            del self._targets[target]
 
     def _tally(self, trace: Trace) -> None:
         self.counted.duplicates += trace.counters.duplicates
@@ -305,15 +345,20 @@ class Engine:
 
     def _remember(self, trace: Trace, now: int) -> None:
         if trace.reached:
-            end_ttl = trace.end_ttl
-            known_at, known_ttl = self._distances.get(trace.spec.target, (0, None))
+            end_ttl, place = trace.end_ttl, _place_of(trace.spec)
+            known_at, known_ttl = self._distances.get(place, (0, None))
             if trace.spec.rounds and known_ttl and now - known_at <= _REMEMBERED_NS:
                 # Other flows may have longer ways, of which each TTL needs all its probes.
                 end_ttl = max(end_ttl, known_ttl)
-            self._distances[trace.spec.target] = now, end_ttl
-            self._distances.move_to_end(trace.spec.target)
+            self._distances[place] = now, end_ttl
+            self._distances.move_to_end(place)
             if len(self._distances) > _REMEMBERED:
                 self._distances.popitem(last=False)
+
+
+def _place_of(spec: TraceSpec) -> tuple[PacketType, bytes, int, int]:
+    """What a target's distance depends on: other protocols, ports and flows may end elsewhere."""
+    return spec.packet_type, spec.target, spec.port, 0 if spec.rounds else spec.flow
 
 
 def _budget(rate: float) -> Budget:

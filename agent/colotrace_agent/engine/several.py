@@ -47,11 +47,11 @@ class _Limits:
         sent = lost = 0  # beyond
         for ttl in sorted(self._traces, reverse=True):
             missing, asked = self._lost[ttl], self._asked[ttl]
-            if missing and self._witnessed(ttl):
-                usual = (lost + 1) / (sent + 2)
-                if ttl in self._judged or chance(missing, of=asked, each=usual) < PROBABLE:
-                    found.add(ttl)
-                    continue
+            usual = (lost + 1) / (sent + 2)
+            limits = ttl in self._judged or chance(missing, of=asked, each=usual) < PROBABLE
+            if limits and self._witnessed(ttl):
+                found.add(ttl)
+                continue
             sent += asked
             lost += missing
         return found

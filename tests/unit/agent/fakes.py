@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
+from colotrace_agent.engine.engine import Account
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_agent.resolve import UnresolvableError, parse_address
@@ -30,7 +31,9 @@ class FakeProber:
         self.begun = 0
         self.now = 1_000_000_000
 
-    def start(self, spec: TraceSpec, listener: Listener) -> Trace:
+    def start(
+        self, spec: TraceSpec, listener: Listener, *, account: Account | None = None  # noqa: ARG002
+    ) -> Trace:
         """Begin a trace; all its probes leave at once."""
         if self.refuses is not None and self.only in (None, spec.packet_type):
             raise self.refuses

@@ -3,7 +3,7 @@
 import errno
 import weakref
 
-from colotrace_agent.engine.engine import Engine
+from colotrace_agent.engine.engine import TARGET_RATE, Account, Engine
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
 from colotrace_proto.messages import PacketType
@@ -269,3 +269,50 @@ def test_what_the_host_had_no_room_for_is_counted_once_a_trace() -> None:
     trace = engine.start(spec, flow, now=NOW)
     engine.overflowed(5)
     assert trace.overflows == engine.overflows == 5
+
+
+def sent_after(engine: Engine, trace: Trace, since: int) -> int:
+    """Runs the engine until all probes of the trace have left; how long that took."""
+    now = since
+    while trace.unsent:
+        send(engine, now=now)
+        engine.expire(now)
+        deadline = engine.next_deadline(now)
+        if trace.unsent:
+            assert deadline is not None
+            now = max(deadline, now + 1)
+    return now - since
+
+
+def trace_to(number: int, engine: Engine, *, now: int, account: Account | None = None) -> Trace:
+    target = bytes([198, 51, number // 256, number % 256])
+    spec = TraceSpec(target, max_ttl=15, packets_per_ttl=3)
+    flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=now)
+    return engine.start(spec, flow, now=now, account=account)
+
+
+def test_a_job_of_ten_thousand_probes_hardly_delays_a_small_one() -> None:
+    """At the budgets as they are by default: 222 traces of one job, and one that comes later."""
+    alone = Engine()
+    usual = sent_after(alone, trace_to(0, alone, now=NOW), NOW)
+    engine, account = Engine(), Account()
+    large = [trace_to(number, engine, now=NOW, account=account) for number in range(1, 223)]
+    later = NOW
+    for _ in range(20):
+        send(engine, now=later)
+        later = max(engine.next_deadline(later) or 0, later + 1)
+    assert any(trace.unsent for trace in large)
+    small = trace_to(0, engine, now=later)
+    assert sent_after(engine, small, later) <= usual + 50 * MS
+
+
+def test_one_target_gets_no_more_for_traces_that_follow_each_other() -> None:
+    """A second's budget and the burst, however many traces there are one after the other."""
+    engine = Engine(rate=1e6)
+    now, sent = NOW, 0
+    while now < NOW + SECOND:
+        trace = started(engine, max_ttl=30, packets=10, now=now)
+        now += sent_after(engine, trace, now) + MS
+        sent += sum(trace.sent)
+        engine.stop(trace, now=now)
+    assert sent <= 640 + 1.3 * TARGET_RATE
