@@ -65,19 +65,19 @@ def _run(
         with ExitStack() as stack:
             session = Session(stack, errors, quick=quick)
             for subject in subjects:
-                found[subject.name] = one = _measured(subject, session)
+                one = _measured(subject, session)
                 failed += bool(one.missing)
+                if one.figures:
+                    found[subject.name] = one
+                    if not quick:  # at once, so that what comes later cannot take it away
+                        report.write({subject.name: one}, facts, [each.name for each in ALL])
     except KeyboardInterrupt:
-        errors.print("bench: interrupted; everything is taken down, nothing is written")
+        errors.print("bench: interrupted; everything is taken down")
         return 130
-    found = {name: one for name, one in found.items() if one.figures}
-    console = Console() if sys.stdout.isatty() else Console(width=160)
-    report.show(found.values(), facts, console)
-    if quick:
-        errors.print("quick: nothing is written")
-    else:
-        where = report.write(found, facts, [subject.name for subject in ALL]).relative_to(ROOT)
-        errors.print(f"written: {where}/results.json, .md, .svg", highlight=False)
+    report.show(found.values(), facts, Console() if sys.stdout.isatty() else Console(width=160))
+    where = report.RESULTS.relative_to(ROOT)
+    told = "quick: nothing is written" if quick else f"written: {where}/results.json, .md, .svg"
+    errors.print(told, highlight=False)
     errors.print(f"[dim]· {time.monotonic() - began:.0f} s[/]", highlight=False)
     return 1 if failed else 0
 

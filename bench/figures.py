@@ -78,7 +78,7 @@ class Samples:
 
     def of(self, quantity: str) -> tuple[float, ...]:
         """Every run's value, in the order of the runs; a run may be without."""
-        return tuple(run.values[quantity] for run in self.runs if quantity in run.values)
+        return tuple(float(run.values[quantity]) for run in self.runs if quantity in run.values)
 
     @property
     def quantities(self) -> list[str]:

@@ -48,15 +48,17 @@ def run(argv: list[str], env: dict[str, str] | None = None) -> dict[str, Any]:
 def watch(argv: list[str], out: str, most_s: float = _TIMEOUT_S) -> dict[str, Any]:
     """As `run`, its standard output in a file, and looked at meanwhile.
 
-    Adds `peak_mb` (VmHWM) and `overflows`: what raw sockets of this namespace had no room for.
+    Adds `peak_mb` (VmHWM), `overflows`, what raw sockets of this namespace had no room for, and
+    `kept_ms`, how long it was ready to run and others had the core (/proc/PID/schedstat).
     After `most_s` it is told to end, which is no failure.
     """
     before, began = _children_cpu_s(), time.perf_counter()
-    peak_kb, overflows, told_to_end = 0, {}, False
+    peak_kb, kept_ns, overflows, told_to_end = 0, 0, {}, False
     with open(out, "wb") as written, tempfile.TemporaryFile() as said:  # noqa: PTH123
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=written, stderr=said)
         while process.poll() is None:
             peak_kb = max(peak_kb, _peak_kb(process.pid))
+            kept_ns = max(kept_ns, _kept_ns(process.pid))
             overflows.update(_overflows())
             if not told_to_end and time.perf_counter() > began + most_s:
                 process.terminate()
@@ -71,6 +73,7 @@ def watch(argv: list[str], out: str, most_s: float = _TIMEOUT_S) -> dict[str, An
         "wall_ms": wall_s * 1e3,
         "cpu_ms": (_children_cpu_s() - before) * 1e3,
         "peak_mb": peak_kb / 1024,
+        "kept_ms": kept_ns / 1e6,
         "overflows": sum(overflows.values()),
         "status": 0 if told_to_end else process.returncode,
         "stderr": words[-2_000:].decode(errors="replace"),
@@ -82,6 +85,14 @@ def _peak_kb(pid: int) -> int:
         with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
             return next((int(line.split()[1]) for line in status if line.startswith("VmHWM")), 0)
     except OSError:  # it has ended
+        return 0
+
+
+def _kept_ns(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/schedstat") as told:  # noqa: PTH123
+            return int(told.read().split()[1])
+    except (OSError, IndexError):  # it has ended, or the kernel does not count
         return 0
 
 

@@ -70,8 +70,8 @@ def show(found: Iterable[Found], facts: dict[str, Any], console: Console) -> Non
     console.print(f"\n[dim]{head(facts)}[/]", highlight=False)
 
 
-def write(found: dict[str, Found], facts: dict[str, Any], order: Iterable[str]) -> Path:
-    """Write results.json, results.md and results.svg; returns their directory.
+def write(found: dict[str, Found], facts: dict[str, Any], order: Iterable[str]) -> None:
+    """Write results.json, results.md and results.svg.
 
     `order` names all subjects there are: others are no longer written.
     """
@@ -87,7 +87,6 @@ def write(found: dict[str, Found], facts: dict[str, Any], order: Iterable[str]) 
     file.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     (RESULTS / "results.md").write_text("\n".join(_markdown(subjects.values(), facts)) + "\n")
     (RESULTS / "results.svg").write_text(plot.drawn(_panels(subjects.values())))
-    return RESULTS
 
 
 def head(facts: dict[str, Any]) -> str:

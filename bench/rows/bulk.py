@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
+from statistics import median
 from typing import Any
 
 from bench.driver import Driver
@@ -24,16 +25,19 @@ _QUICK = (5,)
 _PROBES_A_SECOND = 120_000
 _OF_SCAMPER = 0.5
 _CPU, _RATE, _MEMORY = "CPU a trace", "probes a second", "peak memory"
+_FURTHER = "CPU a further trace, beyond one"
+_IDLE_NOTE = "listens for 1 s after its last probe, always"
 _WALL, _OVERFLOWS = "wall", "overflows"
-_UNITS = {_CPU: "ms", _RATE: "/s", _MEMORY: "MB", _WALL: "s", _OVERFLOWS: ""}
+_UNITS = {_CPU: "ms", _FURTHER: "ms", _RATE: "/s", _MEMORY: "MB", _WALL: "s", _OVERFLOWS: ""}
 # From that share on, a core is what limits.
 _BUSY = 0.9
 
 
 def _measure(session: Session) -> Iterator[Figure]:
+    starts: dict[str, float] = {}
     for size in _QUICK if session.quick else _SIZES:
         session.say(f"bulk: targets: {size:,}")
-        tools = [tool for tool in ALL if tool.most >= size] if size > 1 else [COLOTRACE]
+        tools = [tool for tool in ALL if tool.most >= size]
         contenders: dict[str, Contender] = {
             tool.who: partial(_run, session, tool, size=size) for tool in tools
         }
@@ -42,8 +46,15 @@ def _measure(session: Session) -> Iterator[Figure]:
         samples = alternate(
             contenders, runs=session.runs(3), seldom=slow, may_fail=peers, warm=False
         )
-        notes = {tool.who: f"{tool.peer.note}" for tool in tools if tool.peer and tool.idle_s}
+        for who, taken in samples.items():
+            for run in taken.runs:
+                if who in starts:
+                    more_ms = run.values[_CPU] * size - starts[who]
+                    run.values[_FURTHER] = more_ms / (size - 1)
+        if size == 1:
+            starts = {who: median(each.of(_CPU)) for who, each in samples.items() if each.runs}
         work = f"{size:,} targets" if size > 1 else "1 target: the start of the process"
+        notes = {tool.who: _IDLE_NOTE for tool in tools if tool.idle_s}
         found = figures_of(work, samples, _UNITS, notes)
         yield from (_bounded(figure, found) if size == _SIZES[-1] else figure for figure in found)
 
@@ -81,8 +92,12 @@ def _judged(
     elif lasted_s and tally.busy_s / lasted_s > _BUSY:
         limit = "the responder's core"
     elif not limit:
-        share = done["cpu_ms"] / max(done["wall_ms"] - tool.idle_s * 1e3, 1)
-        limit = "its core" if share > _BUSY else f"waiting: its core is {share:.0%} busy"
+        took_ms = max(done["wall_ms"] - tool.idle_s * 1e3, 1)
+        share, kept = done["cpu_ms"] / took_ms, done["kept_ms"] / took_ms
+        if share + kept > _BUSY:
+            limit = f"its core, {share:.0%} its own"
+        else:
+            limit = f"waiting: {share:.0%} of its core"
     whole = tally.written if answered < 0 else answered
     return Run(values, complete=whole == size * MAX_TTL, limit=limit)
 
@@ -92,9 +107,9 @@ def _bounded(figure: Figure, found: list[Figure]) -> Figure:
         return figure
     if figure.quantity == _RATE:
         return figure.bounded(at_least=_PROBES_A_SECOND)
-    if figure.quantity != _CPU:
+    if figure.quantity not in (_CPU, _FURTHER):
         return figure
-    others = [each for each in found if each.quantity == _CPU and each.samples]
+    others = [each for each in found if each.quantity == figure.quantity and each.samples]
     scamper = [each.median for each in others if each.who.startswith("scamper")]
     pycaracal = [each.median for each in others if each.who == "pycaracal"]
     most = [*([_OF_SCAMPER * min(scamper)] if scamper else []), *pycaracal]
