@@ -87,7 +87,9 @@ def path_end(gathered: Gathered) -> int:
     """The last TTL that the row shows.
 
     The lowest TTL at which the target answered; else the lowest at which somebody said that the
-    path ends; else the last that was probed (0 where none was).
+    path ends; else the last that was probed (0 where none was). Where the target answered without
+    a TTL, it stands somewhere behind the last one that answered with one: what is silent beyond
+    may be its answers, and is not shown as lost.
 
     Where the row is made of several flows, balanced paths may differ in length: as long as somebody
     else answers there, some flow is still on its way, and the path goes on to where the next one
@@ -105,6 +107,8 @@ def path_end(gathered: Gathered) -> int:
             if not gathered.own_ends or furthest < first:
                 return first
             return min((ttl for ttl in ends if ttl > furthest), default=furthest)
+    if gathered.unplaced:
+        return max(gathered.replies.ttl, default=0)
     return max((ttl for ttl, sent in enumerate(gathered.sent, 1) if sent), default=0)
 
 

@@ -155,7 +155,10 @@ class Judge:
             return None
         flow, number, tag = fields
         if flow != self._sent[0].flow:
-            return None
+            # A translator gives another source, and with it another port or identifier.
+            other = header.src != self._source and flow[1:] == self._sent[0].flow[1:]
+            translates = self._type in (PacketType.ICMP, PacketType.UDP)
+            return self._tagged(tag) if other and translates and tag is not None else None
         if tag is not None:
             return self._tagged(tag)
         return self._untagged(header, number)

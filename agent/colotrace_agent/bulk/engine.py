@@ -17,13 +17,15 @@ from colotrace_agent.engine.engine import (
     DEFAULT_NEAR_RATE,
     DEFAULT_RATE,
     NEAR_HOPS,
+    SEARCH_BURST,
+    SEARCH_RATE,
     STEP,
 )
 from colotrace_agent.engine.identity import Identities
 from colotrace_agent.engine.matching import Miss, match
 from colotrace_agent.engine.routers import Limit, Routers
 from colotrace_agent.engine.spacing import Spacing
-from colotrace_agent.engine.trace import NAT, names_no_probe
+from colotrace_agent.engine.trace import NAT, may_be_translated, names_no_probe, translated
 from colotrace_agent.engine.verdict import judge
 from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec, family_of
 
@@ -61,6 +63,7 @@ class BulkEngine:
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._routers = Routers()
         self._spacing: Spacing[Line] = Spacing(settled=_settle)
+        self._searches = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
         self._targets: set[bytes] = set()
         self._sampled_at = 0
 
@@ -172,11 +175,9 @@ class BulkEngine:
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
         """A packet that may answer a probe, whatever kind it is."""
         table = self.tables.get(family_of(heard.key.target))
-        number = table.line_of.get(place_of(heard.key)) if table is not None else None
-        if table is None or number is None or heard.key.port != table.port:
-            return
-        flow = table.flows[number]
-        if flow is None or heard.key not in flow.keys:
+        number = self._line_of(table, heard, read_at) if table is not None else None
+        flow = table.flows[number] if table is not None and number is not None else None
+        if table is None or number is None or flow is None:
             return
         ordinal = match(flow, heard, sent=int(table.taken[number]))
         kind, labels = judge(heard, flow)
@@ -195,7 +196,7 @@ class BulkEngine:
             # The host's own kernel says so: no neighbour answered it, or its route is gone.
             table.kept_back(number, [ordinal], errno.EHOSTUNREACH)
             return
-        if heard.source not in (None, flow.source):
+        if translated(heard, flow):
             labels = (*labels, NAT)
         labels += heard.labels
         good = table.count(
@@ -207,6 +208,18 @@ class BulkEngine:
         )  # fmt: skip
         if good[0] and labels:
             table.aside(number).labels[ordinal] = labels
+
+    def _line_of(self, table: Table, heard: Heard, now: int) -> int | None:
+        number = table.line_of.get(place_of(heard.key))
+        flow = table.flows[number] if number is not None else None
+        if flow is not None and heard.key in flow.keys:
+            return number
+        if heard.tag is None or heard.source is None or not self._searches.available(now):
+            return None
+        self._searches.spend(1)
+        number = table.with_tag(heard.tag)
+        flow = table.flows[number] if number is not None else None
+        return number if flow is not None and may_be_translated(heard, flow) else None
 
     def overflowed(self, packets: int) -> None:
         """The host had no room for that many packets, whosever answers they were."""

@@ -256,6 +256,13 @@ class Table:
         those: Lines = lines[silent.any(axis=1)]
         return those
 
+    def with_tag(self, tag: bytes) -> int | None:
+        """The line of a trace that has not ended, one of whose probes has that tag."""
+        tags = self.tags.view(np.uint64)[:, :, 0]
+        found = np.nonzero((tags == np.frombuffer(tag, np.uint64)).any(axis=1))[0].tolist()
+        lines = (line for line in found if self.flows[line] is not None and not self.ended[line])
+        return next(lines, None)
+
     def by_elimination(self, line: int, at: int, *, is_end: bool) -> int | Miss:
         """As `Trace` does it: the one probe that an answer which names none can be for."""
         sent_at = self.sent_at[line]

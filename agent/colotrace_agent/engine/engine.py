@@ -20,7 +20,7 @@ from .budget import Budget
 from .identity import Identities
 from .routers import Limit, Routers
 from .spacing import Spacing
-from .trace import Trace
+from .trace import Trace, may_be_translated
 
 DEFAULT_RATE = 5_000
 """Packets a second, over all traces."""
@@ -33,6 +33,8 @@ BURST = 512
 _TARGET_BURST = 640  # a whole trace
 STEP = 12
 """What one trace sends at most before it listens, and others have their turn."""
+SEARCH_RATE, SEARCH_BURST = 500, 200
+"""How often, a second, all probes under way are looked through for a tag: strangers could ask."""
 # A target is expected where it was; how long, and of how many it is remembered.
 _REMEMBERED_NS = 600 * 10**9
 _REMEMBERED = 65_536
@@ -76,6 +78,7 @@ class Engine:
         """Traces with news since the caller last cleared it."""
         self._budget = _budget(rate or DEFAULT_RATE)
         self._near = _budget(rate or DEFAULT_NEAR_RATE)
+        self._searches = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
         self._targets: OrderedDict[bytes, Budget] = OrderedDict()
         self._blocked_until = 0
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
@@ -259,7 +262,7 @@ class Engine:
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
         """A packet arrived at that time, and was read at the other, that may answer a probe."""
-        trace = self._traces.get(heard.key)
+        trace = self._traces.get(heard.key) or self._by_tag(heard, read_at)
         if trace is None:
             if self._identities.is_released(heard.key, read_at):
                 self.late += 1
@@ -273,6 +276,17 @@ class Engine:
             if reply.kind is not NodeKind.BARRIER:
                 self._routers.passed(trace.path, reply.ttl, reply.address, now=read_at)
                 self._routers.count(reply.address, 1, now=read_at)
+
+    def _by_tag(self, heard: Heard, now: int) -> Trace | None:
+        """Whose probe that is, where a translator has changed its source, port and all."""
+        if heard.tag is None or heard.source is None or not self._searches.available(now):
+            return None
+        self._searches.spend(1)
+        for trace in self._traces.values():
+            flow = trace.flow
+            if may_be_translated(heard, flow) and flow.marks.find(heard.tag) is not None:
+                return trace
+        return None
 
     def expire(self, now: int) -> None:
         """Ends the traces to which nothing more can come."""

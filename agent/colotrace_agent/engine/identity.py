@@ -97,14 +97,18 @@ class Identities:
         )
 
     def _candidates(self, spec: TraceSpec) -> Iterator[int]:
-        seed = spec.target + spec.flow.to_bytes(8, "big") + self._flow_secret
-        start = int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big")
         space = _SPACES[spec.packet_type]
         if space is PORTS:
-            # A port costs a socket: traces to different targets share a few.
-            start %= _SHARED_PORTS
+            # A port costs a socket: traces to different targets share a few, flows have their own.
+            start = self._drawn(spec.target) % _SHARED_PORTS + spec.flow
+        else:
+            start = self._drawn(spec.target + spec.flow.to_bytes(8, "big"))
         for attempt in range(min(_ATTEMPTS, len(space))):
             yield space[(start + attempt) % len(space)]
+
+    def _drawn(self, seed: bytes) -> int:
+        drawn = hashlib.blake2b(seed + self._flow_secret, digest_size=8)
+        return int.from_bytes(drawn.digest(), "big")
 
     def release(self, flow: Flow, now: int) -> None:
         """The trace has ended; its flow stays taken until no answer can be under way."""

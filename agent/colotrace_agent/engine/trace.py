@@ -30,7 +30,7 @@ NEAR = 10
 _FLOOR_NS = 250_000_000
 
 NAT = "NAT"
-"""Annotates an answer whose quoted probe came from another address than it left with."""
+"""Annotates an answer whose quoted probe has other addresses or ports than it left with."""
 
 
 class Trace:
@@ -267,7 +267,7 @@ class Trace:
             self._expected_ttl = min(self._expected_ttl, ttl - spared_ttl(heard, ttl))
         elif kind is NodeKind.BARRIER:
             self._barrier_ttl = min(self._barrier_ttl, ttl)
-        if heard.source not in (None, self.flow.source):
+        if translated(heard, self.flow):
             labels = (*labels, NAT)
         reply = Reply(ttl, rtt_ns, heard.responder, kind, labels + heard.labels)
         self.replies.append(reply)
@@ -336,6 +336,20 @@ class Trace:
 def floor_of(spec: TraceSpec) -> int:
     """The shortest patience with a silent probe: what a router's slow path may take."""
     return min(max(_FLOOR_NS, spec.wait_ns // 4), spec.wait_ns)
+
+
+def may_be_translated(heard: Heard, flow: Flow) -> bool:
+    """Whether a quoted probe of another flow may be one of this, which a translator gave another
+    source, and with that another port or identifier."""
+    key = heard.key._replace(identifier=flow.identifier)
+    translates = flow.packet_type in (PacketType.ICMP, PacketType.UDP)
+    return translates and key == flow.key and heard.source not in (None, flow.source)
+
+
+def translated(heard: Heard, flow: Flow) -> bool:
+    """Whether the quoted probe was changed by a translator on its way."""
+    quoted = heard.source is not None
+    return quoted and (heard.source != flow.source or heard.key not in flow.keys)
 
 
 def spared_ttl(heard: Heard, ttl: int) -> int:
