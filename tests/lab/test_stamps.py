@@ -152,6 +152,7 @@ class Bench:
         spans = {each.ttl: (each.at, end) for each, end in zip(self.left, ends, strict=True)}
         assert len(spans) == len(self.left), "a packet left twice"
         told = {ttl: stamp.at for ttl, stamp in self.stamps.items() if stamp.at is not None}
+        assert told.keys() == self.stamps.keys(), "nobody has set the clock"
         assert told.keys() <= spans.keys(), "a stamp for a packet that never left"
         wrong = {
             ttl: (at - spans[ttl][0], spans[ttl][1] - at)

@@ -36,14 +36,48 @@ def wall_offset() -> int:
 
 
 class WallClock:
-    """Carries stamps over, and knows when it cannot."""
+    """Sees whether the wall clock is set; for all whose stamps are by it."""
 
     def __init__(self) -> None:
+        self.steps = 0
+        """How often it was set, as far as was seen."""
         self._offset = wall_offset()
 
+    def offset(self) -> int:
+        """As `wall_offset`; counts a step since the last time."""
+        before, self._offset = self._offset, wall_offset()
+        self.steps += abs(self._offset - before) >= _STEP_NS
+        return self._offset
+
+
+class StampedQueue:
+    """How far a socket's queue has been read, and whether what is in it can be dated.
+
+    Of packets that waited when the clock was set nobody knows which clock has stamped them, until
+    the queue has been read to its end. Each reading is `begin`, `offset` if it brought anything,
+    and `emptied` or `heard`.
+    """
+
+    def __init__(self, wall: WallClock) -> None:
+        self.heard_until = now()
+        """What arrived before that has been read."""
+        self._wall = wall
+        self._sure_of = self._steps_before = wall.steps
+        self._began = 0
+
+    def begin(self) -> None:
+        """It is about to be read."""
+        self._began, self._steps_before = now(), self._wall.steps
+
     def offset(self) -> int | None:
-        """As `wall_offset`; None where the wall clock was set since the last time: stamps that
-        were waiting may be from before that, or from after."""
-        offset, before = wall_offset(), self._offset
-        self._offset = offset
-        return offset if abs(offset - before) < _STEP_NS else None
+        """What to add to the stamps that were just read; None where the clock was set meanwhile."""
+        offset = self._wall.offset()
+        return offset if self._wall.steps == self._sure_of else None
+
+    def emptied(self) -> None:
+        """There was no more to read."""
+        self.heard_until, self._sure_of = self._began, self._steps_before
+
+    def heard(self, at: int) -> None:
+        """More may wait, and the last packet read is stamped as of that time."""
+        self.heard_until = max(self.heard_until, at)

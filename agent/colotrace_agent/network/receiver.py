@@ -7,16 +7,13 @@ from typing import NamedTuple
 
 from . import clock
 from .mmsg import Incoming
-from .sockets import SO_RXQ_OVFL, SO_TIMESTAMPNS, park, unpark
+from .sockets import SO_TIMESTAMPNS, park, unpark
 
 SLOTS = 128
 LARGEST_ANSWER = 2_048  # more than any quote of a probe of ours
 
-# struct cmsghdr and struct timespec; then, if packets were lost, struct cmsghdr and their number.
+# struct cmsghdr and struct timespec.
 _STAMP = struct.Struct("=QiiqQ")
-_LOST = struct.Struct("=QiiI")
-_LOST_AT = 32
-_CONTROL = 64
 _ADDRESS_AND_SCOPE = slice(8, 28)  # in struct sockaddr_in6
 
 
@@ -34,18 +31,21 @@ class Packet(NamedTuple):
 
 def room() -> Incoming:
     """Buffers for receivers, which may share them."""
-    return Incoming(slots=SLOTS, size=LARGEST_ANSWER, control=_CONTROL)
+    return Incoming(slots=SLOTS, size=LARGEST_ANSWER, control=_STAMP.size)
 
 
 class Receiver:
     """Reads from a socket, which it owns, into buffers that it shares with others."""
 
     def __init__(self, sock: socket.socket, wall: clock.WallClock, buffers: Incoming) -> None:
-        self.overflows = 0
-        """Packets that found the socket's queue full, so far: the host's own loss."""
         self._sock = sock
-        self._wall = wall
+        self._queue = clock.StampedQueue(wall)
         self._buffers = buffers
+
+    @property
+    def heard_until(self) -> int:
+        """What arrived before that has been received."""
+        return self._queue.heard_until
 
     def park(self) -> None:
         """Hears nothing from now on; a tap only."""
@@ -61,17 +61,23 @@ class Receiver:
 
     def receive(self) -> list[Packet]:
         """Up to `SLOTS` packets that have come in."""
-        buffers = self._buffers
+        buffers, queue = self._buffers, self._queue
+        queue.begin()
         count = buffers.receive(self._sock)
         if not count:
+            queue.emptied()
             return []
-        offset, read_at = self._wall.offset(), clock.now()
+        offset, read_at = queue.offset(), clock.now()
         packets = []
         for slot in range(count):
             at = self._arrival(slot, offset, read_at)
             name = buffers.names[slot, _ADDRESS_AND_SCOPE].tobytes()
             link = int.from_bytes(name[16:], sys.byteorder)
             packets.append(Packet(buffers.packet(slot), name[:16], link, at, read_at))
+        if count < SLOTS:
+            queue.emptied()
+        elif at < read_at:
+            queue.heard(at)
         return packets
 
     def close(self) -> None:
@@ -80,10 +86,6 @@ class Receiver:
 
     def _arrival(self, slot: int, offset: int | None, read_at: int) -> int:
         control = self._buffers.control_of(slot)
-        if len(control) >= _LOST_AT + _LOST.size:
-            _, level, kind, lost = _LOST.unpack_from(control, _LOST_AT)
-            if (level, kind) == (socket.SOL_SOCKET, SO_RXQ_OVFL):
-                self.overflows = lost
         if offset is None or len(control) < _STAMP.size:
             return read_at
         _, level, kind, seconds, nanoseconds = _STAMP.unpack_from(control)

@@ -16,12 +16,12 @@ from .departures import CONTROL, STAMPING, stamps_in
 from .mmsg import Incoming, Outgoing
 from .receiver import LARGEST_ANSWER
 from .sender import LARGEST_PROBE
-from .sockets import SO_RXQ_OVFL, SO_TIMESTAMPING, SO_TIMESTAMPNS
+from .sockets import SO_TIMESTAMPING, SO_TIMESTAMPNS
 
 ROWS = 256
 """Packets of one system call."""
 _RING = 1 << 16  # stamps awaited at most
-_CONTROL = 64
+_CONTROL = 32  # a stamp's: struct cmsghdr and struct timespec
 _SOCKADDR_IN, _SOCKADDR_IN6 = 16, 28
 
 Numbers = npt.NDArray[np.int64]
@@ -41,7 +41,7 @@ class RowSender:
 
     def __init__(self, sock: socket.socket, wall: clock.WallClock) -> None:
         self._sock = sock
-        self._wall = wall
+        self._queue = clock.StampedQueue(wall)
         self._out = Outgoing(slots=ROWS, size=LARGEST_PROBE, numbered=True)
         self._stamps = Incoming(slots=ROWS, size=8, control=CONTROL)
         self._ipv4 = sock.family == socket.AF_INET
@@ -91,8 +91,8 @@ class RowSender:
     def stamps(self) -> Stamps | None:
         """What the kernel has told of departures since the last time; None where nothing."""
         found = []
-        while count := self._stamps.receive(self._sock, flags=socket.MSG_ERRQUEUE):
-            offset, now = self._wall.offset(), clock.now()
+        while count := self._receive():
+            offset, now = self._queue.offset(), clock.now()
             numbers, at = stamps_in(self._stamps, count, offset or 0)
             places = numbers % _RING
             tickets, not_before = self._tickets[places], self._not_before[places]
@@ -103,6 +103,13 @@ class RowSender:
         if not found:
             return None
         return Stamps(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+
+    def _receive(self) -> int:
+        self._queue.begin()
+        count = self._stamps.receive(self._sock, flags=socket.MSG_ERRQUEUE)
+        if not count:
+            self._queue.emptied()
+        return count
 
     def close(self) -> None:
         """Closes the socket."""
@@ -126,25 +133,35 @@ class RowReceiver:
 
     def __init__(self, sock: socket.socket, wall: clock.WallClock, buffers: Incoming) -> None:
         self.overflows = 0
-        """Packets that found the socket's queue full, so far: the host's own loss."""
+        """Nothing: `Wire.overflows` counts for all sockets, these too."""
         self.sock = sock
-        self._wall = wall
+        self._queue = clock.StampedQueue(wall)
         self._buffers = buffers
+
+    @property
+    def heard_until(self) -> int:
+        """What arrived before that has been received."""
+        return self._queue.heard_until
 
     def receive(self) -> Batch | None:
         """Up to `ROWS` packets that have come in; None where none have."""
-        buffers = self._buffers
+        buffers, queue = self._buffers, self._queue
+        queue.begin()
         count = buffers.receive(self.sock)
         if not count:
+            queue.emptied()
             return None
-        offset, read_at = self._wall.offset(), clock.now()
+        offset, read_at = queue.offset(), clock.now()
         control = buffers.control[:count]
         header = np.ascontiguousarray(control[:, 8:16]).view(np.int32)
         stamp = np.ascontiguousarray(control[:, 16:32]).view(np.int64)
         at = stamp[:, 0] * 1_000_000_000 + stamp[:, 1] + (offset or 0)
         good = (header == (socket.SOL_SOCKET, SO_TIMESTAMPNS)).all(axis=1)
         good &= (at <= read_at) & (offset is not None)
-        self._count_overflows(count)
+        if count < ROWS:
+            queue.emptied()
+        elif good[-1]:
+            queue.heard(int(at[-1]))
         names = buffers.names[:count]
         return Batch(
             buffers.packets[:count],
@@ -158,14 +175,6 @@ class RowReceiver:
     def close(self) -> None:
         """Closes the socket."""
         self.sock.close()
-
-    def _count_overflows(self, count: int) -> None:
-        # Each packet bears the number as it was when it came: the last one's is the latest.
-        control = self._buffers.control_of(count - 1)
-        if len(control) >= 52:
-            level, kind = np.frombuffer(control, np.int32, 2, 40)
-            if (level, kind) == (socket.SOL_SOCKET, SO_RXQ_OVFL):
-                self.overflows = int(np.frombuffer(control, np.uint32, 1, 48)[0])
 
 
 def room() -> Incoming:

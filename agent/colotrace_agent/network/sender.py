@@ -40,7 +40,8 @@ class Departure(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """When a probe left, by the kernel; `at` is None where the stamp cannot be right."""
+    """When a probe left, by the kernel; `at` is None where the clock was set meanwhile, so that
+    nobody can say."""
 
     probe: Probe
     at: int | None
@@ -61,7 +62,7 @@ class Sender:
     ) -> None:
         """`numbered` is for tests; None asks the kernel."""
         self._sock = sock
-        self._wall = wall
+        self._times = clock.StampedQueue(wall)
         self._numbered = kernel_takes_numbers() if numbered is None else numbered
         self._out = Outgoing(slots=SLOTS, size=LARGEST_PROBE, numbered=self._numbered)
         self._queue = Incoming(slots=SLOTS, size=8, control=CONTROL)
@@ -110,16 +111,22 @@ class Sender:
 
     def _read_queue(self) -> list[Stamp]:
         stamps: list[Stamp] = []
-        while count := self._queue.receive(self._sock, flags=socket.MSG_ERRQUEUE):
-            offset, now = self._wall.offset(), clock.now()
+        while count := self._receive():
+            offset, now = self._times.offset(), clock.now()
             numbers, times = stamps_in(self._queue, count, offset or 0)
             for number, left_at in zip(numbers.tolist(), times.tolist(), strict=True):
                 awaited = self._awaited.pop(number, None)
-                if awaited is not None:
+                if awaited is not None and not awaited.shared:
                     right = offset is not None and awaited.not_before <= left_at <= now
-                    right = right and not awaited.shared
                     stamps.append(Stamp(awaited.probe, left_at if right else None))
         return stamps
+
+    def _receive(self) -> int:
+        self._times.begin()
+        count = self._queue.receive(self._sock, flags=socket.MSG_ERRQUEUE)
+        if not count:
+            self._times.emptied()
+        return count
 
     def _number_of(self, slot: int) -> int:
         return (self._number + slot) % (1 << 32)

@@ -6,14 +6,18 @@ copy a packet for it.
 """
 
 import socket
+import sys
+from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
 from .filters import (
+    Instruction,
+    attach,
     keep_gre_answers,
-    keep_icmp6_answers,
     keep_icmp_answers,
     keep_tcp_answers,
     keep_udp_answers,
@@ -22,8 +26,8 @@ from .filters import (
 # linux/socket.h, linux/in.h and linux/in6.h; Python has no names for them.
 SO_TIMESTAMPNS = 35
 SO_TIMESTAMPING = 37
-SO_RXQ_OVFL = 40
 _SO_RCVBUFFORCE = 33
+_SO_MEMINFO = 55
 _IP_RECVERR = 11
 _IPV6_RECVERR = 25
 _IP_FREEBIND = 15
@@ -40,6 +44,15 @@ _ANYBODY = {Family.IPV4: "0.0.0.0", Family.IPV6: "::"}  # noqa: S104 - a raw soc
 TAPS = (PacketType.UDP, PacketType.TCP, PacketType.GRE)
 _GRE_PROTOCOL = 47
 
+_DROPS_AT, _MEMINFO_SIZE = 32, 36  # SK_MEMINFO_DROPS, of 32 bits (linux/sock_diag.h)
+# Of the network namespace, which belongs to the thread.
+_COUNTERS_OF_IPV6 = Path("/proc/thread-self/net/snmp6")
+
+# Classic BPF (linux/filter.h): load a byte, jump if it is equal, return.
+_LOAD_BYTE, _JUMP_EQUAL, _RETURN = 0x30, 0x15, 0x06
+_WHOLE_PACKET = 0x40000
+_ICMP6_WANTED = (1, 2, 3, 4, 129)
+
 
 class RawSockets(NamedTuple):
     """The agent's sockets. Whoever has them closes them."""
@@ -51,6 +64,47 @@ class RawSockets(NamedTuple):
         """Closes every socket."""
         for sock in (*self.senders.values(), *self.receivers.values()):
             sock.close()
+
+
+class Drops:
+    """Packets that came for receiving sockets, which the kernel did not keep.
+
+    There was no room for them, or it was an ICMPv6 message whose checksum was wrong: the kernel
+    counts both among the socket's drops, and the latter also among the namespace's errors. (Over
+    IPv4 it does not look at the checksum of what a raw socket gets.)
+    """
+
+    def __init__(self, receivers: Mapping[tuple[Family, PacketType], socket.socket]) -> None:
+        self.no_room = 0
+        """Packets that found a socket's queue full."""
+        self.malformed = 0
+        """ICMPv6 messages whose checksum was wrong."""
+        self._icmp6 = receivers.get((Family.IPV6, PacketType.ICMP))
+        self._icmp6_drops = self._icmp6_no_room = 0
+        self._errors_before = _checksum_errors()
+        self._known = {sock: _drops_of(sock) for sock in receivers.values()}
+
+    def look(self) -> None:
+        """Counts what was dropped since the last time."""
+        for sock, known in self._known.items():
+            drops = _drops_of(sock)
+            if drops == known:
+                continue
+            self._known[sock] = drops
+            since = (drops - known) % (1 << 32)
+            if sock is self._icmp6:
+                self._count_icmp6(since)
+            else:
+                self.no_room += since
+
+    def _count_icmp6(self, drops: int) -> None:
+        # By totals: a message between the two readings is in one of them only, until the next time.
+        self._icmp6_drops += drops
+        errors = _checksum_errors() - self._errors_before
+        self.malformed = max(self.malformed, min(errors, self._icmp6_drops))
+        no_room = max(self._icmp6_drops - errors, self._icmp6_no_room)
+        self.no_room += no_room - self._icmp6_no_room
+        self._icmp6_no_room = no_room
 
 
 def open_all() -> RawSockets:
@@ -103,8 +157,26 @@ def _sender(family: Family) -> socket.socket:
 def _icmp(family: Family) -> socket.socket:
     ipv4 = family is Family.IPV4
     sock = _raw(family, socket.IPPROTO_ICMP if ipv4 else socket.IPPROTO_ICMPV6)
-    (keep_icmp_answers if ipv4 else keep_icmp6_answers)(sock)
+    if ipv4:
+        keep_icmp_answers(sock)
+    else:
+        attach(sock, _icmp6_answers())
     return _receiving(sock)
+
+
+def _icmp6_answers() -> list[Instruction]:
+    """Keeps echo replies and errors only.
+
+    Not by ICMP6_FILTER (RFC 3542 section 3.2), which comes before the checksum: what it blocks
+    would be among the namespace's errors and not among the socket's drops (see `Drops`).
+    """
+    kinds = len(_ICMP6_WANTED)
+    return [
+        (_LOAD_BYTE, 0, 0, 0),
+        *((_JUMP_EQUAL, kinds - at, 0, kind) for at, kind in enumerate(_ICMP6_WANTED)),
+        (_RETURN, 0, 0, 0),
+        (_RETURN, 0, 0, _WHOLE_PACKET),
+    ]
 
 
 def _tap(family: Family, packet_type: PacketType) -> socket.socket:
@@ -134,10 +206,23 @@ def _raw(family: Family, protocol: int) -> socket.socket:
 
 
 def _receiving(sock: socket.socket) -> socket.socket:
-    # Beyond net.core.rmem_max only with CAP_NET_ADMIN.
+    # Beyond net.core.rmem_max only with CAP_NET_ADMIN, which is given up afterwards.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     with suppress(PermissionError):
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
-    sock.setsockopt(socket.SOL_SOCKET, SO_RXQ_OVFL, 1)
     return sock
+
+
+def _drops_of(sock: socket.socket) -> int:
+    told = sock.getsockopt(socket.SOL_SOCKET, _SO_MEMINFO, _MEMINFO_SIZE)
+    return int.from_bytes(told[_DROPS_AT:], sys.byteorder)
+
+
+def _checksum_errors() -> int:
+    """ICMPv6 messages with a wrong checksum, in this network namespace; 0 without IPv6."""
+    with suppress(OSError):
+        for line in _COUNTERS_OF_IPV6.read_text().splitlines():
+            if line.startswith("Icmp6InCsumErrors"):
+                return int(line.split()[1])
+    return 0

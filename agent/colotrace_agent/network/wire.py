@@ -22,7 +22,7 @@ from .ports import Ports
 from .receiver import Receiver, room
 from .route import source_for, working_families
 from .sender import SLOTS, Departure, Sender, Stamp
-from .sockets import RawSockets
+from .sockets import Drops, RawSockets
 from .zone import zone_label
 
 # Addresses come and go seldom, and asking for them costs as much as many probes.
@@ -68,8 +68,12 @@ class Wire:
     """The agent's sockets, which it owns. `watch` is told each one that can be read from."""
 
     def __init__(self, sockets: RawSockets, *, watch: Callable[[int], object]) -> None:
-        wall, buffers = clock.WallClock(), room()
+        self.wall = clock.WallClock()
+        """The clock of all stamps."""
+        self.heard_until = clock.now()
+        """What arrived before that was in what `receive` has given, of what it reads."""
         self._ports = Ports()
+        wall, buffers = self.wall, room()
         self._senders = {family: Sender(sock, wall) for family, sock in sockets.senders.items()}
         self._receivers = {
             key: Receiver(sock, wall, buffers) for key, sock in sockets.receivers.items()
@@ -80,6 +84,7 @@ class Wire:
             if key[1] is PacketType.ICMP
         ]
         self._tapped: dict[tuple[Family, PacketType], int] = {}
+        self._drops = Drops(sockets.receivers)
         self._overflows = 0
         self._families: frozenset[Family] = frozenset()
         self._families_until = 0
@@ -105,6 +110,8 @@ class Wire:
 
     def open(self, flow: Flow) -> None:
         """Probes of that flow are about to be sent: whatever may answer is heard from now on."""
+        # If the clock was set before, that is nothing to this flow's packets.
+        self.wall.offset()
         if flow.packet_type is PacketType.ICMP:
             return
         tap = (flow.family, flow.packet_type)
@@ -148,12 +155,15 @@ class Wire:
     def receive(self, *, taps_only: bool = False) -> list[Arrival]:
         """A batch from each socket, or each tap, that something has come in on."""
         arrivals: list[Arrival] = []
+        heard_until = clock.now()
         for (family, packet_type), receiver in self._listening:
             if taps_only and packet_type is PacketType.ICMP:
                 continue
             for packet in receiver.receive():
                 heard = decoded(family, packet_type, packet.data, packet.responder, packet.link)
                 arrivals.append(Arrival(heard, packet.at, packet.read_at))
+            heard_until = min(heard_until, receiver.heard_until)
+        self.heard_until = heard_until
         return arrivals
 
     def missing_neighbour(self, target: bytes) -> Missing | None:
@@ -162,9 +172,14 @@ class Wire:
 
     def overflows(self) -> int:
         """Packets that the host had no room for since the last time: its loss, not a network's."""
-        total = sum(receiver.overflows for receiver in self._receivers.values())
-        since, self._overflows = total - self._overflows, total
+        self._drops.look()
+        since, self._overflows = self._drops.no_room - self._overflows, self._drops.no_room
         return since
+
+    @property
+    def malformed(self) -> int:
+        """Packets that the kernel kept back, their checksum being wrong; as of `overflows`."""
+        return self._drops.malformed
 
     def close(self) -> None:
         """Closes every socket."""
