@@ -94,7 +94,8 @@ def test_services_are_a_coordinator_and_two_agents(services):
     assert len({agent["environment"]["COLOTRACE_COLO"] for agent in agents}) == 2
     for agent in agents:
         assert agent["cap_drop"] == ["ALL"]
-        assert agent["cap_add"] == ["NET_RAW"]
+        assert agent["cap_add"] == ["NET_RAW", "NET_ADMIN"]
+        assert agent["volumes"] == ["/etc/machine-id:/etc/machine-id:ro"]
         # The kernel would ignore the interpreter's file capability.
         assert "security_opt" not in agent
         assert agent["depends_on"] == {"coordinator": {"condition": "service_healthy"}}
@@ -120,4 +121,13 @@ def test_networks_and_volumes_are_declared(services):
     for service in services.values():
         assert set(service["networks"]) <= set(whole["networks"])
         volumes = {volume.split(":")[0] for volume in service.get("volumes", [])}
-        assert volumes <= set(whole["volumes"])
+        of_the_host = {volume for volume in volumes if volume.startswith("/")}
+        assert volumes - of_the_host <= set(whole["volumes"])
+
+
+def test_the_interpreter_carries_what_the_container_is_given(stages, services):
+    """No more, or the kernel would not start it; no less, or it would not have it."""
+    runs = [rest for word, rest in stages["agent"][1] if word == "RUN"]
+    (carried,) = [found[1] for run in runs if (found := re.search(r"setcap (\S+)=ep", run))]
+    given = services["den01"]["cap_add"]
+    assert carried.split(",") == [f"cap_{name.lower()}" for name in given]

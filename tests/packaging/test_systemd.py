@@ -42,10 +42,11 @@ def test_an_environment_file_is_one_for_systemd(name):
         assert not line or line.startswith("#") or re.fullmatch(r"[A-Z_]+=\S.*", line)
 
 
-def test_the_agent_has_one_capability_and_its_sockets():
-    """CAP_NET_RAW and nothing else, and the address families of its sockets."""
+def test_the_agent_has_two_capabilities_and_its_sockets():
+    """What its sockets and their buffers take, and the address families of its sockets."""
     agent = service("agent")
-    assert agent["AmbientCapabilities"] == agent["CapabilityBoundingSet"] == "CAP_NET_RAW"
+    for name in ("AmbientCapabilities", "CapabilityBoundingSet"):
+        assert set(agent[name].split()) == {"CAP_NET_RAW", "CAP_NET_ADMIN"}
     assert agent["NoNewPrivileges"] == "yes"
     assert {"AF_INET", "AF_INET6", "AF_PACKET", "AF_NETLINK"} <= set(
         agent["RestrictAddressFamilies"].split()

@@ -1,8 +1,10 @@
 """What the running agent may do: send raw packets, and nothing else, in every thread."""
 
+import ctypes
 import os
 import selectors
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -10,14 +12,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from colotrace_agent.network.sockets import RECEIVE_BUFFER
 
-NET_RAW = 1 << 13
+NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
 PROGRAM = [sys.executable, "-c", "from colotrace_agent.main import main; main()"]
 RUN = [
     *[*PROGRAM, "run", "--coordinator", "127.0.0.1:1", "--colo", "tst01"],
     *["--city", "Testville", "--insecure"],
 ]
 _START_S = 30
+_PIDFD_GETFD = 438
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("setpriv") is None,
@@ -39,12 +43,26 @@ def until_up(process: subprocess.Popen[bytes]) -> None:
             said += chunk
 
 
-@pytest.fixture(params=["root", "net_raw_alone"])
-def agent(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[bytes]]:
-    """A running agent: started as root, or with the one capability as a systemd unit gives it."""
-    only = ["--bounding-set", "-all,+net_raw", "--inh-caps", "-all,+net_raw"]
-    before = ["setpriv", *only, "--ambient-caps", "-all,+net_raw"]
-    argv = RUN if request.param == "root" else [*before, *RUN]
+# What it may be started with: all that root has, or this and no more, as a user that is not root
+# has it by ambient capabilities (and root, where being root gives nothing).
+STARTS = {"root": None, "net_raw_alone": "-all,+net_raw", "the_unit": "-all,+net_raw,+net_admin"}
+LEFT_BOUNDING = {"root": 0, "net_raw_alone": NET_RAW, "the_unit": NET_RAW | NET_ADMIN}
+
+
+@pytest.fixture(params=STARTS)
+def start(request: pytest.FixtureRequest) -> str:
+    """How the agent is started."""
+    return str(request.param)
+
+
+@pytest.fixture
+def agent(start: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A running agent."""
+    only, before = STARTS[start], []
+    if only is not None:
+        before = ["setpriv", "--bounding-set", only, "--inh-caps", only, "--ambient-caps", only]
+        before += ["--securebits", "+noroot,+noroot_locked"]
+    argv = [*before, *RUN]
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         try:
             until_up(process)
@@ -63,10 +81,9 @@ def status_of(task: Path) -> dict[str, int]:
 
 
 def test_every_thread_can_send_raw_packets_and_nothing_else(
-    agent: subprocess.Popen[bytes], request: pytest.FixtureRequest
+    agent: subprocess.Popen[bytes], start: str
 ) -> None:
     """gRPC's, numpy's and the resolver's threads too; and no program started from here has more."""
-    from_root = "net_raw_alone" not in request.node.name
     tasks = list(Path(f"/proc/{agent.pid}/task").iterdir())
     assert len(tasks) > 1, "gRPC runs threads of its own"
     for task in tasks:
@@ -76,9 +93,35 @@ def test_every_thread_can_send_raw_packets_and_nothing_else(
             "CapInh": 0,
             "CapAmb": 0,
             # Emptying it takes CAP_SETPCAP; no_new_privs closes the same door.
-            "CapBnd": 0 if from_root else NET_RAW,
+            "CapBnd": LEFT_BOUNDING[start],
             "NoNewPrivs": 1,
         }
+
+
+def raw_sockets_of(pid: int) -> Iterator[socket.socket]:
+    """Its raw sockets, shared with it (pidfd_getfd(2))."""
+    process, libc = os.pidfd_open(pid), ctypes.CDLL(None)
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        if not str(entry.readlink()).startswith("socket:"):
+            continue
+        with socket.socket(fileno=libc.syscall(_PIDFD_GETFD, process, int(entry.name), 0)) as sock:
+            if sock.type == socket.SOCK_RAW and sock.family != socket.AF_NETLINK:
+                yield sock
+    os.close(process)
+
+
+def test_receive_buffers_are_had_before_the_right_to_them_is_given_up(
+    agent: subprocess.Popen[bytes], start: str
+) -> None:
+    """Whatever net.core.rmem_max is; with CAP_NET_RAW alone, as much as that allows."""
+    sizes = [
+        sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        for sock in raw_sockets_of(agent.pid)
+        if sock.proto != socket.IPPROTO_RAW  # one that only sends
+    ]
+    allowed = int(Path("/proc/sys/net/core/rmem_max").read_text())
+    wanted = min(RECEIVE_BUFFER, allowed) if start == "net_raw_alone" else RECEIVE_BUFFER
+    assert sizes == [2 * wanted] * 8
 
 
 @pytest.mark.parametrize("command", [RUN, [*PROGRAM, "trace", "192.0.2.1"]], ids=["run", "trace"])
