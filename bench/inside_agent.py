@@ -12,10 +12,11 @@ import json
 import random
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import grpc
 from colotrace_proto import codec
@@ -85,6 +86,9 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
                     await self._heard(heard, now)
         finally:
             beats.cancel()
+            for job_id, told in list(self._jobs.items()):
+                told.refused = "its stream has ended"
+                self._end(job_id, told)
 
     async def trace(self, jobs: list[dict[str, Any]]) -> list[Told]:
         """Have the agent run these jobs, all at once, to their ends."""
@@ -178,9 +182,10 @@ def _stranger() -> str:
 class Agent:
     """What each line can ask for."""
 
-    def __init__(self, coordinator: Coordinator, pid: int) -> None:
+    def __init__(self, coordinator: Coordinator, pid: int, log: BinaryIO) -> None:
         self._coordinator = coordinator
         self._pid = pid
+        self._log = log
 
     async def do(self, asked: dict[str, Any]) -> dict[str, Any]:
         """One line."""
@@ -204,7 +209,9 @@ class Agent:
         cpu_ns = _cpu_ns(self._pid) - before
         refused = [each.refused for each in told if each.refused]
         if refused:
-            return {"error": f"the agent refuses {len(refused)} jobs: {refused[0]}"}
+            self._log.seek(0)
+            words = self._log.read().decode(errors="replace")[-500:]
+            return {"error": f"{len(refused)} jobs are not run: {refused[0]}; {words}"}
         return {
             "wall_ms": max((each.ended - each.accepted) / 1e6 for each in told),
             "from_asked_ms": max((each.ended - each.asked) / 1e6 for each in told),
@@ -227,6 +234,7 @@ async def main() -> None:
     fleet_pb2_grpc.add_FleetServicer_to_server(coordinator, server)
     where = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
+    log = tempfile.TemporaryFile()  # noqa: SIM115 - it ends with this process
     process = subprocess.Popen(  # noqa: ASYNC220 - nothing else is under way yet
         [
             *("setpriv", "--pdeathsig", "KILL", _AGENT, "run", "--coordinator", where),
@@ -235,11 +243,11 @@ async def main() -> None:
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=log,
     )
     try:
         await asyncio.wait_for(coordinator.attached.wait(), _WITHIN_S)
-        agent = Agent(coordinator, process.pid)
+        agent = Agent(coordinator, process.pid, log)
         loop = asyncio.get_running_loop()
         lines = asyncio.StreamReader(limit=1 << 22)
         await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
