@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 
-import structlog
 from colotrace_proto.messages import Failure, Frame, Job
 
 from .engine.engine import Account
@@ -21,8 +20,6 @@ Emit = Callable[[Frame], None]
 
 # Progress is merged for that long; a job's first and last news are not.
 MERGE_S = 0.05
-
-_log = structlog.get_logger()
 
 # More flows begin only while so many times the longest wait for an answer is left.
 _WAITS_LEFT = 2
@@ -82,7 +79,9 @@ class JobRun:
         except UnresolvableError as error:
             self._fail(Failure.UNRESOLVABLE, str(error))
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the agent
-            _log.exception("a job failed", job=self._job.job_id)
+            from structlog import get_logger  # it takes a while to load, and is seldom needed
+
+            get_logger().exception("a job failed", job=self._job.job_id)
             self._fail(Failure.INTERNAL, f"a fault of the agent's own: {type(error).__name__}")
 
     def _start(self, addresses: list[bytes]) -> None:

@@ -18,6 +18,7 @@ import typer
 
 from . import privileges
 from .network.sockets import RawSockets, open_all
+from .packets.template import begin_building
 
 app = typer.Typer(
     name="colotrace-agent",
@@ -339,6 +340,7 @@ def _sockets_and_nothing_more() -> RawSockets:
         privileges.keep_only_net_raw()
     except privileges.PrivilegeError as error:
         _usage(str(error))
+    begin_building()  # while the rest is imported
     return sockets
 
 

@@ -40,6 +40,8 @@ class BulkTracer:
     ) -> None:
         self.sent = 0
         """Probes so far."""
+        self.turned = asyncio.Event()
+        """Set after each turn: there may be room, or nothing under way any more."""
         self._loop = asyncio.get_running_loop()
         self._watched: list[int] = []
         self._wire = Wire(sockets, watch=self._watch)
@@ -100,6 +102,7 @@ class BulkTracer:
     def stop(self) -> None:
         """Ends all traces with what there is."""
         self._end(self._engine.stop(clock.now()))
+        self.turned.set()
 
     def close(self) -> None:
         """Closes the sockets."""
@@ -128,8 +131,10 @@ class BulkTracer:
             self._end(self._engine.expire(now))
             if not self._send(now) and not received:
                 self._sleep(now)
-                return
-        self._soon()
+                break
+        else:
+            self._soon()
+        self.turned.set()
 
     def _sleep(self, now: int) -> None:
         if self._timer is not None:

@@ -10,10 +10,11 @@ import asyncio
 import os
 import select
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator
 
-_AHEAD = 256
-_CHUNK = 65_536
+_AHEAD = 2  # chunks
+_CHUNK = 16_384
 _LONGEST = 1_000
 
 
@@ -29,7 +30,8 @@ class Targets:
     def __init__(self, given: Iterable[str], file: int | None = None) -> None:
         self._given = iter(given)
         self._loop = asyncio.get_running_loop()
-        self._read: asyncio.Queue[str | OSError | None] = asyncio.Queue()
+        self._read: asyncio.Queue[deque[str] | OSError | None] = asyncio.Queue()
+        self._lines: deque[str] = deque()
         self._room = threading.Semaphore(_AHEAD)
         self._closed = False
         if file is None:
@@ -50,10 +52,13 @@ class Targets:
         given = next(self._given, None)
         if given is not None:
             return given
+        if self._lines:
+            return self._lines.popleft()
         read = await self._read.get()
         self._room.release()
-        if isinstance(read, str) and not self._closed:
-            return read
+        if isinstance(read, deque) and not self._closed:
+            self._lines = read
+            return self._lines.popleft()
         self.close()
         if isinstance(read, OSError):
             raise read
@@ -69,34 +74,35 @@ class Targets:
     def _read_all(self, file: int) -> None:
         end = None
         try:
-            for line in _lines(file):
-                target = line.partition("#")[0].strip()[:_LONGEST]
-                if not target:
+            for lines in _lines(file):
+                named = (line.partition("#")[0].strip()[:_LONGEST] for line in lines)
+                targets = deque(target for target in named if target)
+                if not targets:
                     continue
                 self._room.acquire()
                 if self._closed:
                     return
-                self._say(target)
+                self._say(targets)
         except OSError as error:
             end = error
         self._say(end)
 
-    def _say(self, read: str | OSError | None) -> None:
+    def _say(self, read: deque[str] | OSError | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._read.put_nowait, read)
         except RuntimeError:  # the loop has ended
             self._closed = True
 
 
-def _lines(file: int) -> Iterator[str]:
-    """Lines as they come; of one that is far too long, no more than its beginning is kept."""
+def _lines(file: int) -> Iterator[list[str]]:
+    """Lines as they come, those that come together at once; of one that is far too long, no more
+    than its beginning is kept."""
     rest = b""
     while chunk := _next(file):
         *whole, rest = (rest + chunk).split(b"\n")
         rest = rest[:_LONGEST]
-        for line in whole:
-            yield line.decode(errors="replace")
-    yield rest.decode(errors="replace")
+        yield [line.decode(errors="replace") for line in whole]
+    yield [rest.decode(errors="replace")]
 
 
 def _next(file: int) -> bytes:

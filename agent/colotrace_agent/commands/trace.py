@@ -6,26 +6,24 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import msgspec
-from colotrace_proto import rows, tally
-from colotrace_proto.failures import error_code
+from colotrace_proto import rows
 from colotrace_proto.messages import (
     MAX_REMAINING_MS,
     Failure,
     Frame,
     Job,
     JobId,
-    Outcome,
     PacketType,
-    Replies,
 )
 
 from colotrace_agent.job import JobRun
+from colotrace_agent.model import TraceSpec
+from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.resolve import Resolver
 from colotrace_agent.runner import Prober, open_prober
 
-from .names import Names
+from .shown import Shown, ShowSettings
 from .targets import Targets
 
 # Targets under way at once; their rows are held in memory only so long.
@@ -52,6 +50,17 @@ class TraceSettings:
     json: bool
     colo: rows.Colo
 
+    @property
+    def show(self) -> ShowSettings:
+        """What rows are made and shown by."""
+        return ShowSettings(
+            packet_type=self.packet_type,
+            multipath=self.multipath,
+            names=self.names,
+            json=self.json,
+            colo=self.colo,
+        )
+
 
 async def trace(given: Iterable[str], settings: TraceSettings, *, file: int | None = None) -> int:
     """Prints each target's row as it is finished; returns the exit status.
@@ -61,12 +70,62 @@ async def trace(given: Iterable[str], settings: TraceSettings, *, file: int | No
     0 where every target was traced, 1 where some could not be, 130 where it was interrupted.
     """
     resolver = Resolver()
-    prober = open_prober(rate=settings.rate, sockets=settings.sockets)
     try:
-        return await _Tracing(settings, prober, resolver, Targets(given, file)).run()
+        if file is not None and _in_bulk(settings):
+            return await _trace_in_bulk(given, settings, file, resolver)
+        prober = open_prober(rate=settings.rate, sockets=settings.sockets)
+        try:
+            return await _Tracing(settings, prober, resolver, Targets(given, file)).run()
+        finally:
+            prober.close()
     finally:
-        prober.close()
         await resolver.close()
+
+
+def _in_bulk(settings: TraceSettings) -> bool:
+    """One flow to each target; and the kernel lets stamps be told apart by the hundred."""
+    one_flow = settings.packet_type is not PacketType.GRE_ICMP and not settings.multipath
+    return one_flow and kernel_takes_numbers()
+
+
+async def _trace_in_bulk(
+    given: Iterable[str], settings: TraceSettings, file: int, resolver: Resolver
+) -> int:
+    from .bulk import Bulk
+
+    spec = TraceSpec(
+        target=b"",
+        packet_type=settings.packet_type,
+        max_ttl=settings.max_ttl,
+        packets_per_ttl=settings.packets_per_ttl,
+        wait_ns=settings.wait_ms * 1_000_000,
+        port=settings.port,
+    )
+    bulk = Bulk(
+        spec,
+        settings.show,
+        settings.sockets,
+        rate=settings.rate,
+        allow_private=settings.allow_private,
+        resolver=resolver,
+    )
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        bulk.interrupt()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, interrupt)
+    try:
+        await bulk.run(given, file)
+    except OSError as error:
+        print(f"colotrace-agent: --targets-file: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_ERRORS
+    if interrupted:
+        return EXIT_INTERRUPTED
+    return EXIT_ERRORS if bulk.errors else 0
 
 
 class _Tracing:
@@ -77,7 +136,7 @@ class _Tracing:
         self._settings = settings
         self._prober = prober
         self._resolver = resolver
-        self._names = Names(resolver)
+        self._shown = Shown(settings.show, resolver)
         self._running: set[JobRun] = set()
         self._number = 0
         self._errors = 0
@@ -90,7 +149,7 @@ class _Tracing:
             await self._begin_all(tasks)
         if self._interrupted:
             return EXIT_INTERRUPTED
-        return EXIT_ERRORS if self._errors else 0
+        return EXIT_ERRORS if self._errors or self._shown.errors else 0
 
     async def _begin_all(self, tasks: asyncio.TaskGroup) -> None:
         places = asyncio.Semaphore(_AT_ONCE)
@@ -138,47 +197,4 @@ class _Tracing:
         self._running.add(run)
         await run.ended()
         self._running.discard(run)
-        await self._show(target, frames)
-
-    async def _show(self, target: str, frames: list[Frame]) -> None:
-        last, settings = frames[-1], self._settings
-        outcome = last.outcome or Outcome(Failure.INTERNAL)
-        replies = Replies()
-        for frame in frames:
-            replies = tally.merge(replies, frame.replies)
-        code = error_code(outcome.failure)
-        gathered = tally.Gathered(
-            target=target,
-            colo=settings.colo,
-            target_address=last.target_address,
-            sent=last.sent,
-            replies=replies,
-            duration_ns=outcome.duration_ns,
-            code=code,
-            unplaced=outcome.unplaced,
-            own_ends=tally.has_own_ends(settings.packet_type, multipath=settings.multipath),
-            links=outcome.links if settings.multipath else None,
-        )
-        known = await self._known([gathered]) if settings.names else tally.NOTHING_KNOWN
-        (row,) = tally.colo_rows([gathered], known)
-        self._errors += bool(code)
-        notes = [text for text in (outcome.detail, *outcome.notices) if text]
-        if settings.json:
-            line = msgspec.json.encode(rows.TargetRow(target=target, colos=[row]))
-            sys.stdout.buffer.write(line + b"\n")
-            sys.stdout.buffer.flush()
-            for note in notes:
-                print(f"{target}: {note}", file=sys.stderr)  # noqa: T201 - the command's output
-            return
-        from colotrace_proto.table import console, trace_table
-
-        console().print(trace_table(target, row, notes=notes))
-
-    async def _known(self, gathered: list[tally.Gathered]) -> tally.Known:
-        """Names of what will be shown, as far as they come in time; each is asked for once."""
-        from colotrace_agent.resolve import parse_address
-
-        packed = {text: parse_address(text) or b"" for text in tally.addresses(gathered)}
-        found = await self._names.of(set(packed.values()), ask=not self._interrupted)
-        names = {text: found[address] for text, address in packed.items() if address in found}
-        return tally.Known(names, {})
+        await self._shown.show(target, frames, ask=not self._interrupted)

@@ -1,21 +1,19 @@
-"""Each probe's bytes before anything is filled in, built by scapy once and kept."""
+"""Each probe's bytes before anything is filled in, built by scapy once and kept.
+
+scapy is loaded by a program of its own, which ends when it has printed the templates: its time and
+its memory, more than all else that an agent needs, are not the agent's.
+"""
 
 import functools
-import logging
+import subprocess
+import sys
 
 from colotrace_proto.messages import Family, PacketType
-
-from .payload import PAYLOAD
-
-# scapy warns about the host it finds itself on (no IPv6 route, say) when it is imported.
-logging.getLogger("scapy.runtime").setLevel(logging.CRITICAL)
 
 IPV4_HEADER = 20
 IPV6_HEADER = 40
 
-_EPHEMERAL_WINDOW = 64_240
-_COMMON_MSS = 1_460
-_INNER_TTL = 64
+_BUILD_S = 60
 
 
 @functools.cache
@@ -24,43 +22,37 @@ def template(packet_type: PacketType, family: Family) -> bytes:
 
     Raises:
         ValueError: probes of that packet type are not built here.
+        RuntimeError: scapy could not be run.
     """
-    from scapy.layers.inet import ICMP, IP, TCP, UDP
-    from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6
-    from scapy.layers.l2 import GRE
-    from scapy.packet import Raw
+    built = _built().get((packet_type, family))
+    if built is None:
+        raise ValueError(f"no probes of type {packet_type}")
+    return built
 
-    ip = IP(src="0.0.0.0", dst="0.0.0.0", chksum=0, id=0)  # noqa: S104 - filled in for each flow
-    ip6 = IPv6(src="::", dst="::", fl=0)
-    # What GRE has inside counts its own hops, and is an atomic datagram (RFC 6864).
-    if family is Family.IPV4:
-        header, inside = ip, ip.copy()
-        inside.flags, inside.ttl = "DF", _INNER_TTL
-        echo = ICMP(type=8, id=0, seq=0, chksum=0) / Raw(PAYLOAD)
-    else:
-        header, inside = ip6, ip6.copy()
-        inside.hlim = _INNER_TTL
-        echo = ICMPv6EchoRequest(id=0, seq=0, cksum=0, data=PAYLOAD)
-    match packet_type:
-        case PacketType.ICMP:
-            packet = header / echo
-        case PacketType.UDP:
-            packet = header / UDP(sport=0, dport=0, chksum=0) / Raw(PAYLOAD)
-        case PacketType.TCP:
-            # As a client's SYN looks: firewalls drop odd ones.
-            options = [("MSS", _COMMON_MSS)]
-            packet = header / TCP(
-                sport=0, dport=0, flags="S", window=_EPHEMERAL_WINDOW, chksum=0, options=options
-            )
-        case PacketType.GRE:
-            packet = header / GRE(key_present=1, key=0) / inside / echo
-        case _:
-            raise ValueError(f"no probes of type {packet_type}")
-    return bytes(packet)
+
+def begin_building() -> None:
+    """Has the templates built meanwhile: whoever asks for one waits for what is left of that."""
+    _builder()
 
 
 def build_all() -> None:
-    """Builds every template, so that no trace has to wait for it."""
-    for packet_type in (PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE):
-        for family in Family:
-            template(packet_type, family)
+    """Has every template built, so that no trace has to wait for it."""
+    _built()
+
+
+@functools.cache
+def _builder() -> "subprocess.Popen[str]":
+    program = [sys.executable, "-m", "colotrace_agent.packets.scapy_templates"]
+    return subprocess.Popen(program, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+
+
+@functools.cache
+def _built() -> dict[tuple[PacketType, Family], bytes]:
+    printed, _ = _builder().communicate(timeout=_BUILD_S)
+    if _builder().returncode:
+        raise RuntimeError("scapy could not build the probes: what it said is above")
+    found = {}
+    for line in printed.splitlines():
+        packet_type, family, packet = line.split()
+        found[PacketType(packet_type), Family(int(family))] = bytes.fromhex(packet)
+    return found

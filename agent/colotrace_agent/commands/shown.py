@@ -1,0 +1,77 @@
+"""How `colotrace-agent trace` shows a target's row: a table, or a line of JSON."""
+
+import sys
+from dataclasses import dataclass
+
+import msgspec
+from colotrace_proto import rows, tally
+from colotrace_proto.failures import error_code
+from colotrace_proto.messages import Failure, Frame, Outcome, PacketType, Replies
+
+from colotrace_agent.resolve import Resolver, parse_address
+
+from .names import Names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowSettings:
+    """What the command line said of it, and of what a row is made of."""
+
+    packet_type: PacketType
+    multipath: bool
+    names: bool
+    json: bool
+    colo: rows.Colo
+
+
+class Shown:
+    """Prints rows, one after the other. `errors` counts those with one."""
+
+    def __init__(self, settings: ShowSettings, resolver: Resolver) -> None:
+        self.errors = 0
+        self._settings = settings
+        self._names = Names(resolver)
+
+    async def show(self, target: str, frames: list[Frame], *, ask: bool = True) -> None:
+        """Prints the row that these frames come to; `ask` for names that are not known yet."""
+        last, settings = frames[-1], self._settings
+        outcome = last.outcome or Outcome(Failure.INTERNAL)
+        replies = Replies()
+        for frame in frames:
+            replies = tally.merge(replies, frame.replies)
+        code = error_code(outcome.failure)
+        gathered = tally.Gathered(
+            target=target,
+            colo=settings.colo,
+            target_address=last.target_address,
+            sent=last.sent,
+            replies=replies,
+            duration_ns=outcome.duration_ns,
+            code=code,
+            unplaced=outcome.unplaced,
+            own_ends=tally.has_own_ends(settings.packet_type, multipath=settings.multipath),
+            links=outcome.links if settings.multipath else None,
+        )
+        known = tally.NOTHING_KNOWN
+        if settings.names:
+            known = await self._known([gathered], ask=ask)
+        (row,) = tally.colo_rows([gathered], known)
+        self.errors += bool(code)
+        notes = [text for text in (outcome.detail, *outcome.notices) if text]
+        if settings.json:
+            line = msgspec.json.encode(rows.TargetRow(target=target, colos=[row]))
+            sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
+            for note in notes:
+                print(f"{target}: {note}", file=sys.stderr)  # noqa: T201 - the command's output
+            return
+        from colotrace_proto.table import console, trace_table
+
+        console().print(trace_table(target, row, notes=notes))
+
+    async def _known(self, gathered: list[tally.Gathered], *, ask: bool) -> tally.Known:
+        """Names of what will be shown, as far as they come in time; each is asked for once."""
+        packed = {text: parse_address(text) or b"" for text in tally.addresses(gathered)}
+        found = await self._names.of(set(packed.values()), ask=ask)
+        names = {text: found[address] for text, address in packed.items() if address in found}
+        return tally.Known(names, {})
