@@ -50,6 +50,12 @@ class Peer:
         return [_filled(word, told) for word in self.argv]
 
     @property
+    def shown(self) -> str:
+        """The command line, for the report."""
+        words = {sys.executable: "python", str(LIBRARY): LIBRARY.name}
+        return " ".join(words.get(word, word) for word in self.command("TARGET"))
+
+    @property
     def missing(self) -> str:
         """Why it cannot be run here, with the remedy; "" where it can."""
         if self.library:
