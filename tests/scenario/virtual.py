@@ -6,7 +6,7 @@ clock moves only where nothing is left to do at its present time.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from colotrace_agent.engine.engine import Account, Engine
@@ -145,28 +145,13 @@ class VirtualHost:
 
     def _receive(self) -> None:
         for delivery in self._agenda.due(self.now):
-            heard = _decode(delivery.packet)
+            heard = decode(delivery.packet)
             if isinstance(heard, Unheard):
                 self.unheard.append(heard)
             else:
                 self.engine.heard(heard, at=delivery.at_ns, read_at=self.now)
-            self._reset(delivery.packet)
-
-    def _reset(self, packet: bytes) -> None:
-        """Answer a SYN-ACK as the kernel does, that has no connection to go with it."""
-        four = packet[0] >> 4 == 4
-        segment = packet[20:] if four else packet[40:]
-        if packet[9 if four else 6] != wire.TCP or segment[13] & (SYN | ACK) != SYN | ACK:
-            return
-        ends = (packet[16:20], packet[12:16]) if four else (packet[24:40], packet[8:24])
-        reset = bytearray(20)
-        reset[0:2], reset[2:4], reset[4:8] = segment[2:4], segment[0:2], segment[8:12]
-        reset[12], reset[13] = 5 << 4, RST
-        pseudo = wire.pseudo_header(*ends, protocol=wire.TCP, length=20)
-        reset[16:18] = wire.checksum(pseudo + reset).to_bytes(2)
-        build = wire.ip4 if four else wire.ip6
-        whole = build(*ends, protocol=wire.TCP, payload=bytes(reset))
-        self._worlds[ends[1]].deliver(whole, self.now)
+            for whole, target in reset_for(delivery.packet):
+                self._worlds[target].deliver(whole, self.now)
 
     def _tell(self) -> None:
         changed, self.engine.changed = self.engine.changed, set()
@@ -182,7 +167,23 @@ class VirtualHost:
                 job.frames.append(job.report.final(trace, Failure.NONE, notices=notices(trace)))
 
 
-def _decode(packet: bytes) -> Heard | Unheard:
+def reset_for(packet: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """What the kernel answers a SYN-ACK with, that has no connection to go with it, and to whom."""
+    four = packet[0] >> 4 == 4
+    segment = packet[20:] if four else packet[40:]
+    if packet[9 if four else 6] != wire.TCP or segment[13] & (SYN | ACK) != SYN | ACK:
+        return
+    ends = (packet[16:20], packet[12:16]) if four else (packet[24:40], packet[8:24])
+    reset = bytearray(20)
+    reset[0:2], reset[2:4], reset[4:8] = segment[2:4], segment[0:2], segment[8:12]
+    reset[12], reset[13] = 5 << 4, RST
+    pseudo = wire.pseudo_header(*ends, protocol=wire.TCP, length=20)
+    reset[16:18] = wire.checksum(pseudo + reset).to_bytes(2)
+    build = wire.ip4 if four else wire.ip6
+    yield build(*ends, protocol=wire.TCP, payload=bytes(reset)), ends[1]
+
+
+def decode(packet: bytes) -> Heard | Unheard:
     """Take the packet to where its socket would have led it."""
     four = packet[0] >> 4 == 4
     whole = {

@@ -12,6 +12,7 @@ import numpy as np
 from colotrace_proto.messages import Family, NodeKind, PacketType
 
 from colotrace_agent.engine.budget import Budget
+from colotrace_agent.engine.distances import Distances
 from colotrace_agent.engine.engine import (
     BURST,
     DEFAULT_NEAR_RATE,
@@ -37,6 +38,8 @@ _SAMPLE_NS = 100_000_000
 MEMORY = 48 << 20
 """Bytes that the lines of one family take at most, about."""
 _MOST_LINES = 16_384
+# Files seldom have a target twice.
+_DISTANCES = 4_096
 
 
 class BulkEngine:
@@ -62,6 +65,7 @@ class BulkEngine:
         self._near = Budget(rate=near_rate, burst=_burst(near_rate))
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._routers = Routers()
+        self._distances = Distances(most=_DISTANCES)
         self._spacing: Spacing[Line] = Spacing(settled=_settle)
         self._searches = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
         self._targets: set[bytes] = set()
@@ -93,11 +97,12 @@ class BulkEngine:
     def start(self, flow: Flow, *, now: int) -> tuple[Table, int]:
         """Begins a trace; its table and line."""
         table = self._table(flow.family)
-        number = table.add(flow, expected_ttl=None, now=now)
+        expected_ttl = self._distances.of(self.spec, flow.target, now)
+        number = table.add(flow, expected_ttl=expected_ttl, now=now)
         self._targets.add(flow.target)
         if self._routers.knows_limits:
             line = Line(table, number)
-            limits = self._routers.limits_of(line, distance=None, now=now)
+            limits = self._routers.limits_of(line, distance=expected_ttl, now=now)
             self._hold(line, limits, now)
         return table, number
 
@@ -240,6 +245,9 @@ class BulkEngine:
         """An ended trace has been told of, and is forgotten."""
         flow = line.table.flows[line.number]
         if flow is not None:
+            if line.reached:
+                end = int(line.table.target_ttl[line.number])
+                self._distances.put(self.spec, flow.target, end, now)
             self._identities.release(flow, now)
             self._targets.discard(flow.target)
         line.table.free(line.number)

@@ -12,11 +12,12 @@ import itertools
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from colotrace_proto.messages import NodeKind, PacketType
+from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.model import Counters, Flow, FlowKey, Heard, Probe, TraceSpec
 
 from .budget import Budget
+from .distances import Distances
 from .identity import Identities
 from .routers import Limit, Routers
 from .spacing import Spacing
@@ -35,9 +36,6 @@ STEP = 12
 """What one trace sends at most before it listens, and others have their turn."""
 SEARCH_RATE, SEARCH_BURST = 500, 200
 """How often, a second, all probes under way are looked through for a tag: strangers could ask."""
-# A target is expected where it was; how long, and of how many it is remembered.
-_REMEMBERED_NS = 600 * 10**9
-_REMEMBERED = 65_536
 
 
 class Account:
@@ -82,9 +80,7 @@ class Engine:
         self._targets: OrderedDict[bytes, Budget] = OrderedDict()
         self._blocked_until = 0
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
-        self._distances: OrderedDict[tuple[PacketType, bytes, int, int], tuple[int, int]] = (
-            OrderedDict()
-        )
+        self._distances = Distances()
         self._routers = Routers()
         self._spacing: Spacing[Trace] = Spacing(settled=self._touch)
         # By TTL, the limits of routers at which a trace's probes are expected to expire.
@@ -119,9 +115,7 @@ class Engine:
 
         Traces of one `account` have one trace's part of the budget together.
         """
-        known_at, expected_ttl = self._distances.get(_place_of(spec), (0, None))
-        if now - known_at > _REMEMBERED_NS:
-            expected_ttl = None
+        expected_ttl = self._distances.of(spec, spec.target, now)
         trace = Trace(spec, flow, now=now, expected_ttl=expected_ttl)
         limits = self._routers.limits_of(trace, distance=expected_ttl, now=now)
         if limits:
@@ -335,7 +329,8 @@ class Engine:
         if known[0] is not None:
             self._identities.release(trace.flow, now)
             self.changed.add(trace)
-            self._remember(trace, now)
+            if trace.reached:
+                self._distances.put(trace.spec, trace.target, trace.end_ttl, now)
             trace.limiting = self._routers.judge(trace, now=now)
             self._limits.pop(trace, None)
             self._tally(trace)
@@ -356,23 +351,6 @@ class Engine:
         self.counted.foreign += trace.counters.foreign
         self.counted.ambiguous += trace.counters.ambiguous
         self.unstamped += trace.unstamped
-
-    def _remember(self, trace: Trace, now: int) -> None:
-        if trace.reached:
-            end_ttl, place = trace.end_ttl, _place_of(trace.spec)
-            known_at, known_ttl = self._distances.get(place, (0, None))
-            if trace.spec.rounds and known_ttl and now - known_at <= _REMEMBERED_NS:
-                # Other flows may have longer ways, of which each TTL needs all its probes.
-                end_ttl = max(end_ttl, known_ttl)
-            self._distances[place] = now, end_ttl
-            self._distances.move_to_end(place)
-            if len(self._distances) > _REMEMBERED:
-                self._distances.popitem(last=False)
-
-
-def _place_of(spec: TraceSpec) -> tuple[PacketType, bytes, int, int]:
-    """What a target's distance depends on: other protocols, ports and flows may end elsewhere."""
-    return spec.packet_type, spec.target, spec.port, 0 if spec.rounds else spec.flow
 
 
 def _budget(rate: float) -> Budget:

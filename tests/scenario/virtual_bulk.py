@@ -1,0 +1,139 @@
+"""A probe host in virtual time that traces in bulk: as `virtual`, over arrays."""
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+from colotrace_agent.bulk.engine import BulkEngine
+from colotrace_agent.bulk.line import Line
+from colotrace_agent.bulk.table import Due, Table
+from colotrace_agent.engine.notices import notices
+from colotrace_agent.model import TraceSpec, Unheard
+from colotrace_agent.packets.matrix import MatrixWriter
+from colotrace_agent.report import Report
+from colotrace_proto.messages import Failure, Family, Frame, JobId
+
+from scenario import wire
+from scenario.addresses import packed
+from scenario.clockwork import Agenda
+from scenario.virtual import START_NS, decode, reset_for
+from scenario.world import World
+
+_SEND_NS = 10_000
+_MOST = 64
+
+
+class VirtualBulkHost:
+    """Traces one target again and again, or those of several worlds at once."""
+
+    def __init__(self, worlds: Sequence[World], spec: TraceSpec, *, seed: int = 0) -> None:
+        self.now = START_NS
+        self.engine = BulkEngine(spec, secret=random.Random(seed).randbytes(32))
+        self.frames: list[Frame] = []
+        self.unheard: list[Unheard] = []
+        self._worlds = {packed(world.addresses.target): world for world in worlds}
+        self._agenda = Agenda()
+        self._writers: dict[Table, MatrixWriter] = {}
+
+    def start(self, target: bytes) -> None:
+        """Begin a trace."""
+        source = packed(self._worlds[target].addresses.prober)
+        assert self.engine.has_room(target)
+        flow = self.engine.allocate(target, source, reserve=lambda _: True, now=self.now)
+        table, number = self.engine.start(flow, now=self.now)
+        if table not in self._writers:
+            lines = len(table.flows)
+            packet_type = self.engine.spec.packet_type
+            self._writers[table] = MatrixWriter(packet_type, table.family, lines=lines)
+        self._writers[table].begin(number, flow)
+
+    def run(self) -> None:
+        """Go on until every trace has ended."""
+        while len(self.engine):
+            self._receive()
+            for line in self.engine.expire(self.now):
+                self._tell(line)
+            if not self._send():
+                times = (self._agenda.next_ns(), self.engine.next_deadline(self.now))
+                ahead = [at for at in times if at is not None]
+                if ahead:
+                    self.now = max(min(ahead), self.now + 1)
+
+    def _tell(self, line: Line) -> None:
+        report = Report(JobId(str(len(self.frames))))
+        self.frames.append(report.final(line, Failure.NONE, notices=notices(line)))
+        self.engine.told(line, self.now)
+
+    def _send(self) -> bool:
+        batches = self.engine.poll(self.now, most=_MOST)
+        for table, due in batches:
+            packets = self._writers[table].write(
+                *due,
+                tags=table.tags[due.lines, due.ordinals],
+                ip_ids=table.ip_ids[due.lines, due.ordinals],
+            )
+            at = np.zeros(len(packets), np.int64)
+            good = np.ones(len(packets), np.bool_)
+            for row, packet in enumerate(packets):
+                world = self._worlds[table.targets[due.lines[row]].tobytes()]
+                whole = _as_sent(packet.tobytes())
+                at[row] = self.now
+                error = world.send_error(whole)
+                if error is not None:
+                    table.failed(int(due.lines[row]), int(due.ordinals[row]), error)
+                    good[row] = False
+                else:
+                    self._agenda.add(world.deliver(whole, self.now))
+                self.now += _SEND_NS
+            sent = Due(*(column[good] for column in due))
+            table.left(sent, at=at[good])
+            right = np.ones(len(sent.lines), np.bool_)
+            table.stamps(table.tickets(sent.lines, sent.ordinals), at[good], right)
+        return bool(batches)
+
+    def _receive(self) -> None:
+        icmp: dict[Family, list[tuple[bytes, int]]] = {}
+        for delivery in self._agenda.due(self.now):
+            packet = delivery.packet
+            four = packet[0] >> 4 == 4
+            if packet[9 if four else 6] == (wire.ICMP if four else wire.ICMP6):
+                family = Family.IPV4 if four else Family.IPV6
+                icmp.setdefault(family, []).append((packet, delivery.at_ns))
+            else:
+                self._hear(packet, delivery.at_ns)
+            for whole, end in reset_for(packet):
+                self._worlds[end].deliver(whole, self.now)
+        for family, arrived in icmp.items():
+            self._hear_batch(family, arrived)
+
+    def _hear_batch(self, family: Family, arrived: list[tuple[bytes, int]]) -> None:
+        """As a raw socket gives them: IPv6 without its header, in buffers that hold other things
+        besides."""
+        skip = 0 if family is Family.IPV4 else 40
+        packets = np.full((len(arrived), 2_048), 0xA5, np.uint8)
+        senders = np.zeros((len(arrived), 16), np.uint8)
+        for row, (packet, _) in enumerate(arrived):
+            packets[row, : len(packet) - skip] = np.frombuffer(packet[skip:], np.uint8)
+            senders[row] = np.frombuffer(packet[8:24], np.uint8)
+        odd = self.engine.heard_batch(
+            family,
+            packets,
+            np.array([len(packet) - skip for packet, _ in arrived]),
+            senders,
+            at=np.array([at for _, at in arrived]),
+            read_at=self.now,
+        )
+        for row in odd:
+            self._hear(*arrived[row])
+
+    def _hear(self, packet: bytes, at: int) -> None:
+        heard = decode(packet)
+        if isinstance(heard, Unheard):
+            self.unheard.append(heard)
+        else:
+            self.engine.heard(heard, at=at, read_at=self.now)
+
+
+def _as_sent(packet: bytes) -> bytes:
+    four = packet[0] >> 4 == 4
+    return wire.with_header_checksum(packet[:20]) + packet[20:] if four else packet
