@@ -126,13 +126,13 @@ class Prober:
         return trace
 
     def stop(self, trace: Trace) -> None:
-        """Ends a trace with what there is, all that has come in included; its listener hears of
-        it."""
+        """Ends a trace with what there is, and what one turn can read of what has come in; its
+        listener hears of it."""
         now = clock.now()
-        while trace.ended is None and self._receive() and self._wire.heard_until < now:
-            pass
-        self._engine.stop(trace, now=now)
-        self._tell()
+        for _ in range(_ROUNDS):
+            if not self._receive() or self._wire.heard_until >= now:
+                break
+        self._end(trace)
 
     def readable(self) -> None:
         """A socket has something to read."""
@@ -141,12 +141,16 @@ class Prober:
     def close(self) -> None:
         """Stops everything and closes the sockets."""
         for trace in list(self._listeners):
-            self.stop(trace)
+            self._end(trace)
         for handle in (self._timer, self._turn):
             if handle is not None:
                 handle.cancel()
         self._on_close()
         self._wire.close()
+
+    def _end(self, trace: Trace) -> None:
+        self._engine.stop(trace, now=clock.now())
+        self._tell()
 
     def _soon(self) -> None:
         if self._turn is None:

@@ -16,6 +16,9 @@ _TRIES = 5
 # Reading by reading the clocks drift apart by much less; more shows that somebody set one.
 _STEP_NS = 1_000_000
 
+# A queue that is full to the brim is read in less, at a tenth of the speed that is usual.
+_READ_WITHIN_NS = 2_000_000_000
+
 
 def wall_offset() -> int:
     """What to add to a wall-clock stamp of the recent past to have it in monotonic time.
@@ -54,8 +57,8 @@ class StampedQueue:
     """How far a socket's queue has been read, and whether what is in it can be dated.
 
     Of packets that waited when the clock was set nobody knows which clock has stamped them, until
-    the queue has been read to its end. Each reading is `begin`, `offset` if it brought anything,
-    and `emptied` or `heard`.
+    the queue has been read to its end, or for so long that none of them can be left. Each reading
+    is `begin`, `offset` if it brought anything, and `emptied` or `goes_on`.
     """
 
     def __init__(self, wall: WallClock) -> None:
@@ -63,7 +66,7 @@ class StampedQueue:
         """What arrived before that has been read."""
         self._wall = wall
         self._sure_of = self._steps_before = wall.steps
-        self._began = 0
+        self._began = self._unsure_since = 0
 
     def begin(self) -> None:
         """It is about to be read."""
@@ -72,12 +75,22 @@ class StampedQueue:
     def offset(self) -> int | None:
         """What to add to the stamps that were just read; None where the clock was set meanwhile."""
         offset = self._wall.offset()
-        return offset if self._wall.steps == self._sure_of else None
+        if self._wall.steps == self._sure_of:
+            return offset
+        self._unsure_since = self._unsure_since or self._began
+        return None
 
     def emptied(self) -> None:
         """There was no more to read."""
-        self.heard_until, self._sure_of = self._began, self._steps_before
+        self.heard_until = self._began
+        self._be_sure()
 
-    def heard(self, at: int) -> None:
-        """More may wait, and the last packet read is stamped as of that time."""
-        self.heard_until = max(self.heard_until, at)
+    def goes_on(self, at: int | None) -> None:
+        """More may wait; the last packet read arrived at that time, None where that is unsure."""
+        if at is not None:
+            self.heard_until = max(self.heard_until, at)
+        elif self._unsure_since and self._began - self._unsure_since > _READ_WITHIN_NS:
+            self._be_sure()
+
+    def _be_sure(self) -> None:
+        self._sure_of, self._unsure_since = self._steps_before, 0

@@ -76,8 +76,8 @@ class Receiver:
             packets.append(Packet(buffers.packet(slot), name[:16], link, at, read_at))
         if count < SLOTS:
             queue.emptied()
-        elif at < read_at:
-            queue.heard(at)
+        else:
+            queue.goes_on(at if at < read_at else None)
         return packets
 
     def close(self) -> None:

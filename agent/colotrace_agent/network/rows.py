@@ -160,8 +160,8 @@ class RowReceiver:
         good &= (at <= read_at) & (offset is not None)
         if count < ROWS:
             queue.emptied()
-        elif good[-1]:
-            queue.heard(int(at[-1]))
+        else:
+            queue.goes_on(int(at[-1]) if good[-1] else None)
         names = buffers.names[:count]
         return Batch(
             buffers.packets[:count],

@@ -82,6 +82,23 @@ def test_a_step_while_nothing_was_under_way_is_forgotten(wall: Wall) -> None:
     assert reading(queue) == -50 * MS
 
 
+def test_what_is_never_emptied_is_sure_again_in_time(
+    wall: Wall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More comes than is read: what had waited when the clock was set is past all the same."""
+    times = iter([1_000, 2_000, 3_000, 4_100, 4_100])
+    monkeypatch.setattr(clock, "now", lambda: next(times) * MS)
+    queue = clock.StampedQueue(clock.WallClock())
+    wall.step(-50)
+    for _ in range(3):
+        assert reading(queue, emptied=False) is None
+        queue.goes_on(None)
+        assert queue.heard_until == 1_000 * MS
+    assert reading(queue, emptied=False) == 50 * MS
+    queue.goes_on(4_000 * MS)
+    assert queue.heard_until == 4_000 * MS
+
+
 def test_drift_is_no_step(wall: Wall) -> None:
     """The clocks drift apart by less than a millisecond between two looks."""
     queue = clock.StampedQueue(clock.WallClock())
