@@ -21,6 +21,7 @@ from colotrace_agent.model import Flow, FlowKey, TraceSpec
 Lines = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
+Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
 
 _NEVER = np.iinfo(np.int64).max
@@ -70,36 +71,37 @@ class Table:
         self.generation = np.zeros(lines, np.int64)
         self.under_way = 0
         """Traces that have not ended."""
-        self.put_off = np.zeros(lines, np.int64)
+        # By line. Columns of few matrices: a line begins by few writes.
+        self._numbers = np.zeros((lines, 7 + 2 * ttls + probes), np.int64)
+        columns = iter(np.split(self._numbers, [1, 2, 3, 4, 5, 6, 7, 7 + ttls, 7 + 2 * ttls], 1))
+        singles: list[Numbers] = [next(columns)[:, 0] for _ in range(7)]
+        self.started, self.first_number, self.ended, self.taken = singles[:4]
+        self.overflows, self._next, self.put_off = singles[4:]
         """Probes that wait for a router that limits its answers."""
-        self.started = np.zeros(lines, np.int64)
-        self.ended = np.zeros(lines, np.int64)
-        self.taken = np.zeros(lines, np.int64)
-        self.target_ttl = np.zeros(lines, np.int16)
-        self.first_number = np.zeros(lines, np.int64)
-        self.overflows = np.zeros(lines, np.int64)
-        self.targets: Bytes = np.zeros((lines, self.width), np.uint8)
-        self.sources: Bytes = np.zeros((lines, self.width), np.uint8)
+        # By line and TTL, from TTL 1; by line and ordinal.
+        by_place: list[Numbers] = list(columns)
+        self._last_sent_at, self._longest_rtt, self.sent_at = by_place
+        self._shorts = np.zeros((lines, 3 + 2 * ttls), np.int16)
+        self.target_ttl: Shorts = self._shorts[:, 0]
+        self._barrier_ttl: Shorts = self._shorts[:, 1]
+        self._expected_ttl: Shorts = self._shorts[:, 2]
+        # By line and TTL.
+        self.sent, self.answers = self._shorts[:, 3 : 3 + ttls], self._shorts[:, 3 + ttls :]
+        self._flags = np.zeros((lines, ttls + 2 * probes), np.bool_)
+        self._held = self._flags[:, :ttls]
         # By line and ordinal.
+        self.answered = self._flags[:, ttls : ttls + probes]
+        self.stamped = self._flags[:, ttls + probes :]
+        self._bytes: Bytes = np.zeros((lines, 2 * self.width + 8 * probes), np.uint8)
+        self.targets = self._bytes[:, : self.width]
+        self.sources = self._bytes[:, self.width : 2 * self.width]
+        self.tags = self._bytes[:, 2 * self.width :].reshape(lines, probes, 8)
+        self.ip_ids = np.zeros((lines, probes), np.uint16)
         self.ttl_of = np.zeros((lines, probes), np.uint8)
-        self.sent_at = np.zeros((lines, probes), np.int64)
-        self.answered = np.zeros((lines, probes), np.bool_)
-        self.stamped = np.zeros((lines, probes), np.bool_)
         self.rtt = np.zeros((lines, probes), np.int64)
         self.kind = np.zeros((lines, probes), np.uint8)
         self.who: Bytes = np.zeros((lines, probes, self.width), np.uint8)
-        self.tags: Bytes = np.zeros((lines, probes, 8), np.uint8)
-        self.ip_ids = np.zeros((lines, probes), np.uint16)
-        # By line and TTL, from TTL 1.
-        self.sent = np.zeros((lines, ttls), np.int16)
-        self.answers = np.zeros((lines, ttls), np.int16)
-        self._held = np.zeros((lines, ttls), np.bool_)
-        self._last_sent_at = np.zeros((lines, ttls), np.int64)
-        self._longest_rtt = np.zeros((lines, ttls), np.int64)
 
-        self._next = np.zeros(lines, np.int64)
-        self._expected_ttl = np.zeros(lines, np.int16)
-        self._barrier_ttl = np.zeros(lines, np.int16)
         self._look_at = np.full(lines, _NEVER, np.int64)
         self._first_look_at = _NEVER
         self._free = list(range(lines - 1, -1, -1))
@@ -131,19 +133,14 @@ class Table:
         for key in flow.keys:
             self.line_of[place_of(key)] = line
         self.under_way += 1
-        self.started[line] = now
-        self.ended[line] = 0
-        self.taken[line] = self._next[line] = self.overflows[line] = self.put_off[line] = 0
-        self.first_number[line] = flow.first_number
-        self.target_ttl[line] = self._barrier_ttl[line] = spec.max_ttl + 1
-        self._expected_ttl[line] = expected_ttl or spec.max_ttl
-        self.targets[line] = np.frombuffer(flow.target, np.uint8)
-        self.sources[line] = np.frombuffer(flow.source, np.uint8)
-        self.tags[line] = np.frombuffer(marks.tags, np.uint8).reshape(self.probes, 8)
+        self._numbers[line] = 0
+        self._numbers[line, :2] = now, flow.first_number
+        self._shorts[line] = 0
+        beyond = spec.max_ttl + 1
+        self._shorts[line, :3] = beyond, beyond, expected_ttl or spec.max_ttl
+        self._flags[line] = False
+        self._bytes[line] = np.frombuffer(flow.target + flow.source + marks.tags, np.uint8)
         self.ip_ids[line] = marks.ip_ids
-        self.sent_at[line] = self.sent[line] = self.answers[line] = 0
-        self.answered[line] = self.stamped[line] = self._held[line] = False
-        self._last_sent_at[line] = self._longest_rtt[line] = 0
         self._near.append(self._ticket(line))
         return line
 
@@ -403,11 +400,19 @@ class Table:
 
     def _closes_at(self, lines: Lines) -> Numbers:
         """As `Trace.closes_at`; never, where probes are still to be sent."""
-        missing, longest = self._missing(lines), self._longest_rtt[lines]
-        last_sent_at, wait_ns = self._last_sent_at[lines], self.spec.wait_ns
-        end = self.ends_at(lines)
+        closes_at = self.started[lines]
+        missing = self._missing(lines)
+        waiting = missing.any(axis=1)
+        if waiting.any():
+            closes_at[waiting] = self._waits_until(lines[waiting], missing[waiting])
+        unsent = (self._next[lines] < self.probes) & ~self._beyond(lines)
+        return np.where(unsent | (self.put_off[lines] > 0), _NEVER, closes_at)
+
+    def _waits_until(self, lines: Lines, missing: Flags) -> Numbers:
+        longest, last_sent_at = self._longest_rtt[lines], self._last_sent_at[lines]
+        wait_ns, end = self.spec.wait_ns, self.ends_at(lines)
         end_rtt = longest[np.arange(len(lines)), end - 1]
-        closes_at = self.started[lines].copy()
+        until = self.started[lines]
         nearest = np.zeros(len(lines), np.int64)
         for column in range(self.spec.max_ttl - 1, -1, -1):
             own = longest[:, column]
@@ -415,13 +420,12 @@ class Table:
             beyond = (own == 0) & (nearest == 0) & (column >= end)
             patience = np.where(beyond, HERE * end_rtt, patience)
             patience = np.clip(patience, self._floor_ns, wait_ns)
-            until = np.where(missing[:, column], last_sent_at[:, column] + patience, 0)
-            closes_at = np.maximum(closes_at, until)
+            silent = missing[:, column]
+            until = np.maximum(until, np.where(silent, last_sent_at[:, column] + patience, 0))
             nearest = np.where(own > 0, own, nearest)
-        unsent = (self._next[lines] < self.probes) & ~self._beyond(lines)
-        return np.where(unsent | (self.put_off[lines] > 0), _NEVER, closes_at)
+        return until
 
-    def ends_at(self, lines: Lines) -> npt.NDArray[np.int16]:
+    def ends_at(self, lines: Lines) -> Shorts:
         """The last TTL of interest: the target's, else a barrier's, else the spec's."""
         target, most = self.target_ttl[lines], self.spec.max_ttl
         return np.where(target <= most, target, np.minimum(self._barrier_ttl[lines], most))

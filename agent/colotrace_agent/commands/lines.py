@@ -59,7 +59,13 @@ class LineWriter:
             start = (
                 f'{{"packets_ttl":{at + 1},"packets_sent":{sent},"packets_lost":{sent - answers}'
             )
-            if answers:
+            if answers == 1:
+                time = repr(low[at])
+                hops.append(
+                    f'{start},"nodes":[{{{self._who(who[at])},"packet_count":1,"min_rtt_ms":{time},'
+                    f'"mean_rtt_ms":{time},"max_rtt_ms":{time},"std_dev_rtt_ms":0.0}}]}}'
+                )
+            elif answers:
                 hops.append(
                     f'{start},"nodes":[{{{self._who(who[at])},"packet_count":{answers},'
                     f'"min_rtt_ms":{low[at]!r},"mean_rtt_ms":{mean[at]!r},'

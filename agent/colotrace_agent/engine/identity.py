@@ -66,7 +66,7 @@ class Identities:
         port = spec.port or _DEFAULT_PORT[spec.packet_type] if has_ports(spec.packet_type) else 0
         for identifier in self._candidates(spec):
             keys = flow_keys(spec.packet_type, spec.target, identifier, port)
-            if any(key in self._taken or key in self._released for key in keys):
+            if not (self._taken.isdisjoint(keys) and self._released.keys().isdisjoint(keys)):
                 continue
             if has_ports(spec.packet_type) and not reserve(identifier):
                 continue

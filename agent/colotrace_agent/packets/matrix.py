@@ -4,17 +4,16 @@ All flows have one packet type and one family, so their packets are all as long,
 column. What a flow's probes share is written into its line once, when it begins.
 """
 
+import struct
+
 import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import Family, PacketType
 
 from colotrace_agent.model import Flow
 
-from .checksum import MODULUS
-from .gre import GreWriter
-from .icmp import IcmpWriter
+from .checksum import MODULUS, checksum, ones_sum
 from .payload import TAG_AT
-from .probe import Writer
 from .template import IPV4_HEADER, IPV6_HEADER, template
 from .writer import writer_for
 
@@ -23,10 +22,11 @@ Numbers = npt.NDArray[np.int64]
 
 _V4_ID, _V4_TTL = 4, 8
 _V6_HOP_LIMIT = 7
-_ECHO_SEQUENCE, _ECHO_PAYLOAD = 6, 8
+_ECHO_CHECKSUM, _ECHO_IDENTIFIER, _ECHO_SEQUENCE, _ECHO_PAYLOAD = 2, 4, 6, 8
 _UDP_CHECKSUM, _UDP_PAYLOAD = 6, 8
 _TCP_SEQUENCE, _TCP_CHECKSUM = 4, 16
 _GRE_HEADER = 8
+_WORD = struct.Struct("!H")
 
 
 class MatrixWriter:
@@ -43,13 +43,19 @@ class MatrixWriter:
         # The sum of all that a probe's own fields do not change, one's complement.
         self._fixed = np.zeros(lines, np.int64)
         self._first = np.zeros(lines, np.int64)
+        self._base: _Base | None = None
 
     def begin(self, line: int, flow: Flow) -> None:
         """The line is that flow's from now on."""
-        writer = writer_for(flow)
-        self._packets[line] = np.frombuffer(writer.write(0, 0), np.uint8)
+        if self.packet_type is PacketType.GRE:
+            packet, fixed = writer_for(flow).write(0, 0), 0
+        else:
+            if self._base is None or not self._base.serves(flow):
+                self._base = _Base(flow, transport=self.transport)
+            packet, fixed = self._base.packet_of(flow)
+        self._packets[line] = np.frombuffer(packet, np.uint8)
         self._first[line] = flow.first_number
-        self._fixed[line] = _fixed_sum(writer)
+        self._fixed[line] = fixed
 
     def write(
         self, lines: npt.NDArray[np.intp], ordinals: npt.NDArray[np.intp],
@@ -92,10 +98,39 @@ class MatrixWriter:
         packets[:, at + TAG_AT : at + TAG_AT + tags.shape[1]] = tags
 
 
-def _fixed_sum(writer: Writer) -> int:
-    if isinstance(writer, IcmpWriter | GreWriter):
-        return 0
-    return writer.fixed_sum + writer.pseudo_sum
+class _Base:
+    """What a writer makes of one flow, and how that of another differs: by target and identifier.
+
+    Sums of one's complement are linear, so they are taken once.
+    """
+
+    def __init__(self, flow: Flow, *, transport: int) -> None:
+        writer = writer_for(flow)
+        self._flow = flow
+        self._packet = writer.write(0, 0)
+        self._target_at = transport - len(flow.target)
+        self._icmp = flow.packet_type is PacketType.ICMP
+        self._identifier_at = transport + (_ECHO_IDENTIFIER if self._icmp else 0)
+        self._checksum_at = transport + _ECHO_CHECKSUM
+        # ICMPv4 is summed without the addresses.
+        self._addressed = not self._icmp or flow.family is Family.IPV6
+        self._sum = writer.fixed_sum - flow.identifier
+        if self._addressed:
+            self._sum += writer.pseudo_sum - ones_sum(flow.target)
+
+    def serves(self, flow: Flow) -> bool:
+        """Whether it knows how that flow's packets differ."""
+        return flow.source == self._flow.source and flow.port == self._flow.port
+
+    def packet_of(self, flow: Flow) -> tuple[bytearray, int]:
+        """A packet of the flow, and the sum of what is the same in all of them."""
+        packet = self._packet.copy()
+        packet[self._target_at : self._target_at + len(flow.target)] = flow.target
+        _WORD.pack_into(packet, self._identifier_at, flow.identifier)
+        total = self._sum + flow.identifier + (ones_sum(flow.target) if self._addressed else 0)
+        if self._icmp:
+            _WORD.pack_into(packet, self._checksum_at, checksum(total + flow.first_number))
+        return packet, total
 
 
 def _ones_sum(tags: Matrix) -> Numbers:
