@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from lab import Lab, Process
+from fleet import alone
+from lab import FAMILIES, Lab, Process
 
 AGENT = Path(sys.executable).parent / "colotrace-agent"
 
@@ -54,3 +55,50 @@ def test_a_file_that_is_not_there(lab: Lab) -> None:
     done = lab.run("den01", [AGENT, "trace", "--targets-file", "/none"])
     assert done.returncode == 2
     assert done.stderr == "colotrace-agent: --targets-file /none: No such file or directory\n"
+
+
+@pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp", "gre"])
+def test_a_file_is_traced_as_targets_on_the_command_line_are(
+    lab: Lab, tmp_path: Path, packet_type: str
+) -> None:
+    """Both families, names, what cannot be traced, and one target twice: the same paths."""
+    names = ["web", "far", "sin01", "edge", "dark"]
+    targets = [lab.address(name, family=family) for name in names for family in FAMILIES]
+    targets += ["web.lab.example", "nobody.lab.example", "224.0.0.1", targets[0], "  # nothing"]
+    listed = tmp_path / "targets"
+    listed.write_text("\n".join(targets))
+    flags = ["--packet-type", packet_type, "--packets-per-ttl", "2"]
+    told = alone.trace(lab, "den02", targets[:-2], *flags)
+    argv = [AGENT, "trace", "--targets-file", listed, "--json", "--no-names", "--allow-private"]
+    done = lab.run("den02", [*argv, *flags])
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert sorted(row["target"] for row in rows) == sorted(targets[:-1])
+    assert done.returncode == 1
+    for row in rows:
+        (found,), wanted = row["colos"], told.rows[row["target"]]
+        assert found["error"] == wanted["error"], row["target"]
+        assert len(found["hops"]) == len(wanted["hops"]), row["target"]
+        if row["target"] == targets[0]:  # its second trace has another flow
+            continue
+        for hop, same in zip(found["hops"], wanted["hops"], strict=True):
+            assert {node["ip"] for node in hop["nodes"]} == {node["ip"] for node in same["nodes"]}
+        assert found["target_summary"].keys() == wanted["target_summary"].keys()
+    assert "nobody.lab.example: nobody.lab.example does not resolve" in done.stderr
+
+
+def test_interrupted_with_what_it_has(lab: Lab) -> None:
+    """Ctrl-C in the midst: each target begun has its row, as far as it came."""
+    argv = [AGENT, "trace", "--targets-file", "-", "--json", "--no-names", "--allow-private"]
+    pipe = subprocess.PIPE
+    tracing = lab.spawn("den01", [*argv, "--wait-time", "5"], stdin=pipe, stdout=pipe, stderr=pipe)
+    assert tracing.stdin is not None
+    assert tracing.stdout is not None
+    tracing.stdin.write(f"{lab.address('dark')}\n{lab.address('web')}\n".encode())
+    tracing.stdin.flush()
+    assert json.loads(tracing.stdout.readline())["target"] == lab.address("web")
+    tracing.send_signal(signal.SIGINT)
+    out, _ = tracing.communicate(timeout=10)
+    assert tracing.returncode == 130
+    (row,) = [json.loads(line) for line in out.splitlines()]
+    assert row["target"] == lab.address("dark")
+    assert [node["ip"] for node in row["colos"][0]["hops"][0]["nodes"]] != [""]

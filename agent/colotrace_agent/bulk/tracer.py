@@ -20,6 +20,7 @@ from .table import Due, Table
 
 # What one turn handles before others on the event loop have theirs.
 _ROUNDS = 16
+_BATCHES = 4
 # Traces that wait to send: more would only wait longer.
 _WAITING = 256
 
@@ -56,7 +57,6 @@ class BulkTracer:
         self._engine = BulkEngine(spec, rate=rate, flow_secret=host_secret())
         self._writers: dict[Table, MatrixWriter] = {}
         self._tell = tell
-        self._overflows = 0
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Handle | None = None
 
@@ -89,7 +89,12 @@ class BulkTracer:
             return self._wire.reserve(packet_type, family, port)
 
         flow = self._engine.allocate(target, source, reserve=reserve, now=now)
-        self._wire.open(flow)
+        try:
+            self._wire.open(flow)
+        except OSError:
+            self._engine.give_back(flow, now=now)
+            self._wire.give_back(flow)
+            raise
         table, number = self._engine.start(flow, now=now)
         writer = self._writers.get(table)
         if writer is None:
@@ -127,7 +132,8 @@ class BulkTracer:
             self._turn = None
         for _ in range(_ROUNDS):
             received = self._receive()
-            now = clock.now()
+            # As `runner.Prober` does: no further than all that came has been heard.
+            now = min(self._wire.heard_until, *(r.heard_until for r in self._receivers.values()))
             self._end(self._engine.expire(now))
             if not self._send(now) and not received:
                 self._sleep(now)
@@ -142,7 +148,7 @@ class BulkTracer:
             self._timer = None
         deadline = self._engine.next_deadline(now)
         if deadline is not None:
-            delay_s = max(deadline - now, 0) / 1e9
+            delay_s = max(deadline - clock.now(), 0) / 1e9
             self._timer = self._loop.call_later(delay_s, self._take_turn)
 
     # Out.
@@ -179,7 +185,10 @@ class BulkTracer:
                 self._engine.tables[family].stamps(stamps.tickets, stamps.at, stamps.right)
         received = False
         for family, receiver in self._receivers.items():
-            while (batch := receiver.receive()) is not None:
+            for _ in range(_BATCHES):
+                batch = receiver.receive()
+                if batch is None:
+                    break
                 received = True
                 self._take_in(family, batch)
                 if len(batch.packets) < rows.ROWS:
@@ -188,7 +197,6 @@ class BulkTracer:
             received = True
             if not isinstance(heard, Unheard):
                 self._engine.heard(heard, at=at, read_at=read_at)
-        self._count_overflows()
         return received
 
     def _take_in(self, family: Family, batch: rows.Batch) -> None:
@@ -202,18 +210,14 @@ class BulkTracer:
             if not isinstance(heard, Unheard):
                 self._engine.heard(heard, at=int(batch.at[row]), read_at=batch.read_at)
 
-    def _count_overflows(self) -> None:
-        total = sum(receiver.overflows for receiver in self._receivers.values())
-        lost = total - self._overflows + self._wire.overflows()
-        self._overflows = total
-        if lost:
-            self._engine.overflowed(lost)
-
     # Ended.
 
     def _end(self, ended: list[Line]) -> None:
         if not ended:
             return
+        overflows = self._wire.overflows()
+        if overflows:
+            self._engine.overflowed(overflows)
         self._look_for_neighbours(ended)
         self._tell(ended)
         now = clock.now()

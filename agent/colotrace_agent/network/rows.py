@@ -132,8 +132,6 @@ class RowReceiver:
     """Reads from a socket, which it owns, into buffers that it shares with others."""
 
     def __init__(self, sock: socket.socket, wall: clock.WallClock, buffers: Incoming) -> None:
-        self.overflows = 0
-        """Nothing: `Wire.overflows` counts for all sockets, these too."""
         self.sock = sock
         self._queue = clock.StampedQueue(wall)
         self._buffers = buffers

@@ -1,0 +1,120 @@
+"""Lines written in bulk are those that the tally makes of the same traces."""
+
+import json
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+from colotrace_agent.bulk.line import Line
+from colotrace_agent.bulk.table import Table
+from colotrace_agent.commands.lines import LineWriter
+from colotrace_agent.engine.identity import Identities
+from colotrace_agent.model import TraceSpec
+from colotrace_agent.report import Report
+from colotrace_proto import rows, tally
+from colotrace_proto.messages import Failure, Family, JobId, NodeKind
+from hypothesis import given
+from hypothesis import strategies as st
+
+HERE = rows.Colo(city="Denver, CO, US", name="den01")
+START, MS = 1_000_000_000, 1_000_000
+TTLS = 4
+
+# By TTL, what each probe's answer is: nothing, or who gives it, and after how many nanoseconds.
+ANSWERS = st.lists(
+    st.lists(st.none() | st.tuples(st.integers(1, 2), st.integers(1, 10**9)), max_size=3),
+    min_size=TTLS,
+    max_size=TTLS,
+)
+
+
+def traced(table: Table, answers: list[list[Any]], *, target_ttl: int, number: int) -> Line:
+    """A trace that was answered so; the target answers from its TTL on."""
+    size = table.width
+    target, source = bytes([9, number] + [7] * (size - 2)), bytes([5] * size)
+    spec = TraceSpec(target, max_ttl=TTLS, packets_per_ttl=3)
+    flow = Identities().allocate(spec, source, reserve=lambda _: True, now=START)
+    line = table.add(flow, expected_ttl=None, now=START)
+    due = table.take(near=100, most=100)
+    while len(due.lines):
+        table.left(due, at=np.full(len(due.lines), START))
+        right = np.ones(len(due.lines), np.bool_)
+        table.stamps(table.tickets(due.lines, due.ordinals), np.full(len(right), START), right)
+        due = table.take(near=100, most=100)
+    for ttl, given_ones in enumerate(answers, 1):
+        for place, answer in enumerate(given_ones):
+            if answer is None:
+                continue
+            who, rtt = answer
+            reached = ttl >= target_ttl
+            address = target if reached else bytes([198, ttl, who] + [1] * (size - 3))
+            table.count(
+                np.array([line]), np.array([(ttl - 1) * 3 + place]),
+                kind=np.array([NodeKind.TARGET if reached else NodeKind.TRANSIT], np.uint8),
+                who=np.frombuffer(address, np.uint8)[None, :],
+                at=np.array([START + rtt]), read_at=START + rtt, reduced_by=np.array([0]),
+            )  # fmt: skip
+    table.stop(START + 3 * 10**9)
+    return Line(table, line)
+
+
+def by_tally(target: str, line: Line) -> dict[str, Any]:
+    frame = Report(JobId("1")).final(line, Failure.NONE)
+    assert frame.outcome is not None
+    gathered = tally.Gathered(
+        target, HERE, frame.target_address, frame.sent, frame.replies, frame.outcome.duration_ns
+    )
+    (row,) = tally.colo_rows([gathered])
+    found: dict[str, Any] = msgspec.to_builtins(rows.TargetRow(target=target, colos=[row]))
+    return found
+
+
+@pytest.mark.parametrize("family", Family)
+@given(answers=ANSWERS, target_ttl=st.integers(1, TTLS + 2))
+def test_lines_are_the_tallys(family: Family, answers: list[list[Any]], target_ttl: int) -> None:
+    """Field by field and in the same order, times to the last digits but one."""
+    spec = TraceSpec(bytes(4), max_ttl=TTLS, packets_per_ttl=3)
+    table = Table(spec, family, lines=4)
+    line = traced(table, answers, target_ttl=target_ttl, number=1)
+    written, others = LineWriter(HERE).write([('a "target"', line)])
+    nodes = [hop["nodes"] for hop in by_tally("t", line)["colos"][0]["hops"]]
+    if others:
+        assert any(len(at_hop) > 1 for at_hop in nodes)
+        return
+    assert written.endswith(b"}\n")
+    wanted = by_tally('a "target"', line)
+    found = json.loads(written)
+    assert _shape(found) == _shape(wanted)
+    assert _numbers(found) == pytest.approx(_numbers(wanted), rel=1e-12)
+
+
+def _shape(value: Any) -> Any:
+    if isinstance(value, dict):
+        return [(name, _shape(each)) for name, each in value.items()]
+    if isinstance(value, list):
+        return [_shape(each) for each in value]
+    return "a time" if isinstance(value, float) else value
+
+
+def _numbers(value: Any) -> list[float]:
+    if isinstance(value, dict):
+        return [number for each in value.values() for number in _numbers(each)]
+    if isinstance(value, list):
+        return [number for each in value for number in _numbers(each)]
+    return [value] if isinstance(value, float) else []
+
+
+def test_what_is_out_of_the_ordinary_is_left_to_others() -> None:
+    """A label, a probe that could not be sent, a packet that the host had no room for."""
+    spec = TraceSpec(bytes(4), max_ttl=TTLS, packets_per_ttl=3)
+    whole = [[(1, MS)] * 3] * TTLS
+    odd = []
+    table = Table(spec, Family.IPV4, lines=8)
+    for number in range(4):
+        odd.append(traced(table, whole, target_ttl=4, number=number))
+    table.aside(odd[0].number).labels[0] = ("!X",)
+    table.failed(odd[1].number, 3, 1)
+    table.overflows[odd[2].number] = 1
+    _, others = LineWriter(HERE).write([(str(place), line) for place, line in enumerate(odd)])
+    assert others == [0, 1, 2]
