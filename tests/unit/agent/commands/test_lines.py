@@ -109,10 +109,8 @@ def test_what_is_out_of_the_ordinary_is_left_to_others() -> None:
     """A label, a probe that could not be sent, a packet that the host had no room for."""
     spec = TraceSpec(bytes(4), max_ttl=TTLS, packets_per_ttl=3)
     whole = [[(1, MS)] * 3] * TTLS
-    odd = []
     table = Table(spec, Family.IPV4, lines=8)
-    for number in range(4):
-        odd.append(traced(table, whole, target_ttl=4, number=number))
+    odd = [traced(table, whole, target_ttl=4, number=number) for number in range(4)]
     table.aside(odd[0].number).labels[0] = ("!X",)
     table.failed(odd[1].number, 3, 1)
     table.overflows[odd[2].number] = 1
