@@ -47,7 +47,7 @@ class Told:
     """What has come of a job so far; times in nanoseconds."""
 
     done: "asyncio.Future[Told]"
-    asked: int
+    asked: int = 0
     accepted: int = 0
     ended: int = 0
     replies: int = 0
@@ -67,7 +67,7 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
         self._context: Any = None
         self._flood: list[asyncio.Task[None]] = []
         self._calm = asyncio.Event()
-        self._writing = asyncio.Lock()
+        self._out: asyncio.Queue[tuple[FromCoordinator, Told | None]] = asyncio.Queue()
 
     async def Attach(  # type: ignore[override]  # noqa: N802 - the protocol's name
         self, _requests: Any, context: Any
@@ -77,15 +77,19 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
         self._context = context
         await self._say(Welcome(b"bench" * 3 + b"!", _HEARTBEAT_MS))
         self.attached.set()
-        beats = asyncio.create_task(self._beat(), name="heartbeats")
+        tasks = [
+            asyncio.create_task(self._beat(), name="heartbeats"),
+            asyncio.create_task(self._write(), name="writer"),
+        ]
         try:
             while (message := await context.read()) is not grpc.aio.EOF:
                 now = time.perf_counter_ns()
                 heard = codec.decode_from_agent(message)
                 if isinstance(heard, Accepted | Refused | Frame):
-                    await self._heard(heard, now)
+                    self._heard(heard, now)
         finally:
-            beats.cancel()
+            for task in tasks:
+                task.cancel()
             for job_id, told in list(self._jobs.items()):
                 told.refused = "its stream has ended"
                 self._end(job_id, told)
@@ -96,9 +100,9 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
         told = []
         for asked in jobs:
             job = _job(JobId(f"bench-{next(self._numbers)}"), asked)
-            told.append(Told(loop.create_future(), time.perf_counter_ns()))
+            told.append(Told(loop.create_future()))
             self._jobs[job.job_id] = told[-1]
-            await self._say(job)
+            self._out.put_nowait((job, told[-1]))
         async with asyncio.timeout(_WITHIN_S):
             return [await each.done for each in told]
 
@@ -122,7 +126,7 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
         while True:
             await self.trace([asked | {"target": _stranger()}])
 
-    async def _heard(self, heard: Accepted | Refused | Frame, now: int) -> None:
+    def _heard(self, heard: Accepted | Refused | Frame, now: int) -> None:
         told = self._jobs.get(heard.job_id)
         if told is None:
             return
@@ -143,21 +147,28 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
                 if not self.running:
                     self._calm.set()
                 self._end(heard.job_id, told)
-                await self._say(Ack(heard.job_id, heard.sequence))
+                self._out.put_nowait((Ack(heard.job_id, heard.sequence), None))
 
     def _end(self, job_id: JobId, told: Told) -> None:
         del self._jobs[job_id]
         if not told.done.done():
             told.done.set_result(told)
 
+    async def _write(self) -> None:
+        """A stream takes one message at a time, and who reads must not wait for it."""
+        while True:
+            message, told = await self._out.get()
+            if told is not None:
+                told.asked = time.perf_counter_ns()
+            await self._say(message)
+
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(_HEARTBEAT_MS / 1e3)
-            await self._say(Heartbeat())
+            self._out.put_nowait((Heartbeat(), None))
 
     async def _say(self, message: FromCoordinator) -> None:
-        async with self._writing:  # a stream takes one message at a time
-            await self._context.write(codec.encode_from_coordinator(message))
+        await self._context.write(codec.encode_from_coordinator(message))
 
 
 def _job(job_id: JobId, asked: dict[str, Any]) -> Job:

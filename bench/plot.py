@@ -84,7 +84,8 @@ class _Scale:
             for value in (*figure.samples, figure.at_most, figure.at_least)
             if value is not None and value > 0
         ] or [1.0]
-        self._first = math.floor(math.log10(min(values)))
+        # So that the least is a bar too.
+        self._first = math.floor(math.log10(min(values) / 1.5))
         self._last = max(math.ceil(math.log10(max(values))), self._first + 1)
 
     def powers(self) -> range:

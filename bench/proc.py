@@ -39,10 +39,19 @@ def wakeups(pid: int) -> int:
 
 
 def busy_s() -> float:
-    """Seconds that the machine's cores together were not idle: user, system and interrupts."""
-    line = Path("/proc/stat").read_text().splitlines()[0]
-    spent = [int(word) for word in line.split()[1:9]]
-    return (sum(spent) - spent[_IDLE] - spent[_WAITING] - spent[_STOLEN]) / _TICKS
+    """Seconds that the machine's cores together were not idle: only differences mean something.
+
+    All the time that there was less /proc/stat's idle time. That is measured; what each core was
+    busy with is sampled by a tick, which misses what begins and ends between two.
+    """
+    total, *cores = (
+        line.split()
+        for line in Path("/proc/stat").read_text().splitlines()
+        if line.startswith("cpu")
+    )
+    spent = [int(word) for word in total[1:9]]
+    not_ours = (spent[_IDLE] + spent[_WAITING] + spent[_STOLEN]) / _TICKS
+    return len(cores) * time.monotonic() - not_ours
 
 
 def _status(directory: Path, name: str) -> int:

@@ -2,7 +2,7 @@
  *
  *     pace DEVICE RATE SECONDS < frames
  *
- * The frames are of one size each: a line "COUNT SIZE", then their bytes. Every millisecond those
+ * The frames are of one size each: a line "COUNT SIZE", then their bytes. Each millisecond or so those
  * that are due leave in one system call. Prints "SENT SECONDS". */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -16,7 +16,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-enum { MOST = 256, LONGEST = 2048, TURN_NS = 1000000 };
+/* A turn is no multiple of a tick: what is sampled by ticks is not always, or never, this. */
+enum { MOST = 256, LONGEST = 2048, TURN_NS = 1030000 };
 
 static uint8_t frames[MOST][LONGEST];
 

@@ -41,7 +41,7 @@ def _measure(session: Session) -> Iterator[Figure]:
         contenders: dict[str, Contender] = {
             tool.who: partial(_run, session, tool, size=size) for tool in tools
         }
-        slow = {tool.who: 1 for tool in tools if tool.most == size and tool.most < _SIZES[-1]}
+        slow = {tool.who: 1 for tool in tools if size > 1 and _slow(tool, size)}
         peers = {tool.who for tool in tools if tool.peer}
         samples = alternate(
             contenders, runs=session.runs(3), seldom=slow, may_fail=peers, warm=False
@@ -57,6 +57,10 @@ def _measure(session: Session) -> Iterator[Figure]:
         notes = {tool.who: _IDLE_NOTE for tool in tools if tool.idle_s}
         found = figures_of(work, samples, _UNITS, notes)
         yield from (_bounded(figure, found) if size == _SIZES[-1] else figure for figure in found)
+
+
+def _slow(tool: Tool, size: int) -> bool:
+    return tool.once if size == _SIZES[-1] else tool.most == size
 
 
 def _run(session: Session, tool: Tool, *, size: int) -> Run:
@@ -82,7 +86,7 @@ def _judged(
     values = {_CPU: done["cpu_ms"] / size}
     if lasted_s:
         values[_RATE] = (len(read) - 1) / lasted_s
-    if not tool.several:
+    if not tool.several and done["peak_mb"] > 1:  # else it ended before it was looked at
         values[_MEMORY] = done["peak_mb"]
     values |= {_WALL: done["wall_ms"] / 1e3, _OVERFLOWS: float(done["overflows"])}
     limit = tool.limit

@@ -32,6 +32,8 @@ class Tool:
     """What it is held back by, where that is its own doing."""
     idle_s: float = 0.0
     """How long it waits in the end, always."""
+    once: bool = False
+    """Whether its many targets are traced once only: it takes long, and another is compared."""
     several: bool = False
     """Whether it is a process for each target: none has a peak of memory to be told."""
 
@@ -71,10 +73,11 @@ def _of_library(out: Path) -> int:
     return int(json.loads(out.read_bytes())["answered"])
 
 
-def _scamper(form: str, answered: Callable[[Path], int]) -> Tool:
+def _scamper(form: str, answered: Callable[[Path], int], *, once: bool = False) -> Tool:
     trace = f"trace -P icmp-paris -q 1 -w 1 -m {MAX_TTL}"
     argv = ("scamper", "-p", "10000", "-O", form, "-c", trace, "-f", "{targets}")
-    return Tool(f"scamper -O {form}", argv, answered, SCAMPER, limit="its cap of 10,000 a second")
+    limit = "its cap of 10,000 a second"
+    return Tool(f"scamper -O {form}", argv, answered, SCAMPER, limit=limit, once=once)
 
 
 def _library(word: str, peer: Peer, *, most: int, limit: str = "", idle_s: float = 0.0) -> Tool:
@@ -91,7 +94,7 @@ COLOTRACE = Tool(
 ALL = (
     COLOTRACE,
     _scamper("warts", _of_warts),
-    _scamper("json", _of_scamper),
+    _scamper("json", _of_scamper, once=True),
     _library("pycaracal", PYCARACAL, most=10_000, idle_s=1.0),
     Tool(
         "traceroute -I (xargs)",
@@ -99,6 +102,7 @@ ALL = (
          str(MAX_TTL), "-w", "1", "-n"),
         _of_traceroute,
         TRACEROUTE,
+        once=True,
         several=True,
     ),
     _library("icmplib", ICMPLIB, most=100, limit="one probe at a time"),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 from bench.driver import Driver
-from bench.figures import BEYOND, Figure, Run, Samples, figures_of
+from bench.figures import Figure, Run, Samples, figures_of
 from bench.peers import MAX_TTL, PER_TTL
 from bench.places import DELAYS, Place, user_space
 from bench.rows import warm
@@ -68,5 +68,5 @@ SUBJECT = Subject(
     "another one as soon as one ends; the small trace comes in between. Limits: the budget over "
     "all packets and the one to the nearest routers (5,000 and 1,000 a second).",
     _measure,
-    plotted=(BEYOND,),
+    plotted=(warm.SENT,),
 )

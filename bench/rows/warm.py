@@ -11,6 +11,7 @@ from bench.figures import BEYOND, Contender, Run
 from bench.peers import MAX_TTL, PER_TTL
 from bench.places import Place
 
+SENT = "wall, from the job's being sent"
 TYPES = ("icmp", "udp", "tcp")
 
 
@@ -58,7 +59,7 @@ def trace(
         "CPU": got["cpu_ms"],
     }
     if "from_asked_ms" in got:
-        values["wall, from the job's being sent"] = got["from_asked_ms"]
+        values[SENT] = got["from_asked_ms"]
     return Run(values, complete=got["replies"] == wanted)
 
 
