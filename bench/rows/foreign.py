@@ -147,8 +147,8 @@ SUBJECT = Subject(
     f"Foreign traffic: {_RATE:,} TCP packets a second of other connections to the agent's host",
     "Half are segments of data that the host has had, half bare ACKs, on real connections. The "
     "machine's share is the time that /proc/stat does not count as idle: the sender's and the "
-    "kernel's work is in it, the same with and without an agent; what counts is the difference within a "
-    "round. Anything else that runs is in it too. Woken: voluntary context switches of all the "
+    "kernel's work is in it, the same with and without an agent; what counts is the difference "
+    "within a round. Anything else that runs is in it too. Woken: voluntary context switches of all the "
     "agent's threads.",
     _measure,
 )
