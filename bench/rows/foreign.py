@@ -148,7 +148,7 @@ SUBJECT = Subject(
     "Half are segments of data that the host has had, half bare ACKs, on real connections. The "
     "machine's share is the time that /proc/stat does not count as idle: the sender's and the "
     "kernel's work is in it, the same with and without an agent; what counts is the difference "
-    "within a round. Anything else that runs is in it too. Woken: voluntary context switches of all the "
-    "agent's threads.",
+    "within a round. Anything else that runs is in it too. Woken: voluntary context switches of "
+    "all the agent's threads.",
     _measure,
 )
