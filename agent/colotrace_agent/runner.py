@@ -167,7 +167,7 @@ class Prober:
             # in a socket, however late this process is, came in time if it came in time.
             now = self._wire.heard_until
             self._engine.expire(now)
-            if not self._send(now) and not received:
+            if not self._send(now) and (self._wire.drained or not received):
                 self._sleep(now)
                 break
         else:

@@ -284,8 +284,14 @@ class Engine:
 
     def expire(self, now: int) -> None:
         """Ends the traces to which nothing more can come."""
-        looked_at = self._touched
-        self._touched = set()
+        touched, self._touched = self._touched, set()
+        looked_at = set()
+        for trace in touched:
+            look_at = trace.look_at()
+            if trace.ended is not None or (look_at is not None and look_at <= now):
+                looked_at.add(trace)
+            else:
+                self._enter(trace, look_at)
         while self._ends and self._ends[0][0] <= now:
             at, _, trace = heapq.heappop(self._ends)
             if self._entered.get(trace) == at:
@@ -294,12 +300,14 @@ class Engine:
         for trace in looked_at:
             if trace.expire(now):
                 self._end(trace, now)
-                continue
-            closes_at = trace.closes_at()
-            entered = self._entered.get(trace)
-            if closes_at is not None and (entered is None or closes_at < entered):
-                self._entered[trace] = closes_at
-                heapq.heappush(self._ends, (closes_at, next(self._tie), trace))
+            else:
+                self._enter(trace, trace.closes_at())
+
+    def _enter(self, trace: Trace, look_at: int | None) -> None:
+        entered = self._entered.get(trace)
+        if look_at is not None and (entered is None or look_at < entered):
+            self._entered[trace] = look_at
+            heapq.heappush(self._ends, (look_at, next(self._tie), trace))
 
     def next_deadline(self, now: int) -> int | None:
         """When `poll` or `expire` has something to do; None where only an answer can change that.

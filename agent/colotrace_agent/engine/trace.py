@@ -289,6 +289,17 @@ class Trace:
             nearest_rtt = self._longest_rtt[at] or nearest_rtt
         return last
 
+    def look_at(self) -> int | None:
+        """A time that `closes_at` is not before, had with less work: at once where nothing is
+        missing; else when the shortest patience is over. None while probes are unsent."""
+        if self.unsent or self._put_off:
+            return None
+        end = min(self._target_ttl, self.spec.max_ttl)
+        if sum(self.sent[:end]) <= sum(self._answers[:end]):
+            return self.started
+        last = max(self._last_sent_at[at] for at in range(end) if self.sent[at] > self._answers[at])
+        return last + self._floor_ns
+
     def expire(self, now: int) -> bool:
         """Whether the trace is at its end: nothing is left to send or to wait for."""
         if self.ended is None:

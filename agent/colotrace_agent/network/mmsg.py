@@ -34,6 +34,10 @@ _LENGTH = struct.Struct("=Q")
 _NAME_LENGTH = struct.Struct("=I")
 _NUMBER = struct.Struct("=I")
 
+_DONT_WAIT = int(socket.MSG_DONTWAIT)  # or-ing the enumeration's members takes a microsecond
+FROM_ERROR_QUEUE = int(socket.MSG_ERRQUEUE)
+"""A flag for `Incoming.receive`."""
+
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -65,6 +69,7 @@ class _Batch:
         self._headers["name"] = self.names.ctypes.data + each * _NAME_ROOM
         self._headers["control"] = self.control.ctypes.data + each * control
         self._headers["controllen"] = control
+        self._headers_at: int = self._headers.ctypes.data
         # A few bytes at a time are written faster through these than through numpy.
         self._packet_bytes = self.packets.data.cast("B")
         self._name_bytes = self.names.data.cast("B")
@@ -73,7 +78,7 @@ class _Batch:
         self._header_bytes = self._headers.view(np.uint8).data
 
     def _address(self, slot: int) -> ctypes.c_void_p:
-        return ctypes.c_void_p(self._headers.ctypes.data + slot * _MMSGHDR.itemsize)
+        return ctypes.c_void_p(self._headers_at + slot * _MMSGHDR.itemsize)
 
 
 class Outgoing(_Batch):
@@ -124,22 +129,29 @@ class Incoming(_Batch):
         super().__init__(slots=slots, size=size, control=control)
         self.lengths = self._headers["len"]
         """How long each packet is, after `receive`."""
+        self._name_lengths, self._control_lengths = (
+            self._headers[name] for name in ("namelen", "controllen")
+        )
+        self._used = slots
 
     def receive(self, sock: socket.socket, *, flags: int = 0) -> int:
         """Takes what has come in, as far as there is room; how many packets that are.
 
         0 where there are none, or where the socket had an error to tell (which is then told).
         """
-        self._headers["namelen"] = _NAME_ROOM
-        self._headers["controllen"] = self.control.shape[1]
+        if self._used:  # where the kernel has written how much of the room it took
+            self._name_lengths[: self._used] = _NAME_ROOM
+            self._control_lengths[: self._used] = self.control.shape[1]
+            self._used = 0
         count: int = _libc.recvmmsg(
-            sock.fileno(), self._address(0), self.slots, flags | socket.MSG_DONTWAIT, None
+            sock.fileno(), self._address(0), self.slots, flags | _DONT_WAIT, None
         )
         if count < 0:
             number = ctypes.get_errno()
             if number == errno.EBADF:
                 raise OSError(number, os.strerror(number))
             return 0
+        self._used = count
         return count
 
     def control_of(self, slot: int) -> memoryview:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from . import clock
 from .departures import CONTROL, STAMPING, stamps_in
-from .mmsg import Incoming, Outgoing
+from .mmsg import FROM_ERROR_QUEUE, Incoming, Outgoing
 from .receiver import LARGEST_ANSWER
 from .sender import LARGEST_PROBE
 from .sockets import SO_TIMESTAMPING, SO_TIMESTAMPNS
@@ -106,7 +106,7 @@ class RowSender:
 
     def _receive(self) -> int:
         self._queue.begin()
-        count = self._stamps.receive(self._sock, flags=socket.MSG_ERRQUEUE)
+        count = self._stamps.receive(self._sock, flags=FROM_ERROR_QUEUE)
         if not count:
             self._queue.emptied()
         return count

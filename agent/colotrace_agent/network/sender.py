@@ -16,7 +16,7 @@ from colotrace_agent.model import Probe
 
 from . import clock
 from .departures import CONTROL, STAMPING, STAMPING_ANEW, kernel_takes_numbers, stamps_in
-from .mmsg import Incoming, Outgoing, sockaddr
+from .mmsg import FROM_ERROR_QUEUE, Incoming, Outgoing, sockaddr
 from .sockets import SO_TIMESTAMPING
 
 SLOTS = 128
@@ -102,6 +102,8 @@ class Sender:
 
     def stamps(self) -> list[Stamp]:
         """What the kernel has told of departures since the last time."""
+        if not self._awaited and not self._read:
+            return []
         before, self._read = self._read, []
         return before + self._read_queue()
 
@@ -111,7 +113,8 @@ class Sender:
 
     def _read_queue(self) -> list[Stamp]:
         stamps: list[Stamp] = []
-        while count := self._receive():
+        count = SLOTS
+        while count == SLOTS and (count := self._receive()):
             offset, now = self._times.offset(), clock.now()
             numbers, times = stamps_in(self._queue, count, offset or 0)
             for number, left_at in zip(numbers.tolist(), times.tolist(), strict=True):
@@ -123,8 +126,8 @@ class Sender:
 
     def _receive(self) -> int:
         self._times.begin()
-        count = self._queue.receive(self._sock, flags=socket.MSG_ERRQUEUE)
-        if not count:
+        count = self._queue.receive(self._sock, flags=FROM_ERROR_QUEUE)
+        if count < SLOTS:
             self._times.emptied()
         return count
 

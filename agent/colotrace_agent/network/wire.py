@@ -19,6 +19,7 @@ from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 from . import clock
 from .neighbours import Missing, missing_neighbour
 from .ports import Ports
+from .receiver import SLOTS as RECEIVED_AT_ONCE
 from .receiver import Receiver, room
 from .route import source_for, working_families
 from .sender import SLOTS, Departure, Sender, Stamp
@@ -71,6 +72,8 @@ class Wire:
         self.wall = clock.WallClock()
         """The clock of all stamps."""
         self.heard_until = clock.now()
+        self.drained = True
+        """Whether the last time left nothing that had come before it."""
         """What arrived before that was in what `receive` has given, of what it reads."""
         self._ports = Ports()
         wall, buffers = self.wall, room()
@@ -156,10 +159,13 @@ class Wire:
         """A batch from each socket, or each tap, that something has come in on."""
         arrivals: list[Arrival] = []
         heard_until = clock.now()
+        self.drained = True
         for (family, packet_type), receiver in self._listening:
             if taps_only and packet_type is PacketType.ICMP:
                 continue
-            for packet in receiver.receive():
+            packets = receiver.receive()
+            self.drained &= len(packets) < RECEIVED_AT_ONCE
+            for packet in packets:
                 heard = decoded(family, packet_type, packet.data, packet.responder, packet.link)
                 arrivals.append(Arrival(heard, packet.at, packet.read_at))
             heard_until = min(heard_until, receiver.heard_until)
