@@ -32,7 +32,11 @@ class FakeProber:
         self.now = 1_000_000_000
 
     def start(
-        self, spec: TraceSpec, listener: Listener, *, account: Account | None = None  # noqa: ARG002
+        self,
+        spec: TraceSpec,
+        listener: Listener,
+        *,
+        account: Account | None = None,  # noqa: ARG002
     ) -> Trace:
         """Begin a trace; all its probes leave at once."""
         if self.refuses is not None and self.only in (None, spec.packet_type):

@@ -26,9 +26,7 @@ def test_rows_are_what_writers_write(
     matrix = MatrixWriter(packet_type, family, lines=3)
     flows = []
     for line in range(3):
-        spec = TraceSpec(
-            data.draw(addresses), packet_type, port=data.draw(st.integers(0, 65_535))
-        )
+        spec = TraceSpec(data.draw(addresses), packet_type, port=data.draw(st.integers(0, 65_535)))
         flow = identities.allocate(spec, data.draw(addresses), reserve=lambda _: True, now=1)
         matrix.begin(line, flow)
         flows.append(flow)
