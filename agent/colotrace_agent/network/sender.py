@@ -103,6 +103,8 @@ class Sender:
     def stamps(self) -> list[Stamp]:
         """What the kernel has told of departures since the last time."""
         if not self._awaited and not self._read:
+            self._times.begin()
+            self._times.emptied()
             return []
         before, self._read = self._read, []
         return before + self._read_queue()
@@ -114,22 +116,24 @@ class Sender:
     def _read_queue(self) -> list[Stamp]:
         stamps: list[Stamp] = []
         count = SLOTS
-        while count == SLOTS and (count := self._receive()):
-            offset, now = self._times.offset(), clock.now()
-            numbers, times = stamps_in(self._queue, count, offset or 0)
-            for number, left_at in zip(numbers.tolist(), times.tolist(), strict=True):
-                awaited = self._awaited.pop(number, None)
-                if awaited is not None and not awaited.shared:
-                    right = offset is not None and awaited.not_before <= left_at <= now
-                    stamps.append(Stamp(awaited.probe, left_at if right else None))
+        while count == SLOTS:
+            self._times.begin()
+            count = self._queue.receive(self._sock, flags=FROM_ERROR_QUEUE)
+            if count:
+                stamps += self._told(count)
+        self._times.emptied()
         return stamps
 
-    def _receive(self) -> int:
-        self._times.begin()
-        count = self._queue.receive(self._sock, flags=FROM_ERROR_QUEUE)
-        if count < SLOTS:
-            self._times.emptied()
-        return count
+    def _told(self, count: int) -> list[Stamp]:
+        stamps: list[Stamp] = []
+        offset, now = self._times.offset(), clock.now()
+        numbers, times = stamps_in(self._queue, count, offset or 0)
+        for number, left_at in zip(numbers.tolist(), times.tolist(), strict=True):
+            awaited = self._awaited.pop(number, None)
+            if awaited is not None and not awaited.shared:
+                right = offset is not None and awaited.not_before <= left_at <= now
+                stamps.append(Stamp(awaited.probe, left_at if right else None))
+        return stamps
 
     def _number_of(self, slot: int) -> int:
         return (self._number + slot) % (1 << 32)

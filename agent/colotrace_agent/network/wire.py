@@ -72,9 +72,9 @@ class Wire:
         self.wall = clock.WallClock()
         """The clock of all stamps."""
         self.heard_until = clock.now()
+        """What arrived before that was in what `receive` has given, of what it reads."""
         self.drained = True
         """Whether the last time left nothing that had come before it."""
-        """What arrived before that was in what `receive` has given, of what it reads."""
         self._ports = Ports()
         wall, buffers = self.wall, room()
         self._senders = {family: Sender(sock, wall) for family, sock in sockets.senders.items()}
