@@ -19,7 +19,12 @@ from colotrace_agent.model import TraceSpec
 from colotrace_agent.network import clock, receiver, rows
 from colotrace_agent.network.receiver import SLOTS, Receiver
 from colotrace_agent.network.rows import ROWS, RowReceiver
-from colotrace_agent.network.sockets import RECEIVE_BUFFER, RawSockets, open_all
+from colotrace_agent.network.sockets import (
+    RECEIVE_BUFFER,
+    SO_TIMESTAMPNS,
+    RawSockets,
+    open_all,
+)
 from colotrace_agent.network.wire import Wire
 from colotrace_agent.packets.checksum import checksum, ones_sum
 from colotrace_agent.runner import Prober, open_prober
@@ -50,7 +55,30 @@ def apart() -> Iterator[Apart]:
         pytest.skip(why)
     with Apart() as made:
         made.do(lambda: namespaces.batch(["link set lo up"]))
-        yield made
+        with made.do(_stamped_socket) as stamped:
+            _wait_for_stamps(stamped)
+            yield made
+
+
+def _stamped_socket() -> socket.socket:
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+def _wait_for_stamps(sock: socket.socket) -> None:
+    """The kernel begins to stamp a moment after it is asked, and goes on while anybody asks; until
+    then what has come has the time of its reading."""
+    for _ in range(100):
+        sock.sendto(b"", sock.getsockname())
+        sent = time.time()
+        time.sleep(0.01)  # so that the two times differ
+        _, ((_, _, stamp),), _, _ = sock.recvmsg(1, 64)
+        seconds, nanoseconds = struct.unpack("=qq", stamp)
+        if seconds + nanoseconds / 1e9 <= sent:
+            return
+    raise AssertionError("the kernel does not stamp what comes in")
 
 
 @pytest.fixture(params=Family, ids=lambda family: f"v{family.value}")
