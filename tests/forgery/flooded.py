@@ -117,8 +117,7 @@ class Flood:
                 await asyncio.sleep(0)
 
     async def settle(self) -> None:
-        """Sends more until all is accounted for: of what it had no room for, a socket tells with
-        the next packet that it has room for."""
+        """Sends more until all is accounted for: what there was no room for is counted in turns."""
         while self.traces.uncounted() < self.sent:
             await self._pour_batch()
             await asyncio.sleep(0.05)

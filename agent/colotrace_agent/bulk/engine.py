@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from colotrace_proto.messages import Family, NodeKind, PacketType
 
-from colotrace_agent.engine.budget import Budget
+from colotrace_agent.engine.budget import Budget, grain_of
 from colotrace_agent.engine.distances import Distances
 from colotrace_agent.engine.engine import (
     BURST,
@@ -61,8 +61,9 @@ class BulkEngine:
         self.tables: dict[Family, Table] = {}
         self._rate = rate or DEFAULT_RATE
         self._budget = Budget(rate=self._rate, burst=_burst(self._rate))
-        near_rate = rate or DEFAULT_NEAR_RATE
-        self._near = Budget(rate=near_rate, burst=_burst(near_rate))
+        self._grain = max(STEP, grain_of(self._rate))
+        self._near_rate = rate or DEFAULT_NEAR_RATE
+        self._near = Budget(rate=self._near_rate, burst=_burst(self._near_rate))
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._routers = Routers()
         self._distances = Distances(most=_DISTANCES)
@@ -127,7 +128,7 @@ class BulkEngine:
         found = []
         for table in self.tables.values():
             near, far = table.unsent
-            if allowed >= STEP and (near or far):
+            if allowed >= min(self._grain, most) and (near or far):
                 due = table.take(near=self._near.available(now), most=allowed)
                 self._near.spend(int((due.ttls <= NEAR_HOPS).sum()))
                 found.append((table, due))
@@ -260,9 +261,10 @@ class BulkEngine:
         self._budget.available(now)
         self._near.available(now)
         if any(far for _, far in unsent):
-            times.append(self._budget.ready_at(STEP))
+            times.append(self._budget.ready_at(self._grain))
         elif any(near for near, _ in unsent):
-            times.append(max(self._budget.ready_at(STEP), self._near.ready_at(STEP)))
+            near_at = self._near.ready_at(max(STEP, grain_of(self._near_rate)))
+            times.append(max(self._budget.ready_at(self._grain), near_at))
         late_at = self._spacing.next_at()
         if late_at is not None:
             times.append(late_at)

@@ -21,6 +21,8 @@ from .table import Due, Table
 # What one turn handles before others on the event loop have theirs.
 _ROUNDS = 16
 _BATCHES = 4
+# Between turns that have nothing to do at once: answers come in by the batch.
+_PACE_NS = 4_000_000
 # Traces that wait to send: more would only wait longer.
 _WAITING = 256
 
@@ -44,8 +46,8 @@ class BulkTracer:
         self.turned = asyncio.Event()
         """Set after each turn: there may be room, or nothing under way any more."""
         self._loop = asyncio.get_running_loop()
-        self._watched: list[int] = []
-        self._wire = Wire(sockets, watch=self._watch)
+        # Nobody is woken by what comes in: it is stamped by the kernel, and waits for its turn.
+        self._wire = Wire(sockets, watch=lambda _: None)
         wall, buffers = clock.WallClock(), rows.room()
         self._senders = {
             family: rows.RowSender(sock, wall) for family, sock in sockets.senders.items()
@@ -114,13 +116,7 @@ class BulkTracer:
         for handle in (self._timer, self._turn):
             if handle is not None:
                 handle.cancel()
-        for fd in self._watched:
-            self._loop.remove_reader(fd)
         self._wire.close()
-
-    def _watch(self, fd: int) -> None:
-        self._loop.add_reader(fd, self._take_turn)
-        self._watched.append(fd)
 
     def _soon(self) -> None:
         if self._turn is None:
@@ -147,9 +143,10 @@ class BulkTracer:
             self._timer.cancel()
             self._timer = None
         deadline = self._engine.next_deadline(now)
-        if deadline is not None:
-            delay_s = max(deadline - clock.now(), 0) / 1e9
-            self._timer = self._loop.call_later(delay_s, self._take_turn)
+        if not len(self._engine):
+            return
+        at = now + _PACE_NS if deadline is None else min(deadline, now + _PACE_NS)
+        self._timer = self._loop.call_later(max(at - clock.now(), 0) / 1e9, self._take_turn)
 
     # Out.
 

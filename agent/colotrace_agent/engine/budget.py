@@ -1,5 +1,7 @@
 """How many packets may leave now: a token bucket over all traces."""
 
+_GRAIN_S = 0.004
+
 
 class Budget:
     """`rate` packets a second on average, at most `burst` of them at once."""
@@ -26,3 +28,9 @@ class Budget:
         """When that many packets may leave."""
         missing = min(packets, self._burst) - self._level
         return self._at + max(int(missing * 1e9 / self._rate) + 1, 0)
+
+
+def grain_of(rate: float) -> int:
+    """How many packets to wait for where a budget is used up: as many as it gains in a few
+    milliseconds, so that nobody is woken for each."""
+    return max(int(rate * _GRAIN_S), 1)

@@ -16,7 +16,7 @@ from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.model import Counters, Flow, FlowKey, Heard, Probe, TraceSpec
 
-from .budget import Budget
+from .budget import Budget, grain_of
 from .distances import Distances
 from .identity import Identities
 from .routers import Limit, Routers
@@ -76,6 +76,8 @@ class Engine:
         """Traces with news since the caller last cleared it."""
         self._budget = _budget(rate or DEFAULT_RATE)
         self._near = _budget(rate or DEFAULT_NEAR_RATE)
+        self._grain = grain_of(rate or DEFAULT_RATE)
+        self._near_grain = grain_of(rate or DEFAULT_NEAR_RATE)
         self._searches = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
         self._targets: OrderedDict[bytes, Budget] = OrderedDict()
         self._blocked_until = 0
@@ -157,7 +159,7 @@ class Engine:
                     blocked_until.append(ready_at)
                     blocked.append(trace)
                 elif trace.unsent and trace.ended is None:
-                    account.traces.appendleft(trace)
+                    account.traces.append(trace)
             account.taken += len(probes) - before
             account.traces.extend(blocked)
             if account.traces:
@@ -219,10 +221,10 @@ class Engine:
         target = self._targets[trace.spec.target]
         near = self._near if ttl <= NEAR_HOPS else None
         if not target.available(now):
-            return target.ready_at(1)
+            return target.ready_at(grain_of(TARGET_RATE))
         if near is not None:
             if not near.available(now):
-                return near.ready_at(1)
+                return near.ready_at(self._near_grain)
             near.spend(1)
         target.spend(1)
         return now
@@ -315,7 +317,7 @@ class Engine:
         `now` where probes are due already. To be asked after `expire`.
         """
         times = [self._ends[0][0]] if self._ends else []
-        budget_at = now if self._budget.available(now) else self._budget.ready_at(1)
+        budget_at = now if self._budget.available(now) else self._budget.ready_at(self._grain)
         if self._sending:
             times.append(max(budget_at, self._blocked_until))
         late_at = self._spacing.next_at()

@@ -20,6 +20,8 @@ timers and queues take off it."""
 KEPT_NS = 600 * 10**9
 """How long what is known of a router stays known."""
 _MOST = 16_384
+# Up to that TTL, traces are taken to go by the same routers, where nothing else is known.
+_ALIKE = 3
 _WINDOW_NS = 10**9
 # By chance, fewer than one hop in so many lacks what one that is said to limit lacks, or one that
 # is known to from then on.
@@ -174,7 +176,7 @@ class Routers:
             return found
         ends = {distance: trace.target} if distance else {}
         for ttl in range(1, trace.spec.max_ttl + 1):
-            router = self._probably(ttl, ends, size=len(trace.target), now=now)
+            router = self._probably(ttl, ends, size=len(trace.target), now=now, alike=_ALIKE)
             limit = self._limits.get(router) if router is not None else None
             if limit is not None and now - limit.known_at <= KEPT_NS:
                 found[ttl] = limit
@@ -231,22 +233,25 @@ class Routers:
 
     def _silent(self, trace: Path, ttl: int, now: int) -> bytes | None:
         """The router at a hop that answered none, if it answered others meanwhile."""
-        router = self._probably(ttl, trace.path, size=len(trace.target), now=now)
+        router = self._probably(ttl, trace.path, size=len(trace.target), now=now, alike=1)
         recent = self._recent.get(router) if router is not None else None
         if recent is None or recent.last < trace.started - _WINDOW_NS:
             return None
         return router
 
     def _probably(
-        self, ttl: int, path: Mapping[int, bytes], *, size: int, now: int
+        self, ttl: int, path: Mapping[int, bytes], *, size: int, now: int, alike: int
     ) -> bytes | None:
         """Who answers at that TTL of a path of which only this is known: who came before the
-        nearest one beyond; else the only one ever seen there, if nothing says it is another way."""
+        nearest one beyond; else, as far as all paths are taken to be `alike`, the only one ever
+        seen there, if nothing says that this is another way."""
         beyond = min((known for known in path if known > ttl), default=None)
         if beyond is not None:
             came_before = self._back(_Place(beyond, path[beyond]), ttl, now)
             if came_before is not None:
                 return came_before
+        if ttl > alike:
+            return None
         if any(self._only_at(near, size, now) != path[near] for near in path if near < ttl):
             return None
         return self._only_at(ttl, size, now)

@@ -7,6 +7,7 @@ having been kept away.
 import ctypes
 import socket
 import struct
+from collections.abc import Collection
 
 from colotrace_agent.engine.identity import PORTS
 from colotrace_agent.packets.payload import PAYLOAD
@@ -14,7 +15,6 @@ from colotrace_agent.packets.tcp import ACK, FLAGS, RST, SYN
 
 _SOL_RAW = 255
 _ICMP_FILTER = 1
-_ICMP6_FILTER = 1
 _SO_ATTACH_FILTER = 26
 
 _ICMP_WANTED = (0, 3, 11, 12)
@@ -42,6 +42,7 @@ _GRE_FLAGS, _ETHERTYPE = 0, 2
 _VERSION, _FRAGMENT, _PROTOCOL, _NEXT_HEADER = 4, 4 + 6, 4 + 9, 4 + 6
 _ECHO_TYPE, _PAYLOAD_END = 4, 4 + 8 + len(PAYLOAD) - 4
 _UNKNOWN_GRE_FLAGS, _KEY_ALONE = 0x4FFF, 0x2000
+_EACH = 32  # ports that are asked for one by one
 _DROP = 255
 """Where a test that fails jumps, until it is known how far that is."""
 
@@ -55,21 +56,29 @@ def keep_icmp_answers(sock: socket.socket) -> None:
 
 
 def keep_icmp6_answers(sock: socket.socket) -> None:
-    """Lets a raw ICMPv6 socket see echo replies and errors only (RFC 3542 section 3.2)."""
-    blocked = [0xFFFF_FFFF] * 8
-    for kind in _ICMP6_WANTED:
-        blocked[kind >> 5] &= ~(1 << (kind & 31))
-    sock.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, struct.pack("=8I", *blocked))
+    """Lets a raw ICMPv6 socket see echo replies and errors only.
+
+    Not by ICMP6_FILTER (RFC 3542 section 3.2), which comes before the checksum: what it blocks
+    would be among the namespace's errors and not among the socket's drops (see `drops`).
+    """
+    kinds = len(_ICMP6_WANTED)
+    program = [
+        (_LD_BYTE_AT, 0, 0, 0),
+        *((_JUMP_EQUAL, kinds - at, 0, kind) for at, kind in enumerate(_ICMP6_WANTED)),
+        (_RETURN, 0, 0, 0),
+        (_RETURN, 0, 0, _WHOLE_PACKET),
+    ]
+    attach(sock, program)
 
 
-def keep_tcp_answers(sock: socket.socket) -> None:
-    """Lets a raw TCP socket see resets, SYN-ACKs and bare ACKs to the agent's own ports only."""
-    attach(sock, tcp_answers(ip_header=sock.family == socket.AF_INET))
+def keep_tcp_answers(sock: socket.socket, ports: Collection[int] = PORTS) -> None:
+    """Lets a raw TCP socket see resets, SYN-ACKs and bare ACKs to these ports only."""
+    attach(sock, tcp_answers(ip_header=sock.family == socket.AF_INET, ports=ports))
 
 
-def keep_udp_answers(sock: socket.socket) -> None:
-    """Lets a raw UDP socket see datagrams to the agent's own ports only."""
-    attach(sock, udp_answers(ip_header=sock.family == socket.AF_INET))
+def keep_udp_answers(sock: socket.socket, ports: Collection[int] = PORTS) -> None:
+    """Lets a raw UDP socket see datagrams to these ports only."""
+    attach(sock, udp_answers(ip_header=sock.family == socket.AF_INET, ports=ports))
 
 
 def keep_gre_answers(sock: socket.socket) -> None:
@@ -77,24 +86,23 @@ def keep_gre_answers(sock: socket.socket) -> None:
     attach(sock, gre_answers(ip_header=sock.family == socket.AF_INET))
 
 
-def udp_answers(*, ip_header: bool) -> list[Instruction]:
+def udp_answers(*, ip_header: bool, ports: Collection[int] = PORTS) -> list[Instruction]:
     """The filter's program, as `tcp_answers`."""
-    return [
+    program = [
         *_load_destination_port(ip_header=ip_header),
-        (_JUMP_AT_LEAST, 0, 2, PORTS.start),
-        (_JUMP_AT_LEAST, 1, 0, PORTS.stop),
+        *_one_of(ports),
         (_RETURN, 0, 0, _WHOLE_PACKET),
         (_RETURN, 0, 0, 0),
     ]
+    return _with_drops(program)
 
 
-def tcp_answers(*, ip_header: bool) -> list[Instruction]:
+def tcp_answers(*, ip_header: bool, ports: Collection[int] = PORTS) -> list[Instruction]:
     """The filter's program; a raw IPv4 socket sees the IP header, an IPv6 one does not."""
     load_byte = _LD_BYTE_BEHIND if ip_header else _LD_BYTE_AT
     program = [
         *_load_destination_port(ip_header=ip_header),
-        (_JUMP_AT_LEAST, 0, _DROP, PORTS.start),
-        (_JUMP_AT_LEAST, _DROP, 0, PORTS.stop),
+        *_one_of(ports),
         (load_byte, 0, 0, _FLAGS),
         (_JUMP_ANY_BIT, 4, 0, RST),
         (_AND, 0, 0, FLAGS),
@@ -105,6 +113,18 @@ def tcp_answers(*, ip_header: bool) -> list[Instruction]:
         (_RETURN, 0, 0, 0),
     ]
     return _with_drops(program)
+
+
+def _one_of(ports: Collection[int]) -> list[Instruction]:
+    """Drops what is loaded unless it is one of these; of many, unless it is between them."""
+    if len(ports) > _EACH:
+        return [
+            (_JUMP_AT_LEAST, 0, _DROP, min(ports)),
+            (_JUMP_AT_LEAST, _DROP, 0, max(ports) + 1),
+        ]
+    *others, last = ports
+    passes = [(_JUMP_EQUAL, len(others) - at, 0, port) for at, port in enumerate(others)]
+    return [*passes, (_JUMP_EQUAL, 0, _DROP, last)]
 
 
 def gre_answers(*, ip_header: bool) -> list[Instruction]:

@@ -3,9 +3,13 @@
 import socket
 import struct
 import sys
+from collections.abc import Collection
 from typing import NamedTuple
 
+from colotrace_proto.messages import PacketType
+
 from . import clock
+from .filters import keep_tcp_answers, keep_udp_answers
 from .mmsg import Incoming
 from .sockets import SO_TIMESTAMPNS, park, unpark
 
@@ -54,6 +58,11 @@ class Receiver:
     def unpark(self) -> None:
         """Hears again."""
         unpark(self._sock)
+
+    def keep_ports(self, packet_type: PacketType, ports: Collection[int]) -> None:
+        """Hears what comes to these ports only; a tap of UDP or TCP only."""
+        keep = keep_tcp_answers if packet_type is PacketType.TCP else keep_udp_answers
+        keep(self._sock, ports)
 
     def fileno(self) -> int:
         """For whoever waits until there is something to read."""

@@ -15,9 +15,8 @@ from typing import NamedTuple
 from colotrace_proto.messages import Family, PacketType
 
 from .filters import (
-    Instruction,
-    attach,
     keep_gre_answers,
+    keep_icmp6_answers,
     keep_icmp_answers,
     keep_tcp_answers,
     keep_udp_answers,
@@ -47,11 +46,6 @@ _GRE_PROTOCOL = 47
 _DROPS_AT, _MEMINFO_SIZE = 32, 36  # SK_MEMINFO_DROPS, of 32 bits (linux/sock_diag.h)
 # Of the network namespace, which belongs to the thread.
 _COUNTERS_OF_IPV6 = Path("/proc/thread-self/net/snmp6")
-
-# Classic BPF (linux/filter.h): load a byte, jump if it is equal, return.
-_LOAD_BYTE, _JUMP_EQUAL, _RETURN = 0x30, 0x15, 0x06
-_WHOLE_PACKET = 0x40000
-_ICMP6_WANTED = (1, 2, 3, 4, 129)
 
 
 class RawSockets(NamedTuple):
@@ -157,26 +151,8 @@ def _sender(family: Family) -> socket.socket:
 def _icmp(family: Family) -> socket.socket:
     ipv4 = family is Family.IPV4
     sock = _raw(family, socket.IPPROTO_ICMP if ipv4 else socket.IPPROTO_ICMPV6)
-    if ipv4:
-        keep_icmp_answers(sock)
-    else:
-        attach(sock, _icmp6_answers())
+    (keep_icmp_answers if ipv4 else keep_icmp6_answers)(sock)
     return _receiving(sock)
-
-
-def _icmp6_answers() -> list[Instruction]:
-    """Keeps echo replies and errors only.
-
-    Not by ICMP6_FILTER (RFC 3542 section 3.2), which comes before the checksum: what it blocks
-    would be among the namespace's errors and not among the socket's drops (see `Drops`).
-    """
-    kinds = len(_ICMP6_WANTED)
-    return [
-        (_LOAD_BYTE, 0, 0, 0),
-        *((_JUMP_EQUAL, kinds - at, 0, kind) for at, kind in enumerate(_ICMP6_WANTED)),
-        (_RETURN, 0, 0, 0),
-        (_RETURN, 0, 0, _WHOLE_PACKET),
-    ]
 
 
 def _tap(family: Family, packet_type: PacketType) -> socket.socket:

@@ -1,5 +1,6 @@
 """Everything that touches the network for the prober, behind a few methods."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -87,6 +88,7 @@ class Wire:
             if key[1] is PacketType.ICMP
         ]
         self._tapped: dict[tuple[Family, PacketType], int] = {}
+        self._port_users: dict[tuple[Family, PacketType], Counter[int]] = {}
         self._drops = Drops(sockets.receivers)
         self._overflows = 0
         self._families: frozenset[Family] = frozenset()
@@ -122,6 +124,11 @@ class Wire:
             self._receivers[tap].unpark()
             self._listening.append((tap, self._receivers[tap]))
         self._tapped[tap] = self._tapped.get(tap, 0) + 1
+        if has_ports(flow.packet_type):
+            users = self._port_users.setdefault(tap, Counter())
+            users[flow.identifier] += 1
+            if users[flow.identifier] == 1:
+                self._receivers[tap].keep_ports(flow.packet_type, users.keys())
 
     def give_back(self, flow: Flow) -> None:
         """A flow that `open` could not serve: its source port is free again."""
@@ -138,6 +145,13 @@ class Wire:
         if not self._tapped[tap]:
             self._receivers[tap].park()
             self._listening.remove((tap, self._receivers[tap]))
+        if has_ports(flow.packet_type):
+            users = self._port_users[tap]
+            users[flow.identifier] -= 1
+            if not users[flow.identifier]:
+                del users[flow.identifier]
+                if users:
+                    self._receivers[tap].keep_ports(flow.packet_type, users.keys())
 
     def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[Departure]:
         """Sends whole packets, in this order within a family; what became of each."""

@@ -93,6 +93,20 @@ def test_the_tcp_filter_keeps_what_answers_a_syn_of_ours(
         assert kept(tcp_answers(ip_header=ip_header), packet) == (answers and port in PORTS)
 
 
+@pytest.mark.parametrize("count", [1, 2, 32, 33, 64])
+def test_filters_are_for_the_ports_in_use(count: int) -> None:
+    """Of a few each one; of many, all between the lowest and the highest."""
+    ports = [PORTS.start + 2 * number for number in range(count)]
+    between = range(ports[0], ports[-1] + 1)
+    for port in range(PORTS.start - 1, PORTS.start + 2 * count + 2):
+        wanted = port in (between if count > 32 else ports)
+        for ip_header, packet in packets(TCP(sport=80, dport=port, flags="A")):
+            assert kept(tcp_answers(ip_header=ip_header, ports=ports), packet) == wanted
+            assert kept_by_kernel(tcp_answers(ip_header=ip_header, ports=ports), packet) == wanted
+        for ip_header, packet in packets(UDP(sport=53, dport=port)):
+            assert kept(udp_answers(ip_header=ip_header, ports=ports), packet) == wanted
+
+
 @pytest.mark.parametrize("port", INSIDE + OUTSIDE)
 def test_the_udp_filter_keeps_what_comes_to_our_ports(port: int) -> None:
     """Whatever it says."""
