@@ -38,6 +38,8 @@ _SAMPLE_NS = 100_000_000
 MEMORY = 48 << 20
 """Bytes that the lines of one family take at most, about."""
 _MOST_LINES = 16_384
+# Batches are worth waiting for longer here.
+_GRAINS = 2
 # Files seldom have a target twice.
 _DISTANCES = 4_096
 
@@ -61,7 +63,7 @@ class BulkEngine:
         self.tables: dict[Family, Table] = {}
         self._rate = rate or DEFAULT_RATE
         self._budget = Budget(rate=self._rate, burst=_burst(self._rate))
-        self._grain = max(STEP, grain_of(self._rate))
+        self._grain = max(STEP, _GRAINS * grain_of(self._rate))
         self._near_rate = rate or DEFAULT_NEAR_RATE
         self._near = Budget(rate=self._near_rate, burst=_burst(self._near_rate))
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
@@ -78,7 +80,7 @@ class BulkEngine:
     @property
     def waiting(self) -> int:
         """Traces that have probes to send."""
-        return sum(sum(table.unsent) for table in self.tables.values())
+        return sum(table.waiting for table in self.tables.values())
 
     def has_room(self, target: bytes) -> bool:
         """Whether a trace to that target may begin now."""
@@ -263,7 +265,7 @@ class BulkEngine:
         if any(far for _, far in unsent):
             times.append(self._budget.ready_at(self._grain))
         elif any(near for near, _ in unsent):
-            near_at = self._near.ready_at(max(STEP, grain_of(self._near_rate)))
+            near_at = self._near.ready_at(max(STEP, _GRAINS * grain_of(self._near_rate)))
             times.append(max(self._budget.ready_at(self._grain), near_at))
         late_at = self._spacing.next_at()
         if late_at is not None:

@@ -106,6 +106,9 @@ class Table:
         self._first_look_at = _NEVER
         self._free = list(range(lines - 1, -1, -1))
         # Traces with probes to send, at the first hops and further on, as `_ticket` names them.
+        self.waiting = 0
+        """Traces that have probes to send."""
+        self._queued = np.zeros(lines, np.bool_)
         self._near: deque[int] = deque()
         self._far: deque[int] = deque()
         self._near_places = min(NEAR_HOPS, ttls) * spec.packets_per_ttl
@@ -141,7 +144,7 @@ class Table:
         self._flags[line] = False
         self._bytes[line] = np.frombuffer(flow.target + flow.source + marks.tags, np.uint8)
         self.ip_ids[line] = marks.ip_ids
-        self._near.append(self._ticket(line))
+        self._queue(line, self._near)
         return line
 
     def free(self, line: int) -> None:
@@ -176,7 +179,14 @@ class Table:
             generation, line = divmod(queue.popleft(), len(self.flows))
             if self.generation[line] == generation and not self.ended[line]:
                 lines.append(line)
+                self._queued[line] = False
+        self.waiting -= len(lines)
         return lines
+
+    def _queue(self, line: int, queue: deque[int]) -> None:
+        queue.append(self._ticket(line))
+        self._queued[line] = True
+        self.waiting += 1
 
     def _ticket(self, line: int) -> int:
         return int(self.generation[line]) * len(self.flows) + line
@@ -201,7 +211,7 @@ class Table:
         more = (end < self.probes) & (end // packets + 1 <= target)
         for line, its_end in zip(lines[more].tolist(), end[more].tolist(), strict=True):
             queue = self._near if its_end < self._near_places else self._far
-            queue.append(self._ticket(line))
+            self._queue(line, queue)
         self._settle(lines[~more])
         return due
 
@@ -369,6 +379,8 @@ class Table:
         self.ended[lines] = now
         self._look_at[lines] = _NEVER
         self.under_way -= len(lines)
+        self.waiting -= int(self._queued[lines].sum())
+        self._queued[lines] = False
         for line in lines.tolist():
             flow = self.flows[line]
             for key in flow.keys if flow is not None else ():

@@ -22,7 +22,7 @@ from .table import Due, Table
 _ROUNDS = 16
 _BATCHES = 4
 # Between turns that have nothing to do at once: answers come in by the batch.
-_PACE_NS = 4_000_000
+_PACE_NS = 8_000_000
 # Traces that wait to send: more would only wait longer.
 _WAITING = 256
 

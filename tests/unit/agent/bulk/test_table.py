@@ -1,0 +1,69 @@
+"""Lines of a table: who waits to send, and what is left behind."""
+
+import numpy as np
+from colotrace_agent.bulk.engine import BulkEngine
+from colotrace_agent.bulk.table import Table
+from colotrace_agent.model import TraceSpec
+from colotrace_proto.messages import NodeKind
+
+NOW, MS = 9_000_000_000, 1_000_000
+SOURCE = bytes([192, 0, 2, 1])
+
+
+def begun(engine: BulkEngine, count: int) -> Table:
+    """Traces to so many targets, none of which has sent anything."""
+    for number in range(count):
+        target = bytes([203, 0, number // 256, number % 256])
+        assert engine.has_room(target)
+        flow = engine.allocate(target, SOURCE, reserve=lambda _: True, now=NOW)
+        table, _ = engine.start(flow, now=NOW)
+    return table
+
+
+def answer_all(table: Table, due_lines: np.ndarray, due_ordinals: np.ndarray) -> None:
+    """The target answers the first probe of each trace."""
+    first = due_ordinals == 0
+    lines = due_lines[first]
+    count = len(lines)
+    table.count(
+        lines, due_ordinals[first], kind=np.full(count, NodeKind.TARGET, np.uint8),
+        who=table.targets[lines], at=np.full(count, NOW + MS), read_at=NOW + MS,
+        reduced_by=np.zeros(count, np.int64),
+    )  # fmt: skip
+
+
+def test_traces_that_end_before_their_turn_wait_no_longer() -> None:
+    """Their places in the queue are nobody's: else no new trace would find room, ever."""
+    engine = BulkEngine(TraceSpec(bytes(4), max_ttl=15, packets_per_ttl=1), rate=1e6)
+    table = begun(engine, 300)
+    assert engine.waiting == 300
+    sent = 0
+    while sent < 300:
+        ((_, due),) = engine.poll(NOW, most=30)
+        table.left(due, at=np.full(len(due.lines), NOW))
+        sent += int((due.ordinals == 0).sum())
+        answer_all(table, due.lines, due.ordinals)
+        # The target was at TTL 1; what else of the first hops was sent is not waited for.
+        for line in engine.expire(NOW + MS):
+            engine.told(line, NOW + MS)
+    assert len(engine) == 0
+    assert engine.waiting == 0
+    assert engine.next_deadline(NOW + MS) is None or engine.poll(NOW + 50 * MS, most=100) == []
+
+
+def test_lines_are_used_again_and_keep_nothing() -> None:
+    """Stamps and answers of the trace before are not the new one's."""
+    engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
+    table = begun(engine, 1)
+    ((_, due),) = engine.poll(NOW, most=30)
+    table.left(due, at=np.full(len(due.lines), NOW))
+    old = table.tickets(due.lines, due.ordinals)
+    (line,) = engine.stop(NOW)
+    engine.told(line, NOW)
+    again = begun(engine, 1)
+    assert again is table
+    ((_, due),) = engine.poll(NOW, most=30)
+    table.left(due, at=np.full(len(due.lines), NOW))
+    table.stamps(old, np.full(len(old), NOW - MS), np.ones(len(old), np.bool_))
+    assert not table.stamped.any()
+    assert table.answers.sum() == 0
