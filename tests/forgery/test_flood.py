@@ -1,6 +1,7 @@
 """A flood of forged replies to the real sockets changes no row, fills no table, and is counted."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ SLACK_MS = 100_000
 def possible() -> None:
     """Skip, with the reason, where this user can have no device."""
     reason = tun_missing()
+    if reason is not None and os.environ.get("CI"):
+        pytest.fail(reason, pytrace=False)
     if reason is not None:
         pytest.skip(reason)
 

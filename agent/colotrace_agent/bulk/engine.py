@@ -125,16 +125,16 @@ class BulkEngine:
     # Sending.
 
     def poll(self, now: int, *, most: int) -> list[tuple[Table, Due]]:
-        """Probes to send now, at most about `most`; each to be reported by `sent` or `failed`."""
+        """Probes to send now, at most about `most`; each to be reported to its table, by `left` or
+        `failed`."""
         allowed = min(self._budget.available(now), most)
         found = []
         for table in self.tables.values():
             near, far = table.unsent
             if allowed >= min(self._grain, most) and (near or far):
                 due = table.take(near=self._near.available(now), most=allowed)
-                self._near.spend(int((due.ttls <= NEAR_HOPS).sum()))
                 found.append((table, due))
-                allowed -= len(due.lines)
+                allowed -= self._spend(due)
         for waiting in self._spacing.due(now):
             ready_at = waiting.limit.ready_at() if allowed > 0 else now + 1
             if ready_at > now:
@@ -142,10 +142,16 @@ class BulkEngine:
                 continue
             waiting.limit.asked(now)
             table = waiting.trace.table
-            found.append((table, table.take_late(waiting.trace.number, waiting.ttl)))
-            allowed -= 1
-        self._budget.spend(sum(len(due.lines) for _, due in found))
+            due = table.take_late(waiting.trace.number, waiting.ttl)
+            found.append((table, due))
+            allowed -= self._spend(due)
         return [(table, due) for table, due in found if len(due.lines)]
+
+    def _spend(self, due: Due) -> int:
+        """Takes probes off the budgets; how many they are."""
+        self._budget.spend(len(due.lines))
+        self._near.spend(int((due.ttls <= NEAR_HOPS).sum()))
+        return len(due.lines)
 
     # Hearing.
 
@@ -191,7 +197,7 @@ class BulkEngine:
         kind, labels = judge(heard, flow)
         if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
             is_end = kind is not NodeKind.TRANSIT
-            ordinal = table.by_elimination(number, read_at, is_end=is_end)
+            ordinal = table.by_elimination(number, at, is_end=is_end)
         if isinstance(ordinal, Miss):
             if ordinal is Miss.AMBIGUOUS and heard.kind in (
                 AnswerKind.DATAGRAM,

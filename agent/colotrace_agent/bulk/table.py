@@ -76,10 +76,10 @@ class Table:
         columns = iter(np.split(self._numbers, [1, 2, 3, 4, 5, 6, 7, 7 + ttls, 7 + 2 * ttls], 1))
         singles: list[Numbers] = [next(columns)[:, 0] for _ in range(7)]
         self.started, self.first_number, self.ended, self.taken = singles[:4]
+        # `put_off`: probes that wait for a router that limits its answers.
         self.overflows, self._next, self.put_off = singles[4:]
-        """Probes that wait for a router that limits its answers."""
-        # By line and TTL, from TTL 1; by line and ordinal.
         by_place: list[Numbers] = list(columns)
+        # By line and TTL, from TTL 1, and by line and ordinal.
         self._last_sent_at, self._longest_rtt, self.sent_at = by_place
         self._shorts = np.zeros((lines, 3 + 2 * ttls), np.int16)
         self.target_ttl: Shorts = self._shorts[:, 0]

@@ -208,7 +208,7 @@ class Trace:
         """
         ordinal = match(self.flow, heard, sent=len(self._index_ttl))
         if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
-            ordinal = self._by_elimination(heard, read_at)
+            ordinal = self._by_elimination(heard, at)
         if isinstance(ordinal, Miss):
             if ordinal is Miss.AMBIGUOUS:
                 self.counters.ambiguous += 1

@@ -4,7 +4,7 @@ import errno
 from dataclasses import replace
 
 import pytest
-from colotrace_agent.engine.trace import Trace
+from colotrace_agent.engine.trace import Trace, spared_ttl
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_proto.messages import NodeKind, PacketType
 from unit.agent.made import SOURCE, TARGET, flow
@@ -333,9 +333,38 @@ def test_an_answer_that_names_no_probe_counts_for_the_only_one_open() -> None:
         AnswerKind.TIME_EXCEEDED, router(1), udp.key, None, tag=udp.marks.tag(0), source=SOURCE
     )
     assert trace.heard(exceeded, at=START + MS, read_at=START + MS) is not None
-    reply = trace.heard(datagram, at=START + 2 * MS, read_at=START + 2 * MS)
+    # However late it is read: when it came is what counts.
+    reply = trace.heard(datagram, at=START + 2 * MS, read_at=START + 5 * SECOND)
     assert reply is not None
     assert (reply.ttl, reply.kind) == (2, NodeKind.TARGET)
+
+
+def test_an_answer_that_names_no_probe_is_no_end_before_others_answers() -> None:
+    """A silent hop is the only one open, and routers beyond it have answered: it is not the
+    target, whoever says so."""
+    udp = flow(PacketType.UDP)
+    trace = Trace(TraceSpec(TARGET, PacketType.UDP, max_ttl=3, packets_per_ttl=1), udp, now=START)
+    for _ in range(3):
+        index, _ = trace.take()
+        trace.probe_sent(index, START)
+    for index in (0, 2):
+        tag = udp.marks.tag(index)
+        exceeded = Heard(
+            AnswerKind.TIME_EXCEEDED, router(index + 1), udp.key, None, tag=tag, source=SOURCE
+        )
+        assert trace.heard(exceeded, at=START + MS, read_at=START + MS) is not None
+    datagram = Heard(AnswerKind.DATAGRAM, TARGET, udp.key, None)
+    assert trace.heard(datagram, at=START + 2 * MS, read_at=START + 2 * MS) is None
+    assert (trace.reached, trace.counters.ambiguous, trace.unplaced) == (False, 1, 1)
+
+
+@pytest.mark.parametrize(("quoted", "spared"), [(None, 0), (1, 0), (3, 2), (5, 4), (6, 0), (62, 0)])
+def test_what_a_probe_had_left_of_its_ttl_is_less_than_it_left_with(
+    quoted: int | None, spared: int
+) -> None:
+    """More is somebody's invention, and says nothing."""
+    heard = Heard(AnswerKind.UNREACHABLE, TARGET, FLOW.key, None, quoted_ttl=quoted)
+    assert spared_ttl(heard, 5) == spared
 
 
 def test_a_stopped_trace_keeps_what_it_has() -> None:

@@ -75,12 +75,15 @@ def test_port_unreachable_is_the_target(
     assert found == (REACHED, ())
 
 
+@pytest.mark.parametrize("packet_type", [PacketType.ICMP, PacketType.GRE])
 @pytest.mark.parametrize(("family", "code"), [(4, 3), (6, 4)])
-def test_an_echo_request_has_no_port(family: int, code: int) -> None:
+def test_echo_requests_and_gre_have_no_port(
+    family: int, code: int, packet_type: PacketType
+) -> None:
     """A firewall that says so all the same is none the target unless it is."""
-    icmp = {"family": family, "packet_type": PacketType.ICMP}
-    assert verdict(AnswerKind.UNREACHABLE, code, **icmp) == (BARRIER, (f"!<{code}>",))
-    assert verdict(AnswerKind.UNREACHABLE, code, **icmp, from_target=True) == (REACHED, ())
+    probe = {"family": family, "packet_type": packet_type}
+    assert verdict(AnswerKind.UNREACHABLE, code, **probe) == (BARRIER, (f"!<{code}>",))
+    assert verdict(AnswerKind.UNREACHABLE, code, **probe, from_target=True) == (REACHED, ())
 
 
 @pytest.mark.parametrize(("family", "code"), [(4, 9), (4, 10), (4, 13), (6, 1), (6, 5), (6, 6)])

@@ -1,0 +1,39 @@
+"""Where targets are expected: each type, port and flow has its own distance."""
+
+import dataclasses
+
+from colotrace_agent.engine.distances import Distances
+from colotrace_agent.model import TraceSpec
+from colotrace_proto.messages import PacketType
+
+SECOND = 1_000_000_000
+NOW = 9_000 * SECOND
+TARGET = bytes([203, 0, 113, 9])
+SPEC = TraceSpec(TARGET)
+
+
+def test_a_distance_is_of_one_type_port_and_flow() -> None:
+    """A firewall may end TCP before ICMP, and a balanced flow be longer than another."""
+    known = Distances()
+    known.put(SPEC, TARGET, 5, NOW)
+    assert known.of(SPEC, TARGET, NOW) == 5
+    for other in ({"packet_type": PacketType.TCP}, {"port": 443}, {"flow": 1}):
+        assert known.of(dataclasses.replace(SPEC, **other), TARGET, NOW) is None
+
+
+def test_flows_in_rounds_share_the_furthest() -> None:
+    """Each TTL of a longer one needs all its probes."""
+    known, several = Distances(), dataclasses.replace(SPEC, rounds=True)
+    for flow, ttl in ((0, 7), (1, 5)):
+        known.put(dataclasses.replace(several, flow=flow), TARGET, ttl, NOW)
+    assert known.of(several, TARGET, NOW) == 7
+
+
+def test_distances_are_forgotten_in_time_and_beyond_a_bound() -> None:
+    """After ten minutes; the oldest first."""
+    known = Distances(most=2)
+    for number in range(3):
+        known.put(SPEC, bytes([203, 0, 113, number]), 4, NOW)
+    assert known.of(SPEC, bytes([203, 0, 113, 0]), NOW) is None
+    assert known.of(SPEC, bytes([203, 0, 113, 2]), NOW + 600 * SECOND) == 4
+    assert known.of(SPEC, bytes([203, 0, 113, 2]), NOW + 601 * SECOND) is None
