@@ -69,6 +69,9 @@ def _run_inside(argv: list[str]) -> int:
     Path("/proc/self/setgroups").write_text("deny")
     Path("/proc/self/uid_map").write_text(f"0 {uid} 1")
     Path("/proc/self/gid_map").write_text(f"0 {gid} 1")
+    # What comes before the handlers are there waits for them: the first process of a namespace
+    # would not even notice it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
     child = os.fork()
     if child == 0:
         os._exit(_first_process(argv))
@@ -86,7 +89,7 @@ def _first_process(argv: list[str]) -> int:
         print(f"no lab here: {error}; {REMEDY}", file=sys.stderr)
         return 77
     try:
-        command = subprocess.Popen(argv)
+        command = subprocess.Popen(argv, preexec_fn=_let_signals_in)
     except OSError as error:
         print(f"{argv[0]}: {error.strerror}", file=sys.stderr)
         return 127
@@ -108,6 +111,10 @@ def _mount() -> None:
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True, env=environment)
 
 
+def _let_signals_in() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+
+
 def _wait_forwarding(child: int) -> int:
     """Wait for a child, pass it the signals that ask to end, reap others; its exit status."""
 
@@ -116,6 +123,7 @@ def _wait_forwarding(child: int) -> int:
 
     for number in _FORWARDED:
         signal.signal(number, forward)
+    _let_signals_in()
     while True:
         pid, status = os.wait()
         if pid == child:
