@@ -58,7 +58,7 @@ class StampedQueue:
 
     Of packets that waited when the clock was set nobody knows which clock has stamped them, until
     the queue has been read to its end, or for so long that none of them can be left. Each reading
-    is `begin`, `offset` if it brought anything, and `emptied` or `goes_on`.
+    is `begin`, `offset` if it brought anything, and `emptied` or `goes_on`; or `was_empty`.
     """
 
     def __init__(self, wall: WallClock) -> None:
@@ -71,6 +71,11 @@ class StampedQueue:
     def begin(self) -> None:
         """It is about to be read."""
         self._began, self._steps_before = now(), self._wall.steps
+
+    def was_empty(self, at: int) -> None:
+        """There was nothing to read at that time."""
+        self.heard_until, self._steps_before = at, self._wall.steps
+        self._be_sure()
 
     def offset(self) -> int | None:
         """What to add to the stamps that were just read; None where the clock was set meanwhile."""

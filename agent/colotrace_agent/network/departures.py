@@ -8,6 +8,7 @@ import contextlib
 import functools
 import socket
 import struct
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -25,10 +26,13 @@ STAMPING_ANEW = (STAMPING & ~_OPT_ID, STAMPING)
 # is the software's; then struct cmsghdr and struct sock_extended_err, which ends with the number.
 # An error of the host's own (EMSGSIZE) is there without a stamp.
 _LEVEL_AT, _STAMP_AT, _ERROR_ORIGIN_AT, _NUMBER_AT = 8, 16, 84, 92
-_LEVEL_AND_TYPE = np.array([socket.SOL_SOCKET, SO_TIMESTAMPING], np.int32).view(np.uint64)[0]
+_LEVEL_AND_TYPE = int(
+    np.array([socket.SOL_SOCKET, SO_TIMESTAMPING], np.int32).view(np.uint64)[0]
+)
 _ORIGIN_TIMESTAMPING = 4
 CONTROL = 128
 """Room for a stamp's ancillary data."""
+_ONE = struct.Struct("=8xQqq52xB7xI32x")  # the same places, for one at a time
 
 
 def stamps_in(
@@ -44,6 +48,13 @@ def stamps_in(
     times = stamps[:, _STAMP_AT : _STAMP_AT + 16].copy().view(np.int64)
     numbers = stamps[:, _NUMBER_AT : _NUMBER_AT + 4].copy().view(np.uint32)[:, 0]
     return numbers.astype(np.int64), times[:, 0] * 1_000_000_000 + times[:, 1] + offset
+
+
+def few_stamps_in(queue: Incoming, count: int, offset: int) -> Iterator[tuple[int, int]]:
+    """As `stamps_in`, one by one: faster for fewer than a hundred."""
+    for kind, seconds, nanoseconds, origin, number in queue.controls(_ONE, count):
+        if kind == _LEVEL_AND_TYPE and origin == _ORIGIN_TIMESTAMPING:
+            yield number, seconds * 1_000_000_000 + nanoseconds + offset
 
 
 @functools.cache

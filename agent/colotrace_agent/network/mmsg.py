@@ -9,6 +9,8 @@ import errno
 import os
 import socket
 import struct
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +31,9 @@ _NAME_ROOM = 32  # a sockaddr_in6 has 28 bytes
 SCM_TS_OPT_ID = 81
 _SOCKADDR_IN = struct.Struct("=HH4s8x")
 _SOCKADDR_IN6 = struct.Struct("=HHI16sI")
+_IPV6_NAME = struct.Struct("=8x16sI4x")  # one of them in `_NAME_ROOM`
 
+_RECEIVED = struct.Struct("=40xQ8xI4x")  # a header's controllen and len
 _LENGTH = struct.Struct("=Q")
 _NAME_LENGTH = struct.Struct("=I")
 _NUMBER = struct.Struct("=I")
@@ -154,12 +158,19 @@ class Incoming(_Batch):
         self._used = count
         return count
 
-    def control_of(self, slot: int) -> memoryview:
-        """The slot's ancillary data, as much as there is of it."""
-        start = slot * self.control.shape[1]
-        (length,) = _LENGTH.unpack_from(self._header_bytes, slot * _MMSGHDR.itemsize + 40)
-        return self._control_bytes[start : start + length]
+    def received(self, count: int) -> Iterator[tuple[int, bytes]]:
+        """Of the first `count` slots: how long the ancillary data is, and the packet, a copy."""
+        at, size = 0, self.packets.shape[1]
+        for control, length in _RECEIVED.iter_unpack(
+            self._header_bytes[: count * _MMSGHDR.itemsize]
+        ):
+            yield control, bytes(self._packet_bytes[at : at + length])
+            at += size
 
-    def packet(self, slot: int) -> bytes:
-        """The slot's packet, a copy."""
-        return self.packets[slot, : self.lengths[slot]].tobytes()
+    def controls(self, layout: struct.Struct, count: int) -> Iterator[tuple[Any, ...]]:
+        """The first `count` slots' ancillary data; `layout` is as long as the room for it."""
+        return layout.iter_unpack(self._control_bytes[: count * self.control.shape[1]])
+
+    def addresses(self, count: int) -> Iterator[tuple[bytes, int]]:
+        """Of the first `count` slots, of IPv6: the sender's address, and its scope, 0 for none."""
+        return _IPV6_NAME.iter_unpack(self._name_bytes[: count * _NAME_ROOM])

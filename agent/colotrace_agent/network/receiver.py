@@ -4,6 +4,7 @@ import socket
 import struct
 import sys
 from collections.abc import Collection
+from itertools import repeat
 from typing import NamedTuple
 
 from colotrace_proto.messages import PacketType
@@ -17,8 +18,11 @@ SLOTS = 128
 LARGEST_ANSWER = 2_048  # more than any quote of a probe of ours
 
 # struct cmsghdr and struct timespec.
-_STAMP = struct.Struct("=QiiqQ")
-_ADDRESS_AND_SCOPE = slice(8, 28)  # in struct sockaddr_in6
+_STAMP = struct.Struct("=8xQqq")
+_LEVEL_AND_TYPE = int.from_bytes(
+    struct.pack("=ii", socket.SOL_SOCKET, SO_TIMESTAMPNS), sys.byteorder
+)
+_NO_ADDRESS = (b"", 0)
 
 
 class Packet(NamedTuple):
@@ -43,6 +47,7 @@ class Receiver:
 
     def __init__(self, sock: socket.socket, wall: clock.WallClock, buffers: Incoming) -> None:
         self._sock = sock
+        self._ipv6 = sock.family == socket.AF_INET6
         self._queue = clock.StampedQueue(wall)
         self._buffers = buffers
 
@@ -68,6 +73,10 @@ class Receiver:
         """For whoever waits until there is something to read."""
         return self._sock.fileno()
 
+    def was_empty(self, at: int) -> None:
+        """Nothing waited to be received at that time, as the caller has just learned."""
+        self._queue.was_empty(at)
+
     def receive(self) -> list[Packet]:
         """Up to `SLOTS` packets that have come in."""
         buffers, queue = self._buffers, self._queue
@@ -77,12 +86,16 @@ class Receiver:
             queue.emptied()
             return []
         offset, read_at = queue.offset(), clock.now()
-        packets = []
-        for slot in range(count):
-            at = self._arrival(slot, offset, read_at)
-            name = buffers.names[slot, _ADDRESS_AND_SCOPE].tobytes()
-            link = int.from_bytes(name[16:], sys.byteorder)
-            packets.append(Packet(buffers.packet(slot), name[:16], link, at, read_at))
+        at, packets = read_at, []
+        addresses = buffers.addresses(count) if self._ipv6 else repeat(_NO_ADDRESS)
+        for (room, data), (kind, seconds, nanoseconds), (responder, link) in zip(
+            buffers.received(count), buffers.controls(_STAMP, count), addresses, strict=False
+        ):
+            at = read_at
+            if offset is not None and room == _STAMP.size and kind == _LEVEL_AND_TYPE:
+                # A stamp from the future is of another clock than the one just read.
+                at = min(seconds * 1_000_000_000 + nanoseconds + offset, read_at)
+            packets.append(Packet(data, responder, link, at, read_at))
         if count < SLOTS:
             queue.emptied()
         else:
@@ -92,14 +105,3 @@ class Receiver:
     def close(self) -> None:
         """Closes the socket."""
         self._sock.close()
-
-    def _arrival(self, slot: int, offset: int | None, read_at: int) -> int:
-        control = self._buffers.control_of(slot)
-        if offset is None or len(control) < _STAMP.size:
-            return read_at
-        _, level, kind, seconds, nanoseconds = _STAMP.unpack_from(control)
-        if (level, kind) != (socket.SOL_SOCKET, SO_TIMESTAMPNS):
-            return read_at
-        at = int(seconds) * 1_000_000_000 + int(nanoseconds) + offset
-        # A stamp from the future is of another clock than the one just read.
-        return at if at <= read_at else read_at

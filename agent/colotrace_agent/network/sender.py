@@ -15,7 +15,7 @@ from typing import NamedTuple
 from colotrace_agent.model import Probe
 
 from . import clock
-from .departures import CONTROL, STAMPING, STAMPING_ANEW, kernel_takes_numbers, stamps_in
+from .departures import CONTROL, STAMPING, STAMPING_ANEW, few_stamps_in, kernel_takes_numbers
 from .mmsg import FROM_ERROR_QUEUE, Incoming, Outgoing, sockaddr
 from .sockets import SO_TIMESTAMPING
 
@@ -103,8 +103,7 @@ class Sender:
     def stamps(self) -> list[Stamp]:
         """What the kernel has told of departures since the last time."""
         if not self._awaited and not self._read:
-            self._times.begin()
-            self._times.emptied()
+            self._times.was_empty(clock.now())
             return []
         before, self._read = self._read, []
         return before + self._read_queue()
@@ -127,8 +126,7 @@ class Sender:
     def _told(self, count: int) -> list[Stamp]:
         stamps: list[Stamp] = []
         offset, now = self._times.offset(), clock.now()
-        numbers, times = stamps_in(self._queue, count, offset or 0)
-        for number, left_at in zip(numbers.tolist(), times.tolist(), strict=True):
+        for number, left_at in few_stamps_in(self._queue, count, offset or 0):
             awaited = self._awaited.pop(number, None)
             if awaited is not None and not awaited.shared:
                 right = offset is not None and awaited.not_before <= left_at <= now

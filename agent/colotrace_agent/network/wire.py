@@ -1,5 +1,6 @@
 """Everything that touches the network for the prober, behind a few methods."""
 
+import select
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -54,6 +55,12 @@ class Arrival(NamedTuple):
     read_at: int
 
 
+class _Listening(NamedTuple):
+    family: Family
+    packet_type: PacketType
+    receiver: Receiver
+
+
 def decoded(
     family: Family, packet_type: PacketType, data: bytes, responder: bytes, link: int
 ) -> Heard | Unheard:
@@ -82,11 +89,11 @@ class Wire:
         self._receivers = {
             key: Receiver(sock, wall, buffers) for key, sock in sockets.receivers.items()
         }
-        self._listening = [
-            (key, receiver)
-            for key, receiver in self._receivers.items()
-            if key[1] is PacketType.ICMP
-        ]
+        self._listening: dict[int, _Listening] = {}
+        self._readable = select.poll()
+        for key in self._receivers:
+            if key[1] is PacketType.ICMP:
+                self._listen(key)
         self._tapped: dict[tuple[Family, PacketType], int] = {}
         self._port_users: dict[tuple[Family, PacketType], Counter[int]] = {}
         self._drops = Drops(sockets.receivers)
@@ -122,7 +129,7 @@ class Wire:
         tap = (flow.family, flow.packet_type)
         if not self._tapped.get(tap):
             self._receivers[tap].unpark()
-            self._listening.append((tap, self._receivers[tap]))
+            self._listen(tap)
         self._tapped[tap] = self._tapped.get(tap, 0) + 1
         if has_ports(flow.packet_type):
             users = self._port_users.setdefault(tap, Counter())
@@ -144,7 +151,8 @@ class Wire:
         self._tapped[tap] -= 1
         if not self._tapped[tap]:
             self._receivers[tap].park()
-            self._listening.remove((tap, self._receivers[tap]))
+            self._readable.unregister(self._receivers[tap].fileno())
+            del self._listening[self._receivers[tap].fileno()]
         if has_ports(flow.packet_type):
             users = self._port_users[tap]
             users[flow.identifier] -= 1
@@ -172,19 +180,28 @@ class Wire:
     def receive(self, *, taps_only: bool = False) -> list[Arrival]:
         """A batch from each socket, or each tap, that something has come in on."""
         arrivals: list[Arrival] = []
-        heard_until = clock.now()
+        self.heard_until = now = clock.now()
         self.drained = True
-        for (family, packet_type), receiver in self._listening:
+        readable = dict(self._readable.poll(0))
+        for fd, listening in self._listening.items():
+            if fd not in readable:
+                listening.receiver.was_empty(now)
+        for fd in readable:
+            family, packet_type, receiver = self._listening[fd]
             if taps_only and packet_type is PacketType.ICMP:
                 continue
             packets = receiver.receive()
             self.drained &= len(packets) < RECEIVED_AT_ONCE
-            for packet in packets:
-                heard = decoded(family, packet_type, packet.data, packet.responder, packet.link)
-                arrivals.append(Arrival(heard, packet.at, packet.read_at))
-            heard_until = min(heard_until, receiver.heard_until)
-        self.heard_until = heard_until
+            for data, responder, link, at, read_at in packets:
+                heard = decoded(family, packet_type, data, responder, link)
+                arrivals.append(Arrival(heard, at, read_at))
+            self.heard_until = min(self.heard_until, receiver.heard_until)
         return arrivals
+
+    def _listen(self, key: tuple[Family, PacketType]) -> None:
+        receiver = self._receivers[key]
+        self._listening[receiver.fileno()] = _Listening(*key, receiver)
+        self._readable.register(receiver.fileno(), select.POLLIN)
 
     def missing_neighbour(self, target: bytes) -> Missing | None:
         """The next hop to the target, if the host has asked for its link address in vain."""
