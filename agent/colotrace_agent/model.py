@@ -4,7 +4,7 @@ Addresses are packed (4 or 16 bytes), times are nanoseconds of the monotonic clo
 """
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from colotrace_proto.messages import MAX_PROBES, Family, NodeKind, PacketType
@@ -87,11 +87,13 @@ class Flow:
     """Probe 0's number: ICMP's and TCP's sequence, UDP's checksum (see `packets`)."""
     marks: Marks
     """The probes' keyed fields."""
+    key: FlowKey = field(init=False, repr=False, compare=False)
+    """What finds the trace again."""
 
-    @property
-    def key(self) -> FlowKey:
-        """What finds the trace again."""
-        return FlowKey(self.packet_type, self.target, self.identifier, self.port)
+    def __post_init__(self) -> None:
+        # Kept: it is asked for several times a probe.
+        key = FlowKey(self.packet_type, self.target, self.identifier, self.port)
+        object.__setattr__(self, "key", key)
 
     @property
     def keys(self) -> tuple[FlowKey, ...]:
@@ -155,8 +157,7 @@ class Unheard(enum.Enum):
     MALFORMED = "malformed"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """An answer that counts: the first to a probe, in time."""
 
     ttl: int

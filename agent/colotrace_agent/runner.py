@@ -66,6 +66,7 @@ class Prober:
         self._writers: dict[FlowKey, Writer] = {}
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at = 0
         self._turn: asyncio.Handle | None = None
 
     @property
@@ -204,13 +205,19 @@ class Prober:
         return True
 
     def _sleep(self, now: int) -> None:
+        deadline = self._engine.next_deadline(now)
         if self._timer is not None:
+            if deadline is not None and now < self._wakes_at <= deadline:
+                return  # a turn too many costs less than another timer for every answer
             self._timer.cancel()
             self._timer = None
-        deadline = self._engine.next_deadline(now)
         if deadline is not None:
             delay_s = max(deadline - clock.now(), 0) / 1e9
-            self._timer = self._loop.call_later(delay_s, self._take_turn)
+            self._timer, self._wakes_at = self._loop.call_later(delay_s, self._wake), deadline
+
+    def _wake(self) -> None:
+        self._timer = None
+        self._take_turn()
 
     def _tell(self) -> None:
         changed, self._engine.changed = self._engine.changed, set()

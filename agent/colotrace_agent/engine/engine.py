@@ -144,6 +144,8 @@ class Engine:
 
         At most a few of each trace, so that answers to them can spare further ones.
         """
+        if not self._sending and self._spacing.next_at() is None:
+            return []
         allowed = min(self._budget.available(now), most)
         probes: list[Probe] = []
         again: list[Account] = []
@@ -176,28 +178,25 @@ class Engine:
 
     def _take_of(self, trace: Trace, probes: list[Probe], now: int, *, most: int) -> int:
         """Takes probes of a trace, until there are so many in all; when the next may leave."""
-        while trace.ended is None and trace.unsent and len(probes) < most:
-            if self._puts_off(trace, now):
+        limits = self._limits.get(trace)
+        while trace.ended is None and len(probes) < most and (ttl := trace.next_ttl()) is not None:
+            if limits and (limit := limits.get(ttl)) is not None:
+                self._put_off(trace, limit, now)  # its turn goes to the one after
                 continue
-            ready_at = self._polite_at(trace, trace.next_ttl(), now)
+            ready_at = self._polite_at(trace, ttl, now)
             if ready_at > now:
                 return ready_at
-            ordinal, ttl = trace.take()
+            ordinal, _ = trace.take()
             probes.append(Probe(trace.flow, ordinal, ttl))
         return now
 
     def _touch(self, trace: Trace) -> None:
         self._touched.add(trace)
 
-    def _puts_off(self, trace: Trace, now: int) -> bool:
-        """Whether the trace's next probe waits for a router; its turn goes to the one after."""
-        limits = self._limits.get(trace)
-        limit = limits.get(trace.next_ttl()) if limits else None
-        if limit is None:
-            return False
+    def _put_off(self, trace: Trace, limit: Limit, now: int) -> None:
+        """Lets the trace's next probe wait for a router."""
         ttl, earlier = trace.put_off()
         self._spacing.hold(trace, ttl, limit, earlier=earlier, now=now)
-        return True
 
     def _take_late(self, probes: list[Probe], now: int, *, most: int) -> None:
         """Adds what has waited for a router that limits its answers."""

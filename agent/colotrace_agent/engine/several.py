@@ -257,7 +257,7 @@ def _next(strand: _Strand) -> list[TraceSpec]:
 def _labelled(replies: list[Reply], label: str) -> list[Reply]:
     if not label:
         return replies
-    return [dataclasses.replace(reply, labels=(label, *reply.labels)) for reply in replies]
+    return [reply._replace(labels=(label, *reply.labels)) for reply in replies]
 
 
 def _sight(trace: Trace, path: list[Reply]) -> Sight:

@@ -114,34 +114,28 @@ class Trace:
     @property
     def unsent(self) -> bool:
         """Whether probes are still to be sent."""
-        self._skip()
-        return self._next < self._probes
+        return self._upcoming() is not None
 
     @property
     def taken(self) -> int:
         """How many probes have been taken to be sent."""
         return len(self._index_ttl)
 
-    def next_ttl(self) -> int:
-        """The TTL of the probe that `take` gives next."""
-        self._skip()
-        return self._place()[0]
+    def next_ttl(self) -> int | None:
+        """The TTL of the probe that `take` gives next; None where none is to be sent."""
+        upcoming = self._upcoming()
+        return upcoming[0] if upcoming is not None else None
 
     def take(self) -> tuple[int, int]:
         """The next probe as (index, TTL); it must then be reported as sent or as failed."""
-        self._skip()
-        ttl, _ = self._place()
-        self._next += 1
+        ttl, _ = self._next_place()
         return self._take(ttl)
 
     def put_off(self) -> tuple[int, int]:
         """Puts the next probe off until `take_late` or `spare`; its TTL, and how many of that TTL
         came before it."""
-        self._skip()
-        ttl, earlier = self._place()
-        self._next += 1
         self._put_off += 1
-        return ttl, earlier
+        return self._next_place()
 
     def wants_late(self, ttl: int) -> bool:
         """Whether a probe of that TTL that was put off is still of interest."""
@@ -324,15 +318,23 @@ class Trace:
             return self.spec.wait_ns
         return min(max(patience, self._floor_ns), self.spec.wait_ns)
 
-    def _skip(self) -> None:
-        """Passes over what lies beyond the target, and over all but one probe of each TTL beyond
-        where it is expected or somebody refused: he may let others pass."""
+    def _next_place(self) -> tuple[int, int]:
+        upcoming = self._upcoming()
+        if upcoming is None:
+            raise LookupError("no probe is left to be sent")
+        self._next += 1
+        return upcoming
+
+    def _upcoming(self) -> tuple[int, int] | None:
+        """As `_place`, having passed over what lies beyond the target, and over all but one probe
+        of each TTL beyond where it is expected or somebody refused: he may let others pass."""
         while self._next < self._probes:
-            ttl, earlier = self._place()
+            place = ttl, earlier = self._place()
             spared = earlier and ttl > min(self._expected_ttl, self._barrier_ttl)
             if not spared and ttl <= self._target_ttl:
-                return
+                return place
             self._next += 1
+        return None
 
     def _place(self) -> tuple[int, int]:
         """The TTL of the next probe, and how many of that TTL come before it."""
