@@ -1,9 +1,9 @@
 """One job's life: its target resolved and checked, traced, and reported in frames."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 
-from colotrace_proto.messages import Failure, Frame, Job
+from colotrace_proto.messages import Failure, Frame, Job, JobId
 
 from .engine.engine import Account
 from .engine.identity import NoFlowLeftError
@@ -13,13 +13,16 @@ from .engine.trace import Trace
 from .model import TraceSpec, family_of
 from .policy import refusal
 from .report import Report, Traced
-from .resolve import Resolver, UnresolvableError
+from .resolve import Resolver, UnresolvableError, parse_address
 from .runner import Listener, Prober
 
 Emit = Callable[[Frame], None]
 
-# Progress is merged for that long; a job's first and last news are not.
+# Progress is merged for that long, a job's first and last news are not; and for longer where so
+# many jobs run that they would tell of it more often than that in all: what waits to be sent is
+# in the way of what is awaited.
 MERGE_S = 0.05
+PROGRESS_RATE = 400
 
 # More flows begin only while so many times the longest wait for an answer is left.
 _WAITS_LEFT = 2
@@ -32,40 +35,88 @@ _TOO_EARLY = {
 
 
 class JobRun:
-    """A job under way. Frames come out through `emit`, the last one with an outcome."""
+    """A job under way. Frames come out through `emit`, the last one with an outcome.
+
+    There may be ten thousand: hence slots, and no task where there is no name to ask for.
+    """
+
+    __slots__ = (
+        "_account",
+        "_allow_private",
+        "_among",
+        "_beginning",
+        "_cut_short",
+        "_deadline",
+        "_emit",
+        "_emitted_at",
+        "_end",
+        "_job",
+        "_loop",
+        "_merging",
+        "_over",
+        "_prober",
+        "_report",
+        "_resolver",
+        "_several",
+        "_tell_over",
+        "_under_way",
+    )
 
     def __init__(
-        self, job: Job, *, prober: Prober, resolver: Resolver, allow_private: bool, emit: Emit
+        self,
+        job: Job,
+        *,
+        prober: Prober,
+        resolver: Resolver,
+        allow_private: bool,
+        emit: Emit,
+        over: Callable[[JobId], object] | None = None,
+        among: Sized = (),
     ) -> None:
+        """`over` is told of the job's end, before its last frame is out; `among` are the jobs that
+        run at the same time."""
         self._job = job
         self._prober = prober
         self._resolver = resolver
         self._allow_private = allow_private
         self._emit = emit
+        self._tell_over = over
+        self._among = among
         self._report = Report(job.job_id)
         self._loop = asyncio.get_running_loop()
-        self._under_way: dict[Trace, None] = {}
+        self._under_way: list[Trace] = []
         self._several: Several | None = None
         self._account = Account()
         self._cut_short = Failure.NONE
         self._merging: asyncio.TimerHandle | None = None
-        self._emitted_at = -MERGE_S
-        self._ended = self._loop.create_future()
+        self._emitted_at = 0.0
+        self._over = False
+        self._end: asyncio.Future[None] | None = None
         deadline = self._loop.time() + job.remaining_ms / 1e3
         self._deadline = self._loop.call_at(deadline, self.cut_short, Failure.DEADLINE)
-        self._resolving = asyncio.create_task(self._begin(), name=f"job {job.job_id}")
+        self._beginning: asyncio.Task[None] | asyncio.Handle | None
+        address = parse_address(job.target)
+        if address is None:
+            self._beginning = asyncio.create_task(self._resolve(), name=f"job {job.job_id}")
+        else:
+            self._beginning = self._loop.call_soon(self._begin, [address])
 
     async def ended(self) -> None:
         """Returns once the last frame is out."""
-        await asyncio.shield(self._ended)
+        if self._over:
+            return
+        if self._end is None:
+            self._end = self._loop.create_future()
+        await asyncio.shield(self._end)
 
     def cut_short(self, failure: Failure) -> None:
         """Ends the job with what there is, because of that failure."""
-        if self._ended.done() or self._cut_short is not Failure.NONE:
+        if self._over or self._cut_short is not Failure.NONE:
             return
         self._cut_short = failure
         if not self._under_way:
-            self._resolving.cancel()
+            if self._beginning is not None:
+                self._beginning.cancel()
             self._fail(failure, _TOO_EARLY[failure])
             return
         if self._several is not None:
@@ -73,16 +124,28 @@ class JobRun:
         for trace in list(self._under_way):
             self._prober.stop(trace)
 
-    async def _begin(self) -> None:
+    async def _resolve(self) -> None:
         try:
-            self._start(await self._resolver.addresses(self._job.target))
+            addresses = await self._resolver.addresses(self._job.target)
         except UnresolvableError as error:
             self._fail(Failure.UNRESOLVABLE, str(error))
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the agent
-            from structlog import get_logger  # it takes a while to load, and is seldom needed
+            self._fault(error)
+        else:
+            self._begin(addresses)
 
-            get_logger().exception("a job failed", job=self._job.job_id)
-            self._fail(Failure.INTERNAL, f"a fault of the agent's own: {type(error).__name__}")
+    def _begin(self, addresses: list[bytes]) -> None:
+        self._beginning = None
+        try:
+            self._start(addresses)
+        except Exception as error:  # noqa: BLE001 - as above
+            self._fault(error)
+
+    def _fault(self, error: Exception) -> None:
+        from structlog import get_logger  # it takes a while to load, and is seldom needed
+
+        get_logger().error("a job failed", job=self._job.job_id, exc_info=error)
+        self._fail(Failure.INTERNAL, f"a fault of the agent's own: {type(error).__name__}")
 
     def _start(self, addresses: list[bytes]) -> None:
         families = self._prober.families
@@ -112,7 +175,7 @@ class JobRun:
             return f"the agent cannot send to {self._job.target}: {error.strerror}"
         except NoFlowLeftError as error:
             return str(error)
-        self._under_way[trace] = None
+        self._under_way.append(trace)
         if self._several is not None:
             self._several.begun(trace)
         return None
@@ -128,7 +191,7 @@ class JobRun:
         """One of several traces has news: they are told when it has ended."""
         if trace.ended is None or self._several is None:
             return
-        del self._under_way[trace]
+        self._under_way.remove(trace)
         self._several.took(trace)
         self._go_on(self._several)
 
@@ -152,11 +215,14 @@ class JobRun:
 
     def _merge(self, traced: Traced) -> None:
         if self._merging is None:
-            wait_s = self._emitted_at + MERGE_S - self._loop.time()
-            if wait_s <= 0:
+            wait_s = self._emitted_at + self._merge_s() - self._loop.time()
+            if not self._emitted_at or wait_s <= 0:
                 self._progress(traced)
             else:
                 self._merging = self._loop.call_later(wait_s, self._progress, traced)
+
+    def _merge_s(self) -> float:
+        return max(MERGE_S, len(self._among) / PROGRESS_RATE)
 
     def _progress(self, traced: Traced) -> None:
         self._merging = None
@@ -167,12 +233,16 @@ class JobRun:
         self._finish(self._report.failed(failure, detail, target=target))
 
     def _finish(self, frame: Frame) -> None:
-        if self._ended.done():
+        if self._over:
             return
+        self._over = True
         self._deadline.cancel()
         if self._merging is not None:
             self._merging.cancel()
-        self._ended.set_result(None)
+        if self._end is not None:
+            self._end.set_result(None)
+        if self._tell_over is not None:
+            self._tell_over(self._job.job_id)
         self._emit(frame)
 
 

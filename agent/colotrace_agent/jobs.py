@@ -6,7 +6,6 @@ from colotrace_proto.messages import (
     Accepted,
     Counters,
     Failure,
-    Frame,
     Job,
     JobId,
     PacketType,
@@ -63,17 +62,14 @@ class Jobs:
         if refused is not None:
             return refused
 
-        def emit_and_forget(frame: Frame) -> None:
-            if frame.outcome is not None:
-                self._running.pop(job.job_id, None)
-            emit(frame)
-
         self._running[job.job_id] = JobRun(
             job,
             prober=self._prober,
             resolver=self._resolver,
             allow_private=self._allow_private,
-            emit=emit_and_forget,
+            emit=emit,
+            over=self._forget,
+            among=self._running,
         )
         return Accepted(job.job_id)
 
@@ -95,6 +91,9 @@ class Jobs:
         if waiting:
             await asyncio.wait(waiting, timeout=within_s)
         self.cancel_all()
+
+    def _forget(self, job_id: JobId) -> None:
+        self._running.pop(job_id, None)
 
     def _refusal(self, job: Job) -> Refused | None:
         def refused(reason: RefusalReason, detail: str) -> Refused:

@@ -53,6 +53,8 @@ class Traced(Protocol):
 class Report:
     """Makes the frames of one job, in order; each holds what the one before did not."""
 
+    __slots__ = ("_sequence", "_told", "job_id")
+
     def __init__(self, job_id: JobId) -> None:
         self.job_id = job_id
         self._sequence = 0

@@ -67,6 +67,25 @@ async def test_progress_is_merged(jobs: Jobs, prober: FakeProber) -> None:
     assert len(frames) == 2
 
 
+async def test_of_many_jobs_progress_is_rarer(
+    jobs: Jobs, prober: FakeProber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them together tell of it so often; first and last news still come at once."""
+    monkeypatch.setattr("colotrace_agent.job.PROGRESS_RATE", 0.1)
+    frames: list[Frame] = []
+    jobs.take(job("job-1", packets_per_ttl=2), frames.append)
+    jobs.take(job("job-2", "2.2.2.2"), list[Frame]().append)
+    await settle()
+    prober.hear(ONE, 0)
+    assert len(frames) == 1
+    prober.hear(ONE, 1)
+    await asyncio.sleep(0.06)
+    assert len(frames) == 1
+    prober.end(ONE)
+    assert [len(frame.replies.ttl) for frame in frames] == [1, 1]
+    jobs.cancel_all()
+
+
 @pytest.mark.parametrize(
     ("target", "reason"),
     [
@@ -171,14 +190,17 @@ async def test_a_trace_that_cannot_begin_is_the_agents_fault(
     assert frames[-1].target_address == ONE
 
 
-async def test_a_fault_of_the_agents_own_ends_one_job(jobs: Jobs, resolver: FakeResolver) -> None:
+@pytest.mark.parametrize("target", ["1.1.1.1", "host.example"])
+async def test_a_fault_of_the_agents_own_ends_one_job(
+    jobs: Jobs, prober: FakeProber, resolver: FakeResolver, target: str
+) -> None:
     """The others go on."""
     frames: list[Frame] = []
-    resolver.fault = RuntimeError("unforeseen")
-    jobs.take(job(), frames.append)
+    prober.refuses = resolver.fault = RuntimeError("unforeseen")
+    jobs.take(job(target=target), frames.append)
     await settle()
     assert outcome_of(frames) is Failure.INTERNAL
-    resolver.fault = None
+    prober.refuses = resolver.fault = None
     assert isinstance(jobs.take(job("job-2"), frames.append), Accepted)
     await settle()
     jobs.cancel_all()
