@@ -16,8 +16,9 @@ class Budget:
 
     def available(self, now: int) -> int:
         """Packets that may leave now."""
-        self._level = min(self._burst, self._level + max(now - self._at, 0) * self._rate / 1e9)
-        self._at = max(now, self._at)
+        if now > self._at:
+            self._level = min(self._burst, self._level + (now - self._at) * self._rate / 1e9)
+            self._at = now
         return int(self._level)
 
     def spend(self, packets: int) -> None:

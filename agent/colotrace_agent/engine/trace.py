@@ -72,8 +72,7 @@ class Trace:
         self._next = 0  # the place in the order of sending, skipped probes included
         self._put_off = 0
         self._probes = probes
-        self._later_round = list(range(spec.max_ttl))
-        random.Random(flow.identifier).shuffle(self._later_round)  # noqa: S311 - nothing secret
+        self._later_round = _shuffled(spec.max_ttl, flow.identifier) if spec.rounds else []
         self._index_ttl: list[int] = []
         self._index_sent_at: list[int] = []  # 0: it did not leave
         self._answered: list[bool] = []
@@ -346,6 +345,12 @@ class Trace:
         return at + 1, earlier
 
 
+def _shuffled(ttls: int, seed: int) -> list[int]:
+    places = list(range(ttls))
+    random.Random(seed).shuffle(places)  # noqa: S311 - nothing secret
+    return places
+
+
 def floor_of(spec: TraceSpec) -> int:
     """The shortest patience with a silent probe: what a router's slow path may take."""
     return min(max(_FLOOR_NS, spec.wait_ns // 4), spec.wait_ns)
@@ -361,8 +366,11 @@ def may_be_translated(heard: Heard, flow: Flow) -> bool:
 
 def translated(heard: Heard, flow: Flow) -> bool:
     """Whether the quoted probe was changed by a translator on its way."""
-    quoted = heard.source is not None
-    return quoted and (heard.source != flow.source or heard.key not in flow.keys)
+    if heard.source is None:  # nothing is quoted
+        return False
+    if heard.source != flow.source:
+        return True
+    return heard.key != flow.key and heard.key not in flow.keys
 
 
 def spared_ttl(heard: Heard, ttl: int) -> int:

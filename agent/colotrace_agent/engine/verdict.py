@@ -28,10 +28,10 @@ _IPV6_NEXT_HEADER = 6  # where our header says what follows: RFC 8200 section 3
 def judge(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
     """The answer's meaning and the annotations that stand behind it."""
     match heard.kind:
-        case AnswerKind.ECHO_REPLY | AnswerKind.TCP | AnswerKind.CHALLENGE | AnswerKind.DATAGRAM:
-            return NodeKind.TARGET, ()
         case AnswerKind.TIME_EXCEEDED:
             return NodeKind.TRANSIT, ()
+        case AnswerKind.ECHO_REPLY | AnswerKind.TCP | AnswerKind.CHALLENGE | AnswerKind.DATAGRAM:
+            return NodeKind.TARGET, ()
         case AnswerKind.TOO_BIG:
             return NodeKind.BARRIER, (f"!F-{heard.info}",)
         case AnswerKind.PARAMETER:

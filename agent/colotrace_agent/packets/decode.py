@@ -5,7 +5,6 @@ claims: whether it answers a probe of ours is for the engine to say.
 """
 
 import struct
-from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
@@ -16,7 +15,7 @@ from .annotations import annotate, quoted_ttl
 from .checksum import ones_sum
 from .extensions import split
 from .payload import tag_in
-from .template import IPV6_HEADER
+from .template import IPV4_HEADER, IPV6_HEADER
 
 _ECHO_REQUEST, _ECHO_REQUEST_V6 = 8, 128
 _ECHO_REPLY, _ECHO_REPLY_V6 = 0, 129
@@ -31,6 +30,11 @@ _ERRORS_V6 = {
     3: AnswerKind.TIME_EXCEEDED,
     4: AnswerKind.PARAMETER,
 }
+# The quoted IP headers as far as they matter: version and header length, traffic class, (IPv4)
+# identification, fragment offset, TTL, protocol, source, target.
+_QUOTED = struct.Struct("!BB2xHHBB2x4s4s")
+_ECHO = struct.Struct("!4xHH")
+_PORTS = struct.Struct("!HH")
 _EXTENSIONS_V6 = {0, 43, 60}  # hop-by-hop, routing and destination options
 _PARAMETER_PROBLEM = 12
 _REASSEMBLY = 1  # the code of time-exceeded that has nothing to do with a TTL
@@ -61,7 +65,7 @@ def decode_icmp(packet: bytes) -> Heard | Unheard:
     responder = packet[12:16]
     kind, code = message[0], message[1]
     if kind == _ECHO_REPLY:
-        identifier, sequence = struct.unpack_from("!HH", message, 4)
+        identifier, sequence = _ECHO.unpack_from(message)
         key = FlowKey(PacketType.ICMP, responder, identifier, 0)
         tag = tag_in(message[_ERROR_HEADER:])
         return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag)
@@ -78,7 +82,7 @@ def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
         return Unheard.MALFORMED
     kind, code = message[0], message[1]
     if kind == _ECHO_REPLY_V6:
-        identifier, sequence = struct.unpack_from("!HH", message, 4)
+        identifier, sequence = _ECHO.unpack_from(message)
         key = FlowKey(PacketType.ICMP, responder, identifier, 0)
         tag = tag_in(message[_ERROR_HEADER:])
         return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag)
@@ -130,17 +134,17 @@ def decode_udp_datagram(datagram: bytes, responder: bytes) -> Heard | Unheard:
     """A UDP datagram without its IP header: it quotes nothing, so the flow is all that it names."""
     if len(datagram) < 8:
         return Unheard.MALFORMED
-    port, identifier = struct.unpack_from("!HH", datagram)
+    port, identifier = _PORTS.unpack_from(datagram)
     key = FlowKey(PacketType.UDP, responder, identifier, port)
     return Heard(AnswerKind.DATAGRAM, responder, key, None)
 
 
 def _ipv4_payload(packet: bytes, protocol: int) -> int | None:
     """Where the payload of a whole, unfragmented IPv4 packet of that protocol begins."""
-    if len(packet) < 20 or packet[0] >> 4 != 4 or packet[9] != protocol:
+    if len(packet) < IPV4_HEADER or packet[0] >> 4 != 4 or packet[9] != protocol:
         return None
     start = (packet[0] & 0x0F) * 4
-    return start if 20 <= start <= len(packet) else None
+    return start if IPV4_HEADER <= start <= len(packet) else None
 
 
 def _error(
@@ -149,30 +153,23 @@ def _error(
     if kind is AnswerKind.TIME_EXCEEDED and code == _REASSEMBLY:
         return Unheard.NOT_OURS
     quote, labels = split(message, family=Family.IPV4)
-    if len(quote) < 20 or quote[0] >> 4 != 4:
+    if len(quote) < IPV4_HEADER:
         return Unheard.MALFORMED
-    start = (quote[0] & 0x0F) * 4  # the quoted packet may have gained options on its way
-    if start < 20 or len(quote) < start + _TRANSPORT_QUOTED:
+    version, _, ip_id, fragment, ttl, protocol, source, target = _QUOTED.unpack_from(quote)
+    start = (version & 0x0F) * 4  # the quoted packet may have gained options on its way
+    if version >> 4 != 4 or start < IPV4_HEADER or len(quote) < start + _TRANSPORT_QUOTED:
         return Unheard.MALFORMED
-    packet_type = _PROTOCOLS.get(quote[9])
-    if packet_type is None or int.from_bytes(quote[6:8], "big") & 0x1FFF:  # a later fragment
+    packet_type = _PROTOCOLS.get(protocol)
+    if packet_type is None or fragment & 0x1FFF:  # a later fragment
         return Unheard.NOT_OURS
-    identity = _quoted_identity(packet_type, quote[start:], echo_request=_ECHO_REQUEST)
+    identity = _quoted_identity(packet_type, quote[start:], _ECHO_REQUEST)
     if identity is None:
         return Unheard.NOT_OURS
+    identifier, port, number, tag = identity
+    key = FlowKey(packet_type, target, identifier, port)
+    changed = annotate(quote, family=Family.IPV4, expired=kind is AnswerKind.TIME_EXCEEDED)
     return Heard(
-        kind,
-        responder,
-        key=FlowKey(packet_type, quote[16:20], identity.identifier, identity.port),
-        number=identity.number,
-        ip_id=int.from_bytes(quote[4:6], "big"),
-        tag=identity.tag,
-        source=quote[12:16],
-        code=code,
-        info=info,
-        quoted_ttl=quoted_ttl(quote, Family.IPV4),
-        labels=annotate(quote, family=Family.IPV4, expired=kind is AnswerKind.TIME_EXCEEDED)
-        + labels,
+        kind, responder, key, number, ip_id, tag, source, code, info, ttl, changed + labels
     )
 
 
@@ -192,21 +189,15 @@ def _error6(
     packet_type = _PROTOCOLS_V6.get(protocol)
     if packet_type is None:
         return Unheard.NOT_OURS
-    identity = _quoted_identity(packet_type, quote[start:], echo_request=_ECHO_REQUEST_V6)
+    identity = _quoted_identity(packet_type, quote[start:], _ECHO_REQUEST_V6)
     if identity is None:
         return Unheard.NOT_OURS
+    identifier, port, number, tag = identity
+    key = FlowKey(packet_type, quote[24:40], identifier, port)
+    ttl = quoted_ttl(quote, Family.IPV6)
+    changed = annotate(quote, family=Family.IPV6, expired=kind is AnswerKind.TIME_EXCEEDED)
     return Heard(
-        kind,
-        responder,
-        key=FlowKey(packet_type, quote[24:40], identity.identifier, identity.port),
-        number=identity.number,
-        tag=identity.tag,
-        source=quote[8:24],
-        code=code,
-        info=info,
-        quoted_ttl=quoted_ttl(quote, Family.IPV6),
-        labels=annotate(quote, family=Family.IPV6, expired=kind is AnswerKind.TIME_EXCEEDED)
-        + labels,
+        kind, responder, key, number, None, tag, quote[8:24], code, info, ttl, changed + labels
     )
 
 
@@ -220,30 +211,22 @@ def _ipv6_payload(quote: bytes) -> tuple[int, int]:
     return protocol, start
 
 
-class QuotedIdentity(NamedTuple):
-    """What a quoted probe says of itself beyond its addresses; None where it does not."""
-
-    identifier: int
-    port: int
-    number: int | None
-    tag: bytes | None
-
-
 def _quoted_identity(
-    packet_type: PacketType, transport: bytes, *, echo_request: int
-) -> QuotedIdentity | None:
-    """The identity in what is quoted from the transport header on; None for no probe of ours."""
-    if packet_type is PacketType.GRE:
-        inner = gre.gre_identity(transport)
-        return inner and QuotedIdentity(inner.key, 0, inner.number, inner.tag)
+    packet_type: PacketType, transport: bytes, echo_request: int
+) -> tuple[int, int, int | None, bytes | None] | None:
+    """What a quoted probe says of itself from the transport header on: the flow's identifier and
+    port, the probe's number and tag, None where it does not; None for no probe of ours."""
     if packet_type is PacketType.ICMP:
         if transport[0] != echo_request or transport[1]:
             return None
-        identifier, number = struct.unpack_from("!HH", transport, 4)
-        return QuotedIdentity(identifier, 0, number, tag_in(transport[8:]))
-    identifier, port = struct.unpack_from("!HH", transport)
+        identifier, number = _ECHO.unpack_from(transport)
+        return identifier, 0, number, tag_in(transport[8:])
+    if packet_type is PacketType.GRE:
+        inner = gre.gre_identity(transport)
+        return inner and (inner.key, 0, inner.number, inner.tag)
+    identifier, port = _PORTS.unpack_from(transport)
     if packet_type is PacketType.UDP:
         # 0 is no checksum, which ours never are: a router has cleared it.
         number = int.from_bytes(transport[6:8], "big") or None
-        return QuotedIdentity(identifier, port, number, tag_in(transport[8:]))
-    return QuotedIdentity(identifier, port, int.from_bytes(transport[4:8], "big"), None)
+        return identifier, port, number, tag_in(transport[8:])
+    return identifier, port, int.from_bytes(transport[4:8], "big"), None

@@ -12,9 +12,11 @@ PAYLOAD = bytes(TAG_AT + TAG_BYTES) + b"colotr"
 """A payload before anything is filled in; its end says who sent it, and is not taken for the zeros
 that a quote is padded with."""
 
+_NONE = bytes(TAG_BYTES)
+
 
 def tag_in(payload: bytes) -> bytes | None:
     """The tag that a quoted or echoed payload carries; None where it was cut before it, or where
     a router has filled the place with zeros."""
     tag = payload[TAG_AT : TAG_AT + TAG_BYTES]
-    return tag if len(tag) == TAG_BYTES and any(tag) else None
+    return tag if len(tag) == TAG_BYTES and tag != _NONE else None
