@@ -17,6 +17,8 @@ from .resolve import Resolver, UnresolvableError, parse_address
 from .runner import Listener, Prober
 
 Emit = Callable[[Frame], None]
+Progress = Callable[[], Frame | None]
+"""Makes a frame of what is new by then; None where the job has ended meanwhile."""
 
 # Progress is merged for that long, a job's first and last news are not; and for longer where so
 # many jobs run that they would tell of it more often than that in all: what waits to be sent is
@@ -53,8 +55,10 @@ class JobRun:
         "_job",
         "_loop",
         "_merging",
+        "_news",
         "_over",
         "_prober",
+        "_ready",
         "_report",
         "_resolver",
         "_several",
@@ -70,16 +74,19 @@ class JobRun:
         resolver: Resolver,
         allow_private: bool,
         emit: Emit,
+        ready: Callable[[Progress], None] | None = None,
         over: Callable[[JobId], object] | None = None,
         among: Sized = (),
     ) -> None:
-        """`over` is told of the job's end, before its last frame is out; `among` are the jobs that
-        run at the same time."""
+        """`ready` is given what makes the next frame of progress, for whenever there is room for
+        it; without, that comes through `emit` too. `over` is told of the job's end, before its
+        last frame is out; `among` are the jobs that run at the same time."""
         self._job = job
         self._prober = prober
         self._resolver = resolver
         self._allow_private = allow_private
         self._emit = emit
+        self._ready = ready
         self._tell_over = over
         self._among = among
         self._report = Report(job.job_id)
@@ -89,6 +96,7 @@ class JobRun:
         self._account = Account()
         self._cut_short = Failure.NONE
         self._merging: asyncio.TimerHandle | None = None
+        self._news: Traced | None = None
         self._emitted_at = 0.0
         self._over = False
         self._end: asyncio.Future[None] | None = None
@@ -214,20 +222,31 @@ class JobRun:
             self._fail(Failure.SEND, several.notices[0], target=several.spec.target)
 
     def _merge(self, traced: Traced) -> None:
-        if self._merging is None:
-            wait_s = self._emitted_at + self._merge_s() - self._loop.time()
-            if not self._emitted_at or wait_s <= 0:
-                self._progress(traced)
-            else:
-                self._merging = self._loop.call_later(wait_s, self._progress, traced)
+        if self._news is not None:
+            return
+        self._news = traced
+        wait_s = self._emitted_at + self._merge_s() - self._loop.time()
+        if not self._emitted_at or wait_s <= 0:
+            self._tell()
+        else:
+            self._merging = self._loop.call_later(wait_s, self._tell)
 
     def _merge_s(self) -> float:
         return max(MERGE_S, len(self._among) / PROGRESS_RATE)
 
-    def _progress(self, traced: Traced) -> None:
+    def _tell(self) -> None:
         self._merging = None
+        if self._ready is not None:
+            self._ready(self._progress)
+        elif (frame := self._progress()) is not None:
+            self._emit(frame)
+
+    def _progress(self) -> Frame | None:
+        if self._news is None:
+            return None
+        traced, self._news = self._news, None
         self._emitted_at = self._loop.time()
-        self._emit(self._report.progress(traced))
+        return self._report.progress(traced)
 
     def _fail(self, failure: Failure, detail: str, *, target: bytes = b"") -> None:
         self._finish(self._report.failed(failure, detail, target=target))
@@ -239,6 +258,7 @@ class JobRun:
         self._deadline.cancel()
         if self._merging is not None:
             self._merging.cancel()
+        self._news = None
         if self._end is not None:
             self._end.set_result(None)
         if self._tell_over is not None:

@@ -1,6 +1,7 @@
 """The jobs of an agent: each accepted or refused at once, and how many there may be."""
 
 import asyncio
+from collections.abc import Callable
 
 from colotrace_proto.messages import (
     Accepted,
@@ -15,7 +16,7 @@ from colotrace_proto.messages import (
 )
 
 from .engine.several import offered
-from .job import Emit, JobRun
+from .job import Emit, JobRun, Progress
 from .model import family_of
 from .policy import refusal
 from .resolve import Resolver, parse_address
@@ -49,10 +50,12 @@ class Jobs:
         """What the agent has counted of its packets."""
         return self._prober.counters()
 
-    def take(self, job: Job | UnknownJob, emit: Emit) -> Accepted | Refused:
+    def take(
+        self, job: Job | UnknownJob, emit: Emit, *, ready: Callable[[Progress], None] | None = None
+    ) -> Accepted | Refused:
         """Accepts a job, whose frames then come out through `emit`, or says at once why not.
 
-        A job that runs already is accepted again, and goes on as it was.
+        A job that runs already is accepted again, and goes on as it was. `ready` as `JobRun`'s.
         """
         if job.job_id in self._running:
             return Accepted(job.job_id)
@@ -68,6 +71,7 @@ class Jobs:
             resolver=self._resolver,
             allow_private=self._allow_private,
             emit=emit,
+            ready=ready,
             over=self._forget,
             among=self._running,
         )

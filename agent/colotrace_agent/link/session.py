@@ -2,6 +2,9 @@
 
 A session outlives the streams: jobs go on while the coordinator is out of reach, and what they
 came to is sent when it is back. `to_send` is drained by the stream that is up.
+
+Progress is told of when there is nothing else to say, and as it is then: who waits for a job to be
+accepted, or for its end, does not wait for what others have to tell meanwhile.
 """
 
 import secrets
@@ -29,6 +32,7 @@ from colotrace_proto.messages import (
     Welcome,
 )
 
+from colotrace_agent.job import Progress
 from colotrace_agent.jobs import Jobs
 
 from .outbox import Outbox
@@ -60,6 +64,7 @@ class Session:
         self._coordinator_id = b""
         self._outbox = Outbox()
         self._to_send: deque[FromAgent] = deque()
+        self._progress: deque[Progress] = deque()
 
     @property
     def unsettled(self) -> int:
@@ -117,7 +122,13 @@ class Session:
 
     def to_send(self) -> FromAgent | None:
         """The next message for the stream; None where there is none now."""
-        return self._to_send.popleft() if self._to_send else None
+        if self._to_send:
+            return self._to_send.popleft()
+        while self.welcomed and self._progress:
+            frame = self._progress.popleft()()
+            if frame is not None and self._outbox.add(frame):
+                return frame
+        return None
 
     def _welcome(self, welcome: Welcome) -> None:
         self.welcomed = True
@@ -132,9 +143,10 @@ class Session:
             self._say(frame)
         if self._jobs.draining:
             self._say(Draining())
+        self._wake()  # jobs may have told of progress meanwhile
 
     def _job(self, job: Job | UnknownJob) -> None:
-        answer = self._jobs.take(job, self._emit)
+        answer = self._jobs.take(job, self._emit, ready=self._ready)
         if isinstance(answer, Accepted):
             self._outbox.open(job.job_id)
         self._say(answer)
@@ -142,6 +154,10 @@ class Session:
     def _emit(self, frame: Frame) -> None:
         if self._outbox.add(frame) and self.welcomed:
             self._say(frame)
+
+    def _ready(self, progress: Progress) -> None:
+        self._progress.append(progress)
+        self._wake()
 
     def _say(self, message: FromAgent) -> None:
         self._to_send.append(message)

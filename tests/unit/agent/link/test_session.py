@@ -118,6 +118,49 @@ async def test_a_job_is_answered_and_its_frames_follow(stream: Stream, prober: F
     assert stream.session.unsettled == 0
 
 
+async def test_progress_is_in_nobodys_way(stream: Stream, prober: FakeProber) -> None:
+    """What is awaited goes before it, and it tells of all that is known by then."""
+    stream.attach()
+    stream.session.heard(job(packets_per_ttl=3))
+    await settle()
+    prober.hear(ONE, 0)
+    prober.hear(ONE, 1)
+    stream.session.heard(job("job-2", "1.1.1.2"))
+    *first, frame = stream.said()
+    assert first == [Accepted(JobId("job-1")), Accepted(JobId("job-2"))]
+    assert isinstance(frame, Frame)
+    assert len(frame.replies.ttl) == 2
+
+
+async def test_progress_that_was_not_told_goes_with_the_end(
+    stream: Stream, prober: FakeProber
+) -> None:
+    """One frame has it all."""
+    stream.attach()
+    stream.session.heard(job(packets_per_ttl=3))
+    await settle()
+    prober.hear(ONE)
+    prober.end(ONE)
+    _, frame = stream.said()
+    assert isinstance(frame, Frame)
+    assert (frame.sequence, len(frame.replies.ttl)) == (1, 1)
+    assert frame.outcome is not None
+
+
+async def test_progress_waits_for_a_stream(stream: Stream, prober: FakeProber) -> None:
+    """It comes once the coordinator has said what it has."""
+    stream.attach()
+    stream.session.heard(job(packets_per_ttl=3))
+    await settle()
+    stream.session.detached()
+    prober.hear(ONE)
+    prober.hear(ONE, 1)
+    assert stream.said() == []
+    (frame,) = stream.attach(Ack(JobId("job-1"), 0))
+    assert isinstance(frame, Frame)
+    assert len(frame.replies.ttl) == 2
+
+
 async def test_a_job_that_is_not_taken_leaves_nothing(stream: Stream) -> None:
     """Refused with its reason, and not held."""
     stream.attach()
