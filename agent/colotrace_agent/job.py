@@ -20,9 +20,9 @@ Emit = Callable[[Frame], None]
 Progress = Callable[[], Frame | None]
 """Makes a frame of what is new by then; None where the job has ended meanwhile."""
 
-# Progress is merged for that long, a job's first and last news are not; and for longer where so
-# many jobs run that they would tell of it more often than that in all: what waits to be sent is
-# in the way of what is awaited.
+# Progress is merged for that long, a job's first and last news are not. Where so many jobs run that
+# they would tell of it more often than that in all, it is for longer, the first too: most of them
+# are at their end before.
 MERGE_S = 0.05
 PROGRESS_RATE = 400
 
@@ -97,7 +97,7 @@ class JobRun:
         self._cut_short = Failure.NONE
         self._merging: asyncio.TimerHandle | None = None
         self._news: Traced | None = None
-        self._emitted_at = 0.0
+        self._emitted_at = self._loop.time() - MERGE_S
         self._over = False
         self._end: asyncio.Future[None] | None = None
         deadline = self._loop.time() + job.remaining_ms / 1e3
@@ -226,7 +226,7 @@ class JobRun:
             return
         self._news = traced
         wait_s = self._emitted_at + self._merge_s() - self._loop.time()
-        if not self._emitted_at or wait_s <= 0:
+        if wait_s <= 0:
             self._tell()
         else:
             self._merging = self._loop.call_later(wait_s, self._tell)
