@@ -9,7 +9,7 @@ equals the youngest: a short one does not wait for long ones that were there bef
 
 import heapq
 import itertools
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 
 from colotrace_proto.messages import NodeKind
@@ -34,6 +34,7 @@ BURST = 512
 _TARGET_BURST = 640  # a whole trace
 STEP = 12
 """What one trace sends at most before it listens, and others have their turn."""
+_NEAR_ALLOWS = 0  # instead of a time: as soon as the first hops' budget does
 SEARCH_RATE, SEARCH_BURST = 500, 200
 """How often, a second, all probes under way are looked through for a tag: strangers could ask."""
 
@@ -41,10 +42,12 @@ SEARCH_RATE, SEARCH_BURST = 500, 200
 class Account:
     """Traces that share one trace's part of the budget: those of one job."""
 
+    __slots__ = ("taken", "traces")
+
     def __init__(self) -> None:
         self.taken = 0
         """Probes so far."""
-        self.traces: deque[Trace] = deque()
+        self.traces: list[Trace] = []
         """Those that have probes to send; the first is next."""
 
 
@@ -76,11 +79,8 @@ class Engine:
         """Traces with news since the caller last cleared it."""
         self._budget = _budget(rate or DEFAULT_RATE)
         self._near = _budget(rate or DEFAULT_NEAR_RATE)
-        self._grain = grain_of(rate or DEFAULT_RATE)
-        self._near_grain = grain_of(rate or DEFAULT_NEAR_RATE)
         self._searches = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
         self._targets: OrderedDict[bytes, Budget] = OrderedDict()
-        self._blocked_until = 0
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._distances = Distances()
         self._routers = Routers()
@@ -88,8 +88,11 @@ class Engine:
         # By TTL, the limits of routers at which a trace's probes are expected to expire.
         self._limits: dict[Trace, dict[int, Limit]] = {}
         self._traces: dict[FlowKey, Trace] = {}
-        # By probes taken, then by age, the youngest first.
+        # Who has probes to send, by probes taken, then by age, the youngest first: at once; when
+        # the first hops' budget allows it. And who waits for a target's budget, by when that does.
         self._sending: list[tuple[int, int, Account]] = []
+        self._near_sending: list[tuple[int, int, Account]] = []
+        self._waiting: list[tuple[int, int, Account]] = []
         # Traces whose end may have moved, and ends as last computed: a heap entry that has
         # become too early only costs another look.
         self._touched: set[Trace] = set()
@@ -124,12 +127,13 @@ class Engine:
             self._limits[trace] = limits
         for key in flow.keys:
             self._traces[key] = trace
-        budget = self._targets.setdefault(
-            spec.target, Budget(rate=TARGET_RATE, burst=_TARGET_BURST)
-        )
+        budget = self._targets.get(spec.target)
+        if budget is None:
+            grain = grain_of(TARGET_RATE)
+            budget = Budget(rate=TARGET_RATE, burst=_TARGET_BURST, grain=grain)
+            self._targets[spec.target] = budget
         budget.users += 1
         self._targets.move_to_end(spec.target)
-        self._blocked_until = now
         self._queue(trace, account or Account())
         self._touched.add(trace)
         return trace
@@ -144,31 +148,35 @@ class Engine:
 
         At most a few of each trace, so that answers to them can spare further ones.
         """
-        if not self._sending and self._spacing.next_at() is None:
+        while self._waiting and self._waiting[0][0] <= now:
+            self._push(heapq.heappop(self._waiting)[2])
+        if not (self._sending or self._near_sending) and self._spacing.next_at() is None:
             return []
         allowed = min(self._budget.available(now), most)
         probes: list[Probe] = []
         again: list[Account] = []
-        blocked_until: list[int] = []
-        while self._sending and len(probes) < allowed:
-            _, _, account = heapq.heappop(self._sending)
+        while len(probes) < allowed and (account := self._next_account(now)) is not None:
             before, most_now = len(probes), min(len(probes) + STEP, allowed)
             blocked: list[Trace] = []
+            ready_at: list[int] = []
             while account.traces and len(probes) < most_now:
-                trace = account.traces.popleft()
-                ready_at = self._take_of(trace, probes, now, most=most_now)
-                if ready_at > now:
-                    blocked_until.append(ready_at)
+                trace = account.traces.pop(0)
+                at = self._take_of(trace, probes, now, most=most_now)
+                if at is not None:
                     blocked.append(trace)
+                    ready_at.append(at)
                 elif trace.unsent and trace.ended is None:
                     account.traces.append(trace)
             account.taken += len(probes) - before
-            account.traces.extend(blocked)
             if account.traces:
                 again.append(account)
+            elif _NEAR_ALLOWS in ready_at:
+                self._push(account, self._near_sending)
+            elif blocked:
+                heapq.heappush(self._waiting, (min(ready_at), next(self._tie), account))
+            account.traces += blocked
         for account in again:
             self._push(account)
-        self._blocked_until = min(blocked_until) if blocked_until and not probes else now
         self._take_late(probes, now, most=allowed)
         self._budget.spend(len(probes))
         if not probes:
@@ -176,19 +184,28 @@ class Engine:
             self.expire(now)
         return probes
 
-    def _take_of(self, trace: Trace, probes: list[Probe], now: int, *, most: int) -> int:
-        """Takes probes of a trace, until there are so many in all; when the next may leave."""
+    def _next_account(self, now: int) -> Account | None:
+        """Whose turn it is, taken out of its queue."""
+        queue = self._sending
+        near = self._near_sending
+        if near and (not queue or near[0] < queue[0]) and self._near.available(now):
+            queue = near
+        return heapq.heappop(queue)[2] if queue else None
+
+    def _take_of(self, trace: Trace, probes: list[Probe], now: int, *, most: int) -> int | None:
+        """Takes probes of a trace, until there are so many in all; where a budget is used up, when
+        the next may leave: `_NEAR_ALLOWS`, or a time."""
         limits = self._limits.get(trace)
         while trace.ended is None and len(probes) < most and (ttl := trace.next_ttl()) is not None:
             if limits and (limit := limits.get(ttl)) is not None:
                 self._put_off(trace, limit, now)  # its turn goes to the one after
                 continue
             ready_at = self._polite_at(trace, ttl, now)
-            if ready_at > now:
+            if ready_at is not None:
                 return ready_at
             ordinal, _ = trace.take()
             probes.append(Probe(trace.flow, ordinal, ttl))
-        return now
+        return None
 
     def _touch(self, trace: Trace) -> None:
         self._touched.add(trace)
@@ -204,7 +221,8 @@ class Engine:
             trace, ttl = waiting.trace, waiting.ttl
             ready_at = now + 1 if len(probes) == most else waiting.limit.ready_at()
             if ready_at <= now:
-                ready_at = self._polite_at(trace, ttl, now)
+                polite_at = self._polite_at(trace, ttl, now)
+                ready_at = self._near.ready_at() if polite_at == _NEAR_ALLOWS else polite_at or now
             if ready_at > now:
                 self._spacing.again(waiting, ready_at)
                 continue
@@ -212,21 +230,18 @@ class Engine:
             ordinal, _ = trace.take_late(ttl)
             probes.append(Probe(trace.flow, ordinal, ttl))
 
-    def _polite_at(self, trace: Trace, ttl: int, now: int) -> int:
-        """When a probe may leave, as far as its target and the nearest routers go.
-
-        What is due now is taken off their budgets.
-        """
+    def _polite_at(self, trace: Trace, ttl: int, now: int) -> int | None:
+        """When a probe may leave, as far as its target and the nearest routers go: a time, or
+        `_NEAR_ALLOWS`. None says that it may now, and is taken off their budgets."""
         target = self._targets[trace.spec.target]
-        near = self._near if ttl <= NEAR_HOPS else None
         if not target.available(now):
-            return target.ready_at(grain_of(TARGET_RATE))
-        if near is not None:
-            if not near.available(now):
-                return near.ready_at(self._near_grain)
-            near.spend(1)
+            return target.ready_at()
+        if ttl <= NEAR_HOPS:
+            if not self._near.available(now):
+                return _NEAR_ALLOWS
+            self._near.spend(1)
         target.spend(1)
-        return now
+        return None
 
     def sent(self, probe: Probe, *, at: int) -> None:
         """The probe left at that time."""
@@ -316,9 +331,14 @@ class Engine:
         `now` where probes are due already. To be asked after `expire`.
         """
         times = [self._ends[0][0]] if self._ends else []
-        budget_at = now if self._budget.available(now) else self._budget.ready_at(self._grain)
+        budget_at = now if self._budget.available(now) else self._budget.ready_at()
         if self._sending:
-            times.append(max(budget_at, self._blocked_until))
+            times.append(budget_at)
+        if self._near_sending:
+            near_at = now if self._near.available(now) else self._near.ready_at()
+            times.append(max(budget_at, near_at))
+        if self._waiting:
+            times.append(max(budget_at, self._waiting[0][0]))
         late_at = self._spacing.next_at()
         if late_at is not None:
             times.append(max(budget_at, late_at))
@@ -329,8 +349,11 @@ class Engine:
         if len(account.traces) == 1:
             self._push(account)
 
-    def _push(self, account: "Account") -> None:
-        heapq.heappush(self._sending, (account.taken, -next(self._tie), account))
+    def _push(
+        self, account: "Account", queue: list[tuple[int, int, Account]] | None = None
+    ) -> None:
+        queue = self._sending if queue is None else queue
+        heapq.heappush(queue, (account.taken, -next(self._tie), account))
 
     def _end(self, trace: Trace, now: int) -> None:
         self._entered.pop(trace, None)
@@ -363,4 +386,4 @@ class Engine:
 
 
 def _budget(rate: float) -> Budget:
-    return Budget(rate=rate, burst=max(BURST, int(rate / 50)))
+    return Budget(rate=rate, burst=max(BURST, int(rate / 50)), grain=grain_of(rate))

@@ -16,6 +16,7 @@ answered, as Linux's traceroute does, but never less than a router's slow path m
 
 import errno
 import random
+from array import array
 from collections.abc import Iterable
 
 from colotrace_proto.messages import NodeKind, PacketType
@@ -35,6 +36,42 @@ NAT = "NAT"
 
 class Trace:
     """The state of one trace. `now` and all times are monotonic nanoseconds."""
+
+    # Thousands may be under way. (The last is for whoever wants to know when one is gone.)
+    __slots__ = (
+        "__weakref__",
+        "_answered",
+        "_answers",
+        "_barrier_ttl",
+        "_expected_ttl",
+        "_floor_ns",
+        "_index_sent_at",
+        "_index_ttl",
+        "_last_sent_at",
+        "_later_round",
+        "_longest_rtt",
+        "_next",
+        "_probes",
+        "_put_off",
+        "_stamped",
+        "_target_ttl",
+        "clock_stepped",
+        "counters",
+        "ended",
+        "flow",
+        "limiting",
+        "obstacle",
+        "overflows",
+        "path",
+        "replies",
+        "send_errors",
+        "sent",
+        "spared",
+        "spec",
+        "started",
+        "unplaced",
+        "unstamped",
+    )
 
     def __init__(
         self, spec: TraceSpec, flow: Flow, *, now: int, expected_ttl: int | None = None
@@ -73,10 +110,10 @@ class Trace:
         self._put_off = 0
         self._probes = probes
         self._later_round = _shuffled(spec.max_ttl, flow.identifier) if spec.rounds else []
-        self._index_ttl: list[int] = []
-        self._index_sent_at: list[int] = []  # 0: it did not leave
-        self._answered: list[bool] = []
-        self._stamped: list[bool] = []
+        self._index_ttl = bytearray()
+        self._index_sent_at = array("q")  # 0: it did not leave
+        self._answered = bytearray()
+        self._stamped = bytearray()
         self._last_sent_at = [0] * spec.max_ttl
         self._longest_rtt = [0] * spec.max_ttl
         self._answers = [0] * spec.max_ttl

@@ -54,3 +54,16 @@ def test_a_clock_that_stands_still_gives_nothing() -> None:
     budget.available(SECOND)
     budget.spend(1)
     assert budget.available(SECOND) == budget.available(SECOND - 5) == 0
+
+
+def test_one_that_is_used_up_gives_by_the_grain() -> None:
+    """However often somebody asks meanwhile."""
+    budget = Budget(rate=1_000, burst=100, grain=5)
+    budget.available(SECOND)
+    budget.spend(100)
+    for passed in range(5):
+        assert budget.available(SECOND + passed * 1_000_000) == 0
+    assert budget.ready_at() <= SECOND + 5 * 1_000_000 + 2
+    assert budget.available(budget.ready_at()) == 5
+    budget.spend(1)
+    assert budget.available(budget.ready_at() - 4_000_000) == 4
