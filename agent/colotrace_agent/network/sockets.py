@@ -35,6 +35,8 @@ _IPV6_FREEBIND = 78
 # A burst of answers has to fit: about one for each 800 bytes.
 RECEIVE_BUFFER = 8 << 20
 _SEND_BUFFER = 4 << 20
+# A thousand departures' stamps, some 800 bytes each, wait where errors do.
+_STAMPS_BUFFER = 1 << 20
 
 # Addresses of no host: RFC 7600 section 4.8 (dummy), RFC 6666 (discard).
 _NOBODY = {Family.IPV4: "192.0.0.8", Family.IPV6: "100::1"}
@@ -140,6 +142,7 @@ def _sender(family: Family) -> socket.socket:
     """Sends whole packets, IP header included, of any protocol (raw(7), ipv6(7))."""
     sock = _raw(family, socket.IPPROTO_RAW)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    _give_room(sock, _STAMPS_BUFFER)
     # Without it, a packet that the host's own queue has no room for counts as sent (ip(7)).
     if family is Family.IPV4:
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
@@ -182,12 +185,16 @@ def _raw(family: Family, protocol: int) -> socket.socket:
 
 
 def _receiving(sock: socket.socket) -> socket.socket:
-    # Beyond net.core.rmem_max only with CAP_NET_ADMIN, which is given up afterwards.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
-    with suppress(PermissionError):
-        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER)
+    _give_room(sock, RECEIVE_BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
     return sock
+
+
+def _give_room(sock: socket.socket, size: int) -> None:
+    # Beyond net.core.rmem_max only with CAP_NET_ADMIN, which is given up afterwards.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
+    with suppress(PermissionError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
 
 
 def _drops_of(sock: socket.socket) -> int:
