@@ -32,7 +32,7 @@ class Marks:
         stream = hashlib.shake_128(secret + context).digest(length)
         (base,) = struct.unpack_from("!I", stream)
         drawn = struct.unpack_from(f"!{probes}H", stream, 4)
-        return cls(base, _distinct(drawn), stream[4 + 2 * probes :])
+        return cls(base, distinct(drawn), stream[4 + 2 * probes :])
 
     def tag(self, ordinal: int) -> bytes:
         """The probe's tag."""
@@ -46,7 +46,8 @@ class Marks:
         return at // TAG_BYTES if at >= 0 else None
 
 
-def _distinct(drawn: tuple[int, ...]) -> tuple[int, ...]:
+def distinct(drawn: tuple[int, ...]) -> tuple[int, ...]:
+    """IPv4 identifications like these, but none twice, and none 0."""
     ids: dict[int, None] = {}
     for value in drawn:
         while not value or value in ids:

@@ -4,9 +4,9 @@ import random
 from collections.abc import Sequence
 
 import numpy as np
-from colotrace_agent.bulk.engine import BulkEngine
-from colotrace_agent.bulk.line import Line
+from colotrace_agent.bulk.engine import BulkEngine, Ended
 from colotrace_agent.bulk.table import Due, Table
+from colotrace_agent.engine.flows import rows_of
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.model import TraceSpec, Unheard
 from colotrace_agent.packets.matrix import MatrixWriter
@@ -39,37 +39,39 @@ class VirtualBulkHost:
         """Begin a trace."""
         source = packed(self._worlds[target].addresses.prober)
         assert self.engine.has_room(target)
-        flow = self.engine.allocate(target, source, reserve=lambda _: True, now=self.now)
-        table, number = self.engine.start(flow, now=self.now)
+        flows, _ = self.engine.allocate(
+            rows_of([target]), rows_of([source]), reserve=lambda _: True, now=self.now
+        )
+        table, lines = self.engine.start(flows, now=self.now)
         if table not in self._writers:
-            lines = len(table.flows)
             packet_type = self.engine.spec.packet_type
-            self._writers[table] = MatrixWriter(packet_type, table.family, lines=lines)
-        self._writers[table].begin(number, flow)
+            self._writers[table] = MatrixWriter(packet_type, table.family, lines=table.lines)
+        self._writers[table].begin(lines, flows)
 
     def run(self) -> None:
         """Go on until every trace has ended."""
         while len(self.engine):
             self._receive()
-            for line in self.engine.expire(self.now):
-                self._tell(line)
+            for ended in self.engine.expire(self.now):
+                self._tell(ended)
             if not self._send():
                 times = (self._agenda.next_ns(), self.engine.next_deadline(self.now))
                 ahead = [at for at in times if at is not None]
                 if ahead:
                     self.now = max(min(ahead), self.now + 1)
 
-    def _tell(self, line: Line) -> None:
-        report = Report(JobId(str(len(self.frames))))
-        self.frames.append(report.final(line, Failure.NONE, notices=notices(line)))
-        self.engine.told(line, self.now)
+    def _tell(self, ended: Ended) -> None:
+        for number in ended.numbers.tolist():
+            line, report = ended.line(number), Report(JobId(str(len(self.frames))))
+            self.frames.append(report.final(line, Failure.NONE, notices=notices(line)))
+        self.engine.told(ended, self.now)
 
     def _send(self) -> bool:
         batches = self.engine.poll(self.now, most=_MOST)
         for table, due in batches:
             packets = self._writers[table].write(
                 *due,
-                tags=table.tags[due.lines, due.ordinals],
+                tags=table.tags[due.lines, due.ordinals].view(np.uint8).reshape(-1, 8),
                 ip_ids=table.ip_ids[due.lines, due.ordinals],
             )
             at = np.zeros(len(packets), np.int64)

@@ -4,9 +4,9 @@ Verbs as those of `engine.engine.Engine`, but for many probes, packets and trace
 traces to one target never run side by side here: the second waits until the first has ended.
 """
 
-import dataclasses
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from colotrace_proto.messages import Family, NodeKind, PacketType
@@ -22,17 +22,18 @@ from colotrace_agent.engine.engine import (
     SEARCH_RATE,
     STEP,
 )
-from colotrace_agent.engine.identity import Identities
+from colotrace_agent.engine.flows import Flows, ManyIdentities, addresses_of
 from colotrace_agent.engine.matching import Miss, match
 from colotrace_agent.engine.routers import Limit, Routers
 from colotrace_agent.engine.spacing import Spacing
 from colotrace_agent.engine.trace import NAT, may_be_translated, names_no_probe, translated
 from colotrace_agent.engine.verdict import judge
-from colotrace_agent.model import AnswerKind, Flow, Heard, TraceSpec, family_of
+from colotrace_agent.model import AnswerKind, Heard, TraceSpec, family_of
 
 from .line import Line
 from .recognise import plain_answers
-from .table import Bytes, Due, Numbers, Table, place_of
+from .state import Bytes, Flags, Lines, Numbers
+from .table import Due, Table
 
 _SAMPLE_NS = 100_000_000
 MEMORY = 48 << 20
@@ -42,6 +43,19 @@ _MOST_LINES = 16_384
 _GRAINS = 2
 # Files seldom have a target twice.
 _DISTANCES = 4_096
+
+
+class Ended(NamedTuple):
+    """Traces of one table that have ended; they keep their lines until they are `told`."""
+
+    table: Table
+    numbers: Lines
+    limiting: Mapping[int, Sequence[int]]
+    """By line, of few: TTLs of routers that have probably kept answers back, for their limits."""
+
+    def line(self, number: int) -> Line:
+        """One of them."""
+        return Line(self.table, number, limiting=self.limiting.get(number, ()))
 
 
 class BulkEngine:
@@ -66,7 +80,7 @@ class BulkEngine:
         self._grain = max(STEP, _GRAINS * grain_of(self._rate))
         self._near_rate = rate or DEFAULT_NEAR_RATE
         self._near = Budget(rate=self._near_rate, burst=_burst(self._near_rate))
-        self._identities = Identities(secret=secret, flow_secret=flow_secret)
+        self._identities = ManyIdentities(secret=secret, flow_secret=flow_secret)
         self._routers = Routers()
         self._distances = Distances(most=_DISTANCES)
         self._spacing: Spacing[Line] = Spacing(settled=_settle)
@@ -84,30 +98,37 @@ class BulkEngine:
 
     def has_room(self, target: bytes) -> bool:
         """Whether a trace to that target may begin now."""
-        return self._table(family_of(target)).room > 0 and target not in self._targets
+        return self.room(family_of(target)) > 0 and target not in self._targets
+
+    def room(self, family: Family) -> int:
+        """How many traces of that family may begin now, those to other targets than have one."""
+        return self._table(family).room
 
     def allocate(
-        self, target: bytes, source: bytes, *, reserve: Callable[[int], bool], now: int
-    ) -> Flow:
-        """A flow for `start`. See `Identities.allocate`."""
-        spec = dataclasses.replace(self.spec, target=target)
-        return self._identities.allocate(spec, source, reserve=reserve, now=now)
+        self, targets: Bytes, sources: Bytes, *, reserve: Callable[[int], bool], now: int
+    ) -> tuple[Flows, Flags]:
+        """Flows for `start`. See `ManyIdentities.allocate`."""
+        return self._identities.allocate(self.spec, targets, sources, reserve=reserve, now=now)
 
-    def give_back(self, flow: Flow, *, now: int) -> None:
-        """A flow that `start` will not be called with."""
-        self._identities.release(flow, now)
+    def give_back(self, flows: Flows, *, now: int) -> None:
+        """Flows that `start` will not be called with."""
+        self._identities.release(flows.names, now)
 
-    def start(self, flow: Flow, *, now: int) -> tuple[Table, int]:
-        """Begins a trace; its table and line."""
-        table = self._table(flow.family)
-        expected_ttl = self._distances.of(self.spec, flow.target, now)
-        number = table.add(flow, expected_ttl=expected_ttl, now=now)
-        self._targets.add(flow.target)
+    def start(self, flows: Flows, *, now: int) -> tuple[Table, Lines]:
+        """Begins traces; their table and lines."""
+        width = flows.targets.shape[1]
+        table = self._table(Family.IPV4 if width == 4 else Family.IPV6)
+        targets = addresses_of(flows.targets)
+        expected = [self._distances.of(self.spec, target, now) for target in targets]
+        ttls = np.array([ttl or self.spec.max_ttl for ttl in expected], np.int64)
+        lines = table.begin(flows, expected_ttls=ttls, now=now)
+        self._targets.update(targets)
         if self._routers.knows_limits:
-            line = Line(table, number)
-            limits = self._routers.limits_of(line, distance=expected_ttl, now=now)
-            self._hold(line, limits, now)
-        return table, number
+            for number, expected_ttl in zip(lines.tolist(), expected, strict=True):
+                line = Line(table, number)
+                limits = self._routers.limits_of(line, distance=expected_ttl, now=now)
+                self._hold(line, limits, now)
+        return table, lines
 
     def _table(self, family: Family) -> Table:
         table = self.tables.get(family)
@@ -178,19 +199,25 @@ class BulkEngine:
         return rows
 
     def _count_near(self, who: Bytes, ttls: Bytes, now: int) -> None:
-        near = who[ttls <= NEAR_HOPS]
-        if len(near):
-            width = near.shape[1]
-            whole = np.ascontiguousarray(near).view(f"V{width}")[:, 0]
-            addresses, counts = np.unique(whole, return_counts=True)
-            for address, count in zip(addresses, counts.tolist(), strict=True):
-                self._routers.count(address.tobytes(), count, now=now)
+        near = np.ascontiguousarray(who[ttls <= NEAR_HOPS])
+        if not len(near):
+            return
+        # Numbers are sorted much faster than strings of bytes.
+        addresses: Sequence[bytes]
+        if near.shape[1] == 4:
+            found, counts = np.unique(near.view(np.uint32)[:, 0], return_counts=True)
+            addresses = [address.tobytes() for address in found]
+        else:
+            whole, counts = np.unique(near.view("V16")[:, 0], return_counts=True)
+            addresses = [address.tobytes() for address in whole]
+        for address, count in zip(addresses, counts.tolist(), strict=True):
+            self._routers.count(address, count, now=now)
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
         """A packet that may answer a probe, whatever kind it is."""
         table = self.tables.get(family_of(heard.key.target))
         number = self._line_of(table, heard, read_at) if table is not None else None
-        flow = table.flows[number] if table is not None and number is not None else None
+        flow = table.flow(number) if table is not None and number is not None else None
         if table is None or number is None or flow is None:
             return
         ordinal = match(flow, heard, sent=int(table.taken[number]))
@@ -224,15 +251,15 @@ class BulkEngine:
             table.aside(number).labels[ordinal] = labels
 
     def _line_of(self, table: Table, heard: Heard, now: int) -> int | None:
-        number = table.line_of.get(place_of(heard.key))
-        flow = table.flows[number] if number is not None else None
+        number = table.found.line_of(heard.key)
+        flow = table.flow(number) if number is not None else None
         if flow is not None and heard.key in flow.keys:
             return number
         if heard.tag is None or heard.source is None or not self._searches.available(now):
             return None
         self._searches.spend(1)
         number = table.with_tag(heard.tag)
-        flow = table.flows[number] if number is not None else None
+        flow = table.flow(number) if number is not None else None
         return number if flow is not None and may_be_translated(heard, flow) else None
 
     def overflowed(self, packets: int) -> None:
@@ -242,24 +269,32 @@ class BulkEngine:
 
     # Ending.
 
-    def expire(self, now: int) -> list[Line]:
+    def expire(self, now: int) -> list[Ended]:
         """Ends the traces to which nothing more can come; each to be `told`."""
-        return self._ended({table: table.expire(now) for table in self.tables.values()}, now)
+        return [
+            self._ended(table, numbers, now)
+            for table in self.tables.values()
+            if len(numbers := table.expire(now))
+        ]
 
-    def stop(self, now: int) -> list[Line]:
+    def stop(self, now: int) -> list[Ended]:
         """Ends all traces with what there is; each to be `told`."""
-        return self._ended({table: table.stop(now) for table in self.tables.values()}, now)
+        return [
+            self._ended(table, numbers, now)
+            for table in self.tables.values()
+            if len(numbers := table.stop(now))
+        ]
 
-    def told(self, line: Line, now: int) -> None:
-        """An ended trace has been told of, and is forgotten."""
-        flow = line.table.flows[line.number]
-        if flow is not None:
-            if line.reached:
-                end = int(line.table.target_ttl[line.number])
-                self._distances.put(self.spec, flow.target, end, now)
-            self._identities.release(flow, now)
-            self._targets.discard(flow.target)
-        line.table.free(line.number)
+    def told(self, ended: Ended, now: int) -> None:
+        """Ended traces have been told of, and are forgotten."""
+        table, numbers = ended.table, ended.numbers
+        targets = addresses_of(table.targets[numbers])
+        for target, ttl in zip(targets, table.target_ttl[numbers].tolist(), strict=True):
+            if ttl <= self.spec.max_ttl:
+                self._distances.put(self.spec, target, ttl, now)
+        self._identities.release(table.names[numbers], now)
+        self._targets.difference_update(targets)
+        table.free(numbers)
 
     def next_deadline(self, now: int) -> int | None:
         """When `poll` or `expire` has something to do; None where only an answer can change
@@ -278,21 +313,13 @@ class BulkEngine:
             times.append(late_at)
         return min(times, default=None)
 
-    def _ended(self, ended: dict[Table, list[int]], now: int) -> list[Line]:
-        lines: list[Line] = []
-        for table, numbers in ended.items():
-            if not numbers:
-                continue
-            short = table.short_of_answers(np.array(numbers)).tolist()
-            begun = len(lines)
-            lines += [Line(table, number) for number in numbers]
-            for line, lacks in zip(lines[begun:], short, strict=True):
-                if lacks or now - self._sampled_at > _SAMPLE_NS:
-                    self._learn_path(line, now)
-            for line, lacks in zip(lines[begun:], short, strict=True):
-                if lacks:
-                    line.limiting = self._routers.judge(line, now=now)
-        return lines
+    def _ended(self, table: Table, numbers: Lines, now: int) -> Ended:
+        short = numbers[table.short_of_answers(numbers)].tolist()
+        sampled = numbers[:1].tolist() if now - self._sampled_at > _SAMPLE_NS else []
+        for number in dict.fromkeys((*sampled, *short)):
+            self._learn_path(Line(table, number), now)
+        limiting = {number: self._routers.judge(Line(table, number), now=now) for number in short}
+        return Ended(table, numbers, {number: ttls for number, ttls in limiting.items() if ttls})
 
     def _learn_path(self, line: Line, now: int) -> None:
         self._sampled_at = now

@@ -13,10 +13,10 @@ from .table import Table
 class Line:
     """A trace in a table; to be used until the line is freed. Names as in `engine.trace.Trace`."""
 
-    def __init__(self, table: Table, number: int) -> None:
+    def __init__(self, table: Table, number: int, *, limiting: Sequence[int] = ()) -> None:
         self.table = table
         self.number = number
-        self.limiting: Sequence[int] = ()
+        self.limiting = limiting
         self.counters = Counters()
 
     @property
@@ -27,8 +27,8 @@ class Line:
     @property
     def target(self) -> bytes:
         """What is traced, packed."""
-        flow = self.table.flows[self.number]
-        return flow.target if flow is not None else b""
+        address: bytes = self.table.targets[self.number].tobytes()
+        return address
 
     @property
     def started(self) -> int:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import Family, NodeKind, PacketType
 
-from .table import Bytes, Flags, Lines, Numbers, Table
+from .state import Bytes, Flags, Lines, Numbers
+from .table import Table
 
 # Where things lie: in an IPv4 packet, and in an ICMPv6 message, which comes without its header.
 # The quoted packet's transport header begins at the same place in both.
@@ -21,7 +22,12 @@ _TRANSPORT = 48
 _TAG_BEHIND = 10  # the tag, from the transport header on: ICMP's and UDP's 8 bytes, and steering
 _MOST_PLAIN = 140  # from here on an ICMP message can have extensions (RFC 4884)
 _SUMMED = 128
+_LOOKED_AT = _V4_ICMP + _SUMMED  # whatever is longer is odd
 _ODD = -1
+
+# By length: which bytes of a message are summed.
+_INSIDE = np.where(np.arange(_SUMMED) < np.arange(_SUMMED + 1)[:, None], 0xFF, 0).astype(np.uint8)
+_MASKS: npt.NDArray[np.uint32] = _INSIDE.view(np.uint32)
 
 _PROTOCOLS = {PacketType.ICMP: (1, 58), PacketType.UDP: (17, 17), PacketType.TCP: (6, 6)}
 
@@ -59,6 +65,7 @@ def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes
     `packets` has one packet a row, zeros or anything else behind its length.
     """
     ipv4 = table.family is Family.IPV4
+    packets = np.ascontiguousarray(packets[:, :_LOOKED_AT])
     layout = _ipv4(packets, lengths, table) if ipv4 else _ipv6(packets, senders, table)
     kind, code = packets[:, layout.icmp], packets[:, layout.icmp + 1]
     expired = (kind == layout.expired[0]) & (code == layout.expired[1])
@@ -96,14 +103,14 @@ def _quoting(
         number = _number(
             transport[:, 4:8] if table.spec.packet_type is PacketType.TCP else transport[:, 6:8]
         )
-    lines = _lines(table, target, identifier)
+    lines = table.found.lines_of(target, _number(identifier))
     right &= lines >= 0
     right &= (quote[:, layout.source] == table.sources[lines]).all(axis=1)
     ordinals = _ordinals(table, lines, number)
     right &= ordinals >= 0
     if table.spec.packet_type is not PacketType.TCP:
         tag = transport[:, _TAG_BEHIND : _TAG_BEHIND + 8]
-        right &= (tag == table.tags[lines, ordinals]).all(axis=1)
+        right &= _tag(tag) == table.flat_tags[table.places(lines, ordinals)]
     kinds = np.where(closed[index], NodeKind.TARGET, NodeKind.TRANSIT).astype(np.uint8)
     reduced_by = np.maximum(layout.quoted_ttl[index].astype(np.int64) - 1, 0)
     return Plain(
@@ -114,11 +121,11 @@ def _quoting(
 
 def _echoing(table: Table, packets: Bytes, layout: _Layout, index: Lines, who: Bytes) -> Plain:
     message = packets[index][:, layout.icmp :]
-    lines = _lines(table, who[index], message[:, 4:6])
+    lines = table.found.lines_of(who[index], _number(message[:, 4:6]))
     ordinals = _ordinals(table, lines, _number(message[:, 6:8]))
     right = (lines >= 0) & (ordinals >= 0)
     tag = message[:, _TAG_BEHIND : _TAG_BEHIND + 8]
-    right &= (tag == table.tags[lines, ordinals]).all(axis=1)
+    right &= _tag(tag) == table.flat_tags[table.places(lines, ordinals)]
     count = int(right.sum())
     return Plain(
         index[right], lines[right], ordinals[right],
@@ -153,25 +160,15 @@ def _ipv6(packets: Bytes, senders: Bytes, table: Table) -> _Layout:
 
 def _sums_up(messages: Bytes, lengths: Numbers) -> Flags:
     """Whether the internet checksum is right, of short messages; odd and long ones are left out."""
-    words = np.ascontiguousarray(messages[:, :_SUMMED]).view(">u2")
-    inside = np.arange(_SUMMED // 2) * 2 < lengths[:, None]
-    total: Numbers = np.where(inside, words, 0).sum(axis=1, dtype=np.int64)
+    summed = np.ascontiguousarray(messages[:, :_SUMMED]).view(np.uint32)
+    # Of words in any order of bytes, and of any even number of them, the remainder is as good.
+    total = (summed & _MASKS[np.minimum(lengths, _SUMMED)]).sum(axis=1, dtype=np.int64)
     right: Flags = (total % 0xFFFF == 0) & (lengths <= _SUMMED) & (lengths % 2 == 0)
     return right
 
 
 def _quoted_at_least(table: Table) -> int:
     return 8 if table.spec.packet_type is PacketType.TCP else _TAG_BEHIND + 8
-
-
-def _lines(table: Table, target: Bytes, identifier: Bytes) -> Lines:
-    """The lines of the flows to these targets with these identifiers, -1 where there is none."""
-    size = table.width + 4
-    places = np.zeros((len(target), size), np.uint8)
-    places[:, : table.width], places[:, table.width + 2 :] = target, identifier
-    joined, known = places.tobytes(), table.line_of.get
-    each = range(0, len(joined), size)
-    return np.array([known(joined[at : at + size], _ODD) for at in each], np.intp)
 
 
 def _ordinals(table: Table, lines: Lines, number: Numbers) -> Lines:
@@ -183,6 +180,10 @@ def _ordinals(table: Table, lines: Lines, number: Numbers) -> Lines:
         bits = 32 if table.spec.packet_type is PacketType.TCP else 16
         ordinals = (number - first) % (1 << bits)
     return np.where((lines >= 0) & (ordinals < table.taken[lines]), ordinals, _ODD)
+
+
+def _tag(columns: Bytes) -> npt.NDArray[np.uint64]:
+    return np.ascontiguousarray(columns).view(np.uint64)[:, 0]
 
 
 def _number(columns: Bytes) -> Numbers:

@@ -2,29 +2,44 @@
 
 import asyncio
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from colotrace_proto.messages import Family, PacketType
 
+from colotrace_agent.engine.flows import Flows, rows_of
+from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.hostsecret import host_secret
 from colotrace_agent.model import TraceSpec, Unheard, family_of
 from colotrace_agent.network import clock, rows
+from colotrace_agent.network.route import SourceLookup
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.network.wire import Wire, decoded
 from colotrace_agent.packets.matrix import MatrixWriter
 
-from .engine import BulkEngine
-from .line import Line
+from .engine import BulkEngine, Ended
 from .table import Due, Table
 
 # What one turn handles before others on the event loop have theirs.
-_ROUNDS = 16
+_ROUNDS = 4
 _BATCHES = 4
 # Between turns that have nothing to do at once: answers come in by the batch.
 _PACE_NS = 8_000_000
 # Traces that wait to send: more would only wait longer.
-_WAITING = 256
+_WAITING = 1_024
+_NO_FLOW = "too many traces to this target are under way"
+
+
+class Begun(NamedTuple):
+    """What became of the first `tried` of the targets that were to be traced: the lines of those
+    that are, and which they are by place; and what kept others from it."""
+
+    tried: int
+    table: Table | None
+    lines: list[int]
+    places: list[int]
+    failed: dict[int, OSError | NoFlowLeftError]
 
 
 class BulkTracer:
@@ -39,7 +54,7 @@ class BulkTracer:
         sockets: RawSockets,
         *,
         rate: float | None,
-        tell: Callable[[list[Line]], None],
+        tell: Callable[[list[Ended]], None],
     ) -> None:
         self.sent = 0
         """Probes so far."""
@@ -56,6 +71,8 @@ class BulkTracer:
             family: rows.RowReceiver(sockets.receivers[family, PacketType.ICMP], wall, buffers)
             for family in sockets.senders
         }
+        self._sources = SourceLookup()
+        self._most = min(sender.most for sender in self._senders.values())
         self._engine = BulkEngine(spec, rate=rate, flow_secret=host_secret())
         self._writers: dict[Table, MatrixWriter] = {}
         self._tell = tell
@@ -72,39 +89,75 @@ class BulkTracer:
         """Traces that have not ended."""
         return len(self._engine)
 
-    def has_room(self, target: bytes) -> bool:
-        """Whether a trace to that target may begin now."""
-        return self._engine.waiting < _WAITING and self._engine.has_room(target)
-
-    def start(self, target: bytes) -> Line:
-        """Begins a trace, for which there is room.
-
-        Raises:
-            OSError: there is no route to the target.
-            NoFlowLeftError: too many traces to the target have been under way.
-        """
-        source = self._wire.source_for(target)
-        now, family = clock.now(), family_of(target)
+    def start(self, targets: Sequence[bytes]) -> "Begun":
+        """Begins traces to these targets, all of one family, in this order: as many as there is
+        room for, up to one to which a trace is under way."""
+        count = self._startable(targets)
+        sources: list[bytes] = []
+        places: list[int] = []
+        failed: dict[int, OSError | NoFlowLeftError] = {}
+        for place, target in enumerate(targets[:count]):
+            try:
+                sources.append(self._sources.source_for(target))
+                places.append(place)
+            except OSError as error:
+                failed[place] = error
+        if not places:
+            return Begun(count, None, [], [], failed)
+        now, family = clock.now(), family_of(targets[0])
         packet_type = self._engine.spec.packet_type
 
         def reserve(port: int) -> bool:
             return self._wire.reserve(packet_type, family, port)
 
-        flow = self._engine.allocate(target, source, reserve=reserve, now=now)
-        try:
-            self._wire.open(flow)
-        except OSError:
-            self._engine.give_back(flow, now=now)
-            self._wire.give_back(flow)
-            raise
-        table, number = self._engine.start(flow, now=now)
+        flows, free = self._engine.allocate(
+            rows_of([targets[place] for place in places]), rows_of(sources),
+            reserve=reserve, now=now,
+        )  # fmt: skip
+        failed |= {places[row]: NoFlowLeftError(_NO_FLOW) for row in np.nonzero(~free)[0].tolist()}
+        places = [place for place in places if place not in failed]
+        flows, shut = self._open(flows, now=now)
+        failed |= {places[row]: error for row, error in shut.items()}
+        places = [place for place in places if place not in failed]
+        if not places:
+            return Begun(count, None, [], [], failed)
+        table, lines = self._engine.start(flows, now=now)
         writer = self._writers.get(table)
         if writer is None:
-            lines = len(table.flows)
-            writer = self._writers[table] = MatrixWriter(packet_type, family, lines=lines)
-        writer.begin(number, flow)
+            writer = self._writers[table] = MatrixWriter(packet_type, family, lines=table.lines)
+        writer.begin(lines, flows)
         self._soon()
-        return Line(table, number)
+        return Begun(count, table, lines.tolist(), places, failed)
+
+    def _startable(self, targets: Sequence[bytes]) -> int:
+        engine = self._engine
+        room = min(_WAITING - engine.waiting, engine.room(family_of(targets[0])))
+        seen: set[bytes] = set()
+        for target in targets[: max(room, 0)]:
+            if target in seen or not engine.has_room(target):
+                break
+            seen.add(target)
+        return len(seen)
+
+    def _open(self, flows: Flows, *, now: int) -> tuple[Flows, dict[int, OSError]]:
+        """Has the answers to these flows heard; those where that could be, and what was in the
+        way of the others, by row."""
+        shut: dict[int, OSError] = {}
+        # ICMP is heard always, and only the clock is looked at: once for all.
+        echoes = flows.packet_type is PacketType.ICMP
+        for row in range(min(len(flows.targets), 1) if echoes else len(flows.targets)):
+            flow = flows.flow(row)
+            try:
+                self._wire.open(flow)
+            except OSError as error:
+                self._wire.give_back(flow)
+                shut[row] = error
+        if shut:
+            good = np.ones(len(flows.targets), np.bool_)
+            good[list(shut)] = False
+            self._engine.give_back(flows.some(~good), now=now)
+            flows = flows.some(good)
+        return flows, shut
 
     def stop(self) -> None:
         """Ends all traces with what there is."""
@@ -116,6 +169,7 @@ class BulkTracer:
         for handle in (self._timer, self._turn):
             if handle is not None:
                 handle.cancel()
+        self._sources.close()
         self._wire.close()
 
     def _soon(self) -> None:
@@ -151,16 +205,18 @@ class BulkTracer:
     # Out.
 
     def _send(self, now: int) -> bool:
-        batches = self._engine.poll(now, most=rows.ROWS)
+        batches = self._engine.poll(now, most=self._most)
         for table, due in batches:
             self._send_rows(table, due)
         return bool(batches)
 
     def _send_rows(self, table: Table, due: Due) -> None:
         lines, ordinals, ttls = due
+        places = table.places(lines, ordinals)
         packets = self._writers[table].write(
             lines, ordinals, ttls,
-            tags=table.tags[lines, ordinals], ip_ids=table.ip_ids[lines, ordinals],
+            tags=table.flat_tags[places].view(np.uint8).reshape(-1, 8),
+            ip_ids=table.flat_ip_ids[places],
         )  # fmt: skip
         tickets = table.tickets(lines, ordinals)
         at, failed = self._senders[table.family].send(packets, table.targets[lines], tickets)
@@ -209,28 +265,29 @@ class BulkTracer:
 
     # Ended.
 
-    def _end(self, ended: list[Line]) -> None:
+    def _end(self, ended: list[Ended]) -> None:
         if not ended:
             return
         overflows = self._wire.overflows()
         if overflows:
             self._engine.overflowed(overflows)
-        self._look_for_neighbours(ended)
+        for each in ended:
+            self._look_for_neighbours(each)
         self._tell(ended)
         now = clock.now()
-        for line in ended:
-            flow = line.table.flows[line.number]
-            if flow is not None:
-                self._wire.close_flow(flow)
-            self._engine.told(line, now)
+        for each in ended:
+            if self._engine.spec.packet_type is not PacketType.ICMP:
+                for number in each.numbers.tolist():
+                    flow = each.table.flow(number)
+                    if flow is not None:
+                        self._wire.close_flow(flow)
+            self._engine.told(each, now)
 
-    def _look_for_neighbours(self, ended: list[Line]) -> None:
+    def _look_for_neighbours(self, ended: Ended) -> None:
         """As `runner.Prober` does."""
-        for table in self._writers:
-            numbers = np.array([line.number for line in ended if line.table is table], np.intp)
-            for number in table.with_undeparted(numbers).tolist():
-                target = table.targets[number].tobytes()
-                missing = self._wire.missing_neighbour(target)
-                if missing is not None:
-                    undeparted = table.undeparted(number)
-                    table.kept_back(number, undeparted, errno.EHOSTUNREACH, str(missing))
+        table = ended.table
+        for number in table.with_undeparted(ended.numbers).tolist():
+            missing = self._wire.missing_neighbour(table.targets[number].tobytes())
+            if missing is not None:
+                undeparted = table.undeparted(number)
+                table.kept_back(number, undeparted, errno.EHOSTUNREACH, str(missing))

@@ -4,9 +4,9 @@ import asyncio
 import sys
 from collections.abc import Iterable
 
-from colotrace_proto.messages import Failure, JobId
+from colotrace_proto.messages import Failure, Family, JobId
 
-from colotrace_agent.bulk.line import Line
+from colotrace_agent.bulk.engine import Ended
 from colotrace_agent.bulk.table import Table
 from colotrace_agent.bulk.tracer import BulkTracer
 from colotrace_agent.engine.identity import NoFlowLeftError
@@ -25,6 +25,9 @@ from .targets import Targets
 # Names being looked up at once, and rows being shown.
 _LOOKUPS = 256
 _JOB = JobId("1")
+
+# What was asked for, and what address that is.
+_Asked = tuple[str, bytes]
 
 
 class Bulk:
@@ -47,7 +50,7 @@ class Bulk:
         self._writer = LineWriter(show.colo) if show.json and not show.names else None
         self._allow_private = allow_private
         self._resolver = resolver
-        self._asked: dict[tuple[Table, int], str] = {}
+        self._names: dict[Table, list[str]] = {}
         self._tasks = asyncio.TaskGroup()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
         self._interrupted = False
@@ -71,8 +74,8 @@ class Bulk:
         try:
             async with self._tasks:
                 try:
-                    async for target in self._targets:
-                        await self._begin(target)
+                    while targets := await self._targets.several():
+                        await self._begin(targets)
                 except OSError as error:
                     trouble = error
                 await self._all_ended()
@@ -94,70 +97,90 @@ class Bulk:
     def _done_so_far(self) -> tuple[int, int, int]:
         return self._done, self._tracer.under_way, self._tracer.sent
 
-    async def _begin(self, target: str) -> None:
-        address = parse_address(target)
-        if address is not None:
-            await self._start(target, [address])
-            return
-        await self._lookups.acquire()
-        task = self._tasks.create_task(self._resolve(target))
-        task.add_done_callback(lambda _: self._lookups.release())
+    async def _begin(self, targets: list[str]) -> None:
+        found: dict[Family, list[_Asked]] = {}
+        for target in targets:
+            address = parse_address(target)
+            if address is None:
+                await self._lookups.acquire()
+                task = self._tasks.create_task(self._resolve(target))
+                task.add_done_callback(lambda _: self._lookups.release())
+            elif self._may_be_traced(target, [address]):
+                found.setdefault(family_of(address), []).append((target, address))
+        for asked in found.values():
+            await self._start(asked)
 
     async def _resolve(self, target: str) -> None:
         try:
             addresses = await self._resolver.addresses(target)
         except UnresolvableError as error:
             self._fail(target, Failure.UNRESOLVABLE, str(error))
-        else:
-            await self._start(target, addresses)
+            return
+        usable = [each for each in addresses if family_of(each) in self._tracer.families]
+        if self._may_be_traced(target, usable or addresses):
+            await self._start([(target, usable[0])])
 
-    async def _start(self, target: str, addresses: list[bytes]) -> None:
-        tracer = self._tracer
-        usable = [address for address in addresses if family_of(address) in tracer.families]
-        if not usable:
+    def _may_be_traced(self, target: str, addresses: list[bytes]) -> bool:
+        """Whether the first of them may be; says so where not."""
+        if family_of(addresses[0]) not in self._tracer.families:
             found = " and ".join(sorted({f"IPv{family_of(address)}" for address in addresses}))
             words = f"{target} has only {found} addresses, which the agent cannot send"
             self._fail(target, Failure.NO_FAMILY, words, address=addresses[0])
-            return
-        address = usable[0]
-        forbidden = refusal(address, allow_private=self._allow_private)
+            return False
+        forbidden = refusal(addresses[0], allow_private=self._allow_private)
         if forbidden is not None:
-            self._fail(target, Failure.POLICY, forbidden, address=address)
-            return
-        while not tracer.has_room(address) and not self._interrupted:
-            tracer.turned.clear()
-            await tracer.turned.wait()
-        if self._interrupted:
-            return
-        try:
-            line = tracer.start(address)
-        except OSError as error:
-            words = f"the agent cannot send to {target}: {error.strerror}"
-            self._fail(target, Failure.SEND, words, address=address)
-        except NoFlowLeftError as error:
-            self._fail(target, Failure.SEND, str(error), address=address)
-        else:
-            self._asked[line.table, line.number] = target
+            self._fail(target, Failure.POLICY, forbidden, address=addresses[0])
+        return forbidden is None
+
+    async def _start(self, asked: list[_Asked]) -> None:
+        """Begins traces to targets of one family, as there comes to be room for them."""
+        while asked and not self._interrupted:
+            begun = self._tracer.start([address for _, address in asked])
+            for place, error in begun.failed.items():
+                self._fail_to_start(*asked[place], error)
+            if begun.table is not None:
+                names = self._names_of(begun.table)
+                for line, place in zip(begun.lines, begun.places, strict=True):
+                    names[line] = asked[place][0]
+            asked = asked[begun.tried :]
+            if asked:
+                self._tracer.turned.clear()
+                await self._tracer.turned.wait()
+
+    def _names_of(self, table: Table) -> list[str]:
+        """What was asked for, by line."""
+        names = self._names.get(table)
+        if names is None:
+            names = self._names[table] = [""] * table.lines
+        return names
 
     async def _all_ended(self) -> None:
         while self._tracer.under_way and not self._interrupted:
             self._tracer.turned.clear()
             await self._tracer.turned.wait()
 
-    def _tell(self, ended: list[Line]) -> None:
-        self._done += len(ended)
-        told = [(self._asked.pop((line.table, line.number)), line) for line in ended]
-        others: Iterable[int] = range(len(told))
-        if self._writer is not None and not self._interrupted:
-            data, others = self._writer.write(told)
-            sys.stdout.buffer.write(data)
-            sys.stdout.buffer.flush()
+    def _tell(self, ended: list[Ended]) -> None:
         failure = Failure.CANCELLED if self._interrupted else Failure.NONE
-        for place in others:
-            target, line = told[place]
-            frame = Report(_JOB).final(line, failure, notices=notices(line))
-            ask = not self._interrupted
-            self._tasks.create_task(self._shown.show(target, [frame], ask=ask))
+        for each in ended:
+            names, numbers = self._names_of(each.table), each.numbers.tolist()
+            self._done += len(numbers)
+            targets = [names[number] for number in numbers]
+            others: Iterable[int] = range(len(numbers))
+            if self._writer is not None and not self._interrupted:
+                data, others = self._writer.write(each, targets)
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+            for place in others:
+                line = each.line(numbers[place])
+                frame = Report(_JOB).final(line, failure, notices=notices(line))
+                ask = not self._interrupted
+                self._tasks.create_task(self._shown.show(targets[place], [frame], ask=ask))
+
+    def _fail_to_start(self, target: str, address: bytes, error: OSError | NoFlowLeftError) -> None:
+        words = str(error)
+        if isinstance(error, OSError):
+            words = f"the agent cannot send to {target}: {error.strerror}"
+        self._fail(target, Failure.SEND, words, address=address)
 
     def _fail(self, target: str, failure: Failure, words: str, *, address: bytes = b"") -> None:
         self._done += 1

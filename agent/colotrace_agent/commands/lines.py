@@ -1,12 +1,9 @@
 """Rows of a bulk run as lines of JSON, many at a time.
 
 The same rows as `tally.colo_rows` makes, for traces of which there is nothing out of the ordinary
-to say; statistics of all of them are computed together, and written without an object for each.
+to say. All are laid out together in an array of bytes, with a place for each field; what fields
+leave empty are zeros, of which JSON has none, and they are taken out last.
 """
-
-import socket
-from collections import defaultdict
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -14,12 +11,33 @@ import numpy.typing as npt
 from colotrace_proto import rows
 from colotrace_proto.messages import NodeKind
 
-from colotrace_agent.bulk.line import Line
+from colotrace_agent.bulk.engine import Ended
 from colotrace_agent.bulk.table import Table
 
-_NS_PER_MS = 1e6
-_MOST_KNOWN = 65_536
-_SILENT = ',"nodes":[' + msgspec.json.encode(rows.SILENCE).decode() + "]}"
+from .fields import (
+    ADDRESS,
+    LEAST_NS,
+    LONG_NUMBER,
+    MOST_NS,
+    NUMBER,
+    REAL,
+    TIME,
+    Addresses,
+    Bytes,
+    Field,
+    Form,
+    Numbers,
+    long_numbers,
+    numbers,
+    reals,
+    texts,
+    times,
+)
+
+_NS_PER_MS = 1_000_000
+_SILENT = msgspec.json.encode(rows.SILENCE) + b"]}"
+_ZERO, _NO_DEVIATION = np.frombuffer(b"0", np.uint8), np.frombuffer(b"0.0", np.uint8)
+_MOST_MS = 1_000_000
 
 
 class LineWriter:
@@ -27,134 +45,213 @@ class LineWriter:
 
     def __init__(self, colo: rows.Colo) -> None:
         self._colo = msgspec.json.encode(colo).decode()
-        self._known: dict[bytes, str] = {}
+        self._addresses = Addresses()
+        self._forms: dict[Table, _Forms] = {}
 
-    def write(self, ended: Sequence[tuple[str, Line]]) -> tuple[bytes, list[int]]:
-        """The lines of these targets' traces, and which of them, by place, are to be written
-        otherwise: where there is a label, a send error, a second address at a hop, or a remark."""
-        tables: dict[Table, list[int]] = defaultdict(list)
-        for place, (_, line) in enumerate(ended):
-            tables[line.table].append(place)
-        written: list[str] = []
+    def write(self, ended: Ended, targets: list[str]) -> tuple[bytes, list[int]]:
+        """The lines of these traces, to targets called that, and which of them, by place, are to be
+        written otherwise: where there is a label, a send error, a second address at a hop, or a
+        remark."""
+        sheet = _Sheet(ended.table, ended.numbers)
+        plain = sheet.plain
+        if ended.limiting:
+            plain &= ~np.isin(ended.numbers, list(ended.limiting))
         others: list[int] = []
-        for table, places in tables.items():
-            numbers = np.array([ended[place][1].number for place in places], np.intp)
-            sheet = _Sheet(table, numbers)
-            plain = sheet.plain.tolist()
-            for row, place in enumerate(places):
-                target, line = ended[place]
-                if plain[row] and not line.limiting:
-                    written.append(self._line(target, sheet, row))
-                else:
-                    others.append(place)
-        return "".join(written).encode(), others
+        if not plain.all():
+            others = np.nonzero(~plain)[0].tolist()
+            kept = np.nonzero(plain)[0]
+            if not len(kept):
+                return b"", others
+            targets = [targets[place] for place in kept.tolist()]
+            sheet = _Sheet(ended.table, ended.numbers[kept])
+        forms = self._forms.get(ended.table)
+        if forms is None:
+            forms = self._forms[ended.table] = _Forms(ended.table, self._colo)
+        return self._written(forms, sheet, targets), others
 
-    def _line(self, target: str, sheet: "_Sheet", row: int) -> str:
-        hops = []
-        count, low, mean = sheet.count[row], sheet.low[row], sheet.mean[row]
-        high, deviation, who = sheet.high[row], sheet.deviation[row], sheet.who[row]
-        for at, (sent, answers) in enumerate(zip(sheet.sent[row], count, strict=True)):
-            if at == sheet.end[row]:
-                break
-            start = (
-                f'{{"packets_ttl":{at + 1},"packets_sent":{sent},"packets_lost":{sent - answers}'
-            )
-            if answers == 1:
-                time = repr(low[at])
-                hops.append(
-                    f'{start},"nodes":[{{{self._who(who[at])},"packet_count":1,"min_rtt_ms":{time},'
-                    f'"mean_rtt_ms":{time},"max_rtt_ms":{time},"std_dev_rtt_ms":0.0}}]}}'
-                )
-            elif answers:
-                hops.append(
-                    f'{start},"nodes":[{{{self._who(who[at])},"packet_count":{answers},'
-                    f'"min_rtt_ms":{low[at]!r},"mean_rtt_ms":{mean[at]!r},'
-                    f'"max_rtt_ms":{high[at]!r},"std_dev_rtt_ms":{deviation[at]!r}}}]}}'
-                )
-            else:
-                hops.append(start + _SILENT)
-        summary = f'{self._who(sheet.target[row])},"packet_count":'
-        if sheet.reached[row]:
-            at = sheet.end[row] - 1
-            for name in ("latency", "rtt"):
-                times = (
-                    f',"min_{name}_ms":{low[at]!r},"mean_{name}_ms":{mean[at]!r},'
-                    f'"max_{name}_ms":{high[at]!r},"std_dev_{name}_ms":{deviation[at]!r}'
-                )
-                summary += f"{count[at]}{times}" if name == "latency" else times
-        else:
-            summary += "0"
-        asked = msgspec.json.encode(target).decode()
-        return (
-            f'{{"target":{asked},"colos":[{{"colo":{self._colo},"error":"","hops":['
-            f'{",".join(hops)}],"target_summary":{{{summary}}},'
-            f'"traceroute_time_ms":{sheet.duration_ms[row]}}}]}}\n'
+    def _written(self, forms: "_Forms", sheet: "_Sheet", targets: list[str]) -> bytes:
+        count, ttls = sheet.count.shape
+        names = texts(msgspec.json.encode(targets)[2:-2].split(b'","'))
+        begin = names.shape[1] + len(_BEFORE)
+        cells_at = begin + len(forms.head)
+        tail_at = cells_at + forms.cells.size
+        page = np.empty((count, tail_at + len(forms.tail.text)), np.uint8)
+        page[:, : len(_BEFORE)], page[:, len(_BEFORE) : begin] = _BEFORE, names
+        page[:, begin:cells_at] = forms.head
+        self._fill_cells(forms, sheet, page[:, cells_at:tail_at].reshape(count, ttls, -1))
+        self._fill_tail(forms, sheet, page[:, tail_at:])
+        written: bytes = page[page != 0].tobytes()
+        return written
+
+    def _fill_cells(self, forms: "_Forms", sheet: "_Sheet", cells: Bytes) -> None:
+        cells[:] = forms.cells
+        who, low = self._addresses.written(sheet.who), times(sheet.low)
+        fields = {
+            "sent": numbers(sheet.sent),
+            "lost": numbers(sheet.sent - sheet.count),
+            "count": numbers(sheet.count),
+            "ip": who,
+            "name": who,
+            "min": low,
+            "mean": low,
+            "max": low if sheet.high is sheet.low else times(sheet.high),
+            "std_dev": _NO_DEVIATION,
+        }
+        forms.cell.fill(cells, fields)
+        several = np.nonzero(sheet.count > 1)
+        if len(several[0]):
+            those = cells[several]
+            mean, deviation = (reals(of[several].tolist()) for of in (sheet.mean, sheet.deviation))
+            forms.cell.fill(those, {"mean": mean, "std_dev": deviation})
+            cells[several] = those
+        inside = np.arange(cells.shape[1]) < sheet.end[:, None]
+        silent = inside & (sheet.count == 0)
+        if silent.any():
+            cells[silent, forms.node_at :] = forms.silent
+        cells[~inside] = 0
+
+    def _fill_tail(self, forms: "_Forms", sheet: "_Sheet", tail: Bytes) -> None:
+        tail[:] = forms.tail.text
+        who = self._addresses.written(sheet.target)
+        each = np.arange(len(tail)), sheet.end - 1
+        low = times(sheet.low[each])
+        fields = {
+            "ip": who,
+            "name": who,
+            "count": numbers(sheet.count[each]),
+            "min": low,
+            "mean": low,
+            "max": low if sheet.high is sheet.low else times(sheet.high[each]),
+            "std_dev": _NO_DEVIATION,
+            "duration": long_numbers(sheet.duration_ms),
+        }
+        forms.tail.fill(tail, fields)
+        several = np.nonzero(sheet.count[each] > 1)[0]
+        if len(several):
+            at = several, sheet.end[several] - 1
+            those = tail[several]
+            mean, deviation = (reals(of[at].tolist()) for of in (sheet.mean, sheet.deviation))
+            forms.tail.fill(those, {"mean": mean, "std_dev": deviation})
+            tail[several] = those
+        if not sheet.reached.all():
+            unreached = tail[~sheet.reached]
+            unreached[:, forms.count_at : forms.times_end] = 0
+            unreached[:, forms.count_at] = _ZERO
+            tail[~sheet.reached] = unreached
+
+
+_BEFORE = np.frombuffer(b'{"target":"', np.uint8)
+
+
+class _Forms:
+    """What is the same in all lines of a table."""
+
+    def __init__(self, table: Table, colo: str) -> None:
+        spec = table.spec
+        real, deviation = (REAL, REAL) if spec.packets_per_ttl > 1 else (TIME, NUMBER)
+        address, number = ADDRESS[table.family], NUMBER
+        who: list[str | Field] = [
+            f'"asn":"{rows.UNKNOWN_ASN}","ip":"', Field("ip", address),
+            '","name":"', Field("name", address), '","packet_count":', Field("count", number),
+        ]  # fmt: skip
+
+        def statistics(name: str) -> list[str | Field]:
+            return [
+                f',"min_{name}_ms":', Field("min", TIME), f',"mean_{name}_ms":',
+                Field("mean", real), f',"max_{name}_ms":', Field("max", TIME),
+                f',"std_dev_{name}_ms":', Field("std_dev", deviation),
+            ]  # fmt: skip
+
+        self.head = np.frombuffer(
+            f'","colos":[{{"colo":{colo},"error":"","hops":['.encode(), np.uint8
         )
-
-    def _who(self, address: bytes) -> str:
-        text = self._known.get(address)
-        if text is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
-            ip = socket.inet_ntop(family, address)
-            text = f'"asn":"{rows.UNKNOWN_ASN}","ip":"{ip}","name":"{ip}"'
-            self._known[address] = text
-        return text
+        self.cell = Form(
+            [
+                ',{"packets_ttl":', Field("ttl", number), ',"packets_sent":', Field("sent", number),
+                ',"packets_lost":', Field("lost", number), ',"nodes":[', Field("node", 0), "{",
+                *who, *statistics("rtt"), "}]}",
+            ]
+        )  # fmt: skip
+        self.tail = Form(
+            [
+                '],"target_summary":{', *who, *statistics("latency"), *statistics("rtt"),
+                Field("end", 0), '},"traceroute_time_ms":', Field("duration", LONG_NUMBER),
+                "}]}\n",
+            ]
+        )  # fmt: skip
+        self.cells = np.repeat(self.cell.text[None, :], spec.max_ttl, axis=0)
+        self.cell.fill(self.cells, {"ttl": numbers(np.arange(1, spec.max_ttl + 1))})
+        self.cells[0, 0] = 0  # the first has no comma before it
+        self.node_at = self.cell.start_of("node")
+        self.silent = np.zeros(len(self.cell.text) - self.node_at, np.uint8)
+        self.silent[: len(_SILENT)] = np.frombuffer(_SILENT, np.uint8)
+        self.count_at, self.times_end = self.tail.start_of("count"), self.tail.start_of("end")
 
 
 class _Sheet:
-    """The numbers of some lines of one table, by row and TTL; times in milliseconds."""
+    """The numbers of some lines of one table, by row and TTL; times in nanoseconds, of mean and
+    deviation, which only rows of several packets a TTL have, in milliseconds."""
 
-    def __init__(self, table: Table, numbers: npt.NDArray[np.intp]) -> None:
-        ends = table.ends_at(numbers).astype(np.int64)
-        ttls = np.arange(1, table.spec.max_ttl + 1)
-        answered = table.answered[numbers] & (table.ttl_of[numbers] <= ends[:, None])
-        row, ordinal = np.nonzero(answered)
-        column = table.ttl_of[numbers[row], ordinal].astype(np.int64) - 1
-        rtt = table.rtt[numbers[row], ordinal] / _NS_PER_MS
-        kind, who = table.kind[numbers[row], ordinal], table.who[numbers[row], ordinal]
-        shape = len(numbers), table.spec.max_ttl
-        group = row * shape[1] + column
+    def __init__(self, table: Table, lines: npt.NDArray[np.intp]) -> None:
+        spec = table.spec
+        shape = len(lines), spec.max_ttl
         size = shape[0] * shape[1]
-        count = np.bincount(group, minlength=size)
-        low = np.full(size, np.inf)
-        np.minimum.at(low, group, rtt)
-        high = np.zeros(size)
-        np.maximum.at(high, group, rtt)
-        some = np.maximum(count, 1)
-        mean = np.clip(np.bincount(group, rtt, minlength=size) / some, low, high)
-        squares = np.bincount(group, (rtt - mean[group]) ** 2, minlength=size)
-        deviation = np.sqrt(squares / np.maximum(count - 1, 1))
+        self.end: Numbers = table.ends_at(lines).astype(np.int64)
+        ttl_of = table.ttl_of[lines]
+        all_answered = table.answered[lines]
+        answered = all_answered & (ttl_of <= self.end[:, None])
+        row, ordinal = np.nonzero(answered)
+        places = table.places(lines[row], ordinal)
+        column = ttl_of[row, ordinal].astype(np.int64) - 1
+        group = row * shape[1] + column
+        rtt, kind, who = table.rtt.reshape(-1)[places], table.kind.reshape(-1)[places], None
+        who = table.who.reshape(-1, table.width)[places]
         address = np.zeros((size, table.width), np.uint8)
         address[group] = who
+        self.who: Bytes = address.reshape(*shape, -1)
+        if spec.packets_per_ttl == 1:
+            count = np.zeros(size, np.int64)
+            low = np.full(size, LEAST_NS)
+            count[group], low[group] = 1, rtt
+            self.low = self.high = low.reshape(shape)
+            odd = np.zeros(len(row), np.bool_)
+        else:
+            count = self._sum_up(group, rtt, shape)
+            odd = (who != address[group]).any(axis=1)
+        self.count = count.reshape(shape)
         # One address at each hop, the target's only at the end, and nothing besides.
-        target = kind == NodeKind.TARGET
-        reached = table.target_ttl[numbers] <= table.spec.max_ttl
-        odd = (who != address[group]).any(axis=1)
-        odd |= (kind == NodeKind.BARRIER) | (target != (reached[row] & (column + 1 == ends[row])))
-        self.plain = np.bincount(row[odd], minlength=len(numbers)) == 0
-        self.plain &= table.overflows[numbers] == 0
-        silent_stamp = table.answered[numbers] & ~table.stamped[numbers]
-        self.plain &= ~silent_stamp.any(axis=1)
-        sent = table.sent[numbers]
-        self.plain &= (sent > 0).any(axis=1)
-        self.plain &= ~((sent == 0) & (ttls <= ends[:, None])).any(axis=1)
-        for place, number in enumerate(numbers.tolist()):
-            if number in table.asides:
-                self.plain[place] = False
-        self.sent = sent.tolist()
-        self.end = ends.tolist()
-        self.reached = reached.tolist()
-        self.count = count.reshape(shape).tolist()
-        self.low = low.reshape(shape).tolist()
-        self.mean = mean.reshape(shape).tolist()
-        self.high = high.reshape(shape).tolist()
-        self.deviation = deviation.reshape(shape).tolist()
-        flat = address.tobytes()
-        each = [flat[at : at + table.width] for at in range(0, len(flat), table.width)]
-        self.who = [each[at : at + shape[1]] for at in range(0, size, shape[1])]
-        targets = table.targets[numbers].tobytes()
-        self.target = [targets[at : at + table.width] for at in range(0, len(targets), table.width)]
-        duration = table.ended[numbers] - table.started[numbers]
-        self.duration_ms = np.rint(duration / _NS_PER_MS).astype(np.int64).tolist()
+        self.reached = table.target_ttl[lines] <= spec.max_ttl
+        end = self.reached[row] & (column + 1 == self.end[row])
+        odd |= (kind == NodeKind.BARRIER) | ((kind == NodeKind.TARGET) != end)
+        odd |= (rtt < LEAST_NS) | (rtt >= MOST_NS)
+        self.sent = table.sent[lines]
+        self.duration_ms: Numbers = np.rint(
+            (table.ended[lines] - table.started[lines]) / _NS_PER_MS
+        ).astype(np.int64)
+        plain = (table.overflows[lines] == 0) & (self.duration_ms < _MOST_MS)
+        plain &= ~(all_answered & ~table.stamped[lines]).any(axis=1)
+        none = self.sent == 0
+        plain &= ~none.all(axis=1)
+        plain &= ~(none & (np.arange(shape[1]) < self.end[:, None])).any(axis=1)
+        plain[row[odd]] = False
+        if table.asides:
+            plain &= np.array([line not in table.asides for line in lines.tolist()])
+        self.plain = plain
+        self.target: Bytes = table.targets[lines]
+
+    def _sum_up(self, group: Numbers, rtt: Numbers, shape: tuple[int, int]) -> Numbers:
+        size = shape[0] * shape[1]
+        count = np.bincount(group, minlength=size)
+        low = np.full(size, MOST_NS)
+        np.minimum.at(low, group, rtt)
+        high = np.full(size, LEAST_NS)
+        np.maximum.at(high, group, rtt)
+        low[count == 0] = LEAST_NS
+        rtt_ms, some = rtt / _NS_PER_MS, np.maximum(count, 1)
+        mean = np.bincount(group, rtt_ms, minlength=size) / some
+        mean = np.clip(mean, low / _NS_PER_MS, high / _NS_PER_MS)
+        squares = np.bincount(group, (rtt_ms - mean[group]) ** 2, minlength=size)
+        self.low, self.high = low.reshape(shape), high.reshape(shape)
+        self.mean = mean.reshape(shape)
+        self.deviation = np.sqrt(squares / np.maximum(count - 1, 1)).reshape(shape)
+        return count

@@ -64,6 +64,15 @@ class Targets:
             raise read
         raise StopAsyncIteration
 
+    async def several(self) -> list[str]:
+        """The next targets, as many as are there, as soon as there is one; none in the end."""
+        try:
+            first = await anext(self)
+        except StopAsyncIteration:
+            return []
+        rest, self._lines = self._lines, deque()
+        return [first, *rest]
+
     def close(self) -> None:
         """There is no next one, also for somebody who waits for it."""
         if not self._closed:

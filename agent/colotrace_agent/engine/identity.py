@@ -32,7 +32,42 @@ _DEFAULT_PORT = {PacketType.UDP: 33_434, PacketType.TCP: 80}
 # packets live in practice.
 QUARANTINE_NS = 4 * MAX_WAIT_MS * 1_000_000
 _ATTEMPTS = 4096
-_SHARED_PORTS = 64
+SHARED_PORTS = 64
+
+
+def drawn_beside(spec: TraceSpec, flow_secret: bytes) -> bytes:
+    """What is hashed behind the target, to 64 bits, for `candidates`."""
+    if identifiers_of(spec) is PORTS:
+        return flow_secret
+    return spec.flow.to_bytes(8, "big") + flow_secret
+
+
+def candidates(spec: TraceSpec, drawn: int) -> Iterator[int]:
+    """Identifiers to try, in this order, for a flow whose target's hash is that."""
+    space = identifiers_of(spec)
+    # A port costs a socket: traces to different targets share a few, flows have their own.
+    start = drawn % SHARED_PORTS + spec.flow if space is PORTS else drawn
+    for attempt in range(min(_ATTEMPTS, len(space))):
+        yield space[(start + attempt) % len(space)]
+
+
+def identifiers_of(spec: TraceSpec) -> range:
+    """What flows' identifiers are out of."""
+    return _SPACES[spec.packet_type]
+
+
+def port_of(spec: TraceSpec) -> int:
+    """The destination port, where there are ports; else 0."""
+    return spec.port or _DEFAULT_PORT[spec.packet_type] if has_ports(spec.packet_type) else 0
+
+
+def first_number(spec: TraceSpec, base: int) -> int:
+    """Probe 0's number, for that base."""
+    if spec.packet_type is PacketType.TCP:
+        return base
+    if spec.packet_type is PacketType.UDP:
+        return base % 0xFFFE + 1
+    return (spec.port or base) % (1 << 16)
 
 
 class NoFlowLeftError(Exception):
@@ -63,7 +98,7 @@ class Identities:
             NoFlowLeftError: too many traces to that target are under way.
         """
         self._forget(now)
-        port = spec.port or _DEFAULT_PORT[spec.packet_type] if has_ports(spec.packet_type) else 0
+        port = port_of(spec)
         for identifier in self._candidates(spec):
             keys = flow_keys(spec.packet_type, spec.target, identifier, port)
             if not (self._taken.isdisjoint(keys) and self._released.keys().isdisjoint(keys)):
@@ -81,34 +116,20 @@ class Identities:
             self._serial.to_bytes(8, "big"),
             probes=spec.max_ttl * spec.packets_per_ttl,
         )
-        first = marks.base
-        if spec.packet_type is PacketType.UDP:
-            first = marks.base % 0xFFFE + 1
-        elif spec.packet_type is not PacketType.TCP:
-            first = (spec.port or marks.base) % (1 << 16)
         return Flow(
             packet_type=spec.packet_type,
             source=source,
             target=spec.target,
             identifier=identifier,
             port=port,
-            first_number=first,
+            first_number=first_number(spec, marks.base),
             marks=marks,
         )
 
     def _candidates(self, spec: TraceSpec) -> Iterator[int]:
-        space = _SPACES[spec.packet_type]
-        if space is PORTS:
-            # A port costs a socket: traces to different targets share a few, flows have their own.
-            start = self._drawn(spec.target) % _SHARED_PORTS + spec.flow
-        else:
-            start = self._drawn(spec.target + spec.flow.to_bytes(8, "big"))
-        for attempt in range(min(_ATTEMPTS, len(space))):
-            yield space[(start + attempt) % len(space)]
-
-    def _drawn(self, seed: bytes) -> int:
-        drawn = hashlib.blake2b(seed + self._flow_secret, digest_size=8)
-        return int.from_bytes(drawn.digest(), "big")
+        seed = spec.target + drawn_beside(spec, self._flow_secret)
+        drawn = hashlib.blake2b(seed, digest_size=8)
+        yield from candidates(spec, int.from_bytes(drawn.digest(), "big"))
 
     def release(self, flow: Flow, now: int) -> None:
         """The trace has ended; its flow stays taken until no answer can be under way."""

@@ -1,8 +1,10 @@
 """What the host's routing says: from which address a target is reached, and which families work."""
 
+import ctypes
 import errno
 import fcntl
 import ipaddress
+import os
 import socket
 import struct
 from contextlib import suppress
@@ -12,8 +14,13 @@ from colotrace_proto.messages import Family
 
 from colotrace_agent.model import family_of
 
+from .mmsg import sockaddr
+
 _SIOCGIFADDR = 0x8915
 _SCOPE_GLOBAL = 0x00
+_SOCKADDR_ROOM = 28  # of IPv6
+_NOWHERE = bytes(16)  # a sockaddr of AF_UNSPEC disconnects (connect(2))
+_libc = ctypes.CDLL(None, use_errno=True)
 _IF_INET6 = Path("/proc/net/if_inet6")
 
 
@@ -32,6 +39,43 @@ def source_for(target: bytes) -> bytes:
         sock.connect((socket.inet_ntop(family, target), 0))
         address: str = sock.getsockname()[0]
     return socket.inet_pton(family, address.partition("%")[0])
+
+
+class SourceLookup:
+    """As `source_for`, for many targets: by one socket of each family, which is connected to each
+    and disconnected again."""
+
+    def __init__(self) -> None:
+        self._sockets: dict[Family, socket.socket] = {}
+        self._found = ctypes.create_string_buffer(_SOCKADDR_ROOM)
+
+    def source_for(self, target: bytes) -> bytes:
+        """See `source_for`."""
+        family = family_of(target)
+        if family is Family.IPV6 and target[0] == 0xFE:
+            return source_for(target)
+        sock = self._sockets.get(family) or self._open(family)
+        fd, address = sock.fileno(), sockaddr(target)
+        # Until it is disconnected, a socket sends from the address that it had before.
+        _libc.connect(fd, _NOWHERE, len(_NOWHERE))
+        length = ctypes.c_uint32(_SOCKADDR_ROOM)
+        if _libc.connect(fd, address, len(address)) or _libc.getsockname(
+            fd, self._found, ctypes.byref(length)
+        ):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        found = self._found.raw
+        return found[4:8] if family is Family.IPV4 else found[8:24]
+
+    def close(self) -> None:
+        """Closes the sockets."""
+        for sock in self._sockets.values():
+            sock.close()
+
+    def _open(self, family: Family) -> socket.socket:
+        address_family = socket.AF_INET if family is Family.IPV4 else socket.AF_INET6
+        sock = self._sockets[family] = _looking_up(address_family)
+        return sock
 
 
 def _looking_up(family: socket.AddressFamily) -> socket.socket:

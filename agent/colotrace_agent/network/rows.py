@@ -18,10 +18,12 @@ from .receiver import LARGEST_ANSWER
 from .sender import LARGEST_PROBE
 from .sockets import SO_TIMESTAMPING, SO_TIMESTAMPNS
 
-ROWS = 256
-"""Packets of one system call."""
+ROWS = 1024
+"""Packets of one system call, at most."""
 _RING = 1 << 16  # stamps awaited at most
+_STAMP_ROOM = 1024  # what the kernel charges for one that waits, and a little more
 _CONTROL = 32  # a stamp's: struct cmsghdr and struct timespec
+_STAMPED = np.array([socket.SOL_SOCKET, SO_TIMESTAMPNS], np.int32).view(np.uint64)[0]
 _SOCKADDR_IN, _SOCKADDR_IN6 = 16, 28
 
 Numbers = npt.NDArray[np.int64]
@@ -42,8 +44,11 @@ class RowSender:
     def __init__(self, sock: socket.socket, wall: clock.WallClock) -> None:
         self._sock = sock
         self._queue = clock.StampedQueue(wall)
-        self._out = Outgoing(slots=ROWS, size=LARGEST_PROBE, numbered=True)
-        self._stamps = Incoming(slots=ROWS, size=8, control=CONTROL)
+        room = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _STAMP_ROOM
+        self.most = max(min(ROWS, room), 1)
+        """Packets that can be sent at once: their stamps have to wait somewhere."""
+        self._out = Outgoing(slots=self.most, size=LARGEST_PROBE, numbered=True)
+        self._stamps = Incoming(slots=self.most, size=8, control=CONTROL)
         self._ipv4 = sock.family == socket.AF_INET
         names = self._out.names
         names[:, :2] = np.frombuffer(np.uint16(sock.family).tobytes(), np.uint8)
@@ -57,7 +62,7 @@ class RowSender:
     def send(
         self, packets: Matrix, targets: Matrix, tickets: Numbers
     ) -> tuple[Numbers, dict[int, int]]:
-        """Sends at most `ROWS` packets, each to its target; when each was handed over, and the
+        """Sends at most `most` packets, each to its target; when each was handed over, and the
         errno of those that could not be, by row."""
         count, size = packets.shape
         out = self._out
@@ -151,11 +156,10 @@ class RowReceiver:
             return None
         offset, read_at = queue.offset(), clock.now()
         control = buffers.control[:count]
-        header = np.ascontiguousarray(control[:, 8:16]).view(np.int32)
+        kind = np.ascontiguousarray(control[:, 8:16]).view(np.uint64)[:, 0]
         stamp = np.ascontiguousarray(control[:, 16:32]).view(np.int64)
         at = stamp[:, 0] * 1_000_000_000 + stamp[:, 1] + (offset or 0)
-        good = (header == (socket.SOL_SOCKET, SO_TIMESTAMPNS)).all(axis=1)
-        good &= (at <= read_at) & (offset is not None)
+        good = (kind == _STAMPED) & (at <= read_at) & (offset is not None)
         if count < ROWS:
             queue.emptied()
         else:

@@ -4,29 +4,29 @@ All flows have one packet type and one family, so their packets are all as long,
 column. What a flow's probes share is written into its line once, when it begins.
 """
 
-import struct
-
 import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import Family, PacketType
 
+from colotrace_agent.engine.flows import Flows
 from colotrace_agent.model import Flow
 
-from .checksum import MODULUS, checksum, ones_sum
+from .checksum import MODULUS, ones_sum
 from .payload import TAG_AT
 from .template import IPV4_HEADER, IPV6_HEADER, template
 from .writer import writer_for
 
 Matrix = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
+Lines = npt.NDArray[np.intp]
 
+_MOST_BASES = 64
 _V4_ID, _V4_TTL = 4, 8
 _V6_HOP_LIMIT = 7
 _ECHO_CHECKSUM, _ECHO_IDENTIFIER, _ECHO_SEQUENCE, _ECHO_PAYLOAD = 2, 4, 6, 8
 _UDP_CHECKSUM, _UDP_PAYLOAD = 6, 8
 _TCP_SEQUENCE, _TCP_CHECKSUM = 4, 16
 _GRE_HEADER = 8
-_WORD = struct.Struct("!H")
 
 
 class MatrixWriter:
@@ -43,23 +43,36 @@ class MatrixWriter:
         # The sum of all that a probe's own fields do not change, one's complement.
         self._fixed = np.zeros(lines, np.int64)
         self._first = np.zeros(lines, np.int64)
-        self._base: _Base | None = None
+        self._bases: dict[tuple[bytes, int], _Base] = {}
 
-    def begin(self, line: int, flow: Flow) -> None:
-        """The line is that flow's from now on."""
+    def begin(self, lines: Lines, flows: Flows) -> None:
+        """The lines are these flows' from now on."""
+        self._first[lines] = flows.first_numbers
         if self.packet_type is PacketType.GRE:
-            packet, fixed = writer_for(flow).write(0, 0), 0
-        else:
-            if self._base is None or not self._base.serves(flow):
-                self._base = _Base(flow, transport=self.transport)
-            packet, fixed = self._base.packet_of(flow)
-        self._packets[line] = np.frombuffer(packet, np.uint8)
-        self._first[line] = flow.first_number
-        self._fixed[line] = fixed
+            for row, line in enumerate(lines.tolist()):
+                packet = writer_for(flows.flow(row)).write(0, 0)
+                self._packets[line] = np.frombuffer(packet, np.uint8)
+            return
+        sources, which = flows.sources[:1], np.zeros(len(lines), np.intp)
+        if (flows.sources != sources).any():
+            sources, which = np.unique(flows.sources, axis=0, return_inverse=True)
+        for number, source in enumerate(sources):
+            those = which == number
+            base = self._base_of(flows, source.tobytes(), int(np.argmax(those)))
+            self._packets[lines[those]], self._fixed[lines[those]] = base.packets_of(flows, those)
+
+    def _base_of(self, flows: Flows, source: bytes, row: int) -> "_Base":
+        base = self._bases.get((source, flows.port))
+        if base is None:
+            if len(self._bases) >= _MOST_BASES:
+                self._bases.clear()
+            base = _Base(flows.flow(row), transport=self.transport)
+            self._bases[source, flows.port] = base
+        return base
 
     def write(
-        self, lines: npt.NDArray[np.intp], ordinals: npt.NDArray[np.intp],
-        ttls: npt.NDArray[np.intp], *, tags: Matrix, ip_ids: npt.NDArray[np.uint16],
+        self, lines: Lines, ordinals: Lines, ttls: Lines, *,
+        tags: Matrix, ip_ids: npt.NDArray[np.uint16],
     ) -> Matrix:  # fmt: skip
         """Whole packets, one a row: of each line the probe of that ordinal with that TTL, that tag
         and that IPv4 identification."""
@@ -106,8 +119,7 @@ class _Base:
 
     def __init__(self, flow: Flow, *, transport: int) -> None:
         writer = writer_for(flow)
-        self._flow = flow
-        self._packet = writer.write(0, 0)
+        self._packet = np.frombuffer(bytes(writer.write(0, 0)), np.uint8)
         self._target_at = transport - len(flow.target)
         self._icmp = flow.packet_type is PacketType.ICMP
         self._identifier_at = transport + (_ECHO_IDENTIFIER if self._icmp else 0)
@@ -118,19 +130,19 @@ class _Base:
         if self._addressed:
             self._sum += writer.pseudo_sum - ones_sum(flow.target)
 
-    def serves(self, flow: Flow) -> bool:
-        """Whether it knows how that flow's packets differ."""
-        return flow.source == self._flow.source and flow.port == self._flow.port
-
-    def packet_of(self, flow: Flow) -> tuple[bytearray, int]:
-        """A packet of the flow, and the sum of what is the same in all of them."""
-        packet = self._packet.copy()
-        packet[self._target_at : self._target_at + len(flow.target)] = flow.target
-        _WORD.pack_into(packet, self._identifier_at, flow.identifier)
-        total = self._sum + flow.identifier + (ones_sum(flow.target) if self._addressed else 0)
+    def packets_of(self, flows: Flows, those: npt.NDArray[np.bool_]) -> tuple[Matrix, Numbers]:
+        """A packet of each of those flows, and the sum of what is the same in all its probes."""
+        targets, identifiers = flows.targets[those], flows.identifiers[those]
+        packets = np.repeat(self._packet[None, :], len(targets), axis=0)
+        packets[:, self._target_at : self._target_at + targets.shape[1]] = targets
+        packets[:, self._identifier_at : self._identifier_at + 2] = _big_endian(identifiers, 2)
+        total = self._sum + identifiers
+        if self._addressed:
+            total += _ones_sum(targets)
         if self._icmp:
-            _WORD.pack_into(packet, self._checksum_at, checksum(total + flow.first_number))
-        return packet, total
+            checksums = -(total + flows.first_numbers[those]) % MODULUS
+            packets[:, self._checksum_at : self._checksum_at + 2] = _big_endian(checksums, 2)
+        return packets, total
 
 
 def _ones_sum(tags: Matrix) -> Numbers:

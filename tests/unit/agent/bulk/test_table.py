@@ -3,6 +3,7 @@
 import numpy as np
 from colotrace_agent.bulk.engine import BulkEngine
 from colotrace_agent.bulk.table import Table
+from colotrace_agent.engine.flows import rows_of
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import NodeKind
 
@@ -12,11 +13,13 @@ SOURCE = bytes([192, 0, 2, 1])
 
 def begun(engine: BulkEngine, count: int) -> Table:
     """Traces to so many targets, none of which has sent anything."""
-    for number in range(count):
-        target = bytes([203, 0, number // 256, number % 256])
-        assert engine.has_room(target)
-        flow = engine.allocate(target, SOURCE, reserve=lambda _: True, now=NOW)
-        table, _ = engine.start(flow, now=NOW)
+    targets = [bytes([203, 0, number // 256, number % 256]) for number in range(count)]
+    assert all(engine.has_room(target) for target in targets)
+    flows, free = engine.allocate(
+        rows_of(targets), rows_of([SOURCE] * count), reserve=lambda _: True, now=NOW
+    )
+    assert free.all()
+    table, _ = engine.start(flows, now=NOW)
     return table
 
 
@@ -44,8 +47,8 @@ def test_traces_that_end_before_their_turn_wait_no_longer() -> None:
         sent += int((due.ordinals == 0).sum())
         answer_all(table, due.lines, due.ordinals)
         # The target was at TTL 1; what else of the first hops was sent is not waited for.
-        for line in engine.expire(NOW + MS):
-            engine.told(line, NOW + MS)
+        for ended in engine.expire(NOW + MS):
+            engine.told(ended, NOW + MS)
     assert len(engine) == 0
     assert engine.waiting == 0
     assert engine.next_deadline(NOW + MS) is None or engine.poll(NOW + 50 * MS, most=100) == []
@@ -58,8 +61,8 @@ def test_lines_are_used_again_and_keep_nothing() -> None:
     ((_, due),) = engine.poll(NOW, most=30)
     table.left(due, at=np.full(len(due.lines), NOW))
     old = table.tickets(due.lines, due.ordinals)
-    (line,) = engine.stop(NOW)
-    engine.told(line, NOW)
+    (ended,) = engine.stop(NOW)
+    engine.told(ended, NOW)
     again = begun(engine, 1)
     assert again is table
     ((_, due),) = engine.poll(NOW, most=30)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from colotrace_agent.engine.identity import Identities
+from colotrace_agent.engine.flows import ManyIdentities, rows_of
 from colotrace_agent.model import TraceSpec
 from colotrace_agent.packets.matrix import MatrixWriter
 from colotrace_agent.packets.writer import writer_for
@@ -22,15 +22,21 @@ def test_rows_are_what_writers_write(
     """Of flows of any addresses and secrets, in any order."""
     size = 4 if family is Family.IPV4 else 16
     addresses = st.binary(min_size=size, max_size=size)
-    identities = Identities(secret=data.draw(st.binary(min_size=32, max_size=32)))
-    matrix = MatrixWriter(packet_type, family, lines=3)
-    flows = []
-    for line in range(3):
-        spec = TraceSpec(data.draw(addresses), packet_type, port=data.draw(st.integers(0, 65_535)))
-        flow = identities.allocate(spec, data.draw(addresses), reserve=lambda _: True, now=1)
-        matrix.begin(line, flow)
-        flows.append(flow)
-    probes = st.tuples(st.integers(0, 2), st.integers(0, 44), st.integers(1, 64))
+    identities = ManyIdentities(secret=data.draw(st.binary(min_size=32, max_size=32)))
+    matrix = MatrixWriter(packet_type, family, lines=4)
+    spec = TraceSpec(bytes(size), packet_type, port=data.draw(st.integers(0, 65_535)))
+    # Of these, two begin together.
+    lines_of = [[0], [1, 3], [2]]
+    flows = {}
+    for lines in lines_of:
+        targets = data.draw(st.lists(addresses, min_size=len(lines), max_size=len(lines)))
+        sources = data.draw(st.lists(addresses, min_size=len(lines), max_size=len(lines)))
+        made, _ = identities.allocate(
+            spec, rows_of(targets), rows_of(sources), reserve=lambda _: True, now=1
+        )
+        matrix.begin(np.array(lines), made)
+        flows |= {line: made.flow(row) for row, line in enumerate(lines)}
+    probes = st.tuples(st.integers(0, 3), st.integers(0, 44), st.integers(1, 64))
     chosen = data.draw(st.lists(probes, min_size=1, max_size=8))
     lines, ordinals, ttls = (np.array(column) for column in zip(*chosen, strict=True))
     tags = [flows[line].marks.tag(ordinal) for line, ordinal, _ in chosen]

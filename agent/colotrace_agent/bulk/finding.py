@@ -1,0 +1,96 @@
+"""Whose trace it is that an answer names, by target and identifier: for many answers at once."""
+
+import numpy as np
+import numpy.typing as npt
+from colotrace_proto.messages import PacketType
+
+from colotrace_agent.engine.flows import Flows
+from colotrace_agent.model import FlowKey
+
+# As many as a megabyte holds: lines are seldom in each other's way.
+_SLOT_BITS = 18
+_SHIFT = np.uint64(64 - _SLOT_BITS)
+_SPREAD, _SPREAD_TOO = np.uint64(0x9E37_79B9_7F4A_7C15), np.uint64(0xC2B2_AE3D_27D4_EB4F)
+_NONE = -1
+
+Lines = npt.NDArray[np.intp]
+Numbers = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+
+class Finder:
+    """Knows the lines of traces that have not ended.
+
+    Each has a slot, chosen by a hash; where two have the same, the later one has it, and the other
+    is found by a dictionary that knows all of them.
+    """
+
+    def __init__(self, packet_type: PacketType, targets: Bytes, identifiers: Numbers) -> None:
+        """The latter two by line, as they are kept up to date."""
+        self._gre = packet_type is PacketType.GRE
+        self._targets, self._identifiers = targets, identifiers
+        self._slots = np.full(1 << _SLOT_BITS, _NONE, np.int32)
+        self._known: dict[bytes, int] = {}
+        self._live = np.zeros(len(targets), np.bool_)
+
+    @property
+    def live(self) -> Lines:
+        """All lines."""
+        return np.nonzero(self._live)[0]
+
+    def add(self, lines: Lines, flows: Flows) -> None:
+        """Their traces have begun."""
+        self._live[lines] = True
+        self._slots[_slots(flows.targets, flows.identifiers)] = lines
+        for names in self._names(lines):
+            self._known.update(zip(names, lines.tolist(), strict=True))
+
+    def remove(self, lines: Lines) -> None:
+        """Their traces have ended."""
+        self._live[lines] = False
+        for names in self._names(lines):
+            for name in names:
+                del self._known[name]
+
+    def line_of(self, key: FlowKey) -> int | None:
+        """The line of the trace whose answers have that key."""
+        return self._known.get(key.target + key.identifier.to_bytes(4, "big"))
+
+    def lines_of(self, targets: Bytes, identifiers: Numbers) -> Lines:
+        """The lines of the traces to these targets with these identifiers, -1 where none is."""
+        lines = self._slots[_slots(targets, identifiers)].astype(np.intp)
+        right = (lines >= 0) & self._live[lines] & (self._identifiers[lines] == identifiers)
+        right &= (_words(self._targets[lines]) == _words(targets)).all(axis=1)
+        for row in np.nonzero(~right)[0].tolist():
+            name = targets[row].tobytes() + int(identifiers[row]).to_bytes(4, "big")
+            lines[row] = self._known.get(name, _NONE)
+        return lines
+
+    def _names(self, lines: Lines) -> list[list[bytes]]:
+        """Of GRE's traces also those by which answers to the echo request inside name them."""
+        identifiers = [self._identifiers[lines]]
+        if self._gre:
+            identifiers.append(identifiers[0] & 0xFFFF)
+        return [_joined(self._targets[lines], each) for each in identifiers]
+
+
+def _joined(targets: Bytes, identifiers: Numbers) -> list[bytes]:
+    size = targets.shape[1] + 4
+    names = np.empty((len(targets), size), np.uint8)
+    names[:, :-4] = targets
+    names[:, -4:] = identifiers.astype(">u4").view(np.uint8).reshape(-1, 4)
+    joined = names.tobytes()
+    return [joined[at : at + size] for at in range(0, len(joined), size)]
+
+
+def _slots(targets: Bytes, identifiers: Numbers) -> npt.NDArray[np.uint64]:
+    words = _words(targets).astype(np.uint64)
+    mixed = identifiers.astype(np.uint64) + _SPREAD_TOO * words[:, 0]
+    for column in range(1, words.shape[1]):
+        mixed = mixed * _SPREAD_TOO + words[:, column]
+    slots: npt.NDArray[np.uint64] = mixed * _SPREAD >> _SHIFT
+    return slots
+
+
+def _words(addresses: Bytes) -> npt.NDArray[np.uint32]:
+    return np.ascontiguousarray(addresses).view(np.uint32)

@@ -1,0 +1,213 @@
+"""The state of many traces of one family and one set of options, in arrays: a line for each.
+
+All times are monotonic nanoseconds, all TTLs count from 1, all ordinals from 0. A probe's place is
+its line times the probes of a line, plus its ordinal; arrays by probe are also had flat, by place.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from colotrace_proto.messages import Family
+
+from colotrace_agent.engine.flows import Flows
+from colotrace_agent.marks import Marks
+from colotrace_agent.model import Flow, TraceSpec
+
+from .finding import Finder
+
+Lines = npt.NDArray[np.intp]
+Numbers = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Shorts = npt.NDArray[np.int16]
+Bytes = npt.NDArray[np.uint8]
+
+_PLACE_BITS = 40
+
+
+@dataclass(slots=True)
+class Aside:
+    """What few traces have, kept beside the arrays."""
+
+    labels: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """Labels of the answers to these ordinals."""
+    send_errors: dict[int, int] = field(default_factory=dict)
+    """How many probes each errno kept from leaving."""
+    obstacle: str = ""
+    spared: set[int] = field(default_factory=set)
+    """TTLs of probes that were not sent, for a router's limit."""
+    unplaced: int = 0
+    clock_stepped: bool = False
+
+
+class State:
+    """A fixed number of lines, each of them free, or one trace's until `free`.
+
+    `spec` holds what all of them share; its target is nobody's.
+    """
+
+    def __init__(self, spec: TraceSpec, family: Family, *, lines: int) -> None:
+        self.spec = spec
+        self.family = family
+        self.lines = lines
+        ttls, probes = spec.max_ttl, spec.max_ttl * spec.packets_per_ttl
+        self.probes = probes
+        self.width = 4 if family is Family.IPV4 else 16
+        self.port = 0
+        """UDP and TCP: the destination port of all flows."""
+        self.asides: dict[int, Aside] = {}
+        self.under_way = 0
+        """Traces that have not ended."""
+        self._free = list(range(lines - 1, -1, -1))
+
+        def numbers(*shape: int) -> Numbers:
+            return np.zeros((lines, *shape), np.int64)
+
+        # By line.
+        self.generation, self.started, self.ended = numbers(), numbers(), numbers()
+        self.identifiers, self.first_number = numbers(), numbers()
+        self.taken, self.overflows = numbers(), numbers()
+        self.names = np.zeros(lines, np.uint64)
+        """By which identities know the flow."""
+        # `_next`: the place in order of sending of the next probe; `put_off`: probes that wait for
+        # a router that limits its answers.
+        self._next, self.put_off = numbers(), numbers()
+        self.in_use = np.zeros(lines, np.bool_)
+        self.target_ttl: Shorts = np.zeros(lines, np.int16)
+        self._barrier_ttl: Shorts = np.zeros(lines, np.int16)
+        self._expected_ttl: Shorts = np.zeros(lines, np.int16)
+        self.targets: Bytes = np.zeros((lines, self.width), np.uint8)
+        self.sources: Bytes = np.zeros((lines, self.width), np.uint8)
+        self.found = Finder(spec.packet_type, self.targets, self.identifiers)
+        # By line and TTL, from TTL 1.
+        self._last_sent_at, self._longest_rtt = numbers(ttls), numbers(ttls)
+        self.sent: Shorts = np.zeros((lines, ttls), np.int16)
+        self.answers: Shorts = np.zeros((lines, ttls), np.int16)
+        self._held = np.zeros((lines, ttls), np.bool_)
+        # By line and ordinal.
+        self.sent_at, self.rtt = numbers(probes), numbers(probes)
+        self.answered = np.zeros((lines, probes), np.bool_)
+        self.stamped = np.zeros((lines, probes), np.bool_)
+        self.tags = np.zeros((lines, probes), np.uint64)
+        self.ip_ids = np.zeros((lines, probes), np.uint16)
+        self.ttl_of: Bytes = np.zeros((lines, probes), np.uint8)
+        self.kind: Bytes = np.zeros((lines, probes), np.uint8)
+        self.who: Bytes = np.zeros((lines, probes, self.width), np.uint8)
+        # The same by place.
+        self.flat_tags, self.flat_ip_ids = self.tags.reshape(-1), self.ip_ids.reshape(-1)
+        self.flat_ttl_of = self.ttl_of.reshape(-1)
+        self._flat_sent_at, self._flat_rtt = self.sent_at.reshape(-1), self.rtt.reshape(-1)
+        self._flat_answered = self.answered.reshape(-1)
+        self._flat_stamped = self.stamped.reshape(-1)
+        self._flat_kind, self._flat_who = self.kind.reshape(-1), self.who.reshape(-1, self.width)
+        self._columns = np.arange(1, ttls + 1, dtype=np.int16)
+
+    @property
+    def room(self) -> int:
+        """Lines that are free."""
+        return len(self._free)
+
+    @staticmethod
+    def bytes_per_line(spec: TraceSpec, family: Family) -> int:
+        """What one line takes in memory, about."""
+        width = 4 if family is Family.IPV4 else 16
+        probes = spec.max_ttl * spec.packets_per_ttl
+        return 800 + probes * (36 + width) + spec.max_ttl * 21
+
+    def _begin(self, flows: Flows, *, expected_ttls: Numbers, now: int) -> Lines:
+        count, beyond = len(flows.targets), self.spec.max_ttl + 1
+        lines = np.array(self._free[-count:], np.intp)
+        del self._free[-count:]
+        self.port = flows.port
+        self.in_use[lines] = True
+        self.started[lines] = now
+        for numbers in (self.ended, self.taken, self.overflows, self._next, self.put_off):
+            numbers[lines] = 0
+        self.first_number[lines], self.names[lines] = flows.first_numbers, flows.names
+        self.identifiers[lines] = flows.identifiers
+        self.targets[lines], self.sources[lines] = flows.targets, flows.sources
+        self.target_ttl[lines] = self._barrier_ttl[lines] = beyond
+        self._expected_ttl[lines] = expected_ttls
+        self._last_sent_at[lines] = self._longest_rtt[lines] = self.sent_at[lines] = 0
+        self.sent[lines] = self.answers[lines] = 0
+        self._held[lines] = self.answered[lines] = self.stamped[lines] = False
+        self.tags[lines] = np.ascontiguousarray(flows.tags).view(np.uint64)
+        self.ip_ids[lines] = flows.ip_ids
+        self.found.add(lines, flows)
+        self.under_way += count
+        return lines
+
+    def free(self, lines: Lines) -> None:
+        """Their traces have ended and are told of: the lines are free."""
+        self.in_use[lines] = False
+        self.generation[lines] += 1
+        freed = lines.tolist()
+        self._free += freed
+        if self.asides:
+            for line in freed:
+                self.asides.pop(line, None)
+
+    def flow(self, line: int) -> Flow | None:
+        """The flow of the line's trace; None where it is free."""
+        if not self.in_use[line]:
+            return None
+        number = int(self.first_number[line])
+        ids = tuple(self.ip_ids[line].tolist())
+        return Flow(
+            packet_type=self.spec.packet_type,
+            source=self.sources[line].tobytes(),
+            target=self.targets[line].tobytes(),
+            identifier=int(self.identifiers[line]),
+            port=self.port,
+            first_number=number,
+            marks=Marks(number, ids, self.tags[line].tobytes()),
+        )
+
+    def aside(self, line: int) -> Aside:
+        """What the line has beside the arrays."""
+        return self.asides.setdefault(line, Aside())
+
+    def places(self, lines: Lines, ordinals: Lines) -> Lines:
+        """Where these probes are in arrays by place."""
+        places: Lines = lines * self.probes + ordinals
+        return places
+
+    def tickets(self, lines: Lines, ordinals: Lines) -> Numbers:
+        """Numbers that name these probes, also when their lines are others' by then."""
+        tickets: Numbers = self.generation[lines] << _PLACE_BITS | self.places(lines, ordinals)
+        return tickets
+
+    def _places_of(self, tickets: Numbers) -> tuple[Lines, Flags]:
+        """The places of the probes that these name; and which still have them."""
+        places = tickets & ((1 << _PLACE_BITS) - 1)
+        return places, self.generation[places // self.probes] == tickets >> _PLACE_BITS
+
+    def ends_at(self, lines: Lines) -> Shorts:
+        """The last TTL of interest: the target's, else a barrier's, else the spec's."""
+        target, most = self.target_ttl[lines], self.spec.max_ttl
+        return np.where(target <= most, target, np.minimum(self._barrier_ttl[lines], most))
+
+    def undeparted(self, line: int) -> list[int]:
+        """Probes without an answer of which the kernel has not said that they left."""
+        silent = (self.sent_at[line] > 0) & ~self.stamped[line] & ~self.answered[line]
+        ordinals: list[int] = np.nonzero(silent)[0].tolist()
+        return ordinals
+
+    def with_undeparted(self, lines: Lines) -> Lines:
+        """Those of the lines that have such probes."""
+        silent = (self.sent_at[lines] > 0) & ~(self.stamped[lines] | self.answered[lines])
+        those: Lines = lines[silent.any(axis=1)]
+        return those
+
+    def short_of_answers(self, lines: Lines) -> Flags:
+        """Whether a hop has fewer answers than probes, and one beyond it has them all."""
+        sent, answers = self.sent[lines], self.answers[lines]
+        lacks = answers < sent
+        short = np.zeros(len(lines), np.bool_)
+        some = np.nonzero(lacks.any(axis=1))[0]
+        if len(some):
+            sent, answers, lacks = sent[some], answers[some], lacks[some]
+            inside = self._columns <= self.ends_at(lines[some])[:, None]
+            whole = np.where(inside & (sent > 0) & ~lacks, self._columns, 0).max(axis=1)
+            short[some] = (lacks & (self._columns < whole[:, None])).any(axis=1)
+        return short

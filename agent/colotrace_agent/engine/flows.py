@@ -1,0 +1,251 @@
+"""Which flows many traces get, and their keyed fields: `identity`, in arrays.
+
+For traces of which no two to one target are under way at once. What is said in `identity` and
+`marks` of one flow holds for each.
+"""
+
+import hashlib
+import secrets
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from colotrace_proto.messages import PacketType
+
+from colotrace_agent.marks import TAG_BYTES, Marks, distinct
+from colotrace_agent.model import Flow, TraceSpec, has_ports
+
+from .identity import (
+    PORTS,
+    QUARANTINE_NS,
+    SHARED_PORTS,
+    candidates,
+    drawn_beside,
+    identifiers_of,
+    port_of,
+)
+
+Bytes = npt.NDArray[np.uint8]
+Numbers = npt.NDArray[np.int64]
+Shorts = npt.NDArray[np.uint16]
+Names = npt.NDArray[np.uint64]
+Flags = npt.NDArray[np.bool_]
+
+# What rests is sorted away by the thousand, or after a while.
+_YOUNG = 16_384
+_YOUNG_NS = QUARANTINE_NS // 4
+_SPREAD = np.uint64(0x9E37_79B9_7F4A_7C15)
+
+
+class Flows(NamedTuple):
+    """Flows of one packet type, family and destination port, a row each."""
+
+    packet_type: PacketType
+    port: int
+    sources: Bytes
+    targets: Bytes
+    identifiers: Numbers
+    first_numbers: Numbers
+    ip_ids: Shorts
+    tags: Bytes
+    names: Names
+    """By which `ManyIdentities` knows them."""
+
+    def some(self, rows: Flags) -> "Flows":
+        """Those of them."""
+        return self._replace(
+            sources=self.sources[rows],
+            targets=self.targets[rows],
+            identifiers=self.identifiers[rows],
+            first_numbers=self.first_numbers[rows],
+            ip_ids=self.ip_ids[rows],
+            tags=self.tags[rows],
+            names=self.names[rows],
+        )
+
+    def flow(self, row: int) -> Flow:
+        """One of them."""
+        number = int(self.first_numbers[row])
+        return Flow(
+            packet_type=self.packet_type,
+            source=self.sources[row].tobytes(),
+            target=self.targets[row].tobytes(),
+            identifier=int(self.identifiers[row]),
+            port=self.port,
+            first_number=number,
+            marks=Marks(number, tuple(self.ip_ids[row].tolist()), self.tags[row].tobytes()),
+        )
+
+
+class ManyIdentities:
+    """The flows that rest: those of traces under way are known by their targets."""
+
+    def __init__(self, *, secret: bytes | None = None, flow_secret: bytes = b"") -> None:
+        """As `Identities`."""
+        self._secret = secret or secrets.token_bytes(32)
+        self._flow_secret = flow_secret
+        self._serial = 0
+        self._resting = _Resting()
+
+    def allocate(
+        self, spec: TraceSpec, targets: Bytes, sources: Bytes, *,
+        reserve: Callable[[int], bool], now: int,
+    ) -> tuple[Flows, Flags]:  # fmt: skip
+        """Flows for traces with `spec`'s options to these targets, none of which is twice among
+        them, nor under way; and which of the targets have got one.
+
+        `reserve` is asked for each source port, and says whether the agent may have it.
+        """
+        drawn = self._drawn(spec, targets)
+        identifiers = _first_candidates(spec, drawn)
+        names = _names(drawn, identifiers)
+        free = ~self._resting.among(names, now)
+        if has_ports(spec.packet_type):
+            for row in np.nonzero(free)[0].tolist():
+                free[row] = reserve(int(identifiers[row]))
+        for row in np.nonzero(~free)[0].tolist():
+            found = self._search(spec, drawn[row : row + 1], reserve=reserve, now=now)
+            if found is not None:
+                identifiers[row], free[row] = found, True
+        if not free.all():
+            targets, sources = targets[free], sources[free]
+            drawn, identifiers = drawn[free], identifiers[free]
+        marks = _draw(
+            self._secret,
+            self._serial.to_bytes(8, "big"),
+            flows=len(targets),
+            probes=spec.max_ttl * spec.packets_per_ttl,
+        )
+        self._serial += 1
+        flows = Flows(
+            packet_type=spec.packet_type,
+            port=port_of(spec),
+            sources=sources,
+            targets=targets,
+            identifiers=identifiers,
+            first_numbers=_first_numbers(spec, marks.bases),
+            ip_ids=marks.ip_ids,
+            tags=marks.tags,
+            names=_names(drawn, identifiers),
+        )
+        return flows, free
+
+    def release(self, names: Names, now: int) -> None:
+        """Their traces have ended; they are given again when no answer can be under way."""
+        self._resting.add(names, now)
+
+    def _drawn(self, spec: TraceSpec, targets: Bytes) -> Names:
+        beside = drawn_beside(spec, self._flow_secret)
+        digests = [
+            hashlib.blake2b(target + beside, digest_size=8).digest()
+            for target in addresses_of(targets)
+        ]
+        return np.frombuffer(b"".join(digests), ">u8").astype(np.uint64)
+
+    def _search(
+        self, spec: TraceSpec, drawn: Names, *, reserve: Callable[[int], bool], now: int
+    ) -> int | None:
+        for identifier in candidates(spec, int(drawn[0])):
+            if self._resting.among(_names(drawn, np.array([identifier])), now)[0]:
+                continue
+            if not has_ports(spec.packet_type) or reserve(identifier):
+                return identifier
+        return None
+
+
+class _Resting:
+    """Names that are in use for a while longer. Thousands come a second: they are kept in few
+    sorted arrays, each of which is forgotten as a whole."""
+
+    def __init__(self) -> None:
+        self._young: set[int] = set()
+        self._young_since = 0
+        self._old: deque[tuple[int, Names]] = deque()
+
+    def add(self, names: Names, now: int) -> None:
+        """These rest from now on."""
+        self._turn(now)
+        if not self._young:
+            self._young_since = now
+        self._young.update(names.tolist())
+
+    def among(self, names: Names, now: int) -> Flags:
+        """Which of them rest."""
+        self._turn(now)
+        young = self._young
+        resting = np.array([name in young for name in names.tolist()], np.bool_)
+        for _, old in self._old:
+            places = np.minimum(np.searchsorted(old, names), len(old) - 1)
+            resting |= old[places] == names
+        return resting
+
+    def _turn(self, now: int) -> None:
+        while self._old and self._old[0][0] <= now:
+            self._old.popleft()
+        if len(self._young) >= _YOUNG or (self._young and now - self._young_since >= _YOUNG_NS):
+            old = np.sort(np.fromiter(self._young, np.uint64, len(self._young)))
+            self._old.append((now + QUARANTINE_NS, old))
+            self._young = set()
+
+
+class _Marks(NamedTuple):
+    """The keyed fields of several flows, a row each; as `Marks`."""
+
+    bases: Numbers
+    ip_ids: Shorts
+    tags: Bytes
+
+
+def _draw(secret: bytes, context: bytes, *, flows: int, probes: int) -> _Marks:
+    """The marks of that many flows, out of one stream; `context` as for `Marks.draw`, which it
+    must not be given to either."""
+    each = 4 + probes * (2 + TAG_BYTES)
+    stream = hashlib.shake_128(secret + context).digest(flows * each)
+    rows = np.frombuffer(stream, np.uint8).reshape(flows, each)
+    bases, ids = rows[:, :4].copy().view(">u4"), rows[:, 4 : 4 + 2 * probes].copy().view(">u2")
+    ip_ids = ids.astype(np.uint16)
+    ordered = np.sort(ip_ids, axis=1)
+    odd = (ordered[:, 0] == 0) | (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    for row in np.nonzero(odd)[0].tolist():
+        ip_ids[row] = distinct(tuple(ip_ids[row].tolist()))
+    return _Marks(bases[:, 0].astype(np.int64), ip_ids, rows[:, 4 + 2 * probes :])
+
+
+def _first_candidates(spec: TraceSpec, drawn: Names) -> Numbers:
+    """The first of the `candidates` of each."""
+    space = identifiers_of(spec)
+    if space is PORTS:
+        start = (drawn % np.uint64(SHARED_PORTS)).astype(np.int64) + spec.flow
+    else:
+        start = (drawn % np.uint64(len(space))).astype(np.int64)
+    return space.start + start % len(space)
+
+
+def _first_numbers(spec: TraceSpec, bases: Numbers) -> Numbers:
+    """As `first_number`."""
+    if spec.packet_type is PacketType.TCP:
+        return bases
+    if spec.packet_type is PacketType.UDP:
+        return bases % 0xFFFE + 1
+    return np.full_like(bases, spec.port) if spec.port else bases % (1 << 16)
+
+
+def _names(drawn: Names, identifiers: Numbers) -> Names:
+    """64 bits that stand for target and identifier, of GRE's the half that its echo requests have,
+    too. Two flows with one name are as bad as a flow twice: the second gets another identifier."""
+    names: Names = drawn ^ ((identifiers & 0xFFFF).astype(np.uint64) * _SPREAD)
+    return names
+
+
+def rows_of(addresses: Sequence[bytes]) -> Bytes:
+    """Packed addresses of one family as rows."""
+    joined = np.frombuffer(b"".join(addresses), np.uint8)
+    return joined.reshape(len(addresses), len(addresses[0]))
+
+
+def addresses_of(rows: Bytes) -> list[bytes]:
+    """Rows as packed addresses."""
+    joined, width = rows.tobytes(), rows.shape[1]
+    return [joined[at : at + width] for at in range(0, len(joined), width)]
