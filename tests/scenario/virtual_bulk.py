@@ -38,7 +38,7 @@ class VirtualBulkHost:
     def start(self, target: bytes) -> None:
         """Begin a trace."""
         source = packed(self._worlds[target].addresses.prober)
-        assert self.engine.has_room(target)
+        assert self.engine.startable([target])
         flows, _ = self.engine.allocate(
             rows_of([target]), rows_of([source]), reserve=lambda _: True, now=self.now
         )

@@ -96,12 +96,20 @@ class BulkEngine:
         """Traces that have probes to send."""
         return sum(table.waiting for table in self.tables.values())
 
-    def has_room(self, target: bytes) -> bool:
-        """Whether a trace to that target may begin now."""
-        return self.room(family_of(target)) > 0 and target not in self._targets
+    def startable(self, targets: Sequence[bytes]) -> int:
+        """How many of these may have traces side by side, in this order: up to one that has a
+        trace already."""
+        if self._targets.isdisjoint(targets) and len(set(targets)) == len(targets):
+            return len(targets)
+        seen: set[bytes] = set()
+        for target in targets:
+            if target in seen or target in self._targets:
+                break
+            seen.add(target)
+        return len(seen)
 
     def room(self, family: Family) -> int:
-        """How many traces of that family may begin now, those to other targets than have one."""
+        """How many traces of that family may begin now."""
         return self._table(family).room
 
     def allocate(

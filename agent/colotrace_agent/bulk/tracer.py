@@ -93,15 +93,12 @@ class BulkTracer:
         """Begins traces to these targets, all of one family, in this order: as many as there is
         room for, up to one to which a trace is under way."""
         count = self._startable(targets)
-        sources: list[bytes] = []
-        places: list[int] = []
-        failed: dict[int, OSError | NoFlowLeftError] = {}
-        for place, target in enumerate(targets[:count]):
-            try:
-                sources.append(self._sources.source_for(target))
-                places.append(place)
-            except OSError as error:
-                failed[place] = error
+        found = self._sources.sources_for(targets[:count]) if count else []
+        failed: dict[int, OSError | NoFlowLeftError] = {
+            place: source for place, source in enumerate(found) if isinstance(source, OSError)
+        }
+        sources = [source for source in found if isinstance(source, bytes)]
+        places = [place for place in range(count) if place not in failed]
         if not places:
             return Begun(count, None, [], [], failed)
         now, family = clock.now(), family_of(targets[0])
@@ -130,14 +127,8 @@ class BulkTracer:
         return Begun(count, table, lines.tolist(), places, failed)
 
     def _startable(self, targets: Sequence[bytes]) -> int:
-        engine = self._engine
-        room = min(_WAITING - engine.waiting, engine.room(family_of(targets[0])))
-        seen: set[bytes] = set()
-        for target in targets[: max(room, 0)]:
-            if target in seen or not engine.has_room(target):
-                break
-            seen.add(target)
-        return len(seen)
+        room = min(_WAITING - self._engine.waiting, self._engine.room(family_of(targets[0])))
+        return self._engine.startable(targets[: max(room, 0)])
 
     def _open(self, flows: Flows, *, now: int) -> tuple[Flows, dict[int, OSError]]:
         """Has the answers to these flows heard; those where that could be, and what was in the

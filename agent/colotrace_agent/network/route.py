@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import struct
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from .mmsg import sockaddr
 
 _SIOCGIFADDR = 0x8915
 _SCOPE_GLOBAL = 0x00
-_SOCKADDR_ROOM = 28  # of IPv6
-_NOWHERE = bytes(16)  # a sockaddr of AF_UNSPEC disconnects (connect(2))
+_LINK_LOCAL, _IPV6_WIDTH = 0xFE, 16  # and some others, which hardly ever come
+_NOWHERE = bytes(28)  # a sockaddr of AF_UNSPEC disconnects (connect(2))
 _libc = ctypes.CDLL(None, use_errno=True)
 _IF_INET6 = Path("/proc/net/if_inet6")
 
@@ -47,25 +48,30 @@ class SourceLookup:
 
     def __init__(self) -> None:
         self._sockets: dict[Family, socket.socket] = {}
-        self._found = ctypes.create_string_buffer(_SOCKADDR_ROOM)
 
-    def source_for(self, target: bytes) -> bytes:
-        """See `source_for`."""
-        family = family_of(target)
-        if family is Family.IPV6 and target[0] == 0xFE:
-            return source_for(target)
+    def sources_for(self, targets: Sequence[bytes]) -> list[bytes | OSError]:
+        """For each of these targets, all of one family, the address that the host sends from, or
+        why there is none."""
+        family, width = family_of(targets[0]), len(targets[0])
+        before, _, behind = sockaddr(targets[0]).partition(targets[0])
+        size, at = len(before) + width + len(behind), len(before)
         sock = self._sockets.get(family) or self._open(family)
-        fd, address = sock.fileno(), sockaddr(target)
-        # Until it is disconnected, a socket sends from the address that it had before.
-        _libc.connect(fd, _NOWHERE, len(_NOWHERE))
-        length = ctypes.c_uint32(_SOCKADDR_ROOM)
-        if _libc.connect(fd, address, len(address)) or _libc.getsockname(
-            fd, self._found, ctypes.byref(length)
-        ):
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-        found = self._found.raw
-        return found[4:8] if family is Family.IPV4 else found[8:24]
+        fd, connect, named = sock.fileno(), _libc.connect, _libc.getsockname
+        found, length = ctypes.create_string_buffer(size), ctypes.c_uint32(size)
+        length_at = ctypes.byref(length)
+        sources: list[bytes | OSError] = []
+        for target in targets:
+            if target[0] == _LINK_LOCAL and width == _IPV6_WIDTH:
+                sources.append(_source_or_error(target))
+                continue
+            # Until it is disconnected, a socket sends from the address that it had before.
+            connect(fd, _NOWHERE, size)
+            if connect(fd, before + target + behind, size) or named(fd, found, length_at):
+                number = ctypes.get_errno()
+                sources.append(OSError(number, os.strerror(number)))
+            else:
+                sources.append(found.raw[at : at + width])
+        return sources
 
     def close(self) -> None:
         """Closes the sockets."""
@@ -76,6 +82,13 @@ class SourceLookup:
         address_family = socket.AF_INET if family is Family.IPV4 else socket.AF_INET6
         sock = self._sockets[family] = _looking_up(address_family)
         return sock
+
+
+def _source_or_error(target: bytes) -> bytes | OSError:
+    try:
+        return source_for(target)
+    except OSError as error:
+        return error
 
 
 def _looking_up(family: socket.AddressFamily) -> socket.socket:

@@ -14,7 +14,7 @@ SOURCE = bytes([192, 0, 2, 1])
 def begun(engine: BulkEngine, count: int) -> Table:
     """Traces to so many targets, none of which has sent anything."""
     targets = [bytes([203, 0, number // 256, number % 256]) for number in range(count)]
-    assert all(engine.has_room(target) for target in targets)
+    assert engine.startable(targets) == count
     flows, free = engine.allocate(
         rows_of(targets), rows_of([SOURCE] * count), reserve=lambda _: True, now=NOW
     )
