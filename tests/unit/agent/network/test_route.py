@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import re
 
 import pytest
 from colotrace_agent.network.route import SourceLookup, source_for
@@ -25,7 +26,7 @@ def test_sources_are_the_same(targets: list[bytes]) -> None:
             assert len(found) == len(targets)
             for target, source in zip(targets, found, strict=True):
                 if isinstance(source, OSError):
-                    with pytest.raises(OSError) as raised:
+                    with pytest.raises(OSError, match=re.escape(source.strerror or "")) as raised:
                         source_for(target)
                     assert source.errno == raised.value.errno != errno.EBADF
                 else:
