@@ -26,7 +26,7 @@ ADDRESS, SENDER = "192.0.2.2", "192.0.2.1"
 NOBODY = "198.51.100.9"
 """Routed to the sender's side, where it ends: a target that is silent, its whole path too."""
 PORTS = {"outside": 8_080, "inside": 25_000}
-"""Of connections, outside and inside of those that the agent takes for itself."""
+"""Of connections, outside and inside of the span that the agent takes its own from."""
 
 _HERE = Path(__file__).parent
 _HOLDER = "echo ready; exec cat"
