@@ -6,11 +6,11 @@ belong to threads, and one that was already there would keep its own.
 
 import asyncio
 import errno
+import gc
 import os
 import platform
 import re
 import sys
-from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -55,7 +55,7 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
 ) -> None:
     if version:
-        typer.echo(installed("colotrace"))
+        typer.echo(_installed())
         raise typer.Exit
 
 
@@ -165,8 +165,9 @@ def run(
         max_jobs=max_jobs,
         rate=rate,
         sockets=sockets,
-        version=installed("colotrace"),
+        version=_installed(),
     )
+    _begin_collecting()
     asyncio.run(run(settings))
 
 
@@ -278,6 +279,7 @@ def trace(
             name=os.environ.get("COLOTRACE_COLO", "local"),
         ),
     )
+    _begin_collecting()
     sys.exit(asyncio.run(trace_all(targets or [], settings, file=file)))
 
 
@@ -308,7 +310,14 @@ def check(
 
 def main() -> None:
     """Runs the command line."""
+    gc.disable()  # nothing that is imported is garbage
     app()
+
+
+def _begin_collecting() -> None:
+    """What there is by now stays for good, and need not be looked through again and again."""
+    gc.freeze()
+    gc.enable()
 
 
 def _opened(file: Path) -> int:
@@ -342,6 +351,12 @@ def _sockets_and_nothing_more() -> RawSockets:
         _usage(str(error))
     begin_building()  # while the rest is imported
     return sockets
+
+
+def _installed() -> str:
+    from importlib.metadata import version
+
+    return version("colotrace")
 
 
 def _hostname() -> str:

@@ -5,11 +5,15 @@ given up without leaving a thread behind.
 """
 
 import asyncio
+import functools
 import re
 import socket
+from typing import TYPE_CHECKING
 
-import aiodns
 from colotrace_proto.messages import Family
+
+if TYPE_CHECKING:
+    import aiodns
 
 _LOOKUP_S = 5.0
 _HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
@@ -23,8 +27,11 @@ class UnresolvableError(Exception):
 class Resolver:
     """Asks the system's name servers. To be made on the event loop it is used on."""
 
-    def __init__(self) -> None:
-        self._dns = aiodns.DNSResolver(timeout=_LOOKUP_S / 2, tries=2)
+    @functools.cached_property
+    def _dns(self) -> "aiodns.DNSResolver":
+        import aiodns  # who traces addresses only does without it
+
+        return aiodns.DNSResolver(timeout=_LOOKUP_S / 2, tries=2)
 
     async def addresses(self, target: str) -> list[bytes]:
         """The target's addresses, packed, the host's preferred one first.
@@ -39,11 +46,13 @@ class Resolver:
             raise UnresolvableError(f"{target} has a zone: link-local addresses are not traced")
         if not _HOSTNAME.fullmatch(_ascii(target)):
             raise UnresolvableError(f"{target} is neither an address nor a host name")
+        from aiodns.error import DNSError
+
         try:
             found = await asyncio.wait_for(
                 self._dns.getaddrinfo(_ascii(target), family=socket.AF_UNSPEC), _LOOKUP_S
             )
-        except aiodns.error.DNSError as error:
+        except DNSError as error:
             reason = error.args[1] if len(error.args) > 1 else str(error)
             raise UnresolvableError(f"{target} does not resolve: {reason}") from None
         except TimeoutError:
@@ -61,18 +70,21 @@ class Resolver:
             sockaddr = (socket.inet_ntop(socket.AF_INET, address), 0)
         else:
             sockaddr = (socket.inet_ntop(socket.AF_INET6, address), 0, 0, 0)
+        from aiodns.error import DNSError
+
         try:
             found = await asyncio.wait_for(
                 self._dns.getnameinfo(sockaddr, socket.NI_NAMEREQD), _LOOKUP_S
             )
-        except (aiodns.error.DNSError, TimeoutError):
+        except (DNSError, TimeoutError):
             return None
         name = (found.node or "").rstrip(".")
         return name if len(name) <= 253 and _HOSTNAME.fullmatch(name) else None
 
     async def close(self) -> None:
         """Gives up what is being asked."""
-        await self._dns.close()
+        if "_dns" in self.__dict__:
+            await self._dns.close()
 
 
 def parse_address(text: str) -> bytes | None:

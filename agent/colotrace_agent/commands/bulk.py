@@ -18,7 +18,6 @@ from colotrace_agent.report import Report
 from colotrace_agent.resolve import Resolver, UnresolvableError, parse_address
 
 from .lines import LineWriter
-from .progress import Progress
 from .shown import Shown, ShowSettings
 from .targets import Targets
 
@@ -76,7 +75,11 @@ class Bulk:
             OSError: the file cannot be read on; what was begun has been told of.
         """
         self._targets = Targets(given, file)
-        progress = Progress(self._done_so_far) if sys.stderr.isatty() else None
+        progress = None
+        if sys.stderr.isatty():
+            from .progress import Progress
+
+            progress = Progress(self._done_so_far)
         trouble: OSError | None = None
         try:
             async with self._tasks:
