@@ -60,7 +60,7 @@ class Finder:
         """The lines of the traces to these targets with these identifiers, -1 where none is."""
         lines = self._slots[_slots(targets, identifiers)].astype(np.intp)
         right = (lines >= 0) & self._live[lines] & (self._identifiers[lines] == identifiers)
-        right &= (_words(self._targets[lines]) == _words(targets)).all(axis=1)
+        right &= same_rows(self._targets[lines], targets)
         for row in np.nonzero(~right)[0].tolist():
             name = targets[row].tobytes() + int(identifiers[row]).to_bytes(4, "big")
             lines[row] = self._known.get(name, _NONE)
@@ -90,6 +90,15 @@ def _slots(targets: Bytes, identifiers: Numbers) -> npt.NDArray[np.uint64]:
         mixed = mixed * _SPREAD_TOO + words[:, column]
     slots: npt.NDArray[np.uint64] = mixed * _SPREAD >> _SHIFT
     return slots
+
+
+def same_rows(some: Bytes, others: Bytes) -> npt.NDArray[np.bool_]:
+    """Which addresses are equal: by columns of words, since few columns are slow to reduce."""
+    words, others_words = _words(some), _words(others)
+    same: npt.NDArray[np.bool_] = words[:, 0] == others_words[:, 0]
+    for column in range(1, words.shape[1]):
+        same &= words[:, column] == others_words[:, column]
+    return same
 
 
 def _words(addresses: Bytes) -> npt.NDArray[np.uint32]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import Family, NodeKind, PacketType
 
+from .finding import same_rows
 from .state import Bytes, Flags, Lines, Numbers
 from .table import Table
 
@@ -92,7 +93,7 @@ def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes
 def _quoting(
     table: Table, packets: Bytes, layout: _Layout, index: Lines, who: Bytes, closed: Flags
 ) -> Plain:
-    quote = packets[index]
+    quote = packets.take(index, axis=0)
     target, transport = quote[:, layout.target], quote[:, _TRANSPORT:]
     if table.spec.packet_type is PacketType.ICMP:
         identifier, number = transport[:, 4:6], _number(transport[:, 6:8])
@@ -105,7 +106,7 @@ def _quoting(
         )
     lines = table.found.lines_of(target, _number(identifier))
     right &= lines >= 0
-    right &= (quote[:, layout.source] == table.sources[lines]).all(axis=1)
+    right &= same_rows(quote[:, layout.source], table.sources[lines])
     ordinals = _ordinals(table, lines, number)
     right &= ordinals >= 0
     if table.spec.packet_type is not PacketType.TCP:
@@ -120,7 +121,7 @@ def _quoting(
 
 
 def _echoing(table: Table, packets: Bytes, layout: _Layout, index: Lines, who: Bytes) -> Plain:
-    message = packets[index][:, layout.icmp :]
+    message = packets.take(index, axis=0)[:, layout.icmp :]
     lines = table.found.lines_of(who[index], _number(message[:, 4:6]))
     ordinals = _ordinals(table, lines, _number(message[:, 6:8]))
     right = (lines >= 0) & (ordinals >= 0)
@@ -160,9 +161,11 @@ def _ipv6(packets: Bytes, senders: Bytes, table: Table) -> _Layout:
 
 def _sums_up(messages: Bytes, lengths: Numbers) -> Flags:
     """Whether the internet checksum is right, of short messages; odd and long ones are left out."""
-    summed = np.ascontiguousarray(messages[:, :_SUMMED]).view(np.uint32)
+    words = (min(int(lengths.max(initial=0)), _SUMMED) + 3) // 4
+    summed = messages[:, : 4 * words].view(np.uint32)
     # Of words in any order of bytes, and of any even number of them, the remainder is as good.
-    total = (summed & _MASKS[np.minimum(lengths, _SUMMED)]).sum(axis=1, dtype=np.int64)
+    masks = _MASKS[:, :words].take(np.clip(lengths, 0, _SUMMED), axis=0)
+    total = (summed & masks).sum(axis=1, dtype=np.uint64)
     right: Flags = (total % 0xFFFF == 0) & (lengths <= _SUMMED) & (lengths % 2 == 0)
     return right
 

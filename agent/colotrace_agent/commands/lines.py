@@ -48,7 +48,7 @@ class LineWriter:
         self._addresses = Addresses()
         self._forms: dict[Table, _Forms] = {}
 
-    def write(self, ended: Ended, targets: list[str]) -> tuple[bytes, list[int]]:
+    def write(self, ended: Ended, targets: list[str]) -> tuple[bytes | bytearray, list[int]]:
         """The lines of these traces, to targets called that, and which of them, by place, are to be
         written otherwise: where there is a label, a send error, a second address at a hop, or a
         remark."""
@@ -69,19 +69,19 @@ class LineWriter:
             forms = self._forms[ended.table] = _Forms(ended.table, self._colo)
         return self._written(forms, sheet, targets), others
 
-    def _written(self, forms: "_Forms", sheet: "_Sheet", targets: list[str]) -> bytes:
+    def _written(self, forms: "_Forms", sheet: "_Sheet", targets: list[str]) -> bytearray:
         count, ttls = sheet.count.shape
         names = texts(msgspec.json.encode(targets)[2:-2].split(b'","'))
-        begin = names.shape[1] + len(_BEFORE)
+        begin = len(_BEFORE) + names.shape[1]
         cells_at = begin + len(forms.head)
         tail_at = cells_at + forms.cells.size
-        page = np.empty((count, tail_at + len(forms.tail.text)), np.uint8)
+        paper = bytearray(count * (tail_at + len(forms.tail.text)))
+        page = np.frombuffer(paper, np.uint8).reshape(count, -1)
         page[:, : len(_BEFORE)], page[:, len(_BEFORE) : begin] = _BEFORE, names
         page[:, begin:cells_at] = forms.head
         self._fill_cells(forms, sheet, page[:, cells_at:tail_at].reshape(count, ttls, -1))
         self._fill_tail(forms, sheet, page[:, tail_at:])
-        written: bytes = page[page != 0].tobytes()
-        return written
+        return paper.translate(None, b"\0")
 
     def _fill_cells(self, forms: "_Forms", sheet: "_Sheet", cells: Bytes) -> None:
         cells[:] = forms.cells
