@@ -1,5 +1,6 @@
 """Builds every template by scapy, and prints them: to be run as a program, by `template`."""
 
+import gc
 import logging
 import sys
 
@@ -7,6 +8,13 @@ from colotrace_proto.messages import Family, PacketType
 
 # scapy warns about the host it finds itself on (no IPv6 route, say) when it is imported.
 logging.getLogger("scapy.runtime").setLevel(logging.CRITICAL)
+if __name__ == "__main__":
+    gc.disable()  # it ends too soon for that to matter
+
+from scapy.config import conf  # noqa: E402
+
+# The host's routes are nothing to a packet whose addresses are filled in later.
+conf.route_autoload = conf.route6_autoload = False
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP  # noqa: E402
 from scapy.layers.inet6 import ICMPv6EchoRequest, IPv6  # noqa: E402
