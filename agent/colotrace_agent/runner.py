@@ -25,6 +25,8 @@ Listener = Callable[[Trace], None]
 # What one turn handles before others on the event loop have theirs.
 _SEND_AT_ONCE = 64
 _ROUNDS = 16
+# A trace that begins so soon after a turn waits for the rest of that time.
+_APART_S = 0.001
 
 
 def open_prober(*, rate: float | None = None, sockets: RawSockets | None = None) -> "Prober":
@@ -67,6 +69,7 @@ class Prober:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at = 0
+        self._turned_at = -_APART_S
         self._turn: asyncio.Handle | None = None
 
     @property
@@ -154,13 +157,16 @@ class Prober:
         self._tell()
 
     def _soon(self) -> None:
+        """Has a turn taken; traces that begin in a row share one."""
         if self._turn is None:
-            self._turn = self._loop.call_soon(self._take_turn)
+            wait_s = self._turned_at + _APART_S - self._loop.time()
+            self._turn = self._loop.call_later(max(wait_s, 0), self._take_turn)
 
     def _take_turn(self) -> None:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        self._turned_at = self._loop.time()
         for _ in range(_ROUNDS):
             # Hearing comes before sending: an answer may spare the next round its probes.
             received = self._receive()
@@ -172,7 +178,7 @@ class Prober:
                 self._sleep(now)
                 break
         else:
-            self._soon()
+            self._turn = self._loop.call_soon(self._take_turn)
         # Last, so that what a whole turn brought is told of once.
         self._tell()
 

@@ -4,7 +4,8 @@ Verbs: `start`, `poll` (probes due now), `sent` / `failed`, `heard`, `expire`, `
 after each, `changed` holds the traces of which there is something new.
 
 Of the packet budget, the job that has sent least so far gets the next few probes, and among
-equals the youngest: a short one does not wait for long ones that were there before.
+equals the youngest: a short one does not wait for long ones that were there before. What has waited
+counts as having sent less, so that ever new ones do not keep it waiting for good.
 """
 
 import heapq
@@ -34,6 +35,8 @@ BURST = 512
 _TARGET_BURST = 640  # a whole trace
 STEP = 12
 """What one trace sends at most before it listens, and others have their turn."""
+AGEING = 20
+"""How many probes less a job counts as having sent, for each second that it is older."""
 _NEAR_ALLOWS = 0  # instead of a time: as soon as the first hops' budget does
 SEARCH_RATE, SEARCH_BURST = 500, 200
 """How often, a second, all probes under way are looked through for a tag: strangers could ask."""
@@ -42,13 +45,18 @@ SEARCH_RATE, SEARCH_BURST = 500, 200
 class Account:
     """Traces that share one trace's part of the budget: those of one job."""
 
-    __slots__ = ("taken", "traces")
+    __slots__ = ("began", "taken", "traces")
 
     def __init__(self) -> None:
+        self.began = 0
+        """When its first trace did; 0 before."""
         self.taken = 0
         """Probes so far."""
         self.traces: list[Trace] = []
         """Those that have probes to send; the first is next."""
+
+
+_Queue = list[tuple[float, int, Account]]
 
 
 class Engine:
@@ -88,10 +96,10 @@ class Engine:
         # By TTL, the limits of routers at which a trace's probes are expected to expire.
         self._limits: dict[Trace, dict[int, Limit]] = {}
         self._traces: dict[FlowKey, Trace] = {}
-        # Who has probes to send, by probes taken, then by age, the youngest first: at once; when
-        # the first hops' budget allows it. And who waits for a target's budget, by when that does.
-        self._sending: list[tuple[int, int, Account]] = []
-        self._near_sending: list[tuple[int, int, Account]] = []
+        # Who has probes to send, by turn, the youngest of equals first: at once; when the first
+        # hops' budget allows it. And who waits for a target's budget, by when that does.
+        self._sending: _Queue = []
+        self._near_sending: _Queue = []
         self._waiting: list[tuple[int, int, Account]] = []
         # Traces whose end may have moved, and ends as last computed: a heap entry that has
         # become too early only costs another look.
@@ -114,7 +122,7 @@ class Engine:
         self._identities.release(flow, now)
 
     def start(
-        self, spec: TraceSpec, flow: Flow, *, now: int, account: "Account | None" = None
+        self, spec: TraceSpec, flow: Flow, *, now: int, account: Account | None = None
     ) -> Trace:
         """Begins a trace; its probes come out of `poll`.
 
@@ -134,7 +142,9 @@ class Engine:
             self._targets[spec.target] = budget
         budget.users += 1
         self._targets.move_to_end(spec.target)
-        self._queue(trace, account or Account())
+        account = account or Account()
+        account.began = account.began or now
+        self._queue(trace, account)
         self._touched.add(trace)
         return trace
 
@@ -344,16 +354,15 @@ class Engine:
             times.append(max(budget_at, late_at))
         return min(times, default=None)
 
-    def _queue(self, trace: Trace, account: "Account") -> None:
+    def _queue(self, trace: Trace, account: Account) -> None:
         account.traces.append(trace)
         if len(account.traces) == 1:
             self._push(account)
 
-    def _push(
-        self, account: "Account", queue: list[tuple[int, int, Account]] | None = None
-    ) -> None:
+    def _push(self, account: Account, queue: _Queue | None = None) -> None:
         queue = self._sending if queue is None else queue
-        heapq.heappush(queue, (account.taken, -next(self._tie), account))
+        turn = account.taken + account.began * AGEING / 1e9
+        heapq.heappush(queue, (turn, -next(self._tie), account))
 
     def _end(self, trace: Trace, now: int) -> None:
         self._entered.pop(trace, None)

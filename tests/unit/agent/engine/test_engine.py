@@ -309,6 +309,26 @@ def test_a_job_of_ten_thousand_probes_hardly_delays_a_small_one() -> None:
     assert sent_after(engine, small, later) <= usual + 50 * MS
 
 
+def test_ever_new_jobs_keep_nobody_waiting() -> None:
+    """Of jobs that together want a third more than the budget, each has sent all within twice what
+    waiting in line would take."""
+    engine, now, waits = Engine(), NOW, []
+    begun: list[tuple[int, Trace]] = []
+    for number in range(1_000):
+        begun.append((now, trace_to(number, engine, now=now)))
+        until = (
+            now + 7 * MS
+        )  # 6,400 probes a second where 5,000 may leave, 1,290 near ones of 1,000
+        while now < until:
+            send(engine, now=now)
+            deadline = engine.next_deadline(now)
+            now = min(max(deadline or until, now + 1), until)
+        waits += [now - since for since, trace in begun if not trace.unsent]
+        begun = [(since, trace) for since, trace in begun if trace.unsent]
+    in_line = 1_000 * 45 * SECOND // 5_000 - 7 * SECOND
+    assert max(*waits, *(now - since for since, _ in begun)) <= 2 * in_line
+
+
 def test_one_target_gets_no_more_for_traces_that_follow_each_other() -> None:
     """A second's budget and the burst, however many traces there are one after the other."""
     engine = Engine(rate=1e6)
