@@ -39,8 +39,8 @@ _SAMPLE_NS = 100_000_000
 MEMORY = 48 << 20
 """Bytes that the lines of one family take at most, about."""
 _MOST_LINES = 16_384
-# Batches are worth waiting for longer here.
-_GRAINS = 2
+# Batches are worth waiting for longer here; not so long that a late turn loses from the burst.
+_GRAINS = 3
 # Files seldom have a target twice.
 _DISTANCES = 4_096
 

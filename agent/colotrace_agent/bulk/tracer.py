@@ -26,6 +26,8 @@ _ROUNDS = 4
 _BATCHES = 4
 # Between turns that have nothing to do at once: answers come in by the batch.
 _PACE_NS = 8_000_000
+# While the packet budget is what others wait for, whose end comes a little later is no matter.
+_BUSY_PACE_NS = 12_000_000
 # Traces that wait to send: more would only wait longer.
 _WAITING = 1_024
 _NO_FLOW = "too many traces to this target are under way"
@@ -78,6 +80,7 @@ class BulkTracer:
         self._tell = tell
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Handle | None = None
+        self._began = 0
 
     @property
     def families(self) -> frozenset[Family]:
@@ -171,6 +174,7 @@ class BulkTracer:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        self._began = clock.now()
         for _ in range(_ROUNDS):
             received = self._receive()
             # As `runner.Prober` does: no further than all that came has been heard.
@@ -191,6 +195,8 @@ class BulkTracer:
         if not len(self._engine):
             return
         at = now + _PACE_NS if deadline is None else min(deadline, now + _PACE_NS)
+        if self._engine.waiting:
+            at = max(at, self._began + _BUSY_PACE_NS)
         self._timer = self._loop.call_later(max(at - clock.now(), 0) / 1e9, self._take_turn)
 
     # Out.
