@@ -1,0 +1,51 @@
+"""Lines are found by what answers name, also those that are in each other's way."""
+
+import numpy as np
+import pytest
+from colotrace_agent.bulk import finding
+from colotrace_agent.bulk.engine import BulkEngine
+from colotrace_agent.bulk.table import Table
+from colotrace_agent.engine.flows import rows_of
+from colotrace_agent.model import FlowKey, TraceSpec
+from colotrace_proto.messages import PacketType
+
+NOW = 9_000_000_000
+MANY = 2_000
+TYPES = [PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE]
+
+
+def begun(engine: BulkEngine, size: int) -> tuple[Table, np.ndarray]:
+    targets = [bytes([203, 0, n // 256, n % 256]) + bytes(size - 4) for n in range(MANY)]
+    sources = rows_of([bytes([192] * size)] * MANY)
+    flows, _ = engine.allocate(rows_of(targets), sources, reserve=lambda _: True, now=NOW)
+    return engine.start(flows, now=NOW)
+
+
+@pytest.mark.parametrize("bits", [18, 8])
+@pytest.mark.parametrize("size", [4, 16])
+@pytest.mark.parametrize("packet_type", TYPES)
+def test_each_is_found(
+    packet_type: PacketType, size: int, bits: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By target and identifier, many at a time or alone; whoever has ended, or was never there, is
+    not, whoever's slot that would be."""
+    monkeypatch.setattr(finding, "_SLOT_BITS", bits)
+    monkeypatch.setattr(finding, "_SHIFT", np.uint64(64 - bits))
+    engine = BulkEngine(TraceSpec(bytes(size), packet_type, max_ttl=4, packets_per_ttl=1))
+    table, lines = begun(engine, size)
+    targets, identifiers = table.targets[lines], table.identifiers[lines]
+    assert (table.found.lines_of(targets, identifiers) == lines).all()
+    for line in lines[:50].tolist():
+        flow = table.flow(line)
+        assert flow is not None
+        assert [table.found.line_of(key) for key in flow.keys] == [line] * len(flow.keys)
+    assert (table.found.lines_of(targets, identifiers ^ 1) == -1).all()
+    assert (table.found.lines_of(targets ^ 0xFF, identifiers) == -1).all()
+    ended, going_on = lines[::2], lines[1::2]
+    table._end(ended, NOW)
+    found = table.found.lines_of(targets, identifiers)
+    assert (found[::2] == -1).all()
+    assert (found[1::2] == going_on).all()
+    assert table.found.live.tolist() == sorted(going_on.tolist())
+    key = FlowKey(packet_type, targets[0].tobytes(), int(identifiers[0]), table.port)
+    assert table.found.line_of(key) is None
