@@ -26,9 +26,7 @@ STAMPING_ANEW = (STAMPING & ~_OPT_ID, STAMPING)
 # is the software's; then struct cmsghdr and struct sock_extended_err, which ends with the number.
 # An error of the host's own (EMSGSIZE) is there without a stamp.
 _LEVEL_AT, _STAMP_AT, _ERROR_ORIGIN_AT, _NUMBER_AT = 8, 16, 84, 92
-_LEVEL_AND_TYPE = int(
-    np.array([socket.SOL_SOCKET, SO_TIMESTAMPING], np.int32).view(np.uint64)[0]
-)
+_LEVEL_AND_TYPE = int(np.array([socket.SOL_SOCKET, SO_TIMESTAMPING], np.int32).view(np.uint64)[0])
 _ORIGIN_TIMESTAMPING = 4
 CONTROL = 128
 """Room for a stamp's ancillary data."""
