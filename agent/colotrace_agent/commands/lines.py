@@ -228,7 +228,8 @@ class _Sheet:
         self.duration_ms: Numbers = np.rint(
             (table.ended[lines] - table.started[lines]) / _NS_PER_MS
         ).astype(np.int64)
-        plain = (table.overflows[lines] == 0) & (self.duration_ms < _MOST_MS)
+        plain = (self.duration_ms >= 0) & (self.duration_ms < _MOST_MS)
+        plain &= table.overflows[lines] == 0
         plain &= ~(all_answered & ~table.stamped[lines]).any(axis=1)
         none = self.sent == 0
         plain &= ~none.all(axis=1)

@@ -70,3 +70,30 @@ def test_lines_are_used_again_and_keep_nothing() -> None:
     table.stamps(old, np.full(len(old), NOW - MS), np.ones(len(old), np.bool_))
     assert not table.stamped.any()
     assert table.answers.sum() == 0
+
+
+def test_what_is_said_of_an_ended_trace_does_not_end_it_again() -> None:
+    """Its line may be another's by then."""
+    engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
+    table = begun(engine, 1)
+    ((_, due),) = engine.poll(NOW, most=30)
+    table.left(due, at=np.full(len(due.lines), NOW))
+    (ended,) = engine.stop(NOW)
+    line = int(ended.numbers[0])
+    table.kept_back(line, table.undeparted(line), 113, "nobody")
+    assert engine.expire(NOW + 60_000 * MS) == []
+    assert ended.line(line).send_errors == {113: 3}
+    engine.told(ended, NOW)
+    assert engine.expire(NOW + 60_000 * MS) == []
+    assert table.room == table.lines
+
+
+def test_traces_to_one_target_are_not_side_by_side() -> None:
+    """The second of two waits, and who comes behind it."""
+    engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
+    one, two, three = (bytes([203, 0, 0, number]) for number in range(3))
+    assert engine.startable([one, two, three]) == 3
+    assert engine.startable([one, two, one, three]) == 2
+    begun(engine, 1)
+    assert engine.startable([two, three, one]) == 2
+    assert engine.startable([one, two]) == 0
