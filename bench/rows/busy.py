@@ -14,11 +14,17 @@ from bench.rows import warm
 from bench.rows.subject import Subject
 from bench.session import Session
 
-_AT_ONCE = 200
+_LARGE, _LARGE_PER_TTL = 20, 10
+_ALIKE = 200
 _SETTLED_S = 2.0
 _WAIT_MS = 1_000
 _SENT = "probes a second meanwhile"
-_QUIET, _BUSY = "nothing else runs", f"{_AT_ONCE} jobs at a time run"
+_QUIET = "nothing else runs"
+# Who runs meanwhile: how many jobs at a time, and of how many probes a hop.
+_OTHERS = {
+    f"{_LARGE} jobs of {MAX_TTL * _LARGE_PER_TTL} probes at a time run": (_LARGE, _LARGE_PER_TTL),
+    f"{_ALIKE} jobs like it at a time run": (_ALIKE, PER_TTL),
+}
 
 
 def _measure(session: Session) -> Iterator[Figure]:
@@ -28,20 +34,21 @@ def _measure(session: Session) -> Iterator[Figure]:
         closing(Driver.agent(place.spawn)) as agent,
     ):
         session.say("busy: a small trace alone, and among others")
-        samples = {_QUIET: Samples(), _BUSY: Samples()}
+        samples = {each: Samples() for each in (_QUIET, *_OTHERS)}
         runs = session.runs(15)
         samples[_QUIET].runs = _traces(agent, place, runs)
-        agent.call(
-            do="flood",
-            at_once=5 if session.quick else _AT_ONCE,
-            packet_type="icmp",
-            max_ttl=MAX_TTL,
-            packets_per_ttl=PER_TTL,
-            wait_ms=_WAIT_MS,
-        )
-        time.sleep(0.1 if session.quick else _SETTLED_S)
-        samples[_BUSY].runs = _traces(agent, place, runs)
-        agent.call(do="calm")
+        for who, (at_once, per_ttl) in _OTHERS.items():
+            agent.call(
+                do="flood",
+                at_once=5 if session.quick else at_once,
+                packet_type="icmp",
+                max_ttl=MAX_TTL,
+                packets_per_ttl=per_ttl,
+                wait_ms=_WAIT_MS,
+            )
+            time.sleep(0.1 if session.quick else _SETTLED_S)
+            samples[who].runs = _traces(agent, place, runs)
+            agent.call(do="calm")
     yield from figures_of(work, samples, {_SENT: "/s"}, {})
 
 
@@ -64,9 +71,11 @@ def _count(place: Place) -> int:
 SUBJECT = Subject(
     "busy",
     "A small trace while a bulk of others uses up the budget",
-    f"A running agent with its own budgets. {_AT_ONCE} jobs to random targets are kept running, "
-    "another one as soon as one ends; the small trace comes in between. Limits: the budget over "
-    "all packets and the one to the nearest routers (5,000 and 1,000 a second).",
+    "A running agent with its own budgets. Jobs to random targets are kept running, another one as "
+    "soon as one ends; the small trace comes in between. Limits: the budget over all packets and "
+    "the one to the nearest routers (5,000 and 1,000 a second). Of jobs that are all alike none "
+    "goes before the others: each then takes as long as all together, by their number and rate "
+    "(Little's law).",
     _measure,
     plotted=(warm.SENT,),
 )
