@@ -25,8 +25,8 @@ Listener = Callable[[Trace], None]
 # What one turn handles before others on the event loop have theirs.
 _SEND_AT_ONCE = 64
 _ROUNDS = 16
-# A trace that begins so soon after a turn waits for the rest of that time.
-_APART_S = 0.001
+# Among so many traces, one that begins so soon after a turn waits for the rest of that time.
+_MANY, _APART_S = 100, 0.001
 
 
 def open_prober(*, rate: float | None = None, sockets: RawSockets | None = None) -> "Prober":
@@ -157,10 +157,14 @@ class Prober:
         self._tell()
 
     def _soon(self) -> None:
-        """Has a turn taken; traces that begin in a row share one."""
-        if self._turn is None:
-            wait_s = self._turned_at + _APART_S - self._loop.time()
-            self._turn = self._loop.call_later(max(wait_s, 0), self._take_turn)
+        """Has a turn taken; where many traces are under way, those that begin in a row share it."""
+        if self._turn is not None:
+            return
+        wait_s = self._turned_at + _APART_S - self._loop.time()
+        if wait_s > 0 and len(self._engine) >= _MANY:
+            self._turn = self._loop.call_later(wait_s, self._take_turn)
+        else:
+            self._turn = self._loop.call_soon(self._take_turn)
 
     def _take_turn(self) -> None:
         if self._turn is not None:
