@@ -12,13 +12,16 @@ import platform
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from . import privileges
 from .network.sockets import RawSockets, open_all
 from .packets.template import begin_building
+
+if TYPE_CHECKING:
+    from .commands.run import BrokerSettings
 
 app = typer.Typer(
     name="colotrace-agent",
@@ -61,14 +64,6 @@ def _root(
 
 @app.command()
 def run(
-    coordinator: Annotated[
-        str,
-        typer.Option(
-            envvar="COLOTRACE_COORDINATOR",
-            help="Where the coordinator listens for agents.",
-            metavar="HOST:PORT",
-        ),
-    ],
     colo: Annotated[
         str,
         typer.Option(envvar="COLOTRACE_COLO", help="This place's name: code and number, den01."),
@@ -76,6 +71,14 @@ def run(
     city: Annotated[
         str, typer.Option(envvar="COLOTRACE_CITY", help='Where that is: "Denver, CO, US".')
     ],
+    coordinator: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_COORDINATOR",
+            help="Where the coordinator listens for agents; not needed with --mqtt.",
+            metavar="HOST:PORT",
+        ),
+    ] = "",
     agent_id: Annotated[
         str,
         typer.Option(
@@ -112,7 +115,17 @@ def run(
         typer.Option(
             envvar="COLOTRACE_MQTT",
             metavar="URL",
-            help="MQTT 5 broker; this version has no link to one yet, and refuses.",
+            help="MQTT 5 broker where jobs come from, of any number of coordinators: "
+            "mqtts://[USER:PASSWORD@]HOST[:PORT]. Other users of this host see a flag (in ps): "
+            "prefer the variable.",
+        ),
+    ] = None,
+    mqtt_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_MQTT_CA",
+            help="Who signed the broker's certificate (PEM); else --tls-ca.",
+            dir_okay=False,
         ),
     ] = None,
     max_jobs: Annotated[
@@ -122,17 +135,17 @@ def run(
     allow_private: AllowPrivate = False,
 ) -> None:
     """Stay attached to a coordinator and trace what it asks for."""
-    from colotrace_proto.identifiers import is_colo_name, is_identifier
+    from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier
 
-    if mqtt:
-        _usage("--mqtt: this version has no broker link yet; it attaches by --coordinator")
     colo = colo.lower()
     agent_id = agent_id or f"{_hostname()}.{colo}"
     if not is_colo_name(colo):
         _usage(f"--colo {colo}: a colo is 3 to 8 letters and a number, like den01")
     if not is_identifier(agent_id):
         _usage(f"--agent-id {agent_id}: 1 to 64 letters, digits, dots, dashes, underscores")
-    if not re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^:\[\]/\s]+):\d{1,5}", coordinator):
+    if not mqtt and not coordinator:
+        _usage("give --coordinator HOST:PORT, or --mqtt URL")
+    if coordinator and not is_address(coordinator):
         _usage(f"--coordinator {coordinator}: give HOST:PORT, an IPv6 address in brackets")
     files = (tls_cert, tls_key, tls_ca)
     if not insecure:
@@ -146,6 +159,11 @@ def run(
                 _usage(f"{file} cannot be read")
     sockets = _sockets_and_nothing_more()
     _warn_of_rate(rate)
+    cert, key, authority = files
+    broker = None
+    if mqtt:
+        broker_files = (mqtt_ca or authority, cert, key)
+        broker = _broker(mqtt, broker_files, insecure=insecure)
 
     from colotrace_proto.messages import AgentId, ColoName
 
@@ -154,9 +172,9 @@ def run(
     from .link.direct import Tls
 
     log.set_up()
-    cert, key, authority = files
     settings = RunSettings(
         coordinator=coordinator,
+        mqtt=broker,
         agent_id=AgentId(agent_id),
         colo=ColoName(colo),
         city=city,
@@ -318,6 +336,34 @@ def _begin_collecting() -> None:
     """What there is by now stays for good, and need not be looked through again and again."""
     gc.freeze()
     gc.enable()
+
+
+def _broker(
+    url: str, files: tuple[Path | None, Path | None, Path | None], *, insecure: bool
+) -> "BrokerSettings":
+    """The broker, of which the files are for TLS: authority, certificate, key."""
+    try:
+        from colotrace_proto.bus import BrokerUrlError, broker_of
+        from colotrace_proto.mqtt import BrokerTls, TlsError
+    except ModuleNotFoundError as error:
+        _usage(f"--mqtt: pip install 'colotrace[mqtt]' ({error})")
+    from .commands.run import BrokerSettings
+
+    authority, certificate, key = files
+    try:
+        broker = broker_of(url)
+        given = BrokerTls(authority=authority, certificate=certificate, key=key)
+        tls = given.context() if broker.tls else None
+    except BrokerUrlError as error:
+        _usage(f"--mqtt: {error}; give mqtts://[USER:PASSWORD@]HOST[:PORT]")
+    except TlsError as error:
+        _usage(f"--mqtt {broker}: {error}")
+    if tls is None and not insecure:
+        _usage(
+            f"--mqtt {broker}: passwords and jobs could be read on the way; give mqtts://, or "
+            "--insecure on a network that you trust"
+        )
+    return BrokerSettings(broker=broker, tls=tls)
 
 
 def _opened(file: Path) -> int:

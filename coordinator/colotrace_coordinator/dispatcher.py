@@ -6,7 +6,7 @@ that it causes or the caller that it wakes: there is no task and no queue on the
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 
 from colotrace_proto.messages import (
@@ -104,6 +104,7 @@ class Dispatcher:
         self._links: dict[AgentKey, Link] = {}
         self._runs: dict[ColoName, set[_Run]] = {}
         self._by_job: dict[JobId, _Run] = {}
+        self._cut_off = ""
         self._recent: Recent[JobSpec, _Run] = Recent()
         # What each agent's process has told of its packets, also while it is not attached.
         self._counted: dict[AgentKey, Counters] = {}
@@ -208,10 +209,35 @@ class Dispatcher:
         self._log.info("agent_detached", agent=agent.agent_id, colo=colo, jobs=len(gone.running))
         self._count_agents(colo)
         self._metrics.agent_losses.labels(colo=colo).inc()
-        for job_id in list(gone.running):
+        self._lose(gone.running, now)
+
+    def interrupted(self, agent: AgentKey) -> None:
+        """See `Fleet`."""
+        self._lose(self._running(agent), self._loop.time())
+
+    def _lose(self, jobs: Iterable[JobId], now: float) -> None:
+        for job_id in list(jobs):
             run = self._by_job[job_id]
             run.machine.stream_lost(now)
             self._settle(run, now)
+
+    def available(self, agent: AgentKey, *, now: bool) -> None:
+        """See `Fleet`."""
+        attached = self._registry.get(agent)
+        if attached is None or attached.draining is not now:
+            return
+        attached.draining = not now
+        colo = attached.hello.colo
+        self._log.info("agent_back" if now else "agent_draining", agent=agent.agent_id, colo=colo)
+        self._count_agents(colo)
+        if now:
+            for run in list(self._runs.get(colo, ())):
+                run.machine.agent_came()
+                self._settle(run, self._loop.time())
+
+    def cut_off(self, why: str) -> None:
+        """See `Fleet`."""
+        self._cut_off = why
 
     def heard(self, agent: AgentKey, message: AgentSays) -> None:
         """See `Fleet`."""
@@ -226,21 +252,9 @@ class Dispatcher:
             case Accepted():
                 self._accepted(agent, message, now)
             case Refused():
-                run = self._run_of(agent, message.job_id)
-                if run is not None:
-                    run.log.info(
-                        "job_refused",
-                        agent=agent.agent_id,
-                        job=message.job_id,
-                        reason=message.reason.name,
-                        detail=message.detail,
-                    )
-                    run.machine.refused(now, message)
-                    self._settle(run, now)
+                self._refused(sender, message, now)
             case Draining():
-                sender.draining = True
-                self._log.info("agent_draining", agent=agent.agent_id, colo=sender.hello.colo)
-                self._count_agents(sender.hello.colo)
+                self.available(agent, now=False)
             case Heartbeat():
                 self._count_packets(sender, message.counters)
 
@@ -257,14 +271,36 @@ class Dispatcher:
                 packets.inc(new)
 
     def _accepted(self, agent: AgentKey, message: Accepted, now: float) -> None:
-        run = self._by_job.get(message.job_id)
         sender = self._registry.get(agent)
-        if run is None or sender is None or sender.hello.colo != run.spec.task.colo:
+        run = self._answered_by(sender, message.job_id) if sender is not None else None
+        if run is None:
             # It was given to another meanwhile, or nobody wants it any more.
             self._links[agent].cancel(agent, message.job_id)
             return
         run.machine.accepted(now, agent)
         self._settle(run, now)
+
+    def _refused(self, sender: Agent, message: Refused, now: float) -> None:
+        run = self._answered_by(sender, message.job_id)
+        if run is None:
+            return
+        run.log.info(
+            "job_refused",
+            agent=sender.key.agent_id,
+            job=message.job_id,
+            reason=message.reason.name,
+            detail=message.detail,
+        )
+        run.machine.refused(now, sender.key, message)
+        self._settle(run, now)
+
+    def _answered_by(self, sender: Agent, job_id: JobId) -> _Run | None:
+        """The run whose offer the agent answers, if it was made to it, or to any of its colo."""
+        run = self._by_job.get(job_id)
+        live = run.machine.live if run is not None else None
+        if run is None or live is None or sender.hello.colo != run.spec.task.colo:
+            return None
+        return run if live.agent == sender.key or live.to_anyone else None
 
     def _frame(self, agent: AgentKey, frame: Frame, now: float) -> None:
         self._metrics.frames.inc()
@@ -302,7 +338,8 @@ class Dispatcher:
         """After anything has happened to the machine: do what it wants, and note where it is."""
         machine = run.machine
         if machine.state is State.SEEKING:
-            machine.place(now, self._registry.candidates(run.spec.task.colo))
+            agents = self._registry.candidates(run.spec.task.colo)
+            machine.place(now, agents, cut_off=self._cut_off)
         self._enter(run)
         for command in machine.take_commands():
             self._send(run, command)
@@ -350,8 +387,10 @@ class Dispatcher:
                 run.offers += 1
                 if run.offers > 1:
                     self._metrics.jobs_moved.inc()
-                if link is not None:
-                    link.offer(command.agent, command.job)
+                if link is not None and link.offer(
+                    command.agent, command.job, anyone=command.anyone
+                ):
+                    run.machine.left_to_anyone()
             case CancelJob():
                 run.log.debug("job_taken_back", agent=name, job=command.job_id)
                 if link is not None:

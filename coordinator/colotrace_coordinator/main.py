@@ -102,7 +102,31 @@ def serve(
         typer.Option(
             envvar="COLOTRACE_MQTT",
             metavar="URL",
-            help="MQTT 5 broker; this version has no link to one yet, and refuses.",
+            help="MQTT 5 broker where agents are met, for several coordinators: "
+            "mqtts://[USER:PASSWORD@]HOST[:PORT]. Other users of this host see a flag (in ps): "
+            "prefer the variable.",
+        ),
+    ] = None,
+    mqtt_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_MQTT_CA",
+            help="PEM CA of the broker's certificate; else the system's.",
+        ),
+    ] = None,
+    mqtt_cert: Annotated[
+        Path | None,
+        typer.Option(envvar="COLOTRACE_MQTT_CERT", help="PEM certificate to show the broker."),
+    ] = None,
+    mqtt_key: Annotated[
+        Path | None, typer.Option(envvar="COLOTRACE_MQTT_KEY", help="PEM key of that certificate.")
+    ] = None,
+    advertise: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_ADVERTISE",
+            metavar="HOST:PORT",
+            help="With --mqtt: where agents reach --grpc, if that is not as it is written there.",
         ),
     ] = None,
     asn_db: Annotated[
@@ -152,11 +176,22 @@ def serve(
     from .settings import ServeSettings, choose_tls
     from .store.location import locate
 
+    broker = None
     if mqtt:
-        raise SetupError("--mqtt: this version has no broker link yet; agents attach by gRPC")
+        try:
+            from colotrace_proto.mqtt import BrokerTls
+
+            from .links.mqtt.choose import choose_broker
+        except ModuleNotFoundError as error:
+            raise SetupError(f"--mqtt: pip install 'colotrace[mqtt]' ({error})") from error
+        files = BrokerTls(authority=mqtt_ca, certificate=mqtt_cert, key=mqtt_key)
+        broker = choose_broker(mqtt, insecure=insecure, files=files, grpc=grpc, advertise=advertise)
+    elif advertise:
+        raise SetupError("--advertise is of use with --mqtt only; leave it out")
     settings = ServeSettings(
         http=parse_address(http, flag="--http"),
         grpc=parse_address(grpc, flag="--grpc"),
+        mqtt=broker,
         location=locate(data=data, database=database),
         tls=choose_tls(insecure=insecure, certificate=tls_cert, key=tls_key, agent_ca=agent_ca),
         asn_db=asn_db,

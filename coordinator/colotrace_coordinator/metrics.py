@@ -40,6 +40,14 @@ class Metrics:
             ["colo", "kind"],
             registry=registry,
         )
+        self.broker_up = Gauge(
+            "colotrace_broker_up", "Whether the MQTT broker is in reach", registry=registry
+        )
+        self.broker_rubbish = Counter(
+            "colotrace_broker_rubbish",
+            "Messages on agents' topics that are no agent's presence",
+            registry=registry,
+        )
         self.frames = Counter("colotrace_frames", "Frames taken from agents", registry=registry)
         self.answer_seconds = Histogram(
             "colotrace_answer_seconds",

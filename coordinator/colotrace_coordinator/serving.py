@@ -17,6 +17,7 @@ from .api.server import ServerCertificate, http_server
 from .enrich.asn import AsnFileError, AsnTable
 from .enrich.names import Names, ResolverError
 from .errors import CoordinatorError, SetupError
+from .links.base import Attendance
 from .links.direct.server import BindError, DirectLink
 from .links.direct.tls import TlsError, TlsFiles
 from .listen import Address, bound, listen
@@ -103,13 +104,31 @@ async def serve(settings: ServeSettings) -> None:
                 certificate=certificate, key=key, client_authority=settings.tls.agent_ca
             )
         server = http_server(app, tls=https, trusted_proxies=settings.trusted_proxies)
-        link = DirectLink(
-            service.fleet,
-            host=settings.grpc.host or "::",
-            port=settings.grpc.port,
-            tls=agents_tls,
-            log=log,
-        )
+
+        def streams(attendance: Attendance) -> DirectLink:
+            return DirectLink(
+                attendance,
+                host=settings.grpc.host or "::",
+                port=settings.grpc.port,
+                tls=agents_tls,
+                log=log,
+            )
+
+        bus = None
+        if settings.mqtt is None:
+            link = streams(service.fleet)
+        else:
+            from .links.mqtt.link import MqttLink  # an extra, which not everybody has
+
+            bus = MqttLink(
+                service.fleet,
+                settings.mqtt.broker,
+                tls=settings.mqtt.tls,
+                metrics=metrics,
+                log=log,
+            )
+            link = streams(bus)
+            bus.answered_by(link)
         http = listen(settings.http, flag="--http")
         stack.callback(_close, http)
         grpc = Address(settings.grpc.host or "0.0.0.0", await link.start())  # noqa: S104 — as asked
@@ -120,6 +139,9 @@ async def serve(settings: ServeSettings) -> None:
                 tasks.create_task(audit.run(), name="audit"),
                 tasks.create_task(memory.run(lambda: _attached(service)), name="colo-memory"),
             ]
+            if bus is not None and settings.mqtt is not None:
+                reply_to = settings.mqtt.advertise or str(grpc)
+                behind.append(tasks.create_task(bus.run(reply_to=reply_to), name="broker"))
             serving = tasks.create_task(server.serve(sockets=http), name="http")
             log.info(
                 "listening",

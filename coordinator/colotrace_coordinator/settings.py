@@ -2,10 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .errors import SetupError
 from .listen import Address
 from .store.location import Location
+
+if TYPE_CHECKING:
+    from .links.mqtt.choose import BrokerSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +29,7 @@ class ServeSettings:
     grpc: Address
     location: Location
     tls: TlsPaths | None
+    mqtt: "BrokerSettings | None"
     asn_db: Path | None
     resolver: str | None
     allow_private: bool

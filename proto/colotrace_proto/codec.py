@@ -9,8 +9,10 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TypeVar, assert_never
 
+from google.protobuf.message import DecodeError
+
 from . import messages as m
-from .identifiers import is_colo_name, is_identifier
+from .identifiers import is_address, is_colo_name, is_identifier
 from .v1 import fleet_pb2 as pb
 
 _PACKET_TYPES = {
@@ -27,7 +29,11 @@ _FAMILIES = {
 }
 _FAMILY_WORDS = {number: word for word, number in _FAMILIES.items()}
 
+MAX_PUBLISHED = 16_384
+"""Bytes of a message on a broker, at most."""
+
 _E = TypeVar("_E", m.NodeKind, m.RefusalReason, m.Failure)
+_M = TypeVar("_M", pb.Presence, pb.CoordinatorMessage)
 
 
 class ProtocolError(Exception):
@@ -40,11 +46,7 @@ def encode_from_agent(message: m.FromAgent) -> pb.AgentMessage:
         case m.Hello():
             return pb.AgentMessage(hello=_hello_out(message))
         case m.Heartbeat():
-            heartbeat = pb.Heartbeat(
-                running_jobs=message.running_jobs,
-                counters=pb.Counters(**dataclasses.asdict(message.counters)),
-            )
-            return pb.AgentMessage(heartbeat=heartbeat)
+            return pb.AgentMessage(heartbeat=_heartbeat_out(message))
         case m.Draining():
             return pb.AgentMessage(draining=pb.Draining())
         case m.Accepted():
@@ -72,9 +74,7 @@ def decode_from_agent(message: pb.AgentMessage) -> m.FromAgent | None:
         case "hello":
             return _hello_in(message.hello)
         case "heartbeat":
-            return m.Heartbeat(
-                message.heartbeat.running_jobs, _counters_in(message.heartbeat.counters)
-            )
+            return _heartbeat_in(message.heartbeat)
         case "draining":
             return m.Draining()
         case "accepted":
@@ -117,6 +117,7 @@ def encode_from_coordinator(message: m.FromCoordinator) -> pb.CoordinatorMessage
                 flow=message.flow,
                 remaining_ms=message.remaining_ms,
                 multipath=message.multipath,
+                reply_to=message.reply_to,
             )
             return pb.CoordinatorMessage(job=job)
         case m.UnknownJob():
@@ -148,6 +149,68 @@ def decode_from_coordinator(message: pb.CoordinatorMessage) -> m.FromCoordinator
             return _ack_in(message.ack)
         case _:
             return None
+
+
+def encode_presence(presence: m.Presence) -> bytes:
+    """An agent's presence, as it is kept by a broker."""
+    message = pb.Presence(
+        hello=_hello_out(presence.hello),
+        draining=presence.draining,
+        started_ms=presence.started_ms,
+        heartbeat=_heartbeat_out(presence.heartbeat),
+    )
+    return message.SerializeToString()
+
+
+def decode_presence(payload: bytes) -> m.Presence:
+    """An agent's presence.
+
+    Raises:
+        ProtocolError: it is none, or a value is out of the bounds of `messages`.
+    """
+    presence = _parsed(pb.Presence(), payload)
+    return m.Presence(
+        hello=_hello_in(presence.hello),
+        started_ms=presence.started_ms,
+        draining=presence.draining,
+        heartbeat=_heartbeat_in(presence.heartbeat),
+    )
+
+
+def encode_for_bus(message: m.Job | m.Cancel) -> bytes:
+    """What a coordinator publishes to agents."""
+    return encode_from_coordinator(message).SerializeToString()
+
+
+def decode_from_bus(payload: bytes) -> m.Job | m.UnknownJob | m.Cancel | None:
+    """What a coordinator has published; None for what this side does not know.
+
+    Raises:
+        ProtocolError: it is nothing that may be published, or a value is out of bounds.
+    """
+    message = decode_from_coordinator(_parsed(pb.CoordinatorMessage(), payload))
+    if message is None or isinstance(message, m.Job | m.UnknownJob | m.Cancel):
+        return message
+    raise ProtocolError(f"{type(message).__name__} does not come by a broker")
+
+
+def _parsed(message: _M, payload: bytes) -> _M:
+    if len(payload) > MAX_PUBLISHED:
+        raise ProtocolError(f"longer than {MAX_PUBLISHED:,} bytes")
+    try:
+        message.ParseFromString(payload)
+    except DecodeError as error:
+        raise ProtocolError(str(error)) from error
+    return message
+
+
+def _heartbeat_out(heartbeat: m.Heartbeat) -> pb.Heartbeat:
+    counters = pb.Counters(**dataclasses.asdict(heartbeat.counters))
+    return pb.Heartbeat(running_jobs=heartbeat.running_jobs, counters=counters)
+
+
+def _heartbeat_in(heartbeat: pb.Heartbeat) -> m.Heartbeat:
+    return m.Heartbeat(heartbeat.running_jobs, _counters_in(heartbeat.counters))
 
 
 def _hello_out(hello: m.Hello) -> pb.Hello:
@@ -210,21 +273,25 @@ def _welcome_in(welcome: pb.Welcome) -> m.Welcome:
 
 
 def _job_in(job: pb.Job) -> m.Job | m.UnknownJob:
-    job_id = _job_id(job.job_id)
+    job_id, reply_to = _job_id(job.job_id), _address(job.reply_to)
+
+    def unknown(detail: str) -> m.UnknownJob:
+        return m.UnknownJob(job_id, detail, reply_to)
+
     packet_type = _PACKET_TYPE_WORDS.get(job.packet_type)
     if packet_type is None:
-        return m.UnknownJob(job_id, f"packet type number {job.packet_type} is not known here")
+        return unknown(f"packet type number {job.packet_type} is not known here")
     if not 1 <= job.max_ttl <= m.MAX_TTL:
-        return m.UnknownJob(job_id, f"max_ttl {job.max_ttl} is not within 1 to {m.MAX_TTL}")
+        return unknown(f"max_ttl {job.max_ttl} is not within 1 to {m.MAX_TTL}")
     if not 1 <= job.packets_per_ttl <= m.MAX_PACKETS_PER_TTL:
         detail = f"packets_per_ttl {job.packets_per_ttl} is not within 1 to {m.MAX_PACKETS_PER_TTL}"
-        return m.UnknownJob(job_id, detail)
+        return unknown(detail)
     if not 1 <= job.wait_ms <= m.MAX_WAIT_MS:
-        return m.UnknownJob(job_id, f"wait_ms {job.wait_ms} is not within 1 to {m.MAX_WAIT_MS}")
+        return unknown(f"wait_ms {job.wait_ms} is not within 1 to {m.MAX_WAIT_MS}")
     if job.port > 65_535:
-        return m.UnknownJob(job_id, f"port {job.port} is not within 0 to 65535")
+        return unknown(f"port {job.port} is not within 0 to 65535")
     if not 1 <= len(job.target) <= m.MAX_TARGET:
-        return m.UnknownJob(job_id, f"target is not 1 to {m.MAX_TARGET} characters")
+        return unknown(f"target is not 1 to {m.MAX_TARGET} characters")
     return m.Job(
         job_id=job_id,
         target=job.target,
@@ -236,6 +303,7 @@ def _job_in(job: pb.Job) -> m.Job | m.UnknownJob:
         flow=job.flow,
         remaining_ms=min(job.remaining_ms, m.MAX_REMAINING_MS),
         multipath=job.multipath,
+        reply_to=reply_to,
     )
 
 
@@ -369,6 +437,12 @@ def _job_id(text: str) -> m.JobId:
     if not is_identifier(text):
         raise ProtocolError("job_id is not 1 to 64 of [A-Za-z0-9._-]")
     return m.JobId(text)
+
+
+def _address(text: str) -> str:
+    if text and not is_address(text):
+        raise ProtocolError("Job.reply_to is not HOST:PORT")
+    return text
 
 
 def _known(kind: type[_E], number: int) -> _E:

@@ -130,6 +130,16 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True)
+class Presence:
+    """An agent's word to all coordinators by way of a broker."""
+
+    hello: Hello
+    started_ms: int
+    draining: bool = False
+    heartbeat: Heartbeat = field(default_factory=Heartbeat)
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One target to trace with one set of options."""
 
@@ -143,6 +153,7 @@ class Job:
     flow: int
     remaining_ms: int
     multipath: bool = False
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +162,7 @@ class UnknownJob:
 
     job_id: JobId
     detail: str
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from typing import Any, Self
 import httpx
 from lab import Lab, Process
 
+from fleet.broker import Broker
+
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
 _BIN = Path(sys.executable).parent
 _READY_S = 20.0
@@ -54,7 +56,11 @@ class Fleet:
         coordinator_flags: tuple[str, ...] = (),
         agent_flags: tuple[str, ...] = (),
         grpc_host: str | None = None,
+        broker: Broker | None = None,
+        beside: Fleet | None = None,
     ) -> None:
+        """With `broker`, agents and coordinator meet there. `beside` another fleet on the same
+        broker, this is one more coordinator, which shares its database and agents."""
         self.lab = lab
         self.token = ""
         self.agents: dict[str, Process] = {}
@@ -65,6 +71,8 @@ class Fleet:
         self._grpc_host = grpc_host or lab.management_address
         self._http = "127.0.0.1:0"
         self._grpc = f"{self._grpc_host}:0"
+        self.broker = broker
+        self._beside = beside
         self.directory = Path(tempfile.mkdtemp(prefix="colotrace-fleet-"))
 
     def __enter__(self) -> Self:
@@ -75,6 +83,9 @@ class Fleet:
         """Starts everything; agents attach in their own time (`wait_attached`)."""
         try:
             self.start_coordinator()
+            if self._beside is not None:
+                self.token = self._beside.token
+                return
             self.token = self.command("token", "create", "--account", ACCOUNT).strip()
             for spec in self._specs:
                 self.start_agent(spec)
@@ -114,15 +125,22 @@ class Fleet:
         """HOST:PORT that agents attach to."""
         return self._grpc
 
+    @property
+    def _data(self) -> Path:
+        return self._beside.directory if self._beside is not None else self.directory
+
+    def _meeting(self) -> tuple[str, ...]:
+        return ("--mqtt", self.broker.url) if self.broker is not None else ()
+
     # The coordinator.
 
     def start_coordinator(self) -> None:
         """Starts it; a second time on the same ports, and with the same data."""
         argv = [
             _BIN / "colotrace-coordinator", "serve", "--http", self._http, "--grpc", self._grpc,
-            "--data", self.directory, "--insecure", "--allow-private",
+            "--data", self._data, "--insecure", "--allow-private",
             "--resolver", self.lab.resolver, "--asn-db", self.lab.asn_db,
-            "--log-format", "json", *self._coordinator_flags,
+            "--log-format", "json", *self._meeting(), *self._coordinator_flags,
         ]  # fmt: skip
         log = self.directory / "coordinator.log"
         with log.open("ab") as stream:
@@ -141,7 +159,7 @@ class Fleet:
 
     def command(self, *words: str) -> str:
         """What `colotrace-coordinator WORDS --data …` prints."""
-        argv = [_BIN / "colotrace-coordinator", *words, "--data", self.directory]
+        argv = [_BIN / "colotrace-coordinator", *words, "--data", self._data]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode:
             raise FleetError(done.stderr)
@@ -152,9 +170,9 @@ class Fleet:
     def start_agent(self, spec: AgentSpec) -> None:
         """Starts it; returns at once."""
         argv = [
-            _BIN / "colotrace-agent", "run", "--coordinator", self._grpc, "--colo", spec.colo,
-            "--city", spec.city, "--agent-id", spec.agent_id, "--insecure", "--allow-private",
-            *self._agent_flags,
+            _BIN / "colotrace-agent", "run", "--colo", spec.colo, "--city", spec.city,
+            "--agent-id", spec.agent_id, "--insecure", "--allow-private",
+            *(self._meeting() or ("--coordinator", self._grpc)), *self._agent_flags,
         ]  # fmt: skip
         with self.agent_log(spec.agent_id).open("ab") as stream:
             self.agents[spec.agent_id] = self.lab.spawn(
@@ -199,7 +217,8 @@ class Fleet:
         """Waits until every agent that was started is attached; the seconds it took."""
         began = time.monotonic()
         while time.monotonic() - began < within_s:
-            if sum(colo["agents"] for colo in self.colos()) >= len(self.agents):
+            expected = len((self._beside or self).agents)
+            if sum(colo["agents"] for colo in self.colos()) >= expected:
                 return time.monotonic() - began
             time.sleep(_POLL_S)
         logs = "".join(self.agent_log(agent_id).read_text() for agent_id in self.agents)

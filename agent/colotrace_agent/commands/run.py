@@ -1,10 +1,14 @@
 """`colotrace-agent run`: attached to a coordinator until told to stop."""
 
 import asyncio
+import secrets
 import signal
+import ssl
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
+from colotrace_proto.bus import Broker
 from colotrace_proto.messages import AgentId, ColoName
 
 from colotrace_agent.engine.several import offered
@@ -20,7 +24,18 @@ from colotrace_agent.runner import Prober, open_prober
 # Longer than any job may take; what still runs then is given up.
 _DRAIN_S = 25.0
 
+if TYPE_CHECKING:
+    from colotrace_agent.link.mqtt import MqttLink
+
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BrokerSettings:
+    """Where jobs come from, if not from one coordinator."""
+
+    broker: Broker
+    tls: ssl.SSLContext | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +43,8 @@ class RunSettings:
     """What the command line said."""
 
     coordinator: str
+    """HOST:PORT; "" with `mqtt`."""
+    mqtt: BrokerSettings | None
     agent_id: AgentId
     colo: ColoName
     city: str
@@ -62,6 +79,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     )
     identity = Identity(
         agent_id=settings.agent_id,
+        boot_id=secrets.token_bytes(16),
         colo=settings.colo,
         city=settings.city,
         families=prober.families,
@@ -71,7 +89,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     )
     if not identity.families:
         _log.warning("this host has no address that is good beyond its own link")
-    link = DirectLink(settings.coordinator, identity, jobs, tls=settings.tls)
+    link = _link(settings, identity, jobs)
     stop = _Stop()
     attached = asyncio.create_task(link.run(), name="link")
     told = asyncio.create_task(stop.first.wait(), name="signals")
@@ -92,6 +110,15 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
         told.cancel()
         await asyncio.gather(attached, told, return_exceptions=True)
     _log.info("agent down")
+
+
+def _link(settings: RunSettings, identity: Identity, jobs: Jobs) -> "DirectLink | MqttLink":
+    if settings.mqtt is None:
+        return DirectLink(settings.coordinator, identity, jobs, tls=settings.tls)
+    from colotrace_agent.link.mqtt import MqttLink  # an extra, which not everybody has
+
+    mqtt = settings.mqtt
+    return MqttLink(mqtt.broker, identity, jobs, broker_tls=mqtt.tls, tls=settings.tls)
 
 
 class _Stop:

@@ -2,15 +2,17 @@
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
 import structlog
 from colotrace_proto import codec
+from colotrace_proto.messages import Job, UnknownJob
 from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage
 from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 
@@ -38,6 +40,9 @@ _HEARTBEATS_MISSED = 3
 _BUSY_HEARTBEAT_S = 1.0
 _WELCOME_WITHIN_S = 5.0
 _LARGEST_MESSAGE = 1 << 20
+_MOST_EARLY = 1_000
+# A coordinator waits for half a second to be told that a job is accepted.
+_EARLY_S = 0.5
 
 _log = structlog.get_logger()
 
@@ -81,7 +86,7 @@ class _Ending:
 
 
 class DirectLink:
-    """Keeps a stream to the coordinator up until stopped."""
+    """Keeps a stream to the coordinator up until stopped. To be made on the event loop."""
 
     def __init__(
         self, coordinator: str, identity: Identity, jobs: Jobs, *, tls: Tls | None
@@ -92,6 +97,45 @@ class DirectLink:
         self._something = asyncio.Event()
         self._session = Session(identity, jobs, wake=self._something.set)
         self._settled = asyncio.Event()
+        # Jobs that have come by another way before the stream was up, and when.
+        self._early: deque[tuple[Job | UnknownJob, float]] = deque(maxlen=_MOST_EARLY)
+        now = asyncio.get_running_loop().time()
+        self._up_at = self._asked_at = now
+
+    @property
+    def idle_s(self) -> float:
+        """For how long nothing has been under way."""
+        if self._session.unsettled or self._early:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._asked_at
+
+    @property
+    def down_s(self) -> float:
+        """For how long the stream has been down; 0 while it is up."""
+        return 0.0 if self._session.welcomed else asyncio.get_running_loop().time() - self._up_at
+
+    def take(self, job: Job | UnknownJob) -> None:
+        """A job of the coordinator that has come by another way; it is answered as soon as the
+        stream is up, if that is soon."""
+        self._asked_at = asyncio.get_running_loop().time()
+        if self._session.welcomed:
+            self._session.heard(job)
+        else:
+            self._early.append((job, self._asked_at))
+
+    def abandon(self) -> None:
+        """Gives up what runs for the coordinator."""
+        self._session.abandon()
+
+    def draining(self) -> None:
+        """The agent takes no more jobs."""
+        self._session.draining()
+
+    async def settled(self) -> None:
+        """Returns once all jobs have ended and the coordinator knows."""
+        while self._session.unsettled:
+            self._settled.clear()
+            await self._settled.wait()
 
     async def run(self) -> None:
         """Attaches, and attaches again whenever the stream ends. Runs until cancelled."""
@@ -107,6 +151,8 @@ class DirectLink:
                 _log.warning("not attached", coordinator=self._coordinator, reason=reason)
             finally:
                 was_attached = self._session.welcomed
+                if was_attached:
+                    self._up_at = asyncio.get_running_loop().time()
                 self._session.detached()
             if refused:
                 pause_s = _REFUSED_PAUSE_S
@@ -119,13 +165,11 @@ class DirectLink:
 
     async def drain(self, *, within_s: float) -> None:
         """Takes no more jobs; returns once all have ended and the coordinator knows."""
-        self._session.draining()
+        self.draining()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._jobs.finish(within_s=within_s)
-                while self._session.unsettled:
-                    self._settled.clear()
-                    await self._settled.wait()
+                await self.settled()
 
     def _channel(self) -> grpc.aio.Channel:
         options = (
@@ -182,6 +226,16 @@ class DirectLink:
             if fresh and self._session.welcomed:
                 _log.info("attached", coordinator=self._coordinator)
                 silence_s = _HEARTBEATS_MISSED * self._session.heartbeat_ms / 1e3
+                self._take_early()
+
+    def _take_early(self) -> None:
+        now = asyncio.get_running_loop().time()
+        while self._early:
+            job, at = self._early.popleft()
+            if isinstance(job, Job):
+                job = replace(job, remaining_ms=job.remaining_ms - round((now - at) * 1e3))
+            if now - at <= _EARLY_S:  # else another agent has it by now
+                self._session.heard(job)
 
     async def _write(self, call: _Call) -> None:
         while True:

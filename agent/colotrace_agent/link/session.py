@@ -7,7 +7,6 @@ Progress is told of when there is nothing else to say, and as it is then: who wa
 accepted, or for its end, does not wait for what others have to tell meanwhile.
 """
 
-import secrets
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from colotrace_proto.messages import (
     Heartbeat,
     Hello,
     Job,
+    JobId,
     PacketType,
     UnknownJob,
     Welcome,
@@ -43,12 +43,28 @@ class Identity:
     """Who this agent is and what it offers."""
 
     agent_id: AgentId
+    boot_id: bytes
+    """This process's: 16 bytes drawn at random."""
     colo: ColoName
     city: str
     families: frozenset[Family]
     packet_types: frozenset[PacketType]
     software_version: str
     max_jobs: int
+
+    def hello(self, *, held_jobs: tuple[JobId, ...] = ()) -> Hello:
+        """What it says to whom it does not know."""
+        return Hello(
+            agent_id=self.agent_id,
+            boot_id=self.boot_id,
+            colo=self.colo,
+            city=self.city,
+            families=self.families,
+            packet_types=self.packet_types,
+            software_version=self.software_version,
+            max_jobs=self.max_jobs,
+            held_jobs=held_jobs,
+        )
 
 
 class Session:
@@ -60,7 +76,6 @@ class Session:
         self._identity = identity
         self._jobs = jobs
         self._wake = wake
-        self._boot_id = secrets.token_bytes(16)
         self._coordinator_id = b""
         self._outbox = Outbox()
         self._to_send: deque[FromAgent] = deque()
@@ -75,20 +90,14 @@ class Session:
         """A stream is up: it begins with who we are."""
         self.welcomed = False
         self._to_send.clear()
-        identity = self._identity
-        hello = Hello(
-            agent_id=identity.agent_id,
-            boot_id=self._boot_id,
-            colo=identity.colo,
-            city=identity.city,
-            families=identity.families,
-            packet_types=identity.packet_types,
-            software_version=identity.software_version,
-            max_jobs=identity.max_jobs,
-            # The newest where there are more: the oldest have the least time left.
-            held_jobs=self._outbox.jobs[-MAX_HELD_JOBS:],
-        )
-        self._say(hello)
+        # The newest where there are more: the oldest have the least time left.
+        self._say(self._identity.hello(held_jobs=self._outbox.jobs[-MAX_HELD_JOBS:]))
+
+    def abandon(self) -> None:
+        """The coordinator will not be back: what it asked for is asked no more."""
+        _, unwanted = self._outbox.resume(())
+        for job_id in unwanted:
+            self._jobs.cancel(job_id)
 
     def detached(self) -> None:
         """The stream is gone; what was not sent is made up for by the next one's resume."""

@@ -34,6 +34,8 @@ class Attempt:
     offered_at: float
     most_replies: int
     max_ttl: int
+    # Whether it was left to the colo's agents who takes it; `agent` is then the one thought of.
+    to_anyone: bool = False
     accepted_at: float | None = None
     ended_at: float | None = None
     # Since when the agent's stream is down; None while it is up.

@@ -9,10 +9,11 @@ from .agents import AgentKey
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Ask the agent to run the job."""
+    """Ask the agent to run the job; or, if `anyone` may, leave it to the colo's agents which."""
 
     agent: AgentKey
     job: Job
+    anyone: bool
 
 
 @dataclass(frozen=True, slots=True)

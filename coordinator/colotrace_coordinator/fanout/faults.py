@@ -44,6 +44,11 @@ def no_agent(colo: ColoName) -> Fault:
     return Fault(NO_AGENT, Weight.UNABLE, words)
 
 
+def cut_off(colo: ColoName, why: str) -> Fault:
+    """Nobody can be asked."""
+    return Fault(NO_AGENT, Weight.UNABLE, f"no agent of {colo} can be asked: {why}")
+
+
 def all_draining(colo: ColoName) -> Fault:
     """All that are attached are about to stop."""
     words = f"every agent of {colo} is being stopped and takes no new job"
@@ -97,6 +102,12 @@ def refused(agent: AgentId, refusal: Refused) -> Fault:
 def unanswered(agent: AgentId, after_s: float) -> Fault:
     """The agent neither accepted nor refused."""
     words = f"agent {agent} did not answer the offer within {after_s:g} s"
+    return Fault(LOST, Weight.LOST, words)
+
+
+def untaken(colo: ColoName, after_s: float) -> Fault:
+    """It was left to the colo's agents who takes the job, and nobody has."""
+    words = f"none of {colo}'s agents took the job within {after_s:g} s of its being published"
     return Fault(LOST, Weight.LOST, words)
 
 

@@ -111,13 +111,18 @@ class JobMachine:
             return min(self._deadline, *(retry_at for retry_at, _ in self._busy.values()))
         return self._deadline
 
-    def place(self, now: float, agents: Sequence[Candidate]) -> None:
-        """While seeking: give the job to one of the colo's attached agents, wait, or end."""
+    def place(self, now: float, agents: Sequence[Candidate], *, cut_off: str = "") -> None:
+        """While seeking: give the job to one of the colo's attached agents, wait, or end.
+
+        `cut_off` is why none can be asked at all.
+        """
         if self.state is not State.SEEKING:
             return None
-        eligible = self._eligible(agents)
+        eligible = [] if cut_off else self._eligible(agents)
         if not eligible:
-            return self._end(now, self._worst() if self._faults else why_none(agents, self.task))
+            none = faults.cut_off(self.task.colo, cut_off) if cut_off else None
+            none = none or why_none(agents, self.task)
+            return self._end(now, self._worst() if self._faults else none)
         if self._deadline - now < MIN_LEFT_S:
             return self._end(now, self._too_late())
         chosen = least_loaded(eligible, excluding=self._resting(now))
@@ -125,12 +130,20 @@ class JobMachine:
             self._busy = {a.key: self._busy[a.key] for a in eligible}
             self.state = State.WAITING
             return None
-        return self._offer(now, chosen.key)
+        anyone = not self._attempts and not self._faults and len(eligible) > 1
+        return self._offer(now, chosen.key, anyone=anyone)
 
     def agent_came(self) -> None:
         """An agent of the colo has attached: worth asking while all others are busy."""
         if self.state is State.WAITING:
             self.state = State.SEEKING
+
+    def left_to_anyone(self) -> None:
+        """It is left to the colo's agents who takes the live attempt: none of them has been tried
+        until one answers."""
+        if self._attempt is not None:
+            self._attempt.to_anyone = True
+            self._tried.discard(self._attempt.agent)
 
     def accepted(self, now: float, agent: AgentKey) -> None:
         """The agent runs the live attempt. It may be another than was asked, if the link lets
@@ -138,15 +151,17 @@ class JobMachine:
         attempt = self._attempt
         if attempt is None or self.state is not State.OFFERED:
             return
-        attempt.agent = agent
+        attempt.agent, attempt.to_anyone = agent, False
         self._tried.add(agent)
         self._run(now, attempt)
 
-    def refused(self, now: float, refusal: Refused) -> None:
-        """The agent does not run the live attempt."""
+    def refused(self, now: float, agent: AgentKey, refusal: Refused) -> None:
+        """The agent does not run the live attempt; see `accepted`."""
         attempt = self._attempt
         if attempt is None:
             return
+        attempt.agent, attempt.to_anyone = agent, False
+        self._tried.add(agent)
         fault = faults.refused(attempt.agent.agent_id, refusal)
         if refusal.reason is RefusalReason.BUSY:
             pause = self._busy.get(attempt.agent, (0.0, BACKOFF_S))[1]
@@ -233,7 +248,10 @@ class JobMachine:
         if now < self._attempt_due(attempt):
             return
         name = attempt.agent.agent_id
-        if self.state is State.OFFERED and not self._patient:
+        if attempt.to_anyone and self.state is State.OFFERED:
+            self._take_back()
+            self._fail(now, faults.untaken(self.task.colo, ACCEPT_S))
+        elif self.state is State.OFFERED and not self._patient:
             others = self._eligible(agents)
             if least_loaded(others, excluding=self._resting(now)) is None:
                 # Nobody else could have it: a slow answer is better than none.
@@ -259,7 +277,7 @@ class JobMachine:
             return attempt.offered_at + SILENCE_S
         return self._heard_at + SILENCE_S
 
-    def _offer(self, now: float, agent: AgentKey) -> None:
+    def _offer(self, now: float, agent: AgentKey, *, anyone: bool) -> None:
         options = self.task.options
         job = Job(
             job_id=self._new_job_id(),
@@ -284,7 +302,7 @@ class JobMachine:
         self._tried.add(agent)
         self._patient = False
         self.state = State.OFFERED
-        self._commands.append(Offer(agent, job))
+        self._commands.append(Offer(agent, job, anyone))
 
     def _run(self, now: float, attempt: Attempt) -> None:
         attempt.accepted_at = self._heard_at = now
@@ -312,7 +330,7 @@ class JobMachine:
         if attempt is not None and again:
             self._tried.discard(attempt.agent)
         self._faults.append(fault)
-        if fault.weight is Weight.LOST:
+        if fault.weight is Weight.LOST and not (attempt and attempt.to_anyone):
             self._lost += 1
         if self._lost >= MAX_LOST or self._deadline - now < MIN_LEFT_S:
             self._end(now, self._worst())

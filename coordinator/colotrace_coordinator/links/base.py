@@ -67,8 +67,9 @@ class Link(Protocol):
     A command for an agent that has just gone is dropped: its going is an event of its own.
     """
 
-    def offer(self, agent: AgentKey, job: Job) -> None:
-        """Ask the agent to run the job."""
+    def offer(self, agent: AgentKey, job: Job, *, anyone: bool) -> bool:
+        """Ask the agent to run the job. Where `anyone` says that any of its colo may, the link can
+        leave it to them who does: whether it has is returned."""
 
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
         """Take a job back."""
@@ -80,8 +81,8 @@ class Link(Protocol):
         """End the attachment."""
 
 
-class Fleet(Protocol):
-    """What a link tells."""
+class Attendance(Protocol):
+    """What a link tells of the agents that are attached through it."""
 
     def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:
         """An agent asks to attach, for the first time or again.
@@ -94,3 +95,17 @@ class Fleet(Protocol):
 
     def detached(self, agent: AgentKey) -> None:
         """The agent's attachment has ended, whoever ended it. It may come back."""
+
+
+class Fleet(Attendance, Protocol):
+    """What a link tells that knows more than streams: see `mqtt`."""
+
+    def available(self, agent: AgentKey, *, now: bool) -> None:
+        """Whether an attached agent takes new jobs."""
+
+    def interrupted(self, agent: AgentKey) -> None:
+        """Nothing comes from an attached agent for the time being, though it is there; `attached`
+        follows, or `detached`."""
+
+    def cut_off(self, why: str) -> None:
+        """No agent can be offered anything, for that reason; "" where they can be again."""

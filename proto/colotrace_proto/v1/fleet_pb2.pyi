@@ -353,6 +353,47 @@ class Draining(_message.Message):
 Global___Draining: _TypeAlias = Draining  # noqa: Y015
 
 @_typing.final
+class Presence(_message.Message):
+    """An agent's word to all coordinators by way of a broker: kept there (retained) under a topic of
+    this process's own, and renewed before it expires. An empty message takes it away: the agent's
+    last will, and its last word when it stops.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HELLO_FIELD_NUMBER: _builtins.int
+    DRAINING_FIELD_NUMBER: _builtins.int
+    STARTED_MS_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_FIELD_NUMBER: _builtins.int
+    draining: _builtins.bool
+    """The agent is about to stop and takes no new job."""
+    started_ms: _builtins.int
+    """When the process started, in milliseconds of its host's wall clock. Compared only between two
+    processes of one agent id, of which the later one counts.
+    """
+    @_builtins.property
+    def hello(self) -> Global___Hello:
+        """As on a stream, but without held jobs."""
+
+    @_builtins.property
+    def heartbeat(self) -> Global___Heartbeat: ...
+    def __init__(
+        self,
+        *,
+        hello: Global___Hello | None = ...,
+        draining: _builtins.bool = ...,
+        started_ms: _builtins.int = ...,
+        heartbeat: Global___Heartbeat | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["heartbeat", b"heartbeat", "hello", b"hello"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "heartbeat", b"heartbeat", "hello", b"hello", "started_ms", b"started_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Presence: _TypeAlias = Presence  # noqa: Y015
+
+@_typing.final
 class Job(_message.Message):
     """One target to trace with one set of options. Answered by Accepted or Refused at once."""
 
@@ -368,6 +409,7 @@ class Job(_message.Message):
     FLOW_FIELD_NUMBER: _builtins.int
     REMAINING_MS_FIELD_NUMBER: _builtins.int
     MULTIPATH_FIELD_NUMBER: _builtins.int
+    REPLY_TO_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """1 to 64 of [A-Za-z0-9._-]; a job that moves to another agent gets a new one."""
     target: _builtins.str
@@ -387,6 +429,10 @@ class Job(_message.Message):
     """What is left of the job's time when this message is sent."""
     multipath: _builtins.bool
     """Whether the load-balanced paths are wanted: many flows instead of one."""
+    reply_to: _builtins.str
+    """HOST:PORT of the coordinator's Fleet service, where all that comes of the job is told.
+    Only in a job that comes by a broker; else it is the stream that the job came by.
+    """
     def __init__(
         self,
         *,
@@ -400,10 +446,11 @@ class Job(_message.Message):
         flow: _builtins.int = ...,
         remaining_ms: _builtins.int = ...,
         multipath: _builtins.bool = ...,
+        reply_to: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "job_id", b"job_id", "max_ttl", b"max_ttl", "multipath", b"multipath", "packet_type", b"packet_type", "packets_per_ttl", b"packets_per_ttl", "port", b"port", "remaining_ms", b"remaining_ms", "target", b"target", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "job_id", b"job_id", "max_ttl", b"max_ttl", "multipath", b"multipath", "packet_type", b"packet_type", "packets_per_ttl", b"packets_per_ttl", "port", b"port", "remaining_ms", b"remaining_ms", "reply_to", b"reply_to", "target", b"target", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.fanout.agents import AgentKey
-from colotrace_coordinator.links.base import Closing, Fleet, Rejected, Rejection
+from colotrace_coordinator.links.base import Attendance, Closing, Rejected, Rejection
 
 from .stream import AgentStream, StreamClosedError
 from .tls import TlsError, TlsFiles, vouches
@@ -73,7 +73,7 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
 
     def __init__(
         self,
-        fleet: Fleet,
+        fleet: Attendance,
         *,
         host: str,
         port: int,
@@ -129,9 +129,10 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
 
     # Commands
 
-    def offer(self, agent: AgentKey, job: Job) -> None:
+    def offer(self, agent: AgentKey, job: Job, *, anyone: bool) -> bool:  # noqa: ARG002
         """See `Link`."""
         self._send(agent, job)
+        return False
 
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
         """See `Link`."""

@@ -1,0 +1,127 @@
+"""A real Mosquitto, started on a free port and stopped, killed, frozen and started again.
+
+with Broker(lab) as broker:
+    Fleet(lab, broker=broker)
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from lab import Lab, Process
+
+_READY_S = 10.0
+_POLL_S = 0.02
+
+
+class BrokerError(Exception):
+    """Mosquitto did not come up; the text holds what it logged."""
+
+
+class Broker:
+    """A broker that every host of the lab reaches. `settings` are further lines of its file."""
+
+    def __init__(self, lab: Lab, *, host: str | None = None, settings: str | None = None) -> None:
+        """`settings` None lets in whoever comes."""
+        self.host = host or lab.management_address
+        self.port = _free_port(self.host)
+        self.directory = Path(tempfile.mkdtemp(prefix="colotrace-broker-"))
+        self._lab = lab
+        self._settings = "allow_anonymous true" if settings is None else settings
+        self._process: Process | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def url(self) -> str:
+        """For `--mqtt`."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"mqtt://{host}:{self.port}"
+
+    @property
+    def log(self) -> Path:
+        """What it logged."""
+        return self.directory / "broker.log"
+
+    def start(self) -> None:
+        """Starts it, always on the same port; it has forgotten all that was retained."""
+        file = self.directory / "mosquitto.conf"
+        lines = [
+            f"listener {self.port} {self.host}",
+            "persistence false",
+            "user root",  # the files are root's
+            "log_dest stderr",
+            self._settings,
+        ]
+        file.write_text("\n".join(lines) + "\n")
+        with self.log.open("ab") as stream:
+            argv = ["mosquitto", "-c", str(file)]
+            self._process = self._lab.spawn(
+                None, argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
+            )
+        deadline = time.monotonic() + _READY_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                socket.create_connection((self.host, self.port), timeout=1).close()
+            except OSError:
+                time.sleep(_POLL_S)
+            else:
+                return
+        raise BrokerError(self.log.read_text())
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.stop()
+            self._process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: its connections stay up, and nothing moves."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        """Stops it and removes its files."""
+        if self._process is not None:
+            self.thaw()
+            self._process.stop()
+            self._process = None
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+
+def _free_port(host: str) -> int:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as sock:
+        sock.bind((host, 0))
+        port: int = sock.getsockname()[1]
+        return port
