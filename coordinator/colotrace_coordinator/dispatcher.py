@@ -176,10 +176,11 @@ class Dispatcher:
         self._links[key] = link
         self._count_agents(hello.colo)
         log.info("agent_attached", version=hello.software_version, held_jobs=len(hello.held_jobs))
-        return Admitted(self._resume(hello, key, now))
+        return Admitted(self._resume(hello, link, now))
 
-    def _resume(self, hello: Hello, key: AgentKey, now: float) -> tuple[Ack, ...]:
+    def _resume(self, hello: Hello, link: Link, now: float) -> tuple[Ack, ...]:
         """Let the colo's jobs know of the agent; returns what it is to go on with."""
+        key = AgentKey(hello.agent_id, hello.boot_id)
         held = frozenset(hello.held_jobs)
         wanted = []
         for run in list(self._runs.get(hello.colo, ())):
@@ -187,8 +188,8 @@ class Dispatcher:
             if live is None:
                 run.machine.agent_came()
             elif live.agent == key:
-                run.machine.stream_back(now, held)
-                if run.machine.live is live:
+                run.machine.stream_back(now, held, loses_offers=link.loses_offers)
+                if run.machine.live is live and live.job_id in held:
                     self._running(key).add(live.job_id)
                     wanted.append(Ack(live.job_id, live.last_sequence))
             elif live.agent.agent_id == hello.agent_id:

@@ -198,8 +198,11 @@ class JobMachine:
         if self._attempt is not None and self._attempt.down_since is None:
             self._attempt.down_since = now
 
-    def stream_back(self, now: float, held: Container[JobId]) -> None:
-        """The same process of the live attempt's agent has attached again, with these jobs."""
+    def stream_back(self, now: float, held: Container[JobId], *, loses_offers: bool = True) -> None:
+        """The same process of the live attempt's agent has attached again, with these jobs.
+
+        `loses_offers` says that what was offered to it before cannot come any more.
+        """
         attempt = self._attempt
         if attempt is None:
             return
@@ -208,7 +211,7 @@ class JobMachine:
         if attempt.job_id in held:
             if self.state is State.OFFERED:
                 self._run(now, attempt)
-        else:
+        elif loses_offers or self.state is not State.OFFERED:
             # An offer that never arrived speaks against the stream, not the agent.
             never_arrived = self.state is State.OFFERED
             self._fail(now, faults.forgotten(attempt.agent.agent_id), again=never_arrived)

@@ -67,6 +67,9 @@ class Link(Protocol):
     A command for an agent that has just gone is dropped: its going is an event of its own.
     """
 
+    loses_offers: bool
+    """Whether an offer is lost where the agent attaches (again) before it has answered it."""
+
     def offer(self, agent: AgentKey, job: Job, *, anyone: bool) -> bool:
         """Ask the agent to run the job. Where `anyone` says that any of its colo may, the link can
         leave it to them who does: whether it has is returned."""

@@ -48,6 +48,8 @@ class _There:
 class MqttLink:
     """The link of agents that are met at a broker. To the streams it is whom they report to."""
 
+    loses_offers = False
+
     def __init__(
         self,
         fleet: Fleet,
