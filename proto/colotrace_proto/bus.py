@@ -57,19 +57,26 @@ def broker_of(url: str) -> Broker:
     Raises:
         BrokerUrlError: it is none. What is said does not hold the password.
     """
-    parts = urlsplit(url)
+    # What the library says of a URL that it cannot read repeats parts of it, passwords too.
     try:
+        parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:
-        raise BrokerUrlError(f"it cannot be read: {error}") from None
+        (host or "").encode("idna")
+    except ValueError:
+        raise BrokerUrlError(
+            "its host or port cannot be read; in a password, write / as %2F, @ as %40, # as %23"
+        ) from None
     if parts.scheme not in _PORTS:
         raise BrokerUrlError("it does not begin with mqtt:// or mqtts://")
-    if not host:
-        raise BrokerUrlError("it names no host")
+    if not host or port == 0:
+        raise BrokerUrlError("it names no host, or port 0")
     if parts.path.strip("/") or parts.query or parts.fragment:
         raise BrokerUrlError("there is more behind the host and port")
-    username = unquote(parts.username) if parts.username else None
-    password = unquote(parts.password) if parts.password else None
+    username, password = (
+        unquote(part) if part else None for part in (parts.username, parts.password)
+    )
+    if password and not username:
+        raise BrokerUrlError("it has a password, but no user")
     return Broker(host, port or _PORTS[parts.scheme], parts.scheme == "mqtts", username, password)
 
 

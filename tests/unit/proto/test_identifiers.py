@@ -1,0 +1,53 @@
+"""What may stand as HOST:PORT."""
+
+import pytest
+from colotrace_proto.identifiers import is_address
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["h:1", "10.0.0.1:50051", "coordinator-1.example.net:65535", "[::1]:443", "[fe80::1.2.3.4]:1"],
+)
+def test_addresses(text: str) -> None:
+    """Names, IPv4, IPv6 in brackets."""
+    assert is_address(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":1",
+        "h",
+        "h:",
+        "h:0",
+        "h:65536",
+        "h:123456",
+        "h:-1",
+        "h:١",
+        "h:1\n",
+        "::1:443",
+        "[::1]",
+        "[]:1",
+        "a/b:1",
+        "dns:///h:1",
+        "unix:/x:1",
+        "u@h:1",
+        f"{'a' * 256}:1",
+    ],
+)
+def test_what_is_none(text: str) -> None:
+    """Nor what gRPC would take for another kind of target."""
+    assert not is_address(text)
+
+
+@given(st.text())
+def test_any_text(text: str) -> None:
+    """Short, printable, with a port, or none."""
+    if is_address(text):
+        assert text.isascii()
+        assert text.isprintable()
+        assert len(text) < 300
+        assert int(text.rpartition(":")[2]) > 0
