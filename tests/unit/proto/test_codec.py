@@ -50,21 +50,31 @@ OUTCOMES = st.builds(
         st.builds(m.Link, st.integers(1, m.MAX_TTL - 1), ADDRESSES, ADDRESSES, UINT32), max_size=3
     ).map(tuple),
 )
+HELLOS = st.builds(
+    m.Hello,
+    agent_id=IDENTIFIERS.map(m.AgentId),
+    boot_id=st.binary(min_size=16, max_size=16),
+    colo=st.from_regex(r"[a-z]{3,8}[0-9]{1,4}", fullmatch=True).map(m.ColoName),
+    city=TEXTS,
+    families=st.sets(st.sampled_from(m.Family)).map(frozenset),
+    packet_types=PROBED.map(frozenset),
+    software_version=TEXTS.map(lambda text: text[:64]),
+    max_jobs=UINT32,
+    held_jobs=st.lists(JOB_IDS, max_size=5).map(tuple),
+    protocol_version=st.integers(1, 99),
+)
+COUNTERS = st.builds(m.Counters, sent=st.integers(0, 2**64 - 1), late=st.integers(0, 2**64 - 1))
+HEARTBEATS = st.builds(m.Heartbeat, UINT32, COUNTERS)
+PRESENCES = st.builds(
+    m.Presence,
+    hello=HELLOS,
+    started_ms=st.integers(0, 2**64 - 1),
+    draining=st.booleans(),
+    heartbeat=HEARTBEATS,
+)
 FROM_AGENT = st.one_of(
-    st.builds(
-        m.Hello,
-        agent_id=IDENTIFIERS.map(m.AgentId),
-        boot_id=st.binary(min_size=16, max_size=16),
-        colo=st.from_regex(r"[a-z]{3,8}[0-9]{1,4}", fullmatch=True).map(m.ColoName),
-        city=TEXTS,
-        families=st.sets(st.sampled_from(m.Family)).map(frozenset),
-        packet_types=PROBED.map(frozenset),
-        software_version=TEXTS.map(lambda text: text[:64]),
-        max_jobs=UINT32,
-        held_jobs=st.lists(JOB_IDS, max_size=5).map(tuple),
-        protocol_version=st.integers(1, 99),
-    ),
-    st.builds(m.Heartbeat, UINT32),
+    HELLOS,
+    HEARTBEATS,
     st.just(m.Draining()),
     st.builds(m.Accepted, JOB_IDS),
     st.builds(m.Refused, JOB_IDS, st.sampled_from(m.RefusalReason), TEXTS),
@@ -79,6 +89,21 @@ FROM_AGENT = st.one_of(
     ),
 )
 ACKS = st.builds(m.Ack, JOB_IDS, UINT32)
+WHERE = st.sampled_from(["", "10.0.0.1:50051", "[::1]:443", "c1.example.net:1"])
+JOBS = st.builds(
+    m.Job,
+    job_id=JOB_IDS,
+    target=st.text(st.characters(codec="utf-8"), min_size=1, max_size=m.MAX_TARGET),
+    packet_type=st.sampled_from(m.PacketType),
+    max_ttl=st.integers(1, m.MAX_TTL),
+    packets_per_ttl=st.integers(1, m.MAX_PACKETS_PER_TTL),
+    wait_ms=st.integers(1, m.MAX_WAIT_MS),
+    port=st.integers(0, 65_535),
+    flow=UINT32,
+    remaining_ms=st.integers(0, m.MAX_REMAINING_MS),
+    multipath=st.booleans(),
+    reply_to=WHERE,
+)
 FROM_COORDINATOR = st.one_of(
     st.builds(
         m.Welcome,
@@ -88,19 +113,7 @@ FROM_COORDINATOR = st.one_of(
         protocol_version=st.integers(1, 99),
     ),
     st.just(m.Heartbeat()),
-    st.builds(
-        m.Job,
-        job_id=JOB_IDS,
-        target=st.text(st.characters(codec="utf-8"), min_size=1, max_size=m.MAX_TARGET),
-        packet_type=st.sampled_from(m.PacketType),
-        max_ttl=st.integers(1, m.MAX_TTL),
-        packets_per_ttl=st.integers(1, m.MAX_PACKETS_PER_TTL),
-        wait_ms=st.integers(1, m.MAX_WAIT_MS),
-        port=st.integers(0, 65_535),
-        flow=UINT32,
-        remaining_ms=st.integers(0, m.MAX_REMAINING_MS),
-        multipath=st.booleans(),
-    ),
+    JOBS,
     st.builds(m.Cancel, JOB_IDS),
     ACKS,
 )
@@ -341,3 +354,64 @@ def test_any_bytes_end_as_a_message_or_an_error_of_ours(data: bytes) -> None:
             decode(message)  # type: ignore[operator]
         except codec.ProtocolError:
             continue
+
+
+@given(PRESENCES)
+def test_a_presence_arrives(presence: m.Presence) -> None:
+    """As it was said, and within what a broker is asked to carry."""
+    payload = codec.encode_presence(presence)
+    assert codec.decode_presence(payload) == presence
+    assert len(payload) < codec.MAX_PUBLISHED
+
+
+@given(JOBS | st.builds(m.Cancel, JOB_IDS))
+def test_what_is_published_arrives(message: m.Job | m.Cancel) -> None:
+    """The same bytes as on a stream."""
+    payload = codec.encode_for_bus(message)
+    assert codec.decode_from_bus(payload) == message
+    assert payload == codec.encode_from_coordinator(message).SerializeToString()
+    assert len(payload) < codec.MAX_PUBLISHED
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_on_a_broker(data: bytes) -> None:
+    """A message, or an error of ours; nothing else."""
+    for decode in (codec.decode_presence, codec.decode_from_bus):
+        try:
+            decode(data)
+        except codec.ProtocolError:
+            continue
+
+
+@pytest.mark.parametrize("decode", [codec.decode_presence, codec.decode_from_bus])
+def test_more_than_a_broker_is_asked_to_carry(decode: Callable[[bytes], object]) -> None:
+    """It is not even looked at."""
+    with pytest.raises(codec.ProtocolError, match="longer than"):
+        decode(bytes(codec.MAX_PUBLISHED + 1))
+
+
+@pytest.mark.parametrize(
+    "message", [m.Heartbeat(), m.Ack(m.JobId("a"), 1), m.Welcome(bytes(16), 5_000)]
+)
+def test_what_belongs_on_a_stream_is_not_published(message: m.FromCoordinator) -> None:
+    """Whoever publishes it is no coordinator of ours."""
+    payload = codec.encode_from_coordinator(message).SerializeToString()
+    with pytest.raises(codec.ProtocolError):
+        codec.decode_from_bus(payload)
+
+
+def test_what_a_newer_coordinator_publishes() -> None:
+    """Unknown messages are passed over; an unknown job says whom to answer."""
+    assert codec.decode_from_bus(b"\xa2\x06\x03abc") is None
+    assert codec.decode_from_bus(b"") is None
+    job = pb.Job(job_id="a", reply_to="[::1]:7")
+    decoded = codec.decode_from_bus(pb.CoordinatorMessage(job=job).SerializeToString())
+    assert isinstance(decoded, m.UnknownJob)
+    assert decoded.reply_to == "[::1]:7"
+
+
+@pytest.mark.parametrize("where", ["x", "h:0", "unix:/tmp/x", "dns:///h:1", "h:1 "])
+def test_a_job_that_leads_somewhere_strange(where: str) -> None:
+    """Only HOST:PORT is dialled."""
+    with pytest.raises(codec.ProtocolError, match="reply_to"):
+        codec.decode_from_coordinator(pb.CoordinatorMessage(job=pb.Job(job_id="a", reply_to=where)))
