@@ -41,6 +41,16 @@ class Driver:
         """One with a `colotrace-agent run` attached to it; see `inside_agent`."""
         return cls(spawn, [sys.executable, _HERE / "inside_agent.py", *flags])
 
+    @classmethod
+    def fleet(cls, spawn: Spawn, *flags: str | Path) -> Driver:
+        """One that is many agents, which answer at once; see `inside_fleet`."""
+        return cls(spawn, [sys.executable, _HERE / "inside_fleet.py", *flags])
+
+    @classmethod
+    def load(cls, spawn: Spawn) -> Driver:
+        """One that is many clients of the API; see `inside_load`."""
+        return cls(spawn, [sys.executable, _HERE / "inside_load.py"])
+
     @property
     def pid(self) -> int:
         """The helper's process id."""

@@ -1,15 +1,16 @@
-"""The programs on a place: a coordinator, one agent, and a client on a connection that is kept."""
+"""The programs on a place: a coordinator, an agent, a broker, and a client's kept connection."""
 
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-from fleet import AgentSpec, Fleet
+from fleet import AgentSpec, Broker, BrokerError, Fleet
 
 from bench import proc
 from bench.figures import BEYOND, BenchError, Run
@@ -26,46 +27,102 @@ OPTIONS = {"max_ttl": MAX_TTL, "packets_per_ttl": PER_TTL, "wait_time": 1}
 
 
 @contextmanager
-def stack_on(place: Place) -> Iterator[Stack]:
-    """The programs, the agent attached."""
+def stack_on(place: Place, *, broker: Broker | None = None) -> Iterator[Stack]:
+    """The programs, the agent attached; with `broker` they meet there."""
     spec = AgentSpec(place.host, place.colo, "Singapore, SG", "bench-a")
-    with Fleet(place.lab, agents=[spec], grpc_host=place.grpc_host) as fleet:
+    with Fleet(place.lab, agents=[spec], grpc_host=place.grpc_host, broker=broker) as fleet:
         stack = Stack(place, fleet, spec)
         stack.wait_attached()
         yield stack
 
 
-class Stack:
+@contextmanager
+def broker_on(place: Place) -> Iterator[Broker]:
+    """A Mosquitto that lets in whoever comes.
+
+    Raises:
+        BenchError: it is not installed, or does not come up.
+    """
+    if shutil.which("mosquitto") is None:
+        raise BenchError("mosquitto is not installed: apt-get install mosquitto")
+    with closing(Broker(place.lab, host=place.grpc_host)) as broker:
+        try:
+            broker.start()
+        except BrokerError as error:
+            raise BenchError(f"mosquitto did not come up: {error}") from error
+        yield broker
+
+
+class Api:
+    """A coordinator that runs on a place, as its clients see it."""
+
+    def __init__(self, place: Place, fleet: Fleet) -> None:
+        self.fleet = fleet
+        self._place = place
+
+    @property
+    def pid(self) -> int:
+        """The coordinator's process id."""
+        if self.fleet.coordinator is None:
+            raise BenchError("the coordinator is not running")
+        return self.fleet.coordinator.pid
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT of the API."""
+        return urlsplit(self.fleet.url).netloc
+
+    @property
+    def path(self) -> str:
+        """The operation's path."""
+        return urlsplit(self.fleet.path()).path
+
+    def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
+        """One exchange; the body is still text."""
+        return self._place.outside.call(
+            do="http",
+            address=self.address,
+            method=method,
+            path=path,
+            headers=self.fleet.headers(),
+            body=body,
+        )
+
+    def counted(self, name: str) -> int:
+        """The value of a metric without labels."""
+        for line in self.ask("GET", "/metrics")["text"].splitlines():
+            if line.startswith(f"{name} "):
+                return int(float(line.split()[1]))
+        raise BenchError(f"/metrics has no {name}")
+
+    def shared_jobs(self) -> int:
+        """How many callers so far were given an identical job's answer: must stay 0."""
+        return self.counted("colotrace_jobs_shared_total")
+
+    def wait_attached(self, agents: int = 1) -> None:
+        """Wait until the coordinator lists so many agents."""
+        deadline = time.monotonic() + _ATTACH_S
+        while time.monotonic() < deadline:
+            colos = json.loads(self.ask("GET", f"{self.path}/colos")["text"])["result"]
+            if sum(colo["agents"] for colo in colos) >= agents:
+                return
+            time.sleep(0.02)
+        logs = [self.fleet.agent_log(each).read_text() for each in self.fleet.agents]
+        raise BenchError("the agents did not attach:\n" + "".join(logs))
+
+
+class Stack(Api):
     """The running programs and their client."""
 
     def __init__(self, place: Place, fleet: Fleet, spec: AgentSpec) -> None:
+        super().__init__(place, fleet)
         self.spec = spec
-        self.fleet = fleet
-        self._place = place
         self._began = 0.0
 
     @property
     def agent_pid(self) -> int:
         """The agent's process id."""
         return self.fleet.agents[self.spec.agent_id].pid
-
-    @property
-    def coordinator_pid(self) -> int:
-        """The coordinator's process id."""
-        if self.fleet.coordinator is None:
-            raise BenchError("the coordinator is not running")
-        return self.fleet.coordinator.pid
-
-    def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """One exchange; the body is still text. `path` counts from the operation's."""
-        return self._place.outside.call(
-            do="http",
-            address=urlsplit(self.fleet.url).netloc,
-            method=method,
-            path=path,
-            headers=self.fleet.headers(),
-            body=body,
-        )
 
     def trace(self, target: str, *, packet_type: str) -> tuple[float, dict[str, Any]]:
         """One target from the one colo: the milliseconds from HTTP to HTTP, and the colo's row."""
@@ -76,7 +133,7 @@ class Stack:
             "colos": [self._place.colo],
             "options": {**OPTIONS, "packet_type": packet_type},
         }
-        got = self.ask("POST", urlsplit(self.fleet.path()).path, body)
+        got = self.ask("POST", self.path, body)
         if got["status"] != 200:
             raise BenchError(f"the coordinator answered {got['status']}: {got['text'][:500]}")
         row: dict[str, Any] = json.loads(got["text"])["result"][0]["colos"][0]
@@ -86,7 +143,9 @@ class Stack:
 
     def run(self, packet_type: str) -> Run:
         """One trace of the place's path, with what each program spent on it."""
-        pids = {"agent's CPU": self.agent_pid, "coordinator's CPU": self.coordinator_pid}
+        pids = {"agent's CPU": self.agent_pid, "coordinator's CPU": self.pid}
+        if self.fleet.broker is not None:
+            pids["broker's CPU"] = self.fleet.broker.pid
         before = {what: proc.cpu_ms(pid) for what, pid in pids.items()}
         wall_ms, row = self.trace(self._place.target, packet_type=packet_type)
         time.sleep(_SETTLE_S)
@@ -102,24 +161,4 @@ class Stack:
                 **used,
             },
             complete=len(full) == len(row["hops"]) == self._place.hops,
-        )
-
-    def shared_jobs(self) -> int:
-        """How many callers so far were given an identical job's answer: must stay 0."""
-        for line in self.ask("GET", "/metrics")["text"].splitlines():
-            if line.startswith("colotrace_jobs_shared_total "):
-                return int(float(line.split()[1]))
-        raise BenchError("/metrics has no colotrace_jobs_shared_total")
-
-    def wait_attached(self) -> None:
-        """Wait until the coordinator lists the agent."""
-        path = urlsplit(self.fleet.path()).path + "/colos"
-        deadline = time.monotonic() + _ATTACH_S
-        while time.monotonic() < deadline:
-            colos = json.loads(self.ask("GET", path)["text"])["result"]
-            if any(colo["agents"] for colo in colos):
-                return
-            time.sleep(0.02)
-        raise BenchError(
-            "the agent did not attach:\n" + self.fleet.agent_log(self.spec.agent_id).read_text()
         )

@@ -6,12 +6,14 @@ To add one: a module with a `SUBJECT`, and its name below.
 from bench.rows import (
     agent_process,
     bulk,
+    bus,
     busy,
     cold_start,
     engine,
     foreign,
     in_flight,
     rate,
+    requests,
     silent,
     whole_stack,
 )
@@ -20,6 +22,8 @@ from bench.rows.subject import Subject
 ALL: tuple[Subject, ...] = (
     engine.SUBJECT,
     whole_stack.SUBJECT,
+    bus.SUBJECT,
+    requests.SUBJECT,
     silent.SUBJECT,
     cold_start.SUBJECT,
     bulk.SUBJECT,

@@ -35,7 +35,7 @@ def _measure(session: Session) -> Iterator[Figure]:
         window_s = 0.2 if session.quick else _WINDOW_S
         session.say(f"agent process: idle for {windows * window_s:g} s")
         idle = [_idle_percent(stack, window_s) for _ in range(windows)]
-        coordinator_mb = proc.resident_mb(stack.coordinator_pid)
+        coordinator_mb = proc.resident_mb(stack.pid)
     yield Figure(_WORK, "agent", "start to attached", "s", tuple(up_s), at_most=1.5)
     yield Figure(_WORK, "agent", "resident, fresh", "MB", tuple(bare_mb))
     yield Figure(

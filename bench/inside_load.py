@@ -1,0 +1,172 @@
+"""Many clients of the API in one process, each of which asks again as soon as it is answered.
+
+Run by `driver.Driver.load`. Requests are made up before, and answers are looked at afterwards, so
+that while it is measured a request costs this process next to nothing.
+"""
+
+import asyncio
+import itertools
+import json
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import uvloop
+
+_WITHIN_S = 60.0
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
+_END = b"\r\n\r\n"
+
+
+class Connection(asyncio.Protocol):
+    """A connection that is kept; `answered` is called with each whole answer."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.answered: Callable[[bytes], None] = lambda _: None
+        self.lost: Callable[[], None] = lambda: None
+        self._came = bytearray()
+        self._whole = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """It is there."""
+        # uvloop's are no subclass of it.
+        self.transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """It is gone."""
+        self.lost()
+
+    def data_received(self, data: bytes) -> None:
+        """Some of an answer."""
+        self._came += data
+        if not self._whole:
+            head = self._came.find(_END)
+            length = _LENGTH.search(self._came, 0, head + len(_END))
+            if head < 0 or length is None:
+                return
+            self._whole = head + len(_END) + int(length[1])
+        if len(self._came) >= self._whole:
+            answer, self._came, self._whole = bytes(self._came), bytearray(), 0
+            self.answered(answer)
+
+
+class Client:
+    """Asks each coordinator by turns, until the time is over."""
+
+    def __init__(self, connections: list[Connection], first: int) -> None:
+        self.took_s: list[float] = []
+        self.answers: list[bytes] = []
+        self._connections = connections
+        self._turn = itertools.cycle(range(len(connections)))
+        for _ in range(first % len(connections)):
+            next(self._turn)
+        self._requests: Iterator[bytes] = iter(())
+        self._until = self._began = 0.0
+        self._over: asyncio.Future[None] | None = None
+        for connection in connections:
+            connection.answered, connection.lost = self._answered, self._lost
+
+    async def run(self, requests: Iterator[bytes], until: float) -> None:
+        """Ask until then, and wait for the last answer."""
+        self.took_s, self.answers = [], []
+        self._requests, self._until = requests, until
+        self._over = asyncio.get_running_loop().create_future()
+        self._ask()
+        await self._over
+
+    def _ask(self) -> None:
+        connection = self._connections[next(self._turn)]
+        self._began = time.perf_counter()
+        connection.transport.write(next(self._requests))
+
+    def _answered(self, answer: bytes) -> None:
+        now = time.perf_counter()
+        self.took_s.append(now - self._began)
+        self.answers.append(answer)
+        if now < self._until:
+            self._ask()
+        elif self._over is not None:
+            self._over.set_result(None)
+
+    def _lost(self) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_exception(ConnectionError("a coordinator has closed a connection"))
+
+
+class Load:
+    """What each line asks for."""
+
+    def __init__(self) -> None:
+        self._clients: dict[tuple[str, ...], list[Client]] = {}
+        self._requests: dict[str, Iterator[bytes]] = {}
+
+    async def run(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """So many `clients` of the coordinators at `addresses`, for so many `seconds`."""
+        addresses = tuple(asked["addresses"])
+        clients = self._clients.setdefault(addresses, [])
+        while len(clients) < asked["clients"]:
+            connections = [await _connect(address) for address in addresses]
+            clients.append(Client(connections, len(clients)))
+        # Where a run ends the next goes on: no two ask the same within a moment.
+        key = asked["head"]
+        if key not in self._requests:
+            self._requests[key] = itertools.cycle([_request(key, body) for body in asked["bodies"]])
+        clients = clients[: asked["clients"]]
+        cpu_s, began = time.process_time(), time.perf_counter()
+        async with asyncio.timeout(asked["seconds"] + _WITHIN_S):
+            until = began + asked["seconds"]
+            await asyncio.gather(*(each.run(self._requests[key], until) for each in clients))
+        took_s, used_s = time.perf_counter() - began, time.process_time() - cpu_s
+        wrong = [text for each in clients for answer in each.answers if (text := _wrong(answer))]
+        if wrong:
+            return {"error": f"{len(wrong)} answers are not whole: {wrong[0][:500]}"}
+        return {
+            "took_s": took_s,
+            "cpu_ms": used_s * 1e3,
+            "latencies_ms": sorted(each * 1e3 for client in clients for each in client.took_s),
+        }
+
+
+async def _connect(address: str) -> Connection:
+    host, _, port = address.rpartition(":")
+    loop = asyncio.get_running_loop()
+    return (await loop.create_connection(Connection, host.strip("[]"), int(port)))[1]
+
+
+def _request(head: str, body: dict[str, Any]) -> bytes:
+    text = json.dumps(body).encode()
+    return f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text
+
+
+def _wrong(answer: bytes) -> str:
+    """Why it is not the answer that it should be: one colo's whole path."""
+    head, _, body = answer.partition(_END)
+    if not head.startswith(b"HTTP/1.1 200"):
+        return answer.decode(errors="replace")
+    row = json.loads(body)["result"][0]["colos"][0]
+    whole = not row["error"] and all(not hop["packets_lost"] for hop in row["hops"])
+    return "" if whole and len(row["hops"]) == 15 else body.decode(errors="replace")
+
+
+async def main() -> None:
+    """Do what each line says, until there are no more."""
+    load = Load()
+    lines = asyncio.StreamReader(limit=1 << 22)
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+    )
+    print(json.dumps({"ready": True}), flush=True)
+    while line := await lines.readline():
+        try:
+            told = await load.run(json.loads(line))
+        except (OSError, TimeoutError) as error:
+            told = {"error": f"the API: {error!r}"}
+        print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(main())

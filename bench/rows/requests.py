@@ -1,0 +1,215 @@
+"""How many requests coordinators answer, when agents take no time."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from fleet import Broker, Fleet
+
+from bench import proc
+from bench.driver import Driver
+from bench.figures import BenchError, Contender, Figure, Run, Samples, alternate, figures_of
+from bench.places import Place
+from bench.rows.bus import BUS, DIRECT, added
+from bench.rows.subject import Subject
+from bench.rows.targets import draw
+from bench.session import Session
+from bench.stack import OPTIONS, Api, broker_on
+
+_COLOS, _EACH = 20, 2
+# For each colo. By the time that one is asked for again, nobody waits for the last answer.
+_TARGETS = 50
+_CLIENTS = 32
+_WINDOW_S, _ALONE_S, _WARM_S = 3.0, 1.0, 3.0
+_TWO = "colotrace, by MQTT, two coordinators"
+_RATE, _MEDIAN, _LATE = "requests", "median latency", "99th percentile"
+_PER_CORE = "requests for a second of coordinators' CPU"
+_MACHINE, _OWN = "the machine's cores, busy", "with what is named here"
+_COORDINATORS, _BROKER, _AGENTS = "coordinators' CPU", "broker's CPU", "agents' CPU"
+_ASKING = "clients' CPU"
+_UNITS = {_RATE: "/s", _PER_CORE: "", _MACHINE: "%", _OWN: "%"} | dict.fromkeys(
+    (_COORDINATORS, _BROKER, _AGENTS, _ASKING), "ms a request"
+)
+# Of one core: from there on a process is the limit, and of all of them, the machine.
+_FULL = 90.0
+# What else the machine may do before a rate says more of that.
+_OTHERS = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """Coordinators that share agents, and the processes beside them."""
+
+    apis: list[Api]
+    beside: Mapping[str, int]
+    """Process ids, by the name of the quantity that tells of them."""
+
+
+class _Asking:
+    """The clients, and what a run of them gives."""
+
+    def __init__(self, place: Place, colos: list[str]) -> None:
+        self._driver = Driver.load(place.spawn)
+        targets = draw(_TARGETS)
+        self._bodies = [
+            {"targets": [target], "colos": [colo], "options": {**OPTIONS, "packet_type": "icmp"}}
+            for target, colo in itertools.product(targets, colos)
+        ]
+
+    def close(self) -> None:
+        """End them."""
+        self._driver.close()
+
+    def run(self, side: _Side, *, clients: int, seconds: float) -> Run:
+        """So many clients for so long, each of the coordinators asked by turns."""
+        coordinators = {f"coordinator {number}": api.pid for number, api in enumerate(side.apis, 1)}
+        pids = {**coordinators, **side.beside}
+        before = {who: proc.cpu_ms(pid) for who, pid in pids.items()}
+        busy_s, began = proc.busy_s(), time.monotonic()
+        got = self._driver.call(
+            addresses=[api.address for api in side.apis],
+            head=_head(side.apis[0]),
+            bodies=self._bodies,
+            clients=clients,
+            seconds=seconds,
+        )
+        # Looking at the answers is in it, which comes after.
+        busy = (proc.busy_s() - busy_s) / (time.monotonic() - began) / proc.cores() * 100
+        used = {who: proc.cpu_ms(pid) - before[who] for who, pid in pids.items()}
+        used[_ASKING] = got["cpu_ms"]
+        latencies, took_s = got["latencies_ms"], got["took_s"]
+        own = sum(used.values()) / took_s / proc.cores() / 10
+        spent_ms = sum(used[who] for who in coordinators)
+        others = {who: ms for who, ms in used.items() if who not in coordinators}
+        return Run(
+            {
+                _RATE: len(latencies) / took_s,
+                _MEDIAN: latencies[len(latencies) // 2],
+                _LATE: latencies[len(latencies) * 99 // 100],
+                _COORDINATORS: spent_ms / len(latencies),
+                **{who: ms / len(latencies) for who, ms in others.items()},
+                _PER_CORE: len(latencies) / spent_ms * 1e3,
+                _MACHINE: busy,
+                _OWN: own,
+            },
+            limit=_limit(
+                {who: ms / took_s / 10 for who, ms in used.items()},
+                busy=busy,
+                others=busy - own,
+            )
+            if clients > 1
+            else "",
+        )
+
+
+def _limit(shares: Mapping[str, float], *, busy: float, others: float) -> str:
+    """What a rate could not be higher for, by the percentage of a core that each has used."""
+    if others > _OTHERS:
+        return "the machine was busy with other things"
+    most = max(shares, key=lambda who: shares[who])
+    if shares[most] > _FULL:
+        return f"{most.removesuffix(' CPU')} has one core"
+    return "all of the machine's cores" if busy > _FULL else "none of its parts: turns"
+
+
+def _head(api: Api) -> str:
+    fields = {"Host": "bench", "Content-Type": "application/json", **api.fleet.headers()}
+    told = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+    return f"POST {api.path} HTTP/1.1\r\n{told}"
+
+
+def _measure(session: Session) -> Iterator[Figure]:
+    place = session.delays()
+    colos = [f"sim{number:02}" for number in range(1, session.runs(_COLOS, quick=3) + 1)]
+    with _sides(place, colos) as sides, closing(_Asking(place, colos)) as asking:
+        session.say("requests: agents that answer at once")
+        # Names come to be known, and each agent's stream to each coordinator comes up.
+        for side in sides.values():
+            for api in side.apis:
+                alone = _Side([api], {})
+                asking.run(alone, clients=4, seconds=0.5 if session.quick else _WARM_S)
+        several, alone_s, window_s = (
+            (4, 0.2, 0.2) if session.quick else (_CLIENTS, _ALONE_S, _WINDOW_S)
+        )
+        moved = _told(sides, "colotrace_jobs_moved_total")
+        for at_once, seconds in ((several, window_s), (1, alone_s)):
+            contenders: dict[str, Contender] = {
+                who: partial(asking.run, side, clients=at_once, seconds=seconds)
+                for who, side in sides.items()
+            }
+            samples = alternate(contenders, runs=session.runs(7), warm=not session.quick)
+            yield from _figures(at_once, len(colos), samples)
+        moved = _told(sides, "colotrace_jobs_moved_total") - moved
+        if _told(sides, "colotrace_jobs_shared_total") or moved:
+            raise BenchError(f"requests shared a trace, or {moved} jobs were moved: void")
+
+
+def _figures(at_once: int, colos: int, samples: dict[str, Samples]) -> Iterator[Figure]:
+    clients = f"{at_once} clients at a time" if at_once > 1 else "one client"
+    work = f"{clients}, {colos * _EACH} agents in {colos} colos that answer at once"
+    yield from figures_of(work, samples, _UNITS, {})
+    if at_once == 1:
+        yield added(work, samples, _MEDIAN)
+
+
+def _told(sides: Mapping[str, _Side], name: str) -> int:
+    """The sum of a metric, each coordinator asked once."""
+    apis = {api.address: api for side in sides.values() for api in side.apis}
+    return sum(api.counted(name) for api in apis.values())
+
+
+@contextmanager
+def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
+    """One coordinator with streams, and two at a broker: each asked alone, and both."""
+    flags = ("--requests-per-5-minutes", "1000000000")
+    each = ("--each", str(_EACH))
+    with ExitStack() as stack:
+
+        def coordinator(*, broker: Broker | None = None, beside: Fleet | None = None) -> Fleet:
+            fleet = Fleet(
+                place.lab,
+                agents=[],
+                grpc_host=place.grpc_host,
+                coordinator_flags=flags,
+                broker=broker,
+                beside=beside,
+            )
+            return stack.enter_context(fleet)
+
+        broker = stack.enter_context(broker_on(place))
+        direct = coordinator()
+        first = coordinator(broker=broker)
+        second = coordinator(broker=broker, beside=first)
+        streaming, meeting = (
+            stack.enter_context(closing(Driver.fleet(place.spawn, *where, *each, *colos)))
+            for where in (("--coordinator", direct.grpc), ("--mqtt", broker.url))
+        )
+        apis = [Api(place, fleet) for fleet in (direct, first, second)]
+        for api in apis:
+            api.wait_attached(len(colos) * _EACH)
+        beside = {_BROKER: broker.pid, _AGENTS: meeting.pid}
+        yield {
+            DIRECT: _Side(apis[:1], {_AGENTS: streaming.pid}),
+            BUS: _Side(apis[1:2], beside),
+            _TWO: _Side(apis[1:], beside),
+        }
+
+
+SUBJECT = Subject(
+    "requests",
+    "Requests a second of one coordinator, and of two at a broker",
+    "A request is for one target from one colo: 15 hops with 3 answers each, names and networks "
+    "included. Agents are simulated: they speak the protocol by the agent's own links, one process "
+    "for all of them, and have traced as soon as they have accepted; names are cached. Clients ask "
+    "again as soon as they are answered, so that with many the latency is what they wait for one "
+    "another (Little's law). Coordinators, broker, agents and clients share the cores: two "
+    "coordinators cannot give twice the rate unless there are cores for both and for the rest. "
+    "What a request costs a coordinator is what to count with where each has a core of its own.",
+    _measure,
+    plotted=("requests", _MEDIAN),
+)
