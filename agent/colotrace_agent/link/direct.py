@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import grpc
 import structlog
 from colotrace_proto import codec
-from colotrace_proto.messages import Job, UnknownJob
+from colotrace_proto.messages import Job, JobId, UnknownJob
 from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage
 from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 
@@ -122,6 +122,11 @@ class DirectLink:
             self._session.heard(job)
         else:
             self._early.append((job, self._asked_at))
+
+    def take_back(self, job_id: JobId) -> None:
+        """A job that waits for the stream to come up is no longer wanted."""
+        for early in [each for each in self._early if each[0].job_id == job_id]:
+            self._early.remove(early)
 
     def abandon(self) -> None:
         """Gives up what runs for the coordinator."""

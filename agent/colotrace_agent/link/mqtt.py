@@ -181,17 +181,29 @@ class MqttLink:
     def _heard(self, topic: str, payload: bytes) -> None:
         namesake = process_of(topic)
         if namesake is not None:
-            if payload and namesake != self._process:
-                self._compare(namesake, decode_presence(payload))
+            self._presence(namesake, payload)
             return
         message = decode_from_bus(payload)
         match message:
             case Cancel():
                 self._remember(message.job_id)
+                for stream in self._streams.values():
+                    stream.take_back(message.job_id)
                 self._jobs.cancel(message.job_id)
             case Job() | UnknownJob():
                 if self._remember(message.job_id):
                     self._job(message)
+
+    def _presence(self, namesake: Process, payload: bytes) -> None:
+        if namesake == self._process:
+            if not _speaks_of(namesake, payload):
+                # Taken away by somebody, or by the late will of a connection that we had before.
+                self._changed.set()
+        elif payload:
+            presence = decode_presence(payload)
+            if _process(presence) != namesake:
+                raise ProtocolError("it speaks of another process than its topic")
+            self._compare(namesake, presence)
 
     def _compare(self, namesake: Process, presence: Presence) -> None:
         if (presence.started_ms, namesake.boot_id) > (self._started_ms, self._process.boot_id):
@@ -246,3 +258,15 @@ class MqttLink:
         if why != self._said:
             self._said = why
             _log.warning(what, broker=str(self._broker), reason=why)
+
+
+def _process(presence: Presence) -> Process:
+    hello = presence.hello
+    return Process(hello.colo, hello.agent_id, hello.boot_id)
+
+
+def _speaks_of(process: Process, payload: bytes) -> bool:
+    try:
+        return _process(decode_presence(payload)) == process
+    except ProtocolError:
+        return False
