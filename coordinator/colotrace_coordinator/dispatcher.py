@@ -6,7 +6,7 @@ that it causes or the caller that it wakes: there is no task and no queue on the
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, fields
 
 from colotrace_proto.messages import (
@@ -24,6 +24,7 @@ from colotrace_proto.messages import (
 from structlog.typing import FilteringBoundLogger
 
 from .fanout.agents import AgentKey
+from .fanout.attempt import Attempt
 from .fanout.coalesce import Recent
 from .fanout.commands import CancelJob, Command, Offer, Resync
 from .fanout.job import JobMachine, State
@@ -152,15 +153,46 @@ class Dispatcher:
 
     # Agents
 
-    def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:
+    def attached(
+        self, hello: Hello, link: Link, *, offers_lost: bool = True, available: bool = True
+    ) -> Admitted | Rejected:
         """See `Fleet`."""
         now = self._loop.time()
+        rejected = self._admit(hello, link, now, available=available)
+        if rejected is not None:
+            return rejected
+        key = AgentKey(hello.agent_id, hello.boot_id)
+        held = frozenset(hello.held_jobs)
+        wanted = []
+        for run, live in self._met(hello, now):
+            if live.to_anyone and live.job_id in held:
+                run.machine.accepted(now, key)
+            elif live.agent == key:
+                run.machine.stream_back(now, held, offers_lost=offers_lost)
+            if run.machine.live is live and live.job_id in held:
+                wanted.append(Ack(live.job_id, live.last_sequence))
+        return Admitted(tuple(wanted))
+
+    def there(self, hello: Hello, link: Link, *, available: bool) -> Rejected | None:
+        """See `Fleet`."""
+        now = self._loop.time()
+        key = AgentKey(hello.agent_id, hello.boot_id)
+        rejected = self._admit(hello, link, now, available=available)
+        if rejected is None:
+            self._mark(key, available=available)
+            for run, live in self._met(hello, now):
+                if live.agent == key:
+                    run.machine.offer_lost(now)
+        return rejected
+
+    def _admit(self, hello: Hello, link: Link, now: float, *, available: bool) -> Rejected | None:
         key = AgentKey(hello.agent_id, hello.boot_id)
         log = self._log.bind(agent=hello.agent_id, colo=hello.colo)
         if not hello.families or not hello.packet_types:
             return Rejected(Rejection.UNFIT, "no address family or packet type in common")
+        known = self._registry.get(key) is not None
         try:
-            replaced = self._registry.attach(hello, now)
+            replaced = self._registry.attach(hello, now, draining=not available)
         except SupersededError as error:
             log.warning("agent_id_in_use", detail=str(error))
             return Rejected(Rejection.SUPERSEDED, str(error))
@@ -175,29 +207,28 @@ class Dispatcher:
                 old_link.close(replaced.key, Closing.SUPERSEDED, detail)
         self._links[key] = link
         self._count_agents(hello.colo)
-        log.info("agent_attached", version=hello.software_version, held_jobs=len(hello.held_jobs))
-        return Admitted(self._resume(hello, link, now))
+        if not known:
+            held = len(hello.held_jobs)
+            log.info("agent_attached", version=hello.software_version, held_jobs=held)
+        return None
 
-    def _resume(self, hello: Hello, link: Link, now: float) -> tuple[Ack, ...]:
-        """Let the colo's jobs know of the agent; returns what it is to go on with."""
+    def _met(self, hello: Hello, now: float) -> Iterator[tuple[_Run, Attempt]]:
+        """Lets the colo's jobs know of the agent; those that it may have, or have had, are for the
+        caller to see to."""
         key = AgentKey(hello.agent_id, hello.boot_id)
-        held = frozenset(hello.held_jobs)
-        wanted = []
         for run in list(self._runs.get(hello.colo, ())):
             live = run.machine.live
             if live is None:
                 run.machine.agent_came()
-            elif live.agent == key:
-                run.machine.stream_back(now, held, loses_offers=link.loses_offers)
-                if run.machine.live is live and live.job_id in held:
+            elif live.agent == key or live.to_anyone:
+                yield run, live
+                if run.machine.live is live and live.agent == key:
                     self._running(key).add(live.job_id)
-                    wanted.append(Ack(live.job_id, live.last_sequence))
             elif live.agent.agent_id == hello.agent_id:
                 run.machine.agent_gone(now)
             else:
                 continue
             self._settle(run, now)
-        return tuple(wanted)
 
     def detached(self, agent: AgentKey) -> None:
         """See `Fleet`."""
@@ -224,17 +255,22 @@ class Dispatcher:
 
     def available(self, agent: AgentKey, *, now: bool) -> None:
         """See `Fleet`."""
-        attached = self._registry.get(agent)
-        if attached is None or attached.draining is not now:
-            return
-        attached.draining = not now
-        colo = attached.hello.colo
-        self._log.info("agent_back" if now else "agent_draining", agent=agent.agent_id, colo=colo)
-        self._count_agents(colo)
-        if now:
-            for run in list(self._runs.get(colo, ())):
+        attached = self._mark(agent, available=now)
+        if attached is not None and now:
+            for run in list(self._runs.get(attached.hello.colo, ())):
                 run.machine.agent_came()
                 self._settle(run, self._loop.time())
+
+    def _mark(self, key: AgentKey, *, available: bool) -> Agent | None:
+        """Notes whether an agent takes jobs; returns it where that has changed."""
+        agent = self._registry.get(key)
+        if agent is None or agent.draining is not available:
+            return None
+        agent.draining = not available
+        self._count_agents(agent.hello.colo)
+        event = "agent_back" if available else "agent_draining"
+        self._log.info(event, agent=key.agent_id, colo=agent.hello.colo)
+        return agent
 
     def cut_off(self, why: str) -> None:
         """See `Fleet`."""
@@ -262,14 +298,16 @@ class Dispatcher:
     def _count_packets(self, sender: Agent, counters: Counters) -> None:
         """Agents tell what they have counted since their start: what is new of it is added."""
         known = self._counted.pop(sender.key, Counters())
-        self._counted[sender.key] = counters
+        most = {}
+        for each in fields(Counters):
+            before, after = getattr(known, each.name), getattr(counters, each.name)
+            most[each.name] = max(before, after)  # what was said first may come last
+            if after > before:
+                packets = self._metrics.packets.labels(colo=sender.hello.colo, kind=each.name)
+                packets.inc(after - before)
+        self._counted[sender.key] = Counters(**most)
         if len(self._counted) > _COUNTED:
             del self._counted[next(iter(self._counted))]
-        for each in fields(Counters):
-            new = getattr(counters, each.name) - getattr(known, each.name)
-            if new > 0:
-                packets = self._metrics.packets.labels(colo=sender.hello.colo, kind=each.name)
-                packets.inc(new)
 
     def _accepted(self, agent: AgentKey, message: Accepted, now: float) -> None:
         sender = self._registry.get(agent)

@@ -2,6 +2,7 @@
 
     CoordinatorError
     ├── SetupError                 it cannot start as it was told; the text names the remedy
+    ├── CutOffError                the broker is out of reach; the text says why
     ├── StoreError                 storage; the text names the remedy
     │   ├── StoreUnavailableError       the database does not answer
     │   └── UnknownIdError              no such token or key
@@ -18,6 +19,10 @@ class CoordinatorError(Exception):
 
 class SetupError(CoordinatorError):
     """The program cannot start as it was told to."""
+
+
+class CutOffError(CoordinatorError):
+    """Agents cannot be asked: the broker is out of reach."""
 
 
 class StoreError(CoordinatorError):

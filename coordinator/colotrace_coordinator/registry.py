@@ -85,10 +85,11 @@ class Registry:
         """The agent, where it is attached."""
         return self._agents.get(key)
 
-    def attach(self, hello: Hello, now: float) -> Agent | None:
+    def attach(self, hello: Hello, now: float, *, draining: bool = False) -> Agent | None:
         """Take the agent in; returns the other process of the same id that it replaces.
 
-        The same process attaching again takes its own place and keeps its running jobs.
+        The same process attaching again takes its own place; it keeps its running jobs, and
+        whether it is draining.
 
         Raises:
             RegistryFullError: a bound on agents or colos is reached.
@@ -112,12 +113,13 @@ class Registry:
             self._cities[hello.colo] = hello.city
             self._memory.remember(hello.colo, hello.city)
 
-        agent = Agent(key, hello, now)
+        agent = Agent(key, hello, now, draining)
         replaced = None
         if present is not None:
             self._remove(present)
             if present.key == key:
                 agent.running, agent.superseded = present.running, present.superseded
+                agent.draining = present.draining
             else:
                 replaced = present
                 kept = (*present.superseded, present.key.boot_id)

@@ -87,15 +87,6 @@ async def serve(settings: ServeSettings) -> None:
             metrics=metrics,
             log=log,
         )
-        app = create_app(
-            tracer=service,
-            credentials=credentials,
-            ready=database.ping,
-            registry=numbers,
-            version=version("colotrace"),
-            audit=audit,
-            requests_per_window=settings.requests_per_window,
-        )
         https = agents_tls = None
         if settings.tls:
             certificate, key = settings.tls.certificate, settings.tls.key
@@ -103,7 +94,6 @@ async def serve(settings: ServeSettings) -> None:
             agents_tls = TlsFiles(
                 certificate=certificate, key=key, client_authority=settings.tls.agent_ca
             )
-        server = http_server(app, tls=https, trusted_proxies=settings.trusted_proxies)
 
         def streams(attendance: Attendance) -> DirectLink:
             return DirectLink(
@@ -129,6 +119,22 @@ async def serve(settings: ServeSettings) -> None:
             )
             link = streams(bus)
             bus.answered_by(link)
+
+        async def ready() -> None:
+            await database.ping()
+            if bus is not None:
+                bus.check()
+
+        app = create_app(
+            tracer=service,
+            credentials=credentials,
+            ready=ready,
+            registry=numbers,
+            version=version("colotrace"),
+            audit=audit,
+            requests_per_window=settings.requests_per_window,
+        )
+        server = http_server(app, tls=https, trusted_proxies=settings.trusted_proxies)
         http = listen(settings.http, flag="--http")
         stack.callback(_close, http)
         grpc = Address(settings.grpc.host or "0.0.0.0", await link.start())  # noqa: S104 — as asked

@@ -1,25 +1,43 @@
 """A program's connection to its MQTT 5 broker, on both sides the same."""
 
+import asyncio
 import logging
 import socket
 import ssl
+from collections.abc import AsyncIterator, Awaitable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from aiomqtt import Client, MqttError, ProtocolVersion, Will
+from aiomqtt import Client, Message, MqttError, ProtocolVersion, Will
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from .bus import KEEPALIVE_S, Broker
 from .codec import MAX_PUBLISHED
 
-__all__ = ["BrokerTls", "Client", "MqttError", "TlsError", "connection", "expiring", "refusal"]
+__all__ = [
+    "BrokerTls",
+    "Client",
+    "Message",
+    "MqttError",
+    "TlsError",
+    "connection",
+    "expiring",
+    "first_of",
+    "refusal",
+    "subscribe",
+]
 
-_CONNECT_S = 2.0
+_ANSWER_S = 2.0
 # A topic and what goes with a message are beside its payload.
 _LARGEST_PACKET = MAX_PUBLISHED + 1_024
 _MOST_QUEUED = 20_000
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger("colotrace.mqtt")
 _log.addHandler(logging.NullHandler())
@@ -51,23 +69,38 @@ class BrokerTls:
             raise TlsError(f"{self.authority}: {_words(error)}") from error
         if self.certificate is not None:
             try:
-                context.load_cert_chain(self.certificate, self.key)
+                # A key with a password is refused: nobody is there to be asked for it.
+                context.load_cert_chain(self.certificate, self.key, password="")
             except OSError as error:
                 raise TlsError(f"{self.certificate} or its key: {_words(error)}") from error
         return context
 
 
-def connection(
-    broker: Broker, *, tls: ssl.SSLContext | None, identifier: str, will: str | None = None
-) -> Client:
-    """A connection, made where it is entered (`async with`), for one time.
+class _Client(Client):
+    """One whose waiting always ends when it is cancelled. `asyncio.wait_for` of Python 3.11, which
+    aiomqtt takes, forgets that where the answer comes in the same moment."""
 
-    `identifier` is the client's; `will` is the topic whose retained message is taken away when the
-    broker hears no more of us. Entering raises `MqttError`.
+    async def _wait_for(self, fut: Awaitable[_T], timeout: float | None) -> _T:  # noqa: ASYNC109
+        try:
+            async with asyncio.timeout(_ANSWER_S if timeout is None else timeout):
+                return await fut
+        except TimeoutError:
+            raise MqttError("Operation timed out") from None
+
+
+@asynccontextmanager
+async def connection(
+    broker: Broker, *, tls: ssl.SSLContext | None, identifier: str, will: str | None = None
+) -> AsyncIterator[Client]:
+    """At the broker, while entered. `identifier` is the client's; `will` is the topic whose
+    retained message is taken away when the broker hears no more of us.
+
+    Raises:
+        MqttError: there is no connection. One that is lost is told of by what is done with it.
     """
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.MaximumPacketSize = _LARGEST_PACKET
-    client = Client(
+    client = _Client(
         broker.host,
         broker.port,
         username=broker.username,
@@ -76,7 +109,7 @@ def connection(
         protocol=ProtocolVersion.V5,
         clean_start=MQTT_CLEAN_START_FIRST_ONLY,
         keepalive=KEEPALIVE_S,
-        timeout=_CONNECT_S,
+        timeout=_ANSWER_S,
         will=None if will is None else Will(will, payload=b"", qos=1, retain=True),
         properties=properties,
         tls_context=tls,
@@ -87,7 +120,45 @@ def connection(
         logger=_log,
     )
     client.pending_calls_threshold = _MOST_QUEUED
-    return client
+    # What aiomqtt has no words for: how long a host may take to be there at all, and to let go of
+    # a broker that has not answered in time, which would have us there twice when it does.
+    inner = client._client  # noqa: SLF001
+    inner.connect_timeout = _ANSWER_S
+    try:
+        await client.__aenter__()
+    except BaseException:
+        inner.disconnect()
+        raise
+    try:
+        yield client
+    finally:
+        # What has ended it counts, being cancelled too: not that a broker takes no leave of us.
+        with suppress(MqttError):
+            await client.__aexit__(None, None, None)
+
+
+async def first_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Does these at the same time until one of them ends, and comes to what that one does."""
+    tasks = [asyncio.create_task(work, name=work.__qualname__) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def subscribe(client: Client, topic: str) -> None:
+    """At most once: of what waits to be acknowledged, brokers keep only so much.
+
+    Raises:
+        MqttError: the broker does not let us, or is lost.
+    """
+    for code in await client.subscribe(topic, qos=0):
+        if isinstance(code, ReasonCode) and code.is_failure:
+            raise MqttError(f"it does not let us read {topic}: {code}")
 
 
 def expiring(seconds: int) -> Properties:
@@ -104,4 +175,6 @@ def refusal(error: MqttError) -> str:
 
 
 def _words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "not PEM, or the key is another's or has a password"
     return error.strerror or str(error)

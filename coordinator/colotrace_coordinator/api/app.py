@@ -48,7 +48,7 @@ def create_app(
 ) -> FastAPI:
     """The HTTP side, ready to be served.
 
-    `ready` returns if the coordinator can work, and raises StoreError where it cannot;
+    `ready` returns if the coordinator can work, and raises as `health.Probe` says;
     `registry` is shown at `/metrics`, whoever fills it; a window is five minutes;
     `remembered_s` is how long a revoked credential may still be taken.
     """

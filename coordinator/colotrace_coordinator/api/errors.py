@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from starlette.exceptions import HTTPException
 
-from colotrace_coordinator.errors import CoordinatorError, StoreError
+from colotrace_coordinator.errors import CoordinatorError, CutOffError, StoreError
 from colotrace_coordinator.model import Message
 from colotrace_coordinator.service import StoppingError
 
@@ -161,6 +161,9 @@ def describe(error: Exception, *, path: str) -> Described:
         case StoreError():
             # The text may name the database's host: that is for the log alone.
             return _one(503, 1016, "The coordinator's database does not answer")
+        case CutOffError():
+            # As above, of the broker's host.
+            return _one(503, 1020, "The coordinator does not reach its MQTT broker")
         case StoppingError():
             return _one(503, 1018, "The coordinator is stopping")
         case LateAnswerError():

@@ -6,14 +6,14 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.responses import Response
 
-from colotrace_coordinator.errors import StoreError
+from colotrace_coordinator.errors import CutOffError, StoreError
 
 from .envelope import answer
 
 log = structlog.get_logger(__name__)
 
 Probe = Callable[[], Awaitable[None]]
-"""Returns if the thing works, else raises StoreError."""
+"""Returns if the coordinator can work, else raises StoreError or CutOffError."""
 
 
 class Health:
@@ -28,10 +28,10 @@ class Health:
         return answer({"status": "ok"})
 
     async def ready(self) -> Response:
-        """The database answers too; 503 where it does not."""
+        """The database answers too, and the broker if there is one; 503 where they do not."""
         try:
             await self._ready()
-        except StoreError as error:
+        except (StoreError, CutOffError) as error:
             log.warning("not_ready", error=str(error))
             raise
         return answer({"status": "ready"})

@@ -93,7 +93,9 @@ def describe_api(version: str) -> dict[str, Any]:
             account: {"parameters": [_account()], "post": _traceroute()},
             f"{account}/colos": {"parameters": [_account()], "get": _colos()},
             "/healthz": _plain("The process answers", "health"),
-            "/readyz": _plain("The database answers too", "ready"),
+            "/readyz": _plain(
+                "The database answers too, and the MQTT broker if there is one", "ready"
+            ),
             "/metrics": _plain("Numbers for Prometheus", "metrics", media="text/plain"),
         },
         "components": {"schemas": schemas, "securitySchemes": _security_schemes()},

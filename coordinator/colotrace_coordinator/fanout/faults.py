@@ -45,8 +45,8 @@ def no_agent(colo: ColoName) -> Fault:
 
 
 def cut_off(colo: ColoName, why: str) -> Fault:
-    """Nobody can be asked."""
-    return Fault(NO_AGENT, Weight.UNABLE, f"no agent of {colo} can be asked: {why}")
+    """Nobody can be asked, or nobody else: that outweighs why others would not."""
+    return Fault(NO_AGENT, Weight.BUSY, f"no agent of {colo} can be asked: {why}")
 
 
 def all_draining(colo: ColoName) -> Fault:

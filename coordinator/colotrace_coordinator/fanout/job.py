@@ -95,6 +95,12 @@ class JobMachine:
         """The attempt that is offered or running."""
         return self._attempt
 
+    @property
+    def _held(self) -> Attempt | None:
+        """The live attempt, where it is one agent's."""
+        attempt = self._attempt
+        return None if attempt is None or attempt.to_anyone else attempt
+
     def take_commands(self) -> list[Command]:
         """What is to be sent, in order, once."""
         commands, self._commands = self._commands, []
@@ -118,11 +124,12 @@ class JobMachine:
         """
         if self.state is not State.SEEKING:
             return None
-        eligible = [] if cut_off else self._eligible(agents)
+        if cut_off:
+            self._faults.append(faults.cut_off(self.task.colo, cut_off))
+            return self._end(now, self._worst())
+        eligible = self._eligible(agents)
         if not eligible:
-            none = faults.cut_off(self.task.colo, cut_off) if cut_off else None
-            none = none or why_none(agents, self.task)
-            return self._end(now, self._worst() if self._faults else none)
+            return self._end(now, self._worst() if self._faults else why_none(agents, self.task))
         if self._deadline - now < MIN_LEFT_S:
             return self._end(now, self._too_late())
         chosen = least_loaded(eligible, excluding=self._resting(now))
@@ -151,8 +158,7 @@ class JobMachine:
         attempt = self._attempt
         if attempt is None or self.state is not State.OFFERED:
             return
-        attempt.agent, attempt.to_anyone = agent, False
-        self._tried.add(agent)
+        self._taken_by(agent, attempt)
         self._run(now, attempt)
 
     def refused(self, now: float, agent: AgentKey, refusal: Refused) -> None:
@@ -160,12 +166,11 @@ class JobMachine:
         attempt = self._attempt
         if attempt is None:
             return
-        attempt.agent, attempt.to_anyone = agent, False
-        self._tried.add(agent)
-        fault = faults.refused(attempt.agent.agent_id, refusal)
+        self._taken_by(agent, attempt)
+        fault = faults.refused(agent.agent_id, refusal)
         if refusal.reason is RefusalReason.BUSY:
-            pause = self._busy.get(attempt.agent, (0.0, BACKOFF_S))[1]
-            self._busy[attempt.agent] = (now + pause, min(2 * pause, MAX_BACKOFF_S))
+            pause = self._busy.get(agent, (0.0, BACKOFF_S))[1]
+            self._busy[agent] = (now + pause, min(2 * pause, MAX_BACKOFF_S))
             self._attempts.remove(attempt)
             self._fail(now, fault, again=True)
         else:
@@ -177,6 +182,7 @@ class JobMachine:
         if attempt is None:
             return frame.sequence
         if self.state is State.OFFERED:
+            self._taken_by(attempt.agent, attempt)
             self._run(now, attempt)
         match attempt.take(frame):
             case Taken.NEW if attempt.outcome is not None:
@@ -195,15 +201,16 @@ class JobMachine:
 
     def stream_lost(self, now: float) -> None:
         """The stream of the live attempt's agent has ended; it may come back."""
-        if self._attempt is not None and self._attempt.down_since is None:
-            self._attempt.down_since = now
+        attempt = self._held
+        if attempt is not None and attempt.down_since is None:
+            attempt.down_since = now
 
-    def stream_back(self, now: float, held: Container[JobId], *, loses_offers: bool = True) -> None:
+    def stream_back(self, now: float, held: Container[JobId], *, offers_lost: bool = True) -> None:
         """The same process of the live attempt's agent has attached again, with these jobs.
 
-        `loses_offers` says that what was offered to it before cannot come any more.
+        `offers_lost` says that what was offered to it before cannot come any more.
         """
-        attempt = self._attempt
+        attempt = self._held
         if attempt is None:
             return
         attempt.down_since = None
@@ -211,16 +218,24 @@ class JobMachine:
         if attempt.job_id in held:
             if self.state is State.OFFERED:
                 self._run(now, attempt)
-        elif loses_offers or self.state is not State.OFFERED:
-            # An offer that never arrived speaks against the stream, not the agent.
-            never_arrived = self.state is State.OFFERED
-            self._fail(now, faults.forgotten(attempt.agent.agent_id), again=never_arrived)
+        elif self.state is not State.OFFERED:
+            self._fail(now, faults.forgotten(attempt.agent.agent_id))
+        elif offers_lost:
+            self.offer_lost(now)
+
+    def offer_lost(self, now: float) -> None:
+        """What was offered to the live attempt's agent cannot have reached it, unless it has
+        answered. That speaks against the way, not the agent."""
+        attempt = self._held
+        if attempt is not None and self.state is State.OFFERED:
+            self._fail(now, faults.forgotten(attempt.agent.agent_id), again=True)
 
     def agent_gone(self, now: float) -> None:
         """The process of the live attempt's agent has been replaced by another."""
-        if self._attempt is not None:
-            self._attempt.down_since = now
-            self._fail(now, faults.restarted(self._attempt.agent.agent_id))
+        attempt = self._held
+        if attempt is not None:
+            attempt.down_since = now
+            self._fail(now, faults.restarted(attempt.agent.agent_id))
 
     def cancel(self, now: float) -> None:
         """Nobody wants the answer any more."""
@@ -306,6 +321,11 @@ class JobMachine:
         self._patient = False
         self.state = State.OFFERED
         self._commands.append(Offer(agent, job, anyone))
+
+    def _taken_by(self, agent: AgentKey, attempt: Attempt) -> None:
+        """The agent answers for the attempt: from now on it is its own."""
+        attempt.agent, attempt.to_anyone = agent, False
+        self._tried.add(agent)
 
     def _run(self, now: float, attempt: Attempt) -> None:
         attempt.accepted_at = self._heard_at = now

@@ -67,9 +67,6 @@ class Link(Protocol):
     A command for an agent that has just gone is dropped: its going is an event of its own.
     """
 
-    loses_offers: bool
-    """Whether an offer is lost where the agent attaches (again) before it has answered it."""
-
     def offer(self, agent: AgentKey, job: Job, *, anyone: bool) -> bool:
         """Ask the agent to run the job. Where `anyone` says that any of its colo may, the link can
         leave it to them who does: whether it has is returned."""
@@ -101,14 +98,27 @@ class Attendance(Protocol):
 
 
 class Fleet(Attendance, Protocol):
-    """What a link tells that knows more than streams: see `mqtt`."""
+    """What a link tells that knows more of agents than their streams: see `mqtt`."""
+
+    def attached(
+        self, hello: Hello, link: Link, *, offers_lost: bool = True, available: bool = True
+    ) -> Admitted | Rejected:
+        """See `Attendance`. `offers_lost` says whether an offer that the agent has not answered
+        yet can no longer reach it; `available` is how an agent begins that was not known."""
+
+    def there(self, hello: Hello, link: Link, *, available: bool) -> Rejected | None:
+        """An agent can be reached, for the first time or again, though its stream may not be up:
+        what it was offered and has not answered is lost, what it runs may still come back.
+
+        Offers for it may be made before this returns.
+        """
 
     def available(self, agent: AgentKey, *, now: bool) -> None:
-        """Whether an attached agent takes new jobs."""
+        """Whether an agent that is known takes new jobs."""
 
     def interrupted(self, agent: AgentKey) -> None:
-        """Nothing comes from an attached agent for the time being, though it is there; `attached`
-        follows, or `detached`."""
+        """Nothing comes from an agent for the time being, though it is there; `attached` follows,
+        or `detached`."""
 
     def cut_off(self, why: str) -> None:
         """No agent can be offered anything, for that reason; "" where they can be again."""

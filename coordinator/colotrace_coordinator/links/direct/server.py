@@ -71,8 +71,6 @@ class BindError(SetupError):
 class DirectLink(fleet_pb2_grpc.FleetServicer):
     """The link of agents that dial in themselves. `tls=None` serves in the clear."""
 
-    loses_offers = True
-
     def __init__(
         self,
         fleet: Attendance,

@@ -7,19 +7,26 @@ tells the fan-out what both say.
 """
 
 import asyncio
-import math
 import secrets
 import ssl
-from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from colotrace_proto import bus
 from colotrace_proto.bus import Broker, Process
-from colotrace_proto.codec import ProtocolError, encode_for_bus
-from colotrace_proto.messages import Ack, Cancel, Hello, Job, JobId
-from colotrace_proto.mqtt import Client, MqttError, connection, expiring, refusal
+from colotrace_proto.codec import ProtocolError
+from colotrace_proto.messages import Accepted, Ack, Cancel, ColoName, Hello, Job, JobId, Refused
+from colotrace_proto.mqtt import (
+    Client,
+    Message,
+    MqttError,
+    connection,
+    first_of,
+    refusal,
+    subscribe,
+)
 from structlog.typing import FilteringBoundLogger
 
+from colotrace_coordinator.errors import CutOffError
 from colotrace_coordinator.fanout.agents import AgentKey
 from colotrace_coordinator.links.base import (
     Admitted,
@@ -28,27 +35,21 @@ from colotrace_coordinator.links.base import (
     Fleet,
     Link,
     Rejected,
+    Rejection,
 )
 from colotrace_coordinator.metrics import Metrics
 
-from .presences import Came, Event, Left, Presences, Renewed
+from .outgoing import Outgoing
+from .presences import Event, Gone, Here, Presences
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 1.0
 _LOOK_S = 1.0
-_MOST_WAITING = 10_000
-_CANCEL_EXPIRY_S = 30
-
-
-@dataclass(frozen=True, slots=True)
-class _There:
-    process: Process
-    draining: bool
+# Longer than a job lives.
+_UNANSWERED_S = 60.0
 
 
 class MqttLink:
     """The link of agents that are met at a broker. To the streams it is whom they report to."""
-
-    loses_offers = False
 
     def __init__(
         self,
@@ -59,7 +60,6 @@ class MqttLink:
         metrics: Metrics,
         log: FilteringBoundLogger,
     ) -> None:
-        self.connected = False
         self._fleet = fleet
         self._broker = broker
         self._tls = tls
@@ -70,79 +70,102 @@ class MqttLink:
         self._reply_to = ""
         self._presences = Presences()
         # Who is there by the broker's word, and whose stream is up.
-        self._there: dict[AgentKey, _There] = {}
-        self._up: set[AgentKey] = set()
-        self._waiting: deque[tuple[str, Job | Cancel, float]] = deque()
-        self._wake = asyncio.Event()
-        self._said = ""
-        fleet.cut_off(f"the broker {broker} has not answered yet")
+        self._there: dict[AgentKey, Process] = {}
+        self._up: dict[AgentKey, ColoName] = {}
+        # Jobs that were published and that nobody has answered, and when.
+        self._unanswered: dict[JobId, float] = {}
+        self._outgoing = Outgoing(clock=self._loop.time)
+        # Why the broker is out of reach; "" while it is not.
+        self._cut_off = f"the broker {broker} has not answered yet"
+        fleet.cut_off(self._cut_off)
 
     def answered_by(self, streams: Link) -> None:
         """The link that agents open streams to, and that reports to this one. To be called before
         anything happens."""
         self._streams = streams
 
+    def check(self) -> None:
+        """Returns if jobs can be published.
+
+        Raises:
+            CutOffError: they cannot, and why in words.
+        """
+        if self._cut_off:
+            raise CutOffError(self._cut_off)
+
     async def run(self, *, reply_to: str) -> None:
         """Stays at the broker until cancelled; `reply_to` is HOST:PORT where agents reach the
         streams."""
         self._reply_to = reply_to
+        await first_of(self._stay(), self._watch())
+
+    # The broker
+
+    async def _stay(self) -> None:
         identifier = f"colotrace-coordinator-{secrets.token_hex(8)}"
         pause_s = _PAUSE_S
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch(), name="presences")
-            while True:
-                try:
-                    async with connection(
-                        self._broker, tls=self._tls, identifier=identifier
-                    ) as client:
-                        pause_s = _PAUSE_S
-                        await self._serve(client)
-                except MqttError as error:
-                    self._cut_off(refusal(error))
-                await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        while True:
+            try:
+                async with connection(self._broker, tls=self._tls, identifier=identifier) as client:
+                    await first_of(self._hear(client), self._speak(client))
+            except MqttError as error:
+                if not self._cut_off:
+                    pause_s = _PAUSE_S
+                self._lost(refusal(error))
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
-    async def _serve(self, client: Client) -> None:
-        # At most once: of what waits to be acknowledged, brokers keep only so much.
-        await client.subscribe(bus.ALL_AGENTS, qos=0)
+    async def _hear(self, client: Client) -> None:
+        async for message in client.messages:
+            self._message(message)
+
+    async def _speak(self, client: Client) -> None:
+        await subscribe(client, bus.ALL_AGENTS)
         self._presences.back(self._loop.time())
-        self._waiting.clear()
-        self.connected, self._said = True, ""
+        self._outgoing.clear()
+        self._cut_off = ""
         self._metrics.broker_up.set(1)
         self._fleet.cut_off("")
         self._log.info("broker_reached")
-        writing = asyncio.create_task(self._publish_all(client), name="broker: out")
-        try:
-            async for message in client.messages:
-                self._message(message.topic.value, message.payload)
-        finally:
-            writing.cancel()
-            await asyncio.gather(writing, return_exceptions=True)
+        await self._outgoing.publish_all(client)
 
-    def _cut_off(self, why: str) -> None:
-        if why != self._said:
-            self._said = why
-            self._log.warning("broker_lost" if self.connected else "broker_not_reached", detail=why)
-        self.connected = False
+    def _lost(self, why: str) -> None:
+        words = f"the broker {self._broker} is out of reach: {why}"
+        if words != self._cut_off:
+            event = "broker_not_reached" if self._cut_off else "broker_lost"
+            self._log.warning(event, detail=why)
+        self._cut_off = words
         self._metrics.broker_up.set(0)
-        self._fleet.cut_off(f"the broker {self._broker} is out of reach: {why}")
+        self._fleet.cut_off(words)
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now = self._loop.time()
+            for job_id in [j for j, at in self._unanswered.items() if now - at > _UNANSWERED_S]:
+                del self._unanswered[job_id]
+            if not self._cut_off:  # while it is out of reach, nobody can renew what was said
+                self._do(self._presences.expire(now))
 
     # Commands
 
     def offer(self, agent: AgentKey, job: Job, *, anyone: bool) -> bool:
         """See `Link`."""
-        there = self._there.get(agent)
-        if there is not None:
-            topic = bus.jobs(there.process.colo) if anyone else there.process.jobs
-            self._publish(topic, replace(job, reply_to=self._reply_to))
+        process = self._there.get(agent)
+        if process is None or self._cut_off:
+            return False
+        topic = bus.jobs(process.colo) if anyone else process.jobs
+        self._outgoing.put(topic, replace(job, reply_to=self._reply_to))
+        self._unanswered[job.job_id] = self._loop.time()
         return anyone
 
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
-        """See `Link`. All of the colo's agents hear it: any of them may have it, or be about to."""
+        """See `Link`. Of a job that nobody has answered all of the colo's agents hear: any of them
+        may be about to. Of another only this one does."""
         self._streams.cancel(agent, job_id)
-        there = self._there.get(agent)
-        if there is not None:
-            self._publish(bus.cancels(there.process.colo), Cancel(job_id))
+        process = self._there.get(agent)
+        if self._unanswered.pop(job_id, None) is not None and process is not None:
+            self._outgoing.put(bus.cancels(process.colo), Cancel(job_id))
 
     def ack(self, agent: AgentKey, ack: Ack, *, final: bool) -> None:
         """See `Link`."""
@@ -152,76 +175,71 @@ class MqttLink:
         """See `Link`."""
         self._streams.close(agent, closing, detail)
 
-    def _publish(self, topic: str, message: Job | Cancel) -> None:
-        if self.connected and len(self._waiting) < _MOST_WAITING:
-            self._waiting.append((topic, message, self._loop.time()))
-            self._wake.set()
-
-    async def _publish_all(self, client: Client) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._waiting:
-                topic, message, at = self._waiting.popleft()
-                expiry_s = _CANCEL_EXPIRY_S
-                if isinstance(message, Job):
-                    left_ms = message.remaining_ms - round((self._loop.time() - at) * 1e3)
-                    if left_ms <= 0:
-                        continue
-                    message = replace(message, remaining_ms=left_ms)
-                    expiry_s = math.ceil(left_ms / 1e3)
-                payload = encode_for_bus(message)
-                # Once at most: who accepts nothing within a moment is not asked again by a broker.
-                await client.publish(topic, payload, qos=0, properties=expiring(expiry_s))
-
     # What the broker says
 
-    def _message(self, topic: str, payload: object) -> None:
+    def _message(self, message: Message) -> None:
+        topic, payload = message.topic.value, message.payload
         said = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
+        # Else one that is kept there and that nobody renews would count for longer here.
+        left_s = getattr(message.properties, "MessageExpiryInterval", bus.PRESENCE_EXPIRY_S)
         try:
-            events = self._presences.heard(topic, said, self._loop.time())
+            events = self._presences.heard(topic, said, self._loop.time(), expiry_s=left_s)
         except ProtocolError as error:
             self._metrics.broker_rubbish.inc()
             self._log.debug("broker_rubbish", topic=topic[:200], detail=str(error))
             return
         self._do(events)
 
-    async def _watch(self) -> None:
-        while True:
-            await asyncio.sleep(_LOOK_S)
-            if self.connected:  # while it is out of reach, nobody can renew what was said
-                self._do(self._presences.expire(self._loop.time()))
-
     def _do(self, events: list[Event]) -> None:
         for event in events:
             match event:
-                case Came():
-                    self._came(event)
-                case Renewed():
-                    self._renewed(event)
-                case Left():
-                    self._left(event.agent)
+                case Here():
+                    self._here(event)
+                case Gone():
+                    self._gone(event.process)
 
-    def _came(self, came: Came) -> None:
-        hello = came.hello
+    def _here(self, here: Here) -> None:
+        hello, available = here.presence.hello, not here.presence.draining
         agent = AgentKey(hello.agent_id, hello.boot_id)
-        if agent not in self._up and isinstance(self._fleet.attached(hello, self), Rejected):
-            return
-        process = Process(hello.colo, hello.agent_id, hello.boot_id)
-        self._there[agent] = _There(process, came.draining)
-        self._fleet.available(agent, now=not came.draining)
+        known = self._there.get(agent)
+        if known is None:
+            # Before the fleet hears of it, since offers may come at once.
+            self._there[agent] = here.process
+            if not self._admitted(hello, available=available):
+                del self._there[agent]
+                return
+        elif known != here.process:
+            return  # another colo's, in this one's name
+        elif here.anew:
+            self._fleet.there(hello, self, available=available)
+        else:
+            self._fleet.available(agent, now=available)
+        self._fleet.heard(agent, here.presence.heartbeat)
 
-    def _renewed(self, renewed: Renewed) -> None:
-        agent = renewed.agent
-        there = self._there.get(agent)
-        if there is not None:
-            self._there[agent] = replace(there, draining=renewed.draining)
-            self._fleet.heard(agent, renewed.heartbeat)
-            self._fleet.available(agent, now=not renewed.draining)
+    def _admitted(self, hello: Hello, *, available: bool) -> bool:
+        rejected = self._fleet.there(hello, self, available=available)
+        if rejected is not None and rejected.reason is Rejection.SUPERSEDED:
+            # By a process that the broker no longer knows, and whose stream is up.
+            self._give_up_namesakes(hello)
+            rejected = self._fleet.there(hello, self, available=available)
+        return rejected is None
 
-    def _left(self, agent: AgentKey) -> None:
-        if self._there.pop(agent, None) is None:
+    def _give_up_namesakes(self, hello: Hello) -> None:
+        for agent, colo in list(self._up.items()):
+            if (
+                agent.boot_id != hello.boot_id
+                and agent.agent_id == hello.agent_id
+                and colo == hello.colo
+            ):
+                del self._up[agent]
+                self._fleet.detached(agent)
+                self._streams.close(agent, Closing.SUPERSEDED, _another(hello))
+
+    def _gone(self, process: Process) -> None:
+        agent = AgentKey(process.agent_id, process.boot_id)
+        if self._there.get(agent) != process:
             return
+        del self._there[agent]
         if agent in self._up:  # what it has, it may still finish
             self._fleet.available(agent, now=False)
         else:
@@ -231,22 +249,35 @@ class MqttLink:
 
     def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:  # noqa: ARG002
         """See `Attendance`: an agent that has a job of ours, or had, opens its stream."""
-        verdict = self._fleet.attached(hello, self)
+        agent = AgentKey(hello.agent_id, hello.boot_id)
+        counting = self._presences.counting(hello.colo, hello.agent_id)
+        if counting is not None and counting.boot_id != hello.boot_id:
+            return Rejected(Rejection.SUPERSEDED, _another(hello))
+        verdict = self._fleet.attached(
+            hello, self, offers_lost=False, available=agent in self._there
+        )
         if isinstance(verdict, Admitted):
-            agent = AgentKey(hello.agent_id, hello.boot_id)
-            self._up.add(agent)
-            there = self._there.get(agent)
-            self._fleet.available(agent, now=there is not None and not there.draining)
+            self._up[agent] = hello.colo
         return verdict
 
     def heard(self, agent: AgentKey, message: AgentSays) -> None:
         """See `Attendance`."""
         self._fleet.heard(agent, message)
+        if isinstance(message, Accepted | Refused):
+            self._unanswered.pop(message.job_id, None)
 
     def detached(self, agent: AgentKey) -> None:
         """See `Attendance`: the stream has ended, but the agent may be there all the same."""
-        self._up.discard(agent)
+        if self._up.pop(agent, None) is None:
+            return  # given up before
         if agent in self._there:
             self._fleet.interrupted(agent)
         else:
             self._fleet.detached(agent)
+
+
+def _another(hello: Hello) -> str:
+    return (
+        f"another process is there as {hello.agent_id} of {hello.colo}; "
+        "give each agent of a colo an id of its own"
+    )

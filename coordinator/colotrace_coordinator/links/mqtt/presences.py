@@ -10,46 +10,41 @@ from dataclasses import dataclass
 
 from colotrace_proto.bus import PRESENCE_EXPIRY_S, Process, process_of
 from colotrace_proto.codec import ProtocolError, decode_presence
-from colotrace_proto.messages import AgentId, ColoName, Heartbeat, Hello, Presence
-
-from colotrace_coordinator.fanout.agents import AgentKey
+from colotrace_proto.messages import AgentId, ColoName, Presence
 
 CONFIRM_S = 5.0
 """How long agents may take to come back to a broker that is back."""
 _MOST = 10_000
 
-
-@dataclass(frozen=True, slots=True)
-class Came:
-    """An agent is there that was not, or in another's place."""
-
-    hello: Hello
-    draining: bool
+_Place = tuple[ColoName, AgentId]
 
 
 @dataclass(frozen=True, slots=True)
-class Renewed:
-    """An agent is still there."""
+class Here:
+    """A process is there, and counts. `anew` where it has come, or says so for the first time
+    after the broker was out of reach: what was published before may not have reached it."""
 
-    agent: AgentKey
-    draining: bool
-    heartbeat: Heartbeat
+    process: Process
+    presence: Presence
+    anew: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
-    """An agent is no longer there."""
+class Gone:
+    """A process that counted is no longer there, or another is in its place."""
 
-    agent: AgentKey
+    process: Process
 
 
-Event = Came | Renewed | Left
+Event = Here | Gone
 
 
 @dataclass(slots=True)
 class _Known:
     presence: Presence
     until: float
+    # Whether the broker was out of reach since it was heard.
+    doubted: bool = False
 
 
 class Presences:
@@ -58,14 +53,21 @@ class Presences:
     def __init__(self) -> None:
         self._known: dict[Process, _Known] = {}
         # By place and id: the processes, and the one that counts.
-        self._namesakes: dict[tuple[ColoName, AgentId], set[Process]] = {}
-        self._counting: dict[tuple[ColoName, AgentId], Process] = {}
+        self._namesakes: dict[_Place, set[Process]] = {}
+        self._counting: dict[_Place, Process] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def heard(self, topic: str, payload: bytes, now: float) -> list[Event]:
-        """What a message on an agent's topic changes.
+    def counting(self, colo: ColoName, agent_id: AgentId) -> Process | None:
+        """The process that counts, if any is there."""
+        return self._counting.get((colo, agent_id))
+
+    def heard(
+        self, topic: str, payload: bytes, now: float, *, expiry_s: float = PRESENCE_EXPIRY_S
+    ) -> list[Event]:
+        """What a message on an agent's topic changes. `expiry_s` is what is left of its time by
+        the broker's word.
 
         Raises:
             ProtocolError: it is no presence, or not that topic's.
@@ -74,55 +76,55 @@ class Presences:
         if process is None:
             raise ProtocolError("the topic is no process's")
         if not payload:
-            return self._left(process)
+            return self._gone(process)
         presence = decode_presence(payload)
         hello = presence.hello
         if Process(hello.colo, hello.agent_id, hello.boot_id) != process:
             raise ProtocolError("it speaks of another process than its topic")
-        if process not in self._known and len(self._known) >= _MOST:
+        before = self._known.get(process)
+        if before is None and len(self._known) >= _MOST:
             raise ProtocolError(f"{_MOST:,} processes are there, and no more may be")
-        self._known[process] = _Known(presence, now + PRESENCE_EXPIRY_S)
+        self._known[process] = _Known(presence, now + min(expiry_s, PRESENCE_EXPIRY_S))
         place = process.colo, process.agent_id
         self._namesakes.setdefault(place, set()).add(process)
-        return self._choose(place, of=process)
+        if events := self._choose(place):
+            return events
+        if self._counting[place] != process:
+            return []
+        return [Here(process, presence, anew=before is not None and before.doubted)]
 
     def back(self, now: float) -> None:
         """The broker is in reach again: who is there says so anew."""
         for known in self._known.values():
-            known.until = min(known.until, now + CONFIRM_S)
+            known.until, known.doubted = min(known.until, now + CONFIRM_S), True
 
     def expire(self, now: float) -> list[Event]:
         """Those that have not said for too long that they are there."""
         events: list[Event] = []
         for process in [each for each, known in self._known.items() if known.until <= now]:
-            events += self._left(process)
+            events += self._gone(process)
         return events
 
-    def _left(self, process: Process) -> list[Event]:
+    def _gone(self, process: Process) -> list[Event]:
         if self._known.pop(process, None) is None:
             return []
         place = process.colo, process.agent_id
         self._namesakes[place].discard(process)
-        if self._counting[place] != process:
-            return []
-        del self._counting[place]
-        gone = Left(AgentKey(process.agent_id, process.boot_id))
-        if not self._namesakes[place]:
-            del self._namesakes[place]
-            return [gone]
-        return [gone, *self._choose(place, of=None)]
+        return self._choose(place)
 
-    def _choose(self, place: tuple[ColoName, AgentId], *, of: Process | None) -> list[Event]:
-        """Who counts now; `of` is the process that has just been heard."""
-        latest = max(self._namesakes[place], key=self._seniority)
-        presence = self._known[latest].presence
-        if self._counting.get(place) != latest:
-            self._counting[place] = latest
-            return [Came(presence.hello, presence.draining)]
-        if latest != of:
+    def _choose(self, place: _Place) -> list[Event]:
+        """Sees to it that the right process counts, and tells where that is another than before."""
+        namesakes, before = self._namesakes[place], self._counting.get(place)
+        latest = max(namesakes, key=self._seniority, default=None)
+        if latest == before:
             return []
-        agent = AgentKey(latest.agent_id, latest.boot_id)
-        return [Renewed(agent, presence.draining, presence.heartbeat)]
+        events: list[Event] = [] if before is None else [Gone(before)]
+        if latest is None:
+            del self._namesakes[place], self._counting[place]
+        else:
+            self._counting[place] = latest
+            events.append(Here(latest, self._known[latest].presence, anew=True))
+        return events
 
     def _seniority(self, process: Process) -> tuple[int, bytes]:
         return self._known[process].presence.started_ms, process.boot_id

@@ -47,8 +47,12 @@ class Clockwork:
         family: Family | None = None,
         options: Options | None = None,
         start: bool = True,
+        to_anyone: bool = False,
     ) -> None:
+        """`to_anyone`: the link leaves an offer to the colo's agents, where it may."""
         self.now = 0.0
+        self.to_anyone = to_anyone
+        self.cut_off = ""
         self.agents: dict[AgentKey, Candidate] = {}
         for name in agents:
             self.attach(name, settle=False)
@@ -93,7 +97,7 @@ class Clockwork:
         """The same process attaches again."""
         who = self.attach(name, settle=False)
         if self.machine.live is not None and self.machine.live.agent == who:
-            self.machine.stream_back(self.now, held)
+            self.machine.stream_back(self.now, held, offers_lost=not self.to_anyone)
         self.settle()
 
     def heard(self, name: str) -> None:
@@ -105,8 +109,11 @@ class Clockwork:
 
     def settle(self) -> None:
         if self.machine.state is State.SEEKING:
-            self.machine.place(self.now, list(self.agents.values()))
-        self.sent += self.machine.take_commands()
+            self.machine.place(self.now, list(self.agents.values()), cut_off=self.cut_off)
+        for command in self.machine.take_commands():
+            self.sent.append(command)
+            if isinstance(command, Offer) and command.anyone and self.to_anyone:
+                self.machine.left_to_anyone()
 
     def until(self, now: float) -> None:
         """Let time pass, doing what falls due on the way."""
@@ -140,8 +147,15 @@ class Clockwork:
         self.machine.accepted(self.now, self.machine.live.agent)
         self.settle()
 
-    def refuse(self, reason: RefusalReason, detail: str = "") -> None:
-        self.machine.refused(self.now, Refused(self.job_id, reason, detail))
+    def accept_by(self, name: str) -> None:
+        """Of an offer that was left to anyone."""
+        self.machine.accepted(self.now, key(name))
+        self.settle()
+
+    def refuse(self, reason: RefusalReason, detail: str = "", *, by: str = "") -> None:
+        assert self.machine.live is not None
+        agent = key(by) if by else self.machine.live.agent
+        self.machine.refused(self.now, agent, Refused(self.job_id, reason, detail))
         self.settle()
 
     def frame(

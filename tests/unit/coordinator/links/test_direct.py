@@ -51,7 +51,7 @@ class RecordingFleet:
         key = AgentKey(hello.agent_id, hello.boot_id)
         self.events.put_nowait(("attached", key, hello))
         for job in self.on_attach:
-            link.offer(key, job)
+            link.offer(key, job, anyone=False)
         return self.verdict
 
     def heard(self, agent: AgentKey, message: AgentSays) -> None:
@@ -120,7 +120,7 @@ async def test_words_go_both_ways(fleet: RecordingFleet, link: DirectLink) -> No
     async with ScriptedAgent(await link.start()) as agent:
         await agent.attach()
         await fleet.next()
-        link.offer(key(agent), JOB)
+        link.offer(key(agent), JOB, anyone=False)
         link.cancel(key(agent), J1)
         assert await agent.next() == JOB
         assert await agent.next() == Cancel(J1)
@@ -177,7 +177,7 @@ async def test_detached_when_the_agent_goes(fleet: RecordingFleet, link: DirectL
             assert await agent.ended() == ("OK", "")
             await agent.drop()
         assert (await fleet.next())[:2] == ("detached", key(agent))
-        link.offer(key(agent), JOB)
+        link.offer(key(agent), JOB, anyone=False)
         link.cancel(key(agent), J1)
         link.ack(key(agent), Ack(J1, 1), final=True)
         link.close(key(agent), Closing.RESYNC, "")
@@ -190,7 +190,7 @@ async def test_same_process_on_a_new_stream(fleet: RecordingFleet, link: DirectL
         await old.attach()
         await new.attach()
         assert await old.ended() == ("ABORTED", "the same process has attached again")
-        link.offer(key(old), JOB)
+        link.offer(key(old), JOB, anyone=False)
         assert await new.next() == JOB
         await new.say(Heartbeat())
         events = [(await fleet.next())[0] for _ in range(3)]
@@ -244,7 +244,7 @@ async def test_rejected_twin_does_not_harm_the_one_attached(
         fleet.verdict = Rejected(Rejection.UNFIT, "no")
         await twin.say(twin.hello)
         await twin.ended()
-        link.offer(key(agent), JOB)
+        link.offer(key(agent), JOB, anyone=False)
         assert await agent.next() == JOB
 
 
