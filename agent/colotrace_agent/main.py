@@ -169,7 +169,7 @@ def run(
 
     from . import log
     from .commands.run import RunSettings, run
-    from .link.direct import Tls
+    from .link.stream import Tls
 
     log.set_up()
     settings = RunSettings(

@@ -13,8 +13,9 @@ from colotrace_proto.messages import AgentId, ColoName
 
 from colotrace_agent.engine.several import offered
 from colotrace_agent.jobs import Jobs
-from colotrace_agent.link.direct import DirectLink, Tls
+from colotrace_agent.link.direct import DirectLink
 from colotrace_agent.link.session import Identity
+from colotrace_agent.link.stream import Tls
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.packets.template import build_all
 from colotrace_agent.packets.writer import PACKET_TYPES

@@ -1,88 +1,12 @@
-"""The stream straight to a coordinator over gRPC: no broker between."""
+"""Straight to one coordinator: jobs come by its stream, too, and no broker is between."""
 
 import asyncio
-import random
-from collections import deque
-from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any, TypeVar
-
-import grpc
-import structlog
-from colotrace_proto import codec
-from colotrace_proto.messages import Job, JobId, UnknownJob
-from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage
-from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 
 from colotrace_agent.jobs import Jobs
 
-from .session import Identity, Session
-
-_Call = grpc.aio.StreamStreamCall[AgentMessage, CoordinatorMessage]
-
-# A coordinator that restarts is found again well within 5 s, and one that stays away is not
-# pestered.
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 2.0
-# What only somebody's hand can mend is not asked for every other second.
-_REFUSED_PAUSE_S = 10.0
-_REFUSALS = frozenset(
-    {
-        grpc.StatusCode.ALREADY_EXISTS,  # another process has our id
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.UNAUTHENTICATED,
-    }
-)
-_HEARTBEATS_MISSED = 3
-_BUSY_HEARTBEAT_S = 1.0
-_WELCOME_WITHIN_S = 5.0
-_LARGEST_MESSAGE = 1 << 20
-_MOST_EARLY = 1_000
-# A coordinator waits for half a second to be told that a job is accepted.
-_EARLY_S = 0.5
-
-_log = structlog.get_logger()
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """Files in PEM form: our certificate and key, and who may have signed the coordinator's."""
-
-    certificate: Path
-    key: Path
-    authority: Path
-
-
-class _EndedError(Exception):
-    """The stream has ended, with this status."""
-
-    def __init__(self, code: grpc.StatusCode, detail: str) -> None:
-        super().__init__(f"{code.name}: {detail}")
-        self.code = code
-
-
-class _Ending:
-    """The status with which a call ends.
-
-    It is taken down in the moment when it arrives: a write that was under way then fails a moment
-    later, and gRPC puts "Internal error from Core" in the true status's place.
-    """
-
-    def __init__(self, call: _Call) -> None:
-        self._status: tuple[grpc.StatusCode, str] | None = None
-        call.add_done_callback(self._arrived)
-
-    def error(self, seen: grpc.aio.AioRpcError) -> _EndedError:
-        """What a call that has failed with `seen` comes to."""
-        return _EndedError(*(self._status or (seen.code(), seen.details() or "")))
-
-    def _arrived(self, call: _Call) -> None:
-        self._status = _at_once(call.code()), _at_once(call.details()) or ""
+from .session import Identity
+from .stream import Stream, Tls
 
 
 class DirectLink:
@@ -91,184 +15,17 @@ class DirectLink:
     def __init__(
         self, coordinator: str, identity: Identity, jobs: Jobs, *, tls: Tls | None
     ) -> None:
-        self._coordinator = coordinator
-        self._tls = tls
         self._jobs = jobs
-        self._something = asyncio.Event()
-        self._session = Session(identity, jobs, wake=self._something.set)
-        self._settled = asyncio.Event()
-        # Jobs that have come by another way before the stream was up, and when.
-        self._early: deque[tuple[Job | UnknownJob, float]] = deque(maxlen=_MOST_EARLY)
-        now = asyncio.get_running_loop().time()
-        self._up_at = self._asked_at = now
-
-    @property
-    def idle_s(self) -> float:
-        """For how long nothing has been under way."""
-        if self._session.unsettled or self._early:
-            return 0.0
-        return asyncio.get_running_loop().time() - self._asked_at
-
-    @property
-    def down_s(self) -> float:
-        """For how long the stream has been down; 0 while it is up."""
-        return 0.0 if self._session.welcomed else asyncio.get_running_loop().time() - self._up_at
-
-    def take(self, job: Job | UnknownJob) -> None:
-        """A job of the coordinator that has come by another way; it is answered as soon as the
-        stream is up, if that is soon."""
-        self._asked_at = asyncio.get_running_loop().time()
-        if self._session.welcomed:
-            self._session.heard(job)
-        else:
-            self._early.append((job, self._asked_at))
-
-    def take_back(self, job_id: JobId) -> None:
-        """A job that waits for the stream to come up is no longer wanted."""
-        for early in [each for each in self._early if each[0].job_id == job_id]:
-            self._early.remove(early)
-
-    def abandon(self) -> None:
-        """Gives up what runs for the coordinator."""
-        self._session.abandon()
-
-    def draining(self) -> None:
-        """The agent takes no more jobs."""
-        self._session.draining()
-
-    async def settled(self) -> None:
-        """Returns once all jobs have ended and the coordinator knows."""
-        while self._session.unsettled:
-            self._settled.clear()
-            await self._settled.wait()
+        self._stream = Stream(coordinator, identity, jobs, tls=tls)
 
     async def run(self) -> None:
         """Attaches, and attaches again whenever the stream ends. Runs until cancelled."""
-        pause_s = _FIRST_PAUSE_S
-        while True:
-            refused = False
-            try:
-                async with self._channel() as channel:
-                    await self._attach(channel)
-            except (_EndedError, codec.ProtocolError, OSError) as error:
-                refused = isinstance(error, _EndedError) and error.code in _REFUSALS
-                reason = str(error) or type(error).__name__
-                _log.warning("not attached", coordinator=self._coordinator, reason=reason)
-            finally:
-                was_attached = self._session.welcomed
-                if was_attached:
-                    self._up_at = asyncio.get_running_loop().time()
-                self._session.detached()
-            if refused:
-                pause_s = _REFUSED_PAUSE_S
-            elif was_attached:
-                pause_s = _FIRST_PAUSE_S
-            else:
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
-            # Many agents lose their coordinator together: they do not come back together.
-            await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+        await self._stream.run()
 
     async def drain(self, *, within_s: float) -> None:
         """Takes no more jobs; returns once all have ended and the coordinator knows."""
-        self.draining()
+        self._stream.draining()
         with suppress(TimeoutError):
             async with asyncio.timeout(within_s):
                 await self._jobs.finish(within_s=within_s)
-                await self.settled()
-
-    def _channel(self) -> grpc.aio.Channel:
-        options = (
-            ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
-            ("grpc.keepalive_time_ms", 10_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
-            ("grpc.max_reconnect_backoff_ms", 1_000),
-            ("grpc.enable_http_proxy", 0),
-        )
-        if self._tls is None:
-            return grpc.aio.insecure_channel(self._coordinator, options)
-        credentials = grpc.ssl_channel_credentials(
-            self._tls.authority.read_bytes(),
-            self._tls.key.read_bytes(),
-            self._tls.certificate.read_bytes(),
-        )
-        return grpc.aio.secure_channel(self._coordinator, credentials, options)
-
-    async def _attach(self, channel: grpc.aio.Channel) -> None:
-        call: _Call = FleetStub(channel).Attach()
-        ending = _Ending(call)
-        self._session.attached()
-        tasks = [
-            asyncio.create_task(self._read(call), name="stream down"),
-            asyncio.create_task(self._write(call), name="stream up"),
-            asyncio.create_task(self._beat(), name="heartbeats"),
-        ]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-        except grpc.aio.AioRpcError as error:
-            raise ending.error(error) from error
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            call.cancel()
-
-    async def _read(self, call: _Call) -> None:
-        silence_s = _WELCOME_WITHIN_S
-        while True:
-            async with asyncio.timeout(silence_s):
-                message = await call.read()
-            if not isinstance(message, CoordinatorMessage):  # the end of the stream
-                return
-            decoded = codec.decode_from_coordinator(message)
-            if decoded is None:
-                continue  # from a newer coordinator
-            fresh = not self._session.welcomed
-            self._session.heard(decoded)
-            if not self._session.unsettled:
-                self._settled.set()
-            if fresh and self._session.welcomed:
-                _log.info("attached", coordinator=self._coordinator)
-                silence_s = _HEARTBEATS_MISSED * self._session.heartbeat_ms / 1e3
-                self._take_early()
-
-    def _take_early(self) -> None:
-        now = asyncio.get_running_loop().time()
-        while self._early:
-            job, at = self._early.popleft()
-            if isinstance(job, Job):
-                job = replace(job, remaining_ms=job.remaining_ms - round((now - at) * 1e3))
-            if now - at <= _EARLY_S:  # else another agent has it by now
-                self._session.heard(job)
-
-    async def _write(self, call: _Call) -> None:
-        while True:
-            await self._something.wait()
-            self._something.clear()
-            while (message := self._session.to_send()) is not None:
-                try:
-                    await call.write(codec.encode_from_agent(message))
-                except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
-                    # The stream has ended: its reader tells, and cancels this.
-                    await asyncio.get_running_loop().create_future()
-
-    async def _beat(self) -> None:
-        silent_s = 0.0
-        while True:
-            await asyncio.sleep(_BUSY_HEARTBEAT_S)
-            silent_s += _BUSY_HEARTBEAT_S
-            if len(self._jobs) or silent_s >= self._session.heartbeat_ms / 1e3:
-                self._session.heartbeat()
-                silent_s = 0.0
-
-
-def _at_once(known: Coroutine[Any, Any, T]) -> T:
-    """The result of a coroutine that has nothing to wait for."""
-    try:
-        known.send(None)
-    except StopIteration as done:
-        result: T = done.value
-        return result
-    known.close()
-    raise RuntimeError("it waits")
+                await self._stream.settled()

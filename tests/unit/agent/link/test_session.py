@@ -33,6 +33,7 @@ ONE = bytes([1, 1, 1, 1])
 FIRST, OTHER = b"a" * 16, b"b" * 16
 IDENTITY = Identity(
     agent_id=AgentId("host1.den01"),
+    boot_id=bytes(range(16)),
     colo=ColoName("den01"),
     city="Denver, CO, US",
     families=frozenset({Family.IPV4}),
