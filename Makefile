@@ -17,8 +17,8 @@ setup: .venv/.ready  ## create .venv and install what is missing
 	@PYTHON="$(PYTHON)" scripts/setup
 	@touch $@
 
-demo: setup  ## bring up the lab, trace from real agents, show the answer (KEEP=1 leaves it running)
-	@KEEP="$(KEEP)" $(BIN)/python demo/demo.py
+demo: setup  ## bring up the lab, trace from real agents, show the answer (MQTT=1: two coordinators; KEEP=1 leaves it running)
+	@KEEP="$(KEEP)" MQTT="$(MQTT)" $(BIN)/python demo/demo.py
 
 test: setup  ## run every test (WORKERS=4)
 	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && TMPDIR="$$temporary" \

@@ -1,7 +1,8 @@
 """`make demo`: the whole thing on this one machine, on real packets.
 
 Brings up a network of kernel routers in namespaces, starts a coordinator and an agent in each
-colo, asks the API's own example question with curl, and shows the answer.
+colo, asks the API's own example question with curl, and shows the answer. With MQTT=1 there are
+two coordinators, which meet the agents at an MQTT broker (Mosquitto), and both are asked.
 """
 
 import json
@@ -13,14 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from fleet import ACCOUNT, Fleet  # noqa: E402 - found through the path above
+from fleet import ACCOUNT, Broker, Fleet  # noqa: E402 - found through the path above
 from lab import Lab, LabUnavailableError, access  # noqa: E402
 
 _COLOTRACE = Path(sys.executable).parent / "colotrace"
@@ -32,13 +33,18 @@ def main() -> int:
     """Runs the demo; the exit status."""
     access.enter_if_needed()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    keep = os.environ.get("KEEP", "") not in ("", "0")
+    keep, mqtt = (os.environ.get(name, "") not in ("", "0") for name in ("KEEP", "MQTT"))
     try:
         with _step("bringing up a network of kernel routers"):
             lab = Lab()
             lab.up()
         try:
-            _show(lab, keep=keep)
+            with ExitStack() as stack:
+                _show(_two(lab, stack) if mqtt else _one(lab, stack))
+                if keep:
+                    print("\nIt stays up until Ctrl-C.", flush=True)
+                    while True:
+                        signal.pause()
         finally:
             lab.down()
     except LabUnavailableError as error:
@@ -50,21 +56,37 @@ def main() -> int:
     return 0
 
 
-def _show(lab: Lab, *, keep: bool) -> None:
+def _one(lab: Lab, stack: ExitStack) -> list[Fleet]:
     with _step("starting a coordinator and an agent in each colo"):
-        fleet = Fleet(lab)
-        fleet.start()
-    try:
-        with _step("waiting until the agents are attached"):
-            fleet.wait_attached()
-        _ask(fleet)
-        _next_steps(fleet)
-        if keep:
-            print("\nIt stays up until Ctrl-C.", flush=True)
-            while True:
-                signal.pause()
-    finally:
-        fleet.close()
+        fleet = stack.enter_context(Fleet(lab))
+    with _step("waiting until the agents are attached"):
+        fleet.wait_attached()
+    return [fleet]
+
+
+def _two(lab: Lab, stack: ExitStack) -> list[Fleet]:
+    with _step("starting an MQTT broker, a coordinator and an agent in each colo"):
+        broker = stack.enter_context(Broker(lab))
+        first = stack.enter_context(Fleet(lab, broker=broker))
+    with _step("starting a second coordinator, at the same broker and database"):
+        second = stack.enter_context(Fleet(lab, broker=broker, beside=first))
+    with _step("waiting until both know of all agents"):
+        first.wait_attached()
+        second.wait_attached()
+    print(f"\nThe broker is {broker.url}. The coordinators are {first.url}, which is asked")
+    print(f"with curl, and {second.url}, which is asked with colotrace.")
+    return [first, second]
+
+
+def _show(fleets: list[Fleet]) -> None:
+    """Asks the first with curl, and the last with the operator's command."""
+    first, last = fleets[0], fleets[-1]
+    _ask(first)
+    where = "" if first is last else f"COLOTRACE_URL={last.url} "
+    _command(last, "trace", *_TARGETS, "--from", "den,sin", where=where)
+    if first is not last:
+        _command(last, "colos", where=where)
+    _next_steps(fleets)
 
 
 def _ask(fleet: Fleet) -> None:
@@ -88,22 +110,23 @@ def _ask(fleet: Fleet) -> None:
     _ANSWER.write_text(done.stdout)
     print(_shortened(json.loads(done.stdout)))
     print(f"\n(The whole answer is in {_ANSWER.relative_to(ROOT)}.)")
-    print("\n$ colotrace trace", *_TARGETS, "--from den,sin\n", flush=True)
+
+
+def _command(fleet: Fleet, *words: str, where: str) -> None:
+    print(f"\n$ {where}colotrace", *words, end="\n\n", flush=True)
     settings = {
         "COLOTRACE_URL": fleet.base_url,
         "COLOTRACE_TOKEN": fleet.token,
         "COLOTRACE_ACCOUNT": ACCOUNT,
     }
-    subprocess.run(
-        [_COLOTRACE, "trace", *_TARGETS, "--from", "den,sin"],
-        env={**os.environ, **settings},
-        check=True,
-    )
+    subprocess.run([_COLOTRACE, *words], env={**os.environ, **settings}, check=True)
 
 
-def _next_steps(fleet: Fleet) -> None:
+def _next_steps(fleets: list[Fleet]) -> None:
+    fleet = fleets[0]
+    either = "either" if len(fleets) > 1 else "it"
     print(f"""
-The official Python SDK (pip install cloudflare) speaks to it with its base URL changed:
+The official Python SDK (pip install cloudflare) speaks to {either} with its base URL changed:
 
     from cloudflare import Cloudflare
     client = Cloudflare(base_url="{fleet.base_url}", api_token="{fleet.token}")
