@@ -1,4 +1,4 @@
-"""The Dockerfile and the compose file fit each other, the checkout and the programs.
+"""The Dockerfile and the compose files fit each other, the checkout and the programs.
 
 No image is built here: that takes a container engine and the network.
 """
@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from colotrace_proto.bus import broker_of
+from sqlalchemy.engine import make_url
 
 from .programs import AGENT, COORDINATOR, known
 
@@ -31,9 +33,27 @@ def stages():
     return found
 
 
+@pytest.fixture(scope="module", params=["compose.yaml", "compose.mqtt.yaml"])
+def compose(request):
+    """The whole of a compose file."""
+    return yaml.safe_load((ROOT / "deploy" / request.param).read_text())
+
+
+@pytest.fixture
+def services(compose):
+    """Those that run programs of ours."""
+    return {name: each for name, each in compose["services"].items() if "build" in each}
+
+
+@pytest.fixture
+def agents(services):
+    return [each for each in services.values() if each["build"]["target"] == "agent"]
+
+
 @pytest.fixture(scope="module")
-def services():
-    return yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+def with_broker():
+    """The services of the one with a broker."""
+    return yaml.safe_load((ROOT / "deploy" / "compose.mqtt.yaml").read_text())["services"]
 
 
 @pytest.mark.parametrize("target", PROGRAMS)
@@ -88,9 +108,8 @@ def test_services_build_stages_that_exist(stages, services):
         assert build["target"] in stages
 
 
-def test_services_are_a_coordinator_and_two_agents(services):
-    """Two colos; the agents start when the coordinator is well."""
-    agents = [s for s in services.values() if s["build"]["target"] == "agent"]
+def test_services_are_coordinators_and_agents_of_two_colos(services, agents):
+    """The agents start when what they attach to is well, and have the rights they need."""
     assert len({agent["environment"]["COLOTRACE_COLO"] for agent in agents}) == 2
     for agent in agents:
         assert agent["cap_drop"] == ["ALL"]
@@ -98,9 +117,79 @@ def test_services_are_a_coordinator_and_two_agents(services):
         assert agent["volumes"] == ["/etc/machine-id:/etc/machine-id:ro"]
         # The kernel would ignore the interpreter's file capability.
         assert "security_opt" not in agent
-        assert agent["depends_on"] == {"coordinator": {"condition": "service_healthy"}}
-    assert services["coordinator"]["cap_drop"] == ["ALL"]
-    assert "cap_add" not in services["coordinator"]
+        met = "broker" if "COLOTRACE_MQTT" in agent["environment"] else "coordinator"
+        assert agent["depends_on"] == {met: {"condition": "service_healthy"}}
+    coordinators = [each for each in services.values() if each not in agents]
+    assert coordinators
+    for coordinator in coordinators:
+        assert coordinator["cap_drop"] == ["ALL"]
+        assert "cap_add" not in coordinator
+
+
+def test_coordinators_share_a_broker_and_a_database(with_broker):
+    """Each says where agents reach it, by a name of its own."""
+    pair = {name: with_broker[name]["environment"] for name in ("coordinator1", "coordinator2")}
+    for name, environment in pair.items():
+        assert environment["COLOTRACE_ADVERTISE"] == f"{name}:8081"
+    for shared in ("COLOTRACE_MQTT", "COLOTRACE_DATABASE", "COLOTRACE_TRUSTED_PROXY"):
+        assert len({environment[shared] for environment in pair.values()}) == 1
+    proxy = with_broker["proxy"]["networks"]["fleet"]["ipv4_address"]
+    assert pair["coordinator1"]["COLOTRACE_TRUSTED_PROXY"] == proxy
+    database = make_url(pair["coordinator1"]["COLOTRACE_DATABASE"])
+    given = with_broker["database"]["environment"]
+    assert database.host == "database"
+    assert (database.username, database.password) == (
+        given["POSTGRES_USER"],
+        given["POSTGRES_PASSWORD"],
+    )
+    assert database.database == given["POSTGRES_USER"]  # PostgreSQL's default
+
+
+def test_the_proxy_asks_the_coordinators_that_there_are(with_broker):
+    """Their names and port, and the route that says whether they are ready."""
+    text = (ROOT / "deploy" / "Caddyfile").read_text()
+    upstreams = re.findall(r"reverse_proxy (.+) {", text)
+    assert upstreams
+    for line in upstreams:
+        assert line.split() == ["coordinator1:8080", "coordinator2:8080"]
+    assert "health_uri /readyz\n" in text
+    assert set(with_broker["proxy"]["depends_on"]) == {"coordinator1", "coordinator2"}
+
+
+def test_users_at_the_broker_are_those_of_its_acl(with_broker):
+    """Each agent's is its id, which the ACL has for its colo."""
+    acl = (ROOT / "deploy" / "mqtt" / "acl").read_text()
+    script = with_broker["broker"]["command"][-1]
+    (made,) = re.findall(r"for user in (.+); do", script)
+    assert set(made.split()) == set(re.findall(r"(?m)^user (\S+)$", acl))
+    for service in with_broker.values():
+        environment = service.get("environment", {})
+        if "COLOTRACE_MQTT" in environment:
+            broker = broker_of(environment["COLOTRACE_MQTT"])
+            assert (broker.host, broker.port, broker.tls) == ("broker", 1883, False)
+            assert broker.password == broker.username
+            if "COLOTRACE_COLO" in environment:
+                agent, colo = environment["COLOTRACE_AGENT_ID"], environment["COLOTRACE_COLO"]
+                assert broker.username == agent
+                assert f"user {agent}\ntopic write colotrace/v1/agents/{colo}/{agent}/+\n" in acl
+            else:
+                assert broker.username == "coordinator"
+
+
+def test_the_brokers_files_are_there(with_broker):
+    """What is mounted exists, and its configuration names what the container has."""
+    mounted = dict(volume.split(":")[:2] for volume in with_broker["broker"]["volumes"])
+    for here in mounted:
+        assert (ROOT / "deploy" / here).is_file()
+    text = (ROOT / "deploy" / "mqtt" / "compose.conf").read_text()
+    named = dict(re.findall(r"(?m)^(\w+_file) (\S+)$", text))
+    assert named["acl_file"] in mounted.values()
+    assert f"mosquitto_passwd -b {named['password_file']} " in with_broker["broker"]["command"][-1]
+    # The bounds are those of the file for a host.
+    of_a_host = (ROOT / "deploy" / "mqtt" / "mosquitto.conf").read_text()
+    for line in text.splitlines():
+        if re.match("max_|persistence|set_|allow_", line):
+            assert re.search(f"(?m)^{line}$", of_a_host), line
 
 
 def test_every_setting_is_one_that_the_program_knows(stages, services):
@@ -115,19 +204,18 @@ def test_every_setting_is_one_that_the_program_knows(stages, services):
                 assert named <= known(*program)
 
 
-def test_networks_and_volumes_are_declared(services):
+def test_networks_and_volumes_are_declared(compose):
     """What services name is there."""
-    whole = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())
-    for service in services.values():
-        assert set(service["networks"]) <= set(whole["networks"])
+    for service in compose["services"].values():
+        assert set(service["networks"]) <= set(compose["networks"])
         volumes = {volume.split(":")[0] for volume in service.get("volumes", [])}
-        of_the_host = {volume for volume in volumes if volume.startswith("/")}
-        assert volumes - of_the_host <= set(whole["volumes"])
+        of_the_host = {volume for volume in volumes if volume.startswith(("/", "./"))}
+        assert volumes - of_the_host <= set(compose["volumes"])
 
 
-def test_the_interpreter_carries_what_the_container_is_given(stages, services):
+def test_the_interpreter_carries_what_the_container_is_given(stages, agents):
     """No more, or the kernel would not start it; no less, or it would not have it."""
     runs = [rest for word, rest in stages["agent"][1] if word == "RUN"]
     (carried,) = [found[1] for run in runs if (found := re.search(r"setcap (\S+)=ep", run))]
-    given = services["den01"]["cap_add"]
-    assert carried.split(",") == [f"cap_{name.lower()}" for name in given]
+    for agent in agents:
+        assert carried.split(",") == [f"cap_{name.lower()}" for name in agent["cap_add"]]
