@@ -68,23 +68,27 @@ def test_version(program):
     assert (done.returncode, done.stdout) == (0, version("colotrace") + "\n")
 
 
-@pytest.mark.parametrize("environment", [{}, {"COLOTRACE_MQTT": "mqtt://broker.example"}])
+@pytest.mark.parametrize("by_flag", [False, True])
 @pytest.mark.parametrize(
-    ("program", "words"),
+    ("url", "words"),
     [
-        (
-            "colotrace-agent",
-            ["run", "--coordinator", "c:1", "--colo", "den01", "--city", "D", "--insecure"],
-        ),
+        ("broker.example", "it does not begin with mqtt:// or mqtts://"),
+        ("mqtts://broker.example/elsewhere", "there is more behind the host and port"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("program", "command"),
+    [
+        ("colotrace-agent", ["run", "--colo", "den01", "--city", "D", "--insecure"]),
         ("colotrace-coordinator", ["serve", "--data", "unused", "--insecure"]),
     ],
 )
-def test_there_is_no_broker_link_yet(program, words, environment):
-    """Said in words by both, and before anything is begun."""
-    flag = [] if environment else ["--mqtt", "mqtt://broker.example"]
-    done = run(program, *words, *flag, **environment)
+def test_a_broker_that_cannot_be_meant(program, command, url, words, *, by_flag):
+    """Said in the same words by both, and before anything is begun."""
+    flag, environment = (["--mqtt", url], {}) if by_flag else ([], {"COLOTRACE_MQTT": url})
+    done = run(program, *command, *flag, **environment)
     assert done.returncode == 2
-    assert done.stderr.startswith(f"{program}: --mqtt: this version has no broker link yet")
+    assert done.stderr.startswith(f"{program}: --mqtt: {words}")
 
 
 def test_a_variable_is_taken():
