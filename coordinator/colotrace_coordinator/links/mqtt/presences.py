@@ -94,9 +94,9 @@ class Presences:
         return [Here(process, presence, anew=before is not None and before.doubted)]
 
     def back(self, now: float) -> None:
-        """The broker is in reach again: who is there says so anew."""
+        """The broker is in reach again: who is there says so anew, as nobody could before."""
         for known in self._known.values():
-            known.until, known.doubted = min(known.until, now + CONFIRM_S), True
+            known.until, known.doubted = now + CONFIRM_S, True
 
     def expire(self, now: float) -> list[Event]:
         """Those that have not said for too long that they are there."""

@@ -560,3 +560,162 @@ def test_a_multipath_job_is_offered_as_such_and_has_its_own_bound() -> None:
     run.frame(30, failure=Failure.NONE, links=(link,))
     assert run.result.links == (link,)
     assert len(run.result.replies.ttl) == 87
+
+
+# Where the link leaves it to the colo's agents who takes an offer.
+
+
+def anyones(*agents: str) -> Clockwork:
+    """A job that is left to these."""
+    return Clockwork(*agents, to_anyone=True)
+
+
+def offered(run: Clockwork) -> list[tuple[str, bool]]:
+    """To whom, and whether anyone might have it."""
+    return [(c.agent.agent_id, c.anyone) for c in run.sent if isinstance(c, Offer)]
+
+
+def test_the_first_offer_is_left_to_whoever_takes_it() -> None:
+    """Who accepts has it, and is the one to be lost."""
+    run = anyones("a", "b", "c")
+    assert offered(run) == [("a", True)]
+    run.accept_by("b")
+    assert run.holder == "b"
+    run.detach("a")
+    run.until(1.0)
+    run.frame(1, 2)
+    run.detach("b")
+    run.until(3.0)
+    assert offered(run) == [("a", True), ("c", False)]
+
+
+def test_a_single_agent_is_asked_itself() -> None:
+    """There is nothing to leave to anybody."""
+    assert offered(anyones("a")) == [("a", False)]
+
+
+def test_nobody_takes_what_was_left_to_anyone() -> None:
+    """Asked one by one then, and none of them counts as tried, nor as lost."""
+    run = anyones("a", "b", "c")
+    run.until(0.5)
+    assert run.cancels == [("a", "j1")]
+    assert offered(run) == [("a", True), ("a", False)]
+    run.until(1.0)
+    run.until(1.5)
+    assert [name for name, _ in offered(run)] == ["a", "a", "b", "c"]
+    run.accept()
+    run.frame(1, 1, failure=Failure.NONE)
+    assert run.result.fault is None
+    assert run.result.moved[0] == (
+        "none of den01's agents took the job within 0.5 s of its being published"
+    )
+
+
+def test_one_is_left_when_nobody_has_taken_it() -> None:
+    """It is asked, and waited for: a slow answer is better than none."""
+    run = anyones("a", "b")
+    run.detach("a")
+    run.until(0.5)
+    assert offered(run) == [("a", True), ("b", False)]
+    run.until(3.4)
+    run.accept()
+    run.frame(1, 1, failure=Failure.NONE)
+    assert run.result.fault is None
+
+
+def test_the_agent_thought_of_is_nobody_special() -> None:
+    """Its stream, its loss and its restart say nothing of an offer that is left to anyone."""
+    run = anyones("a", "b")
+    run.detach("a")
+    run.machine.agent_gone(run.now)
+    run.machine.offer_lost(run.now)
+    run.back("a")
+    assert offered(run) == [("a", True)]
+    run.detach("a")
+    run.accept_by("b")
+    run.until(2.9)
+    assert run.holder == "b"
+    assert run.machine.state is State.RUNNING
+
+
+def test_refused_by_whoever_it_came_to() -> None:
+    """That one is not asked again, the one thought of is."""
+    run = anyones("a", "b")
+    run.refuse(RefusalReason.POLICY, by="b")
+    assert offered(run) == [("a", True), ("a", False)]
+    run.refuse(RefusalReason.POLICY)
+    assert run.failed[0] == 3
+
+
+def test_busy_whoever_it_came_to() -> None:
+    """It is asked again after its pause."""
+    run = anyones("a", "b")
+    run.refuse(RefusalReason.BUSY, by="b")
+    run.refuse(RefusalReason.BUSY)
+    assert run.machine.state is State.WAITING
+    run.until(0.1)
+    assert offered(run)[2] == ("a", False) or offered(run)[2] == ("b", False)
+
+
+def test_a_frame_says_who_has_it() -> None:
+    """A resumed stream may begin with frames: from then on it is that agent's."""
+    run = anyones("a", "b")
+    run.frame(1, 1)
+    run.detach("a")
+    run.until(2.0)
+    assert offered(run) == [("a", True), ("b", False)]
+
+
+def test_an_offer_that_cannot_have_arrived_is_made_again() -> None:
+    """At once, to the same agent; what runs goes on."""
+    run = Clockwork("a")
+    run.machine.offer_lost(run.now)
+    run.settle()
+    assert run.offers == ["a", "a"]
+    run.accept()
+    run.machine.offer_lost(run.now)
+    run.settle()
+    assert run.machine.state is State.RUNNING
+
+
+def test_a_stream_that_comes_up_loses_no_offer_that_came_by_another_way() -> None:
+    """The first job opens it."""
+    run = anyones("a")
+    run.back("a")
+    assert run.machine.state is State.OFFERED
+    run.accept()
+    run.detach("a")
+    run.back("a")
+    assert run.failed == (2, "agent a lost its connection, and the job with it")
+
+
+def test_cut_off() -> None:
+    """Code 1 at once with the reason, whoever is attached."""
+    run = Clockwork("a", "b", start=False)
+    run.cut_off = "the broker is away"
+    run.settle()
+    assert run.failed == (1, "no agent of den01 can be asked: the broker is away")
+    assert run.offers == []
+
+
+@pytest.mark.parametrize("reason", [RefusalReason.BUSY, RefusalReason.POLICY])
+def test_cut_off_from_the_others(reason: RefusalReason) -> None:
+    """Why those asked before would not have it matters less."""
+    run = Clockwork("a", "b")
+    run.cut_off = "the broker is away"
+    run.refuse(reason)
+    assert run.failed == (1, "no agent of den01 can be asked: the broker is away")
+
+
+def test_cut_off_while_it_runs() -> None:
+    """It goes on; if its agent is lost then, that is what is said."""
+    run = Clockwork("a", "b")
+    run.accept()
+    run.frame(1, 2)
+    run.cut_off = "the broker is away"
+    run.until(1.0)
+    assert run.machine.state is State.RUNNING
+    run.detach("a")
+    run.until(3.0)
+    assert run.failed == (2, "agent a was lost while tracing")
+    assert len(run.result.replies.ttl) == 2

@@ -21,20 +21,22 @@ NAMES = ("a", "b", "c")
 class AnyOrder(RuleBasedStateMachine):
     """The colo's agents, the network and the caller do what they like."""
 
-    @initialize(names=st.sets(st.sampled_from(NAMES)))
-    def begin(self, names: set[str]) -> None:
-        self.run = Clockwork(*sorted(names))
+    @initialize(names=st.sets(st.sampled_from(NAMES)), to_anyone=st.booleans())
+    def begin(self, names: set[str], to_anyone: bool) -> None:
+        self.run = Clockwork(*sorted(names), to_anyone=to_anyone)
         self.boots = dict.fromkeys(NAMES, 0)
         self.read = 0
         # Attempts that agents have been offered and not been told to drop.
         self.open: dict[JobId, AgentKey] = {}
         self.job_ids: set[JobId] = set()
+        # Those that were left to whoever takes them.
+        self.anyones: set[JobId] = set()
         self.cancelled = False
 
     @precondition(lambda self: self.run.machine.state is State.ENDED)
-    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1))
-    def next_job(self, names: set[str]) -> None:
-        self.begin(names)
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), to_anyone=st.booleans())
+    def next_job(self, names: set[str], to_anyone: bool) -> None:
+        self.begin(names, to_anyone)
 
     def up(self, name: str) -> bool:
         return key(name, self.boots[name]) in self.run.agents
@@ -61,6 +63,47 @@ class AnyOrder(RuleBasedStateMachine):
     @rule()
     def accept(self) -> None:
         self.run.accept()
+
+    @property
+    def on_its_way(self) -> bool:
+        """Whether there is an offer that comes by another way than a stream."""
+        return self.run.to_anyone and self.run.machine.state is State.OFFERED
+
+    @property
+    def left_to_anyone(self) -> bool:
+        live = self.run.machine.live
+        return live is not None and live.to_anyone
+
+    @precondition(lambda self: self.left_to_anyone)
+    @rule(name=st.sampled_from(NAMES))
+    def accepted_by(self, name: str) -> None:
+        if self.up(name) and not self.boots[name]:
+            self.check_commands()
+            self.open[self.run.job_id] = key(name)
+            self.run.accept_by(name)
+
+    @precondition(lambda self: self.left_to_anyone)
+    @rule(name=st.sampled_from(NAMES), reason=st.sampled_from(RefusalReason))
+    def refused_by(self, name: str, reason: RefusalReason) -> None:
+        if self.up(name) and not self.boots[name]:
+            self.check_commands()
+            self.open.pop(self.run.job_id)
+            self.run.refuse(reason, by=name)
+
+    @rule(why=st.sampled_from(("", "away")))
+    def broker(self, why: str) -> None:
+        self.run.cut_off = why
+
+    @precondition(lambda self: self.live)
+    @rule()
+    def offer_lost(self) -> None:
+        self.check_commands()
+        live = self.run.machine.live
+        assert live is not None
+        if self.run.machine.state is State.OFFERED and not live.to_anyone:
+            self.open.pop(live.job_id, None)
+        self.run.machine.offer_lost(self.run.now)
+        self.run.settle()
 
     @precondition(lambda self: self.reachable and self.run.machine.state is State.OFFERED)
     @rule(reason=st.sampled_from(RefusalReason))
@@ -96,15 +139,18 @@ class AnyOrder(RuleBasedStateMachine):
         live = self.run.machine.live
         # It drops whatever is not wanted any more.
         for job_id, agent in list(self.open.items()):
-            if agent == key(name) and not (held and live and live.job_id == job_id):
+            kept = live is not None and live.job_id == job_id and (held or self.on_its_way)
+            if agent == key(name) and not kept:
                 del self.open[job_id]
         self.run.back(name, *([live.job_id] if held and live else []))
 
     @rule(name=st.sampled_from(NAMES))
     def restarts(self, name: str) -> None:
         self.check_commands()
+        live = self.run.machine.live
         for job_id, agent in list(self.open.items()):
-            if agent.agent_id == name:
+            anyones = live is not None and live.to_anyone and live.job_id == job_id
+            if agent.agent_id == name and not anyones:
                 del self.open[job_id]
         self.run.agents.pop(key(name, self.boots[name]), None)
         self.boots[name] += 1
@@ -127,13 +173,18 @@ class AnyOrder(RuleBasedStateMachine):
         commands, self.read = self.run.sent[self.read :], len(self.run.sent)
         for command in commands:
             match command:
-                case Offer(agent, job):
+                case Offer(agent, job, anyone):
+                    if anyone and self.run.to_anyone:
+                        self.anyones.add(job.job_id)
+                    assert not self.run.cut_off
                     assert job.job_id not in self.job_ids
                     assert 0 < job.remaining_ms <= 23_200
                     self.job_ids.add(job.job_id)
                     self.open[job.job_id] = agent
                 case CancelJob(agent, job_id):
                     assert self.open.pop(job_id) == agent
+                    if job_id in self.anyones:
+                        continue  # all of the colo hear of it
                 case Resync(agent, _):
                     pass
             assert command.agent in self.run.agents
@@ -143,7 +194,7 @@ class AnyOrder(RuleBasedStateMachine):
         """An attached agent holds a job only while it is the live attempt."""
         live = self.run.machine.live
         for job_id, agent in self.open.items():
-            if agent in self.run.agents:
+            if agent in self.run.agents and not (live and live.to_anyone):
                 assert live is not None
                 assert (live.job_id, live.agent) == (job_id, agent)
 

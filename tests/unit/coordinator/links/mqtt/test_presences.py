@@ -1,0 +1,243 @@
+"""Who is there by the broker's word, in virtual time."""
+
+import pytest
+from colotrace_coordinator.links.mqtt import presences as presences_module
+from colotrace_coordinator.links.mqtt.presences import CONFIRM_S, Event, Gone, Here, Presences
+from colotrace_proto.bus import PRESENCE_EXPIRY_S, Process
+from colotrace_proto.codec import ProtocolError, encode_presence
+from colotrace_proto.messages import AgentId, ColoName, Presence
+from hypothesis import given
+from hypothesis import strategies as st
+from unit.coordinator.scripted_agent import hello
+
+DEN, SIN = ColoName("den01"), ColoName("sin01")
+
+
+def process(boot: int = 1, *, name: str = "a", colo: ColoName = DEN) -> Process:
+    return Process(colo, AgentId(name), boot.to_bytes(16, "big"))
+
+
+def payload(who: Process, *, started_ms: int = 0, draining: bool = False) -> bytes:
+    said = hello(who.agent_id, colo=who.colo, boot=who.boot_id)
+    return encode_presence(Presence(said, started_ms or who.boot_id[-1], draining))
+
+
+class Broker:
+    """What processes say, as it comes in; `now` moves by hand."""
+
+    def __init__(self) -> None:
+        self.presences = Presences()
+        self.now = 0.0
+
+    def up(
+        self,
+        who: Process,
+        *,
+        started_ms: int = 0,
+        draining: bool = False,
+        expiry_s: float = PRESENCE_EXPIRY_S,
+    ) -> list[tuple[str, int]]:
+        said = payload(who, started_ms=started_ms, draining=draining)
+        return told(self.presences.heard(who.presence, said, self.now, expiry_s=expiry_s))
+
+    def will(self, who: Process) -> list[tuple[str, int]]:
+        return told(self.presences.heard(who.presence, b"", self.now))
+
+    def until(self, now: float) -> list[tuple[str, int]]:
+        self.now = now
+        return told(self.presences.expire(now))
+
+
+def told(events: list[Event]) -> list[tuple[str, int]]:
+    """What happened, and to which boot."""
+    words = []
+    for event in events:
+        boot = event.process.boot_id[-1]
+        match event:
+            case Here(anew=anew):
+                words.append(("came" if anew else "renewed", boot))
+            case Gone():
+                words.append(("gone", boot))
+    return words
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+def test_comes_renews_and_goes(broker: Broker) -> None:
+    """By its own word, or by its last will."""
+    assert broker.up(process()) == [("came", 1)]
+    assert broker.up(process()) == [("renewed", 1)]
+    assert broker.presences.counting(DEN, AgentId("a")) == process()
+    assert broker.will(process()) == [("gone", 1)]
+    assert broker.presences.counting(DEN, AgentId("a")) is None
+    assert broker.up(process()) == [("came", 1)]
+
+
+def test_a_will_counts_for_its_own_boot(broker: Broker) -> None:
+    """The host restarts, and what the broker says of the earlier boot comes late."""
+    broker.up(process(1))
+    assert broker.up(process(2)) == [("gone", 1), ("came", 2)]
+    assert broker.will(process(1)) == []
+    assert broker.will(process(1)) == []
+    assert broker.presences.counting(DEN, AgentId("a")) == process(2)
+    assert len(broker.presences) == 1
+
+
+def test_a_will_of_nobody(broker: Broker) -> None:
+    """Of a process that was never heard of."""
+    assert broker.will(process()) == []
+    assert len(broker.presences) == 0
+
+
+def test_the_namesake_that_started_last_counts(broker: Broker) -> None:
+    """In whatever order they are heard, and the other is back when it has gone."""
+    assert broker.up(process(2)) == [("came", 2)]
+    assert broker.up(process(1)) == []
+    assert broker.up(process(1)) == []
+    assert broker.up(process(3)) == [("gone", 2), ("came", 3)]
+    assert broker.will(process(2)) == []
+    assert broker.will(process(3)) == [("gone", 3), ("came", 1)]
+    assert broker.will(process(1)) == [("gone", 1)]
+
+
+def test_namesakes_that_started_in_one_moment(broker: Broker) -> None:
+    """All coordinators choose the same, and it stays so."""
+    broker.up(process(2), started_ms=7)
+    assert broker.up(process(1), started_ms=7) == []
+    assert broker.up(process(2), started_ms=7) == [("renewed", 2)]
+
+
+def test_namesakes_of_different_colos_are_strangers(broker: Broker) -> None:
+    """An id belongs to its colo, a boot id too."""
+    broker.up(process(1))
+    assert broker.up(process(1, colo=SIN)) == [("came", 1)]
+    assert broker.will(process(1, colo=SIN)) == [("gone", 1)]
+    assert broker.presences.counting(DEN, AgentId("a")) == process(1)
+
+
+def test_what_is_not_renewed_expires(broker: Broker) -> None:
+    """Whatever became of its will."""
+    broker.up(process(1))
+    assert broker.until(PRESENCE_EXPIRY_S - 1) == []
+    broker.up(process(1))
+    assert broker.until(PRESENCE_EXPIRY_S + 1) == []
+    assert broker.until(2 * PRESENCE_EXPIRY_S - 1) == [("gone", 1)]
+    assert len(broker.presences) == 0
+
+
+def test_what_the_broker_has_kept_for_a_while_expires_the_sooner(broker: Broker) -> None:
+    """A message that it hands on says how much of its time is left."""
+    broker.up(process(1), expiry_s=3)
+    broker.up(process(2, name="b"), expiry_s=10**9)
+    assert broker.until(3) == [("gone", 1)]
+    assert broker.until(PRESENCE_EXPIRY_S) == [("gone", 2)]
+
+
+def test_an_outage_takes_nobody_away_who_is_back_soon(broker: Broker) -> None:
+    """They say anew that they are there, and may have missed what was published before."""
+    broker.up(process(1))
+    broker.up(process(2, name="b"))
+    broker.now = 1000.0  # nobody could renew anything, and nobody looked
+    broker.presences.back(broker.now)
+    broker.now += CONFIRM_S - 1
+    assert broker.up(process(1)) == [("came", 1)]
+    assert broker.up(process(1)) == [("renewed", 1)]
+    assert broker.until(1000 + CONFIRM_S) == [("gone", 2)]
+    assert broker.until(1000 + PRESENCE_EXPIRY_S - 1) == []
+
+
+def test_draining_is_told(broker: Broker) -> None:
+    """With each renewal."""
+    broker.up(process())
+    said = payload(process(), draining=True)
+    (event,) = broker.presences.heard(process().presence, said, 0.0)
+    assert isinstance(event, Here)
+    assert event.presence.draining
+    assert not event.anew
+
+
+@pytest.mark.parametrize(
+    ("topic", "said"),
+    [
+        ("colotrace/v1/agents/den01/a", payload(process())),
+        (process().presence, b"\xff\xff"),
+        (process().presence, b"\x08\x01"),
+        (process().presence, bytes(20_000)),
+        (process(2).presence, payload(process(1))),
+        (process(colo=SIN).presence, payload(process())),
+        (process(name="b").presence, payload(process(name="a"))),
+    ],
+)
+def test_rubbish_changes_nothing(broker: Broker, topic: str, said: bytes) -> None:
+    """Neither garbage nor somebody else's presence."""
+    broker.up(process(1))
+    with pytest.raises(ProtocolError):
+        broker.presences.heard(topic, said, 0.0)
+    assert len(broker.presences) == 1
+    assert broker.up(process(1)) == [("renewed", 1)]
+
+
+def test_there_is_a_bound(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are there stay so."""
+    monkeypatch.setattr(presences_module, "_MOST", 2)
+    broker.up(process(1))
+    broker.up(process(1, name="b"))
+    with pytest.raises(ProtocolError, match="no more may be"):
+        broker.up(process(1, name="c"))
+    assert broker.up(process(1)) == [("renewed", 1)]
+    broker.will(process(1))
+    assert broker.up(process(1, name="c")) == [("came", 1)]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["up", "will", "time", "back"]),
+            st.integers(1, 3),
+            st.sampled_from(["a", "b"]),
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_happens(steps: list[tuple[str, int, str]]) -> None:
+    """One counts for each id, the last that started; who has gone leaves nothing behind, and what
+    is told adds up to who is there."""
+    broker = Broker()
+    counting: dict[str, Process] = {}
+
+    def note(events: list[Event]) -> None:
+        for event in events:
+            name = event.process.agent_id
+            match event:
+                case Here(anew=True):
+                    assert counting.get(name) in (None, event.process)
+                    counting[name] = event.process
+                case Here():
+                    assert counting[name] == event.process
+                case Gone():
+                    assert counting.pop(name) == event.process
+
+    presences = broker.presences
+    for what, boot, name in steps:
+        who = process(boot, name=name)
+        match what:
+            case "up":
+                note(presences.heard(who.presence, payload(who), broker.now))
+            case "will":
+                note(presences.heard(who.presence, b"", broker.now))
+            case "time":
+                broker.now += 20.0 * boot
+                note(presences.expire(broker.now))
+            case "back":
+                presences.back(broker.now)
+        known = list(presences._known)
+        for each in ("a", "b"):
+            boots = [p for p in known if p.agent_id == each]
+            assert counting.get(each) == max(boots, key=lambda p: p.boot_id, default=None)
+            assert presences.counting(DEN, AgentId(each)) == counting.get(each)
+    broker.now += 1000
+    note(presences.expire(broker.now))
+    assert counting == presences._known == presences._namesakes == presences._counting == {}
