@@ -146,14 +146,17 @@ def test_coordinators_share_a_broker_and_a_database(with_broker):
 
 
 def test_the_proxy_asks_the_coordinators_that_there_are(with_broker):
-    """Their names and port, and the route that says whether they are ready."""
-    text = (ROOT / "deploy" / "Caddyfile").read_text()
-    upstreams = re.findall(r"reverse_proxy (.+) {", text)
-    assert upstreams
-    for line in upstreams:
-        assert line.split() == ["coordinator1:8080", "coordinator2:8080"]
-    assert "health_uri /readyz\n" in text
-    assert set(with_broker["proxy"]["depends_on"]) == {"coordinator1", "coordinator2"}
+    """Their names and port, in both ways, and the route that says whether they are ready."""
+    proxy = with_broker["proxy"]
+    ((here, _),) = [volume.split(":")[:2] for volume in proxy["volumes"]]
+    text = (ROOT / "deploy" / here).read_text()
+    for backend in ("ready", "any"):
+        (lines,) = re.findall(rf"(?m)^backend {backend}\n((?:    .*\n)+)", text)
+        servers = re.findall(r"(?m)^    server (\S+) (\S+)$", lines)
+        assert servers == [(name, f"{name}:8080") for name in proxy["depends_on"]]
+        assert ("GET /readyz" in lines) is (backend == "ready")
+    (bound,) = re.findall(r"(?m)^    bind :(\d+)$", text)
+    assert proxy["ports"] == [f"127.0.0.1:8080:{bound}"]
 
 
 def test_users_at_the_broker_are_those_of_its_acl(with_broker):
