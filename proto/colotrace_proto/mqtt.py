@@ -127,6 +127,7 @@ async def connection(
     try:
         await client.__aenter__()
     except BaseException:
+        inner.on_disconnect = None
         inner.disconnect()
         raise
     try:
@@ -135,6 +136,9 @@ async def connection(
         # What has ended it counts, being cancelled too: not that a broker takes no leave of us.
         with suppress(MqttError):
             await client.__aexit__(None, None, None)
+        lost = client._disconnected  # noqa: SLF001
+        if lost.done() and not lost.cancelled():
+            lost.exception()  # else asyncio says that nobody has looked at it
 
 
 async def first_of(*works: Coroutine[Any, Any, None]) -> None:

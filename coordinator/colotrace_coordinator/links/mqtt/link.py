@@ -262,9 +262,9 @@ class MqttLink:
 
     def heard(self, agent: AgentKey, message: AgentSays) -> None:
         """See `Attendance`."""
-        self._fleet.heard(agent, message)
         if isinstance(message, Accepted | Refused):
             self._unanswered.pop(message.job_id, None)
+        self._fleet.heard(agent, message)
 
     def detached(self, agent: AgentKey) -> None:
         """See `Attendance`: the stream has ended, but the agent may be there all the same."""

@@ -1,0 +1,544 @@
+"""Agents met at a real broker, whose answers come by real streams."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+import structlog
+from aiomqtt import Client
+from colotrace_coordinator.dispatcher import Dispatcher, JobSpec, Ticket
+from colotrace_coordinator.errors import CutOffError
+from colotrace_coordinator.fanout.task import Finished, Task
+from colotrace_coordinator.links.direct.server import DirectLink
+from colotrace_coordinator.links.mqtt import link as link_module
+from colotrace_coordinator.links.mqtt.link import MqttLink
+from colotrace_coordinator.metrics import Metrics
+from colotrace_coordinator.model import Options
+from colotrace_coordinator.registry import Registry, VolatileMemory
+from colotrace_proto import bus
+from colotrace_proto.bus import Process, broker_of
+from colotrace_proto.codec import decode_from_bus, encode_presence
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    Cancel,
+    ColoName,
+    Counters,
+    Heartbeat,
+    Hello,
+    Job,
+    Presence,
+    RefusalReason,
+    Refused,
+)
+from colotrace_proto.mqtt import connection
+from fleet import Broker
+from prometheus_client import CollectorRegistry
+from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
+
+DEN = ColoName("den01")
+
+
+class Coordinator:
+    """A fan-out whose agents are met at the broker."""
+
+    def __init__(self, broker: Broker) -> None:
+        self.numbers = CollectorRegistry()
+        metrics, log = Metrics(self.numbers), structlog.get_logger()
+        self.registry = Registry(VolatileMemory())
+        self.dispatcher = Dispatcher(
+            registry=self.registry, metrics=metrics, log=log, seen=lambda _: None
+        )
+        self.bus = MqttLink(
+            self.dispatcher, broker_of(broker.url), tls=None, metrics=metrics, log=log
+        )
+        self.streams = DirectLink(self.bus, host="127.0.0.1", port=0, tls=None, log=log)
+        self.bus.answered_by(self.streams)
+        self.port = 0
+
+    def begin(self, target: str = "192.0.2.1") -> Ticket:
+        return self.dispatcher.begin(JobSpec("acc", Task(DEN, target, Options())))
+
+    def states(self) -> list[tuple[str, str]]:
+        """Who is attached, and whether it takes jobs."""
+        return [
+            (agent.key.agent_id, "draining" if agent.draining else "up")
+            for agent in self.registry.candidates(DEN)
+        ]
+
+    async def until(self, *states: tuple[str, str], within_s: float = 5.0) -> None:
+        await until(lambda: self.states() == list(states), within_s=within_s)
+
+    def number(self, name: str, **labels: str) -> float:
+        return self.numbers.get_sample_value(name, labels) or 0.0
+
+
+async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
+    """Nothing tells when; the timeout bounds it."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def finished(ticket: Ticket, *, within_s: float = 5.0) -> Finished:
+    async with asyncio.timeout(within_s):
+        return await asyncio.shield(ticket.done)
+
+
+@pytest.fixture
+async def coordinator(broker: Broker) -> AsyncIterator[Coordinator]:
+    async with running(broker) as coordinator:
+        await until(lambda: reachable(coordinator))
+        yield coordinator
+
+
+@asynccontextmanager
+async def running(broker: Broker) -> AsyncIterator[Coordinator]:
+    coordinator = Coordinator(broker)
+    coordinator.port = await coordinator.streams.start()
+    address = f"127.0.0.1:{coordinator.port}"
+    task = asyncio.create_task(coordinator.bus.run(reply_to=address), name="link")
+    try:
+        yield coordinator
+        assert not task.done()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await coordinator.streams.stop()
+
+
+def reachable(coordinator: Coordinator) -> bool:
+    with suppress(CutOffError):
+        coordinator.bus.check()
+        return True
+    return False
+
+
+class Host:
+    """An agent's process at the broker: its presence, and the jobs that come to it."""
+
+    def __init__(self, client: Client, who: Hello, coordinator: Coordinator) -> None:
+        self.client = client
+        self.hello = who
+        self.process = Process(who.colo, who.agent_id, who.boot_id)
+        self.coordinator = coordinator
+
+    async def say(
+        self, *, draining: bool = False, started_ms: int = 1, counters: Counters | None = None
+    ) -> None:
+        """Its presence."""
+        heartbeat = Heartbeat(0, counters or Counters())
+        presence = Presence(self.hello, started_ms, draining, heartbeat)
+        await self.publish(encode_presence(presence))
+
+    async def publish(self, payload: bytes) -> None:
+        """Whatever, in its presence's place."""
+        await self.client.publish(self.process.presence, payload, qos=1, retain=True)
+
+    async def listen(self) -> None:
+        """Where jobs come."""
+        for topic in (bus.shared_jobs(DEN), bus.cancels(DEN), self.process.jobs):
+            await self.client.subscribe(topic, qos=0)
+
+    async def next(self) -> tuple[str, Job | Cancel]:
+        """The next message, and its topic."""
+        async with asyncio.timeout(5):
+            message = await anext(aiter(self.client.messages))
+        assert isinstance(message.payload, bytes)
+        decoded = decode_from_bus(message.payload)
+        assert isinstance(decoded, Job | Cancel)
+        if isinstance(decoded, Job):
+            # Whole seconds, rounded up; the broker counts them down.
+            seconds = getattr(message.properties, "MessageExpiryInterval", None)
+            assert seconds in (-(-decoded.remaining_ms // 1000), decoded.remaining_ms // 1000)
+        return message.topic.value, decoded
+
+    async def job(self) -> Job:
+        _, message = await self.next()
+        assert isinstance(message, Job)
+        return message
+
+    def stream(self) -> ScriptedAgent:
+        """To who asked."""
+        return ScriptedAgent(self.coordinator.port, self.hello)
+
+
+@asynccontextmanager
+async def host(
+    broker: Broker, coordinator: Coordinator, name: str = "a1", *, boot: bytes | None = None
+) -> AsyncIterator[Host]:
+    """It is there, and listens."""
+    who = hello(name, boot=boot)
+    process = Process(who.colo, who.agent_id, who.boot_id)
+    where = broker_of(broker.url)
+    identifier = f"test-{name}-{who.boot_id.hex()[:6]}"
+    async with connection(where, tls=None, identifier=identifier, will=process.presence) as client:
+        agent = Host(client, who, coordinator)
+        await agent.listen()
+        await agent.say()
+        yield agent
+
+
+async def test_a_job_by_the_broker_and_its_answer_by_a_stream(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """The job says whom to answer, and who takes it opens a stream there."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        topic, job = await agent.next()
+        assert topic == agent.process.jobs
+        assert isinstance(job, Job)
+        assert job.reply_to == f"127.0.0.1:{coordinator.port}"
+        assert 23_000 < job.remaining_ms <= 23_200
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(job.job_id), path(job.job_id))
+            assert (await finished(ticket)).fault is None
+            assert await stream.expect(Ack) == Ack(job.job_id, 1)
+        await coordinator.until(("a1", "up"))
+    assert coordinator.number("colotrace_agent_losses_total", colo="den01") == 0
+
+
+async def test_of_two_agents_whoever_takes_it_has_it(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """The colo's topic, and the agent's own only for a stand-in."""
+    async with host(broker, coordinator, "a1") as one, host(broker, coordinator, "a2") as two:
+        await coordinator.until(("a1", "up"), ("a2", "up"))
+        async with two.stream() as stream:
+            await stream.attach()
+            for number in range(6):  # until the broker has chosen the second
+                ticket = coordinator.begin(f"192.0.2.{number}")
+                hears = {asyncio.create_task(each.next()): each for each in (one, two)}
+                done, waiting = await asyncio.wait(hears, return_when="FIRST_COMPLETED")
+                for task in waiting:
+                    task.cancel()
+                (task,) = done
+                topic, job = task.result()
+                assert isinstance(job, Job)
+                assert topic == bus.jobs(DEN)
+                if hears[task] is two:
+                    break
+                ticket.leave()
+                assert await one.next() == (bus.cancels(DEN), Cancel(job.job_id))
+                assert await two.next() == (bus.cancels(DEN), Cancel(job.job_id))
+            else:
+                pytest.fail("the broker gives all to the first")
+            await stream.say(Accepted(job.job_id), path(job.job_id))
+            assert (await finished(ticket)).fault is None
+
+
+async def test_a_stand_in_where_nobody_takes_it(broker: Broker, coordinator: Coordinator) -> None:
+    """A fresh trace, by the topic of one alone; what came before is taken back."""
+    async with host(broker, coordinator, "a1") as one, host(broker, coordinator, "a2") as two:
+        await coordinator.until(("a1", "up"), ("a2", "up"))
+        ticket = coordinator.begin()
+        began = time.monotonic()
+        heard = [asyncio.create_task(until_asked_itself(each)) for each in (one, two)]
+        done, waiting = await asyncio.wait(heard, return_when=asyncio.FIRST_COMPLETED)
+        for task in waiting:
+            task.cancel()
+        assert 0.4 < time.monotonic() - began < 2
+        agent, before = done.pop().result()
+        job = before.pop()
+        assert isinstance(job, Job)
+        assert job.job_id not in {each.job_id for each in before}
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(job.job_id), path(job.job_id))
+            ended = await finished(ticket)
+        assert ended.fault is None
+        assert ended.moved == (
+            "none of den01's agents took the job within 0.5 s of its being published",
+        )
+
+
+async def until_asked_itself(agent: Host) -> tuple[Host, list[Job | Cancel]]:
+    """All that it hears up to a job that is for it alone."""
+    heard = []
+    while True:
+        topic, message = await agent.next()
+        heard.append(message)
+        if topic == agent.process.jobs:
+            return agent, heard
+
+
+async def test_presence(broker: Broker, coordinator: Coordinator) -> None:
+    """Up, draining, up again, gone by its own word; its packets are counted."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        await agent.say(draining=True, counters=Counters(sent=7))
+        await coordinator.until(("a1", "draining"))
+        await agent.say(counters=Counters(sent=5))
+        await coordinator.until(("a1", "up"))
+        await agent.publish(b"")
+        await coordinator.until()
+    sent = coordinator.number("colotrace_agent_packets_total", colo="den01", kind="sent")
+    assert sent == 7
+
+
+async def test_rubbish(broker: Broker, coordinator: Coordinator) -> None:
+    """It is counted, and takes nobody away."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        for payload in (b"\xff", bytes(17_000), bytes(100_000), b"\x08\x01"):
+            await agent.publish(payload)
+        await agent.client.publish("colotrace/v1/agents/x/y/z", b"?", qos=1, retain=True)
+        # What is larger than a client takes is not brought to it at all.
+        await until(lambda: coordinator.number("colotrace_broker_rubbish_total") >= 3)
+        await agent.say(draining=True)
+        await coordinator.until(("a1", "draining"))
+
+
+async def test_a_coordinator_that_starts_knows_who_is_there(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """Within a second."""
+    async with host(broker, coordinator, "a1"), host(broker, coordinator, "a2"):
+        await coordinator.until(("a1", "up"), ("a2", "up"))
+        async with running(broker) as other:
+            await until(lambda: len(other.states()) == 2, within_s=1)
+
+
+async def test_the_process_that_started_last_has_the_id(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """The other's stream ends, and it cannot push the later one out by another."""
+    async with host(broker, coordinator) as early:
+        await coordinator.until(("a1", "up"))
+        async with early.stream() as stream:
+            await stream.attach()
+            async with host(broker, coordinator) as late:
+                await late.say(started_ms=2)
+                status, words = await stream.ended()
+                assert status == "ALREADY_EXISTS"
+                assert "another process" in words
+                async with early.stream() as again:
+                    await again.say(early.hello)
+                    assert (await again.ended())[0] == "ALREADY_EXISTS"
+                ticket = coordinator.begin()
+                job = await late.job()
+                ticket.leave()
+                assert await late.next() == (bus.cancels(DEN), Cancel(job.job_id))
+                await late.publish(b"")
+                await coordinator.until(("a1", "up"))  # the earlier one has it back
+                ticket = coordinator.begin("192.0.2.7")
+                while not isinstance((await early.next())[1], Job):
+                    pass
+
+
+async def test_another_colo_in_an_agents_name(broker: Broker, coordinator: Coordinator) -> None:
+    """With its id and its boot id: it neither gets its jobs nor takes it away."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        async with agent.stream() as stream:
+            await stream.attach()
+            thief = Host(
+                agent.client, hello("a1", colo="sin01", boot=agent.hello.boot_id), coordinator
+            )
+            await thief.say()
+            await thief.publish(b"")
+            await thief.say()
+            ticket = coordinator.begin()
+            topic, job = await agent.next()
+            assert topic == agent.process.jobs
+            assert isinstance(job, Job)
+            await stream.say(Accepted(job.job_id), path(job.job_id))
+            assert (await finished(ticket)).fault is None
+            assert coordinator.states() == [("a1", "up")]
+
+
+async def test_an_agent_that_left_the_broker_finishes_what_it_has(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """It gets no new job, and is gone with its stream."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        job = await agent.job()
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
+            await stream.expect(Ack)
+            await agent.publish(b"")
+            await coordinator.until(("a1", "draining"))
+            none = await finished(coordinator.begin("192.0.2.9"))
+            assert none.fault is not None
+            assert none.fault.code == 1
+            await stream.say(path(job.job_id, 2))
+            assert (await finished(ticket)).fault is None
+        await coordinator.until()
+
+
+async def test_an_agent_that_was_away_is_offered_it_again(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """What came while it was not listening is lost: it need not be waited for."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        lost = await agent.job()
+        await agent.publish(b"")
+        await agent.say()
+        again = await agent.job()
+        assert again.job_id != lost.job_id
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(lost.job_id))  # it had come after all
+            assert await stream.expect(Cancel) == Cancel(lost.job_id)
+            await stream.say(Accepted(again.job_id), path(again.job_id))
+            assert (await finished(ticket)).fault is None
+
+
+async def test_what_runs_outlives_a_stream_and_the_presence(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """Presence that comes back first does not mean that the job is forgotten."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        job = await agent.job()
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
+            await stream.expect(Ack)
+        await agent.publish(b"")
+        await coordinator.until()
+        await agent.say()
+        await coordinator.until(("a1", "up"))
+        held = hello("a1", boot=agent.hello.boot_id, held_jobs=[job.job_id])
+        async with ScriptedAgent(coordinator.port, held) as stream:
+            assert (await stream.attach()).wanted_jobs == (Ack(job.job_id, 1),)
+            await stream.say(path(job.job_id, 2))
+            done = await finished(ticket)
+        assert (done.fault, done.moved) == (None, ())
+
+
+async def test_accepted_by_whom_it_is_no_longer(broker: Broker, coordinator: Coordinator) -> None:
+    """Too late: it is told so, and the one that has it goes on."""
+    async with host(broker, coordinator, "a1") as one, host(broker, coordinator, "a2") as two:
+        await coordinator.until(("a1", "up"), ("a2", "up"))
+        ticket = coordinator.begin()
+        hears = [asyncio.create_task(until_asked_itself(each)) for each in (one, two)]
+        done, _ = await asyncio.wait(hears, return_when=asyncio.FIRST_COMPLETED)
+        agent, heard = done.pop().result()
+        late = one if agent is two else two
+        *_, job = heard
+        (early,) = {each.job_id for each in heard if isinstance(each, Cancel)}
+        async with agent.stream() as stream, late.stream() as other:
+            await stream.attach()
+            await other.attach()
+            await other.say(Accepted(early))
+            assert await other.expect(Cancel) == Cancel(early)
+            await other.say(Accepted(job.job_id))  # nor is what another was asked
+            assert await other.expect(Cancel) == Cancel(job.job_id)
+            await stream.say(Accepted(job.job_id), path(job.job_id))
+            assert (await finished(ticket)).fault is None
+        for task in hears:
+            task.cancel()
+
+
+async def test_refused_on_a_stream(broker: Broker, coordinator: Coordinator) -> None:
+    """The only agent forbids it: Code 3 at once."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        job = await agent.job()
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Refused(job.job_id, RefusalReason.POLICY, "no"))
+            fault = (await finished(ticket, within_s=1)).fault
+        assert fault is not None
+        assert fault.code == 3
+
+
+async def test_a_stream_of_an_agent_that_is_not_at_the_broker(coordinator: Coordinator) -> None:
+    """One that dials in directly, say: it is offered nothing."""
+    async with ScriptedAgent(coordinator.port, hello("a1")) as stream:
+        await stream.attach()
+        await coordinator.until(("a1", "draining"))
+        fault = (await finished(coordinator.begin())).fault
+        assert fault is not None
+        assert fault.code == 1
+    await coordinator.until()
+
+
+async def test_the_broker_goes_and_comes_back(broker: Broker, coordinator: Coordinator) -> None:
+    """What runs goes on; new jobs fail with the reason, and all is back by itself."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        job = await agent.job()
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(job.job_id))
+            broker.kill()
+            await until(lambda: not reachable(coordinator), within_s=2)
+            assert coordinator.number("colotrace_broker_up") == 0
+            with pytest.raises(CutOffError, match="is out of reach"):
+                coordinator.bus.check()
+            fault = (await finished(coordinator.begin("192.0.2.2"), within_s=1)).fault
+            assert fault is not None
+            assert fault.code == 1
+            assert f"the broker {broker.url} is out of reach: " in fault.words
+            await stream.say(path(job.job_id))
+            assert (await finished(ticket)).fault is None
+    broker.start()
+    await until(lambda: reachable(coordinator), within_s=3)
+    assert coordinator.number("colotrace_broker_up") == 1
+    async with host(broker, coordinator, boot=agent.hello.boot_id) as back:
+        await back.say(draining=True)
+        await coordinator.until(("a1", "draining"))
+        await back.say()
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin("192.0.2.3")
+        job = await back.job()
+        async with back.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(job.job_id), path(job.job_id))
+            assert (await finished(ticket)).fault is None
+    assert coordinator.number("colotrace_agent_losses_total", colo="den01") == 0
+
+
+@pytest.mark.parametrize("when", ["there", "not yet", "for long"])
+async def test_a_frozen_broker_keeps_nobody(
+    broker: Broker, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told to stop, the link ends soon, however full the way to the broker is."""
+    monkeypatch.setattr(link_module, "_LOOK_S", 0.1)
+    if when == "not yet":
+        broker.freeze()
+    coordinator = Coordinator(broker)
+    task = asyncio.create_task(coordinator.bus.run(reply_to="127.0.0.1:1"), name="link")
+    if when == "not yet":
+        await asyncio.sleep(0.3)
+    else:
+        await until(lambda: reachable(coordinator))
+    if when == "for long":
+        broker.freeze()
+        job = Job(path("x").job_id, "t", Options().packet_type, 1, 1, 1, 0, 0, 20_000)
+        for _ in range(400):
+            coordinator.bus._outgoing.put("x" * 60_000, job)
+        await asyncio.sleep(0.5)
+        assert len(coordinator.bus._outgoing)
+    began = time.monotonic()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert time.monotonic() - began < 3
+    broker.thaw()
+
+
+async def test_a_broker_that_takes_nothing_more_is_lost(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """As soon as a message cannot be written, and not only when it has been silent for long."""
+    broker.freeze()
+    job = Job(path("x").job_id, "t", Options().packet_type, 1, 1, 1, 0, 0, 20_000)
+    for _ in range(400):
+        coordinator.bus._outgoing.put("x" * 60_000, job)
+    await until(lambda: not reachable(coordinator), within_s=5)
+    broker.thaw()
+    await until(lambda: reachable(coordinator), within_s=6)
