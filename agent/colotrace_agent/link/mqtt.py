@@ -173,7 +173,8 @@ class MqttLink:
             async with asyncio.timeout(_KEPT_S):
                 await self._kept.wait()
         except TimeoutError:
-            raise MqttError(f"it does not let us write {self._process.presence}") from None
+            topic = self._process.presence
+            raise MqttError(f"it does not let us write {topic}, or not read it") from None
         self._said = ""
         _log.info("at the broker", broker=str(self._broker))
 

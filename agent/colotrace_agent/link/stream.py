@@ -112,8 +112,11 @@ class Stream:
 
     @property
     def down_s(self) -> float:
-        """For how long the stream has been down; 0 while it is up."""
-        return 0.0 if self._session.welcomed else self._loop.time() - self._up_at
+        """For how long the stream has been down, and no job has come that wants it; 0 while it is
+        up."""
+        if self._session.welcomed:
+            return 0.0
+        return self._loop.time() - max(self._up_at, self._asked_at)
 
     def take(self, job: Job | UnknownJob) -> None:
         """A job of the coordinator that has come by another way; it is answered as soon as the
@@ -173,6 +176,8 @@ class Stream:
 
     async def _pause(self, pause_s: float, *, refused: bool) -> None:
         """Waits before the next attempt; a job that comes says that the coordinator is there."""
+        if self._early and not refused:
+            pause_s = min(pause_s, _FIRST_PAUSE_S)
         self._came_early.clear()
         with suppress(TimeoutError):
             async with asyncio.timeout(pause_s):

@@ -104,9 +104,9 @@ class FakeResolver:
         return self.names[target]
 
 
-def job(job_id: str = "job-1", target: str = "1.1.1.1", **options: int | PacketType) -> Job:
+def job(job_id: str = "job-1", target: str = "1.1.1.1", **options: int | str | PacketType) -> Job:
     """A job of one TTL and one packet, unless said otherwise."""
-    fields: dict[str, int | PacketType] = {
+    fields: dict[str, int | str | PacketType] = {
         "packet_type": PacketType.ICMP,
         "max_ttl": 1,
         "packets_per_ttl": 1,

@@ -1,0 +1,467 @@
+"""An agent at a real broker, and its streams to scripted coordinators."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import pytest
+from aiomqtt import Client
+from colotrace_agent.jobs import Jobs
+from colotrace_agent.link import mqtt, stream, streams
+from colotrace_agent.link.mqtt import MqttLink
+from colotrace_proto import bus
+from colotrace_proto.bus import Process, broker_of
+from colotrace_proto.codec import ProtocolError, decode_presence, encode_for_bus, encode_presence
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    Cancel,
+    Draining,
+    Frame,
+    FromAgent,
+    Hello,
+    Job,
+    JobId,
+    Presence,
+    RefusalReason,
+    Refused,
+    Welcome,
+)
+from colotrace_proto.mqtt import connection
+from fleet import Broker
+from unit.agent.fakes import FakeProber, job
+from unit.agent.link.scripted_coordinator import COORDINATOR, Call, coordinator
+from unit.agent.link.test_session import IDENTITY, ONE
+
+PROCESS = Process(IDENTITY.colo, IDENTITY.agent_id, IDENTITY.boot_id)
+
+
+async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
+    """Nothing tells when; the timeout bounds it."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+class Watch:
+    """What is kept at the broker of the agent and its namesakes, and a hand to publish with."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.kept: dict[Process, Presence] = {}
+        self.wills = 0
+
+    async def read(self) -> None:
+        async for message in self.client.messages:
+            process = bus.process_of(message.topic.value)
+            assert process is not None
+            assert isinstance(message.payload, bytes)
+            with suppress(ProtocolError):
+                if message.payload:
+                    self.kept[process] = decode_presence(message.payload)
+                else:
+                    self.wills += 1
+                    self.kept.pop(process, None)
+
+    async def publish(self, message: Job | Cancel, topic: str = PROCESS.jobs) -> None:
+        await self.client.publish(topic, encode_for_bus(message), qos=1)
+
+    async def there(self, *, draining: bool = False, within_s: float = 5.0) -> None:
+        """Until the agent is."""
+        await until(
+            lambda: PROCESS in self.kept and self.kept[PROCESS].draining == draining,
+            within_s=within_s,
+        )
+
+    async def gone(self, *, within_s: float = 5.0) -> None:
+        """Until it is not."""
+        await until(lambda: PROCESS not in self.kept, within_s=within_s)
+
+
+@asynccontextmanager
+async def watching(broker: Broker) -> AsyncIterator[Watch]:
+    async with connection(broker_of(broker.url), tls=None, identifier="watch") as client:
+        await client.subscribe(bus.ALL_AGENTS, qos=0)
+        watch = Watch(client)
+        task = asyncio.create_task(watch.read())
+        try:
+            yield watch
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def running(broker: Broker, jobs: Jobs) -> AsyncIterator[MqttLink]:
+    """The agent at work; still so in the end."""
+    link = MqttLink(broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None)
+    task = asyncio.create_task(link.run(), name="link")
+    try:
+        yield link
+        assert not task.done(), task.result()
+    finally:
+        jobs.cancel_all()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+class Asker:
+    """A coordinator that welcomes whoever comes, acknowledges, and keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: asyncio.Queue[FromAgent] = asyncio.Queue()
+        self.calls: list[Call] = []
+        self.welcoming = asyncio.Event()
+        self.welcoming.set()
+
+    async def script(self, call: Call) -> None:
+        hello = await call.hear()
+        assert hello is not None
+        self.heard.put_nowait(hello)
+        self.calls.append(call)
+        await self.welcoming.wait()
+        held = hello.held_jobs if isinstance(hello, Hello) else ()
+        await call.say(Welcome(COORDINATOR, 5_000, tuple(Ack(each, 0) for each in held)))
+        while (message := await call.hear()) is not None:
+            self.heard.put_nowait(message)
+            if isinstance(message, Frame):
+                await call.say(Ack(message.job_id, message.sequence))
+
+    async def next(self) -> FromAgent:
+        """What it has heard next, but that somebody is still there."""
+        async with asyncio.timeout(5):
+            return await self.heard.get()
+
+
+@asynccontextmanager
+async def asking() -> AsyncIterator[tuple[Asker, str]]:
+    asker = Asker()
+    async with coordinator(asker.script) as where:
+        yield asker, where
+
+
+async def test_presence(broker: Broker, jobs: Jobs) -> None:
+    """There with all that it offers, gone by its own word."""
+    async with watching(broker) as watch:
+        async with running(broker, jobs):
+            await watch.there()
+            presence = watch.kept[PROCESS]
+            assert presence.hello == IDENTITY.hello()
+            assert abs(presence.started_ms - time.time() * 1e3) < 10_000
+        await watch.gone()
+
+
+async def test_a_job_is_answered_to_who_asked(
+    broker: Broker, jobs: Jobs, prober: FakeProber
+) -> None:
+    """By a stream that the first opens and the next ones share."""
+    async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
+        await watch.there()
+        await watch.publish(job(reply_to=where), bus.jobs(IDENTITY.colo))
+        assert await asker.next() == IDENTITY.hello()
+        assert await asker.next() == Accepted(JobId("job-1"))
+        await watch.publish(job("job-2", "1.1.1.2", reply_to=where))
+        assert await asker.next() == Accepted(JobId("job-2"))
+        prober.end(ONE)
+        frame = await asker.next()
+        assert isinstance(frame, Frame)
+        assert frame.outcome is not None
+        assert len(asker.calls) == 1
+
+
+async def test_two_coordinators(broker: Broker, jobs: Jobs, prober: FakeProber) -> None:
+    """Each hears of its own jobs alone; one that goes takes only its own with it."""
+    async with watching(broker) as watch, asking() as (one, here), running(broker, jobs):
+        await watch.there()
+        async with asking() as (two, there):
+            await watch.publish(job("job-1", "1.1.1.1", reply_to=here))
+            await watch.publish(job("job-2", "1.1.1.2", reply_to=there))
+            for asker, name in ((one, "job-1"), (two, "job-2")):
+                assert isinstance(await asker.next(), Hello)
+                assert await asker.next() == Accepted(JobId(name))
+            assert len(jobs) == 2
+        # Down for longer than it waits for anybody: that one's job is given up.
+        await until(lambda: len(jobs) == 1, within_s=streams._DOWN_S + 5)
+        prober.end(ONE)
+        while not isinstance(frame := await one.next(), Frame):
+            pass
+        assert frame.job_id == "job-1"
+
+
+async def test_a_job_that_comes_twice_runs_once(broker: Broker, jobs: Jobs) -> None:
+    """By whatever topic, and when it was refused, too."""
+    async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
+        await watch.there()
+        for name, target in (("job-1", "1.1.1.1"), ("job-2", "10.0.0.1")):
+            for topic in (PROCESS.jobs, bus.jobs(IDENTITY.colo), PROCESS.jobs):
+                await watch.publish(job(name, target, reply_to=where), topic)
+        await watch.publish(job("job-3", "1.1.1.3", reply_to=where))
+        assert isinstance(await asker.next(), Hello)
+        assert await asker.next() == Accepted(JobId("job-1"))
+        refused = await asker.next()
+        assert isinstance(refused, Refused)
+        assert refused.reason is RefusalReason.POLICY
+        assert await asker.next() == Accepted(JobId("job-3"))
+
+
+async def test_cancels(broker: Broker, jobs: Jobs) -> None:
+    """Of what runs, of what waits for its stream, and before the job itself has come."""
+    cancels = bus.cancels(IDENTITY.colo)
+    async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
+        await watch.there()
+        asker.welcoming.clear()
+        await watch.publish(Cancel(JobId("job-1")), cancels)
+        await watch.publish(job("job-1", reply_to=where))
+        await watch.publish(job("job-2", "1.1.1.2", reply_to=where))
+        await watch.publish(job("job-3", "1.1.1.3", reply_to=where))
+        assert isinstance(await asker.next(), Hello)
+        await watch.publish(Cancel(JobId("job-2")), cancels)
+        await asyncio.sleep(0.1)
+        asker.welcoming.set()
+        assert await asker.next() == Accepted(JobId("job-3"))
+        assert len(jobs) == 1
+        await watch.publish(Cancel(JobId("job-3")), cancels)
+        await until(lambda: not len(jobs))
+
+
+async def test_a_job_whose_stream_is_late(
+    broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who asked has given it to another by then: it does not begin."""
+    monkeypatch.setattr(stream, "_EARLY_S", 0.2)
+    async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
+        await watch.there()
+        asker.welcoming.clear()
+        await watch.publish(job("job-1", reply_to=where))
+        assert isinstance(await asker.next(), Hello)
+        await asyncio.sleep(0.4)
+        await watch.publish(job("job-2", "1.1.1.2", reply_to=where))
+        await asyncio.sleep(0.05)
+        asker.welcoming.set()
+        assert await asker.next() == Accepted(JobId("job-2"))
+        assert len(jobs) == 1
+
+
+async def test_streams_are_given_up(
+    broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that cannot be had, and one that has had nothing to do for a while."""
+    monkeypatch.setattr(streams, "_DOWN_S", 0.3)
+    monkeypatch.setattr(streams, "_IDLE_S", 0.5)
+    monkeypatch.setattr(streams, "_LOOK_S", 0.05)
+    async with watching(broker) as watch, asking() as (asker, where):
+        async with running(broker, jobs) as link:
+            await watch.there()
+            await watch.publish(job(reply_to="127.0.0.1:1"))
+            await until(lambda: len(link._streams) == 1)
+            await until(lambda: len(link._streams) == 0)
+            await watch.publish(job("job-2", "10.0.0.1", reply_to=where))
+            await until(lambda: len(link._streams) == 1)
+            await until(lambda: len(link._streams) == 0)
+            # A job that runs keeps it.
+            await watch.publish(job("job-3", reply_to=where))
+            await until(lambda: len(jobs) == 1)
+            await asyncio.sleep(0.8)
+            assert len(link._streams) == 1
+        assert len(asker.calls) == 2
+
+
+async def test_more_coordinators_than_may_be(
+    broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that have asked are still answered."""
+    monkeypatch.setattr(streams, "_MOST", 1)
+    async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs) as link:
+        await watch.there()
+        await watch.publish(job("job-1", "1.1.1.1", reply_to=where))
+        assert isinstance(await asker.next(), Hello)
+        await watch.publish(job("job-2", "1.1.1.2", reply_to="127.0.0.1:1"))
+        await watch.publish(job("job-3", "1.1.1.3", reply_to=where))
+        assert await asker.next() == Accepted(JobId("job-1"))
+        assert await asker.next() == Accepted(JobId("job-3"))
+        assert len(link._streams) == 1
+
+
+async def test_rubbish(broker: Broker, jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
+    """On every topic: it is told of once, and what is good is still heard."""
+    topics = (PROCESS.jobs, bus.jobs(IDENTITY.colo), bus.cancels(IDENTITY.colo), PROCESS.presence)
+    misplaced = replace(PROCESS, boot_id=bytes(16))
+    async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
+        await watch.there()
+        for topic in topics:
+            for payload in (b"\xff\xff", bytes(17_000), bytes(200_000), b"\x0a\x00", b"\x08\x01"):
+                await watch.client.publish(topic, payload, qos=1)
+        await watch.publish(job("job-1"))  # whom to answer?
+        await watch.publish(job("job-2", reply_to=where), bus.cancels(IDENTITY.colo))
+        await watch.publish(Cancel(JobId("job-3")))
+        other = encode_presence(Presence(IDENTITY.hello(), 2**60))
+        await watch.client.publish(misplaced.presence, other, qos=1, retain=True)
+        await watch.publish(job("job-3", "1.1.1.3", reply_to=where))
+        assert isinstance(await asker.next(), Hello)
+        assert await asker.next() == Accepted(JobId("job-3"))
+        await watch.there()
+    assert capsys.readouterr().out.count("rubbish at the broker") == 1
+
+
+async def test_what_is_kept_on_a_jobs_topic_is_no_job(broker: Broker, jobs: Jobs) -> None:
+    """Whoever retained it there."""
+    async with watching(broker) as watch, asking() as (asker, where):
+        for topic in (PROCESS.jobs, bus.jobs(IDENTITY.colo)):
+            said = encode_for_bus(job(f"old-{len(topic)}", reply_to=where))
+            await watch.client.publish(topic, said, qos=1, retain=True)
+        async with running(broker, jobs):
+            await watch.there()
+            await watch.publish(job("job-1", reply_to=where))
+            assert isinstance(await asker.next(), Hello)
+            assert await asker.next() == Accepted(JobId("job-1"))
+
+
+async def test_a_presence_that_is_taken_away_is_renewed(broker: Broker, jobs: Jobs) -> None:
+    """By the late will of an earlier connection, say."""
+    async with watching(broker) as watch, running(broker, jobs):
+        await watch.there()
+        for payload in (b"", b"rubbish"):
+            await watch.client.publish(PROCESS.presence, payload, qos=1, retain=True)
+            watch.kept.clear()
+            await watch.there(within_s=2)
+
+
+async def test_a_later_process_has_the_id(
+    broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The earlier one withdraws, and is back when that has gone."""
+    monkeypatch.setattr(mqtt, "_SUPERSEDED_PAUSE_S", 0.2)
+    later = replace(PROCESS, boot_id=b"L" * 16)
+    hello = replace(IDENTITY.hello(), boot_id=later.boot_id)
+    presence = Presence(hello, time.time_ns() // 1_000_000 + 60_000)
+    async with watching(broker) as watch, running(broker, jobs):
+        await watch.there()
+        said = encode_presence(presence)
+        await watch.client.publish(later.presence, said, qos=1, retain=True)
+        await watch.gone()
+        await asyncio.sleep(0.7)
+        assert set(watch.kept) == {later}
+        await watch.client.publish(later.presence, b"", qos=1, retain=True)
+        await watch.there()
+
+
+async def test_an_earlier_process_does_not(broker: Broker, jobs: Jobs) -> None:
+    """It will withdraw itself."""
+    earlier = replace(PROCESS, boot_id=b"E" * 16)
+    hello = replace(IDENTITY.hello(), boot_id=earlier.boot_id)
+    async with watching(broker) as watch, running(broker, jobs):
+        said = encode_presence(Presence(hello, 1))
+        await watch.client.publish(earlier.presence, said, qos=1, retain=True)
+        await watch.there()
+        await asyncio.sleep(0.3)
+        await watch.there()
+        assert watch.wills == 0
+
+
+async def test_draining(broker: Broker, jobs: Jobs, prober: FakeProber) -> None:
+    """Told by presence and stream; what runs is finished, what comes is refused."""
+    async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs) as link:
+        await watch.there()
+        await watch.publish(job("job-1", reply_to=where))
+        assert isinstance(await asker.next(), Hello)
+        assert await asker.next() == Accepted(JobId("job-1"))
+        drained = asyncio.create_task(link.drain(within_s=10))
+        await watch.there(draining=True)
+        assert await asker.next() == Draining()
+        await watch.publish(job("job-2", "1.1.1.2", reply_to=where))
+        while not isinstance(refused := await asker.next(), Refused):
+            pass
+        assert refused.reason is RefusalReason.DRAINING
+        assert not drained.done()
+        prober.end(ONE)
+        async with asyncio.timeout(5):
+            await drained
+
+
+async def test_the_broker_goes_and_comes_back(
+    broker: Broker, jobs: Jobs, prober: FakeProber
+) -> None:
+    """What runs is finished meanwhile; presence is back by itself, and jobs come."""
+    async with asking() as (asker, where), running(broker, jobs):
+        async with watching(broker) as watch:
+            await watch.there()
+            await watch.publish(job("job-1", reply_to=where))
+            assert isinstance(await asker.next(), Hello)
+            assert await asker.next() == Accepted(JobId("job-1"))
+            broker.kill()
+        prober.end(ONE)
+        while not isinstance(await asker.next(), Frame):
+            pass
+        await asyncio.sleep(1)
+        broker.start()
+        async with watching(broker) as watch:
+            await watch.there(within_s=3)
+            await watch.publish(job("job-2", reply_to=where))
+            while await asker.next() != Accepted(JobId("job-2")):
+                pass
+
+
+@pytest.mark.parametrize("rules", ["topic read #", "topic write #"])
+async def test_a_broker_that_keeps_no_presence_of_ours(
+    broker: Broker,
+    jobs: Jobs,
+    rules: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It does not tell us so: it is said once in words, and tried again with pauses."""
+    monkeypatch.setattr(mqtt, "_KEPT_S", 0.2)
+    broker.kill()
+    (broker.directory / "acl").write_text(f"{rules}\n")
+    broker._settings = f"allow_anonymous true\nacl_file {broker.directory / 'acl'}"
+    broker.start()
+    async with running(broker, jobs):
+        await asyncio.sleep(2.0)
+    said = capsys.readouterr().out
+    words = f"it does not let us write {PROCESS.presence}, or not read it"
+    assert said.count(words) == 1
+    assert "at the broker  " not in said
+    assert broker.log.read_text().count("New client connected") < 8
+
+
+@pytest.mark.parametrize("when", ["there", "not yet", "gone"])
+async def test_stopping_beside_a_broker_that_does_not_answer(
+    broker: Broker, jobs: Jobs, when: str
+) -> None:
+    """Soon all the same."""
+    if when == "not yet":
+        broker.freeze()
+    link = MqttLink(broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None)
+    task = asyncio.create_task(link.run(), name="link")
+    await until(link._kept.is_set) if when != "not yet" else await asyncio.sleep(0.3)
+    if when == "there":
+        broker.freeze()
+    elif when == "gone":
+        broker.kill()
+        await asyncio.sleep(0.3)
+    began = time.monotonic()
+    await link.drain(within_s=5)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert time.monotonic() - began < 4.5
+    broker.thaw()
+
+
+async def test_a_fault_of_a_stream_is_not_lost(
+    broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The agent ends with it, as it does with one stream alone."""
+
+    async def fault(self: stream.Stream) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(stream.Stream, "run", fault)
+    link = MqttLink(broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None)
+    task = asyncio.create_task(link.run(), name="link")
+    async with watching(broker) as watch:
+        await watch.there()
+        await watch.publish(job(reply_to="127.0.0.1:1"))
+        with pytest.raises(ExceptionGroup):
+            await asyncio.wait_for(task, 5)
