@@ -1,6 +1,7 @@
 """Fixtures that several kinds of tests share."""
 
 import hypothesis
+import pytest
 from lab.fixtures import lab, limited_lab
 
 __all__ = ["lab", "limited_lab"]
@@ -10,3 +11,13 @@ hypothesis.settings.register_profile(
     "colotrace", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("colotrace")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has groups of tests stay together: pytest 9.2 no longer looks where pytest-xdist 3.8 writes
+    a group's name."""
+    for item in items:
+        grouped = getattr(item, "_nodeid", item.nodeid)
+        if grouped != item.nodeid:
+            item._id = type(item.id).parse(grouped)
