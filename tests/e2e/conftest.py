@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 from cloudflare import Cloudflare
-from fleet import Fleet
+from fleet import AgentSpec, Broker, Fleet
+from fleet.fleet import default_agents
 from lab import Lab
 
 _OPERATION = Path(__file__).parent.parent / "contract" / "operation.json"
 
 
-@pytest.fixture(scope="session")
-def fleet(lab: Lab) -> Iterator[Fleet]:
-    """A coordinator, and an agent in each colo, all attached; nothing is stopped in it."""
-    with Fleet(lab) as running:
+@pytest.fixture(
+    scope="session",
+    params=["direct", pytest.param("mqtt", marks=pytest.mark.xdist_group("mqtt"))],
+)
+def fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """A coordinator, and agents in each colo, all attached, with and without a broker between;
+    nothing is stopped in it. Two colos have two agents: either may have a job."""
+    spares = [
+        AgentSpec(host=colo.name, colo=colo.name, city=colo.city, agent_id=f"{colo.name}-b")
+        for colo in lab.colos
+        if colo.name in ("den01", "fra01")
+    ]
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker(lab)) if request.param == "mqtt" else None
+        agents = [*default_agents(lab), *spares]
+        running = stack.enter_context(Fleet(lab, agents=agents, broker=broker))
         running.wait_attached()
         yield running
 

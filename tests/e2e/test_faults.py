@@ -3,69 +3,58 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
-import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
-from fleet import AgentSpec, Fleet
+from fleet import AgentSpec, Broker, Fleet
+from fleet.asking import ask, slow, until_running
 from fleet.fleet import default_agents
 from lab import Lab
 
 CITY = "Frankfurt, DE"
 
 
+LINKS = pytest.mark.parametrize("own_fleet", ["direct", "mqtt"], indirect=True)
+
+
 @pytest.fixture
-def own_fleet(lab: Lab) -> Iterator[Fleet]:
-    """A fleet of its own, with one agent in den01 and one in fra01."""
+def own_fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """A fleet of its own, with one agent in den01 and one in fra01, on the link that is named."""
     agents = [spec for spec in default_agents(lab) if spec.colo in ("den01", "fra01")]
-    with Fleet(lab, agents=agents) as running:
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker(lab)) if request.param == "mqtt" else None
+        running = stack.enter_context(Fleet(lab, agents=agents, broker=broker))
         running.wait_attached()
         yield running
 
 
-def _slow(lab: Lab, colo: str) -> dict[str, Any]:
-    """A request that takes 5 s: the target answers nothing."""
-    return {
-        "targets": [lab.address("dark")],
-        "colos": [colo],
-        "options": {"wait_time": 5, "max_ttl": 12},
-    }
+async def _with_spare(fleet: Fleet) -> None:
+    """A second agent in fra01."""
+    fleet.start_agent(AgentSpec(host="fra01", colo="fra01", city=CITY, agent_id="fra01-b"))
+    await asyncio.to_thread(fleet.wait_attached)
 
 
-async def _ask(fleet: Fleet, body: dict[str, Any]) -> dict[str, Any]:
-    async with httpx.AsyncClient(headers=fleet.headers(), timeout=30) as client:
-        answer = (await client.post(fleet.path(), json=body)).json()
-        assert isinstance(answer, dict)
-        return answer
+def _holder(fleet: Fleet) -> str:
+    """Which of the two agents of fra01 has the first job that was asked for."""
+    # Both are idle: the first by name has it. By a broker, the one to which it fell: it has
+    # attached for it.
+    fell = fleet.broker is not None and "attached" in _events(fleet, "fra01-b")
+    return "fra01-b" if fell else "fra01-a"
 
 
-async def _until_running(fleet: Fleet, jobs: int = 1) -> None:
-    """Returns once that many jobs run at agents, by the coordinator's own metrics."""
-    async with httpx.AsyncClient() as client:
-        async with asyncio.timeout(10):
-            while True:
-                text = (await client.get(f"{fleet.url}/metrics")).text
-                for line in text.splitlines():
-                    if (
-                        line.startswith("colotrace_jobs_running ")
-                        and float(line.split()[1]) >= jobs
-                    ):
-                        return
-                await asyncio.sleep(0.02)
-
-
+@LINKS
 async def test_agent_killed_in_the_middle(
     own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
 ) -> None:
     """No other agent of the colo: Code 2 and the hops so far, long before 25 s."""
     began = time.monotonic()
-    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
-    await _until_running(own_fleet)
+    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
+    await until_running(own_fleet)
     await asyncio.sleep(0.3)  # its routers' answers are on their way up within 50 ms
     await asyncio.to_thread(own_fleet.stop_agent, "fra01-a", kill=True)
     answer = await asking
@@ -81,26 +70,41 @@ async def test_agent_killed_in_the_middle(
     assert time.monotonic() - began < 10
 
 
+@LINKS
 async def test_agent_killed_with_another_at_hand(own_fleet: Fleet, lab: Lab) -> None:
     """The other agent of the colo traces afresh, and the row is whole."""
-    spare = AgentSpec(host="fra01", colo="fra01", city=CITY, agent_id="fra01-b")
-    own_fleet.start_agent(spare)
-    await asyncio.to_thread(own_fleet.wait_attached)
-    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
-    await _until_running(own_fleet)
-    # Both are idle: the first by name has it.
-    await asyncio.to_thread(own_fleet.stop_agent, "fra01-a", kill=True)
+    await _with_spare(own_fleet)
+    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
+    await until_running(own_fleet)
+    holder = _holder(own_fleet)
+    await asyncio.to_thread(own_fleet.stop_agent, holder, kill=True)
     answer = await asking
     (row,) = answer["result"][0]["colos"]
     assert row["error"] == ""
     assert len(row["hops"]) == 12
-    assert "fra01-a was lost" in answer["messages"][0]["message"]
+    assert f"{holder} was lost" in answer["messages"][0]["message"]
 
 
+@LINKS
+async def test_agent_frozen_with_another_at_hand(own_fleet: Fleet, lab: Lab) -> None:
+    """In the middle of a trace nothing comes any more: the other agent traces afresh."""
+    await _with_spare(own_fleet)
+    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
+    await until_running(own_fleet)
+    holder = _holder(own_fleet)
+    own_fleet.freeze_agent(holder)
+    answer = await asking
+    own_fleet.thaw_agent(holder)
+    (row,) = answer["result"][0]["colos"]
+    assert (row["error"], len(row["hops"])) == ("", 12)
+    assert f"{holder} fell silent" in answer["messages"][0]["message"]
+
+
+@LINKS
 async def test_no_agent(own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]) -> None:
     """A colo whose only agent has gone: Code 1 at once, in words beside."""
     assert await asyncio.to_thread(own_fleet.stop_agent, "fra01-a") == 0
-    answer = await _ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01", "den01"]})
+    answer = await ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01", "den01"]})
     check_answer(answer)
     gone, there = answer["result"][0]["colos"]
     assert gone["error"] == "Could not gather traceroute data: Code 1"
@@ -110,13 +114,14 @@ async def test_no_agent(own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any]
     assert answer["messages"][0]["source"]["pointer"] == "/result/0/colos/0"
 
 
+@LINKS
 @pytest.mark.parametrize("kill", [False, True])
 async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) -> None:
     """With jobs under way: told to stop it lets them end, killed it takes them with it. The
     agents are back within 5 s of its return, and trace; the token still holds."""
     body = {"targets": [*lab.many()[:9], lab.address("dark")], "options": {"wait_time": 2}}
-    asking = asyncio.create_task(_ask(own_fleet, body))
-    await _until_running(own_fleet)
+    asking = asyncio.create_task(ask(own_fleet, body))
+    await until_running(own_fleet)
     await asyncio.to_thread(own_fleet.stop_coordinator, kill=kill)
     if kill:
         with pytest.raises(httpx.TransportError):
@@ -127,24 +132,26 @@ async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) 
     await asyncio.to_thread(own_fleet.start_coordinator)
     assert await asyncio.to_thread(own_fleet.wait_attached) < 5
     assert [agent.poll() for agent in own_fleet.agents.values()] == [None, None]
-    answer = await _ask(own_fleet, {"targets": [lab.address("web")]})
+    answer = await ask(own_fleet, {"targets": [lab.address("web")]})
     assert [row["error"] for row in answer["result"][0]["colos"]] == ["", ""]
 
 
+@LINKS
 async def test_agent_told_to_stop_finishes_its_job(own_fleet: Fleet, lab: Lab) -> None:
     """SIGTERM drains: the running trace comes to its end, and only then the agent goes."""
-    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
-    await _until_running(own_fleet)
+    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
+    await until_running(own_fleet)
     status = await asyncio.to_thread(own_fleet.stop_agent, "fra01-a")
     answer = await asking
     (row,) = answer["result"][0]["colos"]
     assert (status, row["error"], len(row["hops"])) == (0, "", 12)
 
 
+@LINKS
 async def test_client_that_goes_away_takes_its_job_back(own_fleet: Fleet, lab: Lab) -> None:
     """The agent's trace is cancelled, not only forgotten."""
-    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
-    await _until_running(own_fleet)
+    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
+    await until_running(own_fleet)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     began = time.monotonic()
@@ -153,26 +160,24 @@ async def test_client_that_goes_away_takes_its_job_back(own_fleet: Fleet, lab: L
     assert time.monotonic() - began < 3
 
 
+@LINKS
 async def test_frozen_agent(
     own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
 ) -> None:
     """An agent that neither accepts nor refuses: the row says so, well within 25 s."""
-    process = own_fleet.agents["fra01-a"]
-    os.kill(process.pid, signal.SIGSTOP)
-    try:
-        began = time.monotonic()
-        answer = await _ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
-        check_answer(answer)
-        (row,) = answer["result"][0]["colos"]
-        assert row["error"] == "Could not gather traceroute data: Code 2"
-        (message,) = answer["messages"]
-        assert message["code"] == 1102
-        assert "agent fra01-a did not answer the offer within" in message["message"]
-        assert time.monotonic() - began < 25
-    finally:
-        os.kill(process.pid, signal.SIGCONT)
+    own_fleet.freeze_agent("fra01-a")
+    began = time.monotonic()
+    answer = await ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
+    check_answer(answer)
+    (row,) = answer["result"][0]["colos"]
+    assert row["error"] == "Could not gather traceroute data: Code 2"
+    (message,) = answer["messages"]
+    assert message["code"] == 1102
+    assert "agent fra01-a did not answer the offer within" in message["message"]
+    assert time.monotonic() - began < 25
 
 
+@pytest.mark.parametrize("own_fleet", ["direct"], indirect=True)
 async def test_firewall_that_forbids_probes(
     own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
 ) -> None:
@@ -184,7 +189,7 @@ async def test_firewall_that_forbids_probes(
     made = await asyncio.to_thread(lab.run, "fra01", ["nft", wall])
     assert made.returncode == 0, made.stderr
     try:
-        answer = await _ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
+        answer = await ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
     finally:
         await asyncio.to_thread(lab.run, "fra01", ["nft", "delete", "table", "inet", "wall"])
     check_answer(answer)
@@ -200,7 +205,7 @@ def _events(fleet: Fleet, agent_id: str) -> list[str]:
 
 
 def _whole(lab: Lab, answer: dict[str, Any]) -> None:
-    """A row of `_slow`, with every reply in it and nothing to explain."""
+    """A row of `slow`, with every reply in it and nothing to explain."""
     assert answer["messages"] == []
     (row,) = answer["result"][0]["colos"]
     assert row["error"] == ""
@@ -212,13 +217,14 @@ def _whole(lab: Lab, answer: dict[str, Any]) -> None:
         assert {node["ip"] for node in hop["nodes"]} <= ({""} if true.silent else true.addresses)
 
 
+@LINKS
 async def test_stream_cut_in_the_middle(
     own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
 ) -> None:
     """The agent goes on tracing, attaches again, and resumes: nothing of the row is missing."""
+    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
+    await until_running(own_fleet)
     before = _events(own_fleet, "fra01-a")
-    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
-    await _until_running(own_fleet)
     port = own_fleet.grpc.rpartition(":")[2]
     kill = ["ss", "-K", "state", "established", "dport", "=", f":{port}"]
     done = await asyncio.to_thread(lab.run, "fra01", kill)
@@ -229,10 +235,11 @@ async def test_stream_cut_in_the_middle(
     assert _events(own_fleet, "fra01-a") == [*before, "not attached", "attached"]
 
 
+@LINKS
 async def test_stream_stalled_in_the_middle(own_fleet: Fleet, lab: Lab) -> None:
     """For 1.5 s nothing passes between agent and coordinator; what was lost is made up for."""
-    asking = asyncio.create_task(_ask(own_fleet, _slow(lab, "fra01")))
-    await _until_running(own_fleet)
+    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
+    await until_running(own_fleet)
     hole = """
         table inet hole {
             chain in { type filter hook input priority 0; iifname mgmt0 counter drop; }

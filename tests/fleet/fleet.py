@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -167,24 +168,32 @@ class Fleet:
 
     # Agents.
 
-    def start_agent(self, spec: AgentSpec) -> None:
-        """Starts it; returns at once."""
+    def start_agent(self, spec: AgentSpec, *, name: str = "") -> None:
+        """Starts it; returns at once. `name` is what it is called here, where its id will not do:
+        another agent may have the same one."""
+        name = name or spec.agent_id
         argv = [
             _BIN / "colotrace-agent", "run", "--colo", spec.colo, "--city", spec.city,
             "--agent-id", spec.agent_id, "--insecure", "--allow-private",
             *(self._meeting() or ("--coordinator", self._grpc)), *self._agent_flags,
         ]  # fmt: skip
-        with self.agent_log(spec.agent_id).open("ab") as stream:
-            self.agents[spec.agent_id] = self.lab.spawn(
-                spec.host, argv, stdout=stream, stderr=stream
-            )
+        with self.agent_log(name).open("ab") as stream:
+            self.agents[name] = self.lab.spawn(spec.host, argv, stdout=stream, stderr=stream)
 
     def stop_agent(self, agent_id: str, *, kill: bool = False) -> int:
         """SIGTERM and wait, or SIGKILL; its exit status."""
-        process = self.agents.pop(agent_id)
         if kill:
-            process.kill()
-        return process.stop(wait_s=30)
+            self.agents[agent_id].kill()
+        self.thaw_agent(agent_id)
+        return self.agents.pop(agent_id).stop(wait_s=30)
+
+    def freeze_agent(self, agent_id: str) -> None:
+        """SIGSTOP: as if its host had gone without a word."""
+        self.agents[agent_id].send_signal(signal.SIGSTOP)
+
+    def thaw_agent(self, agent_id: str) -> None:
+        """SIGCONT."""
+        self.agents[agent_id].send_signal(signal.SIGCONT)
 
     def agent_log(self, agent_id: str) -> Path:
         """What the agent logged."""

@@ -1,0 +1,307 @@
+"""Who is there, by a real broker: known to every coordinator, at once and no longer than it is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from colotrace_proto import bus
+from colotrace_proto.codec import encode_for_bus
+from colotrace_proto.messages import Cancel, Job, JobId, PacketType
+from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage, Draining, Welcome
+from fleet import AgentSpec, Broker, Fleet
+from fleet.asking import agents, ask, metric, until
+from fleet.stranger import keep, presence, present, stranger
+from lab import Lab
+
+KEEPALIVE_S = 1.5 * bus.KEEPALIVE_S
+BUSY_S = 3.0
+"""What a busy machine, and a broker that looks once a second, may add."""
+DEN = AgentSpec(host="den01", colo="den01", city="Denver, CO, US", agent_id="den01-a")
+FRA = AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-a")
+# The same agent on another host: the path tells which of the two has traced.
+TWIN = AgentSpec(host="sin01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-a")
+TWINS = "fra01-a on sin01"
+
+
+@pytest.fixture
+def broker(lab: Lab) -> Iterator[Broker]:
+    """A broker of the test's own."""
+    with Broker(lab) as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(lab: Lab, broker: Broker) -> Iterator[Fleet]:
+    """A coordinator, and an agent each in den01 and fra01."""
+    with Fleet(lab, agents=[DEN, FRA], broker=broker) as running:
+        running.wait_attached()
+        yield running
+
+
+@pytest.fixture
+def another(lab: Lab, broker: Broker, fleet: Fleet) -> Iterator[Fleet]:
+    """A second coordinator of the same fleet."""
+    with Fleet(lab, broker=broker, beside=fleet) as running:
+        running.wait_attached(within_s=1)
+        yield running
+
+
+async def _traced_from(fleet: Fleet, lab: Lab) -> str:
+    """The host whose agent has traced, asked for in fra01; or why none could."""
+    answer = await ask(fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
+    (row,) = answer["result"][0]["colos"]
+    if row["error"]:
+        return str(answer["messages"])
+    first = {node["ip"] for node in row["hops"][0]["nodes"]}
+    return next(host for host in ("fra01", "sin01") if first == lab.path(host, "web")[0].addresses)
+
+
+async def _log_has(fleet: Fleet, agent: str, words: str, *, within_s: float) -> float:
+    async def has() -> bool:
+        return words in fleet.agent_log(agent).read_text()
+
+    return await until(has, within_s=within_s)
+
+
+async def test_a_coordinator_that_comes_later_knows_the_whole_fleet_within_a_second(
+    fleet: Fleet, lab: Lab, broker: Broker, record_property: Any
+) -> None:
+    """Of a thousand agents and more, by its own API, counted from its own `listening`."""
+    async with stranger(broker) as client:
+        for number in range(1_000):
+            topic, payload = presence(f"zzz{number % 50 + 1}", f"agent-{number}")
+            await keep(client, topic, payload, for_s=60)
+    with Fleet(lab, broker=broker, beside=fleet) as later:
+
+        async def whole() -> bool:
+            return sum((await agents(later)).values()) == 1_002
+
+        took_s = await until(whole, within_s=10)
+        record_property("whole_fleet_s", took_s)
+        assert took_s < 1
+        assert await _traced_from(later, lab) == "fra01"
+
+
+async def test_an_agent_that_is_killed_is_lost_at_once_and_one_that_vanishes_within_the_keepalive(
+    fleet: Fleet, another: Fleet, record_property: Any
+) -> None:
+    """On both coordinators."""
+
+    async def lost(colo: str) -> bool:
+        return colo not in await agents(fleet) and colo not in await agents(another)
+
+    fleet.freeze_agent("den01-a")
+    vanished = asyncio.create_task(until(lambda: lost("den01"), within_s=15))
+    await asyncio.to_thread(fleet.stop_agent, "fra01-a", kill=True)
+    killed_s = await until(lambda: lost("fra01"), within_s=5)
+    assert killed_s < 1
+    vanished_s = await vanished
+    assert vanished_s < KEEPALIVE_S + BUSY_S
+    record_property("killed_s", killed_s)
+    record_property("vanished_s", vanished_s)
+
+
+async def test_the_late_will_of_an_old_boot_does_not_hide_the_agent_that_is_back(
+    fleet: Fleet, another: Fleet, lab: Lab, broker: Broker
+) -> None:
+    """A process stands still, and a new one takes its place. What the broker then says of the old
+    one changes nothing, nor does the old one when it moves again: it withdraws."""
+    (old,) = [each for each in await present(broker) if each.colo == "fra01"]
+    fleet.freeze_agent("fra01-a")
+    fleet.start_agent(TWIN, name=TWINS)
+
+    async def there() -> bool:
+        return await _traced_from(fleet, lab) == "sin01"
+
+    await until(there, within_s=5)
+    gaps = 0
+
+    async def will_has_come() -> bool:
+        nonlocal gaps
+        for each in (fleet, another):
+            gaps += (await agents(each)).get("fra01") != 1
+        return old not in await present(broker)
+
+    await until(will_has_come, within_s=KEEPALIVE_S + BUSY_S)
+    for each in (fleet, another):
+        assert (await agents(each))["fra01"] == 1
+        assert await _traced_from(each, lab) == "sin01"
+    assert gaps == 0
+
+    fleet.thaw_agent("fra01-a")
+    await _log_has(fleet, "fra01-a", "a later process is there as fra01-a", within_s=5)
+    assert old not in await present(broker)
+    for each in (fleet, another):
+        assert (await agents(each))["fra01"] == 1
+        assert await _traced_from(each, lab) == "sin01"
+
+
+async def test_of_two_agents_with_one_id_the_later_counts_until_it_has_gone(
+    fleet: Fleet, another: Fleet, lab: Lab, record_property: Any
+) -> None:
+    """On both coordinators; the earlier one says in its log what is the matter, and comes back."""
+    assert await _traced_from(fleet, lab) == "fra01"
+    assert await _traced_from(another, lab) == "fra01"
+    fleet.start_agent(TWIN, name=TWINS)
+    await _log_has(fleet, "fra01-a", "give each agent of a colo an id of its own", within_s=10)
+    for each in (fleet, another):
+        assert await _traced_from(each, lab) == "sin01"
+        assert (await agents(each))["fra01"] == 1
+    await asyncio.to_thread(fleet.stop_agent, TWINS, kill=True)
+
+    async def back() -> bool:
+        return all([await _traced_from(each, lab) == "fra01" for each in (fleet, another)])
+
+    record_property("back_s", await until(back, within_s=20))
+
+
+async def test_an_earlier_agent_is_back_though_the_later_ones_stream_seems_up(
+    fleet: Fleet, lab: Lab
+) -> None:
+    """The later one vanishes, host and all: the broker's word counts, before gRPC notices."""
+    fleet.start_agent(TWIN, name=TWINS)
+
+    async def twin() -> bool:
+        return await _traced_from(fleet, lab) == "sin01"  # and so has a stream
+
+    await until(twin, within_s=10)
+    fleet.freeze_agent(TWINS)
+
+    async def back() -> bool:
+        return await _traced_from(fleet, lab) == "fra01"
+
+    await until(back, within_s=25)
+
+
+async def test_a_presence_that_nobody_renews_expires(
+    fleet: Fleet, lab: Lab, broker: Broker
+) -> None:
+    """For a coordinator that has heard it as for one that hears of it later: at the same time."""
+    async with stranger(broker) as client:
+        await keep(client, *presence("zzz1", "nobody"), for_s=10)
+    began = time.monotonic()
+    assert (await agents(fleet))["zzz1"] == 1
+    with Fleet(lab, broker=broker, beside=fleet) as later:
+        later.wait_attached(within_s=1)
+        assert (await agents(later)).get("zzz1") == 1
+
+        async def gone() -> bool:
+            return "zzz1" not in {**await agents(fleet), **await agents(later)}
+
+        await until(gone, within_s=10)
+        assert 9 < time.monotonic() - began < 12
+
+
+async def test_a_presence_that_is_taken_away_is_renewed_at_once(
+    fleet: Fleet, lab: Lab, broker: Broker
+) -> None:
+    """By another's hand, or by a will of an earlier connection that comes late."""
+    (process,) = [each for each in await present(broker) if each.colo == "fra01"]
+    async with stranger(broker) as client:
+        for payload in (b"", b"rubbish", b""):
+            await keep(client, process.presence, payload)
+
+            async def there() -> bool:
+                return process in await present(broker)
+
+            await until(there, within_s=3)
+    await until(lambda: _is(fleet, {"den01": 1, "fra01": 1}), within_s=1)
+    assert await _traced_from(fleet, lab) == "fra01"
+
+
+async def _is(fleet: Fleet, known: dict[str, int]) -> bool:
+    return await agents(fleet) == known
+
+
+def _job(reply_to: str, **fields: Any) -> bytes:
+    job = Job(
+        JobId("rubbish"), "198.18.0.1", PacketType.ICMP, 5, 1, 1_000, 0, 0, 5_000,
+        reply_to=reply_to, **fields,
+    )  # fmt: skip
+    return encode_for_bus(job)
+
+
+def _rubbish() -> list[bytes]:
+    """What nobody should publish on any topic of the tree."""
+    noise = random.Random(1)
+    unknown = CoordinatorMessage()
+    unknown.ParseFromString(_job("192.0.2.1:9"))
+    unknown.job.packet_type = 99  # type: ignore[assignment]
+    garbage = CoordinatorMessage()
+    garbage.CopyFrom(unknown)
+    garbage.job.reply_to = "\n; drop table agents"
+    return [
+        *(noise.randbytes(size) for size in (1, 2, 10, 100, 1_000)),
+        b"\0" * 100_000,
+        noise.randbytes(16_384),
+        AgentMessage(draining=Draining()).SerializeToString(),
+        CoordinatorMessage(welcome=Welcome(coordinator_id=b"x" * 16)).SerializeToString(),
+        presence("den01", "den01-a")[1],
+        presence("fra01", "fra01-a", started_ms=2**63)[1],
+        _job(""),
+        _job("127.0.0.1:9"),
+        unknown.SerializeToString(),
+        garbage.SerializeToString(),
+        encode_for_bus(Cancel(JobId("nobody-knows"))),
+    ]
+
+
+async def test_rubbish_on_every_topic(lab: Lab, broker: Broker) -> None:
+    """Kept there before anybody starts, and published while they run: all goes on, and it is
+    counted and logged."""
+    boot = "0123456789abcdef" * 2
+    topics = [
+        f"colotrace/v1/agents/den01/den01-a/{boot}",
+        f"colotrace/v1/agents/fra01/fra01-a/{boot}",
+        "colotrace/v1/agents/../../..",
+        f"colotrace/v1/agents/DEN01/x y/{boot.upper()}",
+        "colotrace/v1/jobs/den01",
+        "colotrace/v1/jobs/fra01",
+        f"colotrace/v1/jobs/fra01/fra01-a/{boot}",
+        "colotrace/v1/cancels/den01",
+        "colotrace/v1/cancels/fra01",
+    ]
+    async with stranger(broker) as client:
+        for number, payload in enumerate(_rubbish()):
+            for topic in topics:
+                # A topic keeps but one message: another each, and the last of all on all.
+                away = topic.replace("den01-a", f"den01-{number}")
+                await keep(client, away, payload)
+        with Fleet(lab, agents=[DEN, FRA], broker=broker) as fleet:
+            await asyncio.to_thread(fleet.wait_attached, within_s=10)
+            body = {"targets": [lab.address("web")], "colos": ["den01", "fra01"]}
+
+            async def whole() -> None:
+                answer = await ask(fleet, body)
+                assert [row["error"] for row in answer["result"][0]["colos"]] == ["", ""]
+                assert answer["messages"] == []
+
+            await whole()
+            counted = await metric(fleet, "colotrace_broker_rubbish_total")
+            assert counted > 0
+            processes = list(await present(broker))
+            topics += [each for process in processes for each in (process.presence, process.jobs)]
+            for payload in [*_rubbish(), b""]:
+                for topic in topics:
+                    await client.publish(topic, payload, qos=1)
+                    await client.publish(topic, payload, qos=1, retain=True)
+                if len(payload) % 2:
+                    await whole()
+
+            async def back() -> bool:
+                return await agents(fleet) == {"den01": 1, "fra01": 1}
+
+            await until(back, within_s=3)
+            await whole()
+            assert await metric(fleet, "colotrace_broker_rubbish_total") > counted
+            for agent in ("den01-a", "fra01-a"):
+                assert "rubbish at the broker" in fleet.agent_log(agent).read_text()
+                assert "Traceback" not in fleet.agent_log(agent).read_text()
+            coordinator = (fleet.directory / "coordinator.log").read_text()
+            assert "Traceback" not in coordinator
+            assert "broker_lost" not in coordinator

@@ -1,0 +1,65 @@
+"""Requests to a fleet, some of which take their time, and what its coordinator knows meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx
+from lab import Lab
+
+from fleet.fleet import Fleet
+
+_POLL_S = 0.02
+
+
+def slow(lab: Lab, colo: str, **options: Any) -> dict[str, Any]:
+    """A request that takes 5 s: the target answers nothing. With `multipath` it takes 10 s."""
+    return {
+        "targets": [lab.address("dark")],
+        "colos": [colo],
+        "options": {"wait_time": 5, "max_ttl": 12, **options},
+    }
+
+
+async def ask(fleet: Fleet, body: dict[str, Any]) -> dict[str, Any]:
+    """The answer to a request; cancelling it is the client's going away."""
+    async with httpx.AsyncClient(headers=fleet.headers(), timeout=30) as client:
+        answer = (await client.post(fleet.path(), json=body)).json()
+        assert isinstance(answer, dict)
+        return answer
+
+
+async def metric(fleet: Fleet, name: str) -> float:
+    """The coordinator's number of that name, summed over labels."""
+    async with httpx.AsyncClient() as client:
+        text = (await client.get(f"{fleet.url}/metrics")).text
+    lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+    return sum(float(line.rpartition(" ")[2]) for line in lines)
+
+
+async def agents(fleet: Fleet) -> dict[str, int]:
+    """How many agents each colo has, by the coordinator's API."""
+    async with httpx.AsyncClient(headers=fleet.headers(), timeout=5) as client:
+        answer = await client.get(f"{fleet.path()}/colos")
+    return {colo["name"]: colo["agents"] for colo in answer.json()["result"] if colo["agents"]}
+
+
+async def until(true: Callable[[], Awaitable[bool]], *, within_s: float) -> float:
+    """Waits until that is true; the seconds it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(within_s):
+        while not await true():  # noqa: ASYNC110 - it is asked of other processes
+            await asyncio.sleep(_POLL_S)
+    return time.monotonic() - began
+
+
+async def until_running(fleet: Fleet, jobs: int = 1) -> None:
+    """Returns once an agent has told of that many jobs since the coordinator's start."""
+
+    async def told() -> bool:
+        return await metric(fleet, "colotrace_frames_total") >= jobs
+
+    await until(told, within_s=10)
