@@ -36,6 +36,10 @@ _ANSWER_S = 2.0
 # A topic and what goes with a message are beside its payload.
 _LARGEST_PACKET = MAX_PUBLISHED + 1_024
 _MOST_QUEUED = 20_000
+_HUNG_UP = (
+    "it hung up before it answered: it is stopping, TLS is on one side only, or it does not take "
+    "our certificate"
+)
 
 _T = TypeVar("_T")
 
@@ -77,8 +81,16 @@ class BrokerTls:
 
 
 class _Client(Client):
-    """One whose waiting always ends when it is cancelled. `asyncio.wait_for` of Python 3.11, which
-    aiomqtt takes, forgets that where the answer comes in the same moment."""
+    """One whose waiting always ends: when it is cancelled, which `asyncio.wait_for` of Python 3.11,
+    that aiomqtt takes, forgets where the answer comes in the same moment; and when the broker hangs
+    up before it has answered at all."""
+
+    def _on_disconnect(self, *given: Any, **named: Any) -> None:
+        if self._connected.done():
+            super()._on_disconnect(*given, **named)
+            return
+        self._connected.set_exception(MqttError(_HUNG_UP))
+        self._connected.exception()  # else asyncio says, of one that is cancelled, it was not seen
 
     async def _wait_for(self, fut: Awaitable[_T], timeout: float | None) -> _T:  # noqa: ASYNC109
         try:
@@ -143,7 +155,7 @@ async def connection(
 
 async def first_of(*works: Coroutine[Any, Any, None]) -> None:
     """Does these at the same time until one of them ends, and comes to what that one does."""
-    tasks = [asyncio.create_task(work, name=work.__qualname__) for work in works]
+    tasks = [asyncio.create_task(work, name=getattr(work, "__qualname__", "")) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in done:

@@ -22,6 +22,8 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from colotrace_proto.bus import broker_of
+from colotrace_proto.mqtt import MqttError, connection
 from fleet import ACCOUNT
 from fleet.authority import Authority, Pair
 from lab import Lab, Process
@@ -234,6 +236,18 @@ def test_a_certificate_of_another_authority_is_refused(broker: Guarded, tmp_path
         context.wrap_socket(bare, server_hostname=broker.host) as tls,
     ):
         tls.recv(1)
+
+
+@pytest.mark.parametrize("tls", [False, True])
+async def test_programs_do_not_wait_for_who_hangs_up(broker: Guarded, *, tls: bool) -> None:
+    """Without TLS where there is some, without a certificate where one is wanted: said at once."""
+    url = broker.url(None) if tls else broker.url("den01-a").replace("mqtts", "mqtt")
+    context = ssl.create_default_context(cafile=broker.authority.path) if tls else None
+    began = time.monotonic()
+    with pytest.raises(MqttError, match="TLS is on one side only"):
+        async with connection(broker_of(url), tls=context, identifier="x"):
+            pass
+    assert time.monotonic() - began < 1.5  # an answer is waited for for 2 s
 
 
 def test_a_certificate_without_rights(broker: Guarded) -> None:
