@@ -3,6 +3,7 @@
 import re
 import sys
 import tomllib
+from copy import deepcopy
 from importlib import metadata
 from pathlib import Path
 
@@ -18,6 +19,12 @@ PROGRAMS = {
     "colotrace_cli": ["cli"],
 }
 OURS = {*PROGRAMS, "colotrace_proto"}
+# What takes part only with --mqtt, and the extra of that name.
+AT_A_BROKER = (
+    "colotrace_proto.mqtt",
+    "colotrace_agent.link.mqtt",
+    "colotrace_coordinator.links.mqtt",
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,15 +32,20 @@ def graph():
     return grimp.build_graph(*OURS, include_external_packages=True, cache_dir=None)
 
 
+@pytest.mark.parametrize("broker", [False, True], ids=["", "with a broker"])
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_a_program_needs_only_its_extra(graph, program):
+def test_a_program_needs_only_its_extra(graph, program, *, broker):
     """Every package that is imported comes with the program's extra, and no other program does."""
+    extras = PROGRAMS[program] + ["mqtt"] * broker
+    graph = deepcopy(graph)
+    for module in [each for each in graph.modules if each.startswith(AT_A_BROKER) and not broker]:
+        graph.remove_module(module)
     upstream = {
         name.split(".")[0] for name in graph.find_upstream_modules(program, as_package=True)
     }
     assert upstream & OURS <= {program, "colotrace_proto"}
 
-    installed = _closure([*PROJECT["dependencies"], *_extras(PROGRAMS[program])])
+    installed = _closure([*PROJECT["dependencies"], *_extras(extras)])
     owners = metadata.packages_distributions()
     foreign = {
         module

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fleet import Broker
 
 PROGRAM = [sys.executable, "-c", "from colotrace_coordinator.main import main; main()"]
 _ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("COLOTRACE_")}
@@ -109,7 +111,24 @@ def test_key(tmp_path: Path) -> None:
         (["serve", "--data", "D", "--insecure", "--http", "192.0.2.1:80"], 2, "cannot listen"),
         (["serve", "--insecure"], 2, "--data DIR"),
         (["serve", "--data", "D", "--insecure", "--asn-db", "none"], 2, "none"),
-        (["serve", "--data", "D", "--insecure", "--mqtt", "mqtt://h"], 2, "--mqtt"),
+        (["serve", "--data", "D", "--insecure", "--mqtt", "h:1883"], 2, "give mqtts://"),
+        (["serve", "--data", "D", "--mqtt", "mqtt://h"], 2, "could be read on the way"),
+        (
+            ["serve", "--data", "D", "--insecure", "--mqtt", "mqtt://h", "--grpc", ":0"],
+            2,
+            "--advertise HOST:PORT",
+        ),
+        (
+            ["serve", "--data", "D", "--insecure", "--mqtt", "mqtt://h", "--advertise", "h"],
+            2,
+            "--advertise h: give HOST:PORT",
+        ),
+        (["serve", "--data", "D", "--insecure", "--advertise", "h:1"], 2, "with --mqtt only"),
+        (
+            ["serve", "--data", "D", "--insecure", "--mqtt", "mqtts://h", "--mqtt-ca", "none"],
+            2,
+            "none: No such file",
+        ),
     ],
 )
 def test_what_cannot_be_done(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
@@ -154,6 +173,36 @@ def test_serve(tmp_path: Path) -> None:
         assert process.returncode == 0
         assert json.loads(log.splitlines()[-1])["event"] == "stopped"
         assert token not in log
+
+
+def test_without_its_broker_it_is_not_ready(tmp_path: Path, broker: Broker) -> None:
+    """A load balancer sends requests to another meanwhile; its host's name is for the log alone."""
+    with serving(tmp_path, "--mqtt", broker.url) as (process, line):
+        with httpx.Client(base_url=f"http://{line['http']}") as client:
+
+            def ready(status: int) -> httpx.Response:
+                deadline = time.monotonic() + 10
+                while (answer := client.get("/readyz")).status_code != status:
+                    assert time.monotonic() < deadline
+                    time.sleep(0.02)
+                return answer
+
+            ready(200)
+            broker.kill()
+            (error,) = ready(503).json()["errors"]
+            assert error["code"] == 1020
+            assert error["message"] == "The coordinator does not reach its MQTT broker"
+            assert client.get("/healthz").status_code == 200
+            broker.start()
+            ready(200)
+        broker.freeze()
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=15)
+        assert time.monotonic() - began < 8
+        assert process.returncode == 0
+        assert json.loads(log.splitlines()[-1])["event"] == "stopped"
+        assert "Traceback" not in log
 
 
 def test_commands_load_little() -> None:

@@ -30,6 +30,8 @@ def choose_broker(
     Raises:
         SetupError: the URL, a file or the address to reply to cannot be used.
     """
+    if files.key and not files.certificate:
+        raise SetupError("--mqtt-key: give --mqtt-cert, too")
     try:
         broker = broker_of(url)
         tls = files.context() if broker.tls else None
@@ -42,6 +44,8 @@ def choose_broker(
             f"--mqtt {broker}: passwords and jobs could be read on the way; give mqtts://, or "
             "--insecure on a network that you trust"
         )
+    if tls is None and (files.authority or files.certificate):
+        raise SetupError(f"--mqtt {broker}: certificates are of use with mqtts:// only")
     if not advertise and grpc.rpartition(":")[0].strip("[]") in _EVERYWHERE:
         raise SetupError(
             f"--grpc {grpc}: with --mqtt, agents must be told one address; give --advertise "
