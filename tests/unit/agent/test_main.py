@@ -1,5 +1,7 @@
 """What the command line says by itself."""
 
+from pathlib import Path
+
 import pytest
 from colotrace_agent import main
 from colotrace_agent.network.sockets import RawSockets
@@ -41,3 +43,49 @@ def test_a_rate_is_warned_of_in_one_line(said, command: str) -> None:
 def test_without_a_rate_nothing_is_said(said, command: str) -> None:
     """The limits hold by default."""
     assert said(*COMMANDS[command]) == ""
+
+
+AT_A_BROKER = ["run", "--colo", "tst01", "--city", "Testville", "--insecure"]
+
+
+def refused(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
+    """What is said of it."""
+    monkeypatch.setattr(main, "_sockets_and_nothing_more", lambda: RawSockets({}, {}))
+    done = CliRunner().invoke(main.app, list(words))
+    assert (done.exit_code, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_broker_stands_for_a_coordinator(said) -> None:
+    """Which need not be named then, and may."""
+    assert said(*AT_A_BROKER, "--mqtt", "mqtt://h") == ""
+    assert said(*AT_A_BROKER, "--mqtt", "mqtt://h", "--coordinator", "c:1") == ""
+    assert said(*AT_A_BROKER, "--mqtt", "mqtts://u:p@h") == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ([], "give --coordinator HOST:PORT, or --mqtt URL"),
+        (["--coordinator", "c"], "--coordinator c: give HOST:PORT"),
+        (["--mqtt", "h:1883"], "give mqtts://[USER:PASSWORD@]HOST[:PORT]"),
+        (["--mqtt", "mqtts://h", "--mqtt-ca", "/none"], "/none: No such file"),
+    ],
+)
+def test_neither_coordinator_nor_broker(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
+) -> None:
+    """Said in one line."""
+    assert told in refused(monkeypatch, *AT_A_BROKER, *words)
+
+
+def test_a_broker_in_the_clear(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Only where that was asked for."""
+    pem = tmp_path / "x.pem"
+    pem.write_text("")
+    files = [word for flag in ("cert", "key", "ca") for word in (f"--tls-{flag}", str(pem))]
+    words = [word for word in AT_A_BROKER if word != "--insecure"]
+    line = refused(monkeypatch, *words, *files, "--mqtt", "mqtt://u:secret@h")
+    assert "could be read on the way" in line
+    assert "secret" not in line

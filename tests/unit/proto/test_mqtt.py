@@ -1,0 +1,170 @@
+"""A connection to a real broker: made, refused, lost and left."""
+
+import asyncio
+import gc
+import re
+import socket
+import time
+from collections.abc import Callable
+
+import pytest
+from colotrace_proto.bus import Broker as Where
+from colotrace_proto.bus import broker_of
+from colotrace_proto.codec import MAX_PUBLISHED
+from colotrace_proto.mqtt import MqttError, connection, expiring, first_of, refusal, subscribe
+from fleet import Broker
+
+
+@pytest.fixture
+def where(broker: Broker) -> Where:
+    """Where it is."""
+    return broker_of(broker.url)
+
+
+async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
+    """Nothing tells when; the timeout bounds it."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+async def test_what_is_published_arrives(where: Where) -> None:
+    """As long as it is not larger than it may be, with what is left of its time."""
+    async with connection(where, tls=None, identifier="one") as client:
+        await subscribe(client, "x/+")
+        await client.publish("x/1", bytes(4 * MAX_PUBLISHED))
+        await client.publish("x/2", b"short", properties=expiring(7))
+        message = await anext(aiter(client.messages))
+    assert (message.topic.value, message.payload) == ("x/2", b"short")
+    assert message.properties is not None
+    assert message.properties.MessageExpiryInterval == 7
+
+
+async def test_a_will(broker: Broker, where: Where) -> None:
+    """What is kept is taken away when nothing more is heard, not where leave was taken."""
+    async with connection(where, tls=None, identifier="one") as watch:
+        await subscribe(watch, "there")
+        messages = aiter(watch.messages)
+        async with connection(where, tls=None, identifier="two", will="there") as client:
+            await client.publish("there", b"kept", qos=1, retain=True)
+            assert (await anext(messages)).payload == b"kept"
+        async with (
+            connection(where, tls=None, identifier="two", will="there"),
+            # Another with our identifier takes our place: the broker hangs up on us.
+            connection(where, tls=None, identifier="two"),
+            asyncio.timeout(5),
+        ):
+            assert (await anext(messages)).payload == b""
+
+
+async def test_nobody_listens() -> None:
+    """Why is said in words."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(MqttError) as raised:
+        async with connection(Where("127.0.0.1", port, tls=False), tls=None, identifier="one"):
+            pass
+    assert "refused" in refusal(raised.value)
+
+
+async def test_a_name_that_nobody_knows() -> None:
+    """Neither."""
+    with pytest.raises(MqttError) as raised:
+        async with connection(Where("nowhere.invalid", 1, tls=False), tls=None, identifier="one"):
+            pass
+    assert refusal(raised.value)
+
+
+async def test_a_broker_that_does_not_answer(broker: Broker, where: Where) -> None:
+    """It is left again, and does not have us there when it wakes up."""
+    broker.freeze()
+    began = time.monotonic()
+    with pytest.raises(MqttError):
+        async with connection(where, tls=None, identifier="one"):
+            pass
+    assert time.monotonic() - began < 4
+    await asyncio.sleep(0.05)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    broker.thaw()
+    async with connection(where, tls=None, identifier="two"):
+        assert re.search(r"Client one .*disconnected", broker.log.read_text())
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_being_cancelled_is_not_lost(broker: Broker, where: Where, *, lost: bool) -> None:
+    """However the broker is."""
+
+    async def stay() -> None:
+        while True:
+            try:
+                async with connection(where, tls=None, identifier="one") as client:
+                    connected.set()
+                    await anext(aiter(client.messages))
+            except MqttError:
+                pass
+
+    connected = asyncio.Event()
+    task = asyncio.create_task(stay())
+    await connected.wait()
+    if lost:
+        broker.kill()
+    task.cancel()
+    done, _ = await asyncio.wait([task], timeout=5)
+    assert done
+    assert task.cancelled()
+
+
+async def test_a_connection_that_is_lost(
+    broker: Broker, where: Where, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Who reads is told at once, and nothing is left that asyncio would tell of."""
+
+    async def publish() -> None:
+        async with connection(where, tls=None, identifier="one") as client:
+            broker.kill()
+            await client.publish("x", b"", qos=1)
+
+    async def read() -> None:
+        async with connection(where, tls=None, identifier="one") as client:
+            broker.kill()
+            async with asyncio.timeout(1):
+                await anext(aiter(client.messages))
+
+    for work in (publish, read):
+        with pytest.raises(MqttError) as raised:
+            await work()
+        assert refusal(raised.value)
+        broker.start()
+    del raised
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
+
+
+async def test_the_first_that_ends() -> None:
+    """What it came to is what they all came to; the others are cancelled."""
+    ended: list[str] = []
+
+    async def waits() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("cancelled")
+
+    async def fails() -> None:
+        await asyncio.sleep(0)
+        raise MqttError("so")
+
+    async def ends() -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(MqttError, match="so"):
+        await first_of(waits(), fails())
+    await first_of(ends(), waits())
+    assert ended == ["cancelled"] * 2
+    task = asyncio.create_task(first_of(waits(), waits()))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert ended == ["cancelled"] * 4
