@@ -36,6 +36,8 @@ _ANSWER_S = 2.0
 # A topic and what goes with a message are beside its payload.
 _LARGEST_PACKET = MAX_PUBLISHED + 1_024
 _MOST_QUEUED = 20_000
+# What paho calls it when a connection ends without a word.
+_UNSPECIFIED = 0x80
 _HUNG_UP = (
     "it hung up before it answered: it is stopping, TLS is on one side only, or it does not take "
     "our certificate"
@@ -187,6 +189,9 @@ def expiring(seconds: int) -> Properties:
 def refusal(error: MqttError) -> str:
     """Why there is no connection, in words."""
     cause = error.__cause__ or error
+    code = getattr(cause, "rc", None)
+    if getattr(code, "value", code) == _UNSPECIFIED:
+        return "it was lost"
     return str(cause) or type(cause).__name__
 
 

@@ -112,8 +112,10 @@ async def test_broker_killed_and_restarted(
         assert message["message"].startswith(
             f"den01: no agent of den01 can be asked: the broker {broker.url} is out of reach: "
         )
+        assert message["message"].endswith(("it was lost", "Connection refused"))
         assert message["source"]["pointer"] == "/result/0/colos/0"
         await asyncio.sleep(0.5)
+        record_property("reason", message["message"])
     assert refused_s < 2
     assert await metric(fleet, "colotrace_broker_up") == 0
     assert _whole(await running)
@@ -281,6 +283,31 @@ async def test_a_job_that_is_delivered_twice_runs_once(
             async with asyncio.timeout(5):  # the copies
                 for _ in range(20):
                     await anext(client.messages)
+
+
+async def test_a_job_that_is_taken_back_before_it_is_heard_of_does_not_run(
+    fleet: Fleet, lab: Lab
+) -> None:
+    """The client goes away while the agent stands still: job and cancel travel the same way."""
+    with FirstHops(lab, "den01", "web") as probes:
+        fleet.freeze_agent("den01-a")
+        asking = asyncio.create_task(ask(fleet, _quick(lab, "den01")))
+
+        async def begun() -> bool:
+            return await metric(fleet, "colotrace_jobs_running") == 1
+
+        await until(begun, within_s=5)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+        async def over() -> bool:
+            return await metric(fleet, "colotrace_jobs_running") == 0
+
+        await until(over, within_s=2)
+        fleet.thaw_agent("den01-a")
+        answer = await ask(fleet, _quick(lab, "den01", "far"))
+        assert row_faults(lab, _row(answer), target="far") == []
+        assert probes.count() == 0
 
 
 async def test_uplink_cut_in_the_middle(fleet: Fleet, lab: Lab, broker: Broker) -> None:
