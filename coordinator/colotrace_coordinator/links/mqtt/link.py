@@ -258,6 +258,8 @@ class MqttLink:
         )
         if isinstance(verdict, Admitted):
             self._up[agent] = hello.colo
+            if agent not in self._there:
+                self._log.info("agent_not_at_broker", agent=hello.agent_id, colo=hello.colo)
         return verdict
 
     def heard(self, agent: AgentKey, message: AgentSays) -> None:

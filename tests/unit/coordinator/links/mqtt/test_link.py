@@ -417,6 +417,81 @@ async def test_what_runs_outlives_a_stream_and_the_presence(
         assert (done.fault, done.moved) == (None, ())
 
 
+async def test_a_stream_that_drops(broker: Broker, coordinator: Coordinator) -> None:
+    """Its agent is there all the same, and goes on with the job where it was."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        job = await agent.job()
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
+            await stream.expect(Ack)
+        await asyncio.sleep(0.2)
+        assert coordinator.states() == [("a1", "up")]
+        held = hello("a1", boot=agent.hello.boot_id, held_jobs=[job.job_id])
+        async with ScriptedAgent(coordinator.port, held) as stream:
+            assert (await stream.attach()).wanted_jobs == (Ack(job.job_id, 1),)
+            await stream.say(path(job.job_id, 2))
+            assert (await finished(ticket)).fault is None
+
+
+async def test_a_stream_that_does_not_come_back(broker: Broker, coordinator: Coordinator) -> None:
+    """After two seconds the job is another's, or nobody's."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        job = await agent.job()
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
+            await stream.expect(Ack)
+        fault = (await finished(ticket, within_s=3)).fault
+        assert fault is not None
+        assert fault.words == "agent a1 was lost while tracing"
+        assert coordinator.states() == [("a1", "up")]
+
+
+async def test_an_agent_that_restarts_while_it_traces(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """The new process is asked at once."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        job = await agent.job()
+        async with agent.stream() as stream:
+            await stream.attach()
+            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
+            await stream.expect(Ack)
+            async with host(broker, coordinator) as again:
+                await again.say(started_ms=2)
+                fresh = await again.job()
+                async with again.stream() as other:
+                    await other.attach()
+                    await other.say(Accepted(fresh.job_id), path(fresh.job_id))
+                    done = await finished(ticket)
+    assert (done.fault, done.moved) == (None, ("agent a1 restarted while tracing",))
+
+
+async def test_an_acceptance_that_was_lost_with_its_stream(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """Of a job that anyone might have: who comes with it has it."""
+    async with host(broker, coordinator, "a1"), host(broker, coordinator, "a2") as two:
+        await coordinator.until(("a1", "up"), ("a2", "up"))
+        ticket = coordinator.begin()
+        ((_, live),) = ((run, run.machine.live) for run in coordinator.dispatcher._runs[DEN])
+        assert live is not None
+        assert live.to_anyone
+        assert live.agent.agent_id == "a1"
+        held = hello("a2", boot=two.hello.boot_id, held_jobs=[live.job_id])
+        async with ScriptedAgent(coordinator.port, held) as stream:
+            assert (await stream.attach()).wanted_jobs == (Ack(live.job_id, 0),)
+            await stream.say(path(live.job_id))
+            assert (await finished(ticket)).moved == ()
+
+
 async def test_accepted_by_whom_it_is_no_longer(broker: Broker, coordinator: Coordinator) -> None:
     """Too late: it is told so, and the one that has it goes on."""
     async with host(broker, coordinator, "a1") as one, host(broker, coordinator, "a2") as two:
