@@ -55,6 +55,19 @@ def test_a_citys_new_name_is_remembered() -> None:
     assert memory.all() == [(DEN, "Denver, CO, US")]
 
 
+def test_a_process_that_attaches_again_drains_as_it_did() -> None:
+    """Another begins as it says."""
+    registry = Registry(VolatileMemory())
+    first, later = hello("a"), hello("a")
+    registry.attach(first, 0, draining=True)
+    registry.attach(first, 1)
+    assert [agent.draining for agent in registry.candidates(DEN)] == [True]
+    registry.attach(later, 2)
+    assert [agent.draining for agent in registry.candidates(DEN)] == [False]
+    registry.attach(later, 3, draining=True)
+    assert [agent.draining for agent in registry.candidates(DEN)] == [False]
+
+
 def test_colo_drains_when_all_agents_do() -> None:
     """One that takes jobs is enough to be up."""
     registry = Registry(VolatileMemory())

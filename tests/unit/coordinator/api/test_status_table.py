@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from colotrace_coordinator.errors import StoreUnavailableError
+from colotrace_coordinator.errors import CutOffError, StoreUnavailableError
 from colotrace_coordinator.service import StoppingError
 from fastapi import FastAPI
 from unit.coordinator.api.conftest import (
@@ -263,6 +263,15 @@ async def test_database_down(
     errors(await client.post(PATH, json=BODY, headers=BEARER), 503)
     errors(await client.get("/readyz"), 503)
     assert (await client.get("/healthz")).status_code == 200
+
+
+async def test_cut_off_from_the_broker(client: httpx.AsyncClient, ready: Ready) -> None:
+    """A load balancer is told; whoever asks nevertheless has an answer."""
+    ready.fail = CutOffError("the broker mqtt://secret is out of reach")
+    response = await client.get("/readyz")
+    assert [error["code"] for error in errors(response, 503)] == [1020]
+    assert "secret" not in response.text
+    assert (await client.post(PATH, json=BODY, headers=BEARER)).status_code == 200
 
 
 async def test_order_of_checks(client: httpx.AsyncClient) -> None:
