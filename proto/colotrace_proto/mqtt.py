@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from aiomqtt import Client, Message, MqttError, ProtocolVersion, Will
+from paho.mqtt import client as paho
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -94,6 +95,20 @@ class _Client(Client):
         self._connected.set_exception(MqttError(_HUNG_UP))
         self._connected.exception()  # else asyncio says, of one that is cancelled, it was not seen
 
+    def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
+        """Writes at once what there is to be written, which the socket mostly takes: aiomqtt asks
+        the loop to watch for that first, which costs as much as all else of a publication."""
+        if _runs(self._loop):  # not so while a connection is made, in a thread
+            try:
+                client.loop_write()
+            except Exception as error:  # noqa: BLE001 - as aiomqtt does: it is lost
+                if not self._disconnected.done():
+                    self._disconnected.set_exception(error)
+                return
+            if client.socket() is None or not client.want_write():
+                return
+        super()._on_socket_register_write(client, userdata, sock)
+
     async def _wait_for(self, fut: Awaitable[_T], timeout: float | None) -> _T:  # noqa: ASYNC109
         try:
             async with asyncio.timeout(_ANSWER_S if timeout is None else timeout):
@@ -153,6 +168,13 @@ async def connection(
         lost = client._disconnected  # noqa: SLF001
         if lost.done() and not lost.cancelled():
             lost.exception()  # else asyncio says that nobody has looked at it
+
+
+def _runs(loop: asyncio.AbstractEventLoop) -> bool:
+    try:
+        return asyncio.get_running_loop() is loop
+    except RuntimeError:
+        return False
 
 
 async def first_of(*works: Coroutine[Any, Any, None]) -> None:

@@ -40,6 +40,45 @@ async def test_what_is_published_arrives(where: Where) -> None:
     assert message.properties.MessageExpiryInterval == 7
 
 
+async def test_what_is_published_is_on_its_way_at_once(where: Where) -> None:
+    """No turn of the loop lies between."""
+    async with connection(where, tls=None, identifier="one") as client:
+        publishing = client.publish("x", b"short", qos=0)
+        with pytest.raises(StopIteration):
+            publishing.send(None)
+
+
+async def test_a_broker_that_goes_while_it_is_written_to(broker: Broker, where: Where) -> None:
+    """That it has is what comes of it, and nothing else."""
+
+    async def speak() -> None:
+        for _ in range(100):
+            await client.publish("x", b"short", qos=0)
+            time.sleep(0.001)  # noqa: ASYNC251 - so that nobody has read of its end before
+
+    async with connection(where, tls=None, identifier="one") as client:
+        broker.kill()
+        with pytest.raises(MqttError):
+            await speak()
+
+
+async def test_a_broker_that_reads_nothing_for_a_while(broker: Broker, where: Where) -> None:
+    """What its socket does not take waits, and nothing of it is lost or torn."""
+    async with connection(where, tls=None, identifier="one") as client:
+        broker.freeze()
+        publishing = None
+        for _ in range(10_000):
+            publishing = asyncio.create_task(client.publish("x", bytes(MAX_PUBLISHED), qos=0))
+            await asyncio.sleep(0)
+            if not publishing.done():
+                break
+        assert publishing is not None
+        assert not publishing.done()
+        broker.thaw()
+        await publishing
+        await client.publish("x", b"", qos=1)
+
+
 async def test_a_will(broker: Broker, where: Where) -> None:
     """What is kept is taken away when nothing more is heard, not where leave was taken."""
     async with connection(where, tls=None, identifier="one") as watch:

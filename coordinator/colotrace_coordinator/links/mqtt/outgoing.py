@@ -11,6 +11,7 @@ from colotrace_proto.messages import Cancel, Job
 from colotrace_proto.mqtt import Client, expiring
 
 _MOST = 10_000
+_WITHOUT_A_BREAK = 20
 _CANCEL_EXPIRY_S = 30
 
 
@@ -42,6 +43,7 @@ class Outgoing:
         Raises:
             MqttError: the broker takes no more.
         """
+        published = 0
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -57,3 +59,6 @@ class Outgoing:
                 payload = encode_for_bus(message)
                 # Once at most: who accepts nothing within a moment is not asked again by a broker.
                 await client.publish(topic, payload, qos=0, properties=expiring(expiry_s))
+                published += 1
+                if published % _WITHOUT_A_BREAK == 0:
+                    await asyncio.sleep(0)  # a broker that takes them all would keep us here
