@@ -7,6 +7,7 @@ where the path begins: entering a namespace costs milliseconds, which no contend
 import http.client
 import json
 import resource
+import select
 import subprocess
 import sys
 import tempfile
@@ -122,7 +123,7 @@ def http_request(
     content = json.dumps(body).encode() if body is not None else None
     told = {"Content-Type": "application/json", **(headers or {})} if content else headers or {}
     connection = _connections.get(address)
-    if connection is None:
+    if connection is None or _closed(connection):
         connection = http.client.HTTPConnection(address, timeout=_TIMEOUT_S)
         connection.connect()
         _connections[address] = connection
@@ -136,6 +137,12 @@ def http_request(
         return {"error": f"{method} {path}: {error!r}"}
     wall_s = time.perf_counter() - began
     return {"wall_ms": wall_s * 1e3, "status": response.status, "text": text.decode()}
+
+
+def _closed(connection: http.client.HTTPConnection) -> bool:
+    """Whether the far end has closed it, as after a while without requests: nothing else comes."""
+    sock = connection.sock
+    return sock is None or bool(select.select([sock], [], [], 0)[0])
 
 
 def _children_cpu_s() -> float:

@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, cast
 
 import uvloop
@@ -57,17 +57,25 @@ class Connection(asyncio.Protocol):
 class Client:
     """Asks each coordinator by turns, until the time is over."""
 
-    def __init__(self, connections: list[Connection], first: int) -> None:
+    def __init__(self, addresses: Sequence[str], first: int) -> None:
         self.took_s: list[float] = []
         self.answers: list[bytes] = []
-        self._connections = connections
-        self._turn = itertools.cycle(range(len(connections)))
-        for _ in range(first % len(connections)):
+        self._addresses = addresses
+        self._connections: list[Connection] = []
+        self._turn = itertools.cycle(range(len(addresses)))
+        for _ in range(first % len(addresses)):
             next(self._turn)
         self._requests: Iterator[bytes] = iter(())
         self._until = self._began = 0.0
         self._over: asyncio.Future[None] | None = None
-        for connection in connections:
+
+    async def connect(self) -> None:
+        """Has its connections, those anew that were closed for lack of requests."""
+        if any(each.transport.is_closing() for each in self._connections):
+            self._connections = []
+        if not self._connections:
+            self._connections = [await _connect(address) for address in self._addresses]
+        for connection in self._connections:
             connection.answered, connection.lost = self._answered, self._lost
 
     async def run(self, requests: Iterator[bytes], until: float) -> None:
@@ -109,13 +117,14 @@ class Load:
         addresses = tuple(asked["addresses"])
         clients = self._clients.setdefault(addresses, [])
         while len(clients) < asked["clients"]:
-            connections = [await _connect(address) for address in addresses]
-            clients.append(Client(connections, len(clients)))
+            clients.append(Client(addresses, len(clients)))
         # Where a run ends the next goes on: no two ask the same within a moment.
         key = asked["head"]
         if key not in self._requests:
             self._requests[key] = itertools.cycle([_request(key, body) for body in asked["bodies"]])
         clients = clients[: asked["clients"]]
+        for client in clients:
+            await client.connect()
         cpu_s, began = time.process_time(), time.perf_counter()
         async with asyncio.timeout(asked["seconds"] + _WITHIN_S):
             until = began + asked["seconds"]

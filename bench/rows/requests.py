@@ -32,7 +32,8 @@ _PER_CORE = "requests for a second of coordinators' CPU"
 _MACHINE, _OWN = "the machine's cores, busy", "with what is named here"
 _COORDINATORS, _BROKER, _AGENTS = "coordinators' CPU", "broker's CPU", "agents' CPU"
 _ASKING = "clients' CPU"
-_UNITS = {_RATE: "/s", _PER_CORE: "", _MACHINE: "%", _OWN: "%"} | dict.fromkeys(
+_MOVED = "jobs that were moved"
+_UNITS = {_RATE: "/s", _PER_CORE: "", _MACHINE: "%", _OWN: "%", _MOVED: "‰"} | dict.fromkeys(
     (_COORDINATORS, _BROKER, _AGENTS, _ASKING), "ms a request"
 )
 # Of one core: from there on a process is the limit, and of all of them, the machine.
@@ -48,6 +49,10 @@ class _Side:
     apis: list[Api]
     beside: Mapping[str, int]
     """Process ids, by the name of the quantity that tells of them."""
+
+    def moved(self) -> int:
+        """How many jobs were not accepted in time, and given to another agent."""
+        return sum(api.counted("colotrace_jobs_moved_total") for api in self.apis)
 
 
 class _Asking:
@@ -69,6 +74,7 @@ class _Asking:
         """So many clients for so long, each of the coordinators asked by turns."""
         coordinators = {f"coordinator {number}": api.pid for number, api in enumerate(side.apis, 1)}
         pids = {**coordinators, **side.beside}
+        moved = side.moved()
         before = {who: proc.cpu_ms(pid) for who, pid in pids.items()}
         busy_s, began = proc.busy_s(), time.monotonic()
         got = self._driver.call(
@@ -96,6 +102,7 @@ class _Asking:
                 _PER_CORE: len(latencies) / spent_ms * 1e3,
                 _MACHINE: busy,
                 _OWN: own,
+                _MOVED: (side.moved() - moved) / len(latencies) * 1e3,
             },
             limit=_limit(
                 {who: ms / took_s / 10 for who, ms in used.items()},
@@ -136,7 +143,6 @@ def _measure(session: Session) -> Iterator[Figure]:
         several, alone_s, window_s = (
             (4, 0.2, 0.2) if session.quick else (_CLIENTS, _ALONE_S, _WINDOW_S)
         )
-        moved = _told(sides, "colotrace_jobs_moved_total")
         for at_once, seconds in ((several, window_s), (1, alone_s)):
             contenders: dict[str, Contender] = {
                 who: partial(asking.run, side, clients=at_once, seconds=seconds)
@@ -144,9 +150,8 @@ def _measure(session: Session) -> Iterator[Figure]:
             }
             samples = alternate(contenders, runs=session.runs(7), warm=not session.quick)
             yield from _figures(at_once, len(colos), samples)
-        moved = _told(sides, "colotrace_jobs_moved_total") - moved
-        if _told(sides, "colotrace_jobs_shared_total") or moved:
-            raise BenchError(f"requests shared a trace, or {moved} jobs were moved: void")
+        if any(api.shared_jobs() for side in sides.values() for api in side.apis):
+            raise BenchError("two requests were answered by one trace: the figures are void")
 
 
 def _figures(at_once: int, colos: int, samples: dict[str, Samples]) -> Iterator[Figure]:
@@ -155,12 +160,6 @@ def _figures(at_once: int, colos: int, samples: dict[str, Samples]) -> Iterator[
     yield from figures_of(work, samples, _UNITS, {})
     if at_once == 1:
         yield added(work, samples, _MEDIAN)
-
-
-def _told(sides: Mapping[str, _Side], name: str) -> int:
-    """The sum of a metric, each coordinator asked once."""
-    apis = {api.address: api for side in sides.values() for api in side.apis}
-    return sum(api.counted(name) for api in apis.values())
 
 
 @contextmanager
