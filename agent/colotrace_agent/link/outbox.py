@@ -20,6 +20,9 @@ class Outbox:
         """Jobs that the coordinator may still ask for."""
         return len(self._frames)
 
+    def __contains__(self, job_id: JobId) -> bool:
+        return job_id in self._frames
+
     @property
     def jobs(self) -> tuple[JobId, ...]:
         """The jobs that are known here."""

@@ -112,8 +112,9 @@ class Session:
             case Job() | UnknownJob():
                 self._job(message)
             case Cancel():
-                self._outbox.drop(message.job_id)
-                self._jobs.cancel(message.job_id)
+                if message.job_id in self._outbox:  # else it is another coordinator's
+                    self._outbox.drop(message.job_id)
+                    self._jobs.cancel(message.job_id)
             case Ack():
                 self._outbox.acknowledge(message)
             case Heartbeat():

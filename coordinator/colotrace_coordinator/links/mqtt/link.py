@@ -202,16 +202,14 @@ class MqttLink:
         hello, available = here.presence.hello, not here.presence.draining
         agent = AgentKey(hello.agent_id, hello.boot_id)
         known = self._there.get(agent)
-        if known is None:
+        if known not in (None, here.process):
+            return  # another colo's, in this one's name
+        if known is None or here.anew:
             # Before the fleet hears of it, since offers may come at once.
             self._there[agent] = here.process
             if not self._admitted(hello, available=available):
                 del self._there[agent]
                 return
-        elif known != here.process:
-            return  # another colo's, in this one's name
-        elif here.anew:
-            self._fleet.there(hello, self, available=available)
         else:
             self._fleet.available(agent, now=available)
         self._fleet.heard(agent, here.presence.heartbeat)

@@ -249,6 +249,20 @@ async def test_a_cancelled_job_says_no_more(stream: Stream, prober: FakeProber, 
     assert len(jobs) == stream.session.unsettled == 0
 
 
+async def test_jobs_of_another_coordinator(stream: Stream, prober: FakeProber, jobs: Jobs) -> None:
+    """None of this one's words end them, and of their end it is not told."""
+    other = Stream(jobs)
+    stream.attach()
+    other.attach(coordinator=OTHER)
+    await traced(stream, prober)
+    other.session.heard(Cancel(JobId("job-1")))
+    other.session.abandon()
+    assert len(jobs) == 1
+    stream.session.heard(Cancel(JobId("job-1")))
+    assert stream.said() == other.said() == []
+    assert len(jobs) == 0
+
+
 async def test_what_was_not_sent_does_not_go_to_the_next_stream(stream: Stream) -> None:
     """An acceptance belongs to the stream that asked."""
     stream.attach()
