@@ -47,7 +47,7 @@ def _on(place: Place, session: Session) -> Iterator[Figure]:
 SUBJECT = Subject(
     "whole-stack",
     "One trace of 15 hops, 3 probes a hop, through the whole stack",
-    "A client on a kept connection asks at least 250 ms after its last request, so that no two are "
+    "A client on a kept connection asks at least 210 ms after its last answer, so that no two are "
     "run as one (checked). Names are cached. Client, coordinator, agent and path share the cores. "
     "The longest RTT is the one drawn, not the one seen. Peers are timed from their start to their "
     "end, from inside the namespace; the agent hears their answers too. Limits: the longest round "
