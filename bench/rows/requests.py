@@ -22,8 +22,9 @@ from bench.session import Session
 from bench.stack import OPTIONS, Api, broker_on
 
 _COLOS, _EACH = 20, 2
-# For each colo. By the time that one is asked for again, nobody waits for the last answer.
-_TARGETS = 50
+# For each colo, with each of these times to wait, which here say nothing: two requests that are the
+# same lie further apart than such are answered as one.
+_TARGETS, _WAITS_S = 50, (1, 2, 3, 4, 5)
 _CLIENTS = 32
 _WINDOW_S, _ALONE_S, _WARM_S = 3.0, 1.0, 3.0
 _TWO = "colotrace, by MQTT, two coordinators"
@@ -61,9 +62,10 @@ class _Asking:
     def __init__(self, place: Place, colos: list[str]) -> None:
         self._driver = Driver.load(place.spawn)
         targets = draw(_TARGETS)
+        options = {**OPTIONS, "packet_type": "icmp"}
         self._bodies = [
-            {"targets": [target], "colos": [colo], "options": {**OPTIONS, "packet_type": "icmp"}}
-            for target, colo in itertools.product(targets, colos)
+            {"targets": [target], "colos": [colo], "options": {**options, "wait_time": wait_s}}
+            for wait_s, target, colo in itertools.product(_WAITS_S, targets, colos)
         ]
 
     def close(self) -> None:
