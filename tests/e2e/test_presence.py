@@ -19,8 +19,9 @@ from fleet.stranger import keep, presence, present, stranger
 from lab import Lab
 
 KEEPALIVE_S = 1.5 * bus.KEEPALIVE_S
-BUSY_S = 3.0
-"""What a busy machine, and a broker that looks once a second, may add."""
+BUSY_S = 8.0
+"""What may be added to it: Mosquitto 2.0 looks for silent clients every 5 to 6 s (measured, 6 to 12
+s for a keepalive of 4 s), and the machine is busy."""
 DEN = AgentSpec(host="den01", colo="den01", city="Denver, CO, US", agent_id="den01-a")
 FRA = AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-a")
 # The same agent on another host: the path tells which of the two has traced.
@@ -96,7 +97,7 @@ async def test_an_agent_that_is_killed_is_lost_at_once_and_one_that_vanishes_wit
         return colo not in await agents(fleet) and colo not in await agents(another)
 
     fleet.freeze_agent("den01-a")
-    vanished = asyncio.create_task(until(lambda: lost("den01"), within_s=15))
+    vanished = asyncio.create_task(until(lambda: lost("den01"), within_s=20))
     await asyncio.to_thread(fleet.stop_agent, "fra01-a", kill=True)
     killed_s = await until(lambda: lost("fra01"), within_s=5)
     assert killed_s < 1
@@ -175,7 +176,7 @@ async def test_an_earlier_agent_is_back_though_the_later_ones_stream_seems_up(
     async def back() -> bool:
         return await _traced_from(fleet, lab) == "fra01"
 
-    await until(back, within_s=25)
+    await until(back, within_s=35)
 
 
 async def test_a_presence_that_nobody_renews_expires(
