@@ -10,7 +10,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import uvloop
@@ -55,28 +55,22 @@ class Connection(asyncio.Protocol):
 
 
 class Client:
-    """Asks each coordinator by turns, until the time is over."""
+    """Asks a coordinator, until the time is over."""
 
-    def __init__(self, addresses: Sequence[str], first: int) -> None:
+    def __init__(self, address: str) -> None:
         self.took_s: list[float] = []
         self.answers: list[bytes] = []
-        self._addresses = addresses
-        self._connections: list[Connection] = []
-        self._turn = itertools.cycle(range(len(addresses)))
-        for _ in range(first % len(addresses)):
-            next(self._turn)
+        self._address = address
+        self._connection: Connection | None = None
         self._requests: Iterator[bytes] = iter(())
         self._until = self._began = 0.0
         self._over: asyncio.Future[None] | None = None
 
     async def connect(self) -> None:
-        """Has its connections, those anew that were closed for lack of requests."""
-        if any(each.transport.is_closing() for each in self._connections):
-            self._connections = []
-        if not self._connections:
-            self._connections = [await _connect(address) for address in self._addresses]
-        for connection in self._connections:
-            connection.answered, connection.lost = self._answered, self._lost
+        """Has its connection, anew where it was closed for lack of requests."""
+        if self._connection is None or self._connection.transport.is_closing():
+            self._connection = await _connect(self._address)
+            self._connection.answered, self._connection.lost = self._answered, self._lost
 
     async def run(self, requests: Iterator[bytes], until: float) -> None:
         """Ask until then, and wait for the last answer."""
@@ -87,9 +81,9 @@ class Client:
         await self._over
 
     def _ask(self) -> None:
-        connection = self._connections[next(self._turn)]
-        self._began = time.perf_counter()
-        connection.transport.write(next(self._requests))
+        if self._connection is not None:
+            self._began = time.perf_counter()
+            self._connection.transport.write(next(self._requests))
 
     def _answered(self, answer: bytes) -> None:
         now = time.perf_counter()
@@ -117,7 +111,9 @@ class Load:
         addresses = tuple(asked["addresses"])
         clients = self._clients.setdefault(addresses, [])
         while len(clients) < asked["clients"]:
-            clients.append(Client(addresses, len(clients)))
+            # By turns, as a balancer gives them. If each asked all by turns, they would all wait
+            # for the same one, and the others for them.
+            clients.append(Client(addresses[len(clients) % len(addresses)]))
         # Where a run ends the next goes on: no two ask the same within a moment.
         key = asked["head"]
         if key not in self._requests:

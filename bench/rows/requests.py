@@ -73,7 +73,7 @@ class _Asking:
         self._driver.close()
 
     def run(self, side: _Side, *, clients: int, seconds: float) -> Run:
-        """So many clients for so long, each of the coordinators asked by turns."""
+        """So many clients for so long, given to the coordinators by turns."""
         coordinators = {f"coordinator {number}": api.pid for number, api in enumerate(side.apis, 1)}
         pids = {**coordinators, **side.beside}
         moved = side.moved()
@@ -149,6 +149,7 @@ def _measure(session: Session) -> Iterator[Figure]:
             contenders: dict[str, Contender] = {
                 who: partial(asking.run, side, clients=at_once, seconds=seconds)
                 for who, side in sides.items()
+                if len(side.apis) <= at_once
             }
             samples = alternate(contenders, runs=session.runs(7), warm=not session.quick)
             yield from _figures(at_once, len(colos), samples)
