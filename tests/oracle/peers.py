@@ -18,6 +18,9 @@ Path = list[frozenset[str]]
 MAX_TTL = 20
 SCAMPER_GAP = 3
 """Silent hops in a row after which scamper gives up."""
+# Below those that Linux gives out: scamper by itself takes one of those, which another peer's
+# socket may have, and then says that it has seen nothing.
+_SCAMPER_PORT = 31_000
 
 _BIN_TIMEOUT_S = 60
 
@@ -98,6 +101,7 @@ def _read_mtr(out: str, address: str) -> Path:
 def _read_scamper(out: str, address: str) -> Path:
     (trace,) = (said for line in out.splitlines() if (said := json.loads(line))["type"] == "trace")
     assert trace["dst"] == address
+    assert trace["stop_reason"] != "ERROR", trace
     hops: list[tuple[int, set[str]]] = [(ttl, set()) for ttl in range(1, trace["hop_count"] + 1)]
     for reply in trace.get("hops", []):
         hops[reply["probe_ttl"] - 1][1].add(reply["addr"])
@@ -120,6 +124,7 @@ def mtr(*options: str) -> Peer:
 
 def scamper(method: str) -> Peer:
     """Scamper's JSON. One hop at a time (no -N): else it tells of probes beyond the target too."""
-    trace = f"trace -P {method} -q 1 -w 1 -m {MAX_TTL} -g {SCAMPER_GAP}"
+    port = "" if method.startswith("icmp") else f" -s {_SCAMPER_PORT}"
+    trace = f"trace -P {method}{port} -q 1 -w 1 -m {MAX_TTL} -g {SCAMPER_GAP}"
     argv = ("scamper", "-p", "1000", "-O", "json", "-c", trace, "-i", "{target}")
     return Peer("scamper", argv, _read_scamper)
