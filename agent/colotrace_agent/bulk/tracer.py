@@ -13,7 +13,6 @@ from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.hostsecret import host_secret
 from colotrace_agent.model import TraceSpec, Unheard, family_of
 from colotrace_agent.network import clock, rows
-from colotrace_agent.network.route import SourceLookup
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.network.wire import Wire, decoded
 from colotrace_agent.packets.matrix import MatrixWriter
@@ -30,7 +29,6 @@ _PACE_NS = 8_000_000
 _BUSY_PACE_NS = 12_000_000
 # Traces that wait to send: more would only wait longer.
 _WAITING = 1_024
-_NO_FLOW = "too many traces to this target are under way"
 
 
 class Begun(NamedTuple):
@@ -73,7 +71,6 @@ class BulkTracer:
             family: rows.RowReceiver(sockets.receivers[family, PacketType.ICMP], wall, buffers)
             for family in sockets.senders
         }
-        self._sources = SourceLookup()
         self._most = min(sender.most for sender in self._senders.values())
         self._engine = BulkEngine(spec, rate=rate, flow_secret=host_secret())
         self._writers: dict[Table, MatrixWriter] = {}
@@ -92,11 +89,11 @@ class BulkTracer:
         """Traces that have not ended."""
         return len(self._engine)
 
-    def start(self, targets: Sequence[bytes]) -> "Begun":
+    def start(self, targets: Sequence[bytes]) -> Begun:
         """Begins traces to these targets, all of one family, in this order: as many as there is
         room for, up to one to which a trace is under way."""
         count = self._startable(targets)
-        found = self._sources.sources_for(targets[:count]) if count else []
+        found = self._wire.sources_for(targets[:count]) if count else []
         failed: dict[int, OSError | NoFlowLeftError] = {
             place: source for place, source in enumerate(found) if isinstance(source, OSError)
         }
@@ -114,7 +111,7 @@ class BulkTracer:
             rows_of([targets[place] for place in places]), rows_of(sources),
             reserve=reserve, now=now,
         )  # fmt: skip
-        failed |= {places[row]: NoFlowLeftError(_NO_FLOW) for row in np.nonzero(~free)[0].tolist()}
+        failed |= {places[row]: NoFlowLeftError() for row in np.nonzero(~free)[0].tolist()}
         places = [place for place in places if place not in failed]
         flows, shut = self._open(flows, now=now)
         failed |= {places[row]: error for row, error in shut.items()}
@@ -163,7 +160,6 @@ class BulkTracer:
         for handle in (self._timer, self._turn):
             if handle is not None:
                 handle.cancel()
-        self._sources.close()
         self._wire.close()
 
     def _soon(self) -> None:

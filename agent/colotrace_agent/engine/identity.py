@@ -73,6 +73,9 @@ def first_number(spec: TraceSpec, base: int) -> int:
 class NoFlowLeftError(Exception):
     """All flows to that target are taken."""
 
+    def __init__(self) -> None:
+        super().__init__("too many traces to this target are under way")
+
 
 class Identities:
     """The flows that are taken."""
@@ -107,7 +110,7 @@ class Identities:
                 continue
             self._taken.update(keys)
             return self._flow(spec, source, identifier=identifier, port=port)
-        raise NoFlowLeftError("too many traces to this target are under way")
+        raise NoFlowLeftError
 
     def _flow(self, spec: TraceSpec, source: bytes, *, identifier: int, port: int) -> Flow:
         self._serial += 1

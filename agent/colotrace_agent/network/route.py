@@ -1,5 +1,6 @@
 """What the host's routing says: from which address a target is reached, and which families work."""
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -8,7 +9,6 @@ import os
 import socket
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from colotrace_proto.messages import Family
@@ -19,54 +19,60 @@ from .mmsg import sockaddr
 
 _SIOCGIFADDR = 0x8915
 _SCOPE_GLOBAL = 0x00
-_LINK_LOCAL, _IPV6_WIDTH = 0xFE, 16  # and some others, which hardly ever come
+_ADDRESS_AT = {Family.IPV4: 4, Family.IPV6: 8}  # in a sockaddr
 _NOWHERE = bytes(28)  # a sockaddr of AF_UNSPEC disconnects (connect(2))
 _libc = ctypes.CDLL(None, use_errno=True)
 _IF_INET6 = Path("/proc/net/if_inet6")
 
 
 def source_for(target: bytes) -> bytes:
-    """The address that the host sends from to that target.
+    """The address that the host sends from to that target; for once. See `SourceLookup`.
 
     Raises:
-        OSError: the host has no route, or no address of the family; or the target is link-local,
-            which could be on any link.
+        OSError: there is none.
     """
-    if target[:1] == b"\xfe" and target[1] & 0xC0 == 0x80 and len(target) == 16:
-        raise OSError(errno.EINVAL, "a link-local address could be on any of the host's links")
-    family = socket.AF_INET if family_of(target) is Family.IPV4 else socket.AF_INET6
-    with _looking_up(family) as sock:
-        # Nothing leaves: connecting only looks the route up.
-        sock.connect((socket.inet_ntop(family, target), 0))
-        address: str = sock.getsockname()[0]
-    return socket.inet_pton(family, address.partition("%")[0])
+    with contextlib.closing(SourceLookup()) as lookup:
+        return lookup.source_for(target)
 
 
 class SourceLookup:
-    """As `source_for`, for many targets: by one socket of each family, which is connected to each
-    and disconnected again."""
+    """Asks the host's routing from which address targets are reached. Nothing is sent: a socket of
+    each family is connected to one target after the other, which only looks the route up."""
 
     def __init__(self) -> None:
         self._sockets: dict[Family, socket.socket] = {}
 
+    def source_for(self, target: bytes) -> bytes:
+        """The address that the host sends from to that target.
+
+        Raises:
+            OSError: the host has no route, or no address of the family; or the target is
+                link-local, which could be on any link.
+        """
+        (source,) = self.sources_for([target])
+        if isinstance(source, OSError):
+            raise source
+        return source
+
     def sources_for(self, targets: Sequence[bytes]) -> list[bytes | OSError]:
         """For each of these targets, all of one family, the address that the host sends from, or
         why there is none."""
-        family, width = family_of(targets[0]), len(targets[0])
-        before, _, behind = sockaddr(targets[0]).partition(targets[0])
-        size, at = len(before) + width + len(behind), len(before)
+        family = family_of(targets[0])
+        at, width = _ADDRESS_AT[family], len(targets[0])
         sock = self._sockets.get(family) or self._open(family)
         fd, connect, named = sock.fileno(), _libc.connect, _libc.getsockname
+        size = len(sockaddr(targets[0]))
         found, length = ctypes.create_string_buffer(size), ctypes.c_uint32(size)
         length_at = ctypes.byref(length)
         sources: list[bytes | OSError] = []
         for target in targets:
-            if target[0] == _LINK_LOCAL and width == _IPV6_WIDTH:
-                sources.append(_source_or_error(target))
+            if _is_link_local(target):
+                words = "a link-local address could be on any of the host's links"
+                sources.append(OSError(errno.EINVAL, words))
                 continue
             # Until it is disconnected, a socket sends from the address that it had before.
             connect(fd, _NOWHERE, size)
-            if connect(fd, before + target + behind, size) or named(fd, found, length_at):
+            if connect(fd, sockaddr(target), size) or named(fd, found, length_at):
                 number = ctypes.get_errno()
                 sources.append(OSError(number, os.strerror(number)))
             else:
@@ -84,11 +90,9 @@ class SourceLookup:
         return sock
 
 
-def _source_or_error(target: bytes) -> bytes | OSError:
-    try:
-        return source_for(target)
-    except OSError as error:
-        return error
+def _is_link_local(target: bytes) -> bool:
+    """Of IPv6: RFC 4291 section 2.5.6."""
+    return target[0] == 0xFE and target[1] & 0xC0 == 0x80 and len(target) == 16
 
 
 def _looking_up(family: socket.AddressFamily) -> socket.socket:
@@ -114,7 +118,7 @@ def _ipv4_addresses() -> list[ipaddress.IPv4Address]:
     addresses = []
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         for _, name in socket.if_nameindex():
-            with suppress(OSError):  # the interface has no IPv4 address
+            with contextlib.suppress(OSError):  # the interface has no IPv4 address
                 request = struct.pack("256s", name.encode())
                 answer = fcntl.ioctl(sock, _SIOCGIFADDR, request)
                 addresses.append(ipaddress.IPv4Address(answer[20:24]))

@@ -23,7 +23,7 @@ from .neighbours import Missing, missing_neighbour
 from .ports import Ports
 from .receiver import SLOTS as RECEIVED_AT_ONCE
 from .receiver import Receiver, room
-from .route import source_for, working_families
+from .route import SourceLookup, working_families
 from .sender import SLOTS, Departure, Sender, Stamp
 from .sockets import Drops, RawSockets
 from .zone import zone_label
@@ -84,6 +84,7 @@ class Wire:
         self.drained = True
         """Whether the last time left nothing that had come before it."""
         self._ports = Ports()
+        self._sources = SourceLookup()
         wall, buffers = self.wall, room()
         self._senders = {family: Sender(sock, wall) for family, sock in sockets.senders.items()}
         self._receivers = {
@@ -114,7 +115,11 @@ class Wire:
 
     def source_for(self, target: bytes) -> bytes:
         """The address to send from; raises OSError where there is no route."""
-        return source_for(target)
+        return self._sources.source_for(target)
+
+    def sources_for(self, targets: Sequence[bytes]) -> list[bytes | OSError]:
+        """The same for many targets of one family."""
+        return self._sources.sources_for(targets)
 
     def reserve(self, packet_type: PacketType, family: Family, port: int) -> bool:
         """Takes a source port for a flow that `open` will be told of."""
@@ -225,3 +230,4 @@ class Wire:
         for receiver in self._receivers.values():
             receiver.close()
         self._ports.close()
+        self._sources.close()

@@ -1,33 +1,55 @@
-"""Many sources looked up by one socket are those that are found one by one."""
+"""Sources are what the kernel would send from, whatever was looked up before by the same socket."""
 
 import contextlib
 import errno
-import re
+import ipaddress
+import os
+import socket
 
 import pytest
 from colotrace_agent.network.route import SourceLookup, source_for
 
-LOCAL = [bytes([127, 0, 0, 1]), bytes([127, 9, 9, 9])]
-LOCAL_V6 = [bytes(15) + b"\x01"]
-LINK_LOCAL = b"\xfe\x80" + bytes(13) + b"\x01"
-BROADCAST = bytes([255] * 4)
-ANY = bytes([1, 1, 1, 1])
-ANY_V6 = b"\x26" + bytes(14) + b"\x01"
+NEIGHBOURS = ["127.0.0.1", "127.9.9.9"]
+FAR = ["2.0.0.0", "1.1.1.1", "0.0.0.0"]  # noqa: S104 - a target; its bytes are in a sockaddr, too
+V4 = [*FAR, *NEIGHBOURS, "255.255.255.255", "1.1.1.1", *NEIGHBOURS]
+V6 = ["::1", "2600::1", "fe80::1", "febf::1", "fec0::1", "::1", "::2", "::"]
 
 
-@pytest.mark.parametrize(
-    "targets", [[*LOCAL, BROADCAST, ANY, *LOCAL], [*LOCAL_V6, LINK_LOCAL, ANY_V6, *LOCAL_V6]]
-)
-def test_sources_are_the_same(targets: list[bytes]) -> None:
-    """Also those behind a target that cannot be sent to, and errors too."""
+def by_a_socket_of_its_own(target: str) -> str | int:
+    """The address, or the errno."""
+    family = socket.AF_INET6 if ":" in target else socket.AF_INET
+    if ipaddress.ip_address(target).is_link_local and family is socket.AF_INET6:
+        return errno.EINVAL
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((target, 9))
+        except OSError as error:
+            return error.errno or 0
+        return str(sock.getsockname()[0])
+
+
+def as_seen(source: bytes | OSError) -> str | int:
+    if isinstance(source, OSError):
+        assert source.strerror
+        assert source.errno != errno.EBADF
+        return source.errno or 0
+    return str(ipaddress.ip_address(source))
+
+
+@pytest.mark.parametrize("targets", [V4, V4[::-1], V6, V6[::-1]])
+def test_sources_are_the_kernels(targets: list[str]) -> None:
+    """Also behind a target that cannot be sent to, and whichever comes first."""
+    packed = [ipaddress.ip_address(target).packed for target in targets]
     with contextlib.closing(SourceLookup()) as lookup:
         for _ in range(2):
-            found = lookup.sources_for(targets)
-            assert len(found) == len(targets)
-            for target, source in zip(targets, found, strict=True):
-                if isinstance(source, OSError):
-                    with pytest.raises(OSError, match=re.escape(source.strerror or "")) as raised:
-                        source_for(target)
-                    assert source.errno == raised.value.errno != errno.EBADF
-                else:
-                    assert source == source_for(target)
+            found = [as_seen(source) for source in lookup.sources_for(packed)]
+            assert found == [by_a_socket_of_its_own(target) for target in targets]
+
+
+def test_one_at_a_time() -> None:
+    """As an address, or an error with its words."""
+    assert source_for(bytes([127, 0, 0, 1])) == bytes([127, 0, 0, 1])
+    with pytest.raises(OSError, match=os.strerror(errno.EACCES)):
+        source_for(bytes([255] * 4))
+    with pytest.raises(OSError, match="any of the host's links"):
+        source_for(ipaddress.ip_address("fe80::1").packed)
