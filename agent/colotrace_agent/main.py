@@ -343,26 +343,17 @@ def _broker(
 ) -> "BrokerSettings":
     """The broker, of which the files are for TLS: authority, certificate, key."""
     try:
-        from colotrace_proto.bus import BrokerUrlError, broker_of
-        from colotrace_proto.mqtt import BrokerTls, TlsError
+        from colotrace_proto.mqtt import BrokerTls, ChoiceError, chosen
     except ModuleNotFoundError as error:
         _usage(f"--mqtt: pip install 'colotrace[mqtt]' ({error})")
     from .commands.run import BrokerSettings
 
     authority, certificate, key = files
+    given = BrokerTls(authority=authority, certificate=certificate, key=key)
     try:
-        broker = broker_of(url)
-        given = BrokerTls(authority=authority, certificate=certificate, key=key)
-        tls = given.context() if broker.tls else None
-    except BrokerUrlError as error:
-        _usage(f"--mqtt: {error}; give mqtts://[USER:PASSWORD@]HOST[:PORT]")
-    except TlsError as error:
-        _usage(f"--mqtt {broker}: {error}")
-    if tls is None and not insecure:
-        _usage(
-            f"--mqtt {broker}: passwords and jobs could be read on the way; give mqtts://, or "
-            "--insecure on a network that you trust"
-        )
+        broker, tls = chosen(url, given, insecure=insecure)
+    except ChoiceError as error:
+        _usage(str(error))
     return BrokerSettings(broker=broker, tls=tls)
 
 

@@ -17,15 +17,17 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from .bus import KEEPALIVE_S, Broker
+from .bus import KEEPALIVE_S, Broker, BrokerUrlError, broker_of
 from .codec import MAX_PUBLISHED
 
 __all__ = [
     "BrokerTls",
+    "ChoiceError",
     "Client",
     "Message",
     "MqttError",
     "TlsError",
+    "chosen",
     "connection",
     "expiring",
     "first_of",
@@ -49,6 +51,10 @@ _T = TypeVar("_T")
 _log = logging.getLogger("colotrace.mqtt")
 _log.addHandler(logging.NullHandler())
 _log.propagate = False  # what it has to say comes as errors, too
+
+
+class ChoiceError(ValueError):
+    """What a command line says of the broker cannot be used: why, and what to give instead."""
 
 
 class TlsError(ValueError):
@@ -81,6 +87,29 @@ class BrokerTls:
             except OSError as error:
                 raise TlsError(f"{self.certificate} or its key: {_words(error)}") from error
         return context
+
+
+def chosen(url: str, files: BrokerTls, *, insecure: bool) -> tuple[Broker, ssl.SSLContext | None]:
+    """The broker that `--mqtt` names, and what to reach it with; `insecure` allows it in the clear.
+
+    Raises:
+        ChoiceError: it cannot be used. What is said does not hold the password.
+    """
+    try:
+        broker = broker_of(url)
+    except BrokerUrlError as error:
+        raise ChoiceError(f"--mqtt: {error}; give mqtts://[USER:PASSWORD@]HOST[:PORT]") from None
+    if broker.tls:
+        try:
+            return broker, files.context()
+        except TlsError as error:
+            raise ChoiceError(f"--mqtt {broker}: {error}") from error
+    if not insecure:
+        raise ChoiceError(
+            f"--mqtt {broker}: passwords and jobs could be read on the way; give mqtts://, or "
+            "--insecure on a network that you trust"
+        )
+    return broker, None
 
 
 class _Client(Client):

@@ -3,9 +3,9 @@
 import ssl
 from dataclasses import dataclass
 
-from colotrace_proto.bus import Broker, BrokerUrlError, broker_of
+from colotrace_proto.bus import Broker
 from colotrace_proto.identifiers import is_address
-from colotrace_proto.mqtt import BrokerTls, TlsError
+from colotrace_proto.mqtt import BrokerTls, ChoiceError, chosen
 
 from colotrace_coordinator.errors import SetupError
 
@@ -33,17 +33,9 @@ def choose_broker(
     if files.key and not files.certificate:
         raise SetupError("--mqtt-key: give --mqtt-cert, too")
     try:
-        broker = broker_of(url)
-        tls = files.context() if broker.tls else None
-    except BrokerUrlError as error:
-        raise SetupError(f"--mqtt: {error}; give mqtts://[USER:PASSWORD@]HOST[:PORT]") from error
-    except TlsError as error:
-        raise SetupError(f"--mqtt-ca, --mqtt-cert, --mqtt-key: {error}") from error
-    if tls is None and not insecure:
-        raise SetupError(
-            f"--mqtt {broker}: passwords and jobs could be read on the way; give mqtts://, or "
-            "--insecure on a network that you trust"
-        )
+        broker, tls = chosen(url, files, insecure=insecure)
+    except ChoiceError as error:
+        raise SetupError(str(error)) from error
     if tls is None and (files.authority or files.certificate):
         raise SetupError(f"--mqtt {broker}: certificates are of use with mqtts:// only")
     if not advertise and grpc.rpartition(":")[0].strip("[]") in _EVERYWHERE:
