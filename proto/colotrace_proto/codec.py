@@ -9,8 +9,6 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import TypeVar, assert_never
 
-from google.protobuf.message import DecodeError
-
 from . import messages as m
 from .identifiers import is_address, is_colo_name, is_identifier
 from .v1 import fleet_pb2 as pb
@@ -29,11 +27,7 @@ _FAMILIES = {
 }
 _FAMILY_WORDS = {number: word for word, number in _FAMILIES.items()}
 
-MAX_PUBLISHED = 16_384
-"""Bytes of a message on a broker, at most."""
-
 _E = TypeVar("_E", m.NodeKind, m.RefusalReason, m.Failure)
-_M = TypeVar("_M", pb.Presence, pb.CoordinatorMessage)
 
 
 class ProtocolError(Exception):
@@ -149,59 +143,6 @@ def decode_from_coordinator(message: pb.CoordinatorMessage) -> m.FromCoordinator
             return _ack_in(message.ack)
         case _:
             return None
-
-
-def encode_presence(presence: m.Presence) -> bytes:
-    """An agent's presence, as it is kept by a broker."""
-    message = pb.Presence(
-        hello=_hello_out(presence.hello),
-        draining=presence.draining,
-        started_ms=presence.started_ms,
-        heartbeat=_heartbeat_out(presence.heartbeat),
-    )
-    return message.SerializeToString()
-
-
-def decode_presence(payload: bytes) -> m.Presence:
-    """An agent's presence.
-
-    Raises:
-        ProtocolError: it is none, or a value is out of the bounds of `messages`.
-    """
-    presence = _parsed(pb.Presence(), payload)
-    return m.Presence(
-        hello=_hello_in(presence.hello),
-        started_ms=presence.started_ms,
-        draining=presence.draining,
-        heartbeat=_heartbeat_in(presence.heartbeat),
-    )
-
-
-def encode_for_bus(message: m.Job | m.Cancel) -> bytes:
-    """What a coordinator publishes to agents."""
-    return encode_from_coordinator(message).SerializeToString()
-
-
-def decode_from_bus(payload: bytes) -> m.Job | m.UnknownJob | m.Cancel | None:
-    """What a coordinator has published; None for what this side does not know.
-
-    Raises:
-        ProtocolError: it is nothing that may be published, or a value is out of bounds.
-    """
-    message = decode_from_coordinator(_parsed(pb.CoordinatorMessage(), payload))
-    if message is None or isinstance(message, m.Job | m.UnknownJob | m.Cancel):
-        return message
-    raise ProtocolError(f"{type(message).__name__} does not come by a broker")
-
-
-def _parsed(message: _M, payload: bytes) -> _M:
-    if len(payload) > MAX_PUBLISHED:
-        raise ProtocolError(f"longer than {MAX_PUBLISHED:,} bytes")
-    try:
-        message.ParseFromString(payload)
-    except DecodeError as error:
-        raise ProtocolError(str(error)) from error
-    return message
 
 
 def _heartbeat_out(heartbeat: m.Heartbeat) -> pb.Heartbeat:

@@ -18,7 +18,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from .bus import KEEPALIVE_S, Broker, BrokerUrlError, broker_of
-from .codec import MAX_PUBLISHED
+from .published import MAX_PUBLISHED
 
 __all__ = [
     "BrokerTls",

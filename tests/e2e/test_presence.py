@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from colotrace_proto import bus
-from colotrace_proto.codec import encode_for_bus
 from colotrace_proto.messages import Cancel, Job, JobId, PacketType
+from colotrace_proto.published import encode_published
 from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage, Draining, Welcome
 from fleet import AgentSpec, Broker, Fleet
 from fleet.asking import agents, ask, metric, until
@@ -224,7 +224,7 @@ def _job(reply_to: str, **fields: Any) -> bytes:
         JobId("rubbish"), "198.18.0.1", PacketType.ICMP, 5, 1, 1_000, 0, 0, 5_000,
         reply_to=reply_to, **fields,
     )  # fmt: skip
-    return encode_for_bus(job)
+    return encode_published(job)
 
 
 def _rubbish() -> list[bytes]:
@@ -248,7 +248,7 @@ def _rubbish() -> list[bytes]:
         _job("127.0.0.1:9"),
         unknown.SerializeToString(),
         garbage.SerializeToString(),
-        encode_for_bus(Cancel(JobId("nobody-knows"))),
+        encode_published(Cancel(JobId("nobody-knows"))),
     ]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from aiomqtt import Client, ProtocolVersion
 from colotrace_proto.bus import ALL_AGENTS, Process, process_of
-from colotrace_proto.codec import ProtocolError, decode_presence, encode_presence
+from colotrace_proto.codec import ProtocolError
 from colotrace_proto.messages import (
     AgentId,
     ColoName,
@@ -20,6 +20,7 @@ from colotrace_proto.messages import (
     PacketType,
     Presence,
 )
+from colotrace_proto.published import decode_presence, encode_presence
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 

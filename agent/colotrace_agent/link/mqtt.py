@@ -13,12 +13,7 @@ from contextlib import suppress
 import structlog
 from colotrace_proto import bus
 from colotrace_proto.bus import Broker, Process, process_of
-from colotrace_proto.codec import (
-    ProtocolError,
-    decode_from_bus,
-    decode_presence,
-    encode_presence,
-)
+from colotrace_proto.codec import ProtocolError
 from colotrace_proto.messages import Cancel, Heartbeat, Job, Presence, UnknownJob
 from colotrace_proto.mqtt import (
     Client,
@@ -30,6 +25,7 @@ from colotrace_proto.mqtt import (
     refusal,
     subscribe,
 )
+from colotrace_proto.published import decode_presence, decode_published, encode_presence
 
 from colotrace_agent.jobs import Jobs
 
@@ -219,7 +215,7 @@ class MqttLink:
             )
 
     def _job(self, topic: str, payload: bytes) -> None:
-        message = decode_from_bus(payload)
+        message = decode_published(payload)
         # What goes to all is not for one of them to do, and the other way round.
         to_all = topic == bus.cancels(self._identity.colo)
         match message:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from colotrace_proto import codec
+from colotrace_proto import codec, published
 from colotrace_proto import messages as m
 from colotrace_proto.v1 import fleet_pb2 as pb
 from hypothesis import given
@@ -359,35 +359,35 @@ def test_any_bytes_end_as_a_message_or_an_error_of_ours(data: bytes) -> None:
 @given(PRESENCES)
 def test_a_presence_arrives(presence: m.Presence) -> None:
     """As it was said, and within what a broker is asked to carry."""
-    payload = codec.encode_presence(presence)
-    assert codec.decode_presence(payload) == presence
-    assert len(payload) < codec.MAX_PUBLISHED
+    payload = published.encode_presence(presence)
+    assert published.decode_presence(payload) == presence
+    assert len(payload) < published.MAX_PUBLISHED
 
 
 @given(JOBS | st.builds(m.Cancel, JOB_IDS))
 def test_what_is_published_arrives(message: m.Job | m.Cancel) -> None:
     """The same bytes as on a stream."""
-    payload = codec.encode_for_bus(message)
-    assert codec.decode_from_bus(payload) == message
+    payload = published.encode_published(message)
+    assert published.decode_published(payload) == message
     assert payload == codec.encode_from_coordinator(message).SerializeToString()
-    assert len(payload) < codec.MAX_PUBLISHED
+    assert len(payload) < published.MAX_PUBLISHED
 
 
 @given(st.binary(max_size=300))
 def test_any_bytes_on_a_broker(data: bytes) -> None:
     """A message, or an error of ours; nothing else."""
-    for decode in (codec.decode_presence, codec.decode_from_bus):
+    for decode in (published.decode_presence, published.decode_published):
         try:
             decode(data)
         except codec.ProtocolError:
             continue
 
 
-@pytest.mark.parametrize("decode", [codec.decode_presence, codec.decode_from_bus])
+@pytest.mark.parametrize("decode", [published.decode_presence, published.decode_published])
 def test_more_than_a_broker_is_asked_to_carry(decode: Callable[[bytes], object]) -> None:
     """It is not even looked at."""
     with pytest.raises(codec.ProtocolError, match="longer than"):
-        decode(bytes(codec.MAX_PUBLISHED + 1))
+        decode(bytes(published.MAX_PUBLISHED + 1))
 
 
 @pytest.mark.parametrize(
@@ -397,15 +397,15 @@ def test_what_belongs_on_a_stream_is_not_published(message: m.FromCoordinator) -
     """Whoever publishes it is no coordinator of ours."""
     payload = codec.encode_from_coordinator(message).SerializeToString()
     with pytest.raises(codec.ProtocolError):
-        codec.decode_from_bus(payload)
+        published.decode_published(payload)
 
 
 def test_what_a_newer_coordinator_publishes() -> None:
     """Unknown messages are passed over; an unknown job says whom to answer."""
-    assert codec.decode_from_bus(b"\xa2\x06\x03abc") is None
-    assert codec.decode_from_bus(b"") is None
+    assert published.decode_published(b"\xa2\x06\x03abc") is None
+    assert published.decode_published(b"") is None
     job = pb.Job(job_id="a", reply_to="[::1]:7")
-    decoded = codec.decode_from_bus(pb.CoordinatorMessage(job=job).SerializeToString())
+    decoded = published.decode_published(pb.CoordinatorMessage(job=job).SerializeToString())
     assert isinstance(decoded, m.UnknownJob)
     assert decoded.reply_to == "[::1]:7"
 

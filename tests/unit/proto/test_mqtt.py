@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 from colotrace_proto.bus import Broker as Where
 from colotrace_proto.bus import broker_of
-from colotrace_proto.codec import MAX_PUBLISHED
 from colotrace_proto.mqtt import MqttError, connection, expiring, first_of, refusal, subscribe
+from colotrace_proto.published import MAX_PUBLISHED
 from fleet import Broker
 
 

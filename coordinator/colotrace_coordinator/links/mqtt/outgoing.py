@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
-from colotrace_proto.codec import encode_for_bus
 from colotrace_proto.messages import Cancel, Job
 from colotrace_proto.mqtt import Client, expiring
+from colotrace_proto.published import encode_published
 
 _MOST = 10_000
 _WITHOUT_A_BREAK = 20
@@ -56,7 +56,7 @@ class Outgoing:
                         continue
                     message = replace(message, remaining_ms=left_ms)
                     expiry_s = math.ceil(left_ms / 1e3)
-                payload = encode_for_bus(message)
+                payload = encode_published(message)
                 # Once at most: who accepts nothing within a moment is not asked again by a broker.
                 await client.publish(topic, payload, qos=0, properties=expiring(expiry_s))
                 published += 1

@@ -9,8 +9,9 @@ broker was out of reach, for longer than `CONFIRM_S` unless it says so anew.
 from dataclasses import dataclass
 
 from colotrace_proto.bus import PRESENCE_EXPIRY_S, Process, process_of
-from colotrace_proto.codec import ProtocolError, decode_presence
+from colotrace_proto.codec import ProtocolError
 from colotrace_proto.messages import AgentId, ColoName, Presence
+from colotrace_proto.published import decode_presence
 
 CONFIRM_S = 5.0
 """How long agents may take to come back to a broker that is back."""

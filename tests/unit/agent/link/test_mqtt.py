@@ -13,7 +13,7 @@ from colotrace_agent.link import mqtt, stream, streams
 from colotrace_agent.link.mqtt import MqttLink
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
-from colotrace_proto.codec import ProtocolError, decode_presence, encode_for_bus, encode_presence
+from colotrace_proto.codec import ProtocolError
 from colotrace_proto.messages import (
     Accepted,
     Ack,
@@ -30,6 +30,7 @@ from colotrace_proto.messages import (
     Welcome,
 )
 from colotrace_proto.mqtt import connection
+from colotrace_proto.published import decode_presence, encode_presence, encode_published
 from fleet import Broker
 from unit.agent.fakes import FakeProber, job
 from unit.agent.link.scripted_coordinator import COORDINATOR, Call, coordinator
@@ -66,7 +67,7 @@ class Watch:
                     self.kept.pop(process, None)
 
     async def publish(self, message: Job | Cancel, topic: str = PROCESS.jobs) -> None:
-        await self.client.publish(topic, encode_for_bus(message), qos=1)
+        await self.client.publish(topic, encode_published(message), qos=1)
 
     async def there(self, *, draining: bool = False, within_s: float = 5.0) -> None:
         """Until the agent is."""
@@ -309,7 +310,7 @@ async def test_what_is_kept_on_a_jobs_topic_is_no_job(broker: Broker, jobs: Jobs
     """Whoever retained it there."""
     async with watching(broker) as watch, asking() as (asker, where):
         for topic in (PROCESS.jobs, bus.jobs(IDENTITY.colo)):
-            said = encode_for_bus(job(f"old-{len(topic)}", reply_to=where))
+            said = encode_published(job(f"old-{len(topic)}", reply_to=where))
             await watch.client.publish(topic, said, qos=1, retain=True)
         async with running(broker, jobs):
             await watch.there()

@@ -19,7 +19,6 @@ from colotrace_coordinator.model import Options
 from colotrace_coordinator.registry import Registry, VolatileMemory
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
-from colotrace_proto.codec import decode_from_bus, encode_presence
 from colotrace_proto.messages import (
     Accepted,
     Ack,
@@ -34,6 +33,7 @@ from colotrace_proto.messages import (
     Refused,
 )
 from colotrace_proto.mqtt import connection
+from colotrace_proto.published import decode_published, encode_presence
 from fleet import Broker
 from prometheus_client import CollectorRegistry
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
@@ -147,7 +147,7 @@ class Host:
         async with asyncio.timeout(5):
             message = await anext(aiter(self.client.messages))
         assert isinstance(message.payload, bytes)
-        decoded = decode_from_bus(message.payload)
+        decoded = decode_published(message.payload)
         assert isinstance(decoded, Job | Cancel)
         if isinstance(decoded, Job):
             # Whole seconds, rounded up; the broker counts them down.

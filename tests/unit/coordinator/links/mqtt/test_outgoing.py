@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from colotrace_coordinator.links.mqtt import outgoing as outgoing_module
 from colotrace_coordinator.links.mqtt.outgoing import Outgoing
-from colotrace_proto.codec import decode_from_bus
 from colotrace_proto.messages import Cancel, Job, JobId, PacketType
 from colotrace_proto.mqtt import MqttError
+from colotrace_proto.published import decode_published
 
 
 class Taker:
@@ -22,7 +22,7 @@ class Taker:
         if self.full:
             raise MqttError("no more")
         assert qos == 0
-        message = decode_from_bus(payload)
+        message = decode_published(payload)
         assert isinstance(message, Job | Cancel)
         self.taken.append((topic, message, properties.MessageExpiryInterval))
 

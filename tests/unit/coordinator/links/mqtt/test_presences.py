@@ -4,8 +4,9 @@ import pytest
 from colotrace_coordinator.links.mqtt import presences as presences_module
 from colotrace_coordinator.links.mqtt.presences import CONFIRM_S, Event, Gone, Here, Presences
 from colotrace_proto.bus import PRESENCE_EXPIRY_S, Process
-from colotrace_proto.codec import ProtocolError, encode_presence
+from colotrace_proto.codec import ProtocolError
 from colotrace_proto.messages import AgentId, ColoName, Presence
+from colotrace_proto.published import encode_presence
 from hypothesis import given
 from hypothesis import strategies as st
 from unit.coordinator.scripted_agent import hello

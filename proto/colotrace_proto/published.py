@@ -1,0 +1,72 @@
+"""What is published on a broker: as on a stream, each bounded in size as a whole."""
+
+from typing import TypeVar
+
+from google.protobuf.message import DecodeError
+
+from . import codec
+from . import messages as m
+from .codec import ProtocolError
+from .v1 import fleet_pb2 as pb
+
+MAX_PUBLISHED = 16_384
+"""Bytes of a message, at most."""
+
+_M = TypeVar("_M", pb.Presence, pb.CoordinatorMessage)
+
+
+def encode_presence(presence: m.Presence) -> bytes:
+    """An agent's presence, as it is kept by a broker."""
+    message = pb.Presence(
+        hello=codec.encode_from_agent(presence.hello).hello,
+        draining=presence.draining,
+        started_ms=presence.started_ms,
+        heartbeat=codec.encode_from_agent(presence.heartbeat).heartbeat,
+    )
+    return message.SerializeToString()
+
+
+def decode_presence(payload: bytes) -> m.Presence:
+    """An agent's presence.
+
+    Raises:
+        ProtocolError: it is none, or a value is out of the bounds of `messages`.
+    """
+    presence = _parsed(pb.Presence(), payload)
+    hello = codec.decode_from_agent(pb.AgentMessage(hello=presence.hello))
+    heartbeat = codec.decode_from_agent(pb.AgentMessage(heartbeat=presence.heartbeat))
+    if not isinstance(hello, m.Hello) or not isinstance(heartbeat, m.Heartbeat):
+        raise ProtocolError("Presence is without its Hello or Heartbeat")
+    return m.Presence(
+        hello=hello,
+        started_ms=presence.started_ms,
+        draining=presence.draining,
+        heartbeat=heartbeat,
+    )
+
+
+def encode_published(message: m.Job | m.Cancel) -> bytes:
+    """What a coordinator publishes to agents."""
+    return codec.encode_from_coordinator(message).SerializeToString()
+
+
+def decode_published(payload: bytes) -> m.Job | m.UnknownJob | m.Cancel | None:
+    """What a coordinator has published; None for what this side does not know.
+
+    Raises:
+        ProtocolError: it is nothing that may be published, or a value is out of bounds.
+    """
+    message = codec.decode_from_coordinator(_parsed(pb.CoordinatorMessage(), payload))
+    if message is None or isinstance(message, m.Job | m.UnknownJob | m.Cancel):
+        return message
+    raise ProtocolError(f"{type(message).__name__} does not come by a broker")
+
+
+def _parsed(message: _M, payload: bytes) -> _M:
+    if len(payload) > MAX_PUBLISHED:
+        raise ProtocolError(f"longer than {MAX_PUBLISHED:,} bytes")
+    try:
+        message.ParseFromString(payload)
+    except DecodeError as error:
+        raise ProtocolError(str(error)) from error
+    return message
