@@ -7,13 +7,11 @@ that it causes or the caller that it wakes: there is no task and no queue on the
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, fields
 
 from colotrace_proto.messages import (
     Accepted,
     Ack,
     ColoName,
-    Counters,
     Draining,
     Frame,
     Heartbeat,
@@ -28,59 +26,17 @@ from .fanout.attempt import Attempt
 from .fanout.coalesce import Recent
 from .fanout.commands import CancelJob, Command, Offer, Resync
 from .fanout.job import JobMachine, State
-from .fanout.task import Finished, Task
 from .links.base import Admitted, AgentSays, Closing, Link, Rejected, Rejection
 from .metrics import Metrics
+from .packets import Packets
 from .registry import Agent, Registry, RegistryFullError, SupersededError
-
-_COUNTED = 10_000
+from .runs import JobSpec, Run, Ticket
 
 JOB_S = 23.5
 """From a request's arrival to its jobs' deadline: what is left of the answer's 25 s is for names
 and rows."""
 LATER_S = 0.2
 """How much later than one's own the deadline of a job may be that one joins."""
-
-
-@dataclass(frozen=True, slots=True)
-class JobSpec:
-    """What makes two jobs the same."""
-
-    account_id: str
-    task: Task
-
-
-@dataclass(slots=True, eq=False)
-class _Run:
-    spec: JobSpec
-    machine: JobMachine
-    done: asyncio.Future[Finished]
-    began_at: float
-    deadline: float
-    callers: int = 0
-    offers: int = 0
-    # Where the machine's live attempt is entered in the registry and the index.
-    entered: tuple[AgentKey, JobId] | None = None
-    due: float | None = None
-    timer: asyncio.TimerHandle | None = None
-    log: FilteringBoundLogger = field(kw_only=True)
-
-
-class Ticket:
-    """One caller's part in a job.
-
-    `done` is shared with other callers: wait for it (`asyncio.wait`), never cancel it.
-    """
-
-    def __init__(self, done: asyncio.Future[Finished], leave: Callable[[], None]) -> None:
-        self.done = done
-        self._leave: Callable[[], None] | None = leave
-
-    def leave(self) -> None:
-        """The caller needs the job no longer; the last one's leaving takes it back."""
-        leave, self._leave = self._leave, None
-        if leave is not None:
-            leave()
 
 
 class Dispatcher:
@@ -103,12 +59,11 @@ class Dispatcher:
         self._seen = seen
         self._loop = asyncio.get_running_loop()
         self._links: dict[AgentKey, Link] = {}
-        self._runs: dict[ColoName, set[_Run]] = {}
-        self._by_job: dict[JobId, _Run] = {}
+        self._runs: dict[ColoName, set[Run]] = {}
+        self._by_job: dict[JobId, Run] = {}
         self._cut_off = ""
-        self._recent: Recent[JobSpec, _Run] = Recent()
-        # What each agent's process has told of its packets, also while it is not attached.
-        self._counted: dict[AgentKey, Counters] = {}
+        self._recent: Recent[JobSpec, Run] = Recent()
+        self._packets = Packets(metrics)
 
     # Callers
 
@@ -125,11 +80,11 @@ class Dispatcher:
         run.callers += 1
         return Ticket(run.done, lambda: self._leave(run))
 
-    def _start(self, spec: JobSpec, now: float, deadline: float) -> _Run:
+    def _start(self, spec: JobSpec, now: float, deadline: float) -> Run:
         machine = JobMachine(
             spec.task, now=now, deadline=deadline, new_job_id=lambda: JobId(secrets.token_hex(8))
         )
-        run = _Run(
+        run = Run(
             spec,
             machine,
             self._loop.create_future(),
@@ -143,7 +98,7 @@ class Dispatcher:
         self._settle(run, now)
         return run
 
-    def _leave(self, run: _Run) -> None:
+    def _leave(self, run: Run) -> None:
         run.callers -= 1
         if run.callers == 0 and run.machine.state is not State.ENDED:
             self._recent.forget(run.spec, run)
@@ -212,7 +167,7 @@ class Dispatcher:
             log.info("agent_attached", version=hello.software_version, held_jobs=held)
         return None
 
-    def _met(self, hello: Hello, now: float) -> Iterator[tuple[_Run, Attempt]]:
+    def _met(self, hello: Hello, now: float) -> Iterator[tuple[Run, Attempt]]:
         """Lets the colo's jobs know of the agent; those that it may have, or have had, are for the
         caller to see to."""
         key = AgentKey(hello.agent_id, hello.boot_id)
@@ -266,7 +221,7 @@ class Dispatcher:
         agent = self._registry.get(key)
         if agent is None or agent.draining is not available:
             return None
-        agent.draining = not available
+        self._registry.mark(agent, draining=not available)
         self._count_agents(agent.hello.colo)
         event = "agent_back" if available else "agent_draining"
         self._log.info(event, agent=key.agent_id, colo=agent.hello.colo)
@@ -293,21 +248,7 @@ class Dispatcher:
             case Draining():
                 self.available(agent, now=False)
             case Heartbeat():
-                self._count_packets(sender, message.counters)
-
-    def _count_packets(self, sender: Agent, counters: Counters) -> None:
-        """Agents tell what they have counted since their start: what is new of it is added."""
-        known = self._counted.pop(sender.key, Counters())
-        most = {}
-        for each in fields(Counters):
-            before, after = getattr(known, each.name), getattr(counters, each.name)
-            most[each.name] = max(before, after)  # what was said first may come last
-            if after > before:
-                packets = self._metrics.packets.labels(colo=sender.hello.colo, kind=each.name)
-                packets.inc(after - before)
-        self._counted[sender.key] = Counters(**most)
-        if len(self._counted) > _COUNTED:
-            del self._counted[next(iter(self._counted))]
+                self._packets.told(sender.hello.colo, agent, message.counters)
 
     def _accepted(self, agent: AgentKey, message: Accepted, now: float) -> None:
         sender = self._registry.get(agent)
@@ -333,7 +274,7 @@ class Dispatcher:
         run.machine.refused(now, sender.key, message)
         self._settle(run, now)
 
-    def _answered_by(self, sender: Agent, job_id: JobId) -> _Run | None:
+    def _answered_by(self, sender: Agent, job_id: JobId) -> Run | None:
         """The run whose offer the agent answers, if it was made to it, or to any of its colo."""
         run = self._by_job.get(job_id)
         live = run.machine.live if run is not None else None
@@ -359,7 +300,7 @@ class Dispatcher:
             link.ack(agent, Ack(frame.job_id, sequence), final=final)
         self._settle(run, now)
 
-    def _run_of(self, agent: AgentKey, job_id: JobId) -> _Run | None:
+    def _run_of(self, agent: AgentKey, job_id: JobId) -> Run | None:
         """The run whose live attempt this is, where it is this agent's."""
         run = self._by_job.get(job_id)
         live = run.machine.live if run is not None else None
@@ -373,7 +314,7 @@ class Dispatcher:
 
     # Machines
 
-    def _settle(self, run: _Run, now: float) -> None:
+    def _settle(self, run: Run, now: float) -> None:
         """After anything has happened to the machine: do what it wants, and note where it is."""
         machine = run.machine
         if machine.state is State.SEEKING:
@@ -391,13 +332,13 @@ class Dispatcher:
                 run.timer.cancel()
             run.due, run.timer = due, self._loop.call_at(due, self._expire, run)
 
-    def _expire(self, run: _Run) -> None:
+    def _expire(self, run: Run) -> None:
         run.due = None
         now = self._loop.time()
         run.machine.expire(now, self._registry.candidates(run.spec.task.colo))
         self._settle(run, now)
 
-    def _enter(self, run: _Run) -> None:
+    def _enter(self, run: Run) -> None:
         """Keep the index and the agents' running jobs in step with the live attempt."""
         live = run.machine.live
         place = (live.agent, live.job_id) if live is not None else None
@@ -417,7 +358,7 @@ class Dispatcher:
         attached = self._registry.get(agent)
         return attached.running if attached is not None else set()
 
-    def _send(self, run: _Run, command: Command) -> None:
+    def _send(self, run: Run, command: Command) -> None:
         link = self._links.get(command.agent)
         name = command.agent.agent_id
         match command:
@@ -439,7 +380,7 @@ class Dispatcher:
                 if link is not None:
                     link.close(command.agent, Closing.RESYNC, command.detail)
 
-    def _finish(self, run: _Run, now: float) -> None:
+    def _finish(self, run: Run, now: float) -> None:
         runs = self._runs.get(run.spec.task.colo)
         if runs is None or run not in runs:
             return

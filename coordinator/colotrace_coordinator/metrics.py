@@ -40,14 +40,6 @@ class Metrics:
             ["colo", "kind"],
             registry=registry,
         )
-        self.broker_up = Gauge(
-            "colotrace_broker_up", "Whether the MQTT broker is in reach", registry=registry
-        )
-        self.broker_rubbish = Counter(
-            "colotrace_broker_rubbish",
-            "Messages on agents' topics that are no agent's presence",
-            registry=registry,
-        )
         self.frames = Counter("colotrace_frames", "Frames taken from agents", registry=registry)
         self.answer_seconds = Histogram(
             "colotrace_answer_seconds",
@@ -59,5 +51,19 @@ class Metrics:
             "colotrace_names",
             "Names asked for, by where the result came from",
             ["source"],
+            registry=registry,
+        )
+
+
+class BrokerMetrics:
+    """The numbers of a coordinator that meets its agents at a broker; others have none of them."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.up = Gauge(
+            "colotrace_broker_up", "Whether the MQTT broker is in reach", registry=registry
+        )
+        self.rubbish = Counter(
+            "colotrace_broker_rubbish",
+            "Messages on agents' topics that are no agent's presence",
             registry=registry,
         )

@@ -1,5 +1,6 @@
 """The coordinator's own words: what is asked, and what is answered."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -68,7 +69,7 @@ class ColoStatus:
 class Tracer(Protocol):
     """What the HTTP side needs of the rest."""
 
-    def colos(self) -> list[ColoStatus]:
+    def colos(self) -> Sequence[ColoStatus]:
         """Every known colo, by name."""
 
     async def trace(self, request: TraceRequest) -> Answer:

@@ -55,6 +55,7 @@ class Agent:
     key: AgentKey
     hello: Hello
     heard_at: float
+    # To be changed by `Registry.mark`.
     draining: bool = False
     running: set[JobId] = field(default_factory=set)
     # Earlier processes of the same id that this one has replaced.
@@ -77,6 +78,7 @@ class Registry:
         self._cities: dict[ColoName, str] = dict(memory.all())
         self._agents: dict[AgentKey, Agent] = {}
         self._by_colo: dict[ColoName, dict[AgentId, Agent]] = {}
+        self._statuses: tuple[ColoStatus, ...] | None = None
 
     def __len__(self) -> int:
         return len(self._agents)
@@ -109,6 +111,7 @@ class Registry:
             raise RegistryFullError(f"{self._max_agents} agents are attached, and no more may")
         if hello.colo not in self._cities and len(self._cities) >= self._max_colos:
             raise RegistryFullError(f"{self._max_colos} colos are known, and no more may be")
+        self._statuses = None
         if self._cities.get(hello.colo) != hello.city:
             self._cities[hello.colo] = hello.city
             self._memory.remember(hello.colo, hello.city)
@@ -153,9 +156,16 @@ class Registry:
         """Where the colo is, for people; "" where that was never told."""
         return self._cities.get(colo, "")
 
-    def colos(self) -> list[ColoStatus]:
-        """Every colo that is known, by name."""
-        return [self._status(colo) for colo in sorted(self._cities)]
+    def mark(self, agent: Agent, *, draining: bool) -> None:
+        """Whether an attached agent is about to stop."""
+        agent.draining = draining
+        self._statuses = None
+
+    def colos(self) -> tuple[ColoStatus, ...]:
+        """Every colo that is known, by name. Asked for by each request, and seldom another."""
+        if self._statuses is None:
+            self._statuses = tuple(self._status(colo) for colo in sorted(self._cities))
+        return self._statuses
 
     def _status(self, colo: ColoName) -> ColoStatus:
         agents = self._by_colo.get(colo, {}).values()
@@ -173,6 +183,7 @@ class Registry:
         )
 
     def _remove(self, agent: Agent) -> None:
+        self._statuses = None
         del self._agents[agent.key]
         agents = self._by_colo[agent.hello.colo]
         del agents[agent.hello.agent_id]

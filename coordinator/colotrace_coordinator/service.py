@@ -17,14 +17,14 @@ Put together so (each later part uses the earlier ones):
 
 import asyncio
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from colotrace_proto import rows, tally
 from colotrace_proto.failures import UNTRACEABLE
 from colotrace_proto.messages import ColoName, Family, Frame
 from structlog.typing import FilteringBoundLogger
 
-from .dispatcher import Dispatcher, JobSpec, Ticket
+from .dispatcher import Dispatcher
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import CoordinatorError
@@ -34,6 +34,7 @@ from .metrics import Metrics
 from .model import Answer, ColoStatus, Message, Options, TraceRequest
 from .policy import TargetPolicy, literal
 from .registry import Registry
+from .runs import JobSpec, Ticket
 
 NAMES_WAIT_S = 1.0
 """How long an answer waits for names at most."""
@@ -80,7 +81,7 @@ class TraceService:
         """What links report to."""
         return self._dispatcher
 
-    def colos(self) -> list[ColoStatus]:
+    def colos(self) -> Sequence[ColoStatus]:
         """Every known colo, by name."""
         return self._registry.colos()
 

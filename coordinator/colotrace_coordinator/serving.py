@@ -21,7 +21,7 @@ from .links.base import Attendance
 from .links.direct.server import BindError, DirectLink
 from .links.direct.tls import TlsError, TlsFiles
 from .listen import Address, bound, listen
-from .metrics import Metrics
+from .metrics import BrokerMetrics, Metrics
 from .policy import TargetPolicy
 from .registry import Registry
 from .service import TraceService
@@ -114,7 +114,7 @@ async def serve(settings: ServeSettings) -> None:
                 service.fleet,
                 settings.mqtt.broker,
                 tls=settings.mqtt.tls,
-                metrics=metrics,
+                metrics=BrokerMetrics(numbers),
                 log=log,
             )
             link = streams(bus)

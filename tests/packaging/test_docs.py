@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from colotrace_cli.main import app
 from colotrace_coordinator.api.metrics import HttpMetrics
-from colotrace_coordinator.metrics import Metrics
+from colotrace_coordinator.metrics import BrokerMetrics, Metrics
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
@@ -64,6 +64,7 @@ def test_every_metric_is_listed():
     """The table of metrics names what the coordinator has, under the names Prometheus sees."""
     registry = CollectorRegistry()
     Metrics(registry)
+    BrokerMetrics(registry)
     HttpMetrics(registry)
     there = {
         family.name + ("_total" if family.type == "counter" else "")

@@ -78,9 +78,16 @@ def test_colo_drains_when_all_agents_do() -> None:
     for who in (first, second):
         agent = registry.get(key(who))
         assert agent is not None
-        agent.draining = True
+        registry.mark(agent, draining=True)
         states += [colo.state for colo in registry.colos()]
-    assert states == ["up", "draining"]
+    registry.mark(agent, draining=False)
+    states += [colo.state for colo in registry.colos()]
+    for who in (first, second):
+        registry.detach(key(who))
+        states += [colo.state for colo in registry.colos()]
+    registry.attach(first, 1, draining=True)
+    states += [colo.state for colo in registry.colos()]
+    assert states == ["up", "draining", "up", "up", "down", "draining"]
 
 
 def test_later_process_of_an_id_wins_for_good() -> None:

@@ -37,7 +37,7 @@ from colotrace_coordinator.links.base import (
     Rejected,
     Rejection,
 )
-from colotrace_coordinator.metrics import Metrics
+from colotrace_coordinator.metrics import BrokerMetrics
 
 from .outgoing import Outgoing
 from .presences import Event, Gone, Here, Presences
@@ -57,7 +57,7 @@ class MqttLink:
         broker: Broker,
         *,
         tls: ssl.SSLContext | None,
-        metrics: Metrics,
+        metrics: BrokerMetrics,
         log: FilteringBoundLogger,
     ) -> None:
         self._fleet = fleet
@@ -124,7 +124,7 @@ class MqttLink:
         self._presences.back(self._loop.time())
         self._outgoing.clear()
         self._cut_off = ""
-        self._metrics.broker_up.set(1)
+        self._metrics.up.set(1)
         self._fleet.cut_off("")
         self._log.info("broker_reached")
         await self._outgoing.publish_all(client)
@@ -135,7 +135,7 @@ class MqttLink:
             event = "broker_not_reached" if self._cut_off else "broker_lost"
             self._log.warning(event, detail=why)
         self._cut_off = words
-        self._metrics.broker_up.set(0)
+        self._metrics.up.set(0)
         self._fleet.cut_off(words)
 
     async def _watch(self) -> None:
@@ -185,7 +185,7 @@ class MqttLink:
         try:
             events = self._presences.heard(topic, said, self._loop.time(), expiry_s=left_s)
         except ProtocolError as error:
-            self._metrics.broker_rubbish.inc()
+            self._metrics.rubbish.inc()
             self._log.debug("broker_rubbish", topic=topic[:200], detail=str(error))
             return
         self._do(events)

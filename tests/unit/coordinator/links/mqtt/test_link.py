@@ -8,15 +8,16 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import structlog
 from aiomqtt import Client
-from colotrace_coordinator.dispatcher import Dispatcher, JobSpec, Ticket
+from colotrace_coordinator.dispatcher import Dispatcher
 from colotrace_coordinator.errors import CutOffError
 from colotrace_coordinator.fanout.task import Finished, Task
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.links.mqtt import link as link_module
 from colotrace_coordinator.links.mqtt.link import MqttLink
-from colotrace_coordinator.metrics import Metrics
+from colotrace_coordinator.metrics import BrokerMetrics, Metrics
 from colotrace_coordinator.model import Options
 from colotrace_coordinator.registry import Registry, VolatileMemory
+from colotrace_coordinator.runs import JobSpec, Ticket
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
 from colotrace_proto.messages import (
@@ -52,7 +53,11 @@ class Coordinator:
             registry=self.registry, metrics=metrics, log=log, seen=lambda _: None
         )
         self.bus = MqttLink(
-            self.dispatcher, broker_of(broker.url), tls=None, metrics=metrics, log=log
+            self.dispatcher,
+            broker_of(broker.url),
+            tls=None,
+            metrics=BrokerMetrics(self.numbers),
+            log=log,
         )
         self.streams = DirectLink(self.bus, host="127.0.0.1", port=0, tls=None, log=log)
         self.bus.answered_by(self.streams)
@@ -163,6 +168,13 @@ class Host:
     def stream(self) -> ScriptedAgent:
         """To who asked."""
         return ScriptedAgent(self.coordinator.port, self.hello)
+
+
+async def take_up(stream: ScriptedAgent, job: Job) -> None:
+    """Attaches, accepts the job, and tells of what has come of it so far."""
+    await stream.attach()
+    await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
+    await stream.expect(Ack)
 
 
 @asynccontextmanager
@@ -360,9 +372,7 @@ async def test_an_agent_that_left_the_broker_finishes_what_it_has(
         ticket = coordinator.begin()
         job = await agent.job()
         async with agent.stream() as stream:
-            await stream.attach()
-            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
-            await stream.expect(Ack)
+            await take_up(stream, job)
             await agent.publish(b"")
             await coordinator.until(("a1", "draining"))
             none = await finished(coordinator.begin("192.0.2.9"))
@@ -402,9 +412,7 @@ async def test_what_runs_outlives_a_stream_and_the_presence(
         ticket = coordinator.begin()
         job = await agent.job()
         async with agent.stream() as stream:
-            await stream.attach()
-            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
-            await stream.expect(Ack)
+            await take_up(stream, job)
         await agent.publish(b"")
         await coordinator.until()
         await agent.say()
@@ -424,9 +432,7 @@ async def test_a_stream_that_drops(broker: Broker, coordinator: Coordinator) -> 
         ticket = coordinator.begin()
         job = await agent.job()
         async with agent.stream() as stream:
-            await stream.attach()
-            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
-            await stream.expect(Ack)
+            await take_up(stream, job)
         await asyncio.sleep(0.2)
         assert coordinator.states() == [("a1", "up")]
         held = hello("a1", boot=agent.hello.boot_id, held_jobs=[job.job_id])
@@ -443,9 +449,7 @@ async def test_a_stream_that_does_not_come_back(broker: Broker, coordinator: Coo
         ticket = coordinator.begin()
         job = await agent.job()
         async with agent.stream() as stream:
-            await stream.attach()
-            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
-            await stream.expect(Ack)
+            await take_up(stream, job)
         fault = (await finished(ticket, within_s=3)).fault
         assert fault is not None
         assert fault.words == "agent a1 was lost while tracing"
@@ -461,9 +465,7 @@ async def test_an_agent_that_restarts_while_it_traces(
         ticket = coordinator.begin()
         job = await agent.job()
         async with agent.stream() as stream:
-            await stream.attach()
-            await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
-            await stream.expect(Ack)
+            await take_up(stream, job)
             async with host(broker, coordinator) as again:
                 await again.say(started_ms=2)
                 fresh = await again.job()
