@@ -89,7 +89,10 @@ def _library(word: str, peer: Peer, *, most: int, limit: str = "", idle_s: float
 
 
 COLOTRACE = Tool(
-    "colotrace-agent trace", colotrace("--max-ttl", str(MAX_TTL), "--rate", AT_WILL), _of_rows
+    "colotrace-agent trace",
+    colotrace("--max-ttl", str(MAX_TTL), "--rate", AT_WILL),
+    _of_rows,
+    most=100_000,
 )
 ALL = (
     COLOTRACE,
