@@ -194,8 +194,9 @@ async def test_a_presence_that_nobody_renews_expires(
         async def gone() -> bool:
             return "zzz1" not in {**await agents(fleet), **await agents(later)}
 
-        await until(gone, within_s=10)
-        assert 9 < time.monotonic() - began < 12
+        await until(gone, within_s=20)
+        # What is left is told in whole seconds, and looked at each second.
+        assert 9 < time.monotonic() - began < 14
 
 
 async def test_a_presence_that_is_taken_away_is_renewed_at_once(
