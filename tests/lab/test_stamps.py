@@ -55,7 +55,7 @@ class SteadyClock(clock.WallClock):
 
     def __init__(self) -> None:
         super().__init__()
-        self.fixed = clock.wall_offset()
+        self.fixed = super().offset()
 
     def offset(self) -> int:
         """Always the same; nobody sets the clock meanwhile."""

@@ -1,7 +1,7 @@
 """One time scale for everything: nanoseconds of CLOCK_MONOTONIC.
 
-The kernel stamps a packet with the wall clock when it arrives. What lies between that and now is
-the same on both clocks, so a stamp is carried over by both clocks' present readings.
+The kernel stamps a packet with the wall clock when it arrives. What lies between the two clocks is
+always the same while nobody sets the one, so a stamp is carried over by adding it.
 """
 
 import time
@@ -11,46 +11,59 @@ now = time.monotonic_ns
 # Two readings of one clock this close together had nothing between them but the other reading.
 _UNDISTURBED_NS = 1_000
 _TRIES = 5
+_LOOKS_AT_FIRST = 50
 
-
-# Reading by reading the clocks drift apart by much less; more shows that somebody set one.
-_STEP_NS = 1_000_000
+# What lies between the clocks seems to move by less where processors disagree on the time.
+_STEP_NS = 10_000
 
 # A queue that is full to the brim is read in less, at a tenth of the speed that is usual.
 _READ_WITHIN_NS = 2_000_000_000
 
 
-def wall_offset() -> int:
-    """What to add to a wall-clock stamp of the recent past to have it in monotonic time.
+def wall_bounds() -> tuple[int, int]:
+    """Between which values lies what is to be added to the wall clock's time to have monotonic
+    time, by one look; far apart where the process was held up between its readings."""
+    before = time.monotonic_ns()
+    wall = time.time_ns()
+    return before - wall, time.monotonic_ns() - wall
 
-    Right to about half a microsecond: a process that was held up between the readings of the two
-    clocks reads them again.
-    """
-    best_gap, offset = None, 0
-    for _ in range(_TRIES):
-        before = time.monotonic_ns()
-        wall = time.time_ns()
-        gap = time.monotonic_ns() - before
-        if best_gap is None or gap < best_gap:
-            best_gap, offset = gap, before + gap // 2 - wall
-        if gap < _UNDISTURBED_NS:
-            break
-    return offset
+
+def _closer_bounds() -> tuple[int, int]:
+    """By so many looks that what later ones can add is less than a packet takes to loopback."""
+    lows, highs = zip(*(wall_bounds() for _ in range(_LOOKS_AT_FIRST)), strict=True)
+    return max(lows), min(highs)
 
 
 class WallClock:
-    """Sees whether the wall clock is set; for all whose stamps are by it."""
+    """What lies between the wall clock and monotonic time, for all whose stamps are by it; and
+    whether the wall clock is set.
+
+    NTP slews both clocks alike (clock_gettime(2)), so that what lies between them never changes,
+    unless the wall clock is set. So each look narrows the bounds of it, to some tens of
+    nanoseconds, and one that contradicts them shows a step.
+    """
 
     def __init__(self) -> None:
         self.steps = 0
         """How often it was set, as far as was seen."""
-        self._offset = wall_offset()
+        self._low, self._high = _closer_bounds()
 
     def offset(self) -> int:
-        """As `wall_offset`; counts a step since the last time."""
-        before, self._offset = self._offset, wall_offset()
-        self.steps += abs(self._offset - before) >= _STEP_NS
-        return self._offset
+        """What to add to a wall-clock stamp of the recent past to have it in monotonic time.
+
+        Looks whether the clock was set since the last time.
+        """
+        for _ in range(_TRIES):
+            low, high = wall_bounds()
+            if high - low < _UNDISTURBED_NS:
+                break
+        moved = max(self._low - high, low - self._high)
+        if moved > 0:
+            self.steps += moved >= _STEP_NS
+            self._low, self._high = _closer_bounds()
+        else:
+            self._low, self._high = max(low, self._low), min(high, self._high)
+        return (self._low + self._high) // 2
 
 
 class StampedQueue:

@@ -1,5 +1,7 @@
 """Who knows that the wall clock was set, and when it no longer matters."""
 
+import itertools
+
 import pytest
 from colotrace_agent.network import clock
 
@@ -11,7 +13,14 @@ class Wall:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.offset = 0
-        monkeypatch.setattr(clock, "wall_offset", lambda: self.offset)
+        self.around = (40, 40)
+        """How far a look's bounds are from the truth, by which they differ."""
+        monkeypatch.setattr(clock, "wall_bounds", self.bounds)
+
+    def bounds(self) -> tuple[int, int]:
+        """As `clock.wall_bounds`."""
+        below, above = self.around
+        return self.offset - below, self.offset + above
 
     def step(self, ms: int) -> None:
         """Forward, or back where that is negative."""
@@ -99,9 +108,37 @@ def test_what_is_never_emptied_is_sure_again_in_time(
     assert queue.heard_until == 4_000 * MS
 
 
-def test_drift_is_no_step(wall: Wall) -> None:
-    """The clocks drift apart by less than a millisecond between two looks."""
+def test_who_is_held_up_while_looking_moves_no_times(wall: Wall) -> None:
+    """What lies between the clocks stays the same: the best looks so far count."""
+    clocks = clock.WallClock()
+    for held_up in ((9_000, 30), (10, 700_000), (10, 50), (3_000_000, 20)):
+        wall.around = held_up
+        assert abs(clocks.offset()) <= 40
+    assert clocks.offset() == 5  # within 10 below and 20 above: no look may say otherwise
+    assert clocks.steps == 0
+
+
+def test_processors_that_disagree_on_the_time_are_no_step(wall: Wall) -> None:
+    """By some microseconds: what is seen last counts."""
     queue = clock.StampedQueue(clock.WallClock())
-    for drift_us in (300, 900, 1_500):
-        wall.offset = drift_us * 1_000
-        assert reading(queue) == drift_us * 1_000
+    for moved_us in (3, -5, 4):
+        wall.offset = moved_us * 1_000
+        assert reading(queue) == moved_us * 1_000
+
+
+def test_times_do_not_move_while_nothing_is_known_better(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To loopback and back it is 0.15 us: what is sent by the first looks and heard by later ones
+    must not arrive before it was sent."""
+    looks = itertools.chain([(-90_000, 30)] * 5, itertools.repeat((-40, 40)))
+    monkeypatch.setattr(clock, "wall_bounds", lambda: next(looks))
+    clocks = clock.WallClock()
+    assert [clocks.offset() for _ in range(9)] == [-5] * 9
+
+
+def test_clocks_of_this_host_keep_their_distance() -> None:
+    """Nobody sets it meanwhile: of hundreds of looks none contradicts the others."""
+    clocks = clock.WallClock()
+    first = clocks.offset()
+    offsets = [clocks.offset() for _ in range(500)]
+    assert clocks.steps == 0
+    assert max(abs(offset - first) for offset in offsets) < 1_000
