@@ -76,9 +76,11 @@ def test_colos_see_each_other(lab: Lab, family: Family) -> None:
 
 @FAMILIES
 def test_flows_take_both_sides_of_the_diamond(lab: Lab, family: Family) -> None:
-    seen = traceroute(lab, "den01", lab.address("web", family=family), "-U", "-q", "10")
+    address = lab.address("web", family=family)
+    # 40 flows: that all of them take one side by chance is 1 in 5e11.
+    runs = [traceroute(lab, "den01", address, "-U", "-q", "10") for _ in range(4)]
     balanced = next(hop for hop in lab.path("den01", "web", family=family) if hop.ttl == 4)
-    assert seen[3] == balanced.addresses
+    assert set().union(*(seen[3] for seen in runs)) == balanced.addresses
 
 
 @FAMILIES
