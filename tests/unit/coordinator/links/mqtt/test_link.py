@@ -193,6 +193,17 @@ async def host(
         yield agent
 
 
+@asynccontextmanager
+async def asked(
+    broker: Broker, coordinator: Coordinator
+) -> AsyncIterator[tuple[Host, Ticket, Job]]:
+    """The fleet's one agent has been given a job; nobody has answered yet."""
+    async with host(broker, coordinator) as agent:
+        await coordinator.until(("a1", "up"))
+        ticket = coordinator.begin()
+        yield agent, ticket, await agent.job()
+
+
 async def test_a_job_by_the_broker_and_its_answer_by_a_stream(
     broker: Broker, coordinator: Coordinator
 ) -> None:
@@ -367,10 +378,7 @@ async def test_an_agent_that_left_the_broker_finishes_what_it_has(
     broker: Broker, coordinator: Coordinator
 ) -> None:
     """It gets no new job, and is gone with its stream."""
-    async with host(broker, coordinator) as agent:
-        await coordinator.until(("a1", "up"))
-        ticket = coordinator.begin()
-        job = await agent.job()
+    async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
             await agent.publish(b"")
@@ -387,10 +395,7 @@ async def test_an_agent_that_was_away_is_offered_it_again(
     broker: Broker, coordinator: Coordinator
 ) -> None:
     """What came while it was not listening is lost: it need not be waited for."""
-    async with host(broker, coordinator) as agent:
-        await coordinator.until(("a1", "up"))
-        ticket = coordinator.begin()
-        lost = await agent.job()
+    async with asked(broker, coordinator) as (agent, ticket, lost):
         await agent.publish(b"")
         await agent.say()
         again = await agent.job()
@@ -407,10 +412,7 @@ async def test_what_runs_outlives_a_stream_and_the_presence(
     broker: Broker, coordinator: Coordinator
 ) -> None:
     """Presence that comes back first does not mean that the job is forgotten."""
-    async with host(broker, coordinator) as agent:
-        await coordinator.until(("a1", "up"))
-        ticket = coordinator.begin()
-        job = await agent.job()
+    async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
         await agent.publish(b"")
@@ -427,10 +429,7 @@ async def test_what_runs_outlives_a_stream_and_the_presence(
 
 async def test_a_stream_that_drops(broker: Broker, coordinator: Coordinator) -> None:
     """Its agent is there all the same, and goes on with the job where it was."""
-    async with host(broker, coordinator) as agent:
-        await coordinator.until(("a1", "up"))
-        ticket = coordinator.begin()
-        job = await agent.job()
+    async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
         await asyncio.sleep(0.2)
@@ -444,10 +443,7 @@ async def test_a_stream_that_drops(broker: Broker, coordinator: Coordinator) -> 
 
 async def test_a_stream_that_does_not_come_back(broker: Broker, coordinator: Coordinator) -> None:
     """After two seconds the job is another's, or nobody's."""
-    async with host(broker, coordinator) as agent:
-        await coordinator.until(("a1", "up"))
-        ticket = coordinator.begin()
-        job = await agent.job()
+    async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
         fault = (await finished(ticket, within_s=3)).fault
@@ -460,19 +456,15 @@ async def test_an_agent_that_restarts_while_it_traces(
     broker: Broker, coordinator: Coordinator
 ) -> None:
     """The new process is asked at once."""
-    async with host(broker, coordinator) as agent:
-        await coordinator.until(("a1", "up"))
-        ticket = coordinator.begin()
-        job = await agent.job()
-        async with agent.stream() as stream:
-            await take_up(stream, job)
-            async with host(broker, coordinator) as again:
-                await again.say(started_ms=2)
-                fresh = await again.job()
-                async with again.stream() as other:
-                    await other.attach()
-                    await other.say(Accepted(fresh.job_id), path(fresh.job_id))
-                    done = await finished(ticket)
+    async with asked(broker, coordinator) as (agent, ticket, job), agent.stream() as stream:
+        await take_up(stream, job)
+        async with host(broker, coordinator) as again:
+            await again.say(started_ms=2)
+            fresh = await again.job()
+            async with again.stream() as other:
+                await other.attach()
+                await other.say(Accepted(fresh.job_id), path(fresh.job_id))
+                done = await finished(ticket)
     assert (done.fault, done.moved) == (None, ("agent a1 restarted while tracing",))
 
 
@@ -520,10 +512,7 @@ async def test_accepted_by_whom_it_is_no_longer(broker: Broker, coordinator: Coo
 
 async def test_refused_on_a_stream(broker: Broker, coordinator: Coordinator) -> None:
     """The only agent forbids it: Code 3 at once."""
-    async with host(broker, coordinator) as agent:
-        await coordinator.until(("a1", "up"))
-        ticket = coordinator.begin()
-        job = await agent.job()
+    async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await stream.attach()
             await stream.say(Refused(job.job_id, RefusalReason.POLICY, "no"))
@@ -545,24 +534,20 @@ async def test_a_stream_of_an_agent_that_is_not_at_the_broker(coordinator: Coord
 
 async def test_the_broker_goes_and_comes_back(broker: Broker, coordinator: Coordinator) -> None:
     """What runs goes on; new jobs fail with the reason, and all is back by itself."""
-    async with host(broker, coordinator) as agent:
-        await coordinator.until(("a1", "up"))
-        ticket = coordinator.begin()
-        job = await agent.job()
-        async with agent.stream() as stream:
-            await stream.attach()
-            await stream.say(Accepted(job.job_id))
-            broker.kill()
-            await until(lambda: not reachable(coordinator), within_s=2)
-            assert coordinator.number("colotrace_broker_up") == 0
-            with pytest.raises(CutOffError, match="is out of reach"):
-                coordinator.bus.check()
-            fault = (await finished(coordinator.begin("192.0.2.2"), within_s=1)).fault
-            assert fault is not None
-            assert fault.code == 1
-            assert f"the broker {broker.url} is out of reach: " in fault.words
-            await stream.say(path(job.job_id))
-            assert (await finished(ticket)).fault is None
+    async with asked(broker, coordinator) as (agent, ticket, job), agent.stream() as stream:
+        await stream.attach()
+        await stream.say(Accepted(job.job_id))
+        broker.kill()
+        await until(lambda: not reachable(coordinator), within_s=2)
+        assert coordinator.number("colotrace_broker_up") == 0
+        with pytest.raises(CutOffError, match="is out of reach"):
+            coordinator.bus.check()
+        fault = (await finished(coordinator.begin("192.0.2.2"), within_s=1)).fault
+        assert fault is not None
+        assert fault.code == 1
+        assert f"the broker {broker.url} is out of reach: " in fault.words
+        await stream.say(path(job.job_id))
+        assert (await finished(ticket)).fault is None
     broker.start()
     await until(lambda: reachable(coordinator), within_s=3)
     assert coordinator.number("colotrace_broker_up") == 1
