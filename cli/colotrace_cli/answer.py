@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 from colotrace_proto import rows
-from colotrace_proto.table import plain
+from colotrace_proto.text import safe
 
 from .client import Reply
 from .errors import RequestError
@@ -41,9 +41,9 @@ class Notice(msgspec.Struct, frozen=True):
 
     def in_words(self) -> str:
         """Code, message, and what it is about where that is not a row of the result."""
-        text = f"{self.code} {plain(self.message, most=500)}"
+        text = f"{self.code} {safe(self.message, most=500)}"
         if self.source and self.source.pointer and self.row is None:
-            text += f" (at {plain(self.source.pointer)})"
+            text += f" (at {safe(self.source.pointer)})"
         return text
 
 
@@ -122,18 +122,18 @@ def _result(reply: Reply, envelope: Envelope, kind: type[_T]) -> _T:
         return msgspec.json.decode(envelope.result, type=kind)
     except (ValueError, RecursionError) as error:
         raise RequestError(
-            f"the answer is not of the API's shape ({plain(str(error))}); "
+            f"the answer is not of the API's shape ({safe(str(error))}); "
             "check that COLOTRACE_URL is a coordinator's, of about this program's version",
             body=reply.body,
         ) from error
 
 
 def _not_ours(reply: Reply) -> str:
-    kind = plain(reply.content_type, most=60) or "no content type"
+    kind = safe(reply.content_type, most=60) or "no content type"
     if 300 <= reply.status < 400:
         return (
             f"the address answered with a redirect ({reply.status}) to "
-            f"{plain(reply.location) or 'nowhere'}; set COLOTRACE_URL to the coordinator itself"
+            f"{safe(reply.location) or 'nowhere'}; set COLOTRACE_URL to the coordinator itself"
         )
     if reply.status == 200:
         return (
@@ -162,9 +162,9 @@ def _remedy(reply: Reply, envelope: Envelope) -> str:
         case 413:
             return "ask for fewer targets or colos at once"
         case 429:
-            return f"wait {plain(reply.retry_after, most=20) or 'a few'} s and try again"
+            return f"wait {safe(reply.retry_after, most=20) or 'a few'} s and try again"
         case status if status >= 500:
-            request = f" (request {plain(reply.request_id, most=80)})" if reply.request_id else ""
+            request = f" (request {safe(reply.request_id, most=80)})" if reply.request_id else ""
             return f"see the coordinator's log{request}, then try again"
         case _:
             return "correct the request and try again"

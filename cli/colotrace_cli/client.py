@@ -5,7 +5,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from colotrace_proto.table import plain
+from colotrace_proto.text import safe
 
 from .errors import RequestError, SettingsError
 from .settings import Settings
@@ -108,7 +108,7 @@ def _trust(settings: Settings) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=settings.ca_file)
     except (ssl.SSLError, OSError) as error:
         raise SettingsError(
-            f"--ca-file {settings.ca_file}: not a file of PEM certificates ({plain(str(error))})"
+            f"--ca-file {settings.ca_file}: not a file of PEM certificates ({safe(str(error))})"
         ) from error
 
 
@@ -129,7 +129,7 @@ def _too_late(settings: Settings, error: Exception, timeout_s: float) -> str:
 def _no_reply(settings: Settings, error: Exception) -> str:
     import httpx
 
-    told = plain(str(error)) or type(error).__name__
+    told = safe(str(error)) or type(error).__name__
     if _tls_is_to_blame(error):
         return (
             f"{settings.url}: no TLS connection ({told}); "

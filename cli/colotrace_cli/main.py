@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
-from colotrace_proto.table import plain
+from colotrace_proto.text import safe
 
 from .errors import ALL_WELL, INTERRUPTED, SOME_ROW_FAILED, CliError, RequestError
 from .settings import Settings, checked
@@ -186,7 +186,7 @@ def _trace(settings: Settings, request: dict[str, object], *, words: str, as_jso
     from . import answer, client, progress, show
 
     began = time.monotonic()
-    with progress.waiting(plain(words, most=60)):
+    with progress.waiting(safe(words, most=60)):
         reply = asyncio.run(
             client.exchange(settings, "POST", "", body=msgspec.json.encode(request))
         )

@@ -4,7 +4,8 @@ import sys
 
 import msgspec
 from colotrace_proto import rows
-from colotrace_proto.table import console, plain, trace_table
+from colotrace_proto.table import console, trace_table
+from colotrace_proto.text import safe
 
 from .answer import Answer, ColoState, Notice
 
@@ -61,12 +62,12 @@ def colos(known: list[ColoState]) -> None:
         table.add_column(heading, overflow="fold", justify="right" if right else "left")
     for colo in known:
         cells = (
-            plain(colo.name),
-            plain(colo.city),
-            plain(colo.state, most=20),
+            safe(colo.name),
+            safe(colo.city),
+            safe(colo.state, most=20),
             str(colo.agents),
             " ".join(_family(family) for family in colo.families[:4]),
-            " ".join(plain(kind, most=20) for kind in colo.packet_types[:16]),
+            " ".join(safe(kind, most=20) for kind in colo.packet_types[:16]),
         )
         table.add_row(*(Text(cell) for cell in cells))
     out.print(table)
@@ -94,7 +95,7 @@ def _exists(place: tuple[int, int], found: list[rows.TargetRow]) -> bool:
 
 
 def _family(family: str) -> str:
-    return {"ipv4": "IPv4", "ipv6": "IPv6"}.get(family) or plain(family, most=20)
+    return {"ipv4": "IPv4", "ipv6": "IPv6"}.get(family) or safe(family, most=20)
 
 
 def _escaped(character: str) -> str:

@@ -11,6 +11,7 @@ from typing import TypeVar, assert_never
 
 from . import messages as m
 from .identifiers import is_address, is_colo_name, is_identifier
+from .text import safe
 from .v1 import fleet_pb2 as pb
 
 _PACKET_TYPES = {
@@ -78,7 +79,7 @@ def decode_from_agent(message: pb.AgentMessage) -> m.FromAgent | None:
             return m.Refused(
                 _job_id(refused.job_id),
                 _known(m.RefusalReason, refused.reason),
-                _text(refused.detail, m.MAX_TEXT),
+                safe(refused.detail, most=m.MAX_TEXT),
             )
         case "frame":
             return _frame_in(message.frame)
@@ -186,12 +187,12 @@ def _hello_in(hello: pb.Hello) -> m.Hello:
         agent_id=m.AgentId(hello.agent_id),
         boot_id=hello.boot_id,
         colo=m.ColoName(hello.colo),
-        city=_text(hello.city, 128),
+        city=safe(hello.city, most=128),
         families=frozenset(_FAMILY_WORDS[n] for n in hello.families if n in _FAMILY_WORDS),
         packet_types=frozenset(
             _PACKET_TYPE_WORDS[n] for n in hello.packet_types if n in _PACKET_TYPE_WORDS
         ),
-        software_version=_text(hello.software_version, 64),
+        software_version=safe(hello.software_version, most=64),
         max_jobs=hello.max_jobs,
         held_jobs=tuple(_job_id(job) for job in hello.held_jobs),
         protocol_version=hello.protocol_version,
@@ -333,7 +334,7 @@ def _outcome_out(outcome: m.Outcome) -> pb.Outcome:
 def _outcome_in(outcome: pb.Outcome) -> m.Outcome:
     return m.Outcome(
         failure=_known(m.Failure, outcome.failure),
-        detail=_text(outcome.detail, m.MAX_TEXT),
+        detail=safe(outcome.detail, most=m.MAX_TEXT),
         duration_ns=outcome.duration_ns,
         notices=_texts(outcome.notices, most=m.MAX_NOTICES, length=m.MAX_TEXT),
         duplicates=outcome.duplicates,
@@ -393,15 +394,10 @@ def _known(kind: type[_E], number: int) -> _E:
         return kind(0)
 
 
-def _text(text: str, length: int) -> str:
-    """The text without what a terminal or a log would obey; too long a text is cut."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:length])
-
-
 def _texts(texts: Sequence[str], *, most: int, length: int) -> tuple[str, ...]:
     if len(texts) > most:
         raise ProtocolError(f"more than {most} texts in one message")
-    return tuple(_text(text, length) for text in texts)
+    return tuple(safe(text, most=length) for text in texts)
 
 
 def _within(column: Iterable[int], low: int, high: int) -> bool:

@@ -11,22 +11,16 @@ from typing import TYPE_CHECKING
 from msgspec import UNSET, UnsetType
 
 from . import rows
+from .text import safe
 
 if TYPE_CHECKING:
     from rich.console import Console, Group
     from rich.table import Table
 
-_MOST = 255
 _WIDEST_IPV4 = "255.255.255.255"
 _SHORT_LABELS = 8
 _LONGEST_ASN = len("AS4294967295")
 _WIDTH_OF_A_FILE = 200
-
-
-def plain(text: str, *, most: int = _MOST) -> str:
-    """The text without anything that a terminal would obey, cut where it is too long."""
-    cut = text if len(text) <= most else text[: most - 1] + "…"
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in cut)
 
 
 def console() -> "Console":
@@ -50,18 +44,18 @@ def trace_table(target: str, row: rows.ColoRow, *, notes: Sequence[str] = ()) ->
     from rich.console import Group, RenderableType
     from rich.text import Text
 
-    place = plain(row.colo.name)
+    place = safe(row.colo.name)
     if row.colo.city:
-        place = f"{place} ({plain(row.colo.city)})"
-    parts: list[RenderableType] = [Text(f"{plain(target)} from {place}", style="bold")]
+        place = f"{place} ({safe(row.colo.city)})"
+    parts: list[RenderableType] = [Text(f"{safe(target)} from {place}", style="bold")]
     if row.hops:
         parts.append(_hops(row.hops))
     parts.append(Text(_outcome(row)))
     if row.links:
         parts.append(_links(row.links))
     if row.error:
-        parts.append(Text(plain(row.error), style="red"))
-    parts.extend(Text(plain(note, most=500)) for note in notes)
+        parts.append(Text(safe(row.error), style="red"))
+    parts.extend(Text(safe(note, most=500)) for note in notes)
     return Group(*parts)
 
 
@@ -113,7 +107,7 @@ def _links(links: Sequence[rows.Link]) -> "Table":
         table.add_column(heading, overflow="fold")
     table.add_column("flows", justify="right", no_wrap=True)
     for link in links:
-        cells = (str(link.ttl), plain(link.near), plain(link.far), str(link.flows))
+        cells = (str(link.ttl), safe(link.near), safe(link.far), str(link.flows))
         table.add_row(*(Text(cell) for cell in cells))
     return table
 
@@ -122,13 +116,13 @@ def _who(node: rows.Node) -> tuple[str, str, str]:
     """Address, name and ASN; what is not known, or would say the address twice, stays empty."""
     if not node.packet_count:
         return ("*", "", "")
-    name = "" if node.name == node.ip else plain(node.name)
-    asn = "" if node.asn == rows.UNKNOWN_ASN else plain(node.asn, most=_LONGEST_ASN)
-    return (plain(node.ip), name, asn)
+    name = "" if node.name == node.ip else safe(node.name)
+    asn = "" if node.asn == rows.UNKNOWN_ASN else safe(node.asn, most=_LONGEST_ASN)
+    return (safe(node.ip), name, asn)
 
 
 def _labels(node: rows.Node) -> str:
-    return " ".join(plain(label) for label in node.labels or ())
+    return " ".join(safe(label) for label in node.labels or ())
 
 
 def _longest(texts: Sequence[str]) -> int:
@@ -140,7 +134,7 @@ def _outcome(row: rows.ColoRow) -> str:
     target = row.target_summary
     took = f"in {row.traceroute_time_ms} ms"
     if not target.packet_count:
-        what = f"{plain(target.ip)} not reached" if target.ip else "no address was traced"
+        what = f"{safe(target.ip)} not reached" if target.ip else "no address was traced"
         return f"{what} {took}" if row.hops else what
     times = "/".join(
         _ms(time)
@@ -153,8 +147,8 @@ def _outcome(row: rows.ColoRow) -> str:
     )
     answers = "1 answer" if target.packet_count == 1 else f"{target.packet_count} answers"
     if target.mean_rtt_ms is UNSET:
-        return f"{plain(target.ip)} reached, {answers} that tell no time, {took}"
-    return f"{plain(target.ip)} reached, {answers}, min/mean/max/stddev {times} ms, {took}"
+        return f"{safe(target.ip)} reached, {answers} that tell no time, {took}"
+    return f"{safe(target.ip)} reached, {answers}, min/mean/max/stddev {times} ms, {took}"
 
 
 def _times(node: rows.Node) -> tuple[float | UnsetType, ...]:

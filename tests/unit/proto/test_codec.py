@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 from colotrace_proto import codec, published
 from colotrace_proto import messages as m
+from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
@@ -310,7 +311,7 @@ def test_texts_are_cut_and_made_harmless(text: str) -> None:
     decoded = codec.decode_from_agent(pb.AgentMessage(refused=refused))
     assert isinstance(decoded, m.Refused)
     assert decoded.detail.isprintable()
-    assert len(decoded.detail) == min(len(text), m.MAX_TEXT)
+    assert decoded.detail == safe(text, most=m.MAX_TEXT)
 
 
 def test_what_is_too_long_to_say_is_cut_before_it_is_said() -> None:
