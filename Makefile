@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: forge fuzz help setup demo test check bench accuracy proto constraints clean
+.PHONY: forge fuzz help setup demo test check bench accuracy proto templates constraints clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -24,12 +24,13 @@ test: setup  ## run every test (WORKERS=4)
 	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && TMPDIR="$$temporary" \
 	  $(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
-check: setup  ## lint, types, import layers, generated stubs
+check: setup  ## lint, types, import layers, generated files
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@scripts/proto --check
+	@$(BIN)/python scripts/templates.py --check
 
 bench: setup .venv/.bench  ## measure against peers; results in bench/results (ROWS=name,…)
 	@$(BIN)/python -m bench $(ROWS)
@@ -50,6 +51,9 @@ fuzz: setup  ## send an engine two million mutated replies, judged by scapy (COU
 
 proto: setup  ## generate the protocol's stubs anew
 	@scripts/proto
+
+templates: setup  ## generate the probes' templates anew, by scapy
+	@$(BIN)/python scripts/templates.py
 
 constraints:  ## pin what a fresh install would choose today
 	@PYTHON="$(PYTHON)" scripts/constraints

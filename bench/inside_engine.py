@@ -12,7 +12,6 @@ import time
 from typing import Any
 
 from colotrace_agent.jobs import Jobs
-from colotrace_agent.packets.template import build_all
 from colotrace_agent.packets.writer import PACKET_TYPES
 from colotrace_agent.resolve import Resolver
 from colotrace_agent.runner import open_prober
@@ -25,7 +24,6 @@ class Engine:
     """What `colotrace-agent run` builds, but for the link."""
 
     def __init__(self) -> None:
-        build_all()
         prober = open_prober()
         self._jobs = Jobs(
             prober, Resolver(), packet_types=PACKET_TYPES, max_jobs=1_000, allow_private=True

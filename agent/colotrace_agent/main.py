@@ -18,7 +18,6 @@ import typer
 
 from . import privileges
 from .network.sockets import RawSockets, open_all
-from .packets.template import begin_building
 
 if TYPE_CHECKING:
     from .commands.run import BrokerSettings
@@ -386,7 +385,6 @@ def _sockets_and_nothing_more() -> RawSockets:
         privileges.keep_only_net_raw()
     except privileges.PrivilegeError as error:
         _usage(str(error))
-    begin_building()  # while the rest is imported
     return sockets
 
 

@@ -17,7 +17,6 @@ from colotrace_agent.link.direct import DirectLink
 from colotrace_agent.link.session import Identity
 from colotrace_agent.link.stream import Tls
 from colotrace_agent.network.sockets import RawSockets
-from colotrace_agent.packets.template import build_all
 from colotrace_agent.packets.writer import PACKET_TYPES
 from colotrace_agent.resolve import Resolver
 from colotrace_agent.runner import Prober, open_prober
@@ -60,7 +59,6 @@ class RunSettings:
 async def run(settings: RunSettings) -> None:
     """Serves the coordinator until SIGTERM or SIGINT, then finishes what runs; a second one ends
     it at once."""
-    build_all()
     resolver = Resolver()
     prober = open_prober(rate=settings.rate, sockets=settings.sockets)
     try:
