@@ -1,5 +1,7 @@
 """Fixtures that several kinds of tests share."""
 
+import signal
+
 import hypothesis
 import pytest
 from lab.fixtures import lab, limited_lab
@@ -11,6 +13,9 @@ hypothesis.settings.register_profile(
     "colotrace", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.load_profile("colotrace")
+
+# A shell starts background jobs with SIGINT ignored, and every child inherits that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
