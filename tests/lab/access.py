@@ -54,7 +54,7 @@ def require() -> None:
 def enter_if_needed() -> None:
     """Start the running program anew in a user namespace, if it lacks the capabilities."""
     if enter.missing_capabilities():
-        command = [sys.executable, _enter_path(), *_own_command()]
+        command = [sys.executable, enter.__file__, *_own_command()]
         os.execv(sys.executable, command)  # noqa: S606 (replacing this program is the purpose)
 
 
