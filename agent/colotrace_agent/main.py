@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from . import privileges
+from .errors import StartError
 from .network.sockets import RawSockets, open_all
 
 if TYPE_CHECKING:
@@ -328,7 +329,11 @@ def check(
 def main() -> None:
     """Runs the command line."""
     gc.disable()  # nothing that is imported is garbage
-    app()
+    try:
+        app()
+    except StartError as error:
+        typer.echo(f"colotrace-agent: {error}", err=True)
+        sys.exit(2)
 
 
 def _begin_collecting() -> None:

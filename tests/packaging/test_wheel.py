@@ -72,8 +72,8 @@ def test_it_has_the_three_programs_and_the_licence(wheel):
     points = configparser.ConfigParser()
     points.read_string(wheel.read(by_end["entry_points.txt"]).decode())
     assert dict(points["console_scripts"]) == {
-        "colotrace": "colotrace_cli.main:main",
-        "colotrace-agent": "colotrace_agent.main:main",
-        "colotrace-coordinator": "colotrace_coordinator.main:main",
+        "colotrace": "colotrace_cli.__main__:main",
+        "colotrace-agent": "colotrace_agent.__main__:main",
+        "colotrace-coordinator": "colotrace_coordinator.__main__:main",
     }
     assert "licenses/LICENSE" in by_end
