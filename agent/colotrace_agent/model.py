@@ -131,7 +131,8 @@ class Heard(NamedTuple):
     """A packet that may answer one of our probes, as its bytes say.
 
     `key` names the flow as quoted or echoed. `number`, `ip_id` and `tag` are what the packet
-    carries of the probe's own fields, None where it carries none. `source` is the quoted source
+    carries of the probe's own fields, None where it carries none; a segment's `number` is what it
+    acknowledges. `source` is the quoted source
     address, None in a direct answer. `code` is the ICMP code; `info` the next hop's MTU or a
     parameter problem's pointer; `quoted_ttl` the quoted packet's, None in a direct answer.
     `labels` annotate the answer: what its extensions say, what was changed on the way.

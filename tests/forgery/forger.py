@@ -125,6 +125,6 @@ ATTACKS = (
     Attack("UDP, 8 bytes", PacketType.UDP, short_quote, 30 - _P),
     Attack("UDP, whole", PacketType.UDP, long_quote, 64 - _P),
     Attack("TCP, 8 bytes", PacketType.TCP, short_quote, 32 - _P),
-    Attack("TCP, reset", PacketType.TCP, reset, 32 - _P),
+    Attack("TCP, reset", PacketType.TCP, reset, 31 - _P),
     Attack("GRE, the key alone", PacketType.GRE, short_quote, 16 - _P),
 )

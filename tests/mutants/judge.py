@@ -222,7 +222,8 @@ class Judge:
             return None
         if not flags & _ACK and not segment.ack:
             return None
-        return self._first((sent.number + 1) % 2**32 == segment.ack for sent in self._sent)
+        # Some stacks acknowledge the SYN's own number.
+        return self._first((segment.ack - sent.number) % 2**32 in {0, 1} for sent in self._sent)
 
     def _tunnelled(self, outer: Packet, data: bytes) -> int | None:
         """An echo reply inside of GRE, where the tunnel's own key is none of ours; or a probe as it

@@ -92,6 +92,12 @@ class TcpAnswer(StrEnum):
     # A reset without the ACK flag: some firewalls still fill in the number, some leave it 0.
     RST = "rst"
     RST_BARE = "rst-bare"
+    # The SYN's own number is acknowledged; or one beyond data that the SYN did not have.
+    SYN_ACK_OWN = "syn-ack-own"
+    RST_ACK_OWN = "rst-ack-own"
+    RST_ACK_BEYOND = "rst-ack-beyond"
+    # A reset with the ACK flag that acknowledges 0.
+    RST_ACK_ZERO = "rst-ack-zero"
     # As a Linux listener does it, state and all: see `tcp.Listener`.
     KERNEL = "kernel"
     # A SYN-ACK for the first SYN of a four-tuple, a challenge about that one for every other.

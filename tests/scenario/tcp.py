@@ -6,6 +6,21 @@ from scenario.probe import ACK, RST, SYN, Probe
 
 _WINDOW = 64240
 _MODULUS = 1 << 32
+# The flags of answers that are no RST with ACK.
+_FLAGS = {
+    TcpAnswer.SYN_ACK: SYN | ACK,
+    TcpAnswer.SYN_ACK_OWN: SYN | ACK,
+    TcpAnswer.RST: RST,
+    TcpAnswer.RST_BARE: RST,
+}
+# What an answer acknowledges, from the SYN's number on, where that is not the next; None: 0.
+_ACKNOWLEDGED = {
+    TcpAnswer.SYN_ACK_OWN: 0,
+    TcpAnswer.RST_ACK_OWN: 0,
+    TcpAnswer.RST_ACK_BEYOND: 5,
+    TcpAnswer.RST_BARE: None,
+    TcpAnswer.RST_ACK_ZERO: None,
+}
 # Where another connection on the four-tuple is.
 _ELSEWHERE = 0x0BADCAFE
 
@@ -48,8 +63,9 @@ class Listener:
 
 def stateless(answer: TcpAnswer, probe: Probe, *, source: bytes) -> bytes:
     """Return the answer that needs no memory: it acknowledges this very SYN (RFC 9293, 3.5.2)."""
-    flags = {TcpAnswer.SYN_ACK: SYN | ACK, TcpAnswer.RST_ACK: RST | ACK}.get(answer, RST)
+    flags = _FLAGS.get(answer, RST | ACK)
     if answer is TcpAnswer.ACK:
         return challenge(probe, source=source, expected=_ELSEWHERE)
-    acknowledged = 0 if answer is TcpAnswer.RST_BARE else probe.sequence + 1
+    beyond = _ACKNOWLEDGED.get(answer, 1)
+    acknowledged = 0 if beyond is None else probe.sequence + beyond
     return segment(probe, source=source, flags=flags, acknowledged=acknowledged)

@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import Family, NodeKind, PacketType
 
+from colotrace_agent.engine.matching import TCP_SPACING
+
 from .finding import same_rows
 from .state import Bytes, Flags, Lines, Numbers
 from .table import Table
@@ -179,9 +181,11 @@ def _ordinals(table: Table, lines: Lines, number: Numbers) -> Lines:
     first = table.first_number[lines]
     if table.spec.packet_type is PacketType.UDP:
         ordinals = np.where((number > 0) & (number <= 0xFFFE), (number - first) % 0xFFFE, _ODD)
+    elif table.spec.packet_type is PacketType.TCP:
+        ordinals, beyond = np.divmod((number - first) % (1 << 32), TCP_SPACING)
+        ordinals = np.where(beyond == 0, ordinals, _ODD)
     else:
-        bits = 32 if table.spec.packet_type is PacketType.TCP else 16
-        ordinals = (number - first) % (1 << bits)
+        ordinals = (number - first) % (1 << 16)
     return np.where((lines >= 0) & (ordinals < table.taken[lines]), ordinals, _ODD)
 
 

@@ -10,7 +10,7 @@ import enum
 
 from colotrace_proto.messages import PacketType
 
-from colotrace_agent.model import Flow, Heard
+from colotrace_agent.model import AnswerKind, Flow, Heard
 
 _NUMBERS = {
     PacketType.ICMP: 1 << 16,
@@ -18,6 +18,18 @@ _NUMBERS = {
     PacketType.TCP: 1 << 32,
     PacketType.GRE: 1 << 16,
 }
+
+
+TCP_SPACING = 56
+"""Between the sequence numbers of a flow's consecutive probes.
+
+Stacks acknowledge a SYN by its own number, by the next one, or by the next beyond what they take
+for its data: options, padding, a header. None of these may be a neighbour's number or the one
+after it, so no length of a header or packet of ours lies near a multiple. All numbers of a trace
+stay within the window of a common listener (64,240), which challenges a SYN beyond it.
+"""
+_ACKNOWLEDGED = 2
+"""Acknowledgements that name a SYN: its own number and the next."""
 
 
 class Miss(enum.Enum):
@@ -35,7 +47,8 @@ def number_of(flow: Flow, ordinal: int) -> int:
     """
     if flow.packet_type is PacketType.UDP:
         return (flow.first_number - 1 + ordinal) % 0xFFFE + 1
-    return (flow.first_number + ordinal) % _NUMBERS[flow.packet_type]
+    step = TCP_SPACING if flow.packet_type is PacketType.TCP else 1
+    return (flow.first_number + ordinal * step) % _NUMBERS[flow.packet_type]
 
 
 def match(flow: Flow, heard: Heard, *, sent: int) -> int | Miss:
@@ -46,8 +59,7 @@ def match(flow: Flow, heard: Heard, *, sent: int) -> int | Miss:
     if flow.packet_type is PacketType.TCP:
         if heard.number is None:
             return Miss.AMBIGUOUS
-        ordinal = _by_number(flow, heard.number, sent)
-        return ordinal if ordinal is not None else Miss.FOREIGN
+        return _by_tcp_number(flow, heard, heard.number, sent)
     if not heard.ip_id:  # IPv6, a direct answer without the tag, or a router that cleared it
         return Miss.AMBIGUOUS
     if flow.packet_type is PacketType.GRE:
@@ -62,6 +74,15 @@ def match(flow: Flow, heard: Heard, *, sent: int) -> int | Miss:
     if ordinal is None or flow.marks.ip_ids[ordinal] not in _as_sent(heard.ip_id):
         return Miss.FOREIGN
     return ordinal
+
+
+def _by_tcp_number(flow: Flow, heard: Heard, number: int, sent: int) -> int | Miss:
+    offset = (number - flow.first_number) % _NUMBERS[PacketType.TCP]
+    ordinal, beyond = divmod(offset, TCP_SPACING)
+    acknowledges = heard.kind is AnswerKind.TCP
+    if ordinal < sent and beyond < (_ACKNOWLEDGED if acknowledges else 1):
+        return ordinal
+    return Miss.FOREIGN
 
 
 def _by_number(flow: Flow, number: int, sent: int) -> int | None:

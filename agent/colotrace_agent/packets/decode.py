@@ -118,7 +118,7 @@ def decode_tcp_segment(segment: bytes, responder: bytes) -> Heard | Unheard:
     if not (flags & tcp.RST or (flags & tcp.SYN and flags & tcp.ACK)):
         return Unheard.NOT_OURS
     # Some firewalls fill in what a reset acknowledges and leave the flag away.
-    number = (acknowledged - 1) % (1 << 32) if flags & tcp.ACK or acknowledged else None
+    number = acknowledged if flags & tcp.ACK or acknowledged else None
     return Heard(AnswerKind.TCP, responder, key, number)
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 from colotrace_proto.messages import Family, PacketType
 
 from colotrace_agent.engine.flows import Flows
+from colotrace_agent.engine.matching import TCP_SPACING
 from colotrace_agent.model import Flow
 
 from .checksum import MODULUS, ones_sum
@@ -84,7 +85,8 @@ class MatrixWriter:
             packets[:, _V6_HOP_LIMIT] = ttls
         first = self._first[lines]
         if self.packet_type is PacketType.TCP:
-            self._write_tcp(packets, (first + ordinals) % (1 << 32), self._fixed[lines])
+            sequence = (first + ordinals * TCP_SPACING) % (1 << 32)
+            self._write_tcp(packets, sequence, self._fixed[lines])
         elif self.packet_type is PacketType.UDP:
             number = (first - 1 + ordinals) % 0xFFFE + 1
             steering = -(number + self._fixed[lines] + _ones_sum(tags)) % MODULUS

@@ -1,9 +1,10 @@
 """TCP SYNs.
 
-A probe's number is the sequence number: it lies in the first 8 bytes, which every router quotes,
-and the target acknowledges it plus one. Numbers ascend in the order of sending: a host takes a
-lower one on the same four-tuple for an old packet and challenges it (RFC 9293 section 3.10.7.4).
-The flow's is the source port.
+A probe's number is the sequence number: it lies in the first 8 bytes, which every router quotes.
+The target acknowledges the next number (RFC 9293 section 3.5.2), some stacks the number itself,
+so consecutive probes lie `TCP_SPACING` apart. Numbers ascend in the order of sending: a host takes
+a lower one on the same four-tuple for an old packet and challenges it (RFC 9293 section
+3.10.7.4). The flow's identifier is the source port.
 """
 
 import struct

@@ -3,7 +3,7 @@
 import dataclasses
 
 import pytest
-from colotrace_agent.engine.matching import Miss, match, number_of
+from colotrace_agent.engine.matching import TCP_SPACING, Miss, match, number_of
 from colotrace_agent.model import AnswerKind, Flow, Heard
 from colotrace_proto.messages import MAX_PROBES, PacketType
 from hypothesis import given
@@ -18,6 +18,12 @@ SPACE = {
     PacketType.TCP: 1 << 32,
     PacketType.GRE: 1 << 16,
 }
+# Distances from the first number: anywhere, of the probes and near them.
+NUMBERS = st.one_of(
+    st.integers(0, (1 << 32) - 1),
+    st.integers(0, MAX_PROBES * TCP_SPACING),
+    st.integers(0, MAX_PROBES).map(lambda ordinal: ordinal * TCP_SPACING),
+)
 COUNTS = st.integers(1, MAX_PROBES)
 
 
@@ -100,15 +106,30 @@ def test_too_short_a_quote_is_ambiguous(packet_type: PacketType, fields: dict[st
 @given(flows([PacketType.TCP]), COUNTS, st.data())
 def test_a_tcp_number_suffices(flow: Flow, sent: int, data: st.DataObject) -> None:
     """It has 32 bits: whatever has become of the IP ID."""
-    number = data.draw(
-        st.one_of(
-            st.integers(0, (1 << 32) - 1),
-            st.integers(0, MAX_PROBES).map(lambda offset: number_of(flow, offset)),
-        )
-    )
-    offset = (number - flow.first_number) % (1 << 32)
-    wanted = offset if offset < sent else Miss.FOREIGN
+    number = data.draw(NUMBERS.map(lambda offset: (flow.first_number + offset) % (1 << 32)))
+    numbers = [number_of(flow, ordinal) for ordinal in range(sent)]
+    wanted = numbers.index(number) if number in numbers else Miss.FOREIGN
     assert match(flow, quoting(flow, number=number, ip_id=1), sent=sent) == wanted
+
+
+@given(flows([PacketType.TCP]), COUNTS, st.data())
+def test_an_acknowledgement_names_its_own_syn_or_none(
+    flow: Flow, sent: int, data: st.DataObject
+) -> None:
+    """Its number or the next; what a stack takes for data leads to no other SYN."""
+    ordinal = data.draw(st.integers(0, sent - 1))
+    beyond = data.draw(st.integers(0, TCP_SPACING - 1))
+    number = (number_of(flow, ordinal) + beyond) % (1 << 32)
+    heard = Heard(AnswerKind.TCP, flow.target, flow.key, number)
+    assert match(flow, heard, sent=sent) == (ordinal if beyond < 2 else Miss.FOREIGN)
+    for length in (20, 24, 40, 44, 60, 64):  # of a header, a segment, a packet
+        assert length % TCP_SPACING not in {0, 1, TCP_SPACING - 1}
+
+
+def test_all_numbers_of_a_trace_lie_in_a_common_listeners_window() -> None:
+    """A SYN beyond it would be challenged (RFC 5961 section 4)."""
+    made = flow(PacketType.TCP)
+    assert number_of(made, MAX_PROBES - 1) - made.first_number < 64_240
 
 
 def test_a_reset_that_acknowledges_nothing_is_ambiguous() -> None:

@@ -153,10 +153,10 @@ def test_a_targets_answers_name_the_probe() -> None:
 @pytest.mark.parametrize(
     ("flags", "acknowledged", "number"),
     [
-        ("SA", 4_008, 4_007),
-        ("RA", 4_008, 4_007),
-        ("R", 4_008, 4_007),
-        ("SA", 0, (1 << 32) - 1),
+        ("SA", 4_008, 4_008),
+        ("RA", 4_008, 4_008),
+        ("R", 4_008, 4_008),
+        ("SA", 0, 0),
         ("R", 0, None),
     ],
 )
