@@ -37,6 +37,28 @@ def test_clothes_change_nothing(address: ipaddress.IPv4Address) -> None:
         assert is_public(wrapped) is is_public(address)
 
 
+@pytest.mark.parametrize(
+    ("text", "public"),
+    [
+        ("2600:1::5efe:10.0.0.1", False),
+        ("2600:1::200:5efe:10.0.0.1", False),
+        ("2600:1::5efe:8.8.8.8", True),
+        ("2001:db8::5efe:8.8.8.8", False),
+        ("2600:1::5eff:10.0.0.1", True),
+        # Both of a 6to4 address that is also ISATAP's.
+        ("2002:0:0::5efe:8.8.8.8", False),
+        ("2002:808:808::5efe:8.8.8.8", True),
+        ("2002:808:808::5efe:10.0.0.1", False),
+        # Teredo's server, and its client behind a NAT.
+        ("2001:0:7f00:1::1", False),
+        ("2001:0:4136:e378:8000:63bf:f5ff:fffe", False),
+    ],
+)
+def test_what_a_tunnel_leads_to(text: str, public: bool) -> None:
+    """A public prefix in front of a private host makes it no public one."""
+    assert is_public(ipaddress.ip_address(text)) is public
+
+
 @given(st.ip_addresses())
 def test_public_addresses_are_one_hosts(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
