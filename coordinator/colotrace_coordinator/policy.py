@@ -9,7 +9,9 @@ import re
 import socket
 from dataclasses import dataclass
 
-from colotrace_proto.addresses import Address, is_one_host, is_public
+from colotrace_proto.addresses import is_one_host, is_public
+from colotrace_proto.hostnames import HostNameError, to_ascii
+from colotrace_proto.special_purpose import Address, block_of
 
 # The forms that inet_aton takes beside the dotted quad (RFC 6943, section 3.1.1): a resolver
 # would read "127.1" or "0x7f000001" as an address and never ask a name server.
@@ -30,11 +32,24 @@ class TargetPolicy:
         if not is_one_host(address):
             return f"{target} is no address of a single host, so no path leads to it"
         if not self.allow_private and not is_public(address):
+            block = block_of(address)
+            kind = f" ({block.name}, {block.reference})" if block and not block.reachable else ""
             return (
-                f"{target} is not a public address, and this coordinator traces no others; "
+                f"{target} is not a public address{kind}, and this coordinator traces no others; "
                 "its operator can admit them with --allow-private"
             )
         return None
+
+
+def as_asked(target: str) -> str:
+    """The target as agents are asked for it: a name in its DNS form, which every agent and the
+    coordinator read alike; what is no name as it was written."""
+    if target.isascii():
+        return target
+    try:
+        return to_ascii(target)
+    except HostNameError:
+        return target
 
 
 def literal(target: str) -> Address | None:

@@ -32,7 +32,7 @@ from .fanout.task import Finished, Task
 from .links.base import Fleet
 from .metrics import Metrics
 from .model import Answer, ColoStatus, Message, Options, TraceRequest
-from .policy import TargetPolicy, literal
+from .policy import TargetPolicy, as_asked, literal
 from .registry import Registry
 from .runs import JobSpec, Ticket
 
@@ -215,7 +215,7 @@ class _Parts:
 def _task(request: TraceRequest, target: str, colo: ColoName) -> Task:
     address = literal(target)
     family = Family(address.version) if address is not None else None
-    return Task(colo, target, request.options, family)
+    return Task(colo, as_asked(target), request.options, family)
 
 
 def _texts(addresses: Iterable[bytes]) -> list[str]:

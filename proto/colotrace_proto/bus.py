@@ -9,10 +9,12 @@ COLO is its full name, AGENT the agent's id, BOOT its boot id in hexadecimal dig
 subscribe to `shared_jobs`, so that the broker gives each job of a colo to one of them.
 """
 
+import ipaddress
 import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
+from .hostnames import to_ascii
 from .identifiers import is_colo_name, is_identifier
 from .messages import AgentId, ColoName
 
@@ -62,7 +64,8 @@ def broker_of(url: str) -> Broker:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-        (host or "").encode("idna")
+        if host and ":" not in host and not _is_ipv4(host):
+            host = to_ascii(host)
     except ValueError:
         raise BrokerUrlError(
             "its host or port cannot be read; in a password, write / as %2F, @ as %40, # as %23"
@@ -79,6 +82,14 @@ def broker_of(url: str) -> Broker:
     if password and not username:
         raise BrokerUrlError("it has a password, but no user")
     return Broker(host, port or _PORTS[parts.scheme], parts.scheme == "mqtts", username, password)
+
+
+def _is_ipv4(host: str) -> bool:
+    try:
+        ipaddress.IPv4Address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ The words name who is at fault and, where there is one, the remedy.
 """
 
 import enum
+import ipaddress
 from dataclasses import dataclass
 
 from colotrace_proto.failures import LOST, NO_AGENT, UNTRACEABLE, error_code
@@ -157,7 +158,9 @@ def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
             return _because(Fault(code, Weight.FORBIDDEN, words), outcome.detail)
         case Failure.POLICY:
             words = f"the owner of agent {agent} forbids it"
-            return _because(Fault(code, Weight.FORBIDDEN, words), outcome.detail)
+            # Only names are refused at that point: what they resolve to is not for callers to see.
+            detail = "" if _names_an_address(outcome.detail) else outcome.detail
+            return _because(Fault(code, Weight.FORBIDDEN, words), detail)
         case Failure.SEND:
             words = f"agent {agent} could not send the probes"
             return _because(Fault(code, Weight.FINAL, words), outcome.detail)
@@ -168,6 +171,17 @@ def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
             return _because(Fault(code, Weight.LOST, words), outcome.detail)
         case Failure.INTERNAL | Failure.UNSPECIFIED:
             return misbehaved(agent, outcome.detail or "it gave no reason")
+
+
+def _names_an_address(detail: str) -> bool:
+    """Whether an address is told, as by agents before 0.2."""
+    for word in detail.split():
+        try:
+            ipaddress.ip_address(word.strip(",.;:()[]"))
+        except ValueError:
+            continue
+        return True
+    return False
 
 
 def _because(fault: Fault, detail: str) -> Fault:

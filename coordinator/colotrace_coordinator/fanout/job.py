@@ -18,6 +18,7 @@ has come. `now` is in seconds on a clock that never goes back.
 import enum
 from collections.abc import Callable, Container, Sequence
 
+from colotrace_proto.failures import UNTRACEABLE
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
     MAX_REMAINING_MS,
@@ -376,10 +377,12 @@ class JobMachine:
         last = self._close_attempt(now)
         best = last if fault is None else furthest(self._attempts)
         lost = [f.words for f in self._faults if f.weight is Weight.LOST and f is not fault]
+        # What a name leads to inside of a colo's network is not told to who may not trace it.
+        hidden = fault is not None and fault.code == UNTRACEABLE
         self.state = State.ENDED
         self.finished = Finished(
             fault=fault,
-            target_address=best.target_address if best else b"",
+            target_address=best.target_address if best and not hidden else b"",
             sent=best.sent if best else (),
             replies=best.replies if best else Replies(),
             duration_ns=best.duration_ns if best else 0,

@@ -556,3 +556,15 @@ async def test_multipath_is_a_job_of_its_own(coordinator: Coordinator) -> None:
         await agent.say(path(job.job_id))
     plain, many = [only(await within(5, answer)) for answer in answers]
     assert (plain.links, many.links) == (UNSET, [])
+
+
+async def test_agents_are_asked_for_names_in_their_dns_form(coordinator: Coordinator) -> None:
+    """Agents of every version resolve the same name; the answer has it as it was written."""
+    agent = await coordinator.agent()
+    answer = coordinator.begin("straße.example", "under_score.example")
+    jobs = [await agent.take(), await agent.take()]
+    assert {job.target for job in jobs} == {"xn--strae-oqa.example", "under_score.example"}
+    for job in jobs:
+        await agent.say(path(job.job_id))
+    result = await answer
+    assert [row.target for row in result.rows] == ["straße.example", "under_score.example"]

@@ -81,6 +81,11 @@ def test_other_topics_are_nobodys(topic: str) -> None:
             Broker("10.0.0.1", 1, tls=False, username="den01", password="p@ss/w:rd"),
             "mqtt://10.0.0.1:1",
         ),
+        (
+            "mqtt://straße.example",
+            Broker("xn--strae-oqa.example", 1883, tls=False),
+            "mqtt://xn--strae-oqa.example:1883",
+        ),
         ("mqtt://u@h", Broker("h", 1883, tls=False, username="u"), "mqtt://h:1883"),
     ],
 )

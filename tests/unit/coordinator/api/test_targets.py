@@ -21,6 +21,8 @@ from hypothesis import strategies as st
         "xn--bcher-kva.example",
         "bücher.example",
         "例え.テスト",
+        "straße.example",
+        "münchen。example",
         "3com.com",
         "1.2.3.4.in-addr.arpa",
         "a" * 63 + ".example",
@@ -65,6 +67,10 @@ def test_names_a_target(target: str) -> None:
         "--help",
         "$(id)",
         "١٢٧.0.0.1",
+        "１２７.0.0.1",  # noqa: RUF001 - full-width digits
+        "☃.example",
+        "a\u200db.example",
+        "\u202eok.test",
     ],
 )
 def test_names_none(target: str) -> None:

@@ -425,6 +425,19 @@ def test_outcomes(failure: Failure, code: int, words: str) -> None:
     assert run.cancels == []
 
 
+@pytest.mark.parametrize("failure", [Failure.POLICY, Failure.NO_FAMILY, Failure.UNRESOLVABLE])
+def test_a_target_that_may_not_be_traced_has_no_address(failure: Failure) -> None:
+    """Whoever may not trace what a name leads to is not told what that is; agents before 0.2 tell
+    it in words too."""
+    run = Clockwork("a")
+    run.accept()
+    detail = "10.1.2.3 is not a public address" if failure is Failure.POLICY else ""
+    run.frame(1, failure=failure, detail=detail)
+    assert run.failed[0] == 3
+    assert run.result.target_address == b""
+    assert "10.1.2.3" not in run.failed[1]
+
+
 @pytest.mark.parametrize(
     ("failure", "moves"),
     [
