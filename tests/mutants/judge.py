@@ -17,9 +17,7 @@ from scapy.layers.inet6 import (
     ICMPv6ParamProblem,
     ICMPv6TimeExceeded,
     IPv6,
-    IPv6ExtHdrDestOpt,
-    IPv6ExtHdrHopByHop,
-    IPv6ExtHdrRouting,
+    IPv6ExtHdrFragment,
     in6_chksum,
 )
 from scapy.layers.l2 import GRE
@@ -36,7 +34,13 @@ _ERRORS6 = {
     3: ICMPv6TimeExceeded,
     4: ICMPv6ParamProblem,
 }
-_CHAINED = {0: IPv6ExtHdrHopByHop, 43: IPv6ExtHdrRouting, 60: IPv6ExtHdrDestOpt}
+# RFC 8200 section 4, RFC 4302 section 2.2: the length of each extension header.
+_CHAINED = {
+    **dict.fromkeys((0, 43, 60, 135, 139, 140), lambda length: 8 * (length + 1)),
+    44: lambda _: 8,
+    51: lambda length: 4 * (length + 2),
+}
+_MOST_CHAINED = 16
 _RST, _SYN, _ACK = 0x04, 0x02, 0x10
 
 
@@ -118,7 +122,12 @@ class Judge:
     def _quoted4(self, quote: tuple[bytes, bool]) -> int | None:
         data, padded = quote
         header, transport = peel(IP, data)
-        if header.version != 4 or header.frag or header.dst != self._target:
+        # Flags and offset may be quoted with their bytes swapped.
+        fragment = int(header.flags) << 13 | header.frag
+        swapped = int.from_bytes(fragment.to_bytes(2), "little")
+        if fragment & 0x1FFF and swapped & 0x1FFF:
+            return None
+        if header.version != 4 or header.dst != self._target:
             return None
         if padded:
             transport = shown(data, 4 * header.ihl)
@@ -129,12 +138,20 @@ class Judge:
         header, transport = peel(IPv6, data)
         if header.version != 6 or header.dst != self._target:
             return None
-        protocol = header.nh
-        if padded and protocol not in _CHAINED:
-            transport = shown(data, 40)
-        while protocol in _CHAINED:
-            protocol, length = transport[0], transport[1]
-            transport = transport[8 * (length + 1) :]
+        protocol, at = header.nh, 40
+        for _ in range(_MOST_CHAINED):
+            if protocol not in _CHAINED:
+                break
+            if protocol == 44:
+                fragment, _ = peel(IPv6ExtHdrFragment, data[at:])
+                if fragment.offset:
+                    return None
+            if len(data) < at + 8:
+                return None
+            protocol, at = data[at], at + _CHAINED[protocol](data[at + 1])
+        if protocol in _CHAINED:
+            return None
+        transport = shown(data, at) if padded else data[at:]
         return self._quoted(header, protocol, transport)
 
     def _quoted(self, header: Packet, protocol: int, transport: bytes) -> int | None:

@@ -26,6 +26,7 @@ _VARIANTS = (
     'quoted_id = "plus-one"',
     'nat = "source"',
     "inner_options = true",
+    'quoted_headers = ["fragment", "destination"]',
     "quoted_tos = 72, quoted_ttl = 3",
     'refuse = "admin-prohibited", refused = "expiring"',
     'quoted_id = "minus-one"',

@@ -127,6 +127,17 @@ class Balance(StrEnum):
     PACKET = "packet"
 
 
+class ExtensionHeader(StrEnum):
+    """An IPv6 extension header that a quoted packet has gained on its way (RFC 8200 section 4)."""
+
+    HOP_BY_HOP = "hop-by-hop"
+    ROUTING = "routing"
+    # Of an unfragmented packet (RFC 6946), as translators from IPv4 add it.
+    FRAGMENT = "fragment"
+    AUTHENTICATION = "authentication"
+    DESTINATION = "destination"
+
+
 class QuotedId(StrEnum):
     """What a router makes of the IP ID in its quote."""
 

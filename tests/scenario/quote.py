@@ -1,7 +1,7 @@
 """How routers quote a probe in an ICMP error, and what they and translators do to the quote."""
 
 from scenario import wire
-from scenario.kinds import Nat, Protocol, QuotedChecksum, QuotedId
+from scenario.kinds import ExtensionHeader, Nat, Protocol, QuotedChecksum, QuotedId
 from scenario.probe import Probe
 from scenario.schema import Behaviour
 
@@ -14,6 +14,15 @@ _CHECKSUM_AT = {Protocol.ICMP: 2, Protocol.UDP: 6, Protocol.TCP: 16}
 _NAT_PORT_MASK = 0x2A15
 ROUTER_ALERT = bytes.fromhex("94040000")  # RFC 2113
 HOP_BY_HOP_ALERT = bytes.fromhex("05020000" + "0100")  # RFC 2711, padded
+
+# Extension headers: number, and what follows the next-header byte.
+_HEADERS = {
+    ExtensionHeader.HOP_BY_HOP: (0, b"\0" + HOP_BY_HOP_ALERT),
+    ExtensionHeader.ROUTING: (43, b"\2\4\0" + bytes(4) + NAT_SOURCE[6]),
+    ExtensionHeader.FRAGMENT: (44, bytes.fromhex("00 0000 00001234")),
+    ExtensionHeader.AUTHENTICATION: (51, b"\4" + bytes(2) + bytes(range(20))),
+    ExtensionHeader.DESTINATION: (60, b"\1\1\14" + bytes(12)),
+}
 
 
 def quoted(probe: Probe, *, behaviour: Behaviour, arriving_ttl: int) -> bytes:
@@ -45,6 +54,8 @@ def quoted(probe: Probe, *, behaviour: Behaviour, arriving_ttl: int) -> bytes:
             alert = bytes([header[6], 0]) + HOP_BY_HOP_ALERT
             header[4:7] = length.to_bytes(2) + bytes([wire.HOP_BY_HOP])
             header += alert
+        for kind in reversed(behaviour.quoted_headers):
+            _insert(header, kind)
         return bytes(header) + bytes(transport[:keep])
     header[8] = ttl
     if tos is not None:
@@ -55,6 +66,14 @@ def quoted(probe: Probe, *, behaviour: Behaviour, arriving_ttl: int) -> bytes:
         header[2:4] = (int.from_bytes(header[2:4]) + 4).to_bytes(2)
         header += ROUTER_ALERT
     return wire.with_header_checksum(bytes(header)) + bytes(transport[:keep])
+
+
+def _insert(header: bytearray, kind: ExtensionHeader) -> None:
+    """Put an extension header right behind an IPv6 header."""
+    number, body = _HEADERS[kind]
+    header[40:40] = bytes([header[6]]) + body
+    length = int.from_bytes(header[4:6]) + 1 + len(body)
+    header[4:7] = length.to_bytes(2) + bytes([number])
 
 
 def flip(data: bytearray, at: int, *, mask: int) -> None:

@@ -101,6 +101,8 @@ class Behaviour(Table, frozen=True, kw_only=True):
     nat: kinds.Nat = kinds.Nat.NONE
     # The quoted header has grown by router alert (IPv4) or a hop-by-hop header (IPv6).
     inner_options: bool = False
+    # The quoted IPv6 header is followed by these extension headers, in this order.
+    quoted_headers: tuple[kinds.ExtensionHeader, ...] = ()
     extension: Extension | None = None
 
 

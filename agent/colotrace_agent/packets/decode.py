@@ -12,6 +12,7 @@ from colotrace_agent.model import AnswerKind, FlowKey, Heard, Unheard
 
 from . import gre, icmp, tcp, udp
 from .annotations import annotate, quoted_ttl
+from .chain import NEXT_HEADER_AT, upper_of
 from .checksum import ones_sum
 from .extensions import split
 from .payload import tag_in
@@ -35,8 +36,8 @@ _ERRORS_V6 = {
 _QUOTED = struct.Struct("!BB2xHHBB2x4s4s")
 _ECHO = struct.Struct("!4xHH")
 _PORTS = struct.Struct("!HH")
-_EXTENSIONS_V6 = {0, 43, 60}  # hop-by-hop, routing and destination options
 _PARAMETER_PROBLEM = 12
+_OFFSET = 0x1FFF  # in units of 8 bytes, below three flags
 _REASSEMBLY = 1  # the code of time-exceeded that has nothing to do with a TTL
 
 _PROTOCOLS = {
@@ -160,7 +161,7 @@ def _error(
     if version >> 4 != 4 or start < IPV4_HEADER or len(quote) < start + _TRANSPORT_QUOTED:
         return Unheard.MALFORMED
     packet_type = _PROTOCOLS.get(protocol)
-    if packet_type is None or fragment & 0x1FFF:  # a later fragment
+    if packet_type is None or _is_later_fragment(fragment):
         return Unheard.NOT_OURS
     identity = _quoted_identity(packet_type, quote[start:], _ECHO_REQUEST)
     if identity is None:
@@ -181,11 +182,14 @@ def _error6(
     quote, labels = split(message, family=Family.IPV6)
     if len(quote) < IPV6_HEADER or quote[0] >> 4 != 6:
         return Unheard.MALFORMED
-    protocol, start = _ipv6_payload(quote)
+    upper = upper_of(quote)
+    if upper is None:
+        return Unheard.NOT_OURS
+    protocol, start, named_at = upper
     if len(quote) < start + _TRANSPORT_QUOTED:
         return Unheard.MALFORMED
-    if kind is AnswerKind.PARAMETER and gre.points_at_protocol(quote, info):
-        info = gre.NEXT_HEADER_AT  # where it is without headers that were put in on the way
+    if kind is AnswerKind.PARAMETER and info == named_at:
+        info = NEXT_HEADER_AT  # where it is without headers that were put in on the way
     packet_type = _PROTOCOLS_V6.get(protocol)
     if packet_type is None:
         return Unheard.NOT_OURS
@@ -201,14 +205,13 @@ def _error6(
     )
 
 
-def _ipv6_payload(quote: bytes) -> tuple[int, int]:
-    """The protocol behind the quoted packet's extension headers, which it may have gained on its
-    way (RFC 8200 section 4), and where that begins."""
-    protocol, start = quote[6], IPV6_HEADER
-    while protocol in _EXTENSIONS_V6 and len(quote) >= start + 2:
-        protocol, length = quote[start], quote[start + 1]
-        start += 8 * (length + 1)
-    return protocol, start
+def _is_later_fragment(field: int) -> bool:
+    """Whether flags and fragment offset are those of a fragment other than the first.
+
+    Some hosts quote the field with its bytes swapped, and may have set its flags.
+    """
+    swapped = (field & 0xFF) << 8 | field >> 8
+    return bool(field & _OFFSET and swapped & _OFFSET)
 
 
 def _quoted_identity(

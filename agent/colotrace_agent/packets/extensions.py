@@ -17,6 +17,7 @@ from itertools import islice
 
 from colotrace_proto.messages import MAX_LABEL, MAX_LABELS, Family
 
+from .chain import upper_of
 from .checksum import ones_sum
 
 _ICMP_HEADER = 8
@@ -43,7 +44,6 @@ _MAX_NAME = 64  # its length octet included
 
 _TRANSPORT_QUOTED = 8
 _IP_HEADERS = {Family.IPV4: 20, Family.IPV6: 40}
-_IPV6_CHAINED = frozenset({0, 43, 60})
 
 
 def split(message: bytes, *, family: Family) -> tuple[bytes, tuple[str, ...]]:
@@ -94,10 +94,11 @@ def _unpadded(quote: bytes, family: Family) -> bytes:
         return quote
     if family is Family.IPV4:
         least = (quote[0] & 0x0F) * 4 + _TRANSPORT_QUOTED
-    elif quote[6] in _IPV6_CHAINED:
-        return quote
     else:
-        least = _IP_HEADERS[family] + _TRANSPORT_QUOTED
+        upper = upper_of(quote)
+        if upper is None:
+            return quote
+        least = upper.start + _TRANSPORT_QUOTED
     words = -(-len(quote.rstrip(b"\0")) // 4)
     return quote[: max(least, 4 * words)]
 

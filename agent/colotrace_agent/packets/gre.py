@@ -16,6 +16,7 @@ from colotrace_proto.messages import Family, PacketType
 from colotrace_agent.engine.matching import number_of
 from colotrace_agent.model import AnswerKind, Flow, FlowKey, Heard, Unheard
 
+from .chain import NEXT_HEADER_AT
 from .checksum import MODULUS, checksum, ones_sum, pseudo_header
 from .icmp import PROTOCOL as ICMP
 from .icmp import PROTOCOL_V6 as ICMPV6
@@ -38,10 +39,6 @@ _REQUESTS = {Family.IPV4: 8, Family.IPV6: 128}
 _REPLIES = {Family.IPV4: 0, Family.IPV6: 129}
 _FIELDS = struct.Struct("!HH8s")
 _CHECKSUM, _IDENTIFIER, _SEQUENCE = 2, 4, 6
-
-NEXT_HEADER_AT = 6
-"""Where an IPv6 header names what comes behind it."""
-_EXTENSIONS_V6 = frozenset({0, 43, 60})
 
 
 class GreWriter(Writer):
@@ -193,13 +190,3 @@ def _length(inner: bytes, family: Family) -> int:
     if family is Family.IPV4:
         return int.from_bytes(inner[2:4], "big")
     return IPV6_HEADER + int.from_bytes(inner[4:6], "big")
-
-
-def points_at_protocol(quote: bytes, pointer: int) -> bool:
-    """Whether an ICMPv6 parameter problem's pointer is at the field that names the quoted
-    packet's payload, its last next-header field (RFC 4443 section 3.4): at 6, where nobody has
-    put extension headers in."""
-    at, end = NEXT_HEADER_AT, IPV6_HEADER
-    while len(quote) >= end + 2 and quote[at] in _EXTENSIONS_V6:
-        at, end = end, end + 8 * (quote[end + 1] + 1)
-    return pointer == at

@@ -211,9 +211,10 @@ def test_zeros_in_front_of_extensions_are_no_bytes_of_the_probe() -> None:
             rest = header.ljust(128, b"\0") + ONE
             told = message(rest, family=family, stated=128 // UNITS[family])
             assert quoted_part(told, family=family) == header + bytes(8)
-    # With headers in between, where the 8 bytes begin is for others to find.
-    chained = (QUOTE6[:6] + b"\0" + QUOTE6[7:]).ljust(128, b"\0")
-    assert quoted_part(message(chained + ONE, family=V6, stated=16), family=V6) == chained
+    # With headers in between, the 8 bytes begin behind them.
+    chained = QUOTE6[:6] + b"\0" + QUOTE6[7:40] + b"\x11" + bytes(7) + QUOTE6[40:]
+    padded = chained.ljust(128, b"\0")
+    assert quoted_part(message(padded + ONE, family=V6, stated=16), family=V6) == chained
 
 
 def test_a_partly_quoted_payload_keeps_what_is_quoted() -> None:
