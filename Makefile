@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: forge fuzz help setup demo test check bench accuracy proto templates constraints clean
+.PHONY: forge fuzz help setup demo test unit check bench accuracy proto templates constraints clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,6 +23,9 @@ demo: setup  ## bring up the lab, trace from real agents, show the answer (MQTT=
 test: setup  ## run every test (WORKERS=4)
 	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && TMPDIR="$$temporary" \
 	  $(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
+
+unit: setup  ## run the tests that need neither root nor a service
+	@$(BIN)/pytest -q -n 2 tests/unit
 
 check: setup  ## lint, types, import layers, generated files
 	@$(BIN)/ruff check .

@@ -6,8 +6,8 @@ from colotrace_coordinator.errors import StoreUnavailableError
 from colotrace_coordinator.store.colos import FORGOTTEN_AFTER_S, ColoMemory, ColoStore
 from colotrace_coordinator.store.database import Database
 from colotrace_proto.messages import ColoName
+from integration.coordinator.store.conftest import Clock, until
 from pytest import MonkeyPatch  # noqa: PT013 - a type
-from unit.coordinator.store.conftest import Clock, until
 
 
 async def _knows(store: ColoStore, count: int) -> bool:

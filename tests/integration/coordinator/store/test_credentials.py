@@ -10,8 +10,8 @@ from colotrace_coordinator.store.credentials import (
 )
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.tables import Token
+from integration.coordinator.store.conftest import Clock
 from sqlalchemy import text, update
-from unit.coordinator.store.conftest import Clock
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from colotrace_coordinator.store.audit import KEPT_S, Audit, AuditEntry
 from colotrace_coordinator.store.credentials import Credentials
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.tables import AuditLine
+from integration.coordinator.store.conftest import Clock, until
 from sqlalchemy import select
-from unit.coordinator.store.conftest import Clock, until
 
 
 def entry(number: int, at: float) -> AuditEntry:

@@ -13,8 +13,8 @@ from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailabl
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
 from colotrace_coordinator.store.tables import Base
+from integration.coordinator.store.conftest import empty
 from sqlalchemy import text
-from unit.coordinator.store.conftest import empty
 
 
 async def test_migrations_make_the_tables(database: Database) -> None:

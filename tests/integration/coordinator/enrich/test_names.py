@@ -9,8 +9,8 @@ import structlog
 from colotrace_coordinator.enrich import names as module
 from colotrace_coordinator.enrich.names import Names, ResolverError
 from colotrace_coordinator.metrics import Metrics
+from integration.coordinator.enrich.conftest import NameServer
 from prometheus_client import CollectorRegistry
-from unit.coordinator.enrich.conftest import NameServer
 
 Start = Callable[..., NameServer]
 
