@@ -41,6 +41,7 @@ from colotrace_proto.messages import (
     Replies,
     UnknownJob,
 )
+from colotrace_proto.running import RunningClock
 
 _HOPS, _PER_TTL = 15, 3
 # The path of the places with delays, whose routers have names: hop 1 at 2 ms, the target at 32.
@@ -113,9 +114,10 @@ def _identity(colo: str, number: int) -> Identity:
 
 
 def _link(asked: argparse.Namespace, identity: Identity, jobs: Jobs) -> DirectLink | MqttLink:
+    clock = RunningClock()
     if asked.coordinator:
-        return DirectLink(asked.coordinator, identity, jobs, tls=None)
-    return MqttLink(broker_of(asked.mqtt), identity, jobs, broker_tls=None, tls=None)
+        return DirectLink(asked.coordinator, identity, jobs, tls=None, clock=clock)
+    return MqttLink(broker_of(asked.mqtt), identity, jobs, broker_tls=None, tls=None, clock=clock)
 
 
 def _arguments() -> argparse.Namespace:

@@ -7,6 +7,7 @@ that it causes or the caller that it wakes: there is no task and no queue on the
 import asyncio
 import secrets
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from colotrace_proto.messages import (
     Accepted,
@@ -19,6 +20,7 @@ from colotrace_proto.messages import (
     JobId,
     Refused,
 )
+from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
 from .fanout.agents import AgentKey
@@ -37,6 +39,10 @@ JOB_S = 23.5
 and rows."""
 LATER_S = 0.2
 """How much later than one's own the deadline of a job may be that one joins."""
+GATHER_S = 10.0
+"""After the start, how long a row of a colo that was known before waits for its agents."""
+LEFT_AFTER_S = 5.0
+"""Agents may give up a coordinator that was held up for longer: then it gathers them anew."""
 
 
 class Dispatcher:
@@ -52,12 +58,18 @@ class Dispatcher:
         metrics: Metrics,
         log: FilteringBoundLogger,
         seen: Callable[[Frame], None],
+        clock: RunningClock,
+        gather_s: float = GATHER_S,
     ) -> None:
         self._registry = registry
         self._metrics = metrics
         self._log = log
         self._seen = seen
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._gather_s = gather_s
+        self._gathered_at = clock.now() + gather_s
+        clock.on_held_up(self._held_up)
         self._links: dict[AgentKey, Link] = {}
         self._runs: dict[ColoName, set[Run]] = {}
         self._by_job: dict[JobId, Run] = {}
@@ -70,7 +82,7 @@ class Dispatcher:
     def begin(self, spec: JobSpec, *, spent_s: float = 0.0) -> Ticket:
         """Begin the job, or join an identical one that has just begun. So much of its time is
         spent already."""
-        now = self._loop.time()
+        now = self._clock.now()
         deadline = now + JOB_S - spent_s
         run = self._recent.find(spec, now)
         if run is None or run.deadline > deadline + LATER_S:
@@ -88,7 +100,7 @@ class Dispatcher:
             spec,
             machine,
             self._loop.create_future(),
-            now,
+            self._loop.time(),
             deadline,
             log=self._log.bind(colo=spec.task.colo, target=spec.task.target),
         )
@@ -102,7 +114,7 @@ class Dispatcher:
         run.callers -= 1
         if run.callers == 0 and run.machine.state is not State.ENDED:
             self._recent.forget(run.spec, run)
-            now = self._loop.time()
+            now = self._clock.now()
             run.machine.cancel(now)
             self._settle(run, now)
 
@@ -112,7 +124,7 @@ class Dispatcher:
         self, hello: Hello, link: Link, *, offers_lost: bool = True, available: bool = True
     ) -> Admitted | Rejected:
         """See `Fleet`."""
-        now = self._loop.time()
+        now = self._clock.now()
         rejected = self._admit(hello, link, now, available=available)
         if rejected is not None:
             return rejected
@@ -130,7 +142,7 @@ class Dispatcher:
 
     def there(self, hello: Hello, link: Link, *, available: bool) -> Rejected | None:
         """See `Fleet`."""
-        now = self._loop.time()
+        now = self._clock.now()
         key = AgentKey(hello.agent_id, hello.boot_id)
         rejected = self._admit(hello, link, now, available=available)
         if rejected is None:
@@ -187,7 +199,7 @@ class Dispatcher:
 
     def detached(self, agent: AgentKey) -> None:
         """See `Fleet`."""
-        now = self._loop.time()
+        now = self._clock.now()
         gone = self._registry.detach(agent)
         self._links.pop(agent, None)
         if gone is None:
@@ -200,7 +212,7 @@ class Dispatcher:
 
     def interrupted(self, agent: AgentKey) -> None:
         """See `Fleet`."""
-        self._lose(self._running(agent), self._loop.time())
+        self._lose(self._running(agent), self._clock.now())
 
     def _lose(self, jobs: Iterable[JobId], now: float) -> None:
         for job_id in list(jobs):
@@ -214,7 +226,7 @@ class Dispatcher:
         if attached is not None and now:
             for run in list(self._runs.get(attached.hello.colo, ())):
                 run.machine.agent_came()
-                self._settle(run, self._loop.time())
+                self._settle(run, self._clock.now())
 
     def _mark(self, key: AgentKey, *, available: bool) -> Agent | None:
         """Notes whether an agent takes jobs; returns it where that has changed."""
@@ -230,10 +242,15 @@ class Dispatcher:
     def cut_off(self, why: str) -> None:
         """See `Fleet`."""
         self._cut_off = why
+        if not why:
+            now = self._clock.now()
+            for run in self._all_runs():
+                run.machine.agent_came()
+                self._settle(run, now)
 
     def heard(self, agent: AgentKey, message: AgentSays) -> None:
         """See `Fleet`."""
-        now = self._loop.time()
+        now = self._clock.now()
         sender = self._registry.get(agent)
         if sender is None:
             return
@@ -319,24 +336,40 @@ class Dispatcher:
         machine = run.machine
         if machine.state is State.SEEKING:
             agents = self._registry.candidates(run.spec.task.colo)
-            machine.place(now, agents, cut_off=self._cut_off)
+            wait_until = self._gathered_at if self._registry.awaited(run.spec.task.colo) else 0.0
+            machine.place(now, agents, cut_off=self._cut_off, wait_until=wait_until)
         self._enter(run)
         for command in machine.take_commands():
             self._send(run, command)
         if machine.state is State.ENDED:
-            self._finish(run, now)
+            self._finish(run)
             return
         due = machine.next_deadline()
         if due != run.due and due is not None:
             if run.timer is not None:
                 run.timer.cancel()
-            run.due, run.timer = due, self._loop.call_at(due, self._expire, run)
+            run.due, run.timer = due, self._clock.call_at(due, partial(self._expire, run))
 
     def _expire(self, run: Run) -> None:
         run.due = None
-        now = self._loop.time()
+        now = self._clock.now()
         run.machine.expire(now, self._registry.candidates(run.spec.task.colo))
         self._settle(run, now)
+
+    def _held_up(self, by_s: float) -> None:
+        """This coordinator did not run for a while: no agent's fault."""
+        self._log.warning("held_up", seconds=round(by_s, 1))
+        now = self._clock.now()
+        if by_s >= LEFT_AFTER_S:
+            self._registry.await_all()
+            self._gathered_at = now + self._gather_s
+        for run in self._all_runs():
+            run.deadline = max(run.deadline - by_s, now)
+            run.machine.held_up(now, by_s=by_s)
+            self._settle(run, now)
+
+    def _all_runs(self) -> list[Run]:
+        return [run for runs in self._runs.values() for run in runs]
 
     def _enter(self, run: Run) -> None:
         """Keep the index and the agents' running jobs in step with the live attempt."""
@@ -380,7 +413,7 @@ class Dispatcher:
                 if link is not None:
                     link.close(command.agent, Closing.RESYNC, command.detail)
 
-    def _finish(self, run: Run, now: float) -> None:
+    def _finish(self, run: Run) -> None:
         runs = self._runs.get(run.spec.task.colo)
         if runs is None or run not in runs:
             return
@@ -400,4 +433,4 @@ class Dispatcher:
                 run.log.info("job_failed", code=code, detail=finished.fault.words)
         self._metrics.jobs.labels(code=code).inc()
         self._metrics.jobs_running.dec()
-        self._metrics.job_seconds.observe(now - run.began_at)
+        self._metrics.job_seconds.observe(self._loop.time() - run.began_at)

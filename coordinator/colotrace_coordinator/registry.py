@@ -76,6 +76,8 @@ class Registry:
         self._max_agents = max_agents
         self._max_colos = max_colos
         self._cities: dict[ColoName, str] = dict(memory.all())
+        # Colos whose agents may still be on their way to this coordinator.
+        self._awaited: set[ColoName] = set(self._cities)
         self._agents: dict[AgentKey, Agent] = {}
         self._by_colo: dict[ColoName, dict[AgentId, Agent]] = {}
         self._statuses: tuple[ColoStatus, ...] | None = None
@@ -129,6 +131,7 @@ class Registry:
                 agent.superseded = kept[-_SUPERSEDED_KEPT:]
         self._agents[key] = agent
         self._by_colo.setdefault(hello.colo, {})[hello.agent_id] = agent
+        self._awaited.discard(hello.colo)
         return replaced
 
     def detach(self, key: AgentKey) -> Agent | None:
@@ -151,6 +154,15 @@ class Registry:
             )
             for agent in self._by_colo.get(colo, {}).values()
         ]
+
+    def awaited(self, colo: ColoName) -> bool:
+        """Whether the colo was known before the start, or before `await_all`, and no agent of it
+        has attached since."""
+        return colo in self._awaited
+
+    def await_all(self) -> None:
+        """Agents may have left because this coordinator did not answer: they are on their way."""
+        self._awaited.update(self._by_colo)
 
     def city(self, colo: ColoName) -> str:
         """Where the colo is, for people; "" where that was never told."""

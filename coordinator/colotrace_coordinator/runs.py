@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from colotrace_proto.messages import JobId
+from colotrace_proto.running import RunningTimer
 from structlog.typing import FilteringBoundLogger
 
 from .fanout.agents import AgentKey
@@ -22,7 +23,8 @@ class JobSpec:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """A job under way."""
+    """A job under way. `began_at` is on the loop's clock, the other instants on the running
+    clock."""
 
     spec: JobSpec
     machine: JobMachine
@@ -34,7 +36,7 @@ class Run:
     # Where the machine's live attempt is entered in the registry and the index.
     entered: tuple[AgentKey, JobId] | None = None
     due: float | None = None
-    timer: asyncio.TimerHandle | None = None
+    timer: RunningTimer | None = None
     log: FilteringBoundLogger = field(kw_only=True)
 
 

@@ -7,8 +7,9 @@ Put together so (each later part uses the earlier ones):
     asns = AsnTable(path, log=log, clock=time.monotonic)          # only with --asn-db
     async with Names(resolver=resolver, metrics=metrics, log=log) as names:
         service = TraceService(registry=registry, names=names, asns=asns,
-                               policy=TargetPolicy(allow_private=…), metrics=metrics, log=log)
-        link = DirectLink(service.fleet, host=host, port=port, tls=None, log=log)
+                               policy=TargetPolicy(allow_private=…), metrics=metrics, log=log,
+                               clock=clock)
+        link = DirectLink(service.fleet, host=host, port=port, tls=None, log=log, clock=clock)
         await link.start()
         …                                                        # until told to stop
         await service.drain()       # refuses new requests, lets the running ones finish
@@ -22,9 +23,10 @@ from collections.abc import Iterable, Sequence
 from colotrace_proto import rows, tally
 from colotrace_proto.failures import UNTRACEABLE
 from colotrace_proto.messages import ColoName, Family, Frame
+from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
-from .dispatcher import Dispatcher
+from .dispatcher import GATHER_S, Dispatcher
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import CoordinatorError
@@ -61,7 +63,10 @@ class TraceService:
         policy: TargetPolicy,
         metrics: Metrics,
         log: FilteringBoundLogger,
+        clock: RunningClock,
+        gather_s: float = GATHER_S,
     ) -> None:
+        """`gather_s` is how long, after the start, rows wait for agents of colos known before."""
         self._registry = registry
         self._names = names
         self._asns = asns
@@ -69,7 +74,12 @@ class TraceService:
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._dispatcher = Dispatcher(
-            registry=registry, metrics=metrics, log=log, seen=self._foresee
+            registry=registry,
+            metrics=metrics,
+            log=log,
+            seen=self._foresee,
+            clock=clock,
+            gather_s=gather_s,
         )
         self._stopping = False
         self._requests = 0

@@ -10,6 +10,7 @@ from importlib.metadata import version
 import structlog
 import uvloop
 from colotrace_proto.messages import ColoName
+from colotrace_proto.running import RunningClock
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from .api.app import create_app
@@ -79,6 +80,8 @@ async def serve(settings: ServeSettings) -> None:
         names = await stack.enter_async_context(
             Names(resolver=settings.resolver, metrics=metrics, log=log)
         )
+        clock = RunningClock()
+        stack.callback(clock.close)
         service = TraceService(
             registry=Registry(memory),
             names=names,
@@ -86,6 +89,7 @@ async def serve(settings: ServeSettings) -> None:
             policy=TargetPolicy(allow_private=settings.allow_private),
             metrics=metrics,
             log=log,
+            clock=clock,
         )
         https = agents_tls = None
         if settings.tls:
@@ -102,6 +106,7 @@ async def serve(settings: ServeSettings) -> None:
                 port=settings.grpc.port,
                 tls=agents_tls,
                 log=log,
+                clock=clock,
             )
 
         bus = None
@@ -116,6 +121,7 @@ async def serve(settings: ServeSettings) -> None:
                 tls=settings.mqtt.tls,
                 metrics=BrokerMetrics(numbers),
                 log=log,
+                clock=clock,
             )
             link = streams(bus)
             bus.answered_by(link)

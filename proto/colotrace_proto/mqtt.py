@@ -19,6 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from .bus import KEEPALIVE_S, Broker, BrokerUrlError, broker_of
 from .published import MAX_PUBLISHED
+from .running import RunningClock
 
 __all__ = [
     "BrokerTls",
@@ -117,6 +118,8 @@ class _Client(Client):
     that aiomqtt takes, forgets where the answer comes in the same moment; and when the broker hangs
     up before it has answered at all."""
 
+    clock: RunningClock
+
     def _on_disconnect(self, *given: Any, **named: Any) -> None:
         if self._connected.done():
             super()._on_disconnect(*given, **named)
@@ -140,7 +143,7 @@ class _Client(Client):
 
     async def _wait_for(self, fut: Awaitable[_T], timeout: float | None) -> _T:  # noqa: ASYNC109
         try:
-            async with asyncio.timeout(_ANSWER_S if timeout is None else timeout):
+            async with self.clock.timeout(_ANSWER_S if timeout is None else timeout):
                 return await fut
         except TimeoutError:
             raise MqttError("Operation timed out") from None
@@ -148,7 +151,12 @@ class _Client(Client):
 
 @asynccontextmanager
 async def connection(
-    broker: Broker, *, tls: ssl.SSLContext | None, identifier: str, will: str | None = None
+    broker: Broker,
+    *,
+    tls: ssl.SSLContext | None,
+    identifier: str,
+    clock: RunningClock,
+    will: str | None = None,
 ) -> AsyncIterator[Client]:
     """At the broker, while entered. `identifier` is the client's; `will` is the topic whose
     retained message is taken away when the broker hears no more of us.
@@ -178,6 +186,7 @@ async def connection(
         logger=_log,
     )
     client.pending_calls_threshold = _MOST_QUEUED
+    client.clock = clock
     # What aiomqtt has no words for: how long a host may take to be there at all, and to let go of
     # a broker that has not answered in time, which would have us there twice when it does.
     inner = client._client  # noqa: SLF001

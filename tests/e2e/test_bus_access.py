@@ -24,6 +24,7 @@ import httpx
 import pytest
 from colotrace_proto.bus import broker_of
 from colotrace_proto.mqtt import MqttError, connection
+from colotrace_proto.running import RunningClock
 from fleet import ACCOUNT
 from fleet.authority import Authority, Pair
 from lab import Lab, Process
@@ -245,7 +246,7 @@ async def test_programs_do_not_wait_for_who_hangs_up(broker: Guarded, *, tls: bo
     context = ssl.create_default_context(cafile=broker.authority.path) if tls else None
     began = time.monotonic()
     with pytest.raises(MqttError, match="TLS is on one side only"):
-        async with connection(broker_of(url), tls=context, identifier="x"):
+        async with connection(broker_of(url), tls=context, identifier="x", clock=RunningClock()):
             pass
     assert time.monotonic() - began < 1.5  # an answer is waited for for 2 s
 

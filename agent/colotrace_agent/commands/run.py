@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 from colotrace_proto.bus import Broker
 from colotrace_proto.messages import AgentId, ColoName
+from colotrace_proto.running import RunningClock
 
 from colotrace_agent.engine.several import offered
 from colotrace_agent.jobs import Jobs
@@ -88,7 +89,8 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     )
     if not identity.families:
         _log.warning("this host has no address that is good beyond its own link")
-    link = _link(settings, identity, jobs)
+    clock = RunningClock()
+    link = _link(settings, identity, jobs, clock)
     stop = _Stop()
     attached = asyncio.create_task(link.run(), name="link")
     told = asyncio.create_task(stop.first.wait(), name="signals")
@@ -108,16 +110,19 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
         attached.cancel()
         told.cancel()
         await asyncio.gather(attached, told, return_exceptions=True)
+        clock.close()
     _log.info("agent down")
 
 
-def _link(settings: RunSettings, identity: Identity, jobs: Jobs) -> "DirectLink | MqttLink":
+def _link(
+    settings: RunSettings, identity: Identity, jobs: Jobs, clock: RunningClock
+) -> "DirectLink | MqttLink":
     if settings.mqtt is None:
-        return DirectLink(settings.coordinator, identity, jobs, tls=settings.tls)
+        return DirectLink(settings.coordinator, identity, jobs, tls=settings.tls, clock=clock)
     from colotrace_agent.link.mqtt import MqttLink  # an extra, which not everybody has
 
     mqtt = settings.mqtt
-    return MqttLink(mqtt.broker, identity, jobs, broker_tls=mqtt.tls, tls=settings.tls)
+    return MqttLink(mqtt.broker, identity, jobs, broker_tls=mqtt.tls, tls=settings.tls, clock=clock)
 
 
 class _Stop:

@@ -3,6 +3,8 @@
 import asyncio
 from contextlib import suppress
 
+from colotrace_proto.running import RunningClock
+
 from colotrace_agent.jobs import Jobs
 
 from .session import Identity
@@ -13,10 +15,16 @@ class DirectLink:
     """Keeps a stream to the coordinator up until stopped. To be made on the event loop."""
 
     def __init__(
-        self, coordinator: str, identity: Identity, jobs: Jobs, *, tls: Tls | None
+        self,
+        coordinator: str,
+        identity: Identity,
+        jobs: Jobs,
+        *,
+        tls: Tls | None,
+        clock: RunningClock,
     ) -> None:
         self._jobs = jobs
-        self._stream = Stream(coordinator, identity, jobs, tls=tls)
+        self._stream = Stream(coordinator, identity, jobs, tls=tls, clock=clock)
 
     async def run(self) -> None:
         """Attaches, and attaches again whenever the stream ends. Runs until cancelled."""

@@ -26,6 +26,7 @@ from colotrace_proto.mqtt import (
     subscribe,
 )
 from colotrace_proto.published import decode_presence, decode_published, encode_presence
+from colotrace_proto.running import RunningClock
 
 from colotrace_agent.jobs import Jobs
 
@@ -60,6 +61,7 @@ class MqttLink:
         *,
         broker_tls: ssl.SSLContext | None,
         tls: Tls | None,
+        clock: RunningClock,
     ) -> None:
         self._broker = broker
         self._broker_tls = broker_tls
@@ -67,8 +69,9 @@ class MqttLink:
         self._jobs = jobs
         self._process = Process(identity.colo, identity.agent_id, identity.boot_id)
         self._started_ms = time.time_ns() // 1_000_000
-        self._streams = Streams(identity, jobs, tls=tls)
+        self._streams = Streams(identity, jobs, tls=tls, clock=clock)
         self._remembered = Remembered()
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         # There is something new to say of us; and the broker keeps what we have said.
         self._changed = asyncio.Event()
@@ -106,6 +109,7 @@ class MqttLink:
                     tls=self._broker_tls,
                     identifier=identifier,
                     will=self._process.presence,
+                    clock=self._clock,
                 ) as client:
                     await self._serve(client)
             except MqttError as error:
@@ -166,7 +170,7 @@ class MqttLink:
     async def _see_that_it_is_kept(self) -> None:
         """A broker that forbids us to say something need not tell us so."""
         try:
-            async with asyncio.timeout(_KEPT_S):
+            async with self._clock.timeout(_KEPT_S):
                 await self._kept.wait()
         except TimeoutError:
             topic = self._process.presence

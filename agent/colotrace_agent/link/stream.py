@@ -13,6 +13,7 @@ import grpc
 import structlog
 from colotrace_proto import codec
 from colotrace_proto.messages import Cancel, Job, JobId, UnknownJob
+from colotrace_proto.running import RunningClock
 from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage
 from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 
@@ -90,11 +91,18 @@ class Stream:
     """Stays attached to the coordinator until cancelled. To be made on the event loop."""
 
     def __init__(
-        self, coordinator: str, identity: Identity, jobs: Jobs, *, tls: Tls | None
+        self,
+        coordinator: str,
+        identity: Identity,
+        jobs: Jobs,
+        *,
+        tls: Tls | None,
+        clock: RunningClock,
     ) -> None:
         self._coordinator = coordinator
         self._tls = tls
         self._jobs = jobs
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._something = asyncio.Event()
         self._session = Session(identity, jobs, wake=self._something.set)
@@ -102,13 +110,13 @@ class Stream:
         # Jobs that have come by another way before the stream was up, and when.
         self._early: deque[tuple[Job | UnknownJob, float]] = deque(maxlen=_MOST_EARLY)
         self._came_early = asyncio.Event()
-        self._up_at = self._asked_at = self._loop.time()
+        self._up_at = self._asked_at = clock.now()
 
     @property
     def idle_s(self) -> float:
         """For how long nothing has been under way."""
         busy = self._session.unsettled or self._early
-        return 0.0 if busy else self._loop.time() - self._asked_at
+        return 0.0 if busy else self._clock.now() - self._asked_at
 
     @property
     def down_s(self) -> float:
@@ -116,16 +124,16 @@ class Stream:
         up."""
         if self._session.welcomed:
             return 0.0
-        return self._loop.time() - max(self._up_at, self._asked_at)
+        return self._clock.now() - max(self._up_at, self._asked_at)
 
     def take(self, job: Job | UnknownJob) -> None:
         """A job of the coordinator that has come by another way; it is answered as soon as the
         stream is up, if that is soon."""
-        self._asked_at = self._loop.time()
+        self._asked_at = self._clock.now()
         if self._session.welcomed:
             self._session.heard(job)
         else:
-            self._early.append((job, self._asked_at))
+            self._early.append((job, self._loop.time()))
             self._came_early.set()
 
     def cancel(self, job_id: JobId) -> None:
@@ -163,7 +171,7 @@ class Stream:
             finally:
                 was_attached = self._session.welcomed
                 if was_attached:
-                    self._up_at = self._loop.time()
+                    self._up_at = self._clock.now()
                 self._session.detached()
             if refused:
                 pause_s = _REFUSED_PAUSE_S
@@ -224,7 +232,7 @@ class Stream:
     async def _read(self, call: _Call) -> None:
         silence_s = _WELCOME_WITHIN_S
         while True:
-            async with asyncio.timeout(silence_s):
+            async with self._clock.timeout(silence_s):
                 message = await call.read()
             if not isinstance(message, CoordinatorMessage):  # the end of the stream
                 return

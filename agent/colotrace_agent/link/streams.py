@@ -8,6 +8,7 @@ import asyncio
 
 from colotrace_proto.codec import ProtocolError
 from colotrace_proto.messages import Job, JobId, UnknownJob
+from colotrace_proto.running import RunningClock
 
 from colotrace_agent.jobs import Jobs
 
@@ -23,10 +24,13 @@ _MOST = 64
 class Streams:
     """By where the coordinators are: HOST:PORT."""
 
-    def __init__(self, identity: Identity, jobs: Jobs, *, tls: Tls | None) -> None:
+    def __init__(
+        self, identity: Identity, jobs: Jobs, *, tls: Tls | None, clock: RunningClock
+    ) -> None:
         self._identity = identity
         self._jobs = jobs
         self._tls = tls
+        self._clock = clock
         self._running: asyncio.TaskGroup
         self._streams: dict[str, tuple[Stream, asyncio.Task[None]]] = {}
 
@@ -56,7 +60,7 @@ class Streams:
         if address not in self._streams:
             if len(self._streams) >= _MOST:
                 raise ProtocolError(f"jobs of more than {_MOST} coordinators")
-            stream = Stream(address, self._identity, self._jobs, tls=self._tls)
+            stream = Stream(address, self._identity, self._jobs, tls=self._tls, clock=self._clock)
             task = self._running.create_task(stream.run(), name=f"stream to {address}")
             self._streams[address] = stream, task
         self._streams[address][0].take(job)

@@ -7,12 +7,17 @@ again, excluding the agents already tried, until one has traced the target, none
 deadline has come: then it has *ended*, with what there is. Agents that are merely busy are asked
 again after a pause (*waiting*).
 
+A colo whose agents are still coming (after the coordinator's start) is waited for, too, until
+`wait_until`.
+
 A stream that drops is no lost agent yet: within `GRACE_S` it may come back and go on where it
 was, since frames are numbered and kept until they are acknowledged.
 
 The machine reads no clock and sends nothing. The caller tells it what happened and when, calls
 `place` while it is seeking, sends `take_commands()`, and calls `expire` when `next_deadline()`
-has come. `now` is in seconds on a clock that never goes back.
+has come. `now` is in seconds on a clock that never goes back, and that stands still while the
+caller itself was held up: nobody is silent because the caller did not read. The deadline alone is
+a promise to whoever asked, so `held_up` brings it forward by that time.
 """
 
 import enum
@@ -88,6 +93,8 @@ class JobMachine:
         # Agents that were busy: when to ask again, and the pause after that.
         self._busy: dict[AgentKey, tuple[float, float]] = {}
         self._patient = False
+        # Until when the colo's first agent is waited for; None while that is not so.
+        self._wait_until: float | None = None
         self._heard_at = now
         self._commands: list[Command] = []
 
@@ -115,16 +122,34 @@ class JobMachine:
         if attempt is not None:
             return min(self._deadline, self._attempt_due(attempt))
         if self.state is State.WAITING:
-            return min(self._deadline, *(retry_at for retry_at, _ in self._busy.values()))
+            return min(self._deadline, self._ask_at())
         return self._deadline
 
-    def place(self, now: float, agents: Sequence[Candidate], *, cut_off: str = "") -> None:
+    def held_up(self, now: float, *, by_s: float) -> None:
+        """The caller's clock has fallen behind by so much: the deadline stays where it was in real
+        time, but does not come before `now`."""
+        self._deadline = max(self._deadline - by_s, now)
+
+    def place(
+        self,
+        now: float,
+        agents: Sequence[Candidate],
+        *,
+        cut_off: str = "",
+        wait_until: float = 0.0,
+    ) -> None:
         """While seeking: give the job to one of the colo's attached agents, wait, or end.
 
-        `cut_off` is why none can be asked at all.
+        `cut_off` is why none can be asked at all; until `wait_until` a colo without an agent is
+        waited for.
         """
         if self.state is not State.SEEKING:
             return None
+        wait_until = min(wait_until, self._deadline - MIN_LEFT_S)
+        if now < wait_until and (cut_off or not agents) and not self._faults:
+            self._wait_until, self.state = wait_until, State.WAITING
+            return None
+        self._wait_until = None
         if cut_off:
             self._faults.append(faults.cut_off(self.task.colo, cut_off))
             return self._end(now, self._worst())
@@ -142,7 +167,8 @@ class JobMachine:
         return self._offer(now, chosen.key, anyone=anyone)
 
     def agent_came(self) -> None:
-        """An agent of the colo has attached: worth asking while all others are busy."""
+        """An agent of the colo can be asked that could not before: worth asking while all others
+        are busy, or none was there."""
         if self.state is State.WAITING:
             self.state = State.SEEKING
 
@@ -258,8 +284,14 @@ class JobMachine:
                 self._end(now, self._too_late())
         elif attempt is not None:
             self._expire_attempt(now, attempt, agents)
-        elif self.state is State.WAITING and any(now >= at for at, _ in self._busy.values()):
+        elif self.state is State.WAITING and now >= self._ask_at():
             self.state = State.SEEKING
+
+    def _ask_at(self) -> float:
+        """While waiting: when to seek again."""
+        if self._wait_until is not None:
+            return self._wait_until
+        return min(retry_at for retry_at, _ in self._busy.values())
 
     def _expire_attempt(self, now: float, attempt: Attempt, agents: Sequence[Candidate]) -> None:
         heard = [a.heard_at for a in agents if a.key == attempt.agent]

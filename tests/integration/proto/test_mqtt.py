@@ -12,6 +12,7 @@ from colotrace_proto.bus import Broker as Where
 from colotrace_proto.bus import broker_of
 from colotrace_proto.mqtt import MqttError, connection, expiring, first_of, refusal, subscribe
 from colotrace_proto.published import MAX_PUBLISHED
+from colotrace_proto.running import RunningClock
 from fleet import Broker
 
 
@@ -30,7 +31,7 @@ async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None
 
 async def test_what_is_published_arrives(where: Where) -> None:
     """As long as it is not larger than it may be, with what is left of its time."""
-    async with connection(where, tls=None, identifier="one") as client:
+    async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
         await subscribe(client, "x/+")
         await client.publish("x/1", bytes(4 * MAX_PUBLISHED))
         await client.publish("x/2", b"short", properties=expiring(7))
@@ -42,7 +43,7 @@ async def test_what_is_published_arrives(where: Where) -> None:
 
 async def test_what_is_published_is_on_its_way_at_once(where: Where) -> None:
     """No turn of the loop lies between."""
-    async with connection(where, tls=None, identifier="one") as client:
+    async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
         publishing = client.publish("x", b"short", qos=0)
         with pytest.raises(StopIteration):
             publishing.send(None)
@@ -56,7 +57,7 @@ async def test_a_broker_that_goes_while_it_is_written_to(broker: Broker, where: 
             await client.publish("x", b"short", qos=0)
             time.sleep(0.001)  # noqa: ASYNC251 - so that nobody has read of its end before
 
-    async with connection(where, tls=None, identifier="one") as client:
+    async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
         broker.kill()
         with pytest.raises(MqttError):
             await speak()
@@ -64,7 +65,7 @@ async def test_a_broker_that_goes_while_it_is_written_to(broker: Broker, where: 
 
 async def test_a_broker_that_reads_nothing_for_a_while(broker: Broker, where: Where) -> None:
     """What its socket does not take waits, and nothing of it is lost or torn."""
-    async with connection(where, tls=None, identifier="one") as client:
+    async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
         broker.freeze()
         publishing = None
         for _ in range(10_000):
@@ -81,16 +82,18 @@ async def test_a_broker_that_reads_nothing_for_a_while(broker: Broker, where: Wh
 
 async def test_a_will(broker: Broker, where: Where) -> None:
     """What is kept is taken away when nothing more is heard, not where leave was taken."""
-    async with connection(where, tls=None, identifier="one") as watch:
+    async with connection(where, tls=None, identifier="one", clock=RunningClock()) as watch:
         await subscribe(watch, "there")
         messages = aiter(watch.messages)
-        async with connection(where, tls=None, identifier="two", will="there") as client:
+        async with connection(
+            where, tls=None, identifier="two", clock=RunningClock(), will="there"
+        ) as client:
             await client.publish("there", b"kept", qos=1, retain=True)
             assert (await anext(messages)).payload == b"kept"
         async with (
-            connection(where, tls=None, identifier="two", will="there"),
+            connection(where, tls=None, identifier="two", clock=RunningClock(), will="there"),
             # Another with our identifier takes our place: the broker hangs up on us.
-            connection(where, tls=None, identifier="two"),
+            connection(where, tls=None, identifier="two", clock=RunningClock()),
             asyncio.timeout(5),
         ):
             assert (await anext(messages)).payload == b""
@@ -101,7 +104,9 @@ async def test_nobody_listens() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(MqttError) as raised:
-        async with connection(Where("127.0.0.1", port, tls=False), tls=None, identifier="one"):
+        async with connection(
+            Where("127.0.0.1", port, tls=False), tls=None, identifier="one", clock=RunningClock()
+        ):
             pass
     assert "refused" in refusal(raised.value)
 
@@ -109,7 +114,9 @@ async def test_nobody_listens() -> None:
 async def test_a_name_that_nobody_knows() -> None:
     """Neither."""
     with pytest.raises(MqttError) as raised:
-        async with connection(Where("nowhere.invalid", 1, tls=False), tls=None, identifier="one"):
+        async with connection(
+            Where("nowhere.invalid", 1, tls=False), tls=None, identifier="one", clock=RunningClock()
+        ):
             pass
     assert refusal(raised.value)
 
@@ -119,13 +126,13 @@ async def test_a_broker_that_does_not_answer(broker: Broker, where: Where) -> No
     broker.freeze()
     began = time.monotonic()
     with pytest.raises(MqttError):
-        async with connection(where, tls=None, identifier="one"):
+        async with connection(where, tls=None, identifier="one", clock=RunningClock()):
             pass
     assert time.monotonic() - began < 4
     await asyncio.sleep(0.05)
     assert asyncio.all_tasks() == {asyncio.current_task()}
     broker.thaw()
-    async with connection(where, tls=None, identifier="two"):
+    async with connection(where, tls=None, identifier="two", clock=RunningClock()):
         assert re.search(r"Client one .*disconnected", broker.log.read_text())
 
 
@@ -136,7 +143,9 @@ async def test_being_cancelled_is_not_lost(broker: Broker, where: Where, *, lost
     async def stay() -> None:
         while True:
             try:
-                async with connection(where, tls=None, identifier="one") as client:
+                async with connection(
+                    where, tls=None, identifier="one", clock=RunningClock()
+                ) as client:
                     connected.set()
                     await anext(aiter(client.messages))
             except MqttError:
@@ -159,12 +168,12 @@ async def test_a_connection_that_is_lost(
     """Who reads is told at once, and nothing is left that asyncio would tell of."""
 
     async def publish() -> None:
-        async with connection(where, tls=None, identifier="one") as client:
+        async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
             broker.kill()
             await client.publish("x", b"", qos=1)
 
     async def read() -> None:
-        async with connection(where, tls=None, identifier="one") as client:
+        async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
             broker.kill()
             async with asyncio.timeout(1):
                 await anext(aiter(client.messages))

@@ -34,6 +34,7 @@ from colotrace_proto.messages import (
     RefusalReason,
     Refused,
 )
+from colotrace_proto.running import RunningClock
 from msgspec import UNSET
 from prometheus_client import CollectorRegistry
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
@@ -49,6 +50,7 @@ class Coordinator:
         self.numbers = CollectorRegistry()
         metrics = Metrics(self.numbers)
         log = structlog.get_logger()
+        clock = RunningClock()
         registry = Registry(VolatileMemory([(SIN, "Singapore, SG")]))
         self.service = TraceService(
             registry=registry,
@@ -57,8 +59,12 @@ class Coordinator:
             policy=TargetPolicy(),
             metrics=metrics,
             log=log,
+            clock=clock,
+            gather_s=0,
         )
-        self.link = DirectLink(self.service.fleet, host="127.0.0.1", port=0, tls=None, log=log)
+        self.link = DirectLink(
+            self.service.fleet, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
+        )
         self.port = 0
 
     async def agent(self, name: str | Hello = "a1", *, colo: str = "den01") -> ScriptedAgent:

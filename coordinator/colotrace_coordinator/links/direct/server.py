@@ -1,6 +1,5 @@
 """The gRPC server that agents attach to."""
 
-import asyncio
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from colotrace_proto.messages import (
     JobId,
     Welcome,
 )
+from colotrace_proto.running import RunningClock
 from colotrace_proto.v1 import fleet_pb2_grpc
 from google.protobuf.message import DecodeError
 from grpc import aio
@@ -79,6 +79,7 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
         port: int,
         tls: TlsFiles | None,
         log: FilteringBoundLogger,
+        clock: RunningClock,
         heartbeat_s: float = 5.0,
         hello_s: float = 5.0,
     ) -> None:
@@ -87,6 +88,7 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
         self._port = port
         self._tls = tls
         self._log = log
+        self._clock = clock
         self._heartbeat_s = heartbeat_s
         self._hello_s = hello_s
         self._coordinator_id = secrets.token_bytes(16)
@@ -185,6 +187,7 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
             read=lambda: _read(context),
             write=lambda message: _write(context, message),
             heartbeat_s=self._heartbeat_s,
+            clock=self._clock,
         )
         # The new stream stands in the old one's place before the fleet hears of it, since
         # offers may come at once.
@@ -214,7 +217,7 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
         if self._stopping:
             raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, "the coordinator is stopping")
         try:
-            async with asyncio.timeout(self._hello_s):
+            async with self._clock.timeout(self._hello_s):
                 hello = await _read(context)
         except TimeoutError:
             detail = f"no Hello within {self._hello_s:g} s"

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import grpc
 from colotrace_proto.messages import Ack, FromAgent, FromCoordinator, Heartbeat, JobId
+from colotrace_proto.running import RunningClock
 
 MAX_QUEUED = 4_096
 """Messages that may wait for an agent that does not read; then it is cut off."""
@@ -37,10 +38,12 @@ class AgentStream:
         read: Callable[[], Awaitable[FromAgent | None]],
         write: Callable[[FromCoordinator], Awaitable[None]],
         heartbeat_s: float,
+        clock: RunningClock,
     ) -> None:
         self._read = read
         self._write = write
         self._heartbeat_s = heartbeat_s
+        self._clock = clock
         self._loop = asyncio.get_running_loop()
         self._queue: deque[FromCoordinator] = deque()
         self._wake = asyncio.Event()
@@ -48,7 +51,7 @@ class AgentStream:
         self._end: asyncio.Future[StreamClosedError] = self._loop.create_future()
         self._acks: dict[JobId, Ack] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
-        self._heard_at = self._loop.time()
+        self._heard_at = clock.now()
 
     def send(self, message: FromCoordinator) -> None:
         """Queue a message."""
@@ -118,7 +121,7 @@ class AgentStream:
     async def _receive_all(self, heard: Callable[[FromAgent], None]) -> None:
         while True:
             message = await self._read()
-            self._heard_at = self._loop.time()
+            self._heard_at = self._clock.now()
             if message is not None:
                 heard(message)
 
@@ -137,12 +140,12 @@ class AgentStream:
         beat_at = self._loop.time() + self._heartbeat_s
         while True:
             silent_at = self._heard_at + SILENT_INTERVALS * self._heartbeat_s
-            left_s = min(beat_at, silent_at) - self._loop.time()
+            left_s = min(beat_at - self._loop.time(), self._clock.left_s(silent_at))
             await asyncio.wait([self._end], timeout=max(left_s, 0))
             if self._end.done():
                 raise self._end.result()
             now = self._loop.time()
-            if now >= self._heard_at + SILENT_INTERVALS * self._heartbeat_s:
+            if self._clock.now() >= self._heard_at + SILENT_INTERVALS * self._heartbeat_s:
                 detail = f"nothing came for {SILENT_INTERVALS * self._heartbeat_s:g} s"
                 raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail)
             if now >= beat_at:

@@ -24,6 +24,7 @@ from colotrace_proto.mqtt import (
     refusal,
     subscribe,
 )
+from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import CutOffError
@@ -59,6 +60,7 @@ class MqttLink:
         tls: ssl.SSLContext | None,
         metrics: BrokerMetrics,
         log: FilteringBoundLogger,
+        clock: RunningClock,
     ) -> None:
         self._fleet = fleet
         self._broker = broker
@@ -66,7 +68,7 @@ class MqttLink:
         self._streams: Link
         self._metrics = metrics
         self._log = log.bind(broker=str(broker))
-        self._loop = asyncio.get_running_loop()
+        self._clock = clock
         self._reply_to = ""
         self._presences = Presences()
         # Who is there by the broker's word, and whose stream is up.
@@ -74,7 +76,7 @@ class MqttLink:
         self._up: dict[AgentKey, ColoName] = {}
         # Jobs that were published and that nobody has answered, and when.
         self._unanswered: dict[JobId, float] = {}
-        self._outgoing = Outgoing(clock=self._loop.time)
+        self._outgoing = Outgoing(clock=asyncio.get_running_loop().time)
         # Why the broker is out of reach; "" while it is not.
         self._cut_off = f"the broker {broker} has not answered yet"
         fleet.cut_off(self._cut_off)
@@ -106,7 +108,9 @@ class MqttLink:
         pause_s = _PAUSE_S
         while True:
             try:
-                async with connection(self._broker, tls=self._tls, identifier=identifier) as client:
+                async with connection(
+                    self._broker, tls=self._tls, identifier=identifier, clock=self._clock
+                ) as client:
                     await first_of(self._hear(client), self._speak(client))
             except MqttError as error:
                 if not self._cut_off:
@@ -121,7 +125,7 @@ class MqttLink:
 
     async def _speak(self, client: Client) -> None:
         await subscribe(client, bus.ALL_AGENTS)
-        self._presences.back(self._loop.time())
+        self._presences.back(self._clock.now())
         self._outgoing.clear()
         self._cut_off = ""
         self._metrics.up.set(1)
@@ -141,7 +145,7 @@ class MqttLink:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(_LOOK_S)
-            now = self._loop.time()
+            now = self._clock.now()
             for job_id in [j for j, at in self._unanswered.items() if now - at > _UNANSWERED_S]:
                 del self._unanswered[job_id]
             if not self._cut_off:  # while it is out of reach, nobody can renew what was said
@@ -156,7 +160,7 @@ class MqttLink:
             return False
         topic = bus.jobs(process.colo) if anyone else process.jobs
         self._outgoing.put(topic, replace(job, reply_to=self._reply_to))
-        self._unanswered[job.job_id] = self._loop.time()
+        self._unanswered[job.job_id] = self._clock.now()
         return anyone
 
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
@@ -183,7 +187,7 @@ class MqttLink:
         # Else one that is kept there and that nobody renews would count for longer here.
         left_s = getattr(message.properties, "MessageExpiryInterval", bus.PRESENCE_EXPIRY_S)
         try:
-            events = self._presences.heard(topic, said, self._loop.time(), expiry_s=left_s)
+            events = self._presences.heard(topic, said, self._clock.now(), expiry_s=left_s)
         except ProtocolError as error:
             self._metrics.rubbish.inc()
             self._log.debug("broker_rubbish", topic=topic[:200], detail=str(error))

@@ -31,6 +31,7 @@ from colotrace_proto.messages import (
 )
 from colotrace_proto.mqtt import connection
 from colotrace_proto.published import decode_presence, encode_presence, encode_published
+from colotrace_proto.running import RunningClock
 from fleet import Broker
 from unit.agent.fakes import FakeProber, job
 from unit.agent.link.scripted_coordinator import COORDINATOR, Call, coordinator
@@ -83,7 +84,9 @@ class Watch:
 
 @asynccontextmanager
 async def watching(broker: Broker) -> AsyncIterator[Watch]:
-    async with connection(broker_of(broker.url), tls=None, identifier="watch") as client:
+    async with connection(
+        broker_of(broker.url), tls=None, identifier="watch", clock=RunningClock()
+    ) as client:
         await client.subscribe(bus.ALL_AGENTS, qos=0)
         watch = Watch(client)
         task = asyncio.create_task(watch.read())
@@ -97,7 +100,9 @@ async def watching(broker: Broker) -> AsyncIterator[Watch]:
 @asynccontextmanager
 async def running(broker: Broker, jobs: Jobs) -> AsyncIterator[MqttLink]:
     """The agent at work; still so in the end."""
-    link = MqttLink(broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None)
+    link = MqttLink(
+        broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None, clock=RunningClock()
+    )
     task = asyncio.create_task(link.run(), name="link")
     try:
         yield link
@@ -434,7 +439,9 @@ async def test_stopping_beside_a_broker_that_does_not_answer(
     """Soon all the same."""
     if when == "not yet":
         broker.freeze()
-    link = MqttLink(broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None)
+    link = MqttLink(
+        broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None, clock=RunningClock()
+    )
     task = asyncio.create_task(link.run(), name="link")
     await until(link._kept.is_set) if when != "not yet" else await asyncio.sleep(0.3)
     if when == "there":
@@ -459,7 +466,9 @@ async def test_a_fault_of_a_stream_is_not_lost(
         raise ZeroDivisionError
 
     monkeypatch.setattr(stream.Stream, "run", fault)
-    link = MqttLink(broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None)
+    link = MqttLink(
+        broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None, clock=RunningClock()
+    )
     task = asyncio.create_task(link.run(), name="link")
     async with watching(broker) as watch:
         await watch.there()

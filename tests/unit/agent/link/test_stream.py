@@ -11,6 +11,7 @@ from colotrace_agent.jobs import Jobs
 from colotrace_agent.link import stream as stream_module
 from colotrace_agent.link.stream import Stream, Tls
 from colotrace_proto.messages import Ack, JobId
+from colotrace_proto.running import RunningClock
 from unit.agent.fakes import job
 from unit.agent.link.scripted_coordinator import Call, coordinator
 from unit.agent.link.test_session import IDENTITY
@@ -84,7 +85,7 @@ async def test_streams_that_end_while_it_speaks(
         await stream.abort(code)
 
     async with coordinator(script) as where:
-        link = Stream(where, IDENTITY, jobs, tls=None)
+        link = Stream(where, IDENTITY, jobs, tls=None, clock=RunningClock())
         talking = asyncio.create_task(chatter(link), name="chatter")
         async with running(link):
             for _ in range(50):
@@ -104,7 +105,7 @@ async def test_a_refusal_right_after_hello(jobs: Jobs, log: Log) -> None:
 
     async with (
         coordinator(script) as where,
-        running(Stream(where, IDENTITY, jobs, tls=None)),
+        running(Stream(where, IDENTITY, jobs, tls=None, clock=RunningClock())),
     ):
         assert await log.next() == "not attached: ALREADY_EXISTS: so the test says"
         await asyncio.sleep(0.1)
@@ -114,7 +115,9 @@ async def test_a_refusal_right_after_hello(jobs: Jobs, log: Log) -> None:
 async def test_certificates_that_are_gone_for_a_while(jobs: Jobs, log: Log, tmp_path: Path) -> None:
     """While they are renewed, say; the agent tells, and goes on trying."""
     missing = tmp_path / "agent.pem"
-    link = Stream("127.0.0.1:1", IDENTITY, jobs, tls=Tls(missing, missing, missing))
+    link = Stream(
+        "127.0.0.1:1", IDENTITY, jobs, tls=Tls(missing, missing, missing), clock=RunningClock()
+    )
     async with running(link):
         for _ in range(3):
             assert str(missing) in await log.next()

@@ -48,11 +48,14 @@ class Clockwork:
         options: Options | None = None,
         start: bool = True,
         to_anyone: bool = False,
+        wait_until: float = 0.0,
     ) -> None:
-        """`to_anyone`: the link leaves an offer to the colo's agents, where it may."""
+        """`to_anyone`: the link leaves an offer to the colo's agents, where it may. `wait_until`:
+        the colo's agents are still coming."""
         self.now = 0.0
         self.to_anyone = to_anyone
         self.cut_off = ""
+        self.wait_until = wait_until
         self.agents: dict[AgentKey, Candidate] = {}
         for name in agents:
             self.attach(name, settle=False)
@@ -109,7 +112,12 @@ class Clockwork:
 
     def settle(self) -> None:
         if self.machine.state is State.SEEKING:
-            self.machine.place(self.now, list(self.agents.values()), cut_off=self.cut_off)
+            self.machine.place(
+                self.now,
+                list(self.agents.values()),
+                cut_off=self.cut_off,
+                wait_until=self.wait_until,
+            )
         for command in self.machine.take_commands():
             self.sent.append(command)
             if isinstance(command, Offer) and command.anyone and self.to_anyone:

@@ -29,6 +29,7 @@ from colotrace_proto.messages import (
     Refused,
     Welcome,
 )
+from colotrace_proto.running import RunningClock
 from colotrace_proto.v1 import fleet_pb2 as pb
 from grpc import aio
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
@@ -84,6 +85,7 @@ def make(fleet: RecordingFleet, *, heartbeat_s: float = 5.0, hello_s: float = 5.
         port=0,
         tls=None,
         log=structlog.get_logger(),
+        clock=RunningClock(),
         heartbeat_s=heartbeat_s,
         hello_s=hello_s,
     )
@@ -362,6 +364,13 @@ async def test_stop_sends_agents_elsewhere(fleet: RecordingFleet, link: DirectLi
 async def test_port_in_use(fleet: RecordingFleet, link: DirectLink) -> None:
     """A second coordinator on the port is told, instead of sharing the agents."""
     port = await link.start()
-    second = DirectLink(fleet, host="127.0.0.1", port=port, tls=None, log=structlog.get_logger())
+    second = DirectLink(
+        fleet,
+        host="127.0.0.1",
+        port=port,
+        tls=None,
+        log=structlog.get_logger(),
+        clock=RunningClock(),
+    )
     with pytest.raises(BindError, match=f"cannot listen for agents on 127.0.0.1:{port}"):
         await second.start()

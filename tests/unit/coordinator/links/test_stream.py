@@ -7,6 +7,7 @@ import pytest
 from colotrace_coordinator.links.direct import stream as stream_module
 from colotrace_coordinator.links.direct.stream import MAX_QUEUED, AgentStream
 from colotrace_proto.messages import FromAgent, FromCoordinator, Heartbeat, Welcome
+from colotrace_proto.running import RunningClock
 
 WELCOME = Welcome(b"c" * 16, 5000)
 
@@ -26,7 +27,7 @@ async def test_agent_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPat
         await never.wait()
         return None
 
-    stream = AgentStream(read=read, write=write, heartbeat_s=5.0)
+    stream = AgentStream(read=read, write=write, heartbeat_s=5.0, clock=RunningClock())
     for _ in range(MAX_QUEUED + 1):
         stream.send(Heartbeat())
     end = await stream.run(WELCOME, heard=lambda _: None, ended=lambda: ended.append(True))

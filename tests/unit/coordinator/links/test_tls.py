@@ -10,6 +10,7 @@ import pytest
 import structlog
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.links.direct.tls import TlsError, TlsFiles, vouches
+from colotrace_proto.running import RunningClock
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -80,7 +81,12 @@ def served(authority: Authority) -> TlsFiles:
 
 def make(tls: TlsFiles) -> DirectLink:
     return DirectLink(
-        RecordingFleet(), host="127.0.0.1", port=0, tls=tls, log=structlog.get_logger()
+        RecordingFleet(),
+        host="127.0.0.1",
+        port=0,
+        tls=tls,
+        log=structlog.get_logger(),
+        clock=RunningClock(),
     )
 
 

@@ -35,6 +35,7 @@ from colotrace_proto.messages import (
 )
 from colotrace_proto.mqtt import connection
 from colotrace_proto.published import decode_published, encode_presence
+from colotrace_proto.running import RunningClock
 from fleet import Broker
 from prometheus_client import CollectorRegistry
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
@@ -47,10 +48,15 @@ class Coordinator:
 
     def __init__(self, broker: Broker) -> None:
         self.numbers = CollectorRegistry()
-        metrics, log = Metrics(self.numbers), structlog.get_logger()
+        metrics, log, clock = Metrics(self.numbers), structlog.get_logger(), RunningClock()
         self.registry = Registry(VolatileMemory())
         self.dispatcher = Dispatcher(
-            registry=self.registry, metrics=metrics, log=log, seen=lambda _: None
+            registry=self.registry,
+            metrics=metrics,
+            log=log,
+            seen=lambda _: None,
+            clock=clock,
+            gather_s=0,
         )
         self.bus = MqttLink(
             self.dispatcher,
@@ -58,8 +64,11 @@ class Coordinator:
             tls=None,
             metrics=BrokerMetrics(self.numbers),
             log=log,
+            clock=clock,
         )
-        self.streams = DirectLink(self.bus, host="127.0.0.1", port=0, tls=None, log=log)
+        self.streams = DirectLink(
+            self.bus, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
+        )
         self.bus.answered_by(self.streams)
         self.port = 0
 
@@ -186,7 +195,9 @@ async def host(
     process = Process(who.colo, who.agent_id, who.boot_id)
     where = broker_of(broker.url)
     identifier = f"test-{name}-{who.boot_id.hex()[:6]}"
-    async with connection(where, tls=None, identifier=identifier, will=process.presence) as client:
+    async with connection(
+        where, tls=None, identifier=identifier, clock=RunningClock(), will=process.presence
+    ) as client:
         agent = Host(client, who, coordinator)
         await agent.listen()
         await agent.say()

@@ -1,0 +1,93 @@
+"""A coordinator that did not run for a while, or has only just begun to: no agent is blamed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+from fleet import AgentSpec, Broker, Fleet
+from fleet.asking import ask, until_running
+from fleet.fleet import default_agents
+from lab import Lab
+
+LINKS = pytest.mark.parametrize(
+    "own_fleet",
+    ["direct", pytest.param("mqtt", marks=pytest.mark.xdist_group("mqtt"))],
+    indirect=True,
+)
+
+
+@pytest.fixture
+def own_fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """One agent in den01 and two in fra01: a job that is thought lost would be moved."""
+    agents = [spec for spec in default_agents(lab) if spec.colo in ("den01", "fra01")]
+    agents.append(AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-b"))
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker(lab)) if request.param == "mqtt" else None
+        running = stack.enter_context(Fleet(lab, agents=agents, broker=broker))
+        running.wait_attached()
+        yield running
+
+
+def _running_jobs(lab: Lab) -> dict[str, Any]:
+    """Traces that take 2 s: some of their targets answer nothing."""
+    targets = [lab.address("dark"), *lab.many()[:4]]
+    return {"targets": targets, "options": {"wait_time": 2, "max_ttl": 12}}
+
+
+@LINKS
+@pytest.mark.parametrize("frozen_s", [3.5, 10.0])
+async def test_coordinator_stopped_and_continued(
+    own_fleet: Fleet, lab: Lab, *, frozen_s: float
+) -> None:
+    """Longer than an agent may be silent: no job fails, and none is moved."""
+    asking = [asyncio.create_task(ask(own_fleet, _running_jobs(lab))) for _ in range(2)]
+    await until_running(own_fleet)
+    # Offers that have just been made are to be out, too.
+    late = asyncio.create_task(ask(own_fleet, {**_running_jobs(lab), "colos": ["fra01"]}))
+    await asyncio.sleep(0.1)
+    assert own_fleet.coordinator is not None
+    os.kill(own_fleet.coordinator.pid, signal.SIGSTOP)
+    try:
+        await asyncio.sleep(frozen_s)
+    finally:
+        os.kill(own_fleet.coordinator.pid, signal.SIGCONT)
+    for answer in await asyncio.gather(*asking, late):
+        rows = [row["error"] for target in answer["result"] for row in target["colos"]]
+        assert rows == [""] * len(rows), answer["messages"]
+        moved = [m for m in answer["messages"] if m["code"] == 1110]
+        assert moved == []
+
+
+@LINKS
+async def test_coordinator_restarted_under_load(own_fleet: Fleet, lab: Lab) -> None:
+    """Requests that come while it starts wait for their colos: no row says that none is there."""
+    stop = asyncio.Event()
+    answers: list[dict[str, Any]] = []
+
+    async def keep_asking() -> None:
+        body = {"targets": lab.many()[:3], "options": {"wait_time": 1, "max_ttl": 12}}
+        while not stop.is_set():
+            try:
+                answers.append(await ask(own_fleet, body))
+            except httpx.TransportError:
+                await asyncio.sleep(0.01)
+
+    load = [asyncio.create_task(keep_asking()) for _ in range(3)]
+    await until_running(own_fleet)
+    await asyncio.to_thread(own_fleet.stop_coordinator, kill=True)
+    answers.clear()
+    await asyncio.to_thread(own_fleet.start_coordinator)
+    while len(answers) < 12:  # noqa: ASYNC110 - whoever asks tells
+        await asyncio.sleep(0.02)
+    stop.set()
+    await asyncio.gather(*load)
+    for answer in answers:
+        rows = [row["error"] for target in answer["result"] for row in target["colos"]]
+        assert rows == [""] * len(rows), answer["messages"]
