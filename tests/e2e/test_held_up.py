@@ -41,8 +41,15 @@ def _running_jobs(lab: Lab) -> dict[str, Any]:
     return {"targets": targets, "options": {"wait_time": 2, "max_ttl": 12}}
 
 
-@LINKS
-@pytest.mark.parametrize("frozen_s", [3.5, 10.0])
+@pytest.mark.parametrize(
+    ("own_fleet", "frozen_s"),
+    [
+        ("direct", 3.5),
+        ("direct", 10.0),
+        pytest.param("mqtt", 3.5, marks=pytest.mark.xdist_group("mqtt")),
+    ],
+    indirect=["own_fleet"],
+)
 async def test_coordinator_stopped_and_continued(
     own_fleet: Fleet, lab: Lab, *, frozen_s: float
 ) -> None:
