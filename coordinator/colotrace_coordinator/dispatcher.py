@@ -76,6 +76,8 @@ class Dispatcher:
         self._cut_off = ""
         self._recent: Recent[JobSpec, Run] = Recent()
         self._packets = Packets(metrics)
+        for colo in registry.colos():
+            metrics.know_colo(colo.name)
 
     # Callers
 
@@ -173,6 +175,7 @@ class Dispatcher:
             if old_link is not None:
                 old_link.close(replaced.key, Closing.SUPERSEDED, detail)
         self._links[key] = link
+        self._metrics.know_colo(hello.colo)
         self._count_agents(hello.colo)
         if not known:
             held = len(hello.held_jobs)

@@ -1,8 +1,21 @@
-"""The fan-out's numbers for Prometheus."""
+"""The fan-out's numbers for Prometheus.
 
+A series exists, with 0, before its first event: `increase()` does not see the step of a series that
+is born at 1, and an alert on a colo without agents needs a series of that colo.
+"""
+
+from dataclasses import fields
+
+from colotrace_proto.failures import LOST, NO_AGENT, UNSENT, UNTRACEABLE
+from colotrace_proto.messages import ColoName, Counters
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, 25.0)
+
+
+JOB_CODES = ("0", *map(str, sorted((NO_AGENT, LOST, UNTRACEABLE, UNSENT))), "cancelled")
+STATES = ("up", "draining")
+KINDS = tuple(field.name for field in fields(Counters))
 
 
 class Metrics:
@@ -53,6 +66,24 @@ class Metrics:
             ["source"],
             registry=registry,
         )
+        for code in JOB_CODES:
+            self.jobs.labels(code=code)
+
+    def know_colo(self, colo: ColoName) -> None:
+        """Begin the colo's series, where they have not begun."""
+        self.agent_losses.labels(colo=colo)
+        for state in STATES:
+            self.agents.labels(colo=colo, state=state)
+        for kind in KINDS:
+            self.packets.labels(colo=colo, kind=kind)
+
+    def forget_colo(self, colo: ColoName) -> None:
+        """End the series of a colo that is no longer known."""
+        self.agent_losses.remove(colo)
+        for state in STATES:
+            self.agents.remove(colo, state)
+        for kind in KINDS:
+            self.packets.remove(colo, kind)
 
 
 class BrokerMetrics:

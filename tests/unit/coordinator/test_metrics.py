@@ -1,0 +1,66 @@
+"""Series that exist before their first event."""
+
+import asyncio
+
+import pytest
+import structlog
+from colotrace_coordinator.api.metrics import HttpMetrics
+from colotrace_coordinator.dispatcher import Dispatcher
+from colotrace_coordinator.metrics import JOB_CODES, KINDS, Metrics
+from colotrace_coordinator.registry import Registry, VolatileMemory
+from colotrace_proto.failures import LOST, NO_AGENT, UNSENT, UNTRACEABLE
+from colotrace_proto.messages import ColoName
+from colotrace_proto.running import RunningClock
+from prometheus_client import CollectorRegistry
+
+SIN = ColoName("sin01")
+
+
+@pytest.fixture
+def numbers() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+async def test_colo_known_from_before_has_its_series(numbers: CollectorRegistry) -> None:
+    """At 0, though no agent of it has attached since the start."""
+    clock = RunningClock()
+    Dispatcher(
+        registry=Registry(VolatileMemory([(SIN, "Singapore, SG")])),
+        metrics=Metrics(numbers),
+        log=structlog.get_logger(),
+        seen=lambda _: None,
+        clock=clock,
+    )
+    clock.close()
+    for state in ("up", "draining"):
+        assert numbers.get_sample_value("colotrace_agents", {"colo": SIN, "state": state}) == 0
+    assert numbers.get_sample_value("colotrace_agent_losses_total", {"colo": SIN}) == 0
+    for kind in KINDS:
+        labels = {"colo": SIN, "kind": kind}
+        assert numbers.get_sample_value("colotrace_agent_packets_total", labels) == 0
+    await asyncio.sleep(0)
+
+
+def test_every_error_code_begins_at_0(numbers: CollectorRegistry) -> None:
+    """So that the first failed row is an increase."""
+    Metrics(numbers)
+    assert set(JOB_CODES) == {"0", "cancelled", *map(str, (NO_AGENT, LOST, UNTRACEABLE, UNSENT))}
+    for code in JOB_CODES:
+        assert numbers.get_sample_value("colotrace_jobs_total", {"code": code}) == 0
+
+
+def test_statuses_of_measurements_begin_at_0(numbers: CollectorRegistry) -> None:
+    """The same for answers that are errors."""
+    HttpMetrics(numbers)
+    for status in ("200", "429", "500", "503", "504"):
+        labels = {"route": "traceroute", "method": "POST", "status": status}
+        assert numbers.get_sample_value("colotrace_http_requests_total", labels) == 0
+
+
+def test_forgotten_colo_has_no_series(numbers: CollectorRegistry) -> None:
+    """Their number is bounded with the colos'."""
+    metrics = Metrics(numbers)
+    metrics.know_colo(SIN)
+    metrics.forget_colo(SIN)
+    assert numbers.get_sample_value("colotrace_agents", {"colo": SIN, "state": "up"}) is None
+    assert numbers.get_sample_value("colotrace_agent_losses_total", {"colo": SIN}) is None
