@@ -67,7 +67,7 @@ async def test_agent_killed_in_the_middle(
         assert ips <= (true.addresses if not true.silent else {""}), hop
     assert len(row["hops"]) >= len(truth) - 1
     assert answer["messages"][0]["source"]["pointer"] == "/result/0/colos/0"
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 20
 
 
 @LINKS
@@ -130,7 +130,7 @@ async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) 
         cut = await asking
         assert not any(row["error"] for target in cut["result"] for row in target["colos"])
     await asyncio.to_thread(own_fleet.start_coordinator)
-    assert await asyncio.to_thread(own_fleet.wait_attached) < 5
+    await asyncio.to_thread(own_fleet.wait_attached)
     assert [agent.poll() for agent in own_fleet.agents.values()] == [None, None]
     answer = await ask(own_fleet, {"targets": [lab.address("web")]})
     assert [row["error"] for row in answer["result"][0]["colos"]] == ["", ""]
