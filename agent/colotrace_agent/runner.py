@@ -71,11 +71,25 @@ class Prober:
         self._wakes_at = 0
         self._turned_at = -_APART_S
         self._turn: asyncio.Handle | None = None
+        self._families_watched: int | None = None
 
     @property
     def families(self) -> frozenset[Family]:
         """The families it can send."""
         return self._wire.families
+
+    def watch_families(self, changed: Callable[[], None]) -> None:
+        """Has `changed` called when `families` may be others than before, until `close`."""
+        fd = self._wire.families_fileno
+        if fd is None:
+            return
+
+        def readable() -> None:
+            self._wire.families_changed()
+            changed()
+
+        self._loop.add_reader(fd, readable)
+        self._families_watched = fd
 
     @property
     def traces(self) -> int:
@@ -150,6 +164,8 @@ class Prober:
             if handle is not None:
                 handle.cancel()
         self._on_close()
+        if self._families_watched is not None:
+            self._loop.remove_reader(self._families_watched)
         self._wire.close()
 
     def _end(self, trace: Trace) -> None:

@@ -12,8 +12,10 @@ from functools import partial
 from colotrace_proto.messages import (
     Accepted,
     Ack,
+    Capabilities,
     ColoName,
     Draining,
+    Family,
     Frame,
     Heartbeat,
     Hello,
@@ -157,8 +159,8 @@ class Dispatcher:
     def _admit(self, hello: Hello, link: Link, now: float, *, available: bool) -> Rejected | None:
         key = AgentKey(hello.agent_id, hello.boot_id)
         log = self._log.bind(agent=hello.agent_id, colo=hello.colo)
-        if not hello.families or not hello.packet_types:
-            return Rejected(Rejection.UNFIT, "no address family or packet type in common")
+        if not hello.packet_types:
+            return Rejected(Rejection.UNFIT, "no packet type in common")
         known = self._registry.get(key) is not None
         try:
             replaced = self._registry.attach(hello, now, draining=not available)
@@ -227,9 +229,7 @@ class Dispatcher:
         """See `Fleet`."""
         attached = self._mark(agent, available=now)
         if attached is not None and now:
-            for run in list(self._runs.get(attached.hello.colo, ())):
-                run.machine.agent_came()
-                self._settle(run, self._clock.now())
+            self._agent_came(attached.hello.colo)
 
     def _mark(self, key: AgentKey, *, available: bool) -> Agent | None:
         """Notes whether an agent takes jobs; returns it where that has changed."""
@@ -241,6 +241,27 @@ class Dispatcher:
         event = "agent_back" if available else "agent_draining"
         self._log.info(event, agent=key.agent_id, colo=agent.hello.colo)
         return agent
+
+    def _offers(self, sender: Agent, families: frozenset[Family]) -> None:
+        """An attached agent can send other families than before."""
+        if families == sender.hello.families:
+            return
+        gained = families - sender.hello.families
+        self._registry.offers(sender, families)
+        self._log.info(
+            "agent_families",
+            agent=sender.key.agent_id,
+            colo=sender.hello.colo,
+            families=[family.name.lower() for family in sorted(families)],
+        )
+        if gained:
+            self._agent_came(sender.hello.colo)
+
+    def _agent_came(self, colo: ColoName) -> None:
+        """Lets the colo's jobs that have no agent look again."""
+        for run in list(self._runs.get(colo, ())):
+            run.machine.agent_came()
+            self._settle(run, self._clock.now())
 
     def cut_off(self, why: str) -> None:
         """See `Fleet`."""
@@ -267,6 +288,8 @@ class Dispatcher:
                 self._refused(sender, message, now)
             case Draining():
                 self.available(agent, now=False)
+            case Capabilities():
+                self._offers(sender, message.families)
             case Heartbeat():
                 self._packets.told(sender.hello.colo, agent, message.counters)
 

@@ -1,10 +1,10 @@
 """Which agents are attached, by colo, and which colos there are."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from colotrace_proto.messages import AgentId, ColoName, Hello, JobId
+from colotrace_proto.messages import AgentId, ColoName, Family, Hello, JobId
 
 from .errors import CoordinatorError
 from .fanout.agents import AgentKey, Candidate
@@ -55,7 +55,7 @@ class Agent:
     key: AgentKey
     hello: Hello
     heard_at: float
-    # To be changed by `Registry.mark`.
+    # To be changed by `Registry.mark`, and the hello's families by `Registry.offers`.
     draining: bool = False
     running: set[JobId] = field(default_factory=set)
     # Earlier processes of the same id that this one has replaced.
@@ -171,6 +171,11 @@ class Registry:
     def mark(self, agent: Agent, *, draining: bool) -> None:
         """Whether an attached agent is about to stop."""
         agent.draining = draining
+        self._statuses = None
+
+    def offers(self, agent: Agent, families: frozenset[Family]) -> None:
+        """Replace the families that an attached agent has said it can send."""
+        agent.hello = replace(agent.hello, families=families)
         self._statuses = None
 
     def colos(self) -> tuple[ColoStatus, ...]:

@@ -6,7 +6,7 @@ or message) is passed over, and an unknown value in a job becomes `UnknownJob`, 
 """
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar, assert_never
 
 from . import messages as m
@@ -26,7 +26,8 @@ _FAMILIES = {
     m.Family.IPV4: pb.ADDRESS_FAMILY_IPV4,
     m.Family.IPV6: pb.ADDRESS_FAMILY_IPV6,
 }
-_FAMILY_WORDS = {number: word for word, number in _FAMILIES.items()}
+_FAMILY_WORDS: dict[int, m.Family] = {number: word for word, number in _FAMILIES.items()}
+_MAX_FAMILIES = 16
 
 _E = TypeVar("_E", m.NodeKind, m.RefusalReason, m.Failure)
 
@@ -55,6 +56,10 @@ def encode_from_agent(message: m.FromAgent) -> pb.AgentMessage:
             return pb.AgentMessage(refused=refused)
         case m.Frame():
             return pb.AgentMessage(frame=_frame_out(message))
+        case m.Capabilities():
+            return pb.AgentMessage(
+                capabilities=pb.Capabilities(families=_families_out(message.families))
+            )
         case _:
             assert_never(message)
 
@@ -83,6 +88,8 @@ def decode_from_agent(message: pb.AgentMessage) -> m.FromAgent | None:
             )
         case "frame":
             return _frame_in(message.frame)
+        case "capabilities":
+            return m.Capabilities(_families_in(message.capabilities.families, "Capabilities"))
         case _:
             return None
 
@@ -162,7 +169,7 @@ def _hello_out(hello: m.Hello) -> pb.Hello:
         boot_id=hello.boot_id,
         colo=hello.colo,
         city=hello.city,
-        families=[_FAMILIES[family] for family in sorted(hello.families)],
+        families=_families_out(hello.families),
         packet_types=[_PACKET_TYPES[kind] for kind in sorted(hello.packet_types)],
         software_version=hello.software_version,
         max_jobs=hello.max_jobs,
@@ -181,14 +188,14 @@ def _hello_in(hello: pb.Hello) -> m.Hello:
         raise ProtocolError("Hello.protocol_version is missing")
     if len(hello.held_jobs) > m.MAX_HELD_JOBS:
         raise ProtocolError("Hello.held_jobs is too long")
-    if len(hello.families) > 16 or len(hello.packet_types) > 64:
-        raise ProtocolError("Hello names too many families or packet types")
+    if len(hello.packet_types) > 64:
+        raise ProtocolError("Hello names too many packet types")
     return m.Hello(
         agent_id=m.AgentId(hello.agent_id),
         boot_id=hello.boot_id,
         colo=m.ColoName(hello.colo),
         city=safe(hello.city, most=128),
-        families=frozenset(_FAMILY_WORDS[n] for n in hello.families if n in _FAMILY_WORDS),
+        families=_families_in(hello.families, "Hello"),
         packet_types=frozenset(
             _PACKET_TYPE_WORDS[n] for n in hello.packet_types if n in _PACKET_TYPE_WORDS
         ),
@@ -197,6 +204,17 @@ def _hello_in(hello: pb.Hello) -> m.Hello:
         held_jobs=tuple(_job_id(job) for job in hello.held_jobs),
         protocol_version=hello.protocol_version,
     )
+
+
+def _families_out(families: Iterable[m.Family]) -> "list[pb.AddressFamily.ValueType]":
+    return [_FAMILIES[family] for family in sorted(families)]
+
+
+def _families_in(numbers: Collection[int], where: str) -> frozenset[m.Family]:
+    """The families among these numbers that are known here."""
+    if len(numbers) > _MAX_FAMILIES:
+        raise ProtocolError(f"{where} names too many families")
+    return frozenset(_FAMILY_WORDS[n] for n in numbers if n in _FAMILY_WORDS)
 
 
 def _welcome_in(welcome: pb.Welcome) -> m.Welcome:

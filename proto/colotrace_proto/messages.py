@@ -130,6 +130,13 @@ class Draining:
 
 
 @dataclass(frozen=True, slots=True)
+class Capabilities:
+    """The address families that an agent can send now, in place of those it named before."""
+
+    families: frozenset[Family]
+
+
+@dataclass(frozen=True, slots=True)
 class Presence:
     """An agent's word to all coordinators by way of a broker."""
 
@@ -266,5 +273,5 @@ class Cancel:
     job_id: JobId
 
 
-FromAgent = Hello | Heartbeat | Draining | Accepted | Refused | Frame
+FromAgent = Hello | Heartbeat | Draining | Accepted | Refused | Frame | Capabilities
 FromCoordinator = Welcome | Heartbeat | Job | UnknownJob | Cancel | Ack

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 import structlog
 from colotrace_proto.bus import Broker
-from colotrace_proto.messages import AgentId, ColoName
+from colotrace_proto.messages import AgentId, ColoName, Family
 from colotrace_proto.running import RunningClock
 
 from colotrace_agent.engine.several import offered
 from colotrace_agent.jobs import Jobs
+from colotrace_agent.link.capability import FamilyNews
 from colotrace_agent.link.direct import DirectLink
 from colotrace_agent.link.session import Identity
 from colotrace_agent.link.stream import Tls
@@ -87,10 +88,20 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
         software_version=settings.version,
         max_jobs=settings.max_jobs,
     )
-    if not identity.families:
-        _log.warning("this host has no address that is good beyond its own link")
+    _log_families(identity.families)
     clock = RunningClock()
     link = _link(settings, identity, jobs, clock)
+
+    def tell(families: frozenset[Family]) -> None:
+        identity.families = families
+        _log_families(families)
+        link.capabilities_changed()
+
+    news = FamilyNews(
+        identity.families, lambda: prober.families, tell, loop=asyncio.get_running_loop()
+    )
+    prober.watch_families(news.look)
+    news.look()
     stop = _Stop()
     attached = asyncio.create_task(link.run(), name="link")
     told = asyncio.create_task(stop.first.wait(), name="signals")
@@ -107,11 +118,19 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
         again.cancel()
         await asyncio.gather(drained, again, return_exceptions=True)
     finally:
+        news.close()
         attached.cancel()
         told.cancel()
         await asyncio.gather(attached, told, return_exceptions=True)
         clock.close()
     _log.info("agent down")
+
+
+def _log_families(families: frozenset[Family]) -> None:
+    if families:
+        _log.info("address families", families=[f"IPv{family}" for family in sorted(families)])
+    else:
+        _log.warning("this host has no address that is good beyond its own link")
 
 
 def _link(

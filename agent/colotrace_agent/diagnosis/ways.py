@@ -5,8 +5,9 @@ import os
 
 from colotrace_proto.messages import Family
 
+from colotrace_agent.network.addresses import working_families
 from colotrace_agent.network.departures import kernel_takes_numbers
-from colotrace_agent.network.route import source_for, working_families
+from colotrace_agent.network.route import source_for
 from colotrace_agent.network.sockets import open_all
 
 from .finding import Finding, fail, ok, warn

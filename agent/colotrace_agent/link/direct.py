@@ -30,6 +30,10 @@ class DirectLink:
         """Attaches, and attaches again whenever the stream ends. Runs until cancelled."""
         await self._stream.run()
 
+    def capabilities_changed(self) -> None:
+        """The identity's families have changed."""
+        self._stream.capabilities_changed()
+
     async def drain(self, *, within_s: float) -> None:
         """Takes no more jobs; returns once all have ended and the coordinator knows."""
         self._stream.draining()

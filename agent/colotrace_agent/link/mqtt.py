@@ -84,6 +84,11 @@ class MqttLink:
         """Stays at the broker, and comes back whenever it is lost. Runs until cancelled."""
         await first_of(self._streams.run(), self._stay())
 
+    def capabilities_changed(self) -> None:
+        """The identity's families have changed."""
+        self._changed.set()
+        self._streams.capabilities_changed()
+
     async def drain(self, *, within_s: float) -> None:
         """Takes no more jobs; returns once all have ended and their coordinators know."""
         self._jobs.draining = True

@@ -17,6 +17,7 @@ from colotrace_proto.messages import (
     Ack,
     AgentId,
     Cancel,
+    Capabilities,
     ColoName,
     Draining,
     Family,
@@ -38,9 +39,10 @@ from colotrace_agent.jobs import Jobs
 from .outbox import Outbox
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Identity:
-    """Who this agent is and what it offers."""
+    """Who this agent is and what it offers. Only `families` changes while it runs, and whoever
+    changes it then calls `capabilities_changed` of the link."""
 
     agent_id: AgentId
     boot_id: bytes
@@ -77,6 +79,7 @@ class Session:
         self._jobs = jobs
         self._wake = wake
         self._coordinator_id = b""
+        self._greeted_with = identity.families
         self._outbox = Outbox()
         self._to_send: deque[FromAgent] = deque()
         self._progress: deque[Progress] = deque()
@@ -91,6 +94,7 @@ class Session:
         self.welcomed = False
         self._to_send.clear()
         # The newest where there are more: the oldest have the least time left.
+        self._greeted_with = self._identity.families
         self._say(self._identity.hello(held_jobs=self._outbox.jobs[-MAX_HELD_JOBS:]))
 
     def abandon(self) -> None:
@@ -124,6 +128,11 @@ class Session:
         """Says that the agent is still there."""
         self._say(Heartbeat(running_jobs=len(self._jobs), counters=self._jobs.counters()))
 
+    def capabilities_changed(self) -> None:
+        """The identity's families are others than before; the next hello has them anyway."""
+        if self.welcomed:
+            self._say(Capabilities(self._identity.families))
+
     def draining(self) -> None:
         """The agent is about to stop: nothing more is taken."""
         self._jobs.draining = True
@@ -153,6 +162,8 @@ class Session:
             self._say(frame)
         if self._jobs.draining:
             self._say(Draining())
+        if self._identity.families != self._greeted_with:
+            self.capabilities_changed()
         self._wake()  # jobs may have told of progress meanwhile
 
     def _job(self, job: Job | UnknownJob) -> None:

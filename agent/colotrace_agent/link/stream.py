@@ -146,6 +146,10 @@ class Stream:
         """Gives up what runs for the coordinator."""
         self._session.abandon()
 
+    def capabilities_changed(self) -> None:
+        """See `Session`."""
+        self._session.capabilities_changed()
+
     def draining(self) -> None:
         """The agent takes no more jobs."""
         self._session.draining()

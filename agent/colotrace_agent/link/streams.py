@@ -70,6 +70,11 @@ class Streams:
         for stream, _ in self._streams.values():
             stream.cancel(job_id)
 
+    def capabilities_changed(self) -> None:
+        """See `Session`."""
+        for stream, _ in self._streams.values():
+            stream.capabilities_changed()
+
     def draining(self) -> None:
         """The agent takes no more jobs."""
         for stream, _ in self._streams.values():

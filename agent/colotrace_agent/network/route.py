@@ -1,15 +1,11 @@
-"""What the host's routing says: from which address a target is reached, and which families work."""
+"""From which address the host's routing reaches a target."""
 
 import contextlib
 import ctypes
 import errno
-import fcntl
-import ipaddress
 import os
 import socket
-import struct
 from collections.abc import Sequence
-from pathlib import Path
 
 from colotrace_proto.messages import Family
 
@@ -17,12 +13,9 @@ from colotrace_agent.model import family_of
 
 from .mmsg import sockaddr
 
-_SIOCGIFADDR = 0x8915
-_SCOPE_GLOBAL = 0x00
 _ADDRESS_AT = {Family.IPV4: 4, Family.IPV6: 8}  # in a sockaddr
 _NOWHERE = bytes(28)  # a sockaddr of AF_UNSPEC disconnects (connect(2))
 _libc = ctypes.CDLL(None, use_errno=True)
-_IF_INET6 = Path("/proc/net/if_inet6")
 
 
 def source_for(target: bytes) -> bytes:
@@ -102,32 +95,3 @@ def _looking_up(family: socket.AddressFamily) -> socket.socket:
         return socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
     except PermissionError:
         return socket.socket(family, socket.SOCK_DGRAM)
-
-
-def working_families() -> frozenset[Family]:
-    """The families of which the host has an address that is good beyond its own link."""
-    found = set()
-    if any(not (a.is_loopback or a.is_link_local) for a in _ipv4_addresses()):
-        found.add(Family.IPV4)
-    if _has_global_ipv6():
-        found.add(Family.IPV6)
-    return frozenset(found)
-
-
-def _ipv4_addresses() -> list[ipaddress.IPv4Address]:
-    addresses = []
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        for _, name in socket.if_nameindex():
-            with contextlib.suppress(OSError):  # the interface has no IPv4 address
-                request = struct.pack("256s", name.encode())
-                answer = fcntl.ioctl(sock, _SIOCGIFADDR, request)
-                addresses.append(ipaddress.IPv4Address(answer[20:24]))
-    return addresses
-
-
-def _has_global_ipv6() -> bool:
-    try:
-        lines = _IF_INET6.read_text().splitlines()
-    except OSError:  # the kernel has no IPv6
-        return False
-    return any(int(line.split()[3], 16) == _SCOPE_GLOBAL for line in lines)

@@ -19,17 +19,15 @@ from colotrace_agent.packets.decode import (
 from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 
 from . import clock
+from .addresses import HostFamilies
 from .neighbours import Missing, missing_neighbour
 from .ports import Ports
 from .receiver import SLOTS as RECEIVED_AT_ONCE
 from .receiver import Receiver, room
-from .route import SourceLookup, working_families
+from .route import SourceLookup
 from .sender import SLOTS, Departure, Sender, Stamp
 from .sockets import Drops, RawSockets
 from .zone import zone_label
-
-# Addresses come and go seldom, and asking for them costs as much as many probes.
-_FAMILIES_NS = 1_000_000_000
 
 # IPv4's raw sockets give the IP header, IPv6's keep it to themselves.
 _DECODERS = {
@@ -99,19 +97,23 @@ class Wire:
         self._port_users: dict[tuple[Family, PacketType], Counter[int]] = {}
         self._drops = Drops(sockets.receivers)
         self._overflows = 0
-        self._families: frozenset[Family] = frozenset()
-        self._families_until = 0
+        self._families = HostFamilies()
         for receiver in self._receivers.values():
             watch(receiver.fileno())
 
     @property
     def families(self) -> frozenset[Family]:
         """The families that work at present."""
-        now = clock.now()
-        if now >= self._families_until:
-            self._families = working_families() & self._senders.keys()
-            self._families_until = now + _FAMILIES_NS
-        return self._families
+        return self._families.current() & self._senders.keys()
+
+    @property
+    def families_fileno(self) -> int | None:
+        """Readable when `families` may have changed; None where the kernel does not tell."""
+        return self._families.fileno()
+
+    def families_changed(self) -> frozenset[Family]:
+        """The families, after `families_fileno` became readable."""
+        return self._families.changed() & self._senders.keys()
 
     def source_for(self, target: bytes) -> bytes:
         """The address to send from; raises OSError where there is no route."""
@@ -231,3 +233,4 @@ class Wire:
             receiver.close()
         self._ports.close()
         self._sources.close()
+        self._families.close()

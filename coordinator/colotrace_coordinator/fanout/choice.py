@@ -26,7 +26,7 @@ def able(agents: Iterable[Candidate], task: Task) -> list[Candidate]:
         for agent in agents
         if not agent.draining
         and task.options.packet_type in agent.packet_types
-        and (task.family is None or task.family in agent.families)
+        and (agent.families if task.family is None else task.family in agent.families)
     ]
 
 
@@ -38,6 +38,6 @@ def why_none(agents: Sequence[Candidate], task: Task) -> Fault:
     if not awake:
         return faults.all_draining(task.colo)
     knowing = [agent for agent in awake if task.options.packet_type in agent.packet_types]
-    if not knowing or task.family is None:
+    if not knowing:
         return faults.no_packet_type(task.colo, task.options.packet_type)
     return faults.no_family(task.colo, task.family)

@@ -62,9 +62,10 @@ def no_packet_type(colo: ColoName, packet_type: PacketType) -> Fault:
     return Fault(NO_AGENT, Weight.UNABLE, words)
 
 
-def no_family(colo: ColoName, family: Family) -> Fault:
-    """None has an address of the target's family."""
-    words = f"no agent of {colo} has an IPv{family.value} address to trace from"
+def no_family(colo: ColoName, family: Family | None) -> Fault:
+    """None has an address of the target's family; with None, of any family."""
+    kind = "address" if family is None else f"IPv{family.value} address"
+    words = f"no agent of {colo} has an {kind} to trace from"
     return Fault(UNTRACEABLE, Weight.FORBIDDEN, words)
 
 

@@ -15,6 +15,7 @@ from typing import Protocol
 from colotrace_proto.messages import (
     Accepted,
     Ack,
+    Capabilities,
     Draining,
     Frame,
     Heartbeat,
@@ -26,7 +27,7 @@ from colotrace_proto.messages import (
 
 from colotrace_coordinator.fanout.agents import AgentKey
 
-AgentSays = Heartbeat | Draining | Accepted | Refused | Frame
+AgentSays = Heartbeat | Draining | Accepted | Refused | Frame | Capabilities
 
 
 class Closing(enum.Enum):

@@ -79,6 +79,7 @@ class AgentMessage(_message.Message):
     ACCEPTED_FIELD_NUMBER: _builtins.int
     REFUSED_FIELD_NUMBER: _builtins.int
     FRAME_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -91,6 +92,8 @@ class AgentMessage(_message.Message):
     def refused(self) -> Global___Refused: ...
     @_builtins.property
     def frame(self) -> Global___Frame: ...
+    @_builtins.property
+    def capabilities(self) -> Global___Capabilities: ...
     def __init__(
         self,
         *,
@@ -100,12 +103,13 @@ class AgentMessage(_message.Message):
         accepted: Global___Accepted | None = ...,
         refused: Global___Refused | None = ...,
         frame: Global___Frame | None = ...,
+        capabilities: Global___Capabilities | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "draining", b"draining", "frame", b"frame", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "refused", b"refused"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "capabilities", b"capabilities", "draining", b"draining", "frame", b"frame", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "refused", b"refused"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "draining", b"draining", "frame", b"frame", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "refused", b"refused"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accepted", b"accepted", "capabilities", b"capabilities", "draining", b"draining", "frame", b"frame", "heartbeat", b"heartbeat", "hello", b"hello", "message", b"message", "refused", b"refused"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "draining", "accepted", "refused", "frame"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "heartbeat", "draining", "accepted", "refused", "frame", "capabilities"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -334,6 +338,31 @@ class Counters(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Counters: _TypeAlias = Counters  # noqa: Y015
+
+@_typing.final
+class Capabilities(_message.Message):
+    """What the agent offers has changed since its Hello, or since the last of these: an address of
+    its host came or went. It replaces what was said before. Without any family the agent stays
+    attached, and is offered nothing until it has one.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FAMILIES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def families(self) -> _containers.RepeatedScalarFieldContainer[Global___AddressFamily.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        families: _abc.Iterable[Global___AddressFamily.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["families", b"families"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Capabilities: _TypeAlias = Capabilities  # noqa: Y015
 
 @_typing.final
 class Draining(_message.Message):

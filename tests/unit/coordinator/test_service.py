@@ -19,10 +19,12 @@ from colotrace_proto.messages import (
     Accepted,
     Ack,
     Cancel,
+    Capabilities,
     ColoName,
     Counters,
     Draining,
     Failure,
+    Family,
     Frame,
     Heartbeat,
     Hello,
@@ -321,6 +323,34 @@ async def test_two_processes_of_one_id(coordinator: Coordinator) -> None:
         await again.say(again.hello)
         assert (await again.ended())[0] == "ALREADY_EXISTS"
     assert [c.agents for c in coordinator.service.colos() if c.name == DEN] == [1]
+
+
+async def families_are(coordinator: Coordinator, *families: Family) -> None:
+    """Wait until the colo's agents have said so."""
+    async with asyncio.timeout(5):
+        while [c.families for c in coordinator.service.colos() if c.name == DEN] != [  # noqa: ASYNC110
+            frozenset(families)
+        ]:
+            await asyncio.sleep(0.005)
+
+
+async def test_agent_without_an_address_is_attached_and_offered_nothing_until_it_has_one(
+    coordinator: Coordinator,
+) -> None:
+    """Its colo is known, with the reason: Code 3. Families come and go without a new stream."""
+    agent = await coordinator.agent(hello("a1", families=()))
+    assert only(await within(5, coordinator.begin())).error.endswith("Code 3")
+
+    await agent.say(Capabilities(frozenset({Family.IPV4})))
+    await families_are(coordinator, Family.IPV4)
+    answer = coordinator.begin("8.8.4.4")
+    await agent.say(path((await agent.take()).job_id))
+    assert only(await within(5, answer)).error == ""
+    assert only(await within(5, coordinator.begin("2001:4860::1"))).error.endswith("Code 3")
+
+    await agent.say(Capabilities(frozenset({Family.IPV6})))
+    await families_are(coordinator, Family.IPV6)
+    assert only(await within(5, coordinator.begin("9.9.9.9"))).error.endswith("Code 3")
 
 
 async def test_draining_agent_gets_no_new_job(coordinator: Coordinator) -> None:

@@ -77,6 +77,7 @@ FROM_AGENT = st.one_of(
     HELLOS,
     HEARTBEATS,
     st.just(m.Draining()),
+    st.builds(m.Capabilities, st.sets(st.sampled_from(m.Family)).map(frozenset)),
     st.builds(m.Accepted, JOB_IDS),
     st.builds(m.Refused, JOB_IDS, st.sampled_from(m.RefusalReason), TEXTS),
     st.builds(

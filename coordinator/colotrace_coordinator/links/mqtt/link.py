@@ -14,7 +14,17 @@ from dataclasses import replace
 from colotrace_proto import bus
 from colotrace_proto.bus import Broker, Process
 from colotrace_proto.codec import ProtocolError
-from colotrace_proto.messages import Accepted, Ack, Cancel, ColoName, Hello, Job, JobId, Refused
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    Cancel,
+    Capabilities,
+    ColoName,
+    Hello,
+    Job,
+    JobId,
+    Refused,
+)
 from colotrace_proto.mqtt import (
     Client,
     Message,
@@ -215,6 +225,7 @@ class MqttLink:
                 del self._there[agent]
                 return
         else:
+            self._fleet.heard(agent, Capabilities(hello.families))
             self._fleet.available(agent, now=available)
         self._fleet.heard(agent, here.presence.heartbeat)
 

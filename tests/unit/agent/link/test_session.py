@@ -1,6 +1,7 @@
 """The conversation with a coordinator, over streams that come and go."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 from colotrace_agent.jobs import Jobs
@@ -12,6 +13,7 @@ from colotrace_proto.messages import (
     Ack,
     AgentId,
     Cancel,
+    Capabilities,
     ColoName,
     Counters,
     Draining,
@@ -48,7 +50,8 @@ class Stream:
 
     def __init__(self, jobs: Jobs) -> None:
         self.woken = 0
-        self.session = Session(IDENTITY, jobs, wake=self._wake)
+        self.identity = replace(IDENTITY)
+        self.session = Session(self.identity, jobs, wake=self._wake)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -310,3 +313,30 @@ async def test_draining_is_said_on_every_stream(stream: Stream, prober: FakeProb
     assert isinstance(final, Frame)
     assert final.outcome is not None
     assert final.outcome.failure is Failure.NONE
+
+
+async def test_changed_families_are_told_at_once(stream: Stream) -> None:
+    """On the stream that is up, and by the hello of the next one."""
+    assert stream.attach() == []
+    stream.identity.families = frozenset(Family)
+    stream.session.capabilities_changed()
+    assert stream.said() == [Capabilities(frozenset(Family))]
+    stream.session.detached()
+    stream.identity.families = frozenset()
+    stream.session.capabilities_changed()
+    assert stream.said() == []
+    stream.session.attached()
+    (hello,) = stream.said()
+    assert isinstance(hello, Hello)
+    assert hello.families == frozenset()
+
+
+async def test_families_that_change_between_hello_and_welcome_are_told(stream: Stream) -> None:
+    """Nothing may be said before the welcome."""
+    stream.session.attached()
+    stream.said()
+    stream.identity.families = frozenset({Family.IPV6})
+    stream.session.capabilities_changed()
+    assert stream.said() == []
+    stream.session.heard(Welcome(FIRST, 5_000, ()))
+    assert stream.said() == [Capabilities(frozenset({Family.IPV6}))]

@@ -86,6 +86,21 @@ def test_no_agent_of_the_literals_family() -> None:
     assert run.failed == (3, "no agent of den01 has an IPv6 address to trace from")
 
 
+@pytest.mark.parametrize("family", [None, Family.IPV4])
+def test_no_agent_has_an_address(family: Family | None) -> None:
+    """A name or an address where no agent has any family: Code 3 at once; else the other agent."""
+    run = Clockwork(family=family, start=False)
+    run.attach("a", families=frozenset(), settle=False)
+    run.settle()
+    assert run.failed is not None
+    assert run.failed[0] == 3
+    run = Clockwork(family=family, start=False)
+    run.attach("a", families=frozenset(), settle=False)
+    run.attach("b", families=BOTH, settle=False)
+    run.settle()
+    assert run.offers == ["b"]
+
+
 def test_agent_of_the_right_family_is_chosen() -> None:
     """Others of the colo may lack it."""
     run = Clockwork(family=Family.IPV6, start=False)

@@ -1,0 +1,138 @@
+"""The addresses of this host, and which address families it can trace with them."""
+
+import errno
+import ipaddress
+import os
+import struct
+import sys
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from colotrace_proto.messages import Family
+
+from . import clock
+from .rtnetlink import FAMILIES, Changes, Kernel, attributes
+
+# linux/rtnetlink.h, linux/if_addr.h
+_GET_ADDRESS = 22
+_ADDRESS, _LOCAL, _FLAGS = 1, 2, 8
+_SCOPE_UNIVERSE, _SCOPE_SITE = 0, 200
+_OPTIMISTIC, _DUPLICATE, _TENTATIVE = 0x04, 0x08, 0x40
+_GROUPS = (5, 9)  # RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR
+
+_HEADER = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, interface
+_MOST = 100_000
+# How often the subscription is looked at by those who do not wait for it, and the addresses
+# where there is no subscription.
+_LOOK_NS, _POLL_NS = 10_000_000, 1_000_000_000
+
+
+class LocalAddress(NamedTuple):
+    """An address of this host: packed, with its interface's index. `usable` says whether it is
+    good beyond its own link, and may be sent from."""
+
+    address: bytes
+    interface: int
+    usable: bool
+
+
+def local_addresses() -> list[LocalAddress]:
+    """All addresses of this host: of every interface, under every label, whether first or not.
+
+    Raises:
+        OSError: the kernel does not tell.
+    """
+    with Kernel() as kernel:
+        entries = kernel.dump(_GET_ADDRESS, _HEADER.pack(0, 0, 0, 0, 0), most=_MOST)
+    if entries is None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    found = (_address_in(entry) for entry in entries)
+    return [address for address in found if address is not None]
+
+
+def working_families() -> frozenset[Family]:
+    """The families of which this host has an address that is good beyond its own link. All, where
+    the kernel does not tell its addresses: then each trace finds out for itself."""
+    try:
+        found = local_addresses()
+    except OSError:
+        return frozenset(Family)
+    return _families_of(found)
+
+
+class HostFamilies:
+    """`working_families`, kept current by a subscription to the kernel's address changes."""
+
+    def __init__(self) -> None:
+        try:
+            self._changes: Changes | None = Changes(_GROUPS)
+        except OSError:
+            self._changes = None
+        self._look_at = 0
+        self._families: frozenset[Family] | None = None
+
+    def fileno(self) -> int | None:
+        """Readable when `current` may be another than before; None where nobody tells."""
+        return None if self._changes is None else self._changes.fileno()
+
+    def current(self) -> frozenset[Family]:
+        """The families that work at present, as of 10 ms ago at most."""
+        now = clock.now()
+        return self._look(now) if now >= self._look_at else self._known()
+
+    def changed(self) -> frozenset[Family]:
+        """The families, after `fileno` became readable."""
+        return self._look(clock.now())
+
+    def close(self) -> None:
+        """Ends the subscription."""
+        if self._changes is not None:
+            self._changes.close()
+
+    def _look(self, now: int) -> frozenset[Family]:
+        if self._changes is None:
+            self._look_at = now + _POLL_NS
+            self._families = None
+        else:
+            self._look_at = now + _LOOK_NS
+            if self._changes.seen():
+                self._families = None
+        return self._known()
+
+    def _known(self) -> frozenset[Family]:
+        if self._families is None:
+            self._families = working_families()
+        return self._families
+
+
+def _families_of(addresses: Iterable[LocalAddress]) -> frozenset[Family]:
+    return frozenset(
+        Family.IPV4 if len(each.address) == 4 else Family.IPV6 for each in addresses if each.usable
+    )
+
+
+def _address_in(entry: bytes) -> LocalAddress | None:
+    family, _, flags, scope, interface = _HEADER.unpack_from(entry)
+    if family not in FAMILIES.values():
+        return None
+    known = dict(attributes(entry[_HEADER.size :]))
+    # On a point-to-point link IFA_ADDRESS is the peer's.
+    address = known.get(_LOCAL) or known.get(_ADDRESS)
+    if address is None:
+        return None
+    if _FLAGS in known:  # as in the header, with room for more
+        flags = int.from_bytes(known[_FLAGS], sys.byteorder)
+    return LocalAddress(address, interface, _is_usable(address, flags=flags, scope=scope))
+
+
+def _is_usable(address: bytes, *, flags: int, scope: int) -> bool:
+    """IPv4 goes by the address alone: a scope of its own does not keep a route from naming it as
+    its source. IPv6 addresses are not sent from before the kernel knows that nobody else has them
+    (RFC 4862), unless it is optimistic about that (RFC 4429)."""
+    ip = ipaddress.ip_address(address)
+    if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
+        return False
+    if ip.version == 4:
+        return True
+    waits = flags & _TENTATIVE and not flags & _OPTIMISTIC
+    return scope in (_SCOPE_UNIVERSE, _SCOPE_SITE) and not waits and not flags & _DUPLICATE

@@ -1,0 +1,206 @@
+"""Messages of rtnetlink(7): questions to the kernel about addresses, routes, rules and neighbours.
+
+The library for all of netlink (pyroute2) runs an event loop of its own and costs more memory than
+the rest of the agent; the agent needs a few messages of fixed layout.
+"""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, Self
+
+from colotrace_proto.messages import Family
+
+# linux/netlink.h
+_ERROR, _DONE = 2, 3
+_REQUEST, _DUMP, _DUMP_INTERRUPTED = 0x1, 0x300, 0x10
+_TYPE_MASK = 0x3FFF  # an attribute's type without NLA_F_NESTED and NLA_F_NET_BYTEORDER
+_SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
+
+_MESSAGE = struct.Struct("=IHHII")  # length, type, flags, sequence, port
+_ATTRIBUTE = struct.Struct("=HH")
+_LARGEST = 65_536  # more than any message of a dump
+_ANSWER_S = 0.5
+_DUMP_TRIES = 3
+_READ_AT_ONCE = 4_096
+
+FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+"""The kernel's numbers."""
+
+
+class Message(NamedTuple):
+    """A message without its header: RTM_… and what follows."""
+
+    kind: int
+    body: bytes
+
+
+class Kernel:
+    """A socket to ask questions by. Every question is answered before the next one.
+
+    Raises:
+        OSError: the kernel, or what confines this process, has no rtnetlink.
+    """
+
+    def __init__(self) -> None:
+        self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._sock.settimeout(_ANSWER_S)
+        self._sequence = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self._sock.close()
+
+    def ask(self, kind: int, question: bytes) -> Message:
+        """The kernel's one answer.
+
+        Raises:
+            OSError: the kernel's errno instead of an answer.
+        """
+        (answer,) = self.ask_all(kind, [question])
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    def ask_all(self, kind: int, questions: Sequence[bytes]) -> list[Message | OSError]:
+        """The answers to several questions of one kind, in their order; for each that the kernel
+        does not answer, its errno. To be called with few enough that their answers fit into the
+        socket's buffer: a hundred.
+
+        Raises:
+            OSError: the kernel does not answer at all.
+        """
+        first = self._sequence + 1
+        self._sequence += len(questions)
+        sent = b"".join(
+            _MESSAGE.pack(_MESSAGE.size + len(each), kind, _REQUEST, first + at, 0) + each
+            for at, each in enumerate(questions)
+        )
+        self._sock.send(sent)
+        answers: list[Message | OSError] = []
+        while len(answers) < len(questions):
+            for found, _, sequence, body in _parts(self._sock.recv(_LARGEST)):
+                if sequence != first + len(answers):
+                    continue  # the late answer to a question that was given up
+                answers.append(_error(body) if found == _ERROR else Message(found, body))
+        return answers
+
+    def dump(self, kind: int, question: bytes, *, most: int) -> list[bytes] | None:
+        """The bodies of all entries that the kernel has; None where there are more than `most`,
+        or where they changed under way, time and again.
+
+        Raises:
+            OSError: the kernel does not give them.
+        """
+        for _ in range(_DUMP_TRIES):
+            entries, whole = self._dump(kind, question, most=most)
+            if whole:
+                return entries
+            if len(entries) > most:
+                break
+        return None
+
+    def _dump(self, kind: int, question: bytes, *, most: int) -> tuple[list[bytes], bool]:
+        self._sequence += 1
+        header = _MESSAGE.pack(
+            _MESSAGE.size + len(question), kind, _REQUEST | _DUMP, self._sequence, 0
+        )
+        self._sock.send(header + question)
+        entries: list[bytes] = []
+        interrupted = False
+        while True:
+            for found, flags, sequence, body in _parts(self._sock.recv(_LARGEST)):
+                if sequence != self._sequence:
+                    continue
+                interrupted |= bool(flags & _DUMP_INTERRUPTED)
+                if found == _DONE:
+                    return entries, not interrupted
+                if found == _ERROR:
+                    raise _error(body)
+                entries.append(body)
+            if len(entries) > most:
+                self._abandon_dump()
+                return entries, False
+
+    def _abandon_dump(self) -> None:
+        """A new socket: the kernel forgets a dump when its socket is closed."""
+        self._sock.close()
+        self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._sock.settimeout(_ANSWER_S)
+
+
+class Changes:
+    """Whether anything has changed, by subscription to multicast groups (RTNLGRP_…).
+
+    What exactly has changed is not looked at: whoever asks reads the state anew. So a notice that
+    did not fit into the socket's buffer (ENOBUFS) is as good as any other.
+
+    Raises:
+        OSError: see `Kernel`.
+    """
+
+    def __init__(self, groups: Sequence[int]) -> None:
+        kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        self._sock = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+        # Without an address, which is taken for the kernel's own, its notices do not come here.
+        self._sock.bind((0, 0))
+        for group in groups:
+            self._sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+
+    def fileno(self) -> int:
+        """Readable when something has changed."""
+        return self._sock.fileno()
+
+    def seen(self) -> bool:
+        """Whether something has changed since the last time."""
+        changed = False
+        for _ in range(_READ_AT_ONCE):
+            try:
+                self._sock.recv(1)  # the rest of the notice is dropped
+            except BlockingIOError:
+                break
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+            changed = True
+        return changed
+
+    def close(self) -> None:
+        """Closes the socket."""
+        self._sock.close()
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """An attribute, padded (struct rtattr)."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """The attributes in what follows a message's fixed part."""
+    while len(data) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        yield kind & _TYPE_MASK, data[_ATTRIBUTE.size : length]
+        data = data[(max(length, _ATTRIBUTE.size) + 3) & ~3 :]
+
+
+def _parts(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Type, flags, sequence and body of each message in one datagram."""
+    while len(data) >= _MESSAGE.size:
+        length, kind, flags, sequence, _ = _MESSAGE.unpack_from(data)
+        if length < _MESSAGE.size:
+            return
+        yield kind, flags, sequence, data[_MESSAGE.size : length]
+        data = data[(length + 3) & ~3 :]
+
+
+def _error(body: bytes) -> OSError:
+    number = -int(struct.unpack_from("=i", body)[0])
+    return OSError(number, os.strerror(number))

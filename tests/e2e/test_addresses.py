@@ -1,0 +1,75 @@
+"""Addresses that come and go while agents are attached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from fleet import AgentSpec, Broker, Fleet
+from fleet.asking import ask, until
+from lab import Lab, plan
+from lab.uplinks import ip
+
+COLO = "den01"
+
+
+@pytest.fixture(params=["direct", pytest.param("mqtt", marks=pytest.mark.xdist_group("mqtt"))])
+def late(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
+    """An agent whose host had no IPv6 address when it started, in a lab of its own (`lab` sees to
+    that there can be one)."""
+    with ExitStack() as stack:
+        built = stack.enter_context(Lab())
+        ip(built, COLO, f"address del {built.address(COLO, family=6)}/128 dev eth0")
+        broker = stack.enter_context(Broker(built)) if request.param == "mqtt" else None
+        spec = AgentSpec(host=COLO, colo=COLO, city="Denver, CO, US", agent_id="den01-a")
+        running = stack.enter_context(Fleet(built, agents=[spec], broker=broker))
+        running.wait_attached()
+        yield running
+
+
+async def families_are(fleet: Fleet, *families: str) -> None:
+    """Waits until the coordinator lists them."""
+
+    async def listed() -> bool:
+        return [colo["families"] for colo in fleet.colos()] == [list(families)]
+
+    await until(listed, within_s=15)
+
+
+async def row(fleet: Fleet, packets: int) -> dict[str, Any]:
+    """What a trace over IPv6 gives; `packets` differs each time, so that no answer is shared."""
+    web = fleet.lab.address("web", family=6)
+    options = {"packets_per_ttl": packets}
+    answer = await ask(fleet, {"targets": [web], "colos": [COLO], "options": options})
+    (found,) = answer["result"][0]["colos"]
+    assert isinstance(found, dict)
+    return found
+
+
+async def test_a_family_is_used_while_its_address_is_there(late: Fleet) -> None:
+    """Without a restart and without a new stream; and told when it has gone."""
+    lab = late.lab
+    own = lab.address(COLO, family=6)
+    await families_are(late, "ipv4")
+    assert (await row(late, 1))["error"].endswith("Code 3")
+
+    shown = lab.run(COLO, ["ip", "-6", "route", "show", "default"]).stdout
+    ip(lab, COLO, f"address add {own}/128 dev eth0 nodad")
+    if not shown:  # the kernel has dropped the route that named the address as its source
+        ip(
+            lab,
+            COLO,
+            *(line for line in plan.node_lines(COLO) if line.startswith("route add ::/0")),
+        )
+    await families_are(late, "ipv4", "ipv6")
+    found = await row(late, 2)
+    assert found["error"] == ""
+    assert [node["ip"] for node in found["hops"][-1]["nodes"]] == [lab.address("web", family=6)]
+
+    ip(lab, COLO, f"address del {own}/128 dev eth0")
+    await families_are(late, "ipv4")
+    assert (await row(late, 3))["error"].endswith("Code 3")
+    if late.broker is None:
+        assert late.agent_log("den01-a").read_text().count('"event": "attached"') == 1
