@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -176,12 +177,21 @@ def test_an_interface_that_goes_and_returns(own_lab: Lab) -> None:
             *neighbours(own_lab),
         )
         wait_usable(own_lab, targets[6])
+        wait_families(fleet, "ipv4", "ipv6")
         after, said = rows(3)
         assert [row["error"] for row in after] == ["", ""], said
         for row, was, family in zip(after, before, FAMILIES, strict=True):
             hops = [{node["ip"] for node in hop["nodes"]} for hop in row["hops"]]
             assert hops == [{node["ip"] for node in hop["nodes"]} for hop in was["hops"]], family
         assert process.poll() is None
+
+
+def wait_families(fleet: Fleet, *families: str) -> None:
+    """Until the coordinator has heard that the only colo has these again."""
+    deadline = time.monotonic() + 30
+    while [colo["families"] for colo in fleet.colos()] != [list(families)]:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def neighbours(lab: Lab) -> list[str]:
