@@ -10,8 +10,8 @@ from .engine.identity import NoFlowLeftError
 from .engine.notices import notices
 from .engine.several import Several, specs_of
 from .engine.trace import Trace
-from .model import TraceSpec, family_of
-from .policy import refusal
+from .model import TraceSpec
+from .policy import Barred, candidates
 from .report import Report, Traced
 from .resolve import Resolver, UnresolvableError, parse_address
 from .runner import Listener, Prober
@@ -156,24 +156,33 @@ class JobRun:
         self._fail(Failure.INTERNAL, f"a fault of the agent's own: {type(error).__name__}")
 
     def _start(self, addresses: list[bytes]) -> None:
-        families = self._prober.families
-        usable = [address for address in addresses if family_of(address) in families]
-        if not usable:
-            found = " and ".join(sorted({f"IPv{family_of(address)}" for address in addresses}))
-            detail = f"{self._job.target} has only {found} addresses, which the agent cannot send"
-            self._fail(Failure.NO_FAMILY, detail, target=addresses[0])
+        chosen = candidates(
+            self._job.target,
+            addresses,
+            families=self._prober.families,
+            allow_private=self._allow_private,
+        )
+        if isinstance(chosen, Barred):
+            self._fail(chosen.failure, chosen.words, target=chosen.address)
             return
-        target = usable[0]
-        forbidden = refusal(target, allow_private=self._allow_private)
-        if forbidden is not None:
-            self._fail(Failure.POLICY, forbidden, target=target)
-            return
+        troubles = []
+        for target in chosen:
+            trouble = self._start_to(target)
+            if trouble is None:
+                return
+            troubles.append(trouble)
+        self._fail(Failure.SEND, troubles[0], target=chosen[0])
+
+    def _start_to(self, target: bytes) -> str | None:
+        """Begins the job's traces to that address; says in words why there can be none."""
         specs = specs_of(_spec(self._job, target))
-        if len(specs) > 1 or self._job.multipath:
-            self._several = Several(specs, multipath=self._job.multipath)
-            self._go_on(self._several)
-        elif (trouble := self._begin_trace(specs[0], self._changed)) is not None:
-            self._fail(Failure.SEND, trouble, target=target)
+        if len(specs) == 1 and not self._job.multipath:
+            return self._begin_trace(specs[0], self._changed)
+        self._several = Several(specs, multipath=self._job.multipath)
+        self._begin_due(self._several)
+        if self._several.done and not self._several.started:
+            return self._several.notices[0]
+        return None
 
     def _begin_trace(self, spec: TraceSpec, listener: Listener) -> str | None:
         """Starts a trace; says in words why that cannot be."""
@@ -205,6 +214,15 @@ class JobRun:
 
     def _go_on(self, several: Several) -> None:
         """Begins the traces that are due; once none is left, that was the job."""
+        self._begin_due(several)
+        if not several.done:
+            if several.replies:
+                self._merge(several)
+        else:
+            links, said = several.links, several.notices
+            self._finish(self._report.final(several, self._cut_short, links=links, notices=said))
+
+    def _begin_due(self, several: Several) -> None:
         left_s = self._deadline.when() - self._loop.time()
         if several.started and left_s < _WAITS_LEFT * self._job.wait_ms / 1e3:
             several.stop(_NO_TIME_LEFT)
@@ -212,14 +230,6 @@ class JobRun:
             trouble = self._begin_trace(spec, self._one_changed)
             if trouble is not None:
                 several.missed(spec, trouble)
-        if not several.done:
-            if several.replies:
-                self._merge(several)
-        elif several.started:
-            links, said = several.links, several.notices
-            self._finish(self._report.final(several, self._cut_short, links=links, notices=said))
-        else:
-            self._fail(Failure.SEND, several.notices[0], target=several.spec.target)
 
     def _merge(self, traced: Traced) -> None:
         if self._news is not None:

@@ -18,7 +18,7 @@ from colotrace_proto.messages import (
 from .engine.several import offered
 from .job import Emit, JobRun, Progress
 from .model import family_of
-from .policy import refusal
+from .policy import refusals
 from .resolve import Resolver, parse_address
 from .runner import Prober
 
@@ -113,7 +113,7 @@ class Jobs:
         address = parse_address(job.target)
         if address is None:
             return None
-        forbidden = refusal(address, allow_private=self._allow_private)
+        (forbidden,) = refusals([address], allow_private=self._allow_private)
         if forbidden is not None:
             return refused(RefusalReason.POLICY, forbidden)
         if family_of(address) not in self._prober.families:

@@ -1,23 +1,34 @@
-"""Names to addresses and back, as the probe host itself is set up: hosts file, resolver, search.
+"""Names to addresses and back, by the host's own resolver.
 
-c-ares does the asking (through aiodns): it reads what the C library would, and a question can be
-given up without leaving a thread behind.
+The C library's `getaddrinfo` and `getnameinfo` do the asking, so that a name means here what it
+means to every program of the host: hosts file, nsswitch.conf, search domains and ndots, the order
+of RFC 6724. Only what is a name at all is decided here; see `colotrace_proto.hostnames`.
 """
 
-import asyncio
-import functools
-import re
 import socket
-from typing import TYPE_CHECKING
 
-from colotrace_proto.messages import Family
+from colotrace_proto.hostnames import HostNameError, is_host_name, to_ascii
 
-if TYPE_CHECKING:
-    import aiodns
+from .lookups import Lookups, NoRoomError
 
-_LOOKUP_S = 5.0
-_HOSTNAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.?")
-_AF = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+JOB_LOOKUP_S = 20.0
+"""Of the 23.5 s that a coordinator gives to a job. A search domain whose only server is silent
+costs 10 s before the C library goes on to the name itself."""
+LOOKUP_S = 60.0
+"""Where nobody has set a time for it."""
+_NAME_S = 5.0
+_MOST_ADDRESSES = 64
+
+_THREADS = 64
+"""More at once are no faster, and a small name server on the host drops some of their packets."""
+
+_REASONS = {
+    socket.EAI_NONAME: "no such name",
+    socket.EAI_NODATA: "it has no address",
+    socket.EAI_ADDRFAMILY: "it has no address",
+    socket.EAI_AGAIN: "the host's name servers failed or did not answer",
+    socket.EAI_FAIL: "the host's name servers refused, or gave no valid answer",
+}
 
 
 class UnresolvableError(Exception):
@@ -25,13 +36,17 @@ class UnresolvableError(Exception):
 
 
 class Resolver:
-    """Asks the system's name servers. To be made on the event loop it is used on."""
+    """Asks the host's resolver. To be made on the event loop it is used on.
 
-    @functools.cached_property
-    def _dns(self) -> "aiodns.DNSResolver":
-        import aiodns  # who traces addresses only does without it
+    An answer is waited for `within_s` at most; `rate` bounds how many names are asked for in a
+    second.
+    """
 
-        return aiodns.DNSResolver(timeout=_LOOKUP_S / 2, tries=2)
+    def __init__(self, *, within_s: float = LOOKUP_S, rate: float | None = None) -> None:
+        self._within_s = within_s
+        self._by_name = Lookups(_addresses, threads=_THREADS, name="resolver", rate=rate)
+        # Apart, so that the names of many hops hold up no target.
+        self._by_address = Lookups(_name, threads=_THREADS, name="reverse resolver")
 
     async def addresses(self, target: str) -> list[bytes]:
         """The target's addresses, packed, the host's preferred one first.
@@ -43,48 +58,42 @@ class Resolver:
         if literal is not None:
             return [literal]
         if parse_address(target.partition("%")[0]) is not None:
-            raise UnresolvableError(f"{target} has a zone: link-local addresses are not traced")
-        if not _HOSTNAME.fullmatch(_ascii(target)):
-            raise UnresolvableError(f"{target} is neither an address nor a host name")
-        from aiodns.error import DNSError
-
-        try:
-            found = await asyncio.wait_for(
-                self._dns.getaddrinfo(_ascii(target), family=socket.AF_UNSPEC), _LOOKUP_S
+            raise UnresolvableError(
+                f"{target} has a zone, as link-local addresses do; these are not traced"
             )
-        except DNSError as error:
-            reason = error.args[1] if len(error.args) > 1 else str(error)
-            raise UnresolvableError(f"{target} does not resolve: {reason}") from None
+        try:
+            name = to_ascii(target)
+        except HostNameError as error:
+            raise UnresolvableError(
+                f"{target} is neither an address nor a host name: {error}"
+            ) from None
+        try:
+            found = await self._by_name.ask(name, within_s=self._within_s)
         except TimeoutError:
-            raise UnresolvableError(f"{target} does not resolve: no answer in time") from None
-        addresses = [_packed(node.addr[0]) for node in found.nodes]
-        unique = list(dict.fromkeys(address for address in addresses if address is not None))
-        if not unique:
-            raise UnresolvableError(f"{target} has no address")
-        return unique
+            reason = f"the host's resolver gave no answer within {self._within_s:g} s"
+        except NoRoomError as error:
+            reason = str(error)
+        except socket.gaierror as error:
+            reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+        except OSError as error:  # EAI_SYSTEM: the host lacks something, descriptors for one
+            reason = error.strerror or str(error)
+        else:
+            if found:
+                return found
+            reason = "it has no address"
+        raise UnresolvableError(f"{target} does not resolve: {reason}")
 
     async def name(self, address: bytes) -> str | None:
         """The address's name, where it has one that may be shown."""
-        sockaddr: tuple[str, int] | tuple[str, int, int, int]
-        if len(address) == 4:
-            sockaddr = (socket.inet_ntop(socket.AF_INET, address), 0)
-        else:
-            sockaddr = (socket.inet_ntop(socket.AF_INET6, address), 0, 0, 0)
-        from aiodns.error import DNSError
-
         try:
-            found = await asyncio.wait_for(
-                self._dns.getnameinfo(sockaddr, socket.NI_NAMEREQD), _LOOKUP_S
-            )
-        except (DNSError, TimeoutError):
+            return await self._by_address.ask(address, within_s=_NAME_S)
+        except (OSError, TimeoutError, NoRoomError):
             return None
-        name = (found.node or "").rstrip(".")
-        return name if len(name) <= 253 and _HOSTNAME.fullmatch(name) else None
 
     async def close(self) -> None:
         """Gives up what is being asked."""
-        if "_dns" in self.__dict__:
-            await self._dns.close()
+        self._by_name.close()
+        self._by_address.close()
 
 
 def parse_address(text: str) -> bytes | None:
@@ -97,12 +106,23 @@ def parse_address(text: str) -> bytes | None:
     return None
 
 
-def _packed(text: str | bytes) -> bytes | None:
-    return parse_address(text.decode() if isinstance(text, bytes) else text)
+# In a thread.
 
 
-def _ascii(name: str) -> str:
+def _addresses(name: str) -> list[bytes]:
+    """The first addresses of an ASCII name."""
+    # Bytes: of a str, Python makes something else by IDNA 2003 once more.
+    found = socket.getaddrinfo(name.encode("ascii"), None, type=socket.SOCK_DGRAM)
+    packed = (parse_address(str(sockaddr[0])) for *_, sockaddr in found)
+    unique = dict.fromkeys(address for address in packed if address is not None)
+    return list(unique)[:_MOST_ADDRESSES]
+
+
+def _name(address: bytes) -> str | None:
+    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
     try:
-        return name.encode("idna").decode() if not name.isascii() else name
-    except UnicodeError:
-        return ""
+        name, _ = socket.getnameinfo((socket.inet_ntop(family, address), 0), socket.NI_NAMEREQD)
+    except UnicodeError:  # whoever owns the address chooses the name
+        return None
+    name = name.rstrip(".")
+    return name if name.isascii() and is_host_name(name) else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from colotrace_proto.messages import Failure, Family, JobId
 
@@ -13,7 +13,7 @@ from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.model import TraceSpec, family_of
 from colotrace_agent.network.sockets import RawSockets
-from colotrace_agent.policy import refusal
+from colotrace_agent.policy import Barred, candidates, host_refusals, refusal
 from colotrace_agent.report import Report
 from colotrace_agent.resolve import Resolver, UnresolvableError, parse_address
 
@@ -33,6 +33,7 @@ PLAIN_IF_PUBLIC = PLAIN - {10, 100, 127, 169, 172, 192, 198, 203}
 
 # What was asked for, and what address that is.
 _Asked = tuple[str, bytes]
+_Trouble = OSError | NoFlowLeftError
 
 
 class Bulk:
@@ -116,12 +117,27 @@ class Bulk:
                 await self._lookups.acquire()
                 task = self._tasks.create_task(self._resolve(target))
                 task.add_done_callback(lambda _: self._lookups.release())
-            elif len(address) == _IPV4_WIDTH and address[0] in plain:
-                found[Family.IPV4].append((target, address))
-            elif self._may_be_traced(target, [address]):
+            elif (len(address) == _IPV4_WIDTH and address[0] in plain) or self._good(address):
                 found[family_of(address)].append((target, address))
+            else:
+                self._candidates(target, [address])
         for asked in found.values():
-            await self._start(asked)
+            await self._start(self._not_of_this_host(asked), self._fail_to_start)
+
+    def _good(self, address: bytes) -> bool:
+        """Whether it can be sent to, and may be unless it is this host's own."""
+        allowed = refusal(address, allow_private=self._allow_private) is None
+        return allowed and family_of(address) in self._tracer.families
+
+    def _not_of_this_host(self, asked: list[_Asked]) -> list[_Asked]:
+        """The targets without those that are this host's own, of which it says so."""
+        if self._allow_private:
+            return asked
+        forbidden = host_refusals([address for _, address in asked])
+        for (target, address), words in zip(asked, forbidden, strict=True):
+            if words is not None:
+                self._fail(target, Failure.POLICY, words, address=address)
+        return [each for each, words in zip(asked, forbidden, strict=True) if words is None]
 
     async def _resolve(self, target: str) -> None:
         try:
@@ -129,28 +145,36 @@ class Bulk:
         except UnresolvableError as error:
             self._fail(target, Failure.UNRESOLVABLE, str(error))
             return
-        usable = [each for each in addresses if family_of(each) in self._tracer.families]
-        if self._may_be_traced(target, usable or addresses):
-            await self._start([(target, usable[0])])
+        failed: list[tuple[str, bytes, _Trouble]] = []
+        for address in self._candidates(target, addresses):
+            await self._start([(target, address)], lambda *each: failed.append(each))
+            if not failed or failed[-1][1] != address:
+                return
+        if failed:
+            self._fail_to_start(*failed[0])
 
-    def _may_be_traced(self, target: str, addresses: list[bytes]) -> bool:
-        """Whether the first of them may be; says so where not."""
-        if family_of(addresses[0]) not in self._tracer.families:
-            found = " and ".join(sorted({f"IPv{family_of(address)}" for address in addresses}))
-            words = f"{target} has only {found} addresses, which the agent cannot send"
-            self._fail(target, Failure.NO_FAMILY, words, address=addresses[0])
-            return False
-        forbidden = refusal(addresses[0], allow_private=self._allow_private)
-        if forbidden is not None:
-            self._fail(target, Failure.POLICY, forbidden, address=addresses[0])
-        return forbidden is None
+    def _candidates(self, target: str, addresses: list[bytes]) -> list[bytes]:
+        """Those of its addresses that may be tried; says so where there is none."""
+        chosen = candidates(
+            target,
+            addresses,
+            families=self._tracer.families,
+            allow_private=self._allow_private,
+        )
+        if isinstance(chosen, Barred):
+            self._fail(target, chosen.failure, chosen.words, address=chosen.address)
+            return []
+        return chosen
 
-    async def _start(self, asked: list[_Asked]) -> None:
-        """Begins traces to targets of one family, as there comes to be room for them."""
+    async def _start(
+        self, asked: list[_Asked], failed: Callable[[str, bytes, _Trouble], object]
+    ) -> None:
+        """Begins traces to targets of one family, as there comes to be room for them; `failed` is
+        told of those that cannot begin, and why."""
         while asked and not self._interrupted:
             begun = self._tracer.start([address for _, address in asked])
             for place, error in begun.failed.items():
-                self._fail_to_start(*asked[place], error)
+                failed(*asked[place], error)
             if begun.table is not None:
                 names = self._names_of(begun.table)
                 for line, place in zip(begun.lines, begun.places, strict=True):
@@ -189,7 +213,7 @@ class Bulk:
                 ask = not self._interrupted
                 self._tasks.create_task(self._shown.show(targets[place], [frame], ask=ask))
 
-    def _fail_to_start(self, target: str, address: bytes, error: OSError | NoFlowLeftError) -> None:
+    def _fail_to_start(self, target: str, address: bytes, error: _Trouble) -> None:
         words = str(error)
         if isinstance(error, OSError):
             words = f"the agent cannot send to {target}: {error.strerror}"

@@ -1,6 +1,7 @@
 """A prober without a network and a resolver without name servers, both told by the test."""
 
 import asyncio
+import errno
 from collections.abc import Callable
 
 from colotrace_agent.engine.engine import Account
@@ -16,6 +17,7 @@ Listener = Callable[[Trace], None]
 
 class FakeProber:
     """Traces stand still until told; `refuses` is raised by `start`, for that type only if `only`.
+    Targets of `unrouted` have no route.
 
     `traces` has the last that was begun to each target, `open` all that have not ended, `ordinals`
     the probes by trace and TTL.
@@ -25,6 +27,7 @@ class FakeProber:
         self.families = families
         self.refuses: Exception | None = None
         self.only: PacketType | None = None
+        self.unrouted: set[bytes] = set()
         self.traces: dict[bytes, tuple[Trace, Listener]] = {}
         self.open: dict[Trace, Listener] = {}
         self.ordinals: dict[tuple[Trace, int], list[int]] = {}
@@ -41,6 +44,8 @@ class FakeProber:
         """Begin a trace; all its probes leave at once."""
         if self.refuses is not None and self.only in (None, spec.packet_type):
             raise self.refuses
+        if spec.target in self.unrouted:
+            raise OSError(errno.ENETUNREACH, "Network is unreachable")
         self.begun += 1
         flow = made.flow(PacketType.ICMP, source=SOURCE, target=spec.target, identifier=self.begun)
         trace = Trace(spec, flow, now=self.now)

@@ -2,12 +2,14 @@
 
 import asyncio
 import errno
+import ipaddress
 from dataclasses import replace
 
 import pytest
 from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.model import AnswerKind, Heard
+from colotrace_proto.addresses import is_public
 from colotrace_proto.messages import (
     Accepted,
     Failure,
@@ -171,6 +173,68 @@ async def test_the_first_address_of_a_working_family_is_traced(
     await settle()
     assert set(prober.traces) == {TWO}
     jobs.cancel_all()
+
+
+@pytest.mark.parametrize("options", [{}, {"multipath": True}, {"packet_type": PacketType.UDP}])
+async def test_an_address_without_a_route_gives_way_to_the_next(
+    jobs: Jobs,
+    prober: FakeProber,
+    resolver: FakeResolver,
+    options: dict[str, bool | PacketType],
+) -> None:
+    """Whatever is traced; an address that may not be is passed over, too."""
+    resolver.names["www.example"] = [bytes([0x26]) + bytes(15), bytes([10, 0, 0, 1]), TWO, ONE]
+    prober.unrouted = {bytes([0x26]) + bytes(15)}
+    frames: list[Frame] = []
+    jobs.take(job(target="www.example", **options), frames.append)
+    await settle()
+    assert set(prober.traces) == {TWO}
+    assert frames == []
+    jobs.cancel_all()
+
+
+async def test_no_address_with_a_route(
+    jobs: Jobs, prober: FakeProber, resolver: FakeResolver
+) -> None:
+    """Code 4, with the address that the host prefers."""
+    resolver.names["www.example"] = [TWO, ONE]
+    prober.unrouted = {ONE, TWO}
+    frames: list[Frame] = []
+    jobs.take(job(target="www.example"), frames.append)
+    await settle()
+    assert outcome_of(frames) is Failure.SEND
+    assert frames[-1].target_address == TWO
+
+
+@pytest.mark.parametrize(
+    ("addresses", "failure"),
+    [
+        ([bytes([10, 0, 0, 1])], Failure.POLICY),
+        ([bytes([127, 0, 0, 1]), bytes([224, 0, 0, 1])], Failure.POLICY),
+        ([bytes([0xFC]) + bytes(15)], Failure.POLICY),
+        ([bytes([0x26]) + bytes(15), bytes([10, 0, 0, 1])], Failure.NO_FAMILY),
+    ],
+)
+async def test_what_a_name_resolves_to_is_not_told_where_it_may_not_be_traced(
+    jobs: Jobs,
+    prober: FakeProber,
+    resolver: FakeResolver,
+    addresses: list[bytes],
+    failure: Failure,
+) -> None:
+    """Neither in the frame nor in words, whatever families the agent has."""
+    prober.families = frozenset({Family.IPV4})
+    resolver.names["www.example"] = addresses
+    frames: list[Frame] = []
+    jobs.take(job(target="www.example"), frames.append)
+    await settle()
+    assert outcome_of(frames) is failure
+    assert frames[-1].outcome is not None
+    for address in addresses:
+        ip = ipaddress.ip_address(address)
+        if not is_public(ip):
+            assert frames[-1].target_address != address
+            assert str(ip) not in frames[-1].outcome.detail
 
 
 @pytest.mark.parametrize(

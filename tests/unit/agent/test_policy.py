@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from colotrace_agent.policy import refusal
+from colotrace_agent.policy import host_refusals, refusal, refusals
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,3 +51,15 @@ def test_every_address_is_judged(address: bytes) -> None:
     """What is forbidden with --allow-private is forbidden without."""
     if refusal(address, allow_private=True) is not None:
         assert refusal(address, allow_private=False) is not None
+
+
+def test_addresses_of_this_host_are_the_owners_to_allow() -> None:
+    """By the kernel's own routing: loopback is one that each host has."""
+    loopback, public = packed("127.0.0.1"), packed("1.1.1.1")
+    assert refusals([loopback, public], allow_private=True) == [None, None]
+    own, other = host_refusals([loopback, public])
+    assert "--allow-private" in (own or "")
+    assert other is None
+    assert all(host_refusals([packed("127.255.255.255"), packed("::1"), packed("224.0.0.1")]))
+    # More than are asked for at once.
+    assert host_refusals([public] * 70 + [loopback]).index(own) == 70

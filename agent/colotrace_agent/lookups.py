@@ -1,0 +1,185 @@
+"""Questions that block, asked in threads: bounded in number, in time and in rate.
+
+The C library's resolver cannot be interrupted. With name servers that do not answer, a question
+holds its thread for as long as resolv.conf says: 10 s for each server and search domain, by
+default. Hence: there are only so many threads; a caller waits only so long; callers with the same
+question share it; and a question that nobody waits for any more when its turn comes is not asked.
+Threads are daemons: a process that ends does not wait for them.
+"""
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable
+from functools import partial
+from typing import Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+T = TypeVar("T")
+
+_IDLE_S = 10.0
+_MOST_WAITING = 20_000
+
+
+class NoRoomError(Exception):
+    """The question cannot be asked now; the message says why."""
+
+
+class Pace:
+    """When questions may begin: `rate` in a second, of which as many may come at once; None is no
+    limit. Times are in seconds on a clock that never goes back."""
+
+    def __init__(self, rate: float | None) -> None:
+        self._rate = rate
+        self._next_at = 0.0
+
+    def pause_s(self, now: float) -> float:
+        """How long the next question must wait."""
+        if self._rate is None:
+            return 0.0
+        self._next_at = max(self._next_at, now - 1.0) + 1.0 / self._rate
+        return max(self._next_at - now, 0.0)
+
+
+class _Question(Generic[K, T]):
+    """One question: its key, who waits for it, and the future for its answer."""
+
+    __slots__ = ("answer", "key", "waiters")
+
+    def __init__(self, key: K, answer: asyncio.Future[T]) -> None:
+        self.key = key
+        self.answer = answer
+        self.waiters = 0
+
+
+class Lookups(Generic[K, T]):
+    """Asks `function` about keys. To be made and used on one event loop.
+
+    `threads` is how many may be asked at once; `rate` how many questions begin in a second, of
+    which as many may come at once.
+    """
+
+    def __init__(
+        self, function: Callable[[K], T], *, threads: int, name: str, rate: float | None = None
+    ) -> None:
+        self._function = function
+        self._most = threads
+        self._name = name
+        self._pace = Pace(rate)
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[K, _Question[K, T]] = {}
+        # What follows is the threads', too, under the condition's lock.
+        self._changed = threading.Condition()
+        self._waiting: deque[_Question[K, T]] = deque()
+        self._threads = self._idle = 0
+        self._closed = False
+
+    async def ask(self, key: K, *, within_s: float) -> T:
+        """The function's result for this key, or its exception.
+
+        Raises:
+            TimeoutError: there was no answer within that time.
+            NoRoomError: too many questions wait, or the host allows no thread.
+        """
+        question = self._open.get(key) or _Question[K, T](key, self._loop.create_future())
+        question.waiters += 1
+        try:
+            if key not in self._open:
+                self._put(question)
+                self._open[key] = question
+            async with asyncio.timeout(within_s):
+                return await asyncio.shield(question.answer)
+        finally:
+            question.waiters -= 1
+
+    def close(self) -> None:
+        """Ends the threads that are idle; those that are asking end when they are answered."""
+        with self._changed:
+            self._closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+
+    def _put(self, question: _Question[K, T]) -> None:
+        with self._changed:
+            if len(self._waiting) >= _MOST_WAITING:
+                self._forget_abandoned()
+            if len(self._waiting) >= _MOST_WAITING:
+                raise NoRoomError(f"{_MOST_WAITING} other questions wait")
+            self._waiting.append(question)
+            if self._idle >= len(self._waiting):
+                self._changed.notify()
+            elif self._threads < self._most:
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                self._waiting.pop()
+                raise NoRoomError("this host allows the agent no further thread") from None
+        else:
+            self._threads += 1
+
+    def _forget_abandoned(self) -> None:
+        for question in self._waiting:
+            if not question.waiters:
+                self._open.pop(question.key, None)
+        self._waiting = deque(question for question in self._waiting if question.waiters)
+
+    # In a thread.
+
+    def _work(self) -> None:
+        while (question := self._next()) is not None:
+            answer: Callable[[], None] = partial(self._passed_over, question)
+            if question.waiters:
+                try:
+                    answer = partial(self._answered, question, self._function(question.key))
+                except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
+                    answer = partial(self._failed, question, error)
+            try:
+                self._loop.call_soon_threadsafe(answer)
+            except RuntimeError:  # the loop has ended
+                return
+
+    def _next(self) -> _Question[K, T] | None:
+        """The next question at its time; None where this thread is to end."""
+        with self._changed:
+            while not self._waiting:
+                self._idle += 1
+                woken = self._changed.wait(_IDLE_S)
+                self._idle -= 1
+                if self._closed or not (woken or self._waiting):
+                    self._threads -= 1
+                    return None
+            question = self._waiting.popleft()
+            pause_s = self._pace.pause_s(time.monotonic())
+        if pause_s > 0:
+            time.sleep(pause_s)
+        return question
+
+    # On the loop.
+
+    def _answered(self, question: _Question[K, T], result: T) -> None:
+        del self._open[question.key]
+        question.answer.set_result(result)
+
+    def _failed(self, question: _Question[K, T], error: Exception) -> None:
+        del self._open[question.key]
+        question.answer.set_exception(error)
+        question.answer.exception()  # there may be nobody left who looks at it
+
+    def _passed_over(self, question: _Question[K, T]) -> None:
+        del self._open[question.key]
+        if not question.waiters or self._closed:
+            question.answer.cancel()
+            return
+        # Somebody asked again in that moment.
+        try:
+            self._put(question)
+        except NoRoomError as error:
+            question.answer.set_exception(error)
+        else:
+            self._open[question.key] = question

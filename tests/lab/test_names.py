@@ -1,0 +1,142 @@
+"""Names mean to the agent what they mean to the host: hosts file, search domains, families."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from fleet import alone
+from fleet.alone import Told
+
+from lab import Lab, zones
+
+pytestmark = pytest.mark.lab
+
+# Search domains that do not exist, fail, are right, refuse.
+RESOLV_CONF = f"""\
+nameserver {zones.ADDRESS}
+search nx.test servfail.test corp.test refused.test
+options ndots:5 timeout:1 attempts:1
+"""
+HOSTS = """\
+127.0.0.1 localhost
+::1 localhost
+127.2.0.1 only-in-hosts
+2001:db8:dead::1 two-families
+127.2.0.2 two-families
+2001:db8:dead::1 six-only
+"""
+_MOUNT = 'mount --bind "$1" /etc/resolv.conf; mount --bind "$2" /etc/hosts; shift 2; exec "$@"'
+
+
+class Host:
+    """A host of the lab with its own name server, resolv.conf and hosts file."""
+
+    def __init__(self, lab: Lab, folder: Path, *, search: str = RESOLV_CONF) -> None:
+        self._lab = lab
+        self._resolv_conf, self._hosts = folder / "resolv.conf", folder / "hosts"
+        self._resolv_conf.write_text(search)
+        self._hosts.write_text(HOSTS)
+        argv = [sys.executable, Path(zones.__file__), zones.ADDRESS]
+        self._server = lab.spawn("den01", argv, stdout=subprocess.PIPE)
+        assert self._server.stdout is not None
+        assert self._server.stdout.readline() == b"ready\n"
+
+    def command(self, argv: Sequence[str | Path]) -> list[str | Path]:
+        """The command line that runs a program with these files."""
+        return ["sh", "-c", _MOUNT, "sh", self._resolv_conf, self._hosts, *argv]
+
+    def run(
+        self, argv: Sequence[str | Path], *, timeout_s: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        return self._lab.run("den01", self.command(argv), timeout_s=timeout_s)
+
+    def first(self, name: str) -> str:
+        """What `getent ahosts` says first; "" where the name does not resolve."""
+        words = self.run(["getent", "ahosts", name]).stdout.split()
+        return words[0] if words else ""
+
+    def trace(self, *targets: str, allow_private: bool = True) -> Told:
+        argv = alone.command("--max-ttl", "1", "--wait-time", "0.3", *targets)
+        if not allow_private:
+            argv.remove("--allow-private")
+        return alone.read(self.run(argv))
+
+    def stop(self) -> None:
+        self._server.stop()
+
+
+@pytest.fixture
+def host(lab: Lab, tmp_path: Path) -> Iterator[Host]:
+    route = ["ip", "-6", "route", "add", "unreachable", "2001:db8:dead::/48"]
+    assert lab.run("den01", route).returncode == 0
+    host = Host(lab, tmp_path)
+    yield host
+    host.stop()
+    route[3] = "delete"
+    assert lab.run("den01", route).returncode == 0
+
+
+def test_names_resolve_as_for_other_programs_of_the_host(host: Host) -> None:
+    """Past search domains of every kind; in the order of the C library; to the address that has a
+    route."""
+    names = ["www.example", "www.example.", "WWW.Example", "under_score.example", "two.example",
+             "alone", "localhost", "only-in-hosts", "two-families"]  # fmt: skip
+    told = host.trace(*names)
+    for name in names:
+        row = told.rows[name]
+        assert row["error"] == "", (name, told.notes)
+        assert row["target_summary"]["ip"] == host.first(name), name
+
+
+@pytest.mark.parametrize("zone", ["nx.test", "servfail.test", "refused.test", "silent.test"])
+def test_a_bad_search_domain_does_not_end_the_search(lab: Lab, tmp_path: Path, zone: str) -> None:
+    """The name itself is asked for after it, as other programs do; a silent one costs its time."""
+    host = Host(lab, tmp_path, search=RESOLV_CONF.replace("nx.test servfail.test corp.test", zone))
+    told = host.trace("www.example")
+    host.stop()
+    assert told.rows["www.example"]["target_summary"]["ip"] == "127.1.0.1"
+
+
+def test_idna_is_that_of_2008(host: Host) -> None:
+    """The sharp s is a letter of its own."""
+    told = host.trace("straße.example", "strasse.example", "xn--strae-oqa.example")
+    assert {name: row["target_summary"]["ip"] for name, row in told.rows.items()} == {
+        "straße.example": "127.1.0.3",
+        "strasse.example": "127.1.0.4",
+        "xn--strae-oqa.example": "127.1.0.3",
+    }
+
+
+def test_names_that_lead_nowhere(host: Host) -> None:
+    """No such name, no name at all, and one without an address that can be sent to."""
+    told = host.trace("nobody.example", "a..b", "six-only")
+    assert told.rows["nobody.example"]["error"].endswith("Code 3")
+    assert told.rows["a..b"]["error"].endswith("Code 3")
+    assert told.rows["six-only"]["error"].endswith("Code 4")
+    assert "nobody.example does not resolve" in told.notes
+
+
+def test_a_name_of_a_private_address_tells_none(host: Host) -> None:
+    """Neither in the row nor in words."""
+    told = host.trace("inner.example", allow_private=False)
+    row = told.rows["inner.example"]
+    assert row["error"].endswith("Code 3")
+    assert row["target_summary"]["ip"] == ""
+    assert "10.20.30.40" not in told.notes
+    assert "--allow-private" in told.notes
+
+
+def test_a_file_of_names_is_resolved_the_same(host: Host, tmp_path: Path) -> None:
+    """Candidates, too."""
+    names = ["www.example.", "two-families", "six-only", "inner.example", "a..b"]
+    listed = tmp_path / "targets"
+    listed.write_text("\n".join(names))
+    told = host.trace("--targets-file", str(listed))
+    shown = {name: told.rows[name]["target_summary"]["ip"] for name in names[:2]}
+    assert shown == {"www.example.": "127.1.0.1", "two-families": "127.2.0.2"}
+    assert told.rows["six-only"]["error"].endswith("Code 4")
+    assert told.rows["a..b"]["error"].endswith("Code 3")
