@@ -1,7 +1,8 @@
 """The entry of `colotrace-agent`.
 
 Nothing that starts a thread is imported before privileges have been given up: capabilities
-belong to threads, and one that was already there would keep its own.
+belong to threads, and one that was already there would keep its own. Nothing is imported after the
+process has changed its user, who may not be able to read the installation.
 """
 
 import asyncio
@@ -17,7 +18,9 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from . import privileges
-from .errors import StartError
+from .accounts import Account
+from .errors import PrivilegeError, StartError
+from .limits import raise_open_files
 from .network.sockets import RawSockets, open_all
 
 if TYPE_CHECKING:
@@ -48,6 +51,18 @@ Rate = Annotated[
         max=10_000_000,
         help="Packets a second, over all traces and to the nearest routers; 5,000 and 1,000 by "
         "default. What one target gets stays limited.",
+        show_default=False,
+    ),
+]
+
+User = Annotated[
+    str,
+    typer.Option(
+        "--user",
+        envvar="COLOTRACE_USER",
+        metavar="NAME|UID",
+        help="Started by root, become this user once the sockets are open; by default "
+        "colotrace-agent if the host has that user, else a number that no user has.",
         show_default=False,
     ),
 ]
@@ -133,6 +148,7 @@ def run(
     ] = 1_000,
     rate: Rate = None,
     allow_private: AllowPrivate = False,
+    user: User = "",
 ) -> None:
     """Stay attached to a coordinator and trace what it asks for."""
     from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier
@@ -157,10 +173,10 @@ def run(
         for file in files:
             if file is not None and not os.access(file, os.R_OK):
                 _usage(f"{file} cannot be read")
-    sockets = _sockets_and_nothing_more()
+    sockets, account = _open_sockets(user)
     _warn_of_rate(rate)
     cert, key, authority = files
-    broker = None
+    broker = tls = None
     if mqtt:
         broker_files = (mqtt_ca or authority, cert, key)
         broker = _broker(mqtt, broker_files, insecure=insecure)
@@ -168,24 +184,32 @@ def run(
     from colotrace_proto.messages import AgentId, ColoName
 
     from . import log
+    from .commands import preload
     from .commands.run import RunSettings, run
     from .link.stream import Tls
 
     log.set_up()
+    if cert and key and authority and not insecure:
+        tls = Tls(certificate=cert, key=key, authority=authority)
+        tls.read()  # while root may still read them
     settings = RunSettings(
         coordinator=coordinator,
         mqtt=broker,
         agent_id=AgentId(agent_id),
         colo=ColoName(colo),
         city=city,
-        tls=Tls(cert, key, authority) if cert and key and authority and not insecure else None,
+        tls=tls,
         allow_private=allow_private,
         max_jobs=max_jobs,
         rate=rate,
         sockets=sockets,
         version=_installed(),
     )
-    _begin_collecting()
+    if account is not None:
+        preload.for_names()
+        if broker is not None:
+            preload.for_broker()
+    _ready(account)
     asyncio.run(run(settings))
 
 
@@ -258,6 +282,7 @@ def trace(
         ),
     ] = False,
     allow_private: AllowPrivate = False,
+    user: User = "",
 ) -> None:
     """Trace from this host, without a coordinator.
 
@@ -266,12 +291,13 @@ def trace(
     if not targets and targets_file is None:
         _usage("give a TARGET, or --targets-file FILE")
     file = None if targets_file is None else _opened(targets_file)
-    sockets = _sockets_and_nothing_more()
+    sockets, account = _open_sockets(user)
     _warn_of_rate(rate)
 
     from colotrace_proto.messages import PacketType
     from colotrace_proto.rows import Colo
 
+    from .commands import preload
     from .commands.trace import TraceSettings
     from .commands.trace import trace as trace_all
     from .engine.several import offered
@@ -297,7 +323,13 @@ def trace(
             name=os.environ.get("COLOTRACE_COLO", "local"),
         ),
     )
-    _begin_collecting()
+    if account is not None:
+        preload.for_names()
+        if not json:
+            preload.for_tables()
+        if file is not None:
+            preload.for_many()
+    _ready(account)
     sys.exit(asyncio.run(trace_all(targets or [], settings, file=file)))
 
 
@@ -315,14 +347,15 @@ def check(
 
     # The rules are read while there may be the right to; all else is looked at with the agent's.
     rules = ruleset.read()
-    lacking = ""
+    lacking, account = "", None
     try:
-        privileges.keep_only_net_raw()
-    except privileges.PrivilegeError as error:
+        account = privileges.reduce()
+    except PrivilegeError as error:
         lacking = str(error)
 
     from .commands.check import check as check_host
 
+    privileges.finish(account)
     sys.exit(check_host(lacking=lacking, ruleset=rules, json=json))
 
 
@@ -336,8 +369,12 @@ def main() -> None:
         sys.exit(2)
 
 
-def _begin_collecting() -> None:
-    """What there is by now stays for good, and need not be looked through again and again."""
+def _ready(account: Account | None) -> None:
+    """Everything is imported and every file is open: gives up what that took.
+
+    What there is by now stays for good, and need not be looked through by the garbage collector.
+    """
+    privileges.finish(account)
     gc.freeze()
     gc.enable()
 
@@ -382,15 +419,23 @@ def _warn_of_rate(rate: float | None) -> None:
         )
 
 
-def _sockets_and_nothing_more() -> RawSockets:
-    """Opens the sockets, whose buffers take rights, and gives up all rights but to raw packets."""
+def _open_sockets(user: str) -> tuple[RawSockets, Account | None]:
+    """The sockets, whose buffers take rights, and who to become in `_ready`; gives up all rights
+    but to raw packets and what that takes."""
+    raise_open_files()
+    privileges.require_net_raw()
     try:
-        privileges.require_net_raw()
         sockets = open_all()
-        privileges.keep_only_net_raw()
-    except privileges.PrivilegeError as error:
-        _usage(str(error))
-    return sockets
+    except PermissionError as error:
+        raise PrivilegeError(
+            f"raw sockets are refused ({error.strerror}), although the process has CAP_NET_RAW: "
+            "it is in a user namespace, and the network belongs to another one (a rootless "
+            "container with the host's network); give the container a network of its own, or "
+            "start it as root outside; else a seccomp profile or security module forbids them"
+        ) from error
+    if not sockets.senders:
+        raise PrivilegeError("the kernel has no raw sockets, of IPv4 or IPv6: boot one that has")
+    return sockets, privileges.reduce(user)
 
 
 def _installed() -> str:

@@ -1,26 +1,36 @@
 """The one right that the agent needs, and the giving up of all others.
 
-Linux capabilities belong to threads (capabilities(7)), so this runs before any library starts
-one of its own: every later thread inherits what is left. The system calls are made directly; no
-maintained library does it.
+Linux capabilities belong to threads (capabilities(7)). So `reduce` runs before any library starts
+a thread of its own: every later thread inherits what is left. The system calls are made directly;
+no maintained library does it.
+
+An agent that root starts also changes to a user of its own, in `finish`: without that, root's files
+stay its own, whatever capabilities it has. That comes after the last import, since the
+installation may be readable by root alone. glibc changes the user of all threads, and the
+kernel then takes every capability from them; the calling thread alone keeps CAP_NET_RAW.
 """
 
 import ctypes
+import errno
 import os
-from pathlib import Path
+
+from . import accounts
+from .accounts import Account
+from .errors import PrivilegeError
 
 CAP_NET_RAW = 13
 
-_PR_CAPBSET_DROP = 24
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
+_PR_SET_KEEPCAPS = 8
 _PR_SET_NO_NEW_PRIVS = 38
 _PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL = 47, 4
 _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
-_CAP_SETPCAP = 8
-_HIGHEST = Path("/proc/sys/kernel/cap_last_cap")
-
-
-class PrivilegeError(Exception):
-    """The process may not send raw packets."""
+_CAP_DAC_READ_SEARCH, _CAP_SETGID, _CAP_SETUID, _CAP_SETPCAP = 2, 6, 7, 8
+_NET_RAW = 1 << CAP_NET_RAW
+_CHANGE_USER = 1 << _CAP_SETUID | 1 << _CAP_SETGID
+# To import, and to read key files, of an installation that another user owns.
+_READ = 1 << _CAP_DAC_READ_SEARCH
+_HOME = "/"
 
 
 class _Header(ctypes.Structure):
@@ -40,38 +50,134 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def require_net_raw() -> None:
-    """Makes sure that the process may send raw packets.
+    """Make sure that the process may send raw packets.
 
     Raises:
         PrivilegeError: it may not.
     """
-    if not _permitted() & 1 << CAP_NET_RAW:
-        raise PrivilegeError(
-            "colotrace-agent sends raw packets and lacks the capability CAP_NET_RAW: run it as "
-            "root, under a systemd unit with AmbientCapabilities=CAP_NET_RAW, or in a container "
-            "with --cap-add NET_RAW and without no-new-privileges"
-        )
+    if not _permitted() & _NET_RAW:
+        raise PrivilegeError(f"colotrace-agent sends raw packets and lacks {_HOW_TO_GIVE}")
+
+
+_HOW_TO_GIVE = (
+    "the capability CAP_NET_RAW: run it as root, under a systemd unit with "
+    "AmbientCapabilities=CAP_NET_RAW, or in a container with --cap-add NET_RAW and without "
+    "no-new-privileges"
+)
 
 
 def keep_only_net_raw() -> None:
-    """Gives up every capability but CAP_NET_RAW, for good.
+    """Give up every capability but CAP_NET_RAW; as root, become a user of its own. For good.
+
+    Raises:
+        PrivilegeError: CAP_NET_RAW is not there to keep, or the kernel refuses.
+    """
+    finish(reduce())
+
+
+def reduce(user: str = "") -> Account | None:
+    """Give up every capability but CAP_NET_RAW and those that `finish` takes.
+
+    Returns the account that `finish` is to become: `user`, by default one of its own. None where
+    the process is not root, or cannot change its user (a container without CAP_SETUID, a user
+    namespace without such a user, where uid 0 is an ordinary user outside).
 
     Also sets no_new_privs, so that no program started from here has more, and empties the
     bounding and ambient sets. Emptying the bounding set takes CAP_SETPCAP: a process that was
     started without it cannot, and needs not, since no_new_privs closes the same door.
 
     Raises:
-        PrivilegeError: CAP_NET_RAW is not there to keep.
+        PrivilegeError: CAP_NET_RAW is not there to keep; or the process cannot become `user`; or
+            the kernel refuses.
     """
     require_net_raw()
+    account = _account(user)
     permitted = _permitted()
-    _prctl(_PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
-    if permitted & 1 << _CAP_SETPCAP:
-        _set(permitted)
-        for capability in range(int(_HIGHEST.read_text()) + 1):
-            _prctl(_PR_CAPBSET_DROP, capability)
-    _set(1 << CAP_NET_RAW)
+    keep = _NET_RAW if account is None else _NET_RAW | permitted & (_CHANGE_USER | _READ)
+    try:
+        _prctl(_PR_SET_NO_NEW_PRIVS, 1)
+        _prctl(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_CLEAR_ALL)
+        if permitted & 1 << _CAP_SETPCAP:
+            _set(permitted)
+            _empty_bounding_set()
+        _set(keep)
+    except OSError as error:
+        raise _refused(error) from error
+    return account
+
+
+def finish(account: Account | None) -> None:
+    """Become the account that `reduce` returned, and give up what that took.
+
+    To be called in the thread that sends: it alone keeps CAP_NET_RAW.
+
+    Raises:
+        PrivilegeError: the kernel refuses.
+    """
+    if account is None:
+        return
+    try:
+        _prctl(_PR_SET_KEEPCAPS, 1)
+        os.setgroups([])
+        os.setresgid(account.gid, account.gid, account.gid)
+        os.setresuid(account.uid, account.uid, account.uid)
+        _set(_NET_RAW)
+    except OSError as error:
+        raise _refused(error) from error
+    os.environ["HOME"] = _HOME
+
+
+def _account(user: str) -> Account | None:
+    if not user:
+        account = accounts.own()
+        return account if os.geteuid() == 0 and _can_become(account) else None
+    account = accounts.named(user)
+    if account.uid == os.geteuid():
+        return None
+    if os.geteuid() != 0 or not _can_become(account):
+        raise PrivilegeError(
+            f"--user {user}: the process may not become another user; start it as root with "
+            "CAP_SETUID and CAP_SETGID, or leave --user out"
+        )
+    return account
+
+
+def _can_become(account: Account) -> bool:
+    """Tries it, by the effective ids alone, which can be changed back."""
+    if _permitted() & _CHANGE_USER != _CHANGE_USER:
+        return False
+    group = os.getegid()
+    try:
+        os.setegid(account.gid)
+        os.seteuid(account.uid)
+    except OSError:
+        return False
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+    try:
+        os.setgroups([])
+    except OSError:
+        return False
+    return True
+
+
+def _empty_bounding_set() -> None:
+    for capability in range(64):
+        try:
+            _prctl(_PR_CAPBSET_READ, capability)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            return  # beyond the last one that this kernel has
+        _prctl(_PR_CAPBSET_DROP, capability)
+
+
+def _refused(error: OSError) -> PrivilegeError:
+    return PrivilegeError(
+        f"cannot give up privileges ({error.strerror}): let the process call prctl, capset, "
+        "setgroups, setresgid and setresuid (seccomp profile, security module)"
+    )
 
 
 def _permitted() -> int:

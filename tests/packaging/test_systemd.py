@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from colotrace_agent.engine.identity import PORTS
 
 from .programs import AGENT, COORDINATOR, known
 
@@ -48,9 +49,9 @@ def test_the_agent_has_two_capabilities_and_its_sockets():
     for name in ("AmbientCapabilities", "CapabilityBoundingSet"):
         assert set(agent[name].split()) == {"CAP_NET_RAW", "CAP_NET_ADMIN"}
     assert agent["NoNewPrivileges"] == "yes"
-    assert {"AF_INET", "AF_INET6", "AF_PACKET", "AF_NETLINK"} <= set(
-        agent["RestrictAddressFamilies"].split()
-    )
+    families = {"AF_INET", "AF_INET6", "AF_NETLINK", "AF_UNIX"}
+    assert set(agent["RestrictAddressFamilies"].split()) == families
+    assert int(agent["LimitNOFILE"]) >= 2 * len(PORTS)
     assert "PrivateUsers" not in agent
 
 

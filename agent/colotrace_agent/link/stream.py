@@ -5,9 +5,9 @@ import random
 from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import grpc
 import structlog
@@ -51,13 +51,36 @@ _log = structlog.get_logger()
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+class Pem(NamedTuple):
+    """What the files of `Tls` hold."""
+
+    authority: bytes
+    key: bytes
+    certificate: bytes
+
+
 class Tls:
     """Files in PEM form: our certificate and key, and who may have signed the coordinator's."""
 
-    certificate: Path
-    key: Path
-    authority: Path
+    def __init__(self, *, certificate: Path, key: Path, authority: Path) -> None:
+        self._files = authority, key, certificate
+        self._last: Pem | None = None
+
+    def read(self) -> Pem:
+        """The files as they are now; as they were last, if they cannot be read any more.
+
+        An agent that root has started reads them once as root, and then is another user. If that
+        user may read them too, replaced files are taken at the next attachment.
+
+        Raises:
+            OSError: they could never be read.
+        """
+        try:
+            self._last = Pem(*(file.read_bytes() for file in self._files))
+        except OSError:
+            if self._last is None:
+                raise
+        return self._last
 
 
 class _EndedError(Exception):
@@ -205,11 +228,7 @@ class Stream:
         )
         if self._tls is None:
             return grpc.aio.insecure_channel(self._coordinator, options)
-        credentials = grpc.ssl_channel_credentials(
-            self._tls.authority.read_bytes(),
-            self._tls.key.read_bytes(),
-            self._tls.certificate.read_bytes(),
-        )
+        credentials = grpc.ssl_channel_credentials(*self._tls.read())
         return grpc.aio.secure_channel(self._coordinator, credentials, options)
 
     async def _attach(self, channel: grpc.aio.Channel) -> None:

@@ -5,6 +5,7 @@ that is not wanted is parked: bound to an address that nobody has, so that the k
 copy a packet for it.
 """
 
+import errno
 import socket
 import sys
 from collections.abc import Mapping
@@ -41,6 +42,9 @@ _STAMPS_BUFFER = 1 << 20
 # Addresses of no host: RFC 7600 section 4.8 (dummy), RFC 6666 (discard).
 _NOBODY = {Family.IPV4: "192.0.0.8", Family.IPV6: "100::1"}
 _ANYBODY = {Family.IPV4: "0.0.0.0", Family.IPV6: "::"}  # noqa: S104 - a raw socket's, filtered
+
+# A kernel, or a sandbox around the process, may be without IPv6.
+_NO_FAMILY = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT}
 
 TAPS = (PacketType.UDP, PacketType.TCP, PacketType.GRE)
 _GRE_PROTOCOL = 47
@@ -107,20 +111,29 @@ def open_all() -> RawSockets:
     """Opens the sockets of every family that the kernel has; taps are parked.
 
     Raises:
-        PermissionError: the process lacks CAP_NET_RAW.
+        PermissionError: the process lacks CAP_NET_RAW over this network namespace.
+        OSError: something else keeps sockets from being opened, the limit on open files say.
     """
     sockets = RawSockets({}, {})
-    for family in Family:
-        try:
-            sockets.senders[family] = _sender(family)
-        except PermissionError:
-            raise
-        except OSError:  # a kernel may be without IPv6
-            continue
-        sockets.receivers[family, PacketType.ICMP] = _icmp(family)
-        for packet_type in TAPS:
-            sockets.receivers[family, packet_type] = _tap(family, packet_type)
+    try:
+        for family in Family:
+            _open(family, sockets)
+    except BaseException:
+        sockets.close()
+        raise
     return sockets
+
+
+def _open(family: Family, sockets: RawSockets) -> None:
+    try:
+        sockets.senders[family] = _sender(family)
+    except OSError as error:
+        if error.errno in _NO_FAMILY:
+            return
+        raise
+    sockets.receivers[family, PacketType.ICMP] = _icmp(family)
+    for packet_type in TAPS:
+        sockets.receivers[family, packet_type] = _tap(family, packet_type)
 
 
 def park(sock: socket.socket) -> None:

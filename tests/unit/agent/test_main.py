@@ -14,7 +14,7 @@ COMMANDS = {"trace": ["trace", "192.0.2.1"], "run": [*RUN, "--insecure"]}
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch):
     """Runs a command up to where it would begin its work; what it has said on standard error."""
-    monkeypatch.setattr(main, "_sockets_and_nothing_more", lambda: RawSockets({}, {}))
+    monkeypatch.setattr(main, "_open_sockets", lambda _user: (RawSockets({}, {}), None))
 
     def begin(work) -> int:
         work.close()
@@ -50,7 +50,7 @@ AT_A_BROKER = ["run", "--colo", "tst01", "--city", "Testville", "--insecure"]
 
 def refused(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
     """What is said of it."""
-    monkeypatch.setattr(main, "_sockets_and_nothing_more", lambda: RawSockets({}, {}))
+    monkeypatch.setattr(main, "_open_sockets", lambda _user: (RawSockets({}, {}), None))
     done = CliRunner().invoke(main.app, list(words))
     assert (done.exit_code, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()

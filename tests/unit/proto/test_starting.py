@@ -2,7 +2,6 @@
 
 import errno
 import shlex
-import subprocess
 import sys
 from importlib import metadata
 
@@ -10,33 +9,6 @@ import pytest
 from colotrace_proto.starting import Program, explain, install_line
 
 PROGRAM = Program(name="colotrace-agent", module="colotrace_agent.main", extra="agent")
-
-# A program in an environment without one package of its own extra.
-MISSING = {
-    "colotrace_agent": ("structlog", ["run", "--colo", "tst01", "--city", "x", "--insecure"]),
-    "colotrace_coordinator": ("sqlalchemy", ["token", "list", "--data", "/nonexistent"]),
-    "colotrace_cli": ("typer", ["colos"]),
-}
-
-
-@pytest.mark.parametrize("package", MISSING)
-def test_a_missing_package_names_the_extra_and_a_line_that_installs_it(package: str) -> None:
-    module, words = MISSING[package]
-    if package == "colotrace_agent":
-        words = [*words, "--coordinator", "127.0.0.1:1"]
-    program = (
-        f"import sys; sys.modules[{module!r}] = None; sys.argv[0] = 'x'; "
-        f"from {package}.__main__ import main; main()"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, *words], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
-    extra = package.removeprefix("colotrace_")
-    assert f"'{module}'" in line
-    assert f"'{extra}'" in line
-    assert line.endswith(f"run: {install_line(extra)}")
 
 
 @pytest.mark.parametrize("extra", ["agent", "coordinator", "cli", "mqtt", "postgres"])
@@ -51,12 +23,6 @@ def test_the_install_line_names_all_packages_of_an_extra(extra: str) -> None:
     ]
     assert words[4:] == wanted
     assert wanted
-
-
-def test_the_install_line_is_one_that_pip_takes() -> None:
-    """Everything is installed here, so pip has nothing to look up."""
-    line = [*shlex.split(install_line("postgres", "mqtt")), "--no-index", "--dry-run", "-q"]
-    subprocess.run(line, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,11 @@ async def test_certificates_that_are_gone_for_a_while(jobs: Jobs, log: Log, tmp_
     """While they are renewed, say; the agent tells, and goes on trying."""
     missing = tmp_path / "agent.pem"
     link = Stream(
-        "127.0.0.1:1", IDENTITY, jobs, tls=Tls(missing, missing, missing), clock=RunningClock()
+        "127.0.0.1:1",
+        IDENTITY,
+        jobs,
+        tls=Tls(certificate=missing, key=missing, authority=missing),
+        clock=RunningClock(),
     )
     async with running(link):
         for _ in range(3):

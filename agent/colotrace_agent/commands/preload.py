@@ -1,0 +1,50 @@
+"""Imports ahead of time what the commands otherwise import only when they need it.
+
+Once root's agent has become another user, it may not be able to read the installation: a virtual
+environment below /root, say. A test (tests/integration/agent/test_user.py) finds what is missing.
+"""
+
+import importlib
+import io
+
+from colotrace_proto import rows, table
+
+_RESOLVING = ("aiodns", "aiodns.error", "concurrent.futures.thread", "encodings.idna")
+
+
+def for_names() -> None:
+    """What looking up names takes."""
+    for module in _RESOLVING:
+        importlib.import_module(module)
+
+
+def for_broker() -> None:
+    """What a link by an MQTT broker takes."""
+    importlib.import_module("colotrace_agent.link.mqtt")
+
+
+def for_many() -> None:
+    """What a file of targets takes."""
+    for module in ("bulk", "progress"):
+        importlib.import_module(f"{__package__}.{module}")
+
+
+def for_tables() -> None:
+    """What drawing takes: rich imports its parts when it first draws."""
+    from rich.console import Console
+
+    node = rows.Node(asn="AS1", ip="2001:db8::1", name="näme", packet_count=1, min_rtt_ms=1.0)
+    hops = [rows.Hop(packets_ttl=1, packets_sent=1, packets_lost=0, nodes=[node, rows.SILENCE])]
+    summary = rows.TargetSummary(asn="", ip="2001:db8::1", name="", packet_count=1, min_rtt_ms=1.0)
+    link = rows.Link(ttl=1, near="2001:db8::1", far="2001:db8::2", flows=1)
+    row = rows.ColoRow(
+        colo=rows.Colo(city="City", name="tst01"),
+        error="error",
+        hops=hops,
+        target_summary=summary,
+        traceroute_time_ms=1,
+        links=[link],
+    )
+    for width in (40, 80, 200):
+        console = Console(file=io.StringIO(), width=width, force_terminal=True)
+        console.print(table.trace_table("target…", row, notes=["note"]))
