@@ -1,12 +1,16 @@
-"""The page at `/docs`: Swagger UI with everything it loads, for hosts without the Internet."""
+"""The page at `/docs`: Swagger UI with everything it loads, for hosts without the Internet.
+
+`/` says in a line where that page is.
+"""
 
 from importlib.resources import files
 
 from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 
+_FRONT = "This is a colotrace coordinator. Its API is described at /docs.\n"
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -27,6 +31,10 @@ def docs_router(title: str) -> APIRouter:
         # Else the page would have the description checked by a server on the Internet.
         swagger_ui_parameters={"validatorUrl": None},
     )
+
+    @router.api_route("/", methods=["GET", "HEAD"], name="front")
+    async def front() -> PlainTextResponse:
+        return PlainTextResponse(_FRONT)
 
     @router.api_route("/docs", methods=["GET", "HEAD"], name="docs")
     async def show() -> Response:

@@ -108,3 +108,13 @@ async def test_answers_agree_with_the_description(client: httpx.AsyncClient) -> 
     check(await client.get(PATH + "/colos", headers=BEARER), path + "/colos", "get", "200")
     check(await client.get(PATH + "/colos"), path + "/colos", "get", "400")
     jsonschema.Draft4Validator.check_schema(document["components"]["schemas"]["TracerouteRequest"])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+async def test_the_front_names_the_documentation(client: httpx.AsyncClient, method: str):
+    """Somebody who opens the coordinator in a browser, without a token."""
+    answer = await client.request(method, "/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/plain")
+    if method == "GET":
+        assert "/docs" in answer.text
