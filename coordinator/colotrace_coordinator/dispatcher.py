@@ -272,6 +272,18 @@ class Dispatcher:
                 run.machine.agent_came()
                 self._settle(run, now)
 
+    def frame_due(self, agent: AgentKey, job_id: JobId, size: int) -> bool | None:
+        """See `Fleet`."""
+        run = self._run_of(agent, job_id)
+        if run is None or run.machine.live is None:
+            return None
+        if run.machine.live.admits(size):
+            return True
+        now = self._clock.now()
+        run.machine.exceeded(now)
+        self._settle(run, now)
+        return False
+
     def heard(self, agent: AgentKey, message: AgentSays) -> None:
         """See `Fleet`."""
         now = self._clock.now()

@@ -118,7 +118,7 @@ class Registry:
             self._cities[hello.colo] = hello.city
             self._memory.remember(hello.colo, hello.city)
 
-        agent = Agent(key, hello, now, draining)
+        agent = Agent(key, replace(hello, held_jobs=()), now, draining)
         replaced = None
         if present is not None:
             self._remove(present)

@@ -9,6 +9,8 @@ import dataclasses
 from collections.abc import Collection, Iterable, Sequence
 from typing import TypeVar, assert_never
 
+from google.protobuf.message import DecodeError
+
 from . import messages as m
 from .identifiers import is_address, is_colo_name, is_identifier
 from .text import safe
@@ -30,6 +32,11 @@ _FAMILY_WORDS: dict[int, m.Family] = {number: word for word, number in _FAMILIES
 _MAX_FAMILIES = 16
 
 _E = TypeVar("_E", m.NodeKind, m.RefusalReason, m.Failure)
+
+
+# A length-delimited field's tag: its number, and 2 for its kind.
+_FRAME_TAG = bytes([pb.AgentMessage.FRAME_FIELD_NUMBER << 3 | 2])
+_FIRST_TEXT_TAG = bytes([pb.Frame.JOB_ID_FIELD_NUMBER << 3 | 2])
 
 
 class ProtocolError(Exception):
@@ -92,6 +99,54 @@ def decode_from_agent(message: pb.AgentMessage) -> m.FromAgent | None:
             return m.Capabilities(_families_in(message.capabilities.families, "Capabilities"))
         case _:
             return None
+
+
+def parse_from_agent(payload: bytes) -> m.FromAgent | None:
+    """An agent's message from its bytes; None for one that this side does not know.
+
+    Raises:
+        ProtocolError: it is no message, or a value is out of the bounds of `messages`.
+    """
+    try:
+        message = pb.AgentMessage.FromString(payload)
+    except DecodeError as error:
+        raise ProtocolError(str(error)) from error
+    return decode_from_agent(message)
+
+
+def frame_job(payload: bytes) -> m.JobId | None:
+    """The job of a frame, read from the message's first bytes; None for another message.
+
+    Encoders write fields by number, so `frame` stands first in the message, and `job_id` first in
+    the frame (see `fleet.proto`).
+
+    Raises:
+        ProtocolError: it is a frame that does not begin with its job id.
+    """
+    if payload[:1] != _FRAME_TAG:
+        return None
+    _, at = _varint(payload, 1)
+    if payload[at : at + 1] != _FIRST_TEXT_TAG:
+        raise ProtocolError("Frame does not begin with its job_id")
+    length, at = _varint(payload, at + 1)
+    try:
+        return _job_id(payload[at : at + min(length, m.MAX_IDENTIFIER + 1)].decode("ascii"))
+    except UnicodeDecodeError:
+        raise ProtocolError("job_id is not 1 to 64 of [A-Za-z0-9._-]") from None
+
+
+def _varint(payload: bytes, at: int) -> tuple[int, int]:
+    """A length on the wire (at most 5 bytes here), and where it ends."""
+    value = 0
+    for shift in range(0, 35, 7):
+        if at >= len(payload):
+            break
+        byte = payload[at]
+        at += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return value, at
+    raise ProtocolError("a length that is none")
 
 
 def encode_from_coordinator(message: m.FromCoordinator) -> pb.CoordinatorMessage:
@@ -201,7 +256,8 @@ def _hello_in(hello: pb.Hello) -> m.Hello:
         ),
         software_version=safe(hello.software_version, most=64),
         max_jobs=hello.max_jobs,
-        held_jobs=tuple(_job_id(job) for job in hello.held_jobs),
+        # Only compared with ids of our own: 10,000 are not worth a look at each.
+        held_jobs=tuple(m.JobId(job) for job in hello.held_jobs),
         protocol_version=hello.protocol_version,
     )
 

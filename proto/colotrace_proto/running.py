@@ -107,7 +107,7 @@ class RunningClock:
         return RunningTimer(self, due, callback)
 
     @asynccontextmanager
-    async def timeout(self, seconds: float) -> AsyncIterator[None]:
+    async def timeout(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
         """As `asyncio.timeout`, by this clock.
 
         Raises:
@@ -116,7 +116,7 @@ class RunningClock:
         async with asyncio.timeout(None) as scope:
             end = self.call_at(self.now() + seconds, lambda: scope.reschedule(self.loop.time()))
             try:
-                yield
+                yield scope
             finally:
                 end.cancel()
 

@@ -9,13 +9,14 @@ rounding would show).
 import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
 from . import rows
-from .messages import Link, NodeKind, PacketType, Replies
+from .messages import Link, Node, NodeKind, PacketType, Replies
 
 _NS_PER_MS = 1e6
 
@@ -69,12 +70,22 @@ class _Times:
 
 def merge(first: Replies, second: Replies) -> Replies:
     """Both tables' lines in one table."""
-    offset = len(first.nodes)
+    return merged((first, second))
+
+
+def merged(tables: Sequence[Replies]) -> Replies:
+    """All tables' lines in one table, in time linear in their lines."""
+    node: list[int] = []
+    nodes: list[Node] = []
+    for table in tables:
+        offset = len(nodes)
+        node += [number + offset for number in table.node] if offset else table.node
+        nodes += table.nodes
     return Replies(
-        first.ttl + second.ttl,
-        first.rtt_ns + second.rtt_ns,
-        first.node + tuple(node + offset for node in second.node),
-        first.nodes + second.nodes,
+        tuple(chain.from_iterable(table.ttl for table in tables)),
+        tuple(chain.from_iterable(table.rtt_ns for table in tables)),
+        tuple(node),
+        tuple(nodes),
     )
 
 

@@ -109,7 +109,9 @@ class Guarded:
     def pair(self, user: str) -> Pair:
         """A certificate for the user; an agent's is for its colo, too."""
         if user not in self._pairs:
-            self._pairs[user] = self.authority.issue(user, also=AGENTS.get(user, self.host))
+            self._pairs[user] = self.authority.issue(
+                user, also=AGENTS.get(user, self.host), client=user in AGENTS
+            )
         return self._pairs[user]
 
     def url(self, user: str | None) -> str:
@@ -227,7 +229,7 @@ def test_a_stranger_is_refused(broker: Guarded, user: str | None, password: str 
 
 def test_a_certificate_of_another_authority_is_refused(broker: Guarded, tmp_path: Path) -> None:
     """Whatever its name is; and none at all, at the port where one is asked for."""
-    forged = Authority(tmp_path).issue("den01-a", also="den01")
+    forged = Authority(tmp_path).issue("den01-a", also="den01", client=True)
     assert Visitor(broker, None, pair=forged).refused == "cut off"
     context = ssl.create_default_context(cafile=broker.authority.path)
     address = (broker.host, broker.by_certificate)
@@ -253,7 +255,7 @@ async def test_programs_do_not_wait_for_who_hangs_up(broker: Guarded, *, tls: bo
 
 def test_a_certificate_without_rights(broker: Guarded) -> None:
     """Of the right authority, but nobody's: it may neither say nor hear anything."""
-    pair = broker.authority.issue("fra01-a", also="fra01")
+    pair = broker.authority.issue("fra01-a", also="fra01", client=True)
     with Visitor(broker, None, pair=pair) as visitor:
         assert visitor.publish(f"{TREE}/agents/fra01/fra01-a/{BOOT}") == NOT_AUTHORIZED
         assert visitor.publish(f"{TREE}/jobs/den01") == NOT_AUTHORIZED

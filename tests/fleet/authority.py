@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _HOUR = datetime.timedelta(hours=1)
 
@@ -35,13 +35,17 @@ class Authority:
         self.path = folder / f"{name}.pem"
         self.path.write_bytes(self._signed(self._name, self._key.public_key(), names=None))
 
-    def issue(self, name: str, *, also: str = "") -> Pair:
-        """For that common name, and a host's name or address beside it."""
+    def issue(self, name: str, *, also: str = "", client: bool = False) -> Pair:
+        """For that common name: a client's. With a host's name or address beside it, a server's,
+        which may be a client, too (of a broker), unless `client` says that it is an agent's."""
         key = ec.generate_private_key(ec.SECP256R1())
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         names = [_alternative(also)] if also else []
-        pair.certificate.write_bytes(self._signed(_named(name), key.public_key(), names=names))
+        server = bool(also) and not client
+        pair.certificate.write_bytes(
+            self._signed(_named(name), key.public_key(), names=names, server=server)
+        )
         return pair
 
     def _signed(
@@ -50,6 +54,7 @@ class Authority:
         key: ec.EllipticCurvePublicKey,
         *,
         names: list[x509.GeneralName] | None,
+        server: bool = False,
     ) -> bytes:
         """`names` None makes it the authority's own."""
         now = datetime.datetime.now(datetime.UTC)
@@ -71,6 +76,10 @@ class Authority:
         )
         if own:
             builder = builder.add_extension(_SIGNS, critical=True)
+        else:
+            usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
+            usages += [ExtendedKeyUsageOID.SERVER_AUTH] if server else []
+            builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(Encoding.PEM)

@@ -3,12 +3,19 @@
 import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 
 from colotrace_proto.messages import Frame, JobId, Outcome, Replies
-from colotrace_proto.tally import merge
+from colotrace_proto.tally import merged
 
 from .agents import AgentKey
+
+MAX_FRAME_BYTES = 1024 * 1024
+"""Of any frame; the links take in no longer message."""
+_FRAME_BYTES = 65_536
+_REPLY_BYTES = 1_200
+"""A reply whose node has as many and as long labels as may be, rounded up."""
+_PROGRESS_FRAMES = 1_000
+"""Frames that tell of no new reply: one each 50 ms in the longest job, and as many sent again."""
 
 
 class Taken(enum.Enum):
@@ -46,7 +53,21 @@ class Attempt:
     sent: tuple[int, ...] = ()
     outcome: Outcome | None = None
     reply_count: int = 0
+    _frames: int = 0
+    _bytes: int = 0
     _replies: list[Replies] = field(default_factory=list)
+
+    def admits(self, size: int) -> bool:
+        """Count a frame of so many bytes, sent again or not; False where the job cannot yield so
+        large a one, so many, or so much in all."""
+        largest = min(MAX_FRAME_BYTES, _FRAME_BYTES + self.most_replies * _REPLY_BYTES)
+        self._frames += 1
+        self._bytes += size
+        return (
+            size <= largest
+            and self._frames <= self.most_replies + _PROGRESS_FRAMES
+            and self._bytes <= 2 * largest + MAX_FRAME_BYTES
+        )
 
     def take(self, frame: Frame) -> Taken:
         """Add a frame; only a new one changes anything but the count of gaps."""
@@ -74,7 +95,7 @@ class Attempt:
     @property
     def replies(self) -> Replies:
         """All replies so far in one table."""
-        return reduce(merge, self._replies, Replies())
+        return merged(self._replies)
 
     @property
     def duration_ns(self) -> int:

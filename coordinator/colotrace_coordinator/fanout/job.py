@@ -226,6 +226,10 @@ class JobMachine:
                 pass
         return attempt.last_sequence
 
+    def exceeded(self, now: float) -> None:
+        """The live attempt's agent sends more than the job can yield."""
+        self._give_up(now, "it sends more than the job can yield")
+
     def stream_lost(self, now: float) -> None:
         """The stream of the live attempt's agent has ended; it may come back."""
         attempt = self._held

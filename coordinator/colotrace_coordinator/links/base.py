@@ -91,6 +91,10 @@ class Attendance(Protocol):
         Offers for it may be made before this returns; the link sends them after its welcome.
         """
 
+    def frame_due(self, agent: AgentKey, job_id: JobId, size: int) -> bool | None:
+        """Whether the agent's job can yield a frame of so many bytes, asked once for each before it
+        is decoded; None where the agent has no such job. False gives the job up."""
+
     def heard(self, agent: AgentKey, message: AgentSays) -> None:
         """An attached agent said something."""
 

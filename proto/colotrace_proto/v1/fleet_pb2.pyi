@@ -587,6 +587,9 @@ class Frame(_message.Message):
     NODES_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
+    """First on the wire, as encoders write it: a coordinator looks at it before it decodes the rest,
+    and closes a stream on which it is not.
+    """
     sequence: _builtins.int
     """1, 2, 3 … without gaps, for each job."""
     target_address: _builtins.bytes

@@ -191,7 +191,6 @@ BAD_HELLOS = {
     "a short boot id": lambda h: setattr(h, "boot_id", bytes(15)),
     "a long boot id": lambda h: setattr(h, "boot_id", bytes(17)),
     "no version": lambda h: h.ClearField("protocol_version"),
-    "a held job of no form": lambda h: h.held_jobs.append("a/b"),
     "too many held jobs": lambda h: h.held_jobs.extend(["a"] * (m.MAX_HELD_JOBS + 1)),
     "too many families": lambda h: h.families.extend([4] * 17),
     "too many packet types": lambda h: h.packet_types.extend([1] * 65),

@@ -1,10 +1,14 @@
 """The gRPC server that agents attach to."""
 
+import asyncio
 import secrets
+import time
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from colotrace_proto.codec import ProtocolError, decode_from_agent, encode_from_coordinator
+from colotrace_proto.codec import encode_from_coordinator
 from colotrace_proto.messages import (
     PROTOCOL_VERSION,
     Ack,
@@ -17,30 +21,42 @@ from colotrace_proto.messages import (
     Welcome,
 )
 from colotrace_proto.running import RunningClock
-from colotrace_proto.v1 import fleet_pb2_grpc
-from google.protobuf.message import DecodeError
+from colotrace_proto.v1 import fleet_pb2 as pb
 from grpc import aio
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.fanout.agents import AgentKey
+from colotrace_coordinator.fanout.attempt import MAX_FRAME_BYTES
 from colotrace_coordinator.links.base import Attendance, Closing, Rejected, Rejection
+from colotrace_coordinator.links.shares import Shares
 
+from .intake import Agent, Intake
+from .peer import address_of, certificate_of
 from .stream import AgentStream, StreamClosedError
-from .tls import TlsError, TlsFiles, vouches
+from .tls import AgentCertificate, ServerTls, TlsError, TlsFiles, vouches
+from .waiting import Waiting
 
 if TYPE_CHECKING:
-    from colotrace_proto.v1 import fleet_pb2 as pb
-
-    Context = aio.ServicerContext[pb.AgentMessage, pb.CoordinatorMessage]
+    Context = aio.ServicerContext[bytes, pb.CoordinatorMessage]
 
 __all__ = ["BindError", "DirectLink", "TlsError", "TlsFiles"]
 
-MAX_MESSAGE_BYTES = 1024 * 1024
-MAX_STREAMS = 6_000
+MAX_STREAMS = 5_000
+MAX_STREAMS_OF_ONE = 1_000
+"""Attached streams of one certificate, or of one address where there are no certificates."""
+HANDSHAKE_MS = 10_000
+"""For TLS, and for the first words of HTTP/2."""
+IDLE_MS = 30_000
+"""A connection without a stream is closed after that time."""
+EXPIRY_LOOK_S = 60.0
 STOP_S = 2.0
 _OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
+    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
+    ("grpc.max_connection_idle_ms", IDLE_MS),
+    # An agent needs one; agents in one process share a connection.
+    ("grpc.max_concurrent_streams", 256),
     # A host that has vanished is noticed by pings before its silence is.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
@@ -61,15 +77,16 @@ _CLOSINGS = {
 }
 
 
-_EOF: object = aio.EOF
-
-
 class BindError(SetupError):
     """The address cannot be listened on, and why in words."""
 
 
-class DirectLink(fleet_pb2_grpc.FleetServicer):
-    """The link of agents that dial in themselves. `tls=None` serves in the clear."""
+class DirectLink:
+    """The link of agents that dial in themselves. `tls=None` serves in the clear.
+
+    A stream's holder is its certificate, or its address where there are no certificates: of all
+    that can be used up, each holder has a share.
+    """
 
     def __init__(
         self,
@@ -82,17 +99,25 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
         clock: RunningClock,
         heartbeat_s: float = 5.0,
         hello_s: float = 5.0,
+        intake: Intake | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
+        """`wall` gives seconds since 1970, by which certificates expire."""
         self._fleet = fleet
         self._host = host
         self._port = port
-        self._tls = tls
+        self._tls_files = tls
+        self._tls: ServerTls | None = None
+        self._wall = wall
+        self._intake = intake or Intake(clock=clock.now)
+        self._waiting = Waiting()
+        self._shares: Shares[str] = Shares(MAX_STREAMS, MAX_STREAMS_OF_ONE)
         self._log = log
         self._clock = clock
         self._heartbeat_s = heartbeat_s
         self._hello_s = hello_s
         self._coordinator_id = secrets.token_bytes(16)
-        self._streams: dict[AgentKey, AgentStream] = {}
+        self._streams: dict[AgentKey, tuple[AgentStream, Agent]] = {}
         self._server: aio.Server | None = None
         self._stopping = False
 
@@ -103,9 +128,19 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
             BindError: the address cannot be listened on.
             TlsError: the certificates cannot be used.
         """
-        credentials = self._tls.credentials() if self._tls is not None else None
-        server = aio.server(options=_OPTIONS, maximum_concurrent_rpcs=MAX_STREAMS)
-        fleet_pb2_grpc.add_FleetServicer_to_server(self, server)
+        credentials = None
+        if self._tls_files is not None:
+            self._tls = ServerTls(self._tls_files)
+            credentials = self._tls.credentials()
+        server = aio.server(options=_OPTIONS)
+        # Messages come as bytes: see `intake`.
+        attach: Any = grpc.stream_stream_rpc_method_handler(
+            self._attach, response_serializer=pb.CoordinatorMessage.SerializeToString
+        )
+        service = pb.DESCRIPTOR.services_by_name["Fleet"].full_name
+        server.add_generic_rpc_handlers(
+            (grpc.method_handlers_generic_handler(service, {"Attach": attach}),)
+        )
         host = f"[{self._host}]" if ":" in self._host else self._host
         address = f"{host}:{self._port}"
         try:
@@ -123,17 +158,33 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
     async def stop(self) -> None:
         """End every stream with UNAVAILABLE, so that agents come back to whoever is next."""
         self._stopping = True
-        for stream in self._streams.values():
-            stream.end(grpc.StatusCode.UNAVAILABLE, "the coordinator is stopping")
+        self._end_all("the coordinator is stopping")
         if self._server is not None:
             await self._server.stop(STOP_S)
             self._server = None
+
+    def reload(self) -> None:
+        """Take the certificates' files as they are now. Where another authority vouches for agents,
+        every stream ends, so that agents show what they have anew; their jobs go on.
+
+        Raises:
+            TlsError: the files cannot be used; what was taken before holds on.
+        """
+        if self._tls is not None and self._tls.reload():
+            self._end_all("the agents' CA was replaced")
+
+    def _end_all(self, why: str) -> None:
+        for stream, _ in self._streams.values():
+            stream.end(grpc.StatusCode.UNAVAILABLE, why)
 
     # Commands
 
     def offer(self, agent: AgentKey, job: Job, *, anyone: bool) -> bool:  # noqa: ARG002
         """See `Link`."""
-        self._send(agent, job)
+        if (attached := self._streams.get(agent)) is not None:
+            stream, who = attached
+            self._intake.offered(who)
+            stream.send(job)
         return False
 
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
@@ -142,31 +193,22 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
 
     def ack(self, agent: AgentKey, ack: Ack, *, final: bool) -> None:
         """See `Link`."""
-        stream = self._streams.get(agent)
-        if stream is not None:
-            stream.ack(ack, final=final)
+        if (attached := self._streams.get(agent)) is not None:
+            attached[0].ack(ack, final=final)
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
         """See `Link`."""
-        stream = self._streams.get(agent)
-        if stream is not None:
-            stream.end(_CLOSINGS[closing], detail)
+        if (attached := self._streams.get(agent)) is not None:
+            attached[0].end(_CLOSINGS[closing], detail)
 
     def _send(self, agent: AgentKey, message: FromCoordinator) -> None:
-        stream = self._streams.get(agent)
-        if stream is not None:
-            stream.send(message)
+        if (attached := self._streams.get(agent)) is not None:
+            attached[0].send(message)
 
     # Streams
 
-    # The name and the arguments are gRPC's. It also takes a coroutine that writes through the
-    # context, of which the generated class does not know.
-    async def Attach(  # type: ignore[override]  # noqa: N802
-        self,
-        request_iterator: Any,  # noqa: ARG002
-        context: "Context",
-    ) -> None:
-        """One agent's stream, from its Hello to its end."""
+    async def _attach(self, _requests: Any, context: "Context") -> None:
+        """gRPC's Attach: one agent's stream, from its Hello to its end."""
         end = await self._serve(context)
         self._log.debug("stream_ended", peer=context.peer(), code=end.code.name, detail=end.detail)
         if end.code is grpc.StatusCode.OK:
@@ -179,12 +221,63 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
 
     async def _serve(self, context: "Context") -> StreamClosedError:
         try:
-            hello = await self._hello(context)
+            certificate = None
+            if self._tls is not None:
+                (shown,) = context.auth_context().get("x509_pem_cert", (b"",))
+                certificate = certificate_of(shown)
+            holder = certificate.fingerprint if certificate else address_of(context.peer())
+            hello = await self._hello(context, holder)
+            self._vouch(certificate, hello)
+            who = (holder, str(hello.colo), str(hello.agent_id))
+            self._intake.admit(who)
         except StreamClosedError as end:
+            if end.code is grpc.StatusCode.UNAUTHENTICATED:
+                self._log.warning("agent_not_authentic", peer=context.peer(), detail=end.detail)
             return end
+        if not self._shares.take(holder):
+            detail = "as many agents of this certificate or address are attached as may be"
+            return StreamClosedError(grpc.StatusCode.RESOURCE_EXHAUSTED, detail)
+        try:
+            return await self._attached(context, hello, who, certificate)
+        finally:
+            self._shares.release(holder)
+
+    async def _hello(self, context: "Context", holder: str) -> Hello:
+        if self._stopping:
+            raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, "the coordinator is stopping")
+        until = self._clock.now() + self._hello_s
+        try:
+            async with self._clock.timeout(self._hello_s) as scope:
+                with self._waiting.enter(holder, scope):
+                    payload = await _read(context)
+        except TimeoutError:
+            if self._clock.now() < until:
+                detail = "too many streams of this certificate or address wait for their Hello"
+                raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail) from None
+            detail = f"no Hello within {self._hello_s:g} s"
+            raise StreamClosedError(grpc.StatusCode.DEADLINE_EXCEEDED, detail) from None
+        hello = self._intake.hello(holder, payload)
+        if not isinstance(hello, Hello):
+            raise StreamClosedError(
+                grpc.StatusCode.FAILED_PRECONDITION, "the first message is not Hello"
+            )
+        return hello
+
+    def _vouch(self, certificate: AgentCertificate | None, hello: Hello) -> None:
+        if certificate is not None and not vouches(certificate.names, hello):
+            detail = f"the certificate does not name the colo {hello.colo}"
+            raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
+
+    async def _attached(
+        self,
+        context: "Context",
+        hello: Hello,
+        who: Agent,
+        certificate: AgentCertificate | None,
+    ) -> StreamClosedError:
         key = AgentKey(hello.agent_id, hello.boot_id)
         stream = AgentStream(
-            read=lambda: _read(context),
+            read=partial(self._message, context, key, who),
             write=lambda message: _write(context, message),
             heartbeat_s=self._heartbeat_s,
             clock=self._clock,
@@ -192,7 +285,7 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
         # The new stream stands in the old one's place before the fleet hears of it, since
         # offers may come at once.
         before = self._streams.get(key)
-        self._streams[key] = stream
+        self._streams[key] = stream, who
         verdict = self._fleet.attached(hello, self)
         if isinstance(verdict, Rejected):
             del self._streams[key]
@@ -200,49 +293,51 @@ class DirectLink(fleet_pb2_grpc.FleetServicer):
                 self._streams[key] = before
             return StreamClosedError(_REJECTIONS[verdict.reason], verdict.detail)
         if before is not None:
-            before.end(grpc.StatusCode.ABORTED, "the same process has attached again")
+            before[0].end(grpc.StatusCode.ABORTED, "the same process has attached again")
         welcome = Welcome(
             coordinator_id=self._coordinator_id,
             heartbeat_ms=round(self._heartbeat_s * 1000),
             wanted_jobs=verdict.wanted_jobs,
             protocol_version=min(hello.protocol_version, PROTOCOL_VERSION),
         )
-        return await stream.run(
-            welcome,
-            heard=lambda message: self._heard(key, stream, message),
-            ended=lambda: self._ended(key, stream),
+        watch = asyncio.create_task(self._expire(stream, certificate), name="certificate")
+        try:
+            return await stream.run(
+                welcome,
+                heard=lambda message: self._heard(key, stream, message),
+                ended=lambda: self._ended(key, stream),
+            )
+        finally:
+            watch.cancel()
+
+    async def _expire(self, stream: AgentStream, certificate: AgentCertificate | None) -> None:
+        """End the stream when its certificate is no longer valid; the wall clock may be set."""
+        if certificate is None:
+            return
+        while (left_s := certificate.expires_at - self._wall()) > 0:  # noqa: ASYNC110 - a clock
+            await asyncio.sleep(min(left_s, EXPIRY_LOOK_S))
+        stream.end(grpc.StatusCode.UNAUTHENTICATED, "the agent's certificate has expired")
+
+    async def _message(self, context: "Context", key: AgentKey, who: Agent) -> FromAgent | None:
+        return self._intake.message(
+            who,
+            await _read(context),
+            due=partial(self._fleet.frame_due, key),
+            # The agent forgets the job.
+            stray=lambda job_id: self._send(key, Cancel(job_id)),
         )
 
-    async def _hello(self, context: "Context") -> Hello:
-        if self._stopping:
-            raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, "the coordinator is stopping")
-        try:
-            async with self._clock.timeout(self._hello_s):
-                hello = await _read(context)
-        except TimeoutError:
-            detail = f"no Hello within {self._hello_s:g} s"
-            raise StreamClosedError(grpc.StatusCode.DEADLINE_EXCEEDED, detail) from None
-        if not isinstance(hello, Hello):
-            raise StreamClosedError(
-                grpc.StatusCode.FAILED_PRECONDITION, "the first message is not Hello"
-            )
-        if self._tls is not None and not vouches(_certified_names(context), hello):
-            detail = f"the certificate does not name the colo {hello.colo}"
-            self._log.warning(
-                "agent_not_authentic", agent=hello.agent_id, colo=hello.colo, peer=context.peer()
-            )
-            raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
-        return hello
-
     def _heard(self, key: AgentKey, stream: AgentStream, message: FromAgent) -> None:
-        if self._streams.get(key) is not stream:
+        present = self._streams.get(key)
+        if present is None or present[0] is not stream:
             return  # the same process has attached again meanwhile
         if isinstance(message, Hello):
             raise StreamClosedError(grpc.StatusCode.INVALID_ARGUMENT, "a second Hello")
         self._fleet.heard(key, message)
 
     def _ended(self, key: AgentKey, stream: AgentStream) -> None:
-        if self._streams.get(key) is stream:
+        present = self._streams.get(key)
+        if present is not None and present[0] is stream:
             del self._streams[key]
             self._fleet.detached(key)
 
@@ -259,26 +354,13 @@ async def _write(context: "Context", message: FromCoordinator) -> None:
         raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, str(error)) from error
 
 
-async def _read(context: "Context") -> FromAgent | None:
-    """The agent's next message; None for one that is not known here.
+async def _read(context: "Context") -> bytes:
+    """The agent's next message.
 
     Raises:
-        StreamClosedError: the agent has ended its side, or sent what the protocol forbids.
+        StreamClosedError: the agent has ended its side.
     """
-    try:
-        message = await context.read()
-        if message is _EOF:
-            raise StreamClosedError(grpc.StatusCode.OK, "")
-        return decode_from_agent(message)
-    except (ProtocolError, DecodeError) as error:
-        raise StreamClosedError(grpc.StatusCode.INVALID_ARGUMENT, str(error)) from error
-
-
-def _certified_names(context: "Context") -> list[str]:
-    """What the agent's certificate says it is: common name and alternative names."""
-    said = context.auth_context()
-    return [
-        name.decode(errors="replace")
-        for key in ("x509_common_name", "x509_subject_alternative_name")
-        for name in said.get(key, ())
-    ]
+    message: object = await context.read()
+    if not isinstance(message, bytes):
+        raise StreamClosedError(grpc.StatusCode.OK, "")
+    return message

@@ -1,5 +1,11 @@
-"""Certificates: the server's own, and what an agent's must say."""
+"""Certificates: the server's own, taken anew when their files change, and what an agent's says.
 
+An agent's certificate is for TLS clients and no server: with it nobody can pass for a coordinator,
+since agents ask for a server's (extended key usage, RFC 5280 section 4.2.1.12). It names the colo
+as its common name or as an alternative DNS name.
+"""
+
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +14,17 @@ import grpc
 from colotrace_proto.messages import Hello
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from colotrace_coordinator.errors import SetupError
 
 
 class TlsError(SetupError):
     """The certificates cannot be used, and why in words."""
+
+
+class CertificateError(Exception):
+    """An agent's certificate is not good for an agent, and why in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,8 +35,8 @@ class TlsFiles:
     key: Path
     client_authority: Path
 
-    def credentials(self) -> grpc.ServerCredentials:
-        """What the server listens with; every agent must show a certificate.
+    def read(self) -> "TlsTexts":
+        """What the files hold, if they can be used together.
 
         Raises:
             TlsError: a file cannot be read or does not hold what it should.
@@ -34,7 +45,7 @@ class TlsFiles:
         authority = _read(self.client_authority)
         # gRPC itself would only log what is wrong, and fail to listen without saying why.
         try:
-            public = x509.load_pem_x509_certificate(certificate).public_key()
+            own = x509.load_pem_x509_certificate(certificate)
             x509.load_pem_x509_certificates(authority)
         except ValueError as error:
             raise TlsError(f"{self.certificate} or {self.client_authority}: {error}") from error
@@ -42,11 +53,102 @@ class TlsFiles:
             private = load_pem_private_key(key, password=None)
         except (ValueError, TypeError) as error:
             raise TlsError(f"{self.key} is no private key in PEM without password") from error
-        if private.public_key() != public:
+        if private.public_key() != own.public_key():
             raise TlsError(f"{self.key} is not the key of {self.certificate}")
-        return grpc.ssl_server_credentials(
-            [(key, certificate)], root_certificates=authority, require_client_auth=True
+        if ExtendedKeyUsageOID.SERVER_AUTH not in _usages(own):
+            raise TlsError(
+                f"{self.certificate} is not for a TLS server, and agents would refuse it; have it "
+                "issued with the extended key usage serverAuth"
+            )
+        return TlsTexts(certificate=certificate, key=key, client_authority=authority)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsTexts:
+    """The PEM texts of `TlsFiles`."""
+
+    certificate: bytes
+    key: bytes
+    client_authority: bytes
+
+    def configuration(self) -> grpc.ServerCertificateConfiguration:
+        """The same for gRPC."""
+        return grpc.ssl_server_certificate_configuration(
+            [(self.key, self.certificate)], root_certificates=self.client_authority
         )
+
+
+class ServerTls:
+    """What the server listens with; every agent must show a certificate."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        """
+        Raises:
+            TlsError: see `TlsFiles.read`.
+        """
+        self.files = files
+        self._texts = files.read()
+        self._configuration = self._texts.configuration()
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """For gRPC, which asks at each handshake what holds then."""
+        return grpc.dynamic_ssl_server_credentials(
+            self._configuration, lambda: self._configuration, require_client_authentication=True
+        )
+
+    def reload(self) -> bool:
+        """Take the files as they are now; True where another authority vouches for agents.
+
+        Raises:
+            TlsError: they cannot be used; what was taken before holds on.
+        """
+        texts = self.files.read()
+        changed = texts.client_authority != self._texts.client_authority
+        self._configuration = texts.configuration()
+        self._texts = texts
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCertificate:
+    """What an agent's certificate says: its names, until when it is valid (seconds since 1970), and
+    a hash that tells it from others."""
+
+    names: tuple[str, ...]
+    expires_at: float
+    fingerprint: str
+
+
+def agent_certificate(pem: bytes) -> AgentCertificate:
+    """The certificate that TLS has verified, read once more: TLS does not ask all that matters.
+
+    Raises:
+        CertificateError: it is not for a TLS client, is for a TLS server, too, or has a name that
+            cannot be compared.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+        names = _names(certificate)
+        usages = _usages(certificate)
+    except ValueError as error:
+        raise CertificateError(f"the certificate cannot be read: {error}") from error
+    if any(not name.isprintable() for name in names):
+        raise CertificateError("the certificate has control characters in a name")
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
+        raise CertificateError(
+            "the certificate is not for a TLS client; have it issued with the extended key usage "
+            "clientAuth"
+        )
+    if ExtendedKeyUsageOID.SERVER_AUTH in usages:
+        raise CertificateError(
+            "the certificate would pass for a coordinator's; have it issued without the extended "
+            "key usage serverAuth"
+        )
+    return AgentCertificate(
+        names=tuple(names),
+        expires_at=certificate.not_valid_after_utc.timestamp(),
+        fingerprint=hashlib.sha256(pem).hexdigest(),
+    )
 
 
 def vouches(names: Iterable[str], hello: Hello) -> bool:
@@ -54,6 +156,29 @@ def vouches(names: Iterable[str], hello: Hello) -> bool:
     colo. Its id does not count: an agent chooses that itself."""
     colo = hello.colo.casefold()
     return any(name.casefold() == colo for name in names)
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    names = [
+        str(attribute.value)
+        for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    ]
+    try:
+        more = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+    except x509.ExtensionNotFound:
+        return names
+    return names + more.value.get_values_for_type(x509.DNSName)
+
+
+def _usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
+    """Its extended key usages; none where it does not say."""
+    try:
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except x509.ExtensionNotFound:
+        return set()
+    if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage.value:
+        return {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
+    return set(usage.value)
 
 
 def _read(path: Path) -> bytes:

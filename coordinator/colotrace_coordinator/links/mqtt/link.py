@@ -275,6 +275,10 @@ class MqttLink:
                 self._log.info("agent_not_at_broker", agent=hello.agent_id, colo=hello.colo)
         return verdict
 
+    def frame_due(self, agent: AgentKey, job_id: JobId, size: int) -> bool | None:
+        """See `Attendance`."""
+        return self._fleet.frame_due(agent, job_id, size)
+
     def heard(self, agent: AgentKey, message: AgentSays) -> None:
         """See `Attendance`."""
         if isinstance(message, Accepted | Refused):

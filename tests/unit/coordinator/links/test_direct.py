@@ -47,6 +47,7 @@ class RecordingFleet:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
         self.verdict: Admitted | Rejected = Admitted()
         self.on_attach: list[Job] = []
+        self.due: bool | None = True
 
     def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:
         key = AgentKey(hello.agent_id, hello.boot_id)
@@ -54,6 +55,9 @@ class RecordingFleet:
         for job in self.on_attach:
             link.offer(key, job, anyone=False)
         return self.verdict
+
+    def frame_due(self, agent: AgentKey, job_id: JobId, size: int) -> bool | None:  # noqa: ARG002
+        return self.due
 
     def heard(self, agent: AgentKey, message: AgentSays) -> None:
         self.events.put_nowait(("heard", agent, message))

@@ -2,8 +2,10 @@
 
 import datetime
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -19,10 +21,13 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from grpc import aio
 from unit.coordinator.links.test_direct import RecordingFleet
 from unit.coordinator.scripted_agent import ScriptedAgent, hello
+
+AGENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+COORDINATOR = (ExtendedKeyUsageOID.SERVER_AUTH,)
 
 
 @dataclass
@@ -37,7 +42,14 @@ class Authority:
         self.path = self.write("authority", self.sign("authority", self.key, ca=True))
 
     def sign(
-        self, name: str, key: ec.EllipticCurvePrivateKey, *, dns: str = "", ca: bool = False
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        *,
+        dns: str = "",
+        ca: bool = False,
+        usages: Sequence[x509.ObjectIdentifier] = AGENT,
+        valid_s: float = 3600,
     ) -> bytes:
         now = datetime.datetime.now(datetime.UTC)
         names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
@@ -50,23 +62,25 @@ class Authority:
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(hours=1))
+            .not_valid_after(now + datetime.timedelta(seconds=valid_s))
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .sign(self.key, hashes.SHA256())
         )
-        return certificate.public_bytes(Encoding.PEM)
+        if usages and not ca:
+            certificate = certificate.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+        return certificate.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
 
     def write(self, name: str, pem: bytes) -> Path:
         path = self.folder / f"{name}.pem"
         path.write_bytes(pem)
         return path
 
-    def issue(self, name: str, *, dns: str = "") -> tuple[Path, Path]:
+    def issue(self, name: str, *, dns: str = "", **more: Any) -> tuple[Path, Path]:
         key = ec.generate_private_key(ec.SECP256R1())
         pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        certificate = self.sign(name, key, dns=dns)
-        return self.write(name, certificate), self.write(f"{name}-key", pem)
+        certificate = self.sign(name, key, dns=dns, **more)
+        file = "".join(c for c in name if c.isalnum())
+        return self.write(file, certificate), self.write(f"{file}-key", pem)
 
 
 @pytest.fixture
@@ -75,7 +89,7 @@ def authority(tmp_path: Path) -> Authority:
 
 
 def served(authority: Authority) -> TlsFiles:
-    certificate, key = authority.issue("coordinator")
+    certificate, key = authority.issue("coordinator", usages=COORDINATOR)
     return TlsFiles(certificate=certificate, key=key, client_authority=authority.path)
 
 
@@ -130,8 +144,8 @@ async def test_no_certificate(authority: Authority) -> None:
     await link.stop()
 
 
-def dial(authority: Authority, port: int, name: str, dns: str) -> aio.Channel:
-    certificate, key = authority.issue(name, dns=dns)
+def dial(authority: Authority, port: int, name: str, dns: str, **more: Any) -> aio.Channel:
+    certificate, key = authority.issue(name, dns=dns, **more)
     credentials = grpc.ssl_channel_credentials(
         authority.path.read_bytes(), key.read_bytes(), certificate.read_bytes()
     )
@@ -153,7 +167,7 @@ def test_files_that_cannot_be_used(authority: Authority, tmp_path: Path) -> None
     for certificate, key, client_authority, words in cases:
         files = TlsFiles(certificate=certificate, key=key, client_authority=client_authority)
         with pytest.raises(TlsError, match=words):
-            files.credentials()
+            files.read()
 
 
 def test_a_name_must_match_whole() -> None:

@@ -1,0 +1,90 @@
+"""Parts of a bounded pool, and budgets over time: pure, with `now` in seconds.
+
+A pool that has only a bound as a whole is one that a single holder can use up. A holder is
+whoever can be told from others by what it had to show: a certificate, an address, a colo.
+"""
+
+from collections import Counter, OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+H = TypeVar("H", bound=Hashable)
+
+_FREE_TIMES = 4
+_HOLDERS = 20_000
+
+
+class Shares(Generic[H]):
+    """A pool of `size`, of which each holder has at most `most`, and at most `_FREE_TIMES` what is
+    left free: however many there are, none takes all, and something stays free for the next
+    (dynamic thresholds, Choudhury and Hahne 1998)."""
+
+    def __init__(self, size: int, most: int) -> None:
+        self._size = size
+        self._most = most
+        self._held: Counter[H] = Counter()
+        self._total = 0
+
+    def __len__(self) -> int:
+        return self._total
+
+    def take(self, holder: H) -> bool:
+        """Take one more for the holder; False where it has its share."""
+        free = self._size - self._total
+        if self._held[holder] >= min(self._most, _FREE_TIMES * free):
+            if not self._held[holder]:
+                del self._held[holder]
+            return False
+        self._held[holder] += 1
+        self._total += 1
+        return True
+
+    def release(self, holder: H) -> None:
+        """Give one back."""
+        self._total -= 1
+        self._held[holder] -= 1
+        if not self._held[holder]:
+            del self._held[holder]
+
+    def held(self, holder: H) -> int:
+        """How many the holder has."""
+        return self._held.get(holder, 0)
+
+
+class Budgets(Generic[H]):
+    """A token bucket for each holder: `rate` a second, at most `burst` at once.
+
+    Buckets outlive what they are for, so that coming back does not fill one. Those unused for
+    longest are dropped beyond 20,000; by then they are mostly full again.
+    """
+
+    def __init__(self, *, rate: float, burst: float) -> None:
+        self._rate = rate
+        self._burst = burst
+        self._buckets: OrderedDict[H, tuple[float, float]] = OrderedDict()
+
+    def spend(self, holder: H, cost: float, now: float) -> bool:
+        """Take so much from the holder's bucket; False, and nothing is taken, where it is not
+        there."""
+        left = self._left(holder, now)
+        enough = left >= cost
+        self._keep(holder, left - cost if enough else left, now)
+        return enough
+
+    def credit(self, holder: H, amount: float, now: float) -> None:
+        """Give the holder more, up to the bucket's size."""
+        self._keep(holder, min(self._burst, self._left(holder, now) + amount), now)
+
+    def empty(self, holder: H, now: float, *, for_s: float) -> None:
+        """Leave the holder nothing for so long."""
+        self._keep(holder, -self._rate * for_s, now)
+
+    def _left(self, holder: H, now: float) -> float:
+        left, at = self._buckets.get(holder, (self._burst, now))
+        return min(self._burst, left + (now - at) * self._rate)
+
+    def _keep(self, holder: H, left: float, now: float) -> None:
+        self._buckets[holder] = left, now
+        self._buckets.move_to_end(holder)
+        if len(self._buckets) > _HOLDERS:
+            self._buckets.popitem(last=False)
