@@ -186,7 +186,7 @@ def run(
     from . import log
     from .commands import preload
     from .commands.run import RunSettings, run
-    from .link.stream import Tls
+    from .link.tls import Tls
 
     log.set_up()
     if cert and key and authority and not insecure:

@@ -35,16 +35,27 @@ class Authority:
         self.path = folder / f"{name}.pem"
         self.path.write_bytes(self._signed(self._name, self._key.public_key(), names=None))
 
-    def issue(self, name: str, *, also: str = "", client: bool = False) -> Pair:
+    def issue(
+        self,
+        name: str,
+        *,
+        also: str = "",
+        client: bool = False,
+        usages: tuple[x509.ObjectIdentifier, ...] | None = None,
+    ) -> Pair:
         """For that common name: a client's. With a host's name or address beside it, a server's,
-        which may be a client, too (of a broker), unless `client` says that it is an agent's."""
+        which may be a client, too (of a broker), unless `client` says that it is an agent's.
+        `usages` are its extended key usages, if others; () leaves them unsaid."""
+        if usages is None:
+            usages = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+            if also and not client:
+                usages += (ExtendedKeyUsageOID.SERVER_AUTH,)
         key = ec.generate_private_key(ec.SECP256R1())
         pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         names = [_alternative(also)] if also else []
-        server = bool(also) and not client
         pair.certificate.write_bytes(
-            self._signed(_named(name), key.public_key(), names=names, server=server)
+            self._signed(_named(name), key.public_key(), names=names, usages=usages)
         )
         return pair
 
@@ -54,7 +65,7 @@ class Authority:
         key: ec.EllipticCurvePublicKey,
         *,
         names: list[x509.GeneralName] | None,
-        server: bool = False,
+        usages: tuple[x509.ObjectIdentifier, ...] = (),
     ) -> bytes:
         """`names` None makes it the authority's own."""
         now = datetime.datetime.now(datetime.UTC)
@@ -76,9 +87,7 @@ class Authority:
         )
         if own:
             builder = builder.add_extension(_SIGNS, critical=True)
-        else:
-            usages = [ExtendedKeyUsageOID.CLIENT_AUTH]
-            usages += [ExtendedKeyUsageOID.SERVER_AUTH] if server else []
+        if usages:
             builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)

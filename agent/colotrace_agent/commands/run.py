@@ -17,7 +17,7 @@ from colotrace_agent.jobs import Jobs
 from colotrace_agent.link.capability import FamilyNews
 from colotrace_agent.link.direct import DirectLink
 from colotrace_agent.link.session import Identity
-from colotrace_agent.link.stream import Tls
+from colotrace_agent.link.tls import Tls
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.packets.writer import PACKET_TYPES
 from colotrace_agent.resolve import Resolver

@@ -8,7 +8,8 @@ from colotrace_proto.running import RunningClock
 from colotrace_agent.jobs import Jobs
 
 from .session import Identity
-from .stream import Stream, Tls
+from .stream import Stream
+from .tls import Tls
 
 
 class DirectLink:

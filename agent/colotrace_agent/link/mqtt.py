@@ -32,8 +32,8 @@ from colotrace_agent.jobs import Jobs
 
 from .remembered import Remembered
 from .session import Identity
-from .stream import Tls
 from .streams import Streams
+from .tls import Tls
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 1.0
 _SUPERSEDED_PAUSE_S = 10.0

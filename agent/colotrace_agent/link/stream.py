@@ -6,8 +6,7 @@ from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import grpc
 import structlog
@@ -20,6 +19,10 @@ from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 from colotrace_agent.jobs import Jobs
 
 from .session import Identity, Session
+from .tls import Pem, Tls
+
+if TYPE_CHECKING:
+    from .pins import Pins
 
 _Call = grpc.aio.StreamStreamCall[AgentMessage, CoordinatorMessage]
 
@@ -49,38 +52,6 @@ _EARLY_S = 3.0
 _log = structlog.get_logger()
 
 T = TypeVar("T")
-
-
-class Pem(NamedTuple):
-    """What the files of `Tls` hold."""
-
-    authority: bytes
-    key: bytes
-    certificate: bytes
-
-
-class Tls:
-    """Files in PEM form: our certificate and key, and who may have signed the coordinator's."""
-
-    def __init__(self, *, certificate: Path, key: Path, authority: Path) -> None:
-        self._files = authority, key, certificate
-        self._last: Pem | None = None
-
-    def read(self) -> Pem:
-        """The files as they are now; as they were last, if they cannot be read any more.
-
-        An agent that root has started reads them once as root, and then is another user. If that
-        user may read them too, replaced files are taken at the next attachment.
-
-        Raises:
-            OSError: they could never be read.
-        """
-        try:
-            self._last = Pem(*(file.read_bytes() for file in self._files))
-        except OSError:
-            if self._last is None:
-                raise
-        return self._last
 
 
 class _EndedError(Exception):
@@ -124,6 +95,7 @@ class Stream:
     ) -> None:
         self._coordinator = coordinator
         self._tls = tls
+        self._pins: Pins | None = None
         self._jobs = jobs
         self._clock = clock
         self._loop = asyncio.get_running_loop()
@@ -189,7 +161,7 @@ class Stream:
         while True:
             refused = False
             try:
-                async with self._channel() as channel:
+                async with await self._channel() as channel:
                     await self._attach(channel)
             except (_EndedError, codec.ProtocolError, OSError) as error:
                 refused = isinstance(error, _EndedError) and error.code in _REFUSALS
@@ -197,6 +169,8 @@ class Stream:
                 _log.warning("not attached", coordinator=self._coordinator, reason=reason)
             finally:
                 was_attached = self._session.welcomed
+                if not was_attached and self._pins is not None:
+                    self._pins.doubt()
                 if was_attached:
                     self._up_at = self._clock.now()
                 self._session.detached()
@@ -218,7 +192,7 @@ class Stream:
             async with asyncio.timeout(pause_s):
                 await (asyncio.sleep(pause_s) if refused else self._came_early.wait())
 
-    def _channel(self) -> grpc.aio.Channel:
+    async def _channel(self) -> grpc.aio.Channel:
         options = (
             ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
             ("grpc.keepalive_time_ms", 10_000),
@@ -228,8 +202,20 @@ class Stream:
         )
         if self._tls is None:
             return grpc.aio.insecure_channel(self._coordinator, options)
-        credentials = grpc.ssl_channel_credentials(*self._tls.read())
+        pem = self._tls.read()
+        roots = await self._roots(pem)
+        credentials = grpc.ssl_channel_credentials(roots, pem.key, pem.certificate)
         return grpc.aio.secure_channel(self._coordinator, credentials, options)
+
+    async def _roots(self, pem: Pem) -> bytes:
+        from .pins import ImpostorError, Pins  # not loaded by agents without TLS
+
+        if self._pins is None:
+            self._pins = Pins(self._coordinator, clock=self._clock)
+        try:
+            return await self._pins.roots(pem)
+        except ImpostorError as error:
+            raise _EndedError(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
 
     async def _attach(self, channel: grpc.aio.Channel) -> None:
         call: _Call = FleetStub(channel).Attach()

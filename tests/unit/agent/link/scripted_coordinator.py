@@ -49,11 +49,17 @@ class Scripted(fleet_pb2_grpc.FleetServicer):
 
 
 @asynccontextmanager
-async def coordinator(script: Script) -> AsyncIterator[str]:
-    """Where it listens."""
+async def coordinator(
+    script: Script, credentials: grpc.ServerCredentials | None = None
+) -> AsyncIterator[str]:
+    """Where it listens; with credentials, by TLS."""
     server = grpc.aio.server()
     fleet_pb2_grpc.add_FleetServicer_to_server(Scripted(script), server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    where = "127.0.0.1:0"
+    if credentials is None:
+        port = server.add_insecure_port(where)
+    else:
+        port = server.add_secure_port(where, credentials)
     await server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -9,7 +9,8 @@ import grpc
 import pytest
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.link import stream as stream_module
-from colotrace_agent.link.stream import Stream, Tls
+from colotrace_agent.link.stream import Stream
+from colotrace_agent.link.tls import Tls
 from colotrace_proto.messages import Ack, JobId
 from colotrace_proto.running import RunningClock
 from unit.agent.fakes import job

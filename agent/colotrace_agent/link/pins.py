@@ -1,0 +1,104 @@
+"""Whether who answers as the coordinator has a coordinator's certificate.
+
+Agents and coordinator have certificates of one CA. gRPC's client asks whether the CA has signed the
+certificate and whether it is for the coordinator's name. It does not ask whether it is for a TLS
+server (extended key usage serverAuth, RFC 5280 section 4.2.1.12) where the certificate does not
+say, so that an agent's would pass. So the certificate is fetched and verified here first, and gRPC
+is then told to trust that certificate alone: nobody else can answer in between.
+"""
+
+import asyncio
+import os
+import ssl
+from contextlib import ExitStack, suppress
+
+from colotrace_proto.running import RunningClock
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from .tls import Pem
+
+_WITHIN_S = 5.0
+_MOST = 16
+"""Certificates kept: of several coordinators behind one name, each may have its own."""
+
+
+class ImpostorError(Exception):
+    """Who answers has no coordinator's certificate, and why in words."""
+
+
+class Pins:
+    """The certificates that have been verified for one coordinator, HOST:PORT."""
+
+    def __init__(self, coordinator: str, *, clock: RunningClock) -> None:
+        host, _, port = coordinator.rpartition(":")
+        self._host, self._port = host.strip("[]"), int(port)
+        self._clock = clock
+        self._authority = b""
+        self._verified: dict[bytes, None] = {}
+        self._doubted = False
+
+    def doubt(self) -> None:
+        """The last attempt has failed: the certificate may be another by now."""
+        self._doubted = True
+
+    async def roots(self, pem: Pem) -> bytes:
+        """PEM certificates of which the coordinator must show one.
+
+        Raises:
+            ImpostorError: its certificate is none of the authority, or not for a TLS server of
+                that name.
+            OSError: it cannot be reached.
+        """
+        if pem.authority != self._authority:
+            self._authority, self._verified = pem.authority, {}
+        if self._doubted or not self._verified:
+            self._verified[await self._fetch(pem)] = None
+            self._doubted = False
+            if len(self._verified) > _MOST:
+                del self._verified[next(iter(self._verified))]
+        return b"".join(self._verified)
+
+    async def _fetch(self, pem: Pem) -> bytes:
+        context = _context(pem)
+        try:
+            async with self._clock.timeout(_WITHIN_S):
+                _, writer = await asyncio.open_connection(self._host, self._port, ssl=context)
+        except ssl.SSLCertVerificationError as error:
+            raise ImpostorError(f"the coordinator's certificate: {error.verify_message}") from error
+        try:
+            shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        finally:
+            writer.transport.abort()
+        if not _for_servers(shown):
+            raise ImpostorError(
+                "the coordinator's certificate is not for a TLS server; have it issued with the "
+                "extended key usage serverAuth"
+            )
+        return ssl.DER_cert_to_PEM_cert(shown).encode()
+
+
+def _context(pem: Pem) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cadata=pem.authority.decode("ascii"))
+    except (ssl.SSLError, UnicodeDecodeError) as error:
+        raise OSError("the file of --tls-ca is not PEM") from error
+    # The library reads files only, and ours may be out of reach by now.
+    with ExitStack() as stack, suppress(OSError):
+        paths: list[str] = []
+        for text in (pem.certificate, pem.key):
+            file = stack.enter_context(os.fdopen(os.memfd_create("pem"), "wb"))
+            file.write(text)
+            file.flush()
+            paths.append(f"/proc/self/fd/{file.fileno()}")
+        context.load_cert_chain(paths[0], paths[1], password="")  # else it asks at the terminal
+    return context
+
+
+def _for_servers(der: bytes) -> bool:
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
+    except (ValueError, x509.ExtensionNotFound):
+        return False
+    return ExtendedKeyUsageOID.SERVER_AUTH in usage.value

@@ -1,0 +1,145 @@
+"""An agent and whoever answers as its coordinator, over real TLS and gRPC."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import chain, repeat
+from pathlib import Path
+
+import grpc
+import pytest
+from colotrace_agent.jobs import Jobs
+from colotrace_agent.link import stream as stream_module
+from colotrace_agent.link.pins import ImpostorError, Pins
+from colotrace_agent.link.stream import Stream
+from colotrace_agent.link.tls import Tls
+from colotrace_proto.running import RunningClock
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from fleet.authority import Authority, Pair
+from unit.agent.link.scripted_coordinator import Call, coordinator
+from unit.agent.link.test_session import IDENTITY
+from unit.agent.link.test_stream import Log, running
+
+HOST = "127.0.0.1"
+SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
+CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Authority:
+    return Authority(tmp_path / "ca")
+
+
+@pytest.fixture
+def log(monkeypatch: pytest.MonkeyPatch) -> Log:
+    kept = Log()
+    monkeypatch.setattr(stream_module, "_log", kept)
+    monkeypatch.setattr(stream_module, "_FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(stream_module, "_LONGEST_PAUSE_S", 0.001)
+    return kept
+
+
+def tls(authority: Authority) -> Tls:
+    own = authority.issue("den01")
+    return Tls(certificate=own.certificate, key=own.key, authority=authority.path)
+
+
+def shown(authority: Authority, *pairs: Pair) -> grpc.ServerCredentials:
+    """A server that shows one after the other, and the last one from then on."""
+    configurations = [
+        grpc.ssl_server_certificate_configuration(
+            [(pair.key.read_bytes(), pair.certificate.read_bytes())], authority.path.read_bytes()
+        )
+        for pair in pairs
+    ]
+    turns = chain(configurations, repeat(configurations[-1]))
+    return grpc.dynamic_ssl_server_credentials(
+        configurations[0], lambda: next(turns), require_client_authentication=True
+    )
+
+
+def welcoming(welcomed: asyncio.Event) -> Callable[[Call], "asyncio.Future[None]"]:
+    async def script(stream: Call) -> None:
+        await stream.welcome()
+        welcomed.set()
+        await asyncio.Event().wait()
+
+    return script  # type: ignore[return-value]
+
+
+async def test_coordinator_with_its_certificate(authority: Authority, jobs: Jobs, log: Log) -> None:
+    """It is attached to."""
+    welcomed = asyncio.Event()
+    good = authority.issue("coordinator", also=HOST, usages=SERVER)
+    async with coordinator(welcoming(welcomed), shown(authority, good)) as where:
+        link = Stream(where, IDENTITY, jobs, tls=tls(authority), clock=RunningClock())
+        async with running(link), asyncio.timeout(5):
+            await welcomed.wait()
+    assert log.reasons.empty()
+
+
+@pytest.mark.parametrize("usages", [(), CLIENT])
+async def test_agents_certificate_does_not_pass_for_a_coordinators(
+    authority: Authority, jobs: Jobs, log: Log, usages: tuple[object, ...]
+) -> None:
+    """Though it is of the same authority, and for the name that is called."""
+    welcomed = asyncio.Event()
+    agents = authority.issue("sin01", also=HOST, usages=usages)  # type: ignore[arg-type]
+    async with coordinator(welcoming(welcomed), shown(authority, agents)) as where:
+        link = Stream(where, IDENTITY, jobs, tls=tls(authority), clock=RunningClock())
+        async with running(link):
+            assert "UNAUTHENTICATED" in await log.next()
+    assert not welcomed.is_set()
+
+
+async def test_impostor_after_the_certificate_was_verified(
+    authority: Authority, jobs: Jobs, log: Log
+) -> None:
+    """Who shows an agent's certificate to gRPC itself is refused as well."""
+    welcomed = asyncio.Event()
+    good = authority.issue("coordinator", also=HOST, usages=SERVER)
+    agents = authority.issue("sin01", also=HOST, usages=())
+    async with coordinator(welcoming(welcomed), shown(authority, good, agents)) as where:
+        link = Stream(where, IDENTITY, jobs, tls=tls(authority), clock=RunningClock())
+        async with running(link):
+            assert "UNAVAILABLE" in await log.next()
+            assert "UNAUTHENTICATED" in await log.next()
+    assert not welcomed.is_set()
+
+
+async def test_coordinator_with_a_new_certificate(
+    authority: Authority, jobs: Jobs, log: Log
+) -> None:
+    """Replaced while the agent was attached: the next attempt but one takes it."""
+    ended = asyncio.Event()
+    welcomed = asyncio.Event()
+
+    async def script(stream: Call) -> None:
+        await stream.welcome()
+        if ended.is_set():
+            welcomed.set()
+            await asyncio.Event().wait()
+        ended.set()
+        await stream.abort(grpc.StatusCode.UNAVAILABLE)
+
+    old = authority.issue("old", also=HOST, usages=SERVER)
+    new = authority.issue("new", also=HOST, usages=SERVER)
+    async with coordinator(script, shown(authority, old, old, new)) as where:
+        link = Stream(where, IDENTITY, jobs, tls=tls(authority), clock=RunningClock())
+        async with running(link), asyncio.timeout(5):
+            await welcomed.wait()
+
+
+async def test_certificate_of_another_authority_or_for_another_name(
+    authority: Authority, tmp_path: Path
+) -> None:
+    """Each is said in words before gRPC is asked."""
+    other = Authority(tmp_path / "other", "other")
+    pairs = [
+        other.issue("coordinator", also=HOST),
+        authority.issue("elsewhere", also="192.0.2.1"),
+    ]
+    for pair in pairs:
+        async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:
+            pins = Pins(where, clock=RunningClock())
+            with pytest.raises(ImpostorError):
+                await pins.roots(tls(authority).read())
