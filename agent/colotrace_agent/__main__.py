@@ -6,9 +6,12 @@ from colotrace_proto.isolation import isolate
 def main() -> None:
     """Run the program."""
     isolate()
+    from colotrace_proto.output import program
     from colotrace_proto.starting import Program, start
 
-    start(Program(name="colotrace-agent", module="colotrace_agent.main", extra="agent"))
+    name = "colotrace-agent"
+    this = Program(name=name, module="colotrace_agent.main", extra="agent")
+    program(name, lambda: start(this))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from colotrace_proto.text import safe
 
 from . import privileges
 from .accounts import Account
@@ -197,7 +198,7 @@ def run(
         mqtt=broker,
         agent_id=AgentId(agent_id),
         colo=ColoName(colo),
-        city=city,
+        city=safe(city),
         tls=tls,
         allow_private=allow_private,
         max_jobs=max_jobs,
@@ -286,7 +287,8 @@ def trace(
 ) -> None:
     """Trace from this host, without a coordinator.
 
-    Exit status: 0 all traced, 1 some could not be, 2 wrong usage or missing rights.
+    Exit status: 0 all traced, 1 some could not be, 2 wrong usage or missing rights, 74 standard
+    output cannot be written, 130 interrupted, 141 its reader has gone.
     """
     if not targets and targets_file is None:
         _usage("give a TARGET, or --targets-file FILE")
@@ -319,8 +321,8 @@ def trace(
         names=not no_names,
         json=json,
         colo=Colo(
-            city=os.environ.get("COLOTRACE_CITY", ""),
-            name=os.environ.get("COLOTRACE_COLO", "local"),
+            city=safe(os.environ.get("COLOTRACE_CITY", "")),
+            name=safe(os.environ.get("COLOTRACE_COLO", "local")),
         ),
     )
     if account is not None:

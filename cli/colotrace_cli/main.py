@@ -1,11 +1,11 @@
 """`colotrace`: asks a coordinator for traceroutes and shows the answer.
 
 Exit codes: 0 every row is complete, 1 some row has an error, 2 the command line or a setting is
-not usable, 3 the request failed, 130 interrupted.
+not usable, 3 the request failed, 74 standard output cannot be written, 130 interrupted, 141 the
+reader of standard output has gone.
 """
 
 import asyncio
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,8 @@ from .settings import Settings, checked
 
 _EXIT_CODES = (
     "Exit codes: 0 every row is complete; 1 some row has an error; 2 the command line or a "
-    "setting is not usable; 3 the request failed; 130 interrupted."
+    "setting is not usable; 3 the request failed; 74 the output cannot be written; "
+    "130 interrupted; 141 the output's reader has gone."
 )
 app = typer.Typer(
     add_completion=False,
@@ -229,11 +230,4 @@ def _run(work: Callable[[], int], *, as_json: bool) -> None:
 
 def main() -> None:
     """The program's entry point."""
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            # A terminal that cannot show a character gets another; it is no reason to fail.
-            stream.reconfigure(errors="replace")
-    try:
-        app(prog_name="colotrace")
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
+    app(prog_name="colotrace")

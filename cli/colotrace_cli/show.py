@@ -4,10 +4,15 @@ import sys
 
 import msgspec
 from colotrace_proto import rows
-from colotrace_proto.table import console, trace_table
-from colotrace_proto.text import safe
+from colotrace_proto.layout import Paper, flow, grid, standard_output, total, widths
+from colotrace_proto.table import trace_table
+from colotrace_proto.text import safe_json
 
 from .answer import Answer, ColoState, Notice
+
+_COLOS = ("colo", "city", "state", "agents", "families", "packet types")
+_CITY = 1
+_LEAST_CITY = 12
 
 
 def body(content: bytes) -> None:
@@ -21,7 +26,7 @@ def body(content: bytes) -> None:
         sys.stdout.buffer.flush()
         return
     text = msgspec.json.format(content, indent=2).decode(errors="replace")
-    print("".join(c if c.isprintable() or c == "\n" else _escaped(c) for c in text))  # noqa: T201
+    _print(safe_json(text))
 
 
 def answer(what: Answer, *, took_s: float) -> None:
@@ -35,42 +40,45 @@ def answer(what: Answer, *, took_s: float) -> None:
         else:
             of_none.append(notice)
 
-    out = console()
+    on = standard_output()
     for t, target in enumerate(what.rows):
         for c, row in enumerate(target.colos):
             notes = [notice.in_words() for notice in of_row.get((t, c), [])]
-            out.print(trace_table(target.target, row, notes=notes))
-            out.print()
-    for notice in of_none:
-        out.print(notice.in_words())
-    out.print(_summary(what.rows, took_s))
+            _print(trace_table(target.target, row, on=on, notes=notes))
+    for line in (*(notice.in_words() for notice in of_none), _summary(what.rows, took_s)):
+        _print("\n".join(flow(on.own(line).split(), on)))
 
 
 def colos(known: list[ColoState]) -> None:
-    """A line for each colo."""
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    out = console()
+    """A line for each colo, or a few where the terminal is narrow."""
+    on = standard_output()
     if not known:
-        out.print("no colos yet: start an agent with colotrace-agent run")
+        _print("no colos yet: start an agent with colotrace-agent run")
         return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    for heading in ("colo", "city", "state", "agents", "families", "packet types"):
-        right = heading == "agents"
-        table.add_column(heading, overflow="fold", justify="right" if right else "left")
-    for colo in known:
-        cells = (
-            safe(colo.name),
-            safe(colo.city),
-            safe(colo.state, most=20),
+    body: list[tuple[str, ...]] = [
+        (
+            on.text(colo.name),
+            on.text(colo.city),
+            on.text(colo.state, most=20),
             str(colo.agents),
-            " ".join(_family(family) for family in colo.families[:4]),
-            " ".join(safe(kind, most=20) for kind in colo.packet_types[:16]),
+            " ".join(_family(family, on) for family in colo.families[:4]),
+            " ".join(on.text(kind, most=20) for kind in colo.packet_types[:16]),
         )
-        table.add_row(*(Text(cell) for cell in cells))
-    out.print(table)
+        for colo in known
+    ]
+    wide = widths(_COLOS, body)
+    fixed = total(wide) - wide[_CITY]
+    if not on.has(fixed + min(wide[_CITY], _LEAST_CITY)):
+        for cells in body:
+            _print("\n".join(flow([cell for cell in cells if cell], on, indent=4)))
+        return
+    if on.columns is not None:
+        room = on.columns - fixed
+        body = [(name, on.fit(city, room), *others) for name, city, *others in body]
+    right = [heading == "agents" for heading in _COLOS]
+    head, *lines = grid(_COLOS, body, right=right)
+    rule = on.own("─") * total(widths(_COLOS, body))
+    _print("\n".join((on.bold(head), rule, *lines)))
 
 
 def failed_rows(found: list[rows.TargetRow]) -> int:
@@ -94,10 +102,9 @@ def _exists(place: tuple[int, int], found: list[rows.TargetRow]) -> bool:
     return target < len(found) and colo < len(found[target].colos)
 
 
-def _family(family: str) -> str:
-    return {"ipv4": "IPv4", "ipv6": "IPv6"}.get(family) or safe(family, most=20)
+def _family(family: str, on: Paper) -> str:
+    return {"ipv4": "IPv4", "ipv6": "IPv6"}.get(family) or on.text(family, most=20)
 
 
-def _escaped(character: str) -> str:
-    units = character.encode("utf-16-be")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,140 +1,161 @@
-"""A colo's row as people read it on a terminal.
+"""A colo's row as people read it on a terminal; the agent's and the command's only tables.
 
-Everything that came over the network is made plain first: a name is whatever its owner's DNS
-says, and a terminal obeys some characters. Nothing is parsed as markup.
+Two forms. One line a node where the columns fit: then only the name is shortened, down to
+`_LEAST_NAME` columns, and labels that do not fit beside it stand on lines of their own. Else a few
+lines a node, whose words flow. Addresses and numbers are never cut in either.
 """
 
-import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from msgspec import UNSET, UnsetType
 
 from . import rows
-from .text import safe
+from .layout import GAP, Paper, flow, grid, total, widths
 
-if TYPE_CHECKING:
-    from rich.console import Console, Group
-    from rich.table import Table
-
-_WIDEST_IPV4 = "255.255.255.255"
-_SHORT_LABELS = 8
+_LEAST_NAME = 12
+_INDENT = 4
 _LONGEST_ASN = len("AS4294967295")
-_WIDTH_OF_A_FILE = 200
+_MOST_OF_A_NOTE = 500
+_HEAD = ("TTL", "address", "name", "ASN", "lost", "loss", "min", "mean", "max", "stddev")
+_RIGHT = (True, False, False, False, True, True, True, True, True, True)
+_NAME = 2
+_BEFORE_FIGURES = 4
+
+_Cells = tuple[str, ...]
 
 
-def console() -> "Console":
-    """Standard output, for `trace_table`: as wide as the terminal; wide where it is a file."""
-    from rich.console import Console
+def trace_table(target: str, row: rows.ColoRow, *, on: Paper, notes: Sequence[str] = ()) -> str:
+    """One colo's path to one target: a heading, the nodes, the outcome, the notes; whole lines.
 
-    terminal = sys.stdout.isatty()
-    return Console(
-        width=None if terminal else _WIDTH_OF_A_FILE, highlight=False, markup=False, emoji=False
-    )
-
-
-def trace_table(target: str, row: rows.ColoRow, *, notes: Sequence[str] = ()) -> "Group":
-    """One colo's path to one target: a heading, a line for each node, the outcome, the notes.
-
-    A hop has a line for each address that answered, most packets first, each with its number of
+    A hop has an entry for each address that answered, most packets first, each with its number of
     packets where there are several; one where nothing answered has `*`. Times are in milliseconds.
     Behind the outcome stand the links, where load-balanced paths were asked for.
     """
-    # rich is loaded only where a table is drawn: the agent and the command start without it.
-    from rich.console import Group, RenderableType
-    from rich.text import Text
-
-    place = safe(row.colo.name)
+    place = on.text(row.colo.name)
     if row.colo.city:
-        place = f"{place} ({safe(row.colo.city)})"
-    parts: list[RenderableType] = [Text(f"{safe(target)} from {place}", style="bold")]
+        place = f"{place} ({on.text(row.colo.city)})"
+    heading = flow(f"{on.text(target)} from {place}".split(), on)
+    lines = [on.bold(line) for line in heading]
     if row.hops:
-        parts.append(_hops(row.hops))
-    parts.append(Text(_outcome(row)))
+        lines += _hops(row.hops, on)
+    lines += flow(_outcome(row, on).split(), on)
     if row.links:
-        parts.append(_links(row.links))
+        lines += _links(row.links, on)
     if row.error:
-        parts.append(Text(safe(row.error), style="red"))
-    parts.extend(Text(safe(note, most=500)) for note in notes)
-    return Group(*parts)
+        lines += (on.red(line) for line in flow(on.text(row.error).split(), on))
+    for note in notes:
+        lines += flow(on.text(note, most=_MOST_OF_A_NOTE).split(), on)
+    return "\n".join(lines) + "\n"
 
 
-def _hops(hops: Sequence[rows.Hop]) -> "Table":
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    nodes = [node for hop in hops for node in hop.nodes]
-    addresses = [node.ip for node in nodes]
-    labels = [_labels(node) for node in nodes]
-    labelled = any(labels)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    table.add_column("TTL", justify="right", no_wrap=True)
-    # What is short is never folded; IPv6 addresses, names and long labels share what is left.
-    table.add_column("address", overflow="fold", no_wrap=_longest(addresses) <= len(_WIDEST_IPV4))
-    table.add_column("name", overflow="fold")
-    table.add_column("ASN", no_wrap=True)
-    for heading in ("lost", "loss", "min", "mean", "max", "stddev"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    if labelled:
-        table.add_column("labels", overflow="fold", no_wrap=_longest(labels) <= _SHORT_LABELS)
-
+def _hops(hops: Sequence[rows.Hop], on: Paper) -> list[str]:
+    body: list[_Cells] = []
+    labels: list[list[str]] = []
     for hop in hops:
         loss = 100 * hop.packets_lost / hop.packets_sent if hop.packets_sent else 0.0
-        # A hop's own figures stand on its first line only.
+        # A hop's own figures stand in its first entry only.
         own = (str(hop.packets_ttl), f"{hop.packets_lost}/{hop.packets_sent}", f"{loss:.0f}%")
         for node in hop.nodes or [rows.SILENCE]:
             ttl, lost, share = own
             own = ("", "", "")
-            address, name, asn = _who(node)
+            address, name, asn = _who(node, on)
             if len(hop.nodes) > 1:
                 address = f"{address} x{node.packet_count}"
-            cells = [ttl, address, name, asn, lost, share, *(_ms(t) for t in _times(node))]
-            if labelled:
-                cells.append(_labels(node))
-            table.add_row(*(Text(cell) for cell in cells))
-    return table
+            body.append((ttl, address, name, asn, lost, share, *(_ms(t) for t in _times(node))))
+            labels.append([on.text(label) for label in node.labels or ()])
+    wide = widths(_HEAD, body)
+    fixed = total(wide) - wide[_NAME]
+    least = min(wide[_NAME], _LEAST_NAME)
+    if on.has(fixed + least):
+        return _in_columns(body, labels, on, fixed=fixed, least=least)
+    return _flowing(body, labels, on)
 
 
-def _links(links: Sequence[rows.Link]) -> "Table":
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
+def _in_columns(
+    body: list[_Cells], labels: list[list[str]], on: Paper, *, fixed: int, least: int
+) -> list[str]:
+    """One line a node, with its labels behind it or, where they do not fit, below."""
+    joined = [" ".join(each) for each in labels]
+    columns = max(widths(["labels"], [[each] for each in joined])) if any(joined) else 0
+    beside = columns > 0 and on.has(fixed + least + GAP + columns)
+    if on.columns is not None:
+        room = on.columns - fixed - (GAP + columns if beside else 0)
+        body = [(*cells[:_NAME], on.fit(cells[_NAME], room), *cells[_NAME + 1 :]) for cells in body]
+    if beside:
+        body = [(*cells, text) for cells, text in zip(body, joined, strict=True)]
+    head = (*_HEAD, "labels") if beside else _HEAD
+    first, *lines = grid(head, body, right=(*_RIGHT, False)[: len(head)])
+    drawn = [on.bold(first), on.own("─") * total(widths(head, body))]
+    for line, below in zip(lines, labels, strict=True):
+        drawn.append(line)
+        if below and not beside:
+            drawn += flow(below, on, indent=_INDENT, first=_INDENT)
+    return drawn
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0, show_edge=False)
-    table.add_column("TTL", justify="right", no_wrap=True)
-    for heading in ("link from", "to"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("flows", justify="right", no_wrap=True)
-    for link in links:
-        cells = (str(link.ttl), safe(link.near), safe(link.far), str(link.flows))
-        table.add_row(*(Text(cell) for cell in cells))
-    return table
+
+def _flowing(body: list[_Cells], labels: list[list[str]], on: Paper) -> list[str]:
+    """A few lines a node: who it is, then its figures, then its labels."""
+    head = flow(("TTL", "address", "name", "ASN"), on)
+    head += flow(("lost", "loss", "min/mean/max/stddev", "ms"), on, indent=_INDENT, first=_INDENT)
+    lines = [on.bold(line) for line in head] + [on.own("─") * (on.columns or 0)]
+    for cells, below in zip(body, labels, strict=True):
+        ttl, address, name, asn = cells[:_BEFORE_FIGURES]
+        room = max((on.columns or 0) - _INDENT, 1)
+        words = [word for word in (*address.split(), on.fit(name, room), asn) if word]
+        # The first line begins with the TTL, in as many columns as those below are indented.
+        begun = flow(words, on, indent=_INDENT, first=_INDENT)
+        begun[0] = f"{ttl:>{_INDENT - 1}} " + begun[0][_INDENT:]
+        lines += begun
+        figures = [cell for cell in cells[_BEFORE_FIGURES : _BEFORE_FIGURES + 2] if cell]
+        figures += _times_in_words(cells[_BEFORE_FIGURES + 2 :], on)
+        for words in (figures, below):
+            if words:
+                lines += flow(words, on, indent=_INDENT, first=_INDENT)
+    return lines
 
 
-def _who(node: rows.Node) -> tuple[str, str, str]:
+def _times_in_words(times: Sequence[str], on: Paper) -> list[str]:
+    """The times as one word, or as several where that is too wide."""
+    if not any(times):
+        return []
+    together = "/".join(times)
+    if on.has(_INDENT + len(together)):
+        return [together]
+    return [f"{time}/" for time in times[:-1]] + [times[-1]]
+
+
+def _links(links: Sequence[rows.Link], on: Paper) -> list[str]:
+    head = ("TTL", "link from", "to", "flows")
+    body = [
+        (str(link.ttl), on.text(link.near), on.text(link.far), str(link.flows)) for link in links
+    ]
+    wide = total(widths(head, body))
+    if on.has(wide):
+        first, *lines = grid(head, body, right=(True, False, False, True))
+        return [on.bold(first), on.own("─") * wide, *lines]
+    lines = [on.bold(line) for line in flow(head, on)] + [on.own("─") * (on.columns or 0)]
+    for ttl, near, far, flows in body:
+        begun = flow((near, far, flows), on, indent=_INDENT, first=_INDENT)
+        begun[0] = f"{ttl:>{_INDENT - 1}} " + begun[0][_INDENT:]
+        lines += begun
+    return lines
+
+
+def _who(node: rows.Node, on: Paper) -> tuple[str, str, str]:
     """Address, name and ASN; what is not known, or would say the address twice, stays empty."""
     if not node.packet_count:
         return ("*", "", "")
-    name = "" if node.name == node.ip else safe(node.name)
-    asn = "" if node.asn == rows.UNKNOWN_ASN else safe(node.asn, most=_LONGEST_ASN)
-    return (safe(node.ip), name, asn)
+    name = "" if node.name == node.ip else on.text(node.name)
+    asn = "" if node.asn == rows.UNKNOWN_ASN else on.text(node.asn, most=_LONGEST_ASN)
+    return (on.text(node.ip), name, asn)
 
 
-def _labels(node: rows.Node) -> str:
-    return " ".join(safe(label) for label in node.labels or ())
-
-
-def _longest(texts: Sequence[str]) -> int:
-    return max(map(len, texts), default=0)
-
-
-def _outcome(row: rows.ColoRow) -> str:
-    """The target as a whole, in one line."""
+def _outcome(row: rows.ColoRow, on: Paper) -> str:
+    """The target as a whole, in one sentence."""
     target = row.target_summary
     took = f"in {row.traceroute_time_ms} ms"
     if not target.packet_count:
-        what = f"{safe(target.ip)} not reached" if target.ip else "no address was traced"
+        what = f"{on.text(target.ip)} not reached" if target.ip else "no address was traced"
         return f"{what} {took}" if row.hops else what
     times = "/".join(
         _ms(time)
@@ -147,8 +168,8 @@ def _outcome(row: rows.ColoRow) -> str:
     )
     answers = "1 answer" if target.packet_count == 1 else f"{target.packet_count} answers"
     if target.mean_rtt_ms is UNSET:
-        return f"{safe(target.ip)} reached, {answers} that tell no time, {took}"
-    return f"{safe(target.ip)} reached, {answers}, min/mean/max/stddev {times} ms, {took}"
+        return f"{on.text(target.ip)} reached, {answers} that tell no time, {took}"
+    return f"{on.text(target.ip)} reached, {answers}, min/mean/max/stddev {times} ms, {took}"
 
 
 def _times(node: rows.Node) -> tuple[float | UnsetType, ...]:

@@ -97,6 +97,18 @@ def safe_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
     }
 
 
+def safe_json(content: str) -> str:
+    """JSON whose strings hold nothing that a terminal obeys or hides; the value stays the same."""
+    if content.isascii() and "\x7f" not in content:
+        return content  # JSON has no other controls than white space
+    return "".join(
+        character
+        if character == "\n" or (character.isprintable() and not _INVISIBLE.match(character))
+        else _escape_in_json(character)
+        for character in content
+    )
+
+
 def encodable(text: str, encoding: str) -> str:
     """The text as far as the encoding has its characters.
 
@@ -161,6 +173,11 @@ def _escape(character: str) -> str:
     if number < 0x100:
         return _SHORT.get(character) or f"\\x{number:02x}"
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
+
+
+def _escape_in_json(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
 def _in(encoding: str, character: str) -> str:

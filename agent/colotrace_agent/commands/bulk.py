@@ -1,10 +1,12 @@
 """`colotrace-agent trace --targets-file`: many targets, as fast as the packet budget allows."""
 
 import asyncio
+import contextlib
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
-from colotrace_proto.messages import Failure, Family, JobId
+from colotrace_proto.messages import Failure, Family, Frame, JobId
+from colotrace_proto.output import OutputError
 
 from colotrace_agent.bulk.engine import Ended
 from colotrace_agent.bulk.table import Table
@@ -18,11 +20,14 @@ from colotrace_agent.report import Report
 from colotrace_agent.resolve import Resolver, UnresolvableError, parse_address
 
 from .lines import LineWriter
+from .outputs import Outputs
+from .progress import Progress
 from .shown import Shown, ShowSettings
-from .targets import Targets
+from .targets import Targets, Unusable
 
 # Names being looked up at once, and rows being shown.
 _LOOKUPS = 256
+_SHOWING = 256
 _JOB = JobId("1")
 _IPV4_WIDTH = 4
 
@@ -51,7 +56,8 @@ class Bulk:
     ) -> None:
         """`spec`'s own target is nobody's."""
         self._tracer = BulkTracer(spec, sockets, rate=rate, tell=self._tell)
-        self._shown = Shown(show, resolver)
+        self._outputs = Outputs(self._end)
+        self._shown = Shown(show, resolver, self._outputs)
         # Names take a while to come, and tables are for reading: those rows are made one by one.
         self._writer = LineWriter(show.colo) if show.json and not show.names else None
         self._allow_private = allow_private
@@ -60,7 +66,10 @@ class Bulk:
         self._names: dict[Table, list[str]] = {}
         self._tasks = asyncio.TaskGroup()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
-        self._interrupted = False
+        self.interrupted = False
+        self._ending = False
+        self._showing = 0
+        self._shown_one = asyncio.Event()
         self._done = 0
         self._targets: Targets | None = None
 
@@ -69,49 +78,63 @@ class Bulk:
         """Targets that could not be traced."""
         return self._shown.errors
 
-    async def run(self, given: Iterable[str], file: int) -> None:
-        """Traces the targets given and those in the file; returns once all are told of.
+    async def run(self, given: Iterable[str], file: int) -> bool:
+        """Traces the targets given and those in the file; returns once all rows are written.
 
-        Raises:
-            OSError: the file cannot be read on; what was begun has been told of.
+        Returns False where the file cannot be read on, and says why. Raises `OutputError` where
+        standard output cannot be written, unless the run was interrupted.
         """
         self._targets = Targets(given, file)
         progress = None
         if sys.stderr.isatty():
-            from .progress import Progress
-
-            progress = Progress(self._done_so_far)
-        trouble: OSError | None = None
+            progress = Progress(self._done_so_far, self._outputs.status)
+        whole = True
         try:
             async with self._tasks:
                 try:
                     while targets := await self._targets.several():
                         await self._begin(targets)
                 except OSError as error:
-                    trouble = error
+                    whole = False
+                    self._outputs.note(f"colotrace-agent: --targets-file: {error}")
                 await self._all_ended()
+            if progress is not None:
+                progress.close()
+            await self._outputs.close()
+        except OutputError as error:
+            if not self.interrupted:
+                raise
+            await self._outputs.last_words(f"colotrace-agent: {error.words}")
         finally:
             if progress is not None:
                 progress.close()
             self._tracer.close()
-            sys.stdout.buffer.flush()
-        if trouble is not None:
-            raise trouble
+        return whole
 
     def interrupt(self) -> None:
         """Ends early: what is under way is told of as far as it came."""
-        self._interrupted = True
+        self.interrupted = True
+        self._outputs.hurry()
+        self._end()
+
+    def _end(self) -> None:
+        self._ending = True
         if self._targets is not None:
             self._targets.close()
         self._tracer.stop()
+        self._shown_one.set()
 
     def _done_so_far(self) -> tuple[int, int, int]:
         return self._done, self._tracer.under_way, self._tracer.sent
 
-    async def _begin(self, targets: list[str]) -> None:
+    async def _begin(self, targets: Sequence[str | Unusable]) -> None:
         found: dict[Family, list[_Asked]] = {Family.IPV4: [], Family.IPV6: []}
+        await self._room()
         plain = self._plain if Family.IPV4 in self._tracer.families else ()
         for target in targets:
+            if isinstance(target, Unusable):
+                self._fail(target.text, Failure.UNRESOLVABLE, target.why)
+                continue
             address = parse_address(target)
             if address is None:
                 await self._lookups.acquire()
@@ -171,7 +194,8 @@ class Bulk:
     ) -> None:
         """Begins traces to targets of one family, as there comes to be room for them; `failed` is
         told of those that cannot begin, and why."""
-        while asked and not self._interrupted:
+        while asked and not self._ending:
+            await self._room()
             begun = self._tracer.start([address for _, address in asked])
             for place, error in begun.failed.items():
                 failed(*asked[place], error)
@@ -191,27 +215,49 @@ class Bulk:
             names = self._names[table] = [""] * table.lines
         return names
 
+    async def _room(self) -> None:
+        """Waits while the reader of the rows does not keep up."""
+        with contextlib.suppress(OutputError):
+            await self._outputs.drain()
+        while self._showing >= _SHOWING and not self._ending:
+            self._shown_one.clear()
+            await self._shown_one.wait()
+
     async def _all_ended(self) -> None:
-        while self._tracer.under_way and not self._interrupted:
+        while self._tracer.under_way and not self._ending:
             self._tracer.turned.clear()
             await self._tracer.turned.wait()
 
     def _tell(self, ended: list[Ended]) -> None:
-        failure = Failure.CANCELLED if self._interrupted else Failure.NONE
+        if self._outputs.error is not None:
+            return
+        failure = Failure.CANCELLED if self._ending else Failure.NONE
         for each in ended:
             names, numbers = self._names_of(each.table), each.numbers.tolist()
             self._done += len(numbers)
             targets = [names[number] for number in numbers]
             others: Iterable[int] = range(len(numbers))
-            if self._writer is not None and not self._interrupted:
+            if self._writer is not None and not self._ending:
                 data, others = self._writer.write(each, targets)
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
+                self._outputs.row(data)
             for place in others:
                 line = each.line(numbers[place])
                 frame = Report(_JOB).final(line, failure, notices=notices(line))
-                ask = not self._interrupted
-                self._tasks.create_task(self._shown.show(targets[place], [frame], ask=ask))
+                self._show(targets[place], frame)
+
+    def _show(self, target: str, frame: Frame) -> None:
+        self._showing += 1
+        task = self._tasks.create_task(self._show_one(target, frame))
+        task.add_done_callback(self._has_shown)
+
+    async def _show_one(self, target: str, frame: Frame) -> None:
+        # Where nothing can be printed any more, `run` says so once, not each task.
+        with contextlib.suppress(OutputError):
+            await self._shown.show(target, [frame], ask=not self._ending)
+
+    def _has_shown(self, _: asyncio.Task[None]) -> None:
+        self._showing -= 1
+        self._shown_one.set()
 
     def _fail_to_start(self, target: str, address: bytes, error: _Trouble) -> None:
         words = str(error)
@@ -221,5 +267,4 @@ class Bulk:
 
     def _fail(self, target: str, failure: Failure, words: str, *, address: bytes = b"") -> None:
         self._done += 1
-        frame = Report(_JOB).failed(failure, words, target=address)
-        self._tasks.create_task(self._shown.show(target, [frame]))
+        self._show(target, Report(_JOB).failed(failure, words, target=address))

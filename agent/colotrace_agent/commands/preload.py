@@ -5,9 +5,8 @@ environment below /root, say. A test (tests/integration/agent/test_user.py) find
 """
 
 import importlib
-import io
 
-from colotrace_proto import rows, table
+from colotrace_proto import layout, rows, table
 
 _RESOLVING = ("aiodns", "aiodns.error", "concurrent.futures.thread", "encodings.idna")
 
@@ -30,9 +29,7 @@ def for_many() -> None:
 
 
 def for_tables() -> None:
-    """What drawing takes: rich imports its parts when it first draws."""
-    from rich.console import Console
-
+    """What drawing takes: rich, which measures text, imports its parts when it first does."""
     node = rows.Node(asn="AS1", ip="2001:db8::1", name="näme", packet_count=1, min_rtt_ms=1.0)
     hops = [rows.Hop(packets_ttl=1, packets_sent=1, packets_lost=0, nodes=[node, rows.SILENCE])]
     summary = rows.TargetSummary(asn="", ip="2001:db8::1", name="", packet_count=1, min_rtt_ms=1.0)
@@ -46,5 +43,4 @@ def for_tables() -> None:
         links=[link],
     )
     for width in (40, 80, 200):
-        console = Console(file=io.StringIO(), width=width, force_terminal=True)
-        console.print(table.trace_table("target…", row, notes=["note"]))
+        table.trace_table("target…", row, on=layout.Paper(width), notes=["nöte"])

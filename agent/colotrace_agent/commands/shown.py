@@ -1,16 +1,17 @@
 """How `colotrace-agent trace` shows a target's row: a table, or a line of JSON."""
 
-import sys
 from dataclasses import dataclass
 
 import msgspec
 from colotrace_proto import rows, tally
 from colotrace_proto.failures import error_code
 from colotrace_proto.messages import Failure, Frame, Outcome, PacketType, Replies
+from colotrace_proto.text import safe_json
 
 from colotrace_agent.resolve import Resolver, parse_address
 
 from .names import Names
+from .outputs import Outputs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +28,17 @@ class ShowSettings:
 class Shown:
     """Prints rows, one after the other. `errors` counts those with one."""
 
-    def __init__(self, settings: ShowSettings, resolver: Resolver) -> None:
+    def __init__(self, settings: ShowSettings, resolver: Resolver, outputs: Outputs) -> None:
         self.errors = 0
         self._settings = settings
+        self._outputs = outputs
         self._names = Names(resolver)
 
     async def show(self, target: str, frames: list[Frame], *, ask: bool = True) -> None:
-        """Prints the row that these frames come to; `ask` for names that are not known yet."""
+        """Prints the row that these frames come to; `ask` for names that are not known yet.
+
+        Returns once there is room for another. Raises `OutputError` where it cannot be printed.
+        """
         last, settings = frames[-1], self._settings
         outcome = last.outcome or Outcome(Failure.INTERNAL)
         replies = Replies()
@@ -60,14 +65,15 @@ class Shown:
         notes = [text for text in (outcome.detail, *outcome.notices) if text]
         if settings.json:
             line = msgspec.json.encode(rows.TargetRow(target=target, colos=[row]))
-            sys.stdout.buffer.write(line + b"\n")
-            sys.stdout.buffer.flush()
+            self._outputs.row(safe_json(line.decode()).encode() + b"\n")
             for note in notes:
-                print(f"{target}: {note}", file=sys.stderr)  # noqa: T201 - the command's output
-            return
-        from colotrace_proto.table import console, trace_table
+                self._outputs.note(f"{target}: {note}")
+        else:
+            from colotrace_proto.table import trace_table
 
-        console().print(trace_table(target, row, notes=notes))
+            table = trace_table(target, row, on=self._outputs.paper, notes=notes)
+            self._outputs.text(table)
+        await self._outputs.drain()
 
     async def _known(self, gathered: list[tally.Gathered], *, ask: bool) -> tally.Known:
         """Names of what will be shown, as far as they come in time; each is asked for once."""

@@ -7,21 +7,42 @@ for its pipe would hold when the process ends.
 """
 
 import asyncio
+import codecs
 import os
 import select
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from colotrace_proto.text import safe
 
 _AHEAD = 2  # chunks
 _CHUNK = 16_384
 _LONGEST = 1_000
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS = (codecs.BOM_UTF8, *_UTF16)
+# White space, and the invisible characters that editors, web pages and office programs leave.
+_AROUND = (
+    " \t\v\f\x1c\x1d\x1e\x1f\x85\xa0\xad\u1680\u180e\u2028\u2029\u202f\u205f\u3000\ufeff"
+    + "".join(map(chr, (*range(0x2000, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070))))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Something that was given as a target and is none: its text, safe to show, and why."""
+
+    text: str
+    why: str
 
 
 class Targets:
     """To be iterated over once. Made inside an event loop; `file` is a descriptor.
 
-    A line may end in a comment (`#`); what is blank is passed over.
+    Lines end in LF, CR or both. A line may end in a comment (`#`); blank lines are passed over.
+    The file is UTF-8, or UTF-16 with a byte order mark. What is not text or no target by its
+    characters comes as `Unusable`, which names the line.
 
     Raises (while iterating):
         OSError: the file cannot be read on.
@@ -30,8 +51,8 @@ class Targets:
     def __init__(self, given: Iterable[str], file: int | None = None) -> None:
         self._given = iter(given)
         self._loop = asyncio.get_running_loop()
-        self._read: asyncio.Queue[deque[str] | OSError | None] = asyncio.Queue()
-        self._lines: deque[str] = deque()
+        self._read: asyncio.Queue[deque[str | Unusable] | OSError | None] = asyncio.Queue()
+        self._lines: deque[str | Unusable] = deque()
         self._room = threading.Semaphore(_AHEAD)
         self._closed = False
         if file is None:
@@ -45,13 +66,13 @@ class Targets:
     def __aiter__(self) -> "Targets":
         return self
 
-    async def __anext__(self) -> str:
+    async def __anext__(self) -> str | Unusable:
         """The next target, as soon as there is one."""
         if self._closed:
             raise StopAsyncIteration
         given = next(self._given, None)
         if given is not None:
-            return given
+            return _argument(given)
         if self._lines:
             return self._lines.popleft()
         read = await self._read.get()
@@ -64,7 +85,7 @@ class Targets:
             raise read
         raise StopAsyncIteration
 
-    async def several(self) -> list[str]:
+    async def several(self) -> list[str | Unusable]:
         """The next targets, as many as are there, as soon as there is one; none in the end."""
         try:
             first = await anext(self)
@@ -83,9 +104,7 @@ class Targets:
     def _read_all(self, file: int) -> None:
         end = None
         try:
-            for lines in _lines(file):
-                named = (line.partition("#")[0].strip()[:_LONGEST] for line in lines)
-                targets = deque(target for target in named if target)
+            for targets in _targets(file):
                 if not targets:
                     continue
                 self._room.acquire()
@@ -96,22 +115,91 @@ class Targets:
             end = error
         self._say(end)
 
-    def _say(self, read: deque[str] | OSError | None) -> None:
+    def _say(self, read: deque[str | Unusable] | OSError | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._read.put_nowait, read)
         except RuntimeError:  # the loop has ended
             self._closed = True
 
 
-def _lines(file: int) -> Iterator[list[str]]:
-    """Lines as they come, those that come together at once; of one that is far too long, no more
-    than its beginning is kept."""
+def _argument(given: str) -> str | Unusable:
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        text = safe(given)
+        return Unusable(text, f"{text} is not UTF-8")
+    return given
+
+
+def _targets(file: int) -> Iterator[deque[str | Unusable]]:
+    """Targets as their lines come, those that come together at once."""
+    number = 1
+    for lines in _lines(_text(file)):
+        found = (_target(line, number + place) for place, line in enumerate(lines))
+        yield deque(target for target in found if target is not None)
+        number += len(lines)
+
+
+def _target(line: bytes, number: int) -> str | Unusable | None:
+    """The target of the line with that number; None where it is blank."""
+    content = line.partition(b"#")[0]
+    try:
+        target = content.decode().strip(_AROUND)
+    except UnicodeDecodeError:
+        shown = content.decode(errors="surrogateescape").strip(_AROUND)
+        return _unusable(shown, number, "is not UTF-8; save the file as UTF-8")
+    if not target:
+        return None
+    if len(content) > _LONGEST:
+        return _unusable(
+            target, number, f"is longer than {_LONGEST} bytes; write one target a line"
+        )
+    if target.isprintable() and " " not in target:
+        return target
+    if "\0" in target:
+        return _unusable(target, number, "holds NUL bytes; if the file is UTF-16, save it as UTF-8")
+    if " " in target or "\t" in target:
+        return _unusable(target, number, "holds a space; write one target a line")
+    return _unusable(target, number, "holds a character that no target has; remove it")
+
+
+def _unusable(text: str, number: int, why: str) -> Unusable:
+    return Unusable(safe(text), f"line {number} of the targets file {why}")
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Lines as they come, those that come together at once; of one that is far too long, little
+    more than its beginning is kept."""
     rest = b""
+    after_cr = False
+    for chunk in chunks:
+        text = chunk.removeprefix(b"\n") if after_cr else chunk
+        after_cr = chunk.endswith(b"\r")
+        if b"\r" in text:
+            text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        *whole, rest = (rest + text).split(b"\n")
+        rest = rest[: _LONGEST + 1]
+        yield whole
+    yield [rest]
+
+
+def _text(file: int) -> Iterator[bytes]:
+    """What is read, in UTF-8, without a byte order mark."""
+    begin = b""
     while chunk := _next(file):
-        *whole, rest = (rest + chunk).split(b"\n")
-        rest = rest[:_LONGEST]
-        yield [line.decode(errors="replace") for line in whole]
-    yield [rest.decode(errors="replace")]
+        begin += chunk
+        # A slow pipe may have brought a part of a mark only.
+        if not any(mark.startswith(begin) and mark != begin for mark in _MARKS):
+            break
+    if begin[:2] in _UTF16:
+        decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
+        while begin:
+            yield decoder.decode(begin).encode()
+            begin = _next(file)
+        return
+    yield begin.removeprefix(codecs.BOM_UTF8)
+    while chunk := _next(file):
+        yield chunk
 
 
 def _next(file: int) -> bytes:

@@ -1,8 +1,8 @@
 """`colotrace-agent trace`: traces from this host, without a coordinator."""
 
 import asyncio
+import contextlib
 import signal
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -15,19 +15,23 @@ from colotrace_proto.messages import (
     JobId,
     PacketType,
 )
+from colotrace_proto.output import OutputError
 
 from colotrace_agent.job import JobRun
 from colotrace_agent.model import TraceSpec
 from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.sockets import RawSockets
+from colotrace_agent.report import Report
 from colotrace_agent.resolve import Resolver
 from colotrace_agent.runner import Prober, open_prober
 
+from .outputs import Outputs
 from .shown import Shown, ShowSettings
-from .targets import Targets
+from .targets import Targets, Unusable
 
 # Targets under way at once; their rows are held in memory only so long.
 _AT_ONCE = 256
+_JOB = JobId("1")
 
 EXIT_ERRORS = 1
 EXIT_INTERRUPTED = 130
@@ -68,6 +72,9 @@ async def trace(given: Iterable[str], settings: TraceSettings, *, file: int | No
     The targets are those given, and then one for each line of the descriptor `file`.
 
     0 where every target was traced, 1 where some could not be, 130 where it was interrupted.
+
+    Raises:
+        OutputError: standard output cannot be written.
     """
     resolver = Resolver()
     try:
@@ -109,23 +116,12 @@ async def _trace_in_bulk(
         allow_private=settings.allow_private,
         resolver=resolver,
     )
-    interrupted = False
-
-    def interrupt() -> None:
-        nonlocal interrupted
-        interrupted = True
-        bulk.interrupt()
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, interrupt)
-    try:
-        await bulk.run(given, file)
-    except OSError as error:
-        print(f"colotrace-agent: --targets-file: {error}", file=sys.stderr)  # noqa: T201
-        return EXIT_ERRORS
-    if interrupted:
+        asyncio.get_running_loop().add_signal_handler(number, bulk.interrupt)
+    whole = await bulk.run(given, file)
+    if bulk.interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_ERRORS if bulk.errors else 0
+    return 0 if whole and not bulk.errors else EXIT_ERRORS
 
 
 class _Tracing:
@@ -136,17 +132,25 @@ class _Tracing:
         self._settings = settings
         self._prober = prober
         self._resolver = resolver
-        self._shown = Shown(settings.show, resolver)
+        self._outputs = Outputs(self._fail)
+        self._shown = Shown(settings.show, resolver, self._outputs)
         self._running: set[JobRun] = set()
         self._number = 0
         self._errors = 0
+        self._ending = False
         self._interrupted = False
 
     async def run(self) -> int:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, self._interrupt)
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._interrupt)
-        async with asyncio.TaskGroup() as tasks:
-            await self._begin_all(tasks)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, self._interrupt)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                await self._begin_all(tasks)
+            await self._outputs.close()
+        except OutputError as error:
+            if not self._interrupted:
+                raise
+            await self._outputs.last_words(f"colotrace-agent: {error.words}")
         if self._interrupted:
             return EXIT_INTERRUPTED
         return EXIT_ERRORS if self._errors or self._shown.errors else 0
@@ -156,21 +160,34 @@ class _Tracing:
         try:
             async for target in self._targets:
                 await places.acquire()
-                task = tasks.create_task(self._one(target), name=target)
+                task = tasks.create_task(self._one(target))
                 task.add_done_callback(lambda _: places.release())
         except OSError as error:
             self._errors += 1
-            print(f"colotrace-agent: --targets-file: {error}", file=sys.stderr)  # noqa: T201
+            self._outputs.note(f"colotrace-agent: --targets-file: {error}")
 
     def _interrupt(self) -> None:
         """What runs is printed as far as it came."""
         self._interrupted = True
+        self._outputs.hurry()
+        self._end()
+
+    def _fail(self) -> None:
+        """Nothing more can be printed."""
+        self._end()
+
+    def _end(self) -> None:
+        self._ending = True
         self._targets.close()
         for run in list(self._running):
             run.cut_short(Failure.CANCELLED)
 
-    async def _one(self, target: str) -> None:
-        if self._interrupted:
+    async def _one(self, target: str | Unusable) -> None:
+        if self._ending:
+            return
+        if isinstance(target, Unusable):
+            frame = Report(_JOB).failed(Failure.UNRESOLVABLE, target.why, target=b"")
+            await self._show(target.text, [frame])
             return
         settings = self._settings
         self._number += 1
@@ -197,4 +214,9 @@ class _Tracing:
         self._running.add(run)
         await run.ended()
         self._running.discard(run)
-        await self._shown.show(target, frames, ask=not self._interrupted)
+        await self._show(target, frames)
+
+    async def _show(self, target: str, frames: list[Frame]) -> None:
+        # Where nothing can be printed any more, `run` says so once, not each task.
+        with contextlib.suppress(OutputError):
+            await self._shown.show(target, frames, ask=not self._ending)

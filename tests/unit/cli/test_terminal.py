@@ -7,7 +7,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 
-COMMAND = [sys.executable, "-c", "from colotrace_cli.main import main; main()"]
+COMMAND = [sys.executable, "-m", "colotrace_cli"]
 
 
 @contextmanager

@@ -1,13 +1,14 @@
 """How a row looks on a terminal, and what it may not do to one."""
 
-import io
+import re
 
 import msgspec
 import pytest
 from colotrace_proto import rows
+from colotrace_proto.layout import Paper, flow, grid
 from colotrace_proto.table import trace_table
+from colotrace_proto.text import width as width_of
 from msgspec import UNSET
-from rich.console import Console
 
 DENVER = rows.Colo(city="Denver, CO, US", name="den01")
 REACHED = rows.TargetSummary(
@@ -51,10 +52,8 @@ def row(*hops, error="", summary=REACHED, city="Denver, CO, US"):
     )
 
 
-def drawn(target, what, *, width=120, notes=()):
-    out = io.StringIO()
-    Console(file=out, width=width, highlight=False).print(trace_table(target, what, notes=notes))
-    return [line.rstrip() for line in out.getvalue().splitlines()]
+def drawn(target, what, *, width=120, notes=(), encoding="utf-8"):
+    return trace_table(target, what, on=Paper(width, encoding), notes=notes).splitlines()
 
 
 def test_a_hop_is_a_line_with_its_figures():
@@ -126,20 +125,122 @@ def test_an_error_is_told_with_its_words():
     ]
 
 
-@pytest.mark.parametrize("width", [80, 200])
-def test_nothing_is_lost_on_a_narrow_terminal(width):
-    """IPv6 addresses and long names are folded, never cut."""
-    name = "a-very-long-interface-name.core-router-12.frankfurt.example"
-    address = "2001:db8:1234:5678:9abc:def0:1234:5678"
-    drawing = drawn("t", row(hop(1, node(address, name, labels=["!H"]))), width=width)
-    assert all(len(line) <= width for line in drawing)
-    text = "".join("".join(line.split()) for line in drawing)
-    assert "!H" in text
-    if width == 200:
-        assert address in text
-        assert name in text
-    else:
-        assert set(address) <= set(text)
+LONG = "et-0-0-35-0.cr2-fra6.ip4.backbone.example.net"
+IPV6 = "2001:db8:1234:5678:9abc:def0:1234:5678"
+ZONED = "fe80::1234:5678:9abc:def0%enp3s0f1.1234"
+SLOW = {
+    "min_rtt_ms": 123456.789,
+    "mean_rtt_ms": 234567.891,
+    "max_rtt_ms": 345678.912,
+    "std_dev_rtt_ms": 456789.123,
+}
+STACK = ["MPLS:L=24001,E=0,S=0,T=253", "MPLS:L=524287,E=7,S=1,T=1"]
+HOPS = [
+    hop(1, node(ZONED, ZONED, asn="*")),
+    hop(2, rows.SILENCE, lost=3),
+    hop(3, node("198.18.20.100", LONG, labels=STACK, count=2), node(IPV6, LONG, count=1)),
+    hop(64, msgspec.structs.replace(node(IPV6, "例え." + LONG, asn="AS4294967295"), **SLOW)),
+]
+IPV4_HOPS = [
+    hop(7, node("198.18.20.100", LONG)),
+    hop(8, rows.SILENCE, lost=3),
+    hop(9, node("203.0.113.129", "ae-4.r24.frnkge13.de.bb.gin.example.net")),
+]
+
+
+@pytest.mark.parametrize("width", [1, 12, 30, 40, 50, 80, 100, 120, 132, 200, None])
+def test_addresses_and_numbers_are_whole_at_every_width(width):
+    """In every form: nothing but names may be shortened."""
+    links = [rows.Link(ttl=3, near="198.18.20.100", far=IPV6, flows=11)]
+    what = msgspec.structs.replace(row(*HOPS, summary=REACHED), links=links)
+    words = set(re.split(r"[\s/]+", "\n".join(drawn("t", what, width=width))))
+    assert {ZONED, "198.18.20.100", "x2", IPV6, "x1", "AS4294967295", *STACK} <= words
+    assert {"123456.789", "234567.891", "345678.912", "456789.123", "3", "0", "100%"} <= words
+    assert {"0.500", "1.250", "2.000", "0.750", "64", "11"} <= words
+
+
+@pytest.mark.parametrize("width", [40, 50, 80, 120, 132, 200])
+def test_no_line_is_wider_than_the_terminal(width):
+    """Columns are measured as a terminal does, wide characters too."""
+    lines = drawn("t", row(*HOPS), width=width, notes=["den01: " + "a word " * 40])
+    assert max(map(width_of, lines)) <= width
+
+
+def test_a_name_gives_way_first_and_shows_it():
+    """At 80 columns a router's name of 45 characters is shortened in its middle; a hop is a
+    line."""
+    lines = drawn("t", row(*IPV4_HOPS), width=80)
+    ttl, address, name, *figures = lines[3].split()
+    assert (ttl, address) == ("7", "198.18.20.100")
+    assert "…" in name
+    assert name.startswith("et-0-0")
+    assert name.endswith("net")
+    assert figures == ["AS64500", "0/3", "0%", "0.500", "1.250", "2.000", "0.750"]
+
+
+def test_a_narrow_terminal_has_lines_instead_of_columns():
+    """Below what fits, the name has a line's room, and the figures stand below."""
+    lines = drawn("t", row(*IPV4_HOPS), width=50)
+    assert lines[4].split() == ["7", "198.18.20.100"]
+    assert lines[5].split() == [LONG, "AS64500"] or lines[5].split() == [LONG]
+    assert ["0/3", "0%", "0.500/1.250/2.000/0.750"] in [line.split() for line in lines]
+    assert ["8", "*"] in [line.split() for line in lines]
+
+
+def test_nothing_is_shortened_in_a_file():
+    """Without a terminal there is no bound; a hop is a line."""
+    lines = drawn("t", row(*HOPS), width=None)
+    assert "…" not in "".join(lines)
+    assert sum(LONG in line for line in lines) == 3
+
+
+def test_labels_that_do_not_fit_stand_below():
+    """The columns stay; each label is whole."""
+    lines = drawn("t", row(hop(3, node("198.18.20.100", LONG, labels=STACK))), width=80)
+    assert "labels" not in lines[1]
+    assert lines[4].split() == STACK
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_an_encoding_without_the_signs_has_substitutes(encoding):
+    """Rule and ellipsis in ASCII, letters as escapes, and the columns still align."""
+    lines = drawn("t", row(*HOPS, city="Zürich 例"), width=120, encoding=encoding)
+    text = "\n".join(lines)
+    text.encode(encoding)
+    assert "---" in text
+    assert r"\u4f8b" in text
+    assert max(map(len, lines)) <= 120
+
+
+def test_wide_characters_take_two_columns():
+    """What stands behind a name of wide characters stands where it does behind others."""
+    wide, narrow = drawn(
+        "t", row(hop(1, node(name="例え.example")), hop(2, node(name="e\u0301tat.example")))
+    )[3:5]
+    at = [width_of(line[: line.index("AS64500")]) for line in (wide, narrow)]
+    assert at[0] == at[1]
+
+
+def test_words_flow_without_being_cut():
+    """A word that needs more than the indented room begins further left, or stands alone."""
+    assert flow(["aa", "bb", "cc"], Paper(5)) == ["aa bb", "cc"]
+    assert flow(["aa", "bbbb"], Paper(5), indent=2) == ["aa", " bbbb"]
+    assert flow(["abcdefgh"], Paper(5), indent=2) == ["abcdefgh"]
+    assert flow(["a", "b"], Paper(None), indent=2, first=1) == [" a b"]
+
+
+def test_style_is_only_for_terminals():
+    """Bold headings there, no escape sequence elsewhere."""
+    what = row(hop(1, node()), error=rows.error_text(3))
+    styled = trace_table("t", what, on=Paper(80, styled=True))
+    assert styled.startswith("\x1b[1mt from den01")
+    assert "\x1b[31mCould not" in styled
+    assert "\x1b" not in trace_table("t", what, on=Paper(80))
+
+
+def test_a_grid_pads_by_width():
+    """Right and left; nothing behind the last cell."""
+    assert grid(["a", "b"], [["例", "x"]], right=[True, False]) == [" a b", "例 x"]
 
 
 def test_markup_and_control_characters_are_only_text():

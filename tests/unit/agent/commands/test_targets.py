@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from colotrace_agent.commands import targets as module
-from colotrace_agent.commands.targets import Targets
+from colotrace_agent.commands.targets import Targets, Unusable
 
 
 class Pipe:
@@ -33,7 +33,7 @@ def pipe() -> Iterator[Pipe]:
     os.close(made.out)
 
 
-async def rest(targets: Targets) -> list[str]:
+async def rest(targets: Targets) -> list[str | Unusable]:
     async with asyncio.timeout(5):
         return [target async for target in targets]
 
@@ -43,14 +43,80 @@ async def test_without_a_file() -> None:
     assert await rest(Targets(["a", "b"])) == ["a", "b"]
 
 
-async def test_lines(tmp_path: Path) -> None:
-    """Comments and blanks are no targets, whatever ends the last line; bytes that are no text are
-    no reason to stop."""
+async def read(tmp_path: Path, content: bytes) -> list[str | Unusable]:
+    """What a file with that content comes to."""
     path = tmp_path / "targets"
-    path.write_bytes(b"# all of them\none\n\n  two # the second\r\n\xff\nthree")
+    path.write_bytes(content)
     file = os.open(path, os.O_RDONLY)
-    assert await rest(Targets(["zero"], file)) == ["zero", "one", "two", "\ufffd", "three"]
+    try:
+        return await rest(Targets([], file))
+    finally:
+        os.close(file)
+
+
+async def test_arguments_come_before_the_file(tmp_path: Path) -> None:
+    """One that is not UTF-8 is unusable, and shown by its bytes."""
+    path = tmp_path / "targets"
+    path.write_bytes(b"one\n")
+    file = os.open(path, os.O_RDONLY)
+    first, bad, last = await rest(Targets(["zero", "m\udcfcnchen"], file))
     os.close(file)
+    assert (first, last) == ("zero", "one")
+    assert isinstance(bad, Unusable)
+    assert bad.text == r"m\xfcnchen"
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3, 16_384])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"one\ntwo",
+        b"# all of them\n\n   \n  one\t\ntwo # the second\n#",
+        b"# list\r\n\r\none\r\n \r\ntwo # second\r\n",
+        b"one\rtwo\r",
+        b"one\r\rtwo\n\r",
+        b"\xef\xbb\xbfone\ntwo\n",
+        b"\xef\xbb\xbf# list\none\ntwo\n",
+        "\ufeffone\r\ntwo\r\n".encode("utf-16-le"),
+        "\ufeff# Städte\none\ntwo".encode("utf-16-be"),
+        b"one\xc2\xa0\ntwo\xe2\x80\x8b\n",
+        "one\n\u2066two\u2069\n\u200e\n".encode(),
+        b"one # comment in latin-1: \xfc\ntwo",
+        b"#" + b"x" * 5_000 + b"\none\ntwo\n",
+        b"one\ntwo" + b" " * 900 + b"\n",
+    ],
+)
+async def test_files_as_people_have_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, chunk: int
+) -> None:
+    """Byte order marks, line ends, comments, blanks and invisible characters are no part of a
+    target, wherever one read ends and the next begins."""
+    monkeypatch.setattr(module, "_CHUNK", chunk)
+    assert await read(tmp_path, content) == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        (b"m\xfcnchen.example # M\xfcnchen", r"m\xfcnchen.example"),
+        (b"1\x002\x00.\x00", r"1\x002\x00.\x00"),
+        (b"\x1b[31mred", r"\x1b[31mred"),
+        (b"one two", "one two"),
+        (b"a\tb", r"a\tb"),
+        ("a\u202eb".encode(), r"a\u202eb"),
+        (b"x" * 1_001, "x" * 254 + "…"),
+        (b"x" * 100_000, "x" * 254 + "…"),
+    ],
+)
+async def test_a_line_that_is_no_target_is_told_with_its_number(
+    tmp_path: Path, line: bytes, text: str
+) -> None:
+    """The others are traced; what is shown of it is safe and bounded."""
+    one, bad, two = await read(tmp_path, b"one\r\n# comment\n" + line + b"\ntwo\n")
+    assert (one, two) == ("one", "two")
+    assert isinstance(bad, Unusable)
+    assert bad.text == text
+    assert bad.why.startswith("line 3 ")
 
 
 async def test_each_is_there_as_soon_as_its_line_is(pipe: Pipe) -> None:
@@ -103,7 +169,7 @@ async def test_it_reads_ahead_only_so_far(pipe: Pipe, monkeypatch: pytest.Monkey
 
 
 async def test_a_line_without_an_end(pipe: Pipe) -> None:
-    """Its beginning is kept: it is no name of a host, and the answer will say so."""
+    """Its beginning is kept, to be shown."""
 
     def write() -> None:
         for _ in range(50):
@@ -113,7 +179,10 @@ async def test_a_line_without_an_end(pipe: Pipe) -> None:
 
     targets = Targets([], pipe.out)
     _, found = await asyncio.gather(asyncio.to_thread(write), rest(targets))
-    assert found == ["x" * 1_000, "next"]
+    bad, following = found
+    assert isinstance(bad, Unusable)
+    assert len(bad.text) == 255
+    assert following == "next"
 
 
 async def test_a_file_that_cannot_be_read_on(tmp_path: Path) -> None:

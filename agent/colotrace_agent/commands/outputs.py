@@ -1,0 +1,106 @@
+"""What `trace` prints: rows on standard output, notes and a status line on standard error.
+
+Neither descriptor ever holds the event loop up. Who produces rows awaits `drain`, so tracing
+pauses while a reader stands still.
+"""
+
+import sys
+from collections.abc import Callable
+
+from colotrace_proto.layout import Paper, paper
+from colotrace_proto.output import ERRORS, STDERR, STDOUT, OutputError, encoding
+from colotrace_proto.text import safe
+from colotrace_proto.writer import Writer
+
+_LAST_ROWS_S = 5.0
+"""What an interrupted run still takes to write, while the reader reads."""
+_CLEAR = b"\r\x1b[K"
+
+
+class Outputs:
+    """Standard output and standard error of one run. To be made inside an event loop."""
+
+    def __init__(self, failed: Callable[[], None]) -> None:
+        """`failed` is called once when standard output can no longer be written."""
+        self._out = Writer(STDOUT, failed=failed)
+        self._err = Writer(STDERR)
+        self.paper = paper(sys.stdout)
+        self._encoding = encoding(sys.stdout)
+        # A status line that shares its terminal with the rows is written in one order with them.
+        self._status_on = self._out if sys.stdout.isatty() else self._err
+        self._status = False
+        self._hurried = False
+        self._status_paper: Paper = paper(sys.stderr)
+
+    @property
+    def error(self) -> OutputError | None:
+        """Why standard output cannot be written."""
+        return self._out.error
+
+    def row(self, data: bytes | bytearray) -> None:
+        """Print one row or several, whole lines."""
+        if self._status and self._status_on is self._out:
+            data = _CLEAR + data
+            self._status = False
+        self._out.put(data)
+
+    def text(self, text: str) -> None:
+        """Print text for people, whole lines."""
+        self.row(text.encode(self._encoding, ERRORS))
+
+    def note(self, words: str) -> None:
+        """Print a line on standard error; what strangers sent is made safe."""
+        line = safe(words, most=1_000) + "\n"
+        data = line.encode(encoding(sys.stderr), ERRORS)
+        if self._status:
+            self._status_on.put(_CLEAR)
+            self._status = False
+        self._err.put(data)
+
+    def status(self, words: str) -> None:
+        """Show the words as the last line of the terminal; nothing while it does not keep up."""
+        if self._status_on.waiting:
+            return
+        columns = self._status_paper.columns or 80
+        data = self._status_paper.fit(words, max(columns - 1, 1)).encode(self._encoding, ERRORS)
+        self._status = self._status_on.offer(_CLEAR + data)
+
+    def clear_status(self) -> None:
+        """Take the status line away."""
+        if self._status:
+            self._status_on.put(_CLEAR)
+            self._status = False
+
+    async def drain(self) -> None:
+        """Wait until the readers have taken enough for more to be printed.
+
+        Raises:
+            OutputError: standard output cannot be written.
+        """
+        await self._out.drain()
+        await self._err.drain()
+
+    def hurry(self) -> None:
+        """The run was told to end: from now on a reader that stands still is not waited for; the
+        second time not at all."""
+        for writer in (self._out, self._err):
+            if self._hurried:
+                writer.give_up()
+            else:
+                writer.hurry(within_s=_LAST_ROWS_S)
+        self._hurried = True
+
+    async def close(self) -> None:
+        """Wait until all has been written.
+
+        Raises:
+            OutputError: standard output cannot be written.
+        """
+        self.clear_status()
+        await self._out.drain(below=0)
+        await self._err.drain(below=0)
+
+    async def last_words(self, words: str) -> None:
+        """Print a note and wait until it has been written."""
+        self.note(words)
+        await self._err.drain(below=0)

@@ -1,0 +1,281 @@
+"""A descriptor written by a thread of its own, so that no event loop waits for a reader.
+
+Whoever produces rows awaits `drain` before the next one: a reader that stands still makes the
+program pause, not grow. Whoever must not wait (logs, a status line) uses `offer`, which refuses
+what would exceed the bound.
+
+The descriptor itself is left as it is: it may be shared with other processes, so it is never
+switched to non-blocking. Into a pipe no more is written than it has room for, in whole lines, so
+that a program which is told to end while its reader stands still leaves no torn line.
+"""
+
+import asyncio
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import stat
+import struct
+import termios
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+from .output import STDERR, OutputError
+
+MOST_WAITING = 1 << 20
+"""Bytes that wait to be written before `drain` waits and `offer` refuses."""
+_PIECE = 1 << 16
+_PAGE = 4096  # what one slot of a pipe holds at least
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0002, 0.02
+_LOOK_MS = 100
+_STILL_S = 1.0
+"""A reader that took nothing for so long stands still."""
+
+
+class Writer:
+    """Writes to one descriptor in the order in which data was put.
+
+    Its thread starts with the first data. Standard error that cannot be written swallows
+    everything; for other descriptors `error` tells why, and `drain` raises it.
+    """
+
+    def __init__(
+        self,
+        descriptor: int,
+        *,
+        most: int = MOST_WAITING,
+        failed: Callable[[], None] | None = None,
+    ) -> None:
+        """`failed` is called in the event loop that runs now, once, when writing has failed."""
+        self.error: OutputError | None = None
+        self._descriptor = descriptor
+        self._most = most
+        self._loop = None if failed is None else asyncio.get_running_loop()
+        self._failed = failed
+        self._pipe = _Pipe(descriptor) if _is_pipe(descriptor) else None
+        self._changed = threading.Condition()
+        self._waiting: deque[bytes | bytearray] = deque()
+        self._bytes = 0
+        self._moved = time.monotonic()
+        self._ended = False
+        self._thread: threading.Thread | None = None
+        self._drained: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that have not been written."""
+        return self._bytes
+
+    @property
+    def has_room(self) -> bool:
+        """Whether `drain` would return at once."""
+        return self._bytes <= self._most
+
+    def put(self, data: bytes | bytearray) -> None:
+        """Have the data written; ignored after a failure. Call `drain` now and then."""
+        with self._changed:
+            if self._ended or not data:
+                return
+            if not self._bytes:
+                self._moved = time.monotonic()
+            self._waiting.append(data)
+            self._bytes += len(data)
+            if self._thread is None:
+                # A daemon: nobody waits for a reader who may never come back.
+                self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
+                self._thread.start()
+            self._changed.notify_all()
+
+    def offer(self, data: bytes) -> bool:
+        """Have the data written if there is room for it; False where there is none."""
+        with self._changed:
+            if self._bytes + len(data) > self._most and self._bytes:
+                return False
+            self.put(data)
+        return True
+
+    async def drain(self, *, below: int | None = None) -> None:
+        """Wait until so many bytes wait at most; by default as many as there may.
+
+        Raises:
+            OutputError: the descriptor cannot be written, or `give_up` was called.
+        """
+        most = self._most if below is None else below
+        while True:
+            with self._changed:
+                if self.error is not None:
+                    raise self.error
+                if self._bytes <= most:
+                    return
+                moved = asyncio.Event()
+                self._drained.append((asyncio.get_running_loop(), moved))
+            await moved.wait()
+
+    def hurry(self, *, within_s: float) -> None:
+        """From now on, give up once the reader stands still, and after `within_s` at the latest.
+
+        For a program that was told to end. To be called in the event loop.
+        """
+        loop, end = asyncio.get_running_loop(), time.monotonic() + within_s
+
+        def look() -> None:
+            now = time.monotonic()
+            if self._bytes and (now >= end or now - self._moved > _STILL_S):
+                self.give_up()
+            else:
+                loop.call_later(_LOOK_MS / 1_000, look)
+
+        look()
+
+    def finish_blocking(self, *, within_s: float) -> None:
+        """Wait until all is written, but not for a reader that stands still, and no longer than
+        `within_s`. For the end of a program, outside of the event loop."""
+        end = time.monotonic() + within_s
+        with self._changed:
+            while self._bytes and not self._ended:
+                now = time.monotonic()
+                if now >= end or now - self._moved > _STILL_S:
+                    break
+                self._changed.wait(_LOOK_MS / 1_000)
+
+    def give_up(self) -> None:
+        """Throw away what waits; a line that has been begun in a pipe is complete."""
+        self._fail(errno.ETIMEDOUT)
+
+    def _write(self) -> None:
+        try:
+            while (data := self._next()) is not None:
+                self._write_one(data)
+                with self._changed:
+                    if self._ended:
+                        return
+                    self._waiting.popleft()
+        except OSError as error:
+            self._fail(error.errno or errno.EIO)
+
+    def _next(self) -> bytes | bytearray | None:
+        with self._changed:
+            while not self._waiting and not self._ended:
+                self._changed.wait()
+            return None if self._ended else self._waiting[0]
+
+    def _write_one(self, data: bytes | bytearray) -> None:
+        rest = memoryview(data)
+        at = 0
+        pause_s = _FIRST_PAUSE_S
+        while at < len(data) and not self._ended:
+            size = min(_PIECE, len(data) - at)
+            if self._pipe is not None:
+                size = self._pipe.fitting(data, at)
+                if not size:
+                    time.sleep(pause_s)
+                    pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                    continue
+                pause_s = _FIRST_PAUSE_S
+            try:
+                written = os.write(self._descriptor, rest[at : at + size])
+            except BlockingIOError:
+                poll = select.poll()
+                poll.register(self._descriptor, select.POLLOUT)
+                poll.poll(_LOOK_MS)
+                continue
+            if self._pipe is not None:
+                self._pipe.took(written)
+            at += written
+            self._count(written)
+
+    def _count(self, written: int) -> None:
+        with self._changed:
+            self._moved = time.monotonic()
+            self._bytes -= written
+            self._wake()
+
+    def _fail(self, number: int) -> None:
+        with self._changed:
+            if self._ended:
+                return
+            self._ended = True
+            self._waiting.clear()
+            self._bytes = 0
+            if self._descriptor != STDERR:
+                self.error = OutputError(number)
+                if self._failed is not None and self._loop is not None:
+                    _in_loop(self._loop, self._failed)
+            self._wake()
+
+    def _wake(self) -> None:
+        self._changed.notify_all()
+        drained, self._drained = self._drained, []
+        for loop, moved in drained:
+            _in_loop(loop, moved.set)
+
+
+class _Pipe:
+    """How much a pipe certainly has room for.
+
+    A pipe is a ring of slots of a page each. A write first fills what its last page leaves, if
+    what exceeds whole pages fits there, and takes a slot for each page of the rest (pipe_write in
+    Linux' fs/pipe.c). A slot is free again once all of it has been read.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._slots: deque[int] = deque()  # bytes written into each that may not be free
+        self._sum = 0
+        self._end = _PAGE  # of the last slot
+
+    def took(self, size: int) -> None:
+        """So many bytes were written at once."""
+        self._sum += size
+        beyond = size % _PAGE
+        if self._slots and beyond and self._end + beyond <= _PAGE:
+            self._slots[-1] += beyond
+            self._end += beyond
+            size -= beyond
+        for begin in range(0, size, _PAGE):
+            self._end = min(_PAGE, size - begin)
+            self._slots.append(self._end)
+
+    def fitting(self, data: bytes | bytearray, at: int) -> int:
+        """Bytes from there on to be written now: whole lines that fit, 0 to wait.
+
+        What the pipe could never hold at once is written piece by piece. Where the reader has
+        gone, something, so that the write fails.
+        """
+        room, empty = self._room()
+        if at + room >= len(data):
+            return len(data) - at
+        end = data.rfind(b"\n", at, at + room) + 1
+        if end > at:
+            return end - at
+        if self._reader_has_gone():
+            return len(data) - at
+        return room if empty else 0
+
+    def _room(self) -> tuple[int, bool]:
+        size = fcntl.fcntl(self._descriptor, fcntl.F_GETPIPE_SZ)
+        (unread,) = struct.unpack("i", fcntl.ioctl(self._descriptor, termios.FIONREAD, b"\0" * 4))
+        while self._slots and self._sum - self._slots[0] >= unread:
+            self._sum -= self._slots.popleft()
+        used = len(self._slots) * _PAGE
+        return max(size - used, 0), not unread
+
+    def _reader_has_gone(self) -> bool:
+        poll = select.poll()
+        poll.register(self._descriptor, 0)
+        return bool(poll.poll(0))
+
+
+def _is_pipe(descriptor: int) -> bool:
+    try:
+        return stat.S_ISFIFO(os.fstat(descriptor).st_mode)
+    except OSError:
+        return False
+
+
+def _in_loop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+    with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+        loop.call_soon_threadsafe(act)

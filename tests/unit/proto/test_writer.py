@@ -1,0 +1,230 @@
+"""A reader that is slow, stands still or goes away, and a writer that never waits for it."""
+
+import asyncio
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+from colotrace_proto import writer as module
+from colotrace_proto.output import STDERR, OutputError
+from colotrace_proto.writer import Writer
+
+LINE = b"x" * 2_999 + b"\n"
+
+
+class Pipe:
+    """A pipe whose writing end a writer has; reading is up to the test."""
+
+    def __init__(self) -> None:
+        self.out, self.into = os.pipe()
+        self.closed = False
+
+    def size(self) -> int:
+        return fcntl.fcntl(self.into, fcntl.F_GETPIPE_SZ)
+
+    def read_all(self, *, pause_s: float = 0.0) -> bytes:
+        """Everything up to the end, slowly if so wanted."""
+        read = b""
+        while part := os.read(self.out, 4_096):
+            read += part
+            time.sleep(pause_s)
+        return read
+
+    def end(self) -> None:
+        os.close(self.into)
+        self.into = -1
+
+    def leave(self) -> None:
+        """The reader goes away."""
+        os.close(self.out)
+        self.out = -1
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    made = Pipe()
+    yield made
+    for descriptor in (made.out, made.into):
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+def lines(count: int) -> list[bytes]:
+    """Lines that can be told apart, of different lengths, some beyond a page."""
+    return [b"%d " % n + b"y" * (n * 977 % 7_000) + b"\n" for n in range(count)]
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+async def test_a_slow_reader_gets_every_line(pipe: Pipe, blocking: bool) -> None:
+    """Nothing is lost or torn, in a pipe that blocks and in one that does not."""
+    os.set_blocking(pipe.into, blocking)
+    writer = Writer(pipe.into, most=10_000)
+    reading = asyncio.create_task(asyncio.to_thread(pipe.read_all, pause_s=0.0005))
+    for line in lines(100):
+        writer.put(line)
+        await writer.drain()
+    await writer.drain(below=0)
+    pipe.end()
+    assert await reading == b"".join(lines(100))
+
+
+async def test_many_lines_in_one_piece(pipe: Pipe) -> None:
+    """What is larger than the pipe goes through it, in order."""
+    writer = Writer(pipe.into)
+    data = b"".join(lines(1_000)) + b"z" * 200_000 + b"\nend\n"
+    writer.put(bytearray(data))
+    reading = asyncio.create_task(asyncio.to_thread(pipe.read_all))
+    await writer.drain(below=0)
+    pipe.end()
+    assert await reading == data
+
+
+async def test_drain_waits_for_the_reader_and_the_loop_runs_on(pipe: Pipe) -> None:
+    """Memory is bounded by what may wait; reading goes on where it stopped."""
+    writer = Writer(pipe.into, most=10_000)
+    put = 0
+
+    async def produce() -> None:
+        nonlocal put
+        while True:
+            writer.put(LINE)
+            put += 1
+            await writer.drain()
+
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(produce(), 0.3)
+    assert writer.waiting <= 10_000 + len(LINE)
+    assert put * len(LINE) <= pipe.size() + 10_000 + len(LINE)
+    assert not writer.has_room
+    assert not writer.offer(b"status")
+    reading = asyncio.create_task(asyncio.to_thread(pipe.read_all))
+    await writer.drain(below=0)
+    assert writer.offer(b"status")
+    await writer.drain(below=0)
+    pipe.end()
+    assert await reading == LINE * put + b"status"
+
+
+async def test_giving_up_leaves_no_torn_line(pipe: Pipe) -> None:
+    """A reader that stood still reads whole lines only, after the program has given up."""
+    writer = Writer(pipe.into)
+    for line in lines(200):
+        writer.put(line)
+    async with asyncio.timeout(20):
+        while True:
+            waiting = writer.waiting
+            await asyncio.sleep(0.1)
+            if writer.waiting == waiting < sum(map(len, lines(200))):
+                break
+    writer.give_up()
+    writer.put(b"never\n")
+    with pytest.raises(OutputError):
+        await writer.drain()
+    assert writer._thread is not None
+    await asyncio.to_thread(writer._thread.join, 10)
+    size = pipe.size()
+    pipe.end()
+    read = pipe.read_all()
+    whole = b"".join(lines(200))
+    assert whole.startswith(read)
+    assert read.endswith(b"\n")
+    assert len(read) > size / 2
+
+
+async def test_hurry_gives_up_on_a_reader_that_stands_still(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before it has stood still for a while."""
+    monkeypatch.setattr(module, "_STILL_S", 0.2)
+    writer = Writer(pipe.into)
+    writer.put(LINE * 100)
+    writer.hurry(within_s=60)
+    async with asyncio.timeout(30):
+        with pytest.raises(OutputError) as raised:
+            await writer.drain(below=0)
+    assert raised.value.number == errno.ETIMEDOUT
+
+
+async def test_hurry_waits_for_a_reader_that_reads(
+    pipe: Pipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of it arrives."""
+    monkeypatch.setattr(module, "_STILL_S", 5.0)
+    writer = Writer(pipe.into)
+    writer.put(LINE * 100)
+    writer.hurry(within_s=60)
+    reading = asyncio.create_task(asyncio.to_thread(pipe.read_all, pause_s=0.0005))
+    await writer.drain(below=0)
+    pipe.end()
+    assert await reading == LINE * 100
+
+
+async def test_hurry_has_an_end_for_a_reader_that_is_slow(pipe: Pipe) -> None:
+    """However little it takes now and then."""
+    writer = Writer(pipe.into)
+    writer.put(LINE * 10_000)
+    writer.hurry(within_s=0.2)
+    async with asyncio.timeout(30):
+        with pytest.raises(OutputError):
+            await writer.drain(below=0)
+
+
+async def test_a_reader_that_goes_away_is_told_at_once(pipe: Pipe) -> None:
+    """Also while the pipe is full: the program is told and need not ask."""
+    failed = asyncio.Event()
+    writer = Writer(pipe.into, failed=failed.set)
+    writer.put(LINE * 100)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await writer.drain(below=0)
+    pipe.leave()
+    async with asyncio.timeout(20):
+        await failed.wait()
+    assert writer.error is not None
+    assert writer.error.exit_code == 141
+    assert writer.waiting == 0
+
+
+async def test_a_full_disk() -> None:
+    """Another exit code."""
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    writer = Writer(descriptor)
+    writer.put(b"line\n")
+    with pytest.raises(OutputError) as raised:
+        await writer.drain(below=0)
+    os.close(descriptor)
+    assert (raised.value.number, raised.value.exit_code) == (errno.ENOSPC, 74)
+
+
+async def test_standard_error_swallows_what_cannot_be_written(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nothing raises, and nothing is kept."""
+
+    def fail(descriptor: int, data: object) -> int:
+        assert descriptor == STDERR
+        raise BrokenPipeError(errno.EPIPE, "")
+
+    monkeypatch.setattr(module.os, "write", fail)
+    writer = Writer(STDERR)
+    writer._pipe = None
+    writer.put(b"note\n")
+    await writer.drain(below=0)
+    writer.put(b"note\n")
+    assert writer.waiting == 0
+
+
+def test_the_end_of_a_program_waits_a_little(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until all is written, but not for a reader that stands still."""
+    monkeypatch.setattr(module, "_STILL_S", 0.1)
+    writer = Writer(pipe.into)
+    writer.put(b"line\n")
+    writer.finish_blocking(within_s=60)
+    assert os.read(pipe.out, 10) == b"line\n"
+    writer.put(LINE * 100)
+    writer.finish_blocking(within_s=60)
+    assert writer.waiting
+    writer.give_up()
