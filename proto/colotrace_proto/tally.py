@@ -16,6 +16,7 @@ import numpy.typing as npt
 from msgspec import UNSET
 
 from . import rows
+from .ends import refused_at
 from .messages import Link, Node, NodeKind, PacketType, Replies
 
 _NS_PER_MS = 1e6
@@ -97,29 +98,32 @@ def has_own_ends(packet_type: PacketType, *, multipath: bool) -> bool:
 def path_end(gathered: Gathered) -> int:
     """The last TTL that the row shows.
 
-    The lowest TTL at which the target answered; else the lowest at which somebody said that the
-    path ends; else the last that was probed (0 where none was). Where the target answered without
-    a TTL, it stands somewhere behind the last one that answered with one: what is silent beyond
-    may be its answers, and is not shown as lost.
+    The lowest TTL at which the target answered; else where a router's refusal ends the path (see
+    `ends.refused_at`); else the last that was probed (0 where none was). Where the target answered
+    without a TTL, it stands somewhere behind the last one that answered with one: what is silent
+    beyond may be its answers, and is not shown as lost.
 
     Where the row is made of several flows, balanced paths may differ in length: as long as somebody
     else answers there, some flow is still on its way, and the path goes on to where the next one
     ends. An end that is seen only further on than another flow's, with nobody else on the way, is
     the same end whose answer is missing: it makes no path longer.
     """
-    kinds = [gathered.replies.nodes[node].kind for node in gathered.replies.node]
-    for kind in (NodeKind.TARGET, NodeKind.BARRIER):
-        ends: list[int] = []
-        others: list[int] = []
-        for ttl, k in zip(gathered.replies.ttl, kinds, strict=True):
-            (ends if k is kind else others).append(ttl)
-        if ends:
-            first, furthest = min(ends), max(others, default=0)
-            if not gathered.own_ends or furthest < first:
-                return first
-            return min((ttl for ttl in ends if ttl > furthest), default=furthest)
+    replies = gathered.replies
+    nodes = [replies.nodes[node] for node in replies.node]
+    answers = [(ttl, n.kind, n.address) for ttl, n in zip(replies.ttl, nodes, strict=True)]
+    ends = [ttl for ttl, kind, _ in answers if kind is NodeKind.TARGET]
+    if ends:
+        first = min(ends)
+        others = (ttl for ttl, kind, _ in answers if kind is not NodeKind.TARGET)
+        furthest = max(others, default=0)
+        if not gathered.own_ends or furthest < first:
+            return first
+        return min((ttl for ttl in ends if ttl > furthest), default=furthest)
+    refused = refused_at(answers)
+    if refused is not None:
+        return refused
     if gathered.unplaced:
-        return max(gathered.replies.ttl, default=0)
+        return max(replies.ttl, default=0)
     return max((ttl for ttl, sent in enumerate(gathered.sent, 1) if sent), default=0)
 
 

@@ -141,8 +141,12 @@ def test_one_address_with_and_without_a_label_is_two_nodes() -> None:
         # The lowest TTL that the target answered, before and whatever else there is.
         ([(2, REACHED), (3, REACHED)], (3, 3, 3), 2),
         ([(1, BARRIER), (3, REACHED)], (3, 3, 3), 3),
-        # Else the lowest at which somebody said that it ends.
-        ([(2, BARRIER), (3, BARRIER), (1, TRANSIT)], (3, 3, 3), 2),
+        # Else a refusal beyond which no other router answered.
+        ([(2, BARRIER), (1, TRANSIT)], (3, 3, 3), 2),
+        ([(2, BARRIER), (3, BARRIER), (1, TRANSIT)], (3, 3, 3), 3),
+        ([(2, BARRIER), (2, TRANSIT)], (3, 3, 3), 2),
+        # Routers beyond the refusal answered: as if there had been none.
+        ([(1, BARRIER), (2, TRANSIT)], (3, 3, 3), 3),
         # Else the last that was probed, answered or not.
         ([(1, TRANSIT)], (3, 3, 3), 3),
         ([(1, TRANSIT)], (3, 3, 0), 2),
@@ -161,6 +165,13 @@ def test_where_the_path_ends(
     assert [hop.packets_ttl for hop in row_of(given).hops] == list(range(1, end + 1))
 
 
+def test_a_router_that_refuses_at_several_ttls_ends_the_path_at_the_lowest() -> None:
+    """Its refusals of probes with higher TTLs are no answers from further on."""
+    one = Node(router(2).address, BARRIER)
+    assert path_end(gathered((4, MS, one), (2, MS, one), (3, MS, one))) == 2
+    assert path_end(gathered((2, MS, one), (3, MS, router(3)), (4, MS, one), sent=(1,) * 5)) == 4
+
+
 @pytest.mark.parametrize(
     ("answers", "end"),
     [
@@ -175,7 +186,7 @@ def test_where_the_path_ends(
         ([(1, TRANSIT), (2, REACHED), (3, TRANSIT)], 3),
         # One way is barred, the other leads on.
         ([(1, TRANSIT), (2, BARRIER), (2, TRANSIT), (3, REACHED)], 3),
-        ([(1, TRANSIT), (2, BARRIER), (3, TRANSIT)], 3),
+        ([(1, TRANSIT), (2, BARRIER), (3, TRANSIT)], 5),
         ([(1, TRANSIT), (2, BARRIER)], 2),
         ([(1, TRANSIT)], 5),
     ],
