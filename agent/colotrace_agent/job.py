@@ -219,6 +219,7 @@ class JobRun:
             if several.replies:
                 self._merge(several)
         else:
+            several.settle()
             links, said = several.links, several.notices
             self._finish(self._report.final(several, self._cut_short, links=links, notices=said))
 

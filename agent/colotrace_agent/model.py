@@ -176,3 +176,10 @@ class Counters:
     late: int = 0
     foreign: int = 0
     ambiguous: int = 0
+
+    def add(self, others: "Counters") -> None:
+        """Adds those of another trace."""
+        self.duplicates += others.duplicates
+        self.late += others.late
+        self.foreign += others.foreign
+        self.ambiguous += others.ambiguous

@@ -250,6 +250,8 @@ class Prober:
         ended = [trace for trace in changed if trace.ended is not None]
         if ended:
             self._look_for_overflows(ended)
+            for trace in ended:
+                self._engine.judge_limits(trace)
         for trace in changed:
             if trace.ended is None:
                 self._listeners[trace](trace)

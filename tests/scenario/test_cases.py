@@ -39,8 +39,8 @@ class Reply:
     trace: str | None = None
 
 
-def verdict(packet: Packet, *, rtt_ms: float, target: str) -> Reply:
-    """Say what an answer means, by its type and code."""
+def verdict(packet: Packet, *, rtt_ms: float, target: str, routers: frozenset[str]) -> Reply:
+    """Say what an answer means, by its type and code and by who is a router on the way."""
     data = bytes(packet)
     four = data[0] >> 4 == 4
     number, at = (data[9], 20) if four else (data[6], 40)
@@ -58,6 +58,8 @@ def verdict(packet: Packet, *, rtt_ms: float, target: str) -> Reply:
             label = f"!F-{int.from_bytes(data[at + 4 : at + 8])}"
         elif (kind, code) != ((3, 3) if four else (1, 4)):
             label = (_LABELS4 if four else _LABELS6).get(code, f"!<{code}>")
+        elif address in routers:
+            label = f"!<{code}>"
         reached = label is None or address == target
         refused = not reached
     return Reply(address, rtt_ms, label, reached=reached, refused=refused)
@@ -70,6 +72,8 @@ def omniscient(run: Run) -> dict[str, Any]:
     sent: dict[int, int] = defaultdict(int)
     replies: dict[int, list[Reply]] = defaultdict(list)
     protocols = run.packet_type.protocols
+    addresses = world.addresses
+    routers = frozenset(who for at_ttl in addresses.routers.values() for who in at_ttl)
     # A TTL's probes after each other, as a polite tracer sends them.
     order = itertools.product(range(1, trace.max_ttl + 1), range(trace.packets_per_ttl), protocols)
     for place, (ttl, _, protocol) in enumerate(order):
@@ -88,7 +92,7 @@ def omniscient(run: Run) -> dict[str, Any]:
             rtt_ms = (deliveries[0].at_ns - now_ns) / _MS
             if rtt_ms <= trace.wait_time * 1000:
                 answer = dissected(deliveries[0])
-                reply = verdict(answer, rtt_ms=rtt_ms, target=world.addresses.target)
+                reply = verdict(answer, rtt_ms=rtt_ms, target=addresses.target, routers=routers)
                 if len(protocols) > 1:
                     reply = replace(reply, trace=protocol.upper())
                 replies[ttl].append(reply)
@@ -99,7 +103,10 @@ def omniscient(run: Run) -> dict[str, Any]:
 def _row(world: World, *, sent: dict[int, int], replies: dict[int, list[Reply]]) -> dict[str, Any]:
     answered = [(ttl, reply) for ttl in replies for reply in replies[ttl]]
     ends = [ttl for ttl, reply in answered if reply.reached]
-    ends = ends or [ttl for ttl, reply in answered if reply.refused]
+    passed = [ttl for ttl, reply in answered if not reply.refused]
+    refusals = [ttl for ttl, reply in answered if reply.refused]
+    # A refusal ends the path where nobody answers beyond it.
+    ends = ends or [ttl for ttl in refusals if ttl >= max(passed, default=0)]
     last = min(ends, default=max(sent, default=0))
     reached = [reply for reply in replies.get(last, ()) if reply.reached]
     hops = []

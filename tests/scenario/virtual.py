@@ -92,6 +92,7 @@ class VirtualHost:
             several.begun(trace)
             self._by_flow[trace.flow.key] = job
         if several.done:
+            several.settle()
             links, said = several.links, several.notices
             job.frames.append(job.report.final(several, Failure.NONE, links=links, notices=said))
         elif several.replies:
@@ -156,6 +157,8 @@ class VirtualHost:
     def _tell(self) -> None:
         changed, self.engine.changed = self.engine.changed, set()
         for trace in changed:
+            if trace.ended is not None:
+                self.engine.judge_limits(trace)
             job = self._by_flow[trace.flow.key]
             if isinstance(job.traced, Several):
                 if trace.ended is not None:

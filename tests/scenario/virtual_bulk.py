@@ -61,6 +61,7 @@ class VirtualBulkHost:
                     self.now = max(min(ahead), self.now + 1)
 
     def _tell(self, ended: Ended) -> None:
+        self.engine.judge_limits(ended, self.now)
         for number in ended.numbers.tolist():
             line, report = ended.line(number), Report(JobId(str(len(self.frames))))
             self.frames.append(report.final(line, Failure.NONE, notices=notices(line)))

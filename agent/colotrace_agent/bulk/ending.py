@@ -1,7 +1,7 @@
 """When traces of a table end: the rules of `engine.trace`, worked out for many lines at once."""
 
 import numpy as np
-from colotrace_proto.messages import Family
+from colotrace_proto.messages import Family, NodeKind
 
 from colotrace_agent.engine.trace import HERE, NEAR, floor_of
 from colotrace_agent.model import TraceSpec
@@ -64,7 +64,7 @@ class Ending(State):
             return
         self._unsettled[lines] = False
         lines = lines[self.in_use[lines] & (self.ended[lines] == 0)]
-        lines = lines[(self._next[lines] >= self.probes) | self._beyond(lines)]
+        lines = lines[~self._is_unsent(lines)]
         if not len(lines):
             return
         last = np.where(self._missing(lines), self._last_sent_at[lines], 0).max(axis=1)
@@ -72,9 +72,15 @@ class Ending(State):
         self._look_at[lines] = np.minimum(self._look_at[lines], look_at)
         self._first_look_at = min(self._first_look_at, int(look_at.min()))
 
-    def _beyond(self, lines: Lines) -> Flags:
-        """Whether what is still unsent lies beyond the target."""
-        return self._next[lines] // self.spec.packets_per_ttl + 1 > self.target_ttl[lines]
+    def _is_unsent(self, lines: Lines) -> Flags:
+        """Whether probes are still to be sent: not beyond the target, and only the first of each
+        TTL beyond where the target is expected or a refusal came."""
+        next_place, packets = self._next[lines], self.spec.packets_per_ttl
+        last = np.minimum(self.target_ttl[lines], self.spec.max_ttl)
+        within, earlier = next_place // packets + 1, next_place % packets
+        spared = within > np.minimum(self._expected_ttl[lines], self._refusal_ttl[lines])
+        first_whole = within + (earlier > 0)
+        return (first_whole <= last) | ((earlier > 0) & (within <= last) & ~spared)
 
     def _missing(self, lines: Lines) -> Flags:
         short = self.sent[lines] > self.answers[lines]
@@ -87,20 +93,30 @@ class Ending(State):
         waiting = missing.any(axis=1)
         if waiting.any():
             closes_at[waiting] = self._waits_until(lines[waiting], missing[waiting])
-        unsent = (self._next[lines] < self.probes) & ~self._beyond(lines)
-        return np.where(unsent | (self.put_off[lines] > 0), _NEVER, closes_at)
+        return np.where(self._is_unsent(lines) | (self.put_off[lines] > 0), _NEVER, closes_at)
+
+    def _refused(self, lines: Lines) -> Flags:
+        """Whether a router's refusal seems to end the path: no router beyond it answered."""
+        refused = self._barrier_ttl[lines] <= self.spec.max_ttl
+        for row in np.nonzero(refused)[0].tolist():
+            line = int(lines[row])
+            passed = self.answered[line] & (self.kind[line] == NodeKind.TRANSIT)
+            refused[row] = not (passed & (self.ttl_of[line] > self._barrier_ttl[line])).any()
+        return refused
 
     def _waits_until(self, lines: Lines, missing: Flags) -> Numbers:
         longest, last_sent_at = self._longest_rtt[lines], self._last_sent_at[lines]
-        wait_ns, end = self.spec.wait_ns, self.ends_at(lines)
-        end_rtt = longest[np.arange(len(lines)), end - 1]
+        wait_ns = self.spec.wait_ns
+        barrier, refused = self._barrier_ttl[lines], self._refused(lines)
+        at_barrier = np.minimum(barrier, self.spec.max_ttl) - 1
+        barrier_rtt = longest[np.arange(len(lines)), at_barrier]
         until = self.started[lines]
         nearest = np.zeros(len(lines), np.int64)
         for column in range(self.spec.max_ttl - 1, -1, -1):
             own = longest[:, column]
             patience = np.where(own > 0, HERE * own, np.where(nearest > 0, NEAR * nearest, wait_ns))
-            beyond = (own == 0) & (nearest == 0) & (column >= end)
-            patience = np.where(beyond, HERE * end_rtt, patience)
+            beyond = (own == 0) & (nearest == 0) & (column >= barrier) & refused
+            patience = np.where(beyond, HERE * barrier_rtt, patience)
             patience = np.clip(patience, self._floor_ns, wait_ns)
             silent = missing[:, column]
             until = np.maximum(until, np.where(silent, last_sent_at[:, column] + patience, 0))

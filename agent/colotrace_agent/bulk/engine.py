@@ -5,7 +5,7 @@ traces to one target never run side by side here: the second waits until the fir
 """
 
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,16 +23,17 @@ from colotrace_agent.engine.engine import (
     STEP,
 )
 from colotrace_agent.engine.flows import Flows, ManyIdentities, addresses_of
-from colotrace_agent.engine.matching import Miss, match
+from colotrace_agent.engine.placing import place
 from colotrace_agent.engine.routers import Limit, Routers
 from colotrace_agent.engine.spacing import Spacing
-from colotrace_agent.engine.trace import NAT, may_be_translated, names_no_probe, translated
-from colotrace_agent.engine.verdict import judge
-from colotrace_agent.model import AnswerKind, Heard, TraceSpec, family_of
+from colotrace_agent.engine.trace import NAT, may_be_translated, translated
+from colotrace_agent.engine.verdict import is_own_refusal, judge, may_be_target
+from colotrace_agent.model import Counters, Heard, TraceSpec, family_of, has_ports
 
-from .line import Line
-from .recognise import plain_answers
-from .state import Bytes, Flags, Lines, Numbers
+from .finding import same_rows
+from .line import Line, LineProbes
+from .recognise import Plain, plain_answers
+from .state import DOUBTFUL, Bytes, Flags, Lines, Numbers
 from .table import Due, Table
 
 _SAMPLE_NS = 100_000_000
@@ -50,8 +51,9 @@ class Ended(NamedTuple):
 
     table: Table
     numbers: Lines
-    limiting: Mapping[int, Sequence[int]]
-    """By line, of few: TTLs of routers that have probably kept answers back, for their limits."""
+    limiting: dict[int, Sequence[int]]
+    """By line, of few: TTLs of routers that have probably kept answers back, for their limits.
+    Known once `BulkEngine.judge_limits` has looked."""
 
     def line(self, number: int) -> Line:
         """One of them."""
@@ -87,6 +89,16 @@ class BulkEngine:
         self._searches = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
         self._targets: set[bytes] = set()
         self._sampled_at = 0
+        self.foreign = 0
+        """Packets that look like answers, but to no probe of ours."""
+        self.late = 0
+        """Answers to traces that have ended."""
+        self.overflows = 0
+        """Packets that the host had no room for."""
+        self.unstamped = 0
+        """Answers whose probe's departure the kernel did not stamp."""
+        self.counted = Counters()
+        """What ended traces have counted."""
 
     def __len__(self) -> int:
         return sum(table.under_way for table in self.tables.values())
@@ -147,8 +159,7 @@ class BulkEngine:
 
     def _hold(self, line: Line, limits: dict[int, Limit], now: int) -> None:
         for ttl, limit in limits.items():
-            line.table.hold(line.number, ttl)
-            for earlier in range(self.spec.packets_per_ttl):
+            for earlier in range(line.table.hold(line.number, ttl)):
                 self._spacing.hold(line, ttl, limit, earlier=earlier, now=now)
 
     # Sending.
@@ -159,19 +170,24 @@ class BulkEngine:
         allowed = min(self._budget.available(now), most)
         found = []
         for table in self.tables.values():
+            table.unblock(now)
             near, far = table.unsent
             if allowed >= min(self._grain, most) and (near or far):
-                due = table.take(near=self._near.available(now), most=allowed)
+                due = table.take(near=self._near.available(now), most=allowed, now=now)
                 found.append((table, due))
                 allowed -= self._spend(due)
         for waiting in self._spacing.due(now):
+            table, number = waiting.trace.table, waiting.trace.number
             ready_at = waiting.limit.ready_at() if allowed > 0 else now + 1
+            if ready_at <= now:
+                ready_at = table.target_ready_at(number, now)
+            if ready_at <= now and waiting.ttl <= NEAR_HOPS and not self._near.available(now):
+                ready_at = self._near.ready_at()
             if ready_at > now:
                 self._spacing.again(waiting, ready_at)
                 continue
             waiting.limit.asked(now)
-            table = waiting.trace.table
-            due = table.take_late(waiting.trace.number, waiting.ttl)
+            due = table.take_late(number, waiting.ttl)
             found.append((table, due))
             allowed -= self._spend(due)
         return [(table, due) for table, due in found if len(due.lines)]
@@ -196,18 +212,22 @@ class BulkEngine:
         plain = plain_answers(table, packets, lengths, senders)
         if not len(plain.rows):
             return every
-        table.count(
+        if has_ports(self.spec.packet_type):
+            plain = _doubted(table, plain)
+        good = table.count(
             plain.lines, plain.ordinals, kind=plain.kind, who=plain.who, at=at[plain.rows],
             read_at=read_at, reduced_by=plain.reduced_by,
         )  # fmt: skip
-        self._count_near(plain.who, table.ttl_of[plain.lines, plain.ordinals], read_at)
+        good &= plain.kind < NodeKind.BARRIER
+        near = good & (table.ttl_of[plain.lines, plain.ordinals] <= NEAR_HOPS)
+        self._count_near(plain.who[near], read_at)
         odd = np.ones(len(packets), np.bool_)
         odd[plain.rows] = False
         rows: list[int] = np.nonzero(odd)[0].tolist()
         return rows
 
-    def _count_near(self, who: Bytes, ttls: Bytes, now: int) -> None:
-        near = np.ascontiguousarray(who[ttls <= NEAR_HOPS])
+    def _count_near(self, who: Bytes, now: int) -> None:
+        near = np.ascontiguousarray(who)
         if not len(near):
             return
         # Numbers are sorted much faster than strings of bytes.
@@ -227,36 +247,36 @@ class BulkEngine:
         number = self._line_of(table, heard, read_at) if table is not None else None
         flow = table.flow(number) if table is not None and number is not None else None
         if table is None or number is None or flow is None:
+            if self._identities.is_released(self.spec, heard.key, read_at):
+                self.late += 1
+            else:
+                self.foreign += 1
             return
-        ordinal = match(flow, heard, sent=int(table.taken[number]))
+        ordinal = place(LineProbes(table, number, flow), heard, at=at)
+        if ordinal is None:
+            return
         kind, labels = judge(heard, flow)
-        if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
-            is_end = kind is not NodeKind.TRANSIT
-            ordinal = table.by_elimination(number, at, is_end=is_end)
-        if isinstance(ordinal, Miss):
-            if ordinal is Miss.AMBIGUOUS and heard.kind in (
-                AnswerKind.DATAGRAM,
-                AnswerKind.CHALLENGE,
-            ):
-                aside = table.aside(number)
-                aside.unplaced = min(aside.unplaced + 1, int(table.sent[number].sum()))
-            return
-        if kind is NodeKind.BARRIER and heard.responder == flow.source != flow.target:
-            # The host's own kernel says so: no neighbour answered it, or its route is gone.
+        if is_own_refusal(heard, flow, kind):
             table.kept_back(number, [ordinal], errno.EHOSTUNREACH)
             return
+        stored = int(kind)
+        if may_be_target(heard, flow):
+            stored, labels = DOUBTFUL, ()  # it gets its label once it is decided
         if translated(heard, flow):
             labels = (*labels, NAT)
         labels += heard.labels
-        good = table.count(
+        who = np.frombuffer(heard.responder, np.uint8)[None, :]
+        table.count(
             np.array([number]), np.array([ordinal]),
-            kind=np.array([kind], np.uint8),
-            who=np.frombuffer(heard.responder, np.uint8)[None, :],
+            kind=np.array([stored], np.uint8),
+            who=who,
             at=np.array([at]), read_at=read_at,
             reduced_by=np.array([max((heard.quoted_ttl or 1) - 1, 0)]),
         )  # fmt: skip
-        if good[0] and labels:
+        if labels:
             table.aside(number).labels[ordinal] = labels
+        if kind is not NodeKind.BARRIER and table.ttl_of[number, ordinal] <= NEAR_HOPS:
+            self._count_near(who, read_at)
 
     def _line_of(self, table: Table, heard: Heard, now: int) -> int | None:
         number = table.found.line_of(heard.key)
@@ -272,6 +292,7 @@ class BulkEngine:
 
     def overflowed(self, packets: int) -> None:
         """The host had no room for that many packets, whosever answers they were."""
+        self.overflows += packets
         for table in self.tables.values():
             table.overflows += packets
 
@@ -280,7 +301,7 @@ class BulkEngine:
     def expire(self, now: int) -> list[Ended]:
         """Ends the traces to which nothing more can come; each to be `told`."""
         return [
-            self._ended(table, numbers, now)
+            self._ended(table, numbers)
             for table in self.tables.values()
             if len(numbers := table.expire(now))
         ]
@@ -288,7 +309,7 @@ class BulkEngine:
     def stop(self, now: int) -> list[Ended]:
         """Ends all traces with what there is; each to be `told`."""
         return [
-            self._ended(table, numbers, now)
+            self._ended(table, numbers)
             for table in self.tables.values()
             if len(numbers := table.stop(now))
         ]
@@ -300,6 +321,10 @@ class BulkEngine:
         for target, ttl in zip(targets, table.target_ttl[numbers].tolist(), strict=True):
             if ttl <= self.spec.max_ttl:
                 self._distances.put(self.spec, target, ttl, now)
+        for counters in table.all_counted(numbers):
+            self.counted.add(counters)
+        self.unstamped += table.unstamped(numbers)
+        table.keep_used(numbers, now)
         self._identities.release(table.names[numbers], now)
         self._targets.difference_update(targets)
         table.free(numbers)
@@ -316,18 +341,32 @@ class BulkEngine:
         elif any(near for near, _ in unsent):
             near_at = self._near.ready_at(max(STEP, _GRAINS * grain_of(self._near_rate)))
             times.append(max(self._budget.ready_at(self._grain), near_at))
+        times += [at for table in self.tables.values() if (at := table.blocked_until) is not None]
         late_at = self._spacing.next_at()
         if late_at is not None:
             times.append(late_at)
         return min(times, default=None)
 
-    def _ended(self, table: Table, numbers: Lines, now: int) -> Ended:
-        short = numbers[table.short_of_answers(numbers)].tolist()
+    def _ended(self, table: Table, numbers: Lines) -> Ended:
+        if table.doubtful[numbers].any():
+            for number in numbers[table.doubtful[numbers]].tolist():
+                Line(table, number).settle()
+        return Ended(table, numbers, {})
+
+    def judge_limits(self, ended: Ended, now: int) -> None:
+        """Finds where routers' limits have probably kept answers from ended traces.
+
+        To be called once the host's own losses are known (`overflowed`): what the host had no room
+        for says nothing about routers.
+        """
+        table, numbers = ended.table, ended.numbers
+        short = numbers[table.short_of_answers(numbers) & (table.overflows[numbers] == 0)].tolist()
         sampled = numbers[:1].tolist() if now - self._sampled_at > _SAMPLE_NS else []
         for number in dict.fromkeys((*sampled, *short)):
             self._learn_path(Line(table, number), now)
-        limiting = {number: self._routers.judge(Line(table, number), now=now) for number in short}
-        return Ended(table, numbers, {number: ttls for number, ttls in limiting.items() if ttls})
+        for number in short:
+            if ttls := self._routers.judge(Line(table, number), now=now):
+                ended.limiting[number] = ttls
 
     def _learn_path(self, line: Line, now: int) -> None:
         self._sampled_at = now
@@ -338,6 +377,23 @@ class BulkEngine:
 
 def _burst(rate: float) -> int:
     return max(BURST, int(rate / 50))
+
+
+def _doubted(table: Table, plain: Plain) -> Plain:
+    """The same, where refusals from other addresses than the targets' are doubtful; those that the
+    host's own kernel sent are left out."""
+    closed = np.nonzero(plain.kind == NodeKind.TARGET)[0]
+    elsewhere = closed[~same_rows(table.targets[plain.lines[closed]], plain.who[closed])]
+    if not len(elsewhere):
+        return plain
+    plain.kind[elsewhere] = DOUBTFUL
+    own = elsewhere[same_rows(table.sources[plain.lines[elsewhere]], plain.who[elsewhere])]
+    kept = np.ones(len(plain.rows), np.bool_)
+    kept[own] = False
+    return Plain(
+        plain.rows[kept], plain.lines[kept], plain.ordinals[kept], plain.kind[kept],
+        plain.who[kept], plain.reduced_by[kept],
+    )  # fmt: skip
 
 
 def _settle(line: Line) -> None:

@@ -3,10 +3,8 @@
 import numpy as np
 from colotrace_proto.messages import NodeKind
 
-from colotrace_agent.engine.matching import Miss
-
 from .ending import Ending
-from .state import Bytes, Flags, Lines, Numbers
+from .state import DOUBTFUL, Bytes, Flags, Lines, Numbers
 
 
 class Hearing(Ending):
@@ -19,7 +17,8 @@ class Hearing(Ending):
             wrong = places[ours & ~right] // self.probes
             self._clock_stepped(wrong)
             ours = ours & right
-        ours &= self._flat_sent_at[places] > 0
+        # An answer's time is counted from what its probe's departure was known as by then.
+        ours &= (self._flat_sent_at[places] > 0) & ~self._flat_answered[places]
         if not ours.all():
             places, at = places[ours], at[ours]
         self._flat_sent_at[places] = at
@@ -29,7 +28,7 @@ class Hearing(Ending):
         self, lines: Lines, ordinals: Lines, *, kind: Bytes, who: Bytes, at: Numbers,
         read_at: int, reduced_by: Numbers,
     ) -> Flags:  # fmt: skip
-        """Counts answers to these probes; which of them count.
+        """Counts answers to these probes, as `engine.placing.place` does; which of them count.
 
         `reduced_by` is how much of its TTL each probe had left beyond what it needed.
         """
@@ -44,6 +43,12 @@ class Hearing(Ending):
         if good.all():
             self._put(lines, places, kind, who, rtt, reduced_by)
         else:
+            for line, left in zip(
+                lines[~good].tolist(), (sent_at[~good] > 0).tolist(), strict=True
+            ):
+                counters = self.counters(line)
+                counters.duplicates += left
+                counters.foreign += not left
             self._put(lines[good], places[good], kind[good], who[good], rtt[good], reduced_by[good])
         return good
 
@@ -70,8 +75,11 @@ class Hearing(Ending):
             nearer = its_ttl - reduced_by[those]
             nearer = np.where(nearer > 0, nearer, its_ttl).astype(np.int16)
             np.minimum.at(self._expected_ttl, targets, nearer)
-        those = np.nonzero(kind == NodeKind.BARRIER)[0]
+        those = np.nonzero(kind >= NodeKind.BARRIER)[0]
         if len(those):
+            np.minimum.at(self._refusal_ttl, lines[those], ttl[those])
+            self.doubtful[lines[kind == DOUBTFUL]] = True
+            those = those[kind[those] == NodeKind.BARRIER]
             np.minimum.at(self._barrier_ttl, lines[those], ttl[those])
         self._unsettled[lines] = True
 
@@ -84,18 +92,6 @@ class Hearing(Ending):
         lines = self.found.live
         found = np.nonzero((self.tags[lines] == np.frombuffer(tag, np.uint64)).any(axis=1))[0]
         return int(lines[found[0]]) if len(found) else None
-
-    def by_elimination(self, line: int, at: int, *, is_end: bool) -> int | Miss:
-        """As `Trace` does it: the one probe that an answer which names none can be for."""
-        sent_at = self.sent_at[line]
-        waiting = (sent_at > 0) & ~self.answered[line] & (at - sent_at <= self.spec.wait_ns)
-        ordinals: list[int] = np.nonzero(waiting)[0].tolist()
-        if len(ordinals) != 1:
-            return Miss.AMBIGUOUS
-        ttl = int(self.ttl_of[line, ordinals[0]])
-        furthest = int(np.where(self.answers[line] > 0, self._columns, 0).max())
-        denied = ttl <= furthest if is_end else ttl >= self.target_ttl[line]
-        return Miss.AMBIGUOUS if denied else ordinals[0]
 
 
 def _first_of_each(places: Lines) -> Flags:

@@ -5,8 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from colotrace_proto.messages import NodeKind
 
-from colotrace_agent.model import Counters, Reply, TraceSpec
+from colotrace_agent.engine.refusals import Refuser, settle
+from colotrace_agent.engine.verdict import refusal_label
+from colotrace_agent.model import Counters, Flow, Reply, TraceSpec
 
+from .state import DOUBTFUL
 from .table import Table
 
 
@@ -17,7 +20,6 @@ class Line:
         self.table = table
         self.number = number
         self.limiting = limiting
-        self.counters = Counters()
 
     @property
     def spec(self) -> TraceSpec:
@@ -45,9 +47,19 @@ class Line:
         """Whether the target answered."""
         return bool(self.table.target_ttl[self.number] <= self.spec.max_ttl)
 
+    @property
+    def counters(self) -> Counters:
+        """What was heard and is no answer."""
+        return self.table.counters(self.number)
+
+    @property
+    def end_ttl(self) -> int:
+        """The last TTL of interest."""
+        return int(self.table.ends_at(np.array([self.number]))[0])
+
     def hops(self) -> range:
         """The TTLs of interest."""
-        return range(1, int(self.table.ends_at(np.array([self.number]))[0]) + 1)
+        return range(1, self.end_ttl + 1)
 
     @property
     def sent(self) -> list[int]:
@@ -66,21 +78,47 @@ class Line:
 
     @property
     def replies(self) -> list[Reply]:
-        """The answers, in the order of their probes."""
+        """The answers, in the order of their probes; refusals that may be the target's only once
+        the trace is settled."""
+        table, number = self.table, self.number
+        sure = table.answered[number] & (table.kind[number] != DOUBTFUL)
+        ordinals: list[int] = np.nonzero(sure)[0].tolist()
+        return [
+            self._reply(ordinal, NodeKind(int(table.kind[number, ordinal]))) for ordinal in ordinals
+        ]
+
+    def _reply(self, ordinal: int, kind: NodeKind) -> Reply:
         table, number = self.table, self.number
         aside = table.asides.get(number)
-        labels = aside.labels if aside is not None else {}
-        ordinals = np.nonzero(table.answered[number])[0].tolist()
-        return [
-            Reply(
-                int(table.ttl_of[number, ordinal]),
-                int(table.rtt[number, ordinal]),
-                table.who[number, ordinal].tobytes(),
-                NodeKind(int(table.kind[number, ordinal])),
-                labels.get(ordinal, ()),
-            )
-            for ordinal in ordinals
-        ]
+        return Reply(
+            int(table.ttl_of[number, ordinal]),
+            int(table.rtt[number, ordinal]),
+            table.who[number, ordinal].tobytes(),
+            kind,
+            aside.labels.get(ordinal, ()) if aside is not None else (),
+        )
+
+    def settle(self) -> None:
+        """Decides whose the doubtful refusals are, now that all answers are there."""
+        table, number = self.table, self.number
+        of_doubt = table.answered[number] & (table.kind[number] == DOUBTFUL)
+        ordinals: list[int] = np.nonzero(of_doubt)[0].tolist()
+        label = refusal_label(table.family)
+        doubtful = [self._reply(ordinal, NodeKind.BARRIER) for ordinal in ordinals]
+        settled = settle(
+            [reply._replace(labels=(label, *reply.labels)) for reply in doubtful],
+            self.replies,
+            source=table.sources[number].tobytes(),
+            target=self.target,
+        )
+        aside = table.aside(number)
+        for ordinal, reply in zip(ordinals, settled.replies, strict=True):
+            table.kind[number, ordinal] = reply.kind
+            aside.labels[ordinal] = reply.labels
+            if reply.kind is NodeKind.TARGET:
+                table.target_ttl[number] = min(int(table.target_ttl[number]), reply.ttl)
+        end = self.end_ttl
+        aside.uncertain = tuple(each for each in settled.uncertain if each.ttl <= end)
 
     @property
     def send_errors(self) -> dict[int, int]:
@@ -105,6 +143,12 @@ class Line:
         """Answers of the target that name no probe."""
         aside = self.table.asides.get(self.number)
         return aside.unplaced if aside is not None else 0
+
+    @property
+    def uncertain(self) -> tuple[Refuser, ...]:
+        """Refusers that may be the target or a firewall."""
+        aside = self.table.asides.get(self.number)
+        return aside.uncertain if aside is not None else ()
 
     @property
     def clock_stepped(self) -> bool:
@@ -134,6 +178,71 @@ class Line:
         self.table.put_off[self.number] -= 1
         if limited:
             self.table.aside(self.number).spared.add(ttl)
+
+
+class LineProbes:
+    """A line's probes as `engine.placing` asks for them."""
+
+    def __init__(self, table: Table, number: int, flow: Flow) -> None:
+        self.flow = flow
+        self.is_over = bool(table.ended[number])
+        self._table = table
+        self._number = number
+
+    @property
+    def counters(self) -> Counters:
+        """What was heard and is no answer."""
+        return self._table.counters(self._number)
+
+    @property
+    def taken(self) -> int:
+        """Probes that have been taken to be sent."""
+        return int(self._table.taken[self._number])
+
+    @property
+    def left(self) -> int:
+        """Probes that left."""
+        return int(self._table.sent[self._number].sum())
+
+    @property
+    def target_ttl(self) -> int:
+        """The lowest TTL at which the target answered; beyond all TTLs where it did not."""
+        return int(self._table.target_ttl[self._number])
+
+    @property
+    def furthest(self) -> int:
+        """The highest TTL at which a probe was answered; 0 where none was."""
+        answered = np.nonzero(self._table.answers[self._number])[0]
+        return int(answered[-1]) + 1 if len(answered) else 0
+
+    @property
+    def unplaced(self) -> int:
+        """Answers of the target that name no probe."""
+        return self._table.aside(self._number).unplaced
+
+    @unplaced.setter
+    def unplaced(self, count: int) -> None:
+        self._table.aside(self._number).unplaced = count
+
+    def ttl_of(self, ordinal: int) -> int:
+        """The probe's TTL."""
+        return int(self._table.ttl_of[self._number, ordinal])
+
+    def has_left(self, ordinal: int) -> bool:
+        """Whether the probe was sent, and nothing has kept it on the host."""
+        return bool(self._table.sent_at[self._number, ordinal])
+
+    def is_answered(self, ordinal: int) -> bool:
+        """Whether the probe has its answer."""
+        return bool(self._table.answered[self._number, ordinal])
+
+    def waiting(self, at: int) -> list[int]:
+        """Probes without an answer that at that time were waited for."""
+        table, number = self._table, self._number
+        sent_at = table.sent_at[number]
+        silent = (sent_at > 0) & ~table.answered[number] & (at - sent_at <= table.spec.wait_ns)
+        ordinals: list[int] = np.nonzero(silent)[0].tolist()
+        return ordinals
 
 
 _BARRIER = NodeKind.BARRIER

@@ -4,15 +4,18 @@ All times are monotonic nanoseconds, all TTLs count from 1, all ordinals from 0.
 its line times the probes of a line, plus its ordinal; arrays by probe are also had flat, by place.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from colotrace_proto.messages import Family
+from colotrace_proto.ends import refused_at
+from colotrace_proto.messages import Family, NodeKind
 
 from colotrace_agent.engine.flows import Flows
+from colotrace_agent.engine.refusals import Refuser
 from colotrace_agent.marks import Marks
-from colotrace_agent.model import Flow, TraceSpec
+from colotrace_agent.model import Counters, Flow, TraceSpec
 
 from .finding import Finder
 
@@ -23,6 +26,8 @@ Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
 
 _PLACE_BITS = 40
+DOUBTFUL = 3
+"""Beside the values of `NodeKind`: a refusal that may be the target's, while its trace runs."""
 
 
 @dataclass(slots=True)
@@ -37,6 +42,7 @@ class Aside:
     spared: set[int] = field(default_factory=set)
     """TTLs of probes that were not sent, for a router's limit."""
     unplaced: int = 0
+    uncertain: tuple[Refuser, ...] = ()
     clock_stepped: bool = False
 
 
@@ -56,6 +62,7 @@ class State:
         self.port = 0
         """UDP and TCP: the destination port of all flows."""
         self.asides: dict[int, Aside] = {}
+        self._counters: dict[int, Counters] = {}
         self.under_way = 0
         """Traces that have not ended."""
         self._free = list(range(lines - 1, -1, -1))
@@ -74,7 +81,11 @@ class State:
         self._next, self.put_off = numbers(), numbers()
         self.in_use = np.zeros(lines, np.bool_)
         self.target_ttl: Shorts = np.zeros(lines, np.int16)
+        # The lowest TTL of a refusal by a router, and of one by whoever.
         self._barrier_ttl: Shorts = np.zeros(lines, np.int16)
+        self._refusal_ttl: Shorts = np.zeros(lines, np.int16)
+        self.doubtful = np.zeros(lines, np.bool_)
+        """Whether a refusal came that may be the target's or a firewall's."""
         self._expected_ttl: Shorts = np.zeros(lines, np.int16)
         self.targets: Bytes = np.zeros((lines, self.width), np.uint8)
         self.sources: Bytes = np.zeros((lines, self.width), np.uint8)
@@ -112,7 +123,7 @@ class State:
         """What one line takes in memory, about."""
         width = 4 if family is Family.IPV4 else 16
         probes = spec.max_ttl * spec.packets_per_ttl
-        return 800 + probes * (36 + width) + spec.max_ttl * 21
+        return 830 + probes * (36 + width) + spec.max_ttl * 21
 
     def _begin(self, flows: Flows, *, expected_ttls: Numbers, now: int) -> Lines:
         count, beyond = len(flows.targets), self.spec.max_ttl + 1
@@ -126,7 +137,8 @@ class State:
         self.first_number[lines], self.names[lines] = flows.first_numbers, flows.names
         self.identifiers[lines] = flows.identifiers
         self.targets[lines], self.sources[lines] = flows.targets, flows.sources
-        self.target_ttl[lines] = self._barrier_ttl[lines] = beyond
+        self.target_ttl[lines] = self._barrier_ttl[lines] = self._refusal_ttl[lines] = beyond
+        self.doubtful[lines] = False
         self._expected_ttl[lines] = expected_ttls
         self._last_sent_at[lines] = self._longest_rtt[lines] = self.sent_at[lines] = 0
         self.sent[lines] = self.answers[lines] = 0
@@ -143,9 +155,10 @@ class State:
         self.generation[lines] += 1
         freed = lines.tolist()
         self._free += freed
-        if self.asides:
-            for line in freed:
-                self.asides.pop(line, None)
+        for beside in (self.asides, self._counters):
+            if beside:
+                for line in freed:
+                    beside.pop(line, None)
 
     def flow(self, line: int) -> Flow | None:
         """The flow of the line's trace; None where it is free."""
@@ -167,6 +180,15 @@ class State:
         """What the line has beside the arrays."""
         return self.asides.setdefault(line, Aside())
 
+    def counters(self, line: int) -> Counters:
+        """What was heard for the line and is no answer."""
+        return self._counters.setdefault(line, Counters())
+
+    def all_counted(self, lines: Lines) -> list[Counters]:
+        """What those of these lines have counted that have counted anything."""
+        known = self._counters
+        return [known[line] for line in lines.tolist() if line in known] if known else []
+
     def places(self, lines: Lines, ordinals: Lines) -> Lines:
         """Where these probes are in arrays by place."""
         places: Lines = lines * self.probes + ordinals
@@ -183,9 +205,26 @@ class State:
         return places, self.generation[places // self.probes] == tickets >> _PLACE_BITS
 
     def ends_at(self, lines: Lines) -> Shorts:
-        """The last TTL of interest: the target's, else a barrier's, else the spec's."""
-        target, most = self.target_ttl[lines], self.spec.max_ttl
-        return np.where(target <= most, target, np.minimum(self._barrier_ttl[lines], most))
+        """The last TTL of interest: the target's, else where a refusal ends the path, else the
+        spec's."""
+        most = self.spec.max_ttl
+        ends = np.minimum(self.target_ttl[lines], most)
+        refused = (self._refusal_ttl[lines] <= most) & (self.target_ttl[lines] > most)
+        for row in np.nonzero(refused)[0].tolist():
+            end = refused_at(self._answers_of(int(lines[row])))
+            ends[row] = most if end is None else end
+        return ends
+
+    def _answers_of(self, line: int) -> Iterator[tuple[int, NodeKind, bytes]]:
+        """TTL, kind and address of each answer that is not doubtful."""
+        answered = self.answered[line] & (self.kind[line] != DOUBTFUL)
+        for ordinal in np.nonzero(answered)[0].tolist():
+            kind = NodeKind(int(self.kind[line, ordinal]))
+            yield int(self.ttl_of[line, ordinal]), kind, self.who[line, ordinal].tobytes()
+
+    def unstamped(self, lines: Lines) -> int:
+        """Answers to these whose probe's departure the kernel has not stamped."""
+        return int((self.answered[lines] & ~self.stamped[lines]).sum())
 
     def undeparted(self, line: int) -> list[int]:
         """Probes without an answer of which the kernel has not said that they left."""

@@ -4,15 +4,17 @@ The rules are those of `engine.trace`, line by line; here they are worked out fo
 once: sending here, the rest in the modules that this one builds upon.
 """
 
-from collections import deque
+import heapq
+from collections import OrderedDict, deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from colotrace_proto.messages import Family
 
-from colotrace_agent.engine.engine import NEAR_HOPS, STEP
-from colotrace_agent.engine.flows import Flows
+from colotrace_agent.engine.budget import Budgets, grain_of
+from colotrace_agent.engine.engine import NEAR_HOPS, STEP, TARGET_BURST, TARGET_RATE
+from colotrace_agent.engine.flows import Flows, addresses_of
 from colotrace_agent.model import TraceSpec
 
 from .hearing import Hearing
@@ -40,10 +42,22 @@ class Table(Hearing):
         self._near, self._far = _Queue(), _Queue()
         self._near_places = min(NEAR_HOPS, spec.max_ttl) * spec.packets_per_ttl
         self._step = np.arange(STEP)
+        # What each line's target may still be sent, and what targets traced before may: each until
+        # it is as much as ever. Lines that wait for it, as tickets, by when that is.
+        self._allowed = Budgets(
+            lines, rate=TARGET_RATE, burst=TARGET_BURST, grain=grain_of(TARGET_RATE)
+        )
+        self._used: OrderedDict[bytes, tuple[float, bool, int]] = OrderedDict()
+        self._blocked: list[tuple[int, int]] = []
 
     def begin(self, flows: Flows, *, expected_ttls: Numbers, now: int) -> Lines:
         """Begins traces; their lines. To be called while there is `room` for them all."""
         lines = self._begin(flows, expected_ttls=expected_ttls, now=now)
+        self._allowed.make_whole(lines)
+        if self._used:
+            for line, target in zip(lines.tolist(), addresses_of(flows.targets), strict=True):
+                if (state := self._used.pop(target, None)) is not None:
+                    self._allowed.put_back(line, state)
         self._queue(lines, self._near)
         return lines
 
@@ -52,13 +66,39 @@ class Table(Hearing):
         """Lines that have probes to send at the first hops, and further on."""
         return len(self._near), len(self._far)
 
-    def take(self, *, near: int, most: int) -> Due:
+    @property
+    def blocked_until(self) -> int | None:
+        """When a line that waits for its target's budget may go on; None where none does."""
+        return self._blocked[0][0] if self._blocked else None
+
+    def unblock(self, now: int) -> None:
+        """Gives lines whose targets' budgets allow it their turn again."""
+        while self._blocked and self._blocked[0][0] <= now:
+            ticket = heapq.heappop(self._blocked)[1]
+            generation, number = divmod(ticket, self.lines)
+            if self.generation[number] == generation and not self.ended[number]:
+                line = np.array([number], np.intp)
+                near = self._next[number] < self._near_places
+                self._queue(line, self._near if near else self._far)
+
+    def keep_used(self, lines: Lines, now: int) -> None:
+        """Remembers what the targets of ended traces have been sent of late."""
+        some = lines[~self._allowed.is_whole(lines, now)]
+        for line, target in zip(some.tolist(), addresses_of(self.targets[some]), strict=True):
+            self._used[target] = self._allowed.take_out(line)
+        while self._used:
+            target, (level, _, at) = next(iter(self._used.items()))
+            if level + (now - at) * TARGET_RATE / 1e9 < TARGET_BURST:
+                return
+            del self._used[target]
+
+    def take(self, *, near: int, most: int, now: int) -> Due:
         """Probes to send now, at most `most`, of them at most `near` at the first hops. Each must
         then be reported by `left` or `failed`."""
         near_step = min(STEP, self._near_places)
         nearby = self._pop(self._near, min(near, most) // near_step)
         distant = self._pop(self._far, (most - len(nearby) * near_step) // STEP)
-        return self._due(np.concatenate((nearby, distant)))
+        return self._due(np.concatenate((nearby, distant)), now)
 
     def _pop(self, queue: "_Queue", most: int) -> Lines:
         found: list[Lines] = []
@@ -80,41 +120,69 @@ class Table(Hearing):
             self._queued[lines] = True
             self.waiting += len(lines)
 
-    def _due(self, lines: Lines) -> Due:
+    def _due(self, lines: Lines, now: int) -> Due:
         packets = self.spec.packets_per_ttl
         first, target = self._next[lines], self.target_ttl[lines]
         near = first < self._near_places
         end = np.minimum(first + STEP, np.where(near, self._near_places, self.probes))
-        self._next[lines] = end
         place = first[:, None] + self._step
         ttl = place // packets + 1 if packets > 1 else place + 1
         wanted = (place < end[:, None]) & (ttl <= target[:, None])
         if packets > 1:
-            spared_beyond = np.minimum(self._expected_ttl[lines], self._barrier_ttl[lines])
+            spared_beyond = np.minimum(self._expected_ttl[lines], self._refusal_ttl[lines])
             wanted &= (place % packets == 0) | (ttl <= spared_beyond[:, None])
         wanted &= ~self._held[lines[:, None], np.minimum(ttl, self.spec.max_ttl) - 1]
+        count = np.cumsum(wanted, axis=1)
+        allowed = self._allowed.available(lines, now)
+        blocked = count[:, -1] > allowed
+        if blocked.any():
+            too_many = count > allowed[:, None]
+            end[blocked] = first[blocked] + too_many[blocked].argmax(axis=1)
+            wanted &= ~too_many
+        self._next[lines] = end
+        self._allowed.spend(lines, wanted.sum(axis=1))
         row, column = np.nonzero(wanted)
-        ordinal = self.taken[lines][:, None] + np.cumsum(wanted, axis=1) - 1
+        ordinal = self.taken[lines][:, None] + count - 1
         due = Due(lines[row], ordinal[row, column], ttl[row, column])
         self.taken[lines] += wanted.sum(axis=1)
         self.flat_ttl_of[self.places(due.lines, due.ordinals)] = due.ttls
-        more = (end < self.probes) & (end // packets + 1 <= target)
+        if blocked.any():
+            self._block(lines[blocked], now)
+        more = (end < self.probes) & (end // packets + 1 <= target) & ~blocked
         near = end < self._near_places
         self._queue(lines[more & near], self._near)
         self._queue(lines[more & ~near], self._far)
         self._unsettled[lines[~more]] = True
         return due
 
-    def hold(self, line: int, ttl: int) -> None:
-        """The probes of that TTL wait: each for `take_late`, or until it is spared."""
+    def _block(self, lines: Lines, now: int) -> None:
+        """Has these lines wait for their targets' budgets, which are used up."""
+        self._allowed.available(lines, now)
+        for line in lines.tolist():
+            ticket = int(self.generation[line]) * self.lines + line
+            heapq.heappush(self._blocked, (self._allowed.ready_at(line), ticket))
+
+    def hold(self, line: int, ttl: int) -> int:
+        """The probes of that TTL wait: each for `take_late`, or until it is spared. Returns how
+        many that are."""
+        far = ttl > min(self._expected_ttl[line], self._refusal_ttl[line])
+        count = 1 if far else self.spec.packets_per_ttl
         self._held[line, ttl - 1] = True
-        self.put_off[line] += self.spec.packets_per_ttl
+        self.put_off[line] += count
+        return count
+
+    def target_ready_at(self, line: int, now: int) -> int:
+        """When the line's target may be sent a packet."""
+        if self._allowed.available(np.array([line]), now)[0]:
+            return now
+        return self._allowed.ready_at(line)
 
     def take_late(self, line: int, ttl: int) -> Due:
         """A probe that has waited."""
         ordinal = int(self.taken[line])
         self.taken[line] += 1
         self.put_off[line] -= 1
+        self._allowed.spend(np.array([line]), np.array([1]))
         self.ttl_of[line, ordinal] = ttl
         return Due(*(np.array([each], np.intp) for each in (line, ordinal, ttl)))
 

@@ -264,8 +264,10 @@ class BulkTracer:
         overflows = self._wire.overflows()
         if overflows:
             self._engine.overflowed(overflows)
+        now = clock.now()
         for each in ended:
             self._look_for_neighbours(each)
+            self._engine.judge_limits(each, now)
         self._tell(ended)
         now = clock.now()
         for each in ended:

@@ -32,7 +32,8 @@ TARGET_RATE = 1_000
 """Those that go to one target."""
 NEAR_HOPS = 3
 BURST = 512
-_TARGET_BURST = 640  # a whole trace
+TARGET_BURST = 640
+"""Of them at once: a whole trace."""
 STEP = 12
 """What one trace sends at most before it listens, and others have their turn."""
 AGEING = 20
@@ -138,7 +139,7 @@ class Engine:
         budget = self._targets.get(spec.target)
         if budget is None:
             grain = grain_of(TARGET_RATE)
-            budget = Budget(rate=TARGET_RATE, burst=_TARGET_BURST, grain=grain)
+            budget = Budget(rate=TARGET_RATE, burst=TARGET_BURST, grain=grain)
             self._targets[spec.target] = budget
         budget.users += 1
         self._targets.move_to_end(spec.target)
@@ -370,27 +371,44 @@ class Engine:
         if known[0] is not None:
             self._identities.release(trace.flow, now)
             self.changed.add(trace)
+            if trace.is_doubtful:
+                trace.settle(self._forwarders(trace))
             if trace.reached:
                 self._distances.put(trace.spec, trace.target, trace.end_ttl, now)
-            trace.limiting = self._routers.judge(trace, now=now)
             self._limits.pop(trace, None)
             self._tally(trace)
             self._targets[trace.spec.target].users -= 1
             self._forget_targets(now)
 
+    def judge_limits(self, trace: Trace) -> None:
+        """Finds where routers' limits have probably kept answers from an ended trace.
+
+        To be called once the host's own losses are known (`overflowed`): what the host had no room
+        for says nothing about routers.
+        """
+        if not trace.overflows:
+            trace.limiting = self._routers.judge(trace, now=trace.ended or 0)
+
+    def _forwarders(self, ended: Trace) -> set[bytes]:
+        """Nodes that answered "time exceeded" to other traces under way to the same target."""
+        return {
+            reply.address
+            for trace in self._traces.values()
+            if trace.target == ended.target
+            for reply in trace.replies
+            if reply.kind is NodeKind.TRANSIT
+        }
+
     def _forget_targets(self, now: int) -> None:
         """Whose budget is whole again is like a target never traced."""
         while self._targets:
             target, budget = next(iter(self._targets.items()))
-            if budget.users or budget.available(now) < _TARGET_BURST:
+            if budget.users or budget.available(now) < TARGET_BURST:
                 return
             del self._targets[target]
 
     def _tally(self, trace: Trace) -> None:
-        self.counted.duplicates += trace.counters.duplicates
-        self.counted.late += trace.counters.late
-        self.counted.foreign += trace.counters.foreign
-        self.counted.ambiguous += trace.counters.ambiguous
+        self.counted.add(trace.counters)
         self.unstamped += trace.unstamped
 
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from colotrace_proto.messages import PacketType
 
 from colotrace_agent.marks import TAG_BYTES, Marks, distinct
-from colotrace_agent.model import Flow, TraceSpec, has_ports
+from colotrace_agent.model import Flow, FlowKey, TraceSpec, flow_keys, has_ports
 
 from .identity import (
     PORTS,
@@ -131,6 +131,15 @@ class ManyIdentities:
             names=_names(drawn, identifiers),
         )
         return flows, free
+
+    def is_released(self, spec: TraceSpec, key: FlowKey, now: int) -> bool:
+        """Whether an ended trace with `spec`'s options had that flow not long ago: an answer to it
+        is late."""
+        keys = flow_keys(spec.packet_type, key.target, key.identifier, port_of(spec))
+        if not any(key.packet_type is each.packet_type and key.port == each.port for each in keys):
+            return False
+        drawn = self._drawn(spec, rows_of([key.target]))
+        return bool(self._resting.among(_names(drawn, np.array([key.identifier])), now)[0])
 
     def release(self, names: Names, now: int) -> None:
         """Their traces have ended; they are given again when no answer can be under way."""

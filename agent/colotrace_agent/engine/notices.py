@@ -1,9 +1,21 @@
 """What there is to say of a trace beside its row: whose fault is it that something is missing."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from ipaddress import ip_address
 from typing import Protocol
 
+from .refusals import Refuser
+
 _LIMITS = "probably limits the rate of its answers, since hops beyond it lost nothing"
+_TAKEN_FOR_TARGET = (
+    "answered port unreachable and is taken for another address of the target; it may be a "
+    "firewall on the way"
+)
+_TAKEN_FOR_FIREWALL = (
+    "answered port unreachable and is taken for a firewall on the way; it may be another address "
+    "of the target"
+)
+_NAMED = 4
 _KNOWN_TO_LIMIT = "asked less often, since its router is known to limit its answers"
 
 
@@ -21,6 +33,10 @@ class Counted(Protocol):
     @property
     def unplaced(self) -> int:
         """Answers of the target that name no probe."""
+
+    @property
+    def uncertain(self) -> Collection[Refuser]:
+        """Refusers that may be the target or a firewall."""
 
     @property
     def overflows(self) -> int:
@@ -54,6 +70,7 @@ def said_of(counted: Counted, *, limiting: Collection[int]) -> tuple[str, ...]:
         _at_hops(limiting, _LIMITS),
         _at_hops(counted.spared, _KNOWN_TO_LIMIT),
         _unplaced(counted),
+        *_refusers(counted.uncertain),
         *_own_faults(counted),
     )
     return tuple(sentence for sentence in said if sentence)
@@ -70,6 +87,15 @@ def _unplaced(trace: Counted) -> str:
         f"the target gave {trace.unplaced} answers that name no probe: it is reached, at a TTL and "
         "in a time that they do not tell"
     )
+
+
+def _refusers(uncertain: Collection[Refuser]) -> Iterator[str]:
+    for is_target, words in ((True, _TAKEN_FOR_TARGET), (False, _TAKEN_FOR_FIREWALL)):
+        those = sorted(each for each in uncertain if each.is_target == is_target)
+        if those:
+            named = [f"{ip_address(each.address)} at hop {each.ttl}" for each in those[:_NAMED]]
+            more = f" and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
+            yield f"{', '.join(named)}{more} {words}"
 
 
 def _own_faults(trace: Counted) -> tuple[str, ...]:

@@ -8,12 +8,13 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from colotrace_proto.messages import MAX_JOB_PROBES, Link, PacketType
+from colotrace_proto.messages import MAX_JOB_PROBES, Link, NodeKind, PacketType
 
 from colotrace_agent.model import Counters, Reply, TraceSpec
 
 from .multipath import PACKETS, Multipath, Sight
 from .notices import said_of
+from .refusals import Refuser
 from .routers import PROBABLE, chance
 from .trace import Trace
 
@@ -33,7 +34,9 @@ class _Limits:
         self._lost: Counter[int] = Counter()
 
     def add(self, trace: Trace) -> None:
-        """One more trace."""
+        """One more trace; one that the host lost packets of tells nothing about routers."""
+        if trace.overflows:
+            return
         self._judged.update(trace.limiting)
         for ttl in trace.hops():
             if trace.answers(ttl):
@@ -118,8 +121,13 @@ class Several:
         self.reached = False
         self.spared: set[int] = set()
         self.unplaced = 0
+        self.uncertain: set[Refuser] = set()
         self.unstamped = 0
         self.clock_stepped = False
+        # Ended traces that other flows may still show to have met a firewall, and the nodes that
+        # answered "time exceeded" to any flow.
+        self._doubtful: list[Trace] = []
+        self._forwarders: set[bytes] = set()
         self._words: list[str] = []
         self._why_stopped = ""
         self._strands = {
@@ -155,18 +163,19 @@ class Several:
         """A trace has ended."""
         strand = self._strands[trace.spec.packet_type]
         strand.took(trace)
-        end = trace.end_ttl
-        for ttl in range(1, end + 1):
-            self.sent[ttl - 1] += trace.sent[ttl - 1]
-        path = [reply for reply in trace.replies if reply.ttl <= end]
-        self.replies += _labelled(path, strand.label)
-        for name in _COUNTERS:
-            both = getattr(self.counters, name) + getattr(trace.counters, name)
-            setattr(self.counters, name, both)
+        self._forwarders.update(
+            reply.address for reply in trace.replies if reply.kind is NodeKind.TRANSIT
+        )
+        trace.settle(self._forwarders)
+        path = [reply for reply in trace.replies if reply.ttl <= trace.end_ttl]
+        if trace.is_doubtful:
+            self._doubtful.append(trace)
+        else:
+            self._add(trace)
+        self.counters.add(trace.counters)
         for error, count in trace.send_errors.items():
             self.send_errors[error] = self.send_errors.get(error, 0) + count
         self.obstacle = self.obstacle or trace.obstacle
-        self.reached = self.reached or trace.reached
         self.spared |= trace.spared
         self.unplaced += trace.unplaced
         self.unstamped += trace.unstamped
@@ -175,6 +184,23 @@ class Several:
             strand.plan.saw(_sight(trace, path))
         if trace.ended is not None:
             self.ended = max(self.ended or 0, trace.ended)
+
+    def settle(self) -> None:
+        """Adds what waited for other flows' answers. To be called once all traces have ended."""
+        for trace in self._doubtful:
+            trace.settle(self._forwarders)
+            self._add(trace)
+        self._doubtful.clear()
+
+    def _add(self, trace: Trace) -> None:
+        """Adds what a trace sent and heard, up to its end."""
+        end = trace.end_ttl
+        for ttl in range(1, end + 1):
+            self.sent[ttl - 1] += trace.sent[ttl - 1]
+        path = [reply for reply in trace.replies if reply.ttl <= end]
+        self.replies += _labelled(path, self._strands[trace.spec.packet_type].label)
+        self.reached = self.reached or trace.reached
+        self.uncertain.update(trace.uncertain)
 
     def stop(self, words: str = "") -> None:
         """Begins no more; `words` say why, should more turn out to be wanted."""
@@ -218,9 +244,6 @@ class Several:
                 words += [mark + notice for notice in strand.plan.notices()]
         limits = set[int]().union(*(strand.limits.ttls() for strand in self._strands.values()))
         return (*words, *said_of(self, limiting=limits))
-
-
-_COUNTERS = tuple(field.name for field in dataclasses.fields(Counters))
 
 
 def specs_of(spec: TraceSpec) -> list[TraceSpec]:

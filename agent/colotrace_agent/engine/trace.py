@@ -17,14 +17,16 @@ answered, as Linux's traceroute does, but never less than a router's slow path m
 import errno
 import random
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
+from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import NodeKind, PacketType
 
-from colotrace_agent.model import AnswerKind, Counters, Flow, Heard, Reply, TraceSpec
+from colotrace_agent.model import Counters, Flow, Heard, Reply, TraceSpec
 
-from .matching import Miss, match
-from .verdict import judge
+from .placing import place
+from .refusals import Refuser, settle
+from .verdict import is_own_refusal, judge, may_be_target
 
 HERE = 3
 NEAR = 10
@@ -43,8 +45,10 @@ class Trace:
         "_answered",
         "_answers",
         "_barrier_ttl",
+        "_doubtful",
         "_expected_ttl",
         "_floor_ns",
+        "_forwarders",
         "_index_sent_at",
         "_index_ttl",
         "_last_sent_at",
@@ -53,12 +57,14 @@ class Trace:
         "_next",
         "_probes",
         "_put_off",
+        "_refusal_ttl",
         "_stamped",
-        "_target_ttl",
+        "_sure",
         "clock_stepped",
         "counters",
         "ended",
         "flow",
+        "furthest",
         "limiting",
         "obstacle",
         "overflows",
@@ -69,6 +75,8 @@ class Trace:
         "spared",
         "spec",
         "started",
+        "target_ttl",
+        "uncertain",
         "unplaced",
         "unstamped",
     )
@@ -88,6 +96,7 @@ class Trace:
         self.sent = [0] * spec.max_ttl
         """Probes that left, at TTL 1, 2, 3 …"""
         self.replies: list[Reply] = []
+        """The answers, in order; refusals that may be the target's once the trace has ended."""
         self.ended: int | None = None
         self.clock_stepped = False
         """Whether the wall clock was set under way, and times were taken by another for it."""
@@ -104,6 +113,12 @@ class Trace:
         """Where a router's limit has probably kept answers back; known at the end."""
         self.spared: set[int] = set()
         """Where a router was asked less than it should have been, since it limits its answers."""
+        self.uncertain: tuple[Refuser, ...] = ()
+        """Refusers that may be the target or a firewall; known at the end."""
+        self.target_ttl = spec.max_ttl + 1
+        """The lowest TTL at which the target answered; beyond all TTLs where it did not."""
+        self.furthest = 0
+        """The highest TTL at which a probe was answered; 0 where none was."""
 
         probes = spec.max_ttl * spec.packets_per_ttl
         self._next = 0  # the place in the order of sending, skipped probes included
@@ -117,9 +132,12 @@ class Trace:
         self._last_sent_at = [0] * spec.max_ttl
         self._longest_rtt = [0] * spec.max_ttl
         self._answers = [0] * spec.max_ttl
-        self._target_ttl = spec.max_ttl + 1
         self._expected_ttl = expected_ttl or spec.max_ttl
-        self._barrier_ttl = spec.max_ttl + 1
+        # The lowest TTL of a refusal by a router, and of one by whoever.
+        self._barrier_ttl = self._refusal_ttl = spec.max_ttl + 1
+        self._doubtful: list[Reply] = []
+        self._forwarders: set[bytes] = set()
+        self._sure: int | None = None  # how many of the replies are, once the others are decided
         self._floor_ns = floor_of(spec)
 
     @property
@@ -129,15 +147,33 @@ class Trace:
 
     @property
     def end_ttl(self) -> int:
-        """The last TTL of interest: the target's, else a barrier's, else the spec's."""
-        if self._target_ttl <= self.spec.max_ttl:
-            return self._target_ttl
-        return min(self._barrier_ttl, self.spec.max_ttl)
+        """The last TTL of interest: the target's, else where a refusal ends the path, else the
+        spec's."""
+        if self.reached:
+            return self.target_ttl
+        refused = self._refusal_ttl <= self.spec.max_ttl
+        end = refused_at((r.ttl, r.kind, r.address) for r in self.replies) if refused else None
+        return self.spec.max_ttl if end is None else end
 
     @property
     def reached(self) -> bool:
         """Whether the target answered."""
-        return self._target_ttl <= self.spec.max_ttl
+        return self.target_ttl <= self.spec.max_ttl
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether a refusal came that may be the target's or a firewall's."""
+        return bool(self._doubtful)
+
+    @property
+    def left(self) -> int:
+        """Probes that left."""
+        return sum(self.sent)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.ended is not None
 
     def hops(self) -> range:
         """The TTLs of interest."""
@@ -175,7 +211,7 @@ class Trace:
 
     def wants_late(self, ttl: int) -> bool:
         """Whether a probe of that TTL that was put off is still of interest."""
-        return self.ended is None and ttl <= self._target_ttl
+        return self.ended is None and ttl <= self.target_ttl
 
     def take_late(self, ttl: int) -> tuple[int, int]:
         """As `take`, of a probe that was put off."""
@@ -186,7 +222,7 @@ class Trace:
         """A probe that was put off will not be sent; `limited` says that this is for the limit of
         the router there."""
         self._put_off -= 1
-        if limited and ttl <= self._target_ttl:
+        if limited and ttl <= self.target_ttl:
             self.spared.add(ttl)
 
     def _take(self, ttl: int) -> tuple[int, int]:
@@ -236,77 +272,66 @@ class Trace:
 
         `read_at` is when the agent got to it: what counts where `at` cannot be right.
         """
-        ordinal = match(self.flow, heard, sent=len(self._index_ttl))
-        if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
-            ordinal = self._by_elimination(heard, at)
-        if isinstance(ordinal, Miss):
-            if ordinal is Miss.AMBIGUOUS:
-                self.counters.ambiguous += 1
-                if heard.kind in (AnswerKind.DATAGRAM, AnswerKind.CHALLENGE):
-                    self.unplaced = min(self.unplaced + 1, sum(self.sent))
-            else:
-                self.counters.foreign += 1
+        ordinal = place(self, heard, at=at)
+        if ordinal is None:
             return None
-        sent_at = self._index_sent_at[ordinal]
-        if not sent_at:
-            self.counters.foreign += 1
-            return None
-        if self._answered[ordinal]:
-            self.counters.duplicates += 1
+        ttl, sent_at = self._index_ttl[ordinal], self._index_sent_at[ordinal]
+        kind, labels = judge(heard, self.flow)
+        if is_own_refusal(heard, self.flow, kind):
+            self.sent[ttl - 1] -= 1
+            self.probe_failed(ordinal, errno.EHOSTUNREACH)
             return None
         if at < sent_at:  # the wall clock was set between the two
             at = read_at
             self.clock_stepped = True
         rtt_ns = at - sent_at
-        if self.ended is not None:
-            self.counters.late += 1
-            return None
-        return self._count(ordinal, heard, rtt_ns)
-
-    def _by_elimination(self, heard: Heard, at: int) -> int | Miss:
-        """The one probe that an answer which names none can be for, if there is just one, and
-        others' answers do not speak against it."""
-        waiting = (
-            ordinal
-            for ordinal, sent_at in enumerate(self._index_sent_at)
-            if sent_at and not self._answered[ordinal] and at - sent_at <= self.spec.wait_ns
-        )
-        only = next(waiting, None)
-        if only is None or next(waiting, None) is not None:
-            return Miss.AMBIGUOUS
-        ttl = self._index_ttl[only]
-        furthest = max((at + 1 for at, count in enumerate(self._answers) if count), default=0)
-        is_end = judge(heard, self.flow)[0] is not NodeKind.TRANSIT
-        denied = ttl <= furthest if is_end else ttl >= self._target_ttl
-        return Miss.AMBIGUOUS if denied else only
-
-    def _count(self, index: int, heard: Heard, rtt_ns: int) -> Reply | None:
-        ttl = self._index_ttl[index]
-        kind, labels = judge(heard, self.flow)
-        if kind is NodeKind.BARRIER and heard.responder == self.flow.source != self.flow.target:
-            # The host's own kernel says so: no neighbour answered it, or its route is gone.
-            self.sent[ttl - 1] -= 1
-            self.probe_failed(index, errno.EHOSTUNREACH)
-            return None
-        self._answered[index] = True
-        self.unstamped += not self._stamped[index]
+        self._answered[ordinal] = True
+        self.unstamped += not self._stamped[ordinal]
         self._answers[ttl - 1] += 1
         self._longest_rtt[ttl - 1] = max(self._longest_rtt[ttl - 1], rtt_ns)
-        if kind is NodeKind.TARGET:
-            self._target_ttl = min(self._target_ttl, ttl)
-            self._expected_ttl = min(self._expected_ttl, ttl - spared_ttl(heard, ttl))
-        elif kind is NodeKind.BARRIER:
-            self._barrier_ttl = min(self._barrier_ttl, ttl)
+        self.furthest = max(self.furthest, ttl)
         if translated(heard, self.flow):
             labels = (*labels, NAT)
         reply = Reply(ttl, rtt_ns, heard.responder, kind, labels + heard.labels)
+        if may_be_target(heard, self.flow):
+            self._refusal_ttl = min(self._refusal_ttl, ttl)
+            self._doubtful.append(reply)
+            return reply
+        if kind is NodeKind.TARGET:
+            self.target_ttl = min(self.target_ttl, ttl)
+            self._expected_ttl = min(self._expected_ttl, ttl - spared_ttl(heard, ttl))
+        elif kind is NodeKind.BARRIER:
+            self._barrier_ttl = min(self._barrier_ttl, ttl)
+            self._refusal_ttl = min(self._refusal_ttl, ttl)
         self.replies.append(reply)
         return reply
+
+    # What `placing` asks.
+
+    def ttl_of(self, ordinal: int) -> int:
+        """The probe's TTL."""
+        return self._index_ttl[ordinal]
+
+    def has_left(self, ordinal: int) -> bool:
+        """Whether the probe was sent, and nothing has kept it on the host."""
+        return bool(self._index_sent_at[ordinal])
+
+    def is_answered(self, ordinal: int) -> bool:
+        """Whether the probe has its answer."""
+        return bool(self._answered[ordinal])
+
+    def waiting(self, at: int) -> list[int]:
+        """Probes without an answer that at that time were waited for."""
+        return [
+            ordinal
+            for ordinal, sent_at in enumerate(self._index_sent_at)
+            if sent_at and not self._answered[ordinal] and at - sent_at <= self.spec.wait_ns
+        ]
 
     def closes_at(self) -> int | None:
         """When the last silent probe will have been waited for; None while probes are unsent.
 
-        Beyond a barrier, too: somebody who refuses some probes may let others pass.
+        Beyond a refusal, too: a router that refuses some probes may forward others.
         """
         if self.unsent or self._put_off:
             return None
@@ -314,7 +339,7 @@ class Trace:
         nearest_rtt = 0
         for ttl in range(self.spec.max_ttl, 0, -1):
             at = ttl - 1
-            if ttl <= self._target_ttl and self.sent[at] > self._answers[at]:
+            if ttl <= self.target_ttl and self.sent[at] > self._answers[at]:
                 last = max(last, self._last_sent_at[at] + self._patience(at, nearest_rtt))
             nearest_rtt = self._longest_rtt[at] or nearest_rtt
         return last
@@ -324,7 +349,7 @@ class Trace:
         missing; else when the shortest patience is over. None while probes are unsent."""
         if self.unsent or self._put_off:
             return None
-        end = min(self._target_ttl, self.spec.max_ttl)
+        end = min(self.target_ttl, self.spec.max_ttl)
         if sum(self.sent[:end]) <= sum(self._answers[:end]):
             return self.started
         last = max(self._last_sent_at[at] for at in range(end) if self.sent[at] > self._answers[at])
@@ -335,24 +360,57 @@ class Trace:
         if self.ended is None:
             closes_at = self.closes_at()
             if closes_at is not None and closes_at <= now:
-                self.ended = now
+                self._end(now)
         return self.ended is not None
 
     def stop(self, now: int) -> None:
         """Ends the trace with what there is."""
         if self.ended is None:
-            self.ended = now
+            self._end(now)
+
+    def _end(self, now: int) -> None:
+        self.ended = now
+        self.settle()
+
+    def settle(self, forwarders: Collection[bytes] = ()) -> None:
+        """Decides whose the doubtful refusals are, now that all answers are there.
+
+        `forwarders` are nodes that answered "time exceeded" to other flows to the target. To be
+        called again where more of them become known.
+        """
+        if not self._doubtful:
+            return
+        if self._sure is None:
+            self._sure = len(self.replies)
+        self._forwarders.update(forwarders)
+        del self.replies[self._sure :]
+        settled = settle(
+            self._doubtful, self.replies, source=self.flow.source, target=self.flow.target,
+            forwarders=self._forwarders,
+        )  # fmt: skip
+        self.replies += settled.replies
+        ends = (reply.ttl for reply in self.replies if reply.kind is NodeKind.TARGET)
+        self.target_ttl = min(ends, default=self.spec.max_ttl + 1)
+        self.uncertain = tuple(each for each in settled.uncertain if each.ttl <= self.end_ttl)
 
     def _patience(self, at: int, later_rtt: int) -> int:
         if self._longest_rtt[at]:
             patience = HERE * self._longest_rtt[at]
         elif later_rtt:
             patience = NEAR * later_rtt
-        elif at >= self.end_ttl:  # beyond the barrier
-            patience = HERE * self._longest_rtt[self.end_ttl - 1]
+        elif at >= self._barrier_ttl and self._is_refused:
+            patience = HERE * self._longest_rtt[self._barrier_ttl - 1]
         else:
             return self.spec.wait_ns
         return min(max(patience, self._floor_ns), self.spec.wait_ns)
+
+    @property
+    def _is_refused(self) -> bool:
+        """Whether a router's refusal seems to end the path: no router beyond it answered."""
+        return not any(
+            reply.kind is NodeKind.TRANSIT and reply.ttl > self._barrier_ttl
+            for reply in self.replies
+        )
 
     def _next_place(self) -> tuple[int, int]:
         upcoming = self._upcoming()
@@ -366,8 +424,8 @@ class Trace:
         of each TTL beyond where it is expected or somebody refused: he may let others pass."""
         while self._next < self._probes:
             place = ttl, earlier = self._place()
-            spared = earlier and ttl > min(self._expected_ttl, self._barrier_ttl)
-            if not spared and ttl <= self._target_ttl:
+            spared = earlier and ttl > min(self._expected_ttl, self._refusal_ttl)
+            if not spared and ttl <= self.target_ttl:
                 return place
             self._next += 1
         return None
@@ -415,9 +473,3 @@ def spared_ttl(heard: Heard, ttl: int) -> int:
     it would have come as far. 0 where the quote does not say, or says what cannot be."""
     left = (heard.quoted_ttl or 1) - 1
     return left if left < ttl else 0
-
-
-def names_no_probe(heard: Heard) -> bool:
-    """Whether that kind of answer never tells its probe: a service's datagram, or a quote of GRE
-    that ends with the key where routers clear the identification."""
-    return heard.kind is AnswerKind.DATAGRAM or heard.key.packet_type is PacketType.GRE

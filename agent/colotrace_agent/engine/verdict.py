@@ -4,9 +4,9 @@ It follows from the kind of packet and the quoted probe, not from the sender's a
 target behind address translation may well send time-exceeded from its own address.
 """
 
-from colotrace_proto.messages import Family, NodeKind, PacketType
+from colotrace_proto.messages import Family, NodeKind
 
-from colotrace_agent.model import AnswerKind, Flow, Heard
+from colotrace_agent.model import AnswerKind, Flow, Heard, has_ports
 
 # What traceroute(8) prints for each code of ICMP destination unreachable (RFC 792, RFC 1812
 # section 5.2.7.1). Ports and protocols are seen to below.
@@ -17,10 +17,10 @@ _IPV4_LABELS = {
 # The same for ICMPv6 (RFC 4443 section 3.1).
 _IPV6_LABELS = {0: "!N", 1: "!X", 2: "!H", 3: "!H", 5: "!X", 6: "!X"}
 
+PORT_UNREACHABLE = {Family.IPV4: 3, Family.IPV6: 4}
+"""The code of "port unreachable"."""
 _IPV4_PROTOCOL_UNREACHABLE = 2
-_IPV4_PORT_UNREACHABLE = 3
 _IPV4_FRAGMENTATION_NEEDED = 4
-_IPV6_PORT_UNREACHABLE = 4
 _IPV6_UNKNOWN_NEXT_HEADER = 1
 _IPV6_NEXT_HEADER = 6  # where our header says what follows: RFC 8200 section 3
 
@@ -40,15 +40,41 @@ def judge(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
             return _unreachable(heard, flow)
 
 
+def may_be_target(heard: Heard, flow: Flow) -> bool:
+    """Whether a refusal from another address than the target's may still be the target's.
+
+    A host answers "port unreachable" from any of its addresses, as routers do when they are the
+    target. Firewalls on the way say the same from theirs (the default of Linux's REJECT). Only the
+    whole trace shows which it is: see `refusals`. Echo requests and GRE have no port: only a
+    firewall says so of them.
+    """
+    return (
+        heard.kind is AnswerKind.UNREACHABLE
+        and heard.code == PORT_UNREACHABLE[flow.family]
+        and has_ports(flow.packet_type)
+        and heard.responder != flow.target
+    )
+
+
+def is_own_refusal(heard: Heard, flow: Flow, kind: NodeKind) -> bool:
+    """Whether the host's own kernel refused the probe: no neighbour answered, or its route is
+    gone. `kind` is what the answer was judged."""
+    return kind is NodeKind.BARRIER and heard.responder == flow.source != flow.target
+
+
+def refusal_label(family: Family) -> str:
+    """What annotates "port unreachable" from a node that is not the target."""
+    return f"!<{PORT_UNREACHABLE[family]}>"
+
+
 def _unreachable(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
     from_target = heard.responder == flow.target
     ipv4 = flow.family is Family.IPV4
-    if heard.code == (_IPV4_PORT_UNREACHABLE if ipv4 else _IPV6_PORT_UNREACHABLE):
-        # A port belongs to the host itself, whichever of its addresses it speaks from. Echo
-        # requests and GRE have none: there a firewall says so, and only the target's own counts.
-        if flow.packet_type in (PacketType.UDP, PacketType.TCP) or from_target:
+    if heard.code == PORT_UNREACHABLE[flow.family]:
+        if from_target:
             return NodeKind.TARGET, ()
-        return NodeKind.BARRIER, (f"!<{heard.code}>",)
+        # Until the trace has ended: see `may_be_target`.
+        return NodeKind.BARRIER, (refusal_label(flow.family),)
     if ipv4 and heard.code == _IPV4_PROTOCOL_UNREACHABLE:
         return _unknown_protocol(heard, flow)
     if ipv4 and heard.code == _IPV4_FRAGMENTATION_NEEDED:

@@ -40,12 +40,12 @@ def traced(table: Table, answers: list[list[Any]], *, target_ttl: int, number: i
         spec, rows_of([target]), rows_of([source]), reserve=lambda _: True, now=START
     )
     (line,) = table.begin(flows, expected_ttls=np.array([TTLS]), now=START).tolist()
-    due = table.take(near=100, most=100)
+    due = table.take(near=100, most=100, now=START)
     while len(due.lines):
         table.left(due, at=np.full(len(due.lines), START))
         right = np.ones(len(due.lines), np.bool_)
         table.stamps(table.tickets(due.lines, due.ordinals), np.full(len(right), START), right)
-        due = table.take(near=100, most=100)
+        due = table.take(near=100, most=100, now=START)
     for ttl, given_ones in enumerate(answers, 1):
         for place, answer in enumerate(given_ones):
             if answer is None:

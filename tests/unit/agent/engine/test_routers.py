@@ -56,6 +56,9 @@ class Paths:
                 at, _, heard = heapq.heappop(coming)
                 self.engine.heard(heard, at=at, read_at=self.now)
             self.engine.expire(self.now)
+            for trace in (trace for trace in self.engine.changed if trace.ended is not None):
+                self.engine.judge_limits(trace)
+            self.engine.changed.clear()
             for probe in (probes := self.engine.poll(self.now, most=100)):
                 self.engine.sent(probe, at=self.now)
                 self.engine.left(probe, at=self.now)

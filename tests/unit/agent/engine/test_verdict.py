@@ -60,19 +60,13 @@ def test_a_routers_refusal_is_labelled_as_traceroute_does(
 
 @pytest.mark.parametrize(("family", "code"), [(4, 3), (6, 4)])
 @pytest.mark.parametrize("packet_type", [PacketType.UDP, PacketType.TCP])
-@pytest.mark.parametrize("from_target", [True, False])
-def test_port_unreachable_is_the_target(
-    family: int, code: int, packet_type: PacketType, from_target: bool
+def test_port_unreachable_from_the_target_is_the_target(
+    family: int, code: int, packet_type: PacketType
 ) -> None:
-    """From whichever of its addresses."""
-    found = verdict(
-        AnswerKind.UNREACHABLE,
-        code,
-        family=family,
-        packet_type=packet_type,
-        from_target=from_target,
-    )
-    assert found == (REACHED, ())
+    """From another address it is a refusal, whose the whole trace decides (`test_refusals`)."""
+    probe = {"family": family, "packet_type": packet_type}
+    assert verdict(AnswerKind.UNREACHABLE, code, **probe, from_target=True) == (REACHED, ())
+    assert verdict(AnswerKind.UNREACHABLE, code, **probe) == (BARRIER, (f"!<{code}>",))
 
 
 @pytest.mark.parametrize("packet_type", [PacketType.ICMP, PacketType.GRE])

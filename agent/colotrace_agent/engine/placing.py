@@ -1,0 +1,103 @@
+"""Which probe an answer is the first to: one rule for single traces and for those of a table."""
+
+from typing import Protocol
+
+from colotrace_proto.messages import NodeKind, PacketType
+
+from colotrace_agent.model import AnswerKind, Counters, Flow, Heard
+
+from .matching import Miss, match
+from .verdict import judge
+
+
+class Probes(Protocol):
+    """A trace's probes, named by their ordinals: those of a `Trace`, or of a line of a table."""
+
+    @property
+    def flow(self) -> Flow:
+        """What the probes have in common."""
+
+    @property
+    def counters(self) -> Counters:
+        """What was heard and is no answer."""
+
+    @property
+    def taken(self) -> int:
+        """Probes that have been taken to be sent."""
+
+    @property
+    def left(self) -> int:
+        """Probes that left."""
+
+    @property
+    def target_ttl(self) -> int:
+        """The lowest TTL at which the target answered; beyond all TTLs where it did not."""
+
+    @property
+    def furthest(self) -> int:
+        """The highest TTL at which a probe was answered; 0 where none was."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the trace has ended."""
+
+    @property
+    def unplaced(self) -> int:
+        """Answers of the target that name no probe."""
+
+    @unplaced.setter
+    def unplaced(self, count: int) -> None: ...
+
+    def ttl_of(self, ordinal: int) -> int:
+        """The probe's TTL."""
+
+    def has_left(self, ordinal: int) -> bool:
+        """Whether the probe was sent, and nothing has kept it on the host."""
+
+    def is_answered(self, ordinal: int) -> bool:
+        """Whether the probe has its answer."""
+
+    def waiting(self, at: int) -> list[int]:
+        """Probes without an answer that at that time were waited for."""
+
+
+def place(probes: Probes, heard: Heard, *, at: int) -> int | None:
+    """The probe that the answer is the first to; None where it does not count as one.
+
+    Counts why it does not. `at` is when it arrived, in monotonic nanoseconds.
+    """
+    counters = probes.counters
+    ordinal = match(probes.flow, heard, sent=probes.taken)
+    if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
+        ordinal = _by_elimination(probes, heard, at)
+    if ordinal is Miss.AMBIGUOUS:
+        counters.ambiguous += 1
+        if heard.kind in (AnswerKind.DATAGRAM, AnswerKind.CHALLENGE):
+            probes.unplaced = min(probes.unplaced + 1, probes.left)
+    elif isinstance(ordinal, Miss) or not probes.has_left(ordinal):
+        counters.foreign += 1
+    elif probes.is_answered(ordinal):
+        counters.duplicates += 1
+    elif probes.is_over:
+        counters.late += 1
+    else:
+        return ordinal
+    return None
+
+
+def names_no_probe(heard: Heard) -> bool:
+    """Whether that kind of answer never tells its probe: a service's datagram, or a quote of GRE
+    that ends with the key where routers clear the identification."""
+    return heard.kind is AnswerKind.DATAGRAM or heard.key.packet_type is PacketType.GRE
+
+
+def _by_elimination(probes: Probes, heard: Heard, at: int) -> int | Miss:
+    """The one probe that an answer which names none can be for, if there is just one, and others'
+    answers do not speak against it."""
+    waiting = probes.waiting(at)
+    if len(waiting) != 1:
+        return Miss.AMBIGUOUS
+    ttl = probes.ttl_of(waiting[0])
+    is_end = judge(heard, probes.flow)[0] is not NodeKind.TRANSIT
+    denied = ttl <= probes.furthest if is_end else ttl >= probes.target_ttl
+    return Miss.AMBIGUOUS if denied else waiting[0]
