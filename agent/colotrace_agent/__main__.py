@@ -1,4 +1,4 @@
-"""The entry point of `colotrace-agent`: isolates the interpreter before it imports anything."""
+"""The entry of `colotrace-agent`: isolates the interpreter before it imports anything."""
 
 from colotrace_proto.isolation import isolate
 
@@ -9,9 +9,13 @@ def main() -> None:
     from colotrace_proto.output import program
     from colotrace_proto.starting import Program, start
 
-    name = "colotrace-agent"
-    this = Program(name=name, module="colotrace_agent.main", extra="agent")
-    program(name, lambda: start(this))
+    this = Program(
+        name="colotrace-agent",
+        module="colotrace_agent.main",
+        extra="agent",
+        address_space=136 << 20,
+    )
+    program(this.name, lambda: start(this))
 
 
 if __name__ == "__main__":

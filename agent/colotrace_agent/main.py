@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
 from . import privileges
@@ -67,6 +68,10 @@ User = Annotated[
         show_default=False,
     ),
 ]
+
+# Descriptors beside the raw sockets (asyncio's, name look-ups'); for `run` also gRPC's threads.
+_TRACE_TAKES = 6
+_RUN_TAKES = {"files": 16, "threads": 16, "address_space": 256 << 20}
 
 
 @app.callback(invoke_without_command=True)
@@ -175,6 +180,7 @@ def run(
             if file is not None and not os.access(file, os.R_OK):
                 _usage(f"{file} cannot be read")
     sockets, account = _open_sockets(user)
+    require(**_RUN_TAKES)
     _warn_of_rate(rate)
     cert, key, authority = files
     broker = tls = None
@@ -294,6 +300,7 @@ def trace(
         _usage("give a TARGET, or --targets-file FILE")
     file = None if targets_file is None else _opened(targets_file)
     sockets, account = _open_sockets(user)
+    require(files=_TRACE_TAKES)
     _warn_of_rate(rate)
 
     from colotrace_proto.messages import PacketType

@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
+from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
 from .errors import ALL_WELL, INTERRUPTED, SOME_ROW_FAILED, CliError, RequestError
@@ -214,6 +215,7 @@ def _colos(settings: Settings, *, as_json: bool) -> int:
 
 def _run(work: Callable[[], int], *, as_json: bool) -> None:
     """Runs a command's work and ends the program with its exit code."""
+    require(files=16)  # the event loop's, the connection's, those of looking the name up
     try:
         code = work()
     except CliError as error:

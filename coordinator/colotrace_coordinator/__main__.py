@@ -9,9 +9,13 @@ def main() -> None:
     from colotrace_proto.output import program
     from colotrace_proto.starting import Program, start
 
-    name = "colotrace-coordinator"
-    this = Program(name=name, module="colotrace_coordinator.main", extra="coordinator")
-    program(name, lambda: start(this))
+    this = Program(
+        name="colotrace-coordinator",
+        module="colotrace_coordinator.main",
+        extra="coordinator",
+        address_space=100 << 20,
+    )
+    program(this.name, lambda: start(this))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from colotrace_proto.starting import require
+
 from .store.credentials import Credentials, Permission, permission
 from .store.database import Database
 from .store.location import Location
@@ -106,6 +108,8 @@ def revoke_key(where: Location, key_id: str) -> None:
 
 
 def _run(where: Location, act: Callable[[Credentials], Awaitable[T]]) -> T:
+    require(files=12, threads=2)  # the event loop's, the database's
+
     async def run() -> T:
         database = await Database.open(where)
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from colotrace_proto.starting import require
 
 from .errors import CoordinatorError, SetupError, StoreUnavailableError
 from .logs import LogFormat, LogLevel
@@ -201,6 +202,7 @@ def serve(
         trusted_proxies=tuple(trusted_proxy or ()),
     )
     configure(log_format, log_level)
+    require(files=24, threads=16, address_space=256 << 20)  # the database's, gRPC's, uvloop's
     # Imported here: what is wrong with the above is said without waiting for numpy and gRPC.
     from .serving import run
 

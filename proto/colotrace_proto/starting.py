@@ -7,8 +7,11 @@ traceback.
 
 import errno
 import importlib
+import os
+import resource
 import shlex
 import sys
+import threading
 from dataclasses import dataclass
 
 EXIT_UNUSABLE = 2
@@ -36,11 +39,16 @@ class Program:
     module: str
     """What has its `main()`."""
     extra: str
+    address_space: int
+    """Bytes below which its libraries abort instead of raising an exception."""
 
 
 def start(program: Program) -> None:
     """Run the program's `main()`; what it cannot run without is named, with exit code 2."""
+    # numpy's arrays here are small: threads would only take address space, and may not be had.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
+        _require_address_space(program.address_space)
         importlib.import_module(program.module).main()
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
@@ -62,14 +70,45 @@ def explain(error: BaseException, program: Program) -> str | None:
             f"{program.extra!r}; run: {install_line(program.extra)}"
         )
     if isinstance(error, ImportError) and not _is_ours(error.name or ""):
-        return f"a library cannot be loaded ({error}); install it, or {_MEMORY}"
+        return f"a library cannot be loaded ({_root(error)}); install it, or {_MEMORY}"
     if isinstance(error, MemoryError):
         return f"out of memory: {_MEMORY}"
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
-        return f"cannot start a thread: {_PROCESSES}"
+        return f"cannot start a thread: {_PROCESSES}, or {_MEMORY}"
     if isinstance(error, OSError) and error.errno in _REMEDIES:
         return f"{error.strerror}: {_REMEDIES[error.errno]}"
     return None
+
+
+def require(*, files: int, threads: int = 0, address_space: int = 0) -> None:
+    """Make sure that so many more descriptors and threads can be had, and `address_space` bytes.
+
+    Libraries (uvloop, gRPC) abort the process where they cannot have theirs, and asyncio leaves
+    warnings beside its error.
+
+    Raises:
+        OSError: too few descriptors.
+        RuntimeError: too few threads.
+        MemoryError: too little address space.
+    """
+    _require_address_space(address_space)
+    opened: list[int] = []
+    started: list[threading.Thread] = []
+    done = threading.Event()
+    try:
+        for _ in range(files):
+            # One at a time: those that were had are closed again.
+            opened.append(os.open("/", os.O_PATH | os.O_CLOEXEC))  # noqa: PERF401
+        for _ in range(threads):
+            thread = threading.Thread(target=done.wait, name="can be had")
+            thread.start()
+            started.append(thread)
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()
+        for descriptor in opened:
+            os.close(descriptor)
 
 
 def install_line(*extras: str) -> str:
@@ -87,6 +126,20 @@ def install_line(*extras: str) -> str:
         if _is_of(requirement, extra)
     ]
     return shlex.join([sys.executable, "-m", "pip", "install", *wanted])
+
+
+def _require_address_space(least: int) -> None:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < least:
+        raise MemoryError
+
+
+def _root(error: ImportError) -> str:
+    """The first cause, on one line: packages put pages of advice around it."""
+    cause: BaseException = error
+    while isinstance(cause.__cause__ or cause.__context__, ImportError):
+        cause = cause.__cause__ or cause.__context__ or cause
+    return " ".join(str(cause).split())
 
 
 def _is_of(requirement: str, extra: str) -> bool:

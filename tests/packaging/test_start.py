@@ -1,5 +1,7 @@
 """The programs start in hostile folders and incomplete environments."""
 
+import os
+import resource
 import shlex
 import subprocess
 import sys
@@ -66,3 +68,35 @@ def test_the_install_line_is_one_that_pip_takes() -> None:
     """Everything is installed here, so pip has nothing to look up."""
     line = [*shlex.split(install_line("postgres", "mqtt")), "--no-index", "--dry-run", "-q"]
     subprocess.run(line, check=True, capture_output=True)
+
+
+SERVE = ["colotrace-coordinator", "serve", "--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+ASK = ["colotrace", "colos", "--url", "http://127.0.0.1:1", "--token", "x", "--account", "x"]
+LIMITED = [
+    (SERVE, resource.RLIMIT_NOFILE, 20),
+    (SERVE, resource.RLIMIT_AS, 200 << 20),
+    (["colotrace-coordinator", "token", "list"], resource.RLIMIT_NOFILE, 10),
+    (ASK, resource.RLIMIT_NOFILE, 12),
+    (ASK, resource.RLIMIT_AS, 40 << 20),
+]
+
+
+@pytest.mark.parametrize(("argv", "limit", "value"), LIMITED)
+def test_too_small_a_limit_is_named(
+    tmp_path: Path, argv: list[str], limit: int, value: int
+) -> None:
+    """Without a traceback, or a library that aborts the process."""
+    program, *words = argv
+    settings = {"COLOTRACE_DATA": str(tmp_path), "COLOTRACE_INSECURE": "1"}
+    done = subprocess.run(
+        [BIN / program, *words],
+        env=os.environ | settings,
+        preexec_fn=lambda: resource.setrlimit(limit, (value, value)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert ("ulimit -n" if limit == resource.RLIMIT_NOFILE else "ulimit -v") in line

@@ -8,7 +8,7 @@ import importlib
 
 from colotrace_proto import layout, rows, table
 
-_RESOLVING = ("aiodns", "aiodns.error", "concurrent.futures.thread", "encodings.idna")
+_RESOLVING = ("concurrent.futures.thread", "encodings.idna")
 
 
 def for_names() -> None:

@@ -62,10 +62,10 @@ def kernel_takes_numbers() -> bool:
         receiver, sender = (
             stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
         )
-        receiver.bind(("127.0.0.1", 0))
-        sender.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
         number = [(socket.SOL_SOCKET, SCM_TS_OPT_ID, struct.pack("=I", 1))]
         try:
+            receiver.bind(("127.0.0.1", 0))  # fails while the loopback interface is down
+            sender.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
             sender.sendmsg([b""], number, 0, receiver.getsockname())
         except OSError:
             return False

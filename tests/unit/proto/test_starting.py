@@ -8,7 +8,9 @@ from importlib import metadata
 import pytest
 from colotrace_proto.starting import Program, explain, install_line
 
-PROGRAM = Program(name="colotrace-agent", module="colotrace_agent.main", extra="agent")
+PROGRAM = Program(
+    name="colotrace-agent", module="colotrace_agent.main", extra="agent", address_space=0
+)
 
 
 @pytest.mark.parametrize("extra", ["agent", "coordinator", "cli", "mqtt", "postgres"])
