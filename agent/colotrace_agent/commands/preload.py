@@ -7,6 +7,7 @@ environment below /root, say. A test (tests/integration/agent/test_user.py) find
 import importlib
 
 from colotrace_proto import layout, rows, table
+from colotrace_proto.hostnames import to_ascii
 
 _RESOLVING = ("concurrent.futures.thread", "encodings.idna")
 
@@ -15,6 +16,7 @@ def for_names() -> None:
     """What looking up names takes."""
     for module in _RESOLVING:
         importlib.import_module(module)
+    to_ascii("straße.example")  # the tables of IDNA come with the first name that needs them
 
 
 def for_broker() -> None:
