@@ -157,9 +157,15 @@ def run(
     user: User = "",
 ) -> None:
     """Stay attached to a coordinator and trace what it asks for."""
-    from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier
+    from colotrace_proto.identifiers import (
+        is_address,
+        is_colo_name,
+        is_identifier,
+        with_ascii_host,
+    )
 
     colo = colo.lower()
+    coordinator = with_ascii_host(coordinator)
     agent_id = agent_id or f"{_hostname()}.{colo}"
     if not is_colo_name(colo):
         _usage(f"--colo {colo}: a colo is 3 to 8 letters and a number, like den01")

@@ -11,6 +11,8 @@ from colotrace_proto.hostnames import HostNameError, is_host_name, to_ascii
 
 from .lookups import Lookups, NoRoomError
 
+JOBS_RATE = 500.0
+"""Names a second that an agent asks for on behalf of coordinators."""
 JOB_LOOKUP_S = 20.0
 """Of the 23.5 s that a coordinator gives to a job. A search domain whose only server is silent
 costs 10 s before the C library goes on to the name itself."""
@@ -19,7 +21,7 @@ LOOKUP_S = 60.0
 _NAME_S = 5.0
 _MOST_ADDRESSES = 64
 
-_THREADS = 64
+THREADS = 64
 """More at once are no faster, and a small name server on the host drops some of their packets."""
 
 _REASONS = {
@@ -38,15 +40,17 @@ class UnresolvableError(Exception):
 class Resolver:
     """Asks the host's resolver. To be made on the event loop it is used on.
 
-    An answer is waited for `within_s` at most; `rate` bounds how many names are asked for in a
-    second.
+    An answer is waited for `within_s` at most; `threads` bounds how many names are asked for at
+    once, `rate` how many in a second.
     """
 
-    def __init__(self, *, within_s: float = LOOKUP_S, rate: float | None = None) -> None:
+    def __init__(
+        self, *, within_s: float = LOOKUP_S, threads: int = THREADS, rate: float | None = None
+    ) -> None:
         self._within_s = within_s
-        self._by_name = Lookups(_addresses, threads=_THREADS, name="resolver", rate=rate)
+        self._by_name = Lookups(_addresses, threads=threads, name="resolver", rate=rate)
         # Apart, so that the names of many hops hold up no target.
-        self._by_address = Lookups(_name, threads=_THREADS, name="reverse resolver")
+        self._by_address = Lookups(_name, threads=threads, name="reverse resolver")
 
     async def addresses(self, target: str) -> list[bytes]:
         """The target's addresses, packed, the host's preferred one first.

@@ -1,6 +1,9 @@
 """What may name an agent, a job, a colo, and where a program listens."""
 
+import ipaddress
 import re
+
+from .hostnames import HostNameError, is_host_name, to_ascii
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _COLO = re.compile(r"[a-z]{3,8}[0-9]{1,4}")
@@ -19,5 +22,29 @@ def is_colo_name(text: str) -> bool:
 
 
 def is_address(text: str) -> bool:
-    """Whether the text may stand as HOST:PORT; an IPv6 address is in brackets."""
-    return _ADDRESS.fullmatch(text) is not None and 0 < int(text.rpartition(":")[2]) < 1 << 16
+    """Whether the text may stand as HOST:PORT; an IPv6 address is in brackets, a name in its DNS
+    form."""
+    if _ADDRESS.fullmatch(text) is None:
+        return False
+    host, _, port = text.rpartition(":")
+    if not 0 < int(port) < 1 << 16:
+        return False
+    return _is_ip(host[1:-1], 6) if host.startswith("[") else _is_ip(host, 4) or is_host_name(host)
+
+
+def with_ascii_host(text: str) -> str:
+    """HOST:PORT with a name in its DNS form; whatever else it is, as it was."""
+    host, colon, port = text.rpartition(":")
+    if host.isascii():
+        return text
+    try:
+        return f"{to_ascii(host)}{colon}{port}"
+    except HostNameError:
+        return text
+
+
+def _is_ip(text: str, version: int) -> bool:
+    try:
+        return ipaddress.ip_address(text).version == version
+    except ValueError:
+        return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -35,12 +36,12 @@ _MOUNT = 'mount --bind "$1" /etc/resolv.conf; mount --bind "$2" /etc/hosts; shif
 class Host:
     """A host of the lab with its own name server, resolv.conf and hosts file."""
 
-    def __init__(self, lab: Lab, folder: Path, *, search: str = RESOLV_CONF) -> None:
+    def __init__(self, lab: Lab, folder: Path, *records: str, search: str = RESOLV_CONF) -> None:
         self._lab = lab
         self._resolv_conf, self._hosts = folder / "resolv.conf", folder / "hosts"
         self._resolv_conf.write_text(search)
         self._hosts.write_text(HOSTS)
-        argv = [sys.executable, Path(zones.__file__), zones.ADDRESS]
+        argv = [sys.executable, Path(zones.__file__), zones.ADDRESS, *records]
         self._server = lab.spawn("den01", argv, stdout=subprocess.PIPE)
         assert self._server.stdout is not None
         assert self._server.stdout.readline() == b"ready\n"
@@ -140,3 +141,20 @@ def test_a_file_of_names_is_resolved_the_same(host: Host, tmp_path: Path) -> Non
     assert shown == {"www.example.": "127.1.0.1", "two-families": "127.2.0.2"}
     assert told.rows["six-only"]["error"].endswith("Code 4")
     assert told.rows["a..b"]["error"].endswith("Code 3")
+
+
+@pytest.mark.parametrize("zone", ["refused.test", "silent.test"])
+def test_an_agent_finds_its_coordinator_past_a_bad_search_domain(
+    lab: Lab, tmp_path: Path, zone: str
+) -> None:
+    """As other programs of the host would."""
+    with socket.create_server((lab.management_address, 0)) as server:
+        server.settimeout(30)
+        search = RESOLV_CONF.replace("nx.test servfail.test corp.test", zone)
+        host = Host(lab, tmp_path, f"coord.example={lab.management_address}", search=search)
+        argv = [alone.COMMAND, "run", "--insecure", "--colo", "den01", "--city", "Denver",
+                "--coordinator", f"coord.example:{server.getsockname()[1]}"]  # fmt: skip
+        agent = lab.spawn("den01", host.command(argv), stderr=subprocess.DEVNULL)
+        server.accept()[0].close()
+        agent.stop()
+        host.stop()

@@ -1,7 +1,8 @@
 """A name server whose zones behave as bad ones do, for resolv.conf files of tests.
 
-`python zones.py ADDRESS`: names below `refused.test` are refused, `servfail.test` fails,
-`silent.test` is not answered, `nx.test` does not exist. What else exists stands in `NAMES`.
+`python zones.py ADDRESS [NAME=ADDRESS]…`: names below `refused.test` are refused, `servfail.test`
+fails, `silent.test` is not answered, `nx.test` does not exist. What else exists stands in `NAMES`,
+or is given.
 """
 
 from __future__ import annotations
@@ -62,4 +63,6 @@ def main(address: str) -> None:
 
 
 if __name__ == "__main__":
+    for record in sys.argv[2:]:
+        NAMES[record.partition("=")[0]] = [record.partition("=")[2]]
     main(sys.argv[1])

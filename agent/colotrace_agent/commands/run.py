@@ -20,7 +20,7 @@ from colotrace_agent.link.session import Identity
 from colotrace_agent.link.tls import Tls
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.packets.writer import PACKET_TYPES
-from colotrace_agent.resolve import Resolver
+from colotrace_agent.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
 from colotrace_agent.runner import Prober, open_prober
 
 # Longer than any job may take; what still runs then is given up.
@@ -61,7 +61,7 @@ class RunSettings:
 async def run(settings: RunSettings) -> None:
     """Serves the coordinator until SIGTERM or SIGINT, then finishes what runs; a second one ends
     it at once."""
-    resolver = Resolver()
+    resolver = Resolver(within_s=JOB_LOOKUP_S, rate=JOBS_RATE)
     prober = open_prober(rate=settings.rate, sockets=settings.sockets)
     try:
         await _serve(settings, prober, resolver)

@@ -10,6 +10,7 @@ is then told to trust that certificate alone: nobody else can answer in between.
 import asyncio
 import os
 import ssl
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 
 from colotrace_proto.running import RunningClock
@@ -19,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from .tls import Pem
 
 _WITHIN_S = 5.0
+_MOST_ADDRESSES = 4
 _MOST = 16
 """Certificates kept: of several coordinators behind one name, each may have its own."""
 
@@ -42,8 +44,8 @@ class Pins:
         """The last attempt has failed: the certificate may be another by now."""
         self._doubted = True
 
-    async def roots(self, pem: Pem) -> bytes:
-        """PEM certificates of which the coordinator must show one.
+    async def roots(self, pem: Pem, addresses: Sequence[str]) -> bytes:
+        """PEM certificates of which the coordinator must show one; it is at one of `addresses`.
 
         Raises:
             ImpostorError: its certificate is none of the authority, or not for a TLS server of
@@ -53,17 +55,16 @@ class Pins:
         if pem.authority != self._authority:
             self._authority, self._verified = pem.authority, {}
         if self._doubted or not self._verified:
-            self._verified[await self._fetch(pem)] = None
+            self._verified[await self._fetch(pem, addresses)] = None
             self._doubted = False
             if len(self._verified) > _MOST:
                 del self._verified[next(iter(self._verified))]
         return b"".join(self._verified)
 
-    async def _fetch(self, pem: Pem) -> bytes:
+    async def _fetch(self, pem: Pem, addresses: Sequence[str]) -> bytes:
         context = _context(pem)
         try:
-            async with self._clock.timeout(_WITHIN_S):
-                _, writer = await asyncio.open_connection(self._host, self._port, ssl=context)
+            writer = await self._connect(context, addresses)
         except ssl.SSLCertVerificationError as error:
             raise ImpostorError(f"the coordinator's certificate: {error.verify_message}") from error
         try:
@@ -76,6 +77,25 @@ class Pins:
                 "extended key usage serverAuth"
             )
         return ssl.DER_cert_to_PEM_cert(shown).encode()
+
+    async def _connect(
+        self, context: ssl.SSLContext, addresses: Sequence[str]
+    ) -> asyncio.StreamWriter:
+        """A connection to the first address that can be reached."""
+        trouble = OSError("the coordinator's name has no address")
+        for address in addresses[:_MOST_ADDRESSES]:
+            try:
+                async with self._clock.timeout(_WITHIN_S / min(len(addresses), _MOST_ADDRESSES)):
+                    _, writer = await asyncio.open_connection(
+                        address, self._port, ssl=context, server_hostname=self._host
+                    )
+            except ssl.SSLCertVerificationError:
+                raise
+            except OSError as error:
+                trouble = error
+            else:
+                return writer
+        raise trouble
 
 
 def _context(pem: Pem) -> ssl.SSLContext:

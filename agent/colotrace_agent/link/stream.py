@@ -1,6 +1,7 @@
 """The stream to a coordinator, over gRPC: kept up, and taken up again where it was."""
 
 import asyncio
+import ipaddress
 import random
 from collections import deque
 from collections.abc import Coroutine
@@ -17,6 +18,7 @@ from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage
 from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 
 from colotrace_agent.jobs import Jobs
+from colotrace_agent.resolve import Resolver, UnresolvableError
 
 from .session import Identity, Session
 from .tls import Pem, Tls
@@ -44,6 +46,8 @@ _HEARTBEATS_MISSED = 3
 _BUSY_HEARTBEAT_S = 1.0
 _WELCOME_WITHIN_S = 5.0
 _LARGEST_MESSAGE = 1 << 20
+_LOOKUP_S = 30.0
+_LOOKUP_THREADS = 4
 _MOST_EARLY = 1_000
 # A coordinator waits no longer to be told that a job is accepted. It may have less patience, but
 # then it takes the job back.
@@ -81,6 +85,12 @@ class _Ending:
         self._status = _at_once(call.code()), _at_once(call.details()) or ""
 
 
+def resolver_of_links() -> Resolver:
+    """A resolver for coordinators' names, which targets' names do not hold up. To be made on the
+    event loop."""
+    return Resolver(within_s=_LOOKUP_S, threads=_LOOKUP_THREADS)
+
+
 class Stream:
     """Stays attached to the coordinator until cancelled. To be made on the event loop."""
 
@@ -92,8 +102,11 @@ class Stream:
         *,
         tls: Tls | None,
         clock: RunningClock,
+        resolver: Resolver | None = None,
     ) -> None:
+        """`coordinator` is HOST:PORT; `resolver` looks its name up for each attempt."""
         self._coordinator = coordinator
+        self._resolver = resolver or resolver_of_links()
         self._tls = tls
         self._pins: Pins | None = None
         self._jobs = jobs
@@ -161,9 +174,10 @@ class Stream:
         while True:
             refused = False
             try:
-                async with await self._channel() as channel:
+                addresses = await self._addresses()
+                async with await self._channel(addresses) as channel:
                     await self._attach(channel)
-            except (_EndedError, codec.ProtocolError, OSError) as error:
+            except (_EndedError, codec.ProtocolError, UnresolvableError, OSError) as error:
                 refused = isinstance(error, _EndedError) and error.code in _REFUSALS
                 reason = str(error) or type(error).__name__
                 _log.warning("not attached", coordinator=self._coordinator, reason=reason)
@@ -192,8 +206,24 @@ class Stream:
             async with asyncio.timeout(pause_s):
                 await (asyncio.sleep(pause_s) if refused else self._came_early.wait())
 
-    async def _channel(self) -> grpc.aio.Channel:
+    async def _addresses(self) -> list[str]:
+        """The coordinator's addresses, in the host's order.
+
+        gRPC's own resolver (c-ares) ends a search where a search domain fails, and knows no
+        nsswitch.
+
+        Raises:
+            UnresolvableError: its name has no address.
+        """
+        host = self._coordinator.rpartition(":")[0].strip("[]")
+        found = await self._resolver.addresses(host)
+        return [str(ipaddress.ip_address(address)) for address in found]
+
+    async def _channel(self, addresses: list[str]) -> grpc.aio.Channel:
+        place = _grpc_target(addresses, self._coordinator.rpartition(":")[2])
         options = (
+            # What its certificate must be for, whatever address it was reached at.
+            ("grpc.default_authority", self._coordinator),
             ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
             ("grpc.keepalive_time_ms", 10_000),
             ("grpc.keepalive_timeout_ms", 5_000),
@@ -201,19 +231,19 @@ class Stream:
             ("grpc.enable_http_proxy", 0),
         )
         if self._tls is None:
-            return grpc.aio.insecure_channel(self._coordinator, options)
+            return grpc.aio.insecure_channel(place, options)
         pem = self._tls.read()
-        roots = await self._roots(pem)
+        roots = await self._roots(pem, addresses)
         credentials = grpc.ssl_channel_credentials(roots, pem.key, pem.certificate)
-        return grpc.aio.secure_channel(self._coordinator, credentials, options)
+        return grpc.aio.secure_channel(place, credentials, options)
 
-    async def _roots(self, pem: Pem) -> bytes:
+    async def _roots(self, pem: Pem, addresses: list[str]) -> bytes:
         from .pins import ImpostorError, Pins  # not loaded by agents without TLS
 
         if self._pins is None:
             self._pins = Pins(self._coordinator, clock=self._clock)
         try:
-            return await self._pins.roots(pem)
+            return await self._pins.roots(pem, addresses)
         except ImpostorError as error:
             raise _EndedError(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
 
@@ -297,3 +327,12 @@ def _at_once(known: Coroutine[Any, Any, T]) -> T:
         return result
     known.close()
     raise RuntimeError("it waits")
+
+
+def _grpc_target(addresses: list[str], port: str) -> str:
+    """All addresses as gRPC takes them: of one family. Mapped IPv4 addresses are of both, and the
+    kernel sends IPv4 for them (RFC 4291 section 2.5.5.2)."""
+    if all(":" not in address for address in addresses):
+        return "ipv4:" + ",".join(f"{address}:{port}" for address in addresses)
+    mapped = (each if ":" in each else f"::ffff:{each}" for each in addresses)
+    return "ipv6:" + ",".join(f"[{address}]:{port}" for address in mapped)

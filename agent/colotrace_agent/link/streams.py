@@ -13,7 +13,7 @@ from colotrace_proto.running import RunningClock
 from colotrace_agent.jobs import Jobs
 
 from .session import Identity
-from .stream import Stream
+from .stream import Stream, resolver_of_links
 from .tls import Tls
 
 _LOOK_S = 1.0
@@ -31,6 +31,7 @@ class Streams:
         self._identity = identity
         self._jobs = jobs
         self._tls = tls
+        self._resolver = resolver_of_links()
         self._clock = clock
         self._running: asyncio.TaskGroup
         self._streams: dict[str, tuple[Stream, asyncio.Task[None]]] = {}
@@ -61,7 +62,14 @@ class Streams:
         if address not in self._streams:
             if len(self._streams) >= _MOST:
                 raise ProtocolError(f"jobs of more than {_MOST} coordinators")
-            stream = Stream(address, self._identity, self._jobs, tls=self._tls, clock=self._clock)
+            stream = Stream(
+                address,
+                self._identity,
+                self._jobs,
+                tls=self._tls,
+                clock=self._clock,
+                resolver=self._resolver,
+            )
             task = self._running.create_task(stream.run(), name=f"stream to {address}")
             self._streams[address] = stream, task
         self._streams[address][0].take(job)

@@ -1,14 +1,22 @@
 """What may stand as HOST:PORT."""
 
 import pytest
-from colotrace_proto.identifiers import is_address
+from colotrace_proto.identifiers import is_address, with_ascii_host
 from hypothesis import given
 from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
     "text",
-    ["h:1", "10.0.0.1:50051", "coordinator-1.example.net:65535", "[::1]:443", "[fe80::1.2.3.4]:1"],
+    [
+        "h:1",
+        "h.:1",
+        "a_b:1",
+        "10.0.0.1:50051",
+        "coordinator-1.example.net:65535",
+        "[::1]:443",
+        "[fe80::1.2.3.4]:1",
+    ],
 )
 def test_addresses(text: str) -> None:
     """Names, IPv4, IPv6 in brackets."""
@@ -36,11 +44,35 @@ def test_addresses(text: str) -> None:
         "unix:/x:1",
         "u@h:1",
         f"{'a' * 256}:1",
+        "127.1:1",
+        "a..b:1",
+        "-h:1",
+        "[1.2.3.4]:1",
+        "[:]:1",
+        "straße.example:1",
     ],
 )
 def test_what_is_none(text: str) -> None:
     """Nor what gRPC would take for another kind of target."""
     assert not is_address(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "ascii_text"),
+    [
+        ("straße.example:1", "xn--strae-oqa.example:1"),
+        ("münchen。example:1", "xn--mnchen-3ya.example:1"),
+        ("h:1", "h:1"),
+        ("[::1]:1", "[::1]:1"),
+        ("☃.example:1", "☃.example:1"),
+        ("ü", "ü"),
+        ("h:ü", "h:ü"),
+        ("", ""),
+    ],
+)
+def test_names_of_other_scripts(text: str, ascii_text: str) -> None:
+    """A program takes them once, where its user gives them."""
+    assert with_ascii_host(text) == ascii_text
 
 
 @given(st.text())

@@ -142,4 +142,4 @@ async def test_certificate_of_another_authority_or_for_another_name(
         async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:
             pins = Pins(where, clock=RunningClock())
             with pytest.raises(ImpostorError):
-                await pins.roots(tls(authority).read())
+                await pins.roots(tls(authority).read(), ["127.0.0.1"])

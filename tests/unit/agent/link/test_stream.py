@@ -1,6 +1,7 @@
 """The stream to a coordinator that welcomes, breaks off and comes back, over real gRPC."""
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,8 +12,10 @@ from colotrace_agent.jobs import Jobs
 from colotrace_agent.link import stream as stream_module
 from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import Tls
+from colotrace_agent.resolve import UnresolvableError
 from colotrace_proto.messages import Ack, JobId
 from colotrace_proto.running import RunningClock
+from fleet.authority import Authority
 from unit.agent.fakes import job
 from unit.agent.link.scripted_coordinator import Call, coordinator
 from unit.agent.link.test_session import IDENTITY
@@ -126,3 +129,84 @@ async def test_certificates_that_are_gone_for_a_while(jobs: Jobs, log: Log, tmp_
     async with running(link):
         for _ in range(3):
             assert str(missing) in await log.next()
+
+
+ROUTES = {
+    "one.example": ["127.0.0.1"],
+    # Nobody is at the first ones; the last is of another family than they are.
+    "three.example": ["::1", "2001:db8::1", "127.0.0.1"],
+    "other.example": ["127.0.0.1"],
+}
+
+
+class Addresses:
+    """A resolver that knows these names."""
+
+    async def addresses(self, name: str) -> list[bytes]:
+        if name not in ROUTES:
+            raise UnresolvableError(f"{name} does not resolve")
+        return [ipaddress.ip_address(text).packed for text in ROUTES[name]]
+
+
+@pytest.mark.parametrize("name", ["one.example", "three.example"])
+async def test_it_is_reached_by_the_addresses_that_the_host_knows(jobs: Jobs, name: str) -> None:
+    """At whichever of them it is."""
+    attached = asyncio.Event()
+
+    async def script(stream: Call) -> None:
+        await stream.welcome()
+        attached.set()
+        await stream.hear()
+
+    async with coordinator(script) as address:
+        where = f"{name}:{address.rpartition(':')[2]}"
+        link = Stream(
+            where, IDENTITY, jobs, tls=None, clock=RunningClock(),
+            resolver=Addresses(),  # type: ignore[arg-type]
+        )  # fmt: skip
+        async with running(link), asyncio.timeout(20):
+            await attached.wait()
+
+
+@pytest.mark.parametrize(("name", "attaches"), [("one.example", True), ("other.example", False)])
+async def test_its_certificate_is_for_its_name(
+    jobs: Jobs, log: Log, tmp_path: Path, name: str, attaches: bool
+) -> None:
+    """Whatever address the name has: not for another name at the same address."""
+    authority = Authority(tmp_path)
+    own, ours = authority.issue("one.example", also="one.example"), authority.issue("agent")
+    attached = asyncio.Event()
+
+    async def script(stream: Call) -> None:
+        await stream.welcome()
+        attached.set()
+        await stream.hear()
+
+    server = grpc.ssl_server_credentials([(own.key.read_bytes(), own.certificate.read_bytes())])
+    async with coordinator(script, server) as address:
+        where = f"{name}:{address.rpartition(':')[2]}"
+        link = Stream(
+            where, IDENTITY, jobs, clock=RunningClock(),
+            tls=Tls(certificate=ours.certificate, key=ours.key, authority=authority.path),
+            resolver=Addresses(),  # type: ignore[arg-type]
+        )  # fmt: skip
+        async with running(link), asyncio.timeout(20):
+            if attaches:
+                await attached.wait()
+            else:
+                await log.reasons.get()
+                await log.reasons.get()
+    assert attached.is_set() is attaches
+
+
+async def test_a_name_that_does_not_resolve_is_said_and_asked_for_again(
+    jobs: Jobs, log: Log
+) -> None:
+    """It may do so the next time."""
+    link = Stream(
+        "none.example:1", IDENTITY, jobs, tls=None, clock=RunningClock(),
+        resolver=Addresses(),  # type: ignore[arg-type]
+    )  # fmt: skip
+    async with running(link):
+        assert "none.example does not resolve" in await log.next()
+        assert "none.example does not resolve" in await log.next()
