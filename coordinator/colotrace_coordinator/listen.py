@@ -1,5 +1,6 @@
-"""HOST:PORT, and sockets that listen there."""
+"""HOST:PORT and networks as they are written, and sockets that listen."""
 
+import ipaddress
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from .errors import SetupError
 
 _BACKLOG = 2_048
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,26 @@ def parse_address(text: str, *, flag: str) -> Address:
     if not colon or not port.isdecimal() or not port.isascii() or int(port[:6]) > 65_535:
         raise SetupError(f"{flag} {text}: is not HOST:PORT, as in 127.0.0.1:8080")
     return Address(host, int(port))
+
+
+def parse_network(text: str, *, flag: str) -> Network:
+    """An IP address or a network; an IPv4 one if it is written as an IPv6 one (::ffff:192.0.2.1).
+
+    Raises:
+        SetupError: it is neither.
+    """
+    try:
+        network = ipaddress.ip_network(text.strip())
+    except ValueError as error:
+        raise SetupError(
+            f"{flag} {text}: is neither an IP address nor a network ({error}); write it as in "
+            "192.0.2.80, 2001:db8::80 or 192.0.2.0/24"
+        ) from None
+    if isinstance(network, ipaddress.IPv6Network):
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None and network.prefixlen >= 96:
+            return ipaddress.IPv4Network((int(mapped), network.prefixlen - 96))
+    return network
 
 
 def listen(address: Address, *, flag: str) -> list[socket.socket]:

@@ -161,7 +161,8 @@ def serve(
         typer.Option(
             envvar="COLOTRACE_TRUSTED_PROXY",
             metavar="ADDRESS",
-            help="A proxy whose X-Forwarded-For tells the client's address; may be repeated.",
+            help="A proxy, or a network of proxies, whose X-Forwarded-For tells the client's "
+            "address; may be repeated.",
         ),
     ] = None,
     log_format: Annotated[
@@ -172,7 +173,7 @@ def serve(
     ] = LogLevel.INFO,
 ) -> None:
     """Serve the API, and let agents attach."""
-    from .listen import parse_address
+    from .listen import parse_address, parse_network
     from .logs import configure
     from .settings import ServeSettings, choose_tls
     from .store.location import locate
@@ -199,7 +200,9 @@ def serve(
         resolver=resolver,
         allow_private=allow_private,
         requests_per_window=requests_per_5_minutes,
-        trusted_proxies=tuple(trusted_proxy or ()),
+        trusted_proxies=tuple(
+            parse_network(text, flag="--trusted-proxy") for text in trusted_proxy or ()
+        ),
     )
     configure(log_format, log_level)
     require(files=24, threads=16, address_space=256 << 20)  # the database's, gRPC's, uvloop's

@@ -166,7 +166,7 @@ async def serve(settings: ServeSettings) -> None:
             for number in _STOP_SIGNALS:  # a second one ends the process at once
                 asyncio.get_running_loop().remove_signal_handler(number)
             # Running answers need their agents: the links end after them.
-            server.should_exit = True
+            server.stop()
             await serving
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_S):

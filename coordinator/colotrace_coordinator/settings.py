@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import SetupError
-from .listen import Address
+from .listen import Address, Network
 from .store.location import Location
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class ServeSettings:
     resolver: str | None
     allow_private: bool
     requests_per_window: int
-    trusted_proxies: tuple[str, ...]
+    trusted_proxies: tuple[Network, ...]
 
 
 def choose_tls(

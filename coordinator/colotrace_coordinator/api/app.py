@@ -25,8 +25,8 @@ from .metrics import HttpMetrics
 from .openapi import describe_api
 from .traceroute import Traceroute
 
-BASES = ("/client/v4", "")
-"""Clients differ in whether their base URL has the prefix."""
+BASES = ("/client/v4", "", "/client/v4/", "/")
+"""Clients differ in whether their base URL has the prefix; old ones put one more slash after it."""
 REQUESTS_PER_WINDOW = 1_200
 FAILURES_PER_WINDOW = 100
 MAX_MEASUREMENTS = 1_000

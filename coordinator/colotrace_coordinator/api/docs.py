@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 _FRONT = "This is a colotrace coordinator. Its API is described at /docs.\n"
 _ASSETS = {
@@ -16,6 +17,28 @@ _ASSETS = {
     "swagger-ui.css": "text/css",
     "favicon.png": "image/png",
 }
+
+
+_PART = 16_384
+
+
+class _Asset(Response):
+    """A file that is in memory once, sent in parts: a client that reads slowly holds one part."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Send it, each part when the one before has gone."""
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        content = bytes(self.body)
+        for at in range(0, len(content), _PART):
+            part = content[at : at + _PART]
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def docs_router(title: str) -> APIRouter:
@@ -40,15 +63,19 @@ def docs_router(title: str) -> APIRouter:
     async def show() -> Response:
         return page
 
-    @router.get("/docs/{name}", name="docs")
-    async def asset(name: str) -> Response:
-        if name not in _ASSETS:
-            raise HTTPException(404)
-        content = (static / name).read_bytes()
-        return Response(
-            content,
-            media_type=_ASSETS[name],
+    assets = {
+        name: _Asset(
+            (static / name).read_bytes(),
+            media_type=media_type,
             headers={"cache-control": "public, max-age=86400"},
         )
+        for name, media_type in _ASSETS.items()
+    }
+
+    @router.api_route("/docs/{name}", methods=["GET", "HEAD"], name="docs")
+    async def asset(name: str) -> Response:
+        if name not in assets:
+            raise HTTPException(404)
+        return assets[name]
 
     return router

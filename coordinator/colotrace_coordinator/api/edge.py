@@ -25,11 +25,6 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 _QUIET = frozenset({"health", "ready", "metrics"})
 
 
-def refuse(scope: Scope, error: ApiError) -> None:
-    """Have the request of that scope answered with the error, whatever it asks for."""
-    scope["state"]["refused"] = error
-
-
 class Facts:
     """What the layers below find out of a request, for its headers and its line in the log."""
 
@@ -90,6 +85,8 @@ class Edge:
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused: ApiError | None = scope["state"].pop("refused", None)
         if refused is not None:
+            # What came may have been no request; this one stands for it (see `connection`).
+            scope["method"] = scope["path"] = ""
             raise refused
         await self._app(scope, receive, send)
 

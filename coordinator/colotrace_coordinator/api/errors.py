@@ -100,7 +100,7 @@ class OverloadedError(ApiError):
 
 
 class CrowdedError(ApiError):
-    """As many connections are open as this coordinator takes at once."""
+    """As many connections are open as this coordinator takes, in all or from one address."""
 
 
 class LateAnswerError(ApiError):
@@ -154,7 +154,7 @@ def describe(error: Exception, *, path: str) -> Described:
         case MalformedRequestError():
             return _one(400, 1019, "Malformed HTTP request", {"Connection": "close"})
         case CrowdedError():
-            text = "As many connections are open as the coordinator takes"
+            text = "As many connections are open, in all or from one address, as may be"
             return _one(503, 1015, text, {"Connection": "close"})
         case OverloadedError():
             return _one(503, 1015, "The coordinator is answering as many requests as it can")

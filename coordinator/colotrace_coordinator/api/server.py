@@ -1,34 +1,35 @@
-"""uvicorn, started and stopped by us: no signal handlers of its own, no log of its own."""
+"""The HTTP server: sockets and their connections, with uvicorn's protocol behind each.
+
+uvicorn starts no listener, handles no signal and writes no log here. docs/adr/0011 says why.
+"""
 
 import asyncio
 import contextlib
+import socket
 import ssl
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-import h11
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
 
 from colotrace_coordinator.errors import SetupError
+from colotrace_coordinator.listen import Network
 
-from .edge import refuse
-from .errors import ApiError, CrowdedError, MalformedRequestError
+from .acceptor import Acceptor
+from .clients import Proxies
+from .connection import READ_BYTES, Connection, Deadlines, Server
+from .crowd import Crowd
+from .errors import ApiError
 from .measure import ANSWER_WITHIN_S
 
-if TYPE_CHECKING:
-    from uvicorn._types import HTTPScope
-
-MAX_HEAD = 32_768
 MAX_CONNECTIONS = 10_000
-KEEP_ALIVE_S = 75
-HEAD_S = 15.0
-"""How long a client may take over a request's head."""
+MAX_CONNECTIONS_PER_ADDRESS = 1_000
 # A little more than an answer takes at most, so that it is the answer that ends the wait.
 _GRACE_S = int(ANSWER_WITHIN_S) + 1
+_LAST_TURNS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,109 +40,168 @@ class ServerCertificate:
     key: Path
 
 
-class _Protocol(H11Protocol):
-    """Closes connections on which a head does not come to its end; uvicorn would wait for ever,
-    and whoever opens enough of them would keep everyone else out.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How many connections there may be, and how long each of their states may last."""
 
-    What uvicorn would refuse by itself, in plain text, passes through the application, so that it
-    is answered and logged like all else.
-    """
-
-    _waiting: asyncio.TimerHandle | None = None
-    _refused = False
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **named)
-        self._app, self.app = self.app, self._admit
-
-    async def _admit(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if len(self.connections) > MAX_CONNECTIONS:
-            refuse(scope, CrowdedError())
-        await self._app(scope, receive, send)
-
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
-        if self._refused:
-            return  # the rest of the same
-        self._refused = True
-        if self.cycle is not None and not self.cycle.response_complete:
-            # The fault is in a body: whoever reads it hears that the client has gone.
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
-        if self.conn.our_state is not h11.IDLE:
-            self.transport.close()
-            return
-        self._refuse(MalformedRequestError())
-
-    def _refuse(self, error: ApiError) -> None:
-        """Answer what is no request, as if it had been one."""
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
-            "http_version": "1.1",
-            "server": self.server,
-            "client": self.client,
-            "scheme": self.scheme or "http",
-            "method": "",
-            "root_path": self.root_path,
-            "path": "",
-            "raw_path": b"",
-            "query_string": b"",
-            "headers": [],
-            "state": self.app_state.copy(),
-        }
-        refuse(scope, error)
-        self.cycle = RequestResponseCycle(
-            scope=cast("HTTPScope", scope),
-            conn=self.conn,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=asyncio.Event(),
-            on_response=self.on_response_complete,
-        )
-        task = self.loop.create_task(self.cycle.run_asgi(self._app), name="refusal")
-        task.add_done_callback(self.tasks.discard)
-        self.tasks.add(task)
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._wait()
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        if self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]:
-            self._wait()
-        else:
-            self._stop_waiting()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
-        super().connection_lost(exc)
-
-    def _wait(self) -> None:
-        if self._waiting is None:
-            self._waiting = self.loop.call_later(HEAD_S, self.transport.close)
-
-    def _stop_waiting(self) -> None:
-        if self._waiting is not None:
-            self._waiting.cancel()
-            self._waiting = None
+    connections: int = MAX_CONNECTIONS
+    connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS
+    refused: int = 100
+    """Beyond `connections` or `connections_per_address`, for as long as it takes to say so."""
+    handshake_s: float = 10.0
+    tls_shutdown_s: float = 3.0
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
-class HttpServer(uvicorn.Server):
-    """Stops when `should_exit` is set: running answers end, idle connections close."""
+class _Quiet(uvicorn.Server):
+    """Signals are the entry point's."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Signals are the entry point's."""
+        """Capture none."""
         yield
 
 
+class _Served:
+    """The application, as the server behind calls it."""
+
+    def __init__(self, app: ASGIApp, proxies: Proxies) -> None:
+        self._app = app
+        self._proxies = proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, and tell its connection."""
+        connection: Connection = scope["state"].pop("connection")
+        if scope["client"] is not None:
+            host, port = scope["client"]
+            forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+            scope["client"] = self._proxies.client(host, forwarded), port
+        whole = False
+        try:
+            await self._app(scope, receive, send)
+            whole = True
+        finally:
+            connection.answered(whole=whole)
+
+
+class HttpServer:
+    """Serves until `stop`: then running answers end, and idle connections close."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        tls: ServerCertificate | None,
+        trusted_proxies: Sequence[Network],
+        limits: Limits,
+    ) -> None:
+        self._proxies = Proxies(trusted_proxies)
+        self._tls = tls
+        self._limits = limits
+        self._config = uvicorn.Config(
+            _Served(app, self._proxies),
+            interface="asgi3",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            log_level="error",
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            # Longer than ours, which is the one that counts.
+            timeout_keep_alive=int(limits.deadlines.keep_alive_s) + 60,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+        self._config.load()
+        self._context = _context(tls) if tls else None
+        self._server = _Quiet(self._config)
+        self._crowd = Crowd(
+            most=limits.connections,
+            most_per_address=limits.connections_per_address,
+            most_refused=limits.refused,
+        )
+        self._room = memoryview(bytearray(READ_BYTES))
+        self._acceptors: list[Acceptor] = []
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._crowd)
+
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        """Serve on the listening sockets, which are closed at the end."""
+        self._acceptors = [
+            Acceptor(
+                listening,
+                self._crowd,
+                self._connection,
+                proxies=self._proxies,
+                tls=self._context,
+                handshake_s=self._limits.handshake_s,
+                tls_shutdown_s=self._limits.tls_shutdown_s,
+            )
+            for listening in sockets
+        ]
+        for acceptor in self._acceptors:
+            acceptor.start()
+        try:
+            await self._server.serve(sockets=[])
+        finally:
+            self._stop_accepting()
+            for member in self._crowd.members():
+                member.evict()
+            for _ in range(_LAST_TURNS):  # in which the event loop tells the last ones
+                if len(self._crowd):
+                    await asyncio.sleep(0)
+
+    def stop(self) -> None:
+        """Take no new connection, let the running answers end, and have `serve` return."""
+        self._stop_accepting()
+        for member in self._crowd.members():
+            cast("Connection", member).shutdown()
+        self._server.should_exit = True
+
+    def reload_certificate(self) -> None:
+        """Take the certificate and its key from their files again, for connections to come.
+
+        Raises:
+            SetupError: they cannot be used; the ones in use stay.
+        """
+        if self._tls is not None and self._context is not None:
+            _context(self._tls)
+            _load(self._context, self._tls)
+
+    def _connection(self, refusal: ApiError | None) -> Connection:
+        return Connection(
+            self._crowd,
+            self._behind,
+            deadlines=self._limits.deadlines,
+            room=self._room,
+            refusal=refusal,
+        )
+
+    def _behind(self, state: dict[str, Any]) -> Server:
+        make = cast("type[Any]", self._config.http_protocol_class)
+        server: Server = make(
+            config=self._config,
+            server_state=self._server.server_state,
+            app_state=state,
+            _loop=asyncio.get_running_loop(),
+        )
+        return server
+
+    def _stop_accepting(self) -> None:
+        for acceptor in self._acceptors:
+            acceptor.stop()
+
+
 def http_server(
-    app: ASGIApp, *, tls: ServerCertificate | None = None, trusted_proxies: tuple[str, ...] = ()
+    app: ASGIApp,
+    *,
+    tls: ServerCertificate | None = None,
+    trusted_proxies: Sequence[Network] = (),
+    limits: Limits | None = None,
 ) -> HttpServer:
     """A server of the application; of the `trusted_proxies` it takes the client's address from
     X-Forwarded-For.
@@ -149,27 +209,27 @@ def http_server(
     Raises:
         SetupError: the certificate or its key cannot be used.
     """
-    config = uvicorn.Config(
-        app,
-        http=_Protocol,
-        ws="none",
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=bool(trusted_proxies),
-        forwarded_allow_ips=list(trusted_proxies),
-        timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=_GRACE_S,
-        h11_max_incomplete_event_size=MAX_HEAD,
-        ssl_certfile=tls.certificate if tls else None,
-        ssl_keyfile=tls.key if tls else None,
-    )
+    return HttpServer(app, tls=tls, trusted_proxies=trusted_proxies, limits=limits or Limits())
+
+
+def _context(tls: ServerCertificate) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    # A handshake's renegotiation and tickets of old sessions would only cost.
+    context.options |= ssl.OP_NO_RENEGOTIATION
+    _load(context, tls)
+    return context
+
+
+def _load(context: ssl.SSLContext, tls: ServerCertificate) -> None:
+    def no_password() -> str:
+        raise SetupError("the key has a password")
+
     try:
-        config.load()
-    except (OSError, ssl.SSLError) as error:
+        context.load_cert_chain(tls.certificate, tls.key, password=no_password)
+    except (OSError, ssl.SSLError, SetupError) as error:
+        reason = getattr(error, "strerror", None) or error
         raise SetupError(
-            f"--tls-cert and --tls-key cannot be used: {error.strerror or error}; "
+            f"--tls-cert and --tls-key cannot be used: {reason}; "
             "they are PEM files, the certificate with its chain, the key without a password"
         ) from error
-    return HttpServer(config)

@@ -1,14 +1,15 @@
 """The application over a fake tracer and fake credentials, asked without sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
+import uvloop
 from colotrace_coordinator.api.app import create_app
-from colotrace_coordinator.api.server import HttpServer, ServerCertificate, http_server
+from colotrace_coordinator.api.server import HttpServer, Limits, ServerCertificate, http_server
 from colotrace_coordinator.listen import Address, listen
 from colotrace_coordinator.store.credentials import EVERYTHING, Credential, Permission
 from fastapi import FastAPI
@@ -22,6 +23,15 @@ LIST_ONLY = "ctr_" + "l" * 36
 EMAIL, KEY = "ops@example.net", "k" * 37
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 PAIR = {"X-Auth-Email": EMAIL, "X-Auth-Key": KEY}
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Connections are tested on the event loop of the product."""
+    if item.path.name == "test_connection.py":
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 class FakeCredentials:
@@ -109,14 +119,14 @@ async def address(make_app: Callable[..., FastAPI]) -> AsyncIterator[tuple[str, 
 
 @asynccontextmanager
 async def serving(
-    app: FastAPI, *, tls: ServerCertificate | None = None
+    app: FastAPI, *, tls: ServerCertificate | None = None, limits: Limits | None = None
 ) -> AsyncIterator[tuple[HttpServer, tuple[str, int]]]:
     """The server and where it listens; stopped at the end."""
-    server = http_server(app, tls=tls)
+    server = http_server(app, tls=tls, limits=limits)
     sockets = listen(Address("127.0.0.1", 0), flag="--http")
     task = asyncio.create_task(server.serve(sockets=sockets))
     try:
         yield server, sockets[0].getsockname()
     finally:
-        server.should_exit = True
+        server.stop()
         await task

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from colotrace_coordinator.api import server, traceroute
-from colotrace_coordinator.api.server import ServerCertificate, http_server
+from colotrace_coordinator.api import traceroute
+from colotrace_coordinator.api.connection import Deadlines
+from colotrace_coordinator.api.server import Limits, ServerCertificate, http_server
 from colotrace_coordinator.errors import SetupError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -190,7 +191,7 @@ async def test_stopping_lets_answers_end(
         reader, writer = await asyncio.open_connection(*address)
         writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
         await tracer.started.wait()
-        running.should_exit = True
+        running.stop()
         while True:
             try:
                 _, other = await asyncio.open_connection(*address)
@@ -203,28 +204,26 @@ async def test_stopping_lets_answers_end(
         writer.close()
 
 
-@pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nHost: te"])
-async def test_head_that_does_not_come(
-    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
-    monkeypatch.setattr(server, "HEAD_S", 0.05)
-    reader, writer = await asyncio.open_connection(*address)
-    writer.write(sent)
-    assert await reader.read() == b""
-    writer.close()
+@pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nHost: te", b"\r\n\r\n"])
+async def test_head_that_does_not_come(make_app: Callable[..., FastAPI], sent: bytes) -> None:
+    limits = Limits(deadlines=Deadlines(head_s=0.05))
+    async with serving(make_app(), limits=limits) as (_, address):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(sent)
+        assert await reader.read() == b""
+        writer.close()
 
 
-async def test_second_head_that_does_not_come(
-    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_second_head_that_does_not_come(make_app: Callable[..., FastAPI]) -> None:
     """Nor does it on a connection that has been used; an answer that takes longer is no matter."""
-    monkeypatch.setattr(server, "HEAD_S", 0.05)
-    reader, writer = await asyncio.open_connection(*address)
-    writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
-    assert (await answer(reader))[0] == 200
-    writer.write(b"POST")
-    assert await reader.read() == b""
-    writer.close()
+    limits = Limits(deadlines=Deadlines(head_s=0.05))
+    async with serving(make_app(), limits=limits) as (_, address):
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
+        assert (await answer(reader))[0] == 200
+        writer.write(b"POST")
+        assert await reader.read() == b""
+        writer.close()
 
 
 def checked(status: int, headers: dict[str, str], body: bytes) -> dict[str, Any]:
@@ -286,23 +285,6 @@ async def test_a_chunk_that_is_none(address: tuple[str, int], tracer: FakeTracer
     writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
     assert (await answer(reader))[0] == 200
     writer.close()
-
-
-async def test_more_connections_than_there_may_be(
-    address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Refused like any other request that cannot be served now, and not to be tried again."""
-    monkeypatch.setattr(server, "MAX_CONNECTIONS", 1)
-    first, writing_first = await asyncio.open_connection(*address)
-    writing_first.write(head(f"Content-Length: {len(BODY)}") + BODY)
-    assert (await answer(first))[0] == 200
-    second, writing_second = await asyncio.open_connection(*address)
-    writing_second.write(head(f"Content-Length: {len(BODY)}") + BODY)
-    status, headers, body = await answer(second)
-    assert status == 503
-    assert checked(status, headers, body)["code"] == 1015
-    writing_first.close()
-    writing_second.close()
 
 
 def certificate(directory: Path) -> ServerCertificate:

@@ -1,0 +1,138 @@
+"""Takes connections from a listening socket, as many as there may be.
+
+Not by `loop.create_server`: that shows a TLS connection only after its handshake, so that nobody
+could count those that never finish one, and says nothing when descriptors run out.
+"""
+
+import asyncio
+import errno
+import socket
+import ssl
+from collections.abc import Callable
+
+import structlog
+
+from .clients import Proxies, key, plain
+from .connection import Connection
+from .crowd import Crowd
+from .errors import ApiError, CrowdedError
+
+log = structlog.get_logger(__name__)
+
+_AT_ONCE = 64
+_PAUSE_S = 0.2
+_SAY_AGAIN_S = 60.0
+_SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+MakeConnection = Callable[[ApiError | None], Connection]
+
+
+class Acceptor:
+    """Accepts on one socket until stopped; the connections stay."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        crowd: Crowd,
+        make: MakeConnection,
+        *,
+        proxies: Proxies,
+        tls: ssl.SSLContext | None,
+        handshake_s: float,
+        tls_shutdown_s: float,
+    ) -> None:
+        self._listening = listening
+        self._crowd = crowd
+        self._make = make
+        self._proxies = proxies
+        self._tls = tls
+        self._handshake_s = handshake_s
+        self._tls_shutdown_s = tls_shutdown_s
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._again: asyncio.TimerHandle | None = None
+        self._say_at = 0.0
+
+    def start(self) -> None:
+        """Accept from now on."""
+        self._listening.setblocking(False)  # noqa: FBT003 - socket's
+        self._resume()
+
+    def stop(self) -> None:
+        """Accept no more, and close the socket."""
+        if self._again is not None:
+            self._again.cancel()
+        if self._listening.fileno() >= 0:
+            self._loop.remove_reader(self._listening)
+            self._listening.close()
+
+    def _resume(self) -> None:
+        self._again = None
+        self._loop.add_reader(self._listening, self._accept)
+
+    def _accept(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                accepted, where = self._listening.accept()
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                if error.errno in _SHORT:
+                    self._pause(error)
+                    return
+                continue  # accept(2): what is wrong with one connection is told here
+            self._admit(accepted, str(where[0]))
+
+    def _admit(self, accepted: socket.socket, address: str) -> None:
+        counted = None if self._proxies.trusts(plain(address)) else key(address)
+        refusal = None
+        if not self._crowd.has_room(counted):
+            if not self._crowd.has_room_to_refuse():
+                accepted.close()
+                return
+            refusal = CrowdedError()
+        connection = self._make(refusal)
+        self._crowd.enter(connection, counted, refused=refusal is not None)
+        task = self._loop.create_task(self._connect(accepted, connection), name="connection")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, accepted: socket.socket, connection: Connection) -> None:
+        """Give the socket to the connection, after its TLS handshake if there is TLS."""
+        if not connection.handshakes():
+            accepted.close()
+            return
+        more = {}
+        if self._tls is not None:
+            more = {
+                "ssl_handshake_timeout": self._handshake_s,
+                "ssl_shutdown_timeout": self._tls_shutdown_s,
+            }
+        connected = False
+        try:
+            accepted.setblocking(False)  # noqa: FBT003 - socket's
+            await self._loop.connect_accepted_socket(
+                lambda: connection, accepted, ssl=self._tls, **more
+            )
+            connected = True
+        except OSError as error:  # ssl.SSLError and TimeoutError among them
+            log.debug("connection_failed", error=str(error))
+        finally:
+            if not connected:
+                self._crowd.leave(connection)
+
+    def _pause(self, error: OSError) -> None:
+        """Descriptors or memory have run out: an idle connection gives its own, and those that
+        wait go on waiting meanwhile."""
+        self._crowd.close_an_idle_one()
+        self._loop.remove_reader(self._listening)
+        self._again = self._loop.call_later(_PAUSE_S, self._resume)
+        now = self._loop.time()
+        if now >= self._say_at:
+            self._say_at = now + _SAY_AGAIN_S
+            log.warning(
+                "connections_not_accepted",
+                error=error.strerror,
+                remedy="raise the limit of open files: LimitNOFILE= in the unit, ulimits in "
+                "compose, or ulimit -Hn",
+            )

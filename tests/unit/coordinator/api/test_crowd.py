@@ -1,0 +1,79 @@
+"""How many connections there may be, and whose place a new one takes."""
+
+from colotrace_coordinator.api.crowd import Crowd
+
+
+class Line:
+    def __init__(self) -> None:
+        self.open = True
+
+    def evict(self) -> None:
+        self.open = False
+
+
+def crowd(most: int = 3, each: int = 2) -> Crowd:
+    return Crowd(most=most, most_per_address=each, most_refused=1)
+
+
+def enter(into: Crowd, key: str | None, *, busy: bool = False) -> Line | None:
+    if not into.has_room(key):
+        return None
+    line = Line()
+    into.enter(line, key)
+    if busy:
+        into.busy(line)
+    return line
+
+
+def test_idle_connection_of_the_same_address_makes_room() -> None:
+    counted = crowd()
+    other, first, second = enter(counted, "b"), enter(counted, "a"), enter(counted, "a")
+    assert enter(counted, "a")
+    assert other
+    assert first
+    assert second
+    assert (other.open, first.open, second.open) == (True, False, True)
+    assert len(counted) == 3
+
+
+def test_idle_for_longest_makes_room() -> None:
+    counted = crowd(most=2)
+    first, second = enter(counted, "a"), enter(counted, "b")
+    assert first
+    assert second
+    counted.busy(first)
+    counted.idle(first)
+    assert enter(counted, "c")
+    assert (first.open, second.open) == (True, False)
+
+
+def test_running_requests_are_not_evicted() -> None:
+    counted = crowd()
+    held = [enter(counted, "a", busy=True), enter(counted, "a", busy=True)]
+    assert enter(counted, "a") is None
+    assert enter(counted, "b", busy=True)
+    assert enter(counted, "c") is None
+    assert all(line and line.open for line in held)
+
+
+def test_proxy_counts_in_all_alone() -> None:
+    counted = crowd(most=5)
+    assert all(enter(counted, None, busy=True) for _ in range(5))
+    assert enter(counted, None) is None
+
+
+def test_refused_ones_are_bounded_and_everything_is_forgotten() -> None:
+    counted = crowd()
+    line = Line()
+    assert counted.has_room_to_refuse()
+    counted.enter(line, "a", refused=True)
+    assert not counted.has_room_to_refuse()
+    for _ in range(2):  # the second time is no matter
+        counted.leave(line)
+    counted.idle(line)
+    assert counted.has_room_to_refuse()
+    assert (len(counted), counted.close_an_idle_one(), vars(counted)["_addresses"]) == (
+        0,
+        False,
+        {},
+    )
