@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 import time
 from importlib.metadata import version
 
@@ -15,6 +16,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 
 from .api.app import create_app
 from .api.server import ServerCertificate, http_server
+from .certificates import CertificateWatch
 from .enrich.asn import AsnFileError, AsnTable
 from .enrich.names import Names, ResolverError
 from .errors import CoordinatorError, SetupError
@@ -154,6 +156,17 @@ async def serve(settings: ServeSettings) -> None:
             if bus is not None and settings.mqtt is not None:
                 reply_to = settings.mqtt.advertise or str(grpc)
                 behind.append(tasks.create_task(bus.run(reply_to=reply_to), name="broker"))
+            watch = CertificateWatch(
+                settings.tls.files if settings.tls else (),
+                [link.reload, server.reload_certificate],
+                log=log,
+            )
+            behind.append(tasks.create_task(watch.run(), name="certificates"))
+            # A terminal that hangs up ends the program that was started at it, and no other.
+            hung_up = sys.stdin is not None and sys.stdin.isatty()
+            asyncio.get_running_loop().add_signal_handler(
+                signal.SIGHUP, stopping.set if hung_up else watch.ask
+            )
             serving = tasks.create_task(server.serve(sockets=http), name="http")
             log.info(
                 "listening",

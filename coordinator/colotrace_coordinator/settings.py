@@ -20,6 +20,11 @@ class TlsPaths:
     key: Path
     agent_ca: Path
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All of them."""
+        return self.certificate, self.key, self.agent_ca
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -258,3 +259,19 @@ async def test_stream_stalled_in_the_middle(own_fleet: Fleet, lab: Lab) -> None:
     lost = [int(count) for count in re.findall(r"counter packets (\d+)", listed.stdout)]
     assert lost[1] >= 2, listed.stdout  # what the agent said, and said again
     _whole(lab, await asking)
+
+
+@LINKS
+async def test_sighup_ends_no_program(own_fleet: Fleet, lab: Lab) -> None:
+    """Certificates may have been replaced: agents attach anew, and the running job comes to its
+    end."""
+    asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
+    await until_running(own_fleet)
+    assert own_fleet.coordinator is not None
+    own_fleet.coordinator.send_signal(signal.SIGHUP)
+    own_fleet.agents["fra01-a"].send_signal(signal.SIGHUP)
+    answer = await asking
+    (row,) = answer["result"][0]["colos"]
+    assert (row["error"], len(row["hops"])) == ("", 12)
+    assert own_fleet.coordinator.poll() is None
+    assert own_fleet.agents["fra01-a"].poll() is None

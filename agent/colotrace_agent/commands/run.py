@@ -4,6 +4,8 @@ import asyncio
 import secrets
 import signal
 import ssl
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -102,7 +104,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     )
     prober.watch_families(news.look)
     news.look()
-    stop = _Stop()
+    stop = _Stop(renew=link.renew)
     attached = asyncio.create_task(link.run(), name="link")
     told = asyncio.create_task(stop.first.wait(), name="signals")
     _log.info("agent up", agent=settings.agent_id, colo=settings.colo)
@@ -145,14 +147,20 @@ def _link(
 
 
 class _Stop:
-    """The first and the second time that the process was told to stop."""
+    """The first and the second time that the process was told to stop.
 
-    def __init__(self) -> None:
+    SIGHUP is that, too, for a program at a terminal, which has hung up; for any other it says that
+    certificates were replaced.
+    """
+
+    def __init__(self, *, renew: Callable[[], None]) -> None:
         self.first = asyncio.Event()
         self.second = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._told)
+        hung_up = sys.stdin is not None and sys.stdin.isatty()
+        loop.add_signal_handler(signal.SIGHUP, self._told if hung_up else renew)
 
     def _told(self) -> None:
         if self.first.is_set():

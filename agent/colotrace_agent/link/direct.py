@@ -35,6 +35,10 @@ class DirectLink:
         """The identity's families have changed."""
         self._stream.capabilities_changed()
 
+    def renew(self) -> None:
+        """See `Stream`."""
+        self._stream.renew()
+
     async def drain(self, *, within_s: float) -> None:
         """Takes no more jobs; returns once all have ended and the coordinator knows."""
         self._stream.draining()

@@ -89,6 +89,10 @@ class MqttLink:
         self._changed.set()
         self._streams.capabilities_changed()
 
+    def renew(self) -> None:
+        """See `Stream`."""
+        self._streams.renew()
+
     async def drain(self, *, within_s: float) -> None:
         """Takes no more jobs; returns once all have ended and their coordinators know."""
         self._jobs.draining = True

@@ -118,6 +118,7 @@ class Stream:
         # Jobs that have come by another way before the stream was up, and when.
         self._early: deque[tuple[Job | UnknownJob, float]] = deque(maxlen=_MOST_EARLY)
         self._came_early = asyncio.Event()
+        self._renewed = asyncio.Event()
         self._up_at = self._asked_at = clock.now()
 
     @property
@@ -149,6 +150,10 @@ class Stream:
         for early in [each for each in self._early if each[0].job_id == job_id]:
             self._early.remove(early)
         self._session.heard(Cancel(job_id))
+
+    def renew(self) -> None:
+        """Attach anew, with the certificates as their files are now; jobs go on."""
+        self._renewed.set()
 
     def abandon(self) -> None:
         """Gives up what runs for the coordinator."""
@@ -251,10 +256,12 @@ class Stream:
         call: _Call = FleetStub(channel).Attach()
         ending = _Ending(call)
         self._session.attached()
-        tasks = [
+        self._renewed.clear()
+        tasks: list[asyncio.Task[Any]] = [
             asyncio.create_task(self._read(call), name="stream down"),
             asyncio.create_task(self._write(call), name="stream up"),
             asyncio.create_task(self._beat(), name="heartbeats"),
+            asyncio.create_task(self._renewed.wait(), name="renewal"),
         ]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -84,6 +84,11 @@ class Streams:
         for stream, _ in self._streams.values():
             stream.capabilities_changed()
 
+    def renew(self) -> None:
+        """See `Stream`."""
+        for stream, _ in self._streams.values():
+            stream.renew()
+
     def draining(self) -> None:
         """The agent takes no more jobs."""
         for stream, _ in self._streams.values():

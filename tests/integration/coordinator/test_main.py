@@ -33,11 +33,22 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
 
 
 @contextmanager
-def serving(data: Path, *more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def serving(
+    data: Path, *more: str, insecure: bool = True
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
     """The program, and its line of log that says where it listens."""
     addresses = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
     process = subprocess.Popen(
-        [*PROGRAM, "serve", *addresses, "--data", str(data), "--insecure", *more],
+        [
+            *PROGRAM,
+            "serve",
+            *addresses,
+            "--data",
+            str(data),
+            *(["--insecure"] if insecure else []),
+            *more,
+        ],
+        stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
         env=_ENVIRONMENT,

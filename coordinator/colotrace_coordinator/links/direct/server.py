@@ -101,14 +101,17 @@ class DirectLink:
         hello_s: float = 5.0,
         intake: Intake | None = None,
         wall: Callable[[], float] = time.time,
+        expiry_look_s: float = EXPIRY_LOOK_S,
     ) -> None:
-        """`wall` gives seconds since 1970, by which certificates expire."""
+        """`wall` gives seconds since 1970, by which certificates expire; it is looked at each
+        `expiry_look_s`."""
         self._fleet = fleet
         self._host = host
         self._port = port
         self._tls_files = tls
         self._tls: ServerTls | None = None
         self._wall = wall
+        self._expiry_look_s = expiry_look_s
         self._intake = intake or Intake(clock=clock.now)
         self._waiting = Waiting()
         self._shares: Shares[str] = Shares(MAX_STREAMS, MAX_STREAMS_OF_ONE)
@@ -315,7 +318,7 @@ class DirectLink:
         if certificate is None:
             return
         while (left_s := certificate.expires_at - self._wall()) > 0:  # noqa: ASYNC110 - a clock
-            await asyncio.sleep(min(left_s, EXPIRY_LOOK_S))
+            await asyncio.sleep(min(left_s, self._expiry_look_s))
         stream.end(grpc.StatusCode.UNAUTHENTICATED, "the agent's certificate has expired")
 
     async def _message(self, context: "Context", key: AgentKey, who: Agent) -> FromAgent | None:

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,13 @@ import grpc
 import pytest
 import structlog
 from colotrace_coordinator.links.direct.server import DirectLink
-from colotrace_coordinator.links.direct.tls import TlsError, TlsFiles, vouches
+from colotrace_coordinator.links.direct.tls import (
+    CertificateError,
+    TlsError,
+    TlsFiles,
+    agent_certificate,
+    vouches,
+)
 from colotrace_proto.running import RunningClock
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -173,3 +180,93 @@ def test_files_that_cannot_be_used(authority: Authority, tmp_path: Path) -> None
 def test_a_name_must_match_whole() -> None:
     """No prefix, no suffix, no wildcard."""
     assert not vouches(["den", "den011", "*", "den01.example.com", ""], hello("a1", colo="den01"))
+
+
+@pytest.mark.parametrize(
+    ("name", "usages"),
+    [
+        ("den01", ()),
+        ("den01", COORDINATOR),
+        ("den01", AGENT + COORDINATOR),
+        ("den01", (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)),
+        ("den01\0.evil", AGENT),
+        ("den01\n", AGENT),
+        ("den01\x1b[31m", AGENT),
+        ("den01\u202e", AGENT),
+    ],
+)
+def test_certificate_that_is_no_agents(
+    authority: Authority, name: str, usages: tuple[x509.ObjectIdentifier, ...]
+) -> None:
+    """Not for a client, for a server too, or with a name that nobody can compare."""
+    certificate, _ = authority.issue(name, usages=usages)
+    with pytest.raises(CertificateError):
+        agent_certificate(certificate.read_bytes())
+
+
+def test_bytes_that_are_no_certificate() -> None:
+    with pytest.raises(CertificateError):
+        agent_certificate(b"")
+
+
+async def test_agent_with_a_certificate_for_servers_too(authority: Authority) -> None:
+    """The handshake takes it; the stream ends before anything is believed."""
+    link = make(served(authority))
+    port = await link.start()
+    channel = dial(authority, port, "den01", "", usages=AGENT + COORDINATOR)
+    async with ScriptedAgent(port, channel=channel) as agent:
+        await agent.say(agent.hello)
+        assert (await agent.ended())[0] == "UNAUTHENTICATED"
+    await link.stop()
+
+
+def test_coordinators_certificate_must_be_for_servers(authority: Authority) -> None:
+    """Agents would refuse it: said before listening."""
+    certificate, key = authority.issue("coordinator", usages=AGENT)
+    files = TlsFiles(certificate=certificate, key=key, client_authority=authority.path)
+    with pytest.raises(TlsError, match="serverAuth"):
+        files.read()
+
+
+async def test_stream_ends_with_its_certificate(authority: Authority) -> None:
+    """By the wall clock, which is the test's."""
+    wall = [time.time()]
+    link = DirectLink(
+        RecordingFleet(),
+        host="127.0.0.1",
+        port=0,
+        tls=served(authority),
+        log=structlog.get_logger(),
+        clock=RunningClock(),
+        wall=lambda: wall[0],
+        expiry_look_s=0.01,
+    )
+    port = await link.start()
+    async with ScriptedAgent(port, channel=dial(authority, port, "den01", "")) as agent:
+        await agent.attach()
+        wall[0] += 3700
+        assert (await agent.ended())[0] == "UNAUTHENTICATED"
+    await link.stop()
+
+
+async def test_replaced_files_are_taken(authority: Authority, tmp_path: Path) -> None:
+    """At the next handshake; another CA ends the streams, and its agents are let in."""
+    files = served(authority)
+    link = make(files)
+    port = await link.start()
+    async with ScriptedAgent(port, channel=dial(authority, port, "den01", "")) as agent:
+        await agent.attach()
+        (tmp_path / "other").mkdir()
+        other = Authority(tmp_path / "other")
+        files.certificate.write_bytes(b"half written")
+        with pytest.raises(TlsError):
+            link.reload()
+        certificate, key = other.issue("coordinator", usages=COORDINATOR)
+        files.certificate.write_bytes(certificate.read_bytes())
+        files.key.write_bytes(key.read_bytes())
+        authority.path.write_bytes(other.path.read_bytes())
+        link.reload()
+        assert (await agent.ended())[0] == "UNAVAILABLE"
+    async with ScriptedAgent(port, channel=dial(other, port, "den01", "")) as agent:
+        await agent.attach()
+    await link.stop()

@@ -1,0 +1,57 @@
+"""The coordinator's certificates replaced while it runs."""
+
+import asyncio
+import signal
+import ssl
+import time
+from pathlib import Path
+
+from fleet.authority import Authority, Pair
+from integration.coordinator.test_main import serving
+
+
+def _shown(address: str, authority: Authority, own: Pair) -> bytes:
+    """The certificate that is shown there."""
+
+    async def show() -> bytes:
+        context = ssl.create_default_context(cafile=authority.path)
+        context.load_cert_chain(own.certificate, own.key)
+        host, _, port = address.rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port), ssl=context)
+        shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        writer.transport.abort()
+        return shown
+
+    return asyncio.run(show())
+
+
+def test_sighup_takes_replaced_certificates(tmp_path: Path) -> None:
+    """For agents and for the API, without a restart."""
+    authority = Authority(tmp_path / "ca")
+    used = authority.issue("coordinator", also="127.0.0.1")
+    agent = authority.issue("den01")
+    flags = [
+        "--tls-cert", str(used.certificate), "--tls-key", str(used.key),
+        "--agent-ca", str(authority.path),
+    ]  # fmt: skip
+    with serving(tmp_path, *flags, insecure=False) as (process, line):
+        before = [_shown(line[at], authority, agent) for at in ("http", "grpc")]
+        renewed = authority.issue("renewed", also="127.0.0.1")
+        used.certificate.write_bytes(renewed.certificate.read_bytes())
+        used.key.write_bytes(renewed.key.read_bytes())
+        process.send_signal(signal.SIGHUP)
+        wanted = ssl.PEM_cert_to_DER_cert(renewed.certificate.read_text())
+        deadline = time.monotonic() + 10
+        after = before
+        while after != [wanted, wanted] and time.monotonic() < deadline:
+            after = [_shown(line[at], authority, agent) for at in ("http", "grpc")]
+        assert after == [wanted, wanted]
+        assert before != after
+        assert process.poll() is None
+
+
+def test_sighup_without_certificates_ends_nothing(tmp_path: Path) -> None:
+    with serving(tmp_path) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
