@@ -222,6 +222,8 @@ def run(
         preload.for_names()
         if broker is not None:
             preload.for_broker()
+        if tls is not None:
+            preload.for_tls()
     _ready(account)
     asyncio.run(run(settings))
 

@@ -35,6 +35,7 @@ from .metrics import Metrics
 from .packets import Packets
 from .registry import Agent, Registry, RegistryFullError, SupersededError
 from .runs import JobSpec, Run, Ticket
+from .shares import Budgets
 
 JOB_S = 23.5
 """From a request's arrival to its jobs' deadline: what is left of the answer's 25 s is for names
@@ -80,6 +81,9 @@ class Dispatcher:
         self._packets = Packets(metrics)
         for colo in registry.colos():
             metrics.know_colo(colo.name)
+        registry.on_forgotten = metrics.forget_colo
+        # Agents that were not admitted, and when that was last logged.
+        self._refusals: Budgets[tuple[str, str]] = Budgets(rate=1 / 60, burst=1)
 
     # Callers
 
@@ -165,10 +169,12 @@ class Dispatcher:
         try:
             replaced = self._registry.attach(hello, now, draining=not available)
         except SupersededError as error:
-            log.warning("agent_id_in_use", detail=str(error))
+            if self._refusals.spend((hello.colo, hello.agent_id), 1, now):
+                log.warning("agent_id_in_use", detail=str(error))
             return Rejected(Rejection.SUPERSEDED, str(error))
         except RegistryFullError as error:
-            log.warning("agent_not_admitted", detail=str(error))
+            if self._refusals.spend((hello.colo, ""), 1, now):
+                log.warning("agent_not_admitted", detail=str(error))
             return Rejected(Rejection.FULL, str(error))
         if replaced is not None:
             detail = f"another process has attached as {hello.agent_id} of {hello.colo}"

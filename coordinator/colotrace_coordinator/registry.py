@@ -1,6 +1,6 @@
 """Which agents are attached, by colo, and which colos there are."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -9,9 +9,18 @@ from colotrace_proto.messages import AgentId, ColoName, Family, Hello, JobId
 from .errors import CoordinatorError
 from .fanout.agents import AgentKey, Candidate
 from .model import ColoStatus
+from .shares import Shares
 
 MAX_AGENTS = 5_000
+MAX_AGENTS_OF_COLO = 256
 MAX_COLOS = 10_000
+MAX_INVENTED_COLOS = 1_000
+"""Known colos where no certificate vouches for them: anybody can invent one."""
+MAX_TAKEOVERS = 3
+CONTEST_S = 60.0
+"""A process that takes over its agent's id from another that is attached has been restarted. After
+so many within that time there are several processes with one id: the one that is attached stays,
+until no other has tried for that time."""
 _SUPERSEDED_KEPT = 16
 
 
@@ -23,6 +32,9 @@ class ColoMemory(Protocol):
 
     def remember(self, name: ColoName, city: str) -> None:
         """Keep a colo that is new, or whose city has changed. Must not block."""
+
+    def forget(self, name: ColoName) -> None:
+        """Keep the colo no longer. Must not block."""
 
 
 class VolatileMemory:
@@ -38,6 +50,10 @@ class VolatileMemory:
     def remember(self, name: ColoName, city: str) -> None:
         """Keep the colo."""
         self._colos[name] = city
+
+    def forget(self, name: ColoName) -> None:
+        """Keep it no longer."""
+        self._colos.pop(name, None)
 
 
 class RegistryFullError(CoordinatorError):
@@ -60,6 +76,9 @@ class Agent:
     running: set[JobId] = field(default_factory=set)
     # Earlier processes of the same id that this one has replaced.
     superseded: tuple[bytes, ...] = ()
+    # When this id was last taken over, and when that was last refused.
+    takeovers: tuple[float, ...] = ()
+    contested_at: float | None = None
 
 
 class Registry:
@@ -70,11 +89,25 @@ class Registry:
     """
 
     def __init__(
-        self, memory: ColoMemory, *, max_agents: int = MAX_AGENTS, max_colos: int = MAX_COLOS
+        self,
+        memory: ColoMemory,
+        *,
+        vouched: bool = True,
+        max_agents: int = MAX_AGENTS,
+        max_agents_of_colo: int = MAX_AGENTS_OF_COLO,
+        max_colos: int | None = None,
     ) -> None:
+        """`vouched` says that certificates vouch for agents' colos. Where none do, and as many
+        colos are known as may be, a new one takes the place of one that was new, too, and has no
+        agent."""
         self._memory = memory
+        self._vouched = vouched
         self._max_agents = max_agents
-        self._max_colos = max_colos
+        self._shares: Shares[ColoName] = Shares(max_agents, max_agents_of_colo)
+        self._max_colos = max_colos or (MAX_COLOS if vouched else MAX_INVENTED_COLOS)
+        # Colos that were not known before, in the order in which they came.
+        self._new: dict[ColoName, None] = {}
+        self.on_forgotten: Callable[[ColoName], None] = lambda _: None
         self._cities: dict[ColoName, str] = dict(memory.all())
         # Colos whose agents may still be on their way to this coordinator.
         self._awaited: set[ColoName] = set(self._cities)
@@ -109,11 +142,19 @@ class Registry:
         same = self._agents.get(key)
         if same is not None and same.hello.colo != hello.colo:
             raise SupersededError(f"this process is already attached for {same.hello.colo}")
-        if present is None and len(self._agents) >= self._max_agents:
-            raise RegistryFullError(f"{self._max_agents} agents are attached, and no more may")
-        if hello.colo not in self._cities and len(self._cities) >= self._max_colos:
-            raise RegistryFullError(f"{self._max_colos} colos are known, and no more may be")
+        if present is not None and present.key != key:
+            _contest(present, now)
+        if hello.colo not in self._cities:
+            self._make_room()
+        if present is None and not self._shares.take(hello.colo):
+            held = self._shares.held(hello.colo)
+            raise RegistryFullError(
+                f"{held} agents of {hello.colo} and {len(self)} in all are attached, and no more "
+                f"of {hello.colo} may"
+            )
         self._statuses = None
+        if hello.colo not in self._cities:
+            self._new[hello.colo] = None
         if self._cities.get(hello.colo) != hello.city:
             self._cities[hello.colo] = hello.city
             self._memory.remember(hello.colo, hello.city)
@@ -124,11 +165,13 @@ class Registry:
             self._remove(present)
             if present.key == key:
                 agent.running, agent.superseded = present.running, present.superseded
+                agent.takeovers, agent.contested_at = present.takeovers, present.contested_at
                 agent.draining = present.draining
             else:
                 replaced = present
                 kept = (*present.superseded, present.key.boot_id)
                 agent.superseded = kept[-_SUPERSEDED_KEPT:]
+                agent.takeovers = (*present.takeovers, now)[-MAX_TAKEOVERS:]
         self._agents[key] = agent
         self._by_colo.setdefault(hello.colo, {})[hello.agent_id] = agent
         self._awaited.discard(hello.colo)
@@ -139,7 +182,20 @@ class Registry:
         agent = self._agents.get(key)
         if agent is not None:
             self._remove(agent)
+            self._shares.release(agent.hello.colo)
         return agent
+
+    def forget(self, colo: ColoName) -> bool:
+        """Forget a colo that has no agent; False where it has one."""
+        if colo in self._by_colo:
+            return False
+        if self._cities.pop(colo, None) is not None:
+            self._statuses = None
+            self._new.pop(colo, None)
+            self._awaited.discard(colo)
+            self._memory.forget(colo)
+            self.on_forgotten(colo)
+        return True
 
     def candidates(self, colo: ColoName) -> list[Candidate]:
         """The colo's attached agents, in the order in which they came."""
@@ -184,6 +240,19 @@ class Registry:
             self._statuses = tuple(self._status(colo) for colo in sorted(self._cities))
         return self._statuses
 
+    def _make_room(self) -> None:
+        """
+        Raises:
+            RegistryFullError: as many colos are known as may be.
+        """
+        if len(self._cities) < self._max_colos:
+            return
+        if not self._vouched:
+            for colo in self._new:
+                if self.forget(colo):
+                    return
+        raise RegistryFullError(f"{self._max_colos} colos are known, and no more may be")
+
     def _status(self, colo: ColoName) -> ColoStatus:
         agents = self._by_colo.get(colo, {}).values()
         if not agents:
@@ -206,3 +275,20 @@ class Registry:
         del agents[agent.hello.agent_id]
         if not agents:
             del self._by_colo[agent.hello.colo]
+
+
+def _contest(present: Agent, now: float) -> None:
+    """Another process wants the id of the one that is attached.
+
+    Raises:
+        SupersededError: they are several, not one that was restarted.
+    """
+    recent = [at for at in present.takeovers if now - at < CONTEST_S]
+    contested = present.contested_at is not None and now - present.contested_at < CONTEST_S
+    if contested or len(recent) >= MAX_TAKEOVERS:
+        present.contested_at = now
+        agent_id, colo = present.hello.agent_id, present.hello.colo
+        raise SupersededError(
+            f"several processes attach as {agent_id} of {colo}, and one of them is attached; give "
+            "each agent of a colo an id of its own"
+        )

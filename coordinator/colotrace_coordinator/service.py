@@ -91,6 +91,10 @@ class TraceService:
         """What links report to."""
         return self._dispatcher
 
+    def forget(self, colo: ColoName) -> bool:
+        """Forget a colo that has no agent; False where it has one."""
+        return self._registry.forget(colo)
+
     def colos(self) -> Sequence[ColoStatus]:
         """Every known colo, by name."""
         return self._registry.colos()

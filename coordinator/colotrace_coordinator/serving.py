@@ -69,7 +69,7 @@ async def serve(settings: ServeSettings) -> None:
         stack.push_async_callback(database.close)
         credentials = Credentials(database)
         audit = Audit(database, credentials)
-        memory = await ColoMemory.load(ColoStore(database))
+        memory = await ColoMemory.load(ColoStore(database), vouched=settings.tls is not None)
 
         numbers = CollectorRegistry()
         ProcessCollector(registry=numbers)
@@ -85,7 +85,7 @@ async def serve(settings: ServeSettings) -> None:
         clock = RunningClock()
         stack.callback(clock.close)
         service = TraceService(
-            registry=Registry(memory),
+            registry=Registry(memory, vouched=settings.tls is not None),
             names=names,
             asns=asns,
             policy=TargetPolicy(allow_private=settings.allow_private),
@@ -151,7 +151,9 @@ async def serve(settings: ServeSettings) -> None:
         async with asyncio.TaskGroup() as tasks:
             behind = [
                 tasks.create_task(audit.run(), name="audit"),
-                tasks.create_task(memory.run(lambda: _attached(service)), name="colo-memory"),
+                tasks.create_task(
+                    memory.run(lambda: _attached(service), service.forget), name="colo-memory"
+                ),
             ]
             if bus is not None and settings.mqtt is not None:
                 reply_to = settings.mqtt.advertise or str(grpc)

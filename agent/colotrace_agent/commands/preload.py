@@ -24,6 +24,11 @@ def for_broker() -> None:
     importlib.import_module("colotrace_agent.link.mqtt")
 
 
+def for_tls() -> None:
+    """What verifying a coordinator's certificate takes."""
+    importlib.import_module("colotrace_agent.link.pins")
+
+
 def for_many() -> None:
     """What a file of targets takes."""
     for module in ("bulk", "progress"):

@@ -17,16 +17,12 @@ from colotrace_proto.running import RunningClock
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from .tls import Pem
+from .tls import ImpostorError, Pem
 
 _WITHIN_S = 5.0
 _MOST_ADDRESSES = 4
 _MOST = 16
 """Certificates kept: of several coordinators behind one name, each may have its own."""
-
-
-class ImpostorError(Exception):
-    """Who answers has no coordinator's certificate, and why in words."""
 
 
 class Pins:

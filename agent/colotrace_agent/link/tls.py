@@ -12,6 +12,10 @@ class Pem(NamedTuple):
     certificate: bytes
 
 
+class ImpostorError(Exception):
+    """Who answers has no coordinator's certificate, and why in words."""
+
+
 class Tls:
     """Files in PEM form: our certificate and key, and who may have signed the coordinator's."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import structlog
 from colotrace_proto.messages import ColoName
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from colotrace_coordinator.errors import StoreError
@@ -17,40 +17,63 @@ from .database import Database
 from .tables import KnownColo
 
 FORGOTTEN_AFTER_S = 30 * 86_400
+KEPT_AT_LEAST_S = 15 * 60
+KEPT_TIMES = 10
+"""Without certificates anybody can invent a colo: one is kept, after it has gone, for so many times
+as long as it has been there, at least for `KEPT_AT_LEAST_S`, at most for `FORGOTTEN_AFTER_S`."""
 _SEEN_EVERY_S = 6 * 3_600.0
+_SEEN_UNVOUCHED_EVERY_S = 300.0
 _WRITE_EVERY_S = 1.0
+_LOOK_EVERY_S = 60.0
+"""How often the database is looked at for colos that were forgotten."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RememberedColo:
-    """A colo and where it is."""
+    """A colo and where it is; seconds since 1970."""
 
     name: ColoName
     city: str
+    last_seen_at: int = 0
+    forget_at: int = 0
 
 
 class ColoStore:
-    """Colos in the database; one unseen for 30 days is forgotten."""
+    """Colos in the database."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
-        self._clock = clock
+        self.clock = clock
 
-    async def remember(self, name: str, city: str) -> None:
-        """The colo is there now; say so when an agent attaches, and daily while one is.
+    async def remember(self, name: str, city: str, *, keep_s: float = FORGOTTEN_AFTER_S) -> None:
+        """The colo is there now, and is to be kept for so long after it has gone; say so when an
+        agent attaches, and now and then while one is.
 
         Raises:
             StoreUnavailableError: the database does not answer.
         """
         insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
-        values = {"city": city[:128], "last_seen_at": int(self._clock())}
+        now = int(self.clock())
+        values = {"city": city[:128], "last_seen_at": now, "forget_at": now + int(keep_s)}
         statement = insert(KnownColo).values(name=name, **values)
         async with self._database.session() as session:
             await session.execute(
                 statement.on_conflict_do_update(index_elements=["name"], set_=values)
             )
+
+    async def forget(self, name: str) -> bool:
+        """Forget the colo; False where it is not known.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        async with self._database.session() as session:
+            found = await session.execute(
+                delete(KnownColo).where(KnownColo.name == name).returning(KnownColo.name)
+            )
+            return found.first() is not None
 
     async def all(self) -> list[RememberedColo]:
         """Every colo that is not forgotten, by name.
@@ -58,29 +81,49 @@ class ColoStore:
         Raises:
             StoreUnavailableError: the database does not answer.
         """
-        oldest = int(self._clock()) - FORGOTTEN_AFTER_S
+        now = int(self.clock())
+        forget_at = func.coalesce(KnownColo.forget_at, KnownColo.last_seen_at + FORGOTTEN_AFTER_S)
         async with self._database.session() as session:
-            await session.execute(delete(KnownColo).where(KnownColo.last_seen_at < oldest))
+            await session.execute(delete(KnownColo).where(forget_at < now))
             rows = await session.scalars(select(KnownColo).order_by(KnownColo.name))
-            return [RememberedColo(ColoName(row.name), row.city) for row in rows]
+            return [
+                RememberedColo(
+                    ColoName(row.name),
+                    row.city,
+                    row.last_seen_at,
+                    row.forget_at or row.last_seen_at + FORGOTTEN_AFTER_S,
+                )
+                for row in rows
+            ]
 
 
 class ColoMemory:
-    """The registry's memory: it never waits, and what it is told is written behind."""
+    """The registry's memory: it never waits, and what it is told is written behind.
 
-    def __init__(self, store: ColoStore, remembered: Iterable[RememberedColo]) -> None:
+    `vouched` says that certificates vouch for colos.
+    """
+
+    def __init__(
+        self, store: ColoStore, remembered: Iterable[RememberedColo], *, vouched: bool = True
+    ) -> None:
         self._store = store
-        self._remembered = [(colo.name, colo.city) for colo in remembered]
+        self._vouched = vouched
+        colos = list(remembered)
+        self._remembered = [(colo.name, colo.city) for colo in colos]
+        # Colos that the database has: since when they are there, and how long they are kept.
+        self._since: dict[ColoName, float] = {}
+        self._keep_s = {c.name: float(c.forget_at - c.last_seen_at) for c in colos}
         self._unwritten: dict[ColoName, str] = {}
+        self._forgotten: set[ColoName] = set()
 
     @classmethod
-    async def load(cls, store: ColoStore) -> "ColoMemory":
+    async def load(cls, store: ColoStore, *, vouched: bool = True) -> "ColoMemory":
         """With all that the database remembers.
 
         Raises:
             StoreUnavailableError: the database does not answer.
         """
-        return cls(store, await store.all())
+        return cls(store, await store.all(), vouched=vouched)
 
     def all(self) -> list[tuple[ColoName, str]]:
         """Every colo that was remembered at the start, with its city."""
@@ -88,37 +131,78 @@ class ColoMemory:
 
     def remember(self, name: ColoName, city: str) -> None:
         """Have the colo written soon."""
+        self._forgotten.discard(name)
         self._unwritten[name] = city
 
-    async def run(self, attached: Callable[[], Iterable[tuple[ColoName, str]]]) -> None:
-        """Write until cancelled; the colos that are `attached` are seen anew now and then."""
-        await until_cancelled(lambda stopping: self._run(attached, stopping))
+    def forget(self, name: ColoName) -> None:
+        """Have the colo deleted soon."""
+        self._unwritten.pop(name, None)
+        self._since.pop(name, None)
+        self._keep_s.pop(name, None)
+        self._forgotten.add(name)
+
+    async def run(
+        self,
+        attached: Callable[[], Iterable[tuple[ColoName, str]]],
+        forget: Callable[[ColoName], object] = lambda _: None,
+    ) -> None:
+        """Write until cancelled; the colos that are `attached` are seen anew now and then, and
+        `forget` is called with those that the database has forgotten."""
+        await until_cancelled(lambda stopping: self._run(attached, forget, stopping))
 
     async def _run(
         self,
         attached: Callable[[], Iterable[tuple[ColoName, str]]],
+        forget: Callable[[ColoName], object],
         stopping: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
-        seen_at = loop.time() - _SEEN_EVERY_S
+        every_s = _SEEN_EVERY_S if self._vouched else _SEEN_UNVOUCHED_EVERY_S
+        seen_at, looked_at = loop.time() - every_s, loop.time()
         while True:
             last = stopping.is_set()
-            if loop.time() >= seen_at + _SEEN_EVERY_S:
+            if loop.time() >= seen_at + every_s:
                 seen_at = loop.time()
                 for name, city in attached():
                     self._unwritten.setdefault(name, city)
             try:
                 await self._write()
+                if loop.time() >= looked_at + _LOOK_EVERY_S:
+                    looked_at = loop.time()
+                    await self._look(forget)
             except StoreError as error:
-                log.warning("colo_not_written", error=str(error), waiting=len(self._unwritten))
+                waiting = len(self._unwritten) + len(self._forgotten)
+                log.warning("colo_not_written", error=str(error), waiting=waiting)
             if last:
                 return
             await pause(stopping, seconds=_WRITE_EVERY_S)
 
+    async def _look(self, forget: Callable[[ColoName], object]) -> None:
+        """Its time has come, or somebody has had it forgotten."""
+        kept = {colo.name for colo in await self._store.all()}
+        for name in [each for each in self._keep_s if each not in kept]:
+            if name not in self._unwritten:
+                forget(name)
+
+    def _keep(self, name: ColoName) -> float:
+        """How long the colo is kept, as of now."""
+        if self._vouched:
+            return FORGOTTEN_AFTER_S
+        now = self._store.clock()
+        there_s = now - self._since.setdefault(name, now)
+        keep_s = max(self._keep_s.get(name, 0.0), KEPT_TIMES * there_s, KEPT_AT_LEAST_S)
+        return min(keep_s, FORGOTTEN_AFTER_S)
+
     async def _write(self) -> None:
+        while self._forgotten:
+            name = next(iter(self._forgotten))
+            await self._store.forget(name)
+            self._forgotten.discard(name)
         while self._unwritten:
             name, city = next(iter(self._unwritten.items()))
-            await self._store.remember(name, city)
+            keep_s = self._keep(name)
+            await self._store.remember(name, city, keep_s=keep_s)
             # Unless it has changed again meanwhile.
             if self._unwritten.get(name) == city:
                 del self._unwritten[name]
+                self._keep_s[name] = keep_s

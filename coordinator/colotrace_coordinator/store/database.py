@@ -22,7 +22,7 @@ from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailabl
 
 from .location import Location, open_private, prepare
 
-HEAD = "0001"
+HEAD = "0002"
 """The revision of the newest migration."""
 
 _LOCK_WAIT_S = 30.0

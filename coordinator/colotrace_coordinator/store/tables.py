@@ -58,13 +58,15 @@ class Key(Base):
 
 
 class KnownColo(Base):
-    """A colo that some agent once attached for."""
+    """A colo that some agent once attached for. `forget_at` is not known of rows from before it was
+    kept: they count as seen by certificate."""
 
     __tablename__ = "colos"
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     city: Mapped[str] = mapped_column(String(128))
     last_seen_at: Mapped[int] = mapped_column(BigInteger)
+    forget_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class AuditLine(Base):

@@ -3,6 +3,7 @@
 import pytest
 from colotrace_coordinator.fanout.agents import AgentKey
 from colotrace_coordinator.registry import (
+    MAX_TAKEOVERS,
     Registry,
     RegistryFullError,
     SupersededError,
@@ -141,10 +142,89 @@ def test_bounds() -> None:
     with pytest.raises(RegistryFullError, match="1 colos are known"):
         registry.attach(hello("s", colo="sin01"), 0)
     registry.attach(hello("b"), 0)
-    with pytest.raises(RegistryFullError, match="2 agents are attached"):
+    with pytest.raises(RegistryFullError, match="2 in all are attached"):
         registry.attach(hello("c"), 0)
 
 
 def test_detaching_a_stranger_is_nothing() -> None:
     """It may have been replaced meanwhile."""
     assert Registry(VolatileMemory()).detach(key(hello())) is None
+
+
+def test_colo_has_its_share_of_agents() -> None:
+    """Another's agents come in all the same; one that goes leaves its place."""
+    registry = Registry(VolatileMemory(), max_agents=100, max_agents_of_colo=3)
+    agents = [hello(f"a{number}") for number in range(4)]
+    for who in agents[:3]:
+        registry.attach(who, 0)
+    with pytest.raises(RegistryFullError):
+        registry.attach(agents[3], 0)
+    registry.attach(hello("s", colo="sin01"), 0)
+    registry.attach(agents[0], 1)  # the same process again
+    registry.detach(key(agents[1]))
+    registry.attach(agents[3], 2)
+    assert len(registry) == 4
+
+
+@pytest.mark.parametrize("processes", [2, 5, 24])
+def test_processes_of_one_id_settle(processes: int) -> None:
+    """Each tries every 10 s: one of them stays, and the others are told why."""
+    registry = Registry(VolatileMemory())
+    fleet = [hello("a") for _ in range(processes)]
+    takeovers = []
+    for second in range(0, 600, 10):
+        for who in fleet:
+            if registry.get(key(who)) is not None:
+                continue
+            try:
+                if registry.attach(who, second) is not None:
+                    takeovers.append(second)
+            except SupersededError:
+                pass
+    assert len(takeovers) <= MAX_TAKEOVERS
+    assert max(takeovers) == 0
+
+
+def test_agent_that_is_restarted_takes_over() -> None:
+    """Though its former process is still thought attached, and as often as in a day's work."""
+    registry = Registry(VolatileMemory())
+    registry.attach(hello("a"), 0)
+    for hour in range(1, 25):
+        assert registry.attach(hello("a"), hour * 3600) is not None
+
+
+def test_id_that_nobody_holds_any_more_is_free_again() -> None:
+    registry = Registry(VolatileMemory())
+    fleet = [hello("a") for _ in range(MAX_TAKEOVERS + 2)]
+    for who in fleet[:-1]:
+        registry.attach(who, 0)
+    with pytest.raises(SupersededError):
+        registry.attach(fleet[-1], 1)
+    registry.detach(key(fleet[-2]))
+    registry.attach(fleet[-1], 2)
+
+
+def test_invented_colos_give_way_to_one_another() -> None:
+    """Neither those that were known before nor those that have an agent do."""
+    memory = VolatileMemory([(SIN, "Singapore, SG")])
+    registry = Registry(memory, vouched=False, max_colos=4)
+    forgotten: list[ColoName] = []
+    registry.on_forgotten = forgotten.append
+    registry.attach(hello("a"), 0)
+    for number in range(1, 11):
+        who = hello("x", colo=f"abc{number:02}")
+        registry.attach(who, 0)
+        registry.detach(key(who))
+    assert {colo.name for colo in registry.colos()} == {SIN, DEN, "abc09", "abc10"}
+    assert forgotten == [f"abc{number:02}" for number in range(1, 9)]
+    assert len(memory.all()) == 4
+
+
+def test_colo_that_has_an_agent_is_not_forgotten() -> None:
+    registry = Registry(VolatileMemory())
+    who = hello()
+    registry.attach(who, 0)
+    assert not registry.forget(DEN)
+    registry.detach(key(who))
+    assert registry.forget(DEN)
+    assert registry.colos() == ()

@@ -15,7 +15,7 @@ import grpc
 from colotrace_proto.codec import ProtocolError, frame_job, parse_from_agent
 from colotrace_proto.messages import FromAgent, JobId
 
-from colotrace_coordinator.links.shares import Budgets
+from colotrace_coordinator.shares import Budgets
 
 from .stream import StreamClosedError
 

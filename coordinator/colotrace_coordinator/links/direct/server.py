@@ -29,7 +29,7 @@ from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.fanout.agents import AgentKey
 from colotrace_coordinator.fanout.attempt import MAX_FRAME_BYTES
 from colotrace_coordinator.links.base import Attendance, Closing, Rejected, Rejection
-from colotrace_coordinator.links.shares import Shares
+from colotrace_coordinator.shares import Shares
 
 from .intake import Agent, Intake
 from .peer import address_of, certificate_of

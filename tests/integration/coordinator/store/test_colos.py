@@ -52,10 +52,10 @@ async def test_memory_outlives_a_database_that_is_away(
     store = ColoStore(database)
     real, failures = store.remember, iter([StoreUnavailableError("away")] * 2)
 
-    async def remember(name: str, city: str) -> None:
+    async def remember(name: str, city: str, *, keep_s: float) -> None:
         for failure in failures:
             raise failure
-        await real(name, city)
+        await real(name, city, keep_s=keep_s)
 
     monkeypatch.setattr(store, "remember", remember)
     memory = ColoMemory(store, [])
@@ -64,3 +64,59 @@ async def test_memory_outlives_a_database_that_is_away(
     await until(lambda: _knows(store, 1))
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_colo_without_a_certificate_is_forgotten_sooner(
+    database: Database, clock: Clock, monkeypatch: MonkeyPatch
+) -> None:
+    """The longer it was there, the later."""
+    monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
+    monkeypatch.setattr("colotrace_coordinator.store.colos._SEEN_UNVOUCHED_EVERY_S", 0)
+    store = ColoStore(database, clock=clock)
+    memory = await ColoMemory.load(store, vouched=False)
+    memory.remember(ColoName("abc1"), "")
+    here = [(ColoName("den01"), "Denver")]
+    task = asyncio.create_task(memory.run(lambda: here))
+    await until(lambda: _knows(store, 2))
+    clock.now += 86_400
+
+    async def seen() -> bool:
+        return any(colo.forget_at > clock.now + 86_400 for colo in await store.all())
+
+    await until(seen)
+    task.cancel()
+    await asyncio.wait([task])
+    assert [colo.name for colo in await store.all()] == ["den01"]
+    clock.now += 9 * 86_400
+    assert [colo.name for colo in await store.all()] == ["den01"]
+    clock.now += 2 * 86_400
+    assert await store.all() == []
+
+
+async def test_colo_that_was_forgotten_elsewhere(
+    database: Database, monkeypatch: MonkeyPatch
+) -> None:
+    """By an operator's command, or another coordinator: the registry hears of it."""
+    monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
+    monkeypatch.setattr("colotrace_coordinator.store.colos._LOOK_EVERY_S", 0)
+    store = ColoStore(database)
+    await store.remember("den01", "Denver")
+    await store.remember("sin01", "Singapore")
+    memory = await ColoMemory.load(store)
+    forgotten: list[ColoName] = []
+
+    def forget(name: ColoName) -> None:
+        forgotten.append(name)
+        memory.forget(name)
+
+    task = asyncio.create_task(memory.run(list, forget))
+    assert await store.forget("sin01")
+    assert not await store.forget("sin01")
+
+    async def told() -> bool:
+        return forgotten == ["sin01"]
+
+    await until(told)
+    task.cancel()
+    await asyncio.wait([task])
+    assert [colo.name for colo in await store.all()] == ["den01"]

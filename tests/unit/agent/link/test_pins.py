@@ -9,9 +9,9 @@ import grpc
 import pytest
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.link import stream as stream_module
-from colotrace_agent.link.pins import ImpostorError, Pins
+from colotrace_agent.link.pins import Pins
 from colotrace_agent.link.stream import Stream
-from colotrace_agent.link.tls import Tls
+from colotrace_agent.link.tls import ImpostorError, Tls
 from colotrace_proto.running import RunningClock
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fleet.authority import Authority, Pair

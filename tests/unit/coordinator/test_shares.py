@@ -1,7 +1,7 @@
 """Parts of a pool, and budgets."""
 
 import pytest
-from colotrace_coordinator.links.shares import Budgets, Shares
+from colotrace_coordinator.shares import Budgets, Shares
 from hypothesis import given
 from hypothesis import strategies as st
 
