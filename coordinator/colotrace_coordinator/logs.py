@@ -4,7 +4,7 @@ import enum
 import logging
 import sys
 
-import structlog
+from colotrace_proto import logs
 
 
 class LogFormat(enum.StrEnum):
@@ -26,37 +26,11 @@ class LogLevel(enum.StrEnum):
 
 def configure(form: LogFormat, level: LogLevel) -> None:
     """Set up logging for the process, libraries' own included."""
+    terminal = sys.stderr.isatty()
     if form is LogFormat.AUTO:
-        form = LogFormat.CONSOLE if sys.stderr.isatty() else LogFormat.JSON
-    renderer: structlog.typing.Processor
-    if form is LogFormat.JSON:
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
-    else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            # The default one shows local variables, and with them tokens.
-            exception_formatter=structlog.dev.plain_traceback,
-        )
-    threshold = logging.getLevelNamesMapping()[level.upper()]
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([structlog.processors.format_exc_info] if form is LogFormat.JSON else []),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        form = LogFormat.CONSOLE if terminal else LogFormat.JSON
+    logs.configure(
+        json=form is LogFormat.JSON,
+        threshold=logging.getLevelNamesMapping()[level.upper()],
+        colors=terminal,
     )
-    root = logging.getLogger()
-    root.handlers = [_Forward()]
-    root.setLevel(max(threshold, logging.WARNING))
-
-
-class _Forward(logging.Handler):
-    """Lines of libraries that use the standard library's logging."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger(record.name).log(
-            record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info
-        )

@@ -1,0 +1,163 @@
+"""Logs of the agent and the coordinator: one event a line on standard error.
+
+What strangers can cause is bounded three times. Each value is made safe and cut
+(`text.safe_event`). Events of one name are limited in rate (`Floods`). And no line waits for
+whoever reads standard error: beyond a bound, lines are dropped and counted (`Lines`).
+"""
+
+import asyncio
+import atexit
+import json as json_lines
+import logging
+import sys
+import time
+from collections.abc import Callable
+
+import structlog
+
+from .output import ERRORS, STDERR, encoding, write_all
+from .text import safe_event
+from .writer import Writer
+
+_BURST, _PER_S = 1_000, 50
+_MOST_NAMES = 1_000
+_LAST_LINES_S = 2.0
+_IDENTIFIED = ("account", "credential", "target")
+
+
+def configure(*, json: bool, threshold: int = logging.NOTSET, colors: bool = False) -> None:
+    """Set up logging for the process, libraries' own included: theirs from warnings on."""
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if json
+        else structlog.dev.ConsoleRenderer(colors=colors)
+    )
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            Floods(time.monotonic),
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            # Without local variables, among which are tokens.
+            structlog.processors.format_exc_info,
+            safe_event,
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(threshold),
+        logger_factory=structlog.WriteLoggerFactory(Lines(json=json)),  # type: ignore[arg-type]
+        cache_logger_on_first_use=True,
+    )
+    root = logging.getLogger()
+    root.handlers = [_Forward()]
+    root.setLevel(max(threshold, logging.WARNING))
+
+
+class Floods:
+    """A processor that limits how often events of one name are logged.
+
+    Those of an account (the event has `account`, `credential` or `target`) are not limited: the
+    account's quota does that. Of others, `burst` pass at once and `per_s` each second; the next one
+    that passes has `suppressed`, the number of those that did not.
+    """
+
+    def __init__(
+        self, clock: Callable[[], float], *, burst: int = _BURST, per_s: float = _PER_S
+    ) -> None:
+        self._clock = clock
+        self._burst, self._per_s = burst, per_s
+        self._names: dict[str, _Bucket] = {}
+
+    def __call__(
+        self, _logger: object, _method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.EventDict:
+        """The event; raises `DropEvent` where there were too many."""
+        if any(event.get(key) is not None for key in _IDENTIFIED):
+            return event
+        # A library's event is a whole sentence, which may have a stranger's words in it.
+        name = str(event.get("logger") or event.get("event"))
+        if name not in self._names and len(self._names) >= _MOST_NAMES:
+            name = ""
+        now = self._clock()
+        bucket = self._names.setdefault(name, _Bucket(self._burst, now))
+        bucket.left = min(bucket.left + (now - bucket.at) * self._per_s, self._burst)
+        bucket.at = now
+        if bucket.left < 1:
+            bucket.suppressed += 1
+            raise structlog.DropEvent
+        bucket.left -= 1
+        if bucket.suppressed:
+            event["suppressed"], bucket.suppressed = bucket.suppressed, 0
+        return event
+
+
+class _Bucket:
+    __slots__ = ("at", "left", "suppressed")
+
+    def __init__(self, left: float, at: float) -> None:
+        self.left, self.at, self.suppressed = left, at, 0
+
+
+class Lines:
+    """Standard error for log lines; also from threads.
+
+    Once an event loop runs, lines go through a thread and never wait; before, when privileges may
+    not have been given up yet, there is no thread.
+    """
+
+    def __init__(self, *, json: bool, descriptor: int = STDERR) -> None:
+        self._json = json
+        self._descriptor = descriptor
+        self._writer: Writer | None = None
+        self._dropped = 0
+
+    def write(self, text: str) -> None:
+        """Log whole lines."""
+        data = self._encoded(text)
+        if self._writer is None and not _in_event_loop():
+            try:
+                write_all(self._descriptor, data)
+            except OSError:
+                return
+            return
+        if self._writer is None:
+            self._writer = Writer(self._descriptor)
+            atexit.register(self._writer.finish_blocking, within_s=_LAST_LINES_S)
+        if self._dropped and self._writer.offer(self._encoded(self._notice())):
+            self._dropped = 0
+        if self._dropped or not self._writer.offer(data):
+            self._dropped += 1
+
+    def flush(self) -> None:
+        """Each line is on its way at once."""
+
+    def _encoded(self, text: str) -> bytes:
+        return text.encode(encoding(sys.stderr), ERRORS)
+
+    def _notice(self) -> str:
+        event = {
+            "event": "log_lines_dropped",
+            "level": "warning",
+            "lines": self._dropped,
+            "timestamp": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        if self._json:
+            return json_lines.dumps(event) + "\n"
+        return " ".join(f"{name}={value}" for name, value in event.items()) + "\n"
+
+
+class _Forward(logging.Handler):
+    """Lines of libraries that use the standard library's logging."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log the record as an event."""
+        structlog.get_logger(record.name).log(
+            record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info
+        )
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
