@@ -60,6 +60,21 @@ class Metrics:
             buckets=_DURATIONS_S,
             registry=registry,
         )
+        self.asn_db_built = Gauge(
+            "colotrace_asn_db_built_timestamp_seconds",
+            "When the ASN file in use was built, as it says; 0 without one",
+            registry=registry,
+        )
+        self.asn_db_failures = Counter(
+            "colotrace_asn_db_failures",
+            "ASN files that were damaged or could not be read",
+            registry=registry,
+        )
+        self.asn_lookup_failures = Counter(
+            "colotrace_asn_lookup_failures",
+            "Addresses whose record in the ASN file was damaged",
+            registry=registry,
+        )
         self.names = Counter(
             "colotrace_names",
             "Names asked for, by where the result came from",

@@ -4,7 +4,7 @@ Put together so (each later part uses the earlier ones):
 
     metrics = Metrics(prometheus_registry)
     registry = Registry(colo_memory)
-    asns = AsnTable(path, log=log, clock=time.monotonic)          # only with --asn-db
+    asns = AsnTable(path, log=log, metrics=metrics)               # only with --asn-db
     async with Names(resolver=resolver, metrics=metrics, log=log) as names:
         service = TraceService(registry=registry, names=names, asns=asns,
                                policy=TargetPolicy(allow_private=…), metrics=metrics, log=log,
@@ -170,12 +170,16 @@ class TraceService:
         return tally.Known(names, asns)
 
     def _foresee(self, frame: Frame) -> None:
-        """Names are looked up while the trace still runs, so that the answer need not wait."""
+        """Names and ASNs are looked up while the trace still runs, so that the answer need not
+        wait."""
+        nodes = {node.address for node in frame.replies.nodes}
+        if frame.target_address:
+            nodes.add(frame.target_address)
+        addresses = _texts(nodes)
         if self._names is not None:
-            nodes = {node.address for node in frame.replies.nodes}
-            if frame.target_address:
-                nodes.add(frame.target_address)
-            self._names.prefetch(_texts(nodes))
+            self._names.prefetch(addresses)
+        if self._asns is not None:
+            self._asns.asns(addresses)
 
 
 class _Parts:

@@ -5,7 +5,6 @@ import contextlib
 import signal
 import socket
 import sys
-import time
 from importlib.metadata import version
 
 import structlog
@@ -77,8 +76,7 @@ async def serve(settings: ServeSettings) -> None:
         metrics = Metrics(numbers)
         asns = None
         if settings.asn_db:
-            asns = AsnTable(settings.asn_db, log=log, clock=time.monotonic)
-            stack.callback(asns.close)
+            asns = AsnTable(settings.asn_db, log=log, metrics=metrics)
         names = await stack.enter_async_context(
             Names(resolver=settings.resolver, metrics=metrics, log=log)
         )
@@ -155,6 +153,8 @@ async def serve(settings: ServeSettings) -> None:
                     memory.run(lambda: _attached(service), service.forget), name="colo-memory"
                 ),
             ]
+            if asns is not None:
+                behind.append(tasks.create_task(asns.run(), name="asn-file"))
             if bus is not None and settings.mqtt is not None:
                 reply_to = settings.mqtt.advertise or str(grpc)
                 behind.append(tasks.create_task(bus.run(reply_to=reply_to), name="broker"))

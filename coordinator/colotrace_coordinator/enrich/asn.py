@@ -1,15 +1,26 @@
-"""ASNs from any file in MaxMind's database format."""
+"""ASNs of addresses, from a file in MaxMind's format (GeoLite2-ASN, DB-IP, IPinfo and their like).
 
-import os
-from collections.abc import Callable, Iterable
+The file comes from elsewhere and may be damaged. It is read into memory by the library's reader in
+Python: its extension in C reads past the end of a damaged file, and a file that is mapped and then
+cut short ends the process. What the reader raises costs the ASN of one address.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import maxminddb
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import SetupError
+from colotrace_coordinator.metrics import Metrics
 
 CHECK_INTERVAL_S = 60.0
+MAX_REMEMBERED = 100_000
+"""Addresses whose ASN is remembered: a lookup takes some 20 µs."""
+_SAMPLES = 256
 
 _Stamp = tuple[int, int, int]
 
@@ -21,88 +32,132 @@ class AsnFileError(SetupError):
 class AsnTable:
     """Looks addresses up in the file, and takes a new file in when it is replaced.
 
-    The file is mapped, not read: replace it by renaming, as update tools do, never by writing
-    into it. `clock` gives seconds and never goes back.
+    A damaged file is used at the start, as far as it can be. Later it is not: the file from before
+    stays, with a line in the log and a count.
 
     Raises:
-        AsnFileError: the file cannot be read at the start. Later the old one is kept instead.
+        AsnFileError: the file cannot be read at the start.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        *,
-        log: FilteringBoundLogger,
-        clock: Callable[[], float],
-    ) -> None:
+    def __init__(self, path: Path, *, log: FilteringBoundLogger, metrics: Metrics) -> None:
         self._path = path
         self._log = log.bind(asn_db=str(path))
-        self._clock = clock
-        self._reader, self._stamp = _open(path)
-        self._checked_at = clock()
+        self._metrics = metrics
         self._failed_stamp: _Stamp | None = None
+        self._file = _File(path)
+        self._metrics.asn_db_built.set(self._file.built)
+        damage = self._file.damage()
+        if damage is not None:
+            self._log.warning("asn_db_damaged", error=damage)
+            self._metrics.asn_db_failures.inc()
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._reader.close()
+    async def run(self) -> None:
+        """Looks for a new file now and then, off the event loop. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            await asyncio.to_thread(self.refresh)
 
     def asns(self, addresses: Iterable[str]) -> dict[str, str]:
         """`"AS13335"` for each address of which the file knows an ASN; others are absent."""
-        self._check()
+        file = self._file
         found = {}
         for address in addresses:
-            asn = self._asn(address)
+            asn = file.asn(address)
             if asn is not None:
                 found[address] = asn
+        if file.failures:
+            self._count_failures(file)
         return found
 
-    def _asn(self, address: str) -> str | None:
-        try:
-            record = self._reader.get(address)
-        except (ValueError, maxminddb.InvalidDatabaseError):
-            # An IPv6 address in a file of IPv4 alone, or a record that is broken.
-            return None
-        if not isinstance(record, dict):
-            return None
-        number = record.get("autonomous_system_number", record.get("asn"))
-        if isinstance(number, str):
-            number = number.removeprefix("AS")
-            return f"AS{int(number)}" if number.isascii() and number.isdigit() else None
-        # GeoLite2 and its like write 0 for "none".
-        return f"AS{number}" if isinstance(number, int) and number > 0 else None
-
-    def _check(self) -> None:
-        now = self._clock()
-        if now - self._checked_at < CHECK_INTERVAL_S:
-            return
-        self._checked_at = now
+    def refresh(self) -> None:
+        """Takes the file in if it is another than before, and sound."""
         try:
             stamp = _stamp(self._path)
         except OSError:
             return  # between an update tool's removal and its writing
-        if stamp in (self._stamp, self._failed_stamp):
+        if stamp in (self._file.stamp, self._failed_stamp):
             return
         try:
-            reader, self._stamp = _open(self._path)
+            file = _File(self._path)
+            damage = file.damage()
         except AsnFileError as error:
+            damage = str(error)
+        if damage is not None:
             self._failed_stamp = stamp
-            self._log.warning("asn_db_broken", error=str(error), kept="the file from before")
+            self._metrics.asn_db_failures.inc()
+            self._log.warning("asn_db_broken", error=damage, kept="the file from before")
             return
-        self._reader.close()
-        self._reader = reader
+        self._file = file
+        self._metrics.asn_db_built.set(file.built)
         self._log.info("asn_db_reloaded")
 
+    def _count_failures(self, file: "_File") -> None:
+        self._metrics.asn_lookup_failures.inc(file.failures)
+        file.failures = 0
+        if not file.complained:
+            file.complained = True
+            self._log.warning("asn_record_damaged", error=file.last_failure)
 
-def _open(path: Path) -> tuple[maxminddb.Reader, _Stamp]:
-    try:
-        with path.open("rb"):  # says why it cannot be read, which the library does not
-            stamp = _stamp(path)
-        reader = maxminddb.open_database(os.fspath(path))
-    except OSError as error:
-        raise AsnFileError(f"cannot read the ASN file {path}: {error.strerror}") from error
-    except (maxminddb.InvalidDatabaseError, ValueError, UnicodeError) as error:
-        raise AsnFileError(f"{path} is no file in MaxMind's format: {error}") from error
-    return reader, stamp
+
+class _File:
+    """One file as it was read, with what was looked up in it.
+
+    Raises:
+        AsnFileError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            with path.open("rb") as opened:
+                self.stamp = _stamp(path)
+                self._reader = maxminddb.open_database(opened, maxminddb.MODE_FD)
+        except OSError as error:
+            raise AsnFileError(f"cannot read the ASN file {path}: {error.strerror}") from error
+        except Exception as error:  # whatever a stranger's file breaks in the library
+            raise AsnFileError(f"{path} is no file in MaxMind's format: {error}") from error
+        metadata = self._reader.metadata()
+        self.built = _number(metadata.build_epoch)
+        self._ipv4_only = metadata.ip_version == 4
+        self.failures = 0
+        """Addresses whose record could not be read, since they were counted last."""
+        self.last_failure = ""
+        self.complained = False
+        self.asn = lru_cache(MAX_REMEMBERED)(self._asn)
+
+    def damage(self) -> str | None:
+        """What is wrong with the file, by a sample of addresses from all over it; None if nothing
+        is seen."""
+        for number in range(_SAMPLES):
+            for address in (
+                ipaddress.IPv4Address((number << 32) // _SAMPLES),
+                ipaddress.IPv6Address((2 << 124) + (number << 125) // _SAMPLES),
+            ):
+                self._asn(str(address))
+        failures, self.failures = self.failures, 0
+        return f"{failures} of {2 * _SAMPLES} lookups: {self.last_failure}" if failures else None
+
+    def _asn(self, address: str) -> str | None:
+        if self._ipv4_only and ":" in address:
+            return None
+        try:
+            record = self._reader.get(address)
+        except Exception as error:  # noqa: BLE001 - as above: it costs one address's ASN
+            self.failures += 1
+            self.last_failure = f"{address}: {type(error).__name__}: {error}"[:200]
+            return None
+        if not isinstance(record, dict):
+            return None
+        asn = record.get("autonomous_system_number", record.get("asn"))
+        # GeoLite2 and its like write 0 for "none".
+        number = _number(asn.removeprefix("AS") if isinstance(asn, str) else asn)
+        return f"AS{number}" if 0 < number < 1 << 32 else None
+
+
+def _number(value: object) -> int:
+    """The number that a field holds, as digits or a number; 0 where it holds none."""
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
+        return int(value)
+    return value if isinstance(value, int) else 0
 
 
 def _stamp(path: Path) -> _Stamp:
