@@ -22,9 +22,11 @@ from .packets.writer import writer_for
 
 Listener = Callable[[Trace], None]
 
-# What one turn handles before others on the event loop have theirs.
+# Bounds of one turn, after which other tasks on the event loop have theirs: a job that is offered
+# meanwhile must be accepted soon.
 _SEND_AT_ONCE = 64
 _ROUNDS = 16
+_TURN_S = 0.004
 # Among so many traces, one that begins so soon after a turn waits for the rest of that time.
 _MANY, _APART_S = 100, 0.001
 
@@ -196,6 +198,9 @@ class Prober:
             self._engine.expire(now)
             if not self._send(now) and (self._wire.drained or not received):
                 self._sleep(now)
+                break
+            if self._loop.time() - self._turned_at > _TURN_S:
+                self._turn = self._loop.call_soon(self._take_turn)
                 break
         else:
             self._turn = self._loop.call_soon(self._take_turn)
