@@ -1,17 +1,18 @@
 """Who asks, and whether they may: headers to a credential, and a credential to an account."""
 
+import asyncio
 import hmac
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.datastructures import Headers
 
 from colotrace_coordinator.store.credentials import Credential, Permission, is_email, is_key
-from colotrace_coordinator.store.secrets import MAX_SECRET, sha256
+from colotrace_coordinator.store.secrets import MAX_SECRET, sha256, short_digest
 
 from .envelope import Cause
 from .errors import (
@@ -20,12 +21,15 @@ from .errors import (
     NoCredentialsError,
     UnknownCredentialsError,
 )
+from .known import KnownSecrets
 from .limiter import Limiter
 from .quota import Quota
 
 REMEMBERED_S = 5.0
 """How long a revoked credential may still open doors."""
 REMEMBERED = 10_000
+MAX_LOOKUPS = 16
+"""Of strangers' secrets at once. Beyond, only secrets that are somebody's are looked up."""
 
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")  # RFC 6750, section 2.1
 _AUTHORIZATION = Cause(6111, "Invalid format for Authorization header")
@@ -41,6 +45,9 @@ class CredentialSource(Protocol):
 
     async def find_key(self, email: str, key: str) -> Credential | None:
         """What the pair may do, or None."""
+
+    async def digests(self) -> frozenset[bytes]:
+        """`short_digest` of every token and key that may be valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,11 @@ def read(headers: Headers) -> Claims:
 
 
 class Authenticator:
-    """Finds credentials, and remembers the valid ones for a few seconds."""
+    """Finds credentials, and remembers the valid ones for a few seconds.
+
+    What a stranger says is looked up while its address has failures left; then, and while many
+    look-ups are under way, only what is somebody's.
+    """
 
     def __init__(
         self,
@@ -97,6 +108,8 @@ class Authenticator:
         self._monotonic = monotonic
         self._clock = clock
         self._memory: OrderedDict[str, tuple[float, Credential]] = OrderedDict()
+        self._known = KnownSecrets(source.digests, monotonic=monotonic)
+        self._lookups: dict[str, asyncio.Task[Credential | None]] = {}
 
     async def authenticate(self, headers: Headers, address: str) -> tuple[Credential, Quota]:
         """Whose request this is, and what is left of their quota, this request counted.
@@ -112,24 +125,74 @@ class Authenticator:
             StoreUnavailableError: the database does not answer.
         """
         try:
-            credential = await self._find(read(headers))
+            credential = await self._find(read(headers), address)
         except (MalformedCredentialsError, UnknownCredentialsError) as error:
-            error.quota = await self._limiter.failure(address)
+            error.quota = self._limiter.failure(address)
             raise
-        return credential, await self._limiter.request(credential.id)
+        return credential, self._limiter.request(credential.id)
 
-    async def _find(self, claims: Claims) -> Credential:
+    async def _find(self, claims: Claims, address: str) -> Credential:
         token, pair = claims.token, claims.pair
-        for secret in (token, pair and "\n".join(pair)):
+        joined = "\n".join(pair) if pair else None
+        for secret in (token, joined):
             if secret and (known := self._remembered(secret)):
                 return known
-        if token and (found := await self._source.find_token(token)):
-            return self._remember(token, found)
-        if pair and (found := await self._source.find_key(*pair)):
-            return self._remember("\n".join(pair), found)
+        if token and (
+            found := await self._look_up(
+                token, address, known_by=token, look=lambda: self._source.find_token(token)
+            )
+        ):
+            return found
+        if (
+            pair
+            and joined
+            and (
+                found := await self._look_up(
+                    joined, address, known_by=pair[1], look=lambda: self._source.find_key(*pair)
+                )
+            )
+        ):
+            return found
         if not token and not pair:
             raise MalformedCredentialsError(claims.faults)
         raise UnknownCredentialsError
+
+    async def _look_up(
+        self,
+        secret: str,
+        address: str,
+        *,
+        known_by: str,
+        look: Callable[[], Coroutine[object, object, Credential | None]],
+    ) -> Credential | None:
+        """The credential; None without a look-up where the secret is not worth one."""
+        digest = sha256(secret)
+        looking = self._lookups.get(digest)
+        if looking is None:
+            worth = len(self._lookups) < MAX_LOOKUPS and self._limiter.may_fail(address, digest)
+            if not worth and not await self._known.has(short_digest(known_by)):
+                return None
+            looking = self._lookups.get(digest)
+        if looking is None:
+            looking = asyncio.create_task(self._run(secret, digest, look), name="credential")
+            self._lookups[digest] = looking
+        # Shared, and not cancelled with a client that goes away: see `store.behind`.
+        return await asyncio.shield(looking)
+
+    async def _run(
+        self,
+        secret: str,
+        digest: str,
+        look: Callable[[], Coroutine[object, object, Credential | None]],
+    ) -> Credential | None:
+        try:
+            found = await look()
+        finally:
+            del self._lookups[digest]
+        if found is None:
+            self._limiter.wrong(digest)
+            return None
+        return self._remember(secret, found)
 
     def _remembered(self, secret: str) -> Credential | None:
         digest = sha256(secret)

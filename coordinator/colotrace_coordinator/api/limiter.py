@@ -1,90 +1,125 @@
-"""How many requests a credential may make, and how many failures an address.
+"""How many requests a credential may make, and how many failures an address and a secret.
 
-Both are fixed windows of five minutes, as the public API counts.
+Fixed windows of five minutes, as the public API counts, by the monotonic clock: a wall clock that
+is set neither ends nor lengthens one. (The library `limits` reads the wall clock.)
 """
 
-import ipaddress
+import math
 import time
+from collections import OrderedDict
+from collections.abc import Callable
 
-from limits import RateLimitItemPerSecond
-from limits.aio.storage import MemoryStorage
-from limits.aio.strategies import FixedWindowRateLimiter
-
+from . import clients
 from .errors import RateLimitedError
 from .quota import WINDOW_S, Quota
 
 MAX_ADDRESSES = 10_000
-"""Counted apart; beyond, strangers share one count, so that memory stays bounded."""
+"""Counted apart, and as many secrets; beyond, strangers share one count, so that memory stays
+bounded."""
+MAX_CREDENTIALS = 100_000
 
 
 class Limiter:
     """Counts in memory; each coordinator counts for itself."""
 
-    def __init__(self, *, per_credential: int, failures_per_address: int) -> None:
+    def __init__(
+        self,
+        *,
+        per_credential: int,
+        failures_per_address: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.per_credential = per_credential
-        self._requests = _Window(per_credential)
-        self._failures = _Window(failures_per_address)
+        self._requests = _Window(per_credential, most=MAX_CREDENTIALS, clock=clock)
+        self._failures = _Window(failures_per_address, most=MAX_ADDRESSES, clock=clock)
+        self._guesses = _Window(failures_per_address, most=MAX_ADDRESSES, clock=clock)
 
     def untouched(self) -> Quota:
         """What someone has who has not asked yet."""
         return Quota(self.per_credential, self.per_credential, WINDOW_S)
 
-    async def request(self, credential_id: str) -> Quota:
+    def request(self, credential_id: str) -> Quota:
         """Count a request of the credential.
 
         Raises:
             RateLimitedError: it has none left.
         """
-        return await self._requests.hit(credential_id)
+        return self._requests.hit(credential_id)
 
-    async def failure(self, address: str) -> Quota:
+    def may_fail(self, address: str, digest: str) -> bool:
+        """Whether the address and the secret of that digest may be wrong once more: beyond, what
+        they say is worth no look-up."""
+        return self._failures.left(clients.key(address)) > 0 and self._guesses.left(digest) > 0
+
+    def wrong(self, digest: str) -> None:
+        """Count that the secret of that digest was looked up and is nobody's."""
+        self._guesses.count(digest)
+
+    def failure(self, address: str) -> Quota:
         """Count a failed authentication from the address.
 
         Raises:
             RateLimitedError: it had no failure left.
         """
-        return await self._failures.hit(_network(address))
+        return self._failures.hit(clients.key(address))
 
 
 class _Window:
-    def __init__(self, limit: int) -> None:
-        self._item = RateLimitItemPerSecond(limit, WINDOW_S)
-        self._storage = MemoryStorage()
-        self._limiter = FixedWindowRateLimiter(self._storage)
+    """At most `limit` for each key in a window that begins with its first."""
 
-    async def hit(self, key: str) -> Quota:
-        key = self._bounded(key)
-        allowed = await self._limiter.hit(self._item, key)
-        quota = await self.look(key)
-        if not allowed:
+    def __init__(self, limit: int, *, most: int, clock: Callable[[], float]) -> None:
+        self._limit = limit
+        self._most = most
+        self._clock = clock
+        # Until when, and how many; those that end first stand first.
+        self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._others = (0.0, 0)
+
+    def hit(self, key: str) -> Quota:
+        """Count one.
+
+        Raises:
+            RateLimitedError: there is none left.
+        """
+        until, used = self.count(key)
+        reset_s = min(max(math.ceil(until - self._clock()), 1), WINDOW_S)
+        quota = Quota(self._limit, max(self._limit - used, 0), reset_s)
+        if used > self._limit:
             raise RateLimitedError(quota)
         return quota
 
-    async def look(self, key: str) -> Quota:
-        stats = await self._limiter.get_window_stats(self._item, self._bounded(key))
-        reset_s = round(stats.reset_time - time.time())
-        # Nothing counted yet reads as a window that ends now.
-        untouched = stats.remaining >= self._item.amount
-        return Quota(
-            self._item.amount,
-            max(stats.remaining, 0),
-            WINDOW_S if untouched else min(max(reset_s, 1), WINDOW_S),
-        )
+    def left(self, key: str) -> int:
+        """How many are left."""
+        _, used = self._counted(key)
+        return max(self._limit - used, 0)
 
-    def _bounded(self, key: str) -> str:
-        counted = self._storage.storage
-        full = len(counted) >= MAX_ADDRESSES and self._item.key_for(key) not in counted
-        return "others" if full else key
+    def count(self, key: str) -> tuple[float, int]:
+        """Count one: until when the window lasts, and how many it has, one beyond the limit at
+        most."""
+        until, used = self._counted(key)
+        counted = until, min(used + 1, self._limit + 1)
+        if key in self._counts or len(self._counts) < self._most or self._forget():
+            self._counts[key] = counted
+        else:
+            self._others = counted
+        return counted
 
+    def _counted(self, key: str) -> tuple[float, int]:
+        now = self._clock()
+        fresh = now + WINDOW_S, 0
+        counted = self._counts.get(key)
+        if counted is not None:
+            if counted[0] > now:
+                return counted
+            del self._counts[key]
+        if len(self._counts) < self._most or self._forget():
+            return fresh
+        return self._others if self._others[0] > now else fresh
 
-def _network(address: str) -> str:
-    """The address, or an IPv6 host's /64, of which one host may use every address."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    if parsed.ipv4_mapped is not None:
-        return str(parsed.ipv4_mapped)
-    return str(ipaddress.IPv6Network((int(parsed), 64), strict=False))
+    def _forget(self) -> bool:
+        """Whether a window that is over has made room."""
+        key, (until, _) = next(iter(self._counts.items()))
+        if until > self._clock():
+            return False
+        del self._counts[key]
+        return True

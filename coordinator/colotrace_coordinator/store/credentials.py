@@ -13,12 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from colotrace_coordinator.errors import SetupError, UnknownIdError
 
 from .database import Database
-from .secrets import MAX_SECRET, MIN_KEY, new_id, new_key, new_token, sha256
+from .secrets import MAX_SECRET, MIN_KEY, new_id, new_key, new_token, sha256, shorten
 from .tables import Account, Key, Token
 
 _ACCOUNT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,32}")
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,189}")
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
+
+
+MAX_DIGESTS = 100_000
+_AT_ONCE = 500
 
 
 class Permission(enum.StrEnum):
@@ -132,6 +136,23 @@ class Credentials:
         if not rows:
             return None
         return Credential(rows[0].id, {row.account_id: EVERYTHING for row in rows})
+
+    async def digests(self) -> frozenset[bytes]:
+        """`secrets.short_digest` of every token and key that is not revoked; of the newest
+        `MAX_DIGESTS` of each. Read in parts, between which other work goes on."""
+        found: set[bytes] = set()
+        async with self._database.session() as session:
+            for table in (Token, Key):
+                statement = (
+                    select(table.sha256)
+                    .where(table.revoked_at.is_(None))
+                    .order_by(table.created_at.desc())
+                    .limit(MAX_DIGESTS)
+                    .execution_options(yield_per=_AT_ONCE)
+                )
+                async for part in (await session.stream_scalars(statement)).partitions():
+                    found.update(map(shorten, part))
+        return frozenset(found)
 
     async def create_token(
         self,

@@ -30,3 +30,13 @@ def new_key() -> str:
 def sha256(secret: str) -> str:
     """What is stored of a secret, in hexadecimal."""
     return hashlib.sha256(secret.encode()).hexdigest()
+
+
+def short_digest(secret: str) -> bytes:
+    """The first 8 bytes of what is stored: enough to tell which secrets may be somebody's."""
+    return shorten(sha256(secret))
+
+
+def shorten(digest: str) -> bytes:
+    """`short_digest` of the secret that `sha256` gives this digest of."""
+    return bytes.fromhex(digest[:16])

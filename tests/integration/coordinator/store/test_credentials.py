@@ -9,6 +9,7 @@ from colotrace_coordinator.store.credentials import (
     permission,
 )
 from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.secrets import short_digest
 from colotrace_coordinator.store.tables import Token
 from integration.coordinator.store.conftest import Clock
 from sqlalchemy import text, update
@@ -134,3 +135,14 @@ def test_permission_names() -> None:
     assert permission("Magic Transit Write") is Permission.TRACEROUTE
     with pytest.raises(SetupError, match="diagnostics:colos, diagnostics:traceroute"):
         permission("everything")
+
+
+async def test_digests_of_what_may_be_valid(credentials: Credentials) -> None:
+    """Of tokens and keys alike, without the revoked ones."""
+    kept, gone = [await credentials.create_token("a1") for _ in range(2)]
+    key = await credentials.create_key("a1", email="a@b.example")
+    found = await credentials.find_token(gone)
+    assert found is not None
+    assert await credentials.digests() == {short_digest(each) for each in (kept, gone, key)}
+    await credentials.revoke_token(found.id)
+    assert await credentials.digests() == {short_digest(each) for each in (kept, key)}

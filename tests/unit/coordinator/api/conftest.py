@@ -12,6 +12,7 @@ from colotrace_coordinator.api.app import create_app
 from colotrace_coordinator.api.server import HttpServer, Limits, ServerCertificate, http_server
 from colotrace_coordinator.listen import Address, listen
 from colotrace_coordinator.store.credentials import EVERYTHING, Credential, Permission
+from colotrace_coordinator.store.secrets import short_digest
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from unit.coordinator.api.fake_tracer import FakeTracer
@@ -43,7 +44,7 @@ class FakeCredentials:
             LIST_ONLY: Credential("t2", {ACCOUNT: frozenset({Permission.COLOS})}),
         }
         self.keys = {(EMAIL, KEY): Credential("k1", {ACCOUNT: EVERYTHING})}
-        self.lookups = 0
+        self.lookups = self.loads = 0
         self.fail: Exception | None = None
 
     async def find_token(self, token: str) -> Credential | None:
@@ -53,6 +54,11 @@ class FakeCredentials:
     async def find_key(self, email: str, key: str) -> Credential | None:
         self._look()
         return self.keys.get((email.lower(), key))
+
+    async def digests(self) -> frozenset[bytes]:
+        self.loads += 1
+        secrets = [*self.tokens, *(key for _, key in self.keys)]
+        return frozenset(map(short_digest, secrets))
 
     def _look(self) -> None:
         self.lookups += 1

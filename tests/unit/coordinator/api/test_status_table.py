@@ -121,7 +121,6 @@ async def test_wrong_account_or_permission(
 @pytest.mark.parametrize(
     "path",
     [
-        "/",
         "/client/v4",
         "/client/v4/accounts",
         "/client/v4/accounts//diagnostics/traceroute",
