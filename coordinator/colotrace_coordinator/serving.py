@@ -17,7 +17,8 @@ from .api.app import create_app
 from .api.server import ServerCertificate, http_server
 from .certificates import CertificateWatch
 from .enrich.asn import AsnFileError, AsnTable
-from .enrich.names import Names, ResolverError
+from .enrich.names import Names
+from .enrich.servers import ResolverError
 from .errors import CoordinatorError, SetupError
 from .links.base import Attendance
 from .links.direct.server import BindError, DirectLink

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 _HOUR = datetime.timedelta(hours=1)
+_MINUTE = datetime.timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,12 @@ class Authority:
         also: str = "",
         client: bool = False,
         usages: tuple[x509.ObjectIdentifier, ...] | None = None,
+        expired: bool = False,
     ) -> Pair:
         """For that common name: a client's. With a host's name or address beside it, a server's,
         which may be a client, too (of a broker), unless `client` says that it is an agent's.
-        `usages` are its extended key usages, if others; () leaves them unsaid."""
+        `usages` are its extended key usages, if others; () leaves them unsaid. An `expired` one was
+        good until a minute ago."""
         if usages is None:
             usages = (ExtendedKeyUsageOID.CLIENT_AUTH,)
             if also and not client:
@@ -55,7 +58,13 @@ class Authority:
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         names = [_alternative(also)] if also else []
         pair.certificate.write_bytes(
-            self._signed(_named(name), key.public_key(), names=names, usages=usages)
+            self._signed(
+                _named(name),
+                key.public_key(),
+                names=names,
+                usages=usages,
+                good_for=-_MINUTE if expired else _HOUR,
+            )
         )
         return pair
 
@@ -66,6 +75,7 @@ class Authority:
         *,
         names: list[x509.GeneralName] | None,
         usages: tuple[x509.ObjectIdentifier, ...] = (),
+        good_for: datetime.timedelta = _HOUR,
     ) -> bytes:
         """`names` None makes it the authority's own."""
         now = datetime.datetime.now(datetime.UTC)
@@ -77,7 +87,7 @@ class Authority:
             .public_key(key)
             .serial_number(x509.random_serial_number())
             .not_valid_before(now - _HOUR)
-            .not_valid_after(now + _HOUR)
+            .not_valid_after(now + good_for)
             .add_extension(x509.BasicConstraints(ca=own, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(

@@ -5,6 +5,9 @@ certificate and whether it is for the coordinator's name. It does not ask whethe
 server (extended key usage serverAuth, RFC 5280 section 4.2.1.12) where the certificate does not
 say, so that an agent's would pass. So the certificate is fetched and verified here first, and gRPC
 is then told to trust that certificate alone: nobody else can answer in between.
+
+The same connection tells what the coordinator says to our own certificate. gRPC's client hides
+that: whatever the alert was, its words are "Socket closed".
 """
 
 import asyncio
@@ -12,15 +15,17 @@ import os
 import ssl
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
+from datetime import UTC, datetime
 
 from colotrace_proto.running import RunningClock
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from .tls import ImpostorError, Pem
+from .tls import ImpostorError, Pem, RefusedError
 
 _WITHIN_S = 5.0
 _MOST_ADDRESSES = 4
+_VERDICT_S = 1.0
 _MOST = 16
 """Certificates kept: of several coordinators behind one name, each may have its own."""
 
@@ -46,6 +51,7 @@ class Pins:
         Raises:
             ImpostorError: its certificate is none of the authority, or not for a TLS server of
                 that name.
+            RefusedError: it does not take our certificate.
             OSError: it cannot be reached.
         """
         if pem.authority != self._authority:
@@ -60,11 +66,12 @@ class Pins:
     async def _fetch(self, pem: Pem, addresses: Sequence[str]) -> bytes:
         context = _context(pem)
         try:
-            writer = await self._connect(context, addresses)
+            reader, writer = await self._connect(context, addresses)
         except ssl.SSLCertVerificationError as error:
             raise ImpostorError(f"the coordinator's certificate: {error.verify_message}") from error
         try:
             shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+            await self._accepted(reader, pem)
         finally:
             writer.transport.abort()
         if not _for_servers(shown):
@@ -76,22 +83,53 @@ class Pins:
 
     async def _connect(
         self, context: ssl.SSLContext, addresses: Sequence[str]
-    ) -> asyncio.StreamWriter:
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to the first address that can be reached."""
         trouble = OSError("the coordinator's name has no address")
         for address in addresses[:_MOST_ADDRESSES]:
             try:
                 async with self._clock.timeout(_WITHIN_S / min(len(addresses), _MOST_ADDRESSES)):
-                    _, writer = await asyncio.open_connection(
+                    return await asyncio.open_connection(
                         address, self._port, ssl=context, server_hostname=self._host
                     )
             except ssl.SSLCertVerificationError:
                 raise
             except OSError as error:
                 trouble = error
-            else:
-                return writer
         raise trouble
+
+    async def _accepted(self, reader: asyncio.StreamReader, pem: Pem) -> None:
+        """Waits for the first byte of HTTP/2. In TLS 1.3 the client is done before the server has
+        looked at its certificate; gRPC's server then hangs up, mostly without an alert."""
+        try:
+            async with self._clock.timeout(_VERDICT_S):
+                if await reader.read(1):
+                    return
+            told = "hung up"
+        except TimeoutError:
+            return
+        except ssl.SSLError as error:
+            told = error.reason or "hung up"
+        except OSError:
+            told = "hung up"
+        good, words = _validity(pem.certificate)
+        raise RefusedError(
+            f"the coordinator does not take this agent's certificate ({told}): {words}; check "
+            "--tls-cert, its extended key usage clientAuth, and the coordinator's --agent-ca",
+            expired=not good,
+        )
+
+
+def _validity(certificate: bytes) -> tuple[bool, str]:
+    """Whether it is valid by this host's clock, and from when to when in words."""
+    try:
+        loaded = x509.load_pem_x509_certificate(certificate)
+    except ValueError:
+        return True, "it is not in PEM form"
+    begin, end = loaded.not_valid_before_utc, loaded.not_valid_after_utc
+    if end < datetime.now(UTC):
+        return False, f"it has expired on {end:%Y-%m-%d %H:%M} UTC"
+    return True, f"it is valid from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
 
 
 def _context(pem: Pem) -> ssl.SSLContext:
@@ -99,6 +137,7 @@ def _context(pem: Pem) -> ssl.SSLContext:
         context = ssl.create_default_context(cadata=pem.authority.decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError) as error:
         raise OSError("the file of --tls-ca is not PEM") from error
+    context.set_alpn_protocols(["h2"])
     # The library reads files only, and ours may be out of reach by now.
     with ExitStack() as stack, suppress(OSError):
         paths: list[str] = []

@@ -21,7 +21,7 @@ from colotrace_agent.jobs import Jobs
 from colotrace_agent.resolve import Resolver, UnresolvableError
 
 from .session import Identity, Session
-from .tls import ImpostorError, Pem, Tls
+from .tls import ImpostorError, Pem, RefusedError, Tls
 
 if TYPE_CHECKING:
     from .pins import Pins
@@ -253,6 +253,10 @@ class Stream:
             return await self._pins.roots(pem, addresses)
         except ImpostorError as error:
             raise _EndedError(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
+        except RefusedError as error:
+            # A coordinator that is stopping hangs up, too.
+            code = grpc.StatusCode.UNAUTHENTICATED if error.expired else grpc.StatusCode.UNAVAILABLE
+            raise _EndedError(code, str(error)) from error
 
     async def _attach(self, channel: grpc.aio.Channel) -> None:
         call: _Call = FleetStub(channel).Attach()

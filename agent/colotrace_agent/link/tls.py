@@ -16,6 +16,15 @@ class ImpostorError(Exception):
     """Who answers has no coordinator's certificate, and why in words."""
 
 
+class RefusedError(Exception):
+    """The coordinator does not take our certificate, and why in words."""
+
+    def __init__(self, words: str, *, expired: bool) -> None:
+        """`expired` says that this is the reason, by this host's clock."""
+        super().__init__(words)
+        self.expired = expired
+
+
 class Tls:
     """Files in PEM form: our certificate and key, and who may have signed the coordinator's."""
 

@@ -1,7 +1,6 @@
 """Names of addresses (PTR), cached, and never longer waited for than an answer can bear."""
 
 import asyncio
-import ipaddress
 import re
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -9,14 +8,14 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-import dns.asyncresolver
 import dns.rdatatype
 import dns.resolver
 import dns.reversename
 from structlog.typing import FilteringBoundLogger
 
-from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.metrics import Metrics
+
+from .servers import NameServers
 
 MIN_TTL_S = 60.0
 MAX_TTL_S = 86_400.0
@@ -25,17 +24,12 @@ MAX_CACHED = 100_000
 MAX_IN_FLIGHT = 64
 # Addresses that wait for a free place among the lookups; more are not looked up this time.
 MAX_QUEUED = 10_000
-TRY_S = 1.5
-TOTAL_S = 4.0
+# While the system names no server.
+UNASKED_S = 2.0
 
 # What may stand in a host's name: letters, digits, hyphens, and the underscore that real
 # routers have. Whoever owns the address chooses the name, and it is shown to others.
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
-_RESOLVER = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:]+))(?::(?P<port>[0-9]{1,5}))?")
-
-
-class ResolverError(SetupError):
-    """The name server cannot be used, and why in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +41,17 @@ class _Cached:
 class Names:
     """Looks names up. Used as `async with`: leaving it ends what is still being looked up.
 
-    `resolver` is the name server's address as HOST or HOST:PORT (IPv6 with a port in
-    brackets); None takes the system's.
+    `resolver` is what `NameServers` takes.
 
     Raises:
-        ResolverError: `resolver` is not of that form, or the system names no server.
+        ResolverError: `resolver` is not of its form.
     """
 
     def __init__(
         self, *, resolver: str | None, metrics: Metrics, log: FilteringBoundLogger
     ) -> None:
-        self._resolver = _resolver(resolver)
+        self._loop = asyncio.get_running_loop()
+        self._servers = NameServers(resolver, clock=self._loop.time, log=log)
         self._hits = metrics.names.labels(source="cache")
         self._asked = metrics.names.labels(source="server")
         self._failed = metrics.names.labels(source="failed")
@@ -68,7 +62,6 @@ class Names:
         self._places = asyncio.Semaphore(MAX_IN_FLIGHT)
         self._tasks = asyncio.TaskGroup()
         self._open = False
-        self._loop = asyncio.get_running_loop()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -138,10 +131,14 @@ class Names:
 
     async def _look_up(self, address: str) -> tuple[str | None, float]:
         """The name, where there is one that may be shown, and for how long that holds."""
+        resolver = self._servers.resolver()
+        if resolver is None:
+            self._failed.inc()
+            return None, UNASKED_S
         self._asked.inc()
         question = dns.reversename.from_address(address)
         try:
-            answer = await self._resolver.resolve(
+            answer = await resolver.resolve(
                 question, dns.rdatatype.PTR, search=False, raise_on_no_answer=False
             )
         except dns.resolver.NXDOMAIN:
@@ -167,34 +164,3 @@ def hostname(text: str) -> str | None:
 def kept_s(ttl_s: float) -> float:
     """For how many seconds a name with this TTL is kept."""
     return min(max(ttl_s, MIN_TTL_S), MAX_TTL_S)
-
-
-def _resolver(given: str | None) -> dns.asyncresolver.Resolver:
-    try:
-        resolver = dns.asyncresolver.Resolver(configure=given is None)
-    except dns.resolver.NoResolverConfiguration as error:
-        raise ResolverError(
-            "/etc/resolv.conf names no server; name one with --resolver HOST[:PORT]"
-        ) from error
-    if given is not None:
-        host, port = _address(given)
-        resolver.nameservers = [host]
-        resolver.port = port
-    resolver.timeout = TRY_S
-    resolver.lifetime = TOTAL_S
-    return resolver
-
-
-def _address(given: str) -> tuple[str, int]:
-    """Host and port; the host must be an address, since nothing could resolve its name."""
-    match = _RESOLVER.fullmatch(given)
-    host, port = (match["v6"] or match["host"], match["port"] or "53") if match else (given, "53")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        address = None
-    if address is None or not 0 < int(port) <= 65_535:
-        raise ResolverError(
-            f"--resolver {given}: not an address, or an address and a port, like 192.0.2.53:53"
-        )
-    return str(address), int(port)

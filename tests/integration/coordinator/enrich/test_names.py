@@ -7,7 +7,9 @@ from collections.abc import Callable
 import pytest
 import structlog
 from colotrace_coordinator.enrich import names as module
-from colotrace_coordinator.enrich.names import Names, ResolverError
+from colotrace_coordinator.enrich import servers
+from colotrace_coordinator.enrich.names import Names
+from colotrace_coordinator.enrich.servers import ResolverError
 from colotrace_coordinator.metrics import Metrics
 from integration.coordinator.enrich.conftest import NameServer
 from prometheus_client import CollectorRegistry
@@ -98,7 +100,7 @@ async def test_silent_server_does_not_hold_the_answer() -> None:
 
 async def test_unreachable_server_costs_names_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody listens there: no names, no exception."""
-    monkeypatch.setattr(module, "TOTAL_S", 0.2)
+    monkeypatch.setattr(servers, "TOTAL_S", 0.2)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         port = closed.getsockname()[1]
@@ -173,4 +175,4 @@ async def test_resolver_must_be_an_address(resolver: str) -> None:
 )
 def test_resolver_forms(resolver: str, host: str, port: int) -> None:
     """HOST, HOST:PORT, and IPv6 in brackets."""
-    assert module._address(resolver) == (host, port)
+    assert servers._address(resolver) == (host, port)

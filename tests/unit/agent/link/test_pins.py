@@ -11,7 +11,7 @@ from colotrace_agent.jobs import Jobs
 from colotrace_agent.link import stream as stream_module
 from colotrace_agent.link.pins import Pins
 from colotrace_agent.link.stream import Stream
-from colotrace_agent.link.tls import ImpostorError, Tls
+from colotrace_agent.link.tls import ImpostorError, RefusedError, Tls
 from colotrace_proto.running import RunningClock
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fleet.authority import Authority, Pair
@@ -143,3 +143,35 @@ async def test_certificate_of_another_authority_or_for_another_name(
             pins = Pins(where, clock=RunningClock())
             with pytest.raises(ImpostorError):
                 await pins.roots(tls(authority).read(), ["127.0.0.1"])
+
+
+@pytest.mark.parametrize("fault", ["expired", "of another authority", "for servers only"])
+async def test_own_certificate_that_the_coordinator_refuses(
+    authority: Authority, tmp_path: Path, fault: str
+) -> None:
+    """gRPC's own words for each are "Socket closed"."""
+    if fault == "expired":
+        own = authority.issue("den01", expired=True)
+    elif fault == "for servers only":
+        own = authority.issue("den01", usages=SERVER)
+    else:
+        own = Authority(tmp_path / "other", "other").issue("den01")
+    pair = authority.issue("coordinator", also=HOST, usages=SERVER)
+    async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:
+        pins = Pins(where, clock=RunningClock())
+        files = Tls(certificate=own.certificate, key=own.key, authority=authority.path)
+        with pytest.raises(RefusedError) as raised:
+            await pins.roots(files.read(), ["127.0.0.1"])
+    assert raised.value.expired is (fault == "expired")
+
+
+async def test_own_certificate_that_has_expired_is_named_in_the_log(
+    authority: Authority, jobs: Jobs, log: Log
+) -> None:
+    own = authority.issue("den01", expired=True)
+    pair = authority.issue("coordinator", also=HOST, usages=SERVER)
+    files = Tls(certificate=own.certificate, key=own.key, authority=authority.path)
+    async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:
+        link = Stream(where, IDENTITY, jobs, tls=files, clock=RunningClock())
+        async with running(link):
+            assert "UNAUTHENTICATED" in await log.next()
