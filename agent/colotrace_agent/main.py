@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
-from colotrace_proto.starting import require
+from colotrace_proto.starting import install_line, require
 from colotrace_proto.text import safe
 
 from . import privileges
@@ -403,7 +403,7 @@ def _broker(
     try:
         from colotrace_proto.mqtt import BrokerTls, ChoiceError, chosen
     except ModuleNotFoundError as error:
-        _usage(f"--mqtt: pip install 'colotrace[mqtt]' ({error})")
+        _usage(f"--mqtt needs the Python package {error.name!r}; run: {install_line('mqtt')}")
     from .commands.run import BrokerSettings
 
     authority, certificate, key = files

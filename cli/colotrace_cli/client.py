@@ -19,6 +19,9 @@ CONNECT_TIMEOUT_S = 10.0
 MOST_BYTES = 64 * 2**20
 """More than any answer: 10 targets from 200 colos, 64 hops each, come to less."""
 
+# X509_V_ERR_… of OpenSSL (X509_STORE_CTX_get_error(3)).
+_EXPIRED, _NOT_YET_VALID, _OTHER_NAME = 10, 9, (62, 64)
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -130,11 +133,9 @@ def _no_reply(settings: Settings, error: Exception) -> str:
     import httpx
 
     told = safe(str(error)) or type(error).__name__
-    if _tls_is_to_blame(error):
-        return (
-            f"{settings.url}: no TLS connection ({told}); "
-            "name a private CA with --ca-file, and check that the server speaks TLS on this port"
-        )
+    tls = _tls_error(error)
+    if tls is not None:
+        return f"{settings.url}: no TLS connection ({told}); {_tls_remedy(tls)}"
     if isinstance(error, httpx.ConnectError):
         return (
             f"{settings.url}: no connection ({told}); "
@@ -148,10 +149,24 @@ def _no_reply(settings: Settings, error: Exception) -> str:
     )
 
 
-def _tls_is_to_blame(error: BaseException) -> bool:
+def _tls_remedy(error: ssl.SSLError) -> str:
+    code = getattr(error, "verify_code", None)
+    if code == _EXPIRED:
+        return (
+            "the coordinator's certificate has expired: renew it there (--tls-cert); if it has "
+            "not, set this host's clock"
+        )
+    if code == _NOT_YET_VALID:
+        return "the coordinator's certificate is not valid yet: check the clocks of both hosts"
+    if code in _OTHER_NAME:
+        return "the coordinator's certificate is for another name: use that name in COLOTRACE_URL"
+    return "name a private CA with --ca-file, and check that the server speaks TLS on this port"
+
+
+def _tls_error(error: BaseException) -> ssl.SSLError | None:
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, ssl.SSLError):
-            return True
+            return cause
         cause = cause.__cause__ or cause.__context__
-    return False
+    return None

@@ -4,10 +4,12 @@ import asyncio
 import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from colotrace_proto.starting import require
 
+from .errors import SetupError
 from .store.credentials import Credentials, Permission, permission
 from .store.database import Database
 from .store.location import Location
@@ -33,7 +35,7 @@ def create_token(
             account, permissions=granted, description=description, lifetime_s=lifetime_s
         )
 
-    _print(_run(where, create))
+    _print(_run(where, create, makes=True))
 
 
 def list_tokens(where: Location) -> None:
@@ -79,7 +81,7 @@ def create_key(
     async def create(credentials: Credentials) -> str:
         return await credentials.create_key(account, email=email, key=key, description=description)
 
-    _print(_run(where, create))
+    _print(_run(where, create, makes=True))
 
 
 def list_keys(where: Location) -> None:
@@ -107,7 +109,20 @@ def revoke_key(where: Location, key_id: str) -> None:
     _run(where, lambda credentials: credentials.revoke_key(key_id))
 
 
-def _run(where: Location, act: Callable[[Credentials], Awaitable[T]]) -> T:
+def _run(where: Location, act: Callable[[Credentials], Awaitable[T]], *, makes: bool = False) -> T:
+    """What `act` returns. A SQLite database that is not there is made if it `makes` one, which is
+    said: the directory may have been mistyped.
+
+    Raises:
+        SetupError: there is no database.
+        StoreError: the database cannot be used.
+    """
+    missing = where.file is not None and not _is_there(where.file)
+    if missing and not makes:
+        raise SetupError(
+            f"there is no database {where}; check --data DIR, or make one: serve, token create and "
+            "key create do"
+        )
     require(files=12, threads=2)  # the event loop's, the database's
 
     async def run() -> T:
@@ -117,7 +132,23 @@ def _run(where: Location, act: Callable[[Credentials], Awaitable[T]]) -> T:
         finally:
             await database.close()
 
-    return asyncio.run(run())
+    result = asyncio.run(run())
+    if missing:
+        sys.stderr.write(
+            f"colotrace-coordinator: made a new database, {where}; if the coordinator has "
+            "another, check --data\n"
+        )
+    return result
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        file.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # it cannot be reached, and opening it says why
+    return True
 
 
 def _print(line: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from colotrace_proto.starting import require
+from colotrace_proto.starting import install_line, require
 
 from .errors import CoordinatorError, SetupError, StoreUnavailableError
 from .logs import LogFormat, LogLevel
@@ -185,7 +185,9 @@ def serve(
 
             from .links.mqtt.choose import choose_broker
         except ModuleNotFoundError as error:
-            raise SetupError(f"--mqtt: pip install 'colotrace[mqtt]' ({error})") from error
+            raise SetupError(
+                f"--mqtt needs the Python package {error.name!r}; run: {install_line('mqtt')}"
+            ) from error
         files = BrokerTls(authority=mqtt_ca, certificate=mqtt_cert, key=mqtt_key)
         broker = choose_broker(mqtt, insecure=insecure, files=files, grpc=grpc, advertise=advertise)
     elif advertise:

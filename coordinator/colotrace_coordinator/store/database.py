@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from colotrace_proto.starting import install_line
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import (
@@ -120,7 +121,7 @@ def _engine(location: Location) -> AsyncEngine:
         engine = create_async_engine(location.url, connect_args={"timeout": _ANSWER_S})
     except ImportError as error:
         raise SetupError(
-            "PostgreSQL's driver is missing; run: pip install 'colotrace[coordinator,postgres]'"
+            f"PostgreSQL's driver is missing; run: {install_line('postgres')}"
         ) from error
     event.listen(engine.sync_engine, "connect", _configure_sqlite)
     return engine

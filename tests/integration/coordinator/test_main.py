@@ -70,10 +70,13 @@ def serving(
 def test_token(tmp_path: Path) -> None:
     """Printed alone, listed without its secret, revoked by its id."""
     created = run("token", "create", "--data", tmp_path, "--account", "a1", "--description", "x y")
-    assert (created.returncode, created.stderr) == (0, "")
+    assert created.returncode == 0
+    (said,) = created.stderr.splitlines()
+    assert str(tmp_path) in said  # a database was made, perhaps in the wrong place
+    assert run("token", "create", "--data", tmp_path, "--account", "a2").stderr == ""
     assert re.fullmatch(r"ctr_[A-Za-z0-9_-]{36}\n", created.stdout)
     listed = run("token", "list", COLOTRACE_DATA=str(tmp_path))
-    head, line = listed.stdout.splitlines()
+    head, line, _ = listed.stdout.splitlines()
     assert head.split()[:3] == ["ID", "ACCOUNT", "PERMISSIONS"]
     assert line.split()[1:3] == ["a1", "diagnostics:traceroute"]
     assert created.stdout.strip() not in listed.stdout
@@ -99,8 +102,10 @@ def test_key(tmp_path: Path) -> None:
         (["token", "list"], 2, "--data DIR"),
         (["token", "create", "--account", "a", "--data", "D", "--permission", "x"], 2, "x"),
         (["token", "create", "--account", "a/b", "--data", "D"], 2, "a/b"),
-        (["token", "revoke", "zz", "--data", "D"], 1, "token list"),
-        (["key", "revoke", "zz", "--data", "D"], 1, "key list"),
+        (["token", "list", "--data", "D"], 2, "there is no database"),
+        (["token", "revoke", "zz", "--data", "D"], 2, "there is no database"),
+        (["key", "list", "--data", "D"], 2, "there is no database"),
+        (["key", "revoke", "zz", "--data", "D"], 2, "there is no database"),
         (["token", "list", "--data", "/proc/nothing"], 2, "--data DIR"),
         (["token", "list", "--database", "postgresql://u@127.0.0.1:1/x"], 3, "--database"),
         (["token", "list", "--database", "mysql://u@h/x"], 2, "postgresql://"),
@@ -151,6 +156,16 @@ def test_what_cannot_be_done(tmp_path: Path, arguments: list[str], code: int, wo
     assert len(lines) == 1, done.stderr
     assert lines[0].startswith("colotrace-coordinator: ")
     assert words in lines[0]
+    if arguments[1] in ("list", "revoke"):
+        assert not (tmp_path / "d").exists()
+
+
+def test_unknown_id(tmp_path: Path) -> None:
+    assert run("token", "create", "--data", tmp_path, "--account", "a1").returncode == 0
+    for kind in ("token", "key"):
+        done = run(kind, "revoke", "zz", "--data", tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert f"{kind} list" in done.stderr
 
 
 def test_taken_port(tmp_path: Path) -> None:

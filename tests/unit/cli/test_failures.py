@@ -193,6 +193,11 @@ def test_a_token_that_is_none_is_told(run, token):
 @pytest.fixture
 def certificate(tmp_path):
     """A self-signed certificate for 127.0.0.1 and its key, in one file."""
+    return self_signed(tmp_path)
+
+
+def self_signed(tmp_path, *, begins_h=-1, ends_h=1, address="127.0.0.1"):
+    """The file; it is valid from so many hours from now until so many."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "colotrace test")])
     now = datetime.datetime.now(datetime.UTC)
@@ -202,10 +207,10 @@ def certificate(tmp_path):
         .issuer_name(name)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(hours=1))
+        .not_valid_before(now + datetime.timedelta(hours=begins_h))
+        .not_valid_after(now + datetime.timedelta(hours=ends_h))
         .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]),
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]),
             critical=False,
         )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
@@ -235,6 +240,27 @@ def test_a_private_ca_is_trusted_only_when_named(api, run, envelope, certificate
     trusted = run("trace", "192.0.2.1", "--url", api.url, "--ca-file", str(certificate))
     assert trusted.exit_code == 0
     assert len(api.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("validity", "word"),
+    [
+        ({"begins_h": -2, "ends_h": -1}, "has expired"),
+        ({"begins_h": 1, "ends_h": 2}, "not valid yet"),
+        ({"address": "192.0.2.1"}, "another name"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate_is_named(api, run, envelope, tmp_path, validity, word):
+    """Another CA would not help."""
+    file = self_signed(tmp_path, **validity)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    api.server.socket = context.wrap_socket(api.server.socket, server_side=True)
+    api.answers(envelope([]))
+    url = api.url.replace("http:", "https:")
+    told = failed(run("trace", "192.0.2.1", "--url", url, "--ca-file", str(file)))
+    assert word in told
+    assert "--ca-file" not in told
 
 
 def test_tls_to_a_port_without_it_is_told(api, run, envelope):
