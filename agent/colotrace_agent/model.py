@@ -135,7 +135,9 @@ class Heard(NamedTuple):
     acknowledges. `source` is the quoted source
     address, None in a direct answer. `code` is the ICMP code; `info` the next hop's MTU or a
     parameter problem's pointer; `quoted_ttl` the quoted packet's, None in a direct answer.
-    `labels` annotate the answer: what its extensions say, what was changed on the way.
+    `labels` annotate the answer: what its extensions say, what was changed on the way. `cut` is
+    what is left of the payload that a probe begins with (steering, then tag), where it ends, or is
+    filled with zeros, before the tag does. `intact` says that the message's checksum is right.
     """
 
     kind: AnswerKind
@@ -149,6 +151,8 @@ class Heard(NamedTuple):
     info: int = 0
     quoted_ttl: int | None = None
     labels: tuple[str, ...] = ()
+    cut: bytes = b""
+    intact: bool = True
 
 
 class Unheard(enum.Enum):

@@ -24,7 +24,7 @@ from scapy.layers.l2 import GRE
 from scapy.packet import Packet
 from scapy.utils import checksum
 
-from mutants.peel import Fields, echo_of, is_odd, keyed_of, peel, quote_in, shown, tag_of
+from mutants.peel import Fields, cut_of, echo_of, is_odd, keyed_of, peel, quote_in, shown, tag_of
 
 _ICMP, _TCP, _UDP, _GRE, _ICMP6 = 1, 6, 17, 47, 58
 _NUMBERS = {PacketType.UDP: _UDP, PacketType.TCP: _TCP, PacketType.GRE: _GRE}
@@ -51,8 +51,13 @@ class Sent:
     ip_id: int | None
     flow: tuple[int, ...]
     number: int
-    tag: bytes
+    payload: bytes
     transport: bytes
+
+    @property
+    def tag(self) -> bytes:
+        """The tag in the payload; empty where there is none."""
+        return self.payload[2:10]
 
 
 class Judge:
@@ -80,7 +85,7 @@ class Judge:
         if protocol == _ICMP6:
             return self._icmp6(outer, behind)
         if protocol == _TCP:
-            return self._segment(outer, behind)
+            return self._segment(behind)
         if protocol == _UDP:
             datagram, _ = peel(UDP, behind)
             ports = (datagram.dport, datagram.sport)
@@ -89,37 +94,35 @@ class Judge:
 
     def _icmp(self, outer: Packet, message: bytes) -> int | None:
         icmp, behind = peel(ICMP, message)
-        if checksum(message):
-            return None
+        # Where it is wrong, what verifies counts, and nothing else.
+        intact = not checksum(message)
         if icmp.type == 0:
-            return self._echoed(outer.src, icmp.id, behind)
+            return self._echoed(icmp.id, icmp.seq, behind)
         if icmp.type not in {3, 11, 12} or (icmp.type, icmp.code) == (11, 1):
             return None
-        expired, port = icmp.type == 11, (icmp.type, icmp.code) == (3, 3)
-        if self._own_hosts(outer, expired=expired, port=port):
+        if self._own_hosts(outer, expired=icmp.type == 11):
             return None
-        return self._quoted4(quote_in(behind, 4 * icmp.length))
+        return self._quoted4(quote_in(behind, 4 * icmp.length), intact=intact)
 
     def _icmp6(self, outer: Packet, message: bytes) -> int | None:
         kind, code = message[0], message[1]
         if kind == 129:
             reply, _ = peel(ICMPv6EchoReply, message)
-            return self._echoed(outer.src, reply.id, reply.data)
+            return self._echoed(reply.id, reply.seq, reply.data)
         if kind not in _ERRORS6 or (kind, code) == (3, 1):
             return None
-        if self._own_hosts(outer, expired=kind == 3, port=(kind, code) == (1, 4)):
+        if self._own_hosts(outer, expired=kind == 3):
             return None
         error, behind = peel(_ERRORS6[kind], message)
         if kind in {2, 4}:  # no room for a length, and so no extensions
             return self._quoted6((behind, False))
         return self._quoted6(quote_in(behind, 8 * error.length))
 
-    def _own_hosts(self, outer: Packet, *, expired: bool, port: bool) -> bool:
+    def _own_hosts(self, outer: Packet, *, expired: bool) -> bool:
         """Whether the sender's own kernel says that it could not send: no reply of a network's."""
-        of_target = port and self._type is not PacketType.ICMP
-        return bool(outer.src == self._source != self._target and not expired and not of_target)
+        return bool(outer.src == self._source != self._target and not expired)
 
-    def _quoted4(self, quote: tuple[bytes, bool]) -> int | None:
+    def _quoted4(self, quote: tuple[bytes, bool], *, intact: bool) -> int | None:
         data, padded = quote
         header, transport = peel(IP, data)
         # Flags and offset may be quoted with their bytes swapped.
@@ -127,16 +130,16 @@ class Judge:
         swapped = int.from_bytes(fragment.to_bytes(2), "little")
         if fragment & 0x1FFF and swapped & 0x1FFF:
             return None
-        if header.version != 4 or header.dst != self._target:
+        if header.version != 4:
             return None
         if padded:
             transport = shown(data, 4 * header.ihl)
-        return self._quoted(header, header.proto, transport)
+        return self._quoted(header, header.proto, transport, intact=intact)
 
     def _quoted6(self, quote: tuple[bytes, bool]) -> int | None:
         data, padded = quote
         header, transport = peel(IPv6, data)
-        if header.version != 6 or header.dst != self._target:
+        if header.version != 6:
             return None
         protocol, at = header.nh, 40
         for _ in range(_MOST_CHAINED):
@@ -152,58 +155,89 @@ class Judge:
         if protocol in _CHAINED:
             return None
         transport = shown(data, at) if padded else data[at:]
-        return self._quoted(header, protocol, transport)
+        return self._quoted(header, protocol, transport, intact=True)
 
-    def _quoted(self, header: Packet, protocol: int, transport: bytes) -> int | None:
+    def _quoted(
+        self, header: Packet, protocol: int, transport: bytes, *, intact: bool
+    ) -> int | None:
         """The identity of a quoted probe, from its transport header on."""
         icmp = _ICMP if self._four else _ICMP6
         if len(transport) < 8:
             return None
-        if self._type is PacketType.GRE and protocol == icmp:
-            # What was in the probe, from beyond a tunnel's end: it has the tag, or nothing.
-            fields = echo_of(transport, four=self._four)
-            if fields is None or fields[0] != (self._sent[0].flow[0] & 0xFFFF,):
-                return None
-            return self._tagged(fields[2])
-        if protocol != _NUMBERS.get(self._type, icmp):
+        own = self._sent[0].flow
+        # What was in a GRE probe, from beyond a tunnel's end, has half of the key.
+        inner = self._type is PacketType.GRE and protocol == icmp
+        if inner:
+            own, fields = (own[0] & 0xFFFF,), echo_of(transport, four=self._four)
+        elif protocol == _NUMBERS.get(self._type, icmp):
+            fields = self._fields(transport)
+        else:
             return None
-        fields = self._fields(transport)
         if fields is None:
             return None
-        flow, number, tag = fields
-        if flow != self._sent[0].flow:
-            # A translator gives another source, and with it another port or identifier.
-            other = header.src != self._source and flow[1:] == self._sent[0].flow[1:]
-            translates = self._type in (PacketType.ICMP, PacketType.UDP)
-            return self._tagged(tag) if other and translates and tag is not None else None
-        if tag is not None:
-            return self._tagged(tag)
-        return self._untagged(header, number)
-
-    def _untagged(self, header: Packet, number: int | None) -> int | None:
+        flow, number, payload = fields
+        whole = header.dst == self._target and flow == own
+        # A translator leaves one side as it was, or nothing but the tag tells the probe.
+        far = header.dst == self._target and flow[1:] == own[1:]
+        near = header.src == self._source and flow[0] == own[0]
+        if not (far or near):
+            return self._tagged(tag_of(payload))
+        found = self._by_payload(number, payload, header=header, flow=flow)
+        if found is not None or tag_of(payload) is not None:
+            return found
         if self._type is PacketType.TCP:
             return self._first(sent.number == number for sent in self._sent)
         ip_id = header.id if self._four else 0
         if self._type is PacketType.GRE:
+            if inner or not intact or flow != own:
+                return None
             if not ip_id:
-                return self._only(True)
+                return self._only(whole)
             return self._first(sent.ip_id == ip_id for sent in self._sent)
         if not ip_id or number is None:
             return None
         swapped = int.from_bytes(ip_id.to_bytes(2), "little")
         readings = {ip_id, swapped, ip_id - 1, ip_id + 1}
         return self._first(
-            number == self._translated(sent, header) and sent.ip_id in readings
+            number in self._numbers(sent, header, flow) and sent.ip_id in readings
             for sent in self._sent
         )
 
-    def _translated(self, sent: Sent, header: Packet) -> int:
-        """The probe's number as it is with the quoted source: a checksum covers that."""
-        if self._type is not PacketType.UDP or header.src == self._source:
-            return sent.number
-        blank = sent.transport[:6] + b"\0\0" + sent.transport[8:]
-        total: int = in4_chksum(_UDP, IP(src=header.src, dst=self._target), blank)
-        return total or 0xFFFF
+    def _by_payload(
+        self,
+        number: int | None,
+        payload: bytes,
+        *,
+        header: Packet | None = None,
+        flow: tuple[int, ...] = (),
+    ) -> int | None:
+        """The probe that the tag tells, or the number and two keyed bytes and more."""
+        found = self._tagged(tag_of(payload))
+        if found is not None or self._type is PacketType.TCP:
+            return found
+        # The bytes in front of a datagram's tag depend on what translators change.
+        unkeyed = 2 if self._type is PacketType.UDP else 0
+        shown = cut_of(payload)[unkeyed:]
+        if len(shown) < 2:
+            return None
+        return self._first(
+            number in self._numbers(sent, header, flow)
+            and sent.payload[unkeyed : unkeyed + len(shown)] == shown
+            for sent in self._sent
+        )
+
+    def _numbers(self, sent: Sent, header: Packet | None, flow: tuple[int, ...]) -> set[int]:
+        """The probe's number, and what it is with the quoted addresses and ports: a checksum covers
+        those."""
+        if self._type is not PacketType.UDP or header is None:
+            return {sent.number}
+        ports = b"".join(port.to_bytes(2) for port in flow)
+        blank = ports + sent.transport[4:6] + b"\0\0" + sent.transport[8:]
+        if self._four:
+            total = in4_chksum(_UDP, IP(src=header.src, dst=header.dst), blank)
+        else:
+            total = in6_chksum(_UDP, IPv6(src=header.src, dst=header.dst), blank)
+        return {sent.number, total or 0xFFFF}
 
     def _fields(self, transport: bytes) -> Fields | None:
         """Flow, number and tag that a probe's transport shows; None where it is no probe's."""
@@ -211,29 +245,30 @@ class Judge:
             return echo_of(transport, four=self._four)
         if self._type is PacketType.UDP:
             datagram, payload = peel(UDP, transport)
-            return (datagram.sport, datagram.dport), datagram.chksum or None, tag_of(payload)
+            return (datagram.sport, datagram.dport), datagram.chksum or None, payload
         if self._type is PacketType.TCP:
             segment, _ = peel(TCP, transport[:20].ljust(20, b"\0"))  # 8 bytes may be all
-            return (segment.sport, segment.dport), segment.seq, None
+            return (segment.sport, segment.dport), segment.seq, b""
         return keyed_of(transport)
 
     def _dissected(self, probe: bytes) -> Sent:
         header, transport = peel(IP if self._four else IPv6, probe)
         fields = self._fields(transport)
         assert fields is not None
-        flow, number, tag = fields
-        return Sent(header.id if self._four else None, flow, number or 0, tag or b"", transport)
+        flow, number, payload = fields
+        return Sent(header.id if self._four else None, flow, number or 0, payload[:10], transport)
 
-    def _echoed(self, source: str, identifier: int, payload: bytes) -> int | None:
-        if self._type not in (PacketType.ICMP, PacketType.GRE) or source != self._target:
+    def _echoed(self, identifier: int, sequence: int, payload: bytes) -> int | None:
+        """From whatever address of the target's."""
+        if self._type not in (PacketType.ICMP, PacketType.GRE):
             return None
         same = identifier == self._sent[0].flow[0] & 0xFFFF
-        return self._tagged(tag_of(payload)) if same else None
+        return self._by_payload(sequence, payload) if same else None
 
-    def _segment(self, outer: Packet, data: bytes) -> int | None:
+    def _segment(self, data: bytes) -> int | None:
         segment, _ = peel(TCP, data[:20])  # its options say nothing
-        flags, flow = int(segment.flags), (segment.dport, segment.sport)
-        if outer.src != self._target or flow != self._sent[0].flow:
+        flags = int(segment.flags)
+        if self._type is not PacketType.TCP or segment.dport != self._sent[0].flow[0]:
             return None
         if not (flags & _RST or flags & (_SYN | _ACK) == _SYN | _ACK):
             return None
@@ -260,9 +295,9 @@ class Judge:
         echo = echo[:length]
         if echo[0] == (8 if four else 128):
             fields = self._fields(data) if self._type is PacketType.GRE else None
-            ends = (header.src, header.dst) == (outer.src, self._target)
-            own = ends and fields is not None and fields[0] == self._sent[0].flow
-            return self._tagged(fields[2]) if own else None
+            same = fields is not None and fields[0] == self._sent[0].flow
+            own = same and header.src == outer.src
+            return self._tagged(tag_of(fields[2])) if own else None
         if four:
             if header.frag or header.proto != _ICMP or checksum(echo):
                 return None
@@ -273,7 +308,7 @@ class Judge:
                 return None
             reply, _ = peel(ICMPv6EchoReply, echo)
             kind, payload = reply.type == 129, reply.data
-        return self._echoed(header.src, reply.id, payload) if kind else None
+        return self._echoed(reply.id, reply.seq, payload) if kind else None
 
     def _tagged(self, tag: bytes | None) -> int | None:
         return None if tag is None else self._first(sent.tag == tag for sent in self._sent)

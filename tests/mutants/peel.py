@@ -15,8 +15,8 @@ from scapy.layers.l2 import GRE
 from scapy.packet import Packet
 from scapy.utils import checksum
 
-Fields = tuple[tuple[int, ...], int | None, bytes | None]
-"""Flow, number and tag, None where they are not shown."""
+Fields = tuple[tuple[int, ...], int | None, bytes]
+"""Flow, number (None where it is not shown), and payload as far as it is shown."""
 
 _ICMP, _ICMP6 = 1, 58
 _LEAST_PADDED = 128
@@ -41,6 +41,12 @@ def tag_of(payload: bytes) -> bytes | None:
     return tag if len(tag) == 8 and any(tag) else None
 
 
+def cut_of(payload: bytes) -> bytes:
+    """Return what is left of the keyed bytes where they end, or zeros follow, before their end."""
+    left = payload[:10].rstrip(b"\0")
+    return left if len(left) < 10 else b""
+
+
 def echo_of(message: bytes, *, four: bool) -> Fields | None:
     """Return what an echo request shows; None for any other message."""
     if four:
@@ -50,7 +56,7 @@ def echo_of(message: bytes, *, four: bool) -> Fields | None:
         payload = request.data
     if (request.type, request.code) != ((8, 0) if four else (128, 0)):
         return None
-    return (request.id,), request.seq, tag_of(payload)
+    return (request.id,), request.seq, payload
 
 
 def keyed_of(packet: bytes) -> Fields | None:
@@ -65,7 +71,7 @@ def keyed_of(packet: bytes) -> Fields | None:
         return None
     key, four = (tunnel.key,), tunnel.proto == 0x0800
     if len(inner.rstrip(b"\0")) < (20 if four else 40):
-        return key, None, None
+        return key, None, b""
     header, echo = peel(IP if four else IPv6, inner)
     if header.version != (4 if four else 6):
         return None
@@ -76,7 +82,7 @@ def keyed_of(packet: bytes) -> Fields | None:
     length = header.len - 4 * header.ihl if four else header.plen
     echo = echo[: max(length, 0)]
     if len(echo) < 8 or not any(echo[:8]):
-        return key, None, None
+        return key, None, b""
     fields = echo_of(echo, four=four)
     if fields is None or fields[0] != (tunnel.key & 0xFFFF,):
         return None

@@ -112,7 +112,9 @@ class Subject:
     def hear(self, heard: Heard) -> int | None:
         """Which probe the engine counts that for, None for none."""
         self._engine.heard(heard, at=NOW + 1, read_at=NOW + 1)
-        return self.trace.replies[0].ttl - 1 if self.trace.replies else None
+        # A refusal that may be the target's is a reply at the end only.
+        answered = filter(self.trace.is_answered, range(self.trace.taken))
+        return next(answered, None)
 
 
 def _is_error(packet: bytes) -> bool:

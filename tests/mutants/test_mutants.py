@@ -3,7 +3,7 @@
 import secrets
 
 import pytest
-from colotrace_agent.engine import trace as engine_trace
+from colotrace_agent.engine import placing
 from colotrace_agent.engine.matching import Miss, match
 from colotrace_agent.model import Flow, Heard
 
@@ -49,7 +49,7 @@ def test_a_fault_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
     kind = next(kind for kind in KINDS if str(kind) == "icmp IPv4 full")
     for fault in (credulous, strict):
-        monkeypatch.setattr(engine_trace, "match", fault)
+        monkeypatch.setattr(placing, "match", fault)
         assert campaign(kind, mutants=MUTANTS, seed="1").disagreements
 
 

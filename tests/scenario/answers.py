@@ -7,7 +7,7 @@ from scenario.extension import extended
 from scenario.kinds import ICMP4, ICMP6, Error
 from scenario.probe import ACK, GRE_HEADER, GRE_KEYED, RST, SYN, Probe
 from scenario.quote import quoted
-from scenario.schema import Behaviour
+from scenario.schema import Behaviour, Target
 
 # RFC 1812 section 4.3.2.3 and RFC 4443 section 2.4(c): how long an error may get.
 _LONGEST = {4: 576, 6: 1280}
@@ -45,20 +45,29 @@ def icmp_error(
     )
 
 
-def echo_reply(probe: Probe, *, source: bytes) -> bytes:
-    """Return the echo reply: identifier, sequence and payload as they came."""
+def echo_reply(probe: Probe, *, source: bytes, target: Target | None = None) -> bytes:
+    """Return the echo reply: identifier and sequence as they came, and the payload as far as the
+    target echoes it."""
     kind = 0 if probe.family == 4 else 129
-    message = bytes([kind, 0, 0, 0]) + probe.transport[4:]
+    payload = probe.transport[8:]
+    if target is not None:
+        keep = len(payload) if target.echoed == "full" else target.echoed
+        payload = payload[:keep].ljust(len(payload) if target.echo_filled else 0, b"\0")
+        payload += b"\xa5" * target.echo_tail
+    message = bytes([kind, 0, 0, 0]) + probe.transport[4:8] + payload
     return icmp(message, source=source, destination=probe.source)
 
 
-def unpacked_echo_reply(probe: Probe, *, in_gre: bool) -> tuple[int, bytes]:
+def unpacked_echo_reply(
+    probe: Probe, *, in_gre: bool, source: bytes, target: Target
+) -> tuple[int, bytes]:
     """Return the protocol number and transport of what answers the echo request in a GRE packet.
 
     With `in_gre` the reply is wrapped as the request was.
     """
     inner = probe.inner
-    reply = echo_reply(inner, source=inner.destination)
+    source = inner.destination if in_gre else source
+    reply = echo_reply(inner, source=source, target=target)
     number = wire.ICMP if inner.family == 4 else wire.ICMP6
     if not in_gre:
         return number, reply

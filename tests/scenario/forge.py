@@ -20,8 +20,10 @@ def forged(probe: Probe, *, forgery: Forgery) -> Probe:
         case Forgery.DESTINATION:
             # The last byte of the destination address.
             packet[19 if probe.family == 4 else 39] ^= 0x40
+            _anothers(packet, at, probe=probe)
         case Forgery.FLOW:
             _flow(packet, at, probe=probe)
+            _anothers(packet, at, probe=probe)
         case Forgery.IP_ID:
             _ip_id(packet)
         case Forgery.NUMBER:
@@ -29,13 +31,17 @@ def forged(probe: Probe, *, forgery: Forgery) -> Probe:
         case Forgery.TAG:
             _tag(packet, at, probe=probe)
         case Forgery.PROBE:
-            # Wherever an index can be.
-            _ip_id(packet)
-            _number(packet, at, probe=probe)
-            _tag(packet, at, probe=probe)
-            if probe.protocol is Protocol.UDP:
-                flip(packet, at + 4, mask=0x1A5A)
+            _anothers(packet, at, probe=probe)
     return replace(probe, packet=bytes(packet))
+
+
+def _anothers(packet: bytearray, at: int, *, probe: Probe) -> None:
+    """Alter all that tells one probe from another, wherever it can be."""
+    _ip_id(packet)
+    _number(packet, at, probe=probe)
+    _tag(packet, at, probe=probe)
+    if probe.protocol is Protocol.UDP:
+        flip(packet, at + 4, mask=0x1A5A)
 
 
 def _flow(packet: bytearray, at: int, *, probe: Probe) -> None:

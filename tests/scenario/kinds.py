@@ -164,16 +164,21 @@ class Nat(StrEnum):
     SOURCE_AND_PORT = "source-and-port"
     # What the probe was sent to has another address behind the translator (DNAT).
     DESTINATION = "destination"
+    DESTINATION_AND_PORT = "destination-and-port"
+    # Both ends have other addresses, and the source another port or identifier.
+    BOTH = "both"
+    # The translator has put the address back, but not the port or identifier.
+    PORT_ALONE = "port-alone"
 
 
 class Forgery(StrEnum):
     """What is wrong about a reply that answers no probe of ours."""
 
-    # Another flow's: identifier, source port.
+    # Another flow's probe: another identifier or source port.
     FLOW = "flow"
     # Our flow, but a probe that was never sent.
     PROBE = "probe"
-    # Our fields, but sent to somebody else.
+    # A probe of another trace, to somebody else.
     DESTINATION = "destination"
     # A probe of ours, but for one thing: the IP ID; the sequence or what stands for it; the tag
     # in the payload.

@@ -85,15 +85,17 @@ def flip(data: bytearray, at: int, *, mask: int) -> None:
 def _translated(header: bytearray, transport: bytearray, *, probe: Probe, nat: Nat) -> bytearray:
     """Rewrite an address (and port) as a translator does, the checksum carried along (RFC 3022)."""
     source, destination = probe.source, probe.destination
-    if nat is Nat.DESTINATION:
+    if nat in {Nat.DESTINATION, Nat.DESTINATION_AND_PORT, Nat.BOTH}:
         destination = NAT_DESTINATION[probe.family]
-    else:
+    if nat in {Nat.SOURCE, Nat.SOURCE_AND_PORT, Nat.BOTH}:
         source = NAT_SOURCE[probe.family]
     header[slice(12, 20) if probe.family == 4 else slice(8, 40)] = source + destination
     if probe.protocol is Protocol.GRE:
         return transport
-    if nat is Nat.SOURCE_AND_PORT:
+    if nat in {Nat.SOURCE_AND_PORT, Nat.BOTH, Nat.PORT_ALONE}:
         flip(transport, 4 if probe.protocol is Protocol.ICMP else 0, mask=_NAT_PORT_MASK)
+    if nat is Nat.DESTINATION_AND_PORT and probe.protocol is not Protocol.ICMP:
+        flip(transport, 2, mask=_NAT_PORT_MASK)
     at = _CHECKSUM_AT[probe.protocol]
     transport[at : at + 2] = b"\0\0"
     covered = bytes(transport)

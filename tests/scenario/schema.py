@@ -104,6 +104,8 @@ class Behaviour(Table, frozen=True, kw_only=True):
     # The quoted IPv6 header is followed by these extension headers, in this order.
     quoted_headers: tuple[kinds.ExtensionHeader, ...] = ()
     extension: Extension | None = None
+    # The checksum of the ICMP messages that it sends, or of those that a translator passes on.
+    icmp_checksum: Literal["right", "wrong"] = "right"
 
 
 class Hop(Behaviour, frozen=True, kw_only=True):
@@ -147,6 +149,11 @@ class Target(Behaviour, frozen=True, kw_only=True):
     tcp: kinds.TcpAnswer = kinds.TcpAnswer.RST_ACK
     tcp_ports: dict[Ordinal, kinds.TcpAnswer] = field(default_factory=dict)
     gre: kinds.GreAnswer = kinds.GreAnswer.PROTOCOL_UNREACHABLE
+    # Bytes that an echo reply, unpacked from GRE or not, has of the request's payload; filled
+    # up with zeros to the request's length, and followed by others.
+    echoed: Literal["full"] | Natural = "full"
+    echo_filled: bool = False
+    echo_tail: Natural = 0
     # Its ICMP errors, or all that is no error, leave through another address.
     errors_from: str = "target"
     replies_from: str = "target"

@@ -58,7 +58,7 @@ def verdict(packet: Packet, *, rtt_ms: float, target: str, routers: frozenset[st
             label = f"!F-{int.from_bytes(data[at + 4 : at + 8])}"
         elif (kind, code) != ((3, 3) if four else (1, 4)):
             label = (_LABELS4 if four else _LABELS6).get(code, f"!<{code}>")
-        elif address in routers:
+        elif address in routers and address != target:
             label = f"!<{code}>"
         reached = label is None or address == target
         refused = not reached

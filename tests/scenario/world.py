@@ -261,14 +261,18 @@ class World:
                 mtu=spot.hop.mtu if spot.hop is not None else 0,
             )
         elif probe.protocol is Protocol.ICMP:
-            payload = answers.echo_reply(probe, source=source)
+            payload = answers.echo_reply(probe, source=source, target=self.case.target)
         elif probe.protocol is Protocol.UDP:
             number, payload = wire.UDP, answers.datagram(probe, source=source)
         elif probe.protocol is Protocol.GRE:
             in_gre = self.case.target.gre is GreAnswer.REPLY_IN_GRE
-            number, payload = answers.unpacked_echo_reply(probe, in_gre=in_gre)
+            number, payload = answers.unpacked_echo_reply(
+                probe, in_gre=in_gre, source=source, target=self.case.target
+            )
         else:
             number, payload = wire.TCP, self._segment(probe, source=source)
+        if spot.behaviour.icmp_checksum == "wrong" and number in {wire.ICMP, wire.ICMP6}:
+            payload = payload[:2] + bytes([payload[2] ^ 0x5A]) + payload[3:]
         ttl = 65 - spot.ttl
         if self.family == 6:
             return wire.ip6(source, self._prober, protocol=number, payload=payload, ttl=ttl)

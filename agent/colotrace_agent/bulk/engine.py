@@ -18,20 +18,19 @@ from colotrace_agent.engine.engine import (
     DEFAULT_NEAR_RATE,
     DEFAULT_RATE,
     NEAR_HOPS,
-    SEARCH_BURST,
-    SEARCH_RATE,
     STEP,
 )
 from colotrace_agent.engine.flows import Flows, ManyIdentities, addresses_of
 from colotrace_agent.engine.placing import place
 from colotrace_agent.engine.routers import Limit, Routers
 from colotrace_agent.engine.spacing import Spacing
-from colotrace_agent.engine.trace import NAT, may_be_translated, translated
+from colotrace_agent.engine.trace import NAT, translated
 from colotrace_agent.engine.verdict import is_own_refusal, judge, may_be_target
 from colotrace_agent.model import Counters, Heard, TraceSpec, family_of, has_ports
 
 from .finding import same_rows
 from .line import Line, LineProbes
+from .lookup import Lookup, verifies
 from .recognise import Plain, plain_answers
 from .state import DOUBTFUL, Bytes, Flags, Lines, Numbers
 from .table import Due, Table
@@ -86,9 +85,11 @@ class BulkEngine:
         self._routers = Routers()
         self._distances = Distances(most=_DISTANCES)
         self._spacing: Spacing[Line] = Spacing(settled=_settle)
-        self._searches = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
+        self._lookup = Lookup()
         self._targets: set[bytes] = set()
         self._sampled_at = 0
+        self.malformed = 0
+        """Messages with a wrong checksum that verify for no probe."""
         self.foreign = 0
         """Packets that look like answers, but to no probe of ours."""
         self.late = 0
@@ -244,14 +245,19 @@ class BulkEngine:
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
         """A packet that may answer a probe, whatever kind it is."""
         table = self.tables.get(family_of(heard.key.target))
-        number = self._line_of(table, heard, read_at) if table is not None else None
-        flow = table.flow(number) if table is not None and number is not None else None
-        if table is None or number is None or flow is None:
+        found = self._lookup.find(table, heard, read_at) if table is not None else None
+        if not heard.intact and not (
+            table is not None and found and verifies(table, heard, *found)
+        ):
+            self.malformed += 1
+            return
+        if table is None or found is None:
             if self._identities.is_released(self.spec, heard.key, read_at):
                 self.late += 1
             else:
                 self.foreign += 1
             return
+        number, flow = found
         ordinal = place(LineProbes(table, number, flow), heard, at=at)
         if ordinal is None:
             return
@@ -277,18 +283,6 @@ class BulkEngine:
             table.aside(number).labels[ordinal] = labels
         if kind is not NodeKind.BARRIER and table.ttl_of[number, ordinal] <= NEAR_HOPS:
             self._count_near(who, read_at)
-
-    def _line_of(self, table: Table, heard: Heard, now: int) -> int | None:
-        number = table.found.line_of(heard.key)
-        flow = table.flow(number) if number is not None else None
-        if flow is not None and heard.key in flow.keys:
-            return number
-        if heard.tag is None or heard.source is None or not self._searches.available(now):
-            return None
-        self._searches.spend(1)
-        number = table.with_tag(heard.tag)
-        flow = table.flow(number) if number is not None else None
-        return number if flow is not None and may_be_translated(heard, flow) else None
 
     def overflowed(self, packets: int) -> None:
         """The host had no room for that many packets, whosever answers they were."""

@@ -28,6 +28,8 @@ class Finder:
     def __init__(self, packet_type: PacketType, targets: Bytes, identifiers: Numbers) -> None:
         """The latter two by line, as they are kept up to date."""
         self._gre = packet_type is PacketType.GRE
+        self.packet_types = {packet_type, PacketType.ICMP} if self._gre else {packet_type}
+        """Those of the packets by which answers name the traces."""
         self._targets, self._identifiers = targets, identifiers
         self._slots = np.full(1 << _SLOT_BITS, _NONE, np.int32)
         self._known: dict[bytes, int] = {}
@@ -51,6 +53,18 @@ class Finder:
         for names in self._names(lines):
             for name in names:
                 del self._known[name]
+
+    def near(self, key: FlowKey) -> Lines:
+        """Lines of traces with that identifier, whatever their target."""
+        identifiers = self._identifiers
+        if self._gre and key.packet_type is PacketType.ICMP:
+            identifiers = identifiers & 0xFFFF
+        return np.nonzero(self._live & (identifiers == key.identifier))[0]
+
+    def far(self, key: FlowKey) -> Lines:
+        """Lines of traces to that target, whatever their identifier."""
+        target = np.frombuffer(key.target, np.uint8)[None, :]
+        return np.nonzero(self._live & same_rows(self._targets, target))[0]
 
     def line_of(self, key: FlowKey) -> int | None:
         """The line of the trace whose answers have that key."""

@@ -89,9 +89,11 @@ class Hearing(Ending):
 
     def with_tag(self, tag: bytes) -> int | None:
         """The line of a trace that has not ended, one of whose probes has that tag."""
+        (wanted,) = np.frombuffer(tag, np.uint64).tolist()
         lines = self.found.live
-        found = np.nonzero((self.tags[lines] == np.frombuffer(tag, np.uint64)).any(axis=1))[0]
-        return int(lines[found[0]]) if len(found) else None
+        found = np.nonzero((self.tags == wanted).any(axis=1))[0]
+        found = found[np.isin(found, lines)]
+        return int(found[0]) if len(found) else None
 
 
 def _first_of_each(places: Lines) -> Flags:

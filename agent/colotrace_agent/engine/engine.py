@@ -15,14 +15,15 @@ from collections.abc import Callable
 
 from colotrace_proto.messages import NodeKind
 
-from colotrace_agent.model import Counters, Flow, FlowKey, Heard, Probe, TraceSpec
+from colotrace_agent.model import Counters, Flow, Heard, Probe, TraceSpec
 
 from .budget import Budget, grain_of
 from .distances import Distances
 from .identity import Identities
+from .lookup import Lookup
 from .routers import Limit, Routers
 from .spacing import Spacing
-from .trace import Trace, may_be_translated
+from .trace import Trace
 
 DEFAULT_RATE = 5_000
 """Packets a second, over all traces."""
@@ -39,8 +40,6 @@ STEP = 12
 AGEING = 20
 """How many probes less a job counts as having sent, for each second that it is older."""
 _NEAR_ALLOWS = 0  # instead of a time: as soon as the first hops' budget does
-SEARCH_RATE, SEARCH_BURST = 500, 200
-"""How often, a second, all probes under way are looked through for a tag: strangers could ask."""
 
 
 class Account:
@@ -76,6 +75,8 @@ class Engine:
     ) -> None:
         self.foreign = 0
         """Packets that look like answers, but to no probe of ours."""
+        self.malformed = 0
+        """Messages with a wrong checksum that verify for no probe."""
         self.late = 0
         """Answers to traces that have ended."""
         self.overflows = 0
@@ -88,7 +89,6 @@ class Engine:
         """Traces with news since the caller last cleared it."""
         self._budget = _budget(rate or DEFAULT_RATE)
         self._near = _budget(rate or DEFAULT_NEAR_RATE)
-        self._searches = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
         self._targets: OrderedDict[bytes, Budget] = OrderedDict()
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._distances = Distances()
@@ -96,7 +96,7 @@ class Engine:
         self._spacing: Spacing[Trace] = Spacing(settled=self._touch)
         # By TTL, the limits of routers at which a trace's probes are expected to expire.
         self._limits: dict[Trace, dict[int, Limit]] = {}
-        self._traces: dict[FlowKey, Trace] = {}
+        self._traces = Lookup()
         # Who has probes to send, by turn, the youngest of equals first: at once; when the first
         # hops' budget allows it. And who waits for a target's budget, by when that does.
         self._sending: _Queue = []
@@ -134,8 +134,7 @@ class Engine:
         limits = self._routers.limits_of(trace, distance=expected_ttl, now=now)
         if limits:
             self._limits[trace] = limits
-        for key in flow.keys:
-            self._traces[key] = trace
+        self._traces.add(trace)
         budget = self._targets.get(spec.target)
         if budget is None:
             grain = grain_of(TARGET_RATE)
@@ -256,14 +255,14 @@ class Engine:
 
     def sent(self, probe: Probe, *, at: int) -> None:
         """The probe left at that time."""
-        trace = self._traces.get(probe.flow.key)
+        trace = self._traces.of(probe.flow.key)
         if trace is not None:
             trace.probe_sent(probe.ordinal, at)
             self._touched.add(trace)
 
     def failed(self, probe: Probe, error: int) -> None:
         """The probe could not be sent, for that errno."""
-        trace = self._traces.get(probe.flow.key)
+        trace = self._traces.of(probe.flow.key)
         if trace is not None:
             trace.probe_failed(probe.ordinal, error)
             self._touched.add(trace)
@@ -271,19 +270,22 @@ class Engine:
 
     def left(self, probe: Probe, *, at: int | None) -> None:
         """The kernel's own word on when the probe left; None where it cannot be right."""
-        trace = self._traces.get(probe.flow.key)
+        trace = self._traces.of(probe.flow.key)
         if trace is not None:
             trace.probe_left(probe.ordinal, at)
 
     def overflowed(self, packets: int) -> None:
         """The host had no room for that many packets, whosever answers they were."""
         self.overflows += packets
-        for trace in set(self._traces.values()):  # some have several keys
+        for trace in self._traces:
             trace.overflows += packets
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
         """A packet arrived at that time, and was read at the other, that may answer a probe."""
-        trace = self._traces.get(heard.key) or self._by_tag(heard, read_at)
+        trace = self._traces.find(heard, read_at)
+        if not heard.intact and not (trace and trace.verifies(heard)):
+            self.malformed += 1
+            return
         if trace is None:
             if self._identities.is_released(heard.key, read_at):
                 self.late += 1
@@ -297,17 +299,6 @@ class Engine:
             if reply.kind is not NodeKind.BARRIER:
                 self._routers.passed(trace.path, reply.ttl, reply.address, now=read_at)
                 self._routers.count(reply.address, 1, now=read_at)
-
-    def _by_tag(self, heard: Heard, now: int) -> Trace | None:
-        """Whose probe that is, where a translator has changed its source, port and all."""
-        if heard.tag is None or heard.source is None or not self._searches.available(now):
-            return None
-        self._searches.spend(1)
-        for trace in self._traces.values():
-            flow = trace.flow
-            if may_be_translated(heard, flow) and flow.marks.find(heard.tag) is not None:
-                return trace
-        return None
 
     def expire(self, now: int) -> None:
         """Ends the traces to which nothing more can come."""
@@ -367,8 +358,7 @@ class Engine:
 
     def _end(self, trace: Trace, now: int) -> None:
         self._entered.pop(trace, None)
-        known = [self._traces.pop(key, None) for key in trace.flow.keys]
-        if known[0] is not None:
+        if self._traces.remove(trace):
             self._identities.release(trace.flow, now)
             self.changed.add(trace)
             if trace.is_doubtful:
@@ -393,8 +383,7 @@ class Engine:
         """Nodes that answered "time exceeded" to other traces under way to the same target."""
         return {
             reply.address
-            for trace in self._traces.values()
-            if trace.target == ended.target
+            for trace in self._traces.to(ended.target)
             for reply in trace.replies
             if reply.kind is NodeKind.TRANSIT
         }

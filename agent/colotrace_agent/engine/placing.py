@@ -68,13 +68,16 @@ def place(probes: Probes, heard: Heard, *, at: int) -> int | None:
     """
     counters = probes.counters
     ordinal = match(probes.flow, heard, sent=probes.taken)
-    if ordinal is Miss.AMBIGUOUS and names_no_probe(heard):
+    if ordinal is Miss.AMBIGUOUS and _names_no_probe(heard, probes.flow):
         ordinal = _by_elimination(probes, heard, at)
-    if ordinal is Miss.AMBIGUOUS:
-        counters.ambiguous += 1
-        if heard.kind in (AnswerKind.DATAGRAM, AnswerKind.CHALLENGE):
+    if isinstance(ordinal, Miss):
+        if ordinal is Miss.AMBIGUOUS:
+            counters.ambiguous += 1
+        else:
+            counters.foreign += 1
+        if _shows_reached(heard, probes.flow, ordinal):
             probes.unplaced = min(probes.unplaced + 1, probes.left)
-    elif isinstance(ordinal, Miss) or not probes.has_left(ordinal):
+    elif not probes.has_left(ordinal):
         counters.foreign += 1
     elif probes.is_answered(ordinal):
         counters.duplicates += 1
@@ -85,10 +88,21 @@ def place(probes: Probes, heard: Heard, *, at: int) -> int | None:
     return None
 
 
-def names_no_probe(heard: Heard) -> bool:
+def _names_no_probe(heard: Heard, flow: Flow) -> bool:
     """Whether that kind of answer never tells its probe: a service's datagram, or a quote of GRE
     that ends with the key where routers clear the identification."""
-    return heard.kind is AnswerKind.DATAGRAM or heard.key.packet_type is PacketType.GRE
+    if heard.kind is AnswerKind.DATAGRAM:
+        return heard.responder == flow.target
+    return heard.key.packet_type is PacketType.GRE
+
+
+def _shows_reached(heard: Heard, flow: Flow, miss: Miss) -> bool:
+    """Whether an answer that names the flow and none of its probes shows at least that the target
+    was reached: the target's own, or its error that quotes too little."""
+    if heard.source is None:
+        return True
+    quotes_too_little = miss is Miss.AMBIGUOUS and heard.responder == flow.target
+    return quotes_too_little and judge(heard, flow)[0] is NodeKind.TARGET
 
 
 def _by_elimination(probes: Probes, heard: Heard, at: int) -> int | Miss:

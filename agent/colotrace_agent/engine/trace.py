@@ -20,10 +20,11 @@ from array import array
 from collections.abc import Collection, Iterable
 
 from colotrace_proto.ends import refused_at
-from colotrace_proto.messages import NodeKind, PacketType
+from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.model import Counters, Flow, Heard, Reply, TraceSpec
 
+from .matching import Miss, match
 from .placing import place
 from .refusals import Refuser, settle
 from .verdict import is_own_refusal, judge, may_be_target
@@ -267,6 +268,10 @@ class Trace:
             self.sent[self._index_ttl[index] - 1] -= 1
             self.probe_failed(index, error)
 
+    def verifies(self, heard: Heard) -> bool:
+        """Whether an answer names a probe that was taken to be sent."""
+        return not isinstance(match(self.flow, heard, sent=self.taken), Miss)
+
     def heard(self, heard: Heard, *, at: int, read_at: int) -> Reply | None:
         """Counts an answer that arrived at that time; None where it does not count.
 
@@ -449,14 +454,6 @@ def _shuffled(ttls: int, seed: int) -> list[int]:
 def floor_of(spec: TraceSpec) -> int:
     """The shortest patience with a silent probe: what a router's slow path may take."""
     return min(max(_FLOOR_NS, spec.wait_ns // 4), spec.wait_ns)
-
-
-def may_be_translated(heard: Heard, flow: Flow) -> bool:
-    """Whether a quoted probe of another flow may be one of this, which a translator gave another
-    source, and with that another port or identifier."""
-    key = heard.key._replace(identifier=flow.identifier)
-    translates = flow.packet_type in (PacketType.ICMP, PacketType.UDP)
-    return translates and key == flow.key and heard.source not in (None, flow.source)
 
 
 def translated(heard: Heard, flow: Flow) -> bool:

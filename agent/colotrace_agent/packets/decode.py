@@ -15,7 +15,7 @@ from .annotations import annotate, quoted_ttl
 from .chain import NEXT_HEADER_AT, upper_of
 from .checksum import ones_sum
 from .extensions import split
-from .payload import tag_in
+from .payload import cut_of, tag_in
 from .template import IPV4_HEADER, IPV6_HEADER
 
 _ECHO_REQUEST, _ECHO_REQUEST_V6 = 8, 128
@@ -60,21 +60,32 @@ def decode_icmp(packet: bytes) -> Heard | Unheard:
     if start is None or len(packet) < start + _ERROR_HEADER:
         return Unheard.MALFORMED
     message = packet[start:]
-    # Raw sockets see a packet before the kernel has checked this.
+    heard = _icmp(message, packet[12:16])
+    # Raw sockets see a packet before the kernel has checked this. Translators that change a quote
+    # without it spoil it: then it is for the engine to say whether the probe verifies.
     if ones_sum(message):
-        return Unheard.MALFORMED
-    responder = packet[12:16]
+        return heard._replace(intact=False) if isinstance(heard, Heard) else Unheard.MALFORMED
+    return heard
+
+
+def _icmp(message: bytes, responder: bytes) -> Heard | Unheard:
     kind, code = message[0], message[1]
     if kind == _ECHO_REPLY:
-        identifier, sequence = _ECHO.unpack_from(message)
-        key = FlowKey(PacketType.ICMP, responder, identifier, 0)
-        tag = tag_in(message[_ERROR_HEADER:])
-        return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag)
+        return _echo_reply(message, responder)
     if kind not in _ERRORS:
         return Unheard.NOT_OURS
     # The next hop's MTU (RFC 1191), or a pointer (RFC 792).
     info = message[4] if kind == _PARAMETER_PROBLEM else int.from_bytes(message[6:8], "big")
     return _error(_ERRORS[kind], code, responder, info=info, message=message)
+
+
+def _echo_reply(message: bytes, responder: bytes) -> Heard:
+    identifier, sequence = _ECHO.unpack_from(message)
+    key = FlowKey(PacketType.ICMP, responder, identifier, 0)
+    payload = message[_ERROR_HEADER:]
+    return Heard(
+        AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag_in(payload), cut=cut_of(payload)
+    )
 
 
 def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
@@ -83,10 +94,7 @@ def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
         return Unheard.MALFORMED
     kind, code = message[0], message[1]
     if kind == _ECHO_REPLY_V6:
-        identifier, sequence = _ECHO.unpack_from(message)
-        key = FlowKey(PacketType.ICMP, responder, identifier, 0)
-        tag = tag_in(message[_ERROR_HEADER:])
-        return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag)
+        return _echo_reply(message, responder)
     if kind not in _ERRORS_V6:
         return Unheard.NOT_OURS
     info = int.from_bytes(message[4:8], "big")
@@ -166,11 +174,11 @@ def _error(
     identity = _quoted_identity(packet_type, quote[start:], _ECHO_REQUEST)
     if identity is None:
         return Unheard.NOT_OURS
-    identifier, port, number, tag = identity
+    identifier, port, number, tag, cut = identity
     key = FlowKey(packet_type, target, identifier, port)
     changed = annotate(quote, family=Family.IPV4, expired=kind is AnswerKind.TIME_EXCEEDED)
     return Heard(
-        kind, responder, key, number, ip_id, tag, source, code, info, ttl, changed + labels
+        kind, responder, key, number, ip_id, tag, source, code, info, ttl, changed + labels, cut
     )
 
 
@@ -196,12 +204,12 @@ def _error6(
     identity = _quoted_identity(packet_type, quote[start:], _ECHO_REQUEST_V6)
     if identity is None:
         return Unheard.NOT_OURS
-    identifier, port, number, tag = identity
+    identifier, port, number, tag, cut = identity
     key = FlowKey(packet_type, quote[24:40], identifier, port)
     ttl = quoted_ttl(quote, Family.IPV6)
     changed = annotate(quote, family=Family.IPV6, expired=kind is AnswerKind.TIME_EXCEEDED)
     return Heard(
-        kind, responder, key, number, None, tag, quote[8:24], code, info, ttl, changed + labels
+        kind, responder, key, number, None, tag, quote[8:24], code, info, ttl, changed + labels, cut
     )
 
 
@@ -216,20 +224,22 @@ def _is_later_fragment(field: int) -> bool:
 
 def _quoted_identity(
     packet_type: PacketType, transport: bytes, echo_request: int
-) -> tuple[int, int, int | None, bytes | None] | None:
+) -> tuple[int, int, int | None, bytes | None, bytes] | None:
     """What a quoted probe says of itself from the transport header on: the flow's identifier and
-    port, the probe's number and tag, None where it does not; None for no probe of ours."""
+    port, the probe's number and tag, None where it does not, and what is left of a cut payload;
+    None for no probe of ours."""
+    payload = transport[8:]
     if packet_type is PacketType.ICMP:
         if transport[0] != echo_request or transport[1]:
             return None
         identifier, number = _ECHO.unpack_from(transport)
-        return identifier, 0, number, tag_in(transport[8:])
+        return identifier, 0, number, tag_in(payload), cut_of(payload)
     if packet_type is PacketType.GRE:
         inner = gre.gre_identity(transport)
-        return inner and (inner.key, 0, inner.number, inner.tag)
+        return inner and (inner.key, 0, inner.number, inner.tag, inner.cut)
     identifier, port = _PORTS.unpack_from(transport)
     if packet_type is PacketType.UDP:
         # 0 is no checksum, which ours never are: a router has cleared it.
         number = int.from_bytes(transport[6:8], "big") or None
-        return identifier, port, number, tag_in(transport[8:])
-    return identifier, port, int.from_bytes(transport[4:8], "big"), None
+        return identifier, port, number, tag_in(payload), cut_of(payload)
+    return identifier, port, int.from_bytes(transport[4:8], "big"), None, b""

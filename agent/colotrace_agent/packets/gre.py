@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.engine.matching import number_of
+from colotrace_agent.engine.matching import echo_steering, number_of
 from colotrace_agent.model import AnswerKind, Flow, FlowKey, Heard, Unheard
 
 from .chain import NEXT_HEADER_AT
 from .checksum import MODULUS, checksum, ones_sum, pseudo_header
 from .icmp import PROTOCOL as ICMP
 from .icmp import PROTOCOL_V6 as ICMPV6
-from .payload import tag_in
+from .payload import cut_of, tag_in
 from .probe import Writer
 from .template import IPV4_HEADER, IPV6_HEADER
 
@@ -68,7 +68,7 @@ class GreWriter(Writer):
 
     def write_probe(self, packet: bytearray, ordinal: int) -> None:
         sequence, tag = number_of(self.flow, ordinal), self.flow.marks.tag(ordinal)
-        steering = (self.flow.first_number - sequence - ones_sum(tag)) % MODULUS
+        steering = echo_steering(self.flow, ordinal)
         _FIELDS.pack_into(packet, self._echo + _SEQUENCE, sequence, steering, tag)
 
 
@@ -78,6 +78,7 @@ class GreIdentity(NamedTuple):
     key: int
     number: int | None
     tag: bytes | None
+    cut: bytes = b""
 
 
 def gre_identity(transport: bytes) -> GreIdentity | None:
@@ -97,7 +98,8 @@ def gre_identity(transport: bytes) -> GreIdentity | None:
     kind, code, _, identifier, sequence = struct.unpack_from("!BBHHH", echo)
     if kind != _REQUESTS[family] or code or identifier != key & 0xFFFF:
         return None
-    return GreIdentity(key, sequence, tag_in(echo[_ECHO_HEADER:]))
+    payload = echo[_ECHO_HEADER:]
+    return GreIdentity(key, sequence, tag_in(payload), cut_of(payload))
 
 
 def decode_gre(packet: bytes) -> Heard | Unheard:
@@ -160,8 +162,10 @@ def _reply(inner: bytes, echo: bytes, *, family: Family, responder: bytes) -> He
     if (ones_sum(echo) + pseudo) % MODULUS:
         return Unheard.MALFORMED
     key = FlowKey(PacketType.ICMP, source, identifier, 0)
-    tag = tag_in(echo[_ECHO_HEADER:])
-    return Heard(AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag)
+    payload = echo[_ECHO_HEADER:]
+    return Heard(
+        AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag_in(payload), cut=cut_of(payload)
+    )
 
 
 def _echo_in(inner: bytes, family: Family) -> bytes | None:

@@ -10,10 +10,10 @@ import struct
 
 from colotrace_proto.messages import Family
 
-from colotrace_agent.engine.matching import number_of
+from colotrace_agent.engine.matching import echo_steering, number_of
 from colotrace_agent.model import Flow
 
-from .checksum import MODULUS, checksum, ones_sum
+from .checksum import checksum
 from .probe import Writer
 
 PROTOCOL = 1
@@ -38,5 +38,5 @@ class IcmpWriter(Writer):
 
     def write_probe(self, packet: bytearray, ordinal: int) -> None:
         sequence, tag = number_of(self.flow, ordinal), self.flow.marks.tag(ordinal)
-        steering = (self.flow.first_number - sequence - ones_sum(tag)) % MODULUS
+        steering = echo_steering(self.flow, ordinal)
         _FIELDS.pack_into(packet, self.transport + _SEQUENCE, sequence, steering, tag)

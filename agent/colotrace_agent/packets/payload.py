@@ -13,6 +13,7 @@ PAYLOAD = bytes(TAG_AT + TAG_BYTES) + b"colotr"
 that a quote is padded with."""
 
 _NONE = bytes(TAG_BYTES)
+_TAG_END = TAG_AT + TAG_BYTES
 
 
 def tag_in(payload: bytes) -> bytes | None:
@@ -20,3 +21,10 @@ def tag_in(payload: bytes) -> bytes | None:
     a router has filled the place with zeros."""
     tag = payload[TAG_AT : TAG_AT + TAG_BYTES]
     return tag if len(tag) == TAG_BYTES and tag != _NONE else None
+
+
+def cut_of(payload: bytes) -> bytes:
+    """What is left of steering and tag where the payload ends, or is filled with zeros, before the
+    tag does; empty where the tag is whole."""
+    left = payload[:_TAG_END].rstrip(b"\0")
+    return left if len(left) < _TAG_END else b""

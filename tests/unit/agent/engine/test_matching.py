@@ -1,10 +1,12 @@
 """Which probe an answer is for: what verifies, and nothing else."""
 
 import dataclasses
+import struct
 
 import pytest
-from colotrace_agent.engine.matching import TCP_SPACING, Miss, match, number_of
+from colotrace_agent.engine.matching import TCP_SPACING, Miss, echo_steering, match, number_of
 from colotrace_agent.model import AnswerKind, Flow, Heard
+from colotrace_agent.packets.checksum import ones_sum
 from colotrace_proto.messages import MAX_PROBES, PacketType
 from hypothesis import given
 from hypothesis import strategies as st
@@ -165,6 +167,69 @@ def test_a_translated_udp_checksum_is_put_back(
     number = (number_of(flow, ordinal) - change) % 0xFFFF or 0xFFFF
     heard = quoting(flow, number=number, ip_id=flow.marks.ip_ids[ordinal], source=translated)
     assert match(flow, heard, sent=100) == ordinal
+
+
+@given(flows([PacketType.UDP]), st.sampled_from(["source", "target", "identifier", "port"]))
+def test_a_translated_udp_checksum_is_put_back_whatever_was_translated(
+    flow: Flow, side: str
+) -> None:
+    """Addresses and ports of both sides; or not at all, where the translator left it as it was."""
+    key, source = flow.key, flow.source
+    before = flow.source + flow.target + struct.pack("!HH", flow.identifier, flow.port)
+    if side == "source":
+        source = bytes([198, 51, 100, 77])
+    else:
+        values = {"target": bytes([10, 0, 0, 9]), "identifier": 61_001, "port": 61_002}
+        key = dataclasses.replace(flow, **{side: values[side]}).key
+    after = source + key.target + struct.pack("!HH", key.identifier, key.port)
+    number = number_of(flow, 5)
+    changed = (number + ones_sum(before) - ones_sum(after)) % 0xFFFF or 0xFFFF
+    for shown in (number, changed):
+        heard = quoting(flow, number=shown, ip_id=flow.marks.ip_ids[5], source=source)
+        assert match(flow, heard._replace(key=key), sent=9) == 5
+    other = quoting(flow, number=number + 5, ip_id=flow.marks.ip_ids[5], source=source)
+    assert match(flow, other._replace(key=key), sent=9) != 5
+
+
+ECHOED = [PacketType.ICMP, PacketType.GRE]
+
+
+@given(flows([*ECHOED, PacketType.UDP]), COUNTS, st.integers(0, 9), st.data())
+def test_a_number_and_two_keyed_bytes_suffice(
+    flow: Flow, sent: int, length: int, data: st.DataObject
+) -> None:
+    """Of an echo request the steering is keyed, too; zeros at the end are not shown."""
+    ordinal = data.draw(st.integers(0, sent - 1))
+    steering = echo_steering(flow, ordinal).to_bytes(2, "big")
+    cut = (steering + flow.marks.tag(ordinal))[:length].rstrip(b"\0")
+    heard = Heard(AnswerKind.ECHO_REPLY, flow.target, flow.key, number_of(flow, ordinal), cut=cut)
+    keyed = len(cut) - (2 if flow.packet_type is PacketType.UDP else 0)
+    assert match(flow, heard, sent=sent) == (ordinal if keyed >= 2 else Miss.AMBIGUOUS)
+    filled = heard._replace(tag=cut[2:].ljust(8, b"\0"))
+    assert match(flow, filled, sent=sent) == (ordinal if keyed >= 2 else Miss.FOREIGN)
+
+
+@given(flows(ECHOED), st.binary(min_size=1, max_size=9))
+def test_other_bytes_beside_a_number_do_not_suffice(flow: Flow, cut: bytes) -> None:
+    """Nor does a wrong number beside the right ones."""
+    right = echo_steering(flow, 3).to_bytes(2, "big") + flow.marks.tag(3)
+    heard = Heard(AnswerKind.ECHO_REPLY, flow.target, flow.key, number_of(flow, 3), cut=cut)
+    expected = 3 if len(cut) >= 2 and right.startswith(cut) else Miss.AMBIGUOUS
+    assert match(flow, heard, sent=9) == expected
+    astray = heard._replace(number=number_of(flow, 4), cut=right[:9])
+    assert match(flow, astray, sent=9) is Miss.AMBIGUOUS
+
+
+def test_a_gre_key_and_ip_id_need_a_sound_message_and_the_key() -> None:
+    """16 bits of a damaged message, or without the key, are a guess."""
+    made = flow(PacketType.GRE)
+    heard = quoting(made, ip_id=made.marks.ip_ids[3])
+    assert match(made, heard, sent=9) == 3
+    assert match(made, heard._replace(intact=False), sent=9) is Miss.AMBIGUOUS
+    elsewhere = heard.key._replace(target=ROUTER)
+    assert match(made, heard._replace(key=elsewhere), sent=9) == 3
+    other_key = heard.key._replace(identifier=7)
+    assert match(made, heard._replace(key=other_key), sent=9) is Miss.AMBIGUOUS
 
 
 @given(flows())

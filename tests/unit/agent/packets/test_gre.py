@@ -162,7 +162,8 @@ def test_a_quote_says_what_it_shows(family: Family) -> None:
             continue
         number = number_of(flow, 7) if length >= echo + 8 else None
         tag = flow.marks.tag(7) if length >= echo + 18 else None
-        assert identity == GreIdentity(KEY, number, tag)
+        cut = quote[echo + 8 : length] if number is not None and tag is None else b""
+        assert identity == GreIdentity(KEY, number, tag, cut)
     # What a router pads a short quote with is neither a number nor a tag.
     for length in (8, 20, echo):
         assert gre_identity(quote[:length].ljust(108, b"\0")) == GreIdentity(KEY, None, None)

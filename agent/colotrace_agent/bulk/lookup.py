@@ -1,0 +1,89 @@
+"""Whose trace an answer belongs to: the rules of `engine.lookup`, over a table."""
+
+import numpy as np
+from colotrace_proto.messages import PacketType
+
+from colotrace_agent.engine.budget import Budget
+from colotrace_agent.engine.lookup import SEARCH_BURST, SEARCH_RATE
+from colotrace_agent.engine.matching import TCP_SPACING, Miss, match
+from colotrace_agent.model import AnswerKind, Flow, Heard
+
+from .finding import same_rows
+from .state import Lines
+from .table import Table
+
+_COST = 8
+"""Looks at an object that a line costs, which has to be made an object first."""
+
+
+class Lookup:
+    """Finds lines by what answers tell of them."""
+
+    def __init__(self) -> None:
+        self._budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
+        self._tag_budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
+
+    def find(self, table: Table, heard: Heard, now: int) -> tuple[int, Flow] | None:
+        """The line and flow of the trace that an answer belongs to; None where it belongs to none
+        or cannot be told."""
+        key = heard.key
+        number = table.found.line_of(key)
+        flow = table.flow(number) if number is not None else None
+        if number is not None and flow is not None and key in flow.keys:
+            return number, flow
+        if not self._budget.available(now):
+            return None
+        self._budget.spend(_COST)
+        near = table.found.near(key)
+        if heard.source is None:
+            return self._verified(table, heard, near) or _only(table, heard, near)
+        found = None
+        if key.port == table.port:
+            found = self._verified(table, heard, table.found.far(key))
+        if found is None:
+            source = np.frombuffer(heard.source, np.uint8)[None, :]
+            near = near[same_rows(table.sources[near], source)]
+            found = self._verified(table, heard, near)
+        if found is None and heard.tag is not None and self._tag_budget.available(now):
+            self._tag_budget.spend(table.under_way)
+            number = table.with_tag(heard.tag)
+            if number is not None and key.packet_type in table.found.packet_types:
+                found = self._verified(table, heard, np.array([number]))
+        return found
+
+    def _verified(self, table: Table, heard: Heard, lines: Lines) -> tuple[int, Flow] | None:
+        for number in _likely(table, heard, lines).tolist():
+            self._budget.spend(_COST)
+            flow = table.flow(number)
+            if flow is None:
+                continue
+            if verifies(table, heard, number, flow):
+                return number, flow
+        return None
+
+
+def verifies(table: Table, heard: Heard, number: int, flow: Flow) -> bool:
+    """Whether an answer names a probe that the line's trace has taken to be sent."""
+    return not isinstance(match(flow, heard, sent=int(table.taken[number])), Miss)
+
+
+def _likely(table: Table, heard: Heard, lines: Lines) -> Lines:
+    """Those of the lines that the answer's tag or TCP number can be of."""
+    if heard.tag is not None and not heard.cut:
+        (tag,) = np.frombuffer(heard.tag, np.uint64).tolist()
+        likely = (table.tags[lines] == tag).any(axis=1)
+    elif table.spec.packet_type is PacketType.TCP and heard.number is not None:
+        ahead = (heard.number - table.first_number[lines]) % (1 << 32)
+        likely = ahead < table.taken[lines] * TCP_SPACING
+    else:
+        return lines
+    those: Lines = lines[likely]
+    return those
+
+
+def _only(table: Table, heard: Heard, near: Lines) -> tuple[int, Flow] | None:
+    """The one trace that a datagram from another address can belong to."""
+    if heard.kind is not AnswerKind.DATAGRAM or len(near) != 1 or heard.key.port != table.port:
+        return None
+    flow = table.flow(int(near[0]))
+    return None if flow is None else (int(near[0]), flow)
