@@ -4,7 +4,13 @@ import asyncio
 
 from starlette.requests import Request
 
-from .errors import MAX_BODY, BodyTimeoutError, BodyTooLargeError, UnsupportedContentError
+from .errors import (
+    MAX_BODY,
+    BodyTimeoutError,
+    BodyTooLargeError,
+    EncodedBodyError,
+    UnsupportedContentError,
+)
 
 BODY_TIMEOUT_S = 5.0
 _DRAIN_BYTES = 1 << 20
@@ -16,6 +22,7 @@ async def read_json_bytes(request: Request, *, timeout_s: float = BODY_TIMEOUT_S
 
     Raises:
         UnsupportedContentError: the content type is not application/json.
+        EncodedBodyError: it has a content coding. A small body could become any number of bytes.
         BodyTooLargeError: there are more than `MAX_BODY` bytes, announced or sent.
         BodyTimeoutError: the last byte has not come within `timeout_s`.
         ClientDisconnect: the client went away meanwhile.
@@ -23,6 +30,8 @@ async def read_json_bytes(request: Request, *, timeout_s: float = BODY_TIMEOUT_S
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise UnsupportedContentError
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise EncodedBodyError
     try:
         async with asyncio.timeout(timeout_s):
             return await _bounded(request)

@@ -1,12 +1,13 @@
 """From the colos that a request names to the colos that answer it."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 from colotrace_proto.messages import ColoName
 
 from colotrace_coordinator.model import ColoStatus
 
-from .errors import UnknownColosError
+from .errors import MAX_ERRORS, UnknownColosError
 
 
 def choose(asked: Sequence[str], known: Sequence[ColoStatus]) -> tuple[ColoName, ...]:
@@ -25,7 +26,8 @@ def choose(asked: Sequence[str], known: Sequence[ColoStatus]) -> tuple[ColoName,
     # After the codes: a full name is that one colo, whatever else it could be the code of.
     meant.update({name.lower(): [name] for name in names})
 
-    unknown = [n for n, word in enumerate(asked) if word.lower() not in meant]
-    if unknown:
-        raise UnknownColosError(unknown)
-    return tuple(dict.fromkeys(name for word in asked for name in meant[word.lower()]))
+    unknown = islice((n for n, word in enumerate(asked) if word.lower() not in meant), MAX_ERRORS)
+    if positions := list(unknown):
+        raise UnknownColosError(positions)
+    words = dict.fromkeys(word.lower() for word in asked)  # a code may stand there many times
+    return tuple(dict.fromkeys(name for word in words for name in meant[word]))

@@ -63,6 +63,10 @@ class UnsupportedContentError(ApiError):
     """The body is not said to be JSON."""
 
 
+class EncodedBodyError(ApiError):
+    """The body is compressed, or in another way not as it is."""
+
+
 class BodyTooLargeError(ApiError):
     """The body is larger than `MAX_BODY` bytes."""
 
@@ -139,6 +143,10 @@ def describe(error: Exception, *, path: str) -> Described:
             return _one(429, 10100, text, {"Retry-After": str(error.left.reset_s)})
         case UnsupportedContentError():
             return _one(415, 9207, "Content-type must be application/json.")
+        case EncodedBodyError():
+            text = "Request body must not be compressed; send it without Content-Encoding"
+            # RFC 9110, section 12.5.3.
+            return _one(415, 1021, text, {"Accept-Encoding": "identity"})
         case BodyTooLargeError():
             text = f"Request body is larger than {MAX_BODY} bytes"
             return _one(413, 1013, text, {"Connection": "close"})

@@ -26,7 +26,7 @@ _FAILURES = {
     "403": "The credential is good, but not for this account, or not for this.",
     "408": "The body did not arrive in time.",
     "413": "The body is too large.",
-    "415": "The body is not said to be JSON.",
+    "415": "The body is not said to be JSON, or is compressed.",
     "429": "Too many requests; see Retry-After.",
     "5XX": "The coordinator cannot answer now; not to be tried again automatically.",
 }

@@ -46,3 +46,12 @@ def test_nothing_known() -> None:
     assert choose([], []) == ()
     with pytest.raises(UnknownColosError):
         choose(["den"], [])
+
+
+def test_many_words_cost_no_more_than_the_colos() -> None:
+    """A code that stands there many times is looked at once; unknown ones stop at the bound."""
+    fleet = FakeTracer(dict.fromkeys([f"den{n:04}" for n in range(2_000)], "")).colos()
+    assert len(choose(["den", "DEN"] * 10_000, fleet)) == 2_000
+    with pytest.raises(UnknownColosError) as caught:
+        choose(["den"] + [""] * 20_000, fleet)
+    assert caught.value.positions == list(range(1, 101))

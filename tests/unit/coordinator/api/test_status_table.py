@@ -181,6 +181,22 @@ async def test_json_content(client: httpx.AsyncClient, content_type: str) -> Non
     assert response.status_code == 200
 
 
+@pytest.mark.parametrize("coding", ["gzip", "br", "gzip, identity"])
+async def test_compressed_body(client: httpx.AsyncClient, tracer: FakeTracer, coding: str) -> None:
+    """Refused before it is read: a small one could become any number of bytes."""
+    headers = BEARER | JSON | {"Content-Encoding": coding}
+    response = await client.post(PATH, content=b"\x1f\x8b", headers=headers)
+    assert [error["code"] for error in errors(response, 415)] == [1021]
+    assert response.headers["accept-encoding"] == "identity"
+    assert tracer.asked == []
+
+
+async def test_body_that_is_said_to_be_as_it_is(client: httpx.AsyncClient) -> None:
+    headers = BEARER | JSON | {"Content-Encoding": "Identity"}
+    response = await client.post(PATH, content=json.dumps(BODY), headers=headers)
+    assert response.status_code == 200
+
+
 async def test_malformed_json(client: httpx.AsyncClient) -> None:
     response = await client.post(PATH, content=b'{"targets": [', headers=BEARER | JSON)
     assert errors(response, 400) == [{"code": 6007, "message": "Malformed JSON in request body"}]
