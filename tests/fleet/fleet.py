@@ -25,6 +25,7 @@ import httpx
 from lab import Lab, Process
 
 from fleet.broker import Broker
+from fleet.data import prepare
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
 _BIN = Path(sys.executable).parent
@@ -83,11 +84,14 @@ class Fleet:
     def start(self) -> None:
         """Starts everything; agents attach in their own time (`wait_attached`)."""
         try:
-            self.start_coordinator()
             if self._beside is not None:
                 self.token = self._beside.token
+                self.start_coordinator()
                 return
-            self.token = self.command("token", "create", "--account", ACCOUNT).strip()
+            self.token = prepare(
+                self.directory, program=_BIN / "colotrace-coordinator", account=ACCOUNT
+            )
+            self.start_coordinator()
             for spec in self._specs:
                 self.start_agent(spec)
         except BaseException:
