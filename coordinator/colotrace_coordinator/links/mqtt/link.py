@@ -55,6 +55,7 @@ from .presences import Event, Gone, Here, Presences
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 1.0
 _LOOK_S = 1.0
+_WITHOUT_A_BREAK = 20
 # Longer than a job lives.
 _UNANSWERED_S = 60.0
 
@@ -130,8 +131,12 @@ class MqttLink:
             pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
 
     async def _hear(self, client: Client) -> None:
+        heard = 0
         async for message in client.messages:
             self._message(message)
+            heard += 1
+            if heard % _WITHOUT_A_BREAK == 0:
+                await asyncio.sleep(0)  # others have their turn while many wait
 
     async def _speak(self, client: Client) -> None:
         await subscribe(client, bus.ALL_AGENTS)

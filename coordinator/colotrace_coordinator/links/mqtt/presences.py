@@ -13,9 +13,20 @@ from colotrace_proto.codec import ProtocolError
 from colotrace_proto.messages import AgentId, ColoName, Presence
 from colotrace_proto.published import decode_presence
 
+from colotrace_coordinator.shares import Budgets, Shares
+
 CONFIRM_S = 5.0
 """How long agents may take to come back to a broker that is back."""
 _MOST = 10_000
+MOST_OF_COLO = 512
+MOST_OF_ID = 16
+"""Processes that are there. A broker's user may write the topics of one agent id (see the ACL), so
+an id is as much as a user has; a colo is what users without an ACL are told by."""
+ID_RATE, ID_BURST = 1.0, 100.0
+COLO_RATE, COLO_BURST = 50.0, 2_000.0
+"""Messages a second, and at once. A presence is renewed each 20 s."""
+TAKEOVER_RATE, TAKEOVER_BURST = 1 / 60, 3.0
+"""Takeovers of an id whose process is still there."""
 
 _Place = tuple[ColoName, AgentId]
 
@@ -51,11 +62,21 @@ class _Known:
 class Presences:
     """The processes that are there. Times are in seconds, on the clock of `now`."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        *,
+        most: int = _MOST,
+        most_of_colo: int = MOST_OF_COLO,
+        takeover_burst: float = TAKEOVER_BURST,
+    ) -> None:
         self._known: dict[Process, _Known] = {}
         # By place and id: the processes, and the one that counts.
         self._namesakes: dict[_Place, set[Process]] = {}
         self._counting: dict[_Place, Process] = {}
+        self._shares: Shares[ColoName] = Shares(most, most_of_colo)
+        self._of_id: Budgets[_Place] = Budgets(rate=ID_RATE, burst=ID_BURST)
+        self._of_colo: Budgets[ColoName] = Budgets(rate=COLO_RATE, burst=COLO_BURST)
+        self._takeovers: Budgets[_Place] = Budgets(rate=TAKEOVER_RATE, burst=takeover_burst)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -71,24 +92,25 @@ class Presences:
         the broker's word.
 
         Raises:
-            ProtocolError: it is no presence, or not that topic's.
+            ProtocolError: it is no presence, not that topic's, or too much of its id or colo.
         """
         process = process_of(topic)
         if process is None:
             raise ProtocolError("the topic is no process's")
+        place = process.colo, process.agent_id
+        if not self._of_id.spend(place, 1, now) or not self._of_colo.spend(process.colo, 1, now):
+            raise ProtocolError("more messages than one id or colo may send")
         if not payload:
-            return self._gone(process)
+            return self._gone(process, now)
         presence = decode_presence(payload)
         hello = presence.hello
         if Process(hello.colo, hello.agent_id, hello.boot_id) != process:
             raise ProtocolError("it speaks of another process than its topic")
         before = self._known.get(process)
-        if before is None and len(self._known) >= _MOST:
-            raise ProtocolError(f"{_MOST:,} processes are there, and no more may be")
+        if before is None:
+            self._enter(process, place)
         self._known[process] = _Known(presence, now + min(expiry_s, PRESENCE_EXPIRY_S))
-        place = process.colo, process.agent_id
-        self._namesakes.setdefault(place, set()).add(process)
-        if events := self._choose(place):
+        if events := self._choose(place, now):
             return events
         if self._counting[place] != process:
             return []
@@ -103,22 +125,36 @@ class Presences:
         """Those that have not said for too long that they are there."""
         events: list[Event] = []
         for process in [each for each, known in self._known.items() if known.until <= now]:
-            events += self._gone(process)
+            events += self._gone(process, now)
         return events
 
-    def _gone(self, process: Process) -> list[Event]:
+    def _enter(self, process: Process, place: _Place) -> None:
+        """
+        Raises:
+            ProtocolError: as many are there of its id, or of its colo, as may be.
+        """
+        if len(self._namesakes.get(place, ())) >= MOST_OF_ID:
+            raise ProtocolError(f"{MOST_OF_ID} processes of one id are there, and no more may be")
+        if not self._shares.take(process.colo):
+            raise ProtocolError("as many processes of the colo are there as may be")
+        self._namesakes.setdefault(place, set()).add(process)
+
+    def _gone(self, process: Process, now: float) -> list[Event]:
         if self._known.pop(process, None) is None:
             return []
         place = process.colo, process.agent_id
         self._namesakes[place].discard(process)
-        return self._choose(place)
+        self._shares.release(process.colo)
+        return self._choose(place, now)
 
-    def _choose(self, place: _Place) -> list[Event]:
+    def _choose(self, place: _Place, now: float) -> list[Event]:
         """Sees to it that the right process counts, and tells where that is another than before."""
         namesakes, before = self._namesakes[place], self._counting.get(place)
         latest = max(namesakes, key=self._seniority, default=None)
         if latest == before:
             return []
+        if before in namesakes and not self._takeovers.spend(place, 1, now):
+            return []  # several that share an id: the one that counts stays
         events: list[Event] = [] if before is None else [Gone(before)]
         if latest is None:
             del self._namesakes[place], self._counting[place]

@@ -2,7 +2,16 @@
 
 import pytest
 from colotrace_coordinator.links.mqtt import presences as presences_module
-from colotrace_coordinator.links.mqtt.presences import CONFIRM_S, Event, Gone, Here, Presences
+from colotrace_coordinator.links.mqtt.presences import (
+    CONFIRM_S,
+    ID_BURST,
+    MOST_OF_ID,
+    TAKEOVER_BURST,
+    Event,
+    Gone,
+    Here,
+    Presences,
+)
 from colotrace_proto.bus import PRESENCE_EXPIRY_S, Process
 from colotrace_proto.codec import ProtocolError
 from colotrace_proto.messages import AgentId, ColoName, Presence
@@ -181,16 +190,69 @@ def test_rubbish_changes_nothing(broker: Broker, topic: str, said: bytes) -> Non
     assert broker.up(process(1)) == [("renewed", 1)]
 
 
-def test_there_is_a_bound(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_there_is_a_bound(broker: Broker) -> None:
     """Those that are there stay so."""
-    monkeypatch.setattr(presences_module, "_MOST", 2)
+    broker.presences = Presences(most=2)
     broker.up(process(1))
     broker.up(process(1, name="b"))
-    with pytest.raises(ProtocolError, match="no more may be"):
+    with pytest.raises(ProtocolError):
         broker.up(process(1, name="c"))
     assert broker.up(process(1)) == [("renewed", 1)]
     broker.will(process(1))
     assert broker.up(process(1, name="c")) == [("came", 1)]
+
+
+def test_one_id_cannot_keep_out_others(broker: Broker) -> None:
+    """A broker's user may write as many processes of its id as it likes."""
+    refused = 0
+    for number in range(10_000):
+        who = Process(DEN, AgentId("a"), number.to_bytes(16, "big"))
+        try:
+            broker.presences.heard(who.presence, payload(who), broker.now)
+        except ProtocolError:
+            refused += 1
+    assert len(broker.presences) == MOST_OF_ID == 10_000 - refused
+    assert broker.up(process(1, name="b")) == [("came", 1)]
+    assert broker.up(process(1, colo=SIN)) == [("came", 1)]
+
+
+def test_one_colo_cannot_keep_out_others(broker: Broker) -> None:
+    """Where a broker has no ACL."""
+    broker.presences = Presences(most=100, most_of_colo=10)
+    for number in range(10):
+        broker.up(process(1, name=f"a{number}"))
+    with pytest.raises(ProtocolError):
+        broker.up(process(1, name="b"))
+    assert broker.up(process(1, colo=SIN)) == [("came", 1)]
+
+
+def test_messages_of_one_id_are_bounded_before_they_are_decoded(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another's are taken, and its own again after a while."""
+    for _ in range(int(ID_BURST)):
+        broker.up(process(1))
+    with monkeypatch.context() as patch:
+        patch.setattr(presences_module, "decode_presence", lambda _: pytest.fail("decoded"))
+        with pytest.raises(ProtocolError):
+            broker.up(process(1))
+    assert broker.up(process(1, name="b")) == [("came", 1)]
+    broker.now += 20
+    assert broker.up(process(1)) == [("renewed", 1)]
+
+
+def test_processes_that_share_an_id_settle(broker: Broker) -> None:
+    """Each that comes has started later; after a few the one that counts stays."""
+    takeovers = 0
+    for boot in range(1, MOST_OF_ID + 1):
+        takeovers += ("came", boot) in broker.up(process(boot))
+        broker.now += 1
+    assert takeovers == 1 + TAKEOVER_BURST
+    # It goes: the last that started counts.
+    assert broker.will(process(int(TAKEOVER_BURST) + 1)) == [
+        ("gone", int(TAKEOVER_BURST) + 1),
+        ("came", MOST_OF_ID),
+    ]
 
 
 @given(
@@ -207,6 +269,7 @@ def test_whatever_happens(steps: list[tuple[str, int, str]]) -> None:
     """One counts for each id, the last that started; who has gone leaves nothing behind, and what
     is told adds up to who is there."""
     broker = Broker()
+    broker.presences = Presences(takeover_burst=1_000)
     counting: dict[str, Process] = {}
 
     def note(events: list[Event]) -> None:
