@@ -41,7 +41,7 @@ def create_token(
 def list_tokens(where: Location) -> None:
     """Print a table of all tokens; a token itself is not known any more."""
     lines = _run(where, Credentials.tokens)
-    _table(
+    print_table(
         (
             "ID",
             "ACCOUNT",
@@ -57,10 +57,10 @@ def list_tokens(where: Location) -> None:
                 line.id,
                 line.account_id,
                 ",".join(sorted(line.permissions)),
-                _instant(line.created_at),
-                _instant(line.last_used_at),
-                _instant(line.expires_at),
-                _instant(line.revoked_at),
+                instant(line.created_at),
+                instant(line.last_used_at),
+                instant(line.expires_at),
+                instant(line.revoked_at),
                 line.description,
             )
             for line in lines
@@ -87,16 +87,16 @@ def create_key(
 def list_keys(where: Location) -> None:
     """Print a table of all keys; a key itself is not known any more."""
     lines = _run(where, Credentials.keys)
-    _table(
+    print_table(
         ["ID", "ACCOUNT", "EMAIL", "CREATED", "LAST-USED", "REVOKED", "DESCRIPTION"],
         [
             (
                 line.id,
                 line.account_id,
                 line.email,
-                _instant(line.created_at),
-                _instant(line.last_used_at),
-                _instant(line.revoked_at),
+                instant(line.created_at),
+                instant(line.last_used_at),
+                instant(line.revoked_at),
                 line.description,
             )
             for line in lines
@@ -110,6 +110,12 @@ def revoke_key(where: Location, key_id: str) -> None:
 
 
 def _run(where: Location, act: Callable[[Credentials], Awaitable[T]], *, makes: bool = False) -> T:
+    return on_database(where, lambda database: act(Credentials(database)), makes=makes)
+
+
+def on_database(
+    where: Location, act: Callable[[Database], Awaitable[T]], *, makes: bool = False
+) -> T:
     """What `act` returns. A SQLite database that is not there is made if it `makes` one, which is
     said: the directory may have been mistyped.
 
@@ -128,7 +134,7 @@ def _run(where: Location, act: Callable[[Credentials], Awaitable[T]], *, makes: 
     async def run() -> T:
         database = await Database.open(where)
         try:
-            return await act(Credentials(database))
+            return await act(database)
         finally:
             await database.close()
 
@@ -155,12 +161,14 @@ def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print the rows in columns, under their heads."""
     widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
     for row in (head, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         _print("  ".join(cells).rstrip())
 
 
-def _instant(seconds: int | None) -> str:
+def instant(seconds: int | None) -> str:
+    """Seconds since 1970 in words."""
     return "-" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,7 +1,7 @@
 """`colotrace-coordinator`: the command line.
 
-Exit codes: 0 all well; 1 no such token or key; 2 the command line or a setting cannot be used;
-3 the database does not answer.
+Exit codes: 0 all well; 1 no such token, key or colo; 2 the command line or a setting cannot be
+used; 3 the database does not answer.
 """
 
 import sys
@@ -15,8 +15,8 @@ from .errors import CoordinatorError, SetupError, StoreUnavailableError
 from .logs import LogFormat, LogLevel
 
 _EXIT_CODES = (
-    "Exit codes: 0 all well; 1 no such token or key; 2 the command line or a setting cannot be "
-    "used; 3 the database does not answer."
+    "Exit codes: 0 all well; 1 no such token, key or colo; 2 the command line or a setting cannot "
+    "be used; 3 the database does not answer."
 )
 
 
@@ -34,8 +34,10 @@ def _typer(help_text: str) -> typer.Typer:
 app = _typer("Takes traceroute requests over HTTP and has agents in many places answer them.")
 tokens = _typer("Tokens for Authorization: Bearer.")
 keys = _typer("E-mails and keys for X-Auth-Email and X-Auth-Key.")
+colos = _typer("Colos that the coordinator knows, also while no agent of theirs is attached.")
 app.add_typer(tokens, name="token")
 app.add_typer(keys, name="key")
+app.add_typer(colos, name="colo")
 
 Data = Annotated[
     Path | None,
@@ -316,6 +318,30 @@ def revoke_key(
     from .store.location import locate
 
     commands.revoke_key(locate(data=data, database=database), key_id)
+
+
+@colos.command("list", epilog=_EXIT_CODES)
+def list_colos(data: Data = None, database: DatabaseUrl = None) -> None:
+    """List the colos, and when each is forgotten if it is not seen again."""
+    from . import colo_commands as commands
+    from .store.location import locate
+
+    commands.list_colos(locate(data=data, database=database))
+
+
+@colos.command("forget", epilog=_EXIT_CODES)
+def forget_colo(
+    colo: Annotated[str, typer.Argument(metavar="COLO", help="As the list names it.")],
+    data: Data = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Forget a colo that is gone for good, or that somebody has invented.
+
+    A running coordinator forgets it within a minute, unless an agent of it is attached."""
+    from . import colo_commands as commands
+    from .store.location import locate
+
+    commands.forget_colo(locate(data=data, database=database), colo)
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The command line: what it prints, and what it says where it cannot go on."""
 
+import asyncio
 import json
 import os
 import re
@@ -15,6 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
+from colotrace_coordinator.store.colos import ColoStore
+from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.location import locate
 from fleet import Broker
 
 PROGRAM = [sys.executable, "-c", "from colotrace_coordinator.main import main; main()"]
@@ -83,6 +87,23 @@ def test_token(tmp_path: Path) -> None:
     assert run("token", "revoke", line.split()[0], "--data", tmp_path).returncode == 0
     revoked = run("token", "list", "--data", tmp_path).stdout.splitlines()[1].split()
     assert revoked[-3] != "-"
+
+
+def test_colo(tmp_path: Path) -> None:
+    """Listed, forgotten by its name, and unknown from then on."""
+
+    async def remember() -> None:
+        database = await Database.open(locate(data=tmp_path, database=None))
+        await ColoStore(database).remember("den01", "Denver, CO, US")
+        await database.close()
+
+    asyncio.run(remember())
+    head, line = run("colo", "list", "--data", tmp_path).stdout.splitlines()
+    assert head.split()[0] == "COLO"
+    assert line.split()[0] == "den01"
+    assert run("colo", "forget", "den01", "--data", tmp_path).returncode == 0
+    assert run("colo", "list", "--data", tmp_path).stdout.splitlines()[1:] == []
+    assert run("colo", "forget", "den01", "--data", tmp_path).returncode == 1
 
 
 def test_key(tmp_path: Path) -> None:
