@@ -21,7 +21,7 @@ from colotrace_agent.jobs import Jobs
 from colotrace_agent.resolve import Resolver, UnresolvableError
 
 from .session import Identity, Session
-from .tls import ImpostorError, Pem, RefusedError, Tls
+from .tls import ImpostorError, RefusedError, Tls
 
 if TYPE_CHECKING:
     from .pins import Pins
@@ -101,14 +101,18 @@ class Stream:
         jobs: Jobs,
         *,
         tls: Tls | None,
-        clock: RunningClock,
+        clock: RunningClock | None = None,
         resolver: Resolver | None = None,
     ) -> None:
         """`coordinator` is HOST:PORT; `resolver` looks its name up for each attempt."""
+        clock = clock or RunningClock()
         self._coordinator = coordinator
         self._resolver = resolver or resolver_of_links()
         self._tls = tls
         self._pins: Pins | None = None
+        # As found for the present attempt.
+        self._place = coordinator
+        self._credentials: grpc.ChannelCredentials | None = None
         if tls is not None:
             from . import pins  # not loaded by agents without TLS
 
@@ -183,8 +187,8 @@ class Stream:
         while True:
             refused = False
             try:
-                addresses = await self._addresses()
-                async with await self._channel(addresses) as channel:
+                await self._find()
+                async with self._channel() as channel:
                     await self._attach(channel)
             except (_EndedError, codec.ProtocolError, UnresolvableError, OSError) as error:
                 refused = isinstance(error, _EndedError) and error.code in _REFUSALS
@@ -228,8 +232,30 @@ class Stream:
         found = await self._resolver.addresses(host)
         return [str(ipaddress.ip_address(address)) for address in found]
 
-    async def _channel(self, addresses: list[str]) -> grpc.aio.Channel:
-        place = _grpc_target(addresses, self._coordinator.rpartition(":")[2])
+    async def _find(self) -> None:
+        """Look up where the coordinator is, and by which certificate it is known.
+
+        Raises:
+            UnresolvableError: its name has no address.
+            OSError: a file cannot be read, or the coordinator cannot be reached.
+            _EndedError: who is there has no coordinator's certificate.
+        """
+        addresses = await self._addresses()
+        self._place = _grpc_target(addresses, self._coordinator.rpartition(":")[2])
+        if self._tls is not None and self._pins is not None:
+            pem = self._tls.read()
+            try:
+                roots = await self._pins.roots(pem, addresses)
+            except ImpostorError as error:
+                raise _EndedError(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
+            except RefusedError as error:
+                # A coordinator that is stopping hangs up, too.
+                expired = grpc.StatusCode.UNAUTHENTICATED
+                code = expired if error.expired else grpc.StatusCode.UNAVAILABLE
+                raise _EndedError(code, str(error)) from error
+            self._credentials = grpc.ssl_channel_credentials(roots, pem.key, pem.certificate)
+
+    def _channel(self) -> grpc.aio.Channel:
         options = (
             # What its certificate must be for, whatever address it was reached at.
             ("grpc.default_authority", self._coordinator),
@@ -239,24 +265,9 @@ class Stream:
             ("grpc.max_reconnect_backoff_ms", 1_000),
             ("grpc.enable_http_proxy", 0),
         )
-        if self._tls is None:
-            return grpc.aio.insecure_channel(place, options)
-        pem = self._tls.read()
-        roots = await self._roots(pem, addresses)
-        credentials = grpc.ssl_channel_credentials(roots, pem.key, pem.certificate)
-        return grpc.aio.secure_channel(place, credentials, options)
-
-    async def _roots(self, pem: Pem, addresses: list[str]) -> bytes:
-        if self._pins is None:
-            return pem.authority
-        try:
-            return await self._pins.roots(pem, addresses)
-        except ImpostorError as error:
-            raise _EndedError(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
-        except RefusedError as error:
-            # A coordinator that is stopping hangs up, too.
-            code = grpc.StatusCode.UNAUTHENTICATED if error.expired else grpc.StatusCode.UNAVAILABLE
-            raise _EndedError(code, str(error)) from error
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._place, options)
+        return grpc.aio.secure_channel(self._place, self._credentials, options)
 
     async def _attach(self, channel: grpc.aio.Channel) -> None:
         call: _Call = FleetStub(channel).Attach()
