@@ -132,7 +132,7 @@ def on_database(
     require(files=12, threads=2)  # the event loop's, the database's
 
     async def run() -> T:
-        database = await Database.open(where)
+        database = await Database.open(where, even_full=True)
         try:
             return await act(database)
         finally:

@@ -75,6 +75,11 @@ class Metrics:
             "Addresses whose record in the ASN file was damaged",
             registry=registry,
         )
+        self.database_full = Gauge(
+            "colotrace_database_full",
+            "1 while the disk of the SQLite database has no space left",
+            registry=registry,
+        )
         self.names = Counter(
             "colotrace_names",
             "Names asked for, by where the result came from",

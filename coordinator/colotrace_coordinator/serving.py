@@ -65,7 +65,7 @@ async def serve(settings: ServeSettings) -> None:
     for number in _STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     async with contextlib.AsyncExitStack() as stack:
-        database = await Database.open(settings.location)
+        database = await Database.open(settings.location, even_full=True)
         stack.push_async_callback(database.close)
         credentials = Credentials(database)
         audit = Audit(database, credentials)
@@ -127,10 +127,18 @@ async def serve(settings: ServeSettings) -> None:
             link = streams(bus)
             bus.answered_by(link)
 
-        async def ready() -> None:
+        async def ready() -> str:
             await database.ping()
             if bus is not None:
                 bus.check()
+            return database.trouble
+
+        def disk(trouble: str) -> None:
+            metrics.database_full.set(bool(trouble))
+            if trouble:
+                log.error("no_space_left", detail=trouble)
+            else:
+                log.info("space_again")
 
         app = create_app(
             tracer=service,
@@ -154,6 +162,7 @@ async def serve(settings: ServeSettings) -> None:
                     memory.run(lambda: _attached(service), service.forget), name="colo-memory"
                 ),
             ]
+            behind.append(tasks.create_task(database.watch(changed=disk), name="disk"))
             if asns is not None:
                 behind.append(tasks.create_task(asns.run(), name="asn-file"))
             if bus is not None and settings.mqtt is not None:

@@ -36,7 +36,7 @@ def create_app(
     *,
     tracer: Tracer,
     credentials: CredentialSource,
-    ready: Callable[[], Awaitable[None]],
+    ready: Callable[[], Awaitable[str]],
     registry: CollectorRegistry,
     version: str,
     audit: Audit | None = None,

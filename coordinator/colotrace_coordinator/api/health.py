@@ -12,8 +12,9 @@ from .envelope import answer
 
 log = structlog.get_logger(__name__)
 
-Probe = Callable[[], Awaitable[None]]
-"""Returns if the coordinator can work, else raises StoreError or CutOffError."""
+Probe = Callable[[], Awaitable[str]]
+"""Returns if the coordinator can work, with what an operator has to mend all the same, or "".
+Raises StoreError or CutOffError if it cannot."""
 
 
 class Health:
@@ -30,11 +31,11 @@ class Health:
     async def ready(self) -> Response:
         """The database answers too, and the broker if there is one; 503 where they do not."""
         try:
-            await self._ready()
+            detail = await self._ready()
         except (StoreError, CutOffError) as error:
             log.warning("not_ready", error=str(error))
             raise
-        return answer({"status": "ready"})
+        return answer({"status": "ready", **({"detail": detail} if detail else {})})
 
     async def metrics(self) -> Response:
         """Prometheus' text format."""

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -83,9 +84,12 @@ class ColoStore:
         """
         now = int(self.clock())
         forget_at = func.coalesce(KnownColo.forget_at, KnownColo.last_seen_at + FORGOTTEN_AFTER_S)
+        with suppress(StoreError):  # as on a full disk, which can be read all the same
+            async with self._database.session() as session:
+                await session.execute(delete(KnownColo).where(forget_at < now))
         async with self._database.session() as session:
-            await session.execute(delete(KnownColo).where(forget_at < now))
-            rows = await session.scalars(select(KnownColo).order_by(KnownColo.name))
+            statement = select(KnownColo).where(forget_at >= now).order_by(KnownColo.name)
+            rows = await session.scalars(statement)
             return [
                 RememberedColo(
                     ColoName(row.name),

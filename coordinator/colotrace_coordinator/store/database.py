@@ -1,12 +1,20 @@
-"""The engine: opened, brought up to date, asked whether it answers, closed."""
+"""The engine: opened, brought up to date, asked whether it answers, closed.
+
+On a full disk SQLite cannot even be read as usual: a reader makes a file of shared memory beside
+the database. A coordinator that finds the disk full at its start therefore reads the file as one
+that nobody changes, and opens it as usual once there is room (`watch`). Until then nothing is
+written: what waits in memory (audit, colos) goes on waiting.
+"""
 
 import asyncio
 import fcntl
 import os
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from colotrace_proto.starting import install_line
 from sqlalchemy import Connection, event, text
@@ -22,41 +30,109 @@ from sqlalchemy.ext.asyncio import (
 from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailableError
 
 from .location import Location, open_private, prepare
+from .space import has_room, no_space_words
 
 HEAD = "0002"
 """The revision of the newest migration."""
 
 _LOCK_WAIT_S = 30.0
 _ANSWER_S = 5.0
+_WATCH_EVERY_S = 5.0
 _ADVISORY_LOCK = 0x636F6C6F74726163  # "colotrac": one lock for every coordinator of a database
 
 
 class Database:
     """One database, by whatever number of connections."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, *, frozen: bool = False) -> None:
+        """`frozen` opens SQLite's file to be read only, as one that nobody changes."""
         self._location = location
-        self._engine = _engine(location)
+        self._frozen = frozen
+        self._engine = _engine(location, frozen=frozen)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self.trouble = ""
+        """Why nothing can be written now, in words; "" where it can, as `watch` has last seen."""
 
     @classmethod
-    async def open(cls, location: Location) -> "Database":
+    async def open(cls, location: Location, *, even_full: bool = False) -> "Database":
         """A database that is up to date, created where it was missing.
+
+        With `even_full` a full disk is no obstacle if the database is there and up to date: it is
+        only read then, until `watch` finds room.
 
         Raises:
             SetupError: its place cannot be written, or its driver is missing.
             StoreError: it is newer than this program.
-            StoreUnavailableError: it cannot be reached.
+            StoreUnavailableError: it cannot be reached, or the disk is full.
         """
-        if location.file:
-            prepare(location.file)
-        database = cls(location)
         try:
-            await database.migrate()
-        except BaseException:
-            await database.close()
-            raise
+            if location.file:
+                prepare(location.file)
+            database = cls(location)
+            try:
+                await database.migrate()
+            except BaseException:
+                await database.close()
+                raise
+        except StoreUnavailableError:
+            if location.file is None or has_room(location.file.parent):
+                raise
+            if even_full and (frozen := await cls._frozen_at(location)) is not None:
+                return frozen
+            raise StoreUnavailableError(no_space_words(location.file)) from None
         return database
+
+    @classmethod
+    async def _frozen_at(cls, location: Location) -> "Database | None":
+        """The database to be read only; None where that would show old content, or none."""
+        file = location.file
+        if file is None or _size(file) == 0 or _size(file.with_name(file.name + "-wal")):
+            return None
+        database = cls(location, frozen=True)
+        try:
+            with _translated(location):
+                async with database._engine.connect() as connection:
+                    current = await connection.run_sync(_revision) == HEAD
+        except StoreUnavailableError:
+            current = False
+        if not current:
+            await database.close()
+            return None
+        database.trouble = no_space_words(file)
+        return database
+
+    async def watch(
+        self, *, every_s: float = _WATCH_EVERY_S, changed: Callable[[str], None]
+    ) -> None:
+        """Look for room on the disk until cancelled; `changed` gets `trouble` when it changes.
+
+        PostgreSQL's disk is not ours to watch.
+        """
+        file = self._location.file
+        if file is None:
+            return
+        if self.trouble:
+            changed(self.trouble)
+        while True:
+            await asyncio.sleep(every_s)
+            room = await asyncio.to_thread(has_room, file.parent)
+            if room and self._frozen:
+                try:
+                    await self._thaw()
+                except StoreError:
+                    continue
+            trouble = "" if room else no_space_words(file)
+            if trouble != self.trouble:
+                self.trouble = trouble
+                changed(trouble)
+
+    async def _thaw(self) -> None:
+        await (await Database.open(self._location)).close()
+        frozen = self._engine
+        self._engine = _engine(self._location, frozen=False)
+        self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self._frozen = False
+        await frozen.dispose()
 
     @property
     def dialect(self) -> str:
@@ -70,7 +146,7 @@ class Database:
         Raises:
             StoreUnavailableError: the database broke off, refuses, or does not answer in time.
         """
-        with _translated(self._location):
+        with _translated(self._location, frozen=self._frozen):
             async with asyncio.timeout(_ANSWER_S), self._sessions.begin() as session:
                 yield session
 
@@ -113,12 +189,24 @@ class Database:
         await connection.commit()
 
 
-def _engine(location: Location) -> AsyncEngine:
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0
+
+
+def _engine(location: Location, *, frozen: bool) -> AsyncEngine:
     try:
         if location.file is None:
             # A connection that a restart of the server has cut is found before it is used.
             return create_async_engine(location.url, pool_pre_ping=True, pool_size=10)
-        engine = create_async_engine(location.url, connect_args={"timeout": _ANSWER_S})
+        url = location.url
+        if frozen:
+            # https://www.sqlite.org/uri.html
+            uri = f"file:{quote(str(location.file))}"
+            url = url.set(database=uri, query={"mode": "ro", "immutable": "1", "uri": "true"})
+        engine = create_async_engine(url, connect_args={"timeout": _ANSWER_S})
     except ImportError as error:
         raise SetupError(
             f"PostgreSQL's driver is missing; run: {install_line('postgres')}"
@@ -163,19 +251,27 @@ def _upgrade(connection: Connection) -> None:
 class _translated:  # noqa: N801 — read as a word: with _translated(location)
     """SQLAlchemy's and the drivers' errors as ours."""
 
-    def __init__(self, location: Location) -> None:
+    def __init__(self, location: Location, *, frozen: bool = False) -> None:
         self._location = location
+        self._frozen = frozen
 
     def __enter__(self) -> None:
         """Nothing to do."""
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, SQLAlchemyError | OSError):
-            cause = getattr(error, "orig", None) or str(error) or "no answer in time"
+            file, cause = self._location.file, getattr(error, "orig", None)
+            if file is not None and (self._frozen or _says_full(cause)):
+                raise StoreUnavailableError(no_space_words(file)) from error
+            cause = cause or str(error) or "no answer in time"
             raise StoreUnavailableError(
                 f"the database {self._location} does not answer: {cause}; check that it runs, "
                 "and the URL given with --database (or the directory given with --data)"
             ) from error
+
+
+def _says_full(cause: BaseException | None) -> bool:
+    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 @asynccontextmanager

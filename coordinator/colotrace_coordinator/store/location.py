@@ -7,7 +7,9 @@ from pathlib import Path
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from colotrace_coordinator.errors import SetupError
+from colotrace_coordinator.errors import SetupError, StoreUnavailableError
+
+from .space import is_full, no_space_words
 
 FILE_NAME = "colotrace.sqlite3"
 
@@ -42,11 +44,14 @@ def prepare(file: Path) -> None:
 
     Raises:
         SetupError: the directory cannot be made or written.
+        StoreUnavailableError: the disk is full.
     """
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(open_private(file))
     except OSError as error:
+        if is_full(error):
+            raise StoreUnavailableError(no_space_words(file)) from error
         raise SetupError(
             f"cannot write {file}: {error.strerror}; give a directory that this user may write "
             "with --data DIR"

@@ -1,0 +1,131 @@
+"""SQLite on a disk that is full: a tmpfs of its own, in a mount namespace."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which("unshare") is None,
+    reason="mounts a small file system: needs root and util-linux",
+)
+
+PROGRAM = "from colotrace_coordinator.main import main; main()"
+# What waits goes on waiting, and what is kept can be read, until there is room.
+LIVED_THROUGH = """
+import asyncio, json, sys
+from pathlib import Path
+from colotrace_coordinator.errors import StoreUnavailableError
+from colotrace_coordinator.store.colos import ColoMemory, ColoStore
+from colotrace_coordinator.store.credentials import Credentials
+from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.location import locate
+
+data, token = Path(sys.argv[1]), Path(sys.argv[1], "token").read_text().strip()
+seen = {}
+
+async def main():
+    database = await Database.open(locate(data=data, database=None), even_full=True)
+    credentials, colos = Credentials(database), ColoStore(database)
+    seen["trouble"] = bool(database.trouble)
+    await database.ping()
+    await ColoMemory.load(colos)
+    found = await credentials.find_token(token)
+    seen["found"] = found is not None
+    try:
+        await colos.remember("den01", "Denver")
+    except StoreUnavailableError as error:
+        seen["refused"] = "no space left" in str(error)
+    changes, again = [], asyncio.Event()
+    def changed(trouble):
+        changes.append(bool(trouble))
+        if not trouble:
+            again.set()
+    watching = asyncio.create_task(database.watch(every_s=0.01, changed=changed))
+    (data / "fill").unlink()
+    async with asyncio.timeout(30):
+        await again.wait()
+    await colos.remember("den01", "Denver")
+    seen["remembered"] = [colo.name for colo in await colos.all()]
+    seen["changes"] = changes
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    await database.close()
+
+asyncio.run(main())
+print(json.dumps(seen))
+"""
+FULL = """
+set -e
+mount -t tmpfs -o size=600k none "$1"
+if [ "$2" = made ]; then
+  "$3" -c "$4" token create --data "$1" --account a1 > "$1/token.new" 2>/dev/null
+  mv "$1/token.new" "$1/token"
+fi
+dd if=/dev/zero of="$1/fill" bs=4k 2>/dev/null || true
+"""
+
+
+def inside(folder: Path, *argv: str, made: bool = True) -> "subprocess.Popen[str]":
+    """A program where `folder` is a full disk; it has a database if that was `made` before."""
+    script = FULL + 'shift 4; exec "$@"'
+    words = [str(folder), "made" if made else "empty", sys.executable, PROGRAM]
+    return subprocess.Popen(
+        ["unshare", "--mount", "sh", "-c", script, "sh", *words, *argv],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_it_is_read_and_written_again_once_there_is_room(tmp_path: Path) -> None:
+    with inside(tmp_path, sys.executable, "-c", LIVED_THROUGH, str(tmp_path)) as process:
+        told, said = process.communicate(timeout=60)
+    assert process.returncode == 0, said
+    assert json.loads(told) == {
+        "trouble": True,
+        "found": True,
+        "refused": True,
+        "remembered": ["den01"],
+        "changes": [True, False],
+    }
+
+
+def serve(folder: Path) -> list[str]:
+    addresses = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+    command = [sys.executable, "-c", PROGRAM, "serve", *addresses, "--insecure"]
+    return [*command, "--data", str(folder)]
+
+
+def test_a_coordinator_starts_and_says_so(tmp_path: Path) -> None:
+    """In its log, at /readyz and by its metrics."""
+    with inside(tmp_path, *serve(tmp_path)) as process:
+        try:
+            assert process.stderr is not None
+            events = {}
+            for text in process.stderr:
+                line = json.loads(text)
+                events[line["event"]] = line
+                if {"listening", "no_space_left"} <= events.keys():
+                    break
+            base = f"http://{events['listening']['http']}"
+            assert httpx.get(f"{base}/readyz", timeout=30).json()["result"]["detail"]
+            numbers = httpx.get(f"{base}/metrics", timeout=30).text
+            assert "\ncolotrace_database_full 1.0\n" in numbers
+        finally:
+            process.terminate()
+            process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_without_a_database_it_is_started_again_later(tmp_path: Path) -> None:
+    """Exit code 3: systemd tries again."""
+    with inside(tmp_path, *serve(tmp_path), made=False) as process:
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert "no space left" in said
