@@ -148,10 +148,13 @@ class Lookups(Generic[K, T]):
         """The next question at its time; None where this thread is to end."""
         with self._changed:
             while not self._waiting:
+                if self._closed:
+                    self._threads -= 1
+                    return None
                 self._idle += 1
                 woken = self._changed.wait(_IDLE_S)
                 self._idle -= 1
-                if self._closed or not (woken or self._waiting):
+                if not (woken or self._waiting):
                     self._threads -= 1
                     return None
             question = self._waiting.popleft()

@@ -10,8 +10,9 @@ import socket
 from dataclasses import dataclass
 
 from colotrace_proto.addresses import is_one_host, is_public
-from colotrace_proto.hostnames import HostNameError, to_ascii
+from colotrace_proto.hostnames import HostNameError, IdnaRuleError, to_ascii
 from colotrace_proto.special_purpose import Address, block_of
+from colotrace_proto.text import safe
 
 # The forms that inet_aton takes beside the dotted quad (RFC 6943, section 3.1.1): a resolver
 # would read "127.1" or "0x7f000001" as an address and never ask a name server.
@@ -28,7 +29,7 @@ class TargetPolicy:
         """Why the target may not be traced, in words; None where nothing forbids it."""
         address = literal(target)
         if address is None:
-            return None
+            return _name_refusal(target)
         if not is_one_host(address):
             return f"{target} is no address of a single host, so no path leads to it"
         if not self.allow_private and not is_public(address):
@@ -39,6 +40,18 @@ class TargetPolicy:
                 "its operator can admit them with --allow-private"
             )
         return None
+
+
+def _name_refusal(target: str) -> str | None:
+    if target.isascii():
+        return None
+    try:
+        to_ascii(target)
+    except IdnaRuleError as error:
+        return f"{safe(target)} is not a host name: {error}"
+    except HostNameError:
+        return None  # no request has it as a target
+    return None
 
 
 def as_asked(target: str) -> str:

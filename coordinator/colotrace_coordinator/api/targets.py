@@ -2,7 +2,7 @@
 
 import ipaddress
 
-from colotrace_proto.hostnames import HostNameError, to_ascii
+from colotrace_proto.hostnames import HostNameError, IdnaRuleError, to_ascii
 
 MAX_TARGET = 255
 
@@ -23,6 +23,8 @@ def fault(target: str) -> str | None:
         return None
     try:
         to_ascii(target)
+    except IdnaRuleError:
+        return None  # the request's other targets are traced; `policy` refuses this one
     except HostNameError as error:
         return f"is not a hostname, an IPv4 or an IPv6 address: {error}"
     return None

@@ -102,3 +102,12 @@ def test_any_text_is_judged(target: str) -> None:
     """Nothing that a caller writes breaks the judge."""
     PUBLIC_ONLY.refusal(target)
     literal(target)
+
+
+@pytest.mark.parametrize("policy", [PUBLIC_ONLY, ALL])
+def test_names_that_a_rule_of_idna_forbids(policy: TargetPolicy) -> None:
+    """They are refused one by one: by older rules they would be other names."""
+    assert policy.refusal("a\u200db.example")
+    assert policy.refusal("ab.example") is None
+    assert policy.refusal("straße.example") is None
+    assert policy.refusal("☃.example") is None

@@ -2,7 +2,7 @@
 # ruff: noqa: RUF001 - characters that look like others are what this is about
 
 import pytest
-from colotrace_proto.hostnames import MAX_NAME, HostNameError, is_host_name, to_ascii
+from colotrace_proto.hostnames import MAX_NAME, HostNameError, IdnaRuleError, is_host_name, to_ascii
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +25,10 @@ from hypothesis import strategies as st
         ("ﬁ.example", "fi.example"),
         ("中国。example", "xn--fiqs8s.example"),
         ("אב1.example", "xn--1-zhcd.example"),
+        # Symbols are no part of IDNA 2008, and valid in UTS 46.
+        ("☃.example", "xn--n3h.example"),
+        ("🍕🍕.example", "xn--vi8ha.example"),
+        ("I♥️.example", "xn--i-n3p.example"),
         # ASCII goes to the DNS as it is, whatever it once stood for.
         ("xn--vi8hiv.example", "xn--vi8hiv.example"),
         ("xn--a.example", "xn--a.example"),
@@ -48,9 +52,9 @@ def test_dns_form(text: str, name: str) -> None:
         *["-a.x", "a-.x", "xn--", "-é.x", "é-.x", "ab--é.x"],
         *["a b", "a\x00", "a\n", "a/b", "é/x", "é%.x", "http://web/", "web:80", "[::1]", "*.x"],
         *["user@x.example", "a,b", "1.2.3.4/8", "℀.x", "⑴.x"],
-        # No characters of IDNA 2008, or not in that place.
-        *["☃.example", "🍕.example", "a\u200db.example", "\u202eok.x", "\u0301a.x", "1א.x"],
-        *["a\ufffdb.x", "\ud800.x", "a\udcfc.x", "∂.é", "x․é"],
+        # No characters of names, or not in that place.
+        *["a\u200db.example", "👩\u200d💻.example", "☃\u200c.x", "\u202eok.x", "\u0301a.x", "1א.x"],
+        *["a\ufffdb.x", "\ud800.x", "a\udcfc.x", "☃=.x", "-☃.x", "א☃a.x", "\u0301☃.x"],
         # An IPv4 address to some resolvers.
         *["127.1", "2130706433", "0x7f.1", "0x7f000001", "a.1", "１２７.0.0.1", "192.0.2.256"],
         # Too long, before and after the conversion.
@@ -65,6 +69,17 @@ def test_no_host_name(text: str) -> None:
     assert str(caught.value).isprintable()
     assert 0 < len(str(caught.value)) < 120
     assert not is_host_name(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [("a\u200db.example", True), ("1א.x", True), ("\u202eok.x", False), ("é%.x", False)],
+)
+def test_names_that_only_a_rule_forbids(text: str, rule: bool) -> None:
+    """A caller may tell them from what is no name in any way."""
+    with pytest.raises(HostNameError) as caught:
+        to_ascii(text)
+    assert isinstance(caught.value, IdnaRuleError) is rule
 
 
 @given(st.text() | st.text("aäß-._。x1א\u200d", max_size=300))
