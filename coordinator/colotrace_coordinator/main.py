@@ -78,6 +78,14 @@ def serve(
     grpc: Annotated[
         str, typer.Option(envvar="COLOTRACE_GRPC", metavar="HOST:PORT", help="Agents attach here.")
     ] = "127.0.0.1:8081",
+    ops: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_OPS",
+            metavar="HOST:PORT",
+            help="/metrics, /readyz and /healthz here, by plain HTTP, and not beside the API.",
+        ),
+    ] = None,
     data: Data = None,
     database: DatabaseUrl = None,
     insecure: Annotated[
@@ -197,6 +205,7 @@ def serve(
     settings = ServeSettings(
         http=parse_address(http, flag="--http"),
         grpc=parse_address(grpc, flag="--grpc"),
+        ops=parse_address(ops, flag="--ops") if ops else None,
         mqtt=broker,
         location=locate(data=data, database=database),
         tls=choose_tls(insecure=insecure, certificate=tls_cert, key=tls_key, agent_ca=agent_ca),

@@ -13,9 +13,17 @@ from colotrace_proto.messages import ColoName
 from colotrace_proto.running import RunningClock
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
-from .api.app import create_app
-from .api.server import ServerCertificate, http_server
+from .api.app import create_app, create_operation_app
+from .api.metrics import HttpMetrics
+from .api.server import (
+    MAX_CONNECTIONS,
+    MAX_CONNECTIONS_PER_ADDRESS,
+    Limits,
+    ServerCertificate,
+    http_server,
+)
 from .certificates import CertificateWatch
+from .descriptors import raise_limit, share
 from .enrich.asn import AsnFileError, AsnTable
 from .enrich.names import Names
 from .enrich.servers import ResolverError
@@ -26,7 +34,7 @@ from .links.direct.tls import TlsError, TlsFiles
 from .listen import Address, bound, listen
 from .metrics import BrokerMetrics, Metrics
 from .policy import TargetPolicy
-from .registry import Registry
+from .registry import MAX_AGENTS, Registry
 from .service import TraceService
 from .settings import ServeSettings
 from .store.audit import Audit
@@ -37,6 +45,7 @@ from .store.database import Database
 log = structlog.get_logger("colotrace_coordinator")
 
 _DRAIN_S = 26.0
+_OPERATION = Limits(connections=100, connections_per_address=50, refused=5)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -140,6 +149,7 @@ async def serve(settings: ServeSettings) -> None:
             else:
                 log.info("space_again")
 
+        http_metrics = HttpMetrics(numbers)
         app = create_app(
             tracer=service,
             credentials=credentials,
@@ -148,10 +158,23 @@ async def serve(settings: ServeSettings) -> None:
             version=version("colotrace"),
             audit=audit,
             requests_per_window=settings.requests_per_window,
+            metrics=http_metrics,
+            operation=settings.ops is None,
         )
-        server = http_server(app, tls=https, trusted_proxies=settings.trusted_proxies)
+        server = http_server(
+            app, tls=https, trusted_proxies=settings.trusted_proxies, limits=_limits()
+        )
         http = listen(settings.http, flag="--http")
         stack.callback(_close, http)
+        ops: list[socket.socket] = []
+        operation = None
+        if settings.ops is not None:
+            operation = http_server(
+                create_operation_app(ready=ready, registry=numbers, metrics=http_metrics),
+                limits=_OPERATION,
+            )
+            ops = listen(settings.ops, flag="--ops")
+            stack.callback(_close, ops)
         grpc = Address(settings.grpc.host or "0.0.0.0", await link.start())  # noqa: S104 — as asked
         stack.push_async_callback(link.stop)
 
@@ -180,12 +203,11 @@ async def serve(settings: ServeSettings) -> None:
                 signal.SIGHUP, stopping.set if hung_up else watch.ask
             )
             serving = tasks.create_task(server.serve(sockets=http), name="http")
-            log.info(
-                "listening",
-                http=str(bound(http, settings.http)),
-                grpc=str(grpc),
-                tls=settings.tls is not None,
-            )
+            where = {"http": str(bound(http, settings.http)), "grpc": str(grpc)}
+            if operation is not None and settings.ops is not None:
+                tasks.create_task(operation.serve(sockets=ops), name="operation")
+                where["ops"] = str(bound(ops, settings.ops))
+            log.info("listening", **where, tls=settings.tls is not None)
             await _until(stopping, serving)
             log.info("stopping")
             for number in _STOP_SIGNALS:  # a second one ends the process at once
@@ -196,9 +218,34 @@ async def serve(settings: ServeSettings) -> None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_DRAIN_S):
                     await service.drain()
+            if operation is not None:  # last: it tells how the stop goes on
+                operation.stop()
             for task in behind:
                 task.cancel()
     log.info("stopped")
+
+
+def _limits() -> Limits:
+    """The API's, as far as descriptors go; agents keep theirs."""
+    limits = Limits()
+    wanted = MAX_CONNECTIONS + limits.refused
+    files = share(raise_limit(), connections=wanted, agents=MAX_AGENTS)
+    if files.enough:
+        return limits
+    connections = max(files.connections - limits.refused, files.connections // 2)
+    log.warning(
+        "open_files_limited",
+        limit=files.limit,
+        connections=connections,
+        agents=files.agents,
+        remedy="raise the hard limit of open files to 65536: LimitNOFILE= in the unit, ulimits "
+        "in compose, or ulimit -Hn",
+    )
+    return Limits(
+        connections=connections,
+        connections_per_address=min(MAX_CONNECTIONS_PER_ADDRESS, max(connections // 4, 1)),
+        refused=files.connections - connections,
+    )
 
 
 async def _until(stopping: asyncio.Event, serving: asyncio.Task[None]) -> None:

@@ -28,10 +28,12 @@ class TlsPaths:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """`tls` None serves both HTTP and gRPC in the clear; a window is five minutes."""
+    """`tls` None serves both HTTP and gRPC in the clear; `ops` None serves the routes of operation
+    beside the API; a window is five minutes."""
 
     http: Address
     grpc: Address
+    ops: Address | None
     location: Location
     tls: TlsPaths | None
     mqtt: "BrokerSettings | None"

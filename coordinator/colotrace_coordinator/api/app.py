@@ -1,7 +1,5 @@
 """The application, put together from what is handed in."""
 
-from collections.abc import Awaitable, Callable
-
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.convertors import Convertor, register_url_convertor
@@ -18,7 +16,7 @@ from .docs import docs_router
 from .edge import Edge
 from .envelope import refusal
 from .errors import describe
-from .health import Health
+from .health import Health, Probe
 from .limiter import Limiter
 from .measure import ANSWER_WITHIN_S, Admission
 from .metrics import HttpMetrics
@@ -36,7 +34,7 @@ def create_app(
     *,
     tracer: Tracer,
     credentials: CredentialSource,
-    ready: Callable[[], Awaitable[str]],
+    ready: Probe,
     registry: CollectorRegistry,
     version: str,
     audit: Audit | None = None,
@@ -45,12 +43,16 @@ def create_app(
     max_measurements: int = MAX_MEASUREMENTS,
     answer_within_s: float = ANSWER_WITHIN_S,
     remembered_s: float = REMEMBERED_S,
+    metrics: HttpMetrics | None = None,
+    operation: bool = True,
 ) -> FastAPI:
     """The HTTP side, ready to be served.
 
     `ready` returns if the coordinator can work, and raises as `health.Probe` says;
     `registry` is shown at `/metrics`, whoever fills it; a window is five minutes;
-    `remembered_s` is how long a revoked credential may still be taken.
+    `remembered_s` is how long a revoked credential may still be taken. Where the routes of
+    operation have an application of their own (`create_operation_app`), `operation` is False
+    here, and both share their `metrics`.
     """
     register_url_convertor("account", _AccountId())
     limiter = Limiter(per_credential=requests_per_window, failures_per_address=failures_per_window)
@@ -63,7 +65,6 @@ def create_app(
         within_s=answer_within_s,
     )
     colos = ColoList(tracer, who=who)
-    health = Health(ready=ready, registry=registry)
 
     app = FastAPI(
         title="colotrace",
@@ -73,7 +74,7 @@ def create_app(
         openapi_url="/openapi.json",
         redirect_slashes=False,
     )
-    document = describe_api(version)
+    document = describe_api(version, operation=operation)
     app.openapi = lambda: document  # type: ignore[method-assign]
     for base in BASES:
         for slash in ("", "/"):
@@ -81,16 +82,33 @@ def create_app(
             app.add_api_route(path + slash, traceroute, methods=["POST"], name="traceroute")
             path += "/colos"
             app.add_api_route(path + slash, colos, methods=["GET"], name="colos")
+    if operation:
+        _add_operation(app, Health(ready=ready, registry=registry))
+    app.include_router(docs_router(app.title))
+    app.add_exception_handler(HTTPException, _refuse)
+    metrics = metrics or HttpMetrics(registry)
+    app.add_middleware(Edge, metrics=metrics, untouched=limiter.untouched())
+    return app
+
+
+def create_operation_app(
+    *, ready: Probe, registry: CollectorRegistry, metrics: HttpMetrics
+) -> FastAPI:
+    """`/healthz`, `/readyz` and `/metrics` alone, for a listener of their own."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    _add_operation(app, Health(ready=ready, registry=registry))
+    app.add_exception_handler(HTTPException, _refuse)
+    app.add_middleware(Edge, metrics=metrics, untouched=None)
+    return app
+
+
+def _add_operation(app: FastAPI, health: Health) -> None:
     for path, endpoint, name in (
         ("/healthz", health.alive, "health"),
         ("/readyz", health.ready, "ready"),
         ("/metrics", health.metrics, "metrics"),
     ):
         app.add_api_route(path, endpoint, methods=["GET", "HEAD"], name=name)
-    app.include_router(docs_router(app.title))
-    app.add_exception_handler(HTTPException, _refuse)
-    app.add_middleware(Edge, metrics=HttpMetrics(registry), untouched=limiter.untouched())
-    return app
 
 
 class _AccountId(Convertor[str]):

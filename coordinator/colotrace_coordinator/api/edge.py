@@ -30,7 +30,7 @@ class Facts:
 
     __slots__ = ("account_id", "began", "credential_id", "quota", "request_id")
 
-    def __init__(self, quota: Quota) -> None:
+    def __init__(self, quota: Quota | None) -> None:
         self.began = time.monotonic()
         self.request_id = secrets.token_hex(8)
         self.quota = quota
@@ -45,14 +45,15 @@ def facts(scope: Scope) -> Facts:
 
 
 class Edge:
-    """Wraps the application."""
+    """Wraps the application; `untouched` is what the quota of one who has not asked yet is, None
+    where nothing is limited."""
 
     def __init__(
         self,
         app: ASGIApp,
         *,
         metrics: HttpMetrics,
-        untouched: Quota,
+        untouched: Quota | None,
     ) -> None:
         self._app = app
         self._metrics = metrics
@@ -115,7 +116,7 @@ class Edge:
 class _Exchange:
     """One request and what has been sent for it."""
 
-    def __init__(self, scope: Scope, send: Send, quota: Quota) -> None:
+    def __init__(self, scope: Scope, send: Send, quota: Quota | None) -> None:
         self.status: int | None = None
         self.facts = Facts(quota)
         scope.setdefault("state", {})["facts"] = self.facts
@@ -128,6 +129,7 @@ class _Exchange:
             headers = MutableHeaders(scope=message)
             headers["cf-ray"] = self.facts.request_id
             headers["x-content-type-options"] = "nosniff"
-            for name, value in self.facts.quota.headers().items():
-                headers[name] = value
+            if self.facts.quota is not None:
+                for name, value in self.facts.quota.headers().items():
+                    headers[name] = value
         await self._send(message)

@@ -72,8 +72,8 @@ _EXAMPLE_RESULT = [
 ]
 
 
-def describe_api(version: str) -> dict[str, Any]:
-    """The whole OpenAPI document."""
+def describe_api(version: str, *, operation: bool = True) -> dict[str, Any]:
+    """The whole OpenAPI document; with the routes of operation where they are served beside."""
     _, schemas = msgspec.json.schema_components([rows.TargetRow, ColoLine, Line], ref_template=_REF)
     errors = [rows.error_text(code) for code in range(5)]
     schemas["ColoRow"]["properties"]["error"]["enum"] = errors
@@ -92,13 +92,17 @@ def describe_api(version: str) -> dict[str, Any]:
         "paths": {
             account: {"parameters": [_account()], "post": _traceroute()},
             f"{account}/colos": {"parameters": [_account()], "get": _colos()},
-            "/healthz": _plain("The process answers", "health"),
-            "/readyz": _plain(
-                "The database answers too, and the MQTT broker if there is one", "ready"
-            ),
-            "/metrics": _plain("Numbers for Prometheus", "metrics", media="text/plain"),
+            **(_operation() if operation else {}),
         },
         "components": {"schemas": schemas, "securitySchemes": _security_schemes()},
+    }
+
+
+def _operation() -> dict[str, Any]:
+    return {
+        "/healthz": _plain("The process answers", "health"),
+        "/readyz": _plain("The database answers too, and the MQTT broker if there is one", "ready"),
+        "/metrics": _plain("Numbers for Prometheus", "metrics", media="text/plain"),
     }
 
 

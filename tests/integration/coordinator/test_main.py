@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,17 @@ def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProce
 
 @contextmanager
 def serving(
-    data: Path, *more: str, insecure: bool = True
+    data: Path,
+    *more: str,
+    insecure: bool = True,
+    http: str = "127.0.0.1:0",
+    program: Sequence[str] = tuple(PROGRAM),
 ) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """The program, and its line of log that says where it listens."""
-    addresses = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
+    """The program, and its line of log that says where it listens; `before` are those before."""
+    addresses = ["--http", http, "--grpc", "127.0.0.1:0"]
     process = subprocess.Popen(
         [
-            *PROGRAM,
+            *program,
             "serve",
             *addresses,
             "--data",
@@ -59,10 +63,13 @@ def serving(
     )
     try:
         assert process.stderr is not None
+        before: list[dict[str, Any]] = []
         for text in process.stderr:
             line = json.loads(text)
             if line["event"] == "listening":
+                line["before"] = before
                 break
+            before.append(line)
         else:
             pytest.fail("it did not come up")
         yield process, line
@@ -260,3 +267,59 @@ def test_commands_load_little() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_routes_of_operation_on_a_listener_of_their_own(tmp_path: Path) -> None:
+    """And then not beside the API."""
+    with serving(tmp_path, "--ops", "127.0.0.1:0") as (_, line):
+        for path in ("/healthz", "/readyz", "/metrics"):
+            assert httpx.get(f"http://{line['ops']}{path}").status_code == 200
+            assert httpx.get(f"http://{line['http']}{path}").status_code == 404
+        for path in ("/docs", "/accounts/a/diagnostics/traceroute/colos"):
+            assert httpx.get(f"http://{line['ops']}{path}").status_code == 404
+        assert "/readyz" not in httpx.get(f"http://{line['http']}/openapi.json").json()["paths"]
+        numbers = httpx.get(f"http://{line['ops']}/metrics").text
+        assert (
+            'colotrace_http_requests_total{method="GET",route="ready",status="200"} 1.0' in numbers
+        )
+
+
+@pytest.mark.parametrize(("hard", "warned"), [(512, True), (16_384, False)])
+def test_open_files(tmp_path: Path, hard: int, warned: bool) -> None:
+    """The soft limit is raised to the hard one, and a low one is named with its remedy; a request
+    is answered while more connections are held than the soft limit was."""
+    limited = ["prlimit", f"--nofile=128:{hard}", "--", *PROGRAM]
+    with serving(tmp_path, program=limited) as (process, line):
+        said = [each for each in line["before"] if each["event"] == "open_files_limited"]
+        assert bool(said) == warned
+        if warned:
+            assert said[0]["limit"] == hard
+            assert said[0]["connections"] + said[0]["agents"] < hard
+            assert "LimitNOFILE" in said[0]["remedy"]
+        host, port = line["http"].rsplit(":", 1)
+        held = [socket.create_connection((host, int(port))) for _ in range(600)]
+        assert httpx.get(f"http://{line['http']}/readyz").status_code == 200
+        assert process.poll() is None
+        for each in held:
+            each.close()
+
+
+@pytest.mark.parametrize("proxy", ["*", "proxy.example", "192.0.2.1/24"])
+def test_trusted_proxy_that_is_no_address(tmp_path: Path, proxy: str) -> None:
+    told = run("serve", "--data", tmp_path, "--insecure", "--trusted-proxy", proxy)
+    assert told.returncode == 2
+    assert "--trusted-proxy" in told.stderr
+
+
+def test_forwarded_address_on_a_socket_of_all_addresses(tmp_path: Path) -> None:
+    """An IPv4 proxy is known there, too, where its address is written as an IPv6 one."""
+    with serving(tmp_path, "--trusted-proxy", "127.0.0.1", http=":0") as (_, line):
+        port = line["http"].rpartition(":")[2]
+        url = f"http://127.0.0.1:{port}/accounts/a/diagnostics/traceroute/colos"
+        bad = {"Authorization": f"Bearer {'x' * 40}"}
+        with httpx.Client() as client:
+            for _ in range(101):
+                got = client.get(url, headers=bad | {"X-Forwarded-For": "203.0.113.8"})
+            assert got.status_code == 429
+            got = client.get(url, headers=bad | {"X-Forwarded-For": "203.0.113.9"})
+            assert got.status_code == 401
