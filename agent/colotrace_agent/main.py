@@ -296,13 +296,22 @@ def trace(
             help="One line of JSON a target, as it finishes.",
         ),
     ] = False,
+    fail_unreached: Annotated[
+        bool,
+        typer.Option(
+            "--fail-unreached",
+            envvar="COLOTRACE_FAIL_UNREACHED",
+            help="Exit with 1 where a target did not answer, too.",
+        ),
+    ] = False,
     allow_private: AllowPrivate = False,
     user: User = "",
 ) -> None:
     """Trace from this host, without a coordinator.
 
-    Exit status: 0 all traced, 1 some could not be, 2 wrong usage or missing rights, 74 standard
-    output cannot be written, 130 interrupted, 141 its reader has gone.
+    Exit status: 0 all traced, whether they answered or not; 1 some could not be traced, with
+    --fail-unreached also some did not answer; 2 wrong usage or missing rights; 74 standard output
+    cannot be written; 130 interrupted; 141 its reader has gone.
     """
     if not targets and targets_file is None:
         _usage("give a TARGET, or --targets-file FILE")
@@ -335,6 +344,7 @@ def trace(
         allow_private=allow_private,
         names=not no_names,
         json=json,
+        fail_unreached=fail_unreached,
         colo=Colo(
             city=safe(os.environ.get("COLOTRACE_CITY", "")),
             name=safe(os.environ.get("COLOTRACE_COLO", "local")),

@@ -1,8 +1,8 @@
 """`colotrace`: asks a coordinator for traceroutes and shows the answer.
 
-Exit codes: 0 every row is complete, 1 some row has an error, 2 the command line or a setting is
-not usable, 3 the request failed, 74 standard output cannot be written, 130 interrupted, 141 the
-reader of standard output has gone.
+Exit codes: 0 every row is complete, 1 some row has an error (with --fail-unreached also where a
+target did not answer), 2 the command line or a setting is not usable, 3 the request failed, 74
+standard output cannot be written, 130 interrupted, 141 the reader of standard output has gone.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from .errors import ALL_WELL, INTERRUPTED, SOME_ROW_FAILED, CliError, RequestErr
 from .settings import Settings, checked
 
 _EXIT_CODES = (
-    "Exit codes: 0 every row is complete; 1 some row has an error; 2 the command line or a "
+    "Exit codes: 0 every row is complete, whether its target answered or not; 1 some row has an "
+    "error, with --fail-unreached also where a target did not answer; 2 the command line or a "
     "setting is not usable; 3 the request failed; 74 the output cannot be written; "
     "130 interrupted; 141 the output's reader has gone."
 )
@@ -129,6 +130,14 @@ def trace(
             help="Find the load-balanced paths, by many flows.",
         ),
     ] = False,
+    fail_unreached: Annotated[
+        bool,
+        typer.Option(
+            "--fail-unreached",
+            envvar="COLOTRACE_FAIL_UNREACHED",
+            help="Exit with 1 where a target did not answer, too.",
+        ),
+    ] = False,
     as_json: Json = False,
     url: Url = None,
     token: Token = None,
@@ -160,6 +169,7 @@ def trace(
             request,
             words=words,
             as_json=as_json,
+            fail_unreached=fail_unreached,
         ),
         as_json=as_json,
     )
@@ -182,7 +192,14 @@ def colos(
     )
 
 
-def _trace(settings: Settings, request: dict[str, object], *, words: str, as_json: bool) -> int:
+def _trace(
+    settings: Settings,
+    request: dict[str, object],
+    *,
+    words: str,
+    as_json: bool,
+    fail_unreached: bool,
+) -> int:
     import msgspec
 
     from . import answer, client, progress, show
@@ -197,7 +214,10 @@ def _trace(settings: Settings, request: dict[str, object], *, words: str, as_jso
         show.body(reply.body)
     else:
         show.answer(found, took_s=time.monotonic() - began)
-    return SOME_ROW_FAILED if show.failed_rows(found.rows) else ALL_WELL
+    failed = show.failed_rows(found.rows)
+    if fail_unreached:
+        failed += show.unreached_rows(found.rows)
+    return SOME_ROW_FAILED if failed else ALL_WELL
 
 
 def _colos(settings: Settings, *, as_json: bool) -> int:

@@ -86,6 +86,11 @@ def failed_rows(found: list[rows.TargetRow]) -> int:
     return sum(1 for target in found for row in target.colos if row.error)
 
 
+def unreached_rows(found: list[rows.TargetRow]) -> int:
+    """How many rows have no answer of their target, those with an error among them."""
+    return sum(1 for target in found for row in target.colos if not row.target_summary.packet_count)
+
+
 def _summary(found: list[rows.TargetRow], took_s: float) -> str:
     count = sum(len(target.colos) for target in found)
     reached = sum(

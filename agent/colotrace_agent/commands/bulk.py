@@ -78,6 +78,11 @@ class Bulk:
         """Targets that could not be traced."""
         return self._shown.errors
 
+    @property
+    def unreached(self) -> int:
+        """Targets that did not answer, those with an error among them."""
+        return self._shown.unreached + (self._writer.unreached if self._writer else 0)
+
     async def run(self, given: Iterable[str], file: int) -> bool:
         """Traces the targets given and those in the file; returns once all rows are written.
 

@@ -41,10 +41,11 @@ _MOST_MS = 1_000_000
 
 
 class LineWriter:
-    """Writes lines for a colo."""
+    """Writes lines for a colo. `unreached` counts those of targets that did not answer."""
 
     def __init__(self, colo: rows.Colo) -> None:
         self._colo = msgspec.json.encode(colo).decode()
+        self.unreached = 0
         self._addresses = Addresses()
         self._forms: dict[Table, _Forms] = {}
 
@@ -64,6 +65,7 @@ class LineWriter:
                 return b"", others
             targets = [targets[place] for place in kept.tolist()]
             sheet = _Sheet(ended.table, ended.numbers[kept])
+        self.unreached += int(np.count_nonzero(~sheet.reached))
         forms = self._forms.get(ended.table)
         if forms is None:
             forms = self._forms[ended.table] = _Forms(ended.table, self._colo)

@@ -26,10 +26,14 @@ class ShowSettings:
 
 
 class Shown:
-    """Prints rows, one after the other. `errors` counts those with one."""
+    """Prints rows, one after the other.
+
+    `errors` counts those with one, `unreached` those of targets that did not answer, rows with an
+    error among them.
+    """
 
     def __init__(self, settings: ShowSettings, resolver: Resolver, outputs: Outputs) -> None:
-        self.errors = 0
+        self.errors = self.unreached = 0
         self._settings = settings
         self._outputs = outputs
         self._names = Names(resolver)
@@ -62,6 +66,7 @@ class Shown:
             known = await self._known([gathered], ask=ask)
         (row,) = tally.colo_rows([gathered], known)
         self.errors += bool(code)
+        self.unreached += not row.target_summary.packet_count
         notes = [text for text in (outcome.detail, *outcome.notices) if text]
         if settings.json:
             line = msgspec.json.encode(rows.TargetRow(target=target, colos=[row]))

@@ -5,6 +5,7 @@ import contextlib
 import signal
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from colotrace_proto import rows
 from colotrace_proto.messages import (
@@ -29,6 +30,9 @@ from .outputs import Outputs
 from .shown import Shown, ShowSettings
 from .targets import Targets, Unusable
 
+if TYPE_CHECKING:
+    from .bulk import Bulk
+
 # Targets under way at once; their rows are held in memory only so long.
 _AT_ONCE = 256
 _JOB = JobId("1")
@@ -52,6 +56,7 @@ class TraceSettings:
     allow_private: bool
     names: bool
     json: bool
+    fail_unreached: bool
     colo: rows.Colo
 
     @property
@@ -71,7 +76,8 @@ async def trace(given: Iterable[str], settings: TraceSettings, *, file: int | No
 
     The targets are those given, and then one for each line of the descriptor `file`.
 
-    0 where every target was traced, 1 where some could not be, 130 where it was interrupted.
+    0 where every target was traced, 1 where some could not be (with `fail_unreached` also where
+    some did not answer), 130 where it was interrupted.
 
     Raises:
         OutputError: standard output cannot be written.
@@ -121,7 +127,11 @@ async def _trace_in_bulk(
     whole = await bulk.run(given, file)
     if bulk.interrupted:
         return EXIT_INTERRUPTED
-    return 0 if whole and not bulk.errors else EXIT_ERRORS
+    return 0 if whole and _all_well(bulk, settings) else EXIT_ERRORS
+
+
+def _all_well(counted: "Bulk | Shown", settings: TraceSettings) -> bool:
+    return not (counted.errors or (settings.fail_unreached and counted.unreached))
 
 
 class _Tracing:
@@ -153,7 +163,8 @@ class _Tracing:
             await self._outputs.last_words(f"colotrace-agent: {error.words}")
         if self._interrupted:
             return EXIT_INTERRUPTED
-        return EXIT_ERRORS if self._errors or self._shown.errors else 0
+        well = not self._errors and _all_well(self._shown, self._settings)
+        return 0 if well else EXIT_ERRORS
 
     async def _begin_all(self, tasks: asyncio.TaskGroup) -> None:
         places = asyncio.Semaphore(_AT_ONCE)

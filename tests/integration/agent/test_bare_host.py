@@ -19,6 +19,7 @@ ip link add name v0 type veth peer name v1
 ip link set v0 up
 ip link set v1 up
 ip address add 198.51.100.1/24 dev v0
+ip neighbour add 198.51.100.2 lladdr 02:00:00:00:00:02 dev v0
 """
 LOOPBACK = "ip link set lo up"
 NO_PROC_SYS = "mount -t tmpfs none /proc/sys"
@@ -76,3 +77,23 @@ def test_too_few_descriptors_are_named(words: list[str], files: int) -> None:
 def test_twenty_descriptors_are_enough_for_a_trace() -> None:
     status, _, said = run("prlimit", "--nofile=20", AGENT, *TRACE, before=(LOOPBACK,))
     assert (status, said) == (0, "")
+
+
+UNREACHED = {
+    "one": ([*TRACE, "198.51.100.2"], ""),
+    "file as lines": ([*TRACE, "--targets-file", "-"], "198.51.100.2\n"),
+    "file as tables": (["trace", *TRACE[2:-1], "--targets-file", "-"], "198.51.100.2\n"),
+}
+
+
+@pytest.mark.parametrize("form", UNREACHED)
+def test_a_target_that_does_not_answer_fails_only_if_that_is_asked(form: str) -> None:
+    words, given = UNREACHED[form]
+    words = [*words, "--wait-time", "0.1"]
+    assert run(AGENT, *words, before=(LOOPBACK,), given=given)[0] == 0
+    assert run(AGENT, *words, "--fail-unreached", before=(LOOPBACK,), given=given)[0] == 1
+
+
+def test_targets_that_answer_do_not_fail() -> None:
+    words = [*TRACE, "--targets-file", "-", "--fail-unreached"]
+    assert run(AGENT, *words, before=(LOOPBACK,), given="198.51.100.1\n")[0] == 0

@@ -175,3 +175,15 @@ def test_load_balanced_paths_are_asked_for_and_their_links_printed(api, run, env
     assert ["4", "198.18.0.1", "198.18.0.2", "11"] in [
         line.split() for line in result.stdout.splitlines()
     ]
+
+
+@pytest.mark.parametrize(("words", "code"), [([], 0), (["--fail-unreached"], 1)])
+def test_a_target_that_did_not_answer_fails_only_if_that_is_asked(
+    api, run, envelope, colo_row, words, code
+):
+    reached, silent = colo_row(), colo_row("sin01")
+    api.answers(envelope([{"target": "192.0.2.1", "colos": [reached]}]))
+    assert run("trace", "192.0.2.1", *words).exit_code == 0
+    silent["target_summary"] = {"asn": "", "ip": "192.0.2.1", "name": "", "packet_count": 0}
+    api.answers(envelope([{"target": "192.0.2.1", "colos": [reached, silent]}]))
+    assert run("trace", "192.0.2.1", *words).exit_code == code
