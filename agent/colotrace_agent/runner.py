@@ -109,7 +109,7 @@ class Prober:
             late=engine.counted.late + engine.late,
             foreign=engine.counted.foreign + engine.foreign,
             ambiguous=engine.counted.ambiguous,
-            malformed=self._malformed + engine.malformed + self._wire.malformed,
+            malformed=self._malformed + engine.malformed,
             overflows=engine.overflows,
             unstamped=engine.unstamped,
         )

@@ -114,9 +114,13 @@ class Judge:
         if self._own_hosts(outer, expired=kind == 3):
             return None
         error, behind = peel(_ERRORS6[kind], message)
+        # The agent is not told where a message went to: an error went to the quoted source.
+        quoted, _ = peel(IPv6, behind)
+        ends = IPv6(src=outer.src, dst=quoted.src, nh=_ICMP6)
+        intact = not in6_chksum(_ICMP6, ends, message)
         if kind in {2, 4}:  # no room for a length, and so no extensions
-            return self._quoted6((behind, False))
-        return self._quoted6(quote_in(behind, 8 * error.length))
+            return self._quoted6((behind, False), intact=intact)
+        return self._quoted6(quote_in(behind, 8 * error.length), intact=intact)
 
     def _own_hosts(self, outer: Packet, *, expired: bool) -> bool:
         """Whether the sender's own kernel says that it could not send: no reply of a network's."""
@@ -136,7 +140,7 @@ class Judge:
             transport = shown(data, 4 * header.ihl)
         return self._quoted(header, header.proto, transport, intact=intact)
 
-    def _quoted6(self, quote: tuple[bytes, bool]) -> int | None:
+    def _quoted6(self, quote: tuple[bytes, bool], *, intact: bool) -> int | None:
         data, padded = quote
         header, transport = peel(IPv6, data)
         if header.version != 6:
@@ -155,7 +159,7 @@ class Judge:
         if protocol in _CHAINED:
             return None
         transport = shown(data, at) if padded else data[at:]
-        return self._quoted(header, protocol, transport, intact=True)
+        return self._quoted(header, protocol, transport, intact=intact)
 
     def _quoted(
         self, header: Packet, protocol: int, transport: bytes, *, intact: bool

@@ -56,11 +56,7 @@ def keep_icmp_answers(sock: socket.socket) -> None:
 
 
 def keep_icmp6_answers(sock: socket.socket) -> None:
-    """Lets a raw ICMPv6 socket see echo replies and errors only.
-
-    Not by ICMP6_FILTER (RFC 3542 section 3.2), which comes before the checksum: what it blocks
-    would be among the namespace's errors and not among the socket's drops (see `drops`).
-    """
+    """Lets a raw ICMPv6 socket see echo replies and errors only."""
     kinds = len(_ICMP6_WANTED)
     program = [
         (_LD_BYTE_AT, 0, 0, 0),

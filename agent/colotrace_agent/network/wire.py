@@ -220,11 +220,6 @@ class Wire:
         since, self._overflows = self._drops.no_room - self._overflows, self._drops.no_room
         return since
 
-    @property
-    def malformed(self) -> int:
-        """Packets that the kernel kept back, their checksum being wrong; as of `overflows`."""
-        return self._drops.malformed
-
     def close(self) -> None:
         """Closes every socket."""
         for sender in self._senders.values():

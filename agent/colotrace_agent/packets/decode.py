@@ -13,7 +13,7 @@ from colotrace_agent.model import AnswerKind, FlowKey, Heard, Unheard
 from . import gre, icmp, tcp, udp
 from .annotations import annotate, quoted_ttl
 from .chain import NEXT_HEADER_AT, upper_of
-from .checksum import ones_sum
+from .checksum import MODULUS, ones_sum, pseudo_header
 from .extensions import split
 from .payload import cut_of, tag_in
 from .template import IPV4_HEADER, IPV6_HEADER
@@ -89,9 +89,25 @@ def _echo_reply(message: bytes, responder: bytes) -> Heard:
 
 
 def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
-    """An ICMPv6 message, which comes without its IP header and with its checksum verified."""
+    """An ICMPv6 message, which comes without its IP header.
+
+    Its checksum covers the address that it was sent to. An error's is the quoted source, unless
+    that was translated; of an echo reply, what it echoes tells whether it is sound.
+    """
     if len(message) < _ERROR_HEADER:
         return Unheard.MALFORMED
+    heard = _icmp6(message, responder)
+    if message[0] not in _ERRORS_V6 or len(message) < _ERROR_HEADER + IPV6_HEADER:
+        return heard
+    pseudo = pseudo_header(
+        responder, message[16:32], protocol=icmp.PROTOCOL_V6, length=len(message)
+    )
+    if (ones_sum(pseudo) + ones_sum(message)) % MODULUS:
+        return heard._replace(intact=False) if isinstance(heard, Heard) else Unheard.MALFORMED
+    return heard
+
+
+def _icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
     kind, code = message[0], message[1]
     if kind == _ECHO_REPLY_V6:
         return _echo_reply(message, responder)
