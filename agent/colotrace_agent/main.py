@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from colotrace_proto.output import say
 from colotrace_proto.starting import install_line, require
 from colotrace_proto.text import safe
 
@@ -392,7 +393,7 @@ def main() -> None:
     try:
         app()
     except StartError as error:
-        typer.echo(f"colotrace-agent: {error}", err=True)
+        say(f"colotrace-agent: {error}")
         sys.exit(2)
 
 
@@ -439,10 +440,9 @@ def _opened(file: Path) -> int:
 
 def _warn_of_rate(rate: float | None) -> None:
     if rate is not None:
-        typer.echo(
+        say(
             f"colotrace-agent: --rate {rate:g} replaces the limits that spare the network: routers "
-            "that limit their answers will seem to lose packets",
-            err=True,
+            "that limit their answers will seem to lose packets"
         )
 
 
@@ -476,5 +476,5 @@ def _hostname() -> str:
 
 
 def _usage(message: str) -> NoReturn:
-    typer.echo(f"colotrace-agent: {message}", err=True)
+    say(f"colotrace-agent: {message}")
     raise typer.Exit(2)

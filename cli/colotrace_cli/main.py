@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
+from colotrace_proto.output import say
 from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
@@ -243,7 +244,7 @@ def _run(work: Callable[[], int], *, as_json: bool) -> None:
             from . import show
 
             show.body(error.body)
-        typer.echo(f"colotrace: {error}", err=True)
+        say(f"colotrace: {error}")
         code = error.exit_code
     except KeyboardInterrupt:
         code = INTERRUPTED

@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from colotrace_proto.layout import grid, standard_output
+from colotrace_proto.output import say
 from colotrace_proto.starting import require
+from colotrace_proto.text import safe
 
 from .errors import SetupError
 from .store.credentials import Credentials, Permission, permission
@@ -32,7 +35,7 @@ def create_token(
 
     async def create(credentials: Credentials) -> str:
         return await credentials.create_token(
-            account, permissions=granted, description=description, lifetime_s=lifetime_s
+            account, permissions=granted, description=safe(description), lifetime_s=lifetime_s
         )
 
     _print(_run(where, create, makes=True))
@@ -79,7 +82,9 @@ def create_key(
     """Print the key, alone."""
 
     async def create(credentials: Credentials) -> str:
-        return await credentials.create_key(account, email=email, key=key, description=description)
+        return await credentials.create_key(
+            account, email=email, key=key, description=safe(description)
+        )
 
     _print(_run(where, create, makes=True))
 
@@ -140,9 +145,9 @@ def on_database(
 
     result = asyncio.run(run())
     if missing:
-        sys.stderr.write(
+        say(
             f"colotrace-coordinator: made a new database, {where}; if the coordinator has "
-            "another, check --data\n"
+            "another, check --data"
         )
     return result
 
@@ -163,10 +168,10 @@ def _print(line: str) -> None:
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print the rows in columns, under their heads."""
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        _print("  ".join(cells).rstrip())
+    paper = standard_output()
+    body = [[paper.text(cell) for cell in row] for row in rows]
+    for line in grid(head, body, right=[False] * len(head), gap=2):
+        _print(line)
 
 
 def instant(seconds: int | None) -> str:

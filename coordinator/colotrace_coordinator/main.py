@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from colotrace_proto.output import say
 from colotrace_proto.starting import install_line, require
 
 from .errors import CoordinatorError, SetupError, StoreUnavailableError
@@ -358,7 +359,7 @@ def main() -> None:
     try:
         app()
     except CoordinatorError as error:
-        sys.stderr.write(f"colotrace-coordinator: {error}\n")
+        say(f"colotrace-coordinator: {error}")
         sys.exit(_exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)

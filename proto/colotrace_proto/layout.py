@@ -81,11 +81,13 @@ def flow(words: Sequence[str], on: Paper, *, indent: int = 0, first: int = 0) ->
     return [*lines, line]
 
 
-def grid(head: Sequence[str], body: Sequence[Sequence[str]], *, right: Sequence[bool]) -> list[str]:
+def grid(
+    head: Sequence[str], body: Sequence[Sequence[str]], *, right: Sequence[bool], gap: int = GAP
+) -> list[str]:
     """Lines of a table: the head, then each row, cells padded to their column's width."""
     wide = widths(head, body)
     return [
-        (" " * GAP)
+        (" " * gap)
         .join(
             _pad(cell, columns, right=to_right)
             for cell, columns, to_right in zip(cells, wide, right, strict=True)

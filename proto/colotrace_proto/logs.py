@@ -22,7 +22,7 @@ from .writer import Writer
 _BURST, _PER_S = 1_000, 50
 _MOST_NAMES = 1_000
 _LAST_LINES_S = 2.0
-_IDENTIFIED = ("account", "credential", "target")
+_IDENTIFIED = ("account", "credential")
 
 
 def configure(*, json: bool, threshold: int = logging.NOTSET, colors: bool = False) -> None:
@@ -55,7 +55,7 @@ def configure(*, json: bool, threshold: int = logging.NOTSET, colors: bool = Fal
 class Floods:
     """A processor that limits how often events of one name are logged.
 
-    Those of an account (the event has `account`, `credential` or `target`) are not limited: the
+    Those of an account (the event has `account` or `credential`) are not limited: the
     account's quota does that. Of others, `burst` pass at once and `per_s` each second; the next one
     that passes has `suppressed`, the number of those that did not.
     """

@@ -22,13 +22,14 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TextIO
 
-from .text import encodable, safe
+from .text import encodable, safe_lines
 
 STDOUT, STDERR = 1, 2
 EXIT_READER_GONE = 128 + signal.SIGPIPE
 """141: what a shell shows for a program that SIGPIPE ended."""
 EXIT_NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h: standard output cannot be written."""
+_MOST_SAID = 16_000
 ERRORS = "colotrace.substitute"
 """Error handler for encoding: substitutes of `text.encodable`."""
 
@@ -68,11 +69,17 @@ def program(name: str, command_line: Callable[[], object]) -> NoReturn:
         sys.stdout.flush()
     except OutputError as error:
         if error.number != errno.EPIPE:
-            _say(f"{name}: {error.words}")
+            say(f"{name}: {error.words}")
         code = error.exit_code
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     sys.exit(code)
+
+
+def say(words: str) -> None:
+    """Write a message, of one line or several, to standard error; strangers' text in it becomes
+    safe."""
+    sys.stderr.write(safe_lines(words, most=_MOST_SAID) + "\n")
 
 
 def open_standard_descriptors() -> None:
@@ -155,10 +162,6 @@ def _stream(descriptor: int) -> TextIO:
         errors=ERRORS,
         line_buffering=descriptor == STDERR or raw.isatty(),
     )
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(safe(line, most=500) + "\n")
 
 
 def _substitute(error: UnicodeError) -> tuple[str, int]:

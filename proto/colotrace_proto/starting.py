@@ -14,6 +14,8 @@ import sys
 import threading
 from dataclasses import dataclass
 
+from .output import say
+
 EXIT_UNUSABLE = 2
 EXIT_INTERRUPTED = 130
 
@@ -56,7 +58,7 @@ def start(program: Program) -> None:
         words = explain(error, program)
         if words is None:
             raise
-        sys.stderr.write(f"{program.name}: {words}\n")
+        say(f"{program.name}: {words}")
         sys.exit(EXIT_UNUSABLE)
 
 
