@@ -18,7 +18,7 @@ from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
 from .errors import ALL_WELL, INTERRUPTED, SOME_ROW_FAILED, CliError, RequestError
-from .settings import Settings, checked
+from .settings import Settings, checked, is_text
 
 _EXIT_CODES = (
     "Exit codes: 0 every row is complete, whether its target answered or not; 1 some row has an "
@@ -146,6 +146,9 @@ def trace(
     ca_file: CaFile = None,
 ) -> None:
     """Trace targets from colos and show each path."""
+    for word in (*targets, *(colos or ())):
+        if not is_text(word):
+            raise typer.BadParameter(f"{safe(word)} is not UTF-8", param_hint="TARGET, --from")
     options = {
         "packet_type": packet_type.value if packet_type else None,
         "max_ttl": max_ttl,
@@ -206,10 +209,10 @@ def _trace(
     from . import answer, client, progress, show
 
     began = time.monotonic()
-    with progress.waiting(safe(words, most=60)):
-        reply = asyncio.run(
-            client.exchange(settings, "POST", "", body=msgspec.json.encode(request))
-        )
+    body = msgspec.json.encode(request)
+    reply = asyncio.run(
+        progress.shown(safe(words, most=60), client.exchange(settings, "POST", "", body=body))
+    )
     found = answer.trace_answer(reply)
     if as_json:
         show.body(reply.body)
@@ -224,8 +227,9 @@ def _trace(
 def _colos(settings: Settings, *, as_json: bool) -> int:
     from . import answer, client, progress, show
 
-    with progress.waiting("asking for the colos"):
-        reply = asyncio.run(client.exchange(settings, "GET", "/colos"))
+    reply = asyncio.run(
+        progress.shown("asking for the colos", client.exchange(settings, "GET", "/colos"))
+    )
     found = answer.colos_answer(reply)
     if as_json:
         show.body(reply.body)

@@ -1,32 +1,51 @@
 """The line that shows that something is being waited for."""
 
+import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from colotrace_proto.layout import paper
+from colotrace_proto.output import ERRORS, STDERR, encoding
+from colotrace_proto.writer import Writer
+
+T = TypeVar("T")
+_EACH_S = 0.1
+_CLEAR = b"\r\x1b[K"
+_LAST_S = 1.0
+_FRAMES, _FRAMES_IN_ASCII = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 
 
-@contextmanager
-def waiting(words: str) -> Iterator[None]:
-    """A spinner, the words and the time so far on standard error, gone at the end.
+async def shown(words: str, work: Coroutine[Any, Any, T]) -> T:
+    """The work's result; meanwhile a spinner, the words and the time so far on standard error.
 
-    Nothing at all where standard error is not a terminal.
+    Nothing at all where standard error is not a terminal. A terminal that stands still is not
+    waited for.
     """
     if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+        return await work
+    writer = Writer(STDERR)
+    task = asyncio.create_task(_spin(writer, words), name="progress")
+    try:
+        return await work
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        writer.put(_CLEAR)
+        writer.hurry(within_s=_LAST_S)
+        await writer.drain(below=0)
 
-    line = Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        # Nothing else is printed meanwhile; the streams stay as they are.
-        redirect_stdout=False,
-        redirect_stderr=False,
-    )
-    with line:
-        line.add_task(words, total=None)
-        yield
+
+async def _spin(writer: Writer, words: str) -> None:
+    on = paper(sys.stderr)
+    frames = _FRAMES if on.own(_FRAMES) == _FRAMES else _FRAMES_IN_ASCII
+    began = time.monotonic()
+    columns = max((on.columns or 80) - 1, 1)
+    count = 0
+    while True:
+        if not writer.waiting:
+            line = f"{frames[count % len(frames)]} {words} {time.monotonic() - began:.0f} s"
+            writer.offer(_CLEAR + on.fit(line, columns).encode(encoding(sys.stderr), ERRORS))
+        count += 1
+        await asyncio.sleep(_EACH_S)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from colotrace_proto.text import safe
+
 from .errors import SettingsError
 
 
@@ -41,8 +43,19 @@ def checked(
     )
 
 
+def is_text(text: str) -> bool:
+    """Whether the text has only characters, not bytes that are no UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _given(value: str | None, what: str, example: str) -> str:
     text = (value or "").strip()
+    if not is_text(text):
+        raise SettingsError(f"{what}, {safe(text)}, is not UTF-8; write it again")
     if not text:
         flag = "--" + example.partition("=")[0].removeprefix("COLOTRACE_").lower()
         raise SettingsError(f"{what} is missing; set it with: export {example} (or {flag})")

@@ -59,7 +59,8 @@ class OutputError(Exception):
 def program(name: str, command_line: Callable[[], object]) -> NoReturn:
     """Run a program's command line with safe streams, and end with its exit code."""
     open_standard_descriptors()
-    sys.stdout, sys.stderr = _stream(STDOUT), _stream(STDERR)
+    out = _Descriptor(STDOUT)
+    sys.stdout, sys.stderr = _stream(out, sys.stdout), _stream(_Descriptor(STDERR), sys.stderr)
     code: int | str | None = None
     try:
         try:
@@ -72,6 +73,7 @@ def program(name: str, command_line: Callable[[], object]) -> NoReturn:
             say(f"{name}: {error.words}")
         code = error.exit_code
     except KeyboardInterrupt:
+        out.failed = True  # what waits to be written is not waited for at the end
         code = 128 + signal.SIGINT
     sys.exit(code)
 
@@ -125,7 +127,7 @@ class _Descriptor(io.RawIOBase):
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._failed = False
+        self.failed = False
 
     def writable(self) -> bool:
         """It is for writing only."""
@@ -142,25 +144,23 @@ class _Descriptor(io.RawIOBase):
     def write(self, data: Any, /) -> int:
         """Write all of it, a buffer; standard error fails silently, standard output once."""
         size = memoryview(data).nbytes
-        if self._failed:
+        if self.failed:
             return size
         try:
             write_all(self._descriptor, data)
         except OSError as error:
-            self._failed = True
+            self.failed = True
             if self._descriptor != STDERR:
                 raise OutputError(error.errno or errno.EIO) from error
         return size
 
 
-def _stream(descriptor: int) -> TextIO:
-    before = sys.stdout if descriptor == STDOUT else sys.stderr
-    raw = _Descriptor(descriptor)
+def _stream(raw: _Descriptor, before: TextIO | None) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=encoding(before),
         errors=ERRORS,
-        line_buffering=descriptor == STDERR or raw.isatty(),
+        line_buffering=raw.fileno() == STDERR or raw.isatty(),
     )
 
 
