@@ -1,10 +1,10 @@
 """One HTTP exchange with the coordinator, within a bound of time and of size."""
 
-import asyncio
 import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from colotrace_proto.running import RunningClock
 from colotrace_proto.text import safe
 
 from .errors import RequestError, SettingsError
@@ -53,9 +53,11 @@ async def exchange(
     import httpx
 
     url = settings.url + settings.path + path
+    clock = RunningClock()
     try:
         async with (
-            asyncio.timeout(timeout_s),
+            # A command that was stopped and continued reads first, then judges.
+            clock.timeout(timeout_s),
             _client(settings) as client,
             client.stream(method, url, content=body) as response,
         ):
@@ -64,6 +66,8 @@ async def exchange(
         raise RequestError(_too_late(settings, error, timeout_s)) from error
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
         raise RequestError(_no_reply(settings, error)) from error
+    finally:
+        clock.close()
 
 
 async def _read(response: "httpx.Response") -> Reply:

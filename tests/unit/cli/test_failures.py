@@ -1,9 +1,11 @@
 """Answers that are errors, hostile, cut short or late: each one clear line, exit code 3."""
 
+import asyncio
 import datetime
 import ipaddress
 import socket
 import ssl
+import time
 
 import pytest
 from colotrace_cli import client
@@ -158,6 +160,15 @@ async def test_an_answer_that_does_not_come_is_given_up(api, environment):
     settings = checked(url=api.url, token="t", account="a", ca_file=None)
     with pytest.raises(RequestError, match=r"did not finish its answer within 0\.2 s"):
         await client.exchange(settings, "GET", "/colos", timeout_s=0.2)
+
+
+async def test_answer_that_came_while_the_command_was_stopped(api, environment):
+    """For longer than it would have waited: the answer is read before the time is judged."""
+    api.answers({"result": []})
+    settings = checked(url=api.url, token="t", account="a", ca_file=None)
+    asyncio.get_running_loop().call_later(0.02, time.sleep, 1.5)
+    reply = await client.exchange(settings, "GET", "/colos", timeout_s=1.0)
+    assert reply.status == 200
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ _OPTIONS = (
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     ("grpc.max_connection_idle_ms", IDLE_MS),
     # An agent needs one; agents in one process share a connection.
-    ("grpc.max_concurrent_streams", 256),
+    ("grpc.max_concurrent_streams", MAX_STREAMS_OF_ONE),
     # A host that has vanished is noticed by pings before its silence is.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
