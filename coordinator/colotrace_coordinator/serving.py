@@ -76,6 +76,9 @@ async def serve(settings: ServeSettings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         database = await Database.open(settings.location, even_full=True)
         stack.push_async_callback(database.close)
+        clock = RunningClock()
+        stack.callback(clock.close)
+        database.limit = clock.timeout
         credentials = Credentials(database)
         audit = Audit(database, credentials)
         memory = await ColoMemory.load(ColoStore(database), vouched=settings.tls is not None)
@@ -90,8 +93,6 @@ async def serve(settings: ServeSettings) -> None:
         names = await stack.enter_async_context(
             Names(resolver=settings.resolver, metrics=metrics, log=log)
         )
-        clock = RunningClock()
-        stack.callback(clock.close)
         service = TraceService(
             registry=Registry(memory, vouched=settings.tls is not None),
             names=names,
@@ -160,6 +161,7 @@ async def serve(settings: ServeSettings) -> None:
             requests_per_window=settings.requests_per_window,
             metrics=http_metrics,
             operation=settings.ops is None,
+            limit=clock.timeout,
         )
         server = http_server(
             app, tls=https, trusted_proxies=settings.trusted_proxies, limits=_limits()

@@ -20,7 +20,7 @@ by the loop's clock.
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 SLICE_S = 0.1
 """Interval of the ticks."""
@@ -29,6 +29,8 @@ SETTLE_S = 1.0
 PUNCTUAL_S = 0.02
 
 HeldUp = Callable[[float], None]
+TimeLimit = Callable[[float], AbstractAsyncContextManager[asyncio.Timeout]]
+"""`RunningClock.timeout`, or `asyncio.timeout` where hold-ups do not matter."""
 
 
 class RunningTimer:

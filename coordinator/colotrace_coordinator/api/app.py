@@ -1,5 +1,8 @@
 """The application, put together from what is handed in."""
 
+import asyncio
+
+from colotrace_proto.running import TimeLimit
 from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from starlette.convertors import Convertor, register_url_convertor
@@ -45,6 +48,7 @@ def create_app(
     remembered_s: float = REMEMBERED_S,
     metrics: HttpMetrics | None = None,
     operation: bool = True,
+    limit: TimeLimit = asyncio.timeout,
 ) -> FastAPI:
     """The HTTP side, ready to be served.
 
@@ -52,7 +56,8 @@ def create_app(
     `registry` is shown at `/metrics`, whoever fills it; a window is five minutes;
     `remembered_s` is how long a revoked credential may still be taken. Where the routes of
     operation have an application of their own (`create_operation_app`), `operation` is False
-    here, and both share their `metrics`.
+    here, and both share their `metrics`. `limit`
+    bounds the time of a measurement.
     """
     register_url_convertor("account", _AccountId())
     limiter = Limiter(per_credential=requests_per_window, failures_per_address=failures_per_window)
@@ -63,6 +68,7 @@ def create_app(
         audit=audit,
         admission=Admission(max_measurements),
         within_s=answer_within_s,
+        limit=limit,
     )
     colos = ColoList(tracer, who=who)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from colotrace_proto.running import TimeLimit
 from starlette.requests import ClientDisconnect, Request
 
 from colotrace_coordinator.model import Answer, Tracer, TraceRequest
@@ -39,18 +40,23 @@ class Admission:
 
 
 async def measure(
-    tracer: Tracer, asked: TraceRequest, *, request: Request, within_s: float
+    tracer: Tracer,
+    asked: TraceRequest,
+    *,
+    request: Request,
+    within_s: float,
+    limit: TimeLimit = asyncio.timeout,
 ) -> Answer:
     """The answer; cancelled, with all its jobs, as soon as the client goes away.
 
     Raises:
         ClientDisconnect: the client went away.
-        LateAnswerError: the tracer did not answer within `within_s`.
+        LateAnswerError: the tracer did not answer `within_s`, by the clock of `limit`.
     """
     trace = asyncio.create_task(tracer.trace(asked), name="trace")
     gone = asyncio.create_task(_gone(request), name="client-watch")
     try:
-        async with asyncio.timeout(within_s):
+        async with limit(within_s):
             await asyncio.wait({trace, gone}, return_when=asyncio.FIRST_COMPLETED)
         if not trace.done():
             raise ClientDisconnect

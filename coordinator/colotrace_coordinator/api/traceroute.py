@@ -1,10 +1,12 @@
 """The route that measures: each check in the contract's order, then the fan-out."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 
 import msgspec
 from colotrace_proto.rows import TargetRow
+from colotrace_proto.running import TimeLimit
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -51,12 +53,14 @@ class Traceroute:
         audit: Audit | None,
         admission: Admission,
         within_s: float = ANSWER_WITHIN_S,
+        limit: TimeLimit = asyncio.timeout,
     ) -> None:
         self._tracer = tracer
         self._who = who
         self._audit = audit
         self._admission = admission
         self._within_s = within_s
+        self._limit = limit
 
     async def __call__(self, account_id: str, request: Request) -> Response:
         """Measure, and answer."""
@@ -74,7 +78,9 @@ class Traceroute:
         try:
             with self._admission.enter():
                 left_s = self._within_s - spent_s
-                got = await measure(self._tracer, asked, request=request, within_s=left_s)
+                got = await measure(
+                    self._tracer, asked, request=request, within_s=left_s, limit=self._limit
+                )
             status = 200
             return answer(got.rows, got.messages)
         except Exception as error:

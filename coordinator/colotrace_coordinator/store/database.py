@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from colotrace_proto.running import TimeLimit
 from colotrace_proto.starting import install_line
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -50,6 +51,8 @@ class Database:
         self._frozen = frozen
         self._engine = _engine(location, frozen=frozen)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self.limit: TimeLimit = asyncio.timeout
+        """Bounds how long the database may take to answer."""
         self.trouble = ""
         """Why nothing can be written now, in words; "" where it can, as `watch` has last seen."""
 
@@ -147,7 +150,7 @@ class Database:
             StoreUnavailableError: the database broke off, refuses, or does not answer in time.
         """
         with _translated(self._location, frozen=self._frozen):
-            async with asyncio.timeout(_ANSWER_S), self._sessions.begin() as session:
+            async with self.limit(_ANSWER_S), self._sessions.begin() as session:
                 yield session
 
     async def ping(self, *, timeout_s: float = 2.0) -> None:
@@ -157,7 +160,7 @@ class Database:
             StoreUnavailableError: it does not, or not in time.
         """
         try:
-            async with asyncio.timeout(timeout_s), self.session() as session:
+            async with self.limit(timeout_s), self.session() as session:
                 await session.execute(text("SELECT 1"))
         except TimeoutError as error:
             raise StoreUnavailableError(

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
 import httpx
+from colotrace_proto.running import RunningClock
 from fastapi import FastAPI
 from starlette.types import Message
 from unit.coordinator.api.conftest import BEARER, PATH
@@ -80,3 +82,21 @@ async def test_too_many_at_once(make_app: Callable[..., FastAPI], tracer: FakeTr
         tracer.hold.set()
         assert (await first).status_code == 200
         assert (await client.post(PATH, json=BODY, headers=BEARER)).status_code == 200
+
+
+async def test_answer_that_came_in_a_hold_up(
+    make_app: Callable[..., FastAPI], tracer: FakeTracer
+) -> None:
+    """A coordinator that was stopped for longer than an answer may take: the answer goes out."""
+    tracer.hold = asyncio.Event()
+    clock = RunningClock()
+    app = make_app(answer_within_s=0.3, limit=clock.timeout)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        asked = asyncio.create_task(client.post(PATH, headers=BEARER, json=BODY))
+        await tracer.started.wait()
+        loop = asyncio.get_running_loop()
+        loop.call_soon(time.sleep, 1.0)
+        loop.call_later(0.5, tracer.hold.set)
+        assert (await asked).status_code == 200
+    clock.close()
