@@ -108,7 +108,7 @@ class Presences:
             raise ProtocolError("it speaks of another process than its topic")
         before = self._known.get(process)
         if before is None:
-            self._enter(process, place)
+            self._enter(process, place, presence.started_ms)
         self._known[process] = _Known(presence, now + min(expiry_s, PRESENCE_EXPIRY_S))
         if events := self._choose(place, now):
             return events
@@ -128,13 +128,21 @@ class Presences:
             events += self._gone(process, now)
         return events
 
-    def _enter(self, process: Process, place: _Place) -> None:
-        """
+    def _enter(self, process: Process, place: _Place, started_ms: int) -> None:
+        """Of too many processes of one id, those that do not count give way to later ones.
+
         Raises:
             ProtocolError: as many are there of its id, or of its colo, as may be.
         """
-        if len(self._namesakes.get(place, ())) >= MOST_OF_ID:
-            raise ProtocolError(f"{MOST_OF_ID} processes of one id are there, and no more may be")
+        namesakes = self._namesakes.get(place, set())
+        if len(namesakes) >= MOST_OF_ID:
+            spare = namesakes - {self._counting[place]}
+            earliest = min(spare, key=self._seniority)
+            if (started_ms, process.boot_id) < self._seniority(earliest):
+                raise ProtocolError(f"{MOST_OF_ID} later processes of its id are there")
+            del self._known[earliest]
+            namesakes.discard(earliest)
+            self._shares.release(process.colo)
         if not self._shares.take(process.colo):
             raise ProtocolError("as many processes of the colo are there as may be")
         self._namesakes.setdefault(place, set()).add(process)
