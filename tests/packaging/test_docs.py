@@ -7,6 +7,7 @@ import pytest
 from colotrace_cli.main import app
 from colotrace_coordinator.api.metrics import HttpMetrics
 from colotrace_coordinator.metrics import BrokerMetrics, Metrics
+from fleet.samples import LANGUAGES, samples
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
@@ -73,3 +74,14 @@ def test_every_metric_is_listed():
     _, _, table = TOGETHER.partition("\n## Metrics\n")
     listed = set(re.findall(r"^\| `(colotrace_\w+)`", table, re.MULTILINE))
     assert listed == there
+
+
+@pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.where)
+def test_every_sample_says_how_it_is_run(sample):
+    """`tests/e2e/test_samples.py` runs it then; what cannot be run is `text`."""
+    assert sample.language in LANGUAGES
+
+
+def test_all_samples_are_found():
+    """Else the tests of them show nothing."""
+    assert {each.language for each in samples()} == set(LANGUAGES)
