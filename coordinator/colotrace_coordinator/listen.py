@@ -5,6 +5,8 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from colotrace_proto.hostnames import HostNameError, to_ascii
+
 from .errors import SetupError
 
 _BACKLOG = 2_048
@@ -68,10 +70,11 @@ def listen(address: Address, *, flag: str) -> list[socket.socket]:
     """
     if not address.host or address.host == "::":
         return [_dual_stack(address, flag)]
+    host = _dns_form(address.host, flag)
     sockets: list[socket.socket] = []
     try:
         for family, _, _, _, where in socket.getaddrinfo(
-            address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         ):
             port = sockets[0].getsockname()[1] if sockets else address.port
             place = (str(where[0]), port)
@@ -80,6 +83,14 @@ def listen(address: Address, *, flag: str) -> list[socket.socket]:
         _close(sockets)
         raise _cannot(address, flag, error) from error
     return sockets
+
+
+def _dns_form(host: str, flag: str) -> bytes:
+    """As bytes: of a str, Python would make another name by IDNA 2003."""
+    try:
+        return (host if host.isascii() else to_ascii(host)).encode("ascii")
+    except HostNameError as error:
+        raise SetupError(f"{flag} {host}: this is no host name: {error}") from None
 
 
 def bound(sockets: Sequence[socket.socket], address: Address) -> Address:

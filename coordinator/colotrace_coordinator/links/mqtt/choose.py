@@ -4,7 +4,7 @@ import ssl
 from dataclasses import dataclass
 
 from colotrace_proto.bus import Broker
-from colotrace_proto.identifiers import is_address
+from colotrace_proto.identifiers import is_address, with_ascii_host
 from colotrace_proto.mqtt import BrokerTls, ChoiceError, chosen
 
 from colotrace_coordinator.errors import SetupError
@@ -43,6 +43,7 @@ def choose_broker(
             f"--grpc {grpc}: with --mqtt, agents must be told one address; give --advertise "
             "HOST:PORT as they reach this coordinator"
         )
+    advertise = with_ascii_host(advertise or "")
     if advertise and not is_address(advertise):
         raise SetupError(f"--advertise {advertise}: give HOST:PORT, an IPv6 address in brackets")
-    return BrokerSettings(broker=broker, tls=tls, advertise=advertise or "")
+    return BrokerSettings(broker=broker, tls=tls, advertise=advertise)

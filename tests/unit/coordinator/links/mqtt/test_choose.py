@@ -45,6 +45,8 @@ def test_where_agents_answer(grpc: str) -> None:
     with pytest.raises(SetupError, match="--advertise"):
         choose("mqtts://h", grpc=grpc)
     assert choose("mqtts://h", grpc=grpc, advertise="[::1]:7").advertise == "[::1]:7"
+    advertised = choose("mqtts://h", grpc=grpc, advertise="straße.example:7").advertise
+    assert advertised == "xn--strae-oqa.example:7"
 
 
 @pytest.mark.parametrize("advertise", ["h", "h:0", "http://h:1", "h:1,h:2"])
