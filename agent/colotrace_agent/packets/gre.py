@@ -159,13 +159,13 @@ def _reply(inner: bytes, echo: bytes, *, family: Family, responder: bytes) -> He
         source, target = inner[8:24], inner[24:40]
         header = pseudo_header(source, target, protocol=ICMPV6, length=len(echo))
         pseudo = ones_sum(header)
-    if (ones_sum(echo) + pseudo) % MODULUS:
-        return Unheard.MALFORMED
+    intact = not (ones_sum(echo) + pseudo) % MODULUS
     key = FlowKey(PacketType.ICMP, source, identifier, 0)
     payload = echo[_ECHO_HEADER:]
     return Heard(
-        AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag_in(payload), cut=cut_of(payload)
-    )
+        AnswerKind.ECHO_REPLY, responder, key, sequence, tag=tag_in(payload), cut=cut_of(payload),
+        intact=intact,
+    )  # fmt: skip
 
 
 def _echo_in(inner: bytes, family: Family) -> bytes | None:

@@ -120,6 +120,21 @@ def test_options_in_front_and_in_the_quote_are_passed_over(packet_type: PacketTy
     assert (heard.key, heard.number) == (flow.key, number_of(flow, 7))
 
 
+@given(st.sampled_from(TYPES), st.integers(0, 10), st.binary(min_size=40, max_size=40))
+def test_any_options_in_the_quote_are_passed_over(
+    packet_type: PacketType, words: int, options: bytes
+) -> None:
+    """Up to the 40 bytes that a header has room for, whatever they say."""
+    flow = flow_of(packet_type)
+    quote = quote_of(flow)
+    grown = bytes([0x45 + words]) + quote[1:20] + options[: 4 * words] + quote[20:]
+    heard = decode_icmp(icmp(grown))
+    assert isinstance(heard, Heard)
+    assert (heard.key, heard.number) == (flow.key, number_of(flow, 7))
+    assert heard.tag == tag_of(flow, None)
+    assert heard.intact
+
+
 @pytest.mark.parametrize("headers", [[0], [60], [43], [0, 60, 43]])
 @pytest.mark.parametrize("packet_type", TYPES)
 def test_extension_headers_in_the_quote_are_passed_over(
