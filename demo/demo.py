@@ -22,7 +22,7 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
 from fleet import ACCOUNT, Broker, Fleet  # noqa: E402 - found through the path above
-from lab import Lab, LabUnavailableError, access  # noqa: E402
+from lab import Lab, LabError, LabUnavailableError, access  # noqa: E402
 
 _COLOTRACE = Path(sys.executable).parent / "colotrace"
 _ANSWER = ROOT / ".demo" / "answer.json"
@@ -35,19 +35,26 @@ def main() -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep, mqtt = (os.environ.get(name, "") not in ("", "0") for name in ("KEEP", "MQTT"))
     try:
+        access.require()
         with _step("bringing up a network of kernel routers"):
             lab = Lab()
             lab.up()
         try:
             with ExitStack() as stack:
-                _show(_two(lab, stack) if mqtt else _one(lab, stack))
+                fleets = _two(lab, stack) if mqtt else _one(lab, stack)
+                _show(fleets)
                 if keep:
+                    _next_steps(fleets)
                     print("\nIt stays up until Ctrl-C.", flush=True)
                     while True:
                         signal.pause()
         finally:
             lab.down()
-    except LabUnavailableError as error:
+        print(
+            "\nThe demo has ended, and left nothing running. `make demo KEEP=1` leaves it up, and"
+        )
+        print("says how to ask it with the official SDK.")
+    except (LabError, LabUnavailableError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -86,7 +93,6 @@ def _show(fleets: list[Fleet]) -> None:
     _command(last, "trace", *_TARGETS, "--from", "den,sin", where=where)
     if first is not last:
         _command(last, "colos", where=where)
-    _next_steps(fleets)
 
 
 def _ask(fleet: Fleet) -> None:

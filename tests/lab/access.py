@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
@@ -33,15 +34,29 @@ def reason() -> str | None:
     absent = sorted({deb for word, deb in _PROGRAMS.items() if not shutil.which(word, path=path)})
     if absent:
         return f"the lab needs Debian packages: sudo apt-get install -y {' '.join(absent)}"
+    if not Path("/proc/self/status").exists():
+        return "the lab needs /proc: mount -t proc proc /proc"
     lacking = enter.missing_capabilities()
     if lacking:
         return (
             f"the lab needs {', '.join(lacking)}: run as root, or under "
             f"`python {_enter_path()} COMMAND`, which makes a user namespace"
         )
+    if not _can_mount():
+        return (
+            "the lab makes mount namespaces, which this root directory does not allow: it is no "
+            "mount point, as in a plain chroot. Bind it over itself before (mount --bind DIR DIR; "
+            "chroot DIR), or use systemd-nspawn -D DIR or a container"
+        )
     if not Path("/proc/sys/net/ipv6").is_dir():
         return "the lab needs IPv6: boot without ipv6.disable=1"
     return None
+
+
+def _can_mount() -> bool:
+    """Tried, as each program of the lab is started in a mount namespace of its own."""
+    done = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)
+    return done.returncode == 0
 
 
 def require() -> None:
