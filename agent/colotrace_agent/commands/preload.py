@@ -6,7 +6,7 @@ environment below /root, say. A test (tests/integration/agent/test_user.py) find
 
 import importlib
 
-from colotrace_proto import layout, rows, table
+from colotrace_proto import layout, rows, table, text
 from colotrace_proto.hostnames import to_ascii
 
 _RESOLVING = ("concurrent.futures.thread", "encodings.idna")
@@ -33,6 +33,7 @@ def for_many() -> None:
     """What a file of targets takes."""
     for module in ("bulk", "progress"):
         importlib.import_module(f"{__package__}.{module}")
+    text.width("…")  # of the status line, where it is cut
 
 
 def for_tables() -> None:
