@@ -24,7 +24,7 @@ from . import privileges
 from .accounts import Account
 from .errors import PrivilegeError, StartError
 from .limits import raise_open_files
-from .network.sockets import RawSockets, open_all
+from .network.sockets import HOW_TO_ALLOW, WHY_REFUSED, RawSockets, open_all
 
 if TYPE_CHECKING:
     from .commands.run import BrokerSettings
@@ -455,10 +455,7 @@ def _open_sockets(user: str) -> tuple[RawSockets, Account | None]:
         sockets = open_all()
     except PermissionError as error:
         raise PrivilegeError(
-            f"raw sockets are refused ({error.strerror}), although the process has CAP_NET_RAW: "
-            "it is in a user namespace, and the network belongs to another one (a rootless "
-            "container with the host's network); give the container a network of its own, or "
-            "start it as root outside; else a seccomp profile or security module forbids them"
+            f"raw sockets are refused ({error.strerror}), {WHY_REFUSED}; {HOW_TO_ALLOW}"
         ) from error
     if not sockets.senders:
         raise PrivilegeError("the kernel has no raw sockets, of IPv4 or IPv6: boot one that has")

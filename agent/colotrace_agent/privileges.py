@@ -56,14 +56,18 @@ def require_net_raw() -> None:
         PrivilegeError: it may not.
     """
     if not _permitted() & _NET_RAW:
-        raise PrivilegeError(f"colotrace-agent sends raw packets and lacks {_HOW_TO_GIVE}")
+        remedy = _FOR_ROOT if os.geteuid() == 0 else _FOR_USERS
+        raise PrivilegeError(
+            "colotrace-agent sends raw packets and lacks the capability CAP_NET_RAW: " + remedy
+        )
 
 
-_HOW_TO_GIVE = (
-    "the capability CAP_NET_RAW: run it as root, under a systemd unit with "
-    "AmbientCapabilities=CAP_NET_RAW, or in a container with --cap-add NET_RAW and without "
-    "no-new-privileges"
+_ELSEWHERE = (
+    "under a systemd unit with AmbientCapabilities=CAP_NET_RAW, or in a container with "
+    "--cap-add NET_RAW and without no-new-privileges"
 )
+_FOR_USERS = f"run it as root, {_ELSEWHERE}"
+_FOR_ROOT = f"root has lost it here; run it outside of what took it away, {_ELSEWHERE}"
 
 
 def keep_only_net_raw() -> None:

@@ -51,7 +51,7 @@ def _tracking(ruleset: Ruleset, *, proc: Path) -> Finding:
         return warn(
             check,
             f"loaded ({table}); could not look at the rules: {ruleset.unread}",
-            f"run this as root, or see to it yourself: {NOTRACK}",
+            f"{ruleset.remedy}, or see to it yourself: {NOTRACK}",
         )
     if not _uses_tracking(ruleset):
         return ok(check, "loaded, but no rule of nftables uses it here")
@@ -72,7 +72,7 @@ def _invalid(ruleset: Ruleset) -> Finding:
         return warn(
             check,
             f"could not look: {ruleset.unread}",
-            f"run this as root, or see to it yourself: {_ACCEPT}",
+            f"{ruleset.remedy}, or see to it yourself: {_ACCEPT}",
         )
     dropping = [rule for rule in ruleset.rules if _drops_invalid(rule)]
     if not dropping:

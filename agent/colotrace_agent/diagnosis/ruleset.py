@@ -21,14 +21,15 @@ class Ruleset:
     rules: list[dict[str, Any]] = field(default_factory=list)
     chains: list[dict[str, Any]] = field(default_factory=list)
     unread: str = ""
+    remedy: str = ""
+    """What would let them be read."""
 
 
 def read() -> Ruleset:
     """Asks nft(8)."""
-    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
-    program = shutil.which("nft", path=path)
+    program = shutil.which("nft", path=_path())
     if program is None:
-        return Ruleset(unread="nft is not installed")
+        return Ruleset(unread="nft is not installed", remedy="install nftables")
     try:
         done = subprocess.run(
             [program, "-j", "list", "ruleset"],
@@ -38,11 +39,24 @@ def read() -> Ruleset:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Ruleset(unread=f"nft: {error}")
+        return Ruleset(unread=f"nft: {error}", remedy=_how_to_ask())
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no reason given"]
-        return Ruleset(unread=f"nft: {lines[0]}")
+        return Ruleset(unread=f"nft: {lines[0]}", remedy=_how_to_ask())
     return parse(done.stdout)
+
+
+def _path() -> str:
+    """Where programs are looked for. Root must not run one of the working directory."""
+    given = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    absolute = [entry for entry in given if os.path.isabs(entry)]  # noqa: PTH117 - "" is none
+    return os.pathsep.join([*absolute, "/usr/sbin", "/sbin"])
+
+
+def _how_to_ask() -> str:
+    if os.geteuid() == 0:
+        return "run this with CAP_NET_ADMIN, outside of the container if it is in one"
+    return "run this as root"
 
 
 def parse(text: str) -> Ruleset:
@@ -54,4 +68,4 @@ def parse(text: str) -> Ruleset:
             chains=[item["chain"] for item in items if "chain" in item],
         )
     except (ValueError, KeyError, TypeError):
-        return Ruleset(unread="nft's answer is not understood")
+        return Ruleset(unread="nft's answer is not understood", remedy="upgrade nftables")

@@ -8,7 +8,7 @@ from colotrace_proto.messages import Family
 from colotrace_agent.network.addresses import working_families
 from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.route import source_for
-from colotrace_agent.network.sockets import open_all
+from colotrace_agent.network.sockets import HOW_TO_ALLOW, WHY_REFUSED, open_all
 
 from .finding import Finding, fail, ok, warn
 
@@ -19,20 +19,24 @@ _FAR = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8::1"}
 def findings(*, lacking: str) -> list[Finding]:
     """All of them; `lacking` says why the process may not send raw packets, if so."""
     rights = (
-        fail("rights", lacking, "give it CAP_NET_RAW")
+        fail("rights", lacking, "give it CAP_NET_RAW, as said above")
         if lacking
         else ok("rights", "CAP_NET_RAW, and nothing else is needed")
     )
-    return [rights, _raw_sockets(), *_families(), _stamps()]
+    return [rights, _raw_sockets(lacking=lacking), *_families(), _stamps()]
 
 
-def _raw_sockets() -> Finding:
+def _raw_sockets(*, lacking: str) -> Finding:
     check = "raw sockets"
     try:
         opened = open_all()
+    except PermissionError:
+        if lacking:
+            return fail(check, "cannot be opened without that right", "give it CAP_NET_RAW")
+        return fail(check, f"cannot be opened, {WHY_REFUSED}", HOW_TO_ALLOW)
     except OSError as error:
         detail = f"cannot be opened: {os.strerror(error.errno or 0)}"
-        return fail(check, detail, "give it CAP_NET_RAW; see what the container or LSM forbids")
+        return fail(check, detail, "raise its limit on open files (ulimit -n)")
     families = sorted(family.value for family in opened.senders)
     opened.close()
     if not families:

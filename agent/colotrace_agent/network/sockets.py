@@ -80,6 +80,17 @@ class Drops:
             self.no_room += (drops - known) % (1 << 32)
 
 
+WHY_REFUSED = (
+    "although the process has CAP_NET_RAW: it is in a user namespace, and the network belongs to "
+    "another one (a rootless container with the host's network), or a seccomp profile or security "
+    "module forbids raw sockets"
+)
+HOW_TO_ALLOW = (
+    "give the container a network of its own, start it as root outside of a user namespace, or "
+    "change the profile"
+)
+
+
 def open_all() -> RawSockets:
     """Opens the sockets of every family that the kernel has; taps are parked.
 

@@ -156,3 +156,17 @@ def test_a_key_that_root_alone_may_read_is_read_as_root(tmp_path: Path) -> None:
     assert status == 0
     assert who["Uid"] != ["0"] * 4
     assert "Permission denied" not in rest
+
+
+def test_check_tells_a_network_of_another_user_namespace_from_a_lack_of_rights() -> None:
+    agent = [sys.executable, "-c", "from colotrace_agent.main import main; main()"]
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--", *agent, "check", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = {each["check"]: each for each in json.loads(done.stdout)["findings"]}
+    assert (done.returncode, found["rights"]["status"]) == (1, "OK")
+    assert found["raw sockets"]["status"] == "FAIL"
+    assert "CAP_NET_RAW" not in found["raw sockets"]["remedy"]
