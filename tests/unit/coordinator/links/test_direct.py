@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 
 import grpc
 import pytest
@@ -15,6 +16,8 @@ from colotrace_coordinator.links.base import (
     Rejected,
     Rejection,
 )
+from colotrace_coordinator.links.direct import server as server_module
+from colotrace_coordinator.links.direct.intake import Intake
 from colotrace_coordinator.links.direct.server import BindError, DirectLink
 from colotrace_proto.messages import (
     Accepted,
@@ -82,7 +85,13 @@ async def link(fleet: RecordingFleet) -> AsyncIterator[DirectLink]:
     await link.stop()
 
 
-def make(fleet: RecordingFleet, *, heartbeat_s: float = 5.0, hello_s: float = 5.0) -> DirectLink:
+def make(
+    fleet: RecordingFleet,
+    *,
+    heartbeat_s: float = 5.0,
+    hello_s: float = 5.0,
+    intake: Intake | None = None,
+) -> DirectLink:
     return DirectLink(
         fleet,
         host="127.0.0.1",
@@ -92,6 +101,7 @@ def make(fleet: RecordingFleet, *, heartbeat_s: float = 5.0, hello_s: float = 5.
         clock=RunningClock(),
         heartbeat_s=heartbeat_s,
         hello_s=hello_s,
+        intake=intake,
     )
 
 
@@ -378,3 +388,53 @@ async def test_port_in_use(fleet: RecordingFleet, link: DirectLink) -> None:
     )
     with pytest.raises(BindError, match=f"cannot listen for agents on 127.0.0.1:{port}"):
         await second.start()
+
+
+async def test_streams_of_one_address_have_a_share(
+    fleet: RecordingFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that ends makes room."""
+    monkeypatch.setattr(server_module, "MAX_STREAMS_OF_ONE", 1)
+    link = make(fleet)
+    port = await link.start()
+    async with ScriptedAgent(port, hello("a2")) as second:
+        async with ScriptedAgent(port, hello("a1")) as first:
+            await first.attach()
+            await second.say(second.hello)
+            assert (await second.ended())[0] == "RESOURCE_EXHAUSTED"
+            await fleet.next()
+        assert (await fleet.next())[0] == "detached"
+        async with ScriptedAgent(port, hello("a3")) as third:
+            await third.attach()
+    await link.stop()
+
+
+async def test_agent_that_sends_what_it_was_not_asked_for_is_cut_off(
+    fleet: RecordingFleet,
+) -> None:
+    """With a reason, and it is not let in again at once; another agent is."""
+    clock = RunningClock()
+    link = make(fleet, intake=Intake(clock=clock.now, agent_rate=0.001, agent_burst=50))
+    fleet.due = None
+    port = await link.start()
+    async with ScriptedAgent(port) as agent, ScriptedAgent(port, hello("a2")) as other:
+        await agent.attach()
+        for _ in range(50):  # the last is one too many; a later one would hide the status
+            await agent.say(path(J1))
+        with suppress(aio.AioRpcError):  # the status comes behind what is unread
+            while await agent.next() == Cancel(J1):
+                pass
+        assert (await agent.ended())[0] == "RESOURCE_EXHAUSTED"
+        async with ScriptedAgent(port, hello(agent.hello.agent_id)) as again:
+            await again.say(again.hello)
+            assert (await again.ended())[0] == "RESOURCE_EXHAUSTED"
+        await other.attach()
+    await link.stop()
+    clock.close()
+
+
+async def test_connection_without_a_stream_has_an_end() -> None:
+    """So that nobody collects them: neither without TLS nor without a word of HTTP/2."""
+    options = dict(server_module._OPTIONS)
+    assert options["grpc.server_handshake_timeout_ms"] <= 10_000
+    assert options["grpc.max_connection_idle_ms"] <= 30_000
