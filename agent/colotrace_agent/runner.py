@@ -134,6 +134,7 @@ class Prober:
 
         flow = self._engine.allocate(spec, source, reserve=reserve, now=now)
         try:
+            flow = self._wire.routed(flow)
             self._wire.open(flow)
         except OSError:
             self._engine.give_back(flow, now=now)
@@ -283,7 +284,11 @@ class Prober:
         The kernel gives up asking after some seconds, and says so then; many traces end before.
         """
         undeparted = trace.undeparted()
-        missing = self._wire.missing_neighbour(trace.spec.target) if undeparted else None
+        missing = (
+            self._wire.missing_neighbour(trace.spec.target, self._wire.hop_of(trace.flow))
+            if undeparted
+            else None
+        )
         if missing is not None:
             trace.kept_back(undeparted, errno.EHOSTUNREACH, str(missing))
             self._send_errors += len(undeparted)

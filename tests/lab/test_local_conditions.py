@@ -84,25 +84,6 @@ def test_policy_routing_sends_one_target_another_way(own_lab: Lab, family: Famil
     assert told.notes == ""
 
 
-@EACH_FAMILY
-def test_a_rule_for_a_protocol_is_not_for_probes(own_lab: Lab, family: Family) -> None:
-    """They go, and are from, where the kernel routes raw packets: not another way's address."""
-    uplinks.add_second(own_lab)
-    ip(
-        own_lab,
-        "den01",
-        f"route add {uplinks.default(family=family, more='table 77')}",
-        "rule add ipproto udp lookup 77",
-        family=family,
-    )
-    word = "ip" if family == 4 else "ip6"
-    other = own_lab.address("den02", family=family)
-    refuse_output(own_lab, f"oifname eth0 {word} saddr {other} drop;")
-    web = own_lab.address("web", family=family)
-    told = alone.trace(own_lab, "den01", [web])
-    assert agrees(told.hops(web), true_hops(own_lab, "den01", "web", family))
-
-
 @EACH_TYPE
 def test_two_equal_ways_out_are_one_path(own_lab: Lab, packet_type: str) -> None:
     """All probes of a trace leave by one of them."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.network.wire import Wire, decoded
 from colotrace_agent.packets.matrix import MatrixWriter
 
+from .departing import Departing, sources_of
 from .engine import BulkEngine, Ended
 from .table import Due, Table
 
@@ -74,6 +75,7 @@ class BulkTracer:
         self._most = min(sender.most for sender in self._senders.values())
         self._engine = BulkEngine(spec, rate=rate, flow_secret=host_secret())
         self._writers: dict[Table, MatrixWriter] = {}
+        self._departing: dict[Table, Departing] = {}
         self._tell = tell
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Handle | None = None
@@ -113,6 +115,9 @@ class BulkTracer:
         )  # fmt: skip
         failed |= {places[row]: NoFlowLeftError() for row in np.nonzero(~free)[0].tolist()}
         places = [place for place in places if place not in failed]
+        flows, unrouted = self._route(flows, now=now)
+        failed |= {places[row]: error for row, error in unrouted.items()}
+        places = [place for place in places if place not in failed]
         flows, shut = self._open(flows, now=now)
         failed |= {places[row]: error for row, error in shut.items()}
         places = [place for place in places if place not in failed]
@@ -122,13 +127,34 @@ class BulkTracer:
         writer = self._writers.get(table)
         if writer is None:
             writer = self._writers[table] = MatrixWriter(packet_type, family, lines=table.lines)
+            self._departing[table] = Departing(table, self._wire)
         writer.begin(lines, flows)
+        self._departing[table].begin(lines)
         self._soon()
         return Begun(count, table, lines.tolist(), places, failed)
 
     def _startable(self, targets: Sequence[bytes]) -> int:
         room = min(_WAITING - self._engine.waiting, self._engine.room(family_of(targets[0])))
         return self._engine.startable(targets[: max(room, 0)])
+
+    def _route(self, flows: Flows, *, now: int) -> tuple[Flows, dict[int, OSError]]:
+        """Gives the flows the source addresses of such traffic; those that have a route, and what
+        the others lack, by row."""
+        if not len(flows.targets) or not self._wire.routes_by_flow(flows.flow(0).family):
+            return flows, {}
+        flows, unrouted = sources_of(flows, self._wire)
+        for row in unrouted:
+            self._wire.give_back(flows.flow(row))
+        return self._without(flows, unrouted, now=now), unrouted
+
+    def _without(self, flows: Flows, failed: Mapping[int, OSError], *, now: int) -> Flows:
+        """The flows but for the rows that failed, which are free again."""
+        if not failed:
+            return flows
+        good = np.ones(len(flows.targets), np.bool_)
+        good[list(failed)] = False
+        self._engine.give_back(flows.some(~good), now=now)
+        return flows.some(good)
 
     def _open(self, flows: Flows, *, now: int) -> tuple[Flows, dict[int, OSError]]:
         """Has the answers to these flows heard; those where that could be, and what was in the
@@ -143,12 +169,7 @@ class BulkTracer:
             except OSError as error:
                 self._wire.give_back(flow)
                 shut[row] = error
-        if shut:
-            good = np.ones(len(flows.targets), np.bool_)
-            good[list(shut)] = False
-            self._engine.give_back(flows.some(~good), now=now)
-            flows = flows.some(good)
-        return flows, shut
+        return self._without(flows, shut, now=now), shut
 
     def stop(self) -> None:
         """Ends all traces with what there is."""
@@ -212,7 +233,10 @@ class BulkTracer:
             ip_ids=table.flat_ip_ids[places],
         )  # fmt: skip
         tickets = table.tickets(lines, ordinals)
-        at, failed = self._senders[table.family].send(packets, table.targets[lines], tickets)
+        leaving = self._departing[table].leaving(lines)
+        at, failed = self._senders[table.family].send(
+            packets, leaving.addresses, tickets, routing=leaving.routing
+        )
         for row, error in failed.items():
             table.failed(int(lines[row]), int(ordinals[row]), error)
         if failed:
@@ -282,7 +306,8 @@ class BulkTracer:
         """As `runner.Prober` does."""
         table = ended.table
         for number in table.with_undeparted(ended.numbers).tolist():
-            missing = self._wire.missing_neighbour(table.targets[number].tobytes())
+            hop = self._departing[table].hop(number)
+            missing = self._wire.missing_neighbour(table.targets[number].tobytes(), hop)
             if missing is not None:
                 undeparted = table.undeparted(number)
                 table.kept_back(number, undeparted, errno.EHOSTUNREACH, str(missing))

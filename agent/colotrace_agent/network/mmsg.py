@@ -29,6 +29,11 @@ CMSG_HEADER = np.dtype([("len", "u8"), ("level", "i4"), ("type", "i4")])
 
 _NAME_ROOM = 32  # a sockaddr_in6 has 28 bytes
 SCM_TS_OPT_ID = 81
+IP_PROTOCOL = 52
+_IP_PKTINFO, _IPV6_PKTINFO = 8, 50
+# Ancillary data, padded; the second by whether it is IPv4's.
+_NUMBER_ROOM, _INFO_ROOM, _PROTOCOL_ROOM = 24, {True: 32, False: 40}, 24
+_ROUTING_ROOM = _INFO_ROOM[True] + _PROTOCOL_ROOM
 _SOCKADDR_IN = struct.Struct("=HH4s8x")
 _SOCKADDR_IN6 = struct.Struct("=HHI16sI")
 _IPV6_NAME = struct.Struct("=8x16sI4x")  # one of them in `_NAME_ROOM`
@@ -87,10 +92,34 @@ class _Batch:
 
 class Outgoing(_Batch):
     """Packets to be sent by one system call; with `numbered`, each with the number that its
-    time stamp will come back with (SCM_TS_OPT_ID)."""
+    time stamp will come back with (SCM_TS_OPT_ID). Behind the number is room for what a packet's
+    routing shall heed: an interface (IP_PKTINFO, IPV6_PKTINFO), and a protocol (IP_PROTOCOL, and
+    in IPv6 the address's port)."""
 
-    def __init__(self, *, slots: int, size: int, numbered: bool) -> None:
-        super().__init__(slots=slots, size=size, control=24)
+    def __init__(
+        self, *, slots: int, size: int, numbered: bool, family: socket.AddressFamily
+    ) -> None:
+        super().__init__(slots=slots, size=size, control=_NUMBER_ROOM + _ROUTING_ROOM)
+        self._numbered = _NUMBER_ROOM if numbered else 0
+        self._ipv4 = family == socket.AF_INET
+        routing = self.control[:, _NUMBER_ROOM:]
+        info = routing[:, :16].view(CMSG_HEADER)
+        if self._ipv4:
+            info["len"], info["level"], info["type"] = 28, socket.IPPROTO_IP, _IP_PKTINFO
+            protocol = routing[:, 32:48].view(CMSG_HEADER)
+            protocol["len"], protocol["level"], protocol["type"] = (
+                20,
+                socket.IPPROTO_IP,
+                IP_PROTOCOL,
+            )
+            self._protocols = routing[:, 48:52].view(np.int32)[:, 0]
+        else:
+            info["len"], info["level"], info["type"] = 36, socket.IPPROTO_IPV6, _IPV6_PKTINFO
+        at = 16 if self._ipv4 else 32
+        self._interfaces = routing[:, at : at + 4].view(np.int32)[:, 0]
+        self._ports = self.names[:, 2:4].view(">u2")[:, 0]
+        self._control_lengths = self._headers["controllen"]
+        self._routed = False
         header = self.control[:, :16].view(CMSG_HEADER)
         header["len"], header["level"], header["type"] = 20, socket.SOL_SOCKET, SCM_TS_OPT_ID
         self.numbers = self.control[:, 16:20].view(np.uint32)[:, 0]
@@ -99,9 +128,9 @@ class Outgoing(_Batch):
         """How long each packet is."""
         self.lengths_of_names = self._headers["namelen"]
         """How long each address is."""
+        self._control_lengths[:] = self._numbered
         if not numbered:
-            self._headers["control"] = 0
-            self._headers["controllen"] = 0
+            self._headers["control"] += _NUMBER_ROOM
 
     def put(self, slot: int, packet: bytes | bytearray, *, address: bytes, number: int) -> None:
         """Fills a slot; `address` as from `sockaddr`."""
@@ -112,6 +141,28 @@ class Outgoing(_Batch):
         _LENGTH.pack_into(self._iovec_bytes, slot * _IOVEC.itemsize + 8, len(packet))
         _NAME_LENGTH.pack_into(self._header_bytes, slot * _MMSGHDR.itemsize + 8, len(address))
         _NUMBER.pack_into(self._control_bytes, slot * self.control.shape[1] + 16, number)
+
+    def leave_by(self, interfaces: npt.NDArray[np.int32], protocols: npt.NDArray[np.int32]) -> None:
+        """What the first slots' packets are routed by beside their address, 0 for nothing: an
+        interface's index, and a protocol. To be called after `put`; protocols other than 0 only
+        if `kernel_takes_protocols`."""
+        count = len(interfaces)
+        self._routed = True
+        self._interfaces[:count] = interfaces
+        length = self._numbered + _INFO_ROOM[self._ipv4]
+        if not self._ipv4:
+            self._ports[:count] = protocols
+        elif protocols.all():
+            self._protocols[:count] = protocols
+            length += _PROTOCOL_ROOM
+        self._control_lengths[:count] = length
+
+    def leave_freely(self) -> None:
+        """All packets are routed by their address alone, as at first."""
+        if self._routed:
+            self._control_lengths[:] = self._numbered
+            self._ports[:] = 0
+            self._routed = False
 
     def send(self, sock: socket.socket, *, first: int, end: int) -> int:
         """Sends slots `first` to `end`, that one excluded; how many have left, at least one.

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from colotrace_agent.model import family_of
 
+from .flowroutes import NextHop
 from .rtnetlink import FAMILIES, Kernel, attribute, attributes
 
 # linux/rtnetlink.h, linux/neighbour.h.
@@ -34,26 +35,32 @@ class Missing(NamedTuple):
         return f"nobody is {socket.inet_ntop(family, self.address)} on {self.interface}"
 
 
-def missing_neighbour(target: bytes) -> Missing | None:
+def missing_neighbour(target: bytes, hop: NextHop | None = None) -> Missing | None:
     """The next hop to the target, if it does not answer as a neighbour; None where it does, or
-    where the kernel does not say."""
+    where the kernel does not say. Without `hop` it is the one to which the target alone leads."""
     try:
         with Kernel() as kernel:
+            if hop is not None:
+                return _missing_at(kernel, hop.address, hop.interface)
             return _missing(kernel, target)
     except OSError:
         return None
 
 
 def _missing(kernel: Kernel, target: bytes) -> Missing | None:
-    family = int(FAMILIES[family_of(target)])
+    family = FAMILIES[family_of(target)]
     question = _ROUTE.pack(family, len(target) * 8, 0, 0, 0, 0, 0, 0, 0)
     route = kernel.ask(_GET_ROUTE, question + attribute(_ROUTE_DESTINATION, target))
     known = dict(attributes(route.body[_ROUTE.size :]))
+    address = known.get(_ROUTE_GATEWAY, target)
     if _ROUTE_VIA in known:  # a next hop of the other family: its family's number, its address
-        family, address = struct.unpack_from("=H", known[_ROUTE_VIA])[0], known[_ROUTE_VIA][2:]
-    else:
-        address = known.get(_ROUTE_GATEWAY, target)
+        address = known[_ROUTE_VIA][2:]
     (interface,) = struct.unpack("=i", known[_ROUTE_INTERFACE])
+    return _missing_at(kernel, address, interface)
+
+
+def _missing_at(kernel: Kernel, address: bytes, interface: int) -> Missing | None:
+    family = FAMILIES[family_of(address)]
     question = _NEIGHBOUR.pack(family, interface, 0, 0, 0)
     neighbour = kernel.ask(_GET_NEIGHBOUR, question + attribute(_NEIGHBOUR_ADDRESS, address))
     state = _NEIGHBOUR.unpack_from(neighbour.body)[2]

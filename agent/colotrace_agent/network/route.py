@@ -59,9 +59,8 @@ class SourceLookup:
         length_at = ctypes.byref(length)
         sources: list[bytes | OSError] = []
         for target in targets:
-            if _is_link_local(target):
-                words = "a link-local address could be on any of the host's links"
-                sources.append(OSError(errno.EINVAL, words))
+            if (refused := link_local_error(target)) is not None:
+                sources.append(refused)
                 continue
             # Until it is disconnected, a socket sends from the address that it had before.
             connect(fd, _NOWHERE, size)
@@ -83,9 +82,13 @@ class SourceLookup:
         return sock
 
 
-def _is_link_local(target: bytes) -> bool:
-    """Of IPv6: RFC 4291 section 2.5.6."""
-    return target[0] == 0xFE and target[1] & 0xC0 == 0x80 and len(target) == 16
+def link_local_error(target: bytes) -> OSError | None:
+    """What to raise for a link-local target of IPv6 (RFC 4291 section 2.5.6), which by itself
+    could be on any link; None for other targets."""
+    if target[0] == 0xFE and target[1] & 0xC0 == 0x80 and len(target) == 16:
+        words = "a link-local address could be on any of the host's links"
+        return OSError(errno.EINVAL, words)
+    return None
 
 
 def _looking_up(family: socket.AddressFamily) -> socket.socket:

@@ -38,6 +38,13 @@ class Stamps(NamedTuple):
     right: npt.NDArray[np.bool_]
 
 
+class Routing(NamedTuple):
+    """What packets are routed by beside their address, a row each; see `Outgoing.leave_by`."""
+
+    interfaces: npt.NDArray[np.int32]
+    protocols: npt.NDArray[np.int32]
+
+
 class RowSender:
     """Sends one family's packets."""
 
@@ -47,7 +54,7 @@ class RowSender:
         room = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _STAMP_ROOM
         self.most = max(min(ROWS, room), 1)
         """Packets that can be sent at once: their stamps have to wait somewhere."""
-        self._out = Outgoing(slots=self.most, size=LARGEST_PROBE, numbered=True)
+        self._out = Outgoing(slots=self.most, size=LARGEST_PROBE, numbered=True, family=sock.family)
         self._stamps = Incoming(slots=self.most, size=8, control=CONTROL)
         self._ipv4 = sock.family == socket.AF_INET
         names = self._out.names
@@ -60,18 +67,27 @@ class RowSender:
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
 
     def send(
-        self, packets: Matrix, targets: Matrix, tickets: Numbers
+        self,
+        packets: Matrix,
+        addresses: Matrix,
+        tickets: Numbers,
+        *,
+        routing: Routing | None = None,
     ) -> tuple[Numbers, dict[int, int]]:
-        """Sends at most `most` packets, each to its target; when each was handed over, and the
-        errno of those that could not be, by row."""
+        """Sends at most `most` packets, each to its target or next hop; when each was handed over,
+        and the errno of those that could not be, by row."""
         count, size = packets.shape
         out = self._out
         out.packets[:count, :size] = packets
         out.sizes[:count] = size
         if self._ipv4:
-            out.names[:count, 4:8] = targets
+            out.names[:count, 4:8] = addresses
         else:
-            out.names[:count, 8:24] = targets
+            out.names[:count, 8:24] = addresses
+        if routing is None:
+            out.leave_freely()
+        else:
+            out.leave_by(*routing)
         numbers = (self._number + np.arange(count)) % (1 << 32)
         out.numbers[:count] = numbers
         at = np.zeros(count, np.int64)

@@ -12,10 +12,13 @@ import socket
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from colotrace_agent.model import Probe
 
 from . import clock
 from .departures import CONTROL, STAMPING, STAMPING_ANEW, few_stamps_in, kernel_takes_numbers
+from .flowroutes import NextHop
 from .mmsg import FROM_ERROR_QUEUE, Incoming, Outgoing, sockaddr
 from .sockets import SO_TIMESTAMPING
 
@@ -64,7 +67,9 @@ class Sender:
         self._sock = sock
         self._times = clock.StampedQueue(wall)
         self._numbered = kernel_takes_numbers() if numbered is None else numbered
-        self._out = Outgoing(slots=SLOTS, size=LARGEST_PROBE, numbered=self._numbered)
+        self._out = Outgoing(
+            slots=SLOTS, size=LARGEST_PROBE, numbered=self._numbered, family=sock.family
+        )
         self._queue = Incoming(slots=SLOTS, size=8, control=CONTROL)
         self._awaited: dict[int, _Awaited] = {}
         self._number = 0
@@ -72,11 +77,21 @@ class Sender:
         self._read: list[Stamp] = []
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
 
-    def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[Departure]:
-        """Sends at most `SLOTS` packets, each to its flow's target."""
+    def send(
+        self,
+        packets: Sequence[tuple[Probe, bytearray]],
+        hops: Sequence[NextHop] | None = None,
+    ) -> list[Departure]:
+        """Sends at most `SLOTS` packets, each to its next hop, or without `hops` to its flow's
+        target by whichever way the kernel routes that."""
         for slot, (probe, packet) in enumerate(packets):
-            address = sockaddr(probe.flow.target)
+            address = sockaddr(probe.flow.target if hops is None else hops[slot].address)
             self._out.put(slot, packet, address=address, number=self._number_of(slot))
+        if hops is None:
+            self._out.leave_freely()
+        else:
+            routing = np.array([(hop.interface, hop.protocol) for hop in hops], np.int32)
+            self._out.leave_by(routing[:, 0], routing[:, 1])
         departures: list[Departure] = []
         first, end = 0, len(packets)
         while first < end:

@@ -3,11 +3,13 @@
 import select
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import Flow, Heard, Probe, Unheard, has_ports
+from colotrace_agent.model import Flow, FlowKey, Heard, Probe, Unheard, family_of, has_ports
 from colotrace_agent.packets.decode import (
     decode_icmp,
     decode_icmp6,
@@ -20,6 +22,7 @@ from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 
 from . import clock
 from .addresses import HostFamilies
+from .flowroutes import FlowFields, FlowRoute, FlowRoutes, NextHop
 from .neighbours import Missing, missing_neighbour
 from .ports import Ports
 from .receiver import SLOTS as RECEIVED_AT_ONCE
@@ -71,6 +74,13 @@ def decoded(
     return heard
 
 
+_NO_HOP = NextHop(b"", 0, 0)
+
+
+def _fields_of(flow: Flow) -> FlowFields:
+    return FlowFields(flow.packet_type, flow.target, flow.identifier, flow.port)
+
+
 class Wire:
     """The agent's sockets, which it owns. `watch` is told each one that can be read from."""
 
@@ -83,6 +93,9 @@ class Wire:
         """Whether the last time left nothing that had come before it."""
         self._ports = Ports()
         self._sources = SourceLookup()
+        self._routes = FlowRoutes()
+        # Of the flows that the host routes by more than their target, as of that epoch.
+        self._hops: dict[FlowKey, tuple[int, NextHop]] = {}
         wall, buffers = self.wall, room()
         self._senders = {family: Sender(sock, wall) for family, sock in sockets.senders.items()}
         self._receivers = {
@@ -116,12 +129,50 @@ class Wire:
         return self._families.changed() & self._senders.keys()
 
     def source_for(self, target: bytes) -> bytes:
-        """The address to send from; raises OSError where there is no route."""
-        return self._sources.source_for(target)
+        """The address to send from; raises OSError where there is no route. Where the host routes
+        by more than the target, that is for `routed` to find, and this is no address."""
+        (source,) = self.sources_for([target])
+        if isinstance(source, OSError):
+            raise source
+        return source
 
     def sources_for(self, targets: Sequence[bytes]) -> list[bytes | OSError]:
-        """The same for many targets of one family."""
+        """The same for many targets of one family, errors in their places."""
+        if self._routes.by_flow(family_of(targets[0])):
+            return [bytes(len(target)) for target in targets]
         return self._sources.sources_for(targets)
+
+    def routed(self, flow: Flow) -> Flow:
+        """The flow with the source address that the host gives to such traffic; it leaves by such
+        traffic's next hop, too. To be called before `open`.
+
+        Raises:
+            OSError: the host has no route for it.
+        """
+        if not self._routes.by_flow(flow.family):
+            return flow
+        (route,) = self._routes.routes([_fields_of(flow)])
+        if isinstance(route, OSError):
+            raise route
+        self._hops[flow.key] = self._routes.epoch, route.hop
+        return replace(flow, source=route.source)
+
+    def routes(self, flows: Sequence[FlowFields]) -> list[FlowRoute | OSError] | None:
+        """The routes of many flows of one family and packet type; None where the target alone
+        decides. They hold as long as `route_epoch` stays."""
+        if not flows or not self._routes.by_flow(family_of(flows[0].target)):
+            return None
+        return self._routes.routes(flows)
+
+    def routes_by_flow(self, family: Family) -> bool:
+        """Whether the host routes a family's packets by more than their destination."""
+        return self._routes.by_flow(family)
+
+    @property
+    def route_epoch(self) -> int:
+        """Another number whenever the host's routing has changed."""
+        self._routes.look()
+        return self._routes.epoch
 
     def reserve(self, packet_type: PacketType, family: Family, port: int) -> bool:
         """Takes a source port for a flow that `open` will be told of."""
@@ -146,11 +197,13 @@ class Wire:
 
     def give_back(self, flow: Flow) -> None:
         """A flow that `open` could not serve: its source port is free again."""
+        self._hops.pop(flow.key, None)
         if has_ports(flow.packet_type):
             self._ports.release(flow.packet_type, flow.family, flow.identifier)
 
     def close_flow(self, flow: Flow) -> None:
         """The flow's trace has ended."""
+        self._hops.pop(flow.key, None)
         if flow.packet_type is PacketType.ICMP:
             return
         self.give_back(flow)
@@ -173,9 +226,23 @@ class Wire:
         departures: list[Departure] = []
         for family, sender in self._senders.items():
             batch = [each for each in packets if each[0].flow.family is family]
+            by_flow = batch and self._routes.by_flow(family)
             for start in range(0, len(batch), SLOTS):
-                departures += sender.send(batch[start : start + SLOTS])
+                some = batch[start : start + SLOTS]
+                hops = [self._hop_of(probe.flow) for probe, _ in some] if by_flow else None
+                departures += sender.send(some, hops)
         return departures
+
+    def _hop_of(self, flow: Flow) -> NextHop:
+        """Its next hop, looked up again where the host's routing has changed."""
+        epoch, hop = self._hops.get(flow.key, (-1, _NO_HOP))
+        if epoch != self._routes.epoch:
+            hop = NextHop(flow.target, 0, 0)  # without a route, the kernel says so itself
+            with suppress(OSError):
+                (route,) = self._routes.routes([_fields_of(flow)._replace(source=flow.source)])
+                hop = hop if isinstance(route, OSError) else route.hop
+            self._hops[flow.key] = self._routes.epoch, hop
+        return hop
 
     def stamps(self) -> list[Stamp]:
         """When probes left, as the kernel has told since the last time.
@@ -210,9 +277,15 @@ class Wire:
         self._listening[receiver.fileno()] = _Listening(*key, receiver)
         self._readable.register(receiver.fileno(), select.POLLIN)
 
-    def missing_neighbour(self, target: bytes) -> Missing | None:
-        """The next hop to the target, if the host has asked for its link address in vain."""
-        return missing_neighbour(target)
+    def missing_neighbour(self, target: bytes, hop: NextHop | None = None) -> Missing | None:
+        """The next hop to the target, if the host has asked for its link address in vain; `hop`
+        where it is known."""
+        return missing_neighbour(target, hop)
+
+    def hop_of(self, flow: Flow) -> NextHop | None:
+        """The flow's next hop; None where the target alone decides about it."""
+        _, hop = self._hops.get(flow.key, (0, _NO_HOP))
+        return hop if hop.interface else None
 
     def overflows(self) -> int:
         """Packets that the host had no room for since the last time: its loss, not a network's."""
@@ -229,3 +302,4 @@ class Wire:
         self._ports.close()
         self._sources.close()
         self._families.close()
+        self._routes.close()

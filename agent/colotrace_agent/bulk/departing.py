@@ -1,0 +1,104 @@
+"""Where the probes of a table's lines go: to their targets, or to the next hops of their flows.
+
+As `network.wire` does it for one flow: only where the host routes by more than the target.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from colotrace_agent.engine.flows import Flows
+from colotrace_agent.network.flowroutes import FlowFields, FlowRoute, NextHop
+from colotrace_agent.network.rows import Routing
+from colotrace_agent.network.wire import Wire
+
+from .state import Bytes, Lines
+from .table import Table
+
+
+class Leaving(NamedTuple):
+    """What packets are addressed to, one a row, and what they are routed by beside that."""
+
+    addresses: Bytes
+    routing: Routing | None
+
+
+class Departing:
+    """The next hops of one table's lines."""
+
+    def __init__(self, table: Table, wire: Wire) -> None:
+        self._table = table
+        self._wire = wire
+        self._addresses: Bytes = np.zeros(table.targets.shape, np.uint8)
+        self._interfaces = np.zeros(len(table.targets), np.int32)
+        self._protocols = np.zeros(len(table.targets), np.int32)
+        # As of which of the routing's epochs; -1 for never.
+        self._epochs = np.full(len(table.targets), -1, np.int64)
+
+    def begin(self, lines: Lines) -> None:
+        """Other flows have these lines from now on."""
+        self._epochs[lines] = -1
+
+    def leaving(self, lines: Lines) -> Leaving:
+        """For probes of these lines."""
+        table = self._table
+        if not self._wire.routes_by_flow(table.family):
+            return Leaving(table.targets[lines], None)
+        epoch = self._wire.route_epoch
+        stale = np.array(sorted(set(lines[self._epochs[lines] != epoch].tolist())), np.intp)
+        if len(stale):
+            self._look_up(stale, epoch)
+        routing = Routing(self._interfaces[lines], self._protocols[lines])
+        return Leaving(self._addresses[lines], routing)
+
+    def hop(self, line: int) -> NextHop | None:
+        """The next hop of one line; None where the target alone decides about it."""
+        interface = int(self._interfaces[line])
+        if self._epochs[line] < 0 or not interface:
+            return None
+        return NextHop(self._addresses[line].tobytes(), interface, int(self._protocols[line]))
+
+    def _look_up(self, lines: Lines, epoch: int) -> None:
+        self._addresses[lines] = self._table.targets[lines]
+        self._interfaces[lines] = self._protocols[lines] = 0
+        self._epochs[lines] = epoch
+        flows = [(line, self._table.flow(line)) for line in lines.tolist()]
+        asked = [
+            (
+                line,
+                FlowFields(flow.packet_type, flow.target, flow.identifier, flow.port, flow.source),
+            )
+            for line, flow in flows
+            if flow is not None
+        ]
+        try:
+            routes = self._wire.routes([fields for _, fields in asked]) or []
+        except OSError:
+            return  # the kernel routes them as it does
+        for (line, _), route in zip(asked, routes, strict=False):
+            if isinstance(route, FlowRoute):
+                hop = route.hop
+                self._addresses[line] = np.frombuffer(hop.address, np.uint8)
+                self._interfaces[line], self._protocols[line] = hop.interface, hop.protocol
+
+
+def sources_of(flows: Flows, wire: Wire) -> tuple[Flows, dict[int, OSError]]:
+    """The flows with the source addresses that the host gives to such traffic, and what keeps
+    others from having one, by row; as they are where the target alone decides."""
+    fields = [
+        FlowFields(flows.packet_type, target.tobytes(), identifier, flows.port)
+        for target, identifier in zip(flows.targets, flows.identifiers.tolist(), strict=True)
+    ]
+    try:
+        routes = wire.routes(fields)
+    except OSError as error:
+        return flows, dict.fromkeys(range(len(fields)), error)
+    if routes is None:
+        return flows, {}
+    sources, failed = flows.sources.copy(), {}
+    for row, route in enumerate(routes):
+        if isinstance(route, OSError):
+            failed[row] = route
+        else:
+            sources[row] = np.frombuffer(route.source, np.uint8)
+    return flows._replace(sources=sources), failed

@@ -1,0 +1,374 @@
+"""Where the host's routing sends the packets of one flow, and from which address.
+
+A raw socket whose packets bring their own IP header is routed by the destination alone: as
+protocol 255, without ports (raw(7)). Rules by protocol or port, rules by source address and the
+host's own equal-cost routes then treat a probe otherwise than the traffic that it stands for. On a
+host that has any of these, the kernel is asked about each flow with its protocol and ports
+(RTM_GETROUTE), and the probes are handed to the next hop that it names: the packet is addressed to
+the gateway, by the interface, while its header keeps the target. The kernel provides for that
+(FLOWI_FLAG_KNOWN_NH), and the host's firewall sees the packets as ever.
+
+Connected IPv4 sockets are routed twice, the second time with the source address that the first
+look-up has found (ip_route_connect); IPv6 sockets once. So is each flow here.
+
+Limits. Linux hashes an ICMP echo over IPv4 with its type, which RTM_GETROUTE does not take into
+account: of several equal next hops an echo request has one, but it need not be ping's. GRE cannot
+be asked about: see `_stand_in`. IPsec policies see the gateway as the destination.
+"""
+
+import contextlib
+import errno
+import functools
+import os
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from colotrace_proto.messages import Family, PacketType
+
+from colotrace_agent.model import family_of, has_ports
+
+from . import clock
+from .mmsg import IP_PROTOCOL
+from .route import link_local_error
+from .rtnetlink import FAMILIES, Changes, Kernel, Message, attribute, attributes
+
+# linux/rtnetlink.h, linux/fib_rules.h
+_GET_ROUTE, _GET_RULE = 26, 34
+_DESTINATION, _SOURCE, _INTERFACE, _GATEWAY, _PREFERRED = 1, 2, 4, 5, 7
+_MULTIPATH, _VIA, _PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT, _NEXT_HOP_ID = 9, 18, 27, 28, 29, 30
+_UNICAST = 1
+_FIB_MATCH = 0x2000
+_RULE_PROTOCOL, _RULE_PORTS = 22, frozenset({23, 24, 28, 29})
+_GROUPS = (1, 5, 7, 8, 9, 11, 19, 32)
+"""RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE, NEXTHOP.
+Routes that go with a link or an address are not told of by themselves (IPv4)."""
+
+_ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg; the last byte is the type
+_RULE = struct.Struct("=BBBBBBBBI")  # struct fib_rule_hdr; the third byte is the source's length
+_TYPE_AT, _SOURCE_LENGTH_AT = 7, 2
+_SHORT, _INT = struct.Struct("!H"), struct.Struct("=i")
+
+# Who has more routes has BGP, and probably equal-cost ones; to look them through takes too long.
+_MOST_ROUTES, _MOST_RULES = 1_000, 1_000
+_AT_ONCE = 64
+_MOST_KNOWN_HOPS = 256
+# How often the subscription is looked at, and the routes and rules are looked through, at most.
+_LOOK_NS, _SURVEY_NS = 10_000_000, 1_000_000_000
+
+_PROTOCOLS = {
+    (PacketType.ICMP, Family.IPV4): socket.IPPROTO_ICMP,
+    (PacketType.ICMP, Family.IPV6): socket.IPPROTO_ICMPV6,
+    (PacketType.UDP, Family.IPV4): socket.IPPROTO_UDP,
+    (PacketType.UDP, Family.IPV6): socket.IPPROTO_UDP,
+    (PacketType.TCP, Family.IPV4): socket.IPPROTO_TCP,
+    (PacketType.TCP, Family.IPV6): socket.IPPROTO_TCP,
+}
+# Type and code of an echo request lie where the kernel has ports' destination (struct flowi_uli).
+_ECHO_PORT = {Family.IPV4: 0x0800, Family.IPV6: 0x8000}
+
+
+class NextHop(NamedTuple):
+    """Whom packets are addressed to, below their own header: the gateway, or the target; the index
+    of the interface, 0 leaving that to the kernel; and the protocol by which they are routed, 0
+    where the kernel cannot be told. `held` is false where a flow's probes may leave by another hop
+    than its other traffic."""
+
+    address: bytes
+    interface: int
+    protocol: int
+    held: bool = True
+
+
+class FlowRoute(NamedTuple):
+    """The source address of a flow, and its next hop."""
+
+    source: bytes
+    hop: NextHop
+
+
+class FlowFields(NamedTuple):
+    """What a host's routing may look at. `identifier` as `Flow`'s; `source` empty leaves it to the
+    routing."""
+
+    packet_type: PacketType
+    target: bytes
+    identifier: int
+    port: int
+    source: bytes = b""
+
+
+class _Survey(NamedTuple):
+    """What a family's rules and routes look at: a flow's fields at all; which protocols; ports."""
+
+    by_flow: bool
+    protocols: frozenset[int] = frozenset()
+    ports: bool = False
+
+
+class FlowRoutes:
+    """Answers for flows, as long as nothing has changed: `epoch` counts the changes."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        try:
+            self._changes: Changes | None = Changes(_GROUPS)
+            self._kernel: Kernel | None = Kernel()
+        except OSError:  # without rtnetlink the kernel routes probes as it does
+            self._changes = self._kernel = None
+        self._look_at = 0
+        self._surveys: dict[Family, tuple[int, int, _Survey]] = {}
+        self._known_hops: dict[tuple[NextHop, bytes], bool] = {}
+
+    def look(self) -> None:
+        """Notices changes of the host's routing, of 10 ms ago at the latest."""
+        now = clock.now()
+        if self._changes is None or now < self._look_at:
+            return
+        self._look_at = now + _LOOK_NS
+        if self._changes.seen():
+            self.epoch += 1
+            self._known_hops.clear()
+
+    def by_flow(self, family: Family) -> bool:
+        """Whether this host routes a family's packets by more than their destination."""
+        return self._survey(family).by_flow
+
+    def routes(self, flows: Sequence[FlowFields]) -> list[FlowRoute | OSError]:
+        """The routes of these flows, all of one packet type and family; an error for each that
+        has none."""
+        if self._kernel is None:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        family = family_of(flows[0].target)
+        fields = _Fields(flows[0].packet_type, family, self._survey(family))
+        found: list[FlowRoute | OSError] = [
+            link_local_error(flow.target) or FlowRoute(flow.source, fields.any_hop(flow.target))
+            for flow in flows
+        ]
+        open_ = [at for at, each in enumerate(found) if not isinstance(each, OSError)]
+        answers = self._ask([fields.question(flows[at]) for at in open_])
+        again: list[tuple[int, bytes]] = []
+        for at, answer in zip(open_, answers, strict=True):
+            if isinstance(answer, OSError):
+                found[at] = answer
+                continue
+            route = _Answer.of(answer)
+            source = flows[at].source or route.source
+            if not source:
+                found[at] = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+            elif family is Family.IPV4 and not flows[at].source:
+                again.append((at, source))
+            else:
+                found[at] = FlowRoute(source, self._hop(route, flows[at].target, fields))
+        questions = [
+            fields.question(flows[at]._replace(source=source), first=False) for at, source in again
+        ]
+        answers = self._ask(questions)
+        for (at, source), answer in zip(again, answers, strict=True):
+            if isinstance(answer, OSError):
+                found[at] = answer
+            else:
+                route = _Answer.of(answer)
+                found[at] = FlowRoute(source, self._hop(route, flows[at].target, fields))
+        return found
+
+    def close(self) -> None:
+        """Closes the sockets."""
+        for each in (self._changes, self._kernel):
+            if each is not None:
+                each.close()
+
+    def _ask(self, questions: Sequence[bytes]) -> list[Message | OSError]:
+        assert self._kernel is not None  # noqa: S101 - `routes` has looked
+        answers: list[Message | OSError] = []
+        for first in range(0, len(questions), _AT_ONCE):
+            answers += self._kernel.ask_all(_GET_ROUTE, questions[first : first + _AT_ONCE])
+        return answers
+
+    def _hop(self, answer: "_Answer", target: bytes, fields: "_Fields") -> NextHop:
+        hop = fields.any_hop(target)
+        if answer.kind != _UNICAST:  # to the host itself
+            return hop
+        # Of a gateway of the other family only the interface can be named.
+        address = target if answer.via else answer.gateway or target
+        named = hop._replace(address=address, interface=answer.interface)
+        return named if self._leads(named, answer.via, fields) else hop._replace(held=False)
+
+    def _leads(self, hop: NextHop, via: bytes, fields: "_Fields") -> bool:
+        """Whether what is addressed to the hop goes there."""
+        if (hop, via) not in self._known_hops:
+            if len(self._known_hops) >= _MOST_KNOWN_HOPS:
+                self._known_hops.clear()
+            self._known_hops[hop, via] = self._leads_now(hop, via, fields)
+        return self._known_hops[hop, via]
+
+    def _leads_now(self, hop: NextHop, via: bytes, fields: "_Fields") -> bool:
+        questions = fields.questions_of_hop(hop)
+        answers = self._ask(questions)
+        if any(isinstance(each, OSError) for each in answers):
+            return False
+        found = answers[0]
+        assert isinstance(found, Message)  # noqa: S101 - for the type checker
+        answer = _Answer.of(found)
+        if answer.interface != hop.interface or answer.via != via:
+            return False
+        return answer.gateway in (b"", hop.address)
+
+    # What the host's rules and routes look at.
+
+    def _survey(self, family: Family) -> _Survey:
+        if self._kernel is None:
+            return _Survey(by_flow=False)
+        self.look()
+        now = clock.now()
+        epoch, until, survey = self._surveys.get(family, (-1, 0, _Survey(by_flow=False)))
+        if epoch == self.epoch:
+            return survey
+        if now < until:  # it changes all the time: each flow is asked about
+            return survey._replace(by_flow=True)
+        survey = _survey(self._kernel, family)
+        self._surveys[family] = self.epoch, now + _SURVEY_NS, survey
+        return survey
+
+
+class _Answer(NamedTuple):
+    """The kernel's answer: the route's type, interface, gateway, gateway of the other family, and
+    source; what it does not name is empty."""
+
+    kind: int
+    interface: int
+    gateway: bytes
+    via: bytes
+    source: bytes
+
+    @classmethod
+    def of(cls, message: Message) -> "_Answer":
+        """Taken apart."""
+        known = dict(attributes(message.body[_ROUTE.size :]))
+        (interface,) = _INT.unpack(known.get(_INTERFACE, bytes(4)))
+        return cls(
+            message.body[_TYPE_AT],
+            interface,
+            known.get(_GATEWAY, b""),
+            known.get(_VIA, b"")[2:],
+            known.get(_PREFERRED, b""),
+        )
+
+
+class _Fields:
+    """Asks about flows of one packet type and family."""
+
+    def __init__(self, packet_type: PacketType, family: Family, survey: _Survey) -> None:
+        self._family = family
+        self._ports = has_ports(packet_type)
+        self._tcp = packet_type is PacketType.TCP
+        self._gre_ports = self._gre_named = False
+        stand_in = _stand_in(family, survey)
+        if packet_type is PacketType.GRE:
+            # The kernel's own tunnels have the key where others have ports (struct flowi_uli), so
+            # that keys are spread over equal routes.
+            self._gre_ports = stand_in == socket.IPPROTO_TCP and not survey.ports
+            self._gre_named = socket.IPPROTO_GRE in survey.protocols
+            asked = stand_in
+        else:
+            asked = _PROTOCOLS[packet_type, family]
+        self._told = 0
+        """As which protocol the probes themselves will be routed."""
+        if kernel_takes_protocols() and not self._gre_named:
+            self._told = socket.IPPROTO_GRE if packet_type is PacketType.GRE else asked
+        self._fixed = attribute(_PROTOCOL, bytes([asked]))
+        self._of_hop = attribute(_PROTOCOL, bytes([asked if self._told else stand_in]))
+        if packet_type is PacketType.ICMP:
+            self._fixed += attribute(_DESTINATION_PORT, _SHORT.pack(_ECHO_PORT[family]))
+
+    def any_hop(self, target: bytes) -> NextHop:
+        """The hop of a probe whose way is left to the kernel."""
+        return NextHop(target, 0, self._told, held=not self._gre_named)
+
+    def questions_of_hop(self, hop: NextHop) -> list[bytes]:
+        """Asks how the kernel will route what is addressed to a hop: without ports."""
+        fields = attribute(_DESTINATION, hop.address) + self._of_hop
+        fields += attribute(_INTERFACE, _INT.pack(hop.interface))
+        questions = [_header(hop.address, b"") + fields]
+        if self._family is Family.IPV4:
+            # An interface that no route leads out of is taken for the target's own link: the packet
+            # would go to the address in its header.
+            questions.append(_header(hop.address, b"", flags=_FIB_MATCH) + fields)
+        return questions
+
+    def question(self, flow: FlowFields, *, first: bool = True) -> bytes:
+        """The question; a TCP socket has no port yet when its source is looked up."""
+        fields = attribute(_DESTINATION, flow.target) + self._fixed
+        if flow.source:
+            fields += attribute(_SOURCE, flow.source)
+        if self._gre_ports:
+            fields += attribute(_SOURCE_PORT, _SHORT.pack(flow.identifier & 0xFFFF))
+            fields += attribute(_DESTINATION_PORT, _SHORT.pack(flow.identifier >> 16))
+        elif self._ports:
+            if not (self._tcp and first and len(flow.target) == 4 and not flow.source):
+                fields += attribute(_SOURCE_PORT, _SHORT.pack(flow.identifier))
+            fields += attribute(_DESTINATION_PORT, _SHORT.pack(flow.port))
+        return _header(flow.target, flow.source) + fields
+
+
+def _stand_in(family: Family, survey: _Survey) -> int:
+    """A protocol that no rule names, if there is one: to ask about in place of those that
+    RTM_GETROUTE does not take."""
+    choices = (socket.IPPROTO_TCP, socket.IPPROTO_UDP, _PROTOCOLS[PacketType.ICMP, family])
+    return next((each for each in choices if each not in survey.protocols), choices[0])
+
+
+@functools.cache
+def kernel_takes_protocols() -> bool:
+    """Whether a raw packet with its own header can be routed as its protocol: Linux 6.4."""
+    with contextlib.ExitStack() as stack:
+        receiver, sender = (
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
+        )
+        receiver.bind(("127.0.0.1", 0))
+        protocol = [(socket.IPPROTO_IP, IP_PROTOCOL, _INT.pack(socket.IPPROTO_UDP))]
+        try:
+            sender.sendmsg([b""], protocol, 0, receiver.getsockname())
+        except OSError:
+            return False
+        return True
+
+
+def _header(target: bytes, source: bytes, *, flags: int = 0) -> bytes:
+    family = FAMILIES[family_of(target)]
+    return _ROUTE.pack(family, len(target) * 8, len(source) * 8, 0, 0, 0, 0, 0, flags)
+
+
+def _survey(kernel: Kernel, family: Family) -> _Survey:
+    """Looks through the rules and, where these leave it open, the routes."""
+    number = FAMILIES[family]
+    everything = _Survey(by_flow=True, protocols=frozenset(), ports=True)
+    try:
+        rules = kernel.dump(_GET_RULE, _RULE.pack(number, *[0] * 8), most=_MOST_RULES)
+    except OSError:
+        return _Survey(by_flow=False)
+    if rules is None:
+        return everything
+    protocols, ports, sources = set(), False, False
+    for rule in rules:
+        sources |= bool(rule[_SOURCE_LENGTH_AT])
+        for kind, value in attributes(rule[_RULE.size :]):
+            if kind == _RULE_PROTOCOL:
+                protocols.add(value[0])
+            ports |= kind in _RULE_PORTS
+    by_rules = bool(protocols) or ports or sources
+    return _Survey(by_rules or _has_equal_routes(kernel, number), frozenset(protocols), ports)
+
+
+def _has_equal_routes(kernel: Kernel, number: int) -> bool:
+    try:
+        routes = kernel.dump(_GET_ROUTE, _ROUTE.pack(number, *[0] * 8), most=_MOST_ROUTES)
+    except OSError:
+        return False
+    return routes is None or any(_is_equal_cost(route) for route in routes)
+
+
+def _is_equal_cost(route: bytes) -> bool:
+    kinds: Iterable[int] = (kind for kind, _ in attributes(route[_ROUTE.size :]))
+    return any(kind in (_MULTIPATH, _NEXT_HOP_ID) for kind in kinds)
