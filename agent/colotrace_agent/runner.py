@@ -142,6 +142,7 @@ class Prober:
             raise
         self._writers[flow.key] = writer_for(flow)
         trace = self._engine.start(spec, flow, now=clock.now(), account=account)
+        trace.detour = self._wire.detours(flow)
         self._listeners[trace] = listener
         self._soon()
         return trace

@@ -233,6 +233,22 @@ def test_rules_by_protocol_and_port(
 
 
 @EACH_ENGINE
+@pytest.mark.parametrize(("rule", "kind"), [("dport 33434", "udp"), ("ipproto gre", "gre")])
+def test_what_cannot_be_followed_is_said(
+    two_ways: Lab, tmp_path: Path, *, bulk: bool, rule: str, kind: str
+) -> None:
+    """A gateway that only the rule's own table knows, by ports; and GRE, which cannot be asked
+    about. The main table's way is traced, with a message; other traffic has none."""
+    table = uplinks.default(family=4, more="table 77")
+    ip(two_ways, HOST, f"route add {table}", f"rule add {rule} lookup 77", family=4)
+    web = two_ways.address("web")
+    for packet_type in (kind, "icmp"):
+        seen = rows_of(two_ways, tmp_path, [web], "--packet-type", packet_type, bulk=bulk)
+        assert seen.hops(web)[0] == {first_hops(two_ways, 4)[0]}
+        assert bool(seen.notes) == (packet_type == kind), seen.notes
+
+
+@EACH_ENGINE
 def test_a_rule_by_source_address(two_ways: Lab, tmp_path: Path, *, bulk: bool) -> None:
     """A connected IPv4 socket is routed again once it has its address."""
     own = two_ways.address(HOST, family=4)

@@ -80,6 +80,8 @@ class Departing:
                 hop = route.hop
                 self._addresses[line] = np.frombuffer(hop.address, np.uint8)
                 self._interfaces[line], self._protocols[line] = hop.interface, hop.protocol
+                if not hop.held:
+                    self._table.aside(line).detour = True
 
 
 def sources_of(flows: Flows, wire: Wire) -> tuple[Flows, dict[int, OSError]]:

@@ -157,6 +157,12 @@ class Line:
         return aside is not None and aside.clock_stepped
 
     @property
+    def detour(self) -> bool:
+        """Whether probes may have left by another next hop than the host's other such traffic."""
+        aside = self.table.asides.get(self.number)
+        return aside is not None and aside.detour
+
+    @property
     def overflows(self) -> int:
         """Packets that the host had no room for meanwhile."""
         return int(self.table.overflows[self.number])

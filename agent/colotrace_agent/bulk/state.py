@@ -44,6 +44,7 @@ class Aside:
     unplaced: int = 0
     uncertain: tuple[Refuser, ...] = ()
     clock_stepped: bool = False
+    detour: bool = False
 
 
 class State:

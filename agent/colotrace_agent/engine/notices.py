@@ -50,6 +50,10 @@ class Counted(Protocol):
     def clock_stepped(self) -> bool:
         """Whether the wall clock was set under way."""
 
+    @property
+    def detour(self) -> bool:
+        """Whether probes may have left by another next hop than the host's other such traffic."""
+
 
 class Judged(Counted, Protocol):
     """One trace that has ended."""
@@ -110,5 +114,9 @@ def _own_faults(trace: Counted) -> tuple[str, ...]:
         else "",
         "this host's wall clock was set meanwhile: some times are by another clock, and less exact"
         if trace.clock_stepped
+        else "",
+        "this host's routing rules or equal routes could not be followed: its other traffic of "
+        "this kind may leave by another first hop"
+        if trace.detour
         else "",
     )

@@ -124,6 +124,7 @@ class Several:
         self.uncertain: set[Refuser] = set()
         self.unstamped = 0
         self.clock_stepped = False
+        self.detour = False
         # Ended traces that other flows may still show to have met a firewall, and the nodes that
         # answered "time exceeded" to any flow.
         self._doubtful: list[Trace] = []
@@ -180,6 +181,7 @@ class Several:
         self.unplaced += trace.unplaced
         self.unstamped += trace.unstamped
         self.clock_stepped = self.clock_stepped or trace.clock_stepped
+        self.detour = self.detour or trace.detour
         if strand.plan is not None:
             strand.plan.saw(_sight(trace, path))
         if trace.ended is not None:

@@ -63,6 +63,7 @@ class Trace:
         "_sure",
         "clock_stepped",
         "counters",
+        "detour",
         "ended",
         "flow",
         "furthest",
@@ -101,6 +102,8 @@ class Trace:
         self.ended: int | None = None
         self.clock_stepped = False
         """Whether the wall clock was set under way, and times were taken by another for it."""
+        self.detour = False
+        """Whether probes may have left by another next hop than the host's other such traffic."""
         self.unstamped = 0
         """Answers whose probe's departure the kernel has not stamped: their RTT is less exact."""
         self.overflows = 0

@@ -282,6 +282,12 @@ class Wire:
         where it is known."""
         return missing_neighbour(target, hop)
 
+    def detours(self, flow: Flow) -> bool:
+        """Whether the flow's probes may leave by another next hop than the host's other traffic of
+        that kind."""
+        _, hop = self._hops.get(flow.key, (0, _NO_HOP))
+        return not hop.held
+
     def hop_of(self, flow: Flow) -> NextHop | None:
         """The flow's next hop; None where the target alone decides about it."""
         _, hop = self._hops.get(flow.key, (0, _NO_HOP))

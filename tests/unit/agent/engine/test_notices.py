@@ -61,11 +61,12 @@ def test_the_hosts_own_faults_are_said() -> None:
     """They are not the network's."""
     trace = traced({1: 3, 2: 3, 3: 2}, stamped=False)
     trace.overflows = 4
-    trace.clock_stepped = True
+    trace.clock_stepped = trace.detour = True
     said = " ".join(notices(trace))
     assert "no room for 4 packets" in said
     assert "departure of 8 probes" in said
     assert "wall clock was set" in said
+    assert "first hop" in said
 
 
 def test_datagrams_that_name_no_probe_are_said() -> None:
