@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 _AT_ONCE = 64
 _PAUSE_S = 0.2
+_SEND_BUFFER = 262_144
 _SAY_AGAIN_S = 60.0
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
@@ -110,6 +111,8 @@ class Acceptor:
             }
         connected = False
         try:
+            # What the kernel takes of an answer that nobody reads; by itself it grows to megabytes.
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             accepted.setblocking(False)  # noqa: FBT003 - socket's
             await self._loop.connect_accepted_socket(
                 lambda: connection, accepted, ssl=self._tls, **more

@@ -11,6 +11,7 @@ Every state has a deadline:
     between requests        KEEP_ALIVE_S
     a body                  the application's (`body.py`), while it waits for it
     a body after its answer DRAIN_S and DRAIN_BYTES; LINGER_S where the connection then ends
+    after "too many"        HOLD_S, in which nothing is read: who floods is slowed, not others
     an answer               WRITE_S for each WRITE_BYTES at least that the client takes
 """
 
@@ -27,6 +28,7 @@ from .framing import Body, FramingError, head_end, read_head
 READ_BYTES = 16_384
 """Read at once from one connection, by which what it makes wait here is bounded."""
 
+_LATE_S = 0.05
 _REFUSAL = b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"
 
 
@@ -39,6 +41,7 @@ class Deadlines:
     drain_s: float = 5.0
     drain_bytes: int = 1 << 20
     linger_s: float = 1.0
+    hold_s: float = 3.0
     write_s: float = 10.0
     write_bytes: int = 16_384
     # What of an answer may wait in memory before its next part is made.
@@ -104,6 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         self._handshake: asyncio.Task[Any] | None = None
         self._head_began = False
         self._closing = self._ending = self._flushing = self._lingering = False
+        self._hold = self._holding = self._looked_late = False
         self._discarded = 0
         self._reading = True
         self._server_reads = True
@@ -134,9 +138,11 @@ class Connection(asyncio.BufferedProtocol):
 
     # What the application tells (see `server._Served`).
 
-    def answered(self, *, whole: bool) -> None:
-        """The application has returned; `whole` if it did so of itself."""
+    def answered(self, *, whole: bool, hold: bool = False) -> None:
+        """The application has returned; `whole` if it did so of itself, `hold` if the client has
+        to wait before it asks again."""
         self._answering = False
+        self._hold = hold
         if self._closing or self._transport is None:
             return
         if not whole or self._ending or self._refusal is not None:
@@ -248,12 +254,15 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """See asyncio.BaseProtocol."""
         self._watch_writing()
+        self._crowd.idle(self)  # a client that does not read gives way, too
         if self._server is not None:
             self._server.pause_writing()
 
     def resume_writing(self) -> None:
         """See asyncio.BaseProtocol."""
         self._write_by = math.inf
+        if self._answering:
+            self._crowd.busy(self)
         if self._server is not None:
             self._server.resume_writing()
         if self._flushing and self._transport is not None and not self._closing:
@@ -266,7 +275,7 @@ class Connection(asyncio.BufferedProtocol):
     def _advance(self) -> None:
         """Pass on what may be passed on."""
         try:
-            while self._inbox and not self._closing and not self._flushing:
+            while self._inbox and not (self._closing or self._flushing or self._holding):
                 if self._body is None:
                     if not self._take_head():
                         break
@@ -324,6 +333,11 @@ class Connection(asyncio.BufferedProtocol):
         self._body = None
         self._head_began = False
         self._wait_until(now + self._deadlines.keep_alive_s)
+        if self._hold:
+            self._hold, self._holding = False, True
+            self._loop.call_later(self._deadlines.hold_s, self._release)
+            self._set_reading()
+            return
         if not self._inbox or self._transport is None:
             return
         if self._transport.get_write_buffer_size():
@@ -332,6 +346,10 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.set_write_buffer_limits(high=0)
         else:
             self._loop.call_soon(self._advance)
+
+    def _release(self) -> None:
+        self._holding = False
+        self._advance()
 
     def _malformed(self) -> None:
         """Answer what is no request as if it had been one, through the application; where a
@@ -361,7 +379,7 @@ class Connection(asyncio.BufferedProtocol):
         waits = bool(self._inbox) and (
             self._flushing or (self._body is not None and self._body.done)
         )
-        reads = self._server_reads and not waits
+        reads = self._server_reads and not waits and not self._holding
         if reads != self._reading:
             self._reading = reads
             if reads:
@@ -393,8 +411,14 @@ class Connection(asyncio.BufferedProtocol):
             self._timer = self._loop.call_at(at, self._look)
 
     def _look(self) -> None:
+        due, now = self._timer_at, self._loop.time()
         self._timer, self._timer_at = None, math.inf
-        now = self._loop.time()
+        if now - due > _LATE_S and not self._looked_late:
+            # The loop was held up: what has come meanwhile is read first, and then judged.
+            self._looked_late = True
+            self._arm(now + _LATE_S)
+            return
+        self._looked_late = False
         if self._write_by <= now:
             waiting = self._waiting()
             if not waiting:
@@ -411,6 +435,6 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.close()
             else:
                 self.close()
-        due = min(self._read_by, self._write_by)
-        if due < math.inf:
-            self._arm(due)
+        following = min(self._read_by, self._write_by)
+        if following < math.inf:
+            self._arm(following)

@@ -17,9 +17,7 @@ _ASSETS = {
     "swagger-ui.css": "text/css",
     "favicon.png": "image/png",
 }
-
-
-_PART = 16_384
+_PART = 65_536
 
 
 class _Asset(Response):

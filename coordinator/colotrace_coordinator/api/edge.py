@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .envelope import refusal
-from .errors import ApiError, describe
+from .errors import ApiError, RateLimitedError, describe
 from .metrics import HttpMetrics
 from .quota import Quota
 
@@ -72,6 +72,8 @@ class Edge:
             pass
         except Exception as error:
             described = describe(error, path=scope["path"])
+            if isinstance(error, RateLimitedError):
+                scope["state"]["hold"] = True  # see `connection`
             if isinstance(error, ApiError) and error.quota is not None:
                 exchange.facts.quota = error.quota
             if described.status == 500:

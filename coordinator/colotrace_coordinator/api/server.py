@@ -81,7 +81,7 @@ class _Served:
             await self._app(scope, receive, send)
             whole = True
         finally:
-            connection.answered(whole=whole)
+            connection.answered(whole=whole, hold="hold" in scope["state"])
 
 
 class HttpServer:

@@ -35,10 +35,13 @@ class App:
         self.go = asyncio.Event()
         self.go.set()
         self.size = 0
+        self.hold = False
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         refused = scope["state"].get("refused")
         self.asked.append(scope["path"])
+        if self.hold:
+            scope["state"]["hold"] = True
         self.clients.append(scope["client"][0])
         await self.go.wait()
         body = type(refused).__name__.encode() if refused else scope["path"].encode()
@@ -177,13 +180,13 @@ async def test_answer_that_is_taken_slowly_goes_on() -> None:
     """Each deadline asks for so many bytes, not for all."""
     app = App()
     app.size = 16 << 20
-    async with serving(app, deadlines={"write_s": 0.05, "write_bytes": 1}) as (_, where):
+    async with serving(app, deadlines={"write_s": 0.5, "write_bytes": 1}) as (_, where):
         client = await Client.to(where, GET % b"a")
         await client.reader.readuntil(b"\r\n\r\n")
         left = app.size + 2
         while left:
             left -= len(await client.reader.readexactly(min(left, 1 << 20)))
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.05)
         client.writer.close()
 
 
@@ -220,6 +223,27 @@ async def test_running_requests_at_the_bound_refuse_a_new_one(connections: int) 
         assert await refused.ended()
         for client in running:
             assert await client.answer() == (200, b"/a")
+            client.writer.close()
+
+
+async def test_client_over_its_limit_waits_and_others_do_not() -> None:
+    """Its next request is not looked at for a while, sent before its answer or after."""
+    app = App()
+    app.hold = True
+    async with serving(app, deadlines={"hold_s": 0.3}) as (_, where):
+        held, other = await Client.to(where), await Client.to(where)
+        began = asyncio.get_running_loop().time()
+        assert await held.ask(GET % b"a" * 2) == (200, b"/a")
+        app.hold = False
+        assert await other.ask(GET % b"b") == (200, b"/b")
+        assert app.asked == ["/a", "/b"]
+        assert await held.answer() == (200, b"/a")
+        assert asyncio.get_running_loop().time() - began >= 0.3
+        app.hold = True
+        assert await other.ask(GET % b"b") == (200, b"/b")
+        app.hold = False
+        assert await other.ask(GET % b"c") == (200, b"/c")
+        for client in (held, other):
             client.writer.close()
 
 
