@@ -133,7 +133,7 @@ class Dispatcher:
     ) -> Admitted | Rejected:
         """See `Fleet`."""
         now = self._clock.now()
-        rejected = self._admit(hello, link, now, available=available)
+        rejected = self._admit(hello, link, now, available=available, away=not available)
         if rejected is not None:
             return rejected
         key = AgentKey(hello.agent_id, hello.boot_id)
@@ -160,14 +160,16 @@ class Dispatcher:
                     run.machine.offer_lost(now)
         return rejected
 
-    def _admit(self, hello: Hello, link: Link, now: float, *, available: bool) -> Rejected | None:
+    def _admit(
+        self, hello: Hello, link: Link, now: float, *, available: bool, away: bool = False
+    ) -> Rejected | None:
         key = AgentKey(hello.agent_id, hello.boot_id)
         log = self._log.bind(agent=hello.agent_id, colo=hello.colo)
         if not hello.packet_types:
             return Rejected(Rejection.UNFIT, "no packet type in common")
         known = self._registry.get(key) is not None
         try:
-            replaced = self._registry.attach(hello, now, draining=not available)
+            replaced = self._registry.attach(hello, now, draining=not available, away=away)
         except SupersededError as error:
             if self._refusals.spend((hello.colo, hello.agent_id), 1, now):
                 log.warning("agent_id_in_use", detail=str(error))
@@ -231,20 +233,24 @@ class Dispatcher:
             run.machine.stream_lost(now)
             self._settle(run, now)
 
-    def available(self, agent: AgentKey, *, now: bool) -> None:
+    def available(self, agent: AgentKey, *, now: bool, away: bool = False) -> None:
         """See `Fleet`."""
-        attached = self._mark(agent, available=now)
+        attached = self._mark(agent, available=now, away=away)
         if attached is not None and now:
             self._agent_came(attached.hello.colo)
 
-    def _mark(self, key: AgentKey, *, available: bool) -> Agent | None:
+    def _mark(self, key: AgentKey, *, available: bool, away: bool = False) -> Agent | None:
         """Notes whether an agent takes jobs; returns it where that has changed."""
         agent = self._registry.get(key)
-        if agent is None or agent.draining is not available:
+        if agent is None:
             return None
-        self._registry.mark(agent, draining=not available)
+        if agent.draining is not available:
+            if agent.away and not away:  # its own word counts for more
+                self._registry.mark(agent, draining=agent.draining)
+            return None
+        self._registry.mark(agent, draining=not available, away=away)
         self._count_agents(agent.hello.colo)
-        event = "agent_back" if available else "agent_draining"
+        event = "agent_back" if available else "agent_away" if away else "agent_draining"
         self._log.info(event, agent=key.agent_id, colo=agent.hello.colo)
         return agent
 

@@ -73,6 +73,7 @@ class Agent:
     heard_at: float
     # To be changed by `Registry.mark`, and the hello's families by `Registry.offers`.
     draining: bool = False
+    away: bool = False
     running: set[JobId] = field(default_factory=set)
     # Earlier processes of the same id that this one has replaced.
     superseded: tuple[bytes, ...] = ()
@@ -122,7 +123,9 @@ class Registry:
         """The agent, where it is attached."""
         return self._agents.get(key)
 
-    def attach(self, hello: Hello, now: float, *, draining: bool = False) -> Agent | None:
+    def attach(
+        self, hello: Hello, now: float, *, draining: bool = False, away: bool = False
+    ) -> Agent | None:
         """Take the agent in; returns the other process of the same id that it replaces.
 
         The same process attaching again takes its own place; it keeps its running jobs, and
@@ -159,14 +162,14 @@ class Registry:
             self._cities[hello.colo] = hello.city
             self._memory.remember(hello.colo, hello.city)
 
-        agent = Agent(key, replace(hello, held_jobs=()), now, draining)
+        agent = Agent(key, replace(hello, held_jobs=()), now, draining, away)
         replaced = None
         if present is not None:
             self._remove(present)
             if present.key == key:
                 agent.running, agent.superseded = present.running, present.superseded
                 agent.takeovers, agent.contested_at = present.takeovers, present.contested_at
-                agent.draining = present.draining
+                agent.draining, agent.away = present.draining, present.away
             else:
                 replaced = present
                 kept = (*present.superseded, present.key.boot_id)
@@ -207,6 +210,7 @@ class Registry:
                 running=len(agent.running),
                 draining=agent.draining,
                 heard_at=agent.heard_at,
+                away=agent.away,
             )
             for agent in self._by_colo.get(colo, {}).values()
         ]
@@ -224,9 +228,10 @@ class Registry:
         """Where the colo is, for people; "" where that was never told."""
         return self._cities.get(colo, "")
 
-    def mark(self, agent: Agent, *, draining: bool) -> None:
-        """Whether an attached agent is about to stop."""
-        agent.draining = draining
+    def mark(self, agent: Agent, *, draining: bool, away: bool = False) -> None:
+        """Whether an attached agent takes no job: it is about to stop or, if `away`, is not at the
+        broker."""
+        agent.draining, agent.away = draining, away
         self._statuses = None
 
     def offers(self, agent: Agent, families: frozenset[Family]) -> None:

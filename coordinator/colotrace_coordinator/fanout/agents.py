@@ -23,3 +23,5 @@ class Candidate:
     running: int
     draining: bool
     heard_at: float
+    away: bool = False
+    """It is draining because the broker has lost it, or never had it: not by its own word."""

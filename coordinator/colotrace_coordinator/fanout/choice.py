@@ -36,7 +36,8 @@ def why_none(agents: Sequence[Candidate], task: Task) -> Fault:
         return faults.no_agent(task.colo)
     awake = [agent for agent in agents if not agent.draining]
     if not awake:
-        return faults.all_draining(task.colo)
+        away = sum(agent.away for agent in agents)
+        return faults.all_draining(task.colo, stopping=len(agents) - away, away=away)
     knowing = [agent for agent in awake if task.options.packet_type in agent.packet_types]
     if not knowing:
         return faults.no_packet_type(task.colo, task.options.packet_type)

@@ -50,9 +50,14 @@ def cut_off(colo: ColoName, why: str) -> Fault:
     return Fault(NO_AGENT, Weight.BUSY, f"no agent of {colo} can be asked: {why}")
 
 
-def all_draining(colo: ColoName) -> Fault:
-    """All that are attached are about to stop."""
-    words = f"every agent of {colo} is being stopped and takes no new job"
+def all_draining(colo: ColoName, *, stopping: int, away: int) -> Fault:
+    """All that are attached are about to stop, or are not at the broker; how many of each."""
+    if not away:
+        words = f"every agent of {colo} is being stopped and takes no new job"
+    elif not stopping:
+        words = f"every agent of {colo} is missing at the broker; check its log and its network"
+    else:
+        words = f"every agent of {colo} is being stopped or is missing at the broker"
     return Fault(NO_AGENT, Weight.UNABLE, words)
 
 

@@ -118,8 +118,9 @@ class Fleet(Attendance, Protocol):
         Offers for it may be made before this returns.
         """
 
-    def available(self, agent: AgentKey, *, now: bool) -> None:
-        """Whether an agent that is known takes new jobs."""
+    def available(self, agent: AgentKey, *, now: bool, away: bool = False) -> None:
+        """Whether an agent that is known takes new jobs. `away` says that it has not said so
+        itself: the broker has lost it."""
 
     def interrupted(self, agent: AgentKey) -> None:
         """Nothing comes from an agent for the time being, though it is there; `attached` follows,

@@ -259,7 +259,7 @@ class MqttLink:
             return
         del self._there[agent]
         if agent in self._up:  # what it has, it may still finish
-            self._fleet.available(agent, now=False)
+            self._fleet.available(agent, now=False, away=True)
         else:
             self._fleet.detached(agent)
 

@@ -70,6 +70,19 @@ def test_all_draining() -> None:
     assert run.failed == (1, "every agent of den01 is being stopped and takes no new job")
 
 
+@pytest.mark.parametrize("others", [[], [{"draining": True}]])
+def test_an_agent_that_the_broker_lost_is_not_being_stopped(others: list[dict[str, bool]]) -> None:
+    run = Clockwork(start=False)
+    run.attach("a", draining=True, away=True, settle=False)
+    for each in others:
+        run.attach("b", settle=False, **each)
+    run.settle()
+    code, words = run.failed
+    assert code == 1
+    assert "missing at the broker" in words
+    assert ("being stopped" in words) is bool(others)
+
+
 def test_no_agent_knows_the_packet_type() -> None:
     """Code 1, and that a newer agent may know it."""
     run = Clockwork(start=False)

@@ -77,12 +77,13 @@ class Clockwork:
         *,
         running: int = 0,
         draining: bool = False,
+        away: bool = False,
         packet_types: frozenset[PacketType] = frozenset(PacketType),
         families: frozenset[Family] = BOTH,
         settle: bool = True,
     ) -> AgentKey:
         who = key(name, boot)
-        self.agents[who] = Candidate(who, families, packet_types, running, draining, self.now)
+        self.agents[who] = Candidate(who, families, packet_types, running, draining, self.now, away)
         if settle:
             self.machine.agent_came()
             self.settle()
