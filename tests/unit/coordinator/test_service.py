@@ -37,6 +37,7 @@ from colotrace_proto.messages import (
     Refused,
 )
 from colotrace_proto.running import RunningClock
+from colotrace_proto.v1 import fleet_pb2 as pb
 from msgspec import UNSET
 from prometheus_client import CollectorRegistry
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
@@ -497,6 +498,18 @@ async def test_frames_that_nobody_wants(coordinator: Coordinator) -> None:
     assert await agent.next() == Cancel(unknown)
     await agent.say(path(unknown, 2))
     assert await agent.next() == Cancel(unknown)
+
+
+async def test_agent_that_sends_more_than_its_job_can_yield(coordinator: Coordinator) -> None:
+    """The frame is not decoded, the job is given up, and the stream closed."""
+    agent = await coordinator.agent()
+    answer = coordinator.begin(options=Options(max_ttl=1, packets_per_ttl=1))
+    job = await agent.take()
+    nodes = [pb.Node(address=bytes(4), labels=["x" * 60] * 16) for _ in range(200)]
+    await agent.say_raw(pb.AgentMessage(frame=pb.Frame(job_id=job.job_id, sequence=1, nodes=nodes)))
+    row = only(await within(5, answer))
+    assert row.error.endswith("Code 2")
+    await gone(coordinator)
 
 
 async def test_agent_cannot_speak_for_another(coordinator: Coordinator) -> None:

@@ -342,9 +342,7 @@ def test_a_mutated_quote_says_only_what_it_shows(
 
 
 @given(st.sampled_from(Family), CHANGES)
-def test_a_mutated_reply_is_not_intact(
-    family: Family, changes: list[tuple[int, int]]
-) -> None:
+def test_a_mutated_reply_is_not_intact(family: Family, changes: list[tuple[int, int]]) -> None:
     """The inner checksum covers identifier, sequence and tag: where one byte of these differs
     from what was sent, the engine has to verify the probe."""
     sound = bytes(GRE() / reply_in(family))
