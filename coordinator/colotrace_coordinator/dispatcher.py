@@ -44,6 +44,8 @@ LATER_S = 0.2
 """How much later than one's own the deadline of a job may be that one joins."""
 GATHER_S = 10.0
 """After the start, how long a row of a colo that was known before waits for its agents."""
+WORTHWHILE_S = 0.5
+"""Hold-ups that come to less in all are not worth a look at every job."""
 LEFT_AFTER_S = 5.0
 """Agents may give up a coordinator that was held up for longer: then it gathers them anew."""
 
@@ -73,6 +75,8 @@ class Dispatcher:
         self._gather_s = gather_s
         self._gathered_at = clock.now() + gather_s
         clock.on_held_up(self._held_up)
+        self._behind_s = 0.0
+        self._held_up_logs: Budgets[None] = Budgets(rate=0.1, burst=3)
         self._links: dict[AgentKey, Link] = {}
         self._runs: dict[ColoName, set[Run]] = {}
         self._by_job: dict[JobId, Run] = {}
@@ -408,8 +412,13 @@ class Dispatcher:
 
     def _held_up(self, by_s: float) -> None:
         """This coordinator did not run for a while: no agent's fault."""
-        self._log.warning("held_up", seconds=round(by_s, 1))
+        self._behind_s += by_s
+        if self._behind_s < WORTHWHILE_S:
+            return
+        by_s, self._behind_s = self._behind_s, 0.0
         now = self._clock.now()
+        if self._held_up_logs.spend(None, 1, now):
+            self._log.warning("held_up", seconds=round(by_s, 1))
         if by_s >= LEFT_AFTER_S:
             self._registry.await_all()
             self._gathered_at = now + self._gather_s
