@@ -14,7 +14,7 @@ from .shares import Shares
 MAX_AGENTS = 5_000
 MAX_AGENTS_OF_COLO = 256
 MAX_COLOS = 10_000
-MAX_INVENTED_COLOS = 1_000
+MAX_INVENTED_COLOS = 256
 """Known colos where no certificate vouches for them: anybody can invent one."""
 MAX_TAKEOVERS = 3
 CONTEST_S = 60.0
