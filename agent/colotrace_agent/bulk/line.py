@@ -14,12 +14,16 @@ from .table import Table
 
 
 class Line:
-    """A trace in a table; to be used until the line is freed. Names as in `engine.trace.Trace`."""
+    """A trace in a table; to be used until the line is freed. Names as in `engine.trace.Trace`.
+
+    Only what `engine.spacing` asks may be asked longer.
+    """
 
     def __init__(self, table: Table, number: int, *, limiting: Sequence[int] = ()) -> None:
         self.table = table
         self.number = number
         self.limiting = limiting
+        self._generation = int(table.generation[number])
 
     @property
     def spec(self) -> TraceSpec:
@@ -177,13 +181,22 @@ class Line:
 
     def wants_late(self, ttl: int) -> bool:
         """Whether a probe of that TTL that was put off is still of interest."""
-        return not self.ended and bool(ttl <= self.table.target_ttl[self.number])
+        if self._is_free or self.ended:
+            return False
+        return bool(ttl <= self.table.target_ttl[self.number])
 
     def spare(self, ttl: int, *, limited: bool) -> None:
         """A probe that was put off will not be sent."""
+        if self._is_free:
+            return
         self.table.put_off[self.number] -= 1
-        if limited:
+        if limited and ttl <= self.table.target_ttl[self.number]:
             self.table.aside(self.number).spared.add(ttl)
+
+    @property
+    def _is_free(self) -> bool:
+        """Whether the line is no longer this trace's."""
+        return bool(self.table.generation[self.number] != self._generation)
 
 
 class LineProbes:

@@ -96,9 +96,14 @@ class Table(Hearing):
         """Probes to send now, at most `most`, of them at most `near` at the first hops. Each must
         then be reported by `left` or `failed`."""
         near_step = min(STEP, self._near_places)
-        nearby = self._pop(self._near, min(near, most) // near_step)
-        distant = self._pop(self._far, (most - len(nearby) * near_step) // STEP)
-        return self._due(np.concatenate((nearby, distant)), now)
+        while True:
+            nearby = self._pop(self._near, min(near, most) // near_step)
+            distant = self._pop(self._far, (most - len(nearby) * near_step) // STEP)
+            lines = np.concatenate((nearby, distant))
+            due = self._due(lines, now)
+            # A turn of spared probes only is none: lines are passed over until one sends.
+            if len(due.lines) or not len(lines):
+                return due
 
     def _pop(self, queue: "_Queue", most: int) -> Lines:
         found: list[Lines] = []
@@ -133,7 +138,9 @@ class Table(Hearing):
             wanted &= (place % packets == 0) | (ttl <= spared_beyond[:, None])
         wanted &= ~self._held[lines[:, None], np.minimum(ttl, self.spec.max_ttl) - 1]
         count = np.cumsum(wanted, axis=1)
-        allowed = self._allowed.available(lines, now)
+        asks = count[:, -1] > 0
+        allowed = np.zeros(len(lines), np.int64)
+        allowed[asks] = self._allowed.available(lines[asks], now)
         blocked = count[:, -1] > allowed
         if blocked.any():
             too_many = count > allowed[:, None]

@@ -40,6 +40,10 @@ class Budget:
         """Takes packets that have left from what may leave."""
         self._level -= packets
 
+    def is_whole(self, now: int) -> bool:
+        """Whether it is as if it had never been used."""
+        return self._level + (now - self._at) * self._rate / 1e9 >= self._burst
+
     def ready_at(self, packets: int | None = None) -> int:
         """When that many packets may leave, or else any, if it is used up."""
         missing = min(packets or self._grain, self._burst) - self._level
@@ -82,8 +86,8 @@ class Budgets:
 
     def is_whole(self, lines: npt.NDArray[np.intp], now: int) -> npt.NDArray[np.bool_]:
         """Which are as if they had never been used."""
-        self.available(lines, now)
-        whole: npt.NDArray[np.bool_] = self._levels[lines] >= self._burst
+        gained = (now - self._at[lines]) * self._rate / 1e9
+        whole: npt.NDArray[np.bool_] = self._levels[lines] + gained >= self._burst
         return whole
 
     def take_out(self, line: int) -> tuple[float, bool, int]:

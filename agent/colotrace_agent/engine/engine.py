@@ -392,7 +392,7 @@ class Engine:
         """Whose budget is whole again is like a target never traced."""
         while self._targets:
             target, budget = next(iter(self._targets.items()))
-            if budget.users or budget.available(now) < TARGET_BURST:
+            if budget.users or not budget.is_whole(now):
                 return
             del self._targets[target]
 

@@ -379,6 +379,7 @@ class Trace:
     def _end(self, now: int) -> None:
         self.ended = now
         self.settle()
+        self.spared = {ttl for ttl in self.spared if ttl <= self.end_ttl}
 
     def settle(self, forwarders: Collection[bytes] = ()) -> None:
         """Decides whose the doubtful refusals are, now that all answers are there.

@@ -1,0 +1,420 @@
+"""The single engine and the bulk engine keep the same rules: one test drives both.
+
+Both get the same events, traces side by side: starts, sends that fail or are not stamped, answers
+of every kind from everybody, late, early and repeated, packets without room, time. After each, all
+that is seen of every trace and all counters must be the same.
+
+Three things are kept out, since they differ by design. What routers' limits are learned from
+earlier traces is sampled in bulk (`Forgetful` learns nothing on either side). Of the budgets that
+all traces share, the engines give the next packets to different traces (`test_shared_budgets`). And
+how long the flow of an ended trace stays taken is exact to a quarter in bulk (`LONGEST`).
+"""
+
+import errno
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import fields
+
+import hypothesis.strategies as st
+import pytest
+from colotrace_agent.bulk.engine import BulkEngine
+from colotrace_agent.engine.engine import (
+    BURST,
+    DEFAULT_NEAR_RATE,
+    DEFAULT_RATE,
+    NEAR_HOPS,
+    STEP,
+    TARGET_BURST,
+    TARGET_RATE,
+    Engine,
+)
+from colotrace_agent.engine.identity import QUARANTINE_NS
+from colotrace_agent.engine.routers import Limit, Path, Routers
+from colotrace_agent.model import TraceSpec
+from colotrace_proto.messages import PacketType
+from hypothesis import given, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from scenario import answers, tcp, wire
+from scenario.forge import forged
+from scenario.kinds import ICMP4, ICMP6, Error, Forgery, Nat, Protocol, QuotedId, TcpAnswer
+from scenario.probe import Probe
+from scenario.schema import Behaviour, Target
+from scenario.sides import BulkSide, Fate, Name, Seen, SingleSide, totals
+
+MS, SECOND = 1_000_000, 1_000_000_000
+SECRET = bytes(range(32))
+START = 7 * SECOND
+LONGEST = QUARANTINE_NS - 6 * SECOND
+RATE = 1e6
+"""So many packets a second that nobody waits for the budgets that all traces share."""
+TARGETS = {
+    4: [ipaddress.ip_address(f"203.0.113.{n}").packed for n in (9, 10, 11)],
+    6: [ipaddress.ip_address(f"2001:db8:ffff::{n}").packed for n in (9, 10, 11)],
+}
+SOURCE = {
+    4: ipaddress.ip_address("192.0.2.1").packed,
+    6: ipaddress.ip_address("2001:db8::1").packed,
+}
+STRANGER = {
+    4: ipaddress.ip_address("198.51.100.99").packed,
+    6: ipaddress.ip_address("2001:db8:eeee::99").packed,
+}
+
+
+def router(family: int, ttl: int) -> bytes:
+    """A router."""
+    text = f"198.18.{ttl}.1" if family == 4 else f"2001:db8:1::{ttl:x}"
+    return ipaddress.ip_address(text).packed
+
+
+class Forgetful(Routers):
+    """Learns nothing of routers, but may know one TTL at which answers are limited."""
+
+    def __init__(self, limited: int | None) -> None:
+        super().__init__()
+        self._limited = limited
+        self._limit = Limit(answers=4, now=0)
+
+    @property
+    def knows_limits(self) -> bool:
+        """Whether it knows one."""
+        return self._limited is not None
+
+    def passed(self, path: dict[int, bytes], ttl: int, address: bytes, *, now: int) -> None:
+        """Keeps the trace's own path up."""
+        del now
+        path[ttl] = address
+
+    def count(self, address: bytes, answers: int, *, now: int) -> None:
+        """Learns nothing."""
+
+    def limits_of(self, trace: Path, *, distance: int | None, now: int) -> dict[int, Limit]:
+        """The one that it knows."""
+        del distance, now
+        known = self._limited is not None and self._limited <= trace.spec.max_ttl
+        return {self._limited: self._limit} if known and self._limited is not None else {}
+
+
+def echo_or_segment(probe: Probe, how: str, *, source: bytes) -> tuple[int, bytes] | None:
+    """What a host answers a probe with that is no error: protocol and transport."""
+    match probe.protocol:
+        case Protocol.ICMP:
+            number = wire.ICMP if probe.family == 4 else wire.ICMP6
+            return number, answers.echo_reply(probe, source=source, target=Target())
+        case Protocol.UDP:
+            return wire.UDP, answers.datagram(probe, source=source)
+        case Protocol.TCP if how == "challenge":
+            return wire.TCP, answers.challenge(probe, source=source, expected=probe.sequence + 1)
+        case Protocol.TCP:
+            return wire.TCP, tcp.stateless(TcpAnswer(how), probe, source=source)
+        case Protocol.GRE:
+            return answers.unpacked_echo_reply(
+                probe, in_gre=how == "rst", source=source, target=Target()
+            )
+
+
+def packet(probe: Probe, how: str, *, source: bytes, behaviour: Behaviour, ttl: int) -> bytes:
+    """An answer to the probe from that address."""
+    found = None
+    if how in {"rst-ack", "syn-ack", "rst", "challenge", "rst-bare"}:
+        found = echo_or_segment(probe, how, source=source)
+    number = wire.ICMP if probe.family == 4 else wire.ICMP6
+    if found is None:
+        error = answers.icmp_error(
+            probe, error=Error(how), source=source, behaviour=behaviour, arriving_ttl=ttl, mtu=1_300
+        )
+        found = number, error
+    build = wire.ip4 if probe.family == 4 else wire.ip6
+    return build(source, probe.source, protocol=found[0], payload=found[1])
+
+
+ERRORS = [Error.TIME_EXCEEDED] * 4 + [Error.PORT_UNREACHABLE] * 3
+ERRORS += [error for error in Error if error in ICMP4 and error in ICMP6]
+BEHAVIOURS = st.one_of(
+    st.just(Behaviour()),
+    st.builds(
+        Behaviour,
+        quote=st.sampled_from(["full", 8]),
+        nat=st.sampled_from([Nat.NONE, Nat.SOURCE, Nat.SOURCE_AND_PORT]),
+        quoted_id=st.sampled_from(QuotedId),
+        inner_options=st.booleans(),
+    ),
+)
+
+
+class SameRules(RuleBasedStateMachine):
+    """See above."""
+
+    @initialize(
+        packet_type=st.sampled_from(
+            [PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE]
+        ),
+        family=st.sampled_from([4, 6]),
+        size=st.sampled_from([(3, 1), (4, 2), (6, 3), (5, 3), (3, 1), (6, 3), (22, 10)]),
+        wait_ms=st.sampled_from([1_000, 5_000]),
+        limited=st.sampled_from([None, None, 2, 4]),
+    )
+    def begin(
+        self,
+        packet_type: PacketType,
+        family: int,
+        size: tuple[int, int],
+        wait_ms: int,
+        limited: int | None,
+    ) -> None:
+        """Options that all traces share."""
+        self.family = family
+        self.spec = TraceSpec(
+            bytes(4 if family == 4 else 16),
+            packet_type,
+            max_ttl=size[0],
+            packets_per_ttl=size[1],
+            wait_ns=wait_ms * MS,
+        )
+        self.now = START
+        single, bulk = (
+            Engine(rate=RATE, secret=SECRET),
+            BulkEngine(self.spec, rate=RATE, secret=SECRET),
+        )
+        # A budget that is used up and a router that is spared at once: the order of the two
+        # differs by design.
+        limited = limited if size[1] < 10 else None
+        single._routers, bulk._routers = Forgetful(limited), Forgetful(limited)
+        self.single, self.bulk = SingleSide(single), BulkSide(bulk)
+        self.names: list[Name] = []
+
+    @rule(
+        which=st.integers(0, 2),
+        ttls=st.frozensets(st.integers(1, 6), max_size=2),
+        fate=st.sampled_from(
+            [Fate()] * 3 + [Fate(errno.EPERM), Fate(errno.ENOBUFS), Fate(stamp=0), Fate(stamp=-1)]
+        ),
+    )
+    def start(self, which: int, ttls: frozenset[int], fate: Fate) -> None:
+        """A trace, if none to that target is under way, and what it may send at once."""
+        target = TARGETS[self.family][which]
+        if target in self.single.seen():
+            return
+        spec = TraceSpec(
+            target,
+            self.spec.packet_type,
+            max_ttl=self.spec.max_ttl,
+            packets_per_ttl=self.spec.packets_per_ttl,
+            wait_ns=self.spec.wait_ns,
+        )
+        for side in (self.single, self.bulk):
+            side.start(spec, SOURCE[self.family], now=self.now)
+        self._send(ttls, fate)
+
+    @rule(
+        ttls=st.frozensets(st.integers(1, 6), max_size=2),
+        fate=st.sampled_from([Fate(), Fate(errno.EPERM), Fate(stamp=0)]),
+    )
+    def send(self, ttls: frozenset[int], fate: Fate) -> None:
+        """All that may leave."""
+        self._send(ttls, fate)
+
+    def _send(self, ttls: frozenset[int], fate: Fate) -> None:
+        names = self.single.send(fate, ttls, now=self.now)
+        assert self.bulk.send(fate, ttls, now=self.now) == names
+        self.names += names
+        self._turn()
+
+    @precondition(lambda self: self.names)
+    @rule(
+        pick=st.integers(0, 1 << 16),
+        newest=st.booleans(),
+        how=st.one_of(
+            st.sampled_from(ERRORS),
+            st.sampled_from(["rst-ack", "syn-ack", "rst", "challenge", "rst-bare"]),
+        ),
+        who=st.sampled_from(
+            ["router", "router", "target", "target", "stranger", "prober", "first"]
+        ),
+        behaviour=BEHAVIOURS,
+        forgery=st.sampled_from([None] * 6 + list(Forgery)),
+        copies=st.sampled_from([1, 1, 1, 2]),
+        early_ms=st.sampled_from([0, 0, 0, 0.001, 1, 40]),
+    )
+    def hear(
+        self,
+        pick: int,
+        newest: bool,
+        how: str,
+        who: str,
+        behaviour: Behaviour,
+        forgery: Forgery | None,
+        copies: int,
+        early_ms: float,
+    ) -> None:
+        """An answer to one probe, whatever it says, and whoever it is from."""
+        known = self.names[-24:] if newest else self.names
+        name = known[pick % len(known)]
+        source = {
+            "router": router(self.family, name.ttl),
+            "first": router(self.family, 1),
+            "target": name.target,
+            "stranger": STRANGER[self.family],
+            "prober": SOURCE[self.family],
+        }[who]
+        for side in (self.single, self.bulk):
+            probe = side.packet(name)
+            # A forged GRE packet may hold nothing that could be answered.
+            if forgery is not None and (how in set(Error) or probe.protocol is not Protocol.GRE):
+                probe = forged(probe, forgery=forgery)
+            ttl = 1 + pick % 3 if who == "target" else 1
+            data = packet(probe, how, source=source, behaviour=behaviour, ttl=min(ttl, name.ttl))
+            side.hear([data] * copies, at=self.now - round(early_ms * MS), now=self.now)
+        self._turn()
+
+    @precondition(lambda self: self.names)
+    @rule(picks=st.lists(st.integers(0, 1 << 16), min_size=2, max_size=12), end=st.integers(1, 7))
+    def hear_many(self, picks: list[int], end: int) -> None:
+        """Plain answers to many probes, in one batch; the target stands at that TTL."""
+        names = list(dict.fromkeys(self.names[pick % len(self.names)] for pick in picks))
+        reached = Error.PORT_UNREACHABLE
+        for side in (self.single, self.bulk):
+            data = []
+            for name in names:
+                probe = side.packet(name)
+                passes = name.ttl < end
+                if not passes and probe.protocol is Protocol.ICMP:
+                    how = "rst-ack"
+                else:
+                    how = Error.TIME_EXCEEDED if passes else reached
+                source = router(self.family, name.ttl) if passes else name.target
+                data.append(packet(probe, how, source=source, behaviour=Behaviour(), ttl=1))
+            side.hear(data, at=self.now, now=self.now)
+        self._turn()
+
+    @precondition(lambda self: self.now < START + LONGEST)
+    @rule(ms=st.sampled_from([0.01, 1, 10, 21, 60, 260, 640, 1_000, 5_000]))
+    def wait(self, ms: float) -> None:
+        """Time passes."""
+        self.now += round(ms * MS)
+        self._turn()
+
+    @precondition(lambda self: self.now < START + LONGEST)
+    @rule()
+    def wait_for_the_engine(self) -> None:
+        """As the shells do it."""
+        deadline = self.single.engine.next_deadline(self.now)
+        if deadline is not None:
+            self.now = max(self.now, deadline)
+            self._send(frozenset(), Fate())
+
+    @rule(packets=st.integers(1, 3))
+    def lose(self, packets: int) -> None:
+        """The host had no room."""
+        self.single.engine.overflowed(packets)
+        self.bulk.engine.overflowed(packets)
+
+    @rule()
+    def stop(self) -> None:
+        """All traces are ended with what there is."""
+        self._compare(self.single.stop(self.now), self.bulk.stop(self.now))
+
+    def _turn(self) -> None:
+        self._compare(self.single.expire(self.now), self.bulk.expire(self.now))
+
+    def _compare(self, single: Mapping[bytes, Seen], bulk: Mapping[bytes, Seen]) -> None:
+        assert single.keys() == bulk.keys()
+        for target, one in single.items():
+            other = bulk[target]
+            assert {
+                field.name: (getattr(one, field.name), getattr(other, field.name))
+                for field in fields(Seen)
+                if getattr(one, field.name) != getattr(other, field.name)
+            } == {}
+
+    @invariant()
+    def is_the_same(self) -> None:
+        """Whatever is seen."""
+        if hasattr(self, "single"):
+            self._compare(self.single.seen(), self.bulk.seen())
+            assert totals(self.single.engine) == totals(self.bulk.engine)
+
+
+TestSameRules = SameRules.TestCase
+TestSameRules.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
+
+
+def spec_to(target: bytes, *, max_ttl: int, packets: int) -> TraceSpec:
+    """A trace of ICMP."""
+    return TraceSpec(target, max_ttl=max_ttl, packets_per_ttl=packets)
+
+
+@given(traces=st.integers(20, 60), packets=st.integers(1, 3), gap_us=st.integers(500, 4_000))
+@settings(max_examples=10)
+def test_shared_budgets(traces: int, packets: int, gap_us: int) -> None:
+    """At any time both engines have sent as many packets, and as many to the first hops, but for
+    what one turn takes; and never more than the budgets allow."""
+    spec = spec_to(bytes(4), max_ttl=8, packets=packets)
+    sides = (SingleSide(Engine(secret=SECRET)), BulkSide(BulkEngine(spec, secret=SECRET)))
+    for number in range(traces):
+        target = bytes([203, 0, 113, number])
+        for side in sides:
+            side.start(spec_to(target, max_ttl=8, packets=packets), SOURCE[4], now=START)
+    sent = [[0, 0], [0, 0]]
+    for turn in range(400):
+        now = START + turn * gap_us * 1_000
+        for counts, side in zip(sent, sides, strict=True):
+            names = side.send(Fate(), frozenset(), now=now)
+            counts[0] += len(names)
+            counts[1] += sum(name.ttl <= NEAR_HOPS for name in names)
+        passed_s = (now - START) / 1e9
+        for total, near in sent:
+            assert total <= BURST + passed_s * DEFAULT_RATE + 1
+            assert near <= BURST + passed_s * DEFAULT_NEAR_RATE + 1
+        turns = 4 * STEP + 2 * gap_us * DEFAULT_RATE / 1e6
+        assert abs(sent[0][1] - sent[1][1]) <= turns
+    whole = [traces * 8 * packets, traces * NEAR_HOPS * packets]
+    assert sent == [whole, whole] or 400 * gap_us < 1_000_000
+
+
+def test_one_target_again_and_again() -> None:
+    """Whoever traces one target many times does not send it more than its budget, in bulk too."""
+    target = TARGETS[4][0]
+    spec = spec_to(target, max_ttl=30, packets=10)
+    sides = (
+        SingleSide(Engine(rate=RATE, secret=SECRET)),
+        BulkSide(BulkEngine(spec, rate=RATE, secret=SECRET)),
+    )
+    for side in sides:
+        sent, now = 0, START
+        for _ in range(40):
+            side.start(spec, SOURCE[4], now=now)
+            for _ in range(10):
+                sent += len(side.send(Fate(), frozenset(), now=now))
+                now += 10 * MS
+            assert sent <= TARGET_BURST + (now - START) / 1e9 * TARGET_RATE
+            side.stop(now)
+        assert sent >= (now - START) / 1e9 * TARGET_RATE
+
+
+@pytest.mark.parametrize("overflows", [0, 5])
+def test_the_hosts_own_losses_are_not_put_down_to_routers(overflows: int) -> None:
+    """A hop lacks answers and hops beyond it do not: its router's limit, unless the host itself had
+    no room for packets."""
+    target = TARGETS[4][0]
+    spec = spec_to(target, max_ttl=4, packets=10)
+    sides = (
+        SingleSide(Engine(rate=RATE, secret=SECRET)),
+        BulkSide(BulkEngine(spec, rate=RATE, secret=SECRET)),
+    )
+    for side in sides:
+        side.start(spec, SOURCE[4], now=START)
+        for name in side.send(Fate(), frozenset(), now=START):
+            if name.ttl == 2 and name.earlier:
+                continue
+            probe = side.packet(name)
+            how, source = Error.TIME_EXCEEDED.value, router(4, name.ttl)
+            if name.ttl == 4:
+                how, source = "rst-ack", target
+            data = packet(probe, how, source=source, behaviour=Behaviour(), ttl=1)
+            side.hear([data], at=START + MS, now=START + MS)
+        side.engine.overflowed(overflows)
+        (seen,) = side.expire(START + 2 * SECOND).values()
+        assert seen.overflows == overflows
+        assert seen.limiting == ([] if overflows else [2])
