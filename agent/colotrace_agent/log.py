@@ -7,4 +7,5 @@ from colotrace_proto import logs
 
 def set_up(*, json: bool | None = None) -> None:
     """Sets the process's logging up; `json` None decides by whether a person is watching."""
-    logs.configure(json=not sys.stderr.isatty() if json is None else json)
+    terminal = sys.stderr.isatty()
+    logs.configure(json=not terminal if json is None else json, colors=terminal)
