@@ -1,15 +1,13 @@
 """The agent's jobs on real sockets: families and packet types of one case in one process.
 
-Run inside a `tun.TunWorld` as `python -m scenario.probe_host CASE FAMILIES PACKET_TYPES`, both
-lists with commas; prints one line of JSON a trace: the row, and the counters of packets that did
-not count as answers. What the command line adds to this is shown by the runs of `colotrace-agent
-trace` itself.
+Run inside a `tun.TunWorld` by `forked`. It prints one line of JSON a trace: the row, and the
+counters of packets that did not count as answers. What the command line adds to this is shown by
+the runs of `colotrace-agent trace` itself.
 """
 
 import asyncio
 import itertools
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +85,7 @@ def _counted(frames: list[Frame]) -> dict[str, int]:
     }
 
 
-if __name__ == "__main__":
-    _, _path, _families, _types = sys.argv
-    for line in asyncio.run(trace(Path(_path), _families.split(","), _types.split(","))):
+def main(path: str, families: str, packet_types: str) -> None:
+    """Trace, and print; the lists have commas."""
+    for line in asyncio.run(trace(Path(path), families.split(","), packet_types.split(","))):
         print(json.dumps(line))

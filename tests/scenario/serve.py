@@ -1,8 +1,8 @@
 """Serve one case behind a TUN device, in the network namespace that this process was started in.
 
-Run by `tun.TunWorld` as `python -m scenario.serve CASE FAMILY…`. It prints one line when the device
-is up, serves until its input ends (so it dies with whoever started it), and then prints what it saw
-as one line of JSON. Nothing heavy is imported: the process is up in a moment.
+Run for `tun.TunWorld` by `forked`. It prints one line when the device is up, serves until its input
+ends (so it ends with the process that started it), and then prints what it saw as one line of
+JSON.
 """
 
 import contextlib
@@ -98,7 +98,3 @@ def main(path: str, *families: str) -> None:
     ]
     fates = sum((world.fates for world in worlds.values()), Counter[str]())
     print(json.dumps({"fates": fates, "seen": seen, "latest_ns": latest_ns}), flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

@@ -91,13 +91,10 @@ def _by_packet(case: Case) -> bool:
 @pytest.mark.parametrize("run", [param for run in shared_runs() for param in cases_of(run)])
 def test_real_sockets_trace_the_case(run: Shared) -> None:
     """The agent's jobs, sockets and decoders give the row that the case expects."""
-    path = str(CASES / f"{run.case.name}.toml")
-    families, types = ",".join(map(str, run.families)), ",".join(run.packet_types)
     with TunWorld(run.case, *run.families) as world:
-        done = world.run([sys.executable, "-m", "scenario.probe_host", path, families, types])
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
+        code, out, words = world.probe(run.families, run.packet_types)
+    assert (code, words) == (0, "")
+    lines = [json.loads(line) for line in out.splitlines()]
     traces = list(itertools.product(run.families, run.packet_types)) * run.case.trace.times
     assert [(line["family"], line["packet_type"]) for line in lines] == traces
     if run.case.trace.multipath:

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from scenario.forked import Forked
 from scenario.load import CASES
 from scenario.schema import Case, Family
 from scenario.serve import READY
@@ -51,23 +52,14 @@ class TunWorld:
         self.report = Report(fates=Counter(), seen=[], latest_ns=0)
         self._path = path or CASES / f"{case.name}.toml"
         self._families = families
-        self._server: subprocess.Popen[str] | None = None
+        self._server: Forked | None = None
 
     def __enter__(self) -> Self:
-        families = map(str, self._families)
-        command = [sys.executable, "-m", "scenario.serve", str(self._path), *families]
-        self._server = subprocess.Popen(
-            [*_new_namespace(), *command],
-            cwd=_ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._server.stdout is not None
+        self._server = Forked("scenario.serve", str(self._path), *map(str, self._families))
         if self._server.stdout.readline().strip() != READY:
-            _, words = self._server.communicate(timeout=_START_S)
-            raise TunWorldError(words.strip() or f"ended with {self._server.returncode}")
+            with self._server as server:
+                code, _, words = server.finish()
+            raise TunWorldError(words.strip() or f"ended with {code}")
         return self
 
     def __exit__(
@@ -77,18 +69,26 @@ class TunWorld:
         trace: TracebackType | None,
     ) -> None:
         assert self._server is not None
-        try:
-            out, words = self._server.communicate(timeout=_START_S)
-        finally:
-            self._server.kill()
-            self._server.wait()
-        if self._server.returncode and error is None:
+        with self._server as server:
+            code, out, words = server.finish()
+        if code and error is None:
             raise TunWorldError(words.strip())
-        if not self._server.returncode:
+        if not code:
             told = json.loads(out)
             self.report = Report(
                 fates=Counter(told["fates"]), seen=told["seen"], latest_ns=told["latest_ns"]
             )
+
+    def probe(
+        self, families: Sequence[Family], packet_types: Sequence[str]
+    ) -> tuple[int, str, str]:
+        """Trace the case by `probe_host`; its exit code, output and error output."""
+        assert self._server is not None
+        lists = ",".join(map(str, families)), ",".join(packet_types)
+        with Forked(
+            "scenario.probe_host", str(self._path), *lists, inside=self._server.pid
+        ) as host:
+            return host.finish()
 
     def command(self, argv: Sequence[str]) -> list[str]:
         """Return the command line that runs `argv` inside the namespace."""
