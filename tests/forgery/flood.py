@@ -73,18 +73,21 @@ def forgeries(probe: Probe) -> Iterator[Forgery]:
         yield Forgery(whole, (*_moved(keyed, transport), *identification, _spoofed(probe)), True)
         if probe.protocol is Protocol.GRE:
             short = bytearray(_error(probe, error=error, quoted=8))
-            yield Forgery(bytes(short), _moved((_FLOW[Protocol.GRE],), transport), True)
+            shown = _moved((_FLOW[Protocol.GRE],), transport)
+            yield Forgery(bytes(short), (*shown, *identification), True)
             # The key is known: a quote of it alone would do, if the identification were guessed.
             if probe.family == 4:
                 short[quote + 4 : quote + 6] = b"\0\0"
             yield Forgery(bytes(short), (_spoofed(probe),), True)
         else:
-            yield Forgery(whole, _moved((_FLOW[probe.protocol],), transport), True)
+            flow = (_FLOW[probe.protocol], *keyed)
+            yield Forgery(whole, (*_moved(flow, transport), *identification), True)
             short = bytearray(_error(probe, error=error, quoted=8))
             shown = _moved(_KEYED[probe.protocol], transport)
             yield Forgery(bytes(short), (*_within(shown, len(short)), *identification), True)
         last = _DESTINATION[probe.family].stop - 2
-        yield Forgery(whole, ((quote + last, 2), _spoofed(probe)), True)
+        elsewhere = ((quote + last, 2), *_moved(keyed, transport), *identification)
+        yield Forgery(whole, (*elsewhere, _spoofed(probe)), True)
     yield from _answers(probe)
 
 

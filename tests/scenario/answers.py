@@ -59,14 +59,15 @@ def echo_reply(probe: Probe, *, source: bytes, target: Target | None = None) -> 
 
 
 def unpacked_echo_reply(
-    probe: Probe, *, in_gre: bool, source: bytes, target: Target
+    probe: Probe, *, in_gre: bool, source: bytes | None = None, target: Target | None = None
 ) -> tuple[int, bytes]:
     """Return the protocol number and transport of what answers the echo request in a GRE packet.
 
     With `in_gre` the reply is wrapped as the request was.
     """
     inner = probe.inner
-    source = inner.destination if in_gre else source
+    if in_gre or source is None:
+        source = inner.destination
     reply = echo_reply(inner, source=source, target=target)
     number = wire.ICMP if inner.family == 4 else wire.ICMP6
     if not in_gre:
