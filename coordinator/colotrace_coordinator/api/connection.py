@@ -335,6 +335,7 @@ class Connection(asyncio.BufferedProtocol):
         self._wait_until(now + self._deadlines.keep_alive_s)
         if self._hold:
             self._hold, self._holding = False, True
+            self._crowd.idle(self, gives_way=True)
             self._loop.call_later(self._deadlines.hold_s, self._release)
             self._set_reading()
             return

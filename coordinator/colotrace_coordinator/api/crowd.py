@@ -67,14 +67,18 @@ class Crowd:
             self._addresses.setdefault(key, _Address()).count += 1
         self.idle(member)
 
-    def idle(self, member: Member) -> None:
-        """Note that the connection has no request that waits for its answer."""
+    def idle(self, member: Member, *, gives_way: bool = False) -> None:
+        """Note that the connection has no request that waits for its answer; `gives_way` if it
+        is to be closed before those that have been idle for longer."""
         if member not in self._keys:
             return
         key = self._keys[member]
-        self._idle[member] = None
-        if key is not None:
-            self._addresses[key].idle[member] = None
+        of_address = None if key is None else self._addresses[key].idle
+        for idle in (self._idle, of_address):
+            if idle is not None:
+                idle[member] = None
+                if gives_way:
+                    idle.move_to_end(member, last=False)
 
     def busy(self, member: Member) -> None:
         """Note that the connection has a request."""

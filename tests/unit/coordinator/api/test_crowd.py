@@ -47,6 +47,21 @@ def test_idle_for_longest_makes_room() -> None:
     assert (first.open, second.open) == (True, False)
 
 
+def test_one_that_gives_way_makes_room_first() -> None:
+    """In all and of its address, though others have been idle for longer."""
+    counted = crowd(most=3, each=3)
+    other, first, second = enter(counted, "b"), enter(counted, "a"), enter(counted, "a")
+    assert other
+    assert first
+    assert second
+    counted.idle(second, gives_way=True)
+    assert enter(counted, "a")
+    assert (other.open, first.open, second.open) == (True, True, False)
+    counted.idle(first, gives_way=True)
+    assert enter(counted, "c")
+    assert (other.open, first.open) == (True, False)
+
+
 def test_running_requests_are_not_evicted() -> None:
     counted = crowd()
     held = [enter(counted, "a", busy=True), enter(counted, "a", busy=True)]
