@@ -17,7 +17,8 @@ from fleet import alone
 from lab import FAMILIES, Family, Lab, plan, uplinks
 from lab.uplinks import ip
 
-pytestmark = pytest.mark.lab
+# One worker has them all: they share a lab.
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("host routing")]
 
 HOST = "den01"
 PORT = 33_434
@@ -179,14 +180,14 @@ def test_equal_ways_whose_gateways_have_no_ipv4_address(two_ways: Lab) -> None:
 
 
 @EACH_FAMILY
-@EACH_ENGINE
 @pytest.mark.parametrize(
-    ("rule", "matched", "others"),
+    ("rule", "matched", "others", "bulk"),
     [
-        ("ipproto udp", ["udp"], ["icmp", "tcp", "gre"]),
-        ("ipproto tcp dport 443", ["tcp"], ["udp"]),
-        ("ipproto {icmp}", ["icmp"], ["gre"]),
-        ("sport 20000-32767", ["udp"], ["icmp"]),
+        ("ipproto udp", ["udp"], ["icmp", "tcp", "gre"], False),
+        ("ipproto tcp dport 443", ["tcp"], ["udp"], False),
+        ("ipproto {icmp}", ["icmp"], ["gre"], False),
+        ("ipproto udp", ["udp"], ["gre"], True),
+        ("sport 20000-32767", ["udp"], ["icmp"], True),
     ],
 )
 def test_rules_by_protocol_and_port(
