@@ -24,6 +24,7 @@ from .connection import READ_BYTES, Connection, Deadlines, Server
 from .crowd import Crowd
 from .errors import ApiError
 from .measure import ANSWER_WITHIN_S
+from .memory import give_back
 
 MAX_CONNECTIONS = 10_000
 MAX_CONNECTIONS_PER_ADDRESS = 1_000
@@ -145,9 +146,11 @@ class HttpServer:
         ]
         for acceptor in self._acceptors:
             acceptor.start()
+        trimming = asyncio.create_task(give_back(lambda: self.connections), name="memory")
         try:
             await self._server.serve(sockets=[])
         finally:
+            trimming.cancel()
             self._stop_accepting()
             for member in self._crowd.members():
                 member.evict()
