@@ -26,5 +26,6 @@ def tag_in(payload: bytes) -> bytes | None:
 def cut_of(payload: bytes) -> bytes:
     """What is left of steering and tag where the payload ends, or is filled with zeros, before the
     tag does; empty where the tag is whole."""
-    left = payload[:_TAG_END].rstrip(b"\0")
-    return left if len(left) < _TAG_END else b""
+    if len(payload) >= _TAG_END and payload[_TAG_END - 1]:
+        return b""
+    return payload[:_TAG_END].rstrip(b"\0")
