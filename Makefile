@@ -15,6 +15,11 @@ setup: .venv/.ready  ## create .venv and install what is missing
 
 .venv/.ready: pyproject.toml constraints.txt scripts/setup
 	@PYTHON="$(PYTHON)" scripts/setup
+	@touch .venv/.python $@
+
+# The Python packages alone.
+.venv/.python: pyproject.toml constraints.txt scripts/setup
+	@PYTHON="$(PYTHON)" scripts/setup --python
 	@touch $@
 
 demo: setup  ## bring up the lab, trace from real agents, show the answer (MQTT=1: two coordinators; KEEP=1 leaves it running)
@@ -24,7 +29,7 @@ test: setup  ## run every test (WORKERS=4)
 	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && TMPDIR="$$temporary" \
 	  $(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
-unit: setup  ## run the tests that need neither root nor a service
+unit: .venv/.python  ## run the tests that need neither root nor a service
 	@$(BIN)/pytest -q -n 2 tests/unit
 
 check: setup  ## lint, types, import layers, generated files
