@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 from colotrace_agent.engine.engine import Engine
-from colotrace_agent.model import Probe, TraceSpec
+from colotrace_agent.model import Flow, Probe, TraceSpec
 from colotrace_agent.network import clock
 from colotrace_agent.runner import Prober
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
@@ -29,6 +29,9 @@ class SlowWire:
 
     def source_for(self, _: bytes) -> bytes:
         return SOURCE
+
+    def routed(self, flow: Flow) -> Flow:
+        return flow
 
     def reserve(self, *_: object) -> bool:
         return True
