@@ -183,6 +183,11 @@ class SameRules(RuleBasedStateMachine):
         single._routers, bulk._routers = Forgetful(limited), Forgetful(limited)
         self.single, self.bulk = SingleSide(single), BulkSide(bulk)
         self.names: list[Name] = []
+        if size[1] == 10:  # little is left of one target's budget
+            for _ in range(3):
+                self.start(0, frozenset(), Fate())
+                self._compare(self.single.stop(self.now), self.bulk.stop(self.now))
+            self.start(0, frozenset(), Fate())
 
     @rule(
         which=st.integers(0, 2),
@@ -191,8 +196,12 @@ class SameRules(RuleBasedStateMachine):
             [Fate()] * 3 + [Fate(errno.EPERM), Fate(errno.ENOBUFS), Fate(stamp=0), Fate(stamp=-1)]
         ),
     )
-    def start(self, which: int, ttls: frozenset[int], fate: Fate) -> None:
+    def begin_trace(self, which: int, ttls: frozenset[int], fate: Fate) -> None:
         """A trace, if none to that target is under way, and what it may send at once."""
+        self.start(which, ttls, fate)
+
+    def start(self, which: int, ttls: frozenset[int], fate: Fate) -> None:
+        """The same."""
         target = TARGETS[self.family][which]
         if target in self.single.seen():
             return
@@ -224,7 +233,7 @@ class SameRules(RuleBasedStateMachine):
     @precondition(lambda self: self.names)
     @rule(
         pick=st.integers(0, 1 << 16),
-        newest=st.booleans(),
+        live=st.sampled_from([True, True, True, False]),
         how=st.one_of(
             st.sampled_from(ERRORS),
             st.sampled_from(["rst-ack", "syn-ack", "rst", "challenge", "rst-bare"]),
@@ -240,7 +249,7 @@ class SameRules(RuleBasedStateMachine):
     def hear(
         self,
         pick: int,
-        newest: bool,
+        live: bool,
         how: str,
         who: str,
         behaviour: Behaviour,
@@ -249,7 +258,7 @@ class SameRules(RuleBasedStateMachine):
         early_ms: float,
     ) -> None:
         """An answer to one probe, whatever it says, and whoever it is from."""
-        known = self.names[-24:] if newest else self.names
+        known = (self._live() if live else []) or self.names
         name = known[pick % len(known)]
         source = {
             "router": router(self.family, name.ttl),
@@ -272,7 +281,8 @@ class SameRules(RuleBasedStateMachine):
     @rule(picks=st.lists(st.integers(0, 1 << 16), min_size=2, max_size=12), end=st.integers(1, 7))
     def hear_many(self, picks: list[int], end: int) -> None:
         """Plain answers to many probes, in one batch; the target stands at that TTL."""
-        names = list(dict.fromkeys(self.names[pick % len(self.names)] for pick in picks))
+        known = self._live() or self.names
+        names = list(dict.fromkeys(known[pick % len(known)] for pick in picks))
         reached = Error.PORT_UNREACHABLE
         for side in (self.single, self.bulk):
             data = []
@@ -289,7 +299,7 @@ class SameRules(RuleBasedStateMachine):
         self._turn()
 
     @precondition(lambda self: self.now < START + LONGEST)
-    @rule(ms=st.sampled_from([0.01, 1, 10, 21, 60, 260, 640, 1_000, 5_000]))
+    @rule(ms=st.sampled_from([0.01, 1, 1, 2, 10, 10, 21, 60, 260, 640, 1_000, 5_000]))
     def wait(self, ms: float) -> None:
         """Time passes."""
         self.now += round(ms * MS)
@@ -304,16 +314,23 @@ class SameRules(RuleBasedStateMachine):
             self.now = max(self.now, deadline)
             self._send(frozenset(), Fate())
 
-    @rule(packets=st.integers(1, 3))
-    def lose(self, packets: int) -> None:
-        """The host had no room."""
-        self.single.engine.overflowed(packets)
-        self.bulk.engine.overflowed(packets)
+    @rule(packets=st.sampled_from([1, 2, 3, 0]))
+    def lose_or_stop(self, packets: int) -> None:
+        """The host had no room for packets; or all traces are ended with what there is."""
+        if packets:
+            self.single.engine.overflowed(packets)
+            self.bulk.engine.overflowed(packets)
+        else:
+            self._compare(self.single.stop(self.now), self.bulk.stop(self.now))
 
-    @rule()
-    def stop(self) -> None:
-        """All traces are ended with what there is."""
-        self._compare(self.single.stop(self.now), self.bulk.stop(self.now))
+    def _live(self) -> list[Name]:
+        """Probes of traces under way."""
+        under_way, numbers = self.single.seen(), self.single.traces
+        return [
+            name
+            for name in self.names
+            if name.target in under_way and name.number == numbers[name.target]
+        ]
 
     def _turn(self) -> None:
         self._compare(self.single.expire(self.now), self.bulk.expire(self.now))
