@@ -33,6 +33,9 @@ class SlowWire:
     def routed(self, flow: Flow) -> Flow:
         return flow
 
+    def detours(self, _: Flow) -> bool:
+        return False
+
     def reserve(self, *_: object) -> bool:
         return True
 
