@@ -14,6 +14,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from encodings import utf_16  # now: later the agent may be unable to read the library
+from itertools import chain
 
 from colotrace_proto.text import safe
 
@@ -185,19 +187,23 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 def _text(file: int) -> Iterator[bytes]:
     """What is read, in UTF-8, without a byte order mark."""
+    chunks = _chunks(file)
     begin = b""
-    while chunk := _next(file):
+    for chunk in chunks:
         begin += chunk
         # A slow pipe may have brought a part of a mark only.
         if not any(mark.startswith(begin) and mark != begin for mark in _MARKS):
             break
     if begin[:2] in _UTF16:
-        decoder = codecs.getincrementaldecoder("utf-16")(errors="replace")
-        while begin:
-            yield decoder.decode(begin).encode()
-            begin = _next(file)
+        decoder = utf_16.IncrementalDecoder(errors="replace")
+        yield from (decoder.decode(chunk).encode() for chunk in chain([begin], chunks))
         return
     yield begin.removeprefix(codecs.BOM_UTF8)
+    yield from chunks
+
+
+def _chunks(file: int) -> Iterator[bytes]:
+    """What is read, up to the end, which a terminal or a pipe tells only once."""
     while chunk := _next(file):
         yield chunk
 

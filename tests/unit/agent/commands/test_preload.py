@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,8 @@ preload.{ahead}()
 def late(event, args):
     if event == "import":
         raise SystemExit(f"late import: {{args[0]}}")
+import os
+from colotrace_agent.commands import targets
 from colotrace_proto import hostnames, layout
 sys.addaudithook(late)
 {used}
@@ -22,12 +25,15 @@ sys.addaudithook(late)
     ("ahead", "used"),
     [
         ("for_many", "layout.Paper(30).fit('x' * 99, 29)"),
+        ("for_many", "list(targets._text(os.open({path!r}, os.O_RDONLY)))"),
         ("for_tables", "layout.Paper(30).fit('例え' * 99, 29)"),
         ("for_names", "hostnames.to_ascii('例え.example')"),
     ],
 )
-def test_nothing_is_imported_later(ahead: str, used: str) -> None:
-    """The status line's cut, a table's names, a name that is not ASCII."""
-    code = WATCHED.format(ahead=ahead, used=used)
+def test_nothing_is_imported_later(ahead: str, used: str, tmp_path: Path) -> None:
+    """The status line's cut, a file in UTF-16, a table's names, a name that is not ASCII."""
+    path = tmp_path / "targets"
+    path.write_bytes("\ufeffone\n".encode("utf-16-le"))
+    code = WATCHED.format(ahead=ahead, used=used.format(path=str(path)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")

@@ -168,6 +168,19 @@ async def test_it_reads_ahead_only_so_far(pipe: Pipe, monkeypatch: pytest.Monkey
     assert len(await rest(targets)) == 100
 
 
+@pytest.mark.parametrize("content", [b"", b"one\n", b"\xff\xfe", b"\xef"])
+async def test_nothing_is_read_after_the_end(
+    monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    """A terminal tells the end once (Ctrl-D), and then waits for more."""
+    left = [content, b""] if content else [b""]
+    monkeypatch.setattr(module, "_next", lambda _: left.pop(0))
+    async with asyncio.timeout(5):
+        async for _ in Targets([], 0):
+            pass
+    assert left == []
+
+
 async def test_a_line_without_an_end(pipe: Pipe) -> None:
     """Its beginning is kept, to be shown."""
 
