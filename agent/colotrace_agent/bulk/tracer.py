@@ -59,8 +59,8 @@ class BulkTracer:
     ) -> None:
         self.sent = 0
         """Probes so far."""
-        self.turned = asyncio.Event()
-        """Set after each turn: there may be room, or nothing under way any more."""
+        self._turned = asyncio.Event()
+        self._fault: Exception | None = None
         self._loop = asyncio.get_running_loop()
         # Nobody is woken by what comes in: it is stamped by the kernel, and waits for its turn.
         self._wire = Wire(sockets, watch=lambda _: None)
@@ -171,10 +171,21 @@ class BulkTracer:
                 shut[row] = error
         return self._without(flows, shut, now=now), shut
 
+    async def next_turn(self) -> None:
+        """Returns after the next turn: there may be room, or nothing under way any more.
+
+        Raises what a turn raised, after which there are no more turns.
+        """
+        if self._fault is None:
+            self._turned.clear()
+            await self._turned.wait()
+        if self._fault is not None:
+            raise self._fault
+
     def stop(self) -> None:
         """Ends all traces with what there is."""
         self._end(self._engine.stop(clock.now()))
-        self.turned.set()
+        self._turned.set()
 
     def close(self) -> None:
         """Closes the sockets."""
@@ -191,6 +202,13 @@ class BulkTracer:
         if self._turn is not None:
             self._turn.cancel()
             self._turn = None
+        try:
+            self._do_what_is_due()
+        except Exception as error:  # noqa: BLE001 - `next_turn` raises it
+            self._fault = error
+        self._turned.set()
+
+    def _do_what_is_due(self) -> None:
         self._began = clock.now()
         for _ in range(_ROUNDS):
             received = self._receive()
@@ -202,7 +220,6 @@ class BulkTracer:
                 break
         else:
             self._soon()
-        self.turned.set()
 
     def _sleep(self, now: int) -> None:
         if self._timer is not None:

@@ -210,8 +210,7 @@ class Bulk:
                     names[line] = asked[place][0]
             asked = asked[begun.tried :]
             if asked:
-                self._tracer.turned.clear()
-                await self._tracer.turned.wait()
+                await self._tracer.next_turn()
 
     def _names_of(self, table: Table) -> list[str]:
         """What was asked for, by line."""
@@ -230,8 +229,7 @@ class Bulk:
 
     async def _all_ended(self) -> None:
         while self._tracer.under_way and not self._ending:
-            self._tracer.turned.clear()
-            await self._tracer.turned.wait()
+            await self._tracer.next_turn()
 
     def _tell(self, ended: list[Ended]) -> None:
         if self._outputs.error is not None:
