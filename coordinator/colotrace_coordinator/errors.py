@@ -2,6 +2,7 @@
 
     CoordinatorError
     ├── SetupError                 it cannot start as it was told; the text names the remedy
+    │   └── ListenError                 an address cannot be listened on now; it may be later
     ├── CutOffError                the broker is out of reach; the text says why
     ├── StoreError                 storage; the text names the remedy
     │   ├── StoreUnavailableError       the database does not answer
@@ -19,6 +20,10 @@ class CoordinatorError(Exception):
 
 class SetupError(CoordinatorError):
     """The program cannot start as it was told to."""
+
+
+class ListenError(SetupError):
+    """An address is not this host's, or another process has it: that may pass."""
 
 
 class CutOffError(CoordinatorError):

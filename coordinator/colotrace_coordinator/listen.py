@@ -1,5 +1,6 @@
 """HOST:PORT and networks as they are written, and sockets that listen."""
 
+import errno
 import ipaddress
 import socket
 from collections.abc import Sequence
@@ -7,9 +8,11 @@ from dataclasses import dataclass
 
 from colotrace_proto.hostnames import HostNameError, to_ascii
 
-from .errors import SetupError
+from .errors import ListenError, SetupError
 
 _BACKLOG = 2_048
+# At boot an address may not be there yet; at a restart another process may still have the port.
+_MAY_PASS = {errno.EADDRNOTAVAIL, errno.EADDRINUSE}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -113,7 +116,8 @@ def _dual_stack(address: Address, flag: str) -> socket.socket:
 
 
 def _cannot(address: Address, flag: str, error: OSError) -> SetupError:
-    return SetupError(
+    passing = isinstance(error, socket.gaierror) or error.errno in _MAY_PASS
+    return (ListenError if passing else SetupError)(
         f"{flag}: cannot listen on {address}: {error.strerror or error}; "
         "give another address or port, or stop what has it"
     )

@@ -12,7 +12,7 @@ import typer
 from colotrace_proto.output import say
 from colotrace_proto.starting import install_line, require
 
-from .errors import CoordinatorError, SetupError, StoreUnavailableError
+from .errors import CoordinatorError, ListenError, SetupError, StoreUnavailableError
 from .logs import LogFormat, LogLevel
 
 _EXIT_CODES = (
@@ -366,6 +366,7 @@ def main() -> None:
 
 
 def _exit_code(error: CoordinatorError) -> int:
-    if isinstance(error, SetupError):
-        return 2
-    return 3 if isinstance(error, StoreUnavailableError) else 1
+    # 3 is what may pass by itself, so that the systemd unit starts the program again.
+    if isinstance(error, StoreUnavailableError | ListenError):
+        return 3
+    return 2 if isinstance(error, SetupError) else 1

@@ -152,7 +152,7 @@ def test_key(tmp_path: Path) -> None:
         (["serve", "--data", "D", "--insecure", "--http", "8080"], 2, "HOST:PORT"),
         (["serve", "--data", "D", "--insecure", "--http", "h:99999"], 2, "HOST:PORT"),
         (["serve", "--data", "D", "--insecure", "--grpc", "::1:80"], 2, "brackets"),
-        (["serve", "--data", "D", "--insecure", "--http", "192.0.2.1:80"], 2, "cannot listen"),
+        (["serve", "--data", "D", "--insecure", "--http", "192.0.2.1:80"], 3, "cannot listen"),
         (["serve", "--insecure"], 2, "--data DIR"),
         (["serve", "--data", "D", "--insecure", "--asn-db", "none"], 2, "none"),
         (["serve", "--data", "D", "--insecure", "--mqtt", "h:1883"], 2, "give mqtts://"),
@@ -200,7 +200,7 @@ def test_taken_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"127.0.0.1:{taken.getsockname()[1]}"
         done = run("serve", "--data", tmp_path, "--insecure", "--http", where)
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert f"cannot listen on {where}" in done.stderr
 
 

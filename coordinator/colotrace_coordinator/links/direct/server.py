@@ -25,7 +25,7 @@ from colotrace_proto.v1 import fleet_pb2 as pb
 from grpc import aio
 from structlog.typing import FilteringBoundLogger
 
-from colotrace_coordinator.errors import SetupError
+from colotrace_coordinator.errors import ListenError
 from colotrace_coordinator.fanout.agents import AgentKey
 from colotrace_coordinator.fanout.attempt import MAX_FRAME_BYTES
 from colotrace_coordinator.links.base import Attendance, Closing, Rejected, Rejection
@@ -77,7 +77,7 @@ _CLOSINGS = {
 }
 
 
-class BindError(SetupError):
+class BindError(ListenError):
     """The address cannot be listened on, and why in words."""
 
 

@@ -176,3 +176,13 @@ async def test_colos(client: httpx.AsyncClient) -> None:
         "state": "up",
     }
     assert (await client.get(PATH + "/colos")).status_code == 400
+
+
+@pytest.mark.parametrize("base", ["/client/v4", "", "/client/v4/", "/"])
+@pytest.mark.parametrize("end", ["", "/"])
+async def test_bases_that_clients_use(client: httpx.AsyncClient, base: str, end: str) -> None:
+    """With and without the prefix; old clients with a base URL that ends in a slash double it."""
+    path = f"{base}/accounts/{ACCOUNT}/diagnostics/traceroute{end}"
+    url = httpx.URL("http://test").copy_with(raw_path=path.encode())
+    response = await client.post(url, json={"targets": ["192.0.2.1"]}, headers=BEARER)
+    assert (response.status_code, response.json()["success"]) == (200, True)
