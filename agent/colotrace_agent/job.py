@@ -187,7 +187,7 @@ class JobRun:
     def _begin_trace(self, spec: TraceSpec, listener: Listener) -> str | None:
         """Starts a trace; says in words why that cannot be."""
         try:
-            trace = self._prober.start(spec, listener, account=self._account)
+            trace = self._prober.start(spec, self._guarded(listener), account=self._account)
         except OSError as error:
             return f"the agent cannot send to {self._job.target}: {error.strerror}"
         except NoFlowLeftError as error:
@@ -196,6 +196,19 @@ class JobRun:
         if self._several is not None:
             self._several.begun(trace)
         return None
+
+    def _guarded(self, listener: Listener) -> Listener:
+        """Has a fault in the listener end this job, and not the turn that all traces share."""
+
+        def guarded(trace: Trace) -> None:
+            if self._over:
+                return
+            try:
+                listener(trace)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._fault(error)
+
+        return guarded
 
     def _changed(self, trace: Trace) -> None:
         """The job's only trace has news."""

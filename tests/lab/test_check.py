@@ -130,6 +130,8 @@ def test_a_stateful_firewall_and_the_rules_that_the_manual_gives(own_lab: Lab) -
     dropping = found["rules that drop answers"]
     assert dropping["status"] == "WARN"
     assert "inet host in, inet host late" in dropping["detail"]
-    (manual,) = re.findall(r"```\n(table inet colotrace .*?)```", OPERATIONS.read_text(), re.DOTALL)
+    (manual,) = re.findall(
+        r"```nft\n(table inet colotrace .*?)```", OPERATIONS.read_text(), re.DOTALL
+    )
     load(own_lab, manual)
     assert check(own_lab)[1]["connection tracking"]["status"] == "OK"

