@@ -4,6 +4,7 @@ Exit codes: 0 all well; 1 no such token, key or colo; 2 the command line or a se
 used; 3 the database does not answer.
 """
 
+import gc
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -223,6 +224,10 @@ def serve(
     # Imported here: what is wrong with the above is said without waiting for numpy and gRPC.
     from .serving import run
 
+    # What the imports made stays for good: the garbage collector need not look at it again.
+    gc.freeze()
+    gc.enable()
+
     run(settings)
 
 
@@ -356,6 +361,7 @@ def forget_colo(
 
 def main() -> None:
     """The program."""
+    gc.disable()  # nothing that is imported is garbage
     try:
         app()
     except CoordinatorError as error:
