@@ -1,5 +1,6 @@
 """Fixtures that several kinds of tests share."""
 
+import gc
 import signal
 
 import hypothesis
@@ -14,6 +15,9 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("colotrace")
 
+# Until all tests are collected nothing that is made is garbage.
+gc.disable()
+
 # A shell starts background jobs with SIGINT ignored, and every child inherits that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -26,3 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         grouped = getattr(item, "_nodeid", item.nodeid)
         if grouped != item.nodeid:
             item._id = type(item.id).parse(grouped)
+
+
+def pytest_collection_finish() -> None:
+    """The garbage collector is on from here, and does not look at what collecting made."""
+    gc.freeze()
+    gc.enable()
