@@ -14,8 +14,8 @@ from .logs import LogFormat, LogLevel
 
 _EXIT_CODES = (
     "Exit codes: 0 all well; 1 no such token, key or colo; 2 the command line or a setting cannot "
-    "be used; 3 the database does not answer, its disk is full, or an address cannot be listened on "
-    "now; 74 standard output cannot be written; 130 interrupted; 141 the reader of it has gone."
+    "be used; 3 the database does not answer, its disk is full, or an address cannot be listened "
+    "on now; 74 standard output cannot be written; 130 interrupted; 141 the reader of it has gone."
 )
 
 
