@@ -21,7 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from scenario.forked import Forked
+from forked import WORLD, Forked
+
 from scenario.load import CASES
 from scenario.schema import Case, Family
 from scenario.serve import READY
@@ -55,7 +56,10 @@ class TunWorld:
         self._server: Forked | None = None
 
     def __enter__(self) -> Self:
-        self._server = Forked("scenario.serve", str(self._path), *map(str, self._families))
+        families = map(str, self._families)
+        self._server = Forked(
+            "scenario.serve", str(self._path), *families, among=WORLD, network="new"
+        )
         if self._server.stdout.readline().strip() != READY:
             with self._server as server:
                 code, _, words = server.finish()
@@ -86,7 +90,7 @@ class TunWorld:
         assert self._server is not None
         lists = ",".join(map(str, families)), ",".join(packet_types)
         with Forked(
-            "scenario.probe_host", str(self._path), *lists, inside=self._server.pid
+            "scenario.probe_host", str(self._path), *lists, among=WORLD, network=self._server.pid
         ) as host:
             return host.finish()
 

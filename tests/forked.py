@@ -1,9 +1,9 @@
-"""Runs the simulated world and its prober in processes forked from one that has imported both.
+"""Runs a module's `main` in a process forked from one that has imported the module.
 
-The imports take several times longer than most cases. The server that forks (`python -m
-scenario.forked`) has one thread, serves one test process, and ends with it. A request is a JSON
-object over a Unix socket, with the descriptors of standard input, output, error and status. The
-child writes its process id to the status descriptor, and its exit code at its end.
+The imports take several times longer than most cases. The server that forks (`python -m forked
+MODULE…`) has one thread, serves one test process, and ends with it. A request is a JSON object over
+a Unix socket, with the descriptors of standard input, output, error and status. The child writes
+its process id to the status descriptor, and its exit code at its end.
 """
 
 import atexit
@@ -21,29 +21,40 @@ import tempfile
 import traceback
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import NoReturn, Self
+from typing import Any, Literal, NoReturn, Self
 
-_MODULES = ("scenario.serve", "scenario.probe_host")
-_ROOT = Path(__file__).parent.parent
+WORLD = ("scenario.serve", "scenario.probe_host")
+_ROOT = Path(__file__).parent
 _NEWNET, _NEWUSER = 0x40000000, 0x10000000
 _LARGEST_REQUEST = 65_536
 _LONGEST_S = 120
 
 
 class Forked:
-    """`main(*arguments)` of one of the modules, in a new network namespace or in that of the
-    process `inside`. It is killed after two minutes."""
+    """The main function of a module. It is killed after two minutes."""
 
-    def __init__(self, module: str, *arguments: str, inside: int | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: str,
+        among: tuple[str, ...] = (),
+        network: Literal["ours", "new"] | int = "ours",
+        command: tuple[dict[str, str], list[str]] | None = None,
+    ) -> None:
+        """`main(*arguments)`; with `command`, an environment and a command line are set before.
+
+        `among` names the modules of the server, this one among them. `network` is the namespace:
+        the caller's, a new one, or that of a process.
+        """
         stdin, self._stdin = os.pipe()
         out, stdout = os.pipe()
         said, status = os.pipe()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self.stdout = os.fdopen(out)
         self._status = os.fdopen(said)
-        request = {"module": module, "arguments": arguments, "inside": inside}
+        request = {"module": module, "arguments": arguments, "network": network, "command": command}
         theirs = [stdin, stdout, self._stderr.fileno(), status]
-        socket.send_fds(_server(), [json.dumps(request).encode()], theirs)
+        socket.send_fds(_server(among or (module,)), [json.dumps(request).encode()], theirs)
         for fd in (stdin, stdout, status):
             os.close(fd)
         self.pid = int(self._status.readline())
@@ -74,9 +85,9 @@ class Forked:
 
 
 @functools.cache
-def _server() -> socket.socket:
+def _server(modules: tuple[str, ...]) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    server = subprocess.Popen([sys.executable, "-m", "scenario.forked"], cwd=_ROOT, stdin=theirs)
+    server = subprocess.Popen([sys.executable, "-m", "forked", *modules], cwd=_ROOT, stdin=theirs)
     theirs.close()
 
     def close() -> None:
@@ -87,8 +98,8 @@ def _server() -> socket.socket:
     return ours
 
 
-def _serve(requests: socket.socket) -> None:
-    modules = {name: importlib.import_module(name) for name in _MODULES}
+def _serve(requests: socket.socket, names: list[str]) -> None:
+    modules = {name: importlib.import_module(name) for name in names}
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the children
     while True:
         request, fds, _, _ = socket.recv_fds(requests, _LARGEST_REQUEST, 4)
@@ -101,7 +112,7 @@ def _serve(requests: socket.socket) -> None:
             os.close(fd)
 
 
-def _run(modules: dict[str, ModuleType], request: dict[str, object], fds: list[int]) -> NoReturn:
+def _run(modules: dict[str, ModuleType], request: dict[str, Any], fds: list[int]) -> NoReturn:
     """What the child does, up to its end."""
     code = 1
     status = fds[3]
@@ -113,13 +124,16 @@ def _run(modules: dict[str, ModuleType], request: dict[str, object], fds: list[i
             os.dup2(fd, number)
             os.close(fd)
         random.seed()  # else every child would draw the same numbers
-        inside = request["inside"]
-        if isinstance(inside, int):
-            _join(inside)
-        else:
+        network = request["network"]
+        if network == "new":
             _leave()
-        arguments = request["arguments"]
-        modules[str(request["module"])].main(*arguments)
+        elif network != "ours":
+            _join(network)
+        if request["command"] is not None:
+            environment, sys.argv = request["command"]
+            os.environ.clear()
+            os.environ.update(environment)
+        modules[request["module"]].main(*request["arguments"])
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
@@ -158,4 +172,4 @@ def _call(function: str, *arguments: int) -> None:
 
 
 if __name__ == "__main__":
-    _serve(socket.socket(fileno=0))
+    _serve(socket.socket(fileno=0), sys.argv[1:])
