@@ -10,9 +10,11 @@ installation may be readable by root alone. glibc changes the user of all thread
 kernel then takes every capability from them; the calling thread alone keeps CAP_NET_RAW.
 """
 
+import contextlib
 import ctypes
 import errno
 import os
+from collections.abc import Iterator
 
 from . import accounts
 from .accounts import Account
@@ -20,6 +22,7 @@ from .errors import PrivilegeError
 
 CAP_NET_RAW = 13
 
+_PR_SET_PDEATHSIG, _PR_GET_PDEATHSIG = 1, 2
 _PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_SET_KEEPCAPS = 8
 _PR_SET_NO_NEW_PRIVS = 38
@@ -95,7 +98,8 @@ def reduce(user: str = "") -> Account | None:
             the kernel refuses.
     """
     require_net_raw()
-    account = _account(user)
+    with _parent_death_signal_kept():
+        account = _account(user)
     permitted = _permitted()
     keep = _NET_RAW if account is None else _NET_RAW | permitted & (_CHANGE_USER | _READ)
     try:
@@ -121,14 +125,32 @@ def finish(account: Account | None) -> None:
     if account is None:
         return
     try:
-        _prctl(_PR_SET_KEEPCAPS, 1)
-        os.setgroups([])
-        os.setresgid(account.gid, account.gid, account.gid)
-        os.setresuid(account.uid, account.uid, account.uid)
-        _set(_NET_RAW)
+        with _parent_death_signal_kept():
+            _prctl(_PR_SET_KEEPCAPS, 1)
+            os.setgroups([])
+            os.setresgid(account.gid, account.gid, account.gid)
+            os.setresuid(account.uid, account.uid, account.uid)
+            _set(_NET_RAW)
     except OSError as error:
         raise _refused(error) from error
     os.environ["HOME"] = _HOME
+
+
+@contextlib.contextmanager
+def _parent_death_signal_kept() -> Iterator[None]:
+    """Set the parent-death signal again, which the kernel clears when the user changes (prctl(2)).
+
+    Without it an agent would outlive a supervisor that relies on the signal.
+    """
+    number = ctypes.c_int()
+    zero = ctypes.c_ulong(0)
+    _check(_libc.prctl(_PR_GET_PDEATHSIG, ctypes.byref(number), zero, zero, zero))
+    parent = os.getppid()
+    yield
+    if number.value:
+        _prctl(_PR_SET_PDEATHSIG, number.value)
+        if os.getppid() != parent:  # it died in between
+            os.kill(os.getpid(), number.value)
 
 
 def _account(user: str) -> Account | None:

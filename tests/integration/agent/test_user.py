@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(
 
 # Tells on standard error what is imported after the change of user, and who the process is then.
 WATCHED = """
-import json, os, sys
+import ctypes, json, os, sys
 from colotrace_agent import privileges
 finish, armed = privileges.finish, False
 def told(event, args):
@@ -29,6 +29,9 @@ def finish_and_watch(account):
     armed = True
     status = dict(line.split(":\\t") for line in open("/proc/self/status").read().splitlines())
     who = {name: status[name].split() for name in ("Uid", "Gid", "Groups", "CapEff", "CapPrm")}
+    number = ctypes.c_int()
+    ctypes.CDLL(None).prctl(2, ctypes.byref(number), 0, 0, 0)
+    who["Pdeathsig"] = [str(number.value)]
     os.write(2, b"user: " + json.dumps(who).encode() + b"\\n")
 privileges.finish = finish_and_watch
 from colotrace_agent.main import main
@@ -108,6 +111,13 @@ def test_the_user_can_be_chosen() -> None:
     status, who, _ = watch(*TRACE, "--user", "12345")
     assert status == 0
     assert (set(who["Uid"]), set(who["Gid"]), who["Groups"]) == ({"12345"}, {"12345"}, [])
+
+
+@pytest.mark.parametrize("user", [(), ("--user", "root")], ids=["another", "root"])
+def test_the_parents_death_still_ends_it(user: tuple[str, ...]) -> None:
+    """The kernel clears that setting with the change of user (prctl(2), PR_SET_PDEATHSIG)."""
+    status, who, _ = watch(*TRACE, *user, before=("setpriv", "--pdeathsig", "KILL"))
+    assert (status, who["Pdeathsig"]) == (0, ["9"])
 
 
 def test_root_can_be_chosen() -> None:
