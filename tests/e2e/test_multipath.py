@@ -18,6 +18,7 @@ pytestmark = pytest.mark.xdist_group("fleet")
 
 TARGETS = 10
 COLO = "den01"
+MOVED = 1110
 
 
 def true_links(lab: Lab, target: str, *, family: Family) -> set[tuple[int, str, str]]:
@@ -47,7 +48,8 @@ def test_both_sides_of_the_diamond_are_found(
         "options": {"packet_type": packet_type, "port": port, "multipath": True, "max_ttl": 12},
     }
     answer = fleet.trace(body)
-    assert answer["messages"] == []
+    # On a busy machine an agent may be late with an acceptance, and the colo's other one traces.
+    assert {message["code"] for message in answer["messages"]} <= {MOVED}
     whole = 0
     for name, target in zip(names, answer["result"], strict=True):
         (row,) = target["colos"]
