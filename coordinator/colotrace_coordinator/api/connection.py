@@ -106,6 +106,7 @@ class Connection(asyncio.BufferedProtocol):
         self._timer_at = math.inf
         self._handshake: asyncio.Task[Any] | None = None
         self._head_began = False
+        self._searched = 0
         self._closing = self._ending = self._flushing = self._lingering = False
         self._hold = self._holding = self._looked_late = False
         self._discarded = 0
@@ -288,10 +289,12 @@ class Connection(asyncio.BufferedProtocol):
     def _take_head(self) -> bool:
         while self._inbox.startswith(b"\r\n"):  # RFC 9112, section 2.2
             del self._inbox[:2]
+            self._searched = 0
         if not self._inbox:
             return False
-        end = head_end(self._inbox)
+        end = head_end(self._inbox, searched=self._searched)
         if not end:
+            self._searched = len(self._inbox)
             if not self._head_began:
                 self._head_began = True
                 self._wait_until(self._loop.time() + self._deadlines.head_s)
@@ -332,6 +335,7 @@ class Connection(asyncio.BufferedProtocol):
         """The last request and its answer are through."""
         self._body = None
         self._head_began = False
+        self._searched = 0
         self._wait_until(now + self._deadlines.keep_alive_s)
         if self._hold:
             self._hold, self._holding = False, True

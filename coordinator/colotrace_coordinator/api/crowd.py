@@ -37,7 +37,8 @@ class Crowd:
         self._refused: set[Member] = set()
 
     def __len__(self) -> int:
-        return len(self._keys)
+        """How many are open, without those that are refused."""
+        return len(self._keys) - len(self._refused)
 
     def members(self) -> list[Member]:
         """All that are open."""
@@ -48,7 +49,7 @@ class Crowd:
         address = None if key is None else self._addresses.get(key)
         if address is not None and address.count >= self._most_per_address:
             return self._make_room(address.idle)
-        return len(self._keys) < self._most or self.close_an_idle_one()
+        return len(self) < self._most or self.close_an_idle_one()
 
     def has_room_to_refuse(self) -> bool:
         """Whether one that is too many may stay for the answer that says so."""
@@ -59,10 +60,16 @@ class Crowd:
         return self._make_room(self._idle)
 
     def enter(self, member: Member, key: str | None, *, refused: bool = False) -> None:
-        """Count the connection, which begins idle."""
-        self._keys[member] = key
+        """Count the connection, which begins idle.
+
+        A refused one has a bound of its own, and never gives way: else it would make room beyond
+        the others' bounds.
+        """
         if refused:
+            self._keys[member] = None
             self._refused.add(member)
+            return
+        self._keys[member] = key
         if key is not None:
             self._addresses.setdefault(key, _Address()).count += 1
         self.idle(member)
@@ -70,7 +77,7 @@ class Crowd:
     def idle(self, member: Member, *, gives_way: bool = False) -> None:
         """Note that the connection has no request that waits for its answer; `gives_way` if it
         is to be closed before those that have been idle for longer."""
-        if member not in self._keys:
+        if member not in self._keys or member in self._refused:
             return
         key = self._keys[member]
         of_address = None if key is None else self._addresses[key].idle

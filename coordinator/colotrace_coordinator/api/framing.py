@@ -20,7 +20,7 @@ _HEAD = re.compile(
     rb"((?:" + _TOKEN + rb"+:[\t\x20-\x7e\x80-\xff]*\r\n)*)\r\n"
 )
 _FRAMING = re.compile(
-    rb"^(content-length|expect|host|transfer-encoding|upgrade):[ \t]*(.*?)[ \t]*\r$",
+    rb"^(content-length|expect|host|transfer-encoding|upgrade):([^\r\n]*)\r$",
     re.IGNORECASE | re.MULTILINE,
 )
 _UPGRADE = re.compile(rb"^upgrade:.*\n", re.IGNORECASE | re.MULTILINE)
@@ -49,20 +49,23 @@ class Head:
     """The body's bytes; None if it is chunked."""
 
 
-def head_end(data: bytes | bytearray) -> int:
+def head_end(data: bytes | bytearray, *, searched: int = 0) -> int:
     """Where the body begins; 0 if the head is not complete.
+
+    `searched` is how much of the data has been searched before, in vain: a head that comes byte by
+    byte is not searched from its beginning each time.
 
     Raises:
         FramingError: what has come cannot become a head.
     """
-    end = data.find(b"\r\n\r\n") + 4
+    end = data.find(b"\r\n\r\n", max(searched - 3, 0)) + 4
     if end > 3:
         if end > MAX_HEAD:
             raise FramingError("the head is too large")
         return end
     if len(data) >= MAX_HEAD:
         raise FramingError("the head is too large")
-    if _BARE_LF.search(data):
+    if _BARE_LF.search(data, max(searched - 1, 0)):
         raise FramingError("a line ends without CR")
     return 0
 
@@ -79,7 +82,7 @@ def read_head(data: bytes) -> Head:
     method, target, minor, fields = found.groups()
     values: dict[bytes, bytes] = {}
     for name, value in _FRAMING.findall(fields):
-        name = name.lower()
+        name, value = name.lower(), value.strip(b" \t")
         if name in values and name in (b"content-length", b"host", b"transfer-encoding"):
             raise FramingError(f"{name.decode()} stands there twice")
         values[name] = value

@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, 25.0)
 
-_MEASURED = (200, 400, 401, 403, 404, 413, 429, 499, 500, 503, 504)
+_MEASURED = (200, 400, 401, 403, 404, 408, 413, 415, 429, 499, 500, 503, 504)
 # Series that begin at 0: `increase()` does not see the step of one that is born at 1.
 _KNOWN = {
     ("traceroute", "POST"): _MEASURED,

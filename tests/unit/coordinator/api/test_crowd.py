@@ -92,3 +92,18 @@ def test_refused_ones_are_bounded_and_everything_is_forgotten() -> None:
         False,
         {},
     )
+
+
+def test_a_refused_one_makes_no_room() -> None:
+    """It counts apart: a new one does not come in by closing it."""
+    counted = crowd(most=2)
+    assert enter(counted, "a", busy=True)
+    assert enter(counted, "b", busy=True)
+    refused = Line()
+    counted.enter(refused, "c", refused=True)
+    assert enter(counted, "d") is None
+    assert (refused.open, len(counted), counted.has_room_to_refuse()) == (True, 2, False)
+    counted.idle(refused)
+    assert enter(counted, "d") is None
+    counted.leave(refused)
+    assert counted.has_room_to_refuse()
