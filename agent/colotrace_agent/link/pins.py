@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 
+from colotrace_proto.certificates import UNREADABLE, usages
 from colotrace_proto.running import RunningClock
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -124,7 +125,7 @@ def _validity(certificate: bytes) -> tuple[bool, str]:
     """Whether it is valid by this host's clock, and from when to when in words."""
     try:
         loaded = x509.load_pem_x509_certificate(certificate)
-    except ValueError:
+    except UNREADABLE:
         return True, "it is not in PEM form"
     begin, end = loaded.not_valid_before_utc, loaded.not_valid_after_utc
     if end < datetime.now(UTC):
@@ -139,21 +140,24 @@ def _context(pem: Pem) -> ssl.SSLContext:
         raise OSError("the file of --tls-ca is not PEM") from error
     context.set_alpn_protocols(["h2"])
     # The library reads files only, and ours may be out of reach by now.
-    with ExitStack() as stack, suppress(OSError):
+    with ExitStack() as stack, suppress(FileNotFoundError, PermissionError):
         paths: list[str] = []
         for text in (pem.certificate, pem.key):
             file = stack.enter_context(os.fdopen(os.memfd_create("pem"), "wb"))
             file.write(text)
             file.flush()
             paths.append(f"/proc/self/fd/{file.fileno()}")
-        context.load_cert_chain(paths[0], paths[1], password="")  # else it asks at the terminal
+        try:
+            context.load_cert_chain(paths[0], paths[1], password="")  # else it asks at the terminal
+        except ssl.SSLError as error:
+            raise OSError(
+                "--tls-key is not the private key of --tls-cert, in PEM without a password"
+            ) from error
     return context
 
 
 def _for_servers(der: bytes) -> bool:
     try:
-        certificate = x509.load_der_x509_certificate(der)
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-    except (ValueError, x509.ExtensionNotFound):
+        return ExtendedKeyUsageOID.SERVER_AUTH in usages(x509.load_der_x509_certificate(der))
+    except UNREADABLE:
         return False
-    return ExtendedKeyUsageOID.SERVER_AUTH in usage.value

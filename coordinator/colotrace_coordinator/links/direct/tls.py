@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+from colotrace_proto.certificates import UNREADABLE, usages
 from colotrace_proto.messages import Hello
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -46,16 +47,17 @@ class TlsFiles:
         # gRPC itself would only log what is wrong, and fail to listen without saying why.
         try:
             own = x509.load_pem_x509_certificate(certificate)
+            public, wanted = own.public_key(), usages(own)
             x509.load_pem_x509_certificates(authority)
-        except ValueError as error:
+        except UNREADABLE as error:
             raise TlsError(f"{self.certificate} or {self.client_authority}: {error}") from error
         try:
             private = load_pem_private_key(key, password=None)
-        except (ValueError, TypeError) as error:
+        except UNREADABLE as error:
             raise TlsError(f"{self.key} is no private key in PEM without password") from error
-        if private.public_key() != own.public_key():
+        if private.public_key() != public:
             raise TlsError(f"{self.key} is not the key of {self.certificate}")
-        if ExtendedKeyUsageOID.SERVER_AUTH not in _usages(own):
+        if ExtendedKeyUsageOID.SERVER_AUTH not in wanted:
             raise TlsError(
                 f"{self.certificate} is not for a TLS server, and agents would refuse it; have it "
                 "issued with the extended key usage serverAuth"
@@ -129,17 +131,17 @@ def agent_certificate(pem: bytes) -> AgentCertificate:
     try:
         certificate = x509.load_pem_x509_certificate(pem)
         names = _names(certificate)
-        usages = _usages(certificate)
-    except ValueError as error:
+        found = usages(certificate)
+    except UNREADABLE as error:
         raise CertificateError(f"the certificate cannot be read: {error}") from error
     if any(not name.isprintable() for name in names):
         raise CertificateError("the certificate has control characters in a name")
-    if ExtendedKeyUsageOID.CLIENT_AUTH not in usages:
+    if ExtendedKeyUsageOID.CLIENT_AUTH not in found:
         raise CertificateError(
             "the certificate is not for a TLS client; have it issued with the extended key usage "
             "clientAuth"
         )
-    if ExtendedKeyUsageOID.SERVER_AUTH in usages:
+    if ExtendedKeyUsageOID.SERVER_AUTH in found:
         raise CertificateError(
             "the certificate would pass for a coordinator's; have it issued without the extended "
             "key usage serverAuth"
@@ -168,17 +170,6 @@ def _names(certificate: x509.Certificate) -> list[str]:
     except x509.ExtensionNotFound:
         return names
     return names + more.value.get_values_for_type(x509.DNSName)
-
-
-def _usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
-    """Its extended key usages; none where it does not say."""
-    try:
-        usage = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage)
-    except x509.ExtensionNotFound:
-        return set()
-    if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage.value:
-        return {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
-    return set(usage.value)
 
 
 def _read(path: Path) -> bytes:
