@@ -11,6 +11,7 @@ import structlog
 import uvloop
 from colotrace_proto.messages import ColoName
 from colotrace_proto.running import RunningClock
+from colotrace_proto.starting import is_up
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from .api.app import create_app, create_operation_app
@@ -24,13 +25,12 @@ from .api.server import (
 )
 from .certificates import CertificateWatch
 from .descriptors import raise_limit, share
-from .enrich.asn import AsnFileError, AsnTable
+from .enrich.asn import AsnTable
 from .enrich.names import Names
-from .enrich.servers import ResolverError
-from .errors import CoordinatorError, SetupError
+from .errors import CoordinatorError
 from .links.base import Attendance
-from .links.direct.server import BindError, DirectLink
-from .links.direct.tls import TlsError, TlsFiles
+from .links.direct.server import DirectLink
+from .links.direct.tls import TlsFiles
 from .listen import Address, bound, listen
 from .metrics import BrokerMetrics, Metrics
 from .policy import TargetPolicy
@@ -61,8 +61,6 @@ def run(settings: ServeSettings) -> None:
             runner.run(serve(settings))
     except Exception as error:
         leaf = _leaf(error)
-        if isinstance(leaf, BindError | TlsError | AsnFileError | ResolverError):
-            raise SetupError(str(leaf)) from error
         if isinstance(leaf, CoordinatorError):
             raise leaf from None
         raise
@@ -209,6 +207,7 @@ async def serve(settings: ServeSettings) -> None:
             if operation is not None and settings.ops is not None:
                 tasks.create_task(operation.serve(sockets=ops), name="operation")
                 where["ops"] = str(bound(ops, settings.ops))
+            is_up()
             log.info("listening", **where, tls=settings.tls is not None)
             await _until(stopping, serving)
             log.info("stopping")

@@ -45,8 +45,19 @@ class Program:
     """Bytes below which its libraries abort instead of raising an exception."""
 
 
+_up = threading.Event()
+
+
+def is_up() -> None:
+    """Tell that the start has succeeded: a later fault of the same kind may pass.
+
+    It keeps its traceback and ends the process with code 1, on which a supervisor starts it again.
+    """
+    _up.set()
+
+
 def start(program: Program) -> None:
-    """Run the program's `main()`; what it cannot run without is named, with exit code 2."""
+    """Run the program's `main()`; what it cannot start without is named, with exit code 2."""
     # numpy's arrays here are small: threads would only take address space, and may not be had.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
@@ -55,7 +66,7 @@ def start(program: Program) -> None:
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:
-        words = explain(error, program)
+        words = None if _up.is_set() else explain(error, program)
         if words is None:
             raise
         say(f"{program.name}: {words}")

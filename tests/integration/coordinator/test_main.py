@@ -204,6 +204,14 @@ def test_unknown_id(tmp_path: Path) -> None:
         assert f"{kind} list" in done.stderr
 
 
+def test_agents_address_that_is_not_there(tmp_path: Path) -> None:
+    """It may come: systemd starts the program again. gRPC has a line of its own before ours."""
+    grpc = "192.0.2.1:80"
+    done = run("serve", "--data", tmp_path, "--insecure", "--http", "127.0.0.1:0", "--grpc", grpc)
+    assert done.returncode == 3
+    assert grpc in done.stderr.splitlines()[-1]
+
+
 def test_taken_port(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         where = f"127.0.0.1:{taken.getsockname()[1]}"

@@ -2,8 +2,10 @@
 
 import errno
 import shlex
+import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from colotrace_proto.starting import Program, explain, install_line
@@ -55,3 +57,20 @@ def test_what_the_host_refuses_has_a_remedy(error: Exception, remedy: str) -> No
 )
 def test_a_fault_of_the_program_has_none(error: Exception) -> None:
     assert explain(error, PROGRAM) is None
+
+
+@pytest.mark.parametrize(("up", "code"), [("", 2), ("starting.is_up()", 1)])
+def test_a_fault_after_the_start_may_pass(tmp_path: Path, up: str, code: int) -> None:
+    """Exit code 2 would keep systemd from starting a program again that has run for weeks."""
+    (tmp_path / "late.py").write_text(
+        f"from colotrace_proto import starting\ndef main():\n    {up or 'pass'}\n"
+        "    raise MemoryError\n"
+    )
+    run = (
+        "from colotrace_proto.starting import Program, start;"
+        "start(Program(name='x', module='late', extra='x', address_space=0))"
+    )
+    argv = [sys.executable, "-c", run]
+    done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert ("Traceback" in done.stderr) == bool(up)
