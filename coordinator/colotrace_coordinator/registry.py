@@ -147,14 +147,19 @@ class Registry:
             raise SupersededError(f"this process is already attached for {same.hello.colo}")
         if present is not None and present.key != key:
             _contest(present, now)
-        if hello.colo not in self._cities:
-            self._make_room()
         if present is None and not self._shares.take(hello.colo):
             held = self._shares.held(hello.colo)
             raise RegistryFullError(
                 f"{held} agents of {hello.colo} and {len(self)} in all are attached, and no more "
                 f"of {hello.colo} may"
             )
+        if hello.colo not in self._cities:
+            try:
+                self._make_room()
+            except RegistryFullError:
+                if present is None:
+                    self._shares.release(hello.colo)
+                raise
         self._statuses = None
         if hello.colo not in self._cities:
             self._new[hello.colo] = None

@@ -116,7 +116,12 @@ class RunningClock:
             TimeoutError: the time ran out.
         """
         async with asyncio.timeout(None) as scope:
-            end = self.call_at(self.now() + seconds, lambda: scope.reschedule(self.loop.time()))
+
+            def expire() -> None:
+                if not scope.expired():
+                    scope.reschedule(self.loop.time())
+
+            end = self.call_at(self.now() + seconds, expire)
             try:
                 yield scope
             finally:

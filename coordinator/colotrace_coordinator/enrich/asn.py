@@ -7,6 +7,7 @@ cut short ends the process. What the reader raises costs the ASN of one address.
 
 import asyncio
 import ipaddress
+import os
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
@@ -72,7 +73,7 @@ class AsnTable:
     def refresh(self) -> None:
         """Takes the file in if it is another than before, and sound."""
         try:
-            stamp = _stamp(self._path)
+            stamp = _stamp(self._path.stat())
         except OSError:
             return  # between an update tool's removal and its writing
         if stamp in (self._file.stamp, self._failed_stamp):
@@ -109,7 +110,7 @@ class _File:
     def __init__(self, path: Path) -> None:
         try:
             with path.open("rb") as opened:
-                self.stamp = _stamp(path)
+                self.stamp = _stamp(os.fstat(opened.fileno()))
                 self._reader = maxminddb.open_database(opened, maxminddb.MODE_FD)
         except OSError as error:
             raise AsnFileError(f"cannot read the ASN file {path}: {error.strerror}") from error
@@ -160,7 +161,6 @@ def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
 
 
-def _stamp(path: Path) -> _Stamp:
+def _stamp(status: os.stat_result) -> _Stamp:
     """What differs once the file is another."""
-    status = path.stat()
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -28,7 +28,12 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
-from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailableError
+from colotrace_coordinator.errors import (
+    CoordinatorError,
+    SetupError,
+    StoreError,
+    StoreUnavailableError,
+)
 
 from .location import Location, open_private, prepare
 from .space import has_room, no_space_words
@@ -122,7 +127,7 @@ class Database:
             if room and self._frozen:
                 try:
                     await self._thaw()
-                except StoreError:
+                except CoordinatorError:  # it stays readable, and is tried again
                     continue
             trouble = "" if room else no_space_words(file)
             if trouble != self.trouble:

@@ -64,7 +64,7 @@ class Intake:
         now = self._clock()
         if not self._holders.spend(holder, HELLO_UNITS + cost(payload), now):
             raise _excess("too many streams have begun")
-        if frame_job(payload) is not None:
+        if _frame_job(payload) is not None:
             return None
         return _decoded(payload)
 

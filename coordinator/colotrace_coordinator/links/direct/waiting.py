@@ -47,7 +47,8 @@ class Waiting:
     def _end_oldest(self, holder: str) -> None:
         number, scope = next(iter(self._of[holder].items()))
         self._leave(holder, number)
-        scope.reschedule(asyncio.get_running_loop().time())
+        if not scope.expired():  # else its own time has just run out
+            scope.reschedule(asyncio.get_running_loop().time())
 
     def _leave(self, holder: str, number: int) -> None:
         waiting = self._of.get(holder)

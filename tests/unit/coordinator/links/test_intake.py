@@ -180,3 +180,11 @@ def test_job_bounds_frames_and_bytes_in_all(size: int) -> None:
         admitted += 1
         assert admitted < 2_000
     assert admitted > 10
+
+
+@pytest.mark.parametrize("payload", [b"\x0a", b"\x0a\xff", b"\x0a\x05abc", b"\xff" * 20])
+def test_a_first_message_that_is_none(payload: bytes) -> None:
+    """It ends the stream with a status, not with an exception of the server's."""
+    with pytest.raises(StreamClosedError) as closed:
+        Intake(clock=lambda: 0.0).hello("holder", payload)
+    assert code(closed) is grpc.StatusCode.INVALID_ARGUMENT

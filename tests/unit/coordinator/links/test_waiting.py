@@ -1,6 +1,7 @@
 """Streams that have not said Hello yet."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -82,3 +83,20 @@ async def test_holder_that_has_most_gives_way_where_there_are_too_many() -> None
 def test_address_of_a_peer(peer: str, address: str) -> None:
     """One holder's: of IPv6 the /64."""
     assert address_of(peer) == address
+
+
+async def test_the_oldest_whose_time_has_just_run_out() -> None:
+    """It ends by itself, and the new one is let in."""
+    waiting = Waiting(most_of_one=1)
+    with pytest.raises(TimeoutError):  # noqa: PT012 - the block ends with the timeout
+        async with asyncio.timeout(None) as scope:
+            with waiting.enter("a", scope):
+                scope.reschedule(asyncio.get_running_loop().time() - 1)
+                while not scope.expired():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.sleep(0)
+                async with asyncio.timeout(60) as another:
+                    with waiting.enter("a", another):
+                        await asyncio.sleep(0)
+                        assert len(waiting) == 1
+                raise asyncio.CancelledError
