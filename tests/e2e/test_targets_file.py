@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -102,3 +103,30 @@ def test_interrupted_with_what_it_has(lab: Lab) -> None:
     (row,) = [json.loads(line) for line in out.splitlines()]
     assert row["target"] == lab.address("dark")
     assert [node["ip"] for node in row["colos"][0]["hops"][0]["nodes"]] != [""]
+
+
+NO_ANSWERS = """
+    table inet mute {
+        chain out { type filter hook output priority 0; udp dport 53 counter drop; }
+    }"""
+
+
+def test_interrupted_while_name_servers_say_nothing(lab: Lab) -> None:
+    """Many names are looked up, and more wait: Ctrl-C ends the run all the same."""
+    names = "".join(f"n{number}.lab.example\n" for number in range(1_000))
+    argv = [AGENT, "trace", "--targets-file", "-", "--json", "--no-names", "--allow-private"]
+    assert lab.run("fra01", ["nft", NO_ANSWERS]).returncode == 0
+    try:
+        pipe = subprocess.PIPE
+        tracing = lab.spawn("fra01", argv, stdin=pipe, stdout=pipe, stderr=pipe)
+        assert tracing.stdin is not None
+        tracing.stdin.write(names.encode())
+        tracing.stdin.flush()
+        deadline = time.monotonic() + 60
+        while "packets 0 " in lab.run("fra01", ["nft", "list", "table", "inet", "mute"]).stdout:
+            assert time.monotonic() < deadline
+        tracing.send_signal(signal.SIGINT)
+        tracing.communicate(timeout=30)
+    finally:
+        lab.run("fra01", ["nft", "delete", "table", "inet", "mute"])
+    assert tracing.returncode == 130

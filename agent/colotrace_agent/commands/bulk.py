@@ -66,6 +66,7 @@ class Bulk:
         self._names: dict[Table, list[str]] = {}
         self._tasks = asyncio.TaskGroup()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
+        self._resolving: set[asyncio.Task[None]] = set()
         self.interrupted = False
         self._ending = False
         self._showing = 0
@@ -128,6 +129,9 @@ class Bulk:
             self._targets.close()
         self._tracer.stop()
         self._shown_one.set()
+        # A name server that says nothing must not keep an interrupted run up.
+        for task in self._resolving:
+            task.cancel()
 
     def _done_so_far(self) -> tuple[int, int, int]:
         return self._done, self._tracer.under_way, self._tracer.sent
@@ -137,14 +141,19 @@ class Bulk:
         await self._room()
         plain = self._plain if Family.IPV4 in self._tracer.families else ()
         for target in targets:
+            if self._ending:
+                return
             if isinstance(target, Unusable):
                 self._fail(target.text, Failure.UNRESOLVABLE, target.why)
                 continue
             address = parse_address(target)
             if address is None:
                 await self._lookups.acquire()
+                if self._ending:
+                    return
                 task = self._tasks.create_task(self._resolve(target))
-                task.add_done_callback(lambda _: self._lookups.release())
+                self._resolving.add(task)
+                task.add_done_callback(self._has_resolved)
             elif (len(address) == _IPV4_WIDTH and address[0] in plain) or self._good(address):
                 found[family_of(address)].append((target, address))
             else:
@@ -166,6 +175,10 @@ class Bulk:
             if words is not None:
                 self._fail(target, Failure.POLICY, words, address=address)
         return [each for each, words in zip(asked, forbidden, strict=True) if words is None]
+
+    def _has_resolved(self, task: asyncio.Task[None]) -> None:
+        self._resolving.discard(task)
+        self._lookups.release()
 
     async def _resolve(self, target: str) -> None:
         try:
