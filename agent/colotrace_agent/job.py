@@ -154,6 +154,14 @@ class JobRun:
 
         get_logger().error("a job failed", job=self._job.job_id, exc_info=error)
         self._fail(Failure.INTERNAL, f"a fault of the agent's own: {type(error).__name__}")
+        # Not at once: the prober may be in the middle of a turn.
+        self._loop.call_soon(self._abandon)
+
+    def _abandon(self) -> None:
+        """Send nothing more."""
+        for trace in list(self._under_way):
+            if trace.ended is None:
+                self._prober.stop(trace)
 
     def _start(self, addresses: list[bytes]) -> None:
         chosen = candidates(

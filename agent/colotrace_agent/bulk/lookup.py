@@ -14,6 +14,8 @@ from .table import Table
 
 _COST = 8
 """Looks at an object that a line costs, which has to be made an object first."""
+_LINES_PER_LOOK = 256
+"""Lines of a table that are searched in the time of one look at an object."""
 
 
 class Lookup:
@@ -33,7 +35,7 @@ class Lookup:
             return number, flow
         if not self._budget.available(now):
             return None
-        self._budget.spend(_COST)
+        self._budget.spend(_COST + table.lines // _LINES_PER_LOOK)
         near = table.found.near(key)
         if heard.source is None:
             return self._verified(table, heard, near) or _only(table, heard, near)

@@ -150,12 +150,12 @@ class Outgoing(_Batch):
         self._routed = True
         self._interfaces[:count] = interfaces
         length = self._numbered + _INFO_ROOM[self._ipv4]
-        if not self._ipv4:
-            self._ports[:count] = protocols
-        elif protocols.all():
+        if self._ipv4:
             self._protocols[:count] = protocols
-            length += _PROTOCOL_ROOM
-        self._control_lengths[:count] = length
+            self._control_lengths[:count] = length + _PROTOCOL_ROOM * (protocols != 0)
+        else:
+            self._ports[:count] = protocols
+            self._control_lengths[:count] = length
 
     def leave_freely(self) -> None:
         """All packets are routed by their address alone, as at first."""

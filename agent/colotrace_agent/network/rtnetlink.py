@@ -21,6 +21,7 @@ _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 
 _MESSAGE = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
+_LAST_SEQUENCE = 0xFFFF_FFFF
 _LARGEST = 65_536  # more than any message of a dump
 _ANSWER_S = 0.5
 _DUMP_TRIES = 3
@@ -78,8 +79,7 @@ class Kernel:
         Raises:
             OSError: the kernel does not answer at all.
         """
-        first = self._sequence + 1
-        self._sequence += len(questions)
+        first = self._next(len(questions))
         sent = b"".join(
             _MESSAGE.pack(_MESSAGE.size + len(each), kind, _REQUEST, first + at, 0) + each
             for at, each in enumerate(questions)
@@ -92,6 +92,13 @@ class Kernel:
                     continue  # the late answer to a question that was given up
                 answers.append(_error(body) if found == _ERROR else Message(found, body))
         return answers
+
+    def _next(self, count: int) -> int:
+        """The first of so many new sequence numbers, of 32 bits; `_sequence` is the last."""
+        if self._sequence + count > _LAST_SEQUENCE:
+            self._sequence = 0
+        self._sequence += count
+        return self._sequence - count + 1
 
     def dump(self, kind: int, question: bytes, *, most: int) -> list[bytes] | None:
         """The bodies of all entries that the kernel has; None where there are more than `most`,
@@ -109,7 +116,7 @@ class Kernel:
         return None
 
     def _dump(self, kind: int, question: bytes, *, most: int) -> tuple[list[bytes], bool]:
-        self._sequence += 1
+        self._next(1)
         header = _MESSAGE.pack(
             _MESSAGE.size + len(question), kind, _REQUEST | _DUMP, self._sequence, 0
         )

@@ -284,10 +284,10 @@ async def test_a_fault_in_a_listener_ends_one_job(
     monkeypatch.setattr(Report, "progress", fail)
     monkeypatch.setattr(Report, "final", fail)
     prober.hear(ONE)
-    prober.end(ONE)
     await settle()
     assert outcome_of(frames) is Failure.INTERNAL
     assert len(jobs) == 0
+    assert not prober.open  # it sends nothing more
 
 
 async def test_a_cancelled_job_ends_with_what_there_is(jobs: Jobs, prober: FakeProber) -> None:
