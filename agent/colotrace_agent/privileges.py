@@ -73,15 +73,6 @@ _FOR_USERS = f"run it as root, {_ELSEWHERE}"
 _FOR_ROOT = f"root has lost it here; run it outside of what took it away, {_ELSEWHERE}"
 
 
-def keep_only_net_raw() -> None:
-    """Give up every capability but CAP_NET_RAW; as root, become a user of its own. For good.
-
-    Raises:
-        PrivilegeError: CAP_NET_RAW is not there to keep, or the kernel refuses.
-    """
-    finish(reduce())
-
-
 def reduce(user: str = "") -> Account | None:
     """Give up every capability but CAP_NET_RAW and those that `finish` takes.
 
