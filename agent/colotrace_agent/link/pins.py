@@ -14,7 +14,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 from colotrace_proto.certificates import UNREADABLE, usages
@@ -140,19 +140,22 @@ def _context(pem: Pem) -> ssl.SSLContext:
         raise OSError("the file of --tls-ca is not PEM") from error
     context.set_alpn_protocols(["h2"])
     # The library reads files only, and ours may be out of reach by now.
-    with ExitStack() as stack, suppress(FileNotFoundError, PermissionError):
+    with ExitStack() as stack:
         paths: list[str] = []
-        for text in (pem.certificate, pem.key):
-            file = stack.enter_context(os.fdopen(os.memfd_create("pem"), "wb"))
-            file.write(text)
-            file.flush()
-            paths.append(f"/proc/self/fd/{file.fileno()}")
         try:
+            for text in (pem.certificate, pem.key):
+                file = stack.enter_context(os.fdopen(os.memfd_create("pem"), "wb"))
+                file.write(text)
+                file.flush()
+                paths.append(f"/proc/self/fd/{file.fileno()}")
             context.load_cert_chain(paths[0], paths[1], password="")  # else it asks at the terminal
         except ssl.SSLError as error:
             raise OSError(
-                "--tls-key is not the private key of --tls-cert, in PEM without a password"
+                "--tls-cert and --tls-key cannot be used together: the first is a certificate in "
+                "PEM, the second its private key without a password"
             ) from error
+        except OSError:
+            pass  # no memfd, or no /proc: the connection goes without our certificate
     return context
 
 
