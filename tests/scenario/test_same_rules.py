@@ -33,7 +33,7 @@ from colotrace_agent.engine.identity import QUARANTINE_NS
 from colotrace_agent.engine.routers import Limit, Path, Routers
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import PacketType
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from scenario import answers, tcp, wire
@@ -437,3 +437,49 @@ def test_the_hosts_own_losses_are_not_put_down_to_routers(overflows: int) -> Non
         (seen,) = side.expire(START + 2 * SECOND).values()
         assert seen.overflows == overflows
         assert seen.limiting == ([] if overflows else [2])
+
+
+@given(
+    rtt_ms=st.integers(26, 300),
+    silent=st.one_of(
+        st.frozensets(st.integers(0, 9), min_size=1, max_size=9),
+        st.sampled_from([{0}, {3}, {9}, {8, 9}, {6, 7, 8, 9}, {1, 4}]),
+    ),
+    refused_at=st.sampled_from([None, 3, 4]),
+)
+@example(rtt_ms=100, silent={8, 9}, refused_at=4)
+@example(rtt_ms=100, silent={3}, refused_at=None)
+@example(rtt_ms=40, silent={0, 1}, refused_at=None)
+@settings(max_examples=100)
+def test_silent_probes_are_waited_for_as_long(
+    rtt_ms: int, silent: set[int], refused_at: int | None
+) -> None:
+    """Patience by the RTT of the probe's own hop, of a later one, or of the one that refused: with
+    RTTs beyond which it is more than its least. Both engines send and end at the same times."""
+    target = TARGETS[4][0]
+    spec = spec_to(target, max_ttl=5, packets=2)
+    single = SingleSide(Engine(rate=RATE, secret=SECRET))
+    bulk = BulkSide(BulkEngine(spec, rate=RATE, secret=SECRET))
+    for side in (single, bulk):
+        side.start(spec, SOURCE[4], now=START)
+    now = START
+    for turn in range(60):
+        names = single.send(Fate(), frozenset(), now=now)
+        assert bulk.send(Fate(), frozenset(), now=now) == names
+        if turn == 0:
+            now += rtt_ms * MS
+            for place in set(range(len(names))) - silent:
+                how = Error.TIME_EXCEEDED
+                if names[place].ttl == refused_at:
+                    how = Error.HOST_UNREACHABLE
+                for side in (single, bulk):
+                    probe, source = side.packet(names[place]), router(4, names[place].ttl)
+                    data = packet(probe, how, source=source, behaviour=Behaviour(), ttl=1)
+                    side.hear([data], at=now, now=now)
+        assert single.expire(now) == bulk.expire(now)
+        deadline = single.engine.next_deadline(now)
+        if deadline is None:
+            break
+        now = max(now, deadline)
+    assert not single.seen()
+    assert not bulk.seen()
