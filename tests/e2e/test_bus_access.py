@@ -27,7 +27,9 @@ from colotrace_proto.mqtt import MqttError, connection
 from colotrace_proto.running import RunningClock
 from fleet import ACCOUNT
 from fleet.authority import Authority, Pair
+from forked import Forked
 from lab import Lab, Process
+from lab.processes import stop_all
 from paho.mqtt.client import Client
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
@@ -384,14 +386,14 @@ class Programs:
         self.lab, self.broker, self.folder = lab, broker, folder
         self.url = ""
         self.token = ""
-        self._running: list[Process] = []
+        self._running: list[Forked] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
         for process in reversed(self._running):
-            process.stop(wait_s=30)
+            stop_all([process], wait_s=30)
 
     def log(self, name: str) -> Path:
         """What it logged."""
@@ -401,7 +403,7 @@ class Programs:
         # The password goes by the environment, as a unit's does.
         with self.log(name).open("wb") as stream:
             self._running.append(
-                self.lab.spawn(
+                self.lab.fork(
                     host, argv, env={"COLOTRACE_MQTT": mqtt}, stdout=stream, stderr=stream
                 )
             )

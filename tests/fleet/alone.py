@@ -49,6 +49,6 @@ def read(done: subprocess.CompletedProcess[str]) -> Told:
 
 def trace(lab: Lab, host: str, targets: Sequence[str], *options: str) -> Told:
     """Runs the agent on a host of the lab; every target has a row."""
-    told = read(lab.run(host, command(*options, *targets), timeout_s=60))
+    told = read(lab.run_forked(host, command(*options, *targets), timeout_s=60))
     assert sorted(told.rows) == sorted(set(targets))
     return told

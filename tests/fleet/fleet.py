@@ -22,7 +22,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
-from lab import Lab, Process
+from forked import Forked
+from lab import Lab
+from lab.processes import stop_all
 
 from fleet.broker import Broker
 from fleet.data import prepare
@@ -65,8 +67,8 @@ class Fleet:
         broker, this is one more coordinator, which shares its database and agents."""
         self.lab = lab
         self.token = ""
-        self.agents: dict[str, Process] = {}
-        self.coordinator: Process | None = None
+        self.agents: dict[str, Forked] = {}
+        self.coordinator: Forked | None = None
         self._specs = agents if agents is not None else default_agents(lab)
         self._coordinator_flags = coordinator_flags
         self._agent_flags = agent_flags
@@ -150,7 +152,7 @@ class Fleet:
         log = self.directory / "coordinator.log"
         with log.open("ab") as stream:
             offset = stream.tell()
-            self.coordinator = self.lab.spawn(None, argv, stdout=stream, stderr=stream)
+            self.coordinator = self.lab.fork(None, argv, stdout=stream, stderr=stream)
         event = self._wait_event(self.coordinator, log, offset, "listening")
         self._http, self._grpc = event["http"], event["grpc"]
 
@@ -159,7 +161,7 @@ class Fleet:
         if self.coordinator is not None:
             if kill:
                 self.coordinator.kill()
-            self.coordinator.stop(wait_s=30)
+            stop_all([self.coordinator], wait_s=30)
             self.coordinator = None
 
     def command(self, *words: str) -> str:
@@ -182,14 +184,16 @@ class Fleet:
             *(self._meeting() or ("--coordinator", self._grpc)), *self._agent_flags,
         ]  # fmt: skip
         with self.agent_log(name).open("ab") as stream:
-            self.agents[name] = self.lab.spawn(spec.host, argv, stdout=stream, stderr=stream)
+            self.agents[name] = self.lab.fork(spec.host, argv, stdout=stream, stderr=stream)
 
     def stop_agent(self, agent_id: str, *, kill: bool = False) -> int:
         """SIGTERM and wait, or SIGKILL; its exit status."""
         if kill:
             self.agents[agent_id].kill()
         self.thaw_agent(agent_id)
-        return self.agents.pop(agent_id).stop(wait_s=30)
+        agent = self.agents.pop(agent_id)
+        stop_all([agent], wait_s=30)
+        return agent.wait()
 
     def freeze_agent(self, agent_id: str) -> None:
         """SIGSTOP: as if its host had gone without a word."""
@@ -237,7 +241,7 @@ class Fleet:
         logs = "".join(self.agent_log(agent_id).read_text() for agent_id in self.agents)
         raise FleetError(f"agents did not attach within {within_s} s:\n{logs}")
 
-    def _wait_event(self, process: Process, log: Path, offset: int, event: str) -> dict[str, Any]:
+    def _wait_event(self, process: Forked, log: Path, offset: int, event: str) -> dict[str, Any]:
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             with log.open("rb") as stream:

@@ -6,12 +6,16 @@ import os
 import select
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from lab import access, asn, management, names, namespaces, plan, reap, truth
+import forked
+from forked import Forked
+
+from lab import access, asn, management, names, namespaces, plan, programs, reap, truth
 from lab.management import BRIDGE, DNS, Management
 from lab.namespaces import LabError
 from lab.owner import Tag
@@ -34,7 +38,7 @@ class Lab:
         self.tag = Tag.new()
         self.default_limits = default_limits
         self._management: Management | None = None
-        self._processes: list[Process] = []
+        self._processes: list[Process | Forked] = []
 
     def __enter__(self) -> Self:
         self.up()
@@ -215,6 +219,50 @@ class Lab:
         )
         self._processes.append(process)
         return process
+
+    def fork(
+        self,
+        host: str | None,
+        argv: Sequence[str | Path],
+        *,
+        env: dict[str, str] | None = None,
+        stdin: forked.Stream | None = None,
+        stdout: forked.Stream,
+        stderr: forked.Stream,
+    ) -> Forked:
+        """Start an agent or a coordinator as `spawn` does, without its imports."""
+        with Path(os.devnull).open("rb") as nothing:
+            process = programs.start(
+                argv,
+                namespace=self.namespace(host) if host else None,
+                resolv_conf=self._resolv_conf,
+                env=self.environment(env),
+                stdin=nothing if stdin is None else stdin,
+                stdout=stdout,
+                stderr=stderr,
+            )
+        self._processes.append(process)
+        return process
+
+    def run_forked(
+        self,
+        host: str,
+        argv: Sequence[str | Path],
+        *,
+        timeout_s: float = 30.0,
+        env: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run an agent or a coordinator as `run` does, without its imports."""
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            process = self.fork(host, argv, env=env, stdout=out.fileno(), stderr=err.fileno())
+            try:
+                code = process.wait(timeout_s)
+            finally:
+                process.kill()
+                self._processes.remove(process)
+            out.seek(0)
+            err.seek(0)
+            return subprocess.CompletedProcess(process.args, code, out.read(), err.read())
 
     def command(self, host: str, argv: Sequence[str | Path]) -> list[str]:
         """The command line that runs a program in a host's namespaces, for other starters."""

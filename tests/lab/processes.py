@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from forked import Forked
+
 from lab.namespaces import DIRECTORY
 from lab.owner import MARK, Tag
 
@@ -31,7 +33,7 @@ class Process(subprocess.Popen[bytes]):
         return self.returncode
 
 
-def stop_all(processes: Iterable[Process], *, wait_s: float = _TERM_WAIT_S) -> None:
+def stop_all(processes: Iterable[Process | Forked], *, wait_s: float = _TERM_WAIT_S) -> None:
     """Stop several at once, within one deadline for all."""
     running = list(processes)
     for process in running:
@@ -43,9 +45,10 @@ def stop_all(processes: Iterable[Process], *, wait_s: float = _TERM_WAIT_S) -> N
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        for pipe in (process.stdin, process.stdout, process.stderr):
-            if pipe:
-                pipe.close()
+        if isinstance(process, Process):
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
 
 
 def entered(namespace: str, argv: Sequence[str | Path], *, resolv_conf: Path) -> list[str]:

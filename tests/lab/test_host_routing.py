@@ -127,7 +127,7 @@ def rows_of(lab: Lab, tmp_path: Path, targets: list[str], *options: str, bulk: b
     file.write_text("\n".join(targets))
     tmp_path.chmod(0o755)
     argv = alone.command(*options, "--targets-file", str(file))
-    return alone.read(lab.run(HOST, argv, timeout_s=60))
+    return alone.read(lab.run_forked(HOST, argv, timeout_s=60))
 
 
 def gateway_is_neighbour(lab: Lab) -> None:

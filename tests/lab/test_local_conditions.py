@@ -241,7 +241,7 @@ def test_the_host_itself_and_loopback_are_one_hop(lab: Lab, packet_type: str) ->
 def test_loopback_is_private(lab: Lab) -> None:
     """Only with --allow-private."""
     argv = [word for word in alone.command("127.0.0.1", "::1") if word != "--allow-private"]
-    told = alone.read(lab.run("den01", argv))
+    told = alone.read(lab.run_forked("den01", argv))
     for target in ("127.0.0.1", "::1"):
         assert told.rows[target]["error"] == "Could not gather traceroute data: Code 3"
         assert f"{target} is not a public address" in told.notes

@@ -51,7 +51,7 @@ def test_own_addresses_need_leave(public: Lab, tmp_path: Path) -> None:
     listed = tmp_path / "targets"
     listed.write_text("\n".join(targets))
     for words in (targets, ["--targets-file", str(listed)]):
-        told = alone.read(public.run("den01", without_leave(*words), timeout_s=60))
+        told = alone.read(public.run_forked("den01", without_leave(*words), timeout_s=60))
         for target in (*OWN, BROADCAST):
             assert told.rows[target]["error"].endswith("Code 3"), target
             assert told.rows[target]["target_summary"]["packet_count"] == 0

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from forked import WORLD, Forked
+from forked import Captured, Request
 
 from scenario.load import CASES
 from scenario.schema import Case, Family
@@ -29,6 +29,7 @@ from scenario.serve import READY
 
 _ROOT = Path(__file__).parent.parent
 _START_S = 20
+_WORLD = ("scenario.serve", "scenario.probe_host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,12 @@ class TunWorld:
         self.report = Report(fates=Counter(), seen=[], latest_ns=0)
         self._path = path or CASES / f"{case.name}.toml"
         self._families = families
-        self._server: Forked | None = None
+        self._server: Captured | None = None
 
     def __enter__(self) -> Self:
-        families = map(str, self._families)
-        self._server = Forked(
-            "scenario.serve", str(self._path), *families, among=WORLD, network="new"
-        )
+        arguments = (str(self._path), *map(str, self._families))
+        request = Request(module="scenario.serve", arguments=arguments, new_network=True)
+        self._server = Captured(request, among=_WORLD)
         if self._server.stdout.readline().strip() != READY:
             with self._server as server:
                 code, _, words = server.finish()
@@ -89,9 +89,13 @@ class TunWorld:
         """Trace the case by `probe_host`; its exit code, output and error output."""
         assert self._server is not None
         lists = ",".join(map(str, families)), ",".join(packet_types)
-        with Forked(
-            "scenario.probe_host", str(self._path), *lists, among=WORLD, network=self._server.pid
-        ) as host:
+        request = Request(
+            module="scenario.probe_host",
+            arguments=(str(self._path), *lists),
+            network=f"/proc/{self._server.pid}/ns/net",
+            user=f"/proc/{self._server.pid}/ns/user" if os.geteuid() else "",
+        )
+        with Captured(request, among=_WORLD) as host:
             return host.finish()
 
     def command(self, argv: Sequence[str]) -> list[str]:

@@ -20,7 +20,7 @@ from colotrace_coordinator.store.colos import ColoStore
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import locate
 from fleet import Broker
-from forked import Forked
+from forked import Captured, Request
 
 IMPORTED = (
     "colotrace_coordinator.main",
@@ -36,8 +36,8 @@ _ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("COLOTRA
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The program, forked from a process that has imported what its commands do."""
     words = ["colotrace-coordinator", *map(str, arguments)]
-    command = (_ENVIRONMENT | environment, words)
-    with Forked(IMPORTED[0], among=IMPORTED, command=command) as forked:
+    request = Request(module=IMPORTED[0], command=words, environment=_ENVIRONMENT | environment)
+    with Captured(request, among=IMPORTED) as forked:
         return subprocess.CompletedProcess(words, *forked.finish())
 
 

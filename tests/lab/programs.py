@@ -1,0 +1,79 @@
+"""This project's agents and coordinators in a lab, forked from one process that has imported both.
+
+Importing takes most of a program's start, and the tests start hundreds. Isolation from the working
+directory, which comes before the imports, is shown by tests/packaging.
+"""
+
+import atexit
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from forked import Forked, Request, Server, Stream
+
+from lab.namespaces import DIRECTORY
+
+_MAIN = {
+    "colotrace-agent": "colotrace_agent.__main__",
+    "colotrace-coordinator": "colotrace_coordinator.__main__",
+}
+# What they import only when they need it.
+_LATER = (
+    "colotrace_agent.main",
+    "colotrace_agent.commands.bulk",
+    "colotrace_agent.commands.check",
+    "colotrace_agent.commands.preload",
+    "colotrace_agent.commands.run",
+    "colotrace_agent.commands.trace",
+    "colotrace_agent.link.mqtt",
+    "colotrace_agent.link.pins",
+    "colotrace_agent.log",
+    "colotrace_coordinator.main",
+    "colotrace_coordinator.links.mqtt.link",
+    "colotrace_coordinator.serving",
+    "aiosqlite",
+    "alembic.command",
+    "concurrent.futures.thread",
+    "encodings.idna",
+    "fastapi.staticfiles",
+    "fastapi_offline.core",
+    "httptools",
+    "idna.uts46data",
+    "pydantic.v1",
+    "uvicorn.protocols.http.flow_control",
+)
+
+
+def start(
+    argv: Sequence[str | Path],
+    *,
+    namespace: str | None,
+    resolv_conf: Path,
+    env: dict[str, str],
+    stdin: Stream,
+    stdout: Stream,
+    stderr: Stream,
+) -> Forked:
+    """Start one in a network namespace (None: the caller's own); `env` is all its environment."""
+    words = [str(word) for word in argv]
+    request = Request(
+        module=_MAIN[Path(words[0]).name],
+        command=words,
+        environment=env,
+        network=str(DIRECTORY / namespace) if namespace else "",
+        resolv_conf=str(resolv_conf) if namespace else "",
+        new_session=True,
+        longest_s=0,
+    )
+    return _server().fork(request, stdin=stdin, stdout=stdout, stderr=stderr)
+
+
+@functools.cache
+def _server() -> Server:
+    # Before numpy is imported, as the programs do it.
+    server = Server(
+        *_MAIN.values(), *_LATER, environment={**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    )
+    atexit.register(server.close)
+    return server
