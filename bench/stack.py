@@ -30,7 +30,9 @@ OPTIONS = {"max_ttl": MAX_TTL, "packets_per_ttl": PER_TTL, "wait_time": 1}
 def stack_on(place: Place, *, broker: Broker | None = None) -> Iterator[Stack]:
     """The programs, the agent attached; with `broker` they meet there."""
     spec = AgentSpec(place.host, place.colo, "Singapore, SG", "bench-a")
-    with Fleet(place.lab, agents=[spec], grpc_host=place.grpc_host, broker=broker) as fleet:
+    with Fleet(
+        place.lab, agents=[spec], grpc_host=place.grpc_host, broker=broker, installed=True
+    ) as fleet:
         stack = Stack(place, fleet, spec)
         stack.wait_attached()
         yield stack

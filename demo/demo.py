@@ -65,7 +65,7 @@ def main() -> int:
 
 def _one(lab: Lab, stack: ExitStack) -> list[Fleet]:
     with _step("starting a coordinator and an agent in each colo"):
-        fleet = stack.enter_context(Fleet(lab))
+        fleet = stack.enter_context(Fleet(lab, installed=True))
     with _step("waiting until the agents are attached"):
         fleet.wait_attached()
     return [fleet]
@@ -74,9 +74,9 @@ def _one(lab: Lab, stack: ExitStack) -> list[Fleet]:
 def _two(lab: Lab, stack: ExitStack) -> list[Fleet]:
     with _step("starting an MQTT broker, a coordinator and an agent in each colo"):
         broker = stack.enter_context(Broker(lab))
-        first = stack.enter_context(Fleet(lab, broker=broker))
+        first = stack.enter_context(Fleet(lab, broker=broker, installed=True))
     with _step("starting a second coordinator, at the same broker and database"):
-        second = stack.enter_context(Fleet(lab, broker=broker, beside=first))
+        second = stack.enter_context(Fleet(lab, broker=broker, beside=first, installed=True))
     with _step("waiting until both know of all agents"):
         first.wait_attached()
         second.wait_attached()

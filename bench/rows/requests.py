@@ -180,6 +180,7 @@ def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
                 coordinator_flags=flags,
                 broker=broker,
                 beside=beside,
+                installed=True,
             )
             return stack.enter_context(fleet)
 

@@ -6,7 +6,8 @@ import pytest
 
 from forgery.forger import ATTACKS, ROUTER, Attack, attacked, campaign
 
-PACKETS = 60_000
+PACKETS, FLOOD = 20_000, 5_000
+"""`make forge` sends millions."""
 
 
 def most(attack: Attack, packets: int) -> int:
@@ -42,9 +43,9 @@ def test_a_flood_fills_nothing_and_changes_no_row(attack: Attack) -> None:
     engine, trace = attacked(attack, secret=bytes(32))
     rng = random.Random(2)
     before = len(engine)
-    for _ in range(20_000):
+    for _ in range(FLOOD):
         engine.heard(attack.forge(trace.flow, rng), at=1_000_000_001, read_at=1_000_000_001)
     counters = trace.counters
     unused = counters.foreign + counters.ambiguous + engine.foreign + engine.malformed
-    assert unused == 20_000
+    assert unused == FLOOD
     assert (len(engine), trace.replies, engine.changed) == (before, [], set())

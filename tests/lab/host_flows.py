@@ -120,11 +120,12 @@ def _first_hop(
         return _told(sport, source, [str(ipaddress.ip_address(data[begin:end]))])
 
 
-if __name__ == "__main__":
-    _, _mode, _kind, _port, _target, *_more = sys.argv
-    if _mode == "sockets":
-        sockets(_kind, int(_port), _target, [int(each) for each in _more])
-    elif _mode == "again":
-        asyncio.run(probes(_kind, int(_port), _target, flows=1, line=_more[0]))
+def main() -> None:
+    """By the command line: mode, kind, port, target, and what the mode takes."""
+    _, mode, kind, port, target, *more = sys.argv
+    if mode == "sockets":
+        sockets(kind, int(port), target, [int(each) for each in more])
+    elif mode == "again":
+        asyncio.run(probes(kind, int(port), target, flows=1, line=more[0]))
     else:
-        asyncio.run(probes(_kind, int(_port), _target, flows=int(_more[0])))
+        asyncio.run(probes(kind, int(port), target, flows=int(more[0])))

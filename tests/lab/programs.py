@@ -17,6 +17,7 @@ from lab.namespaces import DIRECTORY
 _MAIN = {
     "colotrace-agent": "colotrace_agent.__main__",
     "colotrace-coordinator": "colotrace_coordinator.__main__",
+    "host_flows": "lab.host_flows",
 }
 # What they import only when they need it.
 _LATER = (

@@ -6,7 +6,6 @@ What is right is what ordinary sockets of the same ports do on the same host (`h
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,6 @@ pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("host routing")]
 
 HOST = "den01"
 PORT = 33_434
-PROGRAM = Path(__file__).with_name("host_flows.py")
 _UNUSED = {4: "10.98.0.9", 6: "fd98::9"}
 _DEFAULT = {4: "0.0.0.0/0", 6: "::/0"}
 EACH_FAMILY = pytest.mark.parametrize("family", FAMILIES)
@@ -102,8 +100,8 @@ def balance(lab: Lab, family: Family, *, source: str = "", policy: int = 1, via:
 
 def told(lab: Lab, mode: str, kind: str, target: str, *more: str | int) -> list[dict[str, Any]]:
     """What `host_flows` prints."""
-    argv = [sys.executable, PROGRAM, mode, kind, str(PORT), target, *(str(each) for each in more)]
-    done = lab.run(HOST, argv, timeout_s=60)
+    argv = ["host_flows", mode, kind, str(PORT), target, *(str(each) for each in more)]
+    done = lab.run_forked(HOST, argv, timeout_s=60)
     assert done.returncode == 0, done.stderr
     said: list[dict[str, Any]] = json.loads(done.stdout)
     return said

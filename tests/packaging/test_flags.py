@@ -3,17 +3,18 @@
 import importlib
 import os
 import subprocess
-import sys
 from importlib.metadata import version
 
 import pytest
 import typer.main
+from forked import Captured, Request
 
 PROGRAMS = {
     "colotrace": "colotrace_cli",
     "colotrace-agent": "colotrace_agent",
     "colotrace-coordinator": "colotrace_coordinator",
 }
+MODULES = tuple(f"{package}.main" for package in PROGRAMS.values())
 # These end the program at once: to set them for good makes no sense.
 ASKED = {"--help", "--version"}
 
@@ -50,15 +51,14 @@ def test_all_commands_are_walked():
 
 
 def run(program, *words, **environment):
-    package = PROGRAMS[program]
     clean = {k: v for k, v in os.environ.items() if not k.startswith("COLOTRACE_")}
-    return subprocess.run(
-        [sys.executable, "-c", f"from {package}.main import main; main()", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=clean | environment,
+    request = Request(
+        module=f"{PROGRAMS[program]}.main",
+        command=[program, *words],
+        environment=clean | environment,
     )
+    with Captured(request, among=MODULES) as forked:
+        return subprocess.CompletedProcess(words, *forked.finish())
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
