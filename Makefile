@@ -7,6 +7,8 @@ BIN := .venv/bin
 # Where Debian keeps nft, dnsmasq and their like; not on every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 WORKERS ?= 4
+# Else each of the programs and test processes, of which there are hundreds, would compile anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## print this
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
