@@ -407,7 +407,8 @@ class Dispatcher:
     def _expire(self, run: Run) -> None:
         run.due = None
         now = self._clock.now()
-        run.machine.expire(now, self._registry.candidates(run.spec.task.colo))
+        agents = self._registry.candidates(run.spec.task.colo)
+        run.machine.expire(now, agents, cut_off=self._cut_off)
         self._settle(run, now)
 
     def _held_up(self, by_s: float) -> None:

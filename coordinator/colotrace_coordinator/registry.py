@@ -182,7 +182,10 @@ class Registry:
                 agent.takeovers = (*present.takeovers, now)[-MAX_TAKEOVERS:]
         self._agents[key] = agent
         self._by_colo.setdefault(hello.colo, {})[hello.agent_id] = agent
-        self._awaited.discard(hello.colo)
+        if agent.away:
+            self._awaited.add(hello.colo)
+        else:
+            self._awaited.discard(hello.colo)
         return replaced
 
     def detach(self, key: AgentKey) -> Agent | None:
@@ -222,7 +225,7 @@ class Registry:
 
     def awaited(self, colo: ColoName) -> bool:
         """Whether the colo was known before the start, or before `await_all`, and no agent of it
-        has attached since."""
+        has attached since, or only such as the broker has not told of yet."""
         return colo in self._awaited
 
     def await_all(self) -> None:
@@ -237,6 +240,8 @@ class Registry:
         """Whether an attached agent takes no job: it is about to stop or, if `away`, is not at the
         broker."""
         agent.draining, agent.away = draining, away
+        if not away:
+            self._awaited.discard(agent.hello.colo)
         self._statuses = None
 
     def offers(self, agent: Agent, families: frozenset[Family]) -> None:

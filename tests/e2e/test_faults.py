@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from fleet import AgentSpec, Broker, Fleet
-from fleet.asking import ask, slow, until_running
+from fleet.asking import ask, slow, until, until_running
 from fleet.fleet import default_agents
 from lab import Lab
 
@@ -115,14 +115,22 @@ async def test_no_agent(own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any]
     assert answer["messages"][0]["source"]["pointer"] == "/result/0/colos/0"
 
 
+async def _remembered(fleet: Fleet, *, colos: int) -> bool:
+    """Whether so many are written down, which happens within a second."""
+    listed = await asyncio.to_thread(fleet.command, "colo", "list")
+    return len(listed.splitlines()) == 1 + colos
+
+
 @LINKS
 @pytest.mark.parametrize("kill", [False, True])
 async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) -> None:
-    """With jobs under way: told to stop it lets them end, killed it takes them with it. The
-    agents are back within 5 s of its return, and trace; the token still holds."""
+    """With jobs under way: told to stop it lets them end, killed it takes them with it. Whoever
+    asks at once when it is back has whole rows; the token still holds."""
     body = {"targets": [*lab.many()[:9], lab.address("dark")], "options": {"wait_time": 2}}
     asking = asyncio.create_task(ask(own_fleet, body))
     await until_running(own_fleet)
+    if kill:
+        await until(lambda: _remembered(own_fleet, colos=2), within_s=5)
     await asyncio.to_thread(own_fleet.stop_coordinator, kill=kill)
     if kill:
         with pytest.raises(httpx.TransportError):
@@ -131,10 +139,10 @@ async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) 
         cut = await asking
         assert not any(row["error"] for target in cut["result"] for row in target["colos"])
     await asyncio.to_thread(own_fleet.start_coordinator)
-    await asyncio.to_thread(own_fleet.wait_attached)
-    assert [agent.poll() for agent in own_fleet.agents.values()] == [None, None]
+    # Rows wait for the agents of colos that are known, and for the broker to tell of them.
     answer = await ask(own_fleet, {"targets": [lab.address("web")]})
-    assert [row["error"] for row in answer["result"][0]["colos"]] == ["", ""]
+    assert [row["error"] for row in answer["result"][0]["colos"]] == ["", ""], answer["messages"]
+    assert [agent.poll() for agent in own_fleet.agents.values()] == [None, None]
 
 
 @LINKS

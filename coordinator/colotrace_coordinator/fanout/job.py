@@ -140,13 +140,14 @@ class JobMachine:
     ) -> None:
         """While seeking: give the job to one of the colo's attached agents, wait, or end.
 
-        `cut_off` is why none can be asked at all; until `wait_until` a colo without an agent is
-        waited for.
+        `cut_off` is why none can be asked at all; until `wait_until` a colo is waited for that has
+        no agent, or none that the broker has told of.
         """
         if self.state is not State.SEEKING:
             return None
         wait_until = min(wait_until, self._deadline - MIN_LEFT_S)
-        if now < wait_until and (cut_off or not agents) and not self._faults:
+        absent = all(agent.away for agent in agents)
+        if now < wait_until and (cut_off or absent) and not self._faults:
             self._wait_until, self.state = wait_until, State.WAITING
             return None
         self._wait_until = None
@@ -275,8 +276,8 @@ class JobMachine:
             self._close_attempt(now)
             self.state = State.ENDED
 
-    def expire(self, now: float, agents: Sequence[Candidate]) -> None:
-        """Do what is due; `agents` as for `place`."""
+    def expire(self, now: float, agents: Sequence[Candidate], *, cut_off: str = "") -> None:
+        """Do what is due; `agents` and `cut_off` as for `place`."""
         if self.state is State.ENDED:
             return
         attempt = self._attempt
@@ -287,7 +288,7 @@ class JobMachine:
             else:
                 self._end(now, self._too_late())
         elif attempt is not None:
-            self._expire_attempt(now, attempt, agents)
+            self._expire_attempt(now, attempt, agents, cut_off)
         elif self.state is State.WAITING and now >= self._ask_at():
             self.state = State.SEEKING
 
@@ -297,13 +298,19 @@ class JobMachine:
             return self._wait_until
         return min(retry_at for retry_at, _ in self._busy.values())
 
-    def _expire_attempt(self, now: float, attempt: Attempt, agents: Sequence[Candidate]) -> None:
+    def _expire_attempt(
+        self, now: float, attempt: Attempt, agents: Sequence[Candidate], cut_off: str
+    ) -> None:
         heard = [a.heard_at for a in agents if a.key == attempt.agent]
         self._heard_at = max([self._heard_at, *heard])
         if now < self._attempt_due(attempt):
             return
         name = attempt.agent.agent_id
-        if attempt.to_anyone and self.state is State.OFFERED:
+        if cut_off and self.state is State.OFFERED:
+            # The offer may have been on its way when the broker was lost: no agent's fault.
+            self._take_back()
+            self._fail(now, faults.cut_off(self.task.colo, cut_off))
+        elif attempt.to_anyone and self.state is State.OFFERED:
             self._take_back()
             self._fail(now, faults.untaken(self.task.colo, ACCEPT_S))
         elif self.state is State.OFFERED and not self._patient:

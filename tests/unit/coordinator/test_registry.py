@@ -48,6 +48,20 @@ def test_colos_outlive_their_agents() -> None:
     assert registry.city(ColoName("fra01")) == ""
 
 
+def test_a_colo_is_awaited_until_an_agent_of_it_can_be_asked() -> None:
+    """One that the broker has not told of is not enough; one that is being stopped is."""
+    for first, awaited in (({"away": True}, True), ({}, False)):
+        registry = Registry(VolatileMemory([(DEN, "Denver, CO, US")]))
+        who = hello()
+        assert registry.awaited(DEN) is True
+        registry.attach(who, 0, draining=True, **first)
+        assert registry.awaited(DEN) == awaited
+        agent = registry.get(key(who))
+        assert agent is not None
+        registry.mark(agent, draining=False)
+        assert not registry.awaited(DEN)
+
+
 def test_a_citys_new_name_is_remembered() -> None:
     """What the latest agent says counts."""
     memory = VolatileMemory([(DEN, "Denvr")])

@@ -1,7 +1,7 @@
 """Rows of colos whose agents are still coming, and a coordinator that was held up."""
 
 import pytest
-from colotrace_coordinator.fanout.job import MARGIN_S, MIN_LEFT_S, State
+from colotrace_coordinator.fanout.job import MARGIN_S, MIN_LEFT_S, SILENCE_S, State
 from colotrace_proto.messages import Failure, RefusalReason
 from unit.coordinator.fanout.virtual import DEADLINE, Clockwork
 
@@ -50,6 +50,30 @@ def test_broker_that_has_not_answered_yet_is_waited_for() -> None:
     run.machine.agent_came()
     run.settle()
     assert run.offers == ["a"]
+
+
+def test_row_waits_for_the_broker_to_tell_of_an_agent() -> None:
+    """The agent's stream was faster than what the broker keeps."""
+    run = Clockwork(start=False, wait_until=10.0)
+    run.attach("a", draining=True, away=True)
+    assert run.machine.state is State.WAITING
+    run.attach("a")
+    assert run.offers == ["a"]
+
+
+def test_row_does_not_wait_for_an_agent_that_is_being_stopped() -> None:
+    run = Clockwork(start=False, wait_until=10.0)
+    run.attach("a", draining=True)
+    assert run.failed[0] == 1
+
+
+def test_offer_on_its_way_to_a_broker_that_is_lost_is_no_agents_fault() -> None:
+    """Code 1 and the broker's fault, not "did not answer"."""
+    run = Clockwork("a")
+    assert run.offers == ["a"]
+    run.cut_off = "the broker was lost"
+    run.until(SILENCE_S)
+    assert run.failed[0] == 1
 
 
 def test_refusal_while_agents_are_coming_does_not_wait() -> None:

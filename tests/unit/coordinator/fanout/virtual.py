@@ -128,7 +128,7 @@ class Clockwork:
         """Let time pass, doing what falls due on the way."""
         while (due := self.machine.next_deadline()) is not None and due <= now:
             self.now = max(self.now, due)
-            self.machine.expire(self.now, list(self.agents.values()))
+            self.machine.expire(self.now, list(self.agents.values()), cut_off=self.cut_off)
             self.settle()
         self.now = now
 
