@@ -20,7 +20,7 @@ def late(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
     """An agent whose host had no IPv6 address when it started, in a lab of its own (`lab` sees to
     that there can be one)."""
     with ExitStack() as stack:
-        built = stack.enter_context(Lab())
+        built = stack.enter_context(Lab(among=(COLO, "web")))
         ip(built, COLO, f"address del {built.address(COLO, family=6)}/128 dev eth0")
         broker = stack.enter_context(Broker(built)) if request.param == "mqtt" else None
         spec = AgentSpec(host=COLO, colo=COLO, city="Denver, CO, US", agent_id="den01-a")

@@ -10,7 +10,7 @@ import ipaddress
 import json
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from lab.namespaces import LabError
@@ -59,7 +59,7 @@ class Management:
     def lines(self, namespaces: dict[str, str]) -> Iterator[str]:
         """Lines for ip(8) in the caller's namespace: all the links, and its own end."""
         bridge = namespaces[BRIDGE]
-        for name in self.addresses():
+        for name in self._attached(namespaces):
             yield (
                 f"link add mgmt0 netns {namespaces[name]} type veth peer name {name} netns {bridge}"
             )
@@ -67,12 +67,15 @@ class Management:
         yield f"address add {self.root_address}/24 dev {self.root_link}"
         yield f"link set {self.root_link} up"
 
-    def bridge_lines(self) -> Iterator[str]:
-        """Lines for ip(8) in the bridge's namespace."""
+    def bridge_lines(self, among: Collection[str]) -> Iterator[str]:
+        """Lines for ip(8) in the bridge's namespace; `among` has all nodes."""
         yield f"link add {BRIDGE} type bridge forward_delay 0"
-        for port in (*self.addresses(), "root"):
+        for port in (*self._attached(among), "root"):
             yield f"link set {port} master {BRIDGE} up"
         yield f"link set {BRIDGE} up"
+
+    def _attached(self, among: Collection[str]) -> list[str]:
+        return [name for name in self.addresses() if name in among or name == DNS]
 
     def host_lines(self, name: str) -> Iterator[str]:
         """Lines for ip(8) in the namespace of one that is attached."""

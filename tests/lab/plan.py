@@ -7,7 +7,7 @@ no first packet that takes longer or is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from lab.topology import (
@@ -47,16 +47,22 @@ def links(namespaces: dict[str, str]) -> list[str]:
         f"link add {interface(a, b)} netns {namespaces[a]} address {_mac(a, b)} type veth "
         f"peer name {interface(b, a)} netns {namespaces[b]} address {_mac(b, a)}"
         for a, b in (link.ends for link in LINKS)
+        if a in namespaces and b in namespaces
     ]
 
 
-def node_lines(name: str) -> list[str]:
-    """Lines for ip(8) inside a node's namespace, once its links exist."""
+def node_lines(name: str, among: Collection[str] = NODES) -> list[str]:
+    """Lines for ip(8) inside a node's namespace, once its links exist; `among` has all nodes."""
     return [
         "link set lo up",
         *_addresses(NODES[name]),
-        *(line for peer, _ in neighbours(name) for line in _link_lines(name, peer)),
-        *(line for family in FAMILIES for line in _routes(name, family=family)),
+        *(
+            line
+            for peer, _ in neighbours(name)
+            if peer in among
+            for line in _link_lines(name, peer)
+        ),
+        *(line for family in FAMILIES for line in _routes(name, among, family=family)),
     ]
 
 
@@ -84,7 +90,7 @@ def _link_lines(name: str, peer: str) -> Iterator[str]:
     yield f"neigh add {_link_local(peer)} lladdr {mac} dev {device} nud permanent"
 
 
-def _routes(name: str, *, family: Family) -> Iterator[str]:
+def _routes(name: str, among: Collection[str], *, family: Family) -> Iterator[str]:
     node = NODES[name]
     own = f"src {address_of(name, family=family)}"
     if node.kind is not Kind.ROUTER:
@@ -92,7 +98,7 @@ def _routes(name: str, *, family: Family) -> Iterator[str]:
         yield f"route add {_any(family)} {own} {_via(name, gateway, family=family)}"
         return
     for prefix, at in destinations(family=family):
-        peers = next_hops(name, at)
+        peers = [peer for peer in next_hops(name, at) if peer in among and at in among]
         if not peers:
             continue
         ways = [_via(name, peer, family=family) for peer in peers]

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.lab
 def host_alone(lab: Lab) -> Iterator[Lab]:
     """A lab whose den01 has no address at all but loopback's (`lab` sees to that there can be
     one)."""
-    with Lab() as built:
+    with Lab(among=("den01", "web")) as built:
         ip(built, "den01", "address flush dev mgmt0", "address flush dev eth0 scope global")
         yield built
 

@@ -24,13 +24,15 @@ _CONNTRACK = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 @pytest.fixture
 def own_lab(lab: Lab) -> Iterator[Lab]:
     """A lab to break things in (`lab` sees to that there can be one)."""
-    with Lab() as built:
+    with Lab(among=("den01", "den02", "web")) as built:
         yield built
 
 
 def check(lab: Lab, *before: str) -> tuple[int, dict[str, dict[str, Any]]]:
     """The exit status, and what was found, by name."""
-    done = lab.run("den01", [*before, alone.COMMAND, "check", "--json"])
+    done = (lab.run if before else lab.run_forked)(
+        "den01", [*before, alone.COMMAND, "check", "--json"]
+    )
     assert done.stderr == ""
     said = json.loads(done.stdout)
     assert said["ok"] == (done.returncode == 0)

@@ -31,7 +31,7 @@ EACH_ENGINE = pytest.mark.parametrize("bulk", [False, True], ids=["single", "bul
 @pytest.fixture(scope="module")
 def built(lab: Lab) -> Iterator[Lab]:
     """A lab whose den01 has a second way out (`lab` sees to that there can be one)."""
-    with Lab() as own:
+    with Lab(among=("den01", "den02", "web", "dark", "far")) as own:
         uplinks.add_second(own)
         yield own
 

@@ -19,7 +19,7 @@ ROUTER, HOST = "den1", "den01"
 def nameless(lab: Lab) -> Iterator[Lab]:
     """A lab whose first router of den01 has no global IPv6 address (`lab` sees to that there can
     be one)."""
-    with Lab() as built:
+    with Lab(among=("den01", "web")) as built:
         own = built.address(ROUTER, family=6)
         shown = built.run(ROUTER, ["ip", "-6", "route", "show", "proto", "boot"])
         # They name the address as theirs to send from, so the kernel drops them with it.

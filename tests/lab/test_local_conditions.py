@@ -21,7 +21,7 @@ EACH_TYPE = pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp", "gre"]
 @pytest.fixture
 def own_lab(lab: Lab) -> Iterator[Lab]:
     """A lab to break things in (`lab` sees to that there can be one)."""
-    with Lab() as built:
+    with Lab(among=("den01", "den02", "web")) as built:
         yield built
 
 
@@ -62,7 +62,7 @@ def test_the_default_route_of_the_least_metric_is_taken(own_lab: Lab, family: Fa
 def test_policy_routing_sends_one_target_another_way(own_lab: Lab, family: Family) -> None:
     """In one run: by a rule for the target, and by the main table. Each from its own address."""
     uplinks.add_second(own_lab)
-    web, far = (own_lab.address(name, family=family) for name in ("web", "far"))
+    web, hub = (own_lab.address(name, family=family) for name in ("web", "hub"))
     ip(
         own_lab,
         "den01",
@@ -78,9 +78,9 @@ def test_policy_routing_sends_one_target_another_way(own_lab: Lab, family: Famil
         f"oifname {uplinks.DEVICE} {word} saddr {wrong[0]} drop; "
         f"oifname eth0 {word} saddr {wrong[1]} drop;",
     )
-    told = alone.trace(own_lab, "den01", [web, far])
+    told = alone.trace(own_lab, "den01", [web, hub])
     assert agrees(told.hops(web), true_hops(own_lab, "den02", "web", family))
-    assert agrees(told.hops(far), true_hops(own_lab, "den01", "far", family))
+    assert agrees(told.hops(hub), true_hops(own_lab, "den01", "hub", family))
     assert told.notes == ""
 
 
@@ -208,12 +208,12 @@ def test_ipv6_switched_off(own_lab: Lab) -> None:
 
 def check_ipv4_only(lab: Lab) -> None:
     alien = ["v6only.lab.example", lab.address("web", family=6)]
-    told = alone.trace(lab, "den01", [*alien, "web.lab.example", lab.address("far")])
+    told = alone.trace(lab, "den01", [*alien, "web.lab.example", lab.address("hub")])
     for target in alien:
         assert told.rows[target]["error"] == "Could not gather traceroute data: Code 3"
         assert f"{target}: {target} has only IPv6 addresses" in told.notes
     assert agrees(told.hops("web.lab.example"), true_hops(lab, "den01", "web", 4))
-    assert agrees(told.hops(lab.address("far")), true_hops(lab, "den01", "far", 4))
+    assert agrees(told.hops(lab.address("hub")), true_hops(lab, "den01", "hub", 4))
 
 
 def test_a_name_of_both_families_where_one_has_no_route(own_lab: Lab) -> None:
@@ -260,19 +260,19 @@ def refuse_output(lab: Lab, rules: str) -> None:
 @EACH_TYPE
 def test_a_firewall_that_drops_what_leaves(own_lab: Lab, packet_type: str) -> None:
     """All of it: Code 4 with the reason. One TTL of it: not sent, not lost, and said."""
-    webs, fars = (
-        [own_lab.address(name, family=family) for family in FAMILIES] for name in ("web", "far")
+    webs, hubs = (
+        [own_lab.address(name, family=family) for family in FAMILIES] for name in ("web", "hub")
     )
     refuse_output(
         own_lab,
-        f"ip daddr {fars[0]} drop; ip daddr {webs[0]} ip ttl 2 drop; "
-        f"ip6 daddr {fars[1]} drop; ip6 daddr {webs[1]} ip6 hoplimit 2 drop;",
+        f"ip daddr {hubs[0]} drop; ip daddr {webs[0]} ip ttl 2 drop; "
+        f"ip6 daddr {hubs[1]} drop; ip6 daddr {webs[1]} ip6 hoplimit 2 drop;",
     )
-    told = alone.trace(own_lab, "den01", [*webs, *fars], "--packet-type", packet_type)
-    for web, far in zip(webs, fars, strict=True):
-        assert told.rows[far]["error"] == "Could not gather traceroute data: Code 4"
-        assert told.rows[far]["hops"] == []
-        assert f"{far}: no probe could be sent from here: " in told.notes
+    told = alone.trace(own_lab, "den01", [*webs, *hubs], "--packet-type", packet_type)
+    for web, hub in zip(webs, hubs, strict=True):
+        assert told.rows[hub]["error"] == "Could not gather traceroute data: Code 4"
+        assert told.rows[hub]["hops"] == []
+        assert f"{hub}: no probe could be sent from here: " in told.notes
         assert told.rows[web]["error"] == ""
         counts = [(hop["packets_sent"], hop["packets_lost"]) for hop in told.rows[web]["hops"]]
         assert counts == [(3, 0), (0, 0)] + [(3, 0)] * 6

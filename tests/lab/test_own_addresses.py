@@ -35,7 +35,7 @@ def public(own_lab: Lab) -> Lab:
 @pytest.fixture
 def own_lab(lab: Lab) -> Iterator[Lab]:
     """A lab to change hosts in (`lab` sees to that there can be one)."""
-    with Lab() as built:
+    with Lab(among=("den01", "web")) as built:
         yield built
 
 

@@ -80,6 +80,18 @@ def next_hops(name: str, target: str) -> tuple[str, ...]:
     )
 
 
+def between(*names: str) -> frozenset[str]:
+    """All nodes on the cheapest ways between any two of these, and these."""
+    found = set(names)
+    for target in names:
+        level = set(names)
+        while level := {
+            peer for name in level if name != target for peer in next_hops(name, target)
+        }:
+            found |= level
+    return frozenset(found)
+
+
 def path(source: str, target: str, *, family: Family = 4) -> tuple[Hop, ...]:
     """The hops from a node to a target, the target included.
 

@@ -238,7 +238,7 @@ async def test_client_over_its_limit_waits_and_others_do_not() -> None:
         assert await other.ask(GET % b"b") == (200, b"/b")
         assert app.asked == ["/a", "/b"]
         assert await held.answer() == (200, b"/a")
-        assert asyncio.get_running_loop().time() - began >= 0.3
+        assert asyncio.get_running_loop().time() - began > 0.29  # the clock counts milliseconds
         app.hold = True
         assert await other.ask(GET % b"b") == (200, b"/b")
         app.hold = False
