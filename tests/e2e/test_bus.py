@@ -332,6 +332,7 @@ async def test_two_coordinators_at_once(fleet: Fleet, another: Fleet, lab: Lab) 
         *(ask(each, body) for body in bodies for each in (fleet, another))
     )
     assert [fault for a in answers for fault in row_faults(lab, _row(a), target="web")] == []
-    assert [answer["messages"] for answer in answers] == [[]] * 100
+    # A busy machine's agents may take a job so late that it is published again.
+    assert {message["code"] for answer in answers for message in answer["messages"]} <= {1110}
     for each in (fleet, another):
         assert await metric(each, "colotrace_jobs_running") == 0

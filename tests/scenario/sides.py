@@ -4,8 +4,8 @@ Probes are named by what both have in common: the target, how many traces to it 
 TTL, and how many probes of that TTL came before.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -126,6 +126,18 @@ def totals(engine: Engines) -> Totals:
     return Totals(engine.foreign, engine.late, engine.overflows, engine.unstamped, engine.counted)
 
 
+def assert_same(single: Mapping[bytes, Seen], bulk: Mapping[bytes, Seen]) -> None:
+    """Both sides show the same traces, and the same of each."""
+    assert single.keys() == bulk.keys()
+    for target, one in single.items():
+        other = bulk[target]
+        assert {
+            field.name: (getattr(one, field.name), getattr(other, field.name))
+            for field in fields(Seen)
+            if getattr(one, field.name) != getattr(other, field.name)
+        } == {}
+
+
 def _seen(trace: Trace | Line, undeparted: list[Name]) -> Seen:
     return Seen(
         sent=list(trace.sent),
@@ -170,10 +182,14 @@ class SingleSide(Side):
         self.traces[spec.target] = self.traces.get(spec.target, 0) + 1
         self._live[spec.target] = self.engine.start(spec, flow, now=now)
 
-    def send(self, fate: Fate, ttls: frozenset[int], *, now: int) -> list[Name]:
-        """Sends all that may leave now; those of these TTLs have that fate."""
+    def send(
+        self, fate: Fate, ttls: frozenset[int], *, now: int, turns: int | None = None
+    ) -> list[Name]:
+        """Sends all that may leave now, or what so many turns give; those of these TTLs have that
+        fate."""
         names = []
-        while probes := self.engine.poll(now, most=64):
+        while turns != 0 and (probes := self.engine.poll(now, most=64)):
+            turns = turns and turns - 1
             for probe in probes:
                 names.append(self.named(probe.flow, probe.ordinal, probe.ttl))
                 its = fate if probe.ttl in ttls else Fate()
@@ -240,10 +256,13 @@ class BulkSide(Side):
         self._flows[table, int(number)] = flows.flow(0)
         self._live[spec.target] = Line(table, int(number))
 
-    def send(self, fate: Fate, ttls: frozenset[int], *, now: int) -> list[Name]:
-        """Sends all that may leave now; those of these TTLs have that fate."""
+    def send(
+        self, fate: Fate, ttls: frozenset[int], *, now: int, turns: int | None = None
+    ) -> list[Name]:
+        """As `SingleSide.send`."""
         names = []
-        while batches := self.engine.poll(now, most=64):
+        while turns != 0 and (batches := self.engine.poll(now, most=64)):
+            turns = turns and turns - 1
             for table, due in batches:
                 names += self._send(table, due, fate, ttls, now=now)
         return sorted(names)

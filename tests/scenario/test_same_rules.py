@@ -11,9 +11,6 @@ how long the flow of an ended trace stays taken is exact to a quarter in bulk (`
 """
 
 import errno
-import ipaddress
-from collections.abc import Mapping
-from dataclasses import fields
 
 import hypothesis.strategies as st
 import pytest
@@ -30,106 +27,30 @@ from colotrace_agent.engine.engine import (
     Engine,
 )
 from colotrace_agent.engine.identity import QUARANTINE_NS
-from colotrace_agent.engine.routers import Limit, Path, Routers
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import PacketType
 from hypothesis import example, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from scenario import answers, tcp, wire
 from scenario.forge import forged
-from scenario.kinds import ICMP4, ICMP6, Error, Forgery, Nat, Protocol, QuotedId, TcpAnswer
-from scenario.probe import Probe
-from scenario.schema import Behaviour, Target
-from scenario.sides import BulkSide, Fate, Name, Seen, SingleSide, totals
+from scenario.kinds import ICMP4, ICMP6, Error, Forgery, Nat, Protocol, QuotedId
+from scenario.schema import Behaviour
+from scenario.sides import BulkSide, Fate, Name, SingleSide, assert_same, totals
+from scenario.sides_world import (
+    MS,
+    RATE,
+    SECOND,
+    SECRET,
+    SOURCE,
+    START,
+    STRANGER,
+    TARGETS,
+    Forgetful,
+    packet,
+    router,
+)  # fmt: skip
 
-MS, SECOND = 1_000_000, 1_000_000_000
-SECRET = bytes(range(32))
-START = 7 * SECOND
 LONGEST = QUARANTINE_NS - 6 * SECOND
-RATE = 1e6
-"""So many packets a second that nobody waits for the budgets that all traces share."""
-TARGETS = {
-    4: [ipaddress.ip_address(f"203.0.113.{n}").packed for n in (9, 10, 11)],
-    6: [ipaddress.ip_address(f"2001:db8:ffff::{n}").packed for n in (9, 10, 11)],
-}
-SOURCE = {
-    4: ipaddress.ip_address("192.0.2.1").packed,
-    6: ipaddress.ip_address("2001:db8::1").packed,
-}
-STRANGER = {
-    4: ipaddress.ip_address("198.51.100.99").packed,
-    6: ipaddress.ip_address("2001:db8:eeee::99").packed,
-}
-
-
-def router(family: int, ttl: int) -> bytes:
-    """A router."""
-    text = f"198.18.{ttl}.1" if family == 4 else f"2001:db8:1::{ttl:x}"
-    return ipaddress.ip_address(text).packed
-
-
-class Forgetful(Routers):
-    """Learns nothing of routers, but may know one TTL at which answers are limited."""
-
-    def __init__(self, limited: int | None) -> None:
-        super().__init__()
-        self._limited = limited
-        self._limit = Limit(answers=4, now=0)
-
-    @property
-    def knows_limits(self) -> bool:
-        """Whether it knows one."""
-        return self._limited is not None
-
-    def passed(self, path: dict[int, bytes], ttl: int, address: bytes, *, now: int) -> None:
-        """Keeps the trace's own path up."""
-        del now
-        path[ttl] = address
-
-    def count(self, address: bytes, answers: int, *, now: int) -> None:
-        """Learns nothing."""
-
-    def limits_of(self, trace: Path, *, distance: int | None, now: int) -> dict[int, Limit]:
-        """The one that it knows."""
-        del distance, now
-        known = self._limited is not None and self._limited <= trace.spec.max_ttl
-        return {self._limited: self._limit} if known and self._limited is not None else {}
-
-
-def echo_or_segment(probe: Probe, how: str, *, source: bytes) -> tuple[int, bytes] | None:
-    """What a host answers a probe with that is no error: protocol and transport."""
-    match probe.protocol:
-        case Protocol.ICMP:
-            number = wire.ICMP if probe.family == 4 else wire.ICMP6
-            return number, answers.echo_reply(probe, source=source, target=Target())
-        case Protocol.UDP:
-            return wire.UDP, answers.datagram(probe, source=source)
-        case Protocol.TCP if how == "challenge":
-            return wire.TCP, answers.challenge(probe, source=source, expected=probe.sequence + 1)
-        case Protocol.TCP:
-            return wire.TCP, tcp.stateless(TcpAnswer(how), probe, source=source)
-        case Protocol.GRE:
-            return answers.unpacked_echo_reply(
-                probe, in_gre=how == "rst", source=source, target=Target()
-            )
-
-
-def packet(probe: Probe, how: str, *, source: bytes, behaviour: Behaviour, ttl: int) -> bytes:
-    """An answer to the probe from that address."""
-    found = None
-    if how in {"rst-ack", "syn-ack", "rst", "challenge", "rst-bare"}:
-        found = echo_or_segment(probe, how, source=source)
-    number = wire.ICMP if probe.family == 4 else wire.ICMP6
-    if found is None:
-        error = answers.icmp_error(
-            probe, error=Error(how), source=source, behaviour=behaviour, arriving_ttl=ttl, mtu=1_300
-        )
-        found = number, error
-    build = wire.ip4 if probe.family == 4 else wire.ip6
-    return build(source, probe.source, protocol=found[0], payload=found[1])
-
-
 ERRORS = [Error.TIME_EXCEEDED] * 4 + [Error.PORT_UNREACHABLE] * 3
 ERRORS += [error for error in Error if error in ICMP4 and error in ICMP6]
 BEHAVIOURS = st.one_of(
@@ -187,7 +108,7 @@ class SameRules(RuleBasedStateMachine):
         if size[1] == 10:  # little is left of one target's budget
             for _ in range(3):
                 self.start(0, frozenset(), Fate())
-                self._compare(self.single.stop(self.now), self.bulk.stop(self.now))
+                assert_same(self.single.stop(self.now), self.bulk.stop(self.now))
             self.start(0, frozenset(), Fate())
 
     @rule(
@@ -310,9 +231,10 @@ class SameRules(RuleBasedStateMachine):
     @rule()
     def wait_for_the_engine(self) -> None:
         """As the shells do it."""
-        deadline = self.single.engine.next_deadline(self.now)
-        if deadline is not None:
-            self.now = max(self.now, deadline)
+        # The earlier of both: whoever ends a trace too early is not waited past.
+        deadlines = [side.engine.next_deadline(self.now) for side in (self.single, self.bulk)]
+        if known := [each for each in deadlines if each is not None]:
+            self.now = max(self.now, min(known))
             self._send(frozenset(), Fate())
 
     @rule(packets=st.sampled_from([1, 2, 3, 0]))
@@ -322,7 +244,7 @@ class SameRules(RuleBasedStateMachine):
             self.single.engine.overflowed(packets)
             self.bulk.engine.overflowed(packets)
         else:
-            self._compare(self.single.stop(self.now), self.bulk.stop(self.now))
+            assert_same(self.single.stop(self.now), self.bulk.stop(self.now))
 
     def _live(self) -> list[Name]:
         """Probes of traces under way."""
@@ -334,23 +256,13 @@ class SameRules(RuleBasedStateMachine):
         ]
 
     def _turn(self) -> None:
-        self._compare(self.single.expire(self.now), self.bulk.expire(self.now))
-
-    def _compare(self, single: Mapping[bytes, Seen], bulk: Mapping[bytes, Seen]) -> None:
-        assert single.keys() == bulk.keys()
-        for target, one in single.items():
-            other = bulk[target]
-            assert {
-                field.name: (getattr(one, field.name), getattr(other, field.name))
-                for field in fields(Seen)
-                if getattr(one, field.name) != getattr(other, field.name)
-            } == {}
+        assert_same(self.single.expire(self.now), self.bulk.expire(self.now))
 
     @invariant()
     def is_the_same(self) -> None:
         """Whatever is seen."""
         if hasattr(self, "single"):
-            self._compare(self.single.seen(), self.bulk.seen())
+            assert_same(self.single.seen(), self.bulk.seen())
             assert totals(self.single.engine) == totals(self.bulk.engine)
 
 

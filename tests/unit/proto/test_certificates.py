@@ -47,6 +47,7 @@ def test_usages(
 SOUND = issued(Usage.CLIENT_AUTH)
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")
 @given(st.integers(0, len(SOUND) - 1), st.integers(0, 255))
 def test_any_damage_raises_what_is_expected(at: int, byte: int) -> None:
     damaged = SOUND[:at] + bytes([byte]) + SOUND[at + 1 :]

@@ -1,0 +1,291 @@
+"""The single engine and the bulk engine keep the same rules along whole paths.
+
+`test_same_rules` tries any event at any time. Here answers come when a path gives them: each hop
+has its RTT, loses some answers, refuses or forwards. Time goes from each answer or deadline of
+either engine to the next, so that an engine which stops waiting too early, or sends what the other
+spares, is seen. RTTs are long enough for the patience with a silent hop to exceed its floor.
+"""
+
+import heapq
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+from unittest.mock import patch
+
+import hypothesis.strategies as st
+from colotrace_agent.bulk import table
+from colotrace_agent.bulk.engine import BulkEngine
+from colotrace_agent.engine import engine
+from colotrace_agent.engine.engine import Engine
+from colotrace_agent.model import TraceSpec
+from colotrace_proto.messages import PacketType
+from hypothesis import Phase, given, settings
+
+from scenario.kinds import Error
+from scenario.schema import Behaviour
+from scenario.sides import BulkSide, Fate, Name, SingleSide, assert_same, totals
+from scenario.sides_world import (
+    MS,
+    RATE,
+    SECRET,
+    SOURCE,
+    START,
+    STRANGER,
+    TARGETS,
+    Forgetful,
+    packet,
+    router,
+)  # fmt: skip
+
+TTLS = 8
+WAIT_MS = 1_000
+ALL = 99
+STEPS = 2_000
+"""More than any example takes."""
+
+
+class Hop(NamedTuple):
+    """What comes back for probes of one TTL: from the first `answered` of them."""
+
+    rtt_ms: float = 30
+    answered: int = ALL
+
+
+class Refusal(NamedTuple):
+    """A node at that TTL that refuses probes: all that come there, or the first of each TTL."""
+
+    ttl: int
+    error: Error = Error.ADMIN_PROHIBITED
+    who: str = "router"
+    first_only: bool = False
+
+
+class Extra(NamedTuple):
+    """Packets about a probe beside its answer, so long after it was sent."""
+
+    ttl: int
+    earlier: int
+    after_ms: float
+    how: str
+    who: str
+    copies: int = 1
+
+
+class Route(NamedTuple):
+    """A path: the target stands at `end`, or beyond all TTLs."""
+
+    hops: Sequence[Hop] = (Hop(),) * TTLS
+    end: int = TTLS + 1
+    refusal: Refusal | None = None
+    extras: Sequence[Extra] = ()
+    how: str = Error.PORT_UNREACHABLE
+    fails: int = 0
+    """A TTL whose probes cannot be sent; 0 for none."""
+
+
+class Shape(NamedTuple):
+    """What all traces share."""
+
+    packet_type: PacketType = PacketType.UDP
+    family: int = 4
+    packets: int = 4
+    turns: int | None = None
+    """So many turns come before answers are heard; None for all there are."""
+    burst: int = engine.TARGET_BURST
+    """What one target is sent at once."""
+    limited: int | None = None
+    """A TTL at which answers are known to be limited."""
+
+
+class Answer(NamedTuple):
+    """A packet on its way back."""
+
+    at: int
+    tie: int
+    name: Name
+    how: str
+    source: bytes
+    arriving_ttl: int
+    copies: int
+
+
+class World:
+    """Both engines, and the paths that answer them."""
+
+    def __init__(self, shape: Shape, routes: Sequence[Route]) -> None:
+        self._shape = shape
+        self._routes = dict(zip(TARGETS[shape.family], routes, strict=False))
+        self._spec = TraceSpec(
+            bytes(4 if shape.family == 4 else 16),
+            shape.packet_type,
+            max_ttl=TTLS,
+            packets_per_ttl=shape.packets,
+            wait_ns=WAIT_MS * MS,
+        )
+        single, bulk = (
+            Engine(rate=RATE, secret=SECRET),
+            BulkEngine(self._spec, rate=RATE, secret=SECRET),
+        )
+        single._routers, bulk._routers = Forgetful(shape.limited), Forgetful(shape.limited)
+        self.single, self.bulk = SingleSide(single), BulkSide(bulk)
+        self._coming: list[Answer] = []
+        self._tie = itertools.count()
+        self.now = START
+
+    def trace(self, *, turns: int | None) -> None:
+        """One trace along each route, to its end. See `Shape.turns`."""
+        holding = turns is not None
+        for target in self._routes:
+            spec = TraceSpec(
+                target,
+                self._spec.packet_type,
+                max_ttl=TTLS,
+                packets_per_ttl=self._spec.packets_per_ttl,
+                wait_ns=self._spec.wait_ns,
+            )
+            for side in (self.single, self.bulk):
+                side.start(spec, SOURCE[self._shape.family], now=self.now)
+            if not holding:  # of traces that wait to begin, each engine has another go first
+                self._send(None)
+        if holding:
+            self._send(turns)
+        for _ in range(STEPS):
+            # Turns differ in size once probes are spared: after these, all leave at once.
+            holding = holding and bool(self._coming)
+            if not holding:
+                self._send(None)
+            assert_same(self.single.expire(self.now), self.bulk.expire(self.now))
+            at = self._next_at(holding=holding)
+            if at is None:
+                break
+            self.now = max(self.now, at)
+            self._hear()
+        else:
+            raise AssertionError("the traces do not end")
+        assert not self.single.seen()
+        assert totals(self.single.engine) == totals(self.bulk.engine)
+
+    def _next_at(self, *, holding: bool) -> int | None:
+        times = [self._coming[0].at] if self._coming else []
+        if not holding:
+            for side in (self.single, self.bulk):
+                deadline = side.engine.next_deadline(self.now)
+                times += [] if deadline is None else [deadline]
+        return min(times, default=None)
+
+    def _send(self, turns: int | None) -> None:
+        fails = frozenset(route.fails for route in self._routes.values())
+        fate = Fate(error=1)
+        names = self.single.send(fate, fails, now=self.now, turns=turns)
+        assert self.bulk.send(fate, fails, now=self.now, turns=turns) == names
+        for name in names:
+            self._answer(name, self._routes[name.target])
+
+    def _answer(self, name: Name, route: Route) -> None:
+        hop, refusal = route.hops[min(name.ttl, route.end) - 1], route.refusal
+        if name.earlier < hop.answered:
+            refused = refusal is not None and name.ttl >= refusal.ttl
+            if refused and refusal is not None and not (refusal.first_only and name.earlier):
+                at_ttl, how, who = refusal.ttl, str(refusal.error), refusal.who
+            elif name.ttl < route.end:
+                at_ttl, how, who = name.ttl, str(Error.TIME_EXCEEDED), "router"
+            else:
+                at_ttl, how, who = route.end, route.how, "target"
+            source = self._address(who, name, at_ttl)
+            self._come(name, hop.rtt_ms, how, source, name.ttl - at_ttl + 1, 1)
+        for extra in route.extras:
+            if (extra.ttl, extra.earlier) == (name.ttl, name.earlier):
+                source = self._address(extra.who, name, name.ttl)
+                self._come(name, extra.after_ms, extra.how, source, 1, extra.copies)
+
+    def _address(self, who: str, name: Name, ttl: int) -> bytes:
+        family = self._shape.family
+        return {
+            "router": router(family, ttl),
+            "target": name.target,
+            "stranger": STRANGER[family],
+            "prober": SOURCE[family],
+        }[who]
+
+    def _come(
+        self, name: Name, after_ms: float, how: str, source: bytes, ttl: int, copies: int
+    ) -> None:
+        at = self.now + round(after_ms * MS)
+        answer = Answer(at, next(self._tie), name, how, source, ttl, copies)
+        heapq.heappush(self._coming, answer)
+
+    def _hear(self) -> None:
+        while self._coming and self._coming[0].at <= self.now:
+            each = heapq.heappop(self._coming)
+            for side in (self.single, self.bulk):
+                data = packet(
+                    side.packet(each.name), each.how, source=each.source, behaviour=Behaviour(),
+                    ttl=each.arriving_ttl,
+                )  # fmt: skip
+                side.hear([data] * each.copies, at=each.at, now=self.now)
+
+
+HOPS = st.builds(
+    Hop,
+    rtt_ms=st.sampled_from([1, 30, 30, 60, 90, 120, 200, 1_200]),
+    answered=st.sampled_from([ALL, ALL, ALL, ALL, 1, 0, 0]),
+)
+REFUSALS = st.builds(
+    Refusal,
+    ttl=st.integers(1, TTLS),
+    error=st.sampled_from([Error.ADMIN_PROHIBITED, Error.HOST_UNREACHABLE, Error.PORT_UNREACHABLE]),
+    who=st.sampled_from(["router", "router", "stranger", "target", "prober"]),
+    first_only=st.booleans(),
+)
+EXTRAS = st.builds(
+    Extra,
+    ttl=st.integers(1, TTLS),
+    earlier=st.integers(0, 3),
+    after_ms=st.sampled_from([0.5, 20, 45, 700, 1_500, 9_000]),
+    how=st.sampled_from(
+        [Error.TIME_EXCEEDED, Error.HOST_UNREACHABLE, Error.PORT_UNREACHABLE, "challenge", "rst"]
+    ),
+    who=st.sampled_from(["router", "target", "stranger", "prober"]),
+    copies=st.sampled_from([1, 1, 2, 40]),
+)
+ROUTES = st.builds(
+    Route,
+    hops=st.lists(HOPS, min_size=TTLS + 1, max_size=TTLS + 1),
+    end=st.integers(2, TTLS + 1),
+    refusal=st.one_of(st.none(), REFUSALS),
+    extras=st.lists(EXTRAS, max_size=3),
+    how=st.sampled_from([Error.PORT_UNREACHABLE, "rst-ack"]),
+    fails=st.sampled_from([0, 0, 0, 2, 5]),
+)
+# Turns have the same size in both where the probes of three TTLs are one. And the order of a budget
+# that is used up and a router that is spared differs by design.
+_TYPES = st.sampled_from([PacketType.UDP, PacketType.TCP, PacketType.ICMP, PacketType.GRE])
+_FAMILIES = st.sampled_from([4, 6])
+_BURST, _ALL_TURNS, _NO_LIMIT = st.just(engine.TARGET_BURST), st.none(), st.none()
+SHAPES = st.one_of(
+    st.tuples(_TYPES, _FAMILIES, st.just(4), st.integers(1, 2), _BURST, _NO_LIMIT),
+    st.tuples(
+        _TYPES, _FAMILIES, st.integers(1, 3), _ALL_TURNS, st.sampled_from([6, 10, 17]), _NO_LIMIT
+    ),
+    st.tuples(
+        _TYPES, _FAMILIES, st.sampled_from([1, 3]), _ALL_TURNS, _BURST,
+        st.sampled_from([None, 2, 4, 6]),
+    ),
+).map(Shape._make)  # fmt: skip
+
+
+@given(shape=SHAPES, routes=st.lists(ROUTES, min_size=1, max_size=3), again=st.booleans())
+@settings(
+    max_examples=60, derandomize=True, report_multiple_bugs=False,
+    phases=[Phase.explicit, Phase.generate],
+)  # fmt: skip
+def test_whole_paths(shape: Shape, routes: list[Route], again: bool) -> None:
+    """Both send the same probes at the same times, count the same, and end at the same times."""
+    with (
+        patch.object(engine, "TARGET_BURST", shape.burst),
+        patch.object(table, "TARGET_BURST", shape.burst),
+    ):
+        world = World(shape, routes)
+        world.trace(turns=shape.turns)
+        if again:  # the targets are expected where they were, so probes are spared at once
+            world.trace(turns=None)
