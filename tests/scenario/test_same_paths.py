@@ -19,7 +19,7 @@ from colotrace_agent.engine import engine
 from colotrace_agent.engine.engine import Engine
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import PacketType
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 
 from scenario.kinds import Error
 from scenario.schema import Behaviour
@@ -274,6 +274,13 @@ SHAPES = st.one_of(
 ).map(Shape._make)  # fmt: skip
 
 
+_SILENT_BEHIND_REFUSAL = Route(
+    hops=[*[Hop(100)] * 3, Hop(100, answered=1), *[Hop(100, answered=0)] * (TTLS - 3)],
+    refusal=Refusal(4),
+)
+
+
+@example(shape=Shape(), routes=[_SILENT_BEHIND_REFUSAL], again=False)
 @given(shape=SHAPES, routes=st.lists(ROUTES, min_size=1, max_size=3), again=st.booleans())
 @settings(
     max_examples=60, derandomize=True, report_multiple_bugs=False,
