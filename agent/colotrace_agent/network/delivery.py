@@ -4,62 +4,54 @@ The kernel's own routing decides, per question: its addresses on any interface, 
 it (`ip route add local`), and the broadcast address of each of its networks.
 """
 
+import ipaddress
 import socket
 import struct
 from collections.abc import Sequence
 
-from colotrace_proto.messages import Family
-
 from colotrace_agent.model import family_of
 
+from .rtnetlink import FAMILIES, Kernel, Message, attribute
+
 # linux/rtnetlink.h
-_GET_ROUTE, _NEW_ROUTE = 26, 24
-_REQUEST, _ROUTE_DESTINATION = 1, 1
+_GET_ROUTE = 26
+_ROUTE_DESTINATION = 1
 _LOCAL, _BROADCAST, _MULTICAST = 2, 3, 5
 
-_MESSAGE = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ROUTE = struct.Struct("=8BI")  # family, lengths of prefixes, tos, table, protocol, scope, type, …
-_TYPE_AT = _MESSAGE.size + 7
-_ATTRIBUTE = struct.Struct("=HH")
-_FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+_TYPE_AT = 7
 _KINDS = {_LOCAL: "own", _BROADCAST: "link", _MULTICAST: "link"}
-_ANSWER_S = 0.5
 _AT_ONCE = 32
 
 
 def kinds(targets: Sequence[bytes]) -> list[str | None]:
     """For each target "own" if it is the host's own, "link" if the packet would go to all hosts of
-    a link, else None. Without netlink nothing is known of any."""
+    a link, else None."""
     found: list[str | None] = []
     try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC) as kernel:
-            kernel.settimeout(_ANSWER_S)
+        with Kernel() as kernel:
             for start in range(0, len(targets), _AT_ONCE):
-                found += _kinds(kernel, targets[start : start + _AT_ONCE], first=start)
+                questions = [_question(each) for each in targets[start : start + _AT_ONCE]]
+                answers = kernel.ask_all(_GET_ROUTE, questions)
+                found += [
+                    _KINDS.get(each.body[_TYPE_AT]) if isinstance(each, Message) else None
+                    for each in answers
+                ]
     except OSError:
-        found += [None] * (len(targets) - len(found))
+        found += [_by_binding(each) for each in targets[len(found) :]]
     return found
 
 
-def _kinds(kernel: socket.socket, targets: Sequence[bytes], *, first: int) -> list[str | None]:
-    """The same, for as many as can be asked at once; their questions have numbers from `first`."""
-    kernel.send(b"".join(_question(each, first + i) for i, each in enumerate(targets)))
-    found: list[str | None] = [None] * len(targets)
-    missing = len(targets)
-    while missing:
-        data = kernel.recv(16_384)
-        while len(data) >= _MESSAGE.size:
-            length, answer, _, number, _ = _MESSAGE.unpack_from(data)
-            if 0 <= number - first < len(targets):
-                missing -= 1
-                if answer == _NEW_ROUTE:
-                    found[number - first] = _KINDS.get(data[_TYPE_AT])
-            data = data[max((length + 3) & ~3, _MESSAGE.size) :]
-    return found
+def _question(target: bytes) -> bytes:
+    route = _ROUTE.pack(FAMILIES[family_of(target)], len(target) * 8, 0, 0, 0, 0, 0, 0, 0)
+    return route + attribute(_ROUTE_DESTINATION, target)
 
 
-def _question(target: bytes, number: int) -> bytes:
-    route = _ROUTE.pack(_FAMILIES[family_of(target)], len(target) * 8, 0, 0, 0, 0, 0, 0, 0)
-    attribute = _ATTRIBUTE.pack(_ATTRIBUTE.size + len(target), _ROUTE_DESTINATION) + target
-    length = _MESSAGE.size + len(route) + len(attribute)
-    return _MESSAGE.pack(length, _GET_ROUTE, _REQUEST, number, 0) + route + attribute
+def _by_binding(target: bytes) -> str | None:
+    """Without rtnetlink: only what is the host's own, or all hosts' of a link, can be bound to."""
+    try:
+        with socket.socket(FAMILIES[family_of(target)], socket.SOCK_DGRAM) as sock:
+            sock.bind((str(ipaddress.ip_address(target)), 0))
+    except OSError:
+        return None
+    return "own"
