@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 # Where Debian keeps nft, dnsmasq and their like; not on every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
-WORKERS ?= 4
+WORKERS ?= 6
 # Else each of the programs and test processes, of which there are hundreds, would compile anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -27,7 +27,7 @@ setup: .venv/.ready  ## create .venv and install what is missing
 demo: setup  ## bring up the lab, trace from real agents, show the answer (MQTT=1: two coordinators; KEEP=1 leaves it running)
 	@KEEP="$(KEEP)" MQTT="$(MQTT)" $(BIN)/python demo/demo.py
 
-test: setup  ## run every test (WORKERS=4)
+test: setup  ## run every test (WORKERS=6)
 	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && TMPDIR="$$temporary" \
 	  $(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
