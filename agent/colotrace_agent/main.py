@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
+from colotrace_proto.descriptors import raise_limit
 from colotrace_proto.output import say
 from colotrace_proto.starting import install_line, require
 from colotrace_proto.text import safe
@@ -23,7 +24,6 @@ from colotrace_proto.text import safe
 from . import privileges
 from .accounts import Account
 from .errors import PrivilegeError, StartError
-from .limits import raise_open_files
 from .network.sockets import HOW_TO_ALLOW, WHY_REFUSED, RawSockets, open_all
 
 if TYPE_CHECKING:
@@ -449,7 +449,7 @@ def _warn_of_rate(rate: float | None) -> None:
 def _open_sockets(user: str) -> tuple[RawSockets, Account | None]:
     """The sockets, whose buffers take rights, and who to become in `_ready`; gives up all rights
     but to raw packets and what that takes."""
-    raise_open_files()
+    raise_limit()
     privileges.require_net_raw()
     try:
         sockets = open_all()

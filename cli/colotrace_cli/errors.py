@@ -9,7 +9,6 @@ from typing import ClassVar
 
 ALL_WELL = 0
 SOME_ROW_FAILED = 1
-INTERRUPTED = 130
 
 
 class CliError(Exception):

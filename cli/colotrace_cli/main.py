@@ -14,10 +14,10 @@ from typing import Annotated
 import typer
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
 from colotrace_proto.output import say
-from colotrace_proto.starting import require
+from colotrace_proto.starting import EXIT_INTERRUPTED, require
 from colotrace_proto.text import safe
 
-from .errors import ALL_WELL, INTERRUPTED, SOME_ROW_FAILED, CliError, RequestError
+from .errors import ALL_WELL, SOME_ROW_FAILED, CliError, RequestError
 from .settings import Settings, checked, is_text
 
 _EXIT_CODES = (
@@ -251,7 +251,7 @@ def _run(work: Callable[[], int], *, as_json: bool) -> None:
         say(f"colotrace: {error}")
         code = error.exit_code
     except KeyboardInterrupt:
-        code = INTERRUPTED
+        code = EXIT_INTERRUPTED
     raise typer.Exit(code)
 
 

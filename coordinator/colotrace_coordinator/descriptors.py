@@ -1,15 +1,9 @@
-"""Open files (RLIMIT_NOFILE): each connection of a client takes one, and each agent's stream.
+"""Open files: each connection of a client takes one, and each agent's stream."""
 
-The soft limit that a shell or systemd gives is 1,024, since programs that call select(2) break
-beyond; none here does. So it is raised, as systemd's documentation asks of such programs.
-"""
-
-import resource
 from dataclasses import dataclass
 
 OWN = 256
 """For the database, the broker, the resolver, files, and connections that are being closed."""
-_RAISED_TO = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +14,6 @@ class Share:
     connections: int
     agents: int
     enough: bool
-
-
-def raise_limit() -> int:
-    """The number of files that may be open, after raising the soft limit as far as it goes."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = _RAISED_TO if hard == resource.RLIM_INFINITY else min(hard, _RAISED_TO)
-    if soft == resource.RLIM_INFINITY or soft >= most:
-        return _RAISED_TO if soft == resource.RLIM_INFINITY else soft
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-    return most
 
 
 def share(limit: int, *, connections: int, agents: int) -> Share:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from colotrace_proto.output import say
-from colotrace_proto.starting import install_line, require
+from colotrace_proto.starting import EXIT_INTERRUPTED, install_line, require
 
 from .errors import CoordinatorError, ListenError, SetupError, StoreUnavailableError
 from .logs import LogFormat, LogLevel
@@ -365,7 +365,7 @@ def main() -> None:
         say(f"colotrace-coordinator: {error}")
         sys.exit(_exit_code(error))
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
 
 
 def _exit_code(error: CoordinatorError) -> int:

@@ -37,25 +37,6 @@ class ColoMemory(Protocol):
         """Keep the colo no longer. Must not block."""
 
 
-class VolatileMemory:
-    """A `ColoMemory` that lasts as long as the process."""
-
-    def __init__(self, colos: Iterable[tuple[ColoName, str]] = ()) -> None:
-        self._colos = dict(colos)
-
-    def all(self) -> list[tuple[ColoName, str]]:
-        """What has been remembered so far."""
-        return list(self._colos.items())
-
-    def remember(self, name: ColoName, city: str) -> None:
-        """Keep the colo."""
-        self._colos[name] = city
-
-    def forget(self, name: ColoName) -> None:
-        """Keep it no longer."""
-        self._colos.pop(name, None)
-
-
 class RegistryFullError(CoordinatorError):
     """No room for another agent or colo, and why in words."""
 

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import structlog
 import uvloop
+from colotrace_proto.descriptors import raise_limit
 from colotrace_proto.messages import ColoName
 from colotrace_proto.running import RunningClock
 from colotrace_proto.starting import is_up
@@ -24,7 +25,7 @@ from .api.server import (
     http_server,
 )
 from .certificates import CertificateWatch
-from .descriptors import raise_limit, share
+from .descriptors import share
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import CoordinatorError

@@ -4,14 +4,36 @@ A pool that has only a bound as a whole is one that a single holder can use up. 
 whoever can be told from others by what it had to show: a certificate, an address, a colo.
 """
 
+import ipaddress
 from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
 H = TypeVar("H", bound=Hashable)
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _FREE_TIMES = 4
 _HOLDERS = 20_000
+
+
+def parse(text: str) -> Address | None:
+    """The address, an IPv4 one if it is written as an IPv6 one (::ffff:192.0.2.1); else None."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def holder_of(text: str) -> str | None:
+    """Who has the address: of IPv4 the address itself, of IPv6 its /64, of which a host may use
+    every address. None where the text is no address; a zone (%eth0) does not count."""
+    address = parse(text.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.IPv6Network((int(address), 64), strict=False))
+    return None if address is None else str(address)
 
 
 class Shares(Generic[H]):

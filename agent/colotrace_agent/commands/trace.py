@@ -17,6 +17,7 @@ from colotrace_proto.messages import (
     PacketType,
 )
 from colotrace_proto.output import OutputError
+from colotrace_proto.starting import EXIT_INTERRUPTED
 
 from colotrace_agent.job import JobRun
 from colotrace_agent.model import TraceSpec
@@ -38,7 +39,6 @@ _AT_ONCE = 256
 _JOB = JobId("1")
 
 EXIT_ERRORS = 1
-EXIT_INTERRUPTED = 130
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

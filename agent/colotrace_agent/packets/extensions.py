@@ -72,11 +72,6 @@ def split(message: bytes, *, family: Family) -> tuple[bytes, tuple[str, ...]]:
     return (_unpadded(rest, family) if stated else rest), ()
 
 
-def quoted_part(message: bytes, *, family: Family) -> bytes:
-    """The quoted packet of an ICMP or ICMPv6 error, without what stands behind it."""
-    return split(message, family=family)[0]
-
-
 def _is_extension(structure: bytes) -> bool:
     """Section 7: the version is right, and so is the checksum, where there is one (not 0)."""
     if len(structure) < _HEADER or structure[0] >> 4 != _VERSION:

@@ -1,22 +1,9 @@
 """Clients by their addresses: which one a request comes from, and which belong together."""
 
-import ipaddress
 from collections.abc import Iterable, Sequence
 
 from colotrace_coordinator.listen import Network
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def parse(text: str) -> Address | None:
-    """The address, an IPv4 one if it is written as an IPv6 one (::ffff:192.0.2.1); else None."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped
-    return address
+from colotrace_coordinator.shares import holder_of, parse
 
 
 def plain(text: str) -> str:
@@ -28,13 +15,8 @@ def plain(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """What is counted: the address, or an IPv6 host's /64, of which it may use every address."""
-    address = parse(text.partition("%")[0])
-    if address is None:
-        return text[:64]
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    return str(ipaddress.IPv6Network((int(address), 64), strict=False))
+    """What is counted: who has the address; what is none is cut."""
+    return holder_of(text) or text[:64]
 
 
 class Proxies:

@@ -1,7 +1,6 @@
 """Names of addresses (PTR), cached, and never longer waited for than an answer can bear."""
 
 import asyncio
-import re
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Self
 import dns.rdatatype
 import dns.resolver
 import dns.reversename
+from colotrace_proto.hostnames import is_host_name
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.metrics import Metrics
@@ -26,10 +26,6 @@ MAX_IN_FLIGHT = 64
 MAX_QUEUED = 10_000
 # While the system names no server.
 UNASKED_S = 2.0
-
-# What may stand in a host's name: letters, digits, hyphens, and the underscore that real
-# routers have. Whoever owns the address chooses the name, and it is shown to others.
-_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +154,8 @@ class Names:
 
 def hostname(text: str) -> str | None:
     """The text, where it is a host's name that may be shown."""
-    return text if len(text) <= 253 and _NAME.fullmatch(text) else None
+    # Whoever owns the address chooses the name, and it is shown to others.
+    return text if text.isascii() and is_host_name(text) else None
 
 
 def kept_s(ttl_s: float) -> float:

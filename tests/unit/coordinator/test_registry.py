@@ -7,10 +7,10 @@ from colotrace_coordinator.registry import (
     Registry,
     RegistryFullError,
     SupersededError,
-    VolatileMemory,
 )
 from colotrace_proto.messages import ColoName, Family, Hello, JobId, PacketType
 from unit.coordinator.scripted_agent import hello
+from unit.coordinator.volatile import VolatileMemory
 
 DEN, SIN = ColoName("den01"), ColoName("sin01")
 

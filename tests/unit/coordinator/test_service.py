@@ -12,7 +12,7 @@ from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.model import Answer, Message, Options, TraceRequest
 from colotrace_coordinator.policy import TargetPolicy
-from colotrace_coordinator.registry import Registry, VolatileMemory
+from colotrace_coordinator.registry import Registry
 from colotrace_coordinator.service import FAILED, MOVED, NOTICE, StoppingError, TraceService
 from colotrace_proto import rows
 from colotrace_proto.messages import (
@@ -41,6 +41,7 @@ from colotrace_proto.v1 import fleet_pb2 as pb
 from msgspec import UNSET
 from prometheus_client import CollectorRegistry
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
+from unit.coordinator.volatile import VolatileMemory
 
 DEN, SIN = ColoName("den01"), ColoName("sin01")
 

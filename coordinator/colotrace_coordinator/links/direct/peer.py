@@ -1,9 +1,10 @@
 """Who is at the other end of a stream: its address, or what its certificate says."""
 
-import ipaddress
 from urllib.parse import unquote
 
 import grpc
+
+from colotrace_coordinator.shares import holder_of
 
 from .stream import StreamClosedError
 from .tls import AgentCertificate, CertificateError, agent_certificate
@@ -13,16 +14,7 @@ def address_of(peer: str) -> str:
     """The address in what gRPC calls a peer (`ipv4:192.0.2.1:80`): of IPv4 whole, of IPv6 the
     network of 64 bits, which is one holder's; anything else as it is."""
     place = unquote(peer).partition(":")[2]
-    host = place.rpartition(":")[0].strip("[]").partition("%")[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return peer
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    if address.ipv4_mapped is not None:
-        return str(address.ipv4_mapped)
-    return str(ipaddress.ip_network((address, 64), strict=False))
+    return holder_of(place.rpartition(":")[0].strip("[]")) or peer
 
 
 def certificate_of(shown: bytes) -> AgentCertificate:

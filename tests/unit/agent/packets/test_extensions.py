@@ -3,7 +3,7 @@
 import struct
 
 import pytest
-from colotrace_agent.packets.extensions import quoted_part, split
+from colotrace_agent.packets.extensions import split
 from colotrace_proto.messages import MAX_LABEL, MAX_LABELS, Family
 from hypothesis import given
 from hypothesis import strategies as st
@@ -125,7 +125,7 @@ def test_the_stated_length_is_believed(family: Family, padded: int) -> None:
     rest = QUOTES[family].ljust(padded, b"\0") + ONE
     stated = message(rest, family=family, stated=padded // UNITS[family])
     assert split(stated, family=family) == (QUOTES[family], ONE_LABEL)
-    assert quoted_part(stated, family=family) == QUOTES[family]
+    assert split(stated, family=family)[0] == QUOTES[family]
 
 
 @pytest.mark.parametrize("family", list(Family))
@@ -133,7 +133,7 @@ def test_the_stated_length_is_believed(family: Family, padded: int) -> None:
 def test_a_cut_message_shows_no_zeros_either(family: Family, filled: int) -> None:
     """It states a length, and ends before that: with few zeros of those that fill it up."""
     cut = message(QUOTES[family] + bytes(filled), family=family, stated=128 // UNITS[family])
-    assert quoted_part(cut, family=family) == QUOTES[family]
+    assert split(cut, family=family)[0] == QUOTES[family]
 
 
 @pytest.mark.parametrize("family", list(Family))
@@ -210,18 +210,18 @@ def test_zeros_in_front_of_extensions_are_no_bytes_of_the_probe() -> None:
         for header in quotes:
             rest = header.ljust(128, b"\0") + ONE
             told = message(rest, family=family, stated=128 // UNITS[family])
-            assert quoted_part(told, family=family) == header + bytes(8)
+            assert split(told, family=family)[0] == header + bytes(8)
     # With headers in between, the 8 bytes begin behind them.
     chained = QUOTE6[:6] + b"\0" + QUOTE6[7:40] + b"\x11" + bytes(7) + QUOTE6[40:]
     padded = chained.ljust(128, b"\0")
-    assert quoted_part(message(padded + ONE, family=V6, stated=16), family=V6) == chained
+    assert split(message(padded + ONE, family=V6, stated=16), family=V6)[0] == chained
 
 
 def test_a_partly_quoted_payload_keeps_what_is_quoted() -> None:
     """Up to the last word that is not zero."""
     for last in (b"\0\0\0\1", b"\1\0\0\0"):
         quote = QUOTE + bytes(4) + last
-        assert quoted_part(message(quote.ljust(128, b"\0") + ONE), family=V4) == quote
+        assert split(message(quote.ljust(128, b"\0") + ONE), family=V4)[0] == quote
 
 
 @pytest.mark.parametrize(

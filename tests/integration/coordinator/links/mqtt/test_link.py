@@ -16,7 +16,7 @@ from colotrace_coordinator.links.mqtt import link as link_module
 from colotrace_coordinator.links.mqtt.link import MqttLink
 from colotrace_coordinator.metrics import BrokerMetrics, Metrics
 from colotrace_coordinator.model import Options
-from colotrace_coordinator.registry import Registry, VolatileMemory
+from colotrace_coordinator.registry import Registry
 from colotrace_coordinator.runs import JobSpec, Ticket
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
@@ -39,6 +39,7 @@ from colotrace_proto.running import RunningClock
 from fleet import Broker
 from prometheus_client import CollectorRegistry
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
+from unit.coordinator.volatile import VolatileMemory
 
 DEN = ColoName("den01")
 

@@ -3,7 +3,7 @@
 import resource
 
 import pytest
-from colotrace_agent.limits import raise_open_files
+from colotrace_proto.descriptors import raise_limit
 
 _INFINITY = resource.RLIM_INFINITY
 
@@ -15,7 +15,6 @@ _INFINITY = resource.RLIM_INFINITY
         (1_024, 4_096, 4_096),
         (1_024, _INFINITY, 65_536),
         (100_000, 1_048_576, None),
-        (_INFINITY, _INFINITY, None),
         (16, 16, None),
     ],
 )
@@ -25,5 +24,11 @@ def test_soft_limit(
     set_to: list[tuple[int, int]] = []
     monkeypatch.setattr(resource, "getrlimit", lambda _: (soft, hard))
     monkeypatch.setattr(resource, "setrlimit", lambda _, limits: set_to.append(limits))
-    raise_open_files()
+    assert raise_limit() == (soft if becomes is None else becomes)
     assert set_to == ([] if becomes is None else [(becomes, hard)])
+
+
+def test_no_limit_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is divided then is what was wanted."""
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (_INFINITY, _INFINITY))
+    assert raise_limit(1_000) == 1_000
