@@ -25,6 +25,7 @@ from colotrace_proto.messages import (
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
+from .deadlines import JOBS_S
 from .fanout.agents import AgentKey
 from .fanout.attempt import Attempt
 from .fanout.coalesce import Recent
@@ -37,9 +38,6 @@ from .registry import Agent, Registry, RegistryFullError, SupersededError
 from .runs import JobSpec, Run, Ticket
 from .shares import Budgets
 
-JOB_S = 23.5
-"""From a request's arrival to its jobs' deadline: what is left of the answer's 25 s is for names
-and rows."""
 LATER_S = 0.2
 """How much later than one's own the deadline of a job may be that one joins."""
 GATHER_S = 10.0
@@ -95,7 +93,7 @@ class Dispatcher:
         """Begin the job, or join an identical one that has just begun. So much of its time is
         spent already."""
         now = self._clock.now()
-        deadline = now + JOB_S - spent_s
+        deadline = now + JOBS_S - spent_s
         run = self._recent.find(spec, now)
         if run is None or run.deadline > deadline + LATER_S:
             run = self._start(spec, now, deadline)

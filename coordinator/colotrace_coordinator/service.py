@@ -26,6 +26,7 @@ from colotrace_proto.messages import ColoName, Family, Frame
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
+from .deadlines import NAMES_S
 from .dispatcher import GATHER_S, Dispatcher
 from .enrich.asn import AsnTable
 from .enrich.names import Names
@@ -37,9 +38,6 @@ from .model import Answer, ColoStatus, Message, Options, TraceRequest
 from .policy import TargetPolicy, as_asked, literal
 from .registry import Registry
 from .runs import JobSpec, Ticket
-
-NAMES_WAIT_S = 1.0
-"""How long an answer waits for names at most."""
 
 FAILED = 1100
 """Plus the row's error code (1 to 4): the message's code that tells what happened."""
@@ -100,7 +98,7 @@ class TraceService:
         return self._registry.colos()
 
     async def trace(self, request: TraceRequest) -> Answer:
-        """The whole answer, within 25 s of the request's arrival; cancelling the call takes its
+        """The whole answer, within `deadlines.ANSWER_S` of the arrival; cancelling the call takes its
         jobs back.
 
         Raises:
@@ -164,7 +162,7 @@ class TraceService:
         addresses = tally.addresses(gathered)
         names, asns = {}, {}
         if self._names is not None:
-            names = await self._names.names(addresses, wait_s=NAMES_WAIT_S)
+            names = await self._names.names(addresses, wait_s=NAMES_S)
         if self._asns is not None:
             asns = self._asns.asns(addresses)
         return tally.Known(names, asns)

@@ -25,6 +25,7 @@ from .api.server import (
     http_server,
 )
 from .certificates import CertificateWatch
+from .deadlines import STOP_S
 from .descriptors import share
 from .enrich.asn import AsnTable
 from .enrich.names import Names
@@ -45,7 +46,6 @@ from .store.database import Database
 
 log = structlog.get_logger("colotrace_coordinator")
 
-_DRAIN_S = 26.0
 _OPERATION = Limits(connections=100, connections_per_address=50, refused=5)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -218,7 +218,7 @@ async def serve(settings: ServeSettings) -> None:
             server.stop()
             await serving
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_DRAIN_S):
+                async with asyncio.timeout(STOP_S):
                     await service.drain()
             if operation is not None:  # last: it tells how the stop goes on
                 operation.stop()

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from colotrace_coordinator.deadlines import ANSWER_S
 from colotrace_coordinator.model import Tracer
 from colotrace_coordinator.store.audit import Audit
 
@@ -21,7 +22,7 @@ from .envelope import refusal
 from .errors import describe
 from .health import Health, Probe
 from .limiter import Limiter
-from .measure import ANSWER_WITHIN_S, Admission
+from .measure import Admission
 from .metrics import HttpMetrics
 from .openapi import describe_api
 from .traceroute import Traceroute
@@ -44,7 +45,7 @@ def create_app(
     requests_per_window: int = REQUESTS_PER_WINDOW,
     failures_per_window: int = FAILURES_PER_WINDOW,
     max_measurements: int = MAX_MEASUREMENTS,
-    answer_within_s: float = ANSWER_WITHIN_S,
+    answer_within_s: float = ANSWER_S,
     remembered_s: float = REMEMBERED_S,
     metrics: HttpMetrics | None = None,
     operation: bool = True,

@@ -11,10 +11,6 @@ from colotrace_coordinator.model import Answer, Tracer, TraceRequest
 
 from .errors import LateAnswerError, OverloadedError
 
-ANSWER_WITHIN_S = 25.0
-"""What the tracer promises, from the request's head on; enforced here should it ever break its
-promise."""
-
 
 class Admission:
     """How many measurements run at once."""

@@ -10,6 +10,7 @@ import msgspec
 from colotrace_proto import rows
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
 
+from colotrace_coordinator.deadlines import ANSWER_S
 from colotrace_coordinator.model import Options
 
 from .colo_list import ColoLine
@@ -111,8 +112,8 @@ def _traceroute() -> dict[str, Any]:
     return {
         "operationId": "diagnostics-traceroute",
         "summary": "Traceroute",
-        "description": "Run traceroutes from colos. The answer is out within 25 s; what could not "
-        "be gathered by then is said in `error` and `messages`.",
+        "description": f"Run traceroutes from colos. The answer is out within {ANSWER_S:g} s; what "
+        "could not be gathered by then is said in `error` and `messages`.",
         "tags": ["Diagnostics"],
         "security": [{"api_token": []}, {"api_email": [], "api_key": []}],
         "requestBody": {

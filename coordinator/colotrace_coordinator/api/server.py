@@ -15,6 +15,7 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from colotrace_coordinator.deadlines import STOP_S
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.listen import Network
 
@@ -23,13 +24,11 @@ from .clients import Proxies
 from .connection import READ_BYTES, Connection, Deadlines, Server
 from .crowd import Crowd
 from .errors import ApiError
-from .measure import ANSWER_WITHIN_S
 from .memory import give_back
 
 MAX_CONNECTIONS = 10_000
 MAX_CONNECTIONS_PER_ADDRESS = 1_000
 # A little more than an answer takes at most, so that it is the answer that ends the wait.
-_GRACE_S = int(ANSWER_WITHIN_S) + 1
 _LAST_TURNS = 10
 
 
@@ -112,7 +111,7 @@ class HttpServer:
             proxy_headers=False,
             # Longer than ours, which is the one that counts.
             timeout_keep_alive=int(limits.deadlines.keep_alive_s) + 60,
-            timeout_graceful_shutdown=_GRACE_S,
+            timeout_graceful_shutdown=int(STOP_S),
         )
         self._config.load()
         self._context = _context(tls) if tls else None

@@ -10,6 +10,7 @@ from colotrace_proto.running import TimeLimit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from colotrace_coordinator.deadlines import ANSWER_S
 from colotrace_coordinator.model import Message, Tracer, TraceRequest
 from colotrace_coordinator.store.audit import Audit, AuditEntry
 from colotrace_coordinator.store.credentials import Permission
@@ -20,7 +21,7 @@ from .colos import choose
 from .edge import CLIENT_GONE, facts
 from .envelope import answer
 from .errors import describe
-from .measure import ANSWER_WITHIN_S, Admission, measure
+from .measure import Admission, measure
 from .request import parse
 
 NO_COLO = Message(
@@ -52,7 +53,7 @@ class Traceroute:
         who: Authenticator,
         audit: Audit | None,
         admission: Admission,
-        within_s: float = ANSWER_WITHIN_S,
+        within_s: float = ANSWER_S,
         limit: TimeLimit = asyncio.timeout,
     ) -> None:
         self._tracer = tracer

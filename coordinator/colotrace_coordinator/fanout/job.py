@@ -36,6 +36,7 @@ from colotrace_proto.messages import (
     Replies,
 )
 
+from colotrace_coordinator.deadlines import AGENT_MARGIN_S, LEAST_TRACE_S
 from colotrace_coordinator.model import Options
 
 from . import faults
@@ -54,10 +55,6 @@ GRACE_S = 2.0
 """How long a dropped stream may take to come back."""
 BACKOFF_S = 0.1
 MAX_BACKOFF_S = 1.0
-MIN_LEFT_S = 1.0
-"""A trace that has less time than this is not begun."""
-MARGIN_S = 0.3
-"""How much earlier than the job the agent must end, so that its last frame is here in time."""
 MAX_LOST = 3
 """A job that has cost so many agents is not given to another: it may be what breaks them."""
 MAX_GAPS = 3
@@ -145,7 +142,7 @@ class JobMachine:
         """
         if self.state is not State.SEEKING:
             return None
-        wait_until = min(wait_until, self._deadline - MIN_LEFT_S)
+        wait_until = min(wait_until, self._deadline - LEAST_TRACE_S)
         absent = all(agent.away for agent in agents)
         if now < wait_until and (cut_off or absent) and not self._faults:
             self._wait_until, self.state = wait_until, State.WAITING
@@ -157,7 +154,7 @@ class JobMachine:
         eligible = self._eligible(agents)
         if not eligible:
             return self._end(now, self._worst() if self._faults else why_none(agents, self.task))
-        if self._deadline - now < MIN_LEFT_S:
+        if self._deadline - now < LEAST_TRACE_S:
             return self._end(now, self._too_late())
         chosen = least_loaded(eligible, excluding=self._resting(now))
         if chosen is None:
@@ -350,7 +347,7 @@ class JobMachine:
             wait_ms=options.wait_ms,
             port=options.port,
             flow=options.flow,
-            remaining_ms=min(int((self._deadline - MARGIN_S - now) * 1000), MAX_REMAINING_MS),
+            remaining_ms=min(int((self._deadline - AGENT_MARGIN_S - now) * 1000), MAX_REMAINING_MS),
             multipath=options.multipath,
         )
         self._attempt = Attempt(
@@ -399,7 +396,7 @@ class JobMachine:
         self._faults.append(fault)
         if fault.weight is Weight.LOST and not (attempt and attempt.to_anyone):
             self._lost += 1
-        if self._lost >= MAX_LOST or self._deadline - now < MIN_LEFT_S:
+        if self._lost >= MAX_LOST or self._deadline - now < LEAST_TRACE_S:
             self._end(now, self._worst())
         else:
             self.state = State.SEEKING

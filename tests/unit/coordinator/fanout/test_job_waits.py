@@ -1,7 +1,8 @@
 """Rows of colos whose agents are still coming, and a coordinator that was held up."""
 
 import pytest
-from colotrace_coordinator.fanout.job import MARGIN_S, MIN_LEFT_S, SILENCE_S, State
+from colotrace_coordinator.deadlines import AGENT_MARGIN_S, LEAST_TRACE_S
+from colotrace_coordinator.fanout.job import SILENCE_S, State
 from colotrace_proto.messages import Failure, RefusalReason
 from unit.coordinator.fanout.virtual import DEADLINE, Clockwork
 
@@ -36,7 +37,7 @@ def test_row_begun_after_the_wait_gives_code_1_at_once() -> None:
 def test_wait_ends_before_the_deadline() -> None:
     """A request of which much time is spent is answered in time, and says why."""
     run = Clockwork(wait_until=DEADLINE + 10)
-    run.until(DEADLINE - MIN_LEFT_S)
+    run.until(DEADLINE - LEAST_TRACE_S)
     assert run.failed[0] == 1
 
 
@@ -118,4 +119,4 @@ def test_offer_after_a_hold_up_has_the_time_that_is_left() -> None:
     run.machine.held_up(run.now, by_s=3.5)
     run.attach("a")
     (offer,) = run.sent
-    assert offer.job.remaining_ms == round((DEADLINE - 3.5 - MARGIN_S) * 1000)  # type: ignore[union-attr]
+    assert offer.job.remaining_ms == round((DEADLINE - 3.5 - AGENT_MARGIN_S) * 1000)  # type: ignore[union-attr]
