@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 from colotrace_proto import rows
+from colotrace_proto.codes import Code
 from colotrace_proto.text import safe
 
 from .client import Reply
@@ -149,9 +150,9 @@ def _not_ours(reply: Reply) -> str:
 def _remedy(reply: Reply, envelope: Envelope) -> str:
     codes = {error.code for error in envelope.errors}
     match reply.status:
-        case 400 if 1005 in codes:
+        case 400 if Code.UNKNOWN_COLO in codes:
             return "see the known colos with: colotrace colos"
-        case 400 if codes & {6003, 9106}:
+        case 400 if codes & {Code.BAD_HEADERS, Code.NO_CREDENTIALS}:
             return "check COLOTRACE_TOKEN"
         case 401:
             return "check COLOTRACE_TOKEN: it is unknown, revoked or expired"

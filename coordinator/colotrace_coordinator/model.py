@@ -73,5 +73,5 @@ class Tracer(Protocol):
         """Every known colo, by name."""
 
     async def trace(self, request: TraceRequest) -> Answer:
-        """The whole answer, within `deadlines.ANSWER_S` of the arrival; cancelling the call takes its
-        jobs back."""
+        """The whole answer, within `deadlines.ANSWER_S`; cancelling the call takes its jobs
+        back."""

@@ -21,6 +21,7 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 
 from colotrace_proto import rows, tally
+from colotrace_proto.codes import Code
 from colotrace_proto.failures import UNTRACEABLE
 from colotrace_proto.messages import ColoName, Family, Frame
 from colotrace_proto.running import RunningClock
@@ -38,11 +39,6 @@ from .model import Answer, ColoStatus, Message, Options, TraceRequest
 from .policy import TargetPolicy, as_asked, literal
 from .registry import Registry
 from .runs import JobSpec, Ticket
-
-FAILED = 1100
-"""Plus the row's error code (1 to 4): the message's code that tells what happened."""
-MOVED = 1110
-NOTICE = 1111
 
 
 class StoppingError(CoordinatorError):
@@ -98,8 +94,8 @@ class TraceService:
         return self._registry.colos()
 
     async def trace(self, request: TraceRequest) -> Answer:
-        """The whole answer, within `deadlines.ANSWER_S` of the arrival; cancelling the call takes its
-        jobs back.
+        """The whole answer, within `deadlines.ANSWER_S`; cancelling the call takes its jobs
+        back.
 
         Raises:
             StoppingError: `drain` has been called.
@@ -195,7 +191,7 @@ class _Parts:
         self.gathered.append(
             tally.Gathered(target=target, colo=self._colo(colo), code=UNTRACEABLE, links=links)
         )
-        self.messages.append(Message(FAILED + UNTRACEABLE, words, pointer))
+        self.messages.append(Message(Code.ROW_FAILED + UNTRACEABLE, words, pointer))
 
     def add(self, finished: Finished, target: str, colo: ColoName, *, pointer: str) -> None:
         """A row that agents were asked for."""
@@ -215,11 +211,11 @@ class _Parts:
             )
         )
         if fault is not None:
-            self._say(FAILED + fault.code, f"{colo}: {fault.words}", pointer)
+            self._say(Code.ROW_FAILED + fault.code, f"{colo}: {fault.words}", pointer)
         for words in finished.moved:
-            self._say(MOVED, f"{colo}: {words}", pointer)
+            self._say(Code.ROW_MOVED, f"{colo}: {words}", pointer)
         for words in finished.notices:
-            self._say(NOTICE, f"{colo}: {words}", pointer)
+            self._say(Code.ROW_NOTICE, f"{colo}: {words}", pointer)
 
     def _say(self, code: int, words: str, pointer: str) -> None:
         self.messages.append(Message(code, words, pointer))

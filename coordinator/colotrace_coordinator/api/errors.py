@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from colotrace_proto.codes import Code
 from starlette.exceptions import HTTPException
 
 from colotrace_coordinator.errors import CoordinatorError, CutOffError, StoreError
@@ -16,8 +17,6 @@ MAX_BODY = 65_536
 MAX_ERRORS = 100
 """A body may be wrong in more places than an answer should name."""
 
-_SCHEMA = 1001
-_COLO = 1005
 _MAX_PATH_SHOWN = 200
 
 
@@ -129,64 +128,68 @@ def describe(error: Exception, *, path: str) -> Described:
             return _from_starlette(error, path)
         case NoCredentialsError():
             text = "Missing X-Auth-Key, X-Auth-Email or Authorization headers"
-            return _one(400, 9106, text)
+            return _one(400, Code.NO_CREDENTIALS, text)
         case MalformedCredentialsError():
             causes = list(error.causes)
             text = "Invalid request headers"
-            return Described(400, [Line(code=6003, message=text, error_chain=causes)])
+            return Described(400, [Line(code=Code.BAD_HEADERS, message=text, error_chain=causes)])
         case UnknownCredentialsError():
-            return _one(401, 10000, "Authentication error")
+            return _one(401, Code.UNKNOWN_CREDENTIALS, "Authentication error")
         case ForbiddenError():
-            return _one(403, 9109, "Unauthorized to access requested resource")
+            return _one(403, Code.FORBIDDEN, "Unauthorized to access requested resource")
         case RateLimitedError():
             text = "Please wait and consider throttling your request speed"
-            return _one(429, 10100, text, {"Retry-After": str(error.left.reset_s)})
+            return _one(429, Code.RATE_LIMITED, text, {"Retry-After": str(error.left.reset_s)})
         case UnsupportedContentError():
-            return _one(415, 9207, "Content-type must be application/json.")
+            return _one(415, Code.CONTENT_TYPE, "Content-type must be application/json.")
         case EncodedBodyError():
             text = "Request body must not be compressed; send it without Content-Encoding"
             # RFC 9110, section 12.5.3.
-            return _one(415, 1021, text, {"Accept-Encoding": "identity"})
+            return _one(415, Code.COMPRESSED_BODY, text, {"Accept-Encoding": "identity"})
         case BodyTooLargeError():
             text = f"Request body is larger than {MAX_BODY} bytes"
-            return _one(413, 1013, text, {"Connection": "close"})
+            return _one(413, Code.BODY_TOO_LARGE, text, {"Connection": "close"})
         case BodyTimeoutError():
             text = "Request body did not arrive in time"
-            return _one(408, 1014, text, {"Connection": "close"})
+            return _one(408, Code.BODY_TOO_SLOW, text, {"Connection": "close"})
         case MalformedJsonError():
-            return _one(400, 6007, "Malformed JSON in request body")
+            return _one(400, Code.NOT_JSON, "Malformed JSON in request body")
         case InvalidBodyError():
             return Described(400, [line(fault) for fault in error.faults[:MAX_ERRORS]])
         case UnknownColosError():
             return Described(400, [_unknown_colo(n) for n in error.positions[:MAX_ERRORS]])
         case MalformedRequestError():
-            return _one(400, 1019, "Malformed HTTP request", {"Connection": "close"})
+            return _one(400, Code.NOT_HTTP, "Malformed HTTP request", {"Connection": "close"})
         case CrowdedError():
             text = "As many connections are open, in all or from one address, as may be"
-            return _one(503, 1015, text, {"Connection": "close"})
+            return _one(503, Code.OVERLOADED, text, {"Connection": "close"})
         case OverloadedError():
-            return _one(503, 1015, "The coordinator is answering as many requests as it can")
+            return _one(
+                503, Code.OVERLOADED, "The coordinator is answering as many requests as it can"
+            )
         case StoreError():
             # The text may name the database's host: that is for the log alone.
-            return _one(503, 1016, "The coordinator's database does not answer")
+            return _one(503, Code.DATABASE, "The coordinator's database does not answer")
         case CutOffError():
             # As above, of the broker's host.
-            return _one(503, 1020, "The coordinator does not reach its MQTT broker")
+            return _one(503, Code.BROKER, "The coordinator does not reach its MQTT broker")
         case StoppingError():
-            return _one(503, 1018, "The coordinator is stopping")
+            return _one(503, Code.STOPPING, "The coordinator is stopping")
         case LateAnswerError():
-            return _one(504, 1017, "The measurement did not end in time")
+            return _one(504, Code.LATE, "The measurement did not end in time")
         case _:
-            return _one(500, 1000, "Internal error; the log has it under this answer's cf-ray")
+            return _one(
+                500, Code.INTERNAL, "Internal error; the log has it under this answer's cf-ray"
+            )
 
 
 def schema_fault(text: str, at: str) -> Message:
     """A fault of the body's shape at a JSON pointer."""
-    return Message(_SCHEMA, text, at)
+    return Message(Code.SCHEMA, text, at)
 
 
 def _unknown_colo(position: int) -> Line:
-    return line(Message(_COLO, "Colo is not a valid colo", f"/colos/{position}"))
+    return line(Message(Code.UNKNOWN_COLO, "Colo is not a valid colo", f"/colos/{position}"))
 
 
 def _from_starlette(error: HTTPException, path: str) -> Described:
@@ -194,15 +197,15 @@ def _from_starlette(error: HTTPException, path: str) -> Described:
         return _no_route(path)
     headers = dict(error.headers or {})
     if error.status_code == 405:
-        return _one(405, 7001, "Method not allowed for this route", headers)
-    return _one(error.status_code, 1000, str(error.detail), headers)
+        return _one(405, Code.METHOD, "Method not allowed for this route", headers)
+    return _one(error.status_code, Code.INTERNAL, str(error.detail), headers)
 
 
 def _no_route(path: str) -> Described:
     shown = path if len(path) <= _MAX_PATH_SHOWN else path[:_MAX_PATH_SHOWN] + "…"
     text = f"Could not route to {shown}, perhaps your object identifier is invalid?"
-    return _one(404, 7003, text)
+    return _one(404, Code.NO_ROUTE, text)
 
 
-def _one(status: int, code: int, text: str, headers: dict[str, str] | None = None) -> Described:
+def _one(status: int, code: Code, text: str, headers: dict[str, str] | None = None) -> Described:
     return Described(status, [Line(code=code, message=text)], headers or {})

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 
 import msgspec
+from colotrace_proto.codes import Code
 from colotrace_proto.rows import TargetRow
 from colotrace_proto.running import TimeLimit
 from starlette.requests import Request
@@ -25,7 +26,7 @@ from .measure import Admission, measure
 from .request import parse
 
 NO_COLO = Message(
-    1100,
+    Code.ROW_FAILED,
     "No colo is known, since no agent has ever attached; start one with: "
     "colotrace-agent run --coordinator HOST:PORT --colo den01 --city CITY",
     "/result",

@@ -13,8 +13,9 @@ from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.model import Answer, Message, Options, TraceRequest
 from colotrace_coordinator.policy import TargetPolicy
 from colotrace_coordinator.registry import Registry
-from colotrace_coordinator.service import FAILED, MOVED, NOTICE, StoppingError, TraceService
+from colotrace_coordinator.service import StoppingError, TraceService
 from colotrace_proto import rows
+from colotrace_proto.codes import Code
 from colotrace_proto.messages import (
     Accepted,
     Ack,
@@ -159,7 +160,9 @@ async def test_a_row(coordinator: Coordinator) -> None:
     assert row.hops[0].nodes[0].asn == "*"
     assert row.hops[0].nodes[0].labels is UNSET
     assert row.target_summary.mean_rtt_ms == 4.0
-    assert answered.messages == [Message(NOTICE, "den01: queue overflow", "/result/0/colos/0")]
+    assert answered.messages == [
+        Message(Code.ROW_NOTICE, "den01: queue overflow", "/result/0/colos/0")
+    ]
     assert await agent.expect(Ack) == Ack(job.job_id, 2)
     assert coordinator.number("colotrace_jobs_total", code="0") == 1
     assert coordinator.number("colotrace_jobs_running") == 0
@@ -195,7 +198,7 @@ async def test_no_agent(coordinator: Coordinator) -> None:
     assert sin.hops == []
     assert den.error == ""
     (message,) = answered.messages
-    assert (message.code, message.pointer) == (FAILED + 1, "/result/0/colos/0")
+    assert (message.code, message.pointer) == (Code.ROW_FAILED + 1, "/result/0/colos/0")
     assert message.message.startswith("sin01: no agent of sin01 is attached")
 
 
@@ -227,7 +230,7 @@ async def test_lost_agent_and_no_other(coordinator: Coordinator) -> None:
     assert row.error == "Could not gather traceroute data: Code 2"
     assert [h.nodes[0].ip for h in row.hops] == ["198.18.0.1", "8.8.8.8"]
     assert answered.messages == [
-        Message(FAILED + 2, "den01: agent a1 was lost while tracing", "/result/0/colos/0")
+        Message(Code.ROW_FAILED + 2, "den01: agent a1 was lost while tracing", "/result/0/colos/0")
     ]
 
 
@@ -245,7 +248,7 @@ async def test_lost_agents_job_goes_to_another(coordinator: Coordinator) -> None
     assert only(answered).error == ""
     assert only(answered).hops[0].packets_sent == 1
     assert answered.messages == [
-        Message(MOVED, "den01: agent a1 was lost while tracing", "/result/0/colos/0")
+        Message(Code.ROW_MOVED, "den01: agent a1 was lost while tracing", "/result/0/colos/0")
     ]
 
 
@@ -385,7 +388,7 @@ async def test_failed_traces(coordinator: Coordinator, failure: Failure, code: i
     assert only(answered).error == f"Could not gather traceroute data: Code {code}"
     assert len(only(answered).hops) == 2
     (message,) = answered.messages
-    assert (message.code, message.pointer) == (FAILED + code, "/result/0/colos/0")
+    assert (message.code, message.pointer) == (Code.ROW_FAILED + code, "/result/0/colos/0")
 
 
 async def test_policy_refuses_an_address_here(coordinator: Coordinator) -> None:
@@ -398,7 +401,7 @@ async def test_policy_refuses_an_address_here(coordinator: Coordinator) -> None:
     answered = await within(5, answer)
     assert [c.error[-6:] for c in answered.rows[0].colos] == ["Code 3", "Code 3"]
     assert answered.rows[1].colos[0].error == ""
-    pointers = [m.pointer for m in answered.messages if m.code == FAILED + 3]
+    pointers = [m.pointer for m in answered.messages if m.code == Code.ROW_FAILED + 3]
     assert pointers == ["/result/0/colos/0", "/result/0/colos/1"]
     assert "--allow-private" in answered.messages[0].message
 

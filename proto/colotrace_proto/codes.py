@@ -1,0 +1,39 @@
+"""The codes of the API's `errors` and `messages`. Those of a row's own `error` are in `failures`.
+
+Below 1000, and from 6000 on, they are those of the public API, which its clients know; the others
+are this project's. The guide has them in a table.
+"""
+
+from enum import IntEnum
+
+
+class Code(IntEnum):
+    """Of a line of `errors` or `messages`."""
+
+    INTERNAL = 1000
+    SCHEMA = 1001
+    UNKNOWN_COLO = 1005
+    BODY_TOO_LARGE = 1013
+    BODY_TOO_SLOW = 1014
+    OVERLOADED = 1015
+    DATABASE = 1016
+    LATE = 1017
+    STOPPING = 1018
+    NOT_HTTP = 1019
+    BROKER = 1020
+    COMPRESSED_BODY = 1021
+
+    # Of a row, or of all rows: with the row's own code (1 to 4) added, why it has an error.
+    ROW_FAILED = 1100
+    ROW_MOVED = 1110
+    ROW_NOTICE = 1111
+
+    BAD_HEADERS = 6003
+    NOT_JSON = 6007
+    METHOD = 7001
+    NO_ROUTE = 7003
+    NO_CREDENTIALS = 9106
+    FORBIDDEN = 9109
+    CONTENT_TYPE = 9207
+    UNKNOWN_CREDENTIALS = 10000
+    RATE_LIMITED = 10100
