@@ -11,10 +11,10 @@ import sys
 import time
 from typing import Any
 
+from colotrace_agent.host.resolve import Resolver
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.packets.writer import PACKET_TYPES
-from colotrace_agent.resolve import Resolver
-from colotrace_agent.runner import open_prober
+from colotrace_agent.prober import open_prober
 from colotrace_proto.messages import Accepted, Frame, Job, JobId, PacketType
 
 _JOB_MS = 25_000

@@ -10,11 +10,11 @@ from .engine.identity import NoFlowLeftError
 from .engine.notices import notices
 from .engine.several import Several, specs_of
 from .engine.trace import Trace
+from .host.resolve import Resolver, UnresolvableError, parse_address
 from .model import TraceSpec
 from .policy import Barred, candidates
+from .prober import Listener, Prober
 from .report import Report, Traced
-from .resolve import Resolver, UnresolvableError, parse_address
-from .runner import Listener, Prober
 
 Emit = Callable[[Frame], None]
 Progress = Callable[[], Frame | None]

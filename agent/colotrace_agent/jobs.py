@@ -16,11 +16,11 @@ from colotrace_proto.messages import (
 )
 
 from .engine.several import offered
+from .host.resolve import Resolver, parse_address
 from .job import Emit, JobRun, Progress
 from .model import family_of
 from .policy import refusals
-from .resolve import Resolver, parse_address
-from .runner import Prober
+from .prober import Prober
 
 
 class Jobs:

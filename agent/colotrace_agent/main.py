@@ -21,9 +21,9 @@ from colotrace_proto.output import say
 from colotrace_proto.starting import install_line, require
 from colotrace_proto.text import safe
 
-from . import privileges
-from .accounts import Account
 from .errors import PrivilegeError, StartError
+from .host import privileges
+from .host.accounts import Account
 from .network.sockets import HOW_TO_ALLOW, WHY_REFUSED, RawSockets, open_all
 
 if TYPE_CHECKING:
@@ -371,7 +371,7 @@ def check(
 
     Exit status: 0 it can trace (warnings or not), 1 it cannot.
     """
-    from .diagnosis import ruleset
+    from .host.diagnosis import ruleset
 
     # The rules are read while there may be the right to; all else is looked at with the agent's.
     rules = ruleset.read()

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from colotrace_agent.model import TraceSpec
-from colotrace_agent.runner import Prober, open_prober
+from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import PacketType
 
 # Far above what is sent: no budget is to hold a trace up.

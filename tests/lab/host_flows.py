@@ -19,7 +19,7 @@ import sys
 
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import TraceSpec
-from colotrace_agent.runner import Prober, open_prober
+from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import PacketType
 
 _PATIENCE_S = 5.0

@@ -27,7 +27,7 @@ from colotrace_agent.network.sockets import (
 )
 from colotrace_agent.network.wire import Wire
 from colotrace_agent.packets.checksum import checksum, ones_sum
-from colotrace_agent.runner import Prober, open_prober
+from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import Family, PacketType
 from scenario.device import DEVICE, open_device
 

@@ -11,9 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+from colotrace_agent.host.resolve import Resolver
 from colotrace_agent.job import JobRun
-from colotrace_agent.resolve import Resolver
-from colotrace_agent.runner import Prober, open_prober
+from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import MAX_REMAINING_MS, Frame, Job, JobId, PacketType
 
 from scenario.addresses import assign

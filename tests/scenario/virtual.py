@@ -1,6 +1,6 @@
 """A probe host in virtual time: the real engine, packets and reports against simulated worlds.
 
-It does what `colotrace_agent.runner` does with sockets, turn by turn, and what the host's kernel
+It does what `colotrace_agent.prober` does with sockets, turn by turn, and what the host's kernel
 does besides: the IPv4 header's checksum, and a reset for a SYN-ACK that nobody asked for. The
 clock moves only where nothing is left to do at its present time.
 """

@@ -10,7 +10,7 @@ from colotrace_proto.messages import Family, PacketType
 
 from colotrace_agent.engine.flows import Flows, rows_of
 from colotrace_agent.engine.identity import NoFlowLeftError
-from colotrace_agent.hostsecret import host_secret
+from colotrace_agent.host.secret import host_secret
 from colotrace_agent.model import TraceSpec, Unheard, family_of
 from colotrace_agent.network import clock, rows
 from colotrace_agent.network.sockets import RawSockets
@@ -212,7 +212,7 @@ class BulkTracer:
         self._began = clock.now()
         for _ in range(_ROUNDS):
             received = self._receive()
-            # As `runner.Prober` does: no further than all that came has been heard.
+            # As `prober.Prober` does: no further than all that came has been heard.
             now = min(self._wire.heard_until, *(r.heard_until for r in self._receivers.values()))
             self._end(self._engine.expire(now))
             if not self._send(now) and not received:
@@ -320,7 +320,7 @@ class BulkTracer:
             self._engine.told(each, now)
 
     def _look_for_neighbours(self, ended: Ended) -> None:
-        """As `runner.Prober` does."""
+        """As `prober.Prober` does."""
         table = ended.table
         for number in table.with_undeparted(ended.numbers).tolist():
             hop = self._departing[table].hop(number)

@@ -13,11 +13,11 @@ from colotrace_agent.bulk.table import Table
 from colotrace_agent.bulk.tracer import BulkTracer
 from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.engine.notices import notices
+from colotrace_agent.host.resolve import Resolver, UnresolvableError, parse_address
 from colotrace_agent.model import TraceSpec, family_of
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.policy import Barred, candidates, host_refusals, refusal
 from colotrace_agent.report import Report
-from colotrace_agent.resolve import Resolver, UnresolvableError, parse_address
 
 from .lines import LineWriter
 from .outputs import Outputs

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import msgspec
 
-from colotrace_agent.diagnosis import clocks, firewall, kernel, ways
-from colotrace_agent.diagnosis.finding import Finding, Status
-from colotrace_agent.diagnosis.ruleset import Ruleset
+from colotrace_agent.host.diagnosis import clocks, firewall, kernel, ways
+from colotrace_agent.host.diagnosis.finding import Finding, Status
+from colotrace_agent.host.diagnosis.ruleset import Ruleset
 
 _PROC, _SYS = Path("/proc"), Path("/sys")
 EXIT_FAILED = 1

@@ -16,6 +16,7 @@ from colotrace_proto.running import RunningClock
 from colotrace_proto.starting import is_up
 
 from colotrace_agent.engine.several import offered
+from colotrace_agent.host.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.link.capability import FamilyNews
 from colotrace_agent.link.direct import DirectLink
@@ -23,8 +24,7 @@ from colotrace_agent.link.session import Identity
 from colotrace_agent.link.tls import Tls
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.packets.writer import PACKET_TYPES
-from colotrace_agent.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
-from colotrace_agent.runner import Prober, open_prober
+from colotrace_agent.prober import Prober, open_prober
 
 # Longer than any job may take; what still runs then is given up.
 _DRAIN_S = 25.0

@@ -8,7 +8,7 @@ from colotrace_proto.failures import error_code
 from colotrace_proto.messages import Failure, Frame, Outcome, PacketType, Replies
 from colotrace_proto.text import safe_json
 
-from colotrace_agent.resolve import Resolver, parse_address
+from colotrace_agent.host.resolve import Resolver, parse_address
 
 from .names import Names
 from .outputs import Outputs

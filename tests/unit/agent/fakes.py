@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from colotrace_agent.engine.engine import Account
 from colotrace_agent.engine.trace import Trace
+from colotrace_agent.host.resolve import UnresolvableError, parse_address
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
-from colotrace_agent.resolve import UnresolvableError, parse_address
 from colotrace_proto.messages import Counters, Family, Job, JobId, PacketType
 from unit.agent import made
 

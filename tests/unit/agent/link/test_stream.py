@@ -8,11 +8,11 @@ from pathlib import Path
 
 import grpc
 import pytest
+from colotrace_agent.host.resolve import UnresolvableError
 from colotrace_agent.jobs import Jobs
 from colotrace_agent.link import stream as stream_module
 from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import Tls
-from colotrace_agent.resolve import UnresolvableError
 from colotrace_proto.messages import Ack, JobId
 from colotrace_proto.running import RunningClock
 from fleet.authority import Authority

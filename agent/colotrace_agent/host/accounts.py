@@ -4,7 +4,7 @@ import pwd
 from pathlib import Path
 from typing import NamedTuple
 
-from .errors import PrivilegeError
+from colotrace_agent.errors import PrivilegeError
 
 _PASSWD = Path("/etc/passwd")
 _OWN_NAMES = ("colotrace-agent", "colotrace")

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from colotrace_agent.diagnosis import firewall, ruleset
-from colotrace_agent.diagnosis.finding import Finding, Status
-from colotrace_agent.diagnosis.ruleset import Ruleset
+from colotrace_agent.host.diagnosis import firewall, ruleset
+from colotrace_agent.host.diagnosis.finding import Finding, Status
+from colotrace_agent.host.diagnosis.ruleset import Ruleset
 
 STATE = {"ct": {"key": "state"}}
 OUTPUT = {"family": "inet", "table": "t", "name": "out", "hook": "output", "type": "filter"}

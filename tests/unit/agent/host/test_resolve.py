@@ -6,7 +6,7 @@ import socket
 import threading
 
 import pytest
-from colotrace_agent.resolve import Resolver, UnresolvableError
+from colotrace_agent.host.resolve import Resolver, UnresolvableError
 
 
 @pytest.mark.parametrize("target", ["fe80::1%eth0", "fe80::1%2", "2001:db8::1%", "192.0.2.1%eth0"])

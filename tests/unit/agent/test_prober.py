@@ -9,7 +9,7 @@ import pytest
 from colotrace_agent.engine.engine import Engine
 from colotrace_agent.model import Flow, Probe, TraceSpec
 from colotrace_agent.network import clock
-from colotrace_agent.runner import Prober
+from colotrace_agent.prober import Prober
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
 from unit.agent.made import SOURCE, TARGET
 

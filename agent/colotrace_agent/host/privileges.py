@@ -16,9 +16,10 @@ import errno
 import os
 from collections.abc import Iterator
 
+from colotrace_agent.errors import PrivilegeError
+
 from . import accounts
 from .accounts import Account
-from .errors import PrivilegeError
 
 CAP_NET_RAW = 13
 

@@ -5,8 +5,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from colotrace_agent import lookups as module
-from colotrace_agent.lookups import Lookups, NoRoomError, Pace
+from colotrace_agent.host import lookups as module
+from colotrace_agent.host.lookups import Lookups, NoRoomError, Pace
 
 LONG_S = 30.0
 

@@ -12,7 +12,7 @@ from colotrace_proto.messages import Counters, Family
 
 from .engine.engine import Account, Engine
 from .engine.trace import Trace
-from .hostsecret import host_secret
+from .host.secret import host_secret
 from .model import FlowKey, TraceSpec, Unheard
 from .network import clock
 from .network.sockets import RawSockets, open_all

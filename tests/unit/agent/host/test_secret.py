@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from colotrace_agent.hostsecret import host_secret
+from colotrace_agent.host.secret import host_secret
 
 
 def test_it_follows_from_the_machines_id_and_does_not_show_it(tmp_path: Path) -> None:

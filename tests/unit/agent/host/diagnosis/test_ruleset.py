@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from colotrace_agent.diagnosis import ruleset
+from colotrace_agent.host.diagnosis import ruleset
 
 
 def test_no_program_of_the_working_directory_is_run(

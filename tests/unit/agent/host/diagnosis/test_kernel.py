@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from colotrace_agent.diagnosis import clocks, kernel
-from colotrace_agent.diagnosis.finding import Finding, Status
+from colotrace_agent.host.diagnosis import clocks, kernel
+from colotrace_agent.host.diagnosis.finding import Finding, Status
 
 GOOD = {
     "sys/net/core/rmem_max": "16777216",

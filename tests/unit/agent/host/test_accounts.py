@@ -5,9 +5,9 @@ import pwd
 from pathlib import Path
 
 import pytest
-from colotrace_agent import accounts
-from colotrace_agent.accounts import Account
 from colotrace_agent.errors import PrivilegeError
+from colotrace_agent.host import accounts
+from colotrace_agent.host.accounts import Account
 
 
 @pytest.fixture
