@@ -25,6 +25,7 @@ from colotrace_proto.messages import (
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
+from .counters import PacketCounts
 from .deadlines import JOBS_S
 from .fanout.agents import AgentKey
 from .fanout.attempt import Attempt
@@ -33,7 +34,6 @@ from .fanout.commands import CancelJob, Command, Offer, Resync
 from .fanout.job import JobMachine, State
 from .links.base import Admitted, AgentSays, Closing, Link, Rejected, Rejection
 from .metrics import Metrics
-from .packets import Packets
 from .registry import Agent, Registry, RegistryFullError, SupersededError
 from .runs import JobSpec, Run, Ticket
 from .shares import Budgets
@@ -80,7 +80,7 @@ class Dispatcher:
         self._by_job: dict[JobId, Run] = {}
         self._cut_off = ""
         self._recent: Recent[JobSpec, Run] = Recent()
-        self._packets = Packets(metrics)
+        self._packets = PacketCounts(metrics)
         for colo in registry.colos():
             metrics.know_colo(colo.name)
         registry.on_forgotten = metrics.forget_colo

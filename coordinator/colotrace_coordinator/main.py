@@ -219,7 +219,7 @@ def serve(
     configure(log_format, log_level)
     require(files=24, threads=16, address_space=256 << 20)  # the database's, gRPC's, uvloop's
     # Imported here: what is wrong with the above is said without waiting for numpy and gRPC.
-    from .serving import run
+    from .composition import run
 
     # What the imports made stays for good: the garbage collector need not look at it again.
     gc.freeze()
@@ -247,7 +247,7 @@ def create_token(
     ] = None,
 ) -> None:
     """Make a token and print it, alone; it is shown this once."""
-    from . import credential_commands as commands
+    from .commands import credentials as commands
     from .store.location import locate
 
     commands.create_token(
@@ -262,7 +262,7 @@ def create_token(
 @tokens.command("list", epilog=_EXIT_CODES)
 def list_tokens(data: Data = None, database: DatabaseUrl = None) -> None:
     """List tokens, without their secrets."""
-    from . import credential_commands as commands
+    from .commands import credentials as commands
     from .store.location import locate
 
     commands.list_tokens(locate(data=data, database=database))
@@ -275,7 +275,7 @@ def revoke_token(
     database: DatabaseUrl = None,
 ) -> None:
     """Make a token invalid, within seconds."""
-    from . import credential_commands as commands
+    from .commands import credentials as commands
     from .store.location import locate
 
     commands.revoke_token(locate(data=data, database=database), token_id)
@@ -298,7 +298,7 @@ def create_key(
     description: Description = "",
 ) -> None:
     """Make a key, or take one over, and print it, alone; it is shown this once."""
-    from . import credential_commands as commands
+    from .commands import credentials as commands
     from .store.location import locate
 
     commands.create_key(
@@ -313,7 +313,7 @@ def create_key(
 @keys.command("list", epilog=_EXIT_CODES)
 def list_keys(data: Data = None, database: DatabaseUrl = None) -> None:
     """List keys, without their secrets."""
-    from . import credential_commands as commands
+    from .commands import credentials as commands
     from .store.location import locate
 
     commands.list_keys(locate(data=data, database=database))
@@ -326,7 +326,7 @@ def revoke_key(
     database: DatabaseUrl = None,
 ) -> None:
     """Make a key invalid, within seconds."""
-    from . import credential_commands as commands
+    from .commands import credentials as commands
     from .store.location import locate
 
     commands.revoke_key(locate(data=data, database=database), key_id)
@@ -335,7 +335,7 @@ def revoke_key(
 @colos.command("list", epilog=_EXIT_CODES)
 def list_colos(data: Data = None, database: DatabaseUrl = None) -> None:
     """List the colos, and when each is forgotten if it is not seen again."""
-    from . import colo_commands as commands
+    from .commands import colos as commands
     from .store.location import locate
 
     commands.list_colos(locate(data=data, database=database))
@@ -350,7 +350,7 @@ def forget_colo(
     """Forget a colo that is gone for good, or that somebody has invented.
 
     A running coordinator forgets it within a minute, unless an agent of it is attached."""
-    from . import colo_commands as commands
+    from .commands import colos as commands
     from .store.location import locate
 
     commands.forget_colo(locate(data=data, database=database), colo)

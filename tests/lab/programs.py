@@ -32,7 +32,7 @@ _LATER = (
     "colotrace_agent.log",
     "colotrace_coordinator.main",
     "colotrace_coordinator.links.mqtt.link",
-    "colotrace_coordinator.serving",
+    "colotrace_coordinator.composition",
     "aiosqlite",
     "alembic.command",
     "concurrent.futures.thread",

@@ -24,9 +24,9 @@ from forked import Captured, Request
 
 IMPORTED = (
     "colotrace_coordinator.main",
-    "colotrace_coordinator.credential_commands",
-    "colotrace_coordinator.colo_commands",
-    "colotrace_coordinator.serving",
+    "colotrace_coordinator.commands.credentials",
+    "colotrace_coordinator.commands.colos",
+    "colotrace_coordinator.composition",
     "alembic.command",
 )
 PROGRAM = [sys.executable, "-c", "from colotrace_coordinator.main import main; main()"]
@@ -278,7 +278,7 @@ def test_without_its_broker_it_is_not_ready(tmp_path: Path, broker: Broker) -> N
 def test_commands_load_little() -> None:
     """Token commands start without what only the server needs."""
     code = (
-        "import sys, colotrace_coordinator.main, colotrace_coordinator.credential_commands;"
+        "import sys, colotrace_coordinator.main, colotrace_coordinator.commands.credentials;"
         "print([m for m in ('numpy', 'grpc', 'fastapi', 'uvloop', 'alembic') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,7 @@ from .metrics import Metrics
 _MOST = 10_000
 
 
-class Packets:
+class PacketCounts:
     """Agents tell what they have counted since their start: what is new of it is added."""
 
     def __init__(self, metrics: Metrics) -> None:

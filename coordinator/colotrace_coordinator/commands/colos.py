@@ -2,10 +2,11 @@
 
 from colotrace_proto.text import safe
 
-from .credential_commands import instant, on_database, print_table
-from .errors import CoordinatorError
-from .store.colos import ColoStore
-from .store.location import Location
+from colotrace_coordinator.errors import CoordinatorError
+from colotrace_coordinator.store.colos import ColoStore
+from colotrace_coordinator.store.location import Location
+
+from .credentials import instant, on_database, print_table
 
 
 class UnknownColoError(CoordinatorError):

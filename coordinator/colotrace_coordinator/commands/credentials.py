@@ -12,10 +12,10 @@ from colotrace_proto.output import say
 from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
-from .errors import SetupError
-from .store.credentials import Credentials, Permission, permission
-from .store.database import Database
-from .store.location import Location
+from colotrace_coordinator.errors import SetupError
+from colotrace_coordinator.store.credentials import Credentials, Permission, permission
+from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.location import Location
 
 T = TypeVar("T")
 _DAY_S = 86_400.0
