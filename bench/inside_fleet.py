@@ -16,8 +16,8 @@ import time
 
 import structlog
 import uvloop
-from colotrace_agent.job import Emit
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
+from colotrace_agent.job.shell import Emit
 from colotrace_agent.link.direct import DirectLink
 from colotrace_agent.link.mqtt import MqttLink
 from colotrace_agent.link.session import Identity

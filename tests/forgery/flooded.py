@@ -16,10 +16,10 @@ from typing import Any
 
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
+from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec
 from colotrace_agent.packets.writer import writer_for
 from colotrace_agent.prober import Prober, open_prober
-from colotrace_agent.report import Report
 from colotrace_proto.messages import Failure, JobId, PacketType
 from scenario import wire
 from scenario.addresses import assign, packed

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from colotrace_agent.host.resolve import Resolver
-from colotrace_agent.job import JobRun
+from colotrace_agent.job.shell import JobRun
 from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import MAX_REMAINING_MS, Frame, Job, JobId, PacketType
 

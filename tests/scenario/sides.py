@@ -16,9 +16,9 @@ from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.flows import rows_of
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
+from colotrace_agent.job.frames import Report
 from colotrace_agent.model import Counters, Flow, Reply, TraceSpec, Unheard
 from colotrace_agent.packets.writer import writer_for
-from colotrace_agent.report import Report
 from colotrace_proto.messages import Failure, JobId, Outcome
 
 from scenario import wire

@@ -13,6 +13,7 @@ from colotrace_agent.engine.engine import Account, Engine
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.several import Several, specs_of
 from colotrace_agent.engine.trace import Trace
+from colotrace_agent.job.frames import Report
 from colotrace_agent.model import FlowKey, Heard, Probe, TraceSpec, Unheard
 from colotrace_agent.packets.decode import (
     decode_icmp,
@@ -25,7 +26,6 @@ from colotrace_agent.packets.decode import (
 from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 from colotrace_agent.packets.probe import Writer
 from colotrace_agent.packets.writer import writer_for
-from colotrace_agent.report import Report
 from colotrace_proto.messages import Failure, Frame, JobId
 
 from scenario import wire
@@ -71,7 +71,7 @@ class VirtualHost:
         self._by_flow: dict[FlowKey, Job] = {}
 
     def start(self, spec: TraceSpec, *, multipath: bool = False) -> Job:
-        """Begin a job: a trace, or several as one, as `colotrace_agent.job` does."""
+        """Begin a job: a trace, or several as one, as `colotrace_agent.job.shell` does."""
         report = Report(JobId(str(len(self.jobs))))
         specs = specs_of(spec)
         if len(specs) == 1 and not multipath:

@@ -14,10 +14,10 @@ from colotrace_agent.bulk.tracer import BulkTracer
 from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.host.resolve import Resolver, UnresolvableError, parse_address
+from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec, family_of
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.policy import Barred, candidates, host_refusals, refusal
-from colotrace_agent.report import Report
 
 from .lines import LineWriter
 from .outputs import Outputs

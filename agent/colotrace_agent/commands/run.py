@@ -17,7 +17,7 @@ from colotrace_proto.starting import is_up
 
 from colotrace_agent.engine.several import offered
 from colotrace_agent.host.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link.capability import FamilyNews
 from colotrace_agent.link.direct import DirectLink
 from colotrace_agent.link.session import Identity

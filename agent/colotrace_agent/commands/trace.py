@@ -20,12 +20,12 @@ from colotrace_proto.output import OutputError
 from colotrace_proto.starting import EXIT_INTERRUPTED
 
 from colotrace_agent.host.resolve import Resolver
-from colotrace_agent.job import JobRun
+from colotrace_agent.job.frames import Report
+from colotrace_agent.job.shell import JobRun
 from colotrace_agent.model import TraceSpec
 from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.prober import Prober, open_prober
-from colotrace_agent.report import Report
 
 from .outputs import Outputs
 from .shown import Shown, ShowSettings

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 from colotrace_proto.running import RunningClock
 
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 
 from .session import Identity
 from .stream import Stream

@@ -28,7 +28,7 @@ from colotrace_proto.mqtt import (
 from colotrace_proto.published import decode_presence, decode_published, encode_presence
 from colotrace_proto.running import RunningClock
 
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 
 from .remembered import Remembered
 from .session import Identity

@@ -33,8 +33,8 @@ from colotrace_proto.messages import (
     Welcome,
 )
 
-from colotrace_agent.job import Progress
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
+from colotrace_agent.job.shell import Progress
 
 from .outbox import Outbox
 

@@ -18,7 +18,7 @@ from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage
 from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 
 from colotrace_agent.host.resolve import Resolver, UnresolvableError
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 
 from .session import Identity, Session
 from .tls import ImpostorError, RefusedError, Tls

@@ -10,7 +10,7 @@ from colotrace_proto.codec import ProtocolError
 from colotrace_proto.messages import Job, JobId, UnknownJob
 from colotrace_proto.running import RunningClock
 
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 
 from .session import Identity
 from .stream import Stream, resolver_of_links

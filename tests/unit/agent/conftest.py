@@ -1,7 +1,7 @@
 """Jobs over a prober and a resolver that a test holds the strings of."""
 
 import pytest
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 from colotrace_proto.messages import PacketType
 from unit.agent.fakes import FakeProber, FakeResolver
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 from aiomqtt import Client
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link import mqtt, stream, streams
 from colotrace_agent.link.mqtt import MqttLink
 from colotrace_proto import bus

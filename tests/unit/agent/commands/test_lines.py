@@ -12,8 +12,8 @@ from colotrace_agent.bulk.table import Table
 from colotrace_agent.commands.fields import LEAST_NS
 from colotrace_agent.commands.lines import LineWriter
 from colotrace_agent.engine.flows import ManyIdentities, rows_of
+from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec
-from colotrace_agent.report import Report
 from colotrace_proto import rows, tally
 from colotrace_proto.messages import Failure, Family, JobId, NodeKind
 from hypothesis import given

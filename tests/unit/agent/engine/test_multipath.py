@@ -23,8 +23,8 @@ from colotrace_agent.engine.multipath import (
     flows_needed,
 )
 from colotrace_agent.engine.several import Several
+from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec
-from colotrace_agent.report import Report
 from colotrace_proto import rows, tally
 from colotrace_proto.messages import MAX_JOB_PROBES, Failure, JobId, Link, PacketType
 from hypothesis import given, settings

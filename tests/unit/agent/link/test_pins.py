@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc
 import pytest
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link import stream as stream_module
 from colotrace_agent.link.pins import Pins
 from colotrace_agent.link.stream import Stream

@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link.session import Identity, Session
 from colotrace_proto import codec
 from colotrace_proto.messages import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from colotrace_agent.host.resolve import UnresolvableError
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link import stream as stream_module
 from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import Tls

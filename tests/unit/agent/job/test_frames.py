@@ -3,8 +3,8 @@
 import errno
 
 from colotrace_agent.engine.trace import Trace
+from colotrace_agent.job.frames import Report
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
-from colotrace_agent.report import Report
 from colotrace_proto import tally
 from colotrace_proto.messages import Failure, Frame, JobId, NodeKind, PacketType, Replies
 from hypothesis import given

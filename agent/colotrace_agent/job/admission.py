@@ -15,12 +15,13 @@ from colotrace_proto.messages import (
     UnknownJob,
 )
 
-from .engine.several import offered
-from .host.resolve import Resolver, parse_address
-from .job import Emit, JobRun, Progress
-from .model import family_of
-from .policy import refusals
-from .prober import Prober
+from colotrace_agent.engine.several import offered
+from colotrace_agent.host.resolve import Resolver, parse_address
+from colotrace_agent.model import family_of
+from colotrace_agent.policy import refusals
+from colotrace_agent.prober import Prober
+
+from .shell import Emit, JobRun, Progress
 
 
 class Jobs:

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 from colotrace_agent.engine.identity import NoFlowLeftError
-from colotrace_agent.jobs import Jobs
+from colotrace_agent.job.admission import Jobs
+from colotrace_agent.job.frames import Report
 from colotrace_agent.model import AnswerKind, Heard
-from colotrace_agent.report import Report
 from colotrace_proto.addresses import is_public
 from colotrace_proto.messages import (
     Accepted,
@@ -74,7 +74,7 @@ async def test_of_many_jobs_progress_is_rarer(
     jobs: Jobs, prober: FakeProber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them together tell of it so often; the end still comes at once."""
-    monkeypatch.setattr("colotrace_agent.job.PROGRESS_RATE", 0.1)
+    monkeypatch.setattr("colotrace_agent.job.shell.PROGRESS_RATE", 0.1)
     frames: list[Frame] = []
     jobs.take(job("job-1", packets_per_ttl=2), frames.append)
     jobs.take(job("job-2", "2.2.2.2"), list[Frame]().append)

@@ -5,16 +5,17 @@ from collections.abc import Callable, Sized
 
 from colotrace_proto.messages import Failure, Frame, Job, JobId
 
-from .engine.engine import Account
-from .engine.identity import NoFlowLeftError
-from .engine.notices import notices
-from .engine.several import Several, specs_of
-from .engine.trace import Trace
-from .host.resolve import Resolver, UnresolvableError, parse_address
-from .model import TraceSpec
-from .policy import Barred, candidates
-from .prober import Listener, Prober
-from .report import Report, Traced
+from colotrace_agent.engine.engine import Account
+from colotrace_agent.engine.identity import NoFlowLeftError
+from colotrace_agent.engine.notices import notices
+from colotrace_agent.engine.several import Several, specs_of
+from colotrace_agent.engine.trace import Trace
+from colotrace_agent.host.resolve import Resolver, UnresolvableError, parse_address
+from colotrace_agent.model import TraceSpec
+from colotrace_agent.policy import Barred, candidates
+from colotrace_agent.prober import Listener, Prober
+
+from .frames import Report, Traced
 
 Emit = Callable[[Frame], None]
 Progress = Callable[[], Frame | None]

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from colotrace_proto.messages import Failure, Frame, JobId, Link, Node, Outcome, Replies
 
-from .model import Counters, Reply
+from colotrace_agent.model import Counters, Reply
 
 
 class Traced(Protocol):

@@ -1,0 +1,1 @@
+"""One job after another: whether it is taken, how its traces run, and what it reports."""
