@@ -127,10 +127,9 @@ async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) 
     """With jobs under way: told to stop it lets them end, killed it takes them with it. Whoever
     asks at once when it is back has whole rows; the token still holds."""
     body = {"targets": [*lab.many()[:9], lab.address("dark")], "options": {"wait_time": 2}}
+    await until(lambda: _remembered(own_fleet, colos=2), within_s=5)
     asking = asyncio.create_task(ask(own_fleet, body))
     await until_running(own_fleet)
-    if kill:
-        await until(lambda: _remembered(own_fleet, colos=2), within_s=5)
     await asyncio.to_thread(own_fleet.stop_coordinator, kill=kill)
     if kill:
         with pytest.raises(httpx.TransportError):
