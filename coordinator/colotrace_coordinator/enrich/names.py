@@ -155,7 +155,8 @@ class Names:
 def hostname(text: str) -> str | None:
     """The text, where it is a host's name that may be shown."""
     # Whoever owns the address chooses the name, and it is shown to others.
-    return text if text.isascii() and is_host_name(text) else None
+    shown = text.isascii() and not text.endswith(".") and is_host_name(text)
+    return text if shown else None
 
 
 def kept_s(ttl_s: float) -> float:

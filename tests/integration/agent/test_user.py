@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 # Tells on standard error what is imported after the change of user, and who the process is then.
 WATCHED = """
 import ctypes, json, os, sys
-from colotrace_agent import privileges
+from colotrace_agent.host import privileges
 finish, armed = privileges.finish, False
 def told(event, args):
     if armed and event == "import" and args[0] not in sys.builtin_module_names:
