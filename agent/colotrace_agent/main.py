@@ -327,7 +327,7 @@ def trace(
     from .commands import preload
     from .commands.trace import TraceSettings
     from .commands.trace import trace as trace_all
-    from .engine.several import offered
+    from .engine.multipath.several import offered
     from .packets.writer import PACKET_TYPES
 
     known = offered(PACKET_TYPES)

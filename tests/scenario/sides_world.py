@@ -2,7 +2,7 @@
 
 import ipaddress
 
-from colotrace_agent.engine.routers import Limit, Path, Routers
+from colotrace_agent.engine.limits.routers import Limit, Path, Routers
 
 from scenario import answers, tcp, wire
 from scenario.kinds import Error, Protocol, TcpAnswer

@@ -15,7 +15,6 @@ import errno
 import hypothesis.strategies as st
 import pytest
 from colotrace_agent.bulk.engine import BulkEngine
-from colotrace_agent.engine.budget import grain_of
 from colotrace_agent.engine.engine import (
     BURST,
     DEFAULT_NEAR_RATE,
@@ -27,6 +26,7 @@ from colotrace_agent.engine.engine import (
     Engine,
 )
 from colotrace_agent.engine.identity import QUARANTINE_NS
+from colotrace_agent.engine.limits.budget import grain_of
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import PacketType
 from hypothesis import example, given, settings

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from colotrace_agent.engine.engine import Account, Engine
+from colotrace_agent.engine.multipath.several import Several, specs_of
 from colotrace_agent.engine.notices import notices
-from colotrace_agent.engine.several import Several, specs_of
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import FlowKey, Heard, Probe, TraceSpec, Unheard

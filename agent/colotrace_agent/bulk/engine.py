@@ -11,8 +11,6 @@ from typing import NamedTuple
 import numpy as np
 from colotrace_proto.messages import Family, NodeKind, PacketType
 
-from colotrace_agent.engine.budget import Budget, grain_of
-from colotrace_agent.engine.distances import Distances
 from colotrace_agent.engine.engine import (
     BURST,
     DEFAULT_NEAR_RATE,
@@ -21,9 +19,11 @@ from colotrace_agent.engine.engine import (
     STEP,
 )
 from colotrace_agent.engine.flows import Flows, ManyIdentities, addresses_of
+from colotrace_agent.engine.limits.budget import Budget, grain_of
+from colotrace_agent.engine.limits.distances import Distances
+from colotrace_agent.engine.limits.routers import Limit, Routers
+from colotrace_agent.engine.limits.spacing import Spacing
 from colotrace_agent.engine.placing import place
-from colotrace_agent.engine.routers import Limit, Routers
-from colotrace_agent.engine.spacing import Spacing
 from colotrace_agent.engine.trace import NAT, translated
 from colotrace_agent.engine.verdict import is_own_refusal, judge, may_be_target
 from colotrace_agent.model import Counters, Heard, TraceSpec, family_of, has_ports

@@ -3,7 +3,7 @@
 import numpy as np
 from colotrace_proto.messages import PacketType
 
-from colotrace_agent.engine.budget import Budget
+from colotrace_agent.engine.limits.budget import Budget
 from colotrace_agent.engine.lookup import SEARCH_BURST, SEARCH_RATE
 from colotrace_agent.engine.matching import TCP_SPACING, Miss, match
 from colotrace_agent.model import AnswerKind, Flow, Heard

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from colotrace_proto.messages import Family
 
-from colotrace_agent.engine.budget import Budgets, grain_of
 from colotrace_agent.engine.engine import NEAR_HOPS, STEP, TARGET_BURST, TARGET_RATE
 from colotrace_agent.engine.flows import Flows, addresses_of
+from colotrace_agent.engine.limits.budget import Budgets, grain_of
 from colotrace_agent.model import TraceSpec
 
 from .hearing import Hearing

@@ -15,7 +15,7 @@ from colotrace_proto.messages import AgentId, ColoName, Family
 from colotrace_proto.running import RunningClock
 from colotrace_proto.starting import is_up
 
-from colotrace_agent.engine.several import offered
+from colotrace_agent.engine.multipath.several import offered
 from colotrace_agent.host.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link.capability import FamilyNews

@@ -17,12 +17,12 @@ from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.model import Counters, Flow, Heard, Probe, TraceSpec
 
-from .budget import Budget, grain_of
-from .distances import Distances
 from .identity import Identities
+from .limits.budget import Budget, grain_of
+from .limits.distances import Distances
+from .limits.routers import Limit, Routers
+from .limits.spacing import Spacing
 from .lookup import Lookup
-from .routers import Limit, Routers
-from .spacing import Spacing
 from .trace import Trace
 
 DEFAULT_RATE = 5_000

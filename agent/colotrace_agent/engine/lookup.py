@@ -12,7 +12,7 @@ from colotrace_proto.messages import PacketType
 
 from colotrace_agent.model import AnswerKind, FlowKey, Heard
 
-from .budget import Budget
+from .limits.budget import Budget
 from .trace import Trace
 
 SEARCH_RATE, SEARCH_BURST = 100_000, 20_000

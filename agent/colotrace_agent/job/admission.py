@@ -15,7 +15,7 @@ from colotrace_proto.messages import (
     UnknownJob,
 )
 
-from colotrace_agent.engine.several import offered
+from colotrace_agent.engine.multipath.several import offered
 from colotrace_agent.host.resolve import Resolver, parse_address
 from colotrace_agent.model import family_of
 from colotrace_agent.policy import refusals

@@ -7,8 +7,8 @@ from colotrace_proto.messages import Failure, Frame, Job, JobId
 
 from colotrace_agent.engine.engine import Account
 from colotrace_agent.engine.identity import NoFlowLeftError
+from colotrace_agent.engine.multipath.several import Several, specs_of
 from colotrace_agent.engine.notices import notices
-from colotrace_agent.engine.several import Several, specs_of
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.host.resolve import Resolver, UnresolvableError, parse_address
 from colotrace_agent.model import TraceSpec

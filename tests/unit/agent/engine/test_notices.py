@@ -1,7 +1,7 @@
 """Whose fault it is that something is missing."""
 
+from colotrace_agent.engine.limits.routers import Routers
 from colotrace_agent.engine.notices import notices
-from colotrace_agent.engine.routers import Routers
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_proto.messages import PacketType

@@ -3,8 +3,8 @@
 import errno
 
 import pytest
-from colotrace_agent.engine.routers import Routers
-from colotrace_agent.engine.several import Several, offered, specs_of
+from colotrace_agent.engine.limits.routers import Routers
+from colotrace_agent.engine.multipath.several import Several, offered, specs_of
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_agent.packets.writer import PACKET_TYPES

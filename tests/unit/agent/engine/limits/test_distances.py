@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from colotrace_agent.engine.distances import Distances
+from colotrace_agent.engine.limits.distances import Distances
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import PacketType
 

@@ -13,8 +13,8 @@ from itertools import pairwise
 
 import pytest
 from colotrace_agent.engine.engine import Engine
+from colotrace_agent.engine.limits.routers import KEPT_NS, SPACING_NS
 from colotrace_agent.engine.notices import notices
-from colotrace_agent.engine.routers import KEPT_NS, SPACING_NS
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
 

@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import comb
 
 import pytest
-from colotrace_agent.engine.multipath import (
+from colotrace_agent.engine.multipath.multipath import (
     AT_ONCE,
     FIRST,
     MAX_FLOWS,
@@ -22,7 +22,7 @@ from colotrace_agent.engine.multipath import (
     Sight,
     flows_needed,
 )
-from colotrace_agent.engine.several import Several
+from colotrace_agent.engine.multipath.several import Several
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec
 from colotrace_proto import rows, tally

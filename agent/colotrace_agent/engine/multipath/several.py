@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 
 from colotrace_proto.messages import MAX_JOB_PROBES, Link, NodeKind, PacketType
 
+from colotrace_agent.engine.limits.routers import PROBABLE, chance
+from colotrace_agent.engine.notices import said_of
+from colotrace_agent.engine.refusals import Refuser
+from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import Counters, Reply, TraceSpec
 
 from .multipath import PACKETS, Multipath, Sight
-from .notices import said_of
-from .refusals import Refuser
-from .routers import PROBABLE, chance
-from .trace import Trace
 
 
 class _Limits:

@@ -1,6 +1,6 @@
 """How many packets may leave, and when."""
 
-from colotrace_agent.engine.budget import Budget
+from colotrace_agent.engine.limits.budget import Budget
 from hypothesis import given
 from hypothesis import strategies as st
 
