@@ -194,7 +194,10 @@ async def connection(
     try:
         await client.__aenter__()
     except BaseException:
-        inner.on_disconnect = None
+        # The thread that connects may still be at it: what it opens then is closed with it.
+        inner.on_disconnect = inner.on_socket_open = None
+        if client._misc_task is None:  # noqa: SLF001
+            inner.on_socket_close = None
         inner.disconnect()
         raise
     try:

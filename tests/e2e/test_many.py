@@ -41,10 +41,12 @@ async def test_two_hundred_traces_at_once(fleet: Fleet, lab: Lab) -> None:
         for i in range(10)
     ]
     async with httpx.AsyncClient(headers=fleet.headers(), timeout=30, verify=NO_TLS) as client:
+        said: list[Any] = []
 
         async def ask(body: dict[str, Any]) -> Any:
-            answer = await client.post(fleet.path(), json=body)
-            return answer.json()["result"]
+            answer = (await client.post(fleet.path(), json=body)).json()
+            said.extend(answer["messages"])
+            return answer["result"]
 
         answers = await asyncio.gather(*(ask(body) for body in (*same, *different)))
     faults = []
@@ -53,4 +55,4 @@ async def test_two_hundred_traces_at_once(fleet: Fleet, lab: Lab) -> None:
     for body, result in zip(different, answers[100:], strict=True):
         for address, row in zip(body["targets"], result, strict=True):  # type: ignore[arg-type, call-overload]
             faults += row_faults(lab, row["colos"][0], target=address)
-    assert faults == []
+    assert faults == [], said

@@ -51,6 +51,9 @@ ACCEPT_S = 0.5
 """How long an offer may stay unanswered while another agent could have it."""
 SILENCE_S = 3.0
 """How long nothing may come from an agent that has a job; it beats once a second."""
+PATIENCE_S = 9.0
+"""How long an offer may stay unanswered by the only agent that could have it, while that one is
+heard of."""
 GRACE_S = 2.0
 """How long a dropped stream may take to come back."""
 BACKOFF_S = 0.1
@@ -322,7 +325,7 @@ class JobMachine:
             self._fail(now, faults.lost(name))
         elif self.state is State.OFFERED:
             self._take_back()
-            self._fail(now, faults.unanswered(name, SILENCE_S))
+            self._fail(now, faults.unanswered(name, round(now - attempt.offered_at, 1)))
         else:
             self._take_back()
             self._fail(now, faults.silent(name, SILENCE_S))
@@ -333,7 +336,9 @@ class JobMachine:
         if attempt.down_since is not None:
             return attempt.down_since + GRACE_S
         if self.state is State.OFFERED:
-            return attempt.offered_at + SILENCE_S
+            # One that beats is there, but has much to do.
+            latest = attempt.offered_at + PATIENCE_S
+            return min(max(attempt.offered_at, self._heard_at) + SILENCE_S, latest)
         return self._heard_at + SILENCE_S
 
     def _offer(self, now: float, agent: AgentKey, *, anyone: bool) -> None:

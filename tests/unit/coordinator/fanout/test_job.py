@@ -2,7 +2,7 @@
 
 import pytest
 from colotrace_coordinator.fanout.commands import Offer, Resync
-from colotrace_coordinator.fanout.job import State
+from colotrace_coordinator.fanout.job import PATIENCE_S, State
 from colotrace_coordinator.model import Options
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
@@ -248,6 +248,18 @@ def test_unanswered_offer_is_waited_for_where_nobody_else_is() -> None:
     run.until(3.0)
     assert run.failed == (2, "agent a did not answer the offer within 3 s")
     assert run.cancels == [("a", "j1")]
+
+
+def test_only_agent_that_beats_has_more_time_for_the_offer() -> None:
+    """It is there, but has much to do; not for ever."""
+    run = Clockwork("a")
+    for second in range(1, 8):
+        run.until(float(second))
+        run.heard("a")
+    run.until(PATIENCE_S - 0.1)
+    assert run.machine.state is State.OFFERED
+    run.until(PATIENCE_S)
+    assert run.failed == (2, "agent a did not answer the offer within 9 s")
 
 
 def test_silent_agent_loses_the_job() -> None:
