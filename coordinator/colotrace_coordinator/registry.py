@@ -163,10 +163,10 @@ class Registry:
                 agent.takeovers = (*present.takeovers, now)[-MAX_TAKEOVERS:]
         self._agents[key] = agent
         self._by_colo.setdefault(hello.colo, {})[hello.agent_id] = agent
-        if agent.away:
-            self._awaited.add(hello.colo)
-        else:
+        if not agent.draining:
             self._awaited.discard(hello.colo)
+        elif agent.away and all(each.draining for each in self._by_colo[hello.colo].values()):
+            self._awaited.add(hello.colo)
         return replaced
 
     def detach(self, key: AgentKey) -> Agent | None:
@@ -205,8 +205,8 @@ class Registry:
         ]
 
     def awaited(self, colo: ColoName) -> bool:
-        """Whether the colo was known before the start, or before `await_all`, and no agent of it
-        has attached since, or only such as the broker has not told of yet."""
+        """Whether an agent of the colo may be on its way: since the start, or since `await_all`,
+        none has attached that takes jobs. So may one that the broker has not announced yet."""
         return colo in self._awaited
 
     def await_all(self) -> None:
@@ -221,7 +221,7 @@ class Registry:
         """Whether an attached agent takes no job: it is about to stop or, if `away`, is not at the
         broker."""
         agent.draining, agent.away = draining, away
-        if not away:
+        if not draining:
             self._awaited.discard(agent.hello.colo)
         self._statuses = None
 

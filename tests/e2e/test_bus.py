@@ -333,6 +333,8 @@ async def test_two_coordinators_at_once(fleet: Fleet, another: Fleet, lab: Lab) 
     )
     assert [fault for a in answers for fault in row_faults(lab, _row(a), target="web")] == []
     # A busy machine's agents may take a job so late that it is published again.
-    assert {message["code"] for answer in answers for message in answer["messages"]} <= {1110}
+    said = [message["message"] for answer in answers for message in answer["messages"]]
+    assert all("took the job within" in words for words in said), said
+    assert len(said) < 20
     for each in (fleet, another):
         assert await metric(each, "colotrace_jobs_running") == 0

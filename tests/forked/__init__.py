@@ -1,10 +1,11 @@
 """Programs forked from a process that has imported them: their imports take longer than most tests.
 
     with Server("colotrace_agent.main") as server:
-        program = server.fork("colotrace_agent.main", command=["colotrace-agent", "--version"])
+        request = Request(module="colotrace_agent.main", command=["colotrace-agent", "--version"])
+        program = server.fork(request, stdin=stdin, stdout=stdout, stderr=stderr)
         assert program.wait() == 0
 
-`run` does the same with one server for each set of modules, and captures the output.
+`Captured` does the same with one server for each set of modules, and captures the output.
 """
 
 from forked.process import Forked

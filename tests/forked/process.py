@@ -5,11 +5,12 @@ import os
 import select
 import signal
 import subprocess
+import threading
 from collections.abc import Sequence
 
 
 class Forked:
-    """Its process id, its end, and signals to it. `close` it, or wait for its end."""
+    """Its process id, its end, and signals to it. Wait for its end, or `close` it."""
 
     def __init__(self, args: Sequence[str], pid: int, *, pidfd: int, status: int) -> None:
         """`status` is where the server writes the exit code, and `pidfd` is for signals."""
@@ -17,6 +18,7 @@ class Forked:
         self.pid = pid
         self.returncode: int | None = None
         self._pidfd, self._status = pidfd, status
+        self._lock = threading.Lock()
 
     def poll(self) -> int | None:
         """Its exit code, or minus the signal that ended it; None while it runs."""
@@ -47,12 +49,23 @@ class Forked:
         """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
 
+    def close(self) -> None:
+        """SIGKILL, if it still runs, and wait for its end."""
+        self.kill()
+        self.wait()
+
     def _ended(self, timeout: float | None) -> int | None:
-        if self.returncode is None:
-            poller = select.poll()
+        poller = select.poll()
+        with self._lock:
+            if self.returncode is not None:
+                return self.returncode
             poller.register(self._status, select.POLLIN)
-            if poller.poll(None if timeout is None else timeout * 1000):
-                self.returncode = int(os.read(self._status, 16))
+        if not poller.poll(None if timeout is None else timeout * 1000):
+            return None
+        with self._lock:
+            if self.returncode is None:
+                # Without a word where the server has ended, which ends its children.
+                self.returncode = int(os.read(self._status, 16) or -signal.SIGKILL)
                 os.close(self._status)
                 os.close(self._pidfd)
-        return self.returncode
+            return self.returncode

@@ -1,5 +1,6 @@
 """`python -m forked.serve MODULE…`: the server's side."""
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -19,6 +20,7 @@ from forked.server import LARGEST_REQUEST
 
 _NEWNS, _NEWNET, _NEWUSER = 0x20000, 0x40000000, 0x10000000
 _MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_PR_SET_PDEATHSIG = 1
 
 
 class _Server:
@@ -33,13 +35,15 @@ class _Server:
 
     def serve(self) -> None:
         """Until the socket ends."""
-        while True:
-            for fd, _ in self._poller.poll():
-                if fd in self._statuses:
-                    self._report(fd)
-                elif not self._fork():
-                    self._kill_all()
-                    return
+        try:
+            while True:
+                for fd, _ in self._poller.poll():
+                    if fd in self._statuses:
+                        self._report(fd)
+                    elif not self._fork():
+                        return
+        finally:
+            self._kill_all()
 
     def _fork(self) -> bool:
         data, fds, _, _ = socket.recv_fds(self._requests, LARGEST_REQUEST, 4)
@@ -65,7 +69,8 @@ class _Server:
         code = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
         status = self._statuses.pop(pidfd)
         self._poller.unregister(pidfd)
-        os.write(status, str(code).encode())
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for it any more
+            os.write(status, str(code).encode())
         os.close(status)
         os.close(pidfd)
 
@@ -87,6 +92,7 @@ def _run(modules: dict[str, ModuleType], request: dict[str, Any], streams: list[
         signal.alarm(request["longest_s"])
         random.seed()  # else every child would draw the same numbers
         _enter(request)
+        _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)  # the server may be killed itself
         if request["environment"] is not None:
             os.environ.clear()
             os.environ.update(request["environment"])

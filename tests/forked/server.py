@@ -73,10 +73,13 @@ class Server:
     def close(self) -> None:
         """End it; what it has forked is killed."""
         with self._lock:
-            if self._socket is not None and self._process is not None:
-                self._socket.close()
-                self._process.wait()
-                self._socket = self._process = None
+            self._end()
+
+    def _end(self) -> None:
+        if self._socket is not None and self._process is not None:
+            self._socket.close()
+            self._process.wait()
+            self._socket = self._process = None
 
     def fork(self, request: Request, *, stdin: Stream, stdout: Stream, stderr: Stream) -> Forked:
         """Start a child; the streams stay the caller's to close."""
@@ -85,16 +88,29 @@ class Server:
         data = json.dumps(dataclasses.asdict(request)).encode()
         try:
             with self._lock:
-                asked = self._started()
-                socket.send_fds(asked, [data], [*fds, theirs])
-                answer, pidfds, _, _ = socket.recv_fds(asked, 16, 1)
+                answer, pidfds = self._asked(data, [*fds, theirs])
+        except BaseException:
+            os.close(status)
+            raise
         finally:
             os.close(theirs)
-        if not answer:
-            os.close(status)
-            raise RuntimeError("the forking process has ended")
         args = request.command or (request.module, *request.arguments)
         return Forked(args, int(answer), pidfd=pidfds[0], status=status)
+
+    def _asked(self, data: bytes, fds: list[int]) -> tuple[bytes, list[int]]:
+        """The answer to a request. One that is interrupted ends the server: its answer would be
+        taken for the next one's."""
+        asked = self._started()
+        try:
+            socket.send_fds(asked, [data], fds)
+            answer, pidfds, _, _ = socket.recv_fds(asked, 16, 1)
+        except BaseException:
+            self._end()
+            raise
+        if not answer:
+            self._end()
+            raise RuntimeError("the forking process has ended")
+        return answer, pidfds
 
     def _started(self) -> socket.socket:
         if self._socket is None:

@@ -68,7 +68,7 @@ class Management:
         yield f"link set {self.root_link} up"
 
     def bridge_lines(self, among: Collection[str]) -> Iterator[str]:
-        """Lines for ip(8) in the bridge's namespace; `among` has all nodes."""
+        """Lines for ip(8) in the bridge's namespace; `among`: the nodes that are built."""
         yield f"link add {BRIDGE} type bridge forward_delay 0"
         for port in (*self._attached(among), "root"):
             yield f"link set {port} master {BRIDGE} up"

@@ -35,10 +35,10 @@ class Lab:
 
     def __init__(self, *, default_limits: bool = False, among: Collection[str] = ()) -> None:
         """Prepare a lab; `default_limits` leaves the kernels' ICMP limits as they are. `among`
-        names hosts: only these and what lies between them are built, which takes less time."""
+        names hosts: only these, `web`, and what lies between are built, which takes less time."""
         self.tag = Tag.new()
         self.default_limits = default_limits
-        self._nodes = truth.between(*among) if among else frozenset(NODES)
+        self._nodes = truth.between("web", *among) if among else frozenset(NODES)
         self._management: Management | None = None
         self._processes: list[Process | Forked] = []
 
@@ -110,9 +110,11 @@ class Lab:
 
     def down(self) -> None:
         """Stop every process of the lab and remove all of it; harmless when it is not up."""
-        stop_all(self._processes)
-        self._processes.clear()
-        reap.remove(self.tag)
+        try:
+            stop_all(self._processes)
+        finally:
+            self._processes.clear()
+            reap.remove(self.tag)
         if self._management:
             self._management.lock.close()
             self._management = None
@@ -260,7 +262,7 @@ class Lab:
             try:
                 code = process.wait(timeout_s)
             finally:
-                process.kill()
+                process.close()
                 self._processes.remove(process)
             out.seek(0)
             err.seek(0)

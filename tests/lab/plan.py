@@ -52,7 +52,8 @@ def links(namespaces: dict[str, str]) -> list[str]:
 
 
 def node_lines(name: str, among: Collection[str] = NODES) -> list[str]:
-    """Lines for ip(8) inside a node's namespace, once its links exist; `among` has all nodes."""
+    """Lines for ip(8) inside a node's namespace, once its links exist; `among`: the nodes that are
+    built."""
     return [
         "link set lo up",
         *_addresses(NODES[name]),

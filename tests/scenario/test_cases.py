@@ -69,7 +69,7 @@ def omniscient(run: Run) -> dict[str, Any]:
     world = World(case, family=run.family)
     sent: dict[int, int] = defaultdict(int)
     replies: dict[int, list[Reply]] = defaultdict(list)
-    judged: set[tuple[int, Protocol, int]] = set()
+    judged: set[tuple[int, Protocol, int, bytes]] = set()
     protocols = run.packet_type.protocols
     addresses = world.addresses
     routers = frozenset(who for at_ttl in addresses.routers.values() for who in at_ttl)
@@ -90,11 +90,13 @@ def omniscient(run: Run) -> dict[str, Any]:
         if deliveries:
             rtt_ms = (deliveries[0].at_ns - now_ns) / _MS
             if rtt_ms <= trace.wait_time * 1000:
-                kind = (ttl, protocol, len(deliveries[0].packet))
-                if kind not in judged:  # scapy takes its time
+                data = deliveries[0].packet
+                # Source, and type and code of ICMP. Answers that are alike so far are looked at
+                # once: scapy takes its time.
+                alike = data[12:16] + data[20:22] if data[0] >> 4 == 4 else data[8:24] + data[40:42]
+                if (kind := (ttl, protocol, len(data), alike)) not in judged:
                     dissected(deliveries[0])
                     judged.add(kind)
-                data = deliveries[0].packet
                 reply = verdict(data, rtt_ms=rtt_ms, target=addresses.target, routers=routers)
                 if len(protocols) > 1:
                     reply = replace(reply, trace=protocol.upper())

@@ -4,10 +4,13 @@ The kernel's own routing decides, per question: its addresses on any interface, 
 it (`ip route add local`), and the broadcast address of each of its networks.
 """
 
+import errno
 import ipaddress
 import socket
 import struct
 from collections.abc import Sequence
+
+from colotrace_proto.messages import Family
 
 from colotrace_agent.model import family_of
 
@@ -22,6 +25,14 @@ _ROUTE = struct.Struct("=8BI")  # family, lengths of prefixes, tos, table, proto
 _TYPE_AT = 7
 _KINDS = {_LOCAL: "own", _BROADCAST: "link", _MULTICAST: "link"}
 _AT_ONCE = 32
+
+_BIND_ADDRESS_NO_PORT = 24  # linux/in.h
+_ANY_PORT = 9
+# For documentation (RFC 5737, RFC 3849): no host's.
+_ELSEWHERE = {
+    Family.IPV4: ipaddress.ip_address("192.0.2.1").packed,
+    Family.IPV6: ipaddress.ip_address("2001:db8::1").packed,
+}
 
 
 def kinds(targets: Sequence[bytes]) -> list[str | None]:
@@ -48,10 +59,26 @@ def _question(target: bytes) -> bytes:
 
 
 def _by_binding(target: bytes) -> str | None:
-    """Without rtnetlink: only what is the host's own, or all hosts' of a link, can be bound to."""
-    try:
-        with socket.socket(FAMILIES[family_of(target)], socket.SOCK_DGRAM) as sock:
-            sock.bind((str(ipaddress.ip_address(target)), 0))
-    except OSError:
+    """Without rtnetlink: a socket can be bound to what is the host's own alone, except to a prefix
+    of IPv6 that is routed to it. Where `ip_nonlocal_bind` is set, that tells nothing."""
+    if _bound(_ELSEWHERE[family_of(target)]) or not _bound(target):
         return None
+    with socket.socket(FAMILIES[family_of(target)], socket.SOCK_DGRAM) as sock:
+        try:
+            sock.connect((str(ipaddress.ip_address(target)), _ANY_PORT))
+        except PermissionError:  # a broadcast address, which asks for SO_BROADCAST
+            return "link"
+        except OSError:
+            pass
     return "own"
+
+
+def _bound(address: bytes) -> bool:
+    with socket.socket(FAMILIES[family_of(address)], socket.SOCK_DGRAM) as sock:
+        try:
+            # No port is taken, so that none has to be free.
+            sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
+            sock.bind((str(ipaddress.ip_address(address)), 0))
+        except OSError as error:
+            return error.errno == errno.EADDRINUSE
+    return True

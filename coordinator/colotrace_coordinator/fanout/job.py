@@ -140,13 +140,15 @@ class JobMachine:
     ) -> None:
         """While seeking: give the job to one of the colo's attached agents, wait, or end.
 
-        `cut_off` is why none can be asked at all; until `wait_until` a colo is waited for that has
-        no agent, or none that the broker has told of.
+        `cut_off` is why none can be asked at all. Until `wait_until`, the job waits if the colo has
+        no agent, or none that takes jobs while the broker has not announced all of them yet.
         """
         if self.state is not State.SEEKING:
             return None
         wait_until = min(wait_until, self._deadline - LEAST_TRACE_S)
-        absent = all(agent.away for agent in agents)
+        absent = not agents or (
+            all(agent.draining for agent in agents) and any(agent.away for agent in agents)
+        )
         if now < wait_until and (cut_off or absent) and not self._faults:
             self._wait_until, self.state = wait_until, State.WAITING
             return None
@@ -305,30 +307,38 @@ class JobMachine:
         self._heard_at = max([self._heard_at, *heard])
         if now < self._attempt_due(attempt):
             return
-        name = attempt.agent.agent_id
-        if cut_off and self.state is State.OFFERED:
-            # The offer may have been on its way when the broker was lost: no agent's fault.
-            self._take_back()
-            self._fail(now, faults.cut_off(self.task.colo, cut_off))
-        elif attempt.to_anyone and self.state is State.OFFERED:
-            self._take_back()
-            self._fail(now, faults.untaken(self.task.colo, ACCEPT_S))
-        elif self.state is State.OFFERED and not self._patient:
-            others = self._eligible(agents)
-            if least_loaded(others, excluding=self._resting(now)) is None:
-                # Nobody else could have it: a slow answer is better than none.
-                self._patient = True
-                return
-            self._take_back()
-            self._fail(now, faults.unanswered(name, ACCEPT_S))
-        elif attempt.down_since is not None:
-            self._fail(now, faults.lost(name))
-        elif self.state is State.OFFERED:
-            self._take_back()
-            self._fail(now, faults.unanswered(name, round(now - attempt.offered_at, 1)))
-        else:
-            self._take_back()
-            self._fail(now, faults.silent(name, SILENCE_S))
+        offered = self.state is State.OFFERED
+        if offered and not self._patient and self._must_wait(now, attempt, agents, cut_off):
+            self._patient = True
+            return
+        self._take_back()
+        self._fail(now, self._overdue(now, attempt, cut_off))
+
+    def _must_wait(
+        self, now: float, attempt: Attempt, agents: Sequence[Candidate], cut_off: str
+    ) -> bool:
+        """Whether nobody else can have what is offered: a slow answer is better than none. An offer
+        may have reached its agent before the broker was lost, and the answer needs no broker."""
+        if cut_off:
+            return True
+        others = self._eligible(agents)
+        return not attempt.to_anyone and (
+            least_loaded(others, excluding=self._resting(now)) is None
+        )
+
+    def _overdue(self, now: float, attempt: Attempt, cut_off: str) -> Fault:
+        """Why the live attempt is given up."""
+        name, waited_s = attempt.agent.agent_id, round(now - attempt.offered_at, 1)
+        down = attempt.down_since is not None
+        if self.state is not State.OFFERED:
+            return faults.lost(name) if down else faults.silent(name, SILENCE_S)
+        if cut_off:
+            return faults.cut_off(self.task.colo, cut_off)
+        if attempt.to_anyone:
+            return faults.untaken(self.task.colo, waited_s)
+        if self._patient and down:
+            return faults.lost(name)
+        return faults.unanswered(name, waited_s)
 
     def _attempt_due(self, attempt: Attempt) -> float:
         if self.state is State.OFFERED and not self._patient:

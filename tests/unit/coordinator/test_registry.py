@@ -49,17 +49,30 @@ def test_colos_outlive_their_agents() -> None:
 
 
 def test_a_colo_is_awaited_until_an_agent_of_it_can_be_asked() -> None:
-    """One that the broker has not told of is not enough; one that is being stopped is."""
-    for first, awaited in (({"away": True}, True), ({}, False)):
+    """One that takes no jobs is not enough, whether it is stopping or not announced yet."""
+    for away in (True, False):
         registry = Registry(VolatileMemory([(DEN, "Denver, CO, US")]))
         who = hello()
         assert registry.awaited(DEN) is True
-        registry.attach(who, 0, draining=True, **first)
-        assert registry.awaited(DEN) == awaited
+        registry.attach(who, 0, draining=True, away=away)
+        assert registry.awaited(DEN) is True
         agent = registry.get(key(who))
         assert agent is not None
         registry.mark(agent, draining=False)
         assert not registry.awaited(DEN)
+
+
+def test_a_new_colo_is_awaited_until_its_agent_is_announced() -> None:
+    """And not because of a second agent, beside one that takes jobs."""
+    registry = Registry(VolatileMemory())
+    first, second = hello("a"), hello("b")
+    registry.attach(first, 0, draining=True, away=True)
+    assert registry.awaited(DEN) is True
+    agent = registry.get(key(first))
+    assert agent is not None
+    registry.mark(agent, draining=False)
+    registry.attach(second, 0, draining=True, away=True)
+    assert not registry.awaited(DEN)
 
 
 def test_a_citys_new_name_is_remembered() -> None:

@@ -1,12 +1,15 @@
 """Which addresses are the host's own, with rtnetlink and where something forbids it."""
 
 import ipaddress
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from colotrace_agent.network import delivery
+from colotrace_agent.network.rtnetlink import Kernel, Message
 
-OWN = ["127.0.0.1", "127.0.0.9", "::1"]
-OTHERS = ["192.0.2.1", "2001:db8::1"]
+OWN = ["127.0.0.1", "127.0.0.9", "127.0.0.1"]
+OTHERS = ["192.0.2.77", "198.51.100.1"]
 
 
 def kinds(addresses: list[str]) -> list[str | None]:
@@ -22,11 +25,39 @@ def test_nothing_is_asked_of_no_target() -> None:
     assert kinds([]) == []
 
 
-def test_without_rtnetlink(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Own addresses are refused all the same."""
+def unable(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
+    """rtnetlink answers so many times, and then no more."""
 
-    def forbidden() -> None:
-        raise PermissionError
+    class Unable(Kernel):
+        def ask_all(self, kind: int, questions: Sequence[bytes]) -> list[Message | OSError]:
+            nonlocal after
+            after -= 1
+            if after < 0:
+                raise TimeoutError
+            return super().ask_all(kind, questions)
 
-    monkeypatch.setattr(delivery, "Kernel", forbidden)
-    assert kinds([*OTHERS, *OWN]) == [None, None, "own", "own", "own"]
+    monkeypatch.setattr(delivery, "Kernel", Unable)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_without_rtnetlink(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+    """Own addresses are refused all the same, also where it stops under way."""
+    unable(monkeypatch, after=after)
+    assert kinds([*OTHERS, *OWN] * 20) == [None, None, "own", "own", "own"] * 20
+
+
+def test_without_rtnetlink_in_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+    interfaces = Path("/proc/net/if_inet6")
+    if not interfaces.exists() or "0" * 31 + "1" not in interfaces.read_text():
+        pytest.skip("this host has no IPv6")
+    unable(monkeypatch, after=0)
+    assert kinds(["::1", "2001:db8::77"]) == ["own", None]
+
+
+def test_a_host_that_binds_to_any_address_is_not_taken_for_all_of_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With `ip_nonlocal_bind`, binding tells nothing."""
+    unable(monkeypatch, after=0)
+    monkeypatch.setattr(delivery, "_bound", lambda _: True)
+    assert kinds(["203.0.113.1"]) == [None]

@@ -68,13 +68,37 @@ def test_row_does_not_wait_for_an_agent_that_is_being_stopped() -> None:
     assert run.failed[0] == 1
 
 
-def test_offer_on_its_way_to_a_broker_that_is_lost_is_no_agents_fault() -> None:
+@pytest.mark.parametrize("to_anyone", [False, True])
+def test_offer_on_its_way_to_a_broker_that_is_lost_is_no_agents_fault(to_anyone: bool) -> None:
     """Code 1 and the broker's fault, not "did not answer"."""
-    run = Clockwork("a")
-    assert run.offers == ["a"]
+    run = Clockwork("a", "b", to_anyone=to_anyone)
     run.cut_off = "the broker was lost"
     run.until(SILENCE_S)
-    assert run.failed[0] == 1
+    code, words = run.failed
+    assert code == 1
+    assert words.endswith("the broker was lost")
+    assert run.result.moved == ()
+
+
+@pytest.mark.parametrize("to_anyone", [False, True])
+def test_offer_that_came_before_the_broker_was_lost_is_still_accepted(to_anyone: bool) -> None:
+    """The answer comes by the agent's own stream."""
+    run = Clockwork("a", "b", to_anyone=to_anyone)
+    run.cut_off = "the broker was lost"
+    run.until(1.0)
+    run.accept()
+    run.frame(1, 2, failure=Failure.NONE)
+    assert run.result.fault is None
+
+
+def test_row_waits_beside_an_agent_that_is_being_stopped() -> None:
+    """Of two agents one is told of, and stops; the other is not told of yet."""
+    run = Clockwork(start=False, wait_until=10.0)
+    run.attach("a", draining=True, settle=False)
+    run.attach("b", draining=True, away=True)
+    assert run.machine.state is State.WAITING
+    run.attach("b")
+    assert run.offers == ["b"]
 
 
 def test_refusal_while_agents_are_coming_does_not_wait() -> None:
