@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
-from colotrace_proto.output import say
-from colotrace_proto.starting import EXIT_INTERRUPTED, require
+from colotrace_proto.output import EXIT_INTERRUPTED, say
+from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
 from .errors import ALL_WELL, SOME_ROW_FAILED, CliError, RequestError

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from colotrace_proto.output import say
-from colotrace_proto.starting import EXIT_INTERRUPTED, install_line, require
+from colotrace_proto.output import EXIT_INTERRUPTED, say
+from colotrace_proto.starting import install_line, require
 
 from .errors import CoordinatorError, ListenError, SetupError, StoreUnavailableError
 from .logs import LogFormat, LogLevel

@@ -29,6 +29,8 @@ EXIT_READER_GONE = 128 + signal.SIGPIPE
 """141: what a shell shows for a program that SIGPIPE ended."""
 EXIT_NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h: standard output cannot be written."""
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+"""130: what a shell shows for a program that Ctrl-C ended."""
 _MOST_SAID = 16_000
 ERRORS = "colotrace.substitute"
 """Error handler for encoding: substitutes of `text.encodable`."""
@@ -67,6 +69,8 @@ def program(name: str, command_line: Callable[[], object]) -> NoReturn:
             command_line()
         except SystemExit as ended:
             code = ended.code
+            if code == EXIT_INTERRUPTED:
+                raise KeyboardInterrupt from None
         sys.stdout.flush()
     except OutputError as error:
         if error.number != errno.EPIPE:
@@ -74,7 +78,7 @@ def program(name: str, command_line: Callable[[], object]) -> NoReturn:
         code = error.exit_code
     except KeyboardInterrupt:
         out.failed = True  # what waits to be written is not waited for at the end
-        code = 128 + signal.SIGINT
+        code = EXIT_INTERRUPTED
     sys.exit(code)
 
 

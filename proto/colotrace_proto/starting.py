@@ -14,10 +14,10 @@ import sys
 import threading
 from dataclasses import dataclass
 
-from .output import say
+from .output import EXIT_INTERRUPTED, say
 
 EXIT_UNUSABLE = 2
-EXIT_INTERRUPTED = 130
+
 
 _FILES = "raise its limit on open files (ulimit -n, LimitNOFILE= in a systemd unit)"
 _PROCESSES = (

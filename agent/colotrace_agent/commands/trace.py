@@ -16,8 +16,7 @@ from colotrace_proto.messages import (
     JobId,
     PacketType,
 )
-from colotrace_proto.output import OutputError
-from colotrace_proto.starting import EXIT_INTERRUPTED
+from colotrace_proto.output import EXIT_INTERRUPTED, OutputError
 
 from colotrace_agent.host.resolve import Resolver
 from colotrace_agent.job.frames import Report

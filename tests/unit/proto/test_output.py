@@ -142,3 +142,26 @@ def test_the_three_programs_have_it(name: str, words: Sequence[str]) -> None:
     done = run(code, line='"$@" >/dev/full')
     assert done.returncode == (2 if words == ["nonsense"] else 74)
     assert b"Traceback" not in done.stderr
+
+
+def test_a_program_that_was_interrupted_does_not_wait_for_its_reader() -> None:
+    """Also where it has caught Ctrl-C itself, and ends with its exit code: what is left in the
+    buffer is more than the pipe takes."""
+    code = HEAD + (
+        "def main():\n"
+        "    os.set_blocking(1, False)\n"
+        "    while True:\n"
+        "        try: os.write(1, b'x' * 4096)\n"
+        "        except BlockingIOError: break\n"
+        "    os.set_blocking(1, True)\n"
+        "    print('left')\n"
+        "    sys.exit(130)\n"
+        "program('name', main)"
+    )
+    out, into = os.pipe()
+    try:
+        done = run(code, stdout=into)
+    finally:
+        os.close(out)
+        os.close(into)
+    assert (done.returncode, done.stderr) == (130, b"")
