@@ -50,11 +50,11 @@ class _Server:
         if not data:
             return False
         *streams, status = fds
-        pid = os.fork()
+        server, pid = os.getpid(), os.fork()
         if pid == 0:
             for fd in (self._requests.detach(), status, *self._statuses, *self._statuses.values()):
                 os.close(fd)
-            _run(self._modules, json.loads(data), streams)
+            _run(self._modules, json.loads(data), streams, server=server)
         for fd in streams:
             os.close(fd)
         pidfd = os.pidfd_open(pid)
@@ -80,8 +80,10 @@ class _Server:
             os.waitid(os.P_PIDFD, pidfd, os.WEXITED)
 
 
-def _run(modules: dict[str, ModuleType], request: dict[str, Any], streams: list[int]) -> NoReturn:
-    """What the child does, up to its end."""
+def _run(
+    modules: dict[str, ModuleType], request: dict[str, Any], streams: list[int], *, server: int
+) -> NoReturn:
+    """What the child does, up to its end; `server` is its parent's process id."""
     code = 1
     try:
         for number, fd in enumerate(streams):
@@ -92,7 +94,10 @@ def _run(modules: dict[str, ModuleType], request: dict[str, Any], streams: list[
         signal.alarm(request["longest_s"])
         random.seed()  # else every child would draw the same numbers
         _enter(request)
-        _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)  # the server may be killed itself
+        # The server may be killed itself, even before this.
+        _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != server:
+            os._exit(1)
         if request["environment"] is not None:
             os.environ.clear()
             os.environ.update(request["environment"])
