@@ -7,7 +7,7 @@ BIN := .venv/bin
 # Where Debian keeps nft, dnsmasq and their like; not on every user's PATH.
 export PATH := $(PATH):/usr/sbin:/sbin
 WORKERS ?= 6
-# Else each of the programs and test processes, of which there are hundreds, would compile anew.
+# Tests start hundreds of processes: without compiled modules each would compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
 help:  ## print this

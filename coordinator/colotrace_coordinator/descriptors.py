@@ -1,4 +1,4 @@
-"""Open files: each connection of a client takes one, and each agent's stream."""
+"""How the limit on open files is divided between clients' connections and agents' streams."""
 
 from dataclasses import dataclass
 

@@ -205,8 +205,8 @@ class Registry:
         ]
 
     def awaited(self, colo: ColoName) -> bool:
-        """Whether an agent of the colo may be on its way: since the start, or since `await_all`,
-        none has attached that takes jobs. So may one that the broker has not announced yet."""
+        """Whether to wait for an agent of the colo: since the start, or since `await_all`, none has
+        attached that takes jobs. Also for a new colo, until the broker has announced an agent."""
         return colo in self._awaited
 
     def await_all(self) -> None:

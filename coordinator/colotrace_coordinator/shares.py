@@ -17,7 +17,7 @@ _HOLDERS = 20_000
 
 
 def parse(text: str) -> Address | None:
-    """The address, an IPv4 one if it is written as an IPv6 one (::ffff:192.0.2.1); else None."""
+    """The address; IPv4 if it is an IPv4-mapped IPv6 address. None if the text is no address."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -28,8 +28,11 @@ def parse(text: str) -> Address | None:
 
 
 def holder_of(text: str) -> str | None:
-    """Who has the address: of IPv4 the address itself, of IPv6 its /64, of which a host may use
-    every address. None where the text is no address; a zone (%eth0) does not count."""
+    """The key under which an address is counted: an IPv4 address itself, or the /64 of an IPv6
+    address, since one host may use all of its /64. A zone (%eth0) is ignored.
+
+    None if the text is no address.
+    """
     address = parse(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.IPv6Network((int(address), 64), strict=False))

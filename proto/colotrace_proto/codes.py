@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class Code(IntEnum):
-    """Of a line of `errors` or `messages`."""
+    """The code of one line of `errors` or `messages`."""
 
     INTERNAL = 1000
     SCHEMA = 1001
@@ -23,7 +23,7 @@ class Code(IntEnum):
     BROKER = 1020
     COMPRESSED_BODY = 1021
 
-    # Of a row, or of all rows: with the row's own code (1 to 4) added, why it has an error.
+    # About one row, or all. ROW_FAILED plus the row's own code (1 to 4) tells why the row failed.
     ROW_FAILED = 1100
     ROW_MOVED = 1110
     ROW_NOTICE = 1111

@@ -12,8 +12,10 @@ coordinator takes one descriptor for each connection of a client and each agent'
 
 
 def raise_limit(wanted: int = MOST) -> int:
-    """Raise the soft limit as far as the hard one allows, never lower it; how many files may be
-    open then."""
+    """Raise the soft limit to `wanted`, or to the hard limit if that is lower; never lower it.
+
+    Returns how many files may be open afterwards.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted

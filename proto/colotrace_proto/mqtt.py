@@ -194,7 +194,7 @@ async def connection(
     try:
         await client.__aenter__()
     except BaseException:
-        # The thread that connects may still be at it: what it opens then is closed with it.
+        # The thread that connects may still run; what it opens is closed with the client.
         inner.on_disconnect = inner.on_socket_open = None
         if client._misc_task is None:  # noqa: SLF001
             inner.on_socket_close = None

@@ -332,7 +332,7 @@ async def test_two_coordinators_at_once(fleet: Fleet, another: Fleet, lab: Lab) 
         *(ask(each, body) for body in bodies for each in (fleet, another))
     )
     assert [fault for a in answers for fault in row_faults(lab, _row(a), target="web")] == []
-    # A busy machine's agents may take a job so late that it is published again.
+    # On a busy machine an agent may take a job so late that the job is published again.
     said = [message["message"] for answer in answers for message in answer["messages"]]
     assert all("took the job within" in words for words in said), said
     assert len(said) < 20

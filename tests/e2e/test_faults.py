@@ -116,7 +116,7 @@ async def test_no_agent(own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any]
 
 
 async def _remembered(fleet: Fleet, *, colos: int) -> bool:
-    """Whether so many are written down, which happens within a second."""
+    """Whether the database has so many colos; they are written within a second."""
     listed = await asyncio.to_thread(fleet.command, "colo", "list")
     return len(listed.splitlines()) == 1 + colos
 
@@ -138,7 +138,7 @@ async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) 
         cut = await asking
         assert not any(row["error"] for target in cut["result"] for row in target["colos"])
     await asyncio.to_thread(own_fleet.start_coordinator)
-    # Rows wait for the agents of colos that are known, and for the broker to tell of them.
+    # Rows wait for agents of known colos, and until the broker has announced these agents.
     answer = await ask(own_fleet, {"targets": [lab.address("web")]})
     assert [row["error"] for row in answer["result"][0]["colos"]] == ["", ""], answer["messages"]
     assert [agent.poll() for agent in own_fleet.agents.values()] == [None, None]

@@ -293,7 +293,7 @@ async def test_rubbish_on_every_topic(lab: Lab, broker: Broker) -> None:
                 if len(payload) % 2:
                     await whole()
 
-            # The broker keeps the order: whoever knows this agent has read all of the rubbish.
+            # The broker delivers in order: once this agent is known, all rubbish has been read.
             await keep(client, *presence("zzz01", "last"), for_s=60)
 
             async def back() -> bool:

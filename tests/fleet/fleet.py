@@ -240,11 +240,11 @@ class Fleet:
         return envelope
 
     def wait_attached(self, *, within_s: float = _READY_S) -> float:
-        """Waits until every agent that was started can be asked; the seconds it took."""
+        """Waits until every agent that was started takes jobs; the seconds it took."""
         began = time.monotonic()
         while time.monotonic() - began < within_s:
             expected = len((self._beside or self).agents)
-            # One whose presence at the broker is missing is attached, but not asked.
+            # An agent that the broker has not announced is attached, but gets no jobs.
             up = (colo for colo in self.colos() if colo["state"] == "up")
             if sum(colo["agents"] for colo in up) >= expected:
                 return time.monotonic() - began

@@ -1,4 +1,4 @@
-"""A process that a server has forked: what `subprocess.Popen` is for one of our own."""
+"""A process that a server has forked, with those methods of `subprocess.Popen` that tests use."""
 
 import contextlib
 import os
@@ -64,7 +64,7 @@ class Forked:
             return None
         with self._lock:
             if self.returncode is None:
-                # Without a word where the server has ended, which ends its children.
+                # An empty read means that the server has ended, and its children with it.
                 self.returncode = int(os.read(self._status, 16) or -signal.SIGKILL)
                 os.close(self._status)
                 os.close(self._pidfd)

@@ -94,7 +94,7 @@ def _run(
         signal.alarm(request["longest_s"])
         random.seed()  # else every child would draw the same numbers
         _enter(request)
-        # The server may be killed itself, even before this.
+        # So that this process ends if the server is killed, which may have happened already.
         _call("prctl", _PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != server:
             os._exit(1)

@@ -98,8 +98,11 @@ class Server:
         return Forked(args, int(answer), pidfd=pidfds[0], status=status)
 
     def _asked(self, data: bytes, fds: list[int]) -> tuple[bytes, list[int]]:
-        """The answer to a request. One that is interrupted ends the server: its answer would be
-        taken for the next one's."""
+        """The answer to a request: a process id, and its pidfd.
+
+        If the exchange is interrupted, the server is ended: its late answer would be taken for the
+        answer to the next request.
+        """
         asked = self._started()
         try:
             socket.send_fds(asked, [data], fds)

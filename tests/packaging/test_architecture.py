@@ -1,4 +1,4 @@
-"""docs/architecture.md draws the tree that there is."""
+"""docs/architecture.md shows the real tree."""
 
 import re
 from pathlib import Path

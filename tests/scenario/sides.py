@@ -127,7 +127,7 @@ def totals(engine: Engines) -> Totals:
 
 
 def assert_same(single: Mapping[bytes, Seen], bulk: Mapping[bytes, Seen]) -> None:
-    """Both sides show the same traces, and the same of each."""
+    """Both engines have the same traces, in the same state."""
     assert single.keys() == bulk.keys()
     for target, one in single.items():
         other = bulk[target]
@@ -185,7 +185,7 @@ class SingleSide(Side):
     def send(
         self, fate: Fate, ttls: frozenset[int], *, now: int, turns: int | None = None
     ) -> list[Name]:
-        """Sends all that may leave now, or what so many turns give; those of these TTLs have that
+        """Send all probes that may leave now, or those of so many turns. Probes of `ttls` have that
         fate."""
         names = []
         while turns != 0 and (probes := self.engine.poll(now, most=64)):

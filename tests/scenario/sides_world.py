@@ -13,7 +13,7 @@ MS, SECOND = 1_000_000, 1_000_000_000
 SECRET = bytes(range(32))
 START = 7 * SECOND
 RATE = 1e6
-"""So many packets a second that nobody waits for the budgets that all traces share."""
+"""A rate so high that the budgets shared by all traces never delay a probe."""
 TARGETS = {
     4: [ipaddress.ip_address(f"203.0.113.{n}").packed for n in (9, 10, 11)],
     6: [ipaddress.ip_address(f"2001:db8:ffff::{n}").packed for n in (9, 10, 11)],
@@ -29,7 +29,7 @@ STRANGER = {
 
 
 def router(family: int, ttl: int) -> bytes:
-    """A router."""
+    """The address of the router at that TTL."""
     text = f"198.18.{ttl}.1" if family == 4 else f"2001:db8:1::{ttl:x}"
     return ipaddress.ip_address(text).packed
 
@@ -63,7 +63,7 @@ class Forgetful(Routers):
 
 
 def echo_or_segment(probe: Probe, how: str, *, source: bytes) -> tuple[int, bytes] | None:
-    """What a host answers a probe with that is no error: protocol and transport."""
+    """A host's answer to a probe, other than an ICMP error: protocol number and payload."""
     match probe.protocol:
         case Protocol.ICMP:
             number = wire.ICMP if probe.family == 4 else wire.ICMP6

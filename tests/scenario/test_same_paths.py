@@ -45,14 +45,14 @@ STEPS = 2_000
 
 
 class Hop(NamedTuple):
-    """What comes back for probes of one TTL: from the first `answered` of them."""
+    """The answers to probes of one TTL; only the first `answered` probes get one."""
 
     rtt_ms: float = 30
     answered: int = ALL
 
 
 class Refusal(NamedTuple):
-    """A node at that TTL that refuses probes: all that come there, or the first of each TTL."""
+    """A node that refuses all probes that reach it, or only the first probe of each TTL."""
 
     ttl: int
     error: Error = Error.ADMIN_PROHIBITED
@@ -61,7 +61,7 @@ class Refusal(NamedTuple):
 
 
 class Extra(NamedTuple):
-    """Packets about a probe beside its answer, so long after it was sent."""
+    """Further packets about one probe beside its answer, some time after it was sent."""
 
     ttl: int
     earlier: int
@@ -82,15 +82,15 @@ class Route(NamedTuple):
 
 
 class Shape(NamedTuple):
-    """What all traces share."""
+    """Settings of all traces of an example."""
 
     packet_type: PacketType = PacketType.UDP
     family: int = 4
     packets: int = 4
     turns: int | None = None
-    """So many turns come before answers are heard; None for all there are."""
+    """How many turns are sent before answers are heard; None for all."""
     burst: int = engine.TARGET_BURST
-    """What one target is sent at once."""
+    """The most probes that are sent to one target at once."""
     limited: int | None = None
     """A TTL at which answers are known to be limited."""
     fails: int = 0
@@ -150,7 +150,7 @@ class World:
         if holding:
             self._send(turns)
         for _ in range(STEPS):
-            # Turns differ in size once probes are spared: after these, all leave at once.
+            # Once probes are spared, turns differ in size: then all probes leave at once.
             holding = holding and bool(self._coming)
             if not holding:
                 self._send(None)

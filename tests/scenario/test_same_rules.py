@@ -231,7 +231,7 @@ class SameRules(RuleBasedStateMachine):
     @rule()
     def wait_for_the_engine(self) -> None:
         """As the shells do it."""
-        # The earlier of both: whoever ends a trace too early is not waited past.
+        # The earlier deadline of the two, so that a trace that ends too early is noticed.
         deadlines = [side.engine.next_deadline(self.now) for side in (self.single, self.bulk)]
         if known := [each for each in deadlines if each is not None]:
             self.now = max(self.now, min(known))

@@ -212,7 +212,7 @@ class BulkTracer:
         self._began = clock.now()
         for _ in range(_ROUNDS):
             received = self._receive()
-            # As `prober.Prober` does: no further than all that came has been heard.
+            # As in `prober.Prober`: time advances only as far as all received packets are heard.
             now = min(self._wire.heard_until, *(r.heard_until for r in self._receivers.values()))
             self._end(self._engine.expire(now))
             if not self._send(now) and not received:

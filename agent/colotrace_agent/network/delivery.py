@@ -28,7 +28,7 @@ _AT_ONCE = 32
 
 _BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 _ANY_PORT = 9
-# For documentation (RFC 5737, RFC 3849): no host's.
+# Documentation addresses (RFC 5737, RFC 3849), which no host has.
 _ELSEWHERE = {
     Family.IPV4: ipaddress.ip_address("192.0.2.1").packed,
     Family.IPV6: ipaddress.ip_address("2001:db8::1").packed,
@@ -59,8 +59,11 @@ def _question(target: bytes) -> bytes:
 
 
 def _by_binding(target: bytes) -> str | None:
-    """Without rtnetlink: a socket can be bound to what is the host's own alone, except to a prefix
-    of IPv6 that is routed to it. Where `ip_nonlocal_bind` is set, that tells nothing."""
+    """The same without rtnetlink: a socket can be bound only to an address of this host.
+
+    This misses IPv6 prefixes that are routed to the host. Where the host lets sockets be bound to
+    any address (`ip_nonlocal_bind`), nothing is found.
+    """
     if _bound(_ELSEWHERE[family_of(target)]) or not _bound(target):
         return None
     with socket.socket(FAMILIES[family_of(target)], socket.SOCK_DGRAM) as sock:
@@ -76,7 +79,7 @@ def _by_binding(target: bytes) -> str | None:
 def _bound(address: bytes) -> bool:
     with socket.socket(FAMILIES[family_of(address)], socket.SOCK_DGRAM) as sock:
         try:
-            # No port is taken, so that none has to be free.
+            # Without taking a port, so that it works when no port is free.
             sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
             sock.bind((str(ipaddress.ip_address(address)), 0))
         except OSError as error:

@@ -15,7 +15,7 @@ def plain(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """What is counted: who has the address; what is none is cut."""
+    """The key that a client is counted under: its holder (`holder_of`), or the text itself, cut."""
     return holder_of(text) or text[:64]
 
 

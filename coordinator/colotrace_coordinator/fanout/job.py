@@ -52,8 +52,8 @@ ACCEPT_S = 0.5
 SILENCE_S = 3.0
 """How long nothing may come from an agent that has a job; it beats once a second."""
 PATIENCE_S = 9.0
-"""How long an offer may stay unanswered by the only agent that could have it, while that one is
-heard of."""
+"""How long an offer may stay unanswered if no other agent could take the job, and this agent still
+sends heartbeats."""
 GRACE_S = 2.0
 """How long a dropped stream may take to come back."""
 BACKOFF_S = 0.1
@@ -317,8 +317,11 @@ class JobMachine:
     def _must_wait(
         self, now: float, attempt: Attempt, agents: Sequence[Candidate], cut_off: str
     ) -> bool:
-        """Whether nobody else can have what is offered: a slow answer is better than none. An offer
-        may have reached its agent before the broker was lost, and the answer needs no broker."""
+        """Whether the offer may stay unanswered for longer, since no other agent can have the job.
+
+        With the broker lost, none can. The agent may have had the offer before; its answer comes by
+        its own stream.
+        """
         if cut_off:
             return True
         others = self._eligible(agents)
@@ -346,7 +349,7 @@ class JobMachine:
         if attempt.down_since is not None:
             return attempt.down_since + GRACE_S
         if self.state is State.OFFERED:
-            # One that beats is there, but has much to do.
+            # An agent that still sends heartbeats is alive, but busy.
             latest = attempt.offered_at + PATIENCE_S
             return min(max(attempt.offered_at, self._heard_at) + SILENCE_S, latest)
         return self._heard_at + SILENCE_S

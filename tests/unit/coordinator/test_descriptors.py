@@ -1,4 +1,4 @@
-"""Open files: who has how many of them."""
+"""How many of the open files clients may have, and how many agents."""
 
 import pytest
 from colotrace_coordinator.descriptors import OWN, share

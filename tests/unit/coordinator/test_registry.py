@@ -49,7 +49,7 @@ def test_colos_outlive_their_agents() -> None:
 
 
 def test_a_colo_is_awaited_until_an_agent_of_it_can_be_asked() -> None:
-    """One that takes no jobs is not enough, whether it is stopping or not announced yet."""
+    """An agent that takes no jobs is not enough, whether it is stopping or not announced yet."""
     for away in (True, False):
         registry = Registry(VolatileMemory([(DEN, "Denver, CO, US")]))
         who = hello()
@@ -63,7 +63,7 @@ def test_a_colo_is_awaited_until_an_agent_of_it_can_be_asked() -> None:
 
 
 def test_a_new_colo_is_awaited_until_its_agent_is_announced() -> None:
-    """And not because of a second agent, beside one that takes jobs."""
+    """A second, unannounced agent beside one that takes jobs does not make it awaited again."""
     registry = Registry(VolatileMemory())
     first, second = hello("a"), hello("b")
     registry.attach(first, 0, draining=True, away=True)

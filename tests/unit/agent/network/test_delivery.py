@@ -41,7 +41,7 @@ def unable(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
 
 @pytest.mark.parametrize("after", [0, 1, 2])
 def test_without_rtnetlink(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    """Own addresses are refused all the same, also where it stops under way."""
+    """Own addresses are still found, also if rtnetlink stops answering half-way."""
     unable(monkeypatch, after=after)
     assert kinds([*OTHERS, *OWN] * 20) == [None, None, "own", "own", "own"] * 20
 

@@ -250,8 +250,8 @@ def test_unanswered_offer_is_waited_for_where_nobody_else_is() -> None:
     assert run.cancels == [("a", "j1")]
 
 
-def test_only_agent_that_beats_has_more_time_for_the_offer() -> None:
-    """It is there, but has much to do; not for ever."""
+def test_only_agent_that_sends_heartbeats_has_more_time_for_the_offer() -> None:
+    """It is alive, but busy. The wait still has an end."""
     run = Clockwork("a")
     for second in range(1, 8):
         run.until(float(second))

@@ -53,8 +53,8 @@ def test_broker_that_has_not_answered_yet_is_waited_for() -> None:
     assert run.offers == ["a"]
 
 
-def test_row_waits_for_the_broker_to_tell_of_an_agent() -> None:
-    """The agent's stream was faster than what the broker keeps."""
+def test_row_waits_until_the_broker_announces_an_agent() -> None:
+    """The agent's stream attached before the broker announced the agent."""
     run = Clockwork(start=False, wait_until=10.0)
     run.attach("a", draining=True, away=True)
     assert run.machine.state is State.WAITING
@@ -92,7 +92,7 @@ def test_offer_that_came_before_the_broker_was_lost_is_still_accepted(to_anyone:
 
 
 def test_row_waits_beside_an_agent_that_is_being_stopped() -> None:
-    """Of two agents one is told of, and stops; the other is not told of yet."""
+    """One agent is announced and stopping; the other is not announced yet."""
     run = Clockwork(start=False, wait_until=10.0)
     run.attach("a", draining=True, settle=False)
     run.attach("b", draining=True, away=True)
