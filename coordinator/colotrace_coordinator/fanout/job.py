@@ -49,11 +49,14 @@ from .task import Finished, Task
 
 ACCEPT_S = 0.5
 """How long an offer may stay unanswered while another agent could have it."""
-SILENCE_S = 3.0
-"""How long nothing may come from an agent that has a job; it beats once a second."""
 PATIENCE_S = 9.0
 """How long an offer may stay unanswered if no other agent could take the job, and this agent still
 sends heartbeats."""
+CUT_OFF_S = 1.5
+"""How long it may stay unanswered after the broker was lost: the agent may have had it before, and
+answers by its own stream."""
+SILENCE_S = 3.0
+"""How long nothing may come from an agent that has a job; it sends a heartbeat each second."""
 GRACE_S = 2.0
 """How long a dropped stream may take to come back."""
 BACKOFF_S = 0.1
@@ -92,7 +95,7 @@ class JobMachine:
         self._tried: set[AgentKey] = set()
         # Agents that were busy: when to ask again, and the pause after that.
         self._busy: dict[AgentKey, tuple[float, float]] = {}
-        self._patient = False
+        self._patience_s = 0.0
         # Until when the colo's first agent is waited for; None while that is not so.
         self._wait_until: float | None = None
         self._heard_at = now
@@ -307,27 +310,22 @@ class JobMachine:
         self._heard_at = max([self._heard_at, *heard])
         if now < self._attempt_due(attempt):
             return
-        offered = self.state is State.OFFERED
-        if offered and not self._patient and self._must_wait(now, attempt, agents, cut_off):
-            self._patient = True
-            return
+        if self.state is State.OFFERED and not self._patience_s:
+            self._patience_s = self._patience_for(now, attempt, agents, cut_off)
+            if self._patience_s:
+                return
         self._take_back()
         self._fail(now, self._overdue(now, attempt, cut_off))
 
-    def _must_wait(
+    def _patience_for(
         self, now: float, attempt: Attempt, agents: Sequence[Candidate], cut_off: str
-    ) -> bool:
-        """Whether the offer may stay unanswered for longer, since no other agent can have the job.
-
-        With the broker lost, none can. The agent may have had the offer before; its answer comes by
-        its own stream.
-        """
+    ) -> float:
+        """How long the offer may stay unanswered since no other agent can have the job; 0 if one
+        can."""
         if cut_off:
-            return True
-        others = self._eligible(agents)
-        return not attempt.to_anyone and (
-            least_loaded(others, excluding=self._resting(now)) is None
-        )
+            return CUT_OFF_S
+        others = least_loaded(self._eligible(agents), excluding=self._resting(now))
+        return PATIENCE_S if others is None and not attempt.to_anyone else 0.0
 
     def _overdue(self, now: float, attempt: Attempt, cut_off: str) -> Fault:
         """Why the live attempt is given up."""
@@ -339,18 +337,18 @@ class JobMachine:
             return faults.cut_off(self.task.colo, cut_off)
         if attempt.to_anyone:
             return faults.untaken(self.task.colo, waited_s)
-        if self._patient and down:
+        if self._patience_s and down:
             return faults.lost(name)
         return faults.unanswered(name, waited_s)
 
     def _attempt_due(self, attempt: Attempt) -> float:
-        if self.state is State.OFFERED and not self._patient:
+        if self.state is State.OFFERED and not self._patience_s:
             return attempt.offered_at + ACCEPT_S
         if attempt.down_since is not None:
             return attempt.down_since + GRACE_S
         if self.state is State.OFFERED:
             # An agent that still sends heartbeats is alive, but busy.
-            latest = attempt.offered_at + PATIENCE_S
+            latest = attempt.offered_at + self._patience_s
             return min(max(attempt.offered_at, self._heard_at) + SILENCE_S, latest)
         return self._heard_at + SILENCE_S
 
@@ -377,7 +375,7 @@ class JobMachine:
         )
         self._attempts.append(self._attempt)
         self._tried.add(agent)
-        self._patient = False
+        self._patience_s = 0.0
         self.state = State.OFFERED
         self._commands.append(Offer(agent, job, anyone))
 

@@ -2,7 +2,7 @@
 
 import pytest
 from colotrace_coordinator.deadlines import AGENT_MARGIN_S, LEAST_TRACE_S
-from colotrace_coordinator.fanout.job import SILENCE_S, State
+from colotrace_coordinator.fanout.job import CUT_OFF_S, State
 from colotrace_proto.messages import Failure, RefusalReason
 from unit.coordinator.fanout.virtual import DEADLINE, Clockwork
 
@@ -73,7 +73,9 @@ def test_offer_on_its_way_to_a_broker_that_is_lost_is_no_agents_fault(to_anyone:
     """Code 1 and the broker's fault, not "did not answer"."""
     run = Clockwork("a", "b", to_anyone=to_anyone)
     run.cut_off = "the broker was lost"
-    run.until(SILENCE_S)
+    run.until(CUT_OFF_S - 0.1)
+    assert run.machine.state is State.OFFERED
+    run.until(CUT_OFF_S)
     code, words = run.failed
     assert code == 1
     assert words.endswith("the broker was lost")
