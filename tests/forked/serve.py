@@ -109,9 +109,11 @@ def _run(
     except BaseException:  # noqa: BLE001 - the error output has it
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)
 
 
 def _code(end: SystemExit) -> int:
