@@ -106,7 +106,11 @@ def raw_sockets_of(pid: int) -> Iterator[socket.socket]:
     """Its raw sockets, shared with it (pidfd_getfd(2))."""
     process, libc = os.pidfd_open(pid), ctypes.CDLL(None)
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        if not str(entry.readlink()).startswith("socket:"):
+        try:
+            kind = str(entry.readlink())
+        except FileNotFoundError:  # closed meanwhile: the agent goes on connecting
+            continue
+        if not kind.startswith("socket:"):
             continue
         with socket.socket(fileno=libc.syscall(_PIDFD_GETFD, process, int(entry.name), 0)) as sock:
             if sock.type == socket.SOCK_RAW and sock.family != socket.AF_NETLINK:
