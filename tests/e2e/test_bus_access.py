@@ -392,8 +392,10 @@ class Programs:
         return self
 
     def __exit__(self, *exc: object) -> None:
+        ended = [(process.args, process.poll()) for process in self._running]
         for process in reversed(self._running):
             stop_all([process], wait_s=30)
+        assert all(code is None for _, code in ended), (ended, self.log("coordinator").read_text())
 
     def log(self, name: str) -> Path:
         """What it logged."""
