@@ -30,13 +30,13 @@ from .descriptors import share
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import CoordinatorError
-from .links.base import Attendance
+from .fleet.link import Attendance
+from .fleet.registry import MAX_AGENTS, Registry
 from .links.direct.server import DirectLink
 from .links.direct.tls import TlsFiles
 from .listen import Address, bound, listen
 from .metrics import BrokerMetrics, Metrics
 from .policy import TargetPolicy
-from .registry import MAX_AGENTS, Registry
 from .service import TraceService
 from .settings import ServeSettings
 from .store.audit import Audit

@@ -28,17 +28,17 @@ from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
 from .deadlines import NAMES_S
-from .dispatcher import GATHER_S, Dispatcher
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import CoordinatorError
-from .fanout.task import Finished, Task
-from .links.base import Fleet
+from .fleet.link import Fleet
+from .fleet.registry import Registry
+from .jobs.dispatcher import GATHER_S, Dispatcher
+from .jobs.running import JobSpec, Ticket
+from .jobs.task import Finished, Task
 from .metrics import Metrics
 from .model import Answer, ColoStatus, Message, Options, TraceRequest
 from .policy import TargetPolicy, as_asked, literal
-from .registry import Registry
-from .runs import JobSpec, Ticket
 
 
 class StoppingError(CoordinatorError):

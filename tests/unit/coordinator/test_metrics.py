@@ -5,9 +5,9 @@ import asyncio
 import pytest
 import structlog
 from colotrace_coordinator.api.metrics import HttpMetrics
-from colotrace_coordinator.dispatcher import Dispatcher
+from colotrace_coordinator.fleet.registry import Registry
+from colotrace_coordinator.jobs.dispatcher import Dispatcher
 from colotrace_coordinator.metrics import JOB_CODES, KINDS, Metrics
-from colotrace_coordinator.registry import Registry
 from colotrace_proto.failures import LOST, NO_AGENT, UNSENT, UNTRACEABLE
 from colotrace_proto.messages import ColoName
 from colotrace_proto.running import RunningClock

@@ -1,7 +1,7 @@
 """One table of error codes for both programs."""
 
 import pytest
-from colotrace_coordinator.fanout import faults
+from colotrace_coordinator.jobs import faults
 from colotrace_proto.failures import error_code
 from colotrace_proto.messages import AgentId, Failure, Outcome
 

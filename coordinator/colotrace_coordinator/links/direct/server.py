@@ -26,9 +26,9 @@ from grpc import aio
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import ListenError
-from colotrace_coordinator.fanout.agents import AgentKey
-from colotrace_coordinator.fanout.attempt import MAX_FRAME_BYTES
-from colotrace_coordinator.links.base import Attendance, Closing, Rejected, Rejection
+from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.link import Attendance, Closing, Rejected, Rejection
+from colotrace_coordinator.jobs.attempt import MAX_FRAME_BYTES
 from colotrace_coordinator.shares import Shares
 
 from .intake import Agent, Intake

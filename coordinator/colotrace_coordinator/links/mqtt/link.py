@@ -38,8 +38,8 @@ from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import CutOffError
-from colotrace_coordinator.fanout.agents import AgentKey
-from colotrace_coordinator.links.base import (
+from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.link import (
     Admitted,
     AgentSays,
     Closing,
@@ -48,10 +48,10 @@ from colotrace_coordinator.links.base import (
     Rejected,
     Rejection,
 )
+from colotrace_coordinator.fleet.presences import Event, Gone, Here, Presences
 from colotrace_coordinator.metrics import BrokerMetrics
 
 from .outgoing import Outgoing
-from .presences import Event, Gone, Here, Presences
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 1.0
 _LOOK_S = 1.0

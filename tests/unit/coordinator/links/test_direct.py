@@ -7,15 +7,8 @@ from contextlib import suppress
 import grpc
 import pytest
 import structlog
-from colotrace_coordinator.fanout.agents import AgentKey
-from colotrace_coordinator.links.base import (
-    Admitted,
-    AgentSays,
-    Closing,
-    Link,
-    Rejected,
-    Rejection,
-)
+from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.link import Admitted, AgentSays, Closing, Link, Rejected, Rejection
 from colotrace_coordinator.links.direct import server as server_module
 from colotrace_coordinator.links.direct.intake import Intake
 from colotrace_coordinator.links.direct.server import BindError, DirectLink

@@ -5,14 +5,14 @@ from itertools import count
 
 import grpc
 import pytest
-from colotrace_coordinator.fanout.attempt import MAX_FRAME_BYTES, Attempt
+from colotrace_coordinator.jobs.attempt import MAX_FRAME_BYTES, Attempt
 from colotrace_coordinator.links.direct import intake as module
 from colotrace_coordinator.links.direct.intake import EXCESS_S, MAX_PLAIN_BYTES, Intake
 from colotrace_coordinator.links.direct.stream import StreamClosedError
 from colotrace_proto.codec import encode_from_agent
 from colotrace_proto.messages import FromAgent, Heartbeat, Hello, JobId
 from colotrace_proto.v1 import fleet_pb2 as pb
-from unit.coordinator.fanout.virtual import key
+from unit.coordinator.jobs.virtual import key
 from unit.coordinator.scripted_agent import hello, path
 
 WHO = ("holder", "den01", "a1")

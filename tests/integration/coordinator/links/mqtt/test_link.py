@@ -8,16 +8,16 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import structlog
 from aiomqtt import Client
-from colotrace_coordinator.dispatcher import Dispatcher
 from colotrace_coordinator.errors import CutOffError
-from colotrace_coordinator.fanout.task import Finished, Task
+from colotrace_coordinator.fleet.registry import Registry
+from colotrace_coordinator.jobs.dispatcher import Dispatcher
+from colotrace_coordinator.jobs.running import JobSpec, Ticket
+from colotrace_coordinator.jobs.task import Finished, Task
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.links.mqtt import link as link_module
 from colotrace_coordinator.links.mqtt.link import MqttLink
 from colotrace_coordinator.metrics import BrokerMetrics, Metrics
 from colotrace_coordinator.model import Options
-from colotrace_coordinator.registry import Registry
-from colotrace_coordinator.runs import JobSpec, Ticket
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
 from colotrace_proto.messages import (

@@ -25,7 +25,7 @@ from colotrace_proto.messages import (
     Refused,
 )
 
-from colotrace_coordinator.fanout.agents import AgentKey
+from .agents import AgentKey
 
 AgentSays = Heartbeat | Draining | Accepted | Refused | Frame | Capabilities
 

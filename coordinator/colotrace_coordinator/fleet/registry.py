@@ -6,10 +6,11 @@ from typing import Protocol
 
 from colotrace_proto.messages import AgentId, ColoName, Family, Hello, JobId
 
-from .errors import CoordinatorError
-from .fanout.agents import AgentKey, Candidate
-from .model import ColoStatus
-from .shares import Shares
+from colotrace_coordinator.errors import CoordinatorError
+from colotrace_coordinator.model import ColoStatus
+from colotrace_coordinator.shares import Shares
+
+from .agents import AgentKey, Candidate
 
 MAX_AGENTS = 5_000
 MAX_AGENTS_OF_COLO = 256

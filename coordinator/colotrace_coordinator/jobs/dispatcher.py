@@ -25,18 +25,19 @@ from colotrace_proto.messages import (
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
-from .counters import PacketCounts
-from .deadlines import JOBS_S
-from .fanout.agents import AgentKey
-from .fanout.attempt import Attempt
-from .fanout.coalesce import Recent
-from .fanout.commands import CancelJob, Command, Offer, Resync
-from .fanout.job import JobMachine, State
-from .links.base import Admitted, AgentSays, Closing, Link, Rejected, Rejection
-from .metrics import Metrics
-from .registry import Agent, Registry, RegistryFullError, SupersededError
-from .runs import JobSpec, Run, Ticket
-from .shares import Budgets
+from colotrace_coordinator.deadlines import JOBS_S
+from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.link import Admitted, AgentSays, Closing, Link, Rejected, Rejection
+from colotrace_coordinator.fleet.packet_counts import PacketCounts
+from colotrace_coordinator.fleet.registry import Agent, Registry, RegistryFullError, SupersededError
+from colotrace_coordinator.metrics import Metrics
+from colotrace_coordinator.shares import Budgets
+
+from .attempt import Attempt
+from .coalesce import Recent
+from .commands import CancelJob, Command, Offer, Resync
+from .machine import JobMachine, State
+from .running import JobSpec, Run, Ticket
 
 LATER_S = 0.2
 """How much later than one's own the deadline of a job may be that one joins."""

@@ -1,8 +1,8 @@
 """Who is attached, and which colos there are."""
 
 import pytest
-from colotrace_coordinator.fanout.agents import AgentKey
-from colotrace_coordinator.registry import (
+from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.registry import (
     MAX_TAKEOVERS,
     Registry,
     RegistryFullError,

@@ -1,8 +1,8 @@
 """Whatever happens in whatever order, a job keeps its promises."""
 
-from colotrace_coordinator.fanout.agents import AgentKey
-from colotrace_coordinator.fanout.commands import CancelJob, Offer, Resync
-from colotrace_coordinator.fanout.job import State
+from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.jobs.commands import CancelJob, Offer, Resync
+from colotrace_coordinator.jobs.machine import State
 from colotrace_proto.messages import Failure, JobId, RefusalReason
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -13,7 +13,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from unit.coordinator.fanout.virtual import DEADLINE, Clockwork, key
+from unit.coordinator.jobs.virtual import DEADLINE, Clockwork, key
 
 NAMES = ("a", "b", "c")
 

@@ -8,9 +8,10 @@ from colotrace_proto.messages import JobId
 from colotrace_proto.running import RunningTimer
 from structlog.typing import FilteringBoundLogger
 
-from .fanout.agents import AgentKey
-from .fanout.job import JobMachine
-from .fanout.task import Finished, Task
+from colotrace_coordinator.fleet.agents import AgentKey
+
+from .machine import JobMachine
+from .task import Finished, Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from colotrace_proto.messages import Frame, JobId, Outcome, Replies
 from colotrace_proto.tally import merged
 
-from .agents import AgentKey
+from colotrace_coordinator.fleet.agents import AgentKey
 
 MAX_FRAME_BYTES = 1024 * 1024
 """Of any frame; the links take in no longer message."""

@@ -1,6 +1,6 @@
 """Which runs may still be joined."""
 
-from colotrace_coordinator.fanout.coalesce import WINDOW_S, Recent
+from colotrace_coordinator.jobs.coalesce import WINDOW_S, Recent
 
 
 def test_joined_within_the_window_only() -> None:

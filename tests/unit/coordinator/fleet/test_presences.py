@@ -3,8 +3,8 @@
 from contextlib import suppress
 
 import pytest
-from colotrace_coordinator.links.mqtt import presences as presences_module
-from colotrace_coordinator.links.mqtt.presences import (
+from colotrace_coordinator.fleet import presences as presences_module
+from colotrace_coordinator.fleet.presences import (
     CONFIRM_S,
     ID_BURST,
     MOST_OF_ID,

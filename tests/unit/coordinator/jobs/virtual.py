@@ -2,10 +2,10 @@
 
 from itertools import count
 
-from colotrace_coordinator.fanout.agents import AgentKey, Candidate
-from colotrace_coordinator.fanout.commands import CancelJob, Command, Offer
-from colotrace_coordinator.fanout.job import JobMachine, State
-from colotrace_coordinator.fanout.task import Finished, Task
+from colotrace_coordinator.fleet.agents import AgentKey, Candidate
+from colotrace_coordinator.jobs.commands import CancelJob, Command, Offer
+from colotrace_coordinator.jobs.machine import JobMachine, State
+from colotrace_coordinator.jobs.task import Finished, Task
 from colotrace_coordinator.model import Options
 from colotrace_proto.messages import (
     AgentId,

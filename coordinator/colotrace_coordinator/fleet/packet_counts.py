@@ -4,8 +4,9 @@ from dataclasses import fields
 
 from colotrace_proto.messages import ColoName, Counters
 
-from .fanout.agents import AgentKey
-from .metrics import Metrics
+from colotrace_coordinator.metrics import Metrics
+
+from .agents import AgentKey
 
 _MOST = 10_000
 

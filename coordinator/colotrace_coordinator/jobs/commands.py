@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from colotrace_proto.messages import Job, JobId
 
-from .agents import AgentKey
+from colotrace_coordinator.fleet.agents import AgentKey
 
 
 @dataclass(frozen=True, slots=True)

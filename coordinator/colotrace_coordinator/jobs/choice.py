@@ -2,8 +2,9 @@
 
 from collections.abc import Container, Iterable, Sequence
 
+from colotrace_coordinator.fleet.agents import AgentKey, Candidate
+
 from . import faults
-from .agents import AgentKey, Candidate
 from .faults import Fault
 from .task import Task
 

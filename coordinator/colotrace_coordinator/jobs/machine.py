@@ -37,10 +37,10 @@ from colotrace_proto.messages import (
 )
 
 from colotrace_coordinator.deadlines import AGENT_MARGIN_S, LEAST_TRACE_S
+from colotrace_coordinator.fleet.agents import AgentKey, Candidate
 from colotrace_coordinator.model import Options
 
 from . import faults
-from .agents import AgentKey, Candidate
 from .attempt import Attempt, Taken, furthest
 from .choice import able, least_loaded, why_none
 from .commands import CancelJob, Command, Offer, Resync

@@ -2,9 +2,9 @@
 
 import pytest
 from colotrace_coordinator.deadlines import AGENT_MARGIN_S, LEAST_TRACE_S
-from colotrace_coordinator.fanout.job import CUT_OFF_S, State
+from colotrace_coordinator.jobs.machine import CUT_OFF_S, State
 from colotrace_proto.messages import Failure, RefusalReason
-from unit.coordinator.fanout.virtual import DEADLINE, Clockwork
+from unit.coordinator.jobs.virtual import DEADLINE, Clockwork
 
 
 def test_row_waits_for_its_colo() -> None:

@@ -1,8 +1,8 @@
 """One job's way from agent to agent, in virtual time."""
 
 import pytest
-from colotrace_coordinator.fanout.commands import Offer, Resync
-from colotrace_coordinator.fanout.job import PATIENCE_S, State
+from colotrace_coordinator.jobs.commands import Offer, Resync
+from colotrace_coordinator.jobs.machine import PATIENCE_S, State
 from colotrace_coordinator.model import Options
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
@@ -13,7 +13,7 @@ from colotrace_proto.messages import (
     PacketType,
     RefusalReason,
 )
-from unit.coordinator.fanout.virtual import BOTH, DEADLINE, Clockwork, key
+from unit.coordinator.jobs.virtual import BOTH, DEADLINE, Clockwork, key
 
 
 def test_traced() -> None:

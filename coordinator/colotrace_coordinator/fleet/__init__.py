@@ -1,0 +1,1 @@
+"""The agents and colos that this coordinator knows, and how links report them."""
