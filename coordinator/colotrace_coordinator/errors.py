@@ -4,6 +4,7 @@
     ├── SetupError                 it cannot start as it was told; the text names the remedy
     │   └── ListenError                 an address cannot be listened on now; it may be later
     ├── CutOffError                the broker is out of reach; the text says why
+    ├── StoppingError              it is stopping, and takes no new request
     ├── StoreError                 storage; the text names the remedy
     │   ├── StoreUnavailableError       the database does not answer
     │   └── UnknownIdError              no such token or key
@@ -28,6 +29,10 @@ class ListenError(SetupError):
 
 class CutOffError(CoordinatorError):
     """Agents cannot be asked: the broker is out of reach."""
+
+
+class StoppingError(CoordinatorError):
+    """The coordinator is stopping and takes no new request."""
 
 
 class StoreError(CoordinatorError):

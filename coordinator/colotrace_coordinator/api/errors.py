@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from colotrace_proto.codes import Code
 from starlette.exceptions import HTTPException
 
-from colotrace_coordinator.errors import CoordinatorError, CutOffError, StoreError
+from colotrace_coordinator.errors import CoordinatorError, CutOffError, StoppingError, StoreError
 from colotrace_coordinator.model import Message
-from colotrace_coordinator.service import StoppingError
 
 from .envelope import Cause, Line, line
 from .quota import Quota

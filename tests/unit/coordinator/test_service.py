@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 import structlog
+from colotrace_coordinator.errors import StoppingError
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.model import Answer, Message, Options, TraceRequest
 from colotrace_coordinator.policy import TargetPolicy
-from colotrace_coordinator.service import StoppingError, TraceService
+from colotrace_coordinator.service import TraceService
 from colotrace_proto import rows
 from colotrace_proto.codes import Code
 from colotrace_proto.messages import (

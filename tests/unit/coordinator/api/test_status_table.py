@@ -6,8 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from colotrace_coordinator.errors import CutOffError, StoreUnavailableError
-from colotrace_coordinator.service import StoppingError
+from colotrace_coordinator.errors import CutOffError, StoppingError, StoreUnavailableError
 from fastapi import FastAPI
 from unit.coordinator.api.conftest import (
     ACCOUNT,
