@@ -2,6 +2,8 @@
 
 import gc
 import signal
+from collections import defaultdict
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -23,13 +25,31 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Has groups of tests stay together: pytest 9.2 no longer looks where pytest-xdist 3.8 writes
-    a group's name."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Prepares items for pytest-xdist, whose workers take them in this order."""
     for item in items:
+        # pytest 9.2 no longer looks where pytest-xdist 3.8 writes a group's name.
         grouped = getattr(item, "_nodeid", item.nodeid)
         if grouped != item.nodeid:
             item._id = type(item.id).parse(grouped)
+    if hasattr(config, "workerinput"):
+        items[:] = spread(items)
+
+
+def spread(items: list[pytest.Item]) -> list[pytest.Item]:
+    """The items, those of each module distributed evenly over the whole run.
+
+    Some modules wait for most of their time and others compute: side by side they use all cores.
+    """
+    modules: dict[Path, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        modules[item.path].append(item)
+    placed = [
+        (number / len(module), item)
+        for module in modules.values()
+        for number, item in enumerate(module)
+    ]
+    return [item for _, item in sorted(placed, key=lambda place: place[0])]
 
 
 def pytest_collection_finish() -> None:

@@ -200,7 +200,13 @@ class Visitor:
         return topics[:-1]
 
 
-@pytest.fixture(scope="module", params=["acl", "plugin"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(each, marks=pytest.mark.xdist_group(f"broker by {each}"))
+        for each in ("acl", "plugin")
+    ],
+)
 def broker(
     lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Guarded]:

@@ -19,6 +19,9 @@ from fleet import AgentSpec, Fleet
 from fleet.samples import ROOT, Sample, samples
 from lab import Lab
 
+# One worker starts the fleet.
+pytestmark = pytest.mark.xdist_group("samples")
+
 _BIN = Path(sys.executable).parent
 _TARGETS = {"example.com": "web.lab.example", "192.0.2.1": "198.18.20.100"}
 

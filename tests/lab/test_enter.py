@@ -16,7 +16,7 @@ import pytest
 
 from lab import access, enter
 
-pytestmark = pytest.mark.lab
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("another user")]
 
 NOBODY = 65534
 TESTS = Path(enter.__file__).parent.parent

@@ -12,6 +12,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+# One worker builds the graph of imports.
+pytestmark = pytest.mark.xdist_group("imports")
+
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
 PROGRAMS = {
     "colotrace_agent": ["agent"],

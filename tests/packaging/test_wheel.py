@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+# One worker builds the wheel.
+pytestmark = pytest.mark.xdist_group("wheel")
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "colotrace_proto": ROOT / "proto",

@@ -80,7 +80,10 @@ def postgresql() -> Iterator[str]:
         shutil.rmtree(directory)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(
+    # One worker starts the server.
+    params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("postgresql"))]
+)
 def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
     if request.param == "sqlite":
         return locate(data=tmp_path / "data", database=None)
