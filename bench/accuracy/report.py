@@ -24,11 +24,11 @@ _HEADS = (
     "error, µs", "median", "5 … 95 %", "99th percentile", "n", "lost", "left out", "unread", "late",
 )  # fmt: skip
 _LEGEND = (
-    "In brackets: the interval that has the quantile with 95 % confidence. lost: probes without a "
-    "reported RTT, or whose record is not certain. The responder's own part, median / 99th "
-    "percentile in µs: unread, so long at most a probe lay before it was read; late, so long after "
-    "its time a reply was written, which is in its record and no error. left out: replies for "
-    "which it was away from its core."
+    "In brackets: 95 % confidence interval of the quantile. lost: probes without a reported RTT"
+    " or without a certain record. left out: replies while the responder had lost its core. The"
+    " responder itself, median / 99th percentile in µs: unread, upper bound of the time that a "
+    "probe waited to be read; late, delay of a reply beyond its planned time (which is in its "
+    "record and causes no error)."
 )
 _OWN = "colotrace"
 
@@ -86,10 +86,10 @@ class Found:
             median, last = abs(each.median.value), each.last.value
             wanted = f"≤ {self.condition.median_us:g} / {self.condition.last_us:g} µs"
             reached = median <= self.condition.median_us and last <= self.condition.last_us
-            words = f"{each.contender.who}: {median:.1f} / {last:.1f} µs, to reach {wanted}"
+            words = f"{each.contender.who}: {median:.1f} / {last:.1f} µs, required {wanted}"
             if self.condition.busy and best is not None:
                 twice = (2 * best[0], 2 * best[1])
-                words += f" and ≤ twice the best peer's, {twice[0]:.1f} / {twice[1]:.1f}"
+                words += f" and ≤ twice the best other tool's, {twice[0]:.1f} / {twice[1]:.1f}"
                 reached = reached and median <= twice[0] and last <= twice[1]
             yield words, reached
 
@@ -211,8 +211,8 @@ def _notes(found: Found) -> Iterator[str]:
     for each in found.results:
         if len(each.errors.all("out")):
             yield (
-                f"{each.contender.who}, median / 99th percentile in µs: send stamp to the "
-                f"responder's reading {_pair(each.errors, 'out')}, its writing to the receive "
+                f"{each.contender.who}, median / 99th percentile in µs: from send stamp to the "
+                f"responder's read {_pair(each.errors, 'out')}, from its write to the receive "
                 f"stamp {_pair(each.errors, 'back')}"
             )
 

@@ -29,7 +29,7 @@ class Stamps:
     who: str = "kernel stamps alone"
     package: str = ""
     command: str = "echo requests on a raw socket, SO_TIMESTAMPING and SO_TIMESTAMPNS"
-    note: str = "the method's floor here, no tool"
+    note: str = "the limit of the method, not a tool"
 
     def collect(self, responder: Responder, errors: Errors) -> None:
         """About a hundred more samples."""
