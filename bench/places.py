@@ -17,7 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lab import FAMILIES, Lab, Process, asn
+from forked import Forked
+from lab import FAMILIES, Lab, Process, asn, programs
 
 from bench.driver import Driver, Spawn
 from bench.responder import Network, Responder
@@ -55,6 +56,9 @@ class Place:
     inside: Driver
     outside: Driver
     responder: Responder | None = None
+    installed: bool = True
+    """Whether the programs are started as installed, not forked from a process that has imported
+    them."""
 
 
 @contextmanager
@@ -81,7 +85,7 @@ def kernel_routers() -> Iterator[Place]:
 
 
 @contextmanager
-def user_space(network: Network, work: str) -> Iterator[Place]:
+def user_space(network: Network, work: str, *, installed: bool = True) -> Iterator[Place]:
     """The responder's network. Everything runs in its namespace: programs, client and peers.
 
     The responder sleeps between packets, on any core, and is woken before everybody else.
@@ -106,6 +110,7 @@ def user_space(network: Network, work: str) -> Iterator[Place]:
             inside=inside,
             outside=inside,
             responder=responder,
+            installed=installed,
         )
 
 
@@ -149,6 +154,11 @@ class _Inside:
     def spawn(self, _host: str | None, argv: Sequence[str | Path], **streams: Any) -> Process:
         """Start a program in the namespace; it ends with the responder."""
         return self._responder.spawn(argv, **streams)
+
+    def fork(self, _host: str | None, argv: Sequence[str | Path], **streams: Any) -> Forked:
+        """Start an agent or a coordinator as `spawn` does, without its imports."""
+        namespaces = self._responder.namespaces
+        return programs.start(argv, **namespaces, env=dict(os.environ), **streams)
 
     def start_names(self, distance: int) -> None:
         """A name server that knows the routers, so that answers bear names as elsewhere."""

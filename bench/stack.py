@@ -31,7 +31,11 @@ def stack_on(place: Place, *, broker: Broker | None = None) -> Iterator[Stack]:
     """The programs, the agent attached; with `broker` they meet there."""
     spec = AgentSpec(place.host, place.colo, "Singapore, SG", "bench-a")
     with Fleet(
-        place.lab, agents=[spec], grpc_host=place.grpc_host, broker=broker, installed=True
+        place.lab,
+        agents=[spec],
+        grpc_host=place.grpc_host,
+        broker=broker,
+        installed=place.installed,
     ) as fleet:
         stack = Stack(place, fleet, spec)
         stack.wait_attached()

@@ -100,12 +100,17 @@ class Responder:
             raise BenchError(f"the device's counters: {done.stderr.strip()}")
         return int(done.stdout)
 
+    @property
+    def namespaces(self) -> dict[str, str]:
+        """The files of its namespaces: `network`, and without root `user`."""
+        folder = f"/proc/{self._running.pid}/ns"
+        return {"network": f"{folder}/net"} | ({"user": f"{folder}/user"} if os.geteuid() else {})
+
     def command(self, argv: Sequence[str | Path]) -> list[str]:
         """The command line that runs `argv` beside it."""
-        pid = self._running.pid
-        enter = ["nsenter", f"--net=/proc/{pid}/ns/net"]
-        if os.geteuid():
-            enter += [f"--user=/proc/{pid}/ns/user", "--preserve-credentials"]
+        enter = ["nsenter", f"--net={self.namespaces['network']}"]
+        if "user" in self.namespaces:
+            enter += [f"--user={self.namespaces['user']}", "--preserve-credentials"]
         return [*enter, *map(str, argv)]
 
     def run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from bench import proc
@@ -21,7 +22,7 @@ _TYPES = ("icmp", "udp", "tcp", "gre", "gre+icmp")
 
 
 def _measure(session: Session) -> Iterator[Figure]:
-    place = session.routers()
+    place = replace(session.routers(), installed=True)  # its start is measured here
     up_s, bare_mb, used_mb = [], [], []
     with stack_on(place) as stack:
         session.say("agent process: starts")

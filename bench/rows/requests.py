@@ -180,7 +180,7 @@ def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
                 coordinator_flags=flags,
                 broker=broker,
                 beside=beside,
-                installed=True,
+                installed=place.installed,
             )
             return stack.enter_context(fleet)
 

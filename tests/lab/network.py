@@ -235,16 +235,15 @@ class Lab:
         stderr: forked.Stream,
     ) -> Forked:
         """Start an agent or a coordinator as `spawn` does, without its imports."""
-        with Path(os.devnull).open("rb") as nothing:
-            process = programs.start(
-                argv,
-                namespace=self.namespace(host) if host else None,
-                resolv_conf=self._resolv_conf,
-                env=self.environment(env),
-                stdin=nothing if stdin is None else stdin,
-                stdout=stdout,
-                stderr=stderr,
-            )
+        process = programs.start(
+            argv,
+            network=namespaces.DIRECTORY / self.namespace(host) if host else "",
+            resolv_conf=self._resolv_conf if host else "",
+            env=self.environment(env),
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+        )
         self._processes.append(process)
         return process
 

@@ -12,8 +12,6 @@ from pathlib import Path
 
 from forked import Forked, Request, Server, Stream
 
-from lab.namespaces import DIRECTORY
-
 _MAIN = {
     "colotrace-agent": "colotrace_agent.__main__",
     "colotrace-coordinator": "colotrace_coordinator.__main__",
@@ -49,25 +47,33 @@ _LATER = (
 def start(
     argv: Sequence[str | Path],
     *,
-    namespace: str | None,
-    resolv_conf: Path,
+    network: str | Path = "",
+    user: str | Path = "",
+    resolv_conf: str | Path = "",
     env: dict[str, str],
-    stdin: Stream,
+    stdin: Stream | None = None,
     stdout: Stream,
     stderr: Stream,
 ) -> Forked:
-    """Start one in a network namespace (None: the caller's own); `env` is all its environment."""
+    """Start one; `env` is all its environment. Without `stdin` its input is empty.
+
+    `network` and `user` are files of the namespaces to enter, `resolv_conf` a file to find at
+    /etc/resolv.conf. Where they are empty, it has the caller's own.
+    """
     words = [str(word) for word in argv]
     request = Request(
         module=_MAIN[Path(words[0]).name],
         command=words,
         environment=env,
-        network=str(DIRECTORY / namespace) if namespace else "",
-        resolv_conf=str(resolv_conf) if namespace else "",
+        network=str(network),
+        user=str(user),
+        resolv_conf=str(resolv_conf),
         new_session=True,
         longest_s=0,
     )
-    return _server().fork(request, stdin=stdin, stdout=stdout, stderr=stderr)
+    with Path(os.devnull).open("rb") as nothing:
+        given = nothing if stdin is None else stdin
+        return _server().fork(request, stdin=given, stdout=stdout, stderr=stderr)
 
 
 @functools.cache
