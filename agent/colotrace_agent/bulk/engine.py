@@ -24,8 +24,9 @@ from colotrace_agent.engine.limits.distances import Distances
 from colotrace_agent.engine.limits.routers import Limit, Routers
 from colotrace_agent.engine.limits.spacing import Spacing
 from colotrace_agent.engine.placing import place
-from colotrace_agent.engine.trace import NAT, translated
+from colotrace_agent.engine.trace import translated
 from colotrace_agent.engine.verdict import is_own_refusal, judge, may_be_target
+from colotrace_agent.labels import NAT
 from colotrace_agent.model import Counters, Heard, TraceSpec, family_of, has_ports
 
 from .finding import same_rows

@@ -22,6 +22,7 @@ from collections.abc import Collection, Iterable
 from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import NodeKind
 
+from colotrace_agent.labels import NAT
 from colotrace_agent.model import Counters, Flow, Heard, Reply, TraceSpec
 
 from .matching import Miss, match
@@ -32,9 +33,6 @@ from .verdict import is_own_refusal, judge, may_be_target
 HERE = 3
 NEAR = 10
 _FLOOR_NS = 250_000_000
-
-NAT = "NAT"
-"""Annotates an answer whose quoted probe has other addresses or ports than it left with."""
 
 
 class Trace:

@@ -6,16 +6,8 @@ target behind address translation may well send time-exceeded from its own addre
 
 from colotrace_proto.messages import Family, NodeKind
 
+from colotrace_agent import labels
 from colotrace_agent.model import AnswerKind, Flow, Heard, has_ports
-
-# What traceroute(8) prints for each code of ICMP destination unreachable (RFC 792, RFC 1812
-# section 5.2.7.1). Ports and protocols are seen to below.
-_IPV4_LABELS = {
-    0: "!N", 1: "!H", 5: "!S", 6: "!N", 7: "!H", 8: "!N", 9: "!X", 10: "!X", 11: "!N", 12: "!H",
-    13: "!X", 14: "!V", 15: "!C",
-}  # fmt: skip
-# The same for ICMPv6 (RFC 4443 section 3.1).
-_IPV6_LABELS = {0: "!N", 1: "!X", 2: "!H", 3: "!H", 5: "!X", 6: "!X"}
 
 PORT_UNREACHABLE = {Family.IPV4: 3, Family.IPV6: 4}
 """The code of "port unreachable"."""
@@ -33,7 +25,7 @@ def judge(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
         case AnswerKind.ECHO_REPLY | AnswerKind.TCP | AnswerKind.CHALLENGE | AnswerKind.DATAGRAM:
             return NodeKind.TARGET, ()
         case AnswerKind.TOO_BIG:
-            return NodeKind.BARRIER, (f"!F-{heard.info}",)
+            return NodeKind.BARRIER, (labels.too_big(heard.info),)
         case AnswerKind.PARAMETER:
             return _parameter_problem(heard, flow)
         case AnswerKind.UNREACHABLE:
@@ -64,7 +56,7 @@ def is_own_refusal(heard: Heard, flow: Flow, kind: NodeKind) -> bool:
 
 def refusal_label(family: Family) -> str:
     """What annotates "port unreachable" from a node that is not the target."""
-    return f"!<{PORT_UNREACHABLE[family]}>"
+    return labels.unreachable(PORT_UNREACHABLE[family], family)
 
 
 def _unreachable(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
@@ -78,10 +70,10 @@ def _unreachable(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
     if ipv4 and heard.code == _IPV4_PROTOCOL_UNREACHABLE:
         return _unknown_protocol(heard, flow)
     if ipv4 and heard.code == _IPV4_FRAGMENTATION_NEEDED:
-        return NodeKind.BARRIER, (f"!F-{heard.info}",)
-    label = (_IPV4_LABELS if ipv4 else _IPV6_LABELS).get(heard.code, f"!<{heard.code}>")
+        return NodeKind.BARRIER, (labels.too_big(heard.info),)
+    label = labels.unreachable(heard.code, flow.family)
     # A host whose own firewall forbids the probe was reached all the same.
-    kind = NodeKind.TARGET if from_target and label == "!X" else NodeKind.BARRIER
+    kind = NodeKind.TARGET if from_target and label == labels.PROHIBITED else NodeKind.BARRIER
     return kind, (label,)
 
 
@@ -89,7 +81,7 @@ def _parameter_problem(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, .
     unknown_header = heard.code == _IPV6_UNKNOWN_NEXT_HEADER and heard.info == _IPV6_NEXT_HEADER
     if flow.family is Family.IPV6 and unknown_header:
         return _unknown_protocol(heard, flow)
-    return NodeKind.BARRIER, ("!P",)
+    return NodeKind.BARRIER, (labels.PARAMETER_PROBLEM,)
 
 
 def _unknown_protocol(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
@@ -97,4 +89,4 @@ def _unknown_protocol(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ..
     # another address it is a filter's way to refuse.
     if heard.responder == flow.target:
         return NodeKind.TARGET, ()
-    return NodeKind.BARRIER, ("!P",)
+    return NodeKind.BARRIER, (labels.PARAMETER_PROBLEM,)

@@ -8,6 +8,8 @@ do not show themselves (Donnet et al., Revealing MPLS tunnels obscured from trac
 
 from colotrace_proto.messages import Family
 
+from colotrace_agent import labels
+
 _EXPIRED = 1
 
 
@@ -38,14 +40,14 @@ def annotate(quote: bytes, *, family: Family, expired: bool) -> tuple[str, ...]:
         traffic_class, ttl = (quote[0] & 0x0F) << 4 | quote[1] >> 4, quote[7]
     if not traffic_class and (not expired or ttl == _EXPIRED):
         return ()
-    labels = []
+    found = []
     if expired and ttl != _EXPIRED:
-        labels.append(f"QTTL={ttl}")
+        found.append(labels.quoted_ttl(ttl))
     if dscp := quoted_dscp(quote, family):
-        labels.append(f"DSCP={dscp}")
+        found.append(labels.dscp(dscp))
     if ecn := quoted_ecn(quote, family):
-        labels.append(f"ECN={ecn}")
-    return tuple(labels)
+        found.append(labels.ecn(ecn))
+    return tuple(found)
 
 
 def _traffic_class(quote: bytes, family: Family) -> int:

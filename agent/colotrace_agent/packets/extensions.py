@@ -15,7 +15,9 @@ import struct
 from collections.abc import Iterator
 from itertools import islice
 
-from colotrace_proto.messages import MAX_LABEL, MAX_LABELS, Family
+from colotrace_proto.messages import MAX_LABELS, Family
+
+from colotrace_agent import labels
 
 from .chain import upper_of
 from .checksum import ones_sum
@@ -123,8 +125,7 @@ def _objects(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 def _mpls(stack: bytes) -> Iterator[str]:
     """RFC 4950 section 3, RFC 3032 section 2.1: the stack's entries, top first."""
     for (entry,) in islice(struct.iter_unpack("!I", stack), MAX_LABELS):
-        label, bits, ttl = entry >> 12, entry >> 9 & 7, entry & 0xFF
-        yield f"MPLS:L={label},E={bits},S={entry >> 8 & 1},T={ttl}"
+        yield labels.mpls(entry)
 
 
 def _interface(subtype: int, data: bytes) -> list[str]:
@@ -146,28 +147,9 @@ def _interface(subtype: int, data: bytes) -> list[str]:
         if not 0 < length <= min(_MAX_NAME, len(data)) or length % 4:
             return []
         name, data = data[1:length].rstrip(b"\0"), data[length:]
-        words.append(f'"{_escaped(name)}"')
+        words.append(labels.interface_name(name))
     if subtype & _HAS_MTU:
         if len(data) < 4:
             return []
         words.append(f"mtu={int.from_bytes(data[:4], 'big')}")
-    return _packed(_ROLES[subtype >> 6], words)
-
-
-def _escaped(name: bytes) -> str:
-    """The name as traceroute(8) prints it: UTF-8, right or not, comes as %XX, byte by byte, so
-    that a stranger's name can play no tricks on a terminal or a parser."""
-    return "".join(chr(c) if 0x21 <= c <= 0x7E and c not in b'%"' else f"%{c:02X}" for c in name)
-
-
-def _packed(role: str, words: list[str]) -> list[str]:
-    """The words in as few labels as have room for them."""
-    labels: list[str] = []
-    room = MAX_LABEL - len(role) - 1
-    for word in words:
-        fitting = word if len(word) <= room else word[: room - 1] + "…"
-        if labels and len(labels[-1]) + 1 + len(fitting) <= MAX_LABEL:
-            labels[-1] += f",{fitting}"
-        else:
-            labels.append(f"{role}:{fitting}")
-    return labels
+    return labels.interface(_ROLES[subtype >> 6], words)

@@ -14,6 +14,7 @@ from colotrace_agent.engine.limits.routers import PROBABLE, chance
 from colotrace_agent.engine.notices import said_of
 from colotrace_agent.engine.refusals import Refuser
 from colotrace_agent.engine.trace import Trace
+from colotrace_agent.labels import answered_type
 from colotrace_agent.model import Counters, Reply, TraceSpec
 
 from .multipath import PACKETS, Multipath, Sight
@@ -134,7 +135,7 @@ class Several:
         self._strands = {
             spec.packet_type: _Strand(
                 spec,
-                label=spec.packet_type.upper() if len(specs) > 1 else "",
+                label=answered_type(spec.packet_type) if len(specs) > 1 else "",
                 plan=_plan(spec, among=len(specs)) if multipath else None,
             )
             for spec in specs
