@@ -9,7 +9,7 @@
 """
 
 from forked.process import Forked
-from forked.run import Captured
+from forked.run import Captured, shared
 from forked.server import Request, Server, Stream
 
-__all__ = ["Captured", "Forked", "Request", "Server", "Stream"]
+__all__ = ["Captured", "Forked", "Request", "Server", "Stream", "shared"]

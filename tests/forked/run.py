@@ -19,9 +19,7 @@ class Captured:
         out, stdout = os.pipe()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - closed in __exit__
         self.stdout = os.fdopen(out)
-        self._process = _server(among).fork(
-            request, stdin=stdin, stdout=stdout, stderr=self._stderr
-        )
+        self._process = shared(among).fork(request, stdin=stdin, stdout=stdout, stderr=self._stderr)
         self.pid = self._process.pid
         os.close(stdin)
         os.close(stdout)
@@ -51,7 +49,9 @@ class Captured:
 
 
 @functools.cache
-def _server(modules: tuple[str, ...]) -> Server:
-    server = Server(*modules)
+def shared(modules: tuple[str, ...]) -> Server:
+    """This process's one server of these modules."""
+    # Before numpy is imported, as the programs do it.
+    server = Server(*modules, environment={**os.environ, "OPENBLAS_NUM_THREADS": "1"})
     atexit.register(server.close)
     return server

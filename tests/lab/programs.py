@@ -4,13 +4,11 @@ Importing takes most of a program's start, and the tests start hundreds. Isolati
 directory, which comes before the imports, is shown by tests/packaging.
 """
 
-import atexit
-import functools
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from forked import Forked, Request, Server, Stream
+from forked import Forked, Request, Stream, shared
 
 _MAIN = {
     "colotrace-agent": "colotrace_agent.__main__",
@@ -42,6 +40,8 @@ _LATER = (
     "pydantic.v1",
     "uvicorn.protocols.http.flow_control",
 )
+MODULES = (*_MAIN.values(), *_LATER)
+"""What the process has imported."""
 
 
 def start(
@@ -73,14 +73,4 @@ def start(
     )
     with Path(os.devnull).open("rb") as nothing:
         given = nothing if stdin is None else stdin
-        return _server().fork(request, stdin=given, stdout=stdout, stderr=stderr)
-
-
-@functools.cache
-def _server() -> Server:
-    # Before numpy is imported, as the programs do it.
-    server = Server(
-        *_MAIN.values(), *_LATER, environment={**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    )
-    atexit.register(server.close)
-    return server
+        return shared(MODULES).fork(request, stdin=given, stdout=stdout, stderr=stderr)

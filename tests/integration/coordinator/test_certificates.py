@@ -34,7 +34,7 @@ def test_sighup_takes_replaced_certificates(tmp_path: Path) -> None:
         "--tls-cert", str(used.certificate), "--tls-key", str(used.key),
         "--agent-ca", str(authority.path),
     ]  # fmt: skip
-    with serving(tmp_path, *flags, insecure=False) as (process, line):
+    with serving(tmp_path, *flags, insecure=False) as (process, line, _):
         before = [_shown(line[at], authority, agent) for at in ("http", "grpc")]
         renewed = authority.issue("renewed", also="127.0.0.1")
         used.certificate.write_bytes(renewed.certificate.read_bytes())
@@ -51,7 +51,7 @@ def test_sighup_takes_replaced_certificates(tmp_path: Path) -> None:
 
 
 def test_sighup_without_certificates_ends_nothing(tmp_path: Path) -> None:
-    with serving(tmp_path) as (process, _):
+    with serving(tmp_path) as (process, _, _):
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 0

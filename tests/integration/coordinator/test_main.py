@@ -9,10 +9,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 import pytest
@@ -20,24 +20,18 @@ from colotrace_coordinator.store.colos import ColoStore
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import locate
 from fleet import Broker
-from forked import Captured, Request
+from forked import Captured, Forked, Request, shared
+from lab.programs import MODULES
 
-IMPORTED = (
-    "colotrace_coordinator.main",
-    "colotrace_coordinator.commands.credentials",
-    "colotrace_coordinator.commands.colos",
-    "colotrace_coordinator.composition",
-    "alembic.command",
-)
-PROGRAM = [sys.executable, "-c", "from colotrace_coordinator.main import main; main()"]
+MODULE = "colotrace_coordinator.main"
 _ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("COLOTRACE_")}
 
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """The program, forked from a process that has imported what its commands do."""
     words = ["colotrace-coordinator", *map(str, arguments)]
-    request = Request(module=IMPORTED[0], command=words, environment=_ENVIRONMENT | environment)
-    with Captured(request, among=IMPORTED) as forked:
+    request = Request(module=MODULE, command=words, environment=_ENVIRONMENT | environment)
+    with Captured(request, among=MODULES) as forked:
         return subprocess.CompletedProcess(words, *forked.finish())
 
 
@@ -47,40 +41,54 @@ def serving(
     *more: str,
     insecure: bool = True,
     http: str = "127.0.0.1:0",
-    program: Sequence[str] = tuple(PROGRAM),
-) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """The program, and its line of log that says where it listens; `before` are those before."""
-    addresses = ["--http", http, "--grpc", "127.0.0.1:0"]
-    process = subprocess.Popen(
-        [
-            *program,
-            "serve",
-            *addresses,
-            "--data",
-            str(data),
-            *(["--insecure"] if insecure else []),
-            *more,
-        ],
-        stdin=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=_ENVIRONMENT,
-    )
-    try:
-        assert process.stderr is not None
-        before: list[dict[str, Any]] = []
-        for text in process.stderr:
-            line = json.loads(text)
-            if line["event"] == "listening":
-                line["before"] = before
-                break
-            before.append(line)
-        else:
-            pytest.fail("it did not come up")
-        yield process, line
-    finally:
-        process.kill()
-        process.communicate()
+    open_files: tuple[int, int] | None = None,
+) -> Iterator[tuple[Forked | subprocess.Popen[bytes], dict[str, Any], TextIO]]:
+    """The program, its line of log that says where it listens, and its log from there on.
+
+    The line's `before` are those before it. With a soft and a hard limit of open files it is not
+    forked, but started anew.
+    """
+    words = [
+        *("serve", "--http", http, "--grpc", "127.0.0.1:0", "--data", str(data)),
+        *(["--insecure"] if insecure else []),
+        *more,
+    ]
+    out, into = os.pipe()
+    with os.fdopen(out, encoding="utf-8") as log:
+        process = _started(words, open_files, stderr=into)
+        os.close(into)
+        try:
+            before: list[dict[str, Any]] = []
+            for text in log:
+                line = json.loads(text)
+                if line["event"] == "listening":
+                    line["before"] = before
+                    break
+                before.append(line)
+            else:
+                pytest.fail("it did not come up")
+            yield process, line, log
+        finally:
+            process.kill()
+            process.wait()
+
+
+def _started(
+    words: list[str], open_files: tuple[int, int] | None, *, stderr: int
+) -> Forked | subprocess.Popen[bytes]:
+    with Path(os.devnull).open("r+b") as null:
+        if open_files is None:
+            command = ["colotrace-coordinator", *words]
+            request = Request(module=MODULE, command=command, environment=_ENVIRONMENT)
+            return shared(MODULES).fork(request, stdin=null, stdout=null, stderr=stderr)
+        soft, hard = open_files
+        command = [
+            *("prlimit", f"--nofile={soft}:{hard}", "--"),
+            *(sys.executable, "-c", f"from {MODULE} import main; main()"),
+        ]
+        return subprocess.Popen(
+            [*command, *words], stdin=null, stdout=null, stderr=stderr, env=_ENVIRONMENT
+        )
 
 
 def test_token(tmp_path: Path) -> None:
@@ -222,7 +230,7 @@ def test_taken_port(tmp_path: Path) -> None:
 
 def test_serve(tmp_path: Path) -> None:
     """Up with a line that says where; a token made meanwhile works; SIGTERM ends it well."""
-    with serving(tmp_path) as (process, line):
+    with serving(tmp_path) as (process, line, rest):
         assert not line["grpc"].endswith(":0")
         token = run("token", "create", "--data", tmp_path, "--account", "a1").stdout.strip()
         with httpx.Client(base_url=f"http://{line['http']}") as client:
@@ -239,15 +247,15 @@ def test_serve(tmp_path: Path) -> None:
         assert 'colotrace_http_requests_total{method="POST",route="traceroute"' in metrics
         assert "process_resident_memory_bytes" in metrics
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=10)
-        assert process.returncode == 0
+        log = rest.read()
+        assert process.wait(10) == 0
         assert json.loads(log.splitlines()[-1])["event"] == "stopped"
         assert token not in log
 
 
 def test_without_its_broker_it_is_not_ready(tmp_path: Path, broker: Broker) -> None:
     """A load balancer sends requests to another meanwhile; its host's name is for the log alone."""
-    with serving(tmp_path, "--mqtt", broker.url) as (process, line):
+    with serving(tmp_path, "--mqtt", broker.url) as (process, line, rest):
         with httpx.Client(base_url=f"http://{line['http']}") as client:
 
             def ready(status: int) -> httpx.Response:
@@ -268,9 +276,9 @@ def test_without_its_broker_it_is_not_ready(tmp_path: Path, broker: Broker) -> N
         broker.freeze()
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=15)
+        log = rest.read()
+        assert process.wait(15) == 0
         assert time.monotonic() - began < 8
-        assert process.returncode == 0
         assert json.loads(log.splitlines()[-1])["event"] == "stopped"
         assert "Traceback" not in log
 
@@ -287,7 +295,7 @@ def test_commands_load_little() -> None:
 
 def test_routes_of_operation_on_a_listener_of_their_own(tmp_path: Path) -> None:
     """And then not beside the API."""
-    with serving(tmp_path, "--ops", "127.0.0.1:0") as (_, line):
+    with serving(tmp_path, "--ops", "127.0.0.1:0") as (_, line, _):
         for path in ("/healthz", "/readyz", "/metrics"):
             assert httpx.get(f"http://{line['ops']}{path}").status_code == 200
             assert httpx.get(f"http://{line['http']}{path}").status_code == 404
@@ -304,8 +312,7 @@ def test_routes_of_operation_on_a_listener_of_their_own(tmp_path: Path) -> None:
 def test_open_files(tmp_path: Path, hard: int, warned: bool) -> None:
     """The soft limit is raised to the hard one, and a low one is named with its remedy; a request
     is answered while more connections are held than the soft limit was."""
-    limited = ["prlimit", f"--nofile=128:{hard}", "--", *PROGRAM]
-    with serving(tmp_path, program=limited) as (process, line):
+    with serving(tmp_path, open_files=(128, hard)) as (process, line, _):
         said = [each for each in line["before"] if each["event"] == "open_files_limited"]
         assert bool(said) == warned
         if warned:
@@ -329,7 +336,7 @@ def test_trusted_proxy_that_is_no_address(tmp_path: Path, proxy: str) -> None:
 
 def test_forwarded_address_on_a_socket_of_all_addresses(tmp_path: Path) -> None:
     """An IPv4 proxy is known there, too, where its address is written as an IPv6 one."""
-    with serving(tmp_path, "--trusted-proxy", "127.0.0.1", http=":0") as (_, line):
+    with serving(tmp_path, "--trusted-proxy", "127.0.0.1", http=":0") as (_, line, _):
         port = line["http"].rpartition(":")[2]
         url = f"http://127.0.0.1:{port}/accounts/a/diagnostics/traceroute/colos"
         bad = {"Authorization": f"Bearer {'x' * 40}"}

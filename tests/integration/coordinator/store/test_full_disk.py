@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fleet.data import prepare
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or shutil.which("unshare") is None,
@@ -63,18 +64,33 @@ print(json.dumps(seen))
 FULL = """
 set -e
 mount -t tmpfs -o size=600k none "$1"
-if [ "$2" = made ]; then
-  "$3" -c "$4" token create --data "$1" --account a1 > "$1/token.new" 2>/dev/null
-  mv "$1/token.new" "$1/token"
-fi
+if [ -n "$2" ]; then cp "$2"/* "$1"; fi
 dd if=/dev/zero of="$1/fill" bs=4k 2>/dev/null || true
 """
 
 
-def inside(folder: Path, *argv: str, made: bool = True) -> "subprocess.Popen[str]":
-    """A program where `folder` is a full disk; it has a database if that was `made` before."""
-    script = FULL + 'shift 4; exec "$@"'
-    words = [str(folder), "made" if made else "empty", sys.executable, PROGRAM]
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A folder with a database and a file with its token."""
+    folder = tmp_path / "database"
+    folder.mkdir()
+    program = Path(sys.executable).parent / "colotrace-coordinator"
+    (folder / "token").write_text(prepare(folder, program=program, account="a1"))
+    return folder
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Path:
+    """Where the disk is mounted."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    return folder
+
+
+def inside(disk: Path, *argv: str, holding: Path | None = None) -> "subprocess.Popen[str]":
+    """A program where `disk` is a full disk that has the files of `holding`."""
+    script = FULL + 'shift 2; exec "$@"'
+    words = [str(disk), str(holding or "")]
     return subprocess.Popen(
         ["unshare", "--mount", "sh", "-c", script, "sh", *words, *argv],
         stdout=subprocess.PIPE,
@@ -83,8 +99,9 @@ def inside(folder: Path, *argv: str, made: bool = True) -> "subprocess.Popen[str
     )
 
 
-def test_it_is_read_and_written_again_once_there_is_room(tmp_path: Path) -> None:
-    with inside(tmp_path, sys.executable, "-c", LIVED_THROUGH, str(tmp_path)) as process:
+def test_it_is_read_and_written_again_once_there_is_room(disk: Path, database: Path) -> None:
+    program = [sys.executable, "-c", LIVED_THROUGH, str(disk)]
+    with inside(disk, *program, holding=database) as process:
         told, said = process.communicate(timeout=60)
     assert process.returncode == 0, said
     assert json.loads(told) == {
@@ -96,15 +113,15 @@ def test_it_is_read_and_written_again_once_there_is_room(tmp_path: Path) -> None
     }
 
 
-def serve(folder: Path) -> list[str]:
+def serve(disk: Path) -> list[str]:
     addresses = ["--http", "127.0.0.1:0", "--grpc", "127.0.0.1:0"]
     command = [sys.executable, "-c", PROGRAM, "serve", *addresses, "--insecure"]
-    return [*command, "--data", str(folder)]
+    return [*command, "--data", str(disk)]
 
 
-def test_a_coordinator_starts_and_says_so(tmp_path: Path) -> None:
+def test_a_coordinator_starts_and_says_so(disk: Path, database: Path) -> None:
     """In its log, at /readyz and by its metrics."""
-    with inside(tmp_path, *serve(tmp_path)) as process:
+    with inside(disk, *serve(disk), holding=database) as process:
         try:
             assert process.stderr is not None
             events = {}
@@ -123,9 +140,9 @@ def test_a_coordinator_starts_and_says_so(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-def test_without_a_database_it_is_started_again_later(tmp_path: Path) -> None:
+def test_without_a_database_it_is_started_again_later(disk: Path) -> None:
     """Exit code 3: systemd tries again."""
-    with inside(tmp_path, *serve(tmp_path), made=False) as process:
+    with inside(disk, *serve(disk)) as process:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "no space left" in said
