@@ -1,4 +1,4 @@
-"""This project's agents and coordinators in a lab, forked from one process that has imported both.
+"""This project's programs, forked from one process that has imported all of them.
 
 Importing takes most of a program's start, and the tests start hundreds. Isolation from the working
 directory, which comes before the imports, is shown by tests/packaging.
@@ -26,6 +26,7 @@ _LATER = (
     "colotrace_agent.link.mqtt",
     "colotrace_agent.link.pins",
     "colotrace_agent.log",
+    "colotrace_cli.main",
     "colotrace_coordinator.main",
     "colotrace_coordinator.links.mqtt.link",
     "colotrace_coordinator.composition",

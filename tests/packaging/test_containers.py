@@ -13,9 +13,6 @@ from sqlalchemy.engine import make_url
 
 from .programs import AGENT, COORDINATOR, known
 
-# One worker starts the programs for their settings.
-pytestmark = pytest.mark.xdist_group("containers")
-
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = ROOT / "deploy" / "Dockerfile"
 PROGRAMS = {"agent": AGENT, "coordinator": COORDINATOR}

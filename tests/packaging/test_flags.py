@@ -1,20 +1,13 @@
 """The command lines of the three programs, as their users and the units rely on them."""
 
 import importlib
-import os
-import subprocess
 from importlib.metadata import version
 
 import pytest
 import typer.main
-from forked import Captured, Request
 
-PROGRAMS = {
-    "colotrace": "colotrace_cli",
-    "colotrace-agent": "colotrace_agent",
-    "colotrace-coordinator": "colotrace_coordinator",
-}
-MODULES = tuple(f"{package}.main" for package in PROGRAMS.values())
+from .programs import NAMES, run
+
 # These end the program at once: to set them for good makes no sense.
 ASKED = {"--help", "--version"}
 
@@ -28,7 +21,7 @@ def commands(command, path):
 
 def flags():
     """Each flag of each command."""
-    for program, package in PROGRAMS.items():
+    for program, package in NAMES.items():
         app = typer.main.get_command(importlib.import_module(f"{package}.main").app)
         for path, command in commands(app, [program]):
             for parameter in command.params:
@@ -50,18 +43,7 @@ def test_all_commands_are_walked():
     assert len(list(flags())) > 60
 
 
-def run(program, *words, **environment):
-    clean = {k: v for k, v in os.environ.items() if not k.startswith("COLOTRACE_")}
-    request = Request(
-        module=f"{PROGRAMS[program]}.main",
-        command=[program, *words],
-        environment=clean | environment,
-    )
-    with Captured(request, among=MODULES) as forked:
-        return subprocess.CompletedProcess(words, *forked.finish())
-
-
-@pytest.mark.parametrize("program", PROGRAMS)
+@pytest.mark.parametrize("program", NAMES)
 def test_version(program):
     """Each says which it is."""
     done = run(program, "--version")
