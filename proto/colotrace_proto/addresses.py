@@ -1,4 +1,4 @@
-"""What kind of address a target is. Both programs judge by it, each by its owner's policy."""
+"""Classification of target addresses, used by the policies of both programs."""
 
 import ipaddress
 
@@ -11,8 +11,8 @@ _ISATAP, _UNIVERSAL = 0x00005EFE, 0x02000000
 
 
 def unwrapped(address: Address) -> Address:
-    """The IPv4 address that stands for this IPv6 one on the public internet, else the address
-    itself: IPv4-mapped (RFC 4291), NAT64 (RFC 6052), 6to4 (RFC 3056)."""
+    """The IPv4 address embedded in an IPv4-mapped (RFC 4291), NAT64 (RFC 6052) or 6to4 (RFC 3056)
+    address; any other address unchanged."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     if address in _NAT64:
@@ -21,7 +21,7 @@ def unwrapped(address: Address) -> Address:
 
 
 def is_one_host(address: Address) -> bool:
-    """Whether a path may lead there: it is not multicast, unspecified or broadcast."""
+    """Whether the address can be a target: it is not multicast, unspecified or broadcast."""
     return not any(
         each.is_multicast or each.is_unspecified or each == _BROADCAST
         for each in (address, unwrapped(address), tunnelled(address))
@@ -30,10 +30,10 @@ def is_one_host(address: Address) -> bool:
 
 
 def is_public(address: Address) -> bool:
-    """Whether the public internet reaches it, by IANA's registries; see `special_purpose`.
+    """Whether the address is globally reachable by IANA's registries; see `special_purpose`.
 
-    An address that stands for an IPv4 one is as public as that one. One that names the IPv4 host
-    at the end of a tunnel is public where both are.
+    For an embedded IPv4 address, that address decides. An ISATAP address is public if both the
+    address and the IPv4 tunnel endpoint are.
     """
     inner, end = unwrapped(address), tunnelled(address)
     scoped = isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None
@@ -41,9 +41,9 @@ def is_public(address: Address) -> bool:
 
 
 def tunnelled(address: Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 host inside a site to which an ISATAP router tunnels (RFC 5214); None in others.
+    """The IPv4 tunnel endpoint of an ISATAP address (RFC 5214); None for other addresses.
 
-    Teredo addresses hold IPv4 addresses too, and are not public whatever these are.
+    Teredo addresses also embed IPv4 addresses, but are never public.
     """
     if isinstance(address, ipaddress.IPv4Address):
         return None

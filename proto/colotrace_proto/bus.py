@@ -1,11 +1,11 @@
-"""Where on an MQTT 5 broker agents and coordinators meet.
+"""The topics and timings that agents and coordinators use at an MQTT 5 broker.
 
-    colotrace/v1/agents/COLO/AGENT/BOOT   an agent's process is there (retained); empty: it is not
-    colotrace/v1/jobs/COLO                a job for one of the colo's agents, whoever it falls to
+    colotrace/v1/agents/COLO/AGENT/BOOT   presence of an agent's process (retained); empty: gone
+    colotrace/v1/jobs/COLO                a job for one of the colo's agents
     colotrace/v1/jobs/COLO/AGENT/BOOT     a job for that process
-    colotrace/v1/cancels/COLO             a job that is taken back, for all of the colo's agents
+    colotrace/v1/cancels/COLO             a cancelled job, for all of the colo's agents
 
-COLO is its full name, AGENT the agent's id, BOOT its boot id in hexadecimal digits. Agents
+COLO is the full name, AGENT the agent's id, BOOT its boot id in hexadecimal digits. Agents
 subscribe to `shared_jobs`, so that the broker gives each job of a colo to one of them.
 """
 
@@ -20,28 +20,27 @@ from .messages import AgentId, ColoName
 
 _ROOT = "colotrace/v1"
 ALL_AGENTS = f"{_ROOT}/agents/+/+/+"
-"""What coordinators subscribe to."""
+"""The subscription of coordinators."""
 
 KEEPALIVE_S = 4
-"""How often a client that is silent lets the broker hear of it. After one and a half times that the
-broker says that an agent is gone (MQTT 5 section 3.1.2.10), as soon as it looks: Mosquitto 2.0 does
-so each 5 to 6 s, so 6 to 12 s after the agent's last word."""
+"""MQTT keepalive. After 1.5 times this without a packet, the broker publishes the last will (MQTT 5
+section 3.1.2.10). Mosquitto 2.0 checks every 5 to 6 s, so it takes 6 to 12 s."""
 RENEWAL_S = 20
-"""How often an agent renews its presence."""
+"""Interval at which an agent renews its presence."""
 PRESENCE_EXPIRY_S = 60
-"""After that, a presence that was not renewed is gone, whatever the broker was told."""
+"""Message expiry of a presence."""
 
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 _BOOT = re.compile(r"[0-9a-f]{32}")
 
 
 class BrokerUrlError(ValueError):
-    """The URL names no broker, and why in words."""
+    """The broker's URL is invalid; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Broker:
-    """Where a broker is, and who we are to it. `str` leaves the password out."""
+    """Address and credentials for a broker. `str` omits the credentials."""
 
     host: str
     port: int
@@ -55,12 +54,12 @@ class Broker:
 
 
 def broker_of(url: str) -> Broker:
-    """The broker of `mqtt://[USER:PASSWORD@]HOST[:PORT]`; `mqtts` is over TLS.
+    """Parse `mqtt://[USER:PASSWORD@]HOST[:PORT]`; `mqtts` is over TLS.
 
     Raises:
-        BrokerUrlError: it is none. What is said does not hold the password.
+        BrokerUrlError: the URL is invalid. The text does not contain the password.
     """
-    # What the library says of a URL that it cannot read repeats parts of it, passwords too.
+    # The library's own error text may contain the password.
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
@@ -68,14 +67,14 @@ def broker_of(url: str) -> Broker:
             host = to_ascii(host)
     except ValueError:
         raise BrokerUrlError(
-            "its host or port cannot be read; in a password, write / as %2F, @ as %40, # as %23"
+            "its host or port is invalid; in a password, write / as %2F, @ as %40, # as %23"
         ) from None
     if parts.scheme not in _PORTS:
         raise BrokerUrlError("it does not begin with mqtt:// or mqtts://")
     if not host or port == 0:
         raise BrokerUrlError("it names no host, or port 0")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise BrokerUrlError("there is more behind the host and port")
+        raise BrokerUrlError("it has a path, query or fragment after the host and port")
     username, password = (
         unquote(part) if part else None for part in (parts.username, parts.password)
     )
@@ -94,7 +93,7 @@ def _is_ipv4(host: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One process of one agent, as its topics name it."""
+    """One process of an agent, with its topics."""
 
     colo: ColoName
     agent_id: AgentId
@@ -102,17 +101,17 @@ class Process:
 
     @property
     def presence(self) -> str:
-        """Where it says that it is there."""
+        """Topic of its presence."""
         return f"{_ROOT}/agents/{self._place}"
 
     @property
     def namesakes(self) -> str:
-        """The presence of all processes with its id, itself included."""
+        """Subscription to the presence of all processes with its agent id, itself included."""
         return f"{_ROOT}/agents/{self.colo}/{self.agent_id}/+"
 
     @property
     def jobs(self) -> str:
-        """Where jobs for it alone are."""
+        """Topic of jobs for this process alone."""
         return f"{_ROOT}/jobs/{self._place}"
 
     @property
@@ -121,7 +120,7 @@ class Process:
 
 
 def process_of(topic: str) -> Process | None:
-    """Whose presence has that topic; None where it is nobody's."""
+    """The process of a presence topic; None if the topic is not one."""
     parts = topic.split("/")
     if parts[:-3] != [*_ROOT.split("/"), "agents"]:
         return None
@@ -132,15 +131,15 @@ def process_of(topic: str) -> Process | None:
 
 
 def jobs(colo: ColoName) -> str:
-    """Where jobs for one of the colo's agents are published."""
+    """Topic of jobs for one of the colo's agents."""
     return f"{_ROOT}/jobs/{colo}"
 
 
 def shared_jobs(colo: ColoName) -> str:
-    """How agents subscribe to these, so that each job goes to one of them."""
+    """Shared subscription to the colo's jobs: each job goes to one of its subscribers."""
     return f"$share/{colo}/{jobs(colo)}"
 
 
 def cancels(colo: ColoName) -> str:
-    """Where jobs are taken back."""
+    """Topic of cancelled jobs."""
     return f"{_ROOT}/cancels/{colo}"

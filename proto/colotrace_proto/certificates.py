@@ -1,4 +1,4 @@
-"""What both programs read in a certificate."""
+"""Parts of a certificate that both programs read."""
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -12,12 +12,12 @@ UNREADABLE = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""What the library raises for a certificate or key that it cannot read: these have no base class
-in common, and a stranger chooses which comes."""
+"""Exceptions of the library for invalid certificates and keys. They have no common base class, and
+untrusted input can cause any of them."""
 
 
 def usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
-    """Its extended key usages; none where it does not say.
+    """The extended key usages of a certificate; empty without that extension.
 
     Raises:
         Exception: one of `UNREADABLE`.

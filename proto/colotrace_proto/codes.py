@@ -1,14 +1,14 @@
-"""The codes of the API's `errors` and `messages`. Those of a row's own `error` are in `failures`.
+"""The codes of the API's `errors` and `messages`. The codes of a row's `error` are in `failures`.
 
-Below 1000, and from 6000 on, they are those of the public API, which its clients know; the others
-are this project's. The guide has them in a table.
+Codes below 1000 and from 6000 on are those of the public API, which clients know. The others belong
+to this project. The guide lists them in a table.
 """
 
 from enum import IntEnum
 
 
 class Code(IntEnum):
-    """The code of one line of `errors` or `messages`."""
+    """The code of one element of `errors` or `messages`."""
 
     INTERNAL = 1000
     SCHEMA = 1001
@@ -23,7 +23,7 @@ class Code(IntEnum):
     BROKER = 1020
     COMPRESSED_BODY = 1021
 
-    # About one row, or all. ROW_FAILED plus the row's own code (1 to 4) tells why the row failed.
+    # About one row, or all. A failed row has ROW_FAILED plus the row's own code (1 to 4).
     ROW_FAILED = 1100
     ROW_MOVED = 1110
     ROW_NOTICE = 1111

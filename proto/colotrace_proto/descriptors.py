@@ -1,7 +1,7 @@
 """Open files (RLIMIT_NOFILE): the soft limit, raised at the start.
 
-The soft limit that a shell or systemd gives is 1,024, since programs that call select(2) break
-beyond; none here does. So it is raised, as systemd's documentation asks of such programs.
+The default soft limit is 1,024, for programs that call select(2). These programs do not, so they
+raise it, as systemd's documentation recommends.
 """
 
 import resource
@@ -14,7 +14,7 @@ coordinator takes one descriptor for each connection of a client and each agent'
 def raise_limit(wanted: int = MOST) -> int:
     """Raise the soft limit to `wanted`, or to the hard limit if that is lower; never lower it.
 
-    Returns how many files may be open afterwards.
+    Returns the resulting soft limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:

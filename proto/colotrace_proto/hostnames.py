@@ -1,11 +1,11 @@
-"""Host names: what is one, and the form in which the DNS knows it.
+"""Validation of host names, and their conversion to the form used in the DNS.
 
-Names in other scripts follow IDNA 2008 (RFC 5890 to 5893) after the mapping of UTS 46, as in curl
-and in the C library's `getaddrinfo`: `straße.example` is `xn--strae-oqa.example`. Symbols, which
-IDNA 2008 leaves out, are taken as UTS 46 and browsers do: `☃.example` is `xn--n3h.example`.
+Internationalized names follow IDNA 2008 (RFC 5890 to 5893) after the mapping of UTS 46, as in curl
+and in the C library's `getaddrinfo`: `straße.example` is `xn--strae-oqa.example`. Symbols are not
+part of IDNA 2008, but are accepted as in UTS 46 and browsers: `☃.example` is `xn--n3h.example`.
 
-ASCII labels are letters, digits, hyphens inside, and underscores, which real names have. They go
-to the DNS as written, in the case that they have.
+ASCII labels have letters, digits, hyphens (not at the ends), and underscores, which real names use.
+Their case is kept.
 """
 
 import re
@@ -14,31 +14,31 @@ MAX_NAME = 253
 """Characters of a name in its DNS form, without a trailing dot (RFC 1035 section 2.3.4)."""
 MAX_LABEL = 63
 
-# UTS 46 drops some characters and composes others; a longer text is no name in any case.
+# The mapping of UTS 46 can shorten a text, but a longer text than this never becomes a valid name.
 _MAX_TEXT = 1_024
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?")
 _NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_-]")
 _JOINERS = "\u200c\u200d"
 _NO_LABEL_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
-# A name whose last label is a number is an address to some resolvers ("127.1", "0x7f000001") and
-# a name to others: RFC 3696 section 2 and the URL standard forbid it.
+# Some resolvers read a name whose last label is a number ("127.1", "0x7f000001") as an address.
+# RFC 3696 section 2 and the URL standard forbid such names.
 _NUMBER = re.compile(r"[0-9]+|0[xX][0-9A-Fa-f]*")
 
 
 class HostNameError(ValueError):
-    """The text is no host name; the message is a clause that says why, and what to write."""
+    """The text is not a host name; the message is a clause with the reason and the remedy."""
 
 
 class IdnaRuleError(HostNameError):
-    """Its characters are those of names, but not in that place: a joiner between Latin letters,
-    for one. Older rules would make another name of it."""
+    """A contextual rule of IDNA 2008 forbids the name, for example a joiner between Latin letters.
+    IDNA 2003 would convert it to another name."""
 
 
 def to_ascii(text: str) -> str:
-    """The name in its DNS form, with a trailing dot where the text has one.
+    """The name in its DNS form; a trailing dot is kept.
 
     Raises:
-        HostNameError: it is no host name.
+        HostNameError: the text is not a host name.
     """
     if not text:
         raise HostNameError("it is empty")
@@ -69,7 +69,7 @@ def is_host_name(text: str) -> bool:
 
 
 def _mapped(text: str) -> str:
-    import idna  # its tables take a while to load, and most names are ASCII
+    import idna  # slow to import, and most names are ASCII
 
     try:
         return idna.uts46_remap(text, std3_rules=False)
@@ -93,11 +93,11 @@ def _a_label(label: str) -> str:
 
 
 def _with_symbols(label: str) -> str:
-    """The same by the validity criteria of UTS 46 section 4.1 alone; its characters are valid.
+    """The A-label by the validity criteria of UTS 46 section 4.1; `uts46_remap` checked characters.
 
     Raises:
-        UnicodeError: one of the criteria is not met.
-        HostNameError: it has ASCII characters that names have not.
+        UnicodeError: a criterion is not met.
+        HostNameError: the label has ASCII characters that are not allowed in names.
     """
     import idna
 
@@ -115,7 +115,7 @@ def _with_symbols(label: str) -> str:
 
 
 def _culprit(error: UnicodeError, text: str) -> str:
-    """What is wrong, by a character's number, which is safe to show; else of the label."""
+    """The invalid part: a character as its code point, which is safe to print, or the label."""
     character = getattr(error, "codepoint", None)
     if isinstance(character, int):
         return f"U+{character:04X} there"

@@ -1,4 +1,4 @@
-"""What may name an agent, a job, a colo, and where a program listens."""
+"""Syntax of agent and job ids, colo names, and HOST:PORT addresses."""
 
 import ipaddress
 import re
@@ -12,18 +12,17 @@ _ADDRESS = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]{1,255}):[0-9]{1,5}"
 
 
 def is_identifier(text: str) -> bool:
-    """Whether the text may stand as an agent's or a job's identifier."""
+    """Whether the text is a valid agent or job id."""
     return _IDENTIFIER.fullmatch(text) is not None
 
 
 def is_colo_name(text: str) -> bool:
-    """Whether the text may stand as a colo's full name: 3 to 8 letters, 1 to 4 digits."""
+    """Whether the text is a valid full name of a colo: 3 to 8 letters, 1 to 4 digits."""
     return _COLO.fullmatch(text) is not None
 
 
 def is_address(text: str) -> bool:
-    """Whether the text may stand as HOST:PORT; an IPv6 address is in brackets, a name in its DNS
-    form."""
+    """Whether the text is HOST:PORT: an IPv6 address is in brackets, a name in its DNS form."""
     if _ADDRESS.fullmatch(text) is None:
         return False
     host, _, port = text.rpartition(":")
@@ -33,7 +32,7 @@ def is_address(text: str) -> bool:
 
 
 def with_ascii_host(text: str) -> str:
-    """HOST:PORT with a name in its DNS form; whatever else it is, as it was."""
+    """HOST:PORT with the name converted to its DNS form; other text unchanged."""
     host, colon, port = text.rpartition(":")
     if host.isascii():
         return text

@@ -1,21 +1,21 @@
-"""Which folders Python may import from: the installation's, never the working directory.
+"""Restricts imports to the installation's directories, never the working directory.
 
-Programs of this project are started by root, often in a folder that others can write to. Python
-puts up to three kinds of folders before its own on `sys.path`: the working directory (`-m`, `-c`,
-an empty entry of PYTHONPATH) or the script's folder, then those of PYTHONPATH, and the user's own
-site-packages, which sudo may leave to be those of another user.
+Root runs these programs, often in a directory that others can write to. Python may put three more
+kinds of directories on `sys.path`: the working directory (`-m`, `-c`, an empty entry of PYTHONPATH)
+or the script's directory; those of PYTHONPATH; and the user's site-packages, which under sudo may
+be those of another user.
 """
 
-# pathlib would have to be imported:
+# pathlib is not yet imported:
 # ruff: noqa: PTH100, PTH117, PTH120
 
-# Only what every interpreter has already imported when it starts: nothing of these is searched for.
+# Only modules that the interpreter has imported at its start, so none is searched on `sys.path`.
 import os
 import site
 import sys
 
 _OWN = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
-"""The folder that this package was imported from."""
+"""The directory that this package was imported from."""
 
 
 def isolate(own: str = _OWN) -> None:
@@ -28,7 +28,7 @@ def isolate(own: str = _OWN) -> None:
 
 
 def trusted(path: list[str], *, own: str = _OWN) -> list[str]:
-    """The entries of an import path that `isolate` keeps, in their order."""
+    """The entries of an import path that `isolate` keeps, in order."""
     unwanted = set() if sys.flags.safe_path else set(path[:1])
     given = {os.path.abspath(entry) for entry in _from_environment()}
     user = {site.USER_SITE} if site.ENABLE_USER_SITE and site.USER_SITE else set()

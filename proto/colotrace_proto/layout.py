@@ -1,7 +1,7 @@
-"""Text laid out in columns of a terminal: aligned tables, and words that flow where none fits.
+"""Text layout for terminals: aligned tables, and wrapped words where a table does not fit.
 
-Widths are those of `text.width`: wide characters count two, combining ones none. A cell is never
-cut here; whoever fills it decides what may be shortened (`text.fit`).
+Widths are those of `text.width`: two for wide characters, zero for combining ones. Cells are never
+cut here; callers shorten them with `text.fit`.
 """
 
 import os
@@ -20,39 +20,39 @@ GAP = 1
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """What is written on: `columns` None is without bound, as for a file or a pipe."""
+    """Properties of an output stream. `columns` is None for a file or pipe: unlimited width."""
 
     columns: int | None = None
     encoding: str = "utf-8"
     styled: bool = False
 
     def text(self, text: str, *, most: int = 255) -> str:
-        """A stranger's text, safe and as far as the encoding has its characters."""
+        """Untrusted text, escaped (`text.safe`) and made encodable."""
         return encodable(safe(text, most=most), self.encoding)
 
     def own(self, text: str) -> str:
-        """A text of this program's, as far as the encoding has its characters."""
+        """The program's own text, made encodable."""
         return encodable(text, self.encoding)
 
     def fit(self, text: str, columns: int) -> str:
-        """The text in so many columns at most."""
+        """The text, shortened to at most `columns`."""
         return fit(text, columns, ellipsis=self.own(ELLIPSIS))
 
     def bold(self, text: str) -> str:
-        """The text, bold where that can be."""
+        """The text, bold if the stream supports styles."""
         return f"{_BOLD}{text}{_PLAIN}" if self.styled else text
 
     def red(self, text: str) -> str:
-        """The text, red where that can be."""
+        """The text, red if the stream supports styles."""
         return f"{_RED}{text}{_PLAIN}" if self.styled else text
 
     def has(self, columns: int) -> bool:
-        """Whether so many columns fit."""
+        """Whether `columns` fit."""
         return self.columns is None or columns <= self.columns
 
 
 def paper(stream: TextIO) -> Paper:
-    """The paper that a standard stream is: as wide as the terminal; without bound elsewhere."""
+    """The properties of a standard stream."""
     encoding = getattr(stream, "encoding", None) or "ascii"
     if not stream.isatty():
         return Paper(None, encoding)
@@ -61,10 +61,10 @@ def paper(stream: TextIO) -> Paper:
 
 
 def flow(words: Sequence[str], on: Paper, *, indent: int = 0, first: int = 0) -> list[str]:
-    """Lines of the words, one space apart, none of them cut.
+    """The words wrapped into lines, separated by one space; no word is cut.
 
-    The first line begins in column `first`, the others in column `indent`, or further left where a
-    word needs it. A word that is wider than the paper stands alone, and the terminal breaks it.
+    The first line begins in column `first`, the others in column `indent`, or further left if a
+    word needs it. A word that is wider than the terminal gets its own line.
     """
     lines: list[str] = []
     line, at, begun = " " * first, first, first == 0
@@ -84,7 +84,7 @@ def flow(words: Sequence[str], on: Paper, *, indent: int = 0, first: int = 0) ->
 def grid(
     head: Sequence[str], body: Sequence[Sequence[str]], *, right: Sequence[bool], gap: int = GAP
 ) -> list[str]:
-    """Lines of a table: the head, then each row, cells padded to their column's width."""
+    """The lines of a table: the head, then the rows, with cells padded to the column's width."""
     wide = widths(head, body)
     return [
         (" " * gap)
@@ -103,7 +103,7 @@ def widths(head: Sequence[str], body: Sequence[Sequence[str]]) -> list[int]:
 
 
 def total(wide: Sequence[int]) -> int:
-    """Columns of a table whose columns are so wide."""
+    """The width of a table with columns of these widths."""
     return sum(wide) + GAP * (len(wide) - 1)
 
 
@@ -113,7 +113,7 @@ def _pad(cell: str, columns: int, *, right: bool) -> str:
 
 
 def _terminal_columns(stream: TextIO) -> int:
-    """As wide as COLUMNS or the terminal says; 80 where neither does."""
+    """The width by COLUMNS or else by the terminal; 80 if unknown."""
     if os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
     try:
@@ -123,5 +123,5 @@ def _terminal_columns(stream: TextIO) -> int:
 
 
 def standard_output() -> Paper:
-    """What is printed on by default."""
+    """The properties of standard output."""
     return paper(sys.stdout)

@@ -1,8 +1,8 @@
 """Logs of the agent and the coordinator: one event a line on standard error.
 
-What strangers can cause is bounded three times. Each value is made safe and cut
-(`text.safe_event`). Events of one name are limited in rate (`Floods`). And no line waits for
-whoever reads standard error: beyond a bound, lines are dropped and counted (`Lines`).
+Untrusted input can cause events, so logs are bounded in three ways. Each value is escaped and cut
+(`text.safe_event`). Events of one name are rate-limited (`Floods`). If standard error is not read,
+lines beyond a bound are dropped and counted (`Lines`).
 """
 
 import asyncio
@@ -26,7 +26,7 @@ _IDENTIFIED = ("account", "credential")
 
 
 def configure(*, json: bool, threshold: int = logging.NOTSET, colors: bool = False) -> None:
-    """Set up logging for the process, libraries' own included: theirs from warnings on."""
+    """Set up logging for the process, including libraries' logs from level warning."""
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer(ensure_ascii=False)
         if json
@@ -38,7 +38,7 @@ def configure(*, json: bool, threshold: int = logging.NOTSET, colors: bool = Fal
             Floods(time.monotonic),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            # Without local variables, among which are tokens.
+            # Without local variables, which may be tokens.
             structlog.processors.format_exc_info,
             safe_event,
             renderer,
@@ -53,11 +53,10 @@ def configure(*, json: bool, threshold: int = logging.NOTSET, colors: bool = Fal
 
 
 class Floods:
-    """A processor that limits how often events of one name are logged.
+    """A processor that rate-limits events of one name with a token bucket (`per_s`, `burst`).
 
-    Those of an account (the event has `account` or `credential`) are not limited: the
-    account's quota does that. Of others, `burst` pass at once and `per_s` each second; the next one
-    that passes has `suppressed`, the number of those that did not.
+    The next logged event has `suppressed`, the number of events left out. Events with `account` or
+    `credential` are not limited here, because the account's requests are.
     """
 
     def __init__(
@@ -70,10 +69,10 @@ class Floods:
     def __call__(
         self, _logger: object, _method: str, event: structlog.typing.EventDict
     ) -> structlog.typing.EventDict:
-        """The event; raises `DropEvent` where there were too many."""
+        """The event; raises `DropEvent` if the limit is exceeded."""
         if any(event.get(key) is not None for key in _IDENTIFIED):
             return event
-        # A library's event is a whole sentence, which may have a stranger's words in it.
+        # A library's event is a sentence that may contain untrusted text, so use the logger's name.
         name = str(event.get("logger") or event.get("event"))
         if name not in self._names and len(self._names) >= _MOST_NAMES:
             name = ""
@@ -98,10 +97,10 @@ class _Bucket:
 
 
 class Lines:
-    """Standard error for log lines; also from threads.
+    """Standard error for log lines; usable from any thread.
 
-    Once an event loop runs, lines go through a thread and never wait; before, when privileges may
-    not have been given up yet, there is no thread.
+    Once an event loop runs, a thread writes the lines, so that callers never block. Before that the
+    lines are written directly: a thread started before privileges are dropped would keep them.
     """
 
     def __init__(self, *, json: bool, descriptor: int = STDERR) -> None:
@@ -128,7 +127,7 @@ class Lines:
             self._dropped += 1
 
     def flush(self) -> None:
-        """Each line is on its way at once."""
+        """Do nothing: lines are not buffered."""
 
     def _encoded(self, text: str) -> bytes:
         return text.encode(encoding(sys.stderr), ERRORS)
@@ -146,7 +145,7 @@ class Lines:
 
 
 class _Forward(logging.Handler):
-    """Lines of libraries that use the standard library's logging."""
+    """Forwards records of the standard library's logging to structlog."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log the record as an event."""

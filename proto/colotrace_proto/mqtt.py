@@ -1,4 +1,4 @@
-"""A program's connection to its MQTT 5 broker, on both sides the same."""
+"""The connection to an MQTT 5 broker, used by both programs."""
 
 import asyncio
 import logging
@@ -37,10 +37,10 @@ __all__ = [
 ]
 
 _ANSWER_S = 2.0
-# A topic and what goes with a message are beside its payload.
+# The payload, with room for the topic and the properties.
 _LARGEST_PACKET = MAX_PUBLISHED + 1_024
 _MOST_QUEUED = 20_000
-# What paho calls it when a connection ends without a word.
+# paho's reason code for a connection that ended without a DISCONNECT.
 _UNSPECIFIED = 0x80
 _HUNG_UP = (
     "it hung up before it answered: it is stopping, TLS is on one side only, or it does not take "
@@ -51,31 +51,31 @@ _T = TypeVar("_T")
 
 _log = logging.getLogger("colotrace.mqtt")
 _log.addHandler(logging.NullHandler())
-_log.propagate = False  # what it has to say comes as errors, too
+_log.propagate = False  # the same faults are raised as errors
 
 
 class ChoiceError(ValueError):
-    """What a command line says of the broker cannot be used: why, and what to give instead."""
+    """The broker options of a command line are invalid; the text has the reason and the remedy."""
 
 
 class TlsError(ValueError):
-    """The certificates cannot be used, and why in words."""
+    """The TLS files cannot be used; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerTls:
-    """PEM files for a broker over TLS: who may have signed its certificate (the system's
-    authorities where that is None), and our own certificate and key, if it asks for one."""
+    """PEM files for a broker over TLS: the CA of its certificate (None: the system's CAs), and our
+    client certificate and key, which are optional."""
 
     authority: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
 
     def context(self) -> ssl.SSLContext:
-        """What a connection is made with.
+        """The TLS context of a connection.
 
         Raises:
-            TlsError: a file cannot be read or does not hold what it should.
+            TlsError: a file cannot be read or is invalid.
         """
         try:
             context = ssl.create_default_context(cafile=self.authority)
@@ -83,7 +83,7 @@ class BrokerTls:
             raise TlsError(f"{self.authority}: {_words(error)}") from error
         if self.certificate is not None:
             try:
-                # A key with a password is refused: nobody is there to be asked for it.
+                # An empty password, so that OpenSSL refuses an encrypted key instead of prompting.
                 context.load_cert_chain(self.certificate, self.key, password="")
             except OSError as error:
                 raise TlsError(f"{self.certificate} or its key: {_words(error)}") from error
@@ -91,10 +91,10 @@ class BrokerTls:
 
 
 def chosen(url: str, files: BrokerTls, *, insecure: bool) -> tuple[Broker, ssl.SSLContext | None]:
-    """The broker that `--mqtt` names, and what to reach it with; `insecure` allows it in the clear.
+    """The broker of `--mqtt` and the TLS context for it; `insecure` allows a broker without TLS.
 
     Raises:
-        ChoiceError: it cannot be used. What is said does not hold the password.
+        ChoiceError: the options are invalid. The text does not contain the password.
     """
     try:
         broker = broker_of(url)
@@ -107,16 +107,18 @@ def chosen(url: str, files: BrokerTls, *, insecure: bool) -> tuple[Broker, ssl.S
             raise ChoiceError(f"--mqtt {broker}: {error}") from error
     if not insecure:
         raise ChoiceError(
-            f"--mqtt {broker}: passwords and jobs could be read on the way; give mqtts://, or "
+            f"--mqtt {broker}: passwords and jobs would be sent unencrypted; give mqtts://, or "
             "--insecure on a network that you trust"
         )
     return broker, None
 
 
 class _Client(Client):
-    """One whose waiting always ends: when it is cancelled, which `asyncio.wait_for` of Python 3.11,
-    that aiomqtt takes, forgets where the answer comes in the same moment; and when the broker hangs
-    up before it has answered at all."""
+    """A client whose waits always end.
+
+    aiomqtt uses `asyncio.wait_for`, which in Python 3.11 loses a cancellation that coincides with
+    the result. And aiomqtt does not notice a broker that closes the connection before CONNACK.
+    """
 
     clock: RunningClock
 
@@ -125,15 +127,15 @@ class _Client(Client):
             super()._on_disconnect(*given, **named)
             return
         self._connected.set_exception(MqttError(_HUNG_UP))
-        self._connected.exception()  # else asyncio says, of one that is cancelled, it was not seen
+        self._connected.exception()  # a cancelled caller never reads it, and asyncio would warn
 
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
-        """Writes at once what there is to be written, which the socket mostly takes: aiomqtt asks
-        the loop to watch for that first, which costs as much as all else of a publication."""
-        if _runs(self._loop):  # not so while a connection is made, in a thread
+        """Write immediately, which mostly succeeds. aiomqtt first registers a writer with the loop,
+        which takes half of the time of a publication."""
+        if _runs(self._loop):  # a thread makes the connection
             try:
                 client.loop_write()
-            except Exception as error:  # noqa: BLE001 - as aiomqtt does: it is lost
+            except Exception as error:  # noqa: BLE001 - as in aiomqtt: the connection is lost
                 if not self._disconnected.done():
                     self._disconnected.set_exception(error)
                 return
@@ -158,11 +160,11 @@ async def connection(
     clock: RunningClock,
     will: str | None = None,
 ) -> AsyncIterator[Client]:
-    """At the broker, while entered. `identifier` is the client's; `will` is the topic whose
-    retained message is taken away when the broker hears no more of us.
+    """A client that is connected while entered. `identifier` is the client id. `will` is the topic
+    whose retained message the broker deletes if the connection is lost.
 
     Raises:
-        MqttError: there is no connection. One that is lost is told of by what is done with it.
+        MqttError: no connection can be made. A later loss is raised by operations on the client.
     """
     properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
     properties.MaximumPacketSize = _LARGEST_PACKET
@@ -181,20 +183,20 @@ async def connection(
         tls_context=tls,
         max_queued_incoming_messages=_MOST_QUEUED,
         max_queued_outgoing_messages=_MOST_QUEUED,
-        # Jobs are small, and wait for nothing.
+        # Jobs are small and urgent.
         socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
         logger=_log,
     )
     client.pending_calls_threshold = _MOST_QUEUED
     client.clock = clock
-    # What aiomqtt has no words for: how long a host may take to be there at all, and to let go of
-    # a broker that has not answered in time, which would have us there twice when it does.
+    # aiomqtt has no settings for two things: the timeout of the TCP connection, and closing a
+    # connection that got no CONNACK in time, which could otherwise succeed beside a new one.
     inner = client._client  # noqa: SLF001
     inner.connect_timeout = _ANSWER_S
     try:
         await client.__aenter__()
     except BaseException:
-        # The thread that connects may still run; what it opens is closed with the client.
+        # The connecting thread may still run; closing the client closes its socket.
         inner.on_disconnect = inner.on_socket_open = None
         if client._misc_task is None:  # noqa: SLF001
             inner.on_socket_close = None
@@ -203,12 +205,12 @@ async def connection(
     try:
         yield client
     finally:
-        # What has ended it counts, being cancelled too: not that a broker takes no leave of us.
+        # Ignore disconnect errors; the original exception matters.
         with suppress(MqttError):
             await client.__aexit__(None, None, None)
         lost = client._disconnected  # noqa: SLF001
         if lost.done() and not lost.cancelled():
-            lost.exception()  # else asyncio says that nobody has looked at it
+            lost.exception()  # mark it as retrieved, or asyncio warns
 
 
 def _runs(loop: asyncio.AbstractEventLoop) -> bool:
@@ -219,7 +221,7 @@ def _runs(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 async def first_of(*works: Coroutine[Any, Any, None]) -> None:
-    """Does these at the same time until one of them ends, and comes to what that one does."""
+    """Run the coroutines concurrently until one ends, cancel the others, and raise its error."""
     tasks = [asyncio.create_task(work, name=getattr(work, "__qualname__", "")) for work in works]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -232,10 +234,10 @@ async def first_of(*works: Coroutine[Any, Any, None]) -> None:
 
 
 async def subscribe(client: Client, topic: str) -> None:
-    """At most once: of what waits to be acknowledged, brokers keep only so much.
+    """Subscribe with QoS 0: brokers bound the number of unacknowledged messages of QoS 1.
 
     Raises:
-        MqttError: the broker does not let us, or is lost.
+        MqttError: the broker refuses, or the connection is lost.
     """
     for code in await client.subscribe(topic, qos=0):
         if isinstance(code, ReasonCode) and code.is_failure:
@@ -243,14 +245,14 @@ async def subscribe(client: Client, topic: str) -> None:
 
 
 def expiring(seconds: int) -> Properties:
-    """For a message that the broker is to drop after that time."""
+    """Properties of a message that expires after `seconds`."""
     properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
     properties.MessageExpiryInterval = seconds
     return properties
 
 
 def refusal(error: MqttError) -> str:
-    """Why there is no connection, in words."""
+    """The reason why there is no connection, in words."""
     cause = error.__cause__ or error
     code = getattr(cause, "rc", None)
     if getattr(code, "value", code) == _UNSPECIFIED:

@@ -1,15 +1,15 @@
-"""Standard output and standard error of the three programs, whatever they are connected to.
+"""Robust standard output and standard error for the three programs.
 
 `program` runs a program's command line. Before that it replaces `sys.stdout` and `sys.stderr` by
-streams that hold for `print`, for the command line library's messages and for tracebacks:
+streams with these rules, which apply to `print`, typer's messages and tracebacks:
 
-- a descriptor that does not block is waited for; nothing is lost or torn there;
-- a character that the locale's encoding lacks has a substitute (`text.encodable`);
-- standard output that cannot be written ends the program: quietly where the reader has gone
-  (`| head`), in one line otherwise (full disk, closed descriptor);
-- standard error that cannot be written is no reason to end: the text is dropped.
+- a non-blocking descriptor is waited for, so that no output is lost;
+- a character that the locale's encoding lacks is substituted (`text.encodable`);
+- if standard output cannot be written, the program ends: silently if the reader closed it (`|
+  head`), otherwise with one line (full disk, closed descriptor);
+- if standard error cannot be written, the text is dropped.
 
-Code in an event loop writes through `writer.Writer`, which has the same rules and does not block.
+Code in an event loop uses `writer.Writer`, which has the same rules and does not block.
 """
 
 import codecs
@@ -26,14 +26,14 @@ from .text import encodable, safe_lines
 
 STDOUT, STDERR = 1, 2
 EXIT_READER_GONE = 128 + signal.SIGPIPE
-"""141: what a shell shows for a program that SIGPIPE ended."""
+"""141: a shell's exit code for a program that SIGPIPE ended."""
 EXIT_NOT_WRITTEN = 74
 """EX_IOERR of sysexits.h: standard output cannot be written."""
 EXIT_INTERRUPTED = 128 + signal.SIGINT
-"""130: what a shell shows for a program that Ctrl-C ended."""
+"""130: a shell's exit code for a program that Ctrl-C ended."""
 _MOST_SAID = 16_000
 ERRORS = "colotrace.substitute"
-"""Error handler for encoding: substitutes of `text.encodable`."""
+"""Name of the codec error handler that substitutes by `text.encodable`."""
 
 
 class OutputError(Exception):
@@ -46,12 +46,12 @@ class OutputError(Exception):
 
     @property
     def exit_code(self) -> int:
-        """The exit code that tells the reason."""
+        """The program's exit code."""
         return EXIT_READER_GONE if self.number == errno.EPIPE else EXIT_NOT_WRITTEN
 
     @property
     def words(self) -> str:
-        """What the user has to know."""
+        """The message to the user."""
         if self.number == errno.ETIMEDOUT:
             return "standard output is not read: not all rows were written"
         what = "it is closed" if self.number == errno.EBADF else str(self)
@@ -77,39 +77,38 @@ def program(name: str, command_line: Callable[[], object]) -> NoReturn:
             say(f"{name}: {error.words}")
         code = error.exit_code
     except KeyboardInterrupt:
-        out.failed = True  # what waits to be written is not waited for at the end
+        out.failed = True  # so that the exit does not wait for buffered output
         code = EXIT_INTERRUPTED
     sys.exit(code)
 
 
 def say(words: str) -> None:
-    """Write a message, of one line or several, to standard error; strangers' text in it becomes
-    safe."""
+    """Write a message of one or several lines to standard error; untrusted text is escaped."""
     sys.stderr.write(safe_lines(words, most=_MOST_SAID) + "\n")
 
 
 def open_standard_descriptors() -> None:
     """Open those of the descriptors 0 to 2 that are closed, so that no socket or file gets their
-    numbers and then the program's output.
+    numbers and then receives the program's output.
 
-    They are opened the wrong way round where that makes each use fail as before: reading from
-    standard input, writing to standard output. What is written to standard error vanishes.
+    Standard input is opened for writing and standard output for reading, so that using them still
+    fails. Output to standard error is discarded.
     """
     for descriptor, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_WRONLY)):
         try:
             os.fstat(descriptor)
         except OSError:
-            opened = os.open(os.devnull, flags)  # the lowest number that is free
+            opened = os.open(os.devnull, flags)  # gets the lowest free number
             os.set_inheritable(opened, True)  # noqa: FBT003 - the library's signature
-            if opened != descriptor:  # a lower one was closed meanwhile
+            if opened != descriptor:  # a lower one was closed in the meantime
                 os.dup2(opened, descriptor)
 
 
 def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
-    """Write all of the data, and wait where the descriptor is not ready and does not block.
+    """Write all of the data; wait for a non-blocking descriptor that is not ready.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the descriptor cannot be written.
     """
     rest = memoryview(data).cast("B")
     while rest:
@@ -122,19 +121,19 @@ def write_all(descriptor: int, data: bytes | bytearray | memoryview) -> None:
 
 
 def encoding(stream: TextIO | None) -> str:
-    """The encoding of a standard stream; ASCII where there is none."""
+    """The encoding of a standard stream; ASCII if it has none."""
     return getattr(stream, "encoding", None) or "ascii"
 
 
 class _Descriptor(io.RawIOBase):
-    """A descriptor that takes everything or fails."""
+    """A raw stream that writes everything or fails."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.failed = False
 
     def writable(self) -> bool:
-        """It is for writing only."""
+        """True."""
         return True
 
     def fileno(self) -> int:
@@ -146,7 +145,8 @@ class _Descriptor(io.RawIOBase):
         return os.isatty(self._descriptor)
 
     def write(self, data: Any, /) -> int:
-        """Write all of it, a buffer; standard error fails silently, standard output once."""
+        """Write all of a buffer. After a failure all data is dropped; only standard output
+        raises."""
         size = memoryview(data).nbytes
         if self.failed:
             return size

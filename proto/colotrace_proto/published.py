@@ -1,4 +1,4 @@
-"""What is published on a broker: as on a stream, each bounded in size as a whole."""
+"""Encoding of the messages published at a broker, with a bound on their size."""
 
 from typing import TypeVar
 
@@ -10,13 +10,13 @@ from .codec import ProtocolError
 from .v1 import fleet_pb2 as pb
 
 MAX_PUBLISHED = 16_384
-"""Bytes of a message, at most."""
+"""Greatest size of a message, in bytes."""
 
 _M = TypeVar("_M", pb.Presence, pb.CoordinatorMessage)
 
 
 def encode_presence(presence: m.Presence) -> bytes:
-    """An agent's presence, as it is kept by a broker."""
+    """Encode an agent's presence."""
     message = pb.Presence(
         hello=codec.encode_from_agent(presence.hello).hello,
         draining=presence.draining,
@@ -27,10 +27,10 @@ def encode_presence(presence: m.Presence) -> bytes:
 
 
 def decode_presence(payload: bytes) -> m.Presence:
-    """An agent's presence.
+    """Decode an agent's presence.
 
     Raises:
-        ProtocolError: it is none, or a value is out of the bounds of `messages`.
+        ProtocolError: the payload is invalid, or a value exceeds the bounds of `messages`.
     """
     presence = _parsed(pb.Presence(), payload)
     hello = codec.decode_from_agent(pb.AgentMessage(hello=presence.hello))
@@ -46,15 +46,15 @@ def decode_presence(payload: bytes) -> m.Presence:
 
 
 def encode_published(message: m.Job | m.Cancel) -> bytes:
-    """What a coordinator publishes to agents."""
+    """Encode a message from a coordinator to agents."""
     return codec.encode_from_coordinator(message).SerializeToString()
 
 
 def decode_published(payload: bytes) -> m.Job | m.UnknownJob | m.Cancel | None:
-    """What a coordinator has published; None for what this side does not know.
+    """Decode a message from a coordinator; None for a message type that this version does not know.
 
     Raises:
-        ProtocolError: it is nothing that may be published, or a value is out of bounds.
+        ProtocolError: this message may not be published, or a value is out of bounds.
     """
     message = codec.decode_from_coordinator(_parsed(pb.CoordinatorMessage(), payload))
     if message is None or isinstance(message, m.Job | m.UnknownJob | m.Cancel):

@@ -1,21 +1,21 @@
 """A clock that measures only the time during which the event loop was running.
 
-Why: a process that was stopped (SIGSTOP), starved of CPU or blocked finds its timers overdue when
-it continues, while what others have sent meanwhile still waits in its sockets. A deadline by which
-somebody else has to be heard from must then not be judged before that input has been read.
+A process may be stopped (SIGSTOP), blocked, or get no CPU. When it continues, its timers are
+overdue, while messages from its peers still wait in its sockets. A timeout for a peer's message
+must not be judged before these messages have been read.
 
-Rules, which hold for every deadline on this clock:
+Rules for all deadlines on this clock:
 
-1. A gap of more than `LATE_S` between two ticks of the loop is a hold-up. Its time does not count.
-2. After a hold-up the clock stands still for as long as the hold-up took, at most `SETTLE_S`. In
-   that time the loop makes about ten passes, and reads what has come in. gRPC hands on what it has
-   read through a thread and a queue, so one pass would not be enough.
-3. A timer that fires more than `PUNCTUAL_S` late, though not held up, is put off once by as much.
-4. The clock does not stand still for ever: in a loop that is always late, each pass counts as
-   `SLICE_S`, and serves as much of the time to settle.
+1. A gap of more than `LATE_S` between two ticks of the loop is a stall. Its time does not count.
+2. After a stall the clock stops for as long as the stall took, at most `SETTLE_S`. In that time the
+   loop makes about ten passes and reads waiting input. One pass would not be enough, since gRPC
+   passes input on through a thread and a queue.
+3. A timer that fires more than `PUNCTUAL_S` late without a stall is postponed once, by its delay.
+4. The clock does not stop forever. In a loop that is always late, each pass counts as `SLICE_S`,
+   and also reduces the time to settle by `SLICE_S`.
 
-Time in which nothing needs to be heard (an answer's own deadline, the age of a cache) is measured
-by the loop's clock.
+Use the loop's clock for deadlines that do not depend on a peer (that of an answer, the age of a
+cache).
 """
 
 import asyncio
@@ -30,11 +30,11 @@ PUNCTUAL_S = 0.02
 
 HeldUp = Callable[[float], None]
 TimeLimit = Callable[[float], AbstractAsyncContextManager[asyncio.Timeout]]
-"""`RunningClock.timeout`, or `asyncio.timeout` where hold-ups do not matter."""
+"""`RunningClock.timeout`, or `asyncio.timeout` where stalls do not matter."""
 
 
 class RunningTimer:
-    """A callback at an instant of a `RunningClock`."""
+    """A callback at a time on a `RunningClock`."""
 
     __slots__ = ("_callback", "_clock", "_due", "_expected", "_handle", "_put_off")
 
@@ -46,7 +46,7 @@ class RunningTimer:
         self._arm(clock.left_s(due))
 
     def cancel(self) -> None:
-        """Do not call back."""
+        """Cancel the callback."""
         self._handle.cancel()
 
     def _arm(self, seconds: float) -> None:
@@ -66,29 +66,29 @@ class RunningTimer:
 
 
 class RunningClock:
-    """See the module. To be made inside a running event loop; `close` ends its ticks."""
+    """See the module. Create it inside a running event loop; `close` stops its ticks."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = loop or asyncio.get_running_loop()
         self._listeners: list[HeldUp] = []
-        # On the loop's clock: the last tick, and until when this clock stands still.
+        # On the loop's clock: the last tick, and the end of the stop after a stall.
         self._ticked_at = self.loop.time()
         self._still_until = self._ticked_at - 2 * SETTLE_S
-        # On this clock: at the last tick, and the latest instant that was told.
+        # On this clock: the time of the last tick, and the last value returned.
         self._base = self._now = self._ticked_at
         self._timer = self.loop.call_later(SLICE_S, self._tick)
 
     def close(self) -> None:
-        """End the ticks; the clock is of no use afterwards."""
+        """Stop the ticks; the clock cannot be used afterwards."""
         self._timer.cancel()
 
     def on_held_up(self, listener: HeldUp) -> None:
-        """Have `listener` called after each hold-up, with the seconds by which this clock falls
-        behind the loop's for it."""
+        """Call `listener` after each stall, with the seconds that this clock loses against the
+        loop's clock."""
         self._listeners.append(listener)
 
     def now(self) -> float:
-        """Seconds; never goes back. Its zero is the loop's, less all hold-ups."""
+        """Monotonic seconds: the loop's time minus all stalls."""
         real = self.loop.time()
         if real - self._ticked_at > LATE_S:
             self._held_up(real)
@@ -97,20 +97,20 @@ class RunningClock:
         return self._now
 
     def left_s(self, due: float) -> float:
-        """Seconds until `due` by the loop's clock, if there is no further hold-up; 0 once it has
-        come. Never so little that a wait for it would not let the clock go on."""
+        """Seconds on the loop's clock until `due`, without further stalls; 0 if it has passed,
+        otherwise at least 1 ms, so that the clock advances during a wait."""
         left_s = due - self.now()
         if left_s <= 0:
             return 0.0
         return max(left_s + max(0.0, self._still_until - self.loop.time()), 0.001)
 
     def call_at(self, due: float, callback: Callable[[], None]) -> RunningTimer:
-        """Call back as soon as it is `due` on this clock."""
+        """Call back at the time `due` on this clock."""
         return RunningTimer(self, due, callback)
 
     @asynccontextmanager
     async def timeout(self, seconds: float) -> AsyncIterator[asyncio.Timeout]:
-        """As `asyncio.timeout`, by this clock.
+        """Like `asyncio.timeout`, on this clock.
 
         Raises:
             TimeoutError: the time ran out.
@@ -135,10 +135,10 @@ class RunningClock:
     def _held_up(self, real: float) -> None:
         gap_s = real - self._ticked_at
         counted_s, settle_s = 0.0, min(gap_s, SETTLE_S)
-        if self._still_until > self._ticked_at:  # it has not settled since the one before
+        if self._still_until > self._ticked_at:  # not settled since the previous stall
             settle_s = max(self._still_until - self._ticked_at - SLICE_S, 0.0)
         elif gap_s <= SETTLE_S and self._ticked_at - self._still_until <= SETTLE_S:
-            settle_s = 0.0  # it is always late
+            settle_s = 0.0  # a loop that is always late
         if settle_s == 0.0:
             counted_s = SLICE_S
         self._base = self._now = self._now + counted_s

@@ -1,4 +1,4 @@
-"""IANA's special-purpose address blocks, and whether the public internet reaches each.
+"""IANA's special-purpose address blocks, and which of them are globally reachable.
 
 Sources, as of 2025-10:
 https://www.iana.org/assignments/iana-ipv4-special-registry
@@ -7,10 +7,10 @@ https://www.iana.org/assignments/multicast-addresses (224.0.0.0/4)
 https://www.iana.org/assignments/ipv6-address-space (2000::/3 is all of IPv6's global unicast)
 
 `reachable` is the registries' column "Globally Reachable", except in these blocks:
-- "N/A" (Teredo, 6to4, the terminated 192.88.99.0/24 and ORCHID) counts as not reachable. What is
-  said of an IPv4 address inside an IPv6 one is in `addresses`.
-- ORCHIDv2 and drone identifiers name a host and no place: routers do not forward to them
-  (RFC 7343 section 4, RFC 9374), so there is no path to trace.
+- "N/A" (Teredo, 6to4, the terminated 192.88.99.0/24 and ORCHID) counts as not reachable.
+  `addresses` handles IPv4 addresses embedded in IPv6 ones.
+- ORCHIDv2 and drone identifiers are not routable (RFC 7343 section 4, RFC 9374), so there is no
+  path to trace.
 The most specific block decides.
 """
 
@@ -56,7 +56,7 @@ BLOCKS = (
     Block("224.0.0.0/4", "Multicast", "RFC 5771"),
     Block("240.0.0.0/4", "Reserved", "RFC 1112"),
     Block("255.255.255.255/32", "Limited Broadcast", "RFC 8190"),
-    # All of IPv6, of which IANA has given out this part as global unicast.
+    # All of IPv6, and the part of it that IANA assigned as global unicast.
     Block("::/0", "not global unicast", "RFC 4291"),
     Block("2000::/3", "Global Unicast", "RFC 4291", reachable=True),
     Block("::1/128", "Loopback Address", "RFC 4291"),
@@ -89,7 +89,7 @@ BLOCKS = (
 
 
 class _Entry(NamedTuple):
-    """A block as numbers: addresses whose value shifted by that many bits is this are in it."""
+    """A block as numbers: it has the addresses for which `address >> shift == value`."""
 
     shift: int
     value: int
@@ -111,7 +111,7 @@ _ENTRIES = {4: _entries(4), 6: _entries(6)}
 
 
 def block_of(address: Address) -> Block | None:
-    """The most specific block that the address is in; None where it is an ordinary one."""
+    """The most specific block with the address; None if it is in none."""
     number = int(address)
     for shift, value, block in _ENTRIES[address.version]:
         if number >> shift == value:
@@ -120,6 +120,6 @@ def block_of(address: Address) -> Block | None:
 
 
 def is_reachable(address: Address) -> bool:
-    """Whether the public internet reaches addresses of that block, or it is in none."""
+    """Whether the address is in no block, or in a globally reachable one."""
     block = block_of(address)
     return block is None or block.reachable

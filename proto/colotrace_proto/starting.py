@@ -1,8 +1,7 @@
-"""The start of a program: missing packages, and what the host refuses, in words.
+"""Starts a program, and explains failures caused by the host or the installation.
 
-A program that cannot run on this host ends with exit code 2 and one line on standard error that
-names the fault and the remedy. Any other exception is a fault of the program and keeps its
-traceback.
+A program that cannot run on this host ends with exit code 2 and one line on standard error, with
+the fault and the remedy. Any other exception is a bug and keeps its traceback.
 """
 
 import errno
@@ -35,30 +34,31 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program of this distribution; `extra` is the extra that its packages come with."""
+    """A program of this distribution; `extra` is the extra that installs its packages."""
 
     name: str
     module: str
-    """What has its `main()`."""
+    """The module with its `main()`."""
     extra: str
     address_space: int
-    """Bytes below which its libraries abort instead of raising an exception."""
+    """Least address space in bytes; with less, its libraries abort instead of raising."""
 
 
 _up = threading.Event()
 
 
 def is_up() -> None:
-    """Tell that the start has succeeded: a later fault of the same kind may pass.
+    """Mark the start as successful.
 
-    It keeps its traceback and ends the process with code 1, on which a supervisor starts it again.
+    A later fault of the same kind may be temporary. It then keeps its traceback and ends the
+    process with code 1, so that a supervisor restarts the program.
     """
     _up.set()
 
 
 def start(program: Program) -> None:
-    """Run the program's `main()`; what it cannot start without is named, with exit code 2."""
-    # numpy's arrays here are small: threads would only take address space, and may not be had.
+    """Run the program's `main()`; explain what it lacks, with exit code 2."""
+    # numpy's arrays are small here: threads would only take address space, and may be refused.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         _require_address_space(program.address_space)
@@ -74,7 +74,7 @@ def start(program: Program) -> None:
 
 
 def explain(error: BaseException, program: Program) -> str | None:
-    """Fault and remedy where the host or the installation is at fault; None for other errors."""
+    """Fault and remedy if the host or the installation is the cause; otherwise None."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     if isinstance(error, ModuleNotFoundError) and not _is_ours(error.name or ""):
@@ -94,10 +94,9 @@ def explain(error: BaseException, program: Program) -> str | None:
 
 
 def require(*, files: int, threads: int = 0, address_space: int = 0) -> None:
-    """Make sure that so many more descriptors and threads can be had, and `address_space` bytes.
+    """Check that so many more descriptors and threads are available, and `address_space` bytes.
 
-    Libraries (uvloop, gRPC) abort the process where they cannot have theirs, and asyncio leaves
-    warnings beside its error.
+    Without them, uvloop and gRPC abort the process, and asyncio adds warnings to its error.
 
     Raises:
         OSError: too few descriptors.
@@ -110,10 +109,10 @@ def require(*, files: int, threads: int = 0, address_space: int = 0) -> None:
     done = threading.Event()
     try:
         for _ in range(files):
-            # One at a time: those that were had are closed again.
+            # One at a time, so that an error leaves a list of descriptors to close.
             opened.append(os.open("/", os.O_PATH | os.O_CLOEXEC))  # noqa: PERF401
         for _ in range(threads):
-            thread = threading.Thread(target=done.wait, name="can be had")
+            thread = threading.Thread(target=done.wait, name="resource check")
             thread.start()
             started.append(thread)
     finally:
@@ -125,12 +124,12 @@ def require(*, files: int, threads: int = 0, address_space: int = 0) -> None:
 
 
 def install_line(*extras: str) -> str:
-    """A command that installs what these extras need into this Python environment.
+    """A command that installs the requirements of these extras into this Python environment.
 
-    It names the packages themselves: colotrace may have been installed from a checkout or a
-    wheel, which pip would not find again by colotrace's name.
+    It names the packages, because pip cannot find colotrace itself if it was installed from a
+    checkout or a wheel.
     """
-    from importlib import metadata  # takes longer than all the rest
+    from importlib import metadata  # slow to import
 
     wanted = [
         requirement.partition(";")[0].strip()
@@ -148,7 +147,7 @@ def _require_address_space(least: int) -> None:
 
 
 def _root(error: ImportError) -> str:
-    """The first cause, on one line: packages put pages of advice around it."""
+    """The root cause, on one line: packages add pages of advice."""
     cause: BaseException = error
     while isinstance(cause.__cause__ or cause.__context__, ImportError):
         cause = cause.__cause__ or cause.__context__ or cause

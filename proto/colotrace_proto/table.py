@@ -1,8 +1,8 @@
-"""A colo's row as people read it on a terminal; the agent's and the command's only tables.
+"""A colo's row as a table for people, printed by the agent and the operator's command.
 
-Two forms. One line a node where the columns fit: then only the name is shortened, down to
-`_LEAST_NAME` columns, and labels that do not fit beside it stand on lines of their own. Else a few
-lines a node, whose words flow. Addresses and numbers are never cut in either.
+There are two forms. If the columns fit, each node has one line: only its name is shortened, down to
+`_LEAST_NAME` columns, and labels that do not fit follow on lines of their own. Otherwise each node
+has several wrapped lines. Addresses and numbers are never cut.
 """
 
 from collections.abc import Sequence
@@ -25,11 +25,10 @@ _Cells = tuple[str, ...]
 
 
 def trace_table(target: str, row: rows.ColoRow, *, on: Paper, notes: Sequence[str] = ()) -> str:
-    """One colo's path to one target: a heading, the nodes, the outcome, the notes; whole lines.
+    """One colo's path to one target: heading, nodes, outcome, links and notes, as whole lines.
 
-    A hop has an entry for each address that answered, most packets first, each with its number of
-    packets where there are several; one where nothing answered has `*`. Times are in milliseconds.
-    Behind the outcome stand the links, where load-balanced paths were asked for.
+    A hop has an entry for each address that answered, most packets first. If there are several,
+    each has its number of packets. A silent hop has `*`. Times are in milliseconds.
     """
     place = on.text(row.colo.name)
     if row.colo.city:
@@ -53,7 +52,7 @@ def _hops(hops: Sequence[rows.Hop], on: Paper) -> list[str]:
     labels: list[list[str]] = []
     for hop in hops:
         loss = 100 * hop.packets_lost / hop.packets_sent if hop.packets_sent else 0.0
-        # A hop's own figures stand in its first entry only.
+        # The numbers of the hop are in its first entry only.
         own = (str(hop.packets_ttl), f"{hop.packets_lost}/{hop.packets_sent}", f"{loss:.0f}%")
         for node in hop.nodes or [rows.SILENCE]:
             ttl, lost, share = own
@@ -74,7 +73,7 @@ def _hops(hops: Sequence[rows.Hop], on: Paper) -> list[str]:
 def _in_columns(
     body: list[_Cells], labels: list[list[str]], on: Paper, *, fixed: int, least: int
 ) -> list[str]:
-    """One line a node, with its labels behind it or, where they do not fit, below."""
+    """One line for each node; its labels follow on the line or, if they do not fit, below it."""
     joined = [" ".join(each) for each in labels]
     columns = max(widths(["labels"], [[each] for each in joined])) if any(joined) else 0
     beside = columns > 0 and on.has(fixed + least + GAP + columns)
@@ -94,7 +93,7 @@ def _in_columns(
 
 
 def _flowing(body: list[_Cells], labels: list[list[str]], on: Paper) -> list[str]:
-    """A few lines a node: who it is, then its figures, then its labels."""
+    """Several lines for each node: its address, name and ASN, its numbers, its labels."""
     head = flow(("TTL", "address", "name", "ASN"), on)
     head += flow(("lost", "loss", "min/mean/max/stddev", "ms"), on, indent=_INDENT, first=_INDENT)
     lines = [on.bold(line) for line in head] + [on.own("─") * (on.columns or 0)]
@@ -102,7 +101,7 @@ def _flowing(body: list[_Cells], labels: list[list[str]], on: Paper) -> list[str
         ttl, address, name, asn = cells[:_BEFORE_FIGURES]
         room = max((on.columns or 0) - _INDENT, 1)
         words = [word for word in (*address.split(), on.fit(name, room), asn) if word]
-        # The first line begins with the TTL, in as many columns as those below are indented.
+        # The TTL fills the indentation of the first line.
         begun = flow(words, on, indent=_INDENT, first=_INDENT)
         begun[0] = f"{ttl:>{_INDENT - 1}} " + begun[0][_INDENT:]
         lines += begun
@@ -115,7 +114,7 @@ def _flowing(body: list[_Cells], labels: list[list[str]], on: Paper) -> list[str
 
 
 def _times_in_words(times: Sequence[str], on: Paper) -> list[str]:
-    """The times as one word, or as several where that is too wide."""
+    """The times as one word, or as several if one is too wide."""
     if not any(times):
         return []
     together = "/".join(times)
@@ -142,7 +141,7 @@ def _links(links: Sequence[rows.Link], on: Paper) -> list[str]:
 
 
 def _who(node: rows.Node, on: Paper) -> tuple[str, str, str]:
-    """Address, name and ASN; what is not known, or would say the address twice, stays empty."""
+    """Address, name and ASN; empty if unknown, or if the name is the address."""
     if not node.packet_count:
         return ("*", "", "")
     name = "" if node.name == node.ip else on.text(node.name)
@@ -151,7 +150,7 @@ def _who(node: rows.Node, on: Paper) -> tuple[str, str, str]:
 
 
 def _outcome(row: rows.ColoRow, on: Paper) -> str:
-    """The target as a whole, in one sentence."""
+    """One sentence about the target."""
     target = row.target_summary
     took = f"in {row.traceroute_time_ms} ms"
     if not target.packet_count:

@@ -1,16 +1,16 @@
-"""Text from strangers, made safe to show on a terminal and to log, and cut to a bound.
+"""Escapes and shortens untrusted text before it is printed or logged.
 
-Names, paths, targets, colo names, cities, errors of brokers and peers: whatever did not come from
-this program passes `safe` before it is printed or logged. Logs do it for every value, by
-`safe_event`.
+All text from outside the program passes `safe` before it is printed or logged: names, paths,
+targets, colo names, cities, errors of brokers and peers. Logs apply it to every value
+(`safe_event`).
 
-A character that a terminal obeys, that a reader cannot see, or that changes how its neighbours
-are read is written as an escape: `\\x1b`, `\\u202e`, `\\U000e0001`. That is every control (C0, DEL,
-C1, so every ANSI sequence), every format character (bidirectional controls and isolates,
-zero-width characters, tags), line and paragraph separators, spaces other than U+0020, unpaired
-surrogates, private-use and unassigned code points (all that `str.isprintable` refuses), and what
-it accepts although it is invisible. A byte that Python read by `surrogateescape` is written as
-that byte, `\\xfc`. A backslash stays as it is, so the result is for people, not for a parser.
+Control characters, invisible characters, and characters that change the reading order are written
+as escapes: `\\x1b`, `\\u202e`, `\\U000e0001`. These are all characters that `str.isprintable`
+refuses: controls (C0, DEL, C1, so every ANSI sequence), format characters (bidirectional controls
+and isolates, zero-width characters, tags), line and paragraph separators, spaces other than U+0020,
+unpaired surrogates, private-use and unassigned code points. Invisible characters that `isprintable`
+accepts are escaped, too. A byte that Python read with `surrogateescape` is written as that byte,
+`\\xfc`. Backslashes are not escaped, so the result is for people, not for a parser.
 """
 
 import re
@@ -20,7 +20,7 @@ from itertools import islice
 from typing import Any
 
 MOST = 255
-"""Characters of a text, where the caller says nothing else: a DNS name has at most 253."""
+"""Default maximum of characters; a DNS name has at most 253."""
 ELLIPSIS = "…"
 
 _MOST_IN_LOG = 500
@@ -29,29 +29,30 @@ _MOST_ITEMS = 50
 _MOST_DEPTH = 4
 _OF_SEVERAL_LINES = frozenset({"exception", "stack"})
 
-# Default_Ignorable_Code_Point of DerivedCoreProperties.txt as far as `isprintable` accepts it, and
-# BRAILLE PATTERN BLANK, which is empty, too.
+# The characters of Default_Ignorable_Code_Point (DerivedCoreProperties.txt) that `isprintable`
+# accepts, and BRAILLE PATTERN BLANK, which is empty, too.
 _INVISIBLE = re.compile(
     "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0"
     "\U000e0100-\U000e01ef]"
 )
 _MOST_MARKS = 3
-"""Combining marks on one character; Vietnamese and Hebrew need two. More hide other lines."""
+"""Most combining marks on one character. Vietnamese and Hebrew need two; many marks would cover
+other lines."""
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _FIRST_BYTE, _LAST_BYTE = 0xDC80, 0xDCFF  # where `surrogateescape` puts bytes
 _IN_ASCII = {"…": "...", "→": "->", "×": "x", "─": "-", "–": "-", "·": "-"}  # noqa: RUF001
 
 
 def safe(text: str, *, most: int = MOST) -> str:
-    """The text with escapes for what must not reach a terminal or a log.
+    """The text with escapes, as described in the module.
 
-    The result has at most `most` characters (1 or more); where some were left out it ends in an
-    ellipsis. An escape is never cut. The time it takes is bounded by `most`, not by the text.
+    The result has at most `most` (at least 1) characters; a shortened one ends in an ellipsis. An
+    escape is never cut. The run time depends on `most`, not on the length of the text.
     """
     if len(text) <= most and text.isascii() and text.isprintable():
         return text
     parts: list[str] = []
-    length, marks = 0, _MOST_MARKS  # a mark that begins a text would change what stands before it
+    length, marks = 0, _MOST_MARKS  # a mark at the start would change the character before the text
     fits_with_ellipsis = 0
     for character in text[: most + 1]:
         part = character
@@ -73,18 +74,19 @@ def safe(text: str, *, most: int = MOST) -> str:
 
 
 def safe_lines(text: str, *, most: int) -> str:
-    """The same for a text of several lines, such as a traceback, whose end tells most.
+    """Like `safe`, for a text of several lines such as a traceback.
 
-    Line breaks stay; where it is longer than `most` characters, the beginning is left out.
+    Line breaks stay. If the text has more than `most` characters, its beginning is left out, since
+    the end of a traceback is more useful.
     """
     kept = text if len(text) <= most else ELLIPSIS + text[-(most - 1) :]
     return "\n".join(safe(line, most=most) for line in kept.split("\n"))
 
 
 def safe_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """A processor for structlog: makes every value of an event safe, and bounds the event.
+    """A processor for structlog that escapes and bounds every value of an event.
 
-    Put it behind the processors that add values, before the renderer. Values other than numbers,
+    Put it after the processors that add values, before the renderer. Values other than numbers,
     booleans and None become text. A traceback keeps its line breaks.
     """
     return {
@@ -98,7 +100,8 @@ def safe_event(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> M
 
 
 def safe_json(content: str) -> str:
-    """JSON whose strings hold nothing that a terminal obeys or hides; the value stays the same."""
+    """The JSON text with control and invisible characters as JSON escapes; its value is
+    unchanged."""
     if content.isascii() and "\x7f" not in content:
         return content  # JSON has no other controls than white space
     return "".join(
@@ -110,9 +113,9 @@ def safe_json(content: str) -> str:
 
 
 def encodable(text: str, encoding: str) -> str:
-    """The text as far as the encoding has its characters.
+    """The text with substitutes for characters that the encoding lacks.
 
-    Signs of this program's own become their like in ASCII (`…` is `...`), others escapes.
+    Symbols that this program uses get similar ASCII (`…` is `...`), other characters escapes.
     """
     try:
         text.encode(encoding)
@@ -122,8 +125,8 @@ def encodable(text: str, encoding: str) -> str:
 
 
 def width(text: str) -> int:
-    """Columns that the text takes on a terminal: two for a wide character, none for a combining
-    one (UAX 11)."""
+    """Columns of the text on a terminal: two for a wide character, none for a combining one
+    (UAX 11)."""
     if text.isascii():
         return len(text)
     from rich.cells import cell_len
@@ -132,9 +135,9 @@ def width(text: str) -> int:
 
 
 def fit(text: str, columns: int, *, ellipsis: str = ELLIPSIS) -> str:
-    """The text in at most so many columns: what does not fit is left out of its middle.
+    """The text in at most `columns`; its middle is left out.
 
-    Of a router's name both ends tell something: the interface and the router, and the network.
+    Both ends of a router's name are useful: interface and router at one end, network at the other.
     """
     if width(text) <= columns:
         return text
@@ -161,7 +164,7 @@ def _last(text: str, columns: int) -> str:
         taken += wide
         if taken > columns:
             break
-        if wide:  # never begin with a combining mark, which belongs to what is left out
+        if wide:  # never begin with a combining mark, which belongs to a character left out
             begin = place
     return text[begin:]
 

@@ -1,12 +1,12 @@
-"""A descriptor written by a thread of its own, so that no event loop waits for a reader.
+"""Writes to a descriptor in a thread, so that a slow reader never blocks the event loop.
 
-Whoever produces rows awaits `drain` before the next one: a reader that stands still makes the
-program pause, not grow. Whoever must not wait (logs, a status line) uses `offer`, which refuses
-what would exceed the bound.
+Producers of rows await `drain` before the next row: if the reader stops, the program pauses instead
+of filling memory. Producers that must not wait (logs, a status line) use `offer`, which refuses
+data beyond the bound.
 
-The descriptor itself is left as it is: it may be shared with other processes, so it is never
-switched to non-blocking. Into a pipe no more is written than it has room for, in whole lines, so
-that a program which is told to end while its reader stands still leaves no torn line.
+The descriptor is never switched to non-blocking, because other processes may share it. A write to a
+pipe has only whole lines that fit into the pipe, so that a program which ends while its reader is
+stopped leaves no partial line.
 """
 
 import asyncio
@@ -26,20 +26,20 @@ from collections.abc import Callable
 from .output import STDERR, OutputError
 
 MOST_WAITING = 1 << 20
-"""Bytes that wait to be written before `drain` waits and `offer` refuses."""
+"""Backlog in bytes beyond which `drain` waits and `offer` refuses."""
 _PIECE = 1 << 16
-_PAGE = 4096  # what one slot of a pipe holds at least
+_PAGE = 4096  # least capacity of a slot of a pipe
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0002, 0.02
 _LOOK_MS = 100
 _STILL_S = 1.0
-"""A reader that took nothing for so long stands still."""
+"""Time without progress after which a reader counts as stopped."""
 
 
 class Writer:
-    """Writes to one descriptor in the order in which data was put.
+    """Writes to one descriptor, in the order of `put`.
 
-    Its thread starts with the first data. Standard error that cannot be written swallows
-    everything; for other descriptors `error` tells why, and `drain` raises it.
+    Its thread starts with the first data. If standard error cannot be written, all data is dropped.
+    For other descriptors `error` is set, and `drain` raises it.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Writer:
         most: int = MOST_WAITING,
         failed: Callable[[], None] | None = None,
     ) -> None:
-        """`failed` is called in the event loop that runs now, once, when writing has failed."""
+        """`failed` is called once in the current event loop when a write fails."""
         self.error: OutputError | None = None
         self._descriptor = descriptor
         self._most = most
@@ -66,7 +66,7 @@ class Writer:
 
     @property
     def waiting(self) -> int:
-        """Bytes that have not been written."""
+        """The backlog in bytes."""
         return self._bytes
 
     @property
@@ -75,7 +75,7 @@ class Writer:
         return self._bytes <= self._most
 
     def put(self, data: bytes | bytearray) -> None:
-        """Have the data written; ignored after a failure. Call `drain` now and then."""
+        """Queue the data; ignored after a failure. Call `drain` regularly."""
         with self._changed:
             if self._ended or not data:
                 return
@@ -84,13 +84,13 @@ class Writer:
             self._waiting.append(data)
             self._bytes += len(data)
             if self._thread is None:
-                # A daemon: nobody waits for a reader who may never come back.
+                # A daemon, since its reader may never read again.
                 self._thread = threading.Thread(target=self._write, name="writer", daemon=True)
                 self._thread.start()
             self._changed.notify_all()
 
     def offer(self, data: bytes) -> bool:
-        """Have the data written if there is room for it; False where there is none."""
+        """Queue the data if there is room; False if there is none."""
         with self._changed:
             if self._bytes + len(data) > self._most and self._bytes:
                 return False
@@ -98,7 +98,7 @@ class Writer:
         return True
 
     async def drain(self, *, below: int | None = None) -> None:
-        """Wait until so many bytes wait at most; by default as many as there may.
+        """Wait until the backlog is at most `below` bytes, by default the bound.
 
         Raises:
             OutputError: the descriptor cannot be written, or `give_up` was called.
@@ -115,9 +115,9 @@ class Writer:
             await moved.wait()
 
     def hurry(self, *, within_s: float) -> None:
-        """From now on, give up once the reader stands still, and after `within_s` at the latest.
+        """From now on, give up when the reader has stopped, and after `within_s` at the latest.
 
-        For a program that was told to end. To be called in the event loop.
+        For a program that is ending. Call it in the event loop.
         """
         loop, end = asyncio.get_running_loop(), time.monotonic() + within_s
 
@@ -131,8 +131,8 @@ class Writer:
         look()
 
     def finish_blocking(self, *, within_s: float) -> None:
-        """Wait until all is written, but not for a reader that stands still, and no longer than
-        `within_s`. For the end of a program, outside of the event loop."""
+        """Wait until all is written, the reader has stopped, or `within_s` is over. For the end of
+        a program, outside of the event loop."""
         end = time.monotonic() + within_s
         with self._changed:
             while self._bytes and not self._ended:
@@ -142,7 +142,7 @@ class Writer:
                 self._changed.wait(_LOOK_MS / 1_000)
 
     def give_up(self) -> None:
-        """Throw away what waits; a line that has been begun in a pipe is complete."""
+        """Drop the backlog; a pipe gets no partial line."""
         self._fail(errno.ETIMEDOUT)
 
     def _write(self) -> None:
@@ -214,21 +214,21 @@ class Writer:
 
 
 class _Pipe:
-    """How much a pipe certainly has room for.
+    """Lower bound of the free space of a pipe.
 
-    A pipe is a ring of slots of a page each. A write first fills what its last page leaves, if
-    what exceeds whole pages fits there, and takes a slot for each page of the rest (pipe_write in
-    Linux' fs/pipe.c). A slot is free again once all of it has been read.
+    A pipe is a ring of slots of one page. A write first appends the part that exceeds whole pages
+    to the last slot, if it fits there, and takes a slot for each page of the rest (pipe_write in
+    Linux' fs/pipe.c). A slot is free again when all of it has been read.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._slots: deque[int] = deque()  # bytes written into each that may not be free
+        self._slots: deque[int] = deque()  # bytes written into each slot that may be in use
         self._sum = 0
         self._end = _PAGE  # of the last slot
 
     def took(self, size: int) -> None:
-        """So many bytes were written at once."""
+        """Record one write of `size` bytes."""
         self._sum += size
         beyond = size % _PAGE
         if self._slots and beyond and self._end + beyond <= _PAGE:
@@ -240,10 +240,10 @@ class _Pipe:
             self._slots.append(self._end)
 
     def fitting(self, data: bytes | bytearray, at: int) -> int:
-        """Bytes from there on to be written now: whole lines that fit, 0 to wait.
+        """Number of bytes from `at` to write now: whole lines that fit; 0 to wait.
 
-        What the pipe could never hold at once is written piece by piece. Where the reader has
-        gone, something, so that the write fails.
+        A line that is larger than the pipe is written in pieces. If the reader has closed the pipe,
+        the result is not 0, so that the write fails.
         """
         room, empty = self._room()
         if at + room >= len(data):
@@ -277,5 +277,5 @@ def _is_pipe(descriptor: int) -> bool:
 
 
 def _in_loop(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
-    with contextlib.suppress(RuntimeError):  # the loop has ended, and nobody waits any more
+    with contextlib.suppress(RuntimeError):  # the loop has ended, so nothing waits
         loop.call_soon_threadsafe(act)

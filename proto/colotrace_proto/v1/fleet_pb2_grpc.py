@@ -45,11 +45,10 @@ class FleetServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Attach(self, request_iterator, context):
-        """One stream for each agent, opened by the agent and kept open. The first message up is
-        Hello, the first down is Welcome; without Welcome nothing else may be said.
-        The stream ends with FAILED_PRECONDITION when the Hello cannot be taken,
-        INVALID_ARGUMENT when a message breaks the protocol, UNAUTHENTICATED when the agent's
-        certificate is not for the colo it names.
+        """One stream for each agent, opened by the agent and kept open. The agent's first message is
+        Hello, the coordinator's first is Welcome. The agent sends nothing else before Welcome.
+        The stream ends with FAILED_PRECONDITION if the Hello is refused, INVALID_ARGUMENT if a message
+        violates the protocol, UNAUTHENTICATED if the agent's certificate does not name its colo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

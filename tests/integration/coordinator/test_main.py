@@ -172,7 +172,7 @@ def test_key(tmp_path: Path) -> None:
         (["serve", "--insecure"], 2, "--data DIR"),
         (["serve", "--data", "D", "--insecure", "--asn-db", "none"], 2, "none"),
         (["serve", "--data", "D", "--insecure", "--mqtt", "h:1883"], 2, "give mqtts://"),
-        (["serve", "--data", "D", "--mqtt", "mqtt://h"], 2, "could be read on the way"),
+        (["serve", "--data", "D", "--mqtt", "mqtt://h"], 2, "would be sent unencrypted"),
         (
             ["serve", "--data", "D", "--insecure", "--mqtt", "mqtt://h", "--grpc", ":0"],
             2,
