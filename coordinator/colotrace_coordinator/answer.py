@@ -16,10 +16,10 @@ from .deadlines import NAMES_S
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .fleet.registry import Registry
-from .jobs.task import Finished
+from .jobs.task import JobResult
 from .model import Answer, Message, Options, TraceRequest
 
-Results = Mapping[tuple[str, ColoName], Finished | str]
+Results = Mapping[tuple[str, ColoName], JobResult | str]
 """By target and colo: the result of the job, or why the target was refused."""
 
 
@@ -77,7 +77,7 @@ class Answers:
 
 
 def _gathered(
-    result: Finished | str, target: str, colo: rows.Colo, options: Options
+    result: JobResult | str, target: str, colo: rows.Colo, options: Options
 ) -> tally.Gathered:
     """The row before its statistics."""
     if isinstance(result, str):
@@ -97,7 +97,7 @@ def _gathered(
     )
 
 
-def _messages(result: Finished | str, colo: ColoName) -> Iterable[tuple[int, str]]:
+def _messages(result: JobResult | str, colo: ColoName) -> Iterable[tuple[int, str]]:
     """Code and text of each message about a row."""
     if isinstance(result, str):
         yield Code.ROW_FAILED + UNTRACEABLE, result

@@ -30,7 +30,7 @@ from .descriptors import share
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import CoordinatorError
-from .fleet.link import Attendance
+from .fleet.link import StreamEvents
 from .fleet.registry import MAX_AGENTS, Registry
 from .links.direct.server import DirectLink
 from .links.direct.tls import TlsFiles
@@ -109,9 +109,9 @@ async def serve(settings: ServeSettings) -> None:
                 certificate=certificate, key=key, client_authority=settings.tls.agent_ca
             )
 
-        def streams(attendance: Attendance) -> DirectLink:
+        def streams(events: StreamEvents) -> DirectLink:
             return DirectLink(
-                attendance,
+                events,
                 host=settings.grpc.host or "::",
                 port=settings.grpc.port,
                 tls=agents_tls,
@@ -121,12 +121,12 @@ async def serve(settings: ServeSettings) -> None:
 
         bus = None
         if settings.mqtt is None:
-            link = streams(service.fleet)
+            link = streams(service.agent_events)
         else:
             from .links.mqtt.link import MqttLink  # an extra, which not everybody has
 
             bus = MqttLink(
-                service.fleet,
+                service.agent_events,
                 settings.mqtt.broker,
                 tls=settings.mqtt.tls,
                 metrics=BrokerMetrics(numbers),

@@ -1,19 +1,57 @@
-"""How the time of one answer is divided, in seconds from the request's arrival.
+"""Every time rule of a request, in seconds. All other modules import their limits from here.
 
-    0 ─ jobs ─────────────────────────────── 23.2 agents end ─ 23.5 jobs end ─ names, rows ─ 25
+    0 ─ jobs ─────────────────────────── 23.2 agents end ─ 23.5 jobs end ─ names, rows ─ 25
 
-No part of a request takes longer than `ANSWER_S`.
+The time runs from the arrival of the request. No part of a request takes longer than `ANSWER_S`.
 """
 
 ANSWER_S = 25.0
-"""The deadline of the answer."""
-JOBS_S = 23.5
-"""The deadline of its jobs; the rest of the time is for names and rows."""
+"""Deadline of the answer."""
 NAMES_S = 1.0
-"""The longest wait for names after the jobs have ended."""
+"""Longest wait for host names after the jobs have ended."""
+ROWS_S = 0.5
+"""Reserved for statistics and for writing the answer."""
+JOBS_S = ANSWER_S - NAMES_S - ROWS_S
+"""Deadline of the jobs."""
 AGENT_MARGIN_S = 0.3
-"""The agent ends this much earlier than the job, so that its last frame arrives in time."""
+"""An agent ends this much earlier than its job, so that its last frame arrives in time."""
 LEAST_TRACE_S = 1.0
-"""A trace is not started with less time than this."""
+"""No trace is started with less time than this."""
 STOP_S = ANSWER_S + 1
-"""How long a coordinator that is stopping waits for its running requests."""
+"""How long a coordinator that stops waits for its running requests."""
+
+GATHER_S = 10.0
+"""After the start, jobs for a colo that was known before wait this long for its first agent."""
+JOIN_WINDOW_S = 0.2
+"""A job joins an identical one that began less than this ago."""
+JOIN_DIFFERENCE_S = 0.2
+"""Maximum deadline difference for joining: how much later the other job may end."""
+
+ACCEPT_S = 0.5
+"""How long an offer may stay unanswered while another agent could take the job."""
+SOLE_ACCEPT_S = 9.0
+"""The same if no other agent could take it, and this one still sends heartbeats."""
+BROKER_LOST_ACCEPT_S = 1.5
+"""The same after the connection to the broker was lost: the agent may have received the offer
+before, and it answers by its own stream."""
+SILENCE_S = 3.0
+"""How long an agent that has a job may send nothing; it sends a heartbeat each second."""
+RECONNECT_S = 2.0
+"""How long an agent whose stream broke has to attach again and resume its jobs."""
+BACKOFF_S, MAX_BACKOFF_S = 0.1, 1.0
+"""First and longest pause before a busy agent is asked again; each is twice the one before."""
+
+
+def job_deadline(now: float, *, spent_s: float) -> float:
+    """The deadline of a job of a request that arrived `spent_s` before `now`."""
+    return now + JOBS_S - spent_s
+
+
+def too_late(now: float, deadline: float) -> bool:
+    """Whether a job has too little time left for another trace."""
+    return deadline - now < LEAST_TRACE_S
+
+
+def agent_time_ms(now: float, deadline: float) -> int:
+    """The time that an agent is given for a job."""
+    return int((deadline - AGENT_MARGIN_S - now) * 1000)

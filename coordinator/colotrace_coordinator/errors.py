@@ -35,6 +35,14 @@ class StoppingError(CoordinatorError):
     """The coordinator is stopping and takes no new request."""
 
 
+class SupersededError(CoordinatorError):
+    """A later process holds the agent's id, or several processes share it."""
+
+
+class RegistryFullError(CoordinatorError):
+    """A bound on attached agents or known colos is reached."""
+
+
 class StoreError(CoordinatorError):
     """Storage refuses."""
 

@@ -1,6 +1,6 @@
 """From a request to its answer: policy, jobs, rows.
 
-The parts are built by `composition`. Links report to `TraceService.fleet`.
+The parts are built by `composition`. Links report to `TraceService.agent_events`.
 """
 
 import asyncio
@@ -11,14 +11,17 @@ from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
 from .answer import Answers
+from .deadlines import GATHER_S
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import StoppingError
-from .fleet.link import Fleet
+from .fleet.fleet import Fleet
+from .fleet.link import FleetEvents
 from .fleet.registry import Registry
-from .jobs.dispatcher import GATHER_S, Dispatcher
-from .jobs.running import JobSpec, Ticket
-from .jobs.task import Finished, Task
+from .jobs.dispatcher import Dispatcher
+from .jobs.reports import AgentReports
+from .jobs.running import JobKey, Ticket
+from .jobs.task import JobResult, Task
 from .metrics import Metrics
 from .model import Answer, ColoStatus, TraceRequest
 from .policy import TargetPolicy, as_asked, literal
@@ -46,13 +49,17 @@ class TraceService:
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
         self._answers = Answers(registry=registry, names=names, asns=asns)
+        fleet = Fleet(registry, metrics=metrics, log=log)
         self._dispatcher = Dispatcher(
-            registry=registry,
+            registry, metrics=metrics, log=log, clock=clock, gather_s=gather_s
+        )
+        self._events = AgentReports(
+            fleet,
+            self._dispatcher,
+            seen=self._answers.prefetch,
             metrics=metrics,
             log=log,
-            seen=self._answers.prefetch,
             clock=clock,
-            gather_s=gather_s,
         )
         self._stopping = False
         self._requests = 0
@@ -60,9 +67,9 @@ class TraceService:
         self._idle.set()
 
     @property
-    def fleet(self) -> Fleet:
+    def agent_events(self) -> FleetEvents:
         """What links report to."""
-        return self._dispatcher
+        return self._events
 
     def forget(self, colo: ColoName) -> bool:
         """Forget a colo that has no agent; False if it has one."""
@@ -97,7 +104,7 @@ class TraceService:
         await self._idle.wait()
 
     async def _trace(self, request: TraceRequest) -> Answer:
-        results: dict[tuple[str, ColoName], Finished | str] = {}
+        results: dict[tuple[str, ColoName], JobResult | str] = {}
         tickets: dict[tuple[str, ColoName], Ticket] = {}
         try:
             for target in dict.fromkeys(request.targets):
@@ -106,8 +113,8 @@ class TraceService:
                     if refusal is not None:
                         results[target, colo] = refusal
                         continue
-                    spec = JobSpec(request.account_id, _task(request, target, colo))
-                    ticket = self._dispatcher.begin(spec, spent_s=request.spent_s)
+                    key = JobKey(request.account_id, _task(request, target, colo))
+                    ticket = self._dispatcher.begin(key, spent_s=request.spent_s)
                     tickets[target, colo] = ticket
             if tickets:
                 await asyncio.wait([ticket.done for ticket in tickets.values()])

@@ -1,27 +1,20 @@
-"""Agents as the fan-out sees them: nothing of how they are reached."""
+"""How an agent is named throughout the coordinator."""
 
-from dataclasses import dataclass
+from typing import NamedTuple, Self
 
-from colotrace_proto.messages import AgentId, Family, PacketType
+from colotrace_proto.messages import AgentId, Hello
 
 
-@dataclass(frozen=True, slots=True)
-class AgentKey:
-    """One process of one agent: what comes after a restart is somebody else."""
+class AgentKey(NamedTuple):
+    """One process of an agent: after a restart the agent has another boot id.
+
+    A tuple, since it is hashed several times for each message.
+    """
 
     agent_id: AgentId
     boot_id: bytes
 
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """An attached agent of the job's colo. `heard_at` is in seconds, on the clock of `now`."""
-
-    key: AgentKey
-    families: frozenset[Family]
-    packet_types: frozenset[PacketType]
-    running: int
-    draining: bool
-    heard_at: float
-    away: bool = False
-    """It is draining because the broker has lost it, or never had it: not by its own word."""
+    @classmethod
+    def of(cls, hello: Hello) -> Self:
+        """The process that sent this Hello."""
+        return cls(hello.agent_id, hello.boot_id)

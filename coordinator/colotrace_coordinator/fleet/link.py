@@ -1,11 +1,12 @@
-"""The seam between the fan-out and whatever carries its words to agents.
+"""The seam between the coordinator's jobs and a transport to agents.
 
-A link takes commands (`Link`) and tells what it hears (`Fleet`). Nothing in either waits: a
-command is queued, an event is handled before the call returns. A link reports an agent's events
-in the order in which they came; between `attached` and `detached` lies everything else of it.
+A link takes commands for agents (`AgentLink`) and reports what happens to them (`StreamEvents`,
+`FleetEvents`). Neither side waits: a command is queued, and an event is handled before the call
+returns. A link reports an agent's events in their order; all others lie between `attached` and
+`detached`.
 
-An agent is named by its key throughout. `Accepted` may come from another agent of the colo than
-the one that was asked: a link may leave the choice to the agents, and who accepts has the job.
+`Accepted` may come from another agent of the colo than the one that was offered the job: a link may
+publish an offer to all agents of the colo. The agent that accepts has the job.
 """
 
 import enum
@@ -27,16 +28,19 @@ from colotrace_proto.messages import (
 
 from .agents import AgentKey
 
-AgentSays = Heartbeat | Draining | Accepted | Refused | Frame | Capabilities
+AgentMessage = Heartbeat | Draining | Accepted | Refused | Frame | Capabilities
+
+MAX_FRAME_BYTES = 1024 * 1024
+"""Largest frame, and largest message that a link receives."""
 
 
 class Closing(enum.Enum):
     """Why the coordinator ends an agent's attachment."""
 
     SUPERSEDED = "superseded"
-    """Another process with the agent's id attached later; this one must not come back by itself."""
+    """A later process attached with the agent's id; this one must not reconnect by itself."""
     RESYNC = "resync"
-    """What came in does not fit together; the agent attaches again and resumes."""
+    """Frames are missing; the agent attaches again and resumes."""
 
 
 class Rejection(enum.Enum):
@@ -49,82 +53,84 @@ class Rejection(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The agent is attached; of the jobs it holds, these go on after the sequence named."""
+    """The agent is attached. Of the jobs that it holds, these go on after the acknowledged
+    sequence."""
 
     wanted_jobs: tuple[Ack, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The agent is not attached, and why in words."""
+    """The agent is not attached; `detail` is the reason as text."""
 
     reason: Rejection
     detail: str
 
 
-class Link(Protocol):
-    """Takes commands for the agents that are attached through it.
+class AgentLink(Protocol):
+    """Commands to the agents that are attached through one transport.
 
-    A command for an agent that has just gone is dropped: its going is an event of its own.
+    A command for an agent that has just detached is dropped: its end is an event of its own.
     """
 
-    def offer(self, agent: AgentKey, job: Job, *, anyone: bool) -> bool:
-        """Ask the agent to run the job. Where `anyone` says that any of its colo may, the link can
-        leave it to them who does: whether it has is returned."""
+    def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:
+        """Offer the job to the agent; if `shared`, any agent of the colo may take it instead.
+
+        Returns True if the job was published to the colo's shared topic.
+        """
 
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
-        """Take a job back."""
+        """Cancel a job."""
 
     def ack(self, agent: AgentKey, ack: Ack, *, final: bool) -> None:
-        """Acknowledge a job's frames; a final one's at once, others' when convenient."""
+        """Acknowledge a job's frames: the final one at once, others may be coalesced."""
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
         """End the attachment."""
 
 
-class Attendance(Protocol):
-    """What a link tells of the agents that are attached through it."""
+class StreamEvents(Protocol):
+    """Reports of the agents that have a stream."""
 
-    def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:
+    def attached(self, hello: Hello, link: AgentLink) -> Admitted | Rejected:
         """An agent asks to attach, for the first time or again.
 
-        Offers for it may be made before this returns; the link sends them after its welcome.
+        Offers to it may be made before this returns; the link sends them after its Welcome.
         """
 
     def frame_due(self, agent: AgentKey, job_id: JobId, size: int) -> bool | None:
-        """Whether the agent's job can yield a frame of so many bytes, asked once for each before it
-        is decoded; None where the agent has no such job. False gives the job up."""
+        """Whether the agent's job can yield a frame of `size` bytes; None if the agent has no such
+        job. Asked once for each frame before it is decoded. False gives up the job's attempt."""
 
-    def heard(self, agent: AgentKey, message: AgentSays) -> None:
-        """An attached agent said something."""
+    def heard(self, agent: AgentKey, message: AgentMessage) -> None:
+        """An attached agent sent a message."""
 
     def detached(self, agent: AgentKey) -> None:
-        """The agent's attachment has ended, whoever ended it. It may come back."""
+        """The attachment has ended, whichever side ended it. The agent may attach again."""
 
 
-class Fleet(Attendance, Protocol):
-    """What a link tells that knows more of agents than their streams: see `mqtt`."""
+class FleetEvents(StreamEvents, Protocol):
+    """Reports of a link that knows of agents without a stream, through a broker."""
 
     def attached(
-        self, hello: Hello, link: Link, *, offers_lost: bool = True, available: bool = True
+        self, hello: Hello, link: AgentLink, *, offers_lost: bool = True, available: bool = True
     ) -> Admitted | Rejected:
-        """See `Attendance`. `offers_lost` says whether an offer that the agent has not answered
-        yet can no longer reach it; `available` is how an agent begins that was not known."""
+        """See `StreamEvents`. `offers_lost`: unanswered offers can no longer reach the agent.
+        `available`: whether an agent that was unknown takes jobs."""
 
-    def there(self, hello: Hello, link: Link, *, available: bool) -> Rejected | None:
-        """An agent can be reached, for the first time or again, though its stream may not be up:
-        what it was offered and has not answered is lost, what it runs may still come back.
+    def reachable(self, hello: Hello, link: AgentLink, *, available: bool) -> Rejected | None:
+        """The agent can be offered jobs, for the first time or again, perhaps without a stream.
+        Offers that it has not answered are lost; jobs that it runs may resume.
 
-        Offers for it may be made before this returns.
+        Offers to it may be made before this returns.
         """
 
-    def available(self, agent: AgentKey, *, now: bool, away: bool = False) -> None:
-        """Whether an agent that is known takes new jobs. `away` says that it has not said so
-        itself: the broker has lost it."""
+    def set_available(self, agent: AgentKey, *, available: bool, away: bool = False) -> None:
+        """Whether a known agent takes new jobs. `away`: the broker has lost the agent, it did not
+        announce that it stops."""
 
     def interrupted(self, agent: AgentKey) -> None:
-        """Nothing comes from an agent for the time being, though it is there; `attached` follows,
-        or `detached`."""
+        """The stream has ended, but the agent is still known; `attached` or `detached` follows."""
 
-    def cut_off(self, why: str) -> None:
-        """No agent can be offered anything, for that reason; "" where they can be again."""
+    def cut_off(self, reason: str) -> None:
+        """No agent can be offered anything, for this reason; "" once offers are possible again."""

@@ -1,4 +1,4 @@
-"""What agents count of their packets, added up for all of a colo."""
+"""Packet counters of the agents, summed by colo."""
 
 from dataclasses import fields
 
@@ -8,26 +8,27 @@ from colotrace_coordinator.metrics import Metrics
 
 from .agents import AgentKey
 
-_MOST = 10_000
+_MAX_PROCESSES = 10_000
+_NAMES = tuple(field.name for field in fields(Counters))
 
 
 class PacketCounts:
-    """Agents tell what they have counted since their start: what is new of it is added."""
+    """Agents report totals since their start; the increase is added to the metric."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
-        # What each process has told, also while it is not attached.
-        self._known: dict[AgentKey, Counters] = {}
+        # The last totals of each process, also while it is not attached; oldest report first.
+        self._totals: dict[AgentKey, Counters] = {}
 
-    def told(self, colo: ColoName, agent: AgentKey, counters: Counters) -> None:
-        """The agent's present counts."""
-        known = self._known.pop(agent, Counters())
-        most = {}
-        for each in fields(Counters):
-            before, after = getattr(known, each.name), getattr(counters, each.name)
-            most[each.name] = max(before, after)  # what was said first may come last
+    def reported(self, colo: ColoName, agent: AgentKey, counters: Counters) -> None:
+        """Add what is new in the agent's totals. A report that was overtaken adds nothing."""
+        known = self._totals.pop(agent, Counters())
+        totals = {}
+        for name in _NAMES:
+            before, after = getattr(known, name), getattr(counters, name)
+            totals[name] = max(before, after)
             if after > before:
-                self._metrics.packets.labels(colo=colo, kind=each.name).inc(after - before)
-        self._known[agent] = Counters(**most)
-        if len(self._known) > _MOST:
-            del self._known[next(iter(self._known))]
+                self._metrics.packets.labels(colo=colo, kind=name).inc(after - before)
+        self._totals[agent] = Counters(**totals)
+        if len(self._totals) > _MAX_PROCESSES:
+            del self._totals[next(iter(self._totals))]

@@ -1,123 +1,126 @@
-"""Which agents are attached, by colo, and which colos there are."""
+"""Which agents are attached, by colo, and which colos are known. Pure: no clock, no logs."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from colotrace_proto.messages import AgentId, ColoName, Family, Hello, JobId
+from colotrace_proto.messages import AgentId, ColoName, Family, Hello
 
-from colotrace_coordinator.errors import CoordinatorError
+from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.model import ColoStatus
 from colotrace_coordinator.shares import Shares
 
-from .agents import AgentKey, Candidate
+from .agents import AgentKey
+from .link import AgentLink
 
 MAX_AGENTS = 5_000
 MAX_AGENTS_OF_COLO = 256
 MAX_COLOS = 10_000
 MAX_INVENTED_COLOS = 256
-"""Known colos where no certificate vouches for them: anybody can invent one."""
+"""Bound on known colos without certificates: any agent can then invent a colo."""
 MAX_TAKEOVERS = 3
 CONTEST_S = 60.0
-"""A process that takes over its agent's id from another that is attached has been restarted. After
-so many within that time there are several processes with one id: the one that is attached stays,
-until no other has tried for that time."""
+"""A process that takes over the id of an attached agent is taken for a restart. After
+`MAX_TAKEOVERS` of them in this time, several processes share one id: the attached one stays until
+no other has tried for this long."""
 _SUPERSEDED_KEPT = 16
 
 
-class ColoMemory(Protocol):
-    """Remembers colos over restarts."""
+class PersistentColos(Protocol):
+    """Keeps the known colos over restarts."""
 
     def all(self) -> Iterable[tuple[ColoName, str]]:
-        """Every colo ever remembered, with its city. Asked once, when the registry is built."""
+        """Every colo that is kept, with its city. Called once, when the registry is built."""
 
     def remember(self, name: ColoName, city: str) -> None:
         """Keep a colo that is new, or whose city has changed. Must not block."""
 
     def forget(self, name: ColoName) -> None:
-        """Keep the colo no longer. Must not block."""
+        """Delete the colo. Must not block."""
 
 
-class RegistryFullError(CoordinatorError):
-    """No room for another agent or colo, and why in words."""
-
-
-class SupersededError(CoordinatorError):
-    """A later process holds the agent's id."""
-
-
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Agent:
-    """An attached agent. Times are in seconds, on the clock of `now`."""
+    """An attached agent. Times are in seconds, on the clock of `now`.
+
+    `draining`: it takes no new jobs. `away`: it is draining because the broker has lost it or never
+    announced it, not because it said so. To be changed by `Registry.mark`; the families of its
+    Hello by `Registry.set_families`.
+    """
 
     key: AgentKey
     hello: Hello
+    link: AgentLink
     heard_at: float
-    # To be changed by `Registry.mark`, and the hello's families by `Registry.offers`.
     draining: bool = False
     away: bool = False
-    running: set[JobId] = field(default_factory=set)
-    # Earlier processes of the same id that this one has replaced.
     superseded: tuple[bytes, ...] = ()
-    # When this id was last taken over, and when that was last refused.
+    """Boot ids of earlier processes with this id that this one has replaced."""
     takeovers: tuple[float, ...] = ()
+    """When processes took over this id."""
     contested_at: float | None = None
+    """When a takeover was last refused."""
 
 
 class Registry:
-    """The fleet as it stands.
+    """Attached agents and known colos.
 
-    An agent's id belongs to its colo: another colo's agent may use the same one, so that the
-    holder of one colo's certificate cannot push out another colo's agent.
+    An agent's id is unique in its colo only, so that the holder of one colo's certificate cannot
+    supersede another colo's agent.
     """
 
     def __init__(
         self,
-        memory: ColoMemory,
+        persistent: PersistentColos,
         *,
         vouched: bool = True,
         max_agents: int = MAX_AGENTS,
         max_agents_of_colo: int = MAX_AGENTS_OF_COLO,
         max_colos: int | None = None,
     ) -> None:
-        """`vouched` says that certificates vouch for agents' colos. Where none do, and as many
-        colos are known as may be, a new one takes the place of one that was new, too, and has no
-        agent."""
-        self._memory = memory
+        """`vouched`: certificates vouch for agents' colos. If not, and `max_colos` are known, a new
+        colo replaces one that was not remembered from before and has no agent."""
+        self._persistent = persistent
         self._vouched = vouched
         self._max_agents = max_agents
         self._shares: Shares[ColoName] = Shares(max_agents, max_agents_of_colo)
         self._max_colos = max_colos or (MAX_COLOS if vouched else MAX_INVENTED_COLOS)
-        # Colos that were not known before, in the order in which they came.
+        # Colos that were not remembered from before, oldest first.
         self._new: dict[ColoName, None] = {}
         self.on_forgotten: Callable[[ColoName], None] = lambda _: None
-        self._cities: dict[ColoName, str] = dict(memory.all())
-        # Colos whose agents may still be on their way to this coordinator.
+        self._cities: dict[ColoName, str] = dict(persistent.all())
+        # Colos whose agents may still be about to attach.
         self._awaited: set[ColoName] = set(self._cities)
         self._agents: dict[AgentKey, Agent] = {}
         self._by_colo: dict[ColoName, dict[AgentId, Agent]] = {}
         self._statuses: tuple[ColoStatus, ...] | None = None
 
     def __len__(self) -> int:
+        """Attached agents."""
         return len(self._agents)
 
     def get(self, key: AgentKey) -> Agent | None:
-        """The agent, where it is attached."""
+        """The agent, or None if it is not attached."""
         return self._agents.get(key)
 
     def attach(
-        self, hello: Hello, now: float, *, draining: bool = False, away: bool = False
+        self,
+        hello: Hello,
+        now: float,
+        *,
+        link: AgentLink,
+        draining: bool = False,
+        away: bool = False,
     ) -> Agent | None:
-        """Take the agent in; returns the other process of the same id that it replaces.
+        """Attach the agent; returns the other process with the same id that it replaces.
 
-        The same process attaching again takes its own place; it keeps its running jobs, and
-        whether it is draining.
+        A process that attaches again replaces itself, and keeps whether it is draining.
 
         Raises:
             RegistryFullError: a bound on agents or colos is reached.
             SupersededError: a later process with this id is attached.
         """
-        key = AgentKey(hello.agent_id, hello.boot_id)
+        key = AgentKey.of(hello)
         present = self._by_colo.get(hello.colo, {}).get(hello.agent_id)
         if present is not None and hello.boot_id in present.superseded:
             raise SupersededError(
@@ -147,14 +150,14 @@ class Registry:
             self._new[hello.colo] = None
         if self._cities.get(hello.colo) != hello.city:
             self._cities[hello.colo] = hello.city
-            self._memory.remember(hello.colo, hello.city)
+            self._persistent.remember(hello.colo, hello.city)
 
-        agent = Agent(key, replace(hello, held_jobs=()), now, draining, away)
+        agent = Agent(key, replace(hello, held_jobs=()), link, now, draining, away)
         replaced = None
         if present is not None:
             self._remove(present)
             if present.key == key:
-                agent.running, agent.superseded = present.running, present.superseded
+                agent.superseded = present.superseded
                 agent.takeovers, agent.contested_at = present.takeovers, present.contested_at
                 agent.draining, agent.away = present.draining, present.away
             else:
@@ -171,7 +174,7 @@ class Registry:
         return replaced
 
     def detach(self, key: AgentKey) -> Agent | None:
-        """The agent's attachment has ended; returns it where it was attached."""
+        """End the agent's attachment; returns the agent, or None if it was not attached."""
         agent = self._agents.get(key)
         if agent is not None:
             self._remove(agent)
@@ -179,60 +182,49 @@ class Registry:
         return agent
 
     def forget(self, colo: ColoName) -> bool:
-        """Forget a colo that has no agent; False where it has one."""
+        """Forget a colo; False if it has an agent."""
         if colo in self._by_colo:
             return False
         if self._cities.pop(colo, None) is not None:
             self._statuses = None
             self._new.pop(colo, None)
             self._awaited.discard(colo)
-            self._memory.forget(colo)
+            self._persistent.forget(colo)
             self.on_forgotten(colo)
         return True
 
-    def candidates(self, colo: ColoName) -> list[Candidate]:
-        """The colo's attached agents, in the order in which they came."""
-        return [
-            Candidate(
-                key=agent.key,
-                families=agent.hello.families,
-                packet_types=agent.hello.packet_types,
-                running=len(agent.running),
-                draining=agent.draining,
-                heard_at=agent.heard_at,
-                away=agent.away,
-            )
-            for agent in self._by_colo.get(colo, {}).values()
-        ]
+    def agents(self, colo: ColoName) -> Sequence[Agent]:
+        """The colo's attached agents, in the order in which they attached."""
+        return tuple(self._by_colo.get(colo, {}).values())
 
     def awaited(self, colo: ColoName) -> bool:
-        """Whether to wait for an agent of the colo: since the start, or since `await_all`, none has
-        attached that takes jobs. Also for a new colo, until the broker has announced an agent."""
+        """Whether jobs may wait for an agent of the colo: no agent that takes jobs has attached
+        since the start or since `await_all`. True for a new colo until the broker has announced an
+        agent."""
         return colo in self._awaited
 
     def await_all(self) -> None:
-        """Agents may have left because this coordinator did not answer: they are on their way."""
+        """Await all colos again: agents may have left because this coordinator did not answer."""
         self._awaited.update(self._by_colo)
 
     def city(self, colo: ColoName) -> str:
-        """Where the colo is, for people; "" where that was never told."""
+        """The colo's city, or "" if it is unknown."""
         return self._cities.get(colo, "")
 
     def mark(self, agent: Agent, *, draining: bool, away: bool = False) -> None:
-        """Whether an attached agent takes no job: it is about to stop or, if `away`, is not at the
-        broker."""
+        """Set whether an attached agent takes no new jobs; see `Agent`."""
         agent.draining, agent.away = draining, away
         if not draining:
             self._awaited.discard(agent.hello.colo)
         self._statuses = None
 
-    def offers(self, agent: Agent, families: frozenset[Family]) -> None:
-        """Replace the families that an attached agent has said it can send."""
+    def set_families(self, agent: Agent, families: frozenset[Family]) -> None:
+        """Replace the address families that an attached agent can send."""
         agent.hello = replace(agent.hello, families=families)
         self._statuses = None
 
     def colos(self) -> tuple[ColoStatus, ...]:
-        """Every colo that is known, by name. Asked for by each request, and seldom another."""
+        """Every known colo, sorted by name. Cached, since each request asks for it."""
         if self._statuses is None:
             self._statuses = tuple(self._status(colo) for colo in sorted(self._cities))
         return self._statuses
@@ -240,7 +232,7 @@ class Registry:
     def _make_room(self) -> None:
         """
         Raises:
-            RegistryFullError: as many colos are known as may be.
+            RegistryFullError: the bound on colos is reached.
         """
         if len(self._cities) < self._max_colos:
             return
@@ -275,10 +267,10 @@ class Registry:
 
 
 def _contest(present: Agent, now: float) -> None:
-    """Another process wants the id of the one that is attached.
+    """Check a takeover of an attached agent's id by another process.
 
     Raises:
-        SupersededError: they are several, not one that was restarted.
+        SupersededError: several processes share the id; it is not one that was restarted.
     """
     recent = [at for at in present.takeovers if now - at < CONTEST_S]
     contested = present.contested_at is not None and now - present.contested_at < CONTEST_S

@@ -1,4 +1,4 @@
-"""One job given to one agent: what has come in of it."""
+"""One attempt at a job: the job offered to one agent, and what has come back of it."""
 
 import enum
 from collections.abc import Sequence
@@ -8,14 +8,13 @@ from colotrace_proto.messages import Frame, JobId, Outcome, Replies
 from colotrace_proto.tally import merged
 
 from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.link import MAX_FRAME_BYTES
 
-MAX_FRAME_BYTES = 1024 * 1024
-"""Of any frame; the links take in no longer message."""
 _FRAME_BYTES = 65_536
 _REPLY_BYTES = 1_200
-"""A reply whose node has as many and as long labels as may be, rounded up."""
+"""A reply whose node has as many and as long labels as allowed, rounded up."""
 _PROGRESS_FRAMES = 1_000
-"""Frames that tell of no new reply: one each 50 ms in the longest job, and as many sent again."""
+"""Frames without a new reply: one each 50 ms in the longest job, each sent twice."""
 
 
 class Taken(enum.Enum):
@@ -26,7 +25,7 @@ class Taken(enum.Enum):
     GAP = enum.auto()
     """Frames before it are missing."""
     EXCESS = enum.auto()
-    """It tells of more, or of other, probes than the job has."""
+    """It reports more probes, or other probes, than the job has."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -41,12 +40,16 @@ class Attempt:
     offered_at: float
     most_replies: int
     max_ttl: int
-    # Whether it was left to the colo's agents who takes it; `agent` is then the one thought of.
-    to_anyone: bool = False
+    shared: bool = False
+    """Any agent of the colo may take it; `agent` is then only the one that was chosen first."""
     accepted_at: float | None = None
     ended_at: float | None = None
-    # Since when the agent's stream is down; None while it is up.
+    heard_at: float = 0.0
+    """When the agent last sent anything, as far as that was asked for."""
     down_since: float | None = None
+    """Since when the agent's stream is down; None while it is up."""
+    extended_s: float = 0.0
+    """How long the offer may stay unanswered, once `ACCEPT_S` was extended; else 0."""
     last_sequence: int = 0
     gaps: int = 0
     target_address: bytes = b""
@@ -58,8 +61,8 @@ class Attempt:
     _replies: list[Replies] = field(default_factory=list)
 
     def admits(self, size: int) -> bool:
-        """Count a frame of so many bytes, sent again or not; False where the job cannot yield so
-        large a one, so many, or so much in all."""
+        """Count a frame of `size` bytes, sent again or not. False if the job cannot yield so large
+        a frame, so many frames, or so many bytes."""
         largest = min(MAX_FRAME_BYTES, _FRAME_BYTES + self.most_replies * _REPLY_BYTES)
         self._frames += 1
         self._bytes += size
@@ -70,7 +73,7 @@ class Attempt:
         )
 
     def take(self, frame: Frame) -> Taken:
-        """Add a frame; only a new one changes anything but the count of gaps."""
+        """Add a frame. One that is not new changes nothing but the count of gaps."""
         if frame.sequence <= self.last_sequence:
             return Taken.DUPLICATE
         if frame.sequence > self.last_sequence + 1:
@@ -99,7 +102,7 @@ class Attempt:
 
     @property
     def duration_ns(self) -> int:
-        """How long it has traced: as the agent says, else as seen from here."""
+        """How long the agent traced: as it reports, else from its acceptance to the end."""
         if self.outcome is not None:
             return self.outcome.duration_ns
         if self.accepted_at is None or self.ended_at is None:
@@ -108,7 +111,7 @@ class Attempt:
 
 
 def furthest(attempts: Sequence[Attempt]) -> Attempt | None:
-    """The attempt with most replies; of equals the last one that began to trace."""
+    """The attempt with the most replies; among equals the last one that began to trace."""
     return max(
         attempts,
         key=lambda a: (a.reply_count, bool(a.sent), bool(a.target_address), a.offered_at),

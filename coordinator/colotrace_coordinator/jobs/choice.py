@@ -1,8 +1,9 @@
 """The choice among a colo's agents."""
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 
-from colotrace_coordinator.fleet.agents import AgentKey, Candidate
+from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.registry import Agent
 
 from . import faults
 from .faults import Fault
@@ -10,36 +11,55 @@ from .task import Task
 
 
 def least_loaded(
-    agents: Iterable[Candidate], *, excluding: Container[AgentKey] = ()
-) -> Candidate | None:
-    """The agent with the fewest running jobs; of equals the one listed first."""
-    return min(
-        (agent for agent in agents if agent.key not in excluding),
-        key=lambda agent: agent.running,
-        default=None,
-    )
+    agents: Iterable[Agent],
+    load: Callable[[AgentKey], int],
+    *,
+    excluding: Container[AgentKey] = (),
+) -> Agent | None:
+    """The agent with the fewest jobs, by `load`; among equals the one listed first."""
+    chosen, least = None, 0
+    for agent in agents:
+        if agent.key in excluding:
+            continue
+        jobs = load(agent.key)
+        if not jobs:
+            return agent
+        if chosen is None or jobs < least:
+            chosen, least = agent, jobs
+    return chosen
 
 
-def able(agents: Iterable[Candidate], task: Task) -> list[Candidate]:
-    """Those that could take the task, were they not busy."""
+def able(
+    agents: Iterable[Agent], task: Task, *, excluding: Container[AgentKey] = ()
+) -> list[Agent]:
+    """The agents that could take the task if they were not busy."""
+    packet_type, family = task.options.packet_type, task.family
     return [
         agent
         for agent in agents
         if not agent.draining
-        and task.options.packet_type in agent.packet_types
-        and (agent.families if task.family is None else task.family in agent.families)
+        and packet_type in agent.hello.packet_types
+        and (agent.hello.families if family is None else family in agent.hello.families)
+        and agent.key not in excluding
     ]
 
 
-def why_none(agents: Sequence[Candidate], task: Task) -> Fault:
-    """Why `able` finds none."""
+def why_none(agents: Sequence[Agent], task: Task) -> Fault:
+    """Why `able` finds no agent, though none was excluded."""
     if not agents:
         return faults.no_agent(task.colo)
     awake = [agent for agent in agents if not agent.draining]
     if not awake:
         away = sum(agent.away for agent in agents)
         return faults.all_draining(task.colo, stopping=len(agents) - away, away=away)
-    knowing = [agent for agent in awake if task.options.packet_type in agent.packet_types]
-    if not knowing:
-        return faults.no_packet_type(task.colo, task.options.packet_type)
+    packet_type = task.options.packet_type
+    if not any(packet_type in agent.hello.packet_types for agent in awake):
+        return faults.no_packet_type(task.colo, packet_type)
     return faults.no_family(task.colo, task.family)
+
+
+def absent(agents: Sequence[Agent]) -> bool:
+    """Whether the colo has no agent, or none that takes jobs while the broker lacks some."""
+    return not agents or (
+        all(agent.draining for agent in agents) and any(agent.away for agent in agents)
+    )

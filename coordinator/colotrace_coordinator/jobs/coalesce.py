@@ -4,39 +4,40 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-WINDOW_S = 0.2
+from colotrace_coordinator.deadlines import JOIN_WINDOW_S
 
 K = TypeVar("K", bound=Hashable)
-R = TypeVar("R")
+J = TypeVar("J")
 
 
-class Recent(Generic[K, R]):
-    """The runs that began less than `WINDOW_S` ago, each under what makes it identical."""
+class Recent(Generic[K, J]):
+    """The jobs that began less than `JOIN_WINDOW_S` ago, each under what makes it identical."""
 
     def __init__(self) -> None:
         # In the order in which they began.
-        self._runs: OrderedDict[K, tuple[float, R]] = OrderedDict()
+        self._jobs: OrderedDict[K, tuple[float, J]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._runs)
+        """Jobs that are kept."""
+        return len(self._jobs)
 
-    def find(self, key: K, now: float) -> R | None:
-        """The identical run that began within the window."""
-        while self._runs:
-            oldest = next(iter(self._runs))
-            if now - self._runs[oldest][0] < WINDOW_S:
+    def find(self, key: K, now: float) -> J | None:
+        """The identical job that began within the window."""
+        while self._jobs:
+            oldest = next(iter(self._jobs))
+            if now - self._jobs[oldest][0] < JOIN_WINDOW_S:
                 break
-            del self._runs[oldest]
-        found = self._runs.get(key)
+            del self._jobs[oldest]
+        found = self._jobs.get(key)
         return found[1] if found else None
 
-    def add(self, key: K, run: R, now: float) -> None:
-        """A run has begun."""
-        self._runs[key] = (now, run)
-        self._runs.move_to_end(key)
+    def add(self, key: K, job: J, now: float) -> None:
+        """A job has begun."""
+        self._jobs[key] = (now, job)
+        self._jobs.move_to_end(key)
 
-    def forget(self, key: K, run: R) -> None:
-        """The run was given up: nobody may join it."""
-        found = self._runs.get(key)
-        if found is not None and found[1] is run:
-            del self._runs[key]
+    def forget(self, key: K, job: J) -> None:
+        """The job was cancelled and cannot be joined."""
+        found = self._jobs.get(key)
+        if found is not None and found[1] is job:
+            del self._jobs[key]

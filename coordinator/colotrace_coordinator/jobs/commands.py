@@ -1,4 +1,4 @@
-"""What a job's machine wants to be sent."""
+"""What the machine of a job wants to be sent."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,16 @@ from colotrace_coordinator.fleet.agents import AgentKey
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Ask the agent to run the job; or, if `anyone` may, leave it to the colo's agents which."""
+    """Offer the job to the agent; if `shared`, any agent of the colo may take it instead."""
 
     agent: AgentKey
     job: Job
-    anyone: bool
+    shared: bool
 
 
 @dataclass(frozen=True, slots=True)
 class CancelJob:
-    """Take the job back from the agent."""
+    """Cancel the job at the agent."""
 
     agent: AgentKey
     job_id: JobId

@@ -1,58 +1,51 @@
-"""Jobs under way, and their callers' parts in them."""
+"""Jobs that are running, and their callers' shares in them."""
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from colotrace_proto.messages import JobId
 from colotrace_proto.running import RunningTimer
-from structlog.typing import FilteringBoundLogger
-
-from colotrace_coordinator.fleet.agents import AgentKey
 
 from .machine import JobMachine
-from .task import Finished, Task
+from .task import JobResult, Task
 
 
-@dataclass(frozen=True, slots=True)
-class JobSpec:
-    """What makes two jobs the same."""
+class JobKey(NamedTuple):
+    """What makes two jobs identical."""
 
     account_id: str
     task: Task
 
 
 @dataclass(slots=True, eq=False)
-class Run:
-    """A job under way. `began_at` is on the loop's clock, the other instants on the running
-    clock."""
+class LiveJob:
+    """A job that has not ended: its machine, and what the dispatcher needs to drive it.
 
-    spec: JobSpec
+    `began_at` is on the loop's clock, `due` (of `timer`) on the running clock.
+    """
+
+    key: JobKey
     machine: JobMachine
-    done: asyncio.Future[Finished]
+    done: asyncio.Future[JobResult]
     began_at: float
-    deadline: float
     callers: int = 0
-    offers: int = 0
-    # Where the machine's live attempt is entered in the registry and the index.
-    entered: tuple[AgentKey, JobId] | None = None
     due: float | None = None
     timer: RunningTimer | None = None
-    log: FilteringBoundLogger = field(kw_only=True)
 
 
 class Ticket:
-    """One caller's part in a job.
+    """One caller's share in a job.
 
     `done` is shared with other callers: wait for it (`asyncio.wait`), never cancel it.
     """
 
-    def __init__(self, done: asyncio.Future[Finished], leave: Callable[[], None]) -> None:
+    def __init__(self, done: asyncio.Future[JobResult], leave: Callable[[], None]) -> None:
         self.done = done
         self._leave: Callable[[], None] | None = leave
 
     def leave(self) -> None:
-        """The caller needs the job no longer; the last one's leaving takes it back."""
+        """Give up the share; when the last caller leaves, the job is cancelled."""
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()

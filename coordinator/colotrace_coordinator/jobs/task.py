@@ -1,30 +1,70 @@
-"""What a job is asked to do, and what it came to."""
+"""What a job is to do, and its result."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
-from colotrace_proto.messages import ColoName, Family, Link, Replies
+from colotrace_proto.failures import UNTRACEABLE
+from colotrace_proto.messages import (
+    MAX_JOB_PROBES,
+    MAX_REMAINING_MS,
+    ColoName,
+    Family,
+    Job,
+    JobId,
+    Link,
+    PacketType,
+    Replies,
+)
 
 from colotrace_coordinator.model import Options
 
-from .faults import Fault
+from .attempt import Attempt
+from .faults import Fault, Weight
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What is to be traced. `family` is known where the target is written as an address."""
+    """What is to be traced. `family` is known if the target is written as an address."""
 
     colo: ColoName
     target: str
     options: Options
     family: Family | None = None
 
+    @property
+    def most_replies(self) -> int:
+        """How many probes an agent may send for the task."""
+        options = self.options
+        if options.multipath:
+            return MAX_JOB_PROBES
+        # gre+icmp is two traces in one.
+        traces = 2 if options.packet_type is PacketType.GRE_ICMP else 1
+        return traces * options.max_ttl * options.packets_per_ttl
+
+    def job(self, job_id: JobId, *, remaining_ms: int) -> Job:
+        """The task as it is offered to an agent."""
+        options = self.options
+        return Job(
+            job_id=job_id,
+            target=self.target,
+            packet_type=options.packet_type,
+            max_ttl=options.max_ttl,
+            packets_per_ttl=options.packets_per_ttl,
+            wait_ms=options.wait_ms,
+            port=options.port,
+            flow=options.flow,
+            remaining_ms=min(remaining_ms, MAX_REMAINING_MS),
+            multipath=options.multipath,
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finished:
-    """What a job came to. `fault` is None where the target was traced.
+class JobResult:
+    """The result of a job. `fault` is None if the target was traced.
 
-    `moved` tells in words why it went from one agent to another while tracing, `notices` what the
-    agent has to say, `links` what a multipath job found between its addresses; `unplaced` counts
+    `moved`: why the job went from one agent to another while tracing, as text. `notices` are the
+    agent's, `links` those that a multipath job found between its addresses. `unplaced` counts
     answers of the target that name no probe.
     """
 
@@ -37,3 +77,22 @@ class Finished:
     notices: tuple[str, ...] = ()
     unplaced: int = 0
     links: tuple[Link, ...] = ()
+
+    @classmethod
+    def of(cls, best: Attempt | None, fault: Fault | None, *, earlier: Iterable[Fault]) -> Self:
+        """The result with what the best attempt has got. `earlier` are the faults on the way."""
+        # The address that a name has inside of a colo's network is not for a caller who may not
+        # trace it.
+        hidden = fault is not None and fault.code == UNTRACEABLE
+        outcome = best.outcome if best else None
+        return cls(
+            fault=fault,
+            target_address=best.target_address if best and not hidden else b"",
+            sent=best.sent if best else (),
+            replies=best.replies if best else Replies(),
+            duration_ns=best.duration_ns if best else 0,
+            moved=tuple(f.words for f in earlier if f.weight is Weight.LOST and f is not fault),
+            notices=outcome.notices if outcome else (),
+            unplaced=outcome.unplaced if outcome else 0,
+            links=outcome.links if outcome else (),
+        )

@@ -1,16 +1,13 @@
 """Series that exist before their first event."""
 
-import asyncio
-
 import pytest
 import structlog
 from colotrace_coordinator.api.metrics import HttpMetrics
+from colotrace_coordinator.fleet.fleet import Fleet
 from colotrace_coordinator.fleet.registry import Registry
-from colotrace_coordinator.jobs.dispatcher import Dispatcher
 from colotrace_coordinator.metrics import JOB_CODES, KINDS, Metrics
 from colotrace_proto.failures import LOST, NO_AGENT, UNSENT, UNTRACEABLE
 from colotrace_proto.messages import ColoName
-from colotrace_proto.running import RunningClock
 from prometheus_client import CollectorRegistry
 from unit.coordinator.volatile import VolatileMemory
 
@@ -22,24 +19,16 @@ def numbers() -> CollectorRegistry:
     return CollectorRegistry()
 
 
-async def test_colo_known_from_before_has_its_series(numbers: CollectorRegistry) -> None:
+def test_colo_known_from_before_has_its_series(numbers: CollectorRegistry) -> None:
     """At 0, though no agent of it has attached since the start."""
-    clock = RunningClock()
-    Dispatcher(
-        registry=Registry(VolatileMemory([(SIN, "Singapore, SG")])),
-        metrics=Metrics(numbers),
-        log=structlog.get_logger(),
-        seen=lambda _: None,
-        clock=clock,
-    )
-    clock.close()
+    registry = Registry(VolatileMemory([(SIN, "Singapore, SG")]))
+    Fleet(registry, metrics=Metrics(numbers), log=structlog.get_logger())
     for state in ("up", "draining"):
         assert numbers.get_sample_value("colotrace_agents", {"colo": SIN, "state": state}) == 0
     assert numbers.get_sample_value("colotrace_agent_losses_total", {"colo": SIN}) == 0
     for kind in KINDS:
         labels = {"colo": SIN, "kind": kind}
         assert numbers.get_sample_value("colotrace_agent_packets_total", labels) == 0
-    await asyncio.sleep(0)
 
 
 def test_every_error_code_begins_at_0(numbers: CollectorRegistry) -> None:

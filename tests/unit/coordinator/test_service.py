@@ -69,7 +69,7 @@ class Coordinator:
             gather_s=0,
         )
         self.link = DirectLink(
-            self.service.fleet, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
+            self.service.agent_events, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
         )
         self.port = 0
 

@@ -6,7 +6,7 @@ from colotrace_proto.messages import ColoName
 
 
 class VolatileMemory:
-    """A `ColoMemory` that lasts as long as the process."""
+    """A `PersistentColos` that lasts as long as the process."""
 
     def __init__(self, colos: Iterable[tuple[ColoName, str]] = ()) -> None:
         self._colos = dict(colos)

@@ -27,8 +27,13 @@ from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import ListenError
 from colotrace_coordinator.fleet.agents import AgentKey
-from colotrace_coordinator.fleet.link import Attendance, Closing, Rejected, Rejection
-from colotrace_coordinator.jobs.attempt import MAX_FRAME_BYTES
+from colotrace_coordinator.fleet.link import (
+    MAX_FRAME_BYTES,
+    Closing,
+    Rejected,
+    Rejection,
+    StreamEvents,
+)
 from colotrace_coordinator.shares import Shares
 
 from .intake import Agent, Intake
@@ -90,7 +95,7 @@ class DirectLink:
 
     def __init__(
         self,
-        fleet: Attendance,
+        events: StreamEvents,
         *,
         host: str,
         port: int,
@@ -105,7 +110,7 @@ class DirectLink:
     ) -> None:
         """`wall` gives seconds since 1970, by which certificates expire; it is looked at each
         `expiry_look_s`."""
-        self._fleet = fleet
+        self._events = events
         self._host = host
         self._port = port
         self._tls_files = tls
@@ -182,8 +187,8 @@ class DirectLink:
 
     # Commands
 
-    def offer(self, agent: AgentKey, job: Job, *, anyone: bool) -> bool:  # noqa: ARG002
-        """See `Link`."""
+    def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:  # noqa: ARG002
+        """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
             stream, who = attached
             self._intake.offered(who)
@@ -191,16 +196,16 @@ class DirectLink:
         return False
 
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
-        """See `Link`."""
+        """See `AgentLink`."""
         self._send(agent, Cancel(job_id))
 
     def ack(self, agent: AgentKey, ack: Ack, *, final: bool) -> None:
-        """See `Link`."""
+        """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
             attached[0].ack(ack, final=final)
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
-        """See `Link`."""
+        """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
             attached[0].end(_CLOSINGS[closing], detail)
 
@@ -278,7 +283,7 @@ class DirectLink:
         who: Agent,
         certificate: AgentCertificate | None,
     ) -> StreamClosedError:
-        key = AgentKey(hello.agent_id, hello.boot_id)
+        key = AgentKey.of(hello)
         stream = AgentStream(
             read=partial(self._message, context, key, who),
             write=lambda message: _write(context, message),
@@ -289,7 +294,7 @@ class DirectLink:
         # offers may come at once.
         before = self._streams.get(key)
         self._streams[key] = stream, who
-        verdict = self._fleet.attached(hello, self)
+        verdict = self._events.attached(hello, self)
         if isinstance(verdict, Rejected):
             del self._streams[key]
             if before is not None:
@@ -325,7 +330,7 @@ class DirectLink:
         return self._intake.message(
             who,
             await _read(context),
-            due=partial(self._fleet.frame_due, key),
+            due=partial(self._events.frame_due, key),
             # The agent forgets the job.
             stray=lambda job_id: self._send(key, Cancel(job_id)),
         )
@@ -336,13 +341,13 @@ class DirectLink:
             return  # the same process has attached again meanwhile
         if isinstance(message, Hello):
             raise StreamClosedError(grpc.StatusCode.INVALID_ARGUMENT, "a second Hello")
-        self._fleet.heard(key, message)
+        self._events.heard(key, message)
 
     def _ended(self, key: AgentKey, stream: AgentStream) -> None:
         present = self._streams.get(key)
         if present is not None and present[0] is stream:
             del self._streams[key]
-            self._fleet.detached(key)
+            self._events.detached(key)
 
 
 async def _write(context: "Context", message: FromCoordinator) -> None:

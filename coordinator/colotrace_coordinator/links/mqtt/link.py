@@ -41,10 +41,10 @@ from colotrace_coordinator.errors import CutOffError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
     Admitted,
-    AgentSays,
+    AgentLink,
+    AgentMessage,
     Closing,
-    Fleet,
-    Link,
+    FleetEvents,
     Rejected,
     Rejection,
 )
@@ -65,7 +65,7 @@ class MqttLink:
 
     def __init__(
         self,
-        fleet: Fleet,
+        events: FleetEvents,
         broker: Broker,
         *,
         tls: ssl.SSLContext | None,
@@ -73,10 +73,10 @@ class MqttLink:
         log: FilteringBoundLogger,
         clock: RunningClock,
     ) -> None:
-        self._fleet = fleet
+        self._events = events
         self._broker = broker
         self._tls = tls
-        self._streams: Link
+        self._streams: AgentLink
         self._metrics = metrics
         self._log = log.bind(broker=str(broker))
         self._clock = clock
@@ -90,9 +90,9 @@ class MqttLink:
         self._outgoing = Outgoing(clock=asyncio.get_running_loop().time)
         # Why the broker is out of reach; "" while it is not.
         self._cut_off = f"the broker {broker} has not answered yet"
-        fleet.cut_off(self._cut_off)
+        events.cut_off(self._cut_off)
 
-    def answered_by(self, streams: Link) -> None:
+    def answered_by(self, streams: AgentLink) -> None:
         """The link that agents open streams to, and that reports to this one. To be called before
         anything happens."""
         self._streams = streams
@@ -144,7 +144,7 @@ class MqttLink:
         self._outgoing.clear()
         self._cut_off = ""
         self._metrics.up.set(1)
-        self._fleet.cut_off("")
+        self._events.cut_off("")
         self._log.info("broker_reached")
         await self._outgoing.publish_all(client)
 
@@ -155,7 +155,7 @@ class MqttLink:
             self._log.warning(event, detail=why)
         self._cut_off = words
         self._metrics.up.set(0)
-        self._fleet.cut_off(words)
+        self._events.cut_off(words)
 
     async def _watch(self) -> None:
         while True:
@@ -168,30 +168,30 @@ class MqttLink:
 
     # Commands
 
-    def offer(self, agent: AgentKey, job: Job, *, anyone: bool) -> bool:
-        """See `Link`."""
+    def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:
+        """See `AgentLink`."""
         process = self._there.get(agent)
         if process is None or self._cut_off:
             return False
-        topic = bus.jobs(process.colo) if anyone else process.jobs
+        topic = bus.jobs(process.colo) if shared else process.jobs
         self._outgoing.put(topic, replace(job, reply_to=self._reply_to))
         self._unanswered[job.job_id] = self._clock.now()
-        return anyone
+        return shared
 
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
-        """See `Link`. Of a job that nobody has answered all of the colo's agents hear: any of them
-        may be about to. Of another only this one does."""
+        """See `AgentLink`. An offer that no agent has answered is cancelled at all of the colo's
+        agents, since any of them may be about to accept it."""
         self._streams.cancel(agent, job_id)
         process = self._there.get(agent)
         if self._unanswered.pop(job_id, None) is not None and process is not None:
             self._outgoing.put(bus.cancels(process.colo), Cancel(job_id))
 
     def ack(self, agent: AgentKey, ack: Ack, *, final: bool) -> None:
-        """See `Link`."""
+        """See `AgentLink`."""
         self._streams.ack(agent, ack, final=final)
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
-        """See `Link`."""
+        """See `AgentLink`."""
         self._streams.close(agent, closing, detail)
 
     # What the broker says
@@ -219,7 +219,7 @@ class MqttLink:
 
     def _here(self, here: Here) -> None:
         hello, available = here.presence.hello, not here.presence.draining
-        agent = AgentKey(hello.agent_id, hello.boot_id)
+        agent = AgentKey.of(hello)
         known = self._there.get(agent)
         if known not in (None, here.process):
             return  # another colo's, in this one's name
@@ -230,16 +230,16 @@ class MqttLink:
                 del self._there[agent]
                 return
         else:
-            self._fleet.heard(agent, Capabilities(hello.families))
-            self._fleet.available(agent, now=available)
-        self._fleet.heard(agent, here.presence.heartbeat)
+            self._events.heard(agent, Capabilities(hello.families))
+            self._events.set_available(agent, available=available)
+        self._events.heard(agent, here.presence.heartbeat)
 
     def _admitted(self, hello: Hello, *, available: bool) -> bool:
-        rejected = self._fleet.there(hello, self, available=available)
+        rejected = self._events.reachable(hello, self, available=available)
         if rejected is not None and rejected.reason is Rejection.SUPERSEDED:
             # By a process that the broker no longer knows, and whose stream is up.
             self._give_up_namesakes(hello)
-            rejected = self._fleet.there(hello, self, available=available)
+            rejected = self._events.reachable(hello, self, available=available)
         return rejected is None
 
     def _give_up_namesakes(self, hello: Hello) -> None:
@@ -250,7 +250,7 @@ class MqttLink:
                 and colo == hello.colo
             ):
                 del self._up[agent]
-                self._fleet.detached(agent)
+                self._events.detached(agent)
                 self._streams.close(agent, Closing.SUPERSEDED, _another(hello))
 
     def _gone(self, process: Process) -> None:
@@ -259,19 +259,19 @@ class MqttLink:
             return
         del self._there[agent]
         if agent in self._up:  # what it has, it may still finish
-            self._fleet.available(agent, now=False, away=True)
+            self._events.set_available(agent, available=False, away=True)
         else:
-            self._fleet.detached(agent)
+            self._events.detached(agent)
 
     # What streams say
 
-    def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:  # noqa: ARG002
-        """See `Attendance`: an agent that has a job of ours, or had, opens its stream."""
-        agent = AgentKey(hello.agent_id, hello.boot_id)
+    def attached(self, hello: Hello, link: AgentLink) -> Admitted | Rejected:  # noqa: ARG002
+        """See `StreamEvents`: an agent that has a job of ours, or had, opens its stream."""
+        agent = AgentKey.of(hello)
         counting = self._presences.counting(hello.colo, hello.agent_id)
         if counting is not None and counting.boot_id != hello.boot_id:
             return Rejected(Rejection.SUPERSEDED, _another(hello))
-        verdict = self._fleet.attached(
+        verdict = self._events.attached(
             hello, self, offers_lost=False, available=agent in self._there
         )
         if isinstance(verdict, Admitted):
@@ -281,23 +281,23 @@ class MqttLink:
         return verdict
 
     def frame_due(self, agent: AgentKey, job_id: JobId, size: int) -> bool | None:
-        """See `Attendance`."""
-        return self._fleet.frame_due(agent, job_id, size)
+        """See `StreamEvents`."""
+        return self._events.frame_due(agent, job_id, size)
 
-    def heard(self, agent: AgentKey, message: AgentSays) -> None:
-        """See `Attendance`."""
+    def heard(self, agent: AgentKey, message: AgentMessage) -> None:
+        """See `StreamEvents`."""
         if isinstance(message, Accepted | Refused):
             self._unanswered.pop(message.job_id, None)
-        self._fleet.heard(agent, message)
+        self._events.heard(agent, message)
 
     def detached(self, agent: AgentKey) -> None:
-        """See `Attendance`: the stream has ended, but the agent may be there all the same."""
+        """See `StreamEvents`: the stream has ended, but the agent may be there all the same."""
         if self._up.pop(agent, None) is None:
             return  # given up before
         if agent in self._there:
-            self._fleet.interrupted(agent)
+            self._events.interrupted(agent)
         else:
-            self._fleet.detached(agent)
+            self._events.detached(agent)
 
 
 def _another(hello: Hello) -> str:

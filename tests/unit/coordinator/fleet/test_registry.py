@@ -1,30 +1,31 @@
 """Who is attached, and which colos there are."""
 
+from typing import cast
+
 import pytest
+from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.fleet.agents import AgentKey
-from colotrace_coordinator.fleet.registry import (
-    MAX_TAKEOVERS,
-    Registry,
-    RegistryFullError,
-    SupersededError,
-)
-from colotrace_proto.messages import ColoName, Family, Hello, JobId, PacketType
+from colotrace_coordinator.fleet.link import AgentLink
+from colotrace_coordinator.fleet.registry import MAX_TAKEOVERS, Registry
+from colotrace_proto.messages import ColoName, Family, Hello, PacketType
 from unit.coordinator.scripted_agent import hello
 from unit.coordinator.volatile import VolatileMemory
 
 DEN, SIN = ColoName("den01"), ColoName("sin01")
+# No registry sends anything.
+LINK = cast("AgentLink", None)
 
 
 def key(who: Hello) -> AgentKey:
-    return AgentKey(who.agent_id, who.boot_id)
+    return AgentKey.of(who)
 
 
 def test_colos_are_listed_with_what_their_agents_can() -> None:
     """By name; families and packet types of all agents together."""
     registry = Registry(VolatileMemory())
-    registry.attach(hello("s", colo="sin01", city="Singapore, SG"), 0)
-    registry.attach(hello("a", packet_types={PacketType.ICMP}), 0)
-    registry.attach(hello("b", families={Family.IPV6}, packet_types={PacketType.TCP}), 0)
+    registry.attach(hello("s", colo="sin01", city="Singapore, SG"), 0, link=LINK)
+    registry.attach(hello("a", packet_types={PacketType.ICMP}), 0, link=LINK)
+    registry.attach(hello("b", families={Family.IPV6}, packet_types={PacketType.TCP}), 0, link=LINK)
     den, sin = registry.colos()
     assert (den.name, den.city, den.agents, den.state) == (DEN, "Denver, CO, US", 2, "up")
     assert den.families == {Family.IPV4, Family.IPV6}
@@ -37,7 +38,7 @@ def test_colos_outlive_their_agents() -> None:
     memory = VolatileMemory([(SIN, "Singapore, SG")])
     registry = Registry(memory)
     who = hello()
-    registry.attach(who, 0)
+    registry.attach(who, 0, link=LINK)
     registry.detach(key(who))
     assert [(c.name, c.state, c.agents) for c in registry.colos()] == [
         (DEN, "down", 0),
@@ -54,7 +55,7 @@ def test_a_colo_is_awaited_until_an_agent_of_it_can_be_asked() -> None:
         registry = Registry(VolatileMemory([(DEN, "Denver, CO, US")]))
         who = hello()
         assert registry.awaited(DEN) is True
-        registry.attach(who, 0, draining=True, away=away)
+        registry.attach(who, 0, draining=True, away=away, link=LINK)
         assert registry.awaited(DEN) is True
         agent = registry.get(key(who))
         assert agent is not None
@@ -66,12 +67,12 @@ def test_a_new_colo_is_awaited_until_its_agent_is_announced() -> None:
     """A second, unannounced agent beside one that takes jobs does not make it awaited again."""
     registry = Registry(VolatileMemory())
     first, second = hello("a"), hello("b")
-    registry.attach(first, 0, draining=True, away=True)
+    registry.attach(first, 0, draining=True, away=True, link=LINK)
     assert registry.awaited(DEN) is True
     agent = registry.get(key(first))
     assert agent is not None
     registry.mark(agent, draining=False)
-    registry.attach(second, 0, draining=True, away=True)
+    registry.attach(second, 0, draining=True, away=True, link=LINK)
     assert not registry.awaited(DEN)
 
 
@@ -79,7 +80,7 @@ def test_a_citys_new_name_is_remembered() -> None:
     """What the latest agent says counts."""
     memory = VolatileMemory([(DEN, "Denvr")])
     registry = Registry(memory)
-    registry.attach(hello(), 0)
+    registry.attach(hello(), 0, link=LINK)
     assert memory.all() == [(DEN, "Denver, CO, US")]
 
 
@@ -87,13 +88,13 @@ def test_a_process_that_attaches_again_drains_as_it_did() -> None:
     """Another begins as it says."""
     registry = Registry(VolatileMemory())
     first, later = hello("a"), hello("a")
-    registry.attach(first, 0, draining=True)
-    registry.attach(first, 1)
-    assert [agent.draining for agent in registry.candidates(DEN)] == [True]
-    registry.attach(later, 2)
-    assert [agent.draining for agent in registry.candidates(DEN)] == [False]
-    registry.attach(later, 3, draining=True)
-    assert [agent.draining for agent in registry.candidates(DEN)] == [False]
+    registry.attach(first, 0, draining=True, link=LINK)
+    registry.attach(first, 1, link=LINK)
+    assert [agent.draining for agent in registry.agents(DEN)] == [True]
+    registry.attach(later, 2, link=LINK)
+    assert [agent.draining for agent in registry.agents(DEN)] == [False]
+    registry.attach(later, 3, draining=True, link=LINK)
+    assert [agent.draining for agent in registry.agents(DEN)] == [False]
 
 
 def test_colo_drains_when_all_agents_do() -> None:
@@ -101,7 +102,7 @@ def test_colo_drains_when_all_agents_do() -> None:
     registry = Registry(VolatileMemory())
     first, second = hello("a"), hello("b")
     for who in (first, second):
-        registry.attach(who, 0)
+        registry.attach(who, 0, link=LINK)
     states = []
     for who in (first, second):
         agent = registry.get(key(who))
@@ -113,7 +114,7 @@ def test_colo_drains_when_all_agents_do() -> None:
     for who in (first, second):
         registry.detach(key(who))
         states += [colo.state for colo in registry.colos()]
-    registry.attach(first, 1, draining=True)
+    registry.attach(first, 1, draining=True, link=LINK)
     states += [colo.state for colo in registry.colos()]
     assert states == ["up", "draining", "up", "up", "down", "draining"]
 
@@ -122,55 +123,52 @@ def test_later_process_of_an_id_wins_for_good() -> None:
     """The earlier one is named, and cannot come back while the later one is there."""
     registry = Registry(VolatileMemory())
     first, second = hello("a"), hello("a")
-    registry.attach(first, 0)
-    replaced = registry.attach(second, 1)
+    registry.attach(first, 0, link=LINK)
+    replaced = registry.attach(second, 1, link=LINK)
     assert replaced is not None
     assert replaced.key == key(first)
-    assert [c.key for c in registry.candidates(DEN)] == [key(second)]
+    assert [c.key for c in registry.agents(DEN)] == [key(second)]
     with pytest.raises(SupersededError, match="give each agent of a colo an id of its own"):
-        registry.attach(first, 2)
+        registry.attach(first, 2, link=LINK)
     registry.detach(key(second))
-    assert registry.attach(first, 3) is None
+    assert registry.attach(first, 3, link=LINK) is None
 
 
 def test_another_colo_may_use_the_same_id() -> None:
     """So that one colo's agent can never push out another's."""
     registry = Registry(VolatileMemory())
-    assert registry.attach(hello("a"), 0) is None
-    assert registry.attach(hello("a", colo="sin01"), 0) is None
+    assert registry.attach(hello("a"), 0, link=LINK) is None
+    assert registry.attach(hello("a", colo="sin01"), 0, link=LINK) is None
     assert len(registry) == 2
 
 
 def test_a_process_is_in_one_colo() -> None:
     """The same process cannot attach for two."""
     registry = Registry(VolatileMemory())
-    registry.attach(hello("a", boot=b"b" * 16), 0)
+    registry.attach(hello("a", boot=b"b" * 16), 0, link=LINK)
     with pytest.raises(SupersededError, match="already attached for den01"):
-        registry.attach(hello("a", boot=b"b" * 16, colo="sin01"), 0)
+        registry.attach(hello("a", boot=b"b" * 16, colo="sin01"), 0, link=LINK)
 
 
-def test_same_process_again_keeps_its_jobs() -> None:
-    """A new stream beside a half-dead one takes its place."""
+def test_same_process_again_takes_its_own_place() -> None:
+    """A new stream beside a half-dead one; its jobs are the index's (see `jobs/test_index`)."""
     registry = Registry(VolatileMemory(), max_agents=1)
     who = hello()
-    registry.attach(who, 0)
-    agent = registry.get(key(who))
-    assert agent is not None
-    agent.running.add(JobId("j"))
-    assert registry.attach(who, 5) is None
-    (candidate,) = registry.candidates(DEN)
-    assert (candidate.running, candidate.heard_at) == (1, 5)
+    registry.attach(who, 0, link=LINK)
+    assert registry.attach(who, 5, link=LINK) is None
+    (agent,) = registry.agents(DEN)
+    assert (agent.key, agent.heard_at) == (key(who), 5)
 
 
 def test_bounds() -> None:
     """So many agents and colos, and no more."""
     registry = Registry(VolatileMemory(), max_agents=2, max_colos=1)
-    registry.attach(hello("a"), 0)
+    registry.attach(hello("a"), 0, link=LINK)
     with pytest.raises(RegistryFullError, match="1 colos are known"):
-        registry.attach(hello("s", colo="sin01"), 0)
-    registry.attach(hello("b"), 0)
+        registry.attach(hello("s", colo="sin01"), 0, link=LINK)
+    registry.attach(hello("b"), 0, link=LINK)
     with pytest.raises(RegistryFullError, match="2 in all are attached"):
-        registry.attach(hello("c"), 0)
+        registry.attach(hello("c"), 0, link=LINK)
 
 
 def test_detaching_a_stranger_is_nothing() -> None:
@@ -183,13 +181,13 @@ def test_colo_has_its_share_of_agents() -> None:
     registry = Registry(VolatileMemory(), max_agents=100, max_agents_of_colo=3)
     agents = [hello(f"a{number}") for number in range(4)]
     for who in agents[:3]:
-        registry.attach(who, 0)
+        registry.attach(who, 0, link=LINK)
     with pytest.raises(RegistryFullError):
-        registry.attach(agents[3], 0)
-    registry.attach(hello("s", colo="sin01"), 0)
-    registry.attach(agents[0], 1)  # the same process again
+        registry.attach(agents[3], 0, link=LINK)
+    registry.attach(hello("s", colo="sin01"), 0, link=LINK)
+    registry.attach(agents[0], 1, link=LINK)  # the same process again
     registry.detach(key(agents[1]))
-    registry.attach(agents[3], 2)
+    registry.attach(agents[3], 2, link=LINK)
     assert len(registry) == 4
 
 
@@ -204,7 +202,7 @@ def test_processes_of_one_id_settle(processes: int) -> None:
             if registry.get(key(who)) is not None:
                 continue
             try:
-                if registry.attach(who, second) is not None:
+                if registry.attach(who, second, link=LINK) is not None:
                     takeovers.append(second)
             except SupersededError:
                 pass
@@ -215,20 +213,20 @@ def test_processes_of_one_id_settle(processes: int) -> None:
 def test_agent_that_is_restarted_takes_over() -> None:
     """Though its former process is still thought attached, and as often as in a day's work."""
     registry = Registry(VolatileMemory())
-    registry.attach(hello("a"), 0)
+    registry.attach(hello("a"), 0, link=LINK)
     for hour in range(1, 25):
-        assert registry.attach(hello("a"), hour * 3600) is not None
+        assert registry.attach(hello("a"), hour * 3600, link=LINK) is not None
 
 
 def test_id_that_nobody_holds_any_more_is_free_again() -> None:
     registry = Registry(VolatileMemory())
     fleet = [hello("a") for _ in range(MAX_TAKEOVERS + 2)]
     for who in fleet[:-1]:
-        registry.attach(who, 0)
+        registry.attach(who, 0, link=LINK)
     with pytest.raises(SupersededError):
-        registry.attach(fleet[-1], 1)
+        registry.attach(fleet[-1], 1, link=LINK)
     registry.detach(key(fleet[-2]))
-    registry.attach(fleet[-1], 2)
+    registry.attach(fleet[-1], 2, link=LINK)
 
 
 def test_invented_colos_give_way_to_one_another() -> None:
@@ -237,10 +235,10 @@ def test_invented_colos_give_way_to_one_another() -> None:
     registry = Registry(memory, vouched=False, max_colos=4)
     forgotten: list[ColoName] = []
     registry.on_forgotten = forgotten.append
-    registry.attach(hello("a"), 0)
+    registry.attach(hello("a"), 0, link=LINK)
     for number in range(1, 11):
         who = hello("x", colo=f"abc{number:02}")
-        registry.attach(who, 0)
+        registry.attach(who, 0, link=LINK)
         registry.detach(key(who))
     assert {colo.name for colo in registry.colos()} == {SIN, DEN, "abc09", "abc10"}
     assert forgotten == [f"abc{number:02}" for number in range(1, 9)]
@@ -250,7 +248,7 @@ def test_invented_colos_give_way_to_one_another() -> None:
 def test_colo_that_has_an_agent_is_not_forgotten() -> None:
     registry = Registry(VolatileMemory())
     who = hello()
-    registry.attach(who, 0)
+    registry.attach(who, 0, link=LINK)
     assert not registry.forget(DEN)
     registry.detach(key(who))
     assert registry.forget(DEN)

@@ -1,6 +1,7 @@
 """Which runs may still be joined."""
 
-from colotrace_coordinator.jobs.coalesce import WINDOW_S, Recent
+from colotrace_coordinator.deadlines import JOIN_WINDOW_S
+from colotrace_coordinator.jobs.coalesce import Recent
 
 
 def test_joined_within_the_window_only() -> None:
@@ -9,9 +10,9 @@ def test_joined_within_the_window_only() -> None:
     run = object()
     recent.add("a", run, 0.0)
     assert recent.find("a", 0.0) is run
-    assert recent.find("a", WINDOW_S - 0.01) is run
+    assert recent.find("a", JOIN_WINDOW_S - 0.01) is run
     assert recent.find("b", 0.1) is None
-    assert recent.find("a", WINDOW_S) is None
+    assert recent.find("a", JOIN_WINDOW_S) is None
 
 
 def test_old_runs_are_let_go() -> None:

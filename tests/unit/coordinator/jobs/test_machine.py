@@ -1,8 +1,9 @@
 """One job's way from agent to agent, in virtual time."""
 
 import pytest
+from colotrace_coordinator.deadlines import SOLE_ACCEPT_S
 from colotrace_coordinator.jobs.commands import Offer, Resync
-from colotrace_coordinator.jobs.machine import PATIENCE_S, State
+from colotrace_coordinator.jobs.machine import State
 from colotrace_coordinator.model import Options
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
@@ -256,9 +257,9 @@ def test_only_agent_that_sends_heartbeats_has_more_time_for_the_offer() -> None:
     for second in range(1, 8):
         run.until(float(second))
         run.heard("a")
-    run.until(PATIENCE_S - 0.1)
+    run.until(SOLE_ACCEPT_S - 0.1)
     assert run.machine.state is State.OFFERED
-    run.until(PATIENCE_S)
+    run.until(SOLE_ACCEPT_S)
     assert run.failed == (2, "agent a did not answer the offer within 9 s")
 
 
@@ -374,7 +375,7 @@ def test_restarted_agent_is_somebody_new() -> None:
     run.detach("a")
     run.until(0.3)
     run.attach("a", boot=1, settle=False)
-    run.machine.agent_gone(run.now)
+    run.machine.agent_replaced(run.now)
     run.settle()
     assert run.offers == ["a", "a"]
     assert run.cancels == []
@@ -543,7 +544,7 @@ def test_cancel_takes_the_job_back() -> None:
     run.machine.cancel(run.now)
     run.settle()
     assert run.cancels == [("a", "j1")]
-    assert run.machine.finished is None
+    assert run.machine.result is None
     assert run.machine.next_deadline() is None
     run.machine.cancel(run.now)
     assert run.machine.take_commands() == []
@@ -588,8 +589,8 @@ def test_events_without_a_live_attempt_are_nothing() -> None:
     result = run.result
     run.machine.stream_lost(1.0)
     run.machine.stream_back(1.0, [JobId("j1")])
-    run.machine.agent_gone(1.0)
-    run.machine.agent_came()
+    run.machine.agent_replaced(1.0)
+    run.machine.agent_available()
     run.machine.accepted(1.0, key("a"))
     run.machine.place(1.0, [])
     run.machine.expire(99.0, [])
@@ -620,12 +621,12 @@ def test_a_multipath_job_is_offered_as_such_and_has_its_own_bound() -> None:
 
 def anyones(*agents: str) -> Clockwork:
     """A job that is left to these."""
-    return Clockwork(*agents, to_anyone=True)
+    return Clockwork(*agents, shared=True)
 
 
 def offered(run: Clockwork) -> list[tuple[str, bool]]:
     """To whom, and whether anyone might have it."""
-    return [(c.agent.agent_id, c.anyone) for c in run.sent if isinstance(c, Offer)]
+    return [(c.agent.agent_id, c.shared) for c in run.sent if isinstance(c, Offer)]
 
 
 def test_the_first_offer_is_left_to_whoever_takes_it() -> None:
@@ -647,7 +648,7 @@ def test_a_single_agent_is_asked_itself() -> None:
     assert offered(anyones("a")) == [("a", False)]
 
 
-def test_nobody_takes_what_was_left_to_anyone() -> None:
+def test_nobody_takes_a_shared_offer() -> None:
     """Asked one by one then, and none of them counts as tried, nor as lost."""
     run = anyones("a", "b", "c")
     run.until(0.5)
@@ -680,7 +681,7 @@ def test_the_agent_thought_of_is_nobody_special() -> None:
     """Its stream, its loss and its restart say nothing of an offer that is left to anyone."""
     run = anyones("a", "b")
     run.detach("a")
-    run.machine.agent_gone(run.now)
+    run.machine.agent_replaced(run.now)
     run.machine.offer_lost(run.now)
     run.back("a")
     assert offered(run) == [("a", True)]

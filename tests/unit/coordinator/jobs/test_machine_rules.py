@@ -21,9 +21,9 @@ NAMES = ("a", "b", "c")
 class AnyOrder(RuleBasedStateMachine):
     """The colo's agents, the network and the caller do what they like."""
 
-    @initialize(names=st.sets(st.sampled_from(NAMES)), to_anyone=st.booleans())
-    def begin(self, names: set[str], to_anyone: bool) -> None:
-        self.run = Clockwork(*sorted(names), to_anyone=to_anyone)
+    @initialize(names=st.sets(st.sampled_from(NAMES)), shared=st.booleans())
+    def begin(self, names: set[str], shared: bool) -> None:
+        self.run = Clockwork(*sorted(names), shared=shared)
         self.boots = dict.fromkeys(NAMES, 0)
         self.read = 0
         # Attempts that agents have been offered and not been told to drop.
@@ -34,9 +34,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.cancelled = False
 
     @precondition(lambda self: self.run.machine.state is State.ENDED)
-    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), to_anyone=st.booleans())
-    def next_job(self, names: set[str], to_anyone: bool) -> None:
-        self.begin(names, to_anyone)
+    @rule(names=st.sets(st.sampled_from(NAMES), min_size=1), shared=st.booleans())
+    def next_job(self, names: set[str], shared: bool) -> None:
+        self.begin(names, shared)
 
     def up(self, name: str) -> bool:
         return key(name, self.boots[name]) in self.run.agents
@@ -67,14 +67,14 @@ class AnyOrder(RuleBasedStateMachine):
     @property
     def on_its_way(self) -> bool:
         """Whether there is an offer that comes by another way than a stream."""
-        return self.run.to_anyone and self.run.machine.state is State.OFFERED
+        return self.run.shared and self.run.machine.state is State.OFFERED
 
     @property
-    def left_to_anyone(self) -> bool:
+    def is_shared(self) -> bool:
         live = self.run.machine.live
-        return live is not None and live.to_anyone
+        return live is not None and live.shared
 
-    @precondition(lambda self: self.left_to_anyone)
+    @precondition(lambda self: self.is_shared)
     @rule(name=st.sampled_from(NAMES))
     def accepted_by(self, name: str) -> None:
         if self.up(name) and not self.boots[name]:
@@ -82,7 +82,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.open[self.run.job_id] = key(name)
             self.run.accept_by(name)
 
-    @precondition(lambda self: self.left_to_anyone)
+    @precondition(lambda self: self.is_shared)
     @rule(name=st.sampled_from(NAMES), reason=st.sampled_from(RefusalReason))
     def refused_by(self, name: str, reason: RefusalReason) -> None:
         if self.up(name) and not self.boots[name]:
@@ -100,7 +100,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.check_commands()
         live = self.run.machine.live
         assert live is not None
-        if self.run.machine.state is State.OFFERED and not live.to_anyone:
+        if self.run.machine.state is State.OFFERED and not live.shared:
             self.open.pop(live.job_id, None)
         self.run.machine.offer_lost(self.run.now)
         self.run.settle()
@@ -149,7 +149,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.check_commands()
         live = self.run.machine.live
         for job_id, agent in list(self.open.items()):
-            anyones = live is not None and live.to_anyone and live.job_id == job_id
+            anyones = live is not None and live.shared and live.job_id == job_id
             if agent.agent_id == name and not anyones:
                 del self.open[job_id]
         self.run.agents.pop(key(name, self.boots[name]), None)
@@ -157,8 +157,8 @@ class AnyOrder(RuleBasedStateMachine):
         self.run.attach(name, self.boots[name], settle=False)
         live = self.run.machine.live
         if live is not None and live.agent.agent_id == name:
-            self.run.machine.agent_gone(self.run.now)
-        self.run.machine.agent_came()
+            self.run.machine.agent_replaced(self.run.now)
+        self.run.machine.agent_available()
         self.run.settle()
 
     @rule()
@@ -174,7 +174,7 @@ class AnyOrder(RuleBasedStateMachine):
         for command in commands:
             match command:
                 case Offer(agent, job, anyone):
-                    if anyone and self.run.to_anyone:
+                    if anyone and self.run.shared:
                         self.anyones.add(job.job_id)
                     assert not self.run.cut_off
                     assert job.job_id not in self.job_ids
@@ -190,11 +190,22 @@ class AnyOrder(RuleBasedStateMachine):
             assert command.agent in self.run.agents
 
     @invariant()
+    def index_has_the_live_attempt_alone(self) -> None:
+        """The index agrees with the machine after every event."""
+        live, index = self.run.machine.live, self.run.index
+        if live is None:
+            assert len(index) == 0
+        else:
+            assert len(index) == 1
+            assert index.get(live.job_id) is self.run.machine
+            assert index.of_agent(live.agent) == (self.run.machine,)
+
+    @invariant()
     def one_live_attempt(self) -> None:
         """An attached agent holds a job only while it is the live attempt."""
         live = self.run.machine.live
         for job_id, agent in self.open.items():
-            if agent in self.run.agents and not (live and live.to_anyone):
+            if agent in self.run.agents and not (live and live.shared):
                 assert live is not None
                 assert (live.job_id, live.agent) == (job_id, agent)
 
@@ -207,7 +218,7 @@ class AnyOrder(RuleBasedStateMachine):
         if machine.state is State.ENDED:
             assert machine.live is None
             assert machine.next_deadline() is None
-            assert self.cancelled or machine.finished is not None
+            assert self.cancelled or machine.result is not None
         else:
             due = machine.next_deadline()
             assert due is not None

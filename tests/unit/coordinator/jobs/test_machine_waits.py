@@ -1,8 +1,8 @@
 """Rows of colos whose agents are still coming, and a coordinator that was held up."""
 
 import pytest
-from colotrace_coordinator.deadlines import AGENT_MARGIN_S, LEAST_TRACE_S
-from colotrace_coordinator.jobs.machine import CUT_OFF_S, State
+from colotrace_coordinator.deadlines import AGENT_MARGIN_S, BROKER_LOST_ACCEPT_S, LEAST_TRACE_S
+from colotrace_coordinator.jobs.machine import State
 from colotrace_proto.messages import Failure, RefusalReason
 from unit.coordinator.jobs.virtual import DEADLINE, Clockwork
 
@@ -48,7 +48,7 @@ def test_broker_that_has_not_answered_yet_is_waited_for() -> None:
     run.settle()
     assert run.machine.state is State.WAITING
     run.cut_off = ""
-    run.machine.agent_came()
+    run.machine.agent_available()
     run.settle()
     assert run.offers == ["a"]
 
@@ -68,24 +68,24 @@ def test_row_does_not_wait_for_an_agent_that_is_being_stopped() -> None:
     assert run.failed[0] == 1
 
 
-@pytest.mark.parametrize("to_anyone", [False, True])
-def test_offer_on_its_way_to_a_broker_that_is_lost_is_no_agents_fault(to_anyone: bool) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_offer_on_its_way_to_a_broker_that_is_lost_is_no_agents_fault(shared: bool) -> None:
     """Code 1 and the broker's fault, not "did not answer"."""
-    run = Clockwork("a", "b", to_anyone=to_anyone)
+    run = Clockwork("a", "b", shared=shared)
     run.cut_off = "the broker was lost"
-    run.until(CUT_OFF_S - 0.1)
+    run.until(BROKER_LOST_ACCEPT_S - 0.1)
     assert run.machine.state is State.OFFERED
-    run.until(CUT_OFF_S)
+    run.until(BROKER_LOST_ACCEPT_S)
     code, words = run.failed
     assert code == 1
     assert words.endswith("the broker was lost")
     assert run.result.moved == ()
 
 
-@pytest.mark.parametrize("to_anyone", [False, True])
-def test_offer_that_came_before_the_broker_was_lost_is_still_accepted(to_anyone: bool) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_offer_that_came_before_the_broker_was_lost_is_still_accepted(shared: bool) -> None:
     """The answer comes by the agent's own stream."""
-    run = Clockwork("a", "b", to_anyone=to_anyone)
+    run = Clockwork("a", "b", shared=shared)
     run.cut_off = "the broker was lost"
     run.until(1.0)
     run.accept()

@@ -1,11 +1,15 @@
 """A job's machine in virtual time, with agents that only the test moves."""
 
 from itertools import count
+from typing import cast
 
-from colotrace_coordinator.fleet.agents import AgentKey, Candidate
+from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.link import AgentLink
+from colotrace_coordinator.fleet.registry import Agent
 from colotrace_coordinator.jobs.commands import CancelJob, Command, Offer
+from colotrace_coordinator.jobs.index import LiveAttempts
 from colotrace_coordinator.jobs.machine import JobMachine, State
-from colotrace_coordinator.jobs.task import Finished, Task
+from colotrace_coordinator.jobs.task import JobResult, Task
 from colotrace_coordinator.model import Options
 from colotrace_proto.messages import (
     AgentId,
@@ -22,8 +26,11 @@ from colotrace_proto.messages import (
     Refused,
     Replies,
 )
+from unit.coordinator.scripted_agent import hello
 
 DEADLINE = 23.5
+# No machine sends anything.
+LINK = cast("AgentLink", None)
 BOTH = frozenset({Family.IPV4, Family.IPV6})
 
 
@@ -47,24 +54,25 @@ class Clockwork:
         family: Family | None = None,
         options: Options | None = None,
         start: bool = True,
-        to_anyone: bool = False,
+        shared: bool = False,
         wait_until: float = 0.0,
     ) -> None:
-        """`to_anyone`: the link leaves an offer to the colo's agents, where it may. `wait_until`:
+        """`shared`: the link leaves an offer to the colo's agents, where it may. `wait_until`:
         the colo's agents are still coming."""
         self.now = 0.0
-        self.to_anyone = to_anyone
+        self.shared = shared
         self.cut_off = ""
         self.wait_until = wait_until
-        self.agents: dict[AgentKey, Candidate] = {}
+        self.index: LiveAttempts[JobMachine] = LiveAttempts()
+        self.agents: dict[AgentKey, Agent] = {}
         for name in agents:
             self.attach(name, settle=False)
         numbers = count(1)
         self.machine = JobMachine(
             Task(ColoName("den01"), "target", options or Options(max_ttl=5), family),
-            now=0.0,
             deadline=DEADLINE,
             new_job_id=lambda: JobId(f"j{next(numbers)}"),
+            index=self.index,
         )
         self.sent: list[Command] = []
         if start:
@@ -83,9 +91,12 @@ class Clockwork:
         settle: bool = True,
     ) -> AgentKey:
         who = key(name, boot)
-        self.agents[who] = Candidate(who, families, packet_types, running, draining, self.now, away)
+        said = hello(name, boot=who.boot_id, packet_types=packet_types, families=families)
+        self.agents[who] = Agent(who, said, LINK, self.now, draining=draining, away=away)
+        for number in range(running):
+            self.index.add(JobId(f"{name}{number}"), who, self.machine)
         if settle:
-            self.machine.agent_came()
+            self.machine.agent_available()
             self.settle()
         return who
 
@@ -101,15 +112,11 @@ class Clockwork:
         """The same process attaches again."""
         who = self.attach(name, settle=False)
         if self.machine.live is not None and self.machine.live.agent == who:
-            self.machine.stream_back(self.now, held, offers_lost=not self.to_anyone)
+            self.machine.stream_back(self.now, held, offers_lost=not self.shared)
         self.settle()
 
     def heard(self, name: str) -> None:
-        who = key(name)
-        old = self.agents[who]
-        self.agents[who] = Candidate(
-            who, old.families, old.packet_types, old.running, old.draining, self.now
-        )
+        self.agents[key(name)].heard_at = self.now
 
     def settle(self) -> None:
         if self.machine.state is State.SEEKING:
@@ -121,8 +128,8 @@ class Clockwork:
             )
         for command in self.machine.take_commands():
             self.sent.append(command)
-            if isinstance(command, Offer) and command.anyone and self.to_anyone:
-                self.machine.left_to_anyone()
+            if isinstance(command, Offer) and command.shared and self.shared:
+                self.machine.published()
 
     def until(self, now: float) -> None:
         """Let time pass, doing what falls due on the way."""
@@ -190,10 +197,10 @@ class Clockwork:
         return acknowledged
 
     @property
-    def result(self) -> Finished:
+    def result(self) -> JobResult:
         assert self.machine.state is State.ENDED, self.machine.state
-        assert self.machine.finished is not None
-        return self.machine.finished
+        assert self.machine.result is not None
+        return self.machine.result
 
     @property
     def failed(self) -> tuple[int, str]:

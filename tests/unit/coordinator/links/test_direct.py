@@ -8,7 +8,14 @@ import grpc
 import pytest
 import structlog
 from colotrace_coordinator.fleet.agents import AgentKey
-from colotrace_coordinator.fleet.link import Admitted, AgentSays, Closing, Link, Rejected, Rejection
+from colotrace_coordinator.fleet.link import (
+    Admitted,
+    AgentLink,
+    AgentMessage,
+    Closing,
+    Rejected,
+    Rejection,
+)
 from colotrace_coordinator.links.direct import server as server_module
 from colotrace_coordinator.links.direct.intake import Intake
 from colotrace_coordinator.links.direct.server import BindError, DirectLink
@@ -33,7 +40,7 @@ from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
 J1 = JobId("j1")
 JOB = Job(J1, "t", PacketType.ICMP, 5, 3, 1000, 0, 0, 9000)
 
-Event = tuple[str, AgentKey, Hello | AgentSays | None]
+Event = tuple[str, AgentKey, Hello | AgentMessage | None]
 
 
 class RecordingFleet:
@@ -45,17 +52,17 @@ class RecordingFleet:
         self.on_attach: list[Job] = []
         self.due: bool | None = True
 
-    def attached(self, hello: Hello, link: Link) -> Admitted | Rejected:
-        key = AgentKey(hello.agent_id, hello.boot_id)
+    def attached(self, hello: Hello, link: AgentLink) -> Admitted | Rejected:
+        key = AgentKey.of(hello)
         self.events.put_nowait(("attached", key, hello))
         for job in self.on_attach:
-            link.offer(key, job, anyone=False)
+            link.offer(key, job, shared=False)
         return self.verdict
 
     def frame_due(self, agent: AgentKey, job_id: JobId, size: int) -> bool | None:  # noqa: ARG002
         return self.due
 
-    def heard(self, agent: AgentKey, message: AgentSays) -> None:
+    def heard(self, agent: AgentKey, message: AgentMessage) -> None:
         self.events.put_nowait(("heard", agent, message))
 
     def detached(self, agent: AgentKey) -> None:
@@ -99,7 +106,7 @@ def make(
 
 
 def key(agent: ScriptedAgent) -> AgentKey:
-    return AgentKey(agent.hello.agent_id, agent.hello.boot_id)
+    return AgentKey.of(agent.hello)
 
 
 async def test_welcome(fleet: RecordingFleet, link: DirectLink) -> None:
@@ -129,7 +136,7 @@ async def test_words_go_both_ways(fleet: RecordingFleet, link: DirectLink) -> No
     async with ScriptedAgent(await link.start()) as agent:
         await agent.attach()
         await fleet.next()
-        link.offer(key(agent), JOB, anyone=False)
+        link.offer(key(agent), JOB, shared=False)
         link.cancel(key(agent), J1)
         assert await agent.next() == JOB
         assert await agent.next() == Cancel(J1)
@@ -186,7 +193,7 @@ async def test_detached_when_the_agent_goes(fleet: RecordingFleet, link: DirectL
             assert await agent.ended() == ("OK", "")
             await agent.drop()
         assert (await fleet.next())[:2] == ("detached", key(agent))
-        link.offer(key(agent), JOB, anyone=False)
+        link.offer(key(agent), JOB, shared=False)
         link.cancel(key(agent), J1)
         link.ack(key(agent), Ack(J1, 1), final=True)
         link.close(key(agent), Closing.RESYNC, "")
@@ -199,7 +206,7 @@ async def test_same_process_on_a_new_stream(fleet: RecordingFleet, link: DirectL
         await old.attach()
         await new.attach()
         assert await old.ended() == ("ABORTED", "the same process has attached again")
-        link.offer(key(old), JOB, anyone=False)
+        link.offer(key(old), JOB, shared=False)
         assert await new.next() == JOB
         await new.say(Heartbeat())
         events = [(await fleet.next())[0] for _ in range(3)]
@@ -253,7 +260,7 @@ async def test_rejected_twin_does_not_harm_the_one_attached(
         fleet.verdict = Rejected(Rejection.UNFIT, "no")
         await twin.say(twin.hello)
         await twin.ended()
-        link.offer(key(agent), JOB, anyone=False)
+        link.offer(key(agent), JOB, shared=False)
         assert await agent.next() == JOB
 
 

@@ -5,7 +5,8 @@ from itertools import count
 
 import grpc
 import pytest
-from colotrace_coordinator.jobs.attempt import MAX_FRAME_BYTES, Attempt
+from colotrace_coordinator.fleet.link import MAX_FRAME_BYTES
+from colotrace_coordinator.jobs.attempt import Attempt
 from colotrace_coordinator.links.direct import intake as module
 from colotrace_coordinator.links.direct.intake import EXCESS_S, MAX_PLAIN_BYTES, Intake
 from colotrace_coordinator.links.direct.stream import StreamClosedError

@@ -9,10 +9,12 @@ import pytest
 import structlog
 from aiomqtt import Client
 from colotrace_coordinator.errors import CutOffError
+from colotrace_coordinator.fleet.fleet import Fleet
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.jobs.dispatcher import Dispatcher
-from colotrace_coordinator.jobs.running import JobSpec, Ticket
-from colotrace_coordinator.jobs.task import Finished, Task
+from colotrace_coordinator.jobs.reports import AgentReports
+from colotrace_coordinator.jobs.running import JobKey, Ticket
+from colotrace_coordinator.jobs.task import JobResult, Task
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.links.mqtt import link as link_module
 from colotrace_coordinator.links.mqtt.link import MqttLink
@@ -52,15 +54,18 @@ class Coordinator:
         metrics, log, clock = Metrics(self.numbers), structlog.get_logger(), RunningClock()
         self.registry = Registry(VolatileMemory())
         self.dispatcher = Dispatcher(
-            registry=self.registry,
+            self.registry, metrics=metrics, log=log, clock=clock, gather_s=0
+        )
+        events = AgentReports(
+            Fleet(self.registry, metrics=metrics, log=log),
+            self.dispatcher,
+            seen=lambda _: None,
             metrics=metrics,
             log=log,
-            seen=lambda _: None,
             clock=clock,
-            gather_s=0,
         )
         self.bus = MqttLink(
-            self.dispatcher,
+            events,
             broker_of(broker.url),
             tls=None,
             metrics=BrokerMetrics(self.numbers),
@@ -74,13 +79,13 @@ class Coordinator:
         self.port = 0
 
     def begin(self, target: str = "192.0.2.1") -> Ticket:
-        return self.dispatcher.begin(JobSpec("acc", Task(DEN, target, Options())))
+        return self.dispatcher.begin(JobKey("acc", Task(DEN, target, Options())))
 
     def states(self) -> list[tuple[str, str]]:
         """Who is attached, and whether it takes jobs."""
         return [
             (agent.key.agent_id, "draining" if agent.draining else "up")
-            for agent in self.registry.candidates(DEN)
+            for agent in self.registry.agents(DEN)
         ]
 
     async def until(self, *states: tuple[str, str], within_s: float = 5.0) -> None:
@@ -97,7 +102,7 @@ async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None
             await asyncio.sleep(0.005)
 
 
-async def finished(ticket: Ticket, *, within_s: float = 5.0) -> Finished:
+async def finished(ticket: Ticket, *, within_s: float = 5.0) -> JobResult:
     async with asyncio.timeout(within_s):
         return await asyncio.shield(ticket.done)
 
@@ -487,9 +492,10 @@ async def test_an_acceptance_that_was_lost_with_its_stream(
     async with host(broker, coordinator, "a1"), host(broker, coordinator, "a2") as two:
         await coordinator.until(("a1", "up"), ("a2", "up"))
         ticket = coordinator.begin()
-        ((_, live),) = ((run, run.machine.live) for run in coordinator.dispatcher._runs[DEN])
+        (machine,) = coordinator.dispatcher.of_colo(DEN)
+        live = machine.live
         assert live is not None
-        assert live.to_anyone
+        assert live.shared
         assert live.agent.agent_id == "a1"
         held = hello("a2", boot=two.hello.boot_id, held_jobs=[live.job_id])
         async with ScriptedAgent(coordinator.port, held) as stream:

@@ -1,0 +1,112 @@
+"""The attached agents: who is admitted, who takes jobs, with metrics and logs."""
+
+from colotrace_proto.messages import ColoName, Counters, Family, Hello
+from structlog.typing import FilteringBoundLogger
+
+from colotrace_coordinator.errors import RegistryFullError, SupersededError
+from colotrace_coordinator.metrics import Metrics
+from colotrace_coordinator.shares import Budgets
+
+from .agents import AgentKey
+from .link import AgentLink, Closing, Rejected, Rejection
+from .packet_counts import PacketCounts
+from .registry import Agent, Registry
+
+
+class Fleet:
+    """The registry, and what has to be counted and logged when it changes."""
+
+    def __init__(self, registry: Registry, *, metrics: Metrics, log: FilteringBoundLogger) -> None:
+        self.registry = registry
+        self._metrics = metrics
+        self._log = log
+        self._packets = PacketCounts(metrics)
+        # Limits how often rejections are logged, by colo and agent id.
+        self._logged: Budgets[tuple[str, str]] = Budgets(rate=1 / 60, burst=1)
+        for colo in registry.colos():
+            metrics.know_colo(colo.name)
+        registry.on_forgotten = metrics.forget_colo
+
+    def admit(
+        self, hello: Hello, link: AgentLink, now: float, *, available: bool, away: bool = False
+    ) -> Rejected | None:
+        """Attach the agent; returns why not, or None if it is attached.
+
+        An earlier process with its id is superseded, and its attachment closed.
+        """
+        if not hello.packet_types:
+            return Rejected(Rejection.UNFIT, "no packet type in common")
+        log = self._log.bind(agent=hello.agent_id, colo=hello.colo)
+        known = self.registry.get(AgentKey.of(hello)) is not None
+        try:
+            replaced = self.registry.attach(
+                hello, now, link=link, draining=not available, away=away
+            )
+        except SupersededError as error:
+            if self._logged.spend((hello.colo, hello.agent_id), 1, now):
+                log.warning("agent_id_in_use", detail=str(error))
+            return Rejected(Rejection.SUPERSEDED, str(error))
+        except RegistryFullError as error:
+            if self._logged.spend((hello.colo, ""), 1, now):
+                log.warning("agent_not_admitted", detail=str(error))
+            return Rejected(Rejection.FULL, str(error))
+        if replaced is not None:
+            detail = f"another process has attached as {hello.agent_id} of {hello.colo}"
+            log.warning("agent_superseded", detail=detail)
+            replaced.link.close(replaced.key, Closing.SUPERSEDED, detail)
+        self._metrics.know_colo(hello.colo)
+        self._count_agents(hello.colo)
+        if not known:
+            held = len(hello.held_jobs)
+            log.info("agent_attached", version=hello.software_version, held_jobs=held)
+        return None
+
+    def detach(self, key: AgentKey, *, jobs: int) -> bool:
+        """End the attachment of an agent that has so many jobs; False if it was not attached."""
+        agent = self.registry.detach(key)
+        if agent is None:
+            return False
+        colo = agent.hello.colo
+        self._log.info("agent_detached", agent=key.agent_id, colo=colo, jobs=jobs)
+        self._count_agents(colo)
+        self._metrics.agent_losses.labels(colo=colo).inc()
+        return True
+
+    def set_available(self, key: AgentKey, *, available: bool, away: bool = False) -> Agent | None:
+        """Set whether an agent takes jobs; returns the agent if that has changed."""
+        agent = self.registry.get(key)
+        if agent is None:
+            return None
+        if agent.draining is not available:
+            if agent.away and not away:  # the agent's own announcement outweighs the broker's
+                self.registry.mark(agent, draining=agent.draining)
+            return None
+        self.registry.mark(agent, draining=not available, away=away)
+        self._count_agents(agent.hello.colo)
+        event = "agent_back" if available else "agent_away" if away else "agent_draining"
+        self._log.info(event, agent=key.agent_id, colo=agent.hello.colo)
+        return agent
+
+    def set_families(self, agent: Agent, families: frozenset[Family]) -> bool:
+        """Set the address families that an agent can send; returns whether it gained one."""
+        before = agent.hello.families
+        if families == before:
+            return False
+        self.registry.set_families(agent, families)
+        self._log.info(
+            "agent_families",
+            agent=agent.key.agent_id,
+            colo=agent.hello.colo,
+            families=[family.name.lower() for family in sorted(families)],
+        )
+        return bool(families - before)
+
+    def set_counters(self, agent: Agent, counters: Counters) -> None:
+        """Add what the agent has counted since it last reported."""
+        self._packets.reported(agent.hello.colo, agent.key, counters)
+
+    def _count_agents(self, colo: ColoName) -> None:
+        agents = self.registry.agents(colo)
+        draining = sum(agent.draining for agent in agents)
+        self._metrics.agents.labels(colo=colo, state="up").set(len(agents) - draining)
+        self._metrics.agents.labels(colo=colo, state="draining").set(draining)

@@ -1,0 +1,217 @@
+"""Takes what links report of agents (`FleetEvents`) to the fleet, and to the jobs concerned."""
+
+from collections.abc import Callable, Iterator
+
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    Capabilities,
+    Draining,
+    Frame,
+    Heartbeat,
+    Hello,
+    JobId,
+    Refused,
+)
+from colotrace_proto.running import RunningClock
+from structlog.typing import FilteringBoundLogger
+
+from colotrace_coordinator.fleet.agents import AgentKey
+from colotrace_coordinator.fleet.fleet import Fleet
+from colotrace_coordinator.fleet.link import Admitted, AgentLink, AgentMessage, Rejected
+from colotrace_coordinator.fleet.registry import Agent
+from colotrace_coordinator.metrics import Metrics
+
+from .attempt import Attempt
+from .dispatcher import Dispatcher
+from .machine import JobMachine
+
+
+class AgentReports:
+    """The `FleetEvents` of all links. `seen` is called with each frame that is new."""
+
+    def __init__(
+        self,
+        fleet: Fleet,
+        dispatcher: Dispatcher,
+        *,
+        seen: Callable[[Frame], None],
+        metrics: Metrics,
+        log: FilteringBoundLogger,
+        clock: RunningClock,
+    ) -> None:
+        self._fleet = fleet
+        self._dispatcher = dispatcher
+        self._attempts = dispatcher.attempts
+        self._settle = dispatcher.settle
+        self._seen = seen
+        self._metrics = metrics
+        self._log = log.bind()
+        self._clock = clock
+
+    # Agents that come and go
+
+    def attached(
+        self, hello: Hello, link: AgentLink, *, offers_lost: bool = True, available: bool = True
+    ) -> Admitted | Rejected:
+        """See `FleetEvents`."""
+        now = self._clock.now()
+        rejected = self._fleet.admit(hello, link, now, available=available, away=not available)
+        if rejected is not None:
+            return rejected
+        key = AgentKey.of(hello)
+        held = frozenset(hello.held_jobs)
+        wanted = []
+        for machine, live in self._met(hello, now):
+            if live.shared and live.job_id in held:
+                machine.accepted(now, key)
+            elif live.agent == key:
+                machine.stream_back(now, held, offers_lost=offers_lost)
+            if machine.live is live and live.job_id in held:
+                wanted.append(Ack(live.job_id, live.last_sequence))
+            self._settle(machine, now)
+        return Admitted(tuple(wanted))
+
+    def reachable(self, hello: Hello, link: AgentLink, *, available: bool) -> Rejected | None:
+        """See `FleetEvents`."""
+        now = self._clock.now()
+        key = AgentKey.of(hello)
+        rejected = self._fleet.admit(hello, link, now, available=available)
+        if rejected is None:
+            self._fleet.set_available(key, available=available)
+            for machine, live in self._met(hello, now):
+                if live.agent == key:
+                    machine.offer_lost(now)
+                self._settle(machine, now)
+        return rejected
+
+    def _met(self, hello: Hello, now: float) -> Iterator[tuple[JobMachine, Attempt]]:
+        """Tell the colo's jobs of the agent. Those that it has, or may have taken, are left to the
+        caller, each with its live attempt."""
+        key = AgentKey.of(hello)
+        for machine in self._dispatcher.of_colo(hello.colo):
+            live = machine.live
+            if live is None:
+                machine.agent_available()
+            elif live.agent == key or live.shared:
+                yield machine, live
+                continue
+            elif live.agent.agent_id == hello.agent_id:
+                machine.agent_replaced(now)
+            else:
+                continue
+            self._settle(machine, now)
+
+    def detached(self, agent: AgentKey) -> None:
+        """See `StreamEvents`."""
+        if self._fleet.detach(agent, jobs=self._attempts.load(agent)):
+            self.interrupted(agent)
+
+    def interrupted(self, agent: AgentKey) -> None:
+        """See `FleetEvents`."""
+        now = self._clock.now()
+        for machine in self._attempts.of_agent(agent):
+            machine.stream_lost(now)
+            self._settle(machine, now)
+
+    def set_available(self, agent: AgentKey, *, available: bool, away: bool = False) -> None:
+        """See `FleetEvents`."""
+        changed = self._fleet.set_available(agent, available=available, away=away)
+        if changed is not None and available:
+            self._dispatcher.agent_available(changed.hello.colo)
+
+    def cut_off(self, reason: str) -> None:
+        """See `FleetEvents`."""
+        self._dispatcher.cut_off(reason)
+
+    # Messages
+
+    def frame_due(self, agent: AgentKey, job_id: JobId, size: int) -> bool | None:
+        """See `StreamEvents`."""
+        machine = self._held_by(agent, job_id)
+        if machine is None or machine.live is None:
+            return None
+        if machine.live.admits(size):
+            return True
+        now = self._clock.now()
+        machine.exceeded(now)
+        self._settle(machine, now)
+        return False
+
+    def heard(self, agent: AgentKey, message: AgentMessage) -> None:
+        """See `StreamEvents`."""
+        now = self._clock.now()
+        sender = self._fleet.registry.get(agent)
+        if sender is None:
+            return
+        sender.heard_at = now
+        match message:
+            case Frame():
+                self._frame(sender, message, now)
+            case Accepted():
+                self._accepted(sender, message, now)
+            case Refused():
+                self._refused(sender, message, now)
+            case Draining():
+                self.set_available(agent, available=False)
+            case Capabilities():
+                if self._fleet.set_families(sender, message.families):
+                    self._dispatcher.agent_available(sender.hello.colo)
+            case Heartbeat():
+                self._fleet.set_counters(sender, message.counters)
+
+    def _accepted(self, sender: Agent, message: Accepted, now: float) -> None:
+        machine = self._answered_by(sender, message.job_id)
+        if machine is None:
+            # The job has moved to another agent meanwhile, or has ended.
+            sender.link.cancel(sender.key, message.job_id)
+            return
+        machine.accepted(now, sender.key)
+        self._settle(machine, now)
+
+    def _refused(self, sender: Agent, message: Refused, now: float) -> None:
+        machine = self._answered_by(sender, message.job_id)
+        if machine is None:
+            return
+        self._log.info(
+            "job_refused",
+            colo=machine.task.colo,
+            target=machine.task.target,
+            agent=sender.key.agent_id,
+            job=message.job_id,
+            reason=message.reason.name,
+            detail=message.detail,
+        )
+        machine.refused(now, sender.key, message)
+        self._settle(machine, now)
+
+    def _frame(self, sender: Agent, frame: Frame, now: float) -> None:
+        self._metrics.frames.inc()
+        final = frame.outcome is not None
+        machine = self._held_by(sender.key, frame.job_id)
+        if machine is None:
+            # The job has ended or moved: have the agent delete it.
+            sender.link.ack(sender.key, Ack(frame.job_id, frame.sequence), final=final)
+            if not final:
+                sender.link.cancel(sender.key, frame.job_id)
+            return
+        sequence = machine.frame(now, frame)
+        if sequence == frame.sequence:
+            self._seen(frame)
+        if sequence:
+            sender.link.ack(sender.key, Ack(frame.job_id, sequence), final=final)
+        self._settle(machine, now)
+
+    def _answered_by(self, sender: Agent, job_id: JobId) -> JobMachine | None:
+        """The machine whose offer the agent answers, if the offer was made to it or to its colo."""
+        machine = self._attempts.get(job_id)
+        live = machine.live if machine is not None else None
+        if machine is None or live is None or sender.hello.colo != machine.task.colo:
+            return None
+        return machine if live.agent == sender.key or live.shared else None
+
+    def _held_by(self, agent: AgentKey, job_id: JobId) -> JobMachine | None:
+        """The machine whose live attempt has that id, if the attempt is this agent's."""
+        machine = self._attempts.get(job_id)
+        live = machine.live if machine is not None else None
+        return machine if live is not None and live.agent == agent else None
