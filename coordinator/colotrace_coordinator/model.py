@@ -70,7 +70,7 @@ class Tracer(Protocol):
     """What the HTTP side needs of the rest."""
 
     def colos(self) -> Sequence[ColoStatus]:
-        """Every known colo, by name."""
+        """Every known colo, sorted by name; nobody else need sort them."""
 
     async def trace(self, request: TraceRequest) -> Answer:
         """The whole answer, within `deadlines.ANSWER_S`; cancelling the call takes its jobs

@@ -34,8 +34,7 @@ class ColoList:
         """Every known colo, by name."""
         permissions = [Permission.COLOS, Permission.TRACEROUTE]
         await identify(request, account_id, who=self._who, any_of=permissions)
-        known = sorted(self._tracer.colos(), key=lambda status: status.name)
-        return answer([_line(status) for status in known])
+        return answer([_line(status) for status in self._tracer.colos()])
 
 
 def _line(status: ColoStatus) -> ColoLine:

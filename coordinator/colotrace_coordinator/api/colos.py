@@ -17,7 +17,7 @@ def choose(asked: Sequence[str], known: Sequence[ColoStatus]) -> tuple[ColoName,
     Raises:
         UnknownColosError: some that were asked for are neither a colo's name nor a code.
     """
-    names = sorted(status.name for status in known)
+    names = [status.name for status in known]
     if not asked:
         return tuple(names)
     meant: dict[str, list[ColoName]] = {}

@@ -39,7 +39,7 @@ class FakeTracer:
                 packet_types=frozenset({PacketType.ICMP, PacketType.UDP}),
                 state="up",
             )
-            for name, city in self.cities.items()
+            for name, city in sorted(self.cities.items())
         ]
 
     async def trace(self, request: TraceRequest) -> Answer:
