@@ -8,8 +8,7 @@ import ipaddress
 from collections.abc import Iterable, Mapping
 
 from colotrace_proto import rows, tally
-from colotrace_proto.codes import Code
-from colotrace_proto.failures import UNTRACEABLE
+from colotrace_proto.codes import Code, RowCode, row_failed
 from colotrace_proto.messages import ColoName, Frame
 
 from .deadlines import NAMES_S
@@ -82,7 +81,7 @@ def _gathered(
     """The row before its statistics."""
     if isinstance(result, str):
         links = () if options.multipath else None
-        return tally.Gathered(target=target, colo=colo, code=UNTRACEABLE, links=links)
+        return tally.Gathered(target=target, colo=colo, code=RowCode.UNTRACEABLE, links=links)
     return tally.Gathered(
         target=target,
         colo=colo,
@@ -100,10 +99,10 @@ def _gathered(
 def _messages(result: JobResult | str, colo: ColoName) -> Iterable[tuple[int, str]]:
     """Code and text of each message about a row."""
     if isinstance(result, str):
-        yield Code.ROW_FAILED + UNTRACEABLE, result
+        yield row_failed(RowCode.UNTRACEABLE), result
         return
     if result.fault is not None:
-        yield Code.ROW_FAILED + result.fault.code, f"{colo}: {result.fault.words}"
+        yield row_failed(result.fault.code), f"{colo}: {result.fault.words}"
     for words in result.moved:
         yield Code.ROW_MOVED, f"{colo}: {words}"
     for words in result.notices:

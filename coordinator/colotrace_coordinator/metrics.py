@@ -6,14 +6,14 @@ is born at 1, and an alert on a colo without agents needs a series of that colo.
 
 from dataclasses import fields
 
-from colotrace_proto.failures import LOST, NO_AGENT, UNSENT, UNTRACEABLE
+from colotrace_proto.codes import RowCode
 from colotrace_proto.messages import ColoName, Counters
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, 25.0)
 
 
-JOB_CODES = ("0", *map(str, sorted((NO_AGENT, LOST, UNTRACEABLE, UNSENT))), "cancelled")
+JOB_CODES = ("0", *map(str, RowCode), "cancelled")
 STATES = ("up", "draining")
 KINDS = tuple(field.name for field in fields(Counters))
 

@@ -1,4 +1,4 @@
-"""The codes of the API's `errors` and `messages`. The codes of a row's `error` are in `failures`.
+"""The one table of the API's codes: of `errors` and `messages`, and of a row's `error`.
 
 Codes below 1000 and from 6000 on are those of the public API, which clients know. The others belong
 to this project. The guide lists them in a table.
@@ -23,7 +23,7 @@ class Code(IntEnum):
     BROKER = 1020
     COMPRESSED_BODY = 1021
 
-    # About one row, or all. A failed row has ROW_FAILED plus the row's own code (1 to 4).
+    # About one row, or all. For a failed row see `row_failed`.
     ROW_FAILED = 1100
     ROW_MOVED = 1110
     ROW_NOTICE = 1111
@@ -37,3 +37,21 @@ class Code(IntEnum):
     CONTENT_TYPE = 9207
     UNKNOWN_CREDENTIALS = 10000
     RATE_LIMITED = 10100
+
+
+class RowCode(IntEnum):
+    """The code in a row's own `error`."""
+
+    NO_AGENT = 1
+    """No agent could take the job."""
+    LOST = 2
+    """The agent was lost, or did not end in time."""
+    UNTRACEABLE = 3
+    """The target cannot be traced from there."""
+    UNSENT = 4
+    """The probes could not be sent."""
+
+
+def row_failed(code: int) -> int:
+    """The code of the message about a row that failed with a `RowCode`."""
+    return Code.ROW_FAILED + code

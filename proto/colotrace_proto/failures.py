@@ -1,21 +1,18 @@
-"""Which of the API's error codes a job that failed at its agent comes to."""
+"""Which code a row has whose job failed at its agent."""
 
+from .codes import RowCode
 from .messages import Failure
 
-NO_AGENT, LOST, UNTRACEABLE, UNSENT = 1, 2, 3, 4
-"""No agent could take it; the agent was lost or out of time; the target cannot be traced from
-there; the probes could not be sent."""
-
 _CODES = {
-    Failure.UNSPECIFIED: LOST,
+    Failure.UNSPECIFIED: RowCode.LOST,
     Failure.NONE: 0,
-    Failure.UNRESOLVABLE: UNTRACEABLE,
-    Failure.NO_FAMILY: UNTRACEABLE,
-    Failure.POLICY: UNTRACEABLE,
-    Failure.SEND: UNSENT,
-    Failure.CANCELLED: LOST,
-    Failure.DEADLINE: LOST,
-    Failure.INTERNAL: LOST,
+    Failure.UNRESOLVABLE: RowCode.UNTRACEABLE,
+    Failure.NO_FAMILY: RowCode.UNTRACEABLE,
+    Failure.POLICY: RowCode.UNTRACEABLE,
+    Failure.SEND: RowCode.UNSENT,
+    Failure.CANCELLED: RowCode.LOST,
+    Failure.DEADLINE: RowCode.LOST,
+    Failure.INTERNAL: RowCode.LOST,
 }
 
 

@@ -7,7 +7,8 @@ import enum
 import ipaddress
 from dataclasses import dataclass
 
-from colotrace_proto.failures import LOST, NO_AGENT, UNTRACEABLE, error_code
+from colotrace_proto.codes import RowCode
+from colotrace_proto.failures import error_code
 from colotrace_proto.messages import (
     AgentId,
     ColoName,
@@ -42,12 +43,12 @@ class Fault:
 def no_agent(colo: ColoName) -> Fault:
     """Nobody is attached."""
     words = f"no agent of {colo} is attached; check that one runs there and reaches the coordinator"
-    return Fault(NO_AGENT, Weight.UNABLE, words)
+    return Fault(RowCode.NO_AGENT, Weight.UNABLE, words)
 
 
 def cut_off(colo: ColoName, why: str) -> Fault:
     """Nobody can be asked, or nobody else: that outweighs why others would not."""
-    return Fault(NO_AGENT, Weight.BUSY, f"no agent of {colo} can be asked: {why}")
+    return Fault(RowCode.NO_AGENT, Weight.BUSY, f"no agent of {colo} can be asked: {why}")
 
 
 def all_draining(colo: ColoName, *, stopping: int, away: int) -> Fault:
@@ -58,26 +59,26 @@ def all_draining(colo: ColoName, *, stopping: int, away: int) -> Fault:
         words = f"every agent of {colo} is missing at the broker; check its log and its network"
     else:
         words = f"every agent of {colo} is being stopped or is missing at the broker"
-    return Fault(NO_AGENT, Weight.UNABLE, words)
+    return Fault(RowCode.NO_AGENT, Weight.UNABLE, words)
 
 
 def no_packet_type(colo: ColoName, packet_type: PacketType) -> Fault:
     """None knows the packet type."""
     words = f"no agent of {colo} can send {packet_type} probes; a newer agent may"
-    return Fault(NO_AGENT, Weight.UNABLE, words)
+    return Fault(RowCode.NO_AGENT, Weight.UNABLE, words)
 
 
 def no_family(colo: ColoName, family: Family | None) -> Fault:
     """None has an address of the target's family; with None, of any family."""
     kind = "address" if family is None else f"IPv{family.value} address"
     words = f"no agent of {colo} has an {kind} to trace from"
-    return Fault(UNTRACEABLE, Weight.FORBIDDEN, words)
+    return Fault(RowCode.UNTRACEABLE, Weight.FORBIDDEN, words)
 
 
 def busy(colo: ColoName) -> Fault:
     """All were busy until the time ran out."""
     words = f"every agent of {colo} was busy until the time ran out; ask for less at once"
-    return Fault(NO_AGENT, Weight.BUSY, words)
+    return Fault(RowCode.NO_AGENT, Weight.BUSY, words)
 
 
 def refused(agent: AgentId, refusal: Refused) -> Fault:
@@ -85,69 +86,73 @@ def refused(agent: AgentId, refusal: Refused) -> Fault:
     match refusal.reason:
         case RefusalReason.POLICY:
             return _because(
-                Fault(UNTRACEABLE, Weight.FORBIDDEN, f"the owner of agent {agent} forbids it"),
+                Fault(
+                    RowCode.UNTRACEABLE, Weight.FORBIDDEN, f"the owner of agent {agent} forbids it"
+                ),
                 refusal.detail,
             )
         case RefusalReason.NO_FAMILY:
             words = f"agent {agent} has no working address of the target's family"
-            return _because(Fault(UNTRACEABLE, Weight.FORBIDDEN, words), refusal.detail)
+            return _because(Fault(RowCode.UNTRACEABLE, Weight.FORBIDDEN, words), refusal.detail)
         case RefusalReason.BUSY:
-            return Fault(NO_AGENT, Weight.BUSY, f"agent {agent} is busy")
+            return Fault(RowCode.NO_AGENT, Weight.BUSY, f"agent {agent} is busy")
         case RefusalReason.DRAINING:
-            return Fault(NO_AGENT, Weight.UNABLE, f"agent {agent} is being stopped")
+            return Fault(RowCode.NO_AGENT, Weight.UNABLE, f"agent {agent} is being stopped")
         case RefusalReason.UNSUPPORTED:
             words = f"agent {agent} does not know what is asked of it; a newer agent may"
-            return _because(Fault(NO_AGENT, Weight.UNABLE, words), refusal.detail)
+            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.detail)
         case RefusalReason.NO_SOCKET:
             words = f"agent {agent} cannot send probes; look at its log"
-            return _because(Fault(NO_AGENT, Weight.UNABLE, words), refusal.detail)
+            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.detail)
         case RefusalReason.UNSPECIFIED:
             words = f"agent {agent} refused"
-            return _because(Fault(NO_AGENT, Weight.UNABLE, words), refusal.detail)
+            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.detail)
 
 
 def unanswered(agent: AgentId, after_s: float) -> Fault:
     """The agent neither accepted nor refused."""
     words = f"agent {agent} did not answer the offer within {after_s:g} s"
-    return Fault(LOST, Weight.LOST, words)
+    return Fault(RowCode.LOST, Weight.LOST, words)
 
 
 def untaken(colo: ColoName, after_s: float) -> Fault:
     """It was left to the colo's agents who takes the job, and nobody has."""
     words = f"none of {colo}'s agents took the job within {after_s:g} s of its being published"
-    return Fault(LOST, Weight.LOST, words)
+    return Fault(RowCode.LOST, Weight.LOST, words)
 
 
 def silent(agent: AgentId, after_s: float) -> Fault:
     """The agent's stream is up, and nothing comes."""
     words = f"agent {agent} fell silent while tracing: nothing came for {after_s:g} s"
-    return Fault(LOST, Weight.LOST, words)
+    return Fault(RowCode.LOST, Weight.LOST, words)
 
 
 def lost(agent: AgentId) -> Fault:
     """The agent's stream ended, and it did not come back."""
-    return Fault(LOST, Weight.LOST, f"agent {agent} was lost while tracing")
+    return Fault(RowCode.LOST, Weight.LOST, f"agent {agent} was lost while tracing")
 
 
 def restarted(agent: AgentId) -> Fault:
     """Another process of the same agent has attached."""
-    return Fault(LOST, Weight.LOST, f"agent {agent} restarted while tracing")
+    return Fault(RowCode.LOST, Weight.LOST, f"agent {agent} restarted while tracing")
 
 
 def forgotten(agent: AgentId) -> Fault:
     """The agent came back without the job."""
-    return Fault(LOST, Weight.LOST, f"agent {agent} lost its connection, and the job with it")
+    return Fault(
+        RowCode.LOST, Weight.LOST, f"agent {agent} lost its connection, and the job with it"
+    )
 
 
 def misbehaved(agent: AgentId, what: str) -> Fault:
     """What the agent sends makes no sense."""
-    return Fault(LOST, Weight.LOST, f"agent {agent} is at fault: {what}")
+    return Fault(RowCode.LOST, Weight.LOST, f"agent {agent} is at fault: {what}")
 
 
 def out_of_time(agent: AgentId) -> Fault:
     """The job's deadline came while it ran."""
     words = f"agent {agent} had not finished when the answer was due; ask for less at once"
-    return Fault(LOST, Weight.FINAL, words)
+    return Fault(RowCode.LOST, Weight.FINAL, words)
 
 
 def ended(agent: AgentId, outcome: Outcome) -> Fault | None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
-from colotrace_proto.failures import UNTRACEABLE
+from colotrace_proto.codes import RowCode
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
     MAX_REMAINING_MS,
@@ -83,7 +83,7 @@ class JobResult:
         """The result with what the best attempt has got. `earlier` are the faults on the way."""
         # The address that a name has inside of a colo's network is not for a caller who may not
         # trace it.
-        hidden = fault is not None and fault.code == UNTRACEABLE
+        hidden = fault is not None and fault.code == RowCode.UNTRACEABLE
         outcome = best.outcome if best else None
         return cls(
             fault=fault,
