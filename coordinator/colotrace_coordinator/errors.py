@@ -1,34 +1,45 @@
-"""The coordinator's exceptions.
+"""The coordinator's exceptions: one tree. A module in parentheses defines its own.
 
     CoordinatorError
-    ├── SetupError                 it cannot start as it was told; the text names the remedy
-    │   └── ListenError                 an address cannot be listened on now; it may be later
-    ├── CutOffError                the broker is out of reach; the text says why
-    ├── StoppingError              it is stopping, and takes no new request
-    ├── StoreError                 storage; the text names the remedy
-    │   ├── StoreUnavailableError       the database does not answer
-    │   └── UnknownIdError              no such token or key
-    └── api.errors.ApiError        a request that is answered with an error
-        └── …                      one class for each row of the API's table
+    ├── SetupError                     it cannot start as configured; the text names the remedy
+    │   ├── ListenError                    an address cannot be listened on now; it may be later
+    │   ├── TlsError                       (links.direct.tls) its certificates cannot be used
+    │   ├── AsnFileError                   (enrich.asn) the ASN file cannot be used
+    │   └── ResolverError                  (enrich.servers) the name servers cannot be used
+    ├── StoppingError                  it is stopping, and takes no new request
+    ├── BrokerUnreachableError         jobs cannot be published; the text says why
+    ├── StoreError                     storage; the text names the remedy
+    │   ├── StoreUnavailableError          the database does not answer
+    │   └── UnknownIdError                 no such token or key
+    ├── UnknownColoError               (commands.colos) no such colo
+    ├── SupersededError                a later process holds the agent's id
+    ├── RegistryFullError              a bound on agents or colos is reached
+    ├── CertificateError               (links.direct.tls) an agent's certificate is not accepted
+    ├── StreamClosedError              (links.direct.stream) an agent's stream is to end
+    ├── FramingError                   (api.framing) what came is not HTTP
+    └── ApiError                       (api.errors) a request is answered with an error
+        └── …                              one class for each row of the API's table
 
 `api.errors.describe` is the one place that turns them into the API's statuses and codes.
+`fleet.fleet` turns those of the registry into rejections, `links.direct` those of a stream into
+gRPC statuses, and `main` the rest into exit codes.
 """
 
 
 class CoordinatorError(Exception):
-    """Whatever the coordinator says went wrong."""
+    """Base of all."""
 
 
 class SetupError(CoordinatorError):
-    """The program cannot start as it was told to."""
+    """The program cannot start as configured."""
 
 
 class ListenError(SetupError):
-    """An address is not this host's, or another process has it: that may pass."""
+    """An address is not this host's, or another process uses it: trying later may help."""
 
 
-class CutOffError(CoordinatorError):
-    """Agents cannot be asked: the broker is out of reach."""
+class BrokerUnreachableError(CoordinatorError):
+    """No job can be published."""
 
 
 class StoppingError(CoordinatorError):
@@ -44,11 +55,11 @@ class RegistryFullError(CoordinatorError):
 
 
 class StoreError(CoordinatorError):
-    """Storage refuses."""
+    """The database refuses a request."""
 
 
 class StoreUnavailableError(StoreError):
-    """The database cannot be reached, or broke off."""
+    """The database cannot be reached, or its connection broke."""
 
 
 class UnknownIdError(StoreError):

@@ -6,7 +6,12 @@ from dataclasses import dataclass, field
 from colotrace_proto.codes import Code
 from starlette.exceptions import HTTPException
 
-from colotrace_coordinator.errors import CoordinatorError, CutOffError, StoppingError, StoreError
+from colotrace_coordinator.errors import (
+    BrokerUnreachableError,
+    CoordinatorError,
+    StoppingError,
+    StoreError,
+)
 from colotrace_coordinator.model import Message
 
 from .envelope import Cause, Line, line
@@ -169,7 +174,7 @@ def describe(error: Exception, *, path: str) -> Described:
         case StoreError():
             # The text may name the database's host: that is for the log alone.
             return _one(503, Code.DATABASE, "The coordinator's database does not answer")
-        case CutOffError():
+        case BrokerUnreachableError():
             # As above, of the broker's host.
             return _one(503, Code.BROKER, "The coordinator does not reach its MQTT broker")
         case StoppingError():

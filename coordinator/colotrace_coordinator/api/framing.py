@@ -8,6 +8,8 @@ before a header's colon, Content-Length twice or beside Transfer-Encoding (reque
 import re
 from dataclasses import dataclass
 
+from colotrace_coordinator.errors import CoordinatorError
+
 MAX_HEAD = 32_768
 MAX_HEADERS = 100
 MAX_SIZE_LINE = 128
@@ -32,7 +34,7 @@ _TRAILER_LINE = re.compile(_TOKEN + rb"+:[\t\x20-\x7e\x80-\xff]*\r\n")
 _METHODS = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST", b"PUT", b"TRACE"})
 
 
-class FramingError(Exception):
+class FramingError(CoordinatorError):
     """The bytes are not an HTTP/1 request, or could be read in two ways."""
 
 

@@ -6,7 +6,7 @@ import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.responses import Response
 
-from colotrace_coordinator.errors import CutOffError, StoreError
+from colotrace_coordinator.errors import BrokerUnreachableError, StoreError
 
 from .envelope import answer
 
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 Probe = Callable[[], Awaitable[str]]
 """Returns if the coordinator can work, with what an operator has to mend all the same, or "".
-Raises StoreError or CutOffError if it cannot."""
+Raises StoreError or BrokerUnreachableError if it cannot."""
 
 
 class Health:
@@ -32,7 +32,7 @@ class Health:
         """The database answers too, and the broker if there is one; 503 where they do not."""
         try:
             detail = await self._ready()
-        except (StoreError, CutOffError) as error:
+        except (StoreError, BrokerUnreachableError) as error:
             log.warning("not_ready", error=str(error))
             raise
         return answer({"status": "ready", **({"detail": detail} if detail else {})})

@@ -132,5 +132,5 @@ class FleetEvents(StreamEvents, Protocol):
     def interrupted(self, agent: AgentKey) -> None:
         """The stream has ended, but the agent is still known; `attached` or `detached` follows."""
 
-    def cut_off(self, reason: str) -> None:
+    def offers_blocked(self, reason: str) -> None:
         """No agent can be offered anything, for this reason; "" once offers are possible again."""

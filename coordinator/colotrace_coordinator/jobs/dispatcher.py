@@ -52,7 +52,7 @@ class Dispatcher:
         self._gathered_at = clock.now() + gather_s
         self._held_up_s = 0.0
         self._held_up_logs: Budgets[None] = Budgets(rate=0.1, burst=3)
-        self._cut_off = ""
+        self._blocked = ""
         self._jobs: dict[ColoName, dict[JobMachine, LiveJob]] = {}
         self._recent: Recent[JobKey, LiveJob] = Recent()
         self.attempts: LiveAttempts[JobMachine] = LiveAttempts()
@@ -105,9 +105,9 @@ class Dispatcher:
         """An agent of the colo can be offered jobs that could not before."""
         self._seek_again(self.of_colo(colo))
 
-    def cut_off(self, reason: str) -> None:
+    def offers_blocked(self, reason: str) -> None:
         """No agent can be offered anything, for this reason; "" once offers are possible again."""
-        self._cut_off = reason
+        self._blocked = reason
         if not reason:
             self._seek_again([machine for jobs in self._jobs.values() for machine in jobs])
 
@@ -144,7 +144,7 @@ class Dispatcher:
             colo = machine.task.colo
             wait_until = self._gathered_at if self._registry.awaited(colo) else 0.0
             machine.place(
-                now, self._registry.agents(colo), cut_off=self._cut_off, wait_until=wait_until
+                now, self._registry.agents(colo), blocked=self._blocked, wait_until=wait_until
             )
         for command in machine.take_commands():
             self._send(machine, command)
@@ -161,7 +161,7 @@ class Dispatcher:
         job.due = None
         now = self._clock.now()
         machine = job.machine
-        machine.expire(now, self._registry.agents(machine.task.colo), cut_off=self._cut_off)
+        machine.expire(now, self._registry.agents(machine.task.colo), blocked=self._blocked)
         self.settle(machine, now)
 
     def _send(self, machine: JobMachine, command: Command) -> None:

@@ -46,7 +46,7 @@ def no_agent(colo: ColoName) -> Fault:
     return Fault(RowCode.NO_AGENT, Weight.UNABLE, words)
 
 
-def cut_off(colo: ColoName, why: str) -> Fault:
+def blocked(colo: ColoName, why: str) -> Fault:
     """Nobody can be asked, or nobody else: that outweighs why others would not."""
     return Fault(RowCode.NO_AGENT, Weight.BUSY, f"no agent of {colo} can be asked: {why}")
 

@@ -120,22 +120,22 @@ class JobMachine:
         now: float,
         agents: Sequence[Agent],
         *,
-        cut_off: str = "",
+        blocked: str = "",
         wait_until: float = 0.0,
     ) -> None:
         """While seeking: offer the job to one of the colo's agents, wait, or end.
 
-        `cut_off`: why no agent can be offered a job. Until `wait_until` the job waits for the
+        `blocked`: why no agent can be offered a job. Until `wait_until` the job waits for the
         colo's first agent, or its first that takes jobs if the broker has not announced all yet.
         """
         if self.state is not State.SEEKING:
             return
         self._wait_until = None
         wait_until = min(wait_until, self.deadline - LEAST_TRACE_S)
-        if now < wait_until and not self._attempts.faults and (cut_off or absent(agents)):
+        if now < wait_until and not self._attempts.faults and (blocked or absent(agents)):
             self._wait_until, self.state = wait_until, State.WAITING
-        elif cut_off:
-            self._end_failed(now, faults.cut_off(self.task.colo, cut_off))
+        elif blocked:
+            self._end_failed(now, faults.blocked(self.task.colo, blocked))
         elif not (eligible := able(agents, self.task, excluding=self._attempts.tried)):
             self._end(
                 now,
@@ -250,8 +250,8 @@ class JobMachine:
             self._attempts.close(now)
             self.state = State.ENDED
 
-    def expire(self, now: float, agents: Sequence[Agent], *, cut_off: str = "") -> None:
-        """Do what is due; `agents` and `cut_off` as for `place`."""
+    def expire(self, now: float, agents: Sequence[Agent], *, blocked: str = "") -> None:
+        """Do what is due; `agents` and `blocked` as for `place`."""
         if self.state is State.ENDED:
             return
         attempt = self.live
@@ -262,7 +262,7 @@ class JobMachine:
             else:
                 self._end_failed(now, faults.busy(self.task.colo))
         elif attempt is not None:
-            self._expire_attempt(now, attempt, agents, cut_off)
+            self._expire_attempt(now, attempt, agents, blocked)
         elif self.state is State.WAITING and now >= self._seek_at():
             self.state = State.SEEKING
 
@@ -271,25 +271,25 @@ class JobMachine:
         return self._busy.retry_at() if self._wait_until is None else self._wait_until
 
     def _expire_attempt(
-        self, now: float, attempt: Attempt, agents: Sequence[Agent], cut_off: str
+        self, now: float, attempt: Attempt, agents: Sequence[Agent], blocked: str
     ) -> None:
         heard = [agent.heard_at for agent in agents if agent.key == attempt.agent]
         attempt.heard_at = max([attempt.heard_at, *heard])
         if now < patience.due(attempt):
             return
         if self.state is State.OFFERED and not attempt.extended_s:
-            attempt.extended_s = self._extension_s(now, attempt, agents, cut_off)
+            attempt.extended_s = self._extension_s(now, attempt, agents, blocked)
             if attempt.extended_s:
                 return
         self._cancel_attempt()
-        self._fail(now, patience.overdue(attempt, now, colo=self.task.colo, cut_off=cut_off))
+        self._fail(now, patience.overdue(attempt, now, colo=self.task.colo, blocked=blocked))
 
     def _extension_s(
-        self, now: float, attempt: Attempt, agents: Sequence[Agent], cut_off: str
+        self, now: float, attempt: Attempt, agents: Sequence[Agent], blocked: str
     ) -> float:
         """How long the offer may stay unanswered in all, since no other agent can take the job; 0
         if one can."""
-        if cut_off:
+        if blocked:
             return BROKER_LOST_ACCEPT_S
         if attempt.shared:
             return 0.0

@@ -31,14 +31,14 @@ def due(attempt: Attempt) -> float:
     return min(silent_at, attempt.offered_at + attempt.extended_s) if offered else silent_at
 
 
-def overdue(attempt: Attempt, now: float, *, colo: ColoName, cut_off: str) -> Fault:
-    """Why an attempt is given up once it is `due`. `cut_off`: why no agent can be offered a job."""
+def overdue(attempt: Attempt, now: float, *, colo: ColoName, blocked: str) -> Fault:
+    """Why an attempt is given up once it is `due`. `blocked`: why no agent can be offered a job."""
     name, waited_s = attempt.agent.agent_id, round(now - attempt.offered_at, 1)
     down = attempt.down_since is not None
     if attempt.accepted_at is not None:
         return faults.lost(name) if down else faults.silent(name, SILENCE_S)
-    if cut_off:
-        return faults.cut_off(colo, cut_off)
+    if blocked:
+        return faults.blocked(colo, blocked)
     if attempt.shared:
         return faults.untaken(colo, waited_s)
     if attempt.extended_s and down:

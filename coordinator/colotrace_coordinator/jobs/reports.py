@@ -120,9 +120,9 @@ class AgentReports:
         if changed is not None and available:
             self._dispatcher.agent_available(changed.hello.colo)
 
-    def cut_off(self, reason: str) -> None:
+    def offers_blocked(self, reason: str) -> None:
         """See `FleetEvents`."""
-        self._dispatcher.cut_off(reason)
+        self._dispatcher.offers_blocked(reason)
 
     # Messages
 

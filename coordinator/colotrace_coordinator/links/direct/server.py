@@ -39,13 +39,11 @@ from colotrace_coordinator.shares import Shares
 from .intake import Agent, Intake
 from .peer import address_of, certificate_of
 from .stream import AgentStream, StreamClosedError
-from .tls import AgentCertificate, ServerTls, TlsError, TlsFiles, vouches
+from .tls import AgentCertificate, ServerTls, TlsFiles, vouches
 from .waiting import Waiting
 
 if TYPE_CHECKING:
     Context = aio.ServicerContext[bytes, pb.CoordinatorMessage]
-
-__all__ = ["BindError", "DirectLink", "TlsError", "TlsFiles"]
 
 MAX_STREAMS = 5_000
 MAX_STREAMS_OF_ONE = 1_000
@@ -80,10 +78,6 @@ _CLOSINGS = {
     Closing.SUPERSEDED: grpc.StatusCode.ALREADY_EXISTS,
     Closing.RESYNC: grpc.StatusCode.INVALID_ARGUMENT,
 }
-
-
-class BindError(ListenError):
-    """The address cannot be listened on, and why in words."""
 
 
 class DirectLink:
@@ -133,7 +127,7 @@ class DirectLink:
         """Listen; returns the port, which is drawn where 0 was asked for.
 
         Raises:
-            BindError: the address cannot be listened on.
+            ListenError: the address cannot be listened on.
             TlsError: the certificates cannot be used.
         """
         credentials = None
@@ -157,7 +151,7 @@ class DirectLink:
             else:
                 port = server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise BindError(f"cannot listen for agents on {address}: {error}") from error
+            raise ListenError(f"cannot listen for agents on {address}: {error}") from error
         await server.start()
         self._server = server
         self._log.info("agents_welcome", address=f"{host}:{port}", tls=credentials is not None)

@@ -8,6 +8,8 @@ import grpc
 from colotrace_proto.messages import Ack, FromAgent, FromCoordinator, Heartbeat, JobId
 from colotrace_proto.running import RunningClock
 
+from colotrace_coordinator.errors import CoordinatorError
+
 MAX_QUEUED = 4_096
 """Messages that may wait for an agent that does not read; then it is cut off."""
 ACK_INTERVAL_S = 0.02
@@ -15,8 +17,8 @@ SILENT_INTERVALS = 3
 LAST_WRITE_S = 1.0
 
 
-class StreamClosedError(Exception):
-    """The stream is to end, with this status."""
+class StreamClosedError(CoordinatorError):
+    """The stream is to end with this status."""
 
     def __init__(self, code: grpc.StatusCode, detail: str) -> None:
         super().__init__(detail)

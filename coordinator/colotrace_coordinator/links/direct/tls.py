@@ -17,15 +17,15 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from colotrace_coordinator.errors import SetupError
+from colotrace_coordinator.errors import CoordinatorError, SetupError
 
 
 class TlsError(SetupError):
     """The certificates cannot be used, and why in words."""
 
 
-class CertificateError(Exception):
-    """An agent's certificate is not good for an agent, and why in words."""
+class CertificateError(CoordinatorError):
+    """An agent's certificate is not accepted; the text says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

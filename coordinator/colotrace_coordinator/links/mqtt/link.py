@@ -37,7 +37,7 @@ from colotrace_proto.mqtt import (
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
-from colotrace_coordinator.errors import CutOffError
+from colotrace_coordinator.errors import BrokerUnreachableError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
     Admitted,
@@ -89,8 +89,8 @@ class MqttLink:
         self._unanswered: dict[JobId, float] = {}
         self._outgoing = Outgoing(clock=asyncio.get_running_loop().time)
         # Why the broker is out of reach; "" while it is not.
-        self._cut_off = f"the broker {broker} has not answered yet"
-        events.cut_off(self._cut_off)
+        self._blocked = f"the broker {broker} has not answered yet"
+        events.offers_blocked(self._blocked)
 
     def answered_by(self, streams: AgentLink) -> None:
         """The link that agents open streams to, and that reports to this one. To be called before
@@ -101,10 +101,10 @@ class MqttLink:
         """Returns if jobs can be published.
 
         Raises:
-            CutOffError: they cannot, and why in words.
+            BrokerUnreachableError: they cannot, and why in words.
         """
-        if self._cut_off:
-            raise CutOffError(self._cut_off)
+        if self._blocked:
+            raise BrokerUnreachableError(self._blocked)
 
     async def run(self, *, reply_to: str) -> None:
         """Stays at the broker until cancelled; `reply_to` is HOST:PORT where agents reach the
@@ -124,7 +124,7 @@ class MqttLink:
                 ) as client:
                     await first_of(self._hear(client), self._speak(client))
             except MqttError as error:
-                if not self._cut_off:
+                if not self._blocked:
                     pause_s = _PAUSE_S
                 self._lost(refusal(error))
             await asyncio.sleep(pause_s)
@@ -142,20 +142,20 @@ class MqttLink:
         await subscribe(client, bus.ALL_AGENTS)
         self._presences.back(self._clock.now())
         self._outgoing.clear()
-        self._cut_off = ""
+        self._blocked = ""
         self._metrics.up.set(1)
-        self._events.cut_off("")
+        self._events.offers_blocked("")
         self._log.info("broker_reached")
         await self._outgoing.publish_all(client)
 
     def _lost(self, why: str) -> None:
         words = f"the broker {self._broker} is out of reach: {why}"
-        if words != self._cut_off:
-            event = "broker_not_reached" if self._cut_off else "broker_lost"
+        if words != self._blocked:
+            event = "broker_not_reached" if self._blocked else "broker_lost"
             self._log.warning(event, detail=why)
-        self._cut_off = words
+        self._blocked = words
         self._metrics.up.set(0)
-        self._events.cut_off(words)
+        self._events.offers_blocked(words)
 
     async def _watch(self) -> None:
         while True:
@@ -163,7 +163,7 @@ class MqttLink:
             now = self._clock.now()
             for job_id in [j for j, at in self._unanswered.items() if now - at > _UNANSWERED_S]:
                 del self._unanswered[job_id]
-            if not self._cut_off:  # while it is out of reach, nobody can renew what was said
+            if not self._blocked:  # while it is out of reach, nobody can renew what was said
                 self._do(self._presences.expire(now))
 
     # Commands
@@ -171,7 +171,7 @@ class MqttLink:
     def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:
         """See `AgentLink`."""
         process = self._there.get(agent)
-        if process is None or self._cut_off:
+        if process is None or self._blocked:
             return False
         topic = bus.jobs(process.colo) if shared else process.jobs
         self._outgoing.put(topic, replace(job, reply_to=self._reply_to))

@@ -6,7 +6,11 @@ from typing import Any
 
 import httpx
 import pytest
-from colotrace_coordinator.errors import CutOffError, StoppingError, StoreUnavailableError
+from colotrace_coordinator.errors import (
+    BrokerUnreachableError,
+    StoppingError,
+    StoreUnavailableError,
+)
 from fastapi import FastAPI
 from unit.coordinator.api.conftest import (
     ACCOUNT,
@@ -279,9 +283,9 @@ async def test_database_down(
     assert (await client.get("/healthz")).status_code == 200
 
 
-async def test_cut_off_from_the_broker(client: httpx.AsyncClient, ready: Ready) -> None:
+async def test_broker_is_unreachable(client: httpx.AsyncClient, ready: Ready) -> None:
     """A load balancer is told; whoever asks nevertheless has an answer."""
-    ready.fail = CutOffError("the broker mqtt://secret is out of reach")
+    ready.fail = BrokerUnreachableError("the broker mqtt://secret is out of reach")
     response = await client.get("/readyz")
     assert [error["code"] for error in errors(response, 503)] == [1020]
     assert "secret" not in response.text

@@ -743,30 +743,30 @@ def test_a_stream_that_comes_up_loses_no_offer_that_came_by_another_way() -> Non
     assert run.failed == (2, "agent a lost its connection, and the job with it")
 
 
-def test_cut_off() -> None:
+def test_offers_blocked() -> None:
     """Code 1 at once with the reason, whoever is attached."""
     run = Clockwork("a", "b", start=False)
-    run.cut_off = "the broker is away"
+    run.blocked = "the broker is away"
     run.settle()
     assert run.failed == (1, "no agent of den01 can be asked: the broker is away")
     assert run.offers == []
 
 
 @pytest.mark.parametrize("reason", [RefusalReason.BUSY, RefusalReason.POLICY])
-def test_cut_off_from_the_others(reason: RefusalReason) -> None:
+def test_offers_blocked_after_a_refusal(reason: RefusalReason) -> None:
     """Why those asked before would not have it matters less."""
     run = Clockwork("a", "b")
-    run.cut_off = "the broker is away"
+    run.blocked = "the broker is away"
     run.refuse(reason)
     assert run.failed == (1, "no agent of den01 can be asked: the broker is away")
 
 
-def test_cut_off_while_it_runs() -> None:
+def test_offers_blocked_while_it_runs() -> None:
     """It goes on; if its agent is lost then, that is what is said."""
     run = Clockwork("a", "b")
     run.accept()
     run.frame(1, 2)
-    run.cut_off = "the broker is away"
+    run.blocked = "the broker is away"
     run.until(1.0)
     assert run.machine.state is State.RUNNING
     run.detach("a")

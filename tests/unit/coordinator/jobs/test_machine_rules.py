@@ -92,7 +92,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(why=st.sampled_from(("", "away")))
     def broker(self, why: str) -> None:
-        self.run.cut_off = why
+        self.run.blocked = why
 
     @precondition(lambda self: self.live)
     @rule()
@@ -176,7 +176,7 @@ class AnyOrder(RuleBasedStateMachine):
                 case Offer(agent, job, anyone):
                     if anyone and self.run.shared:
                         self.anyones.add(job.job_id)
-                    assert not self.run.cut_off
+                    assert not self.run.blocked
                     assert job.job_id not in self.job_ids
                     assert 0 < job.remaining_ms <= 23_200
                     self.job_ids.add(job.job_id)

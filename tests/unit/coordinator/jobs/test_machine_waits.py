@@ -44,10 +44,10 @@ def test_wait_ends_before_the_deadline() -> None:
 def test_broker_that_has_not_answered_yet_is_waited_for() -> None:
     """It is the coordinator that has just come."""
     run = Clockwork("a", start=False, wait_until=10.0)
-    run.cut_off = "the broker has not answered yet"
+    run.blocked = "the broker has not answered yet"
     run.settle()
     assert run.machine.state is State.WAITING
-    run.cut_off = ""
+    run.blocked = ""
     run.machine.agent_available()
     run.settle()
     assert run.offers == ["a"]
@@ -72,7 +72,7 @@ def test_row_does_not_wait_for_an_agent_that_is_being_stopped() -> None:
 def test_offer_on_its_way_to_a_broker_that_is_lost_is_no_agents_fault(shared: bool) -> None:
     """Code 1 and the broker's fault, not "did not answer"."""
     run = Clockwork("a", "b", shared=shared)
-    run.cut_off = "the broker was lost"
+    run.blocked = "the broker was lost"
     run.until(BROKER_LOST_ACCEPT_S - 0.1)
     assert run.machine.state is State.OFFERED
     run.until(BROKER_LOST_ACCEPT_S)
@@ -86,7 +86,7 @@ def test_offer_on_its_way_to_a_broker_that_is_lost_is_no_agents_fault(shared: bo
 def test_offer_that_came_before_the_broker_was_lost_is_still_accepted(shared: bool) -> None:
     """The answer comes by the agent's own stream."""
     run = Clockwork("a", "b", shared=shared)
-    run.cut_off = "the broker was lost"
+    run.blocked = "the broker was lost"
     run.until(1.0)
     run.accept()
     run.frame(1, 2, failure=Failure.NONE)

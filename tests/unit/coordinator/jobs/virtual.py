@@ -61,7 +61,7 @@ class Clockwork:
         the colo's agents are still coming."""
         self.now = 0.0
         self.shared = shared
-        self.cut_off = ""
+        self.blocked = ""
         self.wait_until = wait_until
         self.index: LiveAttempts[JobMachine] = LiveAttempts()
         self.agents: dict[AgentKey, Agent] = {}
@@ -123,7 +123,7 @@ class Clockwork:
             self.machine.place(
                 self.now,
                 list(self.agents.values()),
-                cut_off=self.cut_off,
+                blocked=self.blocked,
                 wait_until=self.wait_until,
             )
         for command in self.machine.take_commands():
@@ -135,7 +135,7 @@ class Clockwork:
         """Let time pass, doing what falls due on the way."""
         while (due := self.machine.next_deadline()) is not None and due <= now:
             self.now = max(self.now, due)
-            self.machine.expire(self.now, list(self.agents.values()), cut_off=self.cut_off)
+            self.machine.expire(self.now, list(self.agents.values()), blocked=self.blocked)
             self.settle()
         self.now = now
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 import grpc
 import pytest
 import structlog
+from colotrace_coordinator.errors import ListenError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
     Admitted,
@@ -18,7 +19,7 @@ from colotrace_coordinator.fleet.link import (
 )
 from colotrace_coordinator.links.direct import server as server_module
 from colotrace_coordinator.links.direct.intake import Intake
-from colotrace_coordinator.links.direct.server import BindError, DirectLink
+from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_proto.messages import (
     Accepted,
     Ack,
@@ -386,7 +387,7 @@ async def test_port_in_use(fleet: RecordingFleet, link: DirectLink) -> None:
         log=structlog.get_logger(),
         clock=RunningClock(),
     )
-    with pytest.raises(BindError, match=f"cannot listen for agents on 127.0.0.1:{port}"):
+    with pytest.raises(ListenError, match=f"cannot listen for agents on 127.0.0.1:{port}"):
         await second.start()
 
 

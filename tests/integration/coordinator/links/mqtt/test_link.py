@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import structlog
 from aiomqtt import Client
-from colotrace_coordinator.errors import CutOffError
+from colotrace_coordinator.errors import BrokerUnreachableError
 from colotrace_coordinator.fleet.fleet import Fleet
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.jobs.dispatcher import Dispatcher
@@ -130,7 +130,7 @@ async def running(broker: Broker) -> AsyncIterator[Coordinator]:
 
 
 def reachable(coordinator: Coordinator) -> bool:
-    with suppress(CutOffError):
+    with suppress(BrokerUnreachableError):
         coordinator.bus.check()
         return True
     return False
@@ -558,7 +558,7 @@ async def test_the_broker_goes_and_comes_back(broker: Broker, coordinator: Coord
         broker.kill()
         await until(lambda: not reachable(coordinator), within_s=2)
         assert coordinator.number("colotrace_broker_up") == 0
-        with pytest.raises(CutOffError, match="is out of reach"):
+        with pytest.raises(BrokerUnreachableError, match="is out of reach"):
             coordinator.bus.check()
         fault = (await finished(coordinator.begin("192.0.2.2"), within_s=1)).fault
         assert fault is not None
