@@ -1,1 +1,1 @@
-"""The host that the agent runs on: rights, accounts, secret, names, and what `check` finds."""
+"""The host that the agent runs on: privileges, accounts, secret, resolver, and `check`."""

@@ -1,4 +1,4 @@
-"""The user that an agent becomes which root has started."""
+"""The user to which an agent changes if root starts it."""
 
 import pwd
 from pathlib import Path
@@ -8,9 +8,9 @@ from colotrace_agent.errors import PrivilegeError
 
 _PASSWD = Path("/etc/passwd")
 _OWN_NAMES = ("colotrace-agent", "colotrace")
-"""The user of the systemd unit, and the one of the container image."""
+"""The users of the systemd unit and of the container image."""
 _SPARE = range(65_533, 65_519, -1)
-"""Numbers that Debian and systemd leave to nobody (systemd's UIDS-GIDS.md), below `nobody`."""
+"""Numbers below `nobody` that Debian and systemd do not assign (systemd's UIDS-GIDS.md)."""
 
 
 class Account(NamedTuple):
@@ -21,7 +21,7 @@ class Account(NamedTuple):
 
 
 def named(user: str) -> Account:
-    """The account of `--user`: a name, or a number that need not have a name.
+    """The account of `--user`: a name, or a number, which may be unassigned.
 
     Raises:
         PrivilegeError: there is no such user.
@@ -43,10 +43,10 @@ def named(user: str) -> Account:
 
 
 def own(passwd: Path = _PASSWD) -> Account:
-    """The user made for agents where the host has one, else a number that no user has.
+    """The host's user for agents, or else an unassigned number.
 
-    `nobody` is not used: other programs run as that user, and could signal the agent. The file is
-    read directly, since asking the name service can take seconds where a directory server is down.
+    `nobody` is not used, since other programs with that user could signal the agent. The file is
+    read directly, since the name service can take seconds if a directory server is down.
     """
     accounts = _accounts(passwd)
     for name in _OWN_NAMES:

@@ -1,10 +1,10 @@
-"""Questions that block, asked in threads: bounded in number, in time and in rate.
+"""Runs blocking look-ups in threads, with bounds on their number, time and rate.
 
-The C library's resolver cannot be interrupted. With name servers that do not answer, a question
-holds its thread for as long as resolv.conf says: 10 s for each server and search domain, by
-default. Hence: there are only so many threads; a caller waits only so long; callers with the same
-question share it; and a question that nobody waits for any more when its turn comes is not asked.
-Threads are daemons: a process that ends does not wait for them.
+The C library's resolver cannot be interrupted. If name servers do not answer, a look-up occupies
+its thread for the timeout of resolv.conf, by default 10 s for each server and search domain.
+Therefore the number of threads is bounded, callers have a timeout, callers with the same key share
+a look-up, and a queued look-up without waiting callers is skipped. The threads are daemons, so that
+a process that ends does not wait for them.
 """
 
 import asyncio
@@ -23,19 +23,19 @@ _MOST_WAITING = 20_000
 
 
 class NoRoomError(Exception):
-    """The question cannot be asked now; the message says why."""
+    """The look-up cannot be queued; the message is the reason."""
 
 
 class Pace:
-    """When questions may begin: `rate` in a second, of which as many may come at once; None is no
-    limit. Times are in seconds on a clock that never goes back."""
+    """A rate limit: `rate` a second, with a burst of one second; None is no limit. Times are in
+    seconds on a monotonic clock."""
 
     def __init__(self, rate: float | None) -> None:
         self._rate = rate
         self._next_at = 0.0
 
     def pause_s(self, now: float) -> float:
-        """How long the next question must wait."""
+        """The delay of the next look-up."""
         if self._rate is None:
             return 0.0
         self._next_at = max(self._next_at, now - 1.0) + 1.0 / self._rate
@@ -43,7 +43,7 @@ class Pace:
 
 
 class _Question(Generic[K, T]):
-    """One question: its key, who waits for it, and the future for its answer."""
+    """One look-up: its key, the number of waiting callers, and the future for the result."""
 
     __slots__ = ("answer", "key", "waiters")
 
@@ -54,10 +54,9 @@ class _Question(Generic[K, T]):
 
 
 class Lookups(Generic[K, T]):
-    """Asks `function` about keys. To be made and used on one event loop.
+    """Calls `function` for keys. Create and use it on one event loop.
 
-    `threads` is how many may be asked at once; `rate` how many questions begin in a second, of
-    which as many may come at once.
+    `threads` bounds concurrent calls; `rate` bounds calls a second, with a burst of one second.
     """
 
     def __init__(
@@ -69,7 +68,7 @@ class Lookups(Generic[K, T]):
         self._pace = Pace(rate)
         self._loop = asyncio.get_running_loop()
         self._open: dict[K, _Question[K, T]] = {}
-        # What follows is the threads', too, under the condition's lock.
+        # Shared with the threads, under the condition's lock.
         self._changed = threading.Condition()
         self._waiting: deque[_Question[K, T]] = deque()
         self._threads = self._idle = 0
@@ -79,8 +78,8 @@ class Lookups(Generic[K, T]):
         """The function's result for this key, or its exception.
 
         Raises:
-            TimeoutError: there was no answer within that time.
-            NoRoomError: too many questions wait, or the host allows no thread.
+            TimeoutError: there was no result within `within_s`.
+            NoRoomError: the queue is full, or no thread can be started.
         """
         question = self._open.get(key) or _Question[K, T](key, self._loop.create_future())
         question.waiters += 1
@@ -94,7 +93,7 @@ class Lookups(Generic[K, T]):
             question.waiters -= 1
 
     def close(self) -> None:
-        """Ends the threads that are idle; those that are asking end when they are answered."""
+        """End idle threads now, and busy threads after their call."""
         with self._changed:
             self._closed = True
             self._waiting.clear()
@@ -105,7 +104,7 @@ class Lookups(Generic[K, T]):
             if len(self._waiting) >= _MOST_WAITING:
                 self._forget_abandoned()
             if len(self._waiting) >= _MOST_WAITING:
-                raise NoRoomError(f"{_MOST_WAITING} other questions wait")
+                raise NoRoomError(f"{_MOST_WAITING} other look-ups wait")
             self._waiting.append(question)
             if self._idle >= len(self._waiting):
                 self._changed.notify()
@@ -145,7 +144,7 @@ class Lookups(Generic[K, T]):
                 return
 
     def _next(self) -> _Question[K, T] | None:
-        """The next question at its time; None where this thread is to end."""
+        """The next look-up, when the rate allows it; None if this thread should end."""
         with self._changed:
             while not self._waiting:
                 if self._closed:
@@ -172,14 +171,14 @@ class Lookups(Generic[K, T]):
     def _failed(self, question: _Question[K, T], error: Exception) -> None:
         del self._open[question.key]
         question.answer.set_exception(error)
-        question.answer.exception()  # there may be nobody left who looks at it
+        question.answer.exception()  # mark as retrieved: there may be no caller left
 
     def _passed_over(self, question: _Question[K, T]) -> None:
         del self._open[question.key]
         if not question.waiters or self._closed:
             question.answer.cancel()
             return
-        # Somebody asked again in that moment.
+        # A new caller came after the thread skipped it.
         try:
             self._put(question)
         except NoRoomError as error:

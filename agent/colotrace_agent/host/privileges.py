@@ -1,13 +1,13 @@
-"""The one right that the agent needs, and the giving up of all others.
+"""Drops all privileges but CAP_NET_RAW (ADR 5).
 
-Linux capabilities belong to threads (capabilities(7)). So `reduce` runs before any library starts
-a thread of its own: every later thread inherits what is left. The system calls are made directly;
-no maintained library does it.
+Linux capabilities belong to threads (capabilities(7)). `reduce` therefore runs before any library
+starts a thread: later threads inherit the reduced set. The system calls are made directly, since no
+maintained library provides them.
 
-An agent that root starts also changes to a user of its own, in `finish`: without that, root's files
-stay its own, whatever capabilities it has. That comes after the last import, since the
-installation may be readable by root alone. glibc changes the user of all threads, and the
-kernel then takes every capability from them; the calling thread alone keeps CAP_NET_RAW.
+If root starts the agent, `finish` also changes the user, since uid 0 owns root's files even without
+capabilities. This happens after the last import, because the installation may be readable by root
+only. glibc changes the user of all threads, and the kernel then clears their capabilities; only the
+calling thread keeps CAP_NET_RAW.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 _CAP_DAC_READ_SEARCH, _CAP_SETGID, _CAP_SETUID, _CAP_SETPCAP = 2, 6, 7, 8
 _NET_RAW = 1 << CAP_NET_RAW
 _CHANGE_USER = 1 << _CAP_SETUID | 1 << _CAP_SETGID
-# To import, and to read key files, of an installation that another user owns.
+# To import modules and read key files that another user owns.
 _READ = 1 << _CAP_DAC_READ_SEARCH
 _HOME = "/"
 
@@ -42,7 +42,7 @@ class _Header(ctypes.Structure):
 
 
 class _Data(ctypes.Structure):
-    # Twice: capabilities 0 to 31, then 32 to 63.
+    # The system calls use two of these: capabilities 0 to 31, and 32 to 63.
     _fields_ = (
         ("effective", ctypes.c_uint32),
         ("permitted", ctypes.c_uint32),
@@ -54,10 +54,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def require_net_raw() -> None:
-    """Make sure that the process may send raw packets.
+    """Check that the process may send raw packets.
 
     Raises:
-        PrivilegeError: it may not.
+        PrivilegeError: it lacks CAP_NET_RAW.
     """
     if not _permitted() & _NET_RAW:
         remedy = _FOR_ROOT if os.geteuid() == 0 else _FOR_USERS
@@ -71,23 +71,23 @@ _ELSEWHERE = (
     "--cap-add NET_RAW and without no-new-privileges"
 )
 _FOR_USERS = f"run it as root, {_ELSEWHERE}"
-_FOR_ROOT = f"root has lost it here; run it outside of what took it away, {_ELSEWHERE}"
+_FOR_ROOT = f"root lacks it in this environment; run the agent outside of it, {_ELSEWHERE}"
 
 
 def reduce(user: str = "") -> Account | None:
-    """Give up every capability but CAP_NET_RAW and those that `finish` takes.
+    """Drop every capability but CAP_NET_RAW and those that `finish` needs.
 
-    Returns the account that `finish` is to become: `user`, by default one of its own. None where
-    the process is not root, or cannot change its user (a container without CAP_SETUID, a user
-    namespace without such a user, where uid 0 is an ordinary user outside).
+    Returns the account for `finish`: `user`, by default `accounts.own`. None if the process is not
+    root, or cannot change its user: in a container without CAP_SETUID, or in a user namespace
+    without that user, where uid 0 is an ordinary user outside.
 
-    Also sets no_new_privs, so that no program started from here has more, and empties the
-    bounding and ambient sets. Emptying the bounding set takes CAP_SETPCAP: a process that was
-    started without it cannot, and needs not, since no_new_privs closes the same door.
+    Also sets no_new_privs, so that child processes cannot gain privileges, and clears the bounding
+    and ambient sets. Clearing the bounding set needs CAP_SETPCAP. Without it the set stays, which
+    is harmless because of no_new_privs.
 
     Raises:
-        PrivilegeError: CAP_NET_RAW is not there to keep; or the process cannot become `user`; or
-            the kernel refuses.
+        PrivilegeError: the process lacks CAP_NET_RAW, or cannot become `user`, or the kernel
+            refuses.
     """
     require_net_raw()
     with _parent_death_signal_kept():
@@ -107,9 +107,9 @@ def reduce(user: str = "") -> Account | None:
 
 
 def finish(account: Account | None) -> None:
-    """Become the account that `reduce` returned, and give up what that took.
+    """Change to the account that `reduce` returned, and drop the capabilities for that.
 
-    To be called in the thread that sends: it alone keeps CAP_NET_RAW.
+    Call it in the thread that sends, since only this thread keeps CAP_NET_RAW.
 
     Raises:
         PrivilegeError: the kernel refuses.
@@ -130,9 +130,9 @@ def finish(account: Account | None) -> None:
 
 @contextlib.contextmanager
 def _parent_death_signal_kept() -> Iterator[None]:
-    """Set the parent-death signal again, which the kernel clears when the user changes (prctl(2)).
+    """Restore the parent-death signal, which the kernel clears when the user changes (prctl(2)).
 
-    Without it an agent would outlive a supervisor that relies on the signal.
+    Without it an agent could outlive a supervisor that relies on the signal.
     """
     number = ctypes.c_int()
     zero = ctypes.c_ulong(0)
@@ -141,7 +141,7 @@ def _parent_death_signal_kept() -> Iterator[None]:
     yield
     if number.value:
         _prctl(_PR_SET_PDEATHSIG, number.value)
-        if os.getppid() != parent:  # it died in between
+        if os.getppid() != parent:  # the parent died in between
             os.kill(os.getpid(), number.value)
 
 
@@ -161,7 +161,7 @@ def _account(user: str) -> Account | None:
 
 
 def _can_become(account: Account) -> bool:
-    """Tries it, by the effective ids alone, which can be changed back."""
+    """Try to change the effective ids, and change them back."""
     if _permitted() & _CHANGE_USER != _CHANGE_USER:
         return False
     group = os.getegid()
@@ -187,7 +187,7 @@ def _empty_bounding_set() -> None:
         except OSError as error:
             if error.errno != errno.EINVAL:
                 raise
-            return  # beyond the last one that this kernel has
+            return  # beyond the kernel's last capability
         _prctl(_PR_CAPBSET_DROP, capability)
 
 
@@ -205,7 +205,7 @@ def _permitted() -> int:
 
 
 def _set(capabilities: int) -> None:
-    """Makes these effective and permitted, and nothing inheritable."""
+    """Set the effective and permitted sets; clear the inheritable set."""
     low, high = capabilities & 0xFFFF_FFFF, capabilities >> 32
     header = _Header(_LINUX_CAPABILITY_VERSION_3, 0)
     data = (_Data * 2)(_Data(low, low, 0), _Data(high, high, 0))

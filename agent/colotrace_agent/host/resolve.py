@@ -1,8 +1,8 @@
-"""Names to addresses and back, by the host's own resolver.
+"""Resolves names to addresses and back, with the host's own resolver (ADR 12).
 
-The C library's `getaddrinfo` and `getnameinfo` do the asking, so that a name means here what it
-means to every program of the host: hosts file, nsswitch.conf, search domains and ndots, the order
-of RFC 6724. Only what is a name at all is decided here; see `colotrace_proto.hostnames`.
+It uses the C library's `getaddrinfo` and `getnameinfo`, so that results are the same as for other
+programs of the host: hosts file, nsswitch.conf, search domains and ndots, the order of RFC 6724.
+`colotrace_proto.hostnames` decides which texts are valid names.
 """
 
 import socket
@@ -12,17 +12,17 @@ from colotrace_proto.hostnames import HostNameError, is_host_name, to_ascii
 from .lookups import Lookups, NoRoomError
 
 JOBS_RATE = 500.0
-"""Names a second that an agent asks for on behalf of coordinators."""
+"""Look-ups a second for jobs of coordinators."""
 JOB_LOOKUP_S = 20.0
-"""Of the 23.5 s that a coordinator gives to a job. A search domain whose only server is silent
-costs 10 s before the C library goes on to the name itself."""
+"""Timeout for jobs, which have at most 23.5 s. A search domain whose only server does not answer
+takes 10 s before the C library tries the name itself."""
 LOOKUP_S = 60.0
-"""Where nobody has set a time for it."""
+"""Timeout without a job."""
 _NAME_S = 5.0
 _MOST_ADDRESSES = 64
 
 THREADS = 64
-"""More at once are no faster, and a small name server on the host drops some of their packets."""
+"""More threads are not faster, and a small local name server drops some of their packets."""
 
 _REASONS = {
     socket.EAI_NONAME: "no such name",
@@ -34,14 +34,14 @@ _REASONS = {
 
 
 class UnresolvableError(Exception):
-    """The name has no address, or nobody could be asked."""
+    """The name has no address, or could not be looked up."""
 
 
 class Resolver:
-    """Asks the host's resolver. To be made on the event loop it is used on.
+    """The host's resolver. Create it on the event loop where it is used.
 
-    An answer is waited for `within_s` at most; `threads` bounds how many names are asked for at
-    once, `rate` how many in a second.
+    `within_s` is the timeout of a look-up. `threads` bounds concurrent look-ups, `rate` look-ups a
+    second.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class Resolver:
     ) -> None:
         self._within_s = within_s
         self._by_name = Lookups(_addresses, threads=threads, name="resolver", rate=rate)
-        # Apart, so that the names of many hops hold up no target.
+        # Separate threads, so that names of many hops do not delay targets.
         self._by_address = Lookups(_name, threads=threads, name="reverse resolver")
 
     async def addresses(self, target: str) -> list[bytes]:
@@ -79,7 +79,7 @@ class Resolver:
             reason = str(error)
         except socket.gaierror as error:
             reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-        except OSError as error:  # EAI_SYSTEM: the host lacks something, descriptors for one
+        except OSError as error:  # EAI_SYSTEM, for example too many open files
             reason = error.strerror or str(error)
         else:
             if found:
@@ -88,20 +88,20 @@ class Resolver:
         raise UnresolvableError(f"{target} does not resolve: {reason}")
 
     async def name(self, address: bytes) -> str | None:
-        """The address's name, where it has one that may be shown."""
+        """The name of the address; None if it has none, or none that is a valid host name."""
         try:
             return await self._by_address.ask(address, within_s=_NAME_S)
         except (OSError, TimeoutError, NoRoomError):
             return None
 
     async def close(self) -> None:
-        """Gives up what is being asked."""
+        """Abandon running look-ups."""
         self._by_name.close()
         self._by_address.close()
 
 
 def parse_address(text: str) -> bytes | None:
-    """The packed address that the text is; None where it is something else."""
+    """The packed address; None if the text is not an address."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             return socket.inet_pton(family, text)
@@ -115,7 +115,7 @@ def parse_address(text: str) -> bytes | None:
 
 def _addresses(name: str) -> list[bytes]:
     """The first addresses of an ASCII name."""
-    # Bytes: of a str, Python makes something else by IDNA 2003 once more.
+    # As bytes, because Python would encode a str with IDNA 2003 again.
     found = socket.getaddrinfo(name.encode("ascii"), None, type=socket.SOCK_DGRAM)
     packed = (parse_address(str(sockaddr[0])) for *_, sockaddr in found)
     unique = dict.fromkeys(address for address in packed if address is not None)
@@ -126,7 +126,7 @@ def _name(address: bytes) -> str | None:
     family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
     try:
         name, _ = socket.getnameinfo((socket.inet_ntop(family, address), 0), socket.NI_NAMEREQD)
-    except UnicodeError:  # whoever owns the address chooses the name
+    except UnicodeError:  # the name is untrusted
         return None
     name = name.rstrip(".")
     return name if name.isascii() and is_host_name(name) else None

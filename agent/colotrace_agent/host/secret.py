@@ -1,7 +1,6 @@
-"""A secret that stays with the host: it chooses the flows, so that the same are had tomorrow.
+"""A persistent secret of the host, which chooses flows: the same flows after a restart.
 
-The machine's id (machine-id(5)) is to be told to nobody, and is not: what is used is keyed by it,
-for this one purpose.
+machine-id(5) must not be exposed, so the secret is a keyed hash of it for this purpose.
 """
 
 import hashlib
@@ -13,7 +12,7 @@ _PURPOSE = b"colotrace: which flow a trace takes"
 
 
 def host_secret(places: tuple[Path, ...] = _MACHINE_ID) -> bytes:
-    """32 bytes, the same on each start; none where the host has no id, as some containers."""
+    """32 bytes, the same at each start; empty without a machine id, as in some containers."""
     for place in places:
         try:
             machine_id = place.read_text().strip()

@@ -22,14 +22,13 @@ _GROUPS = (5, 9)  # RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR
 
 _HEADER = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, interface
 _MOST = 100_000
-# How often the subscription is looked at by those who do not wait for it, and the addresses
-# where there is no subscription.
+# Shortest interval of checking the subscription, and of reading the addresses without one.
 _LOOK_NS, _POLL_NS = 10_000_000, 1_000_000_000
 
 
 class LocalAddress(NamedTuple):
-    """An address of this host: packed, with its interface's index. `usable` says whether it is
-    good beyond its own link, and may be sent from."""
+    """An address of this host: packed, with its interface's index. `usable` means that it has more
+    than link scope and may be a source address."""
 
     address: bytes
     interface: int
@@ -37,10 +36,10 @@ class LocalAddress(NamedTuple):
 
 
 def local_addresses() -> list[LocalAddress]:
-    """All addresses of this host: of every interface, under every label, whether first or not.
+    """All addresses of this host, including secondary and labelled ones.
 
     Raises:
-        OSError: the kernel does not tell.
+        OSError: the kernel does not report them.
     """
     with Kernel() as kernel:
         entries = kernel.dump(_GET_ADDRESS, _HEADER.pack(0, 0, 0, 0, 0), most=_MOST)
@@ -51,8 +50,8 @@ def local_addresses() -> list[LocalAddress]:
 
 
 def working_families() -> frozenset[Family]:
-    """The families of which this host has an address that is good beyond its own link. All, where
-    the kernel does not tell its addresses: then each trace finds out for itself."""
+    """The families for which this host has a usable address. All families if the kernel does not
+    report addresses; each trace then finds out by sending."""
     try:
         found = local_addresses()
     except OSError:
@@ -72,11 +71,11 @@ class HostFamilies:
         self._families: frozenset[Family] | None = None
 
     def fileno(self) -> int | None:
-        """Readable when `current` may be another than before; None where nobody tells."""
+        """Readable when `current` may have changed; None without a subscription."""
         return None if self._changes is None else self._changes.fileno()
 
     def current(self) -> frozenset[Family]:
-        """The families that work at present, as of 10 ms ago at most."""
+        """The working families, at most 10 ms old."""
         now = clock.now()
         return self._look(now) if now >= self._look_at else self._known()
 
@@ -116,19 +115,19 @@ def _address_in(entry: bytes) -> LocalAddress | None:
     if family not in FAMILIES.values():
         return None
     known = dict(attributes(entry[_HEADER.size :]))
-    # On a point-to-point link IFA_ADDRESS is the peer's.
+    # On a point-to-point link IFA_ADDRESS is the peer's address.
     address = known.get(_LOCAL) or known.get(_ADDRESS)
     if address is None:
         return None
-    if _FLAGS in known:  # as in the header, with room for more
+    if _FLAGS in known:  # the header's flags, and those beyond 8 bits
         flags = int.from_bytes(known[_FLAGS], sys.byteorder)
     return LocalAddress(address, interface, _is_usable(address, flags=flags, scope=scope))
 
 
 def _is_usable(address: bytes, *, flags: int, scope: int) -> bool:
-    """IPv4 goes by the address alone: a scope of its own does not keep a route from naming it as
-    its source. IPv6 addresses are not sent from before the kernel knows that nobody else has them
-    (RFC 4862), unless it is optimistic about that (RFC 4429)."""
+    """IPv4: by the address alone, since a route may use an address of any scope as its source.
+    IPv6: not before duplicate address detection has ended (RFC 4862), unless the address is
+    optimistic (RFC 4429)."""
     ip = ipaddress.ip_address(address)
     if ip.is_loopback or ip.is_link_local or ip.is_multicast or ip.is_unspecified:
         return False

@@ -1,58 +1,54 @@
-"""One time scale for everything: nanoseconds of CLOCK_MONOTONIC.
+"""Converts kernel time stamps to the agent's time scale, nanoseconds of CLOCK_MONOTONIC.
 
-The kernel stamps a packet with the wall clock when it arrives. What lies between the two clocks is
-always the same while nobody sets the one, so a stamp is carried over by adding it.
+The kernel stamps packets with the wall clock. The offset between the two clocks is constant unless
+the wall clock is set, so a stamp is converted by adding the offset.
 """
 
 import time
 
 now = time.monotonic_ns
 
-# Two readings of one clock this close together had nothing between them but the other reading.
+# A pair of readings with narrower bounds was not interrupted.
 _UNDISTURBED_NS = 1_000
 _TRIES = 5
-_LOOKS_AT_FIRST = 50
+# Samples needed to narrow the offset below a loopback RTT.
+_FIRST_SAMPLES = 50
 
-# What lies between the clocks seems to move by less where processors disagree on the time.
+# Smaller changes of the offset come from differences between processors.
 _STEP_NS = 10_000
 
-# A queue that is full to the brim is read in less, at a tenth of the speed that is usual.
+# Upper bound of the time to read a full queue, at a tenth of the usual speed.
 _READ_WITHIN_NS = 2_000_000_000
 
 
 def wall_bounds() -> tuple[int, int]:
-    """Between which values lies what is to be added to the wall clock's time to have monotonic
-    time, by one look; far apart where the process was held up between its readings."""
+    """Bounds of the offset monotonic - wall, from one pair of readings; far apart if the process
+    was interrupted between them."""
     before = time.monotonic_ns()
     wall = time.time_ns()
     return before - wall, time.monotonic_ns() - wall
 
 
 def _closer_bounds() -> tuple[int, int]:
-    """By so many looks that what later ones can add is less than a packet takes to loopback."""
-    lows, highs = zip(*(wall_bounds() for _ in range(_LOOKS_AT_FIRST)), strict=True)
+    lows, highs = zip(*(wall_bounds() for _ in range(_FIRST_SAMPLES)), strict=True)
     return max(lows), min(highs)
 
 
 class WallClock:
-    """What lies between the wall clock and monotonic time, for all whose stamps are by it; and
-    whether the wall clock is set.
+    """The offset monotonic - wall, and steps of the wall clock.
 
-    NTP slews both clocks alike (clock_gettime(2)), so that what lies between them never changes,
-    unless the wall clock is set. So each look narrows the bounds of it, to some tens of
-    nanoseconds, and one that contradicts them shows a step.
+    NTP slews both clocks alike (clock_gettime(2)), so the offset changes only if the wall clock is
+    set. Each sample narrows the bounds of the offset, to some tens of nanoseconds. A sample that
+    contradicts the bounds shows a step.
     """
 
     def __init__(self) -> None:
         self.steps = 0
-        """How often it was set, as far as was seen."""
+        """Number of steps seen."""
         self._low, self._high = _closer_bounds()
 
     def offset(self) -> int:
-        """What to add to a wall-clock stamp of the recent past to have it in monotonic time.
-
-        Looks whether the clock was set since the last time.
-        """
+        """The offset to add to a recent wall-clock stamp, after checking for a step."""
         for _ in range(_TRIES):
             low, high = wall_bounds()
             if high - low < _UNDISTURBED_NS:
@@ -67,31 +63,32 @@ class WallClock:
 
 
 class StampedQueue:
-    """How far a socket's queue has been read, and whether what is in it can be dated.
+    """How far a socket's queue has been read, and whether its stamps can be converted.
 
-    Of packets that waited when the clock was set nobody knows which clock has stamped them, until
-    the queue has been read to its end, or for so long that none of them can be left. Each reading
-    is `begin`, `offset` if it brought anything, and `emptied` or `goes_on`; or `was_empty`.
+    After a step of the wall clock, stamps in the queue may be from before or after the step. They
+    are not converted until the queue was empty, or was read for so long that no older packet is
+    left. Each read calls `begin`, then `offset` if it returned packets, then `emptied` or
+    `goes_on`. If the queue is known to be empty, call only `was_empty`.
     """
 
     def __init__(self, wall: WallClock) -> None:
         self.heard_until = now()
-        """What arrived before that has been read."""
+        """All packets that arrived before this time have been read."""
         self._wall = wall
         self._sure_of = self._steps_before = wall.steps
         self._began = self._unsure_since = 0
 
     def begin(self) -> None:
-        """It is about to be read."""
+        """The queue is about to be read."""
         self._began, self._steps_before = now(), self._wall.steps
 
     def was_empty(self, at: int) -> None:
-        """There was nothing to read at that time."""
+        """The queue was empty at that time."""
         self.heard_until, self._steps_before = at, self._wall.steps
         self._be_sure()
 
     def offset(self) -> int | None:
-        """What to add to the stamps that were just read; None where the clock was set meanwhile."""
+        """The offset for the stamps just read; None if the clock was set in the meantime."""
         offset = self._wall.offset()
         if self._wall.steps == self._sure_of:
             return offset
@@ -99,12 +96,12 @@ class StampedQueue:
         return None
 
     def emptied(self) -> None:
-        """There was no more to read."""
+        """The queue was read to its end."""
         self.heard_until = self._began
         self._be_sure()
 
     def goes_on(self, at: int | None) -> None:
-        """More may wait; the last packet read arrived at that time, None where that is unsure."""
+        """More packets may wait; `at` is the arrival of the last packet, None if not known."""
         if at is not None:
             self.heard_until = max(self.heard_until, at)
         elif self._unsure_since and self._began - self._unsure_since > _READ_WITHIN_NS:

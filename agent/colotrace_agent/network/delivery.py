@@ -1,7 +1,7 @@
-"""Which addresses the host delivers to itself or to a whole link, by rtnetlink(7).
+"""Finds targets that the host delivers to itself or broadcasts on a link, by rtnetlink(7).
 
-The kernel's own routing decides, per question: its addresses on any interface, prefixes routed to
-it (`ip route add local`), and the broadcast address of each of its networks.
+The kernel's routing decides for each address. This covers addresses of all interfaces, prefixes
+routed to the host (`ip route add local`), and broadcast addresses of its networks.
 """
 
 import errno
@@ -28,7 +28,7 @@ _AT_ONCE = 32
 
 _BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 _ANY_PORT = 9
-# Documentation addresses (RFC 5737, RFC 3849), which no host has.
+# Documentation addresses (RFC 5737, RFC 3849), which belong to no host.
 _ELSEWHERE = {
     Family.IPV4: ipaddress.ip_address("192.0.2.1").packed,
     Family.IPV6: ipaddress.ip_address("2001:db8::1").packed,
@@ -36,8 +36,8 @@ _ELSEWHERE = {
 
 
 def kinds(targets: Sequence[bytes]) -> list[str | None]:
-    """For each target "own" if it is the host's own, "link" if the packet would go to all hosts of
-    a link, else None."""
+    """For each target "own" if it is the host's own, "link" if it is a broadcast or multicast
+    address of a link, else None."""
     found: list[str | None] = []
     try:
         with Kernel() as kernel:
@@ -59,17 +59,17 @@ def _question(target: bytes) -> bytes:
 
 
 def _by_binding(target: bytes) -> str | None:
-    """The same without rtnetlink: a socket can be bound only to an address of this host.
+    """Like `kinds`, without rtnetlink: a socket can only be bound to an address of this host.
 
-    This misses IPv6 prefixes that are routed to the host. Where the host lets sockets be bound to
-    any address (`ip_nonlocal_bind`), nothing is found.
+    This misses IPv6 prefixes that are routed to the host. With `ip_nonlocal_bind`, which allows
+    binding to any address, it finds nothing.
     """
     if _bound(_ELSEWHERE[family_of(target)]) or not _bound(target):
         return None
     with socket.socket(FAMILIES[family_of(target)], socket.SOCK_DGRAM) as sock:
         try:
             sock.connect((str(ipaddress.ip_address(target)), _ANY_PORT))
-        except PermissionError:  # a broadcast address, which asks for SO_BROADCAST
+        except PermissionError:  # a broadcast address, which needs SO_BROADCAST
             return "link"
         except OSError:
             pass

@@ -1,7 +1,7 @@
-"""The kernel's stamps of packets' departures.
+"""Kernel time stamps of sent packets.
 
-It puts them into the socket's error queue, each with a number: one that the socket counts, or,
-since Linux 6.13, one that the sender has given the packet (SCM_TS_OPT_ID).
+The kernel puts them into the socket's error queue. Each has a number: a counter of the socket or,
+since Linux 6.13, a number that the sender gave the packet (SCM_TS_OPT_ID).
 """
 
 import contextlib
@@ -16,28 +16,28 @@ import numpy.typing as npt
 from .mmsg import SCM_TS_OPT_ID, Incoming
 from .sockets import SO_TIMESTAMPING
 
-# linux/net_tstamp.h: stamp departures in software, number them, leave the packet itself out.
+# linux/net_tstamp.h: software send time stamps, with numbers, without the packet itself.
 _TX_SOFTWARE, _SOFTWARE, _OPT_ID, _OPT_TSONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 11
 STAMPING = _TX_SOFTWARE | _SOFTWARE | _OPT_ID | _OPT_TSONLY
 STAMPING_ANEW = (STAMPING & ~_OPT_ID, STAMPING)
-"""Set one after the other, the socket's count begins at 0 again."""
+"""Setting these one after the other resets the socket's counter to 0."""
 
-# In the error queue: struct cmsghdr and struct scm_timestamping, of whose three stamps the first
+# Layout in the error queue: struct cmsghdr and struct scm_timestamping, whose first of three stamps
 # is the software's; then struct cmsghdr and struct sock_extended_err, which ends with the number.
-# An error of the host's own (EMSGSIZE) is there without a stamp.
+# Local errors (EMSGSIZE) have no stamp.
 _LEVEL_AT, _STAMP_AT, _ERROR_ORIGIN_AT, _NUMBER_AT = 8, 16, 84, 92
 _LEVEL_AND_TYPE = int(np.array([socket.SOL_SOCKET, SO_TIMESTAMPING], np.int32).view(np.uint64)[0])
 _ORIGIN_TIMESTAMPING = 4
 CONTROL = 128
-"""Room for a stamp's ancillary data."""
-_ONE = struct.Struct("=8xQqq52xB7xI32x")  # the same places, for one at a time
+"""Size of a stamp's ancillary data."""
+_ONE = struct.Struct("=8xQqq52xB7xI32x")  # the same layout for one message
 
 
 def stamps_in(
     queue: Incoming, count: int, offset: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The numbers, and the times with `offset` added, of the stamps among the first `count`
-    messages received from an error queue."""
+    """Numbers and times of the stamps in the first `count` messages of an error queue; `offset` is
+    added to the times."""
     control = queue.control[:count]
     kinds = control[:, _LEVEL_AT : _LEVEL_AT + 8].copy().view(np.uint64)[:, 0]
     stamps = control[
@@ -49,7 +49,7 @@ def stamps_in(
 
 
 def few_stamps_in(queue: Incoming, count: int, offset: int) -> Iterator[tuple[int, int]]:
-    """As `stamps_in`, one by one: faster for fewer than a hundred."""
+    """Like `stamps_in`, one at a time: faster for fewer than a hundred."""
     for kind, seconds, nanoseconds, origin, number in queue.controls(_ONE, count):
         if kind == _LEVEL_AND_TYPE and origin == _ORIGIN_TIMESTAMPING:
             yield number, seconds * 1_000_000_000 + nanoseconds + offset
@@ -57,7 +57,7 @@ def few_stamps_in(queue: Incoming, count: int, offset: int) -> Iterator[tuple[in
 
 @functools.cache
 def kernel_takes_numbers() -> bool:
-    """Whether the kernel lets the sender number its stamps: Linux 6.13 and later."""
+    """Whether the sender can choose the numbers of its stamps: Linux 6.13 and later."""
     with contextlib.ExitStack() as stack:
         receiver, sender = (
             stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)

@@ -1,19 +1,18 @@
-"""Where the host's routing sends the packets of one flow, and from which address.
+"""Next hop and source address of a flow, by the host's routing (ADR 13).
 
-A raw socket whose packets bring their own IP header is routed by the destination alone: as
-protocol 255, without ports (raw(7)). Rules by protocol or port, rules by source address and the
-host's own equal-cost routes then treat a probe otherwise than the traffic that it stands for. On a
-host that has any of these, the kernel is asked about each flow with its protocol and ports
-(RTM_GETROUTE), and the probes are handed to the next hop that it names: the packet is addressed to
-the gateway, by the interface, while its header keeps the target. The kernel provides for that
-(FLOWI_FLAG_KNOWN_NH), and the host's firewall sees the packets as ever.
+A raw socket with own IP headers is routed by the destination alone: as protocol 255, without ports
+(raw(7)). With rules by protocol, port or source address, or with equal-cost routes, a probe may
+then take another route than ordinary traffic. On such hosts the route of each flow is looked up in
+the kernel with its protocol and ports (RTM_GETROUTE). The probe is sent to the gateway's address on
+the route's interface, while its IP header keeps the target. The kernel supports this
+(FLOWI_FLAG_KNOWN_NH), and the host's firewall sees the packets as usual.
 
-Connected IPv4 sockets are routed twice, the second time with the source address that the first
-look-up has found (ip_route_connect); IPv6 sockets once. So is each flow here.
+The kernel routes connected IPv4 sockets twice, the second time with the source address that the
+first look-up found (ip_route_connect), and IPv6 sockets once. This module does the same for flows.
 
-Limits. Linux hashes an ICMP echo over IPv4 with its type, which RTM_GETROUTE does not take into
-account: of several equal next hops an echo request has one, but it need not be ping's. GRE cannot
-be asked about: see `_stand_in`. IPsec policies see the gateway as the destination.
+Limits. Linux hashes ICMPv4 echoes with their type, which RTM_GETROUTE ignores: with several
+equal-cost next hops, an echo request may use another one than ping. The kernel has no look-up for
+GRE, see `_stand_in`. IPsec policies see the gateway as the destination.
 """
 
 import contextlib
@@ -43,18 +42,18 @@ _FIB_MATCH = 0x2000
 _RULE_PROTOCOL, _RULE_PORTS = 22, frozenset({23, 24, 28, 29})
 _GROUPS = (1, 5, 7, 8, 9, 11, 19, 32)
 """RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE, NEXTHOP.
-Routes that go with a link or an address are not told of by themselves (IPv4)."""
+For IPv4, the removal of routes together with a link or an address is not announced separately."""
 
 _ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg; the last byte is the type
 _RULE = struct.Struct("=BBBBBBBBI")  # struct fib_rule_hdr; the third byte is the source's length
 _TYPE_AT, _SOURCE_LENGTH_AT = 7, 2
 _SHORT, _INT = struct.Struct("!H"), struct.Struct("=i")
 
-# Who has more routes has BGP, and probably equal-cost ones; to look them through takes too long.
+# A host with more routes uses BGP, probably with equal-cost routes; inspecting all takes too long.
 _MOST_ROUTES, _MOST_RULES = 1_000, 1_000
 _AT_ONCE = 64
 _MOST_KNOWN_HOPS = 256
-# How often the subscription is looked at, and the routes and rules are looked through, at most.
+# Shortest intervals of checking the subscription, and of inspecting routes and rules.
 _LOOK_NS, _SURVEY_NS = 10_000_000, 1_000_000_000
 
 _PROTOCOLS = {
@@ -65,15 +64,17 @@ _PROTOCOLS = {
     (PacketType.TCP, Family.IPV4): socket.IPPROTO_TCP,
     (PacketType.TCP, Family.IPV6): socket.IPPROTO_TCP,
 }
-# Type and code of an echo request lie where the kernel has ports' destination (struct flowi_uli).
+# The kernel has ICMP type and code in the place of the destination port (struct flowi_uli).
 _ECHO_PORT = {Family.IPV4: 0x0800, Family.IPV6: 0x8000}
 
 
 class NextHop(NamedTuple):
-    """Whom packets are addressed to, below their own header: the gateway, or the target; the index
-    of the interface, 0 leaving that to the kernel; and the protocol by which they are routed, 0
-    where the kernel cannot be told. `held` is false where a flow's probes may leave by another hop
-    than its other traffic."""
+    """Where to send packets: the address of the gateway, or of the target without a gateway.
+
+    `interface` is an index, or 0 to let the kernel choose. `protocol` is used for routing, 0 if the
+    kernel cannot be told. `held` is false if probes may take another next hop than ordinary traffic
+    of the flow.
+    """
 
     address: bytes
     interface: int
@@ -89,8 +90,8 @@ class FlowRoute(NamedTuple):
 
 
 class FlowFields(NamedTuple):
-    """What a host's routing may look at. `identifier` as `Flow`'s; `source` empty leaves it to the
-    routing."""
+    """The fields that a host's routing may depend on. `identifier` is that of `Flow`; an empty
+    `source` is chosen by routing."""
 
     packet_type: PacketType
     target: bytes
@@ -100,7 +101,8 @@ class FlowFields(NamedTuple):
 
 
 class _Survey(NamedTuple):
-    """What a family's rules and routes look at: a flow's fields at all; which protocols; ports."""
+    """Which fields the rules and routes of a family depend on: any besides the destination;
+    protocols named by rules; ports."""
 
     by_flow: bool
     protocols: frozenset[int] = frozenset()
@@ -108,21 +110,22 @@ class _Survey(NamedTuple):
 
 
 class FlowRoutes:
-    """Answers for flows, as long as nothing has changed: `epoch` counts the changes."""
+    """Looks up the routes of flows. They are valid while `epoch`, a count of changes, is the
+    same."""
 
     def __init__(self) -> None:
         self.epoch = 0
         try:
             self._changes: Changes | None = Changes(_GROUPS)
             self._kernel: Kernel | None = Kernel()
-        except OSError:  # without rtnetlink the kernel routes probes as it does
+        except OSError:  # without rtnetlink, probes are routed by their destination
             self._changes = self._kernel = None
         self._look_at = 0
         self._surveys: dict[Family, tuple[int, int, _Survey]] = {}
         self._known_hops: dict[tuple[NextHop, bytes], bool] = {}
 
     def look(self) -> None:
-        """Notices changes of the host's routing, of 10 ms ago at the latest."""
+        """Update `epoch`; a change is noticed within 10 ms."""
         now = clock.now()
         if self._changes is None or now < self._look_at:
             return
@@ -132,12 +135,11 @@ class FlowRoutes:
             self._known_hops.clear()
 
     def by_flow(self, family: Family) -> bool:
-        """Whether this host routes a family's packets by more than their destination."""
+        """Whether the routes of a family depend on more than the destination."""
         return self._survey(family).by_flow
 
     def routes(self, flows: Sequence[FlowFields]) -> list[FlowRoute | OSError]:
-        """The routes of these flows, all of one packet type and family; an error for each that
-        has none."""
+        """The routes of flows of one packet type and family; an error for each flow without one."""
         if self._kernel is None:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
         family = family_of(flows[0].target)
@@ -190,13 +192,13 @@ class FlowRoutes:
         hop = fields.any_hop(target)
         if answer.kind != _UNICAST:  # to the host itself
             return hop
-        # Of a gateway of the other family only the interface can be named.
+        # For a gateway of the other family only the interface can be given.
         address = target if answer.via else answer.gateway or target
         named = hop._replace(address=address, interface=answer.interface)
         return named if self._leads(named, answer.via, fields) else hop._replace(held=False)
 
     def _leads(self, hop: NextHop, via: bytes, fields: "_Fields") -> bool:
-        """Whether what is addressed to the hop goes there."""
+        """Whether the kernel sends packets addressed to the hop to that hop (cached)."""
         if (hop, via) not in self._known_hops:
             if len(self._known_hops) >= _MOST_KNOWN_HOPS:
                 self._known_hops.clear()
@@ -215,8 +217,6 @@ class FlowRoutes:
             return False
         return answer.gateway in (b"", hop.address)
 
-    # What the host's rules and routes look at.
-
     def _survey(self, family: Family) -> _Survey:
         if self._kernel is None:
             return _Survey(by_flow=False)
@@ -225,7 +225,7 @@ class FlowRoutes:
         epoch, until, survey = self._surveys.get(family, (-1, 0, _Survey(by_flow=False)))
         if epoch == self.epoch:
             return survey
-        if now < until:  # it changes all the time: each flow is asked about
+        if now < until:  # frequent changes: look up every flow instead
             return survey._replace(by_flow=True)
         survey = _survey(self._kernel, family)
         self._surveys[family] = self.epoch, now + _SURVEY_NS, survey
@@ -234,7 +234,7 @@ class FlowRoutes:
 
 class _Answer(NamedTuple):
     """The kernel's answer: the route's type, interface, gateway, gateway of the other family, and
-    source; what it does not name is empty."""
+    source. Missing attributes are empty."""
 
     kind: int
     interface: int
@@ -244,7 +244,7 @@ class _Answer(NamedTuple):
 
     @classmethod
     def of(cls, message: Message) -> "_Answer":
-        """Taken apart."""
+        """Parse a message."""
         known = dict(attributes(message.body[_ROUTE.size :]))
         (interface,) = _INT.unpack(known.get(_INTERFACE, bytes(4)))
         return cls(
@@ -257,7 +257,7 @@ class _Answer(NamedTuple):
 
 
 class _Fields:
-    """Asks about flows of one packet type and family."""
+    """Builds look-ups for flows of one packet type and family."""
 
     def __init__(self, packet_type: PacketType, family: Family, survey: _Survey) -> None:
         self._family = family
@@ -266,15 +266,15 @@ class _Fields:
         self._gre_ports = self._gre_named = False
         stand_in = _stand_in(family, survey)
         if packet_type is PacketType.GRE:
-            # The kernel's own tunnels have the key where others have ports (struct flowi_uli), so
-            # that keys are spread over equal routes.
+            # The kernel's GRE tunnels have the key in the place of the ports (struct flowi_uli), so
+            # that keys are distributed over equal-cost routes.
             self._gre_ports = stand_in == socket.IPPROTO_TCP and not survey.ports
             self._gre_named = socket.IPPROTO_GRE in survey.protocols
             asked = stand_in
         else:
             asked = _PROTOCOLS[packet_type, family]
         self._told = 0
-        """As which protocol the probes themselves will be routed."""
+        """The protocol by which the probes will be routed."""
         if kernel_takes_protocols() and not self._gre_named:
             self._told = socket.IPPROTO_GRE if packet_type is PacketType.GRE else asked
         self._fixed = attribute(_PROTOCOL, bytes([asked]))
@@ -283,22 +283,22 @@ class _Fields:
             self._fixed += attribute(_DESTINATION_PORT, _SHORT.pack(_ECHO_PORT[family]))
 
     def any_hop(self, target: bytes) -> NextHop:
-        """The hop of a probe whose way is left to the kernel."""
+        """The hop of a probe that the kernel routes by itself."""
         return NextHop(target, 0, self._told, held=not self._gre_named)
 
     def questions_of_hop(self, hop: NextHop) -> list[bytes]:
-        """Asks how the kernel will route what is addressed to a hop: without ports."""
+        """Look-ups of the route of packets addressed to a hop, without ports."""
         fields = attribute(_DESTINATION, hop.address) + self._of_hop
         fields += attribute(_INTERFACE, _INT.pack(hop.interface))
         questions = [_header(hop.address, b"") + fields]
         if self._family is Family.IPV4:
-            # An interface that no route leads out of is taken for the target's own link: the packet
-            # would go to the address in its header.
+            # If no route uses the interface, the kernel assumes that the target is on its link, and
+            # would send the packet to the address in its header.
             questions.append(_header(hop.address, b"", flags=_FIB_MATCH) + fields)
         return questions
 
     def question(self, flow: FlowFields, *, first: bool = True) -> bytes:
-        """The question; a TCP socket has no port yet when its source is looked up."""
+        """The look-up for a flow. A TCP socket has no port when its source is looked up first."""
         fields = attribute(_DESTINATION, flow.target) + self._fixed
         if flow.source:
             fields += attribute(_SOURCE, flow.source)
@@ -313,15 +313,15 @@ class _Fields:
 
 
 def _stand_in(family: Family, survey: _Survey) -> int:
-    """A protocol that no rule names, if there is one: to ask about in place of those that
-    RTM_GETROUTE does not take."""
+    """A protocol for look-ups in place of one that RTM_GETROUTE does not accept; if possible, one
+    that no rule names."""
     choices = (socket.IPPROTO_TCP, socket.IPPROTO_UDP, _PROTOCOLS[PacketType.ICMP, family])
     return next((each for each in choices if each not in survey.protocols), choices[0])
 
 
 @functools.cache
 def kernel_takes_protocols() -> bool:
-    """Whether a raw packet with its own header can be routed as its protocol: Linux 6.4."""
+    """Whether a raw packet with its own header can be routed by its protocol: Linux 6.4."""
     with contextlib.ExitStack() as stack:
         receiver, sender = (
             stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
@@ -341,7 +341,7 @@ def _header(target: bytes, source: bytes, *, flags: int = 0) -> bytes:
 
 
 def _survey(kernel: Kernel, family: Family) -> _Survey:
-    """Looks through the rules and, where these leave it open, the routes."""
+    """Inspect the rules and, if these do not decide, the routes."""
     number = FAMILIES[family]
     everything = _Survey(by_flow=True, protocols=frozenset(), ports=True)
     try:

@@ -1,7 +1,7 @@
-"""sendmmsg(2) and recvmmsg(2): many packets for one system call, out of and into fixed buffers.
+"""sendmmsg(2) and recvmmsg(2): many packets in one system call, with fixed buffers.
 
-The kernel's structures are numpy arrays of the same layout, so a batch is laid out once and only
-what differs from packet to packet is written. Linux on 64-bit machines only, as is the rest.
+The kernel's structures are numpy arrays of the same layout. They are filled once, and then only
+fields that differ between packets are written. For 64-bit Linux only.
 """
 
 import ctypes
@@ -31,12 +31,12 @@ _NAME_ROOM = 32  # a sockaddr_in6 has 28 bytes
 SCM_TS_OPT_ID = 81
 IP_PROTOCOL = 52
 _IP_PKTINFO, _IPV6_PKTINFO = 8, 50
-# Ancillary data, padded; the second by whether it is IPv4's.
+# Padded sizes of ancillary data; that of the packet info for IPv4 (True) and IPv6.
 _NUMBER_ROOM, _INFO_ROOM, _PROTOCOL_ROOM = 24, {True: 32, False: 40}, 24
 _ROUTING_ROOM = _INFO_ROOM[True] + _PROTOCOL_ROOM
 _SOCKADDR_IN = struct.Struct("=HH4s8x")
 _SOCKADDR_IN6 = struct.Struct("=HHI16sI")
-_IPV6_NAME = struct.Struct("=8x16sI4x")  # one of them in `_NAME_ROOM`
+_IPV6_NAME = struct.Struct("=8x16sI4x")  # a sockaddr_in6, padded to `_NAME_ROOM`
 
 _RECEIVED = struct.Struct("=40xQ8xI4x")  # a header's controllen and len
 _LENGTH = struct.Struct("=Q")
@@ -51,19 +51,19 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def sockaddr(address: bytes) -> bytes:
-    """The packed address as the kernel takes it for a raw socket: no port."""
+    """The struct sockaddr of a packed address, without a port, for raw sockets."""
     if len(address) == 4:
         return _SOCKADDR_IN.pack(socket.AF_INET, 0, address)
     return _SOCKADDR_IN6.pack(socket.AF_INET6, 0, 0, address, 0)
 
 
 class _Batch:
-    """Headers and buffers of `slots` messages, each pointing at its own places for good."""
+    """Headers and buffers of `slots` messages, with fixed pointers."""
 
     def __init__(self, *, slots: int, size: int, control: int) -> None:
         self.slots = slots
         self.packets: npt.NDArray[np.uint8] = np.zeros((slots, size), np.uint8)
-        """The packets' bytes, one row a slot."""
+        """The packets' bytes, one row for each slot."""
         self.names: npt.NDArray[np.uint8] = np.zeros((slots, _NAME_ROOM), np.uint8)
         """The peers' addresses as `struct sockaddr`."""
         self.control: npt.NDArray[np.uint8] = np.zeros((slots, control), np.uint8)
@@ -79,7 +79,7 @@ class _Batch:
         self._headers["control"] = self.control.ctypes.data + each * control
         self._headers["controllen"] = control
         self._headers_at: int = self._headers.ctypes.data
-        # A few bytes at a time are written faster through these than through numpy.
+        # Writing a few bytes is faster through these views than through numpy.
         self._packet_bytes = self.packets.data.cast("B")
         self._name_bytes = self.names.data.cast("B")
         self._control_bytes = self.control.data.cast("B")
@@ -91,10 +91,12 @@ class _Batch:
 
 
 class Outgoing(_Batch):
-    """Packets to be sent by one system call; with `numbered`, each with the number that its
-    time stamp will come back with (SCM_TS_OPT_ID). Behind the number is room for what a packet's
-    routing shall heed: an interface (IP_PKTINFO, IPV6_PKTINFO), and a protocol (IP_PROTOCOL, and
-    in IPv6 the address's port)."""
+    """Packets to send with one system call.
+
+    With `numbered`, each packet has the number of its time stamp (SCM_TS_OPT_ID). Routing options
+    follow: an interface (IP_PKTINFO, IPV6_PKTINFO) and a protocol (IP_PROTOCOL; for IPv6 the port
+    of the address).
+    """
 
     def __init__(
         self, *, slots: int, size: int, numbered: bool, family: socket.AddressFamily
@@ -123,17 +125,17 @@ class Outgoing(_Batch):
         header = self.control[:, :16].view(CMSG_HEADER)
         header["len"], header["level"], header["type"] = 20, socket.SOL_SOCKET, SCM_TS_OPT_ID
         self.numbers = self.control[:, 16:20].view(np.uint32)[:, 0]
-        """Each slot's number."""
+        """The number of each slot."""
         self.sizes = self._iovecs["len"]
-        """How long each packet is."""
+        """The size of each packet."""
         self.lengths_of_names = self._headers["namelen"]
-        """How long each address is."""
+        """The size of each address."""
         self._control_lengths[:] = self._numbered
         if not numbered:
             self._headers["control"] += _NUMBER_ROOM
 
     def put(self, slot: int, packet: bytes | bytearray, *, address: bytes, number: int) -> None:
-        """Fills a slot; `address` as from `sockaddr`."""
+        """Fill a slot; `address` is the result of `sockaddr`."""
         start = slot * self.packets.shape[1]
         self._packet_bytes[start : start + len(packet)] = packet
         start = slot * _NAME_ROOM
@@ -143,9 +145,8 @@ class Outgoing(_Batch):
         _NUMBER.pack_into(self._control_bytes, slot * self.control.shape[1] + 16, number)
 
     def leave_by(self, interfaces: npt.NDArray[np.int32], protocols: npt.NDArray[np.int32]) -> None:
-        """What the first slots' packets are routed by beside their address, 0 for nothing: an
-        interface's index, and a protocol. To be called after `put`; protocols other than 0 only
-        if `kernel_takes_protocols`."""
+        """Set interface index and protocol of the first slots for routing, 0 for none. Call it
+        after `put`. Protocols other than 0 need `kernel_takes_protocols`."""
         count = len(interfaces)
         self._routed = True
         self._interfaces[:count] = interfaces
@@ -158,17 +159,17 @@ class Outgoing(_Batch):
             self._control_lengths[:count] = length
 
     def leave_freely(self) -> None:
-        """All packets are routed by their address alone, as at first."""
+        """Route all packets by their address alone, which is the default."""
         if self._routed:
             self._control_lengths[:] = self._numbered
             self._ports[:] = 0
             self._routed = False
 
     def send(self, sock: socket.socket, *, first: int, end: int) -> int:
-        """Sends slots `first` to `end`, that one excluded; how many have left, at least one.
+        """Send the slots from `first` to before `end`; the number sent, at least one.
 
         Raises:
-            OSError: slot `first` could not be sent, and nothing was.
+            OSError: slot `first` could not be sent; nothing was sent.
         """
         count: int = _libc.sendmmsg(sock.fileno(), self._address(first), end - first, 0)
         if count < 0:
@@ -178,23 +179,23 @@ class Outgoing(_Batch):
 
 
 class Incoming(_Batch):
-    """Room for packets to be received by one system call."""
+    """Buffers for packets to receive with one system call."""
 
     def __init__(self, *, slots: int, size: int, control: int) -> None:
         super().__init__(slots=slots, size=size, control=control)
         self.lengths = self._headers["len"]
-        """How long each packet is, after `receive`."""
+        """The size of each packet, after `receive`."""
         self._name_lengths, self._control_lengths = (
             self._headers[name] for name in ("namelen", "controllen")
         )
         self._used = slots
 
     def receive(self, sock: socket.socket, *, flags: int = 0) -> int:
-        """Takes what has come in, as far as there is room; how many packets that are.
+        """Receive waiting packets; their number, at most `slots`.
 
-        0 where there are none, or where the socket had an error to tell (which is then told).
+        0 if none wait, or if the socket had a pending error, which this clears.
         """
-        if self._used:  # where the kernel has written how much of the room it took
+        if self._used:  # the kernel has overwritten these lengths
             self._name_lengths[: self._used] = _NAME_ROOM
             self._control_lengths[: self._used] = self.control.shape[1]
             self._used = 0
@@ -210,7 +211,7 @@ class Incoming(_Batch):
         return count
 
     def received(self, count: int) -> Iterator[tuple[int, bytes]]:
-        """Of the first `count` slots: how long the ancillary data is, and the packet, a copy."""
+        """For the first `count` slots: the size of the ancillary data, and a copy of the packet."""
         at, size = 0, self.packets.shape[1]
         for control, length in _RECEIVED.iter_unpack(
             self._header_bytes[: count * _MMSGHDR.itemsize]
@@ -219,9 +220,9 @@ class Incoming(_Batch):
             at += size
 
     def controls(self, layout: struct.Struct, count: int) -> Iterator[tuple[Any, ...]]:
-        """The first `count` slots' ancillary data; `layout` is as long as the room for it."""
+        """The ancillary data of the first `count` slots; `layout` has the size of its buffer."""
         return layout.iter_unpack(self._control_bytes[: count * self.control.shape[1]])
 
     def addresses(self, count: int) -> Iterator[tuple[bytes, int]]:
-        """Of the first `count` slots, of IPv6: the sender's address, and its scope, 0 for none."""
+        """For the first `count` slots, IPv6 only: the sender's address and its scope id or 0."""
         return _IPV6_NAME.iter_unpack(self._name_bytes[: count * _NAME_ROOM])

@@ -1,7 +1,7 @@
-"""Whether the host can reach the next hop to a target at all, by its routes and neighbours.
+"""Finds a next hop that does not answer neighbour discovery (ARP, NDP).
 
-Asked only of traces whose probes did not leave: two questions to the kernel, a few microseconds
-each.
+Used only for traces whose probes were not sent. It takes two requests to the kernel, a few
+microseconds each.
 """
 
 import socket
@@ -19,25 +19,28 @@ _ROUTE_DESTINATION, _ROUTE_INTERFACE, _ROUTE_GATEWAY, _ROUTE_VIA = 1, 4, 5, 18
 _NEIGHBOUR_ADDRESS = 1
 _INCOMPLETE, _FAILED = 0x01, 0x20
 
-_ROUTE = struct.Struct("=8BI")  # family, lengths of the prefixes, and what a question leaves 0
+_ROUTE = struct.Struct("=8BI")  # family, prefix lengths, and fields that are 0 in a request
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, interface, state, flags, type
 
 
 class Missing(NamedTuple):
-    """A next hop whose link address the kernel asked for in vain: its address, and where."""
+    """A next hop without a link address: its address and the interface."""
 
     address: bytes
     interface: str
 
     def __str__(self) -> str:
-        """In words, for messages."""
+        """The fault in words, for messages."""
         family = FAMILIES[family_of(self.address)]
         return f"nobody is {socket.inet_ntop(family, self.address)} on {self.interface}"
 
 
 def missing_neighbour(target: bytes, hop: NextHop | None = None) -> Missing | None:
-    """The next hop to the target, if it does not answer as a neighbour; None where it does, or
-    where the kernel does not say. Without `hop` it is the one to which the target alone leads."""
+    """The next hop to the target if it does not answer neighbour discovery, else None.
+
+    Also None if the kernel does not report it. Without `hop`, the next hop is looked up by the
+    target's address.
+    """
     try:
         with Kernel() as kernel:
             if hop is not None:
@@ -53,7 +56,7 @@ def _missing(kernel: Kernel, target: bytes) -> Missing | None:
     route = kernel.ask(_GET_ROUTE, question + attribute(_ROUTE_DESTINATION, target))
     known = dict(attributes(route.body[_ROUTE.size :]))
     address = known.get(_ROUTE_GATEWAY, target)
-    if _ROUTE_VIA in known:  # a next hop of the other family: its family's number, its address
+    if _ROUTE_VIA in known:  # a next hop of the other family: family number and address
         address = known[_ROUTE_VIA][2:]
     (interface,) = struct.unpack("=i", known[_ROUTE_INTERFACE])
     return _missing_at(kernel, address, interface)

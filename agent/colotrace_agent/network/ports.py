@@ -1,8 +1,8 @@
 """Source ports for UDP and TCP probes.
 
-A bound socket holds each port, so that the host gives it to nobody else, and nobody else's is
-used. Nobody listens on it: the kernel answers a SYN-ACK with a reset, so that the target is left
-with no half-open connection.
+A bound socket reserves each port, so that no other program of the host uses it. No socket listens
+on it: the kernel answers a SYN-ACK with a reset, so that no half-open connection stays at the
+target.
 """
 
 import socket
@@ -18,7 +18,7 @@ PortKey = tuple[PacketType, Family, int]
 
 
 class Ports:
-    """The ports that the agent holds. A port serves several traces to different targets."""
+    """The ports that the agent holds. Traces to different targets may share a port."""
 
     def __init__(self) -> None:
         self._sockets: dict[PortKey, socket.socket] = {}
@@ -29,7 +29,7 @@ class Ports:
         return len(self._sockets)
 
     def reserve(self, packet_type: PacketType, family: Family, port: int) -> bool:
-        """Takes a port for a trace; False if the host uses it, or too many are held."""
+        """Reserve a port for a trace; False if the host uses it, or too many are held."""
         key = (packet_type, family, port)
         if key not in self._sockets and not self._hold(key):
             return False
@@ -38,7 +38,7 @@ class Ports:
         return True
 
     def release(self, packet_type: PacketType, family: Family, port: int) -> None:
-        """The trace no longer needs the port."""
+        """End a trace's use of the port."""
         key = (packet_type, family, port)
         self._users[key] -= 1
         if not self._users[key]:
@@ -48,7 +48,7 @@ class Ports:
                 self._drop(next(iter(self._idle)))
 
     def close(self) -> None:
-        """Gives all ports back."""
+        """Release all ports."""
         for key in list(self._sockets):
             self._drop(key)
 
@@ -63,7 +63,7 @@ class Ports:
         try:
             if family is Family.IPV6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            # Nothing is read from it: what comes in need not be kept.
+            # It is never read, so it needs no buffer.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 0)
             sock.bind(("", port))
         except OSError:

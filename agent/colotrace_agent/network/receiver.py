@@ -1,4 +1,4 @@
-"""Hears what comes in on one raw socket, in batches, each packet with the kernel's stamp."""
+"""Receives packets from one raw socket in batches, with kernel time stamps."""
 
 import socket
 import struct
@@ -15,7 +15,7 @@ from .mmsg import Incoming
 from .sockets import SO_TIMESTAMPNS, park, unpark
 
 SLOTS = 128
-LARGEST_ANSWER = 2_048  # more than any quote of a probe of ours
+LARGEST_ANSWER = 2_048  # more than any quote of our probes
 
 # struct cmsghdr and struct timespec.
 _STAMP = struct.Struct("=8xQqq")
@@ -26,9 +26,9 @@ _NO_ADDRESS = (b"", 0)
 
 
 class Packet(NamedTuple):
-    """A packet as it came in. `responder` is its sender's address where the socket keeps the IP
-    header to itself, as IPv6's do; `link` the index of the interface if that address is
-    link-local, else 0. `at` is when it arrived, `read_at` when it was read."""
+    """A received packet. `responder` is the sender's address for IPv6, whose sockets omit the IP
+    header. `link` is the interface index of a link-local sender, else 0. `at` is the time of
+    arrival, `read_at` the time of the read."""
 
     data: bytes
     responder: bytes
@@ -38,12 +38,12 @@ class Packet(NamedTuple):
 
 
 def room() -> Incoming:
-    """Buffers for receivers, which may share them."""
+    """Buffers, which several receivers may share."""
     return Incoming(slots=SLOTS, size=LARGEST_ANSWER, control=_STAMP.size)
 
 
 class Receiver:
-    """Reads from a socket, which it owns, into buffers that it shares with others."""
+    """Reads from a socket, which it owns, into shared buffers."""
 
     def __init__(self, sock: socket.socket, wall: clock.WallClock, buffers: Incoming) -> None:
         self._sock = sock
@@ -53,32 +53,32 @@ class Receiver:
 
     @property
     def heard_until(self) -> int:
-        """What arrived before that has been received."""
+        """All packets that arrived before this time have been received."""
         return self._queue.heard_until
 
     def park(self) -> None:
-        """Hears nothing from now on; a tap only."""
+        """Stop receiving; for taps only."""
         park(self._sock)
 
     def unpark(self) -> None:
-        """Hears again."""
+        """Start receiving again."""
         unpark(self._sock)
 
     def keep_ports(self, packet_type: PacketType, ports: Collection[int]) -> None:
-        """Hears what comes to these ports only; a tap of UDP or TCP only."""
+        """Receive packets to these ports only; for taps of UDP and TCP."""
         keep = keep_tcp_answers if packet_type is PacketType.TCP else keep_udp_answers
         keep(self._sock, ports)
 
     def fileno(self) -> int:
-        """For whoever waits until there is something to read."""
+        """The socket's descriptor."""
         return self._sock.fileno()
 
     def was_empty(self, at: int) -> None:
-        """Nothing waited to be received at that time, as the caller has just learned."""
+        """The caller has learned that no packet waited at that time."""
         self._queue.was_empty(at)
 
     def receive(self) -> list[Packet]:
-        """Up to `SLOTS` packets that have come in."""
+        """Up to `SLOTS` waiting packets."""
         buffers, queue = self._buffers, self._queue
         queue.begin()
         count = buffers.receive(self._sock)
@@ -93,7 +93,7 @@ class Receiver:
         ):
             at = read_at
             if offset is not None and room == _STAMP.size and kind == _LEVEL_AND_TYPE:
-                # A stamp from the future is of another clock than the one just read.
+                # A stamp from the future was made before the wall clock was set.
                 at = min(seconds * 1_000_000_000 + nanoseconds + offset, read_at)
             packets.append(Packet(data, responder, link, at, read_at))
         if count < SLOTS:

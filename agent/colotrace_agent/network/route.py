@@ -1,4 +1,4 @@
-"""From which address the host's routing reaches a target."""
+"""Source addresses by the host's routing."""
 
 import contextlib
 import ctypes
@@ -19,7 +19,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def source_for(target: bytes) -> bytes:
-    """The address that the host sends from to that target; for once. See `SourceLookup`.
+    """The source address for one target. See `SourceLookup`.
 
     Raises:
         OSError: there is none.
@@ -29,14 +29,14 @@ def source_for(target: bytes) -> bytes:
 
 
 class SourceLookup:
-    """Asks the host's routing from which address targets are reached. Nothing is sent: a socket of
-    each family is connected to one target after the other, which only looks the route up."""
+    """Looks up source addresses. Nothing is sent: connecting a socket to a target only looks up the
+    route. There is one socket for each family."""
 
     def __init__(self) -> None:
         self._sockets: dict[Family, socket.socket] = {}
 
     def source_for(self, target: bytes) -> bytes:
-        """The address that the host sends from to that target.
+        """The source address for a target.
 
         Raises:
             OSError: the host has no route, or no address of the family; or the target is
@@ -48,8 +48,7 @@ class SourceLookup:
         return source
 
     def sources_for(self, targets: Sequence[bytes]) -> list[bytes | OSError]:
-        """For each of these targets, all of one family, the address that the host sends from, or
-        why there is none."""
+        """The source address, or an error, for each target; all are of one family."""
         family = family_of(targets[0])
         at, width = _ADDRESS_AT[family], len(targets[0])
         sock = self._sockets.get(family) or self._open(family)
@@ -62,7 +61,7 @@ class SourceLookup:
             if (refused := link_local_error(target)) is not None:
                 sources.append(refused)
                 continue
-            # Until it is disconnected, a socket sends from the address that it had before.
+            # A socket keeps its source address until it is disconnected.
             connect(fd, _NOWHERE, size)
             if connect(fd, sockaddr(target), size) or named(fd, found, length_at):
                 number = ctypes.get_errno()
@@ -83,8 +82,8 @@ class SourceLookup:
 
 
 def link_local_error(target: bytes) -> OSError | None:
-    """What to raise for a link-local target of IPv6 (RFC 4291 section 2.5.6), which by itself
-    could be on any link; None for other targets."""
+    """The error for a link-local IPv6 target (RFC 4291 section 2.5.6), whose link is ambiguous;
+    None for other targets."""
     if target[0] == 0xFE and target[1] & 0xC0 == 0x80 and len(target) == 16:
         words = "a link-local address could be on any of the host's links"
         return OSError(errno.EINVAL, words)
@@ -92,8 +91,8 @@ def link_local_error(target: bytes) -> OSError | None:
 
 
 def _looking_up(family: socket.AddressFamily) -> socket.socket:
-    """A socket whose packets are routed as probes are, also by rules for protocols; without the
-    right to that, one that differs from probes where there are such rules."""
+    """A raw socket, which is routed like probes; without CAP_NET_RAW a UDP socket, for which rules
+    by protocol may give another result."""
     try:
         return socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
     except PermissionError:

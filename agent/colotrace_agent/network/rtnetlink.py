@@ -1,7 +1,7 @@
-"""Messages of rtnetlink(7): questions to the kernel about addresses, routes, rules and neighbours.
+"""Requests to the kernel about addresses, routes, rules and neighbours, by rtnetlink(7).
 
-The library for all of netlink (pyroute2) runs an event loop of its own and costs more memory than
-the rest of the agent; the agent needs a few messages of fixed layout.
+The agent needs only a few messages of fixed layout. The netlink library pyroute2 runs an event loop
+of its own and takes more memory than the rest of the agent.
 """
 
 import errno
@@ -28,21 +28,21 @@ _DUMP_TRIES = 3
 _READ_AT_ONCE = 4_096
 
 FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
-"""The kernel's numbers."""
+"""The kernel's numbers of the families."""
 
 
 class Message(NamedTuple):
-    """A message without its header: RTM_… and what follows."""
+    """A message: its type RTM_…, and its body without the header."""
 
     kind: int
     body: bytes
 
 
 class Kernel:
-    """A socket to ask questions by. Every question is answered before the next one.
+    """A socket for requests. Each request is answered before the next one.
 
     Raises:
-        OSError: the kernel, or what confines this process, has no rtnetlink.
+        OSError: the kernel or a sandbox does not provide rtnetlink.
     """
 
     def __init__(self) -> None:
@@ -61,10 +61,10 @@ class Kernel:
         self._sock.close()
 
     def ask(self, kind: int, question: bytes) -> Message:
-        """The kernel's one answer.
+        """The answer to one request.
 
         Raises:
-            OSError: the kernel's errno instead of an answer.
+            OSError: the kernel answered with an errno.
         """
         (answer,) = self.ask_all(kind, [question])
         if isinstance(answer, OSError):
@@ -72,9 +72,8 @@ class Kernel:
         return answer
 
     def ask_all(self, kind: int, questions: Sequence[bytes]) -> list[Message | OSError]:
-        """The answers to several questions of one kind, in their order; for each that the kernel
-        does not answer, its errno. To be called with few enough that their answers fit into the
-        socket's buffer: a hundred.
+        """The answers to several requests of one type, in order; an errno as OSError. At most about
+        a hundred requests, so that their answers fit into the socket's buffer.
 
         Raises:
             OSError: the kernel does not answer at all.
@@ -89,23 +88,23 @@ class Kernel:
         while len(answers) < len(questions):
             for found, _, sequence, body in _parts(self._sock.recv(_LARGEST)):
                 if sequence != first + len(answers):
-                    continue  # the late answer to a question that was given up
+                    continue  # a late answer to an abandoned request
                 answers.append(_error(body) if found == _ERROR else Message(found, body))
         return answers
 
     def _next(self, count: int) -> int:
-        """The first of so many new sequence numbers, of 32 bits; `_sequence` is the last."""
+        """The first of `count` new sequence numbers of 32 bits; `_sequence` is the last one."""
         if self._sequence + count > _LAST_SEQUENCE:
             self._sequence = 0
         self._sequence += count
         return self._sequence - count + 1
 
     def dump(self, kind: int, question: bytes, *, most: int) -> list[bytes] | None:
-        """The bodies of all entries that the kernel has; None where there are more than `most`,
-        or where they changed under way, time and again.
+        """The bodies of all entries. None if there are more than `most`, or if they changed during
+        each of several attempts.
 
         Raises:
-            OSError: the kernel does not give them.
+            OSError: the kernel refuses.
         """
         for _ in range(_DUMP_TRIES):
             entries, whole = self._dump(kind, question, most=most)
@@ -138,17 +137,17 @@ class Kernel:
                 return entries, False
 
     def _abandon_dump(self) -> None:
-        """A new socket: the kernel forgets a dump when its socket is closed."""
+        """Open a new socket, since the kernel ends a dump when its socket is closed."""
         self._sock.close()
         self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._sock.settimeout(_ANSWER_S)
 
 
 class Changes:
-    """Whether anything has changed, by subscription to multicast groups (RTNLGRP_…).
+    """A subscription to changes, by multicast groups (RTNLGRP_…).
 
-    What exactly has changed is not looked at: whoever asks reads the state anew. So a notice that
-    did not fit into the socket's buffer (ENOBUFS) is as good as any other.
+    The content of notifications is ignored, since callers read the whole state again. A
+    notification that was lost for lack of buffer (ENOBUFS) therefore counts like any other.
 
     Raises:
         OSError: see `Kernel`.
@@ -157,7 +156,7 @@ class Changes:
     def __init__(self, groups: Sequence[int]) -> None:
         kind = socket.SOCK_RAW | socket.SOCK_NONBLOCK
         self._sock = socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
-        # Without an address, which is taken for the kernel's own, its notices do not come here.
+        # An unbound socket gets no notifications.
         self._sock.bind((0, 0))
         for group in groups:
             self._sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
@@ -167,11 +166,11 @@ class Changes:
         return self._sock.fileno()
 
     def seen(self) -> bool:
-        """Whether something has changed since the last time."""
+        """Whether something has changed since the last call."""
         changed = False
         for _ in range(_READ_AT_ONCE):
             try:
-                self._sock.recv(1)  # the rest of the notice is dropped
+                self._sock.recv(1)  # the rest of the notification is dropped
             except BlockingIOError:
                 break
             except OSError as error:
@@ -191,7 +190,7 @@ def attribute(kind: int, value: bytes) -> bytes:
 
 
 def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The attributes in what follows a message's fixed part."""
+    """The attributes after the fixed part of a message."""
     while len(data) >= _ATTRIBUTE.size:
         length, kind = _ATTRIBUTE.unpack_from(data)
         yield kind & _TYPE_MASK, data[_ATTRIBUTE.size : length]

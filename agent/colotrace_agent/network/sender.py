@@ -1,10 +1,10 @@
-"""Sends probes in batches and learns from the kernel when each one left.
+"""Sends probes in batches and reads the kernel's time stamp of each.
 
-Since Linux 6.13 the sender chooses the numbers of its stamps (see `departures`), so that a stamp
-names its probe whatever happened to others. Before, the socket counts by itself, and not every
-failed send counts (EPERM from a firewall does, EMSGSIZE does not): then the count is begun anew
-after each failure. What had been numbered before that and has no stamp yet may still leave (a
-neighbour may be found late): while that can be, a stamp with such a number is taken for nobody's.
+Since Linux 6.13 the sender chooses the numbers of its stamps (see `departures`), so that each stamp
+identifies its probe. In older kernels the socket counts, and not every failed send is counted
+(EPERM from a firewall is, EMSGSIZE is not). The counter is therefore reset after each failure.
+Packets numbered before the reset may still be sent later, for instance when neighbour discovery
+ends. For that time, stamps with such a number are ignored.
 """
 
 import errno
@@ -23,19 +23,19 @@ from .mmsg import FROM_ERROR_QUEUE, Incoming, Outgoing, sockaddr
 from .sockets import SO_TIMESTAMPING
 
 SLOTS = 128
-"""Packets of one system call, and how many leave before stamps are read."""
+"""Packets in one system call, and greatest number sent before stamps are read."""
 LARGEST_PROBE = 128
 
-# Stamps that never come must not pile up.
+# Bounds the memory for stamps that never come.
 _MOST_AWAITED = 8_192
 
-# A packet that was taken may leave that much later: while its neighbour is asked for (3 s as Linux
-# is set up), or in a queue.
+# The kernel may send a packet this much later: after neighbour discovery (3 s by default), or after
+# waiting in a queue.
 _LINGERING_NS = 5_000_000_000
 
 
 class Departure(NamedTuple):
-    """What became of a probe given to `send`: when it was handed to the kernel, or the errno."""
+    """Result of `send` for a probe: the time when the kernel took it, and an errno or 0."""
 
     probe: Probe
     at: int
@@ -43,8 +43,8 @@ class Departure(NamedTuple):
 
 
 class Stamp(NamedTuple):
-    """When a probe left, by the kernel; `at` is None where the clock was set meanwhile, so that
-    nobody can say."""
+    """The kernel's time stamp of a sent probe; `at` is None if the wall clock was set in the
+    meantime, so that the stamp cannot be converted."""
 
     probe: Probe
     at: int | None
@@ -54,7 +54,7 @@ class _Awaited(NamedTuple):
     probe: Probe
     not_before: int
     shared: bool = False
-    """Somebody from before may still be stamped with the same number."""
+    """An earlier packet may still be stamped with the same number."""
 
 
 class Sender:
@@ -63,7 +63,8 @@ class Sender:
     def __init__(
         self, sock: socket.socket, wall: clock.WallClock, *, numbered: bool | None = None
     ) -> None:
-        """`numbered` is for tests; None asks the kernel."""
+        """`numbered` says whether the sender numbers its stamps; None: if the kernel supports
+        it."""
         self._sock = sock
         self._times = clock.StampedQueue(wall)
         self._numbered = kernel_takes_numbers() if numbered is None else numbered
@@ -73,7 +74,7 @@ class Sender:
         self._queue = Incoming(slots=SLOTS, size=8, control=CONTROL)
         self._awaited: dict[int, _Awaited] = {}
         self._number = 0
-        self._lingering: dict[int, int] = {}  # numbers, and until when a stamp may come for them
+        self._lingering: dict[int, int] = {}  # number -> until when an old stamp may come
         self._read: list[Stamp] = []
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
 
@@ -82,8 +83,8 @@ class Sender:
         packets: Sequence[tuple[Probe, bytearray]],
         hops: Sequence[NextHop] | None = None,
     ) -> list[Departure]:
-        """Sends at most `SLOTS` packets, each to its next hop, or without `hops` to its flow's
-        target by whichever way the kernel routes that."""
+        """Send at most `SLOTS` packets, each to its next hop. Without `hops` the kernel routes them
+        by their target."""
         for slot, (probe, packet) in enumerate(packets):
             address = sockaddr(probe.flow.target if hops is None else hops[slot].address)
             self._out.put(slot, packet, address=address, number=self._number_of(slot))
@@ -109,14 +110,14 @@ class Sender:
                 self._await(probe, not_before=at, slot=slot)
                 departures.append(Departure(probe, at, 0))
             first += sent
-            if first < end:  # the next one failed, and the kernel may take it when asked again
+            if first < end:  # the next packet failed, but may succeed when retried
                 self._count_anew()
         if self._numbered:
             self._number = self._number_of(end)
         return departures
 
     def stamps(self) -> list[Stamp]:
-        """What the kernel has told of departures since the last time."""
+        """New time stamps of sent probes."""
         if not self._awaited and not self._read:
             self._times.was_empty(clock.now())
             return []
@@ -162,14 +163,14 @@ class Sender:
             del self._awaited[next(iter(self._awaited))]
 
     def _count_anew(self) -> None:
-        """After a failure nobody knows whether the socket has counted it."""
+        """Reset the socket's counter after a failure, which may or may not have been counted."""
         if self._numbered:
             return
-        # What is in the queue has numbers of the old count.
+        # Stamps in the queue have numbers from before the reset.
         self._read += self._read_queue()
         now = clock.now()
         self._lingering = {each: until for each, until in self._lingering.items() if until > now}
-        # Twice: who got such a number meanwhile may linger in turn.
+        # Twice the time, since packets that reuse such a number may be delayed in turn.
         self._lingering |= dict.fromkeys(self._awaited, now + 2 * _LINGERING_NS)
         self._awaited.clear()
         for flags in STAMPING_ANEW:

@@ -1,8 +1,8 @@
-"""Raw sockets: for each family one to send, one to hear ICMP, and taps on UDP, TCP and GRE.
+"""Raw sockets: for each family one to send, one to receive ICMP, and taps for UDP, TCP and GRE.
 
-All are opened once, before the process gives up the right to receive buffers of any size. A tap
-that is not wanted is parked: bound to an address that nobody has, so that the kernel does not even
-copy a packet for it.
+All are opened once, before the process drops CAP_NET_ADMIN, which large receive buffers need. A tap
+(a raw socket that receives copies of the host's traffic) is parked while it is not needed: it is
+bound to an address that no host has, so that the kernel copies no packets for it.
 """
 
 import errno
@@ -22,7 +22,7 @@ from .filters import (
     keep_udp_answers,
 )
 
-# linux/socket.h, linux/in.h and linux/in6.h; Python has no names for them.
+# linux/socket.h, linux/in.h and linux/in6.h; not in Python's socket module.
 SO_TIMESTAMPNS = 35
 SO_TIMESTAMPING = 37
 _SO_RCVBUFFORCE = 33
@@ -33,17 +33,17 @@ _IPV6_RECVERR = 25
 _IP_FREEBIND = 15
 _IPV6_FREEBIND = 78
 
-# A burst of answers has to fit: about one for each 800 bytes.
+# For bursts of answers, of about 800 bytes each.
 RECEIVE_BUFFER = 8 << 20
 _SEND_BUFFER = 4 << 20
-# A thousand departures' stamps, some 800 bytes each, wait where errors do.
+# The error queue holds a thousand time stamps of about 800 bytes each.
 _STAMPS_BUFFER = 1 << 20
 
-# Addresses of no host: RFC 7600 section 4.8 (dummy), RFC 6666 (discard).
+# Addresses that no host has: RFC 7600 section 4.8 (dummy), RFC 6666 (discard).
 _NOBODY = {Family.IPV4: "192.0.0.8", Family.IPV6: "100::1"}
 _ANYBODY = {Family.IPV4: "0.0.0.0", Family.IPV6: "::"}  # noqa: S104 - a raw socket's, filtered
 
-# A kernel, or a sandbox around the process, may be without IPv6.
+# The kernel or a sandbox may not support IPv6.
 _NO_FAMILY = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT}
 
 TAPS = (PacketType.UDP, PacketType.TCP, PacketType.GRE)
@@ -53,27 +53,27 @@ _DROPS_AT, _MEMINFO_SIZE = 32, 36  # SK_MEMINFO_DROPS, of 32 bits (linux/sock_di
 
 
 class RawSockets(NamedTuple):
-    """The agent's sockets. Whoever has them closes them."""
+    """The agent's sockets; the owner closes them."""
 
     senders: dict[Family, socket.socket]
     receivers: dict[tuple[Family, PacketType], socket.socket]
 
     def close(self) -> None:
-        """Closes every socket."""
+        """Close all sockets."""
         for sock in (*self.senders.values(), *self.receivers.values()):
             sock.close()
 
 
 class Drops:
-    """Packets that found the queue of a receiving socket full, which the kernel counts."""
+    """Counts packets that the kernel dropped because a socket's receive buffer was full."""
 
     def __init__(self, receivers: Mapping[tuple[Family, PacketType], socket.socket]) -> None:
         self.no_room = 0
-        """How many there were."""
+        """Number of dropped packets."""
         self._known = {sock: _drops_of(sock) for sock in receivers.values()}
 
     def look(self) -> None:
-        """Counts what was dropped since the last time."""
+        """Update the count."""
         for sock, known in self._known.items():
             drops = _drops_of(sock)
             self._known[sock] = drops
@@ -92,11 +92,11 @@ HOW_TO_ALLOW = (
 
 
 def open_all() -> RawSockets:
-    """Opens the sockets of every family that the kernel has; taps are parked.
+    """Open the sockets of every family that the kernel has; taps are parked.
 
     Raises:
-        PermissionError: the process lacks CAP_NET_RAW over this network namespace.
-        OSError: something else keeps sockets from being opened, the limit on open files say.
+        PermissionError: the process lacks CAP_NET_RAW in this network namespace.
+        OSError: another reason, for example the limit of open files.
     """
     sockets = RawSockets({}, {})
     try:
@@ -121,12 +121,12 @@ def _open(family: Family, sockets: RawSockets) -> None:
 
 
 def park(sock: socket.socket) -> None:
-    """Lets a tap hear nothing."""
+    """Let a tap receive nothing."""
     _bind(sock, _NOBODY)
 
 
 def unpark(sock: socket.socket) -> None:
-    """Lets a tap hear what its filter keeps."""
+    """Let a tap receive the packets that pass its filter."""
     _bind(sock, _ANYBODY)
 
 
@@ -136,11 +136,11 @@ def _bind(sock: socket.socket, addresses: dict[Family, str]) -> None:
 
 
 def _sender(family: Family) -> socket.socket:
-    """Sends whole packets, IP header included, of any protocol (raw(7), ipv6(7))."""
+    """A socket that sends packets of any protocol with their IP header (raw(7), ipv6(7))."""
     sock = _raw(family, socket.IPPROTO_RAW)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
     _give_room(sock, _STAMPS_BUFFER)
-    # Without it, a packet that the host's own queue has no room for counts as sent (ip(7)).
+    # Otherwise a packet that the host's own queue drops counts as sent (ip(7)).
     if family is Family.IPV4:
         sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
     else:
@@ -153,9 +153,9 @@ def _icmp(family: Family) -> socket.socket:
     sock = _raw(family, socket.IPPROTO_ICMP if ipv4 else socket.IPPROTO_ICMPV6)
     (keep_icmp_answers if ipv4 else keep_icmp6_answers)(sock)
     if not ipv4:
-        # As over IPv4, `packets.decode` looks at the checksum: the kernel would drop what a
-        # translator has spoiled, though the probe verifies. The option at this level is Linux's
-        # own (RFC 3542 section 3.1 has the kernel always check).
+        # Disable the kernel's check, as for IPv4: `packets.decode` verifies checksums, and accepts
+        # replies with a checksum spoiled by NAT if the probe verifies. The option at this level is
+        # specific to Linux (by RFC 3542 section 3.1 the kernel always checks).
         sock.setsockopt(_SOL_RAW, socket.IPV6_CHECKSUM, -1)
     return _receiving(sock)
 
@@ -193,7 +193,7 @@ def _receiving(sock: socket.socket) -> socket.socket:
 
 
 def _give_room(sock: socket.socket, size: int) -> None:
-    # Beyond net.core.rmem_max only with CAP_NET_ADMIN, which is given up afterwards.
+    # Sizes beyond net.core.rmem_max need CAP_NET_ADMIN, which is dropped afterwards.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
     with suppress(PermissionError):
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)

@@ -1,4 +1,4 @@
-"""Everything that touches the network for the prober, behind a few methods."""
+"""All network input and output of the prober, behind a few methods."""
 
 import select
 from collections import Counter
@@ -48,8 +48,7 @@ _DECODERS_V6 = {
 
 
 class Arrival(NamedTuple):
-    """A packet that came in, decoded; when it arrived and when it was read, in monotonic
-    nanoseconds."""
+    """A decoded packet, with the times of its arrival and of the read, in monotonic nanoseconds."""
 
     heard: Heard | Unheard
     at: int
@@ -65,7 +64,8 @@ class _Listening(NamedTuple):
 def decoded(
     family: Family, packet_type: PacketType, data: bytes, responder: bytes, link: int
 ) -> Heard | Unheard:
-    """What came in on the socket of that family and type; `responder` and `link` as `Packet`'s."""
+    """Decode a packet from the socket of that family and type; `responder` and `link` are those of
+    `Packet`."""
     if family is Family.IPV4:
         return _DECODERS[packet_type](data)
     heard = _DECODERS_V6[packet_type](data, responder)
@@ -82,19 +82,19 @@ def _fields_of(flow: Flow) -> FlowFields:
 
 
 class Wire:
-    """The agent's sockets, which it owns. `watch` is told each one that can be read from."""
+    """The agent's sockets, which it owns. `watch` is called with each descriptor to read from."""
 
     def __init__(self, sockets: RawSockets, *, watch: Callable[[int], object]) -> None:
         self.wall = clock.WallClock()
         """The clock of all stamps."""
         self.heard_until = clock.now()
-        """What arrived before that was in what `receive` has given, of what it reads."""
+        """`receive` has returned all packets that arrived before this time."""
         self.drained = True
-        """Whether the last time left nothing that had come before it."""
+        """Whether the last `receive` left no packet that arrived before it."""
         self._ports = Ports()
         self._sources = SourceLookup()
         self._routes = FlowRoutes()
-        # Of the flows that the host routes by more than their target, as of that epoch.
+        # Epoch and next hop, for flows whose route depends on more than the target.
         self._hops: dict[FlowKey, tuple[int, NextHop]] = {}
         wall, buffers = self.wall, room()
         self._senders = {family: Sender(sock, wall) for family, sock in sockets.senders.items()}
@@ -116,12 +116,12 @@ class Wire:
 
     @property
     def families(self) -> frozenset[Family]:
-        """The families that work at present."""
+        """The working address families."""
         return self._families.current() & self._senders.keys()
 
     @property
     def families_fileno(self) -> int | None:
-        """Readable when `families` may have changed; None where the kernel does not tell."""
+        """Readable when `families` may have changed; None if the kernel does not report it."""
         return self._families.fileno()
 
     def families_changed(self) -> frozenset[Family]:
@@ -129,25 +129,28 @@ class Wire:
         return self._families.changed() & self._senders.keys()
 
     def source_for(self, target: bytes) -> bytes:
-        """The address to send from; raises OSError where there is no route. Where the host routes
-        by more than the target, that is for `routed` to find, and this is no address."""
+        """The source address for a target; raises OSError if there is no route.
+
+        If routes depend on more than the target, the result is a placeholder of zeros, and `routed`
+        finds the address.
+        """
         (source,) = self.sources_for([target])
         if isinstance(source, OSError):
             raise source
         return source
 
     def sources_for(self, targets: Sequence[bytes]) -> list[bytes | OSError]:
-        """The same for many targets of one family, errors in their places."""
+        """Like `source_for`, for many targets of one family; errors are in the list."""
         if self._routes.by_flow(family_of(targets[0])):
             return [bytes(len(target)) for target in targets]
         return self._sources.sources_for(targets)
 
     def routed(self, flow: Flow) -> Flow:
-        """The flow with the source address that the host gives to such traffic; it leaves by such
-        traffic's next hop, too. To be called before `open`.
+        """The flow with the source address of its route; its probes will use the route's next hop.
+        Call it before `open`.
 
         Raises:
-            OSError: the host has no route for it.
+            OSError: the host has no route for the flow.
         """
         if not self._routes.by_flow(flow.family):
             return flow
@@ -158,29 +161,29 @@ class Wire:
         return replace(flow, source=route.source)
 
     def routes(self, flows: Sequence[FlowFields]) -> list[FlowRoute | OSError] | None:
-        """The routes of many flows of one family and packet type; None where the target alone
-        decides. They hold as long as `route_epoch` stays."""
+        """The routes of many flows of one family and packet type; None if routes depend on the
+        target only. They are valid while `route_epoch` is the same."""
         if not flows or not self._routes.by_flow(family_of(flows[0].target)):
             return None
         return self._routes.routes(flows)
 
     def routes_by_flow(self, family: Family) -> bool:
-        """Whether the host routes a family's packets by more than their destination."""
+        """Whether the routes of a family depend on more than the destination."""
         return self._routes.by_flow(family)
 
     @property
     def route_epoch(self) -> int:
-        """Another number whenever the host's routing has changed."""
+        """A number that changes with the host's routing."""
         self._routes.look()
         return self._routes.epoch
 
     def reserve(self, packet_type: PacketType, family: Family, port: int) -> bool:
-        """Takes a source port for a flow that `open` will be told of."""
+        """Reserve a source port for a flow, before `open`."""
         return self._ports.reserve(packet_type, family, port)
 
     def open(self, flow: Flow) -> None:
-        """Probes of that flow are about to be sent: whatever may answer is heard from now on."""
-        # If the clock was set before, that is nothing to this flow's packets.
+        """Start receiving answers for a flow, before its probes are sent."""
+        # An earlier step of the clock does not affect this flow.
         self.wall.offset()
         if flow.packet_type is PacketType.ICMP:
             return
@@ -196,13 +199,13 @@ class Wire:
                 self._receivers[tap].keep_ports(flow.packet_type, users.keys())
 
     def give_back(self, flow: Flow) -> None:
-        """A flow that `open` could not serve: its source port is free again."""
+        """Release the source port of a flow for which `open` failed."""
         self._hops.pop(flow.key, None)
         if has_ports(flow.packet_type):
             self._ports.release(flow.packet_type, flow.family, flow.identifier)
 
     def close_flow(self, flow: Flow) -> None:
-        """The flow's trace has ended."""
+        """Stop receiving answers for a flow whose trace has ended."""
         self._hops.pop(flow.key, None)
         if flow.packet_type is PacketType.ICMP:
             return
@@ -222,7 +225,7 @@ class Wire:
                     self._receivers[tap].keep_ports(flow.packet_type, users.keys())
 
     def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[Departure]:
-        """Sends whole packets, in this order within a family; what became of each."""
+        """Send packets, in this order within a family; the result for each."""
         departures: list[Departure] = []
         for family, sender in self._senders.items():
             batch = [each for each in packets if each[0].flow.family is family]
@@ -234,10 +237,10 @@ class Wire:
         return departures
 
     def _hop_of(self, flow: Flow) -> NextHop:
-        """Its next hop, looked up again where the host's routing has changed."""
+        """The flow's next hop, looked up again if the host's routing has changed."""
         epoch, hop = self._hops.get(flow.key, (-1, _NO_HOP))
         if epoch != self._routes.epoch:
-            hop = NextHop(flow.target, 0, 0)  # without a route, the kernel says so itself
+            hop = NextHop(flow.target, 0, 0)  # without a route, sending reports the error
             with suppress(OSError):
                 (route,) = self._routes.routes([_fields_of(flow)._replace(source=flow.source)])
                 hop = hop if isinstance(route, OSError) else route.hop
@@ -245,14 +248,14 @@ class Wire:
         return hop
 
     def stamps(self) -> list[Stamp]:
-        """When probes left, as the kernel has told since the last time.
+        """New time stamps of sent probes.
 
-        To be asked before `receive`: an answer's probe has been stamped before it.
+        Call it before `receive`: the stamp of a probe comes before its answer.
         """
         return [stamp for sender in self._senders.values() for stamp in sender.stamps()]
 
     def receive(self, *, taps_only: bool = False) -> list[Arrival]:
-        """A batch from each socket, or each tap, that something has come in on."""
+        """A batch of packets from each readable socket, or from taps only."""
         arrivals: list[Arrival] = []
         self.heard_until = now = clock.now()
         self.drained = True
@@ -278,23 +281,24 @@ class Wire:
         self._readable.register(receiver.fileno(), select.POLLIN)
 
     def missing_neighbour(self, target: bytes, hop: NextHop | None = None) -> Missing | None:
-        """The next hop to the target, if the host has asked for its link address in vain; `hop`
-        where it is known."""
+        """The next hop to the target, or `hop` if given, if it does not answer neighbour
+        discovery."""
         return missing_neighbour(target, hop)
 
     def detours(self, flow: Flow) -> bool:
-        """Whether the flow's probes may leave by another next hop than the host's other traffic of
-        that kind."""
+        """Whether the flow's probes may take another next hop than ordinary traffic of that
+        kind."""
         _, hop = self._hops.get(flow.key, (0, _NO_HOP))
         return not hop.held
 
     def hop_of(self, flow: Flow) -> NextHop | None:
-        """The flow's next hop; None where the target alone decides about it."""
+        """The flow's next hop; None if its route depends on the target only."""
         _, hop = self._hops.get(flow.key, (0, _NO_HOP))
         return hop if hop.interface else None
 
     def overflows(self) -> int:
-        """Packets that the host had no room for since the last time: its loss, not a network's."""
+        """Packets dropped since the last call because receive buffers were full; not network
+        loss."""
         self._drops.look()
         since, self._overflows = self._drops.no_room - self._overflows, self._drops.no_room
         return since

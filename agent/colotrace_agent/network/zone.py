@@ -1,4 +1,4 @@
-"""The link of a link-local address, which is ambiguous by itself (RFC 4007)."""
+"""The zone of a link-local address (RFC 4007)."""
 
 import os
 import socket
@@ -7,7 +7,7 @@ from colotrace_agent import labels
 
 
 def zone_label(index: int) -> str:
-    """`%eth0` for the interface of that index; `%7` if that interface no longer exists."""
+    """`%eth0` for the interface with that index; `%7` if it no longer exists."""
     try:
         name = socket.if_indextoname(index)
     except OSError:

@@ -1,4 +1,4 @@
-"""Whether the wall clock, by which the kernel stamps packets, runs evenly."""
+"""Checks the wall clock, with which the kernel stamps packets."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ _SYNCHRONISE = "run a time service (chrony, systemd-timesyncd, or the hypervisor
 
 
 class _Timex(ctypes.Structure):
-    """struct timex, as far as it is looked at; the rest is room."""
+    """struct timex; the fields after `status` are not used."""
 
     _fields_ = (
         ("modes", ctypes.c_uint),
@@ -32,18 +32,18 @@ def findings(*, sys: Path) -> list[Finding]:
 
 
 def judge(*, status: int, max_error_us: int) -> Finding:
-    """What adjtimex(2) says."""
+    """Judge the result of adjtimex(2)."""
     check = "clock"
     if status & _STA_UNSYNC:
         return warn(
             check,
-            "nothing keeps it in time: it may be set in the middle of a trace, whose times then "
-            "come from the monotonic clock, less exactly",
+            "not synchronised: if it is set during a trace, RTTs come from the monotonic clock and "
+            "are less accurate",
             _SYNCHRONISE,
         )
     if status & (_STA_INS | _STA_DEL):
         return warn(check, "a leap second is due at the end of the day: a step", _SYNCHRONISE)
-    return ok(check, f"kept in time, to {max_error_us / 1e3:.0f} ms at worst")
+    return ok(check, f"synchronised, maximum error {max_error_us / 1e3:.0f} ms")
 
 
 def _read() -> Finding:
@@ -60,11 +60,11 @@ def _source(sys: Path) -> Finding:
         path = sys / "devices/system/clocksource/clocksource0/current_clocksource"
         source = path.read_text().strip()
     except OSError:
-        return ok(check, "not to be seen here")
+        return ok(check, "not visible here")
     if source in _SLOW:
         return warn(
             check,
-            f"{source}: each reading takes about a microsecond",
+            f"{source}: reading it takes about a microsecond",
             "let the kernel use tsc or the hypervisor's clock (boot parameter clocksource=)",
         )
     return ok(check, source)

@@ -1,22 +1,22 @@
-"""What a look at the host came to."""
+"""Findings of `colotrace-agent check`."""
 
 import enum
 from dataclasses import dataclass
 
 
 class Status(enum.Enum):
-    """How well it stands."""
+    """Severity of a finding."""
 
     OK = "OK"
     WARN = "WARN"
-    """It traces, but some answers may be missing or some times wrong."""
+    """The host can trace, but answers may be missing or RTTs inaccurate."""
     FAIL = "FAIL"
-    """It does not trace."""
+    """The host cannot trace."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `remedy` is empty where there is nothing to do."""
+    """One line of the report. `remedy` is empty for OK."""
 
     check: str
     status: Status
@@ -25,15 +25,15 @@ class Finding:
 
 
 def ok(check: str, detail: str) -> Finding:
-    """All is well."""
+    """A finding without a problem."""
     return Finding(check, Status.OK, detail)
 
 
 def warn(check: str, detail: str, remedy: str) -> Finding:
-    """Something to be put right."""
+    """A problem that does not prevent tracing."""
     return Finding(check, Status.WARN, detail, remedy)
 
 
 def fail(check: str, detail: str, remedy: str) -> Finding:
-    """Nothing works without it."""
+    """A problem that prevents tracing."""
     return Finding(check, Status.FAIL, detail, remedy)

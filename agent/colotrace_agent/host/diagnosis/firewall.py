@@ -1,6 +1,6 @@
-"""What nftables does to probes and their answers.
+"""Checks nftables rules that affect probes and their answers.
 
-Rules are judged one by one; whether an earlier one takes the packet first is not followed.
+Each rule is judged by itself, without the effect of earlier rules.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def _tracking(ruleset: Ruleset, *, proc: Path) -> Finding:
     if count * 10 >= most * 9:
         return warn(
             check,
-            f"its table is nearly full ({table}), and a full one drops packets: that looks like "
+            f"its table is nearly full ({table}); a full table drops packets, which looks like "
             "loss",
             f"raise net.netfilter.nf_conntrack_max, and do not track probes: {NOTRACK}",
         )
@@ -51,10 +51,10 @@ def _tracking(ruleset: Ruleset, *, proc: Path) -> Finding:
         return warn(
             check,
             f"loaded ({table}); could not look at the rules: {ruleset.unread}",
-            f"{ruleset.remedy}, or see to it yourself: {NOTRACK}",
+            f"{ruleset.remedy}, or check it by hand: {NOTRACK}",
         )
     if not _uses_tracking(ruleset):
-        return ok(check, "loaded, but no rule of nftables uses it here")
+        return ok(check, "loaded, but no nftables rule uses it here")
     missing = [protocol for protocol in ("udp", "tcp") if not _is_untracked(ruleset, protocol)]
     if not missing:
         return ok(check, f"in use, but not for the agent's ports {_SPAN}")
@@ -72,11 +72,11 @@ def _invalid(ruleset: Ruleset) -> Finding:
         return warn(
             check,
             f"could not look: {ruleset.unread}",
-            f"{ruleset.remedy}, or see to it yourself: {_ACCEPT}",
+            f"{ruleset.remedy}, or check it by hand: {_ACCEPT}",
         )
     dropping = [rule for rule in ruleset.rules if _drops_invalid(rule)]
     if not dropping:
-        return ok(check, "no rule drops what connection tracking calls invalid")
+        return ok(check, "no rule drops packets in state invalid")
     where = ", ".join(
         f"{rule.get('family')} {rule.get('table')} {rule.get('chain')}" for rule in dropping
     )
@@ -94,7 +94,7 @@ def _uses_tracking(ruleset: Ruleset) -> bool:
 
 
 def _is_untracked(ruleset: Ruleset, protocol: str) -> bool:
-    """Some rule of an output chain exempts every probe of that protocol."""
+    """Whether a rule of an output chain exempts every probe of that protocol."""
     outputs = {
         (chain.get("family"), chain.get("table"), chain.get("name"))
         for chain in ruleset.chains
@@ -109,7 +109,7 @@ def _is_untracked(ruleset: Ruleset, protocol: str) -> bool:
 
 
 def _takes_probes(match: dict[str, Any], protocol: str) -> bool:
-    """The match lets all probes of the protocol pass on to the verdict."""
+    """Whether all probes of the protocol match."""
     left, right = match.get("left"), match.get("right")
     if match.get("op") not in ("==", "in") or not isinstance(left, dict):
         return False

@@ -1,4 +1,4 @@
-"""The kernel's settings that decide what is heard and kept: below /proc, of this namespace."""
+"""Checks kernel settings below /proc that affect receiving."""
 
 from contextlib import suppress
 from pathlib import Path
@@ -14,7 +14,7 @@ _STRICT = 1
 
 
 def findings(*, proc: Path) -> list[Finding]:
-    """Buffers, ports, reverse path filter, the host's own ICMP limit."""
+    """Findings about buffers, ports, reverse path filter, and the host's own ICMP limit."""
     net = proc / "sys/net"
     return [
         _buffer(net, "rmem_max", RECEIVE_BUFFER, "a burst of answers may not fit"),
@@ -28,10 +28,10 @@ def findings(*, proc: Path) -> list[Finding]:
 
 def _buffer(net: Path, name: str, wanted: int, else_: str) -> Finding:
     check = f"net.core.{name}"
-    # Not every kernel shows it in a namespace that is not the first.
+    # Some kernels show it only in the initial network namespace.
     granted = _number(net / "core" / name)
     if granted is None:
-        return ok(check, "not to be seen from this network namespace")
+        return ok(check, "not visible in this network namespace")
     if granted >= wanted:
         return ok(check, f"{granted} bytes")
     return warn(
@@ -45,14 +45,14 @@ def _local_ports(net: Path) -> Finding:
     check = "ports that the kernel gives out"
     text = _text(net / "ipv4/ip_local_port_range").split()
     if len(text) != 2:
-        return ok(check, "not to be seen from this network namespace")
+        return ok(check, "not visible in this network namespace")
     low, high = map(int, text)
     if low >= PORTS.stop or high < PORTS.start or _reserved(net):
         return ok(check, f"{low}-{high}, none of the agent's {_SPAN}")
     return warn(
         check,
-        f"{low}-{high} overlap the agent's {_SPAN}: a connection of the host's own may take a "
-        "port of a trace, and its answers are read too",
+        f"{low}-{high} overlap the agent's {_SPAN}: other connections may take these ports, and "
+        "the agent then reads their packets, too",
         f"sysctl -w net.ipv4.ip_local_reserved_ports={_SPAN}",
     )
 
@@ -80,7 +80,7 @@ def _ports_in_use(proc: Path) -> Finding:
     listed = ", ".join(map(str, sorted(ports)[:10]))
     return warn(
         check,
-        f"held already: {listed}; traces leave these ports out (a running agent holds some too)",
+        f"in use: {listed}; traces do not use these ports (a running agent also holds some)",
         f"move the service away from {_SPAN}",
     )
 
@@ -92,17 +92,17 @@ def _reverse_path(proc: Path) -> Finding:
     strict = []
     with suppress(OSError):
         for entry in sorted(conf.iterdir()):
-            # The stricter of the two counts (ip-sysctl), 2 being loose.
+            # The maximum of the two applies (ip-sysctl); 2 is loose.
             own = max(overall, _number(entry / "rp_filter") or 0)
             if entry.name not in ("all", "default", "lo") and own == _STRICT:
                 strict.append(entry.name)
     ways = _default_routes(proc)
     if not strict or ways < 2:
-        return ok(check, "strict, and one way out" if strict else "not strict")
+        return ok(check, "strict, with one default route" if strict else "not strict")
     return warn(
         check,
-        f"strict on {', '.join(strict)} with {ways} default routes: an answer that comes in by "
-        "another interface than the way back would take is dropped",
+        f"strict on {', '.join(strict)} with {ways} default routes: an answer is dropped if it "
+        "arrives on another interface than the route to its sender uses",
         "sysctl -w net.ipv4.conf.all.rp_filter=2",
     )
 
@@ -114,8 +114,8 @@ def _default_routes(proc: Path) -> int:
 
 def _own_limit(net: Path) -> Finding:
     limit = _number(net / "ipv4/icmp_ratelimit")
-    told = "none" if not limit else f"an error each {limit} ms to one asker"
-    return ok("this host's own ICMP limit", f"{told}; it holds for traces to this host alone")
+    rate = "none" if not limit else f"one error every {limit} ms to one host"
+    return ok("this host's own ICMP limit", f"{rate}; affects only traces to this host")
 
 
 def _text(path: Path) -> str:

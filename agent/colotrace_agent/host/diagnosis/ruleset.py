@@ -1,7 +1,7 @@
-"""The host's nftables rules, as nft(8) tells them in JSON (libnftables-json(5)).
+"""Reads the host's nftables rules with nft(8), as JSON (libnftables-json(5)).
 
-Reading them needs CAP_NET_ADMIN, which the agent gives up: so it is done before, and this module
-imports nothing that could start a thread.
+This needs CAP_NET_ADMIN and therefore happens before the agent drops it. This module must not
+import anything that starts a thread.
 """
 
 import json
@@ -16,17 +16,17 @@ _READ_S = 5
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """The rules and chains, as nft's JSON says them; or why they could not be had."""
+    """Rules and chains of nft's JSON, or the reason why they could not be read."""
 
     rules: list[dict[str, Any]] = field(default_factory=list)
     chains: list[dict[str, Any]] = field(default_factory=list)
     unread: str = ""
     remedy: str = ""
-    """What would let them be read."""
+    """How to make them readable."""
 
 
 def read() -> Ruleset:
-    """Asks nft(8)."""
+    """Read the ruleset with nft(8)."""
     program = shutil.which("nft", path=_path())
     if program is None:
         return Ruleset(unread="nft is not installed", remedy="install nftables")
@@ -47,7 +47,7 @@ def read() -> Ruleset:
 
 
 def _path() -> str:
-    """Where programs are looked for. Root must not run one of the working directory."""
+    """PATH without relative entries: root must not run a program of the working directory."""
     given = os.environ.get("PATH", os.defpath).split(os.pathsep)
     absolute = [entry for entry in given if os.path.isabs(entry)]  # noqa: PTH117 - "" is none
     return os.pathsep.join([*absolute, "/usr/sbin", "/sbin"])
@@ -68,4 +68,4 @@ def parse(text: str) -> Ruleset:
             chains=[item["chain"] for item in items if "chain" in item],
         )
     except (ValueError, KeyError, TypeError):
-        return Ruleset(unread="nft's answer is not understood", remedy="upgrade nftables")
+        return Ruleset(unread="nft's output is not valid", remedy="upgrade nftables")

@@ -1,4 +1,4 @@
-"""Whether packets can leave and be heard: rights, families, routes, raw sockets, stamps."""
+"""Checks whether packets can be sent and received: capability, sockets, families, time stamps."""
 
 import ipaddress
 import os
@@ -12,16 +12,16 @@ from colotrace_agent.network.sockets import HOW_TO_ALLOW, WHY_REFUSED, open_all
 
 from .finding import Finding, fail, ok, warn
 
-# Only looked up in the routing table: nothing is sent.
+# Only for a route look-up: nothing is sent.
 _FAR = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8::1"}
 
 
 def findings(*, lacking: str) -> list[Finding]:
-    """All of them; `lacking` says why the process may not send raw packets, if so."""
+    """All findings; `lacking` is the reason why the process may not send raw packets, or empty."""
     rights = (
-        fail("rights", lacking, "give it CAP_NET_RAW, as said above")
+        fail("rights", lacking, "give it CAP_NET_RAW in one of these ways")
         if lacking
-        else ok("rights", "CAP_NET_RAW, and nothing else is needed")
+        else ok("rights", "CAP_NET_RAW, which is all it needs")
     )
     return [rights, _raw_sockets(lacking=lacking), *_families(), _stamps()]
 
@@ -32,7 +32,7 @@ def _raw_sockets(*, lacking: str) -> Finding:
         opened = open_all()
     except PermissionError:
         if lacking:
-            return fail(check, "cannot be opened without that right", "give it CAP_NET_RAW")
+            return fail(check, "cannot be opened without CAP_NET_RAW", "give it CAP_NET_RAW")
         return fail(check, f"cannot be opened, {WHY_REFUSED}", HOW_TO_ALLOW)
     except OSError as error:
         detail = f"cannot be opened: {os.strerror(error.errno or 0)}"
@@ -40,7 +40,7 @@ def _raw_sockets(*, lacking: str) -> Finding:
     families = sorted(family.value for family in opened.senders)
     opened.close()
     if not families:
-        return fail(check, "the kernel has none of either family", "boot a kernel with IPv4")
+        return fail(check, "the kernel supports neither family", "boot a kernel with IPv4")
     return ok(check, " and ".join(f"IPv{family}" for family in families))
 
 
@@ -52,9 +52,9 @@ def _families() -> list[Finding]:
         problem = _problem(family, working)
         if problem is None:
             source = ipaddress.ip_address(source_for(_packed(family)))
-            found.append(ok(check, f"leaves from {source}"))
+            found.append(ok(check, f"source address {source}"))
             continue
-        remedy = f"give the host {check}, if its targets are to be traced from here"
+        remedy = f"configure {check} on the host, if you want to trace {check} targets from it"
         others = [each for each in working - {family} if _problem(each, working) is None]
         found.append((warn if others else fail)(check, problem, remedy))
     return found
@@ -62,11 +62,11 @@ def _families() -> list[Finding]:
 
 def _problem(family: Family, working: frozenset[Family]) -> str | None:
     if family not in working:
-        return "no address that is good beyond its own link: such targets are Code 3"
+        return "no global address: such targets get Code 3"
     try:
         source_for(_packed(family))
     except OSError as error:
-        return f"an address, but no default route ({os.strerror(error.errno or 0)}): Code 4"
+        return f"no default route ({os.strerror(error.errno or 0)}): such targets get Code 4"
     return None
 
 
@@ -76,5 +76,5 @@ def _packed(family: Family) -> bytes:
 
 def _stamps() -> Finding:
     if kernel_takes_numbers():
-        return ok("stamps of departure", "by the kernel, each with its probe's number")
+        return ok("stamps of departure", "by the kernel, with the probe's number")
     return ok("stamps of departure", "by the kernel, counted in order (before Linux 6.13)")
