@@ -1,8 +1,8 @@
-"""`make demo`: the whole thing on this one machine, on real packets.
+"""`make demo`: runs everything on this machine, with real packets.
 
-Brings up a network of kernel routers in namespaces, starts a coordinator and an agent in each
-colo, asks the API's own example question with curl, and shows the answer. With MQTT=1 there are
-two coordinators, which meet the agents at an MQTT broker (Mosquitto), and both are asked.
+It builds a network of kernel routers in namespaces, starts a coordinator and an agent in each colo,
+sends the API's example request with curl, and prints the answer. With MQTT=1 there are two
+coordinators with an MQTT broker (Mosquitto), and each gets a request.
 """
 
 import json
@@ -30,7 +30,7 @@ _TARGETS = ["web.lab.example", "198.18.20.100"]
 
 
 def main() -> int:
-    """Runs the demo; the exit status."""
+    """Run the demo; returns the exit status."""
     access.enter_if_needed()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     keep, mqtt = (os.environ.get(name, "") not in ("", "0") for name in ("KEEP", "MQTT"))
@@ -45,15 +45,15 @@ def main() -> int:
                 _show(fleets)
                 if keep:
                     _next_steps(fleets)
-                    print("\nIt stays up until Ctrl-C.", flush=True)
+                    print("\nPress Ctrl-C to stop everything.", flush=True)
                     while True:
                         signal.pause()
         finally:
             lab.down()
         print(
-            "\nThe demo has ended, and left nothing running. `make demo KEEP=1` leaves it up, and"
+            "\nThe demo has ended and stopped everything. `make demo KEEP=1` keeps it running and"
         )
-        print("says how to ask it with the official SDK.")
+        print("shows how to use it with the official SDK.")
     except (LabError, LabUnavailableError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
@@ -75,18 +75,18 @@ def _two(lab: Lab, stack: ExitStack) -> list[Fleet]:
     with _step("starting an MQTT broker, a coordinator and an agent in each colo"):
         broker = stack.enter_context(Broker(lab))
         first = stack.enter_context(Fleet(lab, broker=broker, installed=True))
-    with _step("starting a second coordinator, at the same broker and database"):
+    with _step("starting a second coordinator with the same broker and database"):
         second = stack.enter_context(Fleet(lab, broker=broker, beside=first, installed=True))
-    with _step("waiting until both know of all agents"):
+    with _step("waiting until both coordinators see all agents"):
         first.wait_attached()
         second.wait_attached()
-    print(f"\nThe broker is {broker.url}. The coordinators are {first.url}, which is asked")
-    print(f"with curl, and {second.url}, which is asked with colotrace.")
+    print(f"\nThe broker is {broker.url}. curl sends a request to the first coordinator,")
+    print(f"{first.url}, and colotrace to the second, {second.url}.")
     return [first, second]
 
 
 def _show(fleets: list[Fleet]) -> None:
-    """Asks the first with curl, and the last with the operator's command."""
+    """Send a request to the first coordinator with curl, and to the last with `colotrace`."""
     first, last = fleets[0], fleets[-1]
     _ask(first)
     where = "" if first is last else f"COLOTRACE_URL={last.url} "
@@ -105,7 +105,7 @@ def _ask(fleet: Fleet) -> None:
     command = ["curl", "-sS", "--fail-with-body", fleet.path(),
                "-H", "Content-Type: application/json", "-d", body]  # fmt: skip
     print(f"\n$ {shlex.join(command)} -H 'Authorization: Bearer '$TOKEN\n")
-    # The token goes by a file that only we can read: other users see a command line.
+    # In a private file, since other users could see the token on the command line.
     with tempfile.NamedTemporaryFile("w", dir=fleet.directory) as header:
         header.write(f"Authorization: Bearer {fleet.token}\n")
         header.flush()
@@ -143,7 +143,7 @@ API description: {fleet.url}/docs""")
 
 
 def _shortened(answer: dict[str, Any]) -> str:
-    """Indented JSON, each list cut after its first element: the rest is alike."""
+    """Indented JSON with only the first element of each list."""
     for target in answer["result"]:
         for colo in target["colos"]:
             _cut(colo["hops"], "hops")
