@@ -1,4 +1,4 @@
-"""The entry of `colotrace`: isolates the interpreter before it imports anything."""
+"""Entry point of `colotrace`: isolates the interpreter before other imports."""
 
 from colotrace_proto.isolation import isolate
 

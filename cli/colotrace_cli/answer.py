@@ -1,7 +1,6 @@
-"""From a reply's bytes to the rows, or to the words that tell why there are none.
+"""Decodes a reply into rows, or into an error message with a remedy.
 
-The reply is checked as far as it is used: the fields that are read have their types, others may
-come and go.
+Only the fields that are used are checked; unknown fields are ignored.
 """
 
 import re
@@ -21,13 +20,13 @@ _ROW = re.compile(r"/result/(\d{1,4})/colos/(\d{1,4})(?:/|$)")
 
 
 class Source(msgspec.Struct, frozen=True):
-    """What a notice is about, as a JSON pointer."""
+    """The subject of a notice, as a JSON pointer."""
 
     pointer: str = ""
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """One of the envelope's errors or messages."""
+    """An element of the envelope's `errors` or `messages`."""
 
     code: int
     message: str
@@ -36,12 +35,12 @@ class Notice(msgspec.Struct, frozen=True):
 
     @property
     def row(self) -> tuple[int, int] | None:
-        """Target and colo, counted from 0, where the notice is about a row of the result."""
+        """Indices of target and colo, if the notice is about a row of the result; else None."""
         found = _ROW.match(self.source.pointer) if self.source else None
         return (int(found[1]), int(found[2])) if found else None
 
     def in_words(self) -> str:
-        """Code, message, and what it is about where that is not a row of the result."""
+        """Code and message, with the pointer if that is not a row of the result."""
         text = f"{self.code} {safe(self.message, most=500)}"
         if self.source and self.source.pointer and self.row is None:
             text += f" (at {safe(self.source.pointer)})"
@@ -49,7 +48,7 @@ class Notice(msgspec.Struct, frozen=True):
 
 
 class Envelope(msgspec.Struct, frozen=True):
-    """What every body of the API is."""
+    """The envelope of all bodies of the API."""
 
     success: bool
     errors: list[Notice] = []
@@ -58,7 +57,7 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class ColoState(msgspec.Struct, frozen=True):
-    """A colo as the coordinator knows it."""
+    """State of a colo at the coordinator."""
 
     name: str
     city: str = ""
@@ -69,7 +68,7 @@ class ColoState(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """A traceroute's rows and what was said beside them."""
+    """The rows and messages of a traceroute."""
 
     rows: list[rows.TargetRow]
     messages: list[Notice]
@@ -79,7 +78,7 @@ def trace_answer(reply: Reply) -> Answer:
     """The rows of a traceroute.
 
     Raises:
-        RequestError: the reply is an error, or not what the API sends.
+        RequestError: the reply is an error, or not a valid answer of the API.
     """
     envelope = _successful(reply)
     return Answer(_result(reply, envelope, list[rows.TargetRow]), envelope.messages)
@@ -89,7 +88,7 @@ def colos_answer(reply: Reply) -> list[ColoState]:
     """The colos that the coordinator knows.
 
     Raises:
-        RequestError: the reply is an error, or not what the API sends.
+        RequestError: the reply is an error, or not a valid answer of the API.
     """
     return _result(reply, _successful(reply), list[ColoState])
 
@@ -113,7 +112,7 @@ def _successful(reply: Reply) -> Envelope:
 def _envelope(reply: Reply) -> Envelope | None:
     try:
         return msgspec.json.decode(reply.body, type=Envelope)
-    # Deep nesting ends in a RecursionError, text that is not UTF-8 in a ValueError.
+    # RecursionError: deep nesting. ValueError: among others, text that is not UTF-8.
     except (ValueError, RecursionError):
         return None
 
@@ -123,8 +122,8 @@ def _result(reply: Reply, envelope: Envelope, kind: type[_T]) -> _T:
         return msgspec.json.decode(envelope.result, type=kind)
     except (ValueError, RecursionError) as error:
         raise RequestError(
-            f"the answer is not of the API's shape ({safe(str(error))}); "
-            "check that COLOTRACE_URL is a coordinator's, of about this program's version",
+            f"the answer does not have the API's format ({safe(str(error))}); check that "
+            "COLOTRACE_URL is a coordinator's, and that its version is close to this program's",
             body=reply.body,
         ) from error
 
@@ -138,7 +137,7 @@ def _not_ours(reply: Reply) -> str:
         )
     if reply.status == 200:
         return (
-            f"the answer is not the API's ({kind}, {len(reply.body)} bytes); "
+            f"the answer is not from the API ({kind}, {len(reply.body)} bytes); "
             "check that COLOTRACE_URL is a coordinator's address"
         )
     return (

@@ -1,4 +1,4 @@
-"""One HTTP exchange with the coordinator, within a bound of time and of size."""
+"""One HTTP exchange with the coordinator, bounded in time and size."""
 
 import ssl
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import httpx
 
 TIMEOUT_S = 60.0
-"""The coordinator answers within 25 s; what takes longer than this is lost."""
+"""Timeout of the exchange; the coordinator answers within 25 s."""
 CONNECT_TIMEOUT_S = 10.0
 MOST_BYTES = 64 * 2**20
-"""More than any answer: 10 targets from 200 colos, 64 hops each, come to less."""
+"""More than an answer with 10 targets from 200 colos and 64 hops each."""
 
 # X509_V_ERR_… of OpenSSL (X509_STORE_CTX_get_error(3)).
 _EXPIRED, _NOT_YET_VALID, _OTHER_NAME = 10, 9, (62, 64)
@@ -25,7 +25,7 @@ _EXPIRED, _NOT_YET_VALID, _OTHER_NAME = 10, 9, (62, 64)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back, unread. `request_id` and `retry_after` are "" where there is none."""
+    """A reply, not yet decoded. Missing headers are ""."""
 
     status: int
     content_type: str
@@ -43,20 +43,21 @@ async def exchange(
     body: bytes | None = None,
     timeout_s: float = TIMEOUT_S,
 ) -> Reply:
-    """Sends one request and reads the whole reply; `path` comes behind the account's traceroute.
+    """Send one request and read the whole reply; `path` is appended to the account's traceroute
+    path.
 
     Raises:
-        RequestError: no reply came, or one that is too late or too large.
-        SettingsError: the CA file or the URL cannot be used.
+        RequestError: no reply came, or it was too late or too large.
+        SettingsError: the CA file or the URL is invalid.
     """
-    # httpx takes longer to load than all the rest: --help does without it.
+    # httpx is slow to import, and --help does not need it.
     import httpx
 
     url = settings.url + settings.path + path
     clock = RunningClock()
     try:
         async with (
-            # A command that was stopped and continued reads first, then judges.
+            # If the command was stopped and continued, it reads waiting data before it times out.
             clock.timeout(timeout_s),
             _client(settings) as client,
             client.stream(method, url, content=body) as response,
@@ -101,7 +102,7 @@ def _client(settings: Settings) -> "httpx.AsyncClient":
     }
     return httpx.AsyncClient(
         headers=headers,
-        # The whole exchange has its bound; the connection has a closer one of its own.
+        # `clock.timeout` bounds the whole exchange; connecting has a shorter timeout.
         timeout=httpx.Timeout(None, connect=CONNECT_TIMEOUT_S),
         verify=_trust(settings),
     )
@@ -109,7 +110,7 @@ def _client(settings: Settings) -> "httpx.AsyncClient":
 
 def _trust(settings: Settings) -> ssl.SSLContext:
     if not settings.url.startswith("https:"):
-        # Never used; and one that trusts nobody, unlike httpx's own, costs nothing to make.
+        # Not used. Unlike httpx's default, it loads no CA certificates, which takes time.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return ssl.create_default_context(cafile=settings.ca_file)
@@ -149,7 +150,7 @@ def _no_reply(settings: Settings, error: Exception) -> str:
         return f"{settings.url}: cannot be used ({told}); check COLOTRACE_URL"
     return (
         f"{settings.url}: the connection broke ({told}); "
-        "check that COLOTRACE_URL is a coordinator's (https:// where it speaks TLS), and try again"
+        "check that COLOTRACE_URL is a coordinator's (https:// if it uses TLS), and try again"
     )
 
 
@@ -157,8 +158,8 @@ def _tls_remedy(error: ssl.SSLError) -> str:
     code = getattr(error, "verify_code", None)
     if code == _EXPIRED:
         return (
-            "the coordinator's certificate has expired: renew it there (--tls-cert); if it has "
-            "not, set this host's clock"
+            "the coordinator's certificate has expired: renew it (--tls-cert), or correct this "
+            "host's clock"
         )
     if code == _NOT_YET_VALID:
         return "the coordinator's certificate is not valid yet: check the clocks of both hosts"

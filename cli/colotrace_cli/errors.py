@@ -1,8 +1,8 @@
-"""What can go wrong, and the exit code that says so.
+"""The exceptions of the command, with their exit codes.
 
 CliError
-├── SettingsError   2  something is missing or cannot be used
-└── RequestError   3  no answer, or an answer that is an error
+├── SettingsError  2  a setting is missing or invalid
+└── RequestError   3  no answer, or an error as answer
 """
 
 from typing import ClassVar
@@ -12,19 +12,19 @@ SOME_ROW_FAILED = 1
 
 
 class CliError(Exception):
-    """Told to the user as its text, which names the remedy."""
+    """An error for the user; its text includes the remedy."""
 
     exit_code: ClassVar[int]
 
 
 class SettingsError(CliError):
-    """A setting is missing or cannot be used; nothing was sent."""
+    """A setting is missing or invalid; nothing was sent."""
 
     exit_code = 2
 
 
 class RequestError(CliError):
-    """The request brought no result; `body` is the API's envelope where one came."""
+    """The request failed; `body` is the API's envelope, if one was received."""
 
     exit_code = 3
 

@@ -1,8 +1,6 @@
-"""`colotrace`: asks a coordinator for traceroutes and shows the answer.
+"""`colotrace`: requests traceroutes from a coordinator and prints the answer.
 
-Exit codes: 0 every row is complete, 1 some row has an error (with --fail-unreached also where a
-target did not answer), 2 the command line or a setting is not usable, 3 the request failed, 74
-standard output cannot be written, 130 interrupted, 141 the reader of standard output has gone.
+The exit codes are in `_EXIT_CODES`.
 """
 
 import asyncio
@@ -21,17 +19,17 @@ from .errors import ALL_WELL, SOME_ROW_FAILED, CliError, RequestError
 from .settings import Settings, checked, is_text
 
 _EXIT_CODES = (
-    "Exit codes: 0 every row is complete, whether its target answered or not; 1 some row has an "
-    "error, with --fail-unreached also where a target did not answer; 2 the command line or a "
-    "setting is not usable; 3 the request failed; 74 the output cannot be written; "
-    "130 interrupted; 141 the output's reader has gone."
+    "Exit codes: 0 every row is complete, even if its target did not answer; 1 some row has an "
+    "error, with --fail-unreached also if a target did not answer; 2 the command line or a "
+    "setting is invalid; 3 the request failed; 74 standard output cannot be written; "
+    "130 interrupted; 141 the reader of standard output closed it."
 )
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Traces from many places at once, by asking a colotrace coordinator.",
+    help="Runs traceroutes from many places at once, through a colotrace coordinator.",
     epilog=_EXIT_CODES,
 )
 
@@ -53,12 +51,12 @@ CaFile = Annotated[
     Path | None,
     typer.Option(
         envvar="COLOTRACE_CA_FILE",
-        help="PEM certificates of the CA to trust, in place of the system's.",
+        help="PEM certificates of the CA to trust, instead of the system's.",
     ),
 ]
 Json = Annotated[
     bool,
-    typer.Option("--json", envvar="COLOTRACE_JSON", help="Print the API's answer as it is."),
+    typer.Option("--json", envvar="COLOTRACE_JSON", help="Print the API's answer unchanged."),
 ]
 
 
@@ -84,7 +82,7 @@ def trace(
             "--from",
             envvar="COLOTRACE_FROM",
             metavar="COLO,…",
-            help="Colos (den01) or codes (den); default all.",
+            help="Colos (den01) or codes (den), separated by commas; default all.",
         ),
     ] = None,
     packet_type: Annotated[
@@ -93,7 +91,7 @@ def trace(
     max_ttl: Annotated[
         int | None,
         typer.Option(
-            envvar="COLOTRACE_MAX_TTL", min=1, max=MAX_TTL, help="Longest path; default 15."
+            envvar="COLOTRACE_MAX_TTL", min=1, max=MAX_TTL, help="Greatest TTL; default 15."
         ),
     ] = None,
     packets_per_ttl: Annotated[
@@ -111,7 +109,7 @@ def trace(
             envvar="COLOTRACE_WAIT_TIME",
             min=1,
             max=5,
-            help="Seconds to wait for an answer; default 1.",
+            help="Longest wait for an answer, in seconds; default 1.",
         ),
     ] = None,
     port: Annotated[
@@ -120,7 +118,7 @@ def trace(
             envvar="COLOTRACE_PORT",
             min=0,
             max=65_535,
-            help="UDP, TCP: destination port; ICMP: first sequence number; 0 or none: the best.",
+            help="UDP, TCP: destination port; ICMP: first sequence number; default: by type.",
         ),
     ] = None,
     multipath: Annotated[
@@ -128,7 +126,7 @@ def trace(
         typer.Option(
             "--multipath",
             envvar="COLOTRACE_MULTIPATH",
-            help="Find the load-balanced paths, by many flows.",
+            help="Find the load-balanced paths, with many flows.",
         ),
     ] = False,
     fail_unreached: Annotated[
@@ -136,7 +134,7 @@ def trace(
         typer.Option(
             "--fail-unreached",
             envvar="COLOTRACE_FAIL_UNREACHED",
-            help="Exit with 1 where a target did not answer, too.",
+            help="Exit with 1 also if a target did not answer.",
         ),
     ] = False,
     as_json: Json = False,
@@ -145,7 +143,7 @@ def trace(
     account: Account = None,
     ca_file: CaFile = None,
 ) -> None:
-    """Trace targets from colos and show each path."""
+    """Trace targets from colos and print each path."""
     for word in (*targets, *(colos or ())):
         if not is_text(word):
             raise typer.BadParameter(f"{safe(word)} is not UTF-8", param_hint="TARGET, --from")
@@ -187,7 +185,7 @@ def colos(
     account: Account = None,
     ca_file: CaFile = None,
 ) -> None:
-    """List the colos, with what each can send and whether it can be traced from."""
+    """List the colos, with their state, address families and packet types."""
     _run(
         lambda: _colos(
             checked(url=url, token=token, account=account, ca_file=ca_file), as_json=as_json
@@ -239,8 +237,8 @@ def _colos(settings: Settings, *, as_json: bool) -> int:
 
 
 def _run(work: Callable[[], int], *, as_json: bool) -> None:
-    """Runs a command's work and ends the program with its exit code."""
-    require(files=16)  # the event loop's, the connection's, those of looking the name up
+    """Run a command and end the program with its exit code."""
+    require(files=16)  # for the event loop, the connection, and resolving the name
     try:
         code = work()
     except CliError as error:

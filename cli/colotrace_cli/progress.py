@@ -1,4 +1,4 @@
-"""The line that shows that something is being waited for."""
+"""The progress line on a terminal."""
 
 import asyncio
 import sys
@@ -18,10 +18,9 @@ _FRAMES, _FRAMES_IN_ASCII = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\"
 
 
 async def shown(words: str, work: Coroutine[Any, Any, T]) -> T:
-    """The work's result; meanwhile a spinner, the words and the time so far on standard error.
+    """The result of `work`; meanwhile, a spinner, `words` and the elapsed time on standard error.
 
-    Nothing at all where standard error is not a terminal. A terminal that stands still is not
-    waited for.
+    Prints nothing if standard error is not a terminal. Never waits for a stopped terminal.
     """
     if not sys.stderr.isatty():
         return await work

@@ -1,4 +1,4 @@
-"""Where the coordinator is and who is asking, checked before anything is sent."""
+"""The coordinator's address and the credentials, validated before a request."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +11,8 @@ from .errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`url` is the coordinator's, `path` that of the account's traceroute below it; `ca_file`
-    replaces the system's store."""
+    """`url` is the coordinator's; `path` is the account's traceroute path below it; `ca_file`
+    replaces the system's CA certificates."""
 
     url: str
     path: str
@@ -23,10 +23,10 @@ class Settings:
 def checked(
     *, url: str | None, token: str | None, account: str | None, ca_file: Path | None
 ) -> Settings:
-    """The settings, ready to be used.
+    """Validate the settings.
 
     Raises:
-        SettingsError: one is missing or cannot be used; the text says which, and how to set it.
+        SettingsError: one is missing or invalid; the text has its name and the remedy.
     """
     url = _given(url, "the coordinator's address", "COLOTRACE_URL=https://traceroute.example.net")
     token = _given(token, "an API token", "COLOTRACE_TOKEN=…")
@@ -44,7 +44,7 @@ def checked(
 
 
 def is_text(text: str) -> bool:
-    """Whether the text has only characters, not bytes that are no UTF-8."""
+    """Whether the text is free of surrogates, which stand for bytes that were not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -66,7 +66,7 @@ def _base(url: str) -> str:
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port  # is parsed here, and raises where it is no port
+        _ = parts.port  # raises if it is invalid
     except ValueError:
         usable = False
     if not usable or not url.isprintable():

@@ -1,4 +1,4 @@
-"""What is printed on standard output."""
+"""Prints results on standard output."""
 
 import sys
 
@@ -16,10 +16,9 @@ _LEAST_CITY = 12
 
 
 def body(content: bytes) -> None:
-    """The API's body: byte for byte into a file or pipe, indented on a terminal.
+    """Print JSON: byte for byte into a file or pipe, indented on a terminal.
 
-    `content` is JSON. On a terminal what the terminal would obey is written as JSON escapes;
-    the value stays the same.
+    On a terminal, control characters are written as JSON escapes; the value stays the same.
     """
     if not sys.stdout.isatty():
         sys.stdout.buffer.write(content)
@@ -30,27 +29,27 @@ def body(content: bytes) -> None:
 
 
 def answer(what: Answer, *, took_s: float) -> None:
-    """A table for each target and colo, what was said of each, and a summary line."""
-    of_row: dict[tuple[int, int], list[Notice]] = {}
-    of_none: list[Notice] = []
+    """Print a table with messages for each target and colo, other messages, and a summary."""
+    by_row: dict[tuple[int, int], list[Notice]] = {}
+    others: list[Notice] = []
     for notice in what.messages:
         place = notice.row
         if place is not None and _exists(place, what.rows):
-            of_row.setdefault(place, []).append(notice)
+            by_row.setdefault(place, []).append(notice)
         else:
-            of_none.append(notice)
+            others.append(notice)
 
     on = standard_output()
     for t, target in enumerate(what.rows):
         for c, row in enumerate(target.colos):
-            notes = [notice.in_words() for notice in of_row.get((t, c), [])]
+            notes = [notice.in_words() for notice in by_row.get((t, c), [])]
             _print(trace_table(target.target, row, on=on, notes=notes))
-    for line in (*(notice.in_words() for notice in of_none), _summary(what.rows, took_s)):
+    for line in (*(notice.in_words() for notice in others), _summary(what.rows, took_s)):
         _print("\n".join(flow(on.own(line).split(), on)))
 
 
 def colos(known: list[ColoState]) -> None:
-    """A line for each colo, or a few where the terminal is narrow."""
+    """Print a line for each colo, or several on a narrow terminal."""
     on = standard_output()
     if not known:
         _print("no colos yet: start an agent with colotrace-agent run")
@@ -82,12 +81,12 @@ def colos(known: list[ColoState]) -> None:
 
 
 def failed_rows(found: list[rows.TargetRow]) -> int:
-    """How many rows have an error."""
+    """Number of rows with an error."""
     return sum(1 for target in found for row in target.colos if row.error)
 
 
 def unreached_rows(found: list[rows.TargetRow]) -> int:
-    """How many rows have no answer of their target, those with an error among them."""
+    """Number of rows without an answer of their target, including rows with an error."""
     return sum(1 for target in found for row in target.colos if not row.target_summary.packet_count)
 
 

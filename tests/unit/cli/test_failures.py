@@ -104,7 +104,7 @@ def test_what_is_not_an_envelope_is_told(api, run, body):
 def test_a_result_of_wrong_types_is_told(api, run, envelope, result):
     """Where it is wrong is named, as a path into the result."""
     api.answers(envelope(result))
-    assert "not of the API's shape" in failed(run("trace", "192.0.2.1"))
+    assert "does not have the API's format" in failed(run("trace", "192.0.2.1"))
 
 
 @pytest.mark.parametrize("number", ["9" * 400, "1e999", "99999999999999999999", "NaN"])
