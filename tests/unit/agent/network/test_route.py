@@ -49,7 +49,9 @@ def test_sources_are_the_kernels(targets: list[str]) -> None:
 def test_one_at_a_time() -> None:
     """As an address, or an error with its words."""
     assert source_for(bytes([127, 0, 0, 1])) == bytes([127, 0, 0, 1])
-    with pytest.raises(OSError, match=os.strerror(errno.EACCES)):
+    refused = by_a_socket_of_its_own("255.255.255.255")  # differs on a host without routes
+    assert isinstance(refused, int)
+    with pytest.raises(OSError, match=os.strerror(refused)):
         source_for(bytes([255] * 4))
     with pytest.raises(OSError, match="any of the host's links"):
         source_for(ipaddress.ip_address("fe80::1").packed)
