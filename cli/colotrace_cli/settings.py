@@ -33,8 +33,11 @@ def checked(
     account = _given(account, "the account", "COLOTRACE_ACCOUNT=…")
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise SettingsError("COLOTRACE_TOKEN holds characters that no token has; copy it again")
-    if ca_file is not None and not ca_file.is_file():
-        raise SettingsError(f"--ca-file {ca_file}: there is no such file")
+    if ca_file is not None:
+        try:
+            ca_file.open("rb").close()
+        except OSError as error:
+            raise SettingsError(f"--ca-file {ca_file}: {error.strerror}") from error
     return Settings(
         url=_base(url),
         path=f"/accounts/{quote(account, safe='')}/diagnostics/traceroute",

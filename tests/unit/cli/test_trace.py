@@ -134,7 +134,8 @@ def test_a_missing_setting_names_its_remedy(api, run, missing, words):
         ("trace", "192.0.2.1", "--from", ","),
         ("trace", "192.0.2.1", "--max-ttl", "65"),
         ("trace", "192.0.2.1", "--packet-type", "smoke"),
-        ("trace", "192.0.2.1", "--ca-file", "/nonexistent/ca.pem"),
+        ("trace", "192.0.2.1", "--ca-file", "/nowhere/ca.pem"),
+        ("trace", "192.0.2.1", "--ca-file", "/" + "x" * 300),
         ("nothing",),
     ],
 )
