@@ -31,8 +31,6 @@ _PIECE = 1 << 16
 _PAGE = 4096  # least capacity of a slot of a pipe
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.0002, 0.02
 _LOOK_MS = 100
-_STILL_S = 1.0
-"""Time without progress after which a reader counts as stopped."""
 
 
 class Writer:
@@ -47,12 +45,14 @@ class Writer:
         descriptor: int,
         *,
         most: int = MOST_WAITING,
+        still_s: float = 1.0,
         failed: Callable[[], None] | None = None,
     ) -> None:
-        """`failed` is called once in the current event loop when a write fails."""
+        """After `still_s` without progress the reader counts as stopped. `failed` is called once in
+        the current event loop when a write fails."""
         self.error: OutputError | None = None
         self._descriptor = descriptor
-        self._most = most
+        self._most, self._still_s = most, still_s
         self._loop = None if failed is None else asyncio.get_running_loop()
         self._failed = failed
         self._pipe = _Pipe(descriptor) if _is_pipe(descriptor) else None
@@ -123,7 +123,7 @@ class Writer:
 
         def look() -> None:
             now = time.monotonic()
-            if self._bytes and (now >= end or now - self._moved > _STILL_S):
+            if self._bytes and (now >= end or now - self._moved > self._still_s):
                 self.give_up()
             else:
                 loop.call_later(_LOOK_MS / 1_000, look)
@@ -137,7 +137,7 @@ class Writer:
         with self._changed:
             while self._bytes and not self._ended:
                 now = time.monotonic()
-                if now >= end or now - self._moved > _STILL_S:
+                if now >= end or now - self._moved > self._still_s:
                     break
                 self._changed.wait(_LOOK_MS / 1_000)
 

@@ -18,9 +18,6 @@ from typing import Generic, TypeVar
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
-_IDLE_S = 10.0
-_MOST_WAITING = 20_000
-
 
 class NoRoomError(Exception):
     """The look-up cannot be queued; the message is the reason."""
@@ -60,10 +57,17 @@ class Lookups(Generic[K, T]):
     """
 
     def __init__(
-        self, function: Callable[[K], T], *, threads: int, name: str, rate: float | None = None
+        self,
+        function: Callable[[K], T],
+        *,
+        threads: int,
+        name: str,
+        rate: float | None = None,
+        most_waiting: int = 20_000,
+        idle_s: float = 10.0,
     ) -> None:
         self._function = function
-        self._most = threads
+        self._most, self._most_waiting, self._idle_s = threads, most_waiting, idle_s
         self._name = name
         self._pace = Pace(rate)
         self._loop = asyncio.get_running_loop()
@@ -101,10 +105,10 @@ class Lookups(Generic[K, T]):
 
     def _put(self, question: _Question[K, T]) -> None:
         with self._changed:
-            if len(self._waiting) >= _MOST_WAITING:
+            if len(self._waiting) >= self._most_waiting:
                 self._forget_abandoned()
-            if len(self._waiting) >= _MOST_WAITING:
-                raise NoRoomError(f"{_MOST_WAITING} other look-ups wait")
+            if len(self._waiting) >= self._most_waiting:
+                raise NoRoomError(f"{self._most_waiting} other look-ups wait")
             self._waiting.append(question)
             if self._idle >= len(self._waiting):
                 self._changed.notify()
@@ -151,7 +155,7 @@ class Lookups(Generic[K, T]):
                     self._threads -= 1
                     return None
                 self._idle += 1
-                woken = self._changed.wait(_IDLE_S)
+                woken = self._changed.wait(self._idle_s)
                 self._idle -= 1
                 if not (woken or self._waiting):
                     self._threads -= 1

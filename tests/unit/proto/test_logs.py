@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 import structlog
@@ -58,47 +59,61 @@ def test_one_name_does_not_use_up_anothers() -> None:
     assert len(passed(floods, 100, event="agent_attached")) == 5
     sentences = [passed(floods, 1, event=f"bad {n}", logger="http") for n in range(100)]
     assert sum(map(len, sentences)) == 5
-    for n in range(5_000):
-        passed(floods, 1, event=str(n))
-    assert len(floods._names) <= 1_001
+
+
+def test_names_are_bounded() -> None:
+    """Beyond that number all new ones count as one."""
+    floods = Floods(Clock(), burst=5, per_s=2)
+    assert sum(len(passed(floods, 1, event=str(n))) for n in range(1_000)) == 1_000
+    assert sum(len(passed(floods, 1, event=str(n))) for n in range(1_000, 5_000)) == 5
 
 
 async def test_a_reader_that_stands_still_costs_lines_not_time() -> None:
     """Lines are dropped, and counted once there is room."""
     out, into = os.pipe()
+    before = writers()
     lines = Lines(json=True, descriptor=into)
-    async with asyncio.timeout(20):
-        while lines._dropped < 2:
-            lines.write(json.dumps({"event": "x" * 9_000}) + "\n")
-            await asyncio.sleep(0)
-    dropped = lines._dropped
-    assert lines._writer is not None
+    long = "x" * 9_000
+    for number in range(1_000):
+        lines.write(json.dumps({"event": long, "number": number}) + "\n")
 
-    def read(until: bytes) -> bytes:
-        read = b""
-        while until not in read:
-            read += os.read(out, 65_536)
-        return read
+    def read() -> list[dict]:
+        """Up to the first line that was written while this read."""
+        found = []
+        with os.fdopen(out) as reading:
+            for line in reading:
+                found.append(json.loads(line))
+                if found[-1].get("number", 0) >= 1_000:
+                    break
+        return found
 
-    reading = asyncio.create_task(asyncio.to_thread(read, b'"last"'))
-    await lines._writer.drain(below=0)
-    lines.write('{"event": "last"}\n')
-    events = [json.loads(line) for line in (await reading).splitlines()]
-    assert [(e["event"], e.get("lines")) for e in events[-2:]] == [
-        ("log_lines_dropped", dropped),
-        ("last", None),
-    ]
-    await lines._writer.drain(below=0)
-    os.close(out)
+    reading = asyncio.create_task(asyncio.to_thread(read))
+    number = 1_000
+    while not reading.done():
+        lines.write(json.dumps({"event": "short", "number": number}) + "\n")
+        number += 1
+        await asyncio.sleep(0.001)
+    *found, last = await reading
+    dropped = [each["lines"] for each in found if each["event"] == "log_lines_dropped"]
+    assert len(found) - len(dropped) + sum(dropped) == last["number"]
+    assert max(dropped) > 1
+    lines.write("nobody reads\n")  # which ends the thread
+    for thread in writers() - before:
+        await asyncio.to_thread(thread.join, 10)
     os.close(into)
+
+
+def writers() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "writer"}
 
 
 def test_before_the_loop_runs_there_is_no_thread() -> None:
     """A thread that starts before privileges have been given up would keep them."""
     out, into = os.pipe()
     lines = Lines(json=True, descriptor=into)
+    before = writers()
     lines.write("line\n")
-    assert lines._writer is None
+    assert writers() == before
     assert os.read(out, 100) == b"line\n"
     os.close(out)
     lines.write("nobody reads\n")

@@ -5,7 +5,6 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from colotrace_agent.host import lookups as module
 from colotrace_agent.host.lookups import Lookups, NoRoomError, Pace
 
 LONG_S = 30.0
@@ -112,10 +111,9 @@ async def test_a_question_that_nobody_waits_for_any_more_is_not_asked(gate: Gate
     lookups.close()
 
 
-async def test_waiting_questions_are_bounded(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_waiting_questions_are_bounded(gate: Gate) -> None:
     """Those that nobody waits for make room first."""
-    monkeypatch.setattr(module, "_MOST_WAITING", 2)
-    lookups = Lookups(gate, threads=1, name="test")
+    lookups = Lookups(gate, threads=1, name="test", most_waiting=2)
     tasks = [asyncio.create_task(lookups.ask("slow", within_s=LONG_S))]
     await until(lambda: gate.now == 1)
     tasks += [asyncio.create_task(lookups.ask(key, within_s=LONG_S)) for key in ("b", "c")]
@@ -155,14 +153,14 @@ def test_questions_begin_at_the_rate() -> None:
     assert Pace(None).pause_s(0.0) == 0.0
 
 
-async def test_idle_threads_end(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_idle_threads_end(gate: Gate) -> None:
     """After a while, and at once when it is closed."""
-    monkeypatch.setattr(module, "_IDLE_S", 0.01)
-    lookups = Lookups(gate, threads=2, name="idle")
+    lookups = Lookups(gate, threads=2, name="idle", idle_s=0.01)
     await lookups.ask("a", within_s=LONG_S)
     await until(lambda: all(thread.name != "idle" for thread in threading.enumerate()))
     assert await lookups.ask("b", within_s=LONG_S) == "B"
-    monkeypatch.setattr(module, "_IDLE_S", LONG_S)
+    lookups.close()
+    lookups = Lookups(gate, threads=2, name="idle", idle_s=LONG_S)
     await lookups.ask("c", within_s=LONG_S)
     lookups.close()
     await until(lambda: all(thread.name != "idle" for thread in threading.enumerate()))
