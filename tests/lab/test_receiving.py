@@ -13,12 +13,13 @@ from contextlib import closing
 from typing import NamedTuple
 
 import pytest
+from colotrace_agent.bulk import batch_sockets
+from colotrace_agent.bulk.batch_sockets import ROWS, RowReceiver
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import TraceSpec
-from colotrace_agent.network import clock, receiver, rows
+from colotrace_agent.network import clock, receiver
 from colotrace_agent.network.receiver import SLOTS, Receiver
-from colotrace_agent.network.rows import ROWS, RowReceiver
 from colotrace_agent.network.sockets import (
     RECEIVE_BUFFER,
     SO_TIMESTAMPNS,
@@ -191,7 +192,7 @@ def _by_packets(sock: socket.socket) -> tuple[int, Callable[[], Heard]]:
 
 
 def _by_rows(sock: socket.socket) -> tuple[int, Callable[[], Heard]]:
-    made = RowReceiver(sock, clock.WallClock(), rows.room())
+    made = RowReceiver(sock, clock.WallClock(), batch_sockets.room())
 
     def read() -> Heard:
         batch = made.receive()

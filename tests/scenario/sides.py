@@ -10,10 +10,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from colotrace_agent.bulk.engine import BulkEngine, Ended
+from colotrace_agent.bulk.flows import rows_of
 from colotrace_agent.bulk.line import Line
 from colotrace_agent.bulk.table import Due, Table
 from colotrace_agent.engine.engine import Engine
-from colotrace_agent.engine.flows import rows_of
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.frames import Report

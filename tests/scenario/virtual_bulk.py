@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from colotrace_agent.bulk.engine import BulkEngine, Ended
+from colotrace_agent.bulk.flows import rows_of
+from colotrace_agent.bulk.matrix import MatrixWriter
 from colotrace_agent.bulk.table import Due, Table
-from colotrace_agent.engine.flows import rows_of
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec, Unheard
-from colotrace_agent.packets.matrix import MatrixWriter
 from colotrace_proto.messages import Failure, Family, Frame, JobId
 
 from scenario import wire

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from colotrace_agent.engine.flows import Flows
 from colotrace_agent.network.flowroutes import FlowFields, FlowRoute, NextHop
-from colotrace_agent.network.rows import Routing
 from colotrace_agent.network.wire import Wire
 
+from .batch_sockets import Routing
+from .flows import Flows
 from .state import Bytes, Lines
 from .table import Table
 

@@ -18,7 +18,6 @@ from colotrace_agent.engine.engine import (
     NEAR_HOPS,
     STEP,
 )
-from colotrace_agent.engine.flows import Flows, ManyIdentities, addresses_of
 from colotrace_agent.engine.limits.budget import Budget, grain_of
 from colotrace_agent.engine.limits.distances import Distances
 from colotrace_agent.engine.limits.routers import Limit, Routers
@@ -30,6 +29,7 @@ from colotrace_agent.labels import NAT
 from colotrace_agent.model import Counters, Heard, TraceSpec, family_of, has_ports
 
 from .finding import same_rows
+from .flows import Flows, ManyIdentities, addresses_of
 from .line import Line, LineProbes
 from .lookup import Lookup, verifies
 from .recognise import Plain, plain_answers

@@ -4,8 +4,9 @@ import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import PacketType
 
-from colotrace_agent.engine.flows import Flows
 from colotrace_agent.model import FlowKey
+
+from .flows import Flows
 
 # As many as a megabyte holds: lines are seldom in each other's way.
 _SLOT_BITS = 18

@@ -12,12 +12,12 @@ import numpy.typing as npt
 from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import Family, NodeKind
 
-from colotrace_agent.engine.flows import Flows
 from colotrace_agent.engine.refusals import Refuser
 from colotrace_agent.marks import Marks
 from colotrace_agent.model import Counters, Flow, TraceSpec
 
 from .finding import Finder
+from .flows import Flows
 
 Lines = npt.NDArray[np.intp]
 Numbers = npt.NDArray[np.int64]

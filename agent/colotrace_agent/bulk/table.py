@@ -13,10 +13,10 @@ import numpy as np
 from colotrace_proto.messages import Family
 
 from colotrace_agent.engine.engine import NEAR_HOPS, STEP, TARGET_BURST, TARGET_RATE
-from colotrace_agent.engine.flows import Flows, addresses_of
 from colotrace_agent.engine.limits.budget import Budgets, grain_of
 from colotrace_agent.model import TraceSpec
 
+from .flows import Flows, addresses_of
 from .hearing import Hearing
 from .state import Lines, Numbers
 

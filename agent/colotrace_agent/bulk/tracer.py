@@ -8,17 +8,18 @@ from typing import NamedTuple
 import numpy as np
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.engine.flows import Flows, rows_of
 from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.host.secret import host_secret
 from colotrace_agent.model import TraceSpec, Unheard, family_of
-from colotrace_agent.network import clock, rows
+from colotrace_agent.network import clock
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.network.wire import Wire, decoded
-from colotrace_agent.packets.matrix import MatrixWriter
 
+from . import batch_sockets
 from .departing import Departing, sources_of
 from .engine import BulkEngine, Ended
+from .flows import Flows, rows_of
+from .matrix import MatrixWriter
 from .table import Due, Table
 
 # What one turn handles before others on the event loop have theirs.
@@ -64,12 +65,14 @@ class BulkTracer:
         self._loop = asyncio.get_running_loop()
         # Nobody is woken by what comes in: it is stamped by the kernel, and waits for its turn.
         self._wire = Wire(sockets, watch=lambda _: None)
-        wall, buffers = clock.WallClock(), rows.room()
+        wall, buffers = clock.WallClock(), batch_sockets.room()
         self._senders = {
-            family: rows.RowSender(sock, wall) for family, sock in sockets.senders.items()
+            family: batch_sockets.RowSender(sock, wall) for family, sock in sockets.senders.items()
         }
         self._receivers = {
-            family: rows.RowReceiver(sockets.receivers[family, PacketType.ICMP], wall, buffers)
+            family: batch_sockets.RowReceiver(
+                sockets.receivers[family, PacketType.ICMP], wall, buffers
+            )
             for family in sockets.senders
         }
         self._most = min(sender.most for sender in self._senders.values())
@@ -278,7 +281,7 @@ class BulkTracer:
                     break
                 received = True
                 self._take_in(family, batch)
-                if len(batch.packets) < rows.ROWS:
+                if len(batch.packets) < batch_sockets.ROWS:
                     break
         for heard, at, read_at in self._wire.receive(taps_only=True):
             received = True
@@ -286,7 +289,7 @@ class BulkTracer:
                 self._engine.heard(heard, at=at, read_at=read_at)
         return received
 
-    def _take_in(self, family: Family, batch: rows.Batch) -> None:
+    def _take_in(self, family: Family, batch: batch_sockets.Batch) -> None:
         odd = self._engine.heard_batch(
             family, batch.packets, batch.lengths, batch.senders, at=batch.at, read_at=batch.read_at
         )

@@ -9,6 +9,7 @@ from colotrace_proto.messages import Failure, Family, Frame, JobId
 from colotrace_proto.output import OutputError
 
 from colotrace_agent.bulk.engine import Ended
+from colotrace_agent.bulk.json_lines import LineWriter
 from colotrace_agent.bulk.table import Table
 from colotrace_agent.bulk.tracer import BulkTracer
 from colotrace_agent.engine.identity import NoFlowLeftError
@@ -19,7 +20,6 @@ from colotrace_agent.model import TraceSpec, family_of
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.policy import Barred, candidates, host_refusals, refusal
 
-from .lines import LineWriter
 from .outputs import Outputs
 from .progress import Progress
 from .shown import Shown, ShowSettings

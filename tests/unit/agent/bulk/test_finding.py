@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from colotrace_agent.bulk import finding
 from colotrace_agent.bulk.engine import BulkEngine
+from colotrace_agent.bulk.flows import rows_of
 from colotrace_agent.bulk.table import Table
-from colotrace_agent.engine.flows import rows_of
 from colotrace_agent.model import FlowKey, TraceSpec
 from colotrace_proto.messages import PacketType
 

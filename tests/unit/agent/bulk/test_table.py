@@ -2,8 +2,8 @@
 
 import numpy as np
 from colotrace_agent.bulk.engine import BulkEngine
+from colotrace_agent.bulk.flows import rows_of
 from colotrace_agent.bulk.table import Table
-from colotrace_agent.engine.flows import rows_of
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import NodeKind
 

@@ -11,10 +11,9 @@ import numpy.typing as npt
 from colotrace_proto import rows
 from colotrace_proto.messages import NodeKind
 
-from colotrace_agent.bulk.engine import Ended
-from colotrace_agent.bulk.table import Table
-
-from .fields import (
+from .engine import Ended
+from .table import Table
+from .text_fields import (
     ADDRESS,
     LEAST_NS,
     LONG_NUMBER,

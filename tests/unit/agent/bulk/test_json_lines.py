@@ -7,11 +7,11 @@ import msgspec
 import numpy as np
 import pytest
 from colotrace_agent.bulk.engine import Ended
+from colotrace_agent.bulk.flows import ManyIdentities, rows_of
+from colotrace_agent.bulk.json_lines import LineWriter
 from colotrace_agent.bulk.line import Line
 from colotrace_agent.bulk.table import Table
-from colotrace_agent.commands.fields import LEAST_NS
-from colotrace_agent.commands.lines import LineWriter
-from colotrace_agent.engine.flows import ManyIdentities, rows_of
+from colotrace_agent.bulk.text_fields import LEAST_NS
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec
 from colotrace_proto import rows, tally

@@ -3,7 +3,7 @@
 import ipaddress
 
 import numpy as np
-from colotrace_agent.commands.fields import (
+from colotrace_agent.bulk.text_fields import (
     LEAST_NS,
     MOST_NS,
     Addresses,

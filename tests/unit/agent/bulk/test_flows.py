@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from colotrace_agent.engine.flows import Flows, ManyIdentities, rows_of
+from colotrace_agent.bulk.flows import Flows, ManyIdentities, rows_of
 from colotrace_agent.engine.identity import QUARANTINE_NS, Identities
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import PacketType

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from . import clock
-from .departures import CONTROL, STAMPING, stamps_in
-from .mmsg import FROM_ERROR_QUEUE, Incoming, Outgoing
-from .receiver import LARGEST_ANSWER
-from .sender import LARGEST_PROBE
-from .sockets import SO_TIMESTAMPING, SO_TIMESTAMPNS
+from colotrace_agent.network import clock
+from colotrace_agent.network.departures import CONTROL, STAMPING, stamps_in
+from colotrace_agent.network.mmsg import FROM_ERROR_QUEUE, Incoming, Outgoing
+from colotrace_agent.network.receiver import LARGEST_ANSWER
+from colotrace_agent.network.sender import LARGEST_PROBE
+from colotrace_agent.network.sockets import SO_TIMESTAMPING, SO_TIMESTAMPNS
 
 ROWS = 1024
 """Packets of one system call, at most."""

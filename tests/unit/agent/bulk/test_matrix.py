@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from colotrace_agent.engine.flows import ManyIdentities, rows_of
+from colotrace_agent.bulk.flows import ManyIdentities, rows_of
+from colotrace_agent.bulk.matrix import MatrixWriter
 from colotrace_agent.model import TraceSpec
-from colotrace_agent.packets.matrix import MatrixWriter
 from colotrace_agent.packets.writer import writer_for
 from colotrace_proto.messages import Family, PacketType
 from hypothesis import given

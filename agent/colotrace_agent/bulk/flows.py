@@ -14,10 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import PacketType
 
-from colotrace_agent.marks import TAG_BYTES, Marks, distinct
-from colotrace_agent.model import Flow, FlowKey, TraceSpec, flow_keys, has_ports
-
-from .identity import (
+from colotrace_agent.engine.identity import (
     PORTS,
     QUARANTINE_NS,
     SHARED_PORTS,
@@ -26,6 +23,8 @@ from .identity import (
     identifiers_of,
     port_of,
 )
+from colotrace_agent.marks import TAG_BYTES, Marks, distinct
+from colotrace_agent.model import Flow, FlowKey, TraceSpec, flow_keys, has_ports
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]

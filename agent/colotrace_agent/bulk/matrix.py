@@ -8,14 +8,14 @@ import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.engine.flows import Flows
 from colotrace_agent.engine.matching import TCP_SPACING
 from colotrace_agent.model import Flow
+from colotrace_agent.packets.checksum import MODULUS, ones_sum
+from colotrace_agent.packets.payload import TAG_AT
+from colotrace_agent.packets.template import IPV4_HEADER, IPV6_HEADER, template
+from colotrace_agent.packets.writer import writer_for
 
-from .checksum import MODULUS, ones_sum
-from .payload import TAG_AT
-from .template import IPV4_HEADER, IPV6_HEADER, template
-from .writer import writer_for
+from .flows import Flows
 
 Matrix = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
