@@ -19,8 +19,6 @@ from itertools import chain
 
 from colotrace_proto.text import safe
 
-_AHEAD = 2  # chunks
-_CHUNK = 16_384
 _LONGEST = 1_000
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MARKS = (codecs.BOM_UTF8, *_UTF16)
@@ -50,19 +48,27 @@ class Targets:
         OSError: the file cannot be read on.
     """
 
-    def __init__(self, given: Iterable[str], file: int | None = None) -> None:
+    def __init__(
+        self,
+        given: Iterable[str],
+        file: int | None = None,
+        *,
+        chunk: int = 16_384,
+        ahead: int = 2,
+    ) -> None:
+        """`chunk` bytes are read at once, and at most `ahead` chunks before they are wanted."""
         self._given = iter(given)
         self._loop = asyncio.get_running_loop()
         self._read: asyncio.Queue[deque[str | Unusable] | OSError | None] = asyncio.Queue()
         self._lines: deque[str | Unusable] = deque()
-        self._room = threading.Semaphore(_AHEAD)
+        self._room = threading.Semaphore(ahead)
         self._closed = False
         if file is None:
             self._read.put_nowait(None)
         else:
             # A daemon: nobody waits for the end of a pipe that nobody reads any more.
             threading.Thread(
-                target=self._read_all, args=[file], name="targets", daemon=True
+                target=self._read_all, args=[file, chunk], name="targets", daemon=True
             ).start()
 
     def __aiter__(self) -> "Targets":
@@ -103,10 +109,10 @@ class Targets:
             self._room.release()
             self._read.put_nowait(None)
 
-    def _read_all(self, file: int) -> None:
+    def _read_all(self, file: int, chunk: int) -> None:
         end = None
         try:
-            for targets in _targets(file):
+            for targets in _targets(_chunks(file, chunk)):
                 if not targets:
                     continue
                 self._room.acquire()
@@ -133,10 +139,10 @@ def _argument(given: str) -> str | Unusable:
     return given
 
 
-def _targets(file: int) -> Iterator[deque[str | Unusable]]:
+def _targets(chunks: Iterator[bytes]) -> Iterator[deque[str | Unusable]]:
     """Targets as their lines come, those that come together at once."""
     number = 1
-    for lines in _lines(_text(file)):
+    for lines in _lines(_text(chunks)):
         found = (_target(line, number + place) for place, line in enumerate(lines))
         yield deque(target for target in found if target is not None)
         number += len(lines)
@@ -185,9 +191,8 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
     yield [rest]
 
 
-def _text(file: int) -> Iterator[bytes]:
+def _text(chunks: Iterator[bytes]) -> Iterator[bytes]:
     """What is read, in UTF-8, without a byte order mark."""
-    chunks = _chunks(file)
     begin = b""
     for chunk in chunks:
         begin += chunk
@@ -202,15 +207,15 @@ def _text(file: int) -> Iterator[bytes]:
     yield from chunks
 
 
-def _chunks(file: int) -> Iterator[bytes]:
+def _chunks(file: int, size: int) -> Iterator[bytes]:
     """What is read, up to the end, which a terminal or a pipe tells only once."""
-    while chunk := _next(file):
+    while chunk := _next(file, size):
         yield chunk
 
 
-def _next(file: int) -> bytes:
+def _next(file: int, size: int) -> bytes:
     while True:
         try:
-            return os.read(file, _CHUNK)
+            return os.read(file, size)
         except BlockingIOError:  # whoever shares it has made it so
             select.select([file], [], [])

@@ -53,7 +53,8 @@ class _Question(Generic[K, T]):
 class Lookups(Generic[K, T]):
     """Calls `function` for keys. Create and use it on one event loop.
 
-    `threads` bounds concurrent calls; `rate` bounds calls a second, with a burst of one second.
+    `threads` bounds concurrent calls, `most_waiting` queued look-ups; `rate` bounds calls a second,
+    with a burst of one second. A thread that is idle for `idle_s` ends.
     """
 
     def __init__(

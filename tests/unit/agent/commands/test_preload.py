@@ -13,9 +13,12 @@ preload.{ahead}()
 def late(event, args):
     if event == "import":
         raise SystemExit(f"late import: {{args[0]}}")
-import os
+import asyncio, os
 from colotrace_agent.commands import targets
 from colotrace_proto import hostnames, layout
+async def read(file):
+    return [target async for target in targets.Targets([], file)]
+asyncio.run(asyncio.sleep(0))
 sys.addaudithook(late)
 {used}
 """
@@ -25,7 +28,7 @@ sys.addaudithook(late)
     ("ahead", "used"),
     [
         ("for_many", "layout.Paper(30).fit('x' * 99, 29)"),
-        ("for_many", "list(targets._text(os.open({path!r}, os.O_RDONLY)))"),
+        ("for_many", "asyncio.run(read(os.open({path!r}, os.O_RDONLY)))"),
         ("for_tables", "layout.Paper(30).fit('例え' * 99, 29)"),
         ("for_names", "hostnames.to_ascii('例え.example')"),
     ],

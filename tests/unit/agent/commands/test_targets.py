@@ -1,12 +1,17 @@
 """Targets come as their lines do."""
 
 import asyncio
+import fcntl
 import os
+import pty
+import select
+import sys
+import termios
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from colotrace_agent.commands import targets as module
 from colotrace_agent.commands.targets import Targets, Unusable
 
 
@@ -22,6 +27,9 @@ class Pipe:
 
     def end(self) -> None:
         self._into.close()
+
+    def unread(self) -> int:
+        return int.from_bytes(fcntl.ioctl(self.out, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
 @pytest.fixture
@@ -43,13 +51,13 @@ async def test_without_a_file() -> None:
     assert await rest(Targets(["a", "b"])) == ["a", "b"]
 
 
-async def read(tmp_path: Path, content: bytes) -> list[str | Unusable]:
+async def read(tmp_path: Path, content: bytes, *, chunk: int = 16_384) -> list[str | Unusable]:
     """What a file with that content comes to."""
     path = tmp_path / "targets"
     path.write_bytes(content)
     file = os.open(path, os.O_RDONLY)
     try:
-        return await rest(Targets([], file))
+        return await rest(Targets([], file, chunk=chunk))
     finally:
         os.close(file)
 
@@ -86,13 +94,10 @@ async def test_arguments_come_before_the_file(tmp_path: Path) -> None:
         b"one\ntwo" + b" " * 900 + b"\n",
     ],
 )
-async def test_files_as_people_have_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, chunk: int
-) -> None:
+async def test_files_as_people_have_them(tmp_path: Path, content: bytes, chunk: int) -> None:
     """Byte order marks, line ends, comments, blanks and invisible characters are no part of a
     target, wherever one read ends and the next begins."""
-    monkeypatch.setattr(module, "_CHUNK", chunk)
-    assert await read(tmp_path, content) == ["one", "two"]
+    assert await read(tmp_path, content, chunk=chunk) == ["one", "two"]
 
 
 @pytest.mark.parametrize(
@@ -136,49 +141,55 @@ async def test_the_loop_runs_on_while_nothing_comes(pipe: Pipe) -> None:
     """And whoever waits is told when there will be no more."""
     targets = Targets([], pipe.out)
     waiting = asyncio.create_task(rest(targets))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)
     assert not waiting.done()
     targets.close()
     assert await waiting == []
 
 
-async def test_a_pipe_that_does_not_block(pipe: Pipe) -> None:
+async def test_a_pipe_that_does_not_block(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its other owner's doing."""
     os.set_blocking(pipe.out, False)
+    asked, select_of_all = threading.Event(), select.select
+
+    def watched(*files: list[int]) -> tuple[list[int], list[int], list[int]]:
+        asked.set()
+        return select_of_all(*files)
+
+    monkeypatch.setattr(select, "select", watched)
     targets = Targets([], pipe.out)
-    await asyncio.sleep(0.01)
+    assert await asyncio.to_thread(asked.wait, 5)
     pipe.write(b"one\n")
     pipe.end()
     assert await rest(targets) == ["one"]
 
 
-async def test_it_reads_ahead_only_so_far(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_it_reads_ahead_only_so_far(pipe: Pipe) -> None:
     """A file of a million lines is not held in memory."""
-    monkeypatch.setattr(module, "_AHEAD", 10)
-    monkeypatch.setattr(module, "_CHUNK", 2)
     pipe.write(b"".join(b"%d\n" % (n % 10) for n in range(100)))
     pipe.end()
-    targets = Targets([], pipe.out)
+    targets = Targets([], pipe.out, chunk=2, ahead=10)
     async with asyncio.timeout(5):
-        # Nothing tells when; the timeout bounds it.
-        while targets._read.qsize() < 10:  # noqa: ASYNC110
+        while pipe.unread() > 180:  # noqa: ASYNC110 - the kernel tells nobody
             await asyncio.sleep(0.001)
-    await asyncio.sleep(0.02)
-    assert targets._read.qsize() == 10
-    assert len(await rest(targets)) == 100
+    for taken in range(100):
+        # One more is read, and waits for its turn.
+        assert pipe.unread() >= 200 - 2 * (taken + 10 + 1)
+        assert await anext(targets) == str(taken % 10)
+    assert await rest(targets) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"one\n", b"\xff\xfe", b"\xef"])
-async def test_nothing_is_read_after_the_end(
-    monkeypatch: pytest.MonkeyPatch, content: bytes
-) -> None:
+@pytest.mark.parametrize(
+    ("content", "targets"), [(b"", 0), (b"one\n", 1), (b"\xff\xfe", 0), (b"\xef", 1)]
+)
+async def test_nothing_is_read_after_the_end(content: bytes, targets: int) -> None:
     """A terminal tells the end once (Ctrl-D), and then waits for more."""
-    left = [content, b""] if content else [b""]
-    monkeypatch.setattr(module, "_next", lambda _: left.pop(0))
-    async with asyncio.timeout(5):
-        async for _ in Targets([], 0):
-            pass
-    assert left == []
+    keyboard, terminal = pty.openpty()
+    # A line that has begun takes one more.
+    os.write(keyboard, content + (b"\4" if content in (b"", b"one\n") else b"\4\4"))
+    assert len(await rest(Targets([], terminal))) == targets
+    os.close(keyboard)
+    os.close(terminal)
 
 
 async def test_a_line_without_an_end(pipe: Pipe) -> None:
