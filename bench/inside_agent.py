@@ -32,6 +32,7 @@ from colotrace_proto.messages import (
     Refused,
     Welcome,
 )
+from colotrace_proto.notices import sentence
 from colotrace_proto.v1 import fleet_pb2_grpc
 
 _AGENT = Path(sys.executable).parent / "colotrace-agent"
@@ -135,14 +136,14 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
             self.running += 1
             self.most_running = max(self.most_running, self.running)
         elif isinstance(heard, Refused):
-            told.refused = heard.detail or heard.reason.name
+            told.refused = sentence(heard.notice) if heard.notice else heard.reason.name
             self._end(heard.job_id, told)
         else:
             told.replies += len(heard.replies.rtt_ns)
             told.longest_ns = max(told.longest_ns, *heard.replies.rtt_ns, 0)
             if heard.outcome is not None:
                 told.ended = now
-                told.notices = list(heard.outcome.notices)
+                told.notices = [sentence(notice) for notice in heard.outcome.notices]
                 self.running -= 1
                 if not self.running:
                     self._calm.set()

@@ -75,7 +75,7 @@ class AtOnce(Jobs):
     ) -> Accepted | Refused:
         """Accepts it."""
         if isinstance(job, UnknownJob):
-            return Refused(job.job_id, RefusalReason.UNSUPPORTED, job.detail)
+            return Refused(job.job_id, RefusalReason.UNSUPPORTED, job.notice)
         self.taken += 1
         # Not before it is known to be accepted.
         asyncio.get_running_loop().call_soon(emit, _traced(job))

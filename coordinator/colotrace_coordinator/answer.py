@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from colotrace_proto import rows, tally
 from colotrace_proto.codes import Code, RowCode, row_failed
 from colotrace_proto.messages import ColoName, Frame
+from colotrace_proto.notices import sentence
 
 from .deadlines import NAMES_S
 from .enrich.asn import AsnTable
@@ -105,5 +106,5 @@ def _messages(result: JobResult | str, colo: ColoName) -> Iterable[tuple[int, st
         yield row_failed(result.fault.code), f"{colo}: {result.fault.words}"
     for words in result.moved:
         yield Code.ROW_MOVED, f"{colo}: {words}"
-    for words in result.notices:
-        yield Code.ROW_NOTICE, f"{colo}: {words}"
+    for notice in result.notices:
+        yield Code.ROW_NOTICE, f"{colo}: {sentence(notice)}"

@@ -8,6 +8,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import NewType
 
+from .notices import Notice
+
 PROTOCOL_VERSION = 1
 
 AgentId = NewType("AgentId", str)
@@ -17,7 +19,6 @@ JobId = NewType("JobId", str)
 
 MAX_IDENTIFIER = 64
 MAX_TARGET = 255
-MAX_TEXT = 500
 MAX_LABELS = 16
 MAX_LABEL = 64
 MAX_NOTICES = 16
@@ -168,7 +169,7 @@ class UnknownJob:
     """A job that asks for something this side does not know: refused as UNSUPPORTED."""
 
     job_id: JobId
-    detail: str
+    notice: Notice
     reply_to: str = ""
 
 
@@ -185,7 +186,7 @@ class Refused:
 
     job_id: JobId
     reason: RefusalReason
-    detail: str
+    notice: Notice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +213,9 @@ class Outcome:
     """How a job ended."""
 
     failure: Failure
-    detail: str = ""
+    cause: Notice | None = None
     duration_ns: int = 0
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     duplicates: int = 0
     late: int = 0
     foreign: int = 0

@@ -6,7 +6,7 @@ from google.protobuf.message import DecodeError
 
 from . import codec
 from . import messages as m
-from .codec import ProtocolError
+from .codec.checks import ProtocolError
 from .v1 import fleet_pb2 as pb
 
 MAX_PUBLISHED = 16_384

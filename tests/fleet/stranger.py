@@ -11,7 +11,7 @@ from typing import Any
 
 from aiomqtt import Client, ProtocolVersion
 from colotrace_proto.bus import ALL_AGENTS, Process, process_of
-from colotrace_proto.codec import ProtocolError
+from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import (
     AgentId,
     ColoName,

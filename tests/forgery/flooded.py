@@ -87,7 +87,7 @@ class Traces:
         ]
         return {
             "rows": rows,
-            "notices": [notices(trace) for trace in self.traces],
+            "notices": [[each.code for each in notices(trace)] for trace in self.traces],
             "overflows": self.prober.counters().overflows,
             "uncounted": self.uncounted(),
             "under_way": under_way,

@@ -30,6 +30,7 @@ from colotrace_agent.network.wire import Wire
 from colotrace_agent.packets.checksum import checksum, ones_sum
 from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import Family, PacketType
+from colotrace_proto.notices import sentence
 from scenario.device import DEVICE, open_device
 
 from lab import access, namespaces
@@ -335,7 +336,7 @@ def test_the_trace_itself_says_that_there_was_no_room(apart: Apart) -> None:
             later, also_ended = await _one_trace(prober, wait_ms=50)
             for trace, done in ((later, also_ended), (first, ended)):
                 await asyncio.wait_for(done, _PATIENCE_S)
-                said.append(" ".join(notices(trace)))
+                said.append(" ".join(map(sentence, notices(trace))))
             return said[1], said[0], prober.counters().overflows
         finally:
             prober.close()

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from colotrace_proto.notices import Notice, NoticeCode
+
 from scenario.addresses import Addresses, assign
 from scenario.expectation import NO_RESPONSE, NodeExpectation, expected
-from scenario.schema import Case, ExpectHop, ExpectLink, Family, Span
+from scenario.schema import Case, ExpectHop, ExpectLink, ExpectNotice, Family, Span
 
 Edge = tuple[int, str, str]
 """TTL, and the addresses at it and at the next one."""
@@ -99,7 +101,7 @@ class PathsExpectation:
         return [f"false link {edge}" for edge in sorted(_edges(row) - self.truth)]
 
     def faults(
-        self, row: Mapping[str, Any], notices: Sequence[str], *, slack_ms: float = 0
+        self, row: Mapping[str, Any], notices: Sequence[Notice], *, slack_ms: float = 0
     ) -> list[str]:
         """Return what is wrong about a row that had its chance to see everything."""
         return [
@@ -157,13 +159,18 @@ class PathsExpectation:
             if not low <= link["flows"] <= high:
                 yield f"{link}: {low} to {high} flows expected"
 
-    def _noticed(self, notices: Sequence[str]) -> Iterator[str]:
-        for words in self.case.expect.notices:
-            if not any(words in notice for notice in notices):
-                yield f"no notice says {words!r}"
+    def _noticed(self, notices: Sequence[Notice]) -> Iterator[str]:
+        wanted = self.case.expect.notices
+        for each in wanted:
+            if not any(_is(notice, each) for notice in notices):
+                yield f"no {each}"
         for notice in notices:
-            if not any(words in notice for words in self.case.expect.notices):
-                yield f"notice: {notice}"
+            if not any(_is(notice, each) for each in wanted):
+                yield f"unexpected {notice}"
+
+
+def _is(notice: Notice, wanted: ExpectNotice) -> bool:
+    return notice.code == NoticeCode[wanted.code] and wanted.ttls in (None, notice.ttls)
 
 
 def expected_paths(case: Case, *, family: Family) -> PathsExpectation:

@@ -222,6 +222,13 @@ class ExpectLink(Table, frozen=True, kw_only=True):
     flows: Span | None = None
 
 
+class ExpectNotice(Table, frozen=True, kw_only=True):
+    """A notice: the name of its code, and its TTLs; absent: whichever."""
+
+    code: str
+    ttls: tuple[int, ...] | None = None
+
+
 class Expect(Table, frozen=True, kw_only=True):
     """What a correct trace says, as the API would state it.
 
@@ -244,8 +251,8 @@ class Expect(Table, frozen=True, kw_only=True):
     )
     # Of a multipath trace; absent: all that the network has between routers that answer.
     links: tuple[ExpectLink, ...] | None = None
-    # Of a multipath trace: words of each notice; none but these are right.
-    notices: tuple[str, ...] = ()
+    # Of a multipath trace: all its notices.
+    notices: tuple[ExpectNotice, ...] = ()
     # Probes of the last trace beyond the TTL of the target, and one by one of its TTLs at most.
     beyond_target: Span | None = None
 

@@ -20,6 +20,7 @@ from colotrace_agent.job.frames import Report
 from colotrace_agent.model import Counters, Flow, Reply, TraceSpec, Unheard
 from colotrace_agent.packets.writer import writer_for
 from colotrace_proto.messages import Failure, JobId, Outcome
+from colotrace_proto.notices import Notice
 
 from scenario import wire
 from scenario.probe import Probe, dissect
@@ -61,7 +62,7 @@ class Seen:
     undeparted: list[Name]
     ended: int | None
     limiting: list[int] = field(default_factory=list)
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     outcome: Outcome | None = None
 
 

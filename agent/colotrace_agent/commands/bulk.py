@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 
 from colotrace_proto.messages import Failure, Family, Frame, JobId
+from colotrace_proto.notices import Notice
 from colotrace_proto.output import OutputError
 
 from colotrace_agent.bulk.engine import Ended
@@ -13,7 +14,7 @@ from colotrace_agent.bulk.json_lines import LineWriter
 from colotrace_agent.bulk.table import Table
 from colotrace_agent.bulk.tracer import BulkTracer
 from colotrace_agent.engine.identity import NoFlowLeftError
-from colotrace_agent.engine.notices import notices
+from colotrace_agent.engine.notices import cannot_start, notices
 from colotrace_agent.host.resolve import Resolver, UnresolvableError, parse_address
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec, family_of
@@ -144,7 +145,7 @@ class Bulk:
             if self._ending:
                 return
             if isinstance(target, Unusable):
-                self._fail(target.text, Failure.UNRESOLVABLE, target.why)
+                self._fail(target.text, Failure.UNRESOLVABLE, target.cause)
                 continue
             address = parse_address(target)
             if address is None:
@@ -171,10 +172,10 @@ class Bulk:
         if self._allow_private:
             return asked
         forbidden = host_refusals([address for _, address in asked])
-        for (target, address), words in zip(asked, forbidden, strict=True):
-            if words is not None:
-                self._fail(target, Failure.POLICY, words, address=address)
-        return [each for each, words in zip(asked, forbidden, strict=True) if words is None]
+        for (target, address), cause in zip(asked, forbidden, strict=True):
+            if cause is not None:
+                self._fail(target, Failure.POLICY, cause, address=address)
+        return [each for each, cause in zip(asked, forbidden, strict=True) if cause is None]
 
     def _has_resolved(self, task: asyncio.Task[None]) -> None:
         self._resolving.discard(task)
@@ -184,7 +185,7 @@ class Bulk:
         try:
             addresses = await self._resolver.addresses(target)
         except UnresolvableError as error:
-            self._fail(target, Failure.UNRESOLVABLE, str(error))
+            self._fail(target, Failure.UNRESOLVABLE, error.notice)
             return
         failed: list[tuple[str, bytes, _Trouble]] = []
         for address in self._candidates(target, addresses):
@@ -203,7 +204,7 @@ class Bulk:
             allow_private=self._allow_private,
         )
         if isinstance(chosen, Barred):
-            self._fail(target, chosen.failure, chosen.words, address=chosen.address)
+            self._fail(target, chosen.failure, chosen.cause, address=chosen.address)
             return []
         return chosen
 
@@ -276,11 +277,8 @@ class Bulk:
         self._shown_one.set()
 
     def _fail_to_start(self, target: str, address: bytes, error: _Trouble) -> None:
-        words = str(error)
-        if isinstance(error, OSError):
-            words = f"the agent cannot send to {target}: {error.strerror}"
-        self._fail(target, Failure.SEND, words, address=address)
+        self._fail(target, Failure.SEND, cannot_start(target, error), address=address)
 
-    def _fail(self, target: str, failure: Failure, words: str, *, address: bytes = b"") -> None:
+    def _fail(self, target: str, failure: Failure, cause: Notice, *, address: bytes = b"") -> None:
         self._done += 1
-        self._show(target, Report(_JOB).failed(failure, words, target=address))
+        self._show(target, Report(_JOB).failed(failure, cause, target=address))

@@ -6,6 +6,7 @@ import msgspec
 from colotrace_proto import rows, tally
 from colotrace_proto.failures import error_code
 from colotrace_proto.messages import Failure, Frame, Outcome, PacketType, Replies
+from colotrace_proto.notices import sentence
 from colotrace_proto.text import safe_json
 
 from colotrace_agent.host.resolve import Resolver, parse_address
@@ -67,7 +68,7 @@ class Shown:
         (row,) = tally.colo_rows([gathered], known)
         self.errors += bool(code)
         self.unreached += not row.target_summary.packet_count
-        notes = [text for text in (outcome.detail, *outcome.notices) if text]
+        notes = [sentence(each) for each in (outcome.cause, *outcome.notices) if each is not None]
         if settings.json:
             line = msgspec.json.encode(rows.TargetRow(target=target, colos=[row]))
             self._outputs.row(safe_json(line.decode()).encode() + b"\n")

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from encodings import utf_16  # now: later the agent may be unable to read the library
 from itertools import chain
 
+from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.text import safe
 
 _LONGEST = 1_000
@@ -34,7 +35,7 @@ class Unusable:
     """Something that was given as a target and is none: its text, safe to show, and why."""
 
     text: str
-    why: str
+    cause: Notice
 
 
 class Targets:
@@ -135,7 +136,7 @@ def _argument(given: str) -> str | Unusable:
         given.encode()
     except UnicodeEncodeError:
         text = safe(given)
-        return Unusable(text, f"{text} is not UTF-8")
+        return Unusable(text, Notice(NoticeCode.TEXT, reason=f"{text} is not UTF-8"))
     return given
 
 
@@ -172,7 +173,8 @@ def _target(line: bytes, number: int) -> str | Unusable | None:
 
 
 def _unusable(text: str, number: int, why: str) -> Unusable:
-    return Unusable(safe(text), f"line {number} of the targets file {why}")
+    reason = f"line {number} of the targets file {why}"
+    return Unusable(safe(text), Notice(NoticeCode.TEXT, reason=reason))
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:

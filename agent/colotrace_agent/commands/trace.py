@@ -196,7 +196,7 @@ class _Tracing:
         if self._ending:
             return
         if isinstance(target, Unusable):
-            frame = Report(_JOB).failed(Failure.UNRESOLVABLE, target.why, target=b"")
+            frame = Report(_JOB).failed(Failure.UNRESOLVABLE, target.cause)
             await self._show(target.text, [frame])
             return
         settings = self._settings

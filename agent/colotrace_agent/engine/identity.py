@@ -73,9 +73,6 @@ def first_number(spec: TraceSpec, base: int) -> int:
 class NoFlowLeftError(Exception):
     """All flows to that target are taken."""
 
-    def __init__(self) -> None:
-        super().__init__("too many traces to this target are under way")
-
 
 class Identities:
     """The flows that are taken."""

@@ -1,26 +1,19 @@
-"""What there is to say of a trace beside its row: whose fault is it that something is missing."""
+"""What to tell of a trace beside its row: why something in the row may be missing."""
 
 from collections.abc import Collection, Iterator
-from ipaddress import ip_address
 from typing import Protocol
 
+from colotrace_proto.notices import Notice, NoticeCode
+
+from .identity import NoFlowLeftError
 from .refusals import Refuser
 
-_LIMITS = "probably limits the rate of its answers, since hops beyond it lost nothing"
-_TAKEN_FOR_TARGET = (
-    "answered port unreachable and is taken for another address of the target; it may be a "
-    "firewall on the way"
-)
-_TAKEN_FOR_FIREWALL = (
-    "answered port unreachable and is taken for a firewall on the way; it may be another address "
-    "of the target"
-)
-_NAMED = 4
-_KNOWN_TO_LIMIT = "asked less often, since its router is known to limit its answers"
+_MAX_NODES = 4
+"""Nodes that a notice names; of the others it gives the number."""
 
 
 class Counted(Protocol):
-    """A trace, or several as one: what it counted beside answers (see `Trace`)."""
+    """One trace, or several as one: what it counted beside answers (see `Trace`)."""
 
     @property
     def reached(self) -> bool:
@@ -28,7 +21,7 @@ class Counted(Protocol):
 
     @property
     def spared(self) -> Collection[int]:
-        """TTLs whose routers were asked less than they should have been, for their limits."""
+        """TTLs that got fewer probes, because their routers limit their answers."""
 
     @property
     def unplaced(self) -> int:
@@ -40,15 +33,15 @@ class Counted(Protocol):
 
     @property
     def overflows(self) -> int:
-        """Packets that the host had no room for."""
+        """Packets that the host's receive queue had no room for."""
 
     @property
     def unstamped(self) -> int:
-        """Answers whose probe's departure the kernel has not stamped."""
+        """Answered probes without a kernel time stamp of their departure."""
 
     @property
     def clock_stepped(self) -> bool:
-        """Whether the wall clock was set under way."""
+        """Whether the wall clock was set during the trace."""
 
     @property
     def detour(self) -> bool:
@@ -60,63 +53,55 @@ class Judged(Counted, Protocol):
 
     @property
     def limiting(self) -> Collection[int]:
-        """TTLs of routers that have probably kept answers back, for their limits."""
+        """TTLs of routers that probably limit their answers."""
 
 
-def notices(trace: Judged) -> tuple[str, ...]:
-    """Sentences for the answer's messages; none where all is as it should be."""
-    return said_of(trace, limiting=trace.limiting)
+def notices(trace: Judged) -> tuple[Notice, ...]:
+    """The notices of one trace; none if nothing is out of the ordinary."""
+    return notices_of(trace, limiting=trace.limiting)
 
 
-def said_of(counted: Counted, *, limiting: Collection[int]) -> tuple[str, ...]:
-    """The same of a trace or several, where the hops of these TTLs limit their answers."""
-    said = (
-        _at_hops(limiting, _LIMITS),
-        _at_hops(counted.spared, _KNOWN_TO_LIMIT),
-        _unplaced(counted),
-        *_refusers(counted.uncertain),
-        *_own_faults(counted),
-    )
-    return tuple(sentence for sentence in said if sentence)
+def notices_of(counted: Counted, *, limiting: Collection[int]) -> tuple[Notice, ...]:
+    """The same of one trace or several, with the TTLs of the routers that limit their answers."""
+    return tuple(_notices(counted, limiting))
 
 
-def _at_hops(ttls: Collection[int], words: str) -> str:
-    return f"hop {', '.join(map(str, sorted(ttls)))}: {words}" if ttls else ""
+def cannot_start(target: str, error: OSError | NoFlowLeftError) -> Notice:
+    """Why a trace to the target could not start."""
+    if isinstance(error, NoFlowLeftError):
+        return Notice(NoticeCode.NO_FLOW_LEFT)
+    return Notice(NoticeCode.CANNOT_SEND, name=target, reason=error.strerror or str(error))
 
 
-def _unplaced(trace: Counted) -> str:
-    if not trace.unplaced or trace.reached:
-        return ""
-    return (
-        f"the target gave {trace.unplaced} answers that name no probe: it is reached, at a TTL and "
-        "in a time that they do not tell"
-    )
+def _notices(counted: Counted, limiting: Collection[int]) -> Iterator[Notice]:
+    if limiting:
+        yield Notice(NoticeCode.HOPS_LIMIT, ttls=tuple(sorted(limiting)))
+    if counted.spared:
+        yield Notice(NoticeCode.HOPS_SPARED, ttls=tuple(sorted(counted.spared)))
+    if counted.unplaced and not counted.reached:
+        yield Notice(NoticeCode.UNPLACED_ANSWERS, count=counted.unplaced)
+    yield from _refusers(counted.uncertain)
+    if counted.overflows:
+        yield Notice(NoticeCode.QUEUE_OVERFLOW, count=counted.overflows)
+    if counted.unstamped:
+        yield Notice(NoticeCode.UNSTAMPED_PROBES, count=counted.unstamped)
+    if counted.clock_stepped:
+        yield Notice(NoticeCode.CLOCK_STEPPED)
+    if counted.detour:
+        yield Notice(NoticeCode.DETOUR)
 
 
-def _refusers(uncertain: Collection[Refuser]) -> Iterator[str]:
-    for is_target, words in ((True, _TAKEN_FOR_TARGET), (False, _TAKEN_FOR_FIREWALL)):
-        those = sorted(each for each in uncertain if each.is_target == is_target)
-        if those:
-            named = [f"{ip_address(each.address)} at hop {each.ttl}" for each in those[:_NAMED]]
-            more = f" and {len(those) - _NAMED} more" if len(those) > _NAMED else ""
-            yield f"{', '.join(named)}{more} {words}"
-
-
-def _own_faults(trace: Counted) -> tuple[str, ...]:
-    return (
-        f"this host had no room for {trace.overflows} packets that came in: some of what counts as "
-        "lost may have been answered"
-        if trace.overflows
-        else "",
-        f"this host did not stamp the departure of {trace.unstamped} probes: their times are less "
-        "exact"
-        if trace.unstamped
-        else "",
-        "this host's wall clock was set meanwhile: some times are by another clock, and less exact"
-        if trace.clock_stepped
-        else "",
-        "this host's routing rules or equal routes could not be followed: its other traffic of "
-        "this kind may leave by another first hop"
-        if trace.detour
-        else "",
-    )
+def _refusers(uncertain: Collection[Refuser]) -> Iterator[Notice]:
+    for is_target, code in (
+        (True, NoticeCode.TAKEN_FOR_TARGET),
+        (False, NoticeCode.TAKEN_FOR_FIREWALL),
+    ):
+        found = sorted(each for each in uncertain if each.is_target == is_target)
+        if found:
+            named = found[:_MAX_NODES]
+            yield Notice(
+                code,
+                ttls=tuple(each.ttl for each in named),
+                addresses=tuple(each.address for each in named),
+                count=len(found) - len(named),
+            )

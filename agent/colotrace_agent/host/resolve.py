@@ -8,6 +8,7 @@ programs of the host: hosts file, nsswitch.conf, search domains and ndots, the o
 import socket
 
 from colotrace_proto.hostnames import HostNameError, is_host_name, to_ascii
+from colotrace_proto.notices import Notice, NoticeCode, sentence
 
 from .lookups import Lookups, NoRoomError
 
@@ -25,16 +26,20 @@ THREADS = 64
 """More threads are not faster, and a small local name server drops some of their packets."""
 
 _REASONS = {
-    socket.EAI_NONAME: "no such name",
-    socket.EAI_NODATA: "it has no address",
-    socket.EAI_ADDRFAMILY: "it has no address",
-    socket.EAI_AGAIN: "the host's name servers failed or did not answer",
-    socket.EAI_FAIL: "the host's name servers refused, or gave no valid answer",
+    socket.EAI_NONAME: NoticeCode.NO_SUCH_NAME,
+    socket.EAI_NODATA: NoticeCode.NO_ADDRESS,
+    socket.EAI_ADDRFAMILY: NoticeCode.NO_ADDRESS,
+    socket.EAI_AGAIN: NoticeCode.NAME_SERVERS_FAILED,
+    socket.EAI_FAIL: NoticeCode.NAME_SERVERS_REFUSED,
 }
 
 
 class UnresolvableError(Exception):
-    """The name has no address, or could not be looked up."""
+    """A name has no address, or the resolver did not answer. `notice` says why."""
+
+    def __init__(self, notice: Notice) -> None:
+        super().__init__(sentence(notice))
+        self.notice = notice
 
 
 class Resolver:
@@ -62,15 +67,13 @@ class Resolver:
         if literal is not None:
             return [literal]
         if parse_address(target.partition("%")[0]) is not None:
-            raise UnresolvableError(
-                f"{target} has a zone, as link-local addresses do; these are not traced"
-            )
+            raise UnresolvableError(Notice(NoticeCode.HAS_ZONE, name=target))
         try:
             name = to_ascii(target)
         except HostNameError as error:
-            raise UnresolvableError(
-                f"{target} is neither an address nor a host name: {error}"
-            ) from None
+            notice = Notice(NoticeCode.NO_HOST_NAME, name=target, reason=str(error))
+            raise UnresolvableError(notice) from None
+        code, reason = NoticeCode.UNRESOLVED, ""
         try:
             found = await self._by_name.ask(name, within_s=self._within_s)
         except TimeoutError:
@@ -78,14 +81,15 @@ class Resolver:
         except NoRoomError as error:
             reason = str(error)
         except socket.gaierror as error:
-            reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
+            code = _REASONS.get(error.errno or 0, code)
+            reason = error.strerror or str(error)
         except OSError as error:  # EAI_SYSTEM, for example too many open files
             reason = error.strerror or str(error)
         else:
             if found:
                 return found
-            reason = "it has no address"
-        raise UnresolvableError(f"{target} does not resolve: {reason}")
+            code = NoticeCode.NO_ADDRESS
+        raise UnresolvableError(Notice(code, name=target, reason=reason))
 
     async def name(self, address: bytes) -> str | None:
         """The name of the address; None if it has none, or none that is a valid host name."""

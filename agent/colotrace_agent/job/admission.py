@@ -14,6 +14,7 @@ from colotrace_proto.messages import (
     Refused,
     UnknownJob,
 )
+from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.engine.multipath.several import offered
 from colotrace_agent.host.resolve import Resolver, parse_address
@@ -61,7 +62,7 @@ class Jobs:
         if job.job_id in self._running:
             return Accepted(job.job_id)
         if isinstance(job, UnknownJob):
-            return Refused(job.job_id, RefusalReason.UNSUPPORTED, job.detail)
+            return Refused(job.job_id, RefusalReason.UNSUPPORTED, job.notice)
         refused = self._refusal(job)
         if refused is not None:
             return refused
@@ -101,16 +102,17 @@ class Jobs:
         self._running.pop(job_id, None)
 
     def _refusal(self, job: Job) -> Refused | None:
-        def refused(reason: RefusalReason, detail: str) -> Refused:
-            return Refused(job.job_id, reason, detail)
+        def refused(reason: RefusalReason, notice: Notice) -> Refused:
+            return Refused(job.job_id, reason, notice)
 
         if self.draining:
-            return refused(RefusalReason.DRAINING, "the agent is stopping")
+            return refused(RefusalReason.DRAINING, Notice(NoticeCode.STOPPING))
         if len(self._running) >= self._max_jobs:
-            return refused(RefusalReason.BUSY, f"the agent runs {self._max_jobs} jobs already")
+            full = Notice(NoticeCode.JOBS_FULL, count=self._max_jobs)
+            return refused(RefusalReason.BUSY, full)
         if job.packet_type not in self._packet_types:
-            detail = f"the agent has no probes of type {job.packet_type}"
-            return refused(RefusalReason.UNSUPPORTED, detail)
+            missing = Notice(NoticeCode.NO_SUCH_PROBES, name=job.packet_type)
+            return refused(RefusalReason.UNSUPPORTED, missing)
         address = parse_address(job.target)
         if address is None:
             return None
@@ -118,6 +120,6 @@ class Jobs:
         if forbidden is not None:
             return refused(RefusalReason.POLICY, forbidden)
         if family_of(address) not in self._prober.families:
-            detail = f"the agent has no IPv{family_of(address)} address"
-            return refused(RefusalReason.NO_FAMILY, detail)
+            missing = Notice(NoticeCode.NO_FAMILY, families=(family_of(address),))
+            return refused(RefusalReason.NO_FAMILY, missing)
         return None

@@ -1,11 +1,11 @@
 """From a trace's state to the frames that tell a coordinator of it."""
 
 import dataclasses
-import os
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from colotrace_proto.messages import Failure, Frame, JobId, Link, Node, Outcome, Replies
+from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.model import Counters, Reply
 
@@ -70,7 +70,7 @@ class Report:
         failure: Failure,
         *,
         links: tuple[Link, ...] = (),
-        notices: tuple[str, ...] = (),
+        notices: tuple[Notice, ...] = (),
     ) -> Frame:
         """What is new, and how it ended; `failure` NONE is judged from what was sent."""
         counters = traced.counters
@@ -89,10 +89,10 @@ class Report:
             outcome = _with_send_errors(outcome, traced)
         return self._frame(traced, outcome)
 
-    def failed(self, failure: Failure, detail: str, *, target: bytes = b"") -> Frame:
+    def failed(self, failure: Failure, cause: Notice, *, target: bytes = b"") -> Frame:
         """The job ended before its trace began."""
         self._sequence += 1
-        outcome = Outcome(failure=failure, detail=detail)
+        outcome = Outcome(failure=failure, cause=cause)
         return Frame(self.job_id, self._sequence, target_address=target, outcome=outcome)
 
     def _frame(self, traced: Traced, outcome: Outcome | None) -> Frame:
@@ -120,14 +120,10 @@ class Report:
 
 
 def _with_send_errors(outcome: Outcome, traced: Traced) -> Outcome:
-    """The outcome with a word on the probes that could not leave: that is not the network's."""
-    kept = ", ".join(
-        f"{count} x {os.strerror(error)}" for error, count in sorted(traced.send_errors.items())
-    )
-    if traced.obstacle:
-        kept = f"{kept} ({traced.obstacle})"
-    if not any(traced.sent):
-        detail = f"no probe could be sent from here: {kept}"
-        return dataclasses.replace(outcome, failure=Failure.SEND, detail=detail)
-    notice = f"probes that could not be sent from here, and are not counted as lost: {kept}"
+    """The outcome with a notice of the probes that the host did not send: they are no loss."""
+    code = NoticeCode.PROBES_UNSENT if any(traced.sent) else NoticeCode.NO_PROBE_SENT
+    errors = tuple(sorted(traced.send_errors.items()))
+    notice = Notice(code, errors=errors, reason=traced.obstacle)
+    if code is NoticeCode.NO_PROBE_SENT:
+        return dataclasses.replace(outcome, failure=Failure.SEND, cause=notice)
     return dataclasses.replace(outcome, notices=(notice, *outcome.notices))

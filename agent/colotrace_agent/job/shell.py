@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import Callable, Sized
 
 from colotrace_proto.messages import Failure, Frame, Job, JobId
+from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.engine.engine import Account
 from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.engine.multipath.several import Several, specs_of
-from colotrace_agent.engine.notices import notices
+from colotrace_agent.engine.notices import cannot_start, notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.host.resolve import Resolver, UnresolvableError, parse_address
 from colotrace_agent.model import TraceSpec
@@ -29,11 +30,10 @@ PROGRESS_RATE = 400
 
 # More flows begin only while so many times the longest wait for an answer is left.
 _WAITS_LEFT = 2
-_NO_TIME_LEFT = "the job's time does not allow more flows: there may be more paths"
 
 _TOO_EARLY = {
-    Failure.CANCELLED: "the job was taken back before its trace began",
-    Failure.DEADLINE: "the job's time ran out before its trace began",
+    Failure.CANCELLED: NoticeCode.CANCELLED_EARLY,
+    Failure.DEADLINE: NoticeCode.DEADLINE_EARLY,
 }
 
 
@@ -126,7 +126,7 @@ class JobRun:
         if not self._under_way:
             if self._beginning is not None:
                 self._beginning.cancel()
-            self._fail(failure, _TOO_EARLY[failure])
+            self._fail(failure, Notice(_TOO_EARLY[failure]))
             return
         if self._several is not None:
             self._several.stop()
@@ -137,7 +137,7 @@ class JobRun:
         try:
             addresses = await self._resolver.addresses(self._job.target)
         except UnresolvableError as error:
-            self._fail(Failure.UNRESOLVABLE, str(error))
+            self._fail(Failure.UNRESOLVABLE, error.notice)
         except Exception as error:  # noqa: BLE001 - one job's fault must not end the agent
             self._fault(error)
         else:
@@ -154,7 +154,7 @@ class JobRun:
         from structlog import get_logger  # it takes a while to load, and is seldom needed
 
         get_logger().error("a job failed", job=self._job.job_id, exc_info=error)
-        self._fail(Failure.INTERNAL, f"a fault of the agent's own: {type(error).__name__}")
+        self._fail(Failure.INTERNAL, Notice(NoticeCode.AGENT_FAULT, name=type(error).__name__))
         # Not at once: the prober may be in the middle of a turn.
         self._loop.call_soon(self._abandon)
 
@@ -172,7 +172,7 @@ class JobRun:
             allow_private=self._allow_private,
         )
         if isinstance(chosen, Barred):
-            self._fail(chosen.failure, chosen.words, target=chosen.address)
+            self._fail(chosen.failure, chosen.cause, target=chosen.address)
             return
         troubles = []
         for target in chosen:
@@ -182,8 +182,8 @@ class JobRun:
             troubles.append(trouble)
         self._fail(Failure.SEND, troubles[0], target=chosen[0])
 
-    def _start_to(self, target: bytes) -> str | None:
-        """Begins the job's traces to that address; says in words why there can be none."""
+    def _start_to(self, target: bytes) -> Notice | None:
+        """Starts the job's traces to that address; returns why there can be none."""
         specs = specs_of(_spec(self._job, target))
         if len(specs) == 1 and not self._job.multipath:
             return self._begin_trace(specs[0], self._changed)
@@ -193,14 +193,12 @@ class JobRun:
             return self._several.notices[0]
         return None
 
-    def _begin_trace(self, spec: TraceSpec, listener: Listener) -> str | None:
-        """Starts a trace; says in words why that cannot be."""
+    def _begin_trace(self, spec: TraceSpec, listener: Listener) -> Notice | None:
+        """Starts a trace; returns why it cannot start."""
         try:
             trace = self._prober.start(spec, self._guarded(listener), account=self._account)
-        except OSError as error:
-            return f"the agent cannot send to {self._job.target}: {error.strerror}"
-        except NoFlowLeftError as error:
-            return str(error)
+        except (OSError, NoFlowLeftError) as error:
+            return cannot_start(self._job.target, error)
         self._under_way.append(trace)
         if self._several is not None:
             self._several.begun(trace)
@@ -248,7 +246,7 @@ class JobRun:
     def _begin_due(self, several: Several) -> None:
         left_s = self._deadline.when() - self._loop.time()
         if several.started and left_s < _WAITS_LEFT * self._job.wait_ms / 1e3:
-            several.stop(_NO_TIME_LEFT)
+            several.stop(Notice(NoticeCode.NO_TIME_FOR_FLOWS))
         for spec in several.due():
             trouble = self._begin_trace(spec, self._one_changed)
             if trouble is not None:
@@ -281,8 +279,8 @@ class JobRun:
         self._emitted_at = self._loop.time()
         return self._report.progress(traced)
 
-    def _fail(self, failure: Failure, detail: str, *, target: bytes = b"") -> None:
-        self._finish(self._report.failed(failure, detail, target=target))
+    def _fail(self, failure: Failure, cause: Notice, *, target: bytes = b"") -> None:
+        self._finish(self._report.failed(failure, cause, target=target))
 
     def _finish(self, frame: Frame) -> None:
         if self._over:

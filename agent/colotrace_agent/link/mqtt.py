@@ -13,7 +13,7 @@ from contextlib import suppress
 import structlog
 from colotrace_proto import bus
 from colotrace_proto.bus import Broker, Process, process_of
-from colotrace_proto.codec import ProtocolError
+from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import Cancel, Heartbeat, Job, Presence, UnknownJob
 from colotrace_proto.mqtt import (
     Client,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import grpc
 import structlog
 from colotrace_proto import codec
+from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import Cancel, Job, JobId, UnknownJob
 from colotrace_proto.running import RunningClock
 from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage
@@ -190,7 +191,7 @@ class Stream:
                 await self._find()
                 async with self._channel() as channel:
                     await self._attach(channel)
-            except (_EndedError, codec.ProtocolError, UnresolvableError, OSError) as error:
+            except (_EndedError, ProtocolError, UnresolvableError, OSError) as error:
                 refused = isinstance(error, _EndedError) and error.code in _REFUSALS
                 reason = str(error) or type(error).__name__
                 _log.warning("not attached", coordinator=self._coordinator, reason=reason)

@@ -6,7 +6,7 @@ cannot be had is given up, with what it was for: whoever asked has given up, too
 
 import asyncio
 
-from colotrace_proto.codec import ProtocolError
+from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import Job, JobId, UnknownJob
 from colotrace_proto.running import RunningClock
 

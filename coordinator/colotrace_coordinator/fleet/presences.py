@@ -9,7 +9,7 @@ broker was out of reach, for longer than `CONFIRM_S` unless it says so anew.
 from dataclasses import dataclass
 
 from colotrace_proto.bus import PRESENCE_EXPIRY_S, Process, process_of
-from colotrace_proto.codec import ProtocolError
+from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import AgentId, ColoName, Presence
 from colotrace_proto.published import decode_presence
 

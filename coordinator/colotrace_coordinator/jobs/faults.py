@@ -19,6 +19,7 @@ from colotrace_proto.messages import (
     RefusalReason,
     Refused,
 )
+from colotrace_proto.notices import Notice, sentence
 
 
 class Weight(enum.IntEnum):
@@ -89,24 +90,24 @@ def refused(agent: AgentId, refusal: Refused) -> Fault:
                 Fault(
                     RowCode.UNTRACEABLE, Weight.FORBIDDEN, f"the owner of agent {agent} forbids it"
                 ),
-                refusal.detail,
+                refusal.notice,
             )
         case RefusalReason.NO_FAMILY:
             words = f"agent {agent} has no working address of the target's family"
-            return _because(Fault(RowCode.UNTRACEABLE, Weight.FORBIDDEN, words), refusal.detail)
+            return _because(Fault(RowCode.UNTRACEABLE, Weight.FORBIDDEN, words), refusal.notice)
         case RefusalReason.BUSY:
             return Fault(RowCode.NO_AGENT, Weight.BUSY, f"agent {agent} is busy")
         case RefusalReason.DRAINING:
             return Fault(RowCode.NO_AGENT, Weight.UNABLE, f"agent {agent} is being stopped")
         case RefusalReason.UNSUPPORTED:
             words = f"agent {agent} does not know what is asked of it; a newer agent may"
-            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.detail)
+            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.notice)
         case RefusalReason.NO_SOCKET:
             words = f"agent {agent} cannot send probes; look at its log"
-            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.detail)
+            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.notice)
         case RefusalReason.UNSPECIFIED:
             words = f"agent {agent} refused"
-            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.detail)
+            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.notice)
 
 
 def unanswered(agent: AgentId, after_s: float) -> Fault:
@@ -163,30 +164,31 @@ def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
             return None
         case Failure.UNRESOLVABLE:
             words = f"the name does not resolve as seen by agent {agent}"
-            return _because(Fault(code, Weight.FINAL, words), outcome.detail)
+            return _because(Fault(code, Weight.FINAL, words), outcome.cause)
         case Failure.NO_FAMILY:
             words = f"the target has no address of a family that agent {agent} has"
-            return _because(Fault(code, Weight.FORBIDDEN, words), outcome.detail)
+            return _because(Fault(code, Weight.FORBIDDEN, words), outcome.cause)
         case Failure.POLICY:
             words = f"the owner of agent {agent} forbids it"
             # Only names are refused at that point: what they resolve to is not for callers to see.
-            detail = "" if _names_an_address(outcome.detail) else outcome.detail
-            return _because(Fault(code, Weight.FORBIDDEN, words), detail)
+            shown = outcome.cause is None or not _names_an_address(sentence(outcome.cause))
+            return _because(Fault(code, Weight.FORBIDDEN, words), outcome.cause if shown else None)
         case Failure.SEND:
             words = f"agent {agent} could not send the probes"
-            return _because(Fault(code, Weight.FINAL, words), outcome.detail)
+            return _because(Fault(code, Weight.FINAL, words), outcome.cause)
         case Failure.DEADLINE:
             return out_of_time(agent)
         case Failure.CANCELLED:
             words = f"agent {agent} gave the job up"
-            return _because(Fault(code, Weight.LOST, words), outcome.detail)
+            return _because(Fault(code, Weight.LOST, words), outcome.cause)
         case Failure.INTERNAL | Failure.UNSPECIFIED:
-            return misbehaved(agent, outcome.detail or "it gave no reason")
+            what = sentence(outcome.cause) if outcome.cause else "it gave no reason"
+            return misbehaved(agent, what)
 
 
-def _names_an_address(detail: str) -> bool:
-    """Whether an address is told, as by agents before 0.2."""
-    for word in detail.split():
+def _names_an_address(words: str) -> bool:
+    """Whether the words contain an address, as those of agents before 0.2 do."""
+    for word in words.split():
         try:
             ipaddress.ip_address(word.strip(",.;:()[]"))
         except ValueError:
@@ -195,7 +197,7 @@ def _names_an_address(detail: str) -> bool:
     return False
 
 
-def _because(fault: Fault, detail: str) -> Fault:
-    if not detail:
+def _because(fault: Fault, cause: Notice | None) -> Fault:
+    if cause is None:
         return fault
-    return Fault(fault.code, fault.weight, f"{fault.words}: {detail}")
+    return Fault(fault.code, fault.weight, f"{fault.words}: {sentence(cause)}")

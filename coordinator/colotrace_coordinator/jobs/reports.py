@@ -13,6 +13,7 @@ from colotrace_proto.messages import (
     JobId,
     Refused,
 )
+from colotrace_proto.notices import sentence
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
@@ -180,7 +181,7 @@ class AgentReports:
             agent=sender.key.agent_id,
             job=message.job_id,
             reason=message.reason.name,
-            detail=message.detail,
+            detail=sentence(message.notice) if message.notice else "",
         )
         machine.refused(now, sender.key, message)
         self._settle(machine, now)

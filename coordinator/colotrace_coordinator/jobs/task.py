@@ -16,6 +16,7 @@ from colotrace_proto.messages import (
     PacketType,
     Replies,
 )
+from colotrace_proto.notices import Notice
 
 from colotrace_coordinator.model import Options
 
@@ -74,7 +75,7 @@ class JobResult:
     replies: Replies
     duration_ns: int
     moved: tuple[str, ...] = ()
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     unplaced: int = 0
     links: tuple[Link, ...] = ()
 

@@ -552,24 +552,123 @@ class Refused(_message.Message):
     JOB_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    NOTICE_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     reason: Global___Refused.Reason.ValueType
     detail: _builtins.str
-    """In words, for the answer's messages. At most 500 characters."""
+    """`notice` in words, for coordinators of release 0.2, which do not know it. At most 500
+    characters.
+    """
+    @_builtins.property
+    def notice(self) -> Global___Notice: ...
     def __init__(
         self,
         *,
         job_id: _builtins.str = ...,
         reason: Global___Refused.Reason.ValueType = ...,
         detail: _builtins.str = ...,
+        notice: Global___Notice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["notice", b"notice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "job_id", b"job_id", "reason", b"reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "job_id", b"job_id", "notice", b"notice", "reason", b"reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Refused: _TypeAlias = Refused  # noqa: Y015
+
+@_typing.final
+class Notice(_message.Message):
+    """What there is to tell people: a code, and its parameters. Each reader makes the sentence; all are
+    in notices.py, with the numbers of the codes.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    TTLS_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    LEAST_FIELD_NUMBER: _builtins.int
+    MOST_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    FAMILIES_FIELD_NUMBER: _builtins.int
+    ERRORS_FIELD_NUMBER: _builtins.int
+    PACKET_TYPE_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """A code that the reader does not know is shown as its number, with the parameters."""
+    count: _builtins.int
+    least: _builtins.int
+    most: _builtins.int
+    name: _builtins.str
+    """At most 500 characters each: what it is about, and why."""
+    reason: _builtins.str
+    packet_type: Global___PacketType.ValueType
+    """Of the probes that it is about, if the job sends several types."""
+    @_builtins.property
+    def ttls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Each 1 to 64, at most 64 of them."""
+
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Each 4 or 16 bytes, at most 16 of them. With `ttls` of the same length they are nodes."""
+
+    @_builtins.property
+    def families(self) -> _containers.RepeatedScalarFieldContainer[Global___AddressFamily.ValueType]:
+        """At most 16."""
+
+    @_builtins.property
+    def errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendError]:
+        """At most 64."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        ttls: _abc.Iterable[_builtins.int] | None = ...,
+        addresses: _abc.Iterable[_builtins.bytes] | None = ...,
+        count: _builtins.int = ...,
+        least: _builtins.int = ...,
+        most: _builtins.int = ...,
+        name: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        families: _abc.Iterable[Global___AddressFamily.ValueType] | None = ...,
+        errors: _abc.Iterable[Global___SendError] | None = ...,
+        packet_type: Global___PacketType.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "code", b"code", "count", b"count", "errors", b"errors", "families", b"families", "least", b"least", "most", b"most", "name", b"name", "packet_type", b"packet_type", "reason", b"reason", "ttls", b"ttls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Notice: _TypeAlias = Notice  # noqa: Y015
+
+@_typing.final
+class SendError(_message.Message):
+    """Probes that the agent's host did not send."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERRNO_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    errno: _builtins.int
+    """Linux's errno, below 4096."""
+    count: _builtins.int
+    def __init__(
+        self,
+        *,
+        errno: _builtins.int = ...,
+        count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "errno", b"errno"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendError: _TypeAlias = SendError  # noqa: Y015
 
 @_typing.final
 class Frame(_message.Message):
@@ -754,9 +853,11 @@ class Outcome(_message.Message):
     AMBIGUOUS_FIELD_NUMBER: _builtins.int
     LINKS_FIELD_NUMBER: _builtins.int
     UNPLACED_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    REMARKS_FIELD_NUMBER: _builtins.int
     failure: Global___Outcome.Failure.ValueType
     detail: _builtins.str
-    """In words, for the answer's messages. At most 500 characters."""
+    """`cause` in words, for coordinators of release 0.2, which do not know it. At most 500 characters."""
     duration_ns: _builtins.int
     """From the first probe to the end."""
     duplicates: _builtins.int
@@ -770,11 +871,19 @@ class Outcome(_message.Message):
     """
     @_builtins.property
     def notices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """More to tell with the result (not a failure). At most 16 of at most 500 characters."""
+        """`remarks` in words, for coordinators of release 0.2. At most 16 of at most 500 characters."""
 
     @_builtins.property
     def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___Link]:
         """For a multipath job: links between addresses at neighbouring TTLs. At most 4096."""
+
+    @_builtins.property
+    def cause(self) -> Global___Notice:
+        """Why it failed."""
+
+    @_builtins.property
+    def remarks(self) -> _containers.RepeatedCompositeFieldContainer[Global___Notice]:
+        """More to tell with the result (not a failure). At most 16."""
 
     def __init__(
         self,
@@ -789,10 +898,12 @@ class Outcome(_message.Message):
         ambiguous: _builtins.int = ...,
         links: _abc.Iterable[Global___Link] | None = ...,
         unplaced: _builtins.int = ...,
+        cause: Global___Notice | None = ...,
+        remarks: _abc.Iterable[Global___Notice] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["cause", b"cause"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "detail", b"detail", "duplicates", b"duplicates", "duration_ns", b"duration_ns", "failure", b"failure", "foreign", b"foreign", "late", b"late", "links", b"links", "notices", b"notices", "unplaced", b"unplaced"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ambiguous", b"ambiguous", "cause", b"cause", "detail", b"detail", "duplicates", b"duplicates", "duration_ns", b"duration_ns", "failure", b"failure", "foreign", b"foreign", "late", b"late", "links", b"links", "notices", b"notices", "remarks", b"remarks", "unplaced", b"unplaced"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

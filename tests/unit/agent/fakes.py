@@ -9,6 +9,7 @@ from colotrace_agent.engine.trace import Trace
 from colotrace_agent.host.resolve import UnresolvableError, parse_address
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_proto.messages import Counters, Family, Job, JobId, PacketType
+from colotrace_proto.notices import Notice, NoticeCode
 from unit.agent import made
 
 SOURCE = bytes([192, 0, 2, 1])
@@ -105,7 +106,7 @@ class FakeResolver:
         if target == "slow.example":
             await asyncio.Event().wait()
         if target not in self.names:
-            raise UnresolvableError(f"{target} does not resolve: no such name")
+            raise UnresolvableError(Notice(NoticeCode.NO_SUCH_NAME, name=target))
         return self.names[target]
 
 

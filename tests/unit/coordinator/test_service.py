@@ -38,6 +38,7 @@ from colotrace_proto.messages import (
     RefusalReason,
     Refused,
 )
+from colotrace_proto.notices import Notice, NoticeCode, sentence
 from colotrace_proto.running import RunningClock
 from colotrace_proto.v1 import fleet_pb2 as pb
 from msgspec import UNSET
@@ -146,7 +147,8 @@ async def test_a_row(coordinator: Coordinator) -> None:
     assert (job.target, job.packet_type, job.max_ttl) == ("8.8.8.8", PacketType.ICMP, 15)
     first, last = path(job.job_id, failure=None), Frame(job.job_id, 2, sent=(3, 3))
     await agent.say(first)
-    outcome = Outcome(Failure.NONE, duration_ns=5_400_000, notices=("queue overflow",))
+    notice = Notice(NoticeCode.QUEUE_OVERFLOW, count=3)
+    outcome = Outcome(Failure.NONE, duration_ns=5_400_000, notices=(notice,))
     await agent.say(Frame(last.job_id, 2, sent=last.sent, outcome=outcome))
     answered = await within(5, answer)
     row = only(answered)
@@ -162,7 +164,7 @@ async def test_a_row(coordinator: Coordinator) -> None:
     assert row.hops[0].nodes[0].labels is UNSET
     assert row.target_summary.mean_rtt_ms == 4.0
     assert answered.messages == [
-        Message(Code.ROW_NOTICE, "den01: queue overflow", "/result/0/colos/0")
+        Message(Code.ROW_NOTICE, f"den01: {sentence(notice)}", "/result/0/colos/0")
     ]
     assert await agent.expect(Ack) == Ack(job.job_id, 2)
     assert coordinator.number("colotrace_jobs_total", code="0") == 1
@@ -208,7 +210,7 @@ async def test_refused_job_moves(coordinator: Coordinator) -> None:
     first, second = await coordinator.agent("a1"), await coordinator.agent("a2")
     answer = coordinator.begin()
     job = await first.expect(Job)
-    await first.say(Refused(job.job_id, RefusalReason.DRAINING, ""))
+    await first.say(Refused(job.job_id, RefusalReason.DRAINING))
     moved = await second.take()
     assert moved.job_id != job.job_id
     await second.say(path(moved.job_id))
@@ -384,7 +386,9 @@ async def test_failed_traces(coordinator: Coordinator, failure: Failure, code: i
     answer = coordinator.begin("name.example")
     job = await agent.take()
     await agent.say(path(job.job_id, failure=None))
-    await agent.say(Frame(job.job_id, 2, outcome=Outcome(failure, "why")))
+    await agent.say(
+        Frame(job.job_id, 2, outcome=Outcome(failure, Notice(NoticeCode.TEXT, reason="why")))
+    )
     answered = await within(5, answer)
     assert only(answered).error == f"Could not gather traceroute data: Code {code}"
     assert len(only(answered).hops) == 2
@@ -524,7 +528,7 @@ async def test_agent_cannot_speak_for_another(coordinator: Coordinator) -> None:
     answer = coordinator.begin()
     job = await agent.take()
     await stranger.say(Accepted(job.job_id), path(job.job_id))
-    await stranger.say(Refused(job.job_id, RefusalReason.POLICY, ""))
+    await stranger.say(Refused(job.job_id, RefusalReason.POLICY))
     assert await stranger.next() == Cancel(job.job_id)
     assert await stranger.next() == Cancel(job.job_id)
     await agent.say(Frame(job.job_id, 1, sent=(1,), outcome=Outcome(Failure.NONE)))

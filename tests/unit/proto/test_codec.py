@@ -5,6 +5,8 @@ from collections.abc import Callable
 import pytest
 from colotrace_proto import codec, published
 from colotrace_proto import messages as m
+from colotrace_proto.codec.checks import ProtocolError
+from colotrace_proto.notices import MAX_TEXT, Notice, NoticeCode, sentence
 from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 from hypothesis import given
@@ -37,12 +39,28 @@ def replies(draw: st.DrawFn) -> m.Replies:
     return m.Replies(column(1, m.MAX_TTL), column(0, m.MAX_RTT_NS), node, tuple(lines))
 
 
+TTLS = st.integers(1, m.MAX_TTL)
+# Codes of a newer peer among them.
+NOTICES = st.builds(
+    Notice,
+    code=st.sampled_from(NoticeCode) | UINT32,
+    ttls=st.lists(TTLS, max_size=5).map(tuple),
+    addresses=st.lists(ADDRESSES, max_size=5).map(tuple),
+    count=st.integers(0, 2**64 - 1),
+    least=UINT32,
+    most=UINT32,
+    name=TEXTS,
+    reason=TEXTS,
+    families=st.sampled_from([(), (4,), (6,), (4, 6)]),
+    errors=st.lists(st.tuples(st.integers(1, 4_095), UINT32), max_size=3).map(tuple),
+    packet_type=st.sampled_from(["", *m.PacketType]),
+)
 OUTCOMES = st.builds(
     m.Outcome,
     failure=st.sampled_from(m.Failure),
-    detail=TEXTS,
+    cause=st.none() | NOTICES,
     duration_ns=st.integers(0, 2**63),
-    notices=st.lists(TEXTS, max_size=3).map(tuple),
+    notices=st.lists(NOTICES, max_size=3).map(tuple),
     duplicates=UINT32,
     late=UINT32,
     foreign=UINT32,
@@ -79,7 +97,7 @@ FROM_AGENT = st.one_of(
     st.just(m.Draining()),
     st.builds(m.Capabilities, st.sets(st.sampled_from(m.Family)).map(frozenset)),
     st.builds(m.Accepted, JOB_IDS),
-    st.builds(m.Refused, JOB_IDS, st.sampled_from(m.RefusalReason), TEXTS),
+    st.builds(m.Refused, JOB_IDS, st.sampled_from(m.RefusalReason), st.none() | NOTICES),
     st.builds(
         m.Frame,
         job_id=JOB_IDS,
@@ -222,7 +240,17 @@ BAD_FRAMES = {
         f.outcome.links.add(ttl=1, to=bytes(4), **{"from": bytes(4)})
         for _ in range(m.MAX_LINKS + 1)
     ],
-    "17 notices": lambda f: f.outcome.notices.extend(["x"] * 17),
+    "17 texts": lambda f: f.outcome.notices.extend(["x"] * 17),
+    "17 notices": lambda f: [f.outcome.remarks.add(code=1) for _ in range(17)],
+    "a notice with 65 TTLs": lambda f: f.outcome.remarks.add(code=1, ttls=[1] * 65),
+    "a notice of TTL 0": lambda f: f.outcome.remarks.add(code=1, ttls=[0]),
+    "a notice of TTL 65": lambda f: f.outcome.cause.ttls.append(65),
+    "a notice with an address of 5 bytes": lambda f: f.outcome.cause.addresses.append(bytes(5)),
+    "a notice with 17 addresses": lambda f: f.outcome.cause.addresses.extend([bytes(4)] * 17),
+    "a notice with 17 families": lambda f: f.outcome.cause.families.extend([4] * 17),
+    "a notice with 65 errors": lambda f: [f.outcome.cause.errors.add(errno=1) for _ in range(65)],
+    "a notice of errno 0": lambda f: f.outcome.cause.errors.add(errno=0),
+    "a notice of errno 4096": lambda f: f.outcome.cause.errors.add(errno=4_096),
 }
 
 
@@ -230,7 +258,7 @@ BAD_FRAMES = {
 def test_a_hello_out_of_bounds_ends_the_stream(change: Callable[..., object]) -> None:
     """Each bound by itself."""
     assert isinstance(codec.decode_from_agent(pb.AgentMessage(hello=hello())), m.Hello)
-    with pytest.raises(codec.ProtocolError):
+    with pytest.raises(ProtocolError):
         codec.decode_from_agent(changed(hello(), change))
 
 
@@ -238,7 +266,7 @@ def test_a_hello_out_of_bounds_ends_the_stream(change: Callable[..., object]) ->
 def test_a_frame_out_of_bounds_ends_the_stream(change: Callable[..., object]) -> None:
     """Each bound by itself."""
     assert isinstance(codec.decode_from_agent(pb.AgentMessage(frame=frame())), m.Frame)
-    with pytest.raises(codec.ProtocolError):
+    with pytest.raises(ProtocolError):
         codec.decode_from_agent(changed(frame(), change))
 
 
@@ -269,7 +297,7 @@ BAD_FROM_COORDINATOR = {
 @pytest.mark.parametrize("message", BAD_FROM_COORDINATOR.values(), ids=BAD_FROM_COORDINATOR.keys())
 def test_a_coordinator_out_of_bounds_ends_the_stream(message: pb.CoordinatorMessage) -> None:
     """An agent does not trust its coordinator's form either."""
-    with pytest.raises(codec.ProtocolError):
+    with pytest.raises(ProtocolError):
         codec.decode_from_coordinator(message)
 
 
@@ -291,7 +319,7 @@ def test_a_job_out_of_bounds_is_one_to_refuse(field: str, value: int | str, word
     setattr(job, field, value)
     decoded = codec.decode_from_coordinator(pb.CoordinatorMessage(job=job))
     assert isinstance(decoded, m.UnknownJob)
-    assert word in decoded.detail
+    assert word in sentence(decoded.notice)
 
 
 def test_a_jobs_time_is_cut_to_what_may_be() -> None:
@@ -310,16 +338,25 @@ def test_texts_are_cut_and_made_harmless(text: str) -> None:
     refused = pb.Refused(job_id="a", detail=text)
     decoded = codec.decode_from_agent(pb.AgentMessage(refused=refused))
     assert isinstance(decoded, m.Refused)
-    assert decoded.detail.isprintable()
-    assert decoded.detail == safe(text, most=m.MAX_TEXT)
+    if not text:
+        assert decoded.notice is None
+        return
+    assert decoded.notice == Notice(NoticeCode.TEXT, reason=safe(text, most=MAX_TEXT))
+    assert sentence(decoded.notice).isprintable()
+
+
+LONG = Notice(
+    NoticeCode.TEXT, (1,) * 99, (bytes(4),) * 99, name="n" * 999, reason="r" * 999,
+    errors=((1, 1),) * 99,
+)  # fmt: skip
 
 
 def test_what_is_too_long_to_say_is_cut_before_it_is_said() -> None:
     """So that the other side has no reason to end the stream."""
     outcome = m.Outcome(
         m.Failure.NONE,
-        detail="d" * 999,
-        notices=("n" * 999,) * 99,
+        cause=LONG,
+        notices=(LONG,) * 99,
         links=(m.Link(1, bytes(4), bytes(4), 1),) * (m.MAX_LINKS + 1),
     )
     node = m.Node(bytes(4), labels=("l" * 99,) * 99)
@@ -327,7 +364,8 @@ def test_what_is_too_long_to_say_is_cut_before_it_is_said() -> None:
     decoded = codec.decode_from_agent(codec.encode_from_agent(sent))
     assert isinstance(decoded, m.Frame)
     assert decoded.outcome is not None
-    assert len(decoded.outcome.detail) == len(decoded.outcome.notices[0]) == m.MAX_TEXT
+    assert decoded.outcome.cause == decoded.outcome.notices[0]
+    assert len(decoded.outcome.notices[0].reason) == MAX_TEXT
     assert len(decoded.outcome.notices) == m.MAX_NOTICES
     assert len(decoded.outcome.links) == m.MAX_LINKS
     assert [len(label) for label in decoded.replies.nodes[0].labels] == [m.MAX_LABEL] * m.MAX_LABELS
@@ -335,8 +373,10 @@ def test_what_is_too_long_to_say_is_cut_before_it_is_said() -> None:
 
 def test_an_unknown_job_is_never_said() -> None:
     """It is what a job reads as that one does not know."""
-    with pytest.raises(ValueError, match="heard"):
-        codec.encode_from_coordinator(m.UnknownJob(m.JobId("a"), "x"))
+    with pytest.raises(ValueError, match="received"):
+        codec.encode_from_coordinator(
+            m.UnknownJob(m.JobId("a"), Notice(NoticeCode.TEXT, reason="x"))
+        )
 
 
 @given(st.binary(max_size=200))
@@ -353,7 +393,7 @@ def test_any_bytes_end_as_a_message_or_an_error_of_ours(data: bytes) -> None:
             continue
         try:
             decode(message)  # type: ignore[operator]
-        except codec.ProtocolError:
+        except ProtocolError:
             continue
 
 
@@ -380,14 +420,14 @@ def test_any_bytes_on_a_broker(data: bytes) -> None:
     for decode in (published.decode_presence, published.decode_published):
         try:
             decode(data)
-        except codec.ProtocolError:
+        except ProtocolError:
             continue
 
 
 @pytest.mark.parametrize("decode", [published.decode_presence, published.decode_published])
 def test_more_than_a_broker_is_asked_to_carry(decode: Callable[[bytes], object]) -> None:
     """It is not even looked at."""
-    with pytest.raises(codec.ProtocolError, match="longer than"):
+    with pytest.raises(ProtocolError, match="longer than"):
         decode(bytes(published.MAX_PUBLISHED + 1))
 
 
@@ -397,7 +437,7 @@ def test_more_than_a_broker_is_asked_to_carry(decode: Callable[[bytes], object])
 def test_what_belongs_on_a_stream_is_not_published(message: m.FromCoordinator) -> None:
     """Whoever publishes it is no coordinator of ours."""
     payload = codec.encode_from_coordinator(message).SerializeToString()
-    with pytest.raises(codec.ProtocolError):
+    with pytest.raises(ProtocolError):
         published.decode_published(payload)
 
 
@@ -414,5 +454,59 @@ def test_what_a_newer_coordinator_publishes() -> None:
 @pytest.mark.parametrize("where", ["x", "h:0", "unix:/tmp/x", "dns:///h:1", "h:1 "])
 def test_a_job_that_leads_somewhere_strange(where: str) -> None:
     """Only HOST:PORT is dialled."""
-    with pytest.raises(codec.ProtocolError, match="reply_to"):
+    with pytest.raises(ProtocolError, match="reply_to"):
         codec.decode_from_coordinator(pb.CoordinatorMessage(job=pb.Job(job_id="a", reply_to=where)))
+
+
+def outcome_of(wire: pb.AgentMessage) -> m.Outcome:
+    decoded = codec.decode_from_agent(wire)
+    assert isinstance(decoded, m.Frame)
+    assert decoded.outcome is not None
+    return decoded.outcome
+
+
+@given(OUTCOMES)
+def test_a_peer_that_reads_no_codes_gets_the_sentences(outcome: m.Outcome) -> None:
+    """Release 0.2 knows the text fields alone, and shows what is in them."""
+    wire = codec.encode_from_agent(m.Frame(m.JobId("a"), 1, outcome=outcome)).frame.outcome
+    assert list(wire.notices) == [sentence(notice) for notice in outcome.notices]
+    assert wire.detail == (sentence(outcome.cause) if outcome.cause else "")
+    assert all(len(text) <= MAX_TEXT for text in (wire.detail, *wire.notices))
+    refused = m.Refused(m.JobId("a"), m.RefusalReason.BUSY, outcome.cause)
+    assert codec.encode_from_agent(refused).refused.detail == wire.detail
+
+
+def test_the_texts_of_a_peer_that_sends_no_codes_are_shown_as_they_are() -> None:
+    """An agent of release 0.2 fills the text fields alone."""
+    old = frame()
+    old.outcome.detail = "why"
+    old.outcome.notices.extend(["one", "two\x1b"])
+    outcome = outcome_of(pb.AgentMessage(frame=old))
+    assert outcome.cause is not None
+    assert sentence(outcome.cause) == "why"
+    assert [sentence(notice) for notice in outcome.notices] == ["one", "two\\x1b"]
+    refused = codec.decode_from_agent(pb.AgentMessage(refused=pb.Refused(job_id="a", detail="no")))
+    assert isinstance(refused, m.Refused)
+    assert refused.notice is not None
+    assert sentence(refused.notice) == "no"
+
+
+def test_codes_count_where_a_peer_sends_texts_beside() -> None:
+    """The texts are for older readers only."""
+    both = frame()
+    both.outcome.detail = "another sentence"
+    both.outcome.cause.code = NoticeCode.STOPPING
+    both.outcome.notices.append("another sentence")
+    both.outcome.remarks.add(code=NoticeCode.DETOUR)
+    outcome = outcome_of(pb.AgentMessage(frame=both))
+    assert outcome.cause == Notice(NoticeCode.STOPPING)
+    assert outcome.notices == (Notice(NoticeCode.DETOUR),)
+
+
+def test_a_newer_peers_families_and_packet_types_are_left_out_of_a_notice() -> None:
+    newer = frame()
+    newer.outcome.cause.MergeFrom(
+        pb.Notice(code=NoticeCode.NO_FAMILY, families=[6, 9], packet_type=99)  # type: ignore[list-item, arg-type]
+    )
+    cause = outcome_of(pb.AgentMessage(frame=newer)).cause
+    assert cause == Notice(NoticeCode.NO_FAMILY, families=(6,))

@@ -30,6 +30,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from colotrace_proto.messages import MAX_LINKS, Link
+from colotrace_proto.notices import Notice, NoticeCode
 
 CONFIDENCE = 0.95
 PACKETS = 2
@@ -203,40 +204,26 @@ class Multipath:
         ordered = sorted(flows.items(), key=lambda item: (item[0][0], -item[1], item[0]))
         return tuple(Link(*ends, count) for ends, count in ordered[:MAX_LINKS])
 
-    def notices(self) -> tuple[str, ...]:
-        """What is to be said of what could not be found out."""
+    def notices(self) -> tuple[Notice, ...]:
+        """What could not be found out."""
         nodes = self._nodes()
         unsteady = {ttl for ttl, hop in enumerate(self._hops, 1) if hop.unsteady}
         doubtful = {ttl for (ttl, _), node in nodes.items() if self._doubtful(ttl, node)}
         starved = {ttl for (ttl, _), node in nodes.items() if node.starved}
         gaps = self._gaps() - unsteady - doubtful - starved
-        words = []
-        if unsteady:
-            words.append(
-                f"packets of one flow met several addresses at TTL {_listed(unsteady)}: they are "
-                "balanced packet by packet there, or the route changed; no links are shown from "
-                "there on until the paths join"
+        found = [
+            Notice(code, ttls=tuple(sorted(ttls)))
+            for code, ttls in (
+                (NoticeCode.BALANCED_BY_PACKET, unsteady),
+                (NoticeCode.TOO_FEW_ANSWERS, doubtful - unsteady),
+                (NoticeCode.PATHS_LIMITED, starved),
+                (NoticeCode.PATHS_SILENT, gaps),
             )
-        if doubtful := doubtful - unsteady:
-            words.append(
-                f"too few answers at TTL {_listed(doubtful)} to tell balancing by flow from "
-                "balancing by packet; not all links are shown from there on until the paths join"
-            )
-        if starved:
-            words.append(
-                f"answers are missing at TTL {_listed(starved)}, where routers probably limit "
-                "them: there may be more paths"
-            )
-        if gaps:
-            words.append(
-                f"answers are missing at TTL {_listed(gaps)} on some paths; no links of these are "
-                "shown from there on until the paths join"
-            )
+            if ttls
+        ]
         if self._missing() > self._affordable():
-            words.append(
-                f"the probe budget ended with {len(self._flows)} flows: there may be more paths"
-            )
-        return tuple(words)
+            found.append(Notice(NoticeCode.PROBE_BUDGET, count=len(self._flows)))
+        return tuple(found)
 
     def _affordable(self) -> int:
         return max(min(self._probes_left // self._cost, MAX_FLOWS - len(self._flows)), 0)
@@ -304,7 +291,3 @@ class Multipath:
         hop = self._hops[ttl - 1]
         joined = len(hop.addresses) == 1 and hop.sound
         return bool(node.addresses) and not joined and not node.sound
-
-
-def _listed(ttls: set[int]) -> str:
-    return ", ".join(map(str, sorted(ttls)))

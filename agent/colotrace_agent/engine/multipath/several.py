@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from colotrace_proto.messages import MAX_JOB_PROBES, Link, NodeKind, PacketType
+from colotrace_proto.notices import Notice
 
 from colotrace_agent.engine.limits.routers import PROBABLE, chance
-from colotrace_agent.engine.notices import said_of
+from colotrace_agent.engine.notices import notices_of
 from colotrace_agent.engine.refusals import Refuser
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.labels import answered_type
@@ -130,8 +131,8 @@ class Several:
         # answered "time exceeded" to any flow.
         self._doubtful: list[Trace] = []
         self._forwarders: set[bytes] = set()
-        self._words: list[str] = []
-        self._why_stopped = ""
+        self._missed: list[Notice] = []
+        self._why_stopped: Notice | None = None
         self._strands = {
             spec.packet_type: _Strand(
                 spec,
@@ -155,11 +156,11 @@ class Several:
         self._strands[trace.spec.packet_type].under_way += 1
         self.started = min(self.started or trace.started, trace.started)
 
-    def missed(self, spec: TraceSpec, words: str) -> None:
+    def missed(self, spec: TraceSpec, cause: Notice) -> None:
         """One of them could not begin; no more of its type will."""
         self._strands[spec.packet_type].closed = True
-        if words not in self._words:
-            self._words.append(words)
+        if cause not in self._missed:
+            self._missed.append(cause)
 
     def took(self, trace: Trace) -> None:
         """A trace has ended."""
@@ -205,9 +206,9 @@ class Several:
         self.reached = self.reached or trace.reached
         self.uncertain.update(trace.uncertain)
 
-    def stop(self, words: str = "") -> None:
-        """Begins no more; `words` say why, should more turn out to be wanted."""
-        self._why_stopped = self._why_stopped or words
+    def stop(self, cause: Notice | None = None) -> None:
+        """Begins no more; `cause` says why, if more turn out to be wanted."""
+        self._why_stopped = self._why_stopped or cause
         for strand in self._strands.values():
             strand.closed = True
 
@@ -236,17 +237,20 @@ class Several:
         return tuple(Link(*ends, count) for ends, count in sorted(flows.items()))
 
     @property
-    def notices(self) -> tuple[str, ...]:
-        """What is to be said beside the result: one sentence of a kind, for all its traces."""
-        words = list(self._words)
+    def notices(self) -> tuple[Notice, ...]:
+        """What to tell beside the result: one notice of a kind, for all its traces."""
+        found = list(self._missed)
         if self._why_stopped and any(strand.missing() for strand in self._strands.values()):
-            words.append(self._why_stopped)
+            found.append(self._why_stopped)
         for strand in self._strands.values():
             if strand.plan is not None and strand.begun:
-                mark = f"{strand.label}: " if strand.label else ""
-                words += [mark + notice for notice in strand.plan.notices()]
+                packet_type = strand.spec.packet_type if strand.label else ""
+                found += [
+                    dataclasses.replace(notice, packet_type=packet_type)
+                    for notice in strand.plan.notices()
+                ]
         limits = set[int]().union(*(strand.limits.ttls() for strand in self._strands.values()))
-        return (*words, *said_of(self, limiting=limits))
+        return (*found, *notices_of(self, limiting=limits))
 
 
 def specs_of(spec: TraceSpec) -> list[TraceSpec]:

@@ -12,7 +12,9 @@ its jobs are bounded by what a job can yield, and each offer adds what the other
 from collections.abc import Callable
 
 import grpc
-from colotrace_proto.codec import ProtocolError, frame_job, parse_from_agent
+from colotrace_proto.codec import parse_from_agent
+from colotrace_proto.codec.checks import ProtocolError
+from colotrace_proto.codec.frames import frame_job
 from colotrace_proto.messages import FromAgent, JobId
 
 from colotrace_coordinator.shares import Budgets

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from colotrace_proto import bus
 from colotrace_proto.bus import Broker, Process
-from colotrace_proto.codec import ProtocolError
+from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import (
     Accepted,
     Ack,

@@ -13,7 +13,7 @@ from colotrace_agent.link import mqtt, stream, streams
 from colotrace_agent.link.mqtt import MqttLink
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
-from colotrace_proto.codec import ProtocolError
+from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import (
     Accepted,
     Ack,

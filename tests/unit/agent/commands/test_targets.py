@@ -121,7 +121,7 @@ async def test_a_line_that_is_no_target_is_told_with_its_number(
     assert (one, two) == ("one", "two")
     assert isinstance(bad, Unusable)
     assert bad.text == text
-    assert bad.why.startswith("line 3 ")
+    assert bad.cause.reason.startswith("line 3 ")
 
 
 async def test_each_is_there_as_soon_as_its_line_is(pipe: Pipe) -> None:

@@ -22,6 +22,7 @@ from colotrace_proto.messages import (
     Refused,
     UnknownJob,
 )
+from colotrace_proto.notices import Notice, NoticeCode, sentence
 from unit.agent.fakes import FakeProber, FakeResolver, job
 
 ONE, TWO = bytes([1, 1, 1, 1]), bytes([2, 2, 2, 2])
@@ -106,12 +107,12 @@ async def test_an_address_that_cannot_be_traced_is_refused_at_once(
     refused = jobs.take(job(target=target), list[Frame]().append)
     assert isinstance(refused, Refused)
     assert refused.reason is reason
-    assert refused.detail
+    assert refused.notice is not None
 
 
 async def test_what_is_not_known_is_refused(jobs: Jobs) -> None:
     """A packet type, or a newer coordinator's wish."""
-    unknown = UnknownJob(JobId("x"), "packet type number 9 is not known here")
+    unknown = UnknownJob(JobId("x"), Notice(NoticeCode.UNKNOWN_PACKET_TYPE, count=9))
     for asked in (unknown, job(packet_type=PacketType.GRE)):
         refused = jobs.take(asked, list[Frame]().append)
         assert isinstance(refused, Refused)
@@ -160,7 +161,7 @@ async def test_a_name_is_judged_by_what_it_comes_out_as(
     await settle()
     assert outcome_of(frames) is failure
     assert frames[-1].outcome is not None
-    assert frames[-1].outcome.detail
+    assert frames[-1].outcome.cause is not None
     assert prober.traces == {}
 
 
@@ -235,7 +236,7 @@ async def test_what_a_name_resolves_to_is_not_told_where_it_may_not_be_traced(
         ip = ipaddress.ip_address(address)
         if not is_public(ip):
             assert frames[-1].target_address != address
-            assert str(ip) not in frames[-1].outcome.detail
+            assert str(ip) not in sentence(frames[-1].outcome.cause)
 
 
 @pytest.mark.parametrize(
@@ -406,7 +407,7 @@ async def test_more_flows_do_not_begin_when_time_is_short(jobs: Jobs, prober: Fa
     assert outcome_of(frames) is Failure.NONE
     assert prober.begun == 7
     assert frames[-1].outcome is not None
-    assert any("time" in words for words in frames[-1].outcome.notices)
+    assert Notice(NoticeCode.NO_TIME_FOR_FLOWS) in frames[-1].outcome.notices
 
 
 @pytest.fixture
@@ -450,5 +451,7 @@ async def test_one_of_two_types_may_not_begin(both: Jobs, prober: FakeProber) ->
         assert outcome_of(frames) is failure
         outcome = frames[-1].outcome
         assert outcome is not None
-        assert "Operation not permitted" in outcome.detail + "".join(outcome.notices)
+        (notice,) = outcome.notices or (outcome.cause,)
+        words = "Operation not permitted"
+        assert notice == Notice(NoticeCode.CANNOT_SEND, name="1.1.1.1", reason=words)
         assert frames[-1].target_address == ONE

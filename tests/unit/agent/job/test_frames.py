@@ -93,8 +93,9 @@ def test_probes_that_could_not_leave_are_told_with_their_reason() -> None:
         outcome = Report(JobId("a")).final(trace, Failure.NONE).outcome
         assert outcome is not None
         assert outcome.failure is failure
-        words = outcome.detail + "".join(outcome.notices)
-        assert f"{failed} x Operation not permitted" in words
+        (notice,) = outcome.notices or (outcome.cause,)
+        assert notice is not None
+        assert notice.errors == ((errno.EPERM, failed),)
 
 
 def test_a_cut_short_traces_reason_stands() -> None:

@@ -29,6 +29,7 @@ from colotrace_proto.messages import (
     UnknownJob,
     Welcome,
 )
+from colotrace_proto.notices import Notice, NoticeCode
 from unit.agent.fakes import FakeProber, job
 
 ONE = bytes([1, 1, 1, 1])
@@ -169,7 +170,7 @@ async def test_a_job_that_is_not_taken_leaves_nothing(stream: Stream) -> None:
     """Refused with its reason, and not held."""
     stream.attach()
     stream.session.heard(job(target="10.0.0.1"))
-    stream.session.heard(UnknownJob(JobId("x"), "newer"))
+    stream.session.heard(UnknownJob(JobId("x"), Notice(NoticeCode.UNKNOWN_PACKET_TYPE, count=9)))
     said = stream.said()
     assert [type(message) for message in said] == [Refused, Refused]
     assert stream.session.unsettled == 0

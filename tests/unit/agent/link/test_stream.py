@@ -14,6 +14,7 @@ from colotrace_agent.link import stream as stream_module
 from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import Tls
 from colotrace_proto.messages import Ack, JobId
+from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.running import RunningClock
 from fleet.authority import Authority
 from unit.agent.fakes import job
@@ -144,7 +145,7 @@ class Addresses:
 
     async def addresses(self, name: str) -> list[bytes]:
         if name not in ROUTES:
-            raise UnresolvableError(f"{name} does not resolve")
+            raise UnresolvableError(Notice(NoticeCode.NO_SUCH_NAME, name=name))
         return [ipaddress.ip_address(text).packed for text in ROUTES[name]]
 
 

@@ -15,7 +15,7 @@ from colotrace_coordinator.fleet.presences import (
     Presences,
 )
 from colotrace_proto.bus import PRESENCE_EXPIRY_S, Process
-from colotrace_proto.codec import ProtocolError
+from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import AgentId, ColoName, Presence
 from colotrace_proto.published import encode_presence
 from hypothesis import given

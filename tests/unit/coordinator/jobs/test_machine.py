@@ -14,6 +14,7 @@ from colotrace_proto.messages import (
     PacketType,
     RefusalReason,
 )
+from colotrace_proto.notices import Notice, NoticeCode
 from unit.coordinator.jobs.virtual import BOTH, DEADLINE, Clockwork, key
 
 
@@ -23,11 +24,11 @@ def test_traced() -> None:
     assert run.offers == ["a"]
     run.accept()
     assert run.frame(1, 2) == 1
-    assert run.frame(2, 3, failure=Failure.NONE, notices=("NAT seen",)) == 2
+    assert run.frame(2, 3, failure=Failure.NONE, notices=(Notice(NoticeCode.DETOUR),)) == 2
     assert run.result.fault is None
     assert len(run.result.replies.ttl) == 5
     assert run.result.duration_ns == 7
-    assert run.result.notices == ("NAT seen",)
+    assert run.result.notices == (Notice(NoticeCode.DETOUR),)
     assert run.cancels == []
     assert run.machine.next_deadline() is None
 
@@ -459,7 +460,7 @@ def test_outcomes(failure: Failure, code: int, words: str) -> None:
     run = Clockwork("a")
     run.accept()
     run.frame(1, 2)
-    run.frame(2, 1, failure=failure, detail="why")
+    run.frame(2, 1, failure=failure, words="why")
     assert run.failed[0] == code
     assert words in run.failed[1]
     assert len(run.result.replies.ttl) == 3
@@ -472,8 +473,8 @@ def test_a_target_that_may_not_be_traced_has_no_address(failure: Failure) -> Non
     it in words too."""
     run = Clockwork("a")
     run.accept()
-    detail = "10.1.2.3 is not a public address" if failure is Failure.POLICY else ""
-    run.frame(1, failure=failure, detail=detail)
+    words = "10.1.2.3 is not a public address" if failure is Failure.POLICY else ""
+    run.frame(1, failure=failure, words=words)
     assert run.failed[0] == 3
     assert run.result.target_address == b""
     assert "10.1.2.3" not in run.failed[1]

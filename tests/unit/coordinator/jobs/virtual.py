@@ -26,6 +26,7 @@ from colotrace_proto.messages import (
     Refused,
     Replies,
 )
+from colotrace_proto.notices import Notice, NoticeCode
 from unit.coordinator.scripted_agent import hello
 
 DEADLINE = 23.5
@@ -43,6 +44,11 @@ def replies(lines: int) -> Replies:
     return Replies(
         tuple(range(1, lines + 1)), (1_000_000,) * lines, (0,) * lines, (Node(b"\x0a\0\0\x01"),)
     )
+
+
+def text(words: str) -> Notice | None:
+    """A notice of these words."""
+    return Notice(NoticeCode.TEXT, reason=words) if words else None
 
 
 class Clockwork:
@@ -168,10 +174,10 @@ class Clockwork:
         self.machine.accepted(self.now, key(name))
         self.settle()
 
-    def refuse(self, reason: RefusalReason, detail: str = "", *, by: str = "") -> None:
+    def refuse(self, reason: RefusalReason, words: str = "", *, by: str = "") -> None:
         assert self.machine.live is not None
         agent = key(by) if by else self.machine.live.agent
-        self.machine.refused(self.now, agent, Refused(self.job_id, reason, detail))
+        self.machine.refused(self.now, agent, Refused(self.job_id, reason, text(words)))
         self.settle()
 
     def frame(
@@ -180,12 +186,12 @@ class Clockwork:
         lines: int = 0,
         *,
         failure: Failure | None = None,
-        detail: str = "",
-        notices: tuple[str, ...] = (),
+        words: str = "",
+        notices: tuple[Notice, ...] = (),
         links: tuple[Link, ...] = (),
     ) -> int:
         outcome = (
-            Outcome(failure, detail, duration_ns=7, notices=notices, links=links)
+            Outcome(failure, text(words), duration_ns=7, notices=notices, links=links)
             if failure is not None
             else None
         )

@@ -33,6 +33,7 @@ from colotrace_proto.messages import (
     Refused,
     Welcome,
 )
+from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.running import RunningClock
 from colotrace_proto.v1 import fleet_pb2 as pb
 from grpc import aio
@@ -143,7 +144,7 @@ async def test_words_go_both_ways(fleet: RecordingFleet, link: DirectLink) -> No
         assert await agent.next() == Cancel(J1)
         said = (
             Accepted(J1),
-            Refused(J1, 2, "full"),  # type: ignore[arg-type]
+            Refused(J1, 2, Notice(NoticeCode.JOBS_FULL, count=9)),  # type: ignore[arg-type]
             path(J1),
             Heartbeat(3),
             Draining(),

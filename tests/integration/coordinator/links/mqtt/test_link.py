@@ -533,7 +533,7 @@ async def test_refused_on_a_stream(broker: Broker, coordinator: Coordinator) -> 
     async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await stream.attach()
-            await stream.say(Refused(job.job_id, RefusalReason.POLICY, "no"))
+            await stream.say(Refused(job.job_id, RefusalReason.POLICY))
             fault = (await finished(ticket, within_s=1)).fault
         assert fault is not None
         assert fault.code == 3

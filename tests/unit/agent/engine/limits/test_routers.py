@@ -17,6 +17,7 @@ from colotrace_agent.engine.limits.routers import KEPT_NS, SPACING_NS
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
+from colotrace_proto.notices import Notice, NoticeCode
 
 MS, SECOND = 1_000_000, 1_000_000_000
 NOW = 9 * SECOND
@@ -98,7 +99,7 @@ def named(traces: list[Trace]) -> int:
 
 
 def limits_said(trace: Trace) -> bool:
-    return any(words.startswith("hop 1: probably limits") for words in notices(trace))
+    return Notice(NoticeCode.HOPS_LIMIT, ttls=(1,)) in notices(trace)
 
 
 def test_silence_is_put_down_to_a_router_that_answered_others() -> None:
@@ -139,7 +140,8 @@ def test_known_limiters_are_asked_at_a_distance_and_shared() -> None:
     assert all(later - at >= SPACING_NS for at, later in pairwise(times))
     assert named(traces) == BURST
     assert [trace.sent[0] for trace in traces] == [1] * 10
-    assert all("hop 1: asked less often" in " ".join(notices(trace)) for trace in traces)
+    spared = Notice(NoticeCode.HOPS_SPARED, ttls=(1,))
+    assert all(spared in notices(trace) for trace in traces)
     assert all(trace.sent[1] == 3 for trace in traces)
 
 

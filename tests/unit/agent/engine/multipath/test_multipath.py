@@ -27,6 +27,7 @@ from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec
 from colotrace_proto import rows, tally
 from colotrace_proto.messages import MAX_JOB_PROBES, Failure, JobId, Link, PacketType
+from colotrace_proto.notices import Notice, NoticeCode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scenario.addresses import packed
@@ -212,7 +213,7 @@ def test_what_was_found_is_linked_up(net: Net, seed: int) -> None:
     linked = {(ttl + 1, far) for ttl, _, far in links}
     nodes = {(ttl, near) for ttl, near, _ in links} | linked
     if found.notices():
-        assert any("budget" in words for words in found.notices())
+        assert any(each.code is NoticeCode.PROBE_BUDGET for each in found.notices())
     else:
         assert {node for node in nodes if node[0] > 1} <= linked
 
@@ -259,9 +260,7 @@ def test_balancing_by_packet_is_told_and_not_drawn(width: int) -> None:
     found = plan()
     Prober(net, 7).run(found)
     assert {link.ttl for link in found.links()} == {3}
-    (words,) = found.notices()
-    assert "TTL 2" in words
-    assert "packet by packet" in words
+    assert found.notices() == (Notice(NoticeCode.BALANCED_BY_PACKET, ttls=(2,)),)
 
 
 def test_a_silent_router_of_one_branch_is_told() -> None:
@@ -273,8 +272,7 @@ def test_a_silent_router_of_one_branch_is_told() -> None:
     branch = {(3, net.address(3, 0), net.address(4, 0))}
     silent = {edge for edge in net.edges() if net.address(2, 0) in edge[1:]}
     assert drawn(found.links()) == net.edges() - branch - silent
-    (words,) = found.notices()
-    assert words.startswith("answers are missing at TTL 2 on some paths")
+    assert found.notices() == (Notice(NoticeCode.PATHS_SILENT, ttls=(2,)),)
 
 
 def test_one_path_takes_the_first_flows_only() -> None:
@@ -291,7 +289,7 @@ def test_the_budget_holds_and_is_told() -> None:
         prober.run(found)
         assert prober.flows == most // (MAX_TTL * PACKETS)
         assert max(prober.waves, default=0) <= AT_ONCE
-        assert any("budget ended" in words for words in found.notices())
+        assert any(each.code is NoticeCode.PROBE_BUDGET for each in found.notices())
     prober, found = Prober(fan(64), 1), plan(10**6)
     prober.run(found)
     assert prober.flows == MAX_FLOWS
@@ -311,7 +309,7 @@ def test_missing_answers_are_not_asked_for_without_end() -> None:
     prober.run(found)
     assert prober.flows < 80
     assert drawn(found.links()) <= net.edges()
-    assert any("TTL 2" in words for words in found.notices())
+    assert any(each.ttls == (2,) for each in found.notices())
 
 
 def test_a_flow_that_comes_again_is_no_other() -> None:
@@ -418,7 +416,7 @@ def test_the_engine_draws_nothing_behind_balancing_by_packet(
     found = Traced(world, packet_type)
     assert found.seen()[1] == set(world.addresses.routers[2])
     assert {link[0] for link in found.links()} == {4}
-    assert any("packet by packet" in words for words in found.notices)
+    assert any(each.code is NoticeCode.BALANCED_BY_PACKET for each in found.notices)
 
 
 def test_routers_that_limit_their_answers_are_not_pressed() -> None:

@@ -9,11 +9,13 @@ from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_agent.packets.writer import PACKET_TYPES
 from colotrace_proto.messages import MAX_JOB_PROBES, NodeKind, PacketType
+from colotrace_proto.notices import Notice, NoticeCode
 from unit.agent.made import SOURCE, TARGET, flow
 
 MS = 1_000_000
 START = 7_000 * MS
 ICMP, UDP = PacketType.ICMP, PacketType.UDP
+NO_FLOW_LEFT, NO_TIME = Notice(NoticeCode.NO_FLOW_LEFT), Notice(NoticeCode.NO_TIME_FOR_FLOWS)
 
 
 def spec(packet_type: PacketType = ICMP, *, packets: int = 1) -> TraceSpec:
@@ -98,13 +100,13 @@ def test_a_type_that_cannot_begin_leaves_the_other() -> None:
     """With a word on it, once."""
     both = Several([spec(ICMP), spec(UDP)], multipath=False)
     icmp, udp = both.due()
-    both.missed(udp, "no port")
-    both.missed(udp, "no port")
+    both.missed(udp, NO_FLOW_LEFT)
+    both.missed(udp, NO_FLOW_LEFT)
     trace = traced(icmp, "rrrt")
     both.begun(trace)
     both.took(trace)
     assert both.done
-    assert both.notices == ("no port",)
+    assert both.notices == (NO_FLOW_LEFT,)
 
 
 def limited(what: TraceSpec, answered: str, *, identifier: int) -> Trace:
@@ -128,7 +130,7 @@ def limited(what: TraceSpec, answered: str, *, identifier: int) -> Trace:
     return trace
 
 
-def notices_of(*answered: str) -> tuple[str, ...]:
+def notices_of(*answered: str) -> tuple[Notice, ...]:
     """What a multipath job says after a first wave that was answered so."""
     many = Several([spec(UDP)], multipath=True)
     wave = [
@@ -139,13 +141,13 @@ def notices_of(*answered: str) -> tuple[str, ...]:
         many.begun(trace)
     for trace in wave:
         many.took(trace)
-    return tuple(words for words in many.notices if "limits the rate" in words)
+    return tuple(each for each in many.notices if each.code is NoticeCode.HOPS_LIMIT)
 
 
 def test_limited_hops_of_many_flows_are_one_sentence() -> None:
     """Whichever flow shows them; a silent branch is not limited."""
-    (words,) = notices_of("1212", "1212", "1012", "1212")
-    assert words.startswith("hop 1, 3: probably limits")
+    (notice,) = notices_of("1212", "1212", "1012", "1212")
+    assert notice.ttls == (1, 3)
 
 
 def test_loss_of_single_flows_is_not_taken_for_limits() -> None:
@@ -171,9 +173,8 @@ def test_packets_without_room_are_counted_once() -> None:
             trace.overflows = overflows
             both.took(trace)
     assert both.overflows == 9
-    said = [words for words in both.notices if "no room" in words]
-    assert len(said) == 1
-    assert "no room for 9 packets" in said[0]
+    (notice,) = (each for each in both.notices if each.code is NoticeCode.QUEUE_OVERFLOW)
+    assert notice.count == 9
 
 
 def test_the_hosts_faults_are_summed() -> None:
@@ -184,10 +185,11 @@ def test_the_hosts_faults_are_summed() -> None:
         trace.unstamped, trace.unplaced, trace.clock_stepped = number, number, True
         both.begun(trace)
         both.took(trace)
-    said = " ".join(both.notices)
-    assert "departure of 5 probes" in said
-    assert "gave 5 answers" in said
-    assert said.count("clock was set") == 1
+    assert set(both.notices) >= {
+        Notice(NoticeCode.UNSTAMPED_PROBES, count=5),
+        Notice(NoticeCode.UNPLACED_ANSWERS, count=5),
+    }
+    assert both.notices.count(Notice(NoticeCode.CLOCK_STEPPED)) == 1
 
 
 def test_the_flows_of_a_multipath_job_are_numbered_from_its_own() -> None:
@@ -213,18 +215,18 @@ def test_the_flows_of_a_multipath_job_are_numbered_from_its_own() -> None:
 
 def test_a_stopped_job_begins_no_more_flows() -> None:
     """It says so where more were wanted, and only there."""
-    for path, words in (("rrrt", ()), ("rr--", ())):
+    for path in ("rrrt", "rr--"):
         many = Several([spec(UDP)], multipath=True)
         for one in many.due():
             trace = traced(one, path, identifier=one.flow + 1)
             many.begun(trace)
             many.took(trace)
-        many.stop("no time")
-        assert many.notices == words
+        many.stop(NO_TIME)
+        assert many.notices == ()
     many = Several([spec(UDP)], multipath=True)
-    many.stop("no time")
+    many.stop(NO_TIME)
     assert many.done
-    assert many.notices == ("no time",)
+    assert many.notices == (NO_TIME,)
 
 
 def test_two_types_share_a_multipath_jobs_budget() -> None:
@@ -255,7 +257,7 @@ def test_two_types_share_a_multipath_jobs_budget() -> None:
     assert both.done
     assert MAX_JOB_PROBES - 4 * 128 < spent <= MAX_JOB_PROBES
     assert {label for reply in both.replies for label in reply.labels} == {"ICMP", "UDP"}
-    assert {notice.partition(":")[0] for notice in both.notices} == {"ICMP", "UDP"}
+    assert {notice.packet_type for notice in both.notices} == {ICMP, UDP}
     assert both.links
     assert {link.flows for link in both.links} == {2}
 

@@ -1,0 +1,74 @@
+"""Checks of single fields, and the enumerations that several messages have."""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import TypeVar
+
+from colotrace_proto import messages as m
+from colotrace_proto.identifiers import is_identifier
+from colotrace_proto.text import safe
+from colotrace_proto.v1 import fleet_pb2 as pb
+
+PACKET_TYPES = {
+    m.PacketType.ICMP: pb.PACKET_TYPE_ICMP,
+    m.PacketType.UDP: pb.PACKET_TYPE_UDP,
+    m.PacketType.TCP: pb.PACKET_TYPE_TCP,
+    m.PacketType.GRE: pb.PACKET_TYPE_GRE,
+    m.PacketType.GRE_ICMP: pb.PACKET_TYPE_GRE_ICMP,
+}
+PACKET_TYPES_IN: dict[int, m.PacketType] = {wire: own for own, wire in PACKET_TYPES.items()}
+_FAMILIES = {
+    m.Family.IPV4: pb.ADDRESS_FAMILY_IPV4,
+    m.Family.IPV6: pb.ADDRESS_FAMILY_IPV6,
+}
+_FAMILIES_IN: dict[int, m.Family] = {wire: own for own, wire in _FAMILIES.items()}
+_MAX_FAMILIES = 16
+
+_E = TypeVar("_E", m.NodeKind, m.RefusalReason, m.Failure)
+
+
+class ProtocolError(Exception):
+    """A message of the peer violates the protocol."""
+
+
+def families_out(families: Iterable[m.Family]) -> "list[pb.AddressFamily.ValueType]":
+    """The families, in ascending order."""
+    return [_FAMILIES[family] for family in sorted(families)]
+
+
+def families_in(numbers: Collection[int], where: str) -> frozenset[m.Family]:
+    """The families among these numbers; unknown ones are ignored."""
+    if len(numbers) > _MAX_FAMILIES:
+        raise ProtocolError(f"{where} names too many families")
+    return frozenset(_FAMILIES_IN[n] for n in numbers if n in _FAMILIES_IN)
+
+
+def job_id(text: str) -> m.JobId:
+    """The text as a job's id."""
+    if not is_identifier(text):
+        raise ProtocolError("job_id is not 1 to 64 of [A-Za-z0-9._-]")
+    return m.JobId(text)
+
+
+def known(kind: type[_E], number: int) -> _E:
+    """The member with that number; the zero member if there is none."""
+    try:
+        return kind(number)
+    except ValueError:
+        return kind(0)
+
+
+def texts(values: Sequence[str], *, most: int, length: int) -> tuple[str, ...]:
+    """The texts, safe to show: at most `most`, each cut to `length` characters."""
+    if len(values) > most:
+        raise ProtocolError(f"more than {most} texts in one message")
+    return tuple(safe(text, most=length) for text in values)
+
+
+def within(column: Iterable[int], low: int, high: int) -> bool:
+    """Whether all numbers are from `low` to `high`."""
+    return all(low <= number <= high for number in column)
+
+
+def are_addresses(values: Iterable[bytes]) -> bool:
+    """Whether all are packed addresses."""
+    return all(len(value) in (4, 16) for value in values)

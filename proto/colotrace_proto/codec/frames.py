@@ -1,0 +1,162 @@
+"""Frames: a job's replies in columns, and its outcome."""
+
+from collections.abc import Sequence
+
+from colotrace_proto import messages as m
+from colotrace_proto.v1 import fleet_pb2 as pb
+
+from .checks import ProtocolError, are_addresses, job_id, known, texts, within
+from .notices import notice_in, notice_out, notices_in, notices_out, text_of
+
+# The tag of a length-delimited field: its number, and wire type 2.
+_FRAME_TAG = bytes([pb.AgentMessage.FRAME_FIELD_NUMBER << 3 | 2])
+_JOB_ID_TAG = bytes([pb.Frame.JOB_ID_FIELD_NUMBER << 3 | 2])
+_MAX_VARINT = 5
+"""Bytes of a length."""
+
+
+def frame_job(payload: bytes) -> m.JobId | None:
+    """The job of a frame, read from the message's first bytes; None for another message.
+
+    Encoders write fields by number, so `frame` stands first in the message, and `job_id` first in
+    the frame (see `fleet.proto`).
+
+    Raises:
+        ProtocolError: the frame does not begin with its job id.
+    """
+    if payload[:1] != _FRAME_TAG:
+        return None
+    _, at = _varint(payload, 1)
+    if payload[at : at + 1] != _JOB_ID_TAG:
+        raise ProtocolError("Frame does not begin with its job_id")
+    length, at = _varint(payload, at + 1)
+    try:
+        return job_id(payload[at : at + min(length, m.MAX_IDENTIFIER + 1)].decode("ascii"))
+    except UnicodeDecodeError:
+        raise ProtocolError("job_id is not 1 to 64 of [A-Za-z0-9._-]") from None
+
+
+def _varint(payload: bytes, at: int) -> tuple[int, int]:
+    """The length at that offset, and the offset behind it."""
+    value = 0
+    for place, byte in enumerate(payload[at : at + _MAX_VARINT]):
+        value |= (byte & 0x7F) << 7 * place
+        if byte < 0x80:
+            return value, at + place + 1
+    raise ProtocolError("a length is not a varint of 1 to 5 bytes")
+
+
+def frame_out(frame: m.Frame) -> pb.Frame:
+    replies = frame.replies
+    out = pb.Frame(
+        job_id=frame.job_id,
+        sequence=frame.sequence,
+        target_address=frame.target_address,
+        sent=frame.sent,
+        ttl=replies.ttl,
+        rtt_ns=replies.rtt_ns,
+        node=replies.node,
+        nodes=[
+            pb.Node(
+                address=node.address,
+                kind=pb.Node.Kind.ValueType(node.kind),
+                labels=[label[: m.MAX_LABEL] for label in node.labels[: m.MAX_LABELS]],
+            )
+            for node in replies.nodes
+        ],
+    )
+    if frame.outcome is not None:
+        out.outcome.CopyFrom(_outcome_out(frame.outcome))
+    return out
+
+
+def frame_in(frame: pb.Frame) -> m.Frame:
+    if frame.sequence < 1:
+        raise ProtocolError("Frame.sequence counts from 1")
+    if frame.target_address and not are_addresses([frame.target_address]):
+        raise ProtocolError("Frame.target_address is not 4 or 16 bytes")
+    if len(frame.sent) > m.MAX_TTL or not within(frame.sent, 0, m.MAX_JOB_PROBES):
+        raise ProtocolError("Frame.sent is out of bounds")
+    return m.Frame(
+        job_id=job_id(frame.job_id),
+        sequence=frame.sequence,
+        target_address=frame.target_address,
+        sent=tuple(frame.sent),
+        replies=_replies_in(frame),
+        outcome=_outcome_in(frame.outcome) if frame.HasField("outcome") else None,
+    )
+
+
+def _replies_in(frame: pb.Frame) -> m.Replies:
+    count = len(frame.ttl)
+    if count > m.MAX_JOB_PROBES or len(frame.nodes) > max(count, 1):
+        raise ProtocolError("Frame has more lines than a job has probes")
+    if len(frame.rtt_ns) != count or len(frame.node) != count:
+        raise ProtocolError("Frame's columns are not of one length")
+    ttl, rtt_ns, node = tuple(frame.ttl), tuple(frame.rtt_ns), tuple(frame.node)
+    if not within(ttl, 1, m.MAX_TTL):
+        raise ProtocolError(f"Frame.ttl is not within 1 to {m.MAX_TTL}")
+    if not within(rtt_ns, 0, m.MAX_RTT_NS):
+        raise ProtocolError("Frame.rtt_ns is out of bounds")
+    if not within(node, 0, len(frame.nodes) - 1):
+        raise ProtocolError("Frame.node counts beyond Frame.nodes")
+    return m.Replies(ttl, rtt_ns, node, tuple(_node_in(node) for node in frame.nodes))
+
+
+def _node_in(node: pb.Node) -> m.Node:
+    if len(node.address) not in (4, 16):
+        raise ProtocolError("Node.address is not 4 or 16 bytes")
+    return m.Node(
+        address=node.address,
+        kind=known(m.NodeKind, node.kind),
+        labels=texts(node.labels, most=m.MAX_LABELS, length=m.MAX_LABEL),
+    )
+
+
+def _outcome_out(outcome: m.Outcome) -> pb.Outcome:
+    remarks, notices = notices_out(outcome.notices)
+    return pb.Outcome(
+        failure=pb.Outcome.Failure.ValueType(outcome.failure),
+        detail=text_of(outcome.cause),
+        cause=notice_out(outcome.cause),
+        duration_ns=outcome.duration_ns,
+        notices=notices,
+        remarks=remarks,
+        duplicates=outcome.duplicates,
+        late=outcome.late,
+        foreign=outcome.foreign,
+        ambiguous=outcome.ambiguous,
+        unplaced=outcome.unplaced,
+        links=[_link_out(link) for link in outcome.links[: m.MAX_LINKS]],
+    )
+
+
+def _outcome_in(outcome: pb.Outcome) -> m.Outcome:
+    cause = outcome.cause if outcome.HasField("cause") else None
+    return m.Outcome(
+        failure=known(m.Failure, outcome.failure),
+        cause=notice_in(cause, text=outcome.detail),
+        duration_ns=outcome.duration_ns,
+        notices=notices_in(outcome.remarks, outcome.notices),
+        duplicates=outcome.duplicates,
+        late=outcome.late,
+        foreign=outcome.foreign,
+        ambiguous=outcome.ambiguous,
+        unplaced=outcome.unplaced,
+        links=_links_in(outcome.links),
+    )
+
+
+def _link_out(link: m.Link) -> pb.Link:
+    # `from` is a keyword of Python.
+    return pb.Link(ttl=link.ttl, to=link.far, flows=link.flows, **{"from": link.near})
+
+
+def _links_in(links: Sequence[pb.Link]) -> tuple[m.Link, ...]:
+    if len(links) > m.MAX_LINKS:
+        raise ProtocolError(f"Outcome.links is longer than {m.MAX_LINKS}")
+    decoded = tuple(m.Link(link.ttl, getattr(link, "from"), link.to, link.flows) for link in links)
+    for link in decoded:
+        if not 1 <= link.ttl < m.MAX_TTL or not are_addresses((link.near, link.far)):
+            raise ProtocolError("Link is out of bounds")
+    return decoded

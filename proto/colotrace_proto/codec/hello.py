@@ -1,0 +1,97 @@
+"""What both sides say of themselves: Hello, Welcome, Heartbeat."""
+
+import dataclasses
+
+from colotrace_proto import messages as m
+from colotrace_proto.identifiers import is_colo_name, is_identifier
+from colotrace_proto.text import safe
+from colotrace_proto.v1 import fleet_pb2 as pb
+
+from .checks import PACKET_TYPES, PACKET_TYPES_IN, ProtocolError, families_in, families_out
+from .jobs import ack_in, ack_out
+
+_MAX_PACKET_TYPES = 64
+_MAX_CITY = 128
+_MAX_VERSION = 64
+
+
+def hello_out(hello: m.Hello) -> pb.Hello:
+    return pb.Hello(
+        protocol_version=hello.protocol_version,
+        agent_id=hello.agent_id,
+        boot_id=hello.boot_id,
+        colo=hello.colo,
+        city=hello.city,
+        families=families_out(hello.families),
+        packet_types=[PACKET_TYPES[kind] for kind in sorted(hello.packet_types)],
+        software_version=hello.software_version,
+        max_jobs=hello.max_jobs,
+        held_jobs=hello.held_jobs,
+    )
+
+
+def hello_in(hello: pb.Hello) -> m.Hello:
+    if not is_identifier(hello.agent_id):
+        raise ProtocolError("Hello.agent_id is not 1 to 64 of [A-Za-z0-9._-]")
+    if not is_colo_name(hello.colo):
+        raise ProtocolError("Hello.colo is not letters and a number, like den01")
+    if len(hello.boot_id) != 16:
+        raise ProtocolError("Hello.boot_id is not 16 bytes")
+    if hello.protocol_version < 1:
+        raise ProtocolError("Hello.protocol_version is missing")
+    if len(hello.held_jobs) > m.MAX_HELD_JOBS:
+        raise ProtocolError("Hello.held_jobs is too long")
+    if len(hello.packet_types) > _MAX_PACKET_TYPES:
+        raise ProtocolError("Hello names too many packet types")
+    return m.Hello(
+        agent_id=m.AgentId(hello.agent_id),
+        boot_id=hello.boot_id,
+        colo=m.ColoName(hello.colo),
+        city=safe(hello.city, most=_MAX_CITY),
+        families=families_in(hello.families, "Hello"),
+        packet_types=frozenset(
+            PACKET_TYPES_IN[n] for n in hello.packet_types if n in PACKET_TYPES_IN
+        ),
+        software_version=safe(hello.software_version, most=_MAX_VERSION),
+        max_jobs=hello.max_jobs,
+        # Only compared with the receiver's own ids, so the ids are not checked one by one.
+        held_jobs=tuple(m.JobId(job) for job in hello.held_jobs),
+        protocol_version=hello.protocol_version,
+    )
+
+
+def welcome_out(welcome: m.Welcome) -> pb.Welcome:
+    return pb.Welcome(
+        protocol_version=welcome.protocol_version,
+        coordinator_id=welcome.coordinator_id,
+        heartbeat_ms=welcome.heartbeat_ms,
+        wanted_jobs=[ack_out(ack) for ack in welcome.wanted_jobs],
+    )
+
+
+def welcome_in(welcome: pb.Welcome) -> m.Welcome:
+    if len(welcome.coordinator_id) != 16:
+        raise ProtocolError("Welcome.coordinator_id is not 16 bytes")
+    if not 100 <= welcome.heartbeat_ms <= 600_000:
+        raise ProtocolError("Welcome.heartbeat_ms is not within 100 to 600,000")
+    if len(welcome.wanted_jobs) > m.MAX_HELD_JOBS:
+        raise ProtocolError("Welcome.wanted_jobs is too long")
+    return m.Welcome(
+        coordinator_id=welcome.coordinator_id,
+        heartbeat_ms=welcome.heartbeat_ms,
+        wanted_jobs=tuple(ack_in(ack) for ack in welcome.wanted_jobs),
+        protocol_version=welcome.protocol_version,
+    )
+
+
+def heartbeat_out(heartbeat: m.Heartbeat) -> pb.Heartbeat:
+    counters = pb.Counters(**dataclasses.asdict(heartbeat.counters))
+    return pb.Heartbeat(running_jobs=heartbeat.running_jobs, counters=counters)
+
+
+def heartbeat_in(heartbeat: pb.Heartbeat) -> m.Heartbeat:
+    counters = {
+        field.name: getattr(heartbeat.counters, field.name)
+        for field in dataclasses.fields(m.Counters)
+    }
+    return m.Heartbeat(heartbeat.running_jobs, m.Counters(**counters))

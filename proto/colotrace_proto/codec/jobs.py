@@ -1,0 +1,91 @@
+"""Jobs, their refusals and acknowledgements."""
+
+from colotrace_proto import messages as m
+from colotrace_proto.identifiers import is_address
+from colotrace_proto.notices import Notice, NoticeCode
+from colotrace_proto.v1 import fleet_pb2 as pb
+
+from .checks import PACKET_TYPES, PACKET_TYPES_IN, ProtocolError, job_id, known
+from .notices import notice_in, notice_out, text_of
+
+_MAX_PORT = 65_535
+
+
+def job_out(job: m.Job) -> pb.Job:
+    return pb.Job(
+        job_id=job.job_id,
+        target=job.target,
+        packet_type=PACKET_TYPES[job.packet_type],
+        max_ttl=job.max_ttl,
+        packets_per_ttl=job.packets_per_ttl,
+        wait_ms=job.wait_ms,
+        port=job.port,
+        flow=job.flow,
+        remaining_ms=job.remaining_ms,
+        multipath=job.multipath,
+        reply_to=job.reply_to,
+    )
+
+
+def job_in(job: pb.Job) -> m.Job | m.UnknownJob:
+    """The job; with a value that is not known here, perhaps of a newer coordinator, a job to
+    refuse."""
+    if job.reply_to and not is_address(job.reply_to):
+        raise ProtocolError("Job.reply_to is not HOST:PORT")
+    notice = _unknown(job)
+    if notice is not None:
+        return m.UnknownJob(job_id(job.job_id), notice, job.reply_to)
+    return m.Job(
+        job_id=job_id(job.job_id),
+        target=job.target,
+        packet_type=PACKET_TYPES_IN[job.packet_type],
+        max_ttl=job.max_ttl,
+        packets_per_ttl=job.packets_per_ttl,
+        wait_ms=job.wait_ms,
+        port=job.port,
+        flow=job.flow,
+        remaining_ms=min(job.remaining_ms, m.MAX_REMAINING_MS),
+        multipath=job.multipath,
+        reply_to=job.reply_to,
+    )
+
+
+def _unknown(job: pb.Job) -> Notice | None:
+    """The first value of the job that is not known here."""
+    if job.packet_type not in PACKET_TYPES_IN:
+        return Notice(NoticeCode.UNKNOWN_PACKET_TYPE, count=job.packet_type)
+    for name, value, least, most in (
+        ("max_ttl", job.max_ttl, 1, m.MAX_TTL),
+        ("packets_per_ttl", job.packets_per_ttl, 1, m.MAX_PACKETS_PER_TTL),
+        ("wait_ms", job.wait_ms, 1, m.MAX_WAIT_MS),
+        ("port", job.port, 0, _MAX_PORT),
+    ):
+        if not least <= value <= most:
+            code = NoticeCode.OUT_OF_RANGE
+            return Notice(code, name=name, count=value, least=least, most=most)
+    if not 1 <= len(job.target) <= m.MAX_TARGET:
+        return Notice(NoticeCode.TARGET_LENGTH, least=1, most=m.MAX_TARGET)
+    return None
+
+
+def refused_out(refused: m.Refused) -> pb.Refused:
+    return pb.Refused(
+        job_id=refused.job_id,
+        reason=pb.Refused.Reason.ValueType(refused.reason),
+        detail=text_of(refused.notice),
+        notice=notice_out(refused.notice),
+    )
+
+
+def refused_in(refused: pb.Refused) -> m.Refused:
+    notice = refused.notice if refused.HasField("notice") else None
+    reason = known(m.RefusalReason, refused.reason)
+    return m.Refused(job_id(refused.job_id), reason, notice_in(notice, text=refused.detail))
+
+
+def ack_out(ack: m.Ack) -> pb.Ack:
+    return pb.Ack(job_id=ack.job_id, sequence=ack.sequence)
+
+
+def ack_in(ack: pb.Ack) -> m.Ack:
+    return m.Ack(job_id(ack.job_id), ack.sequence)
