@@ -1,20 +1,20 @@
-"""What colotrace costs, measured beside other tracers on the same paths: `python -m bench`.
+"""Benchmarks of colotrace beside other tracers on the same paths: `python -m bench`.
 
-    session.py    places that are made once and shared, how many runs, progress
-    places.py     where a path is: kernel routers, or the responder with round trips as drawn
-    peers.py      the other tracers; libraries among them run in `inside_library.py`
-    stack.py      the programs on a place, a broker, and a client
-    driver.py     a small process inside a namespace, so that nothing else is timed: `inside.py`
-                  starts programs, `inside_engine.py` and `inside_agent.py` have colotrace warm,
-                  `inside_fleet.py` is many agents without traces, `inside_load.py` many clients
-    rows/         one file a subject; each says what it measures and gives figures
-    figures.py    samples and what is said of them
-    report.py     the table, results.json and results.md; plot.py the drawing
-    responder/    a network in user space that is never the limit: `python -m bench.responder`
+    session.py    shared places, the number of runs, progress
+    places.py     the paths: kernel routers, or the responder with configured RTTs
+    peers.py      the other tracers; libraries run in `inside_library.py`
+    stack.py      coordinator, agent and broker on a place, and a client
+    driver.py     a helper process inside a namespace: `inside.py` starts programs,
+                  `inside_engine.py` and `inside_agent.py` keep colotrace running,
+                  `inside_fleet.py` simulates many agents, `inside_load.py` many clients
+    rows/         one file for each subject, with its measurements
+    figures.py    samples and their statistics
+    report.py     the table, results.json and results.md; plot.py draws results.svg
+    responder/    a fast simulated network in user space: `python -m bench.responder`
     foreign/      TCP traffic of other connections
-    accuracy/     how right reported round trips are: `python -m bench.accuracy`
+    accuracy/     accuracy of reported RTTs: `python -m bench.accuracy`
 
-Nothing here is asserted by a test, and nothing of it ships.
+The results are not asserted by tests, and this package is not part of the wheel.
 """
 
 import sys
@@ -22,5 +22,5 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 
-# The lab, the fleet and the worlds are the tests' own.
+# The lab and the fleet are in tests/.
 sys.path.insert(0, str(ROOT / "tests"))

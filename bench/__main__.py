@@ -1,7 +1,7 @@
-"""`python -m bench [--list] [--quick] [NAME…]`: what colotrace costs, beside other tracers.
+"""`python -m bench [--list] [--quick] [NAME…]`: benchmarks of colotrace and other tracers.
 
-Exit status: 0 measured, 1 something could not be, 2 wrong usage or a program that is missing,
-130 interrupted. Progress goes to standard error, the table to standard output.
+Exit status: 0 all measured, 1 a measurement failed, 2 wrong usage or a missing program, 130
+interrupted. Progress goes to standard error, the table to standard output.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> int:
-    """Measure what the command line names."""
+    """Measure the subjects of the command line."""
     asked = _arguments()
-    # Debian keeps ip, nft and traceroute where only root's PATH leads.
+    # On Debian, ip, nft and traceroute are only on root's PATH.
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     if asked.list:
         for subject in ALL:
@@ -43,7 +43,7 @@ def main() -> int:
     try:
         peers.require(compared)
         require_compiler()
-        # What the lab needs where this is not root: a namespace in which it is.
+        # Without root, the lab needs a user namespace.
         access.enter_if_needed()
         access.require()
     except (BenchError, LabUnavailableError) as error:
@@ -69,10 +69,10 @@ def _run(
                 failed += bool(one.missing)
                 if one.figures:
                     found[subject.name] = one
-                    if not quick:  # at once, so that what comes later cannot take it away
+                    if not quick:  # at once, so that a later failure cannot lose it
                         report.write({subject.name: one}, facts, [each.name for each in ALL])
     except KeyboardInterrupt:
-        errors.print("bench: interrupted; everything is taken down")
+        errors.print("bench: interrupted; everything is stopped")
         return 130
     report.show(found.values(), facts, Console() if sys.stdout.isatty() else Console(width=160))
     where = report.RESULTS.relative_to(ROOT)
@@ -83,7 +83,7 @@ def _run(
 
 
 def _measured(subject: Subject, session: Session) -> report.Found:
-    """What there is of a subject: what came before something failed is kept."""
+    """The figures of a subject; after a failure, those measured before it."""
     load = machine.load()
     found = report.Found(subject.title, subject.limits, list(subject.plotted), "")
     began = time.monotonic()
@@ -93,7 +93,7 @@ def _measured(subject: Subject, session: Session) -> report.Found:
             if not figure.samples:
                 session.warn(figure.who, figure.note)
     except (BenchError, FleetError, LabError) as error:
-        found.missing = f"Not whole: {' '.join(str(error).split())}"
+        found.missing = f"Incomplete: {' '.join(str(error).split())}"
         session.warn(subject.name, error)
     found.taken = (
         f"{machine.now()}, commit {machine.commit() or '?'}, in {time.monotonic() - began:.0f} s, "
@@ -105,17 +105,17 @@ def _measured(subject: Subject, session: Session) -> report.Found:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help="measure only these (see --list); commas do too"
+        "names", nargs="*", metavar="NAME", help="subjects (see --list), also separated by commas"
     )
-    parser.add_argument("--list", action="store_true", help="say what can be measured")
+    parser.add_argument("--list", action="store_true", help="list the subjects")
     parser.add_argument(
-        "--quick", action="store_true", help="one run of little, to see that it works"
+        "--quick", action="store_true", help="one short run of each, to see that it works"
     )
     asked = parser.parse_args()
     asked.names = [name for words in asked.names for name in words.split(",") if name]
     unknown = sorted(set(asked.names) - _names())
     if unknown:
-        parser.error(f"nothing is called {', '.join(unknown)}; --list names what can be measured")
+        parser.error(f"unknown subjects: {', '.join(unknown)}; see --list")
     return asked
 
 
@@ -124,7 +124,7 @@ def _names() -> set[str]:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
-    # Once: a second one would leave behind what the first is taking down.
+    # Once: a second signal would interrupt the clean-up.
     for number in _STOPPING:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt

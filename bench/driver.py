@@ -1,4 +1,4 @@
-"""The near end of a process that runs inside a namespace and answers each line with a line."""
+"""Client of a helper process inside a namespace: one line of JSON for each request and answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HERE = Path(__file__).parent
 
 
 class Driver:
-    """A helper process. Ends when its input closes, so also when this process dies."""
+    """A helper process. It ends when its input closes, so also when this process dies."""
 
     def __init__(self, spawn: Spawn, argv: Sequence[str | Path]) -> None:
         self._process = spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -28,27 +28,27 @@ class Driver:
 
     @classmethod
     def plain(cls, spawn: Spawn) -> Driver:
-        """One that starts programs and speaks HTTP; see `inside`."""
+        """A helper that starts programs and sends HTTP requests; see `inside`."""
         return cls(spawn, [sys.executable, "-I", "-S", _HERE / "inside.py"])
 
     @classmethod
     def engine(cls, spawn: Spawn) -> Driver:
-        """One that holds a warm engine; see `inside_engine`."""
+        """A helper with a running engine; see `inside_engine`."""
         return cls(spawn, [sys.executable, _HERE / "inside_engine.py"])
 
     @classmethod
     def agent(cls, spawn: Spawn, *flags: str) -> Driver:
-        """One with a `colotrace-agent run` attached to it; see `inside_agent`."""
+        """A helper with a `colotrace-agent run` attached to it; see `inside_agent`."""
         return cls(spawn, [sys.executable, _HERE / "inside_agent.py", *flags])
 
     @classmethod
     def fleet(cls, spawn: Spawn, *flags: str | Path) -> Driver:
-        """One that is many agents, which answer at once; see `inside_fleet`."""
+        """A helper that simulates many agents; see `inside_fleet`."""
         return cls(spawn, [sys.executable, _HERE / "inside_fleet.py", *flags])
 
     @classmethod
     def load(cls, spawn: Spawn) -> Driver:
-        """One that is many clients of the API; see `inside_load`."""
+        """A helper that simulates many clients of the API; see `inside_load`."""
         return cls(spawn, [sys.executable, _HERE / "inside_load.py"])
 
     @property
@@ -57,31 +57,32 @@ class Driver:
         return self._process.pid
 
     def call(self, **asked: Any) -> dict[str, Any]:
-        """Have it done; what came of it.
+        """Send a request and return its answer.
 
         Raises:
-            BenchError: it could not be done.
+            BenchError: the request failed.
         """
         self.begin(**asked)
         return self.finish()
 
     def begin(self, **asked: Any) -> None:
-        """Have it begun; `finish` must follow."""
+        """Send a request; `finish` must follow."""
         if self._process.stdin is None:
             raise BenchError("the helper process has no input")
         self._process.stdin.write(json.dumps(asked).encode() + b"\n")
         self._process.stdin.flush()
 
     def finish(self) -> dict[str, Any]:
-        """What came of that which was begun.
+        """The answer to the request of `begin`.
 
         Raises:
-            BenchError: it could not be done.
+            BenchError: the request failed.
         """
         return self._hear()
 
     def run(self, argv: Sequence[str | Path], **more: Any) -> dict[str, Any]:
-        """A program run inside, which must end well; with `out=` it is watched (`inside`)."""
+        """Run a program inside, which must succeed; with `out=` it is monitored
+        (`inside.watch`)."""
         do = "watch" if "out" in more else "run"
         done = self.call(do=do, argv=[str(each) for each in argv], **more)
         if done["status"]:
@@ -89,7 +90,7 @@ class Driver:
         return done
 
     def close(self) -> None:
-        """End it."""
+        """End the helper."""
         self._process.stop()
 
     def _hear(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Samples, and what is said of them: medians and spread, never a mean that one stall moves."""
+"""Samples and their statistics: medians and quartiles, since one stall would distort a mean."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 BEYOND = "beyond longest RTT"
-"""Wall time less the longest round trip of the path, as drawn: the tracer's own share."""
+"""Wall time minus the longest configured RTT of the path: the tracer's own share."""
 
 
 class BenchError(Exception):
-    """Something cannot be measured here; the text says why, and the remedy."""
+    """A measurement failed or is not possible here; the text has the reason and the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One quantity of one contender at one piece of work; no samples where it could not be had."""
+    """One quantity of one tool for one task; without samples if it could not be measured."""
 
     work: str
     who: str
@@ -24,19 +24,19 @@ class Figure:
     unit: str
     samples: tuple[float, ...]
     at_most: float | None = None
-    """What is to be reached, by the median."""
+    """Upper bound required of the median."""
     at_least: float | None = None
     note: str = ""
-    """What limits it, and what it is not."""
+    """Its limit, and caveats."""
 
     @property
     def median(self) -> float:
-        """The middle sample."""
+        """The median."""
         return statistics.median(self.samples)
 
     @property
     def quartiles(self) -> tuple[float, float]:
-        """Between them lies the middle half of the samples."""
+        """The lower and the upper quartile."""
         if len(self.samples) < 2:
             return self.samples[0], self.samples[0]
         low, _, high = statistics.quantiles(self.samples, n=4, method="inclusive")
@@ -44,7 +44,7 @@ class Figure:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the median is where it should be; None where nothing was asked, or measured."""
+        """Whether the median is within its bounds; None without bounds or samples."""
         if not self.samples or self.at_most is self.at_least is None:
             return None
         low = self.at_least is None or self.median >= self.at_least
@@ -53,36 +53,36 @@ class Figure:
     def bounded(
         self, *, at_most: float | None = None, at_least: float | None = None, note: str = ""
     ) -> Figure:
-        """The same with what is to be reached, and a note more."""
+        """A copy with bounds and a further note."""
         note = "; ".join(filter(None, [self.note, note]))
         return replace(self, at_most=at_most, at_least=at_least, note=note)
 
 
 @dataclass(slots=True)
 class Run:
-    """One run of one contender: its quantities, and whether it found the whole path."""
+    """One run of one tool: its quantities, and whether it found the whole path."""
 
     values: dict[str, float]
     complete: bool = True
     limit: str = ""
-    """What this run could not be faster than."""
+    """What limited the speed of this run."""
 
 
 @dataclass(slots=True)
 class Samples:
-    """All runs of one contender."""
+    """All runs of one tool."""
 
     runs: list[Run] = field(default_factory=list)
     failure: str = ""
-    """Why there are none, or no more."""
+    """Why there are no runs, or no more of them."""
 
     def of(self, quantity: str) -> tuple[float, ...]:
-        """Every run's value, in the order of the runs; a run may be without."""
+        """The values of all runs that have this quantity, in order."""
         return tuple(float(run.values[quantity]) for run in self.runs if quantity in run.values)
 
     @property
     def quantities(self) -> list[str]:
-        """What the runs have told of."""
+        """The names of all quantities of the runs."""
         return list(dict.fromkeys(name for run in self.runs for name in run.values))
 
     @property
@@ -92,7 +92,7 @@ class Samples:
 
     @property
     def incomplete(self) -> str:
-        """A note on runs that missed answers; they stay among the samples."""
+        """A note about runs that missed answers, which are kept among the samples."""
         missed = sum(not run.complete for run in self.runs)
         return f"{missed} of {len(self.runs)} runs missed answers" if missed else ""
 
@@ -108,14 +108,14 @@ def alternate(
     may_fail: Collection[str] = (),
     warm: bool = True,
 ) -> dict[str, Samples]:
-    """Run each contender in turn, `runs` times, after one that does not count where `warm`.
+    """Run the tools in turn, `runs` times each, with `warm` after a run that does not count.
 
-    Who begins changes from round to round, so that nobody always follows the same one. The slow
-    ones of `seldom` run only so often in all, spread over the rounds, and are not warmed up. One
-    of `may_fail` that fails is left out from then on, and what it has given stays.
+    Each round starts with another tool, so that no tool always follows the same one. The slow tools
+    of `seldom` run only this many times in all, spread over the rounds, without a warm-up. If a
+    tool of `may_fail` fails, it is not run again; its samples are kept.
 
     Raises:
-        BenchError: another one failed.
+        BenchError: another tool failed.
     """
     names = list(contenders)
     samples = {name: Samples() for name in names}

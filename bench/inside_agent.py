@@ -1,8 +1,8 @@
-"""A coordinator's end of the stream in a namespace, with a `colotrace-agent run` attached to it.
+"""A minimal coordinator in a namespace, with a `colotrace-agent run` attached to it.
 
-Run by `driver.Driver.agent`, whose words after the first are more flags of the agent. A trace is
-timed from the agent's word that the job is accepted to its last frame, both as they arrive here:
-what the way back takes is in both. CPU is the agent's whole process, its stream included.
+Run by `driver.Driver.agent`; the arguments are more flags of the agent. A trace is timed from the
+arrival of its Accepted to the arrival of its last frame, so the delay of the stream cancels out.
+CPU time is that of the agent's whole process, including its stream.
 """
 
 import asyncio
@@ -37,7 +37,7 @@ from colotrace_proto.v1 import fleet_pb2_grpc
 
 _AGENT = Path(sys.executable).parent / "colotrace-agent"
 _CPUCLOCK_SCHED = 2
-# The interval that a coordinator asks for.
+# The interval that a coordinator sets.
 _HEARTBEAT_MS = 10_000
 _JOB_MS = 25_000
 _WITHIN_S = 60
@@ -45,7 +45,7 @@ _WITHIN_S = 60
 
 @dataclass(slots=True)
 class Told:
-    """What has come of a job so far; times in nanoseconds."""
+    """State of a job; times in nanoseconds."""
 
     done: "asyncio.Future[Told]"
     asked: int = 0
@@ -96,7 +96,7 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
                 self._end(job_id, told)
 
     async def trace(self, jobs: list[dict[str, Any]]) -> list[Told]:
-        """Have the agent run these jobs, all at once, to their ends."""
+        """Have the agent run these jobs concurrently, until all have ended."""
         loop = asyncio.get_running_loop()
         told = []
         for asked in jobs:
@@ -108,13 +108,13 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
             return [await each.done for each in told]
 
     def flood(self, at_once: int, asked: dict[str, Any]) -> None:
-        """Keep so many jobs running, each to another target, until `calm`."""
+        """Keep `at_once` jobs running, each to another target, until `calm`."""
         self._flood = [
             asyncio.create_task(self._keep(asked), name=f"flood {each}") for each in range(at_once)
         ]
 
     async def calm(self) -> None:
-        """End the flood; what runs of it comes to its end."""
+        """Stop starting jobs, and wait for the running ones."""
         flood, self._flood = self._flood, []
         for task in flood:
             task.cancel()
@@ -156,7 +156,7 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
             told.done.set_result(told)
 
     async def _write(self) -> None:
-        """A stream takes one message at a time, and who reads must not wait for it."""
+        """Write queued messages: a stream takes one at a time, and the reader must not wait."""
         while True:
             message, told = await self._out.get()
             if told is not None:
@@ -187,12 +187,12 @@ def _job(job_id: JobId, asked: dict[str, Any]) -> Job:
 
 
 def _stranger() -> str:
-    """An address that was hardly traced before, of 10.0.0.0/8."""
+    """A random address of 10.0.0.0/8, which was probably not traced before."""
     return str(ipaddress.IPv4Address(0x0A000000 | random.getrandbits(24)))
 
 
 class Agent:
-    """What each line can ask for."""
+    """The operations of the helper."""
 
     def __init__(self, coordinator: Coordinator, pid: int, log: BinaryIO) -> None:
         self._coordinator = coordinator
@@ -200,7 +200,7 @@ class Agent:
         self._log = log
 
     async def do(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """One line."""
+        """Handle one request."""
         match asked.pop("do", "trace"):
             case "pid":
                 return {"pid": self._pid}
@@ -223,7 +223,7 @@ class Agent:
         if refused:
             self._log.seek(0)
             words = self._log.read().decode(errors="replace")[-500:]
-            return {"error": f"{len(refused)} jobs are not run: {refused[0]}; {words}"}
+            return {"error": f"{len(refused)} jobs were refused: {refused[0]}; {words}"}
         return {
             "wall_ms": max((each.ended - each.accepted) / 1e6 for each in told),
             "from_asked_ms": max((each.ended - each.asked) / 1e6 for each in told),
@@ -240,14 +240,14 @@ def _cpu_ns(pid: int) -> int:
 
 
 async def main() -> None:
-    """Do what each line says, until there are no more."""
+    """Handle requests until the input ends."""
     coordinator = Coordinator()
     server = grpc.aio.server()
     fleet_pb2_grpc.add_FleetServicer_to_server(coordinator, server)
     where = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
     await server.start()
     log = tempfile.TemporaryFile()  # noqa: SIM115 - it ends with this process
-    process = subprocess.Popen(  # noqa: ASYNC220 - nothing else is under way yet
+    process = subprocess.Popen(  # noqa: ASYNC220 - nothing else runs yet
         [
             *("setpriv", "--pdeathsig", "KILL", _AGENT, "run", "--coordinator", where),
             *("--colo", "sin01", "--city", "Singapore, SG", "--agent-id", "bench-a"),

@@ -1,8 +1,8 @@
-"""A warm engine in a namespace: the agent's own prober and jobs, without a coordinator.
+"""A running engine in a namespace: the agent's prober and jobs, without a coordinator.
 
-Run by `driver.Driver.engine`. Each line asks for one trace; the answer tells from the job's being
-taken to its last frame's being handed over, and the CPU that this process used meanwhile. Budgets
-are the agent's own, and the collector of garbage is on, as there.
+Run by `driver.Driver.engine`. Each request is one trace. The answer has the time from admission of
+the job to its last frame, and the CPU time of this process. Packet budgets and the garbage
+collector are as in the agent.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _JOB_MS = 25_000
 
 
 class Engine:
-    """What `colotrace-agent run` builds, but for the link."""
+    """The parts of `colotrace-agent run`, except the link."""
 
     def __init__(self) -> None:
         prober = open_prober()
@@ -31,7 +31,7 @@ class Engine:
         self._number = 0
 
     async def trace(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """One trace."""
+        """Run one trace."""
         self._number += 1
         job = Job(
             job_id=JobId(f"bench-{self._number}"),
@@ -70,7 +70,7 @@ class Engine:
 
 
 async def main() -> None:
-    """Trace what each line says, until there are no more."""
+    """Handle requests until the input ends."""
     engine = Engine()
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()

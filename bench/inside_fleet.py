@@ -1,8 +1,8 @@
-"""Many agents in one process, whose traces take no time.
+"""Many agents in one process, with simulated traces that take no time.
 
-Run by `driver.Driver.fleet`. They attach to a coordinator, or meet it at a broker, by the agent's
-own links, each agent with connections of its own; only their jobs are simulated. One is accepted,
-and told in one frame to have traced 15 hops with 3 answers each.
+Run by `driver.Driver.fleet`. Each agent has its own connections to a coordinator or a broker, by
+the agent's links; only the jobs are simulated. A job is accepted, and reported in one frame as 15
+hops with 3 replies each.
 """
 
 import argparse
@@ -44,7 +44,7 @@ from colotrace_proto.messages import (
 from colotrace_proto.running import RunningClock
 
 _HOPS, _PER_TTL = 15, 3
-# The path of the places with delays, whose routers have names: hop 1 at 2 ms, the target at 32.
+# The path of the places with delays, whose routers have names: hop 1 at 2 ms, the target at 32 ms.
 _ROUTERS = tuple(Node(ipaddress.IPv4Address(f"198.18.{ttl}.1").packed) for ttl in range(1, _HOPS))
 _RTT_NS = tuple((2 + 30 * hop // (_HOPS - 1)) * 1_000_000 for hop in range(_HOPS))
 _NODES = tuple(hop for hop in range(_HOPS) for _ in range(_PER_TTL))
@@ -52,10 +52,10 @@ _DONE = Outcome(Failure.NONE, duration_ns=_RTT_NS[-1])
 
 
 class AtOnce(Jobs):
-    """Jobs that are accepted, and over with the loop's next turn."""
+    """Jobs that are accepted, and end in the loop's next turn."""
 
     def __init__(self) -> None:
-        # Nothing of the agent's own: there is no prober.
+        # `Jobs.__init__` is not called: there is no prober.
         self.draining = False
         self.taken = 0
 
@@ -63,7 +63,7 @@ class AtOnce(Jobs):
         return 0
 
     def counters(self) -> Counters:
-        """None of anything."""
+        """All zero."""
         return Counters()
 
     def take(
@@ -73,19 +73,19 @@ class AtOnce(Jobs):
         *,
         ready: object = None,  # noqa: ARG002 - there is no progress
     ) -> Accepted | Refused:
-        """Accepts it."""
+        """Accept the job."""
         if isinstance(job, UnknownJob):
             return Refused(job.job_id, RefusalReason.UNSUPPORTED, job.notice)
         self.taken += 1
-        # Not before it is known to be accepted.
+        # The frame must come after Accepted.
         asyncio.get_running_loop().call_soon(emit, _traced(job))
         return Accepted(job.job_id)
 
     def cancel(self, job_id: JobId) -> None:
-        """It is over already."""
+        """Do nothing: the job has ended."""
 
     async def finish(self, *, within_s: float) -> None:  # noqa: ARG002
-        """None runs."""
+        """No job runs."""
         self.draining = True
 
 
@@ -131,7 +131,7 @@ def _arguments() -> argparse.Namespace:
 
 
 async def main() -> None:
-    """Stay attached, and tell of the jobs at each line, until there are no more."""
+    """Stay attached, and answer each request with the job counts, until the input ends."""
     asked = _arguments()
     structlog.configure(
         wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),

@@ -1,10 +1,10 @@
-"""A library that traces, asked as its users ask it: icmplib, scapy's `sr`, pycaracal.
+"""Runs a tracing library as its users do: icmplib, scapy's `sr`, pycaracal.
 
     python inside_library.py LIBRARY --max-ttl N --per-ttl N (--target T | --targets-file FILE)
 
-Prints one line of JSON: what the call took and how many probes were answered. One target is traced
-twice and the second time counts, which no import and no first use is in; of a file of targets the
-whole process is what its starter measures.
+Prints one line of JSON: the time of the call and the number of answered probes. One target is
+traced twice and the second time counts, so that imports and first use do not. For a file of
+targets, the caller measures the whole process.
 """
 
 import argparse
@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 _WAIT_S = 1
-# More than it can send: nothing else is to limit it.
+# More than it can send, so that this is not the limit.
 _CARACAL_RATE = 1_000_000
 
 Trace = Callable[[list[str], argparse.Namespace], int]
 
 
 def icmplib(targets: list[str], asked: argparse.Namespace) -> int:
-    """Probe by probe, target by target."""
+    """One probe after the other, one target after the other."""
     from icmplib import traceroute
 
     answered = 0
@@ -38,7 +38,7 @@ def icmplib(targets: list[str], asked: argparse.Namespace) -> int:
 
 
 def sr(targets: list[str], asked: argparse.Namespace) -> int:
-    """One list of all probes, of all targets."""
+    """One list with all probes of all targets."""
     from scapy.layers.inet import ICMP, IP
     from scapy.sendrecv import sr as send_and_receive
 
@@ -55,7 +55,7 @@ def sr(targets: list[str], asked: argparse.Namespace) -> int:
 
 
 def pycaracal(targets: list[str], asked: argparse.Namespace) -> int:
-    """Stateless: it sends, and then listens for a second more, whatever has come."""
+    """Stateless: it sends all probes, and then always listens for one more second."""
     from pycaracal import Probe, log_to_stderr, prober
 
     def probes() -> Iterator[Probe]:
@@ -63,7 +63,7 @@ def pycaracal(targets: list[str], asked: argparse.Namespace) -> int:
             mapped = f"::ffff:{target}"
             for number in range(asked.per_ttl):
                 for ttl in range(1, asked.max_ttl + 1):
-                    # Another source port: the same probe again would not be another one.
+                    # Another source port, since pycaracal does not distinguish equal probes.
                     yield Probe(mapped, 24_000 + number, 33_434, ttl, "icmp", 0, 0)
 
     log_to_stderr()
@@ -79,7 +79,7 @@ def pycaracal(targets: list[str], asked: argparse.Namespace) -> int:
 
 
 def _device(target: str) -> str:
-    """The device of the route to a target, by /proc/net/route (little-endian words)."""
+    """The interface of the route to a target, by /proc/net/route (little-endian words)."""
     address = int.from_bytes(ipaddress.IPv4Address(target).packed, "little")
     best = ("", -1)
     for line in Path("/proc/net/route").read_text().splitlines()[1:]:
@@ -94,7 +94,7 @@ LIBRARIES: dict[str, Trace] = {"icmplib": icmplib, "sr": sr, "pycaracal": pycara
 
 
 def main() -> None:
-    """Trace, and tell."""
+    """Trace and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("library", choices=LIBRARIES)
     parser.add_argument("--target")
@@ -109,7 +109,7 @@ def main() -> None:
     else:
         targets = [asked.target]
         with contextlib.redirect_stdout(sys.stderr):
-            # What is slow by nature is not made to be so twice.
+            # icmplib is slow, so it warms up on the loopback address.
             trace(["127.0.0.1"] if trace is icmplib else targets, asked)
     cpu, began = time.process_time(), time.perf_counter()
     with contextlib.redirect_stdout(sys.stderr):

@@ -1,7 +1,7 @@
-"""Many clients of the API in one process, each of which asks again as soon as it is answered.
+"""Many clients of the API in one process; each sends a request as soon as it has an answer.
 
-Run by `driver.Driver.load`. Requests are made up before, and answers are looked at afterwards, so
-that while it is measured a request costs this process next to nothing.
+Run by `driver.Driver.load`. Requests are prepared before, and answers checked after the
+measurement, so that a request takes almost no time in this process.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ _END = b"\r\n\r\n"
 
 
 class Connection(asyncio.Protocol):
-    """A connection that is kept; `answered` is called with each whole answer."""
+    """A persistent connection; `answered` is called with each complete answer."""
 
     transport: asyncio.Transport
 
@@ -32,16 +32,16 @@ class Connection(asyncio.Protocol):
         self._whole = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It is there."""
-        # uvloop's are no subclass of it.
+        """Keep the transport."""
+        # uvloop's transports are not subclasses of asyncio's.
         self.transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
-        """It is gone."""
+        """Report the loss."""
         self.lost()
 
     def data_received(self, data: bytes) -> None:
-        """Some of an answer."""
+        """Collect data; call `answered` when an answer is complete."""
         self._came += data
         if not self._whole:
             head = self._came.find(_END)
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
 
 
 class Client:
-    """Asks a coordinator, until the time is over."""
+    """Sends requests to a coordinator until the time is over."""
 
     def __init__(self, address: str) -> None:
         self.took_s: list[float] = []
@@ -67,13 +67,13 @@ class Client:
         self._over: asyncio.Future[None] | None = None
 
     async def connect(self) -> None:
-        """Has its connection, anew where it was closed for lack of requests."""
+        """Connect, also if the coordinator has closed the idle connection."""
         if self._connection is None or self._connection.transport.is_closing():
             self._connection = await _connect(self._address)
             self._connection.answered, self._connection.lost = self._answered, self._lost
 
     async def run(self, requests: Iterator[bytes], until: float) -> None:
-        """Ask until then, and wait for the last answer."""
+        """Send requests until `until`, and wait for the last answer."""
         self.took_s, self.answers = [], []
         self._requests, self._until = requests, until
         self._over = asyncio.get_running_loop().create_future()
@@ -100,21 +100,22 @@ class Client:
 
 
 class Load:
-    """What each line asks for."""
+    """The operation of the helper."""
 
     def __init__(self) -> None:
         self._clients: dict[tuple[str, ...], list[Client]] = {}
         self._requests: dict[str, Iterator[bytes]] = {}
 
     async def run(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """So many `clients` of the coordinators at `addresses`, for so many `seconds`."""
+        """Run `clients` of the coordinators at `addresses` for `seconds`."""
         addresses = tuple(asked["addresses"])
         clients = self._clients.setdefault(addresses, [])
         while len(clients) < asked["clients"]:
-            # By turns, as a balancer gives them. If each asked all by turns, they would all wait
-            # for the same one, and the others for them.
+            # Each client keeps to one coordinator, as with a balancer. If clients alternated, a
+            # slow coordinator would make all of them wait.
             clients.append(Client(addresses[len(clients) % len(addresses)]))
-        # Where a run ends the next goes on: no two ask the same within a moment.
+        # The next run continues where this one ends, so that no two equal requests are close in
+        # time.
         key = asked["head"]
         if key not in self._requests:
             self._requests[key] = itertools.cycle([_request(key, body) for body in asked["bodies"]])
@@ -128,7 +129,7 @@ class Load:
         took_s, used_s = time.perf_counter() - began, time.process_time() - cpu_s
         wrong = [text for each in clients for answer in each.answers if (text := _wrong(answer))]
         if wrong:
-            return {"error": f"{len(wrong)} answers are not whole: {wrong[0][:500]}"}
+            return {"error": f"{len(wrong)} answers are incomplete: {wrong[0][:500]}"}
         return {
             "took_s": took_s,
             "cpu_ms": used_s * 1e3,
@@ -148,7 +149,7 @@ def _request(head: str, body: dict[str, Any]) -> bytes:
 
 
 def _wrong(answer: bytes) -> str:
-    """Why it is not the answer that it should be: one colo's whole path."""
+    """The answer's text if it is not one colo's complete path; else ""."""
     head, _, body = answer.partition(_END)
     if not head.startswith(b"HTTP/1.1 200"):
         return answer.decode(errors="replace")
@@ -158,7 +159,7 @@ def _wrong(answer: bytes) -> str:
 
 
 async def main() -> None:
-    """Do what each line says, until there are no more."""
+    """Handle requests until the input ends."""
     load = Load()
     lines = asyncio.StreamReader(limit=1 << 22)
     await asyncio.get_running_loop().connect_read_pipe(

@@ -1,4 +1,4 @@
-"""What the figures were taken on."""
+"""Facts about the machine and the versions measured."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LIBRARIES = ("grpcio", "protobuf", "numpy", "scapy", "uvicorn", "uvloop", "fast
 
 
 def facts(peers: Iterable[Peer]) -> dict[str, Any]:
-    """Facts of the machine and versions, for results.json and the report's head."""
+    """Facts for results.json and the report's head."""
     return {
         "taken": now(),
         "commit": commit(),
@@ -51,12 +51,12 @@ def now() -> str:
 
 
 def load() -> str:
-    """How many ran at a time in the last minute; above one, others run too."""
+    """Load average of the last minute; above one, other programs run, too."""
     return f"{os.getloadavg()[0]:.1f}"
 
 
 def commit() -> str:
-    """The checkout's commit, with a plus where it was changed; "" where git does not know."""
+    """The checkout's commit, with a plus if it has changes; "" if git does not know it."""
     try:
         done = subprocess.run(
             ["git", "describe", "--always", "--dirty=+"],

@@ -1,7 +1,7 @@
-"""The other tracers: how they are asked for the same work, and what installs them.
+"""The other tracers: their command lines for the same work, and their packages.
 
-Every peer is a process that is started for the one trace, as its users start it; of a library the
-call alone is timed, in a process that has traced before.
+A peer is a program that is started for one trace, as its users do. For a library only the call is
+timed, in a process that has traced before.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ _MTR_LINE = re.compile(r"^ *\d+\.\|.*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """One tracer with one set of options. `{target}` and `{max_ttl}` stand for those."""
+    """One tracer with one set of options. `{target}` and `{max_ttl}` are placeholders."""
 
     who: str
     package: str
-    """As Debian calls it, or the Python package index."""
+    """Its name in Debian, or on the Python package index."""
     argv: tuple[str, ...]
     per_ttl: int = PER_TTL
     note: str = ""
     library: bool = False
     slow: bool = False
-    """Whether a trace takes it so long that few must do."""
+    """Whether a trace takes so long that it is run only a few times."""
 
     def command(self, target: str, max_ttl: int = MAX_TTL) -> list[str]:
         """The whole command line for a target."""
@@ -57,7 +57,7 @@ class Peer:
 
     @property
     def missing(self) -> str:
-        """Why it cannot be run here, with the remedy; "" where it can."""
+        """Why it cannot run here, with the remedy; "" if it can."""
         if self.library:
             if version(self):
                 return ""
@@ -67,10 +67,10 @@ class Peer:
         return f"not installed: sudo apt-get install -y {self.package}"
 
     def run(self, place: Place, *, max_ttl: int = MAX_TTL, answers: int | None = None) -> Run:
-        """One trace of the place's path; complete with so many answers, by default all.
+        """One trace of the place's path; it is complete with `answers` hops, by default all.
 
         Raises:
-            BenchError: it cannot be run, or ended badly.
+            BenchError: it cannot run, or failed.
         """
         if self.missing:
             raise BenchError(self.missing)
@@ -84,7 +84,7 @@ class Peer:
         return Run(values, complete=self.answers(done, timed) == wanted)
 
     def answers(self, done: dict[str, Any], timed: dict[str, Any]) -> int:
-        """How many probes were answered, by what it prints."""
+        """Number of answered probes, from the output."""
         if self.library:
             return int(timed["answered"])
         if self.package == "mtr-tiny":
@@ -122,7 +122,7 @@ SCAMPER = Peer(
     note="one hop after the other",
     slow=True,
 )  # fmt: skip
-# The fastest it can be made: hops in parallel, for which it takes one probe a hop only.
+# Its fastest mode: hops in parallel, which allows one probe for each hop only.
 SCAMPER_PARALLEL = Peer(
     "scamper icmp-paris -N 15",
     "scamper",
@@ -150,7 +150,7 @@ ONE_TRACE = (TRACEROUTE, SCAMPER, SCAMPER_PARALLEL, MTR, MTR_ONCE, ICMPLIB, SR, 
 
 
 def require(peers: Iterable[Peer]) -> None:
-    """Raise BenchError where one is not installed, with what installs it."""
+    """Raise BenchError if a program is not installed, with the command that installs it."""
     missing = {peer.argv[0]: peer.package for peer in peers if peer.missing and not peer.library}
     if missing:
         raise BenchError(
@@ -160,7 +160,7 @@ def require(peers: Iterable[Peer]) -> None:
 
 
 def version(peer: Peer) -> str:
-    """The version of its package; "" where it is not known."""
+    """The version of its package; "" if unknown."""
     if peer.library:
         try:
             return installed(peer.package)

@@ -1,7 +1,7 @@
-"""Where the traced path is, and what runs there.
+"""The traced paths, and the helpers for each.
 
-All places look the same to a row: `inside` is a helper where the path begins, `outside` one beside
-the coordinator, `lab` what `Fleet` starts the programs on.
+All places have the same interface: `inside` is a helper at the start of the path, `outside` a
+helper beside the coordinator, and `lab` is where `Fleet` starts the programs.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from bench.responder.responder import TARGET
 DISTANCE = 14
 HOPS = DISTANCE + 1
 _MS = 1_000_000
-# Hop 1 at 2 ms, the target, the 15th, at 32.
+# Hop 1 at 2 ms, the target (hop 15) at 32 ms.
 _PER_HOP_NS = 30 * _MS // DISTANCE
 DELAYS = Network(distance=DISTANCE, delay_ns=2 * _MS - _PER_HOP_NS, per_hop_ns=_PER_HOP_NS)
-# The target at 4.5 ms; what is silent is so to every probe.
+# The target at 4.5 ms; silent hops answer no probe.
 _NEAR_NS = 300_000
 HOLES = Network(distance=DISTANCE, per_hop_ns=_NEAR_NS, silent=frozenset({4, 7, 8, 11}))
 MUTE = Network(distance=DISTANCE, per_hop_ns=_NEAR_NS, silent_target=True)
@@ -39,31 +39,31 @@ AT_ONCE = Network(distance=DISTANCE)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Place:
-    """A path of `hops` hops from `host` to `target`, the longest round trip `longest_ms`."""
+    """A path of `hops` hops from `host` to `target`, whose longest RTT is `longest_ms`."""
 
     work: str
     host: str
     colo: str
     target: str
     named: Mapping[int, str]
-    """A target for each family, whose path has names."""
+    """For each family, a target whose path has names."""
     hops: int
     longest_ms: float
     lab: Any
     grpc_host: str
     spawn: Spawn
-    """Starts programs where the path begins."""
+    """Starts programs at the start of the path."""
     inside: Driver
     outside: Driver
     responder: Responder | None = None
     installed: bool = True
-    """Whether the programs are started as installed, not forked from a process that has imported
+    """Whether the installed programs are started, instead of forks of a process that has imported
     them."""
 
 
 @contextmanager
 def kernel_routers() -> Iterator[Place]:
-    """The lab: 14 kernels route, the 15th answers, and all of it takes microseconds."""
+    """The lab: 14 kernel routers and the target, with RTTs of microseconds."""
     host = "sin01"
     with Lab() as lab:
         target = lab.address("far")
@@ -86,9 +86,9 @@ def kernel_routers() -> Iterator[Place]:
 
 @contextmanager
 def user_space(network: Network, work: str, *, installed: bool = True) -> Iterator[Place]:
-    """The responder's network. Everything runs in its namespace: programs, client and peers.
+    """The responder's network. Programs, client and peers all run in its namespace.
 
-    The responder sleeps between packets, on any core, and is woken before everybody else.
+    The responder sleeps between packets, on any core, and has real-time priority.
     """
     with ExitStack() as stack:
         directory = Path(stack.enter_context(_directory()))
@@ -116,9 +116,9 @@ def user_space(network: Network, work: str, *, installed: bool = True) -> Iterat
 
 @contextmanager
 def alone_on_its_core(network: Network, *, records: int = 0) -> Iterator[Responder]:
-    """A responder that has one core to itself; whatever is started meanwhile has the others.
+    """A responder with a core of its own; programs started in the meantime use the other cores.
 
-    `records` is how many probes are written down. On a single core it shares that.
+    `records` is the number of probes to record. On a machine with one core it shares the core.
     """
     cores = os.sched_getaffinity(0)
     own = max(cores) if len(cores) > 1 else None
@@ -136,12 +136,13 @@ def _directory() -> Iterator[str]:
     try:
         yield directory
     finally:
-        # A program that is killed late may still write there.
+        # A program that ends late may still write there.
         shutil.rmtree(directory, ignore_errors=True)
 
 
 class _Inside:
-    """What `Fleet` wants of a lab, in the responder's namespace: there is but one host."""
+    """The interface of a lab that `Fleet` needs, with the responder's namespace as the only
+    host."""
 
     management_address = "127.0.0.1"
     resolver = "127.0.0.1:53"
@@ -156,12 +157,12 @@ class _Inside:
         return self._responder.spawn(argv, **streams)
 
     def fork(self, _host: str | None, argv: Sequence[str | Path], **streams: Any) -> Forked:
-        """Start an agent or a coordinator as `spawn` does, without its imports."""
+        """Like `spawn`, but forks a process that has imported the agent or the coordinator."""
         namespaces = self._responder.namespaces
         return programs.start(argv, **namespaces, env=dict(os.environ), **streams)
 
     def start_names(self, distance: int) -> None:
-        """A name server that knows the routers, so that answers bear names as elsewhere."""
+        """Start a name server with the routers' names, so that answers have names."""
         records = [
             f"host-record=hop{ttl}.bench.example,198.18.{ttl}.1" for ttl in range(1, distance + 1)
         ]

@@ -1,6 +1,6 @@
-"""A drawing of medians: for each piece of work a bar a contender, on a logarithmic scale.
+"""A plot of medians: for each task a bar for each tool, on a logarithmic scale.
 
-Plain SVG, drawn in Python, so that nothing has to be installed for it.
+It is plain SVG, so that no plotting library is needed.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _STYLE = (
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """One quantity at one piece of work."""
+    """One quantity for one task."""
 
     title: str
     figures: list[Figure]
 
 
 def drawn(panels: Iterable[Panel]) -> str:
-    """The whole drawing, one panel below the other."""
+    """The SVG document, one panel below the other."""
     parts: list[str] = []
     top = 10
     for panel in panels:
@@ -75,7 +75,7 @@ def _bar(figure: Figure, scale: _Scale, y: int) -> Iterator[str]:
 
 
 class _Scale:
-    """From the power of ten below the least to the one above the most."""
+    """A logarithmic scale from the power of ten below the minimum to the one above the maximum."""
 
     def __init__(self, figures: list[Figure]) -> None:
         values = [
@@ -84,16 +84,16 @@ class _Scale:
             for value in (*figure.samples, figure.at_most, figure.at_least)
             if value is not None and value > 0
         ] or [1.0]
-        # So that the least is a bar too.
+        # So that the smallest value also has a bar.
         self._first = math.floor(math.log10(min(values) / 1.5))
         self._last = max(math.ceil(math.log10(max(values))), self._first + 1)
 
     def powers(self) -> range:
-        """The powers of ten on it."""
+        """The exponents of ten on the scale."""
         return range(self._first, self._last + 1)
 
     def at(self, value: float) -> float:
-        """Where a value is; what is not above zero is at the beginning."""
+        """The position of a value; values up to zero are at the start."""
         if value <= 0:
             return _LEFT
         share = (math.log10(value) - self._first) / (self._last - self._first)

@@ -1,4 +1,4 @@
-"""What the kernel says of a process, and of the whole machine."""
+"""CPU time, memory and wake-ups of a process, and CPU time of the machine, from the kernel."""
 
 from __future__ import annotations
 
@@ -9,40 +9,41 @@ from pathlib import Path
 _KB = 1024
 _CPUCLOCK_SCHED = 2
 _TICKS = os.sysconf("SC_CLK_TCK")
-# Of /proc/stat's columns: user, nice, system, idle, iowait, irq, softirq, steal.
+# Columns of /proc/stat: user, nice, system, idle, iowait, irq, softirq, steal.
 _IDLE, _WAITING, _STOLEN = 3, 4, 7
 
 
 def cpu_ms(pid: int) -> float:
-    """CPU time of the whole process so far, of threads that have ended too.
+    """CPU time of the process so far, including ended threads.
 
-    By the process's own clock (clock_getcpuclockid(3)), in nanoseconds: /proc/PID/stat counts in
-    hundredths of a second, too coarse for one trace.
+    From the process's CPU clock (clock_getcpuclockid(3)), in nanoseconds. /proc/PID/stat has
+    hundredths of a second, which is too coarse for one trace.
     """
     return time.clock_gettime_ns(~pid << 3 | _CPUCLOCK_SCHED) / 1e6
 
 
 def resident_mb(pid: int) -> float:
-    """Resident memory, pages shared with others included (MB of 2^20 bytes)."""
+    """Resident memory, including shared pages (MB of 2^20 bytes)."""
     return _status(Path(f"/proc/{pid}"), "VmRSS") / _KB
 
 
 def peak_mb(pid: int) -> float:
-    """The most that was ever resident (MB of 2^20 bytes)."""
+    """Peak of resident memory (MB of 2^20 bytes)."""
     return _status(Path(f"/proc/{pid}"), "VmHWM") / _KB
 
 
 def wakeups(pid: int) -> int:
-    """How often its threads have waited for something, and were woken."""
+    """Number of voluntary context switches of its threads."""
     tasks = Path(f"/proc/{pid}/task").iterdir()
     return sum(_status(task, "voluntary_ctxt_switches") for task in tasks)
 
 
 def busy_s() -> float:
-    """Seconds that the machine's cores together were not idle: only differences mean something.
+    """Seconds during which the machine's cores were not idle, summed; only differences are
+    meaningful.
 
-    All the time that there was less /proc/stat's idle time. That is measured; what each core was
-    busy with is sampled by a tick, which misses what begins and ends between two.
+    Total time minus the idle time of /proc/stat, which is measured. The busy times of /proc/stat
+    are sampled by a tick and miss short activity.
     """
     total, *cores = (
         line.split()
@@ -55,7 +56,7 @@ def busy_s() -> float:
 
 
 def cores() -> int:
-    """How many cores `busy_s` speaks of."""
+    """Number of cores in `busy_s`."""
     lines = Path("/proc/stat").read_text().splitlines()
     return sum(line.startswith("cpu") for line in lines) - 1
 

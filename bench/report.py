@@ -1,7 +1,7 @@
-"""What was found: a table on the terminal, results.json with every sample, results.md, results.svg.
+"""Reports: a table on the terminal, results.json with every sample, results.md, results.svg.
 
-Of subjects that a run did not measure, what the last one that did has found stays: each says when
-it was taken, at which commit and under which load.
+Earlier results of subjects that a run does not measure are kept. Each subject has the time, commit
+and load of its run.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from bench.figures import Figure
 
 RESULTS = ROOT / "bench" / "results"
 _FORM = 2
-"""Of results.json; what was written in another is not read."""
-_HEADS = ("", "", "median", "quartiles", "min … max", "n", "to reach", "")
+"""Version of results.json's format; files in another format are ignored."""
+_HEADS = ("", "", "median", "quartiles", "min … max", "n", "required", "")
 
 
 @dataclass(slots=True)
 class Found:
-    """What there is of a subject."""
+    """The results of a subject."""
 
     title: str
     limits: str
     plotted: list[str]
     taken: str
-    """When, at which commit, and the machine's load before and after."""
+    """Time and commit, and the machine's load before and after."""
     figures: list[Figure] = field(default_factory=list)
     missing: str = ""
-    """Why it is not whole."""
+    """Why it is incomplete, or ""."""
 
     def plain(self) -> dict[str, Any]:
-        """For results.json."""
+        """The content for results.json."""
         return asdict(self) | {"figures": [_record(figure) for figure in self.figures]}
 
     @classmethod
     def of(cls, plain: dict[str, Any]) -> Found:
-        """What `plain` has given."""
+        """Rebuild from the result of `plain`."""
         fields = Figure.__dataclass_fields__
         figures = [
             Figure(**{name: told[name] for name in fields} | {"samples": tuple(told["samples"])})
@@ -73,7 +73,7 @@ def show(found: Iterable[Found], facts: dict[str, Any], console: Console) -> Non
 def write(found: dict[str, Found], facts: dict[str, Any], order: Iterable[str]) -> None:
     """Write results.json, results.md and results.svg.
 
-    `order` names all subjects there are: others are no longer written.
+    `order` has the names of all existing subjects; results of other subjects are dropped.
     """
     RESULTS.mkdir(parents=True, exist_ok=True)
     file = RESULTS / "results.json"
@@ -90,7 +90,7 @@ def write(found: dict[str, Found], facts: dict[str, Any], order: Iterable[str]) 
 
 
 def head(facts: dict[str, Any]) -> str:
-    """The machine, and when and as what it was measured."""
+    """The machine, the time and the versions."""
     peers = ", ".join(f"{name} {version or '?'}" for name, version in facts["peers"].items())
     return (
         f"{facts['cores']} cores of {facts['processor']}, kernel {facts['kernel']}, "
@@ -101,13 +101,13 @@ def head(facts: dict[str, Any]) -> str:
 
 
 def _earlier(file: Path) -> dict[str, Found]:
-    """What earlier runs have left."""
+    """The results of earlier runs."""
     try:
         told = json.loads(file.read_text())
         if told.get("form") != _FORM:
             return {}
         return {name: Found.of(plain) for name, plain in told["subjects"].items()}
-    except (OSError, ValueError, KeyError, TypeError):  # none, or from another version of this
+    except (OSError, ValueError, KeyError, TypeError):  # no file, or another format
         return {}
 
 
@@ -124,7 +124,7 @@ def _markdown(found: Iterable[Found], facts: dict[str, Any]) -> Iterator[str]:
     yield head(facts).replace("\n", "  \n") + "\n"
     for who, command in facts["commands"].items():
         yield f"- {who}: `{command}`"
-    yield "\n![medians, with the least and the most](results.svg)"
+    yield "\n![medians, minimum and maximum](results.svg)"
     for subject in found:
         yield f"\n## {subject.title}\n"
         yield subject.limits + "\n"
@@ -148,7 +148,7 @@ def _panels(found: Iterable[Found]) -> Iterator[plot.Panel]:
 
 
 def _lines(figures: Iterable[Figure]) -> Iterator[tuple[list[str], Figure]]:
-    """The cells of each figure; a contender's name stands in its first line only."""
+    """The cells of each figure; a tool's name is in its first line only."""
     last = None
     for figure in figures:
         who = figure.who if figure.who != last else ""
@@ -180,7 +180,7 @@ def _to_reach(figure: Figure) -> str:
 
 
 def number(value: float) -> str:
-    """Three digits that count, without a power of ten."""
+    """Three significant digits, without an exponent."""
     size = abs(value)
     if size >= 1_000:
         return f"{value:,.0f}"

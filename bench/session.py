@@ -1,4 +1,4 @@
-"""What the rows of one run of the benchmarks share: places, how often, and whom to tell."""
+"""State shared by the rows of a benchmark run: places, number of runs, progress output."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from bench.responder import Network, Responder
 
 
 class Session:
-    """Places are made when first asked for, and go with the stack."""
+    """Creates places when they are first needed; the stack closes them."""
 
     def __init__(self, stack: ExitStack, console: Console, *, quick: bool) -> None:
         self.quick = quick
-        """Whether one run of little is enough: to see that it runs, not what it gives."""
+        """Whether one short run is enough, only to see that it works."""
         self._console = console
         self._stack = stack
         self._routers: Place | None = None
         self._delays: Place | None = None
 
     def routers(self) -> Place:
-        """The path of kernel routers; where little is enough, the other one stands for it."""
+        """The path of kernel routers; in a quick run, the path with delays."""
         if self.quick:
             return self.delays()
         if self._routers is None:
@@ -31,7 +31,7 @@ class Session:
         return self._routers
 
     def delays(self) -> Place:
-        """The path with round trips of 2 to 32 ms."""
+        """The path with RTTs of 2 to 32 ms."""
         if self._delays is None:
             self.say("bringing up the network with delays")
             work = "15 hops at 2 to 32 ms (user-space responder)"
@@ -40,24 +40,24 @@ class Session:
         return self._delays
 
     def paths(self) -> list[Place]:
-        """Both."""
+        """Both paths."""
         return list(dict.fromkeys([self.routers(), self.delays()]))
 
     def fast(self, network: Network, *, records: int = 0) -> AbstractContextManager[Responder]:
-        """A responder on a core of its own, which is not worth it where little is enough."""
+        """A responder on a core of its own; in a quick run, on any core."""
         if self.quick:
             return Responder(network, records=records)
         return alone_on_its_core(network, records=records)
 
     def runs(self, full: int, *, quick: int = 1) -> int:
-        """How often to measure."""
+        """The number of runs."""
         return quick if self.quick else full
 
     def warn(self, what: str, why: object) -> None:
-        """Say that something could not be measured."""
+        """Report that something could not be measured."""
         text = " ".join(str(why).split())
         self._console.print(f"bench: without {what}: {text}", style="yellow", highlight=False)
 
     def say(self, text: str) -> None:
-        """Progress, on standard error."""
+        """Print progress on standard error."""
         self._console.print(f"[dim]· {text}[/]", highlight=False)

@@ -1,4 +1,4 @@
-"""The programs on a place: a coordinator, an agent, a broker, and a client's kept connection."""
+"""The programs on a place: coordinator, agent, broker, and a client."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from bench.figures import BEYOND, BenchError, Run
 from bench.peers import MAX_TTL, PER_TTL
 from bench.places import Place
 
-# Longer than identical jobs are run once for (200 ms), from an answer on: none is anybody else's.
+# Longer than the window in which identical jobs are coalesced (200 ms).
 _APART_S = 0.21
-# What a job leaves to be done after its answer: acknowledgements, the audit line.
+# Time for work after an answer: acknowledgements, the audit entry.
 _SETTLE_S = 0.03
 _ATTACH_S = 20.0
 
@@ -28,7 +28,7 @@ OPTIONS = {"max_ttl": MAX_TTL, "packets_per_ttl": PER_TTL, "wait_time": 1}
 
 @contextmanager
 def stack_on(place: Place, *, broker: Broker | None = None) -> Iterator[Stack]:
-    """The programs, the agent attached; with `broker` they meet there."""
+    """Start the programs and wait until the agent is attached, directly or through `broker`."""
     spec = AgentSpec(place.host, place.colo, "Singapore, SG", "bench-a")
     with Fleet(
         place.lab,
@@ -44,10 +44,10 @@ def stack_on(place: Place, *, broker: Broker | None = None) -> Iterator[Stack]:
 
 @contextmanager
 def broker_on(place: Place) -> Iterator[Broker]:
-    """A Mosquitto that lets in whoever comes.
+    """A Mosquitto without access control.
 
     Raises:
-        BenchError: it is not installed, or does not come up.
+        BenchError: it is not installed, or does not start.
     """
     if shutil.which("mosquitto") is None:
         raise BenchError("mosquitto is not installed: apt-get install mosquitto")
@@ -55,12 +55,12 @@ def broker_on(place: Place) -> Iterator[Broker]:
         try:
             broker.start()
         except BrokerError as error:
-            raise BenchError(f"mosquitto did not come up: {error}") from error
+            raise BenchError(f"mosquitto did not start: {error}") from error
         yield broker
 
 
 class Api:
-    """A coordinator that runs on a place, as its clients see it."""
+    """The API of a coordinator on a place."""
 
     def __init__(self, place: Place, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -84,7 +84,7 @@ class Api:
         return urlsplit(self.fleet.path()).path
 
     def ask(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
-        """One exchange; the body is still text."""
+        """One HTTP exchange; the body is not decoded."""
         return self._place.outside.call(
             do="http",
             address=self.address,
@@ -102,11 +102,11 @@ class Api:
         raise BenchError(f"/metrics has no {name}")
 
     def shared_jobs(self) -> int:
-        """How many callers so far were given an identical job's answer: must stay 0."""
+        """Number of requests so far that shared an identical job; must stay 0."""
         return self.counted("colotrace_jobs_shared_total")
 
     def wait_attached(self, agents: int = 1) -> None:
-        """Wait until the coordinator lists so many agents."""
+        """Wait until the coordinator lists this many agents."""
         deadline = time.monotonic() + _ATTACH_S
         while time.monotonic() < deadline:
             colos = json.loads(self.ask("GET", f"{self.path}/colos")["text"])["result"]
@@ -131,7 +131,7 @@ class Stack(Api):
         return self.fleet.agents[self.spec.agent_id].pid
 
     def trace(self, target: str, *, packet_type: str) -> tuple[float, dict[str, Any]]:
-        """One target from the one colo: the milliseconds from HTTP to HTTP, and the colo's row."""
+        """Trace one target from the colo: milliseconds from request to answer, and the row."""
         time.sleep(max(self._answered + _APART_S - time.monotonic(), 0))
         body = {
             "targets": [target],
@@ -148,7 +148,7 @@ class Stack(Api):
         return got["wall_ms"], row
 
     def run(self, packet_type: str) -> Run:
-        """One trace of the place's path, with what each program spent on it."""
+        """Trace the place's path, with the CPU time of each program."""
         pids = {"agent's CPU": self.agent_pid, "coordinator's CPU": self.pid}
         if self.fleet.broker is not None:
             pids["broker's CPU"] = self.fleet.broker.pid
