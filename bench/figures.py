@@ -146,7 +146,7 @@ def _due(number: int, often: int, runs: int) -> bool:
 def figures_of(
     work: str, samples: Mapping[str, Samples], units: Mapping[str, str], notes: Mapping[str, str]
 ) -> list[Figure]:
-    """A figure of each quantity of each contender; what it lacks is said with its first."""
+    """A figure for each quantity of each tool; the first one has the notes about failures."""
     found = []
     for who, taken in samples.items():
         said = [notes.get(who, ""), taken.incomplete]

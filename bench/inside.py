@@ -1,7 +1,8 @@
-"""A small process in a namespace that times what it is told to, one line of JSON each way.
+"""A helper process in a namespace that runs and times programs and HTTP requests.
 
-Run by `driver.Driver`, with nothing but the standard library. It starts peers and speaks HTTP from
-where the path begins: entering a namespace costs milliseconds, which no contender should pay.
+Run by `driver.Driver`, with the standard library only; one line of JSON for each request and
+answer. It is already inside the namespace, so that the milliseconds for entering it are not
+measured.
 """
 
 import http.client
@@ -20,7 +21,7 @@ _connections: dict[str, http.client.HTTPConnection] = {}
 
 
 def run(argv: list[str], env: dict[str, str] | None = None) -> dict[str, Any]:
-    """Start a program and wait for its end: `wall_ms` of both, its `cpu_ms`, what it printed."""
+    """Run a program: `wall_ms` from start to exit, `cpu_ms`, and its output."""
     before = _children_cpu_s()
     began = time.perf_counter()
     try:
@@ -47,11 +48,11 @@ def run(argv: list[str], env: dict[str, str] | None = None) -> dict[str, Any]:
 
 
 def watch(argv: list[str], out: str, most_s: float = _TIMEOUT_S) -> dict[str, Any]:
-    """As `run`, its standard output in a file, and looked at meanwhile.
+    """Like `run`, with standard output in a file, and monitoring.
 
-    Adds `peak_mb` (VmHWM), `overflows`, what raw sockets of this namespace had no room for, and
-    `kept_ms`, how long it was ready to run and others had the core (/proc/PID/schedstat).
-    After `most_s` it is told to end, which is no failure.
+    Adds `peak_mb` (VmHWM); `overflows`, packets dropped by raw sockets of this namespace; and
+    `kept_ms`, time spent runnable but waiting for a core (/proc/PID/schedstat). After `most_s` the
+    program is terminated, which is not a failure.
     """
     before, began = _children_cpu_s(), time.perf_counter()
     peak_kb, kept_ns, overflows, told_to_end = 0, 0, {}, False
@@ -85,7 +86,7 @@ def _peak_kb(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/status") as status:  # noqa: PTH123
             return next((int(line.split()[1]) for line in status if line.startswith("VmHWM")), 0)
-    except OSError:  # it has ended
+    except OSError:  # the process has ended
         return 0
 
 
@@ -93,12 +94,12 @@ def _kept_ns(pid: int) -> int:
     try:
         with open(f"/proc/{pid}/schedstat") as told:  # noqa: PTH123
             return int(told.read().split()[1])
-    except (OSError, IndexError):  # it has ended, or the kernel does not count
+    except (OSError, IndexError):  # the process has ended, or the kernel does not count this
         return 0
 
 
 def _overflows() -> dict[str, int]:
-    """By socket, the packets that a raw one had no room for (proc(5): the last column)."""
+    """Packets dropped by each raw socket (proc(5): the last column)."""
     found = {}
     for name in ("raw", "raw6"):
         try:
@@ -107,7 +108,7 @@ def _overflows() -> dict[str, int]:
                 for line in sockets:
                     words = line.split()
                     found[name + words[-4]] = int(words[-1])
-        except OSError:  # a kernel may be without IPv6
+        except OSError:  # the kernel may not support IPv6
             continue
     return found
 
@@ -119,7 +120,8 @@ def http_request(
     headers: dict[str, str] | None = None,
     body: Any = None,
 ) -> dict[str, Any]:
-    """Ask over a connection that is kept: `wall_ms` from the first byte out to the last one in."""
+    """Send a request on a persistent connection: `wall_ms` from first byte sent to last
+    received."""
     content = json.dumps(body).encode() if body is not None else None
     told = {"Content-Type": "application/json", **(headers or {})} if content else headers or {}
     connection = _connections.get(address)
@@ -140,7 +142,7 @@ def http_request(
 
 
 def _closed(connection: http.client.HTTPConnection) -> bool:
-    """Whether the far end has closed it, as after a while without requests: nothing else comes."""
+    """Whether the server has closed the idle connection; an idle one is otherwise not readable."""
     sock = connection.sock
     return sock is None or bool(select.select([sock], [], [], 0)[0])
 
@@ -154,7 +156,7 @@ _OPERATIONS = {"run": run, "watch": watch, "http": http_request}
 
 
 def main() -> None:
-    """Do what each line says, until there are no more."""
+    """Handle requests until the input ends."""
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
         asked = json.loads(line)

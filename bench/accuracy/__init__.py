@@ -1,15 +1,15 @@
-"""How right the reported round trips are: `python -m bench.accuracy`.
+"""Accuracy of reported RTTs: `python -m bench.accuracy`.
 
-Every reply's RTT, as colotrace and other tools report it, is held against the responder's own
-record of the same probe: the error is what was reported, less the time from its reading the probe
-to its writing the reply.
+The RTT of every reply, as reported by colotrace and other tools, is compared with the responder's
+record of the probe. The error is the reported RTT minus the time from the responder's read of the
+probe to its write of the reply.
 
-    contenders.py   the tools, and how each is asked
-    readers.py      what each prints of each probe
-    engine.py       colotrace's own prober, through `inside_prober.py` in the responder's namespace
-    stamps.py       the kernel's stamps alone, through `inside_stamps.py`: the method's floor
-    join.py         which record is of which reported RTT
-    conditions.py   idle or busy, one at a time or a whole trace at once; what is to be reached
-    errors.py       samples, and what is said of them
+    contenders.py   the tools and their command lines
+    readers.py      parsers of their output
+    engine.py       colotrace's prober, through `inside_prober.py` in the responder's namespace
+    stamps.py       kernel time stamps alone, through `inside_stamps.py`: the limit of the method
+    join.py         matches records to reported RTTs
+    conditions.py   idle or busy, one probe at a time or a whole trace; the required accuracy
+    errors.py       samples and their statistics
     report.py       the tables; accuracy.json, accuracy.md and docs/accuracy.md
 """

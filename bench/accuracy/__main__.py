@@ -1,6 +1,6 @@
-"""`python -m bench.accuracy [--quick] [--write-docs] [CONDITION…]`: how right reported RTTs are.
+"""`python -m bench.accuracy [--quick] [--write-docs] [CONDITION…]`: accuracy of reported RTTs.
 
-Exit status: 0 measured, 2 something is missing, 130 interrupted. Progress goes to standard error.
+Exit status: 0 measured, 2 a program is missing, 130 interrupted. Progress goes to standard error.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> int:
-    """Measure, and say what was found."""
+    """Measure and report."""
     asked = _arguments()
     os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     errors = Console(stderr=True)
@@ -69,7 +69,7 @@ def _measure(chosen: list[Condition], console: Console, *, goal: int) -> list[Fo
     own = cores[-1] if len(cores) > 1 else None
     network = Network(distance=HOPS - 1, delay_ns=_DELAY_NS)
     found = []
-    # A process for each: what one has heard before is nothing to the next condition.
+    # A new prober process for each condition, so that it knows nothing from an earlier one.
     for condition in chosen:
         with Responder(network, records=_RECORDS, core=own, urgent=True) as responder:
             if own is not None:
@@ -89,10 +89,10 @@ def _one(
     contenders = condition.contenders(prober, inside_stamps())
     found = Found(condition, results=[Result(each) for each in contenders])
     console.print(f"[dim]· {condition.title}[/]", highlight=False)
-    for each in contenders:  # once for warmth, which does not count
+    for each in contenders:  # a warm-up, which does not count
         _collect(each, responder, Errors())
     with conditions.load(busy=condition.busy, cores=cores) as found.loops:
-        # Nobody is measured when the others are not; nobody always follows the same one.
+        # The tools take turns, and none always follows the same one.
         for number in range(2 * goal // 100):
             shift = number % len(contenders)
             for result in found.results[shift:] + found.results[:shift]:
@@ -104,7 +104,7 @@ def _one(
 def _collect(contender: Contender, responder: Responder, errors: Errors) -> None:
     contender.collect(responder, errors)
     if responder.count > _RECORDS:
-        raise BenchError("more probes than there is room to write down")
+        raise BenchError("more probes than the responder can record")
 
 
 def _peers(chosen: list[Condition]) -> list[Peer]:
@@ -123,11 +123,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.accuracy", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="CONDITION", help=", ".join(names))
     parser.add_argument("--quick", action="store_true", help="200 samples each instead of 1,000")
-    parser.add_argument("--write-docs", action="store_true", help="put the tables in the docs")
+    parser.add_argument("--write-docs", action="store_true", help="write the tables into the docs")
     asked = parser.parse_args()
     unknown = sorted(set(asked.names) - set(names))
     if unknown:
-        parser.error(f"no condition is called {', '.join(unknown)}; there are {', '.join(names)}")
+        parser.error(f"unknown conditions: {', '.join(unknown)}; known: {', '.join(names)}")
     return asked
 
 

@@ -1,4 +1,4 @@
-"""Under what the errors are taken, and what is to be reached there."""
+"""The conditions of measurements, and the required accuracy for each."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from bench.accuracy.stamps import Stamps
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One state of the host, one way of sending."""
+    """A state of the host and a way of sending."""
 
     name: str
     at_once: bool
     busy: bool
     median_us: float
-    """At most so much, of colotrace."""
+    """Required upper bound of colotrace's median error."""
     last_us: float
-    """The same, of the 99th percentile."""
+    """Required upper bound of the 99th percentile of its error."""
 
     @property
     def title(self) -> str:
@@ -36,7 +36,7 @@ class Condition:
         return f"{host.capitalize()}, {sent}"
 
     def contenders(self, prober: Inside, stamps: Inside) -> tuple[Contender, ...]:
-        """Everybody who can send that way. mtr cannot send at once."""
+        """The tools that can send in this way. mtr cannot send at once."""
         probes = HOPS if self.at_once else 1
         tools: Sequence[Contender] = AT_ONCE if self.at_once else ONE_AT_A_TIME
         return (*colotrace(probes, prober), Stamps(probes, stamps), *tools)
@@ -49,13 +49,13 @@ ALL = (
     Condition("busy-burst", at_once=True, busy=True, median_us=20, last_us=60),
 )
 
-# At most one a core of a small machine: what is kept busy is the prober's own core.
+# One for each core of a small machine is enough to keep the prober's core busy.
 _MOST_LOOPS = 8
 
 
 @contextmanager
 def load(*, busy: bool, cores: int) -> Iterator[int]:
-    """Keep the cores that are left to this process busy, with so many loops; how many that are."""
+    """Keep the cores of this process busy with endless loops; yields their number."""
     loops = min(cores, _MOST_LOOPS) if busy else 0
     command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-ISc", "while True: pass"]
     running: list[Process] = []

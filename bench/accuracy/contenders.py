@@ -1,6 +1,6 @@
-"""The tools whose RTTs are judged: how each is asked, and what it says of each probe.
+"""The tools whose RTTs are compared, with their command lines.
 
-Each prints an RTT a probe; how finely is in its note, and is part of its error.
+Each prints an RTT for each probe. Its resolution is in the tool's note and is part of the error.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from bench.figures import BenchError
 from bench.responder import Responder
 
 HOPS = 16
-"""Probes of a trace that is sent at once, and the target's TTL."""
+"""Number of probes of a trace that is sent at once, and the target's TTL."""
 
 
 class Contender(Protocol):
-    """Somebody whose RTTs are judged."""
+    """A tool whose RTTs are compared."""
 
     who: str
     command: str
@@ -30,12 +30,12 @@ class Contender(Protocol):
     package: str
 
     def collect(self, responder: Responder, errors: Errors) -> None:
-        """About a hundred more samples."""
+        """Add about a hundred samples."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A program that is run to its end, some times over."""
+    """A program that is run several times."""
 
     who: str
     package: str
@@ -45,7 +45,7 @@ class Tool:
     keys: Keys
     times: int = 1
     probes: int = 0
-    """How many probes a run sends."""
+    """Number of probes of a run."""
 
     @property
     def command(self) -> str:
@@ -53,7 +53,7 @@ class Tool:
         return " ".join(f"'{word}'" if " " in word else word for word in self.argv)
 
     def collect(self, responder: Responder, errors: Errors) -> None:
-        """About a hundred more samples."""
+        """Add about a hundred samples."""
         argv: list[str | Path] = [word.replace("{target}", responder.target) for word in self.argv]
         for _ in range(self.times):
             since = responder.count

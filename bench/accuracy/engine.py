@@ -18,7 +18,7 @@ _PAUSE_S = 0.002
 
 
 class Inside:
-    """The process that holds the prober; started when first asked, one for all contenders."""
+    """A helper process, started when it is first needed and shared by all tools."""
 
     def __init__(self, program: Path) -> None:
         self._program = program
@@ -33,7 +33,7 @@ class Inside:
 
 @dataclass(frozen=True, slots=True)
 class Colotrace:
-    """Traces of one packet type and family with one probe a TTL, `probes` of them at once."""
+    """Traces of one packet type and family with one probe for each TTL, `probes` at once."""
 
     packet_type: str
     family: int
@@ -49,11 +49,11 @@ class Colotrace:
 
     @property
     def command(self) -> str:
-        """What is asked of it, for the report."""
+        """A description for the report."""
         return f"the agent's prober: packet_type={self.packet_type} max_ttl={self.probes}"
 
     def collect(self, responder: Responder, errors: Errors) -> None:
-        """About a hundred more samples."""
+        """Add about a hundred samples."""
         times = -(-100 // self.probes)
         since = responder.count
         told = self.inside.driver(responder).call(
@@ -75,7 +75,7 @@ class Colotrace:
 
 
 def colotrace(probes: int, inside: Inside) -> tuple[Colotrace, ...]:
-    """Every packet type, and ICMP over IPv6."""
+    """All packet types, and ICMP over IPv6."""
     kinds = [("icmp", 4), ("udp", 4), ("tcp", 4), ("gre", 4), ("icmp", 6)]
     return tuple(Colotrace(kind, family, probes, inside) for kind, family in kinds)
 

@@ -1,8 +1,7 @@
-"""Errors of one contender under one condition, and what is said of them.
+"""Errors of one tool under one condition, and their quantiles.
 
-Percentiles are order statistics, and so are their intervals of confidence: whatever the errors'
-distribution, the rank of a quantile among n samples is binomial (Conover, Practical Nonparametric
-Statistics, 3.2).
+Quantiles and their confidence intervals are order statistics, which hold for any distribution: the
+rank of a quantile among n samples is binomial (Conover, Practical Nonparametric Statistics, 3.2).
 """
 
 from __future__ import annotations
@@ -15,16 +14,15 @@ import numpy.typing as npt
 
 _NORMAL_95 = 1.96
 
-# A responder that was not on its core for so long does not know when a packet came or left: its
-# record is no truth then, whatever a tool reports. It reads every microsecond, and a write that
-# wakes another core takes some tens.
+# If the responder lost its core for longer, its record is not accurate, and the sample is not used.
+# It normally reads every microsecond; a write that wakes another core takes some tens of them.
 _AWAY_READING_US = 20.0
 _AWAY_WRITING_US = 100.0
 
 
 @dataclass(frozen=True, slots=True)
 class Quantile:
-    """A quantile, and where it lies with a confidence of 95 %; in µs."""
+    """A quantile and its 95 % confidence interval, in µs."""
 
     value: float
     low: float
@@ -37,17 +35,17 @@ class Errors:
 
     error: list[npt.NDArray[np.float64]] = field(default_factory=list)
     unread: list[npt.NDArray[np.float64]] = field(default_factory=list)
-    """At most so long the probe lay in the device before it was read."""
+    """Upper bound of the time that the probe waited in the device."""
     late: list[npt.NDArray[np.float64]] = field(default_factory=list)
-    """So much after its time the reply was written; no part of the error."""
+    """Delay of the reply beyond its planned time; not part of the error."""
     out: list[npt.NDArray[np.float64]] = field(default_factory=list)
-    """From the kernel's send stamp to the responder's reading, where the contender tells it."""
+    """From the kernel's send stamp to the responder's read, if the tool has the stamp."""
     back: list[npt.NDArray[np.float64]] = field(default_factory=list)
-    """From the responder's writing to the kernel's receive stamp, likewise."""
+    """From the responder's write to the kernel's receive stamp, if the tool has the stamp."""
     lost: int = 0
-    """Probes without a reported RTT, or whose record is not certain."""
+    """Probes without a reported RTT or without a certain record."""
     left_out: list[npt.NDArray[np.float64]] = field(default_factory=list)
-    """What the error would be of those that say nothing: the responder was away from its core."""
+    """Errors of replies that are not used because the responder had lost its core."""
 
     def __len__(self) -> int:
         return sum(map(len, self.error))
@@ -55,7 +53,7 @@ class Errors:
     def add(
         self, reported_us: npt.NDArray[np.float64], records: npt.NDArray[Any]
     ) -> npt.NDArray[np.bool_]:
-        """RTTs as reported, and the record of each; which of them are samples."""
+        """Add reported RTTs with their records; the result says which are used."""
         writing_us = (records["written_mono"] - records["write_mono"]) / 1e3
         there = (records["unread_ns"] / 1e3 <= _AWAY_READING_US) & (writing_us <= _AWAY_WRITING_US)
         error_us = reported_us - (records["write_mono"] - records["read_mono"]) / 1e3
@@ -67,13 +65,13 @@ class Errors:
         return there
 
     def all(self, what: str) -> npt.NDArray[np.float64]:
-        """Every sample of one of the quantities, in the order in which they were taken."""
+        """All samples of a quantity, in order."""
         arrays = getattr(self, what)
         return np.concatenate(arrays) if arrays else np.zeros(0)
 
 
 def quantile(samples: npt.NDArray[np.float64], share: float) -> Quantile:
-    """The sample below which that share lies, and its interval."""
+    """The quantile for `share`, with its confidence interval."""
     ordered = np.sort(samples)
     n = len(ordered)
     middle, spread = n * share, _NORMAL_95 * np.sqrt(n * share * (1 - share))

@@ -1,8 +1,8 @@
-"""The agent's own prober in the responder's namespace: one trace after another, as told.
+"""The agent's prober in the responder's namespace, running one trace after another.
 
-Run by `engine.Colotrace` through `driver.Driver`. Each line asks for some traces with one probe a
-TTL; the answer has each one's replies and the time that it took, on the monotonic clock, by which
-its records are found. The engine, its sockets and its matching are those of `colotrace-agent run`.
+Run by `engine.Colotrace` through `driver.Driver`. Each request is a number of traces with one probe
+for each TTL. The answer has the replies of each trace, and its start and end on the monotonic
+clock, which select its records. Engine, sockets and matching are those of `colotrace-agent run`.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ from colotrace_agent.model import TraceSpec
 from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import PacketType
 
-# Far above what is sent: no budget is to hold a trace up.
+# Far above the rate of sending, so that no budget delays a trace.
 _RATE = 100_000
 
 
 async def traces(prober: Prober, asked: dict[str, Any]) -> list[dict[str, Any]]:
-    """So many traces as asked for, with a pause before each."""
+    """Run the requested traces, with a pause before each."""
     address = asked["target"]
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     spec = TraceSpec(
@@ -46,7 +46,7 @@ async def traces(prober: Prober, asked: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 async def main() -> None:
-    """Trace what each line says, until there are no more."""
+    """Handle requests until the input ends."""
     prober = open_prober(rate=_RATE)
     loop = asyncio.get_running_loop()
     lines = asyncio.StreamReader()

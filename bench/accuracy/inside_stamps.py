@@ -1,8 +1,8 @@
-"""Echo requests with nothing but the kernel's stamps at both ends: what the method can give.
+"""Echo requests with kernel time stamps at both ends, which show the limit of the method.
 
-Run by `stamps.Stamps` through `driver.Driver`, with nothing but the standard library. Each line
-asks for some rounds of so many probes at once; the answer has both stamps of each, in nanoseconds
-of the wall clock, by its sequence number.
+Run by `stamps.Stamps` through `driver.Driver`, with the standard library only. Each request is a
+number of rounds of probes. The answer has the sequence number and both stamps of each probe, in
+nanoseconds of the wall clock.
 """
 
 import json
@@ -15,7 +15,7 @@ from typing import Any
 
 _SO_TIMESTAMPING, _SO_TIMESTAMPNS = 37, 35
 _SOL_RAW, _ICMP_FILTER = 255, 1
-# linux/net_tstamp.h: departures in software, numbered by the socket, without the packet.
+# linux/net_tstamp.h: software send time stamps, numbered by the socket, without the packet.
 _FLAGS = (1 << 1) | (1 << 4) | (1 << 7) | (1 << 11)
 _WAIT_MS = 500
 _TIMESPEC = struct.Struct("qq")
@@ -33,13 +33,13 @@ def _echo(sequence: int) -> bytes:
 
 
 class Pair:
-    """A socket that sends, one that hears; stamps by sequence number."""
+    """A sending and a receiving socket; stamps are matched by sequence number."""
 
     def __init__(self, target: str) -> None:
         self._target = (target, 0)
         self._sender = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         self._sender.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _FLAGS)
-        # It is not to hear anything: what it hears takes the room of its stamps.
+        # Receive nothing, since packets would take the buffer of its stamps.
         self._sender.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("I", 0xFFFFFFFF))
         self._hearer = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
         self._hearer.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
@@ -74,13 +74,13 @@ class Pair:
             except BlockingIOError:
                 break
             stamp, error = sorted(ancillary, key=lambda each: each[0] != socket.SOL_SOCKET)
-            # struct sock_extended_err ends with the number.
+            # The number is at the end of struct sock_extended_err.
             sent[struct.unpack_from("=I", error[2], 12)[0]] = _ns(stamp[2])
         return sent
 
 
 def main() -> None:
-    """Probe as each line says, until there are no more."""
+    """Handle requests until the input ends."""
     pairs: dict[str, Pair] = {}
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

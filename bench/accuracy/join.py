@@ -1,8 +1,8 @@
-"""Which of the responder's records is of which reported RTT.
+"""Matches the responder's records to reported RTTs.
 
-A slice of the records holds one run of one tool and nothing else, for tools run one after another.
-Within it a probe is known by what the tool prints of it: its ICMP sequence number, or its TTL and
-which of that TTL's probes it was.
+Tools run one after another, so a slice of the records belongs to one run of one tool. Within it a
+probe is identified by the fields that the tool prints: its ICMP sequence number, or its TTL and its
+position among the probes of that TTL.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TTL_AT = {4: 8, 6: 7}
 
 
 class Reported(NamedTuple):
-    """What a tool says of one probe; `key` as one of the functions below has it."""
+    """A reported RTT; `key` identifies the probe as in one of the functions below."""
 
     key: Hashable
     rtt_us: float
@@ -29,13 +29,13 @@ Keys = Callable[[npt.NDArray[Any]], list[Hashable]]
 
 
 def by_sequence(records: npt.NDArray[Any]) -> list[Hashable]:
-    """Each record's ICMP sequence number."""
+    """The ICMP sequence number of each record."""
     at = records["packet"][:, _SEQUENCE_AT : _SEQUENCE_AT + 2].astype(int)
     return [int(number) for number in at[:, 0] * 256 + at[:, 1]]
 
 
 def by_ttl(records: npt.NDArray[Any]) -> list[Hashable]:
-    """Each record's TTL as sent, and how many of that TTL were read before it."""
+    """The TTL of each record, and the number of earlier records with that TTL."""
     before: Counter[int] = Counter()
     keys: list[Hashable] = []
     for packet in records["packet"]:
@@ -48,9 +48,9 @@ def by_ttl(records: npt.NDArray[Any]) -> list[Hashable]:
 def join(
     reported: Iterable[Reported], records: npt.NDArray[Any], keys: Keys
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
-    """The RTTs that have a record, in µs, and each one's record.
+    """The RTTs that have a record, in µs, with the records.
 
-    A record that two could claim, or of a reply that was not written, is nobody's.
+    Records with an ambiguous key, and records without a written reply, are not used.
     """
     places: dict[Hashable, list[int]] = {}
     for place, key in enumerate(keys(records)):
@@ -67,7 +67,8 @@ def join(
 def of_trace(
     replies: Iterable[tuple[int, int]], records: npt.NDArray[Any], *, began: int, ended: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[Any]]:
-    """RTTs of a trace, as (TTL, nanoseconds) with one probe a TTL, and the records of its time."""
+    """Join the replies of a trace, as (TTL, nanoseconds) with one probe for each TTL, with the
+    records between its start and end."""
     within = (records["read_mono"] >= began) & (records["read_mono"] <= ended)
     reported = [Reported((ttl, 0), rtt_ns / 1e3) for ttl, rtt_ns in replies]
     return join(reported, records[within], by_ttl)

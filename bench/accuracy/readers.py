@@ -1,4 +1,4 @@
-"""What the other tools print of each probe."""
+"""Parsers of the other tools' output."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MTR = re.compile(r"^p \d+ (\d+) (\d+)$", re.MULTILINE)
 
 
 def ping(text: str) -> Iterator[Reported]:
-    """By sequence number."""
+    """Keyed by sequence number."""
     for number, rtt_ms in _PING.findall(text):
         yield Reported(int(number), float(rtt_ms) * 1e3)
 
 
 def traceroute(text: str) -> Iterator[Reported]:
-    """By TTL, and the place in its line."""
+    """Keyed by TTL and position in its line."""
     for ttl, line in _TRACEROUTE.findall(text):
         for nth, value in enumerate(_VALUE.finditer(line)):
             if value[1]:
@@ -30,13 +30,13 @@ def traceroute(text: str) -> Iterator[Reported]:
 
 
 def mtr(text: str) -> Iterator[Reported]:
-    """`--raw`, by the sequence number that it chose."""
+    """`--raw`, keyed by sequence number."""
     for rtt_us, number in _MTR.findall(text):
         yield Reported(int(number), float(rtt_us))
 
 
 def scamper(text: str) -> Iterator[Reported]:
-    """JSON, by TTL and attempt."""
+    """JSON, keyed by TTL and attempt."""
     for line in text.splitlines():
         told: dict[str, Any] = json.loads(line)
         for hop in told.get("hops", ()):

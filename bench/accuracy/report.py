@@ -35,14 +35,14 @@ _OWN = "colotrace"
 
 @dataclass(slots=True)
 class Result:
-    """What one contender came to under one condition."""
+    """The result of one tool under one condition."""
 
     contender: Contender
     errors: Errors = field(default_factory=Errors)
 
     @property
     def median(self) -> Quantile:
-        """Of the error."""
+        """The median of the error."""
         return quantile(self.errors.all("error"), 0.5)
 
     @property
@@ -52,25 +52,25 @@ class Result:
 
     @property
     def own(self) -> bool:
-        """It is colotrace."""
+        """Whether the tool is colotrace."""
         return self.contender.who.startswith(_OWN)
 
     @property
     def peer(self) -> bool:
-        """It is another tool."""
+        """Whether it is another tool."""
         return bool(self.contender.package)
 
 
 @dataclass(slots=True)
 class Found:
-    """One condition's results."""
+    """The results under one condition."""
 
     condition: Condition
     loops: int = 0
     results: list[Result] = field(default_factory=list)
 
     def best_peer(self) -> tuple[float, float] | None:
-        """The least median and the least 99th percentile of any other tool."""
+        """The smallest median and the smallest 99th percentile among the other tools."""
         peers = [each for each in self.results if each.peer and len(each.errors)]
         if not peers:
             return None
@@ -78,7 +78,7 @@ class Found:
         return min(medians), min(each.last.value for each in peers)
 
     def verdicts(self) -> Iterator[tuple[str, bool]]:
-        """What was to be reached, by each of colotrace's rows that counts, and whether it was."""
+        """For each row of colotrace, the required accuracy in words, and whether it is met."""
         best = self.best_peer()
         for each in self.results:
             if not each.own or not len(each.errors):
@@ -122,7 +122,7 @@ def write(found: list[Found], facts: dict[str, Any]) -> None:
 
 
 def write_docs(found: list[Found], facts: dict[str, Any]) -> Path:
-    """Put the tables where docs/accuracy.md has them."""
+    """Replace the tables in docs/accuracy.md."""
     page = PAGE.read_text()
     before, _, rest = page.partition(_BEGIN)
     _, _, after = rest.partition(_END)
@@ -201,7 +201,7 @@ def _pair(errors: Errors, what: str) -> str:
 
 
 def _notes(found: Found) -> Iterator[str]:
-    """What limits a contender, and where the error of the kernel's own stamps comes from."""
+    """The tools' limits, and the parts of the error of kernel time stamps."""
     notes: dict[str, list[str]] = {}
     for each in found.results:
         if each.contender.note:

@@ -1,7 +1,7 @@
-"""The kernel's stamps alone: what is left of the error when no prober adds to it.
+"""Kernel time stamps alone: the error without a prober.
 
-It also says where that comes from, since its stamps and the responder's are of the same clock:
-from the send stamp to the responder's reading, and from its writing to the receive stamp.
+They have the same clock as the responder's records. So the error has two known parts: from the send
+stamp to the responder's read, and from its write to the receive stamp.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Stamps:
     note: str = "the limit of the method, not a tool"
 
     def collect(self, responder: Responder, errors: Errors) -> None:
-        """About a hundred more samples."""
+        """Add about a hundred samples."""
         times = -(-100 // self.probes)
         since = responder.count
         stamps = self.inside.driver(responder).call(

@@ -1,17 +1,17 @@
-"""A user-space network that is never the limit: C behind a TUN device, with a record of each probe.
+"""A fast simulated network: a C program behind a TUN device, with a record of each probe.
 
     with Responder(Network(distance=14, delay_ns=1_000_000), records=100_000) as network:
         network.run(["traceroute", "-n", network.target])
         network.records()["read_mono"]
 
-    answer.c      bytes in, bytes out: what routers and a target say
-    main.c        the device, the clock, the loop; agenda.h holds the replies that wait
-    record.h      what is written down of each probe, and record.py the same layout here
-    blast.c       sends probes as fast as it can: `python -m bench.responder` tells how fast that is
-    build.py      compiled at first use
+    answer.c      the answers of routers and target: bytes in, bytes out
+    main.c        the device, the clock, the loop; agenda.h is the queue of delayed replies
+    record.h      the record of a probe; record.py has the same layout
+    blast.c       sends probes at full speed, for `python -m bench.responder`
+    build.py      compiles at first use
     responder.py  the process and its network namespace
 
-For what a network does beyond that (loss, limits, forgeries) there are the tests' scenarios.
+Other behaviour of networks (loss, rate limits, forged packets) is simulated in tests/scenario.
 """
 
 from bench.responder.build import missing

@@ -1,4 +1,4 @@
-"""`python -m bench.responder`: how many probes a second it answers, and what one costs it."""
+"""`python -m bench.responder`: measures how many probes a second the responder answers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _SECONDS = 3.0
 
 
 def main() -> int:
-    """Send it as much as one core can, and say what came of it."""
+    """Send probes at full speed from one core, and print the results."""
     parser = argparse.ArgumentParser(prog="python -m bench.responder", description=__doc__)
     parser.add_argument("--seconds", type=float, default=_SECONDS)
-    parser.add_argument("--delay-us", type=int, default=0, help="hold each reply so long")
+    parser.add_argument("--delay-us", type=int, default=0, help="delay of each reply")
     asked = parser.parse_args()
     access.enter_if_needed()
     cores = sorted(os.sched_getaffinity(0))
@@ -43,15 +43,15 @@ def _show(responder: Responder, seconds: float) -> None:
     if done.returncode:
         raise BenchError(f"blast: {done.stderr.strip()}")
     sent, received, took_s = (float(word) for word in done.stdout.split())
-    time.sleep(0.1)  # what still waits
+    time.sleep(0.1)  # for delayed replies
     tally: Tally = responder.tally()
     cost_us = tally.busy_s / max(tally.probes, 1) * 1e6
     print(f"sent           {sent / took_s:>10,.0f} probes a second (one core, sendmmsg)")
     print(f"answered       {tally.written / took_s:>10,.0f} replies a second")
-    print(f"came back      {received / took_s:>10,.0f} replies a second, read on the sending core")
-    print(f"its own cost   {cost_us:>10.2f} µs a probe: at most {1e6 / cost_us:,.0f} a second")
-    print(f"not taken      {responder.dropped():>10,} dropped at the device, "
-          f"{tally.unwritten} refused, {tally.crowded_out} crowded out")  # fmt: skip
+    print(f"received       {received / took_s:>10,.0f} replies a second, read on the sending core")
+    print(f"CPU time       {cost_us:>10.2f} µs a probe: at most {1e6 / cost_us:,.0f} a second")
+    print(f"lost           {responder.dropped():>10,} dropped at the device, "
+          f"{tally.unwritten} not written, {tally.crowded_out} beyond the queue")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-/* Replies that wait for their time, the earliest first: a binary heap of numbered slots. */
+/* The queue of delayed replies, the earliest first: a binary heap of numbered slots. */
 #ifndef AGENDA_H
 #define AGENDA_H
 
@@ -32,7 +32,7 @@ static inline struct agenda *agenda_new(void)
     return agenda;
 }
 
-/* The slot to be filled for the next `agenda_add`; NULL where all wait. */
+/* The slot to fill for the next `agenda_add`; NULL if the queue is full. */
 static inline struct waiting *agenda_room(struct agenda *agenda)
 {
     return agenda->count == WAITING ? NULL : agenda->slots + agenda->free[agenda->count];
@@ -47,7 +47,7 @@ static inline void agenda_add(struct agenda *agenda, int64_t due)
     agenda->heap[at].slot = slot;
 }
 
-/* Take the earliest off; what it points at is good until the next `agenda_add`. */
+/* Remove the earliest reply; the result is valid until the next `agenda_add`. */
 static inline struct waiting *agenda_take(struct agenda *agenda)
 {
     uint32_t slot = agenda->heap[0].slot, at = 0, last = --agenda->count;

@@ -20,26 +20,26 @@ _BUILT = ROOT / "bench" / "results" / "bin"
 
 
 def missing() -> str | None:
-    """Why nothing can be compiled here, with the remedy; None where it can."""
+    """Why nothing can be compiled here, with the remedy; None if it can."""
     if shutil.which(_COMPILER) is None:
         return "no C compiler: sudo apt-get install -y gcc libc6-dev"
     return None
 
 
 def require() -> None:
-    """Raise BenchError where nothing can be compiled."""
+    """Raise BenchError if nothing can be compiled."""
     reason = missing()
     if reason:
         raise BenchError(reason)
 
 
 def program(name: str, *sources: str, directory: Path = HERE) -> Path:
-    """The path of a program made of these sources, by default the responder's."""
+    """The path of a program compiled from these sources."""
     return _compiled(name, tuple(directory / source for source in sources), ())
 
 
 def library() -> Path:
-    """The path of `answer.c` alone as a shared library, to be asked without a device."""
+    """The path of `answer.c` as a shared library, for use without a device."""
     return _compiled("answer.so", (HERE / "answer.c",), ("-shared", "-fPIC"))
 
 
@@ -52,7 +52,7 @@ def _compiled(name: str, sources: tuple[Path, ...], more: tuple[str, ...]) -> Pa
     built = _directory() / f"{digest.hexdigest()[:16]}-{name}"
     if built.exists():
         return built
-    # Others may be at it too: whoever is first, what is there is always whole.
+    # Processes may compile concurrently: an atomic rename never leaves a partial file.
     with tempfile.NamedTemporaryFile(dir=built.parent, delete=False) as stream:
         unfinished = Path(stream.name)
     try:
@@ -74,7 +74,7 @@ def _compiled(name: str, sources: tuple[Path, ...], more: tuple[str, ...]) -> Pa
 
 
 def _directory() -> Path:
-    """Where programs are kept: among the results, or where anybody may write."""
+    """The directory of compiled programs: among the results, or a temporary one."""
     try:
         _BUILT.mkdir(parents=True, exist_ok=True)
         if os.access(_BUILT, os.W_OK):

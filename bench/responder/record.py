@@ -1,4 +1,4 @@
-"""The responder's ledger as this side reads it; the layout is that of `record.h`."""
+"""Reads the responder's ledger; the layout is that of `record.h`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 KEPT = 64
-"""How many of a probe's first bytes are kept."""
+"""Number of bytes of a probe that are recorded."""
 
 RECORD = np.dtype(
     [
@@ -45,7 +45,7 @@ _RECORDS_AT = 512
 
 
 class Fate(enum.IntEnum):
-    """What became of a packet; see `answer.h`."""
+    """How a packet was handled; see `answer.h`."""
 
     TIME_EXCEEDED = 0
     REACHED = 1
@@ -57,7 +57,7 @@ class Fate(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What the responder has done so far."""
+    """Counters of the responder."""
 
     fates: dict[Fate, int]
     probes: int
@@ -65,9 +65,9 @@ class Tally:
     unwritten: int
     """Replies that the device refused."""
     crowded_out: int
-    """Probes for whose replies there was no room to wait."""
+    """Probes whose replies did not fit into the queue of delayed replies."""
     busy_s: float
-    """Time in turns that read or wrote something."""
+    """Time of loop turns that read or wrote a packet."""
 
 
 class Ledger:
@@ -92,7 +92,7 @@ class Ledger:
         return int(self._tally["count"])
 
     def records(self, *, since: int = 0) -> npt.NDArray[Any]:
-        """A copy of what is written down, from that count on."""
+        """A copy of the records from index `since` on."""
         return self._records[since : self.count].copy()
 
     def tally(self) -> Tally:
@@ -108,5 +108,5 @@ class Ledger:
         )
 
     def close(self) -> None:
-        """Give the descriptor back; the memory goes with what still refers to it."""
+        """Close the descriptor; the memory is freed with its last reference."""
         os.close(self.descriptor)

@@ -1,7 +1,7 @@
-"""The responder's process, the namespace it is in, and programs started beside it.
+"""The responder's process, its namespace, and other programs in that namespace.
 
-The namespace has no name: it belongs to the responder and goes with it, and that goes when its
-input closes, even by a crash of whoever started it. Nothing is left to clean.
+The namespace has no name, so it ends with the responder. The responder ends when its input closes,
+also if its parent crashes. So nothing needs to be cleaned up.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from bench.responder.record import Ledger, Tally
 DEVICE = "world0"
 PROBER = {4: "192.0.2.2", 6: "2001:db8:1:1::2"}
 TARGET = {4: "203.0.113.9", 6: "2001:db8:ffff::9"}
-"""Any other address would do as well."""
+"""Example targets; the responder answers for any address."""
 
-# The kernel stops an urgent process for 50 ms of each second: what comes meanwhile has to wait.
+# The kernel pauses a real-time process for 50 ms of each second; packets wait in this queue.
 _DEVICE_QUEUE = 40_000
 _START_S = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """What is answered, and when: hop k after `delay_ns` + k times `per_hop_ns`."""
+    """The simulated network: hop k answers after `delay_ns` + k times `per_hop_ns`."""
 
     distance: int = 14
     """Routers before the target, at most 254."""
     delay_ns: int = 0
     per_hop_ns: int = 0
     silent: frozenset[int] = frozenset()
-    """TTLs of routers that say nothing."""
+    """TTLs of silent routers."""
     silent_target: bool = False
     tcp_open: bool = False
 
 
 class Responder:
-    """Answers while entered.
+    """Answers probes while entered.
 
-    `core` is its own, which it keeps busy; None lets it sleep between packets, on any core.
-    `urgent` asks for real-time scheduling, which is had by root only.
+    It polls on its own `core`; with None it sleeps between packets, on any core. `urgent` requests
+    real-time scheduling, which needs root.
     """
 
     def __init__(
@@ -83,15 +83,15 @@ class Responder:
         return self._ledger.count
 
     def records(self, *, since: int = 0) -> npt.NDArray[Any]:
-        """What is written down of each probe (`record.RECORD`), from that count on."""
+        """The records of probes (`record.RECORD`) from index `since` on."""
         return self._ledger.records(since=since)
 
     def tally(self) -> Tally:
-        """What it has done so far."""
+        """Its counters."""
         return self._ledger.tally()
 
     def dropped(self) -> int:
-        """Packets that the device's queue had no room for: the responder was the limit."""
+        """Packets dropped by the device's queue because the responder was too slow."""
         path = f"/sys/class/net/{DEVICE}/statistics/tx_dropped"
         # /sys shows the namespace in which it was mounted.
         script = f"mount -t sysfs none /sys && cat {path}"
@@ -107,7 +107,7 @@ class Responder:
         return {"network": f"{folder}/net"} | ({"user": f"{folder}/user"} if os.geteuid() else {})
 
     def command(self, argv: Sequence[str | Path]) -> list[str]:
-        """The command line that runs `argv` beside it."""
+        """The command line that runs `argv` in the namespace."""
         enter = ["nsenter", f"--net={self.namespaces['network']}"]
         if "user" in self.namespaces:
             enter += [f"--user={self.namespaces['user']}", "--preserve-credentials"]
@@ -116,7 +116,7 @@ class Responder:
     def run(
         self, argv: Sequence[str | Path], *, stdin: str = "", timeout_s: float = 60
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program beside it to its end, its output captured."""
+        """Run a program in the namespace, with captured output."""
         return subprocess.run(
             self.command(argv),
             input=stdin,
@@ -127,10 +127,10 @@ class Responder:
         )
 
     def spawn(self, argv: Sequence[str | Path], **streams: Any) -> Process:
-        """Start a program beside it; it ends with this process, whatever ends that."""
+        """Start a program in the namespace; it ends when this process ends, in any way."""
         process = Process(
             ["setpriv", "--pdeathsig", "KILL", *self.command(argv)],
-            start_new_session=True,  # a Ctrl-C at the terminal is ours to act upon
+            start_new_session=True,  # only this process handles Ctrl-C
             **{"stdin": subprocess.DEVNULL, **streams},
         )
         self._others.append(process)
@@ -173,7 +173,7 @@ class Responder:
         return self._process
 
     def _end(self) -> None:
-        """Close its input, and have it end; an end by itself before that was a fault."""
+        """Close its input and wait for its end; raise if it had already failed."""
         process = self._running
         early = process.poll()
         try:
@@ -200,14 +200,14 @@ class Responder:
         ]
 
     def _configure(self) -> None:
-        """Give the host its addresses and send everything into the device, in both families."""
+        """Configure addresses, and routes into the device, for both families."""
         done = self.run(["sh", "-e"], stdin=_SCRIPT)
         if done.returncode:
             raise BenchError(f"the device cannot be configured: {done.stderr.strip()}")
 
 
-# As for the tests' scenarios: replies come from everywhere through the one device, nothing waits
-# for duplicate addresses, and the host itself says little. A kernel may be without IPv6.
+# Replies come from all addresses through one device (no reverse path filter). No waiting for
+# duplicate address detection, and no router solicitations. The kernel may not support IPv6.
 _SCRIPT = f"""
 cd /proc/sys/net
 echo 0 > ipv4/conf/all/rp_filter
@@ -237,7 +237,7 @@ fi
 
 
 def _new_namespace() -> list[str]:
-    """The command that runs another one in new namespaces, as the process that it was."""
+    """The prefix of a command that runs it in new namespaces, without forking."""
     if os.geteuid() == 0:
         return ["unshare", "--net"]
     return ["unshare", "--user", "--map-root-user", "--net"]
