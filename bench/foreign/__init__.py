@@ -1,11 +1,11 @@
-"""TCP traffic of other connections, to the host of an agent: a sender that is paced to the packet.
+"""TCP traffic of other connections to an agent's host, at an exact rate.
 
-    host.py              two namespaces and the pair of devices between them
-    inside_sender.py     opens real connections, and makes frames that belong to them
-    inside_listener.py   the other ends of those connections, beside the agent
-    pace.c               sends the frames so many a second
+    host.py              two namespaces with a pair of devices between them
+    inside_sender.py     opens real connections, and builds frames that belong to them
+    inside_listener.py   accepts these connections on the agent's host
+    pace.c               sends the frames at a rate
 
-Nothing leaves the two namespaces, which belong to a process and go with it.
+The traffic stays inside the two namespaces, which end with the processes that hold them.
 """
 
 from bench.foreign.host import Host

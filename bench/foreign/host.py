@@ -1,6 +1,6 @@
-"""The agent's host and whoever sends to it: two namespaces, a pair of devices between them.
+"""The agent's host and a sender: two namespaces with a pair of devices between them.
 
-Neither has a name: each belongs to a process that ends with its input, and goes with it.
+The namespaces have no names. Each belongs to a process that ends when its input closes.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from bench.responder import build
 
 ADDRESS, SENDER = "192.0.2.2", "192.0.2.1"
 NOBODY = "198.51.100.9"
-"""Routed to the sender's side, where it ends: a target that is silent, its whole path too."""
+"""A target that is silent, with a silent path: it is routed to the sender, which drops it."""
 PORTS = {"outside": 8_080, "inside": 25_000}
-"""Of connections, outside and inside of the span that the agent takes its own from."""
+"""Ports of connections, outside and inside of the agent's range of source ports."""
 
 _HERE = Path(__file__).parent
 _HOLDER = "echo ready; exec cat"
 _DEVICE, _FAR_DEVICE = "host0", "sender0"
-# Time stamps would make old segments out of the frames that are sent again and again.
+# With TCP time stamps, repeated frames would be discarded as old.
 _QUIET = "sysctl -qw net.ipv4.tcp_timestamps=0 net.ipv4.conf.all.rp_filter=0"
 
 
@@ -45,7 +45,7 @@ class Host:
     @staticmethod
     @contextmanager
     def up() -> Iterator[Host]:
-        """Both namespaces, a listener on the host and a sender."""
+        """Create both namespaces, a listener on the host and a sender."""
         pace = build.program("pace", "pace.c", directory=_HERE)
         with ExitStack() as stack:
             host, far = (stack.enter_context(_namespace()) for _ in range(2))
@@ -68,7 +68,7 @@ class Host:
 
 @contextmanager
 def _namespace() -> Iterator[int]:
-    """The process that a new namespace belongs to."""
+    """Create a namespace; yields the pid of the process that holds it."""
     holder = subprocess.Popen(
         ["unshare", "--net", "sh", "-c", _HOLDER],
         stdin=subprocess.PIPE,
@@ -88,7 +88,7 @@ def _entered(pid: int, argv: Sequence[str | Path]) -> list[str]:
 def _spawn(pid: int, started: list[Process], argv: Sequence[str | Path], **streams: Any) -> Process:
     process = Process(
         ["setpriv", "--pdeathsig", "KILL", *_entered(pid, argv)],
-        start_new_session=True,  # a Ctrl-C at the terminal is ours to act upon
+        start_new_session=True,  # only this process handles Ctrl-C
         **{"stdin": subprocess.DEVNULL, **streams},
     )
     started.append(process)
@@ -96,7 +96,7 @@ def _spawn(pid: int, started: list[Process], argv: Sequence[str | Path], **strea
 
 
 def _configure(host: int, far: int) -> str:
-    """The devices and their addresses; the link address of the host's."""
+    """Configure devices and addresses; returns the link address of the host's device."""
     _script(
         host,
         f"{_QUIET}; ip link set lo up; "

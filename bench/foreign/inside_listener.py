@@ -1,8 +1,8 @@
-"""The host's ends of the foreign connections: accepts, and leaves what comes unread.
+"""Accepts the foreign connections on the agent's host, and never reads from them.
 
     python inside_listener.py ADDRESS PORT…
 
-Prints "ready" and ends when its input does.
+Prints "ready", and ends when its input closes.
 """
 
 import selectors
@@ -11,7 +11,7 @@ import sys
 
 
 def main() -> None:
-    """Accept."""
+    """Accept connections."""
     selector = selectors.DefaultSelector()
     for port in sys.argv[2:]:
         listener = socket.create_server((sys.argv[1], int(port)))

@@ -1,9 +1,9 @@
-"""The far ends of the foreign connections, and the traffic of them. A `bench.driver` process.
+"""Opens the foreign connections and sends their traffic. A `bench.driver` process.
 
-Run with the pacing program, the device, the link address of the other end, its address. Each line
-asks for connections to a port and then for their traffic: half of the frames are segments of data
-that the host has had already (ACK and PSH), half are bare ACKs. They are on real connections, so
-that the host takes them as TCP does and resets nothing; of data it says that it has it.
+Arguments: the pacing program, the device, the link address and the IP address of the host. Each
+request opens connections to a port and sends traffic on them. Half of the frames are segments of
+data that the host has already received (ACK and PSH), half are bare ACKs. They belong to real
+connections, so the host sends no resets; it only acknowledges repeated data.
 """
 
 import json
@@ -13,7 +13,7 @@ import subprocess
 import sys
 from typing import Any
 
-# linux/tcp.h; Python has no names for them.
+# linux/tcp.h; not in Python's socket module.
 _TCP_REPAIR, _TCP_REPAIR_QUEUE, _TCP_QUEUE_SEQ = 19, 20, 21
 _OFF_WITHOUT_PROBE, _RECEIVED, _SENT = -1, 1, 2
 _ACK, _PSH = 0x10, 0x08
@@ -22,7 +22,7 @@ _CONNECTIONS = 32
 
 
 class Sender:
-    """Keeps its connections."""
+    """Holds the connections."""
 
     def __init__(self, pace: str, device: str, link_address: str, host: str) -> None:
         self._pace, self._device, self._host = pace, device, host
@@ -33,7 +33,7 @@ class Sender:
         self._connections: dict[int, list[socket.socket]] = {}
 
     def connect(self, port: int) -> list[bytes]:
-        """Frames of connections to that port."""
+        """Open connections to a port; returns frames for them."""
         kept = self._connections.setdefault(port, [])
         while len(kept) < _CONNECTIONS:
             kept.append(socket.create_connection((self._host, port), timeout=5))
@@ -41,7 +41,7 @@ class Sender:
         return [frame for each in kept for frame in self._frames(each)]
 
     def send(self, port: int, rate: int, seconds: float) -> dict[str, Any]:
-        """The traffic, for that long."""
+        """Send traffic for `seconds`."""
         frames = self.connect(port)
         head = f"{len(frames)} {len(frames[0])}\n".encode()
         done = subprocess.run(
@@ -59,13 +59,13 @@ class Sender:
         next_out, next_in = _numbers(connection)
         return [
             self._ethernet + _packet(connection, next_out - _SIZE, next_in, _ACK | _PSH, _SIZE),
-            # As long as the other, by padding behind the packet, which nobody reads.
+            # Padded to the same length; the padding is after the packet and is ignored.
             self._ethernet + _packet(connection, next_out, next_in, _ACK, 0) + bytes(_SIZE),
         ]
 
 
 def _numbers(connection: socket.socket) -> tuple[int, int]:
-    """The next sequence numbers out and in."""
+    """The next sequence numbers to send and to receive."""
     connection.setsockopt(socket.IPPROTO_TCP, _TCP_REPAIR, 1)
     found = []
     for queue in (_SENT, _RECEIVED):
@@ -96,7 +96,7 @@ def _checksum(data: bytes) -> bytes:
 
 
 def main() -> None:
-    """Do what each line says, until there are no more."""
+    """Handle requests until the input ends."""
     sender = Sender(*sys.argv[1:])
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:

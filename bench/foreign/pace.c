@@ -1,9 +1,9 @@
-/* Sends frames at a steady rate from a packet socket, over and over.
+/* Sends frames repeatedly, at a steady rate, from a packet socket.
  *
  *     pace DEVICE RATE SECONDS < frames
  *
- * The frames are of one size each: a line "COUNT SIZE", then their bytes. Each millisecond or so those
- * that are due leave in one system call. Prints "SENT SECONDS". */
+ * Input: a line "COUNT SIZE", then the frames, all of one size. About each millisecond the frames that
+ * are due are sent in one system call. Prints "SENT SECONDS". */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
-/* A turn is no multiple of a tick: what is sampled by ticks is not always, or never, this. */
+/* Not a multiple of a kernel tick, so that sampling by ticks is not in phase with it. */
 enum { MOST = 256, LONGEST = 2048, TURN_NS = 1030000 };
 
 static uint8_t frames[MOST][LONGEST];
@@ -72,7 +72,7 @@ int main(int argc, char **argv)
                 perror("pace");
                 return 1;
             }
-            sent += left > 0 ? (uint64_t)left : many; /* what had no room is not sent again */
+            sent += left > 0 ? (uint64_t)left : many; /* dropped frames are not repeated */
         }
         turn += TURN_NS;
         wait_until(turn);

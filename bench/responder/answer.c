@@ -1,12 +1,12 @@
-/* Routers that say time exceeded, and a target that answers as an ordinary host does.
+/* Routers that send time exceeded, and a target that answers like an ordinary host.
  *
  *     echo request       echo reply
  *     UDP                port unreachable
- *     TCP SYN            RST-ACK, or SYN-ACK where the port is open
+ *     TCP SYN            RST-ACK, or SYN-ACK if the port is open
  *     GRE                IPv4: protocol unreachable; IPv6: Parameter Problem at the next header
  *
- * Every destination is a target; the router at TTL k is 198.18.k.1 or 2001:db8:k::1. What a strict
- * network would drop (a wrong checksum) is dropped, so that no tracer is flattered. */
+ * Every destination is a target. The router at TTL k is 198.18.k.1 or 2001:db8:k::1. Packets that a
+ * strict network would drop (wrong checksum) are dropped, so that wrong probes get no answers. */
 #include "answer.h"
 
 #include <arpa/inet.h>
@@ -15,10 +15,10 @@
 enum { ICMP = 1, TCP = 6, UDP = 17, GRE = 47, ICMP6 = 58 };
 enum { SYN = 0x02, RST = 0x04, ACK = 0x10 };
 enum { IP4_HEADER = 20, IP6_HEADER = 40, TCP_HEADER = 20, ICMP_HEADER = 8 };
-/* RFC 1812, 4.3.2.3, and RFC 4443, 2.4 (c): how much of the packet an error quotes. */
+/* RFC 1812, 4.3.2.3, and RFC 4443, 2.4 (c): length of the quote in an error. */
 enum { LONGEST4 = 576, LONGEST6 = REPLY_ROOM };
 
-/* A packet taken apart. */
+/* A parsed packet. */
 struct probe {
     const uint8_t *packet, *payload, *from, *to;
     size_t size, header, payload_size;
@@ -26,8 +26,8 @@ struct probe {
     int six;
 };
 
-/* The Internet checksum's sum (RFC 1071). It does not depend on the byte order, so words are taken
- * as they lie; `data` begins at an even offset of what is summed. */
+/* The sum of the Internet checksum (RFC 1071). It does not depend on the byte order, so words are read
+ * in host order. `data` must begin at an even offset of the summed data. */
 static uint64_t sum(uint64_t total, const void *data, size_t size)
 {
     const uint8_t *at = data;
@@ -66,7 +66,7 @@ static void put16(uint8_t *at, size_t value)
 
 static unsigned get16(const uint8_t *at) { return (unsigned)at[0] << 8 | at[1]; }
 
-/* The network takes the packet apart; UNRELATED stands for "a whole packet, not yet judged". */
+/* Parse the packet; UNRELATED means that it is well-formed and not yet classified. */
 static enum fate dissect(const uint8_t *packet, size_t size, struct probe *probe)
 {
     *probe = (struct probe){.packet = packet, .size = size};
@@ -99,7 +99,7 @@ static enum fate dissect(const uint8_t *packet, size_t size, struct probe *probe
     return UNRELATED;
 }
 
-/* Whether the payload is one that a tracer sends; SILENT stands for "it is". */
+/* Classify the payload; SILENT means that it is a valid probe. */
 static enum fate judge(const struct probe *probe)
 {
     const uint8_t *payload = probe->payload;
@@ -137,7 +137,7 @@ static enum fate judge(const struct probe *probe)
     return folded(sum(covered, payload, size)) ? WRONG_CHECKSUM : SILENT;
 }
 
-/* Put an IP header before `size` bytes that stand where it ends; the length of it all. */
+/* Write an IP header before `size` bytes of payload; returns the total length. */
 static size_t enclose(uint8_t *reply, const struct probe *probe, const uint8_t *from,
                       uint8_t protocol, uint8_t ttl, size_t size)
 {
@@ -169,7 +169,7 @@ static void check(uint8_t *payload, size_t size, size_t at, uint64_t covered)
     memcpy(payload + at, &value, 2);
 }
 
-/* An ICMP error that quotes the probe as it arrived, with what was then left of its TTL. */
+/* An ICMP error that quotes the probe as it arrived, with its remaining TTL. */
 static size_t error(uint8_t *reply, const struct probe *probe, const uint8_t *from, uint8_t type,
                     uint8_t code, uint32_t rest, unsigned hop, uint8_t ttl)
 {
@@ -216,7 +216,7 @@ static size_t segment(uint8_t *reply, const struct probe *probe, int open, uint8
     number = htonl(ntohl(number) + 1);
     memcpy(tcp + 8, &number, 4);
     if (open)
-        memcpy(tcp + 4, "colo", 4); /* any first sequence number will do */
+        memcpy(tcp + 4, "colo", 4); /* an arbitrary initial sequence number */
     tcp[12] = TCP_HEADER / 4 << 4;
     tcp[13] = open ? SYN | ACK : RST | ACK;
     if (open)

@@ -1,10 +1,10 @@
-/* Sends probes as fast as the kernel takes them, and counts what comes back.
+/* Sends probes as fast as the kernel takes them, and counts the replies.
  *
  *     blast TARGETS ROUTERS SECONDS
  *
- * UDP over IPv4 through a raw socket, 64 packets a system call, TTL 1 to ROUTERS + 1 in turn, to
- * 203.0.113.0 and on. Prints "SENT RECEIVED SECONDS". What it costs itself is what any prober
- * pays: the figure is of both ends, and the responder's ledger tells its own share. */
+ * UDP over IPv4 through a raw socket, 64 packets in each system call, TTL 1 to ROUTERS + 1 in turn, to
+ * 203.0.113.0 and following addresses. Prints "SENT RECEIVED SECONDS". The rate depends on both ends;
+ * the responder's ledger has the CPU time of the responder alone. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -31,7 +31,7 @@ static double now(void)
 
 static void prepare(void)
 {
-    /* Source, id and IP checksum are the kernel's; no UDP checksum (RFC 768). */
+    /* The kernel sets source, id and IP checksum; no UDP checksum (RFC 768). */
     static const uint8_t header[28] = {0x45, 0, 0, SIZE, 0,    0,    0,    0, 1, IPPROTO_UDP,
                                        [20] = 0xc0, 1, 0x82, 0x9a, 0, SIZE - 20};
     for (int each = 0; each < BATCH; each++) {
@@ -59,7 +59,7 @@ int main(int argc, char **argv)
         return 1;
     }
     if (setsockopt(receiver, SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room))
-        errno = 0; /* then what overflows is not counted as received */
+        errno = 0; /* replies beyond the buffer are then not counted */
     prepare();
     uint64_t sent = 0, received = 0, number = 0;
     double began = now(), took;

@@ -1,14 +1,14 @@
-/* Answers probes over a TUN device, fast, and writes down when it read and wrote each.
+/* Answers probes over a TUN device, and records the times of reads and writes.
  *
  *     responder --device NAME --distance N [--delay-ns N] [--per-hop-ns N] [--silent TTL,TTL…]
  *               [--silent-target] [--tcp-open] [--ledger-fd N --records N] [--core N] [--urgent]
  *               [--wait]
  *
- * Started by `responder.py` in a network namespace of its own. Prints one line when the device is
- * there and ends when its input does, so also when its starter dies.
+ * Started by `responder.py` in a network namespace of its own. Prints one line when the device exists.
+ * Ends when its input closes, so also when its parent dies.
  *
- * It reads without waiting, over and over: to be woken takes longer than what it is to measure.
- * With --wait it sleeps instead, for machines that have no core to spare. */
+ * It polls, because a wake-up takes longer than the times to measure. With --wait it sleeps instead,
+ * for machines without a spare core. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -29,9 +29,9 @@
 #include "answer.h"
 #include "record.h"
 
-/* Between two looks whether the starter is still there. */
+/* Interval of checking whether the parent still exists. */
 enum { LOOK_NS = 5000000 };
-/* With --wait: until this much is left, sleep; from then on watch the clock. */
+/* With --wait: sleep until this long before the next reply is due, then poll the clock. */
 enum { SPIN_NS = 100000 };
 
 struct settings {
@@ -69,11 +69,11 @@ static int open_device(const char *name)
 
 static struct ledger *open_ledger(const struct settings *settings)
 {
-    static struct ledger none; /* the tally is kept all the same */
+    static struct ledger none; /* counters are kept without --ledger-fd, too */
     if (settings->ledger_fd < 0)
         return &none;
     size_t size = sizeof none + settings->records * sizeof(struct record);
-    /* Populated: a page fault would show as somebody's round trip. */
+    /* Populated, since a page fault would lengthen an RTT. */
     struct ledger *ledger = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
                                  settings->ledger_fd, 0);
     if (ledger == MAP_FAILED)
@@ -82,7 +82,7 @@ static struct ledger *open_ledger(const struct settings *settings)
     return ledger;
 }
 
-/* As near to a network, which waits for nobody's turn, as this user may have it. */
+/* Real-time priority, if this user may have it. */
 static void hurry(const struct settings *settings)
 {
     cpu_set_t cores;
@@ -93,7 +93,7 @@ static void hurry(const struct settings *settings)
             fail("its core");
     }
     if (setpriority(PRIO_PROCESS, 0, -20))
-        errno = 0; /* then it is as urgent as others */
+        errno = 0; /* normal priority then */
     struct sched_param first = {.sched_priority = 1};
     if (settings->urgent && sched_setscheduler(0, SCHED_FIFO, &first))
         errno = 0;
@@ -122,7 +122,7 @@ static void write_reply(struct ledger *ledger, int device, uint64_t number, cons
         __atomic_store_n(&entry->written_mono, now(CLOCK_MONOTONIC), __ATOMIC_RELEASE);
 }
 
-/* Answer what was read, or have the answer wait. */
+/* Answer a probe now, or queue the answer. */
 static void take(const struct settings *settings, struct ledger *ledger, struct agenda *agenda,
                  int device, const uint8_t *packet, size_t size, int64_t read_mono, int64_t empty)
 {
@@ -203,7 +203,7 @@ static void serve(const struct settings *settings, struct ledger *ledger, int de
             worked = 1;
             at = now(CLOCK_MONOTONIC);
         } else {
-            /* What is read next came after this read had begun. */
+            /* The next packet arrived after this read began. */
             empty = at;
             at = read_mono;
             if (settings->wait && !worked) {

@@ -1,6 +1,6 @@
-"""The subjects, in the order in which they are measured: one file each, listed in `ALL`.
+"""The subjects in the order of measurement, one module each.
 
-To add one: a module with a `SUBJECT`, and its name below.
+To add a subject, write a module with a `SUBJECT` and add it to `ALL`.
 """
 
 from bench.rows import (

@@ -1,4 +1,4 @@
-"""What an agent's process costs while nothing is asked of it, and how soon it is there."""
+"""Start time of an agent, and its memory and CPU while it is idle."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _measure(session: Session) -> Iterator[Figure]:
 
 
 def _start(stack: Stack) -> float:
-    """Seconds from starting it to the coordinator's word that it is attached."""
+    """Seconds from the start of the agent to the coordinator's log line that it is attached."""
     log = stack.fleet.directory / "coordinator.log"
     offset = log.stat().st_size
     began = time.time()
@@ -61,7 +61,7 @@ def _start(stack: Stack) -> float:
             stream.seek(offset)
             for line in stream.readlines():
                 if '"agent_attached"' in line and line.endswith("\n"):
-                    # The coordinator's own time: how often we look does not count.
+                    # The time stamp of the log line, so that our polling interval does not matter.
                     at = datetime.fromisoformat(json.loads(line)["timestamp"])
                     return at.timestamp() - began
         time.sleep(0.02)
@@ -84,8 +84,8 @@ def _idle_percent(stack: Stack, window_s: float) -> float:
 SUBJECT = Subject(
     "agent-process",
     "An agent's process: start, memory, idle",
-    "Start is from before the process (entering the lab's namespace included, some milliseconds) "
-    "to the coordinator's log line. MB are resident pages, shared libraries counted in full. Idle "
-    "is with the stream to the coordinator up: heartbeats both ways.",
+    "The start includes entering the lab's namespace (some milliseconds) and ends with the "
+    "coordinator's log line. MB are resident pages, with shared libraries counted in full. An idle "
+    "agent has a stream with heartbeats.",
     _measure,
 )

@@ -1,4 +1,4 @@
-"""Many targets in one go: CPU a trace, probes a second and memory, on one core."""
+"""Many targets in one run: CPU for each trace, probes a second and memory, on one core."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from bench.rows.subject import Subject
 from bench.rows.targets import listed
 from bench.session import Session
 
-# One target: what of it is the start of the process.
+# The run with one target measures the start of the process.
 _COMPARED = 10_000
 _SIZES = (1, 100, 1_000, _COMPARED, 100_000)
 _QUICK = (5,)
@@ -27,10 +27,10 @@ _PROBES_A_SECOND = 120_000
 _OF_SCAMPER = 0.5
 _CPU, _RATE, _MEMORY = "CPU a trace", "probes a second", "peak memory"
 _FURTHER = "CPU a further trace, beyond one"
-_IDLE_NOTE = "listens for 1 s after its last probe, always"
+_IDLE_NOTE = "always listens for 1 s after its last probe"
 _WALL, _OVERFLOWS = "wall", "overflows"
 _UNITS = {_CPU: "ms", _FURTHER: "ms", _RATE: "/s", _MEMORY: "MB", _WALL: "s", _OVERFLOWS: ""}
-# From that share on, a core is what limits.
+# Above this share, a core is the limit.
 _BUSY = 0.9
 
 
@@ -87,7 +87,7 @@ def _judged(
     values = {_CPU: done["cpu_ms"] / size}
     if lasted_s:
         values[_RATE] = (len(read) - 1) / lasted_s
-    if not tool.several and done["peak_mb"] > 1:  # else it ended before it was looked at
+    if not tool.several and done["peak_mb"] > 1:  # else it ended before it was sampled
         values[_MEMORY] = done["peak_mb"]
     values |= {_WALL: done["wall_ms"] / 1e3, _OVERFLOWS: float(done["overflows"])}
     limit = tool.limit
@@ -126,10 +126,10 @@ def _bounded(figure: Figure, found: list[Figure]) -> Figure:
 SUBJECT = Subject(
     "bulk",
     f"Many targets at once: ICMP, {MAX_TTL} hops, 1 probe a hop",
-    "Each tool is a process on one core, from its start to its end, its output in a file; the "
-    "responder has the other core, answers at once and more than 500,000 a second. Random targets, "
-    "other ones each time. Probes a second are counted between the first and the last that the "
-    "responder read. Peak memory is VmHWM. Overflows: packets for which raw sockets had no room.",
+    "Each tool is one process on one core, timed from start to exit, with its output in a file. The "
+    "responder has the other core and answers at once, more than 500,000 probes a second. Targets "
+    "are random and new in each run. Probes a second are counted between the first and the last "
+    "that the responder read. Peak memory is VmHWM. Overflows: packets dropped by raw sockets.",
     _measure,
     tuple(dict.fromkeys(tool.peer for tool in ALL if tool.peer)),
     plotted=(_CPU, _RATE, _MEMORY),

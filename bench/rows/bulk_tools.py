@@ -1,4 +1,4 @@
-"""The tools that trace many targets in one go, and how to tell what they found."""
+"""The tools that trace many targets in one run, and parsers of their output."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from bench.peers import ICMPLIB, LIBRARY, MAX_TTL, PYCARACAL, SCAMPER, SR, TRACE
 
 AGENT = Path(sys.executable).parent / "colotrace-agent"
 AT_WILL = "1000000"
-"""A rate that is no limit."""
+"""A rate that is never the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """`{targets}` is a file of them, a line each; what it prints is `{out}`."""
+    """A tool. `{targets}` is the file of targets, one on each line; `{out}` is the output."""
 
     who: str
     argv: tuple[str, ...]
     answered: Callable[[Path], int]
-    """How many probes were answered, by what it printed."""
+    """Number of answered probes, from the output."""
     peer: Peer | None = None
     most: int = 10_000
-    """More targets would take it too long."""
+    """Greatest number of targets; more would take too long."""
     limit: str = ""
-    """What it is held back by, where that is its own doing."""
+    """Its own limit, if it has one."""
     idle_s: float = 0.0
-    """How long it waits in the end, always."""
+    """Fixed wait at its end."""
     once: bool = False
-    """Whether its many targets are traced once only: it takes long, and another is compared."""
+    """Whether it is run only once for many targets, because it is slow."""
     several: bool = False
-    """Whether it is a process for each target: none has a peak of memory to be told."""
+    """Whether it is one process for each target, so that its peak memory means nothing."""
 
     def command(self, targets: Path, out: Path) -> list[str]:
         """The whole command line."""
@@ -44,7 +44,7 @@ class Tool:
 
 
 def colotrace(*flags: str) -> tuple[str, ...]:
-    """`colotrace-agent trace` of a file of targets, its rows as NDJSON."""
+    """`colotrace-agent trace` for a file of targets, with rows as NDJSON."""
     return (
         str(AGENT), "trace", "--targets-file", "{targets}", "--json", "--no-names",
         "--allow-private", "--packets-per-ttl", "1", *flags,
@@ -58,7 +58,7 @@ def _of_rows(out: Path) -> int:
 
 
 def _of_warts(_out: Path) -> int:
-    return -1  # its own format; the other line of scamper tells
+    return -1  # a binary format; the row with JSON has the number
 
 
 def _of_scamper(out: Path) -> int:

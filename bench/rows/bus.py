@@ -1,4 +1,4 @@
-"""What it adds to an answer's time that agents are met at a broker."""
+"""How much an MQTT broker adds to the time of an answer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ADDED_MS = 5.0
 
 
 def added(work: str, samples: Mapping[str, Samples], quantity: str) -> Figure:
-    """How much more it is by MQTT, of the two runs of each round."""
+    """The difference between MQTT and direct streams, for the two runs of each round."""
     pairs = zip(samples[BUS].of(quantity), samples[DIRECT].of(quantity), strict=True)
     more = tuple(one - other for one, other in pairs)
     return Figure(work, BUS, f"{quantity}, {ADDED}", "ms", more, at_most=ADDED_MS)
@@ -36,7 +36,7 @@ def _on(place: Place, session: Session) -> Iterator[Figure]:
     ):
         session.say(f"bus: {place.work}")
         for stack in (direct, bus):
-            stack.run("icmp")  # from here on names are known, and the stream for answers is up
+            stack.run("icmp")  # fills the cache of names, and opens the stream for replies
         samples = alternate(
             {DIRECT: partial(direct.run, "icmp"), BUS: partial(bus.run, "icmp")},
             runs=session.runs(40),
@@ -44,7 +44,7 @@ def _on(place: Place, session: Session) -> Iterator[Figure]:
         )
         if direct.shared_jobs() or bus.shared_jobs():
             raise BenchError("two requests were answered by one trace: the figures are void")
-    for taken in samples.values():  # of what every row of one trace tells, what says something here
+    for taken in samples.values():  # drop quantities that do not matter here
         for run in taken.runs:
             del run.values[BEYOND], run.values["longest RTT seen"]
     yield from figures_of(place.work, samples, {}, {})
@@ -54,11 +54,11 @@ def _on(place: Place, session: Session) -> Iterator[Figure]:
 SUBJECT = Subject(
     "bus",
     "One ICMP trace of 15 hops, 3 probes a hop: what an MQTT broker adds",
-    "As in the whole stack, from HTTP to HTTP, with two coordinators and two agents on the same "
-    "path, a pair that has a stream and a pair that meets at a Mosquitto; one trace runs at a "
-    "time, and both agents hear its answers. The difference is that within a round. The job alone "
-    "goes by the broker: a stream to the coordinator is up, as it is while there is something to "
-    "do every five minutes.",
+    "From HTTP request to HTTP answer, as in the whole stack. There are two coordinators and two "
+    "agents on the same path: one pair with a direct stream, one with Mosquitto. One trace runs at "
+    "a time, and both agents receive its answers. The difference is within a round. Only the job "
+    "passes the broker; the stream for replies is already open, as it is with a job at least every "
+    "five minutes.",
     _measure,
     plotted=("wall",),
 )

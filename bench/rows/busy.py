@@ -1,4 +1,4 @@
-"""A small trace's latency while many others use up the agent's budget."""
+"""Latency of a small trace while many others use up the agent's packet budget."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _SETTLED_S = 2.0
 _WAIT_MS = 1_000
 _SENT = "probes a second meanwhile"
 _QUIET = "nothing else runs"
-# Who runs meanwhile: how many jobs at a time, and of how many probes a hop.
+# Concurrent jobs: their number, and their probes for each hop.
 _OTHERS = {
     f"{_LARGE} jobs of {MAX_TTL * _LARGE_PER_TTL} probes at a time run": (_LARGE, _LARGE_PER_TTL),
     f"{_ALIKE} jobs like it at a time run": (_ALIKE, PER_TTL),
@@ -70,12 +70,11 @@ def _count(place: Place) -> int:
 
 SUBJECT = Subject(
     "busy",
-    "A small trace while a bulk of others uses up the budget",
-    "A running agent with its own budgets. Jobs to random targets are kept running, another one as "
-    "soon as one ends; the small trace comes in between. Limits: the budget over all packets and "
-    "the one to the nearest routers (5,000 and 1,000 a second). Of jobs that are all alike none "
-    "goes before the others: each then takes as long as all together, by their number and rate "
-    "(Little's law).",
+    "A small trace while many others use up the packet budget",
+    "A running agent with its default budgets. A fixed number of jobs to random targets runs all "
+    "the time, and the small trace runs among them. Limits: the budgets of all packets and of "
+    "packets to the nearest routers (5,000 and 1,000 a second). Equal jobs have equal priority, so "
+    "their latency follows from their number and rate (Little's law).",
     _measure,
     plotted=(warm.SENT,),
 )

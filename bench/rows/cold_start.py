@@ -1,4 +1,5 @@
-"""`colotrace-agent trace` as an operator types it: start to exit, and what of it is imports."""
+"""`colotrace-agent trace` as an operator runs it: time from start to exit, and the imports'
+share."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from bench.rows.subject import Subject
 from bench.session import Session
 
 _WORK = "colotrace-agent trace TARGET, RTT ≈ 0"
-_IMPORTS = "its imports, by package (-X importtime, which itself adds to them)"
+_IMPORTS = "its imports, by package (-X importtime, which makes them slower)"
 _AGENT = Path(sys.executable).parent / "colotrace-agent"
 _LINE = re.compile(r"import time: +(\d+) \| +\d+ \| +(\S+)")
 _SHOWN = 8
@@ -49,7 +50,7 @@ def _run(place: Place, argv: Sequence[str | Path]) -> Run:
 
 
 def _by_package(place: Place, argv: Sequence[str | Path]) -> Counter[str]:
-    """Microseconds that each top-level package's modules took by themselves."""
+    """Microseconds that the modules of each top-level package took themselves."""
     spent_us: Counter[str] = Counter()
     for self_us, module in _LINE.findall(place.inside.run(argv)["stderr"]):
         package = module.partition(".")[0]
@@ -69,8 +70,8 @@ def _imports(runs: list[Counter[str]]) -> Iterator[Figure]:
 SUBJECT = Subject(
     "cold-start",
     "The command without a coordinator, cold: from its start to its exit",
-    "Files are in the page cache and byte-compiled. A C program's start is in traceroute's figure. "
-    "Limits: what is imported, told by package.",
+    "Files are in the page cache and byte-compiled. traceroute shows the start of a C program. "
+    "Limits: the imports, listed by package.",
     _measure,
     (TRACEROUTE,),
 )

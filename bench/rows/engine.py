@@ -35,7 +35,7 @@ def _on(place: Place, session: Session) -> Iterator[Figure]:
 
 
 def _bounded(figures: list[Figure]) -> Iterator[Figure]:
-    """With what is to be reached: below every peer, and no more CPU than traceroute."""
+    """Add bounds: faster than every peer, and no more CPU than traceroute."""
     peers = [each for each in figures if not warm.ours(each.who) and each.samples]
     fastest = min((each for each in peers if each.quantity == "wall"), key=lambda each: each.median)
     cpu = [each.median for each in peers if (each.who, each.quantity) == (TRACEROUTE.who, "CPU")]
@@ -55,12 +55,12 @@ def _bounded(figures: list[Figure]) -> Iterator[Figure]:
 SUBJECT = Subject(
     "engine",
     "One trace of 15 hops, 3 probes a hop, in a running engine",
-    "Engine: the agent's own prober and jobs without a coordinator, from the job's being taken to "
-    "its last frame's being handed over; its CPU is that process's. Agent: a `colotrace-agent run` "
-    "at its stream, from its word that the job is accepted to its last frame, both as they arrive; "
-    "its CPU includes the stream. On kernel routers the path's work is charged to whoever sends. "
-    "Programs are timed from their start to their end, of libraries the second call alone. Limits: "
-    "the longest round trip; what is beyond it is the tracer's own.",
+    "Engine: the agent's prober and jobs without a coordinator, from admission of the job to its "
+    "last frame; CPU time of that process. Agent: `colotrace-agent run` with a stream, from the "
+    "arrival of Accepted to the arrival of the last frame; its CPU time includes the stream. The "
+    "CPU time of kernel routers counts for the sender. Programs are timed from start to exit; for "
+    "libraries only the second call is timed. Limits: the longest RTT; the rest is the tracer's "
+    "own time.",
     _measure,
     ONE_TRACE,
     plotted=("wall", "CPU"),

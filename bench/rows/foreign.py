@@ -1,4 +1,4 @@
-"""What other connections' TCP packets cost the host because an agent runs there."""
+"""CPU cost of other connections' TCP packets on a host with an agent."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _WINDOW_S = 2.5
 _LEAD_S = 0.25
 _TRACE_MS = 4_000
 _AT_MOST = 2.0
-# What the clock of /proc/stat tells, 10 ms, is 0.4 % of a window.
+# The resolution of /proc/stat, 10 ms, is 0.4 % of a window.
 _NOTHING = 0.5
-# By chance; a packet that passes would be thousands.
+# Random variation; packets that pass the filter would cause thousands.
 _WAKEUPS = 5.0
-# Of one core, without an agent: from there on others' work is in every difference.
+# Percent of one core without an agent; above it, other programs disturb the differences.
 _TOO_BUSY = 60.0
 _NONE, _IDLE = "no agent", "agent idle, the tap closed"
 _TRACING, _CALM = "a TCP trace runs, the tap open", "the same trace without the traffic"
@@ -34,7 +34,7 @@ _UNITS = {_SHARE: "% of a core", _AGENT: "% of a core", _WOKEN: "/s", _SENT: "/s
 
 
 class _Agent:
-    """An agent that is there or not, as each run wants it."""
+    """An agent that is started and stopped as each run needs it."""
 
     def __init__(self, host: Host) -> None:
         self._host = host
@@ -42,7 +42,7 @@ class _Agent:
         self.pid = 0
 
     def wanted(self) -> Driver:
-        """A running one, whose first trace is over."""
+        """A running agent that has completed its first trace."""
         if self._driver is None:
             self._driver = Driver.agent(self._host.spawn)
             self.pid = self._driver.call(do="pid")["pid"]
@@ -51,14 +51,14 @@ class _Agent:
         return self._driver
 
     def close(self) -> None:
-        """Have none."""
+        """Stop the agent."""
         if self._driver is not None:
             self._driver.close()
         self._driver, self.pid = None, 0
 
 
 def trace(agent: Driver, *, wait_ms: int) -> None:
-    """Begin a trace whose target and path say nothing."""
+    """Begin a trace whose target and path are silent."""
     agent.begin(target=NOBODY, packet_type="tcp", max_ttl=5, packets_per_ttl=1, wait_ms=wait_ms)
 
 
@@ -89,14 +89,14 @@ def _on(host: Host, agent: _Agent, port: int, session: Session, work: str) -> It
 
 
 def _because(work: str, samples: dict[str, Samples]) -> Iterator[Figure]:
-    """What is to be reached: differences between runs of the same round."""
+    """Bounded differences between runs of the same round."""
     shares = {who: taken.of(_SHARE) for who, taken in samples.items()}
     for who, to, at_most in ((_IDLE, _NONE, _NOTHING), (_TRACING, _IDLE, _AT_MOST)):
         more = tuple(one - other for one, other in zip(shares[who], shares[to], strict=True))
         what = f"more than with: {to}"
         figure = Figure(work, who, what, "% of a core", more)
         if median(shares[_NONE]) > _TOO_BUSY:
-            yield figure.bounded(note="says nothing: the machine was busy with other things")
+            yield figure.bounded(note="not valid: the machine was busy with other programs")
         else:
             yield figure.bounded(at_most=at_most)
     woken = tuple(
@@ -136,7 +136,7 @@ def _run(
 
 
 def _now(pid: int) -> dict[str, float]:
-    """What the machine and the agent have spent so far, in hundredths of a second of a core."""
+    """CPU time of the machine and of the agent so far, in hundredths of a core second."""
     told = {_SHARE: proc.busy_s() * 100}
     if pid:
         told |= {_AGENT: proc.cpu_ms(pid) / 10, _WOKEN: float(proc.wakeups(pid))}
@@ -146,13 +146,11 @@ def _now(pid: int) -> dict[str, float]:
 SUBJECT = Subject(
     "foreign",
     f"Foreign traffic: {_RATE:,} TCP packets a second of other connections to the agent's host",
-    "Half are segments of data that the host has had, half bare ACKs, on real connections. The "
-    "machine's share is the time that /proc/stat does not count as idle: the sender's and the "
-    "kernel's work is in it, the same with and without an agent; what counts is the difference "
-    "within a round. Anything else that runs is in it too. Woken: voluntary context switches of "
-    "all the agent's threads, of which a trace's timers and the stream have some without any "
-    "traffic. No other connection can be on a port that a trace uses: a bound socket holds it, and "
-    "what somebody else has is not taken. So inside the span means a service on a port that the "
-    "agent might have had.",
+    "Half of the packets are segments of data that the host has already received, half bare ACKs, "
+    "on real connections. The machine's share is the time that /proc/stat does not count as idle. "
+    "It includes the sender, the kernel and other programs, so only the difference within a round "
+    "matters. Woken: voluntary context switches of all threads of the agent, some of which come "
+    "from timers and the stream. Other connections cannot use the port of a trace, since a socket "
+    "is bound to it. Inside the span means a service on a port that the agent could have used.",
     _measure,
 )

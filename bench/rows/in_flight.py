@@ -1,4 +1,4 @@
-"""Memory with 10,000 traces in flight at once: their targets say nothing for 5 s."""
+"""Memory with 10,000 traces in flight at once, with silent targets for 5 s."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ _TRACES = 10_000
 _MAX_TTL = 5
 _NETWORK = Network(distance=_MAX_TTL - 1, silent_target=True)
 _WAIT_S = 5
-# Of a running agent: by then it has taken all jobs, and all of its traces have answers to hold
-# before the first ends. More than three for each, and the responder would have too many to keep.
+# For a running agent: answers come this late, so that it has accepted all jobs before, and all
+# traces hold answers when the first one ends. More than three answers each would exceed the
+# responder's queue.
 _LATE = 0.8
 _MUTE = 4
 _MOST_MB = 140.0
-# One round of waiting, and what sending takes: a tool that has fewer under way is cut off.
+# Time for sending and one round of waiting; a tool with fewer traces in flight is terminated.
 _MOST_S = 12.0
 _RUN, _TRACE = "colotrace-agent run", "colotrace-agent trace --targets-file"
 _PEAK, _AT_ONCE = "peak memory", "in flight at most"
@@ -38,7 +39,7 @@ _UNITS = {_PEAK: "MB", _AT_ONCE: "traces"}
 
 def _measure(session: Session) -> Iterator[Figure]:
     count, wait_s = (50, 0.3) if session.quick else (_TRACES, _WAIT_S)
-    work = f"{_TRACES:,} targets that say nothing for {_WAIT_S} s"
+    work = f"{_TRACES:,} targets that are silent for {_WAIT_S} s"
     samples = {_TRACE: Samples(), _RUN: Samples()}
     for who, once in ((_TRACE, partial(_trace, session)), (_RUN, _run)):
         session.say(f"in flight: {who}")
@@ -62,7 +63,7 @@ def _trace(session: Session, count: int, wait_s: float) -> Run:
 
 def _run(count: int, wait_s: float) -> Run:
     late = replace(_NETWORK, delay_ns=int(_LATE * wait_s * 1e9), silent=frozenset({_MUTE}))
-    # The agent and the coordinator's end each have a core, which the responder seldom wants.
+    # The agent and the coordinator each have a core; the responder needs little CPU here.
     with Responder(late) as network:
         flags = ("--max-jobs", str(_TRACES), "--rate", AT_WILL)
         with closing(Driver.agent(network.spawn, *flags)) as agent:
@@ -85,8 +86,9 @@ def _told(peak_mb: float, at_once: int, count: int) -> Run:
 
 
 def _most_within(records: npt.NDArray[Any], wait_s: float) -> int:
-    """The most targets whose first probe was read within one wait: so long each is in flight."""
-    # The destination stands at byte 16 of an IPv4 header.
+    """The most targets whose first probe was read within one wait, during which they are in
+    flight."""
+    # The destination is at byte 16 of an IPv4 header.
     targets = np.ascontiguousarray(records["packet"][:, 16:20]).view(">u4")[:, 0]
     _, first = np.unique(targets, return_index=True)
     begun = np.sort(records["read_mono"][first])
@@ -99,12 +101,12 @@ def _most_within(records: npt.NDArray[Any], wait_s: float) -> int:
 SUBJECT = Subject(
     "in-flight",
     f"Memory with {_TRACES:,} traces in flight",
-    f"{_MAX_TTL - 1} routers and a target that says nothing, 1 probe a hop, wait {_WAIT_S} s. For "
-    f"`trace` all routers answer at once. For `run` three answer, {_LATE * _WAIT_S:g} s late: so "
-    "long an agent takes to accept all jobs, and none ends before. In flight at most: of `trace`, "
-    "targets whose first probes the responder read within one wait; of `run`, jobs accepted and "
-    "not ended, as the coordinator's end of the stream sees them. Peak memory is VmHWM of the "
-    "whole process: all traces, their answers, and what waits to be acknowledged.",
+    f"{_MAX_TTL - 1} routers and a silent target, 1 probe a hop, wait {_WAIT_S} s. For `trace` all "
+    f"routers answer at once. For `run` three answer, {_LATE * _WAIT_S:g} s late, so that the agent "
+    "has accepted all jobs before one ends. In flight at most: for `trace`, targets whose first "
+    "probes the responder read within one wait; for `run`, jobs accepted and not ended, as the "
+    "coordinator sees them. Peak memory is VmHWM of the whole process, with all traces, their "
+    "answers, and unacknowledged frames.",
     _measure,
     plotted=(_PEAK,),
 )

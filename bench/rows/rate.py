@@ -1,4 +1,4 @@
-"""What an agent costs while it sends 20,000 probes a second."""
+"""CPU of an agent that sends 20,000 probes a second."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _run(session: Session, window_s: float) -> OneRun:
         cpu, sent, began = proc.cpu_ms(process.pid), network.count, time.monotonic()
         time.sleep(window_s)
         if process.poll() is not None:
-            raise BenchError("the agent has come to its end before the window")
+            raise BenchError("the agent ended before the measurement")
         cpu, sent = proc.cpu_ms(process.pid) - cpu, network.count - sent
         took_s = time.monotonic() - began
     share = cpu / took_s / 10
@@ -67,8 +67,8 @@ def _run(session: Session, window_s: float) -> OneRun:
 SUBJECT = Subject(
     "rate",
     "An agent that sends 20,000 probes a second",
-    f"`colotrace-agent trace` of a file of random targets, rows as NDJSON in a file; its CPU over "
-    f"{_WINDOW_S:g} s that begin {_SETTLED_S:g} s after its first probe. The responder, on the "
-    "other core, counts the probes.",
+    f"`colotrace-agent trace` for a file of random targets, with rows as NDJSON in a file. Its CPU "
+    f"time is measured for {_WINDOW_S:g} s, from {_SETTLED_S:g} s after its first probe. The "
+    "responder, on the other core, counts the probes.",
     _measure,
 )

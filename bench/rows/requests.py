@@ -1,4 +1,4 @@
-"""How many requests coordinators answer, when agents take no time."""
+"""Requests a second of coordinators, with agents that take no time."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from bench.session import Session
 from bench.stack import OPTIONS, Api, broker_on
 
 _COLOS, _EACH = 20, 2
-# For each colo, with each of these times to wait, which here say nothing: two requests that are the
-# same lie further apart than such are answered as one.
+# Targets for each colo, and values of wait_time, which has no effect here. With all combinations,
+# two equal requests are further apart than the window in which they would share a job.
 _TARGETS, _WAITS_S = 50, (1, 2, 3, 4, 5)
 _CLIENTS = 32
 _WINDOW_S, _ALONE_S, _WARM_S = 3.0, 1.0, 3.0
@@ -37,27 +37,27 @@ _MOVED = "jobs that were moved"
 _UNITS = {_RATE: "/s", _PER_CORE: "", _MACHINE: "%", _OWN: "%", _MOVED: "‰"} | dict.fromkeys(
     (_COORDINATORS, _BROKER, _AGENTS, _ASKING), "ms a request"
 )
-# Of one core: from there on a process is the limit, and of all of them, the machine.
+# Percent of one core above which a process is the limit; of all cores, the machine.
 _FULL = 90.0
-# What else the machine may do before a rate says more of that.
+# Most percent of other programs for a valid rate.
 _OTHERS = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Side:
-    """Coordinators that share agents, and the processes beside them."""
+    """Coordinators that share agents, and the other processes."""
 
     apis: list[Api]
     beside: Mapping[str, int]
-    """Process ids, by the name of the quantity that tells of them."""
+    """Process ids by the name of their quantity."""
 
     def moved(self) -> int:
-        """How many jobs were not accepted in time, and given to another agent."""
+        """Number of jobs that were not accepted in time, and moved to another agent."""
         return sum(api.counted("colotrace_jobs_moved_total") for api in self.apis)
 
 
 class _Asking:
-    """The clients, and what a run of them gives."""
+    """The clients."""
 
     def __init__(self, place: Place, colos: list[str]) -> None:
         self._driver = Driver.load(place.spawn)
@@ -69,11 +69,11 @@ class _Asking:
         ]
 
     def close(self) -> None:
-        """End them."""
+        """End the clients."""
         self._driver.close()
 
     def run(self, side: _Side, *, clients: int, seconds: float) -> Run:
-        """So many clients for so long, given to the coordinators by turns."""
+        """Run `clients` for `seconds`, distributed round-robin over the coordinators."""
         coordinators = {f"coordinator {number}": api.pid for number, api in enumerate(side.apis, 1)}
         pids = {**coordinators, **side.beside}
         moved = side.moved()
@@ -86,7 +86,7 @@ class _Asking:
             clients=clients,
             seconds=seconds,
         )
-        # Looking at the answers is in it, which comes after.
+        # Includes the check of the answers afterwards.
         busy = (proc.busy_s() - busy_s) / (time.monotonic() - began) / proc.cores() * 100
         used = {who: proc.cpu_ms(pid) - before[who] for who, pid in pids.items()}
         used[_ASKING] = got["cpu_ms"]
@@ -117,13 +117,13 @@ class _Asking:
 
 
 def _limit(shares: Mapping[str, float], *, busy: float, others: float) -> str:
-    """What a rate could not be higher for, by the percentage of a core that each has used."""
+    """The limit of the rate, by the percentage of a core that each process used."""
     if others > _OTHERS:
-        return "the machine was busy with other things"
+        return "the machine was busy with other programs"
     most = max(shares, key=lambda who: shares[who])
     if shares[most] > _FULL:
-        return f"{most.removesuffix(' CPU')} has one core"
-    return "all of the machine's cores" if busy > _FULL else "none of its parts: turns"
+        return f"the one core of {most.removesuffix(' CPU')}"
+    return "all of the machine's cores" if busy > _FULL else "waits between processes"
 
 
 def _head(api: Api) -> str:
@@ -137,7 +137,7 @@ def _measure(session: Session) -> Iterator[Figure]:
     colos = [f"sim{number:02}" for number in range(1, session.runs(_COLOS, quick=3) + 1)]
     with _sides(place, colos) as sides, closing(_Asking(place, colos)) as asking:
         session.say("requests: agents that answer at once")
-        # Names come to be known, and each agent's stream to each coordinator comes up.
+        # Fills the cache of names, and opens the streams between all agents and coordinators.
         for side in sides.values():
             for api in side.apis:
                 alone = _Side([api], {})
@@ -167,7 +167,7 @@ def _figures(at_once: int, colos: int, samples: dict[str, Samples]) -> Iterator[
 
 @contextmanager
 def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
-    """One coordinator with streams, and two at a broker: each asked alone, and both."""
+    """One coordinator with direct streams; one with a broker; and two with a broker."""
     flags = ("--requests-per-5-minutes", "1000000000")
     each = ("--each", str(_EACH))
     with ExitStack() as stack:
@@ -206,13 +206,12 @@ def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
 SUBJECT = Subject(
     "requests",
     "Requests a second of one coordinator, and of two at a broker",
-    "A request is for one target from one colo: 15 hops with 3 answers each, names and networks "
-    "included. Agents are simulated: they speak the protocol by the agent's own links, one process "
-    "for all of them, and have traced as soon as they have accepted; names are cached. Clients ask "
-    "again as soon as they are answered, so that with many the latency is what they wait for one "
-    "another (Little's law). Coordinators, broker, agents and clients share the cores: two "
-    "coordinators cannot give twice the rate unless there are cores for both and for the rest. "
-    "What a request costs a coordinator is what to count with where each has a core of its own.",
+    "A request is for one target from one colo: 15 hops with 3 replies each, with names and ASNs. "
+    "Agents are simulated in one process: they use the agent's links, and report the trace as soon "
+    "as they accept it. Names are cached. Each client sends its next request after an answer, so "
+    "with many clients the latency is queueing time (Little's law). Coordinators, broker, agents "
+    "and clients share the cores: two coordinators only have twice the rate if there are enough "
+    "cores. To estimate the rate of a coordinator with its own core, use its CPU time for a request.",
     _measure,
     plotted=("requests", _MEDIAN),
 )

@@ -1,4 +1,4 @@
-"""What silence costs: hops that say nothing, and a target that says nothing."""
+"""Time of a trace with silent hops, and with a silent target."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PEERS = (TRACEROUTE, SCAMPER_PARALLEL, MTR, ICMPLIB, SR, PYCARACAL)
 
 
 def _measure(session: Session) -> Iterator[Figure]:
-    # scamper -Q takes a minute for a silent target: once at the holes is enough.
+    # scamper -Q takes a minute for a silent target, so it runs only with silent hops.
     peers = () if session.quick else _PEERS
     yield from _on(session, HOLES, _HOLES, peers=(*peers, SCAMPER), max_ttl=15, at_most=400)
     yield from _on(session, MUTE, _MUTE, peers=peers, max_ttl=30, at_most=1_100)
@@ -72,8 +72,8 @@ def _on(
 SUBJECT = Subject(
     "silent",
     "One trace with silent hops, and one with a silent target",
-    "As the engine's rows, behind the user-space responder. Limits: how long silence is waited "
-    "for, 1 s at most; what answered later hops is what a shorter wait can be learnt from.",
+    "As the rows of `engine`, with the user-space responder. Limits: the wait for silent hops, at "
+    "most 1 s; it can be shorter if later hops have answered.",
     _measure,
     ONE_TRACE,
     plotted=("wall",),

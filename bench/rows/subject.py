@@ -1,4 +1,4 @@
-"""What a file of rows gives."""
+"""The interface of a subject."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class Subject:
     name: str
     title: str
     limits: str
-    """What the figures do not say: what bounds them, what they include."""
+    """How the figures are measured, and what limits them."""
     measure: Callable[[Session], Iterator[Figure]]
     peers: tuple[Peer, ...] = ()
     plotted: tuple[str, ...] = ()
-    """The quantities that are drawn."""
+    """The quantities in the plot."""

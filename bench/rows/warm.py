@@ -1,4 +1,4 @@
-"""colotrace warm: the engine alone in a process, and a running agent at the end of its stream."""
+"""Running colotrace: the engine alone in a process, and a running agent with its stream."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def contenders(
     types: Sequence[str] = TYPES,
     wait_ms: int = 1_000,
 ) -> Iterator[dict[str, Contender]]:
-    """A trace of each of these types by the engine and by the agent.
+    """A trace of each packet type by the engine and by the agent.
 
-    One is complete with so many hops answered, by default all.
+    It is complete with `answers` answered hops, by default all.
     """
     with ExitStack() as stack:
         engine = stack.enter_context(closing(Driver.engine(place.spawn)))
@@ -44,7 +44,7 @@ def contenders(
 def trace(
     driver: Driver, place: Place, kind: str, *, max_ttl: int, wanted: int, wait_ms: int = 1_000
 ) -> Run:
-    """One trace of the place's path; `wanted` answers are a complete one."""
+    """One trace of the place's path; it is complete with `wanted` replies."""
     got = driver.call(
         target=place.target,
         packet_type=kind,
@@ -64,5 +64,5 @@ def trace(
 
 
 def ours(who: str) -> bool:
-    """Whether that contender is one of these."""
+    """Whether that tool is the engine or the agent."""
     return who.partition(",")[0] in ("engine", "agent")

@@ -1,4 +1,4 @@
-"""One trace of 15 hops from HTTP to HTTP, beside tracers that are started for it."""
+"""One trace of 15 hops from HTTP request to answer, beside other tracers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _measure(session: Session) -> Iterator[Figure]:
 def _on(place: Place, session: Session) -> Iterator[Figure]:
     with stack_on(place) as stack:
         session.say(f"whole stack: {place.work}")
-        stack.run("icmp")  # the names of the path are known from here on: this is "beyond DNS"
+        stack.run("icmp")  # fills the cache of names, so that DNS is not measured
         contenders: dict[str, Contender] = {
             f"{_US}{kind.upper()}": partial(stack.run, kind)
             for kind in TYPES[: session.runs(len(TYPES))]
@@ -47,11 +47,11 @@ def _on(place: Place, session: Session) -> Iterator[Figure]:
 SUBJECT = Subject(
     "whole-stack",
     "One trace of 15 hops, 3 probes a hop, through the whole stack",
-    "A client on a kept connection asks at least 210 ms after its last answer, so that no two are "
-    "run as one (checked). Names are cached. Client, coordinator, agent and path share the cores. "
-    "The longest RTT is the one drawn, not the one seen. Peers are timed from their start to their "
-    "end, from inside the namespace; the agent hears their answers too. Limits: the longest round "
-    "trip, and two processes that take turns.",
+    "A client with a persistent connection sends each request at least 210 ms after the last "
+    "answer, so that no two requests share a job (checked). Names are cached. Client, coordinator, "
+    "agent and path share the cores. The longest RTT is the configured one, not the measured one. "
+    "Peers are timed from start to exit, inside the namespace; the agent receives their answers, "
+    "too. Limits: the longest RTT, and switches between two processes.",
     _measure,
     _PEERS,
     plotted=("wall",),
