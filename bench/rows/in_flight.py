@@ -102,10 +102,10 @@ SUBJECT = Subject(
     "in-flight",
     f"Memory with {_TRACES:,} traces in flight",
     f"{_MAX_TTL - 1} routers and a silent target, 1 probe a hop, wait {_WAIT_S} s. For `trace` all "
-    f"routers answer at once. For `run` three answer, {_LATE * _WAIT_S:g} s late, so that the agent "
-    "has accepted all jobs before one ends. In flight at most: for `trace`, targets whose first "
-    "probes the responder read within one wait; for `run`, jobs accepted and not ended, as the "
-    "coordinator sees them. Peak memory is VmHWM of the whole process, with all traces, their "
+    f"routers answer at once. For `run` three answer, {_LATE * _WAIT_S:g} s late, so that the "
+    "agent has accepted all jobs before one ends. In flight at most: for `trace`, targets whose "
+    "first probes the responder read within one wait; for `run`, jobs accepted and not ended, as "
+    "the coordinator sees them. Peak memory is VmHWM of the whole process, with all traces, their "
     "answers, and unacknowledged frames.",
     _measure,
     plotted=(_PEAK,),

@@ -211,7 +211,8 @@ SUBJECT = Subject(
     "as they accept it. Names are cached. Each client sends its next request after an answer, so "
     "with many clients the latency is queueing time (Little's law). Coordinators, broker, agents "
     "and clients share the cores: two coordinators only have twice the rate if there are enough "
-    "cores. To estimate the rate of a coordinator with its own core, use its CPU time for a request.",
+    "cores. To estimate the rate of a coordinator with its own core, use its CPU time for a "
+    "request.",
     _measure,
     plotted=("requests", _MEDIAN),
 )
