@@ -129,7 +129,7 @@ SUBJECT = Subject(
     "Each tool is one process on one core, timed from start to exit, with its output in a file. "
     "The responder has the other core and answers at once, more than 500,000 probes a second. "
     "Targets are random and new in each run. Probes a second are counted between the first and the "
-    "last that the responder read. Peak memory is VmHWM. Overflows: packets dropped by raw sockets.",
+    "last that the responder read. Peak memory is VmHWM. Overflows: drops by raw sockets.",
     _measure,
     tuple(dict.fromkeys(tool.peer for tool in ALL if tool.peer)),
     plotted=(_CPU, _RATE, _MEMORY),
