@@ -35,7 +35,7 @@ class Broker:
         self.port = _free_port(self.host)
         self.directory = Path(tempfile.mkdtemp(prefix="colotrace-broker-"))
         self._lab = lab
-        self._settings = "allow_anonymous true" if settings is None else settings
+        self.settings = "allow_anonymous true" if settings is None else settings
         self._process: Process | None = None
 
     def __enter__(self) -> Self:
@@ -78,7 +78,7 @@ class Broker:
             "persistence false",
             "user root",  # the files are root's
             "log_dest stderr",
-            self._settings,
+            self.settings,
         ]
         file.write_text("\n".join(lines) + "\n")
         with self.log.open("ab") as stream:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
+import psutil
 import pytest
 from aiomqtt import Client
 from colotrace_agent.job.admission import Jobs
@@ -177,8 +178,11 @@ async def test_a_job_is_answered_to_who_asked(
         assert len(asker.calls) == 1
 
 
-async def test_two_coordinators(broker: Broker, jobs: Jobs, prober: FakeProber) -> None:
+async def test_two_coordinators(
+    broker: Broker, jobs: Jobs, prober: FakeProber, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each hears of its own jobs alone; one that goes takes only its own with it."""
+    monkeypatch.setattr(streams, "_DOWN_S", 0.5)
     async with watching(broker) as watch, asking() as (one, here), running(broker, jobs):
         await watch.there()
         async with asking() as (two, there):
@@ -189,7 +193,7 @@ async def test_two_coordinators(broker: Broker, jobs: Jobs, prober: FakeProber) 
                 assert await asker.next() == Accepted(JobId(name))
             assert len(jobs) == 2
         # Down for longer than it waits for anybody: that one's job is given up.
-        await until(lambda: len(jobs) == 1, within_s=streams._DOWN_S + 5)
+        await until(lambda: len(jobs) == 1)
         prober.end(ONE)
         while not isinstance(frame := await one.next(), Frame):
             pass
@@ -212,6 +216,15 @@ async def test_a_job_that_comes_twice_runs_once(broker: Broker, jobs: Jobs) -> N
         assert await asker.next() == Accepted(JobId("job-3"))
 
 
+async def heard_so_far(watch: Watch) -> None:
+    """Until the agent has handled what was published before: it handles messages in order."""
+    async with asking() as (asker, where):
+        await watch.publish(job("marker", "1.1.1.99", reply_to=where))
+        while await asker.next() != Accepted(JobId("marker")):
+            pass
+        await watch.publish(Cancel(JobId("marker")), bus.cancels(IDENTITY.colo))
+
+
 async def test_cancels(broker: Broker, jobs: Jobs) -> None:
     """Of what runs, of what waits for its stream, and before the job itself has come."""
     cancels = bus.cancels(IDENTITY.colo)
@@ -224,10 +237,10 @@ async def test_cancels(broker: Broker, jobs: Jobs) -> None:
         await watch.publish(job("job-3", "1.1.1.3", reply_to=where))
         assert isinstance(await asker.next(), Hello)
         await watch.publish(Cancel(JobId("job-2")), cancels)
-        await asyncio.sleep(0.1)
+        await heard_so_far(watch)
         asker.welcoming.set()
         assert await asker.next() == Accepted(JobId("job-3"))
-        assert len(jobs) == 1
+        await until(lambda: len(jobs) == 1)
         await watch.publish(Cancel(JobId("job-3")), cancels)
         await until(lambda: not len(jobs))
 
@@ -236,18 +249,18 @@ async def test_a_job_whose_stream_is_late(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who asked has given it to another by then: it does not begin."""
-    monkeypatch.setattr(stream, "_EARLY_S", 0.2)
+    monkeypatch.setattr(stream, "_EARLY_S", 0.5)
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
         await watch.there()
         asker.welcoming.clear()
         await watch.publish(job("job-1", reply_to=where))
         assert isinstance(await asker.next(), Hello)
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(0.6)  # job-1 is too late then
         await watch.publish(job("job-2", "1.1.1.2", reply_to=where))
-        await asyncio.sleep(0.05)
+        await heard_so_far(watch)
         asker.welcoming.set()
         assert await asker.next() == Accepted(JobId("job-2"))
-        assert len(jobs) == 1
+        await until(lambda: len(jobs) == 1)
 
 
 async def test_streams_are_given_up(
@@ -258,20 +271,28 @@ async def test_streams_are_given_up(
     monkeypatch.setattr(streams, "_IDLE_S", 0.5)
     monkeypatch.setattr(streams, "_LOOK_S", 0.05)
     async with watching(broker) as watch, asking() as (asker, where):
-        async with running(broker, jobs) as link:
+        async with running(broker, jobs):
             await watch.there()
             await watch.publish(job(reply_to="127.0.0.1:1"))
-            await until(lambda: len(link._streams) == 1)
-            await until(lambda: len(link._streams) == 0)
+            await until(lambda: streams_to() == {"127.0.0.1:1"})
+            await until(lambda: streams_to() == set())
             await watch.publish(job("job-2", "10.0.0.1", reply_to=where))
-            await until(lambda: len(link._streams) == 1)
-            await until(lambda: len(link._streams) == 0)
-            # A job that runs keeps it.
+            await until(lambda: streams_to() == {where})
+            await until(lambda: streams_to() == set())
+            # A job that runs keeps it, while one that came later and is idle is given up.
             await watch.publish(job("job-3", reply_to=where))
             await until(lambda: len(jobs) == 1)
-            await asyncio.sleep(0.8)
-            assert len(link._streams) == 1
+            async with asking() as (_, other):
+                await watch.publish(job("job-4", "10.0.0.1", reply_to=other))
+                await until(lambda: streams_to() == {where, other})
+                await until(lambda: streams_to() == {where})
         assert len(asker.calls) == 2
+
+
+def streams_to() -> set[str]:
+    """Where this process has streams to, by the names of their tasks."""
+    names = [task.get_name() for task in asyncio.all_tasks()]
+    return {name.removeprefix("stream to ") for name in names if name.startswith("stream to ")}
 
 
 async def test_more_coordinators_than_may_be(
@@ -279,7 +300,7 @@ async def test_more_coordinators_than_may_be(
 ) -> None:
     """Those that have asked are still answered."""
     monkeypatch.setattr(streams, "_MOST", 1)
-    async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs) as link:
+    async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
         await watch.there()
         await watch.publish(job("job-1", "1.1.1.1", reply_to=where))
         assert isinstance(await asker.next(), Hello)
@@ -287,7 +308,7 @@ async def test_more_coordinators_than_may_be(
         await watch.publish(job("job-3", "1.1.1.3", reply_to=where))
         assert await asker.next() == Accepted(JobId("job-1"))
         assert await asker.next() == Accepted(JobId("job-3"))
-        assert len(link._streams) == 1
+        assert streams_to() == {where}
 
 
 async def test_rubbish(broker: Broker, jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
@@ -347,10 +368,16 @@ async def test_a_later_process_has_the_id(
         said = encode_presence(presence)
         await watch.client.publish(later.presence, said, qos=1, retain=True)
         await watch.gone()
-        await asyncio.sleep(0.7)
+        looked = connections(broker)
+        await until(lambda: connections(broker) >= looked + 2)
         assert set(watch.kept) == {later}
         await watch.client.publish(later.presence, b"", qos=1, retain=True)
         await watch.there()
+
+
+def connections(broker: Broker) -> int:
+    """How often clients have connected so far."""
+    return broker.log.read_text().count("New client connected")
 
 
 async def test_an_earlier_process_does_not(broker: Broker, jobs: Jobs) -> None:
@@ -361,7 +388,7 @@ async def test_an_earlier_process_does_not(broker: Broker, jobs: Jobs) -> None:
         said = encode_presence(Presence(hello, 1))
         await watch.client.publish(earlier.presence, said, qos=1, retain=True)
         await watch.there()
-        await asyncio.sleep(0.3)
+        await heard_so_far(watch)
         await watch.there()
         assert watch.wills == 0
 
@@ -386,8 +413,24 @@ async def test_draining(broker: Broker, jobs: Jobs, prober: FakeProber) -> None:
             await drained
 
 
+class Said:
+    """What the agent has logged."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys, self._so_far = capsys, ""
+
+    def __call__(self) -> str:
+        self._so_far += self._capsys.readouterr().out
+        return self._so_far
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]) -> Said:
+    return Said(capsys)
+
+
 async def test_the_broker_goes_and_comes_back(
-    broker: Broker, jobs: Jobs, prober: FakeProber
+    broker: Broker, jobs: Jobs, prober: FakeProber, said: Said
 ) -> None:
     """What runs is finished meanwhile; presence is back by itself, and jobs come."""
     async with asking() as (asker, where), running(broker, jobs):
@@ -400,7 +443,7 @@ async def test_the_broker_goes_and_comes_back(
         prober.end(ONE)
         while not isinstance(await asker.next(), Frame):
             pass
-        await asyncio.sleep(1)
+        await until(lambda: "refused" in said())
         broker.start()
         async with watching(broker) as watch:
             await watch.there(within_s=3)
@@ -415,26 +458,28 @@ async def test_a_broker_that_keeps_no_presence_of_ours(
     jobs: Jobs,
     rules: str,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    said: Said,
 ) -> None:
     """It does not tell us so: it is said once in words, and tried again with pauses."""
     monkeypatch.setattr(mqtt, "_KEPT_S", 0.2)
     broker.kill()
     (broker.directory / "acl").write_text(f"{rules}\n")
-    broker._settings = f"allow_anonymous true\nacl_file {broker.directory / 'acl'}"
+    broker.settings = f"allow_anonymous true\nacl_file {broker.directory / 'acl'}"
     broker.start()
-    async with running(broker, jobs):
-        await asyncio.sleep(2.0)
-    said = capsys.readouterr().out
     words = f"it does not let us write {PROCESS.presence}, or not read it"
-    assert said.count(words) == 1
-    assert "at the broker  " not in said
-    assert broker.log.read_text().count("New client connected") < 8
+    before = connections(broker)
+    async with running(broker, jobs):
+        await until(lambda: words in said())
+        began = time.monotonic()
+        await until(lambda: connections(broker) >= before + 4)
+        assert time.monotonic() - began > 3 * 0.2  # each of them waited so long, and paused before
+    assert said().count(words) == 1
+    assert "at the broker  " not in said()
 
 
 @pytest.mark.parametrize("when", ["there", "not yet", "gone"])
 async def test_stopping_beside_a_broker_that_does_not_answer(
-    broker: Broker, jobs: Jobs, when: str
+    broker: Broker, jobs: Jobs, when: str, said: Said
 ) -> None:
     """Soon all the same."""
     if when == "not yet":
@@ -443,18 +488,27 @@ async def test_stopping_beside_a_broker_that_does_not_answer(
         broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None, clock=RunningClock()
     )
     task = asyncio.create_task(link.run(), name="link")
-    await until(link._kept.is_set) if when != "not yet" else await asyncio.sleep(0.3)
+    if when == "not yet":
+        await until(lambda: broker.port in connected_to())
+    else:
+        await until(lambda: "at the broker" in said())
     if when == "there":
         broker.freeze()
     elif when == "gone":
         broker.kill()
-        await asyncio.sleep(0.3)
+        await until(lambda: "broker lost" in said())
     began = time.monotonic()
     await link.drain(within_s=5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert time.monotonic() - began < 4.5
     broker.thaw()
+
+
+def connected_to() -> set[int]:
+    """The ports that this process has connections to."""
+    found = psutil.Process().net_connections("tcp")
+    return {each.raddr.port for each in found if each.raddr}
 
 
 async def test_a_fault_of_a_stream_is_not_lost(
