@@ -1,5 +1,6 @@
 """Reading scenario files, and refusing those that contradict themselves."""
 
+import functools
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,9 +50,10 @@ def parse(text: str, *, name: str) -> Case:
     return case
 
 
-def cases() -> list[Case]:
+@functools.cache
+def cases() -> tuple[Case, ...]:
     """Return every scenario of the suite, by name."""
-    return [load(path) for path in sorted(CASES.glob("*.toml"))]
+    return tuple(load(path) for path in sorted(CASES.glob("*.toml")))
 
 
 def runs() -> list[Run]:
