@@ -155,6 +155,13 @@ class Heard(NamedTuple):
     intact: bool = True
 
 
+class MissingNeighbour(NamedTuple):
+    """A next hop on the host's own link that does not answer for its link address."""
+
+    address: bytes
+    interface: str
+
+
 class Unheard(enum.Enum):
     """Why a packet's bytes are no answer to anybody's probe."""
 

@@ -291,5 +291,5 @@ class Prober:
             else None
         )
         if missing is not None:
-            trace.kept_back(undeparted, errno.EHOSTUNREACH, str(missing))
+            trace.kept_back(undeparted, errno.EHOSTUNREACH, missing)
             self._send_errors += len(undeparted)

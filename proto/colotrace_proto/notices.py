@@ -216,6 +216,7 @@ def _in_words(notice: Notice) -> dict[str, str]:
     """Each parameter as sentences have it; "" if the notice lacks it."""
     addresses = [str(ip_address(address)) for address in notice.addresses]
     nodes = ", ".join(f"{a} at hop {ttl}" for a, ttl in zip(addresses, notice.ttls, strict=False))
+    missing = notice.errors and addresses and notice.name
     errors = ", ".join(f"{count} x {os.strerror(error)}" for error, count in notice.errors)
     return {
         "ttls": ", ".join(map(str, notice.ttls)),
@@ -229,5 +230,5 @@ def _in_words(notice: Notice) -> dict[str, str]:
         "reason": notice.reason,
         "families": " and ".join(f"IPv{family}" for family in notice.families),
         "errors": errors,
-        "unsent": f"{errors} ({notice.reason})" if errors and notice.reason else errors,
+        "unsent": f"{errors} (nobody is {addresses[0]} on {notice.name})" if missing else errors,
     }

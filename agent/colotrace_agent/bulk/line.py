@@ -7,7 +7,7 @@ from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.engine.refusals import Refuser, settle
 from colotrace_agent.engine.verdict import refusal_label
-from colotrace_agent.model import Counters, Flow, Reply, TraceSpec
+from colotrace_agent.model import Counters, Flow, MissingNeighbour, Reply, TraceSpec
 
 from .state import DOUBTFUL
 from .table import Table
@@ -131,10 +131,10 @@ class Line:
         return aside.send_errors if aside is not None else {}
 
     @property
-    def obstacle(self) -> str:
-        """Who or what on the host's own link was in their way, in words."""
+    def obstacle(self) -> MissingNeighbour | None:
+        """The neighbour without which they could not leave, if it is known."""
         aside = self.table.asides.get(self.number)
-        return aside.obstacle if aside is not None else ""
+        return aside.obstacle if aside is not None else None
 
     @property
     def spared(self) -> set[int]:

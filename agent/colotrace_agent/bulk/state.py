@@ -14,7 +14,7 @@ from colotrace_proto.messages import Family, NodeKind
 
 from colotrace_agent.engine.refusals import Refuser
 from colotrace_agent.marks import Marks
-from colotrace_agent.model import Counters, Flow, TraceSpec
+from colotrace_agent.model import Counters, Flow, MissingNeighbour, TraceSpec
 
 from .finding import Finder
 from .flows import Flows
@@ -38,7 +38,7 @@ class Aside:
     """Labels of the answers to these ordinals."""
     send_errors: dict[int, int] = field(default_factory=dict)
     """How many probes each errno kept from leaving."""
-    obstacle: str = ""
+    obstacle: MissingNeighbour | None = None
     spared: set[int] = field(default_factory=set)
     """TTLs of probes that were not sent, for a router's limit."""
     unplaced: int = 0

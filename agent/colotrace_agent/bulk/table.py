@@ -14,7 +14,7 @@ from colotrace_proto.messages import Family
 
 from colotrace_agent.engine.engine import NEAR_HOPS, STEP, TARGET_BURST, TARGET_RATE
 from colotrace_agent.engine.limits.budget import Budgets, grain_of
-from colotrace_agent.model import TraceSpec
+from colotrace_agent.model import MissingNeighbour, TraceSpec
 
 from .flows import Flows, addresses_of
 from .hearing import Hearing
@@ -211,7 +211,13 @@ class Table(Hearing):
         errors[error] = errors.get(error, 0) + 1
         self.settle(line)
 
-    def kept_back(self, line: int, ordinals: Sequence[int], error: int, obstacle: str = "") -> None:
+    def kept_back(
+        self,
+        line: int,
+        ordinals: Sequence[int],
+        error: int,
+        obstacle: MissingNeighbour | None = None,
+    ) -> None:
         """These probes never left the host after all, for that errno."""
         self.aside(line).obstacle = obstacle
         for ordinal in ordinals:

@@ -330,4 +330,4 @@ class BulkTracer:
             missing = self._wire.missing_neighbour(table.targets[number].tobytes(), hop)
             if missing is not None:
                 undeparted = table.undeparted(number)
-                table.kept_back(number, undeparted, errno.EHOSTUNREACH, str(missing))
+                table.kept_back(number, undeparted, errno.EHOSTUNREACH, missing)

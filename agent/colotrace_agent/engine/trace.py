@@ -23,7 +23,7 @@ from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.labels import NAT
-from colotrace_agent.model import Counters, Flow, Heard, Reply, TraceSpec
+from colotrace_agent.model import Counters, Flow, Heard, MissingNeighbour, Reply, TraceSpec
 
 from .matching import Miss, match
 from .placing import place
@@ -91,7 +91,7 @@ class Trace:
         self.counters = Counters()
         self.send_errors: dict[int, int] = {}
         """How many probes each errno kept from leaving."""
-        self.obstacle = ""
+        self.obstacle: MissingNeighbour | None = None
         """Who or what on the host's own link was in their way, in words, where that is known."""
         self.sent = [0] * spec.max_ttl
         """Probes that left, at TTL 1, 2, 3 …"""
@@ -262,8 +262,8 @@ class Trace:
             if sent_at and not self._stamped[index] and not self._answered[index]
         ]
 
-    def kept_back(self, indices: Iterable[int], error: int, obstacle: str) -> None:
-        """These probes never left the host after all, for that errno and in these words."""
+    def kept_back(self, indices: Iterable[int], error: int, obstacle: MissingNeighbour) -> None:
+        """These probes never left the host after all, for that errno and without that neighbour."""
         self.obstacle = obstacle
         for index in indices:
             self.sent[self._index_ttl[index] - 1] -= 1

@@ -7,7 +7,7 @@ from typing import Protocol
 from colotrace_proto.messages import Failure, Frame, JobId, Link, Node, Outcome, Replies
 from colotrace_proto.notices import Notice, NoticeCode
 
-from colotrace_agent.model import Counters, Reply
+from colotrace_agent.model import Counters, MissingNeighbour, Reply
 
 
 class Traced(Protocol):
@@ -46,8 +46,8 @@ class Traced(Protocol):
         """Answers of the target that name no probe."""
 
     @property
-    def obstacle(self) -> str:
-        """Who or what on the host's own link was in their way, in words; "" if not known."""
+    def obstacle(self) -> MissingNeighbour | None:
+        """The neighbour without which they could not leave, if it is known."""
 
 
 class Report:
@@ -123,7 +123,10 @@ def _with_send_errors(outcome: Outcome, traced: Traced) -> Outcome:
     """The outcome with a notice of the probes that the host did not send: they are no loss."""
     code = NoticeCode.PROBES_UNSENT if any(traced.sent) else NoticeCode.NO_PROBE_SENT
     errors = tuple(sorted(traced.send_errors.items()))
-    notice = Notice(code, errors=errors, reason=traced.obstacle)
+    notice = Notice(code, errors=errors)
+    if traced.obstacle is not None:
+        address, interface = traced.obstacle
+        notice = dataclasses.replace(notice, addresses=(address,), name=interface)
     if code is NoticeCode.NO_PROBE_SENT:
         return dataclasses.replace(outcome, failure=Failure.SEND, cause=notice)
     return dataclasses.replace(outcome, notices=(notice, *outcome.notices))

@@ -6,9 +6,8 @@ microseconds each.
 
 import socket
 import struct
-from typing import NamedTuple
 
-from colotrace_agent.model import family_of
+from colotrace_agent.model import MissingNeighbour, family_of
 
 from .flowroutes import NextHop
 from .rtnetlink import FAMILIES, Kernel, attribute, attributes
@@ -23,19 +22,7 @@ _ROUTE = struct.Struct("=8BI")  # family, prefix lengths, and fields that are 0 
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, interface, state, flags, type
 
 
-class Missing(NamedTuple):
-    """A next hop without a link address: its address and the interface."""
-
-    address: bytes
-    interface: str
-
-    def __str__(self) -> str:
-        """The fault in words, for messages."""
-        family = FAMILIES[family_of(self.address)]
-        return f"nobody is {socket.inet_ntop(family, self.address)} on {self.interface}"
-
-
-def missing_neighbour(target: bytes, hop: NextHop | None = None) -> Missing | None:
+def missing_neighbour(target: bytes, hop: NextHop | None = None) -> MissingNeighbour | None:
     """The next hop to the target if it does not answer neighbour discovery, else None.
 
     Also None if the kernel does not report it. Without `hop`, the next hop is looked up by the
@@ -50,7 +37,7 @@ def missing_neighbour(target: bytes, hop: NextHop | None = None) -> Missing | No
         return None
 
 
-def _missing(kernel: Kernel, target: bytes) -> Missing | None:
+def _missing(kernel: Kernel, target: bytes) -> MissingNeighbour | None:
     family = FAMILIES[family_of(target)]
     question = _ROUTE.pack(family, len(target) * 8, 0, 0, 0, 0, 0, 0, 0)
     route = kernel.ask(_GET_ROUTE, question + attribute(_ROUTE_DESTINATION, target))
@@ -62,11 +49,11 @@ def _missing(kernel: Kernel, target: bytes) -> Missing | None:
     return _missing_at(kernel, address, interface)
 
 
-def _missing_at(kernel: Kernel, address: bytes, interface: int) -> Missing | None:
+def _missing_at(kernel: Kernel, address: bytes, interface: int) -> MissingNeighbour | None:
     family = FAMILIES[family_of(address)]
     question = _NEIGHBOUR.pack(family, interface, 0, 0, 0)
     neighbour = kernel.ask(_GET_NEIGHBOUR, question + attribute(_NEIGHBOUR_ADDRESS, address))
     state = _NEIGHBOUR.unpack_from(neighbour.body)[2]
     if not state & (_INCOMPLETE | _FAILED):
         return None
-    return Missing(address, socket.if_indextoname(interface))
+    return MissingNeighbour(address, socket.if_indextoname(interface))

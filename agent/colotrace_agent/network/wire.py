@@ -9,7 +9,16 @@ from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import Flow, FlowKey, Heard, Probe, Unheard, family_of, has_ports
+from colotrace_agent.model import (
+    Flow,
+    FlowKey,
+    Heard,
+    MissingNeighbour,
+    Probe,
+    Unheard,
+    family_of,
+    has_ports,
+)
 from colotrace_agent.packets.decode import (
     decode_icmp,
     decode_icmp6,
@@ -23,7 +32,7 @@ from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 from . import clock
 from .addresses import HostFamilies
 from .flowroutes import FlowFields, FlowRoute, FlowRoutes, NextHop
-from .neighbours import Missing, missing_neighbour
+from .neighbours import missing_neighbour
 from .ports import Ports
 from .receiver import SLOTS as RECEIVED_AT_ONCE
 from .receiver import Receiver, room
@@ -280,7 +289,9 @@ class Wire:
         self._listening[receiver.fileno()] = _Listening(*key, receiver)
         self._readable.register(receiver.fileno(), select.POLLIN)
 
-    def missing_neighbour(self, target: bytes, hop: NextHop | None = None) -> Missing | None:
+    def missing_neighbour(
+        self, target: bytes, hop: NextHop | None = None
+    ) -> MissingNeighbour | None:
         """The next hop to the target, or `hop` if given, if it does not answer neighbour
         discovery."""
         return missing_neighbour(target, hop)

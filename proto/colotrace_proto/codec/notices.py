@@ -41,8 +41,8 @@ def notice_out(notice: Notice | None) -> pb.Notice | None:
         count=notice.count,
         least=notice.least,
         most=notice.most,
-        name=notice.name[:MAX_TEXT],
-        reason=notice.reason[:MAX_TEXT],
+        name=safe(notice.name, most=MAX_TEXT),  # an interface's name may be no UTF-8
+        reason=safe(notice.reason, most=MAX_TEXT),
         families=families_out(m.Family(family) for family in notice.families),
         errors=[pb.SendError(errno=e, count=n) for e, n in notice.errors[:_MAX_ERRORS]],
         packet_type=(

@@ -510,3 +510,12 @@ def test_a_newer_peers_families_and_packet_types_are_left_out_of_a_notice() -> N
     )
     cause = outcome_of(pb.AgentMessage(frame=newer)).cause
     assert cause == Notice(NoticeCode.NO_FAMILY, families=(6,))
+
+
+def test_text_that_is_no_utf_8_can_be_sent() -> None:
+    """The name of a network interface may be any bytes."""
+    notice = Notice(NoticeCode.AGENT_FAULT, name="eth\udcff")
+    wire = codec.encode_from_agent(m.Refused(m.JobId("a"), m.RefusalReason.BUSY, notice))
+    assert codec.decode_from_agent(wire) == m.Refused(
+        m.JobId("a"), m.RefusalReason.BUSY, Notice(NoticeCode.AGENT_FAULT, name="eth\\xff")
+    )

@@ -93,8 +93,20 @@ def test_whatever_a_peer_sends_is_safe_and_bounded(notice: Notice) -> None:
             "GRE: the probe budget ended with 3 flows: there may be more paths",
         ),
         (
-            Notice(NoticeCode.NO_PROBE_SENT, errors=((errno.EPERM, 2),), reason="nobody is there"),
-            "no probe could be sent from here: 2 x Operation not permitted (nobody is there)",
+            Notice(NoticeCode.NO_PROBE_SENT, errors=((errno.EPERM, 2), (errno.EHOSTUNREACH, 1))),
+            ("no probe could be sent from here: 2 x Operation not permitted, 1 x No route to host"),
+        ),
+        (
+            Notice(
+                NoticeCode.PROBES_UNSENT,
+                addresses=(ROUTER,),
+                name="eth0",
+                errors=((errno.EHOSTUNREACH, 2),),
+            ),
+            (
+                "probes that could not be sent from here, and are not counted as lost: "
+                "2 x No route to host (nobody is 198.18.0.1 on eth0)"
+            ),
         ),
         (
             Notice(NoticeCode.NOT_PUBLIC, name="web.example"),

@@ -16,7 +16,7 @@ from colotrace_agent.engine.notices import notices_of
 from colotrace_agent.engine.refusals import Refuser
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.labels import answered_type
-from colotrace_agent.model import Counters, Reply, TraceSpec
+from colotrace_agent.model import Counters, MissingNeighbour, Reply, TraceSpec
 
 from .multipath import PACKETS, Multipath, Sight
 
@@ -119,7 +119,7 @@ class Several:
         self.replies: list[Reply] = []
         self.counters = Counters()
         self.send_errors: dict[int, int] = {}
-        self.obstacle = ""
+        self.obstacle: MissingNeighbour | None = None
         self.reached = False
         self.spared: set[int] = set()
         self.unplaced = 0

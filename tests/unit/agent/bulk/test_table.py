@@ -4,7 +4,7 @@ import numpy as np
 from colotrace_agent.bulk.engine import BulkEngine
 from colotrace_agent.bulk.flows import rows_of
 from colotrace_agent.bulk.table import Table
-from colotrace_agent.model import TraceSpec
+from colotrace_agent.model import MissingNeighbour, TraceSpec
 from colotrace_proto.messages import NodeKind
 
 NOW, MS = 9_000_000_000, 1_000_000
@@ -80,7 +80,7 @@ def test_what_is_said_of_an_ended_trace_does_not_end_it_again() -> None:
     table.left(due, at=np.full(len(due.lines), NOW))
     (ended,) = engine.stop(NOW)
     line = int(ended.numbers[0])
-    table.kept_back(line, table.undeparted(line), 113, "nobody")
+    table.kept_back(line, table.undeparted(line), 113, MissingNeighbour(bytes(4), "eth0"))
     assert engine.expire(NOW + 60_000 * MS) == []
     assert ended.line(line).send_errors == {113: 3}
     engine.told(ended, NOW)
