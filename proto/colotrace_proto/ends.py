@@ -1,4 +1,4 @@
-"""Where a path ends that the target has not answered on: one rule for agents and coordinators."""
+"""Where a path ends if the target has not answered: one rule for agents and coordinators."""
 
 from collections.abc import Iterable
 
@@ -6,11 +6,11 @@ from .messages import NodeKind
 
 
 def refused_at(answers: Iterable[tuple[int, NodeKind, bytes]]) -> int | None:
-    """The TTL at which a router's refusal ends the path; None where none does.
+    """The TTL at which a router's refusal ends the path; None if no refusal does.
 
     `answers` are (TTL, kind, address), in any order. A refusal ends the path only if no other node
-    answered further on: a router that refuses some packets may forward others. What the same
-    router refuses at higher TTLs is no answer from further on.
+    answered at a higher TTL: a router that refuses some packets may forward others. Refusals of the
+    same router at higher TTLs do not count as such answers.
     """
     refusals: list[int] = []
     furthest = 0

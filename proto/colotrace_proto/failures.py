@@ -1,4 +1,4 @@
-"""Which code a row has whose job failed at its agent."""
+"""The code in a row's `error` for each failure that an agent reports."""
 
 from .codes import RowCode
 from .messages import Failure
@@ -17,5 +17,5 @@ _CODES = {
 
 
 def error_code(failure: Failure) -> int:
-    """The code, 0 where the target was traced."""
+    """The `RowCode` of the failure; 0 if the target was traced."""
     return _CODES[failure]

@@ -1,7 +1,7 @@
-"""The protocol's messages as both programs hold them; what each means is said in `v1/fleet.proto`.
+"""The protocol's messages as data classes. `v1/fleet.proto` documents each field.
 
-These are plain values: no generated class goes beyond `codec`, and what `codec` has decoded is
-within the bounds that are written here.
+Generated classes are used in `codec` only. The bounds are here; `codec` checks them when it
+decodes.
 """
 
 import enum
@@ -29,7 +29,7 @@ MAX_PACKETS_PER_TTL = 10
 MAX_PROBES = MAX_TTL * MAX_PACKETS_PER_TTL
 """Of one trace."""
 MAX_JOB_PROBES = 8_192
-"""Of all traces of one job: the budget of a multipath job; gre+icmp has two traces."""
+"""Of all traces of one job: the probe budget of a multipath job; a gre+icmp job has two traces."""
 MAX_WAIT_MS = 5_000
 MAX_RTT_NS = 60 * 10**9
 MAX_REMAINING_MS = 60_000
@@ -43,7 +43,7 @@ class Family(enum.IntEnum):
 
 
 class PacketType(enum.StrEnum):
-    """What a probe looks like, in the API's words."""
+    """A packet type, by its name in the API."""
 
     ICMP = "icmp"
     UDP = "udp"
@@ -53,7 +53,7 @@ class PacketType(enum.StrEnum):
 
 
 class NodeKind(enum.IntEnum):
-    """What an answer says about the path."""
+    """What an answer says about the path: a hop, the target, or an end before the target."""
 
     TRANSIT = 0
     TARGET = 1
@@ -61,7 +61,7 @@ class NodeKind(enum.IntEnum):
 
 
 class RefusalReason(enum.IntEnum):
-    """Why an agent does not take a job."""
+    """Why an agent refuses a job."""
 
     UNSPECIFIED = 0
     DRAINING = 1
@@ -73,7 +73,7 @@ class RefusalReason(enum.IntEnum):
 
 
 class Failure(enum.IntEnum):
-    """Why a job ended without a trace, or before its end; `NONE` where it was traced."""
+    """Why a job ended without a trace, or early; `NONE` if it was traced."""
 
     UNSPECIFIED = 0
     NONE = 1
@@ -88,7 +88,7 @@ class Failure(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Who is calling and what it can do."""
+    """An agent's identity and what it offers."""
 
     agent_id: AgentId
     boot_id: bytes
@@ -104,7 +104,7 @@ class Hello:
 
 @dataclass(frozen=True, slots=True)
 class Counters:
-    """Packets that an agent has counted since its start; the fields as in the protocol."""
+    """Packets that an agent has counted since its start."""
 
     sent: int = 0
     send_errors: int = 0
@@ -119,7 +119,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Still there."""
+    """A sign of life, with an agent's counters."""
 
     running_jobs: int = 0
     counters: Counters = field(default_factory=Counters)
@@ -127,19 +127,19 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True)
 class Draining:
-    """The agent is about to stop and takes no new job."""
+    """The agent is about to stop and accepts no new job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """The address families that an agent can send now, in place of those it named before."""
+    """The address families that an agent can send now; replaces those of its Hello."""
 
     families: frozenset[Family]
 
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """An agent's word to all coordinators by way of a broker."""
+    """An agent's presence, published to all coordinators through a broker."""
 
     hello: Hello
     started_ms: int
@@ -166,7 +166,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class UnknownJob:
-    """A job that asks for something this side does not know: refused as UNSUPPORTED."""
+    """A job with a value that is not known here; it is refused as UNSUPPORTED."""
 
     job_id: JobId
     notice: Notice
@@ -175,14 +175,14 @@ class UnknownJob:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The job runs from now on."""
+    """The agent runs the job."""
 
     job_id: JobId
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The job does not run here."""
+    """The agent does not run the job; `notice` is the reason for people."""
 
     job_id: JobId
     reason: RefusalReason
@@ -191,7 +191,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """Somebody who answered, in one way. `address` is 4 or 16 bytes."""
+    """An address that answered, with one kind and set of labels. `address` is 4 or 16 bytes."""
 
     address: bytes
     kind: NodeKind = NodeKind.TRANSIT
@@ -200,7 +200,7 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Flows that were seen at one address and, one TTL further, at another; packed addresses."""
+    """Flows that passed `near` at `ttl`, and `far` at the next TTL; packed addresses."""
 
     ttl: int
     near: bytes
@@ -210,7 +210,7 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a job ended."""
+    """How a job ended; `cause` says why it failed, `notices` what else to tell."""
 
     failure: Failure
     cause: Notice | None = None
@@ -239,7 +239,7 @@ class Replies:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What has come in since the frame before."""
+    """What the agent has received since the previous frame."""
 
     job_id: JobId
     sequence: int
@@ -259,7 +259,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class Welcome:
-    """The stream is up."""
+    """The coordinator's answer to Hello."""
 
     coordinator_id: bytes
     heartbeat_ms: int
@@ -269,7 +269,7 @@ class Welcome:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """The job is no longer wanted."""
+    """The coordinator revokes the job."""
 
     job_id: JobId
 

@@ -1,10 +1,10 @@
-"""What there is to tell people of a job: codes with parameters, and their sentences.
+"""Notices: what an agent tells people about a job, as codes with parameters, and their sentences.
 
-An agent sends a code and parameters. The sentences are here and nowhere else: the coordinator makes
-them for the messages of its answer, and `colotrace-agent trace` for its output.
+An agent sends a code and parameters. All sentences are here: the coordinator makes them for the
+messages of its answer, `colotrace-agent trace` for its output.
 
-A new notice is a code and a sentence here. A number is never given to another notice: it is on the
-wire. Parameters are the fields of `Notice`; a new one is also a field of `v1/fleet.proto`.
+A new notice is a code and a sentence here. The number of a code is on the wire and never changes.
+The parameters are the fields of `Notice`; a new one is also a field in `v1/fleet.proto`.
 """
 
 import os

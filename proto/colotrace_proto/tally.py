@@ -1,9 +1,9 @@
-"""From what agents gathered to the API's rows: path ends, hops, nodes and RTT statistics.
+"""The API's rows from the agents' replies: path ends, hops, nodes and RTT statistics.
 
-All rows of an answer go through numpy together: each reply gets the number of the node it
-belongs to, and one pass over the replies gives every node's count, minimum, mean, maximum and
-sample standard deviation (two passes over float64 milliseconds, never sums of squares, whose
-rounding would show).
+numpy computes the statistics of all rows of an answer together. Each reply gets the number of its
+group, a node at a TTL. Count, minimum, mean and maximum of all groups come from one pass over the
+replies, in float64 milliseconds. The sample standard deviation takes a second pass: sums of squares
+would show rounding errors.
 """
 
 import ipaddress
@@ -24,15 +24,14 @@ _NS_PER_MS = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """One trace from one colo, as far as it came.
+    """The replies of one trace from one colo.
 
-    `sent` holds the probes sent at TTL 1, 2, 3 …; `code` is the API's error code, 0 for none;
-    `target_address` is 4 or 16 bytes, or empty where the name was not resolved.
+    `sent` are the probes sent at TTL 1, 2, 3 …; `code` is the `RowCode`, 0 for none;
+    `target_address` is 4 or 16 bytes, or empty if the name was not resolved. `unplaced` counts
+    answers of the target that name no probe.
 
-    `unplaced` counts answers of the target that name no probe.
-
-    `own_ends`: it is made of several flows, each told of up to its own end only. `links` is None
-    where load-balanced paths were not asked for.
+    `own_ends` is set if the trace has several flows, each reported up to its own end. `links` is
+    None if load-balanced paths were not requested.
     """
 
     target: str
@@ -49,7 +48,7 @@ class Gathered:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of addresses beside the measurement, by their text; both may lack any."""
+    """Names and ASNs by address, as text; addresses without one are absent."""
 
     names: Mapping[str, str]
     asns: Mapping[str, str]
@@ -60,7 +59,7 @@ NOTHING_KNOWN = Known({}, {})
 
 @dataclass(frozen=True, slots=True)
 class _Times:
-    """Statistics of one group of replies, in milliseconds."""
+    """RTT statistics of one group of replies, in milliseconds."""
 
     count: int
     min: float
@@ -70,12 +69,12 @@ class _Times:
 
 
 def merge(first: Replies, second: Replies) -> Replies:
-    """Both tables' lines in one table."""
+    """The lines of both tables in one table."""
     return merged((first, second))
 
 
 def merged(tables: Sequence[Replies]) -> Replies:
-    """All tables' lines in one table, in time linear in their lines."""
+    """The lines of all tables in one table, in time linear in the number of lines."""
     node: list[int] = []
     nodes: list[Node] = []
     for table in tables:
@@ -91,22 +90,23 @@ def merged(tables: Sequence[Replies]) -> Replies:
 
 
 def has_own_ends(packet_type: PacketType, *, multipath: bool) -> bool:
-    """Whether such a job is made of several flows, each told of up to its own end only."""
+    """Whether such a job has several flows, each reported up to its own end."""
     return multipath or packet_type is PacketType.GRE_ICMP
 
 
 def path_end(gathered: Gathered) -> int:
-    """The last TTL that the row shows.
+    """The last TTL of the row.
 
-    The lowest TTL at which the target answered; else where a router's refusal ends the path (see
-    `ends.refused_at`); else the last that was probed (0 where none was). Where the target answered
-    without a TTL, it stands somewhere behind the last one that answered with one: what is silent
-    beyond may be its answers, and is not shown as lost.
+    It is the lowest TTL at which the target answered; else the TTL at which a router's refusal
+    ends the path (see `ends.refused_at`); else the last TTL that was probed (0 if none was). If the
+    target has only answered without naming a probe, it is the last TTL with a reply: the target is
+    somewhere beyond, and silence there is no loss.
 
-    Where the row is made of several flows, balanced paths may differ in length: as long as somebody
-    else answers there, some flow is still on its way, and the path goes on to where the next one
-    ends. An end that is seen only further on than another flow's, with nobody else on the way, is
-    the same end whose answer is missing: it makes no path longer.
+    Load-balanced paths of several flows may differ in length. If another node answered at or
+    beyond the lowest TTL of the target, some flow was still on its way there, and the path goes on
+    to the next TTL at which the target answered. Without such a node, the higher TTLs at which the
+    target answered are paths of the same length whose lower answer is missing; they do not lengthen
+    the row.
     """
     replies = gathered.replies
     nodes = [replies.nodes[node] for node in replies.node]
@@ -128,7 +128,7 @@ def path_end(gathered: Gathered) -> int:
 
 
 def addresses(gathered: Sequence[Gathered]) -> set[str]:
-    """Every address, as text, that the rows will show: what names and ASNs are wanted of."""
+    """All addresses in the rows, as text: those to look up names and ASNs for."""
     found = {_text(g.target_address) for g in gathered if g.target_address}
     for g in gathered:
         end = path_end(g)
@@ -138,7 +138,7 @@ def addresses(gathered: Sequence[Gathered]) -> set[str]:
 
 
 def colo_rows(gathered: Sequence[Gathered], known: Known = NOTHING_KNOWN) -> list[rows.ColoRow]:
-    """The rows, in the order given, all their statistics computed together."""
+    """The rows, in the order given."""
     # One group for each (trace, TTL, address, labels), and one for each trace's target.
     groups: dict[tuple[int, int, bytes, tuple[str, ...]], int] = {}
     line_group: list[int] = []
@@ -188,14 +188,14 @@ def colo_rows(gathered: Sequence[Gathered], known: Known = NOTHING_KNOWN) -> lis
 def _statistics(
     group: npt.NDArray[np.intp], rtt_ms: npt.NDArray[np.float64], groups: int
 ) -> list[_Times]:
-    """Each group's statistics; `group[i]` is the group of `rtt_ms[i]`, and none is empty."""
+    """The statistics of each group. `group[i]` is the group of `rtt_ms[i]`; no group is empty."""
     count = np.bincount(group, minlength=groups)
     low = np.full(groups, np.inf)
     np.minimum.at(low, group, rtt_ms)
     high = np.zeros(groups)
     np.maximum.at(high, group, rtt_ms)
     mean = np.bincount(group, rtt_ms, minlength=groups) / count
-    # Rounding can carry the mean of equal values past them.
+    # Rounding can put the mean of equal values outside of them.
     mean = np.clip(mean, low, high)
     squares = np.bincount(group, (rtt_ms - mean[group]) ** 2, minlength=groups)
     std_dev = np.sqrt(squares / np.maximum(count - 1, 1))
@@ -246,7 +246,7 @@ def _summary(gathered: Gathered, times: _Times | None, known: Known) -> rows.Tar
         return rows.TargetSummary(asn="", ip="", name=gathered.target, packet_count=0)
     ip = _text(gathered.target_address)
     asn, name = known.asns.get(ip, rows.UNKNOWN_ASN), known.names.get(ip, ip)
-    if times is None:  # reached or not: no answer tells a time
+    if times is None:  # the target did not answer, or only without naming a probe
         return rows.TargetSummary(asn=asn, ip=ip, name=name, packet_count=gathered.unplaced)
     return rows.TargetSummary(
         asn=asn,

@@ -579,8 +579,8 @@ Global___Refused: _TypeAlias = Refused  # noqa: Y015
 
 @_typing.final
 class Notice(_message.Message):
-    """What there is to tell people: a code, and its parameters. Each reader makes the sentence; all are
-    in notices.py, with the numbers of the codes.
+    """A message for people: a code and its parameters. The reader makes the sentence. notices.py has the
+    codes and the sentences.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
