@@ -1,5 +1,6 @@
 """What is mutated: the true replies of a simulated world to the probes of a real flow."""
 
+import functools
 from dataclasses import dataclass
 
 from colotrace_agent.engine.engine import Engine
@@ -121,6 +122,7 @@ def _is_error(packet: bytes) -> bool:
     return error_at(packet) is not None
 
 
+@functools.cache
 def _case(kind: Kind) -> Case:
     """The network: routers of every variant, and a target."""
     hops = [_answerer(kind, place, variant) for place, variant in enumerate(_VARIANTS)]

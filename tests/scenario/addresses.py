@@ -1,5 +1,6 @@
 """Who has which address in a case: given in the file, or assigned from the TTL."""
 
+import functools
 import ipaddress
 from dataclasses import dataclass
 
@@ -52,6 +53,7 @@ def assign(case: Case, *, family: Family) -> Addresses:
     return plan
 
 
+@functools.cache
 def packed(address: str) -> bytes:
     """Return the bytes of an address."""
     return ipaddress.ip_address(address).packed

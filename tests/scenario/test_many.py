@@ -1,5 +1,6 @@
 """Many traces at once in virtual time: none mixes with another, none waits long for another."""
 
+import functools
 import itertools
 from collections import Counter
 
@@ -32,6 +33,7 @@ hops = ["1", "2", "3", "target"]
 """
 
 
+@functools.cache
 def case_of(number: int) -> Case:
     """A path of its own to a target of its own: RTTs tell its answers from another's."""
     shift = number * 0.01
