@@ -140,27 +140,27 @@ FROM_COORDINATOR = st.one_of(
 
 
 @given(FROM_AGENT)
-def test_what_an_agent_says_arrives(message: m.FromAgent) -> None:
+def test_message_of_an_agent_survives_the_wire(message: m.FromAgent) -> None:
     """Through bytes and back."""
     wire = codec.encode_from_agent(message).SerializeToString()
     assert codec.decode_from_agent(pb.AgentMessage.FromString(wire)) == message
 
 
 @given(FROM_COORDINATOR)
-def test_what_a_coordinator_says_arrives(message: m.FromCoordinator) -> None:
+def test_message_of_a_coordinator_survives_the_wire(message: m.FromCoordinator) -> None:
     """Through bytes and back."""
     wire = codec.encode_from_coordinator(message).SerializeToString()
     assert codec.decode_from_coordinator(pb.CoordinatorMessage.FromString(wire)) == message
 
 
-def test_a_message_of_a_newer_side_is_passed_over() -> None:
-    """Field 99, that nobody has defined yet."""
+def test_message_of_an_unknown_kind_is_ignored() -> None:
+    """Field 99 is not defined."""
     newer = bytes([0x9A, 0x06, 2, 0x08, 1])
     assert codec.decode_from_agent(pb.AgentMessage.FromString(newer)) is None
     assert codec.decode_from_coordinator(pb.CoordinatorMessage.FromString(newer)) is None
 
 
-def test_unknown_values_read_as_the_zero_value() -> None:
+def test_unknown_enumeration_value_reads_as_zero() -> None:
     """Which never means success."""
     frame = pb.Frame(job_id="a", sequence=1, ttl=[1], rtt_ns=[1], node=[0])
     frame.nodes.add(address=bytes(4), kind=77)  # type: ignore[arg-type]
@@ -255,7 +255,7 @@ BAD_FRAMES = {
 
 
 @pytest.mark.parametrize("change", BAD_HELLOS.values(), ids=BAD_HELLOS.keys())
-def test_a_hello_out_of_bounds_ends_the_stream(change: Callable[..., object]) -> None:
+def test_hello_out_of_bounds_raises_protocol_error(change: Callable[..., object]) -> None:
     """Each bound by itself."""
     assert isinstance(codec.decode_from_agent(pb.AgentMessage(hello=hello())), m.Hello)
     with pytest.raises(ProtocolError):
@@ -263,7 +263,7 @@ def test_a_hello_out_of_bounds_ends_the_stream(change: Callable[..., object]) ->
 
 
 @pytest.mark.parametrize("change", BAD_FRAMES.values(), ids=BAD_FRAMES.keys())
-def test_a_frame_out_of_bounds_ends_the_stream(change: Callable[..., object]) -> None:
+def test_frame_out_of_bounds_raises_protocol_error(change: Callable[..., object]) -> None:
     """Each bound by itself."""
     assert isinstance(codec.decode_from_agent(pb.AgentMessage(frame=frame())), m.Frame)
     with pytest.raises(ProtocolError):
@@ -295,7 +295,9 @@ BAD_FROM_COORDINATOR = {
 
 
 @pytest.mark.parametrize("message", BAD_FROM_COORDINATOR.values(), ids=BAD_FROM_COORDINATOR.keys())
-def test_a_coordinator_out_of_bounds_ends_the_stream(message: pb.CoordinatorMessage) -> None:
+def test_coordinator_message_out_of_bounds_raises_protocol_error(
+    message: pb.CoordinatorMessage,
+) -> None:
     """An agent does not trust its coordinator's form either."""
     with pytest.raises(ProtocolError):
         codec.decode_from_coordinator(message)
@@ -311,8 +313,8 @@ def test_a_coordinator_out_of_bounds_ends_the_stream(message: pb.CoordinatorMess
         *[("target", "", "target"), ("target", "a" * 256, "target")],
     ],
 )
-def test_a_job_out_of_bounds_is_one_to_refuse(field: str, value: int | str, word: str) -> None:
-    """Perhaps a newer coordinator's: the stream stays, and the reason names the field."""
+def test_job_out_of_bounds_is_unknown_job(field: str, value: int | str, word: str) -> None:
+    """It may come from a newer coordinator: the stream stays up, and the reason names the field."""
     job = pb.Job(job_id="a", target="x", max_ttl=1, packets_per_ttl=1, wait_ms=1)
     job.packet_type = pb.PACKET_TYPE_UDP
     assert isinstance(codec.decode_from_coordinator(pb.CoordinatorMessage(job=job)), m.Job)
@@ -322,8 +324,8 @@ def test_a_job_out_of_bounds_is_one_to_refuse(field: str, value: int | str, word
     assert word in sentence(decoded.notice)
 
 
-def test_a_jobs_time_is_cut_to_what_may_be() -> None:
-    """A deadline in the far future is a mistake."""
+def test_remaining_time_of_a_job_is_bounded() -> None:
+    """A deadline in the far future is an error of the peer."""
     job = pb.Job(job_id="a", target="x", max_ttl=1, packets_per_ttl=1, wait_ms=1, packet_type=1)  # type: ignore[arg-type]
     job.remaining_ms = 2**32 - 1
     decoded = codec.decode_from_coordinator(pb.CoordinatorMessage(job=job))
@@ -332,8 +334,8 @@ def test_a_jobs_time_is_cut_to_what_may_be() -> None:
 
 
 @given(st.text(max_size=2_000))
-def test_texts_are_cut_and_made_harmless(text: str) -> None:
-    """Nothing that a terminal or a log would obey."""
+def test_text_is_bounded_and_escaped(text: str) -> None:
+    """No control character reaches a terminal or a log."""
     text = text.encode("utf-8", "ignore").decode()
     refused = pb.Refused(job_id="a", detail=text)
     decoded = codec.decode_from_agent(pb.AgentMessage(refused=refused))
@@ -351,8 +353,8 @@ LONG = Notice(
 )  # fmt: skip
 
 
-def test_what_is_too_long_to_say_is_cut_before_it_is_said() -> None:
-    """So that the other side has no reason to end the stream."""
+def test_encoder_cuts_what_exceeds_the_bounds() -> None:
+    """Otherwise the peer would end the stream."""
     outcome = m.Outcome(
         m.Failure.NONE,
         cause=LONG,
@@ -371,8 +373,8 @@ def test_what_is_too_long_to_say_is_cut_before_it_is_said() -> None:
     assert [len(label) for label in decoded.replies.nodes[0].labels] == [m.MAX_LABEL] * m.MAX_LABELS
 
 
-def test_an_unknown_job_is_never_said() -> None:
-    """It is what a job reads as that one does not know."""
+def test_unknown_job_cannot_be_encoded() -> None:
+    """The decoder makes it of a job with an unknown value."""
     with pytest.raises(ValueError, match="received"):
         codec.encode_from_coordinator(
             m.UnknownJob(m.JobId("a"), Notice(NoticeCode.TEXT, reason="x"))
@@ -380,7 +382,7 @@ def test_an_unknown_job_is_never_said() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_end_as_a_message_or_an_error_of_ours(data: bytes) -> None:
+def test_any_bytes_give_a_message_or_a_protocol_error(data: bytes) -> None:
     """Whatever parses as protobuf."""
     for parse, decode in (
         (pb.AgentMessage, codec.decode_from_agent),
@@ -466,7 +468,7 @@ def outcome_of(wire: pb.AgentMessage) -> m.Outcome:
 
 
 @given(OUTCOMES)
-def test_a_peer_that_reads_no_codes_gets_the_sentences(outcome: m.Outcome) -> None:
+def test_peer_of_release_0_2_gets_the_sentences(outcome: m.Outcome) -> None:
     """Release 0.2 knows the text fields alone, and shows what is in them."""
     wire = codec.encode_from_agent(m.Frame(m.JobId("a"), 1, outcome=outcome)).frame.outcome
     assert list(wire.notices) == [sentence(notice) for notice in outcome.notices]
@@ -476,7 +478,7 @@ def test_a_peer_that_reads_no_codes_gets_the_sentences(outcome: m.Outcome) -> No
     assert codec.encode_from_agent(refused).refused.detail == wire.detail
 
 
-def test_the_texts_of_a_peer_that_sends_no_codes_are_shown_as_they_are() -> None:
+def test_texts_of_a_peer_of_release_0_2_are_shown_as_they_are() -> None:
     """An agent of release 0.2 fills the text fields alone."""
     old = frame()
     old.outcome.detail = "why"
@@ -491,7 +493,7 @@ def test_the_texts_of_a_peer_that_sends_no_codes_are_shown_as_they_are() -> None
     assert sentence(refused.notice) == "no"
 
 
-def test_codes_count_where_a_peer_sends_texts_beside() -> None:
+def test_codes_win_over_the_texts_beside_them() -> None:
     """The texts are for older readers only."""
     both = frame()
     both.outcome.detail = "another sentence"
@@ -503,7 +505,7 @@ def test_codes_count_where_a_peer_sends_texts_beside() -> None:
     assert outcome.notices == (Notice(NoticeCode.DETOUR),)
 
 
-def test_a_newer_peers_families_and_packet_types_are_left_out_of_a_notice() -> None:
+def test_unknown_families_and_packet_types_of_a_notice_are_ignored() -> None:
     newer = frame()
     newer.outcome.cause.MergeFrom(
         pb.Notice(code=NoticeCode.NO_FAMILY, families=[6, 9], packet_type=99)  # type: ignore[list-item, arg-type]
@@ -512,10 +514,61 @@ def test_a_newer_peers_families_and_packet_types_are_left_out_of_a_notice() -> N
     assert cause == Notice(NoticeCode.NO_FAMILY, families=(6,))
 
 
-def test_text_that_is_no_utf_8_can_be_sent() -> None:
+def test_name_that_is_not_utf_8_can_be_encoded() -> None:
     """The name of a network interface may be any bytes."""
     notice = Notice(NoticeCode.AGENT_FAULT, name="eth\udcff")
     wire = codec.encode_from_agent(m.Refused(m.JobId("a"), m.RefusalReason.BUSY, notice))
     assert codec.decode_from_agent(wire) == m.Refused(
         m.JobId("a"), m.RefusalReason.BUSY, Notice(NoticeCode.AGENT_FAULT, name="eth\\xff")
     )
+
+
+WIRE_NOTICES = st.builds(
+    pb.Notice,
+    code=UINT32,
+    ttls=st.lists(st.integers(1, m.MAX_TTL) | UINT32, max_size=m.MAX_TTL + 1),
+    addresses=st.lists(ADDRESSES | st.binary(max_size=20), max_size=17),
+    count=st.integers(0, 2**64 - 1),
+    least=UINT32,
+    most=UINT32,
+    name=st.text(st.characters(codec="utf-8"), max_size=600),
+    reason=st.text(st.characters(codec="utf-8"), max_size=600),
+    families=st.lists(st.integers(-(2**31), 2**31 - 1), max_size=17),
+    errors=st.lists(st.builds(pb.SendError, errno=st.integers(1, 5_000) | UINT32, count=UINT32)),
+    packet_type=st.integers(-(2**31), 2**31 - 1),
+)
+
+
+@given(WIRE_NOTICES, st.sampled_from(NoticeCode) | UINT32)
+def test_notice_of_any_fields_is_shown_safely_or_refused(wire: pb.Notice, code: int) -> None:
+    """A peer may send any value of each field's type."""
+    wire.code = code
+    sent = frame()
+    sent.outcome.remarks.append(wire)
+    sent.outcome.cause.CopyFrom(wire)
+    try:
+        outcome = outcome_of(pb.AgentMessage(frame=sent))
+    except ProtocolError:
+        return
+    assert outcome.notices == (outcome.cause,)
+    for notice in outcome.notices:
+        assert sentence(notice).isprintable()
+        assert len(sentence(notice)) <= MAX_TEXT
+        assert max(len(notice.name), len(notice.reason)) <= MAX_TEXT
+
+
+@given(st.binary(max_size=200))
+def test_notice_of_any_bytes_is_decoded_or_refused(data: bytes) -> None:
+    """The bytes stand where a refusal has its notice."""
+    refused = b"\x0a\x01a" + bytes([pb.Refused.NOTICE_FIELD_NUMBER << 3 | 2])
+    refused += len(data).to_bytes(1) if len(data) < 0x80 else bytes([len(data) & 0x7F | 0x80, 1])
+    refused += data
+    payload = bytes([pb.AgentMessage.REFUSED_FIELD_NUMBER << 3 | 2])
+    payload += bytes([len(refused) & 0x7F | 0x80, len(refused) >> 7]) + refused
+    try:
+        decoded = codec.parse_from_agent(payload)
+    except ProtocolError:
+        return
+    assert isinstance(decoded, m.Refused)
+    assert decoded.notice is not None
+    assert sentence(decoded.notice).isprintable()

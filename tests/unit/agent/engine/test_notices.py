@@ -40,25 +40,25 @@ def traced(
     return trace
 
 
-def test_nothing_is_said_where_all_is_well() -> None:
+def test_trace_without_faults_has_no_notices() -> None:
     """Nor where a hop is silent: it may just never answer."""
     assert notices(traced({1: 3, 2: 3, 3: 3})) == ()
     assert notices(traced({1: 3, 2: 0, 3: 3})) == ()
 
 
-def test_a_hop_that_misses_some_before_one_that_misses_none_limits_its_answers() -> None:
+def test_loss_at_a_hop_before_a_hop_without_loss_is_a_rate_limit() -> None:
     """What is lost on the way is lost to every hop beyond, too."""
     (notice,) = notices(traced({1: 2, 2: 3, 3: 10}, packets=10))
     assert notice == Notice(NoticeCode.HOPS_LIMIT, ttls=(1, 2))
     assert notices(traced({1: 2, 2: 3, 3: 9}, packets=10)) == ()
 
 
-def test_a_single_loss_is_not_put_down_to_a_limit() -> None:
+def test_single_loss_is_no_rate_limit() -> None:
     """Where one of so many may just as well have been lost on its way."""
     assert notices(traced({1: 2, 2: 3, 3: 3})) == ()
 
 
-def test_the_hosts_own_faults_are_said() -> None:
+def test_faults_of_the_host_are_notices() -> None:
     """They are not the network's."""
     trace = traced({1: 3, 2: 3, 3: 2}, stamped=False)
     trace.overflows = 4
@@ -71,7 +71,7 @@ def test_the_hosts_own_faults_are_said() -> None:
     )
 
 
-def test_datagrams_that_name_no_probe_are_said() -> None:
+def test_answers_without_a_probe_are_a_notice() -> None:
     """The target is there, wherever."""
     trace = traced({1: 3}, packet_type=PacketType.UDP)
     datagram = Heard(AnswerKind.DATAGRAM, TARGET, trace.flow.key, None)
