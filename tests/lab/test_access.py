@@ -1,4 +1,4 @@
-"""Where no lab can be built, the reason is told."""
+"""If no lab can be built, the reason is reported."""
 
 import os
 import subprocess
@@ -10,7 +10,7 @@ import pytest
 from lab import access, enter
 
 TESTS = Path(__file__).parent.parent
-# The host's folders below a folder that is no mount point.
+# The host's directories below a directory that is not a mount point.
 PLAIN_CHROOT = """
 mount --make-rprivate /
 root=$1
@@ -33,8 +33,8 @@ ASKING = "from lab import access; print(access.reason())"
     os.geteuid() != 0 or bool(enter.missing_capabilities()), reason="changes its root: needs root"
 )
 @pytest.mark.parametrize(("proc", "word"), [("none", "/proc"), ("proc", "plain chroot")])
-def test_in_a_plain_chroot(tmp_path: Path, proc: str, word: str) -> None:
-    """As debootstrap makes it, with and without /proc."""
+def test_plain_chroot_gives_a_reason(tmp_path: Path, proc: str, word: str) -> None:
+    """A chroot as made by debootstrap, with and without /proc."""
     if access.reason():
         pytest.skip(str(access.reason()))
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Which address families a host has, wherever its addresses are and whenever they come."""
+"""The agent finds a host's address families, wherever and whenever the addresses are added."""
 
 from __future__ import annotations
 
@@ -22,15 +22,14 @@ pytestmark = pytest.mark.lab
 
 @pytest.fixture
 def host_alone(lab: Lab) -> Iterator[Lab]:
-    """A lab whose den01 has no address at all but loopback's (`lab` sees to that there can be
-    one)."""
+    """A lab whose den01 has only loopback addresses (`lab` skips if no lab can be built)."""
     with Lab(among=("den01", "web")) as built:
         ip(built, "den01", "address flush dev mgmt0", "address flush dev eth0 scope global")
         yield built
 
 
 def again(lab: Lab, family: int) -> None:
-    """The default route of den01 as the lab has drawn it, if it has gone with its source."""
+    """Restore den01's default route, if it was deleted together with its source address."""
     default = "route add 0.0.0.0/0" if family == 4 else "route add ::/0"
     lines = [line for line in plan.node_lines("den01") if line.startswith(default)]
     assert lines
@@ -38,7 +37,7 @@ def again(lab: Lab, family: int) -> None:
 
 
 def traced(lab: Lab, family: int) -> bool:
-    """Whether the agent reaches the lab's web server over that family."""
+    """Whether the agent reaches the lab's web server over a family."""
     web = lab.address("web", family=4 if family == 4 else 6)
     row = alone.trace(lab, "den01", [web]).rows[web]
     if row["error"]:
@@ -47,7 +46,7 @@ def traced(lab: Lab, family: int) -> bool:
 
 
 def test_an_address_may_be_anywhere_on_the_host(host_alone: Lab) -> None:
-    """On loopback, second behind a link-local one, under a label, or of IPv6 alone."""
+    """On loopback, as secondary address, after a link-local one, with a label, or IPv6 only."""
     lab = host_alone
     own = {family: lab.address("den01", family=family) for family in FAMILIES}
     assert not traced(lab, 4)
@@ -78,20 +77,20 @@ def test_an_address_may_be_anywhere_on_the_host(host_alone: Lab) -> None:
 
 @pytest.fixture
 def apart(lab: Lab) -> Iterator[Apart]:
-    """A network namespace of this test's own, with loopback up."""
+    """A network namespace for one test, with loopback up."""
     with Apart() as apart:
         apart.do(lambda: commands("link set lo up"))
         yield apart
 
 
 def commands(*lines: str) -> None:
-    """Has ip(8) do every line in the caller's namespace."""
+    """Run each line with ip(8) in the caller's namespace."""
     text = "\n".join(lines)
     subprocess.run(["ip", "-batch", "-"], input=text, text=True, check=True)
 
 
 def until(families: HostFamilies, expected: set[Ip]) -> None:
-    """Until the families are these; the kernel adds an IPv6 address a moment after it was told."""
+    """Wait for the expected families; the kernel adds IPv6 addresses with a delay."""
     fd = families.fileno()
     assert fd is not None
     while families.changed() != expected:
@@ -100,7 +99,7 @@ def until(families: HostFamilies, expected: set[Ip]) -> None:
 
 
 def test_families_follow_the_addresses(apart: Apart) -> None:
-    """Each is there as soon as its address is, and gone with it; the descriptor tells."""
+    """A family appears and disappears with its address, and the descriptor becomes readable."""
 
     def act() -> None:
         with contextlib.closing(HostFamilies()) as families:
@@ -119,10 +118,10 @@ def test_families_follow_the_addresses(apart: Apart) -> None:
 
 
 def test_a_tentative_address_does_not_count_yet(apart: Apart) -> None:
-    """Nobody may send from it before the kernel knows that nobody else has it (RFC 4862)."""
+    """It is not a source address before duplicate address detection has ended (RFC 4862)."""
 
     def act() -> None:
-        # Without a carrier, duplicate address detection does not come to its end.
+        # Without a carrier, duplicate address detection does not end.
         commands("link add up1 type veth peer name up1-peer", "link set up1 up")
         commands("address add fd00::1/64 dev up1")
         assert working_families() == frozenset()
@@ -132,8 +131,8 @@ def test_a_tentative_address_does_not_count_yet(apart: Apart) -> None:
     apart.do(act)
 
 
-def test_more_changes_than_the_kernel_can_tell(apart: Apart) -> None:
-    """What overflows the subscription's buffer (ENOBUFS) is read anew."""
+def test_overflow_of_the_subscription_reads_the_state_again(apart: Apart) -> None:
+    """After an overflow of the subscription's buffer (ENOBUFS), the addresses are read again."""
     many = [f"198.51.{n // 250}.{n % 250 + 1}/32 dev lo" for n in range(2_000)]
 
     def act() -> None:

@@ -1,4 +1,4 @@
-"""`colotrace-agent check` on hosts in all sorts of states, by the installed command."""
+"""`colotrace-agent check`, as installed, on hosts with various faults."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _CONNTRACK = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 
 @pytest.fixture
 def own_lab(lab: Lab) -> Iterator[Lab]:
-    """A lab to break things in (`lab` sees to that there can be one)."""
+    """A lab for a test that changes it (`lab` skips if no lab can be built)."""
     with Lab(among=("den01", "den02", "web")) as built:
         yield built
 
 
 def check(lab: Lab, *before: str) -> tuple[int, dict[str, dict[str, Any]]]:
-    """The exit status, and what was found, by name."""
+    """Run `check`; returns the exit status and the findings by name."""
     done = (lab.run if before else lab.run_forked)(
         "den01", [*before, alone.COMMAND, "check", "--json"]
     )
@@ -45,7 +45,7 @@ def load(lab: Lab, rules: str) -> None:
 
 
 def test_a_host_of_the_lab_can_trace(lab: Lab) -> None:
-    """Both families, by the addresses that its routes say."""
+    """Both families are OK, with the source addresses of the routes."""
     status, found = check(lab)
     assert status == 0
     for name in ("rights", "raw sockets", "IPv4", "IPv6", "rules that drop answers"):
@@ -54,7 +54,7 @@ def test_a_host_of_the_lab_can_trace(lab: Lab) -> None:
     assert lab.address("den01", family=6) in found["IPv6"]["detail"]
 
 
-def test_for_people_each_remedy_stands_below_its_line(lab: Lab) -> None:
+def test_each_remedy_follows_its_finding(lab: Lab) -> None:
     lines = lab.run("den01", [alone.COMMAND, "check"]).stdout.splitlines()
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
         if not line.startswith(" "):
@@ -63,8 +63,8 @@ def test_for_people_each_remedy_stands_below_its_line(lab: Lab) -> None:
             assert (status != "OK") == after.startswith("      → "), line
 
 
-def test_without_the_right_it_fails_and_says_the_rest(lab: Lab) -> None:
-    """Everything else is looked at all the same; the rules may not be read."""
+def test_without_net_raw_it_fails_and_checks_the_rest(lab: Lab) -> None:
+    """The other checks still run, but the firewall rules cannot be read."""
     without = "-net_raw,-net_admin"
     status, found = check(
         lab, "setpriv", f"--bounding-set={without}", f"--inh-caps={without}", "--"
@@ -75,8 +75,8 @@ def test_without_the_right_it_fails_and_says_the_rest(lab: Lab) -> None:
     assert "could not look" in found["rules that drop answers"]["detail"]
 
 
-def test_a_family_less_is_a_warning_and_both_a_failure(own_lab: Lab) -> None:
-    """No IPv6 default route, then none at all."""
+def test_one_missing_family_warns_and_two_fail(own_lab: Lab) -> None:
+    """First without an IPv6 default route, then without any."""
     ip(own_lab, "den01", "route del ::/0")
     status, found = check(own_lab)
     assert (status, found["IPv6"]["status"], found["IPv4"]["status"]) == (0, "WARN", "OK")
@@ -86,7 +86,7 @@ def test_a_family_less_is_a_warning_and_both_a_failure(own_lab: Lab) -> None:
     assert (status, found["IPv6"]["status"], found["IPv4"]["status"]) == (1, "FAIL", "FAIL")
 
 
-def test_a_strict_filter_beside_two_default_routes(own_lab: Lab) -> None:
+def test_strict_reverse_path_filter_with_two_default_routes_warns(own_lab: Lab) -> None:
     add_second(own_lab)
     ip(own_lab, "den01", f"route add {default(family=4, more='metric 2000')}")
     strict = "echo 1 > /proc/sys/net/ipv4/conf/up2/rp_filter"
@@ -96,8 +96,9 @@ def test_a_strict_filter_beside_two_default_routes(own_lab: Lab) -> None:
     assert "strict on up2 with 2 default routes" in finding["detail"]
 
 
-def test_ports_of_the_hosts_own(own_lab: Lab) -> None:
-    """A wide range of local ports, then the agent's kept out of it."""
+def test_overlapping_local_port_range_warns(own_lab: Lab) -> None:
+    """A wide range of local ports warns; after the remedy, which reserves the agent's ports, it is
+    OK."""
     wide = "echo 1024 65535 > /proc/sys/net/ipv4/ip_local_port_range"
     assert own_lab.run("den01", ["sh", "-c", wide]).returncode == 0
     finding = check(own_lab)[1]["ports that the kernel gives out"]
@@ -124,8 +125,9 @@ table inet host {
 
 
 @pytest.mark.skipif(not _CONNTRACK.exists(), reason="this kernel has no connection tracking loaded")
-def test_a_stateful_firewall_and_the_rules_that_the_manual_gives(own_lab: Lab) -> None:
-    """Tracked and dropped, as nft itself tells its rules; then exempted by the manual's rules."""
+def test_rules_of_the_manual_exempt_probes_from_tracking(own_lab: Lab) -> None:
+    """A stateful firewall tracks probes and drops answers, until the rules of the manual are
+    loaded."""
     load(own_lab, STATEFUL)
     found = check(own_lab)[1]
     assert "UDP and TCP probes are tracked" in found["connection tracking"]["detail"]

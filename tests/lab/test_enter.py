@@ -1,4 +1,4 @@
-"""A lab without root: `enter.py` makes a user namespace and runs a command in it."""
+"""A lab without root: `enter.py` creates a user namespace and runs a command in it."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("another user")]
 NOBODY = 65534
 TESTS = Path(enter.__file__).parent.parent
 PACKAGES = Path(sysconfig.get_path("purelib"))
-# The checkout may lie in a home that other users cannot enter, so the second user has the tests and
-# packages in a folder that everybody can enter. The mounts are private to the program.
+# Other users may not enter the checkout's home directory, so the tests and packages are mounted at
+# a place that everybody can enter. The mounts are private to the program.
 _SHOW = 'mount --bind "$1" "$3/tests" && mount --bind "$2" "$3/packages" && shift 3 && exec "$@"'
 
 
 class User:
-    """A user without any capability, and where that user finds Python and the tests."""
+    """A user without capabilities, with copies of Python and the tests that the user may read."""
 
     def __init__(self, prefix: list[str], python: str, *, tests: Path, packages: Path) -> None:
         self._prefix = prefix
@@ -54,7 +54,7 @@ class User:
 
 @pytest.fixture(scope="module")
 def user() -> Iterator[User]:
-    """The caller where that is not root, else nobody."""
+    """The caller, or `nobody` if the caller is root."""
     if os.geteuid():
         yield User([], sys.executable, tests=TESTS, packages=PACKAGES)
         return
@@ -76,7 +76,7 @@ def user() -> Iterator[User]:
             str(PACKAGES),
             str(shown),
         ]
-        # env is between, since setpriv itself still has root's capabilities when it starts a
+        # Start through env, since setpriv itself still has root's capabilities when it starts a
         # program.
         become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "env"]
         prefix = [*show, *become]
@@ -97,7 +97,7 @@ def _python_for(prefix: list[str]) -> str:
     pytest.skip(f"no Python {wanted} here that another user may run")
 
 
-def test_with_roots_capabilities_the_command_is_just_run() -> None:
+def test_root_runs_the_command_directly() -> None:
     if access.reason():
         pytest.skip(str(access.reason()))
     done = subprocess.run(
@@ -109,7 +109,7 @@ def test_with_roots_capabilities_the_command_is_just_run() -> None:
     assert done.stdout.strip() == str(Path("/proc/self/ns/net").readlink())
 
 
-def test_another_user_becomes_root_of_a_namespace(user: User) -> None:
+def test_other_user_becomes_root_of_a_namespace(user: User) -> None:
     script = "id -u; cat /proc/sys/net/ipv4/conf/lo/forwarding; ls /run; exit 7"
     done = user.run(user.enter, "sh", "-c", script)
     assert done.returncode == 7, done.stderr
@@ -123,13 +123,13 @@ with Lab() as lab:
 """
 
 
-def test_another_user_can_build_and_trace_a_lab(user: User) -> None:
+def test_other_user_can_build_and_trace_a_lab(user: User) -> None:
     done = user.run(user.enter, user.python, "-c", TRACE)
     assert done.returncode == 0, done.stderr
     assert "\n15  198.18.20.100 " in done.stdout
 
 
-def test_a_program_can_enter_by_itself(user: User) -> None:
+def test_program_can_enter_by_itself(user: User) -> None:
     code = (
         "from lab import access, enter\n"
         "access.enter_if_needed()\n"
@@ -145,7 +145,7 @@ def test_without_capabilities_the_reason_names_the_remedy(user: User) -> None:
     assert "enter.py" in done.stderr
 
 
-def test_where_no_namespace_can_be_made_it_says_why_or_runs_the_command_as_it_is(
+def test_without_namespaces_it_fails_with_the_reason_or_runs_the_command_directly(
     user: User,
 ) -> None:
     limit = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
@@ -161,13 +161,13 @@ def test_where_no_namespace_can_be_made_it_says_why_or_runs_the_command_as_it_is
     assert "no lab here" in lenient.stderr
 
 
-def test_a_command_that_does_not_exist_is_said(user: User) -> None:
+def test_missing_command_is_reported(user: User) -> None:
     done = user.run(user.enter, "/no/such/command")
     assert done.returncode == 127
     assert "/no/such/command" in done.stderr
 
 
-def test_a_killed_command_gives_the_shells_status(user: User) -> None:
+def test_killed_command_gives_the_shells_exit_status(user: User) -> None:
     done = user.run(user.enter, "sh", "-c", "kill -KILL $$")
     assert done.returncode == 128 + signal.SIGKILL
 
@@ -180,10 +180,10 @@ def test_signals_are_forwarded_and_everything_ends(user: User) -> None:
         assert program.stdout.readline() == "ready\n"
         program.terminate()
         assert program.wait(10) == 128 + signal.SIGTERM
-        # The orphaned sleep held this pipe too: its end shows that it is gone.
+        # The orphaned sleep also held this pipe, so end of file shows that it has ended.
         assert program.stdout.read() == ""
 
 
-def test_the_reason_for_no_tun_device_is_none_or_says_what_helps() -> None:
+def test_reason_without_tun_device_has_a_remedy() -> None:
     why = access.tun_reason()
     assert why is None or "/dev/net/tun" in why or "TUN" in why

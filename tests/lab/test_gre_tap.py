@@ -1,4 +1,4 @@
-"""What the agent's GRE taps hear of a host that has tunnels of its own: real raw sockets."""
+"""The agent's GRE taps on a host with other tunnels, with real raw sockets."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ INNER, INNER6 = IP(src="10.0.0.9", dst="10.0.0.1"), IPv6(src="fd00::9", dst="fd0
 
 
 def probe(address: str, family: socket.AddressFamily) -> bytes:
-    """A probe to its own host, from the GRE header on."""
+    """A probe to the host itself, from the GRE header on."""
     own = socket.inet_pton(family, address)
     flow = Flow(PacketType.GRE, own, own, 0xC0107ACE, 0, 4_000, marks())
     return bytes(GreWriter(flow).write(0, 1)[20 if family == socket.AF_INET else 40 :])
@@ -50,8 +50,8 @@ OTHERS = [
 ]
 
 
-def test_the_taps_hear_answers_and_no_other_tunnels_packets(lab: Lab) -> None:
-    """Over both families; the others among them, before and behind."""
+def test_taps_receive_answers_and_no_packets_of_other_tunnels(lab: Lab) -> None:
+    """For both families, with packets of other tunnels before, between and after the answers."""
     sent = [*OTHERS, *ANSWERS, *OTHERS]
     words = [message.hex() for message in sent]
     done = lab.run("den01", [sys.executable, str(Path(hear_gre.__file__)), *words])

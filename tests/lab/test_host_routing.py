@@ -1,6 +1,5 @@
-"""Probes leave their host as the traffic that they stand for: by its rules and equal-cost routes.
-
-What is right is what ordinary sockets of the same ports do on the same host (`host_flows`).
+"""Probes are routed like ordinary traffic, with the host's rules and equal-cost routes. They are
+compared with ordinary sockets of the same ports on the same host (`host_flows`).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from fleet import alone
 from lab import FAMILIES, Family, Lab, plan, uplinks
 from lab.uplinks import ip
 
-# One worker has them all: they share a lab.
+# One worker runs all of them, because they share a lab.
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("host routing")]
 
 HOST = "den01"
@@ -30,7 +29,7 @@ EACH_ENGINE = pytest.mark.parametrize("bulk", [False, True], ids=["single", "bul
 
 @pytest.fixture(scope="module")
 def built(lab: Lab) -> Iterator[Lab]:
-    """A lab whose den01 has a second way out (`lab` sees to that there can be one)."""
+    """A lab whose den01 has a second uplink (`lab` skips if no lab can be built)."""
     with Lab(among=("den01", "den02", "web", "dark", "far")) as own:
         uplinks.add_second(own)
         yield own
@@ -38,7 +37,7 @@ def built(lab: Lab) -> Iterator[Lab]:
 
 @pytest.fixture
 def two_ways(built: Lab) -> Iterator[Lab]:
-    """The same, as it was drawn: what a test does to routes, rules and filters is undone."""
+    """The same lab; changes of routes, rules and filters are undone after each test."""
     yield built
     for family in FAMILIES:
         own, length = built.address(HOST, family=family), 32 if family == 4 else 128
@@ -66,19 +65,19 @@ def two_ways(built: Lab) -> Iterator[Lab]:
 
 
 def _quietly(lab: Lab, command: str) -> None:
-    """Runs it on the host; it may find nothing to do."""
+    """Run a command on the host and ignore its failure."""
     lab.run(HOST, command.split())
 
 
 def first_hops(lab: Lab, family: Family) -> list[str]:
-    """The routers at the ends of both ways."""
+    """The first routers of both uplinks."""
     return [lab.address(router, family=family) for router in ("den1", uplinks.ROUTER)]
 
 
 def balance(lab: Lab, family: Family, *, source: str = "", policy: int = 1, via: str = "") -> None:
-    """Makes both ways equal. With `source`, that is the address of both, and lies on loopback,
-    while each way has another: the kernel prefers one that has the source (since Linux 6.16).
-    `policy` is the kernel's: 0 chooses by addresses, 1 by ports, too. `via` names other gateways.
+    """Make both uplinks equal-cost next hops. `source` is a source address for both, on loopback,
+    since the kernel prefers the uplink that has the source (Linux 6.16). `policy` is the kernel's
+    hash policy: 0 addresses, 1 also ports. `via` gives other gateways.
     """
     done = lab.run(
         HOST, ["sh", "-c", f"echo {policy} > /proc/sys/net/ipv{family}/fib_multipath_hash_policy"]
@@ -99,7 +98,7 @@ def balance(lab: Lab, family: Family, *, source: str = "", policy: int = 1, via:
 
 
 def told(lab: Lab, mode: str, kind: str, target: str, *more: str | int) -> list[dict[str, Any]]:
-    """What `host_flows` prints."""
+    """Run `host_flows`; returns its output."""
     argv = ["host_flows", mode, kind, str(PORT), target, *(str(each) for each in more)]
     done = lab.run_forked(HOST, argv, timeout_s=60)
     assert done.returncode == 0, done.stderr
@@ -108,8 +107,8 @@ def told(lab: Lab, mode: str, kind: str, target: str, *more: str | int) -> list[
 
 
 def hold_against_sockets(lab: Lab, kind: str, target: str, *, flows: int = 24) -> set[str]:
-    """Every flow of the agent leaves by the first hop, and from the address, that a socket of the
-    same ports has; the first hops."""
+    """Check that every flow of the agent has the first hop and source address of a socket with the
+    same ports; returns the first hops."""
     ours = told(lab, "probes", kind, target, flows)
     theirs = told(lab, "sockets", kind, target, *(each["port"] for each in ours))
     assert len(ours) == flows
@@ -118,7 +117,7 @@ def hold_against_sockets(lab: Lab, kind: str, target: str, *, flows: int = 24) -
 
 
 def rows_of(lab: Lab, tmp_path: Path, targets: list[str], *options: str, bulk: bool) -> alone.Told:
-    """A run of the agent, by either of its engines."""
+    """Run the agent with one of its engines."""
     if not bulk:
         return alone.trace(lab, HOST, targets, *options)
     file = tmp_path / "targets"
@@ -129,15 +128,17 @@ def rows_of(lab: Lab, tmp_path: Path, targets: list[str], *options: str, bulk: b
 
 
 def gateway_is_neighbour(lab: Lab) -> None:
-    """Has the main table know the second way's gateway, as that of any subnet: one that only a
-    rule's own table knows cannot be named to the kernel, which looks for it without ports."""
+    """Make the second gateway reachable through the main table. The kernel looks up a gateway
+    without ports, so one that only the rule's own table can reach cannot be used."""
     ip(lab, HOST, f"route add {first_hops(lab, 4)[1]}/32 dev {uplinks.DEVICE}")
 
 
 @EACH_FAMILY
 @WITH_PORTS
-def test_equal_ways_by_ports(two_ways: Lab, family: Family, packet_type: str) -> None:
-    """Each flow as a socket of its ports; both ways are seen, also by --multipath."""
+def test_flows_spread_by_ports_like_sockets(
+    two_ways: Lab, family: Family, packet_type: str
+) -> None:
+    """Each flow takes the next hop of a socket with its ports; --multipath shows both next hops."""
     balance(two_ways, family, source=two_ways.address(HOST, family=family))
     web = two_ways.address("web", family=family)
     both = set(first_hops(two_ways, family))
@@ -150,8 +151,10 @@ def test_equal_ways_by_ports(two_ways: Lab, family: Family, packet_type: str) ->
 
 @EACH_FAMILY
 @WITH_PORTS
-def test_equal_ways_by_addresses(two_ways: Lab, family: Family, packet_type: str) -> None:
-    """All flows to one target leave by one way, its sockets' too."""
+def test_flows_spread_by_addresses_like_sockets(
+    two_ways: Lab, family: Family, packet_type: str
+) -> None:
+    """All flows and sockets to one target take the same next hop."""
     balance(two_ways, family, source=two_ways.address(HOST, family=family), policy=0)
     for name in ("web", "far"):
         target = two_ways.address(name, family=family)
@@ -159,15 +162,15 @@ def test_equal_ways_by_addresses(two_ways: Lab, family: Family, packet_type: str
 
 
 @EACH_FAMILY
-def test_equal_ways_with_an_address_each(two_ways: Lab, family: Family) -> None:
-    """The source is the one that the kernel gives to such a socket."""
+def test_equal_uplinks_with_own_addresses_give_the_source(two_ways: Lab, family: Family) -> None:
+    """The source address is the one that the kernel gives to a socket."""
     balance(two_ways, family)
     web = two_ways.address("web", family=family)
     assert hold_against_sockets(two_ways, "udp", web) == set(first_hops(two_ways, family))
 
 
-def test_equal_ways_whose_gateways_have_no_ipv4_address(two_ways: Lab) -> None:
-    """BGP unnumbered: next hops of the other family, each on a link of its own."""
+def test_equal_uplinks_with_ipv6_gateways_carry_ipv4(two_ways: Lab) -> None:
+    """BGP unnumbered: IPv6 next hops for IPv4 routes, each on its own link."""
     shown = two_ways.run(HOST, ["ip", "-6", "route", "show", "default"]).stdout.split()
     first = shown[shown.index("via") + 1]
     second = uplinks.default(family=6).split(" via ")[1].split(" src ")[0]
@@ -198,7 +201,8 @@ def test_rules_by_protocol_and_port(
     matched: list[str],
     others: list[str],
 ) -> None:
-    """What a rule is for goes its way, from that way's address; all else goes by the main table."""
+    """Flows that a rule selects use its uplink and that uplink's address; others use the main
+    table."""
     if family == 4 and "port" in rule:
         gateway_is_neighbour(two_ways)
     rule = rule.format(icmp="icmp" if family == 4 else "ipv6-icmp")
@@ -209,7 +213,7 @@ def test_rules_by_protocol_and_port(
         f"rule add {rule} lookup 77",
         family=family,
     )
-    # Nothing leaves that has the address of the other way.
+    # Drop packets with the other uplink's source address.
     wrong = (two_ways.address(name, family=family) for name in (HOST, uplinks.OTHER))
     word = "ip" if family == 4 else "ip6"
     rules = (
@@ -233,11 +237,11 @@ def test_rules_by_protocol_and_port(
 
 @EACH_ENGINE
 @pytest.mark.parametrize(("rule", "kind"), [("dport 33434", "udp"), ("ipproto gre", "gre")])
-def test_what_cannot_be_followed_is_said(
+def test_rule_that_cannot_be_followed_gives_a_message(
     two_ways: Lab, tmp_path: Path, *, bulk: bool, rule: str, kind: str
 ) -> None:
-    """A gateway that only the rule's own table knows, by ports; and GRE, which cannot be asked
-    about. The main table's way is traced, with a message; other traffic has none."""
+    """A rule by ports with a gateway that only its own table can reach, and GRE, which has no route
+    look-up, follow the main table with a message. Other flows have no message."""
     table = uplinks.default(family=4, more="table 77")
     ip(two_ways, HOST, f"route add {table}", f"rule add {rule} lookup 77", family=4)
     web = two_ways.address("web")
@@ -249,7 +253,7 @@ def test_what_cannot_be_followed_is_said(
 
 @EACH_ENGINE
 def test_a_rule_by_source_address(two_ways: Lab, tmp_path: Path, *, bulk: bool) -> None:
-    """A connected IPv4 socket is routed again once it has its address."""
+    """Like a connected IPv4 socket, a flow is routed again with its source address."""
     own = two_ways.address(HOST, family=4)
     gateway_is_neighbour(two_ways)
     ip(
@@ -268,10 +272,10 @@ def test_a_rule_by_source_address(two_ways: Lab, tmp_path: Path, *, bulk: bool) 
 
 @EACH_ENGINE
 @pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp", "gre"])
-def test_targets_of_every_kind_on_a_host_with_equal_ways(
+def test_all_kinds_of_targets_with_equal_uplinks(
     two_ways: Lab, tmp_path: Path, packet_type: str, *, bulk: bool
 ) -> None:
-    """The host itself and loopback, a neighbour, and what lies beyond: each is traced whole."""
+    """The host itself, loopback, a neighbour and a remote target are traced completely."""
     near: list[str] = ["127.0.0.1", "::1"]
     far: dict[str, set[str]] = {}
     for family in FAMILIES:
@@ -289,8 +293,8 @@ def test_targets_of_every_kind_on_a_host_with_equal_ways(
 
 
 @EACH_FAMILY
-def test_a_flow_follows_its_route_when_that_changes(two_ways: Lab, family: Family) -> None:
-    """A rule goes while a trace is under way: its later probes leave by the main table again."""
+def test_running_flow_follows_a_route_change(two_ways: Lab, family: Family) -> None:
+    """After a rule is deleted during a trace, its later probes use the main table."""
     own = two_ways.address(HOST, family=family)
     default = uplinks.default(family=family, more="table 77")
     other = two_ways.address(uplinks.OTHER, family=family)
@@ -308,8 +312,8 @@ def test_a_flow_follows_its_route_when_that_changes(two_ways: Lab, family: Famil
     assert flow["first"] == sorted(first_hops(two_ways, family))
 
 
-def test_equal_gateways_on_one_link(two_ways: Lab) -> None:
-    """The interface does not tell them apart: probes are addressed to the gateway."""
+def test_equal_gateways_on_one_link_are_distinguished(two_ways: Lab) -> None:
+    """Both use one interface, so probes are addressed to the gateway."""
     lab = two_ways
     shown = lab.run("den1", ["ip", "-j", "route", "get", lab.address(HOST)]).stdout
     link = json.loads(shown)[0]["dev"]

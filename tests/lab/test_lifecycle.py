@@ -1,4 +1,5 @@
-"""Labs come and go: side by side, completely, and after a crash with the next start."""
+"""Labs run side by side, are removed completely, and are removed by the next start after a
+crash."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ time.sleep(600)
 
 
 def start_owner() -> tuple[subprocess.Popen[str], Tag, list[int]]:
-    """Another process with a lab of its own: the process, the tag, what it runs."""
+    """Start another process with its own lab; returns the process, the lab's tag, and its
+    programs."""
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER],
         env=ENVIRONMENT,
@@ -51,7 +53,7 @@ def start_owner() -> tuple[subprocess.Popen[str], Tag, list[int]]:
 
 
 def traces_of(tag: Tag) -> list[str]:
-    """Everything on this machine that bears a lab's tag."""
+    """Everything on this machine that has a lab's tag."""
     return [
         *(name for name in namespaces.existing() if Tag.of(name) == tag),
         *(str(entry) for entry in STATE_ROOT.glob(str(tag))),
@@ -61,14 +63,14 @@ def traces_of(tag: Tag) -> list[str]:
 
 @pytest.fixture
 def foreign() -> Iterator[str]:
-    """Somebody else's namespace, with a name much like ours."""
+    """A foreign namespace whose name resembles a lab's."""
     name = f"ctlab-foreign-{os.getpid()}"
     namespaces.create([name])
     yield name
     namespaces.delete([name])
 
 
-def test_a_lab_goes_completely() -> None:
+def test_lab_is_removed_completely() -> None:
     with Lab() as lab:
         process = lab.spawn("den01", ["sleep", "600"])
         assert len(traces_of(lab.tag)) > 30
@@ -77,7 +79,7 @@ def test_a_lab_goes_completely() -> None:
     assert not traces_of(lab.tag)
 
 
-def test_labs_stand_side_by_side(lab: Lab) -> None:
+def test_labs_run_side_by_side(lab: Lab) -> None:
     with Lab() as other:
         assert other.tag != lab.tag
         assert other.management_address != lab.management_address
@@ -89,16 +91,14 @@ def test_labs_stand_side_by_side(lab: Lab) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_next_start_removes_what_a_killed_owner_left_and_only_that(
-    lab: Lab, foreign: str
-) -> None:
+def test_next_start_removes_only_labs_of_dead_owners(lab: Lab, foreign: str) -> None:
     dead_owner, dead, dead_pids = start_owner()
     live_owner, live, live_pids = start_owner()
     try:
         left = traces_of(live)
         assert traces_of(dead)
         assert all(started_at(pid) for pid in dead_pids)
-        # From here on the next start may be another worker's, too.
+        # From here on, another worker's start may remove it, too.
         dead_owner.kill()
         dead_owner.wait()
         with Lab():
@@ -117,7 +117,7 @@ def test_the_next_start_removes_what_a_killed_owner_left_and_only_that(
     assert foreign in namespaces.existing()
 
 
-def test_a_reused_process_id_does_not_keep_a_dead_lab() -> None:
+def test_reused_process_id_does_not_keep_a_dead_lab() -> None:
     own = Tag.new()
     assert own.alive
     impostor = Tag(own.pid, own.started - 1, own.serial)
@@ -128,23 +128,23 @@ def test_a_reused_process_id_does_not_keep_a_dead_lab() -> None:
     assert own.alive
 
 
-def test_a_zombie_owns_nothing() -> None:
+def test_zombie_owns_no_lab() -> None:
     with subprocess.Popen(["true"]) as child:
         deadline = time.monotonic() + 5
         while started_at(child.pid) is not None:
             assert time.monotonic() < deadline
-            time.sleep(0.001)  # until it has ended; nobody has waited for it yet
+            time.sleep(0.001)  # wait for its end without reaping it
         assert Path(f"/proc/{child.pid}").exists()
 
 
 @pytest.mark.parametrize(
     "name", ["ctlab-foreign", "ctlab-1-2", "ctlab-1-2-x-web", "web", "xctlab-1-2-3-web", "ct1-2-3"]
 )
-def test_other_names_are_nobodys_lab(name: str) -> None:
+def test_other_names_are_not_labs(name: str) -> None:
     assert Tag.of(name) is None
 
 
-def test_a_failed_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_args: object) -> None:
         raise LabError("no")
 
@@ -155,14 +155,14 @@ def test_a_failed_start_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not traces_of(lab.tag)
 
 
-def test_down_is_harmless_when_not_up() -> None:
+def test_down_without_up_does_nothing() -> None:
     lab = Lab()
     lab.down()
     with pytest.raises(LabError):
         _ = lab.management_address
 
 
-def test_a_spawned_program_has_the_process_id_that_was_started(lab: Lab) -> None:
+def test_spawned_program_keeps_the_process_id(lab: Lab) -> None:
     process = lab.spawn("den01", ["sh", "-c", "echo $$"], stdout=subprocess.PIPE)
     assert process.stdout
     assert int(process.stdout.readline()) == process.pid
@@ -170,7 +170,7 @@ def test_a_spawned_program_has_the_process_id_that_was_started(lab: Lab) -> None
     process.stop()
 
 
-def test_a_program_that_ignores_sigterm_is_killed_after_the_deadline(lab: Lab) -> None:
+def test_program_that_ignores_sigterm_is_killed_after_the_deadline(lab: Lab) -> None:
     argv = ["sh", "-c", "trap '' TERM; echo ready; while :; do read x; done"]
     process = lab.spawn("den01", argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout
@@ -178,7 +178,7 @@ def test_a_program_that_ignores_sigterm_is_killed_after_the_deadline(lab: Lab) -
     assert process.stop(wait_s=0.1) == -signal.SIGKILL
 
 
-def test_orphans_of_a_program_go_with_the_lab() -> None:
+def test_orphans_of_a_program_end_with_the_lab() -> None:
     with Lab() as lab:
         done = lab.run("den01", ["sh", "-c", "sleep 600 >/dev/null 2>&1 & echo $!"])
         orphan = int(done.stdout)

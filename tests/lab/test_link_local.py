@@ -1,4 +1,4 @@
-"""Routers that have only a link-local address: the real agent, in a lab of its own."""
+"""Routers with only a link-local address: the real agent in its own lab."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ ROUTER, HOST = "den1", "den01"
 
 @pytest.fixture
 def nameless(lab: Lab) -> Iterator[Lab]:
-    """A lab whose first router of den01 has no global IPv6 address (`lab` sees to that there can
-    be one)."""
+    """A lab whose first router of den01 has no global IPv6 address (`lab` skips if no lab can be
+    built)."""
     with Lab(among=("den01", "web")) as built:
         own = built.address(ROUTER, family=6)
         shown = built.run(ROUTER, ["ip", "-6", "route", "show", "proto", "boot"])
-        # They name the address as theirs to send from, so the kernel drops them with it.
+        # Their source is this address, so the kernel drops them together with it.
         routes = [line.replace(f" src {own}", "") for line in shown.stdout.splitlines()]
         kept = [f"route replace {line}" for line in routes if " via " in line]
         assert kept, shown
@@ -32,7 +32,7 @@ def nameless(lab: Lab) -> Iterator[Lab]:
 
 @pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp"])
 def test_a_link_local_router_is_labelled_with_its_link(nameless: Lab, packet_type: str) -> None:
-    """The address as the router sent it, and the interface that it came in by."""
+    """The node has the router's address and the label of the receiving interface."""
     web = nameless.address("web", family=6)
     told = alone.trace(nameless, HOST, [web], "--packet-type", packet_type)
     first, *others = told.rows[web]["hops"]
@@ -46,8 +46,8 @@ def test_a_link_local_router_is_labelled_with_its_link(nameless: Lab, packet_typ
     assert told.notes == ""
 
 
-def test_link_local_targets_are_refused_in_words(lab: Lab) -> None:
-    """Without a zone nobody knows which link; with one it is no address."""
+def test_link_local_targets_are_refused_with_the_reason(lab: Lab) -> None:
+    """Without a zone the link is ambiguous; with a zone it is not a valid target."""
     targets = ["fe80::1", "fe80::1%eth0"]
     told = alone.trace(lab, HOST, targets)
     codes = [told.rows[target]["error"][-6:] for target in targets]

@@ -1,4 +1,4 @@
-"""What is wrong or odd on the probe host itself: the real agent, in namespaces made so."""
+"""Faults and unusual settings of the probe host: the real agent in namespaces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EACH_TYPE = pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp", "gre"]
 
 @pytest.fixture
 def own_lab(lab: Lab) -> Iterator[Lab]:
-    """A lab to break things in (`lab` sees to that there can be one)."""
+    """A lab for a test that changes it (`lab` skips if no lab can be built)."""
     with Lab(among=("den01", "den02", "web")) as built:
         yield built
 
@@ -30,20 +30,21 @@ def true_hops(lab: Lab, colo: str, target: str, family: Family) -> list[frozense
 
 
 def agrees(seen: list[frozenset[str]], true: list[frozenset[str]]) -> bool:
-    """One flow: one address of the true ones at each hop."""
+    """Check that each hop shows one of its true addresses."""
     return len(seen) == len(true) and all(
         len(found) == 1 and found <= answers for found, answers in zip(seen, true, strict=True)
     )
 
 
-# Ways out.
+# Routes.
 
 
 @EACH_FAMILY
-def test_the_default_route_of_the_least_metric_is_taken(own_lab: Lab, family: Family) -> None:
-    """And the other one once it is gone: the agent asks the kernel for each trace."""
+def test_default_route_with_the_lowest_metric_is_used(own_lab: Lab, family: Family) -> None:
+    """After its removal the other one is used, since the agent looks up the route for each
+    trace."""
     uplinks.add_second(own_lab)
-    # The drawn one has metric 0 in IPv4 and 1024 in IPv6.
+    # The lab's own default route has metric 0 for IPv4 and 1024 for IPv6.
     ip(
         own_lab,
         "den01",
@@ -59,8 +60,9 @@ def test_the_default_route_of_the_least_metric_is_taken(own_lab: Lab, family: Fa
 
 
 @EACH_FAMILY
-def test_policy_routing_sends_one_target_another_way(own_lab: Lab, family: Family) -> None:
-    """In one run: by a rule for the target, and by the main table. Each from its own address."""
+def test_policy_routing_by_target(own_lab: Lab, family: Family) -> None:
+    """In one run, one target follows a rule and another the main table, each with its own source
+    address."""
     uplinks.add_second(own_lab)
     web, hub = (own_lab.address(name, family=family) for name in ("web", "hub"))
     ip(
@@ -70,7 +72,7 @@ def test_policy_routing_sends_one_target_another_way(own_lab: Lab, family: Famil
         f"rule add to {web} lookup 77",
         family=family,
     )
-    # Nothing leaves that has the address of the other way.
+    # Drop packets with the other uplink's source address.
     wrong = own_lab.address("den01", family=family), own_lab.address("den02", family=family)
     word = "ip" if family == 4 else "ip6"
     refuse_output(
@@ -85,8 +87,8 @@ def test_policy_routing_sends_one_target_another_way(own_lab: Lab, family: Famil
 
 
 @EACH_TYPE
-def test_two_equal_ways_out_are_one_path(own_lab: Lab, packet_type: str) -> None:
-    """All probes of a trace leave by one of them."""
+def test_one_trace_uses_one_of_two_equal_uplinks(own_lab: Lab, packet_type: str) -> None:
+    """All probes of a trace use the same uplink."""
     uplinks.add_second(own_lab)
     for family in FAMILIES:
         default = "0.0.0.0/0" if family == 4 else "::/0"
@@ -111,8 +113,8 @@ def test_two_equal_ways_out_are_one_path(own_lab: Lab, packet_type: str) -> None
         )
 
 
-def test_no_route_at_all(own_lab: Lab) -> None:
-    """Code 4 in the kernel's words, at once."""
+def test_no_route_gives_code_4(own_lab: Lab) -> None:
+    """Code 4 with the kernel's reason, at once."""
     ip(own_lab, "den01", "route del 0.0.0.0/0", "route del ::/0")
     targets = [own_lab.address("web", family=family) for family in FAMILIES]
     told = alone.trace(own_lab, "den01", targets)
@@ -123,8 +125,8 @@ def test_no_route_at_all(own_lab: Lab) -> None:
     assert told.status == 1
 
 
-def test_an_interface_that_goes_and_returns(own_lab: Lab) -> None:
-    """The agent stays up and attached: a trace before, one in between that says why, one after."""
+def test_interface_down_and_up(own_lab: Lab) -> None:
+    """The agent stays attached: it traces before and after, and reports the reason in between."""
     spec = AgentSpec(host="den01", colo="den01", city="Denver, CO, US", agent_id="den01-a")
     targets = {family: own_lab.address("web", family=family) for family in FAMILIES}
     with Fleet(own_lab, agents=[spec]) as fleet:
@@ -132,7 +134,7 @@ def test_an_interface_that_goes_and_returns(own_lab: Lab) -> None:
         process = fleet.agents["den01-a"]
 
         def rows(packets: int) -> tuple[list[dict[str, Any]], str]:
-            # Another number each time: a request like the last one may have its answer.
+            # Different options each time, since equal requests may share an answer.
             options = {"packets_per_ttl": packets}
             asked = {"targets": list(targets.values()), "colos": ["den01"], "options": options}
             answer = fleet.trace(asked)
@@ -147,7 +149,7 @@ def test_an_interface_that_goes_and_returns(own_lab: Lab) -> None:
         assert "Network is unreachable" in said
         assert six["error"] in {f"Could not gather traceroute data: Code {n}" for n in (3, 4)}
         assert four["hops"] == six["hops"] == []
-        # As whoever manages the interface does: the kernel has forgotten routes and IPv6.
+        # As a network manager does: the kernel has dropped routes and IPv6 addresses.
         ip(
             own_lab,
             "den01",
@@ -168,7 +170,7 @@ def test_an_interface_that_goes_and_returns(own_lab: Lab) -> None:
 
 
 def wait_families(fleet: Fleet, *families: str) -> None:
-    """Until the coordinator has heard that the only colo has these again."""
+    """Wait until the coordinator lists these families for the only colo."""
     deadline = time.monotonic() + 30
     while [colo["families"] for colo in fleet.colos()] != [list(families)]:
         assert time.monotonic() < deadline
@@ -176,7 +178,7 @@ def wait_families(fleet: Fleet, *families: str) -> None:
 
 
 def neighbours(lab: Lab) -> list[str]:
-    """The permanent entries that went with the link, as the lab had drawn them."""
+    """Restore the permanent neighbour entries that were dropped with the link."""
     return [
         line.replace("neigh add", "neigh replace")
         for line in plan.node_lines("den01")
@@ -185,7 +187,7 @@ def neighbours(lab: Lab) -> list[str]:
 
 
 def wait_usable(lab: Lab, address: str) -> None:
-    """Until the kernel itself reaches the address again."""
+    """Wait until the kernel reaches the address again."""
     done = lab.run("den01", ["ping", "-n", "-c1", "-w10", address])
     assert done.returncode == 0, done.stdout
 
@@ -193,14 +195,14 @@ def wait_usable(lab: Lab, address: str) -> None:
 # Families.
 
 
-def test_a_name_of_a_family_that_the_host_lacks(own_lab: Lab) -> None:
-    """Code 3, in words, at once; names and addresses of the other family are traced."""
+def test_name_with_only_a_missing_family_gives_code_3(own_lab: Lab) -> None:
+    """Code 3 with the reason, at once; targets of the other family are traced."""
     ip(own_lab, "den01", f"address del {own_lab.address('den01', family=6)}/128 dev eth0")
     check_ipv4_only(own_lab)
 
 
 def test_ipv6_switched_off(own_lab: Lab) -> None:
-    """By sysctl, as many hosts have it."""
+    """Disabled by sysctl, as on many hosts."""
     switch = "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6"
     assert own_lab.run("den01", ["sh", "-c", switch]).returncode == 0
     check_ipv4_only(own_lab)
@@ -216,8 +218,8 @@ def check_ipv4_only(lab: Lab) -> None:
     assert agrees(told.hops(lab.address("hub")), true_hops(lab, "den01", "hub", 4))
 
 
-def test_a_name_of_both_families_where_one_has_no_route(own_lab: Lab) -> None:
-    """An IPv6 address that leads nowhere does not cost the name its trace."""
+def test_name_with_two_families_uses_the_one_with_a_route(own_lab: Lab) -> None:
+    """An IPv6 address without a route does not prevent the trace."""
     ip(own_lab, "den01", "route del ::/0")
     told = alone.trace(own_lab, "den01", ["web.lab.example"])
     assert agrees(told.hops("web.lab.example"), true_hops(own_lab, "den01", "web", 4))
@@ -228,7 +230,7 @@ def test_a_name_of_both_families_where_one_has_no_route(own_lab: Lab) -> None:
 
 @EACH_TYPE
 def test_the_host_itself_and_loopback_are_one_hop(lab: Lab, packet_type: str) -> None:
-    """All three probes answered, by the address asked, in well under a millisecond."""
+    """All three probes are answered by the target's address in less than a millisecond."""
     own = [lab.address("den01", family=family) for family in FAMILIES]
     targets = [*own, "127.0.0.1", "127.0.0.9", "::1"]
     told = alone.trace(lab, "den01", targets, "--packet-type", packet_type)
@@ -238,8 +240,8 @@ def test_the_host_itself_and_loopback_are_one_hop(lab: Lab, packet_type: str) ->
     assert told.notes == ""
 
 
-def test_loopback_is_private(lab: Lab) -> None:
-    """Only with --allow-private."""
+def test_loopback_needs_allow_private(lab: Lab) -> None:
+    """Loopback is traced only with --allow-private."""
     argv = [word for word in alone.command("127.0.0.1", "::1") if word != "--allow-private"]
     told = alone.read(lab.run_forked("den01", argv))
     for target in ("127.0.0.1", "::1"):
@@ -247,19 +249,20 @@ def test_loopback_is_private(lab: Lab) -> None:
         assert f"{target} is not a public address" in told.notes
 
 
-# What keeps probes from leaving.
+# Probes that cannot be sent.
 
 
 def refuse_output(lab: Lab, rules: str) -> None:
-    """Loads nftables rules for what leaves den01's host."""
+    """Load nftables output rules on den01's host."""
     chain = f"chain out {{ type filter hook output priority 0; {rules} }}"
     done = lab.run("den01", ["nft", f"table inet conditions {{\n{chain}\n}}\n"])
     assert done.returncode == 0, done.stderr
 
 
 @EACH_TYPE
-def test_a_firewall_that_drops_what_leaves(own_lab: Lab, packet_type: str) -> None:
-    """All of it: Code 4 with the reason. One TTL of it: not sent, not lost, and said."""
+def test_local_firewall_that_drops_probes(own_lab: Lab, packet_type: str) -> None:
+    """If it drops all probes: Code 4 with the reason. If it drops one TTL: not sent, not lost, with
+    a message."""
     webs, hubs = (
         [own_lab.address(name, family=family) for family in FAMILIES] for name in ("web", "hub")
     )
@@ -281,8 +284,8 @@ def test_a_firewall_that_drops_what_leaves(own_lab: Lab, packet_type: str) -> No
         assert "3 x Operation not permitted" in said
 
 
-def test_a_full_queue_of_the_host_is_not_the_networks_loss(own_lab: Lab) -> None:
-    """A queue that takes nothing: no probe was sent."""
+def test_full_local_queue_is_not_loss(own_lab: Lab) -> None:
+    """The queue accepts nothing, so no probe counts as sent."""
     done = own_lab.run(
         "den01", ["tc", "qdisc", "add", "dev", "eth0", "root", "pfifo", "limit", "0"]
     )
@@ -295,8 +298,9 @@ def test_a_full_queue_of_the_host_is_not_the_networks_loss(own_lab: Lab) -> None
     assert "No buffer space available" in told.notes
 
 
-def test_a_neighbour_that_nobody_is_with_patience(own_lab: Lab) -> None:
-    """The kernel asks for it three times, a second each, and says so: a local failure."""
+def test_missing_neighbour_with_long_wait(own_lab: Lab) -> None:
+    """The kernel tries neighbour discovery three times, one second each, and reports a local
+    failure."""
     targets = missing_neighbours(own_lab)
     told = alone.trace(own_lab, "den01", targets, "--wait-time", "5", "--max-ttl", "3")
     for address in targets:
@@ -304,8 +308,8 @@ def test_a_neighbour_that_nobody_is_with_patience(own_lab: Lab) -> None:
     assert told.notes.count("No route to host") == len(targets)
 
 
-def test_a_neighbour_that_nobody_is_at_the_usual_patience(own_lab: Lab) -> None:
-    """No loss of the network's either."""
+def test_missing_neighbour_with_default_wait(own_lab: Lab) -> None:
+    """It does not count as loss, either."""
     targets = missing_neighbours(own_lab)
     told = alone.trace(own_lab, "den01", targets, "--max-ttl", "3")
     for address in targets:
@@ -314,8 +318,8 @@ def test_a_neighbour_that_nobody_is_at_the_usual_patience(own_lab: Lab) -> None:
 
 
 @EACH_FAMILY
-def test_a_gateway_that_is_gone(own_lab: Lab, family: Family) -> None:
-    """It is named, not the target; the other family is traced meanwhile."""
+def test_missing_gateway_is_named(own_lab: Lab, family: Family) -> None:
+    """The message names the gateway, not the target; the other family is still traced."""
     missing = missing_neighbours(own_lab)[FAMILIES.index(family)]
     default = "0.0.0.0/0" if family == 4 else "::/0"
     ip(
@@ -335,7 +339,7 @@ def test_a_gateway_that_is_gone(own_lab: Lab, family: Family) -> None:
 
 
 def missing_neighbours(lab: Lab) -> list[str]:
-    """Addresses of networks that den01's host is attached to, which nobody has."""
+    """Unused addresses in the networks of den01's host."""
     ip(
         lab,
         "den01",

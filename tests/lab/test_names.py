@@ -1,4 +1,5 @@
-"""Names mean to the agent what they mean to the host: hosts file, search domains, families."""
+"""The agent resolves names like other programs of the host: hosts file, search domains,
+families."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ from lab import Lab, zones
 
 pytestmark = pytest.mark.lab
 
-# Search domains that do not exist, fail, are right, refuse.
+# Search domains: missing, failing, correct, refusing.
 RESOLV_CONF = f"""\
 nameserver {zones.ADDRESS}
 search nx.test servfail.test corp.test refused.test
@@ -34,7 +35,7 @@ _MOUNT = 'mount --bind "$1" /etc/resolv.conf; mount --bind "$2" /etc/hosts; shif
 
 
 class Host:
-    """A host of the lab with its own name server, resolv.conf and hosts file."""
+    """A lab host with its own name server, resolv.conf and hosts file."""
 
     def __init__(self, lab: Lab, folder: Path, *records: str, search: str = RESOLV_CONF) -> None:
         self._lab = lab
@@ -56,7 +57,7 @@ class Host:
         return self._lab.run("den01", self.command(argv), timeout_s=timeout_s)
 
     def first(self, name: str) -> str:
-        """What `getent ahosts` says first; "" where the name does not resolve."""
+        """The first address of `getent ahosts`; "" if the name does not resolve."""
         words = self.run(["getent", "ahosts", name]).stdout.split()
         return words[0] if words else ""
 
@@ -82,7 +83,7 @@ def host(lab: Lab, tmp_path: Path) -> Iterator[Host]:
 
 
 def test_names_resolve_as_for_other_programs_of_the_host(host: Host) -> None:
-    """Past search domains of every kind; in the order of the C library; to the address that has a
+    """With search domains of all kinds, in the order of the C library, to an address with a
     route."""
     names = ["www.example", "www.example.", "WWW.Example", "under_score.example", "two.example",
              "alone", "localhost", "only-in-hosts", "two-families"]  # fmt: skip
@@ -94,16 +95,17 @@ def test_names_resolve_as_for_other_programs_of_the_host(host: Host) -> None:
 
 
 @pytest.mark.parametrize("zone", ["nx.test", "servfail.test", "refused.test", "silent.test"])
-def test_a_bad_search_domain_does_not_end_the_search(lab: Lab, tmp_path: Path, zone: str) -> None:
-    """The name itself is asked for after it, as other programs do; a silent one costs its time."""
+def test_bad_search_domain_does_not_end_the_search(lab: Lab, tmp_path: Path, zone: str) -> None:
+    """Like other programs, the agent then tries the name itself; a silent search domain takes its
+    timeout."""
     host = Host(lab, tmp_path, search=RESOLV_CONF.replace("nx.test servfail.test corp.test", zone))
     told = host.trace("www.example")
     host.stop()
     assert told.rows["www.example"]["target_summary"]["ip"] == "127.1.0.1"
 
 
-def test_idna_is_that_of_2008(host: Host) -> None:
-    """The sharp s is a letter of its own."""
+def test_names_follow_idna_2008(host: Host) -> None:
+    """The sharp s is not mapped to ss."""
     told = host.trace("straße.example", "strasse.example", "xn--strae-oqa.example")
     assert {name: row["target_summary"]["ip"] for name, row in told.rows.items()} == {
         "straße.example": "127.1.0.3",
@@ -112,8 +114,8 @@ def test_idna_is_that_of_2008(host: Host) -> None:
     }
 
 
-def test_names_that_lead_nowhere(host: Host) -> None:
-    """No such name, no name at all, and one without an address that can be sent to."""
+def test_names_without_usable_address_give_code_3(host: Host) -> None:
+    """A missing name, an invalid name, and a name without a usable address."""
     told = host.trace("nobody.example", "a..b", "six-only")
     assert told.rows["nobody.example"]["error"].endswith("Code 3")
     assert told.rows["a..b"]["error"].endswith("Code 3")
@@ -121,8 +123,8 @@ def test_names_that_lead_nowhere(host: Host) -> None:
     assert "nobody.example does not resolve" in told.notes
 
 
-def test_a_name_of_a_private_address_tells_none(host: Host) -> None:
-    """Neither in the row nor in words."""
+def test_answer_hides_the_private_address_of_a_name(host: Host) -> None:
+    """Neither the row nor the message shows it."""
     told = host.trace("inner.example", allow_private=False)
     row = told.rows["inner.example"]
     assert row["error"].endswith("Code 3")
@@ -131,8 +133,8 @@ def test_a_name_of_a_private_address_tells_none(host: Host) -> None:
     assert "--allow-private" in told.notes
 
 
-def test_a_file_of_names_is_resolved_the_same(host: Host, tmp_path: Path) -> None:
-    """Candidates, too."""
+def test_names_of_a_targets_file_resolve_alike(host: Host, tmp_path: Path) -> None:
+    """With the same fall-back to another address."""
     names = ["www.example.", "two-families", "six-only", "inner.example", "a..b"]
     listed = tmp_path / "targets"
     listed.write_text("\n".join(names))
@@ -144,10 +146,10 @@ def test_a_file_of_names_is_resolved_the_same(host: Host, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("zone", ["refused.test", "silent.test"])
-def test_an_agent_finds_its_coordinator_past_a_bad_search_domain(
+def test_agent_finds_its_coordinator_with_a_bad_search_domain(
     lab: Lab, tmp_path: Path, zone: str
 ) -> None:
-    """As other programs of the host would."""
+    """It resolves the coordinator's name like other programs of the host."""
     with socket.create_server((lab.management_address, 0)) as server:
         server.settimeout(30)
         search = RESOLV_CONF.replace("nx.test servfail.test corp.test", zone)

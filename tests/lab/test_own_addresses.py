@@ -1,4 +1,4 @@
-"""The probe host itself is no target unless its owner allows it: its services see no stranger."""
+"""The probe host's own addresses are targets only with --allow-private, to protect its services."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from lab.uplinks import ip
 
 pytestmark = pytest.mark.lab
 
-# Public ones, put on a host that has none: an address, its network's broadcast address, one of a
-# prefix that is routed to the host, and both of IPv6.
+# Public addresses added to a host: an address, its network's broadcast address, an address of a
+# prefix that is routed to the host, and two of IPv6.
 OWN = ["44.1.1.2", "45.0.0.9", "2600:1::2", "2600:2::9"]
 BROADCAST = "44.1.1.255"
 
@@ -34,7 +34,7 @@ def public(own_lab: Lab) -> Lab:
 
 @pytest.fixture
 def own_lab(lab: Lab) -> Iterator[Lab]:
-    """A lab to change hosts in (`lab` sees to that there can be one)."""
+    """A lab for a test that changes hosts (`lab` skips if no lab can be built)."""
     with Lab(among=("den01", "web")) as built:
         yield built
 
@@ -45,8 +45,8 @@ def without_leave(*words: str) -> list[str]:
     return argv
 
 
-def test_own_addresses_need_leave(public: Lab, tmp_path: Path) -> None:
-    """One by one and out of a file; what is on the same link may be traced."""
+def test_own_addresses_need_allow_private(public: Lab, tmp_path: Path) -> None:
+    """On the command line and in a targets file; other addresses of the same link may be traced."""
     targets = [*OWN, BROADCAST, "44.1.1.1"]
     listed = tmp_path / "targets"
     listed.write_text("\n".join(targets))

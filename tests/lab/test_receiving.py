@@ -1,4 +1,4 @@
-"""What real sockets keep of a burst, and what is said of the rest."""
+"""Bursts on real sockets: what is received, and how drops are reported."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ def _stamped_socket() -> socket.socket:
 
 
 def _wait_for_stamps(sock: socket.socket) -> None:
-    """The kernel begins to stamp a moment after it is asked, and goes on while anybody asks; until
-    then what has come has the time of its reading."""
+    """Wait until the kernel stamps packets, which it begins shortly after the request; until then
+    packets have the time of the read."""
     for _ in range(100):
         sock.sendto(b"", sock.getsockname())
         sent = time.time()
@@ -90,7 +90,7 @@ def family(request: pytest.FixtureRequest) -> Family:
 
 
 class Peer:
-    """Sends ICMP messages to this host itself, by the agent's own sockets."""
+    """Sends ICMP messages to this host with the agent's sockets."""
 
     def __init__(self, sockets: RawSockets) -> None:
         self._senders = sockets.senders
@@ -98,7 +98,7 @@ class Peer:
     def send(
         self, family: Family, packets: int, *, kind: int | None = None, good: bool = True
     ) -> None:
-        """Sends so many, echo replies to nobody unless said otherwise."""
+        """Send packets, by default echo replies that match no trace."""
         host = LOOPBACK[family]
         kind = ECHO_REPLY[family] if kind is None else kind
         message = bytearray(struct.pack("!BBHHH8x", kind, 0, 0, NOBODYS, 1))
@@ -115,8 +115,8 @@ class Peer:
             self._senders[family].sendto(header + message, address)
 
 
-def test_receiving_sockets_have_their_buffer(apart: Apart) -> None:
-    """Whatever net.core.rmem_max is; the kernel reports twice what was asked for."""
+def test_receive_buffers_have_the_wanted_size(apart: Apart) -> None:
+    """Independent of net.core.rmem_max; the kernel reports twice the requested size."""
     sockets = apart.do(open_all)
     with closing(sockets):
         sizes = {
@@ -127,8 +127,8 @@ def test_receiving_sockets_have_their_buffer(apart: Apart) -> None:
     assert {key: size for key, size in sizes.items() if size < 2 * RECEIVE_BUFFER} == {}
 
 
-def test_a_burst_that_nobody_reads_is_kept(apart: Apart, family: Family) -> None:
-    """Fifteen hundred answers wait at once, and every one of them is heard."""
+def test_burst_waits_in_the_buffer(apart: Apart, family: Family) -> None:
+    """Fifteen hundred answers wait, and all are received."""
     sockets = apart.do(open_all)
     with closing(Wire(sockets, watch=lambda _: None)) as wire:
         Peer(sockets).send(family, BURST)
@@ -138,8 +138,8 @@ def test_a_burst_that_nobody_reads_is_kept(apart: Apart, family: Family) -> None
         assert (kept, wire.overflows()) == (BURST, 0)
 
 
-def test_an_overflow_is_told_without_a_packet_after_it(apart: Apart, family: Family) -> None:
-    """The burst was the last that came: what it lost is known all the same, and told once."""
+def test_overflow_is_counted_without_a_later_packet(apart: Apart, family: Family) -> None:
+    """The drops of the last burst are counted, and reported once."""
     sockets = apart.do(open_all)
     icmp = sockets.receivers[family, PacketType.ICMP]
     icmp.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
@@ -153,8 +153,9 @@ def test_an_overflow_is_told_without_a_packet_after_it(apart: Apart, family: Fam
         assert wire.overflows() == 0
 
 
-def test_wrong_checksums_are_heard_and_no_overflow(apart: Apart, family: Family) -> None:
-    """What a translator has spoiled may verify all the same; what is not wanted is not heard."""
+def test_wrong_checksums_are_received_and_are_no_overflow(apart: Apart, family: Family) -> None:
+    """A packet changed by NAT may still verify, so it is received; unwanted packets are
+    filtered."""
     sockets = apart.do(open_all)
     with closing(Wire(sockets, watch=lambda _: None)) as wire:
         peer, icmp = Peer(sockets), sockets.receivers[family, PacketType.ICMP]
@@ -170,8 +171,8 @@ def test_wrong_checksums_are_heard_and_no_overflow(apart: Apart, family: Family)
         assert heard + wire.overflows() == 405
 
 
-def test_unwanted_messages_are_not_heard(apart: Apart, family: Family) -> None:
-    """Echo requests are the kernel's to answer; its replies are heard."""
+def test_unwanted_messages_are_not_received(apart: Apart, family: Family) -> None:
+    """The kernel answers echo requests; only its replies are received."""
     sockets = apart.do(open_all)
     with closing(Wire(sockets, watch=lambda _: None)) as wire:
         Peer(sockets).send(family, 5, kind=ECHO_REQUEST[family])
@@ -181,7 +182,7 @@ def test_unwanted_messages_are_not_heard(apart: Apart, family: Family) -> None:
 
 
 class Heard(NamedTuple):
-    """A batch: when its packets arrived, and until when all that has arrived was heard then."""
+    """A batch: arrival times of its packets, and the time until which everything was received."""
 
     at: list[int]
     heard_until: int
@@ -203,10 +204,11 @@ def _by_rows(sock: socket.socket) -> tuple[int, Callable[[], Heard]]:
 
 
 @pytest.mark.parametrize("reader", [_by_packets, _by_rows])
-def test_until_when_all_was_heard(
+def test_time_until_which_everything_was_received(
     apart: Apart, reader: Callable[[socket.socket], tuple[int, Callable[[], Heard]]]
 ) -> None:
-    """While more may wait, until the last one read had arrived; else until the reading began."""
+    """If more packets may wait: the arrival of the last packet read; otherwise the start of the
+    read."""
     sockets = apart.do(open_all)
     with closing(sockets):
         most, read = reader(sockets.receivers[Family.IPV4, PacketType.ICMP])
@@ -225,7 +227,7 @@ def test_until_when_all_was_heard(
 
 
 class Network:
-    """The far end of the host's only device: sees its probes, and answers them."""
+    """The network behind the host's only device: reads its probes and answers them."""
 
     def __init__(self) -> None:
         self._device = open_device()
@@ -245,7 +247,7 @@ class Network:
         raise AssertionError("no probe left")
 
     def answer(self, probe: bytes, *, after: int) -> None:
-        """The echo reply to it, after so many to nobody."""
+        """Send the echo reply, after a number of unrelated packets."""
         addresses = probe[16:20] + probe[12:16]
         reply = bytearray(probe[:12] + addresses + b"\0" + probe[21:])
         noise = bytearray(reply)
@@ -256,12 +258,12 @@ class Network:
             os.write(self._device, packet)
 
     def close(self) -> None:
-        """The device goes, too."""
+        """Close the device, which removes it."""
         os.close(self._device)
 
 
 async def _one_trace(prober: Prober, *, wait_ms: int) -> tuple[Trace, asyncio.Future[None]]:
-    """A trace of one probe, which has left; and what is done when the trace has ended."""
+    """Start a trace and send its one probe; returns it with a future for its end."""
     ended = asyncio.get_running_loop().create_future()
     spec = TraceSpec(
         socket.inet_aton(TARGET),
@@ -278,9 +280,9 @@ async def _one_trace(prober: Prober, *, wait_ms: int) -> tuple[Trace, asyncio.Fu
 
 
 @pytest.mark.parametrize("end", ["by itself", "stopped"])
-def test_a_held_agent_hears_all_that_came_in_time(apart: Apart, end: str) -> None:
-    """The event loop is held up until after the trace's time, with the answer behind many packets
-    in the socket's queue: it had come in time, and counts."""
+def test_delayed_agent_counts_answers_that_arrived_in_time(apart: Apart, end: str) -> None:
+    """The event loop stalls until after the trace's timeout, while the answer waits behind many
+    packets in the socket's queue. It arrived in time, so it counts."""
 
     async def held() -> tuple[int, int | None]:
         network, prober = Network(), open_prober()
@@ -300,8 +302,8 @@ def test_a_held_agent_hears_all_that_came_in_time(apart: Apart, end: str) -> Non
     assert (answers, at is None) == (1, False)
 
 
-def test_a_flood_does_not_keep_a_trace_from_its_end(apart: Apart) -> None:
-    """There is always more to read than one reading takes; time moves on with what is read."""
+def test_flood_does_not_delay_the_end_of_a_trace(apart: Apart) -> None:
+    """Each read leaves packets in the queue; time advances with the packets read."""
 
     async def flooded() -> bool:
         network, sockets = Network(), open_all()
@@ -310,7 +312,7 @@ def test_a_flood_does_not_keep_a_trace_from_its_end(apart: Apart) -> None:
             trace, ended = await _one_trace(prober, wait_ms=200)
             until = clock.now() + _PATIENCE_S * 10**9
             while not ended.done() and clock.now() < until:
-                peer.send(Family.IPV4, 40 * SLOTS)  # beyond what one turn takes
+                peer.send(Family.IPV4, 40 * SLOTS)  # more than one turn reads
                 await asyncio.sleep(0)
             return trace.ended is not None
         finally:
@@ -320,9 +322,9 @@ def test_a_flood_does_not_keep_a_trace_from_its_end(apart: Apart) -> None:
     assert apart.do(lambda: asyncio.run(flooded()))
 
 
-def test_the_trace_itself_says_that_there_was_no_room(apart: Apart) -> None:
-    """The burst is the last traffic, and comes before the trace's end. A trace that begins later
-    has lost nothing by it."""
+def test_trace_reports_drops_during_its_time(apart: Apart) -> None:
+    """The burst is the last traffic and comes before the trace's end. A trace that begins later
+    reports no drops."""
 
     async def overflown() -> tuple[str, str, int]:
         network, sockets = Network(), open_all()

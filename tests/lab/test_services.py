@@ -1,4 +1,4 @@
-"""What surrounds the traced network: names, ASNs, TCP ports, the management network."""
+"""Services of the lab: names, ASNs, TCP ports, the management network."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_forward_names(lab: Lab) -> None:
     assert ask(lab, "www.example.org", "A") == ("NXDOMAIN", [])
 
 
-def test_every_ptr_is_the_one_of_the_ground_truth(lab: Lab) -> None:
+def test_ptr_records_match_the_ground_truth(lab: Lab) -> None:
     for address, item in truth.addresses().items():
         if item.name != "lame":
             name = lab.name_of(address)
@@ -55,7 +55,7 @@ def test_lame_names_are_never_answered(lab: Lab, family: Family) -> None:
             ask(lab, name, kind, timeout_s=0.2)
 
 
-def test_programs_in_a_colo_resolve_by_the_labs_server_and_the_machine_keeps_its_own(
+def test_programs_in_a_colo_use_the_labs_resolver_and_the_machine_keeps_its_own(
     lab: Lab,
 ) -> None:
     before = Path("/etc/resolv.conf").read_text()
@@ -65,7 +65,7 @@ def test_programs_in_a_colo_resolve_by_the_labs_server_and_the_machine_keeps_its
     assert before != lab.run("fra01", ["cat", "/etc/resolv.conf"]).stdout
 
 
-def test_the_asn_file_says_what_the_ground_truth_says(lab: Lab) -> None:
+def test_asn_file_matches_the_ground_truth(lab: Lab) -> None:
     with maxminddb.open_database(lab.asn_db) as reader:
         for address in truth.addresses():
             record = reader.get(address)
@@ -123,7 +123,7 @@ def test_the_caller_reaches_a_server_in_its_own_namespace(lab: Lab) -> None:
     server.stop()
 
 
-def test_the_management_network_is_no_way_into_the_traced_one(lab: Lab) -> None:
+def test_management_network_does_not_reach_the_traced_network(lab: Lab) -> None:
     argv = ["ping", "-c", "1", "-W", "1", lab.management_address]
     assert lab.run("web", argv).returncode
     assert not lab.run("den01", argv).returncode

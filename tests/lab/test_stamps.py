@@ -1,8 +1,7 @@
-"""Stamps of departure from a real kernel, where some packets of a batch do not leave.
-
-A packet socket on the same device stamps each packet just before the device does, and packets leave
-one after the other: so each stamp must lie between its own packet's capture and the next one's.
-Every probe has a TTL of its own, by which it is known again.
+"""Send time stamps of a real kernel, with batches in which some packets cannot be sent. A packet
+socket on the same device captures each packet just before the device stamps it, one after the
+other. So each stamp must be between the capture of its packet and the next capture. Each probe has
+its own TTL, which identifies it.
 """
 
 from __future__ import annotations
@@ -44,26 +43,26 @@ _SECONDS_AND_NANOSECONDS = struct.Struct("=qq")
 
 
 class Captured(NamedTuple):
-    """A packet that went out: its TTL, and when."""
+    """A captured packet: its TTL and the time."""
 
     ttl: int
     at: int
 
 
 class SteadyClock(clock.WallClock):
-    """One offset for all: the sender's stamps and the capture's compare to the nanosecond."""
+    """A constant offset, so that stamps and captures can be compared to the nanosecond."""
 
     def __init__(self) -> None:
         super().__init__()
         self.fixed = super().offset()
 
     def offset(self) -> int:
-        """Always the same; nobody sets the clock meanwhile."""
+        """The constant offset."""
         return self.fixed
 
 
 class Bench:
-    """A sender, and a capture of what leaves by its device."""
+    """A sender, and a capture on its device."""
 
     def __init__(self, apart: Apart, family: Family, *, numbered: bool) -> None:
         self.family = family
@@ -77,7 +76,7 @@ class Bench:
         self._ttl = 0
         self.sender = self._open()
         self._warm_up()
-        # The count begins with what the test sends.
+        # The test's first packet has number 0.
         self.sender.close()
         self.sender = self._open()
 
@@ -88,8 +87,8 @@ class Bench:
         return Sender(kept, self.wall, numbered=self._numbered)
 
     def _warm_up(self) -> None:
-        """The kernel begins to stamp a moment after it is asked; until then what is captured has
-        the time of its reading."""
+        """Wait until the kernel stamps packets, which it begins shortly after the request; until
+        then captures have the time of the read."""
         for _ in range(100):
             before = clock.now()
             assert self.send(self.probe(GOOD[self.family], ttl=255)) == [0]
@@ -109,21 +108,21 @@ class Bench:
         self._capture.close()
 
     def filters(self, rule: str) -> None:
-        """Has nftables judge what leaves; `ttl` in the rule is the family's word for it."""
+        """Load an nftables output rule; `ttl` is replaced by the family's name of that field."""
         rule = rule.replace("ttl", "ip ttl" if self.family == 4 else "ip6 hoplimit")
         chain = f"chain out {{ type filter hook output priority 0; {rule}; }}"
         rules = f"table inet stamps {{\n{chain}\n}}\n"
         self._apart.do(lambda: namespaces.load_filters(rules))
 
     def finds(self, neighbour: str) -> None:
-        """Tells the kernel who a neighbour is."""
+        """Add a neighbour entry."""
         line = f"neigh replace {neighbour} lladdr {PEER_MAC} dev {DEVICE} nud permanent"
         self._apart.do(lambda: namespaces.batch([line]))
 
     def probe(
         self, target: str, *, length: int = 0, ttl: int | None = None
     ) -> tuple[Probe, bytearray]:
-        """The next probe, or the one of that TTL; a `length` makes its packet that long."""
+        """The next probe, or the one with a TTL; `length` is the size of its packet."""
         made = self._flows.setdefault(target, _flow(OWN[self.family], target))
         if ttl is None:
             self._ttl = ttl = self._ttl + 1
@@ -132,20 +131,21 @@ class Bench:
         return probe, bytearray(packet.ljust(length, b"\0"))
 
     def send(self, *packets: tuple[Probe, bytearray]) -> list[int]:
-        """Sends one batch; each packet's errno, in order."""
+        """Send one batch; returns each packet's errno, in order."""
         departures = self.sender.send(packets)
         assert [each.probe for each in departures] == [probe for probe, _ in packets]
         return [each.error for each in departures]
 
     def read(self) -> None:
-        """Reads stamps and capture."""
+        """Read stamps and captures."""
         for stamp in self.sender.stamps():
             assert stamp.probe.ttl not in self.stamps, "two stamps for one probe"
             self.stamps[stamp.probe.ttl] = stamp
         self.left += _read_all(self._capture, self.wall.fixed, self.family)
 
     def check(self, *, unstamped: frozenset[int] = frozenset()) -> None:
-        """Every stamp is its own probe's, and whatever left has one, but for those TTLs."""
+        """Check that every stamp belongs to its probe, and that every sent packet has one, except
+        for some TTLs."""
         self.read()
         # In order of leaving: each is stamped before the next one begins.
         ends = [*(each.at for each in self.left[1:]), clock.now()]
@@ -210,7 +210,7 @@ def _build() -> None:
 
 @pytest.fixture
 def apart() -> Iterator[Apart]:
-    """A namespace with one device, and one neighbour that is known."""
+    """A namespace with one device and one neighbour entry."""
     why = access.reason()
     if why and os.environ.get("CI"):
         pytest.fail(why, pytrace=False)
@@ -223,7 +223,7 @@ def apart() -> Iterator[Apart]:
 
 @pytest.fixture(params=[True, False], ids=["numbered", "counted"])
 def numbered(request: pytest.FixtureRequest) -> bool:
-    """Numbers of the sender's choice, or the socket's count."""
+    """Whether the sender chooses numbers, or the socket counts."""
     if request.param and not kernel_takes_numbers():
         pytest.skip("the kernel has no SCM_TS_OPT_ID: it is older than 6.13")
     return bool(request.param)
@@ -237,29 +237,29 @@ def bench(
     *,
     numbered: bool,
 ) -> Iterator[Bench]:
-    """A sender in that namespace, whose capture is known to have its own stamps."""
+    """A sender in that namespace, with a capture that has kernel stamps."""
     monkeypatch.setattr(sender, "LARGEST_PROBE", 2_048)  # room for one that is too big
     made = Bench(apart, request.param, numbered=numbered)
     yield made
     made.close()
 
 
-def test_a_whole_batch(bench: Bench) -> None:
-    """Nothing fails: each has its own stamp, batch after batch."""
+def test_each_packet_of_a_batch_has_its_stamp(bench: Bench) -> None:
+    """Without failures, each packet has its own stamp, batch after batch."""
     for _ in range(3):
         packets = [bench.probe(GOOD[bench.family]) for _ in range(30)]
         assert bench.send(*packets) == [0] * 30
         bench.check()
 
 
-def test_a_firewall_drops_every_third(bench: Bench) -> None:
-    """EPERM; such a packet has taken a number and never has a stamp."""
+def test_firewall_drops_every_third_packet(bench: Bench) -> None:
+    """EPERM: such a packet uses a number and gets no stamp."""
     good = GOOD[bench.family]
     bench.filters(f"ttl {REFUSED_TTLS} drop")
     packets = [bench.probe(good, ttl=ttl) for ttl in range(1, 31)]
     assert bench.send(*packets) == [0, 0, errno.EPERM] * 10
     bench.check()
-    # And one by one, stamps read only at the end.
+    # And one by one, with stamps read only at the end.
     for ttl in range(31, 61):
         refused = [bench.probe(good, ttl=3)] if ttl % 3 == 0 else []
         assert bench.send(*refused) == [errno.EPERM] * len(refused)
@@ -267,16 +267,18 @@ def test_a_firewall_drops_every_third(bench: Bench) -> None:
     bench.check()
 
 
-def test_a_packet_refused_only_once(bench: Bench) -> None:
-    """The kernel lost the error of a batch's middle, and lets the packet pass at the next try."""
+def test_packet_that_succeeds_on_retry(bench: Bench) -> None:
+    """The kernel reports no error in the middle of a batch, and the packet succeeds when
+    retried."""
     bench.filters("numgen inc mod 4 2 drop")
     for _ in range(3):
         assert bench.send(*(bench.probe(GOOD[bench.family]) for _ in range(12))) == [0] * 12
         bench.check()
 
 
-def test_a_neighbour_that_nobody_is(bench: Bench) -> None:
-    """The kernel takes the packets, and then waits for an answer: numbers without stamps."""
+def test_missing_neighbour_gives_no_stamps(bench: Bench) -> None:
+    """The kernel accepts the packets and waits for neighbour discovery: they use numbers without
+    stamps."""
     missing, good = MISSING[bench.family][0], GOOD[bench.family]
     for _ in range(3):
         packets = [bench.probe(missing if turn % 3 == 1 else good) for turn in range(12)]
@@ -285,13 +287,13 @@ def test_a_neighbour_that_nobody_is(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["before", "between"])
-def test_a_neighbour_found_late(bench: Bench, *, late: bool) -> None:
-    """Packets that waited leave after a failure, with numbers of before: nobody else's."""
+def test_late_neighbour_does_not_mix_up_stamps(bench: Bench, *, late: bool) -> None:
+    """Packets sent after a reset with old numbers are not matched to other probes."""
     bench.filters("ttl 200 drop")
     first, second = MISSING[bench.family]
     bench.send(*(bench.probe(first) for _ in range(3)))
     assert bench.send(bench.probe(GOOD[bench.family], ttl=200)) == [errno.EPERM]
-    # These have the same numbers as those, and wait as well.
+    # These have the same numbers as the earlier ones, and wait as well.
     bench.send(*(bench.probe(second) for _ in range(3)))
     early = frozenset(range(1, 7))
     for neighbour in (second, first) if late else (first, second):
@@ -302,8 +304,8 @@ def test_a_neighbour_found_late(bench: Bench, *, late: bool) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["too long", "no route"])
-def test_a_packet_refused_in_the_middle(bench: Bench, wrong: str) -> None:
-    """EMSGSIZE and ENETUNREACH: such a packet has taken no number."""
+def test_packet_refused_in_the_middle_of_a_batch(bench: Bench, wrong: str) -> None:
+    """EMSGSIZE and ENETUNREACH: such a packet uses no number."""
     good = GOOD[bench.family]
 
     def refused() -> tuple[Probe, bytearray]:
@@ -320,9 +322,9 @@ def test_a_packet_refused_in_the_middle(bench: Bench, wrong: str) -> None:
 
 
 def test_failures_of_every_kind_at_once(bench: Bench, *, numbered: bool) -> None:
-    """Refused, unrouted, too long and unresolved in one batch; stamps are read only at the end.
-
-    In each batch but the first, the first packet has the number of one that waits for a neighbour.
+    """Refused, unrouted, too long and unresolved packets in one batch; stamps are read only at the
+    end. In each batch but the first, the first packet has the number of a packet that waits for a
+    neighbour.
     """
     bench.filters("ttl 250 drop")
     contested = set()
@@ -341,8 +343,8 @@ def test_failures_of_every_kind_at_once(bench: Bench, *, numbered: bool) -> None
     bench.check(unstamped=frozenset() if numbered else frozenset(contested) - {1})
 
 
-def test_an_error_of_the_hosts_own_is_no_stamp(bench: Bench) -> None:
-    """EMSGSIZE stands in the queue of stamps, in a place where one was read before."""
+def test_local_error_is_not_a_stamp(bench: Bench) -> None:
+    """EMSGSIZE is in the error queue, in a buffer that held a stamp before."""
     good, missing = GOOD[bench.family], MISSING[bench.family][0]
     bench.send(*(bench.probe(good) for _ in range(4)), bench.probe(good))
     bench.check()
@@ -353,9 +355,9 @@ def test_an_error_of_the_hosts_own_is_no_stamp(bench: Bench) -> None:
     assert waiting[0].ttl not in bench.stamps
 
 
-def test_the_clock_was_set_while_stamps_waited(bench: Bench) -> None:
-    """Whoever saw it first: nobody knows which clock these are by; those of later probes are right,
-    though they may be the first in a long time that this sender reads."""
+def test_clock_set_while_stamps_wait(bench: Bench) -> None:
+    """Waiting stamps cannot be converted, whichever component detected the step. Stamps of later
+    probes can, even if this sender did not read for a long time."""
     good = GOOD[bench.family]
     for _ in range(2):
         bench.send(*(bench.probe(good) for _ in range(3)))

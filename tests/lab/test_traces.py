@@ -1,4 +1,4 @@
-"""The kernels do what the drawing says: Debian's traceroute sees exactly the ground truth."""
+"""The lab matches its topology: Debian's traceroute sees exactly the ground truth."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def traceroute(lab: Lab, source: str, target: str, *options: str) -> list[set[st
 
 
 def output(lab: Lab, source: str, target: str, *options: str) -> str:
-    # No early giving up by RTTs seen (`,0,0`): on a busy machine that would invent losses.
+    # No adaptive timeout (`,0,0`), which would cause false losses on a busy machine.
     argv = ["traceroute", "-n", "-w", "1,0,0", "-m", "20", "-N", "64", *options, target]
     done = lab.run(source, argv)
     assert done.returncode == 0, done.stderr
@@ -75,7 +75,7 @@ def test_colos_see_each_other(lab: Lab, family: Family) -> None:
 
 
 @FAMILIES
-def test_flows_take_both_sides_of_the_diamond(lab: Lab, family: Family) -> None:
+def test_flows_use_both_sides_of_the_diamond(lab: Lab, family: Family) -> None:
     address = lab.address("web", family=family)
     # 40 flows: that all of them take one side by chance is 1 in 5e11.
     runs = [traceroute(lab, "den01", address, "-U", "-q", "10") for _ in range(4)]
@@ -84,7 +84,7 @@ def test_flows_take_both_sides_of_the_diamond(lab: Lab, family: Family) -> None:
 
 
 @FAMILIES
-def test_one_flow_takes_one_side(lab: Lab, family: Family) -> None:
+def test_one_flow_uses_one_side(lab: Lab, family: Family) -> None:
     address = lab.address("web", family=family)
     flow = ["--sport=40000", "-p", "50000", *(["-l", "7"] if family == 6 else [])]
     seen = traceroute(lab, "den01", address, "-U", "-q", "10", *flow)
@@ -104,7 +104,7 @@ def test_the_flow_label_is_part_of_a_flow(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("target", "options"), [("dark", ["-I"]), ("web", ["-T", "-p", str(DROP_PORT)])]
 )
-def test_a_dark_target_and_a_dropped_port_say_nothing(
+def test_dark_target_and_dropped_port_are_silent(
     lab: Lab, target: str, options: list[str], family: Family
 ) -> None:
     address = lab.address(target, family=family)
@@ -116,7 +116,7 @@ def test_a_dark_target_and_a_dropped_port_say_nothing(
 
 @FAMILIES
 @pytest.mark.parametrize(("name", "sign"), [("unreachable", "!H"), ("prohibited", "!X")])
-def test_a_refusing_router_ends_the_path_and_says_why(
+def test_refusing_router_ends_the_path_with_the_reason(
     lab: Lab, name: str, sign: str, family: Family
 ) -> None:
     address = lab.address(name, family=family)
@@ -126,7 +126,7 @@ def test_a_refusing_router_ends_the_path_and_says_why(
 
 
 @FAMILIES
-def test_many_targets_answer_from_the_address_that_was_asked(lab: Lab, family: Family) -> None:
+def test_each_of_many_targets_answers_from_its_own_address(lab: Lab, family: Family) -> None:
     addresses = lab.many(family=family)
     assert len(set(addresses)) == 100
     hops = lab.path("den01", addresses[99], family=family)

@@ -1,4 +1,4 @@
-"""The drawn topology and what follows from it, without any kernel."""
+"""The topology and its ground truth, without kernels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_every_colo_has_paths_of_its_own_length(colo: str, web: int, far: int) -
     assert len(truth.path(colo, "far", family=6)) == far
 
 
-def test_the_long_path_is_single_and_speaks_at_every_hop() -> None:
+def test_long_path_has_one_answering_router_at_every_hop() -> None:
     hops = truth.path("sin01", "far")
     assert [len(hop.answers) for hop in hops] == [1] * 15
 
@@ -35,19 +35,19 @@ def test_denver_crosses_the_diamond_and_the_others_the_mute_router() -> None:
         assert all(len(hop.addresses) == 1 for hop in hops)
 
 
-def test_a_dark_target_ends_its_path_in_silence() -> None:
+def test_path_to_a_dark_target_ends_silently() -> None:
     *before, last = truth.path("den01", "dark")
     assert last.silent
     assert not last.answers
     assert not any(hop.silent for hop in before)
 
 
-def test_a_refused_name_ends_at_the_router_that_refuses_it() -> None:
+def test_path_to_a_refused_name_ends_at_the_refusing_router() -> None:
     assert truth.path("fra01", "unreachable")[-1].addresses == {address_of("edge", family=4)}
     assert len(truth.path("fra01", "prohibited", family=6)) == 5
 
 
-def test_a_target_may_be_given_by_address_whose_family_counts() -> None:
+def test_target_by_address_selects_the_family() -> None:
     assert truth.path("den01", "2001:db8:30::80") == truth.path("den01", "web", family=6)
     assert truth.path("den01", "198.18.40.7")[-1].addresses == {"198.18.40.7"}
     with pytest.raises(KeyError):
@@ -85,7 +85,7 @@ def test_every_colo_is_a_leaf_with_a_city() -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_balanced_ways_are_of_equal_length(family: topology.Family) -> None:
+def test_balanced_paths_have_equal_length(family: topology.Family) -> None:
     for source in (colo.name for colo in COLOS):
         for target in NODES:
             if target != source:
