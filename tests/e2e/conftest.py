@@ -1,4 +1,4 @@
-"""A fleet for the tests of a module that only ask; those that break things make their own."""
+"""A fleet for tests that only send requests; tests that stop programs create their own."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _OPERATION = Path(__file__).parent.parent / "contract" / "operation.json"
     params=["direct", pytest.param("mqtt", marks=pytest.mark.xdist_group("mqtt"))],
 )
 def fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """A coordinator, and agents in each colo, all attached, with and without a broker between;
-    nothing is stopped in it. Two colos have two agents: either may have a job."""
+    """A coordinator and agents in each colo, all attached, with and without a broker. Tests must
+    not stop anything. Two colos have two agents, either of which may get a job."""
     spares = [
         AgentSpec(host=colo.name, colo=colo.name, city=colo.city, agent_id=f"{colo.name}-b")
         for colo in lab.colos
@@ -40,14 +40,14 @@ def fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
 
 @pytest.fixture
 def client(fleet: Fleet) -> Iterator[Cloudflare]:
-    """The official SDK, only its base URL changed; it does not ask twice."""
+    """The official SDK with another base URL and without retries."""
     with Cloudflare(base_url=fleet.base_url, api_token=fleet.token, max_retries=0) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def check_answer() -> Callable[[Any], None]:
-    """Holds an answer's body against the public OpenAPI operation."""
+    """Validate an answer's body against the public OpenAPI operation."""
     operation = json.loads(_OPERATION.read_text())["operation"]
     schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
     validator = jsonschema.Draft4Validator(schema)

@@ -1,4 +1,4 @@
-"""Addresses that come and go while agents are attached."""
+"""Addresses added and removed while agents are attached."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ COLO = "den01"
 
 @pytest.fixture(params=["direct", pytest.param("mqtt", marks=pytest.mark.xdist_group("mqtt"))])
 def late(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """An agent whose host had no IPv6 address when it started, in a lab of its own (`lab` sees to
-    that there can be one)."""
+    """An agent whose host had no IPv6 address at its start, in its own lab (`lab` skips if no lab
+    can be built)."""
     with ExitStack() as stack:
         built = stack.enter_context(Lab(among=(COLO, "web")))
         ip(built, COLO, f"address del {built.address(COLO, family=6)}/128 dev eth0")
@@ -30,7 +30,7 @@ def late(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
 
 
 async def families_are(fleet: Fleet, *families: str) -> None:
-    """Waits until the coordinator lists them."""
+    """Wait until the coordinator lists these families."""
 
     async def listed() -> bool:
         return [colo["families"] for colo in fleet.colos()] == [list(families)]
@@ -39,7 +39,7 @@ async def families_are(fleet: Fleet, *families: str) -> None:
 
 
 async def row(fleet: Fleet, packets: int) -> dict[str, Any]:
-    """What a trace over IPv6 gives; `packets` differs each time, so that no answer is shared."""
+    """The row of a trace over IPv6; `packets` differs each time, so that no answer is shared."""
     web = fleet.lab.address("web", family=6)
     options = {"packets_per_ttl": packets}
     answer = await ask(fleet, {"targets": [web], "colos": [COLO], "options": options})
@@ -48,8 +48,8 @@ async def row(fleet: Fleet, packets: int) -> dict[str, Any]:
     return found
 
 
-async def test_a_family_is_used_while_its_address_is_there(late: Fleet) -> None:
-    """Without a restart and without a new stream; and told when it has gone."""
+async def test_family_is_used_while_its_address_exists(late: Fleet) -> None:
+    """Without a restart and without a new stream; the removal is reported, too."""
     lab = late.lab
     own = lab.address(COLO, family=6)
     await families_are(late, "ipv4")
@@ -57,7 +57,7 @@ async def test_a_family_is_used_while_its_address_is_there(late: Fleet) -> None:
 
     shown = lab.run(COLO, ["ip", "-6", "route", "show", "default"]).stdout
     ip(lab, COLO, f"address add {own}/128 dev eth0 nodad")
-    if not shown:  # the kernel has dropped the route that named the address as its source
+    if not shown:  # the kernel dropped the route with this source address
         ip(
             lab,
             COLO,

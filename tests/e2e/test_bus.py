@@ -1,4 +1,4 @@
-"""Broker, agents and coordinators that die, freeze and come back, with a real broker between."""
+"""Broker, agents and coordinators that are killed, frozen and restarted, with a real broker."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRA = [
 
 @pytest.fixture
 def broker(lab: Lab) -> Iterator[Broker]:
-    """A broker of the test's own."""
+    """A broker for one test."""
     with Broker(lab) as running:
         yield running
 
@@ -40,7 +40,7 @@ def fleet(lab: Lab, broker: Broker) -> Iterator[Fleet]:
 
 @pytest.fixture
 def another(lab: Lab, broker: Broker, fleet: Fleet) -> Iterator[Fleet]:
-    """A second coordinator of the same fleet."""
+    """A second coordinator with the same agents."""
     with Fleet(lab, broker=broker, beside=fleet) as running:
         running.wait_attached()
         yield running
@@ -57,14 +57,14 @@ def _row(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _whole(answer: dict[str, Any]) -> bool:
-    """Whether it is a row of `slow`, with nothing to explain."""
+    """Check that the row is a complete trace of `slow`, without messages."""
     row = _row(answer)
     return (row["error"], len(row["hops"]), answer["messages"]) == ("", 12, [])
 
 
 class FirstHops:
-    """Counts the probes that a host sends to a target to expire at the first hop: those that each
-    trace begins with, as many as it has packets for a hop."""
+    """Counts a host's probes to a target with TTL 1. Each trace begins with them, one for each
+    packet of a hop."""
 
     def __init__(self, lab: Lab, host: str, target: str) -> None:
         self._lab, self._host = lab, host
@@ -79,7 +79,7 @@ class FirstHops:
         self._nft("delete table inet count")
 
     def count(self) -> int:
-        """How many there were."""
+        """Number of probes."""
         (counted,) = re.findall(r"counter packets (\d+)", self._nft("list table inet count"))
         return int(counted)
 
@@ -96,8 +96,8 @@ async def test_broker_killed_and_restarted(
     check_answer: Callable[[Any], None],
     record_property: Any,
 ) -> None:
-    """What runs finishes and reports; what is new gets Code 1, and why, within 2 s; all is back by
-    itself within 5 s of the broker, which has forgotten everything."""
+    """Running jobs finish and report. New requests get Code 1 with the reason within 2 s.
+    Everything recovers within 5 s after the restart of the broker, which has lost all messages."""
     running = asyncio.create_task(ask(fleet, slow(lab, "fra01")))
     await until_running(fleet)
     await asyncio.to_thread(broker.kill)
@@ -136,10 +136,11 @@ async def test_broker_killed_and_restarted(
     record_property("back_s", back_s)
 
 
-async def test_a_request_in_the_moment_when_the_broker_is_back(
+async def test_request_at_the_moment_of_the_brokers_return(
     fleet: Fleet, lab: Lab, broker: Broker
 ) -> None:
-    """The coordinator may be back before the agent: the job is offered again once it is."""
+    """The coordinator may reconnect before the agent; the job is offered again when the agent
+    does."""
     await asyncio.to_thread(broker.kill)
     await asyncio.to_thread(broker.start)
 
@@ -157,8 +158,8 @@ async def test_a_request_in_the_moment_when_the_broker_is_back(
 async def test_agent_lost_before_it_accepts(
     fleet: Fleet, lab: Lab, record_property: Any, *, kill: bool
 ) -> None:
-    """Jobs that fall to an agent that is not there any more, or only seems to be: each is with the
-    other within a second or so."""
+    """Jobs that the broker gives to a killed or frozen agent move to the other agent within about a
+    second."""
     assert _row(await ask(fleet, _quick(lab, "fra01")))["error"] == ""
     fleet.freeze_agent("fra01-a")
 
@@ -182,7 +183,7 @@ async def test_agent_lost_before_it_accepts(
         assert row_faults(lab, _row(answer), target=f"many{number + 1}") == []
         assert took_s < 10  # far below the request's own 25 s
     moved = sum(bool(answer["messages"]) for answer, _ in answers)
-    assert moved > 0  # some did fall to it: the broker does not see that it stands still
+    assert moved > 0  # some went to it, since the broker does not notice that it is frozen
     record_property("moved", moved)
     record_property("slowest_s", max(took_s for _, took_s in answers))
 
@@ -190,8 +191,8 @@ async def test_agent_lost_before_it_accepts(
 async def test_coordinator_killed(
     fleet: Fleet, another: Fleet, lab: Lab, broker: Broker, record_property: Any
 ) -> None:
-    """Its own request is lost, no other is; the next goes to the other coordinator. The agent
-    gives up what it did for the one that is gone."""
+    """Only its own request is lost, and the next one goes to the other coordinator. The agent drops
+    the jobs of the killed coordinator."""
     ten_s = slow(lab, "den01", multipath=True, packet_type="udp")
     lost = asyncio.create_task(ask(fleet, ten_s))
     kept = asyncio.create_task(ask(another, slow(lab, "den01")))
@@ -216,7 +217,8 @@ async def test_coordinator_killed(
 
 
 async def _running(broker: Broker, colo: str) -> int:
-    """How many jobs run at the colo's one agent, by its own word. It is made to say it anew."""
+    """Number of running jobs that the colo's only agent reports, in a presence that it is made to
+    renew."""
     (process,) = [each for each in await present(broker) if each.colo == colo]
     async with stranger(broker) as client:
         await keep(client, process.presence, b"")
@@ -230,11 +232,11 @@ async def _running(broker: Broker, colo: str) -> int:
     return said[process].heartbeat.running_jobs
 
 
-async def test_coordinator_restarted_knows_its_fleet_at_once(
+async def test_restarted_coordinator_knows_all_agents_at_once(
     fleet: Fleet, lab: Lab, record_property: Any
 ) -> None:
-    """Killed in the middle of a job and back on the same ports: the agent's stream to it is not in
-    the way."""
+    """It is killed during a job and restarted on the same ports; the agent's old stream does not
+    interfere."""
     asking = asyncio.create_task(ask(fleet, slow(lab, "den01")))
     await until_running(fleet)
     await asyncio.to_thread(fleet.stop_coordinator, kill=True)
@@ -248,8 +250,8 @@ async def test_coordinator_restarted_knows_its_fleet_at_once(
 
 
 async def test_slow_broker(fleet: Fleet, lab: Lab, broker: Broker) -> None:
-    """It stands still for a second with the jobs in it: both answers come, and the job that could
-    go to one agent only has run once."""
+    """The broker stops for a second with jobs in its queue. Both requests are answered, and the job
+    that only one agent could run has run once."""
     with FirstHops(lab, "den01", "web") as probes:
         broker.freeze()
         asking = [asyncio.create_task(ask(fleet, _quick(lab, colo))) for colo in ("den01", "fra01")]
@@ -262,11 +264,9 @@ async def test_slow_broker(fleet: Fleet, lab: Lab, broker: Broker) -> None:
     assert await agents(fleet) == {"den01": 1, "fra01": 2}
 
 
-async def test_a_job_that_is_delivered_twice_runs_once(
-    fleet: Fleet, lab: Lab, broker: Broker
-) -> None:
-    """To the same agent: it is one job. To another of the colo as well: that one is told to leave
-    it, and the first goes on undisturbed."""
+async def test_job_delivered_twice_runs_once(fleet: Fleet, lab: Lab, broker: Broker) -> None:
+    """Delivered twice to one agent, it runs once. Delivered to another agent of the colo as well,
+    that agent is told to cancel it, and the first continues."""
     async with stranger(broker) as client:
         await client.subscribe("colotrace/v1/jobs/#")
         for colo in ("den01", "fra01"):
@@ -284,10 +284,9 @@ async def test_a_job_that_is_delivered_twice_runs_once(
                     await anext(client.messages)
 
 
-async def test_a_job_that_is_taken_back_before_it_is_heard_of_does_not_run(
-    fleet: Fleet, lab: Lab
-) -> None:
-    """The client goes away while the agent stands still: job and cancel travel the same way."""
+async def test_job_cancelled_before_delivery_does_not_run(fleet: Fleet, lab: Lab) -> None:
+    """The client disconnects while the agent is frozen, so the agent reads the job and then the
+    cancel."""
     with FirstHops(lab, "den01", "web") as probes:
         fleet.freeze_agent("den01-a")
         asking = asyncio.create_task(ask(fleet, _quick(lab, "den01")))
@@ -309,21 +308,21 @@ async def test_a_job_that_is_taken_back_before_it_is_heard_of_does_not_run(
         assert probes.count() == 0
 
 
-async def test_uplink_cut_in_the_middle(fleet: Fleet, lab: Lab, broker: Broker) -> None:
-    """Stream and broker are lost together, and are back in a moment: nothing is missing."""
+async def test_uplink_cut_during_a_trace(fleet: Fleet, lab: Lab, broker: Broker) -> None:
+    """Stream and broker are lost together for a moment; no reply is missing."""
     asking = asyncio.create_task(ask(fleet, slow(lab, "den01")))
     await until_running(fleet)
     ports = [fleet.grpc.rpartition(":")[2], str(broker.port)]
     for port in ports:
         kill = ["ss", "-K", "state", "established", "dport", "=", f":{port}"]
         done = await asyncio.to_thread(lab.run, "den01", kill)
-        assert port in done.stdout, done.stderr  # what it has cut
+        assert port in done.stdout, done.stderr  # the connections it has cut
     assert _whole(await asking)
     assert await agents(fleet) == {"den01": 1, "fra01": 2}
 
 
 async def test_two_coordinators_at_once(fleet: Fleet, another: Fleet, lab: Lab) -> None:
-    """Fifty requests each at the same time, over the same agents: every row is true."""
+    """Fifty concurrent requests at each, with the same agents: every row is correct."""
     bodies = [
         {**_quick(lab, ("den01", "fra01")[number % 2]), "options": {"max_ttl": 12 + number // 2}}
         for number in range(50)
@@ -332,7 +331,7 @@ async def test_two_coordinators_at_once(fleet: Fleet, another: Fleet, lab: Lab) 
         *(ask(each, body) for body in bodies for each in (fleet, another))
     )
     assert [fault for a in answers for fault in row_faults(lab, _row(a), target="web")] == []
-    # On a busy machine an agent may take a job so late that the job is published again.
+    # On a busy machine an agent may accept a job so late that the job is published again.
     said = [message["message"] for answer in answers for message in answer["messages"]]
     assert all("took the job within" in words for words in said), said
     assert len(said) < 20

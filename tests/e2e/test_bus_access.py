@@ -1,8 +1,6 @@
-"""Who may say and hear what at a Mosquitto that is set up by the files of deploy/mqtt.
-
-They are taken as they are, but for ports and places. Each test runs with the ACL file, and with the
-plugin that mosquitto.conf tells of.
-"""
+"""Access control of a Mosquitto that is configured by the files of deploy/mqtt. Only ports and
+paths are changed. Each test runs with the ACL file, and with the plugin that mosquitto.conf
+describes."""
 
 from __future__ import annotations
 
@@ -100,12 +98,12 @@ class Guarded:
                 f"(?m)^listener {listener}$", f"listener {port} {self.host}", text
             )
             assert found == 1
-        # The files are root's.
+        # The files belong to root.
         return text.replace("/etc/mosquitto/colotrace", str(self.folder)) + "user root\n"
 
     @staticmethod
     def password(user: str) -> str:
-        """It has what must be quoted in a URL."""
+        """A password with characters that must be encoded in a URL."""
         return f"{user}/p@ss"
 
     def pair(self, user: str) -> Pair:
@@ -125,7 +123,7 @@ class Guarded:
 
 
 class Visitor:
-    """A client that tells what the broker answers."""
+    """A client that returns the broker's answers."""
 
     def __init__(
         self,
@@ -136,7 +134,7 @@ class Visitor:
         pair: Pair | None = None,
         will: str | None = None,
     ) -> None:
-        """By the user's right password unless that or a certificate is given."""
+        """Connect with the user's password, or with the given password or certificate."""
         self.refused = ""
         self._answers: queue.SimpleQueue[list[ReasonCode]] = queue.SimpleQueue()
         self._topics: queue.SimpleQueue[str] = queue.SimpleQueue()
@@ -173,7 +171,7 @@ class Visitor:
         self._client.loop_stop()
 
     def vanish(self) -> None:
-        """Cuts the connection, so that the broker says the will."""
+        """Cut the connection, so that the broker publishes the will."""
         sock = self._client.socket()
         assert sock is not None
         self._client.loop_stop()
@@ -193,7 +191,7 @@ class Visitor:
         return code.value
 
     def heard(self, *, until: str) -> list[str]:
-        """The topics of what was delivered, up to that one."""
+        """The topics of delivered messages, up to the given one."""
         topics: list[str] = []
         while until not in topics:
             topics.append(self._topics.get(timeout=WAIT_S))
@@ -220,8 +218,8 @@ def _access(*words: str) -> str:
     return subprocess.run(argv, capture_output=True, text=True, check=True).stdout
 
 
-def test_the_acl_is_what_the_script_prints() -> None:
-    """For the agents that it has as an example."""
+def test_example_acl_is_the_output_of_the_script() -> None:
+    """For the agents of the example."""
     agents = [f"{colo}/{agent}" for agent, colo in AGENTS.items()]
     assert (DEPLOY / "acl").read_text() == _access("acl", *agents)
 
@@ -230,13 +228,13 @@ def test_the_acl_is_what_the_script_prints() -> None:
     ("user", "password"),
     [(None, None), ("nobody", "nothing"), ("den01-a", "wrong"), ("coordinator", "den01-a/p@ss")],
 )
-def test_a_stranger_is_refused(broker: Guarded, user: str | None, password: str | None) -> None:
-    """Without a user, as one that is not there, with a wrong password."""
+def test_unknown_users_are_refused(broker: Guarded, user: str | None, password: str | None) -> None:
+    """Without a user, as an unknown user, with a wrong password."""
     assert Visitor(broker, user, password=password).refused == "Not authorized"
 
 
-def test_a_certificate_of_another_authority_is_refused(broker: Guarded, tmp_path: Path) -> None:
-    """Whatever its name is; and none at all, at the port where one is asked for."""
+def test_certificate_of_another_ca_is_refused(broker: Guarded, tmp_path: Path) -> None:
+    """With any name; and no certificate, at the port that requires one."""
     forged = Authority(tmp_path).issue("den01-a", also="den01", client=True)
     assert Visitor(broker, None, pair=forged).refused == "cut off"
     context = ssl.create_default_context(cafile=broker.authority.path)
@@ -250,19 +248,20 @@ def test_a_certificate_of_another_authority_is_refused(broker: Guarded, tmp_path
 
 
 @pytest.mark.parametrize("tls", [False, True])
-async def test_programs_do_not_wait_for_who_hangs_up(broker: Guarded, *, tls: bool) -> None:
-    """Without TLS where there is some, without a certificate where one is wanted: said at once."""
+async def test_programs_report_a_closed_connection_at_once(broker: Guarded, *, tls: bool) -> None:
+    """Without TLS at a TLS port, and without a certificate where one is required."""
     url = broker.url(None) if tls else broker.url("den01-a").replace("mqtts", "mqtt")
     context = ssl.create_default_context(cafile=broker.authority.path) if tls else None
     began = time.monotonic()
     with pytest.raises(MqttError, match="TLS is on one side only"):
         async with connection(broker_of(url), tls=context, identifier="x", clock=RunningClock()):
             pass
-    assert time.monotonic() - began < 1.5  # an answer is waited for for 2 s
+    assert time.monotonic() - began < 1.5  # the timeout of an answer is 2 s
 
 
-def test_a_certificate_without_rights(broker: Guarded) -> None:
-    """Of the right authority, but nobody's: it may neither say nor hear anything."""
+def test_certificate_of_an_unlisted_user_has_no_rights(broker: Guarded) -> None:
+    """A certificate of the right CA whose user is not in the ACL: it may neither publish nor
+    receive."""
     pair = broker.authority.issue("fra01-a", also="fra01", client=True)
     with Visitor(broker, None, pair=pair) as visitor:
         assert visitor.publish(f"{TREE}/agents/fra01/fra01-a/{BOOT}") == NOT_AUTHORIZED
@@ -270,10 +269,9 @@ def test_a_certificate_without_rights(broker: Guarded) -> None:
 
 
 @pytest.mark.parametrize("by_certificate", [False, True])
-def test_an_agent_says_nothing_but_its_own_presence(
-    broker: Guarded, *, by_certificate: bool
-) -> None:
-    """Not another's of its colo, not another colo's; no jobs and no cancels; nothing else."""
+def test_agent_may_publish_only_its_own_presence(broker: Guarded, *, by_certificate: bool) -> None:
+    """No presence of other agents of its colo or of other colos, no jobs, no cancels, no other
+    topic."""
     pair = broker.pair("den01-a") if by_certificate else None
     refused = [
         f"{TREE}/agents/den01/den01-b/{BOOT}",
@@ -297,8 +295,8 @@ def test_an_agent_says_nothing_but_its_own_presence(
         assert watching.heard(until=own) == []
 
 
-def test_a_coordinator_says_no_presence(broker: Guarded) -> None:
-    """Only jobs and cancels."""
+def test_coordinator_may_not_publish_presence(broker: Guarded) -> None:
+    """It may publish only jobs and cancels."""
     with Visitor(broker, "coordinator") as coordinator:
         assert coordinator.publish(f"{TREE}/agents/den01/den01-a/{BOOT}") == NOT_AUTHORIZED
         assert coordinator.publish("elsewhere") == NOT_AUTHORIZED
@@ -307,8 +305,8 @@ def test_a_coordinator_says_no_presence(broker: Guarded) -> None:
 
 
 @pytest.mark.parametrize("user", ["den01-b", "sin01-a"])
-def test_an_agent_hears_nothing_of_another(broker: Guarded, user: str) -> None:
-    """However it asks. Retained presences are not shown either."""
+def test_agent_receives_nothing_of_other_agents(broker: Guarded, user: str) -> None:
+    """With any subscription; retained presences are not delivered, either."""
     others, colo = f"{TREE}/agents/den01/den01-a/{BOOT}", AGENTS[user]
     mark = f"{TREE}/jobs/{colo}/{user}/{BOOT}"
     with (
@@ -321,7 +319,7 @@ def test_an_agent_hears_nothing_of_another(broker: Guarded, user: str) -> None:
         if colo != "den01":
             asked += [f"{TREE}/jobs/den01", f"{TREE}/cancels/den01"]
         codes = {topic: curious.subscribe(topic) for topic in asked}
-        # An ACL file does not refuse what is asked: it has it come to nothing.
+        # With an ACL file a subscription succeeds, but nothing is delivered.
         assert set(codes.values()) == {NOT_AUTHORIZED if broker.plugin else 0}, codes
         assert curious.subscribe(mark) == 0
         agent.publish(others, b"again", retain=True)
@@ -332,8 +330,9 @@ def test_an_agent_hears_nothing_of_another(broker: Guarded, user: str) -> None:
         agent.publish(others, b"", retain=True)
 
 
-def test_an_agent_hears_its_own(broker: Guarded) -> None:
-    """Its colo's jobs, by the shared subscription; its own jobs, cancels, and its namesakes."""
+def test_agent_receives_its_own_messages(broker: Guarded) -> None:
+    """Its colo's jobs by the shared subscription, its own jobs, cancels, and presences with its
+    id."""
     own = f"{TREE}/agents/den01/den01-b/{BOOT}"
     topics = [f"{TREE}/jobs/den01", f"{TREE}/jobs/den01/den01-b/{BOOT}", f"{TREE}/cancels/den01"]
     with Visitor(broker, "den01-b") as agent, Visitor(broker, "coordinator") as coordinator:
@@ -346,9 +345,9 @@ def test_an_agent_hears_its_own(broker: Guarded) -> None:
         assert agent.heard(until=own) == topics
 
 
-def test_a_thief_of_turns(broker: Guarded) -> None:
-    """Another colo's agent in this colo's share reads nothing. By an ACL file it takes its turns
-    all the same, which docs/scaling.md says; by the plugin it does not."""
+def test_foreign_subscriber_of_a_shared_subscription(broker: Guarded) -> None:
+    """Another colo's agent in this colo's shared subscription reads nothing. With an ACL file the
+    broker still assigns jobs to it, as docs/scaling.md says; with the plugin it does not."""
     jobs = f"{TREE}/jobs/den01"
     mark = f"{TREE}/cancels/den01"
     with (
@@ -367,8 +366,8 @@ def test_a_thief_of_turns(broker: Guarded) -> None:
         assert thief.heard(until=f"{TREE}/cancels/sin01") == []
 
 
-def test_a_will_that_is_not_ones_own(broker: Guarded) -> None:
-    """It takes nobody's presence away when its owner vanishes."""
+def test_will_for_another_presence_has_no_effect(broker: Guarded) -> None:
+    """It does not delete the presence when its client disappears."""
     others, own = (f"{TREE}/agents/den01/{agent}/{BOOT}" for agent in ("den01-a", "den01-b"))
     with Visitor(broker, "den01-a") as agent, Visitor(broker, "coordinator") as watching:
         agent.publish(others, b"here", retain=True)
@@ -386,7 +385,7 @@ def test_a_will_that_is_not_ones_own(broker: Guarded) -> None:
 
 
 class Programs:
-    """A coordinator and agents that trust nobody without a certificate."""
+    """A coordinator and agents that require certificates."""
 
     def __init__(self, lab: Lab, broker: Guarded, folder: Path) -> None:
         self.lab, self.broker, self.folder = lab, broker, folder
@@ -408,7 +407,7 @@ class Programs:
         return self.folder / f"{name}.log"
 
     def _spawn(self, name: str, host: str | None, argv: list[Any], mqtt: str) -> None:
-        # The password goes by the environment, as a unit's does.
+        # The password is in the environment, as in a unit.
         with self.log(name).open("wb") as stream:
             self._running.append(
                 self.lab.fork(
@@ -454,7 +453,7 @@ class Programs:
         raise AssertionError(self.log(name).read_text())
 
     def traced(self) -> dict[str, Any]:
-        """What all colos say of one target, once all agents are there."""
+        """The rows of all colos for one target, once all agents are attached."""
         context = ssl.create_default_context(cafile=self.broker.authority.path)
         headers = {"Authorization": f"Bearer {self.token}"}
         with httpx.Client(verify=context, headers=headers, timeout=30) as client:
@@ -472,10 +471,10 @@ class Programs:
 
 
 @pytest.mark.parametrize("by_certificate", [False, True])
-def test_the_programs_need_no_more_than_that(
+def test_programs_work_with_these_rights(
     lab: Lab, broker: Guarded, tmp_path: Path, *, by_certificate: bool
 ) -> None:
-    """TLS everywhere: a coordinator and three agents of two colos, traced without a message."""
+    """TLS everywhere: a coordinator and three agents of two colos trace without a message."""
     pair = broker.pair("coordinator")
     shown = ("--mqtt-cert", pair.certificate, "--mqtt-key", pair.key) if by_certificate else ()
     with Programs(lab, broker, tmp_path) as programs:
@@ -491,8 +490,10 @@ def test_the_programs_need_no_more_than_that(
         ] * 2
 
 
-def test_programs_say_why_they_are_not_let_in(lab: Lab, broker: Guarded, tmp_path: Path) -> None:
-    """A broker of another authority, a wrong password, another agent's user."""
+def test_programs_report_why_the_broker_refuses_them(
+    lab: Lab, broker: Guarded, tmp_path: Path
+) -> None:
+    """A broker certificate of another CA, a wrong password, another agent's user."""
     other = Authority(tmp_path / "other").path
     with Programs(lab, broker, tmp_path) as programs:
         programs.coordinator(broker.url("coordinator"), "--mqtt-ca", other)
@@ -506,7 +507,7 @@ def test_programs_say_why_they_are_not_let_in(lab: Lab, broker: Guarded, tmp_pat
         said("coordinator", "broker_not_reached", "certificate verify failed")
         said("den01-a", "certificate verify failed")
         said("den01-b", "Not authorized")
-        # A user that is another agent's.
+        # Another agent's user.
         said("sin01-a", "it does not let us", "colotrace/v1/agents/sin01/sin01-a/")
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong is said in the API's words, through the official SDK."""
+"""Errors of the API, through the official SDK."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.xdist_group("fleet")
 
 
 def test_unknown_colo(client: Cloudflare) -> None:
-    """A colo that nothing matches is a 400 that points at it."""
+    """An unknown colo gives a 400 that points at it."""
     with pytest.raises(cloudflare.BadRequestError) as caught:
         client.diagnostics.traceroutes.create(
             account_id=ACCOUNT, targets=["web.lab.example"], colos=["den01", "xyz"]
@@ -26,7 +26,7 @@ def test_unknown_colo(client: Cloudflare) -> None:
 
 
 def test_bad_token(fleet: Fleet) -> None:
-    """A token that nobody issued is a 401, and the SDK raises its own class for it."""
+    """An unknown token gives a 401, for which the SDK raises its own class."""
     with (
         Cloudflare(base_url=fleet.base_url, api_token="x" * 40, max_retries=0) as client,
         pytest.raises(cloudflare.AuthenticationError) as caught,
@@ -36,7 +36,7 @@ def test_bad_token(fleet: Fleet) -> None:
 
 
 def test_email_and_key(fleet: Fleet) -> None:
-    """E-mail and key serve as well, also a key taken over from elsewhere."""
+    """E-mail and key are accepted, also an imported key."""
     key = "0123456789abcdef0123456789abcdef01234"
     email = "operator@example.com"
     assert (
@@ -53,7 +53,7 @@ def test_email_and_key(fleet: Fleet) -> None:
 def test_names_that_do_not_resolve(
     fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
 ) -> None:
-    """A name without an address, and one whose servers never answer: Code 3, in words beside."""
+    """A name without an address, and one whose servers do not answer: Code 3 with a message."""
     body = {
         "targets": ["nobody.lab.example", f"x.{LAME_DOMAIN}", lab.address("web")],
         "colos": ["den01"],

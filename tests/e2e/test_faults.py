@@ -1,4 +1,4 @@
-"""Programs that die, restart or stop while they are at work."""
+"""Programs that are killed, restarted or stopped while jobs run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINKS = pytest.mark.parametrize("own_fleet", ["direct", "mqtt"], indirect=True)
 
 @pytest.fixture
 def own_fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """A fleet of its own, with one agent in den01 and one in fra01, on the link that is named."""
+    """A fleet for one test, with one agent in den01 and one in fra01, with the given link."""
     agents = [spec for spec in default_agents(lab) if spec.colo in ("den01", "fra01")]
     with ExitStack() as stack:
         broker = stack.enter_context(Broker(lab)) if request.param == "mqtt" else None
@@ -41,22 +41,21 @@ async def _with_spare(fleet: Fleet) -> None:
 
 
 def _holder(fleet: Fleet) -> str:
-    """Which of the two agents of fra01 has the first job that was asked for."""
-    # Both are idle: the first by name has it. By a broker, the one to which it fell: it has
-    # attached for it.
+    """Which of the two agents of fra01 gets the first job."""
+    # Both are idle, so the first by name gets it. With a broker, the agent that attached for it.
     fell = fleet.broker is not None and "attached" in _events(fleet, "fra01-b")
     return "fra01-b" if fell else "fra01-a"
 
 
 @LINKS
-async def test_agent_killed_in_the_middle(
+async def test_agent_killed_during_a_trace(
     own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
 ) -> None:
-    """No other agent of the colo: Code 2 and the hops so far, long before 25 s."""
+    """Without another agent in the colo: Code 2 and the hops so far, long before 25 s."""
     began = time.monotonic()
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
-    await asyncio.sleep(0.3)  # its routers' answers are on their way up within 50 ms
+    await asyncio.sleep(0.3)  # its routers' answers are reported within 50 ms
     await asyncio.to_thread(own_fleet.stop_agent, "fra01-a", kill=True)
     answer = await asking
     check_answer(answer)
@@ -72,8 +71,8 @@ async def test_agent_killed_in_the_middle(
 
 
 @LINKS
-async def test_agent_killed_with_another_at_hand(own_fleet: Fleet, lab: Lab) -> None:
-    """The other agent of the colo traces afresh, and the row is whole."""
+async def test_agent_killed_with_another_agent_in_the_colo(own_fleet: Fleet, lab: Lab) -> None:
+    """The other agent of the colo runs a fresh trace, and the row is complete."""
     await _with_spare(own_fleet)
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
@@ -87,8 +86,8 @@ async def test_agent_killed_with_another_at_hand(own_fleet: Fleet, lab: Lab) -> 
 
 
 @LINKS
-async def test_agent_frozen_with_another_at_hand(own_fleet: Fleet, lab: Lab) -> None:
-    """In the middle of a trace nothing comes any more: the other agent traces afresh."""
+async def test_agent_frozen_with_another_agent_in_the_colo(own_fleet: Fleet, lab: Lab) -> None:
+    """The agent freezes during a trace, and the other agent runs a fresh trace."""
     await _with_spare(own_fleet)
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
@@ -103,7 +102,7 @@ async def test_agent_frozen_with_another_at_hand(own_fleet: Fleet, lab: Lab) -> 
 
 @LINKS
 async def test_no_agent(own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]) -> None:
-    """A colo whose only agent has gone: Code 1 at once, in words beside."""
+    """A colo whose only agent has stopped: Code 1 at once, with a message."""
     assert await asyncio.to_thread(own_fleet.stop_agent, "fra01-a") == 0
     answer = await ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01", "den01"]})
     check_answer(answer)
@@ -116,7 +115,7 @@ async def test_no_agent(own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any]
 
 
 async def _remembered(fleet: Fleet, *, colos: int) -> bool:
-    """Whether the database has so many colos; they are written within a second."""
+    """Whether the database has this many colos; they are written within a second."""
     listed = await asyncio.to_thread(fleet.command, "colo", "list")
     return len(listed.splitlines()) == 1 + colos
 
@@ -124,8 +123,8 @@ async def _remembered(fleet: Fleet, *, colos: int) -> bool:
 @LINKS
 @pytest.mark.parametrize("kill", [False, True])
 async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) -> None:
-    """With jobs under way: told to stop it lets them end, killed it takes them with it. Whoever
-    asks at once when it is back has whole rows; the token still holds."""
+    """With running jobs: on SIGTERM they finish first; if it is killed, they fail. A request right
+    after the restart has complete rows, and the token is still valid."""
     body = {"targets": [*lab.many()[:9], lab.address("dark")], "options": {"wait_time": 2}}
     await until(lambda: _remembered(own_fleet, colos=2), within_s=5)
     asking = asyncio.create_task(ask(own_fleet, body))
@@ -138,7 +137,7 @@ async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) 
         cut = await asking
         assert not any(row["error"] for target in cut["result"] for row in target["colos"])
     await asyncio.to_thread(own_fleet.start_coordinator)
-    # Rows wait for agents of known colos, and until the broker has announced these agents.
+    # Requests wait for agents of known colos, and for their announcement by the broker.
     answer = await ask(own_fleet, {"targets": [lab.address("web")]})
     assert [row["error"] for row in answer["result"][0]["colos"]] == ["", ""], answer["messages"]
     assert [agent.poll() for agent in own_fleet.agents.values()] == [None, None]
@@ -146,7 +145,7 @@ async def test_coordinator_restarted(own_fleet: Fleet, lab: Lab, *, kill: bool) 
 
 @LINKS
 async def test_agent_told_to_stop_finishes_its_job(own_fleet: Fleet, lab: Lab) -> None:
-    """SIGTERM drains: the running trace comes to its end, and only then the agent goes."""
+    """SIGTERM drains: the agent exits after its trace has ended."""
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
     status = await asyncio.to_thread(own_fleet.stop_agent, "fra01-a")
@@ -156,14 +155,14 @@ async def test_agent_told_to_stop_finishes_its_job(own_fleet: Fleet, lab: Lab) -
 
 
 @LINKS
-async def test_client_that_goes_away_takes_its_job_back(own_fleet: Fleet, lab: Lab) -> None:
-    """The agent's trace is cancelled, not only forgotten."""
+async def test_client_disconnect_cancels_its_job(own_fleet: Fleet, lab: Lab) -> None:
+    """The agent's trace is cancelled, too."""
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
     asking.cancel()
     await asyncio.gather(asking, return_exceptions=True)
     began = time.monotonic()
-    # An agent with no job left goes at once when told to.
+    # An agent without jobs exits at once on SIGTERM.
     assert await asyncio.to_thread(own_fleet.stop_agent, "fra01-a") == 0
     assert time.monotonic() - began < 3
 
@@ -172,7 +171,7 @@ async def test_client_that_goes_away_takes_its_job_back(own_fleet: Fleet, lab: L
 async def test_frozen_agent(
     own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
 ) -> None:
-    """An agent that neither accepts nor refuses: the row says so, well within 25 s."""
+    """An agent that neither accepts nor refuses: the row reports it long before 25 s."""
     own_fleet.freeze_agent("fra01-a")
     began = time.monotonic()
     answer = await ask(own_fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
@@ -189,7 +188,7 @@ async def test_frozen_agent(
 async def test_firewall_that_forbids_probes(
     own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
 ) -> None:
-    """The host's own, so that none can be sent: Code 4, with the system's reason."""
+    """On the agent's host, so that no probe can be sent: Code 4 with the system's reason."""
     wall = """
         table inet wall {
             chain out { type filter hook output priority 0; ip ttl < 64 drop; }
@@ -207,13 +206,13 @@ async def test_firewall_that_forbids_probes(
 
 
 def _events(fleet: Fleet, agent_id: str) -> list[str]:
-    """What the agent has logged of its stream, in order."""
+    """The agent's log events about its stream, in order."""
     log = fleet.agent_log(agent_id).read_text()
     return re.findall(r"\b(not attached|attached)\b", log)
 
 
 def _whole(lab: Lab, answer: dict[str, Any]) -> None:
-    """A row of `slow`, with every reply in it and nothing to explain."""
+    """Check that the row is a complete trace of `slow`, without messages."""
     assert answer["messages"] == []
     (row,) = answer["result"][0]["colos"]
     assert row["error"] == ""
@@ -226,26 +225,26 @@ def _whole(lab: Lab, answer: dict[str, Any]) -> None:
 
 
 @LINKS
-async def test_stream_cut_in_the_middle(
+async def test_stream_cut_during_a_trace(
     own_fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None]
 ) -> None:
-    """The agent goes on tracing, attaches again, and resumes: nothing of the row is missing."""
+    """The agent continues the trace, attaches again and resumes; no reply is missing."""
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
     before = _events(own_fleet, "fra01-a")
     port = own_fleet.grpc.rpartition(":")[2]
     kill = ["ss", "-K", "state", "established", "dport", "=", f":{port}"]
     done = await asyncio.to_thread(lab.run, "fra01", kill)
-    assert port in done.stdout, done.stderr  # what it has cut
+    assert port in done.stdout, done.stderr  # the connections it has cut
     answer = await asking
-    check_answer(answer)  # silent hops and a silent target are in it
+    check_answer(answer)  # it has silent hops and a silent target
     _whole(lab, answer)
     assert _events(own_fleet, "fra01-a") == [*before, "not attached", "attached"]
 
 
 @LINKS
-async def test_stream_stalled_in_the_middle(own_fleet: Fleet, lab: Lab) -> None:
-    """For 1.5 s nothing passes between agent and coordinator; what was lost is made up for."""
+async def test_stream_stalled_during_a_trace(own_fleet: Fleet, lab: Lab) -> None:
+    """For 1.5 s no packet passes between agent and coordinator; lost frames are sent again."""
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
     hole = """
@@ -270,8 +269,7 @@ async def test_stream_stalled_in_the_middle(own_fleet: Fleet, lab: Lab) -> None:
 
 @LINKS
 async def test_sighup_ends_no_program(own_fleet: Fleet, lab: Lab) -> None:
-    """Certificates may have been replaced: agents attach anew, and the running job comes to its
-    end."""
+    """Certificates may have been replaced: agents attach again, and the running job finishes."""
     asking = asyncio.create_task(ask(own_fleet, slow(lab, "fra01")))
     await until_running(own_fleet)
     assert own_fleet.coordinator is not None

@@ -1,4 +1,4 @@
-"""A coordinator that did not run for a while, or has only just begun to: no agent is blamed."""
+"""A coordinator that was stopped or has just started does not treat its agents as lost."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ LINKS = pytest.mark.parametrize(
 
 @pytest.fixture
 def own_fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """One agent in den01 and two in fra01: a job that is thought lost would be moved."""
+    """One agent in den01 and two in fra01, so that a job would move if its agent counted as
+    lost."""
     agents = [spec for spec in default_agents(lab) if spec.colo in ("den01", "fra01")]
     agents.append(AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-b"))
     with ExitStack() as stack:
@@ -36,7 +37,7 @@ def own_fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
 
 
 def _running_jobs(lab: Lab) -> dict[str, Any]:
-    """Traces that take 2 s: some of their targets answer nothing."""
+    """Start traces that take 2 s, some with silent targets."""
     targets = [lab.address("dark"), *lab.many()[:4]]
     return {"targets": targets, "options": {"wait_time": 2, "max_ttl": 12}}
 
@@ -53,10 +54,10 @@ def _running_jobs(lab: Lab) -> dict[str, Any]:
 async def test_coordinator_stopped_and_continued(
     own_fleet: Fleet, lab: Lab, *, frozen_s: float
 ) -> None:
-    """Longer than an agent may be silent: no job fails, and none is moved."""
+    """Stopped for longer than the heartbeat timeout: no job fails, and none moves."""
     asking = [asyncio.create_task(ask(own_fleet, _running_jobs(lab))) for _ in range(2)]
     await until_running(own_fleet)
-    # Offers that have just been made are to be out, too.
+    # The stop should also come after new offers.
     late = asyncio.create_task(ask(own_fleet, {**_running_jobs(lab), "colos": ["fra01"]}))
     await asyncio.sleep(0.1)
     assert own_fleet.coordinator is not None
@@ -74,7 +75,7 @@ async def test_coordinator_stopped_and_continued(
 
 @LINKS
 async def test_coordinator_restarted_under_load(own_fleet: Fleet, lab: Lab) -> None:
-    """Requests that come while it starts wait for their colos: no row says that none is there."""
+    """Requests during its start wait for their colos; no row says that no agent is attached."""
     stop = asyncio.Event()
     answers: list[dict[str, Any]] = []
 

@@ -1,8 +1,6 @@
-"""Routers and targets as Linux comes: at most six ICMP errors to one asker, then one a second.
-
-Each test has a lab of its own, so that nobody has been asked before. The kernel counts by asker
-and family: every colo may ask once, over IPv4 and IPv6.
-"""
+"""Routers and targets with Linux's default limits: a burst of six ICMP errors to one host, then one
+a second. Each test has its own lab, so that no limit is used up. The kernel counts for each host
+and family, so every colo may trace once over IPv4 and once over IPv6."""
 
 from __future__ import annotations
 
@@ -29,8 +27,8 @@ METHODS = {
     "tcp-closed": ("--packet-type", "tcp", "--port", str(CLOSED_PORT)),
     "gre": ("--packet-type", "gre"),
 }
-# From den01, ten hosts none of which has to say more than six things: the five ends of the map,
-# and of each way there the last router, which is asked by two traces, or by one more place.
+# Ten targets from den01 such that none must send more than six errors: the five ends of the map,
+# and the last router before each, which two traces or one more colo probe.
 TEN = ("web", "far", "den02", "sin01", "fra01", "edge", "f9", "den2", "sin1", "fra1")
 
 
@@ -48,15 +46,15 @@ def require_tun() -> None:
 
 @pytest.fixture
 def own_lab(lab: Lab) -> Iterator[Lab]:
-    """A lab at default limits that nobody has traced yet (`lab` sees to that there can be one)."""
+    """A new lab with default limits (`lab` skips if no lab can be built)."""
     with Lab(default_limits=True) as built:
         yield built
 
 
 @pytest.mark.parametrize("method", METHODS.values(), ids=METHODS)
 def test_one_target_has_its_true_path(own_lab: Lab, method: tuple[str, ...]) -> None:
-    """Past the diamond, and past the mute router: every router that speaks is named, and the
-    target is at its true TTL."""
+    """Through the diamond and the mute router: every answering router is shown, and the target is
+    at its true TTL."""
     targets = [own_lab.address("web", family=family) for family in FAMILIES]
 
     def faults(colo: str) -> list[str]:
@@ -84,8 +82,8 @@ def test_one_target_has_its_true_path(own_lab: Lab, method: tuple[str, ...]) -> 
 def test_ten_targets_at_once_have_their_true_lengths(
     own_lab: Lab, method: tuple[str, ...], distant: bool
 ) -> None:
-    """The routers near the colo cannot answer thirty probes: a hop may stay silent, but no path
-    is longer than it is, and no address is another's."""
+    """The routers near the colo cannot answer thirty probes. A hop may be silent, but no path is
+    too long, and no address is wrong."""
     targets = {own_lab.address(name, family=family): name for name in TEN for family in FAMILIES}
     with ExitStack() as stack:
         if distant:
@@ -106,8 +104,8 @@ def test_ten_targets_at_once_have_their_true_lengths(
     assert faults == []
 
 
-def test_what_a_limited_router_leaves_out_is_put_down_to_its_limit(own_lab: Lab) -> None:
-    """Ten traces by way of one router, and a notice in words for each that misses its answers."""
+def test_missing_answers_of_a_limited_router_give_a_notice(own_lab: Lab) -> None:
+    """Ten traces through one router, with a notice for each trace that misses its answers."""
     targets = [own_lab.address(name) for name in TEN]
     told = alone.trace(own_lab, "den01", targets)
     short = [
@@ -124,7 +122,7 @@ def test_what_a_limited_router_leaves_out_is_put_down_to_its_limit(own_lab: Lab)
 
 @pytest.fixture
 def slow_lab(own_lab: Lab) -> Iterator[Lab]:
-    """The same with a long line on the way from sin01 to `far`, whose TCP port is open."""
+    """The same with a delay on the path from sin01 to `far`, whose TCP port is open."""
     require_tun()
     argv = [sys.executable, "-I", "-S", str(Path(listener.__file__)), str(OPEN_PORT)]
     server = own_lab.spawn("far", argv, stdout=subprocess.PIPE)
@@ -139,7 +137,8 @@ def slow_lab(own_lab: Lab) -> Iterator[Lab]:
 def test_a_distant_target_answers_each_of_its_probes(
     slow_lab: Lab, method: tuple[str, ...]
 ) -> None:
-    """Fifteen TTLs of three, 20 ms there and back: the target at its true TTL, counted thrice."""
+    """Fifteen TTLs with three probes and an RTT of 20 ms: the target is at its true TTL with three
+    answers."""
     targets = [slow_lab.address("far", family=family) for family in FAMILIES]
     told = alone.trace(slow_lab, "sin01", targets, *method)
     for target in targets:
@@ -155,10 +154,8 @@ def test_a_distant_target_answers_each_of_its_probes(
 def test_probes_beyond_a_distant_target_do_not_cost_it_its_answers(
     slow_lab: Lab, method: tuple[str, ...]
 ) -> None:
-    """Ten hops, fifteen TTLs of three: all are answered whatever came before, but UDP's and GRE's.
-
-    Of those, the first six, which tells the true TTL all the same.
-    """
+    """Ten hops, fifteen TTLs with three probes: all probes are answered except for UDP and GRE,
+    where only the first six are. These suffice for the true TTL."""
     targets = [slow_lab.address("web", family=family) for family in FAMILIES]
     told = alone.trace(slow_lab, "sin01", targets, *method)
     for target in targets:
@@ -168,8 +165,8 @@ def test_probes_beyond_a_distant_target_do_not_cost_it_its_answers(
         assert count == 3 or (limited and count), count
 
 
-def test_a_router_known_to_limit_is_asked_less_and_at_a_distance(own_lab: Lab) -> None:
-    """Of an agent that stays up: each trace of the second request asks the near router once."""
+def test_router_known_to_limit_gets_fewer_and_spaced_probes(own_lab: Lab) -> None:
+    """With a running agent, each trace of the second request sends one probe to the near router."""
     spec = AgentSpec(host="den01", colo="den01", city="Denver, CO, US", agent_id="den01-a")
     targets = [own_lab.address(name) for name in TEN if name != "den02"]
     with Fleet(own_lab, agents=[spec]) as fleet:

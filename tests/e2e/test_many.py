@@ -25,7 +25,7 @@ async def test_two_hundred_traces_at_once(fleet: Fleet, lab: Lab) -> None:
             "colos": ["sin01"],
             "options": {
                 "packet_type": _PACKET_TYPES[i % 3],
-                # No two are identical: else they would be run as one.
+                # No two are identical, since identical ones would share a trace.
                 "max_ttl": 16 + i // 3,
                 "wait_time": 5,
             },

@@ -1,8 +1,6 @@
-"""Load-balanced paths through the API, over real routers that hash flows: all found, none made up.
-
-Which flows go which way is the kernel's, and each answer is right about what it saw with 95 %
-confidence: ten targets behind the same two ways are asked for, of which a few may miss one.
-"""
+"""Load-balanced paths through the API, over real routers that hash flows: all are found, no false
+ones. The kernel chooses the path of each flow, and each answer is complete with 95 % confidence. So
+ten targets behind the same two paths are traced, of which a few may miss one path."""
 
 from __future__ import annotations
 
@@ -22,7 +20,8 @@ MOVED = 1110
 
 
 def true_links(lab: Lab, target: str, *, family: Family) -> set[tuple[int, str, str]]:
-    """Between neighbouring hops that answer: each address of one leads to each of the next."""
+    """The true links: each address of an answering hop is linked to each address of the next
+    hop."""
     return {
         (near.ttl, a, b)
         for near, far in pairwise(lab.path(COLO, target, family=family))
@@ -40,7 +39,7 @@ def drawn(row: dict[str, Any]) -> set[tuple[int, str, str]]:
 def test_both_sides_of_the_diamond_are_found(
     fleet: Fleet, lab: Lab, *, packet_type: str, port: int, family: Family
 ) -> None:
-    """`up` and `down` at their TTL, each linked to `split` and `join`; nothing else is."""
+    """`up` and `down` at their TTL, each linked to `split` and `join`, and no other links."""
     names = [f"many{number}" for number in range(1, TARGETS + 1)]
     body = {
         "targets": [lab.address(name, family=family) for name in names],
@@ -48,7 +47,7 @@ def test_both_sides_of_the_diamond_are_found(
         "options": {"packet_type": packet_type, "port": port, "multipath": True, "max_ttl": 12},
     }
     answer = fleet.trace(body)
-    # On a busy machine an agent may be late with an acceptance, and the colo's other one traces.
+    # On a busy machine an agent may accept late, and then the colo's other agent traces.
     assert {message["code"] for message in answer["messages"]} <= {MOVED}
     whole = 0
     for name, target in zip(names, answer["result"], strict=True):
@@ -63,7 +62,7 @@ def test_both_sides_of_the_diamond_are_found(
         allowed = true_links(lab, name, family=family)
         assert links <= allowed
         assert len(row["links"]) == len(links)
-        # Every address that was seen is linked to every one that follows it.
+        # Every address seen is linked to every address of the next hop.
         shown = {(hop["packets_ttl"], node["ip"]) for hop in row["hops"] for node in hop["nodes"]}
         assert links == {
             (ttl, a, b) for ttl, a, b in allowed if (ttl, a) in shown and (ttl + 1, b) in shown
@@ -74,15 +73,13 @@ def test_both_sides_of_the_diamond_are_found(
         }
         assert set(flows.values()) == {row["hops"][0]["packets_sent"] // 2}
         whole += links == allowed
-    # 1.6 % of answers miss a side: five or more of ten do so once in five million runs.
+    # 1.6 % of answers miss a side; five or more of ten do so once in five million runs.
     assert whole >= TARGETS - 4
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_flows_that_no_router_tells_apart_take_one_way(
-    fleet: Fleet, lab: Lab, *, family: Family
-) -> None:
-    """An echo has no ports: these routers send all flows one way, and the row says just that."""
+def test_echo_flows_take_one_path(fleet: Fleet, lab: Lab, *, family: Family) -> None:
+    """Echo requests have no ports, so these routers send all flows along one path."""
     address = lab.address("web", family=family)
     body = {"targets": [address], "colos": [COLO], "options": {"multipath": True}}
     answer = fleet.trace(body)
@@ -96,7 +93,7 @@ def test_flows_that_no_router_tells_apart_take_one_way(
 def test_one_path_is_the_default_and_the_sdk_can_ask_for_more(
     fleet: Fleet, lab: Lab, client: Cloudflare
 ) -> None:
-    """Without the option no row has links; an official client sends it as an extra of the body."""
+    """Without the option no row has links. The SDK sends the option with `extra_body`."""
     address = lab.address("web", family=4)
     ask = client.diagnostics.traceroutes.with_raw_response.create
     plain = ask(account_id=ACCOUNT, targets=[address], colos=[COLO]).json()

@@ -1,4 +1,4 @@
-"""`colotrace-agent trace` whose standard output is closed, full, slow, or not read at all."""
+"""`colotrace-agent trace` with a closed, full, slow, or unread standard output."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ MANY = 600
 
 @pytest.fixture
 def listed(tmp_path: Path) -> Path:
-    """A file of addresses that answer."""
+    """A file with addresses that answer."""
     path = tmp_path / "targets"
     path.write_text("".join(f"127.9.{n // 250}.{n % 250 + 1}\n" for n in range(MANY)))
     return path
 
 
 def argv(listed: Path, *, form: str, bulk: bool) -> list[str | Path]:
-    """The command: all targets in bulk, or the first of them one by one."""
+    """The command line: all targets as a file, or the first targets as arguments."""
     many = ["--targets-file", listed] if bulk else listed.read_text().split()[:300]
     return [AGENT, "trace", *many, *FLAGS, *(["--json"] if form == "json" else [])]
 
 
 def stuck(process: Process, out: int) -> None:
-    """Wait until the process has filled the pipe that nobody reads."""
+    """Wait until the process has filled the unread pipe."""
     full = fcntl.fcntl(out, fcntl.F_GETPIPE_SZ) * 3 // 4
     for _ in range(200):
         if _unread(out) > full:
@@ -68,7 +68,7 @@ def read_all(descriptor: int) -> bytes:
 def test_output_that_cannot_be_written(
     lab: Lab, listed: Path, form: str, bulk: bool, to: str, exit_code: int, lines: int
 ) -> None:
-    """It ends by itself, in one line or quietly, with a code that says why."""
+    """The command ends, with one line or silently, with the exit code for the reason."""
     script = f'exec 3>&2; {{ "$@"; echo "$?" >&3; }} {to}'
     command = ["sh", "-c", script, "sh", *argv(listed, form=form, bulk=bulk)]
     done = lab.run("den01", command)
@@ -85,10 +85,10 @@ def test_output_that_cannot_be_written(
         ("table", False, signal.SIGINT),
     ],
 )
-def test_a_reader_that_stands_still_does_not_hold_the_end_up(
+def test_stopped_reader_does_not_delay_the_end(
     lab: Lab, listed: Path, form: str, bulk: bool, number: int
 ) -> None:
-    """Ctrl-C and SIGTERM end the run; what the reader finds later are whole lines."""
+    """Ctrl-C and SIGTERM end the run; the pipe has only whole lines."""
     out, into = os.pipe()
     command = argv(listed, form=form, bulk=bulk)
     process = lab.spawn("den01", command, stdout=into, stderr=subprocess.PIPE)
@@ -106,8 +106,8 @@ def test_a_reader_that_stands_still_does_not_hold_the_end_up(
 
 
 @pytest.mark.parametrize("blocking", [True, False], ids=["blocking", "nonblocking"])
-def test_a_reader_that_comes_late_gets_every_row(lab: Lab, listed: Path, blocking: bool) -> None:
-    """Tracing pauses meanwhile, and goes on where it stopped."""
+def test_late_reader_gets_every_row(lab: Lab, listed: Path, blocking: bool) -> None:
+    """Tracing pauses until then."""
     out, into = os.pipe()
     os.set_blocking(into, blocking)
     command = argv(listed, form="json", bulk=True)
@@ -120,8 +120,8 @@ def test_a_reader_that_comes_late_gets_every_row(lab: Lab, listed: Path, blockin
     assert sorted(row["target"] for row in rows) == sorted(listed.read_text().split())
 
 
-def test_what_is_not_utf_8_is_told_and_the_others_are_traced(lab: Lab) -> None:
-    """A row for each target, an exit code that says that one failed."""
+def test_argument_that_is_not_utf_8_fails_alone(lab: Lab) -> None:
+    """A row for each target, and the exit code for a failed target."""
     command = [AGENT, "trace", os.fsdecode(b"m\xfcnchen.example"), "127.0.0.1", *FLAGS, "--json"]
     done = lab.run("den01", ["env", os.fsdecode(b"COLOTRACE_CITY=Z\xfcrich"), *command])
     rows = {row["target"]: row["colos"][0] for row in map(json.loads, done.stdout.splitlines())}
@@ -132,8 +132,8 @@ def test_what_is_not_utf_8_is_told_and_the_others_are_traced(lab: Lab) -> None:
     assert rows["127.0.0.1"]["colo"]["city"] == r"Z\xfcrich"
 
 
-def test_a_terminal_or_file_without_the_signs_gets_a_table(lab: Lab) -> None:
-    """In ASCII, with a name of other letters as escapes."""
+def test_ascii_locale_gets_a_table(lab: Lab) -> None:
+    """The table is in ASCII, with other characters of a name as escapes."""
     command = [AGENT, "trace", "例え..example", "127.0.0.1", *FLAGS]
     done = lab.run("den01", ["env", "PYTHONIOENCODING=ascii", *command])
     assert done.returncode == 1

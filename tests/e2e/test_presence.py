@@ -1,4 +1,4 @@
-"""Who is there, by a real broker: known to every coordinator, at once and no longer than it is."""
+"""Presence with a real broker: every coordinator sees agents appear and disappear in time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ BUSY_S = 8.0
 s for a keepalive of 4 s), and the machine is busy."""
 DEN = AgentSpec(host="den01", colo="den01", city="Denver, CO, US", agent_id="den01-a")
 FRA = AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-a")
-# The same agent on another host: the path tells which of the two has traced.
+# The same agent id on another host; the path shows which of the two has traced.
 TWIN = AgentSpec(host="sin01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-a")
 TWINS = "fra01-a on sin01"
 
 
 @pytest.fixture
 def broker(lab: Lab) -> Iterator[Broker]:
-    """A broker of the test's own."""
+    """A broker for one test."""
     with Broker(lab) as running:
         yield running
 
@@ -46,14 +46,14 @@ def fleet(lab: Lab, broker: Broker) -> Iterator[Fleet]:
 
 @pytest.fixture
 def another(lab: Lab, broker: Broker, fleet: Fleet) -> Iterator[Fleet]:
-    """A second coordinator of the same fleet."""
+    """A second coordinator with the same agents."""
     with Fleet(lab, broker=broker, beside=fleet) as running:
         running.wait_attached()
         yield running
 
 
 async def _traced_from(fleet: Fleet, lab: Lab) -> str:
-    """The host whose agent has traced, asked for in fra01; or why none could."""
+    """The host of the agent that traced for fra01, or the error."""
     answer = await ask(fleet, {"targets": [lab.address("web")], "colos": ["fra01"]})
     (row,) = answer["result"][0]["colos"]
     if row["error"]:
@@ -69,10 +69,10 @@ async def _log_has(fleet: Fleet, agent: str, words: str, *, within_s: float) -> 
     return await until(has, within_s=within_s)
 
 
-async def test_a_coordinator_that_comes_later_knows_the_whole_fleet(
+async def test_new_coordinator_knows_all_agents(
     fleet: Fleet, lab: Lab, broker: Broker, record_property: Any
 ) -> None:
-    """Of a thousand agents and more, by its own API, counted from its own `listening`."""
+    """More than a thousand agents, by its API, within a time from its `listening`."""
     async with stranger(broker) as client:
         for number in range(1_000):
             topic, payload = presence(f"zzz{number % 50 + 1}", f"agent-{number}")
@@ -87,7 +87,7 @@ async def test_a_coordinator_that_comes_later_knows_the_whole_fleet(
         assert await _traced_from(later, lab) == "fra01"
 
 
-async def test_an_agent_that_is_killed_is_lost_at_once_and_one_that_vanishes_within_the_keepalive(
+async def test_killed_agent_is_lost_at_once_and_unreachable_one_within_the_keepalive(
     fleet: Fleet, another: Fleet, record_property: Any
 ) -> None:
     """On both coordinators."""
@@ -105,11 +105,11 @@ async def test_an_agent_that_is_killed_is_lost_at_once_and_one_that_vanishes_wit
     record_property("vanished_s", vanished_s)
 
 
-async def test_the_late_will_of_an_old_boot_does_not_hide_the_agent_that_is_back(
+async def test_late_will_of_an_old_process_does_not_hide_the_new_one(
     fleet: Fleet, another: Fleet, lab: Lab, broker: Broker
 ) -> None:
-    """A process stands still, and a new one takes its place. What the broker then says of the old
-    one changes nothing, nor does the old one when it moves again: it withdraws."""
+    """A process is frozen and a new one starts. The old one's will has no effect on the new one.
+    When the old process continues, it withdraws."""
     (old,) = [each for each in await present(broker) if each.colo == "fra01"]
     fleet.freeze_agent("fra01-a")
     fleet.start_agent(TWIN, name=TWINS)
@@ -140,10 +140,10 @@ async def test_the_late_will_of_an_old_boot_does_not_hide_the_agent_that_is_back
         assert await _traced_from(each, lab) == "sin01"
 
 
-async def test_of_two_agents_with_one_id_the_later_counts_until_it_has_gone(
+async def test_later_of_two_agents_with_one_id_counts_until_it_stops(
     fleet: Fleet, another: Fleet, lab: Lab, record_property: Any
 ) -> None:
-    """On both coordinators; the earlier one says in its log what is the matter, and comes back."""
+    """On both coordinators; the earlier one logs the reason, and returns."""
     assert await _traced_from(fleet, lab) == "fra01"
     assert await _traced_from(another, lab) == "fra01"
     fleet.start_agent(TWIN, name=TWINS)
@@ -159,10 +159,10 @@ async def test_of_two_agents_with_one_id_the_later_counts_until_it_has_gone(
     record_property("back_s", await until(back, within_s=20))
 
 
-async def test_an_earlier_agent_is_back_though_the_later_ones_stream_seems_up(
+async def test_earlier_agent_returns_before_grpc_notices_the_loss_of_the_later(
     fleet: Fleet, lab: Lab
 ) -> None:
-    """The later one vanishes, host and all: the broker's word counts, before gRPC notices."""
+    """The later one's host disappears. The broker's will counts, before gRPC notices the loss."""
     fleet.start_agent(TWIN, name=TWINS)
 
     async def twin() -> bool:
@@ -177,10 +177,8 @@ async def test_an_earlier_agent_is_back_though_the_later_ones_stream_seems_up(
     await until(back, within_s=35)
 
 
-async def test_a_presence_that_nobody_renews_expires(
-    fleet: Fleet, lab: Lab, broker: Broker
-) -> None:
-    """For a coordinator that has heard it as for one that hears of it later: at the same time."""
+async def test_presence_expires_without_renewal(fleet: Fleet, lab: Lab, broker: Broker) -> None:
+    """At the same time for a coordinator that knew it and for one that connects later."""
     async with stranger(broker) as client:
         await keep(client, *presence("zzz1", "nobody"), for_s=10)
     began = time.monotonic()
@@ -193,14 +191,12 @@ async def test_a_presence_that_nobody_renews_expires(
             return "zzz1" not in {**await agents(fleet), **await agents(later)}
 
         await until(gone, within_s=20)
-        # The time left is told in whole seconds, and looked at each second.
+        # The broker counts the expiry in whole seconds and checks it each second.
         assert 9 < time.monotonic() - began < bus.PRESENCE_EXPIRY_S
 
 
-async def test_a_presence_that_is_taken_away_is_renewed_at_once(
-    fleet: Fleet, lab: Lab, broker: Broker
-) -> None:
-    """By another's hand, or by a will of an earlier connection that comes late."""
+async def test_deleted_presence_is_renewed_at_once(fleet: Fleet, lab: Lab, broker: Broker) -> None:
+    """Deleted by another client, or by a late will of an earlier connection."""
     (process,) = [each for each in await present(broker) if each.colo == "fra01"]
     async with stranger(broker) as client:
         for payload in (b"", b"rubbish", b""):
@@ -226,8 +222,8 @@ def _job(reply_to: str, **fields: Any) -> bytes:
     return encode_published(job)
 
 
-def _rubbish() -> list[bytes]:
-    """What nobody should publish on any topic of the tree."""
+def _invalid_messages() -> list[bytes]:
+    """Invalid messages for all topics of the tree."""
     noise = random.Random(1)
     unknown = CoordinatorMessage()
     unknown.ParseFromString(_job("192.0.2.1:9"))
@@ -251,9 +247,9 @@ def _rubbish() -> list[bytes]:
     ]
 
 
-async def test_rubbish_on_every_topic(lab: Lab, broker: Broker) -> None:
-    """Kept there before anybody starts, and published while they run: all goes on, and it is
-    counted and logged."""
+async def test_invalid_messages_on_every_topic(lab: Lab, broker: Broker) -> None:
+    """Retained before the programs start, and published while they run: they keep working, and
+    count and log the messages."""
     boot = "0123456789abcdef" * 2
     topics = [
         f"colotrace/v1/agents/den01/den01-a/{boot}",
@@ -267,9 +263,10 @@ async def test_rubbish_on_every_topic(lab: Lab, broker: Broker) -> None:
         "colotrace/v1/cancels/fra01",
     ]
     async with stranger(broker) as client:
-        for number, payload in enumerate(_rubbish()):
+        for number, payload in enumerate(_invalid_messages()):
             for topic in topics:
-                # A topic keeps but one message: another each, and the last of all on all.
+                # A topic retains one message: a different one on each, and then the last one on
+                # all.
                 away = topic.replace("den01-a", f"den01-{number}")
                 await keep(client, away, payload)
         with Fleet(lab, agents=[DEN, FRA], broker=broker) as fleet:
@@ -286,14 +283,15 @@ async def test_rubbish_on_every_topic(lab: Lab, broker: Broker) -> None:
             assert counted > 0
             processes = list(await present(broker))
             topics += [each for process in processes for each in (process.presence, process.jobs)]
-            for payload in [*_rubbish(), b""]:
+            for payload in [*_invalid_messages(), b""]:
                 for topic in topics:
                     await client.publish(topic, payload, qos=1)
                     await client.publish(topic, payload, qos=1, retain=True)
                 if len(payload) % 2:
                     await whole()
 
-            # The broker delivers in order: once this agent is known, all rubbish has been read.
+            # The broker delivers in order: once this agent is known, all invalid messages were
+            # read.
             await keep(client, *presence("zzz01", "last"), for_s=60)
 
             async def back() -> bool:

@@ -1,4 +1,5 @@
-"""Every row names the true routers in the true order: HTTP in, kernel routers, HTTP out."""
+"""Every row has the true routers in the true order: from HTTP request over kernel routers to
+answer."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ def test_every_colo_sees_the_true_path(
 
 
 async def test_asynchronous_sdk_and_hostname(fleet: Fleet, lab: Lab) -> None:
-    """A name is resolved at the agent; a name with one family is traced over that one."""
+    """The agent resolves a name; a name with addresses of one family is traced over that family."""
     async with AsyncCloudflare(
         base_url=fleet.base_url, api_token=fleet.token, max_retries=0
     ) as client:
@@ -70,24 +71,26 @@ async def test_asynchronous_sdk_and_hostname(fleet: Fleet, lab: Lab) -> None:
             assert faults == []
 
 
-def test_a_code_is_all_its_colos_and_order_is_as_asked(fleet: Fleet, client: Cloudflare) -> None:
-    """`sin`, then `DEN` as two colos by name, and a colo named twice comes once."""
+def test_code_selects_all_its_colos_in_the_order_of_the_request(
+    fleet: Fleet, client: Cloudflare
+) -> None:
+    """`sin`, then `DEN` as two colos by name; a colo that is named twice appears once."""
     (row,) = client.diagnostics.traceroutes.create(
         account_id=ACCOUNT, targets=["web.lab.example"], colos=["sin01", "DEN", "den02"]
     )
     assert [colo.colo.name for colo in row.colos or [] if colo.colo] == ["sin01", "den01", "den02"]
 
 
-def test_one_target_twice_is_two_rows_alike(fleet: Fleet) -> None:
-    """A duplicate gets a row of its own, and is traced once."""
+def test_duplicate_target_gets_two_equal_rows(fleet: Fleet) -> None:
+    """The duplicate has its own row, and is traced once."""
     body = {"targets": ["web.lab.example", "web.lab.example"], "colos": ["fra01"]}
     first, second = fleet.trace(body)["result"]
     assert first == second
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_port_that_drops_everything(fleet: Fleet, lab: Lab, *, family: Family) -> None:
-    """Hops up to the last TTL probed, silent from the target's on; the summary counts nothing."""
+def test_port_that_drops_everything(fleet: Fleet, lab: Lab, *, family: Family) -> None:
+    """Hops up to the greatest TTL, silent from the target on; the summary counts no packets."""
     body = {
         "targets": [lab.address("web", family=family)],
         "colos": ["fra01"],
@@ -105,10 +108,11 @@ def test_a_port_that_drops_everything(fleet: Fleet, lab: Lab, *, family: Family)
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("name", "label"), [("unreachable", "!H"), ("prohibited", "!X")])
-def test_a_router_that_refuses(
+def test_refusing_router_ends_the_path(
     fleet: Fleet, lab: Lab, *, name: str, label: str, family: Family
 ) -> None:
-    """The refusing router ends the path, unreached, and says why in its labels."""
+    """The path ends at the refusing router, with the reason in its labels; the target is not
+    reached."""
     body = {"targets": [lab.address(name, family=family)], "colos": ["den01"]}
     (row,) = fleet.trace(body)["result"][0]["colos"]
     truth = lab.path("den01", name, family=family)
@@ -119,10 +123,8 @@ def test_a_router_that_refuses(
 
 
 def test_default_kernel_limits_do_not_lengthen_the_path(limited_lab: Lab) -> None:
-    """Routers and targets at Linux' own ICMP limits: the path's length and addresses are true.
-
-    The kernel allows a sender 6 answers and one more each second, so each colo traces once.
-    """
+    """With Linux's default ICMP limits, the path's length and addresses are true. The kernel allows
+    a burst of 6 answers and then one a second, so each colo traces once."""
     with Fleet(limited_lab) as fleet:
         fleet.wait_attached()
         for colo, (packet_type, port) in zip(limited_lab.colos, PROBES, strict=True):

@@ -1,4 +1,4 @@
-"""What README and the other pages show works as it stands there, but for names and addresses."""
+"""Samples of the README and the other documents work, apart from names and addresses."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def of(*languages: str) -> list[object]:
 
 @pytest.fixture(scope="module")
 def running(lab: Lab) -> Iterator[Fleet]:
-    """An agent in each of two colos, and the account and token that the pages speak of."""
+    """An agent in each of two colos, and the account and token that the samples use."""
     agents = [
         AgentSpec(host=colo.name, colo=colo.name, city=colo.city, agent_id=f"{colo.name}-a")
         for colo in lab.colos
@@ -46,14 +46,14 @@ def running(lab: Lab) -> Iterator[Fleet]:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """Where commands run: with what the pages take to be there."""
+    """The working directory of commands, with the files that samples use."""
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     (tmp_path / "targets.txt").write_text("198.18.20.100\nweb.lab.example\n")
     return tmp_path
 
 
 def here(sample: Sample, fleet: Fleet) -> str:
-    """The sample with the names and addresses of this fleet."""
+    """The sample with this fleet's names and addresses."""
     text = sample.text
     for shown, meant in _TARGETS.items():
         text = text.replace(shown, meant)
@@ -110,7 +110,7 @@ def test_commands_on_a_probe_host(sample: Sample, running: Fleet, directory: Pat
 
 @pytest.mark.parametrize("sample", of("python"))
 def test_python(sample: Sample, running: Fleet) -> None:
-    """With the SDK at the version that is pinned."""
+    """With the pinned version of the SDK."""
     done = subprocess.run(
         [sys.executable, "-W", "error::SyntaxWarning", "-c", here(sample, running)],
         capture_output=True,
@@ -129,7 +129,7 @@ def test_python(sample: Sample, running: Fleet) -> None:
 
 @pytest.mark.parametrize("sample", of("json"))
 def test_json(sample: Sample, running: Fleet) -> None:
-    """A body is answered; members of an answer are at least JSON."""
+    """A request body is answered; a part of an answer is valid JSON."""
     text = here(sample, running).strip()
     if not text.startswith("{"):
         assert json.loads(f"{{{text}}}")
@@ -143,7 +143,7 @@ def test_json(sample: Sample, running: Fleet) -> None:
 
 @pytest.mark.parametrize("sample", of("nft"))
 def test_ruleset(sample: Sample, running: Fleet, directory: Path) -> None:
-    """nft takes it."""
+    """nft accepts the ruleset."""
     rules = directory / "rules.nft"
     rules.write_text(sample.text)
     done = running.lab.run("den01", ["nft", "--check", "--file", str(rules)])
@@ -151,8 +151,8 @@ def test_ruleset(sample: Sample, running: Fleet, directory: Path) -> None:
 
 
 @pytest.mark.parametrize("sample", of("sh services"))
-def test_programs_that_go_on_running(sample: Sample, lab: Lab, directory: Path) -> None:
-    """Line by line: a coordinator, a token, an agent, which attaches."""
+def test_services(sample: Sample, lab: Lab, directory: Path) -> None:
+    """The lines start a coordinator, create a token, and start an agent, which attaches."""
     ports = []
     for _ in range(2):
         with socket.socket() as free:
@@ -203,7 +203,7 @@ def test_programs_that_go_on_running(sample: Sample, lab: Lab, directory: Path) 
 
 
 def wait_until(condition: object) -> None:
-    """Asks until it is so; a service that is not up yet refuses the connection."""
+    """Poll until the condition holds; a service that has not started refuses the connection."""
     assert callable(condition)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""`colotrace-agent trace --targets-file -`: targets out of a pipe that takes its time."""
+"""`colotrace-agent trace --targets-file -` with targets from a slow pipe."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def tracing(lab: Lab) -> Process:
 
 
 def traced(tracing: Process, target: str) -> None:
-    """Give it a target, and read its row while the pipe stays open."""
+    """Write a target and read its row while the pipe stays open."""
     assert tracing.stdin is not None
     assert tracing.stdout is not None
     tracing.stdin.write(f"{target}\n".encode())
@@ -34,8 +34,8 @@ def traced(tracing: Process, target: str) -> None:
     assert (row["target"], row["colos"][0]["error"]) == (target, "")
 
 
-def test_each_target_begins_as_its_line_comes(tracing: Process, lab: Lab) -> None:
-    """Its row is there before the next line is."""
+def test_each_target_starts_when_its_line_is_read(tracing: Process, lab: Lab) -> None:
+    """Its row is printed before the next line is written."""
     traced(tracing, lab.address("web"))
     traced(tracing, lab.address("web", family=6))
     _, errors = tracing.communicate(timeout=20)
@@ -43,7 +43,7 @@ def test_each_target_begins_as_its_line_comes(tracing: Process, lab: Lab) -> Non
 
 
 def test_interrupted_while_it_waits(tracing: Process, lab: Lab) -> None:
-    """Nothing holds it: not the pipe either, which is still open."""
+    """It ends although the pipe is still open."""
     traced(tracing, lab.address("web"))
     tracing.send_signal(signal.SIGINT)
     assert tracing.wait(timeout=10) == 130
@@ -51,18 +51,16 @@ def test_interrupted_while_it_waits(tracing: Process, lab: Lab) -> None:
     assert errors == b""
 
 
-def test_a_file_that_is_not_there(lab: Lab) -> None:
-    """Said in a line, like all wrong usage."""
+def test_missing_file_is_reported(lab: Lab) -> None:
+    """In one line, like other wrong usage."""
     done = lab.run("den01", [AGENT, "trace", "--targets-file", "/none"])
     assert done.returncode == 2
     assert done.stderr == "colotrace-agent: --targets-file /none: No such file or directory\n"
 
 
 @pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp", "gre"])
-def test_a_file_is_traced_as_targets_on_the_command_line_are(
-    lab: Lab, tmp_path: Path, packet_type: str
-) -> None:
-    """Both families, names, what cannot be traced, and one target twice: the same paths."""
+def test_file_gives_the_same_paths_as_arguments(lab: Lab, tmp_path: Path, packet_type: str) -> None:
+    """Both families, names, untraceable targets, and a duplicate target."""
     names = ["web", "far", "sin01", "edge", "dark"]
     targets = [lab.address(name, family=family) for name in names for family in FAMILIES]
     targets += ["web.lab.example", "nobody.lab.example", "224.0.0.1", targets[0], "  # nothing"]
@@ -87,8 +85,8 @@ def test_a_file_is_traced_as_targets_on_the_command_line_are(
     assert "nobody.lab.example: nobody.lab.example does not resolve" in done.stderr
 
 
-def test_interrupted_with_what_it_has(lab: Lab) -> None:
-    """Ctrl-C in the midst: each target begun has its row, as far as it came."""
+def test_interrupt_prints_started_targets(lab: Lab) -> None:
+    """On Ctrl-C each started target has a row with the hops so far."""
     argv = [AGENT, "trace", "--targets-file", "-", "--json", "--no-names", "--allow-private"]
     pipe = subprocess.PIPE
     tracing = lab.spawn("den01", [*argv, "--wait-time", "5"], stdin=pipe, stdout=pipe, stderr=pipe)
@@ -111,8 +109,8 @@ NO_ANSWERS = """
     }"""
 
 
-def test_interrupted_while_name_servers_say_nothing(lab: Lab) -> None:
-    """Many names are looked up, and more wait: Ctrl-C ends the run all the same."""
+def test_interrupt_while_name_servers_are_silent(lab: Lab) -> None:
+    """Many look-ups run and more wait; Ctrl-C still ends the run."""
     names = "".join(f"n{number}.lab.example\n" for number in range(1_000))
     argv = [AGENT, "trace", "--targets-file", "-", "--json", "--no-names", "--allow-private"]
     assert lab.run("fra01", ["nft", NO_ANSWERS]).returncode == 0

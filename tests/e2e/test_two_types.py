@@ -16,7 +16,7 @@ pytestmark = pytest.mark.xdist_group("fleet")
 def test_both_traces_are_merged_by_ttl(
     fleet: Fleet, lab: Lab, check_answer: Callable[[Any], None], *, family: Family
 ) -> None:
-    """At each TTL what was sent is the sum, and each type has nodes of its own with all answers."""
+    """At each TTL the sent probes are summed, and each type has its own nodes with all answers."""
     body = {
         "targets": [lab.address("web", family=family)],
         "options": {"packet_type": "gre+icmp", "packets_per_ttl": 2},
@@ -41,7 +41,7 @@ def test_both_traces_are_merged_by_ttl(
 
 
 def test_two_types_and_many_flows(fleet: Fleet, lab: Lab) -> None:
-    """Each type finds its own paths; a link that both have is one."""
+    """Each type finds its own paths; a link of both appears once."""
     body = {
         "targets": [lab.address("web", family=4)],
         "colos": ["fra01"],
