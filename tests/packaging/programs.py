@@ -1,4 +1,4 @@
-"""The programs as they are asked for their version, help and settings."""
+"""Helpers that run the programs for their version, help and settings."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def run(program: str, *words: str, **environment: str) -> subprocess.CompletedPr
 
 @cache
 def known(program: str, command: str) -> frozenset[str]:
-    """The variables of a command, from its --help: one for each flag."""
+    """The environment variables of a command, from its --help: one for each flag."""
     done = run(program, command, "--help", COLUMNS="200", NO_COLOR="1", TERM="dumb")
     assert done.returncode == 0, done.stderr
     return frozenset(re.findall(r"\bCOLOTRACE_[A-Z][A-Z0-9_]*", done.stdout))

@@ -12,7 +12,7 @@ PARTS = ("proto", "agent", "coordinator", "cli")
 
 
 def drawn() -> dict[str, set[str]]:
-    """What stands below each package in the drawing; a line may name several."""
+    """The entries below each package in the drawing; a line may have several."""
     assert TREE is not None
     found: dict[str, set[str]] = {}
     package = ""
@@ -37,7 +37,7 @@ def test_every_package_is_drawn() -> None:
 
 @pytest.mark.parametrize("package", drawn())
 def test_what_is_drawn_exists(package: str) -> None:
-    """A folder with its slash, a module with its ending."""
+    """Directories with a slash, modules with their extension."""
     for name in drawn()[package]:
         path = ROOT / package / name
         assert path.is_dir() if name.endswith("/") else path.is_file(), name
@@ -45,15 +45,15 @@ def test_what_is_drawn_exists(package: str) -> None:
 
 @pytest.mark.parametrize("package", [name for name, below in drawn().items() if below])
 def test_every_folder_is_drawn(package: str) -> None:
-    """Modules that need a line have one by choice; folders all have one."""
+    """All directories are in the drawing; modules may be."""
     folders = {
         f"{each.name}/" for each in (ROOT / package).iterdir() if (each / "__init__.py").is_file()
     }
     assert folders == {name for name in drawn()[package] if name.endswith("/")}
 
 
-def test_every_file_that_is_named_exists() -> None:
-    """In the text and the table, by the end of its path."""
+def test_every_named_file_exists() -> None:
+    """Names in the text and in the table are ends of paths."""
     files = [
         str(each.relative_to(ROOT))
         for part in (*PARTS, "tests")

@@ -1,7 +1,5 @@
-"""The Dockerfile and the compose files fit each other, the checkout and the programs.
-
-No image is built here: that takes a container engine and the network.
-"""
+"""The Dockerfile and the compose files match each other, the checkout and the programs. No image is
+built, since that needs a container engine and the network."""
 
 import re
 from pathlib import Path
@@ -20,7 +18,7 @@ PROGRAMS = {"agent": AGENT, "coordinator": COORDINATOR}
 
 @pytest.fixture(scope="module")
 def stages():
-    """Each stage's instructions, by its name: (base, [(word, rest) …])."""
+    """The instructions of each stage by its name: (base, [(word, rest) …])."""
     text = re.sub(r"\\\n\s*", " ", DOCKERFILE.read_text())
     found, current = {}, None
     for line in text.splitlines():
@@ -35,13 +33,13 @@ def stages():
 
 @pytest.fixture(scope="module", params=["compose.yaml", "compose.mqtt.yaml"])
 def compose(request):
-    """The whole of a compose file."""
+    """The content of a compose file."""
     return yaml.safe_load((ROOT / "deploy" / request.param).read_text())
 
 
 @pytest.fixture
 def services(compose):
-    """Those that run programs of ours."""
+    """The services that run this project's programs."""
     return {name: each for name, each in compose["services"].items() if "build" in each}
 
 
@@ -52,13 +50,13 @@ def agents(services):
 
 @pytest.fixture(scope="module")
 def with_broker():
-    """The services of the one with a broker."""
+    """The services of the compose file with a broker."""
     return yaml.safe_load((ROOT / "deploy" / "compose.mqtt.yaml").read_text())["services"]
 
 
 @pytest.mark.parametrize("target", PROGRAMS)
 def test_the_images_run_without_root(stages, target):
-    """The last USER is a number that is not 0, and the entry point is the program."""
+    """The last USER is a number other than 0, and the entry point is the program."""
     instructions = stages[target][1]
     (user,) = [rest for word, rest in instructions if word == "USER"]
     assert int(user) > 0
@@ -67,8 +65,8 @@ def test_the_images_run_without_root(stages, target):
     assert ("CMD", f'["{PROGRAMS[target][1]}"]') in instructions
 
 
-def test_stages_copy_from_stages_that_exist(stages):
-    """Every base and every --from is the pinned image or an earlier stage."""
+def test_stages_copy_from_existing_stages(stages):
+    """Each base and each --from is the pinned image or an earlier stage."""
     earlier = {"${PYTHON}"}
     for name, (base, instructions) in stages.items():
         assert base in earlier
@@ -79,7 +77,7 @@ def test_stages_copy_from_stages_that_exist(stages):
 
 
 def test_every_install_is_pinned(stages):
-    """Each pip install takes the constraints."""
+    """Each pip install uses the constraints."""
     runs = [rest for _, lines in stages.values() for word, rest in lines if word == "RUN"]
     installs = [part for run in runs for part in run.split("&&") if "pip install" in part]
     assert installs
@@ -87,7 +85,7 @@ def test_every_install_is_pinned(stages):
 
 
 def test_the_build_gets_what_it_needs_and_no_more():
-    """.dockerignore lets through what the wheel is made of, all of which exists."""
+    """.dockerignore passes the sources of the wheel, all of which exist."""
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines
     let_through = {line[1:] for line in lines if line.startswith("!")}
@@ -98,8 +96,8 @@ def test_the_build_gets_what_it_needs_and_no_more():
     assert all((ROOT / name).exists() for name in let_through)
 
 
-def test_services_build_stages_that_exist(stages, services):
-    """Context, file and target of each service."""
+def test_services_build_existing_stages(stages, services):
+    """Context, file and target of each service exist."""
     for service in services.values():
         build = service["build"]
         context = (ROOT / "deploy" / build["context"]).resolve()
@@ -109,13 +107,14 @@ def test_services_build_stages_that_exist(stages, services):
 
 
 def test_services_are_coordinators_and_agents_of_two_colos(services, agents):
-    """The agents start when what they attach to is well, and have the rights they need."""
+    """The agents start after the coordinator or broker is healthy, and have the needed
+    capabilities."""
     assert len({agent["environment"]["COLOTRACE_COLO"] for agent in agents}) == 2
     for agent in agents:
         assert agent["cap_drop"] == ["ALL"]
         assert agent["cap_add"] == ["NET_RAW", "NET_ADMIN"]
         assert agent["volumes"] == ["/etc/machine-id:/etc/machine-id:ro"]
-        # The kernel would ignore the interpreter's file capability.
+        # With it the kernel would ignore the interpreter's file capabilities.
         assert "security_opt" not in agent
         met = "broker" if "COLOTRACE_MQTT" in agent["environment"] else "coordinator"
         assert agent["depends_on"] == {met: {"condition": "service_healthy"}}
@@ -127,7 +126,7 @@ def test_services_are_coordinators_and_agents_of_two_colos(services, agents):
 
 
 def test_coordinators_share_a_broker_and_a_database(with_broker):
-    """Each says where agents reach it, by a name of its own."""
+    """Each advertises its own name to agents."""
     pair = {name: with_broker[name]["environment"] for name in ("coordinator1", "coordinator2")}
     for name, environment in pair.items():
         assert environment["COLOTRACE_ADVERTISE"] == f"{name}:8081"
@@ -145,8 +144,8 @@ def test_coordinators_share_a_broker_and_a_database(with_broker):
     assert database.database == given["POSTGRES_USER"]  # PostgreSQL's default
 
 
-def test_the_proxy_asks_the_coordinators_that_there_are(with_broker):
-    """Their names and port, in both ways, and the route that says whether they are ready."""
+def test_proxy_uses_the_coordinators(with_broker):
+    """Both backends have their names and port, and the health check is the readiness route."""
     proxy = with_broker["proxy"]
     ((here, _),) = [volume.split(":")[:2] for volume in proxy["volumes"]]
     text = (ROOT / "deploy" / here).read_text()
@@ -160,7 +159,7 @@ def test_the_proxy_asks_the_coordinators_that_there_are(with_broker):
 
 
 def test_users_at_the_broker_are_those_of_its_acl(with_broker):
-    """Each agent's is its id, which the ACL has for its colo."""
+    """Each agent's user is its id, which the ACL has for its colo."""
     acl = (ROOT / "deploy" / "mqtt" / "acl").read_text()
     script = with_broker["broker"]["command"][-1]
     (made,) = re.findall(r"for user in (.+); do", script)
@@ -179,8 +178,8 @@ def test_users_at_the_broker_are_those_of_its_acl(with_broker):
                 assert broker.username == "coordinator"
 
 
-def test_the_brokers_files_are_there(with_broker):
-    """What is mounted exists, and its configuration names what the container has."""
+def test_files_of_the_broker_exist(with_broker):
+    """Mounted files exist, and the configuration uses paths of the container."""
     mounted = dict(volume.split(":")[:2] for volume in with_broker["broker"]["volumes"])
     for here in mounted:
         assert (ROOT / "deploy" / here).is_file()
@@ -188,15 +187,15 @@ def test_the_brokers_files_are_there(with_broker):
     named = dict(re.findall(r"(?m)^(\w+_file) (\S+)$", text))
     assert named["acl_file"] in mounted.values()
     assert f"mosquitto_passwd -b {named['password_file']} " in with_broker["broker"]["command"][-1]
-    # The bounds are those of the file for a host.
+    # The limits are the same as in the file for a host.
     of_a_host = (ROOT / "deploy" / "mqtt" / "mosquitto.conf").read_text()
     for line in text.splitlines():
         if re.match("max_|persistence|set_|allow_", line):
             assert re.search(f"(?m)^{line}$", of_a_host), line
 
 
-def test_every_setting_is_one_that_the_program_knows(stages, services):
-    """Of the compose file, and of the images' ENV."""
+def test_every_setting_is_known_to_the_program(stages, services):
+    """Settings of the compose files, and of the images' ENV."""
     for service in services.values():
         target = service["build"]["target"]
         assert set(service["environment"]) <= known(*PROGRAMS[target])
@@ -208,7 +207,7 @@ def test_every_setting_is_one_that_the_program_knows(stages, services):
 
 
 def test_networks_and_volumes_are_declared(compose):
-    """What services name is there."""
+    """Networks and volumes of services are declared."""
     for service in compose["services"].values():
         assert set(service["networks"]) <= set(compose["networks"])
         volumes = {volume.split(":")[0] for volume in service.get("volumes", [])}
@@ -216,8 +215,8 @@ def test_networks_and_volumes_are_declared(compose):
         assert volumes - of_the_host <= set(compose["volumes"])
 
 
-def test_the_interpreter_carries_what_the_container_is_given(stages, agents):
-    """No more, or the kernel would not start it; no less, or it would not have it."""
+def test_interpreter_has_the_capabilities_of_the_container(stages, agents):
+    """With more the kernel would refuse to start it; with less it would lack some."""
     runs = [rest for word, rest in stages["agent"][1] if word == "RUN"]
     (carried,) = [found[1] for run in runs if (found := re.search(r"setcap (\S+)=ep", run))]
     for agent in agents:

@@ -1,4 +1,4 @@
-"""What `make demo` leaves on the screen."""
+"""The output of `make demo`."""
 
 import contextlib
 import importlib.util
@@ -14,7 +14,7 @@ FLEET = SimpleNamespace(url="http://127.0.0.1:1", base_url="http://127.0.0.1:1/v
 
 @pytest.fixture
 def demo(monkeypatch: pytest.MonkeyPatch):
-    """The demo on a lab and with a fleet that do nothing."""
+    """The demo with a fake lab and a fake fleet."""
     spec = importlib.util.spec_from_file_location("demo_of_a_test", DEMO)
     assert spec is not None
     assert spec.loader is not None
@@ -32,7 +32,7 @@ def demo(monkeypatch: pytest.MonkeyPatch):
     return module
 
 
-def test_a_demo_that_has_ended_shows_no_url_and_no_token(demo, capsys) -> None:
+def test_ended_demo_shows_no_url_and_no_token(demo, capsys) -> None:
     assert demo.main() == 0
     shown = capsys.readouterr().out
     assert FLEET.token not in shown
@@ -40,7 +40,7 @@ def test_a_demo_that_has_ended_shows_no_url_and_no_token(demo, capsys) -> None:
     assert "KEEP=1" in shown
 
 
-def test_one_that_is_kept_shows_both(demo, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kept_demo_shows_url_and_token(demo, capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 

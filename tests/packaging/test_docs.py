@@ -1,4 +1,4 @@
-"""The pages name what exists: files, settings and metrics."""
+"""The documents match the files, settings and metrics."""
 
 import re
 from pathlib import Path
@@ -19,8 +19,8 @@ TOGETHER = (ROOT / "docs" / "operations.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_links_lead_somewhere(page):
-    """Each relative link names a file, and a heading of it where it says so."""
+def test_links_have_targets(page):
+    """Each relative link is to a file, and its anchor to a heading of that file."""
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" in target:
             continue
@@ -34,7 +34,7 @@ def test_links_lead_somewhere(page):
 
 
 def section(title):
-    """What stands under a heading of the operations page, up to the next."""
+    """The text below a heading of the operations page, up to the next heading."""
     _, _, rest = TOGETHER.partition(f"\n### {title}\n")
     assert rest
     return re.split(r"\n##", rest)[0]
@@ -55,14 +55,14 @@ def test_every_setting_is_listed_once(title, program):
 
 
 def test_every_setting_of_the_command_is_listed():
-    """The same for the operator's command."""
+    """For the operator's command."""
     told = CliRunner().invoke(app, ["trace", "--help"], env={"COLUMNS": "200"}).stdout
     names = set(re.findall(r"COLOTRACE_[A-Z0-9_]+", told))
     assert set(re.findall(r"`(COLOTRACE_[A-Z0-9_]+)`", section("colotrace"))) == names
 
 
 def test_every_metric_is_listed():
-    """The table of metrics names what the coordinator has, under the names Prometheus sees."""
+    """The table of metrics has the coordinator's metrics, with their names in Prometheus."""
     registry = CollectorRegistry()
     Metrics(registry)
     BrokerMetrics(registry)
@@ -77,11 +77,11 @@ def test_every_metric_is_listed():
 
 
 @pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.where)
-def test_every_sample_says_how_it_is_run(sample):
-    """`tests/e2e/test_samples.py` runs it then; what cannot be run is `text`."""
+def test_every_sample_has_a_known_language(sample):
+    """`tests/e2e/test_samples.py` runs it by its language; samples that cannot run are `text`."""
     assert sample.language in LANGUAGES
 
 
 def test_all_samples_are_found():
-    """Else the tests of them show nothing."""
+    """Otherwise the tests of samples would test nothing."""
     assert {each.language for each in samples()} == set(LANGUAGES)

@@ -1,4 +1,4 @@
-"""The command lines of the three programs, as their users and the units rely on them."""
+"""The command lines of the three programs: flags, variables, versions."""
 
 import importlib
 from importlib.metadata import version
@@ -8,12 +8,12 @@ import typer.main
 
 from .programs import NAMES, run
 
-# These end the program at once: to set them for good makes no sense.
+# These end the program at once, so they need no variable.
 ASKED = {"--help", "--version"}
 
 
 def commands(command, path):
-    """A command and all below it, each with the words that lead there."""
+    """A command and all its subcommands, each with its path."""
     yield path, command
     for name, below in getattr(command, "commands", {}).items():
         yield from commands(below, [*path, name])
@@ -33,19 +33,19 @@ def flags():
 
 @pytest.mark.parametrize(("parameter", "name"), list(flags()))
 def test_every_flag_has_a_variable(parameter, name):
-    """COLOTRACE_ and the flag's own name."""
+    """The variable is COLOTRACE_ and the flag's name."""
     wanted = "COLOTRACE_" + name.removeprefix("--").replace("-", "_").upper()
     assert parameter.envvar == wanted
 
 
 def test_all_commands_are_walked():
-    """Else the test above shows nothing."""
+    """Otherwise the test above would test nothing."""
     assert len(list(flags())) > 60
 
 
 @pytest.mark.parametrize("program", NAMES)
 def test_version(program):
-    """Each says which it is."""
+    """Each program prints its version."""
     done = run(program, "--version")
     assert (done.returncode, done.stdout) == (0, version("colotrace") + "\n")
 
@@ -65,16 +65,16 @@ def test_version(program):
         ("colotrace-coordinator", ["serve", "--data", "unused", "--insecure"]),
     ],
 )
-def test_a_broker_that_cannot_be_meant(program, command, url, words, *, by_flag):
-    """Said in the same words by both, and before anything is begun."""
+def test_invalid_broker_url_is_refused(program, command, url, words, *, by_flag):
+    """Both programs give the same message, before they do anything."""
     flag, environment = (["--mqtt", url], {}) if by_flag else ([], {"COLOTRACE_MQTT": url})
     done = run(program, *command, *flag, **environment)
     assert done.returncode == 2
     assert done.stderr.startswith(f"{program}: --mqtt: {words}")
 
 
-def test_a_variable_is_taken():
-    """For one flag of each program beside the units' own."""
+def test_variables_are_used():
+    """For one flag of each program that the units do not set."""
     done = run("colotrace-agent", "trace", "::1", COLOTRACE_MAX_TTL="65")
     assert done.returncode == 2
     assert "COLOTRACE_MAX_TTL" in done.stderr

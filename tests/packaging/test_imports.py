@@ -1,4 +1,4 @@
-"""Each program runs with its own extra alone: told by who imports what, lazily or not."""
+"""Each program needs only its own extra: checked by all imports, also lazy ones."""
 
 import re
 import sys
@@ -22,7 +22,7 @@ PROGRAMS = {
     "colotrace_cli": ["cli"],
 }
 OURS = {*PROGRAMS, "colotrace_proto"}
-# What takes part only with --mqtt, and the extra of that name.
+# Modules that are used only with --mqtt, and the extra with that name.
 AT_A_BROKER = (
     "colotrace_proto.mqtt",
     "colotrace_agent.link.mqtt",
@@ -38,7 +38,7 @@ def graph():
 @pytest.mark.parametrize("broker", [False, True], ids=["", "with a broker"])
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_needs_only_its_extra(graph, program, *, broker):
-    """Every package that is imported comes with the program's extra, and no other program does."""
+    """Every imported package is in the program's extra, and no other program is imported."""
     extras = PROGRAMS[program] + ["mqtt"] * broker
     graph = deepcopy(graph)
     for module in [each for each in graph.modules if each.startswith(AT_A_BROKER) and not broker]:
@@ -63,7 +63,7 @@ def _extras(names):
 
 
 def _closure(requirements):
-    """The distributions that installing these brings, by canonical name."""
+    """The distributions that are installed with these, by canonical name."""
     found, todo = set(), [Requirement(line) for line in requirements]
     while todo:
         requirement = todo.pop()
@@ -87,7 +87,7 @@ def _closure(requirements):
 
 
 def test_constraints_pin_versions_and_name_no_host():
-    """Only `name==version`, so that an install is the same anywhere."""
+    """Only `name==version`, so that an installation is the same everywhere."""
     lines = (Path(__file__).parents[2] / "constraints.txt").read_text().splitlines()
     pinned = [line for line in lines if not line.startswith("#")]
     assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", line) for line in pinned)

@@ -1,4 +1,4 @@
-"""`scripts/setup` with programs that stand in for apt-get, systemctl and python3."""
+"""`scripts/setup` with fakes of apt-get, systemctl and python3."""
 
 import os
 import shutil
@@ -31,7 +31,7 @@ done
 exit "${APT_FAILS:-0}"
 """
 SYSTEMCTL = '#!/bin/sh\necho "systemctl $*" >> "$LOG"\n'
-# Neither the host's own policy nor its servers are there.
+# Hide the host's own policy and servers.
 HIDE = """
 mount -t tmpfs none /usr/sbin
 if [ -d /usr/lib/postgresql ]; then mount -t tmpfs none /usr/lib/postgresql; fi
@@ -59,7 +59,7 @@ def stand_in(checkout: Path, name: str, text: str) -> None:
 
 
 def setup(checkout: Path, *before: str, **environment: str) -> tuple[int, list[str], str]:
-    """Exit code, what the stand-ins were told, and what was said on standard error."""
+    """Run the script; returns exit code, calls of the fakes, and standard error."""
     log = checkout / "log"
     log.touch()
     done = subprocess.run(
@@ -72,7 +72,7 @@ def setup(checkout: Path, *before: str, **environment: str) -> tuple[int, list[s
     return done.returncode, log.read_text().splitlines(), done.stderr
 
 
-def test_a_python_that_is_too_old_is_found_before_anything_is_installed(checkout: Path) -> None:
+def test_too_old_python_is_found_before_anything_is_installed(checkout: Path) -> None:
     stand_in(checkout, "old", OLD_PYTHON)
     status, told, said = setup(checkout, PYTHON=str(checkout / "bin" / "old"))
     assert (status, told) == (1, [])
@@ -80,7 +80,7 @@ def test_a_python_that_is_too_old_is_found_before_anything_is_installed(checkout
     assert "PYTHON=" in said
 
 
-def test_a_python_that_is_missing_is_told(checkout: Path) -> None:
+def test_missing_python_is_reported(checkout: Path) -> None:
     status, told, said = setup(checkout, PYTHON="/nonexistent/python3")
     assert (status, told) == (1, [])
     assert len(said.splitlines()) == 1
@@ -94,7 +94,7 @@ HIDDEN = ("unshare", "--mount", "sh", "-c", HIDE, "sh")
 
 
 @needs_root
-def test_another_python_that_is_new_enough_is_taken(checkout: Path) -> None:
+def test_another_python_that_is_new_enough_is_used(checkout: Path) -> None:
     stand_in(checkout, "python3", OLD_PYTHON)
     stand_in(checkout, "python3.14", PYTHON)
     status, told, _ = setup(checkout, *HIDDEN)
@@ -105,7 +105,7 @@ def test_another_python_that_is_new_enough_is_taken(checkout: Path) -> None:
 @needs_root
 @pytest.mark.parametrize("fails", ["0", "100"])
 def test_servers_are_neither_started_nor_left_enabled(checkout: Path, fails: str) -> None:
-    """Whether the installation succeeds or not; other services may be restarted."""
+    """Whether or not the installation succeeds; other services may be restarted."""
     status, told, _ = setup(checkout, *HIDDEN, APT_FAILS=fails)
     assert (status == 0) is (fails == "0")
     assert any(line.startswith("apt-get install") for line in told)
@@ -115,11 +115,11 @@ def test_servers_are_neither_started_nor_left_enabled(checkout: Path, fails: str
     assert "start cron: yes" in told
     for unit in ("mosquitto.service", "postgresql.service"):
         assert f"systemctl disable --now {unit}" in told
-    assert "policy-rc.d" not in told  # it is taken away again
+    assert "policy-rc.d" not in told  # it is removed again
 
 
 @needs_root
-def test_servers_that_were_there_before_are_left_alone(checkout: Path) -> None:
+def test_existing_servers_are_not_changed(checkout: Path) -> None:
     stand_in(checkout, "mosquitto", "#!/bin/sh\n")
     status, told, _ = setup(checkout, *HIDDEN)
     assert status == 0

@@ -1,4 +1,4 @@
-"""The programs start in hostile folders and incomplete environments."""
+"""The programs start in hostile directories and incomplete environments."""
 
 import os
 import resource
@@ -11,7 +11,7 @@ import pytest
 from colotrace_proto.starting import install_line
 
 BIN = Path(sys.executable).parent
-# Modules that the programs import early, lazily, from the standard library and from elsewhere.
+# Modules that the programs import early or lazily, from the standard library and from packages.
 SHADOWED = ("random", "logging", "socket", "typing", "typer", "numpy", "structlog")
 STARTS = {
     "agent": ([BIN / "colotrace-agent", "trace", "no host"], ":/nonexistent"),
@@ -22,7 +22,7 @@ STARTS = {
     "coordinator by -m": ([sys.executable, "-m", "colotrace_coordinator", "token", "list"], ""),
     "command by -m": ([sys.executable, "-m", "colotrace_cli", "colos"], ""),
 }
-# A program in an environment without one package of its own extra.
+# A program in an environment that lacks one package of its extra.
 MISSING = {
     "colotrace_agent": (
         "structlog",
@@ -48,7 +48,7 @@ def test_nothing_is_imported_from_the_working_directory(tmp_path: Path, start: s
 
 
 @pytest.mark.parametrize("package", MISSING)
-def test_a_missing_package_names_the_extra_and_a_line_that_installs_it(package: str) -> None:
+def test_missing_package_names_the_extra_and_a_command_that_installs_it(package: str) -> None:
     module, *words = MISSING[package]
     program = (
         f"import sys; sys.modules[{module!r}] = None; from {package}.__main__ import main; main()"
@@ -64,8 +64,8 @@ def test_a_missing_package_names_the_extra_and_a_line_that_installs_it(package: 
     assert line.endswith(f"run: {install_line(extra)}")
 
 
-def test_the_install_line_is_one_that_pip_takes() -> None:
-    """Everything is installed here, so pip has nothing to look up."""
+def test_install_command_is_valid_for_pip() -> None:
+    """Everything is installed, so pip needs no network."""
     line = [*shlex.split(install_line("postgres", "mqtt")), "--no-index", "--dry-run", "-q"]
     subprocess.run(line, check=True, capture_output=True)
 
@@ -82,10 +82,8 @@ LIMITED = [
 
 
 @pytest.mark.parametrize(("argv", "limit", "value"), LIMITED)
-def test_too_small_a_limit_is_named(
-    tmp_path: Path, argv: list[str], limit: int, value: int
-) -> None:
-    """Without a traceback, or a library that aborts the process."""
+def test_too_small_limit_is_named(tmp_path: Path, argv: list[str], limit: int, value: int) -> None:
+    """Without a traceback, and without an abort by a library."""
     program, *words = argv
     settings = {"COLOTRACE_DATA": str(tmp_path), "COLOTRACE_INSECURE": "1"}
     done = subprocess.run(

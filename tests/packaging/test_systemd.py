@@ -1,4 +1,4 @@
-"""The units start what exists, with the rights that are meant, and the settings that are known."""
+"""The units start existing programs with the intended capabilities and known settings."""
 
 import configparser
 import re
@@ -18,7 +18,7 @@ needs_systemd = pytest.mark.skipif(ANALYZE is None, reason="systemd-analyze is n
 
 
 def service(name):
-    """The [Service] section; of repeated keys the last."""
+    """The [Service] section; the last value of repeated keys."""
     unit = configparser.RawConfigParser(strict=False)
     unit.optionxform = str
     unit.read_string((SYSTEMD / f"colotrace-{name}.service").read_text())
@@ -26,8 +26,8 @@ def service(name):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_every_setting_is_one_that_the_program_knows(name):
-    """Lines of the environment file, commented out or not, and of the unit itself."""
+def test_every_setting_is_known_to_the_program(name):
+    """Lines of the environment file, also commented ones, and of the unit."""
     text = (SYSTEMD / f"{name}.env").read_text()
     named = set(re.findall(r"^#?(COLOTRACE_[A-Z0-9_]+)=", text, re.MULTILINE))
     unit = (SYSTEMD / f"colotrace-{name}.service").read_text()
@@ -37,14 +37,14 @@ def test_every_setting_is_one_that_the_program_knows(name):
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_an_environment_file_is_one_for_systemd(name):
-    """Only comments, blank lines and NAME=value, since systemd passes over anything else."""
+def test_environment_file_is_valid_for_systemd(name):
+    """Only comments, blank lines and NAME=value, since systemd ignores other lines."""
     for line in (SYSTEMD / f"{name}.env").read_text().splitlines():
         assert not line or line.startswith("#") or re.fullmatch(r"[A-Z_]+=\S.*", line)
 
 
 def test_the_agent_has_two_capabilities_and_its_sockets():
-    """What its sockets and their buffers take, and the address families of its sockets."""
+    """The capabilities for sockets and buffers, and the address families of its sockets."""
     agent = service("agent")
     for name in ("AmbientCapabilities", "CapabilityBoundingSet"):
         assert set(agent[name].split()) == {"CAP_NET_RAW", "CAP_NET_ADMIN"}
@@ -64,7 +64,7 @@ def test_the_coordinator_has_no_capability():
 
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_users_exist_and_programs_are_the_entry_points(name):
-    """The unit's user is made by the sysusers file; it starts the entry point's command."""
+    """The sysusers file creates the unit's user, and the unit starts the entry point."""
     section = service(name)
     assert re.search(
         rf"^u {section['User']} ", (SYSTEMD / "colotrace.sysusers").read_text(), re.MULTILINE
@@ -73,14 +73,14 @@ def test_users_exist_and_programs_are_the_entry_points(name):
         f"/opt/colotrace/bin/colotrace-{name}",
         PROGRAMS[name][1],
     ]
-    # Answers are out within 25 s: a stop must leave them that time.
+    # Answers take up to 25 s, so a stop must allow for that.
     assert int(section["TimeoutStopSec"]) > 25
 
 
 @needs_systemd
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_systemd_takes_the_unit(name, tmp_path):
-    """`systemd-analyze verify` finds nothing to say, given a program that exists here."""
+def test_systemd_accepts_the_unit(name, tmp_path):
+    """`systemd-analyze verify` finds no fault, with a program that exists here."""
     unit = tmp_path / f"colotrace-{name}.service"
     text = (SYSTEMD / unit.name).read_text()
     unit.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={shutil.which('true')}", text))
@@ -93,7 +93,7 @@ def test_systemd_takes_the_unit(name, tmp_path):
 @needs_systemd
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_unit_is_confined(name):
-    """systemd's own measure of exposure, 0 to 10, stays low."""
+    """systemd's exposure level, 0 to 10, is low."""
     done = subprocess.run(
         [
             *(ANALYZE, "security", "--offline=yes", "--threshold=25"),

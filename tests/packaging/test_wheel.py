@@ -1,4 +1,4 @@
-"""The wheel holds what the programs need at run time, and nothing else."""
+"""The wheel has the files that the programs need at run time, and no others."""
 
 import configparser
 import subprocess
@@ -62,8 +62,8 @@ def test_every_file_of_the_packages_is_in_it(wheel):
         "colotrace_coordinator/store/migrations/env.py",
     ],
 )
-def test_what_is_easily_forgotten_is_in_it(wheel, name):
-    """Files that are not found by importing."""
+def test_files_that_are_not_imported_are_in_it(wheel, name):
+    """Files that no import would miss."""
     assert name in wheel.namelist()
 
 
