@@ -209,11 +209,13 @@ def test_ipv6_switched_off(own_lab: Lab) -> None:
 
 
 def check_ipv4_only(lab: Lab) -> None:
-    alien = ["v6only.lab.example", lab.address("web", family=6)]
+    name, literal = "v6only.lab.example", lab.address("web", family=6)
+    alien = [name, literal]
     told = alone.trace(lab, "den01", [*alien, "web.lab.example", lab.address("hub")])
     for target in alien:
         assert told.rows[target]["error"] == "Could not gather traceroute data: Code 3"
-        assert f"{target}: {target} has only IPv6 addresses" in told.notes
+    assert f"{name}: {name} has only IPv6 addresses" in told.notes
+    assert f"{literal}: the agent has no IPv6 address" in told.notes
     assert agrees(told.hops("web.lab.example"), true_hops(lab, "den01", "web", 4))
     assert agrees(told.hops(lab.address("hub")), true_hops(lab, "den01", "hub", 4))
 

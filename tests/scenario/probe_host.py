@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from colotrace_agent.host.resolve import Resolver
-from colotrace_agent.job.shell import JobRun
+from colotrace_agent.job.shell import JobShell
+from colotrace_agent.policy import Policy
 from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import MAX_REMAINING_MS, Frame, Job, JobId, PacketType
 
@@ -69,8 +70,9 @@ async def trace(path: Path, families: list[str], packet_types: list[str]) -> lis
 
 async def _run(job: Job, prober: Prober, resolver: Resolver) -> list[Frame]:
     frames: list[Frame] = []
-    run = JobRun(job, prober=prober, resolver=resolver, allow_private=True, emit=frames.append)
-    await run.ended()
+    policy = Policy(allow_private=True, families=lambda: prober.families)
+    shell = JobShell(job, prober=prober, resolver=resolver, policy=policy, emit=frames.append)
+    await shell.ended()
     return frames
 
 

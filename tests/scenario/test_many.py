@@ -5,9 +5,8 @@ import itertools
 from collections import Counter
 
 import pytest
-from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import TraceSpec
-from colotrace_proto.messages import PacketType
+from colotrace_proto.messages import Failure, PacketType
 
 from scenario.addresses import packed
 from scenario.expectation import expected
@@ -123,8 +122,7 @@ def test_a_large_job_hardly_delays_a_small_one() -> None:
     assert (
         job.sent_at[-1] - started < alone.jobs[0].sent_at[-1] - alone.jobs[0].sent_at[0] + 50 * MS
     )
-    assert isinstance(job.traced, Trace)
-    assert job.traced.reached
+    assert job.traces[0].reached
 
 
 def test_the_budget_holds_over_all_traces() -> None:
@@ -141,6 +139,34 @@ def test_the_budget_holds_over_all_traces() -> None:
     assert all(count <= 501 for second, count in seconds.items() if second)
     assert seconds[0] <= 512 + 500
     assert all(b >= a for a, b in itertools.pairwise(sent))
+
+
+def test_a_job_ends_at_its_deadline_with_the_answers_so_far() -> None:
+    """20 ms reach the second router, of which the answer takes 10."""
+    world = World(case_of(1), family=4)
+    host = VirtualHost([world])
+    started = host.now
+    job = host.start(spec_of(world, Protocol.ICMP), within_s=0.02)
+    host.run(ended=job)
+    assert host.now == started + 20 * MS
+    outcome = job.frames[-1].outcome
+    assert outcome is not None
+    assert outcome.failure is Failure.DEADLINE
+    assert {ttl for frame in job.frames for ttl in frame.replies.ttl} == {1, 2}
+
+
+def test_progress_of_a_job_is_merged() -> None:
+    """Two frames are never less than 50 ms apart, but for the last one."""
+    world = World(case_of(1), family=4)
+    host = VirtualHost([world])
+    job = host.start(spec_of(world, Protocol.ICMP))
+    told: list[int] = []
+    while not job.ended:
+        host.run(until=host.now + MS)
+        told += [host.now] * (len(job.frames) - len(told))
+    *progress, _ = told
+    assert progress
+    assert all(b - a >= 50 * MS - MS for a, b in itertools.pairwise(progress))
 
 
 def _uncounted(job: Job) -> tuple[int, int, int]:

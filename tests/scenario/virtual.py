@@ -1,19 +1,20 @@
-"""A probe host in virtual time: the real engine, packets and reports against simulated worlds.
+"""A probe host in virtual time: real jobs, engine and packets against simulated worlds.
 
-It does what `colotrace_agent.prober` does with sockets, turn by turn, and what the host's kernel
-does besides: the IPv4 header's checksum, and a reset for a SYN-ACK that nobody asked for. The
-clock moves only where nothing is left to do at its present time.
+It stands in for `colotrace_agent.prober` and `colotrace_agent.job.shell`, which do the same with
+sockets and timers, turn by turn. It also does the kernel's part: the IPv4 header's checksum, and a
+reset for a SYN-ACK without a connection. The clock moves only once nothing is left to do at its
+present time.
 """
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 
 from colotrace_agent.engine.engine import Account, Engine
-from colotrace_agent.engine.multipath.several import Several, specs_of
-from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
-from colotrace_agent.job.frames import Report
+from colotrace_agent.job.machine import JobMachine
 from colotrace_agent.model import FlowKey, Heard, Probe, TraceSpec, Unheard
 from colotrace_agent.packets.decode import (
     decode_icmp,
@@ -26,7 +27,8 @@ from colotrace_agent.packets.decode import (
 from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 from colotrace_agent.packets.probe import Writer
 from colotrace_agent.packets.writer import writer_for
-from colotrace_proto.messages import Failure, Frame, JobId
+from colotrace_proto import messages
+from colotrace_proto.messages import Frame, JobId
 
 from scenario import wire
 from scenario.addresses import packed
@@ -41,13 +43,19 @@ _MOST = 64
 
 @dataclass(slots=True)
 class Job:
-    """A trace, or several as one, the frames that told of it, and when its probes left."""
+    """A job's machine, its traces, its frames, and when its probes left."""
 
-    traced: Trace | Several
-    report: Report
+    machine: JobMachine
+    traces: list[Trace] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
     sent_at: list[int] = field(default_factory=list)
     account: Account = field(default_factory=Account)
+    report_at_ns: int | None = None
+
+    @property
+    def deadline_ns(self) -> int:
+        """When its time ends."""
+        return math.ceil(self.machine.deadline * 1e9)
 
     @property
     def ended(self) -> bool:
@@ -70,35 +78,43 @@ class VirtualHost:
         self._writers: dict[FlowKey, Writer] = {}
         self._by_flow: dict[FlowKey, Job] = {}
 
-    def start(self, spec: TraceSpec, *, multipath: bool = False) -> Job:
-        """Begin a job: a trace, or several as one, as `colotrace_agent.job.shell` does."""
-        report = Report(JobId(str(len(self.jobs))))
-        specs = specs_of(spec)
-        if len(specs) == 1 and not multipath:
-            trace = self._begin(spec)
-            job = Job(trace, report)
-            self._by_flow[trace.flow.key] = job
-        else:
-            several = Several(specs, multipath=multipath)
-            job = Job(several, report)
-            self._go_on(job, several)
+    def start(self, spec: TraceSpec, *, multipath: bool = False, within_s: float = 1e6) -> Job:
+        """Begin a job, which has so many seconds."""
+        asked = messages.Job(
+            job_id=JobId(str(len(self.jobs))),
+            target=str(ip_address(spec.target)),
+            packet_type=spec.packet_type,
+            max_ttl=spec.max_ttl,
+            packets_per_ttl=spec.packets_per_ttl,
+            wait_ms=spec.wait_ns // 1_000_000,
+            port=spec.port,
+            flow=spec.flow,
+            remaining_ms=round(within_s * 1e3),
+            multipath=multipath,
+        )
+        job = Job(JobMachine(asked, now=self._now_s))
+        job.machine.begin([spec.target])
+        self._start_due(job)
         self.jobs.append(job)
         return job
 
-    def _go_on(self, job: Job, several: Several) -> None:
-        """Begin what is due, and tell of the job."""
-        for due in several.due():
-            trace = self._begin(due, job.account)
-            several.begun(trace)
-            self._by_flow[trace.flow.key] = job
-        if several.done:
-            several.settle()
-            links, said = several.links, several.notices
-            job.frames.append(job.report.final(several, Failure.NONE, links=links, notices=said))
-        elif several.replies:
-            job.frames.append(job.report.progress(several))
+    @property
+    def _now_s(self) -> float:
+        return self.now / 1e9
 
-    def _begin(self, spec: TraceSpec, account: Account | None = None) -> Trace:
+    def _start_due(self, job: Job) -> None:
+        """Start the traces that are due; keep the last frame if that ended the job."""
+        while specs := job.machine.due(self._now_s):
+            for spec in specs:
+                trace = self._start_trace(spec, job.account)
+                job.machine.started(trace)
+                job.traces.append(trace)
+                self._by_flow[trace.flow.key] = job
+        if job.machine.final is not None:
+            job.frames.append(job.machine.final)
+            job.report_at_ns = None
+
+    def _start_trace(self, spec: TraceSpec, account: Account) -> Trace:
         source = packed(self._worlds[spec.target].addresses.prober)
         flow = self.engine.allocate(spec, source, reserve=lambda _: True, now=self.now)
         self._writers[flow.key] = writer_for(flow)
@@ -109,18 +125,28 @@ class VirtualHost:
         while until is None or self.now < until:
             self._receive()
             self.engine.expire(self.now)
+            self._cut_short()
             self._tell()
             if ended is not None and ended.ended:
                 return
             if not self._send():
                 self._tell()
-                times = (self._agenda.next_ns(), self.engine.next_deadline(self.now), until)
+                times = [self._agenda.next_ns(), self.engine.next_deadline(self.now), until]
+                for job in self.jobs:
+                    if not job.ended:
+                        times += [job.report_at_ns, job.deadline_ns]
                 ahead = [at for at in times if at is not None]
                 if not ahead:
                     return
                 # An instant that passes with nothing done would pass for ever.
                 assert min(ahead) > self.now
                 self.now = min(ahead)
+
+    def _cut_short(self) -> None:
+        for job in self.jobs:
+            if not job.ended and job.deadline_ns <= self.now:
+                for trace in job.machine.cut_short(messages.Failure.DEADLINE):
+                    self.engine.stop(trace, now=self.now)
 
     def _send(self) -> bool:
         probes = self.engine.poll(self.now, most=_MOST)
@@ -160,14 +186,17 @@ class VirtualHost:
             if trace.ended is not None:
                 self.engine.judge_limits(trace)
             job = self._by_flow[trace.flow.key]
-            if isinstance(job.traced, Several):
-                if trace.ended is not None:
-                    job.traced.took(trace)
-                    self._go_on(job, job.traced)
-            elif trace.ended is None:
-                job.frames.append(job.report.progress(trace))
-            else:
-                job.frames.append(job.report.final(trace, Failure.NONE, notices=notices(trace)))
+            report_at = job.machine.changed(trace)
+            if report_at is not None:
+                job.report_at_ns = max(self.now, round(report_at * 1e9))
+            if trace.ended is not None:
+                self._start_due(job)
+        for job in self.jobs:
+            if job.report_at_ns is not None and job.report_at_ns <= self.now:
+                job.report_at_ns = None
+                frame = job.machine.progress(self._now_s)
+                assert frame is not None
+                job.frames.append(frame)
 
 
 def reset_for(packet: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -19,7 +19,7 @@ from colotrace_agent.host.resolve import Resolver, UnresolvableError, parse_addr
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec, family_of
 from colotrace_agent.network.sockets import RawSockets
-from colotrace_agent.policy import Barred, candidates, host_refusals, refusal
+from colotrace_agent.policy import Barred, Policy
 
 from .outputs import Outputs
 from .progress import Progress
@@ -30,12 +30,6 @@ from .targets import Targets, Unusable
 _LOOKUPS = 256
 _SHOWING = 256
 _JOB = JobId("1")
-_IPV4_WIDTH = 4
-
-# First bytes of IPv4 addresses that `policy.refusal` has nothing to say of, whatever the others
-# are: most targets', and it takes longer than all else that is asked of a target.
-PLAIN = frozenset(range(1, 224))
-PLAIN_IF_PUBLIC = PLAIN - {10, 100, 127, 169, 172, 192, 198, 203}
 
 # What was asked for, and what address that is.
 _Asked = tuple[str, bytes]
@@ -61,8 +55,7 @@ class Bulk:
         self._shown = Shown(show, resolver, self._outputs)
         # Names take a while to come, and tables are for reading: those rows are made one by one.
         self._writer = LineWriter(show.colo) if show.json and not show.names else None
-        self._allow_private = allow_private
-        self._plain = PLAIN if allow_private else PLAIN_IF_PUBLIC
+        self._policy = Policy(allow_private=allow_private, families=lambda: self._tracer.families)
         self._resolver = resolver
         self._names: dict[Table, list[str]] = {}
         self._tasks = asyncio.TaskGroup()
@@ -138,9 +131,8 @@ class Bulk:
         return self._done, self._tracer.under_way, self._tracer.sent
 
     async def _begin(self, targets: Sequence[str | Unusable]) -> None:
-        found: dict[Family, list[_Asked]] = {Family.IPV4: [], Family.IPV6: []}
+        literals: list[_Asked] = []
         await self._room()
-        plain = self._plain if Family.IPV4 in self._tracer.families else ()
         for target in targets:
             if self._ending:
                 return
@@ -155,27 +147,17 @@ class Bulk:
                 task = self._tasks.create_task(self._resolve(target))
                 self._resolving.add(task)
                 task.add_done_callback(self._has_resolved)
-            elif (len(address) == _IPV4_WIDTH and address[0] in plain) or self._good(address):
-                found[family_of(address)].append((target, address))
             else:
-                self._candidates(target, [address])
-        for asked in found.values():
-            await self._start(self._not_of_this_host(asked), self._fail_to_start)
-
-    def _good(self, address: bytes) -> bool:
-        """Whether it can be sent to, and may be unless it is this host's own."""
-        allowed = refusal(address, allow_private=self._allow_private) is None
-        return allowed and family_of(address) in self._tracer.families
-
-    def _not_of_this_host(self, asked: list[_Asked]) -> list[_Asked]:
-        """The targets without those that are this host's own, of which it says so."""
-        if self._allow_private:
-            return asked
-        forbidden = host_refusals([address for _, address in asked])
-        for (target, address), cause in zip(asked, forbidden, strict=True):
-            if cause is not None:
-                self._fail(target, Failure.POLICY, cause, address=address)
-        return [each for each, cause in zip(asked, forbidden, strict=True) if cause is None]
+                literals.append((target, address))
+        found: dict[Family, list[_Asked]] = {Family.IPV4: [], Family.IPV6: []}
+        judged = self._policy.judge_all([address for _, address in literals])
+        for asked, barred in zip(literals, judged, strict=True):
+            if barred is None:
+                found[family_of(asked[1])].append(asked)
+            else:
+                self._bar(asked[0], barred)
+        for each in found.values():
+            await self._start(each, self._fail_to_start)
 
     def _has_resolved(self, task: asyncio.Task[None]) -> None:
         self._resolving.discard(task)
@@ -187,26 +169,19 @@ class Bulk:
         except UnresolvableError as error:
             self._fail(target, Failure.UNRESOLVABLE, error.notice)
             return
+        judged = self._policy.judge(target, addresses)
+        if isinstance(judged, Barred):
+            self._bar(target, judged)
+            return
         failed: list[tuple[str, bytes, _Trouble]] = []
-        for address in self._candidates(target, addresses):
+        for address in judged:
             await self._start([(target, address)], lambda *each: failed.append(each))
             if not failed or failed[-1][1] != address:
                 return
-        if failed:
-            self._fail_to_start(*failed[0])
+        self._fail_to_start(*failed[0])
 
-    def _candidates(self, target: str, addresses: list[bytes]) -> list[bytes]:
-        """Those of its addresses that may be tried; says so where there is none."""
-        chosen = candidates(
-            target,
-            addresses,
-            families=self._tracer.families,
-            allow_private=self._allow_private,
-        )
-        if isinstance(chosen, Barred):
-            self._fail(target, chosen.failure, chosen.cause, address=chosen.address)
-            return []
-        return chosen
+    def _bar(self, target: str, barred: Barred) -> None:
+        self._fail(target, barred.failure, barred.cause, address=barred.address)
 
     async def _start(
         self, asked: list[_Asked], failed: Callable[[str, bytes, _Trouble], object]

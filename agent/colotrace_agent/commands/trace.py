@@ -20,10 +20,11 @@ from colotrace_proto.output import EXIT_INTERRUPTED, OutputError
 
 from colotrace_agent.host.resolve import Resolver
 from colotrace_agent.job.frames import Report
-from colotrace_agent.job.shell import JobRun
+from colotrace_agent.job.shell import JobShell
 from colotrace_agent.model import TraceSpec
 from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.sockets import RawSockets
+from colotrace_agent.policy import Policy
 from colotrace_agent.prober import Prober, open_prober
 
 from .outputs import Outputs
@@ -141,9 +142,12 @@ class _Tracing:
         self._settings = settings
         self._prober = prober
         self._resolver = resolver
+        self._policy = Policy(
+            allow_private=settings.allow_private, families=lambda: prober.families
+        )
         self._outputs = Outputs(self._fail)
         self._shown = Shown(settings.show, resolver, self._outputs)
-        self._running: set[JobRun] = set()
+        self._running: set[JobShell] = set()
         self._number = 0
         self._errors = 0
         self._ending = False
@@ -189,8 +193,8 @@ class _Tracing:
     def _end(self) -> None:
         self._ending = True
         self._targets.close()
-        for run in list(self._running):
-            run.cut_short(Failure.CANCELLED)
+        for shell in list(self._running):
+            shell.cut_short(Failure.CANCELLED)
 
     async def _one(self, target: str | Unusable) -> None:
         if self._ending:
@@ -214,16 +218,16 @@ class _Tracing:
             multipath=settings.multipath,
         )
         frames: list[Frame] = []
-        run = JobRun(
+        shell = JobShell(
             job,
             prober=self._prober,
             resolver=self._resolver,
-            allow_private=settings.allow_private,
+            policy=self._policy,
             emit=frames.append,
         )
-        self._running.add(run)
-        await run.ended()
-        self._running.discard(run)
+        self._running.add(shell)
+        await shell.ended()
+        self._running.discard(shell)
         await self._show(target, frames)
 
     async def _show(self, target: str, frames: list[Frame]) -> None:

@@ -18,11 +18,15 @@ from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.engine.multipath.several import offered
 from colotrace_agent.host.resolve import Resolver, parse_address
-from colotrace_agent.model import family_of
-from colotrace_agent.policy import refusals
+from colotrace_agent.policy import Barred, Policy
 from colotrace_agent.prober import Prober
 
-from .shell import Emit, JobRun, Progress
+from .shell import Emit, JobShell, Progress
+
+_REASONS = {
+    Failure.POLICY: RefusalReason.POLICY,
+    Failure.NO_FAMILY: RefusalReason.NO_FAMILY,
+}
 
 
 class Jobs:
@@ -42,84 +46,79 @@ class Jobs:
         self._resolver = resolver
         self._packet_types = offered(packet_types)
         self._max_jobs = max_jobs
-        self._allow_private = allow_private
-        self._running: dict[JobId, JobRun] = {}
+        self._policy = Policy(allow_private=allow_private, families=lambda: prober.families)
+        self._under_way: dict[JobId, JobShell] = {}
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self._under_way)
 
     def counters(self) -> Counters:
-        """What the agent has counted of its packets."""
+        """The agent's packet counters."""
         return self._prober.counters()
 
     def take(
         self, job: Job | UnknownJob, emit: Emit, *, ready: Callable[[Progress], None] | None = None
     ) -> Accepted | Refused:
-        """Accepts a job, whose frames then come out through `emit`, or says at once why not.
+        """Accepts a job, whose frames then come out through `emit`, or refuses it at once.
 
-        A job that runs already is accepted again, and goes on as it was. `ready` as `JobRun`'s.
+        A job that runs already is accepted again, and goes on as it was. `ready` as `JobShell`'s.
         """
-        if job.job_id in self._running:
+        if job.job_id in self._under_way:
             return Accepted(job.job_id)
         if isinstance(job, UnknownJob):
             return Refused(job.job_id, RefusalReason.UNSUPPORTED, job.notice)
         refused = self._refusal(job)
         if refused is not None:
-            return refused
-
-        self._running[job.job_id] = JobRun(
+            return Refused(job.job_id, *refused)
+        addresses = None
+        literal = parse_address(job.target)
+        if literal is not None:
+            judged = self._policy.judge(job.target, [literal])
+            if isinstance(judged, Barred):
+                return Refused(job.job_id, _REASONS[judged.failure], judged.cause)
+            addresses = judged
+        self._under_way[job.job_id] = JobShell(
             job,
             prober=self._prober,
             resolver=self._resolver,
-            allow_private=self._allow_private,
+            policy=self._policy,
             emit=emit,
+            addresses=addresses,
             ready=ready,
-            over=self._forget,
-            among=self._running,
+            on_end=self._forget,
+            among=self._under_way,
         )
         return Accepted(job.job_id)
 
     def cancel(self, job_id: JobId) -> None:
-        """Ends a job; its last frame says so. An unknown one is let be."""
-        run = self._running.get(job_id)
-        if run is not None:
-            run.cut_short(Failure.CANCELLED)
+        """Ends a job; its last frame says so. An unknown job id is ignored."""
+        job = self._under_way.get(job_id)
+        if job is not None:
+            job.cut_short(Failure.CANCELLED)
 
     def cancel_all(self) -> None:
         """Ends every job."""
-        for job_id in list(self._running):
+        for job_id in list(self._under_way):
             self.cancel(job_id)
 
     async def finish(self, *, within_s: float) -> None:
-        """Takes no more jobs and waits for those that run; what is left then is cancelled."""
+        """Takes no more jobs and waits for those under way; cancels those left after that time."""
         self.draining = True
-        waiting = [asyncio.ensure_future(run.ended()) for run in self._running.values()]
+        waiting = [asyncio.ensure_future(job.ended()) for job in self._under_way.values()]
         if waiting:
             await asyncio.wait(waiting, timeout=within_s)
         self.cancel_all()
 
     def _forget(self, job_id: JobId) -> None:
-        self._running.pop(job_id, None)
+        self._under_way.pop(job_id, None)
 
-    def _refusal(self, job: Job) -> Refused | None:
-        def refused(reason: RefusalReason, notice: Notice) -> Refused:
-            return Refused(job.job_id, reason, notice)
-
+    def _refusal(self, job: Job) -> tuple[RefusalReason, Notice] | None:
+        """Why the agent takes no such job now, whatever its target."""
         if self.draining:
-            return refused(RefusalReason.DRAINING, Notice(NoticeCode.STOPPING))
-        if len(self._running) >= self._max_jobs:
-            full = Notice(NoticeCode.JOBS_FULL, count=self._max_jobs)
-            return refused(RefusalReason.BUSY, full)
+            return RefusalReason.DRAINING, Notice(NoticeCode.STOPPING)
+        if len(self._under_way) >= self._max_jobs:
+            return RefusalReason.BUSY, Notice(NoticeCode.JOBS_FULL, count=self._max_jobs)
         if job.packet_type not in self._packet_types:
             missing = Notice(NoticeCode.NO_SUCH_PROBES, name=job.packet_type)
-            return refused(RefusalReason.UNSUPPORTED, missing)
-        address = parse_address(job.target)
-        if address is None:
-            return None
-        (forbidden,) = refusals([address], allow_private=self._allow_private)
-        if forbidden is not None:
-            return refused(RefusalReason.POLICY, forbidden)
-        if family_of(address) not in self._prober.families:
-            missing = Notice(NoticeCode.NO_FAMILY, families=(family_of(address),))
-            return refused(RefusalReason.NO_FAMILY, missing)
+            return RefusalReason.UNSUPPORTED, missing
         return None

@@ -1,12 +1,13 @@
 """Which addresses an agent traces, whoever asks."""
 
 import ipaddress
-import socket
+from collections.abc import Collection
 
 import pytest
-from colotrace_agent.policy import host_refusals, refusal, refusals
+from colotrace_agent.policy import PLAIN, PLAIN_IF_PUBLIC, Barred, Policy, refusal
+from colotrace_proto.messages import Failure, Family
 from colotrace_proto.notices import Notice, NoticeCode, sentence
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 NEVER = [
@@ -57,21 +58,84 @@ def test_every_address_is_judged(address: bytes) -> None:
         assert refusal(address, allow_private=False) is not None
 
 
-def is_routed(address: str) -> bool:
-    """Whether this host could send there; one without a network cannot."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        return sock.connect_ex((address, 9)) == 0
+def policy(*, allow_private: bool = False, families: Collection[Family] = Family) -> Policy:
+    return Policy(allow_private=allow_private, families=lambda: families)
 
 
-def test_addresses_of_this_host_are_the_owners_to_allow() -> None:
-    """By the kernel's own routing: loopback is one that each host has."""
-    loopback, public = packed("127.0.0.1"), packed("1.1.1.1")
-    assert refusals([loopback, public], allow_private=True) == [None, None]
-    own, other = host_refusals([loopback, public])
-    assert own == Notice(NoticeCode.OWN_ADDRESS, addresses=(loopback,))
-    assert other is None
-    assert all(host_refusals([packed("127.255.255.255"), packed("::1")]))
-    if is_routed("224.0.0.1"):
-        assert all(host_refusals([packed("224.0.0.1")]))
-    # More than are asked for at once.
-    assert host_refusals([public] * 70 + [loopback]).index(own) == 70
+def delivered(monkeypatch: pytest.MonkeyPatch, kinds: dict[bytes, str]) -> None:
+    """Have the kernel's routing say so of these addresses, and nothing of others."""
+    monkeypatch.setattr(
+        "colotrace_agent.policy.kinds", lambda addresses: [kinds.get(each) for each in addresses]
+    )
+
+
+def test_addresses_of_this_host_are_the_owners_to_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Public ones, too, and those of all hosts of a link: the kernel's routing is asked."""
+    own, link, public = packed("1.0.0.1"), packed("8.8.8.255"), packed("1.1.1.1")
+    delivered(monkeypatch, {own: "own", link: "link"})
+    assert policy(allow_private=True).judge_all([own, link, public]) == [None, None, None]
+    strict = policy()
+    assert strict.judge_all([own, link, public]) == [
+        Barred(Failure.POLICY, Notice(NoticeCode.OWN_ADDRESS, addresses=(own,)), own),
+        Barred(Failure.POLICY, Notice(NoticeCode.LINK_BROADCAST, addresses=(link,)), link),
+        None,
+    ]
+    assert strict.judge("www.example", [own, public]) == [public]
+    assert strict.judge("www.example", [own]) == Barred(
+        Failure.POLICY, Notice(NoticeCode.OWN_ADDRESS, name="www.example"), b""
+    )
+    assert all(strict.judge_all([packed("127.0.0.1"), packed("127.255.255.255"), packed("::1")]))
+
+
+@pytest.mark.parametrize("allow_private", [False, True])
+@pytest.mark.parametrize("families", [{Family.IPV4}, {Family.IPV6}, set(), set(Family)])
+@given(
+    addresses=st.lists(
+        st.sampled_from([packed(text) for text in (*NEVER, *ONLY_IF_ALLOWED, *ALWAYS)]), max_size=5
+    )
+)
+def test_an_address_is_judged_the_same_alone_and_among_others(
+    addresses: list[bytes], families: set[Family], *, allow_private: bool
+) -> None:
+    """As the only target, as one of many, and as what a name resolves to."""
+    judge = policy(allow_private=allow_private, families=families)
+    many = judge.judge_all(addresses)
+    alone = [judge.judge(str(ipaddress.ip_address(each)), [each]) for each in addresses]
+    assert alone == [barred or [address] for address, barred in zip(addresses, many, strict=True)]
+    if addresses:
+        usable = [address for address, barred in zip(addresses, many, strict=True) if not barred]
+        resolved = judge.judge("www.example", addresses)
+        assert resolved == usable or (isinstance(resolved, Barred) and not usable)
+
+
+def test_an_address_of_a_family_that_the_host_lacks_is_named_by_its_family() -> None:
+    """Of a name, all families are."""
+    only6 = policy(families={Family.IPV6})
+    (barred,) = only6.judge_all([packed("1.1.1.1")])
+    assert barred == Barred(
+        Failure.NO_FAMILY, Notice(NoticeCode.NO_FAMILY, families=(4,)), packed("1.1.1.1")
+    )
+    named = only6.judge("www.example", [packed("8.8.8.8"), packed("1.1.1.1")])
+    cause = Notice(NoticeCode.UNSENDABLE_FAMILIES, name="www.example", families=(4,))
+    assert named == Barred(Failure.NO_FAMILY, cause, packed("8.8.8.8"))
+
+
+@given(first=st.sampled_from(sorted(PLAIN)), rest=st.binary(min_size=3, max_size=3))
+@example(first=1, rest=bytes(3))
+@example(first=223, rest=b"\xff\xff\xff")
+def test_plain_addresses_are_traced(first: int, rest: bytes) -> None:
+    """With the owner's leave for private ones, and without."""
+    address = bytes([first]) + rest
+    assert refusal(address, allow_private=True) is None
+    assert first not in PLAIN_IF_PUBLIC or refusal(address, allow_private=False) is None
+
+
+def test_networks_with_another_verdict_are_in_none_of_them() -> None:
+    """By their ends: what IANA has set apart (RFC 6890) is in blocks of which these are all."""
+    for text in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
+        "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15",
+        "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
+    ):  # fmt: skip
+        network = ipaddress.ip_network(text)
+        assert not {network[0].packed[0], network[-1].packed[0]} & PLAIN_IF_PUBLIC

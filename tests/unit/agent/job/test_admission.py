@@ -75,7 +75,7 @@ async def test_of_many_jobs_progress_is_rarer(
     jobs: Jobs, prober: FakeProber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of them together tell of it so often; the end still comes at once."""
-    monkeypatch.setattr("colotrace_agent.job.shell.PROGRESS_RATE", 0.1)
+    monkeypatch.setattr("colotrace_agent.job.machine.PROGRESS_RATE", 0.1)
     frames: list[Frame] = []
     jobs.take(job("job-1", packets_per_ttl=2), frames.append)
     jobs.take(job("job-2", "2.2.2.2"), list[Frame]().append)

@@ -1,6 +1,7 @@
 """Which addresses are the host's own, with rtnetlink and where something forbids it."""
 
 import ipaddress
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +24,17 @@ def test_more_than_are_asked_for_at_once() -> None:
 
 def test_nothing_is_asked_of_no_target() -> None:
     assert kinds([]) == []
+
+
+def is_routed(address: str) -> bool:
+    """Whether this host could send there; one without a network cannot."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        return sock.connect_ex((address, 9)) == 0
+
+
+def test_addresses_of_several_hosts_are_no_targets() -> None:
+    """Broadcast of loopback, and multicast if there is a route for it."""
+    assert None not in kinds(["127.255.255.255", *["224.0.0.1"] * is_routed("224.0.0.1")])
 
 
 def unable(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
