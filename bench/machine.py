@@ -15,7 +15,7 @@ from bench import ROOT
 from bench.peers import Peer
 from bench.peers import version as version_of
 
-_LIBRARIES = ("grpcio", "protobuf", "numpy", "scapy", "uvicorn", "uvloop", "fastapi")
+_LIBRARIES = ("grpcio", "protobuf", "numpy", "scapy", "uvicorn", "uvloop", "starlette")
 
 
 def facts(peers: Iterable[Peer]) -> dict[str, Any]:

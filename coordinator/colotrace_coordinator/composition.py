@@ -16,14 +16,14 @@ from colotrace_proto.starting import is_up
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from .api.app import create_app, create_operation_app
-from .api.metrics import HttpMetrics
-from .api.server import (
+from .api.http.server import (
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS,
     Limits,
     ServerCertificate,
     http_server,
 )
+from .api.metrics import HttpMetrics
 from .certificates import CertificateWatch
 from .deadlines import STOP_S
 from .descriptors import share

@@ -34,8 +34,6 @@ _LATER = (
     "alembic.command",
     "concurrent.futures.thread",
     "encodings.idna",
-    "fastapi.staticfiles",
-    "fastapi_offline.core",
     "httptools",
     "idna.uts46data",
     "pydantic.v1",

@@ -1,31 +1,36 @@
-"""The application, put together from what is handed in."""
+"""The ASGI application: routes, middleware, and the answer where no route matches."""
 
 import asyncio
+from collections.abc import Sequence
 
 from colotrace_proto.running import TimeLimit
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from colotrace_coordinator.deadlines import ANSWER_S
 from colotrace_coordinator.model import Tracer
 from colotrace_coordinator.store.audit import Audit
 
-from .auth import REMEMBERED_S, Authenticator, CredentialSource
-from .colo_list import ColoList
-from .docs import docs_router
+from .access.access import Access
+from .access.authenticator import REMEMBERED_S, Authenticator, CredentialSource
+from .access.limiter import Limiter
 from .edge import Edge
 from .envelope import refusal
 from .errors import describe
-from .health import Health, Probe
-from .limiter import Limiter
 from .measure import Admission
 from .metrics import HttpMetrics
 from .openapi import describe_api
-from .traceroute import Traceroute
+from .quota import Quota
+from .routes.colos import Colos
+from .routes.docs import docs_routes
+from .routes.operation import Probe, operation_routes
+from .routes.traceroute import Traceroute
 
 BASES = ("/client/v4", "", "/client/v4/", "/")
 """Clients differ in whether their base URL has the prefix; old ones put one more slash after it."""
@@ -50,76 +55,57 @@ def create_app(
     metrics: HttpMetrics | None = None,
     operation: bool = True,
     limit: TimeLimit = asyncio.timeout,
-) -> FastAPI:
-    """The HTTP side, ready to be served.
+) -> Starlette:
+    """The public API, ready to be served.
 
-    `ready` returns if the coordinator can work, and raises as `health.Probe` says;
-    `registry` is shown at `/metrics`, whoever fills it; a window is five minutes;
-    `remembered_s` is how long a revoked credential may still be taken. Where the routes of
-    operation have an application of their own (`create_operation_app`), `operation` is False
-    here, and both share their `metrics`. `limit`
-    bounds the time of a measurement.
+    `ready` is asked by `/readyz`. `/metrics` shows all of `registry`. The quotas are per window of
+    five minutes. A revoked credential is accepted for `remembered_s` at most. With
+    `operation=False` the routes of operation are left out: `create_operation_app` serves them, and
+    both applications share `metrics`. `limit` bounds the time of a measurement.
     """
     register_url_convertor("account", _AccountId())
     limiter = Limiter(per_credential=requests_per_window, failures_per_address=failures_per_window)
-    who = Authenticator(credentials, limiter, remembered_s=remembered_s)
+    access = Access(Authenticator(credentials, limiter, remembered_s=remembered_s))
     traceroute = Traceroute(
         tracer,
-        who=who,
+        access=access,
         audit=audit,
         admission=Admission(max_measurements),
         within_s=answer_within_s,
         limit=limit,
     )
-    colos = ColoList(tracer, who=who)
-
-    app = FastAPI(
-        title="colotrace",
-        version=version,
-        docs_url=None,
-        redoc_url=None,
-        openapi_url="/openapi.json",
-        redirect_slashes=False,
-    )
-    document = describe_api(version, operation=operation)
-    app.openapi = lambda: document  # type: ignore[method-assign]
+    colos = Colos(tracer, access=access)
+    routes = []
     for base in BASES:
         for slash in ("", "/"):
             path = base + "/accounts/{account_id:account}/diagnostics/traceroute"
-            app.add_api_route(path + slash, traceroute, methods=["POST"], name="traceroute")
-            path += "/colos"
-            app.add_api_route(path + slash, colos, methods=["GET"], name="colos")
+            routes.append(Route(path + slash, traceroute.post, methods=["POST"], name="traceroute"))
+            routes.append(Route(path + "/colos" + slash, colos.get, methods=["GET"], name="colos"))
     if operation:
-        _add_operation(app, Health(ready=ready, registry=registry))
-    app.include_router(docs_router(app.title))
-    app.add_exception_handler(HTTPException, _refuse)
-    metrics = metrics or HttpMetrics(registry)
-    app.add_middleware(Edge, metrics=metrics, untouched=limiter.untouched())
-    return app
+        routes += operation_routes(ready, registry)
+    routes += docs_routes(describe_api(version, operation=operation))
+    return _app(routes, metrics or HttpMetrics(registry), untouched=limiter.untouched())
 
 
 def create_operation_app(
     *, ready: Probe, registry: CollectorRegistry, metrics: HttpMetrics
-) -> FastAPI:
+) -> Starlette:
     """`/healthz`, `/readyz` and `/metrics` alone, for a listener of their own."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    _add_operation(app, Health(ready=ready, registry=registry))
-    app.add_exception_handler(HTTPException, _refuse)
-    app.add_middleware(Edge, metrics=metrics, untouched=None)
+    return _app(operation_routes(ready, registry), metrics, untouched=None)
+
+
+def _app(routes: Sequence[Route], metrics: HttpMetrics, *, untouched: Quota | None) -> Starlette:
+    app = Starlette(
+        routes=routes,
+        middleware=[Middleware(Edge, metrics=metrics, untouched=untouched)],
+        exception_handlers={HTTPException: _refuse},
+    )
+    app.router.redirect_slashes = False
     return app
 
 
-def _add_operation(app: FastAPI, health: Health) -> None:
-    for path, endpoint, name in (
-        ("/healthz", health.alive, "health"),
-        ("/readyz", health.ready, "ready"),
-        ("/metrics", health.metrics, "metrics"),
-    ):
-        app.add_api_route(path, endpoint, methods=["GET", "HEAD"], name=name)
-
-
 class _AccountId(Convertor[str]):
-    """An account's id as a part of a path; what is longer is no route."""
+    """An account's id in a path; a longer one matches no route."""
 
     regex = "[^/]{1,32}"
 

@@ -1,9 +1,8 @@
-"""The outermost layer: every request gets an id, a line in the log, numbers, and an answer.
+"""The outermost middleware: gives each request an id, a log line, metrics, and an answer.
 
-Written to ASGI, below FastAPI, so that answers that no route made pass here too.
+Answers that come from no route (404, malformed requests) pass here too.
 """
 
-import secrets
 import time
 from typing import Any
 
@@ -12,6 +11,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from .context import CLIENT_GONE, RequestContext
 from .envelope import refusal
 from .errors import ApiError, RateLimitedError, describe
 from .metrics import HttpMetrics
@@ -19,33 +19,12 @@ from .quota import Quota
 
 log = structlog.get_logger(__name__)
 
-CLIENT_GONE = 499
-"""In log and numbers only: the client went away before its answer (nginx's word for it)."""
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"health", "ready", "metrics"})
 
 
-class Facts:
-    """What the layers below find out of a request, for its headers and its line in the log."""
-
-    __slots__ = ("account_id", "began", "credential_id", "quota", "request_id")
-
-    def __init__(self, quota: Quota | None) -> None:
-        self.began = time.monotonic()
-        self.request_id = secrets.token_hex(8)
-        self.quota = quota
-        self.account_id: str | None = None
-        self.credential_id: str | None = None
-
-
-def facts(scope: Scope) -> Facts:
-    """The facts of the request of that scope."""
-    found: Facts = scope["state"]["facts"]
-    return found
-
-
 class Edge:
-    """Wraps the application; `untouched` is what the quota of one who has not asked yet is, None
+    """Wraps the application. `untouched` is the quota shown before a credential is known; None
     where nothing is limited."""
 
     def __init__(
@@ -75,9 +54,9 @@ class Edge:
             if isinstance(error, RateLimitedError):
                 scope["state"]["hold"] = True  # see `connection`
             if isinstance(error, ApiError) and error.quota is not None:
-                exchange.facts.quota = error.quota
+                exchange.context.quota = error.quota
             if described.status == 500:
-                log.exception("request_failed", request_id=exchange.facts.request_id)
+                log.exception("request_failed", request_id=exchange.context.request_id)
             if exchange.status is None:
                 response = refusal(described.status, described.errors, described.headers)
                 await response(scope, receive, exchange.send)
@@ -97,7 +76,7 @@ class Edge:
         route = getattr(scope.get("route"), "name", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         status = exchange.status or CLIENT_GONE
-        seconds = time.monotonic() - exchange.facts.began
+        seconds = time.monotonic() - exchange.context.began
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         client: Any = scope.get("client")
@@ -109,9 +88,9 @@ class Edge:
             status=status,
             ms=round(seconds * 1_000, 1),
             client=client[0] if client else None,
-            account=exchange.facts.account_id,
-            credential=exchange.facts.credential_id,
-            request_id=exchange.facts.request_id,
+            account=exchange.context.account_id,
+            credential=exchange.context.credential_id,
+            request_id=exchange.context.request_id,
         )
 
 
@@ -120,8 +99,8 @@ class _Exchange:
 
     def __init__(self, scope: Scope, send: Send, quota: Quota | None) -> None:
         self.status: int | None = None
-        self.facts = Facts(quota)
-        scope.setdefault("state", {})["facts"] = self.facts
+        self.context = RequestContext(quota)
+        scope.setdefault("state", {})["context"] = self.context
         self._send = send
 
     async def send(self, message: Message) -> None:
@@ -129,9 +108,9 @@ class _Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            headers["cf-ray"] = self.facts.request_id
+            headers["cf-ray"] = self.context.request_id
             headers["x-content-type-options"] = "nosniff"
-            if self.facts.quota is not None:
-                for name, value in self.facts.quota.headers().items():
+            if self.context.quota is not None:
+                for name, value in self.context.quota.headers().items():
                     headers[name] = value
         await self._send(message)

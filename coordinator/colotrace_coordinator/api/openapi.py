@@ -13,9 +13,9 @@ from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
 from colotrace_coordinator.deadlines import ANSWER_S
 from colotrace_coordinator.model import Options
 
-from .colo_list import ColoLine
 from .envelope import Line
-from .request import MAX_PORT, MAX_TARGETS, MAX_WAIT_S
+from .request.parsing import MAX_PORT, MAX_TARGETS, MAX_WAIT_S
+from .routes.colos import ColoLine
 
 _REF = "#/components/schemas/{name}"
 _DEFAULT = Options()

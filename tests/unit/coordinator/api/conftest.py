@@ -9,12 +9,12 @@ import httpx
 import pytest
 import uvloop
 from colotrace_coordinator.api.app import create_app
-from colotrace_coordinator.api.server import HttpServer, Limits, ServerCertificate, http_server
+from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate, http_server
 from colotrace_coordinator.listen import Address, listen
 from colotrace_coordinator.store.credentials import EVERYTHING, Credential, Permission
 from colotrace_coordinator.store.secrets import short_digest
-from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
 from unit.coordinator.api.fake_tracer import FakeTracer
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
@@ -95,8 +95,8 @@ def ready() -> Ready:
 @pytest.fixture
 def make_app(
     tracer: FakeTracer, credentials: FakeCredentials, ready: Ready
-) -> Callable[..., FastAPI]:
-    def make(**more: Any) -> FastAPI:
+) -> Callable[..., Starlette]:
+    def make(**more: Any) -> Starlette:
         return create_app(
             tracer=tracer,
             credentials=credentials,
@@ -110,14 +110,14 @@ def make_app(
 
 
 @pytest.fixture
-async def client(make_app: Callable[..., FastAPI]) -> AsyncIterator[httpx.AsyncClient]:
+async def client(make_app: Callable[..., Starlette]) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(make_app())
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
 
 @pytest.fixture
-async def address(make_app: Callable[..., FastAPI]) -> AsyncIterator[tuple[str, int]]:
+async def address(make_app: Callable[..., Starlette]) -> AsyncIterator[tuple[str, int]]:
     """The application behind a real server on loopback."""
     async with serving(make_app()) as (_, where):
         yield where
@@ -125,7 +125,7 @@ async def address(make_app: Callable[..., FastAPI]) -> AsyncIterator[tuple[str, 
 
 @asynccontextmanager
 async def serving(
-    app: FastAPI, *, tls: ServerCertificate | None = None, limits: Limits | None = None
+    app: Starlette, *, tls: ServerCertificate | None = None, limits: Limits | None = None
 ) -> AsyncIterator[tuple[HttpServer, tuple[str, int]]]:
     """The server and where it listens; stopped at the end."""
     server = http_server(app, tls=tls, limits=limits)

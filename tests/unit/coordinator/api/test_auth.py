@@ -3,14 +3,15 @@
 import asyncio
 
 import pytest
-from colotrace_coordinator.api import auth as module
-from colotrace_coordinator.api.auth import Authenticator, authorize
+from colotrace_coordinator.api.access import authenticator as module
+from colotrace_coordinator.api.access.access import authorize
+from colotrace_coordinator.api.access.authenticator import Authenticator
+from colotrace_coordinator.api.access.limiter import Limiter
 from colotrace_coordinator.api.errors import (
     ForbiddenError,
     RateLimitedError,
     UnknownCredentialsError,
 )
-from colotrace_coordinator.api.limiter import Limiter
 from colotrace_coordinator.errors import StoreUnavailableError
 from colotrace_coordinator.store.credentials import Credential, Permission
 from starlette.datastructures import Headers

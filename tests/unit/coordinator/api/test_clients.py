@@ -3,7 +3,7 @@
 from ipaddress import ip_network
 
 import pytest
-from colotrace_coordinator.api.clients import Proxies, key, plain
+from colotrace_coordinator.api.http.clients import Proxies, key, plain
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.listen import parse_network
 

@@ -1,8 +1,8 @@
 """From colos asked for to colos that answer."""
 
 import pytest
-from colotrace_coordinator.api.colos import choose
 from colotrace_coordinator.api.errors import UnknownColosError
+from colotrace_coordinator.api.request.colos import choose
 from unit.coordinator.api.fake_tracer import FakeTracer
 
 KNOWN = FakeTracer(dict.fromkeys(["sin01", "den02", "den01", "fra01"], "")).colos()

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import structlog
-from colotrace_coordinator.api import acceptor
-from colotrace_coordinator.api.connection import Deadlines
-from colotrace_coordinator.api.server import HttpServer, Limits, ServerCertificate, http_server
+from colotrace_coordinator.api.http import acceptor
+from colotrace_coordinator.api.http.connection import Deadlines
+from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate, http_server
 from colotrace_coordinator.listen import Address, listen
 from starlette.types import Receive, Scope, Send
 from unit.coordinator.api.test_server import answer, certificate

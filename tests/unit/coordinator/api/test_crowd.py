@@ -1,6 +1,6 @@
 """How many connections there may be, and whose place a new one takes."""
 
-from colotrace_coordinator.api.crowd import Crowd
+from colotrace_coordinator.api.http.crowd import Crowd
 
 
 class Line:

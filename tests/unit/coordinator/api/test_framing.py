@@ -5,7 +5,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from colotrace_coordinator.api.framing import (
+from colotrace_coordinator.api.http.framing import (
     MAX_HEAD,
     MAX_HEADERS,
     Body,

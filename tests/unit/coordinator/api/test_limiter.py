@@ -3,9 +3,9 @@
 import time
 
 import pytest
-from colotrace_coordinator.api import limiter as module
+from colotrace_coordinator.api.access import limiter as module
+from colotrace_coordinator.api.access.limiter import Limiter
 from colotrace_coordinator.api.errors import RateLimitedError
-from colotrace_coordinator.api.limiter import Limiter
 
 
 def test_hosts_of_one_ipv6_network_share_a_count() -> None:

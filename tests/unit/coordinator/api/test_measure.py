@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 from colotrace_proto.running import RunningClock
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.types import Message
 from unit.coordinator.api.conftest import BEARER, PATH
 from unit.coordinator.api.fake_tracer import FakeTracer
@@ -16,7 +16,7 @@ from unit.coordinator.api.fake_tracer import FakeTracer
 BODY = {"targets": ["192.0.2.1"]}
 
 
-async def test_client_goes_away(make_app: Callable[..., FastAPI], tracer: FakeTracer) -> None:
+async def test_client_goes_away(make_app: Callable[..., Starlette], tracer: FakeTracer) -> None:
     """Its jobs are taken back at once, and nothing is sent."""
     tracer.hold = asyncio.Event()
     gone = asyncio.Event()
@@ -56,7 +56,7 @@ async def test_client_goes_away(make_app: Callable[..., FastAPI], tracer: FakeTr
 
 
 async def test_tracer_breaks_its_promise(
-    make_app: Callable[..., FastAPI], tracer: FakeTracer
+    make_app: Callable[..., Starlette], tracer: FakeTracer
 ) -> None:
     """The answer is out in time all the same, as an error, and the jobs are taken back."""
     tracer.hold = asyncio.Event()
@@ -69,7 +69,7 @@ async def test_tracer_breaks_its_promise(
     assert tracer.cancelled.is_set()
 
 
-async def test_too_many_at_once(make_app: Callable[..., FastAPI], tracer: FakeTracer) -> None:
+async def test_too_many_at_once(make_app: Callable[..., Starlette], tracer: FakeTracer) -> None:
     """One more than may be is refused; the place is free again after the answer."""
     tracer.hold = asyncio.Event()
     transport = httpx.ASGITransport(make_app(max_measurements=1))
@@ -85,7 +85,7 @@ async def test_too_many_at_once(make_app: Callable[..., FastAPI], tracer: FakeTr
 
 
 async def test_answer_that_came_in_a_hold_up(
-    make_app: Callable[..., FastAPI], tracer: FakeTracer
+    make_app: Callable[..., Starlette], tracer: FakeTracer
 ) -> None:
     """A coordinator that was stopped for longer than an answer may take: the answer goes out."""
     tracer.hold = asyncio.Event()

@@ -6,7 +6,7 @@ import ctypes
 from typing import Any
 
 import pytest
-from colotrace_coordinator.api.memory import give_back
+from colotrace_coordinator.api.http.memory import give_back
 
 
 async def test_memory_is_given_back_once_a_flood_is_over(monkeypatch: pytest.MonkeyPatch) -> None:

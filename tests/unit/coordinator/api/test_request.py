@@ -5,9 +5,9 @@ import json
 from typing import Any
 
 import pytest
-from colotrace_coordinator.api import request
 from colotrace_coordinator.api.errors import ApiError, InvalidBodyError, MalformedJsonError
-from colotrace_coordinator.api.request import parse
+from colotrace_coordinator.api.request import parsing
+from colotrace_coordinator.api.request.parsing import parse
 from colotrace_coordinator.model import Options
 from colotrace_proto.messages import PacketType
 from hypothesis import given
@@ -142,7 +142,7 @@ def test_elements_of_a_list_that_is_too_long_are_not_looked_at(
     element: object, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked = []
-    monkeypatch.setattr(request, "target_fault", looked.append)
+    monkeypatch.setattr(parsing, "target_fault", looked.append)
     assert pointers({"targets": [element] * 30_000}) == ["/targets"]
     assert not looked
 
@@ -152,7 +152,7 @@ def test_faults_stop_at_the_bound() -> None:
     wrong = [1, "den"] * 10_000
     found = pointers({"targets": ["a"], "colos": wrong, "options": {"port": -1}})
     assert found == [*(f"/colos/{n}" for n in range(0, 200, 2)), "/options/port"]
-    value, _ = request._pruned({"targets": ["a"], "colos": wrong, "x": 1, "options": {"y": 1}})
+    value, _ = parsing._pruned({"targets": ["a"], "colos": wrong, "x": 1, "options": {"y": 1}})
     assert isinstance(value, dict)
     assert len(value["colos"]) == 199
     assert (value["options"], "x" in value) == ({}, False)

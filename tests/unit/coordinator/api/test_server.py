@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from colotrace_coordinator.api import traceroute
-from colotrace_coordinator.api.connection import Deadlines
-from colotrace_coordinator.api.server import Limits, ServerCertificate, http_server
+from colotrace_coordinator.api.http.connection import Deadlines
+from colotrace_coordinator.api.http.server import Limits, ServerCertificate, http_server
+from colotrace_coordinator.api.routes import traceroute
 from colotrace_coordinator.errors import SetupError
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from unit.coordinator.api.conftest import BEARER, PATH, serving
 from unit.coordinator.api.fake_tracer import FakeTracer
 
@@ -183,7 +183,7 @@ async def test_large_head(address: tuple[str, int]) -> None:
 
 
 async def test_stopping_lets_answers_end(
-    make_app: Callable[..., FastAPI], tracer: FakeTracer
+    make_app: Callable[..., Starlette], tracer: FakeTracer
 ) -> None:
     """No new connection is taken; the running answer still comes out."""
     tracer.hold = asyncio.Event()
@@ -205,7 +205,7 @@ async def test_stopping_lets_answers_end(
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST / HTTP/1.1\r\nHost: te", b"\r\n\r\n"])
-async def test_head_that_does_not_come(make_app: Callable[..., FastAPI], sent: bytes) -> None:
+async def test_head_that_does_not_come(make_app: Callable[..., Starlette], sent: bytes) -> None:
     limits = Limits(deadlines=Deadlines(head_s=0.05))
     async with serving(make_app(), limits=limits) as (_, address):
         reader, writer = await asyncio.open_connection(*address)
@@ -214,7 +214,7 @@ async def test_head_that_does_not_come(make_app: Callable[..., FastAPI], sent: b
         writer.close()
 
 
-async def test_second_head_that_does_not_come(make_app: Callable[..., FastAPI]) -> None:
+async def test_second_head_that_does_not_come(make_app: Callable[..., Starlette]) -> None:
     """Nor does it on a connection that has been used; an answer that takes longer is no matter."""
     limits = Limits(deadlines=Deadlines(head_s=0.05))
     async with serving(make_app(), limits=limits) as (_, address):
@@ -316,7 +316,7 @@ def certificate(directory: Path) -> ServerCertificate:
     return ServerCertificate(directory / "cert.pem", directory / "key.pem")
 
 
-async def test_https(make_app: Callable[..., FastAPI], tmp_path: Path) -> None:
+async def test_https(make_app: Callable[..., Starlette], tmp_path: Path) -> None:
     tls = certificate(tmp_path)
     async with serving(make_app(), tls=tls) as (_, address):
         trust = ssl.create_default_context(cafile=str(tls.certificate))
@@ -327,7 +327,9 @@ async def test_https(make_app: Callable[..., FastAPI], tmp_path: Path) -> None:
         await writer.wait_closed()
 
 
-def test_certificate_that_cannot_be_used(make_app: Callable[..., FastAPI], tmp_path: Path) -> None:
+def test_certificate_that_cannot_be_used(
+    make_app: Callable[..., Starlette], tmp_path: Path
+) -> None:
     tls = certificate(tmp_path)
     tls.key.write_text("no key")
     with pytest.raises(SetupError, match="--tls-cert and --tls-key"):

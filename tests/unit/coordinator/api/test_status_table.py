@@ -11,7 +11,7 @@ from colotrace_coordinator.errors import (
     StoppingError,
     StoreUnavailableError,
 )
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from unit.coordinator.api.conftest import (
     ACCOUNT,
     BEARER,
@@ -149,7 +149,7 @@ async def test_unknown_route(client: httpx.AsyncClient, path: str, method: str) 
         ("GET", PATH, "POST"),
         ("PUT", PATH + "/", "POST"),
         ("DELETE", PATH.removeprefix("/client/v4"), "POST"),
-        ("POST", PATH + "/colos", "GET"),
+        ("POST", PATH + "/colos", "GET, HEAD"),
     ],
 )
 async def test_method_not_allowed(
@@ -215,7 +215,7 @@ async def test_large_body(client: httpx.AsyncClient, tracer: FakeTracer) -> None
     assert response.status_code == 200
 
 
-async def test_rate_limit(make_app: Callable[..., FastAPI]) -> None:
+async def test_rate_limit(make_app: Callable[..., Starlette]) -> None:
     """Counted for each credential; headers tell what is left."""
     transport = httpx.ASGITransport(make_app(requests_per_window=2))
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
@@ -235,7 +235,7 @@ async def test_rate_limit(make_app: Callable[..., FastAPI]) -> None:
         assert (await client.post(PATH, json=BODY, headers=PAIR)).status_code == 200
 
 
-async def test_guessing_is_slowed(make_app: Callable[..., FastAPI]) -> None:
+async def test_guessing_is_slowed(make_app: Callable[..., Starlette]) -> None:
     """Whoever has failed too often hears no more than that; who is known from there, or new
     there, goes on. Having said nothing of who asks is no guess."""
     transport = httpx.ASGITransport(make_app(failures_per_window=3))

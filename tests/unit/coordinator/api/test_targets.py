@@ -1,7 +1,7 @@
 """What can name a target."""
 
 import pytest
-from colotrace_coordinator.api.targets import fault
+from colotrace_coordinator.api.request.targets import fault
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -15,6 +15,7 @@ from typing import Any, cast
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from colotrace_coordinator.api.errors import ApiError
 from colotrace_coordinator.deadlines import STOP_S
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.listen import Network
@@ -23,7 +24,6 @@ from .acceptor import Acceptor
 from .clients import Proxies
 from .connection import READ_BYTES, Connection, Deadlines, Server
 from .crowd import Crowd
-from .errors import ApiError
 from .memory import give_back
 
 MAX_CONNECTIONS = 10_000

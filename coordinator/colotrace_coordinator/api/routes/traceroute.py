@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
 
 import msgspec
 from colotrace_proto.codes import Code
@@ -11,19 +10,18 @@ from colotrace_proto.running import TimeLimit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from colotrace_coordinator.api.access.access import Access
+from colotrace_coordinator.api.context import CLIENT_GONE, context_of
+from colotrace_coordinator.api.envelope import answer
+from colotrace_coordinator.api.errors import describe
+from colotrace_coordinator.api.measure import Admission, measure
+from colotrace_coordinator.api.request.body import read_json_bytes
+from colotrace_coordinator.api.request.colos import choose
+from colotrace_coordinator.api.request.parsing import parse
 from colotrace_coordinator.deadlines import ANSWER_S
 from colotrace_coordinator.model import Message, Tracer, TraceRequest
 from colotrace_coordinator.store.audit import Audit, AuditEntry
 from colotrace_coordinator.store.credentials import Permission
-
-from .auth import Authenticator, authorize
-from .body import read_json_bytes
-from .colos import choose
-from .edge import CLIENT_GONE, facts
-from .envelope import answer
-from .errors import describe
-from .measure import Admission, measure
-from .request import parse
 
 NO_COLO = Message(
     Code.ROW_FAILED,
@@ -33,17 +31,6 @@ NO_COLO = Message(
 )
 
 
-async def identify(
-    request: Request, account_id: str, *, who: Authenticator, any_of: Sequence[Permission]
-) -> None:
-    """Credentials and account: the checks that every route of an account begins with."""
-    found = facts(request.scope)
-    address = request.client.host if request.client else ""
-    credential, found.quota = await who.authenticate(request.headers, address)
-    found.credential_id, found.account_id = credential.id, account_id
-    authorize(credential, account_id, any_of=any_of)
-
-
 class Traceroute:
     """POST …/diagnostics/traceroute."""
 
@@ -51,26 +38,26 @@ class Traceroute:
         self,
         tracer: Tracer,
         *,
-        who: Authenticator,
+        access: Access,
         audit: Audit | None,
         admission: Admission,
         within_s: float = ANSWER_S,
         limit: TimeLimit = asyncio.timeout,
     ) -> None:
         self._tracer = tracer
-        self._who = who
+        self._access = access
         self._audit = audit
         self._admission = admission
         self._within_s = within_s
         self._limit = limit
 
-    async def __call__(self, account_id: str, request: Request) -> Response:
+    async def post(self, request: Request) -> Response:
         """Measure, and answer."""
-        await identify(request, account_id, who=self._who, any_of=[Permission.TRACEROUTE])
+        account_id = await self._access.identify(request, any_of=[Permission.TRACEROUTE])
         body = parse(await read_json_bytes(request))
         colos = choose(body.colos, self._tracer.colos())
         # The client has waited since its request began to arrive.
-        spent_s = time.monotonic() - facts(request.scope).began
+        spent_s = time.monotonic() - context_of(request.scope).began
         asked = TraceRequest(
             account_id, tuple(body.targets), colos, body.options.plain(), spent_s=spent_s
         )
@@ -96,13 +83,13 @@ class Traceroute:
     ) -> None:
         if self._audit is None:
             return
-        found = facts(request.scope)
-        credential_id = found.credential_id or ""
+        context = context_of(request.scope)
+        credential_id = context.credential_id or ""
         self._audit.used(credential_id)
         self._audit.record(
             AuditEntry(
                 at=int(time.time()),
-                request_id=found.request_id,
+                request_id=context.request_id,
                 account_id=asked.account_id,
                 credential_id=credential_id,
                 client=(request.client.host if request.client else "")[:64],

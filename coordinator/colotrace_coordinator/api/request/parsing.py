@@ -13,10 +13,15 @@ from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from colotrace_coordinator.api.envelope import pointer
+from colotrace_coordinator.api.errors import (
+    MAX_ERRORS,
+    InvalidBodyError,
+    MalformedJsonError,
+    schema_fault,
+)
 from colotrace_coordinator.model import Message, Options
 
-from .envelope import pointer
-from .errors import MAX_ERRORS, InvalidBodyError, MalformedJsonError, schema_fault
 from .targets import fault as target_fault
 
 MAX_TARGETS = 10

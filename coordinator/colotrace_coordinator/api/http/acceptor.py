@@ -12,10 +12,11 @@ from collections.abc import Callable
 
 import structlog
 
+from colotrace_coordinator.api.errors import ApiError, CrowdedError
+
 from .clients import Proxies, key, plain
 from .connection import Connection
 from .crowd import Crowd
-from .errors import ApiError, CrowdedError
 
 log = structlog.get_logger(__name__)
 

@@ -21,8 +21,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from colotrace_coordinator.api.errors import ApiError, MalformedRequestError
+
 from .crowd import Crowd
-from .errors import ApiError, MalformedRequestError
 from .framing import Body, FramingError, head_end, read_head
 
 READ_BYTES = 16_384

@@ -5,9 +5,8 @@ from itertools import islice
 
 from colotrace_proto.messages import ColoName
 
+from colotrace_coordinator.api.errors import MAX_ERRORS, UnknownColosError
 from colotrace_coordinator.model import ColoStatus
-
-from .errors import MAX_ERRORS, UnknownColosError
 
 
 def choose(asked: Sequence[str], known: Sequence[ColoStatus]) -> tuple[ColoName, ...]:

@@ -1,29 +1,27 @@
 """Who asks, and whether they may: headers to a credential, and a credential to an account."""
 
 import asyncio
-import hmac
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Protocol
 
 from starlette.datastructures import Headers
 
-from colotrace_coordinator.store.credentials import Credential, Permission, is_email, is_key
-from colotrace_coordinator.store.secrets import MAX_SECRET, sha256, short_digest
-
-from .envelope import Cause
-from .errors import (
-    ForbiddenError,
+from colotrace_coordinator.api.envelope import Cause
+from colotrace_coordinator.api.errors import (
     MalformedCredentialsError,
     NoCredentialsError,
     UnknownCredentialsError,
 )
+from colotrace_coordinator.api.quota import Quota
+from colotrace_coordinator.store.credentials import Credential, is_email, is_key
+from colotrace_coordinator.store.secrets import MAX_SECRET, sha256, short_digest
+
 from .known import KnownSecrets
 from .limiter import Limiter
-from .quota import Quota
 
 REMEMBERED_S = 5.0
 """How long a revoked credential may still open doors."""
@@ -210,17 +208,3 @@ class Authenticator:
         while len(self._memory) > REMEMBERED:
             self._memory.popitem(last=False)
         return credential
-
-
-def authorize(credential: Credential, account_id: str, *, any_of: Collection[Permission]) -> None:
-    """Return if the credential may do one of these in the account.
-
-    Raises:
-        ForbiddenError: it may not, whether or not there is such an account.
-    """
-    granted: frozenset[Permission] = frozenset()
-    for account, permissions in credential.grants.items():
-        if hmac.compare_digest(account.encode(), account_id.encode()):
-            granted = permissions
-    if granted.isdisjoint(any_of):
-        raise ForbiddenError

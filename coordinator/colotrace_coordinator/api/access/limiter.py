@@ -9,9 +9,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from . import clients
-from .errors import RateLimitedError
-from .quota import WINDOW_S, Quota
+from colotrace_coordinator.api.errors import RateLimitedError
+from colotrace_coordinator.api.http import clients
+from colotrace_coordinator.api.quota import WINDOW_S, Quota
 
 MAX_ADDRESSES = 10_000
 """Counted apart, and as many secrets; beyond, strangers share one count, so that memory stays

@@ -4,7 +4,7 @@ import asyncio
 
 from starlette.requests import Request
 
-from .errors import (
+from colotrace_coordinator.api.errors import (
     MAX_BODY,
     BodyTimeoutError,
     BodyTooLargeError,

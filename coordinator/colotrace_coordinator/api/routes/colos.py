@@ -1,15 +1,13 @@
-"""The route that lists colos."""
+"""The route that lists the colos."""
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from colotrace_coordinator.api.access.access import Access
+from colotrace_coordinator.api.envelope import answer
 from colotrace_coordinator.model import ColoStatus, Tracer
 from colotrace_coordinator.store.credentials import Permission
-
-from .auth import Authenticator
-from .envelope import answer
-from .traceroute import identify
 
 
 class ColoLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,17 +21,16 @@ class ColoLine(msgspec.Struct, frozen=True, kw_only=True):
     state: str
 
 
-class ColoList:
+class Colos:
     """GET …/diagnostics/traceroute/colos."""
 
-    def __init__(self, tracer: Tracer, *, who: Authenticator) -> None:
+    def __init__(self, tracer: Tracer, *, access: Access) -> None:
         self._tracer = tracer
-        self._who = who
+        self._access = access
 
-    async def __call__(self, account_id: str, request: Request) -> Response:
+    async def get(self, request: Request) -> Response:
         """Every known colo, by name."""
-        permissions = [Permission.COLOS, Permission.TRACEROUTE]
-        await identify(request, account_id, who=self._who, any_of=permissions)
+        await self._access.identify(request, any_of=[Permission.COLOS, Permission.TRACEROUTE])
         return answer([_line(status) for status in self._tracer.colos()])
 
 

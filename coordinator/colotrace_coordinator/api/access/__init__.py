@@ -1,0 +1,1 @@
+"""Who asks: credentials, permissions, limits of requests and failures."""

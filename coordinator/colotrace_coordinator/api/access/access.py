@@ -1,0 +1,47 @@
+"""The checks that every route of an account begins with, in the contract's order."""
+
+import hmac
+from collections.abc import Collection
+
+from starlette.requests import Request
+
+from colotrace_coordinator.api.context import context_of
+from colotrace_coordinator.api.errors import ForbiddenError
+from colotrace_coordinator.store.credentials import Credential, Permission
+
+from .authenticator import Authenticator
+
+
+class Access:
+    """Credentials first, then the account and the permission."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+
+    async def identify(self, request: Request, *, any_of: Collection[Permission]) -> str:
+        """The account's id, for which the request's credential has one of the permissions.
+
+        Raises:
+            ApiError: as `Authenticator.authenticate` and `authorize` say.
+        """
+        account_id: str = request.path_params["account_id"]
+        context = context_of(request.scope)
+        address = request.client.host if request.client else ""
+        credential, context.quota = await self._authenticator.authenticate(request.headers, address)
+        context.credential_id, context.account_id = credential.id, account_id
+        authorize(credential, account_id, any_of=any_of)
+        return account_id
+
+
+def authorize(credential: Credential, account_id: str, *, any_of: Collection[Permission]) -> None:
+    """Return if the credential may do one of these in the account.
+
+    Raises:
+        ForbiddenError: it may not, whether or not there is such an account.
+    """
+    granted: frozenset[Permission] = frozenset()
+    for account, permissions in credential.grants.items():
+        if hmac.compare_digest(account.encode(), account_id.encode()):
+            granted = permissions
+    if granted.isdisjoint(any_of):
+        raise ForbiddenError

@@ -1,0 +1,1 @@
+"""The HTTP server: sockets, connections, framing, deadlines and bounds (docs/adr/0011)."""
