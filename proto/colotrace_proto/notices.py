@@ -10,66 +10,157 @@ The parameters are the fields of `Notice`; a new one is also a field in `v1/flee
 import os
 import re
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, unique
 from ipaddress import ip_address
+from typing import Self
 
 from .text import safe
 
 MAX_TEXT = 500
 """Characters of a sentence, and of a parameter that is text."""
 
+_FLAG = "and this agent runs without --allow-private"
+_JOIN = "shown from there on until the paths join"
 
+
+@unique
 class NoticeCode(IntEnum):
-    """What a notice says. Below 50 beside a row, from 50 on why a job failed, from 80 on why an
-    agent refused it."""
+    """What a notice says, with the template of its sentence. Fields of a template are parameters.
 
-    TEXT = 0
-    """A sentence as it is: from a peer that sends no codes (release 0.2), or of a program about its
-    own input."""
+    Codes below 50 are beside a row, from 50 on why a job failed, from 80 on why an agent refused
+    it. `TEXT` is a sentence as it is: of a peer that sends no codes (release 0.2), or of a program
+    about its own input.
+    """
 
-    HOPS_LIMIT = 1
-    HOPS_SPARED = 2
-    UNPLACED_ANSWERS = 3
-    TAKEN_FOR_TARGET = 4
-    TAKEN_FOR_FIREWALL = 5
-    QUEUE_OVERFLOW = 6
-    UNSTAMPED_PROBES = 7
-    CLOCK_STEPPED = 8
-    DETOUR = 9
-    PROBES_UNSENT = 10
-    BALANCED_BY_PACKET = 11
-    TOO_FEW_ANSWERS = 12
-    PATHS_LIMITED = 13
-    PATHS_SILENT = 14
-    PROBE_BUDGET = 15
-    NO_TIME_FOR_FLOWS = 16
+    template: str
 
-    CANCELLED_EARLY = 50
-    DEADLINE_EARLY = 51
-    AGENT_FAULT = 52
-    NO_PROBE_SENT = 53
-    CANNOT_SEND = 54
-    NO_FLOW_LEFT = 55
-    UNSENDABLE_FAMILIES = 56
-    NOT_ONE_HOST = 57
-    NOT_PUBLIC = 58
-    OWN_ADDRESS = 59
-    LINK_BROADCAST = 60
-    UNRESOLVED = 61
-    HAS_ZONE = 62
-    NO_HOST_NAME = 63
-    NO_SUCH_NAME = 64
-    NO_ADDRESS = 65
-    NAME_SERVERS_FAILED = 66
-    NAME_SERVERS_REFUSED = 67
+    def __new__(cls, number: int, template: str) -> Self:
+        """The member with that number."""
+        code = int.__new__(cls, number)
+        code._value_ = number
+        code.template = template
+        return code
 
-    STOPPING = 80
-    JOBS_FULL = 81
-    NO_SUCH_PROBES = 82
-    NO_FAMILY = 83
-    UNKNOWN_PACKET_TYPE = 84
-    OUT_OF_RANGE = 85
-    TARGET_LENGTH = 86
+    TEXT = (0, "{reason}")
+
+    HOPS_LIMIT = (
+        1,
+        "hop {ttls}: probably limits the rate of its answers, since hops beyond it lost nothing",
+    )
+    HOPS_SPARED = (
+        2,
+        "hop {ttls}: asked less often, since its router is known to limit its answers",
+    )
+    UNPLACED_ANSWERS = (
+        3,
+        (
+            "the target gave {count} answers that name no probe: it is reached, at a TTL and in a "
+            "time that they do not tell"
+        ),
+    )
+    TAKEN_FOR_TARGET = (
+        4,
+        (
+            "{nodes} answered port unreachable and is taken for another address of the target; it "
+            "may be a firewall on the way"
+        ),
+    )
+    TAKEN_FOR_FIREWALL = (
+        5,
+        (
+            "{nodes} answered port unreachable and is taken for a firewall on the way; it may be "
+            "another address of the target"
+        ),
+    )
+    QUEUE_OVERFLOW = (
+        6,
+        (
+            "this host had no room for {count} packets that came in: some of what counts as lost "
+            "may have been answered"
+        ),
+    )
+    UNSTAMPED_PROBES = (
+        7,
+        "this host did not stamp the departure of {count} probes: their times are less exact",
+    )
+    CLOCK_STEPPED = (
+        8,
+        "this host's wall clock was set meanwhile: some times are by another clock, and less exact",
+    )
+    DETOUR = (
+        9,
+        (
+            "this host's routing rules or equal routes could not be followed: its other traffic of "
+            "this kind may leave by another first hop"
+        ),
+    )
+    PROBES_UNSENT = (
+        10,
+        "probes that could not be sent from here, and are not counted as lost: {unsent}",
+    )
+    BALANCED_BY_PACKET = (
+        11,
+        (
+            "packets of one flow met several addresses at TTL {ttls}: they are balanced packet by "
+            f"packet there, or the route changed; no links are {_JOIN}"
+        ),
+    )
+    TOO_FEW_ANSWERS = (
+        12,
+        (
+            "too few answers at TTL {ttls} to tell balancing by flow from balancing by packet; not "
+            f"all links are {_JOIN}"
+        ),
+    )
+    PATHS_LIMITED = (
+        13,
+        (
+            "answers are missing at TTL {ttls}, where routers probably limit them: there may be "
+            "more paths"
+        ),
+    )
+    PATHS_SILENT = (
+        14,
+        f"answers are missing at TTL {{ttls}} on some paths; no links of these are {_JOIN}",
+    )
+    PROBE_BUDGET = (15, "the probe budget ended with {count} flows: there may be more paths")
+    NO_TIME_FOR_FLOWS = (16, "the job's time does not allow more flows: there may be more paths")
+
+    CANCELLED_EARLY = (50, "the job was taken back before its trace began")
+    DEADLINE_EARLY = (51, "the job's time ran out before its trace began")
+    AGENT_FAULT = (52, "a fault of the agent's own: {name}")
+    NO_PROBE_SENT = (53, "no probe could be sent from here: {unsent}")
+    CANNOT_SEND = (54, "the agent cannot send to {name}: {reason}")
+    NO_FLOW_LEFT = (55, "too many traces to this target are under way")
+    UNSENDABLE_FAMILIES = (56, "{name} has only {families} addresses, which the agent cannot send")
+    NOT_ONE_HOST = (57, "{subject} is not the address of one host")
+    NOT_PUBLIC = (58, f"{{subject}} is not a public address, {_FLAG}")
+    OWN_ADDRESS = (59, f"{{subject}} is an address of the agent's own host, {_FLAG}")
+    LINK_BROADCAST = (60, "{subject} is not the address of one host, but of all on a link")
+    UNRESOLVED = (61, "{name} does not resolve: {reason}")
+    HAS_ZONE = (62, "{name} has a zone, as link-local addresses do; these are not traced")
+    NO_HOST_NAME = (63, "{name} is neither an address nor a host name: {reason}")
+    NO_SUCH_NAME = (64, "{name} does not resolve: no such name")
+    NO_ADDRESS = (65, "{name} does not resolve: it has no address")
+    NAME_SERVERS_FAILED = (
+        66,
+        "{name} does not resolve: the host's name servers failed or did not answer",
+    )
+    NAME_SERVERS_REFUSED = (
+        67,
+        "{name} does not resolve: the host's name servers refused, or gave no valid answer",
+    )
+
+    STOPPING = (80, "the agent is stopping")
+    JOBS_FULL = (81, "the agent runs {count} jobs already")
+    NO_SUCH_PROBES = (82, "the agent has no probes of type {name}")
+    NO_FAMILY = (83, "the agent has no {families} address")
+    UNKNOWN_PACKET_TYPE = (84, "packet type number {count} is not known here")
+    OUT_OF_RANGE = (85, "{name} {count} is not within {least} to {most}")
+    TARGET_LENGTH = (86, "target is not {least} to {most} characters")
+
+
+_TEMPLATES = {code.value: code.template for code in NoticeCode}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,99 +186,6 @@ class Notice:
     packet_type: str = ""
 
 
-_FLAG = "and this agent runs without --allow-private"
-_JOIN = "shown from there on until the paths join"
-
-_SENTENCES = {
-    NoticeCode.TEXT: "{reason}",
-    NoticeCode.HOPS_LIMIT: (
-        "hop {ttls}: probably limits the rate of its answers, since hops beyond it lost nothing"
-    ),
-    NoticeCode.HOPS_SPARED: (
-        "hop {ttls}: asked less often, since its router is known to limit its answers"
-    ),
-    NoticeCode.UNPLACED_ANSWERS: (
-        "the target gave {count} answers that name no probe: it is reached, at a TTL and in a time "
-        "that they do not tell"
-    ),
-    NoticeCode.TAKEN_FOR_TARGET: (
-        "{nodes} answered port unreachable and is taken for another address of the target; it may "
-        "be a firewall on the way"
-    ),
-    NoticeCode.TAKEN_FOR_FIREWALL: (
-        "{nodes} answered port unreachable and is taken for a firewall on the way; it may be "
-        "another address of the target"
-    ),
-    NoticeCode.QUEUE_OVERFLOW: (
-        "this host had no room for {count} packets that came in: some of what counts as lost may "
-        "have been answered"
-    ),
-    NoticeCode.UNSTAMPED_PROBES: (
-        "this host did not stamp the departure of {count} probes: their times are less exact"
-    ),
-    NoticeCode.CLOCK_STEPPED: (
-        "this host's wall clock was set meanwhile: some times are by another clock, and less exact"
-    ),
-    NoticeCode.DETOUR: (
-        "this host's routing rules or equal routes could not be followed: its other traffic of "
-        "this kind may leave by another first hop"
-    ),
-    NoticeCode.PROBES_UNSENT: (
-        "probes that could not be sent from here, and are not counted as lost: {unsent}"
-    ),
-    NoticeCode.BALANCED_BY_PACKET: (
-        "packets of one flow met several addresses at TTL {ttls}: they are balanced packet by "
-        f"packet there, or the route changed; no links are {_JOIN}"
-    ),
-    NoticeCode.TOO_FEW_ANSWERS: (
-        "too few answers at TTL {ttls} to tell balancing by flow from balancing by packet; not all "
-        f"links are {_JOIN}"
-    ),
-    NoticeCode.PATHS_LIMITED: (
-        "answers are missing at TTL {ttls}, where routers probably limit them: there may be more "
-        "paths"
-    ),
-    NoticeCode.PATHS_SILENT: (
-        f"answers are missing at TTL {{ttls}} on some paths; no links of these are {_JOIN}"
-    ),
-    NoticeCode.PROBE_BUDGET: ("the probe budget ended with {count} flows: there may be more paths"),
-    NoticeCode.NO_TIME_FOR_FLOWS: (
-        "the job's time does not allow more flows: there may be more paths"
-    ),
-    NoticeCode.CANCELLED_EARLY: "the job was taken back before its trace began",
-    NoticeCode.DEADLINE_EARLY: "the job's time ran out before its trace began",
-    NoticeCode.AGENT_FAULT: "a fault of the agent's own: {name}",
-    NoticeCode.NO_PROBE_SENT: "no probe could be sent from here: {unsent}",
-    NoticeCode.CANNOT_SEND: "the agent cannot send to {name}: {reason}",
-    NoticeCode.NO_FLOW_LEFT: "too many traces to this target are under way",
-    NoticeCode.UNSENDABLE_FAMILIES: (
-        "{name} has only {families} addresses, which the agent cannot send"
-    ),
-    NoticeCode.NOT_ONE_HOST: "{subject} is not the address of one host",
-    NoticeCode.NOT_PUBLIC: f"{{subject}} is not a public address, {_FLAG}",
-    NoticeCode.OWN_ADDRESS: f"{{subject}} is an address of the agent's own host, {_FLAG}",
-    NoticeCode.LINK_BROADCAST: "{subject} is not the address of one host, but of all on a link",
-    NoticeCode.UNRESOLVED: "{name} does not resolve: {reason}",
-    NoticeCode.HAS_ZONE: "{name} has a zone, as link-local addresses do; these are not traced",
-    NoticeCode.NO_HOST_NAME: "{name} is neither an address nor a host name: {reason}",
-    NoticeCode.NO_SUCH_NAME: "{name} does not resolve: no such name",
-    NoticeCode.NO_ADDRESS: "{name} does not resolve: it has no address",
-    NoticeCode.NAME_SERVERS_FAILED: (
-        "{name} does not resolve: the host's name servers failed or did not answer"
-    ),
-    NoticeCode.NAME_SERVERS_REFUSED: (
-        "{name} does not resolve: the host's name servers refused, or gave no valid answer"
-    ),
-    NoticeCode.STOPPING: "the agent is stopping",
-    NoticeCode.JOBS_FULL: "the agent runs {count} jobs already",
-    NoticeCode.NO_SUCH_PROBES: "the agent has no probes of type {name}",
-    NoticeCode.NO_FAMILY: "the agent has no {families} address",
-    NoticeCode.UNKNOWN_PACKET_TYPE: "packet type number {count} is not known here",
-    NoticeCode.OUT_OF_RANGE: "{name} {count} is not within {least} to {most}",
-    NoticeCode.TARGET_LENGTH: "target is not {least} to {most} characters",
-}
-
-
 def sentence(notice: Notice) -> str:
     """The notice in words, safe to show, of at most `MAX_TEXT` characters.
 
@@ -195,8 +193,8 @@ def sentence(notice: Notice) -> str:
     the parameters that it has.
     """
     words = _in_words(notice)
-    template = _SENTENCES.get(notice.code)  # type: ignore[call-overload]
-    if template is None or not all(words[field] for field in re.findall(r"{(\w+)}", template)):
+    template = _TEMPLATES.get(notice.code, "")
+    if not template or not all(words[field] for field in re.findall(r"{(\w+)}", template)):
         given = "; ".join(
             f"{name} {words[name]}" for name in _SHOWN if words[name] not in ("", "0")
         )
