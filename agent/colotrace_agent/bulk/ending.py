@@ -1,9 +1,9 @@
-"""When traces of a table end: the rules of `engine.trace`, worked out for many lines at once."""
+"""When traces of a table end: `engine.rules` applied to many lines at once."""
 
 import numpy as np
 from colotrace_proto.messages import Family, NodeKind
 
-from colotrace_agent.engine.trace import HERE, NEAR, floor_of
+from colotrace_agent.engine import rules
 from colotrace_agent.model import TraceSpec
 
 from .state import Flags, Lines, Numbers, State
@@ -19,7 +19,7 @@ class Ending(State):
         self._look_at = np.full(lines, _NEVER, np.int64)
         self._first_look_at = _NEVER
         self._unsettled = np.zeros(lines, np.bool_)
-        self._floor_ns = floor_of(spec)
+        self._floor_ns = rules.floor_ns(spec.wait_ns)
 
     def expire(self, now: int) -> Lines:
         """Ends the traces to which nothing more can come; their lines."""
@@ -73,18 +73,19 @@ class Ending(State):
         self._first_look_at = min(self._first_look_at, int(look_at.min()))
 
     def _is_unsent(self, lines: Lines) -> Flags:
-        """Whether probes are still to be sent: not beyond the target, and only the first of each
-        TTL beyond where the target is expected or a refusal came."""
-        next_place, packets = self._next[lines], self.spec.packets_per_ttl
-        last = np.minimum(self.target_ttl[lines], self.spec.max_ttl)
-        within, earlier = next_place // packets + 1, next_place % packets
-        spared = within > np.minimum(self._expected_ttl[lines], self._refusal_ttl[lines])
-        first_whole = within + (earlier > 0)
-        return (first_whole <= last) | ((earlier > 0) & (within <= last) & ~spared)
+        """Whether probes are still to be sent: the next in order, or the first of the TTL after."""
+        packets, bounds = self.spec.packets_per_ttl, self.bounds_of(lines)
+        ttl, earlier = rules.probe_at(self._next[lines], packets)
+        here = (ttl <= self.spec.max_ttl) & (earlier < rules.probes_at(ttl, packets, bounds))
+        further = (ttl < self.spec.max_ttl) & (rules.probes_at(ttl + 1, packets, bounds) > 0)
+        unsent: Flags = here | further
+        return unsent
 
     def _missing(self, lines: Lines) -> Flags:
-        short = self.sent[lines] > self.answers[lines]
-        return short & (self._columns <= self.target_ttl[lines][:, None])
+        missing: Flags = rules.is_missing(
+            self.sent[lines], self.answers[lines], self._columns, self.target_ttl[lines][:, None]
+        )
+        return missing
 
     def _closes_at(self, lines: Lines) -> Numbers:
         """As `Trace.closes_at`; never, where probes are still to be sent."""
@@ -92,33 +93,22 @@ class Ending(State):
         missing = self._missing(lines)
         waiting = missing.any(axis=1)
         if waiting.any():
-            closes_at[waiting] = self._waits_until(lines[waiting], missing[waiting])
+            those = lines[waiting]
+            closes_at[waiting] = rules.waited_until(
+                list(missing[waiting].T), list(self._last_sent_at[those].T),
+                list(self._longest_rtt[those].T), since=closes_at[waiting],
+                barrier_ttl=self.bounds.barrier_ttl[those], barrier_rtt=self._barrier_rtt(those),
+                wait_ns=self.spec.wait_ns,
+            )  # fmt: skip
         return np.where(self._is_unsent(lines) | (self.put_off[lines] > 0), _NEVER, closes_at)
 
-    def _refused(self, lines: Lines) -> Flags:
-        """Whether a router's refusal seems to end the path: no router beyond it answered."""
-        refused = self._barrier_ttl[lines] <= self.spec.max_ttl
-        for row in np.nonzero(refused)[0].tolist():
-            line = int(lines[row])
-            passed = self.answered[line] & (self.kind[line] == NodeKind.TRANSIT)
-            refused[row] = not (passed & (self.ttl_of[line] > self._barrier_ttl[line])).any()
-        return refused
-
-    def _waits_until(self, lines: Lines, missing: Flags) -> Numbers:
-        longest, last_sent_at = self._longest_rtt[lines], self._last_sent_at[lines]
-        wait_ns = self.spec.wait_ns
-        barrier, refused = self._barrier_ttl[lines], self._refused(lines)
-        at_barrier = np.minimum(barrier, self.spec.max_ttl) - 1
-        barrier_rtt = longest[np.arange(len(lines)), at_barrier]
-        until = self.started[lines]
-        nearest = np.zeros(len(lines), np.int64)
-        for column in range(self.spec.max_ttl - 1, -1, -1):
-            own = longest[:, column]
-            patience = np.where(own > 0, HERE * own, np.where(nearest > 0, NEAR * nearest, wait_ns))
-            beyond = (own == 0) & (nearest == 0) & (column >= barrier) & refused
-            patience = np.where(beyond, HERE * barrier_rtt, patience)
-            patience = np.clip(patience, self._floor_ns, wait_ns)
-            silent = missing[:, column]
-            until = np.maximum(until, np.where(silent, last_sent_at[:, column] + patience, 0))
-            nearest = np.where(own > 0, own, nearest)
-        return until
+    def _barrier_rtt(self, lines: Lines) -> Numbers:
+        """The longest RTT of a refusal that ends the path; 0 where none does."""
+        barrier_ttl = self.bounds.barrier_ttl[lines]
+        found = np.zeros(len(lines), np.int64)
+        for row in np.nonzero(barrier_ttl <= self.spec.max_ttl)[0].tolist():
+            line, ttl = int(lines[row]), int(barrier_ttl[row])
+            transit = self.answered[line] & (self.kind[line] == NodeKind.TRANSIT)
+            furthest = int(self.ttl_of[line][transit].max(initial=0))
+            found[row] = self._longest_rtt[line, ttl - 1] * rules.ends_path(ttl, furthest)
+        return found

@@ -23,9 +23,8 @@ from colotrace_agent.engine.limits.distances import Distances
 from colotrace_agent.engine.limits.routers import Limit, Routers
 from colotrace_agent.engine.limits.spacing import Spacing
 from colotrace_agent.engine.placing import place
-from colotrace_agent.engine.trace import translated
-from colotrace_agent.engine.verdict import is_own_refusal, judge, may_be_target
-from colotrace_agent.labels import NAT
+from colotrace_agent.engine.rules import port_unreachable_kind
+from colotrace_agent.engine.verdict import judge
 from colotrace_agent.model import Counters, Heard, TraceSpec, family_of, has_ports
 
 from .finding import same_rows
@@ -33,7 +32,7 @@ from .flows import Flows, ManyIdentities, addresses_of
 from .line import Line, LineProbes
 from .lookup import Lookup, verifies
 from .recognise import Plain, plain_answers
-from .state import DOUBTFUL, Bytes, Flags, Lines, Numbers
+from .state import Bytes, Flags, Lines, Numbers
 from .table import Due, Table
 
 _SAMPLE_NS = 100_000_000
@@ -262,27 +261,23 @@ class BulkEngine:
         ordinal = place(LineProbes(table, number, flow), heard, at=at)
         if ordinal is None:
             return
-        kind, labels = judge(heard, flow)
-        if is_own_refusal(heard, flow, kind):
+        meaning = judge(heard, flow)
+        if meaning.by_own_host:
             table.kept_back(number, [ordinal], errno.EHOSTUNREACH)
             return
-        stored = int(kind)
-        if may_be_target(heard, flow):
-            stored, labels = DOUBTFUL, ()  # it gets its label once it is decided
-        if translated(heard, flow):
-            labels = (*labels, NAT)
-        labels += heard.labels
+        # `Line.settle` labels a doubtful refusal once it is decided.
+        labels = meaning.labels[1:] if meaning.doubtful else meaning.labels
         who = np.frombuffer(heard.responder, np.uint8)[None, :]
         table.count(
             np.array([number]), np.array([ordinal]),
-            kind=np.array([stored], np.uint8),
+            kind=np.array([meaning.stored_kind], np.uint8),
             who=who,
             at=np.array([at]), read_at=read_at,
-            reduced_by=np.array([max((heard.quoted_ttl or 1) - 1, 0)]),
+            reduced_by=np.array([meaning.ttl_left]),
         )  # fmt: skip
         if labels:
             table.aside(number).labels[ordinal] = labels
-        if kind is not NodeKind.BARRIER and table.ttl_of[number, ordinal] <= NEAR_HOPS:
+        if meaning.kind is not NodeKind.BARRIER and table.ttl_of[number, ordinal] <= NEAR_HOPS:
             self._count_near(who, read_at)
 
     def overflowed(self, packets: int) -> None:
@@ -378,10 +373,11 @@ def _doubted(table: Table, plain: Plain) -> Plain:
     """The same, where refusals from other addresses than the targets' are doubtful; those that the
     host's own kernel sent are left out."""
     closed = np.nonzero(plain.kind == NodeKind.TARGET)[0]
-    elsewhere = closed[~same_rows(table.targets[plain.lines[closed]], plain.who[closed])]
-    if not len(elsewhere):
+    from_target = same_rows(table.targets[plain.lines[closed]], plain.who[closed])
+    if from_target.all():
         return plain
-    plain.kind[elsewhere] = DOUBTFUL
+    plain.kind[closed] = port_unreachable_kind(from_target)
+    elsewhere = closed[~from_target]
     own = elsewhere[same_rows(table.sources[plain.lines[elsewhere]], plain.who[elsewhere])]
     kept = np.ones(len(plain.rows), np.bool_)
     kept[own] = False

@@ -3,8 +3,14 @@
 import numpy as np
 from colotrace_proto.messages import NodeKind
 
+from colotrace_agent.engine import rules
+from colotrace_agent.engine.rules import DOUBTFUL
+
 from .ending import Ending
-from .state import DOUBTFUL, Bytes, Flags, Lines, Numbers
+from .state import Bytes, Flags, Lines, Numbers
+
+_RUNNING = np.zeros(1, np.bool_)
+"""That traces have not ended: only lines of such are found."""
 
 
 class Hearing(Ending):
@@ -17,8 +23,7 @@ class Hearing(Ending):
             wrong = places[ours & ~right] // self.probes
             self._clock_stepped(wrong)
             ours = ours & right
-        # An answer's time is counted from what its probe's departure was known as by then.
-        ours &= (self._flat_sent_at[places] > 0) & ~self._flat_answered[places]
+        ours &= rules.takes_stamp(self._flat_sent_at[places], self._flat_answered[places])
         if not ours.all():
             places, at = places[ours], at[ours]
         self._flat_sent_at[places] = at
@@ -34,21 +39,20 @@ class Hearing(Ending):
         """
         places = self.places(lines, ordinals)
         sent_at = self._flat_sent_at[places]
-        rtt = at - sent_at
-        good = (sent_at > 0) & ~self._flat_answered[places] & _first_of_each(places)
-        stepped = (rtt < 0) & good
-        if stepped.any():  # the wall clock was set between the two
-            rtt = np.where(stepped, read_at - sent_at, rtt)
-            self._clock_stepped(lines[stepped])
+        has_left = sent_at > 0
+        is_answered = self._flat_answered[places] | ~_first_of_each(places)
+        good: Flags = rules.is_first(has_left=has_left, is_answered=is_answered, is_over=_RUNNING)
+        rtt, stepped = rules.rtt_ns(sent_at, at=at, read_at=read_at)
+        if stepped.any():
+            self._clock_stepped(lines[stepped & good])
         if good.all():
             self._put(lines, places, kind, who, rtt, reduced_by)
         else:
-            for line, left in zip(
-                lines[~good].tolist(), (sent_at[~good] > 0).tolist(), strict=True
-            ):
+            duplicate = rules.is_duplicate(has_left=has_left, is_answered=is_answered)
+            for line, again in zip(lines[~good].tolist(), duplicate[~good].tolist(), strict=True):
                 counters = self.counters(line)
-                counters.duplicates += left
-                counters.foreign += not left
+                counters.duplicates += again
+                counters.foreign += not again
             self._put(lines[good], places[good], kind[good], who[good], rtt[good], reduced_by[good])
         return good
 
@@ -68,19 +72,13 @@ class Hearing(Ending):
         else:
             np.add.at(self.answers, (lines, column), 1)
             np.maximum.at(self._longest_rtt, (lines, column), rtt)
-        those = np.nonzero(kind == NodeKind.TARGET)[0]
+        those = np.nonzero(kind != NodeKind.TRANSIT)[0]
         if len(those):
-            targets, its_ttl = lines[those], ttl[those]
-            np.minimum.at(self.target_ttl, targets, its_ttl)
-            nearer = its_ttl - reduced_by[those]
-            nearer = np.where(nearer > 0, nearer, its_ttl).astype(np.int16)
-            np.minimum.at(self._expected_ttl, targets, nearer)
-        those = np.nonzero(kind >= NodeKind.BARRIER)[0]
-        if len(those):
-            np.minimum.at(self._refusal_ttl, lines[those], ttl[those])
+            kinds, ttls, ttl_left = (each[those] for each in (kind, ttl, reduced_by))
+            shown = rules.answer_bounds(kinds, ttls, ttl_left, self.spec.max_ttl + 1)
+            for bound, values in zip(self.bounds, shown, strict=True):
+                np.minimum.at(bound, lines[those], values.astype(np.int16))
             self.doubtful[lines[kind == DOUBTFUL]] = True
-            those = those[kind[those] == NodeKind.BARRIER]
-            np.minimum.at(self._barrier_ttl, lines[those], ttl[those])
         self._unsettled[lines] = True
 
     def _clock_stepped(self, lines: Lines) -> None:

@@ -6,10 +6,10 @@ import numpy as np
 from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.engine.refusals import Refuser, settle
+from colotrace_agent.engine.rules import DOUBTFUL, is_waited_for
 from colotrace_agent.engine.verdict import refusal_label
 from colotrace_agent.model import Counters, Flow, MissingNeighbour, Reply, TraceSpec
 
-from .state import DOUBTFUL
 from .table import Table
 
 
@@ -258,8 +258,9 @@ class LineProbes:
     def waiting(self, at: int) -> list[int]:
         """Probes without an answer that at that time were waited for."""
         table, number = self._table, self._number
-        sent_at = table.sent_at[number]
-        silent = (sent_at > 0) & ~table.answered[number] & (at - sent_at <= table.spec.wait_ns)
+        silent = is_waited_for(
+            table.sent_at[number], table.answered[number], at=at, wait_ns=table.spec.wait_ns
+        )
         ordinals: list[int] = np.nonzero(silent)[0].tolist()
         return ordinals
 

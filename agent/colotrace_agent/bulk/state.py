@@ -6,6 +6,7 @@ its line times the probes of a line, plus its ordinal; arrays by probe are also 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,7 @@ from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import Family, NodeKind
 
 from colotrace_agent.engine.refusals import Refuser
+from colotrace_agent.engine.rules import DOUBTFUL, Bounds
 from colotrace_agent.marks import Marks
 from colotrace_agent.model import Counters, Flow, MissingNeighbour, TraceSpec
 
@@ -24,10 +26,9 @@ Numbers = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Shorts = npt.NDArray[np.int16]
 Bytes = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 
 _PLACE_BITS = 40
-DOUBTFUL = 3
-"""Beside the values of `NodeKind`: a refusal that may be the target's, while its trace runs."""
 
 
 @dataclass(slots=True)
@@ -81,13 +82,10 @@ class State:
         # a router that limits its answers.
         self._next, self.put_off = numbers(), numbers()
         self.in_use = np.zeros(lines, np.bool_)
-        self.target_ttl: Shorts = np.zeros(lines, np.int16)
-        # The lowest TTL of a refusal by a router, and of one by whoever.
-        self._barrier_ttl: Shorts = np.zeros(lines, np.int16)
-        self._refusal_ttl: Shorts = np.zeros(lines, np.int16)
+        self.bounds: Bounds[Array] = Bounds(*(np.zeros(lines, np.int16) for _ in range(4)))
+        self.target_ttl: Shorts = self.bounds.target_ttl
         self.doubtful = np.zeros(lines, np.bool_)
         """Whether a refusal came that may be the target's or a firewall's."""
-        self._expected_ttl: Shorts = np.zeros(lines, np.int16)
         self.targets: Bytes = np.zeros((lines, self.width), np.uint8)
         self.sources: Bytes = np.zeros((lines, self.width), np.uint8)
         self.found = Finder(spec.packet_type, self.targets, self.identifiers)
@@ -138,9 +136,10 @@ class State:
         self.first_number[lines], self.names[lines] = flows.first_numbers, flows.names
         self.identifiers[lines] = flows.identifiers
         self.targets[lines], self.sources[lines] = flows.targets, flows.sources
-        self.target_ttl[lines] = self._barrier_ttl[lines] = self._refusal_ttl[lines] = beyond
+        for bound in self.bounds:
+            bound[lines] = beyond
+        self.bounds.expected_ttl[lines] = expected_ttls
         self.doubtful[lines] = False
-        self._expected_ttl[lines] = expected_ttls
         self._last_sent_at[lines] = self._longest_rtt[lines] = self.sent_at[lines] = 0
         self.sent[lines] = self.answers[lines] = 0
         self._held[lines] = self.answered[lines] = self.stamped[lines] = False
@@ -205,12 +204,16 @@ class State:
         places = tickets & ((1 << _PLACE_BITS) - 1)
         return places, self.generation[places // self.probes] == tickets >> _PLACE_BITS
 
+    def bounds_of(self, lines: Lines) -> Bounds[Array]:
+        """The bounds of these lines."""
+        return Bounds(*(bound[lines] for bound in self.bounds))
+
     def ends_at(self, lines: Lines) -> Shorts:
         """The last TTL of interest: the target's, else where a refusal ends the path, else the
         spec's."""
         most = self.spec.max_ttl
-        ends = np.minimum(self.target_ttl[lines], most)
-        refused = (self._refusal_ttl[lines] <= most) & (self.target_ttl[lines] > most)
+        ends: Shorts = np.minimum(self.target_ttl[lines], most)
+        refused = (self.bounds.refusal_ttl[lines] <= most) & (self.target_ttl[lines] > most)
         for row in np.nonzero(refused)[0].tolist():
             end = refused_at(self._answers_of(int(lines[row])))
             ends[row] = most if end is None else end

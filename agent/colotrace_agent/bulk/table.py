@@ -12,8 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from colotrace_proto.messages import Family
 
+from colotrace_agent.engine import rules
 from colotrace_agent.engine.engine import NEAR_HOPS, STEP, TARGET_BURST, TARGET_RATE
 from colotrace_agent.engine.limits.budget import Budgets, grain_of
+from colotrace_agent.engine.rules import Bounds
 from colotrace_agent.model import MissingNeighbour, TraceSpec
 
 from .flows import Flows, addresses_of
@@ -127,15 +129,13 @@ class Table(Hearing):
 
     def _due(self, lines: Lines, now: int) -> Due:
         packets = self.spec.packets_per_ttl
-        first, target = self._next[lines], self.target_ttl[lines]
+        first, bounds = self._next[lines], self.bounds_of(lines)
         near = first < self._near_places
         end = np.minimum(first + STEP, np.where(near, self._near_places, self.probes))
         place = first[:, None] + self._step
-        ttl = place // packets + 1 if packets > 1 else place + 1
-        wanted = (place < end[:, None]) & (ttl <= target[:, None])
-        if packets > 1:
-            spared_beyond = np.minimum(self._expected_ttl[lines], self._refusal_ttl[lines])
-            wanted &= (place % packets == 0) | (ttl <= spared_beyond[:, None])
+        ttl, earlier = rules.probe_at(place, packets)
+        by_row = Bounds(*(bound[:, None] for bound in bounds))
+        wanted = (place < end[:, None]) & (earlier < rules.probes_at(ttl, packets, by_row))
         wanted &= ~self._held[lines[:, None], np.minimum(ttl, self.spec.max_ttl) - 1]
         count = np.cumsum(wanted, axis=1)
         asks = count[:, -1] > 0
@@ -155,7 +155,7 @@ class Table(Hearing):
         self.flat_ttl_of[self.places(due.lines, due.ordinals)] = due.ttls
         if blocked.any():
             self._block(lines[blocked], now)
-        more = (end < self.probes) & (end // packets + 1 <= target) & ~blocked
+        more = (end < self.probes) & (end // packets + 1 <= bounds.target_ttl) & ~blocked
         near = end < self._near_places
         self._queue(lines[more & near], self._near)
         self._queue(lines[more & ~near], self._far)
@@ -172,8 +172,8 @@ class Table(Hearing):
     def hold(self, line: int, ttl: int) -> int:
         """The probes of that TTL wait: each for `take_late`, or until it is spared. Returns how
         many that are."""
-        far = ttl > min(self._expected_ttl[line], self._refusal_ttl[line])
-        count = 1 if far else self.spec.packets_per_ttl
+        bounds = Bounds(*(int(bound[line]) for bound in self.bounds))
+        count = rules.probes_at(ttl, self.spec.packets_per_ttl, bounds)
         self._held[line, ttl - 1] = True
         self.put_off[line] += count
         return count

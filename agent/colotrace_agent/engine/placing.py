@@ -1,4 +1,4 @@
-"""Which probe an answer is the first to: one rule for single traces and for those of a table."""
+"""Which probe an answer is the first to, for a trace of either engine."""
 
 from typing import Protocol
 
@@ -7,6 +7,7 @@ from colotrace_proto.messages import NodeKind, PacketType
 from colotrace_agent.model import AnswerKind, Counters, Flow, Heard
 
 from .matching import Miss, match
+from .rules import is_duplicate, is_first
 from .verdict import judge
 
 
@@ -77,14 +78,16 @@ def place(probes: Probes, heard: Heard, *, at: int) -> int | None:
             counters.foreign += 1
         if _shows_reached(heard, probes.flow, ordinal):
             probes.unplaced = min(probes.unplaced + 1, probes.left)
-    elif not probes.has_left(ordinal):
-        counters.foreign += 1
-    elif probes.is_answered(ordinal):
+        return None
+    has_left, is_answered = probes.has_left(ordinal), probes.is_answered(ordinal)
+    if is_first(has_left=has_left, is_answered=is_answered, is_over=probes.is_over):
+        return ordinal
+    if is_duplicate(has_left=has_left, is_answered=is_answered):
         counters.duplicates += 1
-    elif probes.is_over:
+    elif has_left:
         counters.late += 1
     else:
-        return ordinal
+        counters.foreign += 1
     return None
 
 
@@ -102,7 +105,7 @@ def _shows_reached(heard: Heard, flow: Flow, miss: Miss) -> bool:
     if heard.source is None:
         return True
     quotes_too_little = miss is Miss.AMBIGUOUS and heard.responder == flow.target
-    return quotes_too_little and judge(heard, flow)[0] is NodeKind.TARGET
+    return quotes_too_little and judge(heard, flow).kind is NodeKind.TARGET
 
 
 def _by_elimination(probes: Probes, heard: Heard, at: int) -> int | Miss:
@@ -112,6 +115,6 @@ def _by_elimination(probes: Probes, heard: Heard, at: int) -> int | Miss:
     if len(waiting) != 1:
         return Miss.AMBIGUOUS
     ttl = probes.ttl_of(waiting[0])
-    is_end = judge(heard, probes.flow)[0] is not NodeKind.TRANSIT
+    is_end = judge(heard, probes.flow).kind is not NodeKind.TRANSIT
     denied = ttl <= probes.furthest if is_end else ttl >= probes.target_ttl
     return Miss.AMBIGUOUS if denied else waiting[0]

@@ -1,62 +1,46 @@
-"""One trace: which probes are due, what the answers come to, when nothing more can come.
+"""One trace: which probes are due, which answers count, when it ends.
 
-All TTLs are in flight together. Probes leave in ascending TTL order, all of one TTL after each
-other: of those that reach the target, its own TTL's come first, so that a target which allows
-only a few answers gives them to those that count (Linux allows 6, then one each second). The
-lowest TTL at which the target answered ends the path: what lies beyond is not sent any more, and
-not waited for. Beyond where it is expected, each TTL has one probe only. A trace in rounds sends
-one probe of every TTL before the next of any: a route that changes meanwhile shows in the later.
-The later rounds are shuffled, each flow's otherwise: who balances packets in turn is not met in
-step with it, which would make its branches look like those of a balancer by flow.
-
-A silent probe is waited for as long as the spec says at most, and less where the path is known
-to be quicker: HERE times the RTT seen at its own hop, or NEAR times that of the next hop which
-answered, as Linux's traceroute does, but never less than a router's slow path may take.
+Sans-IO: `engine.engine` calls it, and `engine.rules` has the rules that it applies. All TTLs are in
+flight together.
 """
 
 import errno
-import random
+import itertools
 from array import array
 from collections.abc import Collection, Iterable
 
 from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import NodeKind
 
-from colotrace_agent.labels import NAT
 from colotrace_agent.model import Counters, Flow, Heard, MissingNeighbour, Reply, TraceSpec
 
+from . import rules
 from .matching import Miss, match
+from .order import Order
 from .placing import place
 from .refusals import Refuser, settle
-from .verdict import is_own_refusal, judge, may_be_target
-
-HERE = 3
-NEAR = 10
-_FLOOR_NS = 250_000_000
+from .rules import Bounds
+from .verdict import judge
 
 
 class Trace:
     """The state of one trace. `now` and all times are monotonic nanoseconds."""
 
-    # Thousands may be under way. (The last is for whoever wants to know when one is gone.)
+    # Slots, since thousands may be under way. `__weakref__` lets tests see that one was freed.
     __slots__ = (
         "__weakref__",
         "_answered",
         "_answers",
-        "_barrier_ttl",
+        "_bounds",
         "_doubtful",
-        "_expected_ttl",
-        "_floor_ns",
         "_forwarders",
+        "_furthest_transit",
         "_index_sent_at",
         "_index_ttl",
         "_last_sent_at",
-        "_later_round",
         "_longest_rtt",
-        "_next",
-        "_probes",
+        "_order",
         "_put_off",
-        "_refusal_ttl",
         "_stamped",
         "_sure",
         "clock_stepped",
@@ -75,7 +59,6 @@ class Trace:
         "spared",
         "spec",
         "started",
-        "target_ttl",
         "uncertain",
         "unplaced",
         "unstamped",
@@ -117,16 +100,14 @@ class Trace:
         """Where a router was asked less than it should have been, since it limits its answers."""
         self.uncertain: tuple[Refuser, ...] = ()
         """Refusers that may be the target or a firewall; known at the end."""
-        self.target_ttl = spec.max_ttl + 1
-        """The lowest TTL at which the target answered; beyond all TTLs where it did not."""
         self.furthest = 0
         """The highest TTL at which a probe was answered; 0 where none was."""
 
-        probes = spec.max_ttl * spec.packets_per_ttl
-        self._next = 0  # the place in the order of sending, skipped probes included
+        nowhere = spec.max_ttl + 1
+        self._bounds = Bounds(nowhere, expected_ttl or spec.max_ttl, nowhere, nowhere)
+        self._furthest_transit = 0
+        self._order = Order(spec, seed=flow.identifier)
         self._put_off = 0
-        self._probes = probes
-        self._later_round = _shuffled(spec.max_ttl, flow.identifier) if spec.rounds else []
         self._index_ttl = bytearray()
         self._index_sent_at = array("q")  # 0: it did not leave
         self._answered = bytearray()
@@ -134,13 +115,9 @@ class Trace:
         self._last_sent_at = [0] * spec.max_ttl
         self._longest_rtt = [0] * spec.max_ttl
         self._answers = [0] * spec.max_ttl
-        self._expected_ttl = expected_ttl or spec.max_ttl
-        # The lowest TTL of a refusal by a router, and of one by whoever.
-        self._barrier_ttl = self._refusal_ttl = spec.max_ttl + 1
         self._doubtful: list[Reply] = []
         self._forwarders: set[bytes] = set()
         self._sure: int | None = None  # how many of the replies are, once the others are decided
-        self._floor_ns = floor_of(spec)
 
     @property
     def target(self) -> bytes:
@@ -148,12 +125,17 @@ class Trace:
         return self.spec.target
 
     @property
+    def target_ttl(self) -> int:
+        """The lowest TTL at which the target answered; beyond all TTLs where it did not."""
+        return self._bounds.target_ttl
+
+    @property
     def end_ttl(self) -> int:
         """The last TTL of interest: the target's, else where a refusal ends the path, else the
         spec's."""
         if self.reached:
             return self.target_ttl
-        refused = self._refusal_ttl <= self.spec.max_ttl
+        refused = self._bounds.refusal_ttl <= self.spec.max_ttl
         end = refused_at((r.ttl, r.kind, r.address) for r in self.replies) if refused else None
         return self.spec.max_ttl if end is None else end
 
@@ -188,7 +170,7 @@ class Trace:
     @property
     def unsent(self) -> bool:
         """Whether probes are still to be sent."""
-        return self._upcoming() is not None
+        return self._order.upcoming(self._bounds) is not None
 
     @property
     def taken(self) -> int:
@@ -197,19 +179,19 @@ class Trace:
 
     def next_ttl(self) -> int | None:
         """The TTL of the probe that `take` gives next; None where none is to be sent."""
-        upcoming = self._upcoming()
+        upcoming = self._order.upcoming(self._bounds)
         return upcoming[0] if upcoming is not None else None
 
     def take(self) -> tuple[int, int]:
         """The next probe as (index, TTL); it must then be reported as sent or as failed."""
-        ttl, _ = self._next_place()
+        ttl, _ = self._order.take(self._bounds)
         return self._take(ttl)
 
     def put_off(self) -> tuple[int, int]:
         """Puts the next probe off until `take_late` or `spare`; its TTL, and how many of that TTL
         came before it."""
         self._put_off += 1
-        return self._next_place()
+        return self._order.take(self._bounds)
 
     def wants_late(self, ttl: int) -> bool:
         """Whether a probe of that TTL that was put off is still of interest."""
@@ -245,7 +227,7 @@ class Trace:
         """The kernel's stamp of a probe that was sent; None where it cannot be right."""
         if at is None:
             self.clock_stepped = True
-        elif self._index_sent_at[ordinal]:
+        elif rules.takes_stamp(self._index_sent_at[ordinal], self._answered[ordinal]):
             self._index_sent_at[ordinal] = at
             self._stamped[ordinal] = True
 
@@ -281,36 +263,34 @@ class Trace:
         ordinal = place(self, heard, at=at)
         if ordinal is None:
             return None
-        ttl, sent_at = self._index_ttl[ordinal], self._index_sent_at[ordinal]
-        kind, labels = judge(heard, self.flow)
-        if is_own_refusal(heard, self.flow, kind):
+        ttl = self._index_ttl[ordinal]
+        meaning = judge(heard, self.flow)
+        if meaning.by_own_host:
             self.sent[ttl - 1] -= 1
             self.probe_failed(ordinal, errno.EHOSTUNREACH)
             return None
-        if at < sent_at:  # the wall clock was set between the two
-            at = read_at
+        rtt_ns, stepped = rules.rtt_ns(self._index_sent_at[ordinal], at=at, read_at=read_at)
+        if stepped:
             self.clock_stepped = True
-        rtt_ns = at - sent_at
         self._answered[ordinal] = True
         self.unstamped += not self._stamped[ordinal]
         self._answers[ttl - 1] += 1
         self._longest_rtt[ttl - 1] = max(self._longest_rtt[ttl - 1], rtt_ns)
         self.furthest = max(self.furthest, ttl)
-        if translated(heard, self.flow):
-            labels = (*labels, NAT)
-        reply = Reply(ttl, rtt_ns, heard.responder, kind, labels + heard.labels)
-        if may_be_target(heard, self.flow):
-            self._refusal_ttl = min(self._refusal_ttl, ttl)
+        if meaning.kind is NodeKind.TRANSIT:
+            self._furthest_transit = max(self._furthest_transit, ttl)
+        else:
+            self._lower_bounds(meaning.stored_kind, ttl, meaning.ttl_left)
+        reply = Reply(ttl, rtt_ns, heard.responder, meaning.kind, meaning.labels)
+        if meaning.doubtful:
             self._doubtful.append(reply)
-            return reply
-        if kind is NodeKind.TARGET:
-            self.target_ttl = min(self.target_ttl, ttl)
-            self._expected_ttl = min(self._expected_ttl, ttl - spared_ttl(heard, ttl))
-        elif kind is NodeKind.BARRIER:
-            self._barrier_ttl = min(self._barrier_ttl, ttl)
-            self._refusal_ttl = min(self._refusal_ttl, ttl)
-        self.replies.append(reply)
+        else:
+            self.replies.append(reply)
         return reply
+
+    def _lower_bounds(self, kind: int, ttl: int, ttl_left: int) -> None:
+        shown = rules.answer_bounds(kind, ttl, ttl_left, self.spec.max_ttl + 1)
+        self._bounds = Bounds(*map(min, self._bounds, shown))
 
     # What `placing` asks.
 
@@ -331,7 +311,9 @@ class Trace:
         return [
             ordinal
             for ordinal, sent_at in enumerate(self._index_sent_at)
-            if sent_at and not self._answered[ordinal] and at - sent_at <= self.spec.wait_ns
+            if rules.is_waited_for(
+                sent_at, self._answered[ordinal], at=at, wait_ns=self.spec.wait_ns
+            )
         ]
 
     def closes_at(self) -> int | None:
@@ -341,25 +323,31 @@ class Trace:
         """
         if self.unsent or self._put_off:
             return None
-        last = self.started
-        nearest_rtt = 0
-        for ttl in range(self.spec.max_ttl, 0, -1):
-            at = ttl - 1
-            if ttl <= self.target_ttl and self.sent[at] > self._answers[at]:
-                last = max(last, self._last_sent_at[at] + self._patience(at, nearest_rtt))
-            nearest_rtt = self._longest_rtt[at] or nearest_rtt
-        return last
+        barrier_ttl, barrier_rtt = self._bounds.barrier_ttl, 0
+        if barrier_ttl <= self.spec.max_ttl:
+            ends = rules.ends_path(barrier_ttl, self._furthest_transit)
+            barrier_rtt = self._longest_rtt[barrier_ttl - 1] * ends
+        return rules.waited_until(
+            self._missing(), self._last_sent_at, self._longest_rtt,
+            since=self.started, barrier_ttl=barrier_ttl, barrier_rtt=barrier_rtt,
+            wait_ns=self.spec.wait_ns,
+        )  # fmt: skip
 
     def look_at(self) -> int | None:
         """A time that `closes_at` is not before, had with less work: at once where nothing is
         missing; else when the shortest patience is over. None while probes are unsent."""
         if self.unsent or self._put_off:
             return None
-        end = min(self.target_ttl, self.spec.max_ttl)
-        if sum(self.sent[:end]) <= sum(self._answers[:end]):
+        missing = self._missing()
+        if not any(missing):
             return self.started
-        last = max(self._last_sent_at[at] for at in range(end) if self.sent[at] > self._answers[at])
-        return last + self._floor_ns
+        last = max(itertools.compress(self._last_sent_at, missing))
+        return last + rules.floor_ns(self.spec.wait_ns)
+
+    def _missing(self) -> list[int]:
+        """Whether answers are missing, at TTL 1, 2, 3 …"""
+        ends = itertools.repeat(self._bounds.target_ttl)
+        return list(map(rules.is_missing, self.sent, self._answers, itertools.count(1), ends))
 
     def expire(self, now: int) -> bool:
         """Whether the trace is at its end: nothing is left to send or to wait for."""
@@ -397,78 +385,6 @@ class Trace:
         )  # fmt: skip
         self.replies += settled.replies
         ends = (reply.ttl for reply in self.replies if reply.kind is NodeKind.TARGET)
-        self.target_ttl = min(ends, default=self.spec.max_ttl + 1)
+        target_ttl = min(ends, default=self.spec.max_ttl + 1)
+        self._bounds = self._bounds._replace(target_ttl=target_ttl)
         self.uncertain = tuple(each for each in settled.uncertain if each.ttl <= self.end_ttl)
-
-    def _patience(self, at: int, later_rtt: int) -> int:
-        if self._longest_rtt[at]:
-            patience = HERE * self._longest_rtt[at]
-        elif later_rtt:
-            patience = NEAR * later_rtt
-        elif at >= self._barrier_ttl and self._is_refused:
-            patience = HERE * self._longest_rtt[self._barrier_ttl - 1]
-        else:
-            return self.spec.wait_ns
-        return min(max(patience, self._floor_ns), self.spec.wait_ns)
-
-    @property
-    def _is_refused(self) -> bool:
-        """Whether a router's refusal seems to end the path: no router beyond it answered."""
-        return not any(
-            reply.kind is NodeKind.TRANSIT and reply.ttl > self._barrier_ttl
-            for reply in self.replies
-        )
-
-    def _next_place(self) -> tuple[int, int]:
-        upcoming = self._upcoming()
-        if upcoming is None:
-            raise LookupError("no probe is left to be sent")
-        self._next += 1
-        return upcoming
-
-    def _upcoming(self) -> tuple[int, int] | None:
-        """As `_place`, having passed over what lies beyond the target, and over all but one probe
-        of each TTL beyond where it is expected or somebody refused: he may let others pass."""
-        while self._next < self._probes:
-            place = ttl, earlier = self._place()
-            spared = earlier and ttl > min(self._expected_ttl, self._refusal_ttl)
-            if not spared and ttl <= self.target_ttl:
-                return place
-            self._next += 1
-        return None
-
-    def _place(self) -> tuple[int, int]:
-        """The TTL of the next probe, and how many of that TTL come before it."""
-        if self.spec.rounds:
-            earlier, at = divmod(self._next, self.spec.max_ttl)
-            at = self._later_round[at] if earlier else at
-        else:
-            at, earlier = divmod(self._next, self.spec.packets_per_ttl)
-        return at + 1, earlier
-
-
-def _shuffled(ttls: int, seed: int) -> list[int]:
-    places = list(range(ttls))
-    random.Random(seed).shuffle(places)  # noqa: S311 - nothing secret
-    return places
-
-
-def floor_of(spec: TraceSpec) -> int:
-    """The shortest patience with a silent probe: what a router's slow path may take."""
-    return min(max(_FLOOR_NS, spec.wait_ns // 4), spec.wait_ns)
-
-
-def translated(heard: Heard, flow: Flow) -> bool:
-    """Whether the quoted probe was changed by a translator on its way."""
-    if heard.source is None:  # nothing is quoted
-        return False
-    if heard.source != flow.source:
-        return True
-    return heard.key != flow.key and heard.key not in flow.keys
-
-
-def spared_ttl(heard: Heard, ttl: int) -> int:
-    """How much of its TTL a probe to the target had left beyond what it needed: with so much less
-    it would have come as far. 0 where the quote does not say, or says what cannot be."""
-    left = (heard.quoted_ttl or 1) - 1
-    return left if left < ttl else 0

@@ -4,10 +4,14 @@ It follows from the kind of packet and the quoted probe, not from the sender's a
 target behind address translation may well send time-exceeded from its own address.
 """
 
+from typing import NamedTuple
+
 from colotrace_proto.messages import Family, NodeKind
 
 from colotrace_agent import labels
 from colotrace_agent.model import AnswerKind, Flow, Heard, has_ports
+
+from .rules import DOUBTFUL, port_unreachable_kind
 
 PORT_UNREACHABLE = {Family.IPV4: 3, Family.IPV6: 4}
 """The code of "port unreachable"."""
@@ -17,8 +21,39 @@ _IPV6_UNKNOWN_NEXT_HEADER = 1
 _IPV6_NEXT_HEADER = 6  # where our header says what follows: RFC 8200 section 3
 
 
-def judge(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
-    """The answer's meaning and the annotations that stand behind it."""
+class Meaning(NamedTuple):
+    """What an answer says about the path.
+
+    `doubtful`: it is a refusal that may be the target's, which only the whole trace shows (see
+    `refusals`); `kind` is then that of a router's. `by_own_host`: the host's own kernel refused the
+    probe, since no neighbour answered or its route is gone. `ttl_left` is the TTL that the probe
+    still had beyond what it needed, as quoted.
+    """
+
+    kind: NodeKind
+    labels: tuple[str, ...]
+    doubtful: bool
+    by_own_host: bool
+    ttl_left: int
+
+    @property
+    def stored_kind(self) -> int:
+        """A value of `NodeKind`, or `DOUBTFUL`."""
+        return DOUBTFUL if self.doubtful else self.kind
+
+
+def judge(heard: Heard, flow: Flow) -> Meaning:
+    """The meaning of an answer to one of the flow's probes."""
+    kind, annotations = _kind_and_labels(heard, flow)
+    by_own_host = kind is NodeKind.BARRIER and heard.responder == flow.source != flow.target
+    if _is_translated(heard, flow):
+        annotations = (*annotations, labels.NAT)
+    annotations += heard.labels
+    ttl_left = max((heard.quoted_ttl or 1) - 1, 0)
+    return Meaning(kind, annotations, _is_doubtful(heard, flow), by_own_host, ttl_left)
+
+
+def _kind_and_labels(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
     match heard.kind:
         case AnswerKind.TIME_EXCEEDED:
             return NodeKind.TRANSIT, ()
@@ -32,26 +67,26 @@ def judge(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
             return _unreachable(heard, flow)
 
 
-def may_be_target(heard: Heard, flow: Flow) -> bool:
+def _is_doubtful(heard: Heard, flow: Flow) -> bool:
     """Whether a refusal from another address than the target's may still be the target's.
 
     A host answers "port unreachable" from any of its addresses, as routers do when they are the
-    target. Firewalls on the way say the same from theirs (the default of Linux's REJECT). Only the
-    whole trace shows which it is: see `refusals`. Echo requests and GRE have no port: only a
-    firewall says so of them.
+    target. Firewalls on the way send the same from theirs (the default of Linux's REJECT). Echo
+    requests and GRE have no port: only a firewall sends it for them.
     """
-    return (
-        heard.kind is AnswerKind.UNREACHABLE
-        and heard.code == PORT_UNREACHABLE[flow.family]
-        and has_ports(flow.packet_type)
-        and heard.responder != flow.target
-    )
+    if heard.kind is not AnswerKind.UNREACHABLE or heard.code != PORT_UNREACHABLE[flow.family]:
+        return False
+    from_target = heard.responder == flow.target
+    return has_ports(flow.packet_type) and port_unreachable_kind(from_target) == DOUBTFUL
 
 
-def is_own_refusal(heard: Heard, flow: Flow, kind: NodeKind) -> bool:
-    """Whether the host's own kernel refused the probe: no neighbour answered, or its route is
-    gone. `kind` is what the answer was judged."""
-    return kind is NodeKind.BARRIER and heard.responder == flow.source != flow.target
+def _is_translated(heard: Heard, flow: Flow) -> bool:
+    """Whether the quoted probe was changed by a translator on its way."""
+    if heard.source is None:  # nothing is quoted
+        return False
+    if heard.source != flow.source:
+        return True
+    return heard.key != flow.key and heard.key not in flow.keys
 
 
 def refusal_label(family: Family) -> str:
@@ -65,7 +100,6 @@ def _unreachable(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
     if heard.code == PORT_UNREACHABLE[flow.family]:
         if from_target:
             return NodeKind.TARGET, ()
-        # Until the trace has ended: see `may_be_target`.
         return NodeKind.BARRIER, (refusal_label(flow.family),)
     if ipv4 and heard.code == _IPV4_PROTOCOL_UNREACHABLE:
         return _unknown_protocol(heard, flow)

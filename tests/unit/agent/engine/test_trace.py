@@ -4,7 +4,9 @@ import errno
 from dataclasses import replace
 
 import pytest
-from colotrace_agent.engine.trace import Trace, spared_ttl
+from colotrace_agent.engine.rules import answer_bounds
+from colotrace_agent.engine.trace import Trace
+from colotrace_agent.engine.verdict import judge
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_proto.messages import NodeKind, PacketType
 from unit.agent.made import SOURCE, TARGET, flow
@@ -359,12 +361,13 @@ def test_an_answer_that_names_no_probe_is_no_end_before_others_answers() -> None
 
 
 @pytest.mark.parametrize(("quoted", "spared"), [(None, 0), (1, 0), (3, 2), (5, 4), (6, 0), (62, 0)])
-def test_what_a_probe_had_left_of_its_ttl_is_less_than_it_left_with(
+def test_impossible_quoted_ttl_does_not_lower_the_expected_ttl(
     quoted: int | None, spared: int
 ) -> None:
-    """More is somebody's invention, and says nothing."""
+    """A possible one does, by what the probe had left."""
     heard = Heard(AnswerKind.UNREACHABLE, TARGET, FLOW.key, None, quoted_ttl=quoted)
-    assert spared_ttl(heard, 5) == spared
+    left = judge(heard, FLOW).ttl_left
+    assert answer_bounds(int(NodeKind.TARGET), 5, left, 99).expected_ttl == 5 - spared
 
 
 def test_a_stopped_trace_keeps_what_it_has() -> None:

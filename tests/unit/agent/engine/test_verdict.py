@@ -26,7 +26,8 @@ def verdict(
     flow = Flow(packet_type, source, target, 1, 2, 3, marks(probes=1))
     responder = target if from_target else router
     heard = Heard(kind, responder, flow.key, 3, source=source, code=code, info=mtu)
-    return judge(heard, flow)
+    meaning = judge(heard, flow)
+    return meaning.kind, meaning.labels
 
 
 @pytest.mark.parametrize("kind", [AnswerKind.ECHO_REPLY, AnswerKind.TCP, AnswerKind.DATAGRAM])
