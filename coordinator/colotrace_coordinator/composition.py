@@ -1,4 +1,4 @@
-"""`serve`: everything built, handed to one another, run, and stopped in the right order."""
+"""The composition root of `serve`: builds all parts, runs them, and stops them in order."""
 
 import asyncio
 import contextlib
@@ -54,7 +54,7 @@ def run(settings: ServeSettings) -> None:
     """Serve until SIGTERM or SIGINT.
 
     Raises:
-        SetupError: something it was told cannot be used.
+        SetupError: an option cannot be used.
         StoreError: the database cannot be used.
     """
     try:
@@ -68,7 +68,7 @@ def run(settings: ServeSettings) -> None:
 
 
 async def serve(settings: ServeSettings) -> None:
-    """Serve until told to stop; see `run`."""
+    """Serve until SIGTERM or SIGINT; see `run`."""
     stopping = asyncio.Event()
     for number in _STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -123,7 +123,7 @@ async def serve(settings: ServeSettings) -> None:
         if settings.mqtt is None:
             link = streams(service.agent_events)
         else:
-            from .links.mqtt.link import MqttLink  # an extra, which not everybody has
+            from .links.mqtt.link import MqttLink  # needs the extra `mqtt`
 
             bus = MqttLink(
                 service.agent_events,
@@ -147,7 +147,7 @@ async def serve(settings: ServeSettings) -> None:
             if trouble:
                 log.error("no_space_left", detail=trouble)
             else:
-                log.info("space_again")
+                log.info("space_available")
 
         http_metrics = HttpMetrics(numbers)
         app = create_app(
@@ -176,7 +176,7 @@ async def serve(settings: ServeSettings) -> None:
             )
             ops = listen(settings.ops, flag="--ops")
             stack.callback(_close, ops)
-        grpc = Address(settings.grpc.host or "0.0.0.0", await link.start())  # noqa: S104 — as asked
+        grpc = Address(settings.grpc.host or "0.0.0.0", await link.start())  # noqa: S104 - the default
         stack.push_async_callback(link.stop)
 
         async with asyncio.TaskGroup() as tasks:
@@ -198,7 +198,7 @@ async def serve(settings: ServeSettings) -> None:
                 log=log,
             )
             behind.append(tasks.create_task(watch.run(), name="certificates"))
-            # A terminal that hangs up ends the program that was started at it, and no other.
+            # SIGHUP of a closed terminal ends the program that was started at it.
             hung_up = sys.stdin is not None and sys.stdin.isatty()
             asyncio.get_running_loop().add_signal_handler(
                 signal.SIGHUP, stopping.set if hung_up else watch.ask
@@ -212,15 +212,15 @@ async def serve(settings: ServeSettings) -> None:
             log.info("listening", **where, tls=settings.tls is not None)
             await _until(stopping, serving)
             log.info("stopping")
-            for number in _STOP_SIGNALS:  # a second one ends the process at once
+            for number in _STOP_SIGNALS:  # a second signal ends the process at once
                 asyncio.get_running_loop().remove_signal_handler(number)
-            # Running answers need their agents: the links end after them.
+            # Running requests need their agents, so the links end after them.
             server.stop()
             await serving
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_S):
                     await service.drain()
-            if operation is not None:  # last: it tells how the stop goes on
+            if operation is not None:  # last: it reports the state while stopping
                 operation.stop()
             for task in behind:
                 task.cancel()
@@ -228,7 +228,7 @@ async def serve(settings: ServeSettings) -> None:
 
 
 def _limits() -> Limits:
-    """The API's, as far as descriptors go; agents keep theirs."""
+    """The API's limits, reduced to what the limit of open files allows beside the agents."""
     limits = Limits()
     wanted = MAX_CONNECTIONS + limits.refused
     files = share(raise_limit(), connections=wanted, agents=MAX_AGENTS)
@@ -268,7 +268,7 @@ def _close(sockets: list[socket.socket]) -> None:
 
 
 def _leaf(error: BaseException) -> BaseException:
-    """What went wrong, out of the groups that task groups wrap it in."""
+    """The first exception inside of nested exception groups."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -1,14 +1,14 @@
-"""How the limit on open files is divided between clients' connections and agents' streams."""
+"""Division of the limit on open files between clients' connections and agents' streams."""
 
 from dataclasses import dataclass
 
 OWN = 256
-"""For the database, the broker, the resolver, files, and connections that are being closed."""
+"""Reserved for the database, the broker, the resolver, files, and connections being closed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many descriptors each may have, of `limit`; `enough` if that is what was wanted."""
+    """Descriptors for each, of `limit`; `enough` if that is as many as requested."""
 
     limit: int
     connections: int
@@ -17,8 +17,7 @@ class Share:
 
 
 def share(limit: int, *, connections: int, agents: int) -> Share:
-    """Divide the limit, so that clients leave agents theirs; where it is too low, a third of what
-    is left is the agents'."""
+    """Divide the limit. If it is too low for both, agents get a third of what is not reserved."""
     room = max(limit - OWN, 3)
     if room >= connections + agents:
         return Share(limit, connections, agents, enough=True)

@@ -1,7 +1,7 @@
-"""The fan-out's numbers for Prometheus.
+"""Prometheus metrics of jobs, agents and look-ups.
 
-A series exists, with 0, before its first event: `increase()` does not see the step of a series that
-is born at 1, and an alert on a colo without agents needs a series of that colo.
+A series exists, with 0, before its first event: `increase()` does not see a series that starts at
+1, and an alert on a colo without agents needs a series of that colo.
 """
 
 from dataclasses import fields
@@ -10,7 +10,9 @@ from colotrace_proto.codes import RowCode
 from colotrace_proto.messages import ColoName, Counters
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, 25.0)
+from .deadlines import ANSWER_S
+
+_DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, ANSWER_S)
 
 
 JOB_CODES = ("0", *map(str, RowCode), "cancelled")
@@ -19,16 +21,21 @@ KINDS = tuple(field.name for field in fields(Counters))
 
 
 class Metrics:
-    """All counters of the fan-out and of names, in the registry that is handed in."""
+    """The metrics, in the given Prometheus registry."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.agents = Gauge(
-            "colotrace_agents", "Agents attached", ["colo", "state"], registry=registry
+            "colotrace_agents", "Attached agents", ["colo", "state"], registry=registry
         )
         self.agent_losses = Counter(
-            "colotrace_agent_losses", "Attachments that ended", ["colo"], registry=registry
+            "colotrace_agent_losses",
+            "Agents that detached or were lost",
+            ["colo"],
+            registry=registry,
         )
-        self.jobs_running = Gauge("colotrace_jobs_running", "Jobs not yet ended", registry=registry)
+        self.jobs_running = Gauge(
+            "colotrace_jobs_running", "Jobs that have not ended", registry=registry
+        )
         self.jobs = Counter(
             "colotrace_jobs",
             "Jobs ended, by the answer's error code (0: traced) or cancelled",
@@ -37,42 +44,42 @@ class Metrics:
         )
         self.job_seconds = Histogram(
             "colotrace_job_seconds",
-            "From a job's begin to its end",
+            "Duration of a job",
             buckets=_DURATIONS_S,
             registry=registry,
         )
         self.jobs_moved = Counter(
-            "colotrace_jobs_moved", "Jobs offered to a further agent", registry=registry
+            "colotrace_jobs_moved", "Offers of a job after its first", registry=registry
         )
         self.jobs_shared = Counter(
-            "colotrace_jobs_shared", "Callers who joined an identical job", registry=registry
+            "colotrace_jobs_shared", "Callers that joined an identical job", registry=registry
         )
         self.packets = Counter(
             "colotrace_agent_packets",
-            "Packets that agents counted, by what became of them",
+            "Packets counted by the agents, by kind",
             ["colo", "kind"],
             registry=registry,
         )
-        self.frames = Counter("colotrace_frames", "Frames taken from agents", registry=registry)
+        self.frames = Counter("colotrace_frames", "Frames received from agents", registry=registry)
         self.answer_seconds = Histogram(
             "colotrace_answer_seconds",
-            "From a request to its answer",
+            "Duration of a request, from its jobs to its answer",
             buckets=_DURATIONS_S,
             registry=registry,
         )
         self.asn_db_built = Gauge(
             "colotrace_asn_db_built_timestamp_seconds",
-            "When the ASN file in use was built, as it says; 0 without one",
+            "Build time of the ASN file in use, from its metadata; 0 without a file",
             registry=registry,
         )
         self.asn_db_failures = Counter(
             "colotrace_asn_db_failures",
-            "ASN files that were damaged or could not be read",
+            "ASN files that were corrupt or unreadable",
             registry=registry,
         )
         self.asn_lookup_failures = Counter(
             "colotrace_asn_lookup_failures",
-            "Addresses whose record in the ASN file was damaged",
+            "Addresses whose record in the ASN file was corrupt",
             registry=registry,
         )
         self.database_full = Gauge(
@@ -82,7 +89,7 @@ class Metrics:
         )
         self.names = Counter(
             "colotrace_names",
-            "Names asked for, by where the result came from",
+            "Host names looked up, by source of the result",
             ["source"],
             registry=registry,
         )
@@ -90,7 +97,7 @@ class Metrics:
             self.jobs.labels(code=code)
 
     def know_colo(self, colo: ColoName) -> None:
-        """Begin the colo's series, where they have not begun."""
+        """Create the colo's series if they do not exist."""
         self.agent_losses.labels(colo=colo)
         for state in STATES:
             self.agents.labels(colo=colo, state=state)
@@ -98,7 +105,7 @@ class Metrics:
             self.packets.labels(colo=colo, kind=kind)
 
     def forget_colo(self, colo: ColoName) -> None:
-        """End the series of a colo that is no longer known."""
+        """Delete the series of a colo that is no longer known."""
         self.agent_losses.remove(colo)
         for state in STATES:
             self.agents.remove(colo, state)
@@ -107,14 +114,14 @@ class Metrics:
 
 
 class BrokerMetrics:
-    """The numbers of a coordinator that meets its agents at a broker; others have none of them."""
+    """Metrics of a coordinator that uses an MQTT broker; others do not have them."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.up = Gauge(
-            "colotrace_broker_up", "Whether the MQTT broker is in reach", registry=registry
+            "colotrace_broker_up", "1 while the MQTT broker is reachable", registry=registry
         )
-        self.rubbish = Counter(
-            "colotrace_broker_rubbish",
-            "Messages on agents' topics that are no agent's presence",
+        self.invalid_messages = Counter(
+            "colotrace_broker_invalid_messages",
+            "Messages on agents' topics that are not a valid presence",
             registry=registry,
         )

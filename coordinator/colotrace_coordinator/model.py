@@ -1,4 +1,4 @@
-"""The coordinator's own words: what is asked, and what is answered."""
+"""The coordinator's data classes: requests and answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from colotrace_proto.rows import TargetRow
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to trace, every default filled in."""
+    """How to trace; the defaults are those of the API."""
 
     packet_type: PacketType = PacketType.ICMP
     max_ttl: int = 15
@@ -23,9 +23,9 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class TraceRequest:
-    """A valid request: targets as they were written, colos by full name in the answer's order.
+    """A valid request: targets as written, colos by full name in the order of the answer.
 
-    `spent_s` is what it took to arrive, of the time that its answer has.
+    `spent_s`: how long it took to arrive; that is part of the time for the answer.
     """
 
     account_id: str
@@ -37,8 +37,8 @@ class TraceRequest:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A line of the envelope's `messages` or `errors`: a code of at least 1000, words, and the
-    JSON pointer of what it is about."""
+    """An element of the envelope's `messages` or `errors`: a code (`colotrace_proto.codes`), a
+    text, and the JSON pointer (RFC 6901) of its subject."""
 
     code: int
     message: str
@@ -47,7 +47,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a request comes to: a row for each target, and what there is to say beside."""
+    """The answer to a request: a row for each target, and messages about them."""
 
     rows: list[TargetRow]
     messages: list[Message]
@@ -55,8 +55,8 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class ColoStatus:
-    """A colo as operators see it. `state`: `up`, `draining` (agents attached, none of which
-    takes a job) or `down` (known, no agent attached)."""
+    """A colo and its agents. `state`: `up`, `draining` (no attached agent takes jobs) or `down` (no
+    agent is attached)."""
 
     name: ColoName
     city: str
@@ -67,11 +67,10 @@ class ColoStatus:
 
 
 class Tracer(Protocol):
-    """What the HTTP side needs of the rest."""
+    """What the API needs of the other rooms."""
 
     def colos(self) -> Sequence[ColoStatus]:
-        """Every known colo, sorted by name; nobody else need sort them."""
+        """Every known colo, sorted by name. It is the only place that sorts them."""
 
     async def trace(self, request: TraceRequest) -> Answer:
-        """The whole answer, within `deadlines.ANSWER_S`; cancelling the call takes its jobs
-        back."""
+        """The whole answer, within `deadlines.ANSWER_S`. Cancelling the call cancels its jobs."""

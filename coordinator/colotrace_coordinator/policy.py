@@ -1,7 +1,7 @@
-"""Which targets may be traced at all.
+"""Which targets may be traced.
 
-Only addresses can be judged here; a name is resolved by the agents, each as its colo sees it,
-and judged there again.
+Only addresses can be checked here. Names are resolved by the agents, as their colo sees them, and
+the agents check the result.
 """
 
 import ipaddress
@@ -14,19 +14,19 @@ from colotrace_proto.hostnames import HostNameError, IdnaRuleError, to_ascii
 from colotrace_proto.special_purpose import Address, block_of
 from colotrace_proto.text import safe
 
-# The forms that inet_aton takes beside the dotted quad (RFC 6943, section 3.1.1): a resolver
-# would read "127.1" or "0x7f000001" as an address and never ask a name server.
+# The forms that inet_aton accepts beside the dotted quad (RFC 6943, section 3.1.1): a resolver
+# takes "127.1" or "0x7f000001" for an address, and asks no name server.
 _LOOSE_IPV4 = re.compile(r"(0[xX][0-9a-fA-F]*|[0-9]+)(\.(0[xX][0-9a-fA-F]*|[0-9]+)){0,3}\.?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetPolicy:
-    """`allow_private` admits addresses that are not routed on the public Internet."""
+    """`allow_private`: allow addresses that are not routed on the public Internet."""
 
     allow_private: bool = False
 
     def refusal(self, target: str) -> str | None:
-        """Why the target may not be traced, in words; None where nothing forbids it."""
+        """Why the target may not be traced, as text; None if it may."""
         address = literal(target)
         if address is None:
             return _name_refusal(target)
@@ -50,13 +50,13 @@ def _name_refusal(target: str) -> str | None:
     except IdnaRuleError as error:
         return f"{safe(target)} is not a host name: {error}"
     except HostNameError:
-        return None  # no request has it as a target
+        return None  # the API accepts no such target
     return None
 
 
 def as_asked(target: str) -> str:
-    """The target as agents are asked for it: a name in its DNS form, which every agent and the
-    coordinator read alike; what is no name as it was written."""
+    """The target as it is sent to agents: a name in its DNS form, so that all agents read it alike.
+    Any other target is returned unchanged."""
     if target.isascii():
         return target
     try:
@@ -66,7 +66,7 @@ def as_asked(target: str) -> str:
 
 
 def literal(target: str) -> Address | None:
-    """The address that the target is written as; None for a name."""
+    """The address that the target is; None for a name."""
     try:
         return ipaddress.ip_address(target)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Parts of a bounded pool, and budgets over time: pure, with `now` in seconds.
+"""Fair shares of a bounded pool, and token buckets: pure, `now` in seconds.
 
-A pool that has only a bound as a whole is one that a single holder can use up. A holder is
-whoever can be told from others by what it had to show: a certificate, an address, a colo.
+A pool with one bound in all can be used up by a single holder. A holder is what can be told apart
+by something that it cannot choose freely: a certificate, an address, a colo.
 """
 
 import ipaddress
@@ -40,9 +40,9 @@ def holder_of(text: str) -> str | None:
 
 
 class Shares(Generic[H]):
-    """A pool of `size`, of which each holder has at most `most`, and at most `_FREE_TIMES` what is
-    left free: however many there are, none takes all, and something stays free for the next
-    (dynamic thresholds, Choudhury and Hahne 1998)."""
+    """A pool of `size`. Each holder may take `most`, and at most `_FREE_TIMES` what is free, so
+    that something is always left for the next holder (dynamic thresholds, Choudhury and Hahne
+    1998)."""
 
     def __init__(self, size: int, most: int) -> None:
         self._size = size
@@ -54,7 +54,7 @@ class Shares(Generic[H]):
         return self._total
 
     def take(self, holder: H) -> bool:
-        """Take one more for the holder; False where it has its share."""
+        """Take one more for the holder; False if it has its share."""
         free = self._size - self._total
         if self._held[holder] >= min(self._most, _FREE_TIMES * free):
             if not self._held[holder]:
@@ -72,15 +72,15 @@ class Shares(Generic[H]):
             del self._held[holder]
 
     def held(self, holder: H) -> int:
-        """How many the holder has."""
+        """The number that the holder has taken."""
         return self._held.get(holder, 0)
 
 
-class Budgets(Generic[H]):
-    """A token bucket for each holder: `rate` a second, at most `burst` at once.
+class TokenBuckets(Generic[H]):
+    """A token bucket for each holder: `rate` tokens a second, at most `burst`.
 
-    Buckets outlive what they are for, so that coming back does not fill one. Those unused for
-    longest are dropped beyond 20,000; by then they are mostly full again.
+    A bucket outlives its holder's connections, so that reconnecting does not refill it. Beyond
+    20,000 buckets the least recently used is evicted; by then it is mostly full again.
     """
 
     def __init__(self, *, rate: float, burst: float) -> None:
@@ -89,27 +89,27 @@ class Budgets(Generic[H]):
         self._buckets: OrderedDict[H, tuple[float, float]] = OrderedDict()
 
     def spend(self, holder: H, cost: float, now: float) -> bool:
-        """Take so much from the holder's bucket; False, and nothing is taken, where it is not
-        there."""
-        left = self._left(holder, now)
-        enough = left >= cost
-        self._keep(holder, left - cost if enough else left, now)
+        """Take `cost` tokens from the holder's bucket. False if it has fewer; then none is
+        taken."""
+        tokens = self._tokens(holder, now)
+        enough = tokens >= cost
+        self._keep(holder, tokens - cost if enough else tokens, now)
         return enough
 
     def credit(self, holder: H, amount: float, now: float) -> None:
-        """Give the holder more, up to the bucket's size."""
-        self._keep(holder, min(self._burst, self._left(holder, now) + amount), now)
+        """Add tokens to the holder's bucket, up to `burst`."""
+        self._keep(holder, min(self._burst, self._tokens(holder, now) + amount), now)
 
     def empty(self, holder: H, now: float, *, for_s: float) -> None:
-        """Leave the holder nothing for so long."""
+        """Leave the holder without tokens for `for_s` seconds."""
         self._keep(holder, -self._rate * for_s, now)
 
-    def _left(self, holder: H, now: float) -> float:
-        left, at = self._buckets.get(holder, (self._burst, now))
-        return min(self._burst, left + (now - at) * self._rate)
+    def _tokens(self, holder: H, now: float) -> float:
+        tokens, at = self._buckets.get(holder, (self._burst, now))
+        return min(self._burst, tokens + (now - at) * self._rate)
 
-    def _keep(self, holder: H, left: float, now: float) -> None:
-        self._buckets[holder] = left, now
+    def _keep(self, holder: H, tokens: float, now: float) -> None:
+        self._buckets[holder] = tokens, now
         self._buckets.move_to_end(holder)
         if len(self._buckets) > _HOLDERS:
             self._buckets.popitem(last=False)

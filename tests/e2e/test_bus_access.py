@@ -504,7 +504,7 @@ def test_programs_report_why_the_broker_refuses_them(
         def said(name: str, *words: str) -> None:
             programs.wait(name, lambda line: all(word in json.dumps(line) for word in words))
 
-        said("coordinator", "broker_not_reached", "certificate verify failed")
+        said("coordinator", "broker_unreachable", "certificate verify failed")
         said("den01-a", "certificate verify failed")
         said("den01-b", "Not authorized")
         # Another agent's user.

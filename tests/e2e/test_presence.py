@@ -279,7 +279,7 @@ async def test_invalid_messages_on_every_topic(lab: Lab, broker: Broker) -> None
                 assert answer["messages"] == []
 
             await whole()
-            counted = await metric(fleet, "colotrace_broker_rubbish_total")
+            counted = await metric(fleet, "colotrace_broker_invalid_messages_total")
             assert counted > 0
             processes = list(await present(broker))
             topics += [each for process in processes for each in (process.presence, process.jobs)]
@@ -301,7 +301,7 @@ async def test_invalid_messages_on_every_topic(lab: Lab, broker: Broker) -> None
 
             await until(back, within_s=3)
             await whole()
-            assert await metric(fleet, "colotrace_broker_rubbish_total") > counted
+            assert await metric(fleet, "colotrace_broker_invalid_messages_total") > counted
             for agent in ("den01-a", "fra01-a"):
                 assert "rubbish at the broker" in fleet.agent_log(agent).read_text()
                 assert "Traceback" not in fleet.agent_log(agent).read_text()

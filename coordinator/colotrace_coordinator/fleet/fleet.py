@@ -5,7 +5,7 @@ from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.metrics import Metrics
-from colotrace_coordinator.shares import Budgets
+from colotrace_coordinator.shares import TokenBuckets
 
 from .agents import AgentKey
 from .link import AgentLink, Closing, Rejected, Rejection
@@ -22,7 +22,7 @@ class Fleet:
         self._log = log
         self._packets = PacketCounts(metrics)
         # Limits how often rejections are logged, by colo and agent id.
-        self._logged: Budgets[tuple[str, str]] = Budgets(rate=1 / 60, burst=1)
+        self._logged: TokenBuckets[tuple[str, str]] = TokenBuckets(rate=1 / 60, burst=1)
         for colo in registry.colos():
             metrics.know_colo(colo.name)
         registry.on_forgotten = metrics.forget_colo
@@ -83,7 +83,13 @@ class Fleet:
             return None
         self.registry.mark(agent, draining=not available, away=away)
         self._count_agents(agent.hello.colo)
-        event = "agent_back" if available else "agent_away" if away else "agent_draining"
+        event = (
+            "agent_available"
+            if available
+            else "agent_missing_at_broker"
+            if away
+            else "agent_draining"
+        )
         self._log.info(event, agent=key.agent_id, colo=agent.hello.colo)
         return agent
 
@@ -94,7 +100,7 @@ class Fleet:
             return False
         self.registry.set_families(agent, families)
         self._log.info(
-            "agent_families",
+            "agent_families_changed",
             agent=agent.key.agent_id,
             colo=agent.hello.colo,
             families=[family.name.lower() for family in sorted(families)],

@@ -1,9 +1,9 @@
-"""Which processes say at the broker that they are there: sans-IO.
+"""Agents' processes that are announced at the broker: sans-IO.
 
-Each process has a topic of its own, so that the last will of one says nothing of another. Of
-several processes with one agent id the one that started last counts; the others are heard of again
-when it has gone. Nobody is believed to be there for longer than `PRESENCE_EXPIRY_S`, nor, after the
-broker was out of reach, for longer than `CONFIRM_S` unless it says so anew.
+Each process has its own topic, so that its last will ends no other process's presence. Of several
+processes with one agent id the one that started last counts; another counts once that one has gone.
+A presence expires after `PRESENCE_EXPIRY_S`, and, once the broker was unreachable, after
+`CONFIRM_S` unless it is renewed.
 """
 
 from dataclasses import dataclass
@@ -13,28 +13,28 @@ from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import AgentId, ColoName, Presence
 from colotrace_proto.published import decode_presence
 
-from colotrace_coordinator.shares import Budgets, Shares
+from colotrace_coordinator.shares import Shares, TokenBuckets
 
 CONFIRM_S = 5.0
-"""How long agents may take to come back to a broker that is back."""
-_MOST = 10_000
-MOST_OF_COLO = 512
-MOST_OF_ID = 16
-"""Processes that are there. A broker's user may write the topics of one agent id (see the ACL), so
-an id is as much as a user has; a colo is what users without an ACL are told by."""
+"""How long agents have to connect again after the broker was unreachable."""
+MAX_PROCESSES = 10_000
+MAX_OF_COLO = 512
+MAX_OF_ID = 16
+"""Bounds on announced processes. With the ACL, a broker's user can write the topics of one agent id
+only; without it, a colo's."""
 ID_RATE, ID_BURST = 1.0, 100.0
 COLO_RATE, COLO_BURST = 50.0, 2_000.0
-"""Messages a second, and at once. A presence is renewed each 20 s."""
+"""Token buckets (rate a second, burst) for messages. A presence is renewed each 20 s."""
 TAKEOVER_RATE, TAKEOVER_BURST = 1 / 60, 3.0
-"""Takeovers of an id whose process is still there."""
+"""Token bucket for takeovers of an id whose process is still announced."""
 
 _Place = tuple[ColoName, AgentId]
 
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """A process is there, and counts. `anew` where it has come, or says so for the first time
-    after the broker was out of reach: what was published before may not have reached it."""
+    """A process is announced and counts. `anew`: it was not announced before, or not since the
+    broker was unreachable; what was published before may not have reached it."""
 
     process: Process
     presence: Presence
@@ -43,7 +43,7 @@ class Here:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """A process that counted is no longer there, or another is in its place."""
+    """A process that counted is no longer announced, or another one counts."""
 
     process: Process
 
@@ -55,44 +55,55 @@ Event = Here | Gone
 class _Known:
     presence: Presence
     until: float
-    # Whether the broker was out of reach since it was heard.
+    # Whether the broker was unreachable since the last message.
     doubted: bool = False
 
 
 class Presences:
-    """The processes that are there. Times are in seconds, on the clock of `now`."""
+    """The announced processes. Times are in seconds, on the clock of `now`."""
 
     def __init__(
         self,
         *,
-        most: int = _MOST,
-        most_of_colo: int = MOST_OF_COLO,
+        most: int = MAX_PROCESSES,
+        most_of_colo: int = MAX_OF_COLO,
         takeover_burst: float = TAKEOVER_BURST,
     ) -> None:
         self._known: dict[Process, _Known] = {}
-        # By place and id: the processes, and the one that counts.
+        # By colo and id: the processes, and the one that counts.
         self._namesakes: dict[_Place, set[Process]] = {}
         self._counting: dict[_Place, Process] = {}
         self._shares: Shares[ColoName] = Shares(most, most_of_colo)
-        self._of_id: Budgets[_Place] = Budgets(rate=ID_RATE, burst=ID_BURST)
-        self._of_colo: Budgets[ColoName] = Budgets(rate=COLO_RATE, burst=COLO_BURST)
-        self._takeovers: Budgets[_Place] = Budgets(rate=TAKEOVER_RATE, burst=takeover_burst)
+        self._of_id: TokenBuckets[_Place] = TokenBuckets(rate=ID_RATE, burst=ID_BURST)
+        self._of_colo: TokenBuckets[ColoName] = TokenBuckets(rate=COLO_RATE, burst=COLO_BURST)
+        self._takeovers: TokenBuckets[_Place] = TokenBuckets(
+            rate=TAKEOVER_RATE, burst=takeover_burst
+        )
 
     def __len__(self) -> int:
+        """Announced processes."""
         return len(self._known)
 
+    def processes(self) -> list[Process]:
+        """The announced processes."""
+        return list(self._known)
+
+    def places(self) -> set[tuple[ColoName, AgentId]]:
+        """Colo and id of the agents of which a process is announced."""
+        return set(self._namesakes)
+
     def counting(self, colo: ColoName, agent_id: AgentId) -> Process | None:
-        """The process that counts, if any is there."""
+        """The process that counts, if one is announced."""
         return self._counting.get((colo, agent_id))
 
     def heard(
         self, topic: str, payload: bytes, now: float, *, expiry_s: float = PRESENCE_EXPIRY_S
     ) -> list[Event]:
-        """What a message on an agent's topic changes. `expiry_s` is what is left of its time by
-        the broker's word.
+        """What a message on an agent's topic changes. `expiry_s`: the rest of its lifetime, as the
+        broker states it.
 
         Raises:
-            ProtocolError: it is no presence, not that topic's, or too much of its id or colo.
+            ProtocolError: it is no presence, belongs to another topic, or exceeds a rate or bound.
         """
         process = process_of(topic)
         if process is None:
@@ -117,29 +128,29 @@ class Presences:
         return [Here(process, presence, anew=before is not None and before.doubted)]
 
     def back(self, now: float) -> None:
-        """The broker is in reach again: who is there says so anew, as nobody could before."""
+        """The broker is reachable again: every process has to renew its presence."""
         for known in self._known.values():
             known.until, known.doubted = now + CONFIRM_S, True
 
     def expire(self, now: float) -> list[Event]:
-        """Those that have not said for too long that they are there."""
+        """Drop the presences that were not renewed in time."""
         events: list[Event] = []
         for process in [each for each, known in self._known.items() if known.until <= now]:
             events += self._gone(process, now)
         return events
 
     def _enter(self, process: Process, place: _Place, started_ms: int) -> None:
-        """Of too many processes of one id, those that do not count give way to later ones.
+        """Add a process. If its id has too many, it replaces the earliest that does not count.
 
         Raises:
-            ProtocolError: as many are there of its id, or of its colo, as may be.
+            ProtocolError: a bound on the processes of its id or colo is reached.
         """
         namesakes = self._namesakes.get(place, set())
-        if len(namesakes) >= MOST_OF_ID:
+        if len(namesakes) >= MAX_OF_ID:
             spare = namesakes - {self._counting[place]}
             earliest = min(spare, key=self._seniority)
             if (started_ms, process.boot_id) < self._seniority(earliest):
-                raise ProtocolError(f"{MOST_OF_ID} later processes of its id are there")
+                raise ProtocolError(f"{MAX_OF_ID} later processes of its id are there")
             del self._known[earliest]
             namesakes.discard(earliest)
             self._shares.release(process.colo)
@@ -156,13 +167,13 @@ class Presences:
         return self._choose(place, now)
 
     def _choose(self, place: _Place, now: float) -> list[Event]:
-        """Sees to it that the right process counts, and tells where that is another than before."""
+        """Select the process that counts; the events say whether it is another than before."""
         namesakes, before = self._namesakes[place], self._counting.get(place)
         latest = max(namesakes, key=self._seniority, default=None)
         if latest == before:
             return []
         if before in namesakes and not self._takeovers.spend(place, 1, now):
-            return []  # several that share an id: the one that counts stays
+            return []  # several processes share an id: the one that counts stays
         events: list[Event] = [] if before is None else [Gone(before)]
         if latest is None:
             del self._namesakes[place], self._counting[place]

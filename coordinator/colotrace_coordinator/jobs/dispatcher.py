@@ -17,7 +17,7 @@ from colotrace_coordinator.deadlines import GATHER_S, JOIN_DIFFERENCE_S, job_dea
 from colotrace_coordinator.fleet.link import Closing
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.metrics import Metrics
-from colotrace_coordinator.shares import Budgets
+from colotrace_coordinator.shares import TokenBuckets
 
 from .coalesce import Recent
 from .commands import CancelJob, Command, Offer, Resync
@@ -51,7 +51,7 @@ class Dispatcher:
         self._gather_s = gather_s
         self._gathered_at = clock.now() + gather_s
         self._held_up_s = 0.0
-        self._held_up_logs: Budgets[None] = Budgets(rate=0.1, burst=3)
+        self._held_up_logs: TokenBuckets[None] = TokenBuckets(rate=0.1, burst=3)
         self._blocked = ""
         self._jobs: dict[ColoName, dict[JobMachine, LiveJob]] = {}
         self._recent: Recent[JobKey, LiveJob] = Recent()

@@ -1,6 +1,6 @@
-"""Why a job, or one attempt at it, came to nothing: the API's error code, and words for people.
+"""Why a job, or one attempt at it, failed: the API's code, and a text.
 
-The words name who is at fault and, where there is one, the remedy.
+The text names what is at fault and, if there is one, the remedy.
 """
 
 import enum
@@ -23,7 +23,7 @@ from colotrace_proto.notices import Notice, sentence
 
 
 class Weight(enum.IntEnum):
-    """Which of several attempts' faults stands for the job: the one that came furthest."""
+    """Priority among the faults of several attempts: the attempt that came furthest counts."""
 
     UNABLE = 0
     FORBIDDEN = 1
@@ -34,7 +34,7 @@ class Weight(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """An API error code (1 to 4) and what happened in words."""
+    """A row's code (`RowCode`), its priority, and the text."""
 
     code: int
     weight: Weight
@@ -42,18 +42,18 @@ class Fault:
 
 
 def no_agent(colo: ColoName) -> Fault:
-    """Nobody is attached."""
+    """No agent is attached."""
     words = f"no agent of {colo} is attached; check that one runs there and reaches the coordinator"
     return Fault(RowCode.NO_AGENT, Weight.UNABLE, words)
 
 
 def blocked(colo: ColoName, why: str) -> Fault:
-    """Nobody can be asked, or nobody else: that outweighs why others would not."""
+    """No agent can be offered the job. That outweighs why other agents refused."""
     return Fault(RowCode.NO_AGENT, Weight.BUSY, f"no agent of {colo} can be asked: {why}")
 
 
 def all_draining(colo: ColoName, *, stopping: int, away: int) -> Fault:
-    """All that are attached are about to stop, or are not at the broker; how many of each."""
+    """All attached agents are stopping, or are missing at the broker; the numbers of both."""
     if not away:
         words = f"every agent of {colo} is being stopped and takes no new job"
     elif not stopping:
@@ -64,26 +64,26 @@ def all_draining(colo: ColoName, *, stopping: int, away: int) -> Fault:
 
 
 def no_packet_type(colo: ColoName, packet_type: PacketType) -> Fault:
-    """None knows the packet type."""
+    """No agent supports the packet type."""
     words = f"no agent of {colo} can send {packet_type} probes; a newer agent may"
     return Fault(RowCode.NO_AGENT, Weight.UNABLE, words)
 
 
 def no_family(colo: ColoName, family: Family | None) -> Fault:
-    """None has an address of the target's family; with None, of any family."""
+    """No agent has an address of the target's family; None means of any family."""
     kind = "address" if family is None else f"IPv{family.value} address"
     words = f"no agent of {colo} has an {kind} to trace from"
     return Fault(RowCode.UNTRACEABLE, Weight.FORBIDDEN, words)
 
 
 def busy(colo: ColoName) -> Fault:
-    """All were busy until the time ran out."""
+    """All agents were busy until the deadline."""
     words = f"every agent of {colo} was busy until the time ran out; ask for less at once"
     return Fault(RowCode.NO_AGENT, Weight.BUSY, words)
 
 
 def refused(agent: AgentId, refusal: Refused) -> Fault:
-    """The agent did not take it."""
+    """The agent refused the offer."""
     match refusal.reason:
         case RefusalReason.POLICY:
             return _because(
@@ -117,47 +117,47 @@ def unanswered(agent: AgentId, after_s: float) -> Fault:
 
 
 def untaken(colo: ColoName, after_s: float) -> Fault:
-    """It was left to the colo's agents who takes the job, and nobody has."""
+    """The offer was published to the colo, and no agent answered."""
     words = f"none of {colo}'s agents took the job within {after_s:g} s of its being published"
     return Fault(RowCode.LOST, Weight.LOST, words)
 
 
 def silent(agent: AgentId, after_s: float) -> Fault:
-    """The agent's stream is up, and nothing comes."""
+    """The agent's stream is up, but nothing arrives."""
     words = f"agent {agent} fell silent while tracing: nothing came for {after_s:g} s"
     return Fault(RowCode.LOST, Weight.LOST, words)
 
 
 def lost(agent: AgentId) -> Fault:
-    """The agent's stream ended, and it did not come back."""
+    """The agent's stream ended, and it did not reconnect in time."""
     return Fault(RowCode.LOST, Weight.LOST, f"agent {agent} was lost while tracing")
 
 
 def restarted(agent: AgentId) -> Fault:
-    """Another process of the same agent has attached."""
+    """Another process of the agent has attached."""
     return Fault(RowCode.LOST, Weight.LOST, f"agent {agent} restarted while tracing")
 
 
 def forgotten(agent: AgentId) -> Fault:
-    """The agent came back without the job."""
+    """The agent reconnected without the job."""
     return Fault(
         RowCode.LOST, Weight.LOST, f"agent {agent} lost its connection, and the job with it"
     )
 
 
 def misbehaved(agent: AgentId, what: str) -> Fault:
-    """What the agent sends makes no sense."""
+    """The agent violates the protocol."""
     return Fault(RowCode.LOST, Weight.LOST, f"agent {agent} is at fault: {what}")
 
 
 def out_of_time(agent: AgentId) -> Fault:
-    """The job's deadline came while it ran."""
+    """The deadline of the job came while it ran."""
     words = f"agent {agent} had not finished when the answer was due; ask for less at once"
     return Fault(RowCode.LOST, Weight.FINAL, words)
 
 
 def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
-    """What the agent's outcome comes to; None where the target was traced."""
+    """The fault that an agent's outcome reports; None if the target was traced."""
     code = error_code(outcome.failure)
     match outcome.failure:
         case Failure.NONE:
@@ -170,7 +170,7 @@ def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
             return _because(Fault(code, Weight.FORBIDDEN, words), outcome.cause)
         case Failure.POLICY:
             words = f"the owner of agent {agent} forbids it"
-            # Only names are refused at that point: what they resolve to is not for callers to see.
+            # Only names are refused at that point; a caller must not learn their addresses.
             shown = outcome.cause is None or not _names_an_address(sentence(outcome.cause))
             return _because(Fault(code, Weight.FORBIDDEN, words), outcome.cause if shown else None)
         case Failure.SEND:
@@ -187,7 +187,7 @@ def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
 
 
 def _names_an_address(words: str) -> bool:
-    """Whether the words contain an address, as those of agents before 0.2 do."""
+    """Whether the text contains an address, as that of agents before 0.2 does."""
     for word in words.split():
         try:
             ipaddress.ip_address(word.strip(",.;:()[]"))

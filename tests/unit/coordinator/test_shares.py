@@ -1,7 +1,7 @@
 """Parts of a pool, and budgets."""
 
 import pytest
-from colotrace_coordinator.shares import Budgets, Shares
+from colotrace_coordinator.shares import Shares, TokenBuckets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,7 +48,7 @@ def test_counts_hold(steps: list[tuple[int, bool]]) -> None:
 
 
 def test_budget_refills() -> None:
-    budgets: Budgets[str] = Budgets(rate=10, burst=30)
+    budgets: TokenBuckets[str] = TokenBuckets(rate=10, burst=30)
     assert [budgets.spend("a", 10, 0.0) for _ in range(4)] == [True, True, True, False]
     assert budgets.spend("b", 30, 0.0)
     assert not budgets.spend("a", 10, 0.9)
@@ -59,7 +59,7 @@ def test_budget_refills() -> None:
 
 
 def test_budget_that_was_emptied_stays_so_for_its_time() -> None:
-    budgets: Budgets[str] = Budgets(rate=10, burst=30)
+    budgets: TokenBuckets[str] = TokenBuckets(rate=10, burst=30)
     budgets.empty("a", 0.0, for_s=10)
     assert not budgets.spend("a", 1, 10.0)
     assert budgets.spend("a", 1, 10.2)

@@ -1,12 +1,12 @@
-"""What an agent may send on its stream, and how much of it, before anything is decoded.
+"""Limits on what an agent may send on its stream, applied before a message is decoded.
 
-To decode a message of 1 MiB takes the event loop tens of milliseconds. So a frame's job id is read
-first: a frame of a job that the agent does not have is not decoded, and one of a job that it has
-is no larger than that job's answer can be. Everything else is small.
+Decoding a message of 1 MiB takes the event loop tens of milliseconds. So a frame's job id is read
+first: a frame of a job that the agent does not have is not decoded, and a frame of its own job is
+bounded by what the job can yield. All other messages are small.
 
-What the agent was not asked for is counted against budgets: its own, and that of its holder (the
-certificate or address that it comes from), since it chooses its id itself. Frames of
-its jobs are bounded by what a job can yield, and each offer adds what the other answers take.
+Messages that the agent was not asked for are limited by two token buckets: its own, and that of its
+holder (the certificate or address), since an agent chooses its id itself. Each offer adds tokens
+for the answers that it causes.
 """
 
 from collections.abc import Callable
@@ -17,32 +17,32 @@ from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.codec.frames import frame_job
 from colotrace_proto.messages import FromAgent, JobId
 
-from colotrace_coordinator.shares import Budgets
+from colotrace_coordinator.shares import TokenBuckets
 
 from .stream import StreamClosedError
 
 MAX_PLAIN_BYTES = 16_384
-"""Of a message that is neither a frame nor Hello; a refusal's text takes most."""
+"""Largest message that is neither a frame nor Hello; a refusal's text is the longest."""
 BYTES_PER_UNIT = 2_048
-"""A message costs one unit, and another for each so many bytes."""
+"""A message costs one unit, and one more for each of this many bytes."""
 HELLO_UNITS = 20
 OFFER_UNITS = 8
-"""What an offer adds: its acceptance, and frames that come after the job has ended."""
+"""Credit for an offer: its acceptance, and frames that arrive after the job has ended."""
 EXCESS_S = 10.0
-"""How long an agent or holder that has exceeded its budget is not listened to."""
+"""How long an agent is rejected after it has exceeded a limit."""
 
 Holder = str
 Agent = tuple[Holder, str, str]
-"""Holder, colo and id: what an agent's budget is kept under over its streams."""
+"""Holder, colo and id: the key of an agent's token bucket, over all its streams."""
 
 
 def cost(payload: bytes) -> int:
-    """Units of a message."""
+    """Cost of a message, in units."""
     return 1 + len(payload) // BYTES_PER_UNIT
 
 
 class Intake:
-    """The budgets of all agents. `now` is in seconds."""
+    """The token buckets of all agents. Rates are in units a second."""
 
     def __init__(
         self,
@@ -54,14 +54,14 @@ class Intake:
         holder_burst: float = 16_000,
     ) -> None:
         self._clock = clock
-        self._agents: Budgets[Agent] = Budgets(rate=agent_rate, burst=agent_burst)
-        self._holders: Budgets[Holder] = Budgets(rate=holder_rate, burst=holder_burst)
+        self._agents: TokenBuckets[Agent] = TokenBuckets(rate=agent_rate, burst=agent_burst)
+        self._holders: TokenBuckets[Holder] = TokenBuckets(rate=holder_rate, burst=holder_burst)
 
     def hello(self, holder: Holder, payload: bytes) -> FromAgent | None:
-        """The first message of a stream, decoded.
+        """Decode the first message of a stream.
 
         Raises:
-            StreamClosedError: the holder says more of them than it may, or this is none.
+            StreamClosedError: the holder begins too many streams, or the message is invalid.
         """
         now = self._clock()
         if not self._holders.spend(holder, HELLO_UNITS + cost(payload), now):
@@ -71,16 +71,16 @@ class Intake:
         return _decoded(payload)
 
     def admit(self, agent: Agent) -> None:
-        """Returns if the agent may attach.
+        """Check that the agent may attach.
 
         Raises:
-            StreamClosedError: it has sent too much a short while ago.
+            StreamClosedError: it has exceeded its limit recently.
         """
         if not self._agents.spend(agent, 1, self._clock()):
             raise _excess("the agent has sent more than it may")
 
     def offered(self, agent: Agent) -> None:
-        """The agent was offered a job."""
+        """Credit the agent for the answers to an offer."""
         self._agents.credit(agent, OFFER_UNITS, self._clock())
 
     def message(
@@ -91,13 +91,13 @@ class Intake:
         due: Callable[[JobId, int], bool | None],
         stray: Callable[[JobId], None],
     ) -> FromAgent | None:
-        """A later message, decoded; None for one that is not known here, or not wanted.
+        """Decode a later message; None if its kind is unknown, or if it is a frame of no job.
 
-        `due` tells whether the agent's job can yield a frame of so many bytes, None where it has
-        no such job; `stray` is called with the id of such a job.
+        `due`: see `StreamEvents.frame_due`. `stray` is called with the job id of a frame whose job
+        the agent does not have.
 
         Raises:
-            StreamClosedError: it is too large, too much, or nothing that an agent says.
+            StreamClosedError: the message is too large, exceeds a limit, or is invalid.
         """
         job_id = _frame_job(payload)
         if job_id is None:

@@ -1,4 +1,4 @@
-"""Who is at the other end of a stream: its address, or what its certificate says."""
+"""The peer of a stream: its address, or its certificate."""
 
 from urllib.parse import unquote
 
@@ -11,17 +11,17 @@ from .tls import AgentCertificate, CertificateError, agent_certificate
 
 
 def address_of(peer: str) -> str:
-    """The address in what gRPC calls a peer (`ipv4:192.0.2.1:80`): of IPv4 whole, of IPv6 the
-    network of 64 bits, which is one holder's; anything else as it is."""
+    """The holder in gRPC's name of a peer (`ipv4:192.0.2.1:80`): an IPv4 address, or the /64 of an
+    IPv6 address. Any other text is returned unchanged."""
     place = unquote(peer).partition(":")[2]
     return holder_of(place.rpartition(":")[0].strip("[]")) or peer
 
 
 def certificate_of(shown: bytes) -> AgentCertificate:
-    """The certificate that the agent has shown, PEM.
+    """The agent's certificate, from PEM.
 
     Raises:
-        StreamClosedError: it is not good for an agent.
+        StreamClosedError: it is not accepted for an agent.
     """
     try:
         return agent_certificate(shown)

@@ -47,26 +47,27 @@ if TYPE_CHECKING:
 
 MAX_STREAMS = 5_000
 MAX_STREAMS_OF_ONE = 1_000
-"""Attached streams of one certificate, or of one address where there are no certificates."""
+"""Attached streams of one certificate, or of one address without certificates."""
 HANDSHAKE_MS = 10_000
-"""For TLS, and for the first words of HTTP/2."""
+"""Timeout of the TLS handshake and of the HTTP/2 preface."""
 IDLE_MS = 30_000
-"""A connection without a stream is closed after that time."""
-EXPIRY_LOOK_S = 60.0
+"""Idle timeout of a connection without a stream."""
+EXPIRY_CHECK_S = 60.0
+"""Interval at which the expiry of agents' certificates is checked."""
 STOP_S = 2.0
-_OPTIONS = (
+OPTIONS = (
     ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
     ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
     ("grpc.max_connection_idle_ms", IDLE_MS),
-    # An agent needs one; agents in one process share a connection.
+    # An agent needs one stream; agents in one process share a connection.
     ("grpc.max_concurrent_streams", MAX_STREAMS_OF_ONE),
-    # A host that has vanished is noticed by pings before its silence is.
+    # Pings detect a vanished host earlier than missing heartbeats do.
     ("grpc.keepalive_time_ms", 10_000),
     ("grpc.keepalive_timeout_ms", 5_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    # Otherwise two coordinators would share the port, and each get half of the agents.
+    # Else two coordinators could share the port, and each would get half of the agents.
     ("grpc.so_reuseport", 0),
 )
 _REJECTIONS = {
@@ -81,10 +82,10 @@ _CLOSINGS = {
 
 
 class DirectLink:
-    """The link of agents that dial in themselves. `tls=None` serves in the clear.
+    """The link of agents that connect themselves. `tls=None` serves without TLS.
 
-    A stream's holder is its certificate, or its address where there are no certificates: of all
-    that can be used up, each holder has a share.
+    A stream's holder is its certificate, or its address without certificates. Each holder has a
+    share of every bounded resource.
     """
 
     def __init__(
@@ -100,17 +101,17 @@ class DirectLink:
         hello_s: float = 5.0,
         intake: Intake | None = None,
         wall: Callable[[], float] = time.time,
-        expiry_look_s: float = EXPIRY_LOOK_S,
+        expiry_check_s: float = EXPIRY_CHECK_S,
     ) -> None:
-        """`wall` gives seconds since 1970, by which certificates expire; it is looked at each
-        `expiry_look_s`."""
+        """`wall` gives seconds since 1970; certificates expire by it, checked each
+        `expiry_check_s`."""
         self._events = events
         self._host = host
         self._port = port
         self._tls_files = tls
         self._tls: ServerTls | None = None
         self._wall = wall
-        self._expiry_look_s = expiry_look_s
+        self._expiry_check_s = expiry_check_s
         self._intake = intake or Intake(clock=clock.now)
         self._waiting = Waiting()
         self._shares: Shares[str] = Shares(MAX_STREAMS, MAX_STREAMS_OF_ONE)
@@ -124,7 +125,7 @@ class DirectLink:
         self._stopping = False
 
     async def start(self) -> int:
-        """Listen; returns the port, which is drawn where 0 was asked for.
+        """Listen; returns the port, which is a free one if 0 was given.
 
         Raises:
             ListenError: the address cannot be listened on.
@@ -134,8 +135,8 @@ class DirectLink:
         if self._tls_files is not None:
             self._tls = ServerTls(self._tls_files)
             credentials = self._tls.credentials()
-        server = aio.server(options=_OPTIONS)
-        # Messages come as bytes: see `intake`.
+        server = aio.server(options=OPTIONS)
+        # Messages arrive as bytes, and `intake` decodes them.
         attach: Any = grpc.stream_stream_rpc_method_handler(
             self._attach, response_serializer=pb.CoordinatorMessage.SerializeToString
         )
@@ -154,11 +155,11 @@ class DirectLink:
             raise ListenError(f"cannot listen for agents on {address}: {error}") from error
         await server.start()
         self._server = server
-        self._log.info("agents_welcome", address=f"{host}:{port}", tls=credentials is not None)
+        self._log.info("agents_listening", address=f"{host}:{port}", tls=credentials is not None)
         return port
 
     async def stop(self) -> None:
-        """End every stream with UNAVAILABLE, so that agents come back to whoever is next."""
+        """End every stream with UNAVAILABLE, so that agents reconnect to the next coordinator."""
         self._stopping = True
         self._end_all("the coordinator is stopping")
         if self._server is not None:
@@ -166,11 +167,11 @@ class DirectLink:
             self._server = None
 
     def reload(self) -> None:
-        """Take the certificates' files as they are now. Where another authority vouches for agents,
-        every stream ends, so that agents show what they have anew; their jobs go on.
+        """Read the certificate files again. If the agents' CA has changed, every stream ends, so
+        that agents present their certificates again; their jobs go on.
 
         Raises:
-            TlsError: the files cannot be used; what was taken before holds on.
+            TlsError: the files cannot be used; the former certificates stay in use.
         """
         if self._tls is not None and self._tls.reload():
             self._end_all("the agents' CA was replaced")
@@ -210,7 +211,7 @@ class DirectLink:
     # Streams
 
     async def _attach(self, _requests: Any, context: "Context") -> None:
-        """gRPC's Attach: one agent's stream, from its Hello to its end."""
+        """The gRPC method Attach: one agent's stream, from its Hello to its end."""
         end = await self._serve(context)
         self._log.debug("stream_ended", peer=context.peer(), code=end.code.name, detail=end.detail)
         if end.code is grpc.StatusCode.OK:
@@ -218,8 +219,8 @@ class DirectLink:
         try:
             await context.abort(end.code, end.detail)
         except aio.InternalError:
-            # It has not read even the last message: its transport's pings decide.
-            self._log.warning("agent_does_not_read", peer=context.peer(), detail=end.detail)
+            # It has not read the last message; keepalive pings end the connection.
+            self._log.warning("agent_not_reading", peer=context.peer(), detail=end.detail)
 
     async def _serve(self, context: "Context") -> StreamClosedError:
         try:
@@ -229,12 +230,14 @@ class DirectLink:
                 certificate = certificate_of(shown)
             holder = certificate.fingerprint if certificate else address_of(context.peer())
             hello = await self._hello(context, holder)
-            self._vouch(certificate, hello)
+            self._check_colo(certificate, hello)
             who = (holder, str(hello.colo), str(hello.agent_id))
             self._intake.admit(who)
         except StreamClosedError as end:
             if end.code is grpc.StatusCode.UNAUTHENTICATED:
-                self._log.warning("agent_not_authentic", peer=context.peer(), detail=end.detail)
+                self._log.warning(
+                    "agent_authentication_failed", peer=context.peer(), detail=end.detail
+                )
             return end
         if not self._shares.take(holder):
             detail = "as many agents of this certificate or address are attached as may be"
@@ -265,7 +268,7 @@ class DirectLink:
             )
         return hello
 
-    def _vouch(self, certificate: AgentCertificate | None, hello: Hello) -> None:
+    def _check_colo(self, certificate: AgentCertificate | None, hello: Hello) -> None:
         if certificate is not None and not vouches(certificate.names, hello):
             detail = f"the certificate does not name the colo {hello.colo}"
             raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
@@ -284,18 +287,18 @@ class DirectLink:
             heartbeat_s=self._heartbeat_s,
             clock=self._clock,
         )
-        # The new stream stands in the old one's place before the fleet hears of it, since
-        # offers may come at once.
-        before = self._streams.get(key)
+        # The new stream replaces the old one before it is reported, since offers may follow at
+        # once.
+        previous = self._streams.get(key)
         self._streams[key] = stream, who
         verdict = self._events.attached(hello, self)
         if isinstance(verdict, Rejected):
             del self._streams[key]
-            if before is not None:
-                self._streams[key] = before
+            if previous is not None:
+                self._streams[key] = previous
             return StreamClosedError(_REJECTIONS[verdict.reason], verdict.detail)
-        if before is not None:
-            before[0].end(grpc.StatusCode.ABORTED, "the same process has attached again")
+        if previous is not None:
+            previous[0].end(grpc.StatusCode.ABORTED, "the same process has attached again")
         welcome = Welcome(
             coordinator_id=self._coordinator_id,
             heartbeat_ms=round(self._heartbeat_s * 1000),
@@ -313,11 +316,11 @@ class DirectLink:
             watch.cancel()
 
     async def _expire(self, stream: AgentStream, certificate: AgentCertificate | None) -> None:
-        """End the stream when its certificate is no longer valid; the wall clock may be set."""
+        """End the stream when its certificate expires. The wall clock may be set meanwhile."""
         if certificate is None:
             return
-        while (left_s := certificate.expires_at - self._wall()) > 0:  # noqa: ASYNC110 - a clock
-            await asyncio.sleep(min(left_s, self._expiry_look_s))
+        while (left_s := certificate.expires_at - self._wall()) > 0:  # noqa: ASYNC110 - a wall clock has no event
+            await asyncio.sleep(min(left_s, self._expiry_check_s))
         stream.end(grpc.StatusCode.UNAUTHENTICATED, "the agent's certificate has expired")
 
     async def _message(self, context: "Context", key: AgentKey, who: Agent) -> FromAgent | None:
@@ -325,7 +328,7 @@ class DirectLink:
             who,
             await _read(context),
             due=partial(self._events.frame_due, key),
-            # The agent forgets the job.
+            # Have the agent delete the job.
             stray=lambda job_id: self._send(key, Cancel(job_id)),
         )
 
@@ -345,7 +348,7 @@ class DirectLink:
 
 
 async def _write(context: "Context", message: FromCoordinator) -> None:
-    """Send a message, as soon as the transport takes it.
+    """Send a message as soon as the transport takes it.
 
     Raises:
         StreamClosedError: the stream has ended meanwhile.
@@ -360,7 +363,7 @@ async def _read(context: "Context") -> bytes:
     """The agent's next message.
 
     Raises:
-        StreamClosedError: the agent has ended its side.
+        StreamClosedError: the agent has closed its side.
     """
     message: object = await context.read()
     if not isinstance(message, bytes):

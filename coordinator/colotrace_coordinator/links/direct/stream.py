@@ -1,4 +1,4 @@
-"""One agent's stream: what goes down, what comes up, and how it ends."""
+"""One agent's stream: its send queue, its receive loop, its heartbeats, and how it ends."""
 
 import asyncio
 from collections import deque
@@ -11,7 +11,7 @@ from colotrace_proto.running import RunningClock
 from colotrace_coordinator.errors import CoordinatorError
 
 MAX_QUEUED = 4_096
-"""Messages that may wait for an agent that does not read; then it is cut off."""
+"""Bound of the send queue; a stream whose agent does not read is ended beyond it."""
 ACK_INTERVAL_S = 0.02
 SILENT_INTERVALS = 3
 LAST_WRITE_S = 1.0
@@ -27,11 +27,11 @@ class StreamClosedError(CoordinatorError):
 
 
 class AgentStream:
-    """The state of one stream. To be run once.
+    """The state of one stream. Call `run` once.
 
-    `read` gives the next message, None for one that is not known here, and raises
-    `StreamClosedError` when the agent has ended its side; `write` returns when the transport has
-    taken the message, and raises the same when there is none any more.
+    `read` returns the next message, or None for one of an unknown kind; it raises
+    `StreamClosedError` when the agent has closed its side. `write` returns when the transport has
+    taken the message, and raises the same if the transport has ended.
     """
 
     def __init__(
@@ -66,8 +66,8 @@ class AgentStream:
         self._wake.set()
 
     def ack(self, ack: Ack, *, final: bool) -> None:
-        """Queue an acknowledgement: the final one at once, others at most one for each job and
-        `ACK_INTERVAL_S`."""
+        """Queue an acknowledgement: a final one at once; others are coalesced to one for each job
+        and `ACK_INTERVAL_S`."""
         if final:
             self._acks.pop(ack.job_id, None)
             self.send(ack)
@@ -77,7 +77,7 @@ class AgentStream:
             self._ack_timer = self._loop.call_later(ACK_INTERVAL_S, self._flush_acks)
 
     def end(self, code: grpc.StatusCode, detail: str) -> None:
-        """End the stream with this status; the first call counts."""
+        """End the stream with this status; only the first call has an effect."""
         if not self._end.done():
             self._end.set_result(StreamClosedError(code, detail))
 
@@ -88,13 +88,13 @@ class AgentStream:
         heard: Callable[[FromAgent], None],
         ended: Callable[[], None],
     ) -> StreamClosedError:
-        """Send `first`, then serve the stream until it ends; returns how it did.
+        """Send `first`, then serve the stream until it ends; returns the status it ended with.
 
-        `ended` is called as soon as that is known, and also where the call is cancelled.
+        `ended` is called as soon as the end is known, also if the call is cancelled.
         """
         self._queue.appendleft(first)
         async with asyncio.TaskGroup() as tasks:
-            writer = tasks.create_task(self._send_all(), name="agent stream: down")
+            writer = tasks.create_task(self._send_all(), name="agent stream: send")
             try:
                 closed = await self._serve(heard)
             finally:
@@ -102,7 +102,7 @@ class AgentStream:
                 self._closing = True
                 self._wake.set()
                 ended()
-            # gRPC cannot send a status while a message is on its way.
+            # gRPC cannot send a status during a write.
             await asyncio.wait([writer], timeout=LAST_WRITE_S)
             writer.cancel()
         return closed
@@ -111,7 +111,7 @@ class AgentStream:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._watch(), name="agent stream: watch")
-                tasks.create_task(self._receive_all(heard), name="agent stream: up")
+                tasks.create_task(self._receive_all(heard), name="agent stream: receive")
         except* StreamClosedError as group:
             closed = _first(group)
         finally:
@@ -138,11 +138,11 @@ class AgentStream:
             self.end(closed.code, closed.detail)
 
     async def _watch(self) -> None:
-        """Beat, and end the stream on request or after too long a silence."""
-        beat_at = self._loop.time() + self._heartbeat_s
+        """Send heartbeats; end the stream on request, or if the agent's heartbeats are missing."""
+        heartbeat_at = self._loop.time() + self._heartbeat_s
         while True:
             silent_at = self._heard_at + SILENT_INTERVALS * self._heartbeat_s
-            left_s = min(beat_at - self._loop.time(), self._clock.left_s(silent_at))
+            left_s = min(heartbeat_at - self._loop.time(), self._clock.left_s(silent_at))
             await asyncio.wait([self._end], timeout=max(left_s, 0))
             if self._end.done():
                 raise self._end.result()
@@ -150,8 +150,8 @@ class AgentStream:
             if self._clock.now() >= self._heard_at + SILENT_INTERVALS * self._heartbeat_s:
                 detail = f"nothing came for {SILENT_INTERVALS * self._heartbeat_s:g} s"
                 raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail)
-            if now >= beat_at:
-                beat_at = now + self._heartbeat_s
+            if now >= heartbeat_at:
+                heartbeat_at = now + self._heartbeat_s
                 self.send(Heartbeat())
 
     def _flush_acks(self) -> None:

@@ -1,8 +1,8 @@
-"""Certificates: the server's own, taken anew when their files change, and what an agent's says.
+"""Certificates: the server's own, reloaded when their files change, and those of agents.
 
-An agent's certificate is for TLS clients and no server: with it nobody can pass for a coordinator,
-since agents ask for a server's (extended key usage, RFC 5280 section 4.2.1.12). It names the colo
-as its common name or as an alternative DNS name.
+An agent's certificate must be for TLS clients and not for servers. Agents require a server
+certificate (extended key usage, RFC 5280 section 4.2.1.12), so nobody can impersonate a coordinator
+with an agent's. It names the colo as common name or as an alternative DNS name.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from colotrace_coordinator.errors import CoordinatorError, SetupError
 
 
 class TlsError(SetupError):
-    """The certificates cannot be used, and why in words."""
+    """The server's certificates cannot be used; the text says why."""
 
 
 class CertificateError(CoordinatorError):
@@ -30,21 +30,21 @@ class CertificateError(CoordinatorError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """PEM files: the server's own, and the authority that agents' certificates come from."""
+    """PEM files: the server's certificate and key, and the CA of agents' certificates."""
 
     certificate: Path
     key: Path
     client_authority: Path
 
     def read(self) -> "TlsTexts":
-        """What the files hold, if they can be used together.
+        """Read the files and check that they can be used together.
 
         Raises:
-            TlsError: a file cannot be read or does not hold what it should.
+            TlsError: a file cannot be read, or is invalid.
         """
         certificate, key = _read(self.certificate), _read(self.key)
         authority = _read(self.client_authority)
-        # gRPC itself would only log what is wrong, and fail to listen without saying why.
+        # gRPC would only log the cause, and fail to listen without a reason.
         try:
             own = x509.load_pem_x509_certificate(certificate)
             public, wanted = own.public_key(), usages(own)
@@ -74,14 +74,14 @@ class TlsTexts:
     client_authority: bytes
 
     def configuration(self) -> grpc.ServerCertificateConfiguration:
-        """The same for gRPC."""
+        """The same as gRPC's type."""
         return grpc.ssl_server_certificate_configuration(
             [(self.key, self.certificate)], root_certificates=self.client_authority
         )
 
 
 class ServerTls:
-    """What the server listens with; every agent must show a certificate."""
+    """The server's credentials; every agent must present a certificate."""
 
     def __init__(self, files: TlsFiles) -> None:
         """

@@ -1,8 +1,9 @@
-"""Streams that have not said Hello yet: few of each holder, and the oldest gives way.
+"""Streams that have not sent Hello yet, bounded by evicting the oldest.
 
-A stream that says nothing costs memory until its time is up. Whoever opens thousands of them must
-not keep out an agent, which says Hello at once: so a new one is always let in, and the oldest of
-the same holder ends. Beyond the bound on all, the oldest of the holder that has most ends.
+A silent stream costs memory until its timeout. A peer that opens thousands of them must not keep
+out agents, which send Hello at once. So a new stream is always accepted, and beyond the bound of
+its holder that holder's oldest stream is evicted. Beyond the bound in all, the oldest stream of the
+holder with the most streams is evicted.
 """
 
 import asyncio
@@ -12,10 +13,11 @@ from contextlib import contextmanager
 
 MAX_WAITING = 4_096
 MAX_OF_ONE = 256
+"""Bounds on waiting streams: in all, and of one holder."""
 
 
 class Waiting:
-    """By holder, in the order in which they came."""
+    """The waiting streams by holder, oldest first."""
 
     def __init__(self, *, most: int = MAX_WAITING, most_of_one: int = MAX_OF_ONE) -> None:
         self._most = most
@@ -29,8 +31,8 @@ class Waiting:
 
     @contextmanager
     def enter(self, holder: str, scope: asyncio.Timeout) -> Iterator[None]:
-        """While a stream waits; `scope` is the timeout of its waiting, which ends at once where it
-        has to give way."""
+        """The stream waits inside of this context. `scope` is its timeout; eviction lets it expire
+        at once."""
         self._number += 1
         number = self._number
         if len(self._of.get(holder, ())) >= self._most_of_one:
@@ -47,7 +49,7 @@ class Waiting:
     def _end_oldest(self, holder: str) -> None:
         number, scope = next(iter(self._of[holder].items()))
         self._leave(holder, number)
-        if not scope.expired():  # else its own time has just run out
+        if not scope.expired():  # else it has just timed out
             scope.reschedule(asyncio.get_running_loop().time())
 
     def _leave(self, holder: str, number: int) -> None:

@@ -1,1 +1,1 @@
-"""Agents met at an MQTT 5 broker, whose answers come by gRPC; `link` is what others use."""
+"""Agents found through an MQTT 5 broker; they answer over gRPC streams. `link` is the entry."""

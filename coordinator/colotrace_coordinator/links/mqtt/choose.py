@@ -1,4 +1,4 @@
-"""What the command line says of the broker, checked as far as that goes without reaching it."""
+"""The broker options of the command line, checked without connecting."""
 
 import ssl
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from colotrace_proto.mqtt import BrokerTls, ChoiceError, chosen
 
 from colotrace_coordinator.errors import SetupError
 
-_EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - looked for, not listened on
+_EVERYWHERE = {"", "0.0.0.0", "::"}  # noqa: S104 - compared, not listened on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
-    """The broker where agents are met, and HOST:PORT where they reach our gRPC."""
+    """The broker, and the HOST:PORT at which agents reach this coordinator's gRPC."""
 
     broker: Broker
     tls: ssl.SSLContext | None
     advertise: str
-    """"" leaves it to where gRPC listens."""
+    """If "", it is the address on which gRPC listens."""
 
 
 def choose_broker(
     url: str, *, insecure: bool, files: BrokerTls, grpc: str, advertise: str | None
 ) -> BrokerSettings:
-    """The broker.
+    """Check the options.
 
     Raises:
         SetupError: the URL, a file or the address to reply to cannot be used.

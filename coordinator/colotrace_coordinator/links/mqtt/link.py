@@ -1,9 +1,9 @@
-"""Presence and jobs by an MQTT 5 broker; what comes of jobs, by gRPC.
+"""Presence and offers through an MQTT 5 broker; acceptances and frames over gRPC streams.
 
-Agents are known by what they say at the broker. Jobs are published there, and who takes one opens a
-stream to us, if it has none: that stream, of the direct link, brings its acceptance and its frames,
-and takes acknowledgements. This link stands between the two: it takes the fan-out's commands, and
-tells the fan-out what both say.
+Agents announce themselves at the broker, and jobs are published there. An agent that takes a job
+opens a stream to this coordinator, if it has none. That stream belongs to the direct link; it
+carries the acceptance, the frames and their acknowledgements. This link joins both: it takes the
+commands for agents, and reports what the broker and the streams say of them.
 """
 
 import asyncio
@@ -53,15 +53,17 @@ from colotrace_coordinator.metrics import BrokerMetrics
 
 from .outgoing import Outgoing
 
-_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 1.0
-_LOOK_S = 1.0
-_WITHOUT_A_BREAK = 20
-# Longer than a job lives.
+_PAUSE_S, _MAX_PAUSE_S = 0.2, 1.0
+"""First and longest pause between attempts to connect."""
+EXPIRE_EVERY_S = 1.0
+_BATCH = 20
+"""Messages that are handled before other tasks run."""
 _UNANSWERED_S = 60.0
+"""How long an unanswered job is kept; longer than any job lives."""
 
 
 class MqttLink:
-    """The link of agents that are met at a broker. To the streams it is whom they report to."""
+    """The link of agents that announce themselves at a broker. The direct link reports to it."""
 
     def __init__(
         self,
@@ -72,7 +74,9 @@ class MqttLink:
         metrics: BrokerMetrics,
         log: FilteringBoundLogger,
         clock: RunningClock,
+        expire_every_s: float = EXPIRE_EVERY_S,
     ) -> None:
+        self._expire_every_s = expire_every_s
         self._events = events
         self._broker = broker
         self._tls = tls
@@ -82,39 +86,39 @@ class MqttLink:
         self._clock = clock
         self._reply_to = ""
         self._presences = Presences()
-        # Who is there by the broker's word, and whose stream is up.
-        self._there: dict[AgentKey, Process] = {}
+        # Agents that the broker announces, and agents whose stream is up.
+        self._announced: dict[AgentKey, Process] = {}
         self._up: dict[AgentKey, ColoName] = {}
-        # Jobs that were published and that nobody has answered, and when.
+        # Published jobs that no agent has answered, and when they were published.
         self._unanswered: dict[JobId, float] = {}
         self._outgoing = Outgoing(clock=asyncio.get_running_loop().time)
-        # Why the broker is out of reach; "" while it is not.
+        # Why no job can be published; "" if one can.
         self._blocked = f"the broker {broker} has not answered yet"
         events.offers_blocked(self._blocked)
 
     def answered_by(self, streams: AgentLink) -> None:
-        """The link that agents open streams to, and that reports to this one. To be called before
-        anything happens."""
+        """Set the link whose streams carry the answers, and which reports to this one. Call it
+        first."""
         self._streams = streams
 
     def check(self) -> None:
-        """Returns if jobs can be published.
+        """Check that jobs can be published.
 
         Raises:
-            BrokerUnreachableError: they cannot, and why in words.
+            BrokerUnreachableError: they cannot; the text says why.
         """
         if self._blocked:
             raise BrokerUnreachableError(self._blocked)
 
     async def run(self, *, reply_to: str) -> None:
-        """Stays at the broker until cancelled; `reply_to` is HOST:PORT where agents reach the
-        streams."""
+        """Stay connected to the broker until cancelled. `reply_to` is the HOST:PORT at which agents
+        open their streams."""
         self._reply_to = reply_to
-        await first_of(self._stay(), self._watch())
+        await first_of(self._stay_connected(), self._expire())
 
     # The broker
 
-    async def _stay(self) -> None:
+    async def _stay_connected(self) -> None:
         identifier = f"colotrace-coordinator-{secrets.token_hex(8)}"
         pause_s = _PAUSE_S
         while True:
@@ -122,55 +126,55 @@ class MqttLink:
                 async with connection(
                     self._broker, tls=self._tls, identifier=identifier, clock=self._clock
                 ) as client:
-                    await first_of(self._hear(client), self._speak(client))
+                    await first_of(self._receive(client), self._publish(client))
             except MqttError as error:
                 if not self._blocked:
                     pause_s = _PAUSE_S
                 self._lost(refusal(error))
             await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
-    async def _hear(self, client: Client) -> None:
-        heard = 0
+    async def _receive(self, client: Client) -> None:
+        received = 0
         async for message in client.messages:
             self._message(message)
-            heard += 1
-            if heard % _WITHOUT_A_BREAK == 0:
-                await asyncio.sleep(0)  # others have their turn while many wait
+            received += 1
+            if received % _BATCH == 0:
+                await asyncio.sleep(0)  # let other tasks run while many messages wait
 
-    async def _speak(self, client: Client) -> None:
+    async def _publish(self, client: Client) -> None:
         await subscribe(client, bus.ALL_AGENTS)
         self._presences.back(self._clock.now())
         self._outgoing.clear()
         self._blocked = ""
         self._metrics.up.set(1)
         self._events.offers_blocked("")
-        self._log.info("broker_reached")
+        self._log.info("broker_connected")
         await self._outgoing.publish_all(client)
 
     def _lost(self, why: str) -> None:
         words = f"the broker {self._broker} is out of reach: {why}"
         if words != self._blocked:
-            event = "broker_not_reached" if self._blocked else "broker_lost"
+            event = "broker_unreachable" if self._blocked else "broker_lost"
             self._log.warning(event, detail=why)
         self._blocked = words
         self._metrics.up.set(0)
         self._events.offers_blocked(words)
 
-    async def _watch(self) -> None:
+    async def _expire(self) -> None:
         while True:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(self._expire_every_s)
             now = self._clock.now()
             for job_id in [j for j, at in self._unanswered.items() if now - at > _UNANSWERED_S]:
                 del self._unanswered[job_id]
-            if not self._blocked:  # while it is out of reach, nobody can renew what was said
+            if not self._blocked:  # else no agent could renew its presence
                 self._do(self._presences.expire(now))
 
     # Commands
 
     def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:
         """See `AgentLink`."""
-        process = self._there.get(agent)
+        process = self._announced.get(agent)
         if process is None or self._blocked:
             return False
         topic = bus.jobs(process.colo) if shared else process.jobs
@@ -182,7 +186,7 @@ class MqttLink:
         """See `AgentLink`. An offer that no agent has answered is cancelled at all of the colo's
         agents, since any of them may be about to accept it."""
         self._streams.cancel(agent, job_id)
-        process = self._there.get(agent)
+        process = self._announced.get(agent)
         if self._unanswered.pop(job_id, None) is not None and process is not None:
             self._outgoing.put(bus.cancels(process.colo), Cancel(job_id))
 
@@ -194,18 +198,18 @@ class MqttLink:
         """See `AgentLink`."""
         self._streams.close(agent, closing, detail)
 
-    # What the broker says
+    # Messages of the broker
 
     def _message(self, message: Message) -> None:
         topic, payload = message.topic.value, message.payload
-        said = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
-        # Else one that is kept there and that nobody renews would count for longer here.
+        content = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
+        # A retained presence that is no longer renewed must not live longer here.
         left_s = getattr(message.properties, "MessageExpiryInterval", bus.PRESENCE_EXPIRY_S)
         try:
-            events = self._presences.heard(topic, said, self._clock.now(), expiry_s=left_s)
+            events = self._presences.heard(topic, content, self._clock.now(), expiry_s=left_s)
         except ProtocolError as error:
-            self._metrics.rubbish.inc()
-            self._log.debug("broker_rubbish", topic=topic[:200], detail=str(error))
+            self._metrics.invalid_messages.inc()
+            self._log.debug("broker_invalid_message", topic=topic[:200], detail=str(error))
             return
         self._do(events)
 
@@ -220,14 +224,14 @@ class MqttLink:
     def _here(self, here: Here) -> None:
         hello, available = here.presence.hello, not here.presence.draining
         agent = AgentKey.of(hello)
-        known = self._there.get(agent)
+        known = self._announced.get(agent)
         if known not in (None, here.process):
-            return  # another colo's, in this one's name
+            return  # a process of another colo uses the same key
         if known is None or here.anew:
-            # Before the fleet hears of it, since offers may come at once.
-            self._there[agent] = here.process
+            # Before it is reported, since offers may follow at once.
+            self._announced[agent] = here.process
             if not self._admitted(hello, available=available):
-                del self._there[agent]
+                del self._announced[agent]
                 return
         else:
             self._events.heard(agent, Capabilities(hello.families))
@@ -237,12 +241,12 @@ class MqttLink:
     def _admitted(self, hello: Hello, *, available: bool) -> bool:
         rejected = self._events.reachable(hello, self, available=available)
         if rejected is not None and rejected.reason is Rejection.SUPERSEDED:
-            # By a process that the broker no longer knows, and whose stream is up.
-            self._give_up_namesakes(hello)
+            # The process with its id is no longer announced, but its stream is up.
+            self._detach_namesakes(hello)
             rejected = self._events.reachable(hello, self, available=available)
         return rejected is None
 
-    def _give_up_namesakes(self, hello: Hello) -> None:
+    def _detach_namesakes(self, hello: Hello) -> None:
         for agent, colo in list(self._up.items()):
             if (
                 agent.boot_id != hello.boot_id
@@ -255,29 +259,29 @@ class MqttLink:
 
     def _gone(self, process: Process) -> None:
         agent = AgentKey(process.agent_id, process.boot_id)
-        if self._there.get(agent) != process:
+        if self._announced.get(agent) != process:
             return
-        del self._there[agent]
-        if agent in self._up:  # what it has, it may still finish
+        del self._announced[agent]
+        if agent in self._up:  # it may still finish its jobs
             self._events.set_available(agent, available=False, away=True)
         else:
             self._events.detached(agent)
 
-    # What streams say
+    # Reports of the streams
 
     def attached(self, hello: Hello, link: AgentLink) -> Admitted | Rejected:  # noqa: ARG002
-        """See `StreamEvents`: an agent that has a job of ours, or had, opens its stream."""
+        """See `StreamEvents`: an agent that has, or had, a job of this coordinator."""
         agent = AgentKey.of(hello)
         counting = self._presences.counting(hello.colo, hello.agent_id)
         if counting is not None and counting.boot_id != hello.boot_id:
             return Rejected(Rejection.SUPERSEDED, _another(hello))
         verdict = self._events.attached(
-            hello, self, offers_lost=False, available=agent in self._there
+            hello, self, offers_lost=False, available=agent in self._announced
         )
         if isinstance(verdict, Admitted):
             self._up[agent] = hello.colo
-            if agent not in self._there:
-                self._log.info("agent_not_at_broker", agent=hello.agent_id, colo=hello.colo)
+            if agent not in self._announced:
+                self._log.info("agent_not_announced", agent=hello.agent_id, colo=hello.colo)
         return verdict
 
     def frame_due(self, agent: AgentKey, job_id: JobId, size: int) -> bool | None:
@@ -291,10 +295,10 @@ class MqttLink:
         self._events.heard(agent, message)
 
     def detached(self, agent: AgentKey) -> None:
-        """See `StreamEvents`: the stream has ended, but the agent may be there all the same."""
+        """See `StreamEvents`: the stream has ended, but the broker may still announce the agent."""
         if self._up.pop(agent, None) is None:
-            return  # given up before
-        if agent in self._there:
+            return  # reported before
+        if agent in self._announced:
             self._events.interrupted(agent)
         else:
             self._events.detached(agent)

@@ -1,4 +1,4 @@
-"""What is to be published, in order, as soon as the broker takes it."""
+"""The queue of messages to publish, in order, as fast as the broker takes them."""
 
 import asyncio
 import math
@@ -10,17 +10,19 @@ from colotrace_proto.messages import Cancel, Job
 from colotrace_proto.mqtt import Client, expiring
 from colotrace_proto.published import encode_published
 
-_MOST = 10_000
-_WITHOUT_A_BREAK = 20
+MAX_QUEUED = 10_000
+_BATCH = 20
+"""Messages that are published before other tasks run."""
 _CANCEL_EXPIRY_S = 30
 
 
 class Outgoing:
-    """Jobs and cancels that wait, for as long as their time lasts; what is too much is dropped,
-    and a job so dropped is one that nobody answers."""
+    """A bounded queue of jobs and cancellations. Jobs expire in it; what exceeds the bound is
+    dropped. A dropped job is one that no agent answers."""
 
-    def __init__(self, *, clock: Callable[[], float]) -> None:
+    def __init__(self, *, clock: Callable[[], float], most: int = MAX_QUEUED) -> None:
         self._clock = clock
+        self._most = most
         self._waiting: deque[tuple[str, Job | Cancel, float]] = deque()
         self._wake = asyncio.Event()
 
@@ -28,20 +30,20 @@ class Outgoing:
         return len(self._waiting)
 
     def put(self, topic: str, message: Job | Cancel) -> None:
-        """To be published."""
-        if len(self._waiting) < _MOST:
+        """Queue a message; it is dropped if the queue is full."""
+        if len(self._waiting) < self._most:
             self._waiting.append((topic, message, self._clock()))
             self._wake.set()
 
     def clear(self) -> None:
-        """What waits is no longer wanted."""
+        """Drop all messages."""
         self._waiting.clear()
 
     async def publish_all(self, client: Client) -> None:
-        """Publishes what there is and what comes, until cancelled.
+        """Publish all messages, present and later ones, until cancelled.
 
         Raises:
-            MqttError: the broker takes no more.
+            MqttError: the connection to the broker ended.
         """
         published = 0
         while True:
@@ -57,8 +59,8 @@ class Outgoing:
                     message = replace(message, remaining_ms=left_ms)
                     expiry_s = math.ceil(left_ms / 1e3)
                 payload = encode_published(message)
-                # Once at most: who accepts nothing within a moment is not asked again by a broker.
+                # QoS 0: an offer that was lost is repeated by its job, not by the broker.
                 await client.publish(topic, payload, qos=0, properties=expiring(expiry_s))
                 published += 1
-                if published % _WITHOUT_A_BREAK == 0:
-                    await asyncio.sleep(0)  # a broker that takes them all would keep us here
+                if published % _BATCH == 0:
+                    await asyncio.sleep(0)  # a fast broker must not starve other tasks

@@ -7,7 +7,7 @@ from colotrace_coordinator.fleet import presences as presences_module
 from colotrace_coordinator.fleet.presences import (
     CONFIRM_S,
     ID_BURST,
-    MOST_OF_ID,
+    MAX_OF_ID,
     TAKEOVER_BURST,
     Event,
     Gone,
@@ -210,7 +210,7 @@ def test_one_id_cannot_keep_out_others(broker: Broker) -> None:
         who = Process(DEN, AgentId("a"), number.to_bytes(16, "big"))
         with suppress(ProtocolError):
             broker.presences.heard(who.presence, payload(who), broker.now)
-    assert len(broker.presences) == MOST_OF_ID
+    assert len(broker.presences) == MAX_OF_ID
     assert broker.up(process(1, name="b")) == [("came", 1)]
     assert broker.up(process(1, colo=SIN)) == [("came", 1)]
 
@@ -218,12 +218,12 @@ def test_one_id_cannot_keep_out_others(broker: Broker) -> None:
 def test_earlier_processes_give_way_to_a_later_one(broker: Broker) -> None:
     """Where there are too many of one id; when the one that counts goes, the latest counts."""
     broker.up(process(1), started_ms=1)
-    for boot in range(2, MOST_OF_ID + 1):
+    for boot in range(2, MAX_OF_ID + 1):
         broker.up(process(boot), started_ms=boot)
     with pytest.raises(ProtocolError):
         broker.up(process(0))
     broker.up(process(50), started_ms=1_000)
-    assert len(broker.presences) == MOST_OF_ID
+    assert len(broker.presences) == MAX_OF_ID
     counting = broker.presences.counting(DEN, AgentId("a"))
     assert counting is not None
     assert broker.will(counting)[-1] == ("came", 50)
@@ -257,14 +257,14 @@ def test_messages_of_one_id_are_bounded_before_they_are_decoded(
 def test_processes_that_share_an_id_settle(broker: Broker) -> None:
     """Each that comes has started later; after a few the one that counts stays."""
     takeovers = 0
-    for boot in range(1, MOST_OF_ID + 1):
+    for boot in range(1, MAX_OF_ID + 1):
         takeovers += ("came", boot) in broker.up(process(boot))
         broker.now += 1
     assert takeovers == 1 + TAKEOVER_BURST
     # It goes: the last that started counts.
     assert broker.will(process(int(TAKEOVER_BURST) + 1)) == [
         ("gone", int(TAKEOVER_BURST) + 1),
-        ("came", MOST_OF_ID),
+        ("came", MAX_OF_ID),
     ]
 
 
@@ -310,11 +310,14 @@ def test_whatever_happens(steps: list[tuple[str, int, str]]) -> None:
                 note(presences.expire(broker.now))
             case "back":
                 presences.back(broker.now)
-        known = list(presences._known)
+        known = presences.processes()
         for each in ("a", "b"):
             boots = [p for p in known if p.agent_id == each]
             assert counting.get(each) == max(boots, key=lambda p: p.boot_id, default=None)
             assert presences.counting(DEN, AgentId(each)) == counting.get(each)
     broker.now += 1000
     note(presences.expire(broker.now))
-    assert counting == presences._known == presences._namesakes == presences._counting == {}
+    assert counting == {}
+    assert presences.processes() == []
+    assert presences.places() == set()
+    assert {presences.counting(DEN, AgentId(each)) for each in ("a", "b")} == {None}

@@ -437,6 +437,6 @@ async def test_agent_that_sends_what_it_was_not_asked_for_is_cut_off(
 
 async def test_connection_without_a_stream_has_an_end() -> None:
     """So that nobody collects them: neither without TLS nor without a word of HTTP/2."""
-    options = dict(server_module._OPTIONS)
+    options = dict(server_module.OPTIONS)
     assert options["grpc.server_handshake_timeout_ms"] <= 10_000
     assert options["grpc.max_connection_idle_ms"] <= 30_000

@@ -239,7 +239,7 @@ async def test_stream_ends_with_its_certificate(authority: Authority) -> None:
         log=structlog.get_logger(),
         clock=RunningClock(),
         wall=lambda: wall[0],
-        expiry_look_s=0.01,
+        expiry_check_s=0.01,
     )
     port = await link.start()
     async with ScriptedAgent(port, channel=dial(authority, port, "den01", "")) as agent:

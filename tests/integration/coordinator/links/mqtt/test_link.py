@@ -16,8 +16,7 @@ from colotrace_coordinator.jobs.reports import AgentReports
 from colotrace_coordinator.jobs.running import JobKey, Ticket
 from colotrace_coordinator.jobs.task import JobResult, Task
 from colotrace_coordinator.links.direct.server import DirectLink
-from colotrace_coordinator.links.mqtt import link as link_module
-from colotrace_coordinator.links.mqtt.link import MqttLink
+from colotrace_coordinator.links.mqtt.link import EXPIRE_EVERY_S, MqttLink
 from colotrace_coordinator.metrics import BrokerMetrics, Metrics
 from colotrace_coordinator.model import Options
 from colotrace_proto import bus
@@ -47,9 +46,9 @@ DEN = ColoName("den01")
 
 
 class Coordinator:
-    """A fan-out whose agents are met at the broker."""
+    """A coordinator whose agents announce themselves at the broker."""
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, expire_every_s: float = EXPIRE_EVERY_S) -> None:
         self.numbers = CollectorRegistry()
         metrics, log, clock = Metrics(self.numbers), structlog.get_logger(), RunningClock()
         self.registry = Registry(VolatileMemory())
@@ -71,6 +70,7 @@ class Coordinator:
             metrics=BrokerMetrics(self.numbers),
             log=log,
             clock=clock,
+            expire_every_s=expire_every_s,
         )
         self.streams = DirectLink(
             self.bus, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
@@ -328,7 +328,7 @@ async def test_rubbish(broker: Broker, coordinator: Coordinator) -> None:
             await agent.publish(payload)
         await agent.client.publish("colotrace/v1/agents/x/y/z", b"?", qos=1, retain=True)
         # What is larger than a client takes is not brought to it at all.
-        await until(lambda: coordinator.number("colotrace_broker_rubbish_total") >= 3)
+        await until(lambda: coordinator.number("colotrace_broker_invalid_messages_total") >= 3)
         await agent.say(draining=True)
         await coordinator.until(("a1", "draining"))
 
@@ -584,14 +584,11 @@ async def test_the_broker_goes_and_comes_back(broker: Broker, coordinator: Coord
 
 
 @pytest.mark.parametrize("when", ["there", "not yet", "for long"])
-async def test_a_frozen_broker_keeps_nobody(
-    broker: Broker, when: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_link_stops_soon_at_a_frozen_broker(broker: Broker, when: str) -> None:
     """Told to stop, the link ends soon, however full the way to the broker is."""
-    monkeypatch.setattr(link_module, "_LOOK_S", 0.1)
     if when == "not yet":
         broker.freeze()
-    coordinator = Coordinator(broker)
+    coordinator = Coordinator(broker, expire_every_s=0.1)
     task = asyncio.create_task(coordinator.bus.run(reply_to="127.0.0.1:1"), name="link")
     if when == "not yet":
         await asyncio.sleep(0.3)

@@ -4,7 +4,6 @@ import asyncio
 from typing import Any
 
 import pytest
-from colotrace_coordinator.links.mqtt import outgoing as outgoing_module
 from colotrace_coordinator.links.mqtt.outgoing import Outgoing
 from colotrace_proto.messages import Cancel, Job, JobId, PacketType
 from colotrace_proto.mqtt import MqttError
@@ -81,9 +80,9 @@ async def test_in_order(run: Run) -> None:
     assert [topic for topic, _, _ in await run.publish()] == ["z"]
 
 
-async def test_there_is_a_bound(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_queue_is_bounded(run: Run) -> None:
     """What is beyond it is a job that nobody answers."""
-    monkeypatch.setattr(outgoing_module, "_MOST", 2)
+    run.outgoing = Outgoing(clock=lambda: run.now, most=2)
     for name in "abc":
         run.outgoing.put("x", Cancel(JobId(name)))
     assert [message.job_id for _, message, _ in await run.publish()] == ["a", "b"]
