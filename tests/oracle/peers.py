@@ -59,7 +59,7 @@ def agent_paths(
         "--packet-type", method.packet_type, "--port", str(method.port),
         "--max-ttl", str(MAX_TTL), *addresses,
     ]  # fmt: skip
-    done = lab.run(colo, argv, timeout_s=_BIN_TIMEOUT_S)
+    done = lab.run_forked(colo, argv, timeout_s=_BIN_TIMEOUT_S)
     assert done.returncode == 0, f"{argv}: {done.stderr}"
     paths: dict[str, Path] = {}
     for line in done.stdout.splitlines():
