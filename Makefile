@@ -31,7 +31,7 @@ test: setup  ## run every test (WORKERS=6)
 	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && TMPDIR="$$temporary" \
 	  $(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
-unit: .venv/.python  ## run the tests that need neither root nor a service
+unit: .venv/.python  ## run the unit tests, which need no root, service or network
 	@$(BIN)/pytest -q -n 2 tests/unit
 
 check: setup  ## lint, types, import layers, generated files

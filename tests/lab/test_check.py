@@ -55,7 +55,7 @@ def test_a_host_of_the_lab_can_trace(lab: Lab) -> None:
 
 
 def test_each_remedy_follows_its_finding(lab: Lab) -> None:
-    lines = lab.run("den01", [alone.COMMAND, "check"]).stdout.splitlines()
+    lines = lab.run_forked("den01", [alone.COMMAND, "check"]).stdout.splitlines()
     for line, after in zip(lines, [*lines[1:], ""], strict=True):
         if not line.startswith(" "):
             status = line.split()[0]
