@@ -1,9 +1,11 @@
 """What the command line says by itself."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 from colotrace_agent import main
+from colotrace_agent.commands import startup
 from colotrace_agent.network.sockets import RawSockets
 from typer.testing import CliRunner
 
@@ -14,13 +16,13 @@ COMMANDS = {"trace": ["trace", "192.0.2.1"], "run": [*RUN, "--insecure"]}
 @pytest.fixture
 def said(monkeypatch: pytest.MonkeyPatch):
     """Runs a command up to where it would begin its work; what it has said on standard error."""
-    monkeypatch.setattr(main, "_open_sockets", lambda _user: (RawSockets({}, {}), None))
+    monkeypatch.setattr(startup, "open_sockets", lambda _user: (RawSockets({}, {}), None))
 
     def begin(work) -> int:
         work.close()
         return 0
 
-    monkeypatch.setattr(main.asyncio, "run", begin)
+    monkeypatch.setattr(asyncio, "run", begin)
     monkeypatch.setattr("colotrace_agent.log.set_up", lambda: None)
 
     def run(*words: str) -> str:
@@ -50,7 +52,7 @@ AT_A_BROKER = ["run", "--colo", "tst01", "--city", "Testville", "--insecure"]
 
 def refused(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
     """What is said of it."""
-    monkeypatch.setattr(main, "_open_sockets", lambda _user: (RawSockets({}, {}), None))
+    monkeypatch.setattr(startup, "open_sockets", lambda _user: (RawSockets({}, {}), None))
     done = CliRunner().invoke(main.app, list(words))
     assert (done.exit_code, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()

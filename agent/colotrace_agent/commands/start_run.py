@@ -1,0 +1,140 @@
+"""Start of `colotrace-agent run`: checks its options, then serves with reduced privileges."""
+
+import asyncio
+import os
+import platform
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from colotrace_proto.starting import install_line, require
+from colotrace_proto.text import safe
+
+from . import startup
+from .startup import usage
+
+if TYPE_CHECKING:
+    from .run import BrokerSettings
+
+# Descriptors beside the raw sockets (asyncio, name look-ups, gRPC), gRPC's threads, and bytes.
+_REQUIRED = {"files": 16, "threads": 16, "address_space": 256 << 20}
+
+
+class TlsFiles(NamedTuple):
+    """PEM files of the command line; None if not given."""
+
+    certificate: Path | None
+    key: Path | None
+    authority: Path | None
+
+
+def start(
+    *,
+    colo: str,
+    city: str,
+    coordinator: str,
+    agent_id: str,
+    insecure: bool,
+    files: TlsFiles,
+    mqtt: str | None,
+    mqtt_ca: Path | None,
+    max_jobs: int,
+    rate: float | None,
+    allow_private: bool,
+    user: str,
+) -> None:
+    """Check the options, and run the agent until it is stopped.
+
+    Raises:
+        StartError: this host cannot run it.
+    """
+    from colotrace_proto.identifiers import (
+        is_address,
+        is_colo_name,
+        is_identifier,
+        with_ascii_host,
+    )
+
+    colo = colo.lower()
+    coordinator = with_ascii_host(coordinator)
+    agent_id = agent_id or f"{_hostname()}.{colo}"
+    if not is_colo_name(colo):
+        usage(f"--colo {colo}: a colo is 3 to 8 letters and a number, like den01")
+    if not is_identifier(agent_id):
+        usage(f"--agent-id {agent_id}: 1 to 64 letters, digits, dots, dashes, underscores")
+    if not mqtt and not coordinator:
+        usage("give --coordinator HOST:PORT, or --mqtt URL")
+    if coordinator and not is_address(coordinator):
+        usage(f"--coordinator {coordinator}: give HOST:PORT, an IPv6 address in brackets")
+    if not insecure:
+        if None in files:
+            usage(
+                "give --tls-cert, --tls-key and --tls-ca, or --insecure to talk to the "
+                "coordinator without TLS"
+            )
+        for file in files:
+            if file is not None and not os.access(file, os.R_OK):
+                usage(f"{file} cannot be read")
+    sockets, account = startup.open_sockets(user)
+    require(**_REQUIRED)
+    startup.warn_of_rate(rate)
+    broker = tls = None
+    if mqtt:
+        broker_files = files._replace(authority=mqtt_ca or files.authority)
+        broker = _broker(mqtt, broker_files, insecure=insecure)
+
+    from importlib.metadata import version
+
+    from colotrace_proto.messages import AgentId, ColoName
+
+    from colotrace_agent import log
+    from colotrace_agent.link.tls import Tls
+
+    from . import preload
+    from .run import RunSettings, run
+
+    log.set_up()
+    certificate, key, authority = files
+    if certificate and key and authority and not insecure:
+        tls = Tls(certificate=certificate, key=key, authority=authority)
+        tls.read()  # while root may still read them
+    settings = RunSettings(
+        coordinator=coordinator,
+        mqtt=broker,
+        agent_id=AgentId(agent_id),
+        colo=ColoName(colo),
+        city=safe(city),
+        tls=tls,
+        allow_private=allow_private,
+        max_jobs=max_jobs,
+        rate=rate,
+        sockets=sockets,
+        version=version("colotrace"),
+    )
+    if account is not None:
+        preload.for_names()
+        if broker is not None:
+            preload.for_broker()
+        if tls is not None:
+            preload.for_tls()
+    startup.ready(account)
+    asyncio.run(run(settings))
+
+
+def _broker(url: str, files: TlsFiles, *, insecure: bool) -> "BrokerSettings":
+    try:
+        from colotrace_proto.mqtt import BrokerTls, ChoiceError, chosen
+    except ModuleNotFoundError as error:
+        usage(f"--mqtt needs the Python package {error.name!r}; run: {install_line('mqtt')}")
+    from .run import BrokerSettings
+
+    given = BrokerTls(authority=files.authority, certificate=files.certificate, key=files.key)
+    try:
+        broker, tls = chosen(url, given, insecure=insecure)
+    except ChoiceError as error:
+        usage(str(error))
+    return BrokerSettings(broker=broker, tls=tls)
+
+
+def _hostname() -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "-", platform.node())[:50] or "host"
