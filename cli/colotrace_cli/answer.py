@@ -20,22 +20,22 @@ _ROW = re.compile(r"/result/(\d{1,4})/colos/(\d{1,4})(?:/|$)")
 
 
 class Source(msgspec.Struct, frozen=True):
-    """The subject of a notice, as a JSON pointer."""
+    """The subject of a message, as a JSON pointer."""
 
     pointer: str = ""
 
 
-class Notice(msgspec.Struct, frozen=True):
+class Message(msgspec.Struct, frozen=True):
     """An element of the envelope's `errors` or `messages`."""
 
     code: int
     message: str
     source: Source | None = None
-    error_chain: list["Notice"] = []
+    error_chain: list["Message"] = []
 
     @property
     def row(self) -> tuple[int, int] | None:
-        """Indices of target and colo, if the notice is about a row of the result; else None."""
+        """Indices of target and colo, if the message is about a row of the result; else None."""
         found = _ROW.match(self.source.pointer) if self.source else None
         return (int(found[1]), int(found[2])) if found else None
 
@@ -51,8 +51,8 @@ class Envelope(msgspec.Struct, frozen=True):
     """The envelope of all bodies of the API."""
 
     success: bool
-    errors: list[Notice] = []
-    messages: list[Notice] = []
+    errors: list[Message] = []
+    messages: list[Message] = []
     result: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -71,7 +71,7 @@ class Answer(msgspec.Struct, frozen=True):
     """The rows and messages of a traceroute."""
 
     rows: list[rows.TargetRow]
-    messages: list[Notice]
+    messages: list[Message]
 
 
 def trace_answer(reply: Reply) -> Answer:

@@ -8,7 +8,7 @@ from colotrace_proto.layout import Paper, flow, grid, standard_output, total, wi
 from colotrace_proto.table import trace_table
 from colotrace_proto.text import safe_json
 
-from .answer import Answer, ColoState, Notice
+from .answer import Answer, ColoState, Message
 
 _COLOS = ("colo", "city", "state", "agents", "families", "packet types")
 _CITY = 1
@@ -30,21 +30,21 @@ def body(content: bytes) -> None:
 
 def answer(what: Answer, *, took_s: float) -> None:
     """Print a table with messages for each target and colo, other messages, and a summary."""
-    by_row: dict[tuple[int, int], list[Notice]] = {}
-    others: list[Notice] = []
-    for notice in what.messages:
-        place = notice.row
+    by_row: dict[tuple[int, int], list[Message]] = {}
+    others: list[Message] = []
+    for message in what.messages:
+        place = message.row
         if place is not None and _exists(place, what.rows):
-            by_row.setdefault(place, []).append(notice)
+            by_row.setdefault(place, []).append(message)
         else:
-            others.append(notice)
+            others.append(message)
 
     on = standard_output()
     for t, target in enumerate(what.rows):
         for c, row in enumerate(target.colos):
-            notes = [notice.in_words() for notice in by_row.get((t, c), [])]
+            notes = [message.in_words() for message in by_row.get((t, c), [])]
             _print(trace_table(target.target, row, on=on, notes=notes))
-    for line in (*(notice.in_words() for notice in others), _summary(what.rows, took_s)):
+    for line in (*(message.in_words() for message in others), _summary(what.rows, took_s)):
         _print("\n".join(flow(on.own(line).split(), on)))
 
 
