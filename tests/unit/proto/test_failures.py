@@ -6,8 +6,8 @@ from colotrace_proto.failures import error_code
 from colotrace_proto.messages import AgentId, Failure, Outcome
 
 
-def test_every_failure_has_a_code_of_the_api() -> None:
-    """0 for a trace, 1 to 4 for all else; what is not understood is the agent's fault."""
+def test_each_failure_has_a_row_code() -> None:
+    """0 if the target was traced; an unknown failure counts as one of the agent."""
     codes = {failure: error_code(failure) for failure in Failure}
     assert codes.pop(Failure.NONE) == 0
     assert set(codes.values()) == {2, 3, 4}
@@ -15,7 +15,7 @@ def test_every_failure_has_a_code_of_the_api() -> None:
 
 
 @pytest.mark.parametrize("failure", Failure)
-def test_the_coordinator_goes_by_it(failure: Failure) -> None:
-    """Its words are its own, its codes are not."""
+def test_fault_of_a_failed_job_has_the_code_of_its_failure(failure: Failure) -> None:
+    """The coordinator has no second table."""
     fault = faults.ended(AgentId("a1"), Outcome(failure))
     assert (fault.code if fault else 0) == error_code(failure)

@@ -52,8 +52,8 @@ def row_of(given: Gathered, **known: dict[str, str]) -> rows.ColoRow:
     return row
 
 
-def test_the_known_answer() -> None:
-    """The contract's numbers to the last digit: two passes, the sample's deviation."""
+def test_statistics_equal_the_contracts_example() -> None:
+    """To the last digit; the deviation is that of a sample."""
     node = router(1)
     row = row_of(gathered((1, 14_000, node), (1, 15_000, node), (1, 34_000, node), sent=(3,)))
     (found,) = row.hops[0].nodes
@@ -61,7 +61,7 @@ def test_the_known_answer() -> None:
     assert found.std_dev_rtt_ms == 0.011269427669584647
 
 
-def test_one_answer_has_no_deviation() -> None:
+def test_deviation_of_one_answer_is_zero() -> None:
     """0, not NaN."""
     row = row_of(gathered((1, 5 * MS, router(1))))
     node = row.hops[0].nodes[0]
@@ -72,8 +72,8 @@ RTTS = st.lists(st.integers(0, 60 * 10**9), min_size=1, max_size=30)
 
 
 @given(st.lists(RTTS, min_size=1, max_size=4))
-def test_the_statistics_are_pythons(columns: list[list[int]]) -> None:
-    """Of each hop by itself, in milliseconds; finite, and the mean within its bounds."""
+def test_statistics_equal_those_of_the_standard_library(columns: list[list[int]]) -> None:
+    """For each hop, in milliseconds: finite, with the mean between minimum and maximum."""
     lines = [(ttl, rtt, router(ttl)) for ttl, rtts in enumerate(columns, 1) for rtt in rtts]
     lines = sorted(lines, key=lambda line: line[1])
     row = row_of(gathered(*lines, sent=tuple(len(rtts) for rtts in columns)))
@@ -89,8 +89,8 @@ def test_the_statistics_are_pythons(columns: list[list[int]]) -> None:
         assert math.isfinite(node.std_dev_rtt_ms)
 
 
-def test_a_hop_where_nothing_answered_says_so() -> None:
-    """One node by that name, without times."""
+def test_silent_hop_has_one_node_named_no_response() -> None:
+    """It has no times."""
     row = row_of(gathered((2, MS, router(2))))
     assert msgspec.to_builtins(row.hops[0]) == {
         "packets_ttl": 1,
@@ -100,21 +100,21 @@ def test_a_hop_where_nothing_answered_says_so() -> None:
     }
 
 
-def test_a_partly_answered_hop_has_no_such_node() -> None:
-    """`packets_lost` tells."""
+def test_partly_answered_hop_has_no_node_for_silence() -> None:
+    """`packets_lost` counts the others."""
     (hop,) = row_of(gathered((1, MS, router(1)), sent=(3,))).hops
     assert (hop.packets_sent, hop.packets_lost, len(hop.nodes)) == (3, 2, 1)
 
 
-def test_a_ttl_from_which_nothing_left_is_neither_sent_nor_lost() -> None:
-    """The host's own failure is not the network's."""
+def test_unsent_probes_are_neither_sent_nor_lost() -> None:
+    """A failure of the host is no loss in the network."""
     row = row_of(gathered((1, MS, router(1)), (3, MS, Node(TARGET, REACHED)), sent=(1, 0, 1)))
     assert [(hop.packets_sent, hop.packets_lost) for hop in row.hops] == [(1, 0), (0, 0), (1, 0)]
     assert row.hops[1].nodes == [rows.SILENCE]
 
 
-def test_equal_routers_come_by_packets_then_by_address() -> None:
-    """As numbers: 10 comes after 9."""
+def test_nodes_are_sorted_by_packets_then_by_address() -> None:
+    """Addresses are compared as numbers: 10 comes after 9."""
     busy, nine, ten = router(1, 200), router(1, 9), router(1, 10)
     lines = [(1, MS, ten), (1, MS, busy), (1, MS, nine), (1, MS, busy)]
     (hop,) = row_of(gathered(*lines, sent=(4,))).hops
@@ -122,8 +122,8 @@ def test_equal_routers_come_by_packets_then_by_address() -> None:
     assert [node.packet_count for node in hop.nodes] == [2, 1, 1]
 
 
-def test_one_address_with_and_without_a_label_is_two_nodes() -> None:
-    """And the same whatever frame it came in is one."""
+def test_address_with_and_without_a_label_is_two_nodes() -> None:
+    """An address with equal labels is one node, in whichever frames it came."""
     plain, refusing = router(1), Node(router(1).address, BARRIER, ("!X",))
     first = gathered((1, MS, plain), (1, MS, refusing), sent=(3,))
     again = Replies((1,), (3 * MS,), (0,), (plain,))
@@ -155,7 +155,7 @@ def test_one_address_with_and_without_a_label_is_two_nodes() -> None:
         ([], (), 0),
     ],
 )
-def test_where_the_path_ends(
+def test_end_of_a_path(
     answers: list[tuple[int, NodeKind]], sent: tuple[int, ...], end: int
 ) -> None:
     """No hop after it."""
@@ -165,8 +165,8 @@ def test_where_the_path_ends(
     assert [hop.packets_ttl for hop in row_of(given).hops] == list(range(1, end + 1))
 
 
-def test_a_router_that_refuses_at_several_ttls_ends_the_path_at_the_lowest() -> None:
-    """Its refusals of probes with higher TTLs are no answers from further on."""
+def test_refusals_of_one_router_end_the_path_at_the_lowest_ttl() -> None:
+    """Its refusals at higher TTLs do not show that it forwards."""
     one = Node(router(2).address, BARRIER)
     assert path_end(gathered((4, MS, one), (2, MS, one), (3, MS, one))) == 2
     assert path_end(gathered((2, MS, one), (3, MS, router(3)), (4, MS, one), sent=(1,) * 5)) == 4
@@ -191,22 +191,22 @@ def test_a_router_that_refuses_at_several_ttls_ends_the_path_at_the_lowest() -> 
         ([(1, TRANSIT)], 5),
     ],
 )
-def test_where_several_flows_end(answers: list[tuple[int, NodeKind]], end: int) -> None:
-    """At the furthest that one of them shows, each having been told of up to its own end."""
+def test_end_of_a_path_of_several_flows(answers: list[tuple[int, NodeKind]], end: int) -> None:
+    """Each flow is reported up to its own end; the longest path decides."""
     lines = [(ttl, MS, Node(bytes([198, 18, ttl, kind]), kind)) for ttl, kind in answers]
     given = dataclasses.replace(gathered(*lines, sent=(3,) * 5), own_ends=True)
     assert path_end(given) == end
 
 
-def test_which_jobs_have_several_flows() -> None:
-    """Those that were asked for many, and those of two types."""
+def test_multipath_and_gre_icmp_jobs_have_several_flows() -> None:
+    """No other jobs have."""
     assert has_own_ends(PacketType.UDP, multipath=True)
     assert has_own_ends(PacketType.GRE_ICMP, multipath=False)
     assert not has_own_ends(PacketType.GRE, multipath=False)
 
 
-def test_links_are_in_the_row_only_where_they_were_asked_for() -> None:
-    """In the API's words; none at all is an empty list."""
+def test_links_are_in_the_row_only_if_requested() -> None:
+    """A row that has none has an empty list."""
     plain = gathered((1, MS, router(1)))
     assert "links" not in msgspec.to_builtins(row_of(plain))
     assert row_of(dataclasses.replace(plain, links=())).links == []
@@ -215,8 +215,8 @@ def test_links_are_in_the_row_only_where_they_were_asked_for() -> None:
     assert link == {"ttl": 1, "from": "198.18.1.1", "to": "198.18.2.1", "flows": 7}
 
 
-def test_the_summary_is_the_targets_over_its_path() -> None:
-    """Answers to probes beyond its TTL do not count; both families of keys say the same."""
+def test_summary_counts_answers_of_the_target_up_to_the_end_of_the_path() -> None:
+    """Answers to probes beyond its TTL do not count; both sets of keys have the same values."""
     target = Node(TARGET, REACHED)
     lines = [(2, 10 * MS, target), (2, 30 * MS, target), (3, 99 * MS, target)]
     summary = msgspec.to_builtins(row_of(gathered(*lines)).target_summary)
@@ -226,15 +226,15 @@ def test_the_summary_is_the_targets_over_its_path() -> None:
     assert (summary["min_rtt_ms"], summary["mean_rtt_ms"], summary["max_rtt_ms"]) == (10, 20, 30)
 
 
-def test_a_targets_other_address_answers_for_it() -> None:
-    """The node shows who spoke, the summary whom was asked for."""
+def test_answer_from_another_address_of_the_target_counts() -> None:
+    """The node has the address that answered, the summary the requested one."""
     row = row_of(gathered((1, MS, Node(bytes([198, 51, 100, 99]), REACHED))))
     assert row.hops[0].nodes[0].ip == "198.51.100.99"
     assert (row.target_summary.ip, row.target_summary.packet_count) == ("203.0.113.9", 1)
 
 
-def test_an_unreached_target_has_no_times() -> None:
-    """But its address; a name that never resolved has not even that."""
+def test_summary_of_an_unreached_target_has_no_times() -> None:
+    """It has the address, unless the name did not resolve."""
     keys = {"asn", "ip", "name", "packet_count"}
     for address, ip in ((TARGET, "203.0.113.9"), (b"", "")):
         row = row_of(gathered(sent=(), address=address, code=3))
@@ -244,8 +244,8 @@ def test_an_unreached_target_has_no_times() -> None:
         assert row.error == "Could not gather traceroute data: Code 3"
 
 
-def test_names_and_asns_are_put_where_they_are_known() -> None:
-    """Else the address itself, and a star."""
+def test_unknown_name_is_the_address_and_unknown_asn_a_star() -> None:
+    """Known ones are shown."""
     row = row_of(
         gathered((1, MS, router(1)), (2, MS, Node(TARGET, REACHED))),
         names={"198.18.1.1": "core.example"},
@@ -258,14 +258,14 @@ def test_names_and_asns_are_put_where_they_are_known() -> None:
     assert (row.target_summary.name, row.target_summary.asn) == ("203.0.113.9", "AS64500")
 
 
-def test_only_what_is_shown_is_asked_about() -> None:
-    """Nobody beyond the target."""
+def test_only_addresses_in_the_rows_are_looked_up() -> None:
+    """Not those beyond the target."""
     given = gathered((1, MS, router(1)), (2, MS, Node(TARGET, REACHED)), (3, MS, router(3)))
     assert addresses([given]) == {"198.18.1.1", "203.0.113.9"}
     assert addresses([gathered(address=b"")]) == set()
 
 
-def test_many_rows_are_tallied_apart_and_in_order() -> None:
+def test_rows_are_separate_and_in_order() -> None:
     """Equal addresses at equal TTLs in different rows do not mix."""
     given = [gathered((1, n * MS, router(1)), sent=(1,)) for n in range(1, 40)]
     found = colo_rows(given)
@@ -289,8 +289,8 @@ def test_many_rows_are_tallied_apart_and_in_order() -> None:
     ),
     st.lists(st.integers(0, 6), max_size=5),
 )
-def test_any_gathering_makes_a_row_that_adds_up(lines: list[Line], sent: list[int]) -> None:
-    """Contiguous hops; nothing negative, nothing null; every packet is somewhere."""
+def test_packets_of_any_row_add_up(lines: list[Line], sent: list[int]) -> None:
+    """Hops are contiguous, no number is negative, and each packet is answered or lost."""
     row = row_of(gathered(*lines, sent=tuple(sent)))
     for ttl, hop in enumerate(row.hops, 1):
         assert hop.packets_ttl == ttl
@@ -304,8 +304,8 @@ def test_any_gathering_makes_a_row_that_adds_up(lines: list[Line], sent: list[in
     assert b"NaN" not in text
 
 
-def test_merging_keeps_the_lines_and_their_nodes() -> None:
-    """In order, each with whoever answered it."""
+def test_merged_tables_keep_lines_and_nodes() -> None:
+    """Lines keep their order and their node."""
     first = Replies((1, 2), (10, 20), (0, 1), (router(1), router(2)))
     second = Replies((3,), (30,), (0,), (router(3),))
     both = merge(first, second)

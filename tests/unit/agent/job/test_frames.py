@@ -39,7 +39,7 @@ def hear(trace: Trace, ordinal: int, *, code: int = 0) -> None:
 
 @given(st.permutations(range(PROBES)), st.sets(st.integers(0, PROBES)))
 def test_frames_add_up_to_the_trace(order: list[int], told_after: set[int]) -> None:
-    """Wherever they are cut, in the order of arrival."""
+    """However replies are divided into frames, they keep their order of arrival."""
     trace, report = traced(), Report(JobId("a"))
     frames: list[Frame] = []
     for place, ordinal in enumerate(order):
@@ -61,8 +61,8 @@ def test_frames_add_up_to_the_trace(order: list[int], told_after: set[int]) -> N
     assert frames[-1].outcome.duration_ns == 50 * MS
 
 
-def test_one_address_that_answers_in_two_ways_is_two_nodes() -> None:
-    """Its labels belong to the one."""
+def test_address_with_two_kinds_of_answers_is_two_nodes() -> None:
+    """Each has its own labels."""
     trace, report = traced(), Report(JobId("a"))
     hear(trace, 0)
     hear(trace, 3, code=13)
@@ -73,8 +73,8 @@ def test_one_address_that_answers_in_two_ways_is_two_nodes() -> None:
     ]
 
 
-def test_counters_are_the_outcomes() -> None:
-    """Duplicates and what is foreign are told apart, and are no replies."""
+def test_outcome_has_the_counters_of_the_trace() -> None:
+    """Duplicates and foreign packets are counted apart, and are no replies."""
     trace, report = traced(), Report(JobId("a"))
     for ordinal in (0, 0, 1, 500):
         hear(trace, ordinal)
@@ -85,8 +85,8 @@ def test_counters_are_the_outcomes() -> None:
     assert len(frame.replies.ttl) == 2
 
 
-def test_probes_that_could_not_leave_are_told_with_their_reason() -> None:
-    """A notice where some left, a failure where none did."""
+def test_unsent_probes_are_reported_with_their_errors() -> None:
+    """As a notice if some were sent, as a failure if none was."""
     for failed, failure in ((2, Failure.NONE), (PROBES, Failure.SEND)):
         trace = traced(failed=failed)
         trace.stop(START)
@@ -98,8 +98,8 @@ def test_probes_that_could_not_leave_are_told_with_their_reason() -> None:
         assert notice.errors == ((errno.EPERM, failed),)
 
 
-def test_a_cut_short_traces_reason_stands() -> None:
-    """Also where nothing could be sent."""
+def test_cancelled_trace_without_sent_probes_stays_cancelled() -> None:
+    """It does not become a failure to send."""
     trace = traced(failed=PROBES)
     trace.stop(START)
     outcome = Report(JobId("a")).final(trace, Failure.CANCELLED).outcome
