@@ -1,4 +1,4 @@
-"""A real broker on the loopback, for what cannot be shown without."""
+"""A real broker on the loopback interface."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -11,12 +11,12 @@ from lab import Lab, Process
 
 
 class Loopback:
-    """As much of a lab as a broker needs: none."""
+    """The lab's interface for a broker that needs no lab."""
 
     management_address = "127.0.0.1"
 
     def spawn(self, host: None, argv: Sequence[str | Path], **streams: Any) -> Process:  # noqa: ARG002
-        """Start a program; whoever holds it stops it."""
+        """Start a program, which the caller stops."""
         path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
         environment = {**os.environ, "PATH": path}
         return Process([str(word) for word in argv], env=environment, **streams)
@@ -24,6 +24,6 @@ class Loopback:
 
 @pytest.fixture
 def broker() -> Iterator[Broker]:
-    """A Mosquitto that lets in whoever comes."""
+    """A Mosquitto without access control."""
     with Broker(cast(Lab, Loopback())) as broker:
         yield broker

@@ -1,4 +1,4 @@
-"""The jobs of the unit tests, for links to real brokers."""
+"""The unit tests' fake jobs, for links to real brokers."""
 
 from unit.agent.conftest import jobs, prober, resolver
 

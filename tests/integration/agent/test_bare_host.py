@@ -32,7 +32,8 @@ RUN = [
 
 
 def run(*argv: str, before: tuple[str, ...] = (), given: str = "") -> tuple[int, str, str]:
-    """Exit code, standard output and error, in namespaces where `before` was run."""
+    """Run the agent in namespaces where `before` was run; returns exit code, standard output and
+    error."""
     script = "\n".join([NETWORK, *before, 'exec "$@"'])
     done = subprocess.run(
         ["unshare", "--net", "--mount", "sh", "-ec", script, "sh", *argv],
@@ -46,20 +47,20 @@ def run(*argv: str, before: tuple[str, ...] = (), given: str = "") -> tuple[int,
 
 
 @pytest.mark.parametrize("missing", [NO_PROC_SYS, NO_PROC])
-def test_it_traces_without_proc(missing: str) -> None:
+def test_traces_without_proc(missing: str) -> None:
     status, told, said = run(AGENT, *TRACE, before=(LOOPBACK, missing))
     assert (status, said) == (0, "")
     assert '"ip":"198.51.100.1"' in told
 
 
-def test_check_looks_as_far_as_it_can_without_proc() -> None:
+def test_check_works_partly_without_proc() -> None:
     status, told, said = run(AGENT, "check", before=(LOOPBACK, NO_PROC))
     assert (status, said) == (1, "")
     assert "OK    rights" in told
 
 
-def test_a_file_of_targets_while_loopback_is_down() -> None:
-    """Nothing answers; which is an answer."""
+def test_targets_file_while_loopback_is_down() -> None:
+    """No target answers, which is a valid result."""
     words = ["trace", *TRACE[2:], "--targets-file", "-"]
     status, told, said = run(AGENT, *words, given="198.51.100.1\n")
     assert (status, said) == (0, "")
@@ -87,13 +88,13 @@ UNREACHED = {
 
 
 @pytest.mark.parametrize("form", UNREACHED)
-def test_a_target_that_does_not_answer_fails_only_if_that_is_asked(form: str) -> None:
+def test_unreached_target_fails_only_with_fail_unreached(form: str) -> None:
     words, given = UNREACHED[form]
     words = [*words, "--wait-time", "0.1"]
     assert run(AGENT, *words, before=(LOOPBACK,), given=given)[0] == 0
     assert run(AGENT, *words, "--fail-unreached", before=(LOOPBACK,), given=given)[0] == 1
 
 
-def test_targets_that_answer_do_not_fail() -> None:
+def test_reached_targets_do_not_fail() -> None:
     words = [*TRACE, "--targets-file", "-", "--fail-unreached"]
     assert run(AGENT, *words, before=(LOOPBACK,), given="198.51.100.1\n")[0] == 0

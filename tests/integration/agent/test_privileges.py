@@ -1,4 +1,4 @@
-"""What the running agent may do: send raw packets, and nothing else, in every thread."""
+"""Every thread of a running agent has CAP_NET_RAW and no other privilege."""
 
 import ctypes
 import os
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.skipif(
 
 
 def until_up(process: subprocess.Popen[bytes]) -> None:
-    """Read the log until the agent says that it is up."""
+    """Read the log until the agent has started."""
     assert process.stderr is not None
     os.set_blocking(process.stderr.fileno(), False)
     said, deadline = b"", time.monotonic() + _START_S
@@ -43,8 +43,8 @@ def until_up(process: subprocess.Popen[bytes]) -> None:
             said += chunk
 
 
-# What it may be started with: all that root has, or this and no more, as a user that is not root
-# has it by ambient capabilities (and root, where being root gives nothing).
+# Ways to start it: as root with all capabilities; or with CAP_NET_RAW only, as ambient capability
+# of another user, or as root without root's special treatment.
 STARTS = {"root": None, "net_raw_alone": "-all,+net_raw", "the_unit": "-all,+net_raw,+net_admin"}
 LEFT_BOUNDING = {"root": 0, "net_raw_alone": NET_RAW, "the_unit": NET_RAW | NET_ADMIN}
 
@@ -83,12 +83,12 @@ def status_of(task: Path) -> dict[str, int]:
 def test_every_thread_can_send_raw_packets_and_nothing_else(
     agent: subprocess.Popen[bytes], start: str
 ) -> None:
-    """gRPC's, numpy's and the resolver's threads too; and no program started from here has more."""
+    """Threads of gRPC, numpy and the resolver, too; child processes cannot gain privileges."""
     tasks = list(Path(f"/proc/{agent.pid}/task").iterdir())
     assert len(tasks) > 1, "gRPC runs threads of its own"
     for task in tasks:
         status = status_of(task)
-        # A thread that was there before the change of user has nothing left.
+        # A thread from before the change of user has no capability left.
         has = NET_RAW if int(task.name) == agent.pid or start != "root" else status["CapEff"]
         assert has & ~NET_RAW == 0
         assert status == {
@@ -96,19 +96,19 @@ def test_every_thread_can_send_raw_packets_and_nothing_else(
             "CapPrm": has,
             "CapInh": 0,
             "CapAmb": 0,
-            # Emptying it takes CAP_SETPCAP; no_new_privs closes the same door.
+            # Clearing it needs CAP_SETPCAP; without that, no_new_privs suffices.
             "CapBnd": LEFT_BOUNDING[start],
             "NoNewPrivs": 1,
         }
 
 
 def raw_sockets_of(pid: int) -> Iterator[socket.socket]:
-    """Its raw sockets, shared with it (pidfd_getfd(2))."""
+    """Duplicates of the process's raw sockets (pidfd_getfd(2))."""
     process, libc = os.pidfd_open(pid), ctypes.CDLL(None)
     for entry in Path(f"/proc/{pid}/fd").iterdir():
         try:
             kind = str(entry.readlink())
-        except FileNotFoundError:  # closed meanwhile: the agent goes on connecting
+        except FileNotFoundError:  # closed in the meantime, since the agent retries to connect
             continue
         if not kind.startswith("socket:"):
             continue
@@ -118,14 +118,14 @@ def raw_sockets_of(pid: int) -> Iterator[socket.socket]:
     os.close(process)
 
 
-def test_receive_buffers_are_had_before_the_right_to_them_is_given_up(
+def test_receive_buffers_are_set_before_capabilities_are_dropped(
     agent: subprocess.Popen[bytes], start: str
 ) -> None:
-    """Whatever net.core.rmem_max is; with CAP_NET_RAW alone, as much as that allows."""
+    """Independent of net.core.rmem_max; with CAP_NET_RAW alone, limited by it."""
     sizes = [
         sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
         for sock in raw_sockets_of(agent.pid)
-        if sock.proto != socket.IPPROTO_RAW  # one that only sends
+        if sock.proto != socket.IPPROTO_RAW  # a socket that only sends
     ]
     allowed = int(Path("/proc/sys/net/core/rmem_max").read_text())
     wanted = min(RECEIVE_BUFFER, allowed) if start == "net_raw_alone" else RECEIVE_BUFFER
@@ -133,8 +133,8 @@ def test_receive_buffers_are_had_before_the_right_to_them_is_given_up(
 
 
 @pytest.mark.parametrize("command", [RUN, [*PROGRAM, "trace", "192.0.2.1"]], ids=["run", "trace"])
-def test_without_net_raw_it_says_what_is_missing(command: list[str]) -> None:
-    """Before anything else, in one line, with how to give it."""
+def test_without_net_raw_it_names_the_capability(command: list[str]) -> None:
+    """At once, in one line, with the remedy."""
     dropped = ["setpriv", "--bounding-set", "-net_raw", "--inh-caps", "-net_raw"]
     done = subprocess.run(
         [*dropped, *command], capture_output=True, text=True, timeout=_START_S, check=False

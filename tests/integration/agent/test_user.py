@@ -1,4 +1,4 @@
-"""An agent that root starts becomes a user of its own, wherever it is installed."""
+"""An agent that root starts changes its user, wherever it is installed."""
 
 import json
 import os
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(
     reason="starts the agent as root, with and without capabilities: needs root and util-linux",
 )
 
-# Tells on standard error what is imported after the change of user, and who the process is then.
+# Prints imports after the change of user, and the new user, on standard error.
 WATCHED = """
 import ctypes, json, os, sys
 from colotrace_agent.host import privileges
@@ -54,11 +54,9 @@ NET_RAW = "0000000000002000"
 def watch(
     *words: str, before: tuple[str, ...] = (), stop_at: str = "", given: str = ""
 ) -> tuple[int, dict[str, list[str]], str]:
-    """Exit code, the user after the start, and what else came on standard error.
-
-    The network is a namespace of its own with one address. With `stop_at` the agent is told to stop
-    when its log says that.
-    """
+    """Run the agent in a network namespace with one address; returns exit code, user after the
+    start, and other lines of standard error. With `stop_at` the agent is stopped when its log has
+    that text."""
     argv = [
         *("unshare", "--net", "sh", "-c", NETWORK, "sh"),
         *(*before, sys.executable, "-c", WATCHED, *words),
@@ -95,8 +93,8 @@ MODES = {
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_it_is_another_user_and_imports_nothing_more(mode: str) -> None:
-    """The installation may be below /root, where that user cannot read."""
+def test_changes_user_and_imports_nothing_afterwards(mode: str) -> None:
+    """The installation may be below /root, which that user cannot read."""
     words, stop_at, given, expected = MODES[mode]
     status, who, rest = watch(*words, stop_at=stop_at, given=given)
     assert status == expected, rest
@@ -107,15 +105,16 @@ def test_it_is_another_user_and_imports_nothing_more(mode: str) -> None:
     assert "Traceback" not in rest
 
 
-def test_the_user_can_be_chosen() -> None:
+def test_user_can_be_chosen() -> None:
     status, who, _ = watch(*TRACE, "--user", "12345")
     assert status == 0
     assert (set(who["Uid"]), set(who["Gid"]), who["Groups"]) == ({"12345"}, {"12345"}, [])
 
 
 @pytest.mark.parametrize("user", [(), ("--user", "root")], ids=["another", "root"])
-def test_the_parents_death_still_ends_it(user: tuple[str, ...]) -> None:
-    """The kernel clears that setting with the change of user (prctl(2), PR_SET_PDEATHSIG)."""
+def test_parents_death_still_ends_it(user: tuple[str, ...]) -> None:
+    """The kernel clears the parent-death signal when the user changes (prctl(2),
+    PR_SET_PDEATHSIG)."""
     status, who, _ = watch(*TRACE, *user, before=("setpriv", "--pdeathsig", "KILL"))
     assert (status, who["Pdeathsig"]) == (0, ["9"])
 
@@ -125,36 +124,36 @@ def test_root_can_be_chosen() -> None:
     assert (status, set(who["Uid"]), who["CapEff"]) == (0, {"0"}, [NET_RAW])
 
 
-def test_an_unknown_user_ends_the_start() -> None:
+def test_unknown_user_is_an_error() -> None:
     status, who, rest = watch(*TRACE, "--user", "no-such-user")
     assert (status, who, len(rest.splitlines())) == (2, {}, 1)
 
 
 ONLY = "-all,+net_raw"
 WITHOUT_SETUID = ("setpriv", "--bounding-set", ONLY, "--inh-caps", ONLY, "--")
-# Its user namespace has uid 0 alone, which is an ordinary user outside.
+# Its user namespace has only uid 0, which is an ordinary user outside.
 USER_NAMESPACE = ("unshare", "--map-root-user", "--net", "sh", "-c", NETWORK, "sh")
 
 
 @pytest.mark.parametrize("before", [WITHOUT_SETUID, USER_NAMESPACE], ids=["container", "namespace"])
-def test_it_stays_who_it_is_where_it_cannot_change(before: tuple[str, ...]) -> None:
+def test_keeps_its_user_if_it_cannot_change(before: tuple[str, ...]) -> None:
     status, who, rest = watch(*TRACE, before=before)
     assert (status, set(who["Uid"]), who["CapEff"]) == (0, {"0"}, [NET_RAW]), rest
 
 
-def test_a_user_that_it_cannot_become_ends_the_start() -> None:
+def test_user_that_it_cannot_become_is_an_error() -> None:
     status, who, rest = watch(*TRACE, "--user", "12345", before=WITHOUT_SETUID)
     assert (status, who, len(rest.splitlines())) == (2, {}, 1)
 
 
-def test_a_network_of_another_user_namespace_is_named() -> None:
-    """CAP_NET_RAW is there, and has no power over the network."""
+def test_network_of_another_user_namespace_is_named() -> None:
+    """The process has CAP_NET_RAW, but not over this network."""
     status, who, rest = watch(*TRACE, before=("unshare", "--map-root-user", "--"))
     assert (status, who, len(rest.splitlines())) == (2, {}, 1)
     assert "user namespace" in rest
 
 
-def test_a_key_that_root_alone_may_read_is_read_as_root(tmp_path: Path) -> None:
+def test_key_that_only_root_may_read_is_read_as_root(tmp_path: Path) -> None:
     files = []
     for name in ("cert", "key", "ca"):
         file = tmp_path / name
@@ -168,7 +167,7 @@ def test_a_key_that_root_alone_may_read_is_read_as_root(tmp_path: Path) -> None:
     assert "Permission denied" not in rest
 
 
-def test_check_tells_a_network_of_another_user_namespace_from_a_lack_of_rights() -> None:
+def test_check_distinguishes_a_foreign_network_from_missing_capabilities() -> None:
     agent = [sys.executable, "-c", "from colotrace_agent.main import main; main()"]
     done = subprocess.run(
         ["unshare", "--map-root-user", "--", *agent, "check", "--json"],

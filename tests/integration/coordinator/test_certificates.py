@@ -1,4 +1,4 @@
-"""The coordinator's certificates replaced while it runs."""
+"""Replacement of the coordinator's certificates while it runs."""
 
 import asyncio
 import signal
@@ -11,7 +11,7 @@ from integration.coordinator.test_main import serving
 
 
 def _shown(address: str, authority: Authority, own: Pair) -> bytes:
-    """The certificate that is shown there."""
+    """The certificate of a server."""
 
     async def show() -> bytes:
         context = ssl.create_default_context(cafile=authority.path)
@@ -25,7 +25,7 @@ def _shown(address: str, authority: Authority, own: Pair) -> bytes:
     return asyncio.run(show())
 
 
-def test_sighup_takes_replaced_certificates(tmp_path: Path) -> None:
+def test_sighup_reloads_certificates(tmp_path: Path) -> None:
     """For agents and for the API, without a restart."""
     authority = Authority(tmp_path / "ca")
     used = authority.issue("coordinator", also="127.0.0.1")
@@ -50,7 +50,7 @@ def test_sighup_takes_replaced_certificates(tmp_path: Path) -> None:
         assert process.poll() is None
 
 
-def test_sighup_without_certificates_ends_nothing(tmp_path: Path) -> None:
+def test_sighup_without_certificates_is_ignored(tmp_path: Path) -> None:
     with serving(tmp_path) as (process, _, _):
         process.send_signal(signal.SIGHUP)
         process.send_signal(signal.SIGTERM)

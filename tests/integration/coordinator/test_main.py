@@ -1,4 +1,4 @@
-"""The command line: what it prints, and what it says where it cannot go on."""
+"""The command line: output and error messages."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ _ENVIRONMENT = {k: v for k, v in os.environ.items() if not k.startswith("COLOTRA
 
 
 def run(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The program, forked from a process that has imported what its commands do."""
+    """Run the program, forked from a process that has imported its modules."""
     words = ["colotrace-coordinator", *map(str, arguments)]
     request = Request(module=MODULE, command=words, environment=_ENVIRONMENT | environment)
     with Captured(request, among=MODULES) as forked:
@@ -92,15 +92,15 @@ def _started(
 
 
 def test_token(tmp_path: Path) -> None:
-    """Printed alone, listed without its secret, revoked by its id."""
+    """Created (only the token is printed), listed without its secret, revoked by its id."""
     created = run("token", "create", "--data", tmp_path, "--account", "a1", "--description", "x y")
     assert created.returncode == 0
     (said,) = created.stderr.splitlines()
-    assert str(tmp_path) in said  # a database was made, perhaps in the wrong place
+    assert str(tmp_path) in said  # a database was created, perhaps in the wrong directory
     assert run("token", "create", "--data", tmp_path, "--account", "a2").stderr == ""
     assert re.fullmatch(r"ctr_[A-Za-z0-9_-]{36}\n", created.stdout)
     listed = run("token", "list", COLOTRACE_DATA=str(tmp_path))
-    # Both were made within a second, so either may stand first.
+    # Both were created within a second, so either may be first.
     head, *lines = listed.stdout.splitlines()
     (line,) = [each for each in lines if each.split()[1] == "a1"]
     assert head.split()[:3] == ["ID", "ACCOUNT", "PERMISSIONS"]
@@ -113,7 +113,7 @@ def test_token(tmp_path: Path) -> None:
 
 
 def test_colo(tmp_path: Path) -> None:
-    """Listed, forgotten by its name, and unknown from then on."""
+    """Listed, forgotten by name, then unknown."""
 
     async def remember() -> None:
         database = await Database.open(locate(data=tmp_path, database=None))
@@ -191,8 +191,8 @@ def test_key(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_what_cannot_be_done(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
-    """One line that names the remedy, and the exit code that systemd's unit goes by."""
+def test_errors_and_exit_codes(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+    """One line with the remedy, and the exit code that the systemd unit uses."""
     done = run(*(str(tmp_path / "d") if word == "D" else word for word in arguments))
     assert done.returncode == code, done.stderr
     assert done.stdout == ""
@@ -212,8 +212,9 @@ def test_unknown_id(tmp_path: Path) -> None:
         assert f"{kind} list" in done.stderr
 
 
-def test_agents_address_that_is_not_there(tmp_path: Path) -> None:
-    """It may come: systemd starts the program again. gRPC has a line of its own before ours."""
+def test_missing_grpc_address_exits_with_3(tmp_path: Path) -> None:
+    """The address may appear later, so systemd restarts the program. gRPC prints a line before
+    ours."""
     grpc = "192.0.2.1:80"
     done = run("serve", "--data", tmp_path, "--insecure", "--http", "127.0.0.1:0", "--grpc", grpc)
     assert done.returncode == 3
@@ -229,7 +230,7 @@ def test_taken_port(tmp_path: Path) -> None:
 
 
 def test_serve(tmp_path: Path) -> None:
-    """Up with a line that says where; a token made meanwhile works; SIGTERM ends it well."""
+    """It logs its address; a token created in the meantime works; SIGTERM stops it."""
     with serving(tmp_path) as (process, line, rest):
         assert not line["grpc"].endswith(":0")
         token = run("token", "create", "--data", tmp_path, "--account", "a1").stdout.strip()
@@ -253,8 +254,8 @@ def test_serve(tmp_path: Path) -> None:
         assert token not in log
 
 
-def test_without_its_broker_it_is_not_ready(tmp_path: Path, broker: Broker) -> None:
-    """A load balancer sends requests to another meanwhile; its host's name is for the log alone."""
+def test_not_ready_without_its_broker(tmp_path: Path, broker: Broker) -> None:
+    """A load balancer then uses another coordinator. The broker's host name is only in the log."""
     with serving(tmp_path, "--mqtt", broker.url) as (process, line, rest):
         with httpx.Client(base_url=f"http://{line['http']}") as client:
 
@@ -283,8 +284,8 @@ def test_without_its_broker_it_is_not_ready(tmp_path: Path, broker: Broker) -> N
         assert "Traceback" not in log
 
 
-def test_commands_load_little() -> None:
-    """Token commands start without what only the server needs."""
+def test_commands_import_little() -> None:
+    """Token commands do not import modules that only the server needs."""
     code = (
         "import sys, colotrace_coordinator.main, colotrace_coordinator.commands.credentials;"
         "unwanted = ('numpy', 'grpc', 'starlette', 'uvloop', 'alembic');"
@@ -294,8 +295,8 @@ def test_commands_load_little() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_routes_of_operation_on_a_listener_of_their_own(tmp_path: Path) -> None:
-    """And then not beside the API."""
+def test_separate_listener_for_operations(tmp_path: Path) -> None:
+    """These routes are then not at the API's address."""
     with serving(tmp_path, "--ops", "127.0.0.1:0") as (_, line, _):
         for path in ("/healthz", "/readyz", "/metrics"):
             assert httpx.get(f"http://{line['ops']}{path}").status_code == 200
@@ -311,8 +312,8 @@ def test_routes_of_operation_on_a_listener_of_their_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("hard", "warned"), [(512, True), (16_384, False)])
 def test_open_files(tmp_path: Path, hard: int, warned: bool) -> None:
-    """The soft limit is raised to the hard one, and a low one is named with its remedy; a request
-    is answered while more connections are held than the soft limit was."""
+    """The soft limit is raised to the hard limit, and a low hard limit is logged with the remedy. A
+    request is answered while more connections are open than the original soft limit."""
     with serving(tmp_path, open_files=(128, hard)) as (process, line, _):
         said = [each for each in line["before"] if each["event"] == "open_files_limited"]
         assert bool(said) == warned
@@ -329,14 +330,14 @@ def test_open_files(tmp_path: Path, hard: int, warned: bool) -> None:
 
 
 @pytest.mark.parametrize("proxy", ["*", "proxy.example", "192.0.2.1/24"])
-def test_trusted_proxy_that_is_no_address(tmp_path: Path, proxy: str) -> None:
+def test_invalid_trusted_proxy(tmp_path: Path, proxy: str) -> None:
     told = run("serve", "--data", tmp_path, "--insecure", "--trusted-proxy", proxy)
     assert told.returncode == 2
     assert "--trusted-proxy" in told.stderr
 
 
 def test_forwarded_address_on_a_socket_of_all_addresses(tmp_path: Path) -> None:
-    """An IPv4 proxy is known there, too, where its address is written as an IPv6 one."""
+    """An IPv4 proxy is recognised although its address is IPv4-mapped."""
     with serving(tmp_path, "--trusted-proxy", "127.0.0.1", http=":0") as (_, line, _):
         port = line["http"].rpartition(":")[2]
         url = f"http://127.0.0.1:{port}/accounts/a/diagnostics/traceroute/colos"

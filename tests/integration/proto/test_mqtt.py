@@ -1,4 +1,4 @@
-"""A connection to a real broker: made, refused, lost and left."""
+"""A connection to a real broker: opened, refused, lost and closed."""
 
 import asyncio
 import gc
@@ -18,19 +18,19 @@ from fleet import Broker
 
 @pytest.fixture
 def where(broker: Broker) -> Where:
-    """Where it is."""
+    """The broker's address."""
     return broker_of(broker.url)
 
 
 async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
-    """Nothing tells when; the timeout bounds it."""
+    """Poll until the condition holds; the test's timeout bounds it."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
-async def test_what_is_published_arrives(where: Where) -> None:
-    """As long as it is not larger than it may be, with what is left of its time."""
+async def test_published_message_is_delivered(where: Where) -> None:
+    """Up to the maximum size, with its remaining expiry."""
     async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
         await subscribe(client, "x/+")
         await client.publish("x/1", bytes(4 * MAX_PUBLISHED))
@@ -41,16 +41,16 @@ async def test_what_is_published_arrives(where: Where) -> None:
     assert message.properties.MessageExpiryInterval == 7
 
 
-async def test_what_is_published_is_on_its_way_at_once(where: Where) -> None:
-    """No turn of the loop lies between."""
+async def test_publish_writes_immediately(where: Where) -> None:
+    """In the same turn of the loop."""
     async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
         publishing = client.publish("x", b"short", qos=0)
         with pytest.raises(StopIteration):
             publishing.send(None)
 
 
-async def test_a_broker_that_goes_while_it_is_written_to(broker: Broker, where: Where) -> None:
-    """That it has is what comes of it, and nothing else."""
+async def test_broker_lost_during_a_write(broker: Broker, where: Where) -> None:
+    """Only the loss is raised."""
 
     async def speak() -> None:
         for _ in range(100):
@@ -63,8 +63,8 @@ async def test_a_broker_that_goes_while_it_is_written_to(broker: Broker, where: 
             await speak()
 
 
-async def test_a_broker_that_reads_nothing_for_a_while(broker: Broker, where: Where) -> None:
-    """What its socket does not take waits, and nothing of it is lost or torn."""
+async def test_broker_that_stops_reading_for_a_while(broker: Broker, where: Where) -> None:
+    """Data is queued, and delivered completely and in order."""
     async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
         broker.freeze()
         publishing = None
@@ -80,8 +80,8 @@ async def test_a_broker_that_reads_nothing_for_a_while(broker: Broker, where: Wh
         await client.publish("x", b"", qos=1)
 
 
-async def test_a_will(broker: Broker, where: Where) -> None:
-    """What is kept is taken away when nothing more is heard, not where leave was taken."""
+async def test_will_is_published_after_a_loss(broker: Broker, where: Where) -> None:
+    """The retained message is deleted after a lost connection, but not after a disconnect."""
     async with connection(where, tls=None, identifier="one", clock=RunningClock()) as watch:
         await subscribe(watch, "there")
         messages = aiter(watch.messages)
@@ -92,15 +92,15 @@ async def test_a_will(broker: Broker, where: Where) -> None:
             assert (await anext(messages)).payload == b"kept"
         async with (
             connection(where, tls=None, identifier="two", clock=RunningClock(), will="there"),
-            # Another with our identifier takes our place: the broker hangs up on us.
+            # Another client with our identifier takes over, so the broker closes our connection.
             connection(where, tls=None, identifier="two", clock=RunningClock()),
             asyncio.timeout(5),
         ):
             assert (await anext(messages)).payload == b""
 
 
-async def test_nobody_listens() -> None:
-    """Why is said in words."""
+async def test_connection_refused_gives_the_reason() -> None:
+    """The error has the reason in words."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(MqttError) as raised:
@@ -111,8 +111,8 @@ async def test_nobody_listens() -> None:
     assert "refused" in refusal(raised.value)
 
 
-async def test_a_name_that_nobody_knows() -> None:
-    """Neither."""
+async def test_unknown_host_name_gives_the_reason() -> None:
+    """The error has the reason in words."""
     with pytest.raises(MqttError) as raised:
         async with connection(
             Where("nowhere.invalid", 1, tls=False), tls=None, identifier="one", clock=RunningClock()
@@ -121,8 +121,8 @@ async def test_a_name_that_nobody_knows() -> None:
     assert refusal(raised.value)
 
 
-async def test_a_broker_that_does_not_answer(broker: Broker, where: Where) -> None:
-    """It is left again, and does not have us there when it wakes up."""
+async def test_unresponsive_broker_is_abandoned(broker: Broker, where: Where) -> None:
+    """The connection is closed, so the broker has no client from it when it continues."""
     broker.freeze()
     began = time.monotonic()
     with pytest.raises(MqttError):
@@ -134,14 +134,14 @@ async def test_a_broker_that_does_not_answer(broker: Broker, where: Where) -> No
             await asyncio.sleep(0)
     broker.thaw()
     async with connection(where, tls=None, identifier="two", clock=RunningClock()):
-        async with asyncio.timeout(10):  # the broker wakes up in its own time
+        async with asyncio.timeout(10):  # the broker takes some time to continue
             while not re.search(r"Client one .*disconnected", broker.log.read_text()):  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize("lost", [False, True])
-async def test_being_cancelled_is_not_lost(broker: Broker, where: Where, *, lost: bool) -> None:
-    """However the broker is."""
+async def test_cancellation_is_not_lost(broker: Broker, where: Where, *, lost: bool) -> None:
+    """In any state of the broker."""
 
     async def stay() -> None:
         while True:
@@ -165,10 +165,10 @@ async def test_being_cancelled_is_not_lost(broker: Broker, where: Where, *, lost
     assert task.cancelled()
 
 
-async def test_a_connection_that_is_lost(
+async def test_lost_connection_is_raised_to_the_reader(
     broker: Broker, where: Where, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Who reads is told at once, and nothing is left that asyncio would tell of."""
+    """The reader gets the error at once, and asyncio has no unretrieved exception."""
 
     async def publish() -> None:
         async with connection(where, tls=None, identifier="one", clock=RunningClock()) as client:
@@ -191,8 +191,8 @@ async def test_a_connection_that_is_lost(
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
-async def test_the_first_that_ends() -> None:
-    """What it came to is what they all came to; the others are cancelled."""
+async def test_first_of_raises_and_cancels_the_others() -> None:
+    """The first error is raised, and the other coroutines are cancelled."""
     ended: list[str] = []
 
     async def waits() -> None:

@@ -15,8 +15,8 @@ LOOPBACK = bytes([127, 0, 0, 1])
 
 
 @pytest.mark.skipif("CAP_NET_RAW" in enter.missing_capabilities(), reason="needs CAP_NET_RAW")
-async def test_a_fault_in_a_turn_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is raised to the caller that waits for the turn, who would otherwise wait for ever."""
+async def test_error_in_a_turn_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is raised to the caller that waits for the turn, which would otherwise wait forever."""
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError

@@ -1,4 +1,4 @@
-"""An agent at a real broker, and its streams to scripted coordinators."""
+"""An agent with a real broker, and its streams to scripted coordinators."""
 
 import asyncio
 import time
@@ -42,14 +42,14 @@ PROCESS = Process(IDENTITY.colo, IDENTITY.agent_id, IDENTITY.boot_id)
 
 
 async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
-    """Nothing tells when; the timeout bounds it."""
+    """Poll until the condition holds; the test's timeout bounds it."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
 class Watch:
-    """What is kept at the broker of the agent and its namesakes, and a hand to publish with."""
+    """Watches the retained presences of the agent's id, and publishes messages."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
@@ -72,14 +72,14 @@ class Watch:
         await self.client.publish(topic, encode_published(message), qos=1)
 
     async def there(self, *, draining: bool = False, within_s: float = 5.0) -> None:
-        """Until the agent is."""
+        """Wait until the agent is present."""
         await until(
             lambda: PROCESS in self.kept and self.kept[PROCESS].draining == draining,
             within_s=within_s,
         )
 
     async def gone(self, *, within_s: float = 5.0) -> None:
-        """Until it is not."""
+        """Wait until the agent is absent."""
         await until(lambda: PROCESS not in self.kept, within_s=within_s)
 
 
@@ -100,7 +100,7 @@ async def watching(broker: Broker) -> AsyncIterator[Watch]:
 
 @asynccontextmanager
 async def running(broker: Broker, jobs: Jobs) -> AsyncIterator[MqttLink]:
-    """The agent at work; still so in the end."""
+    """A running agent, which must still run at the end."""
     link = MqttLink(
         broker_of(broker.url), IDENTITY, jobs, broker_tls=None, tls=None, clock=RunningClock()
     )
@@ -115,7 +115,7 @@ async def running(broker: Broker, jobs: Jobs) -> AsyncIterator[MqttLink]:
 
 
 class Asker:
-    """A coordinator that welcomes whoever comes, acknowledges, and keeps what it hears."""
+    """A coordinator that accepts all agents, acknowledges frames, and records messages."""
 
     def __init__(self) -> None:
         self.heard: asyncio.Queue[FromAgent] = asyncio.Queue()
@@ -137,7 +137,7 @@ class Asker:
                 await call.say(Ack(message.job_id, message.sequence))
 
     async def next(self) -> FromAgent:
-        """What it has heard next, but that somebody is still there."""
+        """The next message that is not a heartbeat."""
         async with asyncio.timeout(5):
             return await self.heard.get()
 
@@ -150,7 +150,7 @@ async def asking() -> AsyncIterator[tuple[Asker, str]]:
 
 
 async def test_presence(broker: Broker, jobs: Jobs) -> None:
-    """There with all that it offers, gone by its own word."""
+    """It is published with the agent's capabilities, and deleted by the agent when it stops."""
     async with watching(broker) as watch:
         async with running(broker, jobs):
             await watch.there()
@@ -160,10 +160,10 @@ async def test_presence(broker: Broker, jobs: Jobs) -> None:
         await watch.gone()
 
 
-async def test_a_job_is_answered_to_who_asked(
+async def test_job_is_answered_to_its_coordinator(
     broker: Broker, jobs: Jobs, prober: FakeProber
 ) -> None:
-    """By a stream that the first opens and the next ones share."""
+    """By a stream that the first job opens and later jobs share."""
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
         await watch.there()
         await watch.publish(job(reply_to=where), bus.jobs(IDENTITY.colo))
@@ -181,7 +181,7 @@ async def test_a_job_is_answered_to_who_asked(
 async def test_two_coordinators(
     broker: Broker, jobs: Jobs, prober: FakeProber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each hears of its own jobs alone; one that goes takes only its own with it."""
+    """Each gets replies of its own jobs only; if one stops, only its jobs are dropped."""
     monkeypatch.setattr(streams, "_DOWN_S", 0.5)
     async with watching(broker) as watch, asking() as (one, here), running(broker, jobs):
         await watch.there()
@@ -192,7 +192,7 @@ async def test_two_coordinators(
                 assert isinstance(await asker.next(), Hello)
                 assert await asker.next() == Accepted(JobId(name))
             assert len(jobs) == 2
-        # Down for longer than it waits for anybody: that one's job is given up.
+        # Down for longer than the agent waits, so its job is dropped.
         await until(lambda: len(jobs) == 1)
         prober.end(ONE)
         while not isinstance(frame := await one.next(), Frame):
@@ -200,8 +200,8 @@ async def test_two_coordinators(
         assert frame.job_id == "job-1"
 
 
-async def test_a_job_that_comes_twice_runs_once(broker: Broker, jobs: Jobs) -> None:
-    """By whatever topic, and when it was refused, too."""
+async def test_job_delivered_twice_runs_once(broker: Broker, jobs: Jobs) -> None:
+    """On any topic, and also after a refusal."""
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
         await watch.there()
         for name, target in (("job-1", "1.1.1.1"), ("job-2", "10.0.0.1")):
@@ -226,7 +226,8 @@ async def heard_so_far(watch: Watch) -> None:
 
 
 async def test_cancels(broker: Broker, jobs: Jobs) -> None:
-    """Of what runs, of what waits for its stream, and before the job itself has come."""
+    """Of a running job, of a job that waits for its stream, and of a job that has not yet
+    arrived."""
     cancels = bus.cancels(IDENTITY.colo)
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
         await watch.there()
@@ -245,10 +246,10 @@ async def test_cancels(broker: Broker, jobs: Jobs) -> None:
         await until(lambda: not len(jobs))
 
 
-async def test_a_job_whose_stream_is_late(
+async def test_job_with_a_late_stream_does_not_run(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who asked has given it to another by then: it does not begin."""
+    """Its coordinator has moved it to another agent by then."""
     monkeypatch.setattr(stream, "_EARLY_S", 0.5)
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
         await watch.there()
@@ -263,10 +264,10 @@ async def test_a_job_whose_stream_is_late(
         await until(lambda: len(jobs) == 1)
 
 
-async def test_streams_are_given_up(
+async def test_unused_streams_are_closed(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One that cannot be had, and one that has had nothing to do for a while."""
+    """A stream that cannot be opened is abandoned, and an idle one is closed."""
     monkeypatch.setattr(streams, "_DOWN_S", 0.3)
     monkeypatch.setattr(streams, "_IDLE_S", 0.5)
     monkeypatch.setattr(streams, "_LOOK_S", 0.05)
@@ -295,10 +296,10 @@ def streams_to() -> set[str]:
     return {name.removeprefix("stream to ") for name in names if name.startswith("stream to ")}
 
 
-async def test_more_coordinators_than_may_be(
+async def test_too_many_coordinators(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that have asked are still answered."""
+    """The earlier ones are still answered."""
     monkeypatch.setattr(streams, "_MOST", 1)
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
         await watch.there()
@@ -311,8 +312,10 @@ async def test_more_coordinators_than_may_be(
         assert streams_to() == {where}
 
 
-async def test_rubbish(broker: Broker, jobs: Jobs, capsys: pytest.CaptureFixture[str]) -> None:
-    """On every topic: it is told of once, and what is good is still heard."""
+async def test_invalid_messages(
+    broker: Broker, jobs: Jobs, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On every topic: they are logged once, and valid messages still work."""
     topics = (PROCESS.jobs, bus.jobs(IDENTITY.colo), bus.cancels(IDENTITY.colo), PROCESS.presence)
     misplaced = replace(PROCESS, boot_id=bytes(16))
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
@@ -320,7 +323,7 @@ async def test_rubbish(broker: Broker, jobs: Jobs, capsys: pytest.CaptureFixture
         for topic in topics:
             for payload in (b"\xff\xff", bytes(17_000), bytes(200_000), b"\x0a\x00", b"\x08\x01"):
                 await watch.client.publish(topic, payload, qos=1)
-        await watch.publish(job("job-1"))  # whom to answer?
+        await watch.publish(job("job-1"))  # no reply_to
         await watch.publish(job("job-2", reply_to=where), bus.cancels(IDENTITY.colo))
         await watch.publish(Cancel(JobId("job-3")))
         other = encode_presence(Presence(IDENTITY.hello(), 2**60))
@@ -332,8 +335,8 @@ async def test_rubbish(broker: Broker, jobs: Jobs, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out.count("rubbish at the broker") == 1
 
 
-async def test_what_is_kept_on_a_jobs_topic_is_no_job(broker: Broker, jobs: Jobs) -> None:
-    """Whoever retained it there."""
+async def test_retained_message_on_a_job_topic_is_ignored(broker: Broker, jobs: Jobs) -> None:
+    """No client should retain a job."""
     async with watching(broker) as watch, asking() as (asker, where):
         for topic in (PROCESS.jobs, bus.jobs(IDENTITY.colo)):
             said = encode_published(job(f"old-{len(topic)}", reply_to=where))
@@ -345,8 +348,8 @@ async def test_what_is_kept_on_a_jobs_topic_is_no_job(broker: Broker, jobs: Jobs
             assert await asker.next() == Accepted(JobId("job-1"))
 
 
-async def test_a_presence_that_is_taken_away_is_renewed(broker: Broker, jobs: Jobs) -> None:
-    """By the late will of an earlier connection, say."""
+async def test_deleted_presence_is_renewed(broker: Broker, jobs: Jobs) -> None:
+    """For example after a late will of an earlier connection."""
     async with watching(broker) as watch, running(broker, jobs):
         await watch.there()
         for payload in (b"", b"rubbish"):
@@ -355,10 +358,10 @@ async def test_a_presence_that_is_taken_away_is_renewed(broker: Broker, jobs: Jo
             await watch.there(within_s=2)
 
 
-async def test_a_later_process_has_the_id(
+async def test_later_process_gets_the_id(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The earlier one withdraws, and is back when that has gone."""
+    """The earlier one withdraws, and returns when the later one has stopped."""
     monkeypatch.setattr(mqtt, "_SUPERSEDED_PAUSE_S", 0.2)
     later = replace(PROCESS, boot_id=b"L" * 16)
     hello = replace(IDENTITY.hello(), boot_id=later.boot_id)
@@ -380,8 +383,8 @@ def connections(broker: Broker) -> int:
     return broker.log.read_text().count("New client connected")
 
 
-async def test_an_earlier_process_does_not(broker: Broker, jobs: Jobs) -> None:
-    """It will withdraw itself."""
+async def test_earlier_process_does_not_get_the_id(broker: Broker, jobs: Jobs) -> None:
+    """The earlier process will withdraw."""
     earlier = replace(PROCESS, boot_id=b"E" * 16)
     hello = replace(IDENTITY.hello(), boot_id=earlier.boot_id)
     async with watching(broker) as watch, running(broker, jobs):
@@ -394,7 +397,7 @@ async def test_an_earlier_process_does_not(broker: Broker, jobs: Jobs) -> None:
 
 
 async def test_draining(broker: Broker, jobs: Jobs, prober: FakeProber) -> None:
-    """Told by presence and stream; what runs is finished, what comes is refused."""
+    """Announced by presence and stream; running jobs finish, new jobs are refused."""
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs) as link:
         await watch.there()
         await watch.publish(job("job-1", reply_to=where))
@@ -429,10 +432,10 @@ def said(capsys: pytest.CaptureFixture[str]) -> Said:
     return Said(capsys)
 
 
-async def test_the_broker_goes_and_comes_back(
+async def test_broker_stops_and_returns(
     broker: Broker, jobs: Jobs, prober: FakeProber, said: Said
 ) -> None:
-    """What runs is finished meanwhile; presence is back by itself, and jobs come."""
+    """Running jobs finish in the meantime; then presence is published again, and jobs arrive."""
     async with asking() as (asker, where), running(broker, jobs):
         async with watching(broker) as watch:
             await watch.there()
@@ -453,14 +456,14 @@ async def test_the_broker_goes_and_comes_back(
 
 
 @pytest.mark.parametrize("rules", ["topic read #", "topic write #"])
-async def test_a_broker_that_keeps_no_presence_of_ours(
+async def test_broker_that_discards_the_presence(
     broker: Broker,
     jobs: Jobs,
     rules: str,
     monkeypatch: pytest.MonkeyPatch,
     said: Said,
 ) -> None:
-    """It does not tell us so: it is said once in words, and tried again with pauses."""
+    """The broker reports no error. The agent logs it once, and retries with pauses."""
     monkeypatch.setattr(mqtt, "_KEPT_S", 0.2)
     broker.kill()
     (broker.directory / "acl").write_text(f"{rules}\n")
@@ -478,10 +481,10 @@ async def test_a_broker_that_keeps_no_presence_of_ours(
 
 
 @pytest.mark.parametrize("when", ["there", "not yet", "gone"])
-async def test_stopping_beside_a_broker_that_does_not_answer(
+async def test_stop_with_an_unresponsive_broker(
     broker: Broker, jobs: Jobs, when: str, said: Said
 ) -> None:
-    """Soon all the same."""
+    """It still stops soon."""
     if when == "not yet":
         broker.freeze()
     link = MqttLink(
@@ -511,10 +514,10 @@ def connected_to() -> set[int]:
     return {each.raddr.port for each in found if each.raddr}
 
 
-async def test_a_fault_of_a_stream_is_not_lost(
+async def test_error_of_a_stream_ends_the_agent(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The agent ends with it, as it does with one stream alone."""
+    """As with a direct stream."""
 
     async def fault(self: stream.Stream) -> None:
         raise ZeroDivisionError

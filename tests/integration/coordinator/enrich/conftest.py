@@ -1,4 +1,4 @@
-"""A real name server on the loopback, Debian's dnsmasq, for each test that asks for one."""
+"""A real name server on the loopback interface: Debian's dnsmasq."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ DNSMASQ = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
 @dataclass
 class NameServer:
-    """`log` holds every question that was asked."""
+    """A name server; `log` has every query."""
 
     port: int
     log: Path
@@ -28,13 +28,13 @@ class NameServer:
         return f"127.0.0.1:{self.port}"
 
     def questions(self) -> list[str]:
-        """The names asked for, in order."""
+        """The queried names, in order."""
         lines = self.log.read_text().splitlines()
         return [line.split("query[PTR] ")[1].split()[0] for line in lines if "query[PTR]" in line]
 
 
 def free_port() -> int:
-    """A port that is free for UDP and TCP."""
+    """A port that is free for both UDP and TCP."""
     while True:
         with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
             tcp.bind(("127.0.0.1", 0))
@@ -45,7 +45,7 @@ def free_port() -> int:
 
 @pytest.fixture
 def name_server(tmp_path: Path) -> Iterator[Callable[..., NameServer]]:
-    """Starts a server of these records: `PTR name -> target`, options verbatim."""
+    """Starts a server with these records: `PTR name -> target`; options are passed on."""
     if DNSMASQ is None:
         pytest.skip("dnsmasq is not installed (Debian: apt-get install dnsmasq-base)")
     started: list[subprocess.Popen[bytes]] = []
@@ -61,7 +61,7 @@ def name_server(tmp_path: Path) -> Iterator[Callable[..., NameServer]]:
                 "--conf-file=/dev/null",
                 "--no-resolv",
                 "--no-hosts",
-                # Only root may change to somebody else, and nobody else could write the log.
+                # Only root can change its user, and another user could not write the log.
                 *(["--user=root"] if os.geteuid() == 0 else []),
                 f"--port={port}",
                 "--listen-address=127.0.0.1",
@@ -90,7 +90,7 @@ def to_arpa(ip: str) -> str:
 
 
 def wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
-    """It listens on TCP too, as soon as it is up."""
+    """It listens on TCP as soon as it has started."""
     end = time.monotonic() + 10
     while time.monotonic() < end:
         assert process.poll() is None, "dnsmasq ended at once"

@@ -1,4 +1,4 @@
-"""Names from a real name server."""
+"""Names of addresses from a real name server."""
 
 import asyncio
 import socket
@@ -22,8 +22,8 @@ def make(resolver: str | None, registry: CollectorRegistry | None = None) -> Nam
     return Names(resolver=resolver, metrics=metrics, log=structlog.get_logger())
 
 
-async def test_names_are_found_and_kept(name_server: Start) -> None:
-    """One question an address; what has no name is absent, and that is kept too."""
+async def test_names_are_found_and_cached(name_server: Start) -> None:
+    """One query for each address; missing names are absent and are cached, too."""
     server = name_server(a192_0_2_1="core1.den01.example.net", a192_0_2_2="edge_2.example.net")
     numbers = CollectorRegistry()
     async with make(server.address, numbers) as names:
@@ -46,7 +46,7 @@ async def test_ipv6(name_server: Start) -> None:
 
 
 async def test_prefetched_names_need_no_wait(name_server: Start) -> None:
-    """Looked up while the trace still runs."""
+    """They are looked up while the trace still runs."""
     server = name_server(a192_0_2_1="one.example.net")
     async with make(server.address) as names:
         names.prefetch(["192.0.2.1"])
@@ -55,8 +55,8 @@ async def test_prefetched_names_need_no_wait(name_server: Start) -> None:
         assert len(server.questions()) == 1
 
 
-async def test_one_question_for_many_who_ask(name_server: Start) -> None:
-    """Whoever asks while a lookup is under way waits for that one."""
+async def test_concurrent_look_ups_share_a_query(name_server: Start) -> None:
+    """Callers during a look-up wait for its result."""
     server = name_server(a192_0_2_1="one.example.net")
     async with make(server.address) as names:
         answers = await asyncio.gather(*(names.names(["192.0.2.1"], wait_s=5) for _ in range(20)))
@@ -67,13 +67,13 @@ async def test_one_question_for_many_who_ask(name_server: Start) -> None:
 @pytest.mark.parametrize(
     "name", ["<script>.example.net", "a b.example.net", "-a.example.net", "a..example.net"]
 )
-async def test_names_that_no_host_has_are_dropped(name: str) -> None:
-    """Whoever owns an address chooses its name; what is no hostname is not shown."""
+async def test_invalid_host_names_are_dropped(name: str) -> None:
+    """The owner of an address chooses its name, so it is untrusted."""
     assert module.hostname(name) is None
 
 
 async def test_hostile_name_from_a_server(name_server: Start) -> None:
-    """The same, all the way from the wire."""
+    """The same, with a real server."""
     server = name_server(a192_0_2_1="evil<b>.example.net", a192_0_2_2="good.example.net")
     async with make(server.address) as names:
         found = await names.names(["192.0.2.1", "192.0.2.2"], wait_s=5)
@@ -81,15 +81,15 @@ async def test_hostile_name_from_a_server(name_server: Start) -> None:
 
 
 def test_hostnames() -> None:
-    """Letters, digits, hyphens, underscores; at most 63 a label and 253 in all."""
+    """Letters, digits, hyphens, underscores; at most 63 characters in a label and 253 in all."""
     for good in ("a", "A-1.b_c.example", "xn--bcher-kva.example", "x" * 63 + ".net"):
         assert module.hostname(good) == good
     for bad in ("", ".", "x" * 64, ".".join(["x" * 60] * 5), "a.", "café.example"):
         assert module.hostname(bad) is None
 
 
-async def test_silent_server_does_not_hold_the_answer() -> None:
-    """Nothing known within the wait: the answer goes out without names."""
+async def test_silent_server_does_not_delay_the_answer() -> None:
+    """After the wait, the answer has no names."""
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         async with make(f"127.0.0.1:{silent.getsockname()[1]}") as names:
@@ -98,8 +98,8 @@ async def test_silent_server_does_not_hold_the_answer() -> None:
             assert asyncio.get_running_loop().time() - began_at < 1
 
 
-async def test_unreachable_server_costs_names_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody listens there: no names, no exception."""
+async def test_unreachable_server_gives_no_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No server listens: no names, and no exception."""
     monkeypatch.setattr(servers, "TOTAL_S", 0.2)
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -113,13 +113,13 @@ async def test_unreachable_server_costs_names_only(monkeypatch: pytest.MonkeyPat
 @pytest.mark.parametrize(
     ("ttl", "kept"), [(0, 60), (59, 60), (60, 60), (3600, 3600), (86_400, 86_400), (10**6, 86_400)]
 )
-def test_how_long_a_name_is_kept(ttl: int, kept: float) -> None:
-    """As its server says, within a minute and a day."""
+def test_cache_time_of_a_name(ttl: int, kept: float) -> None:
+    """The TTL of the record, between a minute and a day."""
     assert module.kept_s(ttl) == kept
 
 
 async def test_cache_is_bounded(name_server: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was not asked for longest goes first."""
+    """The least recently used name is evicted first."""
     monkeypatch.setattr(module, "MAX_CACHED", 2)
     server = name_server(**{f"a192_0_2_{n}": f"n{n}.example.net" for n in (1, 2, 3)})
     async with make(server.address) as names:
@@ -130,10 +130,10 @@ async def test_cache_is_bounded(name_server: Start, monkeypatch: pytest.MonkeyPa
         assert await names.names(["192.0.2.2"], wait_s=0) == {}
 
 
-async def test_old_names_are_asked_for_again(
+async def test_expired_names_are_queried_again(
     name_server: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A name is used no longer than it is kept."""
+    """An expired name is not used."""
     monkeypatch.setattr(module, "MIN_TTL_S", 0.0)
     server = name_server("--local-ttl=0", a192_0_2_1="one.example.net")
     async with make(server.address) as names:
@@ -143,8 +143,8 @@ async def test_old_names_are_asked_for_again(
     assert len(server.questions()) == 2
 
 
-async def test_leaving_ends_what_is_under_way() -> None:
-    """No lookup outlives the program's end, and none is begun after."""
+async def test_close_ends_running_look_ups() -> None:
+    """No look-up runs or starts after the close."""
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         async with make(f"127.0.0.1:{silent.getsockname()[1]}") as names:
@@ -158,7 +158,7 @@ async def test_leaving_ends_what_is_under_way() -> None:
     "resolver", ["dns.example", "dns.example:53", "127.0.0.1:0", "127.0.0.1:65536", "1.2.3.4:x", ""]
 )
 async def test_resolver_must_be_an_address(resolver: str) -> None:
-    """Said in words before anything starts."""
+    """An invalid value is refused at the start, with the reason."""
     with pytest.raises(ResolverError, match="not an address"):
         make(resolver)
 

@@ -1,4 +1,4 @@
-"""The same tests on SQLite and on a PostgreSQL server of their own."""
+"""Runs the tests with SQLite and with a PostgreSQL server."""
 
 import asyncio
 import os
@@ -14,12 +14,12 @@ from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
 from sqlalchemy import text
 
-# Debian keeps the server's programs off PATH.
+# On Debian the server's programs are not on PATH.
 _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
 class Clock:
-    """A clock that the test moves; in seconds since 1970."""
+    """A clock under control of the test, in seconds since 1970."""
 
     def __init__(self) -> None:
         self.now = 1_800_000_000.0
@@ -35,15 +35,15 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of a server that listens on a Unix socket alone, and ends with the session."""
+    """The URL of a server on a UNIX socket, for the session."""
     initdb = next((p / "initdb" for p in _PROGRAMS if (p / "initdb").exists()), None)
     if initdb is None:
         pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
     user = None
     if os.geteuid() == 0:
-        # It refuses to run as root.
+        # PostgreSQL refuses to run as root.
         user = next((u for u in ("postgres", "nobody") if _exists(u)), None)
-    # Short, because a Unix socket's path is at most 107 bytes.
+    # Short, because the path of a UNIX socket has at most 107 bytes.
     directory = Path(tempfile.mkdtemp(prefix="ctpg-", dir="/tmp"))
     try:
         if user:
@@ -92,7 +92,7 @@ def location(request: pytest.FixtureRequest, tmp_path: Path) -> Location:
 
 @pytest.fixture
 async def database(location: Location) -> AsyncIterator[Database]:
-    """Up to date and empty."""
+    """A migrated, empty database."""
     database = await Database.open(location)
     yield database
     await database.close()
@@ -101,7 +101,7 @@ async def database(location: Location) -> AsyncIterator[Database]:
 
 
 async def empty(location: Location) -> None:
-    """Drop all that a test has made on the shared server."""
+    """Drop everything that a test has created on the shared server."""
     database = Database(location)
     async with database.session() as session:
         await session.execute(text("DROP SCHEMA public CASCADE"))
@@ -110,7 +110,7 @@ async def empty(location: Location) -> None:
 
 
 async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Return once it holds, as often as it takes to ask; the test's own timeout ends it."""
+    """Poll until the condition holds; the test's timeout bounds it."""
     while not await holds():  # noqa: ASYNC110 - only the database knows
         await asyncio.sleep(0)
 

@@ -1,4 +1,4 @@
-"""The audit is written behind the answers, and stays within bounds."""
+"""The audit is written after the answers, and is bounded."""
 
 import asyncio
 
@@ -38,9 +38,7 @@ async def written(database: Database) -> list[str]:
         return list(await session.scalars(select(AuditLine.request_id).order_by(AuditLine.id)))
 
 
-async def test_run_writes_the_last_lines_too(
-    audit: Audit, database: Database, clock: Clock
-) -> None:
+async def test_run_writes_the_last_entries(audit: Audit, database: Database, clock: Clock) -> None:
     task = asyncio.create_task(audit.run())
     audit.record(entry(1, clock.now))
 
@@ -55,7 +53,7 @@ async def test_run_writes_the_last_lines_too(
 
 
 async def test_pruned(audit: Audit, database: Database, clock: Clock) -> None:
-    """By number, and by age."""
+    """By number and by age."""
     for number in range(5):
         audit.record(entry(number, clock.now))
     await audit.write()
@@ -66,10 +64,10 @@ async def test_pruned(audit: Audit, database: Database, clock: Clock) -> None:
     assert await written(database) == []
 
 
-async def test_waiting_lines_are_bounded(
+async def test_waiting_entries_are_bounded(
     audit: Audit, database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A database that is away costs the oldest lines, and they are counted."""
+    """While the database is down, the oldest entries are dropped and counted."""
     monkeypatch.setattr(module, "MAX_WAITING", 3)
     small = Audit(database, Credentials(database), clock=clock)
 
@@ -89,7 +87,7 @@ async def test_waiting_lines_are_bounded(
     assert await written(database) == ["2", "3", "4"]
 
 
-async def test_uses(database: Database, clock: Clock) -> None:
+async def test_uses_of_credentials_are_recorded(database: Database, clock: Clock) -> None:
     credentials = Credentials(database, clock=clock)
     await credentials.create_token("a1")
     [token] = await credentials.tokens()

@@ -1,4 +1,4 @@
-"""Colos once seen."""
+"""Known colos."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ async def _knows(store: ColoStore, count: int) -> bool:
 
 
 async def test_remembered(database: Database, clock: Clock) -> None:
-    """By name; the city last told counts; unseen for 30 days, it is forgotten."""
+    """By name with the latest city; forgotten after 30 days without an agent."""
     store = ColoStore(database, clock=clock)
     for name, city in (("sin01", "Singapore"), ("den01", "Denver"), ("den01", "Denver, CO")):
         await store.remember(name, city)
@@ -30,7 +30,7 @@ async def test_remembered(database: Database, clock: Clock) -> None:
 
 
 async def test_memory_writes_behind(database: Database, monkeypatch: MonkeyPatch) -> None:
-    """What the registry tells it, and what is attached at the start, comes to the database."""
+    """Changes in the registry, and colos attached at the start, are written to the database."""
     monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
     store = ColoStore(database)
     memory = await ColoMemory.load(store)
@@ -38,14 +38,14 @@ async def test_memory_writes_behind(database: Database, monkeypatch: MonkeyPatch
     memory.remember(ColoName("den01"), "Denver")
     task = asyncio.create_task(memory.run(lambda: [(ColoName("sin01"), "Singapore")]))
     await until(lambda: _knows(store, 2))
-    memory.remember(ColoName("fra01"), "Frankfurt")  # the last thing before the end
+    memory.remember(ColoName("fra01"), "Frankfurt")  # the last change before the end
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
     assert (ColoName("fra01"), "Frankfurt") in (await ColoMemory.load(store)).all()
 
 
-async def test_memory_outlives_a_database_that_is_away(
+async def test_memory_survives_a_database_failure(
     database: Database, monkeypatch: MonkeyPatch
 ) -> None:
     monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
@@ -69,7 +69,7 @@ async def test_memory_outlives_a_database_that_is_away(
 async def test_colo_without_a_certificate_is_forgotten_sooner(
     database: Database, clock: Clock, monkeypatch: MonkeyPatch
 ) -> None:
-    """The longer it was there, the later."""
+    """After a time that grows with the time it was attached."""
     monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
     monkeypatch.setattr("colotrace_coordinator.store.colos._SEEN_UNVOUCHED_EVERY_S", 0)
     store = ColoStore(database, clock=clock)
@@ -93,10 +93,10 @@ async def test_colo_without_a_certificate_is_forgotten_sooner(
     assert await store.all() == []
 
 
-async def test_colo_that_was_forgotten_elsewhere(
+async def test_colo_forgotten_by_another_program(
     database: Database, monkeypatch: MonkeyPatch
 ) -> None:
-    """By an operator's command, or another coordinator: the registry hears of it."""
+    """By an operator's command or another coordinator; the registry is informed."""
     monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
     monkeypatch.setattr("colotrace_coordinator.store.colos._LOOK_EVERY_S", 0)
     store = ColoStore(database)

@@ -1,4 +1,4 @@
-"""Tokens and keys: made, found, listed, revoked; only their hashes are kept."""
+"""Tokens and keys: created, found, listed, revoked; only their hashes are stored."""
 
 import pytest
 from colotrace_coordinator.errors import SetupError, UnknownIdError
@@ -33,7 +33,7 @@ async def test_token(credentials: Credentials, clock: Clock) -> None:
     assert await credentials.find_token(token[:-1]) is None
 
 
-async def test_secrets_are_not_kept(credentials: Credentials, database: Database) -> None:
+async def test_secrets_are_not_stored(credentials: Credentials, database: Database) -> None:
     token = await credentials.create_token("a1")
     key = await credentials.create_key("a1", email="a@b.example")
     async with database.session() as session:
@@ -53,7 +53,7 @@ async def test_token_expires(credentials: Credentials, clock: Clock) -> None:
 
 
 async def test_token_is_revoked(credentials: Credentials, clock: Clock) -> None:
-    """Once and for all; saying it again does not change when."""
+    """Permanently; a second revocation does not change the time."""
     token = await credentials.create_token("a1")
     [line] = await credentials.tokens()
     await credentials.revoke_token(line.id)
@@ -70,7 +70,7 @@ async def test_token_is_revoked(credentials: Credentials, clock: Clock) -> None:
 async def test_unknown_permission_grants_nothing(
     credentials: Credentials, database: Database
 ) -> None:
-    """A newer version may have written it."""
+    """A newer version may have stored it."""
     token = await credentials.create_token("a1")
     async with database.session() as session:
         await session.execute(update(Token).values(permissions="diagnostics:colos new:thing"))
@@ -95,8 +95,8 @@ async def test_key(credentials: Credentials) -> None:
         await credentials.revoke_key("none")
 
 
-async def test_key_taken_over(credentials: Credentials) -> None:
-    """The same key opens several accounts; taking it over again is no error."""
+async def test_imported_key(credentials: Credentials) -> None:
+    """One key may belong to several accounts; importing it again is no error."""
     key = "0123456789abcdef0123456789abcdef01234"
     for account in ("a1", "a2", "a1"):
         assert await credentials.create_key(account, email="a@b.example", key=key) == key
@@ -137,8 +137,8 @@ def test_permission_names() -> None:
         permission("everything")
 
 
-async def test_digests_of_what_may_be_valid(credentials: Credentials) -> None:
-    """Of tokens and keys alike, without the revoked ones."""
+async def test_digests_of_valid_credentials(credentials: Credentials) -> None:
+    """Of tokens and keys, without revoked ones."""
     kept, gone = [await credentials.create_token("a1") for _ in range(2)]
     key = await credentials.create_key("a1", email="a@b.example")
     found = await credentials.find_token(gone)

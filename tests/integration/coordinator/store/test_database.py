@@ -1,4 +1,4 @@
-"""Opening, migrating, and what is said where that fails."""
+"""Opening and migrating the database, and the error messages."""
 
 import asyncio
 import os
@@ -17,8 +17,8 @@ from integration.coordinator.store.conftest import empty
 from sqlalchemy import text
 
 
-async def test_migrations_make_the_tables(database: Database) -> None:
-    """What the steps come to is what the program uses."""
+async def test_migrations_create_the_tables(database: Database) -> None:
+    """The result of all steps is the schema of the program."""
     async with database.session() as session:
         connection = await session.connection()
         difference = await connection.run_sync(
@@ -28,8 +28,8 @@ async def test_migrations_make_the_tables(database: Database) -> None:
     await database.ping()
 
 
-async def test_opened_by_many_at_once(location: Location) -> None:
-    """Coordinators that start together find one set of tables."""
+async def test_opened_concurrently(location: Location) -> None:
+    """Coordinators that start together create one set of tables."""
     if location.file is None:
         await empty(location)
     opened = await asyncio.gather(*(Database.open(location) for _ in range(6)))
@@ -53,7 +53,7 @@ async def test_newer_database(location: Location) -> None:
 
 
 async def test_private_files(tmp_path: Path) -> None:
-    """Nobody else may read them."""
+    """Other users may not read them."""
     database = await Database.open(locate(data=tmp_path / "a" / "b", database=None))
     await database.ping()
     assert stat.S_IMODE((tmp_path / "a" / "b").stat().st_mode) == 0o700
@@ -63,7 +63,7 @@ async def test_private_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
-async def test_root_leaves_files_to_their_service(tmp_path: Path) -> None:
+async def test_files_created_by_root_belong_to_the_service(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65534)
     database = await Database.open(locate(data=tmp_path, database=None))
     await database.ping()
@@ -71,7 +71,7 @@ async def test_root_leaves_files_to_their_service(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_place_that_cannot_be_written(tmp_path: Path) -> None:
+async def test_directory_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SetupError, match="--data DIR"):
         await Database.open(locate(data=tmp_path / "file" / "data", database=None))
@@ -91,7 +91,7 @@ async def test_unreachable_server() -> None:
     assert "--database" in str(caught.value)
 
 
-async def test_database_that_breaks_off(tmp_path: Path) -> None:
+async def test_lost_connection(tmp_path: Path) -> None:
     database = await Database.open(locate(data=tmp_path, database=None))
     with sqlite3.connect(tmp_path / "colotrace.sqlite3") as other:
         other.execute("DROP TABLE tokens")
@@ -102,8 +102,8 @@ async def test_database_that_breaks_off(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_database_that_hangs(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for it longer than an answer may take."""
+async def test_unresponsive_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait is limited by the deadline of an answer."""
     monkeypatch.setattr("colotrace_coordinator.store.database._ANSWER_S", 0.02)
     with pytest.raises(StoreUnavailableError, match="no answer in time"):
         async with database.session():

@@ -1,4 +1,4 @@
-"""SQLite on a disk that is full: a tmpfs of its own, in a mount namespace."""
+"""SQLite on a full disk: a tmpfs in a mount namespace."""
 
 import json
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 PROGRAM = "from colotrace_coordinator.main import main; main()"
-# What waits goes on waiting, and what is kept can be read, until there is room.
+# Until there is space, entries wait in memory, and stored data can be read.
 LIVED_THROUGH = """
 import asyncio, json, sys
 from pathlib import Path
@@ -71,7 +71,7 @@ dd if=/dev/zero of="$1/fill" bs=4k 2>/dev/null || true
 
 @pytest.fixture
 def database(tmp_path: Path) -> Path:
-    """A folder with a database and a file with its token."""
+    """A directory with a database and a file with its token."""
     folder = tmp_path / "database"
     folder.mkdir()
     program = Path(sys.executable).parent / "colotrace-coordinator"
@@ -81,14 +81,14 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Path:
-    """Where the disk is mounted."""
+    """The mount point of the disk."""
     folder = tmp_path / "disk"
     folder.mkdir()
     return folder
 
 
 def inside(disk: Path, *argv: str, holding: Path | None = None) -> "subprocess.Popen[str]":
-    """A program where `disk` is a full disk that has the files of `holding`."""
+    """Run a program where `disk` is a full disk with the files of `holding`."""
     script = FULL + 'shift 2; exec "$@"'
     words = [str(disk), str(holding or "")]
     return subprocess.Popen(
@@ -99,7 +99,7 @@ def inside(disk: Path, *argv: str, holding: Path | None = None) -> "subprocess.P
     )
 
 
-def test_it_is_read_and_written_again_once_there_is_room(disk: Path, database: Path) -> None:
+def test_database_is_written_again_once_there_is_space(disk: Path, database: Path) -> None:
     program = [sys.executable, "-c", LIVED_THROUGH, str(disk)]
     with inside(disk, *program, holding=database) as process:
         told, said = process.communicate(timeout=60)
@@ -119,8 +119,8 @@ def serve(disk: Path) -> list[str]:
     return [*command, "--data", str(disk)]
 
 
-def test_a_coordinator_starts_and_says_so(disk: Path, database: Path) -> None:
-    """In its log, at /readyz and by its metrics."""
+def test_coordinator_starts_and_reports_the_full_disk(disk: Path, database: Path) -> None:
+    """In its log, at /readyz and in its metrics."""
     with inside(disk, *serve(disk), holding=database) as process:
         try:
             assert process.stderr is not None
@@ -140,8 +140,8 @@ def test_a_coordinator_starts_and_says_so(disk: Path, database: Path) -> None:
     assert process.returncode == 0
 
 
-def test_without_a_database_it_is_started_again_later(disk: Path) -> None:
-    """Exit code 3: systemd tries again."""
+def test_full_disk_without_a_database_exits_with_3(disk: Path) -> None:
+    """systemd restarts it after exit code 3."""
     with inside(disk, *serve(disk)) as process:
         _, said = process.communicate(timeout=60)
     assert process.returncode == 3

@@ -1,4 +1,4 @@
-"""Agents met at a real broker, whose answers come by real streams."""
+"""Agents at a real broker, with replies by real streams."""
 
 import asyncio
 import time
@@ -82,7 +82,7 @@ class Coordinator:
         return self.dispatcher.begin(JobKey("acc", Task(DEN, target, Options())))
 
     def states(self) -> list[tuple[str, str]]:
-        """Who is attached, and whether it takes jobs."""
+        """The attached agents and their states."""
         return [
             (agent.key.agent_id, "draining" if agent.draining else "up")
             for agent in self.registry.agents(DEN)
@@ -96,7 +96,7 @@ class Coordinator:
 
 
 async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
-    """Nothing tells when; the timeout bounds it."""
+    """Poll until the condition holds; the test's timeout bounds it."""
     async with asyncio.timeout(within_s):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
@@ -137,7 +137,7 @@ def reachable(coordinator: Coordinator) -> bool:
 
 
 class Host:
-    """An agent's process at the broker: its presence, and the jobs that come to it."""
+    """An agent's process at the broker: its presence, and its jobs."""
 
     def __init__(self, client: Client, who: Hello, coordinator: Coordinator) -> None:
         self.client = client
@@ -154,11 +154,11 @@ class Host:
         await self.publish(encode_presence(presence))
 
     async def publish(self, payload: bytes) -> None:
-        """Whatever, in its presence's place."""
+        """Publish any payload on its presence topic."""
         await self.client.publish(self.process.presence, payload, qos=1, retain=True)
 
     async def listen(self) -> None:
-        """Where jobs come."""
+        """Subscribe to its jobs."""
         for topic in (bus.shared_jobs(DEN), bus.cancels(DEN), self.process.jobs):
             await self.client.subscribe(topic, qos=0)
 
@@ -170,7 +170,7 @@ class Host:
         decoded = decode_published(message.payload)
         assert isinstance(decoded, Job | Cancel)
         if isinstance(decoded, Job):
-            # Whole seconds, rounded up; the broker counts them down.
+            # Whole seconds, rounded up, which the broker counts down.
             seconds = getattr(message.properties, "MessageExpiryInterval", None)
             assert seconds in (-(-decoded.remaining_ms // 1000), decoded.remaining_ms // 1000)
         return message.topic.value, decoded
@@ -181,12 +181,12 @@ class Host:
         return message
 
     def stream(self) -> ScriptedAgent:
-        """To who asked."""
+        """A stream to the job's coordinator."""
         return ScriptedAgent(self.coordinator.port, self.hello)
 
 
 async def take_up(stream: ScriptedAgent, job: Job) -> None:
-    """Attaches, accepts the job, and tells of what has come of it so far."""
+    """Attach, accept the job, and send its first frame."""
     await stream.attach()
     await stream.say(Accepted(job.job_id), path(job.job_id, failure=None))
     await stream.expect(Ack)
@@ -196,7 +196,7 @@ async def take_up(stream: ScriptedAgent, job: Job) -> None:
 async def host(
     broker: Broker, coordinator: Coordinator, name: str = "a1", *, boot: bytes | None = None
 ) -> AsyncIterator[Host]:
-    """It is there, and listens."""
+    """A host that is present and subscribed."""
     who = hello(name, boot=boot)
     process = Process(who.colo, who.agent_id, who.boot_id)
     where = broker_of(broker.url)
@@ -214,17 +214,17 @@ async def host(
 async def asked(
     broker: Broker, coordinator: Coordinator
 ) -> AsyncIterator[tuple[Host, Ticket, Job]]:
-    """The fleet's one agent has been given a job; nobody has answered yet."""
+    """A job was offered to the only agent, and not yet answered."""
     async with host(broker, coordinator) as agent:
         await coordinator.until(("a1", "up"))
         ticket = coordinator.begin()
         yield agent, ticket, await agent.job()
 
 
-async def test_a_job_by_the_broker_and_its_answer_by_a_stream(
+async def test_job_by_the_broker_and_replies_by_a_stream(
     broker: Broker, coordinator: Coordinator
 ) -> None:
-    """The job says whom to answer, and who takes it opens a stream there."""
+    """The job has the address for replies, and the agent that accepts it opens a stream there."""
     async with host(broker, coordinator) as agent:
         await coordinator.until(("a1", "up"))
         ticket = coordinator.begin()
@@ -242,10 +242,10 @@ async def test_a_job_by_the_broker_and_its_answer_by_a_stream(
     assert coordinator.number("colotrace_agent_losses_total", colo="den01") == 0
 
 
-async def test_of_two_agents_whoever_takes_it_has_it(
+async def test_either_of_two_agents_may_take_the_job(
     broker: Broker, coordinator: Coordinator
 ) -> None:
-    """The colo's topic, and the agent's own only for a stand-in."""
+    """The first offer uses the colo's topic; only a second offer uses an agent's topic."""
     async with host(broker, coordinator, "a1") as one, host(broker, coordinator, "a2") as two:
         await coordinator.until(("a1", "up"), ("a2", "up"))
         async with two.stream() as stream:
@@ -271,8 +271,8 @@ async def test_of_two_agents_whoever_takes_it_has_it(
             assert (await finished(ticket)).fault is None
 
 
-async def test_a_stand_in_where_nobody_takes_it(broker: Broker, coordinator: Coordinator) -> None:
-    """A fresh trace, by the topic of one alone; what came before is taken back."""
+async def test_second_offer_if_no_agent_accepts(broker: Broker, coordinator: Coordinator) -> None:
+    """A fresh trace on the topic of one agent; the earlier job is cancelled."""
     async with host(broker, coordinator, "a1") as one, host(broker, coordinator, "a2") as two:
         await coordinator.until(("a1", "up"), ("a2", "up"))
         ticket = coordinator.begin()
@@ -297,7 +297,7 @@ async def test_a_stand_in_where_nobody_takes_it(broker: Broker, coordinator: Coo
 
 
 async def until_asked_itself(agent: Host) -> tuple[Host, list[Job | Cancel]]:
-    """All that it hears up to a job that is for it alone."""
+    """All messages up to a job on its own topic."""
     heard = []
     while True:
         topic, message = await agent.next()
@@ -307,7 +307,7 @@ async def until_asked_itself(agent: Host) -> tuple[Host, list[Job | Cancel]]:
 
 
 async def test_presence(broker: Broker, coordinator: Coordinator) -> None:
-    """Up, draining, up again, gone by its own word; its packets are counted."""
+    """Up, draining, up again, deleted by the agent; its packets are counted."""
     async with host(broker, coordinator) as agent:
         await coordinator.until(("a1", "up"))
         await agent.say(draining=True, counters=Counters(sent=7))
@@ -320,22 +320,20 @@ async def test_presence(broker: Broker, coordinator: Coordinator) -> None:
     assert sent == 7
 
 
-async def test_rubbish(broker: Broker, coordinator: Coordinator) -> None:
-    """It is counted, and takes nobody away."""
+async def test_invalid_messages(broker: Broker, coordinator: Coordinator) -> None:
+    """They are counted, and delete no presence."""
     async with host(broker, coordinator) as agent:
         await coordinator.until(("a1", "up"))
         for payload in (b"\xff", bytes(17_000), bytes(100_000), b"\x08\x01"):
             await agent.publish(payload)
         await agent.client.publish("colotrace/v1/agents/x/y/z", b"?", qos=1, retain=True)
-        # What is larger than a client takes is not brought to it at all.
+        # A broker does not deliver messages beyond the client's maximum.
         await until(lambda: coordinator.number("colotrace_broker_invalid_messages_total") >= 3)
         await agent.say(draining=True)
         await coordinator.until(("a1", "draining"))
 
 
-async def test_a_coordinator_that_starts_knows_who_is_there(
-    broker: Broker, coordinator: Coordinator
-) -> None:
+async def test_new_coordinator_knows_the_agents(broker: Broker, coordinator: Coordinator) -> None:
     """Within a second."""
     async with host(broker, coordinator, "a1"), host(broker, coordinator, "a2"):
         await coordinator.until(("a1", "up"), ("a2", "up"))
@@ -343,10 +341,10 @@ async def test_a_coordinator_that_starts_knows_who_is_there(
             await until(lambda: len(other.states()) == 2, within_s=1)
 
 
-async def test_the_process_that_started_last_has_the_id(
+async def test_process_that_started_last_gets_the_id(
     broker: Broker, coordinator: Coordinator
 ) -> None:
-    """The other's stream ends, and it cannot push the later one out by another."""
+    """The other's stream ends, and a new stream of it cannot replace the later one."""
     async with host(broker, coordinator) as early:
         await coordinator.until(("a1", "up"))
         async with early.stream() as stream:
@@ -364,14 +362,17 @@ async def test_the_process_that_started_last_has_the_id(
                 ticket.leave()
                 assert await late.next() == (bus.cancels(DEN), Cancel(job.job_id))
                 await late.publish(b"")
-                await coordinator.until(("a1", "up"))  # the earlier one has it back
+                await coordinator.until(("a1", "up"))  # the earlier process gets the id back
                 ticket = coordinator.begin("192.0.2.7")
                 while not isinstance((await early.next())[1], Job):
                     pass
 
 
-async def test_another_colo_in_an_agents_name(broker: Broker, coordinator: Coordinator) -> None:
-    """With its id and its boot id: it neither gets its jobs nor takes it away."""
+async def test_agent_of_another_colo_with_the_same_ids(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """With the same agent id and boot id, it does not get the jobs and does not replace the
+    agent."""
     async with host(broker, coordinator) as agent:
         await coordinator.until(("a1", "up"))
         async with agent.stream() as stream:
@@ -391,10 +392,10 @@ async def test_another_colo_in_an_agents_name(broker: Broker, coordinator: Coord
             assert coordinator.states() == [("a1", "up")]
 
 
-async def test_an_agent_that_left_the_broker_finishes_what_it_has(
+async def test_agent_that_left_the_broker_finishes_its_jobs(
     broker: Broker, coordinator: Coordinator
 ) -> None:
-    """It gets no new job, and is gone with its stream."""
+    """It gets no new job, and is lost when its stream ends."""
     async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
@@ -408,10 +409,11 @@ async def test_an_agent_that_left_the_broker_finishes_what_it_has(
         await coordinator.until()
 
 
-async def test_an_agent_that_was_away_is_offered_it_again(
+async def test_returning_agent_gets_the_offer_again(
     broker: Broker, coordinator: Coordinator
 ) -> None:
-    """What came while it was not listening is lost: it need not be waited for."""
+    """Messages from the time of its absence are lost, so the coordinator does not wait for an
+    answer."""
     async with asked(broker, coordinator) as (agent, ticket, lost):
         await agent.publish(b"")
         await agent.say()
@@ -419,16 +421,16 @@ async def test_an_agent_that_was_away_is_offered_it_again(
         assert again.job_id != lost.job_id
         async with agent.stream() as stream:
             await stream.attach()
-            await stream.say(Accepted(lost.job_id))  # it had come after all
+            await stream.say(Accepted(lost.job_id))  # it had been delivered after all
             assert await stream.expect(Cancel) == Cancel(lost.job_id)
             await stream.say(Accepted(again.job_id), path(again.job_id))
             assert (await finished(ticket)).fault is None
 
 
-async def test_what_runs_outlives_a_stream_and_the_presence(
+async def test_running_job_survives_loss_of_stream_and_presence(
     broker: Broker, coordinator: Coordinator
 ) -> None:
-    """Presence that comes back first does not mean that the job is forgotten."""
+    """If presence returns first, the job is not dropped."""
     async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
@@ -444,8 +446,8 @@ async def test_what_runs_outlives_a_stream_and_the_presence(
         assert (done.fault, done.moved) == (None, ())
 
 
-async def test_a_stream_that_drops(broker: Broker, coordinator: Coordinator) -> None:
-    """Its agent is there all the same, and goes on with the job where it was."""
+async def test_lost_stream_is_resumed(broker: Broker, coordinator: Coordinator) -> None:
+    """The agent stays present, and resumes the job."""
     async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
@@ -458,8 +460,10 @@ async def test_a_stream_that_drops(broker: Broker, coordinator: Coordinator) -> 
             assert (await finished(ticket)).fault is None
 
 
-async def test_a_stream_that_does_not_come_back(broker: Broker, coordinator: Coordinator) -> None:
-    """After two seconds the job is another's, or nobody's."""
+async def test_stream_that_does_not_return_moves_the_job(
+    broker: Broker, coordinator: Coordinator
+) -> None:
+    """After two seconds the job moves to another agent, or fails."""
     async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
@@ -469,10 +473,8 @@ async def test_a_stream_that_does_not_come_back(broker: Broker, coordinator: Coo
         assert coordinator.states() == [("a1", "up")]
 
 
-async def test_an_agent_that_restarts_while_it_traces(
-    broker: Broker, coordinator: Coordinator
-) -> None:
-    """The new process is asked at once."""
+async def test_agent_that_restarts_during_a_trace(broker: Broker, coordinator: Coordinator) -> None:
+    """The new process gets the job at once."""
     async with asked(broker, coordinator) as (agent, ticket, job), agent.stream() as stream:
         await take_up(stream, job)
         async with host(broker, coordinator) as again:
@@ -485,10 +487,8 @@ async def test_an_agent_that_restarts_while_it_traces(
     assert (done.fault, done.moved) == (None, ("agent a1 restarted while tracing",))
 
 
-async def test_an_acceptance_that_was_lost_with_its_stream(
-    broker: Broker, coordinator: Coordinator
-) -> None:
-    """Of a job that anyone might have: who comes with it has it."""
+async def test_acceptance_lost_with_its_stream(broker: Broker, coordinator: Coordinator) -> None:
+    """For a job on the colo's topic, the agent that reconnects with the job has it."""
     async with host(broker, coordinator, "a1"), host(broker, coordinator, "a2") as two:
         await coordinator.until(("a1", "up"), ("a2", "up"))
         ticket = coordinator.begin()
@@ -504,8 +504,8 @@ async def test_an_acceptance_that_was_lost_with_its_stream(
             assert (await finished(ticket)).moved == ()
 
 
-async def test_accepted_by_whom_it_is_no_longer(broker: Broker, coordinator: Coordinator) -> None:
-    """Too late: it is told so, and the one that has it goes on."""
+async def test_late_acceptance_is_cancelled(broker: Broker, coordinator: Coordinator) -> None:
+    """The late agent gets a cancel, and the current agent continues."""
     async with host(broker, coordinator, "a1") as one, host(broker, coordinator, "a2") as two:
         await coordinator.until(("a1", "up"), ("a2", "up"))
         ticket = coordinator.begin()
@@ -520,7 +520,7 @@ async def test_accepted_by_whom_it_is_no_longer(broker: Broker, coordinator: Coo
             await other.attach()
             await other.say(Accepted(early))
             assert await other.expect(Cancel) == Cancel(early)
-            await other.say(Accepted(job.job_id))  # nor is what another was asked
+            await other.say(Accepted(job.job_id))  # nor is another agent's job
             assert await other.expect(Cancel) == Cancel(job.job_id)
             await stream.say(Accepted(job.job_id), path(job.job_id))
             assert (await finished(ticket)).fault is None
@@ -529,7 +529,7 @@ async def test_accepted_by_whom_it_is_no_longer(broker: Broker, coordinator: Coo
 
 
 async def test_refused_on_a_stream(broker: Broker, coordinator: Coordinator) -> None:
-    """The only agent forbids it: Code 3 at once."""
+    """The only agent refuses by policy: Code 3 at once."""
     async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await stream.attach()
@@ -539,8 +539,8 @@ async def test_refused_on_a_stream(broker: Broker, coordinator: Coordinator) -> 
         assert fault.code == 3
 
 
-async def test_a_stream_of_an_agent_that_is_not_at_the_broker(coordinator: Coordinator) -> None:
-    """One that dials in directly, say: it is offered nothing."""
+async def test_agent_without_presence_gets_no_jobs(coordinator: Coordinator) -> None:
+    """For example an agent that attaches directly."""
     async with ScriptedAgent(coordinator.port, hello("a1")) as stream:
         await stream.attach()
         await coordinator.until(("a1", "draining"))
@@ -550,8 +550,8 @@ async def test_a_stream_of_an_agent_that_is_not_at_the_broker(coordinator: Coord
     await coordinator.until()
 
 
-async def test_the_broker_goes_and_comes_back(broker: Broker, coordinator: Coordinator) -> None:
-    """What runs goes on; new jobs fail with the reason, and all is back by itself."""
+async def test_broker_stops_and_returns(broker: Broker, coordinator: Coordinator) -> None:
+    """Running jobs continue, new jobs fail with the reason, and everything recovers."""
     async with asked(broker, coordinator) as (agent, ticket, job), agent.stream() as stream:
         await stream.attach()
         await stream.say(Accepted(job.job_id))
@@ -585,7 +585,7 @@ async def test_the_broker_goes_and_comes_back(broker: Broker, coordinator: Coord
 
 @pytest.mark.parametrize("when", ["there", "not yet", "for long"])
 async def test_link_stops_soon_at_a_frozen_broker(broker: Broker, when: str) -> None:
-    """Told to stop, the link ends soon, however full the way to the broker is."""
+    """The link stops soon, even if its send queue is full."""
     if when == "not yet":
         broker.freeze()
     coordinator = Coordinator(broker, expire_every_s=0.1)
@@ -608,10 +608,10 @@ async def test_link_stops_soon_at_a_frozen_broker(broker: Broker, when: str) -> 
     broker.thaw()
 
 
-async def test_a_broker_that_takes_nothing_more_is_lost(
+async def test_broker_that_accepts_no_data_counts_as_lost(
     broker: Broker, coordinator: Coordinator
 ) -> None:
-    """As soon as a message cannot be written, and not only when it has been silent for long."""
+    """As soon as a message cannot be written, before the keepalive timeout."""
     broker.freeze()
     job = Job(path("x").job_id, "t", Options().packet_type, 1, 1, 1, 0, 0, 20_000)
     for _ in range(400):
