@@ -31,7 +31,7 @@ class Quantile:
 
 @dataclass(slots=True)
 class Errors:
-    """Samples in µs, one a reply: the error, and what the responder says of itself."""
+    """Samples in µs, one for each reply: the error, and the responder's own delays."""
 
     error: list[npt.NDArray[np.float64]] = field(default_factory=list)
     unread: list[npt.NDArray[np.float64]] = field(default_factory=list)

@@ -24,9 +24,10 @@ from bench.responder import build
 
 ADDRESS, SENDER = "192.0.2.2", "192.0.2.1"
 NOBODY = "198.51.100.9"
-"""A target that is silent, with a silent path: it is routed to the sender, which drops it."""
+"""A silent target behind a silent path: its packets are routed to the sender, which drops them."""
 PORTS = {"outside": 8_080, "inside": 25_000}
-"""Ports of connections, outside and inside of the agent's range of source ports."""
+"""Ports of the foreign connections: one outside and one inside the agent's range of source
+ports."""
 
 _HERE = Path(__file__).parent
 _HOLDER = "echo ready; exec cat"

@@ -23,9 +23,8 @@ _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, interface, state, flags, type
 
 
 def missing_neighbour(target: bytes, hop: NextHop | None = None) -> MissingNeighbour | None:
-    """The next hop to the target if it does not answer neighbour discovery, else None.
-
-    Also None if the kernel does not report it. Without `hop`, the next hop is looked up by the
+    """The next hop to the target, if it does not answer neighbour discovery. None if it answers, or
+    if the kernel does not report its state. Without `hop`, the next hop is looked up by the
     target's address.
     """
     try:

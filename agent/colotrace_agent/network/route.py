@@ -91,8 +91,8 @@ def link_local_error(target: bytes) -> OSError | None:
 
 
 def _looking_up(family: socket.AddressFamily) -> socket.socket:
-    """A raw socket, which is routed like probes; without CAP_NET_RAW a UDP socket, for which rules
-    by protocol may give another result."""
+    """A raw socket, which is routed like probes. Without CAP_NET_RAW, a UDP socket: with rules by
+    protocol, its route may differ from that of probes."""
     try:
         return socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
     except PermissionError:

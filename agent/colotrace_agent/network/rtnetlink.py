@@ -72,8 +72,9 @@ class Kernel:
         return answer
 
     def ask_all(self, kind: int, questions: Sequence[bytes]) -> list[Message | OSError]:
-        """The answers to several requests of one type, in order; an errno as OSError. At most about
-        a hundred requests, so that their answers fit into the socket's buffer.
+        """The answers to several requests of one type, in order. If the kernel refuses a request,
+        its answer is an OSError. Send at most about a hundred requests, so that the answers fit
+        into the socket's buffer.
 
         Raises:
             OSError: the kernel does not answer at all.

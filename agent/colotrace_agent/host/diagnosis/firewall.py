@@ -151,7 +151,7 @@ def _matches(rule: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _members(right: Any) -> list[Any]:
-    """The values of a set, a list or a single value."""
+    """The values of a set or a list; a single value as a list."""
     if isinstance(right, dict) and "set" in right:
         right = right["set"]
     return right if isinstance(right, list) else [right]
