@@ -142,7 +142,7 @@ class Prober:
             raise
         self._writers[flow.key] = writer_for(flow)
         trace = self._engine.start(spec, flow, now=clock.now(), account=account)
-        trace.detour = self._wire.detours(flow)
+        trace.detour = self._wire.route_may_differ(flow)
         self._listeners[trace] = listener
         self._soon()
         return trace

@@ -7,8 +7,8 @@ CliError
 
 from typing import ClassVar
 
-ALL_WELL = 0
-SOME_ROW_FAILED = 1
+EXIT_COMPLETE = 0
+EXIT_ROW_FAILED = 1
 
 
 class CliError(Exception):

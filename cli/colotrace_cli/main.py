@@ -15,7 +15,7 @@ from colotrace_proto.output import EXIT_INTERRUPTED, say
 from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
-from .errors import ALL_WELL, SOME_ROW_FAILED, CliError, RequestError
+from .errors import EXIT_COMPLETE, EXIT_ROW_FAILED, CliError, RequestError
 from .settings import Settings, checked, is_text
 
 _EXIT_CODES = (
@@ -219,7 +219,7 @@ def _trace(
     failed = show.failed_rows(found.rows)
     if fail_unreached:
         failed += show.unreached_rows(found.rows)
-    return SOME_ROW_FAILED if failed else ALL_WELL
+    return EXIT_ROW_FAILED if failed else EXIT_COMPLETE
 
 
 def _colos(settings: Settings, *, as_json: bool) -> int:
@@ -233,7 +233,7 @@ def _colos(settings: Settings, *, as_json: bool) -> int:
         show.body(reply.body)
     else:
         show.colos(found)
-    return ALL_WELL
+    return EXIT_COMPLETE
 
 
 def _run(work: Callable[[], int], *, as_json: bool) -> None:

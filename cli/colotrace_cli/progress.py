@@ -6,7 +6,7 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from colotrace_proto.layout import paper
+from colotrace_proto.layout import text_output
 from colotrace_proto.output import ERRORS, STDERR, encoding
 from colotrace_proto.writer import Writer
 
@@ -37,8 +37,8 @@ async def shown(words: str, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _spin(writer: Writer, words: str) -> None:
-    on = paper(sys.stderr)
-    frames = _FRAMES if on.own(_FRAMES) == _FRAMES else _FRAMES_IN_ASCII
+    on = text_output(sys.stderr)
+    frames = _FRAMES if on.encodable(_FRAMES) == _FRAMES else _FRAMES_IN_ASCII
     began = time.monotonic()
     columns = max((on.columns or 80) - 1, 1)
     count = 0

@@ -4,7 +4,7 @@ import sys
 
 import msgspec
 from colotrace_proto import rows
-from colotrace_proto.layout import Paper, flow, grid, standard_output, total, widths
+from colotrace_proto.layout import TextOutput, flow, grid, standard_output, total, widths
 from colotrace_proto.table import trace_table
 from colotrace_proto.text import safe_json
 
@@ -45,7 +45,7 @@ def answer(what: Answer, *, took_s: float) -> None:
             notes = [message.in_words() for message in by_row.get((t, c), [])]
             _print(trace_table(target.target, row, on=on, notes=notes))
     for line in (*(message.in_words() for message in others), _summary(what.rows, took_s)):
-        _print("\n".join(flow(on.own(line).split(), on)))
+        _print("\n".join(flow(on.encodable(line).split(), on)))
 
 
 def colos(known: list[ColoState]) -> None:
@@ -67,7 +67,7 @@ def colos(known: list[ColoState]) -> None:
     ]
     wide = widths(_COLOS, body)
     fixed = total(wide) - wide[_CITY]
-    if not on.has(fixed + min(wide[_CITY], _LEAST_CITY)):
+    if not on.fits(fixed + min(wide[_CITY], _LEAST_CITY)):
         for cells in body:
             _print("\n".join(flow([cell for cell in cells if cell], on, indent=4)))
         return
@@ -76,7 +76,7 @@ def colos(known: list[ColoState]) -> None:
         body = [(name, on.fit(city, room), *others) for name, city, *others in body]
     right = [heading == "agents" for heading in _COLOS]
     head, *lines = grid(_COLOS, body, right=right)
-    rule = on.own("─") * total(widths(_COLOS, body))
+    rule = on.encodable("─") * total(widths(_COLOS, body))
     _print("\n".join((on.bold(head), rule, *lines)))
 
 
@@ -106,7 +106,7 @@ def _exists(place: tuple[int, int], found: list[rows.TargetRow]) -> bool:
     return target < len(found) and colo < len(found[target].colos)
 
 
-def _family(family: str, on: Paper) -> str:
+def _family(family: str, on: TextOutput) -> str:
     return {"ipv4": "IPv4", "ipv6": "IPv6"}.get(family) or on.text(family, most=20)
 
 

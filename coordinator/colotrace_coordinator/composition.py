@@ -12,7 +12,7 @@ import uvloop
 from colotrace_proto.descriptors import raise_limit
 from colotrace_proto.messages import ColoName
 from colotrace_proto.running import RunningClock
-from colotrace_proto.starting import is_up
+from colotrace_proto.starting import mark_started
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 
 from .api.app import create_app, create_operation_app
@@ -208,7 +208,7 @@ async def serve(settings: ServeSettings) -> None:
             if operation is not None and settings.ops is not None:
                 tasks.create_task(operation.serve(sockets=ops), name="operation")
                 where["ops"] = str(bound(ops, settings.ops))
-            is_up()
+            mark_started()
             log.info("listening", **where, tls=settings.tls is not None)
             await _until(stopping, serving)
             log.info("stopping")

@@ -105,7 +105,7 @@ class Process:
         return f"{_ROOT}/agents/{self._place}"
 
     @property
-    def namesakes(self) -> str:
+    def same_id_presences(self) -> str:
         """Subscription to the presence of all processes with its agent id, itself included."""
         return f"{_ROOT}/agents/{self.colo}/{self.agent_id}/+"
 

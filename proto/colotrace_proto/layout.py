@@ -19,7 +19,7 @@ GAP = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
+class TextOutput:
     """Properties of an output stream. `columns` is None for a file or pipe: unlimited width."""
 
     columns: int | None = None
@@ -30,13 +30,13 @@ class Paper:
         """Untrusted text, escaped (`text.safe`) and made encodable."""
         return encodable(safe(text, most=most), self.encoding)
 
-    def own(self, text: str) -> str:
+    def encodable(self, text: str) -> str:
         """The program's own text, made encodable."""
         return encodable(text, self.encoding)
 
     def fit(self, text: str, columns: int) -> str:
         """The text, shortened to at most `columns`."""
-        return fit(text, columns, ellipsis=self.own(ELLIPSIS))
+        return fit(text, columns, ellipsis=self.encodable(ELLIPSIS))
 
     def bold(self, text: str) -> str:
         """The text, bold if the stream supports styles."""
@@ -46,21 +46,21 @@ class Paper:
         """The text, red if the stream supports styles."""
         return f"{_RED}{text}{_PLAIN}" if self.styled else text
 
-    def has(self, columns: int) -> bool:
+    def fits(self, columns: int) -> bool:
         """Whether `columns` fit."""
         return self.columns is None or columns <= self.columns
 
 
-def paper(stream: TextIO) -> Paper:
+def text_output(stream: TextIO) -> TextOutput:
     """The properties of a standard stream."""
     encoding = getattr(stream, "encoding", None) or "ascii"
     if not stream.isatty():
-        return Paper(None, encoding)
+        return TextOutput(None, encoding)
     styled = os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
-    return Paper(_terminal_columns(stream), encoding, styled)
+    return TextOutput(_terminal_columns(stream), encoding, styled)
 
 
-def flow(words: Sequence[str], on: Paper, *, indent: int = 0, first: int = 0) -> list[str]:
+def flow(words: Sequence[str], on: TextOutput, *, indent: int = 0, first: int = 0) -> list[str]:
     """The words wrapped into lines, separated by one space; no word is cut.
 
     The first line begins in column `first`, the others in column `indent`, or further left if a
@@ -73,7 +73,7 @@ def flow(words: Sequence[str], on: Paper, *, indent: int = 0, first: int = 0) ->
         gap = GAP if line.strip() else 0
         if begun and not gap:
             pass
-        elif not on.has(at + gap + wide):
+        elif not on.fits(at + gap + wide):
             lines.append(line)
             at = indent if on.columns is None else max(min(indent, on.columns - wide), 0)
             line, gap = " " * at, 0
@@ -122,6 +122,6 @@ def _terminal_columns(stream: TextIO) -> int:
         return 80
 
 
-def standard_output() -> Paper:
+def standard_output() -> TextOutput:
     """The properties of standard output."""
-    return paper(sys.stdout)
+    return text_output(sys.stdout)

@@ -22,13 +22,13 @@ from .published import MAX_PUBLISHED
 from .running import RunningClock
 
 __all__ = [
+    "BrokerOptionsError",
     "BrokerTls",
-    "ChoiceError",
     "Client",
     "Message",
     "MqttError",
     "TlsError",
-    "chosen",
+    "broker_from_options",
     "connection",
     "expiring",
     "first_of",
@@ -54,7 +54,7 @@ _log.addHandler(logging.NullHandler())
 _log.propagate = False  # the same faults are raised as errors
 
 
-class ChoiceError(ValueError):
+class BrokerOptionsError(ValueError):
     """The broker options of a command line are invalid; the text has the reason and the remedy."""
 
 
@@ -90,23 +90,27 @@ class BrokerTls:
         return context
 
 
-def chosen(url: str, files: BrokerTls, *, insecure: bool) -> tuple[Broker, ssl.SSLContext | None]:
+def broker_from_options(
+    url: str, files: BrokerTls, *, insecure: bool
+) -> tuple[Broker, ssl.SSLContext | None]:
     """The broker of `--mqtt` and the TLS context for it; `insecure` allows a broker without TLS.
 
     Raises:
-        ChoiceError: the options are invalid. The text does not contain the password.
+        BrokerOptionsError: the options are invalid. The text does not contain the password.
     """
     try:
         broker = broker_of(url)
     except BrokerUrlError as error:
-        raise ChoiceError(f"--mqtt: {error}; give mqtts://[USER:PASSWORD@]HOST[:PORT]") from None
+        raise BrokerOptionsError(
+            f"--mqtt: {error}; give mqtts://[USER:PASSWORD@]HOST[:PORT]"
+        ) from None
     if broker.tls:
         try:
             return broker, files.context()
         except TlsError as error:
-            raise ChoiceError(f"--mqtt {broker}: {error}") from error
+            raise BrokerOptionsError(f"--mqtt {broker}: {error}") from error
     if not insecure:
-        raise ChoiceError(
+        raise BrokerOptionsError(
             f"--mqtt {broker}: passwords and jobs would be sent unencrypted; give mqtts://, or "
             "--insecure on a network that you trust"
         )

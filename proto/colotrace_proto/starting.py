@@ -47,7 +47,7 @@ class Program:
 _up = threading.Event()
 
 
-def is_up() -> None:
+def mark_started() -> None:
     """Mark the start as successful.
 
     A later fault of the same kind may be temporary. It then keeps its traceback and ends the

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from msgspec import UNSET, UnsetType
 
 from . import rows
-from .layout import GAP, Paper, flow, grid, total, widths
+from .layout import GAP, TextOutput, flow, grid, total, widths
 
 _LEAST_NAME = 12
 _INDENT = 4
@@ -24,7 +24,9 @@ _BEFORE_FIGURES = 4
 _Cells = tuple[str, ...]
 
 
-def trace_table(target: str, row: rows.ColoRow, *, on: Paper, notes: Sequence[str] = ()) -> str:
+def trace_table(
+    target: str, row: rows.ColoRow, *, on: TextOutput, notes: Sequence[str] = ()
+) -> str:
     """One colo's path to one target: heading, nodes, outcome, links and notes, as whole lines.
 
     A hop has an entry for each address that answered, most packets first. If there are several,
@@ -47,7 +49,7 @@ def trace_table(target: str, row: rows.ColoRow, *, on: Paper, notes: Sequence[st
     return "\n".join(lines) + "\n"
 
 
-def _hops(hops: Sequence[rows.Hop], on: Paper) -> list[str]:
+def _hops(hops: Sequence[rows.Hop], on: TextOutput) -> list[str]:
     body: list[_Cells] = []
     labels: list[list[str]] = []
     for hop in hops:
@@ -65,18 +67,18 @@ def _hops(hops: Sequence[rows.Hop], on: Paper) -> list[str]:
     wide = widths(_HEAD, body)
     fixed = total(wide) - wide[_NAME]
     least = min(wide[_NAME], _LEAST_NAME)
-    if on.has(fixed + least):
+    if on.fits(fixed + least):
         return _in_columns(body, labels, on, fixed=fixed, least=least)
     return _flowing(body, labels, on)
 
 
 def _in_columns(
-    body: list[_Cells], labels: list[list[str]], on: Paper, *, fixed: int, least: int
+    body: list[_Cells], labels: list[list[str]], on: TextOutput, *, fixed: int, least: int
 ) -> list[str]:
     """One line for each node; its labels follow on the line or, if they do not fit, below it."""
     joined = [" ".join(each) for each in labels]
     columns = max(widths(["labels"], [[each] for each in joined])) if any(joined) else 0
-    beside = columns > 0 and on.has(fixed + least + GAP + columns)
+    beside = columns > 0 and on.fits(fixed + least + GAP + columns)
     if on.columns is not None:
         room = on.columns - fixed - (GAP + columns if beside else 0)
         body = [(*cells[:_NAME], on.fit(cells[_NAME], room), *cells[_NAME + 1 :]) for cells in body]
@@ -84,7 +86,7 @@ def _in_columns(
         body = [(*cells, text) for cells, text in zip(body, joined, strict=True)]
     head = (*_HEAD, "labels") if beside else _HEAD
     first, *lines = grid(head, body, right=(*_RIGHT, False)[: len(head)])
-    drawn = [on.bold(first), on.own("─") * total(widths(head, body))]
+    drawn = [on.bold(first), on.encodable("─") * total(widths(head, body))]
     for line, below in zip(lines, labels, strict=True):
         drawn.append(line)
         if below and not beside:
@@ -92,11 +94,11 @@ def _in_columns(
     return drawn
 
 
-def _flowing(body: list[_Cells], labels: list[list[str]], on: Paper) -> list[str]:
+def _flowing(body: list[_Cells], labels: list[list[str]], on: TextOutput) -> list[str]:
     """Several lines for each node: its address, name and ASN, its numbers, its labels."""
     head = flow(("TTL", "address", "name", "ASN"), on)
     head += flow(("lost", "loss", "min/mean/max/stddev", "ms"), on, indent=_INDENT, first=_INDENT)
-    lines = [on.bold(line) for line in head] + [on.own("─") * (on.columns or 0)]
+    lines = [on.bold(line) for line in head] + [on.encodable("─") * (on.columns or 0)]
     for cells, below in zip(body, labels, strict=True):
         ttl, address, name, asn = cells[:_BEFORE_FIGURES]
         room = max((on.columns or 0) - _INDENT, 1)
@@ -113,26 +115,26 @@ def _flowing(body: list[_Cells], labels: list[list[str]], on: Paper) -> list[str
     return lines
 
 
-def _times_in_words(times: Sequence[str], on: Paper) -> list[str]:
+def _times_in_words(times: Sequence[str], on: TextOutput) -> list[str]:
     """The times as one word, or as several if one is too wide."""
     if not any(times):
         return []
     together = "/".join(times)
-    if on.has(_INDENT + len(together)):
+    if on.fits(_INDENT + len(together)):
         return [together]
     return [f"{time}/" for time in times[:-1]] + [times[-1]]
 
 
-def _links(links: Sequence[rows.Link], on: Paper) -> list[str]:
+def _links(links: Sequence[rows.Link], on: TextOutput) -> list[str]:
     head = ("TTL", "link from", "to", "flows")
     body = [
         (str(link.ttl), on.text(link.near), on.text(link.far), str(link.flows)) for link in links
     ]
     wide = total(widths(head, body))
-    if on.has(wide):
+    if on.fits(wide):
         first, *lines = grid(head, body, right=(True, False, False, True))
-        return [on.bold(first), on.own("─") * wide, *lines]
-    lines = [on.bold(line) for line in flow(head, on)] + [on.own("─") * (on.columns or 0)]
+        return [on.bold(first), on.encodable("─") * wide, *lines]
+    lines = [on.bold(line) for line in flow(head, on)] + [on.encodable("─") * (on.columns or 0)]
     for ttl, near, far, flows in body:
         begun = flow((near, far, flows), on, indent=_INDENT, first=_INDENT)
         begun[0] = f"{ttl:>{_INDENT - 1}} " + begun[0][_INDENT:]
@@ -140,7 +142,7 @@ def _links(links: Sequence[rows.Link], on: Paper) -> list[str]:
     return lines
 
 
-def _who(node: rows.Node, on: Paper) -> tuple[str, str, str]:
+def _who(node: rows.Node, on: TextOutput) -> tuple[str, str, str]:
     """Address, name and ASN; empty if unknown, or if the name is the address."""
     if not node.packet_count:
         return ("*", "", "")
@@ -149,7 +151,7 @@ def _who(node: rows.Node, on: Paper) -> tuple[str, str, str]:
     return (on.text(node.ip), name, asn)
 
 
-def _outcome(row: rows.ColoRow, on: Paper) -> str:
+def _outcome(row: rows.ColoRow, on: TextOutput) -> str:
     """One sentence about the target."""
     target = row.target_summary
     took = f"in {row.traceroute_time_ms} ms"

@@ -39,7 +39,7 @@ class Stamps(NamedTuple):
 
 
 class Routing(NamedTuple):
-    """What packets are routed by beside their address, a row each; see `Outgoing.leave_by`."""
+    """What packets are routed by beside their address, a row each; see `Outgoing.set_routing`."""
 
     interfaces: npt.NDArray[np.int32]
     protocols: npt.NDArray[np.int32]
@@ -85,9 +85,9 @@ class RowSender:
         else:
             out.names[:count, 8:24] = addresses
         if routing is None:
-            out.leave_freely()
+            out.clear_routing()
         else:
-            out.leave_by(*routing)
+            out.set_routing(*routing)
         numbers = (self._number + np.arange(count)) % (1 << 32)
         out.numbers[:count] = numbers
         at = np.zeros(count, np.int64)
@@ -179,7 +179,7 @@ class RowReceiver:
         if count < ROWS:
             queue.emptied()
         else:
-            queue.goes_on(int(at[-1]) if good[-1] else None)
+            queue.not_emptied(int(at[-1]) if good[-1] else None)
         names = buffers.names[:count]
         return Batch(
             buffers.packets[:count],

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from colotrace_agent.host.diagnosis import clocks, firewall, kernel, ways
+from colotrace_agent.host.diagnosis import clocks, firewall, kernel, sending
 from colotrace_agent.host.diagnosis.finding import Finding, Status
 from colotrace_agent.host.diagnosis.ruleset import Ruleset
 
@@ -19,7 +19,7 @@ def check(*, lacking: str, ruleset: Ruleset, json: bool) -> int:
     `lacking` says why the process may not send raw packets, empty where it may.
     """
     found = [
-        *ways.findings(lacking=lacking),
+        *sending.findings(lacking=lacking),
         *kernel.findings(proc=_PROC),
         *firewall.findings(ruleset, proc=_PROC),
         *clocks.findings(sys=_SYS),

@@ -7,7 +7,7 @@ pauses while a reader stands still.
 import sys
 from collections.abc import Callable
 
-from colotrace_proto.layout import Paper, paper
+from colotrace_proto.layout import TextOutput, text_output
 from colotrace_proto.output import ERRORS, STDERR, STDOUT, OutputError, encoding
 from colotrace_proto.text import safe
 from colotrace_proto.writer import Writer
@@ -24,13 +24,13 @@ class Outputs:
         """`failed` is called once when standard output can no longer be written."""
         self._out = Writer(STDOUT, failed=failed)
         self._err = Writer(STDERR)
-        self.paper = paper(sys.stdout)
+        self.paper = text_output(sys.stdout)
         self._encoding = encoding(sys.stdout)
         # A status line that shares its terminal with the rows is written in one order with them.
         self._status_on = self._out if sys.stdout.isatty() else self._err
         self._status = False
         self._hurried = False
-        self._status_paper: Paper = paper(sys.stderr)
+        self._status_paper: TextOutput = text_output(sys.stderr)
 
     @property
     def error(self) -> OutputError | None:

@@ -51,4 +51,4 @@ def for_tables() -> None:
         links=[link],
     )
     for width in (40, 80, 200):
-        table.trace_table("target…", row, on=layout.Paper(width), notes=["nöte"])
+        table.trace_table("target…", row, on=layout.TextOutput(width), notes=["nöte"])

@@ -13,7 +13,7 @@ import structlog
 from colotrace_proto.bus import Broker
 from colotrace_proto.messages import AgentId, ColoName, Family
 from colotrace_proto.running import RunningClock
-from colotrace_proto.starting import is_up
+from colotrace_proto.starting import mark_started
 
 from colotrace_agent.engine.multipath.several import offered
 from colotrace_agent.host.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
@@ -108,7 +108,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     stop = _Stop(renew=link.renew)
     attached = asyncio.create_task(link.run(), name="link")
     told = asyncio.create_task(stop.first.wait(), name="signals")
-    is_up()
+    mark_started()
     _log.info("agent up", agent=settings.agent_id, colo=settings.colo)
     try:
         await asyncio.wait({attached, told}, return_when=asyncio.FIRST_COMPLETED)

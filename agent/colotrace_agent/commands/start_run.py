@@ -123,15 +123,15 @@ def start(
 
 def _broker(url: str, files: TlsFiles, *, insecure: bool) -> "BrokerSettings":
     try:
-        from colotrace_proto.mqtt import BrokerTls, ChoiceError, chosen
+        from colotrace_proto.mqtt import BrokerOptionsError, BrokerTls, broker_from_options
     except ModuleNotFoundError as error:
         usage(f"--mqtt needs the Python package {error.name!r}; run: {install_line('mqtt')}")
     from .run import BrokerSettings
 
     given = BrokerTls(authority=files.authority, certificate=files.certificate, key=files.key)
     try:
-        broker, tls = chosen(url, given, insecure=insecure)
-    except ChoiceError as error:
+        broker, tls = broker_from_options(url, given, insecure=insecure)
+    except BrokerOptionsError as error:
         usage(str(error))
     return BrokerSettings(broker=broker, tls=tls)
 

@@ -137,7 +137,7 @@ class Lookups(Generic[K, T]):
 
     def _work(self) -> None:
         while (question := self._next()) is not None:
-            answer: Callable[[], None] = partial(self._passed_over, question)
+            answer: Callable[[], None] = partial(self._skipped, question)
             if question.waiters:
                 try:
                     answer = partial(self._answered, question, self._function(question.key))
@@ -178,7 +178,7 @@ class Lookups(Generic[K, T]):
         question.answer.set_exception(error)
         question.answer.exception()  # mark as retrieved: there may be no caller left
 
-    def _passed_over(self, question: _Question[K, T]) -> None:
+    def _skipped(self, question: _Question[K, T]) -> None:
         del self._open[question.key]
         if not question.waiters or self._closed:
             question.answer.cancel()

@@ -37,7 +37,7 @@ from .tls import Tls
 
 _PAUSE_S, _LONGEST_PAUSE_S = 0.2, 1.0
 _SUPERSEDED_PAUSE_S = 10.0
-# What the broker keeps of our namesakes comes within that time.
+# What the broker keeps of our same_id_presences comes within that time.
 _NAMESAKES_S = 0.1
 # So long a slow broker may take to tell us of our own presence.
 _KEPT_S = 5.0
@@ -142,7 +142,7 @@ class MqttLink:
 
     async def _be_there(self, client: Client) -> None:
         """Takes jobs, and says so now and then, and when that changes."""
-        await subscribe(client, self._process.namesakes)
+        await subscribe(client, self._process.same_id_presences)
         await asyncio.sleep(_NAMESAKES_S)
         await subscribe(client, bus.cancels(self._identity.colo))
         await subscribe(client, self._process.jobs)

@@ -21,7 +21,7 @@ _STEP_NS = 10_000
 _READ_WITHIN_NS = 2_000_000_000
 
 
-def wall_bounds() -> tuple[int, int]:
+def offset_bounds() -> tuple[int, int]:
     """Bounds of the offset monotonic - wall, from one pair of readings; far apart if the process
     was interrupted between them."""
     before = time.monotonic_ns()
@@ -30,7 +30,7 @@ def wall_bounds() -> tuple[int, int]:
 
 
 def _closer_bounds() -> tuple[int, int]:
-    lows, highs = zip(*(wall_bounds() for _ in range(_FIRST_SAMPLES)), strict=True)
+    lows, highs = zip(*(offset_bounds() for _ in range(_FIRST_SAMPLES)), strict=True)
     return max(lows), min(highs)
 
 
@@ -50,7 +50,7 @@ class WallClock:
     def offset(self) -> int:
         """The offset to add to a recent wall-clock stamp, after checking for a step."""
         for _ in range(_TRIES):
-            low, high = wall_bounds()
+            low, high = offset_bounds()
             if high - low < _UNDISTURBED_NS:
                 break
         moved = max(self._low - high, low - self._high)
@@ -68,7 +68,7 @@ class StampedQueue:
     After a step of the wall clock, stamps in the queue may be from before or after the step. They
     are not converted until the queue was empty, or was read for so long that no older packet is
     left. Each read calls `begin`, then `offset` if it returned packets, then `emptied` or
-    `goes_on`. If the queue is known to be empty, call only `was_empty`.
+    `not_emptied`. If the queue is known to be empty, call only `was_empty`.
     """
 
     def __init__(self, wall: WallClock) -> None:
@@ -100,7 +100,7 @@ class StampedQueue:
         self.heard_until = self._began
         self._be_sure()
 
-    def goes_on(self, at: int | None) -> None:
+    def not_emptied(self, at: int | None) -> None:
         """More packets may wait; `at` is the arrival of the last packet, None if not known."""
         if at is not None:
             self.heard_until = max(self.heard_until, at)

@@ -19,7 +19,7 @@ from .sockets import SO_TIMESTAMPING
 # linux/net_tstamp.h: software send time stamps, with numbers, without the packet itself.
 _TX_SOFTWARE, _SOFTWARE, _OPT_ID, _OPT_TSONLY = 1 << 1, 1 << 4, 1 << 7, 1 << 11
 STAMPING = _TX_SOFTWARE | _SOFTWARE | _OPT_ID | _OPT_TSONLY
-STAMPING_ANEW = (STAMPING & ~_OPT_ID, STAMPING)
+RESET_STAMPING = (STAMPING & ~_OPT_ID, STAMPING)
 """Setting these one after the other resets the socket's counter to 0."""
 
 # Layout in the error queue: struct cmsghdr and struct scm_timestamping, whose first of three stamps

@@ -144,7 +144,9 @@ class Outgoing(_Batch):
         _NAME_LENGTH.pack_into(self._header_bytes, slot * _MMSGHDR.itemsize + 8, len(address))
         _NUMBER.pack_into(self._control_bytes, slot * self.control.shape[1] + 16, number)
 
-    def leave_by(self, interfaces: npt.NDArray[np.int32], protocols: npt.NDArray[np.int32]) -> None:
+    def set_routing(
+        self, interfaces: npt.NDArray[np.int32], protocols: npt.NDArray[np.int32]
+    ) -> None:
         """Set interface index and protocol of the first slots for routing, 0 for none. Call it
         after `put`. Protocols other than 0 need `kernel_takes_protocols`."""
         count = len(interfaces)
@@ -158,7 +160,7 @@ class Outgoing(_Batch):
             self._ports[:count] = protocols
             self._control_lengths[:count] = length
 
-    def leave_freely(self) -> None:
+    def clear_routing(self) -> None:
         """Route all packets by their address alone, which is the default."""
         if self._routed:
             self._control_lengths[:] = self._numbered

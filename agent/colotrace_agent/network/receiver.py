@@ -99,7 +99,7 @@ class Receiver:
         if count < SLOTS:
             queue.emptied()
         else:
-            queue.goes_on(at if at < read_at else None)
+            queue.not_emptied(at if at < read_at else None)
         return packets
 
     def close(self) -> None:

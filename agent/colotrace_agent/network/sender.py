@@ -17,7 +17,7 @@ import numpy as np
 from colotrace_agent.model import Probe
 
 from . import clock
-from .departures import CONTROL, STAMPING, STAMPING_ANEW, few_stamps_in, kernel_takes_numbers
+from .departures import CONTROL, RESET_STAMPING, STAMPING, few_stamps_in, kernel_takes_numbers
 from .flowroutes import NextHop
 from .mmsg import FROM_ERROR_QUEUE, Incoming, Outgoing, sockaddr
 from .sockets import SO_TIMESTAMPING
@@ -89,10 +89,10 @@ class Sender:
             address = sockaddr(probe.flow.target if hops is None else hops[slot].address)
             self._out.put(slot, packet, address=address, number=self._number_of(slot))
         if hops is None:
-            self._out.leave_freely()
+            self._out.clear_routing()
         else:
             routing = np.array([(hop.interface, hop.protocol) for hop in hops], np.int32)
-            self._out.leave_by(routing[:, 0], routing[:, 1])
+            self._out.set_routing(routing[:, 0], routing[:, 1])
         departures: list[Departure] = []
         first, end = 0, len(packets)
         while first < end:
@@ -103,7 +103,7 @@ class Sender:
                 number = error.errno or errno.EIO
                 departures.append(Departure(packets[first][0], at, number))
                 first += 1
-                self._count_anew()
+                self._reset_counter()
                 continue
             for slot in range(first, first + sent):
                 probe = packets[slot][0]
@@ -111,7 +111,7 @@ class Sender:
                 departures.append(Departure(probe, at, 0))
             first += sent
             if first < end:  # the next packet failed, but may succeed when retried
-                self._count_anew()
+                self._reset_counter()
         if self._numbered:
             self._number = self._number_of(end)
         return departures
@@ -135,11 +135,11 @@ class Sender:
             self._times.begin()
             count = self._queue.receive(self._sock, flags=FROM_ERROR_QUEUE)
             if count:
-                stamps += self._told(count)
+                stamps += self._stamps_in_queue(count)
         self._times.emptied()
         return stamps
 
-    def _told(self, count: int) -> list[Stamp]:
+    def _stamps_in_queue(self, count: int) -> list[Stamp]:
         stamps: list[Stamp] = []
         offset, now = self._times.offset(), clock.now()
         for number, left_at in few_stamps_in(self._queue, count, offset or 0):
@@ -162,7 +162,7 @@ class Sender:
         if len(self._awaited) > _MOST_AWAITED:
             del self._awaited[next(iter(self._awaited))]
 
-    def _count_anew(self) -> None:
+    def _reset_counter(self) -> None:
         """Reset the socket's counter after a failure, which may or may not have been counted."""
         if self._numbered:
             return
@@ -173,6 +173,6 @@ class Sender:
         # Twice the time, since packets that reuse such a number may be delayed in turn.
         self._lingering |= dict.fromkeys(self._awaited, now + 2 * _LINGERING_NS)
         self._awaited.clear()
-        for flags in STAMPING_ANEW:
+        for flags in RESET_STAMPING:
             self._sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, flags)
         self._number = 0

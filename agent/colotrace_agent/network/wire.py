@@ -296,7 +296,7 @@ class Wire:
         discovery."""
         return missing_neighbour(target, hop)
 
-    def detours(self, flow: Flow) -> bool:
+    def route_may_differ(self, flow: Flow) -> bool:
         """Whether the flow's probes may take another next hop than ordinary traffic of that
         kind."""
         _, hop = self._hops.get(flow.key, (0, _NO_HOP))

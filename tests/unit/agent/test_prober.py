@@ -33,7 +33,7 @@ class SlowWire:
     def routed(self, flow: Flow) -> Flow:
         return flow
 
-    def detours(self, _: Flow) -> bool:
+    def route_may_differ(self, _: Flow) -> bool:
         return False
 
     def reserve(self, *_: object) -> bool:

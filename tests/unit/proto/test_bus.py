@@ -28,7 +28,7 @@ def matches(subscription: str, topic: str) -> bool:
 def test_the_tree() -> None:
     """As it is documented, and as a broker's access list has it."""
     assert ONE.presence == f"colotrace/v1/agents/den01/host1.den01/{BOOT}"
-    assert ONE.namesakes == "colotrace/v1/agents/den01/host1.den01/+"
+    assert ONE.same_id_presences == "colotrace/v1/agents/den01/host1.den01/+"
     assert ONE.jobs == f"colotrace/v1/jobs/den01/host1.den01/{BOOT}"
     assert bus.jobs(ONE.colo) == "colotrace/v1/jobs/den01"
     assert bus.shared_jobs(ONE.colo) == "$share/den01/colotrace/v1/jobs/den01"
@@ -37,10 +37,10 @@ def test_the_tree() -> None:
 
 @given(PROCESSES)
 def test_a_presence_names_its_process(process: Process) -> None:
-    """And is what coordinators and namesakes subscribe to."""
+    """And is what coordinators and same_id_presences subscribe to."""
     assert process_of(process.presence) == process
     assert matches(bus.ALL_AGENTS, process.presence)
-    assert matches(process.namesakes, process.presence)
+    assert matches(process.same_id_presences, process.presence)
     assert process_of(process.jobs) is None
 
 

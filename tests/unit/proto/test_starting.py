@@ -59,7 +59,7 @@ def test_a_fault_of_the_program_has_none(error: Exception) -> None:
     assert explain(error, PROGRAM) is None
 
 
-@pytest.mark.parametrize(("up", "code"), [("", 2), ("starting.is_up()", 1)])
+@pytest.mark.parametrize(("up", "code"), [("", 2), ("starting.mark_started()", 1)])
 def test_a_fault_after_the_start_may_pass(tmp_path: Path, up: str, code: int) -> None:
     """Exit code 2 would keep systemd from starting a program again that has run for weeks."""
     (tmp_path / "late.py").write_text(

@@ -5,7 +5,7 @@ import re
 import msgspec
 import pytest
 from colotrace_proto import rows
-from colotrace_proto.layout import Paper, flow, grid
+from colotrace_proto.layout import TextOutput, flow, grid
 from colotrace_proto.table import trace_table
 from colotrace_proto.text import width as width_of
 from msgspec import UNSET
@@ -53,7 +53,7 @@ def row(*hops, error="", summary=REACHED, city="Denver, CO, US"):
 
 
 def drawn(target, what, *, width=120, notes=(), encoding="utf-8"):
-    return trace_table(target, what, on=Paper(width, encoding), notes=notes).splitlines()
+    return trace_table(target, what, on=TextOutput(width, encoding), notes=notes).splitlines()
 
 
 def test_a_hop_is_a_line_with_its_figures():
@@ -223,19 +223,19 @@ def test_wide_characters_take_two_columns():
 
 def test_words_flow_without_being_cut():
     """A word that needs more than the indented room begins further left, or stands alone."""
-    assert flow(["aa", "bb", "cc"], Paper(5)) == ["aa bb", "cc"]
-    assert flow(["aa", "bbbb"], Paper(5), indent=2) == ["aa", " bbbb"]
-    assert flow(["abcdefgh"], Paper(5), indent=2) == ["abcdefgh"]
-    assert flow(["a", "b"], Paper(None), indent=2, first=1) == [" a b"]
+    assert flow(["aa", "bb", "cc"], TextOutput(5)) == ["aa bb", "cc"]
+    assert flow(["aa", "bbbb"], TextOutput(5), indent=2) == ["aa", " bbbb"]
+    assert flow(["abcdefgh"], TextOutput(5), indent=2) == ["abcdefgh"]
+    assert flow(["a", "b"], TextOutput(None), indent=2, first=1) == [" a b"]
 
 
 def test_style_is_only_for_terminals():
     """Bold headings there, no escape sequence elsewhere."""
     what = row(hop(1, node()), error=rows.error_text(3))
-    styled = trace_table("t", what, on=Paper(80, styled=True))
+    styled = trace_table("t", what, on=TextOutput(80, styled=True))
     assert styled.startswith("\x1b[1mt from den01")
     assert "\x1b[31mCould not" in styled
-    assert "\x1b" not in trace_table("t", what, on=Paper(80))
+    assert "\x1b" not in trace_table("t", what, on=TextOutput(80))
 
 
 def test_a_grid_pads_by_width():

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from colotrace_proto.bus import Broker
 from colotrace_proto.identifiers import is_address, with_ascii_host
-from colotrace_proto.mqtt import BrokerTls, ChoiceError, chosen
+from colotrace_proto.mqtt import BrokerOptionsError, BrokerTls, broker_from_options
 
 from colotrace_coordinator.errors import SetupError
 
@@ -33,8 +33,8 @@ def choose_broker(
     if files.key and not files.certificate:
         raise SetupError("--mqtt-key: give --mqtt-cert, too")
     try:
-        broker, tls = chosen(url, files, insecure=insecure)
-    except ChoiceError as error:
+        broker, tls = broker_from_options(url, files, insecure=insecure)
+    except BrokerOptionsError as error:
         raise SetupError(str(error)) from error
     if tls is None and (files.authority or files.certificate):
         raise SetupError(f"--mqtt {broker}: certificates are of use with mqtts:// only")

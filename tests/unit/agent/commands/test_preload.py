@@ -27,9 +27,9 @@ sys.addaudithook(late)
 @pytest.mark.parametrize(
     ("ahead", "used"),
     [
-        ("for_many", "layout.Paper(30).fit('x' * 99, 29)"),
+        ("for_many", "layout.TextOutput(30).fit('x' * 99, 29)"),
         ("for_many", "asyncio.run(read(os.open({path!r}, os.O_RDONLY)))"),
-        ("for_tables", "layout.Paper(30).fit('例え' * 99, 29)"),
+        ("for_tables", "layout.TextOutput(30).fit('例え' * 99, 29)"),
         ("for_names", "hostnames.to_ascii('例え.example')"),
     ],
 )

@@ -15,10 +15,10 @@ class Wall:
         self.offset = 0
         self.around = (40, 40)
         """How far a look's bounds are from the truth, by which they differ."""
-        monkeypatch.setattr(clock, "wall_bounds", self.bounds)
+        monkeypatch.setattr(clock, "offset_bounds", self.bounds)
 
     def bounds(self) -> tuple[int, int]:
-        """As `clock.wall_bounds`."""
+        """As `clock.offset_bounds`."""
         below, above = self.around
         return self.offset - below, self.offset + above
 
@@ -101,10 +101,10 @@ def test_what_is_never_emptied_is_sure_again_in_time(
     wall.step(-50)
     for _ in range(3):
         assert reading(queue, emptied=False) is None
-        queue.goes_on(None)
+        queue.not_emptied(None)
         assert queue.heard_until == 1_000 * MS
     assert reading(queue, emptied=False) == 50 * MS
-    queue.goes_on(4_000 * MS)
+    queue.not_emptied(4_000 * MS)
     assert queue.heard_until == 4_000 * MS
 
 
@@ -130,7 +130,7 @@ def test_times_do_not_move_while_nothing_is_known_better(monkeypatch: pytest.Mon
     """To loopback and back it is 0.15 us: what is sent by the first looks and heard by later ones
     must not arrive before it was sent."""
     looks = itertools.chain([(-90_000, 30)] * 5, itertools.repeat((-40, 40)))
-    monkeypatch.setattr(clock, "wall_bounds", lambda: next(looks))
+    monkeypatch.setattr(clock, "offset_bounds", lambda: next(looks))
     clocks = clock.WallClock()
     assert [clocks.offset() for _ in range(9)] == [-5] * 9
 

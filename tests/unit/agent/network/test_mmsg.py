@@ -10,9 +10,9 @@ def test_each_packet_of_a_batch_has_its_own_protocol() -> None:
     """One without leaves those of the others as they are."""
     batch = Outgoing(slots=3, size=64, numbered=True, family=socket.AF_INET)
     interfaces = np.array([1, 1, 1], np.int32)
-    batch.leave_by(interfaces, np.array([17, 17, 17], np.int32))
+    batch.set_routing(interfaces, np.array([17, 17, 17], np.int32))
     all_routed = batch._control_lengths.tolist()
-    batch.leave_by(interfaces, np.array([17, 0, 6], np.int32))
+    batch.set_routing(interfaces, np.array([17, 0, 6], np.int32))
     mixed = batch._control_lengths.tolist()
     assert (mixed[0], mixed[2]) == (all_routed[0], all_routed[2])
     assert mixed[1] < all_routed[1]
