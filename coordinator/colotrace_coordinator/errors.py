@@ -16,7 +16,7 @@
     ├── RegistryFullError              a bound on agents or colos is reached
     ├── CertificateError               (links.direct.tls) an agent's certificate is not accepted
     ├── StreamClosedError              (links.direct.stream) an agent's stream is to end
-    ├── FramingError                   (api.framing) what came is not HTTP
+    ├── FramingError                   (api.http.framing) what came is not HTTP
     └── ApiError                       (api.errors) a request is answered with an error
         └── …                              one class for each row of the API's table
 
