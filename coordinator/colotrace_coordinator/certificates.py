@@ -1,4 +1,4 @@
-"""Certificates that are replaced while the program runs: taken within seconds, or on SIGHUP."""
+"""Reloads certificates that are replaced while the program runs, within seconds or on SIGHUP."""
 
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
@@ -9,17 +9,18 @@ from structlog.typing import FilteringBoundLogger
 
 from .errors import SetupError
 
-LOOK_S = 10.0
+CHECK_S = 10.0
+"""Interval at which the files are checked."""
 
 Reload = Callable[[], None]
-"""Takes the files as they are; raises SetupError where they cannot be used, and keeps the old."""
+"""Reloads the files. Raises SetupError if they cannot be used, and keeps the former ones."""
 
 
 class CertificateWatch:
-    """Looks at the files now and then, and has them taken when they have changed.
+    """Checks the files periodically, and has them reloaded when they have changed.
 
-    Files are replaced one after the other: what does not fit together is told once, and tried again
-    at each look until it does.
+    Files are replaced one after the other. Files that do not match are logged once, and tried again
+    at each check.
     """
 
     def __init__(
@@ -28,41 +29,41 @@ class CertificateWatch:
         reloads: Sequence[Reload],
         *,
         log: FilteringBoundLogger,
-        look_s: float = LOOK_S,
+        check_s: float = CHECK_S,
     ) -> None:
         self._files = tuple(files)
         self._reloads = reloads
         self._log = log
-        self._look_s = look_s
+        self._check_s = check_s
         self._asked = asyncio.Event()
-        self._taken = self._states()
-        self._told = ""
+        self._loaded = self._states()
+        self._logged = ""
 
     def ask(self) -> None:
-        """Take the files now, changed or not (SIGHUP)."""
+        """Reload the files now, changed or not (SIGHUP)."""
         self._asked.set()
 
     async def run(self) -> None:
-        """Look until cancelled."""
+        """Check until cancelled."""
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._look_s):
+                async with asyncio.timeout(self._check_s):
                     await self._asked.wait()
             states = self._states()
-            if self._asked.is_set() or states != self._taken:
+            if self._asked.is_set() or states != self._loaded:
                 self._asked.clear()
-                self._take(states)
+                self._reload(states)
 
-    def _take(self, states: tuple[object, ...]) -> None:
+    def _reload(self, states: tuple[object, ...]) -> None:
         try:
             for reload in self._reloads:
                 reload()
         except SetupError as error:
-            if str(error) != self._told:
-                self._told = str(error)
-                self._log.warning("certificates_not_taken", detail=self._told)
+            if str(error) != self._logged:
+                self._logged = str(error)
+                self._log.warning("certificates_not_taken", detail=self._logged)
             return
-        self._taken, self._told = states, ""
+        self._loaded, self._logged = states, ""
         self._log.info("certificates_taken", files=[str(file) for file in self._files])
 
     def _states(self) -> tuple[object, ...]:

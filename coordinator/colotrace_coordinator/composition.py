@@ -180,24 +180,24 @@ async def serve(settings: ServeSettings) -> None:
         stack.push_async_callback(link.stop)
 
         async with asyncio.TaskGroup() as tasks:
-            behind = [
+            background = [
                 tasks.create_task(audit.run(), name="audit"),
                 tasks.create_task(
                     memory.run(lambda: _attached(service), service.forget), name="colo-memory"
                 ),
             ]
-            behind.append(tasks.create_task(database.watch(changed=disk), name="disk"))
+            background.append(tasks.create_task(database.watch(changed=disk), name="disk"))
             if asns is not None:
-                behind.append(tasks.create_task(asns.run(), name="asn-file"))
+                background.append(tasks.create_task(asns.run(), name="asn-file"))
             if bus is not None and settings.mqtt is not None:
                 reply_to = settings.mqtt.advertise or str(grpc)
-                behind.append(tasks.create_task(bus.run(reply_to=reply_to), name="broker"))
+                background.append(tasks.create_task(bus.run(reply_to=reply_to), name="broker"))
             watch = CertificateWatch(
                 settings.tls.files if settings.tls else (),
                 [link.reload, server.reload_certificate],
                 log=log,
             )
-            behind.append(tasks.create_task(watch.run(), name="certificates"))
+            background.append(tasks.create_task(watch.run(), name="certificates"))
             # SIGHUP of a closed terminal ends the program that was started at it.
             hung_up = sys.stdin is not None and sys.stdin.isatty()
             asyncio.get_running_loop().add_signal_handler(
@@ -222,7 +222,7 @@ async def serve(settings: ServeSettings) -> None:
                     await service.drain()
             if operation is not None:  # last: it reports the state while stopping
                 operation.stop()
-            for task in behind:
+            for task in background:
                 task.cancel()
     log.info("stopped")
 
@@ -251,11 +251,11 @@ def _limits() -> Limits:
 
 
 async def _until(stopping: asyncio.Event, serving: asyncio.Task[None]) -> None:
-    told = asyncio.create_task(stopping.wait(), name="stop-signal")
+    stop = asyncio.create_task(stopping.wait(), name="stop-signal")
     try:
-        await asyncio.wait({told, serving}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({stop, serving}, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        told.cancel()
+        stop.cancel()
 
 
 def _attached(service: TraceService) -> list[tuple[ColoName, str]]:

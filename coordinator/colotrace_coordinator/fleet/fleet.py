@@ -62,7 +62,7 @@ class Fleet:
         return None
 
     def detach(self, key: AgentKey, *, jobs: int) -> bool:
-        """End the attachment of an agent that has so many jobs; False if it was not attached."""
+        """End the attachment of an agent that has `jobs` jobs; False if it was not attached."""
         agent = self.registry.detach(key)
         if agent is None:
             return False

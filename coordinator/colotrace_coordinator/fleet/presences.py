@@ -32,13 +32,13 @@ _Place = tuple[ColoName, AgentId]
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
-    """A process is announced and counts. `anew`: it was not announced before, or not since the
+class Announced:
+    """A process is announced and counts. `fresh`: it was not announced before, or not since the
     broker was unreachable; what was published before may not have reached it."""
 
     process: Process
     presence: Presence
-    anew: bool
+    fresh: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Gone:
     process: Process
 
 
-Event = Here | Gone
+Event = Announced | Gone
 
 
 @dataclass(slots=True)
@@ -125,7 +125,7 @@ class Presences:
             return events
         if self._counting[place] != process:
             return []
-        return [Here(process, presence, anew=before is not None and before.doubted)]
+        return [Announced(process, presence, fresh=before is not None and before.doubted)]
 
     def back(self, now: float) -> None:
         """The broker is reachable again: every process has to renew its presence."""
@@ -150,12 +150,12 @@ class Presences:
             spare = namesakes - {self._counting[place]}
             earliest = min(spare, key=self._seniority)
             if (started_ms, process.boot_id) < self._seniority(earliest):
-                raise ProtocolError(f"{MAX_OF_ID} later processes of its id are there")
+                raise ProtocolError(f"{MAX_OF_ID} later processes of its id are announced")
             del self._known[earliest]
             namesakes.discard(earliest)
             self._shares.release(process.colo)
         if not self._shares.take(process.colo):
-            raise ProtocolError("as many processes of the colo are there as may be")
+            raise ProtocolError("too many processes of the colo are announced")
         self._namesakes.setdefault(place, set()).add(process)
 
     def _gone(self, process: Process, now: float) -> list[Event]:
@@ -179,7 +179,7 @@ class Presences:
             del self._namesakes[place], self._counting[place]
         else:
             self._counting[place] = latest
-            events.append(Here(latest, self._known[latest].presence, anew=True))
+            events.append(Announced(latest, self._known[latest].presence, fresh=True))
         return events
 
     def _seniority(self, process: Process) -> tuple[int, bytes]:

@@ -61,8 +61,8 @@ class Attempt:
     _replies: list[Replies] = field(default_factory=list)
 
     def admits(self, size: int) -> bool:
-        """Count a frame of `size` bytes, sent again or not. False if the job cannot yield so large
-        a frame, so many frames, or so many bytes."""
+        """Count a frame of `size` bytes, sent again or not. False if the job cannot yield such a
+        frame, as many frames, or as many bytes."""
         largest = min(MAX_FRAME_BYTES, _FRAME_BYTES + self.most_replies * _REPLY_BYTES)
         self._frames += 1
         self._bytes += size

@@ -47,7 +47,7 @@ def replace(file: Path, text: str) -> None:
 async def test_changed_file_is_taken(file: Path) -> None:
     """Once, and one that does not do is tried again until it does."""
     taker = Taker(file)
-    watch = CertificateWatch([file], [taker.reload], log=structlog.get_logger(), look_s=0.001)
+    watch = CertificateWatch([file], [taker.reload], log=structlog.get_logger(), check_s=0.001)
     task = asyncio.create_task(watch.run())
     replace(file, "second")
     await taker.next()
@@ -65,7 +65,7 @@ async def test_changed_file_is_taken(file: Path) -> None:
 async def test_asked_for_it_takes_an_unchanged_file(file: Path) -> None:
     """SIGHUP."""
     taker = Taker(file)
-    watch = CertificateWatch([file], [taker.reload], log=structlog.get_logger(), look_s=60)
+    watch = CertificateWatch([file], [taker.reload], log=structlog.get_logger(), check_s=60)
     task = asyncio.create_task(watch.run())
     watch.ask()
     await taker.next()

@@ -32,7 +32,7 @@ EXCESS_S = 10.0
 """How long an agent is rejected after it has exceeded a limit."""
 
 Holder = str
-Agent = tuple[Holder, str, str]
+Origin = tuple[Holder, str, str]
 """Holder, colo and id: the key of an agent's token bucket, over all its streams."""
 
 
@@ -54,7 +54,7 @@ class Intake:
         holder_burst: float = 16_000,
     ) -> None:
         self._clock = clock
-        self._agents: TokenBuckets[Agent] = TokenBuckets(rate=agent_rate, burst=agent_burst)
+        self._agents: TokenBuckets[Origin] = TokenBuckets(rate=agent_rate, burst=agent_burst)
         self._holders: TokenBuckets[Holder] = TokenBuckets(rate=holder_rate, burst=holder_burst)
 
     def hello(self, holder: Holder, payload: bytes) -> FromAgent | None:
@@ -70,7 +70,7 @@ class Intake:
             return None
         return _decoded(payload)
 
-    def admit(self, agent: Agent) -> None:
+    def admit(self, agent: Origin) -> None:
         """Check that the agent may attach.
 
         Raises:
@@ -79,13 +79,13 @@ class Intake:
         if not self._agents.spend(agent, 1, self._clock()):
             raise _excess("the agent has sent more than it may")
 
-    def offered(self, agent: Agent) -> None:
+    def offered(self, agent: Origin) -> None:
         """Credit the agent for the answers to an offer."""
         self._agents.credit(agent, OFFER_UNITS, self._clock())
 
     def message(
         self,
-        agent: Agent,
+        agent: Origin,
         payload: bytes,
         *,
         due: Callable[[JobId, int], bool | None],
@@ -114,7 +114,7 @@ class Intake:
             raise _invalid(f"a frame of {len(payload):,} bytes is more than the job can yield")
         return _decoded(payload)
 
-    def _spend(self, agent: Agent, payload: bytes) -> None:
+    def _spend(self, agent: Origin, payload: bytes) -> None:
         now, units = self._clock(), cost(payload)
         if not self._agents.spend(agent, units, now):
             self._agents.empty(agent, now, for_s=EXCESS_S)

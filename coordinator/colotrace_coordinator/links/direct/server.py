@@ -36,7 +36,7 @@ from colotrace_coordinator.fleet.link import (
 )
 from colotrace_coordinator.shares import Shares
 
-from .intake import Agent, Intake
+from .intake import Intake, Origin
 from .peer import address_of, certificate_of
 from .stream import AgentStream, StreamClosedError
 from .tls import AgentCertificate, ServerTls, TlsFiles, vouches
@@ -120,7 +120,7 @@ class DirectLink:
         self._heartbeat_s = heartbeat_s
         self._hello_s = hello_s
         self._coordinator_id = secrets.token_bytes(16)
-        self._streams: dict[AgentKey, tuple[AgentStream, Agent]] = {}
+        self._streams: dict[AgentKey, tuple[AgentStream, Origin]] = {}
         self._server: aio.Server | None = None
         self._stopping = False
 
@@ -185,8 +185,8 @@ class DirectLink:
     def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:  # noqa: ARG002
         """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
-            stream, who = attached
-            self._intake.offered(who)
+            stream, origin = attached
+            self._intake.offered(origin)
             stream.send(job)
         return False
 
@@ -231,8 +231,8 @@ class DirectLink:
             holder = certificate.fingerprint if certificate else address_of(context.peer())
             hello = await self._hello(context, holder)
             self._check_colo(certificate, hello)
-            who = (holder, str(hello.colo), str(hello.agent_id))
-            self._intake.admit(who)
+            origin = (holder, str(hello.colo), str(hello.agent_id))
+            self._intake.admit(origin)
         except StreamClosedError as end:
             if end.code is grpc.StatusCode.UNAUTHENTICATED:
                 self._log.warning(
@@ -240,10 +240,10 @@ class DirectLink:
                 )
             return end
         if not self._shares.take(holder):
-            detail = "as many agents of this certificate or address are attached as may be"
+            detail = "too many agents of this certificate or address are attached"
             return StreamClosedError(grpc.StatusCode.RESOURCE_EXHAUSTED, detail)
         try:
-            return await self._attached(context, hello, who, certificate)
+            return await self._attached(context, hello, origin, certificate)
         finally:
             self._shares.release(holder)
 
@@ -277,12 +277,12 @@ class DirectLink:
         self,
         context: "Context",
         hello: Hello,
-        who: Agent,
+        origin: Origin,
         certificate: AgentCertificate | None,
     ) -> StreamClosedError:
         key = AgentKey.of(hello)
         stream = AgentStream(
-            read=partial(self._message, context, key, who),
+            read=partial(self._message, context, key, origin),
             write=lambda message: _write(context, message),
             heartbeat_s=self._heartbeat_s,
             clock=self._clock,
@@ -290,7 +290,7 @@ class DirectLink:
         # The new stream replaces the old one before it is reported, since offers may follow at
         # once.
         previous = self._streams.get(key)
-        self._streams[key] = stream, who
+        self._streams[key] = stream, origin
         verdict = self._events.attached(hello, self)
         if isinstance(verdict, Rejected):
             del self._streams[key]
@@ -323,9 +323,9 @@ class DirectLink:
             await asyncio.sleep(min(left_s, self._expiry_check_s))
         stream.end(grpc.StatusCode.UNAUTHENTICATED, "the agent's certificate has expired")
 
-    async def _message(self, context: "Context", key: AgentKey, who: Agent) -> FromAgent | None:
+    async def _message(self, context: "Context", key: AgentKey, origin: Origin) -> FromAgent | None:
         return self._intake.message(
-            who,
+            origin,
             await _read(context),
             due=partial(self._events.frame_due, key),
             # Have the agent delete the job.

@@ -113,8 +113,7 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True)
 class AgentCertificate:
-    """What an agent's certificate says: its names, until when it is valid (seconds since 1970), and
-    a hash that tells it from others."""
+    """An agent's certificate: its names, its expiry (seconds since 1970), and its SHA-256 hash."""
 
     names: tuple[str, ...]
     expires_at: float

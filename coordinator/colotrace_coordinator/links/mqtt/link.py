@@ -48,7 +48,7 @@ from colotrace_coordinator.fleet.link import (
     Rejected,
     Rejection,
 )
-from colotrace_coordinator.fleet.presences import Event, Gone, Here, Presences
+from colotrace_coordinator.fleet.presences import Announced, Event, Gone, Presences
 from colotrace_coordinator.metrics import BrokerMetrics
 
 from .outgoing import Outgoing
@@ -216,27 +216,27 @@ class MqttLink:
     def _do(self, events: list[Event]) -> None:
         for event in events:
             match event:
-                case Here():
-                    self._here(event)
+                case Announced():
+                    self._on_announced(event)
                 case Gone():
-                    self._gone(event.process)
+                    self._on_gone(event.process)
 
-    def _here(self, here: Here) -> None:
-        hello, available = here.presence.hello, not here.presence.draining
+    def _on_announced(self, announced: Announced) -> None:
+        hello, available = announced.presence.hello, not announced.presence.draining
         agent = AgentKey.of(hello)
         known = self._announced.get(agent)
-        if known not in (None, here.process):
+        if known not in (None, announced.process):
             return  # a process of another colo uses the same key
-        if known is None or here.anew:
+        if known is None or announced.fresh:
             # Before it is reported, since offers may follow at once.
-            self._announced[agent] = here.process
+            self._announced[agent] = announced.process
             if not self._admitted(hello, available=available):
                 del self._announced[agent]
                 return
         else:
             self._events.heard(agent, Capabilities(hello.families))
             self._events.set_available(agent, available=available)
-        self._events.heard(agent, here.presence.heartbeat)
+        self._events.heard(agent, announced.presence.heartbeat)
 
     def _admitted(self, hello: Hello, *, available: bool) -> bool:
         rejected = self._events.reachable(hello, self, available=available)
@@ -257,7 +257,7 @@ class MqttLink:
                 self._events.detached(agent)
                 self._streams.close(agent, Closing.SUPERSEDED, _another(hello))
 
-    def _gone(self, process: Process) -> None:
+    def _on_gone(self, process: Process) -> None:
         agent = AgentKey(process.agent_id, process.boot_id)
         if self._announced.get(agent) != process:
             return

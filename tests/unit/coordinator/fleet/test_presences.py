@@ -9,9 +9,9 @@ from colotrace_coordinator.fleet.presences import (
     ID_BURST,
     MAX_OF_ID,
     TAKEOVER_BURST,
+    Announced,
     Event,
     Gone,
-    Here,
     Presences,
 )
 from colotrace_proto.bus import PRESENCE_EXPIRY_S, Process
@@ -66,8 +66,8 @@ def told(events: list[Event]) -> list[tuple[str, int]]:
     for event in events:
         boot = event.process.boot_id[-1]
         match event:
-            case Here(anew=anew):
-                words.append(("came" if anew else "renewed", boot))
+            case Announced(fresh=fresh):
+                words.append(("came" if fresh else "renewed", boot))
             case Gone():
                 words.append(("gone", boot))
     return words
@@ -149,7 +149,7 @@ def test_what_the_broker_has_kept_for_a_while_expires_the_sooner(broker: Broker)
 
 
 def test_an_outage_takes_nobody_away_who_is_back_soon(broker: Broker) -> None:
-    """They say anew that they are there, and may have missed what was published before."""
+    """They say fresh that they are there, and may have missed what was published before."""
     broker.up(process(1))
     broker.up(process(2, name="b"))
     broker.now = 1000.0  # nobody could renew anything, and nobody looked
@@ -166,9 +166,9 @@ def test_draining_is_told(broker: Broker) -> None:
     broker.up(process())
     said = payload(process(), draining=True)
     (event,) = broker.presences.heard(process().presence, said, 0.0)
-    assert isinstance(event, Here)
+    assert isinstance(event, Announced)
     assert event.presence.draining
-    assert not event.anew
+    assert not event.fresh
 
 
 @pytest.mark.parametrize(
@@ -289,10 +289,10 @@ def test_whatever_happens(steps: list[tuple[str, int, str]]) -> None:
         for event in events:
             name = event.process.agent_id
             match event:
-                case Here(anew=True):
+                case Announced(fresh=True):
                     assert counting.get(name) in (None, event.process)
                     counting[name] = event.process
-                case Here():
+                case Announced():
                     assert counting[name] == event.process
                 case Gone():
                     assert counting.pop(name) == event.process
