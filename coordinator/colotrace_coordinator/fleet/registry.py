@@ -82,7 +82,6 @@ class Registry:
         colo replaces one that was not remembered from before and has no agent."""
         self._persistent = persistent
         self._vouched = vouched
-        self._max_agents = max_agents
         self._shares: Shares[ColoName] = Shares(max_agents, max_agents_of_colo)
         self._max_colos = max_colos or (MAX_COLOS if vouched else MAX_INVENTED_COLOS)
         # Colos that were not remembered from before, oldest first.

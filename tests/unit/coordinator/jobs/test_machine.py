@@ -18,7 +18,7 @@ from colotrace_proto.notices import Notice, NoticeCode
 from unit.coordinator.jobs.virtual import BOTH, DEADLINE, Clockwork, key
 
 
-def test_traced() -> None:
+def test_traced_target_ends_the_job() -> None:
     """Offered, accepted, two frames, done: no fault, all replies, the agent's own duration."""
     run = Clockwork("a")
     assert run.offers == ["a"]
@@ -45,7 +45,7 @@ def test_offer_carries_the_options_and_what_is_left_of_the_time() -> None:
     assert job.remaining_ms == 23_200
 
 
-def test_least_loaded_agent_is_chosen() -> None:
+def test_least_loaded_agent_is_offered_the_job() -> None:
     """Fewest running jobs first; of equals the one that came first."""
     run = Clockwork(start=False)
     run.attach("a", running=2, settle=False)
@@ -55,7 +55,7 @@ def test_least_loaded_agent_is_chosen() -> None:
     assert run.offers == ["b"]
 
 
-def test_no_agent_at_once() -> None:
+def test_colo_without_agents_fails_at_once() -> None:
     """A colo without agents: Code 1 without waiting, and what to look at."""
     run = Clockwork()
     code, words = run.failed
@@ -63,7 +63,7 @@ def test_no_agent_at_once() -> None:
     assert "no agent of den01 is attached" in words
 
 
-def test_all_draining() -> None:
+def test_draining_agents_are_not_offered_the_job() -> None:
     """Agents that are being stopped are not asked."""
     run = Clockwork(start=False)
     run.attach("a", draining=True, settle=False)
@@ -73,7 +73,9 @@ def test_all_draining() -> None:
 
 
 @pytest.mark.parametrize("others", [[], [{"draining": True}]])
-def test_an_agent_that_the_broker_lost_is_not_being_stopped(others: list[dict[str, bool]]) -> None:
+def test_agent_missing_at_the_broker_is_not_reported_as_stopping(
+    others: list[dict[str, bool]],
+) -> None:
     run = Clockwork(start=False)
     run.attach("a", draining=True, away=True, settle=False)
     for each in others:
@@ -85,7 +87,7 @@ def test_an_agent_that_the_broker_lost_is_not_being_stopped(others: list[dict[st
     assert ("being stopped" in words) is bool(others)
 
 
-def test_no_agent_knows_the_packet_type() -> None:
+def test_unsupported_packet_type_fails() -> None:
     """Code 1, and that a newer agent may know it."""
     run = Clockwork(start=False)
     run.attach("a", packet_types=frozenset({PacketType.UDP}), settle=False)
@@ -93,7 +95,7 @@ def test_no_agent_knows_the_packet_type() -> None:
     assert run.failed == (1, "no agent of den01 can send icmp probes; a newer agent may")
 
 
-def test_no_agent_of_the_literals_family() -> None:
+def test_address_of_a_family_that_no_agent_has_fails() -> None:
     """An IPv6 address where all agents have IPv4 alone: Code 3 at once."""
     run = Clockwork(family=Family.IPV6, start=False)
     run.attach("a", families=frozenset({Family.IPV4}), settle=False)
@@ -102,7 +104,7 @@ def test_no_agent_of_the_literals_family() -> None:
 
 
 @pytest.mark.parametrize("family", [None, Family.IPV4])
-def test_no_agent_has_an_address(family: Family | None) -> None:
+def test_agents_without_an_address_fail(family: Family | None) -> None:
     """A name or an address where no agent has any family: Code 3 at once; else the other agent."""
     run = Clockwork(family=family, start=False)
     run.attach("a", families=frozenset(), settle=False)
@@ -116,7 +118,7 @@ def test_no_agent_has_an_address(family: Family | None) -> None:
     assert run.offers == ["b"]
 
 
-def test_agent_of_the_right_family_is_chosen() -> None:
+def test_agent_with_the_targets_family_is_offered_the_job() -> None:
     """Others of the colo may lack it."""
     run = Clockwork(family=Family.IPV6, start=False)
     run.attach("a", families=frozenset({Family.IPV4}), settle=False)
@@ -136,7 +138,7 @@ def test_agent_of_the_right_family_is_chosen() -> None:
         RefusalReason.UNSPECIFIED,
     ],
 )
-def test_refusal_moves_it_at_once_with_a_fresh_id(reason: RefusalReason) -> None:
+def test_refusal_moves_the_job_at_once_under_a_new_id(reason: RefusalReason) -> None:
     """Whatever the reason, another agent of the colo is asked in the same instant."""
     run = Clockwork("a", "b")
     first = run.job_id
@@ -157,7 +159,9 @@ def test_refusal_moves_it_at_once_with_a_fresh_id(reason: RefusalReason) -> None
         (RefusalReason.NO_FAMILY, 3, "no working address of the target's family: why"),
     ],
 )
-def test_refusal_of_the_only_agent(reason: RefusalReason, code: int, words: str) -> None:
+def test_refusal_of_the_only_agent_ends_the_job(
+    reason: RefusalReason, code: int, words: str
+) -> None:
     """Nobody else to ask: the code by the reason, and the agent's own words."""
     run = Clockwork("a")
     run.refuse(reason, "why")
@@ -196,7 +200,7 @@ def test_busy_agent_is_asked_again() -> None:
     assert run.result.moved == ()
 
 
-def test_busy_agent_is_left_for_another() -> None:
+def test_busy_agent_loses_the_job_to_another() -> None:
     """No pause while somebody else may have room."""
     run = Clockwork("a", "b")
     run.refuse(RefusalReason.BUSY)
@@ -206,7 +210,7 @@ def test_busy_agent_is_left_for_another() -> None:
     assert run.offers == ["a", "b", "a"]
 
 
-def test_busy_until_the_time_is_up() -> None:
+def test_agents_busy_until_the_deadline_fail_the_job() -> None:
     """Code 1, before the deadline, since a trace could no longer be begun."""
     run = Clockwork("a")
     while run.machine.state is not State.ENDED:
@@ -219,7 +223,7 @@ def test_busy_until_the_time_is_up() -> None:
     assert len(run.offers) < 40
 
 
-def test_newcomer_ends_the_wait() -> None:
+def test_new_agent_ends_the_wait_for_a_busy_one() -> None:
     """An agent that attaches while all others are busy is asked at once."""
     run = Clockwork("a")
     run.refuse(RefusalReason.BUSY)
@@ -238,7 +242,7 @@ def test_unanswered_offer_moves_after_500_ms() -> None:
     assert run.cancels == [("a", first)]
 
 
-def test_unanswered_offer_is_waited_for_where_nobody_else_is() -> None:
+def test_unanswered_offer_of_the_only_agent_has_more_time() -> None:
     """The only agent of a colo may be slow to accept: up to 3 s."""
     run = Clockwork("a")
     run.until(2.9)
@@ -252,7 +256,7 @@ def test_unanswered_offer_is_waited_for_where_nobody_else_is() -> None:
     assert run.cancels == [("a", "j1")]
 
 
-def test_only_agent_that_sends_heartbeats_has_more_time_for_the_offer() -> None:
+def test_heartbeats_of_the_only_agent_extend_its_offer() -> None:
     """It is alive, but busy. The wait still has an end."""
     run = Clockwork("a")
     for second in range(1, 8):
@@ -291,7 +295,7 @@ def test_heartbeats_keep_a_slow_job() -> None:
     assert run.holder == "a"
 
 
-def test_dropped_stream_resumes() -> None:
+def test_job_resumes_after_a_dropped_stream() -> None:
     """Back within the grace with the job: it goes on, and no frame counts twice."""
     run = Clockwork("a", "b")
     run.accept()
@@ -305,7 +309,7 @@ def test_dropped_stream_resumes() -> None:
     assert len(run.result.replies.ttl) == 3
 
 
-def test_dropped_stream_beyond_the_grace() -> None:
+def test_stream_that_does_not_return_in_time_moves_the_job() -> None:
     """Two seconds later it is a lost agent; nothing is sent to it."""
     run = Clockwork("a", "b")
     run.accept()
@@ -318,7 +322,7 @@ def test_dropped_stream_beyond_the_grace() -> None:
     assert run.cancels == []
 
 
-def test_lost_agent_and_no_other() -> None:
+def test_loss_of_the_only_agent_ends_the_job() -> None:
     """Code 2 with the hops so far, as soon as the grace is over."""
     run = Clockwork("a")
     run.until(0.1)
@@ -332,7 +336,7 @@ def test_lost_agent_and_no_other() -> None:
     assert run.result.duration_ns == 2_300_000_000
 
 
-def test_dropped_stream_before_the_accept() -> None:
+def test_stream_dropped_before_the_acceptance() -> None:
     """An offer that may never have arrived is made elsewhere after the usual 500 ms."""
     run = Clockwork("a", "b")
     run.until(0.1)
@@ -342,7 +346,7 @@ def test_dropped_stream_before_the_accept() -> None:
     assert run.cancels == []
 
 
-def test_accept_lost_with_the_stream() -> None:
+def test_acceptance_lost_with_the_stream_is_inferred() -> None:
     """The agent comes back with the job that it had accepted: running."""
     run = Clockwork("a")
     run.detach("a")
@@ -359,7 +363,7 @@ def test_offer_lost_with_the_stream() -> None:
     assert run.offers == ["a", "a"]
 
 
-def test_job_forgotten_by_the_agent() -> None:
+def test_agent_that_returns_without_the_job_loses_it() -> None:
     """Accepted, and gone when the same process comes back: somebody else's now."""
     run = Clockwork("a", "b")
     run.accept()
@@ -368,7 +372,7 @@ def test_job_forgotten_by_the_agent() -> None:
     assert run.offers == ["a", "b"]
 
 
-def test_restarted_agent_is_somebody_new() -> None:
+def test_restarted_agent_is_another_process() -> None:
     """Its old job is lost at once, and it may have it as a fresh trace."""
     run = Clockwork("a")
     run.accept()
@@ -386,7 +390,7 @@ def test_restarted_agent_is_somebody_new() -> None:
     assert len(run.result.replies.ttl) == 2
 
 
-def test_job_that_costs_three_agents() -> None:
+def test_job_that_lost_three_agents_ends() -> None:
     """It may be what breaks them: it is not given to a fourth."""
     run = Clockwork("a", "b", "c", "d")
     for name in "abc":
@@ -398,7 +402,7 @@ def test_job_that_costs_three_agents() -> None:
     assert run.offers == ["a", "b", "c"]
 
 
-def test_hops_of_the_attempt_that_came_furthest() -> None:
+def test_failed_job_shows_the_furthest_attempt() -> None:
     """The second attempt was lost too, with less: the first one's hops are shown."""
     run = Clockwork("a", "b")
     run.accept()
@@ -414,7 +418,7 @@ def test_hops_of_the_attempt_that_came_furthest() -> None:
     assert run.result.moved == ("agent a was lost while tracing",)
 
 
-def test_out_of_time() -> None:
+def test_deadline_ends_a_running_job() -> None:
     """Code 2 with the hops so far at the deadline, and the job is taken back."""
     run = Clockwork("a")
     run.accept()
@@ -429,7 +433,7 @@ def test_out_of_time() -> None:
     assert run.cancels == [("a", "j1")]
 
 
-def test_lost_too_late_to_begin_again() -> None:
+def test_loss_shortly_before_the_deadline_ends_the_job() -> None:
     """Less than a second is no time for a trace: the answer is given at once."""
     run = Clockwork("a", "b")
     run.accept()
@@ -492,7 +496,7 @@ def test_a_target_that_may_not_be_traced_has_no_address(failure: Failure) -> Non
         (Failure.CANCELLED, True),
     ],
 )
-def test_outcomes_that_another_agent_may_better(failure: Failure, moves: bool) -> None:
+def test_outcomes_that_move_the_job(failure: Failure, moves: bool) -> None:
     """What is the agent's own matter moves the job; what the target's is does not."""
     run = Clockwork("a", "b")
     run.accept()
@@ -510,7 +514,7 @@ def test_gap_asks_for_a_resync() -> None:
     assert run.machine.state is State.RUNNING
 
 
-def test_gaps_without_end() -> None:
+def test_repeated_gaps_move_the_job() -> None:
     """An agent that cannot close its gap loses the job."""
     run = Clockwork("a", "b")
     run.accept()
@@ -520,7 +524,7 @@ def test_gaps_without_end() -> None:
     assert run.cancels == [("a", "j1")]
 
 
-def test_more_replies_than_probes() -> None:
+def test_more_replies_than_probes_move_the_job() -> None:
     """What an agent sends is bounded by what was asked; beyond that it loses the job."""
     run = Clockwork("a", options=Options(max_ttl=3, packets_per_ttl=1))
     run.accept()
@@ -530,7 +534,7 @@ def test_more_replies_than_probes() -> None:
     assert run.cancels == [("a", "j1")]
 
 
-def test_ttl_beyond_the_jobs() -> None:
+def test_ttl_beyond_the_jobs_maximum_moves_the_job() -> None:
     """A hop that was not asked for is no hop of this job."""
     run = Clockwork("a", options=Options(max_ttl=3))
     run.accept()
@@ -538,7 +542,7 @@ def test_ttl_beyond_the_jobs() -> None:
     assert run.failed[0] == 2
 
 
-def test_cancel_takes_the_job_back() -> None:
+def test_cancelled_job_is_cancelled_at_its_agent() -> None:
     """At the agent too; there is no result, and nothing happens after."""
     run = Clockwork("a")
     run.accept()
@@ -551,7 +555,7 @@ def test_cancel_takes_the_job_back() -> None:
     assert run.machine.take_commands() == []
 
 
-def test_cancel_says_nothing_to_a_lost_agent() -> None:
+def test_cancelled_job_sends_nothing_to_a_lost_agent() -> None:
     """It will learn on its return that the job is not wanted."""
     run = Clockwork("a")
     run.accept()
@@ -584,7 +588,7 @@ def test_both_traces_of_gre_icmp_fit() -> None:
     assert len(run.result.replies.ttl) == 6
 
 
-def test_events_without_a_live_attempt_are_nothing() -> None:
+def test_events_without_a_live_attempt_are_ignored() -> None:
     """What comes late for an ended job changes nothing."""
     run = Clockwork()
     result = run.result
@@ -617,22 +621,22 @@ def test_a_multipath_job_is_offered_as_such_and_has_its_own_bound() -> None:
     assert len(run.result.replies.ttl) == 87
 
 
-# Where the link leaves it to the colo's agents who takes an offer.
+# Shared offers: any agent of the colo may take them.
 
 
-def anyones(*agents: str) -> Clockwork:
-    """A job that is left to these."""
+def shared(*agents: str) -> Clockwork:
+    """A job whose first offer is published to these agents."""
     return Clockwork(*agents, shared=True)
 
 
 def offered(run: Clockwork) -> list[tuple[str, bool]]:
-    """To whom, and whether anyone might have it."""
+    """The agent of each offer, and whether the offer was shared."""
     return [(c.agent.agent_id, c.shared) for c in run.sent if isinstance(c, Offer)]
 
 
-def test_the_first_offer_is_left_to_whoever_takes_it() -> None:
-    """Who accepts has it, and is the one to be lost."""
-    run = anyones("a", "b", "c")
+def test_first_offer_to_several_agents_is_shared() -> None:
+    """The agent that accepts has the job; only its loss moves it."""
+    run = shared("a", "b", "c")
     assert offered(run) == [("a", True)]
     run.accept_by("b")
     assert run.holder == "b"
@@ -644,14 +648,14 @@ def test_the_first_offer_is_left_to_whoever_takes_it() -> None:
     assert offered(run) == [("a", True), ("c", False)]
 
 
-def test_a_single_agent_is_asked_itself() -> None:
-    """There is nothing to leave to anybody."""
-    assert offered(anyones("a")) == [("a", False)]
+def test_offer_to_the_only_agent_is_not_shared() -> None:
+    """No other agent could take it."""
+    assert offered(shared("a")) == [("a", False)]
 
 
-def test_nobody_takes_a_shared_offer() -> None:
-    """Asked one by one then, and none of them counts as tried, nor as lost."""
-    run = anyones("a", "b", "c")
+def test_unanswered_shared_offer_moves_the_job() -> None:
+    """Agents are offered it one by one then; none counts as tried or as lost."""
+    run = shared("a", "b", "c")
     run.until(0.5)
     assert run.cancels == [("a", "j1")]
     assert offered(run) == [("a", True), ("a", False)]
@@ -666,9 +670,9 @@ def test_nobody_takes_a_shared_offer() -> None:
     )
 
 
-def test_one_is_left_when_nobody_has_taken_it() -> None:
-    """It is asked, and waited for: a slow answer is better than none."""
-    run = anyones("a", "b")
+def test_only_agent_left_is_offered_the_job_after_a_shared_offer() -> None:
+    """Its answer may take longer: a slow answer is better than none."""
+    run = shared("a", "b")
     run.detach("a")
     run.until(0.5)
     assert offered(run) == [("a", True), ("b", False)]
@@ -678,9 +682,9 @@ def test_one_is_left_when_nobody_has_taken_it() -> None:
     assert run.result.fault is None
 
 
-def test_the_agent_thought_of_is_nobody_special() -> None:
-    """Its stream, its loss and its restart say nothing of an offer that is left to anyone."""
-    run = anyones("a", "b")
+def test_loss_of_the_agent_chosen_first_ends_no_shared_offer() -> None:
+    """Neither do its stream and its restart."""
+    run = shared("a", "b")
     run.detach("a")
     run.machine.agent_replaced(run.now)
     run.machine.offer_lost(run.now)
@@ -693,18 +697,18 @@ def test_the_agent_thought_of_is_nobody_special() -> None:
     assert run.machine.state is State.RUNNING
 
 
-def test_refused_by_whoever_it_came_to() -> None:
-    """That one is not asked again, the one thought of is."""
-    run = anyones("a", "b")
+def test_refusal_of_a_shared_offer_excludes_its_sender() -> None:
+    """The agent that was chosen first can still be offered the job."""
+    run = shared("a", "b")
     run.refuse(RefusalReason.POLICY, by="b")
     assert offered(run) == [("a", True), ("a", False)]
     run.refuse(RefusalReason.POLICY)
     assert run.failed[0] == 3
 
 
-def test_busy_whoever_it_came_to() -> None:
-    """It is asked again after its pause."""
-    run = anyones("a", "b")
+def test_busy_agent_refuses_a_shared_offer() -> None:
+    """It is offered the job again after its back-off."""
+    run = shared("a", "b")
     run.refuse(RefusalReason.BUSY, by="b")
     run.refuse(RefusalReason.BUSY)
     assert run.machine.state is State.WAITING
@@ -712,16 +716,16 @@ def test_busy_whoever_it_came_to() -> None:
     assert offered(run)[2] == ("a", False) or offered(run)[2] == ("b", False)
 
 
-def test_a_frame_says_who_has_it() -> None:
-    """A resumed stream may begin with frames: from then on it is that agent's."""
-    run = anyones("a", "b")
+def test_frame_assigns_a_shared_offer() -> None:
+    """A resumed stream may begin with frames: the attempt is that agent's from then on."""
+    run = shared("a", "b")
     run.frame(1, 1)
     run.detach("a")
     run.until(2.0)
     assert offered(run) == [("a", True), ("b", False)]
 
 
-def test_an_offer_that_cannot_have_arrived_is_made_again() -> None:
+def test_offer_that_cannot_have_arrived_is_repeated() -> None:
     """At once, to the same agent; what runs goes on."""
     run = Clockwork("a")
     run.machine.offer_lost(run.now)
@@ -733,9 +737,9 @@ def test_an_offer_that_cannot_have_arrived_is_made_again() -> None:
     assert run.machine.state is State.RUNNING
 
 
-def test_a_stream_that_comes_up_loses_no_offer_that_came_by_another_way() -> None:
-    """The first job opens it."""
-    run = anyones("a")
+def test_new_stream_does_not_lose_a_published_offer() -> None:
+    """An agent opens its stream for its first job."""
+    run = shared("a")
     run.back("a")
     assert run.machine.state is State.OFFERED
     run.accept()
@@ -744,7 +748,7 @@ def test_a_stream_that_comes_up_loses_no_offer_that_came_by_another_way() -> Non
     assert run.failed == (2, "agent a lost its connection, and the job with it")
 
 
-def test_offers_blocked() -> None:
+def test_blocked_offers_fail_the_job() -> None:
     """Code 1 at once with the reason, whoever is attached."""
     run = Clockwork("a", "b", start=False)
     run.blocked = "the broker is away"
@@ -754,7 +758,7 @@ def test_offers_blocked() -> None:
 
 
 @pytest.mark.parametrize("reason", [RefusalReason.BUSY, RefusalReason.POLICY])
-def test_offers_blocked_after_a_refusal(reason: RefusalReason) -> None:
+def test_blocked_offers_outweigh_a_refusal(reason: RefusalReason) -> None:
     """Why those asked before would not have it matters less."""
     run = Clockwork("a", "b")
     run.blocked = "the broker is away"
@@ -762,7 +766,7 @@ def test_offers_blocked_after_a_refusal(reason: RefusalReason) -> None:
     assert run.failed == (1, "no agent of den01 can be asked: the broker is away")
 
 
-def test_offers_blocked_while_it_runs() -> None:
+def test_running_job_survives_blocked_offers() -> None:
     """It goes on; if its agent is lost then, that is what is said."""
     run = Clockwork("a", "b")
     run.accept()
