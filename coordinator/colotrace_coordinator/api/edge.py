@@ -67,7 +67,7 @@ class Edge:
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused: ApiError | None = scope["state"].pop("refused", None)
         if refused is not None:
-            # What came may have been no request; this one stands for it (see `connection`).
+            # The client sent no valid request; `connection` made this one in its place.
             scope["method"] = scope["path"] = ""
             raise refused
         await self._app(scope, receive, send)
@@ -95,7 +95,7 @@ class Edge:
 
 
 class _Exchange:
-    """One request and what has been sent for it."""
+    """One request and the status of its answer."""
 
     def __init__(self, scope: Scope, send: Send, quota: Quota | None) -> None:
         self.status: int | None = None
@@ -104,7 +104,7 @@ class _Exchange:
         self._send = send
 
     async def send(self, message: Message) -> None:
-        """Pass on, with the headers that every answer has."""
+        """Send, with the headers that every answer has."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = MutableHeaders(scope=message)

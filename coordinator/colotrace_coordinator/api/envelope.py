@@ -1,4 +1,4 @@
-"""The envelope around every answer, as msgspec writes it; field order is the order on the wire."""
+"""The envelope around every answer. The order of the fields is their order in the JSON."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -11,13 +11,13 @@ from colotrace_coordinator.model import Message
 
 
 class Source(msgspec.Struct, frozen=True):
-    """What a line is about, as a JSON pointer (RFC 6901) into the request or the answer."""
+    """The subject of a line: a JSON pointer (RFC 6901) into the request or the answer."""
 
     pointer: str
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """What lies behind an error."""
+    """The cause of an error."""
 
     code: int
     message: str
@@ -33,7 +33,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
-    """What every answer is wrapped in."""
+    """The body of every answer."""
 
     success: bool
     errors: list[Line]
@@ -50,13 +50,13 @@ def pointer(path: Iterable[str | int]) -> str:
 
 
 def line(message: Message) -> Line:
-    """A line of the envelope from the coordinator's own word for it."""
+    """The line of the envelope for a message of the coordinator."""
     source = UNSET if message.pointer is None else Source(message.pointer)
     return Line(code=message.code, message=message.message, source=source)
 
 
 def answer(result: object, messages: Iterable[Message] = ()) -> Response:
-    """A 200 around the result, which msgspec must be able to write."""
+    """A 200 with the result, which msgspec must be able to encode."""
     body = Envelope(
         success=True, errors=[], messages=[line(message) for message in messages], result=result
     )
@@ -64,10 +64,10 @@ def answer(result: object, messages: Iterable[Message] = ()) -> Response:
 
 
 def refusal(status: int, errors: list[Line], headers: Mapping[str, str]) -> Response:
-    """An error's answer."""
+    """The answer to a request that failed."""
     body = Envelope(success=False, errors=errors, messages=[], result=None)
     if status >= 500:
-        # A client that tried again would have everything measured a second time.
+        # A client that retries would repeat the whole measurement.
         headers = {**headers, "x-should-retry": "false"}
     return _response(status, body, headers)
 

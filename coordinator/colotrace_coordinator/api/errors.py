@@ -1,4 +1,4 @@
-"""Every way in which a request can fail, and the one place that says how it is answered."""
+"""Every reason why a request fails, and how each is answered."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,27 +19,27 @@ from .quota import Quota
 
 MAX_BODY = 65_536
 MAX_ERRORS = 100
-"""A body may be wrong in more places than an answer should name."""
+"""In one answer. A body can have more faults."""
 
 _MAX_PATH_SHOWN = 200
 
 
 class ApiError(CoordinatorError):
-    """A request that is answered with an error; `quota` is what it leaves to whoever asked."""
+    """A request that is answered with an error. `quota` is what the credential has left."""
 
     quota: Quota | None = None
 
 
 class NoRouteError(ApiError):
-    """There is nothing at that path, or its account's id cannot be one."""
+    """No route has this path, or the path's account id is malformed."""
 
 
 class NoCredentialsError(ApiError):
-    """The request does not say who asks."""
+    """The request has no credentials."""
 
 
 class MalformedCredentialsError(ApiError):
-    """Headers that say who asks are not of their form."""
+    """The headers of credentials are malformed."""
 
     def __init__(self, causes: Sequence[Cause]) -> None:
         super().__init__(", ".join(cause.message for cause in causes))
@@ -47,11 +47,11 @@ class MalformedCredentialsError(ApiError):
 
 
 class UnknownCredentialsError(ApiError):
-    """Nobody has this token or key, or not any more."""
+    """The token or key is unknown, revoked or expired."""
 
 
 class ForbiddenError(ApiError):
-    """The token or key is good, but not for this."""
+    """The token or key is valid, but does not have this permission."""
 
 
 class RateLimitedError(ApiError):
@@ -63,11 +63,11 @@ class RateLimitedError(ApiError):
 
 
 class UnsupportedContentError(ApiError):
-    """The body is not said to be JSON."""
+    """The Content-Type of the body is not JSON."""
 
 
 class EncodedBodyError(ApiError):
-    """The body is compressed, or in another way not as it is."""
+    """The body is compressed, or has another content coding."""
 
 
 class BodyTooLargeError(ApiError):
@@ -75,7 +75,7 @@ class BodyTooLargeError(ApiError):
 
 
 class BodyTimeoutError(ApiError):
-    """The body did not come in time."""
+    """The body did not arrive in time."""
 
 
 class MalformedJsonError(ApiError):
@@ -83,7 +83,7 @@ class MalformedJsonError(ApiError):
 
 
 class InvalidBodyError(ApiError):
-    """The body is JSON of another shape; one message for each fault."""
+    """The body is JSON, but does not match the schema; one message for each fault."""
 
     def __init__(self, faults: Sequence[Message]) -> None:
         super().__init__(f"{len(faults)} faults")
@@ -91,7 +91,7 @@ class InvalidBodyError(ApiError):
 
 
 class UnknownColosError(ApiError):
-    """Colos were asked for that nobody knows; `positions` in the request's list."""
+    """The request names unknown colos; `positions` are their indexes in the request's list."""
 
     def __init__(self, positions: Sequence[int]) -> None:
         super().__init__(f"{len(positions)} unknown colos")
@@ -99,19 +99,19 @@ class UnknownColosError(ApiError):
 
 
 class MalformedRequestError(ApiError):
-    """What came is not HTTP."""
+    """The received bytes are not HTTP."""
 
 
 class OverloadedError(ApiError):
-    """As many requests are being answered as this coordinator takes at once."""
+    """The coordinator answers its maximum of concurrent requests."""
 
 
 class CrowdedError(ApiError):
-    """As many connections are open as this coordinator takes, in all or from one address."""
+    """The maximum of connections is open, in total or from one address."""
 
 
 class LateAnswerError(ApiError):
-    """The measurement has not ended when its answer was due."""
+    """The measurement did not end before its deadline."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ class Described:
 
 
 def describe(error: Exception, *, path: str) -> Described:
-    """How the error is answered; whatever is not known here is a 500 that tells nothing."""
+    """How the error is answered. An error that is not listed here is a 500 without details."""
     match error:
         case NoRouteError():
             return _no_route(path)
@@ -172,10 +172,10 @@ def describe(error: Exception, *, path: str) -> Described:
                 503, Code.OVERLOADED, "The coordinator is answering as many requests as it can"
             )
         case StoreError():
-            # The text may name the database's host: that is for the log alone.
+            # The error's text may name the database's host, which belongs in the log only.
             return _one(503, Code.DATABASE, "The coordinator's database does not answer")
         case BrokerUnreachableError():
-            # As above, of the broker's host.
+            # As above, for the broker's host.
             return _one(503, Code.BROKER, "The coordinator does not reach its MQTT broker")
         case StoppingError():
             return _one(503, Code.STOPPING, "The coordinator is stopping")
@@ -188,7 +188,7 @@ def describe(error: Exception, *, path: str) -> Described:
 
 
 def schema_fault(text: str, at: str) -> Message:
-    """A fault of the body's shape at a JSON pointer."""
+    """A violation of the body's schema at a JSON pointer."""
     return Message(Code.SCHEMA, text, at)
 
 
@@ -201,6 +201,8 @@ def _from_starlette(error: HTTPException, path: str) -> Described:
         return _no_route(path)
     headers = dict(error.headers or {})
     if error.status_code == 405:
+        # Starlette joins a set, whose order differs between processes.
+        headers["Allow"] = ", ".join(sorted(headers["Allow"].split(", ")))
         return _one(405, Code.METHOD, "Method not allowed for this route", headers)
     return _one(error.status_code, Code.INTERNAL, str(error.detail), headers)
 

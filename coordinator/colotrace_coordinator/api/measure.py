@@ -1,4 +1,4 @@
-"""One measurement: while it runs, its caller is watched, and so is the clock."""
+"""One measurement, bounded by its deadline and cancelled when its client disconnects."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from .errors import LateAnswerError, OverloadedError
 
 
 class Admission:
-    """How many measurements run at once."""
+    """The bound on concurrent measurements."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -21,10 +21,10 @@ class Admission:
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """For the time of one measurement.
+        """Take a place for the duration of one measurement.
 
         Raises:
-            OverloadedError: as many as may be are running.
+            OverloadedError: the maximum is running.
         """
         if self._running >= self._most:
             raise OverloadedError
@@ -43,11 +43,11 @@ async def measure(
     within_s: float,
     limit: TimeLimit = asyncio.timeout,
 ) -> Answer:
-    """The answer; cancelled, with all its jobs, as soon as the client goes away.
+    """Measure; the measurement and all its jobs are cancelled when the client disconnects.
 
     Raises:
-        ClientDisconnect: the client went away.
-        LateAnswerError: the tracer did not answer `within_s`, by the clock of `limit`.
+        ClientDisconnect: the client disconnected.
+        LateAnswerError: the tracer did not answer within `within_s`, by the clock of `limit`.
     """
     trace = asyncio.create_task(tracer.trace(asked), name="trace")
     gone = asyncio.create_task(_gone(request), name="client-watch")
@@ -64,11 +64,11 @@ async def measure(
     finally:
         trace.cancel()
         gone.cancel()
-        # The answer does not wait for a tracer that is slow to give up, beyond a moment.
+        # The answer waits at most 1 s for a tracer that is slow to cancel.
         await asyncio.wait({trace, gone}, timeout=1.0)
 
 
 async def _gone(request: Request) -> None:
-    """Return when the client has gone away; the body has been read before."""
+    """Return when the client has disconnected. The body must have been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass

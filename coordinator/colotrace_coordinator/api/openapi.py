@@ -1,7 +1,7 @@
-"""The API's description, as `/openapi.json` serves it.
+"""The OpenAPI document of `/openapi.json`.
 
-Written out rather than derived from the routes, because it states a public contract: a test
-holds it against that contract, and the answers against it.
+It is written by hand, because it states a public contract (docs/adr/0014). Tests compare it with
+that contract and with real answers.
 """
 
 from typing import Any
@@ -74,7 +74,7 @@ _EXAMPLE_RESULT = [
 
 
 def describe_api(version: str, *, operation: bool = True) -> dict[str, Any]:
-    """The whole OpenAPI document; with the routes of operation where they are served beside."""
+    """The whole document; `operation` includes `/healthz`, `/readyz` and `/metrics`."""
     _, schemas = msgspec.json.schema_components([rows.TargetRow, ColoLine, Line], ref_template=_REF)
     errors = [rows.error_text(code) for code in range(5)]
     schemas["ColoRow"]["properties"]["error"]["enum"] = errors

@@ -1,4 +1,4 @@
-"""What is left of a rate limit."""
+"""The state of a rate limit."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class Quota:
     reset_s: int
 
     def headers(self) -> dict[str, str]:
-        """As the IETF draft on rate-limit headers writes them."""
+        """The headers of the IETF draft on rate limits (draft-ietf-httpapi-ratelimit-headers)."""
         return {
             "Ratelimit": f'"default";r={self.remaining};t={self.reset_s}',
             "Ratelimit-Policy": f'"default";q={self.limit};w={WINDOW_S}',

@@ -34,10 +34,10 @@ class Access:
 
 
 def authorize(credential: Credential, account_id: str, *, any_of: Collection[Permission]) -> None:
-    """Return if the credential may do one of these in the account.
+    """Check that the credential has one of the permissions in the account.
 
     Raises:
-        ForbiddenError: it may not, whether or not there is such an account.
+        ForbiddenError: it has none of them, or the account does not exist.
     """
     granted: frozenset[Permission] = frozenset()
     for account, permissions in credential.grants.items():

@@ -1,4 +1,4 @@
-"""Who asks, and whether they may: headers to a credential, and a credential to an account."""
+"""Authentication: from the request's headers to a credential."""
 
 import asyncio
 import re
@@ -24,10 +24,10 @@ from .known import KnownSecrets
 from .limiter import Limiter
 
 REMEMBERED_S = 5.0
-"""How long a revoked credential may still open doors."""
+"""How long a revoked credential may still be accepted."""
 REMEMBERED = 10_000
 MAX_LOOKUPS = 16
-"""Of strangers' secrets at once. Beyond, only secrets that are somebody's are looked up."""
+"""Concurrent look-ups. Beyond this number, only secrets whose digest is known are looked up."""
 
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")  # RFC 6750, section 2.1
 _AUTHORIZATION = Cause(6111, "Invalid format for Authorization header")
@@ -39,10 +39,10 @@ class CredentialSource(Protocol):
     """Where credentials are looked up."""
 
     async def find_token(self, token: str) -> Credential | None:
-        """What the token may do, or None."""
+        """The token's credential; None if the token is not valid."""
 
     async def find_key(self, email: str, key: str) -> Credential | None:
-        """What the pair may do, or None."""
+        """The pair's credential; None if the pair is not valid."""
 
     async def digests(self) -> frozenset[bytes]:
         """`short_digest` of every token and key that may be valid."""
@@ -50,7 +50,8 @@ class CredentialSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """What the headers say, each part of its form or None; `faults` name those that are not."""
+    """The credentials in the headers. A part is None if it is absent or malformed; `faults` has an
+    entry for each malformed part."""
 
     token: str | None
     pair: tuple[str, str] | None
@@ -58,10 +59,10 @@ class Claims:
 
 
 def read(headers: Headers) -> Claims:
-    """What the headers claim.
+    """Parse the headers.
 
     Raises:
-        NoCredentialsError: nothing that could be a credential.
+        NoCredentialsError: there are no headers with credentials.
     """
     authorization = headers.get("authorization")
     email, key = headers.get("x-auth-email"), headers.get("x-auth-key")
@@ -85,10 +86,10 @@ def read(headers: Headers) -> Claims:
 
 
 class Authenticator:
-    """Finds credentials, and remembers the valid ones for a few seconds.
+    """Finds credentials, and caches the valid ones for a few seconds.
 
-    What a stranger says is looked up while its address has failures left; then, and while many
-    look-ups are under way, only what is somebody's.
+    A secret is looked up while its address has failures left and few look-ups run. Otherwise it is
+    looked up only if its digest is known (`KnownSecrets`).
     """
 
     def __init__(
@@ -110,16 +111,17 @@ class Authenticator:
         self._lookups: dict[str, asyncio.Task[Credential | None]] = {}
 
     async def authenticate(self, headers: Headers, address: str) -> tuple[Credential, Quota]:
-        """Whose request this is, and what is left of their quota, this request counted.
+        """The request's credential, and its quota after this request.
 
-        With a token and a pair at once, either suffices.
+        If there are a token and a pair of e-mail and key, one valid credential is enough.
 
         Raises:
-            NoCredentialsError: nothing in the headers.
-            MalformedCredentialsError: nothing of its form.
-            UnknownCredentialsError: nothing that is valid.
-            RateLimitedError: too many requests; or a failure, and too many from the address. One
-                that is valid is taken all the same: others there may be guessing.
+            NoCredentialsError: there are no credentials.
+            MalformedCredentialsError: all credentials are malformed.
+            UnknownCredentialsError: no credential is valid.
+            RateLimitedError: the credential has no request left; or authentication failed and the
+                address has no failure left. A valid credential is accepted from such an address,
+                since other clients there may be the ones who guess.
             StoreUnavailableError: the database does not answer.
         """
         try:
@@ -163,7 +165,7 @@ class Authenticator:
         known_by: str,
         look: Callable[[], Coroutine[object, object, Credential | None]],
     ) -> Credential | None:
-        """The credential; None without a look-up where the secret is not worth one."""
+        """The credential; None if it is not valid, or was not looked up (see the class)."""
         digest = sha256(secret)
         looking = self._lookups.get(digest)
         if looking is None:
@@ -174,7 +176,7 @@ class Authenticator:
         if looking is None:
             looking = asyncio.create_task(self._run(secret, digest, look), name="credential")
             self._lookups[digest] = looking
-        # Shared, and not cancelled with a client that goes away: see `store.behind`.
+        # Clients share the look-up; one that disconnects does not cancel it (`store.behind`).
         return await asyncio.shield(looking)
 
     async def _run(

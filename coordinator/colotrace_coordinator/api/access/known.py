@@ -1,6 +1,7 @@
-"""Which secrets are somebody's, in memory: asked in place of the database while strangers guess.
+"""Digests of all valid secrets, in memory.
 
-So a flood of wrong tokens costs no query, and a good token from the same address is still taken.
+They are asked instead of the database while many wrong secrets arrive. So a flood of wrong tokens
+costs no query, and a valid token from the same address is still accepted.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ REFRESH_S = 5.0
 
 
 class KnownSecrets:
-    """The digests that `load` gives, a few seconds old; loaded when they are first asked for."""
+    """The digests that `load` returns, at most `refresh_s` old; loaded at the first use."""
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class KnownSecrets:
         self._loading: asyncio.Task[None] | None = None
 
     async def has(self, digest: bytes) -> bool:
-        """Whether the secret of that digest was somebody's when they were last loaded."""
+        """Whether the digest was a valid secret's at the last load."""
         if self._loading is None and self._monotonic() >= self._fresh_until:
             self._loading = asyncio.create_task(self._refresh(), name="known-secrets")
         if self._loading is not None and self._fresh_until == float("-inf"):

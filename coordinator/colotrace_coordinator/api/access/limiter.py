@@ -1,7 +1,7 @@
-"""How many requests a credential may make, and how many failures an address and a secret.
+"""Limits of requests for each credential, and of failures for each address and secret.
 
-Fixed windows of five minutes, as the public API counts, by the monotonic clock: a wall clock that
-is set neither ends nor lengthens one. (The library `limits` reads the wall clock.)
+Fixed windows of five minutes, as in the public API. They use the monotonic clock, so that a change
+of the wall clock neither ends nor extends a window. (The library `limits` uses the wall clock.)
 """
 
 import math
@@ -14,13 +14,13 @@ from colotrace_coordinator.api.http import clients
 from colotrace_coordinator.api.quota import WINDOW_S, Quota
 
 MAX_ADDRESSES = 10_000
-"""Counted apart, and as many secrets; beyond, strangers share one count, so that memory stays
-bounded."""
+"""Addresses, and secrets, that are counted separately. All further ones share one count, so that
+memory is bounded."""
 MAX_CREDENTIALS = 100_000
 
 
 class Limiter:
-    """Counts in memory; each coordinator counts for itself."""
+    """Counts in memory. Each coordinator counts on its own."""
 
     def __init__(
         self,
@@ -35,43 +35,43 @@ class Limiter:
         self._guesses = _Window(failures_per_address, most=MAX_ADDRESSES, clock=clock)
 
     def untouched(self) -> Quota:
-        """What someone has who has not asked yet."""
+        """The quota of a credential without requests."""
         return Quota(self.per_credential, self.per_credential, WINDOW_S)
 
     def request(self, credential_id: str) -> Quota:
         """Count a request of the credential.
 
         Raises:
-            RateLimitedError: it has none left.
+            RateLimitedError: the credential has no request left.
         """
         return self._requests.hit(credential_id)
 
     def may_fail(self, address: str, digest: str) -> bool:
-        """Whether the address and the secret of that digest may be wrong once more: beyond, what
-        they say is worth no look-up."""
+        """Whether the address and the secret with that digest have a failure left. Without one, the
+        secret is not looked up."""
         return self._failures.left(clients.key(address)) > 0 and self._guesses.left(digest) > 0
 
     def wrong(self, digest: str) -> None:
-        """Count that the secret of that digest was looked up and is nobody's."""
+        """Count that the secret with that digest was looked up and is not valid."""
         self._guesses.count(digest)
 
     def failure(self, address: str) -> Quota:
         """Count a failed authentication from the address.
 
         Raises:
-            RateLimitedError: it had no failure left.
+            RateLimitedError: the address had no failure left.
         """
         return self._failures.hit(clients.key(address))
 
 
 class _Window:
-    """At most `limit` for each key in a window that begins with its first."""
+    """Counts at most `limit` for each key, in a window that starts with the key's first count."""
 
     def __init__(self, limit: int, *, most: int, clock: Callable[[], float]) -> None:
         self._limit = limit
         self._most = most
         self._clock = clock
-        # Until when, and how many; those that end first stand first.
+        # The end of each key's window and its count, in the order of the ends.
         self._counts: OrderedDict[str, tuple[float, int]] = OrderedDict()
         self._others = (0.0, 0)
 
@@ -79,7 +79,7 @@ class _Window:
         """Count one.
 
         Raises:
-            RateLimitedError: there is none left.
+            RateLimitedError: none is left.
         """
         until, used = self.count(key)
         reset_s = min(max(math.ceil(until - self._clock()), 1), WINDOW_S)
@@ -94,8 +94,8 @@ class _Window:
         return max(self._limit - used, 0)
 
     def count(self, key: str) -> tuple[float, int]:
-        """Count one: until when the window lasts, and how many it has, one beyond the limit at
-        most."""
+        """Count one. Returns the end of the window, and the count, which is at most one above the
+        limit."""
         until, used = self._counted(key)
         counted = until, min(used + 1, self._limit + 1)
         if key in self._counts or len(self._counts) < self._most or self._forget():
@@ -117,7 +117,7 @@ class _Window:
         return self._others if self._others[0] > now else fresh
 
     def _forget(self) -> bool:
-        """Whether a window that is over has made room."""
+        """Delete the oldest window if it has ended; whether it has."""
         key, (until, _) = next(iter(self._counts.items()))
         if until > self._clock():
             return False

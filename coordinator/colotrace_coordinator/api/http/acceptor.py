@@ -1,7 +1,8 @@
-"""Takes connections from a listening socket, as many as there may be.
+"""Accepts connections from a listening socket, up to the bounds.
 
-Not by `loop.create_server`: that shows a TLS connection only after its handshake, so that nobody
-could count those that never finish one, and says nothing when descriptors run out.
+`loop.create_server` is not used, for two reasons. It reports a TLS connection only after the
+handshake, so connections that never finish one could not be counted. And it does not report that
+descriptors have run out.
 """
 
 import asyncio
@@ -30,7 +31,7 @@ MakeConnection = Callable[[ApiError | None], Connection]
 
 
 class Acceptor:
-    """Accepts on one socket until stopped; the connections stay."""
+    """Accepts on one socket until stopped. The connections stay open."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Acceptor:
                 if error.errno in _SHORT:
                     self._pause(error)
                     return
-                continue  # accept(2): what is wrong with one connection is told here
+                continue  # accept(2) reports errors of the new connection, too
             self._admit(accepted, str(where[0]))
 
     def _admit(self, accepted: socket.socket, address: str) -> None:
@@ -100,7 +101,7 @@ class Acceptor:
         task.add_done_callback(self._tasks.discard)
 
     async def _connect(self, accepted: socket.socket, connection: Connection) -> None:
-        """Give the socket to the connection, after its TLS handshake if there is TLS."""
+        """Hand the socket to the connection, after the TLS handshake if there is TLS."""
         if not connection.handshakes():
             accepted.close()
             return
@@ -112,7 +113,8 @@ class Acceptor:
             }
         connected = False
         try:
-            # What the kernel takes of an answer that nobody reads; by itself it grows to megabytes.
+            # Bounds what the kernel buffers for a client that does not read. Its default grows to
+            # megabytes.
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             accepted.setblocking(False)  # noqa: FBT003 - socket's
             await self._loop.connect_accepted_socket(
@@ -126,8 +128,8 @@ class Acceptor:
                 self._crowd.leave(connection)
 
     def _pause(self, error: OSError) -> None:
-        """Descriptors or memory have run out: an idle connection gives its own, and those that
-        wait go on waiting meanwhile."""
+        """Descriptors or memory have run out: close an idle connection, and let new connections
+        wait in the backlog for a moment."""
         self._crowd.close_an_idle_one()
         self._loop.remove_reader(self._listening)
         self._again = self._loop.call_later(_PAUSE_S, self._resume)

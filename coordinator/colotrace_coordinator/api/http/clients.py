@@ -1,4 +1,4 @@
-"""Clients by their addresses: which one a request comes from, and which belong together."""
+"""The client's address of a request, and the key under which clients are counted."""
 
 from collections.abc import Iterable, Sequence
 
@@ -7,34 +7,34 @@ from colotrace_coordinator.shares import holder_of, parse
 
 
 def plain(text: str) -> str:
-    """The address as it is logged; what is none is cut."""
-    # What a socket on all addresses tells of an IPv4 client.
+    """The address as it is logged; other text is truncated."""
+    # A dual-stack socket reports an IPv4 client in this form.
     if text.startswith("::ffff:") or "%" in text:
         text = str(parse(text) or text).partition("%")[0]
     return text[:64]
 
 
 def key(text: str) -> str:
-    """The key that a client is counted under: its holder (`holder_of`), or the text itself, cut."""
+    """The key under which a client is counted: `holder_of` its address, or the truncated text."""
     return holder_of(text) or text[:64]
 
 
 class Proxies:
-    """The proxies in front, whose X-Forwarded-For is believed."""
+    """The reverse proxies whose X-Forwarded-For is trusted."""
 
     def __init__(self, networks: Sequence[Network] = ()) -> None:
         self._networks = tuple(networks)
 
     def trusts(self, text: str) -> bool:
-        """Whether the address is a proxy's."""
+        """Whether the address is a trusted proxy's."""
         if not self._networks:
             return False
         address = parse(text.partition("%")[0])
         return address is not None and any(address in network for network in self._networks)
 
     def client(self, peer: str, forwarded: Iterable[bytes]) -> str:
-        """The client's address: the last one in X-Forwarded-For's lines that is no proxy's, as far
-        back as proxies have written them."""
+        """The client's address: the last address in the lines of X-Forwarded-For that is not a
+        trusted proxy's. An address is believed only if a trusted proxy wrote it."""
         client = plain(peer)
         if not self.trusts(client):
             return client

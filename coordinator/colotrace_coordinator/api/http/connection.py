@@ -1,18 +1,19 @@
-"""One client's connection: stands between the socket and uvicorn's protocol, and holds deadlines
-and bounds from outside.
+"""One client's connection: a state machine between the socket and uvicorn's protocol.
 
-The server behind is given one request at a time, in bytes that `framing` has found to be sound:
-the head when it is complete, then the body. Nothing of the next request reaches it before the
-application has returned and the answer is on its way. docs/adr/0011 says why.
+It enforces deadlines and bounds that uvicorn does not have (docs/adr/0011). uvicorn gets one
+request at a time, in bytes that `framing` has checked: the complete head, then the body. It gets
+nothing of the next request before the application has returned and the answer is being sent.
 
-Every state has a deadline:
+Each state has a deadline (the fields of `Deadlines`):
 
-    a head                  HEAD_S from its first byte, or from the connection's begin
-    between requests        KEEP_ALIVE_S
-    a body                  the application's (`body.py`), while it waits for it
-    a body after its answer DRAIN_S and DRAIN_BYTES; LINGER_S where the connection then ends
-    after "too many"        HOLD_S, in which nothing is read: who floods is slowed, not others
-    an answer               WRITE_S for each WRITE_BYTES at least that the client takes
+    reading a head          head_s from its first byte, or from the start of the connection
+    between requests        keep_alive_s
+    reading a body          set by the application (`request/body.py`)
+    body after the answer   drain_s and drain_bytes; linger_s if the connection then closes
+    after a 429             hold_s, in which nothing is read, to slow down a flooding client
+    writing an answer       write_s for each write_bytes that the client must at least take
+
+The file is long because the states share the deadlines and the buffers of one connection.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from .crowd import Crowd
 from .framing import Body, FramingError, head_end, read_head
 
 READ_BYTES = 16_384
-"""Read at once from one connection, by which what it makes wait here is bounded."""
+"""The largest read from one connection, which bounds what it can buffer here."""
 
 _LATE_S = 0.05
 _REFUSAL = b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"
@@ -35,7 +36,7 @@ _REFUSAL = b"GET / HTTP/1.1\r\nHost: refused\r\nConnection: close\r\n\r\n"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """In seconds and bytes; see the module."""
+    """In seconds and bytes; see the module's docstring."""
 
     head_s: float = 15.0
     keep_alive_s: float = 75.0
@@ -45,13 +46,12 @@ class Deadlines:
     hold_s: float = 3.0
     write_s: float = 10.0
     write_bytes: int = 16_384
-    # What of an answer may wait in memory before its next part is made.
+    # The part of an answer that may be buffered before the application has to wait.
     write_buffer: int = 16_384
 
 
 class Server(Protocol):
-    """What the server behind is given and tells: the public part of asyncio's protocols, and
-    uvicorn's `shutdown`."""
+    """uvicorn's protocol, as far as it is used: asyncio's protocol methods, and `shutdown`."""
 
     def connection_made(self, transport: Any) -> None:
         """See asyncio.BaseProtocol."""
@@ -69,15 +69,15 @@ class Server(Protocol):
         """See asyncio.BaseProtocol."""
 
     def shutdown(self) -> None:
-        """Close when the running answer has ended."""
+        """Close after the current answer."""
 
 
 MakeServer = Callable[[dict[str, Any]], Server]
-"""A server of one connection; the mapping becomes each request's scope["state"]."""
+"""Makes the server of one connection. The mapping becomes scope["state"] of each request."""
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Counted in the crowd from the accepted socket to its end."""
+    """Counted in the crowd from the accepted socket until it is closed."""
 
     def __init__(
         self,
@@ -114,16 +114,16 @@ class Connection(asyncio.BufferedProtocol):
         self._reading = True
         self._server_reads = True
 
-    # What the acceptor and the crowd ask.
+    # Called by the acceptor and the crowd.
 
     def handshakes(self) -> bool:
-        """Until the transport is there, the connection is the task that calls this; False if it
-        has been evicted before."""
+        """The calling task makes the connection: an eviction cancels it. False if the connection
+        was evicted already."""
         self._handshake = asyncio.current_task()
         return not self._closing
 
     def evict(self) -> None:
-        """Close at once, whatever waits."""
+        """Close immediately, and discard what is buffered."""
         self._closing = True
         if self._transport is not None:
             self._transport.abort()
@@ -131,18 +131,18 @@ class Connection(asyncio.BufferedProtocol):
             self._handshake.cancel()
 
     def shutdown(self) -> None:
-        """Close now, or when the running answer has ended."""
+        """Close now, or after the current answer."""
         self._ending = True
         if self._server is not None:
             self._server.shutdown()
         if not self._answering:
             self.close()
 
-    # What the application tells (see `server._Served`).
+    # Called by the application's wrapper in `server`.
 
     def answered(self, *, whole: bool, hold: bool = False) -> None:
-        """The application has returned; `whole` if it did so of itself, `hold` if the client has
-        to wait before it asks again."""
+        """The application has returned. `whole` is False if it raised or was cancelled. With `hold`
+        the client has to wait before its next request is read."""
         self._answering = False
         self._hold = hold
         if self._closing or self._transport is None:
@@ -162,7 +162,7 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self._begin_next(now)
 
-    # What uvicorn asks of its transport.
+    # Called by uvicorn, which uses the connection as its transport.
 
     def write(self, data: bytes) -> None:
         """See asyncio.WriteTransport."""
@@ -171,7 +171,7 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(data)
 
     def close(self) -> None:
-        """Close when what was written has been taken, or its time is over."""
+        """Close after the buffered answer has been sent, or its deadline has passed."""
         if self._closing or self._transport is None:
             return
         self._closing = True
@@ -183,11 +183,11 @@ class Connection(asyncio.BufferedProtocol):
         if self._body is None or self._body.done:
             self._transport.close()
             return
-        # The client still sends. A connection that is closed on unread bytes is reset, and a
-        # reset overtakes the answer: so what comes is read for a moment, and thrown away.
+        # The client still sends. Closing a socket with unread bytes resets the connection, and the
+        # client could lose the answer. So its bytes are read and discarded for a moment.
         self._lingering = True
         self._wait_until(self._loop.time() + self._deadlines.linger_s)
-        if self._transport.can_write_eof():  # which TLS cannot
+        if self._transport.can_write_eof():  # not with TLS
             self._transport.write_eof()
         if not self._reading:
             self._transport.resume_reading()
@@ -210,7 +210,7 @@ class Connection(asyncio.BufferedProtocol):
         """See asyncio.BaseTransport."""
         return default if self._transport is None else self._transport.get_extra_info(name, default)
 
-    # What the event loop calls.
+    # Called by the event loop.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See asyncio.BaseProtocol."""
@@ -229,12 +229,12 @@ class Connection(asyncio.BufferedProtocol):
         self._inbox.clear()
         if self._server is not None:
             self._server.connection_lost(exc)
-        # References in circles would keep the buffers until the collector runs.
+        # Reference cycles would keep the buffers until the garbage collector runs.
         self._transport = self._server = None
         self._state.clear()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's signature
-        """The room that all connections read into, one after the other."""
+        """The buffer that all connections share for reading."""
         return self._room
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -251,12 +251,12 @@ class Connection(asyncio.BufferedProtocol):
             self.evict()
 
     def eof_received(self) -> None:
-        """A client that has closed its side is taken to be gone (the transport closes)."""
+        """A client that closes its side has disconnected: the transport closes."""
 
     def pause_writing(self) -> None:
         """See asyncio.BaseProtocol."""
         self._watch_writing()
-        self._crowd.idle(self)  # a client that does not read gives way, too
+        self._crowd.idle(self)  # a client that does not read may be evicted
         if self._server is not None:
             self._server.pause_writing()
 
@@ -275,7 +275,7 @@ class Connection(asyncio.BufferedProtocol):
     # Requests.
 
     def _advance(self) -> None:
-        """Pass on what may be passed on."""
+        """Pass buffered bytes to the server, as far as its state allows."""
         try:
             while self._inbox and not (self._closing or self._flushing or self._holding):
                 if self._body is None:
@@ -323,7 +323,7 @@ class Connection(asyncio.BufferedProtocol):
         return True
 
     def _begin(self, data: bytes, taken: int) -> None:
-        """A request is complete, as far as its head goes."""
+        """A request starts: its head is complete."""
         del self._inbox[:taken]
         self._answering = True
         self._crowd.busy(self)
@@ -333,7 +333,7 @@ class Connection(asyncio.BufferedProtocol):
         self._to_server(data)
 
     def _begin_next(self, now: float) -> None:
-        """The last request and its answer are through."""
+        """The request and its answer are complete; start with the next request."""
         self._body = None
         self._head_began = False
         self._searched = 0
@@ -347,7 +347,7 @@ class Connection(asyncio.BufferedProtocol):
         if not self._inbox or self._transport is None:
             return
         if self._transport.get_write_buffer_size():
-            # `resume_writing` comes when all of it has been taken.
+            # `resume_writing` is called when the buffer is empty.
             self._flushing = True
             self._transport.set_write_buffer_limits(high=0)
         else:
@@ -358,8 +358,8 @@ class Connection(asyncio.BufferedProtocol):
         self._advance()
 
     def _malformed(self) -> None:
-        """Answer what is no request as if it had been one, through the application; where a
-        request is being answered, that is the client's loss."""
+        """Have the application answer malformed bytes with a 400. If an earlier request is still
+        being answered, its answer is dropped."""
         if self._body is not None:
             if self._server is not None:
                 self._server.connection_lost(None)
@@ -367,7 +367,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._inbox.clear()
         self._refusal = self._refusal or MalformedRequestError()
-        self._body = Body(None)  # whose end nobody knows
+        self._body = Body(None)  # of unknown length
         self._begin(_REFUSAL, 0)
 
     def _to_server(self, data: bytes) -> None:
@@ -379,7 +379,7 @@ class Connection(asyncio.BufferedProtocol):
     # Deadlines.
 
     def _set_reading(self) -> None:
-        """Read, unless the server or the next request has to wait."""
+        """Pause reading while the server, or the next request, has to wait."""
         if self._closing or self._transport is None:
             return
         waits = bool(self._inbox) and (
@@ -408,8 +408,8 @@ class Connection(asyncio.BufferedProtocol):
         return 0 if self._transport is None else self._transport.get_write_buffer_size()
 
     def _arm(self, at: float) -> None:
-        """Look at the deadlines then. Later ones wait for the timer of an earlier one: setting one
-        a request would cost more than looking once in vain."""
+        """Check the deadlines at `at`. A timer that is due earlier stays: a timer per request
+        would cost more than a check that finds nothing due."""
         if at < self._timer_at:
             if self._timer is not None:
                 self._timer.cancel()
@@ -420,7 +420,7 @@ class Connection(asyncio.BufferedProtocol):
         due, now = self._timer_at, self._loop.time()
         self._timer, self._timer_at = None, math.inf
         if now - due > _LATE_S and not self._looked_late:
-            # The loop was held up: what has come meanwhile is read first, and then judged.
+            # The loop was delayed: read what has arrived before judging the deadline.
             self._looked_late = True
             self._arm(now + _LATE_S)
             return

@@ -1,9 +1,9 @@
-"""How many connections may be open: in all, and from one address. Sans-IO.
+"""Bounds on open connections: in total, and for each address. Sans-IO.
 
-Each connection has a key: its client's address, an IPv6 client's /64, or None for a proxy that is
-trusted, whose connections count in all alone. At a bound a new connection takes the place of the
-one that has been idle for longest (of the same address, or of all), so that those who hold
-connections open without a request keep nobody out.
+Each connection has a key: the client's address, or the /64 of an IPv6 client. The key is None for a
+trusted proxy, whose connections count in the total only. At a bound, a new connection evicts the
+connection that has been idle longest (of the same address, or of all). So clients that hold idle
+connections open keep no other client out.
 """
 
 from collections import OrderedDict
@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class Member(Protocol):
-    """A connection, as far as it is counted."""
+    """What `Crowd` needs of a connection."""
 
     def evict(self) -> None:
         """Close at once."""
@@ -25,7 +25,7 @@ class _Address:
 
 
 class Crowd:
-    """The connections that are open, by the key of their clients."""
+    """The open connections, by key."""
 
     def __init__(self, *, most: int, most_per_address: int, most_refused: int) -> None:
         self._most = most
@@ -37,33 +37,33 @@ class Crowd:
         self._refused: set[Member] = set()
 
     def __len__(self) -> int:
-        """How many are open, without those that are refused."""
+        """The number of open connections, without those that are being refused."""
         return len(self._keys) - len(self._refused)
 
     def members(self) -> list[Member]:
-        """All that are open."""
+        """All open connections."""
         return list(self._keys)
 
     def has_room(self, key: str | None) -> bool:
-        """Whether one more may open; room is made for it by closing an idle one."""
+        """Whether one more connection may open. An idle one is evicted if that makes room."""
         address = None if key is None else self._addresses.get(key)
         if address is not None and address.count >= self._most_per_address:
             return self._make_room(address.idle)
         return len(self) < self._most or self.close_an_idle_one()
 
     def has_room_to_refuse(self) -> bool:
-        """Whether one that is too many may stay for the answer that says so."""
+        """Whether an excess connection may stay open for its 503."""
         return len(self._refused) < self._most_refused
 
     def close_an_idle_one(self) -> bool:
-        """Close the one that has been idle for longest; False if none is idle."""
+        """Evict the connection that has been idle longest; False if none is idle."""
         return self._make_room(self._idle)
 
     def enter(self, member: Member, key: str | None, *, refused: bool = False) -> None:
-        """Count the connection, which begins idle.
+        """Count the connection, which starts idle.
 
-        A refused one has a bound of its own, and never gives way: else it would make room beyond
-        the others' bounds.
+        Refused connections have a bound of their own and are never evicted: evicting one would
+        free no place among the others.
         """
         if refused:
             self._keys[member] = None
@@ -75,8 +75,8 @@ class Crowd:
         self.idle(member)
 
     def idle(self, member: Member, *, gives_way: bool = False) -> None:
-        """Note that the connection has no request that waits for its answer; `gives_way` if it
-        is to be closed before those that have been idle for longer."""
+        """The connection has no unanswered request. With `gives_way` it is the next to be
+        evicted."""
         if member not in self._keys or member in self._refused:
             return
         key = self._keys[member]
@@ -88,7 +88,7 @@ class Crowd:
                     idle.move_to_end(member, last=False)
 
     def busy(self, member: Member) -> None:
-        """Note that the connection has a request."""
+        """The connection has a request."""
         if member in self._idle:
             del self._idle[member]
             key = self._keys[member]
@@ -96,7 +96,7 @@ class Crowd:
                 del self._addresses[key].idle[member]
 
     def leave(self, member: Member) -> None:
-        """Count the connection no longer."""
+        """The connection has ended."""
         if member not in self._keys:
             return
         self.busy(member)

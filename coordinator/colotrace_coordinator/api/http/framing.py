@@ -1,8 +1,9 @@
-"""Where a request's head and body begin and end, read strictly (RFC 9112). Sans-IO.
+"""Finds where a request's head and body begin and end, strictly (RFC 9112). Sans-IO.
 
-The server behind (uvicorn with llhttp) parses the same bytes. Whatever two parsers could read in
-two ways is refused here, before the server sees it: a bare LF or CR, a folded header, a space
-before a header's colon, Content-Length twice or beside Transfer-Encoding (request smuggling).
+uvicorn (with llhttp) parses the same bytes afterwards. Bytes that two parsers could read
+differently are refused here first, because they allow request smuggling: a bare LF or CR, a folded
+header, a space before a header's colon, and Content-Length twice or together with
+Transfer-Encoding.
 """
 
 import re
@@ -35,30 +36,31 @@ _METHODS = frozenset({b"DELETE", b"GET", b"HEAD", b"OPTIONS", b"PATCH", b"POST",
 
 
 class FramingError(CoordinatorError):
-    """The bytes are not an HTTP/1 request, or could be read in two ways."""
+    """The bytes are not an HTTP/1 request, or are ambiguous."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
     """A request's head.
 
-    `data` is what the server is given: the same bytes, except that an absolute-form target is in
-    origin-form, an unknown method is TRACE (answered alike: 405), and there is no Upgrade.
+    `data` is passed on to uvicorn. It is the received head with three changes: an absolute-form
+    target is in origin-form, an unknown method is TRACE (the answer is 405 as well), and Upgrade is
+    removed.
     """
 
     data: bytes
     length: int | None
-    """The body's bytes; None if it is chunked."""
+    """The length of the body in bytes; None if it is chunked."""
 
 
 def head_end(data: bytes | bytearray, *, searched: int = 0) -> int:
-    """Where the body begins; 0 if the head is not complete.
+    """The offset of the body; 0 if the head is incomplete.
 
-    `searched` is how much of the data has been searched before, in vain: a head that comes byte by
-    byte is not searched from its beginning each time.
+    `searched` is the length that an earlier call has searched, so that a head that arrives byte by
+    byte is searched once.
 
     Raises:
-        FramingError: what has come cannot become a head.
+        FramingError: the data cannot become a head.
     """
     end = data.find(b"\r\n\r\n", max(searched - 3, 0)) + 4
     if end > 3:
@@ -73,10 +75,10 @@ def head_end(data: bytes | bytearray, *, searched: int = 0) -> int:
 
 
 def read_head(data: bytes) -> Head:
-    """The head, which `head_end` has found to be complete.
+    """Parse a head that `head_end` found complete.
 
     Raises:
-        FramingError: it is none, or could be read in two ways.
+        FramingError: it is not a head, or it is ambiguous.
     """
     found = _HEAD.fullmatch(data)
     if found is None or data.count(b"\n") > MAX_HEADERS + 2:
@@ -190,7 +192,7 @@ class Body:
         return self._unfinished(data, at, most=2)
 
     def _last(self, data: bytes | bytearray, at: int) -> int:
-        """An empty line, or a trailer's field."""
+        """An empty line, or a field of the trailer."""
         if data.startswith(b"\r\n", at):
             self.done = True
             return 2
@@ -202,7 +204,7 @@ class Body:
         return line.end() - at
 
     def _unfinished(self, data: bytes | bytearray, at: int, *, most: int) -> int:
-        """Nothing yet, if a line can still be made of it by what follows."""
+        """0 if the incomplete line can still become valid."""
         line = data[at : at + most]
         if len(line) >= most or b"\n" in line or (b"\r" in line and not line.endswith(b"\r")):
             raise FramingError("not a chunked body")

@@ -1,6 +1,6 @@
-"""Gives memory back to the system after a flood of connections.
+"""Returns memory to the system after a flood of connections.
 
-glibc keeps what was freed between pieces that are still in use; malloc_trim(3) returns it.
+glibc keeps freed memory that lies between blocks in use; malloc_trim(3) returns it.
 """
 
 import asyncio
@@ -12,9 +12,9 @@ _FLOOD = 200
 
 
 async def give_back(connections: Callable[[], int], *, look_s: float = _LOOK_S) -> None:
-    """Look now and then how many connections there are, and return memory when most of many have
-    gone; runs until cancelled."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+    """Check the number of connections every `look_s`, and return memory when it has fallen to a
+    quarter of a large peak. Runs until cancelled."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # not in other C libraries
     most = 0
     while trim is not None:
         await asyncio.sleep(look_s)

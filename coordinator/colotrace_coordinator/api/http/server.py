@@ -1,6 +1,6 @@
-"""The HTTP server: sockets and their connections, with uvicorn's protocol behind each.
+"""The HTTP server: sockets, and connections with uvicorn's protocol behind each (docs/adr/0011).
 
-uvicorn starts no listener, handles no signal and writes no log here. docs/adr/0011 says why.
+uvicorn opens no listener, handles no signal and writes no log here.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from .memory import give_back
 
 MAX_CONNECTIONS = 10_000
 MAX_CONNECTIONS_PER_ADDRESS = 1_000
-# A little more than an answer takes at most, so that it is the answer that ends the wait.
+# Slightly above the deadline of an answer, so that the answer ends first.
 _LAST_TURNS = 10
 
 
@@ -42,19 +42,19 @@ class ServerCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many connections there may be, and how long each of their states may last."""
+    """Bounds on connections, and on the duration of each of their states."""
 
     connections: int = MAX_CONNECTIONS
     connections_per_address: int = MAX_CONNECTIONS_PER_ADDRESS
     refused: int = 100
-    """Beyond `connections` or `connections_per_address`, for as long as it takes to say so."""
+    """Excess connections that stay open for their 503."""
     handshake_s: float = 10.0
     tls_shutdown_s: float = 3.0
     deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 class _Quiet(uvicorn.Server):
-    """Signals are the entry point's."""
+    """uvicorn without signal handlers: the entry point handles signals."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -63,14 +63,14 @@ class _Quiet(uvicorn.Server):
 
 
 class _Served:
-    """The application, as the server behind calls it."""
+    """The application that uvicorn calls."""
 
     def __init__(self, app: ASGIApp, proxies: Proxies) -> None:
         self._app = app
         self._proxies = proxies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer one request, and tell its connection."""
+        """Answer one request, and notify its connection."""
         connection: Connection = scope["state"].pop("connection")
         if scope["client"] is not None:
             host, port = scope["client"]
@@ -85,7 +85,7 @@ class _Served:
 
 
 class HttpServer:
-    """Serves until `stop`: then running answers end, and idle connections close."""
+    """Serves until `stop`; then running answers end, and idle connections close."""
 
     def __init__(
         self,
@@ -109,7 +109,7 @@ class HttpServer:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            # Longer than ours, which is the one that counts.
+            # Longer than ours, which takes effect first.
             timeout_keep_alive=int(limits.deadlines.keep_alive_s) + 60,
             timeout_graceful_shutdown=int(STOP_S),
         )
@@ -126,11 +126,11 @@ class HttpServer:
 
     @property
     def connections(self) -> int:
-        """How many are open."""
+        """The number of open connections."""
         return len(self._crowd)
 
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
-        """Serve on the listening sockets, which are closed at the end."""
+        """Serve on the listening sockets, and close them at the end."""
         self._acceptors = [
             Acceptor(
                 listening,
@@ -153,22 +153,22 @@ class HttpServer:
             self._stop_accepting()
             for member in self._crowd.members():
                 member.evict()
-            for _ in range(_LAST_TURNS):  # in which the event loop tells the last ones
+            for _ in range(_LAST_TURNS):  # the loop calls their connection_lost
                 if len(self._crowd):
                     await asyncio.sleep(0)
 
     def stop(self) -> None:
-        """Take no new connection, let the running answers end, and have `serve` return."""
+        """Accept no new connection, let running answers end, and end `serve`."""
         self._stop_accepting()
         for member in self._crowd.members():
             cast("Connection", member).shutdown()
         self._server.should_exit = True
 
     def reload_certificate(self) -> None:
-        """Take the certificate and its key from their files again, for connections to come.
+        """Reload the certificate and its key for new connections.
 
         Raises:
-            SetupError: they cannot be used; the ones in use stay.
+            SetupError: the files are not usable; the previous certificate stays in use.
         """
         if self._tls is not None and self._context is not None:
             _context(self._tls)
@@ -205,11 +205,11 @@ def http_server(
     trusted_proxies: Sequence[Network] = (),
     limits: Limits | None = None,
 ) -> HttpServer:
-    """A server of the application; of the `trusted_proxies` it takes the client's address from
-    X-Forwarded-For.
+    """The HTTP server of an application. The client's address is taken from X-Forwarded-For if the
+    peer is one of the `trusted_proxies`.
 
     Raises:
-        SetupError: the certificate or its key cannot be used.
+        SetupError: the certificate or its key is not usable.
     """
     return HttpServer(app, tls=tls, trusted_proxies=trusted_proxies, limits=limits or Limits())
 
@@ -217,7 +217,7 @@ def http_server(
 def _context(tls: ServerCertificate) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
-    # A handshake's renegotiation and tickets of old sessions would only cost.
+    # Clients of an API do not need renegotiation, which costs CPU time.
     context.options |= ssl.OP_NO_RENEGOTIATION
     _load(context, tls)
     return context

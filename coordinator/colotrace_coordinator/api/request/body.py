@@ -1,4 +1,4 @@
-"""Reading a request's body: JSON only, so much at most, and not for ever."""
+"""Reads a request's body: JSON only, bounded in size and time."""
 
 import asyncio
 
@@ -22,10 +22,10 @@ async def read_json_bytes(request: Request, *, timeout_s: float = BODY_TIMEOUT_S
 
     Raises:
         UnsupportedContentError: the content type is not application/json.
-        EncodedBodyError: it has a content coding. A small body could become any number of bytes.
-        BodyTooLargeError: there are more than `MAX_BODY` bytes, announced or sent.
-        BodyTimeoutError: the last byte has not come within `timeout_s`.
-        ClientDisconnect: the client went away meanwhile.
+        EncodedBodyError: it has a content coding, with which a small body can expand without bound.
+        BodyTooLargeError: more than `MAX_BODY` bytes are announced or sent.
+        BodyTimeoutError: the last byte did not arrive within `timeout_s`.
+        ClientDisconnect: the client disconnected.
     """
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
@@ -45,10 +45,10 @@ async def _bounded(request: Request) -> bytes:
     announced = request.headers.get("content-length", "")
     too_large = announced.isdecimal() and int(announced[:20]) > MAX_BODY
     if too_large and request.headers.get("expect"):
-        # The client waits for a word before it sends: this is it.
+        # The client waits for an answer before it sends the body.
         raise BodyTooLargeError
-    # A connection that is closed on unread bytes is reset, and a reset overtakes the answer:
-    # so a body that is only somewhat too large is read to its end, and thrown away.
+    # Closing a socket with unread bytes resets the connection, and the client could lose the
+    # answer. So a body that is slightly too large is read to its end and discarded.
     try:
         async with asyncio.timeout(None) as drain:
             async for chunk in request.stream():

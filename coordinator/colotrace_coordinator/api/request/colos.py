@@ -1,4 +1,4 @@
-"""From the colos that a request names to the colos that answer it."""
+"""Resolves the names and codes in a request to colos."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -10,11 +10,13 @@ from colotrace_coordinator.model import ColoStatus
 
 
 def choose(asked: Sequence[str], known: Sequence[ColoStatus]) -> tuple[ColoName, ...]:
-    """Full names in the answer's order, each once: as asked, a code's colos by name; none asked
-    means all, by name.
+    """The full names of the chosen colos, without duplicates, in the order of the answer.
+
+    They are in the order of the request, and the colos of a code by name. An empty request means
+    all colos, by name.
 
     Raises:
-        UnknownColosError: some that were asked for are neither a colo's name nor a code.
+        UnknownColosError: an entry is neither a colo's name nor a code.
     """
     names = [status.name for status in known]
     if not asked:
@@ -22,11 +24,11 @@ def choose(asked: Sequence[str], known: Sequence[ColoStatus]) -> tuple[ColoName,
     meant: dict[str, list[ColoName]] = {}
     for name in names:
         meant.setdefault(name.lower().rstrip("0123456789"), []).append(name)
-    # After the codes: a full name is that one colo, whatever else it could be the code of.
+    # After the codes: a full name takes precedence over an equal code.
     meant.update({name.lower(): [name] for name in names})
 
     unknown = islice((n for n, word in enumerate(asked) if word.lower() not in meant), MAX_ERRORS)
     if positions := list(unknown):
         raise UnknownColosError(positions)
-    words = dict.fromkeys(word.lower() for word in asked)  # a code may stand there many times
+    words = dict.fromkeys(word.lower() for word in asked)  # a code may be repeated
     return tuple(dict.fromkeys(name for word in words for name in meant[word]))

@@ -1,7 +1,7 @@
-"""The request's body: its shape, its bounds and its defaults, every fault found at once.
+"""Validates a request's body: its schema, bounds and defaults. All faults are reported together.
 
-Lengths come before elements, and faults stop at a bound: a body that is wrong in thirty thousand
-places costs little more than reading it.
+Lengths are checked before elements, and the number of reported faults is bounded. So a body with
+thirty thousand faults costs little more than decoding it.
 """
 
 import codecs
@@ -47,7 +47,7 @@ def _packet_type(value: object) -> object:
 
 
 def _or(default: int) -> BeforeValidator:
-    """Old clients send every option, the unset ones as 0 (and null stands for absent)."""
+    """0 and null mean the default: old clients send unset options as 0."""
 
     def fill(value: object) -> object:
         # An integer may be written as 15.0 (JSON Schema 2020-12, section 4.2.3).
@@ -59,7 +59,7 @@ def _or(default: int) -> BeforeValidator:
 
 
 def _null_is(value: object) -> BeforeValidator:
-    """Null stands for absent."""
+    """null means absent."""
     return BeforeValidator(lambda given: value if given is None else given)
 
 
@@ -87,7 +87,7 @@ class _Options(BaseModel):
 
 
 class TracerouteBody(BaseModel):
-    """A body that holds to the schema; `colos` are as they were written."""
+    """A valid body; `colos` are as the client wrote them."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -97,11 +97,11 @@ class TracerouteBody(BaseModel):
 
 
 def parse(body: bytes) -> TracerouteBody:
-    """The body, valid.
+    """Decode and validate the body.
 
     Raises:
         MalformedJsonError: it is not JSON (RFC 8259: no NaN, UTF-8; a byte order mark is ignored).
-        InvalidBodyError: it is JSON, but not of the shape; every fault is named, up to a bound.
+        InvalidBodyError: it does not match the schema; it has the faults, up to a bound.
     """
     try:
         value = msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
@@ -119,10 +119,10 @@ def parse(body: bytes) -> TracerouteBody:
 
 
 def _pruned(value: Any) -> tuple[object, list[Message]]:
-    """What the model has to look at, and the faults that are found without it.
+    """The part of the body that the model has to validate, and the faults found before.
 
-    A list that is too long is named, and its elements are not looked at; of a list's faults and of
-    an object's unknown keys only so many are left as an answer names.
+    The elements of a list that is too long are removed, and so are unknown keys. Elements after the
+    last fault that an answer can report are removed as well.
     """
     if not isinstance(value, dict):
         return value, []

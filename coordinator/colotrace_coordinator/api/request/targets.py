@@ -1,4 +1,4 @@
-"""Whether a string can name a target at all; whether it may be traced is `policy`'s to say."""
+"""Checks the syntax of a target. `policy` decides whether it may be traced."""
 
 import ipaddress
 
@@ -8,7 +8,7 @@ MAX_TARGET = 255
 
 
 def fault(target: str) -> str | None:
-    """What keeps the string from naming a target, in words; None where nothing does."""
+    """The reason why the string is not a target, to follow its name; None if it is one."""
     if not target:
         return "is empty"
     if len(target) > MAX_TARGET:
@@ -24,7 +24,7 @@ def fault(target: str) -> str | None:
     try:
         to_ascii(target)
     except IdnaRuleError:
-        return None  # the request's other targets are traced; `policy` refuses this one
+        return None  # `policy` refuses this target alone; the others are traced
     except HostNameError as error:
         return f"is not a hostname, an IPv4 or an IPv6 address: {error}"
     return None

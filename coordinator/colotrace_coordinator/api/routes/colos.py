@@ -11,7 +11,7 @@ from colotrace_coordinator.store.credentials import Permission
 
 
 class ColoLine(msgspec.Struct, frozen=True, kw_only=True):
-    """A colo as operators see it; `state` is `up`, `draining` or `down`."""
+    """A colo in the list; `state` is `up`, `draining` or `down`."""
 
     name: str
     city: str

@@ -1,4 +1,4 @@
-"""The route that measures: each check in the contract's order, then the fan-out."""
+"""The route that measures: the checks in the contract's order, then the fan-out."""
 
 import asyncio
 import time
@@ -56,7 +56,7 @@ class Traceroute:
         account_id = await self._access.identify(request, any_of=[Permission.TRACEROUTE])
         body = parse(await read_json_bytes(request))
         colos = choose(body.colos, self._tracer.colos())
-        # The client has waited since its request began to arrive.
+        # The client's deadline counts from the start of its request.
         spent_s = time.monotonic() - context_of(request.scope).began
         asked = TraceRequest(
             account_id, tuple(body.targets), colos, body.options.plain(), spent_s=spent_s
