@@ -1,8 +1,10 @@
-"""The exceptions of the command, with their exit codes.
+"""The exceptions of the command: one tree.
 
-CliError
-├── SettingsError  2  a setting is missing or invalid
-└── RequestError   3  no answer, or an error as answer
+    CliError
+    ├── SettingsError   2  a setting is missing or invalid
+    └── RequestError    3  no answer, or an error as answer
+
+`main` ends with the exit code of each.
 """
 
 from typing import ClassVar

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 from colotrace_proto.messages import MAX_WAIT_MS, PacketType
 
+from colotrace_agent.errors import AgentError
 from colotrace_agent.marks import Marks
 from colotrace_agent.model import Flow, FlowKey, TraceSpec, flow_keys, has_ports
 
@@ -70,7 +71,7 @@ def first_number(spec: TraceSpec, base: int) -> int:
     return (spec.port or base) % (1 << 16)
 
 
-class NoFlowLeftError(Exception):
+class NoFlowLeftError(AgentError):
     """All flows to that target are taken."""
 
 

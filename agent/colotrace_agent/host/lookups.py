@@ -15,11 +15,13 @@ from collections.abc import Callable, Hashable
 from functools import partial
 from typing import Generic, TypeVar
 
+from colotrace_agent.errors import AgentError
+
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 
 
-class NoRoomError(Exception):
+class LookupQueueFullError(AgentError):
     """The look-up cannot be queued; the message is the reason."""
 
 
@@ -84,7 +86,7 @@ class Lookups(Generic[K, T]):
 
         Raises:
             TimeoutError: there was no result within `within_s`.
-            NoRoomError: the queue is full, or no thread can be started.
+            LookupQueueFullError: the queue is full, or no thread can be started.
         """
         question = self._open.get(key) or _Question[K, T](key, self._loop.create_future())
         question.waiters += 1
@@ -109,7 +111,7 @@ class Lookups(Generic[K, T]):
             if len(self._waiting) >= self._most_waiting:
                 self._forget_abandoned()
             if len(self._waiting) >= self._most_waiting:
-                raise NoRoomError(f"{self._most_waiting} other look-ups wait")
+                raise LookupQueueFullError(f"{self._most_waiting} other look-ups wait")
             self._waiting.append(question)
             if self._idle >= len(self._waiting):
                 self._changed.notify()
@@ -123,7 +125,7 @@ class Lookups(Generic[K, T]):
         except RuntimeError:
             if not self._threads:
                 self._waiting.pop()
-                raise NoRoomError("this host allows the agent no further thread") from None
+                raise LookupQueueFullError("this host allows the agent no further thread") from None
         else:
             self._threads += 1
 
@@ -186,7 +188,7 @@ class Lookups(Generic[K, T]):
         # A new caller came after the thread skipped it.
         try:
             self._put(question)
-        except NoRoomError as error:
+        except LookupQueueFullError as error:
             question.answer.set_exception(error)
         else:
             self._open[question.key] = question

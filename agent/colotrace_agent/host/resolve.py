@@ -10,7 +10,9 @@ import socket
 from colotrace_proto.hostnames import HostNameError, is_host_name, to_ascii
 from colotrace_proto.notices import Notice, NoticeCode, sentence
 
-from .lookups import Lookups, NoRoomError
+from colotrace_agent.errors import AgentError
+
+from .lookups import LookupQueueFullError, Lookups
 
 JOBS_RATE = 500.0
 """Look-ups a second for jobs of coordinators."""
@@ -34,7 +36,7 @@ _REASONS = {
 }
 
 
-class UnresolvableError(Exception):
+class UnresolvableError(AgentError):
     """A name has no address, or the resolver did not answer. `notice` says why."""
 
     def __init__(self, notice: Notice) -> None:
@@ -78,7 +80,7 @@ class Resolver:
             found = await self._by_name.ask(name, within_s=self._within_s)
         except TimeoutError:
             reason = f"the host's resolver gave no answer within {self._within_s:g} s"
-        except NoRoomError as error:
+        except LookupQueueFullError as error:
             reason = str(error)
         except socket.gaierror as error:
             code = _REASONS.get(error.errno or 0, code)
@@ -95,7 +97,7 @@ class Resolver:
         """The name of the address; None if it has none, or none that is a valid host name."""
         try:
             return await self._by_address.ask(address, within_s=_NAME_S)
-        except (OSError, TimeoutError, NoRoomError):
+        except (OSError, TimeoutError, LookupQueueFullError):
             return None
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Presence and jobs by an MQTT 5 broker; what comes of jobs, by a stream to who has asked.
+"""Presence and jobs by an MQTT 5 broker; results on a gRPC stream to each coordinator (`streams`).
 
-Any number of coordinators publish jobs; `streams` has how each is answered. Of several processes
-with one agent id the one that started last stays at the broker: the others look again now and then.
+Any number of coordinators publish jobs. If several processes have the same agent id, the one that
+started last stays at the broker; the others retry every `SUPERSEDED_PAUSE_S`.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from colotrace_proto.mqtt import (
 from colotrace_proto.published import decode_presence, decode_published, encode_presence
 from colotrace_proto.running import RunningClock
 
+from colotrace_agent.errors import AgentError
 from colotrace_agent.job.admission import Jobs
 
 from .remembered import Remembered
@@ -35,23 +36,23 @@ from .session import Identity
 from .streams import Streams
 from .tls import Tls
 
-_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 1.0
-_SUPERSEDED_PAUSE_S = 10.0
-# What the broker keeps of our same_id_presences comes within that time.
+_MIN_PAUSE_S, _MAX_PAUSE_S = 0.2, 1.0
+SUPERSEDED_PAUSE_S = 10.0
+# Within this time the broker delivers the retained presences of processes with the same agent id.
 _NAMESAKES_S = 0.1
-# So long a slow broker may take to tell us of our own presence.
-_KEPT_S = 5.0
-_RUBBISH_TOLD_S = 60.0
+# Timeout of the broker's copy of our own presence.
+PRESENCE_ECHO_S = 5.0
+_INVALID_LOG_S = 60.0
 
 _log = structlog.get_logger()
 
 
-class _SupersededError(Exception):
-    """A later process has our id."""
+class SupersededError(AgentError):
+    """A later process has this agent's id."""
 
 
 class MqttLink:
-    """Keeps the agent at the broker until stopped. To be made on the event loop."""
+    """Keeps the agent at the broker until stopped. Create it on the event loop."""
 
     def __init__(
         self,
@@ -73,12 +74,12 @@ class MqttLink:
         self._remembered = Remembered()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        # There is something new to say of us; and the broker keeps what we have said.
+        # The presence is out of date; the broker has retained the last one.
         self._changed = asyncio.Event()
-        self._kept = asyncio.Event()
-        self._said = ""
-        self._rubbish = 0
-        self._rubbish_told_at = self._loop.time() - _RUBBISH_TOLD_S
+        self._retained = asyncio.Event()
+        self._logged_reason = ""
+        self._invalid = 0
+        self._invalid_logged_at = self._loop.time() - _INVALID_LOG_S
 
     async def run(self) -> None:
         """Stays at the broker, and comes back whenever it is lost. Runs until cancelled."""
@@ -106,12 +107,12 @@ class MqttLink:
     # The broker
 
     async def _stay(self) -> None:
-        pause_s = _PAUSE_S
-        # Brokers limit its length, some to 100.
+        pause_s = _MIN_PAUSE_S
+        # Brokers limit the length of client ids, some to 100.
         boot = self._identity.boot_id.hex()[:8]
         identifier = f"colotrace-{self._identity.colo}-{self._identity.agent_id}-{boot}"
         while True:
-            self._kept.clear()
+            self._retained.clear()
             try:
                 async with connection(
                     self._broker,
@@ -123,25 +124,25 @@ class MqttLink:
                     await self._serve(client)
             except MqttError as error:
                 self._warn("broker lost", refusal(error))
-            except _SupersededError as error:
-                self._warn("not at the broker", str(error))
-                await asyncio.sleep(_SUPERSEDED_PAUSE_S)
-            if self._kept.is_set():
-                pause_s = _PAUSE_S
-            # Many agents lose their broker together: they do not come back together.
+            except SupersededError as error:
+                self._warn("superseded at the broker", str(error))
+                await asyncio.sleep(SUPERSEDED_PAUSE_S)
+            if self._retained.is_set():
+                pause_s = _MIN_PAUSE_S
+            # Jitter: many agents lose a broker at the same time.
             await asyncio.sleep(pause_s * random.uniform(0.5, 1.0))  # noqa: S311
-            pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+            pause_s = min(2 * pause_s, _MAX_PAUSE_S)
 
     async def _serve(self, client: Client) -> None:
         try:
-            await first_of(self._read(client), self._be_there(client))
+            await first_of(self._read(client), self._keep_presence(client))
         finally:
-            # The will is for those who cannot say it themselves.
+            # The last will is only for a connection that breaks.
             with suppress(MqttError):
                 await client.publish(self._process.presence, b"", qos=1, retain=True)
 
-    async def _be_there(self, client: Client) -> None:
-        """Takes jobs, and says so now and then, and when that changes."""
+    async def _keep_presence(self, client: Client) -> None:
+        """Subscribes to jobs, and publishes the presence: periodically, and when it changes."""
         await subscribe(client, self._process.same_id_presences)
         await asyncio.sleep(_NAMESAKES_S)
         await subscribe(client, bus.cancels(self._identity.colo))
@@ -149,9 +150,9 @@ class MqttLink:
         shared = bus.shared_jobs(self._identity.colo)
         if not self._jobs.draining:
             await subscribe(client, shared)
-        self._kept.clear()
+        self._retained.clear()
         await self._publish_presence(client)
-        await self._see_that_it_is_kept()
+        await self._await_own_presence()
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(bus.RENEWAL_S):
@@ -176,25 +177,25 @@ class MqttLink:
             properties=expiring(bus.PRESENCE_EXPIRY_S),
         )
 
-    async def _see_that_it_is_kept(self) -> None:
-        """A broker that forbids us to say something need not tell us so."""
+    async def _await_own_presence(self) -> None:
+        """Waits until the broker delivers our presence: it need not report that it forbids one."""
         try:
-            async with self._clock.timeout(_KEPT_S):
-                await self._kept.wait()
+            async with self._clock.timeout(PRESENCE_ECHO_S):
+                await self._retained.wait()
         except TimeoutError:
             topic = self._process.presence
             raise MqttError(f"it does not let us write {topic}, or not read it") from None
-        self._said = ""
+        self._logged_reason = ""
         _log.info("at the broker", broker=str(self._broker))
 
-    # What it says
+    # Messages from the broker
 
     async def _read(self, client: Client) -> None:
         async for message in client.messages:
             try:
                 self._heard(message)
             except ProtocolError as error:
-                self._tell_rubbish(message.topic.value, str(error))
+                self._log_invalid(message.topic.value, str(error))
 
     def _heard(self, message: Message) -> None:
         topic = message.topic.value
@@ -203,33 +204,33 @@ class MqttLink:
         if namesake is not None:
             self._presence(namesake, bytes(payload))
         elif message.retain:
-            raise ProtocolError("it is kept there, as only presences are")
+            raise ProtocolError("it is retained, as only presences may be")
         else:
             self._job(topic, bytes(payload))
 
     def _presence(self, namesake: Process, payload: bytes) -> None:
         if namesake == self._process:
-            if _speaks_of(namesake, payload):
-                self._kept.set()
+            if _is_about(namesake, payload):
+                self._retained.set()
             else:
-                # Taken away by somebody, or by the late will of a connection that we had before.
+                # Removed by another client, or by the late will of our previous connection.
                 self._changed.set()
         elif payload:
             presence = decode_presence(payload)
             if _process(presence) != namesake:
-                raise ProtocolError("it speaks of another process than its topic")
+                raise ProtocolError("it is about another process than its topic")
             self._compare(namesake, presence)
 
     def _compare(self, namesake: Process, presence: Presence) -> None:
         if (presence.started_ms, namesake.boot_id) > (self._started_ms, self._process.boot_id):
-            raise _SupersededError(
+            raise SupersededError(
                 f"a later process is there as {namesake.agent_id} of {namesake.colo}; "
                 "give each agent of a colo an id of its own"
             )
 
     def _job(self, topic: str, payload: bytes) -> None:
         message = decode_published(payload)
-        # What goes to all is not for one of them to do, and the other way round.
+        # Cancellations go to all agents of the colo, jobs to one.
         to_all = topic == bus.cancels(self._identity.colo)
         match message:
             case None:
@@ -241,21 +242,24 @@ class MqttLink:
                 if self._remembered.add(message.job_id, self._loop.time()):
                     self._streams.take(message)
             case _:
-                raise ProtocolError("it is not what the topic is for")
+                raise ProtocolError("a message of this kind does not belong to the topic")
 
-    def _tell_rubbish(self, topic: str, why: str) -> None:
-        self._rubbish += 1
+    def _log_invalid(self, topic: str, reason: str) -> None:
+        self._invalid += 1
         now = self._loop.time()
-        if now - self._rubbish_told_at >= _RUBBISH_TOLD_S:
+        if now - self._invalid_logged_at >= _INVALID_LOG_S:
             _log.warning(
-                "rubbish at the broker", topic=topic[:200], reason=why, messages=self._rubbish
+                "invalid messages at the broker",
+                topic=topic[:200],
+                reason=reason,
+                messages=self._invalid,
             )
-            self._rubbish, self._rubbish_told_at = 0, now
+            self._invalid, self._invalid_logged_at = 0, now
 
-    def _warn(self, what: str, why: str) -> None:
-        if why != self._said:
-            self._said = why
-            _log.warning(what, broker=str(self._broker), reason=why)
+    def _warn(self, event: str, reason: str) -> None:
+        if reason != self._logged_reason:
+            self._logged_reason = reason
+            _log.warning(event, broker=str(self._broker), reason=reason)
 
 
 def _process(presence: Presence) -> Process:
@@ -263,7 +267,7 @@ def _process(presence: Presence) -> Process:
     return Process(hello.colo, hello.agent_id, hello.boot_id)
 
 
-def _speaks_of(process: Process, payload: bytes) -> bool:
+def _is_about(process: Process, payload: bytes) -> bool:
     try:
         return _process(decode_presence(payload)) == process
     except ProtocolError:

@@ -1,13 +1,13 @@
-"""Whether who answers as the coordinator has a coordinator's certificate.
+"""Verifies that the peer has a coordinator's certificate.
 
-Agents and coordinator have certificates of one CA. gRPC's client asks whether the CA has signed the
-certificate and whether it is for the coordinator's name. It does not ask whether it is for a TLS
-server (extended key usage serverAuth, RFC 5280 section 4.2.1.12) where the certificate does not
-say, so that an agent's would pass. So the certificate is fetched and verified here first, and gRPC
-is then told to trust that certificate alone: nobody else can answer in between.
+Agents and coordinator have certificates of one CA. gRPC's client checks that the CA has signed the
+certificate and that it is for the coordinator's name. It does not check that it is for a TLS server
+(extended key usage serverAuth, RFC 5280 section 4.2.1.12), so an agent's certificate would pass.
+Therefore the certificate is fetched and verified here first, and gRPC is then told to trust that
+certificate alone: no other peer can answer in between.
 
-The same connection tells what the coordinator says to our own certificate. gRPC's client hides
-that: whatever the alert was, its words are "Socket closed".
+The same connection shows whether the coordinator accepts this agent's certificate. gRPC's client
+hides that: whatever the TLS alert was, it reports "Socket closed".
 """
 
 import asyncio
@@ -22,13 +22,13 @@ from colotrace_proto.running import RunningClock
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from .tls import ImpostorError, Pem, RefusedError
+from .tls import AgentCertificateError, CoordinatorCertificateError, Pem
 
 _WITHIN_S = 5.0
 _MOST_ADDRESSES = 4
 _VERDICT_S = 1.0
 _MOST = 16
-"""Certificates kept: of several coordinators behind one name, each may have its own."""
+"""Maximum number of certificates: several coordinators behind one name may have one each."""
 
 
 class Pins:
@@ -43,16 +43,16 @@ class Pins:
         self._doubted = False
 
     def doubt(self) -> None:
-        """The last attempt has failed: the certificate may be another by now."""
+        """The last attempt has failed: the coordinator may have a new certificate."""
         self._doubted = True
 
     async def roots(self, pem: Pem, addresses: Sequence[str]) -> bytes:
         """PEM certificates of which the coordinator must show one; it is at one of `addresses`.
 
         Raises:
-            ImpostorError: its certificate is none of the authority, or not for a TLS server of
-                that name.
-            RefusedError: it does not take our certificate.
+            CoordinatorCertificateError: its certificate is not of the CA, or not for a TLS server
+                of that name.
+            AgentCertificateError: it does not accept this agent's certificate.
             OSError: it cannot be reached.
         """
         if pem.authority != self._authority:
@@ -69,14 +69,16 @@ class Pins:
         try:
             reader, writer = await self._connect(context, addresses)
         except ssl.SSLCertVerificationError as error:
-            raise ImpostorError(f"the coordinator's certificate: {error.verify_message}") from error
+            raise CoordinatorCertificateError(
+                f"the coordinator's certificate: {error.verify_message}"
+            ) from error
         try:
             shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             await self._accepted(reader, pem)
         finally:
             writer.transport.abort()
         if not _for_servers(shown):
-            raise ImpostorError(
+            raise CoordinatorCertificateError(
                 "the coordinator's certificate is not for a TLS server; have it issued with the "
                 "extended key usage serverAuth"
             )
@@ -101,7 +103,8 @@ class Pins:
 
     async def _accepted(self, reader: asyncio.StreamReader, pem: Pem) -> None:
         """Waits for the first byte of HTTP/2. In TLS 1.3 the client is done before the server has
-        looked at its certificate; gRPC's server then hangs up, mostly without an alert."""
+        checked the client's certificate; gRPC's server then closes the connection, mostly without
+        an alert."""
         try:
             async with self._clock.timeout(_VERDICT_S):
                 if await reader.read(1):
@@ -114,7 +117,7 @@ class Pins:
         except OSError:
             told = "hung up"
         good, words = _validity(pem.certificate)
-        raise RefusedError(
+        raise AgentCertificateError(
             f"the coordinator does not take this agent's certificate ({told}): {words}; check "
             "--tls-cert, its extended key usage clientAuth, and the coordinator's --agent-ca",
             expired=not good,
@@ -122,7 +125,7 @@ class Pins:
 
 
 def _validity(certificate: bytes) -> tuple[bool, str]:
-    """Whether it is valid by this host's clock, and from when to when in words."""
+    """Whether it is valid by this host's clock, and its validity in words."""
     try:
         loaded = x509.load_pem_x509_certificate(certificate)
     except UNREADABLE:
@@ -139,7 +142,7 @@ def _context(pem: Pem) -> ssl.SSLContext:
     except (ssl.SSLError, UnicodeDecodeError) as error:
         raise OSError("the file of --tls-ca is not PEM") from error
     context.set_alpn_protocols(["h2"])
-    # The library reads files only, and ours may be out of reach by now.
+    # The ssl module reads files only, and this process may not be able to open ours any more.
     with ExitStack() as stack:
         paths: list[str] = []
         try:
@@ -148,14 +151,14 @@ def _context(pem: Pem) -> ssl.SSLContext:
                 file.write(text)
                 file.flush()
                 paths.append(f"/proc/self/fd/{file.fileno()}")
-            context.load_cert_chain(paths[0], paths[1], password="")  # else it asks at the terminal
+            context.load_cert_chain(paths[0], paths[1], password="")  # no prompt at the terminal
         except ssl.SSLError as error:
             raise OSError(
                 "--tls-cert and --tls-key cannot be used together: the first is a certificate in "
                 "PEM, the second its private key without a password"
             ) from error
         except OSError:
-            pass  # no memfd, or no /proc: the connection goes without our certificate
+            pass  # no memfd or no /proc: connect without a client certificate
     return context
 
 

@@ -1,7 +1,8 @@
-"""The streams to coordinators that ask by way of a broker: any number of them, when they ask.
+"""The streams to the coordinators that publish jobs at a broker.
 
-The first job of each opens one. One that has had nothing to do for a while is closed; one that
-cannot be had is given up, with what it was for: whoever asked has given up, too.
+The first job of a coordinator opens its stream. A stream without jobs is closed after `IDLE_S`. One
+that is down for `DOWN_S` is closed and its jobs are cancelled: the coordinator has given them up by
+then.
 """
 
 import asyncio
@@ -12,18 +13,19 @@ from colotrace_proto.running import RunningClock
 
 from colotrace_agent.job.admission import Jobs
 
+from .channel import link_resolver
 from .session import Identity
-from .stream import Stream, resolver_of_links
+from .stream import Stream
 from .tls import Tls
 
-_LOOK_S = 1.0
-_IDLE_S = 300.0
-_DOWN_S = 5.0
-_MOST = 64
+CHECK_S = 1.0
+IDLE_S = 300.0
+DOWN_S = 5.0
+MAX_STREAMS = 64
 
 
 class Streams:
-    """By where the coordinators are: HOST:PORT."""
+    """At most `MAX_STREAMS` streams, by the coordinator's HOST:PORT."""
 
     def __init__(
         self, identity: Identity, jobs: Jobs, *, tls: Tls | None, clock: RunningClock
@@ -31,7 +33,7 @@ class Streams:
         self._identity = identity
         self._jobs = jobs
         self._tls = tls
-        self._resolver = resolver_of_links()
+        self._resolver = link_resolver()
         self._clock = clock
         self._running: asyncio.TaskGroup
         self._streams: dict[str, tuple[Stream, asyncio.Task[None]]] = {}
@@ -40,28 +42,28 @@ class Streams:
         return len(self._streams)
 
     async def run(self) -> None:
-        """Runs them until cancelled. To be begun before the first job comes."""
+        """Runs the streams until cancelled. Start it before the first job comes."""
         async with asyncio.TaskGroup() as self._running:
             while True:
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(CHECK_S)
                 for address, (stream, task) in list(self._streams.items()):
-                    if stream.down_s > _DOWN_S or stream.idle_s > _IDLE_S:
+                    if stream.down_s > DOWN_S or stream.idle_s > IDLE_S:
                         del self._streams[address]
                         stream.abandon()
                         task.cancel()
 
     def take(self, job: Job | UnknownJob) -> None:
-        """A job, for the stream to who asks for it.
+        """Take a job, to be answered on the stream to its coordinator.
 
         Raises:
-            ProtocolError: it does not say whom to answer, or too many ask.
+            ProtocolError: the job has no reply address, or there are too many coordinators.
         """
         address = job.reply_to
         if not address:
-            raise ProtocolError("a job that does not say whom to answer")
+            raise ProtocolError("a job without a reply address")
         if address not in self._streams:
-            if len(self._streams) >= _MOST:
-                raise ProtocolError(f"jobs of more than {_MOST} coordinators")
+            if len(self._streams) >= MAX_STREAMS:
+                raise ProtocolError(f"jobs of more than {MAX_STREAMS} coordinators")
             stream = Stream(
                 address,
                 self._identity,
@@ -75,7 +77,7 @@ class Streams:
         self._streams[address][0].take(job)
 
     def cancel(self, job_id: JobId) -> None:
-        """A job is taken back, whoever asked for it."""
+        """Cancel a job, whichever coordinator asked for it."""
         for stream, _ in self._streams.values():
             stream.cancel(job_id)
 
@@ -95,5 +97,5 @@ class Streams:
             stream.draining()
 
     async def settled(self) -> None:
-        """Returns once all jobs have ended and those who asked know."""
+        """Returns once all jobs have ended and their coordinators have acknowledged them."""
         await asyncio.gather(*(stream.settled() for stream, _ in self._streams.values()))

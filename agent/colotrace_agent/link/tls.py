@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from colotrace_agent.errors import AgentError
+
 
 class Pem(NamedTuple):
     """What the files of `Tls` hold."""
@@ -12,16 +14,16 @@ class Pem(NamedTuple):
     certificate: bytes
 
 
-class ImpostorError(Exception):
-    """Who answers has no coordinator's certificate, and why in words."""
+class CoordinatorCertificateError(AgentError):
+    """The certificate of the peer is not valid for the coordinator; the text says why."""
 
 
-class RefusedError(Exception):
-    """The coordinator does not take our certificate, and why in words."""
+class AgentCertificateError(AgentError):
+    """The coordinator refused this agent's certificate; the text says why."""
 
-    def __init__(self, words: str, *, expired: bool) -> None:
-        """`expired` says that this is the reason, by this host's clock."""
-        super().__init__(words)
+    def __init__(self, text: str, *, expired: bool) -> None:
+        """`expired` is True if the certificate has expired, by this host's clock."""
+        super().__init__(text)
         self.expired = expired
 
 

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from aiomqtt import Client
 from colotrace_agent.job.admission import Jobs
-from colotrace_agent.link import mqtt, stream, streams
+from colotrace_agent.link import mqtt, stream, streams, waiting
 from colotrace_agent.link.mqtt import MqttLink
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
@@ -182,7 +182,7 @@ async def test_two_coordinators(
     broker: Broker, jobs: Jobs, prober: FakeProber, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each gets replies of its own jobs only; if one stops, only its jobs are dropped."""
-    monkeypatch.setattr(streams, "_DOWN_S", 0.5)
+    monkeypatch.setattr(streams, "DOWN_S", 0.5)
     async with watching(broker) as watch, asking() as (one, here), running(broker, jobs):
         await watch.there()
         async with asking() as (two, there):
@@ -250,7 +250,7 @@ async def test_job_with_a_late_stream_does_not_run(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its coordinator has moved it to another agent by then."""
-    monkeypatch.setattr(stream, "_EARLY_S", 0.5)
+    monkeypatch.setattr(waiting, "EXPIRY_S", 0.5)
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
         await watch.there()
         asker.welcoming.clear()
@@ -268,9 +268,9 @@ async def test_unused_streams_are_closed(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A stream that cannot be opened is abandoned, and an idle one is closed."""
-    monkeypatch.setattr(streams, "_DOWN_S", 0.3)
-    monkeypatch.setattr(streams, "_IDLE_S", 0.5)
-    monkeypatch.setattr(streams, "_LOOK_S", 0.05)
+    monkeypatch.setattr(streams, "DOWN_S", 0.3)
+    monkeypatch.setattr(streams, "IDLE_S", 0.5)
+    monkeypatch.setattr(streams, "CHECK_S", 0.05)
     async with watching(broker) as watch, asking() as (asker, where):
         async with running(broker, jobs):
             await watch.there()
@@ -300,7 +300,7 @@ async def test_too_many_coordinators(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The earlier ones are still answered."""
-    monkeypatch.setattr(streams, "_MOST", 1)
+    monkeypatch.setattr(streams, "MAX_STREAMS", 1)
     async with watching(broker) as watch, asking() as (asker, where), running(broker, jobs):
         await watch.there()
         await watch.publish(job("job-1", "1.1.1.1", reply_to=where))
@@ -332,7 +332,7 @@ async def test_invalid_messages(
         assert isinstance(await asker.next(), Hello)
         assert await asker.next() == Accepted(JobId("job-3"))
         await watch.there()
-    assert capsys.readouterr().out.count("rubbish at the broker") == 1
+    assert capsys.readouterr().out.count("invalid messages at the broker") == 1
 
 
 async def test_retained_message_on_a_job_topic_is_ignored(broker: Broker, jobs: Jobs) -> None:
@@ -362,7 +362,7 @@ async def test_later_process_gets_the_id(
     broker: Broker, jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The earlier one withdraws, and returns when the later one has stopped."""
-    monkeypatch.setattr(mqtt, "_SUPERSEDED_PAUSE_S", 0.2)
+    monkeypatch.setattr(mqtt, "SUPERSEDED_PAUSE_S", 0.2)
     later = replace(PROCESS, boot_id=b"L" * 16)
     hello = replace(IDENTITY.hello(), boot_id=later.boot_id)
     presence = Presence(hello, time.time_ns() // 1_000_000 + 60_000)
@@ -464,7 +464,7 @@ async def test_broker_that_discards_the_presence(
     said: Said,
 ) -> None:
     """The broker reports no error. The agent logs it once, and retries with pauses."""
-    monkeypatch.setattr(mqtt, "_KEPT_S", 0.2)
+    monkeypatch.setattr(mqtt, "PRESENCE_ECHO_S", 0.2)
     broker.kill()
     (broker.directory / "acl").write_text(f"{rules}\n")
     broker.settings = f"allow_anonymous true\nacl_file {broker.directory / 'acl'}"

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from colotrace_agent.host.lookups import Lookups, NoRoomError, Pace
+from colotrace_agent.host.lookups import LookupQueueFullError, Lookups, Pace
 
 LONG_S = 30.0
 
@@ -118,7 +118,7 @@ async def test_waiting_questions_are_bounded(gate: Gate) -> None:
     await until(lambda: gate.now == 1)
     tasks += [asyncio.create_task(lookups.ask(key, within_s=LONG_S)) for key in ("b", "c")]
     await asyncio.sleep(0)
-    with pytest.raises(NoRoomError):
+    with pytest.raises(LookupQueueFullError):
         await lookups.ask("d", within_s=LONG_S)
     tasks.pop().cancel()
     await asyncio.sleep(0)
@@ -138,7 +138,7 @@ async def test_no_thread_to_be_had(gate: Gate, monkeypatch: pytest.MonkeyPatch) 
     lookups = Lookups(gate, threads=2, name="test")
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(NoRoomError, match="thread"):
+        with pytest.raises(LookupQueueFullError, match="thread"):
             await lookups.ask("a", within_s=LONG_S)
     assert await lookups.ask("a", within_s=LONG_S) == "A"
     lookups.close()

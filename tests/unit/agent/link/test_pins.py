@@ -11,7 +11,7 @@ from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link import stream as stream_module
 from colotrace_agent.link.pins import Pins
 from colotrace_agent.link.stream import Stream
-from colotrace_agent.link.tls import ImpostorError, RefusedError, Tls
+from colotrace_agent.link.tls import AgentCertificateError, CoordinatorCertificateError, Tls
 from colotrace_proto.running import RunningClock
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fleet.authority import Authority, Pair
@@ -33,8 +33,8 @@ def authority(tmp_path: Path) -> Authority:
 def log(monkeypatch: pytest.MonkeyPatch) -> Log:
     kept = Log()
     monkeypatch.setattr(stream_module, "_log", kept)
-    monkeypatch.setattr(stream_module, "_FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(stream_module, "_LONGEST_PAUSE_S", 0.001)
+    monkeypatch.setattr(stream_module, "MIN_PAUSE_S", 0.001)
+    monkeypatch.setattr(stream_module, "MAX_PAUSE_S", 0.001)
     return kept
 
 
@@ -141,7 +141,7 @@ async def test_certificate_of_another_authority_or_for_another_name(
     for pair in pairs:
         async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:
             pins = Pins(where, clock=RunningClock())
-            with pytest.raises(ImpostorError):
+            with pytest.raises(CoordinatorCertificateError):
                 await pins.roots(tls(authority).read(), ["127.0.0.1"])
 
 
@@ -160,7 +160,7 @@ async def test_own_certificate_that_the_coordinator_refuses(
     async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:
         pins = Pins(where, clock=RunningClock())
         files = Tls(certificate=own.certificate, key=own.key, authority=authority.path)
-        with pytest.raises(RefusedError) as raised:
+        with pytest.raises(AgentCertificateError) as raised:
             await pins.roots(files.read(), ["127.0.0.1"])
     assert raised.value.expired is (fault == "expired")
 

@@ -63,8 +63,8 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Log:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back at once, since nobody else waits for this coordinator."""
-    monkeypatch.setattr(stream_module, "_FIRST_PAUSE_S", 0.001)
-    monkeypatch.setattr(stream_module, "_LONGEST_PAUSE_S", 0.001)
+    monkeypatch.setattr(stream_module, "MIN_PAUSE_S", 0.001)
+    monkeypatch.setattr(stream_module, "MAX_PAUSE_S", 0.001)
 
 
 async def chatter(link: Stream) -> None:
@@ -80,7 +80,7 @@ async def test_streams_that_end_while_it_speaks(
     jobs: Jobs, log: Log, monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode
 ) -> None:
     """Neither the agent ends with them nor its jobs, and each time it has heard why."""
-    monkeypatch.setattr(stream_module, "_REFUSED_PAUSE_S", 0.001)
+    monkeypatch.setattr(stream_module, "REFUSED_PAUSE_S", 0.001)
 
     async def script(stream: Call) -> None:
         await stream.welcome(Ack(JobId("job-1"), 0))

@@ -1,19 +1,19 @@
-"""The tree of exceptions is drawn as it is."""
+"""The tree of a program's exceptions is drawn as it is."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
-from colotrace_coordinator import errors
+import pytest
 
-ROOT = Path(errors.__file__).parent
+PROGRAMS = ["colotrace_agent", "colotrace_coordinator", "colotrace_cli"]
 
 
-def drawn() -> dict[str, str]:
+def drawn(text: str) -> dict[str, str]:
     """Each exception's base, by the indentation of the drawing."""
-    assert errors.__doc__ is not None
     bases: dict[str, str] = {}
     above: list[tuple[int, str]] = []
-    for line in errors.__doc__.splitlines():
+    for line in text.splitlines():
         name = line.lstrip(" │├└─").split(" ")[0]
         if not line.startswith("    ") or not name.endswith("Error"):
             continue
@@ -24,11 +24,11 @@ def drawn() -> dict[str, str]:
     return bases
 
 
-def defined() -> dict[str, str]:
-    """The base of each exception that the coordinator defines, but the API's table."""
+def defined(root: Path) -> dict[str, str]:
+    """The base of each exception that the program defines, but the API's table."""
     found = {
         node.name: base.id
-        for path in ROOT.rglob("*.py")
+        for path in root.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef) and node.name.endswith("Error")
         for base in node.bases
@@ -37,5 +37,9 @@ def defined() -> dict[str, str]:
     return {name: base for name, base in found.items() if base != "ApiError"}
 
 
-def test_every_exception_is_drawn_below_its_base() -> None:
-    assert drawn() == defined()
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_every_exception_is_drawn_below_its_base(program: str) -> None:
+    errors = import_module(f"{program}.errors")
+    assert errors.__doc__ is not None
+    assert errors.__file__ is not None
+    assert drawn(errors.__doc__) == defined(Path(errors.__file__).parent)
