@@ -13,7 +13,7 @@ from typing import Any
 
 from colotrace_agent.host.resolve import Resolver
 from colotrace_agent.job.admission import Jobs
-from colotrace_agent.packets.writer import PACKET_TYPES
+from colotrace_agent.packets.formats import PACKET_TYPES
 from colotrace_agent.prober import open_prober
 from colotrace_proto.messages import Accepted, Frame, Job, JobId, PacketType
 

@@ -11,6 +11,10 @@ from colotrace_proto.messages import MAX_PROBES, Family, NodeKind, PacketType
 
 from .marks import Marks
 
+PORTS = range(20_000, 32_768)
+"""Source ports of probes. They lie below the ports that Linux assigns to connections (32768 and
+up), so that the host never wants the same one and a kernel filter can distinguish them."""
+
 
 def family_of(address: bytes) -> Family:
     """The family of a packed address."""
@@ -50,24 +54,6 @@ class FlowKey(NamedTuple):
     port: int
 
 
-def has_ports(packet_type: PacketType) -> bool:
-    """Whether probes of that type have ports, of which the source port must be reserved."""
-    return packet_type in (PacketType.UDP, PacketType.TCP)
-
-
-def flow_keys(
-    packet_type: PacketType, target: bytes, identifier: int, port: int
-) -> tuple[FlowKey, ...]:
-    """All keys by which answers name a flow; its own first.
-
-    A GRE probe has an echo request inside: who unpacks it answers like to any other.
-    """
-    own = FlowKey(packet_type, target, identifier, port)
-    if packet_type is not PacketType.GRE:
-        return (own,)
-    return own, FlowKey(PacketType.ICMP, target, identifier & 0xFFFF, 0)
-
-
 @dataclass(frozen=True, slots=True)
 class Flow:
     """What all probes of a trace have in common, and what tells them apart.
@@ -94,11 +80,6 @@ class Flow:
         # Kept: it is asked for several times a probe.
         key = FlowKey(self.packet_type, self.target, self.identifier, self.port)
         object.__setattr__(self, "key", key)
-
-    @property
-    def keys(self) -> tuple[FlowKey, ...]:
-        """All that find it."""
-        return flow_keys(self.packet_type, self.target, self.identifier, self.port)
 
     @property
     def family(self) -> Family:

@@ -17,8 +17,8 @@ from .model import FlowKey, TraceSpec, Unheard
 from .network import clock
 from .network.sockets import RawSockets, open_all
 from .network.wire import Wire
+from .packets.formats import writer_for
 from .packets.probe import Writer
-from .packets.writer import writer_for
 
 Listener = Callable[[Trace], None]
 

@@ -51,6 +51,11 @@ class PacketType(enum.StrEnum):
     GRE = "gre"
     GRE_ICMP = "gre+icmp"
 
+    @property
+    def parts(self) -> "tuple[PacketType, ...]":
+        """The types of the probes that are sent: two for a combination, else the type itself."""
+        return tuple(PacketType(part) for part in self.value.split("+"))
+
 
 class NodeKind(enum.IntEnum):
     """What an answer says about the path: a hop, the target, or an end before the target."""

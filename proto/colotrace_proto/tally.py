@@ -91,7 +91,7 @@ def merged(tables: Sequence[Replies]) -> Replies:
 
 def has_own_ends(packet_type: PacketType, *, multipath: bool) -> bool:
     """Whether such a job has several flows, each reported up to its own end."""
-    return multipath or packet_type is PacketType.GRE_ICMP
+    return multipath or len(packet_type.parts) > 1
 
 
 def path_end(gathered: Gathered) -> int:

@@ -11,7 +11,8 @@ from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import Flow, Heard, TraceSpec
 from colotrace_agent.packets.checksum import checksum, ones_sum
-from colotrace_agent.packets.decode import decode_icmp, decode_tcp_segment
+from colotrace_agent.packets.decode import decode_icmp
+from colotrace_agent.packets.tcp import decode_tcp_segment
 from colotrace_proto.messages import PacketType
 
 SOURCE, TARGET, ROUTER = bytes([192, 0, 2, 1]), bytes([203, 0, 113, 9]), bytes([198, 18, 1, 1])

@@ -6,15 +6,10 @@ they carry is looked at: the agent's ICMPv6 socket has that turned off.
 """
 
 from colotrace_agent.model import Heard, Unheard
-from colotrace_agent.packets.decode import (
-    decode_icmp,
-    decode_icmp6,
-    decode_tcp,
-    decode_tcp_segment,
-    decode_udp,
-    decode_udp_datagram,
-)
+from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
 from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
+from colotrace_agent.packets.tcp import decode_tcp, decode_tcp_segment
+from colotrace_agent.packets.udp import decode_udp, decode_udp_datagram
 from scenario import wire
 
 _WHOLE = {wire.ICMP: decode_icmp, wire.UDP: decode_udp, wire.TCP: decode_tcp, wire.GRE: decode_gre}

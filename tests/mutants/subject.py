@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import Flow, Heard, TraceSpec
-from colotrace_agent.packets.writer import writer_for
+from colotrace_agent.packets.formats import writer_for
 from colotrace_proto.messages import PacketType
 from scenario import wire
 from scenario.addresses import packed

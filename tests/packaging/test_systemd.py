@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from colotrace_agent.engine.identity import PORTS
+from colotrace_agent.model import PORTS
 
 from .programs import AGENT, COORDINATOR, known
 

@@ -1,6 +1,6 @@
 """What the agent cannot do yet: packet types without probes, and cases that are known to fail."""
 
-from colotrace_agent.packets.writer import PACKET_TYPES
+from colotrace_agent.packets.formats import PACKET_TYPES
 
 from scenario.kinds import ProbeType
 from scenario.load import Run

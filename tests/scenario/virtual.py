@@ -16,17 +16,12 @@ from colotrace_agent.engine.engine import Account, Engine
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.machine import JobMachine
 from colotrace_agent.model import FlowKey, Heard, Probe, TraceSpec, Unheard
-from colotrace_agent.packets.decode import (
-    decode_icmp,
-    decode_icmp6,
-    decode_tcp,
-    decode_tcp_segment,
-    decode_udp,
-    decode_udp_datagram,
-)
+from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
+from colotrace_agent.packets.formats import writer_for
 from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
 from colotrace_agent.packets.probe import Writer
-from colotrace_agent.packets.writer import writer_for
+from colotrace_agent.packets.tcp import decode_tcp, decode_tcp_segment
+from colotrace_agent.packets.udp import decode_udp, decode_udp_datagram
 from colotrace_proto import messages
 from colotrace_proto.messages import Frame, JobId
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from colotrace_proto.messages import Family, NodeKind, PacketType
+from colotrace_proto.messages import Family, NodeKind
 
 from colotrace_agent.engine.engine import (
     BURST,
@@ -25,7 +25,8 @@ from colotrace_agent.engine.limits.spacing import Spacing
 from colotrace_agent.engine.placing import place
 from colotrace_agent.engine.rules import port_unreachable_kind
 from colotrace_agent.engine.verdict import judge
-from colotrace_agent.model import Counters, Heard, TraceSpec, family_of, has_ports
+from colotrace_agent.model import Counters, Heard, TraceSpec, family_of
+from colotrace_agent.packets.formats import FORMATS
 
 from .finding import same_rows
 from .flows import Flows, ManyIdentities, addresses_of
@@ -208,12 +209,12 @@ class BulkEngine:
         """Takes in what came to an ICMP socket; the rows that are to be decoded and `heard`."""
         table = self.tables.get(family)
         every = range(len(packets))
-        if table is None or self.spec.packet_type is PacketType.GRE:
+        if table is None or FORMATS[self.spec.packet_type].inner is not None:
             return every
         plain = plain_answers(table, packets, lengths, senders)
         if not len(plain.rows):
             return every
-        if has_ports(self.spec.packet_type):
+        if FORMATS[self.spec.packet_type].ports:
             plain = _doubted(table, plain)
         good = table.count(
             plain.lines, plain.ordinals, kind=plain.kind, who=plain.who, at=at[plain.rows],

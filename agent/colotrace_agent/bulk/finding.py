@@ -5,6 +5,7 @@ import numpy.typing as npt
 from colotrace_proto.messages import PacketType
 
 from colotrace_agent.model import FlowKey
+from colotrace_agent.packets.formats import FORMATS
 
 from .flows import Flows
 
@@ -28,8 +29,8 @@ class Finder:
 
     def __init__(self, packet_type: PacketType, targets: Bytes, identifiers: Numbers) -> None:
         """The latter two by line, as they are kept up to date."""
-        self._gre = packet_type is PacketType.GRE
-        self.packet_types = {packet_type, PacketType.ICMP} if self._gre else {packet_type}
+        self._inner = FORMATS[packet_type].inner
+        self.packet_types = {packet_type} if self._inner is None else {packet_type, self._inner}
         """Those of the packets by which answers name the traces."""
         self._targets, self._identifiers = targets, identifiers
         self._slots = np.full(1 << _SLOT_BITS, _NONE, np.int32)
@@ -58,7 +59,7 @@ class Finder:
     def near(self, key: FlowKey) -> Lines:
         """Lines of traces with that identifier, whatever their target."""
         identifiers = self._identifiers
-        if self._gre and key.packet_type is PacketType.ICMP:
+        if self._inner is not None and key.packet_type is self._inner:
             identifiers = identifiers & 0xFFFF
         return np.nonzero(self._live & (identifiers == key.identifier))[0]
 
@@ -82,9 +83,9 @@ class Finder:
         return lines
 
     def _names(self, lines: Lines) -> list[list[bytes]]:
-        """Of GRE's traces also those by which answers to the echo request inside name them."""
+        """Of types with an inner packet, also the names by which its answers find the trace."""
         identifiers = [self._identifiers[lines]]
-        if self._gre:
+        if self._inner is not None:
             identifiers.append(identifiers[0] & 0xFFFF)
         return [_joined(self._targets[lines], each) for each in identifiers]
 

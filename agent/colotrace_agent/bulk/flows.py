@@ -15,16 +15,15 @@ import numpy.typing as npt
 from colotrace_proto.messages import PacketType
 
 from colotrace_agent.engine.identity import (
-    PORTS,
     QUARANTINE_NS,
     SHARED_PORTS,
     candidates,
     drawn_beside,
-    identifiers_of,
     port_of,
 )
 from colotrace_agent.marks import TAG_BYTES, Marks, distinct
-from colotrace_agent.model import Flow, FlowKey, TraceSpec, flow_keys, has_ports
+from colotrace_agent.model import Flow, FlowKey, TraceSpec
+from colotrace_agent.packets.formats import FORMATS, keys_of
 
 Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
@@ -101,7 +100,7 @@ class ManyIdentities:
         identifiers = _first_candidates(spec, drawn)
         names = _names(drawn, identifiers)
         free = ~self._resting.among(names, now)
-        if has_ports(spec.packet_type):
+        if FORMATS[spec.packet_type].ports:
             for row in np.nonzero(free)[0].tolist():
                 free[row] = reserve(int(identifiers[row]))
         for row in np.nonzero(~free)[0].tolist():
@@ -134,7 +133,8 @@ class ManyIdentities:
     def is_released(self, spec: TraceSpec, key: FlowKey, now: int) -> bool:
         """Whether an ended trace with `spec`'s options had that flow not long ago: an answer to it
         is late."""
-        keys = flow_keys(spec.packet_type, key.target, key.identifier, port_of(spec))
+        own = FlowKey(spec.packet_type, key.target, key.identifier, port_of(spec))
+        keys = keys_of(own)
         if not any(key.packet_type is each.packet_type and key.port == each.port for each in keys):
             return False
         drawn = self._drawn(spec, rows_of([key.target]))
@@ -158,7 +158,7 @@ class ManyIdentities:
         for identifier in candidates(spec, int(drawn[0])):
             if self._resting.among(_names(drawn, np.array([identifier])), now)[0]:
                 continue
-            if not has_ports(spec.packet_type) or reserve(identifier):
+            if not FORMATS[spec.packet_type].ports or reserve(identifier):
                 return identifier
         return None
 
@@ -223,8 +223,9 @@ def _draw(secret: bytes, context: bytes, *, flows: int, probes: int) -> _Marks:
 
 def _first_candidates(spec: TraceSpec, drawn: Names) -> Numbers:
     """The first of the `candidates` of each."""
-    space = identifiers_of(spec)
-    if space is PORTS:
+    kind = FORMATS[spec.packet_type]
+    space = kind.identifiers
+    if kind.ports:
         start = (drawn % np.uint64(SHARED_PORTS)).astype(np.int64) + spec.flow
     else:
         start = (drawn % np.uint64(len(space))).astype(np.int64)
@@ -233,11 +234,10 @@ def _first_candidates(spec: TraceSpec, drawn: Names) -> Numbers:
 
 def _first_numbers(spec: TraceSpec, bases: Numbers) -> Numbers:
     """As `first_number`."""
-    if spec.packet_type is PacketType.TCP:
-        return bases
-    if spec.packet_type is PacketType.UDP:
-        return bases % 0xFFFE + 1
-    return np.full_like(bases, spec.port) if spec.port else bases % (1 << 16)
+    kind = FORMATS[spec.packet_type]
+    if spec.port and not kind.ports:
+        bases = np.full_like(bases, spec.port)
+    return kind.numbering.first(bases)
 
 
 def _names(drawn: Names, identifiers: Numbers) -> Names:

@@ -1,12 +1,12 @@
 """Whose trace an answer belongs to: the rules of `engine.lookup`, over a table."""
 
 import numpy as np
-from colotrace_proto.messages import PacketType
 
 from colotrace_agent.engine.limits.budget import Budget
 from colotrace_agent.engine.lookup import SEARCH_BURST, SEARCH_RATE
-from colotrace_agent.engine.matching import TCP_SPACING, Miss, match
+from colotrace_agent.engine.matching import Miss, match
 from colotrace_agent.model import AnswerKind, Flow, Heard
+from colotrace_agent.packets.formats import FORMATS, keys_of
 
 from .finding import same_rows
 from .state import Lines
@@ -31,7 +31,7 @@ class Lookup:
         key = heard.key
         number = table.found.line_of(key)
         flow = table.flow(number) if number is not None else None
-        if number is not None and flow is not None and key in flow.keys:
+        if number is not None and flow is not None and key in keys_of(flow.key):
             return number, flow
         if not self._budget.available(now):
             return None
@@ -74,9 +74,10 @@ def _likely(table: Table, heard: Heard, lines: Lines) -> Lines:
     if heard.tag is not None and not heard.cut:
         (tag,) = np.frombuffer(heard.tag, np.uint64).tolist()
         likely = (table.tags[lines] == tag).any(axis=1)
-    elif table.spec.packet_type is PacketType.TCP and heard.number is not None:
-        ahead = (heard.number - table.first_number[lines]) % (1 << 32)
-        likely = ahead < table.taken[lines] * TCP_SPACING
+    elif FORMATS[table.spec.packet_type].number_suffices and heard.number is not None:
+        modulus, _, step = FORMATS[table.spec.packet_type].numbering
+        ahead = (heard.number - table.first_number[lines]) % modulus
+        likely = ahead < table.taken[lines] * step
     else:
         return lines
     those: Lines = lines[likely]

@@ -1,19 +1,19 @@
-"""Probes of many flows at once: what `Writer` writes for one, as rows of a numpy matrix.
+"""Writes probes of many flows at once, as rows of a numpy matrix, like `packets.probe` one flow's.
 
-All flows have one packet type and one family, so their packets are all as long, and a field is a
-column. What a flow's probes share is written into its line once, when it begins.
+All flows have the same packet type and family, so their packets have the same length, and a field
+is a column. The fields that a flow's probes share are written into its line once, when it begins.
 """
 
 import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.engine.matching import TCP_SPACING
 from colotrace_agent.model import Flow
 from colotrace_agent.packets.checksum import MODULUS, ones_sum
+from colotrace_agent.packets.format import Columns
+from colotrace_agent.packets.formats import FORMATS, writer_for
 from colotrace_agent.packets.payload import TAG_AT
 from colotrace_agent.packets.template import IPV4_HEADER, IPV6_HEADER, template
-from colotrace_agent.packets.writer import writer_for
 
 from .flows import Flows
 
@@ -24,24 +24,18 @@ Lines = npt.NDArray[np.intp]
 _MOST_BASES = 64
 _V4_ID, _V4_TTL = 4, 8
 _V6_HOP_LIMIT = 7
-_ECHO_CHECKSUM, _ECHO_IDENTIFIER, _ECHO_SEQUENCE, _ECHO_PAYLOAD = 2, 4, 6, 8
-_UDP_CHECKSUM, _UDP_PAYLOAD = 6, 8
-_TCP_SEQUENCE, _TCP_CHECKSUM = 4, 16
-_GRE_HEADER = 8
 
 
 class MatrixWriter:
     """Writes probes of the flows that are in its lines."""
 
     def __init__(self, packet_type: PacketType, family: Family, *, lines: int) -> None:
-        self.packet_type = packet_type
         self._ipv4 = family is Family.IPV4
-        header = IPV4_HEADER if self._ipv4 else IPV6_HEADER
-        self.transport = header
-        # Where the echo request begins: GRE has one behind a second IP header.
-        self._echo = header + (_GRE_HEADER + header if packet_type is PacketType.GRE else 0)
+        self._transport = IPV4_HEADER if self._ipv4 else IPV6_HEADER
+        self._format = FORMATS[packet_type]
+        self._columns = self._format.columns[family]
         self._packets: Matrix = np.zeros((lines, len(template(packet_type, family))), np.uint8)
-        # The sum of all that a probe's own fields do not change, one's complement.
+        # The ones' complement sum of the fields that all probes of a flow share.
         self._fixed = np.zeros(lines, np.int64)
         self._first = np.zeros(lines, np.int64)
         self._bases: dict[tuple[bytes, int], _Base] = {}
@@ -49,7 +43,8 @@ class MatrixWriter:
     def begin(self, lines: Lines, flows: Flows) -> None:
         """The lines are these flows' from now on."""
         self._first[lines] = flows.first_numbers
-        if self.packet_type is PacketType.GRE:
+        if self._format.inner is not None:
+            self._fixed[lines] = -flows.first_numbers
             for row, line in enumerate(lines.tolist()):
                 packet = writer_for(flows.flow(row)).write(0, 0)
                 self._packets[line] = np.frombuffer(packet, np.uint8)
@@ -67,7 +62,7 @@ class MatrixWriter:
         if base is None:
             if len(self._bases) >= _MOST_BASES:
                 self._bases.clear()
-            base = _Base(flows.flow(row), transport=self.transport)
+            base = _Base(flows.flow(row), self._columns, transport=self._transport)
             self._bases[source, flows.port] = base
         return base
 
@@ -83,34 +78,17 @@ class MatrixWriter:
             packets[:, _V4_ID : _V4_ID + 2] = _big_endian(ip_ids, 2)
         else:
             packets[:, _V6_HOP_LIMIT] = ttls
-        first = self._first[lines]
-        if self.packet_type is PacketType.TCP:
-            sequence = (first + ordinals * TCP_SPACING) % (1 << 32)
-            self._write_tcp(packets, sequence, self._fixed[lines])
-        elif self.packet_type is PacketType.UDP:
-            number = (first - 1 + ordinals) % 0xFFFE + 1
-            steering = -(number + self._fixed[lines] + _ones_sum(tags)) % MODULUS
-            at = self.transport + _UDP_CHECKSUM
-            packets[:, at : at + 2] = _big_endian(number, 2)
-            self._write_payload(packets, self.transport + _UDP_PAYLOAD, steering, tags)
+        number = self._format.numbering.number(self._first[lines], ordinals)
+        total, columns, at = self._fixed[lines] + number, self._columns, self._transport
+        if columns.payload is None:
+            _put(packets, at, columns.checksum, -total % MODULUS)
         else:
-            sequence = (first + ordinals) % (1 << 16)
-            steering = (first - sequence - _ones_sum(tags)) % MODULUS
-            at = self._echo + _ECHO_SEQUENCE
-            packets[:, at : at + 2] = _big_endian(sequence, 2)
-            self._write_payload(packets, self._echo + _ECHO_PAYLOAD, steering, tags)
+            steering = _big_endian(-(total + _ones_sum(tags)) % MODULUS, TAG_AT)
+            at_tag = at + columns.payload + TAG_AT
+            packets[:, at_tag - TAG_AT : at_tag] = steering
+            packets[:, at_tag : at_tag + tags.shape[1]] = tags
+        _put(packets, at, columns.number, number)
         return packets
-
-    def _write_tcp(self, packets: Matrix, sequence: Numbers, fixed: Numbers) -> None:
-        at = self.transport
-        packets[:, at + _TCP_SEQUENCE : at + _TCP_SEQUENCE + 4] = _big_endian(sequence, 4)
-        total = (fixed + sequence) % MODULUS
-        at += _TCP_CHECKSUM
-        packets[:, at : at + 2] = _big_endian((MODULUS - total) % MODULUS, 2)
-
-    def _write_payload(self, packets: Matrix, at: int, steering: Numbers, tags: Matrix) -> None:
-        packets[:, at : at + TAG_AT] = _big_endian(steering, 2)
-        packets[:, at + TAG_AT : at + TAG_AT + tags.shape[1]] = tags
 
 
 class _Base:
@@ -119,32 +97,37 @@ class _Base:
     Sums of one's complement are linear, so they are taken once.
     """
 
-    def __init__(self, flow: Flow, *, transport: int) -> None:
+    def __init__(self, flow: Flow, columns: Columns, *, transport: int) -> None:
         writer = writer_for(flow)
         self._packet = np.frombuffer(bytes(writer.write(0, 0)), np.uint8)
-        self._target_at = transport - len(flow.target)
-        self._icmp = flow.packet_type is PacketType.ICMP
-        self._identifier_at = transport + (_ECHO_IDENTIFIER if self._icmp else 0)
-        self._checksum_at = transport + _ECHO_CHECKSUM
+        self._columns, self._transport = columns, transport
+        # An echo request's checksum is the same for all probes of a flow.
+        self._echo = FORMATS[flow.packet_type].steering is not None
         # ICMPv4 is summed without the addresses.
-        self._addressed = not self._icmp or flow.family is Family.IPV6
+        self._addressed = not self._echo or flow.family is Family.IPV6
         self._sum = writer.fixed_sum - flow.identifier
         if self._addressed:
             self._sum += writer.pseudo_sum - ones_sum(flow.target)
 
-    def packets_of(self, flows: Flows, those: npt.NDArray[np.bool_]) -> tuple[Matrix, Numbers]:
-        """A packet of each of those flows, and the sum of what is the same in all its probes."""
-        targets, identifiers = flows.targets[those], flows.identifiers[those]
+    def packets_of(self, flows: Flows, rows: npt.NDArray[np.bool_]) -> tuple[Matrix, Numbers]:
+        """A packet of each of these flows, and the sum of the fields that its probes share."""
+        targets, identifiers = flows.targets[rows], flows.identifiers[rows]
         packets = np.repeat(self._packet[None, :], len(targets), axis=0)
-        packets[:, self._target_at : self._target_at + targets.shape[1]] = targets
-        packets[:, self._identifier_at : self._identifier_at + 2] = _big_endian(identifiers, 2)
+        packets[:, self._transport - targets.shape[1] : self._transport] = targets
+        _put(packets, self._transport, self._columns.identifier, identifiers)
         total = self._sum + identifiers
         if self._addressed:
             total += _ones_sum(targets)
-        if self._icmp:
-            checksums = -(total + flows.first_numbers[those]) % MODULUS
-            packets[:, self._checksum_at : self._checksum_at + 2] = _big_endian(checksums, 2)
+        if self._echo:
+            first = flows.first_numbers[rows]
+            _put(packets, self._transport, self._columns.checksum, -(total + first) % MODULUS)
+            total = -first
         return packets, total
+
+
+def _put(packets: Matrix, start: int, column: slice, numbers: Numbers) -> None:
+    at, end = start + column.start, start + column.stop
+    packets[:, at:end] = _big_endian(numbers, end - at)
 
 
 def _ones_sum(tags: Matrix) -> Numbers:

@@ -10,9 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from colotrace_proto.messages import Family, NodeKind, PacketType
+from colotrace_proto.messages import Family, NodeKind
 
-from colotrace_agent.engine.matching import TCP_SPACING
+from colotrace_agent.marks import TAG_BYTES
+from colotrace_agent.packets.formats import FORMATS
+from colotrace_agent.packets.payload import TAG_AT
 
 from .finding import same_rows
 from .state import Bytes, Flags, Lines, Numbers
@@ -22,7 +24,7 @@ from .table import Table
 # The quoted packet's transport header begins at the same place in both.
 _V4_ICMP = 20
 _TRANSPORT = 48
-_TAG_BEHIND = 10  # the tag, from the transport header on: ICMP's and UDP's 8 bytes, and steering
+_ECHO_TAG = slice(10, 18)
 _MOST_PLAIN = 140  # from here on an ICMP message can have extensions (RFC 4884)
 _SUMMED = 128
 _LOOKED_AT = _V4_ICMP + _SUMMED  # whatever is longer is odd
@@ -31,8 +33,6 @@ _ODD = -1
 # By length: which bytes of a message are summed.
 _INSIDE = np.where(np.arange(_SUMMED) < np.arange(_SUMMED + 1)[:, None], 0xFF, 0).astype(np.uint8)
 _MASKS: npt.NDArray[np.uint32] = _INSIDE.view(np.uint32)
-
-_PROTOCOLS = {PacketType.ICMP: (1, 58), PacketType.UDP: (17, 17), PacketType.TCP: (6, 6)}
 
 
 class Plain(NamedTuple):
@@ -73,7 +73,8 @@ def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes
     kind, code = packets[:, layout.icmp], packets[:, layout.icmp + 1]
     expired = (kind == layout.expired[0]) & (code == layout.expired[1])
     closed = (kind == layout.port_closed[0]) & (code == layout.port_closed[1])
-    if table.spec.packet_type is PacketType.ICMP:
+    probe = FORMATS[table.spec.packet_type]
+    if not probe.ports:
         closed[:] = False  # an echo request has no port: see `engine.verdict`
     quotes = layout.header_ok & layout.quote_ok & (expired | closed)
     quotes &= lengths >= _TRANSPORT + _quoted_at_least(table)
@@ -81,8 +82,8 @@ def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes
     # A time that is up had run down to 1: else that is a label.
     quotes &= (layout.quoted_ttl == 1) | closed
     echoes = layout.header_ok & (kind == layout.echo_reply) & (code == 0)
-    echoes &= lengths >= layout.icmp + _TAG_BEHIND + 8
-    if table.spec.packet_type is not PacketType.ICMP:
+    echoes &= lengths >= layout.icmp + _ECHO_TAG.stop
+    if probe.tap is not None:
         echoes[:] = False
     who = packets[:, 12:16] if ipv4 else senders
     found = [
@@ -97,23 +98,21 @@ def _quoting(
 ) -> Plain:
     quote = packets.take(index, axis=0)
     target, transport = quote[:, layout.target], quote[:, _TRANSPORT:]
-    if table.spec.packet_type is PacketType.ICMP:
-        identifier, number = transport[:, 4:6], _number(transport[:, 6:8])
+    columns = FORMATS[table.spec.packet_type].columns[table.family]
+    if columns.port is None:
         right = (transport[:, 0] == layout.echo_request) & (transport[:, 1] == 0)
     else:
-        identifier = transport[:, :2]
-        right = _number(transport[:, 2:4]) == table.port
-        number = _number(
-            transport[:, 4:8] if table.spec.packet_type is PacketType.TCP else transport[:, 6:8]
-        )
-    lines = table.found.lines_of(target, _number(identifier))
+        right = _number(transport[:, columns.port]) == table.port
+    number = _number(transport[:, columns.number])
+    lines = table.found.lines_of(target, _number(transport[:, columns.identifier]))
     right &= lines >= 0
     right &= same_rows(quote[:, layout.source], table.sources[lines])
     ordinals = _ordinals(table, lines, number)
     right &= ordinals >= 0
-    if table.spec.packet_type is not PacketType.TCP:
-        tag = transport[:, _TAG_BEHIND : _TAG_BEHIND + 8]
-        right &= _tag(tag) == table.flat_tags[table.places(lines, ordinals)]
+    if columns.payload is not None:
+        at = columns.payload + TAG_AT
+        wanted = table.flat_tags[table.places(lines, ordinals)]
+        right &= _tag(transport[:, at : at + TAG_BYTES]) == wanted
     kinds = np.where(closed[index], NodeKind.TARGET, NodeKind.TRANSIT).astype(np.uint8)
     reduced_by = np.maximum(layout.quoted_ttl[index].astype(np.int64) - 1, 0)
     return Plain(
@@ -127,8 +126,7 @@ def _echoing(table: Table, packets: Bytes, layout: _Layout, index: Lines, who: B
     lines = table.found.lines_of(who[index], _number(message[:, 4:6]))
     ordinals = _ordinals(table, lines, _number(message[:, 6:8]))
     right = (lines >= 0) & (ordinals >= 0)
-    tag = message[:, _TAG_BEHIND : _TAG_BEHIND + 8]
-    right &= _tag(tag) == table.flat_tags[table.places(lines, ordinals)]
+    right &= _tag(message[:, _ECHO_TAG]) == table.flat_tags[table.places(lines, ordinals)]
     count = int(right.sum())
     return Plain(
         index[right], lines[right], ordinals[right],
@@ -137,7 +135,7 @@ def _echoing(table: Table, packets: Bytes, layout: _Layout, index: Lines, who: B
 
 
 def _ipv4(packets: Bytes, lengths: Numbers, table: Table) -> _Layout:
-    protocol, _ = _PROTOCOLS[table.spec.packet_type]
+    protocol = FORMATS[table.spec.packet_type].protocols[Family.IPV4]
     header_ok = (packets[:, 0] == 0x45) & (packets[:, 9] == 1) & (lengths >= _V4_ICMP + 8)
     header_ok &= _sums_up(packets[:, _V4_ICMP:], lengths - _V4_ICMP)
     quote_ok = (packets[:, 28] == 0x45) & (packets[:, 29] == 0) & (packets[:, 37] == protocol)
@@ -150,7 +148,7 @@ def _ipv4(packets: Bytes, lengths: Numbers, table: Table) -> _Layout:
 
 
 def _ipv6(packets: Bytes, senders: Bytes, table: Table) -> _Layout:
-    _, protocol = _PROTOCOLS[table.spec.packet_type]
+    protocol = FORMATS[table.spec.packet_type].protocols[Family.IPV6]
     # A link-local sender is told with its link (`network.zone`).
     header_ok = (senders[:, 0] != 0xFE) | (senders[:, 1] & 0xC0 != 0x80)
     quote_ok = (packets[:, 8] == 0x60) & (packets[:, 9] & 0xF0 == 0) & (packets[:, 14] == protocol)
@@ -173,20 +171,19 @@ def _sums_up(messages: Bytes, lengths: Numbers) -> Flags:
 
 
 def _quoted_at_least(table: Table) -> int:
-    return 8 if table.spec.packet_type is PacketType.TCP else _TAG_BEHIND + 8
+    payload = FORMATS[table.spec.packet_type].columns[table.family].payload
+    return 8 if payload is None else payload + TAG_AT + TAG_BYTES
 
 
 def _ordinals(table: Table, lines: Lines, number: Numbers) -> Lines:
     """The ordinals of the probes with these numbers, -1 where none was sent; as `number_of`."""
-    first = table.first_number[lines]
-    if table.spec.packet_type is PacketType.UDP:
-        ordinals = np.where((number > 0) & (number <= 0xFFFE), (number - first) % 0xFFFE, _ODD)
-    elif table.spec.packet_type is PacketType.TCP:
-        ordinals, beyond = np.divmod((number - first) % (1 << 32), TCP_SPACING)
-        ordinals = np.where(beyond == 0, ordinals, _ODD)
-    else:
-        ordinals = (number - first) % (1 << 16)
-    return np.where((lines >= 0) & (ordinals < table.taken[lines]), ordinals, _ODD)
+    modulus, least, step = FORMATS[table.spec.packet_type].numbering
+    ordinals = (number - table.first_number[lines]) % modulus
+    right = (lines >= 0) & (number >= least) & (number < least + modulus)
+    if step > 1:
+        ordinals, beyond = np.divmod(ordinals, step)
+        right &= beyond == 0
+    return np.where(right & (ordinals < table.taken[lines]), ordinals, _ODD)
 
 
 def _tag(columns: Bytes) -> npt.NDArray[np.uint64]:

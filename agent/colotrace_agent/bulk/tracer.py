@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from colotrace_proto.messages import Family, PacketType
+from colotrace_proto.messages import Family
 
 from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.host.secret import host_secret
@@ -14,6 +14,7 @@ from colotrace_agent.model import TraceSpec, Unheard, family_of
 from colotrace_agent.network import clock
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.network.wire import Wire, decoded
+from colotrace_agent.packets.formats import ERRORS, FORMATS
 
 from . import batch_sockets
 from .departing import Departing, sources_of
@@ -70,9 +71,7 @@ class BulkTracer:
             family: batch_sockets.RowSender(sock, wall) for family, sock in sockets.senders.items()
         }
         self._receivers = {
-            family: batch_sockets.RowReceiver(
-                sockets.receivers[family, PacketType.ICMP], wall, buffers
-            )
+            family: batch_sockets.RowReceiver(sockets.receivers[family, ERRORS], wall, buffers)
             for family in sockets.senders
         }
         self._most = min(sender.most for sender in self._senders.values())
@@ -164,7 +163,7 @@ class BulkTracer:
         way of the others, by row."""
         shut: dict[int, OSError] = {}
         # ICMP is heard always, and only the clock is looked at: once for all.
-        echoes = flows.packet_type is PacketType.ICMP
+        echoes = FORMATS[flows.packet_type].tap is None
         for row in range(min(len(flows.targets), 1) if echoes else len(flows.targets)):
             flow = flows.flow(row)
             try:
@@ -296,7 +295,7 @@ class BulkTracer:
         for row in odd:
             data = batch.packets[row, : batch.lengths[row]].tobytes()
             sender, link = batch.senders[row].tobytes(), int(batch.links[row])
-            heard = decoded(family, PacketType.ICMP, data, sender, link)
+            heard = decoded(family, ERRORS, data, sender, link)
             if not isinstance(heard, Unheard):
                 self._engine.heard(heard, at=int(batch.at[row]), read_at=batch.read_at)
 
@@ -315,7 +314,7 @@ class BulkTracer:
         self._tell(ended)
         now = clock.now()
         for each in ended:
-            if self._engine.spec.packet_type is not PacketType.ICMP:
+            if FORMATS[self._engine.spec.packet_type].tap is not None:
                 for number in each.numbers.tolist():
                     flow = each.table.flow(number)
                     if flow is not None:

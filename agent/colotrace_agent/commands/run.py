@@ -23,7 +23,7 @@ from colotrace_agent.link.direct import DirectLink
 from colotrace_agent.link.session import Identity
 from colotrace_agent.link.tls import Tls
 from colotrace_agent.network.sockets import RawSockets
-from colotrace_agent.packets.writer import PACKET_TYPES
+from colotrace_agent.packets.formats import PACKET_TYPES
 from colotrace_agent.prober import Prober, open_prober
 
 # Longer than any job may take; what still runs then is given up.

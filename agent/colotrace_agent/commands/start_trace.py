@@ -49,7 +49,7 @@ def start(
     from colotrace_proto.rows import Colo
 
     from colotrace_agent.engine.multipath.several import offered
-    from colotrace_agent.packets.writer import PACKET_TYPES
+    from colotrace_agent.packets.formats import PACKET_TYPES
 
     from . import preload
     from .trace import TraceSettings, trace

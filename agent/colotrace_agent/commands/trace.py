@@ -97,7 +97,7 @@ async def trace(given: Iterable[str], settings: TraceSettings, *, file: int | No
 
 def _in_bulk(settings: TraceSettings) -> bool:
     """One flow to each target; and the kernel lets stamps be told apart by the hundred."""
-    one_flow = settings.packet_type is not PacketType.GRE_ICMP and not settings.multipath
+    one_flow = len(settings.packet_type.parts) == 1 and not settings.multipath
     return one_flow and kernel_takes_numbers()
 
 

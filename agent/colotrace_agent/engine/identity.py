@@ -9,27 +9,14 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from colotrace_proto.messages import MAX_WAIT_MS, PacketType
+from colotrace_proto.messages import MAX_WAIT_MS
 
 from colotrace_agent.errors import AgentError
 from colotrace_agent.marks import Marks
-from colotrace_agent.model import Flow, FlowKey, TraceSpec, flow_keys, has_ports
+from colotrace_agent.model import Flow, FlowKey, TraceSpec
+from colotrace_agent.packets.formats import FORMATS, keys_of
 
-# Below what Linux gives out by itself (32768 and up), so that the host's own connections and
-# ours never want the same port, and a kernel filter can tell them apart by range.
-PORTS = range(20_000, 32_768)
-_IDENTIFIERS = range(1, 65_536)
-
-_SPACES = {
-    PacketType.ICMP: _IDENTIFIERS,
-    PacketType.UDP: PORTS,
-    PacketType.TCP: PORTS,
-    # The low half is the inner echo request's identifier, and so not 0 often enough to matter.
-    PacketType.GRE: range(1, 1 << 32),
-}
-_DEFAULT_PORT = {PacketType.UDP: 33_434, PacketType.TCP: 80}
-
-# How long after its trace a flow stays taken: longer than any answer is waited for, and than
+# How long a flow stays taken after its trace: longer than any answer is waited for, and than
 # packets live in practice.
 QUARANTINE_NS = 4 * MAX_WAIT_MS * 1_000_000
 _ATTEMPTS = 4096
@@ -38,37 +25,31 @@ SHARED_PORTS = 64
 
 def drawn_beside(spec: TraceSpec, flow_secret: bytes) -> bytes:
     """What is hashed behind the target, to 64 bits, for `candidates`."""
-    if identifiers_of(spec) is PORTS:
+    if FORMATS[spec.packet_type].ports:
         return flow_secret
     return spec.flow.to_bytes(8, "big") + flow_secret
 
 
 def candidates(spec: TraceSpec, drawn: int) -> Iterator[int]:
     """Identifiers to try, in this order, for a flow whose target's hash is that."""
-    space = identifiers_of(spec)
+    kind = FORMATS[spec.packet_type]
+    space = kind.identifiers
     # A port costs a socket: traces to different targets share a few, flows have their own.
-    start = drawn % SHARED_PORTS + spec.flow if space is PORTS else drawn
+    start = drawn % SHARED_PORTS + spec.flow if kind.ports else drawn
     for attempt in range(min(_ATTEMPTS, len(space))):
         yield space[(start + attempt) % len(space)]
 
 
-def identifiers_of(spec: TraceSpec) -> range:
-    """What flows' identifiers are out of."""
-    return _SPACES[spec.packet_type]
-
-
 def port_of(spec: TraceSpec) -> int:
-    """The destination port, where there are ports; else 0."""
-    return spec.port or _DEFAULT_PORT[spec.packet_type] if has_ports(spec.packet_type) else 0
+    """The destination port; 0 if the packet type has none."""
+    ports = FORMATS[spec.packet_type].ports
+    return spec.port or ports.default if ports else 0
 
 
 def first_number(spec: TraceSpec, base: int) -> int:
-    """Probe 0's number, for that base."""
-    if spec.packet_type is PacketType.TCP:
-        return base
-    if spec.packet_type is PacketType.UDP:
-        return base % 0xFFFE + 1
-    return (spec.port or base) % (1 << 16)
+    """The number of probe 0, from 32 random bits. Types without ports take it from `port`."""
+    kind = FORMATS[spec.packet_type]
+    return kind.numbering.first(base if kind.ports else spec.port or base)
 
 
 class NoFlowLeftError(AgentError):
@@ -101,10 +82,10 @@ class Identities:
         self._forget(now)
         port = port_of(spec)
         for identifier in self._candidates(spec):
-            keys = flow_keys(spec.packet_type, spec.target, identifier, port)
+            keys = keys_of(FlowKey(spec.packet_type, spec.target, identifier, port))
             if not (self._taken.isdisjoint(keys) and self._released.keys().isdisjoint(keys)):
                 continue
-            if has_ports(spec.packet_type) and not reserve(identifier):
+            if FORMATS[spec.packet_type].ports and not reserve(identifier):
                 continue
             self._taken.update(keys)
             return self._flow(spec, source, identifier=identifier, port=port)
@@ -134,7 +115,7 @@ class Identities:
 
     def release(self, flow: Flow, now: int) -> None:
         """The trace has ended; its flow stays taken until no answer can be under way."""
-        for key in flow.keys:
+        for key in keys_of(flow.key):
             self._taken.discard(key)
             self._released[key] = now + QUARANTINE_NS
 

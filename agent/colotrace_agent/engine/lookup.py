@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from colotrace_proto.messages import PacketType
 
 from colotrace_agent.model import AnswerKind, FlowKey, Heard
+from colotrace_agent.packets.formats import keys_of
 
 from .limits.budget import Budget
 from .trace import Trace
@@ -41,7 +42,7 @@ class Lookup:
 
     def add(self, trace: Trace) -> None:
         """The trace has begun."""
-        for key in trace.flow.keys:
+        for key in keys_of(trace.flow.key):
             self._by_key[key] = trace
             for side in _sides(key):
                 self._by_side.setdefault(side, {})[trace] = None
@@ -50,7 +51,7 @@ class Lookup:
         """The trace has ended; whether it was known."""
         if self._by_key.get(trace.flow.key) is not trace:
             return False
-        for key in trace.flow.keys:
+        for key in keys_of(trace.flow.key):
             self._by_key.pop(key, None)
             for side in _sides(key):
                 traces = self._by_side.get(side, {})

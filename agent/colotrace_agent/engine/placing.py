@@ -2,9 +2,10 @@
 
 from typing import Protocol
 
-from colotrace_proto.messages import NodeKind, PacketType
+from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.model import AnswerKind, Counters, Flow, Heard
+from colotrace_agent.packets.formats import FORMATS
 
 from .matching import Miss, match
 from .rules import is_duplicate, is_first
@@ -96,7 +97,7 @@ def _names_no_probe(heard: Heard, flow: Flow) -> bool:
     that ends with the key where routers clear the identification."""
     if heard.kind is AnswerKind.DATAGRAM:
         return heard.responder == flow.target
-    return heard.key.packet_type is PacketType.GRE
+    return not FORMATS[heard.key.packet_type].number_quoted
 
 
 def _shows_reached(heard: Heard, flow: Flow, miss: Miss) -> bool:

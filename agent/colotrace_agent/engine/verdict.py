@@ -9,7 +9,8 @@ from typing import NamedTuple
 from colotrace_proto.messages import Family, NodeKind
 
 from colotrace_agent import labels
-from colotrace_agent.model import AnswerKind, Flow, Heard, has_ports
+from colotrace_agent.model import AnswerKind, Flow, Heard
+from colotrace_agent.packets.formats import FORMATS, keys_of
 
 from .rules import DOUBTFUL, port_unreachable_kind
 
@@ -77,7 +78,8 @@ def _is_doubtful(heard: Heard, flow: Flow) -> bool:
     if heard.kind is not AnswerKind.UNREACHABLE or heard.code != PORT_UNREACHABLE[flow.family]:
         return False
     from_target = heard.responder == flow.target
-    return has_ports(flow.packet_type) and port_unreachable_kind(from_target) == DOUBTFUL
+    has_ports = FORMATS[flow.packet_type].ports is not None
+    return has_ports and port_unreachable_kind(from_target) == DOUBTFUL
 
 
 def _is_translated(heard: Heard, flow: Flow) -> bool:
@@ -86,7 +88,7 @@ def _is_translated(heard: Heard, flow: Flow) -> bool:
         return False
     if heard.source != flow.source:
         return True
-    return heard.key != flow.key and heard.key not in flow.keys
+    return heard.key != flow.key and heard.key not in keys_of(flow.key)
 
 
 def refusal_label(family: Family) -> str:

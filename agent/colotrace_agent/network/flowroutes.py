@@ -26,7 +26,8 @@ from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import family_of, has_ports
+from colotrace_agent.model import family_of
+from colotrace_agent.packets.formats import FORMATS
 
 from . import clock
 from .mmsg import IP_PROTOCOL
@@ -56,14 +57,7 @@ _MOST_KNOWN_HOPS = 256
 # Shortest intervals of checking the subscription, and of inspecting routes and rules.
 _LOOK_NS, _SURVEY_NS = 10_000_000, 1_000_000_000
 
-_PROTOCOLS = {
-    (PacketType.ICMP, Family.IPV4): socket.IPPROTO_ICMP,
-    (PacketType.ICMP, Family.IPV6): socket.IPPROTO_ICMPV6,
-    (PacketType.UDP, Family.IPV4): socket.IPPROTO_UDP,
-    (PacketType.UDP, Family.IPV6): socket.IPPROTO_UDP,
-    (PacketType.TCP, Family.IPV4): socket.IPPROTO_TCP,
-    (PacketType.TCP, Family.IPV6): socket.IPPROTO_TCP,
-}
+_ICMP = {Family.IPV4: socket.IPPROTO_ICMP, Family.IPV6: socket.IPPROTO_ICMPV6}
 # The kernel has ICMP type and code in the place of the destination port (struct flowi_uli).
 _ECHO_PORT = {Family.IPV4: 0x0800, Family.IPV6: 0x8000}
 
@@ -261,25 +255,25 @@ class _Fields:
 
     def __init__(self, packet_type: PacketType, family: Family, survey: _Survey) -> None:
         self._family = family
-        self._ports = has_ports(packet_type)
-        self._tcp = packet_type is PacketType.TCP
+        kind = FORMATS[packet_type]
+        asked = protocol = kind.protocols[family]
+        self._ports = kind.ports is not None
+        self._tcp = protocol == socket.IPPROTO_TCP
         self._gre_ports = self._gre_named = False
         stand_in = _stand_in(family, survey)
-        if packet_type is PacketType.GRE:
+        if protocol == socket.IPPROTO_GRE:
             # The kernel's GRE tunnels have the key in the place of the ports (struct flowi_uli), so
             # that keys are distributed over equal-cost routes.
             self._gre_ports = stand_in == socket.IPPROTO_TCP and not survey.ports
             self._gre_named = socket.IPPROTO_GRE in survey.protocols
             asked = stand_in
-        else:
-            asked = _PROTOCOLS[packet_type, family]
         self._told = 0
         """The protocol by which the probes will be routed."""
         if kernel_takes_protocols() and not self._gre_named:
-            self._told = socket.IPPROTO_GRE if packet_type is PacketType.GRE else asked
+            self._told = protocol
         self._fixed = attribute(_PROTOCOL, bytes([asked]))
         self._of_hop = attribute(_PROTOCOL, bytes([asked if self._told else stand_in]))
-        if packet_type is PacketType.ICMP:
+        if protocol == _ICMP[family]:
             self._fixed += attribute(_DESTINATION_PORT, _SHORT.pack(_ECHO_PORT[family]))
 
     def any_hop(self, target: bytes) -> NextHop:
@@ -315,7 +309,7 @@ class _Fields:
 def _stand_in(family: Family, survey: _Survey) -> int:
     """A protocol for look-ups in place of one that RTM_GETROUTE does not accept; if possible, one
     that no rule names."""
-    choices = (socket.IPPROTO_TCP, socket.IPPROTO_UDP, _PROTOCOLS[PacketType.ICMP, family])
+    choices = (socket.IPPROTO_TCP, socket.IPPROTO_UDP, _ICMP[family])
     return next((each for each in choices if each not in survey.protocols), choices[0])
 
 

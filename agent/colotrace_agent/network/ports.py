@@ -11,6 +11,8 @@ from contextlib import suppress
 
 from colotrace_proto.messages import Family, PacketType
 
+from colotrace_agent.packets.formats import FORMATS
+
 _MOST_HELD = 1_024
 _MOST_IDLE = 64
 
@@ -56,9 +58,12 @@ class Ports:
         if len(self._sockets) >= _MOST_HELD:
             return False
         packet_type, family, port = key
+        ports = FORMATS[packet_type].ports
+        if ports is None:
+            raise ValueError(f"{packet_type} has no ports")
         sock = socket.socket(
             socket.AF_INET if family is Family.IPV4 else socket.AF_INET6,
-            socket.SOCK_DGRAM if packet_type is PacketType.UDP else socket.SOCK_STREAM,
+            ports.socket_kind,
         )
         try:
             if family is Family.IPV6:

@@ -9,8 +9,10 @@ from typing import NamedTuple
 
 from colotrace_proto.messages import PacketType
 
+from colotrace_agent.packets.formats import FORMATS
+
 from . import clock
-from .filters import keep_tcp_answers, keep_udp_answers
+from .filters import attach
 from .mmsg import Incoming
 from .sockets import SO_TIMESTAMPNS, park, unpark
 
@@ -65,9 +67,10 @@ class Receiver:
         unpark(self._sock)
 
     def keep_ports(self, packet_type: PacketType, ports: Collection[int]) -> None:
-        """Receive packets to these ports only; for taps of UDP and TCP."""
-        keep = keep_tcp_answers if packet_type is PacketType.TCP else keep_udp_answers
-        keep(self._sock, ports)
+        """Receive packets to these ports only; for taps of types with ports."""
+        tap = FORMATS[packet_type].tap
+        if tap is not None:
+            attach(self._sock, tap.program(ip_header=not self._ipv6, ports=ports))
 
     def fileno(self) -> int:
         """The socket's descriptor."""

@@ -14,13 +14,10 @@ from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from .filters import (
-    keep_gre_answers,
-    keep_icmp6_answers,
-    keep_icmp_answers,
-    keep_tcp_answers,
-    keep_udp_answers,
-)
+from colotrace_agent.packets.format import ProbeFormat, Tap
+from colotrace_agent.packets.formats import ERRORS, FORMATS
+
+from .filters import attach, keep_icmp6_answers, keep_icmp_answers
 
 # linux/socket.h, linux/in.h and linux/in6.h; not in Python's socket module.
 SO_TIMESTAMPNS = 35
@@ -45,9 +42,6 @@ _ANYBODY = {Family.IPV4: "0.0.0.0", Family.IPV6: "::"}  # noqa: S104 - a raw soc
 
 # The kernel or a sandbox may not support IPv6.
 _NO_FAMILY = {errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT}
-
-TAPS = (PacketType.UDP, PacketType.TCP, PacketType.GRE)
-_GRE_PROTOCOL = 47
 
 _DROPS_AT, _MEMINFO_SIZE = 32, 36  # SK_MEMINFO_DROPS, of 32 bits (linux/sock_diag.h)
 
@@ -115,9 +109,10 @@ def _open(family: Family, sockets: RawSockets) -> None:
         if error.errno in _NO_FAMILY:
             return
         raise
-    sockets.receivers[family, PacketType.ICMP] = _icmp(family)
-    for packet_type in TAPS:
-        sockets.receivers[family, packet_type] = _tap(family, packet_type)
+    sockets.receivers[family, ERRORS] = _icmp(family)
+    for packet_type, kind in FORMATS.items():
+        if kind.tap is not None:
+            sockets.receivers[family, packet_type] = _tap(family, kind, kind.tap)
 
 
 def park(sock: socket.socket) -> None:
@@ -160,24 +155,14 @@ def _icmp(family: Family) -> socket.socket:
     return _receiving(sock)
 
 
-def _tap(family: Family, packet_type: PacketType) -> socket.socket:
-    protocols = {
-        PacketType.UDP: socket.IPPROTO_UDP,
-        PacketType.TCP: socket.IPPROTO_TCP,
-        PacketType.GRE: _GRE_PROTOCOL,
-    }
-    sock = _raw(family, protocols[packet_type])
+def _tap(family: Family, kind: ProbeFormat, tap: Tap) -> socket.socket:
+    sock = _raw(family, kind.protocols[family])
     if family is Family.IPV4:
         sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
     else:
         sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
     park(sock)
-    if packet_type is PacketType.TCP:
-        keep_tcp_answers(sock)
-    elif packet_type is PacketType.UDP:
-        keep_udp_answers(sock)
-    else:
-        keep_gre_answers(sock)
+    attach(sock, tap.program(ip_header=family is Family.IPV4))
     return _receiving(sock)
 
 

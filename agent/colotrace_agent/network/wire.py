@@ -9,25 +9,9 @@ from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import (
-    Flow,
-    FlowKey,
-    Heard,
-    MissingNeighbour,
-    Probe,
-    Unheard,
-    family_of,
-    has_ports,
-)
-from colotrace_agent.packets.decode import (
-    decode_icmp,
-    decode_icmp6,
-    decode_tcp,
-    decode_tcp_segment,
-    decode_udp,
-    decode_udp_datagram,
-)
-from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
+from colotrace_agent.model import Flow, FlowKey, Heard, MissingNeighbour, Probe, Unheard, family_of
+from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
+from colotrace_agent.packets.formats import ERRORS, FORMATS
 
 from . import clock
 from .addresses import HostFamilies
@@ -41,19 +25,9 @@ from .sender import SLOTS, Departure, Sender, Stamp
 from .sockets import Drops, RawSockets
 from .zone import zone_label
 
-# IPv4's raw sockets give the IP header, IPv6's keep it to themselves.
-_DECODERS = {
-    PacketType.ICMP: decode_icmp,
-    PacketType.UDP: decode_udp,
-    PacketType.TCP: decode_tcp,
-    PacketType.GRE: decode_gre,
-}
-_DECODERS_V6 = {
-    PacketType.ICMP: decode_icmp6,
-    PacketType.UDP: decode_udp_datagram,
-    PacketType.TCP: decode_tcp_segment,
-    PacketType.GRE: decode_gre_packet,
-}
+_TAPS = {kind.packet_type: kind.tap for kind in FORMATS.values() if kind.tap is not None}
+_DECODERS = {ERRORS: decode_icmp} | {key: tap.decode for key, tap in _TAPS.items()}
+_DECODERS_V6 = {ERRORS: decode_icmp6} | {key: tap.decode_payload for key, tap in _TAPS.items()}
 
 
 class Arrival(NamedTuple):
@@ -113,7 +87,7 @@ class Wire:
         self._listening: dict[int, _Listening] = {}
         self._readable = select.poll()
         for key in self._receivers:
-            if key[1] is PacketType.ICMP:
+            if key[1] is ERRORS:
                 self._listen(key)
         self._tapped: dict[tuple[Family, PacketType], int] = {}
         self._port_users: dict[tuple[Family, PacketType], Counter[int]] = {}
@@ -194,14 +168,14 @@ class Wire:
         """Start receiving answers for a flow, before its probes are sent."""
         # An earlier step of the clock does not affect this flow.
         self.wall.offset()
-        if flow.packet_type is PacketType.ICMP:
+        if FORMATS[flow.packet_type].tap is None:
             return
         tap = (flow.family, flow.packet_type)
         if not self._tapped.get(tap):
             self._receivers[tap].unpark()
             self._listen(tap)
         self._tapped[tap] = self._tapped.get(tap, 0) + 1
-        if has_ports(flow.packet_type):
+        if FORMATS[flow.packet_type].ports:
             users = self._port_users.setdefault(tap, Counter())
             users[flow.identifier] += 1
             if users[flow.identifier] == 1:
@@ -210,13 +184,13 @@ class Wire:
     def give_back(self, flow: Flow) -> None:
         """Release the source port of a flow for which `open` failed."""
         self._hops.pop(flow.key, None)
-        if has_ports(flow.packet_type):
+        if FORMATS[flow.packet_type].ports:
             self._ports.release(flow.packet_type, flow.family, flow.identifier)
 
     def close_flow(self, flow: Flow) -> None:
         """Stop receiving answers for a flow whose trace has ended."""
         self._hops.pop(flow.key, None)
-        if flow.packet_type is PacketType.ICMP:
+        if FORMATS[flow.packet_type].tap is None:
             return
         self.give_back(flow)
         tap = (flow.family, flow.packet_type)
@@ -225,7 +199,7 @@ class Wire:
             self._receivers[tap].park()
             self._readable.unregister(self._receivers[tap].fileno())
             del self._listening[self._receivers[tap].fileno()]
-        if has_ports(flow.packet_type):
+        if FORMATS[flow.packet_type].ports:
             users = self._port_users[tap]
             users[flow.identifier] -= 1
             if not users[flow.identifier]:
@@ -274,7 +248,7 @@ class Wire:
                 listening.receiver.was_empty(now)
         for fd in readable:
             family, packet_type, receiver = self._listening[fd]
-            if taps_only and packet_type is PacketType.ICMP:
+            if taps_only and packet_type is ERRORS:
                 continue
             packets = receiver.receive()
             self.drained &= len(packets) < RECEIVED_AT_ONCE

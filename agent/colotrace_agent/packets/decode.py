@@ -1,7 +1,7 @@
-"""From a received packet's bytes to what it may answer.
+"""Reads ICMP messages: echo replies, and errors that quote a probe of any type.
 
-Every length is checked before it is used, and every quoted field is taken as what somebody
-claims: whether it answers a probe of ours is for the engine to say.
+Every length is checked before it is used. Every quoted field is a claim: `engine.matching` decides
+whether the message answers a probe.
 """
 
 import struct
@@ -10,16 +10,16 @@ from colotrace_proto.messages import Family, PacketType
 
 from colotrace_agent.model import AnswerKind, FlowKey, Heard, Unheard
 
-from . import gre, icmp, tcp, udp
+from . import icmp
 from .annotations import annotate, quoted_ttl
 from .chain import NEXT_HEADER_AT, upper_of
 from .checksum import MODULUS, ones_sum, pseudo_header
 from .extensions import split
+from .formats import FORMATS
 from .payload import cut_of, tag_in
-from .template import IPV4_HEADER, IPV6_HEADER
+from .template import IPV4_HEADER, IPV6_HEADER, ipv4_payload
 
-_ECHO_REQUEST, _ECHO_REQUEST_V6 = 8, 128
-_ECHO_REPLY, _ECHO_REPLY_V6 = 0, 129
+_ECHO_REPLY, _ECHO_REPLY_V6 = icmp.REPLY[Family.IPV4], icmp.REPLY[Family.IPV6]
 _ERROR_HEADER = 8
 _TRANSPORT_QUOTED = 8  # what RFC 792 promises of the quoted packet beyond its IP header
 
@@ -35,28 +35,17 @@ _ERRORS_V6 = {
 # identification, fragment offset, TTL, protocol, source, target.
 _QUOTED = struct.Struct("!BB2xHHBB2x4s4s")
 _ECHO = struct.Struct("!4xHH")
-_PORTS = struct.Struct("!HH")
 _PARAMETER_PROBLEM = 12
 _OFFSET = 0x1FFF  # in units of 8 bytes, below three flags
 _REASSEMBLY = 1  # the code of time-exceeded that has nothing to do with a TTL
 
-_PROTOCOLS = {
-    icmp.PROTOCOL: PacketType.ICMP,
-    udp.PROTOCOL: PacketType.UDP,
-    tcp.PROTOCOL: PacketType.TCP,
-    gre.PROTOCOL: PacketType.GRE,
-}
-_PROTOCOLS_V6 = {
-    icmp.PROTOCOL_V6: PacketType.ICMP,
-    udp.PROTOCOL: PacketType.UDP,
-    tcp.PROTOCOL: PacketType.TCP,
-    gre.PROTOCOL: PacketType.GRE,
-}
+_BY_PROTOCOL = {each.protocols[Family.IPV4]: each for each in FORMATS.values()}
+_BY_PROTOCOL_V6 = {each.protocols[Family.IPV6]: each for each in FORMATS.values()}
 
 
 def decode_icmp(packet: bytes) -> Heard | Unheard:
     """An IPv4 packet from a raw ICMP socket, IP header included."""
-    start = _ipv4_payload(packet, icmp.PROTOCOL)
+    start = ipv4_payload(packet, icmp.PROTOCOL)
     if start is None or len(packet) < start + _ERROR_HEADER:
         return Unheard.MALFORMED
     message = packet[start:]
@@ -117,61 +106,6 @@ def _icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
     return _error6(_ERRORS_V6[kind], code, responder, info=info, message=message)
 
 
-def decode_tcp(packet: bytes) -> Heard | Unheard:
-    """An IPv4 packet from a raw TCP socket, IP header included.
-
-    The TCP checksum is not looked at: what comes over a virtual interface has it left to the
-    hardware, and so not filled in. The acknowledgement number tells an answer from noise.
-    """
-    start = _ipv4_payload(packet, tcp.PROTOCOL)
-    if start is None:
-        return Unheard.MALFORMED
-    return decode_tcp_segment(packet[start:], packet[12:16])
-
-
-def decode_tcp_segment(segment: bytes, responder: bytes) -> Heard | Unheard:
-    """A TCP segment without its IP header, as raw IPv6 sockets give it."""
-    if len(segment) < 20:
-        return Unheard.MALFORMED
-    port, identifier, _, acknowledged, _, flags = struct.unpack_from("!HHIIBB", segment)
-    key = FlowKey(PacketType.TCP, responder, identifier, port)
-    if flags & tcp.FLAGS == tcp.ACK:
-        # It challenges a SYN, and acknowledges what a connection from before has sent
-        # (RFC 5961 section 4): the target is up, and no probe is named.
-        return Heard(AnswerKind.CHALLENGE, responder, key, None)
-    # A SYN-ACK or a reset answers a SYN.
-    if not (flags & tcp.RST or (flags & tcp.SYN and flags & tcp.ACK)):
-        return Unheard.NOT_OURS
-    # Some firewalls fill in what a reset acknowledges and leave the flag away.
-    number = acknowledged if flags & tcp.ACK or acknowledged else None
-    return Heard(AnswerKind.TCP, responder, key, number)
-
-
-def decode_udp(packet: bytes) -> Heard | Unheard:
-    """An IPv4 packet from a raw UDP socket, IP header included; its checksum is not looked at."""
-    start = _ipv4_payload(packet, udp.PROTOCOL)
-    if start is None:
-        return Unheard.MALFORMED
-    return decode_udp_datagram(packet[start:], packet[12:16])
-
-
-def decode_udp_datagram(datagram: bytes, responder: bytes) -> Heard | Unheard:
-    """A UDP datagram without its IP header: it quotes nothing, so the flow is all that it names."""
-    if len(datagram) < 8:
-        return Unheard.MALFORMED
-    port, identifier = _PORTS.unpack_from(datagram)
-    key = FlowKey(PacketType.UDP, responder, identifier, port)
-    return Heard(AnswerKind.DATAGRAM, responder, key, None)
-
-
-def _ipv4_payload(packet: bytes, protocol: int) -> int | None:
-    """Where the payload of a whole, unfragmented IPv4 packet of that protocol begins."""
-    if len(packet) < IPV4_HEADER or packet[0] >> 4 != 4 or packet[9] != protocol:
-        return None
-    start = (packet[0] & 0x0F) * 4
-    return start if IPV4_HEADER <= start <= len(packet) else None
-
-
 def _error(
     kind: AnswerKind, code: int, responder: bytes, *, info: int, message: bytes
 ) -> Heard | Unheard:
@@ -184,14 +118,14 @@ def _error(
     start = (version & 0x0F) * 4  # the quoted packet may have gained options on its way
     if version >> 4 != 4 or start < IPV4_HEADER or len(quote) < start + _TRANSPORT_QUOTED:
         return Unheard.MALFORMED
-    packet_type = _PROTOCOLS.get(protocol)
-    if packet_type is None or _is_later_fragment(fragment):
+    probe = _BY_PROTOCOL.get(protocol)
+    if probe is None or _is_later_fragment(fragment):
         return Unheard.NOT_OURS
-    identity = _quoted_identity(packet_type, quote[start:], _ECHO_REQUEST)
+    identity = probe.quoted(quote[start:], Family.IPV4)
     if identity is None:
         return Unheard.NOT_OURS
     identifier, port, number, tag, cut = identity
-    key = FlowKey(packet_type, target, identifier, port)
+    key = FlowKey(probe.packet_type, target, identifier, port)
     changed = annotate(quote, family=Family.IPV4, expired=kind is AnswerKind.TIME_EXCEEDED)
     return Heard(
         kind, responder, key, number, ip_id, tag, source, code, info, ttl, changed + labels, cut
@@ -214,14 +148,14 @@ def _error6(
         return Unheard.MALFORMED
     if kind is AnswerKind.PARAMETER and info == named_at:
         info = NEXT_HEADER_AT  # where it is without headers that were put in on the way
-    packet_type = _PROTOCOLS_V6.get(protocol)
-    if packet_type is None:
+    probe = _BY_PROTOCOL_V6.get(protocol)
+    if probe is None:
         return Unheard.NOT_OURS
-    identity = _quoted_identity(packet_type, quote[start:], _ECHO_REQUEST_V6)
+    identity = probe.quoted(quote[start:], Family.IPV6)
     if identity is None:
         return Unheard.NOT_OURS
     identifier, port, number, tag, cut = identity
-    key = FlowKey(packet_type, quote[24:40], identifier, port)
+    key = FlowKey(probe.packet_type, quote[24:40], identifier, port)
     ttl = quoted_ttl(quote, Family.IPV6)
     changed = annotate(quote, family=Family.IPV6, expired=kind is AnswerKind.TIME_EXCEEDED)
     return Heard(
@@ -236,26 +170,3 @@ def _is_later_fragment(field: int) -> bool:
     """
     swapped = (field & 0xFF) << 8 | field >> 8
     return bool(field & _OFFSET and swapped & _OFFSET)
-
-
-def _quoted_identity(
-    packet_type: PacketType, transport: bytes, echo_request: int
-) -> tuple[int, int, int | None, bytes | None, bytes] | None:
-    """What a quoted probe says of itself from the transport header on: the flow's identifier and
-    port, the probe's number and tag, None where it does not, and what is left of a cut payload;
-    None for no probe of ours."""
-    payload = transport[8:]
-    if packet_type is PacketType.ICMP:
-        if transport[0] != echo_request or transport[1]:
-            return None
-        identifier, number = _ECHO.unpack_from(transport)
-        return identifier, 0, number, tag_in(payload), cut_of(payload)
-    if packet_type is PacketType.GRE:
-        inner = gre.gre_identity(transport)
-        return inner and (inner.key, 0, inner.number, inner.tag, inner.cut)
-    identifier, port = _PORTS.unpack_from(transport)
-    if packet_type is PacketType.UDP:
-        # 0 is no checksum, which ours never are: a router has cleared it.
-        number = int.from_bytes(transport[6:8], "big") or None
-        return identifier, port, number, tag_in(payload), cut_of(payload)
-    return identifier, port, int.from_bytes(transport[4:8], "big"), None, b""

@@ -8,21 +8,27 @@ tunnel unpacks the probe and answers the echo request like any other; all others
 know no such protocol.
 """
 
+import socket
 import struct
 from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.engine.matching import echo_steering, number_of
 from colotrace_agent.model import AnswerKind, Flow, FlowKey, Heard, Unheard
 
+from . import bpf
 from .chain import NEXT_HEADER_AT
 from .checksum import MODULUS, checksum, ones_sum, pseudo_header
+from .format import Columns, ProbeFormat, Quoted, Tap
+from .icmp import ECHO_HEADER as _ECHO_HEADER
+from .icmp import NUMBERING, echo_steering
 from .icmp import PROTOCOL as ICMP
 from .icmp import PROTOCOL_V6 as ICMPV6
-from .payload import cut_of, tag_in
+from .icmp import REPLY as _REPLIES
+from .icmp import REQUEST as _REQUESTS
+from .payload import PAYLOAD, cut_of, tag_in
 from .probe import Writer
-from .template import IPV4_HEADER, IPV6_HEADER
+from .template import IPV4_HEADER, IPV6_HEADER, ipv4_payload
 
 PROTOCOL = 47
 
@@ -34,9 +40,6 @@ _KNOWN_FLAGS = _HAS_CHECKSUM | _HAS_KEY | _HAS_SEQUENCE
 _ETHERTYPES = {0x0800: Family.IPV4, 0x86DD: Family.IPV6}
 
 _IP_HEADERS = {Family.IPV4: IPV4_HEADER, Family.IPV6: IPV6_HEADER}
-_ECHO_HEADER = 8
-_REQUESTS = {Family.IPV4: 8, Family.IPV6: 128}
-_REPLIES = {Family.IPV4: 0, Family.IPV6: 129}
 _FIELDS = struct.Struct("!HH8s")
 _CHECKSUM, _IDENTIFIER, _SEQUENCE = 2, 4, 6
 
@@ -67,8 +70,8 @@ class GreWriter(Writer):
         struct.pack_into("!H", packet, self._echo + _CHECKSUM, checksum(total))
 
     def write_probe(self, packet: bytearray, ordinal: int) -> None:
-        sequence, tag = number_of(self.flow, ordinal), self.flow.marks.tag(ordinal)
-        steering = echo_steering(self.flow, ordinal)
+        sequence = NUMBERING.number(self.flow.first_number, ordinal)
+        tag, steering = self.flow.marks.tag(ordinal), echo_steering(self.flow, ordinal)
         _FIELDS.pack_into(packet, self._echo + _SEQUENCE, sequence, steering, tag)
 
 
@@ -104,10 +107,8 @@ def gre_identity(transport: bytes) -> GreIdentity | None:
 
 def decode_gre(packet: bytes) -> Heard | Unheard:
     """An IPv4 packet from a raw GRE socket, IP header included."""
-    if len(packet) < IPV4_HEADER or packet[0] >> 4 != 4 or packet[9] != PROTOCOL:
-        return Unheard.MALFORMED
-    start = (packet[0] & 0x0F) * 4
-    if not IPV4_HEADER <= start <= len(packet):
+    start = ipv4_payload(packet, PROTOCOL)
+    if start is None:
         return Unheard.MALFORMED
     return decode_gre_packet(packet[start:], packet[12:16])
 
@@ -194,3 +195,104 @@ def _length(inner: bytes, family: Family) -> int:
     if family is Family.IPV4:
         return int.from_bytes(inner[2:4], "big")
     return IPV6_HEADER + int.from_bytes(inner[4:6], "big")
+
+
+def _quoted(transport: bytes, family: Family) -> Quoted | None:  # noqa: ARG001 - the same in both
+    identity = gre_identity(transport)
+    return identity and (identity.key, 0, identity.number, identity.tag, identity.cut)
+
+
+# Offsets that the filter reads. All but the first two lie behind the GRE header's first 4 bytes and
+# its optional fields, and the last two also behind the inner IP header.
+_GRE_FLAGS, _ETHERTYPE = 0, 2
+_INNER_VERSION, _INNER_FRAGMENT, _INNER_PROTOCOL, _INNER_NEXT_HEADER = 4, 4 + 6, 4 + 9, 4 + 6
+_ECHO_TYPE, _PAYLOAD_END = 4, 4 + 8 + len(PAYLOAD) - 4
+_UNKNOWN_GRE_FLAGS, _KEY_ALONE = 0x4FFF, 0x2000
+
+
+def gre_answers(*, ip_header: bool) -> list[bpf.Instruction]:
+    """Filter that keeps echo replies inside any tunnel, and probes of an agent.
+
+    A probe that arrives at its own host is its answer. Its flags and the end of its payload
+    distinguish it from the traffic of the host's tunnels.
+    """
+    inner_ipv4 = [
+        (bpf.LD_BYTE_BEHIND, 0, 0, _INNER_PROTOCOL),
+        (bpf.JUMP_EQUAL, 0, bpf.DROP, socket.IPPROTO_ICMP),
+        (bpf.LD_HALF_BEHIND, 0, 0, _INNER_FRAGMENT),
+        (bpf.JUMP_ANY_BIT, bpf.DROP, 0, 0x1FFF),
+        (bpf.LD_BYTE_BEHIND, 0, 0, _INNER_VERSION),
+        (bpf.AND, 0, 0, 0x0F),
+        (bpf.SHIFT_LEFT, 0, 0, 2),
+    ]
+    inner_ipv6 = [
+        (bpf.JUMP_EQUAL, 0, bpf.DROP, 6),
+        (bpf.LD_BYTE_BEHIND, 0, 0, _INNER_NEXT_HEADER),
+        (bpf.JUMP_EQUAL, 0, bpf.DROP, socket.IPPROTO_ICMPV6),
+        (bpf.LD_CONSTANT, 0, 0, 40),
+    ]
+    program = [
+        (bpf.LDX_HEADER_LENGTH if ip_header else bpf.LDX_CONSTANT, 0, 0, 0),
+        (bpf.LD_HALF_BEHIND, 0, 0, _ETHERTYPE),
+        (bpf.JUMP_EQUAL, 1, 0, 0x0800),
+        (bpf.JUMP_EQUAL, 0, bpf.DROP, 0x86DD),
+        (bpf.LD_HALF_BEHIND, 0, 0, _GRE_FLAGS),
+        (bpf.JUMP_ANY_BIT, bpf.DROP, 0, _UNKNOWN_GRE_FLAGS),
+        (bpf.STORE, 0, 0, 0),
+        # Checksum, key and sequence: each flag, shifted to mean 4, adds as many bytes.
+        *(step for places in (13, 11, 10) for step in _add_flag(places=places)),
+        (bpf.LD_BYTE_BEHIND, 0, 0, _INNER_VERSION),
+        (bpf.SHIFT_RIGHT, 0, 0, 4),
+        (bpf.JUMP_EQUAL, 0, len(inner_ipv4) + 1, 4),
+        *inner_ipv4,
+        (bpf.JUMP, 0, 0, len(inner_ipv6)),
+        *inner_ipv6,
+        (bpf.ADD_INDEX, 0, 0, 0),
+        (bpf.TO_INDEX, 0, 0, 0),
+        (bpf.LD_BYTE_BEHIND, 0, 0, _ECHO_TYPE),
+        (bpf.JUMP_EQUAL, 7, 0, 0),
+        (bpf.JUMP_EQUAL, 6, 0, 129),
+        (bpf.JUMP_EQUAL, 1, 0, 8),
+        (bpf.JUMP_EQUAL, 0, bpf.DROP, 128),
+        (bpf.LD_STORED, 0, 0, 0),
+        (bpf.JUMP_EQUAL, 0, bpf.DROP, _KEY_ALONE),
+        (bpf.LD_WORD_BEHIND, 0, 0, _PAYLOAD_END),
+        (bpf.JUMP_EQUAL, 0, bpf.DROP, int.from_bytes(PAYLOAD[-4:], "big")),
+    ]
+    return bpf.with_drops(program)
+
+
+def _add_flag(*, places: int) -> list[bpf.Instruction]:
+    return [
+        (bpf.LD_STORED, 0, 0, 0),
+        (bpf.SHIFT_RIGHT, 0, 0, places),
+        (bpf.AND, 0, 0, 4),
+        (bpf.ADD_INDEX, 0, 0, 0),
+        (bpf.TO_INDEX, 0, 0, 0),
+    ]
+
+
+def _columns(family: Family) -> Columns:
+    echo = _HEADER + _IP_HEADERS[family]
+    return Columns(
+        number=slice(echo + _SEQUENCE, echo + _ECHO_HEADER),
+        payload=echo + _ECHO_HEADER,
+        checksum=slice(echo + _CHECKSUM, echo + _IDENTIFIER),
+        identifier=slice(_KEY_AT, _HEADER),
+    )
+
+
+FORMAT = ProbeFormat(
+    packet_type=PacketType.GRE,
+    protocols=dict.fromkeys(Family, PROTOCOL),
+    writer=GreWriter,
+    quoted=_quoted,
+    numbering=NUMBERING,
+    # The low half is the inner echo request's identifier, and rarely 0.
+    identifiers=range(1, 1 << 32),
+    columns={family: _columns(family) for family in Family},
+    tap=Tap(decode_gre, decode_gre_packet, gre_answers),
+    steering=echo_steering,
+    number_quoted=False,
+    inner=PacketType.ICMP,
+)

@@ -1,4 +1,4 @@
-"""The bytes of each probe before a trace fills them in."""
+"""IP headers, and the bytes of each probe before a trace fills them in."""
 
 from colotrace_proto.messages import Family, PacketType
 
@@ -18,3 +18,12 @@ def template(packet_type: PacketType, family: Family) -> bytes:
     if built is None:
         raise ValueError(f"no probes of type {packet_type}")
     return built
+
+
+def ipv4_payload(packet: bytes, protocol: int) -> int | None:
+    """The offset of the payload in a whole IPv4 packet of that protocol; None: not such a
+    packet."""
+    if len(packet) < IPV4_HEADER or packet[0] >> 4 != 4 or packet[9] != protocol:
+        return None
+    start = (packet[0] & 0x0F) * 4
+    return start if IPV4_HEADER <= start <= len(packet) else None

@@ -5,18 +5,29 @@ load balancer hashes it. The steering in the payload makes the wanted checksum t
 flow's is the source port; both ports stay the same for all probes.
 """
 
+import socket
 import struct
+from collections.abc import Collection
 
-from colotrace_agent.engine.matching import number_of
-from colotrace_agent.model import Flow
+from colotrace_proto.messages import Family, PacketType
 
+from colotrace_agent.model import PORTS, AnswerKind, Flow, FlowKey, Heard, Unheard
+
+from . import bpf
 from .checksum import MODULUS, ones_sum
+from .format import Columns, Numbering, Ports, ProbeFormat, Quoted, Tap
+from .payload import cut_of, tag_in
 from .probe import Writer
+from .template import ipv4_payload
 
 PROTOCOL = 17
 
+# 0 on the wire means that there is no checksum (RFC 768), and a computed 0 is sent as 0xffff.
+NUMBERING = Numbering(0xFFFE, least=1)
+
 _FIELDS = struct.Struct("!HH8s")
-_CHECKSUM = 6
+_PORTS = struct.Struct("!HH")
+_HEADER, _CHECKSUM = 8, 6
 
 
 class UdpWriter(Writer):
@@ -26,9 +37,59 @@ class UdpWriter(Writer):
         super().__init__(flow, protocol=PROTOCOL)
 
     def write_flow(self, packet: bytearray) -> None:
-        struct.pack_into("!HH", packet, self.transport, self.flow.identifier, self.flow.port)
+        _PORTS.pack_into(packet, self.transport, self.flow.identifier, self.flow.port)
 
     def write_probe(self, packet: bytearray, ordinal: int) -> None:
-        wanted, tag = number_of(self.flow, ordinal), self.flow.marks.tag(ordinal)
+        wanted = NUMBERING.number(self.flow.first_number, ordinal)
+        tag = self.flow.marks.tag(ordinal)
         steering = -(wanted + self.fixed_sum + self.pseudo_sum + ones_sum(tag)) % MODULUS
         _FIELDS.pack_into(packet, self.transport + _CHECKSUM, wanted, steering, tag)
+
+
+def quoted_datagram(transport: bytes, family: Family) -> Quoted:  # noqa: ARG001 - the same in both
+    """Identity of a quoted datagram. A router that cleared the checksum hides the number."""
+    identifier, port = _PORTS.unpack_from(transport)
+    payload = transport[_HEADER:]
+    number = int.from_bytes(transport[6:8], "big") or None
+    return identifier, port, number, tag_in(payload), cut_of(payload)
+
+
+def decode_udp(packet: bytes) -> Heard | Unheard:
+    """Reads an IPv4 packet from a raw UDP socket, IP header included; the checksum is not
+    verified."""
+    start = ipv4_payload(packet, PROTOCOL)
+    if start is None:
+        return Unheard.MALFORMED
+    return decode_udp_datagram(packet[start:], packet[12:16])
+
+
+def decode_udp_datagram(datagram: bytes, responder: bytes) -> Heard | Unheard:
+    """Reads a UDP datagram without its IP header. It quotes nothing and names only the flow."""
+    if len(datagram) < _HEADER:
+        return Unheard.MALFORMED
+    port, identifier = _PORTS.unpack_from(datagram)
+    key = FlowKey(PacketType.UDP, responder, identifier, port)
+    return Heard(AnswerKind.DATAGRAM, responder, key, None)
+
+
+def udp_answers(*, ip_header: bool, ports: Collection[int] = PORTS) -> list[bpf.Instruction]:
+    """Filter that keeps datagrams to these ports."""
+    return bpf.with_drops(bpf.to_ports(ports, ip_header=ip_header))
+
+
+_COLUMNS = Columns(
+    number=slice(6, 8), payload=_HEADER, checksum=slice(6, 8), identifier=slice(0, 2),
+    port=slice(2, 4),
+)  # fmt: skip
+FORMAT = ProbeFormat(
+    packet_type=PacketType.UDP,
+    protocols=dict.fromkeys(Family, PROTOCOL),
+    writer=UdpWriter,
+    quoted=quoted_datagram,
+    numbering=NUMBERING,
+    identifiers=PORTS,
+    columns=dict.fromkeys(Family, _COLUMNS),
+    ports=Ports(33_434, socket.SOCK_DGRAM),
+    tap=Tap(decode_udp, decode_udp_datagram, udp_answers),
+    number_is_checksum=True,
+)

@@ -13,7 +13,6 @@ from colotrace_proto.messages import (
     Job,
     JobId,
     Link,
-    PacketType,
     Replies,
 )
 from colotrace_proto.notices import Notice
@@ -39,9 +38,7 @@ class Task:
         options = self.options
         if options.multipath:
             return MAX_JOB_PROBES
-        # gre+icmp is two traces in one.
-        traces = 2 if options.packet_type is PacketType.GRE_ICMP else 1
-        return traces * options.max_ttl * options.packets_per_ttl
+        return len(options.packet_type.parts) * options.max_ttl * options.packets_per_ttl
 
     def job(self, job_id: JobId, *, remaining_ms: int) -> Job:
         """The task as it is offered to an agent."""

@@ -8,13 +8,7 @@ from colotrace_proto.identifiers import is_identifier
 from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 
-PACKET_TYPES = {
-    m.PacketType.ICMP: pb.PACKET_TYPE_ICMP,
-    m.PacketType.UDP: pb.PACKET_TYPE_UDP,
-    m.PacketType.TCP: pb.PACKET_TYPE_TCP,
-    m.PacketType.GRE: pb.PACKET_TYPE_GRE,
-    m.PacketType.GRE_ICMP: pb.PACKET_TYPE_GRE_ICMP,
-}
+PACKET_TYPES = {kind: pb.PacketType.Value(f"PACKET_TYPE_{kind.name}") for kind in m.PacketType}
 PACKET_TYPES_IN: dict[int, m.PacketType] = {wire: own for own, wire in PACKET_TYPES.items()}
 _FAMILIES = {
     m.Family.IPV4: pb.ADDRESS_FAMILY_IPV4,

@@ -255,19 +255,13 @@ class Several:
 
 def specs_of(spec: TraceSpec) -> list[TraceSpec]:
     """One spec for each packet type that is really sent."""
-    if spec.packet_type is not PacketType.GRE_ICMP:
-        return [spec]
-    return [
-        dataclasses.replace(spec, packet_type=packet_type)
-        for packet_type in (PacketType.GRE, PacketType.ICMP)
-    ]
+    return [dataclasses.replace(spec, packet_type=part) for part in spec.packet_type.parts]
 
 
 def offered(built: Iterable[PacketType]) -> frozenset[PacketType]:
     """The packet types that jobs may have, where probes of these can be built."""
     types = frozenset(built)
-    both = {PacketType.GRE, PacketType.ICMP} <= types
-    return types | {PacketType.GRE_ICMP} if both else types
+    return frozenset(each for each in PacketType if types.issuperset(each.parts))
 
 
 def _plan(spec: TraceSpec, *, among: int) -> Multipath:

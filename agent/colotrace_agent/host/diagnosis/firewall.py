@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from colotrace_agent.engine.identity import PORTS
+from colotrace_agent.model import PORTS
 
 from .finding import Finding, ok, warn
 from .ruleset import Ruleset

@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-from colotrace_agent.engine.identity import PORTS
+from colotrace_agent.model import PORTS
 from colotrace_agent.network.sockets import RECEIVE_BUFFER
 
 from .finding import Finding, ok, warn

@@ -7,6 +7,7 @@ from colotrace_agent.bulk.engine import BulkEngine
 from colotrace_agent.bulk.flows import rows_of
 from colotrace_agent.bulk.table import Table
 from colotrace_agent.model import FlowKey, TraceSpec
+from colotrace_agent.packets.formats import keys_of
 from colotrace_proto.messages import PacketType
 
 NOW = 9_000_000_000
@@ -38,7 +39,9 @@ def test_each_is_found(
     for line in lines[:50].tolist():
         flow = table.flow(line)
         assert flow is not None
-        assert [table.found.line_of(key) for key in flow.keys] == [line] * len(flow.keys)
+        assert [table.found.line_of(key) for key in keys_of(flow.key)] == [line] * len(
+            keys_of(flow.key)
+        )
     assert (table.found.lines_of(targets, identifiers ^ 1) == -1).all()
     assert (table.found.lines_of(targets ^ 0xFF, identifiers) == -1).all()
     ended, going_on = lines[::2], lines[1::2]

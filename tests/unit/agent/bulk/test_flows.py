@@ -7,6 +7,7 @@ import pytest
 from colotrace_agent.bulk.flows import Flows, ManyIdentities, rows_of
 from colotrace_agent.engine.identity import QUARANTINE_NS, Identities
 from colotrace_agent.model import TraceSpec
+from colotrace_agent.packets.formats import keys_of
 from colotrace_proto.messages import PacketType
 from unit.agent.made import SECRET, SOURCE
 
@@ -74,8 +75,8 @@ def test_flows_rest(packet_type: PacketType) -> None:
     first, _ = allocate(identities, spec, targets_of(MANY))
     identities.release(first.names, 0)
     later, _ = allocate(identities, spec, targets_of(MANY), now=QUARANTINE_NS - 1)
-    keys = {key for row in range(MANY) for key in first.flow(row).keys}
-    assert not keys & {key for row in range(MANY) for key in later.flow(row).keys}
+    keys = {key for row in range(MANY) for key in keys_of(first.flow(row).key)}
+    assert not keys & {key for row in range(MANY) for key in keys_of(later.flow(row).key)}
     # They are forgotten by the batch, so that some rest a quarter longer.
     again, _ = allocate(identities, spec, targets_of(MANY), now=3 * QUARANTINE_NS)
     assert again.identifiers.tolist() == first.identifiers.tolist()

@@ -5,7 +5,7 @@ import pytest
 from colotrace_agent.bulk.flows import ManyIdentities, rows_of
 from colotrace_agent.bulk.matrix import MatrixWriter
 from colotrace_agent.model import TraceSpec
-from colotrace_agent.packets.writer import writer_for
+from colotrace_agent.packets.formats import writer_for
 from colotrace_proto.messages import Family, PacketType
 from hypothesis import given
 from hypothesis import strategies as st

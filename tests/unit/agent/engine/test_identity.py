@@ -3,14 +3,9 @@
 import dataclasses
 
 import pytest
-from colotrace_agent.engine.identity import (
-    PORTS,
-    QUARANTINE_NS,
-    Identities,
-    NoFlowLeftError,
-)
-from colotrace_agent.engine.matching import number_of
-from colotrace_agent.model import Flow, FlowKey, TraceSpec
+from colotrace_agent.engine.identity import QUARANTINE_NS, Identities, NoFlowLeftError
+from colotrace_agent.model import PORTS, Flow, FlowKey, TraceSpec
+from colotrace_agent.packets.formats import keys_of, number_of
 from colotrace_proto.messages import MAX_WAIT_MS, PacketType
 from unit.agent.made import SECRET, SOURCE, TARGET
 
@@ -63,7 +58,10 @@ def test_another_host_has_other_flows() -> None:
 def test_a_gre_flow_takes_its_echo_requests_identifier_too() -> None:
     """Whoever unpacks the probe answers to the echo request inside."""
     flow = allocate(made(), TraceSpec(TARGET, PacketType.GRE))
-    assert flow.keys == (flow.key, FlowKey(PacketType.ICMP, TARGET, flow.identifier & 0xFFFF, 0))
+    assert keys_of(flow.key) == (
+        flow.key,
+        FlowKey(PacketType.ICMP, TARGET, flow.identifier & 0xFFFF, 0),
+    )
 
 
 def test_no_two_traces_have_the_same_marks() -> None:

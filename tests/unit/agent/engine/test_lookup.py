@@ -3,9 +3,9 @@
 import pytest
 from colotrace_agent.engine import lookup
 from colotrace_agent.engine.lookup import Lookup
-from colotrace_agent.engine.matching import number_of
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
+from colotrace_agent.packets.formats import keys_of, number_of
 from colotrace_proto.messages import PacketType
 from unit.agent.made import ROUTER, SOURCE, TARGET, flow
 
@@ -94,7 +94,7 @@ def test_answers_from_another_address_need_tag_or_number(packet_type: PacketType
     one = trace(packet_type)
     traces = known(trace(packet_type, context=b"other"), one)
     kind = AnswerKind.TCP if packet_type is PacketType.TCP else AnswerKind.ECHO_REPLY
-    key = one.flow.keys[-1]._replace(target=ELSEWHERE)
+    key = keys_of(one.flow.key)[-1]._replace(target=ELSEWHERE)
     verifying = quoting(one)._replace(kind=kind, responder=ELSEWHERE, source=None, key=key)
     if packet_type is not PacketType.UDP:
         assert traces.find(verifying._replace(ip_id=None), NOW) is one

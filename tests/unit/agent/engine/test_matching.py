@@ -4,9 +4,12 @@ import dataclasses
 import struct
 
 import pytest
-from colotrace_agent.engine.matching import TCP_SPACING, Miss, echo_steering, match, number_of
+from colotrace_agent.engine.matching import Miss, match
 from colotrace_agent.model import AnswerKind, Flow, Heard
 from colotrace_agent.packets.checksum import ones_sum
+from colotrace_agent.packets.formats import keys_of, number_of
+from colotrace_agent.packets.icmp import echo_steering
+from colotrace_agent.packets.tcp import TCP_SPACING
 from colotrace_proto.messages import MAX_PROBES, PacketType
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,7 +155,7 @@ def test_a_quote_of_what_was_in_a_gre_probe_needs_the_tag() -> None:
     """From beyond a tunnel's end: the identification there is not the probe's own."""
     made = flow(PacketType.GRE)
     inner = quoting(made, number=number_of(made, 3), ip_id=made.marks.ip_ids[3])
-    inner = inner._replace(key=made.keys[1])
+    inner = inner._replace(key=keys_of(made.key)[1])
     assert match(made, inner, sent=9) is Miss.AMBIGUOUS
     assert match(made, inner._replace(tag=made.marks.tag(3)), sent=9) == 3
 

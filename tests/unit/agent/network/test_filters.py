@@ -3,17 +3,12 @@
 import socket
 
 import pytest
-from colotrace_agent.engine.identity import PORTS
-from colotrace_agent.model import Flow, Heard
-from colotrace_agent.network.filters import (
-    Instruction,
-    attach,
-    gre_answers,
-    keep_tcp_answers,
-    tcp_answers,
-    udp_answers,
-)
-from colotrace_agent.packets.gre import GreWriter, decode_gre, decode_gre_packet
+from colotrace_agent.model import PORTS, Flow, Heard
+from colotrace_agent.network.filters import attach
+from colotrace_agent.packets.bpf import Instruction
+from colotrace_agent.packets.gre import GreWriter, decode_gre, decode_gre_packet, gre_answers
+from colotrace_agent.packets.tcp import tcp_answers
+from colotrace_agent.packets.udp import udp_answers
 from colotrace_proto.messages import Family, PacketType
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,7 +122,7 @@ def test_the_kernel_takes_the_program(request: pytest.FixtureRequest) -> None:
     """Attached to a datagram socket, for which nobody needs rights."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     request.addfinalizer(sock.close)
-    keep_tcp_answers(sock)
+    attach(sock, tcp_answers(ip_header=True))
 
 
 def kept_by_kernel(program: list[Instruction], packet: bytes) -> bool:

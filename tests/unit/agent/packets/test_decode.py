@@ -1,17 +1,11 @@
 """What comes off the wire, right, cut, mutated and made up."""
 
 import pytest
-from colotrace_agent.engine.matching import number_of
 from colotrace_agent.model import AnswerKind, Flow, Heard, Unheard
-from colotrace_agent.packets.decode import (
-    decode_icmp,
-    decode_icmp6,
-    decode_tcp,
-    decode_tcp_segment,
-    decode_udp,
-    decode_udp_datagram,
-)
-from colotrace_agent.packets.writer import writer_for
+from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
+from colotrace_agent.packets.formats import number_of, writer_for
+from colotrace_agent.packets.tcp import decode_tcp, decode_tcp_segment
+from colotrace_agent.packets.udp import decode_udp, decode_udp_datagram
 from colotrace_proto.messages import PacketType
 from hypothesis import given
 from hypothesis import strategies as st

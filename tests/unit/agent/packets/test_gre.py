@@ -4,9 +4,9 @@ import ipaddress
 import struct
 
 import pytest
-from colotrace_agent.engine.matching import number_of
 from colotrace_agent.model import AnswerKind, Flow, FlowKey, Heard, Unheard
 from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
+from colotrace_agent.packets.formats import number_of
 from colotrace_agent.packets.gre import (
     GreIdentity,
     GreWriter,

@@ -3,10 +3,9 @@
 import ipaddress
 
 import pytest
-from colotrace_agent.engine.matching import number_of
 from colotrace_agent.model import Flow
+from colotrace_agent.packets.formats import PACKET_TYPES, number_of, writer_for
 from colotrace_agent.packets.template import template
-from colotrace_agent.packets.writer import PACKET_TYPES, writer_for
 from colotrace_proto.messages import MAX_PROBES, Family, PacketType
 from hypothesis import given
 from hypothesis import strategies as st

@@ -7,7 +7,7 @@ from colotrace_agent.engine.limits.routers import Routers
 from colotrace_agent.engine.multipath.several import Several, offered, specs_of
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
-from colotrace_agent.packets.writer import PACKET_TYPES
+from colotrace_agent.packets.formats import PACKET_TYPES
 from colotrace_proto.messages import MAX_JOB_PROBES, NodeKind, PacketType
 from colotrace_proto.notices import Notice, NoticeCode
 from unit.agent.made import SOURCE, TARGET, flow
