@@ -1,7 +1,7 @@
-"""Packets by the hundred, as rows of matrices: sent, stamped and heard without an object for each.
+"""Sends, stamps and receives packets in batches, as rows of arrays without an object for each.
 
-For the same raw sockets as `sender` and `receiver` serve, of which one process uses only one or
-the other. Stamps need a kernel that lets the sender number them (Linux 6.13).
+A process uses either these or `network.sender` and `network.receiver` on the raw sockets. Time
+stamps need a kernel that accepts the sender's numbers for them (Linux 6.13).
 """
 
 import errno
@@ -19,9 +19,9 @@ from colotrace_agent.network.sender import LARGEST_PROBE
 from colotrace_agent.network.sockets import SO_TIMESTAMPING, SO_TIMESTAMPNS
 
 ROWS = 1024
-"""Packets of one system call, at most."""
-_RING = 1 << 16  # stamps awaited at most
-_STAMP_ROOM = 1024  # what the kernel charges for one that waits, and a little more
+"""Maximum of packets in one system call."""
+_RING = 1 << 16  # maximum of awaited stamps
+_STAMP_ROOM = 1024  # a little more than the kernel charges for a queued stamp
 _CONTROL = 32  # a stamp's: struct cmsghdr and struct timespec
 _STAMPED = np.array([socket.SOL_SOCKET, SO_TIMESTAMPNS], np.int32).view(np.uint64)[0]
 _SOCKADDR_IN, _SOCKADDR_IN6 = 16, 28
@@ -31,7 +31,7 @@ Matrix = npt.NDArray[np.uint8]
 
 
 class Stamps(NamedTuple):
-    """When packets left, by the kernel. `right` is false where that cannot be."""
+    """The kernel's departure times of packets. `right` is False for impossible ones."""
 
     tickets: Numbers
     at: Numbers
@@ -39,7 +39,7 @@ class Stamps(NamedTuple):
 
 
 class Routing(NamedTuple):
-    """What packets are routed by beside their address, a row each; see `Outgoing.set_routing`."""
+    """Interface and protocol by which packets are routed, one a row; see `Outgoing.set_routing`."""
 
     interfaces: npt.NDArray[np.int32]
     protocols: npt.NDArray[np.int32]
@@ -53,7 +53,7 @@ class RowSender:
         self._queue = clock.StampedQueue(wall)
         room = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // _STAMP_ROOM
         self.most = max(min(ROWS, room), 1)
-        """Packets that can be sent at once: their stamps have to wait somewhere."""
+        """Packets that can be sent at once; the queue must hold their stamps."""
         self._out = Outgoing(slots=self.most, size=LARGEST_PROBE, numbered=True, family=sock.family)
         self._stamps = Incoming(slots=self.most, size=8, control=CONTROL)
         self._ipv4 = sock.family == socket.AF_INET
@@ -61,7 +61,7 @@ class RowSender:
         names[:, :2] = np.frombuffer(np.uint16(sock.family).tobytes(), np.uint8)
         self._out.lengths_of_names[:] = _SOCKADDR_IN if self._ipv4 else _SOCKADDR_IN6
         self._number = 0
-        # By number: the packet's ticket, -1 once it is stamped, and when it was handed over.
+        # By number: the packet's ticket (-1 after its stamp), and the time of the system call.
         self._tickets = np.full(_RING, -1, np.int64)
         self._not_before = np.zeros(_RING, np.int64)
         sock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
@@ -74,8 +74,8 @@ class RowSender:
         *,
         routing: Routing | None = None,
     ) -> tuple[Numbers, dict[int, int]]:
-        """Sends at most `most` packets, each to its target or next hop; when each was handed over,
-        and the errno of those that could not be, by row."""
+        """Sends at most `most` packets, each to its target or next hop. Returns the time of each
+        system call, and the errno of rows that failed."""
         count, size = packets.shape
         out = self._out
         out.packets[:count, :size] = packets
@@ -110,7 +110,7 @@ class RowSender:
         return at, failed
 
     def stamps(self) -> Stamps | None:
-        """What the kernel has told of departures since the last time; None where nothing."""
+        """The departures that the kernel reported since the last call; None if there are none."""
         found = []
         while count := self._receive():
             offset, now = self._queue.offset(), clock.now()
@@ -138,8 +138,8 @@ class RowSender:
 
 
 class Batch(NamedTuple):
-    """Packets as they came in, one a row; valid until the next batch. `senders` and `links` are
-    IPv6's: the sender's address, and the index of its interface where that is link-local."""
+    """Received packets, one a row; valid until the next batch. For IPv6, `senders` and `links` are
+    the sender's address, and its interface's index if that is link-local."""
 
     packets: Matrix
     lengths: Numbers
@@ -150,7 +150,7 @@ class Batch(NamedTuple):
 
 
 class RowReceiver:
-    """Reads from a socket, which it owns, into buffers that it shares with others."""
+    """Reads from a socket, which it owns, into shared buffers."""
 
     def __init__(self, sock: socket.socket, wall: clock.WallClock, buffers: Incoming) -> None:
         self.sock = sock
@@ -159,11 +159,11 @@ class RowReceiver:
 
     @property
     def heard_until(self) -> int:
-        """What arrived before that has been received."""
+        """All packets that arrived before this time have been received."""
         return self._queue.heard_until
 
     def receive(self) -> Batch | None:
-        """Up to `ROWS` packets that have come in; None where none have."""
+        """Up to `ROWS` received packets; None if there are none."""
         buffers, queue = self._buffers, self._queue
         queue.begin()
         count = buffers.receive(self.sock)
@@ -196,5 +196,5 @@ class RowReceiver:
 
 
 def room() -> Incoming:
-    """Buffers for receivers, which may share them."""
+    """Buffers that receivers may share."""
     return Incoming(slots=ROWS, size=LARGEST_ANSWER, control=_CONTROL)

@@ -1,7 +1,6 @@
-"""Which flows many traces get, and their keyed fields: `identity`, in arrays.
+"""Allocates flows to many traces, and draws their keyed fields: `engine.identity` in arrays.
 
-For traces of which no two to one target are under way at once. What is said in `identity` and
-`marks` of one flow holds for each.
+At most one trace to each target runs at a time. `engine.identity` and `marks` describe the rules.
 """
 
 import hashlib
@@ -31,14 +30,14 @@ Shorts = npt.NDArray[np.uint16]
 Names = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
 
-# What rests is sorted away by the thousand, or after a while.
+# Quarantined names are sorted into an array when they reach this number or age.
 _YOUNG = 16_384
 _YOUNG_NS = QUARANTINE_NS // 4
 _SPREAD = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
 class Flows(NamedTuple):
-    """Flows of one packet type, family and destination port, a row each."""
+    """Flows of one packet type, family and destination port, one a row."""
 
     packet_type: PacketType
     port: int
@@ -49,10 +48,10 @@ class Flows(NamedTuple):
     ip_ids: Shorts
     tags: Bytes
     names: Names
-    """By which `ManyIdentities` knows them."""
+    """Hashes by which `ManyIdentities` quarantines them."""
 
     def some(self, rows: Flags) -> "Flows":
-        """Those of them."""
+        """The flows of these rows."""
         return self._replace(
             sources=self.sources[rows],
             targets=self.targets[rows],
@@ -64,7 +63,7 @@ class Flows(NamedTuple):
         )
 
     def flow(self, row: int) -> Flow:
-        """One of them."""
+        """The flow of one row."""
         number = int(self.first_numbers[row])
         return Flow(
             packet_type=self.packet_type,
@@ -78,7 +77,7 @@ class Flows(NamedTuple):
 
 
 class ManyIdentities:
-    """The flows that rest: those of traces under way are known by their targets."""
+    """The quarantined flows; flows in use differ by their targets."""
 
     def __init__(self, *, secret: bytes | None = None, flow_secret: bytes = b"") -> None:
         """As `Identities`."""
@@ -91,10 +90,10 @@ class ManyIdentities:
         self, spec: TraceSpec, targets: Bytes, sources: Bytes, *,
         reserve: Callable[[int], bool], now: int,
     ) -> tuple[Flows, Flags]:  # fmt: skip
-        """Flows for traces with `spec`'s options to these targets, none of which is twice among
-        them, nor under way; and which of the targets have got one.
+        """Flows for traces with the options of `spec`, and a mask of the targets that have one.
 
-        `reserve` is asked for each source port, and says whether the agent may have it.
+        The targets must differ from each other and from those of running traces. `reserve` takes a
+        source port and returns whether the agent may use it.
         """
         drawn = self._drawn(spec, targets)
         identifiers = _first_candidates(spec, drawn)
@@ -131,8 +130,8 @@ class ManyIdentities:
         return flows, free
 
     def is_released(self, spec: TraceSpec, key: FlowKey, now: int) -> bool:
-        """Whether an ended trace with `spec`'s options had that flow not long ago: an answer to it
-        is late."""
+        """Whether the flow of a trace with the options of `spec` is quarantined, so that an answer
+        to it is late."""
         own = FlowKey(spec.packet_type, key.target, key.identifier, port_of(spec))
         keys = keys_of(own)
         if not any(key.packet_type is each.packet_type and key.port == each.port for each in keys):
@@ -141,7 +140,7 @@ class ManyIdentities:
         return bool(self._resting.among(_names(drawn, np.array([key.identifier])), now)[0])
 
     def release(self, names: Names, now: int) -> None:
-        """Their traces have ended; they are given again when no answer can be under way."""
+        """Quarantines the flows of traces that have ended, until no answer can arrive."""
         self._resting.add(names, now)
 
     def _drawn(self, spec: TraceSpec, targets: Bytes) -> Names:
@@ -164,8 +163,8 @@ class ManyIdentities:
 
 
 class _Resting:
-    """Names that are in use for a while longer. Thousands come a second: they are kept in few
-    sorted arrays, each of which is forgotten as a whole."""
+    """Quarantined names. Thousands arrive a second, so they are kept in few sorted arrays, each of
+    which expires as a whole."""
 
     def __init__(self) -> None:
         self._young: set[int] = set()
@@ -173,14 +172,14 @@ class _Resting:
         self._old: deque[tuple[int, Names]] = deque()
 
     def add(self, names: Names, now: int) -> None:
-        """These rest from now on."""
+        """Quarantines these names."""
         self._turn(now)
         if not self._young:
             self._young_since = now
         self._young.update(names.tolist())
 
     def among(self, names: Names, now: int) -> Flags:
-        """Which of them rest."""
+        """A mask of the names that are quarantined."""
         self._turn(now)
         young = self._young
         resting = np.array([name in young for name in names.tolist()], np.bool_)
@@ -199,7 +198,7 @@ class _Resting:
 
 
 class _Marks(NamedTuple):
-    """The keyed fields of several flows, a row each; as `Marks`."""
+    """The keyed fields of several flows, one a row; as `Marks`."""
 
     bases: Numbers
     ip_ids: Shorts
@@ -207,8 +206,8 @@ class _Marks(NamedTuple):
 
 
 def _draw(secret: bytes, context: bytes, *, flows: int, probes: int) -> _Marks:
-    """The marks of that many flows, out of one stream; `context` as for `Marks.draw`, which it
-    must not be given to either."""
+    """Draws the marks of many flows from one stream. `context` must never be used again, nor with
+    `Marks.draw`."""
     each = 4 + probes * (2 + TAG_BYTES)
     stream = hashlib.shake_128(secret + context).digest(flows * each)
     rows = np.frombuffer(stream, np.uint8).reshape(flows, each)
@@ -222,7 +221,7 @@ def _draw(secret: bytes, context: bytes, *, flows: int, probes: int) -> _Marks:
 
 
 def _first_candidates(spec: TraceSpec, drawn: Names) -> Numbers:
-    """The first of the `candidates` of each."""
+    """The first of `candidates` for each target."""
     kind = FORMATS[spec.packet_type]
     space = kind.identifiers
     if kind.ports:
@@ -241,8 +240,8 @@ def _first_numbers(spec: TraceSpec, bases: Numbers) -> Numbers:
 
 
 def _names(drawn: Names, identifiers: Numbers) -> Names:
-    """64 bits that stand for target and identifier, of GRE's the half that its echo requests have,
-    too. Two flows with one name are as bad as a flow twice: the second gets another identifier."""
+    """64-bit hashes of target and identifier, of GRE's the half that its echo requests share. Flows
+    with equal hashes are treated as equal: the second gets another identifier."""
     names: Names = drawn ^ ((identifiers & 0xFFFF).astype(np.uint64) * _SPREAD)
     return names
 

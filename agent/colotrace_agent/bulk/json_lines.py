@@ -1,8 +1,8 @@
-"""Rows of a bulk run as lines of JSON, many at a time.
+"""Writes the rows of a bulk run as JSON lines, many at a time.
 
-The same rows as `tally.colo_rows` makes, for traces of which there is nothing out of the ordinary
-to say. All are laid out together in an array of bytes, with a place for each field; what fields
-leave empty are zeros, of which JSON has none, and they are taken out last.
+The rows are those of `tally.colo_rows`, for traces without labels, send errors or notices. They are
+laid out together in an array of bytes, with a fixed width for each field. Unused bytes are zeros,
+which JSON does not contain, and are removed at the end.
 """
 
 import msgspec
@@ -40,7 +40,7 @@ _MOST_MS = 1_000_000
 
 
 class LineWriter:
-    """Writes lines for a colo. `unreached` counts those of targets that did not answer."""
+    """Writes lines for a colo. `unreached` counts lines whose target did not answer."""
 
     def __init__(self, colo: rows.Colo) -> None:
         self._colo = msgspec.json.encode(colo).decode()
@@ -49,9 +49,9 @@ class LineWriter:
         self._forms: dict[Table, _Forms] = {}
 
     def write(self, ended: Ended, targets: list[str]) -> tuple[bytes | bytearray, list[int]]:
-        """The lines of these traces, to targets called that, and which of them, by place, are to be
-        written otherwise: where there is a label, a send error, a second address at a hop, or a
-        remark."""
+        """The lines of these traces, with the targets' names, and the indices of traces that the
+        caller must write otherwise: those with a label, a send error, a second address at a hop, or
+        a notice."""
         sheet = _Sheet(ended.table, ended.numbers)
         plain = sheet.plain
         if ended.limiting:

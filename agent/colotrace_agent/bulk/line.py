@@ -1,4 +1,4 @@
-"""One line of a table as what the rest of the engine calls a trace: for what few traces need."""
+"""Views of one line of a table, as a trace and as its probes, for rules that need an object."""
 
 from collections.abc import Sequence
 
@@ -14,9 +14,9 @@ from .table import Table
 
 
 class Line:
-    """A trace in a table; to be used until the line is freed. Names as in `engine.trace.Trace`.
+    """A trace in a table, with the names of `engine.trace.Trace`; valid until the line is freed.
 
-    Only what `engine.spacing` asks may be asked longer.
+    Only the methods for `engine.limits.spacing` may be called afterwards.
     """
 
     def __init__(self, table: Table, number: int, *, limiting: Sequence[int] = ()) -> None:
@@ -27,23 +27,23 @@ class Line:
 
     @property
     def spec(self) -> TraceSpec:
-        """What all traces of the table have in common."""
+        """The options of all traces of the table."""
         return self.table.spec
 
     @property
     def target(self) -> bytes:
-        """What is traced, packed."""
+        """The packed target address."""
         address: bytes = self.table.targets[self.number].tobytes()
         return address
 
     @property
     def started(self) -> int:
-        """When it began."""
+        """Start time."""
         return int(self.table.started[self.number])
 
     @property
     def ended(self) -> int:
-        """When it ended; 0 while it has not."""
+        """End time; 0 while the trace runs."""
         return int(self.table.ended[self.number])
 
     @property
@@ -53,21 +53,21 @@ class Line:
 
     @property
     def counters(self) -> Counters:
-        """What was heard and is no answer."""
+        """Counts of packets that do not count as answers."""
         return self.table.counters(self.number)
 
     @property
     def end_ttl(self) -> int:
-        """The last TTL of interest."""
+        """The last TTL that is reported."""
         return int(self.table.ends_at(np.array([self.number]))[0])
 
     def hops(self) -> range:
-        """The TTLs of interest."""
+        """The TTLs that are reported."""
         return range(1, self.end_ttl + 1)
 
     @property
     def sent(self) -> list[int]:
-        """Probes that left, at TTL 1, 2, 3 …"""
+        """Sent probes at TTL 1, 2, 3 …"""
         counts: list[int] = self.table.sent[self.number].tolist()
         return counts
 
@@ -77,13 +77,13 @@ class Line:
 
     @property
     def path(self) -> dict[int, bytes]:
-        """Who answered last at each TTL."""
+        """The address of the last answer at each TTL."""
         return {reply.ttl: reply.address for reply in self.replies if reply.kind is not _BARRIER}
 
     @property
     def replies(self) -> list[Reply]:
-        """The answers, in the order of their probes; refusals that may be the target's only once
-        the trace is settled."""
+        """The answers, in the order of their probes. Doubtful refusals are included
+        after `settle`."""
         table, number = self.table, self.number
         sure = table.answered[number] & (table.kind[number] != DOUBTFUL)
         ordinals: list[int] = np.nonzero(sure)[0].tolist()
@@ -103,7 +103,7 @@ class Line:
         )
 
     def settle(self) -> None:
-        """Decides whose the doubtful refusals are, now that all answers are there."""
+        """Attributes the doubtful refusals to the target or a firewall, after all answers."""
         table, number = self.table, self.number
         of_doubt = table.answered[number] & (table.kind[number] == DOUBTFUL)
         ordinals: list[int] = np.nonzero(of_doubt)[0].tolist()
@@ -126,19 +126,19 @@ class Line:
 
     @property
     def send_errors(self) -> dict[int, int]:
-        """How many probes each errno kept from leaving."""
+        """The number of unsent probes, by errno."""
         aside = self.table.asides.get(self.number)
         return aside.send_errors if aside is not None else {}
 
     @property
     def obstacle(self) -> MissingNeighbour | None:
-        """The neighbour without which they could not leave, if it is known."""
+        """The missing neighbour that kept them from being sent, if it is known."""
         aside = self.table.asides.get(self.number)
         return aside.obstacle if aside is not None else None
 
     @property
     def spared(self) -> set[int]:
-        """Where a router was asked less than it should have been."""
+        """TTLs at which probes were left out to spare a router."""
         aside = self.table.asides.get(self.number)
         return {ttl for ttl in aside.spared if ttl in self.hops()} if aside is not None else set()
 
@@ -156,37 +156,37 @@ class Line:
 
     @property
     def clock_stepped(self) -> bool:
-        """Whether the wall clock was set under way."""
+        """Whether the wall clock was set during the trace."""
         aside = self.table.asides.get(self.number)
         return aside is not None and aside.clock_stepped
 
     @property
     def detour(self) -> bool:
-        """Whether probes may have left by another next hop than the host's other such traffic."""
+        """Whether probes may have used another next hop than the host's other such traffic."""
         aside = self.table.asides.get(self.number)
         return aside is not None and aside.detour
 
     @property
     def overflows(self) -> int:
-        """Packets that the host had no room for meanwhile."""
+        """Packets that the host dropped during the trace because its queue was full."""
         return int(self.table.overflows[self.number])
 
     @property
     def unstamped(self) -> int:
-        """Answers whose probe's departure the kernel has not stamped."""
+        """Answers to probes without a departure time from the kernel."""
         answered, stamped = self.table.answered[self.number], self.table.stamped[self.number]
         return int((answered & ~stamped).sum())
 
-    # What `engine.spacing` asks.
+    # For `engine.limits.spacing`.
 
     def wants_late(self, ttl: int) -> bool:
-        """Whether a probe of that TTL that was put off is still of interest."""
+        """Whether a deferred probe of this TTL is still wanted."""
         if self._is_free or self.ended:
             return False
         return bool(ttl <= self.table.target_ttl[self.number])
 
     def spare(self, ttl: int, *, limited: bool) -> None:
-        """A probe that was put off will not be sent."""
+        """Drops a deferred probe."""
         if self._is_free:
             return
         self.table.put_off[self.number] -= 1
@@ -195,12 +195,12 @@ class Line:
 
     @property
     def _is_free(self) -> bool:
-        """Whether the line is no longer this trace's."""
+        """Whether the line has been freed."""
         return bool(self.table.generation[self.number] != self._generation)
 
 
 class LineProbes:
-    """A line's probes as `engine.placing` asks for them."""
+    """A line's probes, as the protocol of `engine.placing`."""
 
     def __init__(self, table: Table, number: int, flow: Flow) -> None:
         self.flow = flow
@@ -210,27 +210,27 @@ class LineProbes:
 
     @property
     def counters(self) -> Counters:
-        """What was heard and is no answer."""
+        """Counts of packets that do not count as answers."""
         return self._table.counters(self._number)
 
     @property
     def taken(self) -> int:
-        """Probes that have been taken to be sent."""
+        """Probes that have been handed out for sending."""
         return int(self._table.taken[self._number])
 
     @property
     def left(self) -> int:
-        """Probes that left."""
+        """Sent probes."""
         return int(self._table.sent[self._number].sum())
 
     @property
     def target_ttl(self) -> int:
-        """The lowest TTL at which the target answered; beyond all TTLs where it did not."""
+        """The lowest TTL at which the target answered; above the maximum if it did not."""
         return int(self._table.target_ttl[self._number])
 
     @property
     def furthest(self) -> int:
-        """The highest TTL at which a probe was answered; 0 where none was."""
+        """The highest TTL with an answer; 0: none."""
         answered = np.nonzero(self._table.answers[self._number])[0]
         return int(answered[-1]) + 1 if len(answered) else 0
 
@@ -248,15 +248,15 @@ class LineProbes:
         return int(self._table.ttl_of[self._number, ordinal])
 
     def has_left(self, ordinal: int) -> bool:
-        """Whether the probe was sent, and nothing has kept it on the host."""
+        """Whether the probe was sent and did not fail on the host."""
         return bool(self._table.sent_at[self._number, ordinal])
 
     def is_answered(self, ordinal: int) -> bool:
-        """Whether the probe has its answer."""
+        """Whether the probe has been answered."""
         return bool(self._table.answered[self._number, ordinal])
 
     def waiting(self, at: int) -> list[int]:
-        """Probes without an answer that at that time were waited for."""
+        """Unanswered probes whose wait had not expired at this time."""
         table, number = self._table, self._number
         silent = is_waited_for(
             table.sent_at[number], table.answered[number], at=at, wait_ns=table.spec.wait_ns

@@ -1,4 +1,4 @@
-"""Whose trace an answer belongs to: the rules of `engine.lookup`, over a table."""
+"""Finds the line that an answer belongs to, by the rules of `engine.lookup`."""
 
 import numpy as np
 
@@ -13,21 +13,21 @@ from .state import Lines
 from .table import Table
 
 _COST = 8
-"""Looks at an object that a line costs, which has to be made an object first."""
+"""Cost of checking a line, in traces of `SEARCH_RATE`: its flow is built first."""
 _LINES_PER_LOOK = 256
-"""Lines of a table that are searched in the time of one look at an object."""
+"""Lines that numpy scans in the time of checking one trace."""
 
 
 class Lookup:
-    """Finds lines by what answers tell of them."""
+    """Finds lines by the fields that answers show."""
 
     def __init__(self) -> None:
         self._budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
         self._tag_budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
 
     def find(self, table: Table, heard: Heard, now: int) -> tuple[int, Flow] | None:
-        """The line and flow of the trace that an answer belongs to; None where it belongs to none
-        or cannot be told."""
+        """The line and flow of the trace that an answer belongs to; None if there is none or it is
+        ambiguous."""
         key = heard.key
         number = table.found.line_of(key)
         flow = table.flow(number) if number is not None else None
@@ -65,12 +65,12 @@ class Lookup:
 
 
 def verifies(table: Table, heard: Heard, number: int, flow: Flow) -> bool:
-    """Whether an answer names a probe that the line's trace has taken to be sent."""
+    """Whether an answer matches a probe that the line's trace has handed out for sending."""
     return not isinstance(match(flow, heard, sent=int(table.taken[number])), Miss)
 
 
 def _likely(table: Table, heard: Heard, lines: Lines) -> Lines:
-    """Those of the lines that the answer's tag or TCP number can be of."""
+    """The lines that have the answer's tag, or a range with its number."""
     if heard.tag is not None and not heard.cut:
         (tag,) = np.frombuffer(heard.tag, np.uint64).tolist()
         likely = (table.tags[lines] == tag).any(axis=1)
@@ -85,7 +85,7 @@ def _likely(table: Table, heard: Heard, lines: Lines) -> Lines:
 
 
 def _only(table: Table, heard: Heard, near: Lines) -> tuple[int, Flow] | None:
-    """The one trace that a datagram from another address can belong to."""
+    """The only trace that a datagram from another address can belong to."""
     if heard.kind is not AnswerKind.DATAGRAM or len(near) != 1 or heard.key.port != table.port:
         return None
     flow = table.flow(int(near[0]))

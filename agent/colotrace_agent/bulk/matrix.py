@@ -27,7 +27,7 @@ _V6_HOP_LIMIT = 7
 
 
 class MatrixWriter:
-    """Writes probes of the flows that are in its lines."""
+    """Writes probes of the flows in its lines."""
 
     def __init__(self, packet_type: PacketType, family: Family, *, lines: int) -> None:
         self._ipv4 = family is Family.IPV4
@@ -41,7 +41,7 @@ class MatrixWriter:
         self._bases: dict[tuple[bytes, int], _Base] = {}
 
     def begin(self, lines: Lines, flows: Flows) -> None:
-        """The lines are these flows' from now on."""
+        """Assigns flows to lines."""
         self._first[lines] = flows.first_numbers
         if self._format.inner is not None:
             self._fixed[lines] = -flows.first_numbers
@@ -70,8 +70,8 @@ class MatrixWriter:
         self, lines: Lines, ordinals: Lines, ttls: Lines, *,
         tags: Matrix, ip_ids: npt.NDArray[np.uint16],
     ) -> Matrix:  # fmt: skip
-        """Whole packets, one a row: of each line the probe of that ordinal with that TTL, that tag
-        and that IPv4 identification."""
+        """Packets, one a row, for these lines; each with the ordinal, TTL, tag and IPv4
+        identification of its row."""
         packets = self._packets[lines]
         if self._ipv4:
             packets[:, _V4_TTL] = ttls
@@ -92,9 +92,10 @@ class MatrixWriter:
 
 
 class _Base:
-    """What a writer makes of one flow, and how that of another differs: by target and identifier.
+    """The packet of one flow, from which those of other flows with the same source and port derive.
 
-    Sums of one's complement are linear, so they are taken once.
+    They differ in target and identifier. Ones' complement sums are linear, so that only the
+    difference is summed.
     """
 
     def __init__(self, flow: Flow, columns: Columns, *, transport: int) -> None:

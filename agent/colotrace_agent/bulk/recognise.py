@@ -1,9 +1,8 @@
-"""Finds, in a batch of packets, the plain answers to probes of a table, all at once.
+"""Finds the plain answers to probes of a table in a batch of packets, by arrays.
 
-Plain is what nearly all answers are: ICMP that says that a probe's time is up, or that its port is
-closed, with a quote that nothing was changed in and nothing stands behind, or that echoes a probe;
-and whose tag, or TCP's number, is right. Whatever is odd in any way is left to `packets.decode`,
-which knows it all: nothing is dropped here.
+Nearly all answers are plain: ICMP "time exceeded" or "port unreachable" with an unchanged quote and
+no extensions, or an echo reply, with the right tag (TCP: the right number). All other packets are
+left to `packets.decode`, and none is dropped.
 """
 
 from typing import NamedTuple
@@ -20,23 +19,23 @@ from .finding import same_rows
 from .state import Bytes, Flags, Lines, Numbers
 from .table import Table
 
-# Where things lie: in an IPv4 packet, and in an ICMPv6 message, which comes without its header.
-# The quoted packet's transport header begins at the same place in both.
+# Offsets in an IPv4 packet, and in an ICMPv6 message, which has no IP header. The quoted packet's
+# transport header has the same offset in both.
 _V4_ICMP = 20
 _TRANSPORT = 48
 _ECHO_TAG = slice(10, 18)
 _MOST_PLAIN = 140  # from here on an ICMP message can have extensions (RFC 4884)
 _SUMMED = 128
-_LOOKED_AT = _V4_ICMP + _SUMMED  # whatever is longer is odd
+_LOOKED_AT = _V4_ICMP + _SUMMED  # longer packets are not plain
 _ODD = -1
 
-# By length: which bytes of a message are summed.
+# Mask of a message's bytes, by its length.
 _INSIDE = np.where(np.arange(_SUMMED) < np.arange(_SUMMED + 1)[:, None], 0xFF, 0).astype(np.uint8)
 _MASKS: npt.NDArray[np.uint32] = _INSIDE.view(np.uint32)
 
 
 class Plain(NamedTuple):
-    """Answers to probes: where each is in the batch, and what it says."""
+    """Plain answers: the row of each in the batch, and its fields."""
 
     rows: Lines
     lines: Lines
@@ -47,7 +46,7 @@ class Plain(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """What differs between the families."""
+    """Offsets and codes that differ between the families."""
 
     icmp: int
     header_ok: Flags
@@ -63,9 +62,9 @@ class _Layout(NamedTuple):
 
 
 def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes) -> Plain:
-    """Those of a batch from an ICMP socket; `senders` are the addresses that IPv6 keeps apart.
+    """The plain answers in a batch from an ICMP socket; `senders` are IPv6 source addresses.
 
-    `packets` has one packet a row, zeros or anything else behind its length.
+    `packets` has one packet a row, with arbitrary bytes beyond its length.
     """
     ipv4 = table.family is Family.IPV4
     packets = np.ascontiguousarray(packets[:, :_LOOKED_AT])
@@ -79,7 +78,7 @@ def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes
     quotes = layout.header_ok & layout.quote_ok & (expired | closed)
     quotes &= lengths >= _TRANSPORT + _quoted_at_least(table)
     quotes &= (lengths - layout.icmp < _MOST_PLAIN) & (packets[:, layout.stated_length] == 0)
-    # A time that is up had run down to 1: else that is a label.
+    # Time exceeded with a quoted TTL other than 1 gets a label.
     quotes &= (layout.quoted_ttl == 1) | closed
     echoes = layout.header_ok & (kind == layout.echo_reply) & (code == 0)
     echoes &= lengths >= layout.icmp + _ECHO_TAG.stop
@@ -149,7 +148,7 @@ def _ipv4(packets: Bytes, lengths: Numbers, table: Table) -> _Layout:
 
 def _ipv6(packets: Bytes, senders: Bytes, table: Table) -> _Layout:
     protocol = FORMATS[table.spec.packet_type].protocols[Family.IPV6]
-    # A link-local sender is told with its link (`network.zone`).
+    # Link-local senders get a label with their zone (`network.zone`).
     header_ok = (senders[:, 0] != 0xFE) | (senders[:, 1] & 0xC0 != 0x80)
     quote_ok = (packets[:, 8] == 0x60) & (packets[:, 9] & 0xF0 == 0) & (packets[:, 14] == protocol)
     return _Layout(
@@ -160,10 +159,10 @@ def _ipv6(packets: Bytes, senders: Bytes, table: Table) -> _Layout:
 
 
 def _sums_up(messages: Bytes, lengths: Numbers) -> Flags:
-    """Whether the internet checksum is right, of short messages; odd and long ones are left out."""
+    """Whether the internet checksum is right; False for long messages and odd lengths."""
     words = (min(int(lengths.max(initial=0)), _SUMMED) + 3) // 4
     summed = messages[:, : 4 * words].view(np.uint32)
-    # Of words in any order of bytes, and of any even number of them, the remainder is as good.
+    # The remainder is the same in any byte order (RFC 1071 section 2).
     masks = _MASKS[:, :words].take(np.clip(lengths, 0, _SUMMED), axis=0)
     total = (summed & masks).sum(axis=1, dtype=np.uint64)
     right: Flags = (total % 0xFFFF == 0) & (lengths <= _SUMMED) & (lengths % 2 == 0)
@@ -176,7 +175,7 @@ def _quoted_at_least(table: Table) -> int:
 
 
 def _ordinals(table: Table, lines: Lines, number: Numbers) -> Lines:
-    """The ordinals of the probes with these numbers, -1 where none was sent; as `number_of`."""
+    """The ordinals of the probes with these numbers, the inverse of `number_of`; -1: not sent."""
     modulus, least, step = FORMATS[table.spec.packet_type].numbering
     ordinals = (number - table.first_number[lines]) % modulus
     right = (lines >= 0) & (number >= least) & (number < least + modulus)

@@ -1,6 +1,6 @@
-"""Text in arrays of bytes: forms with places for fields, and what is written there, many at once.
+"""Formats text in arrays of bytes: templates with fields of fixed width, many at a time.
 
-What a field leaves empty of its place is zeros.
+Unused bytes of a field are zeros.
 """
 
 import socket
@@ -15,25 +15,25 @@ Bytes = npt.NDArray[np.uint8]
 Numbers = npt.NDArray[np.int64]
 
 NUMBER, LONG_NUMBER, TIME, REAL = 4, 8, 16, 24
-"""Bytes of a number below a thousand, of one below ten million, of a time, of a real number."""
+"""Widths of numbers below 1,000, numbers below 10,000,000, times, and real numbers, in bytes."""
 LEAST_NS, MOST_NS = 100, 10**12
-"""Times that `times` can write: the first from here on, the last before that."""
+"""Range of `times` in nanoseconds; the upper bound is excluded."""
 ADDRESS = {Family.IPV4: 16, Family.IPV6: 40}
-"""Bytes of an address."""
+"""Width of an address, in bytes."""
 
 _MOST_KNOWN = 65_536
 _NS_PER_MS = 1_000_000
 
 
 class Field(NamedTuple):
-    """A field of a form."""
+    """A field of a template."""
 
     name: str
     width: int
 
 
 class Form:
-    """A text with places for fields; one may come several times."""
+    """A text template; a field may occur several times."""
 
     def __init__(self, pieces: Sequence[str | Field]) -> None:
         self._places: dict[str, list[int]] = {}
@@ -47,11 +47,11 @@ class Form:
         self.text: Bytes = np.frombuffer(bytes(text), np.uint8)
 
     def start_of(self, name: str) -> int:
-        """Where the field is for the first time."""
+        """Offset of the field's first occurrence."""
         return self._places[name][0]
 
     def fill(self, sheet: Bytes, fields: Mapping[str, Bytes]) -> None:
-        """Writes the fields, rows of bytes, into copies of the text: `sheet`'s last axis."""
+        """Writes the fields, rows of bytes, into copies of the text: the last axis of `sheet`."""
         for name, written in fields.items():
             for at in self._places[name]:
                 sheet[..., at : at + written.shape[-1]] = written
@@ -86,7 +86,7 @@ def long_numbers(given: Numbers) -> Bytes:
 
 
 def times(given_ns: Numbers) -> Bytes:
-    """Nanoseconds as milliseconds, as `repr` has the number; within `LEAST_NS` and `MOST_NS`."""
+    """Nanoseconds as milliseconds, formatted like `repr`; from `LEAST_NS` to below `MOST_NS`."""
     whole, rest = np.divmod(given_ns, _NS_PER_MS)
     thousands, ones = np.divmod(whole, 1_000)
     tenths, last = np.divmod(rest, 1_000)
@@ -99,24 +99,24 @@ def times(given_ns: Numbers) -> Bytes:
 
 
 def reals(given: Sequence[float]) -> Bytes:
-    """Numbers as `repr` has them."""
+    """Numbers, formatted like `repr`."""
     return texts([repr(number).encode() for number in given], width=REAL)
 
 
 def texts(given: Sequence[bytes], *, width: int = 0) -> Bytes:
-    """Any texts, in as many bytes as the longest needs, if no width is given."""
+    """Texts, as wide as the longest unless a width is given."""
     wide = np.array(given, f"S{width}" if width else np.bytes_)
     return _bytes(wide[:, None])
 
 
 class Addresses:
-    """Packed addresses in words; those of IPv6 are remembered for a while."""
+    """Formats packed addresses, with a cache for IPv6."""
 
     def __init__(self) -> None:
         self._known: dict[bytes, bytes] = {}
 
     def written(self, packed: Bytes) -> Bytes:
-        """Rows of packed addresses, of one family, as text."""
+        """Formats rows of packed addresses of one family."""
         if packed.shape[-1] == 4:
             return _bytes(_OCTETS[packed + _LAST_OCTET])
         joined = packed.tobytes()

@@ -1,7 +1,7 @@
-"""Which flow each trace gets.
+"""Allocates flows to traces.
 
-One allocator serves the whole agent. No two traces share a flow while either is alive or an
-answer to it may still be under way.
+The agent has one allocator. No two traces share a flow while one of them runs or may still be
+answered.
 """
 
 import hashlib
@@ -16,22 +16,22 @@ from colotrace_agent.marks import Marks
 from colotrace_agent.model import Flow, FlowKey, TraceSpec
 from colotrace_agent.packets.formats import FORMATS, keys_of
 
-# How long a flow stays taken after its trace: longer than any answer is waited for, and than
-# packets live in practice.
+# Quarantine of a flow after its trace: exceeds the time that answers are awaited, and that packets
+# live in practice.
 QUARANTINE_NS = 4 * MAX_WAIT_MS * 1_000_000
 _ATTEMPTS = 4096
 SHARED_PORTS = 64
 
 
 def drawn_beside(spec: TraceSpec, flow_secret: bytes) -> bytes:
-    """What is hashed behind the target, to 64 bits, for `candidates`."""
+    """The bytes that are hashed after the target, to the 64 bits that `candidates` takes."""
     if FORMATS[spec.packet_type].ports:
         return flow_secret
     return spec.flow.to_bytes(8, "big") + flow_secret
 
 
 def candidates(spec: TraceSpec, drawn: int) -> Iterator[int]:
-    """Identifiers to try, in this order, for a flow whose target's hash is that."""
+    """The identifiers to try, in this order, for a flow whose target has the hash `drawn`."""
     kind = FORMATS[spec.packet_type]
     space = kind.identifiers
     # A port costs a socket: traces to different targets share a few, flows have their own.
@@ -53,15 +53,15 @@ def first_number(spec: TraceSpec, base: int) -> int:
 
 
 class NoFlowLeftError(AgentError):
-    """All flows to that target are taken."""
+    """All flows to the target are taken."""
 
 
 class Identities:
-    """The flows that are taken."""
+    """The flows in use, and those that are quarantined after use."""
 
     def __init__(self, *, secret: bytes | None = None, flow_secret: bytes = b"") -> None:
-        """`secret` keys the marks, and is this process's own; `flow_secret` chooses the flows,
-        and kept from run to run has the same flows chosen again."""
+        """`secret` keys the marks and belongs to this process. `flow_secret` selects the flows: the
+        same secret selects the same flows again."""
         self._secret = secret or secrets.token_bytes(32)
         self._flow_secret = flow_secret
         self._serial = 0
@@ -71,10 +71,10 @@ class Identities:
     def allocate(
         self, spec: TraceSpec, source: bytes, *, reserve: Callable[[int], bool], now: int
     ) -> Flow:
-        """A flow of its own for a trace that leaves from `source`.
+        """Allocates a flow for a trace that is sent from `source`.
 
-        The same target and flow number get the same fields again, as long as they are free.
-        `reserve` is asked for each source port, and says whether the agent may have it.
+        The same target and flow number get the same fields again while these are free. `reserve`
+        takes a source port and returns whether the agent may use it.
 
         Raises:
             NoFlowLeftError: too many traces to that target are under way.
@@ -114,13 +114,13 @@ class Identities:
         yield from candidates(spec, int.from_bytes(drawn.digest(), "big"))
 
     def release(self, flow: Flow, now: int) -> None:
-        """The trace has ended; its flow stays taken until no answer can be under way."""
+        """Quarantines the flow of a trace that has ended, until no answer can arrive."""
         for key in keys_of(flow.key):
             self._taken.discard(key)
             self._released[key] = now + QUARANTINE_NS
 
     def is_released(self, key: FlowKey, now: int) -> bool:
-        """Whether an ended trace had that flow not long ago: an answer to it is late."""
+        """Whether the flow is quarantined, so that an answer to it is late."""
         return self._released.get(key, 0) > now
 
     def _forget(self, now: int) -> None:

@@ -1,9 +1,9 @@
-"""Whose trace an answer belongs to.
+"""Finds the trace that an answer belongs to.
 
-Most answers name their flow whole. Of a probe that a translator changed and did not change back,
-one side is as it left: the target's address and port, or our own. A target that answers from
-another of its addresses still names our side. Then what verifies under the secret decides; with a
-tag, which is long enough for that, whatever was changed.
+Most answers name their whole flow. If a translator changed the probe and did not change the quote
+back, one side is intact: the target's address and port, or ours. A target that answers from another
+of its addresses still names our side. Then the trace is the one whose keyed fields verify. A tag is
+long enough to find it even if both sides were changed.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,38 +17,38 @@ from .limits.budget import Budget
 from .trace import Trace
 
 SEARCH_RATE, SEARCH_BURST = 100_000, 20_000
-"""How many traces are looked at, a second, for answers that name none whole: strangers could send
-such answers. A look takes a microsecond or two. Looks at all traces have a budget of their own."""
+"""Bound of the search for answers that name no whole flow, in traces a second: anybody can send
+such answers. To check a trace takes 1 to 2 us. Searches of all traces have a separate budget."""
 
 _Side = tuple[PacketType, bytes | int]
 
 
 class Lookup:
-    """The traces under way, by what answers tell of them."""
+    """Running traces, indexed by the fields that answers show."""
 
     def __init__(self) -> None:
         self._by_key: dict[FlowKey, Trace] = {}
-        # By target, and by identifier or source port; dictionaries for their order.
+        # By target, and by identifier or source port. Dictionaries keep the order.
         self._by_side: dict[_Side, dict[Trace, None]] = {}
         self._budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
         self._tag_budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
 
     def __len__(self) -> int:
-        """Keys, of which a trace may have several."""
+        """The number of keys; a trace may have several."""
         return len(self._by_key)
 
     def __iter__(self) -> Iterator[Trace]:
         return iter(dict.fromkeys(self._by_key.values()))
 
     def add(self, trace: Trace) -> None:
-        """The trace has begun."""
+        """Enters a trace."""
         for key in keys_of(trace.flow.key):
             self._by_key[key] = trace
             for side in _sides(key):
                 self._by_side.setdefault(side, {})[trace] = None
 
     def remove(self, trace: Trace) -> bool:
-        """The trace has ended; whether it was known."""
+        """Removes a trace; returns whether it was entered."""
         if self._by_key.get(trace.flow.key) is not trace:
             return False
         for key in keys_of(trace.flow.key):
@@ -61,16 +61,16 @@ class Lookup:
         return True
 
     def of(self, key: FlowKey) -> Trace | None:
-        """The trace of that flow."""
+        """The trace with this flow."""
         return self._by_key.get(key)
 
     def to(self, target: bytes) -> Iterator[Trace]:
-        """The traces to that target, some of them twice."""
+        """The traces to this target; some occur twice."""
         for packet_type in PacketType:
             yield from self._by_side.get((packet_type, target), ())
 
     def find(self, heard: Heard, now: int) -> Trace | None:
-        """The trace that an answer belongs to, None where it belongs to none or cannot be told."""
+        """The trace that an answer belongs to; None if there is none or it is ambiguous."""
         trace = self._by_key.get(heard.key)
         if trace is not None or not self._budget.available(now):
             return trace
@@ -95,7 +95,7 @@ class Lookup:
         return None
 
     def _tagged(self, heard: Heard, tag: bytes) -> Trace | None:
-        """The trace one of whose probes has that tag, of all: both sides were changed."""
+        """Searches all traces for a probe with this tag, for answers with both sides changed."""
         self._tag_budget.spend(len(self._by_key))
         packet_type = heard.key.packet_type
         for key, trace in self._by_key.items():
@@ -109,8 +109,8 @@ def _sides(key: FlowKey) -> tuple[_Side, _Side]:
 
 
 def _only(heard: Heard, near: dict[Trace, None]) -> Trace | None:
-    """The one trace that a datagram from another address can belong to: it quotes nothing. (Its
-    port is one that nobody but the agent has.)"""
+    """The only trace that a datagram from another address can belong to. It quotes nothing, but its
+    port is reserved by the agent."""
     if heard.kind is not AnswerKind.DATAGRAM or len(near) != 1:
         return None
     (trace,) = near

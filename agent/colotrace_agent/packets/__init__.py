@@ -1,6 +1,7 @@
-"""Probes as bytes, and answers from bytes: one file a protocol, each of which opens by saying
-which header field carries a probe's number and why routers keep it.
+"""Encodes probes and decodes answers. Each packet type has a file with its record (`format`).
 
-scapy built one template for each packet type and family (`scripts/templates.py`); a flow's fields
-are written into a copy of it once, a probe's own into a copy of that. Answers are read by offset.
+The file's docstring says which header field carries a probe's number, and why routers preserve it.
+`scripts/templates.py` builds a template for each packet type and family by scapy. The fields of a
+flow are written into a copy once, the fields of a probe into a copy of that. Answers are read by
+offset.
 """

@@ -1,9 +1,10 @@
-"""What became of a probe's IP header on its way, from the header that a router quotes.
+"""Detects changes of a probe's IP header, in the header that a router quotes.
 
-Probes leave with traffic class 0. A router that discards one for its TTL quotes that as 1. 0 says
-that it has counted itself before, or that the router in front of it forwarded what it should have
-discarded; more says that routers in front of it let the TTL alone, as MPLS tunnels do whose routers
-do not show themselves (Donnet et al., Revealing MPLS tunnels obscured from traceroute, 2012).
+Probes are sent with traffic class 0. A router that discards a probe for its TTL quotes TTL 1. A
+quoted 0 means that the router decremented it before, or that the router in front of it forwarded a
+packet that it should have discarded. More than 1 means that routers in front of it did not
+decrement the TTL, as in MPLS tunnels that hide their routers (Donnet et al., Revealing MPLS tunnels
+obscured from traceroute, 2012).
 """
 
 from colotrace_proto.messages import Family
@@ -14,7 +15,7 @@ _EXPIRED = 1
 
 
 def quoted_ttl(quote: bytes, family: Family) -> int:
-    """The TTL or hop limit that the probe had left."""
+    """The quoted TTL or hop limit."""
     return quote[8] if family is Family.IPV4 else quote[7]
 
 
@@ -29,12 +30,12 @@ def quoted_ecn(quote: bytes, family: Family) -> int:
 
 
 def annotate(quote: bytes, *, family: Family, expired: bool) -> tuple[str, ...]:
-    """Labels for what was changed: `QTTL=<n>`, `DSCP=<n>`, `ECN=<n>`.
+    """Labels of the changed fields: `QTTL=<n>`, `DSCP=<n>`, `ECN=<n>`.
 
-    `expired` says that the answer is time-exceeded: only there is a quoted TTL other than 1 odd.
-    The quote is at least the family's fixed IP header long.
+    `expired`: the answer is time-exceeded; in other answers, any quoted TTL is normal.
+    The quote must contain the family's fixed IP header.
     """
-    if family is Family.IPV4:  # written out: this runs for every error that arrives
+    if family is Family.IPV4:  # inlined: this runs for every error
         traffic_class, ttl = quote[1], quote[8]
     else:
         traffic_class, ttl = (quote[0] & 0x0F) << 4 | quote[1] >> 4, quote[7]

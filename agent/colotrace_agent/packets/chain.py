@@ -1,8 +1,8 @@
 """The extension headers of a quoted IPv6 packet (RFC 8200 section 4).
 
-A probe leaves without any. Routers and translators on the way put them in: a translator from IPv4
-adds a fragment header to an unfragmented packet (RFC 6946, RFC 7915 section 4), a segment-routing
-domain a routing header (RFC 8754).
+Probes are sent without any. Routers and translators insert them: a translator from IPv4 adds a
+fragment header to an unfragmented packet (RFC 6946, RFC 7915 section 4), a segment-routing domain a
+routing header (RFC 8754).
 """
 
 from typing import NamedTuple
@@ -17,24 +17,24 @@ _COUNTED_IN_EIGHTS = frozenset({0, 43, 60, 135, 139, 140})
 MOST_HEADERS = 16
 """A longer chain is not followed."""
 NEXT_HEADER_AT = 6
-"""Where an IPv6 header names what follows it."""
+"""Offset of the next-header field in an IPv6 header."""
 
 
 class Upper(NamedTuple):
-    """What an IPv6 packet carries behind its extension headers."""
+    """The payload of an IPv6 packet, behind its extension headers."""
 
     protocol: int
     start: int
-    """Where it begins."""
+    """Its offset."""
     named_at: int
-    """Where the last next-header field is, to which a parameter problem about it points."""
+    """Offset of the last next-header field, to which a parameter problem about it points."""
 
 
 def upper_of(packet: bytes) -> Upper | None:
-    """What the packet carries, as far as it is shown: `start` can be beyond its end.
+    """The payload of a packet, which may be cut: `start` can lie beyond its end.
 
-    None for a fragment other than the first, and for a chain that is too long. The packet is at
-    least an IPv6 header long.
+    None for a fragment other than the first, and for a chain that is too long. The packet must
+    contain the whole IPv6 header.
     """
     protocol, start, named_at = packet[NEXT_HEADER_AT], IPV6_HEADER, NEXT_HEADER_AT
     for _ in range(MOST_HEADERS + 1):
@@ -48,7 +48,7 @@ def upper_of(packet: bytes) -> Upper | None:
             length = 8 * (packet[start + 1] + 1) if len(packet) > start + 1 else 8
         else:
             return Upper(protocol, start, named_at)
-        if len(packet) < start + 8:  # it ends within this header: what follows is not shown
+        if len(packet) < start + 8:  # cut within this header
             return Upper(protocol, len(packet), named_at)
         protocol, named_at, start = packet[start], start, start + length
     return None

@@ -1,7 +1,7 @@
 """The internet checksum (RFC 1071), by arithmetic modulo 0xffff.
 
-2^16 leaves remainder 1 there, so a string of 16-bit words has the same remainder as the one
-long number that it also is, and Python divides long numbers in C.
+2^16 is congruent to 1, so 16-bit words have the same remainder as the long number that they form
+together, and Python divides long numbers in C.
 """
 
 MODULUS = 0xFFFF
@@ -14,13 +14,13 @@ def ones_sum(data: bytes | bytearray | memoryview) -> int:
 
 
 def checksum(total: int) -> int:
-    """What to write so that a sum of `total`, with it, comes out as all ones."""
+    """The checksum field for a packet whose other fields have the sum `total`."""
     return (MODULUS - total) % MODULUS
 
 
 def pseudo_header(source: bytes, target: bytes, *, protocol: int, length: int) -> bytes:
-    """What UDP, TCP and ICMPv6 sum in front of themselves (RFC 768, RFC 8200 section 8.1).
+    """The pseudo header of UDP, TCP and ICMPv6 (RFC 768, RFC 8200 section 8.1).
 
-    The fields lie differently for IPv4 and IPv6, but sum to the same.
+    IPv4 and IPv6 order its fields differently, but the sum is the same.
     """
     return source + target + length.to_bytes(4, "big") + protocol.to_bytes(4, "big")

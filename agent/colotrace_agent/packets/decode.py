@@ -21,7 +21,7 @@ from .template import IPV4_HEADER, IPV6_HEADER, ipv4_payload
 
 _ECHO_REPLY, _ECHO_REPLY_V6 = icmp.REPLY[Family.IPV4], icmp.REPLY[Family.IPV6]
 _ERROR_HEADER = 8
-_TRANSPORT_QUOTED = 8  # what RFC 792 promises of the quoted packet beyond its IP header
+_TRANSPORT_QUOTED = 8  # bytes that RFC 792 guarantees beyond the quoted IP header
 
 # ICMP types (RFC 792) and ICMPv6 types (RFC 4443) that quote a packet.
 _ERRORS = {3: AnswerKind.UNREACHABLE, 11: AnswerKind.TIME_EXCEEDED, 12: AnswerKind.PARAMETER}
@@ -31,27 +31,27 @@ _ERRORS_V6 = {
     3: AnswerKind.TIME_EXCEEDED,
     4: AnswerKind.PARAMETER,
 }
-# The quoted IP headers as far as they matter: version and header length, traffic class, (IPv4)
+# The fields of a quoted IPv4 header that are used: version and header length, traffic class, (IPv4)
 # identification, fragment offset, TTL, protocol, source, target.
 _QUOTED = struct.Struct("!BB2xHHBB2x4s4s")
 _ECHO = struct.Struct("!4xHH")
 _PARAMETER_PROBLEM = 12
 _OFFSET = 0x1FFF  # in units of 8 bytes, below three flags
-_REASSEMBLY = 1  # the code of time-exceeded that has nothing to do with a TTL
+_REASSEMBLY = 1  # the code of time-exceeded that does not concern the TTL
 
 _BY_PROTOCOL = {each.protocols[Family.IPV4]: each for each in FORMATS.values()}
 _BY_PROTOCOL_V6 = {each.protocols[Family.IPV6]: each for each in FORMATS.values()}
 
 
 def decode_icmp(packet: bytes) -> Heard | Unheard:
-    """An IPv4 packet from a raw ICMP socket, IP header included."""
+    """Reads an IPv4 packet from a raw ICMP socket, IP header included."""
     start = ipv4_payload(packet, icmp.PROTOCOL)
     if start is None or len(packet) < start + _ERROR_HEADER:
         return Unheard.MALFORMED
     message = packet[start:]
     heard = _icmp(message, packet[12:16])
-    # Raw sockets see a packet before the kernel has checked this. Translators that change a quote
-    # without it spoil it: then it is for the engine to say whether the probe verifies.
+    # Raw sockets receive packets before the kernel verifies the checksum. Translators that change
+    # a quote may leave it wrong: then the probe's keyed fields decide, in the engine.
     if ones_sum(message):
         return heard._replace(intact=False) if isinstance(heard, Heard) else Unheard.MALFORMED
     return heard
@@ -78,10 +78,10 @@ def _echo_reply(message: bytes, responder: bytes) -> Heard:
 
 
 def decode_icmp6(message: bytes, responder: bytes) -> Heard | Unheard:
-    """An ICMPv6 message, which comes without its IP header.
+    """Reads an ICMPv6 message without its IP header.
 
-    Its checksum covers the address that it was sent to. An error's is the quoted source, unless
-    that was translated; of an echo reply, what it echoes tells whether it is sound.
+    The checksum covers the destination address. For an error, that is the quoted source, unless it
+    was translated. The checksum of an echo reply is not verified: its tag is.
     """
     if len(message) < _ERROR_HEADER:
         return Unheard.MALFORMED
@@ -115,7 +115,7 @@ def _error(
     if len(quote) < IPV4_HEADER:
         return Unheard.MALFORMED
     version, _, ip_id, fragment, ttl, protocol, source, target = _QUOTED.unpack_from(quote)
-    start = (version & 0x0F) * 4  # the quoted packet may have gained options on its way
+    start = (version & 0x0F) * 4  # options may have been inserted on the way
     if version >> 4 != 4 or start < IPV4_HEADER or len(quote) < start + _TRANSPORT_QUOTED:
         return Unheard.MALFORMED
     probe = _BY_PROTOCOL.get(protocol)
@@ -147,7 +147,7 @@ def _error6(
     if len(quote) < start + _TRANSPORT_QUOTED:
         return Unheard.MALFORMED
     if kind is AnswerKind.PARAMETER and info == named_at:
-        info = NEXT_HEADER_AT  # where it is without headers that were put in on the way
+        info = NEXT_HEADER_AT  # as without the inserted headers
     probe = _BY_PROTOCOL_V6.get(protocol)
     if probe is None:
         return Unheard.NOT_OURS
@@ -164,9 +164,9 @@ def _error6(
 
 
 def _is_later_fragment(field: int) -> bool:
-    """Whether flags and fragment offset are those of a fragment other than the first.
+    """Whether flags and fragment offset belong to a fragment other than the first.
 
-    Some hosts quote the field with its bytes swapped, and may have set its flags.
+    Some hosts quote the field with swapped bytes, and may have set its flags.
     """
     swapped = (field & 0xFF) << 8 | field >> 8
     return bool(field & _OFFSET and swapped & _OFFSET)

@@ -1,13 +1,12 @@
-"""What a router adds behind the probe that it quotes: ICMP extensions (RFC 4884).
+"""ICMP extensions (RFC 4884), which routers append to the probe that they quote.
 
-An ICMP error is its header, the quoted packet, and at times an extension structure, which names
-the MPLS labels that the probe bore (RFC 4950) and the interface that it came in by (RFC 5837).
-`split` parts the two, so that nobody looks for a probe's identity in an extension, nor in the
-zeros with which a quote is filled up in front of one.
+An ICMP error consists of its header, the quoted packet, and sometimes an extension structure with
+the probe's MPLS labels (RFC 4950) and incoming interface (RFC 5837). `split` separates the two, so
+that neither an extension nor the zeros that pad a quote are taken for a probe's identity.
 
-Read by offset, not by scapy: this runs for every error that arrives, scapy (2.8) looks for the
-structure at 128 bytes alone and does not check it, and a stranger chose each length in it, so
-each is checked here where it is used.
+It reads by offset, not by scapy: it runs for every error, and scapy (2.8) looks for the structure
+only at 128 bytes and does not verify it. Every length is an attacker's choice, and checked before
+use.
 """
 
 import socket
@@ -32,7 +31,7 @@ _MAX_OBJECTS = 32
 # and in what unit. An ICMPv6 parameter problem and packet-too-big have no room to state it.
 _TYPES, _LENGTH_AT, _UNIT = frozenset({3, 11, 12}), 5, 4
 _TYPES_V6, _LENGTH_AT_V6, _UNIT_V6 = frozenset({1, 3}), 4, 8
-_LEAST_QUOTE = 128  # in front of extensions, filled up with zeros (section 3)
+_LEAST_QUOTE = 128  # in front of extensions, padded with zeros (section 3)
 _LEAST_EXTENDED = _ICMP_HEADER + _LEAST_QUOTE + _HEADER
 
 _MPLS_STACK = (1, 1)
@@ -49,10 +48,10 @@ _IP_HEADERS = {Family.IPV4: 20, Family.IPV6: 40}
 
 
 def split(message: bytes, *, family: Family) -> tuple[bytes, tuple[str, ...]]:
-    """The quoted packet of an ICMP or ICMPv6 error without what stands behind it, and that as
-    labels, at most `MAX_LABELS` of at most `MAX_LABEL` characters.
+    """The quoted packet of an ICMP or ICMPv6 error, and the labels of its extensions: at most
+    `MAX_LABELS` of at most `MAX_LABEL` characters.
 
-    A stated length that leads to no extension is tried again at 128 bytes, where routers older
+    If there is no extension at the stated length, it is searched at 128 bytes, where routers older
     than RFC 4884 put it (section 5.5).
     """
     if family is Family.IPV4:
@@ -69,20 +68,20 @@ def split(message: bytes, *, family: Family) -> tuple[bytes, tuple[str, ...]]:
         if length and _is_extension(rest[length:]):
             return _unpadded(rest[:length], family), _labels(rest[length + _HEADER :])
     if _LEAST_QUOTE <= stated < len(rest):
-        # Damaged, but no part of the quote either.
+        # Damaged, but not a part of the quote.
         rest = rest[:stated]
     return (_unpadded(rest, family) if stated else rest), ()
 
 
 def _is_extension(structure: bytes) -> bool:
-    """Section 7: the version is right, and so is the checksum, where there is one (not 0)."""
+    """Whether version and checksum are right; 0 is no checksum (section 7)."""
     if len(structure) < _HEADER or structure[0] >> 4 != _VERSION:
         return False
     return structure[2:4] == b"\0\0" or not ones_sum(structure)
 
 
 def _unpadded(quote: bytes, family: Family) -> bytes:
-    """The quote without the zeros behind it (section 3), which are no bytes of the probe's.
+    """The quote without its padding of zeros (section 3).
 
     The first 8 bytes behind the IP header are always the probe's, zeros or not; and routers
     quote whole words, so that the last byte that is no zero brings those of its word with it.
@@ -113,7 +112,7 @@ def _labels(objects: bytes) -> tuple[str, ...]:
 
 
 def _objects(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Section 8: (class, type, payload), up to the first whose length cannot be."""
+    """Class, type and payload of each object (section 8), up to the first invalid length."""
     while len(data) >= _OBJECT:
         length, kind, subtype = struct.unpack_from("!HBB", data)
         if length < _OBJECT or length % 4 or length > len(data):
@@ -123,13 +122,13 @@ def _objects(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _mpls(stack: bytes) -> Iterator[str]:
-    """RFC 4950 section 3, RFC 3032 section 2.1: the stack's entries, top first."""
+    """The MPLS stack's entries, top first (RFC 4950 section 3, RFC 3032 section 2.1)."""
     for (entry,) in islice(struct.iter_unpack("!I", stack), MAX_LABELS):
         yield labels.mpls(entry)
 
 
 def _interface(subtype: int, data: bytes) -> list[str]:
-    """RFC 5837 section 4; nothing where a length is wrong or an address family unknown."""
+    """The interface's fields (RFC 5837 section 4); none if a length or family is invalid."""
     words = []
     if subtype & _HAS_INDEX:
         index, data = data[:4], data[4:]

@@ -1,11 +1,10 @@
 """GRE packets with a key, and an echo request to the target inside (RFC 2784, RFC 2890).
 
-The flow's is the key: it lies in the first 8 bytes, which every router quotes (RFC 792), and is
-what load balancers look at. A probe's number is the sequence of the echo request, which only
-those show who quote the whole packet, and with it the payload's tag; else the IPv4 identification
-tells the probe, and in IPv6 nothing does. The TTL that counts is the outer one. A host with a
-tunnel unpacks the probe and answers the echo request like any other; all others say that they
-know no such protocol.
+The key identifies the flow: it lies in the first 8 bytes, which every router quotes (RFC 792), and
+load balancers hash it. The echo request's sequence number identifies a probe. Only routers that
+quote the whole packet show it, together with the tag; otherwise the IPv4 identification identifies
+the probe, and in IPv6 nothing does. The outer TTL is the one that expires. A host with a tunnel
+unpacks the probe and answers the echo request; other hosts answer "protocol unreachable".
 """
 
 import socket
@@ -76,7 +75,7 @@ class GreWriter(Writer):
 
 
 class GreIdentity(NamedTuple):
-    """What a quoted GRE probe says of itself; number and tag None where too little is quoted."""
+    """Identity of a quoted GRE probe; number and tag are None if the quote is too short."""
 
     key: int
     number: int | None
@@ -85,7 +84,7 @@ class GreIdentity(NamedTuple):
 
 
 def gre_identity(transport: bytes) -> GreIdentity | None:
-    """The identity in what is quoted from the GRE header on; None for no probe of ours."""
+    """Reads a quote from its GRE header on; None: not a probe."""
     if len(transport) < _HEADER:
         return None
     flags, ethertype, key = struct.unpack_from("!HHI", transport)
@@ -96,7 +95,7 @@ def gre_identity(transport: bytes) -> GreIdentity | None:
     if _icmp_at(inner, family) is None and len(inner.rstrip(b"\0")) >= _IP_HEADERS[family]:
         return None
     echo = _echo_in(inner, family)
-    if echo is None or not any(echo[:_ECHO_HEADER]):  # not quoted, or filled up with zeros
+    if echo is None or not any(echo[:_ECHO_HEADER]):  # not quoted, or padded with zeros
         return GreIdentity(key, None, None)
     kind, code, _, identifier, sequence = struct.unpack_from("!BBHHH", echo)
     if kind != _REQUESTS[family] or code or identifier != key & 0xFFFF:
@@ -106,7 +105,7 @@ def gre_identity(transport: bytes) -> GreIdentity | None:
 
 
 def decode_gre(packet: bytes) -> Heard | Unheard:
-    """An IPv4 packet from a raw GRE socket, IP header included."""
+    """Reads an IPv4 packet from a raw GRE socket, IP header included."""
     start = ipv4_payload(packet, PROTOCOL)
     if start is None:
         return Unheard.MALFORMED
@@ -114,9 +113,8 @@ def decode_gre(packet: bytes) -> Heard | Unheard:
 
 
 def decode_gre_packet(packet: bytes, responder: bytes) -> Heard | Unheard:
-    """A GRE packet without its outer IP header, as raw IPv6 sockets give it: an echo reply that
-    came back through the tunnel, whose own key, if any, is the tunnel's affair; or a probe that
-    arrived at its sender's own host."""
+    """Reads a GRE packet without its outer IP header: an echo reply through the tunnel, whose own
+    key is ignored, or a probe that arrived at the host that sent it."""
     if len(packet) < 4:
         return Unheard.MALFORMED
     flags, ethertype = struct.unpack_from("!HH", packet)
@@ -138,11 +136,11 @@ def decode_gre_packet(packet: bytes, responder: bytes) -> Heard | Unheard:
 
 
 def _arrival(packet: bytes, inner: bytes, *, family: Family, source: bytes) -> Heard | Unheard:
-    """A probe to the host that sent it. It is its own answer: of what a raw socket hears, the
-    kernel does not say that it knows no such protocol."""
+    """A probe to the host that sent it, which counts as its answer: the kernel sends no "protocol
+    unreachable" for a protocol that a raw socket receives."""
     at, length = (12, 4) if family is Family.IPV4 else (8, 16)
     identity = gre_identity(packet)
-    # From another address it is another host's, or was sent back by one.
+    # From another address, it belongs to another host, or was reflected by one.
     if identity is None or identity.tag is None or inner[at : at + length] != source:
         return Unheard.NOT_OURS
     target = inner[at + length : at + 2 * length]
@@ -170,16 +168,16 @@ def _reply(inner: bytes, echo: bytes, *, family: Family, responder: bytes) -> He
 
 
 def _echo_in(inner: bytes, family: Family) -> bytes | None:
-    """What there is of the inner packet's ICMP message, up to where the packet says that it ends;
-    None where that is not even its header, or the packet is another."""
+    """The inner packet's ICMP message, up to the packet's stated length; None if its header is cut
+    or the packet is not ICMP."""
     start = _icmp_at(inner, family)
     echo = b"" if start is None else inner[start : _length(inner, family)]
     return echo if len(echo) >= _ECHO_HEADER else None
 
 
 def _icmp_at(inner: bytes, family: Family) -> int | None:
-    """Where the inner packet's ICMP message begins; None where the packet is cut within its header,
-    or another."""
+    """Offset of the inner packet's ICMP message; None if the IP header is cut or the packet is not
+    ICMP."""
     if len(inner) < _IP_HEADERS[family]:
         return None
     if family is Family.IPV6:
@@ -191,7 +189,7 @@ def _icmp_at(inner: bytes, family: Family) -> int | None:
 
 
 def _length(inner: bytes, family: Family) -> int:
-    """How long the inner packet says that it is."""
+    """The inner packet's stated length."""
     if family is Family.IPV4:
         return int.from_bytes(inner[2:4], "big")
     return IPV6_HEADER + int.from_bytes(inner[4:6], "big")

@@ -1,9 +1,9 @@
 """ICMP and ICMPv6 echo requests.
 
-A probe's number is the sequence; the flow's is the identifier. Both lie in the first 8 bytes,
-which every router quotes (RFC 792, RFC 4443), and the target echoes them, payload and all. Load
-balancers hash the first words of an ICMP message, checksum included, so that is kept the same for
-all probes of a flow: the steering in the payload takes up what sequence and tag change.
+The sequence number identifies a probe, the identifier its flow. Both lie in the first 8 bytes,
+which every router quotes (RFC 792, RFC 4443), and the target echoes them with the payload. Load
+balancers hash the first words of an ICMP message, including the checksum. So all probes of a flow
+have the same checksum: the steering in the payload compensates sequence and tag.
 """
 
 import struct

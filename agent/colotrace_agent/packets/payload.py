@@ -1,7 +1,8 @@
-"""The payload of a probe: what makes its checksum come out as wanted, then its tag.
+"""The payload of a probe: steering, then its tag.
 
-Two bytes of steering take up what the probe's other fields change in the checksum; the tag is a
-keyed field (`marks`) that routers quote where they quote more than 8 bytes, and targets echo.
+The two bytes of steering compensate the probe's other fields, so that the checksum has the wanted
+value. The tag is a keyed field (`marks`). Routers that quote more than 8 bytes quote it, and
+targets echo it.
 """
 
 from colotrace_agent.marks import TAG_BYTES
@@ -9,23 +10,22 @@ from colotrace_agent.marks import TAG_BYTES
 STEERING_AT, TAG_AT = 0, 2
 
 PAYLOAD = bytes(TAG_AT + TAG_BYTES) + b"colotr"
-"""A payload before anything is filled in; its end says who sent it, and is not taken for the zeros
-that a quote is padded with."""
+"""An empty payload. Its end names the sender, and differs from the zeros that pad a quote."""
 
 _NONE = bytes(TAG_BYTES)
 _TAG_END = TAG_AT + TAG_BYTES
 
 
 def tag_in(payload: bytes) -> bytes | None:
-    """The tag that a quoted or echoed payload carries; None where it was cut before it, or where
-    a router has filled the place with zeros."""
+    """The tag in a quoted or echoed payload; None if the payload was cut before the tag's end, or
+    a router has overwritten the tag with zeros."""
     tag = payload[TAG_AT : TAG_AT + TAG_BYTES]
     return tag if len(tag) == TAG_BYTES and tag != _NONE else None
 
 
 def cut_of(payload: bytes) -> bytes:
-    """What is left of steering and tag where the payload ends, or is filled with zeros, before the
-    tag does; empty where the tag is whole."""
+    """The start of steering and tag, if the payload ends, or is padded with zeros, before the tag's
+    end; empty if the tag is whole."""
     if len(payload) >= _TAG_END and payload[_TAG_END - 1]:
         return b""
     return payload[:_TAG_END].rstrip(b"\0")

@@ -1,4 +1,4 @@
-"""A flow's packets: what is the same in all of them is written once, when the flow begins."""
+"""Writes the packets of one flow. The fields that they share are written once."""
 
 from abc import ABC, abstractmethod
 
@@ -16,7 +16,7 @@ _V6_HOP_LIMIT, _V6_SOURCE, _V6_TARGET = 7, 8, 24
 class Writer(ABC):
     """Writes the probes of one flow.
 
-    The IPv4 header checksum stays 0: the kernel fills it in whatever is written there (raw(7)).
+    The IPv4 header checksum stays 0: the kernel fills it in (raw(7)).
     """
 
     def __init__(self, flow: Flow, *, protocol: int) -> None:
@@ -36,11 +36,11 @@ class Writer(ABC):
         length = len(packet) - self.transport
         pseudo = pseudo_header(flow.source, flow.target, protocol=protocol, length=length)
         self.fixed_sum = ones_sum(memoryview(packet)[self.transport :])
-        """The sum over the transport's part, everything but a probe's own fields."""
+        """Ones' complement sum from the transport header on, without a probe's own fields."""
         self.pseudo_sum = ones_sum(pseudo)
 
     def write(self, ordinal: int, ttl: int) -> bytearray:
-        """The whole packet of the flow's probe `ordinal`, with that TTL."""
+        """The packet of the flow's probe `ordinal`, with this TTL."""
         packet = self._packet.copy()
         if self._ipv4:
             packet[_V4_ID : _V4_ID + 2] = self.flow.marks.ip_ids[ordinal].to_bytes(2, "big")
@@ -52,8 +52,8 @@ class Writer(ABC):
 
     @abstractmethod
     def write_flow(self, packet: bytearray) -> None:
-        """Fills in what all probes of the flow share beyond addresses."""
+        """Writes the fields that all probes of the flow share, except for the addresses."""
 
     @abstractmethod
     def write_probe(self, packet: bytearray, ordinal: int) -> None:
-        """Fills in the probe's own number and the checksum."""
+        """Writes the probe's number, tag and checksum."""

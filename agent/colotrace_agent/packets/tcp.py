@@ -1,10 +1,10 @@
 """TCP SYNs.
 
-A probe's number is the sequence number: it lies in the first 8 bytes, which every router quotes.
-The target acknowledges the next number (RFC 9293 section 3.5.2), some stacks the number itself,
-so consecutive probes lie `TCP_SPACING` apart. Numbers ascend in the order of sending: a host takes
-a lower one on the same four-tuple for an old packet and challenges it (RFC 9293 section
-3.10.7.4). The flow's identifier is the source port.
+The sequence number identifies a probe: it lies in the first 8 bytes, which every router quotes. The
+target acknowledges the next number (RFC 9293 section 3.5.2), some stacks the number itself, so
+consecutive probes are `TCP_SPACING` apart. Numbers ascend in the order of sending: a host treats a
+lower one on the same four-tuple as an old packet and challenges it (RFC 9293 section 3.10.7.4). The
+source port identifies the flow.
 """
 
 import socket
@@ -26,9 +26,9 @@ PROTOCOL = 6
 TCP_SPACING = 56
 """Between the sequence numbers of a flow's consecutive probes.
 
-Stacks acknowledge a SYN by its own number, by the next one, or by the next beyond what they take
-for its data: options, padding, a header. None of these may be a neighbour's number or the one
-after it, so no length of a header or packet of ours lies near a multiple. All numbers of a trace
+Stacks acknowledge a SYN by its own number, by the next one, or by the one behind bytes that they
+mistake for its data: options, padding, a header. None of these may equal another probe's number or
+the next, so no header or packet length is near a multiple of this. All numbers of a trace
 stay within the window of a common listener (64,240), which challenges a SYN beyond it.
 """
 NUMBERING = Numbering(1 << 32, step=TCP_SPACING)

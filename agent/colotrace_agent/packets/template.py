@@ -1,4 +1,4 @@
-"""IP headers, and the bytes of each probe before a trace fills them in."""
+"""IP headers, and the packets from which probes are made."""
 
 from colotrace_proto.messages import Family, PacketType
 
@@ -9,10 +9,10 @@ IPV6_HEADER = 40
 
 
 def template(packet_type: PacketType, family: Family) -> bytes:
-    """A whole packet with addresses, ports, numbers and checksums zero.
+    """A packet with addresses, ports, numbers and checksums zero.
 
     Raises:
-        ValueError: there are no probes of that packet type.
+        ValueError: probes of this packet type cannot be built.
     """
     built = BUILT.get((packet_type, family))
     if built is None:

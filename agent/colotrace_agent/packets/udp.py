@@ -1,8 +1,8 @@
 """UDP datagrams to a port where nothing listens.
 
-A probe's number is the checksum: it lies in the first 8 bytes, which every router quotes, and no
-load balancer hashes it. The steering in the payload makes the wanted checksum the right one. The
-flow's is the source port; both ports stay the same for all probes.
+The checksum identifies a probe: it lies in the first 8 bytes, which every router quotes, and no
+load balancer hashes it. The steering in the payload makes the wanted checksum valid. The source
+port identifies the flow; all its probes have the same ports.
 """
 
 import socket
