@@ -12,13 +12,19 @@ import numpy as np
 from colotrace_agent.bulk.engine import BulkEngine, Ended
 from colotrace_agent.bulk.flows import rows_of
 from colotrace_agent.bulk.line import Line
+from colotrace_agent.bulk.state import Numbers
 from colotrace_agent.bulk.table import Due, Table
 from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import Counters, Flow, Reply, TraceSpec, Unheard
+<<<<<<< HEAD
 from colotrace_agent.packets.formats import writer_for
+=======
+from colotrace_agent.model import Probe as ProbeToSend
+from colotrace_agent.packets.writer import writer_for
+>>>>>>> 999690a (State the budgets once, and test stamps that come late)
 from colotrace_proto.messages import Failure, JobId, Outcome
 from colotrace_proto.notices import Notice
 
@@ -41,7 +47,7 @@ class Fate:
     """What becomes of a probe that is to be sent: an errno, or the kernel's stamp."""
 
     error: int = 0
-    # 0: none comes. 1: as it was handed over. -1: it cannot be right.
+    # 0: none comes. 1: as it was handed over. -1: it cannot be right. 2: it comes late.
     stamp: int = 1
 
 
@@ -176,6 +182,7 @@ class SingleSide(Side):
         super().__init__()
         self.engine = engine
         self._live: dict[bytes, Trace] = {}
+        self._late_stamps: list[tuple[ProbeToSend, int]] = []
 
     def start(self, spec: TraceSpec, source: bytes, *, now: int) -> None:
         """Begins a trace."""
@@ -198,9 +205,17 @@ class SingleSide(Side):
                     self.engine.failed(probe, its.error)
                     continue
                 self.engine.sent(probe, at=now)
-                if its.stamp:
+                if its.stamp > 1:
+                    self._late_stamps.append((probe, now))
+                elif its.stamp:
                     self.engine.left(probe, at=now if its.stamp > 0 else None)
         return sorted(names)
+
+    def stamp(self) -> None:
+        """The late stamps come."""
+        for probe, at in self._late_stamps:
+            self.engine.left(probe, at=at)
+        self._late_stamps.clear()
 
     def hear(self, packets: Sequence[bytes], *, at: int, now: int) -> None:
         """Packets that came in."""
@@ -244,6 +259,7 @@ class BulkSide(Side):
         self.engine = engine
         self._live: dict[bytes, Line] = {}
         self._flows: dict[tuple[Table, int], Flow] = {}
+        self._late_stamps: list[tuple[Table, Numbers, int]] = []
 
     def start(self, spec: TraceSpec, source: bytes, *, now: int) -> None:
         """Begins a trace."""
@@ -284,12 +300,21 @@ class BulkSide(Side):
         sent = Due(*(column[left] for column in due))
         table.left(sent, at=np.full(len(sent.lines), now))
         ours = ours[left]
-        stamped = ~ours | (fate.stamp != 0)
+        stamped = ~ours | (fate.stamp in {1, -1})
+        if fate.stamp > 1 and ours.any():
+            late = table.tickets(sent.lines[ours], sent.ordinals[ours])
+            self._late_stamps.append((table, late, now))
         tickets = table.tickets(sent.lines[stamped], sent.ordinals[stamped])
         if len(tickets):
             right = ~ours[stamped] | (fate.stamp > 0)
             table.stamps(tickets, np.full(len(tickets), now), right)
         return names
+
+    def stamp(self) -> None:
+        """As `SingleSide.stamp`."""
+        for table, tickets, at in self._late_stamps:
+            table.stamps(tickets, np.full(len(tickets), at), np.ones(len(tickets), np.bool_))
+        self._late_stamps.clear()
 
     def hear(self, packets: Sequence[bytes], *, at: int, now: int) -> None:
         """Packets that came in: ICMP by the batch, as a raw socket gives it."""

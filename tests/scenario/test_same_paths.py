@@ -13,10 +13,9 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 import hypothesis.strategies as st
-from colotrace_agent.bulk import table
 from colotrace_agent.bulk.engine import BulkEngine
-from colotrace_agent.engine import engine
 from colotrace_agent.engine.engine import Engine
+from colotrace_agent.engine.limits import budget
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import PacketType
 from hypothesis import Phase, example, given, settings
@@ -69,6 +68,8 @@ class Extra(NamedTuple):
     how: str
     who: str
     copies: int = 1
+    ttl_left: int = 0
+    """What the quoted probe still had of its TTL."""
 
 
 class Route(NamedTuple):
@@ -89,7 +90,7 @@ class Shape(NamedTuple):
     packets: int = 4
     turns: int | None = None
     """How many turns are sent before answers are heard; None for all."""
-    burst: int = engine.TARGET_BURST
+    burst: int = budget.TARGET_BURST
     """The most probes that are sent to one target at once."""
     limited: int | None = None
     """A TTL at which answers are known to be limited."""
@@ -198,7 +199,9 @@ class World:
         for extra in route.extras:
             if (extra.ttl, extra.earlier) == (name.ttl, name.earlier):
                 source = self._address(extra.who, name, name.ttl)
-                self._come(name, extra.after_ms, extra.how, source, 1, extra.copies)
+                self._come(
+                    name, extra.after_ms, extra.how, source, extra.ttl_left + 1, extra.copies
+                )
 
     def _address(self, who: str, name: Name, ttl: int) -> bytes:
         family = self._shape.family
@@ -249,6 +252,7 @@ EXTRAS = st.builds(
     ),
     who=st.sampled_from(["router", "target", "stranger", "prober"]),
     copies=st.sampled_from([1, 1, 2, 40]),
+    ttl_left=st.sampled_from([0, 0, 1, 3]),
 )
 ROUTES = st.builds(
     Route,
@@ -263,7 +267,7 @@ ROUTES = st.builds(
 # well, the two engines send in different orders, as they should: no shape has both.
 _TYPES = st.sampled_from([PacketType.UDP, PacketType.TCP, PacketType.ICMP, PacketType.GRE])
 _FAMILIES = st.sampled_from([4, 6])
-_BURST, _ALL_TURNS, _NO_LIMIT = st.just(engine.TARGET_BURST), st.none(), st.none()
+_BURST, _ALL_TURNS, _NO_LIMIT = st.just(budget.TARGET_BURST), st.none(), st.none()
 _FAILS = st.sampled_from([0, 0, 0, 2, 5])
 SHAPES = st.one_of(
     st.tuples(_TYPES, _FAMILIES, st.just(4), st.integers(1, 2), _BURST, _NO_LIMIT, _FAILS),
@@ -284,7 +288,24 @@ _SILENT_BEHIND_REFUSAL = Route(
 )
 
 
+# The first probe of each TTL is refused, the others pass: the silent hop has the whole wait.
+_SILENT_BEHIND_ROUTERS = Route(
+    hops=[*[Hop(100)] * (TTLS - 1), Hop(100, answered=0), Hop()],
+    refusal=Refusal(4, first_only=True),
+)
+# The next probe is spared once the refusal is heard, but the first of the next TTL is not.
+_REFUSED_WHILE_BLOCKED = Route(hops=[Hop(1)] * (TTLS + 1), refusal=Refusal(3))
+_BLOCKED = Shape(PacketType.GRE, packets=3, burst=10)
+_NEARER_THAN_IT_ANSWERED = Route(
+    extras=[Extra(4, 0, 0.5, Error.PORT_UNREACHABLE, "target", ttl_left=2)],
+    hops=[Hop(40)] * (TTLS + 1),
+)
+
+
 @example(shape=Shape(), routes=[_SILENT_BEHIND_REFUSAL], again=False)
+@example(shape=Shape(), routes=[_SILENT_BEHIND_ROUTERS], again=False)
+@example(shape=_BLOCKED, routes=[_REFUSED_WHILE_BLOCKED], again=False)
+@example(shape=_BLOCKED, routes=[_NEARER_THAN_IT_ANSWERED], again=False)
 @given(shape=SHAPES, routes=st.lists(ROUTES, min_size=1, max_size=3), again=st.booleans())
 @settings(
     max_examples=60, derandomize=True, report_multiple_bugs=False,
@@ -292,10 +313,7 @@ _SILENT_BEHIND_REFUSAL = Route(
 )  # fmt: skip
 def test_whole_paths(shape: Shape, routes: list[Route], again: bool) -> None:
     """Both send the same probes at the same times, count the same, and end at the same times."""
-    with (
-        patch.object(engine, "TARGET_BURST", shape.burst),
-        patch.object(table, "TARGET_BURST", shape.burst),
-    ):
+    with patch.object(budget, "TARGET_BURST", shape.burst):
         world = World(shape, routes)
         world.trace(turns=shape.turns)
         if again:  # the targets are expected where they were, so probes are spared at once

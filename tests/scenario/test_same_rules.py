@@ -15,7 +15,9 @@ import errno
 import hypothesis.strategies as st
 import pytest
 from colotrace_agent.bulk.engine import BulkEngine
-from colotrace_agent.engine.engine import (
+from colotrace_agent.engine.engine import Engine
+from colotrace_agent.engine.identity import QUARANTINE_NS
+from colotrace_agent.engine.limits.budget import (
     BURST,
     DEFAULT_NEAR_RATE,
     DEFAULT_RATE,
@@ -23,10 +25,8 @@ from colotrace_agent.engine.engine import (
     STEP,
     TARGET_BURST,
     TARGET_RATE,
-    Engine,
+    grain_of,
 )
-from colotrace_agent.engine.identity import QUARANTINE_NS
-from colotrace_agent.engine.limits.budget import grain_of
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import PacketType
 from hypothesis import example, given, settings
@@ -115,7 +115,8 @@ class SameRules(RuleBasedStateMachine):
         which=st.integers(0, 2),
         ttls=st.frozensets(st.integers(1, 6), max_size=2),
         fate=st.sampled_from(
-            [Fate()] * 3 + [Fate(errno.EPERM), Fate(errno.ENOBUFS), Fate(stamp=0), Fate(stamp=-1)]
+            [Fate(), Fate(), Fate(errno.EPERM), Fate(errno.ENOBUFS)]
+            + [Fate(stamp=stamp) for stamp in (0, -1, 2, 2)]
         ),
     )
     def begin_trace(self, which: int, ttls: frozenset[int], fate: Fate) -> None:
@@ -237,6 +238,12 @@ class SameRules(RuleBasedStateMachine):
             self.now = max(self.now, min(known))
             self._send(frozenset(), Fate())
 
+    @rule()
+    def stamp(self) -> None:
+        """Late stamps come, perhaps after the answers to their probes."""
+        for side in (self.single, self.bulk):
+            side.stamp()
+
     @rule(packets=st.sampled_from([1, 2, 3, 0]))
     def lose_or_stop(self, packets: int) -> None:
         """The host had no room for packets; or all traces are ended with what there is."""
@@ -273,6 +280,25 @@ TestSameRules.settings = settings(max_examples=40, stateful_step_count=25, deadl
 def spec_to(target: bytes, *, max_ttl: int, packets: int) -> TraceSpec:
     """A trace of ICMP."""
     return TraceSpec(target, max_ttl=max_ttl, packets_per_ttl=packets)
+
+
+def test_stamp_after_the_answer_is_not_used() -> None:
+    """The answer's RTT counts as that of a probe without a stamp, in both engines."""
+    target = TARGETS[4][0]
+    spec = spec_to(target, max_ttl=3, packets=1)
+    sides = (
+        SingleSide(Engine(rate=RATE, secret=SECRET)),
+        BulkSide(BulkEngine(spec, rate=RATE, secret=SECRET)),
+    )
+    for side in sides:
+        side.start(spec, SOURCE[4], now=START)
+        name, *_ = side.send(Fate(stamp=2), frozenset([1, 2]), now=START)
+        how, source = Error.TIME_EXCEEDED, router(4, 1)
+        data = packet(side.packet(name), how, source=source, behaviour=Behaviour(), ttl=1)
+        side.hear([data], at=START + MS, now=START + MS)
+        side.stamp()
+        (seen,) = side.seen().values()
+        assert (seen.unstamped, seen.undeparted) == (1, [])
 
 
 @given(traces=st.integers(20, 60), packets=st.integers(1, 3), gap_us=st.integers(500, 4_000))

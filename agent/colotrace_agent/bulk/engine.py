@@ -11,14 +11,15 @@ from typing import NamedTuple
 import numpy as np
 from colotrace_proto.messages import Family, NodeKind
 
-from colotrace_agent.engine.engine import (
-    BURST,
+from colotrace_agent.engine.limits.budget import (
     DEFAULT_NEAR_RATE,
     DEFAULT_RATE,
     NEAR_HOPS,
     STEP,
+    Budget,
+    grain_of,
+    shared_bucket,
 )
-from colotrace_agent.engine.limits.budget import Budget, grain_of
 from colotrace_agent.engine.limits.distances import Distances
 from colotrace_agent.engine.limits.routers import Limit, Routers
 from colotrace_agent.engine.limits.spacing import Spacing
@@ -78,10 +79,10 @@ class BulkEngine:
         self.spec = spec
         self.tables: dict[Family, Table] = {}
         self._rate = rate or DEFAULT_RATE
-        self._budget = Budget(rate=self._rate, burst=_burst(self._rate))
+        self._budget = Budget(shared_bucket(self._rate))
         self._grain = max(STEP, _GRAINS * grain_of(self._rate))
         self._near_rate = rate or DEFAULT_NEAR_RATE
-        self._near = Budget(rate=self._near_rate, burst=_burst(self._near_rate))
+        self._near = Budget(shared_bucket(self._near_rate))
         self._identities = ManyIdentities(secret=secret, flow_secret=flow_secret)
         self._routers = Routers()
         self._distances = Distances(most=_DISTANCES)
@@ -178,21 +179,25 @@ class BulkEngine:
                 due = table.take(near=self._near.available(now), most=allowed, now=now)
                 found.append((table, due))
                 allowed -= self._spend(due)
-        for waiting in self._spacing.due(now):
-            table, number = waiting.trace.table, waiting.trace.number
-            ready_at = waiting.limit.ready_at() if allowed > 0 else now + 1
-            if ready_at <= now:
-                ready_at = table.target_ready_at(number, now)
-            if ready_at <= now and waiting.ttl <= NEAR_HOPS and not self._near.available(now):
-                ready_at = self._near.ready_at()
-            if ready_at > now:
-                self._spacing.again(waiting, ready_at)
-                continue
-            waiting.limit.asked(now)
-            due = table.take_late(number, waiting.ttl)
-            found.append((table, due))
-            allowed -= self._spend(due)
+        found += self._take_late(allowed, now)
         return [(table, due) for table, due in found if len(due.lines)]
+
+    def _take_late(self, allowed: int, now: int) -> list[tuple[Table, Due]]:
+        """Probes that have waited for a router that limits its answers."""
+        found: list[tuple[Table, Due]] = []
+
+        def ready_at(line: Line, ttl: int) -> int:
+            at = line.table.target_ready_at(line.number, now)
+            if at <= now and ttl <= NEAR_HOPS and not self._near.available(now):
+                return self._near.ready_at()
+            return at
+
+        late = self._spacing.ready(now, is_full=lambda: len(found) >= allowed, ready_at=ready_at)
+        for line, ttl in late:
+            due = line.table.take_late(line.number, ttl)
+            found.append((line.table, due))
+            self._spend(due)
+        return found
 
     def _spend(self, due: Due) -> int:
         """Takes probes off the budgets; how many they are."""
@@ -364,10 +369,6 @@ class BulkEngine:
         known: dict[int, bytes] = {}
         for ttl, address in line.path.items():
             self._routers.passed(known, ttl, address, now=now)
-
-
-def _burst(rate: float) -> int:
-    return max(BURST, int(rate / 50))
 
 
 def _doubted(table: Table, plain: Plain) -> Plain:

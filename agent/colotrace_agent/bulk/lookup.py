@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from colotrace_agent.engine.limits.budget import Budget
+from colotrace_agent.engine.limits.budget import Bucket, Budget
 from colotrace_agent.engine.lookup import SEARCH_BURST, SEARCH_RATE
 from colotrace_agent.engine.matching import Miss, match
 from colotrace_agent.model import AnswerKind, Flow, Heard
@@ -22,8 +22,8 @@ class Lookup:
     """Finds lines by the fields that answers show."""
 
     def __init__(self) -> None:
-        self._budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
-        self._tag_budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
+        self._budget = Budget(Bucket(SEARCH_RATE, SEARCH_BURST))
+        self._tag_budget = Budget(Bucket(SEARCH_RATE, SEARCH_BURST))
 
     def find(self, table: Table, heard: Heard, now: int) -> tuple[int, Flow] | None:
         """The line and flow of the trace that an answer belongs to; None if there is none or it is

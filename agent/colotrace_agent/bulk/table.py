@@ -13,8 +13,7 @@ import numpy as np
 from colotrace_proto.messages import Family
 
 from colotrace_agent.engine import rules
-from colotrace_agent.engine.engine import NEAR_HOPS, STEP, TARGET_BURST, TARGET_RATE
-from colotrace_agent.engine.limits.budget import Budgets, grain_of
+from colotrace_agent.engine.limits.budget import NEAR_HOPS, STEP, Budgets, Fill, target_bucket
 from colotrace_agent.engine.rules import Bounds
 from colotrace_agent.model import MissingNeighbour, TraceSpec
 
@@ -46,16 +45,15 @@ class Table(Hearing):
         self._step = np.arange(STEP)
         # What each line's target may still be sent, and what targets traced before may: each until
         # it is as much as ever. Lines that wait for it, as tickets, by when that is.
-        self._allowed = Budgets(
-            lines, rate=TARGET_RATE, burst=TARGET_BURST, grain=grain_of(TARGET_RATE)
-        )
-        self._used: OrderedDict[bytes, tuple[float, bool, int]] = OrderedDict()
+        self._target_bucket = target_bucket()
+        self._allowed = Budgets(lines, self._target_bucket)
+        self._used: OrderedDict[bytes, Fill] = OrderedDict()
         self._blocked: list[tuple[int, int]] = []
 
     def begin(self, flows: Flows, *, expected_ttls: Numbers, now: int) -> Lines:
         """Begins traces; their lines. To be called while there is `room` for them all."""
         lines = self._begin(flows, expected_ttls=expected_ttls, now=now)
-        self._allowed.make_whole(lines)
+        self._allowed.fill(lines)
         if self._used:
             for line, target in zip(lines.tolist(), addresses_of(flows.targets), strict=True):
                 if (state := self._used.pop(target, None)) is not None:
@@ -85,12 +83,12 @@ class Table(Hearing):
 
     def keep_used(self, lines: Lines, now: int) -> None:
         """Remembers what the targets of ended traces have been sent of late."""
-        some = lines[~self._allowed.is_whole(lines, now)]
+        some = lines[~self._allowed.is_full(lines, now)]
         for line, target in zip(some.tolist(), addresses_of(self.targets[some]), strict=True):
             self._used[target] = self._allowed.take_out(line)
         while self._used:
-            target, (level, _, at) = next(iter(self._used.items()))
-            if level + (now - at) * TARGET_RATE / 1e9 < TARGET_BURST:
+            target, used = next(iter(self._used.items()))
+            if not self._target_bucket.is_full(used.level, now - used.at):
                 return
             del self._used[target]
 

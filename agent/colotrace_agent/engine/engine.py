@@ -18,25 +18,21 @@ from colotrace_proto.messages import NodeKind
 from colotrace_agent.model import Counters, Flow, Heard, Probe, TraceSpec
 
 from .identity import Identities
-from .limits.budget import Budget, grain_of
+from .limits.budget import (
+    DEFAULT_NEAR_RATE,
+    DEFAULT_RATE,
+    NEAR_HOPS,
+    STEP,
+    Budget,
+    shared_bucket,
+    target_bucket,
+)
 from .limits.distances import Distances
 from .limits.routers import Limit, Routers
 from .limits.spacing import Spacing
 from .lookup import Lookup
 from .trace import Trace
 
-DEFAULT_RATE = 5_000
-"""Packets a second, over all traces."""
-DEFAULT_NEAR_RATE = 1_000
-"""Those of them that expire at the first hops, which all traces of a host share."""
-TARGET_RATE = 1_000
-"""Those that go to one target."""
-NEAR_HOPS = 3
-BURST = 512
-TARGET_BURST = 640
-"""Of them at once: a whole trace."""
-STEP = 12
-"""What one trace sends at most before it listens, and others have their turn."""
 AGEING = 20
 """How many probes less a job counts as having sent, for each second that it is older."""
 _NEAR_ALLOWS = 0  # instead of a time: as soon as the first hops' budget does
@@ -87,8 +83,8 @@ class Engine:
         """What ended traces have counted."""
         self.changed: set[Trace] = set()
         """Traces with news since the caller last cleared it."""
-        self._budget = _budget(rate or DEFAULT_RATE)
-        self._near = _budget(rate or DEFAULT_NEAR_RATE)
+        self._budget = Budget(shared_bucket(rate or DEFAULT_RATE))
+        self._near = Budget(shared_bucket(rate or DEFAULT_NEAR_RATE))
         self._targets: OrderedDict[bytes, Budget] = OrderedDict()
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._distances = Distances()
@@ -137,9 +133,7 @@ class Engine:
         self._traces.add(trace)
         budget = self._targets.get(spec.target)
         if budget is None:
-            grain = grain_of(TARGET_RATE)
-            budget = Budget(rate=TARGET_RATE, burst=TARGET_BURST, grain=grain)
-            self._targets[spec.target] = budget
+            budget = self._targets[spec.target] = Budget(target_bucket())
         budget.users += 1
         self._targets.move_to_end(spec.target)
         account = account or Account()
@@ -227,16 +221,13 @@ class Engine:
 
     def _take_late(self, probes: list[Probe], now: int, *, most: int) -> None:
         """Adds what has waited for a router that limits its answers."""
-        for waiting in self._spacing.due(now):
-            trace, ttl = waiting.trace, waiting.ttl
-            ready_at = now + 1 if len(probes) == most else waiting.limit.ready_at()
-            if ready_at <= now:
-                polite_at = self._polite_at(trace, ttl, now)
-                ready_at = self._near.ready_at() if polite_at == _NEAR_ALLOWS else polite_at or now
-            if ready_at > now:
-                self._spacing.again(waiting, ready_at)
-                continue
-            waiting.limit.asked(now)
+
+        def ready_at(trace: Trace, ttl: int) -> int:
+            at = self._polite_at(trace, ttl, now)
+            return self._near.ready_at() if at == _NEAR_ALLOWS else at or now
+
+        late = self._spacing.ready(now, is_full=lambda: len(probes) == most, ready_at=ready_at)
+        for trace, ttl in late:
             ordinal, _ = trace.take_late(ttl)
             probes.append(Probe(trace.flow, ordinal, ttl))
 
@@ -392,14 +383,10 @@ class Engine:
         """Whose budget is whole again is like a target never traced."""
         while self._targets:
             target, budget = next(iter(self._targets.items()))
-            if budget.users or not budget.is_whole(now):
+            if budget.users or not budget.is_full(now):
                 return
             del self._targets[target]
 
     def _tally(self, trace: Trace) -> None:
         self.counted.add(trace.counters)
         self.unstamped += trace.unstamped
-
-
-def _budget(rate: float) -> Budget:
-    return Budget(rate=rate, burst=max(BURST, int(rate / 50)), grain=grain_of(rate))

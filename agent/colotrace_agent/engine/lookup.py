@@ -13,7 +13,7 @@ from colotrace_proto.messages import PacketType
 from colotrace_agent.model import AnswerKind, FlowKey, Heard
 from colotrace_agent.packets.formats import keys_of
 
-from .limits.budget import Budget
+from .limits.budget import Bucket, Budget
 from .trace import Trace
 
 SEARCH_RATE, SEARCH_BURST = 100_000, 20_000
@@ -30,8 +30,8 @@ class Lookup:
         self._by_key: dict[FlowKey, Trace] = {}
         # By target, and by identifier or source port. Dictionaries keep the order.
         self._by_side: dict[_Side, dict[Trace, None]] = {}
-        self._budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
-        self._tag_budget = Budget(rate=SEARCH_RATE, burst=SEARCH_BURST)
+        self._budget = Budget(Bucket(SEARCH_RATE, SEARCH_BURST))
+        self._tag_budget = Budget(Bucket(SEARCH_RATE, SEARCH_BURST))
 
     def __len__(self) -> int:
         """The number of keys; a trace may have several."""

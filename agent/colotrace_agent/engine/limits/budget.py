@@ -1,109 +1,171 @@
-"""How many packets may leave now: token buckets, one or many at once."""
+"""How many packets may leave now: token buckets, one or many at once, and their rates.
+
+A bucket gains `rate` tokens a second up to `burst`. Once it is empty, nothing leaves until it has
+`grain` tokens again, so that sends stay batched. Times are monotonic nanoseconds.
+"""
+
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+DEFAULT_RATE = 5_000
+"""Packets a second, over all traces."""
+DEFAULT_NEAR_RATE = 1_000
+"""Those of them that expire at the first hops, which all traces of a host share."""
+NEAR_HOPS = 3
+BURST = 512
+TARGET_RATE = 1_000
+"""Packets a second to one target."""
+TARGET_BURST = 640
+"""Of them at once: a whole trace."""
+STEP = 12
+"""What one trace sends at most before others have their turn, and answers are read."""
 _GRAIN_S = 0.004
+
+_Number = TypeVar("_Number", float, npt.NDArray[Any])
+
+
+class Fill(NamedTuple):
+    """The state of a bucket: its tokens at a time, and whether it has been empty since it last had
+    `grain` of them."""
+
+    level: float
+    is_empty: bool
+    at: int
+
+
+class Bucket(NamedTuple):
+    """The rule of a token bucket, for one or, with arrays, for many."""
+
+    rate: float
+    burst: float
+    grain: int = 1
+
+    def level(self, level: _Number, elapsed_ns: _Number) -> _Number:
+        """The tokens after a time in which none was spent."""
+        gained = self._gained(level, elapsed_ns)
+        found: _Number = gained * (gained <= self.burst) + self.burst * (gained > self.burst)
+        return found
+
+    def is_empty(self, level: _Number, was_empty: _Number) -> _Number:
+        """Whether nothing may leave."""
+        empty: _Number = level < 1 + (self.grain - 1) * was_empty
+        return empty
+
+    def wait_ns(self, level: float, packets: int) -> int:
+        """How long it takes until that many may leave."""
+        missing = min(packets, self.burst) - level
+        return max(int(missing * 1e9 / self.rate) + 1, 0)
+
+    def is_full(self, level: _Number, elapsed_ns: _Number) -> _Number:
+        """Whether it is as if it had never been used."""
+        full: _Number = self._gained(level, elapsed_ns) >= self.burst
+        return full
+
+    def _gained(self, level: _Number, elapsed_ns: _Number) -> _Number:
+        gained: _Number = level + elapsed_ns * self.rate / 1e9
+        return gained
+
+
+def grain_of(rate: float) -> int:
+    """The tokens to wait for after exhaustion: those of a few milliseconds."""
+    return max(int(rate * _GRAIN_S), 1)
+
+
+def bucket_of(rate: float, *, burst: int) -> Bucket:
+    """A bucket of that rate, with its grain."""
+    return Bucket(rate, burst, min(grain_of(rate), burst))
+
+
+def shared_bucket(rate: float) -> Bucket:
+    """The bucket of packets to all targets, or of those to the first hops."""
+    return bucket_of(rate, burst=max(BURST, int(rate / 50)))
+
+
+def target_bucket() -> Bucket:
+    """The bucket of packets to one target."""
+    return bucket_of(TARGET_RATE, burst=TARGET_BURST)
 
 
 class Budget:
-    """`rate` packets a second on average, at most `burst` of them at once.
+    """One token bucket, full at first."""
 
-    Once it is used up, none may leave until there are `grain`: so that who asks often does not
-    send them one by one.
-    """
+    __slots__ = ("_at", "_bucket", "_is_empty", "_level", "users")
 
-    __slots__ = ("_at", "_burst", "_grain", "_level", "_rate", "_used_up", "users")
-
-    def __init__(self, *, rate: float, burst: int, grain: int = 1) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._grain = min(grain, burst)
-        self._level = float(burst)
-        self._used_up = False
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._level = float(bucket.burst)
+        self._is_empty = False
         self._at = 0
         self.users = 0
-        """Whoever shares it; for its owner to count."""
+        """How many share it; for its owner to count."""
 
     def available(self, now: int) -> int:
         """Packets that may leave now."""
         if now > self._at:
-            self._level = min(self._burst, self._level + (now - self._at) * self._rate / 1e9)
+            self._level = self._bucket.level(self._level, now - self._at)
             self._at = now
-        if self._level < (self._grain if self._used_up else 1):
-            self._used_up = True
-            return 0
-        self._used_up = False
-        return int(self._level)
+        self._is_empty = bool(self._bucket.is_empty(self._level, self._is_empty))
+        return 0 if self._is_empty else int(self._level)
 
     def spend(self, packets: int) -> None:
-        """Takes packets that have left from what may leave."""
+        """Takes tokens for packets that have left."""
         self._level -= packets
 
-    def is_whole(self, now: int) -> bool:
+    def is_full(self, now: int) -> bool:
         """Whether it is as if it had never been used."""
-        return self._level + (now - self._at) * self._rate / 1e9 >= self._burst
+        return bool(self._bucket.is_full(self._level, now - self._at))
 
     def ready_at(self, packets: int | None = None) -> int:
-        """When that many packets may leave, or else any, if it is used up."""
-        missing = min(packets or self._grain, self._burst) - self._level
-        return self._at + max(int(missing * 1e9 / self._rate) + 1, 0)
+        """When that many packets may leave; without a number, when any may after exhaustion."""
+        return self._at + self._bucket.wait_ns(self._level, packets or self._bucket.grain)
 
 
 class Budgets:
-    """Many budgets with the same bounds, by number, in arrays; the same rule as `Budget`.
+    """Many token buckets with the same bounds, by line, in arrays; `lines` has each line once."""
 
-    `lines` name budgets, each at most once.
-    """
-
-    def __init__(self, count: int, *, rate: float, burst: int, grain: int) -> None:
-        self._rate = rate
-        self._burst = burst
-        self._grain = min(grain, burst)
-        self._levels = np.full(count, float(burst))
-        self._used_up = np.zeros(count, np.bool_)
+    def __init__(self, count: int, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._levels = np.full(count, float(bucket.burst))
+        self._is_empty = np.zeros(count, np.bool_)
         self._at = np.zeros(count, np.int64)
 
     def available(self, lines: npt.NDArray[np.intp], now: int) -> npt.NDArray[np.int64]:
         """Packets that may leave now, of each."""
-        past = np.maximum(now - self._at[lines], 0)
-        levels = np.minimum(self._burst, self._levels[lines] + past * self._rate / 1e9)
+        elapsed = np.maximum(now - self._at[lines], 0)
+        levels = self._bucket.level(self._levels[lines], elapsed)
         self._levels[lines] = levels
         self._at[lines] = np.maximum(self._at[lines], now)
-        used_up = levels < np.where(self._used_up[lines], self._grain, 1)
-        self._used_up[lines] = used_up
-        allowed: npt.NDArray[np.int64] = np.where(used_up, 0, levels).astype(np.int64)
+        is_empty = self._bucket.is_empty(levels, self._is_empty[lines])
+        self._is_empty[lines] = is_empty
+        allowed: npt.NDArray[np.int64] = np.where(is_empty, 0, levels).astype(np.int64)
         return allowed
 
     def spend(self, lines: npt.NDArray[np.intp], packets: npt.NDArray[np.int64]) -> None:
-        """Takes packets that have left from what may leave."""
+        """Takes tokens for packets that have left."""
         self._levels[lines] -= packets
 
     def ready_at(self, line: int) -> int:
-        """When packets of that one may leave again, if it is used up."""
-        missing = self._grain - float(self._levels[line])
-        return int(self._at[line]) + max(int(missing * 1e9 / self._rate) + 1, 0)
+        """When packets of that line may leave again, after exhaustion."""
+        level = float(self._levels[line])
+        return int(self._at[line]) + self._bucket.wait_ns(level, self._bucket.grain)
 
-    def is_whole(self, lines: npt.NDArray[np.intp], now: int) -> npt.NDArray[np.bool_]:
+    def is_full(self, lines: npt.NDArray[np.intp], now: int) -> npt.NDArray[np.bool_]:
         """Which are as if they had never been used."""
-        gained = (now - self._at[lines]) * self._rate / 1e9
-        whole: npt.NDArray[np.bool_] = self._levels[lines] + gained >= self._burst
-        return whole
+        full: npt.NDArray[np.bool_] = self._bucket.is_full(
+            self._levels[lines], now - self._at[lines]
+        )
+        return full
 
-    def take_out(self, line: int) -> tuple[float, bool, int]:
+    def take_out(self, line: int) -> Fill:
         """The state of one, for `put_back`."""
-        return float(self._levels[line]), bool(self._used_up[line]), int(self._at[line])
+        return Fill(float(self._levels[line]), bool(self._is_empty[line]), int(self._at[line]))
 
-    def put_back(self, line: int, state: tuple[float, bool, int]) -> None:
+    def put_back(self, line: int, state: Fill) -> None:
         """Goes on with that state."""
-        self._levels[line], self._used_up[line], self._at[line] = state
+        self._levels[line], self._is_empty[line], self._at[line] = state
 
-    def make_whole(self, lines: npt.NDArray[np.intp]) -> None:
-        """Begins anew."""
-        self._levels[lines], self._used_up[lines], self._at[lines] = self._burst, False, 0
-
-
-def grain_of(rate: float) -> int:
-    """How many packets to wait for where a budget is used up: as many as it gains in a few
-    milliseconds, so that nobody is woken for each."""
-    return max(int(rate * _GRAIN_S), 1)
+    def fill(self, lines: npt.NDArray[np.intp]) -> None:
+        """Makes them full."""
+        self._levels[lines], self._is_empty[lines], self._at[lines] = self._bucket.burst, False, 0

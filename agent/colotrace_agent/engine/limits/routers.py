@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from colotrace_agent.model import TraceSpec
 
-from .budget import Budget
+from .budget import Bucket, Budget
 
 SPACING_NS = 21_000_000
 """Between any two probes to a router that is known to limit its answers: 20 ms, and one for what
@@ -39,7 +39,7 @@ class Limit:
         """`answers` is how many it gave within a second, when it left others out."""
         self.answers = answers
         self.known_at = now
-        self._budget = Budget(rate=answers, burst=answers)
+        self._budget = Budget(Bucket(answers, answers))
         self._free_at = now
         self._asked_at = now - SPACING_NS
 

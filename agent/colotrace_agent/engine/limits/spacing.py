@@ -62,8 +62,25 @@ class Spacing(Generic[_Held]):
         at = now + earlier * SPACING_NS if earlier else limit.book(now)
         self._wait(Waiting(at, 0, trace, ttl, limit, booked=not earlier))
 
-    def due(self, now: int) -> Iterator[Waiting[_Held]]:
-        """Probes whose time has come: each to be sent, or to wait `again`."""
+    def ready(
+        self, now: int, *, is_full: Callable[[], bool], ready_at: Callable[[_Held, int], int]
+    ) -> Iterator[tuple[_Held, int]]:
+        """Probes to send now, as (trace, TTL), once their router and all budgets allow it.
+
+        `is_full` says whether this turn can send no more. `ready_at` says when the budgets of a
+        trace's target and of a TTL allow a probe.
+        """
+        for waiting in self._due(now):
+            at = now + 1 if is_full() else waiting.limit.ready_at()
+            if at <= now:
+                at = ready_at(waiting.trace, waiting.ttl)
+            if at > now:
+                self._book(waiting, at)
+            else:
+                waiting.limit.asked(now)
+                yield waiting.trace, waiting.ttl
+
+    def _due(self, now: int) -> Iterator[Waiting[_Held]]:
         while self._waiting and self._waiting[0].at <= now:
             waiting = heapq.heappop(self._waiting)
             if not waiting.trace.wants_late(waiting.ttl):
@@ -71,12 +88,11 @@ class Spacing(Generic[_Held]):
             elif waiting.booked:
                 yield waiting
             elif waiting.limit.has_room(now):
-                self.again(waiting, waiting.limit.book(now))
+                self._book(waiting, waiting.limit.book(now))
             else:
                 self._spare(waiting, limited=True)
 
-    def again(self, waiting: Waiting[_Held], at: int) -> None:
-        """Lets it wait until that time, if that is not too long."""
+    def _book(self, waiting: Waiting[_Held], at: int) -> None:
         self._wait(waiting._replace(at=at, booked=True))
 
     def next_at(self) -> int | None:

@@ -3,7 +3,8 @@
 import errno
 import weakref
 
-from colotrace_agent.engine.engine import TARGET_RATE, Account, Engine
+from colotrace_agent.engine.engine import Account, Engine
+from colotrace_agent.engine.limits.budget import TARGET_RATE
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
 from colotrace_proto.messages import PacketType

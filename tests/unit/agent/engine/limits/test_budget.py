@@ -1,6 +1,6 @@
 """How many packets may leave, and when."""
 
-from colotrace_agent.engine.limits.budget import Budget
+from colotrace_agent.engine.limits.budget import Bucket, Budget
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,7 +9,7 @@ SECOND = 1_000_000_000
 
 def test_a_burst_then_the_rate() -> None:
     """Full at first; refilled as time goes by, never beyond the burst."""
-    budget = Budget(rate=100, burst=10)
+    budget = Budget(Bucket(rate=100, burst=10))
     assert budget.available(SECOND) == 10
     budget.spend(10)
     assert budget.available(SECOND) == 0
@@ -26,7 +26,7 @@ def test_no_more_leaves_than_the_rate_allows(
     rate: float, burst: int, steps: list[tuple[int, int]]
 ) -> None:
     """Whatever is asked when."""
-    budget = Budget(rate=rate, burst=burst)
+    budget = Budget(Bucket(rate=rate, burst=burst))
     now, spent = SECOND, 0
     budget.available(now)
     for passed, wanted in steps:
@@ -40,7 +40,7 @@ def test_no_more_leaves_than_the_rate_allows(
 @given(rate=st.floats(1, 1e7), packets=st.integers(1, 20))
 def test_what_is_ready_at_a_time_may_leave_then(rate: float, packets: int) -> None:
     """So a caller that sleeps until then does not wake for nothing, nor much too late."""
-    budget = Budget(rate=rate, burst=20)
+    budget = Budget(Bucket(rate, 20))
     budget.available(SECOND)
     budget.spend(20)
     ready = budget.ready_at(packets)
@@ -50,7 +50,7 @@ def test_what_is_ready_at_a_time_may_leave_then(rate: float, packets: int) -> No
 
 def test_a_clock_that_stands_still_gives_nothing() -> None:
     """And one that is asked about the past neither."""
-    budget = Budget(rate=1_000, burst=1)
+    budget = Budget(Bucket(1_000, 1))
     budget.available(SECOND)
     budget.spend(1)
     assert budget.available(SECOND) == budget.available(SECOND - 5) == 0
@@ -58,7 +58,7 @@ def test_a_clock_that_stands_still_gives_nothing() -> None:
 
 def test_one_that_is_used_up_gives_by_the_grain() -> None:
     """However often somebody asks meanwhile."""
-    budget = Budget(rate=1_000, burst=100, grain=5)
+    budget = Budget(Bucket(1_000, 100, 5))
     budget.available(SECOND)
     budget.spend(100)
     for passed in range(5):
