@@ -19,12 +19,8 @@ from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import Counters, Flow, Reply, TraceSpec, Unheard
-<<<<<<< HEAD
-from colotrace_agent.packets.formats import writer_for
-=======
 from colotrace_agent.model import Probe as ProbeToSend
-from colotrace_agent.packets.writer import writer_for
->>>>>>> 999690a (State the budgets once, and test stamps that come late)
+from colotrace_agent.packets.formats import writer_for
 from colotrace_proto.messages import Failure, JobId, Outcome
 from colotrace_proto.notices import Notice
 
