@@ -22,11 +22,9 @@ from colotrace_agent.engine.multipath.multipath import (
     Sight,
     flows_needed,
 )
-from colotrace_agent.engine.multipath.several import Several
-from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec
 from colotrace_proto import rows, tally
-from colotrace_proto.messages import MAX_JOB_PROBES, Failure, JobId, Link, PacketType
+from colotrace_proto.messages import MAX_JOB_PROBES, Link, PacketType, Replies
 from colotrace_proto.notices import Notice, NoticeCode
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -347,21 +345,22 @@ class Traced:
         self.host = VirtualHost([world], seed=seed)
         target = packed(world.addresses.target)
         spec = TraceSpec(target, packet_type, max_ttl=world.case.trace.max_ttl)
-        several = self.host.start(spec, multipath=True).traced
-        assert isinstance(several, Several)
+        job = self.host.start(spec, multipath=True)
         self.host.run()
-        links, notices = several.links, several.notices
-        frame = Report(JobId("a")).final(several, Failure.NONE, links=links, notices=notices)
-        assert frame.outcome is not None
-        self.notices = frame.outcome.notices
+        outcome = job.frames[-1].outcome
+        assert outcome is not None
+        self.notices = outcome.notices
+        replies = Replies()
+        for frame in job.frames:
+            replies = tally.merge(replies, frame.replies)
         gathered = tally.Gathered(
             target="target",
             colo=rows.Colo(city="", name="local"),
             target_address=target,
-            sent=frame.sent,
-            replies=frame.replies,
+            sent=job.frames[-1].sent,
+            replies=replies,
             own_ends=True,
-            links=frame.outcome.links,
+            links=outcome.links,
         )
         (self.row,) = tally.colo_rows([gathered])
 
