@@ -109,23 +109,12 @@ async def serve(settings: ServeSettings) -> None:
                 certificate=certificate, key=key, client_authority=settings.tls.agent_ca
             )
 
-        def streams(events: StreamEvents) -> DirectLink:
-            return DirectLink(
-                events,
-                host=settings.grpc.host or "::",
-                port=settings.grpc.port,
-                tls=agents_tls,
-                log=log,
-                clock=clock,
-            )
-
         bus = None
-        if settings.mqtt is None:
-            link = streams(service.agent_events)
-        else:
+        events: StreamEvents = service.agent_events
+        if settings.mqtt is not None:
             from .links.mqtt.link import MqttLink  # needs the extra `mqtt`
 
-            bus = MqttLink(
+            events = bus = MqttLink(
                 service.agent_events,
                 settings.mqtt.broker,
                 tls=settings.mqtt.tls,
@@ -133,7 +122,15 @@ async def serve(settings: ServeSettings) -> None:
                 log=log,
                 clock=clock,
             )
-            link = streams(bus)
+        link = DirectLink(
+            events,
+            host=settings.grpc.host or "::",
+            port=settings.grpc.port,
+            tls=agents_tls,
+            log=log,
+            clock=clock,
+        )
+        if bus is not None:
             bus.answered_by(link)
 
         async def ready() -> str:
@@ -180,24 +177,22 @@ async def serve(settings: ServeSettings) -> None:
         stack.push_async_callback(link.stop)
 
         async with asyncio.TaskGroup() as tasks:
-            background = [
-                tasks.create_task(audit.run(), name="audit"),
-                tasks.create_task(
-                    memory.run(lambda: _attached(service), service.forget), name="colo-memory"
-                ),
-            ]
-            background.append(tasks.create_task(database.watch(changed=disk), name="disk"))
-            if asns is not None:
-                background.append(tasks.create_task(asns.run(), name="asn-file"))
-            if bus is not None and settings.mqtt is not None:
-                reply_to = settings.mqtt.advertise or str(grpc)
-                background.append(tasks.create_task(bus.run(reply_to=reply_to), name="broker"))
             watch = CertificateWatch(
                 settings.tls.files if settings.tls else (),
                 [link.reload, server.reload_certificate],
                 log=log,
             )
-            background.append(tasks.create_task(watch.run(), name="certificates"))
+            work = {
+                "audit": audit.run(),
+                "colo-memory": memory.run(lambda: _attached(service), service.forget),
+                "disk": database.watch(changed=disk),
+                "certificates": watch.run(),
+            }
+            if asns is not None:
+                work["asn-file"] = asns.run()
+            if bus is not None and settings.mqtt is not None:
+                work["broker"] = bus.run(reply_to=settings.mqtt.advertise or str(grpc))
+            background = [tasks.create_task(each, name=name) for name, each in work.items()]
             # SIGHUP of a closed terminal ends the program that was started at it.
             hung_up = sys.stdin is not None and sys.stdin.isatty()
             asyncio.get_running_loop().add_signal_handler(

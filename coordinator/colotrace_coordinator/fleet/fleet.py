@@ -1,6 +1,6 @@
 """The attached agents: who is admitted, who takes jobs, with metrics and logs."""
 
-from colotrace_proto.messages import ColoName, Counters, Family, Hello
+from colotrace_proto.messages import ColoName, Family, Hello
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
@@ -20,7 +20,7 @@ class Fleet:
         self.registry = registry
         self._metrics = metrics
         self._log = log
-        self._packets = PacketCounts(metrics)
+        self.packets = PacketCounts(metrics)
         # Limits how often rejections are logged, by colo and agent id.
         self._logged: TokenBuckets[tuple[str, str]] = TokenBuckets(rate=1 / 60, burst=1)
         for colo in registry.colos():
@@ -106,10 +106,6 @@ class Fleet:
             families=[family.name.lower() for family in sorted(families)],
         )
         return bool(families - before)
-
-    def set_counters(self, agent: Agent, counters: Counters) -> None:
-        """Add what the agent has counted since it last reported."""
-        self._packets.reported(agent.hello.colo, agent.key, counters)
 
     def _count_agents(self, colo: ColoName) -> None:
         agents = self.registry.agents(colo)

@@ -192,6 +192,7 @@ class Dispatcher:
             del self._jobs[task.colo]
         if job.timer is not None:
             job.timer.cancel()
+            job.timer = None  # which refers to the job: without the cycle it is freed at once
         result = job.machine.result
         if result is None:
             code = "cancelled"

@@ -159,7 +159,7 @@ class AgentReports:
                 if self._fleet.set_families(sender, message.families):
                     self._dispatcher.agent_available(sender.hello.colo)
             case Heartbeat():
-                self._fleet.set_counters(sender, message.counters)
+                self._fleet.packets.reported(sender.hello.colo, agent, message.counters)
 
     def _accepted(self, sender: Agent, message: Accepted, now: float) -> None:
         machine = self._answered_by(sender, message.job_id)
