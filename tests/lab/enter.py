@@ -51,6 +51,8 @@ def main(argv: list[str]) -> int:
     if not argv:
         print("usage: enter.py [--if-possible] COMMAND [ARGUMENT]…", file=sys.stderr)
         return 2
+    # Where Debian has ip and nft; not on every user's PATH.
+    os.environ["PATH"] = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
     if not missing_capabilities() or (lenient and not _is_possible()):
         os.execvp(argv[0], argv)  # noqa: S606 (to be replaced by the command is the purpose)
     try:
@@ -111,8 +113,7 @@ def _mount() -> None:
         place = Path(os.path.realpath(resolv_conf))
         place.parent.mkdir(parents=True, exist_ok=True)
         place.touch()
-    environment = {**os.environ, "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True, env=environment)
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def _let_signals_in() -> None:
