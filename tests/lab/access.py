@@ -53,6 +53,11 @@ def reason() -> str | None:
     return None
 
 
+def is_root() -> bool:
+    """Whether this is the host's root, not uid 0 of a user namespace that has no other users."""
+    return os.geteuid() == 0 and "4294967295" in Path("/proc/self/uid_map").read_text()
+
+
 def _can_mount() -> bool:
     """Tried, as each program of the lab is started in a mount namespace of its own."""
     done = subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from colotrace_agent.network.sockets import RECEIVE_BUFFER
+from lab import access
 
 NET_ADMIN, NET_RAW = 1 << 12, 1 << 13
 PROGRAM = [sys.executable, "-c", "from colotrace_agent.main import main; main()"]
@@ -24,7 +25,7 @@ _START_S = 30
 _PIDFD_GETFD = 438
 
 pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("setpriv") is None,
+    not access.is_root() or shutil.which("setpriv") is None,
     reason="starts the agent as root, with and without capabilities: needs root and setpriv",
 )
 

@@ -1,16 +1,16 @@
 """An agent that root starts changes its user, wherever it is installed."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from lab import access
 
 pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or shutil.which("setpriv") is None or shutil.which("unshare") is None,
+    not access.is_root() or shutil.which("setpriv") is None or shutil.which("unshare") is None,
     reason="starts the agent as root, with and without capabilities: needs root and util-linux",
 )
 

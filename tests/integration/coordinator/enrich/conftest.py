@@ -1,7 +1,6 @@
 """A real name server on the loopback interface: Debian's dnsmasq."""
 
 import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from lab import access
 
 DNSMASQ = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin:/sbin:/bin")
 
@@ -57,12 +57,11 @@ def name_server(tmp_path: Path) -> Iterator[Callable[..., NameServer]]:
         process = subprocess.Popen(
             [
                 str(DNSMASQ),
-                "--keep-in-foreground",
+                # In the foreground; another user could not write the log.
+                *(["--keep-in-foreground", "--user=root"] if access.is_root() else ["--no-daemon"]),
                 "--conf-file=/dev/null",
                 "--no-resolv",
                 "--no-hosts",
-                # Only root can change its user, and another user could not write the log.
-                *(["--user=root"] if os.geteuid() == 0 else []),
                 f"--port={port}",
                 "--listen-address=127.0.0.1",
                 "--bind-interfaces",

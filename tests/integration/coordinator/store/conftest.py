@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
+from lab import access
 from sqlalchemy import text
 
 # On Debian the server's programs are not on PATH.
@@ -39,19 +40,22 @@ def postgresql() -> Iterator[str]:
     initdb = next((p / "initdb" for p in _PROGRAMS if (p / "initdb").exists()), None)
     if initdb is None:
         pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
-    user = None
-    if os.geteuid() == 0:
-        # PostgreSQL refuses to run as root.
+    # PostgreSQL refuses to run as root.
+    user, begin = None, []
+    if access.is_root():
         user = next((u for u in ("postgres", "nobody") if _exists(u)), None)
+    elif os.geteuid() == 0:  # of a user namespace without other users: tests/lab/enter.py
+        begin = ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--"]
     # Short, because the path of a UNIX socket has at most 107 bytes.
     directory = Path(tempfile.mkdtemp(prefix="ctpg-", dir="/tmp"))
     try:
         if user:
             shutil.chown(directory, user)
         data = directory / "data"
-        _run([initdb, "-D", data, "-U", "colotrace", "-A", "trust", "--no-sync"], user)
+        _run([*begin, initdb, "-D", data, "-U", "colotrace", "-A", "trust", "--no-sync"], user)
         server = subprocess.Popen(
             [
+                *begin,
                 initdb.with_name("postgres"),
                 *("-D", data, "-k", directory, "-c", "listen_addresses=", "-c", "fsync=off"),
             ],

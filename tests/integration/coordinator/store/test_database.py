@@ -14,6 +14,7 @@ from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
 from colotrace_coordinator.store.tables import Base
 from integration.coordinator.store.conftest import empty
+from lab import access
 from sqlalchemy import text
 
 
@@ -62,7 +63,7 @@ async def test_private_files(tmp_path: Path) -> None:
     await database.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.skipif(not access.is_root(), reason="only root can give files away")
 async def test_files_created_by_root_belong_to_the_service(tmp_path: Path) -> None:
     os.chown(tmp_path, 65534, 65534)
     database = await Database.open(locate(data=tmp_path, database=None))
