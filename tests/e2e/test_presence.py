@@ -303,7 +303,7 @@ async def test_invalid_messages_on_every_topic(lab: Lab, broker: Broker) -> None
             await whole()
             assert await metric(fleet, "colotrace_broker_invalid_messages_total") > counted
             for agent in ("den01-a", "fra01-a"):
-                assert "rubbish at the broker" in fleet.agent_log(agent).read_text()
+                assert "invalid messages at the broker" in fleet.agent_log(agent).read_text()
                 assert "Traceback" not in fleet.agent_log(agent).read_text()
             coordinator = (fleet.directory / "coordinator.log").read_text()
             assert "Traceback" not in coordinator
