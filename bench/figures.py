@@ -24,7 +24,7 @@ class Figure:
     unit: str
     samples: tuple[float, ...]
     at_most: float | None = None
-    """Upper bound required of the median."""
+    """Required upper bound of the median."""
     at_least: float | None = None
     note: str = ""
     """Its limit, and caveats."""
@@ -108,11 +108,12 @@ def alternate(
     may_fail: Collection[str] = (),
     warm: bool = True,
 ) -> dict[str, Samples]:
-    """Run the tools in turn, `runs` times each, with `warm` after a run that does not count.
+    """Run the tools in turn, `runs` times each. With `warm`, each first has a run that does not
+    count.
 
-    Each round starts with another tool, so that no tool always follows the same one. The slow tools
-    of `seldom` run only this many times in all, spread over the rounds, without a warm-up. If a
-    tool of `may_fail` fails, it is not run again; its samples are kept.
+    Each round starts with another tool, so that no tool always follows the same one. `seldom` has
+    the number of runs of slow tools; they are spread over the rounds, without a warm-up. If a tool
+    of `may_fail` fails, it is not run again; its samples are kept.
 
     Raises:
         BenchError: another tool failed.

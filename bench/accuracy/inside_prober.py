@@ -2,7 +2,8 @@
 
 Run by `engine.Colotrace` through `driver.Driver`. Each request is a number of traces with one probe
 for each TTL. The answer has the replies of each trace, and its start and end on the monotonic
-clock, which select its records. Engine, sockets and matching are those of `colotrace-agent run`.
+clock, by which its records are found. Engine, sockets and matching are those of `colotrace-agent
+run`.
 """
 
 import asyncio

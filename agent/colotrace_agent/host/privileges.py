@@ -78,8 +78,8 @@ def reduce(user: str = "") -> Account | None:
     """Drop every capability but CAP_NET_RAW and those that `finish` needs.
 
     Returns the account for `finish`: `user`, by default `accounts.own`. None if the process is not
-    root, or cannot change its user: in a container without CAP_SETUID, or in a user namespace
-    without that user, where uid 0 is an ordinary user outside.
+    root or cannot change its user: in a container without CAP_SETUID, or in a user namespace that
+    does not have the user.
 
     Also sets no_new_privs, so that child processes cannot gain privileges, and clears the bounding
     and ambient sets. Clearing the bounding set needs CAP_SETPCAP. Without it the set stays, which
@@ -107,7 +107,7 @@ def reduce(user: str = "") -> Account | None:
 
 
 def finish(account: Account | None) -> None:
-    """Change to the account that `reduce` returned, and drop the capabilities for that.
+    """Change to the account that `reduce` returned, and drop the capabilities that this needed.
 
     Call it in the thread that sends, since only this thread keeps CAP_NET_RAW.
 
