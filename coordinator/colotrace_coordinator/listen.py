@@ -1,4 +1,4 @@
-"""HOST:PORT and networks as they are written, and sockets that listen."""
+"""Parses HOST:PORT and networks, and opens listening sockets."""
 
 import errno
 import ipaddress
@@ -11,7 +11,8 @@ from colotrace_proto.hostnames import HostNameError, to_ascii
 from .errors import ListenError, SetupError
 
 _BACKLOG = 2_048
-# At boot an address may not be there yet; at a restart another process may still have the port.
+# Temporary faults: at boot an address may not be configured yet; at a restart the previous process
+# may still use the port.
 _MAY_PASS = {errno.EADDRNOTAVAIL, errno.EADDRINUSE}
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -19,21 +20,21 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where to listen; host "" is every address of the machine, port 0 one that is free."""
+    """An address to listen on; host "" means all addresses, port 0 any free port."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """As it is written: IPv6 in brackets."""
+        """HOST:PORT, an IPv6 address in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_address(text: str, *, flag: str) -> Address:
-    """HOST:PORT, [IPv6]:PORT or :PORT.
+    """Parse HOST:PORT, [IPv6]:PORT or :PORT.
 
     Raises:
-        SetupError: it is of none of these forms.
+        SetupError: the text has none of these forms.
     """
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
@@ -46,10 +47,10 @@ def parse_address(text: str, *, flag: str) -> Address:
 
 
 def parse_network(text: str, *, flag: str) -> Network:
-    """An IP address or a network; an IPv4 one if it is written as an IPv6 one (::ffff:192.0.2.1).
+    """Parse an IP address or a network. An IPv4-mapped one (::ffff:192.0.2.1) becomes IPv4.
 
     Raises:
-        SetupError: it is neither.
+        SetupError: the text is neither.
     """
     try:
         network = ipaddress.ip_network(text.strip())
@@ -66,7 +67,7 @@ def parse_network(text: str, *, flag: str) -> Network:
 
 
 def listen(address: Address, *, flag: str) -> list[socket.socket]:
-    """Listening sockets: one for each address of the host's name, all on one port.
+    """Open a listening socket for each address of the host, all on one port.
 
     Raises:
         SetupError: the name does not resolve, or an address cannot be listened on.
@@ -89,7 +90,7 @@ def listen(address: Address, *, flag: str) -> list[socket.socket]:
 
 
 def _dns_form(host: str, flag: str) -> bytes:
-    """As bytes: of a str, Python would make another name by IDNA 2003."""
+    """The name for getaddrinfo, as bytes: Python would encode a str by IDNA 2003."""
     try:
         return (host if host.isascii() else to_ascii(host)).encode("ascii")
     except HostNameError as error:
@@ -97,8 +98,8 @@ def _dns_form(host: str, flag: str) -> bytes:
 
 
 def bound(sockets: Sequence[socket.socket], address: Address) -> Address:
-    """The address with the port that was drawn."""
-    return Address(address.host or "0.0.0.0", int(sockets[0].getsockname()[1]))  # noqa: S104 — what was asked for
+    """The address with the port that the kernel has chosen."""
+    return Address(address.host or "0.0.0.0", int(sockets[0].getsockname()[1]))  # noqa: S104 — as requested
 
 
 def _dual_stack(address: Address, flag: str) -> socket.socket:
@@ -119,7 +120,7 @@ def _cannot(address: Address, flag: str, error: OSError) -> SetupError:
     passing = isinstance(error, socket.gaierror) or error.errno in _MAY_PASS
     return (ListenError if passing else SetupError)(
         f"{flag}: cannot listen on {address}: {error.strerror or error}; "
-        "give another address or port, or stop what has it"
+        "give another address or port, or stop the program that uses it"
     )
 
 

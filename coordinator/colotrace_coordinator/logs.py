@@ -1,4 +1,4 @@
-"""Logging: one line an event on standard error, as JSON or for a terminal."""
+"""Logging: one line for each event on standard error, as JSON or for a terminal."""
 
 import enum
 import logging
@@ -8,7 +8,7 @@ from colotrace_proto import logs
 
 
 class LogFormat(enum.StrEnum):
-    """How a line looks; `auto` is `console` on a terminal and `json` elsewhere."""
+    """The format of lines; `auto` is `console` on a terminal and `json` elsewhere."""
 
     AUTO = "auto"
     JSON = "json"
@@ -16,7 +16,7 @@ class LogFormat(enum.StrEnum):
 
 
 class LogLevel(enum.StrEnum):
-    """The least that is logged."""
+    """The lowest level that is logged."""
 
     DEBUG = "debug"
     INFO = "info"
@@ -25,7 +25,7 @@ class LogLevel(enum.StrEnum):
 
 
 def configure(form: LogFormat, level: LogLevel) -> None:
-    """Set up logging for the process, libraries' own included."""
+    """Set up logging for the process, including libraries."""
     terminal = sys.stderr.isatty()
     if form is LogFormat.AUTO:
         form = LogFormat.CONSOLE if terminal else LogFormat.JSON

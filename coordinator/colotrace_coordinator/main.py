@@ -1,4 +1,4 @@
-"""`colotrace-coordinator`: the command line. Its exit codes are those of `_EXIT_CODES`."""
+"""`colotrace-coordinator`: the command line."""
 
 import gc
 import sys
@@ -13,9 +13,9 @@ from .errors import CoordinatorError, ListenError, SetupError, StoreUnavailableE
 from .logs import LogFormat, LogLevel
 
 _EXIT_CODES = (
-    "Exit codes: 0 all well; 1 no such token, key or colo; 2 the command line or a setting cannot "
-    "be used; 3 the database does not answer, its disk is full, or an address cannot be listened "
-    "on now; 74 standard output cannot be written; 130 interrupted; 141 the reader of it has gone."
+    "Exit codes: 0 success; 1 no such token, key or colo; 2 the command line or a setting is "
+    "invalid; 3 the database does not answer, its disk is full, or an address cannot be listened "
+    "on now; 74 standard output cannot be written; 130 interrupted; 141 standard output was closed."
 )
 
 
@@ -30,10 +30,10 @@ def _typer(help_text: str) -> typer.Typer:
     )
 
 
-app = _typer("Takes traceroute requests over HTTP and has agents in many places answer them.")
+app = _typer("Serves the traceroute API over HTTP. Agents in many places run the traceroutes.")
 tokens = _typer("Tokens for Authorization: Bearer.")
 keys = _typer("E-mails and keys for X-Auth-Email and X-Auth-Key.")
-colos = _typer("Colos that the coordinator knows, also while no agent of theirs is attached.")
+colos = _typer("Known colos, including those without an attached agent.")
 app.add_typer(tokens, name="token")
 app.add_typer(keys, name="key")
 app.add_typer(colos, name="colo")
@@ -47,14 +47,15 @@ DatabaseUrl = Annotated[
     typer.Option(
         envvar="COLOTRACE_DATABASE",
         help="PostgreSQL instead: postgresql://USER:PASSWORD@HOST/NAME. Other users of this host "
-        "see a flag (in ps): prefer the variable.",
+        "can see flags (in ps): prefer the variable.",
     ),
 ]
 Account = Annotated[
-    str, typer.Option(envvar="COLOTRACE_ACCOUNT", help="Its id: 1 to 32 of [A-Za-z0-9._-].")
+    str,
+    typer.Option(envvar="COLOTRACE_ACCOUNT", help="The account's id: 1 to 32 of [A-Za-z0-9._-]."),
 ]
 Description = Annotated[
-    str, typer.Option(envvar="COLOTRACE_DESCRIPTION", help="What the list says it is for.")
+    str, typer.Option(envvar="COLOTRACE_DESCRIPTION", help="A description for the list.")
 ]
 
 
@@ -82,7 +83,7 @@ def serve(
         typer.Option(
             envvar="COLOTRACE_OPS",
             metavar="HOST:PORT",
-            help="/metrics, /readyz and /healthz here, by plain HTTP, and not beside the API.",
+            help="Serve /metrics, /readyz and /healthz here, by plain HTTP, and not with the API.",
         ),
     ] = None,
     data: Data = None,
@@ -92,8 +93,8 @@ def serve(
         typer.Option(
             "--insecure",
             envvar="COLOTRACE_INSECURE",
-            help="HTTP and gRPC in the clear: tokens can be read on the way, and anyone who "
-            "reaches the gRPC port can pose as an agent.",
+            help="HTTP and gRPC without encryption: tokens can be read on the network, and anyone "
+            "who reaches the gRPC port can pose as an agent.",
         ),
     ] = False,
     tls_cert: Annotated[
@@ -112,21 +113,21 @@ def serve(
         typer.Option(
             envvar="COLOTRACE_MQTT",
             metavar="URL",
-            help="MQTT 5 broker where agents are met, for several coordinators: "
-            "mqtts://[USER:PASSWORD@]HOST[:PORT]. Other users of this host see a flag (in ps): "
-            "prefer the variable.",
+            help="MQTT 5 broker that connects several coordinators with the agents: "
+            "mqtts://[USER:PASSWORD@]HOST[:PORT]. Other users of this host can see flags (in "
+            "ps): prefer the variable.",
         ),
     ] = None,
     mqtt_ca: Annotated[
         Path | None,
         typer.Option(
             envvar="COLOTRACE_MQTT_CA",
-            help="PEM CA of the broker's certificate; else the system's.",
+            help="PEM CA of the broker's certificate; default: the system's CAs.",
         ),
     ] = None,
     mqtt_cert: Annotated[
         Path | None,
-        typer.Option(envvar="COLOTRACE_MQTT_CERT", help="PEM certificate to show the broker."),
+        typer.Option(envvar="COLOTRACE_MQTT_CERT", help="PEM client certificate for the broker."),
     ] = None,
     mqtt_key: Annotated[
         Path | None, typer.Option(envvar="COLOTRACE_MQTT_KEY", help="PEM key of that certificate.")
@@ -136,17 +137,19 @@ def serve(
         typer.Option(
             envvar="COLOTRACE_ADVERTISE",
             metavar="HOST:PORT",
-            help="With --mqtt: where agents reach --grpc, if that is not as it is written there.",
+            help="With --mqtt: the address at which agents reach --grpc, if it differs from that.",
         ),
     ] = None,
     asn_db: Annotated[
         Path | None,
-        typer.Option(envvar="COLOTRACE_ASN_DB", help="ASNs: any file in MaxMind's format."),
+        typer.Option(envvar="COLOTRACE_ASN_DB", help="File with ASNs, in MaxMind's format."),
     ] = None,
     resolver: Annotated[
         str | None,
         typer.Option(
-            envvar="COLOTRACE_RESOLVER", metavar="HOST[:PORT]", help="Names of addresses (PTR)."
+            envvar="COLOTRACE_RESOLVER",
+            metavar="HOST[:PORT]",
+            help="Name server for names of addresses (PTR).",
         ),
     ] = None,
     allow_private: Annotated[
@@ -170,15 +173,16 @@ def serve(
         typer.Option(
             envvar="COLOTRACE_TRUSTED_PROXY",
             metavar="ADDRESS",
-            help="A proxy, or a network of proxies, whose X-Forwarded-For tells the client's "
-            "address; may be repeated.",
+            help="A reverse proxy, or a network of them, whose X-Forwarded-For is trusted; may be "
+            "repeated.",
         ),
     ] = None,
     log_format: Annotated[
         LogFormat, typer.Option(envvar="COLOTRACE_LOG_FORMAT", help="auto: console on a terminal.")
     ] = LogFormat.AUTO,
     log_level: Annotated[
-        LogLevel, typer.Option(envvar="COLOTRACE_LOG_LEVEL", help="The least that is logged.")
+        LogLevel,
+        typer.Option(envvar="COLOTRACE_LOG_LEVEL", help="The lowest level that is logged."),
     ] = LogLevel.INFO,
 ) -> None:
     """Serve the API, and let agents attach."""
@@ -200,7 +204,7 @@ def serve(
         files = BrokerTls(authority=mqtt_ca, certificate=mqtt_cert, key=mqtt_key)
         broker = choose_broker(mqtt, insecure=insecure, files=files, grpc=grpc, advertise=advertise)
     elif advertise:
-        raise SetupError("--advertise is of use with --mqtt only; leave it out")
+        raise SetupError("--advertise needs --mqtt; leave it out")
     settings = ServeSettings(
         http=parse_address(http, flag="--http"),
         grpc=parse_address(grpc, flag="--grpc"),
@@ -217,11 +221,11 @@ def serve(
         ),
     )
     configure(log_format, log_level)
-    require(files=24, threads=16, address_space=256 << 20)  # the database's, gRPC's, uvloop's
-    # Imported here: what is wrong with the above is said without waiting for numpy and gRPC.
+    require(files=24, threads=16, address_space=256 << 20)  # for the database, gRPC and uvloop
+    # Imported here: faults above are reported without the delay of importing numpy and gRPC.
     from .composition import run
 
-    # What the imports made stays for good: the garbage collector need not look at it again.
+    # Imported objects stay for ever, so the garbage collector does not need to scan them.
     gc.freeze()
     gc.enable()
 
@@ -243,10 +247,10 @@ def create_token(
     description: Description = "",
     days: Annotated[
         float | None,
-        typer.Option(envvar="COLOTRACE_DAYS", min=0, help="How long it is valid; else for ever."),
+        typer.Option(envvar="COLOTRACE_DAYS", min=0, help="Lifetime in days; default: unlimited."),
     ] = None,
 ) -> None:
-    """Make a token and print it, alone; it is shown this once."""
+    """Create a token and print it. It cannot be shown again."""
     from .commands import credentials as commands
     from .store.location import locate
 
@@ -270,11 +274,11 @@ def list_tokens(data: Data = None, database: DatabaseUrl = None) -> None:
 
 @tokens.command("revoke", epilog=_EXIT_CODES)
 def revoke_token(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="As the list names it.")],
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="The id in the list.")],
     data: Data = None,
     database: DatabaseUrl = None,
 ) -> None:
-    """Make a token invalid, within seconds."""
+    """Revoke a token. It is refused within seconds."""
     from .commands import credentials as commands
     from .store.location import locate
 
@@ -284,20 +288,20 @@ def revoke_token(
 @keys.command("create", epilog=_EXIT_CODES)
 def create_key(
     account: Account,
-    email: Annotated[str, typer.Option(envvar="COLOTRACE_EMAIL", help="Whose key it is.")],
+    email: Annotated[str, typer.Option(envvar="COLOTRACE_EMAIL", help="The owner's e-mail.")],
     data: Data = None,
     database: DatabaseUrl = None,
     key: Annotated[
         str | None,
         typer.Option(
             envvar="COLOTRACE_KEY",
-            help="Take this one over from elsewhere (32 characters or more). Other users of this "
-            "host see a flag (in ps): prefer the variable.",
+            help="Import this key (32 characters or more). Other users of this host can see flags "
+            "(in ps): prefer the variable.",
         ),
     ] = None,
     description: Description = "",
 ) -> None:
-    """Make a key, or take one over, and print it, alone; it is shown this once."""
+    """Create or import a key and print it. It cannot be shown again."""
     from .commands import credentials as commands
     from .store.location import locate
 
@@ -321,11 +325,11 @@ def list_keys(data: Data = None, database: DatabaseUrl = None) -> None:
 
 @keys.command("revoke", epilog=_EXIT_CODES)
 def revoke_key(
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="As the list names it.")],
+    key_id: Annotated[str, typer.Argument(metavar="ID", help="The id in the list.")],
     data: Data = None,
     database: DatabaseUrl = None,
 ) -> None:
-    """Make a key invalid, within seconds."""
+    """Revoke a key. It is refused within seconds."""
     from .commands import credentials as commands
     from .store.location import locate
 
@@ -334,7 +338,7 @@ def revoke_key(
 
 @colos.command("list", epilog=_EXIT_CODES)
 def list_colos(data: Data = None, database: DatabaseUrl = None) -> None:
-    """List the colos, and when each is forgotten if it is not seen again."""
+    """List the known colos, and when each is forgotten if no agent attaches."""
     from .commands import colos as commands
     from .store.location import locate
 
@@ -343,13 +347,13 @@ def list_colos(data: Data = None, database: DatabaseUrl = None) -> None:
 
 @colos.command("forget", epilog=_EXIT_CODES)
 def forget_colo(
-    colo: Annotated[str, typer.Argument(metavar="COLO", help="As the list names it.")],
+    colo: Annotated[str, typer.Argument(metavar="COLO", help="The name in the list.")],
     data: Data = None,
     database: DatabaseUrl = None,
 ) -> None:
-    """Forget a colo that is gone for good, or that somebody has invented.
+    """Forget a colo that no longer exists.
 
-    A running coordinator forgets it within a minute, unless an agent of it is attached."""
+    A running coordinator forgets it within a minute if no agent of it is attached."""
     from .commands import colos as commands
     from .store.location import locate
 
@@ -358,7 +362,7 @@ def forget_colo(
 
 def main() -> None:
     """The program."""
-    gc.disable()  # nothing that is imported is garbage
+    gc.disable()  # imports create no garbage
     try:
         app()
     except CoordinatorError as error:
@@ -369,7 +373,7 @@ def main() -> None:
 
 
 def _exit_code(error: CoordinatorError) -> int:
-    # 3 is what may pass by itself, so that the systemd unit starts the program again.
+    # 3 is for temporary faults: the systemd unit starts the program again.
     if isinstance(error, StoreUnavailableError | ListenError):
         return 3
     return 2 if isinstance(error, SetupError) else 1

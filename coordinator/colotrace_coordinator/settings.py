@@ -1,4 +1,4 @@
-"""What `serve` was told, checked as far as that goes without opening anything."""
+"""The settings of `serve`, checked as far as possible without opening anything."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsPaths:
-    """PEM files: the server's own, and the authority that agents' certificates come from."""
+    """PEM files: the server's certificate and key, and the CA of the agents' certificates."""
 
     certificate: Path
     key: Path
@@ -22,14 +22,14 @@ class TlsPaths:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All of them."""
+        """All files."""
         return self.certificate, self.key, self.agent_ca
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
-    """`tls` None serves both HTTP and gRPC in the clear; `ops` None serves the routes of operation
-    beside the API; a window is five minutes."""
+    """`tls` None: HTTP and gRPC are unencrypted. `ops` None: the API's listener serves the
+    routes of operation too. `requests_per_window` counts in windows of five minutes."""
 
     http: Address
     grpc: Address
@@ -47,10 +47,10 @@ class ServeSettings:
 def choose_tls(
     *, insecure: bool, certificate: Path | None, key: Path | None, agent_ca: Path | None
 ) -> TlsPaths | None:
-    """The files, or None where it is to be in the clear.
+    """The TLS files, or None for unencrypted connections.
 
     Raises:
-        SetupError: neither was chosen, or both, or a file is missing.
+        SetupError: neither or both were chosen, or a file is missing.
     """
     given = {"--tls-cert": certificate, "--tls-key": key, "--agent-ca": agent_ca}
     if insecure:
@@ -62,7 +62,7 @@ def choose_tls(
         missing = ", ".join(flag for flag, path in given.items() if not path)
         raise SetupError(
             f"{missing} missing: give --tls-cert, --tls-key and --agent-ca for TLS, or "
-            "--insecure to serve in the clear on a network that you trust"
+            "--insecure to serve without encryption on a network that you trust"
         )
     for flag, path in given.items():
         if path and not path.is_file():

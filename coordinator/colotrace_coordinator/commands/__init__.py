@@ -1,1 +1,1 @@
-"""The commands that work on the database alone: credentials, and the colos that are known."""
+"""Commands that use only the database: credentials and known colos."""

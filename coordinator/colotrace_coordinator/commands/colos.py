@@ -1,4 +1,4 @@
-"""What `colo` does, apart from the command line's own words."""
+"""The commands of `colo`."""
 
 from colotrace_proto.text import safe
 
@@ -14,7 +14,7 @@ class UnknownColoError(CoordinatorError):
 
 
 def list_colos(where: Location) -> None:
-    """Print a table of all colos that are known."""
+    """Print a table of all known colos."""
     colos = on_database(where, lambda database: ColoStore(database).all())
     print_table(
         ("COLO", "LAST SEEN", "FORGOTTEN", "CITY"),
@@ -26,10 +26,10 @@ def list_colos(where: Location) -> None:
 
 
 def forget_colo(where: Location, name: str) -> None:
-    """The coordinator forgets the colo within a minute, unless an agent of it is attached.
+    """Delete the colo. A coordinator forgets it within a minute if no agent of it is attached.
 
     Raises:
-        UnknownColoError: it is not known.
+        UnknownColoError: the colo is not known.
     """
     if not on_database(where, lambda database: ColoStore(database).forget(name)):
-        raise UnknownColoError(f"no colo {name} is known; `colo list` names those that are")
+        raise UnknownColoError(f"no colo {name} is known; see: colo list")

@@ -1,4 +1,4 @@
-"""What `token` and `key` do, apart from the command line's own words."""
+"""The commands of `token` and `key`."""
 
 import asyncio
 import sys
@@ -29,7 +29,7 @@ def create_token(
     description: str,
     days: float | None,
 ) -> None:
-    """Print a new token, alone."""
+    """Create a token and print it, with nothing else."""
     granted = [permission(word) for word in permissions] or [Permission.TRACEROUTE]
     lifetime_s = None if days is None else days * _DAY_S
 
@@ -42,7 +42,7 @@ def create_token(
 
 
 def list_tokens(where: Location) -> None:
-    """Print a table of all tokens; a token itself is not known any more."""
+    """Print a table of all tokens, without the tokens themselves."""
     lines = _run(where, Credentials.tokens)
     print_table(
         (
@@ -72,14 +72,14 @@ def list_tokens(where: Location) -> None:
 
 
 def revoke_token(where: Location, token_id: str) -> None:
-    """The token is refused within seconds."""
+    """Revoke a token. Coordinators refuse it within seconds."""
     _run(where, lambda credentials: credentials.revoke_token(token_id))
 
 
 def create_key(
     where: Location, *, account: str, email: str, key: str | None, description: str
 ) -> None:
-    """Print the key, alone."""
+    """Create or import a key and print it, with nothing else."""
 
     async def create(credentials: Credentials) -> str:
         return await credentials.create_key(
@@ -90,7 +90,7 @@ def create_key(
 
 
 def list_keys(where: Location) -> None:
-    """Print a table of all keys; a key itself is not known any more."""
+    """Print a table of all keys, without the keys themselves."""
     lines = _run(where, Credentials.keys)
     print_table(
         ["ID", "ACCOUNT", "EMAIL", "CREATED", "LAST-USED", "REVOKED", "DESCRIPTION"],
@@ -110,7 +110,7 @@ def list_keys(where: Location) -> None:
 
 
 def revoke_key(where: Location, key_id: str) -> None:
-    """The key is refused within seconds."""
+    """Revoke a key. Coordinators refuse it within seconds."""
     _run(where, lambda credentials: credentials.revoke_key(key_id))
 
 
@@ -121,8 +121,8 @@ def _run(where: Location, act: Callable[[Credentials], Awaitable[T]], *, makes: 
 def on_database(
     where: Location, act: Callable[[Database], Awaitable[T]], *, makes: bool = False
 ) -> T:
-    """What `act` returns. A SQLite database that is not there is made if it `makes` one, which is
-    said: the directory may have been mistyped.
+    """Open the database and return the result of `act`. With `makes`, a missing SQLite database is
+    created, and a message says so, because the directory may be mistyped.
 
     Raises:
         SetupError: there is no database.
@@ -131,10 +131,10 @@ def on_database(
     missing = where.file is not None and not _is_there(where.file)
     if missing and not makes:
         raise SetupError(
-            f"there is no database {where}; check --data DIR, or make one: serve, token create and "
-            "key create do"
+            f"there is no database {where}; check --data DIR. Created by: serve, token create, "
+            "key create"
         )
-    require(files=12, threads=2)  # the event loop's, the database's
+    require(files=12, threads=2)  # for the event loop and the database
 
     async def run() -> T:
         database = await Database.open(where, even_full=True)
@@ -146,8 +146,8 @@ def on_database(
     result = asyncio.run(run())
     if missing:
         say(
-            f"colotrace-coordinator: made a new database, {where}; if the coordinator has "
-            "another, check --data"
+            f"colotrace-coordinator: created a new database, {where}; if the coordinator uses "
+            "another one, check --data"
         )
     return result
 
@@ -158,7 +158,7 @@ def _is_there(file: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True  # it cannot be reached, and opening it says why
+        return True  # opening it reports the reason
     return True
 
 
@@ -167,7 +167,7 @@ def _print(line: str) -> None:
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print the rows in columns, under their heads."""
+    """Print the rows in columns with a header."""
     paper = standard_output()
     body = [[paper.text(cell) for cell in row] for row in rows]
     for line in grid(head, body, right=[False] * len(head), gap=2):
@@ -175,5 +175,5 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def instant(seconds: int | None) -> str:
-    """Seconds since 1970 in words."""
+    """Unix seconds as ISO 8601; "-" for None."""
     return "-" if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -1,1 +1,1 @@
-"""What is told of an address beside the measurement: its name and its ASN."""
+"""Names and ASNs of addresses."""

@@ -1,8 +1,8 @@
-"""ASNs of addresses, from a file in MaxMind's format (GeoLite2-ASN, DB-IP, IPinfo and their like).
+"""ASNs of addresses, from a file in MaxMind's format (GeoLite2-ASN, DB-IP, IPinfo and others).
 
-The file comes from elsewhere and may be damaged. It is read into memory by the library's reader in
-Python: its extension in C reads past the end of a damaged file, and a file that is mapped and then
-cut short ends the process. What the reader raises costs the ASN of one address.
+The file may be damaged. It is read into memory by the library's pure Python reader, for two
+reasons: the C extension reads past the end of a damaged file, and truncating a mapped file kills
+the process. An exception of the reader costs the ASN of one address only.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from colotrace_coordinator.metrics import Metrics
 
 CHECK_INTERVAL_S = 60.0
 MAX_REMEMBERED = 100_000
-"""Addresses whose ASN is remembered: a lookup takes some 20 µs."""
+"""Size of the cache. A look-up in the file takes about 20 µs."""
 _SAMPLES = 256
 
 _Stamp = tuple[int, int, int]
 
 
 class AsnFileError(SetupError):
-    """The ASN file cannot be read, and why in words."""
+    """The ASN file cannot be read; the text has the reason."""
 
 
 class AsnTable:
-    """Looks addresses up in the file, and takes a new file in when it is replaced.
+    """Looks up addresses in the file, and reloads the file when it is replaced.
 
-    A damaged file is used at the start, as far as it can be. Later it is not: the file from before
-    stays, with a line in the log and a count.
+    At the start a damaged file is used as far as it can be read. A damaged replacement is not used:
+    the previous file stays, and the fault is logged and counted.
 
     Raises:
         AsnFileError: the file cannot be read at the start.
@@ -53,13 +53,13 @@ class AsnTable:
             self._metrics.asn_db_failures.inc()
 
     async def run(self) -> None:
-        """Looks for a new file now and then, off the event loop. Runs until cancelled."""
+        """Check for a new file periodically, in a thread. Runs until cancelled."""
         while True:
             await asyncio.sleep(CHECK_INTERVAL_S)
             await asyncio.to_thread(self.refresh)
 
     def asns(self, addresses: Iterable[str]) -> dict[str, str]:
-        """`"AS13335"` for each address of which the file knows an ASN; others are absent."""
+        """The ASN of each address, such as "AS13335"; addresses without one are absent."""
         file = self._file
         found = {}
         for address in addresses:
@@ -71,11 +71,11 @@ class AsnTable:
         return found
 
     def refresh(self) -> None:
-        """Takes the file in if it is another than before, and sound."""
+        """Reload the file if it has changed and is not damaged."""
         try:
             stamp = _stamp(self._path.stat())
         except OSError:
-            return  # between an update tool's removal and its writing
+            return  # an updater has removed the file and not yet written it
         if stamp in (self._file.stamp, self._failed_stamp):
             return
         try:
@@ -101,10 +101,10 @@ class AsnTable:
 
 
 class _File:
-    """One file as it was read, with what was looked up in it.
+    """One version of the file, with a cache of look-ups.
 
     Raises:
-        AsnFileError: it cannot be read.
+        AsnFileError: the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -114,20 +114,20 @@ class _File:
                 self._reader = maxminddb.open_database(opened, maxminddb.MODE_FD)
         except OSError as error:
             raise AsnFileError(f"cannot read the ASN file {path}: {error.strerror}") from error
-        except Exception as error:  # whatever a stranger's file breaks in the library
+        except Exception as error:  # a damaged file can raise anything in the library
             raise AsnFileError(f"{path} is no file in MaxMind's format: {error}") from error
         metadata = self._reader.metadata()
         self.built = _number(metadata.build_epoch)
         self._ipv4_only = metadata.ip_version == 4
         self.failures = 0
-        """Addresses whose record could not be read, since they were counted last."""
+        """Records that could not be read since the last count."""
         self.last_failure = ""
         self.complained = False
         self.asn = lru_cache(MAX_REMEMBERED)(self._asn)
 
     def damage(self) -> str | None:
-        """What is wrong with the file, by a sample of addresses from all over it; None if nothing
-        is seen."""
+        """A description of damage found by looking up sample addresses of the whole file; None if
+        none was found."""
         for number in range(_SAMPLES):
             for address in (
                 ipaddress.IPv4Address((number << 32) // _SAMPLES),
@@ -149,18 +149,18 @@ class _File:
         if not isinstance(record, dict):
             return None
         asn = record.get("autonomous_system_number", record.get("asn"))
-        # GeoLite2 and its like write 0 for "none".
+        # GeoLite2 and others write 0 for "none".
         number = _number(asn.removeprefix("AS") if isinstance(asn, str) else asn)
         return f"AS{number}" if 0 < number < 1 << 32 else None
 
 
 def _number(value: object) -> int:
-    """The number that a field holds, as digits or a number; 0 where it holds none."""
+    """The number in a field, which is an integer or digits; else 0."""
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 10:
         return int(value)
     return value if isinstance(value, int) else 0
 
 
 def _stamp(status: os.stat_result) -> _Stamp:
-    """What differs once the file is another."""
+    """A value that changes when the file is replaced."""
     return status.st_ino, status.st_mtime_ns, status.st_size

@@ -1,4 +1,4 @@
-"""Names of addresses (PTR), cached, and never longer waited for than an answer can bear."""
+"""Names of addresses (PTR records), cached, with a bounded wait."""
 
 import asyncio
 from collections import OrderedDict
@@ -22,9 +22,9 @@ MAX_TTL_S = 86_400.0
 NEGATIVE_TTL_S = 60.0
 MAX_CACHED = 100_000
 MAX_IN_FLIGHT = 64
-# Addresses that wait for a free place among the lookups; more are not looked up this time.
+# Look-ups that run or wait. Further addresses are not looked up for this answer.
 MAX_QUEUED = 10_000
-# While the system names no server.
+# Lifetime of "no name" while no name server is configured.
 UNASKED_S = 2.0
 
 
@@ -35,12 +35,12 @@ class _Cached:
 
 
 class Names:
-    """Looks names up. Used as `async with`: leaving it ends what is still being looked up.
+    """Looks up names. Used with `async with`: leaving it cancels running look-ups.
 
-    `resolver` is what `NameServers` takes.
+    `resolver` is passed to `NameServers`.
 
     Raises:
-        ResolverError: `resolver` is not of its form.
+        ResolverError: `resolver` is malformed.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Names:
         await self._tasks.__aexit__(kind, error, trace)
 
     def prefetch(self, addresses: Iterable[str]) -> None:
-        """Begin to look up what is not known yet."""
+        """Start the look-ups of addresses that are not cached."""
         for address in addresses:
             if self._cached(address) is None:
                 self._flight(address)
 
     async def names(self, addresses: Iterable[str], *, wait_s: float) -> dict[str, str]:
-        """The names that are known within `wait_s` seconds; addresses without one are absent."""
+        """The names that are found within `wait_s` seconds; addresses without one are absent."""
         wanted = list(addresses)
         flights = set()
         for address in wanted:
@@ -110,7 +110,7 @@ class Names:
         return cached
 
     def _flight(self, address: str) -> asyncio.Task[None] | None:
-        """The lookup of this address that is under way, begun where there is none."""
+        """The address's running look-up, which is started if there is none; None at the bound."""
         flight = self._flights.get(address)
         if flight is None and self._open and len(self._flights) < MAX_QUEUED:
             flight = self._tasks.create_task(self._fly(address), name=f"ptr {address}")
@@ -126,7 +126,7 @@ class Names:
             self._cache.popitem(last=False)
 
     async def _look_up(self, address: str) -> tuple[str | None, float]:
-        """The name, where there is one that may be shown, and for how long that holds."""
+        """The name, or None, and its lifetime in seconds."""
         resolver = self._servers.resolver()
         if resolver is None:
             self._failed.inc()
@@ -139,7 +139,7 @@ class Names:
             )
         except dns.resolver.NXDOMAIN:
             return None, NEGATIVE_TTL_S
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's answer breaks, it costs one name
+        except Exception as error:  # noqa: BLE001 - a malicious answer can raise anything; it costs one name
             self._failed.inc()
             self._log.debug("name_lookup_failed", address=address, error=type(error).__name__)
             return None, NEGATIVE_TTL_S
@@ -153,12 +153,12 @@ class Names:
 
 
 def hostname(text: str) -> str | None:
-    """The text, where it is a host's name that may be shown."""
-    # Whoever owns the address chooses the name, and it is shown to others.
+    """The text if it is a valid host name; else None."""
+    # The owner of the address chooses the name, so it is not trusted.
     shown = text.isascii() and not text.endswith(".") and is_host_name(text)
     return text if shown else None
 
 
 def kept_s(ttl_s: float) -> float:
-    """For how many seconds a name with this TTL is kept."""
+    """How long a name with this TTL is cached, in seconds."""
     return min(max(ttl_s, MIN_TTL_S), MAX_TTL_S)

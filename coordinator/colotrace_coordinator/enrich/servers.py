@@ -1,7 +1,6 @@
-"""Which name server is asked for names: the one of `--resolver`, or the system's.
+"""The name servers for PTR look-ups: that of `--resolver`, or the system's.
 
-The system's are read again when the file changes. At boot it may be empty for a while, until the
-network is up, or name other servers later.
+/etc/resolv.conf is read again when it changes: at boot it may be empty until the network is up.
 """
 
 import ipaddress
@@ -25,17 +24,17 @@ _Version = tuple[int, int, int] | None
 
 
 class ResolverError(SetupError):
-    """`--resolver` cannot be used, and why in words."""
+    """`--resolver` is malformed; the text has the reason."""
 
 
 class NameServers:
-    """Where names are asked for now.
+    """The current name servers.
 
-    `given` is the name server's address as HOST or HOST:PORT (IPv6 with a port in brackets); None
-    takes the system's.
+    `given` is a name server's address as HOST or HOST:PORT (IPv6 with a port in brackets); None
+    means the system's name servers.
 
     Raises:
-        ResolverError: `given` is not of that form.
+        ResolverError: `given` is malformed.
     """
 
     def __init__(
@@ -62,7 +61,7 @@ class NameServers:
             self._resolver = resolver
 
     def resolver(self) -> dns.asyncresolver.Resolver | None:
-        """What to ask; None while the system names no server."""
+        """The resolver to use; None while the system has no name server."""
         if self._file is not None and self._clock() >= self._looked_at + _LOOK_EVERY_S:
             self._looked_at = self._clock()
             version = _version(self._file)
@@ -101,7 +100,7 @@ def _version(file: Path) -> _Version:
 
 
 def _address(given: str) -> tuple[str, int]:
-    """Host and port; the host must be an address, since nothing could resolve its name."""
+    """Host and port. The host must be an address, since no resolver is known yet."""
     match = _RESOLVER.fullmatch(given)
     host, port = (match["v6"] or match["host"], match["port"] or "53") if match else (given, "53")
     try:

@@ -1,7 +1,7 @@
-"""Who asked for what, and when each credential was last used: written behind the answers.
+"""The audit log of measurements, and the time of each credential's last use.
 
-Nothing of it is worth a slower answer, so lines wait in memory (at most `MAX_WAITING`; beyond,
-the oldest are dropped and counted) and are written together.
+Both are written in batches after the answers, so that no answer waits for the database. The queue
+holds at most `MAX_WAITING` lines; then the oldest are dropped and counted.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """A measurement that was asked for; `at` in seconds since 1970; JSON in the last three."""
+    """One requested measurement. `at` is in Unix seconds; the last three fields are JSON."""
 
     at: int
     request_id: str
@@ -47,7 +47,7 @@ class AuditEntry:
 
 
 class Audit:
-    """The audit in the database, and the uses of credentials."""
+    """Queues audit lines and uses of credentials, and writes them to the database."""
 
     def __init__(
         self,
@@ -66,20 +66,20 @@ class Audit:
         self.dropped = 0
 
     def record(self, entry: AuditEntry) -> None:
-        """Have the line written soon."""
+        """Queue the line."""
         self.dropped += len(self._waiting) == MAX_WAITING
         self._waiting.append(entry)
 
     def used(self, credential_id: str) -> None:
-        """Have the credential's last use written within about a minute."""
+        """Queue the credential's last use, which is written within about a minute."""
         self._used.add(credential_id)
 
     async def run(self) -> None:
-        """Write what waits until cancelled; what still waits then is written first."""
+        """Write until cancelled, and flush the queue before returning."""
         await until_cancelled(self._run)
 
     async def write(self) -> None:
-        """Write the lines that wait; they go on waiting if that fails."""
+        """Write the queued lines; they stay queued if that fails."""
         if not self._waiting:
             return
         lines = list(self._waiting)
@@ -94,13 +94,13 @@ class Audit:
             raise
 
     async def write_uses(self) -> None:
-        """Write which credentials were used since the last time."""
+        """Write the credentials that were used since the previous call."""
         used, self._used = self._used, set()
         if used:
             await self._credentials.used(used)
 
     async def prune(self) -> None:
-        """Drop the lines that are too old or too many."""
+        """Delete lines that are too old, and the oldest beyond the maximum number."""
         async with self._database.session() as session:
             await session.execute(delete(AuditLine).where(AuditLine.at < self._clock() - KEPT_S))
             newest = await session.scalar(select(func.max(AuditLine.id)))

@@ -1,4 +1,4 @@
-"""Work behind the answers, stopped between two transactions and never within one."""
+"""Background writes that are never cancelled within a transaction."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -6,10 +6,10 @@ from typing import Any
 
 
 async def until_cancelled(work: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run the work; when cancelled, set its event, and wait until it has come to its end.
+    """Run the work. On cancellation, set its event and wait until it has returned.
 
-    A transaction that is cancelled half way leaves SQLite locked until its connection is
-    collected, and whoever writes next waits for that.
+    Cancelling a transaction would leave SQLite locked until the garbage collector closes the
+    connection.
     """
     stopping = asyncio.Event()
     task = asyncio.create_task(work(stopping), name="store-behind")
@@ -22,7 +22,7 @@ async def until_cancelled(work: Callable[[asyncio.Event], Coroutine[Any, Any, No
 
 
 async def pause(stopping: asyncio.Event, *, seconds: float) -> None:
-    """Wait that long, or until it is time to stop."""
+    """Wait for this time, or until `stopping` is set."""
     try:
         async with asyncio.timeout(seconds):
             await stopping.wait()

@@ -1,4 +1,4 @@
-"""Colos that were once seen, so that a restart does not turn their names into errors."""
+"""Known colos in the database, so that a restart does not turn their names into errors."""
 
 import asyncio
 import time
@@ -20,20 +20,21 @@ from .tables import KnownColo
 FORGOTTEN_AFTER_S = 30 * 86_400
 KEPT_AT_LEAST_S = 15 * 60
 KEPT_TIMES = 10
-"""Without certificates anybody can invent a colo: one is kept, after it has gone, for so many times
-as long as it has been there, at least for `KEPT_AT_LEAST_S`, at most for `FORGOTTEN_AFTER_S`."""
+"""Without certificates anybody can invent a colo. Such a colo is kept, after its agents have left,
+for this multiple of the time they were attached: at least `KEPT_AT_LEAST_S`, at most
+`FORGOTTEN_AFTER_S`."""
 _SEEN_EVERY_S = 6 * 3_600.0
 _SEEN_UNVOUCHED_EVERY_S = 300.0
 _WRITE_EVERY_S = 1.0
 _LOOK_EVERY_S = 60.0
-"""How often the database is looked at for colos that were forgotten."""
+"""Interval at which the database is checked for deleted colos."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RememberedColo:
-    """A colo and where it is; seconds since 1970."""
+    """A colo and its city; times in Unix seconds."""
 
     name: ColoName
     city: str
@@ -42,15 +43,15 @@ class RememberedColo:
 
 
 class ColoStore:
-    """Colos in the database."""
+    """Reads and writes the table of colos."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self.clock = clock
 
     async def remember(self, name: str, city: str, *, keep_s: float = FORGOTTEN_AFTER_S) -> None:
-        """The colo is there now, and is to be kept for so long after it has gone; say so when an
-        agent attaches, and now and then while one is.
+        """Record that the colo has agents now, and keep it for `keep_s` from now. Called when an
+        agent attaches, and periodically while one is attached.
 
         Raises:
             StoreUnavailableError: the database does not answer.
@@ -65,7 +66,7 @@ class ColoStore:
             )
 
     async def forget(self, name: str) -> bool:
-        """Forget the colo; False where it is not known.
+        """Delete the colo; False if it is not known.
 
         Raises:
             StoreUnavailableError: the database does not answer.
@@ -77,14 +78,14 @@ class ColoStore:
             return found.first() is not None
 
     async def all(self) -> list[RememberedColo]:
-        """Every colo that is not forgotten, by name.
+        """All known colos, by name. Expired ones are deleted.
 
         Raises:
             StoreUnavailableError: the database does not answer.
         """
         now = int(self.clock())
         forget_at = func.coalesce(KnownColo.forget_at, KnownColo.last_seen_at + FORGOTTEN_AFTER_S)
-        with suppress(StoreError):  # as on a full disk, which can be read all the same
+        with suppress(StoreError):  # for example on a full disk, which can still be read
             async with self._database.session() as session:
                 await session.execute(delete(KnownColo).where(forget_at < now))
         async with self._database.session() as session:
@@ -102,9 +103,9 @@ class ColoStore:
 
 
 class ColoMemory:
-    """The registry's memory: it never waits, and what it is told is written behind.
+    """The colos that the registry has to remember. Calls never wait: changes are written later.
 
-    `vouched` says that certificates vouch for colos.
+    `vouched` means that agents' certificates confirm their colos.
     """
 
     def __init__(
@@ -114,7 +115,7 @@ class ColoMemory:
         self._vouched = vouched
         colos = list(remembered)
         self._remembered = [(colo.name, colo.city) for colo in colos]
-        # Colos that the database has: since when they are there, and how long they are kept.
+        # By colo: when its agents attached, and how long the database keeps it.
         self._since: dict[ColoName, float] = {}
         self._keep_s = {c.name: float(c.forget_at - c.last_seen_at) for c in colos}
         self._unwritten: dict[ColoName, str] = {}
@@ -122,7 +123,7 @@ class ColoMemory:
 
     @classmethod
     async def load(cls, store: ColoStore, *, vouched: bool = True) -> "ColoMemory":
-        """With all that the database remembers.
+        """Load the known colos.
 
         Raises:
             StoreUnavailableError: the database does not answer.
@@ -130,16 +131,16 @@ class ColoMemory:
         return cls(store, await store.all(), vouched=vouched)
 
     def all(self) -> list[tuple[ColoName, str]]:
-        """Every colo that was remembered at the start, with its city."""
+        """The colos that were known at the start, with their cities."""
         return self._remembered
 
     def remember(self, name: ColoName, city: str) -> None:
-        """Have the colo written soon."""
+        """Queue the colo to be written."""
         self._forgotten.discard(name)
         self._unwritten[name] = city
 
     def forget(self, name: ColoName) -> None:
-        """Have the colo deleted soon."""
+        """Queue the colo to be deleted."""
         self._unwritten.pop(name, None)
         self._since.pop(name, None)
         self._keep_s.pop(name, None)
@@ -150,8 +151,8 @@ class ColoMemory:
         attached: Callable[[], Iterable[tuple[ColoName, str]]],
         forget: Callable[[ColoName], object] = lambda _: None,
     ) -> None:
-        """Write until cancelled; the colos that are `attached` are seen anew now and then, and
-        `forget` is called with those that the database has forgotten."""
+        """Write until cancelled. The `attached` colos are renewed periodically. `forget` is called
+        with each colo that was deleted from the database."""
         await until_cancelled(lambda stopping: self._run(attached, forget, stopping))
 
     async def _run(
@@ -182,14 +183,14 @@ class ColoMemory:
             await pause(stopping, seconds=_WRITE_EVERY_S)
 
     async def _look(self, forget: Callable[[ColoName], object]) -> None:
-        """Its time has come, or somebody has had it forgotten."""
+        """Report the colos that have expired, or that an operator has deleted."""
         kept = {colo.name for colo in await self._store.all()}
         for name in [each for each in self._keep_s if each not in kept]:
             if name not in self._unwritten:
                 forget(name)
 
     def _keep(self, name: ColoName) -> float:
-        """How long the colo is kept, as of now."""
+        """How long the colo is to be kept from now, in seconds."""
         if self._vouched:
             return FORGOTTEN_AFTER_S
         now = self._store.clock()
@@ -206,7 +207,7 @@ class ColoMemory:
             name, city = next(iter(self._unwritten.items()))
             keep_s = self._keep(name)
             await self._store.remember(name, city, keep_s=keep_s)
-            # Unless it has changed again meanwhile.
+            # It may have changed during the write.
             if self._unwritten.get(name) == city:
                 del self._unwritten[name]
                 self._keep_s[name] = keep_s

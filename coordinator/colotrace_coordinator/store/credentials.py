@@ -1,4 +1,4 @@
-"""Accounts, and the tokens and keys that open them."""
+"""Accounts, and their tokens and keys."""
 
 import enum
 import hmac
@@ -33,14 +33,14 @@ class Permission(enum.StrEnum):
 
 
 EVERYTHING = frozenset(Permission)
-_OTHER_WORDS = {"magic transit write": Permission.TRACEROUTE}  # what the public API calls it
+_OTHER_WORDS = {"magic transit write": Permission.TRACEROUTE}  # the public API's name
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A token or an e-mail and key that is valid: what it may do in which account.
+    """A valid token, or pair of e-mail and key, with its permissions in each account.
 
-    `expires_at` is in seconds since 1970, or None.
+    `expires_at` is in Unix seconds, or None.
     """
 
     id: str
@@ -50,7 +50,7 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class TokenLine:
-    """A token as it is listed; instants in seconds since 1970."""
+    """A token in the list; times in Unix seconds."""
 
     id: str
     account_id: str
@@ -64,7 +64,7 @@ class TokenLine:
 
 @dataclass(frozen=True, slots=True)
 class KeyLine:
-    """A key as it is listed; instants in seconds since 1970."""
+    """A key in the list; times in Unix seconds."""
 
     id: str
     account_id: str
@@ -76,17 +76,17 @@ class KeyLine:
 
 
 def is_email(text: str) -> bool:
-    """Whether the text has an e-mail's form."""
+    """Whether the text has the form of an e-mail address."""
     return _EMAIL.fullmatch(text) is not None
 
 
 def is_key(text: str) -> bool:
-    """Whether the text may be a key: at least 32 and at most 256 printable characters."""
+    """Whether the text has the form of a key: 32 to 256 printable characters."""
     return MIN_KEY <= len(text) <= MAX_SECRET and _PRINTABLE.fullmatch(text) is not None
 
 
 def permission(word: str) -> Permission:
-    """The permission of that name.
+    """The permission with this name.
 
     Raises:
         SetupError: there is none.
@@ -107,7 +107,7 @@ class Credentials:
         self._clock = clock
 
     async def find_token(self, token: str) -> Credential | None:
-        """What the token may do, or None if it is unknown, revoked or expired."""
+        """The token's credential; None if it is unknown, revoked or expired."""
         wanted = sha256(token)
         async with self._database.session() as session:
             row = await session.scalar(select(Token).where(Token.sha256 == wanted))
@@ -117,12 +117,12 @@ class Credentials:
             return None
         if row.expires_at is not None and row.expires_at <= self._clock():
             return None
-        # A name that a newer version has written, and this one does not know, grants nothing.
+        # An unknown permission, written by a newer version, is ignored.
         granted = frozenset(p for p in Permission if p in row.permissions.split())
         return Credential(row.id, {row.account_id: granted}, row.expires_at)
 
     async def find_key(self, email: str, key: str) -> Credential | None:
-        """The accounts that the pair opens, or None if there is none."""
+        """The pair's credential; None if it is unknown or revoked."""
         wanted = sha256(key)
         statement = select(Key).where(
             Key.email == email.lower(), Key.sha256 == wanted, Key.revoked_at.is_(None)
@@ -138,8 +138,8 @@ class Credentials:
         return Credential(rows[0].id, {row.account_id: EVERYTHING for row in rows})
 
     async def digests(self) -> frozenset[bytes]:
-        """`secrets.short_digest` of every token and key that is not revoked; of the newest
-        `MAX_DIGESTS` of each. Read in parts, between which other work goes on."""
+        """`secrets.short_digest` of the newest `MAX_DIGESTS` tokens and keys that are not revoked.
+        They are read in parts, so that the event loop is not blocked."""
         found: set[bytes] = set()
         async with self._database.session() as session:
             for table in (Token, Key):
@@ -162,10 +162,10 @@ class Credentials:
         description: str = "",
         lifetime_s: float | None = None,
     ) -> str:
-        """A new token of the account, which is created with its first one.
+        """Create a token of the account. The account is created with its first token.
 
         Raises:
-            SetupError: the account's id is not 1 to 32 of [A-Za-z0-9._-].
+            SetupError: the account's id is not 1 to 32 characters of [A-Za-z0-9._-].
         """
         token, now = new_token(), int(self._clock())
         async with self._database.session() as session:
@@ -186,12 +186,12 @@ class Credentials:
     async def create_key(
         self, account_id: str, *, email: str, key: str | None = None, description: str = ""
     ) -> str:
-        """A new key for the e-mail, or the one given, taken over from elsewhere.
+        """Create a key for the e-mail, or import the given one.
 
-        Taking over the same key again changes nothing, except that a revoked one is valid again.
+        Importing a key again changes nothing, except that a revoked key becomes valid.
 
         Raises:
-            SetupError: the account's id, the e-mail or the key is not of its form.
+            SetupError: the account's id, the e-mail or the key is malformed.
         """
         if not is_email(email):
             raise SetupError(f"{email!r} is not an e-mail address")
@@ -261,7 +261,7 @@ class Credentials:
             ]
 
     async def revoke_token(self, token_id: str) -> None:
-        """The token opens nothing from now on.
+        """Revoke the token.
 
         Raises:
             UnknownIdError: there is no such token.
@@ -273,7 +273,7 @@ class Credentials:
             row.revoked_at = row.revoked_at or int(self._clock())
 
     async def revoke_key(self, key_id: str) -> None:
-        """The key opens nothing from now on.
+        """Revoke the key.
 
         Raises:
             UnknownIdError: there is no such key.
@@ -285,7 +285,7 @@ class Credentials:
             row.revoked_at = row.revoked_at or int(self._clock())
 
     async def used(self, ids: Iterable[str]) -> None:
-        """Note that the tokens and keys of these ids were used about now."""
+        """Record now as the last use of the tokens and keys with these ids."""
         wanted, now = list(ids), int(self._clock())
         async with self._database.session() as session:
             for table in (Token, Key):

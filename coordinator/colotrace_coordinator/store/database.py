@@ -1,9 +1,9 @@
-"""The engine: opened, brought up to date, asked whether it answers, closed.
+"""The database: opens it, migrates it, checks that it answers, and closes it.
 
-On a full disk SQLite cannot even be read as usual: a reader makes a file of shared memory beside
-the database. A coordinator that finds the disk full at its start therefore reads the file as one
-that nobody changes, and opens it as usual once there is room (`watch`). Until then nothing is
-written: what waits in memory (audit, colos) goes on waiting.
+With a full disk SQLite cannot even read normally, because a reader creates a shared memory file
+beside the database. A coordinator that starts with a full disk therefore opens the file as
+immutable, and reopens it normally once there is space (`watch`). Until then nothing is written:
+queued audit lines and colos stay queued.
 """
 
 import asyncio
@@ -44,34 +44,34 @@ HEAD = "0002"
 _LOCK_WAIT_S = 30.0
 _ANSWER_S = 5.0
 _WATCH_EVERY_S = 5.0
-_ADVISORY_LOCK = 0x636F6C6F74726163  # "colotrac": one lock for every coordinator of a database
+_ADVISORY_LOCK = 0x636F6C6F74726163  # "colotrac": shared by all coordinators of a database
 
 
 class Database:
-    """One database, by whatever number of connections."""
+    """One database and its pool of connections."""
 
     def __init__(self, location: Location, *, frozen: bool = False) -> None:
-        """`frozen` opens SQLite's file to be read only, as one that nobody changes."""
+        """`frozen` opens the SQLite file read-only and immutable."""
         self._location = location
         self._frozen = frozen
         self._engine = _engine(location, frozen=frozen)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self.limit: TimeLimit = asyncio.timeout
-        """Bounds how long the database may take to answer."""
+        """Makes the timeouts of queries."""
         self.trouble = ""
-        """Why nothing can be written now, in words; "" where it can, as `watch` has last seen."""
+        """The reason why nothing can be written now; "" if writing is possible. Set by `watch`."""
 
     @classmethod
     async def open(cls, location: Location, *, even_full: bool = False) -> "Database":
-        """A database that is up to date, created where it was missing.
+        """Open the database. It is created if it is missing, and migrated to the current version.
 
-        With `even_full` a full disk is no obstacle if the database is there and up to date: it is
-        only read then, until `watch` finds room.
+        With `even_full`, a current database is opened on a full disk too: it is read-only until
+        `watch` finds space.
 
         Raises:
-            SetupError: its place cannot be written, or its driver is missing.
-            StoreError: it is newer than this program.
-            StoreUnavailableError: it cannot be reached, or the disk is full.
+            SetupError: the directory is not writable, or the driver is missing.
+            StoreError: the database is newer than this program.
+            StoreUnavailableError: the database does not answer, or the disk is full.
         """
         try:
             if location.file:
@@ -92,7 +92,7 @@ class Database:
 
     @classmethod
     async def _frozen_at(cls, location: Location) -> "Database | None":
-        """The database to be read only; None where that would show old content, or none."""
+        """The database opened read-only; None if its content would be missing or stale."""
         file = location.file
         if file is None or _size(file) == 0 or _size(file.with_name(file.name + "-wal")):
             return None
@@ -112,9 +112,9 @@ class Database:
     async def watch(
         self, *, every_s: float = _WATCH_EVERY_S, changed: Callable[[str], None]
     ) -> None:
-        """Look for room on the disk until cancelled; `changed` gets `trouble` when it changes.
+        """Check the free space every `every_s` until cancelled; `changed` gets each new `trouble`.
 
-        PostgreSQL's disk is not ours to watch.
+        Returns at once for PostgreSQL, whose disk is elsewhere.
         """
         file = self._location.file
         if file is None:
@@ -127,7 +127,7 @@ class Database:
             if room and self._frozen:
                 try:
                     await self._thaw()
-                except CoordinatorError:  # it stays readable, and is tried again
+                except CoordinatorError:  # it stays read-only until the next check
                     continue
             trouble = "" if room else no_space_words(file)
             if trouble != self.trouble:
@@ -149,20 +149,21 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """A transaction, committed at the end; for a few seconds at most.
+        """A transaction of a few seconds at most, committed at the end.
 
         Raises:
-            StoreUnavailableError: the database broke off, refuses, or does not answer in time.
+            StoreUnavailableError: the connection was lost, the database refuses, or it does not
+                answer in time.
         """
         with _translated(self._location, frozen=self._frozen):
             async with self.limit(_ANSWER_S), self._sessions.begin() as session:
                 yield session
 
     async def ping(self, *, timeout_s: float = 2.0) -> None:
-        """Return if the database answers.
+        """Check that the database answers.
 
         Raises:
-            StoreUnavailableError: it does not, or not in time.
+            StoreUnavailableError: it does not answer within `timeout_s`.
         """
         try:
             async with self.limit(timeout_s), self.session() as session:
@@ -173,7 +174,7 @@ class Database:
             ) from error
 
     async def migrate(self) -> None:
-        """Bring the tables up to date; processes that start at once wait for one another."""
+        """Migrate the tables. Processes that start together migrate one after the other."""
         async with _file_lock(self._location.file):
             with _translated(self._location):
                 async with self._engine.connect() as connection:
@@ -185,9 +186,9 @@ class Database:
 
     async def _migrate(self, connection: AsyncConnection) -> None:
         if self.dialect == "sqlite":
-            # Lasting, so set once, and under the lock: changing it waits for nobody.
+            # The mode is persistent. It is set under the lock: a change needs exclusive use.
             await connection.exec_driver_sql("PRAGMA journal_mode=WAL")
-            # The driver opens a transaction for rows only, and tables must not stay half made.
+            # The driver starts no transaction for DDL, and a migration must be atomic.
             await connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
             await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_S:.0f}s'")
@@ -207,7 +208,7 @@ def _size(file: Path) -> int:
 def _engine(location: Location, *, frozen: bool) -> AsyncEngine:
     try:
         if location.file is None:
-            # A connection that a restart of the server has cut is found before it is used.
+            # Detects connections that a restart of the server has closed.
             return create_async_engine(location.url, pool_pre_ping=True, pool_size=10)
         url = location.url
         if frozen:
@@ -226,7 +227,7 @@ def _engine(location: Location, *, frozen: bool) -> AsyncEngine:
 def _configure_sqlite(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
-    # In WAL mode this loses at most the last commits at a power cut, and never corrupts.
+    # In WAL mode a power failure can lose the last commits, but never corrupts the database.
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
 
@@ -239,7 +240,7 @@ def _revision(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
-    # Imported here: the commands that find nothing to do need not wait for it.
+    # Imported here, since most starts need no migration.
     from alembic import command
     from alembic.config import Config
     from alembic.util import CommandError
@@ -257,7 +258,7 @@ def _upgrade(connection: Connection) -> None:
 
 
 class _translated:  # noqa: N801 — read as a word: with _translated(location)
-    """SQLAlchemy's and the drivers' errors as ours."""
+    """Turns errors of SQLAlchemy and the drivers into `StoreUnavailableError`."""
 
     def __init__(self, location: Location, *, frozen: bool = False) -> None:
         self._location = location
@@ -284,7 +285,7 @@ def _says_full(cause: BaseException | None) -> bool:
 
 @asynccontextmanager
 async def _file_lock(file: Path | None) -> AsyncIterator[None]:
-    """Only one process at a time, by a lock that ends with the process."""
+    """Excludes other processes by flock(2), which the kernel releases when a process ends."""
     if file is None:
         yield
         return

@@ -1,4 +1,4 @@
-"""Where the database is: from what the operator wrote to an engine's URL."""
+"""The database's location: from the operator's flags to a URL of SQLAlchemy."""
 
 import os
 from dataclasses import dataclass
@@ -16,13 +16,13 @@ FILE_NAME = "colotrace.sqlite3"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A database; `file` is set where it is SQLite's."""
+    """A database; `file` is set for SQLite only."""
 
     url: URL
     file: Path | None = None
 
     def __str__(self) -> str:
-        """For people: the password is left out."""
+        """For messages, without the password."""
         return str(self.file) if self.file else self.url.render_as_string(hide_password=True)
 
 
@@ -35,15 +35,15 @@ def locate(*, data: Path | None, database: str | None) -> Location:
     if database:
         return _from_url(database)
     if data is None:
-        raise SetupError("say where the data is: --data DIR, or --database URL for PostgreSQL")
+        raise SetupError("no database given: use --data DIR, or --database URL for PostgreSQL")
     return _sqlite(data / FILE_NAME)
 
 
 def prepare(file: Path) -> None:
-    """Create SQLite's file and its directory, for this user alone.
+    """Create the SQLite file and its directory, readable by this user only.
 
     Raises:
-        SetupError: the directory cannot be made or written.
+        SetupError: the directory cannot be created, or is not writable.
         StoreUnavailableError: the disk is full.
     """
     try:
@@ -65,12 +65,12 @@ def prepare(file: Path) -> None:
 
 
 def open_private(file: Path) -> int:
-    """A descriptor of the file, which is created for this user alone.
+    """Open the file, and create it if it is missing, readable by this user only.
 
-    Where root runs a command on a service's data, what it creates belongs to the service.
+    If root creates it in the directory of a service, the file belongs to the directory's owner.
 
     Raises:
-        OSError: it cannot be opened for writing.
+        OSError: the file cannot be opened for writing.
     """
     handle = os.open(file, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     if os.geteuid() == 0:
@@ -101,7 +101,7 @@ def _from_url(text: str) -> Location:
             f"--database {backend}://… is not supported; use postgresql://… or sqlite:///FILE"
         )
     query = dict(url.query)
-    # libpq's word, which every hosting provider's URL carries; asyncpg's is `ssl`.
+    # Providers give URLs with libpq's parameter `sslmode`; asyncpg calls it `ssl`.
     if "sslmode" in query:
         query["ssl"] = query.pop("sslmode")
     return Location(url.set(drivername="postgresql+asyncpg", query=query))

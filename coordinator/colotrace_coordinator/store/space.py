@@ -1,4 +1,4 @@
-"""Whether the file system of SQLite's file has room."""
+"""Checks the free space on the SQLite file's file system."""
 
 import errno
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _WANTED = 256 << 10
-"""Bytes: SQLite's shared memory file and the first pages of a journal."""
+"""In bytes: for SQLite's shared memory file and the first pages of a journal."""
 
 
 def has_room(directory: Path) -> bool:
-    """Whether some more can be written there; tried by a file that has no name."""
+    """Whether `_WANTED` bytes can be allocated in the directory, tried with an unnamed file."""
     try:
         with tempfile.TemporaryFile(dir=directory, buffering=0) as file:
             os.posix_fallocate(file.fileno(), 0, _WANTED)
@@ -21,10 +21,10 @@ def has_room(directory: Path) -> bool:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether the error says that there is no space, or no quota, left."""
+    """Whether the error means a full disk or an exhausted quota."""
     return error.errno in _FULL
 
 
 def no_space_words(file: Path) -> str:
-    """Fault and remedy."""
+    """The message: fault and remedy."""
     return f"no space left on the device of {file}: free some, or move it with --data DIR"

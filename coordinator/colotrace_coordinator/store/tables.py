@@ -1,6 +1,6 @@
-"""The tables. A change here needs a migration beside it, which a test compares with this file.
+"""The tables. Each change needs a migration; a test compares the migrations with this file.
 
-Instants are whole seconds since 1970, UTC: the same on every database.
+Times are Unix seconds in UTC.
 """
 
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
@@ -14,7 +14,7 @@ class Base(DeclarativeBase):
 
 
 class Account(Base):
-    """Whom credentials belong to."""
+    """The owner of credentials."""
 
     __tablename__ = "accounts"
 
@@ -23,7 +23,7 @@ class Account(Base):
 
 
 class Token(Base):
-    """A bearer token, known by its hash alone. `permissions` are separated by spaces."""
+    """A bearer token, of which only the hash is stored. `permissions` are separated by spaces."""
 
     __tablename__ = "tokens"
 
@@ -39,7 +39,7 @@ class Token(Base):
 
 
 class Key(Base):
-    """An e-mail (in lower case) and the hash of its key; the same pair may open many accounts."""
+    """An e-mail (in lower case) and the hash of its key. A pair may be valid for many accounts."""
 
     __tablename__ = "keys"
     __table_args__ = (
@@ -58,8 +58,8 @@ class Key(Base):
 
 
 class KnownColo(Base):
-    """A colo that some agent once attached for. `forget_at` is not known of rows from before it was
-    kept: they count as seen by certificate."""
+    """A colo for which an agent once attached. `forget_at` is NULL in rows of older versions, which
+    are kept as if a certificate had confirmed the colo."""
 
     __tablename__ = "colos"
 
@@ -70,7 +70,7 @@ class KnownColo(Base):
 
 
 class AuditLine(Base):
-    """One measurement that was asked for. `targets`, `colos` and `options` are JSON."""
+    """One requested measurement. `targets`, `colos` and `options` are JSON."""
 
     __tablename__ = "audit"
 

@@ -183,7 +183,7 @@ def test_key(tmp_path: Path) -> None:
             2,
             "--advertise h: give HOST:PORT",
         ),
-        (["serve", "--data", "D", "--insecure", "--advertise", "h:1"], 2, "with --mqtt only"),
+        (["serve", "--data", "D", "--insecure", "--advertise", "h:1"], 2, "needs --mqtt"),
         (
             ["serve", "--data", "D", "--insecure", "--mqtt", "mqtts://h", "--mqtt-ca", "none"],
             2,
