@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 from colotrace_proto import rows
+from colotrace_proto.codes import Code
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
 
 from colotrace_coordinator.deadlines import ANSWER_S
@@ -78,7 +79,7 @@ def describe_api(version: str, *, operation: bool = True) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components([rows.TargetRow, ColoLine, Line], ref_template=_REF)
     errors = [rows.error_text(code) for code in range(5)]
     schemas["ColoRow"]["properties"]["error"]["enum"] = errors
-    schemas["Line"]["properties"]["code"]["minimum"] = 1000
+    schemas["Line"]["properties"]["code"]["minimum"] = min(Code)
     schemas["TracerouteRequest"] = _request()
     schemas["Failure"] = _envelope({"nullable": True, "enum": [None]}, success=False)
     account = "/accounts/{account_id}/diagnostics/traceroute"
@@ -237,7 +238,7 @@ def _envelope(result: dict[str, Any], *, success: bool) -> dict[str, Any]:
 def _failures() -> dict[str, Any]:
     example = {
         "success": False,
-        "errors": [{"code": 10000, "message": "Authentication error"}],
+        "errors": [{"code": Code.UNKNOWN_CREDENTIALS, "message": "Authentication error"}],
         "messages": [],
         "result": None,
     }

@@ -78,7 +78,7 @@ def broker() -> Broker:
     return Broker()
 
 
-def test_comes_renews_and_goes(broker: Broker) -> None:
+def test_process_is_announced_renewed_and_gone(broker: Broker) -> None:
     """By its own word, or by its last will."""
     assert broker.up(process()) == [("came", 1)]
     assert broker.up(process()) == [("renewed", 1)]
@@ -88,7 +88,7 @@ def test_comes_renews_and_goes(broker: Broker) -> None:
     assert broker.up(process()) == [("came", 1)]
 
 
-def test_a_will_counts_for_its_own_boot(broker: Broker) -> None:
+def test_last_will_ends_its_own_process_only(broker: Broker) -> None:
     """The host restarts, and what the broker says of the earlier boot comes late."""
     broker.up(process(1))
     assert broker.up(process(2)) == [("gone", 1), ("came", 2)]
@@ -98,13 +98,13 @@ def test_a_will_counts_for_its_own_boot(broker: Broker) -> None:
     assert len(broker.presences) == 1
 
 
-def test_a_will_of_nobody(broker: Broker) -> None:
+def test_last_will_of_an_unknown_process_is_ignored(broker: Broker) -> None:
     """Of a process that was never heard of."""
     assert broker.will(process()) == []
     assert len(broker.presences) == 0
 
 
-def test_the_namesake_that_started_last_counts(broker: Broker) -> None:
+def test_process_that_started_last_counts(broker: Broker) -> None:
     """In whatever order they are heard, and the other is back when it has gone."""
     assert broker.up(process(2)) == [("came", 2)]
     assert broker.up(process(1)) == []
@@ -115,14 +115,14 @@ def test_the_namesake_that_started_last_counts(broker: Broker) -> None:
     assert broker.will(process(1)) == [("gone", 1)]
 
 
-def test_namesakes_that_started_in_one_moment(broker: Broker) -> None:
+def test_processes_started_at_once_are_ordered_by_boot_id(broker: Broker) -> None:
     """All coordinators choose the same, and it stays so."""
     broker.up(process(2), started_ms=7)
     assert broker.up(process(1), started_ms=7) == []
     assert broker.up(process(2), started_ms=7) == [("renewed", 2)]
 
 
-def test_namesakes_of_different_colos_are_strangers(broker: Broker) -> None:
+def test_same_id_in_two_colos_is_two_agents(broker: Broker) -> None:
     """An id belongs to its colo, a boot id too."""
     broker.up(process(1))
     assert broker.up(process(1, colo=SIN)) == [("came", 1)]
@@ -130,7 +130,7 @@ def test_namesakes_of_different_colos_are_strangers(broker: Broker) -> None:
     assert broker.presences.counting(DEN, AgentId("a")) == process(1)
 
 
-def test_what_is_not_renewed_expires(broker: Broker) -> None:
+def test_presence_that_is_not_renewed_expires(broker: Broker) -> None:
     """Whatever became of its will."""
     broker.up(process(1))
     assert broker.until(PRESENCE_EXPIRY_S - 1) == []
@@ -140,7 +140,7 @@ def test_what_is_not_renewed_expires(broker: Broker) -> None:
     assert len(broker.presences) == 0
 
 
-def test_what_the_broker_has_kept_for_a_while_expires_the_sooner(broker: Broker) -> None:
+def test_retained_presence_has_its_remaining_lifetime(broker: Broker) -> None:
     """A message that it hands on says how much of its time is left."""
     broker.up(process(1), expiry_s=3)
     broker.up(process(2, name="b"), expiry_s=10**9)
@@ -148,7 +148,7 @@ def test_what_the_broker_has_kept_for_a_while_expires_the_sooner(broker: Broker)
     assert broker.until(PRESENCE_EXPIRY_S) == [("gone", 2)]
 
 
-def test_an_outage_takes_nobody_away_who_is_back_soon(broker: Broker) -> None:
+def test_agents_that_reconnect_after_an_outage_stay(broker: Broker) -> None:
     """They say fresh that they are there, and may have missed what was published before."""
     broker.up(process(1))
     broker.up(process(2, name="b"))
@@ -161,7 +161,7 @@ def test_an_outage_takes_nobody_away_who_is_back_soon(broker: Broker) -> None:
     assert broker.until(1000 + PRESENCE_EXPIRY_S - 1) == []
 
 
-def test_draining_is_told(broker: Broker) -> None:
+def test_draining_is_reported(broker: Broker) -> None:
     """With each renewal."""
     broker.up(process())
     said = payload(process(), draining=True)
@@ -183,7 +183,7 @@ def test_draining_is_told(broker: Broker) -> None:
         (process(name="b").presence, payload(process(name="a"))),
     ],
 )
-def test_rubbish_changes_nothing(broker: Broker, topic: str, said: bytes) -> None:
+def test_invalid_message_changes_nothing(broker: Broker, topic: str, said: bytes) -> None:
     """Neither garbage nor somebody else's presence."""
     broker.up(process(1))
     with pytest.raises(ProtocolError):
@@ -192,7 +192,7 @@ def test_rubbish_changes_nothing(broker: Broker, topic: str, said: bytes) -> Non
     assert broker.up(process(1)) == [("renewed", 1)]
 
 
-def test_there_is_a_bound(broker: Broker) -> None:
+def test_processes_are_bounded(broker: Broker) -> None:
     """Those that are there stay so."""
     broker.presences = Presences(most=2)
     broker.up(process(1))
@@ -204,7 +204,7 @@ def test_there_is_a_bound(broker: Broker) -> None:
     assert broker.up(process(1, name="c")) == [("came", 1)]
 
 
-def test_one_id_cannot_keep_out_others(broker: Broker) -> None:
+def test_one_id_cannot_use_up_the_bound(broker: Broker) -> None:
     """A broker's user may write as many processes of its id as it likes."""
     for number in range(10_000):
         who = Process(DEN, AgentId("a"), number.to_bytes(16, "big"))
@@ -215,7 +215,7 @@ def test_one_id_cannot_keep_out_others(broker: Broker) -> None:
     assert broker.up(process(1, colo=SIN)) == [("came", 1)]
 
 
-def test_earlier_processes_give_way_to_a_later_one(broker: Broker) -> None:
+def test_later_process_replaces_the_earliest_of_its_id(broker: Broker) -> None:
     """Where there are too many of one id; when the one that counts goes, the latest counts."""
     broker.up(process(1), started_ms=1)
     for boot in range(2, MAX_OF_ID + 1):
@@ -229,7 +229,7 @@ def test_earlier_processes_give_way_to_a_later_one(broker: Broker) -> None:
     assert broker.will(counting)[-1] == ("came", 50)
 
 
-def test_one_colo_cannot_keep_out_others(broker: Broker) -> None:
+def test_one_colo_cannot_use_up_the_bound(broker: Broker) -> None:
     """Where a broker has no ACL."""
     broker.presences = Presences(most=100, most_of_colo=10)
     for number in range(10):
@@ -254,7 +254,7 @@ def test_messages_of_one_id_are_bounded_before_they_are_decoded(
     assert broker.up(process(1)) == [("renewed", 1)]
 
 
-def test_processes_that_share_an_id_settle(broker: Broker) -> None:
+def test_processes_that_share_an_id_stop_replacing_each_other(broker: Broker) -> None:
     """Each that comes has started later; after a few the one that counts stays."""
     takeovers = 0
     for boot in range(1, MAX_OF_ID + 1):
@@ -278,7 +278,7 @@ def test_processes_that_share_an_id_settle(broker: Broker) -> None:
         max_size=40,
     )
 )
-def test_whatever_happens(steps: list[tuple[str, int, str]]) -> None:
+def test_one_process_of_each_id_counts_after_any_events(steps: list[tuple[str, int, str]]) -> None:
     """One counts for each id, the last that started; who has gone leaves nothing behind, and what
     is told adds up to who is there."""
     broker = Broker()

@@ -20,7 +20,7 @@ def key(who: Hello) -> AgentKey:
     return AgentKey.of(who)
 
 
-def test_colos_are_listed_with_what_their_agents_can() -> None:
+def test_colos_are_listed_with_their_agents_capabilities() -> None:
     """By name; families and packet types of all agents together."""
     registry = Registry(VolatileMemory())
     registry.attach(hello("s", colo="sin01", city="Singapore, SG"), 0, link=LINK)
@@ -49,7 +49,7 @@ def test_colos_outlive_their_agents() -> None:
     assert registry.city(ColoName("fra01")) == ""
 
 
-def test_a_colo_is_awaited_until_an_agent_of_it_can_be_asked() -> None:
+def test_colo_is_awaited_until_an_agent_of_it_takes_jobs() -> None:
     """An agent that takes no jobs is not enough, whether it is stopping or not announced yet."""
     for away in (True, False):
         registry = Registry(VolatileMemory([(DEN, "Denver, CO, US")]))
@@ -76,7 +76,7 @@ def test_a_new_colo_is_awaited_until_its_agent_is_announced() -> None:
     assert not registry.awaited(DEN)
 
 
-def test_a_citys_new_name_is_remembered() -> None:
+def test_new_name_of_a_city_is_remembered() -> None:
     """What the latest agent says counts."""
     memory = VolatileMemory([(DEN, "Denvr")])
     registry = Registry(memory)
@@ -84,7 +84,7 @@ def test_a_citys_new_name_is_remembered() -> None:
     assert memory.all() == [(DEN, "Denver, CO, US")]
 
 
-def test_a_process_that_attaches_again_drains_as_it_did() -> None:
+def test_process_that_attaches_again_keeps_draining() -> None:
     """Another begins as it says."""
     registry = Registry(VolatileMemory())
     first, later = hello("a"), hello("a")
@@ -97,7 +97,7 @@ def test_a_process_that_attaches_again_drains_as_it_did() -> None:
     assert [agent.draining for agent in registry.agents(DEN)] == [False]
 
 
-def test_colo_drains_when_all_agents_do() -> None:
+def test_colo_drains_if_all_its_agents_drain() -> None:
     """One that takes jobs is enough to be up."""
     registry = Registry(VolatileMemory())
     first, second = hello("a"), hello("b")
@@ -119,7 +119,7 @@ def test_colo_drains_when_all_agents_do() -> None:
     assert states == ["up", "draining", "up", "up", "down", "draining"]
 
 
-def test_later_process_of_an_id_wins_for_good() -> None:
+def test_superseded_process_cannot_attach_again() -> None:
     """The earlier one is named, and cannot come back while the later one is there."""
     registry = Registry(VolatileMemory())
     first, second = hello("a"), hello("a")
@@ -142,7 +142,7 @@ def test_another_colo_may_use_the_same_id() -> None:
     assert len(registry) == 2
 
 
-def test_a_process_is_in_one_colo() -> None:
+def test_process_cannot_attach_for_two_colos() -> None:
     """The same process cannot attach for two."""
     registry = Registry(VolatileMemory())
     registry.attach(hello("a", boot=b"b" * 16), 0, link=LINK)
@@ -150,7 +150,7 @@ def test_a_process_is_in_one_colo() -> None:
         registry.attach(hello("a", boot=b"b" * 16, colo="sin01"), 0, link=LINK)
 
 
-def test_same_process_again_takes_its_own_place() -> None:
+def test_process_that_attaches_again_replaces_itself() -> None:
     """A new stream beside a half-dead one; its jobs are the index's (see `jobs/test_index`)."""
     registry = Registry(VolatileMemory(), max_agents=1)
     who = hello()
@@ -160,7 +160,7 @@ def test_same_process_again_takes_its_own_place() -> None:
     assert (agent.key, agent.heard_at) == (key(who), 5)
 
 
-def test_bounds() -> None:
+def test_agents_and_colos_are_bounded() -> None:
     """So many agents and colos, and no more."""
     registry = Registry(VolatileMemory(), max_agents=2, max_colos=1)
     registry.attach(hello("a"), 0, link=LINK)
@@ -171,7 +171,7 @@ def test_bounds() -> None:
         registry.attach(hello("c"), 0, link=LINK)
 
 
-def test_detaching_a_stranger_is_nothing() -> None:
+def test_detaching_an_unknown_agent_is_ignored() -> None:
     """It may have been replaced meanwhile."""
     assert Registry(VolatileMemory()).detach(key(hello())) is None
 
@@ -192,7 +192,7 @@ def test_colo_has_its_share_of_agents() -> None:
 
 
 @pytest.mark.parametrize("processes", [2, 5, 24])
-def test_processes_of_one_id_settle(processes: int) -> None:
+def test_processes_that_share_an_id_stop_replacing_each_other(processes: int) -> None:
     """Each tries every 10 s: one of them stays, and the others are told why."""
     registry = Registry(VolatileMemory())
     fleet = [hello("a") for _ in range(processes)]
@@ -218,7 +218,7 @@ def test_agent_that_is_restarted_takes_over() -> None:
         assert registry.attach(hello("a"), hour * 3600, link=LINK) is not None
 
 
-def test_id_that_nobody_holds_any_more_is_free_again() -> None:
+def test_id_is_free_once_its_agent_is_detached() -> None:
     registry = Registry(VolatileMemory())
     fleet = [hello("a") for _ in range(MAX_TAKEOVERS + 2)]
     for who in fleet[:-1]:
@@ -229,7 +229,7 @@ def test_id_that_nobody_holds_any_more_is_free_again() -> None:
     registry.attach(fleet[-1], 2, link=LINK)
 
 
-def test_invented_colos_give_way_to_one_another() -> None:
+def test_invented_colo_replaces_an_older_one_without_agents() -> None:
     """Neither those that were known before nor those that have an agent do."""
     memory = VolatileMemory([(SIN, "Singapore, SG")])
     registry = Registry(memory, vouched=False, max_colos=4)

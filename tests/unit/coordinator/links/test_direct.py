@@ -133,7 +133,7 @@ async def test_each_start_has_an_id_of_its_own(fleet: RecordingFleet) -> None:
     assert len(ids) == 2
 
 
-async def test_words_go_both_ways(fleet: RecordingFleet, link: DirectLink) -> None:
+async def test_messages_are_passed_both_ways(fleet: RecordingFleet, link: DirectLink) -> None:
     """Offer and cancel down; accept, refusal, frame, heartbeat, draining up, in order."""
     async with ScriptedAgent(await link.start()) as agent:
         await agent.attach()
@@ -164,7 +164,7 @@ async def test_offer_made_while_attaching_comes_after_the_welcome(
         assert await agent.next() == JOB
 
 
-async def test_acks_are_merged_and_the_final_one_is_not_kept_waiting(
+async def test_acks_are_coalesced_and_the_final_one_is_sent_at_once(
     fleet: RecordingFleet, link: DirectLink
 ) -> None:
     """One ack a job for what came close together; a final one overtakes."""
@@ -219,7 +219,7 @@ async def test_same_process_on_a_new_stream(fleet: RecordingFleet, link: DirectL
     ("closing", "status"),
     [(Closing.SUPERSEDED, "ALREADY_EXISTS"), (Closing.RESYNC, "INVALID_ARGUMENT")],
 )
-async def test_closed_on_demand(
+async def test_close_ends_the_stream_with_its_status(
     fleet: RecordingFleet, link: DirectLink, closing: Closing, status: str
 ) -> None:
     """With the status that tells the agent what to do next, and the words."""
@@ -239,7 +239,7 @@ async def test_closed_on_demand(
         (Rejection.UNFIT, "FAILED_PRECONDITION"),
     ],
 )
-async def test_not_admitted(
+async def test_rejection_ends_the_stream_with_its_status(
     fleet: RecordingFleet, link: DirectLink, reason: Rejection, status: str
 ) -> None:
     """The agent hears why, and was never attached."""
@@ -252,7 +252,7 @@ async def test_not_admitted(
     assert fleet.events.empty()
 
 
-async def test_rejected_twin_does_not_harm_the_one_attached(
+async def test_rejected_stream_does_not_end_the_attached_one(
     fleet: RecordingFleet, link: DirectLink
 ) -> None:
     """A stream in the name of an attached process that is not admitted changes nothing."""
@@ -273,7 +273,7 @@ async def test_first_message_must_be_hello(link: DirectLink) -> None:
         assert await agent.ended() == ("FAILED_PRECONDITION", "the first message is not Hello")
 
 
-async def test_hello_must_come_soon(fleet: RecordingFleet) -> None:
+async def test_missing_hello_ends_the_stream(fleet: RecordingFleet) -> None:
     """A stream that says nothing does not stay."""
     link = make(fleet, hello_s=0.05)
     async with ScriptedAgent(await link.start()) as agent:
@@ -281,7 +281,7 @@ async def test_hello_must_come_soon(fleet: RecordingFleet) -> None:
     await link.stop()
 
 
-async def test_second_hello(fleet: RecordingFleet, link: DirectLink) -> None:
+async def test_second_hello_ends_the_stream(fleet: RecordingFleet, link: DirectLink) -> None:
     """Who somebody is does not change on a stream."""
     async with ScriptedAgent(await link.start()) as agent:
         await agent.attach()
@@ -297,7 +297,9 @@ async def test_second_hello(fleet: RecordingFleet, link: DirectLink) -> None:
         (pb.AgentMessage(hello=pb.Hello(agent_id="a", colo="Mile High")), "Hello.colo"),
     ],
 )
-async def test_garbage_hello(link: DirectLink, message: pb.AgentMessage, words: str) -> None:
+async def test_invalid_hello_ends_the_stream(
+    link: DirectLink, message: pb.AgentMessage, words: str
+) -> None:
     """What breaks the protocol's bounds ends the stream, and the words name the field."""
     async with ScriptedAgent(await link.start()) as agent:
         await agent.say_raw(message)
@@ -306,7 +308,7 @@ async def test_garbage_hello(link: DirectLink, message: pb.AgentMessage, words: 
         assert words in detail
 
 
-async def test_garbage_later(fleet: RecordingFleet, link: DirectLink) -> None:
+async def test_invalid_message_ends_the_stream(fleet: RecordingFleet, link: DirectLink) -> None:
     """The same for an attached agent; the fleet hears that it is gone."""
     async with ScriptedAgent(await link.start()) as agent:
         await agent.attach()
@@ -357,7 +359,7 @@ async def test_silence_ends_the_stream(fleet: RecordingFleet) -> None:
     await link.stop()
 
 
-async def test_beating_agent_stays(fleet: RecordingFleet) -> None:
+async def test_agent_that_sends_heartbeats_stays(fleet: RecordingFleet) -> None:
     """Any word within three intervals keeps the stream."""
     link = make(fleet, heartbeat_s=0.2)
     async with ScriptedAgent(await link.start()) as agent:
@@ -411,7 +413,7 @@ async def test_streams_of_one_address_have_a_share(
     await link.stop()
 
 
-async def test_agent_that_sends_what_it_was_not_asked_for_is_cut_off(
+async def test_agent_that_exceeds_its_limit_is_rejected(
     fleet: RecordingFleet,
 ) -> None:
     """With a reason, and it is not let in again at once; another agent is."""
@@ -435,7 +437,7 @@ async def test_agent_that_sends_what_it_was_not_asked_for_is_cut_off(
     clock.close()
 
 
-async def test_connection_without_a_stream_has_an_end() -> None:
+async def test_connection_without_a_stream_has_timeouts() -> None:
     """So that nobody collects them: neither without TLS nor without a word of HTTP/2."""
     options = dict(server_module.OPTIONS)
     assert options["grpc.server_handshake_timeout_ms"] <= 10_000

@@ -95,7 +95,7 @@ def test_frame_larger_than_its_job_can_yield_ends_the_stream() -> None:
         b"\xff\xff\xff",
     ],
 )
-def test_what_no_agent_says_ends_the_stream(payload: bytes) -> None:
+def test_invalid_message_ends_the_stream(payload: bytes) -> None:
     agent = Agent()
     agent.jobs[J1] = True
     with pytest.raises(StreamClosedError) as refused:
@@ -104,7 +104,7 @@ def test_what_no_agent_says_ends_the_stream(payload: bytes) -> None:
 
 
 @pytest.mark.parametrize("message", [BIG, raw(Heartbeat())])
-def test_excess_ends_the_stream_and_coming_back_does_not_help(message: bytes) -> None:
+def test_excess_ends_the_stream_and_rejects_the_next_one(message: bytes) -> None:
     """By messages or by bytes."""
     agent = Agent(agent_rate=10, agent_burst=1000)
     said, status = until_closed(lambda: agent.say(message))
@@ -126,7 +126,7 @@ def test_other_ids_of_a_holder_share_its_budget() -> None:
     agent.say(raw(Heartbeat()), ("another", "sin01", "a1"))
 
 
-def test_a_job_that_was_offered_pays_for_its_answers() -> None:
+def test_offer_credits_the_agent() -> None:
     """However many jobs there are."""
     agent = Agent(agent_rate=0, agent_burst=100)
     for _ in range(1000):
@@ -144,7 +144,7 @@ def test_frames_of_its_jobs_cost_nothing() -> None:
         agent.say(path(J1))
 
 
-def test_hellos_are_bounded_for_each_holder() -> None:
+def test_hellos_are_limited_for_each_holder() -> None:
     """Large ones sooner."""
     small, large = raw(hello()), raw(hello(held_jobs=[JobId("j" * 60)] * 10_000))
     counts = []
@@ -184,7 +184,7 @@ def test_job_bounds_frames_and_bytes_in_all(size: int) -> None:
 
 
 @pytest.mark.parametrize("payload", [b"\x0a", b"\x0a\xff", b"\x0a\x05abc", b"\xff" * 20])
-def test_a_first_message_that_is_none(payload: bytes) -> None:
+def test_invalid_first_message_ends_the_stream(payload: bytes) -> None:
     """It ends the stream with a status, not with an exception of the server's."""
     with pytest.raises(StreamClosedError) as closed:
         Intake(clock=lambda: 0.0).hello("holder", payload)

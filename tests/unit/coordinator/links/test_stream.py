@@ -12,7 +12,7 @@ from colotrace_proto.running import RunningClock
 WELCOME = Welcome(b"c" * 16, 5000)
 
 
-async def test_agent_that_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_stream_of_an_agent_that_does_not_read_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     """The queue is bounded, and what waits beyond ends the stream."""
     monkeypatch.setattr(stream_module, "LAST_WRITE_S", 0.01)
     written: list[FromCoordinator] = []

@@ -49,7 +49,7 @@ async def streams(waiting: Waiting) -> AsyncIterator[Streams]:
     assert len(waiting) == 0
 
 
-async def test_oldest_of_the_same_holder_gives_way() -> None:
+async def test_oldest_stream_of_the_holder_is_evicted() -> None:
     """A new one is always let in; another holder's are not touched."""
     async with streams(Waiting(most_of_one=2)) as opened:
         for holder, name in (("a", "a1"), ("b", "b1"), ("a", "a2"), ("a", "a3"), ("a", "a4")):
@@ -60,7 +60,7 @@ async def test_oldest_of_the_same_holder_gives_way() -> None:
         assert len(opened.waiting) == 3
 
 
-async def test_holder_that_has_most_gives_way_where_there_are_too_many() -> None:
+async def test_holder_with_most_streams_is_evicted_from_beyond_the_total_bound() -> None:
     async with streams(Waiting(most=4, most_of_one=3)) as opened:
         for holder, name in (("b", "b1"), ("a", "a1"), ("a", "a2"), ("a", "a3"), ("c", "c1")):
             await opened.open(holder, name)
@@ -85,7 +85,7 @@ def test_address_of_a_peer(peer: str, address: str) -> None:
     assert address_of(peer) == address
 
 
-async def test_the_oldest_whose_time_has_just_run_out() -> None:
+async def test_stream_that_has_just_timed_out_is_not_evicted_again() -> None:
     """It ends by itself, and the new one is let in."""
     waiting = Waiting(most_of_one=1)
     with pytest.raises(TimeoutError):  # noqa: PT012 - the block ends with the timeout

@@ -62,7 +62,7 @@ async def test_expiry_is_rounded_up(run: Run, remaining_ms: int, expiry_s: int) 
     assert await run.publish() == [("x", job(remaining_ms=remaining_ms), expiry_s)]
 
 
-async def test_what_waits_has_less_time_left(run: Run) -> None:
+async def test_queued_job_loses_its_waiting_time(run: Run) -> None:
     """And is not published at all when there is none."""
     run.outgoing.put("x", job("a", remaining_ms=5_000))
     run.outgoing.put("x", job("b", remaining_ms=1_500))
@@ -71,7 +71,7 @@ async def test_what_waits_has_less_time_left(run: Run) -> None:
     assert len(run.outgoing) == 0
 
 
-async def test_in_order(run: Run) -> None:
+async def test_messages_are_published_in_order(run: Run) -> None:
     """A job and then that it is taken back."""
     run.outgoing.put("x", job("a", remaining_ms=5_000))
     run.outgoing.put("y", Cancel(JobId("a")))
@@ -88,14 +88,14 @@ async def test_queue_is_bounded(run: Run) -> None:
     assert [message.job_id for _, message, _ in await run.publish()] == ["a", "b"]
 
 
-async def test_what_waited_for_a_broker_that_was_away_is_dropped(run: Run) -> None:
+async def test_cleared_queue_publishes_nothing(run: Run) -> None:
     """It is not published when nobody waits for it any more."""
     run.outgoing.put("x", Cancel(JobId("a")))
     run.outgoing.clear()
     assert await run.publish() == []
 
 
-async def test_a_broker_that_takes_no_more(run: Run) -> None:
+async def test_lost_connection_is_raised(run: Run) -> None:
     """It is said."""
     run.taker.full = True
     run.outgoing.put("x", Cancel(JobId("a")))
