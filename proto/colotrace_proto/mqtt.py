@@ -43,8 +43,8 @@ _MOST_QUEUED = 20_000
 # paho's reason code for a connection that ended without a DISCONNECT.
 _UNSPECIFIED = 0x80
 _HUNG_UP = (
-    "it hung up before it answered: it is stopping, TLS is on one side only, or it does not take "
-    "our certificate"
+    "it closed the connection before it answered: it is stopping, only one side uses TLS, or it "
+    "refuses our certificate"
 )
 
 _T = TypeVar("_T")

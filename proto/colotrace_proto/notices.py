@@ -216,6 +216,7 @@ def _in_words(notice: Notice) -> dict[str, str]:
     nodes = ", ".join(f"{a} at hop {ttl}" for a, ttl in zip(addresses, notice.ttls, strict=False))
     missing = notice.errors and addresses and notice.name
     errors = ", ".join(f"{count} x {os.strerror(error)}" for error, count in notice.errors)
+    neighbour = f" (no answer from neighbour {addresses[0]} on {notice.name})" if missing else ""
     return {
         "ttls": ", ".join(map(str, notice.ttls)),
         "addresses": ", ".join(addresses),
@@ -228,5 +229,5 @@ def _in_words(notice: Notice) -> dict[str, str]:
         "reason": notice.reason,
         "families": " and ".join(f"IPv{family}" for family in notice.families),
         "errors": errors,
-        "unsent": f"{errors} (nobody is {addresses[0]} on {notice.name})" if missing else errors,
+        "unsent": f"{errors}{neighbour}",
     }

@@ -316,7 +316,7 @@ def test_missing_neighbour_with_default_wait(own_lab: Lab) -> None:
     told = alone.trace(own_lab, "den01", targets, "--max-ttl", "3")
     for address in targets:
         assert told.rows[address]["error"] == "Could not gather traceroute data: Code 4"
-        assert f"nobody is {address} on eth0" in told.notes
+        assert f"no answer from neighbour {address} on eth0" in told.notes
 
 
 @EACH_FAMILY
@@ -335,7 +335,7 @@ def test_missing_gateway_is_named(own_lab: Lab, family: Family) -> None:
     for each, web in targets.items():
         if each == family:
             assert told.rows[web]["error"] == "Could not gather traceroute data: Code 4"
-            assert f"nobody is {missing} on eth0" in told.notes
+            assert f"no answer from neighbour {missing} on eth0" in told.notes
         else:
             assert agrees(told.hops(web), true_hops(own_lab, "den01", "web", each))
 

@@ -105,7 +105,7 @@ def test_whatever_a_peer_sends_is_safe_and_bounded(notice: Notice) -> None:
             ),
             (
                 "probes that could not be sent from here, and are not counted as lost: "
-                "2 x No route to host (nobody is 198.18.0.1 on eth0)"
+                "2 x No route to host (no answer from neighbour 198.18.0.1 on eth0)"
             ),
         ),
         (

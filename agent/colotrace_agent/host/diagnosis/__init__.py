@@ -1,1 +1,1 @@
-"""Whether this host can trace well: one small judgement a file, each from what it is given."""
+"""Checks of `colotrace-agent check`, one module for each subject."""
