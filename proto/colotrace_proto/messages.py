@@ -204,8 +204,9 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """Flows that passed `near` at `ttl`, and `far` at the next TTL; packed addresses."""
+class Edge:
+    """An edge of a multipath graph, in the API a link: `flows` passed `near` at `ttl`, and `far` at
+    the next TTL. Addresses are packed."""
 
     ttl: int
     near: bytes
@@ -226,7 +227,7 @@ class Outcome:
     foreign: int = 0
     ambiguous: int = 0
     unplaced: int = 0
-    links: tuple[Link, ...] = ()
+    links: tuple[Edge, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

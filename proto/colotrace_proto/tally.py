@@ -17,7 +17,7 @@ from msgspec import UNSET
 
 from . import rows
 from .ends import refused_at
-from .messages import Link, Node, NodeKind, PacketType, Replies
+from .messages import Edge, Node, NodeKind, PacketType, Replies
 
 _NS_PER_MS = 1e6
 
@@ -43,7 +43,7 @@ class Gathered:
     code: int = 0
     unplaced: int = 0
     own_ends: bool = False
-    links: tuple[Link, ...] | None = None
+    links: tuple[Edge, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +237,7 @@ def _node(address: bytes, labels: tuple[str, ...], times: _Times, known: Known) 
     )
 
 
-def _link(link: Link) -> rows.Link:
+def _link(link: Edge) -> rows.Link:
     return rows.Link(ttl=link.ttl, near=_text(link.near), far=_text(link.far), flows=link.flows)
 
 

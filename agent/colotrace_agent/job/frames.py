@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from colotrace_proto.messages import Failure, Frame, JobId, Link, Node, Outcome, Replies
+from colotrace_proto.messages import Edge, Failure, Frame, JobId, Node, Outcome, Replies
 from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.model import Counters, MissingNeighbour, Reply
@@ -69,7 +69,7 @@ class Report:
         traced: Traced,
         failure: Failure,
         *,
-        links: tuple[Link, ...] = (),
+        links: tuple[Edge, ...] = (),
         notices: tuple[Notice, ...] = (),
     ) -> Frame:
         """What is new, and how it ended; `failure` NONE is judged from what was sent."""

@@ -9,10 +9,10 @@ from colotrace_proto.messages import (
     MAX_JOB_PROBES,
     MAX_REMAINING_MS,
     ColoName,
+    Edge,
     Family,
     Job,
     JobId,
-    Link,
     Replies,
 )
 from colotrace_proto.notices import Notice
@@ -74,7 +74,7 @@ class JobResult:
     moved: tuple[str, ...] = ()
     notices: tuple[Notice, ...] = ()
     unplaced: int = 0
-    links: tuple[Link, ...] = ()
+    links: tuple[Edge, ...] = ()
 
     @classmethod
     def of(cls, best: Attempt | None, fault: Fault | None, *, earlier: Iterable[Fault]) -> Self:

@@ -147,15 +147,15 @@ def _outcome_in(outcome: pb.Outcome) -> m.Outcome:
     )
 
 
-def _link_out(link: m.Link) -> pb.Link:
+def _link_out(link: m.Edge) -> pb.Link:
     # `from` is a keyword of Python.
     return pb.Link(ttl=link.ttl, to=link.far, flows=link.flows, **{"from": link.near})
 
 
-def _links_in(links: Sequence[pb.Link]) -> tuple[m.Link, ...]:
+def _links_in(links: Sequence[pb.Link]) -> tuple[m.Edge, ...]:
     if len(links) > m.MAX_LINKS:
         raise ProtocolError(f"Outcome.links is longer than {m.MAX_LINKS}")
-    decoded = tuple(m.Link(link.ttl, getattr(link, "from"), link.to, link.flows) for link in links)
+    decoded = tuple(m.Edge(link.ttl, getattr(link, "from"), link.to, link.flows) for link in links)
     for link in decoded:
         if not 1 <= link.ttl < m.MAX_TTL or not are_addresses((link.near, link.far)):
             raise ProtocolError("Link is out of bounds")

@@ -25,6 +25,7 @@ from colotrace_proto.messages import (
     ColoName,
     Counters,
     Draining,
+    Edge,
     Failure,
     Family,
     Frame,
@@ -32,7 +33,6 @@ from colotrace_proto.messages import (
     Hello,
     Job,
     JobId,
-    Link,
     Outcome,
     PacketType,
     RefusalReason,
@@ -597,7 +597,7 @@ async def test_a_multipath_row_has_links(coordinator: Coordinator) -> None:
     job = await agent.take()
     assert job.multipath
     done = path(job.job_id)
-    links = (Link(1, bytes((198, 18, 0, 1)), bytes((8, 8, 8, 8)), 7),)
+    links = (Edge(1, bytes((198, 18, 0, 1)), bytes((8, 8, 8, 8)), 7),)
     await agent.say(replace(done, outcome=Outcome(Failure.NONE, duration_ns=1, links=links)))
     traced, forbidden = (row.colos[0] for row in (await within(5, answer)).rows)
     assert traced.links == [rows.Link(ttl=1, near="198.18.0.1", far="8.8.8.8", flows=7)]

@@ -66,7 +66,7 @@ OUTCOMES = st.builds(
     foreign=UINT32,
     ambiguous=UINT32,
     links=st.lists(
-        st.builds(m.Link, st.integers(1, m.MAX_TTL - 1), ADDRESSES, ADDRESSES, UINT32), max_size=3
+        st.builds(m.Edge, st.integers(1, m.MAX_TTL - 1), ADDRESSES, ADDRESSES, UINT32), max_size=3
     ).map(tuple),
 )
 HELLOS = st.builds(
@@ -359,7 +359,7 @@ def test_encoder_cuts_what_exceeds_the_bounds() -> None:
         m.Failure.NONE,
         cause=LONG,
         notices=(LONG,) * 99,
-        links=(m.Link(1, bytes(4), bytes(4), 1),) * (m.MAX_LINKS + 1),
+        links=(m.Edge(1, bytes(4), bytes(4), 1),) * (m.MAX_LINKS + 1),
     )
     node = m.Node(bytes(4), labels=("l" * 99,) * 99)
     sent = m.Frame(m.JobId("a"), 1, replies=m.Replies((1,), (1,), (0,), (node,)), outcome=outcome)

@@ -8,7 +8,7 @@ import statistics
 import msgspec
 import pytest
 from colotrace_proto import rows
-from colotrace_proto.messages import Link, Node, NodeKind, PacketType, Replies
+from colotrace_proto.messages import Edge, Node, NodeKind, PacketType, Replies
 from colotrace_proto.tally import (
     Gathered,
     Known,
@@ -210,7 +210,7 @@ def test_links_are_in_the_row_only_if_requested() -> None:
     plain = gathered((1, MS, router(1)))
     assert "links" not in msgspec.to_builtins(row_of(plain))
     assert row_of(dataclasses.replace(plain, links=())).links == []
-    links = (Link(1, router(1).address, router(2, 1).address, 7),)
+    links = (Edge(1, router(1).address, router(2, 1).address, 7),)
     (link,) = msgspec.to_builtins(row_of(dataclasses.replace(plain, links=links)))["links"]
     assert link == {"ttl": 1, "from": "198.18.1.1", "to": "198.18.2.1", "flows": 7}
 

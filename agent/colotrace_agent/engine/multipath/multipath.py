@@ -29,7 +29,7 @@ from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from colotrace_proto.messages import MAX_LINKS, Link
+from colotrace_proto.messages import MAX_LINKS, Edge
 from colotrace_proto.notices import Notice, NoticeCode
 
 CONFIDENCE = 0.95
@@ -191,7 +191,7 @@ class Multipath:
         spent."""
         return min(self._missing(), AT_ONCE, self._affordable())
 
-    def links(self) -> tuple[Link, ...]:
+    def links(self) -> tuple[Edge, ...]:
         """What connects addresses of neighbouring TTLs, by TTL, the most flows first."""
         nodes = self._nodes()
         flows: Counter[tuple[int, bytes, bytes]] = Counter()
@@ -202,7 +202,7 @@ class Multipath:
                     flows[ttl - 1, near, far] += 1
                 near = far
         ordered = sorted(flows.items(), key=lambda item: (item[0][0], -item[1], item[0]))
-        return tuple(Link(*ends, count) for ends, count in ordered[:MAX_LINKS])
+        return tuple(Edge(*ends, count) for ends, count in ordered[:MAX_LINKS])
 
     def notices(self) -> tuple[Notice, ...]:
         """What could not be found out."""

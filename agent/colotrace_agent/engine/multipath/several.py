@@ -8,7 +8,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from colotrace_proto.messages import MAX_JOB_PROBES, Link, NodeKind, PacketType
+from colotrace_proto.messages import MAX_JOB_PROBES, Edge, NodeKind, PacketType
 from colotrace_proto.notices import Notice
 
 from colotrace_agent.engine.limits.routers import PROBABLE, chance
@@ -224,7 +224,7 @@ class Several:
         return max(strand.overflows for strand in self._strands.values())
 
     @property
-    def links(self) -> tuple[Link, ...]:
+    def links(self) -> tuple[Edge, ...]:
         """The links of all flows, by TTL."""
         plans = [strand.plan for strand in self._strands.values() if strand.plan is not None]
         if len(plans) == 1:
@@ -234,7 +234,7 @@ class Several:
             for link in plan.links():
                 ends = (link.ttl, link.near, link.far)
                 flows[ends] = flows.get(ends, 0) + link.flows
-        return tuple(Link(*ends, count) for ends, count in sorted(flows.items()))
+        return tuple(Edge(*ends, count) for ends, count in sorted(flows.items()))
 
     @property
     def notices(self) -> tuple[Notice, ...]:

@@ -7,10 +7,10 @@ from colotrace_coordinator.jobs.machine import State
 from colotrace_coordinator.model import Options
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
+    Edge,
     Failure,
     Family,
     JobId,
-    Link,
     PacketType,
     RefusalReason,
 )
@@ -615,7 +615,7 @@ def test_a_multipath_job_is_offered_as_such_and_has_its_own_bound() -> None:
     run.accept()
     for sequence in range(1, 30):
         run.frame(sequence, lines=3)
-    link = Link(1, bytes(4), bytes(4), 7)
+    link = Edge(1, bytes(4), bytes(4), 7)
     run.frame(30, failure=Failure.NONE, links=(link,))
     assert run.result.links == (link,)
     assert len(run.result.replies.ttl) == 87

@@ -14,11 +14,11 @@ from colotrace_coordinator.model import Options
 from colotrace_proto.messages import (
     AgentId,
     ColoName,
+    Edge,
     Failure,
     Family,
     Frame,
     JobId,
-    Link,
     Node,
     Outcome,
     PacketType,
@@ -188,7 +188,7 @@ class Clockwork:
         failure: Failure | None = None,
         words: str = "",
         notices: tuple[Notice, ...] = (),
-        links: tuple[Link, ...] = (),
+        links: tuple[Edge, ...] = (),
     ) -> int:
         outcome = (
             Outcome(failure, text(words), duration_ns=7, notices=notices, links=links)

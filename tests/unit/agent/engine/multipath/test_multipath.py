@@ -24,7 +24,7 @@ from colotrace_agent.engine.multipath.multipath import (
 )
 from colotrace_agent.model import TraceSpec
 from colotrace_proto import rows, tally
-from colotrace_proto.messages import MAX_JOB_PROBES, Link, PacketType, Replies
+from colotrace_proto.messages import MAX_JOB_PROBES, Edge, PacketType, Replies
 from colotrace_proto.notices import Notice, NoticeCode
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +34,7 @@ from scenario.virtual import VirtualHost
 from scenario.world import World
 
 TARGET = "target"
-Edge = tuple[int, bytes, bytes]
+Ends = tuple[int, bytes, bytes]
 
 
 def test_the_flows_that_rule_out_one_more_successor() -> None:
@@ -95,7 +95,7 @@ class Net:
         assert isinstance(node, int)
         return bytes([198, 18, ttl, node])
 
-    def edges(self) -> set[Edge]:
+    def edges(self) -> set[Ends]:
         """What is true."""
         return {
             (ttl, self.address(ttl, node), self.address(ttl + 1, to))
@@ -157,7 +157,7 @@ def plan(max_probes: int = MAX_JOB_PROBES) -> Multipath:
     return Multipath(max_ttl=MAX_TTL, max_probes=max_probes)
 
 
-def drawn(links: Sequence[Link]) -> set[Edge]:
+def drawn(links: Sequence[Edge]) -> set[Ends]:
     return {(link.ttl, link.near, link.far) for link in links}
 
 
