@@ -28,7 +28,7 @@ MISSING = {
         "structlog",
         *("run", "--colo", "tst01", "--city", "x", "--insecure", "--coordinator", "127.0.0.1:1"),
     ),
-    "colotrace_coordinator": ("sqlalchemy", "token", "list", "--data", "/nonexistent"),
+    "colotrace_coordinator": ("sqlalchemy", "token", "list", "--data", "/nowhere"),
     "colotrace_cli": ("typer", "colos"),
 }
 
