@@ -35,8 +35,8 @@ class MatrixWriter:
         self._format = FORMATS[packet_type]
         self._columns = self._format.columns[family]
         self._packets: Matrix = np.zeros((lines, len(template(packet_type, family))), np.uint8)
-        # The ones' complement sum of the fields that all probes of a flow share.
-        self._fixed = np.zeros(lines, np.int64)
+        # Minus the ones' complement sum of the fields that all probes of a flow share.
+        self._rest = np.zeros(lines, np.int64)
         self._first = np.zeros(lines, np.int64)
         self._bases: dict[tuple[bytes, int], _Base] = {}
 
@@ -44,7 +44,7 @@ class MatrixWriter:
         """Assigns flows to lines."""
         self._first[lines] = flows.first_numbers
         if self._format.inner is not None:
-            self._fixed[lines] = -flows.first_numbers
+            self._rest[lines] = flows.first_numbers
             for row, line in enumerate(lines.tolist()):
                 packet = writer_for(flows.flow(row)).write(0, 0)
                 self._packets[line] = np.frombuffer(packet, np.uint8)
@@ -53,9 +53,9 @@ class MatrixWriter:
         if (flows.sources != sources).any():
             sources, which = np.unique(flows.sources, axis=0, return_inverse=True)
         for number, source in enumerate(sources):
-            those = which == number
-            base = self._base_of(flows, source.tobytes(), int(np.argmax(those)))
-            self._packets[lines[those]], self._fixed[lines[those]] = base.packets_of(flows, those)
+            mask = which == number
+            base = self._base_of(flows, source.tobytes(), int(np.argmax(mask)))
+            self._packets[lines[mask]], self._rest[lines[mask]] = base.packets_of(flows, mask)
 
     def _base_of(self, flows: Flows, source: bytes, row: int) -> "_Base":
         base = self._bases.get((source, flows.port))
@@ -79,11 +79,11 @@ class MatrixWriter:
         else:
             packets[:, _V6_HOP_LIMIT] = ttls
         number = self._format.numbering.number(self._first[lines], ordinals)
-        total, columns, at = self._fixed[lines] + number, self._columns, self._transport
+        rest, columns, at = self._rest[lines] - number, self._columns, self._transport
         if columns.payload is None:
-            _put(packets, at, columns.checksum, -total % MODULUS)
+            _put(packets, at, columns.checksum, rest % MODULUS)
         else:
-            steering = _big_endian(-(total + _ones_sum(tags)) % MODULUS, TAG_AT)
+            steering = _big_endian((rest - _ones_sum(tags)) % MODULUS, TAG_AT)
             at_tag = at + columns.payload + TAG_AT
             packets[:, at_tag - TAG_AT : at_tag] = steering
             packets[:, at_tag : at_tag + tags.shape[1]] = tags
@@ -92,7 +92,7 @@ class MatrixWriter:
 
 
 class _Base:
-    """The packet of one flow, from which those of other flows with the same source and port derive.
+    """The packet of one flow, from which mask of other flows with the same source and port derive.
 
     They differ in target and identifier. Ones' complement sums are linear, so that only the
     difference is summed.
@@ -111,7 +111,7 @@ class _Base:
             self._sum += writer.pseudo_sum - ones_sum(flow.target)
 
     def packets_of(self, flows: Flows, rows: npt.NDArray[np.bool_]) -> tuple[Matrix, Numbers]:
-        """A packet of each of these flows, and the sum of the fields that its probes share."""
+        """A packet of each of these flows, and minus the sum of the fields its probes share."""
         targets, identifiers = flows.targets[rows], flows.identifiers[rows]
         packets = np.repeat(self._packet[None, :], len(targets), axis=0)
         packets[:, self._transport - targets.shape[1] : self._transport] = targets
@@ -122,8 +122,8 @@ class _Base:
         if self._echo:
             first = flows.first_numbers[rows]
             _put(packets, self._transport, self._columns.checksum, -(total + first) % MODULUS)
-            total = -first
-        return packets, total
+            return packets, first
+        return packets, -total
 
 
 def _put(packets: Matrix, start: int, column: slice, numbers: Numbers) -> None:

@@ -40,7 +40,11 @@ class Numbering(NamedTuple):
 
     def number(self, first: IntOrArray, ordinal: IntOrArray) -> IntOrArray:
         """The number of the probe `ordinal`, counted from 0, of a flow whose first is `first`."""
-        return (first - self.least + ordinal * self.step) % self.modulus + self.least
+        # Arrays are slower by each operation, also by those with 0 and 1.
+        ahead = ordinal if self.step == 1 else ordinal * self.step
+        if not self.least:
+            return (first + ahead) % self.modulus
+        return (first - self.least + ahead) % self.modulus + self.least
 
 
 class Ports(NamedTuple):
