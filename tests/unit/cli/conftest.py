@@ -20,7 +20,7 @@ class Api:
         self.asked: list[tuple[str, str, dict[str, str], bytes]] = []
         self.arrived = threading.Event()
         self.released = threading.Event()
-        self._answer: Callable[[BaseHTTPRequestHandler], None] | None = None
+        self.answer: Callable[[BaseHTTPRequestHandler], None] | None = None
         api = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -30,8 +30,8 @@ class Api:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 api.asked.append((self.command, self.path, headers, body))
                 api.arrived.set()
-                assert api._answer is not None
-                api._answer(self)
+                assert api.answer is not None
+                api.answer(self)
 
             do_GET = do_POST = _serve  # noqa: N815 - http.server's words
 
@@ -66,11 +66,11 @@ class Api:
             handler.end_headers()
             handler.wfile.write(content)
 
-        self._answer = answer
+        self.answer = answer
 
     def never_answers(self) -> None:
         """From now on a request waits until the test is over."""
-        self._answer = lambda _: self.released.wait(30)
+        self.answer = lambda _: self.released.wait(30)
 
     def close(self) -> None:
         self.released.set()
