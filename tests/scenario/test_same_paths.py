@@ -300,9 +300,18 @@ _NEARER_THAN_IT_ANSWERED = Route(
     extras=[Extra(4, 0, 0.5, Error.PORT_UNREACHABLE, "target", ttl_left=2)],
     hops=[Hop(40)] * (TTLS + 1),
 )
+# A refuser beyond the target is not reported as uncertain.
+_REFUSED_BEYOND_THE_TARGET = Route(
+    hops=[Hop(), Hop(), *[Hop(answered=0)] * (TTLS - 1)],
+    extras=[
+        Extra(3, 0, 30, Error.PORT_UNREACHABLE, "target"),
+        Extra(5, 0, 0.5, Error.PORT_UNREACHABLE, "stranger"),
+    ],
+)
 
 
 @example(shape=Shape(), routes=[_SILENT_BEHIND_REFUSAL], again=False)
+@example(shape=Shape(packets=3), routes=[_REFUSED_BEYOND_THE_TARGET], again=False)
 @example(shape=Shape(), routes=[_SILENT_BEHIND_ROUTERS], again=False)
 @example(shape=_BLOCKED, routes=[_REFUSED_WHILE_BLOCKED], again=False)
 @example(shape=_BLOCKED, routes=[_NEARER_THAN_IT_ANSWERED], again=False)

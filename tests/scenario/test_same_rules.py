@@ -282,8 +282,10 @@ def spec_to(target: bytes, *, max_ttl: int, packets: int) -> TraceSpec:
     return TraceSpec(target, max_ttl=max_ttl, packets_per_ttl=packets)
 
 
-def test_stamp_after_the_answer_is_not_used() -> None:
-    """The answer's RTT counts as that of a probe without a stamp, in both engines."""
+@pytest.mark.parametrize(("stamp", "undeparted"), [(2, 0), (-1, 1)])
+def test_stamp_that_is_late_or_impossible_is_not_used(stamp: int, undeparted: int) -> None:
+    """The answer's RTT counts as that of a probe without a stamp, in both engines. An impossible
+    one says that the clock was set."""
     target = TARGETS[4][0]
     spec = spec_to(target, max_ttl=3, packets=1)
     sides = (
@@ -292,15 +294,53 @@ def test_stamp_after_the_answer_is_not_used() -> None:
     )
     for side in sides:
         side.start(spec, SOURCE[4], now=START)
-        name, *_ = side.send(Fate(stamp=2), frozenset([1, 2]), now=START)
+        name, *_ = side.send(Fate(stamp=stamp), frozenset([1, 2]), now=START)
         how, source = Error.TIME_EXCEEDED, router(4, 1)
         data = packet(side.packet(name), how, source=source, behaviour=Behaviour(), ttl=1)
         side.hear([data], at=START + MS, now=START + MS)
         side.stamp()
         (seen,) = side.seen().values()
-        assert (seen.unstamped, seen.undeparted) == (1, [])
+        assert (seen.unstamped, len(seen.undeparted)) == (1, undeparted)
+        assert seen.clock_stepped == (stamp < 0)
 
 
+@pytest.mark.parametrize(
+    ("answered", "failing", "datagrams", "after_ms", "counts", "unplaced"),
+    [
+        ({1, 2}, set(), 1, 500, True, 0),
+        ({1, 2}, set(), 1, 1_500, False, 1),
+        ({1, 3}, set(), 1, 500, False, 1),
+        (set(), {1}, 5, 500, False, 2),
+    ],
+    ids=["only probe without an answer", "waited for no more", "beyond is a router", "many"],
+)
+def test_datagram_that_names_no_probe_is_placed_by_elimination(
+    answered: set[int], failing: set[int], datagrams: int, after_ms: int, counts: bool,
+    unplaced: int,
+) -> None:  # fmt: skip
+    """If it cannot be placed, it shows at least that the target was reached, once a probe."""
+    target = TARGETS[4][0]
+    spec = TraceSpec(target, PacketType.UDP, max_ttl=3, packets_per_ttl=1, wait_ns=SECOND)
+    single = SingleSide(Engine(rate=RATE, secret=SECRET))
+    bulk = BulkSide(BulkEngine(spec, rate=RATE, secret=SECRET))
+    for side in (single, bulk):
+        side.start(spec, SOURCE[4], now=START)
+        names = side.send(Fate(errno.EPERM), frozenset(failing), now=START)
+        for name in names:
+            if name.ttl in answered:
+                probe, source = side.packet(name), router(4, name.ttl)
+                how = Error.TIME_EXCEEDED
+                data = packet(probe, how, source=source, behaviour=Behaviour(), ttl=1)
+                side.hear([data], at=START + MS, now=START + MS)
+        at, probe = START + after_ms * MS, side.packet(names[-1])
+        data = packet(probe, "rst-ack", source=target, behaviour=Behaviour(), ttl=1)
+        side.hear([data] * datagrams, at=at, now=at)
+        (seen,) = side.seen().values()
+        assert (seen.reached, seen.unplaced) == (counts, unplaced)
+    assert_same(single.seen(), bulk.seen())
+
+
+@example(traces=100, packets=3, gap_us=4_000)
 @given(traces=st.integers(20, 60), packets=st.integers(1, 3), gap_us=st.integers(500, 4_000))
 @settings(max_examples=10)
 def test_shared_budgets(traces: int, packets: int, gap_us: int) -> None:
