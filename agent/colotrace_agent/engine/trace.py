@@ -35,14 +35,14 @@ class Trace:
         "_doubtful",
         "_forwarders",
         "_furthest_transit",
-        "_index_sent_at",
-        "_index_ttl",
         "_last_sent_at",
         "_longest_rtt",
         "_order",
         "_put_off",
+        "_sent_at",
         "_stamped",
         "_sure",
+        "_ttls",
         "clock_stepped",
         "counters",
         "detour",
@@ -108,8 +108,8 @@ class Trace:
         self._furthest_transit = 0
         self._order = Order(spec, seed=flow.identifier)
         self._put_off = 0
-        self._index_ttl = bytearray()
-        self._index_sent_at = array("q")  # 0: it did not leave
+        self._ttls = bytearray()
+        self._sent_at = array("q")  # 0: it did not leave
         self._answered = bytearray()
         self._stamped = bytearray()
         self._last_sent_at = [0] * spec.max_ttl
@@ -175,7 +175,7 @@ class Trace:
     @property
     def taken(self) -> int:
         """How many probes have been taken to be sent."""
-        return len(self._index_ttl)
+        return len(self._ttls)
 
     def next_ttl(self) -> int | None:
         """The TTL of the probe that `take` gives next; None where none is to be sent."""
@@ -183,7 +183,7 @@ class Trace:
         return upcoming[0] if upcoming is not None else None
 
     def take(self) -> tuple[int, int]:
-        """The next probe as (index, TTL); it must then be reported as sent or as failed."""
+        """The next probe as (ordinal, TTL); it must then be reported as sent or as failed."""
         ttl, _ = self._order.take(self._bounds)
         return self._take(ttl)
 
@@ -210,16 +210,16 @@ class Trace:
             self.spared.add(ttl)
 
     def _take(self, ttl: int) -> tuple[int, int]:
-        self._index_ttl.append(ttl)
-        self._index_sent_at.append(0)
+        self._ttls.append(ttl)
+        self._sent_at.append(0)
         self._answered.append(False)
         self._stamped.append(False)
-        return len(self._index_ttl) - 1, ttl
+        return len(self._ttls) - 1, ttl
 
-    def probe_sent(self, index: int, at: int) -> None:
-        """Probe `index` left at that time."""
-        ttl = self._index_ttl[index]
-        self._index_sent_at[index] = at
+    def probe_sent(self, ordinal: int, at: int) -> None:
+        """Probe `ordinal` left at that time."""
+        ttl = self._ttls[ordinal]
+        self._sent_at[ordinal] = at
         self.sent[ttl - 1] += 1
         self._last_sent_at[ttl - 1] = at
 
@@ -227,29 +227,29 @@ class Trace:
         """The kernel's stamp of a probe that was sent; None where it cannot be right."""
         if at is None:
             self.clock_stepped = True
-        elif rules.takes_stamp(self._index_sent_at[ordinal], self._answered[ordinal]):
-            self._index_sent_at[ordinal] = at
+        elif rules.takes_stamp(self._sent_at[ordinal], self._answered[ordinal]):
+            self._sent_at[ordinal] = at
             self._stamped[ordinal] = True
 
-    def probe_failed(self, index: int, error: int) -> None:
-        """Probe `index` could not be sent, for that errno: that is not loss."""
-        self._index_sent_at[index] = 0
+    def probe_failed(self, ordinal: int, error: int) -> None:
+        """Probe `ordinal` could not be sent, for that errno: that is not loss."""
+        self._sent_at[ordinal] = 0
         self.send_errors[error] = self.send_errors.get(error, 0) + 1
 
     def undeparted(self) -> list[int]:
         """Probes without an answer of which the kernel has not said that they left."""
         return [
-            index
-            for index, sent_at in enumerate(self._index_sent_at)
-            if sent_at and not self._stamped[index] and not self._answered[index]
+            ordinal
+            for ordinal, sent_at in enumerate(self._sent_at)
+            if sent_at and not self._stamped[ordinal] and not self._answered[ordinal]
         ]
 
-    def kept_back(self, indices: Iterable[int], error: int, obstacle: MissingNeighbour) -> None:
+    def kept_back(self, ordinals: Iterable[int], error: int, obstacle: MissingNeighbour) -> None:
         """These probes never left the host after all, for that errno and without that neighbour."""
         self.obstacle = obstacle
-        for index in indices:
-            self.sent[self._index_ttl[index] - 1] -= 1
-            self.probe_failed(index, error)
+        for ordinal in ordinals:
+            self.sent[self._ttls[ordinal] - 1] -= 1
+            self.probe_failed(ordinal, error)
 
     def verifies(self, heard: Heard) -> bool:
         """Whether an answer names a probe that was taken to be sent."""
@@ -263,13 +263,13 @@ class Trace:
         ordinal = place(self, heard, at=at)
         if ordinal is None:
             return None
-        ttl = self._index_ttl[ordinal]
+        ttl = self._ttls[ordinal]
         meaning = judge(heard, self.flow)
         if meaning.by_own_host:
             self.sent[ttl - 1] -= 1
             self.probe_failed(ordinal, errno.EHOSTUNREACH)
             return None
-        rtt_ns, stepped = rules.rtt_ns(self._index_sent_at[ordinal], at=at, read_at=read_at)
+        rtt_ns, stepped = rules.rtt_ns(self._sent_at[ordinal], at=at, read_at=read_at)
         if stepped:
             self.clock_stepped = True
         self._answered[ordinal] = True
@@ -296,11 +296,11 @@ class Trace:
 
     def ttl_of(self, ordinal: int) -> int:
         """The probe's TTL."""
-        return self._index_ttl[ordinal]
+        return self._ttls[ordinal]
 
     def has_left(self, ordinal: int) -> bool:
         """Whether the probe was sent, and nothing has kept it on the host."""
-        return bool(self._index_sent_at[ordinal])
+        return bool(self._sent_at[ordinal])
 
     def is_answered(self, ordinal: int) -> bool:
         """Whether the probe has its answer."""
@@ -310,7 +310,7 @@ class Trace:
         """Probes without an answer that at that time were waited for."""
         return [
             ordinal
-            for ordinal, sent_at in enumerate(self._index_sent_at)
+            for ordinal, sent_at in enumerate(self._sent_at)
             if rules.is_waited_for(
                 sent_at, self._answered[ordinal], at=at, wait_ns=self.spec.wait_ns
             )
