@@ -296,6 +296,7 @@ _SILENT_BEHIND_ROUTERS = Route(
 # The next probe is spared once the refusal is heard, but the first of the next TTL is not.
 _REFUSED_WHILE_BLOCKED = Route(hops=[Hop(1)] * (TTLS + 1), refusal=Refusal(3))
 _BLOCKED = Shape(PacketType.GRE, packets=3, burst=10)
+_DOUBTED = _REFUSED_WHILE_BLOCKED._replace(refusal=Refusal(3, Error.PORT_UNREACHABLE))
 _NEARER_THAN_IT_ANSWERED = Route(
     extras=[Extra(4, 0, 0.5, Error.PORT_UNREACHABLE, "target", ttl_left=2)],
     hops=[Hop(40)] * (TTLS + 1),
@@ -314,6 +315,7 @@ _REFUSED_BEYOND_THE_TARGET = Route(
 @example(shape=Shape(packets=3), routes=[_REFUSED_BEYOND_THE_TARGET], again=False)
 @example(shape=Shape(), routes=[_SILENT_BEHIND_ROUTERS], again=False)
 @example(shape=_BLOCKED, routes=[_REFUSED_WHILE_BLOCKED], again=False)
+@example(shape=_BLOCKED._replace(packet_type=PacketType.UDP), routes=[_DOUBTED], again=False)
 @example(shape=_BLOCKED, routes=[_NEARER_THAN_IT_ANSWERED], again=False)
 @given(shape=SHAPES, routes=st.lists(ROUTES, min_size=1, max_size=3), again=st.booleans())
 @settings(

@@ -12,7 +12,7 @@ _NEVER = np.iinfo(np.int64).max
 
 
 class Ending(State):
-    """Lines that are looked at when something has changed, or their patience may be over."""
+    """Lines that are checked for their end after a change, and when a patience may be over."""
 
     def __init__(self, spec: TraceSpec, family: Family, *, lines: int) -> None:
         super().__init__(spec, family, lines=lines)
@@ -22,7 +22,7 @@ class Ending(State):
         self._floor_ns = rules.floor_ns(spec.wait_ns)
 
     def expire(self, now: int) -> Lines:
-        """Ends the traces to which nothing more can come; their lines."""
+        """End the traces that wait for nothing more. Returns their lines."""
         self._settle_all()
         if now < self._first_look_at:
             return np.zeros(0, np.intp)
@@ -35,13 +35,13 @@ class Ending(State):
         return ended
 
     def stop(self, now: int) -> Lines:
-        """Ends all traces with what there is; their lines."""
+        """End all traces with the answers so far. Returns their lines."""
         lines = self.found.live
         self._end(lines, now)
         return lines
 
     def next_look(self) -> int | None:
-        """When `expire` has something to do; None where only an answer can change that."""
+        """When `expire` has something to do; None if nothing will end without an answer."""
         self._settle_all()
         return None if self._first_look_at == _NEVER else self._first_look_at
 
@@ -53,12 +53,12 @@ class Ending(State):
         self.found.remove(lines)
 
     def settle(self, line: int) -> None:
-        """Has the line looked at again."""
+        """Schedule a check of the line."""
         self._unsettled[line] = True
 
     def _settle_all(self) -> None:
-        """Has what has changed looked at again: at once where nothing is missing any more, else
-        when the shortest patience can be over."""
+        """Schedule the check of each changed line: at once if no answer is missing, else when the
+        shortest patience can be over (as `Trace.look_at`)."""
         lines = np.nonzero(self._unsettled)[0]
         if not len(lines):
             return

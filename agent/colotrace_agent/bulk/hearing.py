@@ -1,4 +1,4 @@
-"""What is heard of the probes of a table: when they left, and what answered them."""
+"""Kernel time stamps of probes, and the answers to them, stored for many lines at once."""
 
 import numpy as np
 from colotrace_proto.messages import NodeKind
@@ -10,14 +10,14 @@ from .ending import Ending
 from .state import Bytes, Flags, Lines, Numbers
 
 _RUNNING = np.zeros(1, np.bool_)
-"""That traces have not ended: only lines of such are found."""
+"""No trace is over: `Finder` finds only lines whose trace runs."""
 
 
 class Hearing(Ending):
-    """Lines whose probes are stamped and answered."""
+    """Lines with their time stamps and answers."""
 
     def stamps(self, tickets: Numbers, at: Numbers, right: Flags) -> None:
-        """The kernel's own word on when these probes left; not `right` where it cannot be."""
+        """Store the kernel's time stamps of departures; `right` is False for an impossible one."""
         places, ours = self._places_of(tickets)
         if not right.all():
             wrong = places[ours & ~right] // self.probes
@@ -33,7 +33,7 @@ class Hearing(Ending):
         self, lines: Lines, ordinals: Lines, *, kind: Bytes, who: Bytes, at: Numbers,
         read_at: int, reduced_by: Numbers,
     ) -> Flags:  # fmt: skip
-        """Counts answers to these probes, as `engine.placing.place` does; which of them count.
+        """Count answers to these probes. Returns which of them count, as `engine.placing.place`.
 
         `reduced_by` is how much of its TTL each probe had left beyond what it needed.
         """
@@ -95,7 +95,7 @@ class Hearing(Ending):
 
 
 def _first_of_each(places: Lines) -> Flags:
-    """Which are the first with their number."""
+    """Which elements are the first of their value."""
     order = np.argsort(places, kind="stable")
     ordered = places[order]
     again = ordered[1:] == ordered[:-1]

@@ -32,13 +32,13 @@ class Trace:
         "_answered",
         "_answers",
         "_bounds",
+        "_deferred",
         "_doubtful",
         "_forwarders",
         "_furthest_transit",
         "_last_sent_at",
         "_longest_rtt",
         "_order",
-        "_put_off",
         "_sent_at",
         "_stamped",
         "_sure",
@@ -75,29 +75,30 @@ class Trace:
         self.send_errors: dict[int, int] = {}
         """How many probes each errno kept from leaving."""
         self.obstacle: MissingNeighbour | None = None
-        """Who or what on the host's own link was in their way, in words, where that is known."""
+        """The neighbour on the host's own link that did not answer, where that is known."""
         self.sent = [0] * spec.max_ttl
         """Probes that left, at TTL 1, 2, 3 …"""
         self.replies: list[Reply] = []
         """The answers, in order; refusals that may be the target's once the trace has ended."""
         self.ended: int | None = None
         self.clock_stepped = False
-        """Whether the wall clock was set under way, and times were taken by another for it."""
+        """Whether the wall clock was set while it ran: some RTTs then count to when an answer was
+        read."""
         self.detour = False
-        """Whether probes may have left by another next hop than the host's other such traffic."""
+        """Whether probes may have left by another next hop than the host's other traffic does."""
         self.unstamped = 0
         """Answers whose probe's departure the kernel has not stamped: their RTT is less exact."""
         self.overflows = 0
         """Packets that the host had no room for meanwhile; some may have been answers."""
         self.unplaced = 0
-        """Answers of the target that name no probe, at most one for each; it is reached, though
-        not `reached` at a TTL."""
+        """Answers of the target that name no probe, at most one a probe. They show that the target
+        is reached, not at which TTL; `reached` does not count them."""
         self.path: dict[int, bytes] = {}
-        """Who answered last at each TTL."""
+        """The address that answered last at each TTL."""
         self.limiting: list[int] = []
-        """Where a router's limit has probably kept answers back; known at the end."""
+        """TTLs at which a router's rate limit probably suppressed answers; known at the end."""
         self.spared: set[int] = set()
-        """Where a router was asked less than it should have been, since it limits its answers."""
+        """TTLs at which probes were not sent, since the router limits its answers."""
         self.uncertain: tuple[Refuser, ...] = ()
         """Refusers that may be the target or a firewall; known at the end."""
         self.furthest = 0
@@ -107,7 +108,7 @@ class Trace:
         self._bounds = Bounds(nowhere, expected_ttl or spec.max_ttl, nowhere, nowhere)
         self._furthest_transit = 0
         self._order = Order(spec, seed=flow.identifier)
-        self._put_off = 0
+        self._deferred = 0
         self._ttls = bytearray()
         self._sent_at = array("q")  # 0: it did not leave
         self._answered = bytearray()
@@ -117,7 +118,7 @@ class Trace:
         self._answers = [0] * spec.max_ttl
         self._doubtful: list[Reply] = []
         self._forwarders: set[bytes] = set()
-        self._sure: int | None = None  # how many of the replies are, once the others are decided
+        self._sure: int | None = None  # the number of replies that were never doubtful
 
     @property
     def target(self) -> bytes:
@@ -178,7 +179,7 @@ class Trace:
         return len(self._ttls)
 
     def next_ttl(self) -> int | None:
-        """The TTL of the probe that `take` gives next; None where none is to be sent."""
+        """The TTL of the next probe that `take` returns; None where none is left."""
         upcoming = self._order.upcoming(self._bounds)
         return upcoming[0] if upcoming is not None else None
 
@@ -188,24 +189,23 @@ class Trace:
         return self._take(ttl)
 
     def put_off(self) -> tuple[int, int]:
-        """Puts the next probe off until `take_late` or `spare`; its TTL, and how many of that TTL
-        came before it."""
-        self._put_off += 1
+        """Defer the next probe until `take_late` or `spare`. Returns its TTL, and how many of that
+        TTL come before it."""
+        self._deferred += 1
         return self._order.take(self._bounds)
 
     def wants_late(self, ttl: int) -> bool:
-        """Whether a probe of that TTL that was put off is still of interest."""
+        """Whether a deferred probe of that TTL is still to be sent."""
         return self.ended is None and ttl <= self.target_ttl
 
     def take_late(self, ttl: int) -> tuple[int, int]:
-        """As `take`, of a probe that was put off."""
-        self._put_off -= 1
+        """As `take`, for a deferred probe."""
+        self._deferred -= 1
         return self._take(ttl)
 
     def spare(self, ttl: int, *, limited: bool) -> None:
-        """A probe that was put off will not be sent; `limited` says that this is for the limit of
-        the router there."""
-        self._put_off -= 1
+        """Drop a deferred probe; `limited` if the reason is the router's rate limit."""
+        self._deferred -= 1
         if limited and ttl <= self.target_ttl:
             self.spared.add(ttl)
 
@@ -256,9 +256,10 @@ class Trace:
         return not isinstance(match(self.flow, heard, sent=self.taken), Miss)
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> Reply | None:
-        """Counts an answer that arrived at that time; None where it does not count.
+        """Count an answer. Returns the reply, or None if the answer does not count.
 
-        `read_at` is when the agent got to it: what counts where `at` cannot be right.
+        `at` is when it arrived by the kernel's stamp, and `read_at` when the agent read it: the
+        RTT counts to that if `at` is impossible.
         """
         ordinal = place(self, heard, at=at)
         if ordinal is None:
@@ -319,9 +320,10 @@ class Trace:
     def closes_at(self) -> int | None:
         """When the last silent probe will have been waited for; None while probes are unsent.
 
-        Beyond a refusal, too: a router that refuses some probes may forward others.
+        Probes beyond a refusal are waited for, too: a router that refuses some probes may forward
+        others.
         """
-        if self.unsent or self._put_off:
+        if self.unsent or self._deferred:
             return None
         barrier_ttl, barrier_rtt = self._bounds.barrier_ttl, 0
         if barrier_ttl <= self.spec.max_ttl:
@@ -334,9 +336,9 @@ class Trace:
         )  # fmt: skip
 
     def look_at(self) -> int | None:
-        """A time that `closes_at` is not before, had with less work: at once where nothing is
-        missing; else when the shortest patience is over. None while probes are unsent."""
-        if self.unsent or self._put_off:
+        """A lower bound of `closes_at` that is cheaper to compute: at once if no answer is missing,
+        else when the shortest patience is over. None while probes are unsent."""
+        if self.unsent or self._deferred:
             return None
         missing = self._missing()
         if not any(missing):
@@ -368,7 +370,7 @@ class Trace:
         self.spared = {ttl for ttl in self.spared if ttl <= self.end_ttl}
 
     def settle(self, forwarders: Collection[bytes] = ()) -> None:
-        """Decides whose the doubtful refusals are, now that all answers are there.
+        """Decide which doubtful refusals are the target's, now that all answers are there.
 
         `forwarders` are nodes that answered "time exceeded" to other flows to the target. To be
         called again where more of them become known.
