@@ -1,7 +1,7 @@
-"""The shell around the engine: sockets in, sockets out, and the clock, on one event loop.
+"""The shell around the engine: sockets, timers and the clock, on one event loop.
 
-One `Prober` serves all traces of the process. Each wake-up reads what has come in, lets the
-engine decide, sends what is due, and tells those whose trace has changed.
+One `Prober` serves all traces of the process. Each turn reads received packets, lets the engine
+decide, sends the probes that are due, and calls the listeners of the traces that have changed.
 """
 
 import asyncio
@@ -22,19 +22,18 @@ from .packets.probe import Writer
 
 Listener = Callable[[Trace], None]
 
-# Bounds of one turn, after which other tasks on the event loop have theirs: a job that is offered
-# meanwhile must be accepted soon.
+# Bounds of one turn, after which other tasks run: an offered job must be accepted soon.
 _SEND_AT_ONCE = 64
 _ROUNDS = 16
 _TURN_S = 0.004
-# Among so many traces, one that begins so soon after a turn waits for the rest of that time.
+# With at least `_MANY` traces, new ones wait until `_APART_S` after the last turn.
 _MANY, _APART_S = 100, 0.001
 
 
 def open_prober(*, rate: float | None = None, sockets: RawSockets | None = None) -> "Prober":
-    """A prober over these sockets, or its own, which takes CAP_NET_RAW; it closes them.
+    """A prober over these sockets, or over its own (needs CAP_NET_RAW); it closes them.
 
-    To be called on the event loop.
+    Call it on the event loop.
     """
     loop = asyncio.get_running_loop()
     prober: Prober | None = None
@@ -59,7 +58,7 @@ def open_prober(*, rate: float | None = None, sockets: RawSockets | None = None)
 
 
 class Prober:
-    """Runs traces. To be used on the event loop it was made on."""
+    """Runs traces. Use it on the event loop where it was created."""
 
     def __init__(self, wire: Wire, engine: Engine, *, on_close: Callable[[], None]) -> None:
         self._sent = self._send_errors = self._malformed = 0
@@ -77,11 +76,11 @@ class Prober:
 
     @property
     def families(self) -> frozenset[Family]:
-        """The families it can send."""
+        """Address families that the host can send."""
         return self._wire.families
 
     def watch_families(self, changed: Callable[[], None]) -> None:
-        """Has `changed` called when `families` may be others than before, until `close`."""
+        """Call `changed` whenever `families` may have changed, until `close`."""
         fd = self._wire.families_fileno
         if fd is None:
             return
@@ -99,7 +98,7 @@ class Prober:
         return len(self._engine)
 
     def counters(self) -> Counters:
-        """Packets since the start; those of traces under way come in as they end."""
+        """Packets since the start; those of a trace are added when it ends."""
         self._look_for_overflows()
         engine = self._engine
         return Counters(
@@ -117,16 +116,16 @@ class Prober:
     def start(
         self, spec: TraceSpec, listener: Listener, *, account: Account | None = None
     ) -> Trace:
-        """Begins a trace; the listener is called on each change, the last time with `ended` set.
+        """Start a trace. The listener is called on each change, the last time with `ended` set.
 
-        Traces of one `account` have one trace's part of the packet budget together.
+        Traces of one `account` share one trace's part of the packet budget.
 
         Raises:
             OSError: there is no route to the target.
             NoFlowLeftError: too many traces to the target are under way.
         """
         source = self._wire.source_for(spec.target)
-        self._look_for_overflows()  # what there was no room for is nothing of this trace's
+        self._look_for_overflows()  # earlier overflows do not concern this trace
         now = clock.now()
 
         def reserve(port: int) -> bool:
@@ -148,8 +147,8 @@ class Prober:
         return trace
 
     def stop(self, trace: Trace) -> None:
-        """Ends a trace with what there is, and what one turn can read of what has come in; its
-        listener hears of it."""
+        """End a trace, after reading the packets that have come in, as far as one turn allows. Its
+        listener is called."""
         now = clock.now()
         for _ in range(_ROUNDS):
             if not self._receive() or self._wire.heard_until >= now:
@@ -161,7 +160,7 @@ class Prober:
         self._take_turn()
 
     def close(self) -> None:
-        """Stops everything and closes the sockets."""
+        """Stop all traces and close the sockets."""
         for trace in list(self._listeners):
             self._end(trace)
         for handle in (self._timer, self._turn):
@@ -177,7 +176,7 @@ class Prober:
         self._tell()
 
     def _soon(self) -> None:
-        """Has a turn taken; where many traces are under way, those that begin in a row share it."""
+        """Schedule a turn; with many traces, those that start in a row share it."""
         if self._turn is not None:
             return
         wait_s = self._turned_at + _APART_S - self._loop.time()
@@ -192,10 +191,10 @@ class Prober:
             self._turn = None
         self._turned_at = self._loop.time()
         for _ in range(_ROUNDS):
-            # Hearing comes before sending: an answer may spare the next round its probes.
+            # Receive before sending: a reply may save the probes of the next round.
             received = self._receive()
-            # The engine's time goes no further than all that came has been heard: what still waits
-            # in a socket, however late this process is, came in time if it came in time.
+            # The engine's clock stops at the last packet read: replies still queued in a socket are
+            # judged by their time stamps, however late this process is.
             now = self._wire.heard_until
             self._engine.expire(now)
             if not self._send(now) and (self._wire.drained or not received):
@@ -206,7 +205,7 @@ class Prober:
                 break
         else:
             self._turn = self._loop.call_soon(self._take_turn)
-        # Last, so that what a whole turn brought is told of once.
+        # Last, so that listeners are called once a turn.
         self._tell()
 
     def _receive(self) -> bool:
@@ -241,7 +240,7 @@ class Prober:
         deadline = self._engine.next_deadline(now)
         if self._timer is not None:
             if deadline is not None and now < self._wakes_at <= deadline:
-                return  # a turn too many costs less than another timer for every answer
+                return  # an extra turn costs less than a new timer for each reply
             self._timer.cancel()
             self._timer = None
         if deadline is not None:
@@ -271,8 +270,8 @@ class Prober:
                 listener(trace)
 
     def _look_for_overflows(self, ended: Iterable[Trace] = ()) -> None:
-        """Counts what the host had no room for, for all traces under way and for these, which have
-        just ended."""
+        """Count the packets that receive queues dropped, for all traces under way and those that
+        have just `ended`."""
         packets = self._wire.overflows()
         if packets:
             self._engine.overflowed(packets)
@@ -280,9 +279,9 @@ class Prober:
                 trace.overflows += packets
 
     def _look_for_neighbour(self, trace: Trace) -> None:
-        """Probes that wait for the next hop's link address have not left: that is not loss.
+        """Count probes that still wait for the next hop's link address as not sent, not as lost.
 
-        The kernel gives up asking after some seconds, and says so then; many traces end before.
+        The kernel reports a failed look-up only after seconds; many traces end before.
         """
         undeparted = trace.undeparted()
         missing = (

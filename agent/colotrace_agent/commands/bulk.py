@@ -26,12 +26,12 @@ from .progress import Progress
 from .shown import Shown, ShowSettings
 from .targets import Targets, Unusable
 
-# Names being looked up at once, and rows being shown.
+# Maximum numbers of look-ups and of rows being printed.
 _LOOKUPS = 256
 _SHOWING = 256
 _JOB = JobId("1")
 
-# What was asked for, and what address that is.
+# A target as given, and its address.
 _Asked = tuple[str, bytes]
 _Trouble = OSError | NoFlowLeftError
 
@@ -49,11 +49,11 @@ class Bulk:
         allow_private: bool,
         resolver: Resolver,
     ) -> None:
-        """`spec`'s own target is nobody's."""
+        """`spec`'s target is not used."""
         self._tracer = BulkTracer(spec, sockets, rate=rate, tell=self._tell)
         self._outputs = Outputs(self._end)
         self._shown = Shown(show, resolver, self._outputs)
-        # Names take a while to come, and tables are for reading: those rows are made one by one.
+        # Rows with names and tables are made one by one; others in arrays.
         self._writer = LineWriter(show.colo) if show.json and not show.names else None
         self._policy = Policy(allow_private=allow_private, families=lambda: self._tracer.families)
         self._resolver = resolver
@@ -75,14 +75,14 @@ class Bulk:
 
     @property
     def unreached(self) -> int:
-        """Targets that did not answer, those with an error among them."""
+        """Targets that did not answer, including those with an error."""
         return self._shown.unreached + (self._writer.unreached if self._writer else 0)
 
     async def run(self, given: Iterable[str], file: int) -> bool:
-        """Traces the targets given and those in the file; returns once all rows are written.
+        """Traces the given targets and those in the file; returns once all rows are written.
 
-        Returns False where the file cannot be read on, and says why. Raises `OutputError` where
-        standard output cannot be written, unless the run was interrupted.
+        Returns False if reading the file failed, after a message. Raises `OutputError` if standard
+        output cannot be written, unless the run was interrupted.
         """
         self._targets = Targets(given, file)
         progress = None
@@ -112,7 +112,7 @@ class Bulk:
         return whole
 
     def interrupt(self) -> None:
-        """Ends early: what is under way is told of as far as it came."""
+        """End early: print the results so far of the traces under way."""
         self.interrupted = True
         self._outputs.hurry()
         self._end()
@@ -123,7 +123,7 @@ class Bulk:
             self._targets.close()
         self._tracer.stop()
         self._shown_one.set()
-        # A name server that says nothing must not keep an interrupted run up.
+        # A silent name server must not delay the end.
         for task in self._resolving:
             task.cancel()
 
@@ -186,8 +186,8 @@ class Bulk:
     async def _start(
         self, asked: list[_Asked], failed: Callable[[str, bytes, _Trouble], object]
     ) -> None:
-        """Begins traces to targets of one family, as there comes to be room for them; `failed` is
-        told of those that cannot begin, and why."""
+        """Start traces to targets of one family as there is room for them. `failed` is called for
+        each that cannot start."""
         while asked and not self._ending:
             await self._room()
             begun = self._tracer.start([address for _, address in asked])
@@ -202,14 +202,14 @@ class Bulk:
                 await self._tracer.next_turn()
 
     def _names_of(self, table: Table) -> list[str]:
-        """What was asked for, by line."""
+        """Targets as given, by line of the table."""
         names = self._names.get(table)
         if names is None:
             names = self._names[table] = [""] * table.lines
         return names
 
     async def _room(self) -> None:
-        """Waits while the reader of the rows does not keep up."""
+        """Waits while the reader of the rows is behind."""
         with contextlib.suppress(OutputError):
             await self._outputs.drain()
         while self._showing >= _SHOWING and not self._ending:
@@ -243,7 +243,7 @@ class Bulk:
         task.add_done_callback(self._has_shown)
 
     async def _show_one(self, target: str, frame: Frame) -> None:
-        # Where nothing can be printed any more, `run` says so once, not each task.
+        # If standard output has failed, `run` reports it once, not each task.
         with contextlib.suppress(OutputError):
             await self._shown.show(target, [frame], ask=not self._ending)
 

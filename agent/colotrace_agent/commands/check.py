@@ -1,4 +1,4 @@
-"""`colotrace-agent check`: whether this host can trace well, and what to do where it cannot."""
+"""`colotrace-agent check`: whether this host can trace well, and what to change if not."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,9 +14,9 @@ EXIT_FAILED = 1
 
 
 def check(*, lacking: str, ruleset: Ruleset, json: bool) -> int:
-    """Prints the findings; the exit status: 1 where the host cannot trace, else 0.
+    """Print the findings. Returns the exit code: 1 if the host cannot trace, else 0.
 
-    `lacking` says why the process may not send raw packets, empty where it may.
+    `lacking` says why the process may not send raw packets; "" if it may.
     """
     found = [
         *sending.findings(lacking=lacking),

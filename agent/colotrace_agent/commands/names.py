@@ -1,4 +1,4 @@
-"""Names of the addresses that `trace` shows: each is asked for once while it is remembered."""
+"""A cache of the names of the addresses that `trace` shows."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,14 +10,14 @@ _WAIT_S = 1.0
 
 
 class NameSource(Protocol):
-    """Where names are asked for."""
+    """A resolver of addresses."""
 
     async def name(self, address: bytes) -> str | None:
-        """The address's name; None where it has none."""
+        """The address's name; None if it has none."""
 
 
 class Names:
-    """The last so many that were wanted are remembered, also that they have none."""
+    """An LRU cache of at most `most` addresses, including those without a name."""
 
     def __init__(self, source: NameSource, *, most: int = _MOST) -> None:
         self._source = source
@@ -25,7 +25,7 @@ class Names:
         self._known: OrderedDict[bytes, str | None] = OrderedDict()
 
     async def of(self, addresses: Collection[bytes], *, ask: bool = True) -> dict[bytes, str]:
-        """Their names, as far as they are known, or come within a second."""
+        """The names that are cached or found within a second. Without `ask`, only cached ones."""
         missing = [address for address in addresses if address not in self._known]
         if ask and missing:
             asking = {

@@ -1,7 +1,7 @@
 """What `trace` prints: rows on standard output, notes and a status line on standard error.
 
-Neither descriptor ever holds the event loop up. Who produces rows awaits `drain`, so tracing
-pauses while a reader stands still.
+Neither descriptor blocks the event loop. Producers of rows await `drain`, so tracing pauses while a
+reader does not read.
 """
 
 import sys
@@ -13,12 +13,12 @@ from colotrace_proto.text import safe
 from colotrace_proto.writer import Writer
 
 _LAST_ROWS_S = 5.0
-"""What an interrupted run still takes to write, while the reader reads."""
+"""Maximum time to write the last rows of an interrupted run."""
 _CLEAR = b"\r\x1b[K"
 
 
 class Outputs:
-    """Standard output and standard error of one run. To be made inside an event loop."""
+    """Standard output and standard error of one run. Create it on the event loop."""
 
     def __init__(self, failed: Callable[[], None]) -> None:
         """`failed` is called once when standard output can no longer be written."""
@@ -49,7 +49,7 @@ class Outputs:
         self.row(text.encode(self._encoding, ERRORS))
 
     def note(self, words: str) -> None:
-        """Print a line on standard error; what strangers sent is made safe."""
+        """Print a line on standard error, made safe for a terminal."""
         line = safe(words, most=1_000) + "\n"
         data = line.encode(encoding(sys.stderr), ERRORS)
         if self._status:
@@ -58,7 +58,7 @@ class Outputs:
         self._err.put(data)
 
     def status(self, words: str) -> None:
-        """Show the words as the last line of the terminal; nothing while it does not keep up."""
+        """Show the words as the last line of the terminal; skipped while output is behind."""
         if self._status_on.waiting:
             return
         columns = self._status_paper.columns or 80
@@ -66,7 +66,7 @@ class Outputs:
         self._status = self._status_on.offer(_CLEAR + data)
 
     def clear_status(self) -> None:
-        """Take the status line away."""
+        """Remove the status line."""
         if self._status:
             self._status_on.put(_CLEAR)
             self._status = False
@@ -81,8 +81,8 @@ class Outputs:
         await self._err.drain()
 
     def hurry(self) -> None:
-        """The run was told to end: from now on a reader that stands still is not waited for; the
-        second time not at all."""
+        """The run is to end: wait only `_LAST_ROWS_S` for a reader that does not read. The second
+        call does not wait at all."""
         for writer in (self._out, self._err):
             if self._hurried:
                 writer.give_up()

@@ -1,7 +1,8 @@
-"""Imports ahead of time what the commands otherwise import only when they need it.
+"""Imports modules early that commands otherwise import on demand.
 
-Once root's agent has become another user, it may not be able to read the installation: a virtual
-environment below /root, say. A test (tests/integration/agent/test_user.py) finds what is missing.
+An agent started by root runs as another user later, who may not be able to read the installation,
+for example a virtual environment below /root. tests/integration/agent/test_user.py finds what is
+missing.
 """
 
 import importlib
@@ -13,31 +14,31 @@ _RESOLVING = ("concurrent.futures.thread", "encodings.idna")
 
 
 def for_names() -> None:
-    """What looking up names takes."""
+    """Modules for name look-ups."""
     for module in _RESOLVING:
         importlib.import_module(module)
     to_ascii("straße.example")  # the tables of IDNA come with the first name that needs them
 
 
 def for_broker() -> None:
-    """What a link by an MQTT broker takes."""
+    """Modules for an MQTT broker."""
     importlib.import_module("colotrace_agent.link.mqtt")
 
 
 def for_tls() -> None:
-    """What verifying a coordinator's certificate takes."""
+    """Modules for the coordinator's certificate."""
     importlib.import_module("colotrace_agent.link.pins")
 
 
 def for_many() -> None:
-    """What a file of targets takes."""
+    """Modules for a file of targets."""
     for module in ("bulk", "progress"):
         importlib.import_module(f"{__package__}.{module}")
     text.width("…")  # of the status line, where it is cut
 
 
 def for_tables() -> None:
-    """What drawing takes: rich, which measures text, imports its parts when it first does."""
+    """Modules for tables: rich imports some parts when it first measures text."""
     node = rows.Node(asn="AS1", ip="2001:db8::1", name="näme", packet_count=1, min_rtt_ms=1.0)
     hops = [rows.Hop(packets_ttl=1, packets_sent=1, packets_lost=0, nodes=[node, rows.SILENCE])]
     summary = rows.TargetSummary(asn="", ip="2001:db8::1", name="", packet_count=1, min_rtt_ms=1.0)

@@ -1,4 +1,4 @@
-"""How far a long run has come, in a line at the foot of a terminal."""
+"""The progress of a long run, in a status line."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ class Progress:
         self._timer: asyncio.Handle = self._loop.call_soon(self._show)
 
     def close(self) -> None:
-        """Shows nothing more."""
+        """Show nothing more."""
         self._timer.cancel()
 
     def _show(self) -> None:

@@ -1,4 +1,4 @@
-"""`colotrace-agent run`: attached to a coordinator until told to stop."""
+"""`colotrace-agent run`: attached to a coordinator until a signal stops it."""
 
 import asyncio
 import secrets
@@ -26,7 +26,7 @@ from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.packets.formats import PACKET_TYPES
 from colotrace_agent.prober import Prober, open_prober
 
-# Longer than any job may take; what still runs then is given up.
+# Longer than any job takes; jobs that still run then are cancelled.
 _DRAIN_S = 25.0
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerSettings:
-    """Where jobs come from, if not from one coordinator."""
+    """The MQTT broker that delivers jobs."""
 
     broker: Broker
     tls: ssl.SSLContext | None
@@ -45,7 +45,7 @@ class BrokerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """What the command line said."""
+    """Options of the command line, checked."""
 
     coordinator: str
     """HOST:PORT; "" with `mqtt`."""
@@ -62,8 +62,8 @@ class RunSettings:
 
 
 async def run(settings: RunSettings) -> None:
-    """Serves the coordinator until SIGTERM or SIGINT, then finishes what runs; a second one ends
-    it at once."""
+    """Serves the coordinator until SIGTERM or SIGINT, then drains; a second signal ends it at
+    once."""
     resolver = Resolver(within_s=JOB_LOOKUP_S, rate=JOBS_RATE)
     prober = open_prober(rate=settings.rate, sockets=settings.sockets)
     try:
@@ -134,7 +134,7 @@ def _log_families(families: frozenset[Family]) -> None:
     if families:
         _log.info("address families", families=[f"IPv{family}" for family in sorted(families)])
     else:
-        _log.warning("this host has no address that is good beyond its own link")
+        _log.warning("this host has no address that is valid beyond its own link")
 
 
 def _link(
@@ -142,17 +142,16 @@ def _link(
 ) -> "DirectLink | MqttLink":
     if settings.mqtt is None:
         return DirectLink(settings.coordinator, identity, jobs, tls=settings.tls, clock=clock)
-    from colotrace_agent.link.mqtt import MqttLink  # an extra, which not everybody has
+    from colotrace_agent.link.mqtt import MqttLink  # its packages are an extra
 
     mqtt = settings.mqtt
     return MqttLink(mqtt.broker, identity, jobs, broker_tls=mqtt.tls, tls=settings.tls, clock=clock)
 
 
 class _Stop:
-    """The first and the second time that the process was told to stop.
+    """The first and the second signal to stop.
 
-    SIGHUP is that, too, for a program at a terminal, which has hung up; for any other it says that
-    certificates were replaced.
+    SIGHUP stops a program whose terminal has hung up; without a terminal it reloads certificates.
     """
 
     def __init__(self, *, renew: Callable[[], None]) -> None:

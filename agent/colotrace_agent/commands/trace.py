@@ -34,7 +34,7 @@ from .targets import Targets, Unusable
 if TYPE_CHECKING:
     from .bulk import Bulk
 
-# Targets under way at once; their rows are held in memory only so long.
+# Maximum number of targets under way; their rows are in memory until printed.
 _AT_ONCE = 256
 _JOB = JobId("1")
 
@@ -43,7 +43,7 @@ EXIT_ERRORS = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceSettings:
-    """What the command line said."""
+    """Options of the command line, checked."""
 
     packet_type: PacketType
     max_ttl: int
@@ -61,7 +61,7 @@ class TraceSettings:
 
     @property
     def show(self) -> ShowSettings:
-        """What rows are made and shown by."""
+        """The part that concerns rows and output."""
         return ShowSettings(
             packet_type=self.packet_type,
             multipath=self.multipath,
@@ -72,12 +72,12 @@ class TraceSettings:
 
 
 async def trace(given: Iterable[str], settings: TraceSettings, *, file: int | None = None) -> int:
-    """Prints each target's row as it is finished; returns the exit status.
+    """Prints each target's row as it is finished; returns the exit code.
 
-    The targets are those given, and then one for each line of the descriptor `file`.
+    The targets are `given`, then one for each line of the descriptor `file`.
 
-    0 where every target was traced, 1 where some could not be (with `fail_unreached` also where
-    some did not answer), 130 where it was interrupted.
+    0: every target was traced. 1: some could not be, or, with `fail_unreached`, did not answer.
+    130: interrupted.
 
     Raises:
         OutputError: standard output cannot be written.
@@ -96,7 +96,7 @@ async def trace(given: Iterable[str], settings: TraceSettings, *, file: int | No
 
 
 def _in_bulk(settings: TraceSettings) -> bool:
-    """One flow to each target; and the kernel lets stamps be told apart by the hundred."""
+    """Bulk needs one flow for each target, and a kernel that numbers its time stamps."""
     one_flow = len(settings.packet_type.parts) == 1 and not settings.multipath
     return one_flow and kernel_takes_numbers()
 
@@ -181,13 +181,13 @@ class _Tracing:
             self._outputs.note(f"colotrace-agent: --targets-file: {error}")
 
     def _interrupt(self) -> None:
-        """What runs is printed as far as it came."""
+        """Print the results so far of the traces under way."""
         self._interrupted = True
         self._outputs.hurry()
         self._end()
 
     def _fail(self) -> None:
-        """Nothing more can be printed."""
+        """Standard output failed."""
         self._end()
 
     def _end(self) -> None:
@@ -231,6 +231,6 @@ class _Tracing:
         await self._show(target, frames)
 
     async def _show(self, target: str, frames: list[Frame]) -> None:
-        # Where nothing can be printed any more, `run` says so once, not each task.
+        # If standard output has failed, `run` reports it once, not each task.
         with contextlib.suppress(OutputError):
             await self._shown.show(target, frames, ask=not self._ending)

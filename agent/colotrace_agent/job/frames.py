@@ -1,4 +1,4 @@
-"""From a trace's state to the frames that tell a coordinator of it."""
+"""Frames: reports of a trace's new replies and of its outcome."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ class Traced(Protocol):
 
     @property
     def target(self) -> bytes:
-        """What was traced, packed."""
+        """The target's packed address."""
 
     @property
     def started(self) -> int:
@@ -51,7 +51,7 @@ class Traced(Protocol):
 
 
 class Report:
-    """Makes the frames of one job, in order; each holds what the one before did not."""
+    """Makes the frames of one job, in order; each has the replies since the one before."""
 
     __slots__ = ("_sequence", "_told", "job_id")
 
@@ -61,7 +61,7 @@ class Report:
         self._told = 0
 
     def progress(self, traced: Traced) -> Frame:
-        """What is new."""
+        """A frame of the new replies."""
         return self._frame(traced, None)
 
     def final(
@@ -72,7 +72,8 @@ class Report:
         links: tuple[Edge, ...] = (),
         notices: tuple[Notice, ...] = (),
     ) -> Frame:
-        """What is new, and how it ended; `failure` NONE is judged from what was sent."""
+        """The last frame: new replies and the outcome. `failure` NONE becomes SEND if no probe was
+        sent."""
         counters = traced.counters
         outcome = Outcome(
             failure=failure,
@@ -90,7 +91,7 @@ class Report:
         return self._frame(traced, outcome)
 
     def failed(self, failure: Failure, cause: Notice, *, target: bytes = b"") -> Frame:
-        """The job ended before its trace began."""
+        """The last frame of a job without a trace."""
         self._sequence += 1
         outcome = Outcome(failure=failure, cause=cause)
         return Frame(self.job_id, self._sequence, target_address=target, outcome=outcome)

@@ -1,7 +1,7 @@
-"""When a coordinator is told that the agent's address families have changed.
+"""Rate limit for reports that the agent's address families have changed.
 
-An interface that flaps must not become a flood of messages: changes are merged for a moment, and
-told at most once in an interval that doubles while they keep coming.
+A flapping interface must not cause a flood of messages: changes are coalesced for `SETTLE_S` and
+reported at most once an interval, which doubles while changes go on.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ Families = frozenset[Family]
 
 
 class FamilyNews:
-    """Calls `tell` with the families as they are then, where they differ from those told before."""
+    """Calls `tell` with the current families if they differ from those reported last."""
 
     def __init__(
         self,
@@ -42,7 +42,7 @@ class FamilyNews:
             self._timer = self._loop.call_at(at, self._look)
 
     def close(self) -> None:
-        """Tells nothing more."""
+        """Report nothing more."""
         if self._timer is not None:
             self._timer.cancel()
 

@@ -1,4 +1,4 @@
-"""Straight to one coordinator: jobs come by its stream, too, and no broker is between."""
+"""The link to one coordinator without a broker: its stream carries the jobs as well."""
 
 import asyncio
 from contextlib import suppress
@@ -13,7 +13,7 @@ from .tls import Tls
 
 
 class DirectLink:
-    """Keeps a stream to the coordinator up until stopped. To be made on the event loop."""
+    """Keeps a stream to the coordinator up until stopped. Create it on the event loop."""
 
     def __init__(
         self,

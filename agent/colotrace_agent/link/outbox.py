@@ -1,7 +1,7 @@
-"""Frames on their way up: kept until acknowledged, sent again after a reconnect.
+"""Frames to the coordinator: kept until acknowledged, sent again after a reconnect.
 
-Bounded by what it holds for: a job has at most one frame for each 50 ms of its time and each of
-its probes in one of them, and there are at most so many jobs.
+Bounded by the bounds of jobs: a job has at most one frame for each 50 ms of its time, and each of
+its replies is in one of them.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from colotrace_proto.messages import Ack, Frame, JobId
 
 
 class Outbox:
-    """What has been said of each job and not been acknowledged."""
+    """The unacknowledged frames of each job."""
 
     def __init__(self) -> None:
         self._frames: dict[JobId, list[Frame]] = {}
@@ -25,7 +25,7 @@ class Outbox:
 
     @property
     def jobs(self) -> tuple[JobId, ...]:
-        """The jobs that are known here."""
+        """The jobs that are not settled."""
         return tuple(self._frames)
 
     def open(self, job_id: JobId) -> None:
@@ -33,7 +33,7 @@ class Outbox:
         self._frames.setdefault(job_id, [])
 
     def add(self, frame: Frame) -> bool:
-        """Keeps a frame; False where its job is no longer wanted, and it is not to be sent."""
+        """Keep a frame. Returns False if its job is no longer wanted: do not send the frame."""
         frames = self._frames.get(frame.job_id)
         if frames is None:
             return False
@@ -43,7 +43,7 @@ class Outbox:
         return True
 
     def acknowledge(self, ack: Ack) -> None:
-        """Forgets what has arrived, and the job with its last frame."""
+        """Drop the frames that have arrived, and the job with its last frame."""
         frames = self._frames.get(ack.job_id)
         if frames is None:
             return
@@ -57,7 +57,7 @@ class Outbox:
         self._final.discard(job_id)
 
     def resume(self, wanted: Iterable[Ack]) -> tuple[list[Frame], list[JobId]]:
-        """After a reconnect: the frames to send again, and the jobs that nobody wants any more."""
+        """After a reconnect: the frames to send again, and the jobs to cancel."""
         acks = {ack.job_id: ack for ack in wanted}
         unwanted = [job_id for job_id in self._frames if job_id not in acks]
         for job_id in unwanted:

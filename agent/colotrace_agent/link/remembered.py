@@ -1,27 +1,26 @@
-"""Jobs that have come by a broker, or were taken back: each begins once at most."""
+"""Recent jobs from a broker, including cancelled ones: each starts at most once."""
 
 from collections import OrderedDict
 
 from colotrace_proto.messages import JobId
 
 REMEMBERED_S = 90.0
-"""Longer than a job lives."""
+"""Longer than the lifetime of a job."""
 MOST = 100_000
 
 
 class Remembered:
-    """Times are in seconds, on the clock of `now`."""
+    """A set of at most `MOST` job ids, each for `REMEMBERED_S`. Times are in seconds."""
 
     def __init__(self) -> None:
-        # In the order in which they came.
+        # In order of arrival.
         self._jobs: OrderedDict[JobId, float] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._jobs)
 
     def add(self, job_id: JobId, now: float) -> bool:
-        """Whether it is new: one that is delivered again, or was taken back before it came, is
-        not."""
+        """Add a job. Returns False if it is known: delivered twice, or cancelled before it came."""
         while self._jobs:
             oldest, at = next(iter(self._jobs.items()))
             if now - at < REMEMBERED_S and len(self._jobs) < MOST:

@@ -1,10 +1,10 @@
-"""What is said on the stream to a coordinator, whatever carries it: sans-IO.
+"""The messages on the stream to a coordinator, independent of the transport: sans-IO.
 
-A session outlives the streams: jobs go on while the coordinator is out of reach, and what they
-came to is sent when it is back. `to_send` is drained by the stream that is up.
+A session outlives its streams: jobs go on while the coordinator is unreachable, and their frames
+are sent after the next attachment. The stream that is up drains `to_send`.
 
-Progress is told of when there is nothing else to say, and as it is then: who waits for a job to be
-accepted, or for its end, does not wait for what others have to tell meanwhile.
+Progress frames have the lowest priority and are built at send time, so they do not delay answers to
+offered jobs, or last frames.
 """
 
 from collections import deque
@@ -41,12 +41,12 @@ from .outbox import Outbox
 
 @dataclass(slots=True)
 class Identity:
-    """Who this agent is and what it offers. Only `families` changes while it runs, and whoever
-    changes it then calls `capabilities_changed` of the link."""
+    """This agent's identity and capabilities. Only `families` changes while it runs: after setting
+    it, call the link's `capabilities_changed`."""
 
     agent_id: AgentId
     boot_id: bytes
-    """This process's: 16 bytes drawn at random."""
+    """Random, 16 bytes: identifies this process."""
     colo: ColoName
     city: str
     families: frozenset[Family]
@@ -55,7 +55,7 @@ class Identity:
     max_jobs: int
 
     def hello(self, *, held_jobs: tuple[JobId, ...] = ()) -> Hello:
-        """What it says to whom it does not know."""
+        """The first message on a stream."""
         return Hello(
             agent_id=self.agent_id,
             boot_id=self.boot_id,
@@ -70,7 +70,7 @@ class Identity:
 
 
 class Session:
-    """The agent's side of the conversation. `wake` is called when there is something to send."""
+    """The agent's side of the protocol. `wake` is called when there is something to send."""
 
     def __init__(self, identity: Identity, jobs: Jobs, *, wake: Callable[[], None]) -> None:
         self.heartbeat_ms = 5_000
@@ -90,33 +90,33 @@ class Session:
         return len(self._outbox)
 
     def attached(self) -> None:
-        """A stream is up: it begins with who we are."""
+        """A stream is up: send the hello."""
         self.welcomed = False
         self._to_send.clear()
-        # The newest where there are more: the oldest have the least time left.
+        # The newest jobs if there are more: the oldest have the least time left.
         self._greeted_with = self._identity.families
         self._say(self._identity.hello(held_jobs=self._outbox.jobs[-MAX_HELD_JOBS:]))
 
     def abandon(self) -> None:
-        """The coordinator will not be back: what it asked for is asked no more."""
+        """The coordinator is gone for good: cancel its jobs."""
         _, unwanted = self._outbox.resume(())
         for job_id in unwanted:
             self._jobs.cancel(job_id)
 
     def detached(self) -> None:
-        """The stream is gone; what was not sent is made up for by the next one's resume."""
+        """The stream is down; unsent frames are sent after the next welcome."""
         self.welcomed = False
         self._to_send.clear()
 
     def heard(self, message: FromCoordinator) -> None:
-        """Does what the coordinator says."""
+        """Handle a message of the coordinator."""
         match message:
             case Welcome():
                 self._welcome(message)
             case Job() | UnknownJob():
                 self._job(message)
             case Cancel():
-                if message.job_id in self._outbox:  # else it is another coordinator's
+                if message.job_id in self._outbox:  # else another coordinator's job
                     self._outbox.drop(message.job_id)
                     self._jobs.cancel(message.job_id)
             case Ack():
@@ -125,22 +125,22 @@ class Session:
                 pass
 
     def heartbeat(self) -> None:
-        """Says that the agent is still there."""
+        """Send a heartbeat."""
         self._say(Heartbeat(running_jobs=len(self._jobs), counters=self._jobs.counters()))
 
     def capabilities_changed(self) -> None:
-        """The identity's families are others than before; the next hello has them anyway."""
+        """The identity's families have changed. Without a stream, the next hello tells."""
         if self.welcomed:
             self._say(Capabilities(self._identity.families))
 
     def draining(self) -> None:
-        """The agent is about to stop: nothing more is taken."""
+        """The agent is about to stop and takes no more jobs."""
         self._jobs.draining = True
         if self.welcomed:
             self._say(Draining())
 
     def to_send(self) -> FromAgent | None:
-        """The next message for the stream; None where there is none now."""
+        """The next message for the stream; None if there is none now."""
         if self._to_send:
             return self._to_send.popleft()
         while self.welcomed and self._progress:
@@ -152,7 +152,7 @@ class Session:
     def _welcome(self, welcome: Welcome) -> None:
         self.welcomed = True
         self.heartbeat_ms = welcome.heartbeat_ms
-        # Another process coordinates now: what was asked by the one before is asked no more.
+        # A new coordinator process does not know the jobs of its predecessor.
         wanted = welcome.wanted_jobs if welcome.coordinator_id == self._coordinator_id else ()
         self._coordinator_id = welcome.coordinator_id
         frames, unwanted = self._outbox.resume(wanted)
@@ -164,7 +164,7 @@ class Session:
             self._say(Draining())
         if self._identity.families != self._greeted_with:
             self.capabilities_changed()
-        self._wake()  # jobs may have told of progress meanwhile
+        self._wake()  # progress may have come meanwhile
 
     def _job(self, job: Job | UnknownJob) -> None:
         answer = self._jobs.take(job, self._emit, ready=self._ready)

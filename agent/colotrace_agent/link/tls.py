@@ -7,7 +7,7 @@ from colotrace_agent.errors import AgentError
 
 
 class Pem(NamedTuple):
-    """What the files of `Tls` hold."""
+    """The contents of the files of `Tls`."""
 
     authority: bytes
     key: bytes
@@ -28,17 +28,17 @@ class AgentCertificateError(AgentError):
 
 
 class Tls:
-    """Files in PEM form: our certificate and key, and who may have signed the coordinator's."""
+    """PEM files: this agent's certificate and key, and the CA of the coordinator's certificate."""
 
     def __init__(self, *, certificate: Path, key: Path, authority: Path) -> None:
         self._files = authority, key, certificate
         self._last: Pem | None = None
 
     def read(self) -> Pem:
-        """The files as they are now; as they were last, if they cannot be read any more.
+        """The contents of the files now; the last contents if they cannot be read any more.
 
-        An agent that root has started reads them once as root, and then is another user. If that
-        user may read them too, replaced files are taken at the next attachment.
+        An agent started by root reads them once as root, then runs as another user. If that user
+        may read them too, replaced files are used from the next attachment on.
 
         Raises:
             OSError: they could never be read.
