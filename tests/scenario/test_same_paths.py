@@ -315,6 +315,7 @@ _REFUSED_BEYOND_THE_TARGET = Route(
 @example(shape=Shape(packets=3), routes=[_REFUSED_BEYOND_THE_TARGET], again=False)
 @example(shape=Shape(), routes=[_SILENT_BEHIND_ROUTERS], again=False)
 @example(shape=_BLOCKED, routes=[_REFUSED_WHILE_BLOCKED], again=False)
+@example(shape=Shape(packets=3, limited=2), routes=[Route()] * 3, again=True)
 @example(shape=_BLOCKED._replace(packet_type=PacketType.UDP), routes=[_DOUBTED], again=False)
 @example(shape=_BLOCKED, routes=[_NEARER_THAN_IT_ANSWERED], again=False)
 @given(shape=SHAPES, routes=st.lists(ROUTES, min_size=1, max_size=3), again=st.booleans())
