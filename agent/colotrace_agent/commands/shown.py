@@ -17,7 +17,7 @@ from .outputs import Outputs
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShowSettings:
-    """What the command line said of it, and of what a row is made of."""
+    """Options of the command line for rows and their output."""
 
     packet_type: PacketType
     multipath: bool
@@ -29,8 +29,8 @@ class ShowSettings:
 class Shown:
     """Prints rows, one after the other.
 
-    `errors` counts those with one, `unreached` those of targets that did not answer, rows with an
-    error among them.
+    `errors` counts rows with an error. `unreached` counts rows of targets that did not answer,
+    including those with an error.
     """
 
     def __init__(self, settings: ShowSettings, resolver: Resolver, outputs: Outputs) -> None:
@@ -40,9 +40,9 @@ class Shown:
         self._names = Names(resolver)
 
     async def show(self, target: str, frames: list[Frame], *, ask: bool = True) -> None:
-        """Prints the row that these frames come to; `ask` for names that are not known yet.
+        """Prints the row of these frames. `ask` allows look-ups of names that are not cached.
 
-        Returns once there is room for another. Raises `OutputError` where it cannot be printed.
+        Returns once there is room for another row. Raises `OutputError` if printing failed.
         """
         last, settings = frames[-1], self._settings
         outcome = last.outcome or Outcome(Failure.INTERNAL)
@@ -82,7 +82,7 @@ class Shown:
         await self._outputs.drain()
 
     async def _known(self, gathered: list[tally.Gathered], *, ask: bool) -> tally.Known:
-        """Names of what will be shown, as far as they come in time; each is asked for once."""
+        """Names of the addresses that will be shown, as far as they are found in time."""
         packed = {text: parse_address(text) or b"" for text in tally.addresses(gathered)}
         found = await self._names.of(set(packed.values()), ask=ask)
         names = {text: found[address] for text, address in packed.items() if address in found}

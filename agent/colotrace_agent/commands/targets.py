@@ -1,9 +1,8 @@
-"""The targets that `trace` was given: those on the command line, then a file's, line by line.
+"""The targets of `trace`: those of the command line, then one for each line of a file.
 
-Lines are read by a thread of their own, so that a slow pipe holds nothing up: each target is
-there as soon as its line is, and no more are read ahead than a reader will soon want. The
-descriptor is read without Python's buffered files, whose locks a reader that is still waiting
-for its pipe would hold when the process ends.
+A thread reads the file, so that a slow pipe does not block the event loop. Each target is available
+as soon as its line is, and the number of chunks read ahead is bounded. The descriptor is read
+without Python's buffered files: a thread that waits for a pipe would hold their lock at exit.
 """
 
 import asyncio
@@ -14,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from encodings import utf_16  # now: later the agent may be unable to read the library
+from encodings import utf_16  # early: later the agent may be unable to read the library
 from itertools import chain
 
 from colotrace_proto.notices import Notice, NoticeCode
@@ -32,21 +31,21 @@ _AROUND = (
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Something that was given as a target and is none: its text, safe to show, and why."""
+    """An invalid target: its text, safe to show, and the reason."""
 
     text: str
     cause: Notice
 
 
 class Targets:
-    """To be iterated over once. Made inside an event loop; `file` is a descriptor.
+    """Iterate over it once. Create it on the event loop; `file` is a descriptor.
 
-    Lines end in LF, CR or both. A line may end in a comment (`#`); blank lines are passed over.
-    The file is UTF-8, or UTF-16 with a byte order mark. What is not text or no target by its
-    characters comes as `Unusable`, which names the line.
+    Lines end in LF, CR or both. A line may end in a comment (`#`); blank lines are skipped. The
+    file is UTF-8, or UTF-16 with a byte order mark. A line that is not text, or has characters
+    that no target has, comes as `Unusable`, which names the line.
 
     Raises (while iterating):
-        OSError: the file cannot be read on.
+        OSError: reading the file failed.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class Targets:
         chunk: int = 16_384,
         ahead: int = 2,
     ) -> None:
-        """`chunk` bytes are read at once, and at most `ahead` chunks before they are wanted."""
+        """`chunk` is in bytes; at most `ahead` chunks are read before they are needed."""
         self._given = iter(given)
         self._loop = asyncio.get_running_loop()
         self._read: asyncio.Queue[deque[str | Unusable] | OSError | None] = asyncio.Queue()
@@ -67,7 +66,7 @@ class Targets:
         if file is None:
             self._read.put_nowait(None)
         else:
-            # A daemon: nobody waits for the end of a pipe that nobody reads any more.
+            # A daemon thread: the exit does not wait for the end of a pipe.
             threading.Thread(
                 target=self._read_all, args=[file, chunk], name="targets", daemon=True
             ).start()
@@ -95,7 +94,7 @@ class Targets:
         raise StopAsyncIteration
 
     async def several(self) -> list[str | Unusable]:
-        """The next targets, as many as are there, as soon as there is one; none in the end."""
+        """All targets that are available, at least one; none at the end."""
         try:
             first = await anext(self)
         except StopAsyncIteration:
@@ -104,7 +103,7 @@ class Targets:
         return [first, *rest]
 
     def close(self) -> None:
-        """There is no next one, also for somebody who waits for it."""
+        """End the iteration, also for a task that waits for the next target."""
         if not self._closed:
             self._closed = True
             self._room.release()
@@ -141,7 +140,7 @@ def _argument(given: str) -> str | Unusable:
 
 
 def _targets(chunks: Iterator[bytes]) -> Iterator[deque[str | Unusable]]:
-    """Targets as their lines come, those that come together at once."""
+    """Targets as their lines arrive, grouped by chunk."""
     number = 1
     for lines in _lines(_text(chunks)):
         found = (_target(line, number + place) for place, line in enumerate(lines))
@@ -150,7 +149,7 @@ def _targets(chunks: Iterator[bytes]) -> Iterator[deque[str | Unusable]]:
 
 
 def _target(line: bytes, number: int) -> str | Unusable | None:
-    """The target of the line with that number; None where it is blank."""
+    """The target of the line with that number; None if the line is blank."""
     content = line.partition(b"#")[0]
     try:
         target = content.decode().strip(_AROUND)
@@ -178,8 +177,8 @@ def _unusable(text: str, number: int, why: str) -> Unusable:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Lines as they come, those that come together at once; of one that is far too long, little
-    more than its beginning is kept."""
+    """Lines as they arrive, grouped by chunk. Only the beginning of a line that is too long is
+    kept."""
     rest = b""
     after_cr = False
     for chunk in chunks:

@@ -18,7 +18,7 @@ from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.engine.multipath.several import offered
 from colotrace_agent.host.resolve import Resolver, parse_address
-from colotrace_agent.policy import Barred, Policy
+from colotrace_agent.policy import Policy
 from colotrace_agent.prober import Prober
 
 from .shell import Emit, JobShell, Progress
@@ -73,10 +73,10 @@ class Jobs:
         addresses = None
         literal = parse_address(job.target)
         if literal is not None:
-            judged = self._policy.judge(job.target, [literal])
-            if isinstance(judged, Barred):
-                return Refused(job.job_id, _REASONS[judged.failure], judged.cause)
-            addresses = judged
+            (barred,) = self._policy.judge_all([literal])
+            if barred is not None:
+                return Refused(job.job_id, _REASONS[barred.failure], barred.cause)
+            addresses = [literal]
         self._under_way[job.job_id] = JobShell(
             job,
             prober=self._prober,
