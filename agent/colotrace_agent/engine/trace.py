@@ -8,6 +8,7 @@ import errno
 import itertools
 from array import array
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 
 from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import NodeKind
@@ -21,6 +22,9 @@ from .placing import place
 from .refusals import Refuser, settle
 from .rules import Bounds
 from .verdict import judge
+
+# Each answer of the target asks, and few different ones do.
+_answer_bounds = lru_cache(maxsize=1_024)(rules.answer_bounds)
 
 
 class Trace:
@@ -290,7 +294,7 @@ class Trace:
         return reply
 
     def _lower_bounds(self, kind: int, ttl: int, ttl_left: int) -> None:
-        shown = rules.answer_bounds(kind, ttl, ttl_left, self.spec.max_ttl + 1)
+        shown = _answer_bounds(kind, ttl, ttl_left, self.spec.max_ttl + 1)
         self._bounds = Bounds(*map(min, self._bounds, shown))
 
     # What `placing` asks.

@@ -46,12 +46,14 @@ class Meaning(NamedTuple):
 def judge(heard: Heard, flow: Flow) -> Meaning:
     """The meaning of an answer to one of the flow's probes."""
     kind, annotations = _kind_and_labels(heard, flow)
-    by_own_host = kind is NodeKind.BARRIER and heard.responder == flow.source != flow.target
+    is_refusal = kind is NodeKind.BARRIER
+    by_own_host = is_refusal and heard.responder == flow.source != flow.target
+    doubtful = is_refusal and _is_doubtful(heard, flow)
     if _is_translated(heard, flow):
         annotations = (*annotations, labels.NAT)
     annotations += heard.labels
-    ttl_left = max((heard.quoted_ttl or 1) - 1, 0)
-    return Meaning(kind, annotations, _is_doubtful(heard, flow), by_own_host, ttl_left)
+    ttl_left = heard.quoted_ttl - 1 if heard.quoted_ttl else 0
+    return Meaning(kind, annotations, doubtful, by_own_host, ttl_left)
 
 
 def _kind_and_labels(heard: Heard, flow: Flow) -> tuple[NodeKind, tuple[str, ...]]:
