@@ -59,7 +59,7 @@ def list_tokens(where: Location) -> None:
             (
                 line.id,
                 line.account_id,
-                ",".join(sorted(line.permissions)),
+                ",".join(sorted(line.permissions.split())),
                 instant(line.created_at),
                 instant(line.last_used_at),
                 instant(line.expires_at),

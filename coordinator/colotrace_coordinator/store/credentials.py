@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,7 +20,7 @@ from .tables import Account, Key, Token
 _ACCOUNT = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,32}")
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f]{1,189}")
 _PRINTABLE = re.compile(r"[\x21-\x7e]+")
-
+_Row = TypeVar("_Row", Token, Key)
 
 MAX_DIGESTS = 100_000
 _AT_ONCE = 500
@@ -46,33 +47,6 @@ class Credential:
     id: str
     grants: Mapping[str, frozenset[Permission]]
     expires_at: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenLine:
-    """A token in the list; times in Unix seconds."""
-
-    id: str
-    account_id: str
-    permissions: frozenset[str]
-    description: str
-    created_at: int
-    expires_at: int | None
-    revoked_at: int | None
-    last_used_at: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class KeyLine:
-    """A key in the list; times in Unix seconds."""
-
-    id: str
-    account_id: str
-    email: str
-    description: str
-    created_at: int
-    revoked_at: int | None
-    last_used_at: int | None
 
 
 def is_email(text: str) -> bool:
@@ -225,40 +199,15 @@ class Credentials:
                 known.revoked_at = None
         return key
 
-    async def tokens(self) -> list[TokenLine]:
+    async def tokens(self) -> list[Token]:
         """Every token, oldest first."""
         async with self._database.session() as session:
-            rows = await session.scalars(select(Token).order_by(Token.created_at, Token.id))
-            return [
-                TokenLine(
-                    row.id,
-                    row.account_id,
-                    frozenset(row.permissions.split()),
-                    row.description,
-                    row.created_at,
-                    row.expires_at,
-                    row.revoked_at,
-                    row.last_used_at,
-                )
-                for row in rows
-            ]
+            return list(await session.scalars(select(Token).order_by(Token.created_at, Token.id)))
 
-    async def keys(self) -> list[KeyLine]:
+    async def keys(self) -> list[Key]:
         """Every key, oldest first."""
         async with self._database.session() as session:
-            rows = await session.scalars(select(Key).order_by(Key.created_at, Key.id))
-            return [
-                KeyLine(
-                    row.id,
-                    row.account_id,
-                    row.email,
-                    row.description,
-                    row.created_at,
-                    row.revoked_at,
-                    row.last_used_at,
-                )
-                for row in rows
-            ]
+            return list(await session.scalars(select(Key).order_by(Key.created_at, Key.id)))
 
     async def revoke_token(self, token_id: str) -> None:
         """Revoke the token.
@@ -266,11 +215,7 @@ class Credentials:
         Raises:
             UnknownIdError: there is no such token.
         """
-        async with self._database.session() as session:
-            row = await session.get(Token, token_id)
-            if row is None:
-                raise UnknownIdError(f"there is no token {token_id!r}; see: token list")
-            row.revoked_at = row.revoked_at or int(self._clock())
+        await self._revoke(Token, token_id, "token")
 
     async def revoke_key(self, key_id: str) -> None:
         """Revoke the key.
@@ -278,10 +223,13 @@ class Credentials:
         Raises:
             UnknownIdError: there is no such key.
         """
+        await self._revoke(Key, key_id, "key")
+
+    async def _revoke(self, table: type[_Row], row_id: str, word: str) -> None:
         async with self._database.session() as session:
-            row = await session.get(Key, key_id)
+            row = await session.get(table, row_id)
             if row is None:
-                raise UnknownIdError(f"there is no key {key_id!r}; see: key list")
+                raise UnknownIdError(f"there is no {word} {row_id!r}; see: {word} list")
             row.revoked_at = row.revoked_at or int(self._clock())
 
     async def used(self, ids: Iterable[str]) -> None:
