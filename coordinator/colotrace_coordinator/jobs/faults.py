@@ -84,70 +84,62 @@ def busy(colo: ColoName) -> Fault:
 
 def refused(agent: AgentId, refusal: Refused) -> Fault:
     """The agent refused the offer."""
+    code, weight, cause = RowCode.NO_AGENT, Weight.UNABLE, refusal.notice
     match refusal.reason:
         case RefusalReason.POLICY:
-            return _because(
-                Fault(
-                    RowCode.UNTRACEABLE, Weight.FORBIDDEN, f"the owner of agent {agent} forbids it"
-                ),
-                refusal.notice,
-            )
+            code, weight = RowCode.UNTRACEABLE, Weight.FORBIDDEN
+            words = f"the owner of agent {agent} forbids it"
         case RefusalReason.NO_FAMILY:
+            code, weight = RowCode.UNTRACEABLE, Weight.FORBIDDEN
             words = f"agent {agent} has no working address of the target's family"
-            return _because(Fault(RowCode.UNTRACEABLE, Weight.FORBIDDEN, words), refusal.notice)
         case RefusalReason.BUSY:
-            return Fault(RowCode.NO_AGENT, Weight.BUSY, f"agent {agent} is busy")
+            return Fault(code, Weight.BUSY, f"agent {agent} is busy")
         case RefusalReason.DRAINING:
-            return Fault(RowCode.NO_AGENT, Weight.UNABLE, f"agent {agent} is being stopped")
+            return Fault(code, weight, f"agent {agent} is being stopped")
         case RefusalReason.UNSUPPORTED:
             words = f"agent {agent} does not know what is asked of it; a newer agent may"
-            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.notice)
         case RefusalReason.NO_SOCKET:
             words = f"agent {agent} cannot send probes; look at its log"
-            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.notice)
         case RefusalReason.UNSPECIFIED:
             words = f"agent {agent} refused"
-            return _because(Fault(RowCode.NO_AGENT, Weight.UNABLE, words), refusal.notice)
+    return _because(code, weight, words, cause)
 
 
 def unanswered(agent: AgentId, after_s: float) -> Fault:
     """The agent neither accepted nor refused."""
-    words = f"agent {agent} did not answer the offer within {after_s:g} s"
-    return Fault(RowCode.LOST, Weight.LOST, words)
+    return _lost(f"agent {agent} did not answer the offer within {after_s:g} s")
 
 
 def untaken(colo: ColoName, after_s: float) -> Fault:
     """The offer was published to the colo, and no agent answered."""
-    words = f"none of {colo}'s agents took the job within {after_s:g} s of its being published"
-    return Fault(RowCode.LOST, Weight.LOST, words)
+    return _lost(
+        f"none of {colo}'s agents took the job within {after_s:g} s of its being published"
+    )
 
 
 def silent(agent: AgentId, after_s: float) -> Fault:
     """The agent's stream is up, but nothing arrives."""
-    words = f"agent {agent} fell silent while tracing: nothing came for {after_s:g} s"
-    return Fault(RowCode.LOST, Weight.LOST, words)
+    return _lost(f"agent {agent} fell silent while tracing: nothing came for {after_s:g} s")
 
 
 def lost(agent: AgentId) -> Fault:
     """The agent's stream ended, and it did not reconnect in time."""
-    return Fault(RowCode.LOST, Weight.LOST, f"agent {agent} was lost while tracing")
+    return _lost(f"agent {agent} was lost while tracing")
 
 
 def restarted(agent: AgentId) -> Fault:
     """Another process of the agent has attached."""
-    return Fault(RowCode.LOST, Weight.LOST, f"agent {agent} restarted while tracing")
+    return _lost(f"agent {agent} restarted while tracing")
 
 
 def forgotten(agent: AgentId) -> Fault:
     """The agent reconnected without the job."""
-    return Fault(
-        RowCode.LOST, Weight.LOST, f"agent {agent} lost its connection, and the job with it"
-    )
+    return _lost(f"agent {agent} lost its connection, and the job with it")
 
 
 def misbehaved(agent: AgentId, what: str) -> Fault:
     """The agent violates the protocol."""
-    return Fault(RowCode.LOST, Weight.LOST, f"agent {agent} is at fault: {what}")
+    return _lost(f"agent {agent} is at fault: {what}")
 
 
 def out_of_time(agent: AgentId) -> Fault:
@@ -158,32 +150,35 @@ def out_of_time(agent: AgentId) -> Fault:
 
 def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
     """The fault that an agent's outcome reports; None if the target was traced."""
-    code = error_code(outcome.failure)
+    weight, cause = Weight.FINAL, outcome.cause
     match outcome.failure:
         case Failure.NONE:
             return None
         case Failure.UNRESOLVABLE:
             words = f"the name does not resolve as seen by agent {agent}"
-            return _because(Fault(code, Weight.FINAL, words), outcome.cause)
         case Failure.NO_FAMILY:
+            weight = Weight.FORBIDDEN
             words = f"the target has no address of a family that agent {agent} has"
-            return _because(Fault(code, Weight.FORBIDDEN, words), outcome.cause)
         case Failure.POLICY:
+            weight = Weight.FORBIDDEN
             words = f"the owner of agent {agent} forbids it"
             # Only names are refused at that point; a caller must not learn their addresses.
-            shown = outcome.cause is None or not _names_an_address(sentence(outcome.cause))
-            return _because(Fault(code, Weight.FORBIDDEN, words), outcome.cause if shown else None)
+            if cause is not None and _names_an_address(sentence(cause)):
+                cause = None
         case Failure.SEND:
             words = f"agent {agent} could not send the probes"
-            return _because(Fault(code, Weight.FINAL, words), outcome.cause)
         case Failure.DEADLINE:
             return out_of_time(agent)
         case Failure.CANCELLED:
+            weight = Weight.LOST
             words = f"agent {agent} gave the job up"
-            return _because(Fault(code, Weight.LOST, words), outcome.cause)
         case Failure.INTERNAL | Failure.UNSPECIFIED:
-            what = sentence(outcome.cause) if outcome.cause else "it gave no reason"
-            return misbehaved(agent, what)
+            return misbehaved(agent, sentence(cause) if cause else "it gave no reason")
+    return _because(error_code(outcome.failure), weight, words, cause)
+
+
+def _lost(words: str) -> Fault:
+    return Fault(RowCode.LOST, Weight.LOST, words)
 
 
 def _names_an_address(words: str) -> bool:
@@ -197,7 +192,5 @@ def _names_an_address(words: str) -> bool:
     return False
 
 
-def _because(fault: Fault, cause: Notice | None) -> Fault:
-    if cause is None:
-        return fault
-    return Fault(fault.code, fault.weight, f"{fault.words}: {sentence(cause)}")
+def _because(code: int, weight: Weight, words: str, cause: Notice | None) -> Fault:
+    return Fault(code, weight, f"{words}: {sentence(cause)}" if cause else words)
