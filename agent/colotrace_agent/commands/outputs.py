@@ -51,11 +51,8 @@ class Outputs:
     def note(self, words: str) -> None:
         """Print a line on standard error, made safe for a terminal."""
         line = safe(words, most=1_000) + "\n"
-        data = line.encode(encoding(sys.stderr), ERRORS)
-        if self._status:
-            self._status_on.put(_CLEAR)
-            self._status = False
-        self._err.put(data)
+        self.clear_status()
+        self._err.put(line.encode(encoding(sys.stderr), ERRORS))
 
     def status(self, words: str) -> None:
         """Show the words as the last line of the terminal; skipped while output is behind."""

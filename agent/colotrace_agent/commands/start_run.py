@@ -48,12 +48,7 @@ def start(
     Raises:
         StartError: this host cannot run it.
     """
-    from colotrace_proto.identifiers import (
-        is_address,
-        is_colo_name,
-        is_identifier,
-        with_ascii_host,
-    )
+    from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier, with_ascii_host
 
     colo = colo.lower()
     coordinator = with_ascii_host(coordinator)

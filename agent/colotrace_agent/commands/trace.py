@@ -8,14 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from colotrace_proto import rows
-from colotrace_proto.messages import (
-    MAX_REMAINING_MS,
-    Failure,
-    Frame,
-    Job,
-    JobId,
-    PacketType,
-)
+from colotrace_proto.messages import MAX_REMAINING_MS, Failure, Frame, Job, JobId, PacketType
 from colotrace_proto.output import EXIT_INTERRUPTED, OutputError
 
 from colotrace_agent.host.resolve import Resolver
@@ -145,7 +138,7 @@ class _Tracing:
         self._policy = Policy(
             allow_private=settings.allow_private, families=lambda: prober.families
         )
-        self._outputs = Outputs(self._fail)
+        self._outputs = Outputs(self._end)
         self._shown = Shown(settings.show, resolver, self._outputs)
         self._running: set[JobShell] = set()
         self._number = 0
@@ -184,10 +177,6 @@ class _Tracing:
         """Print the results so far of the traces under way."""
         self._interrupted = True
         self._outputs.hurry()
-        self._end()
-
-    def _fail(self) -> None:
-        """Standard output failed."""
         self._end()
 
     def _end(self) -> None:

@@ -23,12 +23,7 @@ moves it forward.
 import enum
 from collections.abc import Callable, Container, Sequence
 
-from colotrace_proto.messages import (
-    Frame,
-    JobId,
-    RefusalReason,
-    Refused,
-)
+from colotrace_proto.messages import Frame, JobId, RefusalReason, Refused
 
 from colotrace_coordinator.deadlines import (
     BROKER_LOST_ACCEPT_S,
