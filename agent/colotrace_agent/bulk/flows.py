@@ -7,6 +7,7 @@ import hashlib
 import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,8 @@ Flags = npt.NDArray[np.bool_]
 # Quarantined names are sorted into an array when they reach this number or age.
 _YOUNG = 16_384
 _YOUNG_NS = QUARANTINE_NS // 4
+# Many names of one address quarantine hundreds of its flows.
+_TRIED_AT_ONCE = 256
 _SPREAD = np.uint64(0x9E37_79B9_7F4A_7C15)
 
 
@@ -154,11 +157,13 @@ class ManyIdentities:
     def _search(
         self, spec: TraceSpec, drawn: Names, *, reserve: Callable[[int], bool], now: int
     ) -> int | None:
-        for identifier in candidates(spec, int(drawn[0])):
-            if self._resting.among(_names(drawn, np.array([identifier])), now)[0]:
-                continue
-            if not FORMATS[spec.packet_type].ports or reserve(identifier):
-                return identifier
+        tried = candidates(spec, int(drawn[0]))
+        while part := list(islice(tried, _TRIED_AT_ONCE)):
+            identifiers = np.array(part)
+            free = ~self._resting.among(_names(drawn, identifiers), now)
+            for identifier in identifiers[free].tolist():
+                if not FORMATS[spec.packet_type].ports or reserve(identifier):
+                    return int(identifier)
         return None
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from weakref import WeakValueDictionary
 
 from colotrace_proto.messages import Failure, Family, Frame, JobId
 from colotrace_proto.notices import Notice
@@ -60,6 +61,8 @@ class Bulk:
         self._names: dict[Table, list[str]] = {}
         self._tasks = asyncio.TaskGroup()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
+        # Names of one address start one after the other; only one of them asks at each turn.
+        self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self._resolving: set[asyncio.Task[None]] = set()
         self.interrupted = False
         self._ending = False
@@ -175,7 +178,8 @@ class Bulk:
             return
         failed: list[tuple[str, bytes, _Trouble]] = []
         for address in judged:
-            await self._start([(target, address)], lambda *each: failed.append(each))
+            async with self._locks.setdefault(address, asyncio.Lock()):
+                await self._start([(target, address)], lambda *each: failed.append(each))
             if not failed or failed[-1][1] != address:
                 return
         self._fail_to_start(*failed[0])

@@ -82,6 +82,19 @@ def test_flows_rest(packet_type: PacketType) -> None:
     assert again.identifiers.tolist() == first.identifiers.tolist()
 
 
+@pytest.mark.parametrize("packet_type", TYPES)
+def test_flows_to_one_target_are_those_of_the_single_engine(packet_type: PacketType) -> None:
+    """Also when hundreds of flows to it are quarantined, as with many names of one address."""
+    many, one = ManyIdentities(secret=SECRET), Identities(secret=SECRET)
+    spec = TraceSpec(targets_of(1)[0], packet_type)
+    for _ in range(300):
+        flows, free = allocate(many, spec, targets_of(1))
+        many.release(flows.names, 0)
+        assert free == [True]
+        wanted = one.allocate(spec, SOURCE, reserve=lambda _: True, now=0)
+        assert flows.flow(0).key == wanted.key
+
+
 def test_what_rests_is_little_even_if_it_is_much() -> None:
     """More than one batch: all of it rests, and all of it is forgotten."""
     identities, spec = ManyIdentities(secret=SECRET), TraceSpec(bytes(4), max_ttl=1)
