@@ -19,9 +19,9 @@ from .api.app import create_app, create_operation_app
 from .api.http.server import (
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS,
+    HttpServer,
     Limits,
     ServerCertificate,
-    http_server,
 )
 from .api.metrics import HttpMetrics
 from .certificates import CertificateWatch
@@ -159,7 +159,7 @@ async def serve(settings: ServeSettings) -> None:
             operation=settings.ops is None,
             limit=clock.timeout,
         )
-        server = http_server(
+        server = HttpServer(
             app, tls=https, trusted_proxies=settings.trusted_proxies, limits=_limits()
         )
         http = listen(settings.http, flag="--http")
@@ -167,7 +167,7 @@ async def serve(settings: ServeSettings) -> None:
         ops: list[socket.socket] = []
         operation = None
         if settings.ops is not None:
-            operation = http_server(
+            operation = HttpServer(
                 create_operation_app(ready=ready, registry=numbers, metrics=http_metrics),
                 limits=_OPERATION,
             )

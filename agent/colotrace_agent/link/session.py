@@ -9,7 +9,7 @@ offered jobs, or last frames.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from colotrace_proto.messages import (
     MAX_HELD_JOBS,
@@ -56,17 +56,7 @@ class Identity:
 
     def hello(self, *, held_jobs: tuple[JobId, ...] = ()) -> Hello:
         """The first message on a stream."""
-        return Hello(
-            agent_id=self.agent_id,
-            boot_id=self.boot_id,
-            colo=self.colo,
-            city=self.city,
-            families=self.families,
-            packet_types=self.packet_types,
-            software_version=self.software_version,
-            max_jobs=self.max_jobs,
-            held_jobs=held_jobs,
-        )
+        return Hello(**asdict(self), held_jobs=held_jobs)
 
 
 class Session:

@@ -1,15 +1,12 @@
 """Packet counters of the agents, summed by colo."""
 
-from dataclasses import fields
-
 from colotrace_proto.messages import ColoName, Counters
 
-from colotrace_coordinator.metrics import Metrics
+from colotrace_coordinator.metrics import KINDS, Metrics
 
 from .agents import AgentKey
 
 _MAX_PROCESSES = 10_000
-_NAMES = tuple(field.name for field in fields(Counters))
 
 
 class PacketCounts:
@@ -24,7 +21,7 @@ class PacketCounts:
         """Add what is new in the agent's totals. A report that was overtaken adds nothing."""
         known = self._totals.pop(agent, Counters())
         totals = {}
-        for name in _NAMES:
+        for name in KINDS:
             before, after = getattr(known, name), getattr(counters, name)
             totals[name] = max(before, after)
             if after > before:

@@ -91,13 +91,19 @@ class HttpServer:
         self,
         app: ASGIApp,
         *,
-        tls: ServerCertificate | None,
-        trusted_proxies: Sequence[Network],
-        limits: Limits,
+        tls: ServerCertificate | None = None,
+        trusted_proxies: Sequence[Network] = (),
+        limits: Limits | None = None,
     ) -> None:
+        """The client's address is taken from X-Forwarded-For if the peer is one of the
+        `trusted_proxies`.
+
+        Raises:
+            SetupError: the certificate or its key is not usable.
+        """
         self._proxies = Proxies(trusted_proxies)
         self._tls = tls
-        self._limits = limits
+        self._limits = limits = limits or Limits()
         self._config = uvicorn.Config(
             _Served(app, self._proxies),
             interface="asgi3",
@@ -196,22 +202,6 @@ class HttpServer:
     def _stop_accepting(self) -> None:
         for acceptor in self._acceptors:
             acceptor.stop()
-
-
-def http_server(
-    app: ASGIApp,
-    *,
-    tls: ServerCertificate | None = None,
-    trusted_proxies: Sequence[Network] = (),
-    limits: Limits | None = None,
-) -> HttpServer:
-    """The HTTP server of an application. The client's address is taken from X-Forwarded-For if the
-    peer is one of the `trusted_proxies`.
-
-    Raises:
-        SetupError: the certificate or its key is not usable.
-    """
-    return HttpServer(app, tls=tls, trusted_proxies=trusted_proxies, limits=limits or Limits())
 
 
 def _context(tls: ServerCertificate) -> ssl.SSLContext:

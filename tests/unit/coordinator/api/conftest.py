@@ -9,7 +9,7 @@ import httpx
 import pytest
 import uvloop
 from colotrace_coordinator.api.app import create_app
-from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate, http_server
+from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
 from colotrace_coordinator.listen import Address, listen
 from colotrace_coordinator.store.credentials import EVERYTHING, Credential, Permission
 from colotrace_coordinator.store.secrets import short_digest
@@ -128,7 +128,7 @@ async def serving(
     app: Starlette, *, tls: ServerCertificate | None = None, limits: Limits | None = None
 ) -> AsyncIterator[tuple[HttpServer, tuple[str, int]]]:
     """The server and where it listens; stopped at the end."""
-    server = http_server(app, tls=tls, limits=limits)
+    server = HttpServer(app, tls=tls, limits=limits)
     sockets = listen(Address("127.0.0.1", 0), flag="--http")
     task = asyncio.create_task(server.serve(sockets=sockets))
     try:

@@ -17,7 +17,7 @@ import pytest
 import structlog
 from colotrace_coordinator.api.http import acceptor
 from colotrace_coordinator.api.http.connection import Deadlines
-from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate, http_server
+from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
 from colotrace_coordinator.listen import Address, listen
 from starlette.types import Receive, Scope, Send
 from unit.coordinator.api.test_server import answer, certificate
@@ -59,7 +59,7 @@ async def serving(
     trusted = limits.pop("trusted", ())
     deadlines = dict.fromkeys(("head_s", "keep_alive_s", "drain_s", "linger_s"), LONG)
     told = Deadlines(**{**deadlines, **limits.pop("deadlines", {})})
-    server = http_server(
+    server = HttpServer(
         app, tls=tls, trusted_proxies=trusted, limits=Limits(deadlines=told, **limits)
     )
     sockets = listen(Address("127.0.0.1", 0), flag="--http")
@@ -301,7 +301,7 @@ async def test_descriptors_that_run_out(monkeypatch: pytest.MonkeyPatch) -> None
                 raise OSError(24, "Too many open files")
             return super().accept()
 
-    server = http_server(App())
+    server = HttpServer(App())
     listening = Full()
     listening.bind(("127.0.0.1", 0))
     listening.listen()

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from colotrace_coordinator.api.http.connection import Deadlines
-from colotrace_coordinator.api.http.server import Limits, ServerCertificate, http_server
+from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
 from colotrace_coordinator.api.routes import traceroute
 from colotrace_coordinator.errors import SetupError
 from cryptography import x509
@@ -333,4 +333,4 @@ def test_certificate_that_cannot_be_used(
     tls = certificate(tmp_path)
     tls.key.write_text("no key")
     with pytest.raises(SetupError, match="--tls-cert and --tls-key"):
-        http_server(make_app(), tls=tls)
+        HttpServer(make_app(), tls=tls)
