@@ -68,11 +68,6 @@ class _Times:
     std_dev: float
 
 
-def merge(first: Replies, second: Replies) -> Replies:
-    """The lines of both tables in one table."""
-    return merged((first, second))
-
-
 def merged(tables: Sequence[Replies]) -> Replies:
     """The lines of all tables in one table, in time linear in the number of lines."""
     node: list[int] = []

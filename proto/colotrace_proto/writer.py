@@ -69,11 +69,6 @@ class Writer:
         """The backlog in bytes."""
         return self._bytes
 
-    @property
-    def has_room(self) -> bool:
-        """Whether `drain` would return at once."""
-        return self._bytes <= self._most
-
     def put(self, data: bytes | bytearray) -> None:
         """Queue the data; ignored after a failure. Call `drain` regularly."""
         with self._changed:

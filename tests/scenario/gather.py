@@ -20,7 +20,7 @@ def row_of(
     assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
     replies = Replies()
     for frame in frames:
-        replies = tally.merge(replies, frame.replies)
+        replies = tally.merged((replies, frame.replies))
     gathered = tally.Gathered(
         target="target",
         colo=LOCAL,

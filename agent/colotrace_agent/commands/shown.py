@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import msgspec
 from colotrace_proto import rows, tally
 from colotrace_proto.failures import error_code
-from colotrace_proto.messages import Failure, Frame, Outcome, PacketType, Replies
+from colotrace_proto.messages import Failure, Frame, Outcome, PacketType
 from colotrace_proto.notices import sentence
 from colotrace_proto.text import safe_json
 
@@ -46,16 +46,13 @@ class Shown:
         """
         last, settings = frames[-1], self._settings
         outcome = last.outcome or Outcome(Failure.INTERNAL)
-        replies = Replies()
-        for frame in frames:
-            replies = tally.merge(replies, frame.replies)
         code = error_code(outcome.failure)
         gathered = tally.Gathered(
             target=target,
             colo=settings.colo,
             target_address=last.target_address,
             sent=last.sent,
-            replies=replies,
+            replies=tally.merged([frame.replies for frame in frames]),
             duration_ns=outcome.duration_ns,
             code=code,
             unplaced=outcome.unplaced,

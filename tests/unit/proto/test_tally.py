@@ -15,7 +15,7 @@ from colotrace_proto.tally import (
     addresses,
     colo_rows,
     has_own_ends,
-    merge,
+    merged,
     path_end,
 )
 from hypothesis import given
@@ -127,8 +127,8 @@ def test_address_with_and_without_a_label_is_two_nodes() -> None:
     plain, refusing = router(1), Node(router(1).address, BARRIER, ("!X",))
     first = gathered((1, MS, plain), (1, MS, refusing), sent=(3,))
     again = Replies((1,), (3 * MS,), (0,), (plain,))
-    merged = dataclasses.replace(first, replies=merge(first.replies, again))
-    (hop,) = row_of(merged).hops
+    both = dataclasses.replace(first, replies=merged((first.replies, again)))
+    (hop,) = row_of(both).hops
     assert [(node.packet_count, node.labels) for node in hop.nodes] == [
         (2, msgspec.UNSET),
         (1, ["!X"]),
@@ -308,8 +308,8 @@ def test_merged_tables_keep_lines_and_nodes() -> None:
     """Lines keep their order and their node."""
     first = Replies((1, 2), (10, 20), (0, 1), (router(1), router(2)))
     second = Replies((3,), (30,), (0,), (router(3),))
-    both = merge(first, second)
+    both = merged((first, second))
     assert both.ttl == (1, 2, 3)
     assert [both.nodes[n] for n in both.node] == [router(1), router(2), router(3)]
-    assert merge(Replies(), second) == second
-    assert merge(second, Replies()) == second
+    assert merged((Replies(), second)) == second
+    assert merged((second, Replies())) == second

@@ -50,7 +50,7 @@ def test_frames_add_up_to_the_trace(order: list[int], told_after: set[int]) -> N
     frames.append(report.final(trace, Failure.NONE))
     whole = Replies()
     for frame in frames:
-        whole = tally.merge(whole, frame.replies)
+        whole = tally.merged((whole, frame.replies))
     assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
     assert whole.ttl == tuple(1 + ordinal // 3 for ordinal in order)
     assert whole.rtt_ns == tuple((1 + ordinal) * MS for ordinal in order)

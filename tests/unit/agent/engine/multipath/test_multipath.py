@@ -352,7 +352,7 @@ class Traced:
         self.notices = outcome.notices
         replies = Replies()
         for frame in job.frames:
-            replies = tally.merge(replies, frame.replies)
+            replies = tally.merged((replies, frame.replies))
         gathered = tally.Gathered(
             target="target",
             colo=rows.Colo(city="", name="local"),
