@@ -41,8 +41,8 @@ def main() -> int:
             lab.up()
         try:
             with ExitStack() as stack:
-                fleets = _two(lab, stack) if mqtt else _one(lab, stack)
-                _show(fleets)
+                fleets = two_fleets(lab, stack) if mqtt else one_fleet(lab, stack)
+                show(fleets)
                 if keep:
                     _next_steps(fleets)
                     print("\nPress Ctrl-C to stop everything.", flush=True)
@@ -63,7 +63,8 @@ def main() -> int:
     return 0
 
 
-def _one(lab: Lab, stack: ExitStack) -> list[Fleet]:
+def one_fleet(lab: Lab, stack: ExitStack) -> list[Fleet]:
+    """Start a coordinator and an agent in each colo."""
     with _step("starting a coordinator and an agent in each colo"):
         fleet = stack.enter_context(Fleet(lab, installed=True))
     with _step("waiting until the agents are attached"):
@@ -71,7 +72,8 @@ def _one(lab: Lab, stack: ExitStack) -> list[Fleet]:
     return [fleet]
 
 
-def _two(lab: Lab, stack: ExitStack) -> list[Fleet]:
+def two_fleets(lab: Lab, stack: ExitStack) -> list[Fleet]:
+    """Start two coordinators that share the agents through an MQTT broker."""
     with _step("starting an MQTT broker, a coordinator and an agent in each colo"):
         broker = stack.enter_context(Broker(lab))
         first = stack.enter_context(Fleet(lab, broker=broker, installed=True))
@@ -85,7 +87,7 @@ def _two(lab: Lab, stack: ExitStack) -> list[Fleet]:
     return [first, second]
 
 
-def _show(fleets: list[Fleet]) -> None:
+def show(fleets: list[Fleet]) -> None:
     """Send a request to the first coordinator with curl, and to the last with `colotrace`."""
     first, last = fleets[0], fleets[-1]
     _ask(first)

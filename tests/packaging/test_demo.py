@@ -22,8 +22,8 @@ def demo(monkeypatch: pytest.MonkeyPatch):
     spec.loader.exec_module(module)
     lab = SimpleNamespace(up=lambda: None, down=lambda: None)
     monkeypatch.setattr(module, "Lab", lambda: lab)
-    monkeypatch.setattr(module, "_one", lambda _lab, _stack: [FLEET])
-    monkeypatch.setattr(module, "_show", lambda _fleets: None)
+    monkeypatch.setattr(module, "one_fleet", lambda _lab, _stack: [FLEET])
+    monkeypatch.setattr(module, "show", lambda _fleets: None)
     for name in ("enter_if_needed", "require"):
         monkeypatch.setattr(module.access, name, lambda: None)
     monkeypatch.setattr(module.signal, "signal", lambda *_: None)
