@@ -107,7 +107,7 @@ def parse(body: bytes) -> TracerouteBody:
         value = msgspec.json.decode(body.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise MalformedJsonError from None
-    value, faults = _pruned(value)
+    value, faults = pruned(value)
     try:
         request = TracerouteBody.model_validate(value)
     except ValidationError as error:
@@ -118,7 +118,7 @@ def parse(body: bytes) -> TracerouteBody:
     return request
 
 
-def _pruned(value: Any) -> tuple[object, list[Message]]:
+def pruned(value: Any) -> tuple[object, list[Message]]:
     """The part of the body that the model has to validate, and the faults found before.
 
     The elements of a list that is too long are removed, and so are unknown keys. Elements after the
@@ -126,21 +126,21 @@ def _pruned(value: Any) -> tuple[object, list[Message]]:
     """
     if not isinstance(value, dict):
         return value, []
-    pruned = {name: value[name] for name in TracerouteBody.model_fields if name in value}
+    kept = {name: value[name] for name in TracerouteBody.model_fields if name in value}
     faults = []
-    targets, colos, options = (pruned.get(name) for name in ("targets", "colos", "options"))
+    targets, colos, options = (kept.get(name) for name in ("targets", "colos", "options"))
     if isinstance(targets, list) and not 1 <= len(targets) <= MAX_TARGETS:
         faults.append(schema_fault(f"targets must have 1 to {MAX_TARGETS} elements", "/targets"))
-        pruned["targets"] = []
+        kept["targets"] = []
     if isinstance(colos, list):
         wrong = (n for n, colo in enumerate(colos) if not isinstance(colo, str))
         last = list(islice(wrong, MAX_ERRORS))[-1:]
         if last:
-            pruned["colos"] = colos[: last[0] + 1]
+            kept["colos"] = colos[: last[0] + 1]
     if isinstance(options, dict):
         known = {name: options[name] for name in _Options.model_fields if name in options}
-        pruned["options"] = known
-    return pruned, faults
+        kept["options"] = known
+    return kept, faults
 
 
 def _fault(detail: ErrorDetails) -> Message:

@@ -152,7 +152,7 @@ def test_faults_stop_at_the_bound() -> None:
     wrong = [1, "den"] * 10_000
     found = pointers({"targets": ["a"], "colos": wrong, "options": {"port": -1}})
     assert found == [*(f"/colos/{n}" for n in range(0, 200, 2)), "/options/port"]
-    value, _ = parsing._pruned({"targets": ["a"], "colos": wrong, "x": 1, "options": {"y": 1}})
+    value, _ = parsing.pruned({"targets": ["a"], "colos": wrong, "x": 1, "options": {"y": 1}})
     assert isinstance(value, dict)
     assert len(value["colos"]) == 199
     assert (value["options"], "x" in value) == ({}, False)
