@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import Protocol
 
 _MOST = 65_536
-_WAIT_S = 1.0
+WAIT_S = 1.0
 
 
 class NameSource(Protocol):
@@ -32,7 +32,7 @@ class Names:
                 asyncio.create_task(self._source.name(address), name="name"): address
                 for address in missing
             }
-            done, late = await asyncio.wait(asking, timeout=_WAIT_S)
+            done, late = await asyncio.wait(asking, timeout=WAIT_S)
             for task in late:
                 task.cancel()
             for task in done:

@@ -21,7 +21,7 @@ from colotrace_coordinator.metrics import Metrics
 CHECK_INTERVAL_S = 60.0
 MAX_REMEMBERED = 100_000
 """Size of the cache. A look-up in the file takes about 20 µs."""
-_SAMPLES = 256
+SAMPLES = 256
 
 _Stamp = tuple[int, int, int]
 
@@ -128,14 +128,14 @@ class _File:
     def damage(self) -> str | None:
         """A description of damage found by looking up sample addresses of the whole file; None if
         none was found."""
-        for number in range(_SAMPLES):
+        for number in range(SAMPLES):
             for address in (
-                ipaddress.IPv4Address((number << 32) // _SAMPLES),
-                ipaddress.IPv6Address((2 << 124) + (number << 125) // _SAMPLES),
+                ipaddress.IPv4Address((number << 32) // SAMPLES),
+                ipaddress.IPv6Address((2 << 124) + (number << 125) // SAMPLES),
             ):
                 self._asn(str(address))
         failures, self.failures = self.failures, 0
-        return f"{failures} of {2 * _SAMPLES} lookups: {self.last_failure}" if failures else None
+        return f"{failures} of {2 * SAMPLES} lookups: {self.last_failure}" if failures else None
 
     def _asn(self, address: str) -> str | None:
         if self._ipv4_only and ":" in address:

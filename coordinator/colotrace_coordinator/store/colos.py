@@ -24,9 +24,9 @@ KEPT_TIMES = 10
 for this multiple of the time they were attached: at least `KEPT_AT_LEAST_S`, at most
 `FORGOTTEN_AFTER_S`."""
 _SEEN_EVERY_S = 6 * 3_600.0
-_SEEN_UNVOUCHED_EVERY_S = 300.0
-_WRITE_EVERY_S = 1.0
-_LOOK_EVERY_S = 60.0
+SEEN_UNVOUCHED_EVERY_S = 300.0
+WRITE_EVERY_S = 1.0
+LOOK_EVERY_S = 60.0
 """Interval at which the database is checked for deleted colos."""
 
 log = structlog.get_logger(__name__)
@@ -162,7 +162,7 @@ class ColoMemory:
         stopping: asyncio.Event,
     ) -> None:
         loop = asyncio.get_running_loop()
-        every_s = _SEEN_EVERY_S if self._vouched else _SEEN_UNVOUCHED_EVERY_S
+        every_s = _SEEN_EVERY_S if self._vouched else SEEN_UNVOUCHED_EVERY_S
         seen_at, looked_at = loop.time() - every_s, loop.time()
         while True:
             last = stopping.is_set()
@@ -172,7 +172,7 @@ class ColoMemory:
                     self._unwritten.setdefault(name, city)
             try:
                 await self._write()
-                if loop.time() >= looked_at + _LOOK_EVERY_S:
+                if loop.time() >= looked_at + LOOK_EVERY_S:
                     looked_at = loop.time()
                     await self._look(forget)
             except StoreError as error:
@@ -180,7 +180,7 @@ class ColoMemory:
                 log.warning("colo_not_written", error=str(error), waiting=waiting)
             if last:
                 return
-            await pause(stopping, seconds=_WRITE_EVERY_S)
+            await pause(stopping, seconds=WRITE_EVERY_S)
 
     async def _look(self, forget: Callable[[ColoName], object]) -> None:
         """Report the colos that have expired, or that an operator has deleted."""

@@ -42,7 +42,7 @@ HEAD = "0002"
 """The revision of the newest migration."""
 
 _LOCK_WAIT_S = 30.0
-_ANSWER_S = 5.0
+ANSWER_S = 5.0
 _WATCH_EVERY_S = 5.0
 _ADVISORY_LOCK = 0x636F6C6F74726163  # "colotrac": shared by all coordinators of a database
 
@@ -156,7 +156,7 @@ class Database:
                 answer in time.
         """
         with _translated(self._location, frozen=self._frozen):
-            async with self.limit(_ANSWER_S), self._sessions.begin() as session:
+            async with self.limit(ANSWER_S), self._sessions.begin() as session:
                 yield session
 
     async def ping(self, *, timeout_s: float = 2.0) -> None:
@@ -215,7 +215,7 @@ def _engine(location: Location, *, frozen: bool) -> AsyncEngine:
             # https://www.sqlite.org/uri.html
             uri = f"file:{quote(str(location.file))}"
             url = url.set(database=uri, query={"mode": "ro", "immutable": "1", "uri": "true"})
-        engine = create_async_engine(url, connect_args={"timeout": _ANSWER_S})
+        engine = create_async_engine(url, connect_args={"timeout": ANSWER_S})
     except ImportError as error:
         raise SetupError(
             f"PostgreSQL's driver is missing; run: {install_line('postgres')}"

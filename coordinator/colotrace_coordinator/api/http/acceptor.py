@@ -22,7 +22,7 @@ from .crowd import Crowd
 log = structlog.get_logger(__name__)
 
 _AT_ONCE = 64
-_PAUSE_S = 0.2
+PAUSE_S = 0.2
 _SEND_BUFFER = 262_144
 _SAY_AGAIN_S = 60.0
 _SHORT = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -132,7 +132,7 @@ class Acceptor:
         wait in the backlog for a moment."""
         self._crowd.close_an_idle_one()
         self._loop.remove_reader(self._listening)
-        self._again = self._loop.call_later(_PAUSE_S, self._resume)
+        self._again = self._loop.call_later(PAUSE_S, self._resume)
         now = self._loop.time()
         if now >= self._say_at:
             self._say_at = now + _SAY_AGAIN_S

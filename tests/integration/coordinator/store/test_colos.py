@@ -31,7 +31,7 @@ async def test_remembered(database: Database, clock: Clock) -> None:
 
 async def test_memory_writes_behind(database: Database, monkeypatch: MonkeyPatch) -> None:
     """Changes in the registry, and colos attached at the start, are written to the database."""
-    monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
+    monkeypatch.setattr("colotrace_coordinator.store.colos.WRITE_EVERY_S", 0)
     store = ColoStore(database)
     memory = await ColoMemory.load(store)
     assert memory.all() == []
@@ -48,7 +48,7 @@ async def test_memory_writes_behind(database: Database, monkeypatch: MonkeyPatch
 async def test_memory_survives_a_database_failure(
     database: Database, monkeypatch: MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
+    monkeypatch.setattr("colotrace_coordinator.store.colos.WRITE_EVERY_S", 0)
     store = ColoStore(database)
     real, failures = store.remember, iter([StoreUnavailableError("away")] * 2)
 
@@ -70,8 +70,8 @@ async def test_colo_without_a_certificate_is_forgotten_sooner(
     database: Database, clock: Clock, monkeypatch: MonkeyPatch
 ) -> None:
     """After a time that grows with the time it was attached."""
-    monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
-    monkeypatch.setattr("colotrace_coordinator.store.colos._SEEN_UNVOUCHED_EVERY_S", 0)
+    monkeypatch.setattr("colotrace_coordinator.store.colos.WRITE_EVERY_S", 0)
+    monkeypatch.setattr("colotrace_coordinator.store.colos.SEEN_UNVOUCHED_EVERY_S", 0)
     store = ColoStore(database, clock=clock)
     memory = await ColoMemory.load(store, vouched=False)
     memory.remember(ColoName("abc1"), "")
@@ -97,8 +97,8 @@ async def test_colo_forgotten_by_another_program(
     database: Database, monkeypatch: MonkeyPatch
 ) -> None:
     """By an operator's command or another coordinator; the registry is informed."""
-    monkeypatch.setattr("colotrace_coordinator.store.colos._WRITE_EVERY_S", 0)
-    monkeypatch.setattr("colotrace_coordinator.store.colos._LOOK_EVERY_S", 0)
+    monkeypatch.setattr("colotrace_coordinator.store.colos.WRITE_EVERY_S", 0)
+    monkeypatch.setattr("colotrace_coordinator.store.colos.LOOK_EVERY_S", 0)
     store = ColoStore(database)
     await store.remember("den01", "Denver")
     await store.remember("sin01", "Singapore")

@@ -105,7 +105,7 @@ async def test_lost_connection(tmp_path: Path) -> None:
 
 async def test_unresponsive_database(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """The wait is limited by the deadline of an answer."""
-    monkeypatch.setattr("colotrace_coordinator.store.database._ANSWER_S", 0.02)
+    monkeypatch.setattr("colotrace_coordinator.store.database.ANSWER_S", 0.02)
     with pytest.raises(StoreUnavailableError, match="no answer in time"):
         async with database.session():
             await asyncio.Event().wait()

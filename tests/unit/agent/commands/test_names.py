@@ -42,7 +42,7 @@ async def test_not_asked() -> None:
 
 async def test_one_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Holds nothing up, and is asked for again."""
-    monkeypatch.setattr(module, "_WAIT_S", 0.01)
+    monkeypatch.setattr(module, "WAIT_S", 0.01)
     source = Source()
     names = Names(source)
     for _ in range(2):

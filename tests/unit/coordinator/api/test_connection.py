@@ -290,7 +290,7 @@ async def test_certificate_is_taken_again(tmp_path: Path) -> None:
 
 async def test_descriptors_that_run_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Said once, an idle connection gives way, and those that wait are served later."""
-    monkeypatch.setattr(acceptor, "_PAUSE_S", 0.05)
+    monkeypatch.setattr(acceptor, "PAUSE_S", 0.05)
 
     class Full(socket.socket):
         full = 0

@@ -169,7 +169,7 @@ def test_no_wrong_byte_does_more_than_cost_asns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Wherever it is: the file is refused in words, or used as far as it goes."""
-    monkeypatch.setattr(module, "_SAMPLES", 20)  # there are many files
+    monkeypatch.setattr(module, "SAMPLES", 20)  # there are many files
     path = everywhere(tmp_path / "asn.mmdb")
     sound = path.read_bytes()
     asked = [f"{n}.1.2.3" for n in range(0, 256, 5)] + ["2001:db8::1"]
