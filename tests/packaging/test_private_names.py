@@ -15,8 +15,6 @@ ALLOWED: dict[str, set[str]] = {
     "integration/coordinator/links/mqtt/test_link.py": {"_outgoing"},
     "lab/test_addresses.py": {"_changes", "_sock"},
     "scenario/probe_host.py": {"_engine"},
-    "scenario/test_same_paths.py": {"_routers"},
-    "scenario/test_same_rules.py": {"_routers"},
     "unit/agent/bulk/test_finding.py": {"_SHIFT", "_SLOT_BITS", "_end"},
     "unit/agent/link/test_pins.py": {"_log"},
     "unit/agent/link/test_session.py": {"_outbox"},

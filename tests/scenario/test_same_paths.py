@@ -123,11 +123,8 @@ class World:
             packets_per_ttl=shape.packets,
             wait_ns=WAIT_MS * MS,
         )
-        single, bulk = (
-            Engine(rate=RATE, secret=SECRET),
-            BulkEngine(self._spec, rate=RATE, secret=SECRET),
-        )
-        single._routers, bulk._routers = Forgetful(shape.limited), Forgetful(shape.limited)
+        single = Engine(rate=RATE, secret=SECRET, routers=Forgetful(shape.limited))
+        bulk = BulkEngine(self._spec, rate=RATE, secret=SECRET, routers=Forgetful(shape.limited))
         self.single, self.bulk = SingleSide(single), BulkSide(bulk)
         self._coming: list[Answer] = []
         self._tie = itertools.count()

@@ -95,14 +95,11 @@ class SameRules(RuleBasedStateMachine):
             wait_ns=wait_ms * MS,
         )
         self.now = START
-        single, bulk = (
-            Engine(rate=RATE, secret=SECRET),
-            BulkEngine(self.spec, rate=RATE, secret=SECRET),
-        )
         # A budget that is used up and a router that is spared at once: the order of the two
         # differs by design.
         limited = limited if size[1] < 10 else None
-        single._routers, bulk._routers = Forgetful(limited), Forgetful(limited)
+        single = Engine(rate=RATE, secret=SECRET, routers=Forgetful(limited))
+        bulk = BulkEngine(self.spec, rate=RATE, secret=SECRET, routers=Forgetful(limited))
         self.single, self.bulk = SingleSide(single), BulkSide(bulk)
         self.names: list[Name] = []
         if size[1] == 10:  # little is left of one target's budget

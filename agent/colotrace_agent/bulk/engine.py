@@ -75,6 +75,7 @@ class BulkEngine:
         rate: float | None = None,
         secret: bytes | None = None,
         flow_secret: bytes = b"",
+        routers: Routers | None = None,
     ) -> None:
         self.spec = spec
         self.tables: dict[Family, Table] = {}
@@ -84,7 +85,7 @@ class BulkEngine:
         self._near_rate = rate or DEFAULT_NEAR_RATE
         self._near = Budget(shared_bucket(self._near_rate))
         self._identities = ManyIdentities(secret=secret, flow_secret=flow_secret)
-        self._routers = Routers()
+        self._routers = Routers() if routers is None else routers
         self._distances = Distances(most=_DISTANCES)
         self._spacing: Spacing[Line] = Spacing(settled=_settle)
         self._lookup = Lookup()

@@ -68,6 +68,7 @@ class Engine:
         rate: float | None = None,
         secret: bytes | None = None,
         flow_secret: bytes = b"",
+        routers: Routers | None = None,
     ) -> None:
         self.foreign = 0
         """Packets that look like answers, but to no probe of ours."""
@@ -88,7 +89,7 @@ class Engine:
         self._targets: OrderedDict[bytes, Budget] = OrderedDict()
         self._identities = Identities(secret=secret, flow_secret=flow_secret)
         self._distances = Distances()
-        self._routers = Routers()
+        self._routers = Routers() if routers is None else routers
         self._spacing: Spacing[Trace] = Spacing(settled=self._touch)
         # By TTL, the limits of routers at which a trace's probes are expected to expire.
         self._limits: dict[Trace, dict[int, Limit]] = {}
