@@ -10,8 +10,7 @@ from colotrace_agent.packets.formats import FORMATS
 from .flows import Flows
 
 # As many as a megabyte holds: lines are seldom in each other's way.
-_SLOT_BITS = 18
-_SHIFT = np.uint64(64 - _SLOT_BITS)
+SLOT_BITS = 18
 _SPREAD, _SPREAD_TOO = np.uint64(0x9E37_79B9_7F4A_7C15), np.uint64(0xC2B2_AE3D_27D4_EB4F)
 _NONE = -1
 
@@ -33,7 +32,7 @@ class Finder:
         self.packet_types = {packet_type} if self._inner is None else {packet_type, self._inner}
         """Those of the packets by which answers name the traces."""
         self._targets, self._identifiers = targets, identifiers
-        self._slots = np.full(1 << _SLOT_BITS, _NONE, np.int32)
+        self._slots = np.full(1 << SLOT_BITS, _NONE, np.int32)
         self._known: dict[bytes, int] = {}
         self._live = np.zeros(len(targets), np.bool_)
 
@@ -104,7 +103,7 @@ def _slots(targets: Bytes, identifiers: Numbers) -> npt.NDArray[np.uint64]:
     mixed = identifiers.astype(np.uint64) + _SPREAD_TOO * words[:, 0]
     for column in range(1, words.shape[1]):
         mixed = mixed * _SPREAD_TOO + words[:, column]
-    slots: npt.NDArray[np.uint64] = mixed * _SPREAD >> _SHIFT
+    slots: npt.NDArray[np.uint64] = mixed * _SPREAD >> np.uint64(64 - SLOT_BITS)
     return slots
 
 

@@ -30,8 +30,7 @@ def test_each_is_found(
 ) -> None:
     """By target and identifier, many at a time or alone; whoever has ended, or was never there, is
     not, whoever's slot that would be."""
-    monkeypatch.setattr(finding, "_SLOT_BITS", bits)
-    monkeypatch.setattr(finding, "_SHIFT", np.uint64(64 - bits))
+    monkeypatch.setattr(finding, "SLOT_BITS", bits)
     engine = BulkEngine(TraceSpec(bytes(size), packet_type, max_ttl=4, packets_per_ttl=1))
     table, lines = begun(engine, size)
     targets, identifiers = table.targets[lines], table.identifiers[lines]
