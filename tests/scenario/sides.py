@@ -9,11 +9,12 @@ from dataclasses import dataclass, field, fields
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from colotrace_agent.bulk.columns import Numbers
 from colotrace_agent.bulk.engine import BulkEngine, Ended
 from colotrace_agent.bulk.flows import rows_of
-from colotrace_agent.bulk.line import Line
-from colotrace_agent.bulk.state import Numbers
-from colotrace_agent.bulk.table import Due, Table
+from colotrace_agent.bulk.group import Group
+from colotrace_agent.bulk.sending import Due
+from colotrace_agent.bulk.view import TraceView
 from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
@@ -141,7 +142,7 @@ def assert_same(single: Mapping[bytes, Seen], bulk: Mapping[bytes, Seen]) -> Non
         } == {}
 
 
-def _seen(trace: Trace | Line, undeparted: list[Name]) -> Seen:
+def _seen(trace: Trace | TraceView, undeparted: list[Name]) -> Seen:
     return Seen(
         sent=list(trace.sent),
         replies=sorted(trace.replies),
@@ -163,7 +164,7 @@ def _seen(trace: Trace | Line, undeparted: list[Name]) -> Seen:
     )
 
 
-def _ended(trace: Trace | Line, seen: Seen) -> Seen:
+def _ended(trace: Trace | TraceView, seen: Seen) -> Seen:
     seen.limiting = list(trace.limiting)
     seen.notices = notices(trace)
     frame = Report(JobId("1")).final(trace, Failure.NONE, notices=seen.notices)
@@ -253,9 +254,9 @@ class BulkSide(Side):
     def __init__(self, engine: BulkEngine) -> None:
         super().__init__()
         self.engine = engine
-        self._live: dict[bytes, Line] = {}
-        self._flows: dict[tuple[Table, int], Flow] = {}
-        self._late_stamps: list[tuple[Table, Numbers, int]] = []
+        self._live: dict[bytes, TraceView] = {}
+        self._flows: dict[tuple[Group, int], Flow] = {}
+        self._late_stamps: list[tuple[Group, Numbers, int]] = []
 
     def start(self, spec: TraceSpec, source: bytes, *, now: int) -> None:
         """Begins a trace."""
@@ -265,9 +266,9 @@ class BulkSide(Side):
         )
         assert free.all()
         self.traces[spec.target] = self.traces.get(spec.target, 0) + 1
-        table, (number,) = self.engine.start(flows, now=now)
-        self._flows[table, int(number)] = flows.flow(0)
-        self._live[spec.target] = Line(table, int(number))
+        group, (number,) = self.engine.start(flows, now=now)
+        self._flows[group, int(number)] = flows.flow(0)
+        self._live[spec.target] = TraceView(group.columns, int(number))
 
     def send(
         self, fate: Fate, ttls: frozenset[int], *, now: int, turns: int | None = None
@@ -276,40 +277,42 @@ class BulkSide(Side):
         names = []
         while turns != 0 and (batches := self.engine.poll(now, most=64)):
             turns = turns and turns - 1
-            for table, due in batches:
-                names += self._send(table, due, fate, ttls, now=now)
+            for group, due in batches:
+                names += self._send(group, due, fate, ttls, now=now)
         return sorted(names)
 
     def _send(
-        self, table: Table, due: Due, fate: Fate, ttls: frozenset[int], *, now: int
+        self, group: Group, due: Due, fate: Fate, ttls: frozenset[int], *, now: int
     ) -> list[Name]:
         names = [
-            self.named(self._flows[table, line], ordinal, ttl)
+            self.named(self._flows[group, line], ordinal, ttl)
             for line, ordinal, ttl in zip(*(column.tolist() for column in due), strict=True)
         ]
         ours = np.isin(due.ttls, list(ttls))
         left = np.ones(len(ours), np.bool_)
         if fate.error:
             for row in np.nonzero(ours)[0].tolist():
-                table.failed(int(due.lines[row]), int(due.ordinals[row]), fate.error)
+                group.sending.failed(int(due.lines[row]), int(due.ordinals[row]), fate.error)
             left = ~ours
         sent = Due(*(column[left] for column in due))
-        table.left(sent, at=np.full(len(sent.lines), now))
+        group.sending.left(sent, at=np.full(len(sent.lines), now))
         ours = ours[left]
         stamped = ~ours | (fate.stamp in {1, -1})
         if fate.stamp > 1 and ours.any():
-            late = table.tickets(sent.lines[ours], sent.ordinals[ours])
-            self._late_stamps.append((table, late, now))
-        tickets = table.tickets(sent.lines[stamped], sent.ordinals[stamped])
+            late = group.columns.tickets(sent.lines[ours], sent.ordinals[ours])
+            self._late_stamps.append((group, late, now))
+        tickets = group.columns.tickets(sent.lines[stamped], sent.ordinals[stamped])
         if len(tickets):
             right = ~ours[stamped] | (fate.stamp > 0)
-            table.stamps(tickets, np.full(len(tickets), now), right)
+            group.hearing.stamps(tickets, np.full(len(tickets), now), right)
         return names
 
     def stamp(self) -> None:
         """As `SingleSide.stamp`."""
-        for table, tickets, at in self._late_stamps:
-            table.stamps(tickets, np.full(len(tickets), at), np.ones(len(tickets), np.bool_))
+        for group, tickets, at in self._late_stamps:
+            group.hearing.stamps(
+                tickets, np.full(len(tickets), at), np.ones(len(tickets), np.bool_)
+            )
         self._late_stamps.clear()
 
     def hear(self, packets: Sequence[bytes], *, at: int, now: int) -> None:
@@ -343,8 +346,8 @@ class BulkSide(Side):
         """What is seen of the traces under way."""
         return {target: self._seen(line) for target, line in self._live.items()}
 
-    def _seen(self, line: Line) -> Seen:
-        undeparted = line.table.undeparted(line.number)
+    def _seen(self, line: TraceView) -> Seen:
+        undeparted = line.columns.undeparted(line.number)
         return _seen(line, self.names_of(line.target, undeparted))
 
     def expire(self, now: int) -> dict[bytes, Seen]:

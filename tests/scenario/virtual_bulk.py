@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 from colotrace_agent.bulk.engine import BulkEngine, Ended
 from colotrace_agent.bulk.flows import rows_of
+from colotrace_agent.bulk.group import Group
 from colotrace_agent.bulk.matrix import MatrixWriter
-from colotrace_agent.bulk.table import Due, Table
+from colotrace_agent.bulk.sending import Due
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec, Unheard
@@ -33,7 +34,7 @@ class VirtualBulkHost:
         self.unheard: list[Unheard] = []
         self._worlds = {packed(world.addresses.target): world for world in worlds}
         self._agenda = Agenda()
-        self._writers: dict[Table, MatrixWriter] = {}
+        self._writers: dict[Group, MatrixWriter] = {}
 
     def start(self, target: bytes) -> None:
         """Begin a trace."""
@@ -42,11 +43,13 @@ class VirtualBulkHost:
         flows, _ = self.engine.allocate(
             rows_of([target]), rows_of([source]), reserve=lambda _: True, now=self.now
         )
-        table, lines = self.engine.start(flows, now=self.now)
-        if table not in self._writers:
+        group, lines = self.engine.start(flows, now=self.now)
+        if group not in self._writers:
             packet_type = self.engine.spec.packet_type
-            self._writers[table] = MatrixWriter(packet_type, table.family, lines=table.lines)
-        self._writers[table].begin(lines, flows)
+            self._writers[group] = MatrixWriter(
+                packet_type, group.columns.family, lines=group.columns.lines
+            )
+        self._writers[group].begin(lines, flows)
 
     def run(self) -> None:
         """Go on until every trace has ended."""
@@ -69,29 +72,29 @@ class VirtualBulkHost:
 
     def _send(self) -> bool:
         batches = self.engine.poll(self.now, most=_MOST)
-        for table, due in batches:
-            packets = self._writers[table].write(
+        for group, due in batches:
+            packets = self._writers[group].write(
                 *due,
-                tags=table.tags[due.lines, due.ordinals].view(np.uint8).reshape(-1, 8),
-                ip_ids=table.ip_ids[due.lines, due.ordinals],
+                tags=group.columns.tags[due.lines, due.ordinals].view(np.uint8).reshape(-1, 8),
+                ip_ids=group.columns.ip_ids[due.lines, due.ordinals],
             )
             at = np.zeros(len(packets), np.int64)
             good = np.ones(len(packets), np.bool_)
             for row, packet in enumerate(packets):
-                world = self._worlds[table.targets[due.lines[row]].tobytes()]
+                world = self._worlds[group.columns.targets[due.lines[row]].tobytes()]
                 whole = _as_sent(packet.tobytes())
                 at[row] = self.now
                 error = world.send_error(whole)
                 if error is not None:
-                    table.failed(int(due.lines[row]), int(due.ordinals[row]), error)
+                    group.sending.failed(int(due.lines[row]), int(due.ordinals[row]), error)
                     good[row] = False
                 else:
                     self._agenda.add(world.deliver(whole, self.now))
                 self.now += _SEND_NS
             sent = Due(*(column[good] for column in due))
-            table.left(sent, at=at[good])
+            group.sending.left(sent, at=at[good])
             right = np.ones(len(sent.lines), np.bool_)
-            table.stamps(table.tickets(sent.lines, sent.ordinals), at[good], right)
+            group.hearing.stamps(group.columns.tickets(sent.lines, sent.ordinals), at[good], right)
         return bool(batches)
 
     def _receive(self) -> None:

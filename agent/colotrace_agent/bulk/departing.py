@@ -1,4 +1,4 @@
-"""Where the probes of a table's lines go: to their targets, or to the next hops of their flows.
+"""Where probes go: to their targets, or to the next hops of their flows.
 
 As `network.wire` does it for one flow: only where the host routes by more than the target.
 """
@@ -11,9 +11,8 @@ from colotrace_agent.network.flowroutes import FlowFields, FlowRoute, NextHop
 from colotrace_agent.network.wire import Wire
 
 from .batch_sockets import Routing
+from .columns import Bytes, Columns, Lines
 from .flows import Flows
-from .state import Bytes, Lines
-from .table import Table
 
 
 class Leaving(NamedTuple):
@@ -24,16 +23,16 @@ class Leaving(NamedTuple):
 
 
 class Departing:
-    """The next hops of one table's lines."""
+    """The next hops of the lines of one store."""
 
-    def __init__(self, table: Table, wire: Wire) -> None:
-        self._table = table
+    def __init__(self, columns: Columns, wire: Wire) -> None:
+        self._columns = columns
         self._wire = wire
-        self._addresses: Bytes = np.zeros(table.targets.shape, np.uint8)
-        self._interfaces = np.zeros(len(table.targets), np.int32)
-        self._protocols = np.zeros(len(table.targets), np.int32)
+        self._addresses: Bytes = np.zeros(columns.targets.shape, np.uint8)
+        self._interfaces = np.zeros(len(columns.targets), np.int32)
+        self._protocols = np.zeros(len(columns.targets), np.int32)
         # As of which of the routing's epochs; -1 for never.
-        self._epochs = np.full(len(table.targets), -1, np.int64)
+        self._epochs = np.full(len(columns.targets), -1, np.int64)
 
     def begin(self, lines: Lines) -> None:
         """Other flows have these lines from now on."""
@@ -41,9 +40,9 @@ class Departing:
 
     def leaving(self, lines: Lines) -> Leaving:
         """For probes of these lines."""
-        table = self._table
-        if not self._wire.routes_by_flow(table.family):
-            return Leaving(table.targets[lines], None)
+        columns = self._columns
+        if not self._wire.routes_by_flow(columns.family):
+            return Leaving(columns.targets[lines], None)
         epoch = self._wire.route_epoch
         stale = np.array(sorted(set(lines[self._epochs[lines] != epoch].tolist())), np.intp)
         if len(stale):
@@ -59,10 +58,10 @@ class Departing:
         return NextHop(self._addresses[line].tobytes(), interface, int(self._protocols[line]))
 
     def _look_up(self, lines: Lines, epoch: int) -> None:
-        self._addresses[lines] = self._table.targets[lines]
+        self._addresses[lines] = self._columns.targets[lines]
         self._interfaces[lines] = self._protocols[lines] = 0
         self._epochs[lines] = epoch
-        flows = [(line, self._table.flow(line)) for line in lines.tolist()]
+        flows = [(line, self._columns.flow(line)) for line in lines.tolist()]
         asked = [
             (
                 line,
@@ -81,7 +80,7 @@ class Departing:
                 self._addresses[line] = np.frombuffer(hop.address, np.uint8)
                 self._interfaces[line], self._protocols[line] = hop.interface, hop.protocol
                 if not hop.held:
-                    self._table.aside(line).detour = True
+                    self._columns.aside(line).detour = True
 
 
 def sources_of(flows: Flows, wire: Wire) -> tuple[Flows, dict[int, OSError]]:

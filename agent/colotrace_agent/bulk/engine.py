@@ -29,13 +29,14 @@ from colotrace_agent.engine.verdict import judge
 from colotrace_agent.model import Counters, Heard, TraceSpec, family_of
 from colotrace_agent.packets.formats import FORMATS
 
+from .columns import Bytes, Columns, Flags, Lines, Numbers
 from .finding import same_rows
 from .flows import Flows, ManyIdentities, addresses_of
-from .line import Line, LineProbes
+from .group import Group
 from .lookup import Lookup, verifies
 from .recognise import Plain, plain_answers
-from .state import Bytes, Flags, Lines, Numbers
-from .table import Due, Table
+from .sending import Due
+from .view import ProbesView, TraceView
 
 _SAMPLE_NS = 100_000_000
 MEMORY = 48 << 20
@@ -48,17 +49,17 @@ _DISTANCES = 4_096
 
 
 class Ended(NamedTuple):
-    """Traces of one table that have ended; they keep their lines until they are `told`."""
+    """Traces of one group that have ended; they keep their lines until they are `told`."""
 
-    table: Table
+    group: Group
     numbers: Lines
     limiting: dict[int, Sequence[int]]
     """By line, of few: TTLs of routers that have probably kept answers back, for their limits.
     Known once `BulkEngine.judge_limits` has looked."""
 
-    def line(self, number: int) -> Line:
+    def line(self, number: int) -> TraceView:
         """One of them."""
-        return Line(self.table, number, limiting=self.limiting.get(number, ()))
+        return TraceView(self.group.columns, number, limiting=self.limiting.get(number, ()))
 
 
 class BulkEngine:
@@ -78,7 +79,7 @@ class BulkEngine:
         routers: Routers | None = None,
     ) -> None:
         self.spec = spec
-        self.tables: dict[Family, Table] = {}
+        self.groups: dict[Family, Group] = {}
         self._rate = rate or DEFAULT_RATE
         self._budget = Budget(shared_bucket(self._rate))
         self._grain = max(STEP, _GRAINS * grain_of(self._rate))
@@ -87,7 +88,7 @@ class BulkEngine:
         self._identities = ManyIdentities(secret=secret, flow_secret=flow_secret)
         self._routers = Routers() if routers is None else routers
         self._distances = Distances(most=_DISTANCES)
-        self._spacing: Spacing[Line] = Spacing(settled=_settle)
+        self._spacing: Spacing[TraceView] = Spacing(settled=_settle)
         self._lookup = Lookup()
         self._targets: set[bytes] = set()
         self._sampled_at = 0
@@ -105,12 +106,12 @@ class BulkEngine:
         """What ended traces have counted."""
 
     def __len__(self) -> int:
-        return sum(table.under_way for table in self.tables.values())
+        return sum(group.columns.under_way for group in self.groups.values())
 
     @property
     def waiting(self) -> int:
         """Traces that have probes to send."""
-        return sum(table.waiting for table in self.tables.values())
+        return sum(group.sending.waiting for group in self.groups.values())
 
     def startable(self, targets: Sequence[bytes]) -> int:
         """How many of these may have traces side by side, in this order: up to one that has a
@@ -126,7 +127,7 @@ class BulkEngine:
 
     def room(self, family: Family) -> int:
         """How many traces of that family may begin now."""
-        return self._table(family).room
+        return self._group(family).columns.room
 
     def allocate(
         self, targets: Bytes, sources: Bytes, *, reserve: Callable[[int], bool], now: int
@@ -138,65 +139,65 @@ class BulkEngine:
         """Flows that `start` will not be called with."""
         self._identities.release(flows.names, now)
 
-    def start(self, flows: Flows, *, now: int) -> tuple[Table, Lines]:
-        """Begins traces; their table and lines."""
+    def start(self, flows: Flows, *, now: int) -> tuple[Group, Lines]:
+        """Begins traces; their group and lines."""
         width = flows.targets.shape[1]
-        table = self._table(Family.IPV4 if width == 4 else Family.IPV6)
+        group = self._group(Family.IPV4 if width == 4 else Family.IPV6)
         targets = addresses_of(flows.targets)
         expected = [self._distances.of(self.spec, target, now) for target in targets]
         ttls = np.array([ttl or self.spec.max_ttl for ttl in expected], np.int64)
-        lines = table.begin(flows, expected_ttls=ttls, now=now)
+        lines = group.sending.begin(flows, expected_ttls=ttls, now=now)
         self._targets.update(targets)
         if self._routers.knows_limits:
             for number, expected_ttl in zip(lines.tolist(), expected, strict=True):
-                line = Line(table, number)
+                line = TraceView(group.columns, number)
                 limits = self._routers.limits_of(line, distance=expected_ttl, now=now)
                 self._hold(line, limits, now)
-        return table, lines
+        return group, lines
 
-    def _table(self, family: Family) -> Table:
-        table = self.tables.get(family)
-        if table is None:
-            lines = min(MEMORY // Table.bytes_per_line(self.spec, family), _MOST_LINES)
-            table = self.tables[family] = Table(self.spec, family, lines=lines)
-        return table
+    def _group(self, family: Family) -> Group:
+        group = self.groups.get(family)
+        if group is None:
+            lines = min(MEMORY // Columns.bytes_per_line(self.spec, family), _MOST_LINES)
+            group = self.groups[family] = Group(self.spec, family, lines=lines)
+        return group
 
-    def _hold(self, line: Line, limits: dict[int, Limit], now: int) -> None:
+    def _hold(self, line: TraceView, limits: dict[int, Limit], now: int) -> None:
         for ttl, limit in limits.items():
-            for earlier in range(line.table.hold(line.number, ttl)):
+            for earlier in range(self.groups[line.columns.family].sending.hold(line.number, ttl)):
                 self._spacing.hold(line, ttl, limit, earlier=earlier, now=now)
 
     # Sending.
 
-    def poll(self, now: int, *, most: int) -> list[tuple[Table, Due]]:
-        """Probes to send now, at most about `most`; each to be reported to its table, by `left` or
+    def poll(self, now: int, *, most: int) -> list[tuple[Group, Due]]:
+        """Probes to send now, at most about `most`; each to be reported to its group, by `left` or
         `failed`."""
         allowed = min(self._budget.available(now), most)
         found = []
-        for table in self.tables.values():
-            table.unblock(now)
-            near, far = table.unsent
+        for group in self.groups.values():
+            group.sending.unblock(now)
+            near, far = group.sending.unsent
             if allowed >= min(self._grain, most) and (near or far):
-                due = table.take(near=self._near.available(now), most=allowed, now=now)
-                found.append((table, due))
+                due = group.sending.take(near=self._near.available(now), most=allowed, now=now)
+                found.append((group, due))
                 allowed -= self._spend(due)
         found += self._take_late(allowed, now)
-        return [(table, due) for table, due in found if len(due.lines)]
+        return [(group, due) for group, due in found if len(due.lines)]
 
-    def _take_late(self, allowed: int, now: int) -> list[tuple[Table, Due]]:
+    def _take_late(self, allowed: int, now: int) -> list[tuple[Group, Due]]:
         """Probes that have waited for a router that limits its answers."""
-        found: list[tuple[Table, Due]] = []
+        found: list[tuple[Group, Due]] = []
 
-        def ready_at(line: Line, ttl: int) -> int:
-            at = line.table.target_ready_at(line.number, now)
+        def ready_at(line: TraceView, ttl: int) -> int:
+            at = self.groups[line.columns.family].sending.target_ready_at(line.number, now)
             if at <= now and ttl <= NEAR_HOPS and not self._near.available(now):
                 return self._near.ready_at()
             return at
 
         late = self._spacing.ready(now, is_full=lambda: len(found) >= allowed, ready_at=ready_at)
         for line, ttl in late:
-            due = line.table.take_late(line.number, ttl)
-            found.append((line.table, due))
+            due = self.groups[line.columns.family].sending.take_late(line.number, ttl)
+            found.append((self.groups[line.columns.family], due))
             self._spend(due)
         return found
 
@@ -213,21 +214,21 @@ class BulkEngine:
         at: Numbers, read_at: int,
     ) -> Sequence[int]:  # fmt: skip
         """Takes in what came to an ICMP socket; the rows that are to be decoded and `heard`."""
-        table = self.tables.get(family)
+        group = self.groups.get(family)
         every = range(len(packets))
-        if table is None or FORMATS[self.spec.packet_type].inner is not None:
+        if group is None or FORMATS[self.spec.packet_type].inner is not None:
             return every
-        plain = plain_answers(table, packets, lengths, senders)
+        plain = plain_answers(group.columns, packets, lengths, senders)
         if not len(plain.rows):
             return every
         if FORMATS[self.spec.packet_type].ports:
-            plain = _doubted(table, plain)
-        good = table.count(
+            plain = _doubted(group, plain)
+        good = group.hearing.count(
             plain.lines, plain.ordinals, kind=plain.kind, who=plain.who, at=at[plain.rows],
             read_at=read_at, reduced_by=plain.reduced_by,
         )  # fmt: skip
         good &= plain.kind < NodeKind.BARRIER
-        near = good & (table.ttl_of[plain.lines, plain.ordinals] <= NEAR_HOPS)
+        near = good & (group.columns.ttl_of[plain.lines, plain.ordinals] <= NEAR_HOPS)
         self._count_near(plain.who[near], read_at)
         odd = np.ones(len(packets), np.bool_)
         odd[plain.rows] = False
@@ -251,31 +252,31 @@ class BulkEngine:
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
         """A packet that may answer a probe, whatever kind it is."""
-        table = self.tables.get(family_of(heard.key.target))
-        found = self._lookup.find(table, heard, read_at) if table is not None else None
+        group = self.groups.get(family_of(heard.key.target))
+        found = self._lookup.find(group.columns, heard, read_at) if group is not None else None
         if not heard.intact and not (
-            table is not None and found and verifies(table, heard, *found)
+            group is not None and found and verifies(group.columns, heard, *found)
         ):
             self.malformed += 1
             return
-        if table is None or found is None:
+        if group is None or found is None:
             if self._identities.is_released(self.spec, heard.key, read_at):
                 self.late += 1
             else:
                 self.foreign += 1
             return
         number, flow = found
-        ordinal = place(LineProbes(table, number, flow), heard, at=at)
+        ordinal = place(ProbesView(group.columns, number, flow), heard, at=at)
         if ordinal is None:
             return
         meaning = judge(heard, flow)
         if meaning.by_own_host:
-            table.kept_back(number, [ordinal], errno.EHOSTUNREACH)
+            group.sending.kept_back(number, [ordinal], errno.EHOSTUNREACH)
             return
-        # `Line.settle` labels a doubtful refusal once it is decided.
+        # `TraceView.settle` labels a doubtful refusal once it is decided.
         labels = meaning.labels[1:] if meaning.doubtful else meaning.labels
         who = np.frombuffer(heard.responder, np.uint8)[None, :]
-        table.count(
+        group.hearing.count(
             np.array([number]), np.array([ordinal]),
             kind=np.array([meaning.stored_kind], np.uint8),
             who=who,
@@ -283,54 +284,58 @@ class BulkEngine:
             reduced_by=np.array([meaning.ttl_left]),
         )  # fmt: skip
         if labels:
-            table.aside(number).labels[ordinal] = labels
-        if meaning.kind is not NodeKind.BARRIER and table.ttl_of[number, ordinal] <= NEAR_HOPS:
+            group.columns.aside(number).labels[ordinal] = labels
+        near = group.columns.ttl_of[number, ordinal] <= NEAR_HOPS
+        if near and meaning.kind is not NodeKind.BARRIER:
             self._count_near(who, read_at)
 
     def overflowed(self, packets: int) -> None:
         """The host had no room for that many packets, whosever answers they were."""
         self.overflows += packets
-        for table in self.tables.values():
-            table.overflows += packets
+        for group in self.groups.values():
+            group.columns.overflows += packets
 
     # Ending.
 
     def expire(self, now: int) -> list[Ended]:
         """Ends the traces to which nothing more can come; each to be `told`."""
-        return [
-            self._ended(table, numbers)
-            for table in self.tables.values()
-            if len(numbers := table.expire(now))
-        ]
+        return self._settled({each: each.ending.expire(now) for each in self.groups.values()})
 
     def stop(self, now: int) -> list[Ended]:
         """Ends all traces with what there is; each to be `told`."""
-        return [
-            self._ended(table, numbers)
-            for table in self.tables.values()
-            if len(numbers := table.stop(now))
-        ]
+        for group in self.groups.values():
+            group.sending.clear()
+        return self._settled({each: each.ending.stop(now) for each in self.groups.values()})
+
+    def _settled(self, found: dict[Group, Lines]) -> list[Ended]:
+        """The traces that have ended, with their doubtful refusals attributed."""
+        for group, numbers in found.items():
+            for number in numbers[group.columns.doubtful[numbers]].tolist():
+                TraceView(group.columns, number).settle()
+        return [Ended(group, numbers, {}) for group, numbers in found.items() if len(numbers)]
 
     def told(self, ended: Ended, now: int) -> None:
         """Ended traces have been told of, and are forgotten."""
-        table, numbers = ended.table, ended.numbers
-        targets = addresses_of(table.targets[numbers])
-        for target, ttl in zip(targets, table.target_ttl[numbers].tolist(), strict=True):
+        group, numbers = ended.group, ended.numbers
+        targets = addresses_of(group.columns.targets[numbers])
+        for target, ttl in zip(targets, group.columns.target_ttl[numbers].tolist(), strict=True):
             if ttl <= self.spec.max_ttl:
                 self._distances.put(self.spec, target, ttl, now)
-        for counters in table.all_counted(numbers):
+        for counters in group.columns.all_counted(numbers):
             self.counted.add(counters)
-        self.unstamped += table.unstamped(numbers)
-        table.keep_used(numbers, now)
-        self._identities.release(table.names[numbers], now)
+        self.unstamped += group.columns.unstamped(numbers)
+        group.sending.keep_used(numbers, now)
+        self._identities.release(group.columns.names[numbers], now)
         self._targets.difference_update(targets)
-        table.free(numbers)
+        group.columns.free(numbers)
 
     def next_deadline(self, now: int) -> int | None:
         """When `poll` or `expire` has something to do; None where only an answer can change
         that."""
-        times = [at for table in self.tables.values() if (at := table.next_look()) is not None]
-        unsent = [table.unsent for table in self.tables.values()]
+        times = [self._spacing.next_at()]
+        for group in self.groups.values():
+            times += (group.ending.next_look(), group.sending.blocked_until)
+        unsent = [group.sending.unsent for group in self.groups.values()]
         self._budget.available(now)
         self._near.available(now)
         if any(far for _, far in unsent):
@@ -338,17 +343,7 @@ class BulkEngine:
         elif any(near for near, _ in unsent):
             near_at = self._near.ready_at(max(STEP, _GRAINS * grain_of(self._near_rate)))
             times.append(max(self._budget.ready_at(self._grain), near_at))
-        times += [at for table in self.tables.values() if (at := table.blocked_until) is not None]
-        late_at = self._spacing.next_at()
-        if late_at is not None:
-            times.append(late_at)
-        return min(times, default=None)
-
-    def _ended(self, table: Table, numbers: Lines) -> Ended:
-        if table.doubtful[numbers].any():
-            for number in numbers[table.doubtful[numbers]].tolist():
-                Line(table, number).settle()
-        return Ended(table, numbers, {})
+        return min((at for at in times if at is not None), default=None)
 
     def judge_limits(self, ended: Ended, now: int) -> None:
         """Finds where routers' limits have probably kept answers from ended traces.
@@ -356,32 +351,34 @@ class BulkEngine:
         To be called once the host's own losses are known (`overflowed`): what the host had no room
         for says nothing about routers.
         """
-        table, numbers = ended.table, ended.numbers
-        short = numbers[table.short_of_answers(numbers) & (table.overflows[numbers] == 0)].tolist()
+        columns, numbers = ended.group.columns, ended.numbers
+        short = numbers[
+            columns.short_of_answers(numbers) & (columns.overflows[numbers] == 0)
+        ].tolist()
         sampled = numbers[:1].tolist() if now - self._sampled_at > _SAMPLE_NS else []
         for number in dict.fromkeys((*sampled, *short)):
-            self._learn_path(Line(table, number), now)
+            self._learn_path(TraceView(columns, number), now)
         for number in short:
-            if ttls := self._routers.judge(Line(table, number), now=now):
+            if ttls := self._routers.judge(TraceView(columns, number), now=now):
                 ended.limiting[number] = ttls
 
-    def _learn_path(self, line: Line, now: int) -> None:
+    def _learn_path(self, line: TraceView, now: int) -> None:
         self._sampled_at = now
         known: dict[int, bytes] = {}
         for ttl, address in line.path.items():
             self._routers.passed(known, ttl, address, now=now)
 
 
-def _doubted(table: Table, plain: Plain) -> Plain:
+def _doubted(group: Group, plain: Plain) -> Plain:
     """The same, where refusals from other addresses than the targets' are doubtful; those that the
     host's own kernel sent are left out."""
     closed = np.nonzero(plain.kind == NodeKind.TARGET)[0]
-    from_target = same_rows(table.targets[plain.lines[closed]], plain.who[closed])
+    from_target = same_rows(group.columns.targets[plain.lines[closed]], plain.who[closed])
     if from_target.all():
         return plain
     plain.kind[closed] = port_unreachable_kind(from_target)
     elsewhere = closed[~from_target]
-    own = elsewhere[same_rows(table.sources[plain.lines[elsewhere]], plain.who[elsewhere])]
+    own = elsewhere[same_rows(group.columns.sources[plain.lines[elsewhere]], plain.who[elsewhere])]
     kept = np.ones(len(plain.rows), np.bool_)
     kept[own] = False
     return Plain(
@@ -390,5 +387,5 @@ def _doubted(table: Table, plain: Plain) -> Plain:
     )  # fmt: skip
 
 
-def _settle(line: Line) -> None:
-    line.table.settle(line.number)
+def _settle(line: TraceView) -> None:
+    line.columns.settle(line.number)

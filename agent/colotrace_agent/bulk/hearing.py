@@ -6,28 +6,31 @@ from colotrace_proto.messages import NodeKind
 from colotrace_agent.engine import rules
 from colotrace_agent.engine.rules import DOUBTFUL
 
-from .ending import Ending
-from .state import Bytes, Flags, Lines, Numbers
+from .columns import Bytes, Columns, Flags, Lines, Numbers
 
 _RUNNING = np.zeros(1, np.bool_)
 """No trace is over: `Finder` finds only lines whose trace runs."""
 
 
-class Hearing(Ending):
-    """Lines with their time stamps and answers."""
+class Hearing:
+    """Stores time stamps and answers in columns."""
+
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
 
     def stamps(self, tickets: Numbers, at: Numbers, right: Flags) -> None:
         """Store the kernel's time stamps of departures; `right` is False for an impossible one."""
-        places, ours = self._places_of(tickets)
+        places, ours = self._columns.places_of(tickets)
         if not right.all():
-            wrong = places[ours & ~right] // self.probes
+            wrong = places[ours & ~right] // self._columns.probes
             self._clock_stepped(wrong)
             ours = ours & right
-        ours &= rules.takes_stamp(self._flat_sent_at[places], self._flat_answered[places])
+        answered = self._columns.flat_answered[places]
+        ours &= rules.takes_stamp(self._columns.flat_sent_at[places], answered)
         if not ours.all():
             places, at = places[ours], at[ours]
-        self._flat_sent_at[places] = at
-        self._flat_stamped[places] = True
+        self._columns.flat_sent_at[places] = at
+        self._columns.flat_stamped[places] = True
 
     def count(
         self, lines: Lines, ordinals: Lines, *, kind: Bytes, who: Bytes, at: Numbers,
@@ -37,10 +40,10 @@ class Hearing(Ending):
 
         `reduced_by` is how much of its TTL each probe had left beyond what it needed.
         """
-        places = self.places(lines, ordinals)
-        sent_at = self._flat_sent_at[places]
+        places = self._columns.places(lines, ordinals)
+        sent_at = self._columns.flat_sent_at[places]
         has_left = sent_at > 0
-        is_answered = self._flat_answered[places] | ~_first_of_each(places)
+        is_answered = self._columns.flat_answered[places] | ~_first_of_each(places)
         good: Flags = rules.is_first(has_left=has_left, is_answered=is_answered, is_over=_RUNNING)
         rtt, stepped = rules.rtt_ns(sent_at, at=at, read_at=read_at)
         if stepped.any():
@@ -50,7 +53,7 @@ class Hearing(Ending):
         else:
             duplicate = rules.is_duplicate(has_left=has_left, is_answered=is_answered)
             for line, again in zip(lines[~good].tolist(), duplicate[~good].tolist(), strict=True):
-                counters = self.counters(line)
+                counters = self._columns.counters(line)
                 counters.duplicates += again
                 counters.foreign += not again
             self._put(lines[good], places[good], kind[good], who[good], rtt[good], reduced_by[good])
@@ -60,38 +63,30 @@ class Hearing(Ending):
         self, lines: Lines, places: Lines, kind: Bytes, who: Bytes, rtt: Numbers,
         reduced_by: Numbers,
     ) -> None:  # fmt: skip
-        ttl = self.flat_ttl_of[places].astype(np.int16)
-        self._flat_answered[places] = True
-        self._flat_rtt[places] = rtt
-        self._flat_kind[places] = kind
-        self._flat_who[places] = who
+        ttl = self._columns.flat_ttl_of[places].astype(np.int16)
+        self._columns.flat_answered[places] = True
+        self._columns.flat_rtt[places] = rtt
+        self._columns.flat_kind[places] = kind
+        self._columns.flat_who[places] = who
         column = ttl - 1
-        if self.spec.packets_per_ttl == 1:  # then no hop is there twice
-            self.answers[lines, column] += 1
-            self._longest_rtt[lines, column] = rtt
+        if self._columns.spec.packets_per_ttl == 1:  # then no hop is there twice
+            self._columns.answers[lines, column] += 1
+            self._columns.longest_rtt[lines, column] = rtt
         else:
-            np.add.at(self.answers, (lines, column), 1)
-            np.maximum.at(self._longest_rtt, (lines, column), rtt)
+            np.add.at(self._columns.answers, (lines, column), 1)
+            np.maximum.at(self._columns.longest_rtt, (lines, column), rtt)
         those = np.nonzero(kind != NodeKind.TRANSIT)[0]
         if len(those):
             kinds, ttls, ttl_left = (each[those] for each in (kind, ttl, reduced_by))
-            shown = rules.answer_bounds(kinds, ttls, ttl_left, self.spec.max_ttl + 1)
-            for bound, values in zip(self.bounds, shown, strict=True):
+            shown = rules.answer_bounds(kinds, ttls, ttl_left, self._columns.spec.max_ttl + 1)
+            for bound, values in zip(self._columns.bounds, shown, strict=True):
                 np.minimum.at(bound, lines[those], values.astype(np.int16))
-            self.doubtful[lines[kind == DOUBTFUL]] = True
-        self._unsettled[lines] = True
+            self._columns.doubtful[lines[kind == DOUBTFUL]] = True
+        self._columns.unsettled[lines] = True
 
     def _clock_stepped(self, lines: Lines) -> None:
         for line in set(lines.tolist()):
-            self.aside(line).clock_stepped = True
-
-    def with_tag(self, tag: bytes) -> int | None:
-        """The line of a trace that has not ended, one of whose probes has that tag."""
-        (wanted,) = np.frombuffer(tag, np.uint64).tolist()
-        lines = self.found.live
-        found = np.nonzero((self.tags == wanted).any(axis=1))[0]
-        found = found[np.isin(found, lines)]
-        return int(found[0]) if len(found) else None
+            self._columns.aside(line).clock_stepped = True
 
 
 def _first_of_each(places: Lines) -> Flags:

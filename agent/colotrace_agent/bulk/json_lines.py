@@ -11,8 +11,8 @@ import numpy.typing as npt
 from colotrace_proto import rows
 from colotrace_proto.messages import NodeKind
 
+from .columns import Columns
 from .engine import Ended
-from .table import Table
 from .text_fields import (
     ADDRESS,
     LEAST_NS,
@@ -46,13 +46,13 @@ class LineWriter:
         self._colo = msgspec.json.encode(colo).decode()
         self.unreached = 0
         self._addresses = Addresses()
-        self._forms: dict[Table, _Forms] = {}
+        self._forms: dict[Columns, _Forms] = {}
 
     def write(self, ended: Ended, targets: list[str]) -> tuple[bytes | bytearray, list[int]]:
         """The lines of these traces, with the targets' names, and the indices of traces that the
         caller must write otherwise: those with a label, a send error, a second address at a hop, or
         a notice."""
-        sheet = _Sheet(ended.table, ended.numbers)
+        sheet = _Sheet(ended.group.columns, ended.numbers)
         plain = sheet.plain
         if ended.limiting:
             plain &= ~np.isin(ended.numbers, list(ended.limiting))
@@ -63,11 +63,11 @@ class LineWriter:
             if not len(kept):
                 return b"", others
             targets = [targets[place] for place in kept.tolist()]
-            sheet = _Sheet(ended.table, ended.numbers[kept])
+            sheet = _Sheet(ended.group.columns, ended.numbers[kept])
         self.unreached += int(np.count_nonzero(~sheet.reached))
-        forms = self._forms.get(ended.table)
+        forms = self._forms.get(ended.group.columns)
         if forms is None:
-            forms = self._forms[ended.table] = _Forms(ended.table, self._colo)
+            forms = self._forms[ended.group.columns] = _Forms(ended.group.columns, self._colo)
         return self._written(forms, sheet, targets), others
 
     def _written(self, forms: "_Forms", sheet: "_Sheet", targets: list[str]) -> bytearray:
@@ -145,12 +145,12 @@ _BEFORE = np.frombuffer(b'{"target":"', np.uint8)
 
 
 class _Forms:
-    """What is the same in all lines of a table."""
+    """What is the same in all lines of a store."""
 
-    def __init__(self, table: Table, colo: str) -> None:
-        spec = table.spec
+    def __init__(self, columns: Columns, colo: str) -> None:
+        spec = columns.spec
         real, deviation = (REAL, REAL) if spec.packets_per_ttl > 1 else (TIME, NUMBER)
-        address, number = ADDRESS[table.family], NUMBER
+        address, number = ADDRESS[columns.family], NUMBER
         who: list[str | Field] = [
             f'"asn":"{rows.UNKNOWN_ASN}","ip":"', Field("ip", address),
             '","name":"', Field("name", address), '","packet_count":', Field("count", number),
@@ -190,24 +190,24 @@ class _Forms:
 
 
 class _Sheet:
-    """The numbers of some lines of one table, by row and TTL; times in nanoseconds, of mean and
+    """The numbers of some lines of one store, by row and TTL; times in nanoseconds, of mean and
     deviation, which only rows of several packets a TTL have, in milliseconds."""
 
-    def __init__(self, table: Table, lines: npt.NDArray[np.intp]) -> None:
-        spec = table.spec
+    def __init__(self, columns: Columns, lines: npt.NDArray[np.intp]) -> None:
+        spec = columns.spec
         shape = len(lines), spec.max_ttl
         size = shape[0] * shape[1]
-        self.end: Numbers = table.ends_at(lines).astype(np.int64)
-        ttl_of = table.ttl_of[lines]
-        all_answered = table.answered[lines]
+        self.end: Numbers = columns.ends_at(lines).astype(np.int64)
+        ttl_of = columns.ttl_of[lines]
+        all_answered = columns.answered[lines]
         answered = all_answered & (ttl_of <= self.end[:, None])
         row, ordinal = np.nonzero(answered)
-        places = table.places(lines[row], ordinal)
+        places = columns.places(lines[row], ordinal)
         column = ttl_of[row, ordinal].astype(np.int64) - 1
         group = row * shape[1] + column
-        rtt, kind, who = table.rtt.reshape(-1)[places], table.kind.reshape(-1)[places], None
-        who = table.who.reshape(-1, table.width)[places]
-        address = np.zeros((size, table.width), np.uint8)
+        rtt, kind, who = columns.rtt.reshape(-1)[places], columns.kind.reshape(-1)[places], None
+        who = columns.who.reshape(-1, columns.width)[places]
+        address = np.zeros((size, columns.width), np.uint8)
         address[group] = who
         self.who: Bytes = address.reshape(*shape, -1)
         if spec.packets_per_ttl == 1:
@@ -221,25 +221,25 @@ class _Sheet:
             odd = (who != address[group]).any(axis=1)
         self.count = count.reshape(shape)
         # One address at each hop, the target's only at the end, and nothing besides.
-        self.reached = table.target_ttl[lines] <= spec.max_ttl
+        self.reached = columns.target_ttl[lines] <= spec.max_ttl
         end = self.reached[row] & (column + 1 == self.end[row])
         odd |= (kind == NodeKind.BARRIER) | ((kind == NodeKind.TARGET) != end)
         odd |= (rtt < LEAST_NS) | (rtt >= MOST_NS)
-        self.sent = table.sent[lines]
+        self.sent = columns.sent[lines]
         self.duration_ms: Numbers = np.rint(
-            (table.ended[lines] - table.started[lines]) / _NS_PER_MS
+            (columns.ended[lines] - columns.started[lines]) / _NS_PER_MS
         ).astype(np.int64)
         plain = (self.duration_ms >= 0) & (self.duration_ms < _MOST_MS)
-        plain &= table.overflows[lines] == 0
-        plain &= ~(all_answered & ~table.stamped[lines]).any(axis=1)
+        plain &= columns.overflows[lines] == 0
+        plain &= ~(all_answered & ~columns.stamped[lines]).any(axis=1)
         none = self.sent == 0
         plain &= ~none.all(axis=1)
         plain &= ~(none & (np.arange(shape[1]) < self.end[:, None])).any(axis=1)
         plain[row[odd]] = False
-        if table.asides:
-            plain &= np.array([line not in table.asides for line in lines.tolist()])
+        if columns.asides:
+            plain &= np.array([line not in columns.asides for line in lines.tolist()])
         self.plain = plain
-        self.target: Bytes = table.targets[lines]
+        self.target: Bytes = columns.targets[lines]
 
     def _sum_up(self, group: Numbers, rtt: Numbers, shape: tuple[int, int]) -> Numbers:
         size = shape[0] * shape[1]

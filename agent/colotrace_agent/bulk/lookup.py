@@ -8,9 +8,8 @@ from colotrace_agent.engine.matching import Miss, match
 from colotrace_agent.model import AnswerKind, Flow, Heard
 from colotrace_agent.packets.formats import FORMATS, keys_of
 
+from .columns import Columns, Lines
 from .finding import same_rows
-from .state import Lines
-from .table import Table
 
 _COST = 8
 """Cost of checking a line, in traces of `SEARCH_RATE`: its flow is built first."""
@@ -25,68 +24,68 @@ class Lookup:
         self._budget = Budget(Bucket(SEARCH_RATE, SEARCH_BURST))
         self._tag_budget = Budget(Bucket(SEARCH_RATE, SEARCH_BURST))
 
-    def find(self, table: Table, heard: Heard, now: int) -> tuple[int, Flow] | None:
+    def find(self, columns: Columns, heard: Heard, now: int) -> tuple[int, Flow] | None:
         """The line and flow of the trace that an answer belongs to; None if there is none or it is
         ambiguous."""
         key = heard.key
-        number = table.found.line_of(key)
-        flow = table.flow(number) if number is not None else None
+        number = columns.found.line_of(key)
+        flow = columns.flow(number) if number is not None else None
         if number is not None and flow is not None and key in keys_of(flow.key):
             return number, flow
         if not self._budget.available(now):
             return None
-        self._budget.spend(_COST + table.lines // _LINES_PER_LOOK)
-        near = table.found.near(key)
+        self._budget.spend(_COST + columns.lines // _LINES_PER_LOOK)
+        near = columns.found.near(key)
         if heard.source is None:
-            return self._verified(table, heard, near) or _only(table, heard, near)
+            return self._verified(columns, heard, near) or _only(columns, heard, near)
         found = None
-        if key.port == table.port:
-            found = self._verified(table, heard, table.found.far(key))
+        if key.port == columns.port:
+            found = self._verified(columns, heard, columns.found.far(key))
         if found is None:
             source = np.frombuffer(heard.source, np.uint8)[None, :]
-            near = near[same_rows(table.sources[near], source)]
-            found = self._verified(table, heard, near)
+            near = near[same_rows(columns.sources[near], source)]
+            found = self._verified(columns, heard, near)
         if found is None and heard.tag is not None and self._tag_budget.available(now):
-            self._tag_budget.spend(table.under_way)
-            number = table.with_tag(heard.tag)
-            if number is not None and key.packet_type in table.found.packet_types:
-                found = self._verified(table, heard, np.array([number]))
+            self._tag_budget.spend(columns.under_way)
+            number = columns.with_tag(heard.tag)
+            if number is not None and key.packet_type in columns.found.packet_types:
+                found = self._verified(columns, heard, np.array([number]))
         return found
 
-    def _verified(self, table: Table, heard: Heard, lines: Lines) -> tuple[int, Flow] | None:
-        for number in _likely(table, heard, lines).tolist():
+    def _verified(self, columns: Columns, heard: Heard, lines: Lines) -> tuple[int, Flow] | None:
+        for number in _likely(columns, heard, lines).tolist():
             self._budget.spend(_COST)
-            flow = table.flow(number)
+            flow = columns.flow(number)
             if flow is None:
                 continue
-            if verifies(table, heard, number, flow):
+            if verifies(columns, heard, number, flow):
                 return number, flow
         return None
 
 
-def verifies(table: Table, heard: Heard, number: int, flow: Flow) -> bool:
+def verifies(columns: Columns, heard: Heard, number: int, flow: Flow) -> bool:
     """Whether an answer matches a probe that the line's trace has handed out for sending."""
-    return not isinstance(match(flow, heard, sent=int(table.taken[number])), Miss)
+    return not isinstance(match(flow, heard, sent=int(columns.taken[number])), Miss)
 
 
-def _likely(table: Table, heard: Heard, lines: Lines) -> Lines:
+def _likely(columns: Columns, heard: Heard, lines: Lines) -> Lines:
     """The lines that have the answer's tag, or a range with its number."""
     if heard.tag is not None and not heard.cut:
         (tag,) = np.frombuffer(heard.tag, np.uint64).tolist()
-        likely = (table.tags[lines] == tag).any(axis=1)
-    elif FORMATS[table.spec.packet_type].number_suffices and heard.number is not None:
-        modulus, _, step = FORMATS[table.spec.packet_type].numbering
-        ahead = (heard.number - table.first_number[lines]) % modulus
-        likely = ahead < table.taken[lines] * step
+        likely = (columns.tags[lines] == tag).any(axis=1)
+    elif FORMATS[columns.spec.packet_type].number_suffices and heard.number is not None:
+        modulus, _, step = FORMATS[columns.spec.packet_type].numbering
+        ahead = (heard.number - columns.first_number[lines]) % modulus
+        likely = ahead < columns.taken[lines] * step
     else:
         return lines
     those: Lines = lines[likely]
     return those
 
 
-def _only(table: Table, heard: Heard, near: Lines) -> tuple[int, Flow] | None:
+def _only(columns: Columns, heard: Heard, near: Lines) -> tuple[int, Flow] | None:
     """The only trace that a datagram from another address can belong to."""
-    if heard.kind is not AnswerKind.DATAGRAM or len(near) != 1 or heard.key.port != table.port:
+    if heard.kind is not AnswerKind.DATAGRAM or len(near) != 1 or heard.key.port != columns.port:
         return None
-    flow = table.flow(int(near[0]))
+    flow = columns.flow(int(near[0]))
     return None if flow is None else (int(near[0]), flow)

@@ -1,4 +1,4 @@
-"""Finds the plain answers to probes of a table in a batch of packets, by arrays.
+"""Finds the plain answers to probes of many traces in a batch of packets, by arrays.
 
 Nearly all answers are plain: ICMP "time exceeded" or "port unreachable" with an unchanged quote and
 no extensions, or an echo reply, with the right tag (TCP: the right number). All other packets are
@@ -15,9 +15,8 @@ from colotrace_agent.marks import TAG_BYTES
 from colotrace_agent.packets.formats import FORMATS
 from colotrace_agent.packets.payload import TAG_AT
 
+from .columns import Bytes, Columns, Flags, Lines, Numbers
 from .finding import same_rows
-from .state import Bytes, Flags, Lines, Numbers
-from .table import Table
 
 # Offsets in an IPv4 packet, and in an ICMPv6 message, which has no IP header. The quoted packet's
 # transport header has the same offset in both.
@@ -61,22 +60,22 @@ class _Layout(NamedTuple):
     stated_length: int
 
 
-def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes) -> Plain:
+def plain_answers(columns: Columns, packets: Bytes, lengths: Numbers, senders: Bytes) -> Plain:
     """The plain answers in a batch from an ICMP socket; `senders` are IPv6 source addresses.
 
     `packets` has one packet a row, with arbitrary bytes beyond its length.
     """
-    ipv4 = table.family is Family.IPV4
+    ipv4 = columns.family is Family.IPV4
     packets = np.ascontiguousarray(packets[:, :_LOOKED_AT])
-    layout = _ipv4(packets, lengths, table) if ipv4 else _ipv6(packets, senders, table)
+    layout = _ipv4(packets, lengths, columns) if ipv4 else _ipv6(packets, senders, columns)
     kind, code = packets[:, layout.icmp], packets[:, layout.icmp + 1]
     expired = (kind == layout.expired[0]) & (code == layout.expired[1])
     closed = (kind == layout.port_closed[0]) & (code == layout.port_closed[1])
-    probe = FORMATS[table.spec.packet_type]
+    probe = FORMATS[columns.spec.packet_type]
     if not probe.ports:
         closed[:] = False  # an echo request has no port: see `engine.verdict`
     quotes = layout.header_ok & layout.quote_ok & (expired | closed)
-    quotes &= lengths >= _TRANSPORT + _quoted_at_least(table)
+    quotes &= lengths >= _TRANSPORT + _quoted_at_least(columns)
     quotes &= (lengths - layout.icmp < _MOST_PLAIN) & (packets[:, layout.stated_length] == 0)
     # Time exceeded with a quoted TTL other than 1 gets a label.
     quotes &= (layout.quoted_ttl == 1) | closed
@@ -86,31 +85,31 @@ def plain_answers(table: Table, packets: Bytes, lengths: Numbers, senders: Bytes
         echoes[:] = False
     who = packets[:, 12:16] if ipv4 else senders
     found = [
-        _quoting(table, packets, layout, np.nonzero(quotes)[0], who, closed),
-        _echoing(table, packets, layout, np.nonzero(echoes)[0], who),
+        _quoting(columns, packets, layout, np.nonzero(quotes)[0], who, closed),
+        _echoing(columns, packets, layout, np.nonzero(echoes)[0], who),
     ]
-    return Plain(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
+    return Plain(*(np.concatenate(fields) for fields in zip(*found, strict=True)))
 
 
 def _quoting(
-    table: Table, packets: Bytes, layout: _Layout, index: Lines, who: Bytes, closed: Flags
+    columns: Columns, packets: Bytes, layout: _Layout, index: Lines, who: Bytes, closed: Flags
 ) -> Plain:
     quote = packets.take(index, axis=0)
     target, transport = quote[:, layout.target], quote[:, _TRANSPORT:]
-    columns = FORMATS[table.spec.packet_type].columns[table.family]
-    if columns.port is None:
+    fields = FORMATS[columns.spec.packet_type].columns[columns.family]
+    if fields.port is None:
         right = (transport[:, 0] == layout.echo_request) & (transport[:, 1] == 0)
     else:
-        right = _number(transport[:, columns.port]) == table.port
-    number = _number(transport[:, columns.number])
-    lines = table.found.lines_of(target, _number(transport[:, columns.identifier]))
+        right = _number(transport[:, fields.port]) == columns.port
+    number = _number(transport[:, fields.number])
+    lines = columns.found.lines_of(target, _number(transport[:, fields.identifier]))
     right &= lines >= 0
-    right &= same_rows(quote[:, layout.source], table.sources[lines])
-    ordinals = _ordinals(table, lines, number)
+    right &= same_rows(quote[:, layout.source], columns.sources[lines])
+    ordinals = _ordinals(columns, lines, number)
     right &= ordinals >= 0
-    if columns.payload is not None:
-        at = columns.payload + TAG_AT
-        wanted = table.flat_tags[table.places(lines, ordinals)]
+    if fields.payload is not None:
+        at = fields.payload + TAG_AT
+        wanted = columns.flat_tags[columns.places(lines, ordinals)]
         right &= _tag(transport[:, at : at + TAG_BYTES]) == wanted
     kinds = np.where(closed[index], NodeKind.TARGET, NodeKind.TRANSIT).astype(np.uint8)
     reduced_by = np.maximum(layout.quoted_ttl[index].astype(np.int64) - 1, 0)
@@ -120,12 +119,12 @@ def _quoting(
     )  # fmt: skip
 
 
-def _echoing(table: Table, packets: Bytes, layout: _Layout, index: Lines, who: Bytes) -> Plain:
+def _echoing(columns: Columns, packets: Bytes, layout: _Layout, index: Lines, who: Bytes) -> Plain:
     message = packets.take(index, axis=0)[:, layout.icmp :]
-    lines = table.found.lines_of(who[index], _number(message[:, 4:6]))
-    ordinals = _ordinals(table, lines, _number(message[:, 6:8]))
+    lines = columns.found.lines_of(who[index], _number(message[:, 4:6]))
+    ordinals = _ordinals(columns, lines, _number(message[:, 6:8]))
     right = (lines >= 0) & (ordinals >= 0)
-    right &= _tag(message[:, _ECHO_TAG]) == table.flat_tags[table.places(lines, ordinals)]
+    right &= _tag(message[:, _ECHO_TAG]) == columns.flat_tags[columns.places(lines, ordinals)]
     count = int(right.sum())
     return Plain(
         index[right], lines[right], ordinals[right],
@@ -133,8 +132,8 @@ def _echoing(table: Table, packets: Bytes, layout: _Layout, index: Lines, who: B
     )  # fmt: skip
 
 
-def _ipv4(packets: Bytes, lengths: Numbers, table: Table) -> _Layout:
-    protocol = FORMATS[table.spec.packet_type].protocols[Family.IPV4]
+def _ipv4(packets: Bytes, lengths: Numbers, columns: Columns) -> _Layout:
+    protocol = FORMATS[columns.spec.packet_type].protocols[Family.IPV4]
     header_ok = (packets[:, 0] == 0x45) & (packets[:, 9] == 1) & (lengths >= _V4_ICMP + 8)
     header_ok &= _sums_up(packets[:, _V4_ICMP:], lengths - _V4_ICMP)
     quote_ok = (packets[:, 28] == 0x45) & (packets[:, 29] == 0) & (packets[:, 37] == protocol)
@@ -146,8 +145,8 @@ def _ipv4(packets: Bytes, lengths: Numbers, table: Table) -> _Layout:
     )  # fmt: skip
 
 
-def _ipv6(packets: Bytes, senders: Bytes, table: Table) -> _Layout:
-    protocol = FORMATS[table.spec.packet_type].protocols[Family.IPV6]
+def _ipv6(packets: Bytes, senders: Bytes, columns: Columns) -> _Layout:
+    protocol = FORMATS[columns.spec.packet_type].protocols[Family.IPV6]
     # Link-local senders get a label with their zone (`network.zone`).
     header_ok = (senders[:, 0] != 0xFE) | (senders[:, 1] & 0xC0 != 0x80)
     quote_ok = (packets[:, 8] == 0x60) & (packets[:, 9] & 0xF0 == 0) & (packets[:, 14] == protocol)
@@ -169,20 +168,20 @@ def _sums_up(messages: Bytes, lengths: Numbers) -> Flags:
     return right
 
 
-def _quoted_at_least(table: Table) -> int:
-    payload = FORMATS[table.spec.packet_type].columns[table.family].payload
+def _quoted_at_least(columns: Columns) -> int:
+    payload = FORMATS[columns.spec.packet_type].columns[columns.family].payload
     return 8 if payload is None else payload + TAG_AT + TAG_BYTES
 
 
-def _ordinals(table: Table, lines: Lines, number: Numbers) -> Lines:
+def _ordinals(columns: Columns, lines: Lines, number: Numbers) -> Lines:
     """The ordinals of the probes with these numbers, the inverse of `number_of`; -1: not sent."""
-    modulus, least, step = FORMATS[table.spec.packet_type].numbering
-    ordinals = (number - table.first_number[lines]) % modulus
+    modulus, least, step = FORMATS[columns.spec.packet_type].numbering
+    ordinals = (number - columns.first_number[lines]) % modulus
     right = (lines >= 0) & (number >= least) & (number < least + modulus)
     if step > 1:
         ordinals, beyond = np.divmod(ordinals, step)
         right &= beyond == 0
-    return np.where(right & (ordinals < table.taken[lines]), ordinals, _ODD)
+    return np.where(right & (ordinals < columns.taken[lines]), ordinals, _ODD)
 
 
 def _tag(columns: Bytes) -> npt.NDArray[np.uint64]:

@@ -20,8 +20,9 @@ from . import batch_sockets
 from .departing import Departing, sources_of
 from .engine import BulkEngine, Ended
 from .flows import Flows, rows_of
+from .group import Group
 from .matrix import MatrixWriter
-from .table import Due, Table
+from .sending import Due
 
 # What one turn handles before others on the event loop have theirs.
 _ROUNDS = 4
@@ -39,7 +40,7 @@ class Begun(NamedTuple):
     that are, and which they are by place; and what kept others from it."""
 
     tried: int
-    table: Table | None
+    group: Group | None
     lines: list[int]
     places: list[int]
     failed: dict[int, OSError | NoFlowLeftError]
@@ -76,8 +77,8 @@ class BulkTracer:
         }
         self._most = min(sender.most for sender in self._senders.values())
         self._engine = BulkEngine(spec, rate=rate, flow_secret=host_secret())
-        self._writers: dict[Table, MatrixWriter] = {}
-        self._departing: dict[Table, Departing] = {}
+        self._writers: dict[Group, MatrixWriter] = {}
+        self._departing: dict[Group, Departing] = {}
         self._tell = tell
         self._timer: asyncio.TimerHandle | None = None
         self._turn: asyncio.Handle | None = None
@@ -125,15 +126,15 @@ class BulkTracer:
         places = [place for place in places if place not in failed]
         if not places:
             return Begun(count, None, [], [], failed)
-        table, lines = self._engine.start(flows, now=now)
-        writer = self._writers.get(table)
+        group, lines = self._engine.start(flows, now=now)
+        writer, room = self._writers.get(group), group.columns.lines
         if writer is None:
-            writer = self._writers[table] = MatrixWriter(packet_type, family, lines=table.lines)
-            self._departing[table] = Departing(table, self._wire)
+            writer = self._writers[group] = MatrixWriter(packet_type, family, lines=room)
+            self._departing[group] = Departing(group.columns, self._wire)
         writer.begin(lines, flows)
-        self._departing[table].begin(lines)
+        self._departing[group].begin(lines)
         self._soon()
-        return Begun(count, table, lines.tolist(), places, failed)
+        return Begun(count, group, lines.tolist(), places, failed)
 
     def _startable(self, targets: Sequence[bytes]) -> int:
         room = min(_WAITING - self._engine.waiting, self._engine.room(family_of(targets[0])))
@@ -239,30 +240,30 @@ class BulkTracer:
 
     def _send(self, now: int) -> bool:
         batches = self._engine.poll(now, most=self._most)
-        for table, due in batches:
-            self._send_rows(table, due)
+        for group, due in batches:
+            self._send_rows(group, due)
         return bool(batches)
 
-    def _send_rows(self, table: Table, due: Due) -> None:
+    def _send_rows(self, group: Group, due: Due) -> None:
         lines, ordinals, ttls = due
-        places = table.places(lines, ordinals)
-        packets = self._writers[table].write(
+        places = group.columns.places(lines, ordinals)
+        packets = self._writers[group].write(
             lines, ordinals, ttls,
-            tags=table.flat_tags[places].view(np.uint8).reshape(-1, 8),
-            ip_ids=table.flat_ip_ids[places],
+            tags=group.columns.flat_tags[places].view(np.uint8).reshape(-1, 8),
+            ip_ids=group.columns.flat_ip_ids[places],
         )  # fmt: skip
-        tickets = table.tickets(lines, ordinals)
-        leaving = self._departing[table].leaving(lines)
-        at, failed = self._senders[table.family].send(
+        tickets = group.columns.tickets(lines, ordinals)
+        leaving = self._departing[group].leaving(lines)
+        at, failed = self._senders[group.columns.family].send(
             packets, leaving.addresses, tickets, routing=leaving.routing
         )
         for row, error in failed.items():
-            table.failed(int(lines[row]), int(ordinals[row]), error)
+            group.sending.failed(int(lines[row]), int(ordinals[row]), error)
         if failed:
             good = np.ones(len(lines), np.bool_)
             good[list(failed)] = False
             due, at = Due(lines[good], ordinals[good], ttls[good]), at[good]
-        table.left(due, at=at)
+        group.sending.left(due, at=at)
         self.sent += len(due.lines)
 
     # In.
@@ -271,7 +272,7 @@ class BulkTracer:
         for family, sender in self._senders.items():
             stamps = sender.stamps()
             if stamps is not None:
-                self._engine.tables[family].stamps(stamps.tickets, stamps.at, stamps.right)
+                self._engine.groups[family].hearing.stamps(stamps.tickets, stamps.at, stamps.right)
         received = False
         for family, receiver in self._receivers.items():
             for _ in range(_BATCHES):
@@ -316,17 +317,17 @@ class BulkTracer:
         for each in ended:
             if FORMATS[self._engine.spec.packet_type].tap is not None:
                 for number in each.numbers.tolist():
-                    flow = each.table.flow(number)
+                    flow = each.group.columns.flow(number)
                     if flow is not None:
                         self._wire.close_flow(flow)
             self._engine.told(each, now)
 
     def _look_for_neighbours(self, ended: Ended) -> None:
         """As `prober.Prober` does."""
-        table = ended.table
-        for number in table.with_undeparted(ended.numbers).tolist():
-            hop = self._departing[table].hop(number)
-            missing = self._wire.missing_neighbour(table.targets[number].tobytes(), hop)
+        group = ended.group
+        for number in group.columns.with_undeparted(ended.numbers).tolist():
+            hop = self._departing[group].hop(number)
+            missing = self._wire.missing_neighbour(group.columns.targets[number].tobytes(), hop)
             if missing is not None:
-                undeparted = table.undeparted(number)
-                table.kept_back(number, undeparted, errno.EHOSTUNREACH, missing)
+                undeparted = group.columns.undeparted(number)
+                group.sending.kept_back(number, undeparted, errno.EHOSTUNREACH, missing)

@@ -11,8 +11,8 @@ from colotrace_proto.notices import Notice
 from colotrace_proto.output import OutputError
 
 from colotrace_agent.bulk.engine import Ended
+from colotrace_agent.bulk.group import Group
 from colotrace_agent.bulk.json_lines import LineWriter
-from colotrace_agent.bulk.table import Table
 from colotrace_agent.bulk.tracer import BulkTracer
 from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.engine.notices import cannot_start, notices
@@ -54,11 +54,11 @@ class Bulk:
         self._tracer = BulkTracer(spec, sockets, rate=rate, tell=self._tell)
         self._outputs = Outputs(self._end)
         self._shown = Shown(show, resolver, self._outputs)
-        # Rows with names and tables are made one by one; others in arrays.
+        # Rows with names and groups are made one by one; others in arrays.
         self._writer = LineWriter(show.colo) if show.json and not show.names else None
         self._policy = Policy(allow_private=allow_private, families=lambda: self._tracer.families)
         self._resolver = resolver
-        self._names: dict[Table, list[str]] = {}
+        self._names: dict[Group, list[str]] = {}
         self._tasks = asyncio.TaskGroup()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
         # Names of one address start one after the other; only one of them asks at each turn.
@@ -197,19 +197,19 @@ class Bulk:
             begun = self._tracer.start([address for _, address in asked])
             for place, error in begun.failed.items():
                 failed(*asked[place], error)
-            if begun.table is not None:
-                names = self._names_of(begun.table)
+            if begun.group is not None:
+                names = self._names_of(begun.group)
                 for line, place in zip(begun.lines, begun.places, strict=True):
                     names[line] = asked[place][0]
             asked = asked[begun.tried :]
             if asked:
                 await self._tracer.next_turn()
 
-    def _names_of(self, table: Table) -> list[str]:
-        """Targets as given, by line of the table."""
-        names = self._names.get(table)
+    def _names_of(self, group: Group) -> list[str]:
+        """Targets as given, by line of the group."""
+        names = self._names.get(group)
         if names is None:
-            names = self._names[table] = [""] * table.lines
+            names = self._names[group] = [""] * group.columns.lines
         return names
 
     async def _room(self) -> None:
@@ -229,7 +229,7 @@ class Bulk:
             return
         failure = Failure.CANCELLED if self._ending else Failure.NONE
         for each in ended:
-            names, numbers = self._names_of(each.table), each.numbers.tolist()
+            names, numbers = self._names_of(each.group), each.numbers.tolist()
             self._done += len(numbers)
             targets = [names[number] for number in numbers]
             others: Iterable[int] = range(len(numbers))

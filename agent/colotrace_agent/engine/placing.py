@@ -13,7 +13,7 @@ from .verdict import judge
 
 
 class Probes(Protocol):
-    """A trace's probes, named by their ordinals: those of a `Trace`, or of a line of a table."""
+    """A trace's probes, named by their ordinals: those of a `Trace`, or of a line of `bulk`."""
 
     @property
     def flow(self) -> Flow:

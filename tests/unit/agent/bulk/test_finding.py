@@ -5,7 +5,7 @@ import pytest
 from colotrace_agent.bulk import finding
 from colotrace_agent.bulk.engine import BulkEngine
 from colotrace_agent.bulk.flows import rows_of
-from colotrace_agent.bulk.table import Table
+from colotrace_agent.bulk.group import Group
 from colotrace_agent.model import FlowKey, TraceSpec
 from colotrace_agent.packets.formats import keys_of
 from colotrace_proto.messages import PacketType
@@ -15,7 +15,7 @@ MANY = 2_000
 TYPES = [PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE]
 
 
-def begun(engine: BulkEngine, size: int) -> tuple[Table, np.ndarray]:
+def begun(engine: BulkEngine, size: int) -> tuple[Group, np.ndarray]:
     targets = [bytes([203, 0, n // 256, n % 256]) + bytes(size - 4) for n in range(MANY)]
     sources = rows_of([bytes([192] * size)] * MANY)
     flows, _ = engine.allocate(rows_of(targets), sources, reserve=lambda _: True, now=NOW)
@@ -32,22 +32,22 @@ def test_each_is_found(
     not, whoever's slot that would be."""
     monkeypatch.setattr(finding, "SLOT_BITS", bits)
     engine = BulkEngine(TraceSpec(bytes(size), packet_type, max_ttl=4, packets_per_ttl=1))
-    table, lines = begun(engine, size)
-    targets, identifiers = table.targets[lines], table.identifiers[lines]
-    assert (table.found.lines_of(targets, identifiers) == lines).all()
+    group, lines = begun(engine, size)
+    targets, identifiers = group.columns.targets[lines], group.columns.identifiers[lines]
+    assert (group.columns.found.lines_of(targets, identifiers) == lines).all()
     for line in lines[:50].tolist():
-        flow = table.flow(line)
+        flow = group.columns.flow(line)
         assert flow is not None
-        assert [table.found.line_of(key) for key in keys_of(flow.key)] == [line] * len(
+        assert [group.columns.found.line_of(key) for key in keys_of(flow.key)] == [line] * len(
             keys_of(flow.key)
         )
-    assert (table.found.lines_of(targets, identifiers ^ 1) == -1).all()
-    assert (table.found.lines_of(targets ^ 0xFF, identifiers) == -1).all()
+    assert (group.columns.found.lines_of(targets, identifiers ^ 1) == -1).all()
+    assert (group.columns.found.lines_of(targets ^ 0xFF, identifiers) == -1).all()
     ended, going_on = lines[::2], lines[1::2]
-    table._end(ended, NOW)
-    found = table.found.lines_of(targets, identifiers)
+    group.ending.end(ended, NOW)
+    found = group.columns.found.lines_of(targets, identifiers)
     assert (found[::2] == -1).all()
     assert (found[1::2] == going_on).all()
-    assert table.found.live.tolist() == sorted(going_on.tolist())
-    key = FlowKey(packet_type, targets[0].tobytes(), int(identifiers[0]), table.port)
-    assert table.found.line_of(key) is None
+    assert group.columns.found.live.tolist() == sorted(going_on.tolist())
+    key = FlowKey(packet_type, targets[0].tobytes(), int(identifiers[0]), group.columns.port)
+    assert group.columns.found.line_of(key) is None

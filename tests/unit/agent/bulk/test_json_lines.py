@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from colotrace_agent.bulk.engine import Ended
 from colotrace_agent.bulk.flows import ManyIdentities, rows_of
+from colotrace_agent.bulk.group import Group
 from colotrace_agent.bulk.json_lines import LineWriter
-from colotrace_agent.bulk.line import Line
-from colotrace_agent.bulk.table import Table
 from colotrace_agent.bulk.text_fields import LEAST_NS
+from colotrace_agent.bulk.view import TraceView
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec
 from colotrace_proto import rows, tally
@@ -31,21 +31,23 @@ ANSWERS = st.lists(
 )
 
 
-def traced(table: Table, answers: list[list[Any]], *, target_ttl: int, number: int) -> Line:
+def traced(group: Group, answers: list[list[Any]], *, target_ttl: int, number: int) -> TraceView:
     """A trace that was answered so; the target answers from its TTL on."""
-    size = table.width
+    size = group.columns.width
     target, source = bytes([9, number] + [7] * (size - 2)), bytes([5] * size)
     spec = TraceSpec(target, max_ttl=TTLS, packets_per_ttl=3)
     flows, _ = ManyIdentities().allocate(
         spec, rows_of([target]), rows_of([source]), reserve=lambda _: True, now=START
     )
-    (line,) = table.begin(flows, expected_ttls=np.array([TTLS]), now=START).tolist()
-    due = table.take(near=100, most=100, now=START)
+    (line,) = group.sending.begin(flows, expected_ttls=np.array([TTLS]), now=START).tolist()
+    due = group.sending.take(near=100, most=100, now=START)
     while len(due.lines):
-        table.left(due, at=np.full(len(due.lines), START))
+        group.sending.left(due, at=np.full(len(due.lines), START))
         right = np.ones(len(due.lines), np.bool_)
-        table.stamps(table.tickets(due.lines, due.ordinals), np.full(len(right), START), right)
-        due = table.take(near=100, most=100, now=START)
+        group.hearing.stamps(
+            group.columns.tickets(due.lines, due.ordinals), np.full(len(right), START), right
+        )
+        due = group.sending.take(near=100, most=100, now=START)
     for ttl, given_ones in enumerate(answers, 1):
         for place, answer in enumerate(given_ones):
             if answer is None:
@@ -53,21 +55,21 @@ def traced(table: Table, answers: list[list[Any]], *, target_ttl: int, number: i
             who, rtt = answer
             reached = ttl >= target_ttl
             address = target if reached else bytes([198, ttl, who] + [1] * (size - 3))
-            table.count(
+            group.hearing.count(
                 np.array([line]), np.array([(ttl - 1) * 3 + place]),
                 kind=np.array([NodeKind.TARGET if reached else NodeKind.TRANSIT], np.uint8),
                 who=np.frombuffer(address, np.uint8)[None, :],
                 at=np.array([START + rtt]), read_at=START + rtt, reduced_by=np.array([0]),
             )  # fmt: skip
-    table.stop(START + 3 * 10**9)
-    return Line(table, line)
+    group.ending.stop(START + 3 * 10**9)
+    return TraceView(group.columns, line)
 
 
-def ended(table: Table, lines: list[Line]) -> Ended:
-    return Ended(table, np.array([line.number for line in lines]), {})
+def ended(group: Group, lines: list[TraceView]) -> Ended:
+    return Ended(group, np.array([line.number for line in lines]), {})
 
 
-def by_tally(target: str, line: Line) -> dict[str, Any]:
+def by_tally(target: str, line: TraceView) -> dict[str, Any]:
     frame = Report(JobId("1")).final(line, Failure.NONE)
     assert frame.outcome is not None
     gathered = tally.Gathered(
@@ -83,9 +85,9 @@ def by_tally(target: str, line: Line) -> dict[str, Any]:
 def test_lines_are_the_tallys(family: Family, answers: list[list[Any]], target_ttl: int) -> None:
     """Field by field and in the same order, times to the last digits but one."""
     spec = TraceSpec(bytes(4), max_ttl=TTLS, packets_per_ttl=3)
-    table = Table(spec, family, lines=4)
-    line = traced(table, answers, target_ttl=target_ttl, number=1)
-    written, others = LineWriter(HERE).write(ended(table, [line]), ['a "target"'])
+    group = Group(spec, family, lines=4)
+    line = traced(group, answers, target_ttl=target_ttl, number=1)
+    written, others = LineWriter(HERE).write(ended(group, [line]), ['a "target"'])
     nodes = [hop["nodes"] for hop in by_tally("t", line)["colos"][0]["hops"]]
     if others:
         least = min(rtt for at_hop in answers for each in at_hop if each for rtt in each[1:])
@@ -118,11 +120,11 @@ def test_what_is_out_of_the_ordinary_is_left_to_others() -> None:
     """A label, a probe that could not be sent, a packet that the host had no room for."""
     spec = TraceSpec(bytes(4), max_ttl=TTLS, packets_per_ttl=3)
     whole = [[(1, MS)] * 3] * TTLS
-    table = Table(spec, Family.IPV4, lines=8)
-    odd = [traced(table, whole, target_ttl=4, number=number) for number in range(4)]
-    table.aside(odd[0].number).labels[0] = ("!X",)
-    table.failed(odd[1].number, 3, 1)
-    table.overflows[odd[2].number] = 1
-    written, others = LineWriter(HERE).write(ended(table, odd), list("abcd"))
+    group = Group(spec, Family.IPV4, lines=8)
+    odd = [traced(group, whole, target_ttl=4, number=number) for number in range(4)]
+    group.columns.aside(odd[0].number).labels[0] = ("!X",)
+    group.sending.failed(odd[1].number, 3, 1)
+    group.columns.overflows[odd[2].number] = 1
+    written, others = LineWriter(HERE).write(ended(group, odd), list("abcd"))
     assert json.loads(written)["target"] == "d"
     assert others == [0, 1, 2]

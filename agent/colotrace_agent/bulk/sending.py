@@ -1,8 +1,4 @@
-"""Many traces of one family and one set of options: what they send, hear, and when they end.
-
-The rules are those of `engine.trace`, line by line; here they are worked out for many lines at
-once: sending here, the rest in the modules that this one builds upon.
-"""
+"""Whose turn it is to send: `engine.rules` and the targets' budgets, for many lines at once."""
 
 import heapq
 from collections import OrderedDict, deque
@@ -10,16 +6,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from colotrace_proto.messages import Family
 
 from colotrace_agent.engine import rules
 from colotrace_agent.engine.limits.budget import NEAR_HOPS, STEP, Budgets, Fill, target_bucket
 from colotrace_agent.engine.rules import Bounds
-from colotrace_agent.model import MissingNeighbour, TraceSpec
+from colotrace_agent.model import MissingNeighbour
 
+from .columns import Columns, Lines, Numbers
 from .flows import Flows, addresses_of
-from .hearing import Hearing
-from .state import Lines, Numbers
 
 
 class Due(NamedTuple):
@@ -30,29 +24,28 @@ class Due(NamedTuple):
     ttls: Lines
 
 
-class Table(Hearing):
-    """Lines that take turns at sending."""
+class Sending:
+    """Lines take turns at sending."""
 
-    def __init__(self, spec: TraceSpec, family: Family, *, lines: int) -> None:
-        super().__init__(spec, family, lines=lines)
-        self.waiting = 0
-        """Traces that have probes to send."""
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
+        spec = columns.spec
         # They are at the first hops, or further on; a turn that a trace has not lived to see stays
         # there, as that of a line with another generation.
-        self._queued = np.zeros(lines, np.bool_)
+        self._queued = np.zeros(columns.lines, np.bool_)
         self._near, self._far = _Queue(), _Queue()
         self._near_places = min(NEAR_HOPS, spec.max_ttl) * spec.packets_per_ttl
         self._step = np.arange(STEP)
         # What each line's target may still be sent, and what targets traced before may: each until
         # it is as much as ever. Lines that wait for it, as tickets, by when that is.
         self._target_bucket = target_bucket()
-        self._allowed = Budgets(lines, self._target_bucket)
+        self._allowed = Budgets(columns.lines, self._target_bucket)
         self._used: OrderedDict[bytes, Fill] = OrderedDict()
         self._blocked: list[tuple[int, int]] = []
 
     def begin(self, flows: Flows, *, expected_ttls: Numbers, now: int) -> Lines:
         """Begins traces; their lines. To be called while there is `room` for them all."""
-        lines = self._begin(flows, expected_ttls=expected_ttls, now=now)
+        lines = self._columns.begin(flows, expected_ttls=expected_ttls, now=now)
         self._allowed.fill(lines)
         if self._used:
             for line, target in zip(lines.tolist(), addresses_of(flows.targets), strict=True):
@@ -60,6 +53,11 @@ class Table(Hearing):
                     self._allowed.put_back(line, state)
         self._queue(lines, self._near)
         return lines
+
+    @property
+    def waiting(self) -> int:
+        """Traces that have probes to send."""
+        return int(np.count_nonzero(self._queued & (self._columns.ended == 0)))
 
     @property
     def unsent(self) -> tuple[int, int]:
@@ -75,16 +73,17 @@ class Table(Hearing):
         """Gives lines whose targets' budgets allow it their turn again."""
         while self._blocked and self._blocked[0][0] <= now:
             ticket = heapq.heappop(self._blocked)[1]
-            generation, number = divmod(ticket, self.lines)
-            if self.generation[number] == generation and not self.ended[number]:
+            generation, number = divmod(ticket, self._columns.lines)
+            if self._columns.generation[number] == generation and not self._columns.ended[number]:
                 line = np.array([number], np.intp)
-                near = self._next[number] < self._near_places
+                near = self._columns.next_place[number] < self._near_places
                 self._queue(line, self._near if near else self._far)
 
     def keep_used(self, lines: Lines, now: int) -> None:
         """Remembers what the targets of ended traces have been sent of late."""
         some = lines[~self._allowed.is_full(lines, now)]
-        for line, target in zip(some.tolist(), addresses_of(self.targets[some]), strict=True):
+        targets = addresses_of(self._columns.targets[some])
+        for line, target in zip(some.tolist(), targets, strict=True):
             self._used[target] = self._allowed.take_out(line)
         while self._used:
             target, used = next(iter(self._used.items()))
@@ -107,34 +106,33 @@ class Table(Hearing):
 
     def _pop(self, queue: "_Queue", most: int) -> Lines:
         found: list[Lines] = []
-        missing = most
+        columns, missing = self._columns, most
         while missing > 0 and len(queue):
             tickets = queue.pop(missing)
-            generations, lines = np.divmod(tickets, self.lines)
-            lines = lines[(self.generation[lines] == generations) & (self.ended[lines] == 0)]
+            generations, lines = np.divmod(tickets, columns.lines)
+            lines = lines[(columns.generation[lines] == generations) & (columns.ended[lines] == 0)]
             missing -= len(lines)
             found.append(lines)
         lines = np.concatenate(found) if found else np.zeros(0, np.intp)
         self._queued[lines] = False
-        self.waiting -= len(lines)
         return lines
 
     def _queue(self, lines: Lines, queue: "_Queue") -> None:
         if len(lines):
-            queue.push(self.generation[lines] * self.lines + lines)
+            queue.push(self._columns.generation[lines] * self._columns.lines + lines)
             self._queued[lines] = True
-            self.waiting += len(lines)
 
     def _due(self, lines: Lines, now: int) -> Due:
-        packets = self.spec.packets_per_ttl
-        first, bounds = self._next[lines], self.bounds_of(lines)
+        packets = self._columns.spec.packets_per_ttl
+        first, bounds = self._columns.next_place[lines], self._columns.bounds_of(lines)
         near = first < self._near_places
-        end = np.minimum(first + STEP, np.where(near, self._near_places, self.probes))
+        end = np.minimum(first + STEP, np.where(near, self._near_places, self._columns.probes))
         place = first[:, None] + self._step
         ttl, earlier = rules.probe_at(place, packets)
         by_row = Bounds(*(bound[:, None] for bound in bounds))
         wanted = (place < end[:, None]) & (earlier < rules.probes_at(ttl, packets, by_row))
-        wanted &= ~self._held[lines[:, None], np.minimum(ttl, self.spec.max_ttl) - 1]
+        column = np.minimum(ttl, self._columns.spec.max_ttl) - 1
+        wanted &= ~self._columns.held[lines[:, None], column]
         count = np.cumsum(wanted, axis=1)
         asks = count[:, -1] > 0
         allowed = np.zeros(len(lines), np.int64)
@@ -144,36 +142,36 @@ class Table(Hearing):
             too_many = count > allowed[:, None]
             end[blocked] = first[blocked] + too_many[blocked].argmax(axis=1)
             wanted &= ~too_many
-        self._next[lines] = end
+        self._columns.next_place[lines] = end
         self._allowed.spend(lines, wanted.sum(axis=1))
         row, column = np.nonzero(wanted)
-        ordinal = self.taken[lines][:, None] + count - 1
+        ordinal = self._columns.taken[lines][:, None] + count - 1
         due = Due(lines[row], ordinal[row, column], ttl[row, column])
-        self.taken[lines] += wanted.sum(axis=1)
-        self.flat_ttl_of[self.places(due.lines, due.ordinals)] = due.ttls
+        self._columns.taken[lines] += wanted.sum(axis=1)
+        self._columns.flat_ttl_of[self._columns.places(due.lines, due.ordinals)] = due.ttls
         if blocked.any():
             self._block(lines[blocked], now)
-        more = (end < self.probes) & (end // packets + 1 <= bounds.target_ttl) & ~blocked
+        more = (end < self._columns.probes) & (end // packets + 1 <= bounds.target_ttl) & ~blocked
         near = end < self._near_places
         self._queue(lines[more & near], self._near)
         self._queue(lines[more & ~near], self._far)
-        self._unsettled[lines[~more]] = True
+        self._columns.unsettled[lines[~more]] = True
         return due
 
     def _block(self, lines: Lines, now: int) -> None:
         """Has these lines wait for their targets' budgets, which are used up."""
         self._allowed.available(lines, now)
         for line in lines.tolist():
-            ticket = int(self.generation[line]) * self.lines + line
+            ticket = int(self._columns.generation[line]) * self._columns.lines + line
             heapq.heappush(self._blocked, (self._allowed.ready_at(line), ticket))
 
     def hold(self, line: int, ttl: int) -> int:
         """The probes of that TTL wait: each for `take_late`, or until it is spared. Returns how
         many that are."""
-        bounds = Bounds(*(int(bound[line]) for bound in self.bounds))
-        count = rules.probes_at(ttl, self.spec.packets_per_ttl, bounds)
-        self._held[line, ttl - 1] = True
-        self.put_off[line] += count
+        bounds = Bounds(*(int(bound[line]) for bound in self._columns.bounds))
+        count = rules.probes_at(ttl, self._columns.spec.packets_per_ttl, bounds)
+        self._columns.held[line, ttl - 1] = True
+        self._columns.put_off[line] += count
         return count
 
     def target_ready_at(self, line: int, now: int) -> int:
@@ -184,55 +182,46 @@ class Table(Hearing):
 
     def take_late(self, line: int, ttl: int) -> Due:
         """A probe that has waited."""
-        ordinal = int(self.taken[line])
-        self.taken[line] += 1
-        self.put_off[line] -= 1
+        ordinal = int(self._columns.taken[line])
+        self._columns.taken[line] += 1
+        self._columns.put_off[line] -= 1
         self._allowed.spend(np.array([line]), np.array([1]))
-        self.ttl_of[line, ordinal] = ttl
+        self._columns.ttl_of[line, ordinal] = ttl
         return Due(*(np.array([each], np.intp) for each in (line, ordinal, ttl)))
 
     def left(self, due: Due, *, at: Numbers) -> None:
         """These probes were handed to the kernel at these times."""
         lines, column = due.lines, due.ttls - 1
-        self._flat_sent_at[self.places(lines, due.ordinals)] = at
-        if self.spec.packets_per_ttl == 1:  # then no hop is there twice
-            self.sent[lines, column] += 1
+        self._columns.flat_sent_at[self._columns.places(lines, due.ordinals)] = at
+        if self._columns.spec.packets_per_ttl == 1:  # then no hop is there twice
+            self._columns.sent[lines, column] += 1
         else:
-            np.add.at(self.sent, (lines, column), 1)
-        self._last_sent_at[lines, column] = at
-        self._unsettled[lines] = True
+            np.add.at(self._columns.sent, (lines, column), 1)
+        self._columns.last_sent_at[lines, column] = at
+        self._columns.unsettled[lines] = True
 
     def failed(self, line: int, ordinal: int, error: int) -> None:
         """The probe could not be sent, for that errno: that is not loss."""
-        self.sent_at[line, ordinal] = 0
-        errors = self.aside(line).send_errors
+        self._columns.sent_at[line, ordinal] = 0
+        errors = self._columns.aside(line).send_errors
         errors[error] = errors.get(error, 0) + 1
-        self.settle(line)
+        self._columns.settle(line)
 
     def kept_back(
-        self,
-        line: int,
-        ordinals: Sequence[int],
-        error: int,
+        self, line: int, ordinals: Sequence[int], error: int,
         obstacle: MissingNeighbour | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """These probes never left the host after all, for that errno."""
-        self.aside(line).obstacle = obstacle
+        self._columns.aside(line).obstacle = obstacle
         for ordinal in ordinals:
-            if self.sent_at[line, ordinal]:
-                self.sent[line, self.ttl_of[line, ordinal] - 1] -= 1
+            if self._columns.sent_at[line, ordinal]:
+                self._columns.sent[line, self._columns.ttl_of[line, ordinal] - 1] -= 1
                 self.failed(line, ordinal, error)
 
-    def stop(self, now: int) -> Lines:
-        """Ends all traces with what there is; their lines."""
+    def clear(self) -> None:
+        """Drop all queued turns."""
         self._near.clear()
         self._far.clear()
-        return super().stop(now)
-
-    def _end(self, lines: Lines, now: int) -> None:
-        super()._end(lines, now)
-        self.waiting -= int(self._queued[lines].sum())
-        self._queued[lines] = False
 
 
 class _Queue:

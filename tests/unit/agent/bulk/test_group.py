@@ -1,9 +1,9 @@
-"""Lines of a table: who waits to send, and what is left behind."""
+"""Traces of a group: which of them wait to send, and what a freed line keeps."""
 
 import numpy as np
 from colotrace_agent.bulk.engine import BulkEngine
 from colotrace_agent.bulk.flows import rows_of
-from colotrace_agent.bulk.table import Table
+from colotrace_agent.bulk.group import Group
 from colotrace_agent.model import MissingNeighbour, TraceSpec
 from colotrace_proto.messages import NodeKind
 
@@ -11,7 +11,7 @@ NOW, MS = 9_000_000_000, 1_000_000
 SOURCE = bytes([192, 0, 2, 1])
 
 
-def begun(engine: BulkEngine, count: int) -> Table:
+def begun(engine: BulkEngine, count: int) -> Group:
     """Traces to so many targets, none of which has sent anything."""
     targets = [bytes([203, 0, number // 256, number % 256]) for number in range(count)]
     assert engine.startable(targets) == count
@@ -19,18 +19,18 @@ def begun(engine: BulkEngine, count: int) -> Table:
         rows_of(targets), rows_of([SOURCE] * count), reserve=lambda _: True, now=NOW
     )
     assert free.all()
-    table, _ = engine.start(flows, now=NOW)
-    return table
+    group, _ = engine.start(flows, now=NOW)
+    return group
 
 
-def answer_all(table: Table, due_lines: np.ndarray, due_ordinals: np.ndarray) -> None:
+def answer_all(group: Group, due_lines: np.ndarray, due_ordinals: np.ndarray) -> None:
     """The target answers the first probe of each trace."""
     first = due_ordinals == 0
     lines = due_lines[first]
     count = len(lines)
-    table.count(
+    group.hearing.count(
         lines, due_ordinals[first], kind=np.full(count, NodeKind.TARGET, np.uint8),
-        who=table.targets[lines], at=np.full(count, NOW + MS), read_at=NOW + MS,
+        who=group.columns.targets[lines], at=np.full(count, NOW + MS), read_at=NOW + MS,
         reduced_by=np.zeros(count, np.int64),
     )  # fmt: skip
 
@@ -38,14 +38,14 @@ def answer_all(table: Table, due_lines: np.ndarray, due_ordinals: np.ndarray) ->
 def test_traces_that_end_before_their_turn_wait_no_longer() -> None:
     """Their places in the queue are nobody's: else no new trace would find room, ever."""
     engine = BulkEngine(TraceSpec(bytes(4), max_ttl=15, packets_per_ttl=1), rate=1e6)
-    table = begun(engine, 300)
+    group = begun(engine, 300)
     assert engine.waiting == 300
     sent = 0
     while sent < 300:
         ((_, due),) = engine.poll(NOW, most=30)
-        table.left(due, at=np.full(len(due.lines), NOW))
+        group.sending.left(due, at=np.full(len(due.lines), NOW))
         sent += int((due.ordinals == 0).sum())
-        answer_all(table, due.lines, due.ordinals)
+        answer_all(group, due.lines, due.ordinals)
         # The target was at TTL 1; what else of the first hops was sent is not waited for.
         for ended in engine.expire(NOW + MS):
             engine.told(ended, NOW + MS)
@@ -57,35 +57,37 @@ def test_traces_that_end_before_their_turn_wait_no_longer() -> None:
 def test_lines_are_used_again_and_keep_nothing() -> None:
     """Stamps and answers of the trace before are not the new one's."""
     engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
-    table = begun(engine, 1)
+    group = begun(engine, 1)
     ((_, due),) = engine.poll(NOW, most=30)
-    table.left(due, at=np.full(len(due.lines), NOW))
-    old = table.tickets(due.lines, due.ordinals)
+    group.sending.left(due, at=np.full(len(due.lines), NOW))
+    old = group.columns.tickets(due.lines, due.ordinals)
     (ended,) = engine.stop(NOW)
     engine.told(ended, NOW)
     again = begun(engine, 1)
-    assert again is table
+    assert again is group
     ((_, due),) = engine.poll(NOW, most=30)
-    table.left(due, at=np.full(len(due.lines), NOW))
-    table.stamps(old, np.full(len(old), NOW - MS), np.ones(len(old), np.bool_))
-    assert not table.stamped.any()
-    assert table.answers.sum() == 0
+    group.sending.left(due, at=np.full(len(due.lines), NOW))
+    group.hearing.stamps(old, np.full(len(old), NOW - MS), np.ones(len(old), np.bool_))
+    assert not group.columns.stamped.any()
+    assert group.columns.answers.sum() == 0
 
 
 def test_what_is_said_of_an_ended_trace_does_not_end_it_again() -> None:
     """Its line may be another's by then."""
     engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
-    table = begun(engine, 1)
+    group = begun(engine, 1)
     ((_, due),) = engine.poll(NOW, most=30)
-    table.left(due, at=np.full(len(due.lines), NOW))
+    group.sending.left(due, at=np.full(len(due.lines), NOW))
     (ended,) = engine.stop(NOW)
     line = int(ended.numbers[0])
-    table.kept_back(line, table.undeparted(line), 113, MissingNeighbour(bytes(4), "eth0"))
+    group.sending.kept_back(
+        line, group.columns.undeparted(line), 113, MissingNeighbour(bytes(4), "eth0")
+    )
     assert engine.expire(NOW + 60_000 * MS) == []
     assert ended.line(line).send_errors == {113: 3}
     engine.told(ended, NOW)
     assert engine.expire(NOW + 60_000 * MS) == []
-    assert table.room == table.lines
+    assert group.columns.room == group.columns.lines
 
 
 def test_traces_to_one_target_are_not_side_by_side() -> None:

@@ -1,4 +1,4 @@
-"""The state of many traces of one family and one set of options, in arrays: a line for each.
+"""The store of traces of one family and one set of options: arrays with a line for each trace.
 
 All times are monotonic nanoseconds, all TTLs count from 1, all ordinals from 0. A probe's place is
 its line times the probes of a line, plus its ordinal; arrays by probe are also had flat, by place.
@@ -48,10 +48,12 @@ class Aside:
     detour: bool = False
 
 
-class State:
-    """A fixed number of lines, each of them free, or one trace's until `free`.
+class Columns:
+    """A fixed number of lines. A line is free, or holds one trace until `free`.
 
-    `spec` holds what all of them share; its target is nobody's.
+    `spec` holds the shared options; its target is not used. Shapes are (lines,), (lines, TTLs) and
+    (lines, probes), addresses one axis more of `width` bytes. Times are int64 in nanoseconds, 0 for
+    none; TTLs are int16 in bounds and uint8 by probe, counts int16 by TTL, tags uint64.
     """
 
     def __init__(self, spec: TraceSpec, family: Family, *, lines: int) -> None:
@@ -78,10 +80,12 @@ class State:
         self.taken, self.overflows = numbers(), numbers()
         self.names = np.zeros(lines, np.uint64)
         """By which identities know the flow."""
-        # `_next`: the place in order of sending of the next probe; `put_off`: probes that wait for
-        # a router that limits its answers.
-        self._next, self.put_off = numbers(), numbers()
+        # `next_place`: the place in sending order of the next probe; `put_off`: probes that wait
+        # for a router that limits its answers.
+        self.next_place, self.put_off = numbers(), numbers()
         self.in_use = np.zeros(lines, np.bool_)
+        self.unsettled = np.zeros(lines, np.bool_)
+        """Whether a change calls for a check of the end."""
         self.bounds: Bounds[Array] = Bounds(*(np.zeros(lines, np.int16) for _ in range(4)))
         self.target_ttl: Shorts = self.bounds.target_ttl
         self.doubtful = np.zeros(lines, np.bool_)
@@ -90,10 +94,10 @@ class State:
         self.sources: Bytes = np.zeros((lines, self.width), np.uint8)
         self.found = Finder(spec.packet_type, self.targets, self.identifiers)
         # By line and TTL, from TTL 1.
-        self._last_sent_at, self._longest_rtt = numbers(ttls), numbers(ttls)
+        self.last_sent_at, self.longest_rtt = numbers(ttls), numbers(ttls)
         self.sent: Shorts = np.zeros((lines, ttls), np.int16)
         self.answers: Shorts = np.zeros((lines, ttls), np.int16)
-        self._held = np.zeros((lines, ttls), np.bool_)
+        self.held = np.zeros((lines, ttls), np.bool_)
         # By line and ordinal.
         self.sent_at, self.rtt = numbers(probes), numbers(probes)
         self.answered = np.zeros((lines, probes), np.bool_)
@@ -106,11 +110,11 @@ class State:
         # The same by place.
         self.flat_tags, self.flat_ip_ids = self.tags.reshape(-1), self.ip_ids.reshape(-1)
         self.flat_ttl_of = self.ttl_of.reshape(-1)
-        self._flat_sent_at, self._flat_rtt = self.sent_at.reshape(-1), self.rtt.reshape(-1)
-        self._flat_answered = self.answered.reshape(-1)
-        self._flat_stamped = self.stamped.reshape(-1)
-        self._flat_kind, self._flat_who = self.kind.reshape(-1), self.who.reshape(-1, self.width)
-        self._columns = np.arange(1, ttls + 1, dtype=np.int16)
+        self.flat_sent_at, self.flat_rtt = self.sent_at.reshape(-1), self.rtt.reshape(-1)
+        self.flat_answered = self.answered.reshape(-1)
+        self.flat_stamped = self.stamped.reshape(-1)
+        self.flat_kind, self.flat_who = self.kind.reshape(-1), self.who.reshape(-1, self.width)
+        self.ttls = np.arange(1, ttls + 1, dtype=np.int16)
 
     @property
     def room(self) -> int:
@@ -124,14 +128,15 @@ class State:
         probes = spec.max_ttl * spec.packets_per_ttl
         return 830 + probes * (36 + width) + spec.max_ttl * 21
 
-    def _begin(self, flows: Flows, *, expected_ttls: Numbers, now: int) -> Lines:
+    def begin(self, flows: Flows, *, expected_ttls: Numbers, now: int) -> Lines:
+        """Take free lines for these flows. Returns the lines; there must be `room` for all."""
         count, beyond = len(flows.targets), self.spec.max_ttl + 1
         lines = np.array(self._free[-count:], np.intp)
         del self._free[-count:]
         self.port = flows.port
         self.in_use[lines] = True
         self.started[lines] = now
-        for numbers in (self.ended, self.taken, self.overflows, self._next, self.put_off):
+        for numbers in (self.ended, self.taken, self.overflows, self.next_place, self.put_off):
             numbers[lines] = 0
         self.first_number[lines], self.names[lines] = flows.first_numbers, flows.names
         self.identifiers[lines] = flows.identifiers
@@ -140,9 +145,9 @@ class State:
             bound[lines] = beyond
         self.bounds.expected_ttl[lines] = expected_ttls
         self.doubtful[lines] = False
-        self._last_sent_at[lines] = self._longest_rtt[lines] = self.sent_at[lines] = 0
+        self.last_sent_at[lines] = self.longest_rtt[lines] = self.sent_at[lines] = 0
         self.sent[lines] = self.answers[lines] = 0
-        self._held[lines] = self.answered[lines] = self.stamped[lines] = False
+        self.held[lines] = self.answered[lines] = self.stamped[lines] = False
         self.tags[lines] = np.ascontiguousarray(flows.tags).view(np.uint64)
         self.ip_ids[lines] = flows.ip_ids
         self.found.add(lines, flows)
@@ -159,6 +164,10 @@ class State:
             if beside:
                 for line in freed:
                     beside.pop(line, None)
+
+    def settle(self, line: int) -> None:
+        """Schedule a check of the line's end."""
+        self.unsettled[line] = True
 
     def flow(self, line: int) -> Flow | None:
         """The flow of the line's trace; None where it is free."""
@@ -199,10 +208,18 @@ class State:
         tickets: Numbers = self.generation[lines] << _PLACE_BITS | self.places(lines, ordinals)
         return tickets
 
-    def _places_of(self, tickets: Numbers) -> tuple[Lines, Flags]:
+    def places_of(self, tickets: Numbers) -> tuple[Lines, Flags]:
         """The places of the probes that these name; and which still have them."""
         places = tickets & ((1 << _PLACE_BITS) - 1)
         return places, self.generation[places // self.probes] == tickets >> _PLACE_BITS
+
+    def with_tag(self, tag: bytes) -> int | None:
+        """The line of a trace that has not ended, one of whose probes has that tag."""
+        (wanted,) = np.frombuffer(tag, np.uint64).tolist()
+        lines = self.found.live
+        found = np.nonzero((self.tags == wanted).any(axis=1))[0]
+        found = found[np.isin(found, lines)]
+        return int(found[0]) if len(found) else None
 
     def bounds_of(self, lines: Lines) -> Bounds[Array]:
         """The bounds of these lines."""
@@ -250,7 +267,7 @@ class State:
         some = np.nonzero(lacks.any(axis=1))[0]
         if len(some):
             sent, answers, lacks = sent[some], answers[some], lacks[some]
-            inside = self._columns <= self.ends_at(lines[some])[:, None]
-            whole = np.where(inside & (sent > 0) & ~lacks, self._columns, 0).max(axis=1)
-            short[some] = (lacks & (self._columns < whole[:, None])).any(axis=1)
+            inside = self.ttls <= self.ends_at(lines[some])[:, None]
+            whole = np.where(inside & (sent > 0) & ~lacks, self.ttls, 0).max(axis=1)
+            short[some] = (lacks & (self.ttls < whole[:, None])).any(axis=1)
         return short
