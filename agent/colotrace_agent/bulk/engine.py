@@ -309,10 +309,11 @@ class BulkEngine:
 
     def _settled(self, found: dict[Group, Lines]) -> list[Ended]:
         """The traces that have ended, with their doubtful refusals attributed."""
-        for group, numbers in found.items():
+        ended = [Ended(group, numbers, {}) for group, numbers in found.items() if len(numbers)]
+        for group, numbers, _ in ended:
             for number in numbers[group.columns.doubtful[numbers]].tolist():
                 TraceView(group.columns, number).settle()
-        return [Ended(group, numbers, {}) for group, numbers in found.items() if len(numbers)]
+        return ended
 
     def told(self, ended: Ended, now: int) -> None:
         """Ended traces have been told of, and are forgotten."""
