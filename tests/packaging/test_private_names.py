@@ -16,7 +16,6 @@ ALLOWED: dict[str, set[str]] = {
     "integration/coordinator/links/mqtt/test_link.py": {"_outgoing"},
     "lab/test_addresses.py": {"_changes", "_sock"},
     "scenario/probe_host.py": {"_engine"},
-    "unit/agent/bulk/test_finding.py": {"_SHIFT", "_SLOT_BITS", "_end"},
     "unit/agent/link/test_pins.py": {"_log"},
     "unit/agent/link/test_session.py": {"_outbox"},
     "unit/agent/link/test_stream.py": {"_log", "_session"},
