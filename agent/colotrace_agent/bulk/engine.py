@@ -225,7 +225,7 @@ class BulkEngine:
             plain = _doubted(group, plain)
         good = group.hearing.count(
             plain.lines, plain.ordinals, kind=plain.kind, who=plain.who, at=at[plain.rows],
-            read_at=read_at, reduced_by=plain.reduced_by,
+            read_at=read_at, ttl_left=plain.ttl_left,
         )  # fmt: skip
         good &= plain.kind < NodeKind.BARRIER
         near = good & (group.columns.ttl_of[plain.lines, plain.ordinals] <= NEAR_HOPS)
@@ -281,7 +281,7 @@ class BulkEngine:
             kind=np.array([meaning.stored_kind], np.uint8),
             who=who,
             at=np.array([at]), read_at=read_at,
-            reduced_by=np.array([meaning.ttl_left]),
+            ttl_left=np.array([meaning.ttl_left]),
         )  # fmt: skip
         if labels:
             group.columns.aside(number).labels[ordinal] = labels
@@ -384,7 +384,7 @@ def _doubted(group: Group, plain: Plain) -> Plain:
     kept[own] = False
     return Plain(
         plain.rows[kept], plain.lines[kept], plain.ordinals[kept], plain.kind[kept],
-        plain.who[kept], plain.reduced_by[kept],
+        plain.who[kept], plain.ttl_left[kept],
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from colotrace_agent.engine.rules import DOUBTFUL
 from .columns import Bytes, Columns, Flags, Lines, Numbers
 
 _RUNNING = np.zeros(1, np.bool_)
-"""No trace is over: `Finder` finds only lines whose trace runs."""
+"""`is_over` of every line: False, because `Finder` finds only lines whose trace runs."""
 
 
 class Hearing:
@@ -19,7 +19,8 @@ class Hearing:
         self._columns = columns
 
     def stamps(self, tickets: Numbers, at: Numbers, right: Flags) -> None:
-        """Store the kernel's time stamps of departures; `right` is False for an impossible one."""
+        """Store the kernel's departure times. `right` is False where the time stamp is unusable
+        because the clock was set."""
         places, ours = self._columns.places_of(tickets)
         if not right.all():
             wrong = places[ours & ~right] // self._columns.probes
@@ -34,11 +35,11 @@ class Hearing:
 
     def count(
         self, lines: Lines, ordinals: Lines, *, kind: Bytes, who: Bytes, at: Numbers,
-        read_at: int, reduced_by: Numbers,
+        read_at: int, ttl_left: Numbers,
     ) -> Flags:  # fmt: skip
-        """Count answers to these probes. Returns which of them count, as `engine.placing.place`.
+        """Count answers to these probes. Returns for each whether it counts, as `engine.placing`.
 
-        `reduced_by` is how much of its TTL each probe had left beyond what it needed.
+        `ttl_left` is how much of its TTL each probe had left beyond what it needed.
         """
         places = self._columns.places(lines, ordinals)
         sent_at = self._columns.flat_sent_at[places]
@@ -49,19 +50,19 @@ class Hearing:
         if stepped.any():
             self._clock_stepped(lines[stepped & good])
         if good.all():
-            self._put(lines, places, kind, who, rtt, reduced_by)
+            self._put(lines, places, kind, who, rtt, ttl_left)
         else:
             duplicate = rules.is_duplicate(has_left=has_left, is_answered=is_answered)
             for line, again in zip(lines[~good].tolist(), duplicate[~good].tolist(), strict=True):
                 counters = self._columns.counters(line)
                 counters.duplicates += again
                 counters.foreign += not again
-            self._put(lines[good], places[good], kind[good], who[good], rtt[good], reduced_by[good])
+            self._put(lines[good], places[good], kind[good], who[good], rtt[good], ttl_left[good])
         return good
 
     def _put(
         self, lines: Lines, places: Lines, kind: Bytes, who: Bytes, rtt: Numbers,
-        reduced_by: Numbers,
+        ttl_left: Numbers,
     ) -> None:  # fmt: skip
         ttl = self._columns.flat_ttl_of[places].astype(np.int16)
         self._columns.flat_answered[places] = True
@@ -69,7 +70,7 @@ class Hearing:
         self._columns.flat_kind[places] = kind
         self._columns.flat_who[places] = who
         column = ttl - 1
-        if self._columns.spec.packets_per_ttl == 1:  # then no hop is there twice
+        if self._columns.spec.packets_per_ttl == 1:  # no line and TTL twice: plain indexing
             self._columns.answers[lines, column] += 1
             self._columns.longest_rtt[lines, column] = rtt
         else:
@@ -77,8 +78,8 @@ class Hearing:
             np.maximum.at(self._columns.longest_rtt, (lines, column), rtt)
         those = np.nonzero(kind != NodeKind.TRANSIT)[0]
         if len(those):
-            kinds, ttls, ttl_left = (each[those] for each in (kind, ttl, reduced_by))
-            shown = rules.answer_bounds(kinds, ttls, ttl_left, self._columns.spec.max_ttl + 1)
+            kinds, ttls, left = (each[those] for each in (kind, ttl, ttl_left))
+            shown = rules.answer_bounds(kinds, ttls, left, self._columns.spec.max_ttl + 1)
             for bound, values in zip(self._columns.bounds, shown, strict=True):
                 np.minimum.at(bound, lines[those], values.astype(np.int16))
             self._columns.doubtful[lines[kind == DOUBTFUL]] = True
@@ -90,7 +91,7 @@ class Hearing:
 
 
 def _first_of_each(places: Lines) -> Flags:
-    """Which elements are the first of their value."""
+    """For each element, whether no earlier one has the same value."""
     order = np.argsort(places, kind="stable")
     ordered = places[order]
     again = ordered[1:] == ordered[:-1]

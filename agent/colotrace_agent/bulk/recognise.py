@@ -41,7 +41,7 @@ class Plain(NamedTuple):
     ordinals: Lines
     kind: Bytes
     who: Bytes
-    reduced_by: Numbers
+    ttl_left: Numbers
 
 
 class _Layout(NamedTuple):
@@ -112,10 +112,10 @@ def _quoting(
         wanted = columns.flat_tags[columns.places(lines, ordinals)]
         right &= _tag(transport[:, at : at + TAG_BYTES]) == wanted
     kinds = np.where(closed[index], NodeKind.TARGET, NodeKind.TRANSIT).astype(np.uint8)
-    reduced_by = np.maximum(layout.quoted_ttl[index].astype(np.int64) - 1, 0)
+    ttl_left = np.maximum(layout.quoted_ttl[index].astype(np.int64) - 1, 0)
     return Plain(
         index[right], lines[right], ordinals[right], kinds[right], who[index][right],
-        reduced_by[right],
+        ttl_left[right],
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ def start(*, json: bool) -> int:
     """Print the findings; returns the exit code."""
     from colotrace_agent.host.diagnosis import ruleset
 
-    # The firewall's rules are read while root may; all other checks have the agent's privileges.
+    # The rules are read before privileges are dropped; the other checks run without them.
     rules = ruleset.read()
     lacking, account = "", None
     try:

@@ -16,7 +16,7 @@ from .startup import usage
 if TYPE_CHECKING:
     from .run import BrokerSettings
 
-# Descriptors beside the raw sockets (asyncio, name look-ups, gRPC), gRPC's threads, and bytes.
+# Needed besides the raw sockets: descriptors, threads for gRPC, and bytes of address space.
 _REQUIRED = {"files": 16, "threads": 16, "address_space": 256 << 20}
 
 
@@ -60,7 +60,7 @@ def start(
     if not mqtt and not coordinator:
         usage("give --coordinator HOST:PORT, or --mqtt URL")
     if coordinator and not is_address(coordinator):
-        usage(f"--coordinator {coordinator}: give HOST:PORT, an IPv6 address in brackets")
+        usage(f"--coordinator {coordinator}: give HOST:PORT; write an IPv6 address in brackets")
     if not insecure:
         if None in files:
             usage(
@@ -107,6 +107,7 @@ def start(
         version=version("colotrace"),
     )
     if account is not None:
+        # The account may not be able to read the installation, so modules are imported now.
         preload.for_names()
         if broker is not None:
             preload.for_broker()

@@ -1,9 +1,11 @@
 """Finds the probe of a flow that an answer belongs to, by fields that are keyed with the secret.
 
-The payload's tag alone decides if the answer carries it. Otherwise, the answer must show more bits
-than can be guessed: the number and a part of the payload; TCP's 32-bit number; the number of an
-ICMP or UDP probe and its IPv4 identification, which some routers quote with swapped bytes or off by
-one. Every other answer is foreign or ambiguous. `docs/identity.md` counts the bits.
+If the answer carries the payload's whole tag, only the tag decides. A tag that ends in 0 may have
+been cut and padded, so it is also tried as a cut payload. Without the tag, the answer must show
+more bits than can be guessed: the number and a part of the payload; TCP's 32-bit number; the number
+of an ICMP or UDP probe and its IPv4 identification, which some routers quote with swapped bytes or
+off by one; GRE's key and the IPv4 identification exactly as sent. Every other answer is foreign or
+ambiguous. `docs/identity.md` counts the bits.
 """
 
 import enum
@@ -13,11 +15,12 @@ from colotrace_agent.packets.formats import FORMATS, number_of
 from colotrace_agent.packets.payload import TAG_AT
 
 _ACKNOWLEDGED = 2
-"""How many acknowledgement numbers name a SYN: its own number and the next."""
+"""A reply to a SYN may acknowledge the SYN's own number or the next one."""
 
 _LEAST_KEYED_BYTES = 2
 """Bytes of the payload that an answer without the whole tag must show beside the number."""
-_MODULUS = 0xFFFF
+_ONES_COMPLEMENT = 0xFFFF
+"""Ones' complement sums are taken modulo this."""
 
 
 class Miss(enum.Enum):
@@ -58,7 +61,8 @@ def match(flow: Flow, heard: Heard, *, sent: int) -> int | Miss:
 def _by_cut_payload(flow: Flow, heard: Heard, sent: int) -> int | None:
     """The probe with that number, if the rest of its payload is right.
 
-    A steering that depends on fields that translators change is ignored.
+    Steering is not compared for types where a translator may change the fields it depends on:
+    `kind.steering` is None.
     """
     kind = FORMATS[flow.packet_type]
     if heard.number is None or kind.number_suffices:
@@ -88,12 +92,12 @@ def _by_number_alone(flow: Flow, heard: Heard, sent: int) -> int | Miss:
 
 
 def _by_ip_id(flow: Flow, heard: Heard, ip_id: int, sent: int) -> int | Miss:
-    """The probe with that identification: a short quote shows only the key beside it (GRE); see
-    docs/identity.md."""
+    """The probe with that identification. For GRE, a short quote shows only the key and the
+    identification; see docs/identity.md."""
     if heard.key.packet_type is not flow.packet_type:
         return Miss.AMBIGUOUS  # it quotes the inner packet, which has another identification
     if heard.key.identifier != flow.identifier or not heard.intact:
-        return Miss.AMBIGUOUS  # the identification is all that is left, or may be damaged
+        return Miss.AMBIGUOUS  # the key is not the flow's, or the checksum is wrong
     ids = flow.marks.ip_ids[:sent]
     return ids.index(ip_id) if ip_id in ids else Miss.FOREIGN
 
@@ -116,13 +120,14 @@ def _readings(flow: Flow, heard: Heard, number: int) -> tuple[int, ...]:
         return (number,)
     key = heard.key
     quoted = _word_sum(heard.source) + _word_sum(key.target) + key.identifier + key.port
-    left = _word_sum(flow.source) + _word_sum(flow.target) + flow.identifier + flow.port
-    return (number + quoted - left) % _MODULUS or _MODULUS, number
+    as_sent = _word_sum(flow.source) + _word_sum(flow.target) + flow.identifier + flow.port
+    return (number + quoted - as_sent) % _ONES_COMPLEMENT or _ONES_COMPLEMENT, number
 
 
 def _word_sum(address: bytes) -> int:
-    """The ones' complement sum of the 16-bit words: 2^16 leaves remainder 1."""
-    return int.from_bytes(address, "big") % _MODULUS
+    """The ones' complement sum of the 16-bit words. It equals the number modulo 0xFFFF, since
+    2^16 mod 0xFFFF is 1."""
+    return int.from_bytes(address, "big") % _ONES_COMPLEMENT
 
 
 def _as_sent(ip_id: int) -> tuple[int, ...]:

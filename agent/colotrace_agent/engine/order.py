@@ -11,21 +11,22 @@ class Order:
     """The probes of one trace that are still to be sent.
 
     A trace in rounds sends one probe of every TTL before the next of any: a route that changes
-    meanwhile shows in the later rounds. These are shuffled, differently for each flow: in step
-    with a balancer that takes turns by packet, it would look like a balancer by flow.
+    meanwhile shows in the later rounds. Later rounds are shuffled, with another seed for each flow.
+    Otherwise a balancer that alternates by packet could send each flow the same way every time, and
+    look like a balancer by flow.
     """
 
     __slots__ = ("_later_round", "_next", "_spec")
 
     def __init__(self, spec: TraceSpec, *, seed: int) -> None:
         self._spec = spec
-        self._next = 0  # a place in the order, skipped probes included
+        self._next = 0  # position in the sending order, counting skipped probes
         self._later_round = _shuffled(spec.max_ttl, seed) if spec.rounds else []
 
     def upcoming(self, bounds: Bounds[int]) -> tuple[int, int] | None:
         """The next probe's TTL, and how many of that TTL come before it; None where none is left.
 
-        Probes that `bounds` spares are skipped for good: bounds only ever decrease.
+        Probes that `bounds` excludes are never sent, because bounds only decrease.
         """
         spec = self._spec
         while self._next < spec.max_ttl * spec.packets_per_ttl:
@@ -36,7 +37,7 @@ class Order:
         return None
 
     def take(self, bounds: Bounds[int]) -> tuple[int, int]:
-        """As `upcoming`, and goes on to the one after.
+        """Return what `upcoming` returns, and advance past it.
 
         Raises:
             LookupError: No probe is left to be sent.

@@ -79,30 +79,31 @@ class Trace:
         self.send_errors: dict[int, int] = {}
         """How many probes each errno kept from leaving."""
         self.obstacle: MissingNeighbour | None = None
-        """The neighbour on the host's own link that did not answer, where that is known."""
+        """The next hop that did not answer, if that kept probes from leaving."""
         self.sent = [0] * spec.max_ttl
         """Probes that left, at TTL 1, 2, 3 …"""
         self.replies: list[Reply] = []
-        """The answers, in order; refusals that may be the target's once the trace has ended."""
+        """In order of arrival. Refusals that may be the target's are added when the trace ends."""
         self.ended: int | None = None
         self.clock_stepped = False
-        """Whether the wall clock was set while it ran: some RTTs then count to when an answer was
-        read."""
+        """Whether the wall clock was set during the trace. Some times are then the agent's own, not
+        the kernel's."""
         self.detour = False
-        """Whether probes may have left by another next hop than the host's other traffic does."""
+        """Whether probes may have used another next hop than the host's ordinary traffic of this
+        kind."""
         self.unstamped = 0
         """Answers whose probe's departure the kernel has not stamped: their RTT is less exact."""
         self.overflows = 0
         """Packets that the host had no room for meanwhile; some may have been answers."""
         self.unplaced = 0
-        """Answers of the target that name no probe, at most one a probe. They show that the target
-        is reached, not at which TTL; `reached` does not count them."""
+        """Answers of the target that match no probe, at most as many as probes that were sent. They
+        show that the target was reached, not at which TTL, so they do not set `reached`."""
         self.path: dict[int, bytes] = {}
         """The address that answered last at each TTL."""
         self.limiting: list[int] = []
-        """TTLs at which a router's rate limit probably suppressed answers; known at the end."""
+        """TTLs whose router probably withheld answers because of a rate limit; set at the end."""
         self.spared: set[int] = set()
-        """TTLs at which probes were not sent, since the router limits its answers."""
+        """TTLs that got fewer probes, because their router limits its answers."""
         self.uncertain: tuple[Refuser, ...] = ()
         """Refusers that may be the target or a firewall; known at the end."""
         self.furthest = 0
@@ -122,11 +123,11 @@ class Trace:
         self._answers = [0] * spec.max_ttl
         self._doubtful: list[Reply] = []
         self._forwarders: set[bytes] = set()
-        self._sure: int | None = None  # the number of replies that were never doubtful
+        self._sure: int | None = None  # replies before the settled refusals; None until `settle`
 
     @property
     def target(self) -> bytes:
-        """What is traced, packed."""
+        """The target's packed address."""
         return self.spec.target
 
     @property
@@ -228,7 +229,8 @@ class Trace:
         self._last_sent_at[ttl - 1] = at
 
     def probe_left(self, ordinal: int, at: int | None) -> None:
-        """The kernel's stamp of a probe that was sent; None where it cannot be right."""
+        """Store when the kernel says that the probe departed; None if the time stamp is unusable
+        because the clock was set."""
         if at is None:
             self.clock_stepped = True
         elif rules.takes_stamp(self._sent_at[ordinal], self._answered[ordinal]):
@@ -249,7 +251,8 @@ class Trace:
         ]
 
     def kept_back(self, ordinals: Iterable[int], error: int, obstacle: MissingNeighbour) -> None:
-        """These probes never left the host after all, for that errno and without that neighbour."""
+        """These probes were counted as sent but never left, because the next hop `obstacle` did not
+        answer. They count under `error`."""
         self.obstacle = obstacle
         for ordinal in ordinals:
             self.sent[self._ttls[ordinal] - 1] -= 1
@@ -262,15 +265,15 @@ class Trace:
     def heard(self, heard: Heard, *, at: int, read_at: int) -> Reply | None:
         """Count an answer. Returns the reply, or None if the answer does not count.
 
-        `at` is when it arrived by the kernel's stamp, and `read_at` when the agent read it: the
-        RTT counts to that if `at` is impossible.
+        `at` is the kernel's time of arrival. `read_at` is when the agent read the answer. It is
+        used instead of `at` if `at` is before the departure.
         """
         ordinal = place(self, heard, at=at)
         if ordinal is None:
             return None
         ttl = self._ttls[ordinal]
         meaning = judge(heard, self.flow)
-        if meaning.by_own_host:
+        if meaning.by_own_host:  # the kernel refused the probe, which never left
             self.sent[ttl - 1] -= 1
             self.probe_failed(ordinal, errno.EHOSTUNREACH)
             return None
@@ -324,8 +327,8 @@ class Trace:
     def closes_at(self) -> int | None:
         """When the last silent probe will have been waited for; None while probes are unsent.
 
-        Probes beyond a refusal are waited for, too: a router that refuses some probes may forward
-        others.
+        Probes beyond a refusal are waited for as well, because a router that refuses some probes
+        may forward others.
         """
         if self.unsent or self._deferred:
             return None

@@ -9,7 +9,7 @@ from colotrace_agent.errors import PrivilegeError
 _PASSWD = Path("/etc/passwd")
 _OWN_NAMES = ("colotrace-agent", "colotrace")
 """The users of the systemd unit and of the container image."""
-_SPARE = range(65_533, 65_519, -1)
+_UNASSIGNED_UIDS = range(65_533, 65_519, -1)
 """Numbers below `nobody` that Debian and systemd do not assign (systemd's UIDS-GIDS.md)."""
 
 
@@ -43,7 +43,8 @@ def named(user: str) -> Account:
 
 
 def own(passwd: Path = _PASSWD) -> Account:
-    """The host's user for agents, or else an unassigned number.
+    """The host's user for agents, or else a number that /etc/passwd does not use (65533 if all are
+    used).
 
     `nobody` is not used, since other programs with that user could signal the agent. The file is
     read directly, since the name service can take seconds if a directory server is down.
@@ -53,7 +54,7 @@ def own(passwd: Path = _PASSWD) -> Account:
         if name in accounts and accounts[name].uid:
             return accounts[name]
     taken = {account.uid for account in accounts.values()}
-    number = next((each for each in _SPARE if each not in taken), _SPARE[0])
+    number = next((each for each in _UNASSIGNED_UIDS if each not in taken), _UNASSIGNED_UIDS[0])
     return Account(number, number)
 
 

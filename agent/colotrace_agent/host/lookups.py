@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class LookupQueueFullError(AgentError):
-    """The look-up cannot be queued; the message is the reason."""
+    """The look-up is refused: the queue is full, or no thread can be started."""
 
 
 class Pace:
@@ -34,7 +34,7 @@ class Pace:
         self._next_at = 0.0
 
     def pause_s(self, now: float) -> float:
-        """The delay of the next look-up."""
+        """Reserve the time of the next look-up; returns how long to wait for it."""
         if self._rate is None:
             return 0.0
         self._next_at = max(self._next_at, now - 1.0) + 1.0 / self._rate
@@ -151,7 +151,8 @@ class Lookups(Generic[K, T]):
                 return
 
     def _next(self) -> _Question[K, T] | None:
-        """The next look-up, when the rate allows it; None if this thread should end."""
+        """Take the next look-up, sleep until the rate allows it, and return it; None if this thread
+        should end."""
         with self._changed:
             while not self._waiting:
                 if self._closed:
@@ -185,7 +186,7 @@ class Lookups(Generic[K, T]):
         if not question.waiters or self._closed:
             question.answer.cancel()
             return
-        # A new caller came after the thread skipped it.
+        # A caller joined after the thread had skipped it: queue it again.
         try:
             self._put(question)
         except LookupQueueFullError as error:

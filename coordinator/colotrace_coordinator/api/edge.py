@@ -1,4 +1,5 @@
-"""The outermost middleware: gives each request an id, a log line, metrics, and an answer.
+"""The outermost middleware: gives each request an id, a log line and metrics, and answers with an
+error if the application raised one.
 
 Answers that come from no route (404, malformed requests) pass here too.
 """
@@ -24,8 +25,8 @@ _QUIET = frozenset({"health", "ready", "metrics"})
 
 
 class Edge:
-    """Wraps the application. `untouched` is the quota shown before a credential is known; None
-    where nothing is limited."""
+    """Wraps the application. `untouched` is the full quota, shown until the credential's own is
+    known; None if nothing is limited."""
 
     def __init__(
         self,
@@ -52,7 +53,7 @@ class Edge:
         except Exception as error:
             described = describe(error, path=scope["path"])
             if isinstance(error, RateLimitedError):
-                scope["state"]["hold"] = True  # see `connection`
+                scope["state"]["hold"] = True  # see `http/connection.py`
             if isinstance(error, ApiError) and error.quota is not None:
                 exchange.context.quota = error.quota
             if described.status == 500:
@@ -62,17 +63,17 @@ class Edge:
                 await response(scope, receive, exchange.send)
         finally:
             self._metrics.in_flight.dec()
-            self._account(scope, exchange)
+            self._record(scope, exchange)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused: ApiError | None = scope["state"].pop("refused", None)
         if refused is not None:
-            # The client sent no valid request; `connection` made this one in its place.
+            # The request was malformed; `http/connection.py` passes a placeholder.
             scope["method"] = scope["path"] = ""
             raise refused
         await self._app(scope, receive, send)
 
-    def _account(self, scope: Scope, exchange: "_Exchange") -> None:
+    def _record(self, scope: Scope, exchange: "_Exchange") -> None:
         route = getattr(scope.get("route"), "name", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
         status = exchange.status or CLIENT_GONE

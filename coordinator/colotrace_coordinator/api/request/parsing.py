@@ -29,6 +29,7 @@ MAX_WAIT_S = 5
 MAX_PORT = 65_535
 
 _DEFAULT = Options()
+_WAIT_S = _DEFAULT.wait_ms // 1_000
 
 
 def _target(value: str) -> str:
@@ -72,7 +73,7 @@ class _Options(BaseModel):
         int, Field(ge=0, le=MAX_PACKETS_PER_TTL), _or(_DEFAULT.packets_per_ttl)
     ] = _DEFAULT.packets_per_ttl
     port: Annotated[int, Field(ge=0, le=MAX_PORT), _or(0)] = 0
-    wait_time: Annotated[int, Field(ge=1, le=MAX_WAIT_S), _or(1)] = 1
+    wait_time: Annotated[int, Field(ge=1, le=MAX_WAIT_S), _or(_WAIT_S)] = _WAIT_S
     multipath: Annotated[bool, _null_is(_DEFAULT.multipath)] = _DEFAULT.multipath
 
     def plain(self) -> Options:

@@ -31,7 +31,7 @@ def answer_all(group: Group, due_lines: np.ndarray, due_ordinals: np.ndarray) ->
     group.hearing.count(
         lines, due_ordinals[first], kind=np.full(count, NodeKind.TARGET, np.uint8),
         who=group.columns.targets[lines], at=np.full(count, NOW + MS), read_at=NOW + MS,
-        reduced_by=np.zeros(count, np.int64),
+        ttl_left=np.zeros(count, np.int64),
     )  # fmt: skip
 
 

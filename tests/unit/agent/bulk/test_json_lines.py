@@ -59,7 +59,7 @@ def traced(group: Group, answers: list[list[Any]], *, target_ttl: int, number: i
                 np.array([line]), np.array([(ttl - 1) * 3 + place]),
                 kind=np.array([NodeKind.TARGET if reached else NodeKind.TRANSIT], np.uint8),
                 who=np.frombuffer(address, np.uint8)[None, :],
-                at=np.array([START + rtt]), read_at=START + rtt, reduced_by=np.array([0]),
+                at=np.array([START + rtt]), read_at=START + rtt, ttl_left=np.array([0]),
             )  # fmt: skip
     group.ending.stop(START + 3 * 10**9)
     return TraceView(group.columns, line)
