@@ -4,7 +4,7 @@ Probes are named by what both have in common: the target, how many traces to it 
 TTL, and how many probes of that TTL came before.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ from colotrace_agent.bulk.group import Group
 from colotrace_agent.bulk.sending import Due
 from colotrace_agent.bulk.view import TraceView
 from colotrace_agent.engine.engine import Engine
+from colotrace_agent.engine.limits.routers import Routers
 from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.frames import Report
@@ -27,6 +28,7 @@ from colotrace_proto.notices import Notice
 
 from scenario import wire
 from scenario.probe import Probe, dissect
+from scenario.sides_world import RATE, SECRET
 from scenario.virtual import decode
 
 
@@ -368,3 +370,14 @@ class BulkSide(Side):
                 over[line.target] = _ended(line, self._seen(line))
             self.engine.told(each, now)
         return over
+
+
+def both_sides(
+    spec: TraceSpec, *, rate: float | None = RATE, routers: Callable[[], Routers] = Routers
+) -> tuple[SingleSide, BulkSide]:
+    """Both engines with the same settings; each has routers of its own. `spec` is that of all
+    traces but for their targets. `rate=None`: the budgets of production."""
+    return (
+        SingleSide(Engine(rate=rate, secret=SECRET, routers=routers())),
+        BulkSide(BulkEngine(spec, rate=rate, secret=SECRET, routers=routers())),
+    )

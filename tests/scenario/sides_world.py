@@ -9,6 +9,7 @@ from scenario.kinds import Error, Protocol, TcpAnswer
 from scenario.probe import Probe
 from scenario.schema import Behaviour, Target
 
+PLAIN = Behaviour()
 MS, SECOND = 1_000_000, 1_000_000_000
 SECRET = bytes(range(32))
 START = 7 * SECOND
@@ -80,8 +81,10 @@ def echo_or_segment(probe: Probe, how: str, *, source: bytes) -> tuple[int, byte
             )
 
 
-def packet(probe: Probe, how: str, *, source: bytes, behaviour: Behaviour, ttl: int) -> bytes:
-    """An answer to the probe from that address."""
+def packet(
+    probe: Probe, how: str, *, source: bytes, behaviour: Behaviour = PLAIN, ttl: int = 1
+) -> bytes:
+    """An answer to the probe from that address. `ttl` is what an error's quote has left."""
     found = None
     if how in {"rst-ack", "syn-ack", "rst", "challenge", "rst-bare"}:
         found = echo_or_segment(probe, how, source=source)

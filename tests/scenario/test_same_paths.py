@@ -9,32 +9,19 @@ spares, is seen. RTTs are long enough for the patience with a silent hop to exce
 import heapq
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import NamedTuple
 from unittest.mock import patch
 
 import hypothesis.strategies as st
-from colotrace_agent.bulk.engine import BulkEngine
-from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.limits import budget
 from colotrace_agent.model import TraceSpec
 from colotrace_proto.messages import PacketType
 from hypothesis import Phase, example, given, settings
 
 from scenario.kinds import Error
-from scenario.schema import Behaviour
-from scenario.sides import BulkSide, Fate, Name, SingleSide, assert_same, totals
-from scenario.sides_world import (
-    MS,
-    RATE,
-    SECRET,
-    SOURCE,
-    START,
-    STRANGER,
-    TARGETS,
-    Forgetful,
-    packet,
-    router,
-)  # fmt: skip
+from scenario.sides import Fate, Name, assert_same, both_sides, totals
+from scenario.sides_world import MS, SOURCE, START, STRANGER, TARGETS, Forgetful, packet, router
 
 TTLS = 8
 WAIT_MS = 1_000
@@ -123,9 +110,7 @@ class World:
             packets_per_ttl=shape.packets,
             wait_ns=WAIT_MS * MS,
         )
-        single = Engine(rate=RATE, secret=SECRET, routers=Forgetful(shape.limited))
-        bulk = BulkEngine(self._spec, rate=RATE, secret=SECRET, routers=Forgetful(shape.limited))
-        self.single, self.bulk = SingleSide(single), BulkSide(bulk)
+        self.single, self.bulk = both_sides(self._spec, routers=lambda: Forgetful(shape.limited))
         self._coming: list[Answer] = []
         self._tie = itertools.count()
         self.now = START
@@ -134,13 +119,7 @@ class World:
         """One trace along each route, to its end. See `Shape.turns`."""
         holding = turns is not None
         for target in self._routes:
-            spec = TraceSpec(
-                target,
-                self._spec.packet_type,
-                max_ttl=TTLS,
-                packets_per_ttl=self._spec.packets_per_ttl,
-                wait_ns=self._spec.wait_ns,
-            )
+            spec = replace(self._spec, target=target)
             for side in (self.single, self.bulk):
                 side.start(spec, SOURCE[self._shape.family], now=self.now)
             if not holding:  # two traces that wait to begin may begin in either order
@@ -220,10 +199,8 @@ class World:
         while self._coming and self._coming[0].at <= self.now:
             each = heapq.heappop(self._coming)
             for side in (self.single, self.bulk):
-                data = packet(
-                    side.packet(each.name), each.how, source=each.source, behaviour=Behaviour(),
-                    ttl=each.arriving_ttl,
-                )  # fmt: skip
+                probe, ttl = side.packet(each.name), each.arriving_ttl
+                data = packet(probe, each.how, source=each.source, ttl=ttl)
                 side.hear([data] * each.copies, at=each.at, now=self.now)
 
 
