@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from eventually import wait_until
 from fleet import AgentSpec, Fleet
+from fleet.broker import free_port
 from fleet.samples import ROOT, Sample, samples
 from lab import Lab
 
@@ -153,11 +154,7 @@ def test_ruleset(sample: Sample, running: Fleet, directory: Path) -> None:
 @pytest.mark.parametrize("sample", of("sh services"))
 def test_services(sample: Sample, lab: Lab, directory: Path) -> None:
     """The lines start a coordinator, create a token, and start an agent, which attaches."""
-    ports = []
-    for _ in range(2):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
+    ports = [free_port("127.0.0.1") for _ in range(2)]
     text = sample.text.replace("127.0.0.1:8080", f"127.0.0.1:{ports[0]}")
     text = text.replace("0.0.0.0:8081", f"127.0.0.1:{ports[1]}")
     text = text.replace("HOST:8081", f"127.0.0.1:{ports[1]}")
@@ -165,6 +162,12 @@ def test_services(sample: Sample, lab: Lab, directory: Path) -> None:
     env = kept | {"PATH": f"{_BIN}:{os.environ['PATH']}"}
     url = f"http://127.0.0.1:{ports[0]}"
     token, started = "", []
+
+    def ready() -> bool:
+        with contextlib.suppress(httpx.TransportError):  # it does not listen yet
+            return httpx.get(f"{url}/readyz").status_code == 200
+        return False
+
     try:
         for line in text.splitlines():
             if " serve " in line or " run " in line:
@@ -178,7 +181,7 @@ def test_services(sample: Sample, lab: Lab, directory: Path) -> None:
                 )
                 started.append(process)
                 if " serve " in line:
-                    wait_until(lambda: httpx.get(f"{url}/readyz").status_code == 200)
+                    wait_until(ready, within_s=60)
             else:
                 done = subprocess.run(
                     ["sh", "-c", line], cwd=directory, env=env, capture_output=True, text=True,
@@ -187,30 +190,14 @@ def test_services(sample: Sample, lab: Lab, directory: Path) -> None:
                 token = done.stdout.strip()
         colos = f"{url}/accounts/demo/diagnostics/traceroute/colos"
         told = {"Authorization": f"Bearer {token}"}
-        wait_until(
-            lambda: (
-                [
-                    (colo["name"], colo["city"], colo["state"])
-                    for colo in httpx.get(colos, headers=told).json()["result"]
-                ]
-                == [("den01", "Denver, CO, US", "up")]
-            )
-        )
+
+        def attached() -> bool:
+            known = httpx.get(colos, headers=told).json()["result"]
+            states = [(colo["name"], colo["city"], colo["state"]) for colo in known]
+            return states == [("den01", "Denver, CO, US", "up")]
+
+        wait_until(attached, within_s=60)
     finally:
         for process in reversed(started):
             process.send_signal(signal.SIGTERM)
             process.wait(30)
-
-
-def wait_until(condition: object) -> None:
-    """Poll until the condition holds; a service that has not started refuses the connection."""
-    assert callable(condition)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        try:
-            if condition():
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.05)
-    pytest.fail("it did not come to be")

@@ -11,15 +11,14 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from eventually import wait_until
 from lab import Lab, Process
 
 _READY_S = 10.0
-_POLL_S = 0.02
 
 
 class BrokerError(Exception):
@@ -32,7 +31,7 @@ class Broker:
     def __init__(self, lab: Lab, *, host: str | None = None, settings: str | None = None) -> None:
         """`settings` None lets in whoever comes."""
         self.host = host or lab.management_address
-        self.port = _free_port(self.host)
+        self.port = free_port(self.host)
         self.directory = Path(tempfile.mkdtemp(prefix="colotrace-broker-"))
         self._lab = lab
         self.settings = "allow_anonymous true" if settings is None else settings
@@ -87,13 +86,7 @@ class Broker:
             self._process = self._lab.spawn(
                 None, argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream
             )
-        deadline = time.monotonic() + _READY_S
-        while time.monotonic() < deadline and self._process.poll() is None:
-            # By its own word: it may be in a namespace that is not ours.
-            if b" running\n" in self.log.read_bytes()[offset:]:
-                return
-            time.sleep(_POLL_S)
-        raise BrokerError(self.log.read_text())
+        wait_until_ready(self._process, self.log, offset=offset)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -123,7 +116,20 @@ class Broker:
             self._process.send_signal(number)
 
 
-def _free_port(host: str) -> int:
+def wait_until_ready(process: Process, log: Path, *, offset: int = 0) -> None:
+    """Wait until Mosquitto logs that it runs. Its port says less: it may be in a namespace that is
+    not ours. Raises BrokerError."""
+
+    def ready() -> bool:
+        if process.poll() is not None:
+            raise BrokerError(log.read_text())
+        return b" running\n" in log.read_bytes()[offset:]
+
+    wait_until(ready, within_s=_READY_S, otherwise=log.read_text)
+
+
+def free_port(host: str) -> int:
+    """A TCP port of that address which nothing listens at."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family) as sock:
         sock.bind((host, 0))

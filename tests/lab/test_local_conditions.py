@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from eventually import wait_until
 from fleet import AgentSpec, Fleet, alone
 
 from lab import FAMILIES, Family, Lab, plan, uplinks
@@ -171,10 +171,9 @@ def test_interface_down_and_up(own_lab: Lab) -> None:
 
 def wait_families(fleet: Fleet, *families: str) -> None:
     """Wait until the coordinator lists these families for the only colo."""
-    deadline = time.monotonic() + 30
-    while [colo["families"] for colo in fleet.colos()] != [list(families)]:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    wait_until(
+        lambda: [colo["families"] for colo in fleet.colos()] == [list(families)], within_s=30
+    )
 
 
 def neighbours(lab: Lab) -> list[str]:

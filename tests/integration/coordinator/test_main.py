@@ -19,6 +19,7 @@ import pytest
 from colotrace_coordinator.store.colos import ColoStore
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import locate
+from eventually import wait_until
 from fleet import Broker
 from forked import Captured, Forked, Request, shared
 from lab.programs import MODULES
@@ -259,21 +260,18 @@ def test_not_ready_without_its_broker(tmp_path: Path, broker: Broker) -> None:
     with serving(tmp_path, "--mqtt", broker.url) as (process, line, rest):
         with httpx.Client(base_url=f"http://{line['http']}") as client:
 
-            def ready(status: int) -> httpx.Response:
-                deadline = time.monotonic() + 10
-                while (answer := client.get("/readyz")).status_code != status:
-                    assert time.monotonic() < deadline
-                    time.sleep(0.02)
-                return answer
+            def becomes(status: int) -> None:
+                wait_until(lambda: client.get("/readyz").status_code == status, within_s=10)
 
-            ready(200)
+            becomes(200)
             broker.kill()
-            (error,) = ready(503).json()["errors"]
+            becomes(503)
+            (error,) = client.get("/readyz").json()["errors"]
             assert error["code"] == 1020
             assert error["message"] == "The coordinator does not reach its MQTT broker"
             assert client.get("/healthz").status_code == 200
             broker.start()
-            ready(200)
+            becomes(200)
         broker.freeze()
         began = time.monotonic()
         process.send_signal(signal.SIGTERM)

@@ -5,7 +5,6 @@ import gc
 import re
 import socket
 import time
-from collections.abc import Callable
 
 import pytest
 from colotrace_proto.bus import Broker as Where
@@ -13,6 +12,7 @@ from colotrace_proto.bus import broker_of
 from colotrace_proto.mqtt import MqttError, connection, expiring, first_of, refusal, subscribe
 from colotrace_proto.published import MAX_PUBLISHED
 from colotrace_proto.running import RunningClock
+from eventually import until
 from fleet import Broker
 
 
@@ -20,13 +20,6 @@ from fleet import Broker
 def where(broker: Broker) -> Where:
     """The broker's address."""
     return broker_of(broker.url)
-
-
-async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
-    """Poll until the condition holds; the test's timeout bounds it."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def test_published_message_is_delivered(where: Where) -> None:
@@ -129,14 +122,13 @@ async def test_unresponsive_broker_is_abandoned(broker: Broker, where: Where) ->
         async with connection(where, tls=None, identifier="one", clock=RunningClock()):
             pass
     assert time.monotonic() - began < 4
-    async with asyncio.timeout(5):
-        while asyncio.all_tasks() != {asyncio.current_task()}:  # noqa: ASYNC110 - paho's own
-            await asyncio.sleep(0)
+    own = asyncio.current_task()
+    await until(lambda: asyncio.all_tasks() == {own})
     broker.thaw()
     async with connection(where, tls=None, identifier="two", clock=RunningClock()):
-        async with asyncio.timeout(10):  # the broker takes some time to continue
-            while not re.search(r"Client one .*disconnected", broker.log.read_text()):  # noqa: ASYNC110 - another process writes it
-                await asyncio.sleep(0.02)
+        gone = re.compile(r"Client one .*disconnected")
+        # The broker takes some time to continue.
+        await until(lambda: bool(gone.search(broker.log.read_text())), within_s=10)
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from colotrace_agent.host.lookups import LookupQueueFullError, Lookups, Pace
+from eventually import until
 
 LONG_S = 30.0
 
@@ -42,13 +43,6 @@ def gate() -> Iterator[Gate]:
     gate.opened.set()
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    """Return once it holds; threads take their time on a busy machine."""
-    async with asyncio.timeout(LONG_S):
-        while not condition():  # noqa: ASYNC110 - what threads do sets no event of the loop
-            await asyncio.sleep(0.001)
-
-
 async def test_answers_and_exceptions_come_back(gate: Gate) -> None:
     lookups = Lookups(gate, threads=2, name="test")
     assert await lookups.ask("a", within_s=LONG_S) == "A"
@@ -70,7 +64,7 @@ async def test_as_many_threads_as_allowed_and_no_more(gate: Gate) -> None:
     """Whatever is stuck; the rest waits for its time to run out."""
     lookups = Lookups(gate, threads=3, name="bounded")
     stuck = [asyncio.create_task(lookups.ask(f"slow{i}", within_s=LONG_S)) for i in range(3)]
-    await until(lambda: gate.now == 3)
+    await until(lambda: gate.now == 3, within_s=LONG_S)
     with pytest.raises(TimeoutError):
         await lookups.ask("b", within_s=0.01)
     assert sum(thread.name == "bounded" for thread in threading.enumerate()) == 3
@@ -98,7 +92,7 @@ async def test_a_question_that_nobody_waits_for_any_more_is_not_asked(gate: Gate
     """Names of jobs that were cancelled hold up nobody."""
     lookups = Lookups(gate, threads=1, name="test")
     first = asyncio.create_task(lookups.ask("slow", within_s=LONG_S))
-    await until(lambda: gate.now == 1)
+    await until(lambda: gate.now == 1, within_s=LONG_S)
     cancelled = asyncio.create_task(lookups.ask("cancelled", within_s=LONG_S))
     await asyncio.sleep(0)
     cancelled.cancel()
@@ -115,7 +109,7 @@ async def test_waiting_questions_are_bounded(gate: Gate) -> None:
     """Those that nobody waits for make room first."""
     lookups = Lookups(gate, threads=1, name="test", most_waiting=2)
     tasks = [asyncio.create_task(lookups.ask("slow", within_s=LONG_S))]
-    await until(lambda: gate.now == 1)
+    await until(lambda: gate.now == 1, within_s=LONG_S)
     tasks += [asyncio.create_task(lookups.ask(key, within_s=LONG_S)) for key in ("b", "c")]
     await asyncio.sleep(0)
     with pytest.raises(LookupQueueFullError):

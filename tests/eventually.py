@@ -1,0 +1,32 @@
+"""Wait for what another task, thread or process makes true.
+
+For conditions that come about by themselves. To see that something does not happen, wait for an
+event that comes after it.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+_POLL_S = 0.01
+
+
+async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
+    """Wait while other tasks run. Raises TimeoutError."""
+    async with asyncio.timeout(within_s):
+        while not condition():  # noqa: ASYNC110 - any condition, which sets no event
+            await asyncio.sleep(_POLL_S)
+
+
+def wait_until(
+    condition: Callable[[], bool],
+    *,
+    within_s: float = 5.0,
+    otherwise: Callable[[], object] = str,
+) -> None:
+    """Wait for other threads or processes. Raises TimeoutError with what `otherwise` returns."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(otherwise())
+        time.sleep(_POLL_S)
