@@ -13,6 +13,7 @@ import pytest
 from cloudflare import Cloudflare
 from fleet import AgentSpec, Broker, Fleet
 from fleet.fleet import default_agents
+from fleet.guarded import GuardedBroker
 from lab import Lab
 
 _OPERATION = Path(__file__).parent.parent / "contract" / "operation.json"
@@ -35,6 +36,22 @@ def fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
         agents = [*default_agents(lab), *spares]
         running = stack.enter_context(Fleet(lab, agents=agents, broker=broker))
         running.wait_attached()
+        yield running
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(each, marks=pytest.mark.xdist_group(f"broker by {each}"))
+        for each in ("acl", "plugin")
+    ],
+)
+def guarded(
+    lab: Lab, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[GuardedBroker]:
+    """A broker with access control, by an ACL file and by a plugin."""
+    folder = tmp_path_factory.mktemp("guarded")
+    with GuardedBroker(lab, folder, plugin=request.param == "plugin") as running:
         yield running
 
 
