@@ -7,9 +7,9 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from lab.fixtures import lab, limited_lab
+from lab.fixtures import lab, limited_lab, own_lab
 
-__all__ = ["lab", "limited_lab"]
+__all__ = ["lab", "limited_lab", "own_lab"]
 
 # A busy machine makes any example slow; the whole test has pytest's own limit.
 hypothesis.settings.register_profile(

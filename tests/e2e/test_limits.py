@@ -4,7 +4,6 @@ and family, so every colo may trace once over IPv4 and once over IPv6."""
 
 from __future__ import annotations
 
-import os
 import select
 import subprocess
 import sys
@@ -17,6 +16,7 @@ import pytest
 from fleet import AgentSpec, Fleet, alone
 from lab import CLOSED_PORT, FAMILIES, OPEN_PORT, Lab, access, listener
 from lab.slow import slow
+from needs import need
 
 pytestmark = pytest.mark.lab
 
@@ -34,14 +34,6 @@ TEN = ("web", "far", "den02", "sin01", "fra01", "edge", "f9", "den2", "sin1", "f
 
 DELAY_MS = 10.0
 """Of the long line, each way."""
-
-
-def require_tun() -> None:
-    why = access.tun_reason()
-    if why and os.environ.get("CI"):
-        pytest.fail(why, pytrace=False)
-    if why:
-        pytest.skip(why)
 
 
 @pytest.fixture
@@ -87,7 +79,7 @@ def test_ten_targets_at_once_have_their_true_lengths(
     targets = {own_lab.address(name, family=family): name for name in TEN for family in FAMILIES}
     with ExitStack() as stack:
         if distant:
-            require_tun()
+            need(access.tun_reason())
             stack.enter_context(slow(own_lab, "den1", "c1", delay_ms=DELAY_MS))
         told = alone.trace(own_lab, "den01", list(targets), *method)
     faults = []
@@ -123,7 +115,7 @@ def test_missing_answers_of_a_limited_router_give_a_notice(own_lab: Lab) -> None
 @pytest.fixture
 def slow_lab(own_lab: Lab) -> Iterator[Lab]:
     """The same with a delay on the path from sin01 to `far`, whose TCP port is open."""
-    require_tun()
+    need(access.tun_reason())
     argv = [sys.executable, "-I", "-S", str(Path(listener.__file__)), str(OPEN_PORT)]
     server = own_lab.spawn("far", argv, stdout=subprocess.PIPE)
     assert server.stdout is not None

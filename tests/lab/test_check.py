@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +18,6 @@ pytestmark = pytest.mark.lab
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 _CONNTRACK = Path("/proc/sys/net/netfilter/nf_conntrack_max")
-
-
-@pytest.fixture
-def own_lab(lab: Lab) -> Iterator[Lab]:
-    """A lab for a test that changes it (`lab` skips if no lab can be built)."""
-    with Lab(among=("den01", "den02", "web")) as built:
-        yield built
 
 
 def check(lab: Lab, *before: str) -> tuple[int, dict[str, dict[str, Any]]]:

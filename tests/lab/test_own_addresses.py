@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -30,13 +29,6 @@ def public(own_lab: Lab) -> Lab:
         "route add local 2600:2::/64 dev lo",
     )  # fmt: skip
     return own_lab
-
-
-@pytest.fixture
-def own_lab(lab: Lab) -> Iterator[Lab]:
-    """A lab for a test that changes hosts (`lab` skips if no lab can be built)."""
-    with Lab(among=("den01", "web")) as built:
-        yield built
 
 
 def without_leave(*words: str) -> list[str]:

@@ -31,6 +31,7 @@ from colotrace_agent.packets.checksum import checksum, ones_sum
 from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import Family, PacketType
 from colotrace_proto.notices import sentence
+from needs import need
 from scenario.device import DEVICE, open_device
 
 from lab import access, namespaces
@@ -50,11 +51,7 @@ _PATIENCE_S = 10
 @pytest.fixture
 def apart() -> Iterator[Apart]:
     """A namespace with a loopback device."""
-    why = access.reason() or access.tun_reason()
-    if why and os.environ.get("CI"):
-        pytest.fail(why, pytrace=False)
-    if why:
-        pytest.skip(why)
+    need(access.reason() or access.tun_reason())
     with Apart() as made:
         made.do(lambda: namespaces.batch(["link set lo up"]))
         with made.do(_stamped_socket) as stamped:

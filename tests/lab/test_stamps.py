@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import errno
-import os
 import socket
 import struct
 import time
@@ -24,6 +23,7 @@ from colotrace_agent.network.sockets import SO_TIMESTAMPNS, open_all
 from colotrace_agent.packets.formats import writer_for
 from colotrace_proto.messages import Family as AddressFamily
 from colotrace_proto.messages import PacketType
+from needs import need
 from unit.agent.made import flow
 
 from lab import FAMILIES, Family, access, namespaces
@@ -211,11 +211,7 @@ def _build() -> None:
 @pytest.fixture
 def apart() -> Iterator[Apart]:
     """A namespace with one device and one neighbour entry."""
-    why = access.reason()
-    if why and os.environ.get("CI"):
-        pytest.fail(why, pytrace=False)
-    if why:
-        pytest.skip(why)
+    need(access.reason())
     with Apart() as made:
         made.do(_build)
         yield made

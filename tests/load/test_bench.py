@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 from lab import access
+from needs import need
 from rich.console import Console
 from scenario.tun import tun_missing
 
@@ -24,9 +25,7 @@ from bench.session import Session
 @pytest.fixture(scope="module")
 def session() -> Iterator[Session]:
     """One that does as little as it can."""
-    reason = missing() or access.reason() or tun_missing()
-    if reason:
-        pytest.skip(reason)
+    need(missing() or access.reason() or tun_missing())
     with ExitStack() as stack:
         yield Session(stack, Console(quiet=True), quick=True)
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from lab import namespaces
+from needs import need
 from scapy.layers.inet import GRE, ICMP, IP, TCP, UDP, IPerror, in4_chksum
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -47,9 +49,7 @@ class CNetwork(ctypes.Structure):
 @pytest.fixture(scope="module")
 def answer() -> Answer:
     """`answer.c` itself: a packet to it, (fate, the reply as scapy has it, the hop) back."""
-    reason = missing()
-    if reason is not None:
-        pytest.skip(reason)
+    need(missing())
     function = ctypes.CDLL(str(build.library())).answer
 
     def ask(
@@ -237,9 +237,7 @@ def test_what_is_no_probe_is_let_be(answer: Answer) -> None:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Responder]:
     """One that holds each reply for 2 ms, with room for 64 records."""
-    reason = missing() or tun_missing()
-    if reason is not None:
-        pytest.skip(reason)
+    need(missing() or tun_missing())
     network = Network(distance=3, delay_ns=1_000_000, per_hop_ns=500_000)
     with Responder(network, records=64) as responder:
         yield responder
@@ -288,18 +286,9 @@ def test_the_tally_goes_on_where_records_end(running: Responder) -> None:
 @pytest.mark.tun
 def test_nothing_is_left_behind() -> None:
     """It goes with its input, and the namespace with it."""
-    reason = missing() or tun_missing()
-    if reason is not None:
-        pytest.skip(reason)
+    need(missing() or tun_missing())
     with Responder(Network()) as responder:
         inside = responder.run(["readlink", "/proc/self/ns/net"]).stdout.strip()
         assert inside.startswith("net:[")
         assert inside != str(Path("/proc/self/ns/net").readlink())
-    assert inside not in {_namespace(process) for process in Path("/proc").glob("[0-9]*")}
-
-
-def _namespace(process: Path) -> str:
-    try:
-        return str((process / "ns/net").readlink())
-    except OSError:
-        return ""
+    assert inside not in namespaces.in_use()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from needs import need
 
 from scenario.addresses import assign
 from scenario.device import unsupported
@@ -32,10 +33,7 @@ FATES = {"answered", "silent", "lost", "limited", "reset", "unrelated"}
 
 @pytest.fixture(scope="module", autouse=True)
 def possible() -> None:
-    """Skip, with the reason, where this user can have no device."""
-    reason = tun_missing()
-    if reason is not None:
-        pytest.skip(reason)
+    need(tun_missing())
 
 
 @dataclass(frozen=True, slots=True)

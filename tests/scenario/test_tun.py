@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+from lab import namespaces
+from needs import need
 
 from scenario.addresses import assign
 from scenario.expectation import expected
@@ -22,12 +24,9 @@ _REPLY = re.compile(r"(?:(?P<address>[0-9a-f.:]+) +)?(?P<rtt>[0-9.]+) ms(?: (?P<
 
 @pytest.fixture(scope="module", autouse=True)
 def possible() -> None:
-    """Skip, with the reason, where this user can have no device."""
-    reason = tun_missing()
-    if reason is None and shutil.which("traceroute") is None:
-        reason = "traceroute is not installed"
-    if reason is not None:
-        pytest.skip(reason)
+    need(tun_missing())
+    if shutil.which("traceroute") is None:
+        pytest.skip("traceroute is not installed")
 
 
 def traced(case: Case, *, family: Family, protocol: Protocol) -> tuple[str, TunWorld]:
@@ -104,11 +103,4 @@ def test_nothing_is_left_behind() -> None:
         inside = world.run(["readlink", "/proc/self/ns/net"]).stdout.strip()
         assert inside != str(Path("/proc/self/ns/net").readlink())
         assert "world0" in world.run(["ip", "-br", "link"]).stdout
-    assert inside not in {_namespace(process) for process in Path("/proc").glob("[0-9]*")}
-
-
-def _namespace(process: Path) -> str:
-    try:
-        return str((process / "ns/net").readlink())
-    except OSError:
-        return ""
+    assert inside not in namespaces.in_use()
