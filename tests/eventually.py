@@ -22,11 +22,11 @@ def wait_until(
     condition: Callable[[], bool],
     *,
     within_s: float = 5.0,
-    otherwise: Callable[[], object] = str,
+    error: Callable[[], Exception] = TimeoutError,
 ) -> None:
-    """Wait for other threads or processes. Raises TimeoutError with what `otherwise` returns."""
+    """Wait for other threads or processes. Raises `error` at the timeout."""
     deadline = time.monotonic() + within_s
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(otherwise())
+            raise error()
         time.sleep(_POLL_S)

@@ -39,6 +39,39 @@ def fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
         yield running
 
 
+@pytest.fixture
+def broker(lab: Lab) -> Iterator[Broker]:
+    """A broker for one test."""
+    with Broker(lab) as running:
+        yield running
+
+
+@pytest.fixture
+def another(lab: Lab, broker: Broker, fleet: Fleet) -> Iterator[Fleet]:
+    """A second coordinator with the same agents."""
+    with Fleet(lab, broker=broker, beside=fleet) as running:
+        running.wait_attached()
+        yield running
+
+
+@pytest.fixture
+def own_agents(lab: Lab) -> list[AgentSpec]:
+    """The agents of `own_fleet`: one in den01 and one in fra01."""
+    return [spec for spec in default_agents(lab) if spec.colo in ("den01", "fra01")]
+
+
+@pytest.fixture
+def own_fleet(
+    lab: Lab, own_agents: list[AgentSpec], request: pytest.FixtureRequest
+) -> Iterator[Fleet]:
+    """A fleet for one test; its parameter is the link, `direct` or `mqtt`."""
+    with ExitStack() as stack:
+        broker = stack.enter_context(Broker(lab)) if request.param == "mqtt" else None
+        running = stack.enter_context(Fleet(lab, agents=own_agents, broker=broker))
+        running.wait_attached()
+        yield running
+
+
 @pytest.fixture(
     scope="session",
     params=[

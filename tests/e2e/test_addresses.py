@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from fleet import AgentSpec, Broker, Fleet
-from fleet.asking import ask, until
+from fleet.asking import ask
 from lab import Lab, plan
 from lab.uplinks import ip
 
@@ -29,15 +30,6 @@ def late(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
         yield running
 
 
-async def families_are(fleet: Fleet, *families: str) -> None:
-    """Wait until the coordinator lists these families."""
-
-    async def listed() -> bool:
-        return [colo["families"] for colo in fleet.colos()] == [list(families)]
-
-    await until(listed, within_s=15)
-
-
 async def row(fleet: Fleet, packets: int) -> dict[str, Any]:
     """The row of a trace over IPv6; `packets` differs each time, so that no answer is shared."""
     web = fleet.lab.address("web", family=6)
@@ -52,7 +44,7 @@ async def test_family_is_used_while_its_address_exists(late: Fleet) -> None:
     """Without a restart and without a new stream; the removal is reported, too."""
     lab = late.lab
     own = lab.address(COLO, family=6)
-    await families_are(late, "ipv4")
+    await asyncio.to_thread(late.wait_families, "ipv4")
     assert (await row(late, 1))["error"].endswith("Code 3")
 
     shown = lab.run(COLO, ["ip", "-6", "route", "show", "default"]).stdout
@@ -63,13 +55,13 @@ async def test_family_is_used_while_its_address_exists(late: Fleet) -> None:
             COLO,
             *(line for line in plan.node_lines(COLO) if line.startswith("route add ::/0")),
         )
-    await families_are(late, "ipv4", "ipv6")
+    await asyncio.to_thread(late.wait_families, "ipv4", "ipv6")
     found = await row(late, 2)
     assert found["error"] == ""
     assert [node["ip"] for node in found["hops"][-1]["nodes"]] == [lab.address("web", family=6)]
 
     ip(lab, COLO, f"address del {own}/128 dev eth0")
-    await families_are(late, "ipv4")
+    await asyncio.to_thread(late.wait_families, "ipv4")
     assert (await row(late, 3))["error"].endswith("Code 3")
     if late.broker is None:
         assert late.agent_log("den01-a").read_text().count('"event": "attached"') == 1

@@ -112,7 +112,11 @@ class Programs:
                         found.append(said)
             return bool(found)
 
-        wait_until(logged, within_s=2 * WAIT_S, otherwise=self.log(name).read_text)
+        wait_until(
+            logged,
+            within_s=2 * WAIT_S,
+            error=lambda: TimeoutError(self.log(name).read_text()),
+        )
         return found[0]
 
     def traced(self) -> dict[str, Any]:
@@ -125,7 +129,7 @@ class Programs:
                 colos = client.get(f"{self.url}/colos").json()["result"]
                 return {each["name"]: each["agents"] for each in colos} == {"den01": 2, "sin01": 1}
 
-            wait_until(attached, within_s=WAIT_S, otherwise=self.log("den01-a").read_text)
+            wait_until(attached, within_s=WAIT_S)
             answer: dict[str, Any] = client.post(
                 self.url, json={"targets": [self.lab.address("web"), self.lab.address("far")]}
             ).json()

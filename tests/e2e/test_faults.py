@@ -6,32 +6,17 @@ import asyncio
 import re
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from typing import Any
 
 import httpx
 import pytest
-from fleet import AgentSpec, Broker, Fleet
+from fleet import AgentSpec, Fleet
 from fleet.asking import ask, slow, until, until_running
-from fleet.fleet import default_agents
 from lab import Lab
 
 CITY = "Frankfurt, DE"
-
-
 LINKS = pytest.mark.parametrize("own_fleet", ["direct", "mqtt"], indirect=True)
-
-
-@pytest.fixture
-def own_fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """A fleet for one test, with one agent in den01 and one in fra01, with the given link."""
-    agents = [spec for spec in default_agents(lab) if spec.colo in ("den01", "fra01")]
-    with ExitStack() as stack:
-        broker = stack.enter_context(Broker(lab)) if request.param == "mqtt" else None
-        running = stack.enter_context(Fleet(lab, agents=agents, broker=broker))
-        running.wait_attached()
-        yield running
 
 
 async def _with_spare(fleet: Fleet) -> None:

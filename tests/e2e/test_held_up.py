@@ -5,15 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
-from fleet import AgentSpec, Broker, Fleet
+from fleet import AgentSpec, Fleet
 from fleet.asking import ask, until_running
-from fleet.fleet import default_agents
 from lab import Lab
 
 LINKS = pytest.mark.parametrize(
@@ -24,16 +21,10 @@ LINKS = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def own_fleet(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Fleet]:
-    """One agent in den01 and two in fra01, so that a job would move if its agent counted as
-    lost."""
-    agents = [spec for spec in default_agents(lab) if spec.colo in ("den01", "fra01")]
-    agents.append(AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-b"))
-    with ExitStack() as stack:
-        broker = stack.enter_context(Broker(lab)) if request.param == "mqtt" else None
-        running = stack.enter_context(Fleet(lab, agents=agents, broker=broker))
-        running.wait_attached()
-        yield running
+def own_agents(own_agents: list[AgentSpec]) -> list[AgentSpec]:
+    """Two in fra01, so that a job would move if its agent counted as lost."""
+    spare = AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-b")
+    return [*own_agents, spare]
 
 
 def _running_jobs(lab: Lab) -> dict[str, Any]:

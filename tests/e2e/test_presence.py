@@ -30,24 +30,9 @@ TWINS = "fra01-a on sin01"
 
 
 @pytest.fixture
-def broker(lab: Lab) -> Iterator[Broker]:
-    """A broker for one test."""
-    with Broker(lab) as running:
-        yield running
-
-
-@pytest.fixture
 def fleet(lab: Lab, broker: Broker) -> Iterator[Fleet]:
     """A coordinator, and an agent each in den01 and fra01."""
     with Fleet(lab, agents=[DEN, FRA], broker=broker) as running:
-        running.wait_attached()
-        yield running
-
-
-@pytest.fixture
-def another(lab: Lab, broker: Broker, fleet: Fleet) -> Iterator[Fleet]:
-    """A second coordinator with the same agents."""
-    with Fleet(lab, broker=broker, beside=fleet) as running:
         running.wait_attached()
         yield running
 

@@ -125,7 +125,7 @@ def wait_until_ready(process: Process, log: Path, *, offset: int = 0) -> None:
             raise BrokerError(log.read_text())
         return b" running\n" in log.read_bytes()[offset:]
 
-    wait_until(ready, within_s=_READY_S, otherwise=log.read_text)
+    wait_until(ready, within_s=_READY_S, error=lambda: BrokerError(log.read_text()))
 
 
 def free_port(host: str) -> int:

@@ -24,6 +24,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx
+from eventually import wait_until
 from forked import Forked
 from lab import Lab, Process
 from lab.processes import stop_all
@@ -36,7 +37,6 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of plain HTTP: reading the system's certificates takes 30 ms of processor time."""
 _BIN = Path(sys.executable).parent
 _READY_S = 20.0
-_POLL_S = 0.02
 
 
 class FleetError(Exception):
@@ -242,32 +242,42 @@ class Fleet:
     def wait_attached(self, *, within_s: float = _READY_S) -> float:
         """Waits until every agent that was started takes jobs; the seconds it took."""
         began = time.monotonic()
-        while time.monotonic() - began < within_s:
-            expected = len((self._beside or self).agents)
+        expected = len((self._beside or self).agents)
+
+        def attached() -> bool:
             # An agent that the broker has not announced is attached, but gets no jobs.
             up = (colo for colo in self.colos() if colo["state"] == "up")
-            if sum(colo["agents"] for colo in up) >= expected:
-                return time.monotonic() - began
-            time.sleep(_POLL_S)
-        logs = "".join(self.agent_log(agent_id).read_text() for agent_id in self.agents)
-        raise FleetError(f"agents did not attach within {within_s} s:\n{logs}")
+            return sum(colo["agents"] for colo in up) >= expected
+
+        def not_attached() -> FleetError:
+            logs = "".join(self.agent_log(agent_id).read_text() for agent_id in self.agents)
+            return FleetError(f"agents did not attach within {within_s} s:\n{logs}")
+
+        wait_until(attached, within_s=within_s, error=not_attached)
+        return time.monotonic() - began
+
+    def wait_families(self, *families: str, within_s: float = _READY_S) -> None:
+        """Waits until the only colo is listed with these address families."""
+        wanted = [list(families)]
+        wait_until(lambda: [colo["families"] for colo in self.colos()] == wanted, within_s=within_s)
 
     def _wait_event(
         self, process: Process | Forked, log: Path, offset: int, event: str
     ) -> dict[str, Any]:
-        deadline = time.monotonic() + _READY_S
-        while time.monotonic() < deadline:
-            with log.open("rb") as stream:
-                stream.seek(offset)
-                for line in stream.read().splitlines():
-                    if line.startswith(b"{") and line.endswith(b"}"):
-                        said: dict[str, Any] = json.loads(line)
-                        if said.get("event") == event:
-                            return said
-            if process.poll() is not None:
-                break
-            time.sleep(_POLL_S)
-        raise FleetError(log.read_text())
+        found: list[dict[str, Any]] = []
+
+        def logged() -> bool:
+            for line in log.read_bytes()[offset:].splitlines():
+                if line.startswith(b"{") and line.endswith(b"}"):
+                    said = json.loads(line)
+                    if said.get("event") == event:
+                        found.append(said)
+            if not found and process.poll() is not None:
+                raise FleetError(log.read_text())
+            return bool(found)
+
+        wait_until(logged, within_s=_READY_S, error=lambda: FleetError(log.read_text()))
+        return found[0]
 
 
 def default_agents(lab: Lab) -> list[AgentSpec]:

@@ -11,7 +11,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 DIRECTORY = Path("/run/netns")
@@ -85,3 +85,12 @@ def load_filters(rules: str) -> None:
     done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True)
     if done.returncode:
         raise LabError(f"nft: {done.stderr.strip()}")
+
+
+def in_use() -> set[str]:
+    """The network namespaces that processes are in, as `net:[INODE]`."""
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            found.add(str((process / "ns/net").readlink()))
+    return found

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from eventually import wait_until
 from fleet import AgentSpec, Fleet, alone
 
 from lab import FAMILIES, Family, Lab, plan, uplinks
@@ -16,13 +14,6 @@ pytestmark = pytest.mark.lab
 
 EACH_FAMILY = pytest.mark.parametrize("family", FAMILIES)
 EACH_TYPE = pytest.mark.parametrize("packet_type", ["icmp", "udp", "tcp", "gre"])
-
-
-@pytest.fixture
-def own_lab(lab: Lab) -> Iterator[Lab]:
-    """A lab for a test that changes it (`lab` skips if no lab can be built)."""
-    with Lab(among=("den01", "den02", "web")) as built:
-        yield built
 
 
 def true_hops(lab: Lab, colo: str, target: str, family: Family) -> list[frozenset[str]]:
@@ -160,20 +151,13 @@ def test_interface_down_and_up(own_lab: Lab) -> None:
             *neighbours(own_lab),
         )
         wait_usable(own_lab, targets[6])
-        wait_families(fleet, "ipv4", "ipv6")
+        fleet.wait_families("ipv4", "ipv6")
         after, said = rows(3)
         assert [row["error"] for row in after] == ["", ""], said
         for row, was, family in zip(after, before, FAMILIES, strict=True):
             hops = [{node["ip"] for node in hop["nodes"]} for hop in row["hops"]]
             assert hops == [{node["ip"] for node in hop["nodes"]} for hop in was["hops"]], family
         assert process.poll() is None
-
-
-def wait_families(fleet: Fleet, *families: str) -> None:
-    """Wait until the coordinator lists these families for the only colo."""
-    wait_until(
-        lambda: [colo["families"] for colo in fleet.colos()] == [list(families)], within_s=30
-    )
 
 
 def neighbours(lab: Lab) -> list[str]:

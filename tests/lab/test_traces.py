@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from lab import COLOS, DROP_PORT, OPEN_PORT, Family, Hop, Lab
+from lab.truth import addresses_among
 
 pytestmark = pytest.mark.lab
 
@@ -27,7 +27,7 @@ def traceroute(lab: Lab, source: str, target: str, *options: str) -> list[set[st
     for line in output(lab, source, target, *options).splitlines()[1:]:
         words = line.split()
         assert int(words[0]) == len(hops) + 1
-        hops.append({word for word in words[1:] if is_address(word)})
+        hops.append(addresses_among(words[1:]))
     return hops
 
 
@@ -37,14 +37,6 @@ def output(lab: Lab, source: str, target: str, *options: str) -> str:
     done = lab.run(source, argv)
     assert done.returncode == 0, done.stderr
     return done.stdout
-
-
-def is_address(word: str) -> bool:
-    try:
-        ipaddress.ip_address(word)
-    except ValueError:
-        return False
-    return True
 
 
 def assert_agrees(seen: list[set[str]], hops: tuple[Hop, ...]) -> None:

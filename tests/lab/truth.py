@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import heapq
+import ipaddress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
@@ -153,3 +156,12 @@ def asn_of(address: str) -> int | None:
 def prefixes() -> dict[str, Zone]:
     """Every prefix of the lab, IPv4 and IPv6, that an autonomous system announces."""
     return {prefix: zone for zone in ZONES if zone.asn for prefix in zone.prefixes}
+
+
+def addresses_among(words: Iterable[str]) -> set[str]:
+    """Those of a tracer's words that are IP addresses."""
+    found = set()
+    for word in words:
+        with suppress(ValueError):
+            found.add(str(ipaddress.ip_address(word)))
+    return found

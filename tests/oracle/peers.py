@@ -6,12 +6,12 @@ stayed silent. Nothing is left out at either end.
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from lab import Lab
+from lab.truth import addresses_among
 
 Path = list[frozenset[str]]
 
@@ -80,17 +80,9 @@ def _by_ttl(hops: list[tuple[int, set[str]]]) -> Path:
     return [frozenset(found) for _, found in hops]
 
 
-def _is_address(word: str) -> bool:
-    try:
-        ipaddress.ip_address(word)
-    except ValueError:
-        return False
-    return True
-
-
 def _read_traceroute(out: str, address: str) -> Path:
     lines = [line.split() for line in out.splitlines()[1:]]
-    return _by_ttl([(int(words[0]), set(filter(_is_address, words[1:]))) for words in lines])
+    return _by_ttl([(int(words[0]), addresses_among(words[1:])) for words in lines])
 
 
 def _read_mtr(out: str, address: str) -> Path:
