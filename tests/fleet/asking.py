@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import eventually
 import httpx
 from lab import Lab
 
 from fleet.fleet import NO_TLS, Fleet
 
-_POLL_S = 0.02
 _BUSY = 5
 """How much longer than its bound a wait may take: the machine may be busy with other work."""
 
@@ -52,9 +51,7 @@ async def agents(fleet: Fleet) -> dict[str, int]:
 async def until(true: Callable[[], Awaitable[bool]], *, within_s: float) -> float:
     """Waits until that is true; the seconds it took. `within_s` is the bound on a quiet machine."""
     began = time.monotonic()
-    async with asyncio.timeout(_BUSY * within_s):
-        while not await true():  # noqa: ASYNC110 - it is asked of other processes
-            await asyncio.sleep(_POLL_S)
+    await eventually.until(true, within_s=_BUSY * within_s)
     return time.monotonic() - began
 
 

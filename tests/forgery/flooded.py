@@ -21,6 +21,7 @@ from colotrace_agent.model import TraceSpec
 from colotrace_agent.packets.formats import writer_for
 from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import Failure, JobId, PacketType
+from eventually import until
 from scenario import wire
 from scenario.addresses import assign, packed
 from scenario.gather import row_of
@@ -61,10 +62,10 @@ class Traces:
 
     async def answered(self) -> None:
         """Waits for all answers that there are."""
-        while any(  # noqa: ASYNC110 - whether it was the last is for nobody to tell
-            len(trace.replies) < self._answers for trace in self.traces
-        ):
-            await asyncio.sleep(0.005)
+        await until(
+            lambda: all(len(trace.replies) >= self._answers for trace in self.traces),
+            within_s=60,
+        )
 
     def uncounted(self) -> int:
         """Packets that were heard and are no answer, and those that there was no room for."""

@@ -2,11 +2,11 @@
 
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eventually import wait_until
 from forked import Forked, Request, Server
 from lab.owner import started_at
 
@@ -26,11 +26,9 @@ def start(server: Server, seconds: float) -> Forked:
 
 
 def ended(pid: int) -> bool:
-    """Within a few seconds. Whoever takes orphans in may leave a zombie of it."""
-    deadline = time.monotonic() + 5
-    while started_at(pid) is not None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return started_at(pid) is None
+    """Within a few seconds. The process that adopts orphans may leave a zombie of it."""
+    wait_until(lambda: started_at(pid) is None)
+    return True
 
 
 def test_exit_code_and_signal(server: Server) -> None:

@@ -11,16 +11,7 @@ import threading
 import pytest
 import structlog
 from colotrace_proto.logs import Floods, Lines
-
-
-class Clock:
-    """Seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from manual_clock import ManualClock
 
 
 def passed(floods: Floods, count: int, **event: object) -> list[dict]:
@@ -34,7 +25,7 @@ def passed(floods: Floods, count: int, **event: object) -> list[dict]:
 
 def test_a_flood_is_limited_and_counted() -> None:
     """A burst passes, then so many a second; the next line has the number of the others."""
-    clock = Clock()
+    clock = ManualClock()
     floods = Floods(clock, burst=5, per_s=2)
     assert len(passed(floods, 100)) == 5
     clock.now += 1
@@ -47,14 +38,14 @@ def test_a_flood_is_limited_and_counted() -> None:
 
 def test_events_of_an_account_are_not_limited() -> None:
     """The account's quota limits those."""
-    floods = Floods(Clock(), burst=5, per_s=2)
+    floods = Floods(ManualClock(), burst=5, per_s=2)
     assert len(passed(floods, 100, account="acct", credential=None)) == 100
     assert len(passed(floods, 100, account=None)) == 5
 
 
 def test_one_name_does_not_use_up_anothers() -> None:
     """Nor do a library's sentences, of which each may be a new one, use up memory."""
-    floods = Floods(Clock(), burst=5, per_s=2)
+    floods = Floods(ManualClock(), burst=5, per_s=2)
     passed(floods, 100)
     assert len(passed(floods, 100, event="agent_attached")) == 5
     sentences = [passed(floods, 1, event=f"bad {n}", logger="http") for n in range(100)]
@@ -63,7 +54,7 @@ def test_one_name_does_not_use_up_anothers() -> None:
 
 def test_names_are_bounded() -> None:
     """Beyond that number all new ones count as one."""
-    floods = Floods(Clock(), burst=5, per_s=2)
+    floods = Floods(ManualClock(), burst=5, per_s=2)
     assert sum(len(passed(floods, 1, event=str(n))) for n in range(1_000)) == 1_000
     assert sum(len(passed(floods, 1, event=str(n))) for n in range(1_000, 5_000)) == 5
 

@@ -2,60 +2,17 @@
 
 import asyncio
 import errno
-import fcntl
 import os
-import sys
-import termios
 import threading
-import time
-from collections.abc import Iterator
 
 import pytest
 from colotrace_proto import writer as module
 from colotrace_proto.output import STDERR, OutputError
 from colotrace_proto.writer import Writer
+from eventually import until
+from unit.pipes import Pipe
 
 LINE = b"x" * 2_999 + b"\n"
-
-
-class Pipe:
-    """A pipe whose writing end a writer has; reading is up to the test."""
-
-    def __init__(self) -> None:
-        self.out, self.into = os.pipe()
-        self.closed = False
-
-    def size(self) -> int:
-        return fcntl.fcntl(self.into, fcntl.F_GETPIPE_SZ)
-
-    def unread(self) -> int:
-        return int.from_bytes(fcntl.ioctl(self.out, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-    def read_all(self, *, pause_s: float = 0.0) -> bytes:
-        """Everything up to the end, slowly if so wanted."""
-        read = b""
-        while part := os.read(self.out, 4_096):
-            read += part
-            time.sleep(pause_s)
-        return read
-
-    def end(self) -> None:
-        os.close(self.into)
-        self.into = -1
-
-    def leave(self) -> None:
-        """The reader goes away."""
-        os.close(self.out)
-        self.out = -1
-
-
-@pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    made = Pipe()
-    yield made
-    for descriptor in (made.out, made.into):
-        if descriptor >= 0:
-            os.close(descriptor)
 
 
 def lines(count: int) -> list[bytes]:
@@ -100,8 +57,11 @@ async def test_drain_waits_for_the_reader_and_the_loop_runs_on(pipe: Pipe) -> No
             put += 1
             await writer.drain()
 
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(produce(), 0.3)
+    producing = asyncio.create_task(produce())
+    # The kernel keeps each line in a page of its own.
+    full = pipe.size() // os.sysconf("SC_PAGE_SIZE") * len(LINE)
+    await until(lambda: pipe.unread() == full and writer.waiting > 10_000)
+    producing.cancel()
     assert writer.waiting <= 10_000 + len(LINE)
     assert put * len(LINE) <= pipe.size() + 10_000 + len(LINE)
     assert writer.waiting > 10_000
@@ -120,9 +80,7 @@ async def test_giving_up_leaves_no_torn_line(pipe: Pipe) -> None:
     writer = Writer(pipe.into)
     for line in lines(200):
         writer.put(line)
-    async with asyncio.timeout(20):
-        while pipe.unread() <= pipe.size() / 2:  # noqa: ASYNC110 - the kernel tells nobody
-            await asyncio.sleep(0.001)
+    await until(lambda: pipe.unread() > pipe.size() / 2)
     writer.give_up()
     writer.put(b"never\n")
     with pytest.raises(OutputError):
@@ -175,9 +133,8 @@ async def test_a_reader_that_goes_away_is_told_at_once(pipe: Pipe) -> None:
     failed = asyncio.Event()
     writer = Writer(pipe.into, failed=failed.set)
     writer.put(LINE * 100)
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.1):
-            await writer.drain(below=0)
+    await until(lambda: pipe.unread() > pipe.size() / 2)
+    assert not failed.is_set()
     pipe.leave()
     async with asyncio.timeout(20):
         await failed.wait()

@@ -1,37 +1,27 @@
 """Runs the tests with SQLite and with a PostgreSQL server."""
 
-import asyncio
 import os
 import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
 from lab import access
+from manual_clock import ManualClock
 from sqlalchemy import text
 
 # On Debian the server's programs are not on PATH.
 _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
-class Clock:
-    """A clock under control of the test, in seconds since 1970."""
-
-    def __init__(self) -> None:
-        self.now = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock(1_800_000_000.0)
 
 
 @pytest.fixture(scope="session")
@@ -111,12 +101,6 @@ async def empty(location: Location) -> None:
         await session.execute(text("DROP SCHEMA public CASCADE"))
         await session.execute(text("CREATE SCHEMA public"))
     await database.close()
-
-
-async def until(holds: Callable[[], Awaitable[bool]]) -> None:
-    """Poll until the condition holds; the test's timeout bounds it."""
-    while not await holds():  # noqa: ASYNC110 - only the database knows
-        await asyncio.sleep(0)
 
 
 def _run(command: list[str | Path], user: str | None) -> None:

@@ -9,7 +9,8 @@ from colotrace_coordinator.store.audit import KEPT_S, Audit, AuditEntry
 from colotrace_coordinator.store.credentials import Credentials
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.tables import AuditLine
-from integration.coordinator.store.conftest import Clock, until
+from eventually import until
+from manual_clock import ManualClock
 from sqlalchemy import select
 
 
@@ -29,7 +30,7 @@ def entry(number: int, at: float) -> AuditEntry:
 
 
 @pytest.fixture
-def audit(database: Database, clock: Clock) -> Audit:
+def audit(database: Database, clock: ManualClock) -> Audit:
     return Audit(database, Credentials(database), kept_lines=3, clock=clock)
 
 
@@ -38,7 +39,9 @@ async def written(database: Database) -> list[str]:
         return list(await session.scalars(select(AuditLine.request_id).order_by(AuditLine.id)))
 
 
-async def test_run_writes_the_last_entries(audit: Audit, database: Database, clock: Clock) -> None:
+async def test_run_writes_the_last_entries(
+    audit: Audit, database: Database, clock: ManualClock
+) -> None:
     task = asyncio.create_task(audit.run())
     audit.record(entry(1, clock.now))
 
@@ -52,7 +55,7 @@ async def test_run_writes_the_last_entries(audit: Audit, database: Database, clo
     assert await written(database) == ["1", "2"]
 
 
-async def test_pruned(audit: Audit, database: Database, clock: Clock) -> None:
+async def test_pruned(audit: Audit, database: Database, clock: ManualClock) -> None:
     """By number and by age."""
     for number in range(5):
         audit.record(entry(number, clock.now))
@@ -65,7 +68,7 @@ async def test_pruned(audit: Audit, database: Database, clock: Clock) -> None:
 
 
 async def test_waiting_entries_are_bounded(
-    audit: Audit, database: Database, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    audit: Audit, database: Database, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While the database is down, the oldest entries are dropped and counted."""
     monkeypatch.setattr(module, "MAX_WAITING", 3)
@@ -87,7 +90,7 @@ async def test_waiting_entries_are_bounded(
     assert await written(database) == ["2", "3", "4"]
 
 
-async def test_uses_of_credentials_are_recorded(database: Database, clock: Clock) -> None:
+async def test_uses_of_credentials_are_recorded(database: Database, clock: ManualClock) -> None:
     credentials = Credentials(database, clock=clock)
     await credentials.create_token("a1")
     [token] = await credentials.tokens()

@@ -6,7 +6,8 @@ from colotrace_coordinator.errors import StoreUnavailableError
 from colotrace_coordinator.store.colos import FORGOTTEN_AFTER_S, ColoMemory, ColoStore
 from colotrace_coordinator.store.database import Database
 from colotrace_proto.messages import ColoName
-from integration.coordinator.store.conftest import Clock, until
+from eventually import until
+from manual_clock import ManualClock
 from pytest import MonkeyPatch  # noqa: PT013 - a type
 
 
@@ -14,7 +15,7 @@ async def _knows(store: ColoStore, count: int) -> bool:
     return len(await store.all()) == count
 
 
-async def test_remembered(database: Database, clock: Clock) -> None:
+async def test_remembered(database: Database, clock: ManualClock) -> None:
     """By name with the latest city; forgotten after 30 days without an agent."""
     store = ColoStore(database, clock=clock)
     for name, city in (("sin01", "Singapore"), ("den01", "Denver"), ("den01", "Denver, CO")):
@@ -67,7 +68,7 @@ async def test_memory_survives_a_database_failure(
 
 
 async def test_colo_without_a_certificate_is_forgotten_sooner(
-    database: Database, clock: Clock, monkeypatch: MonkeyPatch
+    database: Database, clock: ManualClock, monkeypatch: MonkeyPatch
 ) -> None:
     """After a time that grows with the time it was attached."""
     monkeypatch.setattr("colotrace_coordinator.store.colos.WRITE_EVERY_S", 0)

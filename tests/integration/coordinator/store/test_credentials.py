@@ -11,16 +11,16 @@ from colotrace_coordinator.store.credentials import (
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.secrets import short_digest
 from colotrace_coordinator.store.tables import Token
-from integration.coordinator.store.conftest import Clock
+from manual_clock import ManualClock
 from sqlalchemy import text, update
 
 
 @pytest.fixture
-def credentials(database: Database, clock: Clock) -> Credentials:
+def credentials(database: Database, clock: ManualClock) -> Credentials:
     return Credentials(database, clock=clock)
 
 
-async def test_token(credentials: Credentials, clock: Clock) -> None:
+async def test_token(credentials: Credentials, clock: ManualClock) -> None:
     token = await credentials.create_token("a1", description="scripts")
     assert len(token) == 40
     found = await credentials.find_token(token)
@@ -44,7 +44,7 @@ async def test_secrets_are_not_stored(credentials: Credentials, database: Databa
             assert key not in str(rows)
 
 
-async def test_token_expires(credentials: Credentials, clock: Clock) -> None:
+async def test_token_expires(credentials: Credentials, clock: ManualClock) -> None:
     token = await credentials.create_token("a1", lifetime_s=60)
     clock.now += 59
     assert await credentials.find_token(token) is not None
@@ -52,7 +52,7 @@ async def test_token_expires(credentials: Credentials, clock: Clock) -> None:
     assert await credentials.find_token(token) is None
 
 
-async def test_token_is_revoked(credentials: Credentials, clock: Clock) -> None:
+async def test_token_is_revoked(credentials: Credentials, clock: ManualClock) -> None:
     """Permanently; a second revocation does not change the time."""
     token = await credentials.create_token("a1")
     [line] = await credentials.tokens()
@@ -120,7 +120,7 @@ async def test_bad_account(credentials: Credentials, account: str) -> None:
         await credentials.create_token(account)
 
 
-async def test_last_use(credentials: Credentials, clock: Clock) -> None:
+async def test_last_use(credentials: Credentials, clock: ManualClock) -> None:
     await credentials.create_token("a1")
     await credentials.create_key("a1", email="a@b.example")
     [token], [key] = await credentials.tokens(), await credentials.keys()

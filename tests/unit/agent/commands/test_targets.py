@@ -1,44 +1,16 @@
 """Targets come as their lines do."""
 
 import asyncio
-import fcntl
 import os
 import pty
 import select
-import sys
-import termios
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from colotrace_agent.commands.targets import Targets, Unusable
-
-
-class Pipe:
-    """Its reading end's descriptor, and what is written into the other."""
-
-    def __init__(self) -> None:
-        self.out, into = os.pipe()
-        self._into = os.fdopen(into, "wb", buffering=0)
-
-    def write(self, data: bytes) -> None:
-        self._into.write(data)
-
-    def end(self) -> None:
-        self._into.close()
-
-    def unread(self) -> int:
-        return int.from_bytes(fcntl.ioctl(self.out, termios.FIONREAD, bytes(4)), sys.byteorder)
-
-
-@pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    """Closed in the end."""
-    made = Pipe()
-    yield made
-    made.end()
-    os.close(made.out)
+from eventually import until
+from unit.pipes import Pipe
 
 
 async def rest(targets: Targets) -> list[str | Unusable]:
@@ -169,9 +141,7 @@ async def test_it_reads_ahead_only_so_far(pipe: Pipe) -> None:
     pipe.write(b"".join(b"%d\n" % (n % 10) for n in range(100)))
     pipe.end()
     targets = Targets([], pipe.out, chunk=2, ahead=10)
-    async with asyncio.timeout(5):
-        while pipe.unread() > 180:  # noqa: ASYNC110 - the kernel tells nobody
-            await asyncio.sleep(0.001)
+    await until(lambda: pipe.unread() <= 180)
     for taken in range(100):
         # One more is read, and waits for its turn.
         assert pipe.unread() >= 200 - 2 * (taken + 10 + 1)

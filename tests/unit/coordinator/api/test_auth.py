@@ -14,25 +14,18 @@ from colotrace_coordinator.api.errors import (
 )
 from colotrace_coordinator.errors import StoreUnavailableError
 from colotrace_coordinator.store.credentials import Credential, Permission
+from manual_clock import ManualClock
 from starlette.datastructures import Headers
 from unit.coordinator.api.conftest import BEARER, PAIR, TOKEN, FakeCredentials
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def who(credentials: FakeCredentials, clock: Clock) -> Authenticator:
+def who(credentials: FakeCredentials, clock: ManualClock) -> Authenticator:
     limiter = Limiter(per_credential=100, failures_per_address=3, clock=clock)
     return Authenticator(credentials, limiter, remembered_s=5, monotonic=clock, clock=clock)
 
@@ -58,7 +51,7 @@ async def test_either_suffices(who: Authenticator, headers: dict[str, str], want
 
 
 async def test_remembered_for_a_moment(
-    who: Authenticator, credentials: FakeCredentials, clock: Clock
+    who: Authenticator, credentials: FakeCredentials, clock: ManualClock
 ) -> None:
     """A hot token does not reach the database; a revoked one is refused within the time."""
     for _ in range(3):
@@ -73,7 +66,7 @@ async def test_remembered_for_a_moment(
 
 
 async def test_expiry_is_seen_in_memory(
-    who: Authenticator, credentials: FakeCredentials, clock: Clock
+    who: Authenticator, credentials: FakeCredentials, clock: ManualClock
 ) -> None:
     credentials.tokens[TOKEN] = Credential("t1", {}, expires_at=1_002)
     await who.authenticate(Headers(BEARER), "192.0.2.1")
@@ -136,7 +129,7 @@ async def test_good_one_is_taken_at_an_address_over_its_limit(
 
 
 async def test_new_token_is_taken_at_an_address_over_its_limit_within_seconds(
-    who: Authenticator, credentials: FakeCredentials, clock: Clock
+    who: Authenticator, credentials: FakeCredentials, clock: ManualClock
 ) -> None:
     await over_the_limit(who)
     credentials.tokens["new"] = Credential("t9", {})

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
@@ -19,6 +19,7 @@ from colotrace_coordinator.api.http import acceptor
 from colotrace_coordinator.api.http.connection import Deadlines
 from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
 from colotrace_coordinator.listen import Address, listen
+from eventually import until
 from starlette.types import Receive, Scope, Send
 from unit.coordinator.api.test_server import answer, certificate
 
@@ -318,9 +319,3 @@ async def test_descriptors_that_run_out(monkeypatch: pytest.MonkeyPatch) -> None
         server.stop()
         await task
     assert [line["event"] for line in lines] == ["connections_not_accepted"]
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - sockets and the server tell nobody
-            await asyncio.sleep(0.005)

@@ -6,6 +6,7 @@ import pytest
 from colotrace_coordinator.api.access import limiter as module
 from colotrace_coordinator.api.access.limiter import Limiter
 from colotrace_coordinator.api.errors import RateLimitedError
+from manual_clock import ManualClock
 
 
 def test_hosts_of_one_ipv6_network_share_a_count() -> None:
@@ -35,15 +36,8 @@ def test_strangers_beyond_the_bound_share_a_count(monkeypatch: pytest.MonkeyPatc
         limiter.failure("192.0.2.9")
 
 
-class Clock:
-    now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 def test_window_ends_after_its_time_by_the_clock_that_it_is_given() -> None:
-    clock = Clock()
+    clock = ManualClock()
     limiter = Limiter(per_credential=2, failures_per_address=1, clock=clock)
     assert (limiter.request("a").remaining, limiter.request("a").remaining) == (1, 0)
     clock.now += 299.5
@@ -66,7 +60,7 @@ def test_wall_clock_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_windows_that_are_over_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_ADDRESSES", 2)
-    clock = Clock()
+    clock = ManualClock()
     limiter = Limiter(per_credential=1, failures_per_address=1, clock=clock)
     limiter.failure("192.0.2.1")
     limiter.failure("192.0.2.2")

@@ -5,21 +5,15 @@ from pathlib import Path
 import pytest
 import structlog
 from colotrace_coordinator.enrich.servers import NameServers
-
-
-class Clock:
-    now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
+from manual_clock import ManualClock
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> ManualClock:
+    return ManualClock()
 
 
-def servers(file: Path, clock: Clock) -> NameServers:
+def servers(file: Path, clock: ManualClock) -> NameServers:
     return NameServers(None, clock=clock, log=structlog.get_logger(), system=file)
 
 
@@ -30,7 +24,7 @@ def addresses(names: NameServers) -> list[str]:
 
 @pytest.mark.parametrize("text", [None, "", "# none yet\n", "search example.net\n"])
 def test_without_a_server_at_the_start_one_is_taken_later(
-    tmp_path: Path, clock: Clock, text: str | None
+    tmp_path: Path, clock: ManualClock, text: str | None
 ) -> None:
     """At boot the network may come up after the coordinator."""
     file = tmp_path / "resolv.conf"
@@ -43,7 +37,7 @@ def test_without_a_server_at_the_start_one_is_taken_later(
     assert addresses(names) == ["192.0.2.53"]
 
 
-def test_a_changed_file_is_read_again(tmp_path: Path, clock: Clock) -> None:
+def test_a_changed_file_is_read_again(tmp_path: Path, clock: ManualClock) -> None:
     """Written over, or renamed over, as resolvers' configuration is."""
     file = tmp_path / "resolv.conf"
     file.write_text("nameserver 192.0.2.1\n")
@@ -59,7 +53,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path, clock: Clock) -> None:
     assert addresses(names) == []
 
 
-def test_the_file_is_looked_at_once_a_second(tmp_path: Path, clock: Clock) -> None:
+def test_the_file_is_looked_at_once_a_second(tmp_path: Path, clock: ManualClock) -> None:
     file = tmp_path / "resolv.conf"
     file.write_text("nameserver 192.0.2.1\n")
     names = servers(file, clock)

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 from colotrace_coordinator.links.direct.peer import address_of
 from colotrace_coordinator.links.direct.waiting import Waiting
+from eventually import until
 
 
 class Streams:
@@ -54,8 +55,7 @@ async def test_oldest_stream_of_the_holder_is_evicted() -> None:
     async with streams(Waiting(most_of_one=2)) as opened:
         for holder, name in (("a", "a1"), ("b", "b1"), ("a", "a2"), ("a", "a3"), ("a", "a4")):
             await opened.open(holder, name)
-        while len(opened.ended) < 2:  # noqa: ASYNC110 - the other tasks have their turn
-            await asyncio.sleep(0)
+        await until(lambda: len(opened.ended) >= 2)
         assert opened.ended == ["a1", "a2"]
         assert len(opened.waiting) == 3
 
@@ -64,8 +64,7 @@ async def test_holder_with_most_streams_is_evicted_from_beyond_the_total_bound()
     async with streams(Waiting(most=4, most_of_one=3)) as opened:
         for holder, name in (("b", "b1"), ("a", "a1"), ("a", "a2"), ("a", "a3"), ("c", "c1")):
             await opened.open(holder, name)
-        while not opened.ended:  # noqa: ASYNC110 - the other tasks have their turn
-            await asyncio.sleep(0)
+        await until(lambda: bool(opened.ended))
         assert opened.ended == ["a1"]
 
 
