@@ -9,8 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+from eventually import until
 from fleet import AgentSpec, Fleet
-from fleet.asking import ask, until_running
+from fleet.asking import ask, metric, until_running
 from lab import Lab
 
 LINKS = pytest.mark.parametrize(
@@ -33,6 +34,12 @@ def _running_jobs(lab: Lab) -> dict[str, Any]:
     return {"targets": targets, "options": {"wait_time": 2, "max_ttl": 12}}
 
 
+async def _jobs(fleet: Fleet) -> float:
+    """Number of jobs that requests have asked for, whether they run, have ended or are shared."""
+    names = ("colotrace_jobs_running", "colotrace_jobs_total", "colotrace_jobs_shared_total")
+    return sum([await metric(fleet, name) for name in names])
+
+
 @pytest.mark.parametrize(
     ("own_fleet", "frozen_s"),
     [
@@ -49,8 +56,14 @@ async def test_coordinator_stopped_and_continued(
     asking = [asyncio.create_task(ask(own_fleet, _running_jobs(lab))) for _ in range(2)]
     await until_running(own_fleet)
     # The stop should also come after new offers.
-    late = asyncio.create_task(ask(own_fleet, {**_running_jobs(lab), "colos": ["fra01"]}))
-    await asyncio.sleep(0.1)
+    before = await _jobs(own_fleet)
+    body = _running_jobs(lab)
+    late = asyncio.create_task(ask(own_fleet, {**body, "colos": ["fra01"]}))
+
+    async def offered() -> bool:
+        return await _jobs(own_fleet) >= before + len(body["targets"])
+
+    await until(offered, within_s=5)
     assert own_fleet.coordinator is not None
     os.kill(own_fleet.coordinator.pid, signal.SIGSTOP)
     try:
@@ -83,8 +96,7 @@ async def test_coordinator_restarted_under_load(own_fleet: Fleet, lab: Lab) -> N
     await asyncio.to_thread(own_fleet.stop_coordinator, kill=True)
     answers.clear()
     await asyncio.to_thread(own_fleet.start_coordinator)
-    while len(answers) < 12:  # noqa: ASYNC110 - whoever asks tells
-        await asyncio.sleep(0.02)
+    await until(lambda: len(answers) >= 12, within_s=60)
     stop.set()
     await asyncio.gather(*load)
     for answer in answers:
