@@ -18,9 +18,9 @@ import structlog
 import uvloop
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.job.shell import Emit
-from colotrace_agent.link.direct import DirectLink
 from colotrace_agent.link.mqtt import MqttLink
 from colotrace_agent.link.session import Identity
+from colotrace_agent.link.stream import Stream
 from colotrace_proto.bus import broker_of
 from colotrace_proto.messages import (
     Accepted,
@@ -113,10 +113,10 @@ def _identity(colo: str, number: int) -> Identity:
     )
 
 
-def _link(asked: argparse.Namespace, identity: Identity, jobs: Jobs) -> DirectLink | MqttLink:
+def _link(asked: argparse.Namespace, identity: Identity, jobs: Jobs) -> Stream | MqttLink:
     clock = RunningClock()
     if asked.coordinator:
-        return DirectLink(asked.coordinator, identity, jobs, tls=None, clock=clock)
+        return Stream(asked.coordinator, identity, jobs, tls=None, clock=clock)
     return MqttLink(broker_of(asked.mqtt), identity, jobs, broker_tls=None, tls=None, clock=clock)
 
 

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Coroutine
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +31,6 @@ __all__ = [
     "broker_from_options",
     "connection",
     "expiring",
-    "first_of",
     "refusal",
     "subscribe",
 ]
@@ -222,19 +221,6 @@ def _runs(loop: asyncio.AbstractEventLoop) -> bool:
         return asyncio.get_running_loop() is loop
     except RuntimeError:
         return False
-
-
-async def first_of(*works: Coroutine[Any, Any, None]) -> None:
-    """Run the coroutines concurrently until one ends, cancel the others, and raise its error."""
-    tasks = [asyncio.create_task(work, name=getattr(work, "__qualname__", "")) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def subscribe(client: Client, topic: str) -> None:

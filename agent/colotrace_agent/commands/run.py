@@ -6,6 +6,7 @@ import signal
 import ssl
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,13 +15,14 @@ from colotrace_proto.bus import Broker
 from colotrace_proto.messages import AgentId, ColoName, Family
 from colotrace_proto.running import RunningClock
 from colotrace_proto.starting import mark_started
+from colotrace_proto.tasks import first_of
 
 from colotrace_agent.engine.multipath.several import offered
 from colotrace_agent.host.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link.capability import FamilyNews
-from colotrace_agent.link.direct import DirectLink
 from colotrace_agent.link.session import Identity
+from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import Tls
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.packets.formats import PACKET_TYPES
@@ -98,7 +100,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     def tell(families: frozenset[Family]) -> None:
         identity.families = families
         _log_families(families)
-        link.capabilities_changed()
+        link.changed()
 
     news = FamilyNews(
         identity.families, lambda: prober.families, tell, loop=asyncio.get_running_loop()
@@ -106,28 +108,30 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     prober.watch_families(news.look)
     news.look()
     stop = _Stop(renew=link.renew)
-    attached = asyncio.create_task(link.run(), name="link")
-    told = asyncio.create_task(stop.first.wait(), name="signals")
     mark_started()
     _log.info("agent up", agent=settings.agent_id, colo=settings.colo)
     try:
-        await asyncio.wait({attached, told}, return_when=asyncio.FIRST_COMPLETED)
-        if attached.done():
-            attached.result()
-        _log.info("draining", jobs=len(jobs))
-        drained = asyncio.create_task(link.drain(within_s=_DRAIN_S), name="drain")
-        again = asyncio.create_task(stop.second.wait(), name="signals again")
-        await asyncio.wait({drained, again}, return_when=asyncio.FIRST_COMPLETED)
-        drained.cancel()
-        again.cancel()
-        await asyncio.gather(drained, again, return_exceptions=True)
+        await first_of(link.run(), _until_stopped(stop, jobs, link))
     finally:
         news.close()
-        attached.cancel()
-        told.cancel()
-        await asyncio.gather(attached, told, return_exceptions=True)
         clock.close()
     _log.info("agent down")
+
+
+async def _until_stopped(stop: "_Stop", jobs: Jobs, link: "Stream | MqttLink") -> None:
+    await stop.first.wait()
+    _log.info("draining", jobs=len(jobs))
+    await first_of(drain(jobs, link, within_s=_DRAIN_S), stop.second.wait())
+
+
+async def drain(jobs: Jobs, link: "Stream | MqttLink", *, within_s: float) -> None:
+    """Takes no more jobs; returns once all have ended and their coordinators know."""
+    jobs.draining = True
+    link.changed()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await jobs.finish(within_s=within_s)
+            await link.settled()
 
 
 def _log_families(families: frozenset[Family]) -> None:
@@ -139,9 +143,9 @@ def _log_families(families: frozenset[Family]) -> None:
 
 def _link(
     settings: RunSettings, identity: Identity, jobs: Jobs, clock: RunningClock
-) -> "DirectLink | MqttLink":
+) -> "Stream | MqttLink":
     if settings.mqtt is None:
-        return DirectLink(settings.coordinator, identity, jobs, tls=settings.tls, clock=clock)
+        return Stream(settings.coordinator, identity, jobs, tls=settings.tls, clock=clock)
     from colotrace_agent.link.mqtt import MqttLink  # its packages are an extra
 
     mqtt = settings.mqtt

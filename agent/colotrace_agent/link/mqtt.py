@@ -21,12 +21,12 @@ from colotrace_proto.mqtt import (
     MqttError,
     connection,
     expiring,
-    first_of,
     refusal,
     subscribe,
 )
 from colotrace_proto.published import decode_presence, decode_published, encode_presence
 from colotrace_proto.running import RunningClock
+from colotrace_proto.tasks import first_of
 
 from colotrace_agent.errors import AgentError
 from colotrace_agent.job.admission import Jobs
@@ -85,24 +85,18 @@ class MqttLink:
         """Stays at the broker, and comes back whenever it is lost. Runs until cancelled."""
         await first_of(self._streams.run(), self._stay())
 
-    def capabilities_changed(self) -> None:
-        """The identity's families have changed."""
+    def changed(self) -> None:
+        """See `Session`; the presence is published anew."""
         self._changed.set()
-        self._streams.capabilities_changed()
+        self._streams.changed()
 
     def renew(self) -> None:
         """See `Stream`."""
         self._streams.renew()
 
-    async def drain(self, *, within_s: float) -> None:
-        """Takes no more jobs; returns once all have ended and their coordinators know."""
-        self._jobs.draining = True
-        self._changed.set()
-        self._streams.draining()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await self._jobs.finish(within_s=within_s)
-                await self._streams.settled()
+    async def settled(self) -> None:
+        """See `Streams`."""
+        await self._streams.settled()
 
     # The broker
 

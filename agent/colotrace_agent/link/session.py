@@ -42,7 +42,7 @@ from .outbox import Outbox
 @dataclass(slots=True)
 class Identity:
     """This agent's identity and capabilities. Only `families` changes while it runs: after setting
-    it, call the link's `capabilities_changed`."""
+    it, call the link's `changed`."""
 
     agent_id: AgentId
     boot_id: bytes
@@ -69,7 +69,8 @@ class Session:
         self._jobs = jobs
         self._wake = wake
         self._coordinator_id = b""
-        self._greeted_with = identity.families
+        self._told_families = identity.families
+        self._told_draining = False
         self._outbox = Outbox()
         self._to_send: deque[FromAgent] = deque()
         self._progress: deque[Progress] = deque()
@@ -84,7 +85,8 @@ class Session:
         self.welcomed = False
         self._to_send.clear()
         # The newest jobs if there are more: the oldest have the least time left.
-        self._greeted_with = self._identity.families
+        self._told_families = self._identity.families
+        self._told_draining = False
         self._say(self._identity.hello(held_jobs=self._outbox.jobs[-MAX_HELD_JOBS:]))
 
     def abandon(self) -> None:
@@ -118,16 +120,17 @@ class Session:
         """Send a heartbeat."""
         self._say(Heartbeat(running_jobs=len(self._jobs), counters=self._jobs.counters()))
 
-    def capabilities_changed(self) -> None:
-        """The identity's families have changed. Without a stream, the next hello tells."""
-        if self.welcomed:
-            self._say(Capabilities(self._identity.families))
-
-    def draining(self) -> None:
-        """The agent is about to stop and takes no more jobs."""
-        self._jobs.draining = True
-        if self.welcomed:
+    def changed(self) -> None:
+        """Report changed families, and that the agent drains. Without a stream, this is done after
+        the next welcome."""
+        if not self.welcomed:
+            return
+        if self._jobs.draining and not self._told_draining:
+            self._told_draining = True
             self._say(Draining())
+        if self._identity.families != self._told_families:
+            self._told_families = self._identity.families
+            self._say(Capabilities(self._told_families))
 
     def to_send(self) -> FromAgent | None:
         """The next message for the stream; None if there is none now."""
@@ -150,10 +153,7 @@ class Session:
             self._jobs.cancel(job_id)
         for frame in frames:
             self._say(frame)
-        if self._jobs.draining:
-            self._say(Draining())
-        if self._identity.families != self._greeted_with:
-            self.capabilities_changed()
+        self.changed()
         self._wake()  # progress may have come meanwhile
 
     def _job(self, job: Job | UnknownJob) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import random
 from contextlib import suppress
-from typing import Any
 
 import grpc
 import structlog
@@ -11,6 +10,7 @@ from colotrace_proto import codec
 from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import Cancel, Job, JobId, UnknownJob
 from colotrace_proto.running import RunningClock
+from colotrace_proto.tasks import first_of
 from colotrace_proto.v1.fleet_pb2 import AgentMessage, CoordinatorMessage
 from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 
@@ -111,13 +111,9 @@ class Stream:
         """Cancel the coordinator's jobs."""
         self._session.abandon()
 
-    def capabilities_changed(self) -> None:
+    def changed(self) -> None:
         """See `Session`."""
-        self._session.capabilities_changed()
-
-    def draining(self) -> None:
-        """The agent takes no more jobs."""
-        self._session.draining()
+        self._session.changed()
 
     async def settled(self) -> None:
         """Returns once all jobs have ended and the coordinator has acknowledged their frames."""
@@ -167,22 +163,13 @@ class Stream:
         status = CallStatus(call)
         self._session.attached()
         self._renewed.clear()
-        tasks: list[asyncio.Task[Any]] = [
-            asyncio.create_task(self._read(call), name="stream down"),
-            asyncio.create_task(self._write(call), name="stream up"),
-            asyncio.create_task(self._send_heartbeats(), name="heartbeats"),
-            asyncio.create_task(self._renewed.wait(), name="renewal"),
-        ]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            await first_of(
+                self._read(call), self._write(call), self._send_heartbeats(), self._renewed.wait()
+            )
         except grpc.aio.AioRpcError as error:
             raise status.error(error) from error
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
             call.cancel()
 
     async def _read(self, call: _Call) -> None:

@@ -38,9 +38,6 @@ class Streams:
         self._running: asyncio.TaskGroup
         self._streams: dict[str, tuple[Stream, asyncio.Task[None]]] = {}
 
-    def __len__(self) -> int:
-        return len(self._streams)
-
     async def run(self) -> None:
         """Runs the streams until cancelled. Start it before the first job comes."""
         async with asyncio.TaskGroup() as self._running:
@@ -81,20 +78,15 @@ class Streams:
         for stream, _ in self._streams.values():
             stream.cancel(job_id)
 
-    def capabilities_changed(self) -> None:
+    def changed(self) -> None:
         """See `Session`."""
         for stream, _ in self._streams.values():
-            stream.capabilities_changed()
+            stream.changed()
 
     def renew(self) -> None:
         """See `Stream`."""
         for stream, _ in self._streams.values():
             stream.renew()
-
-    def draining(self) -> None:
-        """The agent takes no more jobs."""
-        for stream, _ in self._streams.values():
-            stream.draining()
 
     async def settled(self) -> None:
         """Returns once all jobs have ended and their coordinators have acknowledged them."""

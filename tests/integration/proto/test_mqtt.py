@@ -9,7 +9,7 @@ import time
 import pytest
 from colotrace_proto.bus import Broker as Where
 from colotrace_proto.bus import broker_of
-from colotrace_proto.mqtt import MqttError, connection, expiring, first_of, refusal, subscribe
+from colotrace_proto.mqtt import MqttError, connection, expiring, refusal, subscribe
 from colotrace_proto.published import MAX_PUBLISHED
 from colotrace_proto.running import RunningClock
 from eventually import until
@@ -181,33 +181,3 @@ async def test_lost_connection_is_raised_to_the_reader(
     del raised
     gc.collect()
     assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
-
-
-async def test_first_of_raises_and_cancels_the_others() -> None:
-    """The first error is raised, and the other coroutines are cancelled."""
-    ended: list[str] = []
-
-    async def waits() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.append("cancelled")
-
-    async def fails() -> None:
-        await asyncio.sleep(0)
-        raise MqttError("so")
-
-    async def ends() -> None:
-        await asyncio.sleep(0)
-
-    with pytest.raises(MqttError, match="so"):
-        await first_of(waits(), fails())
-    await first_of(ends(), waits())
-    assert ended == ["cancelled"] * 2
-    task = asyncio.create_task(first_of(waits(), waits()))
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-    assert ended == ["cancelled"] * 4

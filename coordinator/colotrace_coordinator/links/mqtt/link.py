@@ -30,11 +30,11 @@ from colotrace_proto.mqtt import (
     Message,
     MqttError,
     connection,
-    first_of,
     refusal,
     subscribe,
 )
 from colotrace_proto.running import RunningClock
+from colotrace_proto.tasks import first_of
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import BrokerUnreachableError

@@ -9,6 +9,7 @@ from dataclasses import replace
 import psutil
 import pytest
 from aiomqtt import Client
+from colotrace_agent.commands.run import drain
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link import mqtt, stream, streams, waiting
 from colotrace_agent.link.mqtt import MqttLink
@@ -403,7 +404,7 @@ async def test_draining(broker: Broker, jobs: Jobs, prober: FakeProber) -> None:
         await watch.publish(job("job-1", reply_to=where))
         assert isinstance(await asker.next(), Hello)
         assert await asker.next() == Accepted(JobId("job-1"))
-        drained = asyncio.create_task(link.drain(within_s=10))
+        drained = asyncio.create_task(drain(jobs, link, within_s=10))
         await watch.there(draining=True)
         assert await asker.next() == Draining()
         await watch.publish(job("job-2", "1.1.1.2", reply_to=where))
@@ -501,7 +502,7 @@ async def test_stop_with_an_unresponsive_broker(
         broker.kill()
         await until(lambda: "broker lost" in said())
     began = time.monotonic()
-    await link.drain(within_s=5)
+    await drain(jobs, link, within_s=5)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert time.monotonic() - began < 4.5

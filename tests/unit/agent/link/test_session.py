@@ -296,11 +296,14 @@ async def test_heartbeats_tell_how_much_runs(stream: Stream, jobs: Jobs) -> None
     jobs.cancel_all()
 
 
-async def test_draining_is_said_on_every_stream(stream: Stream, prober: FakeProber) -> None:
+async def test_draining_is_said_on_every_stream(
+    stream: Stream, prober: FakeProber, jobs: Jobs
+) -> None:
     """What runs is finished, and acknowledged, all the same."""
     stream.attach()
     await traced(stream, prober)
-    stream.session.draining()
+    jobs.draining = True
+    stream.session.changed()
     assert stream.said() == [Draining()]
     stream.session.heard(job("job-2"))
     (refused,) = stream.said()
@@ -320,11 +323,11 @@ async def test_changed_families_are_told_at_once(stream: Stream) -> None:
     """On the stream that is up, and by the hello of the next one."""
     assert stream.attach() == []
     stream.identity.families = frozenset(Family)
-    stream.session.capabilities_changed()
+    stream.session.changed()
     assert stream.said() == [Capabilities(frozenset(Family))]
     stream.session.detached()
     stream.identity.families = frozenset()
-    stream.session.capabilities_changed()
+    stream.session.changed()
     assert stream.said() == []
     stream.session.attached()
     (hello,) = stream.said()
@@ -337,7 +340,7 @@ async def test_families_that_change_between_hello_and_welcome_are_told(stream: S
     stream.session.attached()
     stream.said()
     stream.identity.families = frozenset({Family.IPV6})
-    stream.session.capabilities_changed()
+    stream.session.changed()
     assert stream.said() == []
     stream.session.heard(Welcome(FIRST, 5_000, ()))
     assert stream.said() == [Capabilities(frozenset({Family.IPV6}))]
