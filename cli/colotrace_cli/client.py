@@ -4,6 +4,7 @@ import ssl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from colotrace_proto.deadlines import CLIENT_S
 from colotrace_proto.running import RunningClock
 from colotrace_proto.text import safe
 
@@ -13,8 +14,6 @@ from .settings import Settings
 if TYPE_CHECKING:
     import httpx
 
-TIMEOUT_S = 60.0
-"""Timeout of the exchange; the coordinator answers within 25 s."""
 CONNECT_TIMEOUT_S = 10.0
 MOST_BYTES = 64 * 2**20
 """More than an answer with 10 targets from 200 colos and 64 hops each."""
@@ -41,7 +40,7 @@ async def exchange(
     path: str,
     *,
     body: bytes | None = None,
-    timeout_s: float = TIMEOUT_S,
+    timeout_s: float = CLIENT_S,
 ) -> Reply:
     """Send one request and read the whole reply; `path` is appended to the account's traceroute
     path.

@@ -9,10 +9,10 @@ from collections.abc import Iterable, Mapping
 
 from colotrace_proto import rows, tally
 from colotrace_proto.codes import Code, RowCode, row_failed
+from colotrace_proto.deadlines import NAMES_S
 from colotrace_proto.messages import ColoName, Frame
 from colotrace_proto.notices import sentence
 
-from .deadlines import NAMES_S
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .fleet.registry import Registry

@@ -9,6 +9,7 @@ from importlib.metadata import version
 
 import structlog
 import uvloop
+from colotrace_proto.deadlines import STOP_S
 from colotrace_proto.descriptors import raise_limit
 from colotrace_proto.messages import ColoName
 from colotrace_proto.running import RunningClock
@@ -25,7 +26,6 @@ from .api.http.server import (
 )
 from .api.metrics import HttpMetrics
 from .certificates import CertificateWatch
-from .deadlines import STOP_S
 from .descriptors import share
 from .enrich.asn import AsnTable
 from .enrich.names import Names

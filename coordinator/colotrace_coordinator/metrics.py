@@ -7,10 +7,9 @@ A series exists, with 0, before its first event: `increase()` does not see a ser
 from dataclasses import fields
 
 from colotrace_proto.codes import RowCode
+from colotrace_proto.deadlines import ANSWER_S
 from colotrace_proto.messages import ColoName, Counters
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-
-from .deadlines import ANSWER_S
 
 _DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, ANSWER_S)
 

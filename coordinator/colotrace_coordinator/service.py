@@ -6,12 +6,12 @@ The parts are built by `composition`. Links report to `TraceService.agent_events
 import asyncio
 from collections.abc import Sequence
 
+from colotrace_proto.deadlines import GATHER_S
 from colotrace_proto.messages import ColoName, Family
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
 from .answer import Answers
-from .deadlines import GATHER_S
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import StoppingError

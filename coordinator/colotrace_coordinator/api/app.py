@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
+from colotrace_proto.deadlines import ANSWER_S
 from colotrace_proto.running import TimeLimit
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -13,7 +14,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from colotrace_coordinator.deadlines import ANSWER_S
 from colotrace_coordinator.model import Tracer
 from colotrace_coordinator.store.audit import Audit
 

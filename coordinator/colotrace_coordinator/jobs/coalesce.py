@@ -4,7 +4,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-from colotrace_coordinator.deadlines import JOIN_WINDOW_S
+from colotrace_proto.deadlines import JOIN_WINDOW_S
 
 K = TypeVar("K", bound=Hashable)
 J = TypeVar("J")

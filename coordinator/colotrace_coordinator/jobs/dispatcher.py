@@ -9,11 +9,11 @@ import secrets
 from collections.abc import Iterable
 from functools import partial
 
+from colotrace_proto.deadlines import GATHER_S, JOIN_DIFFERENCE_S, job_deadline
 from colotrace_proto.messages import ColoName, JobId
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
-from colotrace_coordinator.deadlines import GATHER_S, JOIN_DIFFERENCE_S, job_deadline
 from colotrace_coordinator.fleet.link import Closing
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.metrics import Metrics

@@ -23,15 +23,15 @@ moves it forward.
 import enum
 from collections.abc import Callable, Container, Sequence
 
-from colotrace_proto.messages import Frame, JobId, RefusalReason, Refused
-
-from colotrace_coordinator.deadlines import (
+from colotrace_proto.deadlines import (
     BROKER_LOST_ACCEPT_S,
     LEAST_TRACE_S,
     SOLE_ACCEPT_S,
     agent_time_ms,
     too_late,
 )
+from colotrace_proto.messages import Frame, JobId, RefusalReason, Refused
+
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.registry import Agent
 

@@ -3,15 +3,9 @@
 Pure functions of an attempt. Their limits are in `deadlines`.
 """
 
+from colotrace_proto.deadlines import ACCEPT_S, BACKOFF_S, MAX_BACKOFF_S, RECONNECT_S, SILENCE_S
 from colotrace_proto.messages import ColoName
 
-from colotrace_coordinator.deadlines import (
-    ACCEPT_S,
-    BACKOFF_S,
-    MAX_BACKOFF_S,
-    RECONNECT_S,
-    SILENCE_S,
-)
 from colotrace_coordinator.fleet.agents import AgentKey
 
 from . import faults

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
+from colotrace_proto.deadlines import STOP_S
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from colotrace_coordinator.api.errors import ApiError
-from colotrace_coordinator.deadlines import STOP_S
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.listen import Network
 

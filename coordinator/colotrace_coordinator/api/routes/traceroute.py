@@ -5,6 +5,7 @@ import time
 
 import msgspec
 from colotrace_proto.codes import Code
+from colotrace_proto.deadlines import ANSWER_S
 from colotrace_proto.rows import TargetRow
 from colotrace_proto.running import TimeLimit
 from starlette.requests import Request
@@ -18,7 +19,6 @@ from colotrace_coordinator.api.measure import Admission, measure
 from colotrace_coordinator.api.request.body import read_json_bytes
 from colotrace_coordinator.api.request.colos import choose
 from colotrace_coordinator.api.request.parsing import parse
-from colotrace_coordinator.deadlines import ANSWER_S
 from colotrace_coordinator.model import Message, Tracer, TraceRequest
 from colotrace_coordinator.store.audit import Audit, AuditEntry
 from colotrace_coordinator.store.credentials import Permission

@@ -1,7 +1,7 @@
 """Which runs may still be joined."""
 
-from colotrace_coordinator.deadlines import JOIN_WINDOW_S
 from colotrace_coordinator.jobs.coalesce import Recent
+from colotrace_proto.deadlines import JOIN_WINDOW_S
 
 
 def test_joined_within_the_window_only() -> None:

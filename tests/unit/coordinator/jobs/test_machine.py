@@ -1,10 +1,10 @@
 """One job's way from agent to agent, in virtual time."""
 
 import pytest
-from colotrace_coordinator.deadlines import SOLE_ACCEPT_S
 from colotrace_coordinator.jobs.commands import Offer, Resync
 from colotrace_coordinator.jobs.machine import State
 from colotrace_coordinator.model import Options
+from colotrace_proto.deadlines import SOLE_ACCEPT_S
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
     Edge,

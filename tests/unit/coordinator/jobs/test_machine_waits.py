@@ -1,8 +1,8 @@
 """Rows of colos whose agents are still coming, and a coordinator that was held up."""
 
 import pytest
-from colotrace_coordinator.deadlines import AGENT_MARGIN_S, BROKER_LOST_ACCEPT_S, LEAST_TRACE_S
 from colotrace_coordinator.jobs.machine import State
+from colotrace_proto.deadlines import AGENT_MARGIN_S, BROKER_LOST_ACCEPT_S, LEAST_TRACE_S
 from colotrace_proto.messages import Failure, RefusalReason
 from unit.coordinator.jobs.virtual import DEADLINE, Clockwork
 

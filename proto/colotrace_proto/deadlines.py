@@ -19,6 +19,10 @@ LEAST_TRACE_S = 1.0
 """No trace is started with less time than this."""
 STOP_S = ANSWER_S + 1
 """How long a coordinator that stops waits for its running requests."""
+DRAIN_S = ANSWER_S
+"""How long an agent that stops waits for its running jobs."""
+CLIENT_S = 60.0
+"""Timeout of the operator's command: the answer's deadline, with time for a slow network."""
 
 GATHER_S = 10.0
 """After the start, jobs for a colo that was known before wait this long for its first agent."""

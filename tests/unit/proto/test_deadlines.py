@@ -1,6 +1,6 @@
 """The time rules of a request fit into the deadline of its answer."""
 
-from colotrace_coordinator import deadlines as rules
+from colotrace_proto import deadlines as rules
 
 
 def test_parts_fill_the_answers_time() -> None:
