@@ -13,9 +13,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-_HOUR = datetime.timedelta(hours=1)
-_MINUTE = datetime.timedelta(minutes=1)
-
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -26,7 +23,7 @@ class Pair:
 
 
 class Authority:
-    """A CA of its own. All that it signs is in its folder, and good for an hour."""
+    """A CA of its own. What it signs is in its folder."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,18 +40,22 @@ class Authority:
         also: str = "",
         client: bool = False,
         usages: tuple[x509.ObjectIdentifier, ...] | None = None,
-        expired: bool = False,
+        valid_h: tuple[float, float] = (-1, 1),
     ) -> Pair:
-        """For that common name: a client's. With a host's name or address beside it, a server's,
-        which may be a client, too (of a broker), unless `client` says that it is an agent's.
-        `usages` are its extended key usages, if others; () leaves them unsaid. An `expired` one was
-        good until a minute ago."""
+        """A certificate with that common name, and its key.
+
+        `also` is an alternative name: a DNS name or an address. Without it the certificate is for
+        clients; with it for servers and clients, or for clients only if `client`. `usages` replace
+        these extended key usages; () leaves them out. It is valid from and until these hours from
+        now.
+        """
         if usages is None:
             usages = (ExtendedKeyUsageOID.CLIENT_AUTH,)
             if also and not client:
                 usages += (ExtendedKeyUsageOID.SERVER_AUTH,)
         key = ec.generate_private_key(ec.SECP256R1())
-        pair = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
+        file = "".join(c for c in name if c.isalnum() or c in ".-")
+        pair = Pair(self._folder / f"{file}.pem", self._folder / f"{file}.key")
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         names = [_alternative(also)] if also else []
         pair.certificate.write_bytes(
@@ -63,7 +64,7 @@ class Authority:
                 key.public_key(),
                 names=names,
                 usages=usages,
-                good_for=-_MINUTE if expired else _HOUR,
+                valid_h=valid_h,
             )
         )
         return pair
@@ -75,10 +76,11 @@ class Authority:
         *,
         names: list[x509.GeneralName] | None,
         usages: tuple[x509.ObjectIdentifier, ...] = (),
-        good_for: datetime.timedelta = _HOUR,
+        valid_h: tuple[float, float] = (-1, 1),
     ) -> bytes:
         """`names` None makes it the authority's own."""
         now = datetime.datetime.now(datetime.UTC)
+        begins, ends = (now + datetime.timedelta(hours=each) for each in valid_h)
         own = names is None
         builder = (
             x509.CertificateBuilder()
@@ -86,8 +88,8 @@ class Authority:
             .issuer_name(self._name)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - _HOUR)
-            .not_valid_after(now + good_for)
+            .not_valid_before(begins)
+            .not_valid_after(ends)
             .add_extension(x509.BasicConstraints(ca=own, path_length=None), critical=True)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
             .add_extension(

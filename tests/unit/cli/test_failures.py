@@ -1,8 +1,6 @@
 """Answers that are errors, hostile, cut short or late: each one clear line, exit code 3."""
 
 import asyncio
-import datetime
-import ipaddress
 import socket
 import ssl
 import time
@@ -11,10 +9,7 @@ import pytest
 from colotrace_cli import client
 from colotrace_cli.errors import RequestError
 from colotrace_cli.settings import checked
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from fleet.authority import Authority
 
 
 def failed(result):
@@ -201,75 +196,41 @@ def test_a_token_that_is_none_is_told(run, token):
     assert token not in result.stderr
 
 
-@pytest.fixture
-def certificate(tmp_path):
-    """A self-signed certificate for 127.0.0.1 and its key, in one file."""
-    return self_signed(tmp_path)
-
-
-def self_signed(tmp_path, *, begins_h=-1, ends_h=1, address="127.0.0.1"):
-    """The file; it is valid from so many hours from now until so many."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "colotrace test")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(hours=begins_h))
-        .not_valid_after(now + datetime.timedelta(hours=ends_h))
-        .add_extension(
-            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]),
-            critical=False,
-        )
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path / "server.pem"
-    path.write_bytes(
-        made.public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return path
-
-
-def test_a_private_ca_is_trusted_only_when_named(api, run, envelope, certificate):
-    """Without --ca-file the request is not sent, and the message names the flag."""
+def serve_tls(api, authority, **options):
+    """Serve with a certificate of this authority."""
+    own = authority.issue("server", **{"also": "127.0.0.1", **options})
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate)
+    context.load_cert_chain(own.certificate, own.key)
     api.server.socket = context.wrap_socket(api.server.socket, server_side=True)
     api.scheme = "https"
+
+
+def test_a_private_ca_is_trusted_only_when_named(api, run, envelope, tmp_path):
+    """Without --ca-file the request is not sent, and the message names the flag."""
+    authority = Authority(tmp_path)
+    serve_tls(api, authority)
     api.answers(envelope([]))
     assert "--ca-file" in failed(run("trace", "192.0.2.1", "--url", api.url))
     assert api.asked == []
-    trusted = run("trace", "192.0.2.1", "--url", api.url, "--ca-file", str(certificate))
+    trusted = run("trace", "192.0.2.1", "--url", api.url, "--ca-file", str(authority.path))
     assert trusted.exit_code == 0
     assert len(api.asked) == 1
 
 
 @pytest.mark.parametrize(
-    ("validity", "word"),
+    ("wrong", "word"),
     [
-        ({"begins_h": -2, "ends_h": -1}, "has expired"),
-        ({"begins_h": 1, "ends_h": 2}, "not valid yet"),
-        ({"address": "192.0.2.1"}, "another name"),
+        ({"valid_h": (-2, -1)}, "has expired"),
+        ({"valid_h": (1, 2)}, "not valid yet"),
+        ({"also": "192.0.2.1"}, "another name"),
     ],
 )
-def test_what_is_wrong_with_a_certificate_is_named(api, run, envelope, tmp_path, validity, word):
+def test_what_is_wrong_with_a_certificate_is_named(api, run, envelope, tmp_path, wrong, word):
     """Another CA would not help."""
-    file = self_signed(tmp_path, **validity)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    api.server.socket = context.wrap_socket(api.server.socket, server_side=True)
+    authority = Authority(tmp_path)
+    serve_tls(api, authority, **wrong)
     api.answers(envelope([]))
-    url = api.url.replace("http:", "https:")
-    told = failed(run("trace", "192.0.2.1", "--url", url, "--ca-file", str(file)))
+    told = failed(run("trace", "192.0.2.1", "--url", api.url, "--ca-file", str(authority.path)))
     assert word in told
     assert "--ca-file" not in told
 

@@ -151,7 +151,7 @@ async def test_own_certificate_that_the_coordinator_refuses(
 ) -> None:
     """gRPC's own words for each are "Socket closed"."""
     if fault == "expired":
-        own = authority.issue("den01", expired=True)
+        own = authority.issue("den01", valid_h=(-2, -1))
     elif fault == "for servers only":
         own = authority.issue("den01", usages=SERVER)
     else:
@@ -168,7 +168,7 @@ async def test_own_certificate_that_the_coordinator_refuses(
 async def test_own_certificate_that_has_expired_is_named_in_the_log(
     authority: Authority, jobs: Jobs, log: Log
 ) -> None:
-    own = authority.issue("den01", expired=True)
+    own = authority.issue("den01", valid_h=(-2, -1))
     pair = authority.issue("coordinator", also=HOST, usages=SERVER)
     files = Tls(certificate=own.certificate, key=own.key, authority=authority.path)
     async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:

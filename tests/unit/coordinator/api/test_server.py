@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,7 @@ from colotrace_coordinator.api.http.connection import Deadlines
 from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
 from colotrace_coordinator.api.routes import traceroute
 from colotrace_coordinator.errors import SetupError
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from fleet.authority import Authority
 from starlette.applications import Starlette
 from unit.coordinator.api.conftest import BEARER, PATH, serving
 from unit.coordinator.api.fake_tracer import FakeTracer
@@ -287,39 +282,16 @@ async def test_a_chunk_that_is_none(address: tuple[str, int], tracer: FakeTracer
     writer.close()
 
 
-def certificate(directory: Path) -> ServerCertificate:
-    """Its own authority, for 127.0.0.1."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
-    now = datetime.now(UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (directory / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    (directory / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    return ServerCertificate(directory / "cert.pem", directory / "key.pem")
+def certificate(authority: Authority) -> ServerCertificate:
+    """For 127.0.0.1."""
+    own = authority.issue("server", also="127.0.0.1")
+    return ServerCertificate(own.certificate, own.key)
 
 
 async def test_https(make_app: Callable[..., Starlette], tmp_path: Path) -> None:
-    tls = certificate(tmp_path)
-    async with serving(make_app(), tls=tls) as (_, address):
-        trust = ssl.create_default_context(cafile=str(tls.certificate))
+    authority = Authority(tmp_path)
+    async with serving(make_app(), tls=certificate(authority)) as (_, address):
+        trust = ssl.create_default_context(cafile=authority.path)
         reader, writer = await asyncio.open_connection(*address, ssl=trust)
         writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
         assert (await answer(reader))[0] == 200
@@ -330,7 +302,7 @@ async def test_https(make_app: Callable[..., Starlette], tmp_path: Path) -> None
 def test_certificate_that_cannot_be_used(
     make_app: Callable[..., Starlette], tmp_path: Path
 ) -> None:
-    tls = certificate(tmp_path)
+    tls = certificate(Authority(tmp_path))
     tls.key.write_text("no key")
     with pytest.raises(SetupError, match="--tls-cert and --tls-key"):
         HttpServer(make_app(), tls=tls)

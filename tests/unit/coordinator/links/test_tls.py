@@ -1,10 +1,6 @@
 """Agents and coordinator with certificates."""
 
-import datetime
-import ipaddress
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +17,8 @@ from colotrace_coordinator.links.direct.tls import (
 )
 from colotrace_proto.running import RunningClock
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-)
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from fleet.authority import Authority
 from grpc import aio
 from unit.coordinator.links.test_direct import RecordingFleet
 from unit.coordinator.scripted_agent import ScriptedAgent, hello
@@ -37,67 +27,14 @@ AGENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 COORDINATOR = (ExtendedKeyUsageOID.SERVER_AUTH,)
 
 
-@dataclass
-class Authority:
-    """Signs certificates, and leaves them in a folder as PEM."""
-
-    folder: Path
-
-    def __post_init__(self) -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
-        self.path = self.write("authority", self.sign("authority", self.key, ca=True))
-
-    def sign(
-        self,
-        name: str,
-        key: ec.EllipticCurvePrivateKey,
-        *,
-        dns: str = "",
-        ca: bool = False,
-        usages: Sequence[x509.ObjectIdentifier] = AGENT,
-        valid_s: float = 3600,
-    ) -> bytes:
-        now = datetime.datetime.now(datetime.UTC)
-        names: list[x509.GeneralName] = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        if dns:
-            names.append(x509.DNSName(dns))
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
-            .issuer_name(self.name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(hours=1))
-            .not_valid_after(now + datetime.timedelta(seconds=valid_s))
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        )
-        if usages and not ca:
-            certificate = certificate.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        return certificate.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
-
-    def write(self, name: str, pem: bytes) -> Path:
-        path = self.folder / f"{name}.pem"
-        path.write_bytes(pem)
-        return path
-
-    def issue(self, name: str, *, dns: str = "", **more: Any) -> tuple[Path, Path]:
-        key = ec.generate_private_key(ec.SECP256R1())
-        pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        certificate = self.sign(name, key, dns=dns, **more)
-        file = "".join(c for c in name if c.isalnum())
-        return self.write(file, certificate), self.write(f"{file}-key", pem)
-
-
 @pytest.fixture
 def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path)
 
 
 def served(authority: Authority) -> TlsFiles:
-    certificate, key = authority.issue("coordinator", usages=COORDINATOR)
-    return TlsFiles(certificate=certificate, key=key, client_authority=authority.path)
+    own = authority.issue("coordinator", also="127.0.0.1", usages=COORDINATOR)
+    return TlsFiles(certificate=own.certificate, key=own.key, client_authority=authority.path)
 
 
 def make(tls: TlsFiles) -> DirectLink:
@@ -152,9 +89,9 @@ async def test_no_certificate(authority: Authority) -> None:
 
 
 def dial(authority: Authority, port: int, name: str, dns: str, **more: Any) -> aio.Channel:
-    certificate, key = authority.issue(name, dns=dns, **more)
+    own = authority.issue(name, also=dns, client=True, **more)
     credentials = grpc.ssl_channel_credentials(
-        authority.path.read_bytes(), key.read_bytes(), certificate.read_bytes()
+        authority.path.read_bytes(), own.key.read_bytes(), own.certificate.read_bytes()
     )
     return aio.secure_channel(f"127.0.0.1:{port}", credentials)
 
@@ -162,8 +99,9 @@ def dial(authority: Authority, port: int, name: str, dns: str, **more: Any) -> a
 def test_files_that_cannot_be_used(authority: Authority, tmp_path: Path) -> None:
     """Missing, not PEM, or not belonging together: said in words before listening."""
     good = served(authority)
-    _, other_key = authority.issue("other")
-    junk = authority.write("junk", b"junk")
+    other_key = authority.issue("other").key
+    junk = tmp_path / "junk.pem"
+    junk.write_bytes(b"junk")
     cases = [
         (tmp_path / "none.pem", good.key, good.client_authority, "cannot read"),
         (junk, good.key, good.client_authority, "junk.pem"),
@@ -199,9 +137,9 @@ def test_certificate_that_is_no_agents(
     authority: Authority, name: str, usages: tuple[x509.ObjectIdentifier, ...]
 ) -> None:
     """Not for a client, for a server too, or with a name that nobody can compare."""
-    certificate, _ = authority.issue(name, usages=usages)
+    own = authority.issue(name, usages=usages)
     with pytest.raises(CertificateError):
-        agent_certificate(certificate.read_bytes())
+        agent_certificate(own.certificate.read_bytes())
 
 
 def test_bytes_that_are_no_certificate() -> None:
@@ -222,8 +160,8 @@ async def test_agent_with_a_certificate_for_servers_too(authority: Authority) ->
 
 def test_coordinators_certificate_must_be_for_servers(authority: Authority) -> None:
     """Agents would refuse it: said before listening."""
-    certificate, key = authority.issue("coordinator", usages=AGENT)
-    files = TlsFiles(certificate=certificate, key=key, client_authority=authority.path)
+    own = authority.issue("coordinator", usages=AGENT)
+    files = TlsFiles(certificate=own.certificate, key=own.key, client_authority=authority.path)
     with pytest.raises(TlsError, match="serverAuth"):
         files.read()
 
@@ -256,14 +194,13 @@ async def test_replaced_files_are_taken(authority: Authority, tmp_path: Path) ->
     port = await link.start()
     async with ScriptedAgent(port, channel=dial(authority, port, "den01", "")) as agent:
         await agent.attach()
-        (tmp_path / "other").mkdir()
         other = Authority(tmp_path / "other")
         files.certificate.write_bytes(b"half written")
         with pytest.raises(TlsError):
             link.reload()
-        certificate, key = other.issue("coordinator", usages=COORDINATOR)
-        files.certificate.write_bytes(certificate.read_bytes())
-        files.key.write_bytes(key.read_bytes())
+        renewed = served(other)
+        files.certificate.write_bytes(renewed.certificate.read_bytes())
+        files.key.write_bytes(renewed.key.read_bytes())
         authority.path.write_bytes(other.path.read_bytes())
         link.reload()
         assert (await agent.ended())[0] == "UNAVAILABLE"
