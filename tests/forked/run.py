@@ -4,7 +4,6 @@ import atexit
 import functools
 import os
 import tempfile
-from types import TracebackType
 from typing import Self
 
 from forked.server import Request, Server
@@ -27,12 +26,7 @@ class Captured:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.finish()
         self.stdout.close()
         self._stderr.close()

@@ -9,7 +9,6 @@ import sys
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Self
 
 import forked
@@ -46,12 +45,7 @@ class Lab:
         self.up()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exc: object) -> None:
         self.down()
 
     def up(self) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Iterable, Sequence
-from types import TracebackType
 from typing import Self, TypeVar
 
 from colotrace_proto import codec
@@ -88,12 +87,7 @@ class ScriptedAgent:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *exc: object) -> None:
         await self.drop()
 
     async def attach(self) -> Welcome:
