@@ -141,7 +141,7 @@ class Prober:
             raise
         self._writers[flow.key] = writer_for(flow)
         trace = self._engine.start(spec, flow, now=clock.now(), account=account)
-        trace.detour = self._wire.route_may_differ(flow)
+        trace.caveats.detour = self._wire.route_may_differ(flow)
         self._listeners[trace] = listener
         self._soon()
         return trace
@@ -276,7 +276,7 @@ class Prober:
         if packets:
             self._engine.overflowed(packets)
             for trace in ended:
-                trace.overflows += packets
+                trace.caveats.overflows += packets
 
     def _look_for_neighbour(self, trace: Trace) -> None:
         """Count probes that still wait for the next hop's link address as not sent, not as lost.

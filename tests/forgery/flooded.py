@@ -14,7 +14,6 @@ import tracemalloc
 from pathlib import Path
 from typing import Any
 
-from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec
@@ -88,7 +87,7 @@ class Traces:
         ]
         return {
             "rows": rows,
-            "notices": [[each.code for each in notices(trace)] for trace in self.traces],
+            "notices": [[each.code for each in trace.notices] for trace in self.traces],
             "overflows": self.prober.counters().overflows,
             "uncounted": self.uncounted(),
             "under_way": under_way,

@@ -77,7 +77,7 @@ def campaign(kind: Kind, *, mutants: int, seed: str, judged: float = 1.0) -> Tal
                 tally.disagreements.append(
                     f"{kind}: counted for {counted}, judged {named}, after {done}: {whole.hex()}"
                 )
-        if counted is not None or subject.trace.send_errors:
+        if counted is not None or subject.trace.caveats.send_errors:
             subject.begin()
     return tally
 

@@ -17,7 +17,6 @@ from colotrace_agent.bulk.sending import Due
 from colotrace_agent.bulk.view import TraceView
 from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.limits.routers import Routers
-from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import Counters, Flow, Reply, TraceSpec, Unheard
@@ -156,20 +155,20 @@ def _seen(trace: Trace | TraceView, undeparted: list[Name]) -> Seen:
             trace.counters.foreign,
             trace.counters.ambiguous,
         ),
-        unplaced=trace.unplaced,
-        send_errors=dict(trace.send_errors),
-        clock_stepped=trace.clock_stepped,
-        overflows=trace.overflows,
-        unstamped=trace.unstamped,
+        unplaced=trace.caveats.unplaced,
+        send_errors=dict(trace.caveats.send_errors),
+        clock_stepped=trace.caveats.clock_stepped,
+        overflows=trace.caveats.overflows,
+        unstamped=trace.caveats.unstamped,
         undeparted=undeparted,
         ended=trace.ended or None,
     )
 
 
 def _ended(trace: Trace | TraceView, seen: Seen) -> Seen:
-    seen.limiting = list(trace.limiting)
-    seen.notices = notices(trace)
-    frame = Report(JobId("1")).final(trace, Failure.NONE, notices=seen.notices)
+    seen.limiting = list(trace.caveats.limiting)
+    seen.notices = trace.notices
+    frame = Report(JobId("1")).final(trace, Failure.NONE)
     seen.outcome = frame.outcome
     return seen
 

@@ -9,7 +9,6 @@ from colotrace_agent.bulk.flows import rows_of
 from colotrace_agent.bulk.group import Group
 from colotrace_agent.bulk.matrix import MatrixWriter
 from colotrace_agent.bulk.sending import Due
-from colotrace_agent.engine.notices import notices
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec, Unheard
 from colotrace_proto.messages import Failure, Family, Frame, JobId
@@ -67,7 +66,7 @@ class VirtualBulkHost:
         self.engine.judge_limits(ended, self.now)
         for number in ended.numbers.tolist():
             line, report = ended.line(number), Report(JobId(str(len(self.frames))))
-            self.frames.append(report.final(line, Failure.NONE, notices=notices(line)))
+            self.frames.append(report.final(line, Failure.NONE))
         self.engine.told(ended, self.now)
 
     def _send(self) -> bool:

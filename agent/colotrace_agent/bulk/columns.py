@@ -13,10 +13,10 @@ import numpy.typing as npt
 from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import Family, NodeKind
 
-from colotrace_agent.engine.refusals import Refuser
+from colotrace_agent.engine.notices import Caveats
 from colotrace_agent.engine.rules import DOUBTFUL, Bounds
 from colotrace_agent.marks import Marks
-from colotrace_agent.model import Counters, Flow, MissingNeighbour, TraceSpec
+from colotrace_agent.model import Counters, Flow, TraceSpec
 
 from .finding import Finder
 from .flows import Flows
@@ -37,15 +37,7 @@ class Aside:
 
     labels: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """Labels of the answers to these ordinals."""
-    send_errors: dict[int, int] = field(default_factory=dict)
-    """How many probes each errno kept from leaving."""
-    obstacle: MissingNeighbour | None = None
-    spared: set[int] = field(default_factory=set)
-    """TTLs of probes that were not sent, for a router's limit."""
-    unplaced: int = 0
-    uncertain: tuple[Refuser, ...] = ()
-    clock_stepped: bool = False
-    detour: bool = False
+    caveats: Caveats = field(default_factory=Caveats)
 
 
 class Columns:

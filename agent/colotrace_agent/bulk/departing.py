@@ -80,7 +80,7 @@ class Departing:
                 self._addresses[line] = np.frombuffer(hop.address, np.uint8)
                 self._interfaces[line], self._protocols[line] = hop.interface, hop.protocol
                 if not hop.held:
-                    self._columns.aside(line).detour = True
+                    self._columns.aside(line).caveats.detour = True
 
 
 def sources_of(flows: Flows, wire: Wire) -> tuple[Flows, dict[int, OSError]]:

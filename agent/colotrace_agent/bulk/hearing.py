@@ -87,7 +87,7 @@ class Hearing:
 
     def _clock_stepped(self, lines: Lines) -> None:
         for line in set(lines.tolist()):
-            self._columns.aside(line).clock_stepped = True
+            self._columns.aside(line).caveats.clock_stepped = True
 
 
 def _first_of_each(places: Lines) -> Flags:

@@ -203,8 +203,7 @@ class Sending:
     def failed(self, line: int, ordinal: int, error: int) -> None:
         """The probe could not be sent, for that errno: that is not loss."""
         self._columns.sent_at[line, ordinal] = 0
-        errors = self._columns.aside(line).send_errors
-        errors[error] = errors.get(error, 0) + 1
+        self._columns.aside(line).caveats.send_errors[error] += 1
         self._columns.settle(line)
 
     def kept_back(
@@ -212,7 +211,7 @@ class Sending:
         obstacle: MissingNeighbour | None = None,
     ) -> None:  # fmt: skip
         """These probes never left the host after all, for that errno."""
-        self._columns.aside(line).obstacle = obstacle
+        self._columns.aside(line).caveats.obstacle = obstacle
         for ordinal in ordinals:
             if self._columns.sent_at[line, ordinal]:
                 self._columns.sent[line, self._columns.ttl_of[line, ordinal] - 1] -= 1

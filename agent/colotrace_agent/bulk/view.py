@@ -1,14 +1,17 @@
 """Views of one line of `Columns`, as a trace and as its probes, for rules that need an object."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 from colotrace_proto.messages import NodeKind
+from colotrace_proto.notices import Notice
 
-from colotrace_agent.engine.refusals import Refuser, settle
+from colotrace_agent.engine.notices import Caveats
+from colotrace_agent.engine.refusals import settle
 from colotrace_agent.engine.rules import DOUBTFUL, is_waited_for
 from colotrace_agent.engine.verdict import refusal_label
-from colotrace_agent.model import Counters, Flow, MissingNeighbour, Reply, TraceSpec
+from colotrace_agent.model import Counters, Flow, Reply, TraceSpec
 
 from .columns import Aside, Columns
 
@@ -22,7 +25,7 @@ class TraceView:
     def __init__(self, columns: Columns, number: int, *, limiting: Sequence[int] = ()) -> None:
         self.columns = columns
         self.number = number
-        self.limiting = limiting
+        self._limiting = limiting
         self._generation = int(columns.generation[number])
 
     @property
@@ -122,7 +125,7 @@ class TraceView:
             if reply.kind is NodeKind.TARGET:
                 columns.target_ttl[number] = min(int(columns.target_ttl[number]), reply.ttl)
         end = self.end_ttl
-        aside.uncertain = tuple(each for each in settled.uncertain if each.ttl <= end)
+        aside.caveats.uncertain = {each for each in settled.uncertain if each.ttl <= end}
 
     @property
     def _aside(self) -> Aside:
@@ -130,50 +133,22 @@ class TraceView:
         return self.columns.asides.get(self.number, _NOTHING)
 
     @property
-    def send_errors(self) -> dict[int, int]:
-        """The number of unsent probes, by errno."""
-        return self._aside.send_errors
-
-    @property
-    def obstacle(self) -> MissingNeighbour | None:
-        """The missing neighbour that kept them from being sent, if it is known."""
-        return self._aside.obstacle
-
-    @property
-    def spared(self) -> set[int]:
-        """TTLs at which probes were left out to spare a router."""
-        return self._aside.spared & {*self.hops()}
-
-    @property
-    def unplaced(self) -> int:
-        """Answers of the target that name no probe."""
-        return self._aside.unplaced
-
-    @property
-    def uncertain(self) -> tuple[Refuser, ...]:
-        """Refusers that may be the target or a firewall."""
-        return self._aside.uncertain
-
-    @property
-    def clock_stepped(self) -> bool:
-        """Whether the wall clock was set during the trace."""
-        return self._aside.clock_stepped
-
-    @property
-    def detour(self) -> bool:
-        """Whether probes may have used another next hop than the host's other such traffic."""
-        return self._aside.detour
-
-    @property
-    def overflows(self) -> int:
-        """Packets that the host dropped during the trace because its queue was full."""
-        return int(self.columns.overflows[self.number])
-
-    @property
-    def unstamped(self) -> int:
-        """Answers to probes without a departure time from the kernel."""
+    def caveats(self) -> Caveats:
+        """What happened beside the answers, for reading only."""
         answered, stamped = self.columns.answered[self.number], self.columns.stamped[self.number]
-        return int((answered & ~stamped).sum())
+        caveats = self._aside.caveats
+        return dataclasses.replace(
+            caveats,
+            limiting=self._limiting,
+            spared=caveats.spared & {*self.hops()},
+            overflows=int(self.columns.overflows[self.number]),
+            unstamped=int((answered & ~stamped).sum()),
+        )
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What to tell beside the row; none if nothing is out of the ordinary."""
+        return tuple(self.caveats.notices(reached=self.reached))
 
     # For `engine.limits.spacing`.
 
@@ -189,7 +164,7 @@ class TraceView:
             return
         self.columns.put_off[self.number] -= 1
         if limited and ttl <= self.columns.target_ttl[self.number]:
-            self.columns.aside(self.number).spared.add(ttl)
+            self.columns.aside(self.number).caveats.spared.add(ttl)
 
     @property
     def _is_free(self) -> bool:
@@ -233,13 +208,9 @@ class ProbesView:
         return int(answered[-1]) + 1 if len(answered) else 0
 
     @property
-    def unplaced(self) -> int:
-        """Answers of the target that name no probe."""
-        return self._columns.aside(self._number).unplaced
-
-    @unplaced.setter
-    def unplaced(self, count: int) -> None:
-        self._columns.aside(self._number).unplaced = count
+    def caveats(self) -> Caveats:
+        """What happened beside the answers."""
+        return self._columns.aside(self._number).caveats
 
     def ttl_of(self, ordinal: int) -> int:
         """The probe's TTL."""

@@ -15,7 +15,7 @@ from colotrace_agent.bulk.group import Group
 from colotrace_agent.bulk.json_lines import LineWriter
 from colotrace_agent.bulk.tracer import BulkTracer
 from colotrace_agent.engine.identity import NoFlowLeftError
-from colotrace_agent.engine.notices import cannot_start, notices
+from colotrace_agent.engine.notices import cannot_start
 from colotrace_agent.host.resolve import Resolver, UnresolvableError, parse_address
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import TraceSpec, family_of
@@ -238,7 +238,7 @@ class Bulk:
                 self._outputs.row(data)
             for place in others:
                 line = each.line(numbers[place])
-                frame = Report(_JOB).final(line, failure, notices=notices(line))
+                frame = Report(_JOB).final(line, failure)
                 self._show(targets[place], frame)
 
     def _show(self, target: str, frame: Frame) -> None:

@@ -270,7 +270,7 @@ class Engine:
         """The host had no room for that many packets, whosever answers they were."""
         self.overflows += packets
         for trace in self._traces:
-            trace.overflows += packets
+            trace.caveats.overflows += packets
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
         """A packet arrived at that time, and was read at the other, that may answer a probe."""
@@ -368,8 +368,8 @@ class Engine:
         To be called once the host's own losses are known (`overflowed`): what the host had no room
         for says nothing about routers.
         """
-        if not trace.overflows:
-            trace.limiting = self._routers.judge(trace, now=trace.ended or 0)
+        if not trace.caveats.overflows:
+            trace.caveats.limiting = self._routers.judge(trace, now=trace.ended or 0)
 
     def _forwarders(self, ended: Trace) -> set[bytes]:
         """Nodes that answered "time exceeded" to other traces under way to the same target."""
@@ -390,4 +390,4 @@ class Engine:
 
     def _tally(self, trace: Trace) -> None:
         self.counted.add(trace.counters)
-        self.unstamped += trace.unstamped
+        self.unstamped += trace.caveats.unstamped

@@ -1,9 +1,12 @@
-"""What to tell of a trace beside its row: why something in the row may be missing."""
+"""The notices beside a trace's row: why something in the row may be missing or inexact."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator
-from typing import Protocol
+from dataclasses import dataclass, field
 
 from colotrace_proto.notices import Notice, NoticeCode
+
+from colotrace_agent.model import MissingNeighbour
 
 from .identity import NoFlowLeftError
 from .refusals import Refuser
@@ -12,58 +15,61 @@ _MAX_NODES = 4
 """Nodes that a notice names; of the others it gives the number."""
 
 
-class Counted(Protocol):
-    """One trace, or several as one: what it counted beside answers (see `Trace`)."""
+@dataclass(slots=True)
+class Caveats:
+    """What happened to a trace, or several as one, beside its answers."""
 
-    @property
-    def reached(self) -> bool:
-        """Whether the target answered."""
+    send_errors: Counter[int] = field(default_factory=Counter)
+    """Probes that the host did not send, by errno."""
+    obstacle: MissingNeighbour | None = None
+    """The next hop that did not answer, if that kept probes from leaving."""
+    limiting: Collection[int] = ()
+    """TTLs of routers that probably withheld answers because of a rate limit."""
+    spared: set[int] = field(default_factory=set)
+    """TTLs that got fewer probes, because their routers limit their answers."""
+    unplaced: int = 0
+    """Answers of the target that match no probe, at most as many as probes that were sent. They
+    show that the target was reached, but not at which TTL."""
+    uncertain: set[Refuser] = field(default_factory=set)
+    """Refusers that may be the target or a firewall; known at the end."""
+    overflows: int = 0
+    """Packets that the host's receive queue had no room for; some may have been answers."""
+    unstamped: int = 0
+    """Answered probes without a kernel time stamp of their departure: their RTT is less exact."""
+    clock_stepped: bool = False
+    """Whether the wall clock was set during the trace. Some times are then the agent's own, not the
+    kernel's."""
+    detour: bool = False
+    """Whether probes may have left by another next hop than the host's other such traffic."""
 
-    @property
-    def spared(self) -> Collection[int]:
-        """TTLs that got fewer probes, because their routers limit their answers."""
+    def add(self, other: "Caveats") -> None:
+        """Add those of another trace, except `limiting` and `overflows`."""
+        self.send_errors.update(other.send_errors)
+        self.obstacle = self.obstacle or other.obstacle
+        self.spared |= other.spared
+        self.unplaced += other.unplaced
+        self.uncertain |= other.uncertain
+        self.unstamped += other.unstamped
+        self.clock_stepped |= other.clock_stepped
+        self.detour |= other.detour
 
-    @property
-    def unplaced(self) -> int:
-        """Answers of the target that name no probe."""
-
-    @property
-    def uncertain(self) -> Collection[Refuser]:
-        """Refusers that may be the target or a firewall."""
-
-    @property
-    def overflows(self) -> int:
-        """Packets that the host's receive queue had no room for."""
-
-    @property
-    def unstamped(self) -> int:
-        """Answered probes without a kernel time stamp of their departure."""
-
-    @property
-    def clock_stepped(self) -> bool:
-        """Whether the wall clock was set during the trace."""
-
-    @property
-    def detour(self) -> bool:
-        """Whether probes may have left by another next hop than the host's other such traffic."""
-
-
-class Judged(Counted, Protocol):
-    """One trace that has ended."""
-
-    @property
-    def limiting(self) -> Collection[int]:
-        """TTLs of routers that probably limit their answers."""
-
-
-def notices(trace: Judged) -> tuple[Notice, ...]:
-    """The notices of one trace; none if nothing is out of the ordinary."""
-    return notices_of(trace, limiting=trace.limiting)
-
-
-def notices_of(counted: Counted, *, limiting: Collection[int]) -> tuple[Notice, ...]:
-    """The same of one trace or several, with the TTLs of the routers that limit their answers."""
-    return tuple(_notices(counted, limiting))
+    def notices(self, *, reached: bool) -> Iterator[Notice]:
+        """The notices that follow; `reached` says whether the target answered."""
+        if self.limiting:
+            yield Notice(NoticeCode.HOPS_LIMIT, ttls=tuple(sorted(self.limiting)))
+        if self.spared:
+            yield Notice(NoticeCode.HOPS_SPARED, ttls=tuple(sorted(self.spared)))
+        if self.unplaced and not reached:
+            yield Notice(NoticeCode.UNPLACED_ANSWERS, count=self.unplaced)
+        yield from _refusers(self.uncertain)
+        if self.overflows:
+            yield Notice(NoticeCode.QUEUE_OVERFLOW, count=self.overflows)
+        if self.unstamped:
+            yield Notice(NoticeCode.UNSTAMPED_PROBES, count=self.unstamped)
+        if self.clock_stepped:
+            yield Notice(NoticeCode.CLOCK_STEPPED)
+        if self.detour:
+            yield Notice(NoticeCode.DETOUR)
 
 
 def cannot_start(target: str, error: OSError | NoFlowLeftError) -> Notice:
@@ -71,24 +77,6 @@ def cannot_start(target: str, error: OSError | NoFlowLeftError) -> Notice:
     if isinstance(error, NoFlowLeftError):
         return Notice(NoticeCode.NO_FLOW_LEFT)
     return Notice(NoticeCode.CANNOT_SEND, name=target, reason=error.strerror or str(error))
-
-
-def _notices(counted: Counted, limiting: Collection[int]) -> Iterator[Notice]:
-    if limiting:
-        yield Notice(NoticeCode.HOPS_LIMIT, ttls=tuple(sorted(limiting)))
-    if counted.spared:
-        yield Notice(NoticeCode.HOPS_SPARED, ttls=tuple(sorted(counted.spared)))
-    if counted.unplaced and not counted.reached:
-        yield Notice(NoticeCode.UNPLACED_ANSWERS, count=counted.unplaced)
-    yield from _refusers(counted.uncertain)
-    if counted.overflows:
-        yield Notice(NoticeCode.QUEUE_OVERFLOW, count=counted.overflows)
-    if counted.unstamped:
-        yield Notice(NoticeCode.UNSTAMPED_PROBES, count=counted.unstamped)
-    if counted.clock_stepped:
-        yield Notice(NoticeCode.CLOCK_STEPPED)
-    if counted.detour:
-        yield Notice(NoticeCode.DETOUR)
 
 
 def _refusers(uncertain: Collection[Refuser]) -> Iterator[Notice]:

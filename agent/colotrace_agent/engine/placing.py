@@ -8,6 +8,7 @@ from colotrace_agent.model import AnswerKind, Counters, Flow, Heard
 from colotrace_agent.packets.formats import FORMATS
 
 from .matching import Miss, match
+from .notices import Caveats
 from .rules import is_duplicate, is_first
 from .verdict import judge
 
@@ -44,11 +45,8 @@ class Probes(Protocol):
         """Whether the trace has ended."""
 
     @property
-    def unplaced(self) -> int:
-        """Answers of the target that name no probe."""
-
-    @unplaced.setter
-    def unplaced(self, count: int) -> None: ...
+    def caveats(self) -> Caveats:
+        """What happened beside the answers."""
 
     def ttl_of(self, ordinal: int) -> int:
         """The probe's TTL."""
@@ -78,7 +76,8 @@ def place(probes: Probes, heard: Heard, *, at: int) -> int | None:
         else:
             counters.foreign += 1
         if _shows_reached(heard, probes.flow, ordinal):
-            probes.unplaced = min(probes.unplaced + 1, probes.left)
+            caveats = probes.caveats
+            caveats.unplaced = min(caveats.unplaced + 1, probes.left)
         return None
     has_left, is_answered = probes.has_left(ordinal), probes.is_answered(ordinal)
     if is_first(has_left=has_left, is_answered=is_answered, is_over=probes.is_over):

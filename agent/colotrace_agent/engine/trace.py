@@ -12,14 +12,16 @@ from functools import lru_cache
 
 from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import NodeKind
+from colotrace_proto.notices import Notice
 
 from colotrace_agent.model import Counters, Flow, Heard, MissingNeighbour, Reply, TraceSpec
 
 from . import rules
 from .matching import Miss, match
+from .notices import Caveats
 from .order import Order
 from .placing import place
-from .refusals import Refuser, settle
+from .refusals import settle
 from .rules import Bounds
 from .verdict import judge
 
@@ -47,25 +49,16 @@ class Trace:
         "_stamped",
         "_sure",
         "_ttls",
-        "clock_stepped",
+        "caveats",
         "counters",
-        "detour",
         "ended",
         "flow",
         "furthest",
-        "limiting",
-        "obstacle",
-        "overflows",
         "path",
         "replies",
-        "send_errors",
         "sent",
-        "spared",
         "spec",
         "started",
-        "uncertain",
-        "unplaced",
-        "unstamped",
     )
 
     def __init__(
@@ -76,36 +69,14 @@ class Trace:
         self.flow = flow
         self.started = now
         self.counters = Counters()
-        self.send_errors: dict[int, int] = {}
-        """How many probes each errno kept from leaving."""
-        self.obstacle: MissingNeighbour | None = None
-        """The next hop that did not answer, if that kept probes from leaving."""
+        self.caveats = Caveats()
         self.sent = [0] * spec.max_ttl
         """Probes that left, at TTL 1, 2, 3 …"""
         self.replies: list[Reply] = []
         """In order of arrival. Refusals that may be the target's are added when the trace ends."""
         self.ended: int | None = None
-        self.clock_stepped = False
-        """Whether the wall clock was set during the trace. Some times are then the agent's own, not
-        the kernel's."""
-        self.detour = False
-        """Whether probes may have used another next hop than the host's ordinary traffic of this
-        kind."""
-        self.unstamped = 0
-        """Answers whose probe's departure the kernel has not stamped: their RTT is less exact."""
-        self.overflows = 0
-        """Packets that the host had no room for meanwhile; some may have been answers."""
-        self.unplaced = 0
-        """Answers of the target that match no probe, at most as many as probes that were sent. They
-        show that the target was reached, not at which TTL, so they do not set `reached`."""
         self.path: dict[int, bytes] = {}
         """The address that answered last at each TTL."""
-        self.limiting: list[int] = []
-        """TTLs whose router probably withheld answers because of a rate limit; set at the end."""
-        self.spared: set[int] = set()
-        """TTLs that got fewer probes, because their router limits its answers."""
-        self.uncertain: tuple[Refuser, ...] = ()
-        """Refusers that may be the target or a firewall; known at the end."""
         self.furthest = 0
         """The highest TTL at which a probe was answered; 0 where none was."""
 
@@ -149,6 +120,11 @@ class Trace:
     def reached(self) -> bool:
         """Whether the target answered."""
         return self.target_ttl <= self.spec.max_ttl
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What to tell beside the row; none if nothing is out of the ordinary."""
+        return tuple(self.caveats.notices(reached=self.reached))
 
     @property
     def is_doubtful(self) -> bool:
@@ -212,7 +188,7 @@ class Trace:
         """Drop a deferred probe; `limited` if the reason is the router's rate limit."""
         self._deferred -= 1
         if limited and ttl <= self.target_ttl:
-            self.spared.add(ttl)
+            self.caveats.spared.add(ttl)
 
     def _take(self, ttl: int) -> tuple[int, int]:
         self._ttls.append(ttl)
@@ -232,7 +208,7 @@ class Trace:
         """Store when the kernel says that the probe departed; None if the time stamp is unusable
         because the clock was set."""
         if at is None:
-            self.clock_stepped = True
+            self.caveats.clock_stepped = True
         elif rules.takes_stamp(self._sent_at[ordinal], self._answered[ordinal]):
             self._sent_at[ordinal] = at
             self._stamped[ordinal] = True
@@ -240,7 +216,7 @@ class Trace:
     def probe_failed(self, ordinal: int, error: int) -> None:
         """Probe `ordinal` could not be sent, for that errno: that is not loss."""
         self._sent_at[ordinal] = 0
-        self.send_errors[error] = self.send_errors.get(error, 0) + 1
+        self.caveats.send_errors[error] += 1
 
     def undeparted(self) -> list[int]:
         """Probes without an answer of which the kernel has not said that they left."""
@@ -253,7 +229,7 @@ class Trace:
     def kept_back(self, ordinals: Iterable[int], error: int, obstacle: MissingNeighbour) -> None:
         """These probes were counted as sent but never left, because the next hop `obstacle` did not
         answer. They count under `error`."""
-        self.obstacle = obstacle
+        self.caveats.obstacle = obstacle
         for ordinal in ordinals:
             self.sent[self._ttls[ordinal] - 1] -= 1
             self.probe_failed(ordinal, error)
@@ -279,9 +255,9 @@ class Trace:
             return None
         rtt_ns, stepped = rules.rtt_ns(self._sent_at[ordinal], at=at, read_at=read_at)
         if stepped:
-            self.clock_stepped = True
+            self.caveats.clock_stepped = True
         self._answered[ordinal] = True
-        self.unstamped += not self._stamped[ordinal]
+        self.caveats.unstamped += not self._stamped[ordinal]
         self._answers[ttl - 1] += 1
         self._longest_rtt[ttl - 1] = max(self._longest_rtt[ttl - 1], rtt_ns)
         self.furthest = max(self.furthest, ttl)
@@ -374,7 +350,7 @@ class Trace:
     def _end(self, now: int) -> None:
         self.ended = now
         self.settle()
-        self.spared = {ttl for ttl in self.spared if ttl <= self.end_ttl}
+        self.caveats.spared &= {*self.hops()}
 
     def settle(self, forwarders: Collection[bytes] = ()) -> None:
         """Decide which doubtful refusals are the target's, now that all answers are there.
@@ -396,4 +372,4 @@ class Trace:
         ends = (reply.ttl for reply in self.replies if reply.kind is NodeKind.TARGET)
         target_ttl = min(ends, default=self.spec.max_ttl + 1)
         self._bounds = self._bounds._replace(target_ttl=target_ttl)
-        self.uncertain = tuple(each for each in settled.uncertain if each.ttl <= self.end_ttl)
+        self.caveats.uncertain = {each for each in settled.uncertain if each.ttl <= self.end_ttl}

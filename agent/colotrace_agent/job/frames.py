@@ -1,13 +1,14 @@
 """Frames: reports of a trace's new replies and of its outcome."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from colotrace_proto.messages import Edge, Failure, Frame, JobId, Node, Outcome, Replies
 from colotrace_proto.notices import Notice, NoticeCode
 
-from colotrace_agent.model import Counters, MissingNeighbour, Reply
+from colotrace_agent.engine.notices import Caveats
+from colotrace_agent.model import Counters, Reply
 
 
 class Traced(Protocol):
@@ -38,16 +39,12 @@ class Traced(Protocol):
         """What was heard and is no answer."""
 
     @property
-    def send_errors(self) -> Mapping[int, int]:
-        """How many probes each errno kept from leaving."""
+    def caveats(self) -> Caveats:
+        """What happened beside the answers."""
 
     @property
-    def unplaced(self) -> int:
-        """Answers of the target that name no probe."""
-
-    @property
-    def obstacle(self) -> MissingNeighbour | None:
-        """The neighbour without which they could not leave, if it is known."""
+    def notices(self) -> tuple[Notice, ...]:
+        """What to tell beside the row."""
 
 
 class Report:
@@ -64,29 +61,22 @@ class Report:
         """A frame of the new replies."""
         return self._frame(traced, None)
 
-    def final(
-        self,
-        traced: Traced,
-        failure: Failure,
-        *,
-        links: tuple[Edge, ...] = (),
-        notices: tuple[Notice, ...] = (),
-    ) -> Frame:
+    def final(self, traced: Traced, failure: Failure, *, links: tuple[Edge, ...] = ()) -> Frame:
         """The last frame: new replies and the outcome. `failure` NONE becomes SEND if no probe was
         sent."""
         counters = traced.counters
         outcome = Outcome(
             failure=failure,
             duration_ns=(traced.ended or traced.started) - traced.started,
-            notices=notices,
+            notices=traced.notices,
             duplicates=counters.duplicates,
             late=counters.late,
             foreign=counters.foreign,
             ambiguous=counters.ambiguous,
-            unplaced=traced.unplaced,
+            unplaced=traced.caveats.unplaced,
             links=links,
         )
-        if traced.send_errors and failure is Failure.NONE:
+        if traced.caveats.send_errors and failure is Failure.NONE:
             outcome = _with_send_errors(outcome, traced)
         return self._frame(traced, outcome)
 
@@ -123,10 +113,10 @@ class Report:
 def _with_send_errors(outcome: Outcome, traced: Traced) -> Outcome:
     """The outcome with a notice of the probes that the host did not send: they are no loss."""
     code = NoticeCode.PROBES_UNSENT if any(traced.sent) else NoticeCode.NO_PROBE_SENT
-    errors = tuple(sorted(traced.send_errors.items()))
+    errors = tuple(sorted(traced.caveats.send_errors.items()))
     notice = Notice(code, errors=errors)
-    if traced.obstacle is not None:
-        address, interface = traced.obstacle
+    if traced.caveats.obstacle is not None:
+        address, interface = traced.caveats.obstacle
         notice = dataclasses.replace(notice, addresses=(address,), name=interface)
     if code is NoticeCode.NO_PROBE_SENT:
         return dataclasses.replace(outcome, failure=Failure.SEND, cause=notice)

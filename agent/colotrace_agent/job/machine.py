@@ -16,7 +16,6 @@ from colotrace_proto.messages import Failure, Frame, Job
 from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.engine.multipath.several import Several, specs_of
-from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import TraceSpec
 
@@ -95,10 +94,8 @@ class JobMachine:
                     return specs
                 if several.started:
                     several.settle()
-                    links, found = several.links, several.notices
-                    self._finish(
-                        self._report.final(several, self._cut_short, links=links, notices=found)
-                    )
+                    links = several.links
+                    self._finish(self._report.final(several, self._cut_short, links=links))
                     break
                 self._causes.append(several.notices[0])
             if not self._untried:
@@ -141,7 +138,7 @@ class JobMachine:
             if not self._several.replies:
                 return None
         elif trace.ended is not None:
-            self._finish(self._report.final(trace, self._cut_short, notices=notices(trace)))
+            self._finish(self._report.final(trace, self._cut_short))
             return None
         if self._unreported is not None:
             return None

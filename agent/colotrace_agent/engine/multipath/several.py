@@ -12,11 +12,10 @@ from colotrace_proto.messages import MAX_JOB_PROBES, Edge, NodeKind, PacketType
 from colotrace_proto.notices import Notice
 
 from colotrace_agent.engine.limits.routers import PROBABLE, chance
-from colotrace_agent.engine.notices import notices_of
-from colotrace_agent.engine.refusals import Refuser
+from colotrace_agent.engine.notices import Caveats
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.labels import answered_type
-from colotrace_agent.model import Counters, MissingNeighbour, Reply, TraceSpec
+from colotrace_agent.model import Counters, Reply, TraceSpec
 
 from .multipath import PACKETS, Multipath, Sight
 
@@ -37,9 +36,9 @@ class _Limits:
 
     def add(self, trace: Trace) -> None:
         """One more trace; one that the host lost packets of tells nothing about routers."""
-        if trace.overflows:
+        if trace.caveats.overflows:
             return
-        self._judged.update(trace.limiting)
+        self._judged.update(trace.caveats.limiting)
         for ttl in trace.hops():
             if trace.answers(ttl):
                 self._traces[ttl] += 1
@@ -98,7 +97,7 @@ class _Strand:
         """One of its traces has ended."""
         self.under_way -= 1
         self.limits.add(trace)
-        self.wave_overflows = max(self.wave_overflows, trace.overflows)
+        self.wave_overflows = max(self.wave_overflows, trace.caveats.overflows)
         if not self.under_way:
             self.overflows += self.wave_overflows
             self.wave_overflows = 0
@@ -118,15 +117,8 @@ class Several:
         self.sent = [0] * self.spec.max_ttl
         self.replies: list[Reply] = []
         self.counters = Counters()
-        self.send_errors: dict[int, int] = {}
-        self.obstacle: MissingNeighbour | None = None
+        self.caveats = Caveats()
         self.reached = False
-        self.spared: set[int] = set()
-        self.unplaced = 0
-        self.uncertain: set[Refuser] = set()
-        self.unstamped = 0
-        self.clock_stepped = False
-        self.detour = False
         # Ended traces that other flows may still show to have met a firewall, and the nodes that
         # answered "time exceeded" to any flow.
         self._doubtful: list[Trace] = []
@@ -175,15 +167,8 @@ class Several:
             self._doubtful.append(trace)
         else:
             self._add(trace)
-        self.counters.add(trace.counters)
-        for error, count in trace.send_errors.items():
-            self.send_errors[error] = self.send_errors.get(error, 0) + count
-        self.obstacle = self.obstacle or trace.obstacle
-        self.spared |= trace.spared
-        self.unplaced += trace.unplaced
-        self.unstamped += trace.unstamped
-        self.clock_stepped = self.clock_stepped or trace.clock_stepped
-        self.detour = self.detour or trace.detour
+        # The types are under way side by side, from the same moment on.
+        self.caveats.overflows = max(each.overflows for each in self._strands.values())
         if strand.plan is not None:
             strand.plan.saw(_sight(trace, path))
         if trace.ended is not None:
@@ -198,13 +183,14 @@ class Several:
 
     def _add(self, trace: Trace) -> None:
         """Adds what a trace sent and heard, up to its end."""
+        self.counters.add(trace.counters)
+        self.caveats.add(trace.caveats)
         end = trace.end_ttl
         for ttl in range(1, end + 1):
             self.sent[ttl - 1] += trace.sent[ttl - 1]
         path = [reply for reply in trace.replies if reply.ttl <= end]
         self.replies += _labelled(path, self._strands[trace.spec.packet_type].label)
         self.reached = self.reached or trace.reached
-        self.uncertain.update(trace.uncertain)
 
     def stop(self, cause: Notice | None = None) -> None:
         """Begins no more; `cause` says why, if more turn out to be wanted."""
@@ -216,12 +202,6 @@ class Several:
     def done(self) -> bool:
         """Whether nothing is under way and nothing is due."""
         return not any(strand.under_way or strand.wanted() for strand in self._strands.values())
-
-    @property
-    def overflows(self) -> int:
-        """Packets that the host had no room for meanwhile, each counted once."""
-        # The types are under way side by side, from the same moment on.
-        return max(strand.overflows for strand in self._strands.values())
 
     @property
     def links(self) -> tuple[Edge, ...]:
@@ -250,7 +230,8 @@ class Several:
                     for notice in strand.plan.notices()
                 ]
         limits = set[int]().union(*(strand.limits.ttls() for strand in self._strands.values()))
-        return (*found, *notices_of(self, limiting=limits))
+        caveats = dataclasses.replace(self.caveats, limiting=limits)
+        return (*found, *caveats.notices(reached=self.reached))
 
 
 def specs_of(spec: TraceSpec) -> list[TraceSpec]:

@@ -84,7 +84,7 @@ def test_what_is_said_of_an_ended_trace_does_not_end_it_again() -> None:
         line, group.columns.undeparted(line), 113, MissingNeighbour(bytes(4), "eth0")
     )
     assert engine.expire(NOW + 60_000 * MS) == []
-    assert ended.line(line).send_errors == {113: 3}
+    assert ended.line(line).caveats.send_errors == {113: 3}
     engine.told(ended, NOW)
     assert engine.expire(NOW + 60_000 * MS) == []
     assert group.columns.room == group.columns.lines

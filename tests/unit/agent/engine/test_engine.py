@@ -184,7 +184,7 @@ def test_a_trace_that_could_send_nothing_ends_at_once() -> None:
         engine.failed(probe, errno.ENETUNREACH)
     engine.expire(NOW)
     assert trace.ended == NOW
-    assert trace.send_errors == {errno.ENETUNREACH: 3}
+    assert trace.caveats.send_errors == {errno.ENETUNREACH: 3}
 
 
 def test_a_stopped_trace_sends_no_more() -> None:
@@ -272,7 +272,7 @@ def test_what_the_host_had_no_room_for_is_counted_once_a_trace() -> None:
     flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=NOW)
     trace = engine.start(spec, flow, now=NOW)
     engine.overflowed(5)
-    assert trace.overflows == engine.overflows == 5
+    assert trace.caveats.overflows == engine.overflows == 5
 
 
 def sent_after(engine: Engine, trace: Trace, since: int) -> int:

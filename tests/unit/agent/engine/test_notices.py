@@ -1,7 +1,6 @@
 """Whose fault it is that something is missing."""
 
 from colotrace_agent.engine.limits.routers import Routers
-from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_proto.messages import PacketType
@@ -36,34 +35,34 @@ def traced(
                 AnswerKind.TIME_EXCEEDED, ROUTER, trace.flow.key, None, tag=tag, source=SOURCE
             )
             trace.heard(heard, at=START + MS, read_at=START + MS)
-    trace.limiting = Routers().judge(trace, now=START + MS)
+    trace.caveats.limiting = Routers().judge(trace, now=START + MS)
     return trace
 
 
 def test_trace_without_faults_has_no_notices() -> None:
     """Nor where a hop is silent: it may just never answer."""
-    assert notices(traced({1: 3, 2: 3, 3: 3})) == ()
-    assert notices(traced({1: 3, 2: 0, 3: 3})) == ()
+    assert traced({1: 3, 2: 3, 3: 3}).notices == ()
+    assert traced({1: 3, 2: 0, 3: 3}).notices == ()
 
 
 def test_loss_at_a_hop_before_a_hop_without_loss_is_a_rate_limit() -> None:
     """What is lost on the way is lost to every hop beyond, too."""
-    (notice,) = notices(traced({1: 2, 2: 3, 3: 10}, packets=10))
+    (notice,) = traced({1: 2, 2: 3, 3: 10}, packets=10).notices
     assert notice == Notice(NoticeCode.HOPS_LIMIT, ttls=(1, 2))
-    assert notices(traced({1: 2, 2: 3, 3: 9}, packets=10)) == ()
+    assert traced({1: 2, 2: 3, 3: 9}, packets=10).notices == ()
 
 
 def test_single_loss_is_no_rate_limit() -> None:
     """Where one of so many may just as well have been lost on its way."""
-    assert notices(traced({1: 2, 2: 3, 3: 3})) == ()
+    assert traced({1: 2, 2: 3, 3: 3}).notices == ()
 
 
 def test_faults_of_the_host_are_notices() -> None:
     """They are not the network's."""
     trace = traced({1: 3, 2: 3, 3: 2}, stamped=False)
-    trace.overflows = 4
-    trace.clock_stepped = trace.detour = True
-    assert notices(trace) == (
+    trace.caveats.overflows = 4
+    trace.caveats.clock_stepped = trace.caveats.detour = True
+    assert trace.notices == (
         Notice(NoticeCode.QUEUE_OVERFLOW, count=4),
         Notice(NoticeCode.UNSTAMPED_PROBES, count=8),
         Notice(NoticeCode.CLOCK_STEPPED),
@@ -76,4 +75,4 @@ def test_answers_without_a_probe_are_a_notice() -> None:
     trace = traced({1: 3}, packet_type=PacketType.UDP)
     datagram = Heard(AnswerKind.DATAGRAM, TARGET, trace.flow.key, None)
     trace.heard(datagram, at=START + MS, read_at=START + MS)
-    assert notices(trace) == (Notice(NoticeCode.UNPLACED_ANSWERS, count=1),)
+    assert trace.notices == (Notice(NoticeCode.UNPLACED_ANSWERS, count=1),)

@@ -129,7 +129,7 @@ def test_answers_in_any_order_come_to_the_same() -> None:
         assert not trace.reached
         assert trace.end_ttl == 2
         assert [reply.kind for reply in trace.replies] == [TRANSIT, BARRIER, BARRIER, BARRIER]
-        assert trace.uncertain == ()
+        assert not trace.caveats.uncertain
 
 
 def test_other_flows_overturn_a_verdict() -> None:
@@ -145,8 +145,8 @@ def test_other_flows_overturn_a_verdict() -> None:
     trace.heard(heard, at=START + MS, read_at=START + MS)
     trace.stop(START + 2 * MS)
     assert trace.reached
-    assert [each.address for each in trace.uncertain] == [stranger]
+    assert [each.address for each in trace.caveats.uncertain] == [stranger]
     trace.settle({stranger})
     assert not trace.reached
-    assert trace.uncertain == ()
+    assert not trace.caveats.uncertain
     assert [reply.kind for reply in trace.replies] == [BARRIER]

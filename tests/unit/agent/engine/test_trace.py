@@ -243,7 +243,7 @@ def test_an_answer_stamped_before_its_probe_is_timed_by_its_reading() -> None:
     driven.send_all()
     assert driven.hear(0, -3)
     assert driven.trace.replies[0].rtt_ns == READ_MS * MS
-    assert driven.trace.clock_stepped
+    assert driven.trace.caveats.clock_stepped
 
 
 def test_the_kernels_stamp_of_a_departure_is_what_counts() -> None:
@@ -255,7 +255,7 @@ def test_the_kernels_stamp_of_a_departure_is_what_counts() -> None:
     assert driven.hear(0, 5)
     assert driven.hear(1, 5)
     assert [reply.rtt_ns for reply in driven.trace.replies] == [4 * MS, 5 * MS]
-    assert (driven.trace.unstamped, driven.trace.clock_stepped) == (1, True)
+    assert (driven.trace.caveats.unstamped, driven.trace.caveats.clock_stepped) == (1, True)
 
 
 def test_a_translated_source_is_annotated() -> None:
@@ -278,7 +278,7 @@ def test_a_probe_that_could_not_leave_is_neither_sent_nor_waited_for() -> None:
         index, _ = driven.trace.take()
         driven.trace.probe_failed(index, error)
     assert driven.trace.sent == [0, 0]
-    assert driven.trace.send_errors == {errno.EPERM: 1, errno.ENOBUFS: 1}
+    assert driven.trace.caveats.send_errors == {errno.EPERM: 1, errno.ENOBUFS: 1}
     assert driven.trace.expire(START)
 
 
@@ -288,7 +288,7 @@ def test_the_hosts_own_unreachable_is_a_failed_send() -> None:
     driven.send_all()
     assert not driven.hear(0, 1, AnswerKind.UNREACHABLE, code=1, responder=SOURCE)
     assert driven.trace.sent == [0]
-    assert driven.trace.send_errors == {errno.EHOSTUNREACH: 1}
+    assert driven.trace.caveats.send_errors == {errno.EHOSTUNREACH: 1}
     assert driven.trace.counters.foreign == 0
 
 
@@ -357,7 +357,7 @@ def test_an_answer_that_names_no_probe_is_no_end_before_others_answers() -> None
         assert trace.heard(exceeded, at=START + MS, read_at=START + MS) is not None
     datagram = Heard(AnswerKind.DATAGRAM, TARGET, udp.key, None)
     assert trace.heard(datagram, at=START + 2 * MS, read_at=START + 2 * MS) is None
-    assert (trace.reached, trace.counters.ambiguous, trace.unplaced) == (False, 1, 1)
+    assert (trace.reached, trace.counters.ambiguous, trace.caveats.unplaced) == (False, 1, 1)
 
 
 @pytest.mark.parametrize(("quoted", "spared"), [(None, 0), (1, 0), (3, 2), (5, 4), (6, 0), (62, 0)])

@@ -14,7 +14,6 @@ from itertools import pairwise
 import pytest
 from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.limits.routers import KEPT_NS, SPACING_NS
-from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
 from colotrace_proto.notices import Notice, NoticeCode
@@ -99,7 +98,7 @@ def named(traces: list[Trace]) -> int:
 
 
 def limits_said(trace: Trace) -> bool:
-    return Notice(NoticeCode.HOPS_LIMIT, ttls=(1,)) in notices(trace)
+    return Notice(NoticeCode.HOPS_LIMIT, ttls=(1,)) in trace.notices
 
 
 def test_silence_is_put_down_to_a_router_that_answered_others() -> None:
@@ -112,7 +111,7 @@ def test_silence_is_put_down_to_a_router_that_answered_others() -> None:
 
 def test_a_router_that_never_answers_is_not_said_to_limit() -> None:
     paths = Paths(level=-1e9)
-    assert not any(notices(trace) for trace in paths.trace(*range(10)))
+    assert not any(trace.notices for trace in paths.trace(*range(10)))
 
 
 @pytest.mark.parametrize("loss", [0.005, 0.02, 0.05])
@@ -123,7 +122,7 @@ def test_loss_on_the_way_is_not_put_down_to_limits(loss: float) -> None:
     for _ in range(200):
         (trace,) = paths.trace(1)
         paths.now += 5 * SECOND
-        accused += bool(notices(trace))
+        accused += bool(trace.notices)
         assert trace.sent[:4] == [3] * 4
     assert accused <= 6
 
@@ -141,7 +140,7 @@ def test_known_limiters_are_asked_at_a_distance_and_shared() -> None:
     assert named(traces) == BURST
     assert [trace.sent[0] for trace in traces] == [1] * 10
     spared = Notice(NoticeCode.HOPS_SPARED, ttls=(1,))
-    assert all(spared in notices(trace) for trace in traces)
+    assert all(spared in trace.notices for trace in traces)
     assert all(trace.sent[1] == 3 for trace in traces)
 
 
@@ -155,7 +154,7 @@ def test_a_new_target_behind_a_known_limiter_keeps_the_distance_too() -> None:
     (first, second, third) = [at for at, _ in paths.asked]
     assert min(second - first, third - second) >= SPACING_NS
     assert trace.answers(1) == 3
-    assert notices(trace) == ()
+    assert trace.notices == ()
 
 
 def test_what_would_wait_too_long_is_not_sent_and_not_lost() -> None:

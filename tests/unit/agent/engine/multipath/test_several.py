@@ -5,6 +5,7 @@ import errno
 import pytest
 from colotrace_agent.engine.limits.routers import Routers
 from colotrace_agent.engine.multipath.several import Several, offered, specs_of
+from colotrace_agent.engine.notices import Caveats
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_agent.packets.formats import PACKET_TYPES
@@ -92,7 +93,7 @@ def test_what_is_no_answer_is_summed() -> None:
         both.took(trace)
     counters = both.counters
     assert (counters.late, counters.foreign, counters.duplicates) == (2, 3, 20)
-    assert both.send_errors == {errno.EPERM: 6}
+    assert both.caveats.send_errors == {errno.EPERM: 6}
     assert both.sent == [2, 0, 0, 0]
 
 
@@ -126,7 +127,7 @@ def limited(what: TraceSpec, answered: str, *, identifier: int) -> Trace:
             )
             assert trace.heard(heard, at=START + MS, read_at=START + MS) is not None
     trace.stop(START + 2 * MS)
-    trace.limiting = Routers().judge(trace, now=START + 2 * MS)
+    trace.caveats.limiting = Routers().judge(trace, now=START + 2 * MS)
     return trace
 
 
@@ -170,9 +171,9 @@ def test_packets_without_room_are_counted_once() -> None:
         for trace in begun:
             both.begun(trace)
         for trace, overflows in zip(begun, wave * len(begun), strict=False):
-            trace.overflows = overflows
+            trace.caveats.overflows = overflows
             both.took(trace)
-    assert both.overflows == 9
+    assert both.caveats.overflows == 9
     (notice,) = (each for each in both.notices if each.code is NoticeCode.QUEUE_OVERFLOW)
     assert notice.count == 9
 
@@ -182,7 +183,7 @@ def test_the_hosts_faults_are_summed() -> None:
     both = Several([spec(ICMP), spec(UDP)], multipath=False)
     for number, one in enumerate(both.due(), 2):
         trace = traced(one, "rrr-")
-        trace.unstamped, trace.unplaced, trace.clock_stepped = number, number, True
+        trace.caveats = Caveats(unstamped=number, unplaced=number, clock_stepped=True)
         both.begun(trace)
         both.took(trace)
     assert set(both.notices) >= {
