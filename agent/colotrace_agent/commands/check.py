@@ -13,13 +13,13 @@ _PROC, _SYS = Path("/proc"), Path("/sys")
 EXIT_FAILED = 1
 
 
-def check(*, lacking: str, ruleset: Ruleset, json: bool) -> int:
+def check(*, refusal: str, ruleset: Ruleset, json: bool) -> int:
     """Print the findings. Returns the exit code: 1 if the host cannot trace, else 0.
 
-    `lacking` says why the process may not send raw packets; "" if it may.
+    `refusal` says why the process may not send raw packets; "" if it may.
     """
     found = [
-        *sending.findings(lacking=lacking),
+        *sending.findings(refusal=refusal),
         *kernel.findings(proc=_PROC),
         *firewall.findings(ruleset, proc=_PROC),
         *clocks.findings(sys=_SYS),

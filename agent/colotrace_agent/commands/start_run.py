@@ -5,13 +5,14 @@ import os
 import platform
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
+import typer
 from colotrace_proto.starting import install_line, require
 from colotrace_proto.text import safe
 
 from . import startup
-from .startup import usage
+from .startup import AllowPrivate, Rate, User, usage
 
 if TYPE_CHECKING:
     from .run import BrokerSettings
@@ -29,27 +30,94 @@ class TlsFiles(NamedTuple):
 
 
 def start(
-    *,
-    colo: str,
-    city: str,
-    coordinator: str,
-    agent_id: str,
-    insecure: bool,
-    files: TlsFiles,
-    mqtt: str | None,
-    mqtt_ca: Path | None,
-    max_jobs: int,
-    rate: float | None,
-    allow_private: bool,
-    user: str,
+    colo: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_COLO", help="Name of this colo: letters and a number, like den01."
+        ),
+    ],
+    city: Annotated[
+        str, typer.Option(envvar="COLOTRACE_CITY", help='Its city, like "Denver, CO, US".')
+    ],
+    coordinator: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_COORDINATOR",
+            help="Address at which the coordinator listens for agents; not needed with --mqtt.",
+            metavar="HOST:PORT",
+        ),
+    ] = "",
+    agent_id: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_AGENT_ID",
+            help="This agent's id, unique in its colo.",
+            show_default="HOSTNAME.COLO",
+        ),
+    ] = "",
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="COLOTRACE_INSECURE",
+            help="Connect to the coordinator without TLS.",
+        ),
+    ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_TLS_CERT", help="This agent's certificate (PEM).", dir_okay=False
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_TLS_KEY", help="Private key of the certificate (PEM).", dir_okay=False
+        ),
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_TLS_CA",
+            help="CA of the coordinator's certificate (PEM).",
+            dir_okay=False,
+        ),
+    ] = None,
+    mqtt: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_MQTT",
+            metavar="URL",
+            help="MQTT 5 broker that delivers the jobs of any number of coordinators: "
+            "mqtts://[USER:PASSWORD@]HOST[:PORT]. Other users of this host can see a flag "
+            "(in ps): prefer the variable.",
+        ),
+    ] = None,
+    mqtt_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_MQTT_CA",
+            help="CA of the broker's certificate (PEM); by default --tls-ca.",
+            dir_okay=False,
+        ),
+    ] = None,
+    max_jobs: Annotated[
+        int,
+        typer.Option(
+            envvar="COLOTRACE_MAX_JOBS",
+            min=1,
+            max=10_000,
+            help="Maximum number of jobs at the same time.",
+        ),
+    ] = 1_000,
+    rate: Rate = None,
+    allow_private: AllowPrivate = False,
+    user: User = "",
 ) -> None:
-    """Check the options, and run the agent until it is stopped.
-
-    Raises:
-        StartError: this host cannot run it.
-    """
+    """Stay attached to a coordinator and run its jobs."""
     from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier, with_ascii_host
 
+    files = TlsFiles(tls_cert, tls_key, tls_ca)
     colo = colo.lower()
     coordinator = with_ascii_host(coordinator)
     agent_id = agent_id or f"{_hostname()}.{colo}"

@@ -3,40 +3,104 @@
 import asyncio
 import errno
 import os
+import sys
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
 from . import startup
-from .startup import usage
+from .startup import AllowPrivate, Rate, User, usage
 
 # Descriptors beside the raw sockets: asyncio's and those of name look-ups.
 _REQUIRED_FILES = 6
 
 
 def start(
-    targets: list[str],
-    *,
-    targets_file: Path | None,
-    packet_type: str,
-    max_ttl: int,
-    packets_per_ttl: int,
-    wait_s: float,
-    port: int,
-    multipath: bool,
-    rate: float | None,
-    names: bool,
-    json: bool,
-    fail_unreached: bool,
-    allow_private: bool,
-    user: str,
-) -> int:
-    """Check the options and trace; returns the exit code.
+    targets: Annotated[
+        list[str] | None,
+        typer.Argument(help="Host names, IPv4 or IPv6 addresses.", metavar="TARGET…"),
+    ] = None,
+    packet_type: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_PACKET_TYPE",
+            help="icmp, udp, tcp, gre or gre+icmp.",
+            metavar="TYPE",
+        ),
+    ] = "icmp",
+    max_ttl: Annotated[
+        int, typer.Option(envvar="COLOTRACE_MAX_TTL", min=1, max=64, help="Maximum number of hops.")
+    ] = 15,
+    packets_per_ttl: Annotated[
+        int,
+        typer.Option(
+            envvar="COLOTRACE_PACKETS_PER_TTL", min=1, max=10, help="Probes for each hop."
+        ),
+    ] = 3,
+    wait_time: Annotated[
+        float,
+        typer.Option(
+            envvar="COLOTRACE_WAIT_TIME",
+            min=0.05,
+            max=5,
+            help="Maximum seconds to wait for a reply.",
+        ),
+    ] = 1,
+    port: Annotated[
+        int,
+        typer.Option(
+            envvar="COLOTRACE_PORT",
+            min=0,
+            max=65_535,
+            help="UDP, TCP: destination port; ICMP: first sequence number. 0: automatic.",
+        ),
+    ] = 0,
+    multipath: Annotated[
+        bool,
+        typer.Option(
+            "--multipath",
+            envvar="COLOTRACE_MULTIPATH",
+            help="Find load-balanced paths by tracing many flows.",
+        ),
+    ] = False,
+    targets_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_TARGETS_FILE", help="One target a line; - reads standard input."
+        ),
+    ] = None,
+    rate: Rate = None,
+    no_names: Annotated[
+        bool,
+        typer.Option("--no-names", envvar="COLOTRACE_NO_NAMES", help="Do not look up names."),
+    ] = False,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            envvar="COLOTRACE_JSON",
+            help="One line of JSON for each target, as it finishes.",
+        ),
+    ] = False,
+    fail_unreached: Annotated[
+        bool,
+        typer.Option(
+            "--fail-unreached",
+            envvar="COLOTRACE_FAIL_UNREACHED",
+            help="Exit with 1 also if a target did not answer.",
+        ),
+    ] = False,
+    allow_private: AllowPrivate = False,
+    user: User = "",
+) -> None:
+    """Trace from this host, without a coordinator.
 
-    Raises:
-        StartError: this host cannot trace.
-        OutputError: standard output cannot be written.
+    Exit code: 0 all targets were traced, answered or not; 1 some could not be traced, or, with
+    --fail-unreached, did not answer; 2 wrong usage or missing privileges; 74 standard output cannot
+    be written; 130 interrupted; 141 the reader of standard output has gone.
     """
     if not targets and targets_file is None:
         usage("give a TARGET, or --targets-file FILE")
@@ -61,13 +125,13 @@ def start(
         packet_type=PacketType(packet_type),
         max_ttl=max_ttl,
         packets_per_ttl=packets_per_ttl,
-        wait_ms=round(wait_s * 1e3),
+        wait_ms=round(wait_time * 1e3),
         port=port,
         multipath=multipath,
         rate=rate,
         sockets=sockets,
         allow_private=allow_private,
-        names=names,
+        names=not no_names,
         json=json,
         fail_unreached=fail_unreached,
         colo=Colo(
@@ -82,7 +146,7 @@ def start(
         if file is not None:
             preload.for_many()
     startup.ready(account)
-    return asyncio.run(trace(targets, settings, file=file))
+    sys.exit(asyncio.run(trace(targets or [], settings, file=file)))
 
 
 def _opened(file: Path) -> int:

@@ -7,8 +7,9 @@ another user, who may not be able to read the installation.
 
 import gc
 import sys
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
+import typer
 from colotrace_proto.descriptors import raise_limit
 from colotrace_proto.output import say
 
@@ -16,6 +17,39 @@ from colotrace_agent.errors import PrivilegeError
 from colotrace_agent.host import privileges
 from colotrace_agent.host.accounts import Account
 from colotrace_agent.network.sockets import HOW_TO_ALLOW, WHY_REFUSED, RawSockets, open_all
+
+AllowPrivate = Annotated[
+    bool,
+    typer.Option(
+        "--allow-private",
+        envvar="COLOTRACE_ALLOW_PRIVATE",
+        help="Trace private, loopback and other non-public addresses too.",
+    ),
+]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--rate",
+        envvar="COLOTRACE_RATE",
+        min=1,
+        max=10_000_000,
+        help="Packets a second, of all traces together and through the nearest routers; by default "
+        "5,000 and 1,000. The limit for each target stays.",
+        show_default=False,
+    ),
+]
+
+User = Annotated[
+    str,
+    typer.Option(
+        "--user",
+        envvar="COLOTRACE_USER",
+        metavar="NAME|UID",
+        help="User to run as once the sockets are open, if started by root. By default "
+        "colotrace-agent if that user exists, else a UID that no user has.",
+        show_default=False,
+    ),
+]
 
 
 def open_sockets(user: str) -> tuple[RawSockets, Account | None]:

@@ -16,22 +16,22 @@ from .finding import Finding, fail, ok, warn
 _FAR = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8::1"}
 
 
-def findings(*, lacking: str) -> list[Finding]:
-    """All findings; `lacking` is the reason why the process may not send raw packets, or empty."""
+def findings(*, refusal: str) -> list[Finding]:
+    """All findings; `refusal` is the reason why the process may not send raw packets, or empty."""
     rights = (
-        fail("rights", lacking, "give it CAP_NET_RAW in one of these ways")
-        if lacking
+        fail("rights", refusal, "give it CAP_NET_RAW in one of these ways")
+        if refusal
         else ok("rights", "CAP_NET_RAW, which is all it needs")
     )
-    return [rights, _raw_sockets(lacking=lacking), *_families(), _stamps()]
+    return [rights, _raw_sockets(refusal=refusal), *_families(), _stamps()]
 
 
-def _raw_sockets(*, lacking: str) -> Finding:
+def _raw_sockets(*, refusal: str) -> Finding:
     check = "raw sockets"
     try:
         opened = open_all()
     except PermissionError:
-        if lacking:
+        if refusal:
             return fail(check, "cannot be opened without CAP_NET_RAW", "give it CAP_NET_RAW")
         return fail(check, f"cannot be opened, {WHY_REFUSED}", HOW_TO_ALLOW)
     except OSError as error:
