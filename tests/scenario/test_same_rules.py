@@ -16,6 +16,7 @@ from dataclasses import replace
 import hypothesis.strategies as st
 from colotrace_agent.engine.identity import QUARANTINE_NS
 from colotrace_agent.model import TraceSpec
+from colotrace_agent.packets.formats import FORMATS
 from colotrace_proto.messages import PacketType
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -55,9 +56,7 @@ class SameRules(RuleBasedStateMachine):
     """See above."""
 
     @initialize(
-        packet_type=st.sampled_from(
-            [PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE]
-        ),
+        packet_type=st.sampled_from(list(FORMATS)),
         family=st.sampled_from([4, 6]),
         size=st.sampled_from([(3, 1), (4, 2), (6, 3), (5, 3), (3, 1), (6, 3), (22, 10)]),
         wait_ms=st.sampled_from([1_000, 5_000]),

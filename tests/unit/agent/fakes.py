@@ -7,10 +7,11 @@ from collections.abc import Callable
 from colotrace_agent.engine.engine import Account
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.host.resolve import UnresolvableError, parse_address
-from colotrace_agent.model import AnswerKind, Heard, TraceSpec
+from colotrace_agent.model import AnswerKind, TraceSpec
 from colotrace_proto.messages import Counters, Family, Job, JobId, PacketType
 from colotrace_proto.notices import Notice, NoticeCode
 from unit.agent import made
+from unit.agent.made import answer
 
 SOURCE = bytes([192, 0, 2, 1])
 Listener = Callable[[Trace], None]
@@ -77,9 +78,7 @@ class FakeProber:
 
     def answer(self, trace: Trace, ordinal: int = 0) -> None:
         """The same, to a probe of that trace."""
-        target = trace.spec.target
-        tag = trace.flow.marks.tag(ordinal)
-        heard = Heard(AnswerKind.ECHO_REPLY, target, trace.flow.key, None, tag=tag)
+        heard = answer(trace.flow, ordinal, AnswerKind.ECHO_REPLY)
         at = self.now + 1_000_000
         assert trace.heard(heard, at=at, read_at=at) is not None
         self.open[trace](trace)

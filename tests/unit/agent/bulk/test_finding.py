@@ -9,10 +9,10 @@ from colotrace_agent.bulk.group import Group
 from colotrace_agent.model import FlowKey, TraceSpec
 from colotrace_agent.packets.formats import keys_of
 from colotrace_proto.messages import PacketType
+from unit.agent.made import TYPES
 
 NOW = 9_000_000_000
 MANY = 2_000
-TYPES = [PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE]
 
 
 def begun(engine: BulkEngine, size: int) -> tuple[Group, np.ndarray]:

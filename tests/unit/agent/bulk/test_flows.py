@@ -9,9 +9,8 @@ from colotrace_agent.engine.identity import QUARANTINE_NS, Identities
 from colotrace_agent.model import TraceSpec
 from colotrace_agent.packets.formats import keys_of
 from colotrace_proto.messages import PacketType
-from unit.agent.made import SECRET, SOURCE
+from unit.agent.made import SECRET, SOURCE, TYPES
 
-TYPES = [PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE]
 MANY = 500
 
 

@@ -9,8 +9,7 @@ from colotrace_agent.packets.formats import writer_for
 from colotrace_proto.messages import Family, PacketType
 from hypothesis import given
 from hypothesis import strategies as st
-
-TYPES = (PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE)
+from unit.agent.made import TYPES
 
 
 @pytest.mark.parametrize("family", Family)

@@ -7,9 +7,7 @@ from colotrace_agent.engine.identity import QUARANTINE_NS, Identities, NoFlowLef
 from colotrace_agent.model import PORTS, Flow, FlowKey, TraceSpec
 from colotrace_agent.packets.formats import keys_of, number_of
 from colotrace_proto.messages import MAX_WAIT_MS, PacketType
-from unit.agent.made import SECRET, SOURCE, TARGET
-
-TYPES = [PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE]
+from unit.agent.made import SECRET, SOURCE, TARGET, TYPES
 
 
 @pytest.mark.parametrize("packet_type", TYPES)

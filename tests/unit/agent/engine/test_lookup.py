@@ -7,9 +7,8 @@ from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_agent.packets.formats import keys_of, number_of
 from colotrace_proto.messages import PacketType
-from unit.agent.made import ROUTER, SOURCE, TARGET, flow
+from unit.agent.made import ROUTER, SOURCE, TARGET, TYPES, flow
 
-TYPES = (PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE)
 TAGGED = (PacketType.ICMP, PacketType.UDP, PacketType.GRE)
 NOW = 1_000_000_000
 ELSEWHERE = bytes([10, 0, 0, 9])

@@ -13,9 +13,8 @@ from colotrace_agent.packets.tcp import TCP_SPACING
 from colotrace_proto.messages import MAX_PROBES, PacketType
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.agent.made import ROUTER, SOURCE, flow
+from unit.agent.made import ROUTER, SOURCE, TYPES, flow
 
-TYPES = [PacketType.ICMP, PacketType.UDP, PacketType.TCP, PacketType.GRE]
 SHORT = [PacketType.ICMP, PacketType.UDP]
 SPACE = {
     PacketType.ICMP: 1 << 16,

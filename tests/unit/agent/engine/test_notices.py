@@ -5,7 +5,7 @@ from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_proto.messages import PacketType
 from colotrace_proto.notices import Notice, NoticeCode
-from unit.agent.made import ROUTER, SOURCE, TARGET, flow
+from unit.agent.made import TARGET, answer, flow, send_all
 
 START, MS = 1_000_000_000, 1_000_000
 
@@ -23,18 +23,10 @@ def traced(
         flow(packet_type),
         now=START,
     )
-    while trace.unsent:
-        ordinal, _ = trace.take()
-        trace.probe_sent(ordinal, START)
-        if stamped:
-            trace.probe_left(ordinal, START)
+    send_all(trace, at=START, stamped=stamped)
     for ttl, count in answered.items():
         for ordinal in range((ttl - 1) * packets, (ttl - 1) * packets + count):
-            tag = trace.flow.marks.tag(ordinal)
-            heard = Heard(
-                AnswerKind.TIME_EXCEEDED, ROUTER, trace.flow.key, None, tag=tag, source=SOURCE
-            )
-            trace.heard(heard, at=START + MS, read_at=START + MS)
+            trace.heard(answer(trace.flow, ordinal), at=START + MS, read_at=START + MS)
     trace.caveats.limiting = Routers().judge(trace, now=START + MS)
     return trace
 

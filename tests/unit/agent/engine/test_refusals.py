@@ -5,9 +5,9 @@ from ipaddress import ip_address
 import pytest
 from colotrace_agent.engine.refusals import Refuser, settle
 from colotrace_agent.engine.trace import Trace
-from colotrace_agent.model import AnswerKind, Heard, Reply, TraceSpec
+from colotrace_agent.model import AnswerKind, Reply, TraceSpec
 from colotrace_proto.messages import NodeKind, PacketType
-from unit.agent.made import SOURCE, flow
+from unit.agent.made import answer, flow
 
 START, MS = 7_000_000_000, 1_000_000
 TRANSIT, REACHED, BARRIER = NodeKind.TRANSIT, NodeKind.TARGET, NodeKind.BARRIER
@@ -120,8 +120,7 @@ def test_answers_in_any_order_come_to_the_same() -> None:
             trace.probe_sent(trace.take()[0], START)
         for ttl in order:
             kind, code = kinds[ttl]
-            tag = own.marks.tag(ttl - 1)
-            heard = Heard(kind, firewall, own.key, None, tag=tag, source=SOURCE, code=code)
+            heard = answer(own, ttl - 1, kind, responder=firewall, code=code)
             assert trace.heard(heard, at=START + MS, read_at=START + MS) is not None
             assert not trace.reached
         assert len(trace.replies) == 1
@@ -140,8 +139,7 @@ def test_other_flows_overturn_a_verdict() -> None:
     stranger = bytes([198, 51, 100, 1])
     while trace.unsent:
         trace.probe_sent(trace.take()[0], START)
-    tag = own.marks.tag(1)
-    heard = Heard(AnswerKind.UNREACHABLE, stranger, own.key, None, tag=tag, source=SOURCE, code=3)
+    heard = answer(own, 1, AnswerKind.UNREACHABLE, responder=stranger, code=3)
     trace.heard(heard, at=START + MS, read_at=START + MS)
     trace.stop(START + 2 * MS)
     assert trace.reached

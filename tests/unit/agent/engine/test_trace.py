@@ -9,17 +9,12 @@ from colotrace_agent.engine.trace import Trace
 from colotrace_agent.engine.verdict import judge
 from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_proto.messages import NodeKind, PacketType
-from unit.agent.made import SOURCE, TARGET, flow
+from unit.agent.made import SOURCE, TARGET, answer, flow, router, send_all
 
 MS, SECOND = 1_000_000, 1_000_000_000
 START = 7 * SECOND
 READ_MS = 2  # the earliest that the agent gets to what has arrived
 FLOW = flow(PacketType.ICMP)
-
-
-def router(ttl: int) -> bytes:
-    """The router at that TTL."""
-    return bytes([198, 18, ttl, 1])
 
 
 class Driven:
@@ -31,12 +26,7 @@ class Driven:
 
     def send_all(self, *, at: int = START) -> list[int]:
         """Send what is due; the TTLs in the order they left."""
-        ttls = []
-        while self.trace.unsent:
-            index, ttl = self.trace.take()
-            self.trace.probe_sent(index, at)
-            ttls.append(ttl)
-        return ttls
+        return [ttl for _, ttl in send_all(self.trace, at=at)]
 
     def hear(
         self,
@@ -50,18 +40,8 @@ class Driven:
     ) -> bool:
         """An answer to that probe; whether it counted."""
         ttl = index // self.trace.spec.packets_per_ttl + 1
-        who = responder or (TARGET if kind is AnswerKind.ECHO_REPLY else router(ttl))
-        quoted = None if kind is AnswerKind.ECHO_REPLY else SOURCE
-        heard = Heard(
-            kind,
-            who,
-            FLOW.key,
-            number=None,
-            tag=FLOW.marks.tag(index),
-            source=quoted,
-            code=code,
-            quoted_ttl=quoted_ttl,
-        )
+        who = responder or router(ttl)
+        heard = answer(FLOW, index, kind, responder=who, code=code, quoted_ttl=quoted_ttl)
         at = START + round(rtt_ms * MS)
         return self.trace.heard(heard, at=at, read_at=max(at, START + READ_MS * MS)) is not None
 

@@ -4,12 +4,12 @@ import errno
 
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.frames import Report
-from colotrace_agent.model import AnswerKind, Heard, TraceSpec
+from colotrace_agent.model import AnswerKind, TraceSpec
 from colotrace_proto import tally
 from colotrace_proto.messages import Failure, Frame, JobId, NodeKind, PacketType, Replies
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.agent.made import SOURCE, TARGET, flow
+from unit.agent.made import TARGET, answer, flow, send_all
 
 FLOW = flow(PacketType.ICMP)
 PROBES, START, MS = 9, 1_000_000_000, 1_000_000
@@ -18,12 +18,7 @@ PROBES, START, MS = 9, 1_000_000_000, 1_000_000
 def traced(*, failed: int = 0) -> Trace:
     """Three TTLs, three packets each, of which the first ones could not leave."""
     trace = Trace(TraceSpec(TARGET, max_ttl=3), FLOW, now=START)
-    while trace.unsent:
-        index, _ = trace.take()
-        if index < failed:
-            trace.probe_failed(index, errno.EPERM)
-        else:
-            trace.probe_sent(index, START)
+    send_all(trace, at=START, fails=lambda ordinal, _: ordinal < failed)
     return trace
 
 
@@ -31,8 +26,7 @@ def hear(trace: Trace, ordinal: int, *, code: int = 0) -> None:
     """An answer of the router at that probe's TTL, or its refusal."""
     kind = AnswerKind.UNREACHABLE if code else AnswerKind.TIME_EXCEEDED
     router = bytes([198, 18, ordinal // 3, 1])
-    tag = FLOW.marks.tag(ordinal)
-    heard = Heard(kind, router, FLOW.key, None, tag=tag, source=SOURCE, code=code)
+    heard = answer(FLOW, ordinal, kind, responder=router, code=code)
     at = START + (1 + ordinal) * MS
     trace.heard(heard, at=at, read_at=at)
 

@@ -17,6 +17,7 @@ from colotrace_agent.engine.limits.routers import KEPT_NS, SPACING_NS
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
 from colotrace_proto.notices import Notice, NoticeCode
+from unit.agent.made import answer
 
 MS, SECOND = 1_000_000, 1_000_000_000
 NOW = 9 * SECOND
@@ -78,9 +79,8 @@ class Paths:
         if self.dice.random() < self.loss:
             return None
         path = [LIMITED, SHARED, bytes([198, 18, 3, probe.flow.target[3]])]
-        tag = probe.flow.marks.tag(probe.ordinal)
         if probe.ttl > len(path):
-            return Heard(AnswerKind.ECHO_REPLY, probe.flow.target, probe.flow.key, None, tag=tag)
+            return answer(probe.flow, probe.ordinal, AnswerKind.ECHO_REPLY)
         if probe.ttl == 1:
             self.asked.append((self.now, probe.flow.target))
             self.level = min(BURST, self.level + (self.now - self.level_at) / SECOND)
@@ -88,8 +88,7 @@ class Paths:
             if self.limits and self.level < 1:
                 return None
             self.level -= 1
-        key, router = probe.flow.key, path[probe.ttl - 1]
-        return Heard(AnswerKind.TIME_EXCEEDED, router, key, None, tag=tag, source=SOURCE)
+        return answer(probe.flow, probe.ordinal, responder=path[probe.ttl - 1])
 
 
 def named(traces: list[Trace]) -> int:

@@ -11,7 +11,7 @@ from colotrace_agent.model import AnswerKind, Heard, TraceSpec
 from colotrace_agent.packets.formats import PACKET_TYPES
 from colotrace_proto.messages import MAX_JOB_PROBES, NodeKind, PacketType
 from colotrace_proto.notices import Notice, NoticeCode
-from unit.agent.made import SOURCE, TARGET, flow
+from unit.agent.made import SOURCE, TARGET, answer, flow, router, send_all
 
 MS = 1_000_000
 START = 7_000 * MS
@@ -23,24 +23,12 @@ def spec(packet_type: PacketType = ICMP, *, packets: int = 1) -> TraceSpec:
     return TraceSpec(TARGET, packet_type, max_ttl=4, packets_per_ttl=packets)
 
 
-def router(ttl: int) -> bytes:
-    return bytes([198, 18, ttl, 1])
-
-
 def traced(what: TraceSpec, path: str, *, at: int = START, identifier: int = 1) -> Trace:
     """A trace whose probes at TTL 1, 2 … met a router (r), the target (t), a refusal (x), nobody
     (-), or could not leave (f)."""
     own = flow(what.packet_type, identifier=identifier, context=bytes([identifier]))
     trace = Trace(what, own, now=at)
-    probes = []
-    while trace.unsent:
-        index, ttl = trace.take()
-        probes.append((index, ttl))
-        if path[ttl - 1] == "f":
-            trace.probe_failed(index, errno.EPERM)
-        else:
-            trace.probe_sent(index, at)
-            trace.probe_left(index, at)
+    probes = send_all(trace, at=at, stamped=True, fails=lambda _, ttl: path[ttl - 1] == "f")
     for index, ttl in probes:
         letter = path[ttl - 1]
         kind, who = {
@@ -50,8 +38,7 @@ def traced(what: TraceSpec, path: str, *, at: int = START, identifier: int = 1) 
         }.get(letter, (None, b""))
         if kind is not None:
             code = 13 if letter == "x" else 3
-            tag = own.marks.tag(index)
-            heard = Heard(kind, who, own.key, None, tag=tag, source=SOURCE, code=code)
+            heard = answer(own, index, kind, responder=who, code=code)
             assert trace.heard(heard, at=at + ttl * MS, read_at=at + ttl * MS) is not None
     return trace
 
