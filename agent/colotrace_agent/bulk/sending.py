@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from colotrace_agent.engine import rules
-from colotrace_agent.engine.limits.budget import NEAR_HOPS, STEP, Budgets, Fill, target_bucket
+from colotrace_agent.engine.limits.budget import NEAR_HOPS, STEP, TARGET_BUCKET, Budgets, Fill
 from colotrace_agent.engine.rules import Bounds
 from colotrace_agent.model import MissingNeighbour
 
@@ -38,8 +38,7 @@ class Sending:
         self._step = np.arange(STEP)
         # What each line's target may still be sent, and what targets traced before may: each until
         # it is as much as ever. Lines that wait for it, as tickets, by when that is.
-        self._target_bucket = target_bucket()
-        self._allowed = Budgets(columns.lines, self._target_bucket)
+        self._allowed = Budgets(columns.lines, TARGET_BUCKET)
         self._used: OrderedDict[bytes, Fill] = OrderedDict()
         self._blocked: list[tuple[int, int]] = []
 
@@ -87,7 +86,7 @@ class Sending:
             self._used[target] = self._allowed.take_out(line)
         while self._used:
             target, used = next(iter(self._used.items()))
-            if not self._target_bucket.is_full(used.level, now - used.at):
+            if not TARGET_BUCKET.is_full(used.level, now - used.at):
                 return
             del self._used[target]
 

@@ -23,9 +23,9 @@ from .limits.budget import (
     DEFAULT_RATE,
     NEAR_HOPS,
     STEP,
+    TARGET_BUCKET,
     Budget,
     shared_bucket,
-    target_bucket,
 )
 from .limits.distances import Distances
 from .limits.routers import Limit, Routers
@@ -134,7 +134,7 @@ class Engine:
         self._traces.add(trace)
         budget = self._targets.get(spec.target)
         if budget is None:
-            budget = self._targets[spec.target] = Budget(target_bucket())
+            budget = self._targets[spec.target] = Budget(TARGET_BUCKET)
         budget.users += 1
         self._targets.move_to_end(spec.target)
         account = account or Account()

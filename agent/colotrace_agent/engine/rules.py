@@ -62,8 +62,7 @@ def probes_at(ttl: Number, packets_per_ttl: int, bounds: Bounds[Number]) -> Numb
     """How many probes of that TTL are to be sent: none beyond the target, one beyond where the
     target is expected or a refusal came (the refuser may let others pass)."""
     whole = (ttl <= bounds.expected_ttl) & (ttl <= bounds.refusal_ttl)
-    probes: Number = (ttl <= bounds.target_ttl) * (1 + (packets_per_ttl - 1) * whole)
-    return probes
+    return (ttl <= bounds.target_ttl) * (1 + (packets_per_ttl - 1) * whole)
 
 
 # Answers.
@@ -71,8 +70,7 @@ def probes_at(ttl: Number, packets_per_ttl: int, bounds: Bounds[Number]) -> Numb
 
 def is_first(*, has_left: Number, is_answered: Number, is_over: Number) -> Number:
     """Whether an answer counts, as the first to its probe while its trace runs."""
-    first: Number = has_left > (is_answered | is_over)
-    return first
+    return has_left > (is_answered | is_over)
 
 
 def is_duplicate(*, has_left: Number, is_answered: Number) -> Number:
@@ -80,8 +78,7 @@ def is_duplicate(*, has_left: Number, is_answered: Number) -> Number:
 
     Else it is foreign if its probe did not leave, and late if it did.
     """
-    duplicate: Number = has_left & is_answered
-    return duplicate
+    return has_left & is_answered
 
 
 def takes_stamp(sent_at: Number, is_answered: Number) -> Number:
@@ -177,8 +174,7 @@ def patience_ns(
     by_rtt = _known(by_rtt, OWN_HOP_FACTOR * barrier_rtt)
     patience = _choose(by_rtt > 0, by_rtt, wait_ns)
     patience = patience + (floor - patience) * (patience < floor)
-    limited: Number = patience + (wait_ns - patience) * (patience > wait_ns)
-    return limited
+    return patience + (wait_ns - patience) * (patience > wait_ns)
 
 
 # Arithmetic that is the same for ints and arrays.
@@ -186,16 +182,13 @@ def patience_ns(
 
 def larger(one: Number, other: Number) -> Number:
     """The larger of two."""
-    found: Number = one + (other - one) * (other > one)
-    return found
+    return one + (other - one) * (other > one)
 
 
 def _known(rtt: Number, otherwise: Number) -> Number:
     """The RTT, or the other where it is 0."""
-    found: Number = rtt + otherwise * (rtt == 0)
-    return found
+    return rtt + otherwise * (rtt == 0)
 
 
 def _choose(flag: Number, one: Number, otherwise: int) -> Number:
-    found: Number = otherwise + (one - otherwise) * flag
-    return found
+    return otherwise + (one - otherwise) * flag

@@ -44,14 +44,12 @@ class Bucket(NamedTuple):
 
     def level(self, level: _Number, elapsed_ns: _Number) -> _Number:
         """The tokens after a time in which none was spent."""
-        gained = self._gained(level, elapsed_ns)
-        found: _Number = gained * (gained <= self.burst) + self.burst * (gained > self.burst)
-        return found
+        gained = level + elapsed_ns * self.rate / 1e9
+        return gained * (gained <= self.burst) + self.burst * (gained > self.burst)
 
     def is_empty(self, level: _Number, was_empty: _Number) -> _Number:
         """Whether nothing may leave."""
-        empty: _Number = level < 1 + (self.grain - 1) * was_empty
-        return empty
+        return level < 1 + (self.grain - 1) * was_empty
 
     def wait_ns(self, level: float, packets: int) -> int:
         """How long it takes until that many may leave."""
@@ -60,12 +58,7 @@ class Bucket(NamedTuple):
 
     def is_full(self, level: _Number, elapsed_ns: _Number) -> _Number:
         """Whether it is as if it had never been used."""
-        full: _Number = self._gained(level, elapsed_ns) >= self.burst
-        return full
-
-    def _gained(self, level: _Number, elapsed_ns: _Number) -> _Number:
-        gained: _Number = level + elapsed_ns * self.rate / 1e9
-        return gained
+        return self.level(level, elapsed_ns) >= self.burst
 
 
 def grain_of(rate: float) -> int:
@@ -73,19 +66,13 @@ def grain_of(rate: float) -> int:
     return max(int(rate * _GRAIN_S), 1)
 
 
-def bucket_of(rate: float, *, burst: int) -> Bucket:
-    """A bucket of that rate, with its grain."""
-    return Bucket(rate, burst, min(grain_of(rate), burst))
-
-
 def shared_bucket(rate: float) -> Bucket:
     """The bucket of packets to all targets, or of those to the first hops."""
-    return bucket_of(rate, burst=max(BURST, int(rate / 50)))
+    return Bucket(rate, max(BURST, int(rate / 50)), grain_of(rate))
 
 
-def target_bucket() -> Bucket:
-    """The bucket of packets to one target."""
-    return bucket_of(TARGET_RATE, burst=TARGET_BURST)
+TARGET_BUCKET = Bucket(TARGET_RATE, TARGET_BURST, grain_of(TARGET_RATE))
+"""The bucket of packets to one target."""
 
 
 class Budget:
@@ -139,8 +126,7 @@ class Budgets:
         self._at[lines] = np.maximum(self._at[lines], now)
         is_empty = self._bucket.is_empty(levels, self._is_empty[lines])
         self._is_empty[lines] = is_empty
-        allowed: npt.NDArray[np.int64] = np.where(is_empty, 0, levels).astype(np.int64)
-        return allowed
+        return np.where(is_empty, 0, levels).astype(np.int64)
 
     def spend(self, lines: npt.NDArray[np.intp], packets: npt.NDArray[np.int64]) -> None:
         """Takes tokens for packets that have left."""
@@ -153,10 +139,7 @@ class Budgets:
 
     def is_full(self, lines: npt.NDArray[np.intp], now: int) -> npt.NDArray[np.bool_]:
         """Which are as if they had never been used."""
-        full: npt.NDArray[np.bool_] = self._bucket.is_full(
-            self._levels[lines], now - self._at[lines]
-        )
-        return full
+        return self._bucket.is_full(self._levels[lines], now - self._at[lines])
 
     def take_out(self, line: int) -> Fill:
         """The state of one, for `put_back`."""
