@@ -290,7 +290,7 @@ def test_delayed_agent_counts_answers_that_arrived_in_time(apart: Apart, end: st
             if end == "stopped":
                 prober.stop(trace)
             await asyncio.wait_for(ended, _PATIENCE_S)
-            return trace.answers(1), trace.ended
+            return trace.answers[0], trace.ended
         finally:
             prober.close()
             network.close()

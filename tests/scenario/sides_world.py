@@ -2,7 +2,7 @@
 
 import ipaddress
 
-from colotrace_agent.engine.limits.routers import Limit, Path, Routers
+from colotrace_agent.engine.limits.routers import Limit, Routers
 
 from scenario import answers, tcp, wire
 from scenario.kinds import Error, Protocol, TcpAnswer
@@ -56,10 +56,12 @@ class Forgetful(Routers):
     def count(self, address: bytes, answers: int, *, now: int) -> None:
         """Learns nothing."""
 
-    def limits_of(self, trace: Path, *, distance: int | None, now: int) -> dict[int, Limit]:
+    def limits_of(
+        self, target: bytes, *, max_ttl: int, distance: int | None, now: int
+    ) -> dict[int, Limit]:
         """The one that it knows."""
-        del distance, now
-        known = self._limited is not None and self._limited <= trace.spec.max_ttl
+        del target, distance, now
+        known = self._limited is not None and self._limited <= max_ttl
         return {self._limited: self._limit} if known and self._limited is not None else {}
 
 

@@ -151,7 +151,9 @@ class BulkEngine:
         if self._routers.knows_limits:
             for number, expected_ttl in zip(lines.tolist(), expected, strict=True):
                 line = TraceView(group.columns, number)
-                limits = self._routers.limits_of(line, distance=expected_ttl, now=now)
+                limits = self._routers.limits_of(
+                    line.target, max_ttl=self.spec.max_ttl, distance=expected_ttl, now=now
+                )
                 self._hold(line, limits, now)
         return group, lines
 
@@ -360,7 +362,12 @@ class BulkEngine:
         for number in dict.fromkeys((*sampled, *short)):
             self._learn_path(TraceView(columns, number), now)
         for number in short:
-            if ttls := self._routers.judge(TraceView(columns, number), now=now):
+            line = TraceView(columns, number)
+            end = line.end_ttl
+            if ttls := self._routers.judge(
+                line.path, line.sent[:end], line.answers[:end],
+                target=line.target, started=line.started, now=now,
+            ):  # fmt: skip
                 ended.limiting[number] = ttls
 
     def _learn_path(self, line: TraceView, now: int) -> None:

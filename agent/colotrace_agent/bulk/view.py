@@ -64,19 +64,17 @@ class TraceView:
         """The last TTL that is reported."""
         return int(self.columns.ends_at(np.array([self.number]))[0])
 
-    def hops(self) -> range:
-        """The TTLs that are reported."""
-        return range(1, self.end_ttl + 1)
-
     @property
     def sent(self) -> list[int]:
         """Sent probes at TTL 1, 2, 3 …"""
         counts: list[int] = self.columns.sent[self.number].tolist()
         return counts
 
-    def answers(self, ttl: int) -> int:
-        """How many probes of that TTL were answered."""
-        return int(self.columns.answers[self.number, ttl - 1])
+    @property
+    def answers(self) -> list[int]:
+        """Answered probes at TTL 1, 2, 3 …"""
+        counts: list[int] = self.columns.answers[self.number].tolist()
+        return counts
 
     @property
     def path(self) -> dict[int, bytes]:
@@ -140,7 +138,7 @@ class TraceView:
         return dataclasses.replace(
             caveats,
             limiting=self._limiting,
-            spared=caveats.spared & {*self.hops()},
+            spared=caveats.spared & {*range(1, self.end_ttl + 1)},
             overflows=int(self.columns.overflows[self.number]),
             unstamped=int((answered & ~stamped).sum()),
         )

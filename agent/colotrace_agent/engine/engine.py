@@ -128,7 +128,9 @@ class Engine:
         """
         expected_ttl = self._distances.of(spec, spec.target, now)
         trace = Trace(spec, flow, now=now, expected_ttl=expected_ttl)
-        limits = self._routers.limits_of(trace, distance=expected_ttl, now=now)
+        limits = self._routers.limits_of(
+            spec.target, max_ttl=spec.max_ttl, distance=expected_ttl, now=now
+        )
         if limits:
             self._limits[trace] = limits
         self._traces.add(trace)
@@ -369,7 +371,11 @@ class Engine:
         for says nothing about routers.
         """
         if not trace.caveats.overflows:
-            trace.caveats.limiting = self._routers.judge(trace, now=trace.ended or 0)
+            end = trace.end_ttl
+            trace.caveats.limiting = self._routers.judge(
+                trace.path, trace.sent[:end], trace.answers[:end],
+                target=trace.target, started=trace.started, now=trace.ended or 0,
+            )  # fmt: skip
 
     def _forwarders(self, ended: Trace) -> set[bytes]:
         """Nodes that answered "time exceeded" to other traces under way to the same target."""

@@ -36,7 +36,6 @@ class Trace:
     __slots__ = (
         "__weakref__",
         "_answered",
-        "_answers",
         "_bounds",
         "_deferred",
         "_doubtful",
@@ -49,6 +48,7 @@ class Trace:
         "_stamped",
         "_sure",
         "_ttls",
+        "answers",
         "caveats",
         "counters",
         "ended",
@@ -72,6 +72,8 @@ class Trace:
         self.caveats = Caveats()
         self.sent = [0] * spec.max_ttl
         """Probes that left, at TTL 1, 2, 3 …"""
+        self.answers = [0] * spec.max_ttl
+        """Of them, those that were answered."""
         self.replies: list[Reply] = []
         """In order of arrival. Refusals that may be the target's are added when the trace ends."""
         self.ended: int | None = None
@@ -91,7 +93,6 @@ class Trace:
         self._stamped = bytearray()
         self._last_sent_at = [0] * spec.max_ttl
         self._longest_rtt = [0] * spec.max_ttl
-        self._answers = [0] * spec.max_ttl
         self._doubtful: list[Reply] = []
         self._forwarders: set[bytes] = set()
         self._sure: int | None = None  # replies before the settled refusals; None until `settle`
@@ -144,10 +145,6 @@ class Trace:
     def hops(self) -> range:
         """The TTLs of interest."""
         return range(1, self.end_ttl + 1)
-
-    def answers(self, ttl: int) -> int:
-        """How many probes of that TTL were answered."""
-        return self._answers[ttl - 1]
 
     @property
     def unsent(self) -> bool:
@@ -258,7 +255,7 @@ class Trace:
             self.caveats.clock_stepped = True
         self._answered[ordinal] = True
         self.caveats.unstamped += not self._stamped[ordinal]
-        self._answers[ttl - 1] += 1
+        self.answers[ttl - 1] += 1
         self._longest_rtt[ttl - 1] = max(self._longest_rtt[ttl - 1], rtt_ns)
         self.furthest = max(self.furthest, ttl)
         if meaning.kind is NodeKind.TRANSIT:
@@ -332,7 +329,7 @@ class Trace:
     def _missing(self) -> list[int]:
         """Whether answers are missing, at TTL 1, 2, 3 …"""
         ends = itertools.repeat(self._bounds.target_ttl)
-        return list(map(rules.is_missing, self.sent, self._answers, itertools.count(1), ends))
+        return list(map(rules.is_missing, self.sent, self.answers, itertools.count(1), ends))
 
     def expire(self, now: int) -> bool:
         """Whether the trace is at its end: nothing is left to send or to wait for."""

@@ -8,9 +8,7 @@ that are expected to expire there keep a distance, and share what it is known to
 import math
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from typing import NamedTuple, Protocol, TypeVar
-
-from colotrace_agent.model import TraceSpec
+from typing import NamedTuple, TypeVar
 
 from .budget import Bucket, Budget
 
@@ -41,7 +39,8 @@ class Limit:
         self.known_at = now
         self._budget = Budget(Bucket(answers, answers))
         self._free_at = now
-        self._asked_at = now - SPACING_NS
+        self.asked_at = now - SPACING_NS
+        """When the last probe to it left."""
 
     def has_room(self, now: int) -> bool:
         """Whether it probably answers one more."""
@@ -54,14 +53,6 @@ class Limit:
         self._budget.available(now)  # what it has gained since is counted first
         self._budget.spend(1)
         return at
-
-    def ready_at(self) -> int:
-        """The earliest time that keeps the distance from the probe that left last."""
-        return self._asked_at + SPACING_NS
-
-    def asked(self, now: int) -> None:
-        """A probe leaves."""
-        self._asked_at = now
 
 
 class _Place(NamedTuple):
@@ -94,36 +85,6 @@ class _Recent:
             self.earlier_lost = self.lost if within else 0
             self.answers = self.lost = 0
             self.since = now
-
-
-class Path(Protocol):
-    """A trace, as far as its routers go (see `Trace`)."""
-
-    @property
-    def spec(self) -> TraceSpec:
-        """What was asked."""
-
-    @property
-    def target(self) -> bytes:
-        """What is traced, packed."""
-
-    @property
-    def started(self) -> int:
-        """When it began."""
-
-    @property
-    def path(self) -> dict[int, bytes]:
-        """Who answered last at each TTL."""
-
-    @property
-    def sent(self) -> Sequence[int]:
-        """Probes that left, at TTL 1, 2, 3 …"""
-
-    def answers(self, ttl: int) -> int:
-        """How many probes of that TTL were answered."""
-
-    def hops(self) -> range:
-        """The TTLs of interest."""
 
 
 class Routers:
@@ -166,78 +127,85 @@ class Routers:
         recent.answers += answers
         recent.last = now
 
-    def limits_of(self, trace: Path, *, distance: int | None, now: int) -> dict[int, Limit]:
-        """By TTL, the routers known to limit at which probes of the trace are expected to expire.
+    def limits_of(
+        self, target: bytes, *, max_ttl: int, distance: int | None, now: int
+    ) -> dict[int, Limit]:
+        """By TTL, the known limits of routers at which probes to the target will probably expire.
 
-        `distance` is the target's, where that is known.
+        `distance` is the target's, if it is known.
         """
         found: dict[int, Limit] = {}
         if not self._limits:  # as nearly always
             return found
-        ends = {distance: trace.target} if distance else {}
-        for ttl in range(1, trace.spec.max_ttl + 1):
-            router = self._probably(ttl, ends, size=len(trace.target), now=now, alike=_ALIKE)
-            limit = self._limits.get(router) if router is not None else None
-            if limit is not None and now - limit.known_at <= KEPT_NS:
+        ends = {distance: target} if distance else {}
+        for ttl in range(1, max_ttl + 1):
+            router = self._probably(ttl, ends, size=len(target), now=now, alike=_ALIKE)
+            limit = self._known(router, now)
+            if limit is not None:
                 found[ttl] = limit
         return found
 
-    def judge(self, trace: Path, *, now: int) -> list[int]:
-        """The TTLs at which an ended trace lacks answers because a router's limit has probably
-        kept them, and learns of these routers.
+    def judge(
+        self,
+        path: Mapping[int, bytes],
+        sent: Sequence[int],
+        answers: Sequence[int],
+        *,
+        target: bytes,
+        started: int,
+        now: int,
+    ) -> list[int]:
+        """Learn the routers that probably withheld answers from an ended trace. Returns their TTLs.
 
-        What is lost on the way is lost to every hop beyond, too. So where a hop beyond answered
-        all, and so much is missing at the one before it as what is missing beyond makes unlikely,
-        that one kept its answers back. One that answered none did so where the router that is
-        probably there answered others meanwhile.
+        `path` has the node of each TTL, `sent` and `answers` count from TTL 1 to the trace's end.
+
+        What is lost on the way is lost to every hop beyond, too. If a later hop answered all
+        probes, and loss as seen beyond makes so many missing answers unlikely, a hop has withheld
+        them. A silent hop has, if the router that is probably there answered other traces
+        meanwhile.
         """
-        whole = (ttl for ttl in trace.hops() if 0 < trace.sent[ttl - 1] == trace.answers(ttl))
+        witnessed = max(
+            (ttl for ttl, n in enumerate(sent, 1) if 0 < n == answers[ttl - 1]), default=0
+        )
         limiting = []
-        sent = lost = 0  # beyond
-        witnessed = max(whole, default=0)
-        for ttl in reversed(trace.hops()):
-            asked, answers = trace.sent[ttl - 1], trace.answers(ttl)
-            if ttl < witnessed and answers < asked:
-                router = trace.path.get(ttl) if answers else self._silent(trace, ttl, now)
-                usual = (lost + 1) / (sent + 2)
-                if (router or answers) and self._limits_answers(
-                    router, asked=asked, answers=answers, usual=usual, now=now
+        sent_beyond = lost_beyond = 0
+        for ttl in range(len(sent), 0, -1):
+            asked, given = sent[ttl - 1], answers[ttl - 1]
+            if ttl < witnessed and given < asked:
+                router = path.get(ttl)
+                if not given:
+                    router = self._probably(ttl, path, size=len(target), now=now, alike=1)
+                    recent = self._recent.get(router or b"")
+                    if recent is None or recent.last < started - _WINDOW_NS:
+                        router = None
+                usual = (lost_beyond + 1) / (sent_beyond + 2)
+                if (router or given) and self._limits_answers(
+                    router, asked=asked, answers=given, usual=usual, now=now
                 ):
                     limiting.append(ttl)
-                    continue  # and tells nothing of the way
-            if answers:
-                sent += asked
-                lost += asked - answers
+                    continue  # its losses say nothing about the way
+            if given:
+                sent_beyond += asked
+                lost_beyond += asked - given
         return limiting[::-1]
 
     def _limits_answers(
         self, router: bytes | None, *, asked: int, answers: int, usual: float, now: int
     ) -> bool:
-        """Whether a router that left probes out has done so for its limit; `usual` is how likely
-        any probe is to be lost on that way."""
-        known = self._limits.get(router) if router is not None else None
+        """Whether a rate limit explains a router's missing answers better than loss; `usual` is the
+        probability of loss on the way."""
         if router is not None:
             recent = self._recent.get(router) or _Recent(now)
             recent.turn(now)
             recent.lost += asked - answers
-            given, missed = (
-                recent.answers + recent.earlier_answers,
-                recent.lost + recent.earlier_lost,
-            )
+            given = recent.answers + recent.earlier_answers
+            missed = recent.lost + recent.earlier_lost
             if given and chance(missed, of=given + missed, each=usual) < _CERTAIN:
                 self._learn(router, max(recent.answers, recent.earlier_answers), now)
                 return True
-        if known is not None and now - known.known_at <= KEPT_NS:
-            return True
+            if self._known(router, now) is not None:
+                return True
         return chance(asked - answers, of=asked, each=usual) < PROBABLE
-
-    def _silent(self, trace: Path, ttl: int, now: int) -> bytes | None:
-        """The router at a hop that answered none, if it answered others meanwhile."""
-        router = self._probably(ttl, trace.path, size=len(trace.target), now=now, alike=1)
-        recent = self._recent.get(router) if router is not None else None
-        if recent is None or recent.last < trace.started - _WINDOW_NS:
-            return None
-        return router
 
     def _probably(
         self, ttl: int, path: Mapping[int, bytes], *, size: int, now: int, alike: int
@@ -268,9 +236,13 @@ class Routers:
         known = self._only.get((size, ttl))
         return known.address if known is not None and now - known.at <= KEPT_NS else None
 
+    def _known(self, router: bytes | None, now: int) -> Limit | None:
+        limit = self._limits.get(router or b"")
+        return limit if limit is not None and now - limit.known_at <= KEPT_NS else None
+
     def _learn(self, router: bytes, answers: int, now: int) -> None:
-        known = self._limits.get(router)
-        if known is None or now - known.known_at > KEPT_NS or answers < known.answers:
+        known = self._known(router, now)
+        if known is None or answers < known.answers:
             known = Limit(answers=max(answers, 1), now=now)
         known.known_at = now
         _remember(self._limits, router, known)

@@ -71,13 +71,13 @@ class Spacing(Generic[_Held]):
         trace's target and of a TTL allow a probe.
         """
         for waiting in self._due(now):
-            at = now + 1 if is_full() else waiting.limit.ready_at()
+            at = now + 1 if is_full() else waiting.limit.asked_at + SPACING_NS
             if at <= now:
                 at = ready_at(waiting.trace, waiting.ttl)
             if at > now:
                 self._book(waiting, at)
             else:
-                waiting.limit.asked(now)
+                waiting.limit.asked_at = now
                 yield waiting.trace, waiting.ttl
 
     def _due(self, now: int) -> Iterator[Waiting[_Held]]:

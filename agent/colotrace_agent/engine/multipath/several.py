@@ -40,10 +40,10 @@ class _Limits:
             return
         self._judged.update(trace.caveats.limiting)
         for ttl in trace.hops():
-            if trace.answers(ttl):
+            if trace.answers[ttl - 1]:
                 self._traces[ttl] += 1
                 self._asked[ttl] += trace.sent[ttl - 1]
-                self._lost[ttl] += trace.sent[ttl - 1] - trace.answers(ttl)
+                self._lost[ttl] += trace.sent[ttl - 1] - trace.answers[ttl - 1]
 
     def ttls(self) -> set[int]:
         """The hops' TTLs."""

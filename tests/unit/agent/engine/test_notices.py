@@ -27,7 +27,10 @@ def traced(
     for ttl, count in answered.items():
         for ordinal in range((ttl - 1) * packets, (ttl - 1) * packets + count):
             trace.heard(answer(trace.flow, ordinal), at=START + MS, read_at=START + MS)
-    trace.caveats.limiting = Routers().judge(trace, now=START + MS)
+    trace.caveats.limiting = Routers().judge(
+        trace.path, trace.sent[: trace.end_ttl], trace.answers[: trace.end_ttl],
+        target=TARGET, started=START, now=START + MS,
+    )  # fmt: skip
     return trace
 
 

@@ -93,7 +93,7 @@ class Paths:
 
 def named(traces: list[Trace]) -> int:
     """How many of them know the first router."""
-    return sum(trace.answers(1) > 0 for trace in traces)
+    return sum(trace.answers[0] > 0 for trace in traces)
 
 
 def limits_said(trace: Trace) -> bool:
@@ -103,9 +103,9 @@ def limits_said(trace: Trace) -> bool:
 def test_silence_is_put_down_to_a_router_that_answered_others() -> None:
     """Ten at once: two have their answers, eight none; and each that has none says why."""
     traces = Paths().trace(*range(10))
-    assert sorted(trace.answers(1) for trace in traces) == [0] * 8 + [3] * 2
-    assert all(limits_said(trace) == (not trace.answers(1)) for trace in traces)
-    assert all(trace.answers(ttl) == 3 for trace in traces for ttl in (2, 3, 4))
+    assert sorted(trace.answers[0] for trace in traces) == [0] * 8 + [3] * 2
+    assert all(limits_said(trace) == (not trace.answers[0]) for trace in traces)
+    assert all(trace.answers[ttl - 1] == 3 for trace in traces for ttl in (2, 3, 4))
 
 
 def test_a_router_that_never_answers_is_not_said_to_limit() -> None:
@@ -152,7 +152,7 @@ def test_a_new_target_behind_a_known_limiter_keeps_the_distance_too() -> None:
     (trace,) = paths.trace(77)
     (first, second, third) = [at for at, _ in paths.asked]
     assert min(second - first, third - second) >= SPACING_NS
-    assert trace.answers(1) == 3
+    assert trace.answers[0] == 3
     assert trace.notices == ()
 
 

@@ -114,7 +114,10 @@ def limited(what: TraceSpec, answered: str, *, identifier: int) -> Trace:
             )
             assert trace.heard(heard, at=START + MS, read_at=START + MS) is not None
     trace.stop(START + 2 * MS)
-    trace.caveats.limiting = Routers().judge(trace, now=START + 2 * MS)
+    trace.caveats.limiting = Routers().judge(
+        trace.path, trace.sent[: trace.end_ttl], trace.answers[: trace.end_ttl],
+        target=TARGET, started=START, now=START + 2 * MS,
+    )  # fmt: skip
     return trace
 
 
