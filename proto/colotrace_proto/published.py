@@ -2,11 +2,9 @@
 
 from typing import TypeVar
 
-from google.protobuf.message import DecodeError
-
 from . import codec
 from . import messages as m
-from .codec.checks import ProtocolError
+from .codec.checks import ProtocolError, parsed
 from .v1 import fleet_pb2 as pb
 
 MAX_PUBLISHED = 16_384
@@ -32,7 +30,7 @@ def decode_presence(payload: bytes) -> m.Presence:
     Raises:
         ProtocolError: the payload is invalid, or a value exceeds the bounds of `messages`.
     """
-    presence = _parsed(pb.Presence(), payload)
+    presence = _parsed(pb.Presence, payload)
     hello = codec.decode_from_agent(pb.AgentMessage(hello=presence.hello))
     heartbeat = codec.decode_from_agent(pb.AgentMessage(heartbeat=presence.heartbeat))
     if not isinstance(hello, m.Hello) or not isinstance(heartbeat, m.Heartbeat):
@@ -56,17 +54,13 @@ def decode_published(payload: bytes) -> m.Job | m.UnknownJob | m.Cancel | None:
     Raises:
         ProtocolError: this message may not be published, or a value is out of bounds.
     """
-    message = codec.decode_from_coordinator(_parsed(pb.CoordinatorMessage(), payload))
+    message = codec.decode_from_coordinator(_parsed(pb.CoordinatorMessage, payload))
     if message is None or isinstance(message, m.Job | m.UnknownJob | m.Cancel):
         return message
     raise ProtocolError(f"{type(message).__name__} does not come by a broker")
 
 
-def _parsed(message: _M, payload: bytes) -> _M:
+def _parsed(kind: type[_M], payload: bytes) -> _M:
     if len(payload) > MAX_PUBLISHED:
         raise ProtocolError(f"longer than {MAX_PUBLISHED:,} bytes")
-    try:
-        message.ParseFromString(payload)
-    except DecodeError as error:
-        raise ProtocolError(str(error)) from error
-    return message
+    return parsed(kind, payload)

@@ -5,42 +5,62 @@ raises `ProtocolError`, which ends the stream. What is only unknown (a field or 
 peer) is ignored, and a job with an unknown value becomes `UnknownJob`, to be refused.
 
 In the modules of this package, `x_out` makes the protobuf message of a value, and `x_in` checks a
-protobuf message and makes the value of it.
+protobuf message and makes the value of it. A message of a new kind is a line in one of two tables.
 """
 
-from typing import assert_never
-
-from google.protobuf.message import DecodeError
+from collections.abc import Callable
+from typing import Any
 
 from colotrace_proto import messages as m
 from colotrace_proto.v1 import fleet_pb2 as pb
 
-from .checks import ProtocolError, families_in, families_out, job_id
+from .checks import fields_of, parsed
 from .frames import frame_in, frame_out
-from .hello import heartbeat_in, heartbeat_out, hello_in, hello_out, welcome_in, welcome_out
-from .jobs import ack_in, ack_out, job_in, job_out, refused_in, refused_out
+from .hello import (
+    capabilities_in,
+    capabilities_out,
+    heartbeat_in,
+    heartbeat_out,
+    hello_in,
+    hello_out,
+    welcome_in,
+    welcome_out,
+)
+from .jobs import accepted_in, ack_in, ack_out, cancel_in, job_in, job_out, refused_in, refused_out
+
+_Table = dict[type, tuple[str, Callable[[Any], Any], Callable[[Any], Any]]]
+"""For each class of messages: its field in the protobuf message, its encoder and its decoder."""
+
+
+def _unchanged(kind: Callable[..., Any]) -> Callable[[Any], Any]:
+    """An encoder into a protobuf message with the same fields."""
+    return lambda message: kind(**fields_of(message))
+
+
+_FROM_AGENT: _Table = {
+    m.Hello: ("hello", hello_out, hello_in),
+    m.Heartbeat: ("heartbeat", heartbeat_out, heartbeat_in),
+    m.Draining: ("draining", _unchanged(pb.Draining), lambda _: m.Draining()),
+    m.Accepted: ("accepted", _unchanged(pb.Accepted), accepted_in),
+    m.Refused: ("refused", refused_out, refused_in),
+    m.Frame: ("frame", frame_out, frame_in),
+    m.Capabilities: ("capabilities", capabilities_out, capabilities_in),
+}
+_FROM_COORDINATOR: _Table = {
+    m.Welcome: ("welcome", welcome_out, welcome_in),
+    m.Heartbeat: ("heartbeat", lambda _: pb.Heartbeat(), lambda _: m.Heartbeat()),
+    m.Job: ("job", job_out, job_in),
+    m.Cancel: ("cancel", _unchanged(pb.Cancel), cancel_in),
+    m.Ack: ("ack", ack_out, ack_in),
+}
+_AGENT_DECODERS = {field: decode for field, _, decode in _FROM_AGENT.values()}
+_COORDINATOR_DECODERS = {field: decode for field, _, decode in _FROM_COORDINATOR.values()}
 
 
 def encode_from_agent(message: m.FromAgent) -> pb.AgentMessage:
     """An agent's message, ready to be sent."""
-    match message:
-        case m.Hello():
-            return pb.AgentMessage(hello=hello_out(message))
-        case m.Heartbeat():
-            return pb.AgentMessage(heartbeat=heartbeat_out(message))
-        case m.Draining():
-            return pb.AgentMessage(draining=pb.Draining())
-        case m.Accepted():
-            return pb.AgentMessage(accepted=pb.Accepted(job_id=message.job_id))
-        case m.Refused():
-            return pb.AgentMessage(refused=refused_out(message))
-        case m.Frame():
-            return pb.AgentMessage(frame=frame_out(message))
-        case m.Capabilities():
-            families = families_out(message.families)
-            return pb.AgentMessage(capabilities=pb.Capabilities(families=families))
-        case _:
-            assert_never(message)
+    field, encode, _ = _FROM_AGENT[type(message)]
+    return pb.AgentMessage(**{field: encode(message)})
 
 
 def decode_from_agent(message: pb.AgentMessage) -> m.FromAgent | None:
@@ -49,23 +69,8 @@ def decode_from_agent(message: pb.AgentMessage) -> m.FromAgent | None:
     Raises:
         ProtocolError: a value is out of the bounds of `messages`.
     """
-    match message.WhichOneof("message"):
-        case "hello":
-            return hello_in(message.hello)
-        case "heartbeat":
-            return heartbeat_in(message.heartbeat)
-        case "draining":
-            return m.Draining()
-        case "accepted":
-            return m.Accepted(job_id(message.accepted.job_id))
-        case "refused":
-            return refused_in(message.refused)
-        case "frame":
-            return frame_in(message.frame)
-        case "capabilities":
-            return m.Capabilities(families_in(message.capabilities.families, "Capabilities"))
-        case _:
-            return None
+    field = message.WhichOneof("message")
+    return _AGENT_DECODERS[field](getattr(message, field)) if field else None
 
 
 def parse_from_agent(payload: bytes) -> m.FromAgent | None:
@@ -74,30 +79,13 @@ def parse_from_agent(payload: bytes) -> m.FromAgent | None:
     Raises:
         ProtocolError: it is no message, or a value is out of the bounds of `messages`.
     """
-    try:
-        message = pb.AgentMessage.FromString(payload)
-    except DecodeError as error:
-        raise ProtocolError(str(error)) from error
-    return decode_from_agent(message)
+    return decode_from_agent(parsed(pb.AgentMessage, payload))
 
 
 def encode_from_coordinator(message: m.FromCoordinator) -> pb.CoordinatorMessage:
-    """A coordinator's message, ready to be sent."""
-    match message:
-        case m.Welcome():
-            return pb.CoordinatorMessage(welcome=welcome_out(message))
-        case m.Heartbeat():
-            return pb.CoordinatorMessage(heartbeat=pb.Heartbeat())
-        case m.Job():
-            return pb.CoordinatorMessage(job=job_out(message))
-        case m.UnknownJob():
-            raise ValueError("an unknown job is only ever received")
-        case m.Cancel():
-            return pb.CoordinatorMessage(cancel=pb.Cancel(job_id=message.job_id))
-        case m.Ack():
-            return pb.CoordinatorMessage(ack=ack_out(message))
-        case _:
-            assert_never(message)
+    """A coordinator's message, ready to be sent. An `UnknownJob` is only ever received."""
+    field, encode, _ = _FROM_COORDINATOR[type(message)]
+    return pb.CoordinatorMessage(**{field: encode(message)})
 
 
 def decode_from_coordinator(message: pb.CoordinatorMessage) -> m.FromCoordinator | None:
@@ -106,16 +94,5 @@ def decode_from_coordinator(message: pb.CoordinatorMessage) -> m.FromCoordinator
     Raises:
         ProtocolError: a value is out of the bounds of `messages`.
     """
-    match message.WhichOneof("message"):
-        case "welcome":
-            return welcome_in(message.welcome)
-        case "heartbeat":
-            return m.Heartbeat()
-        case "job":
-            return job_in(message.job)
-        case "cancel":
-            return m.Cancel(job_id(message.cancel.job_id))
-        case "ack":
-            return ack_in(message.ack)
-        case _:
-            return None
+    field = message.WhichOneof("message")
+    return _COORDINATOR_DECODERS[field](getattr(message, field)) if field else None

@@ -1,7 +1,10 @@
 """Checks of single fields, and the enumerations that several messages have."""
 
 from collections.abc import Collection, Iterable, Sequence
-from typing import TypeVar
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from google.protobuf.message import DecodeError
 
 from colotrace_proto import messages as m
 from colotrace_proto.identifiers import is_identifier
@@ -10,30 +13,35 @@ from colotrace_proto.v1 import fleet_pb2 as pb
 
 PACKET_TYPES = {kind: pb.PacketType.Value(f"PACKET_TYPE_{kind.name}") for kind in m.PacketType}
 PACKET_TYPES_IN: dict[int, m.PacketType] = {wire: own for own, wire in PACKET_TYPES.items()}
-_FAMILIES = {
-    m.Family.IPV4: pb.ADDRESS_FAMILY_IPV4,
-    m.Family.IPV6: pb.ADDRESS_FAMILY_IPV6,
-}
-_FAMILIES_IN: dict[int, m.Family] = {wire: own for own, wire in _FAMILIES.items()}
 _MAX_FAMILIES = 16
 
 _E = TypeVar("_E", m.NodeKind, m.RefusalReason, m.Failure)
+_M = TypeVar("_M", pb.AgentMessage, pb.CoordinatorMessage, pb.Presence)
 
 
 class ProtocolError(Exception):
     """A message of the peer violates the protocol."""
 
 
-def families_out(families: Iterable[m.Family]) -> "list[pb.AddressFamily.ValueType]":
-    """The families, in ascending order."""
-    return [_FAMILIES[family] for family in sorted(families)]
+def fields_of(record: Any, **converted: object) -> dict[str, Any]:
+    """The record's fields by name, for the protobuf message with the same fields; `converted`
+    replaces some, or adds to them."""
+    return {field.name: getattr(record, field.name) for field in fields(record)} | converted
+
+
+def parsed(kind: type[_M], payload: bytes) -> _M:
+    """The protobuf message of these bytes."""
+    try:
+        return kind.FromString(payload)
+    except DecodeError as error:
+        raise ProtocolError(str(error)) from error
 
 
 def families_in(numbers: Collection[int], where: str) -> frozenset[m.Family]:
     """The families among these numbers; unknown ones are ignored."""
     if len(numbers) > _MAX_FAMILIES:
         raise ProtocolError(f"{where} names too many families")
-    return frozenset(_FAMILIES_IN[n] for n in numbers if n in _FAMILIES_IN)
+    return frozenset(family for family in m.Family if family in numbers)
 
 
 def job_id(text: str) -> m.JobId:

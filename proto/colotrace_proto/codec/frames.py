@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from colotrace_proto import messages as m
 from colotrace_proto.v1 import fleet_pb2 as pb
 
-from .checks import ProtocolError, are_addresses, job_id, known, texts, within
+from .checks import ProtocolError, are_addresses, fields_of, job_id, known, texts, within
 from .notices import notice_in, notice_out, notices_in, notices_out, text_of
 
 # The tag of a length-delimited field: its number, and wire type 2.
@@ -13,6 +13,8 @@ _FRAME_TAG = bytes([pb.AgentMessage.FRAME_FIELD_NUMBER << 3 | 2])
 _JOB_ID_TAG = bytes([pb.Frame.JOB_ID_FIELD_NUMBER << 3 | 2])
 _MAX_VARINT = 5
 """Bytes of a length."""
+_COUNTS = ("duration_ns", "duplicates", "late", "foreign", "ambiguous", "unplaced")
+"""Fields of an outcome that may have any value of their type."""
 
 
 def frame_job(payload: bytes) -> m.JobId | None:
@@ -48,7 +50,7 @@ def _varint(payload: bytes, at: int) -> tuple[int, int]:
 
 def frame_out(frame: m.Frame) -> pb.Frame:
     replies = frame.replies
-    out = pb.Frame(
+    return pb.Frame(
         job_id=frame.job_id,
         sequence=frame.sequence,
         target_address=frame.target_address,
@@ -56,18 +58,9 @@ def frame_out(frame: m.Frame) -> pb.Frame:
         ttl=replies.ttl,
         rtt_ns=replies.rtt_ns,
         node=replies.node,
-        nodes=[
-            pb.Node(
-                address=node.address,
-                kind=pb.Node.Kind.ValueType(node.kind),
-                labels=[label[: m.MAX_LABEL] for label in node.labels[: m.MAX_LABELS]],
-            )
-            for node in replies.nodes
-        ],
+        nodes=[_node_out(node) for node in replies.nodes],
+        outcome=None if frame.outcome is None else _outcome_out(frame.outcome),
     )
-    if frame.outcome is not None:
-        out.outcome.CopyFrom(_outcome_out(frame.outcome))
-    return out
 
 
 def frame_in(frame: pb.Frame) -> m.Frame:
@@ -103,8 +96,13 @@ def _replies_in(frame: pb.Frame) -> m.Replies:
     return m.Replies(ttl, rtt_ns, node, tuple(_node_in(node) for node in frame.nodes))
 
 
+def _node_out(node: m.Node) -> pb.Node:
+    labels = [label[: m.MAX_LABEL] for label in node.labels[: m.MAX_LABELS]]
+    return pb.Node(address=node.address, kind=pb.Node.Kind.ValueType(node.kind), labels=labels)
+
+
 def _node_in(node: pb.Node) -> m.Node:
-    if len(node.address) not in (4, 16):
+    if not are_addresses([node.address]):
         raise ProtocolError("Node.address is not 4 or 16 bytes")
     return m.Node(
         address=node.address,
@@ -115,20 +113,15 @@ def _node_in(node: pb.Node) -> m.Node:
 
 def _outcome_out(outcome: m.Outcome) -> pb.Outcome:
     remarks, notices = notices_out(outcome.notices)
-    return pb.Outcome(
-        failure=pb.Outcome.Failure.ValueType(outcome.failure),
+    converted = fields_of(
+        outcome,
         detail=text_of(outcome.cause),
         cause=notice_out(outcome.cause),
-        duration_ns=outcome.duration_ns,
         notices=notices,
         remarks=remarks,
-        duplicates=outcome.duplicates,
-        late=outcome.late,
-        foreign=outcome.foreign,
-        ambiguous=outcome.ambiguous,
-        unplaced=outcome.unplaced,
         links=[_link_out(link) for link in outcome.links[: m.MAX_LINKS]],
     )
+    return pb.Outcome(**converted)
 
 
 def _outcome_in(outcome: pb.Outcome) -> m.Outcome:
@@ -136,14 +129,9 @@ def _outcome_in(outcome: pb.Outcome) -> m.Outcome:
     return m.Outcome(
         failure=known(m.Failure, outcome.failure),
         cause=notice_in(cause, text=outcome.detail),
-        duration_ns=outcome.duration_ns,
         notices=notices_in(outcome.remarks, outcome.notices),
-        duplicates=outcome.duplicates,
-        late=outcome.late,
-        foreign=outcome.foreign,
-        ambiguous=outcome.ambiguous,
-        unplaced=outcome.unplaced,
         links=_links_in(outcome.links),
+        **{name: getattr(outcome, name) for name in _COUNTS},
     )
 
 

@@ -1,33 +1,24 @@
 """What both sides say of themselves: Hello, Welcome, Heartbeat."""
 
-import dataclasses
+from dataclasses import fields
 
 from colotrace_proto import messages as m
 from colotrace_proto.identifiers import is_colo_name, is_identifier
 from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 
-from .checks import PACKET_TYPES, PACKET_TYPES_IN, ProtocolError, families_in, families_out
+from .checks import PACKET_TYPES, PACKET_TYPES_IN, ProtocolError, families_in, fields_of
 from .jobs import ack_in, ack_out
 
 _MAX_PACKET_TYPES = 64
 _MAX_CITY = 128
 _MAX_VERSION = 64
+_COUNTERS = tuple(field.name for field in fields(m.Counters))
 
 
 def hello_out(hello: m.Hello) -> pb.Hello:
-    return pb.Hello(
-        protocol_version=hello.protocol_version,
-        agent_id=hello.agent_id,
-        boot_id=hello.boot_id,
-        colo=hello.colo,
-        city=hello.city,
-        families=families_out(hello.families),
-        packet_types=[PACKET_TYPES[kind] for kind in sorted(hello.packet_types)],
-        software_version=hello.software_version,
-        max_jobs=hello.max_jobs,
-        held_jobs=hello.held_jobs,
-    )
+    types = [PACKET_TYPES[kind] for kind in sorted(hello.packet_types)]
+    return pb.Hello(**fields_of(hello, families=sorted(hello.families), packet_types=types))
 
 
 def hello_in(hello: pb.Hello) -> m.Hello:
@@ -61,12 +52,7 @@ def hello_in(hello: pb.Hello) -> m.Hello:
 
 
 def welcome_out(welcome: m.Welcome) -> pb.Welcome:
-    return pb.Welcome(
-        protocol_version=welcome.protocol_version,
-        coordinator_id=welcome.coordinator_id,
-        heartbeat_ms=welcome.heartbeat_ms,
-        wanted_jobs=[ack_out(ack) for ack in welcome.wanted_jobs],
-    )
+    return pb.Welcome(**fields_of(welcome, wanted_jobs=map(ack_out, welcome.wanted_jobs)))
 
 
 def welcome_in(welcome: pb.Welcome) -> m.Welcome:
@@ -85,13 +71,19 @@ def welcome_in(welcome: pb.Welcome) -> m.Welcome:
 
 
 def heartbeat_out(heartbeat: m.Heartbeat) -> pb.Heartbeat:
-    counters = pb.Counters(**dataclasses.asdict(heartbeat.counters))
-    return pb.Heartbeat(running_jobs=heartbeat.running_jobs, counters=counters)
+    return pb.Heartbeat(
+        **fields_of(heartbeat, counters=pb.Counters(**fields_of(heartbeat.counters)))
+    )
 
 
 def heartbeat_in(heartbeat: pb.Heartbeat) -> m.Heartbeat:
-    counters = {
-        field.name: getattr(heartbeat.counters, field.name)
-        for field in dataclasses.fields(m.Counters)
-    }
+    counters = {name: getattr(heartbeat.counters, name) for name in _COUNTERS}
     return m.Heartbeat(heartbeat.running_jobs, m.Counters(**counters))
+
+
+def capabilities_out(capabilities: m.Capabilities) -> pb.Capabilities:
+    return pb.Capabilities(**fields_of(capabilities, families=sorted(capabilities.families)))
+
+
+def capabilities_in(capabilities: pb.Capabilities) -> m.Capabilities:
+    return m.Capabilities(families_in(capabilities.families, "Capabilities"))

@@ -1,30 +1,18 @@
-"""Jobs, their refusals and acknowledgements."""
+"""Jobs, their acceptance, refusal, cancellation and acknowledgement."""
 
 from colotrace_proto import messages as m
 from colotrace_proto.identifiers import is_address
 from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.v1 import fleet_pb2 as pb
 
-from .checks import PACKET_TYPES, PACKET_TYPES_IN, ProtocolError, job_id, known
+from .checks import PACKET_TYPES, PACKET_TYPES_IN, ProtocolError, fields_of, job_id, known
 from .notices import notice_in, notice_out, text_of
 
 _MAX_PORT = 65_535
 
 
 def job_out(job: m.Job) -> pb.Job:
-    return pb.Job(
-        job_id=job.job_id,
-        target=job.target,
-        packet_type=PACKET_TYPES[job.packet_type],
-        max_ttl=job.max_ttl,
-        packets_per_ttl=job.packets_per_ttl,
-        wait_ms=job.wait_ms,
-        port=job.port,
-        flow=job.flow,
-        remaining_ms=job.remaining_ms,
-        multipath=job.multipath,
-        reply_to=job.reply_to,
-    )
+    return pb.Job(**fields_of(job, packet_type=PACKET_TYPES[job.packet_type]))
 
 
 def job_in(job: pb.Job) -> m.Job | m.UnknownJob:
@@ -68,13 +56,17 @@ def _unknown(job: pb.Job) -> Notice | None:
     return None
 
 
+def accepted_in(accepted: pb.Accepted) -> m.Accepted:
+    return m.Accepted(job_id(accepted.job_id))
+
+
+def cancel_in(cancel: pb.Cancel) -> m.Cancel:
+    return m.Cancel(job_id(cancel.job_id))
+
+
 def refused_out(refused: m.Refused) -> pb.Refused:
-    return pb.Refused(
-        job_id=refused.job_id,
-        reason=pb.Refused.Reason.ValueType(refused.reason),
-        detail=text_of(refused.notice),
-        notice=notice_out(refused.notice),
-    )
+    detail, notice = text_of(refused.notice), notice_out(refused.notice)
+    return pb.Refused(**fields_of(refused, detail=detail, notice=notice))
 
 
 def refused_in(refused: pb.Refused) -> m.Refused:
@@ -84,7 +76,7 @@ def refused_in(refused: pb.Refused) -> m.Refused:
 
 
 def ack_out(ack: m.Ack) -> pb.Ack:
-    return pb.Ack(job_id=ack.job_id, sequence=ack.sequence)
+    return pb.Ack(**fields_of(ack))
 
 
 def ack_in(ack: pb.Ack) -> m.Ack:

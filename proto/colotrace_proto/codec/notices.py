@@ -16,7 +16,7 @@ from .checks import (
     ProtocolError,
     are_addresses,
     families_in,
-    families_out,
+    fields_of,
     within,
 )
 
@@ -34,23 +34,18 @@ def notice_out(notice: Notice | None) -> pb.Notice | None:
     """The notice; more parameters than the other side takes are left out."""
     if notice is None:
         return None
-    return pb.Notice(
-        code=notice.code,
+    kind = notice.packet_type
+    converted = fields_of(
+        notice,
         ttls=notice.ttls[: m.MAX_TTL],
         addresses=notice.addresses[:_MAX_ADDRESSES],
-        count=notice.count,
-        least=notice.least,
-        most=notice.most,
         name=safe(notice.name, most=MAX_TEXT),  # an interface's name may be no UTF-8
         reason=safe(notice.reason, most=MAX_TEXT),
-        families=families_out(m.Family(family) for family in notice.families),
+        families=sorted(notice.families),
         errors=[pb.SendError(errno=e, count=n) for e, n in notice.errors[:_MAX_ERRORS]],
-        packet_type=(
-            PACKET_TYPES[m.PacketType(notice.packet_type)]
-            if notice.packet_type
-            else pb.PACKET_TYPE_UNSPECIFIED
-        ),
+        packet_type=PACKET_TYPES[m.PacketType(kind)] if kind else pb.PACKET_TYPE_UNSPECIFIED,
     )
+    return pb.Notice(**converted)
 
 
 def notice_in(notice: pb.Notice | None, *, text: str = "") -> Notice | None:

@@ -375,7 +375,7 @@ def test_encoder_cuts_what_exceeds_the_bounds() -> None:
 
 def test_unknown_job_cannot_be_encoded() -> None:
     """The decoder makes it of a job with an unknown value."""
-    with pytest.raises(ValueError, match="received"):
+    with pytest.raises(KeyError, match="UnknownJob"):
         codec.encode_from_coordinator(
             m.UnknownJob(m.JobId("a"), Notice(NoticeCode.TEXT, reason="x"))
         )
