@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from aiomqtt import Client, Message, MqttError, ProtocolVersion, Will
+from aiomqtt import Client, MqttError, ProtocolVersion, Will
 from paho.mqtt import client as paho
 from paho.mqtt.client import MQTT_CLEAN_START_FIRST_ONLY
 from paho.mqtt.packettypes import PacketTypes
@@ -20,20 +20,6 @@ from paho.mqtt.reasoncodes import ReasonCode
 from .bus import KEEPALIVE_S, Broker, BrokerUrlError, broker_of
 from .published import MAX_PUBLISHED
 from .running import RunningClock
-
-__all__ = [
-    "BrokerOptionsError",
-    "BrokerTls",
-    "Client",
-    "Message",
-    "MqttError",
-    "TlsError",
-    "broker_from_options",
-    "connection",
-    "expiring",
-    "refusal",
-    "subscribe",
-]
 
 _ANSWER_S = 2.0
 # The payload, with room for the topic and the properties.
@@ -57,10 +43,6 @@ class BrokerOptionsError(ValueError):
     """The broker options of a command line are invalid; the text has the reason and the remedy."""
 
 
-class TlsError(ValueError):
-    """The TLS files cannot be used; the text is the reason."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BrokerTls:
     """PEM files for a broker over TLS: the CA of its certificate (None: the system's CAs), and our
@@ -70,22 +52,24 @@ class BrokerTls:
     certificate: Path | None = None
     key: Path | None = None
 
-    def context(self) -> ssl.SSLContext:
-        """The TLS context of a connection.
+    def context(self, broker: Broker) -> ssl.SSLContext:
+        """The TLS context of a connection to the broker.
 
         Raises:
-            TlsError: a file cannot be read or is invalid.
+            BrokerOptionsError: a file cannot be read or is invalid.
         """
+        what = str(self.authority)
         try:
             context = ssl.create_default_context(cafile=self.authority)
-        except OSError as error:
-            raise TlsError(f"{self.authority}: {_words(error)}") from error
-        if self.certificate is not None:
-            try:
+            if self.certificate is not None:
+                what = f"{self.certificate} or its key"
                 # An empty password, so that OpenSSL refuses an encrypted key instead of prompting.
                 context.load_cert_chain(self.certificate, self.key, password="")
-            except OSError as error:
-                raise TlsError(f"{self.certificate} or its key: {_words(error)}") from error
+        except OSError as error:
+            words = error.strerror or str(error)
+            if isinstance(error, ssl.SSLError):
+                words = "not PEM, or the key is another's or has a password"
+            raise BrokerOptionsError(f"--mqtt {broker}: {what}: {words}") from error
         return context
 
 
@@ -104,10 +88,7 @@ def broker_from_options(
             f"--mqtt: {error}; give mqtts://[USER:PASSWORD@]HOST[:PORT]"
         ) from None
     if broker.tls:
-        try:
-            return broker, files.context()
-        except TlsError as error:
-            raise BrokerOptionsError(f"--mqtt {broker}: {error}") from error
+        return broker, files.context(broker)
     if not insecure:
         raise BrokerOptionsError(
             f"--mqtt {broker}: passwords and jobs would be sent unencrypted; give mqtts://, or "
@@ -248,9 +229,3 @@ def refusal(error: MqttError) -> str:
     if getattr(code, "value", code) == _UNSPECIFIED:
         return "it was lost"
     return str(cause) or type(cause).__name__
-
-
-def _words(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return "not PEM, or the key is another's or has a password"
-    return error.strerror or str(error)

@@ -12,8 +12,9 @@ from typing import Any, Self
 
 import httpx
 import pytest
+from aiomqtt import MqttError
 from colotrace_proto.bus import broker_of
-from colotrace_proto.mqtt import MqttError, connection
+from colotrace_proto.mqtt import connection
 from colotrace_proto.running import RunningClock
 from eventually import wait_until
 from fleet import ACCOUNT

@@ -11,19 +11,12 @@ import time
 from contextlib import suppress
 
 import structlog
+from aiomqtt import Client, Message, MqttError
 from colotrace_proto import bus
 from colotrace_proto.bus import Broker, Process, process_of
 from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import Cancel, Heartbeat, Job, Presence, UnknownJob
-from colotrace_proto.mqtt import (
-    Client,
-    Message,
-    MqttError,
-    connection,
-    expiring,
-    refusal,
-    subscribe,
-)
+from colotrace_proto.mqtt import connection, expiring, refusal, subscribe
 from colotrace_proto.published import decode_presence, decode_published, encode_presence
 from colotrace_proto.running import RunningClock
 from colotrace_proto.tasks import first_of

@@ -7,9 +7,10 @@ import socket
 import time
 
 import pytest
+from aiomqtt import MqttError
 from colotrace_proto.bus import Broker as Where
 from colotrace_proto.bus import broker_of
-from colotrace_proto.mqtt import MqttError, connection, expiring, refusal, subscribe
+from colotrace_proto.mqtt import connection, expiring, refusal, subscribe
 from colotrace_proto.published import MAX_PUBLISHED
 from colotrace_proto.running import RunningClock
 from eventually import until

@@ -11,6 +11,7 @@ import secrets
 import ssl
 from dataclasses import replace
 
+from aiomqtt import Client, Message, MqttError
 from colotrace_proto import bus
 from colotrace_proto.bus import Broker, Process
 from colotrace_proto.codec.checks import ProtocolError
@@ -25,14 +26,7 @@ from colotrace_proto.messages import (
     JobId,
     Refused,
 )
-from colotrace_proto.mqtt import (
-    Client,
-    Message,
-    MqttError,
-    connection,
-    refusal,
-    subscribe,
-)
+from colotrace_proto.mqtt import connection, refusal, subscribe
 from colotrace_proto.running import RunningClock
 from colotrace_proto.tasks import first_of
 from structlog.typing import FilteringBoundLogger

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
+from aiomqtt import Client
 from colotrace_proto.messages import Cancel, Job
-from colotrace_proto.mqtt import Client, expiring
+from colotrace_proto.mqtt import expiring
 from colotrace_proto.published import encode_published
 
 MAX_QUEUED = 10_000

@@ -4,9 +4,9 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiomqtt import MqttError
 from colotrace_coordinator.links.mqtt.outgoing import Outgoing
 from colotrace_proto.messages import Cancel, Job, JobId, PacketType
-from colotrace_proto.mqtt import MqttError
 from colotrace_proto.published import decode_published
 
 
