@@ -88,33 +88,24 @@ BLOCKS = (
 )
 
 
-class _Entry(NamedTuple):
-    """A block as numbers: it has the addresses for which `address >> shift == value`."""
-
-    shift: int
-    value: int
-    block: Block
-
-
-def _entries(version: int) -> tuple[_Entry, ...]:
-    """The blocks of an IP version, the most specific first."""
-    entries = []
-    for block in BLOCKS:
-        network = ipaddress.ip_network(block.prefix)
-        if network.version == version:
-            shift = network.max_prefixlen - network.prefixlen
-            entries.append(_Entry(shift, int(network.network_address) >> shift, block))
-    return tuple(sorted(entries, key=lambda entry: entry.shift))
-
-
-_ENTRIES = {4: _entries(4), 6: _entries(6)}
+_NETWORKS = [(ipaddress.ip_network(block.prefix), block) for block in BLOCKS]
+_NETWORKS.sort(key=lambda entry: -entry[0].prefixlen)  # the most specific first
+# A block has the addresses for which `address & mask == network`.
+_ENTRIES = {
+    version: [
+        (int(network.netmask), int(network.network_address), block)
+        for network, block in _NETWORKS
+        if network.version == version
+    ]
+    for version in (4, 6)
+}
 
 
 def block_of(address: Address) -> Block | None:
     """The most specific block with the address; None if it is in none."""
     number = int(address)
-    for shift, value, block in _ENTRIES[address.version]:
-        if number >> shift == value:
+    for mask, network, block in _ENTRIES[address.version]:
+        if number & mask == network:
             return block
     return None
 
