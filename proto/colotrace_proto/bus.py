@@ -9,13 +9,12 @@ COLO is the full name, AGENT the agent's id, BOOT its boot id in hexadecimal dig
 subscribe to `shared_jobs`, so that the broker gives each job of a colo to one of them.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from .hostnames import to_ascii
-from .identifiers import is_colo_name, is_identifier
+from .identifiers import is_colo_name, is_identifier, is_ip
 from .messages import AgentId, ColoName
 
 _ROOT = "colotrace/v1"
@@ -63,7 +62,7 @@ def broker_of(url: str) -> Broker:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-        if host and ":" not in host and not _is_ipv4(host):
+        if host and ":" not in host and not is_ip(host, 4):
             host = to_ascii(host)
     except ValueError:
         raise BrokerUrlError(
@@ -81,14 +80,6 @@ def broker_of(url: str) -> Broker:
     if password and not username:
         raise BrokerUrlError("it has a password, but no user")
     return Broker(host, port or _PORTS[parts.scheme], parts.scheme == "mqtts", username, password)
-
-
-def _is_ipv4(host: str) -> bool:
-    try:
-        ipaddress.IPv4Address(host)
-    except ValueError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

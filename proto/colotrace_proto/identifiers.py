@@ -28,7 +28,7 @@ def is_address(text: str) -> bool:
     host, _, port = text.rpartition(":")
     if not 0 < int(port) < 1 << 16:
         return False
-    return _is_ip(host[1:-1], 6) if host.startswith("[") else _is_ip(host, 4) or is_host_name(host)
+    return is_ip(host[1:-1], 6) if host.startswith("[") else is_ip(host, 4) or is_host_name(host)
 
 
 def with_ascii_host(text: str) -> str:
@@ -42,7 +42,8 @@ def with_ascii_host(text: str) -> str:
         return text
 
 
-def _is_ip(text: str, version: int) -> bool:
+def is_ip(text: str, version: int) -> bool:
+    """Whether the text is an address of that IP version."""
     try:
         return ipaddress.ip_address(text).version == version
     except ValueError:
