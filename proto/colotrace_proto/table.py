@@ -7,7 +7,7 @@ has several wrapped lines. Addresses and numbers are never cut.
 
 from collections.abc import Sequence
 
-from msgspec import UNSET, UnsetType
+from msgspec import UNSET
 
 from . import rows
 from .layout import GAP, TextOutput, flow, grid, total, widths
@@ -62,7 +62,7 @@ def _hops(hops: Sequence[rows.Hop], on: TextOutput) -> list[str]:
             address, name, asn = _who(node, on)
             if len(hop.nodes) > 1:
                 address = f"{address} x{node.packet_count}"
-            body.append((ttl, address, name, asn, lost, share, *(_ms(t) for t in _times(node))))
+            body.append((ttl, address, name, asn, lost, share, *_times(node)))
             labels.append([on.text(label) for label in node.labels or ()])
     wide = widths(_HEAD, body)
     fixed = total(wide) - wide[_NAME]
@@ -158,24 +158,14 @@ def _outcome(row: rows.ColoRow, on: TextOutput) -> str:
     if not target.packet_count:
         what = f"{on.text(target.ip)} not reached" if target.ip else "no address was traced"
         return f"{what} {took}" if row.hops else what
-    times = "/".join(
-        _ms(time)
-        for time in (
-            target.min_rtt_ms,
-            target.mean_rtt_ms,
-            target.max_rtt_ms,
-            target.std_dev_rtt_ms,
-        )
-    )
+    times = "/".join(_times(target))
     answers = "1 answer" if target.packet_count == 1 else f"{target.packet_count} answers"
     if target.mean_rtt_ms is UNSET:
         return f"{on.text(target.ip)} reached, {answers} that tell no time, {took}"
     return f"{on.text(target.ip)} reached, {answers}, min/mean/max/stddev {times} ms, {took}"
 
 
-def _times(node: rows.Node) -> tuple[float | UnsetType, ...]:
-    return (node.min_rtt_ms, node.mean_rtt_ms, node.max_rtt_ms, node.std_dev_rtt_ms)
-
-
-def _ms(time: float | UnsetType) -> str:
-    return "" if time is UNSET else f"{time:.3f}"
+def _times(what: rows.Node | rows.TargetSummary) -> list[str]:
+    """Minimum, mean, maximum and standard deviation; empty texts if there are none."""
+    times = (what.min_rtt_ms, what.mean_rtt_ms, what.max_rtt_ms, what.std_dev_rtt_ms)
+    return ["" if time is UNSET else f"{time:.3f}" for time in times]

@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -57,15 +58,18 @@ class Known:
 NOTHING_KNOWN = Known({}, {})
 
 
-@dataclass(frozen=True, slots=True)
-class _Times:
+class _Times(NamedTuple):
     """RTT statistics of one group of replies, in milliseconds."""
 
-    count: int
+    replies: int
     min: float
     mean: float
     max: float
     std_dev: float
+
+
+_RTT = tuple(f"{name}_rtt_ms" for name in _Times._fields[1:])
+_LATENCY = tuple(f"{name}_latency_ms" for name in _Times._fields[1:])
 
 
 def merged(tables: Sequence[Replies]) -> Replies:
@@ -194,10 +198,8 @@ def _statistics(
     mean = np.clip(mean, low, high)
     squares = np.bincount(group, (rtt_ms - mean[group]) ** 2, minlength=groups)
     std_dev = np.sqrt(squares / np.maximum(count - 1, 1))
-    columns = zip(
-        count.tolist(), low.tolist(), mean.tolist(), high.tolist(), std_dev.tolist(), strict=True
-    )
-    return [_Times(*line) for line in columns]
+    columns = (count, low, mean, high, std_dev)
+    return list(map(_Times, *(column.tolist() for column in columns)))
 
 
 def _hop(
@@ -207,8 +209,8 @@ def _hop(
     known: Known,
 ) -> rows.Hop:
     packets = sent[ttl - 1] if ttl <= len(sent) else 0
-    answers = sum(times.count for _, _, times in answered)
-    answered.sort(key=lambda node: (-node[2].count, len(node[0]), node[0], node[1]))
+    answers = sum(times.replies for _, _, times in answered)
+    answered.sort(key=lambda node: (-node[2].replies, len(node[0]), node[0], node[1]))
     return rows.Hop(
         packets_ttl=ttl,
         packets_sent=max(packets, answers),
@@ -223,11 +225,8 @@ def _node(address: bytes, labels: tuple[str, ...], times: _Times, known: Known) 
         asn=known.asns.get(ip, rows.UNKNOWN_ASN),
         ip=ip,
         name=known.names.get(ip, ip),
-        packet_count=times.count,
-        min_rtt_ms=times.min,
-        mean_rtt_ms=times.mean,
-        max_rtt_ms=times.max,
-        std_dev_rtt_ms=times.std_dev,
+        packet_count=times.replies,
+        **dict(zip(_RTT, times[1:], strict=True)),
         labels=list(labels) if labels else UNSET,
     )
 
@@ -240,22 +239,13 @@ def _summary(gathered: Gathered, times: _Times | None, known: Known) -> rows.Tar
     if not gathered.target_address:
         return rows.TargetSummary(asn="", ip="", name=gathered.target, packet_count=0)
     ip = _text(gathered.target_address)
-    asn, name = known.asns.get(ip, rows.UNKNOWN_ASN), known.names.get(ip, ip)
-    if times is None:  # the target did not answer, or only without naming a probe
-        return rows.TargetSummary(asn=asn, ip=ip, name=name, packet_count=gathered.unplaced)
+    # Without times the target did not answer, or only without naming a probe.
     return rows.TargetSummary(
-        asn=asn,
+        asn=known.asns.get(ip, rows.UNKNOWN_ASN),
         ip=ip,
-        name=name,
-        packet_count=times.count,
-        min_latency_ms=times.min,
-        mean_latency_ms=times.mean,
-        max_latency_ms=times.max,
-        std_dev_latency_ms=times.std_dev,
-        min_rtt_ms=times.min,
-        mean_rtt_ms=times.mean,
-        max_rtt_ms=times.max,
-        std_dev_rtt_ms=times.std_dev,
+        name=known.names.get(ip, ip),
+        packet_count=times.replies if times else gathered.unplaced,
+        **(dict(zip(_LATENCY + _RTT, 2 * times[1:], strict=True)) if times else {}),
     )
 
 
