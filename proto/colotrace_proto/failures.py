@@ -4,18 +4,14 @@ from .codes import RowCode
 from .messages import Failure
 
 _CODES = {
-    Failure.UNSPECIFIED: RowCode.LOST,
     Failure.NONE: 0,
     Failure.UNRESOLVABLE: RowCode.UNTRACEABLE,
     Failure.NO_FAMILY: RowCode.UNTRACEABLE,
     Failure.POLICY: RowCode.UNTRACEABLE,
     Failure.SEND: RowCode.UNSENT,
-    Failure.CANCELLED: RowCode.LOST,
-    Failure.DEADLINE: RowCode.LOST,
-    Failure.INTERNAL: RowCode.LOST,
 }
 
 
 def error_code(failure: Failure) -> int:
     """The `RowCode` of the failure; 0 if the target was traced."""
-    return _CODES[failure]
+    return _CODES.get(failure, RowCode.LOST)

@@ -17,7 +17,6 @@ MAX_LABEL = 63
 # The mapping of UTS 46 can shorten a text, but a longer text than this never becomes a valid name.
 _MAX_TEXT = 1_024
 _LABEL = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?")
-_NAME_CHARACTERS = re.compile(r"[A-Za-z0-9_-]")
 _JOINERS = "\u200c\u200d"
 _NO_LABEL_CHARACTER = re.compile(r"[^A-Za-z0-9_-]")
 # Some resolvers read a name whose last label is a number ("127.1", "0x7f000001") as an address.
@@ -101,9 +100,9 @@ def _with_symbols(label: str) -> str:
     """
     import idna
 
-    wrong = re.search(r"[\x00-\x7f]", _NAME_CHARACTERS.sub("", label))
-    if wrong is not None:
-        raise HostNameError(f"no host name has {wrong.group()!r} in it")
+    for character in _NO_LABEL_CHARACTER.findall(label):
+        if character.isascii():
+            raise HostNameError(f"no host name has {character!r} in it")
     idna.check_nfc(label)
     idna.check_hyphen_ok(label)
     idna.check_initial_combiner(label)
