@@ -32,35 +32,6 @@ _answer_bounds = lru_cache(maxsize=1_024)(rules.answer_bounds)
 class Trace:
     """The state of one trace. `now` and all times are monotonic nanoseconds."""
 
-    # Slots, since thousands may be under way. `__weakref__` lets tests see that one was freed.
-    __slots__ = (
-        "__weakref__",
-        "_answered",
-        "_bounds",
-        "_deferred",
-        "_doubtful",
-        "_forwarders",
-        "_furthest_transit",
-        "_last_sent_at",
-        "_longest_rtt",
-        "_order",
-        "_sent_at",
-        "_stamped",
-        "_sure",
-        "_ttls",
-        "answers",
-        "caveats",
-        "counters",
-        "ended",
-        "flow",
-        "furthest",
-        "path",
-        "replies",
-        "sent",
-        "spec",
-        "started",
-    )
-
     def __init__(
         self, spec: TraceSpec, flow: Flow, *, now: int, expected_ttl: int | None = None
     ) -> None:
@@ -336,18 +307,15 @@ class Trace:
         if self.ended is None:
             closes_at = self.closes_at()
             if closes_at is not None and closes_at <= now:
-                self._end(now)
+                self.stop(now)
         return self.ended is not None
 
     def stop(self, now: int) -> None:
-        """Ends the trace with what there is."""
+        """End the trace with what there is."""
         if self.ended is None:
-            self._end(now)
-
-    def _end(self, now: int) -> None:
-        self.ended = now
-        self.settle()
-        self.caveats.spared &= {*self.hops()}
+            self.ended = now
+            self.settle()
+            self.caveats.spared &= {*self.hops()}
 
     def settle(self, forwarders: Collection[bytes] = ()) -> None:
         """Decide which doubtful refusals are the target's, now that all answers are there.
