@@ -131,12 +131,12 @@ class Prober:
         def reserve(port: int) -> bool:
             return self._wire.reserve(spec.packet_type, spec.family, port)
 
-        flow = self._engine.allocate(spec, source, reserve=reserve, now=now)
+        flow = self._engine.identities.allocate(spec, source, reserve=reserve, now=now)
         try:
             flow = self._wire.routed(flow)
             self._wire.open(flow)
         except OSError:
-            self._engine.give_back(flow, now=now)
+            self._engine.identities.release(flow, now)
             self._wire.give_back(flow)
             raise
         self._writers[flow.key] = writer_for(flow)

@@ -44,7 +44,7 @@ def attacked(attack: Attack, *, secret: bytes) -> tuple[Engine, Trace]:
     """An engine with a trace all of whose probes are out."""
     engine = Engine(rate=1e9, secret=secret)
     spec = TraceSpec(TARGET, attack.packet_type, port=attack.port, wait_ns=5_000_000_000)
-    flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=_NOW)
+    flow = engine.identities.allocate(spec, SOURCE, reserve=lambda _: True, now=_NOW)
     trace = engine.start(spec, flow, now=_NOW)
     while sent := engine.poll(_NOW, most=64):
         for probe in sent:

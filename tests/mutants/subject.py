@@ -91,7 +91,9 @@ class Subject:
         )
         source = packed(world.addresses.prober)
         engine = Engine(rate=1e9, secret=secret)
-        self.flow: Flow = engine.allocate(self.spec, source, reserve=lambda _: True, now=NOW)
+        self.flow: Flow = engine.identities.allocate(
+            self.spec, source, reserve=lambda _: True, now=NOW
+        )
         writer = writer_for(self.flow)
         for ordinal in range(self.spec.max_ttl):
             probe = bytes(writer.write(ordinal, ordinal + 1))

@@ -184,7 +184,7 @@ class SingleSide(Side):
 
     def start(self, spec: TraceSpec, source: bytes, *, now: int) -> None:
         """Begins a trace."""
-        flow = self.engine.allocate(spec, source, reserve=lambda _: True, now=now)
+        flow = self.engine.identities.allocate(spec, source, reserve=lambda _: True, now=now)
         self.traces[spec.target] = self.traces.get(spec.target, 0) + 1
         self._live[spec.target] = self.engine.start(spec, flow, now=now)
 

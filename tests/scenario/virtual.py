@@ -111,7 +111,7 @@ class VirtualHost:
 
     def _start_trace(self, spec: TraceSpec, account: Account) -> Trace:
         source = packed(self._worlds[spec.target].addresses.prober)
-        flow = self.engine.allocate(spec, source, reserve=lambda _: True, now=self.now)
+        flow = self.engine.identities.allocate(spec, source, reserve=lambda _: True, now=self.now)
         self._writers[flow.key] = writer_for(flow)
         return self.engine.start(spec, flow, now=self.now, account=account)
 

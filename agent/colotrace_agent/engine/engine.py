@@ -11,7 +11,6 @@ counts as having sent less, so that ever new ones do not keep it waiting for goo
 import heapq
 import itertools
 from collections import OrderedDict
-from collections.abc import Callable
 
 from colotrace_proto.messages import NodeKind
 
@@ -87,10 +86,12 @@ class Engine:
         self._budget = Budget(shared_bucket(rate or DEFAULT_RATE))
         self._near = Budget(shared_bucket(rate or DEFAULT_NEAR_RATE))
         self._targets: OrderedDict[bytes, Budget] = OrderedDict()
-        self._identities = Identities(secret=secret, flow_secret=flow_secret)
+        self.identities = Identities(secret=secret, flow_secret=flow_secret)
+        """Allocates the flows for `start`; release those that are not started."""
         self._distances = Distances()
         self._routers = Routers() if routers is None else routers
-        self._spacing: Spacing[Trace] = Spacing(settled=self._touch)
+        self._touched: set[Trace] = set()  # their ends may have moved
+        self._spacing: Spacing[Trace] = Spacing(settled=self._touched.add)
         # By TTL, the limits of routers at which a trace's probes are expected to expire.
         self._limits: dict[Trace, dict[int, Limit]] = {}
         self._traces = Lookup()
@@ -99,25 +100,13 @@ class Engine:
         self._sending: _Queue = []
         self._near_sending: _Queue = []
         self._waiting: list[tuple[int, int, Account]] = []
-        # Traces whose end may have moved, and ends as last computed: a heap entry that has
-        # become too early only costs another look.
-        self._touched: set[Trace] = set()
+        # Ends as last computed: a heap entry that has become too early only costs another look.
         self._ends: list[tuple[int, int, Trace]] = []
         self._entered: dict[Trace, int] = {}
         self._tie = itertools.count()
 
     def __len__(self) -> int:
         return len(self._traces)
-
-    def allocate(
-        self, spec: TraceSpec, source: bytes, *, reserve: Callable[[int], bool], now: int
-    ) -> Flow:
-        """A flow for `start`. See `Identities.allocate`."""
-        return self._identities.allocate(spec, source, reserve=reserve, now=now)
-
-    def give_back(self, flow: Flow, *, now: int) -> None:
-        """A flow that `start` will not be called with."""
-        self._identities.release(flow, now)
 
     def start(
         self, spec: TraceSpec, flow: Flow, *, now: int, account: Account | None = None
@@ -141,7 +130,9 @@ class Engine:
         self._targets.move_to_end(spec.target)
         account = account or Account()
         account.began = account.began or now
-        self._queue(trace, account)
+        account.traces.append(trace)
+        if len(account.traces) == 1:
+            self._push(account)
         self._touched.add(trace)
         return trace
 
@@ -205,7 +196,8 @@ class Engine:
         limits = self._limits.get(trace)
         while trace.ended is None and len(probes) < most and (ttl := trace.next_ttl()) is not None:
             if limits and (limit := limits.get(ttl)) is not None:
-                self._put_off(trace, limit, now)  # its turn goes to the one after
+                _, earlier = trace.put_off()
+                self._spacing.hold(trace, ttl, limit, earlier=earlier, now=now)
                 continue
             ready_at = self._polite_at(trace, ttl, now)
             if ready_at is not None:
@@ -213,14 +205,6 @@ class Engine:
             ordinal, _ = trace.take()
             probes.append(Probe(trace.flow, ordinal, ttl))
         return None
-
-    def _touch(self, trace: Trace) -> None:
-        self._touched.add(trace)
-
-    def _put_off(self, trace: Trace, limit: Limit, now: int) -> None:
-        """Lets the trace's next probe wait for a router."""
-        ttl, earlier = trace.put_off()
-        self._spacing.hold(trace, ttl, limit, earlier=earlier, now=now)
 
     def _take_late(self, probes: list[Probe], now: int, *, most: int) -> None:
         """Adds what has waited for a router that limits its answers."""
@@ -281,7 +265,7 @@ class Engine:
             self.malformed += 1
             return
         if trace is None:
-            if self._identities.is_released(heard.key, read_at):
+            if self.identities.is_released(heard.key, read_at):
                 self.late += 1
             else:
                 self.foreign += 1
@@ -296,14 +280,14 @@ class Engine:
 
     def expire(self, now: int) -> None:
         """Ends the traces to which nothing more can come."""
-        touched, self._touched = self._touched, set()
         looked_at = set()
-        for trace in touched:
+        for trace in self._touched:
             look_at = trace.look_at()
             if trace.ended is not None or (look_at is not None and look_at <= now):
                 looked_at.add(trace)
             else:
                 self._enter(trace, look_at)
+        self._touched.clear()
         while self._ends and self._ends[0][0] <= now:
             at, _, trace = heapq.heappop(self._ends)
             if self._entered.get(trace) == at:
@@ -340,11 +324,6 @@ class Engine:
             times.append(max(budget_at, late_at))
         return min(times, default=None)
 
-    def _queue(self, trace: Trace, account: Account) -> None:
-        account.traces.append(trace)
-        if len(account.traces) == 1:
-            self._push(account)
-
     def _push(self, account: Account, queue: _Queue | None = None) -> None:
         queue = self._sending if queue is None else queue
         turn = account.taken + account.began * AGEING / 1e9
@@ -353,14 +332,15 @@ class Engine:
     def _end(self, trace: Trace, now: int) -> None:
         self._entered.pop(trace, None)
         if self._traces.remove(trace):
-            self._identities.release(trace.flow, now)
+            self.identities.release(trace.flow, now)
             self.changed.add(trace)
             if trace.is_doubtful:
                 trace.settle(self._forwarders(trace))
             if trace.reached:
                 self._distances.put(trace.spec, trace.target, trace.end_ttl, now)
             self._limits.pop(trace, None)
-            self._tally(trace)
+            self.counted.add(trace.counters)
+            self.unstamped += trace.caveats.unstamped
             self._targets[trace.spec.target].users -= 1
             self._forget_targets(now)
 
@@ -393,7 +373,3 @@ class Engine:
             if budget.users or not budget.is_full(now):
                 return
             del self._targets[target]
-
-    def _tally(self, trace: Trace) -> None:
-        self.counted.add(trace.counters)
-        self.unstamped += trace.caveats.unstamped

@@ -19,7 +19,7 @@ def started(
     engine: Engine, *, max_ttl: int = 3, packets: int = 1, rounds: bool = False, now: int = NOW
 ) -> Trace:
     spec = TraceSpec(TARGET, max_ttl=max_ttl, packets_per_ttl=packets, rounds=rounds)
-    flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=now)
+    flow = engine.identities.allocate(spec, SOURCE, reserve=lambda _: True, now=now)
     return engine.start(spec, flow, now=now)
 
 
@@ -237,7 +237,7 @@ def test_the_nearest_routers_have_a_budget_of_their_own() -> None:
     engine = Engine()
     for number in range(400):
         spec = TraceSpec(bytes([203, 0, 113, number % 256]), max_ttl=3, packets_per_ttl=1)
-        flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=NOW)
+        flow = engine.identities.allocate(spec, SOURCE, reserve=lambda _: True, now=NOW)
         engine.start(spec, flow, now=NOW)
     sent = 0
     while probes := send(engine):
@@ -260,7 +260,7 @@ def test_one_target_has_a_budget_that_no_rate_replaces() -> None:
     assert sent == 640
     assert len(send(engine, now=NOW + 100 * MS)) == 100
     elsewhere = TraceSpec(bytes([203, 0, 113, 77]), max_ttl=4, packets_per_ttl=3)
-    flow = engine.allocate(elsewhere, SOURCE, reserve=lambda _: True, now=NOW)
+    flow = engine.identities.allocate(elsewhere, SOURCE, reserve=lambda _: True, now=NOW)
     engine.start(elsewhere, flow, now=NOW + 100 * MS)
     assert len(send(engine, now=NOW + 100 * MS)) == 12
 
@@ -269,7 +269,7 @@ def test_what_the_host_had_no_room_for_is_counted_once_a_trace() -> None:
     """Also for GRE, whose traces are found by two keys."""
     engine = Engine()
     spec = TraceSpec(TARGET, PacketType.GRE, max_ttl=3, packets_per_ttl=1)
-    flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=NOW)
+    flow = engine.identities.allocate(spec, SOURCE, reserve=lambda _: True, now=NOW)
     trace = engine.start(spec, flow, now=NOW)
     engine.overflowed(5)
     assert trace.caveats.overflows == engine.overflows == 5
@@ -291,7 +291,7 @@ def sent_after(engine: Engine, trace: Trace, since: int) -> int:
 def trace_to(number: int, engine: Engine, *, now: int, account: Account | None = None) -> Trace:
     target = bytes([198, 51, number // 256, number % 256])
     spec = TraceSpec(target, max_ttl=15, packets_per_ttl=3)
-    flow = engine.allocate(spec, SOURCE, reserve=lambda _: True, now=now)
+    flow = engine.identities.allocate(spec, SOURCE, reserve=lambda _: True, now=now)
     return engine.start(spec, flow, now=now, account=account)
 
 

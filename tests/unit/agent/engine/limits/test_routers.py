@@ -49,7 +49,9 @@ class Paths:
         begun = []
         for number in numbers:
             spec = TraceSpec(target(number), max_ttl=6, packets_per_ttl=packets, wait_ns=wait_ns)
-            flow = self.engine.allocate(spec, SOURCE, reserve=lambda _: True, now=self.now)
+            flow = self.engine.identities.allocate(
+                spec, SOURCE, reserve=lambda _: True, now=self.now
+            )
             begun.append(self.engine.start(spec, flow, now=self.now))
         coming: list[tuple[int, int, Heard]] = []
         while len(self.engine):
@@ -194,7 +196,7 @@ def test_a_trace_that_is_stopped_has_nothing_waiting() -> None:
     paths = Paths()
     paths.trace(*range(10))
     spec = TraceSpec(target(1), max_ttl=6, packets_per_ttl=10)
-    flow = paths.engine.allocate(spec, SOURCE, reserve=lambda _: True, now=paths.now)
+    flow = paths.engine.identities.allocate(spec, SOURCE, reserve=lambda _: True, now=paths.now)
     trace = paths.engine.start(spec, flow, now=paths.now)
     for probe in paths.engine.poll(paths.now, most=100):
         paths.engine.sent(probe, at=paths.now)
