@@ -84,10 +84,6 @@ class AtOnce(Jobs):
     def cancel(self, job_id: JobId) -> None:
         """Do nothing: the job has ended."""
 
-    async def finish(self, *, within_s: float) -> None:  # noqa: ARG002
-        """No job runs."""
-        self.draining = True
-
 
 def _traced(job: Job) -> Frame:
     target = ipaddress.ip_address(job.target).packed

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from colotrace_agent.host.resolve import Resolver
-from colotrace_agent.job.shell import JobShell
+from colotrace_agent.job.shell import JobShell, Progress
 from colotrace_agent.policy import Policy
 from colotrace_agent.prober import Prober, open_prober
 from colotrace_proto.messages import MAX_REMAINING_MS, Frame, Job, JobId, PacketType
@@ -70,9 +70,20 @@ async def trace(path: Path, families: list[str], packet_types: list[str]) -> lis
 
 async def _run(job: Job, prober: Prober, resolver: Resolver) -> list[Frame]:
     frames: list[Frame] = []
+    ended = asyncio.Event()
+
+    def end(frame: Frame) -> None:
+        frames.append(frame)
+        ended.set()
+
+    def ready(progress: Progress) -> None:
+        frame = progress()
+        if frame is not None:
+            frames.append(frame)
+
     policy = Policy(allow_private=True, families=lambda: prober.families)
-    shell = JobShell(job, prober=prober, resolver=resolver, policy=policy, emit=frames.append)
-    await shell.ended()
+    JobShell(job, prober=prober, resolver=resolver, policy=policy, ready=ready, end=end)
+    await ended.wait()
     return frames
 
 

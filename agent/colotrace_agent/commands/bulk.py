@@ -1,14 +1,13 @@
 """`colotrace-agent trace --targets-file`: many targets, as fast as the packet budget allows."""
 
 import asyncio
-import contextlib
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from colotrace_proto.messages import Failure, Family, Frame, JobId
 from colotrace_proto.notices import Notice
-from colotrace_proto.output import OutputError
 
 from colotrace_agent.bulk.engine import Ended
 from colotrace_agent.bulk.group import Group
@@ -18,19 +17,22 @@ from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.engine.notices import cannot_start
 from colotrace_agent.host.resolve import Resolver, UnresolvableError, parse_address
 from colotrace_agent.job.frames import Report
-from colotrace_agent.model import TraceSpec, family_of
-from colotrace_agent.network.sockets import RawSockets
+from colotrace_agent.job.machine import spec_of
+from colotrace_agent.model import family_of
 from colotrace_agent.policy import Barred, Policy
 
 from .outputs import Outputs
 from .progress import Progress
-from .shown import Shown, ShowSettings
+from .shown import Shown
 from .targets import Targets, Unusable
+
+if TYPE_CHECKING:
+    from .trace import TraceSettings
 
 # Maximum numbers of look-ups and of rows being printed.
 _LOOKUPS = 256
 _SHOWING = 256
-_JOB = JobId("1")
+_JOB = JobId("")
 
 # A target as given, and its address.
 _Asked = tuple[str, bytes]
@@ -42,52 +44,39 @@ class Bulk:
 
     def __init__(
         self,
-        spec: TraceSpec,
-        show: ShowSettings,
-        sockets: RawSockets,
+        settings: "TraceSettings",
+        targets: Targets,
+        shown: Shown,
         *,
-        rate: float | None,
-        allow_private: bool,
+        outputs: Outputs,
         resolver: Resolver,
     ) -> None:
-        """`spec`'s target is not used."""
-        self._tracer = BulkTracer(spec, sockets, rate=rate, tell=self._tell)
-        self._outputs = Outputs(self._end)
-        self._shown = Shown(show, resolver, self._outputs)
-        # Rows with names and groups are made one by one; others in arrays.
-        self._writer = LineWriter(show.colo) if show.json and not show.names else None
-        self._policy = Policy(allow_private=allow_private, families=lambda: self._tracer.families)
+        self._targets = targets
+        self._shown = shown
+        self._outputs = outputs
         self._resolver = resolver
+        self._tracer = tracer = BulkTracer(
+            spec_of(settings.job, b""), settings.sockets, rate=settings.rate, tell=self._tell
+        )
+        self._policy = Policy(
+            allow_private=settings.allow_private, families=lambda: tracer.families
+        )
+        # Rows with names and groups are made one by one; others in arrays.
+        in_arrays = settings.json and not settings.names
+        self._writer = LineWriter(settings.colo) if in_arrays else None
         self._names: dict[Group, list[str]] = {}
         self._tasks = asyncio.TaskGroup()
         self._lookups = asyncio.Semaphore(_LOOKUPS)
         # Names of one address start one after the other; only one of them asks at each turn.
         self._locks: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self._resolving: set[asyncio.Task[None]] = set()
-        self.interrupted = False
         self._ending = False
         self._showing = 0
         self._shown_one = asyncio.Event()
         self._done = 0
-        self._targets: Targets | None = None
 
-    @property
-    def errors(self) -> int:
-        """Targets that could not be traced."""
-        return self._shown.errors
-
-    @property
-    def unreached(self) -> int:
-        """Targets that did not answer, including those with an error."""
-        return self._shown.unreached + (self._writer.unreached if self._writer else 0)
-
-    async def run(self, given: Iterable[str], file: int) -> bool:
-        """Traces the given targets and those in the file; returns once all rows are written.
-
-        Returns False if reading the file failed, after a message. Raises `OutputError` if standard
-        output cannot be written, unless the run was interrupted.
-        """
-        self._targets = Targets(given, file)
+    async def run(self) -> bool:
+        """Traces all targets. Returns False if reading the file failed, after a message."""
         progress = None
         if sys.stderr.isatty():
             progress = Progress(self._done_so_far, self._outputs.status)
@@ -100,30 +89,19 @@ class Bulk:
                 except OSError as error:
                     whole = False
                     self._outputs.note(f"colotrace-agent: --targets-file: {error}")
-                await self._all_ended()
-            if progress is not None:
-                progress.close()
-            await self._outputs.close()
-        except OutputError as error:
-            if not self.interrupted:
-                raise
-            await self._outputs.last_words(f"colotrace-agent: {error.words}")
+                while self._tracer.under_way and not self._ending:
+                    await self._tracer.next_turn()
         finally:
             if progress is not None:
                 progress.close()
             self._tracer.close()
+        if self._writer is not None:
+            self._shown.unreached += self._writer.unreached
         return whole
 
-    def interrupt(self) -> None:
-        """End early: print the results so far of the traces under way."""
-        self.interrupted = True
-        self._outputs.hurry()
-        self._end()
-
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Start no more traces, and end those under way."""
         self._ending = True
-        if self._targets is not None:
-            self._targets.close()
         self._tracer.stop()
         self._shown_one.set()
         # A silent name server must not delay the end.
@@ -214,15 +192,10 @@ class Bulk:
 
     async def _room(self) -> None:
         """Waits while the reader of the rows is behind."""
-        with contextlib.suppress(OutputError):
-            await self._outputs.drain()
+        await self._outputs.drain()
         while self._showing >= _SHOWING and not self._ending:
             self._shown_one.clear()
             await self._shown_one.wait()
-
-    async def _all_ended(self) -> None:
-        while self._tracer.under_way and not self._ending:
-            await self._tracer.next_turn()
 
     def _tell(self, ended: list[Ended]) -> None:
         if self._outputs.error is not None:
@@ -243,13 +216,8 @@ class Bulk:
 
     def _show(self, target: str, frame: Frame) -> None:
         self._showing += 1
-        task = self._tasks.create_task(self._show_one(target, frame))
+        task = self._tasks.create_task(self._shown.show(target, frame))
         task.add_done_callback(self._has_shown)
-
-    async def _show_one(self, target: str, frame: Frame) -> None:
-        # If standard output has failed, `run` reports it once, not each task.
-        with contextlib.suppress(OutputError):
-            await self._shown.show(target, [frame], ask=not self._ending)
 
     def _has_shown(self, _: asyncio.Task[None]) -> None:
         self._showing -= 1

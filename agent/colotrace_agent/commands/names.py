@@ -2,25 +2,21 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Collection
-from typing import Protocol
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any
 
 _MOST = 65_536
 WAIT_S = 1.0
 
 
-class NameSource(Protocol):
-    """A resolver of addresses."""
-
-    async def name(self, address: bytes) -> str | None:
-        """The address's name; None if it has none."""
-
-
 class Names:
     """An LRU cache of at most `most` addresses, including those without a name."""
 
-    def __init__(self, source: NameSource, *, most: int = _MOST) -> None:
-        self._source = source
+    def __init__(
+        self, name: Callable[[bytes], Coroutine[Any, Any, str | None]], *, most: int = _MOST
+    ) -> None:
+        """`name` finds the name of an address, None if it has none."""
+        self._name = name
         self._most = most
         self._known: OrderedDict[bytes, str | None] = OrderedDict()
 
@@ -29,7 +25,7 @@ class Names:
         missing = [address for address in addresses if address not in self._known]
         if ask and missing:
             asking = {
-                asyncio.create_task(self._source.name(address), name="name"): address
+                asyncio.create_task(self._name(address), name="name"): address
                 for address in missing
             }
             done, late = await asyncio.wait(asking, timeout=WAIT_S)

@@ -6,6 +6,7 @@ reader does not read.
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 from colotrace_proto.layout import TextOutput, text_output
 from colotrace_proto.output import ERRORS, STDERR, STDOUT, OutputError, encoding
@@ -29,7 +30,7 @@ class Outputs:
         # A status line that shares its terminal with the rows is written in one order with them.
         self._status_on = self._out if sys.stdout.isatty() else self._err
         self._status = False
-        self._hurried = False
+        self.hurried = False
         self._status_paper: TextOutput = text_output(sys.stderr)
 
     @property
@@ -69,23 +70,21 @@ class Outputs:
             self._status = False
 
     async def drain(self) -> None:
-        """Wait until the readers have taken enough for more to be printed.
-
-        Raises:
-            OutputError: standard output cannot be written.
-        """
-        await self._out.drain()
-        await self._err.drain()
+        """Wait until the readers have taken enough for more to be printed. Returns at once if
+        standard output cannot be written: `close` raises that once for all its callers."""
+        with suppress(OutputError):
+            await self._out.drain()
+            await self._err.drain()
 
     def hurry(self) -> None:
         """The run is to end: wait only `_LAST_ROWS_S` for a reader that does not read. The second
         call does not wait at all."""
         for writer in (self._out, self._err):
-            if self._hurried:
+            if self.hurried:
                 writer.give_up()
             else:
                 writer.hurry(within_s=_LAST_ROWS_S)
-        self._hurried = True
+        self.hurried = True
 
     async def close(self) -> None:
         """Wait until all has been written.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from colotrace_proto.bus import Broker
+from colotrace_proto.deadlines import DRAIN_S
 from colotrace_proto.messages import AgentId, ColoName, Family
 from colotrace_proto.running import RunningClock
 from colotrace_proto.starting import mark_started
@@ -27,9 +28,6 @@ from colotrace_agent.link.tls import Tls
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.packets.formats import PACKET_TYPES
 from colotrace_agent.prober import Prober, open_prober
-
-# Longer than any job takes; jobs that still run then are cancelled.
-_DRAIN_S = 25.0
 
 if TYPE_CHECKING:
     from colotrace_agent.link.mqtt import MqttLink
@@ -121,17 +119,19 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
 async def _until_stopped(stop: "_Stop", jobs: Jobs, link: "Stream | MqttLink") -> None:
     await stop.first.wait()
     _log.info("draining", jobs=len(jobs))
-    await first_of(drain(jobs, link, within_s=_DRAIN_S), stop.second.wait())
+    await first_of(drain(jobs, link, within_s=DRAIN_S), stop.second.wait())
 
 
 async def drain(jobs: Jobs, link: "Stream | MqttLink", *, within_s: float) -> None:
-    """Takes no more jobs; returns once all have ended and their coordinators know."""
+    """Takes no more jobs; returns once all have ended and their coordinators know. Jobs that are
+    left after that time are cancelled."""
     jobs.draining = True
     link.changed()
     with suppress(TimeoutError):
         async with asyncio.timeout(within_s):
-            await jobs.finish(within_s=within_s)
+            await jobs.ended()
             await link.settled()
+    jobs.cancel_all()
 
 
 def _log_families(families: frozenset[Family]) -> None:

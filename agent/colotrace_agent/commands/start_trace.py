@@ -109,7 +109,7 @@ def start(
     require(files=_REQUIRED_FILES)
     startup.warn_of_rate(rate)
 
-    from colotrace_proto.messages import PacketType
+    from colotrace_proto.messages import MAX_REMAINING_MS, Job, JobId, PacketType
     from colotrace_proto.rows import Colo
 
     from colotrace_agent.engine.multipath.several import offered
@@ -122,12 +122,18 @@ def start(
     if packet_type not in known:
         usage(f"--packet-type {packet_type}: one of {', '.join(sorted(known))}")
     settings = TraceSettings(
-        packet_type=PacketType(packet_type),
-        max_ttl=max_ttl,
-        packets_per_ttl=packets_per_ttl,
-        wait_ms=round(wait_time * 1e3),
-        port=port,
-        multipath=multipath,
+        job=Job(
+            job_id=JobId(""),
+            target="",
+            packet_type=PacketType(packet_type),
+            max_ttl=max_ttl,
+            packets_per_ttl=packets_per_ttl,
+            wait_ms=round(wait_time * 1e3),
+            port=port,
+            flow=0,
+            remaining_ms=MAX_REMAINING_MS,
+            multipath=multipath,
+        ),
         rate=rate,
         sockets=sockets,
         allow_private=allow_private,

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from colotrace_proto.messages import (
     Accepted,
     Counters,
     Failure,
+    Frame,
     Job,
     JobId,
     PacketType,
@@ -48,6 +50,7 @@ class Jobs:
         self._max_jobs = max_jobs
         self._policy = Policy(allow_private=allow_private, families=lambda: prober.families)
         self._under_way: dict[JobId, JobShell] = {}
+        self._one_ended = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -57,11 +60,12 @@ class Jobs:
         return self._prober.counters()
 
     def take(
-        self, job: Job | UnknownJob, emit: Emit, *, ready: Callable[[Progress], None] | None = None
+        self, job: Job | UnknownJob, emit: Emit, *, ready: Callable[[Progress], object]
     ) -> Accepted | Refused:
-        """Accepts a job, whose frames then come out through `emit`, or refuses it at once.
+        """Accepts a job or refuses it at once. `emit` gets the last frame of an accepted job,
+        `ready` its progress, as in `JobShell`.
 
-        A job that runs already is accepted again, and goes on as it was. `ready` as `JobShell`'s.
+        A job that runs already is accepted again, and goes on as it was.
         """
         if job.job_id in self._under_way:
             return Accepted(job.job_id)
@@ -82,10 +86,9 @@ class Jobs:
             prober=self._prober,
             resolver=self._resolver,
             policy=self._policy,
-            emit=emit,
-            addresses=addresses,
             ready=ready,
-            on_end=self._forget,
+            end=partial(self._end, emit),
+            addresses=addresses,
             among=self._under_way,
         )
         return Accepted(job.job_id)
@@ -101,16 +104,16 @@ class Jobs:
         for job_id in list(self._under_way):
             self.cancel(job_id)
 
-    async def finish(self, *, within_s: float) -> None:
-        """Takes no more jobs and waits for those under way; cancels those left after that time."""
-        self.draining = True
-        waiting = [asyncio.ensure_future(job.ended()) for job in self._under_way.values()]
-        if waiting:
-            await asyncio.wait(waiting, timeout=within_s)
-        self.cancel_all()
+    async def ended(self) -> None:
+        """Returns once no job is under way."""
+        while self._under_way:
+            self._one_ended.clear()
+            await self._one_ended.wait()
 
-    def _forget(self, job_id: JobId) -> None:
-        self._under_way.pop(job_id, None)
+    def _end(self, emit: Emit, frame: Frame) -> None:
+        del self._under_way[frame.job_id]
+        self._one_ended.set()
+        emit(frame)
 
     def _refusal(self, job: Job) -> tuple[RefusalReason, Notice] | None:
         """Why the agent takes no such job now, whatever its target."""

@@ -102,7 +102,7 @@ class JobMachine:
                 if self._causes:
                     self.fail(Failure.SEND, self._causes[0], target=self._addresses[0])
                 break
-            specs = specs_of(_spec(self._job, self._untried.pop()))
+            specs = specs_of(spec_of(self._job, self._untried.pop()))
             if len(specs) == 1 and not self._job.multipath:
                 return specs
             self._several = Several(specs, multipath=self._job.multipath)
@@ -174,7 +174,8 @@ class JobMachine:
         self._unreported = None
 
 
-def _spec(job: Job, target: bytes) -> TraceSpec:
+def spec_of(job: Job, target: bytes) -> TraceSpec:
+    """The trace of a job to one of its addresses."""
     return TraceSpec(
         target=target,
         packet_type=job.packet_type,

@@ -1,9 +1,9 @@
-"""The shell of one job: look-ups, traces on the prober, timers and frames around its machine."""
+"""The shell of one job: look-ups, traces on the prober and timers around its machine."""
 
 import asyncio
 from collections.abc import Callable, Sized
 
-from colotrace_proto.messages import Failure, Frame, Job, JobId
+from colotrace_proto.messages import Failure, Frame, Job
 from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.engine.engine import Account
@@ -22,20 +22,18 @@ Progress = Callable[[], Frame | None]
 
 
 class JobShell:
-    """A job under way. Frames come out through `emit`, the last one with an outcome."""
+    """A job under way."""
 
     # An agent may have ten thousand jobs.
     __slots__ = (
         "_account",
         "_beginning",
         "_deadline",
-        "_emit",
         "_end",
         "_job",
         "_loop",
         "_machine",
         "_merging",
-        "_on_end",
         "_over",
         "_policy",
         "_prober",
@@ -50,25 +48,23 @@ class JobShell:
         prober: Prober,
         resolver: Resolver,
         policy: Policy,
-        emit: Emit,
+        ready: Callable[[Progress], object],
+        end: Emit,
         addresses: list[bytes] | None = None,
-        ready: Callable[[Progress], None] | None = None,
-        on_end: Callable[[JobId], object] | None = None,
         among: Sized = (),
     ) -> None:
-        """`addresses` are the target's that the policy has allowed already; by default the target
-        is looked up, by a task of its own. `ready` gets a function that makes the next progress
-        frame, to be called once there is room for it; by default progress goes through `emit`.
-        `on_end` is called before the last frame is out. `among` are the jobs that run at the same
-        time.
+        """`ready` gets a function that makes the next progress frame, to be called once there is
+        room for it. `end` gets the last frame, which has the outcome, and every reply that no
+        progress frame has. `addresses` are the target's that the policy has allowed already; by
+        default the target is looked up, by a task of its own. `among` are the jobs that run at the
+        same time.
         """
         self._job = job
         self._prober = prober
         self._resolver = resolver
         self._policy = policy
-        self._emit = emit
         self._ready = ready
-        self._on_end = on_end
+        self._end = end
         self._account = Account()
         self._loop = asyncio.get_running_loop()
         self._machine = JobMachine(job, now=self._loop.time(), among=among)
@@ -77,20 +73,11 @@ class JobShell:
         )
         self._merging: asyncio.TimerHandle | None = None
         self._over = False
-        self._end: asyncio.Future[None] | None = None
         self._beginning: asyncio.Task[None] | asyncio.Handle | None
         if addresses is None:
             self._beginning = asyncio.create_task(self._resolve(), name=f"job {job.job_id}")
         else:
             self._beginning = self._loop.call_soon(self._begin, addresses)
-
-    async def ended(self) -> None:
-        """Returns once the last frame is out."""
-        if self._over:
-            return
-        if self._end is None:
-            self._end = self._loop.create_future()
-        await asyncio.shield(self._end)
 
     def cut_short(self, failure: Failure) -> None:
         """End the job with what there is, because of that failure."""
@@ -154,10 +141,7 @@ class JobShell:
 
     def _report(self) -> None:
         self._merging = None
-        if self._ready is not None:
-            self._ready(self._progress)
-        elif (frame := self._progress()) is not None:
-            self._emit(frame)
+        self._ready(self._progress)
 
     def _progress(self) -> Frame | None:
         return self._machine.progress(self._loop.time())
@@ -188,8 +172,4 @@ class JobShell:
         self._deadline.cancel()
         if self._merging is not None:
             self._merging.cancel()
-        if self._end is not None:
-            self._end.set_result(None)
-        if self._on_end is not None:
-            self._on_end(self._job.job_id)
-        self._emit(frame)
+        self._end(frame)

@@ -3,7 +3,7 @@
 import pytest
 from colotrace_agent.job.admission import Jobs
 from colotrace_proto.messages import PacketType
-from unit.agent.fakes import FakeProber, FakeResolver
+from unit.agent.fakes import EmittingJobs, FakeProber, FakeResolver
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def resolver() -> FakeResolver:
 @pytest.fixture
 async def jobs(prober: FakeProber, resolver: FakeResolver) -> Jobs:
     """An agent's jobs, five at once; private targets are forbidden."""
-    return Jobs(
+    return EmittingJobs(
         prober,  # type: ignore[arg-type]
         resolver,  # type: ignore[arg-type]
         packet_types=frozenset({PacketType.ICMP, PacketType.UDP}),

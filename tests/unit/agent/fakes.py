@@ -7,8 +7,21 @@ from collections.abc import Callable
 from colotrace_agent.engine.engine import Account
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.host.resolve import UnresolvableError, parse_address
+from colotrace_agent.job.admission import Jobs
+from colotrace_agent.job.shell import Emit, Progress
 from colotrace_agent.model import AnswerKind, TraceSpec
-from colotrace_proto.messages import Counters, Family, Job, JobId, PacketType
+from colotrace_proto.messages import (
+    Accepted,
+    Counters,
+    Failure,
+    Family,
+    Frame,
+    Job,
+    JobId,
+    PacketType,
+    Refused,
+    UnknownJob,
+)
 from colotrace_proto.notices import Notice, NoticeCode
 from unit.agent import made
 from unit.agent.made import answer
@@ -88,6 +101,26 @@ class FakeProber:
         self.stop(self.traces[target][0])
 
 
+class EmittingJobs(Jobs):
+    """Jobs whose progress, too, goes through `emit` unless the caller gives `ready`."""
+
+    def take(
+        self,
+        job: Job | UnknownJob,
+        emit: Emit,
+        *,
+        ready: Callable[[Progress], object] | None = None,
+    ) -> Accepted | Refused:
+        """Accept or refuse the job."""
+
+        def at_once(progress: Progress) -> None:
+            frame = progress()
+            if frame is not None:
+                emit(frame)
+
+        return super().take(job, emit, ready=ready or at_once)
+
+
 class FakeResolver:
     """Knows what it was told; `slow.example` is never answered."""
 
@@ -121,3 +154,17 @@ def job(job_id: str = "job-1", target: str = "1.1.1.1", **options: int | str | P
         "remaining_ms": 20_000,
     }
     return Job(job_id=JobId(job_id), target=target, **fields | options)  # type: ignore[arg-type]
+
+
+async def settle() -> None:
+    """Let what is ready run."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def outcome_of(frames: list[Frame]) -> Failure:
+    """How the job ended; there is one end, and it is the last frame."""
+    ends = [frame.outcome for frame in frames if frame.outcome is not None]
+    assert len(ends) == 1
+    assert frames[-1].outcome is ends[0]
+    return ends[0].failure

@@ -25,7 +25,7 @@ class Source:
 async def test_asked_once() -> None:
     """Also for one that has none."""
     source = Source()
-    names = Names(source)
+    names = Names(source.name)
     for _ in range(2):
         assert await names.of([ONE, NONE]) == {ONE: "name of 1"}
     assert source.asked == [ONE, NONE]
@@ -34,7 +34,7 @@ async def test_asked_once() -> None:
 async def test_not_asked() -> None:
     """What is known is told all the same."""
     source = Source()
-    names = Names(source)
+    names = Names(source.name)
     await names.of([ONE])
     assert await names.of([ONE, TWO], ask=False) == {ONE: "name of 1"}
     assert source.asked == [ONE]
@@ -44,7 +44,7 @@ async def test_one_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
     """Holds nothing up, and is asked for again."""
     monkeypatch.setattr(module, "WAIT_S", 0.01)
     source = Source()
-    names = Names(source)
+    names = Names(source.name)
     for _ in range(2):
         assert await names.of([ONE, SLOW]) == {ONE: "name of 1"}
     assert source.asked == [ONE, SLOW, SLOW]
@@ -53,7 +53,7 @@ async def test_one_that_does_not_come(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_remembers_so_many() -> None:
     """Those that were wanted last."""
     source = Source()
-    names = Names(source, most=2)
+    names = Names(source.name, most=2)
     await names.of([ONE])
     await names.of([TWO])
     await names.of([ONE])
@@ -67,5 +67,5 @@ async def test_remembers_so_many() -> None:
 
 async def test_more_at_once_than_it_remembers() -> None:
     """All are told."""
-    names = Names(Source(), most=2)
+    names = Names(Source().name, most=2)
     assert len(await names.of([ONE, TWO, b"3", b"4"])) == 4

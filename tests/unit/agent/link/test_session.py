@@ -1,6 +1,5 @@
 """The conversation with a coordinator, over streams that come and go."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -30,7 +29,7 @@ from colotrace_proto.messages import (
     Welcome,
 )
 from colotrace_proto.notices import Notice, NoticeCode
-from unit.agent.fakes import FakeProber, job
+from unit.agent.fakes import FakeProber, job, settle
 
 ONE = bytes([1, 1, 1, 1])
 FIRST, OTHER = b"a" * 16, b"b" * 16
@@ -78,12 +77,6 @@ class Stream:
 async def stream(jobs: Jobs) -> Stream:
     """An agent that has not attached yet."""
     return Stream(jobs)
-
-
-async def settle() -> None:
-    """Let what is ready run."""
-    for _ in range(5):
-        await asyncio.sleep(0)
 
 
 async def traced(stream: Stream, prober: FakeProber) -> None:
