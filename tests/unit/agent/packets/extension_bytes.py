@@ -23,7 +23,7 @@ UNITS = {V4: 4, V6: 8}
 def message(
     rest: bytes, *, family: Family = V4, stated: int = 0, kind: int | None = None, code: int = 0
 ) -> bytes:
-    """An ICMP error with that length field; nobody here looks at its own checksum."""
+    """An ICMP error with that length field. Its own checksum is 0, because no test needs it."""
     kind = KINDS[family][-1 if family is V6 else 1] if kind is None else kind
     header = [kind, code, 0, 0, 0, 0, 0, 0]
     header[5 if family is V4 else 4] = stated
@@ -38,8 +38,10 @@ def structure(*objects: bytes, version: int = 2, total: int | None = None) -> by
     return struct.pack("!HH", version << 12, total) + body
 
 
-def thing(kind: int, subtype: int, payload: bytes = b"", *, length: int | None = None) -> bytes:
-    """An object."""
+def extension_object(
+    kind: int, subtype: int, payload: bytes = b"", *, length: int | None = None
+) -> bytes:
+    """An object of an extension structure."""
     length = 4 + len(payload) if length is None else length
     return struct.pack("!HBB", length, kind, subtype) + payload
 
@@ -49,7 +51,7 @@ def entry(label: int, bits: int = 0, bottom: int = 0, ttl: int = 1) -> bytes:
     return struct.pack("!I", label << 12 | bits << 9 | bottom << 8 | ttl)
 
 
-ONE = structure(thing(1, 1, entry(16, ttl=7)))
+ONE = structure(extension_object(1, 1, entry(16, ttl=7)))
 ONE_LABEL = ("MPLS:L=16,E=0,S=0,T=7",)
 
 

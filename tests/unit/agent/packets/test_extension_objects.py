@@ -13,47 +13,52 @@ from unit.agent.packets.extension_bytes import (
     QUOTE,
     V4,
     entry,
+    extension_object,
     message,
     structure,
-    thing,
 )
 
 
 def labels_of(*objects: bytes) -> tuple[str, ...]:
-    """What they are read as, behind a quote of 128 bytes."""
+    """The labels of these objects, behind a quote of 128 bytes."""
     return split(message(QUOTE.ljust(128, b"\0") + structure(*objects), stated=32), family=V4)[1]
 
 
 @pytest.mark.parametrize(
     "bad",
     [
-        thing(1, 1, entry(17), length=0),
-        thing(1, 1, entry(17), length=3),
-        thing(1, 1, entry(17), length=7),
-        thing(1, 1, entry(17), length=12),
-        thing(1, 1, entry(17), length=65_535),
-        thing(1, 1, entry(17))[:6],
-        thing(1, 1)[:3],
+        extension_object(1, 1, entry(17), length=0),
+        extension_object(1, 1, entry(17), length=3),
+        extension_object(1, 1, entry(17), length=7),
+        extension_object(1, 1, entry(17), length=12),
+        extension_object(1, 1, entry(17), length=65_535),
+        extension_object(1, 1, entry(17))[:6],
+        extension_object(1, 1)[:3],
     ],
 )
 def test_objects_are_read_up_to_a_bad_length(bad: bytes) -> None:
-    """What stood in front of it is kept (section 8)."""
-    assert labels_of(thing(1, 1, entry(16, ttl=7)), bad) == ONE_LABEL
+    """Objects before it count (section 8)."""
+    assert labels_of(extension_object(1, 1, entry(16, ttl=7)), bad) == ONE_LABEL
 
 
-def test_unknown_classes_and_types_are_passed_over() -> None:
-    """RFC 4884 section 8; class 3 identifies the interface asked for by a probe (RFC 8335)."""
-    unknown = [thing(1, 0, entry(17)), thing(1, 2, entry(17)), thing(3, 1, b"eth0"), thing(0, 0)]
-    unknown.append(thing(250, 1, bytes(40)))
-    assert labels_of(*unknown, thing(1, 1, entry(16, ttl=7)), *unknown) == ONE_LABEL
-    assert labels_of() == labels_of(thing(1, 1)) == ()
+def test_unknown_classes_and_types_are_skipped() -> None:
+    """RFC 4884 section 8. Class 3 identifies the interface that a probe asks for (RFC 8335)."""
+    unknown = [
+        extension_object(1, 0, entry(17)),
+        extension_object(1, 2, entry(17)),
+        extension_object(3, 1, b"eth0"),
+        extension_object(0, 0),
+    ]
+    unknown.append(extension_object(250, 1, bytes(40)))
+    assert labels_of(*unknown, extension_object(1, 1, entry(16, ttl=7)), *unknown) == ONE_LABEL
+    assert labels_of() == labels_of(extension_object(1, 1)) == ()
 
 
-def test_there_are_bounds() -> None:
-    """On objects and on labels."""
-    assert len(labels_of(thing(1, 1, entry(16) * 40))) == MAX_LABELS
-    assert len(labels_of(*[thing(1, 1, entry(n)) for n in range(40)])) == MAX_LABELS
-    assert labels_of(*[thing(9, 9)] * 40, thing(1, 1, entry(16))) == ()
+def test_objects_and_labels_are_bounded() -> None:
+    """A message may hold more of either."""
+    assert len(labels_of(extension_object(1, 1, entry(16) * 40))) == MAX_LABELS
+    assert len(labels_of(*[extension_object(1, 1, entry(n)) for n in range(40)])) == MAX_LABELS
+    assert labels_of(*[extension_object(9, 9)] * 40, extension_object(1, 1, entry(16))) == ()
 
 
 @pytest.mark.parametrize(
@@ -72,9 +77,9 @@ def test_there_are_bounds() -> None:
         (0x02, b'\x08a"b%c\0\0', 'INC:"a%22b%25c"'),
     ],
 )
-def test_an_interface_is_named_as_traceroute_does(subtype: int, payload: bytes, label: str) -> None:
-    """Each part where its bit says so (RFC 5837 section 4)."""
-    assert labels_of(thing(2, subtype, payload)) == (label,)
+def test_interface_is_printed_as_traceroute_does(subtype: int, payload: bytes, label: str) -> None:
+    """Each part whose bit is set (RFC 5837 section 4)."""
+    assert labels_of(extension_object(2, subtype, payload)) == (label,)
 
 
 @pytest.mark.parametrize(
@@ -95,16 +100,16 @@ def test_an_interface_is_named_as_traceroute_does(subtype: int, payload: bytes, 
         (0x0F, INDEX + ADDRESS + NAME),
     ],
 )
-def test_an_interface_that_does_not_add_up_is_none(subtype: int, payload: bytes) -> None:
-    """And those behind it are read."""
-    good = thing(1, 1, entry(16, ttl=7))
-    assert labels_of(thing(2, subtype, payload), good) == ONE_LABEL
+def test_malformed_interface_is_skipped(subtype: int, payload: bytes) -> None:
+    """Objects behind it are read."""
+    good = extension_object(1, 1, entry(16, ttl=7))
+    assert labels_of(extension_object(2, subtype, payload), good) == ONE_LABEL
 
 
-def test_long_words_take_another_label_or_are_cut() -> None:
-    """A label has 64 characters, a name alone up to 63."""
+def test_long_parts_take_another_label_or_are_cut() -> None:
+    """A label has at most 64 characters, a name alone up to 63."""
     name = b"\x40" + b"x" * 63
-    labels = labels_of(thing(2, 0x8F, INDEX + ADDRESS6 + name + MTU))
+    labels = labels_of(extension_object(2, 0x8F, INDEX + ADDRESS6 + name + MTU))
     assert labels == (
         "OUT:3,2001:db8:ffff::9",
         f'OUT:"{"x" * 58}…',

@@ -15,14 +15,14 @@ from unit.agent.packets.extension_bytes import (
     V4,
     V6,
     entry,
+    extension_object,
     message,
     structure,
-    thing,
 )
 
 
-def test_a_label_stack_in_ipv4() -> None:
-    """A core router of an MPLS network, the quote filled up to 128 bytes.
+def test_captured_label_stack_in_ipv4() -> None:
+    """A core router of an MPLS network; the quote is padded to 128 bytes.
 
     0b 00 f3 14          time exceeded in transit, checksum
     00 20 00 00          length 0x20: 32 words, 128 bytes
@@ -44,8 +44,8 @@ def test_a_label_stack_in_ipv4() -> None:
     assert split(old, family=V4) == (quote, labels)
 
 
-def test_an_interface_in_ipv6() -> None:
-    """The interface that the probe came in by.
+def test_captured_interface_in_ipv6() -> None:
+    """The interface by which the probe arrived.
 
     03 00 1f a4          hop limit exceeded in transit, checksum
     10 00 00 00          length 0x10: 16 words of 8, 128 bytes
@@ -74,8 +74,8 @@ def test_an_interface_in_ipv6() -> None:
 
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("padded", [128, 136, 160, 512])
-def test_the_stated_length_is_believed(family: Family, padded: int) -> None:
-    """In words of 4 bytes, or of 8 (section 4)."""
+def test_length_field_says_where_extensions_begin(family: Family, padded: int) -> None:
+    """In words of 4 bytes in IPv4, of 8 in IPv6 (section 4)."""
     rest = QUOTES[family].ljust(padded, b"\0") + ONE
     stated = message(rest, family=family, stated=padded // UNITS[family])
     assert split(stated, family=family) == (QUOTES[family], ONE_LABEL)
@@ -84,22 +84,22 @@ def test_the_stated_length_is_believed(family: Family, padded: int) -> None:
 
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("filled", [0, 3, 10, 11, 40])
-def test_a_cut_message_shows_no_zeros_either(family: Family, filled: int) -> None:
-    """It states a length, and ends before that: with few zeros of those that fill it up."""
+def test_padding_of_a_cut_message_is_removed(family: Family, filled: int) -> None:
+    """The message ends before the length that it states, after a few zeros of the padding."""
     cut = message(QUOTES[family] + bytes(filled), family=family, stated=128 // UNITS[family])
     assert split(cut, family=family)[0] == QUOTES[family]
 
 
 @pytest.mark.parametrize("family", list(Family))
 def test_without_a_length_extensions_begin_at_128(family: Family) -> None:
-    """Routers older than RFC 4884 (section 5.5)."""
+    """As routers older than RFC 4884 send them (section 5.5)."""
     rest = QUOTES[family].ljust(128, b"\0") + ONE
     assert split(message(rest, family=family), family=family) == (QUOTES[family], ONE_LABEL)
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_each_message_that_can_be_extended_is(family: Family) -> None:
-    """Section 4; the others have other things in those bytes."""
+def test_only_extensible_messages_have_extensions(family: Family) -> None:
+    """Section 4. Other messages use these bytes otherwise."""
     rest = QUOTES[family].ljust(128, b"\0") + ONE
     for kind in range(256):
         told = message(rest, family=family, kind=kind, stated=128 // UNITS[family])
@@ -109,16 +109,16 @@ def test_each_message_that_can_be_extended_is(family: Family) -> None:
 
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("stated", [1, 7, 31, 33, 100, 255])
-def test_a_wrong_length_is_not_believed(family: Family, stated: int) -> None:
-    """Not even where it is beyond the end: what is at 128 bytes is found all the same."""
+def test_wrong_length_field_is_ignored(family: Family, stated: int) -> None:
+    """Even beyond the end of the message: extensions are still found at 128 bytes."""
     told = message(QUOTES[family].ljust(128, b"\0") + ONE, family=family, stated=stated)
     assert split(told, family=family) == (QUOTES[family], ONE_LABEL)
 
 
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("size", [0, 28, 48, 127, 128, 131, 132, 140])
-def test_a_length_that_leads_nowhere_gives_the_quote(family: Family, size: int) -> None:
-    """Nothing is made up, and nothing of a probe, none of which is longer than 128, is lost."""
+def test_length_field_without_extensions_keeps_the_quote(family: Family, size: int) -> None:
+    """No label is invented, and no byte of a probe is lost: none is longer than 128 bytes."""
     rest = (QUOTES[family] + bytes(range(1, 128)))[:size]
     for stated in range(256):
         length = stated * UNITS[family]
@@ -127,8 +127,8 @@ def test_a_length_that_leads_nowhere_gives_the_quote(family: Family, size: int) 
         assert split(told, family=family) == (quote, ())
 
 
-def test_short_of_128_bytes_a_checked_extension_is_believed() -> None:
-    """Some routers do not fill up the quote, but state its length."""
+def test_extension_with_a_checksum_may_begin_before_128() -> None:
+    """Some routers state the quote's length but do not pad it."""
     told = message(QUOTE + ONE, stated=7)
     assert split(told, family=V4) == (QUOTE, ONE_LABEL)
 
@@ -136,29 +136,29 @@ def test_short_of_128_bytes_a_checked_extension_is_believed() -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        structure(thing(1, 1, entry(16)), version=1),
-        structure(thing(1, 1, entry(16)), version=3),
-        structure(thing(1, 1, entry(16)), version=0),
-        structure(thing(1, 1, entry(16)), total=0x1234),
+        structure(extension_object(1, 1, entry(16)), version=1),
+        structure(extension_object(1, 1, entry(16)), version=3),
+        structure(extension_object(1, 1, entry(16)), version=0),
+        structure(extension_object(1, 1, entry(16)), total=0x1234),
         ONE[:-1] + bytes([ONE[-1] ^ 1]),
         ONE[:3],
     ],
 )
 @pytest.mark.parametrize("stated", [0, 32])
-def test_a_structure_that_does_not_check_is_none(broken: bytes, stated: int) -> None:
-    """Version and checksum (section 7); where its place is stated, it is no quote either."""
+def test_structure_with_a_wrong_version_or_checksum_is_ignored(broken: bytes, stated: int) -> None:
+    """Section 7. If the length field points at it, it is no part of the quote either."""
     rest = QUOTE.ljust(128, b"\0") + broken
     assert split(message(rest, stated=stated), family=V4) == (QUOTE if stated else rest, ())
 
 
-def test_no_checksum_is_right_too() -> None:
-    """0 says that none was computed (section 7)."""
-    rest = QUOTE.ljust(128, b"\0") + structure(thing(1, 1, entry(16, ttl=7)), total=0)
+def test_checksum_may_be_absent() -> None:
+    """0 means that none was computed (section 7)."""
+    rest = QUOTE.ljust(128, b"\0") + structure(extension_object(1, 1, entry(16, ttl=7)), total=0)
     assert split(message(rest, stated=32), family=V4) == (QUOTE, ONE_LABEL)
 
 
-def test_zeros_in_front_of_extensions_are_no_bytes_of_the_probe() -> None:
-    """But its first 8 bytes behind the IP header are, zeros or not, options or not."""
+def test_padding_before_extensions_is_removed() -> None:
+    """The first 8 bytes behind the IP header belong to the probe, even if they are zero."""
     headers = {V4: [QUOTE[:20], bytes([0x46]) + QUOTE[1:20] + bytes(4)], V6: [QUOTE6[:40]]}
     for family, quotes in headers.items():
         for header in quotes:
@@ -171,8 +171,8 @@ def test_zeros_in_front_of_extensions_are_no_bytes_of_the_probe() -> None:
     assert split(message(padded + ONE, family=V6, stated=16), family=V6)[0] == chained
 
 
-def test_a_partly_quoted_payload_keeps_what_is_quoted() -> None:
-    """Up to the last word that is not zero."""
+def test_partly_quoted_payload_is_kept() -> None:
+    """Up to its last word that is not zero."""
     for last in (b"\0\0\0\1", b"\1\0\0\0"):
         quote = QUOTE + bytes(4) + last
         assert split(message(quote.ljust(128, b"\0") + ONE), family=V4)[0] == quote

@@ -24,9 +24,9 @@ from unit.agent.packets.extension_bytes import (
     QUOTES,
     V4,
     V6,
+    extension_object,
     message,
     structure,
-    thing,
 )
 
 MPLS_STACKS = st.lists(
@@ -63,7 +63,7 @@ def interfaces(draw: st.DrawFn) -> Packet:
 
 
 def by_scapy(fields: Packet) -> list[str]:
-    """An interface's words."""
+    """An interface's parts, as the label should show them."""
     words = [str(fields.ifindex)] if fields.has_ifindex else []
     if fields.has_ipaddr:
         words.append(fields.ip4 if fields.afi == 1 else fields.ip6)
@@ -73,7 +73,7 @@ def by_scapy(fields: Packet) -> list[str]:
 
 
 def whole(extension: Packet, family: Family) -> bytes:
-    """The error that scapy makes of it."""
+    """An ICMP error with the extension, built by scapy."""
     if family is V4:
         error = IP() / ICMP(type=11, length=32, ext=extension) / Raw(QUOTE)
         return bytes(error)[20:]
@@ -81,8 +81,8 @@ def whole(extension: Packet, family: Family) -> bytes:
 
 
 @given(MPLS_STACKS, st.sampled_from(Family))
-def test_scapys_label_stacks_are_read_as_it_built_them(stack: list[Packet], family: Family) -> None:
-    """Any stack, checksums and all."""
+def test_label_stack_built_by_scapy_is_read(stack: list[Packet], family: Family) -> None:
+    """Any stack, with its checksums."""
     told = whole(ICMPExtension_Header() / ICMPExtension_MPLS(stack=stack), family)
     assert split(told, family=family) == (
         QUOTES[family],
@@ -91,8 +91,8 @@ def test_scapys_label_stacks_are_read_as_it_built_them(stack: list[Packet], fami
 
 
 @given(interfaces(), st.sampled_from(Family))
-def test_scapys_interfaces_are_read_as_it_built_them(interface: Packet, family: Family) -> None:
-    """Any parts of one, in as many labels as need be."""
+def test_interface_built_by_scapy_is_read(interface: Packet, family: Family) -> None:
+    """With any of its parts, in as many labels as needed."""
     told = whole(ICMPExtension_Header() / interface, family)
     quote, labels = split(told, family=family)
     assert quote == QUOTES[family]
@@ -104,7 +104,8 @@ def test_scapys_interfaces_are_read_as_it_built_them(interface: Packet, family: 
 SOUND = [
     message(QUOTE.ljust(128, b"\0") + ONE, stated=32),
     message(
-        QUOTE6.ljust(128, b"\0") + structure(thing(2, 0x0F, INDEX + ADDRESS6 + NAME + MTU)),
+        QUOTE6.ljust(128, b"\0")
+        + structure(extension_object(2, 0x0F, INDEX + ADDRESS6 + NAME + MTU)),
         family=V6,
         stated=16,
     ),
@@ -112,7 +113,7 @@ SOUND = [
 
 
 def check(data: bytes) -> None:
-    """What always holds: a quote that was there, and labels within bounds."""
+    """Check what holds for any bytes: the quote is part of them, and labels are within bounds."""
     for family in Family:
         quote, labels = split(data, family=family)
         assert data[8:].startswith(quote)
@@ -123,22 +124,22 @@ def check(data: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-def test_any_bytes_are_split(data: bytes) -> None:
-    """Nothing raises, whatever a stranger sends."""
+def test_any_bytes_are_split_without_an_error(data: bytes) -> None:
+    """From the network, so nothing may raise."""
     check(data)
 
 
 @given(st.integers(0, 255), st.binary(max_size=200), st.binary(max_size=200))
-def test_any_objects_are_read(stated: int, quote: bytes, objects: bytes) -> None:
-    """Behind a header that checks."""
+def test_any_objects_are_read_without_an_error(stated: int, quote: bytes, objects: bytes) -> None:
+    """Behind an extension header that is right."""
     for family in Family:
         for rest in (quote, quote.ljust(128, b"\0")[:128]):
             check(message(rest + structure(objects), family=family, stated=stated))
 
 
 @given(st.sampled_from(SOUND), st.lists(st.tuples(st.integers(0, 255), st.integers(1, 255))))
-def test_mutants_are_split(sound: bytes, changes: list[tuple[int, int]]) -> None:
-    """With no checksum, so that they are looked at."""
+def test_mutants_are_split_without_an_error(sound: bytes, changes: list[tuple[int, int]]) -> None:
+    """Without a checksum, so that their objects are read."""
     mutant = bytearray(sound)
     mutant[138:140] = b"\0\0"
     for at, change in changes:

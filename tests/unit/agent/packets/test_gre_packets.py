@@ -35,14 +35,14 @@ PAYLOAD = b"\xab\xcd" + TAG + bytes(6)
 
 
 def reply_in(family: Family, *, number: int = 4_007) -> Packet:
-    """The target's answer to what was inside."""
+    """The target's answer to the inner echo request."""
     if family is Family.IPV4:
         return IP(src=TARGET, dst=US) / ICMP(type=0, id=0x7ACE, seq=number) / Raw(PAYLOAD)
     return IPv6(src=TARGET6, dst=US6) / ICMPv6EchoReply(id=0x7ACE, seq=number, data=PAYLOAD)
 
 
 def heard_from(family: Family, responder: bytes) -> Heard:
-    """What that says."""
+    """What the decoder reads from it."""
     target = flow_of(family).target
     key = FlowKey(PacketType.ICMP, target, 0x7ACE, 0)
     return Heard(AnswerKind.ECHO_REPLY, responder, key, 4_007, tag=TAG)
@@ -58,30 +58,30 @@ FLAGS = [
 
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("flags", FLAGS)
-def test_an_inner_reply_names_the_probe(family: Family, flags: dict[str, int]) -> None:
-    """Whatever the tunnel's own header has (RFC 2784, RFC 2890)."""
+def test_inner_reply_identifies_the_probe(family: Family, flags: dict[str, int]) -> None:
+    """With any fields of the tunnel's own header (RFC 2784, RFC 2890)."""
     gre = GRE(**{name: value for name, value in flags.items() if value is not None})
     message = bytes(gre / reply_in(family))
     target = flow_of(family).target
     assert decode_gre_packet(message, target) == heard_from(family, target)
 
 
-def test_the_outer_header_is_passed_over() -> None:
-    """Options and all; the responder is who the tunnel's packet came from."""
+def test_outer_header_is_skipped() -> None:
+    """Its options too. The responder is the source of the tunnel's packet."""
     for options in ([], [IPOption_Router_Alert()]):
         outer = IP(src="203.0.113.10", dst=US, options=options)
         heard = decode_gre(bytes(outer / GRE() / reply_in(Family.IPV4)))
         assert heard == heard_from(Family.IPV4, bytes([203, 0, 113, 10]))
 
 
-def test_ipv6_may_come_through_ipv4() -> None:
-    """A tunnel's outer header is its own affair."""
+def test_ipv6_reply_in_an_ipv4_tunnel() -> None:
+    """The outer header's family may differ."""
     heard = decode_gre(bytes(IP(src=TARGET, dst=US) / GRE() / reply_in(Family.IPV6)))
     assert heard == heard_from(Family.IPV6, bytes([203, 0, 113, 9]))
 
 
-def test_what_is_no_answer_is_told_from_what_is_broken() -> None:
-    """Two reasons, counted apart."""
+def test_foreign_and_malformed_packets_are_told_apart() -> None:
+    """They are counted separately."""
     sound = bytes(GRE() / reply_in(Family.IPV4))
     sound6 = bytes(GRE() / reply_in(Family.IPV6))
     summed = bytes(GRE(chksum_present=1) / reply_in(Family.IPV4))
@@ -115,8 +115,8 @@ def test_what_is_no_answer_is_told_from_what_is_broken() -> None:
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_are_read(data: bytes) -> None:
-    """Nothing raises, whatever a stranger sends."""
+def test_any_bytes_are_read_without_an_error(data: bytes) -> None:
+    """From the network, so nothing may raise."""
     for prefix in (b"", b"\x20\x00\x08\x00", b"\x20\x00\x86\xdd", b"\x00\x00\x08\x00\x45"):
         identity = gre_identity(prefix + data)
         assert identity is None or 0 <= identity.key < 1 << 32
@@ -126,8 +126,8 @@ def test_any_bytes_are_read(data: bytes) -> None:
 
 @given(st.sampled_from(Family), CHANGES)
 def test_a_mutated_reply_is_not_intact(family: Family, changes: list[tuple[int, int]]) -> None:
-    """The inner checksum covers identifier, sequence and tag: where one byte of these differs
-    from what was sent, the engine has to verify the probe."""
+    """The inner checksum covers identifier, sequence and tag. If a byte of these has changed, the
+    engine has to verify the probe."""
     sound = bytes(GRE() / reply_in(family))
     responder = flow_of(family).target
     echo = 4 + HEADERS[family]
@@ -143,8 +143,8 @@ def test_a_mutated_reply_is_not_intact(family: Family, changes: list[tuple[int, 
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_a_probe_to_ones_own_host_answers_by_its_arrival(family: Family) -> None:
-    """It names itself as its quote would; from another address it is another's."""
+def test_probe_to_the_own_host_is_its_own_answer(family: Family) -> None:
+    """It is identified as its quote would be. From another address it is foreign."""
     flow = flow_of(family)
     message = quote_of(flow)
     tag = flow.marks.tag(7)
@@ -157,8 +157,8 @@ def test_a_probe_to_ones_own_host_answers_by_its_arrival(family: Family) -> None
 
 
 @pytest.mark.parametrize("first", ["a0000800", "30000800", "00000800"])
-def test_another_tunnels_echo_request_is_not_ours(first: str) -> None:
-    """Flags that no probe has; a checksum is wrong here anyway."""
+def test_echo_request_of_another_tunnel_is_refused(first: str) -> None:
+    """It has flags that no probe has; its checksum is wrong anyway."""
     flow = flow_of(Family.IPV4)
     header = bytes.fromhex(first)
     skipped = 4 * (header[0] >> 4).bit_count()

@@ -41,8 +41,9 @@ from unit.agent.packets.gre_flows import (
 
 
 @given(flows(), ORDINALS, st.integers(1, 64))
-def test_a_probe_is_what_its_flow_says(flow: Flow, ordinal: int, ttl: int) -> None:
-    """Both headers, the key, the echo request; every checksum right, so that it can be answered."""
+def test_probe_has_the_fields_of_its_flow(flow: Flow, ordinal: int, ttl: int) -> None:
+    """Both headers, the key and the echo request. Every checksum is right, so that it can be
+    answered."""
     packet = bytes(GreWriter(flow).write(ordinal, ttl))
     outer = (IP if flow.family is Family.IPV4 else IPv6)(packet)
     gre, inner = outer[GRE], outer[GRE].payload
@@ -69,9 +70,9 @@ def test_a_probe_is_what_its_flow_says(flow: Flow, ordinal: int, ttl: int) -> No
 
 
 @given(flows(), st.lists(ORDINALS, min_size=2, max_size=5), st.integers(1, 64))
-def test_all_probes_of_a_flow_hash_alike(flow: Flow, ordinals: list[int], ttl: int) -> None:
-    """Nothing but the sequence, the steering and the tag differs behind the outer header: not
-    the key, the inner addresses, nor a checksum."""
+def test_probes_of_a_flow_hash_alike(flow: Flow, ordinals: list[int], ttl: int) -> None:
+    """Behind the outer header only sequence, steering and tag differ: not the key, the inner
+    addresses or a checksum."""
     writer = GreWriter(flow)
     seen = set()
     for ordinal in ordinals:
@@ -82,7 +83,7 @@ def test_all_probes_of_a_flow_hash_alike(flow: Flow, ordinals: list[int], ttl: i
     assert len(seen) == 1
 
 
-def test_a_probe_to_the_byte() -> None:
+def test_probe_byte_by_byte() -> None:
     """The first of a flow in IPv4, dissected.
 
     45 00 00 48 ii ii 00 00 05 2f 00 00  72 bytes, its IP ID, TTL 5, protocol 47; the kernel sums
@@ -111,8 +112,9 @@ def test_a_probe_to_the_byte() -> None:
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_a_quote_says_what_it_shows(family: Family) -> None:
-    """The key from 8 bytes on, the number with the inner ICMP header, the tag with all of it."""
+def test_quote_identifies_the_probe_as_far_as_it_goes(family: Family) -> None:
+    """8 bytes have the key; with the inner ICMP header there is the number, with its payload the
+    tag."""
     flow = flow_of(family)
     quote = quote_of(flow)
     echo = 8 + HEADERS[family]
@@ -143,14 +145,14 @@ def test_a_quote_says_what_it_shows(family: Family) -> None:
         "20000000",
     ],
 )
-def test_another_gre_packet_is_not_ours(first: str) -> None:
+def test_gre_header_that_no_probe_has_is_refused(first: str) -> None:
     """By its first word."""
     assert gre_identity(bytes.fromhex(first) + quote_of(flow_of(Family.IPV4))[4:]) is None
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_an_inner_packet_of_anothers_is_not_ours(family: Family) -> None:
-    """Another echo identifier, no echo request."""
+def test_inner_packet_of_another_program_is_refused(family: Family) -> None:
+    """It has another echo identifier, or is no echo request."""
     quote = quote_of(flow_of(family))
     echo = 8 + HEADERS[family]
     for at in (4, 7, echo, echo + 1, echo + 4, echo + 5):
@@ -162,8 +164,8 @@ def test_an_inner_packet_of_anothers_is_not_ours(family: Family) -> None:
         assert gre_identity(bytes(changed)) == expected
 
 
-def test_options_in_the_inner_header_are_passed_over() -> None:
-    """It need not be 20 bytes long, and one that takes all there is hides number and tag."""
+def test_options_in_the_inner_header_are_skipped() -> None:
+    """A header that fills the whole quote hides number and tag."""
     quote = quote_of(flow_of(Family.IPV4))
     grown = quote[:8] + b"\x46" + quote[9:28] + bytes.fromhex("94040000") + quote[28:]
     identity = gre_identity(grown)
@@ -173,8 +175,9 @@ def test_options_in_the_inner_header_are_passed_over() -> None:
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_an_inside_that_cannot_be_ours_is_not_taken_for_a_cut_one(family: Family) -> None:
-    """Another version, length or protocol: the key alone is not believed where more is shown."""
+def test_foreign_inner_header_is_no_short_quote(family: Family) -> None:
+    """Its version, length or protocol differs: then the key alone does not suffice, unless the
+    header is cut."""
     quote = quote_of(flow_of(family))
     bent = [(8, 0x10), (8 + 6, 1), (8 + 9, 2), (8, 0x01)] if family is Family.IPV4 else [(14, 1)]
     for at, bits in [(8, 0x20), *bent]:
@@ -186,10 +189,10 @@ def test_an_inside_that_cannot_be_ours_is_not_taken_for_a_cut_one(family: Family
 
 
 @given(st.sampled_from(Family), CHANGES, st.integers(0, 120))
-def test_a_mutated_quote_says_only_what_it_shows(
+def test_identity_of_a_mutated_quote_is_in_its_bytes(
     family: Family, changes: list[tuple[int, int]], keep: int
 ) -> None:
-    """Key, number and tag are those bytes, wherever else it was changed."""
+    """Key, number and tag are read from their places, whatever else has changed."""
     mutant = bytearray(quote_of(flow_of(family)))
     for at, change in changes:
         mutant[at % len(mutant)] ^= change
@@ -209,8 +212,8 @@ ROUTER, ROUTER6 = "198.18.1.1", "2001:db8:1::1"
 
 
 @pytest.mark.parametrize("beyond", [8, 36, 64])
-def test_a_routers_quote_names_the_probe(beyond: int) -> None:
-    """The key always, the rest as it is quoted; the IP ID where there is one."""
+def test_quote_in_a_routers_error_identifies_the_probe(beyond: int) -> None:
+    """It has the key always, number and tag as far as quoted, and the IP ID in IPv4."""
     for family in Family:
         flow = flow_of(family)
         quote = bytes(GreWriter(flow).write(7, 1))[: HEADERS[family] + beyond]
@@ -230,8 +233,8 @@ def test_a_routers_quote_names_the_probe(beyond: int) -> None:
 
 @pytest.mark.parametrize("inserted", [b"", b"\x2f\0\1\4\0\0\0\0"])
 @pytest.mark.parametrize("off", [0, 1, -1])
-def test_the_pointer_is_told_as_if_nothing_had_been_put_in(inserted: bytes, off: int) -> None:
-    """A target that knows no GRE points at the last next-header field (RFC 8200 section 4)."""
+def test_pointer_ignores_inserted_extension_headers(inserted: bytes, off: int) -> None:
+    """A target without GRE points at the last next-header field (RFC 8200 section 4)."""
     quote = bytes(GreWriter(flow_of(Family.IPV6)).write(7, 1))
     at = 40 if inserted else 6
     if inserted:

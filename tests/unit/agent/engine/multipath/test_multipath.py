@@ -30,14 +30,14 @@ TARGET = "target"
 Ends = tuple[int, bytes, bytes]
 
 
-def test_the_flows_that_rule_out_one_more_successor() -> None:
-    """The published numbers for 95 %, k = 1, 2, 3 …"""
+def test_flows_needed_are_those_published() -> None:
+    """To rule out one more successor with 95 %, for k = 1, 2, 3 …"""
     published = [6, 11, 16, 21, 27, 33, 38, 44, 51, 57, 63, 70, 76, 83, 90, 96]
     assert [flows_needed(k) for k in range(1, 17)] == published
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 16, 40])
-def test_the_rule_is_the_least_that_misses_in_at_most_5_percent(k: int) -> None:
+def test_flows_needed_are_the_fewest_that_miss_at_most_5_percent(k: int) -> None:
     """Counted exactly, over all ways to draw n times among k + 1."""
 
     def missing(flows: int) -> Fraction:
@@ -89,7 +89,7 @@ class Net:
         return bytes([198, 18, ttl, node])
 
     def edges(self) -> set[Ends]:
-        """What is true."""
+        """All true links."""
         return {
             (ttl, self.address(ttl, node), self.address(ttl + 1, to))
             for ttl, nodes in enumerate(self.ways)
@@ -175,8 +175,8 @@ def nets(draw: st.DrawFn, *, by_packet: bool = True) -> Net:
 
 @settings(max_examples=150, deadline=None)
 @given(nets(), st.integers(0, 2**32), st.sampled_from([0.0, 0.0, 0.1, 0.4]))
-def test_no_link_is_false(net: Net, seed: int, lost: float) -> None:
-    """Whatever is balanced by flow or by packet, silent or lost."""
+def test_no_false_link_is_drawn(net: Net, seed: int, lost: float) -> None:
+    """With any balancing by flow or by packet, silent routers and loss."""
     found = plan()
     Prober(net, seed, lost).run(found)
     assert drawn(found.links()) <= net.edges()
@@ -184,9 +184,7 @@ def test_no_link_is_false(net: Net, seed: int, lost: float) -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(nets(by_packet=False), nets(by_packet=False), st.integers(0, 2**32), st.integers(0, 400))
-def test_no_link_is_put_together_from_two_routes(
-    net: Net, later: Net, seed: int, change: int
-) -> None:
+def test_no_link_joins_two_routes(net: Net, later: Net, seed: int, change: int) -> None:
     """At whatever probe the route changes."""
     found = plan()
     Prober(net, seed, later=later, change=change).run(found)
@@ -195,8 +193,8 @@ def test_no_link_is_put_together_from_two_routes(
 
 @settings(max_examples=40, deadline=None)
 @given(nets(by_packet=False), st.integers(0, 2**32))
-def test_what_was_found_is_linked_up(net: Net, seed: int) -> None:
-    """Without loss, and within the budget, no address stands without a link from before it."""
+def test_every_address_found_is_linked(net: Net, seed: int) -> None:
+    """Without loss and within the budget, every address has a link from the hop before."""
     net = Net(net.ways)
     found = plan()
     Prober(net, seed).run(found)
@@ -210,13 +208,13 @@ def test_what_was_found_is_linked_up(net: Net, seed: int) -> None:
 
 
 def fan(width: int) -> Net:
-    """One router, so many behind it, one, the target."""
+    """One router, `width` routers behind it, one router, the target."""
     return Net((((0,),), (tuple(range(width)),), ((0,),) * width, ((TARGET,),)))
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 6, 7, 8, 16])
 def test_all_of_a_diamond_is_found_with_95_percent(width: int) -> None:
-    """Over many runs, each with other flows, and every true link of what is found."""
+    """Over many runs, each with other flows. Every true link between the nodes found is drawn."""
     runs = complete = 200 if width < 6 else 60
     for seed in range(runs):
         net, found = fan(width), plan()
@@ -227,8 +225,8 @@ def test_all_of_a_diamond_is_found_with_95_percent(width: int) -> None:
     assert complete >= 0.95 * runs
 
 
-def test_every_node_of_a_nested_network_is_known_with_95_percent() -> None:
-    """The rule holds behind each router: a balancer behind each branch of another."""
+def test_every_node_of_nested_balancers_is_found_with_95_percent() -> None:
+    """The rule holds for each router: a balancer stands behind each branch of another."""
     net = Net((((0,),), ((0, 1, 2),), ((0, 1), (2, 3, 4), (5,)), ((0,),) * 6, ((TARGET,),)))
     missed = total = 0
     for seed in range(300):
@@ -245,8 +243,8 @@ def test_every_node_of_a_nested_network_is_known_with_95_percent() -> None:
 
 
 @pytest.mark.parametrize("width", [2, 3, 5])
-def test_balancing_by_packet_is_told_and_not_drawn(width: int) -> None:
-    """In words, with the TTL; the links before it and behind the join are there."""
+def test_balancing_by_packet_is_a_notice_and_no_link(width: int) -> None:
+    """The notice has the TTL. Links before the balancer and behind the join are drawn."""
     net = Net(fan(width).ways, by_packet=frozenset({(1, 0)}))
     found = plan()
     Prober(net, 7).run(found)
@@ -254,8 +252,8 @@ def test_balancing_by_packet_is_told_and_not_drawn(width: int) -> None:
     assert found.notices() == (Notice(NoticeCode.BALANCED_BY_PACKET, ttls=(2,)),)
 
 
-def test_a_silent_router_of_one_branch_is_told() -> None:
-    """What lies behind it answers, but is not linked up."""
+def test_silent_router_of_one_branch_is_a_notice() -> None:
+    """Routers behind it answer, but are not linked to it."""
     ways = (((0,),), ((0, 1),), ((0,), (1,)), ((0,), (0,)), ((TARGET,),))
     net = Net(ways, silent=frozenset({(2, 0)}))
     found = plan()
@@ -266,14 +264,14 @@ def test_a_silent_router_of_one_branch_is_told() -> None:
     assert found.notices() == (Notice(NoticeCode.PATHS_SILENT, ttls=(2,)),)
 
 
-def test_one_path_takes_the_first_flows_only() -> None:
-    """And they are fewer than any budget."""
+def test_single_path_takes_the_first_flows_only() -> None:
+    """They are fewer than any budget."""
     prober, found = Prober(fan(1), 1), plan()
     prober.run(found)
     assert prober.waves == [FIRST]
 
 
-def test_the_budget_holds_and_is_told() -> None:
+def test_budget_is_kept_and_a_notice() -> None:
     """Neither more probes nor more flows than allowed, nor more at once."""
     for most in (0, 2 * MAX_TTL * PACKETS, 50 * MAX_TTL * PACKETS):
         prober, found = Prober(fan(64), 1), plan(most)
@@ -286,8 +284,8 @@ def test_the_budget_holds_and_is_told() -> None:
     assert prober.flows == MAX_FLOWS
 
 
-def test_missing_answers_are_not_asked_for_without_end() -> None:
-    """A hop that answers one flow in ten: so many flows and no more, and a word on it."""
+def test_flows_for_missing_answers_are_bounded() -> None:
+    """A hop answers one flow in ten: the number of flows stays low, and a notice says so."""
     net = fan(4)
 
     class Limited(Prober):
@@ -303,8 +301,8 @@ def test_missing_answers_are_not_asked_for_without_end() -> None:
     assert any(each.ttls == (2,) for each in found.notices())
 
 
-def test_a_flow_that_comes_again_is_no_other() -> None:
-    """Where the agent has run out of fresh ones."""
+def test_repeated_flow_counts_once() -> None:
+    """The agent repeats flows when it has no fresh one left."""
     found, sight = plan(), Prober(fan(1), 1).trace()
     for _ in range(10):
         found.saw(sight)

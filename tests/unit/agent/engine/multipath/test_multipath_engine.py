@@ -71,7 +71,7 @@ def case(*, width: int, balance: str = "flow", first: str = "{ rtt_ms = 1 }") ->
 
 
 def diamond(world: World) -> Iterator[tuple[int, str, str]]:
-    """The true links of `MANY`: its two middle hops are branches that keep apart."""
+    """The true links of `MANY`. Its two middle hops are branches that stay separate."""
     routers = world.addresses.routers
     for upper, lower in zip(routers[2], routers[3], strict=True):
         yield 1, routers[1][0], upper
@@ -83,10 +83,8 @@ def diamond(world: World) -> Iterator[tuple[int, str, str]]:
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("packet_type", [PacketType.ICMP, PacketType.UDP, PacketType.TCP])
 @pytest.mark.parametrize("width", [1, 2, 4])
-def test_the_engine_finds_all_of_a_diamond(
-    family: int, packet_type: PacketType, width: int
-) -> None:
-    """Each type's flows differ in what balancers hash; no packet is lost or counted twice."""
+def test_engine_finds_all_of_a_diamond(family: int, packet_type: PacketType, width: int) -> None:
+    """Balancers hash other fields of each type. No packet is lost or counted twice."""
     world = World(parse(case(width=width), name="diamond"), family=family)  # type: ignore[arg-type]
     found = Traced(world, packet_type)
     routers = world.addresses.routers
@@ -101,10 +99,10 @@ def test_the_engine_finds_all_of_a_diamond(
 
 @pytest.mark.parametrize("packet_type", [PacketType.ICMP, PacketType.UDP])
 @pytest.mark.parametrize("width", [2, 3, 5])
-def test_the_engine_draws_nothing_behind_balancing_by_packet(
+def test_engine_draws_no_link_behind_balancing_by_packet(
     packet_type: PacketType, width: int
 ) -> None:
-    """Which routers take in turn, so that each wave might well meet them in step."""
+    """The routers take turns, so that each wave may meet them in step."""
     world = World(parse(case(width=width, balance="packet"), name="packet"), family=4)
     found = Traced(world, packet_type)
     assert found.seen()[1] == set(world.addresses.routers[2])
@@ -112,8 +110,8 @@ def test_the_engine_draws_nothing_behind_balancing_by_packet(
     assert any(each.code is NoticeCode.BALANCED_BY_PACKET for each in found.notices)
 
 
-def test_routers_that_limit_their_answers_are_not_pressed() -> None:
-    """Linux's own limit at the router before the diamond: the row is true all the same."""
+def test_rate_limited_router_costs_few_flows() -> None:
+    """Linux's own limit at the router before the diamond. The row is still true."""
     text = case(width=2, first="{ rtt_ms = 1, limit = {} }")
     world = World(parse(text, name="limited"), family=4)
     found = Traced(world, PacketType.UDP)
@@ -122,8 +120,8 @@ def test_routers_that_limit_their_answers_are_not_pressed() -> None:
     assert len({seen.flow for seen in world.seen}) < 60
 
 
-def test_a_target_that_limits_its_answers_makes_no_path_longer() -> None:
-    """Some flows never hear of it, some only from beyond: the row ends where it is."""
+def test_rate_limited_target_makes_no_path_longer() -> None:
+    """Some flows get no answer of it, some only from probes beyond it. The row ends at its TTL."""
     text = case(width=1).replace("[target]\nrtt_ms = 20", "[target]\nrtt_ms = 20\nlimit = {}")
     world = World(parse(text, name="limited target"), family=4)
     found = Traced(world, PacketType.UDP)
