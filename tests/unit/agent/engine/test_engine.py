@@ -35,16 +35,16 @@ def echo(probe: Probe) -> Heard:
     return Heard(AnswerKind.ECHO_REPLY, TARGET, probe.flow.key, None, tag=tag)
 
 
-def test_a_trace_sends_a_few_at_once() -> None:
-    """Answers to them can spare further ones."""
+def test_trace_sends_a_few_probes_at_once() -> None:
+    """Answers to them can spare later ones."""
     engine = Engine()
     started(engine, max_ttl=10, packets=2)
     polls = [[probe.ttl for probe in send(engine)] for _ in range(3)]
     assert polls == [[1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6], [7, 7, 8, 8, 9, 9, 10, 10], []]
 
 
-def test_the_trace_that_has_sent_least_goes_first() -> None:
-    """A newcomer does not wait for those that have begun."""
+def test_trace_that_has_sent_least_goes_first() -> None:
+    """A new trace does not wait for older ones."""
     engine = Engine()
     old = started(engine, max_ttl=10, packets=3)
     assert {probe.flow for probe in send(engine)} == {old.flow}
@@ -53,15 +53,15 @@ def test_the_trace_that_has_sent_least_goes_first() -> None:
     assert order == [new.flow] * 9
 
 
-def test_nothing_to_send_is_asked_for_nothing() -> None:
-    """`most` 0 takes no trace's turn away."""
+def test_poll_of_no_probes_keeps_the_order() -> None:
+    """`most` 0 costs no trace its turn."""
     engine = Engine()
     first = started(engine)
     assert engine.poll(NOW, most=0) == []
     assert {probe.flow for probe in send(engine)} == {first.flow}
 
 
-def test_a_poll_cut_short_by_the_caller_goes_on() -> None:
+def test_poll_continues_where_the_last_one_stopped() -> None:
     """Every probe leaves once, in order."""
     engine = Engine()
     started(engine, max_ttl=5, packets=2)
@@ -72,8 +72,8 @@ def test_a_poll_cut_short_by_the_caller_goes_on() -> None:
     assert send(engine) == []
 
 
-def test_an_answer_of_the_target_spares_what_lies_beyond() -> None:
-    """The next poll goes on with the target's own TTL, and ends there."""
+def test_answer_of_the_target_spares_probes_beyond() -> None:
+    """The next poll continues with the target's own TTL and ends there."""
     engine = Engine()
     started(engine, max_ttl=5, packets=3)
     probes = send(engine, most=4)
@@ -81,8 +81,8 @@ def test_an_answer_of_the_target_spares_what_lies_beyond() -> None:
     assert [probe.ttl for probe in send(engine, now=NOW + MS)] == [2, 2]
 
 
-def test_a_target_is_expected_where_it_was() -> None:
-    """Beyond it, the next trace sends one probe for each TTL; ten minutes later, all again."""
+def test_known_distance_spares_probes_beyond() -> None:
+    """Beyond it the next trace sends one probe for each TTL; ten minutes later, all again."""
     engine = Engine()
     first = started(engine, max_ttl=4, packets=3)
     for probe in send(engine):
@@ -96,8 +96,8 @@ def test_a_target_is_expected_where_it_was() -> None:
     assert sum(trace.sent) == 12
 
 
-def test_flows_of_several_paths_are_expected_at_the_furthest_end() -> None:
-    """A longer way needs all probes up to its own end, whichever flow ended last."""
+def test_flows_of_several_paths_expect_the_furthest_end() -> None:
+    """A longer path needs all probes up to its own end, whichever flow ended last."""
     engine = Engine()
     for end in (3, 2):
         trace = started(engine, max_ttl=4, packets=2, rounds=True)
@@ -110,8 +110,8 @@ def test_flows_of_several_paths_are_expected_at_the_furthest_end() -> None:
     assert sorted(ttls) == [1, 1, 2, 2, 3, 3, 4]
 
 
-def test_the_budget_says_when_to_poll_again() -> None:
-    """And then there is something."""
+def test_deadline_is_when_the_budget_allows_a_probe() -> None:
+    """A poll at that time returns one."""
     engine = Engine(rate=100)
     for _ in range(20):
         started(engine, max_ttl=64)
@@ -123,15 +123,15 @@ def test_the_budget_says_when_to_poll_again() -> None:
     assert len(send(engine, now=at + 1)) == 1
 
 
-def test_an_idle_engine_waits_for_nothing() -> None:
-    """No deadline: only a new trace changes that."""
+def test_idle_engine_has_no_deadline() -> None:
+    """Only a new trace changes that."""
     engine = Engine()
     assert engine.next_deadline(NOW) is None
     assert engine.poll(NOW, most=ALL) == []
 
 
-def test_an_ended_trace_is_told_once_and_forgotten() -> None:
-    """Its last change is its end."""
+def test_end_of_a_trace_is_its_last_change() -> None:
+    """It is reported once, and the trace is forgotten."""
     engine = Engine()
     trace = started(engine)
     probes = send(engine)
@@ -152,8 +152,8 @@ def test_an_ended_trace_is_told_once_and_forgotten() -> None:
     assert (engine.late, engine.foreign) == (1, 0)
 
 
-def test_an_answer_brings_the_end_nearer() -> None:
-    """The deadline follows what was heard."""
+def test_answer_moves_the_deadline() -> None:
+    """It follows the RTTs."""
     engine = Engine()
     trace = started(engine, max_ttl=2)
     probes = send(engine)
@@ -164,8 +164,8 @@ def test_an_answer_brings_the_end_nearer() -> None:
     assert engine.next_deadline(NOW + 10 * MS) == NOW + 250 * MS
 
 
-def test_a_strangers_answer_is_foreign() -> None:
-    """It has no trace, or no probe of one."""
+def test_answer_of_no_probe_is_foreign() -> None:
+    """It names no trace, or no probe of one."""
     engine = Engine()
     trace = started(engine)
     (first, *_) = send(engine)
@@ -176,7 +176,7 @@ def test_a_strangers_answer_is_foreign() -> None:
     assert engine.changed == set()
 
 
-def test_a_trace_that_could_send_nothing_ends_at_once() -> None:
+def test_trace_whose_sends_all_fail_ends_at_once() -> None:
     """There is nothing to wait for."""
     engine = Engine()
     trace = started(engine)
@@ -187,8 +187,8 @@ def test_a_trace_that_could_send_nothing_ends_at_once() -> None:
     assert trace.caveats.send_errors == {errno.ENETUNREACH: 3}
 
 
-def test_a_stopped_trace_sends_no_more() -> None:
-    """It is told like any other end."""
+def test_stopped_trace_sends_no_more() -> None:
+    """Its end is reported like any other."""
     engine = Engine()
     trace = started(engine, packets=3)
     send(engine)
@@ -198,7 +198,7 @@ def test_a_stopped_trace_sends_no_more() -> None:
     assert engine.next_deadline(NOW + MS) is None
 
 
-def test_a_report_of_a_probe_after_its_trace_is_let_be() -> None:
+def test_send_report_after_the_end_is_ignored() -> None:
     """The trace may end between poll and send."""
     engine = Engine()
     trace = started(engine)
@@ -209,8 +209,8 @@ def test_a_report_of_a_probe_after_its_trace_is_let_be() -> None:
     assert trace.sent == [0, 0, 0]
 
 
-def test_ended_traces_are_let_go() -> None:
-    """However often their ends moved, nothing holds them beyond the longest wait."""
+def test_ended_traces_are_released() -> None:
+    """Nothing holds them beyond the longest wait, however often their ends moved."""
     engine = Engine(rate=1e6)
     now, traces = NOW, []
     for _ in range(200):
@@ -232,8 +232,9 @@ def test_ended_traces_are_let_go() -> None:
     assert [trace for trace in traces if trace() is not None] == []
 
 
-def test_the_nearest_routers_have_a_budget_of_their_own() -> None:
-    """All traces of a host pass them: what expires there is kept to a fifth of all packets."""
+def test_first_hops_have_a_budget_of_their_own() -> None:
+    """All traces of a host pass these routers: probes that expire there are at most a fifth of all
+    packets."""
     engine = Engine()
     for number in range(400):
         spec = TraceSpec(bytes([203, 0, 113, number % 256]), max_ttl=3, packets_per_ttl=1)
@@ -249,8 +250,8 @@ def test_the_nearest_routers_have_a_budget_of_their_own() -> None:
     assert len(send(engine, now=NOW + 100 * MS)) == 100
 
 
-def test_one_target_has_a_budget_that_no_rate_replaces() -> None:
-    """However many traces go to it, and however fast others may."""
+def test_budget_of_one_target_is_independent_of_the_rate() -> None:
+    """For any number of traces to it."""
     engine = Engine(rate=1e6)
     for _ in range(100):
         started(engine, max_ttl=15, packets=3)
@@ -265,7 +266,7 @@ def test_one_target_has_a_budget_that_no_rate_replaces() -> None:
     assert len(send(engine, now=NOW + 100 * MS)) == 12
 
 
-def test_what_the_host_had_no_room_for_is_counted_once_a_trace() -> None:
+def test_queue_overflow_is_counted_once_for_each_trace() -> None:
     """Also for GRE, whose traces are found by two keys."""
     engine = Engine()
     spec = TraceSpec(TARGET, PacketType.GRE, max_ttl=3, packets_per_ttl=1)
@@ -295,8 +296,8 @@ def trace_to(number: int, engine: Engine, *, now: int, account: Account | None =
     return engine.start(spec, flow, now=now, account=account)
 
 
-def test_a_job_of_ten_thousand_probes_hardly_delays_a_small_one() -> None:
-    """At the budgets as they are by default: 222 traces of one job, and one that comes later."""
+def test_large_job_hardly_delays_a_small_one() -> None:
+    """With the default budgets: 222 traces of one job, and one that comes later."""
     alone = Engine()
     usual = sent_after(alone, trace_to(0, alone, now=NOW), NOW)
     engine, account = Engine(), Account()
@@ -310,9 +311,9 @@ def test_a_job_of_ten_thousand_probes_hardly_delays_a_small_one() -> None:
     assert sent_after(engine, small, later) <= usual + 50 * MS
 
 
-def test_ever_new_jobs_keep_nobody_waiting() -> None:
-    """Of jobs that together want a third more than the budget, each has sent all within twice what
-    waiting in line would take."""
+def test_steady_new_jobs_starve_no_job() -> None:
+    """Together the jobs want a third more than the budget. Each has sent all its probes within
+    twice the time of a queue."""
     engine, now, waits = Engine(), NOW, []
     begun: list[tuple[int, Trace]] = []
     for number in range(1_000):
@@ -330,8 +331,8 @@ def test_ever_new_jobs_keep_nobody_waiting() -> None:
     assert max(*waits, *(now - since for since, _ in begun)) <= 2 * in_line
 
 
-def test_one_target_gets_no_more_for_traces_that_follow_each_other() -> None:
-    """A second's budget and the burst, however many traces there are one after the other."""
+def test_budget_of_one_target_covers_traces_in_sequence() -> None:
+    """A second's budget and the burst, for any number of traces one after the other."""
     engine = Engine(rate=1e6)
     now, sent = NOW, 0
     while now < NOW + SECOND:

@@ -11,7 +11,7 @@ from unit.agent.made import SECRET, SOURCE, TARGET, TYPES
 
 
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_no_flow_is_given_twice(packet_type: PacketType) -> None:
+def test_no_flow_is_allocated_twice(packet_type: PacketType) -> None:
     """Neither while it is taken nor while an answer to it may be under way."""
     identities, spec = made(), TraceSpec(TARGET, packet_type)
     taken = [allocate(identities, spec) for _ in range(100)]
@@ -23,13 +23,13 @@ def test_no_flow_is_given_twice(packet_type: PacketType) -> None:
     assert allocate(identities, spec, now=QUARANTINE_NS).key in {flow.key for flow in taken}
 
 
-def test_the_rest_outlives_the_longest_wait() -> None:
-    """So a late answer never meets a newer trace."""
+def test_quarantine_outlasts_the_longest_wait() -> None:
+    """So that a late answer never meets a newer trace."""
     assert QUARANTINE_NS > MAX_WAIT_MS * 1_000_000
 
 
-def test_an_ended_traces_flow_is_known_for_a_while() -> None:
-    """An answer to it is late, not a stranger's."""
+def test_released_flow_is_known_until_the_end_of_its_quarantine() -> None:
+    """An answer to it is late, not foreign."""
     identities, spec = made(), TraceSpec(TARGET)
     flow = allocate(identities, spec)
     assert not identities.is_released(flow.key, 0)
@@ -38,23 +38,23 @@ def test_an_ended_traces_flow_is_known_for_a_while() -> None:
     assert not identities.is_released(flow.key, QUARANTINE_NS)
 
 
-def test_the_same_flow_is_had_again() -> None:
-    """Target and flow number decide the fields; another number has others."""
+def test_same_target_and_number_give_the_same_flow() -> None:
+    """Another number gives another flow."""
     spec = TraceSpec(TARGET, PacketType.UDP)
     again = allocate(made(), spec)
     assert allocate(made(), spec).key == again.key
     assert allocate(made(), dataclasses.replace(spec, flow=1)).key != again.key
 
 
-def test_another_host_has_other_flows() -> None:
-    """What chooses them is a secret that the host keeps."""
+def test_other_secret_gives_other_flows() -> None:
+    """Each host has its own secret."""
     spec = TraceSpec(TARGET)
     ours, theirs = (Identities(secret=SECRET, flow_secret=key) for key in (b"a", b"b"))
     assert allocate(ours, spec).key != allocate(theirs, spec).key
 
 
-def test_a_gre_flow_takes_its_echo_requests_identifier_too() -> None:
-    """Whoever unpacks the probe answers to the echo request inside."""
+def test_gre_flow_takes_the_identifier_of_its_echo_request_too() -> None:
+    """A target that unpacks the probe answers the echo request inside."""
     flow = allocate(made(), TraceSpec(TARGET, PacketType.GRE))
     assert keys_of(flow.key) == (
         flow.key,
@@ -63,7 +63,7 @@ def test_a_gre_flow_takes_its_echo_requests_identifier_too() -> None:
 
 
 def test_no_two_traces_have_the_same_marks() -> None:
-    """Not even when one has the other's flow after it."""
+    """Even if one gets the flow of the other after its end."""
     identities, spec = made(), TraceSpec(TARGET)
     first = allocate(identities, spec)
     identities.release(first, 0)
@@ -72,14 +72,14 @@ def test_no_two_traces_have_the_same_marks() -> None:
     assert first.marks != second.marks
 
 
-def test_flows_run_out_with_a_word() -> None:
-    """A port that the host keeps for itself is not taken, and the search ends."""
+def test_error_if_no_flow_is_left() -> None:
+    """A port that the host reserves is not taken, and the search ends."""
     with pytest.raises(NoFlowLeftError):
         made().allocate(TraceSpec(TARGET, PacketType.TCP), SOURCE, reserve=refuse, now=0)
 
 
-def test_source_ports_stay_below_the_hosts_own() -> None:
-    """Linux gives out 32768 and up by itself."""
+def test_source_ports_are_below_the_ephemeral_range() -> None:
+    """Linux assigns ports from 32768 itself."""
     flow = allocate(made(), TraceSpec(TARGET, PacketType.TCP))
     assert flow.identifier in PORTS
     assert max(PORTS) < 32_768
@@ -89,15 +89,13 @@ def test_source_ports_stay_below_the_hosts_own() -> None:
     ("packet_type", "port", "sent"),
     [(PacketType.UDP, 0, 33_434), (PacketType.TCP, 0, 80), (PacketType.TCP, 443, 443)],
 )
-def test_the_destination_port_is_the_callers_or_the_usual(
-    packet_type: PacketType, port: int, sent: int
-) -> None:
+def test_destination_port_defaults_by_type(packet_type: PacketType, port: int, sent: int) -> None:
     """0 leaves the choice to the agent."""
     assert allocate(made(), TraceSpec(TARGET, packet_type, port=port)).port == sent
 
 
-def test_an_icmp_port_is_the_first_sequence_number() -> None:
-    """Also the last there is: the next one is 0."""
+def test_port_of_icmp_is_the_first_sequence_number() -> None:
+    """Also the last one: the next number is 0."""
     flow = allocate(made(), TraceSpec(TARGET, port=65_535))
     assert flow.port == 0
     assert [number_of(flow, index) for index in range(3)] == [65_535, 0, 1]

@@ -53,8 +53,8 @@ def quoting(of: Trace, ordinal: int = 3, *, tagged: bool = True, **key: int | by
 
 @pytest.mark.parametrize("tagged", [True, False])
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_one_side_may_be_translated(packet_type: PacketType, *, tagged: bool) -> None:
-    """The target's, or our own, unless the key is all that a short quote of GRE has."""
+def test_translation_of_one_side_is_tolerated(packet_type: PacketType, *, tagged: bool) -> None:
+    """The target's address, or our own unless a short GRE quote has only the key."""
     one, other = trace(packet_type), trace(packet_type, context=b"other")
     traces = known(other, one)
     assert traces.find(quoting(one, tagged=tagged), NOW) is one
@@ -66,8 +66,8 @@ def test_one_side_may_be_translated(packet_type: PacketType, *, tagged: bool) ->
 
 
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_both_sides_may_be_translated_where_there_is_a_tag(packet_type: PacketType) -> None:
-    """It has 64 bits; a number has not enough to be looked for among all probes."""
+def test_translation_of_both_sides_needs_a_tag(packet_type: PacketType) -> None:
+    """A tag has 64 bits; a number is too short for a search among all probes."""
     one = trace(packet_type)
     traces = known(trace(packet_type, context=b"other"), one)
     both = quoting(one, target=ELSEWHERE, identifier=61_001)._replace(source=ELSEWHERE)
@@ -77,8 +77,8 @@ def test_both_sides_may_be_translated_where_there_is_a_tag(packet_type: PacketTy
 
 
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_what_is_no_probes_is_nobodys(packet_type: PacketType) -> None:
-    """A number, tag and identification that were never sent."""
+def test_fields_of_no_probe_find_no_trace(packet_type: PacketType) -> None:
+    """A number, tag and IP ID that were never sent."""
     one = trace(packet_type)
     for key in ({"target": ELSEWHERE}, {"identifier": 61_001}):
         heard = quoting(one, SENT, **key)  # type: ignore[arg-type]
@@ -89,7 +89,7 @@ def test_what_is_no_probes_is_nobodys(packet_type: PacketType) -> None:
 
 @pytest.mark.parametrize("packet_type", TYPES)
 def test_answers_from_another_address_need_tag_or_number(packet_type: PacketType) -> None:
-    """An echo reply or a segment; the flow is our side of it."""
+    """An echo reply or a segment: the flow is known by our side of it."""
     one = trace(packet_type)
     traces = known(trace(packet_type, context=b"other"), one)
     kind = AnswerKind.TCP if packet_type is PacketType.TCP else AnswerKind.ECHO_REPLY
@@ -101,7 +101,7 @@ def test_answers_from_another_address_need_tag_or_number(packet_type: PacketType
     assert traces.find(wrong, NOW) is None
 
 
-def test_a_datagram_from_another_address_is_of_the_only_trace_with_that_port() -> None:
+def test_datagram_from_another_address_finds_the_only_trace_with_its_port() -> None:
     """It names no probe, and nothing in it verifies."""
     one = trace(PacketType.UDP)
     key = one.flow.key._replace(target=ELSEWHERE)
@@ -112,7 +112,7 @@ def test_a_datagram_from_another_address_is_of_the_only_trace_with_that_port() -
     assert known(one, beside).find(heard, NOW) is None
 
 
-def test_an_ended_trace_is_found_no_more() -> None:
+def test_ended_trace_is_not_found() -> None:
     """By no part of its key, and nothing is kept of it."""
     one = trace(PacketType.GRE)
     traces = known(one)
@@ -124,8 +124,8 @@ def test_an_ended_trace_is_found_no_more() -> None:
     assert list(traces) == []
 
 
-def test_searching_has_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strangers can ask for it. What names its flow whole is found all the same."""
+def test_search_has_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strangers can trigger it. An answer with the whole key needs no search."""
     monkeypatch.setattr(lookup, "SEARCH_BURST", 3)
     monkeypatch.setattr(lookup, "SEARCH_RATE", 1.0)
     one = trace(PacketType.TCP)
@@ -139,8 +139,8 @@ def test_searching_has_a_budget(monkeypatch: pytest.MonkeyPatch) -> None:
     assert traces.find(quoting(one, target=ELSEWHERE), later) is one
 
 
-def test_the_source_is_looked_at_where_the_target_is_another() -> None:
-    """Short quotes with another target and another source show neither side."""
+def test_short_quote_needs_the_source_or_the_target() -> None:
+    """With another target and another source it shows neither side."""
     one = trace(PacketType.ICMP)
     heard = quoting(one, tagged=False, target=ELSEWHERE)
     assert known(one).find(heard, NOW) is one

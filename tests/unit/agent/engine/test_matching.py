@@ -54,16 +54,16 @@ def quoting(
 
 
 @given(flows(), COUNTS, st.data())
-def test_a_tag_finds_its_probe(flow: Flow, sent: int, data: st.DataObject) -> None:
-    """Whatever else was changed on the way; but not a probe that has not left."""
+def test_tag_identifies_its_probe(flow: Flow, sent: int, data: st.DataObject) -> None:
+    """Whatever else changed on the way, but not a probe that has not been sent."""
     ordinal = data.draw(st.integers(0, MAX_PROBES - 1))
     heard = quoting(flow, number=data.draw(st.integers(0, 9)), tag=flow.marks.tag(ordinal))
     assert match(flow, heard, sent=sent) == (ordinal if ordinal < sent else Miss.FOREIGN)
 
 
 @given(flows(), st.binary(min_size=8, max_size=8))
-def test_a_wrong_tag_is_foreign(flow: Flow, tag: bytes) -> None:
-    """Though number and IP ID are right, and though its bytes come in the tags, but astride."""
+def test_wrong_tag_is_foreign(flow: Flow, tag: bytes) -> None:
+    """Even if number and IP ID are right, or its bytes lie across two tags."""
     right = {"number": number_of(flow, 3), "ip_id": flow.marks.ip_ids[3]}
     assert match(flow, quoting(flow, **right, tag=tag), sent=9) is Miss.FOREIGN
     astride = flow.marks.tags[4:12]
@@ -71,10 +71,10 @@ def test_a_wrong_tag_is_foreign(flow: Flow, tag: bytes) -> None:
 
 
 @given(flows(SHORT), COUNTS, st.sampled_from([0, 1, -1]), st.data())
-def test_a_short_quote_needs_number_and_ip_id(
+def test_short_quote_needs_number_and_ip_id(
     flow: Flow, sent: int, off_by: int, data: st.DataObject
 ) -> None:
-    """The IP ID as it was sent, or one off, as some routers quote it."""
+    """The IP ID as sent, or off by one, as some routers quote it."""
     ordinal = data.draw(st.integers(0, sent - 1))
     ip_id = flow.marks.ip_ids[ordinal] + off_by
     heard = quoting(flow, number=number_of(flow, ordinal), ip_id=ip_id)
@@ -82,7 +82,7 @@ def test_a_short_quote_needs_number_and_ip_id(
 
 
 @given(flows(SHORT), st.integers(0, 0xFFFF))
-def test_a_short_quote_with_another_ip_id_is_foreign(flow: Flow, ip_id: int) -> None:
+def test_short_quote_with_another_ip_id_is_foreign(flow: Flow, ip_id: int) -> None:
     """A number alone can be guessed."""
     sent = flow.marks.ip_ids[3]
     readings = {sent, sent - 1, sent + 1, (sent & 0xFF) << 8 | sent >> 8}
@@ -91,7 +91,7 @@ def test_a_short_quote_with_another_ip_id_is_foreign(flow: Flow, ip_id: int) -> 
 
 
 @pytest.mark.parametrize("packet_type", SHORT)
-def test_a_byte_swapped_ip_id_is_understood(packet_type: PacketType) -> None:
+def test_byte_swapped_ip_id_is_accepted(packet_type: PacketType) -> None:
     """Some routers quote it in their own byte order."""
     made = flow(packet_type)
     sent = made.marks.ip_ids[3]
@@ -101,15 +101,17 @@ def test_a_byte_swapped_ip_id_is_understood(packet_type: PacketType) -> None:
 
 @pytest.mark.parametrize("packet_type", SHORT)
 @pytest.mark.parametrize("fields", [{"number": 4_003}, {"number": 4_003, "ip_id": 0}, {"ip_id": 7}])
-def test_too_short_a_quote_is_ambiguous(packet_type: PacketType, fields: dict[str, int]) -> None:
-    """A cleared or missing field leaves what anybody could guess: it is not used."""
+def test_quote_without_verifiable_fields_is_ambiguous(
+    packet_type: PacketType, fields: dict[str, int]
+) -> None:
+    """A cleared or missing field leaves what anybody could guess."""
     made = flow(packet_type)
     assert match(made, quoting(made, **fields), sent=9) is Miss.AMBIGUOUS
 
 
 @given(flows([PacketType.TCP]), COUNTS, st.data())
-def test_a_tcp_number_suffices(flow: Flow, sent: int, data: st.DataObject) -> None:
-    """It has 32 bits: whatever has become of the IP ID."""
+def test_tcp_number_suffices(flow: Flow, sent: int, data: st.DataObject) -> None:
+    """It has 32 bits; the IP ID is not needed."""
     number = data.draw(NUMBERS.map(lambda offset: (flow.first_number + offset) % (1 << 32)))
     numbers = [number_of(flow, ordinal) for ordinal in range(sent)]
     wanted = numbers.index(number) if number in numbers else Miss.FOREIGN
@@ -117,10 +119,10 @@ def test_a_tcp_number_suffices(flow: Flow, sent: int, data: st.DataObject) -> No
 
 
 @given(flows([PacketType.TCP]), COUNTS, st.data())
-def test_an_acknowledgement_names_its_own_syn_or_none(
+def test_acknowledgement_identifies_its_own_syn_or_none(
     flow: Flow, sent: int, data: st.DataObject
 ) -> None:
-    """Its number or the next; what a stack takes for data leads to no other SYN."""
+    """Its number or the next one. A number that acknowledges data matches no other SYN."""
     ordinal = data.draw(st.integers(0, sent - 1))
     beyond = data.draw(st.integers(0, TCP_SPACING - 1))
     number = (number_of(flow, ordinal) + beyond) % (1 << 32)
@@ -130,28 +132,28 @@ def test_an_acknowledgement_names_its_own_syn_or_none(
         assert length % TCP_SPACING not in {0, 1, TCP_SPACING - 1}
 
 
-def test_all_numbers_of_a_trace_lie_in_a_common_listeners_window() -> None:
-    """A SYN beyond it would be challenged (RFC 5961 section 4)."""
+def test_numbers_of_a_trace_lie_in_one_receive_window() -> None:
+    """A listener would challenge a SYN beyond it (RFC 5961 section 4)."""
     made = flow(PacketType.TCP)
     assert number_of(made, MAX_PROBES - 1) - made.first_number < 64_240
 
 
-def test_a_reset_that_acknowledges_nothing_is_ambiguous() -> None:
+def test_reset_without_acknowledgement_is_ambiguous() -> None:
     """Anybody could have sent it."""
     made = flow(PacketType.TCP)
     assert match(made, quoting(made), sent=9) is Miss.AMBIGUOUS
 
 
-def test_a_gre_quote_that_ends_with_the_key_is_told_by_its_ip_id() -> None:
-    """No two probes of a flow have the same; a cleared one leaves it to the order."""
+def test_gre_quote_of_the_key_alone_needs_the_ip_id() -> None:
+    """No two probes of a flow have the same IP ID. A cleared one leaves the order of probes."""
     made = flow(PacketType.GRE)
     assert match(made, quoting(made, ip_id=made.marks.ip_ids[3]), sent=9) == 3
     assert match(made, quoting(made, ip_id=made.marks.ip_ids[9]), sent=9) is Miss.FOREIGN
     assert match(made, quoting(made, ip_id=0), sent=9) is Miss.AMBIGUOUS
 
 
-def test_a_quote_of_what_was_in_a_gre_probe_needs_the_tag() -> None:
-    """From beyond a tunnel's end: the identification there is not the probe's own."""
+def test_quote_of_the_inner_packet_needs_the_tag() -> None:
+    """Beyond a tunnel's end the IP ID is not the probe's own."""
     made = flow(PacketType.GRE)
     inner = quoting(made, number=number_of(made, 3), ip_id=made.marks.ip_ids[3])
     inner = inner._replace(key=keys_of(made.key)[1])
@@ -160,10 +162,10 @@ def test_a_quote_of_what_was_in_a_gre_probe_needs_the_tag() -> None:
 
 
 @given(flows([PacketType.UDP]), st.binary(min_size=4, max_size=4), st.data())
-def test_a_translated_udp_checksum_is_put_back(
+def test_translated_udp_checksum_is_restored(
     flow: Flow, translated: bytes, data: st.DataObject
 ) -> None:
-    """A translator changes the checksum by just what it changes of the source (RFC 1624)."""
+    """A translator changes the checksum by what it changes of the source (RFC 1624)."""
     ordinal = data.draw(st.integers(0, 99))
     change = int.from_bytes(translated, "big") - int.from_bytes(SOURCE, "big")
     number = (number_of(flow, ordinal) - change) % 0xFFFF or 0xFFFF
@@ -172,10 +174,8 @@ def test_a_translated_udp_checksum_is_put_back(
 
 
 @given(flows([PacketType.UDP]), st.sampled_from(["source", "target", "identifier", "port"]))
-def test_a_translated_udp_checksum_is_put_back_whatever_was_translated(
-    flow: Flow, side: str
-) -> None:
-    """Addresses and ports of both sides; or not at all, where the translator left it as it was."""
+def test_translated_udp_checksum_is_restored_for_any_translation(flow: Flow, side: str) -> None:
+    """Of addresses and ports of both sides; or the translator left the checksum as it was."""
     key, source = flow.key, flow.source
     before = flow.source + flow.target + struct.pack("!HH", flow.identifier, flow.port)
     if side == "source":
@@ -197,10 +197,10 @@ ECHOED = [PacketType.ICMP, PacketType.GRE]
 
 
 @given(flows([*ECHOED, PacketType.UDP]), COUNTS, st.integers(0, 9), st.data())
-def test_a_number_and_two_keyed_bytes_suffice(
+def test_number_and_two_keyed_bytes_suffice(
     flow: Flow, sent: int, length: int, data: st.DataObject
 ) -> None:
-    """Of an echo request the steering is keyed, too; zeros at the end are not shown."""
+    """The steering of an echo request is keyed too. Zeros at the end do not count as quoted."""
     ordinal = data.draw(st.integers(0, sent - 1))
     steering = echo_steering(flow, ordinal).to_bytes(2, "big")
     cut = (steering + flow.marks.tag(ordinal))[:length].rstrip(b"\0")
@@ -212,8 +212,8 @@ def test_a_number_and_two_keyed_bytes_suffice(
 
 
 @given(flows(ECHOED), st.binary(min_size=1, max_size=9))
-def test_other_bytes_beside_a_number_do_not_suffice(flow: Flow, cut: bytes) -> None:
-    """Nor does a wrong number beside the right ones."""
+def test_number_and_wrong_keyed_bytes_do_not_suffice(flow: Flow, cut: bytes) -> None:
+    """Nor does a wrong number with the right bytes."""
     right = echo_steering(flow, 3).to_bytes(2, "big") + flow.marks.tag(3)
     heard = Heard(AnswerKind.ECHO_REPLY, flow.target, flow.key, number_of(flow, 3), cut=cut)
     expected = 3 if len(cut) >= 2 and right.startswith(cut) else Miss.AMBIGUOUS
@@ -222,8 +222,8 @@ def test_other_bytes_beside_a_number_do_not_suffice(flow: Flow, cut: bytes) -> N
     assert match(flow, astray, sent=9) is Miss.AMBIGUOUS
 
 
-def test_a_gre_key_and_ip_id_need_a_sound_message_and_the_key() -> None:
-    """16 bits of a damaged message, or without the key, are a guess."""
+def test_gre_key_and_ip_id_need_a_right_checksum_and_the_whole_key() -> None:
+    """Otherwise 16 bits are a guess."""
     made = flow(PacketType.GRE)
     heard = quoting(made, ip_id=made.marks.ip_ids[3])
     assert match(made, heard, sent=9) == 3
@@ -235,8 +235,8 @@ def test_a_gre_key_and_ip_id_need_a_sound_message_and_the_key() -> None:
 
 
 @given(flows())
-def test_numbers_and_marks_of_a_trace_differ(flow: Flow) -> None:
-    """One identity a packet; never one that the wire cannot carry."""
+def test_numbers_and_marks_of_a_trace_are_distinct(flow: Flow) -> None:
+    """One identity for each packet, and none that the wire cannot carry."""
     numbers = [number_of(flow, ordinal) for ordinal in range(MAX_PROBES)]
     tags = {flow.marks.tag(ordinal) for ordinal in range(MAX_PROBES)}
     assert len(set(numbers)) == len(set(flow.marks.ip_ids)) == len(tags) == MAX_PROBES
@@ -245,8 +245,8 @@ def test_numbers_and_marks_of_a_trace_differ(flow: Flow) -> None:
         assert not {0, 0xFFFF} & set(numbers)
 
 
-def test_numbers_wrap() -> None:
-    """Also where the caller's port is the last sequence number there is."""
+def test_numbers_wrap_around() -> None:
+    """Also if the caller's port is the last sequence number."""
     made = dataclasses.replace(flow(PacketType.ICMP), first_number=65_535)
     assert [number_of(made, ordinal) for ordinal in range(3)] == [65_535, 0, 1]
     heard = quoting(made, number=1, ip_id=made.marks.ip_ids[2])

@@ -35,20 +35,20 @@ def traced(
 
 
 def test_trace_without_faults_has_no_notices() -> None:
-    """Nor where a hop is silent: it may just never answer."""
+    """Nor has one with a silent hop, which may never answer."""
     assert traced({1: 3, 2: 3, 3: 3}).notices == ()
     assert traced({1: 3, 2: 0, 3: 3}).notices == ()
 
 
 def test_loss_at_a_hop_before_a_hop_without_loss_is_a_rate_limit() -> None:
-    """What is lost on the way is lost to every hop beyond, too."""
+    """Loss on the way would affect every hop beyond."""
     (notice,) = traced({1: 2, 2: 3, 3: 10}, packets=10).notices
     assert notice == Notice(NoticeCode.HOPS_LIMIT, ttls=(1, 2))
     assert traced({1: 2, 2: 3, 3: 9}, packets=10).notices == ()
 
 
 def test_single_loss_is_no_rate_limit() -> None:
-    """Where one of so many may just as well have been lost on its way."""
+    """A single answer may have been lost on its way."""
     assert traced({1: 2, 2: 3, 3: 3}).notices == ()
 
 
@@ -66,7 +66,7 @@ def test_faults_of_the_host_are_notices() -> None:
 
 
 def test_answers_without_a_probe_are_a_notice() -> None:
-    """The target is there, wherever."""
+    """The target is up, at an unknown TTL."""
     trace = traced({1: 3}, packet_type=PacketType.UDP)
     datagram = Heard(AnswerKind.DATAGRAM, TARGET, trace.flow.key, None)
     trace.heard(datagram, at=START + MS, read_at=START + MS)

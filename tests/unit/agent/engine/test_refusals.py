@@ -74,13 +74,13 @@ def refuser(
         ("elsewhere", ((5, BARRIER, "router"),), ()),
     ],
 )
-def test_evidence_makes_it_a_firewall(
+def test_refusal_with_evidence_is_a_firewall(
     family: int,
     name: str,
     others: tuple[tuple[int, NodeKind, str], ...],
     forwarders: tuple[str, ...],
 ) -> None:
-    """Without a word of doubt."""
+    """The result is certain."""
     assert refuser(name, family=family, others=others, forwarders=forwarders) is BARRIER
 
 
@@ -96,18 +96,18 @@ def test_evidence_makes_it_a_firewall(
         ("near target", 1, True),
     ],
 )
-def test_without_evidence_the_address_decides(
+def test_refusal_without_evidence_is_decided_by_its_address(
     family: int, name: str, ttl: int, is_target: bool
 ) -> None:
-    """And the result says that it is uncertain."""
+    """The result is marked as uncertain."""
     others = ((2, TRANSIT, "router"),) if ttl > 1 else ()
     found = refuser(name, family=family, ttl=ttl, others=others)
     assert isinstance(found, Refuser)
     assert found.is_target == is_target
 
 
-def test_answers_in_any_order_come_to_the_same() -> None:
-    """The proof may come before the refusals or after them; none is told of before the end."""
+def test_order_of_answers_does_not_matter() -> None:
+    """The evidence may come before or after the refusals; nothing is reported before the end."""
     own = flow(PacketType.UDP)
     spec = TraceSpec(own.target, PacketType.UDP, max_ttl=4, packets_per_ttl=1)
     firewall = bytes([198, 51, 100, 1])
@@ -132,7 +132,7 @@ def test_answers_in_any_order_come_to_the_same() -> None:
 
 
 def test_other_flows_overturn_a_verdict() -> None:
-    """An ended trace is decided anew where its refuser forwarded another flow's probe."""
+    """An ended trace is judged again if its refuser forwarded a probe of another flow."""
     own = flow(PacketType.UDP)
     spec = TraceSpec(own.target, PacketType.UDP, max_ttl=2, packets_per_ttl=1)
     trace = Trace(spec, own, now=START)

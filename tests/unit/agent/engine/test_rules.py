@@ -30,7 +30,7 @@ BARRIERS = st.lists(st.tuples(st.integers(1, 10), RTTS, st.integers(0, WAIT)), m
 def test_patience_follows_the_nearest_rtt_within_its_limits(
     own: int, later: int, barrier: int, patience: int
 ) -> None:
-    """The own hop's, else a later hop's, else a refusal's; else all of the waiting time."""
+    """Of the own hop, else of a later hop, else of a refusal; else it is the whole waiting time."""
     rtts = (own * MS, later * MS, barrier * MS)
     found = rules.patience_ns(*rtts, wait_ns=WAIT, floor=FLOOR)
     assert found == (patience if patience == WAIT else patience * MS)
@@ -38,7 +38,7 @@ def test_patience_follows_the_nearest_rtt_within_its_limits(
 
 @pytest.mark.parametrize(("wait_ms", "floor_ms"), [(100, 100), (1_000, 250), (8_000, 2_000)])
 def test_floor_is_a_quarter_of_a_long_waiting_time(wait_ms: int, floor_ms: int) -> None:
-    """And never more than a short one."""
+    """But never more than a short one."""
     assert rules.floor_ns(wait_ms * MS) == floor_ms * MS
 
 
@@ -47,7 +47,7 @@ def test_floor_is_a_quarter_of_a_long_waiting_time(wait_ms: int, floor_ms: int) 
 def test_one_probe_beyond_the_expected_distance_or_a_refusal(
     ttl: int, probes: int, bounds: Bounds[int]
 ) -> None:
-    """And none beyond the target."""
+    """None beyond the target."""
     assert rules.probes_at(ttl, 3, bounds) == probes
 
 
@@ -60,8 +60,8 @@ def test_one_probe_beyond_the_expected_distance_or_a_refusal(
         (rules.DOUBTFUL, (16, 16, 16, 7)),
     ],
 )
-def test_an_answer_bounds_the_path_by_its_kind(kind: int, shown: tuple[int, ...]) -> None:
-    """The target's quoted TTL also says how far the target is."""
+def test_answer_bounds_the_path_by_its_kind(kind: int, shown: tuple[int, ...]) -> None:
+    """The target's quoted TTL also shows its distance."""
     assert rules.answer_bounds(int(kind), 7, 2, 16) == shown
 
 
@@ -73,7 +73,7 @@ def test_an_answer_bounds_the_path_by_its_kind(kind: int, shown: tuple[int, ...]
 def test_first_answer_counts_until_the_end(
     has_left: bool, is_answered: bool, is_over: bool, first: bool, duplicate: bool
 ) -> None:
-    """A duplicate is one also after the end."""
+    """A duplicate stays a duplicate after the end."""
     state = {"has_left": has_left, "is_answered": is_answered}
     assert rules.is_first(**state, is_over=is_over) == (first and not is_over)
     assert rules.is_duplicate(**state) == duplicate
@@ -92,10 +92,8 @@ def test_rtt_counts_to_the_reading_if_the_clock_was_set_back(
 @pytest.mark.parametrize(
     ("sent_at", "is_answered", "takes"), [(0, False, False), (5, True, False), (5, False, True)]
 )
-def test_stamp_is_taken_before_the_answer_only(
-    sent_at: int, is_answered: bool, takes: bool
-) -> None:
-    """And for a probe that was sent."""
+def test_stamp_counts_before_the_answer_only(sent_at: int, is_answered: bool, takes: bool) -> None:
+    """And only for a probe that was sent."""
     assert rules.takes_stamp(sent_at, is_answered) == takes
 
 
@@ -103,7 +101,7 @@ def test_stamp_is_taken_before_the_answer_only(
     ("sent_at", "is_answered", "waited"),
     [(0, False, 0), (9, True, 0), (9, False, 1), (5, False, 0)],
 )
-def test_a_probe_is_waited_for_from_its_departure(
+def test_probe_is_waited_for_from_its_departure(
     sent_at: int, is_answered: bool, waited: bool
 ) -> None:
     """Until its answer, or for the waiting time."""
@@ -111,8 +109,8 @@ def test_a_probe_is_waited_for_from_its_departure(
     assert found == waited
 
 
-def test_a_port_unreachable_from_elsewhere_is_doubtful() -> None:
-    """From the target it is the target's."""
+def test_port_unreachable_from_another_address_is_doubtful() -> None:
+    """From the target itself it is certain."""
     assert rules.port_unreachable_kind(from_target=True) == NodeKind.TARGET
     assert rules.port_unreachable_kind(from_target=False) == rules.DOUBTFUL
 
@@ -121,7 +119,7 @@ def test_a_port_unreachable_from_elsewhere_is_doubtful() -> None:
 def test_arrays_wait_as_long_as_ints(
     hops: list[tuple[bool, int, int]], barriers: list[tuple[int, int, int]]
 ) -> None:
-    """One row a barrier: each has the end that it has alone."""
+    """Each row of a matrix ends as it would alone."""
     missing, sent, rtts = (list(column) for column in zip(*hops, strict=True))
     alone = [
         rules.waited_until(
@@ -141,7 +139,7 @@ def test_arrays_wait_as_long_as_ints(
 
 @given(ttls=st.lists(TTLS, min_size=1), packets=st.integers(1, 4), bounds=BOUNDS)
 def test_arrays_send_and_learn_as_ints(ttls: list[int], packets: int, bounds: Bounds[int]) -> None:
-    """Of each TTL as many probes, and each kind of answer shows the same."""
+    """As many probes of each TTL, and the same conclusion from each kind of answer."""
     column = np.array(ttls, np.int16)
     of_arrays: Bounds[Any] = Bounds(*(np.full(len(ttls), bound, np.int16) for bound in bounds))
     found = rules.probes_at(column, packets, of_arrays)

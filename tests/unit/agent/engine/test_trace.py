@@ -54,13 +54,13 @@ class Driven:
         return (closes_at - START) / MS
 
 
-def test_probes_go_out_in_ascending_ttl() -> None:
-    """A target that limits its answers gives them to the lowest TTL that reaches it."""
+def test_probes_are_sent_in_ascending_ttl() -> None:
+    """A target that limits its answers answers the lowest TTL that reaches it."""
     assert Driven(max_ttl=3, packets=2).send_all() == [1, 1, 2, 2, 3, 3]
 
 
-def test_a_trace_in_rounds_sends_one_probe_of_every_ttl_before_the_next() -> None:
-    """And passes over, in every round, what lies beyond the target or beyond where it is due."""
+def test_round_has_one_probe_of_every_ttl() -> None:
+    """In every round it skips TTLs beyond the target or beyond its expected distance."""
     spec = TraceSpec(TARGET, max_ttl=4, packets_per_ttl=3, rounds=True)
     trace = Trace(spec, FLOW, now=START, expected_ttl=3)
     order = []
@@ -76,8 +76,8 @@ def test_a_trace_in_rounds_sends_one_probe_of_every_ttl_before_the_next() -> Non
     assert trace.sent == [3, 3, 2, 1]
 
 
-def test_later_rounds_are_in_another_order_for_each_flow() -> None:
-    """So that packets which somebody balances in turn do not come by in step."""
+def test_order_of_later_rounds_depends_on_the_flow() -> None:
+    """So that flows do not meet a balancer by packet in step."""
     spec = TraceSpec(TARGET, max_ttl=15, packets_per_ttl=2, rounds=True)
     orders = set()
     for identifier in range(20):
@@ -89,7 +89,7 @@ def test_later_rounds_are_in_another_order_for_each_flow() -> None:
     assert len(orders) == 20
 
 
-def test_what_lies_beyond_the_target_is_not_sent() -> None:
+def test_nothing_is_sent_beyond_the_target() -> None:
     """Once it has answered, the rest of its own TTL is the last."""
     driven = Driven(max_ttl=5, packets=3)
     for _ in range(7):
@@ -100,8 +100,8 @@ def test_what_lies_beyond_the_target_is_not_sent() -> None:
     assert driven.trace.sent == [3, 3, 3, 0, 0]
 
 
-def test_beyond_where_the_target_is_expected_each_ttl_has_one_probe() -> None:
-    """It may have moved further away."""
+def test_one_probe_for_each_ttl_beyond_the_expected_distance() -> None:
+    """The target may have moved further away."""
     trace = Trace(TraceSpec(TARGET, max_ttl=5), FLOW, now=START, expected_ttl=2)
     ttls = []
     while trace.unsent:
@@ -111,8 +111,8 @@ def test_beyond_where_the_target_is_expected_each_ttl_has_one_probe() -> None:
     assert ttls == [1, 1, 1, 2, 2, 2, 3, 4, 5]
 
 
-def test_what_a_probe_had_left_shows_how_far_the_target_is() -> None:
-    """A port unreachable quotes the TTL that the probe arrived with."""
+def test_quoted_ttl_shows_the_distance_of_the_target() -> None:
+    """A port unreachable quotes the TTL with which the probe arrived."""
     driven = Driven(max_ttl=9, packets=2)
     for _ in range(12):
         index, _ = driven.trace.take()
@@ -123,7 +123,7 @@ def test_what_a_probe_had_left_shows_how_far_the_target_is() -> None:
     assert driven.send_all() == []
 
 
-def test_the_lowest_ttl_that_the_target_answered_ends_the_path() -> None:
+def test_lowest_ttl_that_the_target_answered_ends_the_path() -> None:
     """Whichever answer came first."""
     driven = Driven()
     driven.send_all()
@@ -133,8 +133,8 @@ def test_the_lowest_ttl_that_the_target_answered_ends_the_path() -> None:
     assert driven.trace.end_ttl == 3
 
 
-def test_a_trace_ends_when_all_have_answered() -> None:
-    """Nothing beyond the target is waited for."""
+def test_trace_ends_when_all_have_answered() -> None:
+    """It does not wait for probes beyond the target."""
     driven = Driven()
     driven.send_all()
     driven.hear(0, 1)
@@ -145,8 +145,8 @@ def test_a_trace_ends_when_all_have_answered() -> None:
     assert driven.trace.ended == START + 20 * MS
 
 
-def test_nothing_at_all_is_waited_for_in_full() -> None:
-    """There is no round trip to go by."""
+def test_trace_without_answers_waits_the_whole_time() -> None:
+    """There is no RTT to go by."""
     driven = Driven(wait_s=2)
     driven.send_all()
     assert driven.ends_after_ms() == 2_000
@@ -164,10 +164,10 @@ def test_nothing_at_all_is_waited_for_in_full() -> None:
         (200, 1, 1_000),
     ],
 )
-def test_a_silent_hop_before_others_is_given_up_early(
+def test_silent_hop_before_others_has_a_shorter_wait(
     rtt_ms: float, wait_s: int, ends_ms: float
 ) -> None:
-    """By what the path beyond it takes."""
+    """By the RTTs of hops beyond it."""
     driven = Driven(wait_s=wait_s)
     driven.send_all()
     driven.hear(1, rtt_ms, AnswerKind.ECHO_REPLY)
@@ -175,9 +175,7 @@ def test_a_silent_hop_before_others_is_given_up_early(
 
 
 @pytest.mark.parametrize(("rtt_ms", "ends_ms"), [(5, 250), (150, 450), (400, 1_000)])
-def test_a_lost_answer_is_given_up_by_its_own_hops_round_trip(
-    rtt_ms: float, ends_ms: float
-) -> None:
+def test_lost_answer_is_waited_for_by_the_rtt_of_its_hop(rtt_ms: float, ends_ms: float) -> None:
     """Three times that."""
     driven = Driven(max_ttl=1, packets=2)
     driven.send_all()
@@ -185,7 +183,7 @@ def test_a_lost_answer_is_given_up_by_its_own_hops_round_trip(
     assert driven.ends_after_ms() == ends_ms
 
 
-def test_a_copy_is_a_duplicate() -> None:
+def test_second_answer_is_a_duplicate() -> None:
     """The first counts."""
     driven = Driven()
     driven.send_all()
@@ -195,8 +193,8 @@ def test_a_copy_is_a_duplicate() -> None:
     assert [reply.rtt_ns for reply in driven.trace.replies] == [MS]
 
 
-def test_an_answer_before_the_trace_has_ended_always_counts() -> None:
-    """However long it took; after that it is late, and stays out of the row."""
+def test_answer_before_the_end_always_counts() -> None:
+    """However long it took. After the end it is late and not in the row."""
     driven = Driven()
     driven.send_all()
     assert driven.hear(0, 1_000)
@@ -207,8 +205,8 @@ def test_an_answer_before_the_trace_has_ended_always_counts() -> None:
     assert len(driven.trace.replies) == 2
 
 
-def test_an_answer_to_what_was_not_sent_is_foreign() -> None:
-    """Not taken yet, or kept from leaving."""
+def test_answer_to_a_probe_that_was_not_sent_is_foreign() -> None:
+    """Not taken yet, or refused by the kernel."""
     driven = Driven()
     index, _ = driven.trace.take()
     driven.trace.probe_failed(index, errno.EPERM)
@@ -217,8 +215,8 @@ def test_an_answer_to_what_was_not_sent_is_foreign() -> None:
     assert driven.trace.counters.foreign == 2
 
 
-def test_an_answer_stamped_before_its_probe_is_timed_by_its_reading() -> None:
-    """Never a negative round trip, whatever the clocks do; and the trace says so."""
+def test_answer_stamped_before_its_probe_is_timed_by_its_reading() -> None:
+    """An RTT is never negative, and the trace reports the step of the clock."""
     driven = Driven()
     driven.send_all()
     assert driven.hear(0, -3)
@@ -226,8 +224,8 @@ def test_an_answer_stamped_before_its_probe_is_timed_by_its_reading() -> None:
     assert driven.trace.caveats.clock_stepped
 
 
-def test_the_kernels_stamp_of_a_departure_is_what_counts() -> None:
-    """A batch is handed over at once, and leaves one by one."""
+def test_rtt_begins_at_the_kernels_stamp() -> None:
+    """A batch is handed over at once, and leaves packet by packet."""
     driven = Driven()
     driven.send_all()
     driven.trace.probe_left(0, START + MS)
@@ -238,8 +236,8 @@ def test_the_kernels_stamp_of_a_departure_is_what_counts() -> None:
     assert (driven.trace.caveats.unstamped, driven.trace.caveats.clock_stepped) == (1, True)
 
 
-def test_a_translated_source_is_annotated() -> None:
-    """The quoted probe came from another address than it left with."""
+def test_translated_source_is_annotated() -> None:
+    """The quoted source is not the one that the probe left with."""
     driven = Driven()
     driven.send_all()
     tag = FLOW.marks.tag(0)
@@ -251,8 +249,8 @@ def test_a_translated_source_is_annotated() -> None:
     assert reply.labels == ("NAT", "x")
 
 
-def test_a_probe_that_could_not_leave_is_neither_sent_nor_waited_for() -> None:
-    """It is the host's fault, and told apart by its errno."""
+def test_failed_probe_is_neither_sent_nor_waited_for() -> None:
+    """It is the host's fault, counted by errno."""
     driven = Driven(max_ttl=2)
     for error in (errno.EPERM, errno.ENOBUFS):
         index, _ = driven.trace.take()
@@ -262,8 +260,8 @@ def test_a_probe_that_could_not_leave_is_neither_sent_nor_waited_for() -> None:
     assert driven.trace.expire(START)
 
 
-def test_the_hosts_own_unreachable_is_a_failed_send() -> None:
-    """No neighbour answered it: nothing left the host."""
+def test_unreachable_from_the_own_host_is_a_failed_send() -> None:
+    """The next hop did not answer: nothing left the host."""
     driven = Driven(max_ttl=1)
     driven.send_all()
     assert not driven.hear(0, 1, AnswerKind.UNREACHABLE, code=1, responder=SOURCE)
@@ -272,8 +270,8 @@ def test_the_hosts_own_unreachable_is_a_failed_send() -> None:
     assert driven.trace.counters.foreign == 0
 
 
-def test_a_refusal_ends_the_path_once_the_rest_is_settled() -> None:
-    """Beyond whoever refuses each TTL has one probe only, which may still get past him."""
+def test_refusal_ends_the_path_once_the_rest_is_settled() -> None:
+    """Each TTL beyond it has one probe only, which may still pass."""
     driven = Driven(packets=2)
     for _ in range(5):
         index, _ = driven.trace.take()
@@ -288,8 +286,8 @@ def test_a_refusal_ends_the_path_once_the_rest_is_settled() -> None:
     assert driven.ends_after_ms() == 250
 
 
-def test_a_refusal_does_not_hide_a_target_that_answers() -> None:
-    """The target is the end, however much later it says so."""
+def test_refusal_does_not_hide_a_target_that_answers() -> None:
+    """The target is the end, however much later it answers."""
     driven = Driven()
     driven.send_all()
     driven.hear(0, 1)
@@ -301,8 +299,8 @@ def test_a_refusal_does_not_hide_a_target_that_answers() -> None:
     assert [reply.kind for reply in driven.trace.replies][-1] is NodeKind.TARGET
 
 
-def test_an_answer_that_names_no_probe_counts_for_the_only_one_open() -> None:
-    """And for none where it could be several's."""
+def test_answer_without_identity_counts_for_the_only_open_probe() -> None:
+    """For none if several are open."""
     udp = flow(PacketType.UDP)
     trace = Trace(TraceSpec(TARGET, PacketType.UDP, max_ttl=2, packets_per_ttl=1), udp, now=START)
     for _ in range(2):
@@ -321,9 +319,9 @@ def test_an_answer_that_names_no_probe_counts_for_the_only_one_open() -> None:
     assert (reply.ttl, reply.kind) == (2, NodeKind.TARGET)
 
 
-def test_an_answer_that_names_no_probe_is_no_end_before_others_answers() -> None:
-    """A silent hop is the only one open, and routers beyond it have answered: it is not the
-    target, whoever says so."""
+def test_answer_without_identity_is_no_end_before_routers() -> None:
+    """The only open probe is that of a silent hop, and routers beyond it have answered: the hop is
+    not the target."""
     udp = flow(PacketType.UDP)
     trace = Trace(TraceSpec(TARGET, PacketType.UDP, max_ttl=3, packets_per_ttl=1), udp, now=START)
     for _ in range(3):
@@ -344,14 +342,14 @@ def test_an_answer_that_names_no_probe_is_no_end_before_others_answers() -> None
 def test_impossible_quoted_ttl_does_not_lower_the_expected_ttl(
     quoted: int | None, spared: int
 ) -> None:
-    """A possible one does, by what the probe had left."""
+    """A possible one does, by the rest of its TTL."""
     heard = Heard(AnswerKind.UNREACHABLE, TARGET, FLOW.key, None, quoted_ttl=quoted)
     left = judge(heard, FLOW).ttl_left
     assert answer_bounds(int(NodeKind.TARGET), 5, left, 99).expected_ttl == 5 - spared
 
 
-def test_a_stopped_trace_keeps_what_it_has() -> None:
-    """And ends once."""
+def test_stopped_trace_keeps_its_answers() -> None:
+    """It ends once."""
     driven = Driven()
     driven.send_all()
     driven.hear(0, 1)
@@ -362,8 +360,8 @@ def test_a_stopped_trace_keeps_what_it_has() -> None:
     assert driven.trace.counters.late == 1
 
 
-def test_a_trace_has_a_bound() -> None:
-    """Beyond it the numbers of its probes would no longer be apart."""
+def test_number_of_probes_is_bounded() -> None:
+    """Beyond the bound their numbers would overlap."""
     TraceSpec(TARGET, max_ttl=64, packets_per_ttl=10)
     with pytest.raises(ValueError, match="640"):
         TraceSpec(TARGET, max_ttl=64, packets_per_ttl=11)

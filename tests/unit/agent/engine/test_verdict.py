@@ -31,14 +31,14 @@ def verdict(
 
 
 @pytest.mark.parametrize("kind", [AnswerKind.ECHO_REPLY, AnswerKind.TCP, AnswerKind.DATAGRAM])
-def test_an_answer_proper_is_the_targets(kind: AnswerKind) -> None:
-    """Whatever it says."""
+def test_echo_reply_segment_or_datagram_is_the_targets(kind: AnswerKind) -> None:
+    """From any address."""
     assert verdict(kind, from_target=True) == (REACHED, ())
 
 
 @pytest.mark.parametrize("from_target", [True, False])
-def test_time_exceeded_is_on_the_way(from_target: bool) -> None:
-    """Also from the target's own address: a translator in front of it."""
+def test_time_exceeded_is_a_router_on_the_way(from_target: bool) -> None:
+    """Also from the target's own address: from a translator in front of it."""
     assert verdict(AnswerKind.TIME_EXCEEDED, from_target=from_target) == (TRANSIT, ())
 
 
@@ -52,19 +52,19 @@ def test_time_exceeded_is_on_the_way(from_target: bool) -> None:
         *[(6, 7, "!<7>"), (6, 255, "!<255>")],
     ],
 )
-def test_a_routers_refusal_is_labelled_as_traceroute_does(
+def test_refusal_of_a_router_is_labelled_as_traceroute_does(
     family: int, code: int, label: str
 ) -> None:
-    """And the path ends there, unreached."""
+    """The path ends there, and the target is not reached."""
     assert verdict(AnswerKind.UNREACHABLE, code, family=family) == (BARRIER, (label,))
 
 
 @pytest.mark.parametrize(("family", "code"), [(4, 3), (6, 4)])
 @pytest.mark.parametrize("packet_type", [PacketType.UDP, PacketType.TCP])
-def test_port_unreachable_from_the_target_is_the_target(
+def test_port_unreachable_from_the_target_reaches_it(
     family: int, code: int, packet_type: PacketType
 ) -> None:
-    """From another address it is a refusal, whose the whole trace decides (`test_refusals`)."""
+    """From another address it is a refusal, which the whole trace decides (`test_refusals`)."""
     probe = {"family": family, "packet_type": packet_type}
     assert verdict(AnswerKind.UNREACHABLE, code, **probe, from_target=True) == (REACHED, ())
     assert verdict(AnswerKind.UNREACHABLE, code, **probe) == (BARRIER, (f"!<{code}>",))
@@ -72,31 +72,31 @@ def test_port_unreachable_from_the_target_is_the_target(
 
 @pytest.mark.parametrize("packet_type", [PacketType.ICMP, PacketType.GRE])
 @pytest.mark.parametrize(("family", "code"), [(4, 3), (6, 4)])
-def test_echo_requests_and_gre_have_no_port(
+def test_port_unreachable_about_a_type_without_ports(
     family: int, code: int, packet_type: PacketType
 ) -> None:
-    """A firewall that says so all the same is none the target unless it is."""
+    """Only the target itself reaches the target; a firewall that sends it does not."""
     probe = {"family": family, "packet_type": packet_type}
     assert verdict(AnswerKind.UNREACHABLE, code, **probe) == (BARRIER, (f"!<{code}>",))
     assert verdict(AnswerKind.UNREACHABLE, code, **probe, from_target=True) == (REACHED, ())
 
 
 @pytest.mark.parametrize(("family", "code"), [(4, 9), (4, 10), (4, 13), (6, 1), (6, 5), (6, 6)])
-def test_a_target_that_prohibits_was_reached(family: int, code: int) -> None:
-    """Its own firewall answered, and says !X."""
+def test_prohibition_of_the_target_reaches_it(family: int, code: int) -> None:
+    """Its own firewall answered, with the label !X."""
     found = verdict(AnswerKind.UNREACHABLE, code, family=family, from_target=True)
     assert found == (REACHED, ("!X",))
 
 
 @pytest.mark.parametrize(("family", "code", "label"), [(4, 1, "!H"), (6, 3, "!H"), (4, 0, "!N")])
-def test_a_target_that_names_another_reason_was_not(family: int, code: int, label: str) -> None:
-    """A box with the target's address could not get on to it."""
+def test_other_refusal_of_the_target_does_not_reach_it(family: int, code: int, label: str) -> None:
+    """A box with the target's address could not forward the probe to it."""
     found = verdict(AnswerKind.UNREACHABLE, code, family=family, from_target=True)
     assert found == (BARRIER, (label,))
 
 
-def test_protocol_unreachable_is_the_target_from_the_target() -> None:
-    """Only the destination looks at the protocol; a router that says it is a filter."""
+def test_protocol_unreachable_from_the_target_reaches_it() -> None:
+    """Only the destination looks at the protocol; a router that sends it is a filter."""
     assert verdict(AnswerKind.UNREACHABLE, 2, from_target=True) == (REACHED, ())
     assert verdict(AnswerKind.UNREACHABLE, 2) == (BARRIER, ("!P",))
     next_header = 6
@@ -111,7 +111,7 @@ def test_protocol_unreachable_is_the_target_from_the_target() -> None:
     )
 
 
-def test_too_big_names_what_would_fit() -> None:
+def test_too_big_is_labelled_with_the_mtu() -> None:
     """In both families."""
     assert verdict(AnswerKind.UNREACHABLE, 4, mtu=1_400) == (BARRIER, ("!F-1400",))
     assert verdict(AnswerKind.TOO_BIG, family=6, mtu=1_280) == (BARRIER, ("!F-1280",))

@@ -19,9 +19,7 @@ def header(family: Family, *, ttl: int = 1, traffic_class: int = 0) -> bytes:
 
 
 @given(st.sampled_from(Family), OCTETS, OCTETS)
-def test_each_field_is_where_its_family_has_it(
-    family: Family, ttl: int, traffic_class: int
-) -> None:
+def test_fields_are_read_by_family(family: Family, ttl: int, traffic_class: int) -> None:
     """RFC 791, RFC 8200."""
     quote = header(family, ttl=ttl, traffic_class=traffic_class)
     assert quoted_ttl(quote, family) == ttl
@@ -30,14 +28,14 @@ def test_each_field_is_where_its_family_has_it(
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_an_unchanged_probe_needs_no_words(family: Family) -> None:
+def test_unchanged_probe_has_no_annotation(family: Family) -> None:
     """A TTL that has run down to 1 is as it should be."""
     assert annotate(header(family, ttl=1), family=family, expired=True) == ()
 
 
 @pytest.mark.parametrize("family", list(Family))
-def test_only_an_expired_probe_has_an_odd_ttl(family: Family) -> None:
-    """Elsewhere it is what was left."""
+def test_quoted_ttl_is_annotated_in_time_exceeded_only(family: Family) -> None:
+    """In other errors it is the rest of the TTL."""
     quote = header(family, ttl=7)
     assert annotate(quote, family=family, expired=True) == ("QTTL=7",)
     assert annotate(quote, family=family, expired=False) == ()
@@ -46,7 +44,7 @@ def test_only_an_expired_probe_has_an_odd_ttl(family: Family) -> None:
 
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("expired", [True, False])
-def test_a_changed_traffic_class_is_told_in_its_parts(family: Family, expired: bool) -> None:
+def test_changed_traffic_class_is_annotated_by_its_parts(family: Family, expired: bool) -> None:
     """DSCP and ECN (RFC 2474, RFC 3168)."""
     told = {
         value: annotate(header(family, traffic_class=value), family=family, expired=expired)
@@ -55,7 +53,7 @@ def test_a_changed_traffic_class_is_told_in_its_parts(family: Family, expired: b
     assert told == {0xB8: ("DSCP=46",), 0x03: ("ECN=3",), 0xBB: ("DSCP=46", "ECN=3")}
 
 
-def test_all_at_once() -> None:
+def test_several_annotations_have_a_fixed_order() -> None:
     """In a fixed order."""
     quote = header(Family.IPV6, ttl=255, traffic_class=0xFF)
     labels = annotate(quote, family=Family.IPV6, expired=True)

@@ -46,8 +46,8 @@ def chained(*names: str) -> bytes:
 
 
 @given(st.lists(st.sampled_from(sorted(HEADERS)), max_size=MOST_HEADERS))
-def test_what_is_behind_any_chain_is_found(names: list[str]) -> None:
-    """Where it begins, and which field names it."""
+def test_upper_layer_behind_any_chain_is_found(names: list[str]) -> None:
+    """Its place, and the place of the field that names it."""
     packet = chained(*names)
     upper = upper_of(packet)
     assert upper is not None
@@ -56,15 +56,15 @@ def test_what_is_behind_any_chain_is_found(names: list[str]) -> None:
     assert upper.named_at == 6 if not names else upper.named_at >= 40
 
 
-def test_a_longer_chain_is_not_followed() -> None:
+def test_long_chain_is_not_followed() -> None:
     """A stranger chooses its length."""
     assert upper_of(chained(*["hop-by-hop"] * MOST_HEADERS)) is not None
     assert upper_of(chained(*["hop-by-hop"] * (MOST_HEADERS + 1))) is None
 
 
 @pytest.mark.parametrize("offset", [0, 1, 8191])
-def test_a_later_fragment_has_no_upper_layer(offset: int) -> None:
-    """The first has, whether more follow or not."""
+def test_later_fragment_has_no_upper_layer(offset: int) -> None:
+    """The first fragment has."""
     for more in (0, 1):
         fragment = IPv6ExtHdrFragment(nh=UDP, offset=offset, m=more)
         packet = bytes(IPv6() / fragment / Raw(bytes(8)))
@@ -72,15 +72,15 @@ def test_a_later_fragment_has_no_upper_layer(offset: int) -> None:
 
 
 @given(st.binary(min_size=40, max_size=200))
-def test_any_bytes_are_read(data: bytes) -> None:
-    """Nothing raises; what is named lies in the packet."""
+def test_any_bytes_are_read_without_an_error(data: bytes) -> None:
+    """The place found lies in the packet."""
     upper = upper_of(data)
     assert upper is None or (upper.named_at < len(data) and upper.start >= 40)
 
 
 @given(st.lists(st.sampled_from(sorted(HEADERS)), min_size=1, max_size=3), st.data())
-def test_a_chain_that_is_cut_shows_no_upper_layer(names: list[str], data: st.DataObject) -> None:
-    """Not even by chance: nothing is read beyond the end."""
+def test_cut_chain_shows_no_upper_layer(names: list[str], data: st.DataObject) -> None:
+    """Nothing is read beyond the end."""
     packet = chained(*names)
     keep = data.draw(st.integers(40, len(packet) - 9))
     upper = upper_of(packet[:keep])

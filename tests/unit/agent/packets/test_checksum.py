@@ -9,21 +9,21 @@ from scapy.utils import checksum as scapys
 
 
 @given(st.binary(max_size=200))
-def test_the_checksum_is_scapys(data: bytes) -> None:
-    """Over any data, of odd length too; 0 and 0xffff are the same sum."""
+def test_checksum_equals_scapys(data: bytes) -> None:
+    """Over any data, also of odd length; 0 and 0xffff are the same sum."""
     assert checksum(ones_sum(data)) % 0xFFFF == scapys(data) % 0xFFFF
 
 
 @given(st.binary(max_size=50), st.binary(max_size=50))
-def test_sums_add_up(first: bytes, second: bytes) -> None:
-    """What lies at an even place can be summed apart."""
+def test_sum_of_parts_is_the_sum_of_all(first: bytes, second: bytes) -> None:
+    """If each part begins at an even place."""
     first += bytes(len(first) % 2)
     whole = ones_sum(first + second)
     assert (ones_sum(first) + ones_sum(second)) % 0xFFFF == whole
 
 
 @given(st.binary(min_size=8, max_size=60), st.sampled_from([6, 17, 58]), st.booleans())
-def test_the_pseudo_header_is_scapys(data: bytes, protocol: int, six: bool) -> None:
+def test_pseudo_header_equals_scapys(data: bytes, protocol: int, six: bool) -> None:
     """One form serves both families."""
     data = data[:6] + bytes(2) + data[8:]
     if six:

@@ -68,8 +68,8 @@ def icmp6(message: Packet) -> bytes:
 
 @pytest.mark.parametrize("beyond", [8, 28, None])
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_a_quote_names_the_probe(packet_type: PacketType, beyond: int | None) -> None:
-    """However much of it there is, from 8 bytes on."""
+def test_quote_identifies_the_probe(packet_type: PacketType, beyond: int | None) -> None:
+    """However long it is, from 8 bytes on."""
     flow = flow_of(packet_type)
     heard = decode_icmp(icmp(quote_of(flow, beyond=beyond)))
     assert heard == Heard(
@@ -86,7 +86,7 @@ def test_a_quote_names_the_probe(packet_type: PacketType, beyond: int | None) ->
 
 @pytest.mark.parametrize("beyond", [8, 28, None])
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_an_ipv6_quote_names_the_probe(packet_type: PacketType, beyond: int | None) -> None:
+def test_ipv6_quote_identifies_the_probe(packet_type: PacketType, beyond: int | None) -> None:
     """There is no IP ID."""
     flow = flow_of(packet_type, six=True)
     message = ICMPv6TimeExceeded() / Raw(quote_of(flow, beyond=beyond))
@@ -103,8 +103,8 @@ def test_an_ipv6_quote_names_the_probe(packet_type: PacketType, beyond: int | No
 
 
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_options_in_front_and_in_the_quote_are_passed_over(packet_type: PacketType) -> None:
-    """Neither header need be 20 bytes long."""
+def test_options_of_both_ip_headers_are_skipped(packet_type: PacketType) -> None:
+    """Neither header need have 20 bytes."""
     flow = flow_of(packet_type)
     quote = quote_of(flow)
     grown = bytes([0x46]) + quote[1:20] + bytes.fromhex("94040000") + quote[20:]
@@ -115,10 +115,10 @@ def test_options_in_front_and_in_the_quote_are_passed_over(packet_type: PacketTy
 
 
 @given(st.sampled_from(TYPES), st.integers(0, 10), st.binary(min_size=40, max_size=40))
-def test_any_options_in_the_quote_are_passed_over(
+def test_any_options_in_the_quote_are_skipped(
     packet_type: PacketType, words: int, options: bytes
 ) -> None:
-    """Up to the 40 bytes that a header has room for, whatever they say."""
+    """Up to the 40 bytes that a header has room for."""
     flow = flow_of(packet_type)
     quote = quote_of(flow)
     grown = bytes([0x45 + words]) + quote[1:20] + options[: 4 * words] + quote[20:]
@@ -131,10 +131,10 @@ def test_any_options_in_the_quote_are_passed_over(
 
 @pytest.mark.parametrize("headers", [[0], [60], [43], [0, 60, 43]])
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_extension_headers_in_the_quote_are_passed_over(
+def test_extension_headers_in_the_quote_are_skipped(
     packet_type: PacketType, headers: list[int]
 ) -> None:
-    """A router on the way may have put them in."""
+    """A router on the way may have inserted them."""
     flow = flow_of(packet_type, six=True)
     quote = bytearray(quote_of(flow))
     chain = [*headers, quote[6]]
@@ -146,8 +146,8 @@ def test_extension_headers_in_the_quote_are_passed_over(
     assert (heard.key, heard.number) == (flow.key, number_of(flow, 7))
 
 
-def test_a_targets_answers_name_the_probe() -> None:
-    """Echoed, or acknowledged."""
+def test_answer_of_the_target_identifies_the_probe() -> None:
+    """By what it echoes or acknowledges."""
     flow = flow_of(PacketType.ICMP)
     reply = IP(src=TARGET, dst=US) / ICMP(type=0, id=20_001, seq=4_007) / Raw(b"x")
     heard = Heard(AnswerKind.ECHO_REPLY, flow.target, flow.key, 4_007)
@@ -169,8 +169,10 @@ def test_a_targets_answers_name_the_probe() -> None:
         ("R", 0, None),
     ],
 )
-def test_a_segment_names_the_probe(flags: str, acknowledged: int, number: int | None) -> None:
-    """By what it acknowledges; a bare reset acknowledges nothing."""
+def test_segment_identifies_the_probe_it_acknowledges(
+    flags: str, acknowledged: int, number: int | None
+) -> None:
+    """A bare reset acknowledges nothing."""
     flow = flow_of(PacketType.TCP)
     segment = TCP(sport=33_434, dport=20_001, flags=flags, ack=acknowledged)
     packet = bytes(IP(src=TARGET, dst=US) / segment)
@@ -179,8 +181,8 @@ def test_a_segment_names_the_probe(flags: str, acknowledged: int, number: int | 
     assert decode_tcp_segment(packet[20:], flow.target) == heard
 
 
-def test_a_bare_ack_names_no_probe() -> None:
-    """It challenges a SYN: the target is up, and whatever it acknowledges is not ours."""
+def test_bare_ack_identifies_no_probe() -> None:
+    """It challenges a SYN: the target is up, but its number is not ours."""
     packet = IP(src=TARGET, dst=US) / TCP(sport=33_434, dport=20_001, flags="A", ack=4_008)
     heard = decode_tcp(bytes(packet))
     assert isinstance(heard, Heard)
@@ -188,13 +190,13 @@ def test_a_bare_ack_names_no_probe() -> None:
 
 
 @pytest.mark.parametrize("flags", ["S", "FA", "PA", ""])
-def test_other_segments_answer_nothing(flags: str) -> None:
-    """Data, or the ends of others' connections."""
+def test_other_segments_are_no_answer(flags: str) -> None:
+    """Data, or ends of other connections."""
     packet = IP(src=TARGET, dst=US) / TCP(sport=33_434, dport=20_001, flags=flags, ack=4_008)
     assert decode_tcp(bytes(packet)) is Unheard.NOT_OURS
 
 
-def test_a_datagram_names_the_flow_alone() -> None:
+def test_datagram_identifies_the_flow_only() -> None:
     """It quotes nothing."""
     flow = flow_of(PacketType.UDP)
     packet = bytes(IP(src=TARGET, dst=US) / UDP(sport=33_434, dport=20_001) / Raw(b"hello"))
@@ -203,7 +205,7 @@ def test_a_datagram_names_the_flow_alone() -> None:
     assert decode_udp_datagram(packet[20:], flow.target) == heard
 
 
-def test_the_mtu_is_where_each_family_puts_it() -> None:
+def test_mtu_is_read_by_family() -> None:
     """RFC 1191, RFC 4443."""
     four = decode_icmp(icmp(quote_of(flow_of(PacketType.UDP)), type=3, code=4, nexthopmtu=1_400))
     six = decode_icmp6(
@@ -222,7 +224,7 @@ def test_the_mtu_is_where_each_family_puts_it() -> None:
 def test_extensions_become_labels_and_no_identity(
     packet_type: PacketType, beyond: int | None, stated: bool
 ) -> None:
-    """Nor do the zeros in front of them; what was changed on the way comes first."""
+    """Nor does the padding before them. Annotations of changes come first."""
     extension = bytes.fromhex("20000000 00080101 05dcf101")
     for six in (False, True):
         flow = flow_of(packet_type, six=six)
@@ -244,16 +246,16 @@ def test_extensions_become_labels_and_no_identity(
         assert heard.quoted_ttl == 3
 
 
-def test_a_cleared_udp_checksum_is_no_number() -> None:
-    """0 is none, which ours never are."""
+def test_cleared_udp_checksum_is_no_number() -> None:
+    """0 means none, and our probes always have one."""
     quote = quote_of(flow_of(PacketType.UDP))
     heard = decode_icmp(icmp(quote[:26] + bytes(2) + quote[28:]))
     assert isinstance(heard, Heard)
     assert heard.number is None
 
 
-def test_what_is_no_answer_is_told_from_what_is_broken() -> None:
-    """Two reasons, counted apart."""
+def test_foreign_and_malformed_packets_are_told_apart() -> None:
+    """They are counted separately."""
     quote, quote6 = (quote_of(flow_of(PacketType.UDP, six=six)) for six in (False, True))
     ours = [
         decode_icmp(bytes(IP(src=ROUTER, dst=US) / ICMP(type=8))),
@@ -302,24 +304,24 @@ ANSWERS = [
 
 
 @given(st.binary(max_size=200))
-def test_any_bytes_decode_to_something(data: bytes) -> None:
-    """Nothing raises, whatever a stranger sends."""
+def test_any_bytes_decode_without_an_error(data: bytes) -> None:
+    """From the network, so nothing may raise."""
     for decode in DECODERS:
         assert isinstance(decode(data), Heard | Unheard)
 
 
 @given(st.sampled_from(ANSWERS), st.integers(0, 300))
-def test_a_cut_answer_decodes_to_something(answer: bytes, keep: int) -> None:
+def test_cut_answer_decodes_without_an_error(answer: bytes, keep: int) -> None:
     """At any place."""
     for decode in DECODERS:
         assert isinstance(decode(answer[:keep]), Heard | Unheard)
 
 
 @given(st.sampled_from(ANSWERS), st.lists(st.tuples(st.integers(0, 199), st.integers(1, 255))))
-def test_a_mutated_answer_decodes_to_something(
+def test_mutated_answer_decodes_without_an_error(
     answer: bytes, changes: list[tuple[int, int]]
 ) -> None:
-    """Headers that lie about their lengths among them."""
+    """Some mutants have wrong lengths in their headers."""
     mutant = bytearray(answer)
     for at, change in changes:
         mutant[at % len(mutant)] ^= change
@@ -328,8 +330,8 @@ def test_a_mutated_answer_decodes_to_something(
 
 
 @given(st.sampled_from(TYPES), st.integers(28, 47), st.integers(1, 255))
-def test_a_changed_quote_is_not_intact(packet_type: PacketType, at: int, change: int) -> None:
-    """ICMP's own checksum covers what it quotes: the engine has to verify the probe."""
+def test_changed_quote_is_not_intact(packet_type: PacketType, at: int, change: int) -> None:
+    """ICMP's checksum covers the quote: the engine has to verify the probe."""
     packet = bytearray(icmp(quote_of(flow_of(packet_type), beyond=8)))
     packet[at] ^= change
     heard = decode_icmp(bytes(packet))
@@ -337,8 +339,8 @@ def test_a_changed_quote_is_not_intact(packet_type: PacketType, at: int, change:
 
 
 @given(st.integers(0, 255), st.binary(max_size=60))
-def test_a_wrong_checksum_of_what_is_no_answer_is_malformed(kind: int, body: bytes) -> None:
-    """Whatever it says that it is."""
+def test_wrong_checksum_is_malformed_if_nothing_is_quoted(kind: int, body: bytes) -> None:
+    """Whatever the message claims to be."""
     packet = bytearray(bytes(IP(src=ROUTER, dst=US) / ICMP(type=kind) / Raw(body)))
     packet[22] ^= 0x40
     heard = decode_icmp(bytes(packet))

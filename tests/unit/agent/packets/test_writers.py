@@ -60,8 +60,8 @@ ORDINALS = st.integers(0, MAX_PROBES - 1)
 
 
 @given(flows(), ORDINALS, st.integers(1, 64))
-def test_a_probe_is_what_its_flow_says(flow: Flow, ordinal: int, ttl: int) -> None:
-    """Addresses, TTL, ports or identifier, number and IP ID; every checksum right."""
+def test_probe_has_the_fields_of_its_flow(flow: Flow, ordinal: int, ttl: int) -> None:
+    """Addresses, TTL, ports or identifier, number and IP ID; every checksum is right."""
     ip, transport = read(bytes(writer_for(flow).write(ordinal, ttl)))
     assert ipaddress.ip_address(ip.src).packed == flow.source
     assert ipaddress.ip_address(ip.dst).packed == flow.target
@@ -84,8 +84,8 @@ def test_a_probe_is_what_its_flow_says(flow: Flow, ordinal: int, ttl: int) -> No
 
 
 @given(flows(), st.lists(ORDINALS, min_size=2, max_size=5), st.integers(1, 64))
-def test_all_probes_of_a_flow_hash_alike(flow: Flow, ordinals: list[int], ttl: int) -> None:
-    """What load balancers look at stays the same: Paris."""
+def test_probes_of_a_flow_hash_alike(flow: Flow, ordinals: list[int], ttl: int) -> None:
+    """The fields that load balancers hash stay the same, as in Paris traceroute."""
     writer = writer_for(flow)
     seen = set()
     for ordinal in ordinals:
@@ -98,8 +98,8 @@ def test_all_probes_of_a_flow_hash_alike(flow: Flow, ordinals: list[int], ttl: i
 
 
 @given(flows())
-def test_writing_leaves_the_flow_as_it_was(flow: Flow) -> None:
-    """A probe's bytes depend on nothing but the flow, its ordinal and its TTL."""
+def test_bytes_depend_on_flow_ordinal_and_ttl_only(flow: Flow) -> None:
+    """Not on probes written before."""
     writer = writer_for(flow)
     first = bytes(writer.write(0, 1))
     writer.write(5, 9)
@@ -108,7 +108,7 @@ def test_writing_leaves_the_flow_as_it_was(flow: Flow) -> None:
 
 @pytest.mark.parametrize("family", list(Family))
 @pytest.mark.parametrize("packet_type", sorted(PACKET_TYPES))
-def test_all_probes_of_a_type_are_as_long(packet_type: PacketType, family: Family) -> None:
+def test_probes_of_a_type_have_the_same_length(packet_type: PacketType, family: Family) -> None:
     """Some routers balance by length."""
     length = len(template(packet_type, family))
     address = bytes(4 if family is Family.IPV4 else 16)
@@ -116,7 +116,7 @@ def test_all_probes_of_a_type_are_as_long(packet_type: PacketType, family: Famil
     assert {len(writer_for(flow).write(n, 1 + n % 64)) for n in range(MAX_PROBES)} == {length}
 
 
-def test_a_type_without_probes_is_refused() -> None:
-    """Not written wrongly."""
+def test_type_without_probes_raises_an_error() -> None:
+    """It is not written wrongly."""
     with pytest.raises(ValueError, match=r"gre\+icmp"):
         template(PacketType.GRE_ICMP, Family.IPV4)

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 SECOND = 1_000_000_000
 
 
-def test_a_burst_then_the_rate() -> None:
-    """Full at first; refilled as time goes by, never beyond the burst."""
+def test_burst_is_followed_by_the_rate() -> None:
+    """A full bucket, refilled over time, never beyond the burst."""
     budget = Budget(Bucket(rate=100, burst=10))
     assert budget.available(SECOND) == 10
     budget.spend(10)
@@ -22,10 +22,8 @@ def test_a_burst_then_the_rate() -> None:
     burst=st.integers(1, 10_000),
     steps=st.lists(st.tuples(st.integers(0, SECOND), st.integers(0, 500)), max_size=50),
 )
-def test_no_more_leaves_than_the_rate_allows(
-    rate: float, burst: int, steps: list[tuple[int, int]]
-) -> None:
-    """Whatever is asked when."""
+def test_budget_is_never_exceeded(rate: float, burst: int, steps: list[tuple[int, int]]) -> None:
+    """Whatever is requested at whatever time."""
     budget = Budget(Bucket(rate=rate, burst=burst))
     now, spent = SECOND, 0
     budget.available(now)
@@ -38,8 +36,8 @@ def test_no_more_leaves_than_the_rate_allows(
 
 
 @given(rate=st.floats(1, 1e7), packets=st.integers(1, 20))
-def test_what_is_ready_at_a_time_may_leave_then(rate: float, packets: int) -> None:
-    """So a caller that sleeps until then does not wake for nothing, nor much too late."""
+def test_ready_time_is_when_packets_may_leave(rate: float, packets: int) -> None:
+    """A caller that sleeps until then wakes neither too early nor much too late."""
     budget = Budget(Bucket(rate, 20))
     budget.available(SECOND)
     budget.spend(20)
@@ -48,16 +46,16 @@ def test_what_is_ready_at_a_time_may_leave_then(rate: float, packets: int) -> No
     assert ready <= SECOND + packets * 1e9 / rate + 2
 
 
-def test_a_clock_that_stands_still_gives_nothing() -> None:
-    """And one that is asked about the past neither."""
+def test_standing_clock_refills_nothing() -> None:
+    """Nor does a time in the past."""
     budget = Budget(Bucket(1_000, 1))
     budget.available(SECOND)
     budget.spend(1)
     assert budget.available(SECOND) == budget.available(SECOND - 5) == 0
 
 
-def test_one_that_is_used_up_gives_by_the_grain() -> None:
-    """However often somebody asks meanwhile."""
+def test_empty_bucket_refills_to_the_grain_first() -> None:
+    """However often it is asked meanwhile."""
     budget = Budget(Bucket(1_000, 100, 5))
     budget.available(SECOND)
     budget.spend(100)

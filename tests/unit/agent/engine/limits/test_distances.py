@@ -12,8 +12,8 @@ TARGET = bytes([203, 0, 113, 9])
 SPEC = TraceSpec(TARGET)
 
 
-def test_a_distance_is_of_one_type_port_and_flow() -> None:
-    """A firewall may end TCP before ICMP, and a balanced flow be longer than another."""
+def test_distance_belongs_to_one_type_port_and_flow() -> None:
+    """A firewall may end TCP before ICMP, and balanced flows differ in length."""
     known = Distances()
     known.put(SPEC, TARGET, 5, NOW)
     assert known.of(SPEC, TARGET, NOW) == 5
@@ -21,16 +21,16 @@ def test_a_distance_is_of_one_type_port_and_flow() -> None:
         assert known.of(dataclasses.replace(SPEC, **other), TARGET, NOW) is None
 
 
-def test_flows_in_rounds_share_the_furthest() -> None:
-    """Each TTL of a longer one needs all its probes."""
+def test_flows_in_rounds_share_the_greatest_distance() -> None:
+    """A longer flow needs all probes of each TTL."""
     known, several = Distances(), dataclasses.replace(SPEC, rounds=True)
     for flow, ttl in ((0, 7), (1, 5)):
         known.put(dataclasses.replace(several, flow=flow), TARGET, ttl, NOW)
     assert known.of(several, TARGET, NOW) == 7
 
 
-def test_distances_are_forgotten_in_time_and_beyond_a_bound() -> None:
-    """After ten minutes; the oldest first."""
+def test_distances_expire_and_are_bounded() -> None:
+    """After ten minutes; the oldest are evicted first."""
     known = Distances(most=2)
     for number in range(3):
         known.put(SPEC, bytes([203, 0, 113, number]), 4, NOW)

@@ -102,22 +102,22 @@ def limits_said(trace: Trace) -> bool:
     return Notice(NoticeCode.HOPS_LIMIT, ttls=(1,)) in trace.notices
 
 
-def test_silence_is_put_down_to_a_router_that_answered_others() -> None:
-    """Ten at once: two have their answers, eight none; and each that has none says why."""
+def test_silence_of_a_router_that_answers_others_is_a_limit() -> None:
+    """Of ten traces at once two get answers and eight do not; each of these eight says why."""
     traces = Paths().trace(*range(10))
     assert sorted(trace.answers[0] for trace in traces) == [0] * 8 + [3] * 2
     assert all(limits_said(trace) == (not trace.answers[0]) for trace in traces)
     assert all(trace.answers[ttl - 1] == 3 for trace in traces for ttl in (2, 3, 4))
 
 
-def test_a_router_that_never_answers_is_not_said_to_limit() -> None:
+def test_router_that_never_answers_is_not_reported_as_limiting() -> None:
     paths = Paths(level=-1e9)
     assert not any(trace.notices for trace in paths.trace(*range(10)))
 
 
 @pytest.mark.parametrize("loss", [0.005, 0.02, 0.05])
-def test_loss_on_the_way_is_not_put_down_to_limits(loss: float) -> None:
-    """Of two hundred traces hardly one, and no router is asked less for it."""
+def test_loss_on_the_way_is_not_reported_as_a_limit(loss: float) -> None:
+    """Hardly in one trace of two hundred, and no router gets fewer probes for it."""
     paths = Paths(limits=False, loss=loss)
     accused = 0
     for _ in range(200):
@@ -128,8 +128,9 @@ def test_loss_on_the_way_is_not_put_down_to_limits(loss: float) -> None:
     assert accused <= 6
 
 
-def test_known_limiters_are_asked_at_a_distance_and_shared() -> None:
-    """From the next request on: 20 ms between any two, and as many traces as possible named."""
+def test_probes_to_a_known_limiter_are_spaced_and_shared() -> None:
+    """From the next request on: 20 ms between any two, and a share for as many traces as
+    possible."""
     paths = Paths()
     assert named(paths.trace(*range(10))) == 2
     paths.now += 10 * SECOND
@@ -145,8 +146,8 @@ def test_known_limiters_are_asked_at_a_distance_and_shared() -> None:
     assert all(trace.sent[1] == 3 for trace in traces)
 
 
-def test_a_new_target_behind_a_known_limiter_keeps_the_distance_too() -> None:
-    """It is the only one ever seen at that TTL."""
+def test_new_target_behind_a_known_limiter_is_spaced_too() -> None:
+    """The limiter is the only router ever seen at that TTL."""
     paths = Paths()
     paths.trace(*range(10))
     paths.now += 10 * SECOND
@@ -158,8 +159,9 @@ def test_a_new_target_behind_a_known_limiter_keeps_the_distance_too() -> None:
     assert trace.notices == ()
 
 
-def test_what_would_wait_too_long_is_not_sent_and_not_lost() -> None:
-    """Of more traces than have a place within their patience, the last go without."""
+def test_probe_that_would_wait_too_long_is_spared() -> None:
+    """Traces without a place in the queue within their patience go without the hop, and count no
+    loss."""
     paths = Paths()
     paths.trace(*range(10))
     paths.now += 10 * SECOND
@@ -168,7 +170,7 @@ def test_what_would_wait_too_long_is_not_sent_and_not_lost() -> None:
     assert all(trace.reached for trace in traces)
 
 
-def test_limits_are_forgotten_in_time() -> None:
+def test_limits_expire() -> None:
     """Ten minutes after they were last seen."""
     paths = Paths()
     paths.trace(*range(10))
@@ -183,8 +185,8 @@ def test_limits_are_forgotten_in_time() -> None:
     assert paths.asked[0][0] == paths.asked[2][0]
 
 
-def test_nothing_is_kept_of_traces() -> None:
-    """Neither by those that waited nor by those who were asked."""
+def test_nothing_is_kept_of_ended_traces() -> None:
+    """Neither of those that waited nor of those that sent."""
     paths = Paths()
     paths.trace(*range(10))
     paths.trace(*range(10))
@@ -192,7 +194,7 @@ def test_nothing_is_kept_of_traces() -> None:
     assert paths.engine.next_deadline(paths.now) is None
 
 
-def test_a_trace_that_is_stopped_has_nothing_waiting() -> None:
+def test_stopped_trace_has_nothing_waiting() -> None:
     paths = Paths()
     paths.trace(*range(10))
     spec = TraceSpec(target(1), max_ttl=6, packets_per_ttl=10)

@@ -44,7 +44,7 @@ def traced(what: TraceSpec, path: str, *, at: int = START, identifier: int = 1) 
 
 
 def test_two_types_are_merged_by_ttl() -> None:
-    """What was sent is summed, each up to its own end; labels say whose answer it was."""
+    """Sent probes are summed, each type up to its own end; labels name the type of an answer."""
     both = Several([spec(ICMP), spec(UDP)], multipath=False)
     icmp, udp = both.due()
     assert (icmp, udp) == (spec(ICMP), spec(UDP))
@@ -69,8 +69,8 @@ def test_two_types_are_merged_by_ttl() -> None:
     assert (both.links, both.notices) == ((), ())
 
 
-def test_what_is_no_answer_is_summed() -> None:
-    """Counters and send errors, over all traces."""
+def test_counters_and_send_errors_are_summed() -> None:
+    """Over all traces."""
     both = Several([spec(ICMP), spec(UDP)], multipath=False)
     for number, one in enumerate(both.due(), 1):
         trace = traced(one, "rfff")
@@ -84,8 +84,8 @@ def test_what_is_no_answer_is_summed() -> None:
     assert both.sent == [2, 0, 0, 0]
 
 
-def test_a_type_that_cannot_begin_leaves_the_other() -> None:
-    """With a word on it, once."""
+def test_type_without_a_flow_leaves_the_other() -> None:
+    """With one notice."""
     both = Several([spec(ICMP), spec(UDP)], multipath=False)
     icmp, udp = both.due()
     both.missed(udp, NO_FLOW_LEFT)
@@ -135,25 +135,25 @@ def notices_of(*answered: str) -> tuple[Notice, ...]:
     return tuple(each for each in many.notices if each.code is NoticeCode.HOPS_LIMIT)
 
 
-def test_limited_hops_of_many_flows_are_one_sentence() -> None:
-    """Whichever flow shows them; a silent branch is not limited."""
+def test_limited_hops_of_many_flows_are_one_notice() -> None:
+    """From any flow; a silent branch does not count as limited."""
     (notice,) = notices_of("1212", "1212", "1012", "1212")
     assert notice.ttls == (1, 3)
 
 
-def test_loss_of_single_flows_is_not_taken_for_limits() -> None:
-    """Each hop but the last looks limited in some flow; none lost nothing in all of them."""
+def test_loss_of_single_flows_is_no_limit() -> None:
+    """Each hop but the last looks limited in some flow, but not over all flows."""
     assert notices_of("1222", "2122", "2212", "2221") == ()
 
 
-def test_a_longer_branchs_hop_is_no_witness_against_others() -> None:
-    """What was lost before the others' end does not have to be lost to it."""
+def test_hop_of_a_longer_branch_shows_no_limit_of_others() -> None:
+    """Loss before the end of other flows need not affect it."""
     assert notices_of("2122", "2120", "2110", "2120") == ()
     assert notices_of("2122", "2120", "2120", "2120") != ()
 
 
-def test_packets_without_room_are_counted_once() -> None:
-    """All traces under way are told of the same packets, who ends last of all of them."""
+def test_queue_overflow_is_counted_once() -> None:
+    """All traces under way are told of the same packets, the last to end of all of them."""
     both = Several([spec(ICMP), spec(UDP)], multipath=True)
     for wave in ((3, 5, 5, 0), (2, 2, 4, 4)):
         paths = ("rr--", "rt--")
@@ -168,8 +168,8 @@ def test_packets_without_room_are_counted_once() -> None:
     assert notice.count == 9
 
 
-def test_the_hosts_faults_are_summed() -> None:
-    """Probes without a stamp and datagrams that name no probe; a clock's setting is said once."""
+def test_faults_of_the_host_are_summed() -> None:
+    """Probes without a stamp and datagrams that name no probe. A step of the clock is said once."""
     both = Several([spec(ICMP), spec(UDP)], multipath=False)
     for number, one in enumerate(both.due(), 2):
         trace = traced(one, "rrr-")
@@ -183,8 +183,8 @@ def test_the_hosts_faults_are_summed() -> None:
     assert both.notices.count(Notice(NoticeCode.CLOCK_STEPPED)) == 1
 
 
-def test_the_flows_of_a_multipath_job_are_numbered_from_its_own() -> None:
-    """Wave by wave, each flow two packets at each TTL, in rounds."""
+def test_flows_of_a_multipath_job_are_numbered_from_its_own() -> None:
+    """Wave by wave; each flow sends two packets at each TTL, in rounds."""
     many = Several([TraceSpec(TARGET, UDP, max_ttl=4, packets_per_ttl=9, flow=5)], multipath=True)
     wave = many.due()
     assert [one.flow for one in wave] == list(range(5, 12))
@@ -204,8 +204,8 @@ def test_the_flows_of_a_multipath_job_are_numbered_from_its_own() -> None:
     ]
 
 
-def test_a_stopped_job_begins_no_more_flows() -> None:
-    """It says so where more were wanted, and only there."""
+def test_stopped_job_begins_no_more_flows() -> None:
+    """With a notice only if more flows were wanted."""
     for path in ("rrrt", "rr--"):
         many = Several([spec(UDP)], multipath=True)
         for one in many.due():
@@ -220,8 +220,8 @@ def test_a_stopped_job_begins_no_more_flows() -> None:
     assert many.notices == (NO_TIME,)
 
 
-def test_two_types_share_a_multipath_jobs_budget() -> None:
-    """Each has its own flows, labels and links; those that agree are one."""
+def test_two_types_share_the_budget_of_a_multipath_job() -> None:
+    """Each has its own flows, labels and links; equal links are merged."""
     wide = [TraceSpec(TARGET, kind, max_ttl=64) for kind in (ICMP, UDP)]
     both = Several(wide, multipath=True)
     spent = 0
@@ -253,8 +253,8 @@ def test_two_types_share_a_multipath_jobs_budget() -> None:
     assert {link.flows for link in both.links} == {2}
 
 
-def test_gre_icmp_is_the_two_of_them() -> None:
-    """Alike but for the type; any other is itself."""
+def test_gre_icmp_stands_for_both_types() -> None:
+    """They differ in the type only; any other type stands for itself."""
     both = specs_of(spec(PacketType.GRE_ICMP, packets=3))
     assert both == [spec(PacketType.GRE, packets=3), spec(ICMP, packets=3)]
     assert specs_of(spec(UDP)) == [spec(UDP)]
