@@ -15,7 +15,6 @@ from typing import NamedTuple
 import pytest
 from colotrace_agent.bulk import batch_sockets
 from colotrace_agent.bulk.batch_sockets import ROWS, RowReceiver
-from colotrace_agent.engine.notices import notices
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import TraceSpec
 from colotrace_agent.network import clock, receiver
@@ -335,7 +334,7 @@ def test_trace_reports_drops_during_its_time(apart: Apart) -> None:
             later, also_ended = await _one_trace(prober, wait_ms=50)
             for trace, done in ((later, also_ended), (first, ended)):
                 await asyncio.wait_for(done, _PATIENCE_S)
-                said.append(" ".join(map(sentence, notices(trace))))
+                said.append(" ".join(map(sentence, trace.notices)))
             return said[1], said[0], prober.counters().overflows
         finally:
             prober.close()
