@@ -11,7 +11,7 @@ on the path, or to the prober's own, than to the target's is taken for a firewal
 hop. Any other address is taken for one of the target's own.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from colotrace_proto.messages import NodeKind
@@ -26,14 +26,13 @@ _NETWORK_BITS = {4: 16, 16: 32}
 class Refuser(NamedTuple):
     """A node that answered "port unreachable" from another address than the target's.
 
-    `ttl` is the lowest at which it did. `certain` is False where the trace does not show whether
-    it is the target.
+    `ttl` is the lowest at which it did. `is_target` is what it is taken for; the trace does not
+    prove it.
     """
 
     ttl: int
     address: bytes
     is_target: bool
-    certain: bool
 
 
 class Settled(NamedTuple):
@@ -57,42 +56,30 @@ def settle(
     The doubtful ones come as a router's refusals, and their first label says so. `forwarders` are
     nodes that answered "time exceeded" to other flows to the same target.
     """
-    found = _refusers(doubtful, others, source=source, target=target, forwarders=forwarders)
-    replies = [
-        reply._replace(kind=NodeKind.TARGET, labels=reply.labels[1:])
-        if found[reply.address].is_target
-        else reply
-        for reply in doubtful
-    ]
-    return Settled(replies, tuple(sorted(each for each in found.values() if not each.certain)))
-
-
-def _refusers(
-    doubtful: Iterable[Reply],
-    others: Sequence[Reply],
-    *,
-    source: bytes,
-    target: bytes,
-    forwarders: Collection[bytes],
-) -> dict[bytes, Refuser]:
     lowest: dict[bytes, int] = {}
     for reply in doubtful:
         lowest[reply.address] = min(lowest.get(reply.address, reply.ttl), reply.ttl)
     passed = {reply.address for reply in others if reply.kind is NodeKind.TRANSIT}
     passed.update(forwarders)
     furthest = [*lowest.items(), *((reply.address, reply.ttl) for reply in others)]
-    found = {}
+    uncertain = []
     for address, ttl in lowest.items():
-        if address in passed or any(at > ttl and who != address for who, at in furthest):
-            found[address] = Refuser(ttl, address, is_target=False, certain=True)
-            continue
-        routers = max((_common_bits(address, each) for each in (source, *passed)), default=0)
+        if address in passed or any(at > ttl and other != address for other, at in furthest):
+            continue  # it forwards probes, so it is not the target
+        routers = max(_common_bits(address, each) for each in (source, *passed))
         own = _common_bits(address, target)
         enough = _NETWORK_BITS[len(address)]
         near_routers = ttl == 1 or routers >= enough
         near_target = own >= enough and own >= routers
-        found[address] = Refuser(ttl, address, near_target or not near_routers, certain=False)
-    return found
+        uncertain.append(Refuser(ttl, address, near_target or not near_routers))
+    targets = {each.address for each in uncertain if each.is_target}
+    replies = [
+        reply._replace(kind=NodeKind.TARGET, labels=reply.labels[1:])
+        if reply.address in targets
+        else reply
+        for reply in doubtful
+    ]
+    return Settled(replies, tuple(sorted(uncertain)))
 
 
 def _common_bits(one: bytes, other: bytes) -> int:

@@ -56,7 +56,7 @@ def refuser(
     assert kinds in ({(REACHED, ())}, {(BARRIER, (LABEL,))})
     kind = settled.replies[0].kind
     for each in settled.uncertain:
-        assert each == Refuser(ttl, packed[name], kind is REACHED, certain=False)
+        assert each == Refuser(ttl, packed[name], kind is REACHED)
         return each
     return kind
 
