@@ -81,37 +81,29 @@ class Identities:
         """
         self._forget(now)
         port = port_of(spec)
-        for identifier in self._candidates(spec):
+        seed = spec.target + drawn_beside(spec, self._flow_secret)
+        drawn = int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big")
+        for identifier in candidates(spec, drawn):
             keys = keys_of(FlowKey(spec.packet_type, spec.target, identifier, port))
             if not (self._taken.isdisjoint(keys) and self._released.keys().isdisjoint(keys)):
                 continue
             if FORMATS[spec.packet_type].ports and not reserve(identifier):
                 continue
             self._taken.update(keys)
-            return self._flow(spec, source, identifier=identifier, port=port)
+            self._serial += 1
+            context = self._serial.to_bytes(8, "big")
+            probes = spec.max_ttl * spec.packets_per_ttl
+            marks = Marks.draw(self._secret, context, probes=probes)
+            return Flow(
+                packet_type=spec.packet_type,
+                source=source,
+                target=spec.target,
+                identifier=identifier,
+                port=port,
+                first_number=first_number(spec, marks.base),
+                marks=marks,
+            )
         raise NoFlowLeftError
-
-    def _flow(self, spec: TraceSpec, source: bytes, *, identifier: int, port: int) -> Flow:
-        self._serial += 1
-        marks = Marks.draw(
-            self._secret,
-            self._serial.to_bytes(8, "big"),
-            probes=spec.max_ttl * spec.packets_per_ttl,
-        )
-        return Flow(
-            packet_type=spec.packet_type,
-            source=source,
-            target=spec.target,
-            identifier=identifier,
-            port=port,
-            first_number=first_number(spec, marks.base),
-            marks=marks,
-        )
-
-    def _candidates(self, spec: TraceSpec) -> Iterator[int]:
-        seed = spec.target + drawn_beside(spec, self._flow_secret)
-        drawn = hashlib.blake2b(seed, digest_size=8)
-        yield from candidates(spec, int.from_bytes(drawn.digest(), "big"))
 
     def release(self, flow: Flow, now: int) -> None:
         """Quarantines the flow of a trace that has ended, until no answer can arrive."""
