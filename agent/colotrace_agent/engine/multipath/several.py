@@ -129,7 +129,9 @@ class Several:
             spec.packet_type: _Strand(
                 spec,
                 label=answered_type(spec.packet_type) if len(specs) > 1 else "",
-                plan=_plan(spec, among=len(specs)) if multipath else None,
+                plan=Multipath(max_ttl=spec.max_ttl, max_probes=MAX_JOB_PROBES // len(specs))
+                if multipath
+                else None,
             )
             for spec in specs
         }
@@ -162,7 +164,6 @@ class Several:
             reply.address for reply in trace.replies if reply.kind is NodeKind.TRANSIT
         )
         trace.settle(self._forwarders)
-        path = [reply for reply in trace.replies if reply.ttl <= trace.end_ttl]
         if trace.is_doubtful:
             self._doubtful.append(trace)
         else:
@@ -170,7 +171,7 @@ class Several:
         # The types are under way side by side, from the same moment on.
         self.caveats.overflows = max(each.overflows for each in self._strands.values())
         if strand.plan is not None:
-            strand.plan.saw(_sight(trace, path))
+            strand.plan.saw(_sight(trace))
         if trace.ended is not None:
             self.ended = max(self.ended or 0, trace.ended)
 
@@ -188,8 +189,12 @@ class Several:
         end = trace.end_ttl
         for ttl in range(1, end + 1):
             self.sent[ttl - 1] += trace.sent[ttl - 1]
-        path = [reply for reply in trace.replies if reply.ttl <= end]
-        self.replies += _labelled(path, self._strands[trace.spec.packet_type].label)
+        label = self._strands[trace.spec.packet_type].label
+        self.replies += [
+            reply._replace(labels=(label, *reply.labels)) if label else reply
+            for reply in trace.replies
+            if reply.ttl <= end
+        ]
         self.reached = self.reached or trace.reached
 
     def stop(self, cause: Notice | None = None) -> None:
@@ -209,11 +214,10 @@ class Several:
         plans = [strand.plan for strand in self._strands.values() if strand.plan is not None]
         if len(plans) == 1:
             return plans[0].links()
-        flows: dict[tuple[int, bytes, bytes], int] = {}
+        flows: Counter[tuple[int, bytes, bytes]] = Counter()
         for plan in plans:
             for link in plan.links():
-                ends = (link.ttl, link.near, link.far)
-                flows[ends] = flows.get(ends, 0) + link.flows
+                flows[link.ttl, link.near, link.far] += link.flows
         return tuple(Edge(*ends, count) for ends, count in sorted(flows.items()))
 
     @property
@@ -245,10 +249,6 @@ def offered(built: Iterable[PacketType]) -> frozenset[PacketType]:
     return frozenset(each for each in PacketType if types.issuperset(each.parts))
 
 
-def _plan(spec: TraceSpec, *, among: int) -> Multipath:
-    return Multipath(max_ttl=spec.max_ttl, max_probes=MAX_JOB_PROBES // among)
-
-
 def _next(strand: _Strand) -> list[TraceSpec]:
     first, wanted = strand.begun, strand.wanted()
     strand.begun += wanted
@@ -259,14 +259,10 @@ def _next(strand: _Strand) -> list[TraceSpec]:
     return [dataclasses.replace(one, flow=number) for number in numbers]
 
 
-def _labelled(replies: list[Reply], label: str) -> list[Reply]:
-    if not label:
-        return replies
-    return [reply._replace(labels=(label, *reply.labels)) for reply in replies]
-
-
-def _sight(trace: Trace, path: list[Reply]) -> Sight:
+def _sight(trace: Trace) -> Sight:
     answers: dict[int, tuple[bytes, ...]] = {}
-    for reply in path:
-        answers[reply.ttl] = (*answers.get(reply.ttl, ()), reply.address)
-    return Sight(trace.flow.key, trace.end_ttl, answers, sent=trace.taken)
+    end = trace.end_ttl
+    for reply in trace.replies:
+        if reply.ttl <= end:
+            answers[reply.ttl] = (*answers.get(reply.ttl, ()), reply.address)
+    return Sight(trace.flow.key, end, answers, sent=trace.taken)
