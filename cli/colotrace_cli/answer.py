@@ -129,11 +129,11 @@ def _result(reply: Reply, envelope: Envelope, kind: type[_T]) -> _T:
 
 
 def _not_ours(reply: Reply) -> str:
-    kind = safe(reply.content_type, most=60) or "no content type"
+    kind = reply.header("content-type", most=60) or "no content type"
     if 300 <= reply.status < 400:
         return (
             f"the address answered with a redirect ({reply.status}) to "
-            f"{safe(reply.location) or 'nowhere'}; set COLOTRACE_URL to the coordinator itself"
+            f"{reply.header('location') or 'nowhere'}; set COLOTRACE_URL to the coordinator itself"
         )
     if reply.status == 200:
         return (
@@ -162,9 +162,10 @@ def _remedy(reply: Reply, envelope: Envelope) -> str:
         case 413:
             return "ask for fewer targets or colos at once"
         case 429:
-            return f"wait {safe(reply.retry_after, most=20) or 'a few'} s and try again"
+            return f"wait {reply.header('retry-after', most=20) or 'a few'} s and try again"
         case status if status >= 500:
-            request = f" (request {safe(reply.request_id, most=80)})" if reply.request_id else ""
+            request = reply.header("cf-ray", most=80)
+            request = f" (request {request})" if request else ""
             return f"see the coordinator's log{request}, then try again"
         case _:
             return "correct the request and try again"

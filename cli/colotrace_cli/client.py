@@ -1,6 +1,7 @@
 """One HTTP exchange with the coordinator, bounded in time and size."""
 
 import ssl
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -18,20 +19,33 @@ CONNECT_TIMEOUT_S = 10.0
 MOST_BYTES = 64 * 2**20
 """More than an answer with 10 targets from 200 colos and 64 hops each."""
 
-# X509_V_ERR_… of OpenSSL (X509_STORE_CTX_get_error(3)).
-_EXPIRED, _NOT_YET_VALID, _OTHER_NAME = 10, 9, (62, 64)
+_OTHER_NAME = "the coordinator's certificate is for another name: use that name in COLOTRACE_URL"
+# By X509_V_ERR_… of OpenSSL (X509_STORE_CTX_get_error(3)).
+_VERIFY_REMEDIES: dict[int | None, str] = {
+    9: "the coordinator's certificate is not valid yet: check the clocks of both hosts",
+    10: (
+        "the coordinator's certificate has expired: renew it (--tls-cert), or correct this "
+        "host's clock"
+    ),
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+_OTHER_REMEDY = (
+    "name a private CA with --ca-file, and check that the server speaks TLS on this port"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A reply, not yet decoded. Missing headers are ""."""
+    """A reply, not yet decoded; `headers` ignores the case of names."""
 
     status: int
-    content_type: str
+    headers: Mapping[str, str]
     body: bytes
-    request_id: str = ""
-    retry_after: str = ""
-    location: str = ""
+
+    def header(self, name: str, *, most: int = 255) -> str:
+        """The header, safe to show; "" if it is missing."""
+        return safe(self.headers.get(name, ""), most=most)
 
 
 async def exchange(
@@ -79,15 +93,7 @@ async def _read(response: "httpx.Response") -> Reply:
                 f"the coordinator sent more than {MOST_BYTES >> 20} MiB; "
                 "ask for fewer targets or colos at once"
             )
-    headers = response.headers
-    return Reply(
-        status=response.status_code,
-        content_type=headers.get("content-type", ""),
-        body=bytes(content),
-        request_id=headers.get("cf-ray", ""),
-        retry_after=headers.get("retry-after", ""),
-        location=headers.get("location", ""),
-    )
+    return Reply(response.status_code, response.headers, bytes(content))
 
 
 def _client(settings: Settings) -> "httpx.AsyncClient":
@@ -137,9 +143,12 @@ def _no_reply(settings: Settings, error: Exception) -> str:
     import httpx
 
     told = safe(str(error)) or type(error).__name__
-    tls = _tls_error(error)
-    if tls is not None:
-        return f"{settings.url}: no TLS connection ({told}); {_tls_remedy(tls)}"
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            remedy = _VERIFY_REMEDIES.get(getattr(cause, "verify_code", None), _OTHER_REMEDY)
+            return f"{settings.url}: no TLS connection ({told}); {remedy}"
+        cause = cause.__cause__ or cause.__context__
     if isinstance(error, httpx.ConnectError):
         return (
             f"{settings.url}: no connection ({told}); "
@@ -151,26 +160,3 @@ def _no_reply(settings: Settings, error: Exception) -> str:
         f"{settings.url}: the connection broke ({told}); "
         "check that COLOTRACE_URL is a coordinator's (https:// if it uses TLS), and try again"
     )
-
-
-def _tls_remedy(error: ssl.SSLError) -> str:
-    code = getattr(error, "verify_code", None)
-    if code == _EXPIRED:
-        return (
-            "the coordinator's certificate has expired: renew it (--tls-cert), or correct this "
-            "host's clock"
-        )
-    if code == _NOT_YET_VALID:
-        return "the coordinator's certificate is not valid yet: check the clocks of both hosts"
-    if code in _OTHER_NAME:
-        return "the coordinator's certificate is for another name: use that name in COLOTRACE_URL"
-    return "name a private CA with --ca-file, and check that the server speaks TLS on this port"
-
-
-def _tls_error(error: BaseException) -> ssl.SSLError | None:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return None

@@ -9,7 +9,6 @@
 
 from typing import ClassVar
 
-EXIT_COMPLETE = 0
 EXIT_ROW_FAILED = 1
 
 

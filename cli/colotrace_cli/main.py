@@ -5,7 +5,8 @@ The exit codes are in `_EXIT_CODES`.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +16,8 @@ from colotrace_proto.output import EXIT_INTERRUPTED, say
 from colotrace_proto.starting import require
 from colotrace_proto.text import safe
 
-from .errors import EXIT_COMPLETE, EXIT_ROW_FAILED, CliError, RequestError
-from .settings import Settings, checked, is_text
+from .errors import EXIT_ROW_FAILED, CliError, RequestError
+from .settings import checked, is_text
 
 _EXIT_CODES = (
     "Exit codes: 0 every row is complete, even if its target did not answer; 1 some row has an "
@@ -165,16 +166,22 @@ def trace(
             raise typer.BadParameter("names no colo; leave it out for all", param_hint="--from")
         request["colos"] = names
     words = f"tracing {', '.join(targets)} from {', '.join(colos or ['all colos'])}"
-    _run(
-        lambda: _trace(
-            checked(url=url, token=token, account=account, ca_file=ca_file),
-            request,
-            words=words,
-            as_json=as_json,
-            fail_unreached=fail_unreached,
-        ),
-        as_json=as_json,
-    )
+    with _errors_reported(as_json=as_json):
+        import msgspec
+
+        from . import answer, client, progress, show
+
+        settings = checked(url=url, token=token, account=account, ca_file=ca_file)
+        began = time.monotonic()
+        exchange = client.exchange(settings, "POST", "", body=msgspec.json.encode(request))
+        reply = asyncio.run(progress.shown(safe(words, most=60), exchange))
+        found = answer.trace_answer(reply)
+        if as_json:
+            show.body(reply.body)
+        else:
+            show.answer(found, took_s=time.monotonic() - began)
+    if show.failed_rows(found.rows) or (fail_unreached and show.unreached_rows(found.rows)):
+        raise typer.Exit(EXIT_ROW_FAILED)
 
 
 @app.command(epilog=_EXIT_CODES)
@@ -186,71 +193,34 @@ def colos(
     ca_file: CaFile = None,
 ) -> None:
     """List the colos, with their state, address families and packet types."""
-    _run(
-        lambda: _colos(
-            checked(url=url, token=token, account=account, ca_file=ca_file), as_json=as_json
-        ),
-        as_json=as_json,
-    )
+    with _errors_reported(as_json=as_json):
+        from . import answer, client, progress, show
+
+        settings = checked(url=url, token=token, account=account, ca_file=ca_file)
+        exchange = client.exchange(settings, "GET", "/colos")
+        reply = asyncio.run(progress.shown("asking for the colos", exchange))
+        found = answer.colos_answer(reply)
+        if as_json:
+            show.body(reply.body)
+        else:
+            show.colos(found)
 
 
-def _trace(
-    settings: Settings,
-    request: dict[str, object],
-    *,
-    words: str,
-    as_json: bool,
-    fail_unreached: bool,
-) -> int:
-    import msgspec
-
-    from . import answer, client, progress, show
-
-    began = time.monotonic()
-    body = msgspec.json.encode(request)
-    reply = asyncio.run(
-        progress.shown(safe(words, most=60), client.exchange(settings, "POST", "", body=body))
-    )
-    found = answer.trace_answer(reply)
-    if as_json:
-        show.body(reply.body)
-    else:
-        show.answer(found, took_s=time.monotonic() - began)
-    failed = show.failed_rows(found.rows)
-    if fail_unreached:
-        failed += show.unreached_rows(found.rows)
-    return EXIT_ROW_FAILED if failed else EXIT_COMPLETE
-
-
-def _colos(settings: Settings, *, as_json: bool) -> int:
-    from . import answer, client, progress, show
-
-    reply = asyncio.run(
-        progress.shown("asking for the colos", client.exchange(settings, "GET", "/colos"))
-    )
-    found = answer.colos_answer(reply)
-    if as_json:
-        show.body(reply.body)
-    else:
-        show.colos(found)
-    return EXIT_COMPLETE
-
-
-def _run(work: Callable[[], int], *, as_json: bool) -> None:
-    """Run a command and end the program with its exit code."""
+@contextmanager
+def _errors_reported(*, as_json: bool) -> Iterator[None]:
+    """End the program with the message and the exit code of an error."""
     require(files=16)  # for the event loop, the connection, and resolving the name
     try:
-        code = work()
+        yield
     except CliError as error:
         if as_json and isinstance(error, RequestError) and error.body is not None:
             from . import show
 
             show.body(error.body)
         say(f"colotrace: {error}")
-        code = error.exit_code
+        raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        code = EXIT_INTERRUPTED
-    raise typer.Exit(code)
+        raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def main() -> None:

@@ -92,11 +92,8 @@ def unreached_rows(found: list[rows.TargetRow]) -> int:
 
 def _summary(found: list[rows.TargetRow], took_s: float) -> str:
     count = sum(len(target.colos) for target in found)
-    reached = sum(
-        1 for target in found for row in target.colos if row.target_summary.packet_count > 0
-    )
     word = "trace" if count == 1 else "traces"
-    text = f"{count} {word} in {took_s:.1f} s: {reached} reached the target"
+    text = f"{count} {word} in {took_s:.1f} s: {count - unreached_rows(found)} reached the target"
     failed = failed_rows(found)
     return f"{text}, {failed} with an error" if failed else text
 
