@@ -4,11 +4,11 @@ import sys
 
 import msgspec
 from colotrace_proto import rows
-from colotrace_proto.layout import TextOutput, flow, grid, standard_output, total, widths
+from colotrace_proto.layout import TextOutput, flow, grid, text_output, total, widths
 from colotrace_proto.table import trace_table
 from colotrace_proto.text import safe_json
 
-from .answer import Answer, ColoState, Message
+from .answer import Answer, ColoState
 
 _COLOS = ("colo", "city", "state", "agents", "families", "packet types")
 _CITY = 1
@@ -30,27 +30,22 @@ def body(content: bytes) -> None:
 
 def answer(what: Answer, *, took_s: float) -> None:
     """Print a table with messages for each target and colo, other messages, and a summary."""
-    by_row: dict[tuple[int, int], list[Message]] = {}
-    others: list[Message] = []
+    by_row: dict[tuple[int, int] | None, list[str]] = {}
     for message in what.messages:
-        place = message.row
-        if place is not None and _exists(place, what.rows):
-            by_row.setdefault(place, []).append(message)
-        else:
-            others.append(message)
-
-    on = standard_output()
+        by_row.setdefault(message.row, []).append(message.in_words())
+    on = text_output(sys.stdout)
     for t, target in enumerate(what.rows):
         for c, row in enumerate(target.colos):
-            notes = [message.in_words() for message in by_row.get((t, c), [])]
+            notes = by_row.pop((t, c), [])
             _print(trace_table(target.target, row, on=on, notes=notes))
-    for line in (*(message.in_words() for message in others), _summary(what.rows, took_s)):
+    others = [message.in_words() for message in what.messages if message.row in by_row]
+    for line in (*others, _summary(what.rows, took_s)):
         _print("\n".join(flow(on.encodable(line).split(), on)))
 
 
 def colos(known: list[ColoState]) -> None:
     """Print a line for each colo, or several on a narrow terminal."""
-    on = standard_output()
+    on = text_output(sys.stdout)
     if not known:
         _print("no colos yet: start an agent with colotrace-agent run")
         return
@@ -96,11 +91,6 @@ def _summary(found: list[rows.TargetRow], took_s: float) -> str:
     text = f"{count} {word} in {took_s:.1f} s: {count - unreached_rows(found)} reached the target"
     failed = failed_rows(found)
     return f"{text}, {failed} with an error" if failed else text
-
-
-def _exists(place: tuple[int, int], found: list[rows.TargetRow]) -> bool:
-    target, colo = place
-    return target < len(found) and colo < len(found[target].colos)
 
 
 def _family(family: str, on: TextOutput) -> str:

@@ -6,11 +6,11 @@ cut here; callers shorten them with `text.fit`.
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TextIO
 
+from .output import encoding
 from .text import ELLIPSIS, encodable, fit, safe, width
 
 _BOLD, _RED, _PLAIN = "\x1b[1m", "\x1b[31m", "\x1b[0m"
@@ -53,11 +53,10 @@ class TextOutput:
 
 def text_output(stream: TextIO) -> TextOutput:
     """The properties of a standard stream."""
-    encoding = getattr(stream, "encoding", None) or "ascii"
     if not stream.isatty():
-        return TextOutput(None, encoding)
+        return TextOutput(None, encoding(stream))
     styled = os.environ.get("TERM") != "dumb" and not os.environ.get("NO_COLOR")
-    return TextOutput(_terminal_columns(stream), encoding, styled)
+    return TextOutput(_terminal_columns(stream), encoding(stream), styled)
 
 
 def flow(words: Sequence[str], on: TextOutput, *, indent: int = 0, first: int = 0) -> list[str]:
@@ -120,8 +119,3 @@ def _terminal_columns(stream: TextIO) -> int:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
         return 80
-
-
-def standard_output() -> TextOutput:
-    """The properties of standard output."""
-    return text_output(sys.stdout)

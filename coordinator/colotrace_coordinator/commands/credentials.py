@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from colotrace_proto.layout import grid, standard_output
+from colotrace_proto.layout import grid, text_output
 from colotrace_proto.output import say
 from colotrace_proto.starting import require
 from colotrace_proto.text import safe
@@ -168,8 +168,8 @@ def _print(line: str) -> None:
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print the rows in columns with a header."""
-    paper = standard_output()
-    body = [[paper.text(cell) for cell in row] for row in rows]
+    terminal = text_output(sys.stdout)
+    body = [[terminal.text(cell) for cell in row] for row in rows]
     for line in grid(head, body, right=[False] * len(head), gap=2):
         _print(line)
 
