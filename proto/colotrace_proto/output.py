@@ -125,38 +125,24 @@ def encoding(stream: TextIO | None) -> str:
     return getattr(stream, "encoding", None) or "ascii"
 
 
-class _Descriptor(io.RawIOBase):
+class _Descriptor(io.FileIO):
     """A raw stream that writes everything or fails."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        super().__init__(descriptor, "w", closefd=False)
         self.failed = False
-
-    def writable(self) -> bool:
-        """True."""
-        return True
-
-    def fileno(self) -> int:
-        """The descriptor."""
-        return self._descriptor
-
-    def isatty(self) -> bool:
-        """Whether it is a terminal."""
-        return os.isatty(self._descriptor)
 
     def write(self, data: Any, /) -> int:
         """Write all of a buffer. After a failure all data is dropped; only standard output
         raises."""
-        size = memoryview(data).nbytes
-        if self.failed:
-            return size
-        try:
-            write_all(self._descriptor, data)
-        except OSError as error:
-            self.failed = True
-            if self._descriptor != STDERR:
-                raise OutputError(error.errno or errno.EIO) from error
-        return size
+        if not self.failed:
+            try:
+                write_all(self.fileno(), data)
+            except OSError as error:
+                self.failed = True
+                if self.fileno() != STDERR:
+                    raise OutputError(error.errno or errno.EIO) from error
+        return memoryview(data).nbytes
 
 
 def _stream(raw: _Descriptor, before: TextIO | None) -> TextIO:
