@@ -5,7 +5,6 @@ Untrusted input can cause events, so logs are bounded in three ways. Each value 
 lines beyond a bound are dropped and counted (`Lines`).
 """
 
-import asyncio
 import atexit
 import json as json_lines
 import logging
@@ -16,6 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from .output import ERRORS, STDERR, encoding, write_all
+from .tasks import running_loop
 from .text import safe_event
 from .writer import Writer
 
@@ -112,7 +112,7 @@ class Lines:
     def write(self, text: str) -> None:
         """Log whole lines."""
         data = self._encoded(text)
-        if self._writer is None and not _in_event_loop():
+        if self._writer is None and running_loop() is None:
             try:
                 write_all(self._descriptor, data)
             except OSError:
@@ -152,11 +152,3 @@ class _Forward(logging.Handler):
         structlog.get_logger(record.name).log(
             record.levelno, record.getMessage(), logger=record.name, exc_info=record.exc_info
         )
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

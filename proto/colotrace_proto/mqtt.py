@@ -1,6 +1,5 @@
 """The connection to an MQTT 5 broker, used by both programs."""
 
-import asyncio
 import logging
 import socket
 import ssl
@@ -20,6 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from .bus import KEEPALIVE_S, Broker, BrokerUrlError, broker_of
 from .published import MAX_PUBLISHED
 from .running import RunningClock
+from .tasks import running_loop
 
 _ANSWER_S = 2.0
 # The payload, with room for the topic and the properties.
@@ -116,7 +116,7 @@ class _Client(Client):
     def _on_socket_register_write(self, client: paho.Client, userdata: Any, sock: Any) -> None:
         """Write immediately, which mostly succeeds. aiomqtt first registers a writer with the loop,
         which takes half of the time of a publication."""
-        if _runs(self._loop):  # a thread makes the connection
+        if running_loop() is self._loop:  # a thread makes the connection
             try:
                 client.loop_write()
             except Exception as error:  # noqa: BLE001 - as in aiomqtt: the connection is lost
@@ -195,13 +195,6 @@ async def connection(
         lost = client._disconnected  # noqa: SLF001
         if lost.done() and not lost.cancelled():
             lost.exception()  # mark it as retrieved, or asyncio warns
-
-
-def _runs(loop: asyncio.AbstractEventLoop) -> bool:
-    try:
-        return asyncio.get_running_loop() is loop
-    except RuntimeError:
-        return False
 
 
 async def subscribe(client: Client, topic: str) -> None:

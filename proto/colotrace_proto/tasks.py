@@ -1,4 +1,4 @@
-"""Concurrent coroutines that end together."""
+"""Concurrent coroutines that end together, and the event loop that runs."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -16,3 +16,11 @@ async def first_of(*works: Coroutine[Any, Any, object]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def running_loop() -> asyncio.AbstractEventLoop | None:
+    """The event loop of this thread; None if none runs."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None

@@ -117,8 +117,7 @@ class Writer:
         loop, end = asyncio.get_running_loop(), time.monotonic() + within_s
 
         def look() -> None:
-            now = time.monotonic()
-            if self._bytes and (now >= end or now - self._moved > self._still_s):
+            if self._bytes and self._is_stopped(end):
                 self.give_up()
             else:
                 loop.call_later(_LOOK_MS / 1_000, look)
@@ -130,11 +129,13 @@ class Writer:
         a program, outside of the event loop."""
         end = time.monotonic() + within_s
         with self._changed:
-            while self._bytes and not self._ended:
-                now = time.monotonic()
-                if now >= end or now - self._moved > self._still_s:
-                    break
+            while self._bytes and not self._ended and not self._is_stopped(end):
                 self._changed.wait(_LOOK_MS / 1_000)
+
+    def _is_stopped(self, end: float) -> bool:
+        """Whether the reader takes nothing any more, or the time is over."""
+        now = time.monotonic()
+        return now >= end or now - self._moved > self._still_s
 
     def give_up(self) -> None:
         """Drop the backlog; a pipe gets no partial line."""
