@@ -25,7 +25,7 @@ _LATER = (
     "colotrace_agent.commands.trace",
     "colotrace_agent.link.mqtt",
     "colotrace_agent.link.pins",
-    "colotrace_agent.log",
+    "colotrace_proto.logs",
     "colotrace_cli.main",
     "colotrace_coordinator.main",
     "colotrace_coordinator.links.mqtt.link",

@@ -58,7 +58,7 @@ async def trace(path: Path, families: list[str], packet_types: list[str]) -> lis
                         multipath=case.trace.multipath,
                     ),
                     "counted": _counted(frames),
-                    "foreign": prober._engine.foreign,
+                    "foreign": prober.counters().foreign,
                 }
                 for (family, packet_type), frames in zip(asked, told, strict=True)
             ]

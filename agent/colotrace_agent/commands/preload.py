@@ -20,14 +20,12 @@ def for_names() -> None:
     to_ascii("straße.example")  # the tables of IDNA come with the first name that needs them
 
 
-def for_broker() -> None:
-    """Modules for an MQTT broker."""
-    importlib.import_module("colotrace_agent.link.mqtt")
-
-
-def for_tls() -> None:
-    """Modules for the coordinator's certificate."""
-    importlib.import_module("colotrace_agent.link.pins")
+def for_links(*, broker: bool, tls: bool) -> None:
+    """Modules for an MQTT broker, and for the coordinator's certificate."""
+    if broker:
+        importlib.import_module("colotrace_agent.link.mqtt")
+    if tls:
+        importlib.import_module("colotrace_agent.link.pins")
 
 
 def for_many() -> None:

@@ -1,7 +1,6 @@
 """`colotrace-agent run`: attached to a coordinator until a signal stops it."""
 
 import asyncio
-import secrets
 import signal
 import ssl
 import sys
@@ -13,12 +12,11 @@ from typing import TYPE_CHECKING
 import structlog
 from colotrace_proto.bus import Broker
 from colotrace_proto.deadlines import DRAIN_S
-from colotrace_proto.messages import AgentId, ColoName, Family
+from colotrace_proto.messages import Family
 from colotrace_proto.running import RunningClock
 from colotrace_proto.starting import mark_started
 from colotrace_proto.tasks import first_of
 
-from colotrace_agent.engine.multipath.several import offered
 from colotrace_agent.host.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link.capability import FamilyNews
@@ -36,29 +34,20 @@ _log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BrokerSettings:
-    """The MQTT broker that delivers jobs."""
-
-    broker: Broker
-    tls: ssl.SSLContext | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
     """Options of the command line, checked."""
 
     coordinator: str
-    """HOST:PORT; "" with `mqtt`."""
-    mqtt: BrokerSettings | None
-    agent_id: AgentId
-    colo: ColoName
-    city: str
+    """HOST:PORT; not used with `broker`."""
+    broker: Broker | None
+    """The MQTT broker that delivers jobs."""
+    broker_tls: ssl.SSLContext | None
+    identity: Identity
+    """Its families are set by `run`."""
     tls: Tls | None
     allow_private: bool
-    max_jobs: int
     rate: float | None
     sockets: RawSockets
-    version: str
 
 
 async def run(settings: RunSettings) -> None:
@@ -74,31 +63,36 @@ async def run(settings: RunSettings) -> None:
 
 
 async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> None:
+    identity = settings.identity
     jobs = Jobs(
         prober,
         resolver,
         packet_types=PACKET_TYPES,
-        max_jobs=settings.max_jobs,
+        max_jobs=identity.max_jobs,
         allow_private=settings.allow_private,
     )
-    identity = Identity(
-        agent_id=settings.agent_id,
-        boot_id=secrets.token_bytes(16),
-        colo=settings.colo,
-        city=settings.city,
-        families=prober.families,
-        packet_types=offered(PACKET_TYPES),
-        software_version=settings.version,
-        max_jobs=settings.max_jobs,
-    )
-    _log_families(identity.families)
     clock = RunningClock()
-    link = _link(settings, identity, jobs, clock)
+    link: Stream | MqttLink
+    if settings.broker is None:
+        link = Stream(settings.coordinator, identity, jobs, tls=settings.tls, clock=clock)
+    else:
+        from colotrace_agent.link import mqtt  # its packages are an extra
+
+        link = mqtt.MqttLink(
+            settings.broker,
+            identity,
+            jobs,
+            broker_tls=settings.broker_tls,
+            tls=settings.tls,
+            clock=clock,
+        )
 
     def tell(families: frozenset[Family]) -> None:
         identity.families = families
         _log_families(families)
         link.changed()
+
+    tell(prober.families)
 
     news = FamilyNews(
         identity.families, lambda: prober.families, tell, loop=asyncio.get_running_loop()
@@ -107,7 +101,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     news.look()
     stop = _Stop(renew=link.renew)
     mark_started()
-    _log.info("agent up", agent=settings.agent_id, colo=settings.colo)
+    _log.info("agent up", agent=identity.agent_id, colo=identity.colo)
     try:
         await first_of(link.run(), _until_stopped(stop, jobs, link))
     finally:
@@ -139,17 +133,6 @@ def _log_families(families: frozenset[Family]) -> None:
         _log.info("address families", families=[f"IPv{family}" for family in sorted(families)])
     else:
         _log.warning("this host has no address that is valid beyond its own link")
-
-
-def _link(
-    settings: RunSettings, identity: Identity, jobs: Jobs, clock: RunningClock
-) -> "Stream | MqttLink":
-    if settings.mqtt is None:
-        return Stream(settings.coordinator, identity, jobs, tls=settings.tls, clock=clock)
-    from colotrace_agent.link.mqtt import MqttLink  # its packages are an extra
-
-    mqtt = settings.mqtt
-    return MqttLink(mqtt.broker, identity, jobs, broker_tls=mqtt.tls, tls=settings.tls, clock=clock)
 
 
 class _Stop:

@@ -4,6 +4,8 @@ import asyncio
 import os
 import platform
 import re
+import secrets
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -15,7 +17,9 @@ from . import startup
 from .startup import AllowPrivate, Rate, User, usage
 
 if TYPE_CHECKING:
-    from .run import BrokerSettings
+    import ssl
+
+    from colotrace_proto.bus import Broker
 
 # Needed besides the raw sockets: descriptors, threads for gRPC, and bytes of address space.
 _REQUIRED = {"files": 16, "threads": 16, "address_space": 256 << 20}
@@ -141,63 +145,67 @@ def start(
     sockets, account = startup.open_sockets(user)
     require(**_REQUIRED)
     startup.warn_of_rate(rate)
-    broker = tls = None
+    broker = broker_tls = tls = None
     if mqtt:
         broker_files = files._replace(authority=mqtt_ca or files.authority)
-        broker = _broker(mqtt, broker_files, insecure=insecure)
+        broker, broker_tls = _broker(mqtt, broker_files, insecure=insecure)
 
     from importlib.metadata import version
 
+    from colotrace_proto import logs
     from colotrace_proto.messages import AgentId, ColoName
 
-    from colotrace_agent import log
+    from colotrace_agent.engine.multipath.several import offered
+    from colotrace_agent.link.session import Identity
     from colotrace_agent.link.tls import Tls
+    from colotrace_agent.packets.formats import PACKET_TYPES
 
     from . import preload
     from .run import RunSettings, run
 
-    log.set_up()
+    terminal = sys.stderr.isatty()
+    logs.configure(json=not terminal, colors=terminal)
     certificate, key, authority = files
     if certificate and key and authority and not insecure:
         tls = Tls(certificate=certificate, key=key, authority=authority)
         tls.read()  # while root may still read them
     settings = RunSettings(
         coordinator=coordinator,
-        mqtt=broker,
-        agent_id=AgentId(agent_id),
-        colo=ColoName(colo),
-        city=safe(city),
+        broker=broker,
+        broker_tls=broker_tls,
+        identity=Identity(
+            agent_id=AgentId(agent_id),
+            boot_id=secrets.token_bytes(16),
+            colo=ColoName(colo),
+            city=safe(city),
+            families=frozenset(),
+            packet_types=offered(PACKET_TYPES),
+            software_version=version("colotrace"),
+            max_jobs=max_jobs,
+        ),
         tls=tls,
         allow_private=allow_private,
-        max_jobs=max_jobs,
         rate=rate,
         sockets=sockets,
-        version=version("colotrace"),
     )
     if account is not None:
         # The account may not be able to read the installation, so modules are imported now.
         preload.for_names()
-        if broker is not None:
-            preload.for_broker()
-        if tls is not None:
-            preload.for_tls()
+        preload.for_links(broker=broker is not None, tls=tls is not None)
     startup.ready(account)
     asyncio.run(run(settings))
 
 
-def _broker(url: str, files: TlsFiles, *, insecure: bool) -> "BrokerSettings":
+def _broker(url: str, files: TlsFiles, *, insecure: bool) -> "tuple[Broker, ssl.SSLContext | None]":
     try:
         from colotrace_proto.mqtt import BrokerOptionsError, BrokerTls, broker_from_options
     except ModuleNotFoundError as error:
         usage(f"--mqtt needs the Python package {error.name!r}; run: {install_line('mqtt')}")
-    from .run import BrokerSettings
-
     given = BrokerTls(authority=files.authority, certificate=files.certificate, key=files.key)
     try:
-        broker, tls = broker_from_options(url, given, insecure=insecure)
+        return broker_from_options(url, given, insecure=insecure)
     except BrokerOptionsError as error:
         usage(str(error))
-    return BrokerSettings(broker=broker, tls=tls)
 
 
 def _hostname() -> str:

@@ -23,7 +23,7 @@ def said(monkeypatch: pytest.MonkeyPatch):
         return 0
 
     monkeypatch.setattr(asyncio, "run", begin)
-    monkeypatch.setattr("colotrace_agent.log.set_up", lambda: None)
+    monkeypatch.setattr("colotrace_proto.logs.configure", lambda **_: None)
 
     def run(*words: str) -> str:
         done = CliRunner().invoke(main.app, list(words))
