@@ -6,7 +6,7 @@ decide, sends the probes that are due, and calls the listeners of the traces tha
 
 import asyncio
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from colotrace_proto.messages import Counters, Family
 
@@ -35,35 +35,18 @@ def open_prober(*, rate: float | None = None, sockets: RawSockets | None = None)
 
     Call it on the event loop.
     """
-    loop = asyncio.get_running_loop()
-    prober: Prober | None = None
-
-    def readable() -> None:
-        if prober is not None:
-            prober.readable()
-
     watched: list[int] = []
-
-    def watch(fd: int) -> None:
-        loop.add_reader(fd, readable)
-        watched.append(fd)
-
-    def unwatch() -> None:
-        for fd in watched:
-            loop.remove_reader(fd)
-
-    engine = Engine(rate=rate, flow_secret=host_secret())
-    prober = Prober(Wire(sockets or open_all(), watch=watch), engine, on_close=unwatch)
-    return prober
+    wire = Wire(sockets or open_all(), watch=watched.append)
+    return Prober(wire, Engine(rate=rate, flow_secret=host_secret()), watched)
 
 
 class Prober:
     """Runs traces. Use it on the event loop where it was created."""
 
-    def __init__(self, wire: Wire, engine: Engine, *, on_close: Callable[[], None]) -> None:
+    def __init__(self, wire: Wire, engine: Engine, watched: Sequence[int] = ()) -> None:
+        """`watched` are the descriptors of the wire from which to read."""
         self._sent = self._send_errors = self._malformed = 0
         self._wire = wire
-        self._on_close = on_close
         self._engine = engine
         self._listeners: dict[Trace, Listener] = {}
         self._writers: dict[FlowKey, Writer] = {}
@@ -72,7 +55,9 @@ class Prober:
         self._wakes_at = 0
         self._turned_at = -_APART_S
         self._turn: asyncio.Handle | None = None
-        self._families_watched: int | None = None
+        self._watched = list(watched)
+        for fd in watched:
+            self._loop.add_reader(fd, self._take_turn)
 
     @property
     def families(self) -> frozenset[Family]:
@@ -90,7 +75,7 @@ class Prober:
             changed()
 
         self._loop.add_reader(fd, readable)
-        self._families_watched = fd
+        self._watched.append(fd)
 
     @property
     def traces(self) -> int:
@@ -155,10 +140,6 @@ class Prober:
                 break
         self._end(trace)
 
-    def readable(self) -> None:
-        """A socket has something to read."""
-        self._take_turn()
-
     def close(self) -> None:
         """Stop all traces and close the sockets."""
         for trace in list(self._listeners):
@@ -166,9 +147,8 @@ class Prober:
         for handle in (self._timer, self._turn):
             if handle is not None:
                 handle.cancel()
-        self._on_close()
-        if self._families_watched is not None:
-            self._loop.remove_reader(self._families_watched)
+        for fd in self._watched:
+            self._loop.remove_reader(fd)
         self._wire.close()
 
     def _end(self, trace: Trace) -> None:

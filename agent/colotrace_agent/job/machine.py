@@ -43,23 +43,6 @@ class JobMachine:
     frame, None while the job runs. `traces` are those under way.
     """
 
-    # An agent may have ten thousand jobs.
-    __slots__ = (
-        "_addresses",
-        "_among",
-        "_causes",
-        "_cut_short",
-        "_job",
-        "_report",
-        "_reported_at",
-        "_several",
-        "_unreported",
-        "_untried",
-        "deadline",
-        "final",
-        "traces",
-    )
-
     def __init__(self, job: Job, *, now: float, among: Sized = ()) -> None:
         """`among` are the jobs that run at the same time."""
         self.deadline = now + job.remaining_ms / 1e3

@@ -24,23 +24,6 @@ Progress = Callable[[], Frame | None]
 class JobShell:
     """A job under way."""
 
-    # An agent may have ten thousand jobs.
-    __slots__ = (
-        "_account",
-        "_beginning",
-        "_deadline",
-        "_end",
-        "_job",
-        "_loop",
-        "_machine",
-        "_merging",
-        "_over",
-        "_policy",
-        "_prober",
-        "_ready",
-        "_resolver",
-    )
-
     def __init__(
         self,
         job: Job,

@@ -65,7 +65,7 @@ async def test_others_on_the_loop_have_their_turn_between_two_batches(
     wire = SlowWire()
     monkeypatch.setattr(loop, "time", lambda: wire.now_s)
     engine = Engine(rate=1e9, flow_secret=bytes(32))
-    prober = Prober(wire, engine, on_close=lambda: None)  # type: ignore[arg-type]
+    prober = Prober(wire, engine)  # type: ignore[arg-type]
     spec = TraceSpec(
         target=TARGET,
         packet_type=PacketType.UDP,
