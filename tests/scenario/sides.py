@@ -348,7 +348,7 @@ class BulkSide(Side):
         return {target: self._seen(line) for target, line in self._live.items()}
 
     def _seen(self, line: TraceView) -> Seen:
-        undeparted = line.columns.undeparted(line.number)
+        undeparted = line.columns.undeparted(np.array([line.number])).get(line.number, [])
         return _seen(line, self.names_of(line.target, undeparted))
 
     def expire(self, now: int) -> dict[bytes, Seen]:

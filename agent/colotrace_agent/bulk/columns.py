@@ -13,9 +13,9 @@ import numpy.typing as npt
 from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import Family, NodeKind
 
+from colotrace_agent.engine.identity import port_of
 from colotrace_agent.engine.notices import Caveats
 from colotrace_agent.engine.rules import DOUBTFUL, Bounds
-from colotrace_agent.marks import Marks
 from colotrace_agent.model import Counters, Flow, TraceSpec
 
 from .finding import Finder
@@ -55,12 +55,10 @@ class Columns:
         ttls, probes = spec.max_ttl, spec.max_ttl * spec.packets_per_ttl
         self.probes = probes
         self.width = 4 if family is Family.IPV4 else 16
-        self.port = 0
+        self.port = port_of(spec)
         """UDP and TCP: the destination port of all flows."""
         self.asides: dict[int, Aside] = {}
         self._counters: dict[int, Counters] = {}
-        self.under_way = 0
-        """Traces that have not ended."""
         self._free = list(range(lines - 1, -1, -1))
 
         def numbers(*shape: int) -> Numbers:
@@ -75,13 +73,10 @@ class Columns:
         # `next_place`: the place in sending order of the next probe; `put_off`: probes that wait
         # for a router that limits its answers.
         self.next_place, self.put_off = numbers(), numbers()
-        self.in_use = np.zeros(lines, np.bool_)
         self.unsettled = np.zeros(lines, np.bool_)
         """Whether a change calls for a check of the end."""
         self.bounds: Bounds[Array] = Bounds(*(np.zeros(lines, np.int16) for _ in range(4)))
         self.target_ttl: Shorts = self.bounds.target_ttl
-        self.doubtful = np.zeros(lines, np.bool_)
-        """Whether a refusal came that may be the target's or a firewall's."""
         self.targets: Bytes = np.zeros((lines, self.width), np.uint8)
         self.sources: Bytes = np.zeros((lines, self.width), np.uint8)
         self.found = Finder(spec.packet_type, self.targets, self.identifiers)
@@ -106,6 +101,10 @@ class Columns:
         self.flat_answered = self.answered.reshape(-1)
         self.flat_stamped = self.stamped.reshape(-1)
         self.flat_kind, self.flat_who = self.kind.reshape(-1), self.who.reshape(-1, self.width)
+        self._flows = Flows(
+            spec.packet_type, self.port, self.sources, self.targets, self.identifiers,
+            self.first_number, self.ip_ids, self.tags.view(np.uint8), self.names,
+        )  # fmt: skip
         self.ttls = np.arange(1, ttls + 1, dtype=np.int16)
 
     @property
@@ -125,30 +124,22 @@ class Columns:
         count, beyond = len(flows.targets), self.spec.max_ttl + 1
         lines = np.array(self._free[-count:], np.intp)
         del self._free[-count:]
-        self.port = flows.port
-        self.in_use[lines] = True
         self.started[lines] = now
         for numbers in (self.ended, self.taken, self.overflows, self.next_place, self.put_off):
             numbers[lines] = 0
-        self.first_number[lines], self.names[lines] = flows.first_numbers, flows.names
-        self.identifiers[lines] = flows.identifiers
-        self.targets[lines], self.sources[lines] = flows.targets, flows.sources
+        for mine, given in zip(self._flows.arrays, flows.arrays, strict=True):
+            mine[lines] = given
         for bound in self.bounds:
             bound[lines] = beyond
         self.bounds.expected_ttl[lines] = expected_ttls
-        self.doubtful[lines] = False
         self.last_sent_at[lines] = self.longest_rtt[lines] = self.sent_at[lines] = 0
         self.sent[lines] = self.answers[lines] = 0
         self.held[lines] = self.answered[lines] = self.stamped[lines] = False
-        self.tags[lines] = np.ascontiguousarray(flows.tags).view(np.uint64)
-        self.ip_ids[lines] = flows.ip_ids
         self.found.add(lines, flows)
-        self.under_way += count
         return lines
 
     def free(self, lines: Lines) -> None:
         """Their traces have ended and are told of: the lines are free."""
-        self.in_use[lines] = False
         self.generation[lines] += 1
         freed = lines.tolist()
         self._free += freed
@@ -157,25 +148,9 @@ class Columns:
                 for line in freed:
                     beside.pop(line, None)
 
-    def settle(self, line: int) -> None:
-        """Schedule a check of the line's end."""
-        self.unsettled[line] = True
-
-    def flow(self, line: int) -> Flow | None:
-        """The flow of the line's trace; None where it is free."""
-        if not self.in_use[line]:
-            return None
-        number = int(self.first_number[line])
-        ids = tuple(self.ip_ids[line].tolist())
-        return Flow(
-            packet_type=self.spec.packet_type,
-            source=self.sources[line].tobytes(),
-            target=self.targets[line].tobytes(),
-            identifier=int(self.identifiers[line]),
-            port=self.port,
-            first_number=number,
-            marks=Marks(number, ids, self.tags[line].tobytes()),
-        )
+    def flow(self, line: int) -> Flow:
+        """The flow of the line's trace, until the line is freed."""
+        return self._flows.flow(line)
 
     def aside(self, line: int) -> Aside:
         """What the line has beside the arrays."""
@@ -208,9 +183,8 @@ class Columns:
     def with_tag(self, tag: bytes) -> int | None:
         """The line of a trace that has not ended, one of whose probes has that tag."""
         (wanted,) = np.frombuffer(tag, np.uint64).tolist()
-        lines = self.found.live
-        found = np.nonzero((self.tags == wanted).any(axis=1))[0]
-        found = found[np.isin(found, lines)]
+        live = self.found.live
+        found = live[(self.tags[live] == wanted).any(axis=1)]
         return int(found[0]) if len(found) else None
 
     def bounds_of(self, lines: Lines) -> Bounds[Array]:
@@ -239,17 +213,12 @@ class Columns:
         """Answers to these whose probe's departure the kernel has not stamped."""
         return int((self.answered[lines] & ~self.stamped[lines]).sum())
 
-    def undeparted(self, line: int) -> list[int]:
-        """Probes without an answer of which the kernel has not said that they left."""
-        silent = (self.sent_at[line] > 0) & ~self.stamped[line] & ~self.answered[line]
-        ordinals: list[int] = np.nonzero(silent)[0].tolist()
-        return ordinals
-
-    def with_undeparted(self, lines: Lines) -> Lines:
-        """Those of the lines that have such probes."""
+    def undeparted(self, lines: Lines) -> dict[int, list[int]]:
+        """Ordinals of the sent probes with neither an answer nor a time stamp, by line; lines that
+        have none are left out."""
         silent = (self.sent_at[lines] > 0) & ~(self.stamped[lines] | self.answered[lines])
-        those: Lines = lines[silent.any(axis=1)]
-        return those
+        rows = np.nonzero(silent.any(axis=1))[0].tolist()
+        return {int(lines[row]): np.nonzero(silent[row])[0].tolist() for row in rows}
 
     def short_of_answers(self, lines: Lines) -> Flags:
         """Whether a hop has fewer answers than probes, and one beyond it has them all."""

@@ -61,20 +61,15 @@ class Departing:
         self._addresses[lines] = self._columns.targets[lines]
         self._interfaces[lines] = self._protocols[lines] = 0
         self._epochs[lines] = epoch
-        flows = [(line, self._columns.flow(line)) for line in lines.tolist()]
-        asked = [
-            (
-                line,
-                FlowFields(flow.packet_type, flow.target, flow.identifier, flow.port, flow.source),
-            )
-            for line, flow in flows
-            if flow is not None
+        fields = [
+            FlowFields(flow.packet_type, flow.target, flow.identifier, flow.port, flow.source)
+            for flow in map(self._columns.flow, lines.tolist())
         ]
         try:
-            routes = self._wire.routes([fields for _, fields in asked]) or []
+            routes = self._wire.routes(fields) or []
         except OSError:
-            return  # the kernel routes them as it does
-        for (line, _), route in zip(asked, routes, strict=False):
+            return  # the kernel chooses the routes
+        for line, route in zip(lines.tolist(), routes, strict=False):
             if isinstance(route, FlowRoute):
                 hop = route.hop
                 self._addresses[line] = np.frombuffer(hop.address, np.uint8)

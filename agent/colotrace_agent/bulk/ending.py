@@ -48,7 +48,6 @@ class Ending:
         self._columns.ended[lines] = now
         self._look_at[lines] = _NEVER
         self._columns.unsettled[lines] = False
-        self._columns.under_way -= len(lines)
         self._columns.found.remove(lines)
 
     def _settle_all(self) -> None:
@@ -58,7 +57,7 @@ class Ending:
         if not len(lines):
             return
         self._columns.unsettled[lines] = False
-        lines = lines[self._columns.in_use[lines] & (self._columns.ended[lines] == 0)]
+        lines = lines[self._columns.ended[lines] == 0]
         lines = lines[~self._is_unsent(lines)]
         if not len(lines):
             return

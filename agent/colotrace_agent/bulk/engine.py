@@ -6,7 +6,7 @@ traces to one target never run side by side here: the second waits until the fir
 
 import errno
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from colotrace_proto.messages import Family, NodeKind
@@ -24,7 +24,7 @@ from colotrace_agent.engine.limits.distances import Distances
 from colotrace_agent.engine.limits.routers import Limit, Routers
 from colotrace_agent.engine.limits.spacing import Spacing
 from colotrace_agent.engine.placing import place
-from colotrace_agent.engine.rules import port_unreachable_kind
+from colotrace_agent.engine.rules import DOUBTFUL, port_unreachable_kind
 from colotrace_agent.engine.verdict import judge
 from colotrace_agent.model import Counters, Heard, TraceSpec, family_of
 from colotrace_agent.packets.formats import FORMATS
@@ -106,7 +106,7 @@ class BulkEngine:
         """What ended traces have counted."""
 
     def __len__(self) -> int:
-        return sum(group.columns.under_way for group in self.groups.values())
+        return sum(len(group.columns.found) for group in self.groups.values())
 
     @property
     def waiting(self) -> int:
@@ -116,8 +116,6 @@ class BulkEngine:
     def startable(self, targets: Sequence[bytes]) -> int:
         """How many of these may have traces side by side, in this order: up to one that has a
         trace already."""
-        if self._targets.isdisjoint(targets) and len(set(targets)) == len(targets):
-            return len(targets)
         seen: set[bytes] = set()
         for target in targets:
             if target in seen or target in self._targets:
@@ -242,15 +240,10 @@ class BulkEngine:
         if not len(near):
             return
         # Numbers are sorted much faster than strings of bytes.
-        addresses: Sequence[bytes]
-        if near.shape[1] == 4:
-            found, counts = np.unique(near.view(np.uint32)[:, 0], return_counts=True)
-            addresses = [address.tobytes() for address in found]
-        else:
-            whole, counts = np.unique(near.view("V16")[:, 0], return_counts=True)
-            addresses = [address.tobytes() for address in whole]
+        whole: np.dtype[Any] = np.dtype(np.uint32 if near.shape[1] == 4 else "V16")
+        addresses, counts = np.unique(near.view(whole)[:, 0], return_counts=True)
         for address, count in zip(addresses, counts.tolist(), strict=True):
-            self._routers.count(address, count, now=now)
+            self._routers.count(address.tobytes(), count, now=now)
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
         """A packet that may answer a probe, whatever kind it is."""
@@ -313,8 +306,10 @@ class BulkEngine:
         """The traces that have ended, with their doubtful refusals attributed."""
         ended = [Ended(group, numbers, {}) for group, numbers in found.items() if len(numbers)]
         for group, numbers, _ in ended:
-            for number in numbers[group.columns.doubtful[numbers]].tolist():
-                TraceView(group.columns, number).settle()
+            columns = group.columns
+            doubtful = columns.answered[numbers] & (columns.kind[numbers] == DOUBTFUL)
+            for number in numbers[doubtful.any(axis=1)].tolist():
+                TraceView(columns, number).settle()
         return ended
 
     def told(self, ended: Ended, now: int) -> None:
@@ -389,11 +384,8 @@ def _doubted(group: Group, plain: Plain) -> Plain:
     own = elsewhere[same_rows(group.columns.sources[plain.lines[elsewhere]], plain.who[elsewhere])]
     kept = np.ones(len(plain.rows), np.bool_)
     kept[own] = False
-    return Plain(
-        plain.rows[kept], plain.lines[kept], plain.ordinals[kept], plain.kind[kept],
-        plain.who[kept], plain.ttl_left[kept],
-    )  # fmt: skip
+    return plain.some(kept)
 
 
 def _settle(line: TraceView) -> None:
-    line.columns.settle(line.number)
+    line.columns.unsettled[line.number] = True

@@ -20,10 +20,10 @@ Bytes = npt.NDArray[np.uint8]
 
 
 class Finder:
-    """Knows the lines of traces that have not ended.
+    """Index of the lines of running traces by target and identifier.
 
-    Each has a slot, chosen by a hash; where two have the same, the later one has it, and the other
-    is found by a dictionary that knows all of them.
+    Each line has a slot, chosen by a hash. If two lines have the same slot, the later one has it,
+    and the other is found in a dictionary of all lines.
     """
 
     def __init__(self, packet_type: PacketType, targets: Bytes, identifiers: Numbers) -> None:
@@ -35,6 +35,9 @@ class Finder:
         self._slots = np.full(1 << SLOT_BITS, _NONE, np.int32)
         self._known: dict[bytes, int] = {}
         self._live = np.zeros(len(targets), np.bool_)
+
+    def __len__(self) -> int:
+        return int(np.count_nonzero(self._live))
 
     @property
     def live(self) -> Lines:

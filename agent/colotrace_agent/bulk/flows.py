@@ -8,7 +8,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -55,15 +55,12 @@ class Flows(NamedTuple):
 
     def some(self, rows: Flags) -> "Flows":
         """The flows of these rows."""
-        return self._replace(
-            sources=self.sources[rows],
-            targets=self.targets[rows],
-            identifiers=self.identifiers[rows],
-            first_numbers=self.first_numbers[rows],
-            ip_ids=self.ip_ids[rows],
-            tags=self.tags[rows],
-            names=self.names[rows],
-        )
+        return Flows(self.packet_type, self.port, *(each[rows] for each in self.arrays))
+
+    @property
+    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+        """The fields that have a row for each flow."""
+        return self[2:]
 
     def flow(self, row: int) -> Flow:
         """The flow of one row."""
@@ -112,24 +109,14 @@ class ManyIdentities:
         if not free.all():
             targets, sources = targets[free], sources[free]
             drawn, identifiers = drawn[free], identifiers[free]
-        marks = _draw(
-            self._secret,
-            self._serial.to_bytes(8, "big"),
-            flows=len(targets),
-            probes=spec.max_ttl * spec.packets_per_ttl,
-        )
+        probes = spec.max_ttl * spec.packets_per_ttl
+        context = self._serial.to_bytes(8, "big")
         self._serial += 1
+        bases, ip_ids, tags = _draw(self._secret, context, flows=len(targets), probes=probes)
         flows = Flows(
-            packet_type=spec.packet_type,
-            port=port_of(spec),
-            sources=sources,
-            targets=targets,
-            identifiers=identifiers,
-            first_numbers=_first_numbers(spec, marks.bases),
-            ip_ids=marks.ip_ids,
-            tags=marks.tags,
-            names=_names(drawn, identifiers),
-        )
+            spec.packet_type, port_of(spec), sources, targets, identifiers,
+            _first_numbers(spec, bases), ip_ids, tags, _names(drawn, identifiers),
+        )  # fmt: skip
         return flows, free
 
     def is_released(self, spec: TraceSpec, key: FlowKey, now: int) -> bool:
@@ -202,17 +189,11 @@ class _Resting:
             self._young = set()
 
 
-class _Marks(NamedTuple):
-    """The keyed fields of several flows, one a row; as `Marks`."""
-
-    bases: Numbers
-    ip_ids: Shorts
-    tags: Bytes
-
-
-def _draw(secret: bytes, context: bytes, *, flows: int, probes: int) -> _Marks:
-    """Draws the marks of many flows from one stream. `context` must never be used again, nor with
-    `Marks.draw`."""
+def _draw(
+    secret: bytes, context: bytes, *, flows: int, probes: int
+) -> tuple[Numbers, Shorts, Bytes]:
+    """Draws the marks of many flows from one stream: bases, IPv4 identifications and tags, one flow
+    a row, as in `Marks`. `context` must never be used again, nor with `Marks.draw`."""
     each = 4 + probes * (2 + TAG_BYTES)
     stream = hashlib.shake_128(secret + context).digest(flows * each)
     rows = np.frombuffer(stream, np.uint8).reshape(flows, each)
@@ -222,7 +203,7 @@ def _draw(secret: bytes, context: bytes, *, flows: int, probes: int) -> _Marks:
     odd = (ordered[:, 0] == 0) | (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
     for row in np.nonzero(odd)[0].tolist():
         ip_ids[row] = distinct(tuple(ip_ids[row].tolist()))
-    return _Marks(bases[:, 0].astype(np.int64), ip_ids, rows[:, 4 + 2 * probes :])
+    return bases[:, 0].astype(np.int64), ip_ids, rows[:, 4 + 2 * probes :]
 
 
 def _first_candidates(spec: TraceSpec, drawn: Names) -> Numbers:

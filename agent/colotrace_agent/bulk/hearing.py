@@ -4,7 +4,6 @@ import numpy as np
 from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.engine import rules
-from colotrace_agent.engine.rules import DOUBTFUL
 
 from .columns import Bytes, Columns, Flags, Lines, Numbers
 
@@ -82,7 +81,6 @@ class Hearing:
             shown = rules.answer_bounds(kinds, ttls, left, self._columns.spec.max_ttl + 1)
             for bound, values in zip(self._columns.bounds, shown, strict=True):
                 np.minimum.at(bound, lines[those], values.astype(np.int16))
-            self._columns.doubtful[lines[kind == DOUBTFUL]] = True
         self._columns.unsettled[lines] = True
 
     def _clock_stepped(self, lines: Lines) -> None:

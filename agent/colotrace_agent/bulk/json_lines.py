@@ -205,8 +205,8 @@ class _Sheet:
         places = columns.places(lines[row], ordinal)
         column = ttl_of[row, ordinal].astype(np.int64) - 1
         group = row * shape[1] + column
-        rtt, kind, who = columns.rtt.reshape(-1)[places], columns.kind.reshape(-1)[places], None
-        who = columns.who.reshape(-1, columns.width)[places]
+        rtt, kind = columns.flat_rtt[places], columns.flat_kind[places]
+        who = columns.flat_who[places]
         address = np.zeros((size, columns.width), np.uint8)
         address[group] = who
         self.who: Bytes = address.reshape(*shape, -1)

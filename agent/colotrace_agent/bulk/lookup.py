@@ -29,8 +29,7 @@ class Lookup:
         ambiguous."""
         key = heard.key
         number = columns.found.line_of(key)
-        flow = columns.flow(number) if number is not None else None
-        if number is not None and flow is not None and key in keys_of(flow.key):
+        if number is not None and key in keys_of((flow := columns.flow(number)).key):
             return number, flow
         if not self._budget.available(now):
             return None
@@ -46,7 +45,7 @@ class Lookup:
             near = near[same_rows(columns.sources[near], source)]
             found = self._verified(columns, heard, near)
         if found is None and heard.tag is not None and self._tag_budget.available(now):
-            self._tag_budget.spend(columns.under_way)
+            self._tag_budget.spend(len(columns.found))
             number = columns.with_tag(heard.tag)
             if number is not None and key.packet_type in columns.found.packet_types:
                 found = self._verified(columns, heard, np.array([number]))
@@ -56,8 +55,6 @@ class Lookup:
         for number in _likely(columns, heard, lines).tolist():
             self._budget.spend(_COST)
             flow = columns.flow(number)
-            if flow is None:
-                continue
             if verifies(columns, heard, number, flow):
                 return number, flow
         return None
@@ -87,5 +84,4 @@ def _only(columns: Columns, heard: Heard, near: Lines) -> tuple[int, Flow] | Non
     """The only trace that a datagram from another address can belong to."""
     if heard.kind is not AnswerKind.DATAGRAM or len(near) != 1 or heard.key.port != columns.port:
         return None
-    flow = columns.flow(int(near[0]))
-    return None if flow is None else (int(near[0]), flow)
+    return int(near[0]), columns.flow(int(near[0]))

@@ -5,7 +5,7 @@ no extensions, or an echo reply, with the right tag (TCP: the right number). All
 left to `packets.decode`, and none is dropped.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +42,11 @@ class Plain(NamedTuple):
     kind: Bytes
     who: Bytes
     ttl_left: Numbers
+
+    def some(self, rows: Flags) -> "Plain":
+        """The answers of these rows."""
+        arrays: tuple[npt.NDArray[Any], ...] = self
+        return Plain(*(each[rows] for each in arrays))
 
 
 class _Layout(NamedTuple):
@@ -113,10 +118,7 @@ def _quoting(
         right &= _tag(transport[:, at : at + TAG_BYTES]) == wanted
     kinds = np.where(closed[index], NodeKind.TARGET, NodeKind.TRANSIT).astype(np.uint8)
     ttl_left = np.maximum(layout.quoted_ttl[index].astype(np.int64) - 1, 0)
-    return Plain(
-        index[right], lines[right], ordinals[right], kinds[right], who[index][right],
-        ttl_left[right],
-    )  # fmt: skip
+    return Plain(index, lines, ordinals, kinds, who[index], ttl_left).some(right)
 
 
 def _echoing(columns: Columns, packets: Bytes, layout: _Layout, index: Lines, who: Bytes) -> Plain:
@@ -125,11 +127,8 @@ def _echoing(columns: Columns, packets: Bytes, layout: _Layout, index: Lines, wh
     ordinals = _ordinals(columns, lines, _number(message[:, 6:8]))
     right = (lines >= 0) & (ordinals >= 0)
     right &= _tag(message[:, _ECHO_TAG]) == columns.flat_tags[columns.places(lines, ordinals)]
-    count = int(right.sum())
-    return Plain(
-        index[right], lines[right], ordinals[right],
-        np.full(count, NodeKind.TARGET, np.uint8), who[index][right], np.zeros(count, np.int64),
-    )  # fmt: skip
+    kinds, ttl_left = np.full(len(index), NodeKind.TARGET, np.uint8), np.zeros(len(index), np.int64)
+    return Plain(index, lines, ordinals, kinds, who[index], ttl_left).some(right)
 
 
 def _ipv4(packets: Bytes, lengths: Numbers, columns: Columns) -> _Layout:

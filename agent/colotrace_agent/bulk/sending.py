@@ -203,7 +203,7 @@ class Sending:
         """The probe could not be sent, for that errno: that is not loss."""
         self._columns.sent_at[line, ordinal] = 0
         self._columns.aside(line).caveats.send_errors[error] += 1
-        self._columns.settle(line)
+        self._columns.unsettled[line] = True
 
     def kept_back(
         self, line: int, ordinals: Sequence[int], error: int,

@@ -118,12 +118,11 @@ class BulkTracer:
         )  # fmt: skip
         failed |= {places[row]: NoFlowLeftError() for row in np.nonzero(~free)[0].tolist()}
         places = [place for place in places if place not in failed]
-        flows, unrouted = self._route(flows, now=now)
-        failed |= {places[row]: error for row, error in unrouted.items()}
-        places = [place for place in places if place not in failed]
-        flows, shut = self._open(flows, now=now)
-        failed |= {places[row]: error for row, error in shut.items()}
-        places = [place for place in places if place not in failed]
+        for step in (self._route, self._open):
+            flows, errors = step(flows)
+            failed |= {places[row]: error for row, error in errors.items()}
+            places = [place for place in places if place not in failed]
+            flows = self._without(flows, errors, now=now)
         if not places:
             return Begun(count, None, [], [], failed)
         group, lines = self._engine.start(flows, now=now)
@@ -140,39 +139,36 @@ class BulkTracer:
         room = min(_WAITING - self._engine.waiting, self._engine.room(family_of(targets[0])))
         return self._engine.startable(targets[: max(room, 0)])
 
-    def _route(self, flows: Flows, *, now: int) -> tuple[Flows, dict[int, OSError]]:
-        """Gives the flows the source addresses of such traffic; those that have a route, and what
-        the others lack, by row."""
+    def _route(self, flows: Flows) -> tuple[Flows, dict[int, OSError]]:
+        """The flows with the source addresses by which the host routes such traffic, and the errors
+        of flows without a route, by row."""
         if not len(flows.targets) or not self._wire.routes_by_flow(flows.flow(0).family):
             return flows, {}
-        flows, unrouted = sources_of(flows, self._wire)
-        for row in unrouted:
-            self._wire.give_back(flows.flow(row))
-        return self._without(flows, unrouted, now=now), unrouted
+        return sources_of(flows, self._wire)
 
     def _without(self, flows: Flows, failed: Mapping[int, OSError], *, now: int) -> Flows:
-        """The flows but for the rows that failed, which are free again."""
+        """The flows except the rows that failed, which are released."""
         if not failed:
             return flows
+        for row in failed:
+            self._wire.give_back(flows.flow(row))
         good = np.ones(len(flows.targets), np.bool_)
         good[list(failed)] = False
         self._engine.give_back(flows.some(~good), now=now)
         return flows.some(good)
 
-    def _open(self, flows: Flows, *, now: int) -> tuple[Flows, dict[int, OSError]]:
-        """Has the answers to these flows heard; those where that could be, and what was in the
-        way of the others, by row."""
-        shut: dict[int, OSError] = {}
-        # ICMP is heard always, and only the clock is looked at: once for all.
+    def _open(self, flows: Flows) -> tuple[Flows, dict[int, OSError]]:
+        """Opens the sockets for the answers to these flows. Returns the flows, and the errors of
+        flows that could not be opened, by row."""
+        errors: dict[int, OSError] = {}
+        # Echo replies need no socket of their own; opening only checks the clock, once for all.
         echoes = FORMATS[flows.packet_type].tap is None
         for row in range(min(len(flows.targets), 1) if echoes else len(flows.targets)):
-            flow = flows.flow(row)
             try:
-                self._wire.open(flow)
+                self._wire.open(flows.flow(row))
             except OSError as error:
-                self._wire.give_back(flow)
-                shut[row] = error
-        return self._without(flows, shut, now=now), shut
+                errors[row] = error
+        return flows, errors
 
     async def next_turn(self) -> None:
         """Returns after the next turn: there may be room, or nothing under way any more.
@@ -272,7 +268,7 @@ class BulkTracer:
         for family, sender in self._senders.items():
             stamps = sender.stamps()
             if stamps is not None:
-                self._engine.groups[family].hearing.stamps(stamps.tickets, stamps.at, stamps.right)
+                self._engine.groups[family].hearing.stamps(*stamps)
         received = False
         for family, receiver in self._receivers.items():
             for _ in range(_BATCHES):
@@ -317,17 +313,14 @@ class BulkTracer:
         for each in ended:
             if FORMATS[self._engine.spec.packet_type].tap is not None:
                 for number in each.numbers.tolist():
-                    flow = each.group.columns.flow(number)
-                    if flow is not None:
-                        self._wire.close_flow(flow)
+                    self._wire.close_flow(each.group.columns.flow(number))
             self._engine.told(each, now)
 
     def _look_for_neighbours(self, ended: Ended) -> None:
         """As `prober.Prober` does."""
         group = ended.group
-        for number in group.columns.with_undeparted(ended.numbers).tolist():
+        for number, undeparted in group.columns.undeparted(ended.numbers).items():
             hop = self._departing[group].hop(number)
             missing = self._wire.missing_neighbour(group.columns.targets[number].tobytes(), hop)
             if missing is not None:
-                undeparted = group.columns.undeparted(number)
                 group.sending.kept_back(number, undeparted, errno.EHOSTUNREACH, missing)

@@ -133,14 +133,13 @@ class TraceView:
     @property
     def caveats(self) -> Caveats:
         """What happened beside the answers, for reading only."""
-        answered, stamped = self.columns.answered[self.number], self.columns.stamped[self.number]
         caveats = self._aside.caveats
         return dataclasses.replace(
             caveats,
             limiting=self._limiting,
             spared=caveats.spared & {*range(1, self.end_ttl + 1)},
             overflows=int(self.columns.overflows[self.number]),
-            unstamped=int((answered & ~stamped).sum()),
+            unstamped=self.columns.unstamped(np.array([self.number])),
         )
 
     @property

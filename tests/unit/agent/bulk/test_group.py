@@ -81,7 +81,10 @@ def test_what_is_said_of_an_ended_trace_does_not_end_it_again() -> None:
     (ended,) = engine.stop(NOW)
     line = int(ended.numbers[0])
     group.sending.kept_back(
-        line, group.columns.undeparted(line), 113, MissingNeighbour(bytes(4), "eth0")
+        line,
+        group.columns.undeparted(np.array([line]))[line],
+        113,
+        MissingNeighbour(bytes(4), "eth0"),
     )
     assert engine.expire(NOW + 60_000 * MS) == []
     assert ended.line(line).caveats.send_errors == {113: 3}
