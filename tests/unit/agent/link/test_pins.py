@@ -15,9 +15,10 @@ from colotrace_agent.link.tls import AgentCertificateError, CoordinatorCertifica
 from colotrace_proto.running import RunningClock
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from fleet.authority import Authority, Pair
+from unit.agent.link.conftest import Log
 from unit.agent.link.scripted_coordinator import Call, coordinator
 from unit.agent.link.test_session import IDENTITY
-from unit.agent.link.test_stream import Log, running
+from unit.agent.link.test_stream import running
 
 HOST = "127.0.0.1"
 SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
@@ -29,13 +30,11 @@ def authority(tmp_path: Path) -> Authority:
     return Authority(tmp_path / "ca")
 
 
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    kept = Log()
-    monkeypatch.setattr(stream_module, "_log", kept)
+@pytest.fixture(autouse=True)
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent attaches again at once."""
     monkeypatch.setattr(stream_module, "MIN_PAUSE_S", 0.001)
     monkeypatch.setattr(stream_module, "MAX_PAUSE_S", 0.001)
-    return kept
 
 
 def tls(authority: Authority) -> Tls:

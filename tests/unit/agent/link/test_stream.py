@@ -5,6 +5,7 @@ import ipaddress
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -12,13 +13,15 @@ import pytest
 from colotrace_agent.host.resolve import UnresolvableError
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link import stream as stream_module
+from colotrace_agent.link.session import Identity
 from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import Tls
-from colotrace_proto.messages import Ack, JobId
+from colotrace_proto.messages import Ack, Family, JobId
 from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.running import RunningClock
 from fleet.authority import Authority
 from unit.agent.fakes import job
+from unit.agent.link.conftest import Log
 from unit.agent.link.scripted_coordinator import Call, coordinator
 from unit.agent.link.test_session import IDENTITY
 
@@ -35,32 +38,6 @@ async def running(link: Stream) -> AsyncIterator[None]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-class Log:
-    """Keeps why the agent was not attached."""
-
-    def __init__(self) -> None:
-        self.reasons: asyncio.Queue[str] = asyncio.Queue()
-
-    def warning(self, event: str, **facts: str) -> None:
-        self.reasons.put_nowait(f"{event}: {facts['reason']}")
-
-    def info(self, event: str, **facts: str) -> None:
-        pass
-
-    async def next(self) -> str:
-        """The next time."""
-        async with asyncio.timeout(5):
-            return await self.reasons.get()
-
-
-@pytest.fixture
-def log(monkeypatch: pytest.MonkeyPatch) -> Log:
-    """What the link logs."""
-    kept = Log()
-    monkeypatch.setattr(stream_module, "_log", kept)
-    return kept
-
-
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back at once, since nobody else waits for this coordinator."""
@@ -68,11 +45,12 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream_module, "MAX_PAUSE_S", 0.001)
 
 
-async def chatter(link: Stream) -> None:
-    """So much is said that something is always on its way."""
+async def chatter(link: Stream, identity: Identity) -> None:
+    """The agent reports changed families so often that a message is always on its way."""
     while True:
-        link._session.heartbeat()
-        link._session.heartbeat()
+        for families in (frozenset(Family), frozenset({Family.IPV4})):
+            identity.families = families
+            link.changed()
         await asyncio.sleep(0.0002)
 
 
@@ -87,12 +65,14 @@ async def test_streams_that_end_while_it_speaks(
         await stream.welcome(Ack(JobId("job-1"), 0))
         if not len(jobs):
             await stream.say(job())
-        await asyncio.sleep(0.02)
+        for _ in range(20):
+            await stream.hear()
         await stream.abort(code)
 
+    identity = replace(IDENTITY)
     async with coordinator(script) as where:
-        link = Stream(where, IDENTITY, jobs, tls=None, clock=RunningClock())
-        talking = asyncio.create_task(chatter(link), name="chatter")
+        link = Stream(where, identity, jobs, tls=None, clock=RunningClock())
+        talking = asyncio.create_task(chatter(link, identity), name="chatter")
         async with running(link):
             for _ in range(50):
                 assert await log.next() == f"not attached: {code.name}: so the test says"
