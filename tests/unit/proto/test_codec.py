@@ -3,140 +3,14 @@
 from collections.abc import Callable
 
 import pytest
-from colotrace_proto import codec, published
+from colotrace_proto import codec
 from colotrace_proto import messages as m
 from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.notices import MAX_TEXT, Notice, NoticeCode, sentence
-from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
-
-IDENTIFIERS = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
-JOB_IDS = IDENTIFIERS.map(m.JobId)
-# Printable, as what has been decoded always is.
-TEXTS = st.text(st.characters(min_codepoint=32, max_codepoint=0x24F), max_size=80).map(
-    lambda text: "".join(c for c in text if c.isprintable())
-)
-UINT32 = st.integers(0, 2**32 - 1)
-ADDRESSES = st.sampled_from([4, 16]).flatmap(lambda n: st.binary(min_size=n, max_size=n))
-PROBED = st.sets(st.sampled_from(list(m.PacketType)))
-
-
-@st.composite
-def replies(draw: st.DrawFn) -> m.Replies:
-    """Columns of one length that count into their nodes."""
-    labels = st.lists(TEXTS.filter(lambda text: len(text) <= m.MAX_LABEL), max_size=3).map(tuple)
-    nodes = st.builds(m.Node, ADDRESSES, st.sampled_from(m.NodeKind), labels)
-    lines = draw(st.lists(nodes, max_size=5))
-    count = draw(st.integers(len(lines), 20)) if lines else 0
-
-    def column(least: int, most: int) -> tuple[int, ...]:
-        numbers = st.integers(least, most)
-        return tuple(draw(st.lists(numbers, min_size=count, max_size=count)))
-
-    node = column(0, len(lines) - 1) if lines else ()
-    return m.Replies(column(1, m.MAX_TTL), column(0, m.MAX_RTT_NS), node, tuple(lines))
-
-
-TTLS = st.integers(1, m.MAX_TTL)
-# Codes of a newer peer among them.
-NOTICES = st.builds(
-    Notice,
-    code=st.sampled_from(NoticeCode) | UINT32,
-    ttls=st.lists(TTLS, max_size=5).map(tuple),
-    addresses=st.lists(ADDRESSES, max_size=5).map(tuple),
-    count=st.integers(0, 2**64 - 1),
-    least=UINT32,
-    most=UINT32,
-    name=TEXTS,
-    reason=TEXTS,
-    families=st.sampled_from([(), (4,), (6,), (4, 6)]),
-    errors=st.lists(st.tuples(st.integers(1, 4_095), UINT32), max_size=3).map(tuple),
-    packet_type=st.sampled_from(["", *m.PacketType]),
-)
-OUTCOMES = st.builds(
-    m.Outcome,
-    failure=st.sampled_from(m.Failure),
-    cause=st.none() | NOTICES,
-    duration_ns=st.integers(0, 2**63),
-    notices=st.lists(NOTICES, max_size=3).map(tuple),
-    duplicates=UINT32,
-    late=UINT32,
-    foreign=UINT32,
-    ambiguous=UINT32,
-    links=st.lists(
-        st.builds(m.Edge, st.integers(1, m.MAX_TTL - 1), ADDRESSES, ADDRESSES, UINT32), max_size=3
-    ).map(tuple),
-)
-HELLOS = st.builds(
-    m.Hello,
-    agent_id=IDENTIFIERS.map(m.AgentId),
-    boot_id=st.binary(min_size=16, max_size=16),
-    colo=st.from_regex(r"[a-z]{3,8}[0-9]{1,4}", fullmatch=True).map(m.ColoName),
-    city=TEXTS,
-    families=st.sets(st.sampled_from(m.Family)).map(frozenset),
-    packet_types=PROBED.map(frozenset),
-    software_version=TEXTS.map(lambda text: text[:64]),
-    max_jobs=UINT32,
-    held_jobs=st.lists(JOB_IDS, max_size=5).map(tuple),
-    protocol_version=st.integers(1, 99),
-)
-COUNTERS = st.builds(m.Counters, sent=st.integers(0, 2**64 - 1), late=st.integers(0, 2**64 - 1))
-HEARTBEATS = st.builds(m.Heartbeat, UINT32, COUNTERS)
-PRESENCES = st.builds(
-    m.Presence,
-    hello=HELLOS,
-    started_ms=st.integers(0, 2**64 - 1),
-    draining=st.booleans(),
-    heartbeat=HEARTBEATS,
-)
-FROM_AGENT = st.one_of(
-    HELLOS,
-    HEARTBEATS,
-    st.just(m.Draining()),
-    st.builds(m.Capabilities, st.sets(st.sampled_from(m.Family)).map(frozenset)),
-    st.builds(m.Accepted, JOB_IDS),
-    st.builds(m.Refused, JOB_IDS, st.sampled_from(m.RefusalReason), st.none() | NOTICES),
-    st.builds(
-        m.Frame,
-        job_id=JOB_IDS,
-        sequence=st.integers(1, 2**32 - 1),
-        target_address=ADDRESSES | st.just(b""),
-        sent=st.lists(st.integers(0, m.MAX_JOB_PROBES), max_size=m.MAX_TTL).map(tuple),
-        replies=replies(),
-        outcome=st.none() | OUTCOMES,
-    ),
-)
-ACKS = st.builds(m.Ack, JOB_IDS, UINT32)
-WHERE = st.sampled_from(["", "10.0.0.1:50051", "[::1]:443", "c1.example.net:1"])
-JOBS = st.builds(
-    m.Job,
-    job_id=JOB_IDS,
-    target=st.text(st.characters(codec="utf-8"), min_size=1, max_size=m.MAX_TARGET),
-    packet_type=st.sampled_from(m.PacketType),
-    max_ttl=st.integers(1, m.MAX_TTL),
-    packets_per_ttl=st.integers(1, m.MAX_PACKETS_PER_TTL),
-    wait_ms=st.integers(1, m.MAX_WAIT_MS),
-    port=st.integers(0, 65_535),
-    flow=UINT32,
-    remaining_ms=st.integers(0, m.MAX_REMAINING_MS),
-    multipath=st.booleans(),
-    reply_to=WHERE,
-)
-FROM_COORDINATOR = st.one_of(
-    st.builds(
-        m.Welcome,
-        coordinator_id=st.binary(min_size=16, max_size=16),
-        heartbeat_ms=st.integers(100, 600_000),
-        wanted_jobs=st.lists(ACKS, max_size=5).map(tuple),
-        protocol_version=st.integers(1, 99),
-    ),
-    st.just(m.Heartbeat()),
-    JOBS,
-    st.builds(m.Cancel, JOB_IDS),
-    ACKS,
-)
+from unit.proto.wire_messages import FROM_AGENT, FROM_COORDINATOR, frame, hello
 
 
 @given(FROM_AGENT)
@@ -181,16 +55,6 @@ def test_unknown_enumeration_value_reads_as_zero() -> None:
     assert greeting.protocol_version == 9
 
 
-def hello() -> pb.Hello:
-    return pb.Hello(protocol_version=1, agent_id="a", boot_id=bytes(16), colo="den01")
-
-
-def frame() -> pb.Frame:
-    out = pb.Frame(job_id="a", sequence=1, ttl=[1, 2], rtt_ns=[5, 6], node=[0, 0])
-    out.nodes.add(address=bytes(4))
-    return out
-
-
 def changed(message: pb.Hello | pb.Frame, change: Callable[..., object]) -> pb.AgentMessage:
     change(message)
     if isinstance(message, pb.Hello):
@@ -213,6 +77,8 @@ BAD_HELLOS = {
     "too many families": lambda h: h.families.extend([4] * 17),
     "too many packet types": lambda h: h.packet_types.extend([1] * 65),
 }
+
+
 BAD_FRAMES = {
     "no job": lambda f: f.ClearField("job_id"),
     "no sequence": lambda f: f.ClearField("sequence"),
@@ -333,20 +199,6 @@ def test_remaining_time_of_a_job_is_bounded() -> None:
     assert decoded.remaining_ms == m.MAX_REMAINING_MS
 
 
-@given(st.text(max_size=2_000))
-def test_text_is_bounded_and_escaped(text: str) -> None:
-    """No control character reaches a terminal or a log."""
-    text = text.encode("utf-8", "ignore").decode()
-    refused = pb.Refused(job_id="a", detail=text)
-    decoded = codec.decode_from_agent(pb.AgentMessage(refused=refused))
-    assert isinstance(decoded, m.Refused)
-    if not text:
-        assert decoded.notice is None
-        return
-    assert decoded.notice == Notice(NoticeCode.TEXT, reason=safe(text, most=MAX_TEXT))
-    assert sentence(decoded.notice).isprintable()
-
-
 LONG = Notice(
     NoticeCode.TEXT, (1,) * 99, (bytes(4),) * 99, name="n" * 999, reason="r" * 999,
     errors=((1, 1),) * 99,
@@ -399,176 +251,8 @@ def test_any_bytes_give_a_message_or_a_protocol_error(data: bytes) -> None:
             continue
 
 
-@given(PRESENCES)
-def test_a_presence_arrives(presence: m.Presence) -> None:
-    """As it was said, and within what a broker is asked to carry."""
-    payload = published.encode_presence(presence)
-    assert published.decode_presence(payload) == presence
-    assert len(payload) < published.MAX_PUBLISHED
-
-
-@given(JOBS | st.builds(m.Cancel, JOB_IDS))
-def test_what_is_published_arrives(message: m.Job | m.Cancel) -> None:
-    """The same bytes as on a stream."""
-    payload = published.encode_published(message)
-    assert published.decode_published(payload) == message
-    assert payload == codec.encode_from_coordinator(message).SerializeToString()
-    assert len(payload) < published.MAX_PUBLISHED
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_on_a_broker(data: bytes) -> None:
-    """A message, or an error of ours; nothing else."""
-    for decode in (published.decode_presence, published.decode_published):
-        try:
-            decode(data)
-        except ProtocolError:
-            continue
-
-
-@pytest.mark.parametrize("decode", [published.decode_presence, published.decode_published])
-def test_more_than_a_broker_is_asked_to_carry(decode: Callable[[bytes], object]) -> None:
-    """It is not even looked at."""
-    with pytest.raises(ProtocolError, match="longer than"):
-        decode(bytes(published.MAX_PUBLISHED + 1))
-
-
-@pytest.mark.parametrize(
-    "message", [m.Heartbeat(), m.Ack(m.JobId("a"), 1), m.Welcome(bytes(16), 5_000)]
-)
-def test_what_belongs_on_a_stream_is_not_published(message: m.FromCoordinator) -> None:
-    """Whoever publishes it is no coordinator of ours."""
-    payload = codec.encode_from_coordinator(message).SerializeToString()
-    with pytest.raises(ProtocolError):
-        published.decode_published(payload)
-
-
-def test_what_a_newer_coordinator_publishes() -> None:
-    """Unknown messages are passed over; an unknown job says whom to answer."""
-    assert published.decode_published(b"\xa2\x06\x03abc") is None
-    assert published.decode_published(b"") is None
-    job = pb.Job(job_id="a", reply_to="[::1]:7")
-    decoded = published.decode_published(pb.CoordinatorMessage(job=job).SerializeToString())
-    assert isinstance(decoded, m.UnknownJob)
-    assert decoded.reply_to == "[::1]:7"
-
-
 @pytest.mark.parametrize("where", ["x", "h:0", "unix:/tmp/x", "dns:///h:1", "h:1 "])
-def test_a_job_that_leads_somewhere_strange(where: str) -> None:
+def test_reply_address_other_than_host_and_port_is_refused(where: str) -> None:
     """Only HOST:PORT is dialled."""
     with pytest.raises(ProtocolError, match="reply_to"):
         codec.decode_from_coordinator(pb.CoordinatorMessage(job=pb.Job(job_id="a", reply_to=where)))
-
-
-def outcome_of(wire: pb.AgentMessage) -> m.Outcome:
-    decoded = codec.decode_from_agent(wire)
-    assert isinstance(decoded, m.Frame)
-    assert decoded.outcome is not None
-    return decoded.outcome
-
-
-@given(OUTCOMES)
-def test_peer_of_release_0_2_gets_the_sentences(outcome: m.Outcome) -> None:
-    """Release 0.2 knows the text fields alone, and shows what is in them."""
-    wire = codec.encode_from_agent(m.Frame(m.JobId("a"), 1, outcome=outcome)).frame.outcome
-    assert list(wire.notices) == [sentence(notice) for notice in outcome.notices]
-    assert wire.detail == (sentence(outcome.cause) if outcome.cause else "")
-    assert all(len(text) <= MAX_TEXT for text in (wire.detail, *wire.notices))
-    refused = m.Refused(m.JobId("a"), m.RefusalReason.BUSY, outcome.cause)
-    assert codec.encode_from_agent(refused).refused.detail == wire.detail
-
-
-def test_texts_of_a_peer_of_release_0_2_are_shown_as_they_are() -> None:
-    """An agent of release 0.2 fills the text fields alone."""
-    old = frame()
-    old.outcome.detail = "why"
-    old.outcome.notices.extend(["one", "two\x1b"])
-    outcome = outcome_of(pb.AgentMessage(frame=old))
-    assert outcome.cause is not None
-    assert sentence(outcome.cause) == "why"
-    assert [sentence(notice) for notice in outcome.notices] == ["one", "two\\x1b"]
-    refused = codec.decode_from_agent(pb.AgentMessage(refused=pb.Refused(job_id="a", detail="no")))
-    assert isinstance(refused, m.Refused)
-    assert refused.notice is not None
-    assert sentence(refused.notice) == "no"
-
-
-def test_codes_win_over_the_texts_beside_them() -> None:
-    """The texts are for older readers only."""
-    both = frame()
-    both.outcome.detail = "another sentence"
-    both.outcome.cause.code = NoticeCode.STOPPING
-    both.outcome.notices.append("another sentence")
-    both.outcome.remarks.add(code=NoticeCode.DETOUR)
-    outcome = outcome_of(pb.AgentMessage(frame=both))
-    assert outcome.cause == Notice(NoticeCode.STOPPING)
-    assert outcome.notices == (Notice(NoticeCode.DETOUR),)
-
-
-def test_unknown_families_and_packet_types_of_a_notice_are_ignored() -> None:
-    newer = frame()
-    newer.outcome.cause.MergeFrom(
-        pb.Notice(code=NoticeCode.NO_FAMILY, families=[6, 9], packet_type=99)  # type: ignore[list-item, arg-type]
-    )
-    cause = outcome_of(pb.AgentMessage(frame=newer)).cause
-    assert cause == Notice(NoticeCode.NO_FAMILY, families=(6,))
-
-
-def test_name_that_is_not_utf_8_can_be_encoded() -> None:
-    """The name of a network interface may be any bytes."""
-    notice = Notice(NoticeCode.AGENT_FAULT, name="eth\udcff")
-    wire = codec.encode_from_agent(m.Refused(m.JobId("a"), m.RefusalReason.BUSY, notice))
-    assert codec.decode_from_agent(wire) == m.Refused(
-        m.JobId("a"), m.RefusalReason.BUSY, Notice(NoticeCode.AGENT_FAULT, name="eth\\xff")
-    )
-
-
-WIRE_NOTICES = st.builds(
-    pb.Notice,
-    code=UINT32,
-    ttls=st.lists(st.integers(1, m.MAX_TTL) | UINT32, max_size=m.MAX_TTL + 1),
-    addresses=st.lists(ADDRESSES | st.binary(max_size=20), max_size=17),
-    count=st.integers(0, 2**64 - 1),
-    least=UINT32,
-    most=UINT32,
-    name=st.text(st.characters(codec="utf-8"), max_size=600),
-    reason=st.text(st.characters(codec="utf-8"), max_size=600),
-    families=st.lists(st.integers(-(2**31), 2**31 - 1), max_size=17),
-    errors=st.lists(st.builds(pb.SendError, errno=st.integers(1, 5_000) | UINT32, count=UINT32)),
-    packet_type=st.integers(-(2**31), 2**31 - 1),
-)
-
-
-@given(WIRE_NOTICES, st.sampled_from(NoticeCode) | UINT32)
-def test_notice_of_any_fields_is_shown_safely_or_refused(wire: pb.Notice, code: int) -> None:
-    """A peer may send any value of each field's type."""
-    wire.code = code
-    sent = frame()
-    sent.outcome.remarks.append(wire)
-    sent.outcome.cause.CopyFrom(wire)
-    try:
-        outcome = outcome_of(pb.AgentMessage(frame=sent))
-    except ProtocolError:
-        return
-    assert outcome.notices == (outcome.cause,)
-    for notice in outcome.notices:
-        assert sentence(notice).isprintable()
-        assert len(sentence(notice)) <= MAX_TEXT
-        assert max(len(notice.name), len(notice.reason)) <= MAX_TEXT
-
-
-@given(st.binary(max_size=200))
-def test_notice_of_any_bytes_is_decoded_or_refused(data: bytes) -> None:
-    """The bytes stand where a refusal has its notice."""
-    refused = b"\x0a\x01a" + bytes([pb.Refused.NOTICE_FIELD_NUMBER << 3 | 2])
-    refused += len(data).to_bytes(1) if len(data) < 0x80 else bytes([len(data) & 0x7F | 0x80, 1])
-    refused += data
-    payload = bytes([pb.AgentMessage.REFUSED_FIELD_NUMBER << 3 | 2])
-    payload += bytes([len(refused) & 0x7F | 0x80, len(refused) >> 7]) + refused
-    try:
-        decoded = codec.parse_from_agent(payload)
-    except ProtocolError:
-        return
-    assert isinstance(decoded, m.Refused)
-    assert decoded.notice is not None
-    assert sentence(decoded.notice).isprintable()
