@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from colotrace_proto.layout import TextOutput, text_output
+from colotrace_proto.layout import text_output
 from colotrace_proto.output import ERRORS, STDERR, STDOUT, OutputError, encoding
 from colotrace_proto.text import safe
 from colotrace_proto.writer import Writer
@@ -25,13 +25,13 @@ class Outputs:
         """`failed` is called once when standard output can no longer be written."""
         self._out = Writer(STDOUT, failed=failed)
         self._err = Writer(STDERR)
-        self.paper = text_output(sys.stdout)
+        self.stdout = text_output(sys.stdout)
         self._encoding = encoding(sys.stdout)
         # A status line that shares its terminal with the rows is written in one order with them.
         self._status_on = self._out if sys.stdout.isatty() else self._err
         self._status = False
         self.hurried = False
-        self._status_paper: TextOutput = text_output(sys.stderr)
+        self._stderr = text_output(sys.stderr)
 
     @property
     def error(self) -> OutputError | None:
@@ -59,8 +59,8 @@ class Outputs:
         """Show the words as the last line of the terminal; skipped while output is behind."""
         if self._status_on.waiting:
             return
-        columns = self._status_paper.columns or 80
-        data = self._status_paper.fit(words, max(columns - 1, 1)).encode(self._encoding, ERRORS)
+        columns = self._stderr.columns or 80
+        data = self._stderr.fit(words, max(columns - 1, 1)).encode(self._encoding, ERRORS)
         self._status = self._status_on.offer(_CLEAR + data)
 
     def clear_status(self) -> None:

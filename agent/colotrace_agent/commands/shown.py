@@ -64,7 +64,7 @@ class Shown:
         else:
             from colotrace_proto.table import trace_table
 
-            table = trace_table(target, row, on=self._outputs.paper, notes=notes)
+            table = trace_table(target, row, on=self._outputs.stdout, notes=notes)
             self._outputs.text(table)
         await self._outputs.drain()
 
