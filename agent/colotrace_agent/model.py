@@ -5,11 +5,16 @@ Addresses are packed (4 or 16 bytes), times are nanoseconds of the monotonic clo
 
 import enum
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, NewType
 
 from colotrace_proto.messages import MAX_PROBES, Family, NodeKind, PacketType
 
 from .marks import Marks
+
+Ttl = NewType("Ttl", int)
+"""A probe's TTL or hop limit, from 1."""
+Ordinal = NewType("Ordinal", int)
+"""A probe's number within its flow, from 0, in the order of sending."""
 
 PORTS = range(20_000, 32_768)
 """Source ports of probes. They lie below the ports that Linux assigns to connections (32768 and
@@ -88,11 +93,11 @@ class Flow:
 
 
 class Probe(NamedTuple):
-    """One packet to send: the flow's probe of that ordinal, counted from 0 in order of sending."""
+    """One packet to send."""
 
     flow: Flow
-    ordinal: int
-    ttl: int
+    ordinal: Ordinal
+    ttl: Ttl
 
 
 class AnswerKind(enum.Enum):

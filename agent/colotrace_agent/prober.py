@@ -5,7 +5,6 @@ decide, sends the probes that are due, and calls the listeners of the traces tha
 """
 
 import asyncio
-import errno
 from collections.abc import Callable, Iterable, Sequence
 
 from colotrace_proto.messages import Counters, Family
@@ -270,5 +269,6 @@ class Prober:
             else None
         )
         if missing is not None:
-            trace.kept_back(undeparted, errno.EHOSTUNREACH, missing)
+            trace.caveats.obstacle = missing
+            trace.kept_back(undeparted)
             self._send_errors += len(undeparted)

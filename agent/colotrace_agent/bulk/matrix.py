@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import Flow
+from colotrace_agent.model import Flow, Ordinal, Ttl
 from colotrace_agent.packets.checksum import MODULUS, ones_sum
 from colotrace_agent.packets.format import Columns
 from colotrace_agent.packets.formats import FORMATS, writer_for
@@ -46,7 +46,7 @@ class MatrixWriter:
         if self._format.inner is not None:
             self._rest[lines] = flows.first_numbers
             for row, line in enumerate(lines.tolist()):
-                packet = writer_for(flows.flow(row)).write(0, 0)
+                packet = writer_for(flows.flow(row)).write(Ordinal(0), Ttl(0))
                 self._packets[line] = np.frombuffer(packet, np.uint8)
             return
         sources, which = flows.sources[:1], np.zeros(len(lines), np.intp)
@@ -100,7 +100,7 @@ class _Base:
 
     def __init__(self, flow: Flow, columns: Columns, *, transport: int) -> None:
         writer = writer_for(flow)
-        self._packet = np.frombuffer(bytes(writer.write(0, 0)), np.uint8)
+        self._packet = np.frombuffer(bytes(writer.write(Ordinal(0), Ttl(0))), np.uint8)
         self._columns, self._transport = columns, transport
         # An echo request's checksum is the same for all probes of a flow.
         self._echo = FORMATS[flow.packet_type].steering is not None

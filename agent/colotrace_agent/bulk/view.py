@@ -11,7 +11,7 @@ from colotrace_agent.engine.notices import Caveats
 from colotrace_agent.engine.refusals import settle
 from colotrace_agent.engine.rules import DOUBTFUL, is_waited_for
 from colotrace_agent.engine.verdict import refusal_label
-from colotrace_agent.model import Counters, Flow, Reply, TraceSpec
+from colotrace_agent.model import Counters, Flow, Ordinal, Reply, TraceSpec, Ttl
 
 from .columns import Aside, Columns
 
@@ -174,7 +174,7 @@ class ProbesView:
 
     def __init__(self, columns: Columns, number: int, flow: Flow) -> None:
         self.flow = flow
-        self.is_over = bool(columns.ended[number])
+        self.ended = int(columns.ended[number]) or None
         self._columns = columns
         self._number = number
 
@@ -189,9 +189,10 @@ class ProbesView:
         return int(self._columns.taken[self._number])
 
     @property
-    def left(self) -> int:
-        """Sent probes."""
-        return int(self._columns.sent[self._number].sum())
+    def sent(self) -> list[int]:
+        """Sent probes at TTL 1, 2, 3 …"""
+        counts: list[int] = self._columns.sent[self._number].tolist()
+        return counts
 
     @property
     def target_ttl(self) -> int:
@@ -209,26 +210,25 @@ class ProbesView:
         """What happened beside the answers."""
         return self._columns.aside(self._number).caveats
 
-    def ttl_of(self, ordinal: int) -> int:
+    def ttl_of(self, ordinal: Ordinal) -> Ttl:
         """The probe's TTL."""
-        return int(self._columns.ttl_of[self._number, ordinal])
+        return Ttl(int(self._columns.ttl_of[self._number, ordinal]))
 
-    def has_left(self, ordinal: int) -> bool:
+    def has_left(self, ordinal: Ordinal) -> bool:
         """Whether the probe was sent and did not fail on the host."""
         return bool(self._columns.sent_at[self._number, ordinal])
 
-    def is_answered(self, ordinal: int) -> bool:
+    def is_answered(self, ordinal: Ordinal) -> bool:
         """Whether the probe has been answered."""
         return bool(self._columns.answered[self._number, ordinal])
 
-    def waiting(self, at: int) -> list[int]:
+    def waiting(self, at: int) -> list[Ordinal]:
         """Unanswered probes whose wait had not expired at this time."""
         columns, number = self._columns, self._number
         silent = is_waited_for(
             columns.sent_at[number], columns.answered[number], at=at, wait_ns=columns.spec.wait_ns
         )
-        ordinals: list[int] = np.nonzero(silent)[0].tolist()
-        return ordinals
+        return [Ordinal(ordinal) for ordinal in np.nonzero(silent)[0].tolist()]
 
 
 _BARRIER = NodeKind.BARRIER

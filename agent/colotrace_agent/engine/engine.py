@@ -202,8 +202,7 @@ class Engine:
             ready_at = self._polite_at(trace, ttl, now)
             if ready_at is not None:
                 return ready_at
-            ordinal, _ = trace.take()
-            probes.append(Probe(trace.flow, ordinal, ttl))
+            probes.append(Probe(trace.flow, *trace.take()))
         return None
 
     def _take_late(self, probes: list[Probe], now: int, *, most: int) -> None:
@@ -215,8 +214,7 @@ class Engine:
 
         late = self._spacing.ready(now, is_full=lambda: len(probes) == most, ready_at=ready_at)
         for trace, ttl in late:
-            ordinal, _ = trace.take_late(ttl)
-            probes.append(Probe(trace.flow, ordinal, ttl))
+            probes.append(Probe(trace.flow, *trace.take_late(ttl)))
 
     def _polite_at(self, trace: Trace, ttl: int, now: int) -> int | None:
         """When a probe may leave, as far as its target and the nearest routers go: a time, or

@@ -10,7 +10,7 @@ ambiguous. `docs/identity.md` counts the bits.
 
 import enum
 
-from colotrace_agent.model import AnswerKind, Flow, Heard
+from colotrace_agent.model import AnswerKind, Flow, Heard, Ordinal
 from colotrace_agent.packets.formats import FORMATS, number_of
 from colotrace_agent.packets.payload import TAG_AT
 
@@ -30,12 +30,12 @@ class Miss(enum.Enum):
     AMBIGUOUS = "it does not show enough to tell the probe"
 
 
-def match(flow: Flow, heard: Heard, *, sent: int) -> int | Miss:
+def match(flow: Flow, heard: Heard, *, sent: int) -> Ordinal | Miss:
     """The ordinal of the probe that the answer belongs to, among the first `sent` of the flow."""
     if heard.tag is not None:
         ordinal = flow.marks.find(heard.tag)
         if ordinal is not None:
-            return ordinal if ordinal < sent else Miss.FOREIGN
+            return Ordinal(ordinal) if ordinal < sent else Miss.FOREIGN
     if heard.cut:
         ordinal = _by_cut_payload(flow, heard, sent)
         if ordinal is not None:
@@ -58,7 +58,7 @@ def match(flow: Flow, heard: Heard, *, sent: int) -> int | Miss:
     return Miss.FOREIGN
 
 
-def _by_cut_payload(flow: Flow, heard: Heard, sent: int) -> int | None:
+def _by_cut_payload(flow: Flow, heard: Heard, sent: int) -> Ordinal | None:
     """The probe with that number, if the rest of its payload is right.
 
     Steering is not compared for types where a translator may change the fields it depends on:
@@ -82,16 +82,16 @@ def _by_cut_payload(flow: Flow, heard: Heard, sent: int) -> int | None:
     return None
 
 
-def _by_number_alone(flow: Flow, heard: Heard, sent: int) -> int | Miss:
+def _by_number_alone(flow: Flow, heard: Heard, sent: int) -> Ordinal | Miss:
     modulus, _, step = FORMATS[flow.packet_type].numbering
     ordinal, beyond = divmod(((heard.number or 0) - flow.first_number) % modulus, step)
     acknowledges = heard.kind is AnswerKind.TCP
     if ordinal < sent and beyond < (_ACKNOWLEDGED if acknowledges else 1):
-        return ordinal
+        return Ordinal(ordinal)
     return Miss.FOREIGN
 
 
-def _by_ip_id(flow: Flow, heard: Heard, ip_id: int, sent: int) -> int | Miss:
+def _by_ip_id(flow: Flow, heard: Heard, ip_id: int, sent: int) -> Ordinal | Miss:
     """The probe with that identification. For GRE, a short quote shows only the key and the
     identification; see docs/identity.md."""
     if heard.key.packet_type is not flow.packet_type:
@@ -99,13 +99,13 @@ def _by_ip_id(flow: Flow, heard: Heard, ip_id: int, sent: int) -> int | Miss:
     if heard.key.identifier != flow.identifier or not heard.intact:
         return Miss.AMBIGUOUS  # the key is not the flow's, or the checksum is wrong
     ids = flow.marks.ip_ids[:sent]
-    return ids.index(ip_id) if ip_id in ids else Miss.FOREIGN
+    return Ordinal(ids.index(ip_id)) if ip_id in ids else Miss.FOREIGN
 
 
-def _by_number(flow: Flow, number: int, sent: int) -> int | None:
+def _by_number(flow: Flow, number: int, sent: int) -> Ordinal | None:
     offset = (number - flow.first_number) % FORMATS[flow.packet_type].numbering.modulus
     # A number out of range, 0xffff for UDP, is congruent to one in range.
-    return offset if offset < sent and number_of(flow, offset) == number else None
+    return Ordinal(offset) if offset < sent and number_of(flow, offset) == number else None
 
 
 def _readings(flow: Flow, heard: Heard, number: int) -> tuple[int, ...]:

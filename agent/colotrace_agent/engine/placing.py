@@ -1,10 +1,11 @@
 """Which probe an answer is the first to, for a trace of either engine."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from colotrace_proto.messages import NodeKind
 
-from colotrace_agent.model import AnswerKind, Counters, Flow, Heard
+from colotrace_agent.model import AnswerKind, Counters, Flow, Heard, Ordinal, Ttl
 from colotrace_agent.packets.formats import FORMATS
 
 from .matching import Miss, match
@@ -29,8 +30,8 @@ class Probes(Protocol):
         """Probes that have been taken to be sent."""
 
     @property
-    def left(self) -> int:
-        """Probes that left."""
+    def sent(self) -> Sequence[int]:
+        """Probes that left, at TTL 1, 2, 3 …"""
 
     @property
     def target_ttl(self) -> int:
@@ -41,27 +42,27 @@ class Probes(Protocol):
         """The highest TTL at which a probe was answered; 0 where none was."""
 
     @property
-    def is_over(self) -> bool:
-        """Whether the trace has ended."""
+    def ended(self) -> int | None:
+        """When the trace ended; None while it runs."""
 
     @property
     def caveats(self) -> Caveats:
         """What happened beside the answers."""
 
-    def ttl_of(self, ordinal: int) -> int:
+    def ttl_of(self, ordinal: Ordinal) -> Ttl:
         """The probe's TTL."""
 
-    def has_left(self, ordinal: int) -> bool:
+    def has_left(self, ordinal: Ordinal) -> bool:
         """Whether the probe was sent, and nothing has kept it on the host."""
 
-    def is_answered(self, ordinal: int) -> bool:
+    def is_answered(self, ordinal: Ordinal) -> bool:
         """Whether the probe has its answer."""
 
-    def waiting(self, at: int) -> list[int]:
+    def waiting(self, at: int) -> list[Ordinal]:
         """Probes without an answer that at that time were waited for."""
 
 
-def place(probes: Probes, heard: Heard, *, at: int) -> int | None:
+def place(probes: Probes, heard: Heard, *, at: int) -> Ordinal | None:
     """The probe that the answer is the first to; None where it does not count as one.
 
     Counts why it does not. `at` is when it arrived, in monotonic nanoseconds.
@@ -77,10 +78,10 @@ def place(probes: Probes, heard: Heard, *, at: int) -> int | None:
             counters.foreign += 1
         if _shows_reached(heard, probes.flow, ordinal):
             caveats = probes.caveats
-            caveats.unplaced = min(caveats.unplaced + 1, probes.left)
+            caveats.unplaced = min(caveats.unplaced + 1, sum(probes.sent))
         return None
     has_left, is_answered = probes.has_left(ordinal), probes.is_answered(ordinal)
-    if is_first(has_left=has_left, is_answered=is_answered, is_over=probes.is_over):
+    if is_first(has_left=has_left, is_answered=is_answered, is_over=probes.ended is not None):
         return ordinal
     if is_duplicate(has_left=has_left, is_answered=is_answered):
         counters.duplicates += 1
@@ -108,7 +109,7 @@ def _shows_reached(heard: Heard, flow: Flow, miss: Miss) -> bool:
     return quotes_too_little and judge(heard, flow).kind is NodeKind.TARGET
 
 
-def _by_elimination(probes: Probes, heard: Heard, at: int) -> int | Miss:
+def _by_elimination(probes: Probes, heard: Heard, at: int) -> Ordinal | Miss:
     """The one probe that an answer which names none can be for, if there is just one, and others'
     answers do not speak against it."""
     waiting = probes.waiting(at)

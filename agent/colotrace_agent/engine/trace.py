@@ -14,7 +14,7 @@ from colotrace_proto.ends import refused_at
 from colotrace_proto.messages import NodeKind
 from colotrace_proto.notices import Notice
 
-from colotrace_agent.model import Counters, Flow, Heard, MissingNeighbour, Reply, TraceSpec
+from colotrace_agent.model import Counters, Flow, Heard, Ordinal, Reply, TraceSpec, Ttl
 
 from . import rules
 from .matching import Miss, match
@@ -103,16 +103,6 @@ class Trace:
         """Whether a refusal came that may be the target's or a firewall's."""
         return bool(self._doubtful)
 
-    @property
-    def left(self) -> int:
-        """Probes that left."""
-        return sum(self.sent)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended."""
-        return self.ended is not None
-
     def hops(self) -> range:
         """The TTLs of interest."""
         return range(1, self.end_ttl + 1)
@@ -132,7 +122,7 @@ class Trace:
         upcoming = self._order.upcoming(self._bounds)
         return upcoming[0] if upcoming is not None else None
 
-    def take(self) -> tuple[int, int]:
+    def take(self) -> tuple[Ordinal, Ttl]:
         """The next probe as (ordinal, TTL); it must then be reported as sent or as failed."""
         ttl, _ = self._order.take(self._bounds)
         return self._take(ttl)
@@ -147,7 +137,7 @@ class Trace:
         """Whether a deferred probe of that TTL is still to be sent."""
         return self.ended is None and ttl <= self.target_ttl
 
-    def take_late(self, ttl: int) -> tuple[int, int]:
+    def take_late(self, ttl: int) -> tuple[Ordinal, Ttl]:
         """As `take`, for a deferred probe."""
         self._deferred -= 1
         return self._take(ttl)
@@ -158,21 +148,21 @@ class Trace:
         if limited and ttl <= self.target_ttl:
             self.caveats.spared.add(ttl)
 
-    def _take(self, ttl: int) -> tuple[int, int]:
+    def _take(self, ttl: int) -> tuple[Ordinal, Ttl]:
         self._ttls.append(ttl)
         self._sent_at.append(0)
         self._answered.append(False)
         self._stamped.append(False)
-        return len(self._ttls) - 1, ttl
+        return Ordinal(len(self._ttls) - 1), Ttl(ttl)
 
-    def probe_sent(self, ordinal: int, at: int) -> None:
+    def probe_sent(self, ordinal: Ordinal, at: int) -> None:
         """Probe `ordinal` left at that time."""
         ttl = self._ttls[ordinal]
         self._sent_at[ordinal] = at
         self.sent[ttl - 1] += 1
         self._last_sent_at[ttl - 1] = at
 
-    def probe_left(self, ordinal: int, at: int | None) -> None:
+    def probe_left(self, ordinal: Ordinal, at: int | None) -> None:
         """Store when the kernel says that the probe departed; None if the time stamp is unusable
         because the clock was set."""
         if at is None:
@@ -181,26 +171,24 @@ class Trace:
             self._sent_at[ordinal] = at
             self._stamped[ordinal] = True
 
-    def probe_failed(self, ordinal: int, error: int) -> None:
+    def probe_failed(self, ordinal: Ordinal, error: int) -> None:
         """Probe `ordinal` could not be sent, for that errno: that is not loss."""
         self._sent_at[ordinal] = 0
         self.caveats.send_errors[error] += 1
 
-    def undeparted(self) -> list[int]:
+    def undeparted(self) -> list[Ordinal]:
         """Probes without an answer of which the kernel has not said that they left."""
         return [
-            ordinal
+            Ordinal(ordinal)
             for ordinal, sent_at in enumerate(self._sent_at)
             if sent_at and not self._stamped[ordinal] and not self._answered[ordinal]
         ]
 
-    def kept_back(self, ordinals: Iterable[int], error: int, obstacle: MissingNeighbour) -> None:
-        """These probes were counted as sent but never left, because the next hop `obstacle` did not
-        answer. They count under `error`."""
-        self.caveats.obstacle = obstacle
+    def kept_back(self, ordinals: Iterable[Ordinal]) -> None:
+        """These probes were counted as sent but never left, because the next hop did not answer."""
         for ordinal in ordinals:
             self.sent[self._ttls[ordinal] - 1] -= 1
-            self.probe_failed(ordinal, error)
+            self.probe_failed(ordinal, errno.EHOSTUNREACH)
 
     def verifies(self, heard: Heard) -> bool:
         """Whether an answer names a probe that was taken to be sent."""
@@ -218,8 +206,7 @@ class Trace:
         ttl = self._ttls[ordinal]
         meaning = judge(heard, self.flow)
         if meaning.by_own_host:  # the kernel refused the probe, which never left
-            self.sent[ttl - 1] -= 1
-            self.probe_failed(ordinal, errno.EHOSTUNREACH)
+            self.kept_back([ordinal])
             return None
         rtt_ns, stepped = rules.rtt_ns(self._sent_at[ordinal], at=at, read_at=read_at)
         if stepped:
@@ -246,22 +233,22 @@ class Trace:
 
     # What `placing` asks.
 
-    def ttl_of(self, ordinal: int) -> int:
+    def ttl_of(self, ordinal: Ordinal) -> Ttl:
         """The probe's TTL."""
-        return self._ttls[ordinal]
+        return Ttl(self._ttls[ordinal])
 
-    def has_left(self, ordinal: int) -> bool:
+    def has_left(self, ordinal: Ordinal) -> bool:
         """Whether the probe was sent, and nothing has kept it on the host."""
         return bool(self._sent_at[ordinal])
 
-    def is_answered(self, ordinal: int) -> bool:
+    def is_answered(self, ordinal: Ordinal) -> bool:
         """Whether the probe has its answer."""
         return bool(self._answered[ordinal])
 
-    def waiting(self, at: int) -> list[int]:
+    def waiting(self, at: int) -> list[Ordinal]:
         """Probes without an answer that at that time were waited for."""
         return [
-            ordinal
+            Ordinal(ordinal)
             for ordinal, sent_at in enumerate(self._sent_at)
             if rules.is_waited_for(
                 sent_at, self._answered[ordinal], at=at, wait_ns=self.spec.wait_ns

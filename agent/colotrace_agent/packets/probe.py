@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 
 from colotrace_proto.messages import Family
 
-from colotrace_agent.model import Flow
+from colotrace_agent.model import Flow, Ordinal, Ttl
 
 from .checksum import ones_sum, pseudo_header
 from .template import IPV4_HEADER, IPV6_HEADER, template
@@ -39,7 +39,7 @@ class Writer(ABC):
         """Ones' complement sum from the transport header on, without a probe's own fields."""
         self.pseudo_sum = ones_sum(pseudo)
 
-    def write(self, ordinal: int, ttl: int) -> bytearray:
+    def write(self, ordinal: Ordinal, ttl: Ttl) -> bytearray:
         """The packet of the flow's probe `ordinal`, with this TTL."""
         packet = self._packet.copy()
         if self._ipv4:
