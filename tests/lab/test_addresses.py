@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
 import subprocess
@@ -137,8 +138,10 @@ def test_overflow_of_the_subscription_reads_the_state_again(apart: Apart) -> Non
 
     def act() -> None:
         with contextlib.closing(HostFamilies()) as families:
-            assert families._changes is not None
-            families._changes._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            fd = families.fileno()
+            assert fd is not None
+            with socket.socket(fileno=os.dup(fd)) as subscription:
+                subscription.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
             assert families.changed() == frozenset()
             commands(*(f"address add {each}" for each in many))
             until(families, {Ip.IPV4})

@@ -14,10 +14,7 @@ ALLOWED: dict[str, set[str]] = {
     "conftest.py": {"_id", "_nodeid"},
     "integration/coordinator/enrich/test_names.py": {"_address"},
     "integration/coordinator/links/mqtt/test_link.py": {"_outgoing"},
-    "lab/test_addresses.py": {"_changes", "_sock"},
-    "unit/agent/network/test_delivery.py": {"_bound"},
     "unit/agent/network/test_mmsg.py": {"_control_lengths", "_protocols"},
-    "unit/agent/network/test_rtnetlink.py": {"_LAST_SEQUENCE", "_next", "_sequence"},
     "unit/coordinator/api/test_auth.py": {"_load"},
 }
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from colotrace_proto.messages import Family
 
 from . import clock
-from .rtnetlink import FAMILIES, Changes, Kernel, attributes
+from .rtnetlink import FAMILIES, Changes, attributes, dump
 
 # linux/rtnetlink.h, linux/if_addr.h
 _GET_ADDRESS = 22
@@ -41,8 +41,7 @@ def local_addresses() -> list[LocalAddress]:
     Raises:
         OSError: the kernel does not report them.
     """
-    with Kernel() as kernel:
-        entries = kernel.dump(_GET_ADDRESS, _HEADER.pack(0, 0, 0, 0, 0), most=_MOST)
+    entries = dump(_GET_ADDRESS, _HEADER.pack(0, 0, 0, 0, 0), most=_MOST)
     if entries is None:
         raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     found = (_address_in(entry) for entry in entries)

@@ -7,24 +7,16 @@ routed to the host (`ip route add local`), and broadcast addresses of its networ
 import errno
 import ipaddress
 import socket
-import struct
 from collections.abc import Sequence
 
 from colotrace_proto.messages import Family
 
 from colotrace_agent.model import family_of
 
-from .rtnetlink import FAMILIES, Kernel, Message, attribute
+from .rtnetlink import FAMILIES, GET_ROUTE, Kernel, Route, route_question
 
-# linux/rtnetlink.h
-_GET_ROUTE = 26
-_ROUTE_DESTINATION = 1
-_LOCAL, _BROADCAST, _MULTICAST = 2, 3, 5
-
-_ROUTE = struct.Struct("=8BI")  # family, lengths of prefixes, tos, table, protocol, scope, type, …
-_TYPE_AT = 7
-_KINDS = {_LOCAL: "own", _BROADCAST: "link", _MULTICAST: "link"}
-_AT_ONCE = 32
+_KINDS = {2: "own", 3: "link", 5: "link"}
+"""By type of the route: RTN_LOCAL, RTN_BROADCAST, RTN_MULTICAST."""
 
 _BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 _ANY_PORT = 9
@@ -38,24 +30,14 @@ _ELSEWHERE = {
 def kinds(targets: Sequence[bytes]) -> list[str | None]:
     """For each target "own" if it is the host's own, "link" if it is a broadcast or multicast
     address of a link, else None."""
-    found: list[str | None] = []
     try:
         with Kernel() as kernel:
-            for start in range(0, len(targets), _AT_ONCE):
-                questions = [_question(each) for each in targets[start : start + _AT_ONCE]]
-                answers = kernel.ask_all(_GET_ROUTE, questions)
-                found += [
-                    _KINDS.get(each.body[_TYPE_AT]) if isinstance(each, Message) else None
-                    for each in answers
-                ]
+            answers = kernel.ask_all(GET_ROUTE, [route_question(each) for each in targets])
     except OSError:
-        found += [_by_binding(each) for each in targets[len(found) :]]
-    return found
-
-
-def _question(target: bytes) -> bytes:
-    route = _ROUTE.pack(FAMILIES[family_of(target)], len(target) * 8, 0, 0, 0, 0, 0, 0, 0)
-    return route + attribute(_ROUTE_DESTINATION, target)
+        return [_by_binding(each) for each in targets]
+    return [
+        None if isinstance(each, OSError) else _KINDS.get(Route.of(each).kind) for each in answers
+    ]
 
 
 def _by_binding(target: bytes) -> str | None:

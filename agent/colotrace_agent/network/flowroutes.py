@@ -21,7 +21,7 @@ import functools
 import os
 import socket
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
@@ -32,12 +32,29 @@ from colotrace_agent.packets.formats import FORMATS
 from . import clock
 from .mmsg import IP_PROTOCOL
 from .route import link_local_error
-from .rtnetlink import FAMILIES, Changes, Kernel, Message, attribute, attributes
+from .rtnetlink import (
+    FAMILIES,
+    GET_ROUTE,
+    ROUTE,
+    Changes,
+    Kernel,
+    Route,
+    attribute,
+    attributes,
+    dump,
+    route_question,
+)
 
 # linux/rtnetlink.h, linux/fib_rules.h
-_GET_ROUTE, _GET_RULE = 26, 34
-_DESTINATION, _SOURCE, _INTERFACE, _GATEWAY, _PREFERRED = 1, 2, 4, 5, 7
-_MULTIPATH, _VIA, _PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT, _NEXT_HOP_ID = 9, 18, 27, 28, 29, 30
+_GET_RULE = 34
+_INTERFACE, _MULTIPATH, _PROTOCOL, _SOURCE_PORT, _DESTINATION_PORT, _NEXT_HOP_ID = (
+    4,
+    9,
+    27,
+    28,
+    29,
+    30,
+)
 _UNICAST = 1
 _FIB_MATCH = 0x2000
 _RULE_PROTOCOL, _RULE_PORTS = 22, frozenset({23, 24, 28, 29})
@@ -45,14 +62,12 @@ _GROUPS = (1, 5, 7, 8, 9, 11, 19, 32)
 """RTNLGRP_LINK, IPV4_IFADDR, IPV4_ROUTE, IPV4_RULE, IPV6_IFADDR, IPV6_ROUTE, IPV6_RULE, NEXTHOP.
 For IPv4, the removal of routes together with a link or an address is not announced separately."""
 
-_ROUTE = struct.Struct("=BBBBBBBBI")  # struct rtmsg; the last byte is the type
 _RULE = struct.Struct("=BBBBBBBBI")  # struct fib_rule_hdr; the third byte is the source's length
-_TYPE_AT, _SOURCE_LENGTH_AT = 7, 2
+_SOURCE_LENGTH_AT = 2
 _SHORT, _INT = struct.Struct("!H"), struct.Struct("=i")
 
 # A host with more routes uses BGP, probably with equal-cost routes; inspecting all takes too long.
 _MOST_ROUTES, _MOST_RULES = 1_000, 1_000
-_AT_ONCE = 64
 _MOST_KNOWN_HOPS = 256
 # Shortest intervals of checking the subscription, and of inspecting routes and rules.
 _LOOK_NS, _SURVEY_NS = 10_000_000, 1_000_000_000
@@ -142,31 +157,24 @@ class FlowRoutes:
             link_local_error(flow.target) or FlowRoute(flow.source, fields.any_hop(flow.target))
             for flow in flows
         ]
-        open_ = [at for at, each in enumerate(found) if not isinstance(each, OSError)]
-        answers = self._ask([fields.question(flows[at]) for at in open_])
-        again: list[tuple[int, bytes]] = []
-        for at, answer in zip(open_, answers, strict=True):
-            if isinstance(answer, OSError):
-                found[at] = answer
-                continue
-            route = _Answer.of(answer)
-            source = flows[at].source or route.source
-            if not source:
-                found[at] = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
-            elif family is Family.IPV4 and not flows[at].source:
-                again.append((at, source))
-            else:
-                found[at] = FlowRoute(source, self._hop(route, flows[at].target, fields))
-        questions = [
-            fields.question(flows[at]._replace(source=source), first=False) for at, source in again
-        ]
-        answers = self._ask(questions)
-        for (at, source), answer in zip(again, answers, strict=True):
-            if isinstance(answer, OSError):
-                found[at] = answer
-            else:
-                route = _Answer.of(answer)
-                found[at] = FlowRoute(source, self._hop(route, flows[at].target, fields))
+        asked = {at: flow for at, flow in enumerate(flows) if isinstance(found[at], FlowRoute)}
+        while asked:
+            questions = [fields.question(flow) for flow in asked.values()]
+            again: dict[int, FlowFields] = {}
+            answers = self._kernel.ask_all(GET_ROUTE, questions)
+            for (at, flow), answer in zip(asked.items(), answers, strict=True):
+                if isinstance(answer, OSError):
+                    found[at] = answer
+                    continue
+                route = Route.of(answer)
+                source = flow.source or route.source
+                if not source:
+                    found[at] = OSError(errno.EADDRNOTAVAIL, os.strerror(errno.EADDRNOTAVAIL))
+                elif family is Family.IPV4 and not flow.source:
+                    again[at] = flow._replace(source=source)
+                else:
+                    found[at] = FlowRoute(source, self._hop(route, flow.target, fields))
+            asked = again
         return found
 
     def close(self) -> None:
@@ -175,41 +183,32 @@ class FlowRoutes:
             if each is not None:
                 each.close()
 
-    def _ask(self, questions: Sequence[bytes]) -> list[Message | OSError]:
-        assert self._kernel is not None  # noqa: S101 - `routes` has looked
-        answers: list[Message | OSError] = []
-        for first in range(0, len(questions), _AT_ONCE):
-            answers += self._kernel.ask_all(_GET_ROUTE, questions[first : first + _AT_ONCE])
-        return answers
-
-    def _hop(self, answer: "_Answer", target: bytes, fields: "_Fields") -> NextHop:
+    def _hop(self, route: Route, target: bytes, fields: "_Fields") -> NextHop:
         hop = fields.any_hop(target)
-        if answer.kind != _UNICAST:  # to the host itself
+        if route.kind != _UNICAST:  # to the host itself
             return hop
         # For a gateway of the other family only the interface can be given.
-        address = target if answer.via else answer.gateway or target
-        named = hop._replace(address=address, interface=answer.interface)
-        return named if self._leads(named, answer.via, fields) else hop._replace(held=False)
+        address = target if route.via else route.gateway or target
+        named = hop._replace(address=address, interface=route.interface)
+        return named if self._leads(named, route.via, fields) else hop._replace(held=False)
 
     def _leads(self, hop: NextHop, via: bytes, fields: "_Fields") -> bool:
         """Whether the kernel sends packets addressed to the hop to that hop (cached)."""
-        if (hop, via) not in self._known_hops:
-            if len(self._known_hops) >= _MOST_KNOWN_HOPS:
-                self._known_hops.clear()
-            self._known_hops[hop, via] = self._leads_now(hop, via, fields)
-        return self._known_hops[hop, via]
-
-    def _leads_now(self, hop: NextHop, via: bytes, fields: "_Fields") -> bool:
-        questions = fields.questions_of_hop(hop)
-        answers = self._ask(questions)
-        if any(isinstance(each, OSError) for each in answers):
-            return False
-        found = answers[0]
-        assert isinstance(found, Message)  # noqa: S101 - for the type checker
-        answer = _Answer.of(found)
-        if answer.interface != hop.interface or answer.via != via:
-            return False
-        return answer.gateway in (b"", hop.address)
+        known = self._known_hops.get((hop, via))
+        if known is not None:
+            return known
+        assert self._kernel is not None  # noqa: S101 - `routes` has looked
+        answers = self._kernel.ask_all(GET_ROUTE, fields.questions_of_hop(hop))
+        routes = [Route.of(each) for each in answers if not isinstance(each, OSError)]
+        leads = (
+            len(routes) == len(answers)
+            and (routes[0].interface, routes[0].via) == (hop.interface, via)
+            and routes[0].gateway in (b"", hop.address)
+        )
+        if len(self._known_hops) >= _MOST_KNOWN_HOPS:
+            self._known_hops.clear()
+        self._known_hops[hop, via] = leads
+        return leads
 
     def _survey(self, family: Family) -> _Survey:
         if self._kernel is None:
@@ -221,33 +220,9 @@ class FlowRoutes:
             return survey
         if now < until:  # frequent changes: look up every flow instead
             return survey._replace(by_flow=True)
-        survey = _survey(self._kernel, family)
+        survey = _survey(family)
         self._surveys[family] = self.epoch, now + _SURVEY_NS, survey
         return survey
-
-
-class _Answer(NamedTuple):
-    """The kernel's answer: the route's type, interface, gateway, gateway of the other family, and
-    source. Missing attributes are empty."""
-
-    kind: int
-    interface: int
-    gateway: bytes
-    via: bytes
-    source: bytes
-
-    @classmethod
-    def of(cls, message: Message) -> "_Answer":
-        """Parse a message."""
-        known = dict(attributes(message.body[_ROUTE.size :]))
-        (interface,) = _INT.unpack(known.get(_INTERFACE, bytes(4)))
-        return cls(
-            message.body[_TYPE_AT],
-            interface,
-            known.get(_GATEWAY, b""),
-            known.get(_VIA, b"")[2:],
-            known.get(_PREFERRED, b""),
-        )
 
 
 class _Fields:
@@ -282,28 +257,25 @@ class _Fields:
 
     def questions_of_hop(self, hop: NextHop) -> list[bytes]:
         """Look-ups of the route of packets addressed to a hop, without ports."""
-        fields = attribute(_DESTINATION, hop.address) + self._of_hop
-        fields += attribute(_INTERFACE, _INT.pack(hop.interface))
-        questions = [_header(hop.address, b"") + fields]
+        fields = self._of_hop + attribute(_INTERFACE, _INT.pack(hop.interface))
+        questions = [route_question(hop.address) + fields]
         if self._family is Family.IPV4:
             # If no route uses the interface, the kernel assumes that the target is on its link, and
             # would send the packet to the address in its header.
-            questions.append(_header(hop.address, b"", flags=_FIB_MATCH) + fields)
+            questions.append(route_question(hop.address, flags=_FIB_MATCH) + fields)
         return questions
 
-    def question(self, flow: FlowFields, *, first: bool = True) -> bytes:
-        """The look-up for a flow. A TCP socket has no port when its source is looked up first."""
-        fields = attribute(_DESTINATION, flow.target) + self._fixed
-        if flow.source:
-            fields += attribute(_SOURCE, flow.source)
+    def question(self, flow: FlowFields) -> bytes:
+        """The look-up for a flow. A TCP socket has no port while its IPv4 source is looked up."""
+        question = route_question(flow.target, source=flow.source) + self._fixed
         if self._gre_ports:
-            fields += attribute(_SOURCE_PORT, _SHORT.pack(flow.identifier & 0xFFFF))
-            fields += attribute(_DESTINATION_PORT, _SHORT.pack(flow.identifier >> 16))
+            question += attribute(_SOURCE_PORT, _SHORT.pack(flow.identifier & 0xFFFF))
+            question += attribute(_DESTINATION_PORT, _SHORT.pack(flow.identifier >> 16))
         elif self._ports:
-            if not (self._tcp and first and len(flow.target) == 4 and not flow.source):
-                fields += attribute(_SOURCE_PORT, _SHORT.pack(flow.identifier))
-            fields += attribute(_DESTINATION_PORT, _SHORT.pack(flow.port))
-        return _header(flow.target, flow.source) + fields
+            if flow.source or not self._tcp or self._family is Family.IPV6:
+                question += attribute(_SOURCE_PORT, _SHORT.pack(flow.identifier))
+            question += attribute(_DESTINATION_PORT, _SHORT.pack(flow.port))
+        return question
 
 
 def _stand_in(family: Family, survey: _Survey) -> int:
@@ -329,40 +301,31 @@ def kernel_takes_protocols() -> bool:
         return True
 
 
-def _header(target: bytes, source: bytes, *, flags: int = 0) -> bytes:
-    family = FAMILIES[family_of(target)]
-    return _ROUTE.pack(family, len(target) * 8, len(source) * 8, 0, 0, 0, 0, 0, flags)
-
-
-def _survey(kernel: Kernel, family: Family) -> _Survey:
+def _survey(family: Family) -> _Survey:
     """Inspect the rules and, if these do not decide, the routes."""
     number = FAMILIES[family]
-    everything = _Survey(by_flow=True, protocols=frozenset(), ports=True)
     try:
-        rules = kernel.dump(_GET_RULE, _RULE.pack(number, *[0] * 8), most=_MOST_RULES)
+        rules = dump(_GET_RULE, _RULE.pack(number, *[0] * 8), most=_MOST_RULES)
     except OSError:
         return _Survey(by_flow=False)
     if rules is None:
-        return everything
-    protocols, ports, sources = set(), False, False
-    for rule in rules:
-        sources |= bool(rule[_SOURCE_LENGTH_AT])
-        for kind, value in attributes(rule[_RULE.size :]):
-            if kind == _RULE_PROTOCOL:
-                protocols.add(value[0])
-            ports |= kind in _RULE_PORTS
-    by_rules = bool(protocols) or ports or sources
-    return _Survey(by_rules or _has_equal_routes(kernel, number), frozenset(protocols), ports)
+        return _Survey(by_flow=True, ports=True)
+    kinds = [(kind, value) for rule in rules for kind, value in attributes(rule[_RULE.size :])]
+    protocols = frozenset(value[0] for kind, value in kinds if kind == _RULE_PROTOCOL)
+    ports = any(kind in _RULE_PORTS for kind, _ in kinds)
+    sources = any(rule[_SOURCE_LENGTH_AT] for rule in rules)
+    return _Survey(
+        bool(protocols) or ports or sources or _has_equal_routes(number), protocols, ports
+    )
 
 
-def _has_equal_routes(kernel: Kernel, number: int) -> bool:
+def _has_equal_routes(number: int) -> bool:
     try:
-        routes = kernel.dump(_GET_ROUTE, _ROUTE.pack(number, *[0] * 8), most=_MOST_ROUTES)
+        routes = dump(GET_ROUTE, ROUTE.pack(number, *[0] * 8), most=_MOST_ROUTES)
     except OSError:
         return False
-    return routes is None or any(_is_equal_cost(route) for route in routes)
-
-
-def _is_equal_cost(route: bytes) -> bool:
-    kinds: Iterable[int] = (kind for kind, _ in attributes(route[_ROUTE.size :]))
-    return any(kind in (_MULTIPATH, _NEXT_HOP_ID) for kind in kinds)
+    return routes is None or any(
+        kind in (_MULTIPATH, _NEXT_HOP_ID)
+        for route in routes
+        for kind, _ in attributes(route[ROUTE.size :])
+    )

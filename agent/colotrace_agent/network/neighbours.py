@@ -10,15 +10,13 @@ import struct
 from colotrace_agent.model import MissingNeighbour, family_of
 
 from .flowroutes import NextHop
-from .rtnetlink import FAMILIES, Kernel, attribute, attributes
+from .rtnetlink import FAMILIES, GET_ROUTE, Kernel, Route, attribute, route_question
 
-# linux/rtnetlink.h, linux/neighbour.h.
-_GET_ROUTE, _GET_NEIGHBOUR = 26, 30
-_ROUTE_DESTINATION, _ROUTE_INTERFACE, _ROUTE_GATEWAY, _ROUTE_VIA = 1, 4, 5, 18
+# linux/rtnetlink.h, linux/neighbour.h
+_GET_NEIGHBOUR = 30
 _NEIGHBOUR_ADDRESS = 1
 _INCOMPLETE, _FAILED = 0x01, 0x20
 
-_ROUTE = struct.Struct("=8BI")  # family, prefix lengths, and fields that are 0 in a request
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, interface, state, flags, type
 
 
@@ -29,30 +27,15 @@ def missing_neighbour(target: bytes, hop: NextHop | None = None) -> MissingNeigh
     """
     try:
         with Kernel() as kernel:
-            if hop is not None:
-                return _missing_at(kernel, hop.address, hop.interface)
-            return _missing(kernel, target)
+            if hop is None:
+                route = Route.of(kernel.ask(GET_ROUTE, route_question(target)))
+                hop = NextHop(route.via or route.gateway or target, route.interface, 0)
+            family = FAMILIES[family_of(hop.address)]
+            question = _NEIGHBOUR.pack(family, hop.interface, 0, 0, 0)
+            question += attribute(_NEIGHBOUR_ADDRESS, hop.address)
+            state = _NEIGHBOUR.unpack_from(kernel.ask(_GET_NEIGHBOUR, question))[2]
+            if not state & (_INCOMPLETE | _FAILED):
+                return None
+            return MissingNeighbour(hop.address, socket.if_indextoname(hop.interface))
     except OSError:
         return None
-
-
-def _missing(kernel: Kernel, target: bytes) -> MissingNeighbour | None:
-    family = FAMILIES[family_of(target)]
-    question = _ROUTE.pack(family, len(target) * 8, 0, 0, 0, 0, 0, 0, 0)
-    route = kernel.ask(_GET_ROUTE, question + attribute(_ROUTE_DESTINATION, target))
-    known = dict(attributes(route.body[_ROUTE.size :]))
-    address = known.get(_ROUTE_GATEWAY, target)
-    if _ROUTE_VIA in known:  # a next hop of the other family: family number and address
-        address = known[_ROUTE_VIA][2:]
-    (interface,) = struct.unpack("=i", known[_ROUTE_INTERFACE])
-    return _missing_at(kernel, address, interface)
-
-
-def _missing_at(kernel: Kernel, address: bytes, interface: int) -> MissingNeighbour | None:
-    family = FAMILIES[family_of(address)]
-    question = _NEIGHBOUR.pack(family, interface, 0, 0, 0)
-    neighbour = kernel.ask(_GET_NEIGHBOUR, question + attribute(_NEIGHBOUR_ADDRESS, address))
-    state = _NEIGHBOUR.unpack_from(neighbour.body)[2]
-    if not state & (_INCOMPLETE | _FAILED):
-        return None
-    return MissingNeighbour(address, socket.if_indextoname(interface))

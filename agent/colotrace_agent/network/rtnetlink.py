@@ -8,10 +8,13 @@ import errno
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Self
 
 from colotrace_proto.messages import Family
+
+from colotrace_agent.model import family_of
 
 # linux/netlink.h
 _ERROR, _DONE = 2, 3
@@ -21,21 +24,55 @@ _SOL_NETLINK, _ADD_MEMBERSHIP = 270, 1
 
 _MESSAGE = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _ATTRIBUTE = struct.Struct("=HH")
-_LAST_SEQUENCE = 0xFFFF_FFFF
 _LARGEST = 65_536  # more than any message of a dump
 _ANSWER_S = 0.5
 _DUMP_TRIES = 3
+_AT_ONCE = 64  # requests whose answers fit into the socket's buffer
 _READ_AT_ONCE = 4_096
+
+# linux/rtnetlink.h
+GET_ROUTE = 26
+_ROUTE_DESTINATION, _ROUTE_SOURCE, _ROUTE_INTERFACE, _ROUTE_GATEWAY = 1, 2, 4, 5
+_ROUTE_PREFERRED_SOURCE, _ROUTE_VIA = 7, 18
+
+ROUTE = struct.Struct("=8BI")
+"""struct rtmsg: family, prefix lengths of destination and source, TOS, table, protocol, scope, type
+and flags."""
 
 FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 """The kernel's numbers of the families."""
 
 
-class Message(NamedTuple):
-    """A message: its type RTM_…, and its body without the header."""
+class Route(NamedTuple):
+    """The kernel's route: its type (RTN_…), interface, gateway, gateway of the other family, and
+    source address. Missing attributes are empty."""
 
     kind: int
-    body: bytes
+    interface: int
+    gateway: bytes
+    via: bytes
+    source: bytes
+
+    @classmethod
+    def of(cls, body: bytes) -> Self:
+        """Parse the answer to a `route_question`."""
+        known = dict(attributes(body[ROUTE.size :]))
+        return cls(
+            ROUTE.unpack_from(body)[7],
+            int.from_bytes(known.get(_ROUTE_INTERFACE, b""), sys.byteorder),
+            known.get(_ROUTE_GATEWAY, b""),
+            known.get(_ROUTE_VIA, b"")[2:],  # after the number of its family
+            known.get(_ROUTE_PREFERRED_SOURCE, b""),
+        )
+
+
+def route_question(target: bytes, *, source: bytes = b"", flags: int = 0) -> bytes:
+    """The body of a GET_ROUTE request; further attributes may follow. Without a `source`, the
+    kernel chooses it."""
+    family = FAMILIES[family_of(target)]
+    question = ROUTE.pack(family, len(target) * 8, len(source) * 8, 0, 0, 0, 0, 0, flags)
+    question += attribute(_ROUTE_DESTINATION, target)
+    return question + attribute(_ROUTE_SOURCE, source) if source else question
 
 
 class Kernel:
@@ -48,7 +85,8 @@ class Kernel:
     def __init__(self) -> None:
         self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._sock.settimeout(_ANSWER_S)
-        self._sequence = 0
+        self.sequence = 0
+        """The 32-bit number of the last batch of requests."""
 
     def __enter__(self) -> Self:
         return self
@@ -60,8 +98,8 @@ class Kernel:
         """Closes the socket."""
         self._sock.close()
 
-    def ask(self, kind: int, question: bytes) -> Message:
-        """The answer to one request.
+    def ask(self, kind: int, question: bytes) -> bytes:
+        """The body of the answer to one request.
 
         Raises:
             OSError: the kernel answered with an errno.
@@ -71,77 +109,40 @@ class Kernel:
             raise answer
         return answer
 
-    def ask_all(self, kind: int, questions: Sequence[bytes]) -> list[Message | OSError]:
-        """The answers to several requests of one type, in order. If the kernel refuses a request,
-        its answer is an OSError. Send at most about a hundred requests, so that the answers fit
-        into the socket's buffer.
+    def ask_all(self, kind: int, questions: Sequence[bytes]) -> list[bytes | OSError]:
+        """The bodies of the answers to requests of one type, in order. If the kernel refuses a
+        request, its answer is an OSError.
 
         Raises:
             OSError: the kernel does not answer at all.
         """
-        first = self._next(len(questions))
-        sent = b"".join(
-            _MESSAGE.pack(_MESSAGE.size + len(each), kind, _REQUEST, first + at, 0) + each
-            for at, each in enumerate(questions)
-        )
-        self._sock.send(sent)
-        answers: list[Message | OSError] = []
-        while len(answers) < len(questions):
-            for found, _, sequence, body in _parts(self._sock.recv(_LARGEST)):
-                if sequence != first + len(answers):
-                    continue  # a late answer to an abandoned request
-                answers.append(_error(body) if found == _ERROR else Message(found, body))
+        answers: list[bytes | OSError] = []
+        for first in range(0, len(questions), _AT_ONCE):
+            batch = questions[first : first + _AT_ONCE]
+            self.send(kind, batch)
+            while len(answers) < first + len(batch):
+                answers += [
+                    _error(body) if found == _ERROR else body for found, _, body in self.receive()
+                ]
         return answers
 
-    def _next(self, count: int) -> int:
-        """The first of `count` new sequence numbers of 32 bits; `_sequence` is the last one."""
-        if self._sequence + count > _LAST_SEQUENCE:
-            self._sequence = 0
-        self._sequence += count
-        return self._sequence - count + 1
-
-    def dump(self, kind: int, question: bytes, *, most: int) -> list[bytes] | None:
-        """The bodies of all entries. None if there are more than `most`, or if they changed during
-        each of several attempts.
-
-        Raises:
-            OSError: the kernel refuses.
-        """
-        for _ in range(_DUMP_TRIES):
-            entries, whole = self._dump(kind, question, most=most)
-            if whole:
-                return entries
-            if len(entries) > most:
-                break
-        return None
-
-    def _dump(self, kind: int, question: bytes, *, most: int) -> tuple[list[bytes], bool]:
-        self._next(1)
-        header = _MESSAGE.pack(
-            _MESSAGE.size + len(question), kind, _REQUEST | _DUMP, self._sequence, 0
+    def send(self, kind: int, questions: Sequence[bytes], *, flags: int = 0) -> None:
+        """Send requests with one sequence number, which their answers have, too."""
+        self.sequence = (self.sequence + 1) % (1 << 32)
+        self._sock.send(
+            b"".join(
+                _MESSAGE.pack(_MESSAGE.size + len(each), kind, _REQUEST | flags, self.sequence, 0)
+                + each
+                for each in questions
+            )
         )
-        self._sock.send(header + question)
-        entries: list[bytes] = []
-        interrupted = False
-        while True:
-            for found, flags, sequence, body in _parts(self._sock.recv(_LARGEST)):
-                if sequence != self._sequence:
-                    continue
-                interrupted |= bool(flags & _DUMP_INTERRUPTED)
-                if found == _DONE:
-                    return entries, not interrupted
-                if found == _ERROR:
-                    raise _error(body)
-                entries.append(body)
-            if len(entries) > most:
-                self._abandon_dump()
-                return entries, False
 
-    def _abandon_dump(self) -> None:
-        """Open a new socket, since the kernel ends a dump when its socket is closed."""
-        self._sock.close()
-        self._sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
-        self._sock.settimeout(_ANSWER_S)
+    def receive(self) -> Iterator[tuple[int, int, bytes]]:
+        """Type, flags and body of the next messages. Late answers to abandoned requests are
+        ignored."""
+        for kind, flags, sequence, body in _parts(self._sock.recv(_LARGEST)):
+            if sequence == self.sequence:
+                yield kind, flags, body
 
 
 class Changes:
@@ -183,6 +184,32 @@ class Changes:
     def close(self) -> None:
         """Closes the socket."""
         self._sock.close()
+
+
+def dump(kind: int, question: bytes, *, most: int) -> list[bytes] | None:
+    """The bodies of all entries. None if there are more than `most`, or if they changed during each
+    of several attempts.
+
+    Raises:
+        OSError: the kernel refuses.
+    """
+    for _ in range(_DUMP_TRIES):
+        entries: list[bytes] = []
+        found = seen = 0
+        with Kernel() as kernel:  # closing the socket ends a dump
+            kernel.send(kind, [question], flags=_DUMP)
+            while found != _DONE:
+                for found, flags, body in kernel.receive():
+                    seen |= flags
+                    if found == _ERROR:
+                        raise _error(body)
+                    if found != _DONE:
+                        entries.append(body)
+                if len(entries) > most:
+                    return None
+        if not seen & _DUMP_INTERRUPTED:
+            return entries
+    return None
 
 
 def attribute(kind: int, value: bytes) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from colotrace_agent.network import delivery
-from colotrace_agent.network.rtnetlink import Kernel, Message
+from colotrace_agent.network.rtnetlink import Kernel
 
 OWN = ["127.0.0.1", "127.0.0.9", "127.0.0.1"]
 OTHERS = ["192.0.2.77", "198.51.100.1"]
@@ -38,15 +38,15 @@ def test_addresses_of_several_hosts_are_no_targets() -> None:
 
 
 def unable(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
-    """rtnetlink answers so many times, and then no more."""
+    """rtnetlink answers `after` batches of requests, and then no more."""
 
     class Unable(Kernel):
-        def ask_all(self, kind: int, questions: Sequence[bytes]) -> list[Message | OSError]:
+        def send(self, kind: int, questions: Sequence[bytes], *, flags: int = 0) -> None:
             nonlocal after
             after -= 1
             if after < 0:
                 raise TimeoutError
-            return super().ask_all(kind, questions)
+            super().send(kind, questions, flags=flags)
 
     monkeypatch.setattr(delivery, "Kernel", Unable)
 
@@ -71,5 +71,10 @@ def test_a_host_that_binds_to_any_address_is_not_taken_for_all_of_them(
 ) -> None:
     """With `ip_nonlocal_bind`, binding tells nothing."""
     unable(monkeypatch, after=0)
-    monkeypatch.setattr(delivery, "_bound", lambda _: True)
+
+    class BindsToAll(socket.socket):
+        def bind(self, _: object) -> None:
+            """Accept any address."""
+
+    monkeypatch.setattr(socket, "socket", BindsToAll)
     assert kinds(["203.0.113.1"]) == [None]

@@ -1,15 +1,13 @@
-"""The numbers of questions to the kernel."""
+"""Requests to the kernel."""
 
-from colotrace_agent.network import rtnetlink
-from colotrace_agent.network.rtnetlink import Kernel
+from colotrace_agent.network.rtnetlink import GET_ROUTE, Kernel, route_question
 
 
 def test_sequence_numbers_stay_within_32_bits() -> None:
-    """An agent that runs for years asks more often than that."""
-    kernel = Kernel()
-    try:
-        kernel._sequence = rtnetlink._LAST_SEQUENCE - 1
-        assert kernel._next(2) == 1
-        assert kernel._next(1) == 3
-    finally:
-        kernel.close()
+    """An agent that runs for years sends more requests than that."""
+    question = route_question(bytes([127, 0, 0, 1]))
+    with Kernel() as kernel:
+        kernel.sequence = 0xFFFF_FFFE
+        answers = [kernel.ask(GET_ROUTE, question) for _ in range(3)]
+        assert kernel.sequence == 1
+    assert answers == answers[:1] * 3
