@@ -32,7 +32,7 @@ def possible() -> None:
     need(tun_missing())
 
 
-def test_a_flood_changes_no_row_and_fills_no_table() -> None:
+def test_flood_over_sockets_fills_no_table_and_changes_no_row() -> None:
     """Traces of every packet type in both families, whose forger knows all but the secret.
 
     What is read of the flood is counted, packet by packet. What the host had no room for is said,

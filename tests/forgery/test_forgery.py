@@ -17,13 +17,13 @@ def most(attack: Attack, packets: int) -> int:
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
-def test_no_more_counts_than_the_bits_allow(attack: Attack) -> None:
-    """Everything is known but the secret."""
+def test_forgeries_count_as_rarely_as_the_bits_allow(attack: Attack) -> None:
+    """The forger knows everything but the secret."""
     assert campaign(attack, packets=PACKETS, seed=1) <= most(attack, PACKETS)
 
 
-def test_the_forger_can_forge() -> None:
-    """With the secret, the same packets count: the test above can fail."""
+def test_forger_with_the_secret_succeeds() -> None:
+    """So that the test above can fail."""
     attack = next(attack for attack in ATTACKS if attack.name == "ICMP, 8 bytes")
     engine, trace = attacked(attack, secret=bytes(32))
 
@@ -38,8 +38,8 @@ def test_the_forger_can_forge() -> None:
 
 
 @pytest.mark.parametrize("attack", [a for a in ATTACKS if a.bits > 20], ids=lambda a: a.name)
-def test_a_flood_fills_nothing_and_changes_no_row(attack: Attack) -> None:
-    """Forgeries are counted, and that is all that is left of them."""
+def test_flood_fills_no_table_and_changes_no_row(attack: Attack) -> None:
+    """Forgeries are counted, and nothing else is kept of them."""
     engine, trace = attacked(attack, secret=bytes(32))
     rng = random.Random(2)
     before = len(engine)

@@ -43,8 +43,8 @@ SCAMPER = """\
         (readers.scamper, SCAMPER, [((1, 0), 927), ((1, 2), 900)]),
     ],
 )
-def test_what_tools_print(read, text, told):
-    """The key and the microseconds of each probe that was answered."""
+def test_output_of_tools_is_parsed(read, text, told):
+    """The key and the RTT in microseconds of each answered probe."""
     found = list(read(text))
     assert [each.key for each in found] == [key for key, _ in told]
     assert [each.rtt_us for each in found] == pytest.approx([rtt for _, rtt in told])
@@ -62,37 +62,37 @@ def records(*packets, held_us=900):
     return made
 
 
-def test_by_sequence():
-    """Each RTT finds its own record, whatever their order; what nobody reports is nobody's."""
+def test_samples_are_matched_by_sequence():
+    """In any order. A record that no tool reports matches nothing."""
     found = records(*(IP() / ICMP(seq=number) for number in (7, 5, 6)))
     rtts, joined = join([Reported(5, 1.0), Reported(7, 2.0), Reported(8, 3.0)], found, by_sequence)
     assert rtts.tolist() == [1.0, 2.0]
     assert joined["read_mono"].tolist() == [1_000_000, 0]
 
 
-def test_by_ttl_and_order_in_both_families():
-    """The second probe of a TTL is the second that was read."""
+def test_samples_are_matched_by_ttl_and_order():
+    """In both families: the second probe of a TTL is the second that was read."""
     found = records(IP(ttl=1), IP(ttl=2), IP(ttl=1), IPv6(hlim=9))
     assert by_ttl(found) == [(1, 0), (2, 0), (1, 1), (9, 0)]
 
 
-def test_an_uncertain_record_is_nobodys():
-    """One of two with the same number, and one whose reply was not written."""
+def test_uncertain_record_matches_nothing():
+    """One of two with the same number, or one whose reply was not written."""
     found = records(*(IP() / ICMP(seq=number) for number in (5, 5, 6)))
     found["written_mono"][2] = 0
     assert len(join([Reported(5, 1.0), Reported(6, 1.0)], found, by_sequence)[0]) == 0
 
 
-def test_a_trace_has_the_records_of_its_time():
-    """The same TTLs before and after are another trace's."""
+def test_records_are_matched_within_the_time_of_a_trace():
+    """The same TTLs before and after belong to other traces."""
     found = records(IP(ttl=1), IP(ttl=1), IP(ttl=1))
     rtts, joined = of_trace([(1, 905_000)], found, began=500_000, ended=1_500_000)
     assert rtts.tolist() == [905.0]
     assert joined["read_mono"].tolist() == [1_000_000]
 
 
-def test_errors_are_beyond_what_the_responder_held():
-    """And a sample counts only where the responder was on its core, reading and writing."""
+def test_error_is_the_rtt_beyond_the_responders_delay():
+    """A sample counts only if the responder read and wrote on its own core."""
     found = records(IP(), IP(), IP())
     found["unread_ns"] = [900, 50_000_000, 800]
     found["written_mono"][2] += 1_000_000

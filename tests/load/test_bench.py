@@ -32,8 +32,8 @@ def session() -> Iterator[Session]:
 
 @pytest.mark.xdist_group("bench")
 @pytest.mark.parametrize("subject", ALL, ids=lambda subject: subject.name)
-def test_a_subject_gives_figures(session: Session, subject: Subject) -> None:
-    """All that are colotrace's own; a peer that is not installed says so."""
+def test_subject_gives_figures(session: Session, subject: Subject) -> None:
+    """colotrace's own always; a peer that is not installed says so."""
     figures = list(subject.measure(session))
     assert any(figure.samples for figure in figures)
     for figure in figures:
@@ -41,7 +41,7 @@ def test_a_subject_gives_figures(session: Session, subject: Subject) -> None:
 
 
 def test_contenders_take_turns() -> None:
-    """Each as often as it should, the slow ones seldom, and who may fails."""
+    """Each as often as configured, slow ones seldom; some may fail."""
     ran: list[str] = []
 
     def contender(name: str) -> Run:
@@ -79,8 +79,8 @@ def found(title: str, *samples: float) -> report.Found:
     return report.Found(title, "limits", ["wall"], "then", figures)
 
 
-def test_a_run_of_a_part_keeps_the_rest(tmp_path, monkeypatch) -> None:
-    """What is measured again replaces its own subject; of the others all stays."""
+def test_partial_run_keeps_other_results(tmp_path, monkeypatch) -> None:
+    """It replaces the results of the subjects that it measured."""
     monkeypatch.setattr(report, "RESULTS", tmp_path)
     words = ("cores", "processor", "kernel", "system", "python", "rmem_max", "load", "taken")
     facts = {**dict.fromkeys((*words, "commit"), ""), "peers": {}, "commands": {}}
@@ -92,8 +92,8 @@ def test_a_run_of_a_part_keeps_the_rest(tmp_path, monkeypatch) -> None:
     assert "## A\n" in (tmp_path / "results.md").read_text()
 
 
-def test_the_drawing_is_well_formed() -> None:
-    """A bar for each, a bound, and words that could be taken for markup."""
+def test_drawing_is_well_formed() -> None:
+    """A bar for each contender, the bound, and escaped text."""
     figures = [Figure("w", "<us> & them", "wall", "ms", (0.5, 20.0), at_most=3.0),
                Figure("w", "zero", "wall", "ms", (0.0,))]  # fmt: skip
     root = ElementTree.fromstring(  # noqa: S314 - it is our own
@@ -110,14 +110,14 @@ HOST: here                        Loss%   Snt   Last   Avg  Best  Wrst StDev
 """
 
 
-def test_what_mtr_says() -> None:
-    """A hop counts where it lost nothing."""
+def test_output_of_mtr_is_parsed() -> None:
+    """A hop counts if it lost nothing."""
     assert MTR.answers({"stdout": REPORT}, {}) == 3
 
 
 @pytest.mark.parametrize("peer", ONE_TRACE, ids=lambda peer: peer.who)
-def test_command_lines_are_whole(peer: Peer) -> None:
-    """Target and bound are filled in, whoever is asked."""
+def test_command_lines_are_complete(peer: Peer) -> None:
+    """With target and bound, for each peer."""
     words = peer.command("192.0.2.1", 30)
     assert words[-1] == "192.0.2.1"
     assert not any("{" in word for word in words)

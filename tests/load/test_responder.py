@@ -116,16 +116,16 @@ def quote(reply: Packet) -> bytes:
     return bytes(reply)[28:] if reply.version == 4 else bytes(reply)[48:]
 
 
-def test_without_a_compiler_it_says_what_installs_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Debian's names."""
+def test_missing_compiler_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By Debian's names."""
     monkeypatch.setenv("PATH", "")
     assert "gcc libc6-dev" in str(missing())
 
 
 @pytest.mark.parametrize("kind", ["icmp", "udp", "tcp", "gre"])
 @pytest.mark.parametrize("family", [4, 6])
-def test_routers_say_time_exceeded(answer: Answer, family: int, kind: str) -> None:
-    """Each from its own address, quoting the probe as it arrived: whole, its TTL used up."""
+def test_routers_answer_with_time_exceeded(answer: Answer, family: int, kind: str) -> None:
+    """From their own addresses, with the whole probe as it arrived, its TTL used up."""
     for ttl in range(1, DISTANCE + 1):
         sent = probe(family, layers(family)[kind], ttl=ttl)
         fate, reply, hop = answer(sent)
@@ -145,8 +145,8 @@ def test_routers_say_time_exceeded(answer: Answer, family: int, kind: str) -> No
 
 @pytest.mark.parametrize("family", [4, 6])
 @pytest.mark.parametrize("ttl", [DISTANCE + 1, 40, 255])
-def test_the_target_echoes(answer: Answer, family: int, ttl: int) -> None:
-    """Identifier, sequence and payload come back."""
+def test_target_answers_echo_requests(answer: Answer, family: int, ttl: int) -> None:
+    """With identifier, sequence and payload."""
     fate, reply, hop = answer(probe(family, layers(family)["icmp"], ttl=ttl))
     assert (fate, hop) == (Fate.REACHED, DISTANCE + 1)
     assert reply is not None
@@ -159,8 +159,10 @@ def test_the_target_echoes(answer: Answer, family: int, ttl: int) -> None:
 
 @pytest.mark.parametrize(("kind", "code4"), [("udp", 3), ("gre", 2)])
 @pytest.mark.parametrize("family", [4, 6])
-def test_the_target_refuses(answer: Answer, family: int, kind: str, code4: int) -> None:
-    """A closed port, and a protocol it does not speak; the quote has what was left of the TTL."""
+def test_target_refuses_ports_and_protocols(
+    answer: Answer, family: int, kind: str, code4: int
+) -> None:
+    """The quote has the rest of the TTL."""
     fate, reply, _ = answer(probe(family, layers(family)[kind], ttl=DISTANCE + 4))
     assert fate is Fate.REACHED
     assert reply is not None
@@ -178,10 +180,10 @@ def test_the_target_refuses(answer: Answer, family: int, kind: str, code4: int) 
 
 @pytest.mark.parametrize(("tcp_open", "flags"), [(False, "RA"), (True, "SA")])
 @pytest.mark.parametrize("family", [4, 6])
-def test_the_target_takes_or_resets(
+def test_target_accepts_or_resets_segments(
     answer: Answer, family: int, flags: str, *, tcp_open: bool
 ) -> None:
-    """Ports turned round, the number after the SYN's acknowledged, over its turn to 0."""
+    """From the port asked; it acknowledges the SYN's number plus one, modulo 2^32."""
     _, reply, _ = answer(probe(family, layers(family)["tcp"], ttl=64), tcp_open=tcp_open)
     assert reply is not None
     segment = reply[TCP]
@@ -189,8 +191,8 @@ def test_the_target_takes_or_resets(
     assert (str(segment.flags), segment.ack, segment.dataofs) == (flags, 0, 5)
 
 
-def test_long_packets_are_quoted_as_far_as_they_may_be(answer: Answer) -> None:
-    """RFC 1812 and RFC 4443: 576 and 1280 bytes in all."""
+def test_quote_of_a_long_packet_is_bounded(answer: Answer) -> None:
+    """To 576 bytes (RFC 1812) or 1280 bytes (RFC 4443) in all."""
     for family, longest in ((4, 576), (6, 1280)):
         sent = probe(family, UDP(sport=50000, dport=33434) / Raw(bytes(1400)), ttl=2)
         _, reply, _ = answer(sent)
@@ -198,7 +200,7 @@ def test_long_packets_are_quoted_as_far_as_they_may_be(answer: Answer) -> None:
         assert len(bytes(reply)) == longest
 
 
-def test_options_are_quoted_too(answer: Answer) -> None:
+def test_quote_includes_options(answer: Answer) -> None:
     """The inner header keeps its length."""
     sent = IP(**ENDS[4], ttl=1, options=b"\x94\x04\0\0") / layers(4)["udp"]
     _, reply, _ = answer(sent)
@@ -206,7 +208,7 @@ def test_options_are_quoted_too(answer: Answer) -> None:
     assert quote(reply) == bytes(sent)
 
 
-def test_silence(answer: Answer) -> None:
+def test_silent_router_and_silent_target(answer: Answer) -> None:
     """Of a router, and of the target alone."""
     for ttl, silent in ((3, (3,)), (DISTANCE + 1, (0,))):
         sent = probe(4, layers(4)["icmp"], ttl=ttl)
@@ -216,15 +218,15 @@ def test_silence(answer: Answer) -> None:
 
 @pytest.mark.parametrize("kind", ["icmp", "udp", "tcp"])
 @pytest.mark.parametrize("family", [4, 6])
-def test_a_wrong_checksum_is_dropped(answer: Answer, family: int, kind: str) -> None:
-    """So a tracer that computes them badly gets nothing."""
+def test_packet_with_a_wrong_checksum_is_dropped(answer: Answer, family: int, kind: str) -> None:
+    """A tracer that computes it wrongly gets no answer."""
     right = bytes(probe(family, layers(family)[kind], ttl=1))
     wrong = right[:-1] + bytes([right[-1] ^ 1])
     assert answer(wrong) == (Fate.WRONG_CHECKSUM, None, 0)
 
 
-def test_what_is_no_probe_is_let_be(answer: Answer) -> None:
-    """A reset, an answer to an answer, a broken header, nothing at all."""
+def test_other_packets_are_dropped(answer: Answer) -> None:
+    """A reset, an answer, a broken header, an empty packet."""
     reset = probe(4, TCP(sport=1, dport=2, flags="R"), ttl=1)
     error = probe(4, ICMP(type=11) / layers(4)["udp"], ttl=1)
     whole = bytes(probe(4, layers(4)["udp"], ttl=1))
@@ -249,8 +251,8 @@ def test_records_are_laid_out_as_in_c() -> None:
 
 
 @pytest.mark.tun
-def test_each_probe_is_written_down(running: Responder) -> None:
-    """When it was read and answered, on both clocks, with its first bytes."""
+def test_each_probe_is_recorded(running: Responder) -> None:
+    """With its times of reading and answering, on both clocks, and its first bytes."""
     before, wall = time.monotonic_ns(), time.time_ns()
     since = running.count
     done = running.run(["ping", "-n", "-c", "2", "-i", "0.01", "-t", "2", running.target])
@@ -272,8 +274,8 @@ def test_each_probe_is_written_down(running: Responder) -> None:
 
 
 @pytest.mark.tun
-def test_the_tally_goes_on_where_records_end(running: Responder) -> None:
-    """More probes than there is room to write down: all are answered."""
+def test_tally_continues_after_the_last_record(running: Responder) -> None:
+    """More probes than there is room for: all are answered."""
     before = running.tally()
     running.run(["ping", "-n", "-q", "-c", "100", "-i", "0.002", running.target])
     after = running.tally()
@@ -284,8 +286,8 @@ def test_the_tally_goes_on_where_records_end(running: Responder) -> None:
 
 
 @pytest.mark.tun
-def test_nothing_is_left_behind() -> None:
-    """It goes with its input, and the namespace with it."""
+def test_responder_leaves_no_namespace() -> None:
+    """It ends with its input."""
     need(missing() or tun_missing())
     with Responder(Network()) as responder:
         inside = responder.run(["readlink", "/proc/self/ns/net"]).stdout.strip()

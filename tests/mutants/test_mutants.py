@@ -18,8 +18,8 @@ SLOWEST_S = 0.5
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_mutants_count_only_with_their_identity_untouched(kind: Kind) -> None:
-    """And always then; none raises, none takes long. The last seed is a new one each time."""
+def test_mutants_count_only_with_an_intact_identity(kind: Kind) -> None:
+    """And always then. None raises or takes long. The last seed is new in each run."""
     for seed in SEEDS:
         tally = campaign(kind, mutants=MUTANTS, seed=seed)
         assert tally.disagreements == [], f"seed {seed}"
@@ -30,14 +30,14 @@ def test_mutants_count_only_with_their_identity_untouched(kind: Kind) -> None:
         assert (tally.counted > MUTANTS // 20) == shows_enough
 
 
-def test_what_shows_too_little_is_two_kinds() -> None:
-    """All others' true replies count."""
+def test_two_kinds_of_replies_show_too_little() -> None:
+    """True replies of all other kinds count."""
     unused = [str(kind) for kind in KINDS if not any(_counts(kind))]
     assert unused == ["icmp IPv6 8", "udp IPv6 8"]
 
 
-def test_a_fault_would_be_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An engine that believes the number alone, or none of what was translated, disagrees."""
+def test_faulty_engine_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that believes the number alone, or nothing that was translated."""
 
     def credulous(flow: Flow, heard: Heard, *, sent: int) -> int | Miss:
         found = match(flow, heard, sent=sent)

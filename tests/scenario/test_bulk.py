@@ -18,8 +18,8 @@ SAME_FLOW = [run for run in runs() if traceable(run.packet_type) and not run.cas
 
 
 @pytest.mark.parametrize("run", [run_of(run) for run in SAME_FLOW if run.packet_type != "gre+icmp"])
-def test_the_bulk_engine_traces_the_case(run: Run) -> None:
-    """The row is what the case expects, to the microsecond."""
+def test_bulk_engine_traces_the_case(run: Run) -> None:
+    """The row is as the case expects, to the microsecond."""
     world = World(run.case, family=run.family)
     spec = spec_of(run.case, world, run.packet_type)
     host = VirtualBulkHost([world], spec, seed=1)

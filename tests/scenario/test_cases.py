@@ -172,8 +172,8 @@ def marks_alone(wanted: RowExpectation) -> RowExpectation:
     [run for run in runs() if not (run.case.expect.less_than_all or run.case.trace.multipath)],
     ids=str,
 )
-def test_the_case_is_what_its_world_shows(run: Run) -> None:
-    """No expectation asks for what no tracer could see."""
+def test_expectation_of_a_case_agrees_with_its_world(run: Run) -> None:
+    """It expects nothing that no tracer could see."""
     row = omniscient(run)
     # How long it takes is the tracer's to show.
     wanted = marks_alone(expected(run.case, family=run.family))

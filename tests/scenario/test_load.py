@@ -11,15 +11,15 @@ _LEAST = 'shows = "x"\n[expect]\nhops = ["target"]\n'
 
 
 def test_every_case_of_the_suite_loads_and_has_an_expectation() -> None:
-    """Each file is sound in each of its families."""
+    """Each file is valid in each of its families."""
     assert len(cases()) >= 75
     for run in runs():
         row = expected(run.case, family=run.family)
         assert [hop.ttl for hop in row.hops] == list(range(1, len(row.hops) + 1))
 
 
-def test_runs_are_named_apart() -> None:
-    """A failing run is found by its name."""
+def test_runs_have_distinct_names() -> None:
+    """So that a failing run is found by its name."""
     names = [str(run) for run in runs()]
     assert len(set(names)) == len(names)
     assert "plain-v6-tcp" in names
@@ -39,7 +39,7 @@ def test_runs_are_named_apart() -> None:
         ("shows = ", "Invalid value"),
     ],
 )
-def test_a_file_that_cannot_be_meant_is_refused_with_the_reason(text: str, words: str) -> None:
+def test_invalid_case_is_refused_with_the_reason(text: str, words: str) -> None:
     """The reason names the case and the fault."""
     with pytest.raises(CaseError) as caught:
         parse(text, name="wrong")
@@ -47,8 +47,8 @@ def test_a_file_that_cannot_be_meant_is_refused_with_the_reason(text: str, words
     assert str(caught.value).startswith("wrong: ")
 
 
-def test_addresses_are_given_or_follow_from_the_ttl() -> None:
-    """Both families, several at one TTL, and one node by another's name."""
+def test_addresses_are_given_or_derived_from_the_ttl() -> None:
+    """In both families; several at one TTL, and aliases of a node."""
     case = parse(
         'hops = [{ width = 2 }, { address = "1.2" }, { address6 = "2001:DB8::0:7" }]\n' + _LEAST,
         name="addresses",
@@ -61,8 +61,8 @@ def test_addresses_are_given_or_follow_from_the_ttl() -> None:
     assert six.named("3") == ("2001:db8::7",)
 
 
-def test_what_an_expectation_leaves_out_follows_from_the_network() -> None:
-    """Sent, lost and RTT bounds have defaults."""
+def test_missing_expectations_are_derived_from_the_network() -> None:
+    """Sent, lost and the bounds of RTTs have defaults."""
     case = parse(
         """
         shows = "x"
@@ -79,8 +79,8 @@ def test_what_an_expectation_leaves_out_follows_from_the_network() -> None:
     assert (second.nodes, second.lost) == ((), (3, 3))
 
 
-def test_a_row_is_held_against_every_part_of_the_expectation() -> None:
-    """A right row has no fault, and each thing wrong about it is named."""
+def test_row_is_checked_against_the_whole_expectation() -> None:
+    """A right row has no fault, and each fault of another is named."""
     case = parse(
         'shows = "x"\nhops = [{ rtt_ms = 5 }]\n[expect]\nhops = ["1", "target"]\n', name="row"
     )
@@ -125,7 +125,7 @@ def test_a_row_is_held_against_every_part_of_the_expectation() -> None:
         assert words in faults
 
 
-def test_packet_types_are_the_wire_words() -> None:
+def test_packet_types_are_those_of_the_api() -> None:
     """What the API calls them."""
     assert [str(word) for word in ProbeType] == ["icmp", "udp", "tcp", "gre", "gre+icmp"]
     assert ProbeType.GRE_ICMP.protocols == (Protocol.GRE, Protocol.ICMP)

@@ -55,7 +55,7 @@ def spec_of(
 @pytest.mark.parametrize("packet_type", TRACED)
 @pytest.mark.parametrize("family", [4, 6])
 def test_200_traces_to_one_target_do_not_mix(family: Family, packet_type: Protocol) -> None:
-    """Each has a flow of its own, all its answers, and nobody else's."""
+    """Each has its own flow and all of its answers, and no others."""
     case = case_of(1)
     world = World(case, family=family)
     host = VirtualHost([world], rate=1e6)
@@ -74,7 +74,7 @@ def test_200_traces_to_one_target_do_not_mix(family: Family, packet_type: Protoc
 @pytest.mark.parametrize("packet_type", TRACED)
 @pytest.mark.parametrize("family", [4, 6])
 def test_200_traces_to_200_targets_do_not_mix(family: Family, packet_type: Protocol) -> None:
-    """Each sees its own path's round trips."""
+    """Each sees the RTTs of its own path."""
     cases = [case_of(number) for number in range(1, 201)]
     worlds = [World(case, family=family) for case in cases]
     host = VirtualHost(worlds, rate=1e6)
@@ -92,7 +92,7 @@ def test_200_traces_to_200_targets_do_not_mix(family: Family, packet_type: Proto
 
 
 def test_traces_in_quick_succession_do_not_share_a_flow() -> None:
-    """A flow rests after its trace, so that no late answer falls to the next one."""
+    """A flow is quarantined after its trace, so that no late answer counts for the next one."""
     case = case_of(1)
     world = World(case, family=4)
     host = VirtualHost([world])
@@ -102,8 +102,9 @@ def test_traces_in_quick_succession_do_not_share_a_flow() -> None:
     assert len({seen.flow for seen in world.seen}) == 20
 
 
-def test_a_large_job_hardly_delays_a_small_one() -> None:
-    """10,000 probes are waiting when a small trace comes: it is sent within 50 ms of alone."""
+def test_large_job_hardly_delays_a_small_one() -> None:
+    """10,000 probes are waiting when a small trace comes: it is sent within 50 ms of the time that
+    it needs alone."""
     worlds = [World(case_of(number), family=4) for number in (1, 2)]
     large, small = (
         spec_of(worlds[0], Protocol.ICMP, max_ttl=64, packets_per_ttl=10),
@@ -125,8 +126,8 @@ def test_a_large_job_hardly_delays_a_small_one() -> None:
     assert job.traces[0].reached
 
 
-def test_the_budget_holds_over_all_traces() -> None:
-    """No second sees more packets than the rate allows, beyond the first burst."""
+def test_budget_holds_over_all_traces() -> None:
+    """No second has more packets than the rate allows, beyond the first burst."""
     worlds = [World(case_of(number), family=4) for number in range(1, 101)]
     host = VirtualHost(worlds, rate=500)
     for world in worlds:
@@ -141,8 +142,8 @@ def test_the_budget_holds_over_all_traces() -> None:
     assert all(b >= a for a, b in itertools.pairwise(sent))
 
 
-def test_a_job_ends_at_its_deadline_with_the_answers_so_far() -> None:
-    """20 ms reach the second router, of which the answer takes 10."""
+def test_job_ends_at_its_deadline_with_the_answers_so_far() -> None:
+    """In 20 ms probes reach the second router, whose answer takes 10 ms."""
     world = World(case_of(1), family=4)
     host = VirtualHost([world])
     started = host.now
@@ -156,7 +157,7 @@ def test_a_job_ends_at_its_deadline_with_the_answers_so_far() -> None:
 
 
 def test_progress_of_a_job_is_merged() -> None:
-    """Two frames are never less than 50 ms apart, but for the last one."""
+    """Two frames are at least 50 ms apart, except for the last one."""
     world = World(case_of(1), family=4)
     host = VirtualHost([world])
     job = host.start(spec_of(world, Protocol.ICMP))

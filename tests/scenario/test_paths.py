@@ -23,8 +23,8 @@ HOPS = 'hops = ["1", { nodes = [{ from = "2" }, { from = "3" }] }, '
 LAST = '{ nodes = [{ from = "3" }, { from = "target" }] }, "target"]'
 
 
-def test_a_branch_may_be_longer() -> None:
-    """What lies behind it is met at two TTLs."""
+def test_branch_may_be_longer() -> None:
+    """Hops behind it are met at two TTLs."""
     case = parse(UNEVEN + HOPS + LAST, name="uneven")
     assert paths(case) == {((1, 0), (3, 0), TARGET), ((1, 1), (2, 0), (3, 0), TARGET)}
     assert edges(case, family=4) == {
@@ -37,8 +37,8 @@ def test_a_branch_may_be_longer() -> None:
 
 
 @pytest.mark.parametrize("case", MULTIPATH, ids=lambda case: case.name)
-def test_flows_meet_what_the_truth_says(case: Case) -> None:
-    """Flow by flow, one way through the network from end to end, where packets keep together."""
+def test_flows_meet_the_true_path(case: Case) -> None:
+    """Each flow takes one path from end to end if balancing is by flow."""
     by_packet = any(hop.balance == "packet" for hop in case.hops)
     truth = paths(case)
     longest = max(map(len, truth))
@@ -70,8 +70,8 @@ def test_flows_meet_what_the_truth_says(case: Case) -> None:
         assert met == truth
 
 
-def test_a_link_that_is_not_there_is_a_fault() -> None:
-    """In the case's file, and in a row."""
+def test_false_link_is_a_fault() -> None:
+    """In the case's file and in a row."""
     wrong = 'links = [{ ttl = 1, from = "1", to = "2" }]'
     with pytest.raises(CaseError, match="there is no link"):
         parse(UNEVEN + HOPS + LAST + "\n" + wrong, name="wrong")
@@ -83,7 +83,7 @@ def test_a_link_that_is_not_there_is_a_fault() -> None:
     assert fault.startswith("false link")
 
 
-def test_links_are_of_multipath_traces() -> None:
-    """Elsewhere nothing would look at them."""
+def test_links_need_a_multipath_trace() -> None:
+    """Nothing would check them elsewhere."""
     with pytest.raises(CaseError, match="multipath"):
         parse('shows = "x"\n[expect]\nhops = ["target"]\nlinks = []', name="wrong")

@@ -23,9 +23,9 @@ from scenario.sides_world import MS, SOURCE, START, TARGETS
 @example(traces=100, packets=3, gap_us=4_000)
 @given(traces=st.integers(20, 60), packets=st.integers(1, 3), gap_us=st.integers(500, 4_000))
 @settings(max_examples=10)
-def test_shared_budgets(traces: int, packets: int, gap_us: int) -> None:
-    """At any time both engines have sent as many packets, and as many to the first hops, but for
-    what one turn takes; and never more than the budgets allow."""
+def test_shared_budgets_are_kept_alike(traces: int, packets: int, gap_us: int) -> None:
+    """At any time both engines have sent as many packets, and as many to the first hops, except for
+    one turn. Neither exceeds its budgets."""
     spec = TraceSpec(bytes(4), max_ttl=8, packets_per_ttl=packets)
     sides = both_sides(spec, rate=None)
     for number in range(traces):
@@ -50,8 +50,8 @@ def test_shared_budgets(traces: int, packets: int, gap_us: int) -> None:
     assert sent == [whole, whole] or 400 * gap_us < 1_000_000
 
 
-def test_one_target_again_and_again() -> None:
-    """Whoever traces one target many times does not send it more than its budget, in bulk too."""
+def test_budget_of_one_target_covers_traces_in_sequence() -> None:
+    """Many traces of one target, one after the other, send no more than its budget."""
     target = TARGETS[4][0]
     spec = TraceSpec(target, max_ttl=30, packets_per_ttl=10)
     for side in both_sides(spec):

@@ -297,8 +297,8 @@ _REFUSED_BEYOND_THE_TARGET = Route(
     max_examples=60, derandomize=True, report_multiple_bugs=False,
     phases=[Phase.explicit, Phase.generate],
 )  # fmt: skip
-def test_whole_paths(shape: Shape, routes: list[Route], again: bool) -> None:
-    """Both send the same probes at the same times, count the same, and end at the same times."""
+def test_both_engines_trace_paths_alike(shape: Shape, routes: list[Route], again: bool) -> None:
+    """They send the same probes at the same times, count the same, and end at the same times."""
     with patch.object(budget, "TARGET_BURST", shape.burst):
         world = World(shape, routes)
         world.trace(turns=shape.turns)

@@ -15,8 +15,7 @@ from scenario.sides_world import MS, SECOND, SOURCE, START, TARGETS, packet, rou
 
 @pytest.mark.parametrize(("stamp", "undeparted"), [(2, 0), (-1, 1)])
 def test_stamp_that_is_late_or_impossible_is_not_used(stamp: int, undeparted: int) -> None:
-    """The answer's RTT counts as that of a probe without a stamp, in both engines. An impossible
-    one says that the clock was set."""
+    """The answer counts as unstamped. An impossible stamp says that the clock was set."""
     target = TARGETS[4][0]
     spec = TraceSpec(target, max_ttl=3, packets_per_ttl=1)
     for side in both_sides(spec):
@@ -44,7 +43,7 @@ def test_datagram_that_names_no_probe_is_placed_by_elimination(
     answered: set[int], failing: set[int], datagrams: int, after_ms: int, counts: bool,
     unplaced: int,
 ) -> None:  # fmt: skip
-    """If it cannot be placed, it shows at least that the target was reached, once a probe."""
+    """If it cannot be placed, it shows only that the target was reached, once for each probe."""
     target = TARGETS[4][0]
     spec = TraceSpec(target, PacketType.UDP, max_ttl=3, packets_per_ttl=1, wait_ns=SECOND)
     single, bulk = both_sides(spec)
@@ -65,9 +64,9 @@ def test_datagram_that_names_no_probe_is_placed_by_elimination(
 
 
 @pytest.mark.parametrize("overflows", [0, 5])
-def test_the_hosts_own_losses_are_not_put_down_to_routers(overflows: int) -> None:
-    """A hop lacks answers and hops beyond it do not: its router's limit, unless the host itself had
-    no room for packets."""
+def test_queue_overflow_is_not_reported_as_a_limit(overflows: int) -> None:
+    """A hop that lacks answers which hops beyond it have is limited, unless packets were lost in
+    the host."""
     target = TARGETS[4][0]
     spec = TraceSpec(target, max_ttl=4, packets_per_ttl=10)
     for side in both_sides(spec):
@@ -99,11 +98,9 @@ def test_the_hosts_own_losses_are_not_put_down_to_routers(overflows: int) -> Non
 @example(rtt_ms=100, silent={3}, refused_at=None)
 @example(rtt_ms=40, silent={0, 1}, refused_at=None)
 @settings(max_examples=100)
-def test_silent_probes_are_waited_for_as_long(
-    rtt_ms: int, silent: set[int], refused_at: int | None
-) -> None:
-    """Patience by the RTT of the probe's own hop, of a later one, or of the one that refused: with
-    RTTs beyond which it is more than its least. Both engines send and end at the same times."""
+def test_patience_is_the_same(rtt_ms: int, silent: set[int], refused_at: int | None) -> None:
+    """By the RTT of the own hop, of a later one, or of a refusal, for RTTs that exceed its floor.
+    Both engines send and end at the same times."""
     target = TARGETS[4][0]
     spec = TraceSpec(target, max_ttl=5, packets_per_ttl=2)
     single, bulk = both_sides(spec)

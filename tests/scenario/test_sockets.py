@@ -87,8 +87,8 @@ def _by_packet(case: Case) -> bool:
 
 
 @pytest.mark.parametrize("run", [param for run in shared_runs() for param in cases_of(run)])
-def test_real_sockets_trace_the_case(run: Shared) -> None:
-    """The agent's jobs, sockets and decoders give the row that the case expects."""
+def test_agent_traces_the_case_over_sockets(run: Shared) -> None:
+    """Its jobs, sockets and decoders give the row that the case expects."""
     with TunWorld(run.case, *run.families) as world:
         code, out, words = world.probe(run.families, run.packet_types)
     assert (code, words) == (0, "")
@@ -169,8 +169,8 @@ def _wire_faults(report: Report, *, times: int = 1) -> list[str]:
     ],
 )
 @pytest.mark.parametrize("family", [4, 6])
-def test_the_command_traces_the_case(name: str, family: Family, packet_type: ProbeType) -> None:
-    """The whole program: its options, its privileges, its output and its exit status."""
+def test_command_traces_the_case(name: str, family: Family, packet_type: ProbeType) -> None:
+    """The whole program: its options, privileges, output and exit code."""
     case = load(CASES / f"{name}.toml")
     target = assign(case, family=family).target
     program = [sys.executable, "-c", "from colotrace_agent.main import main; main()", "trace"]

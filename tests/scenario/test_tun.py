@@ -45,7 +45,7 @@ def traced(case: Case, *, family: Family, protocol: Protocol) -> tuple[str, TunW
 def test_traceroute_sees_what_the_case_expects(
     name: str, family: Family, protocol: Protocol
 ) -> None:
-    """The same path, labels and RTTs as a tracer of ours is held to."""
+    """The path, labels and RTTs that colotrace is tested for."""
     case = load(CASES / f"{name}.toml")
     out, world = traced(case, family=family, protocol=protocol)
     lines = out.splitlines()[1:]
@@ -66,8 +66,8 @@ def test_traceroute_sees_what_the_case_expects(
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_the_kernel_resets_what_an_open_port_answers(family: Family) -> None:
-    """So half-open connections are cleared, in the world as outside."""
+def test_kernel_resets_half_open_connections(family: Family) -> None:
+    """In the world as outside."""
     case = load(CASES / "tcp_open.toml")
     target = assign(case, family=family).target
     with TunWorld(case, family) as world:
@@ -77,8 +77,8 @@ def test_the_kernel_resets_what_an_open_port_answers(family: Family) -> None:
 
 
 @pytest.mark.parametrize("family", [4, 6])
-def test_a_refused_send_is_refused_by_the_kernel(family: Family) -> None:
-    """EPERM from a firewall in the prober's own host."""
+def test_refused_send_is_refused_by_the_kernel(family: Family) -> None:
+    """EPERM from a firewall in the prober's host."""
     case = load(CASES / "send_failure.toml")
     target = assign(case, family=family).target
     with TunWorld(case, family) as world:
@@ -87,8 +87,8 @@ def test_a_refused_send_is_refused_by_the_kernel(family: Family) -> None:
     assert not any(probe["ttl"] == 2 for probe in world.report.seen)
 
 
-def test_a_world_that_cannot_start_says_why(tmp_path: Path) -> None:
-    """The reason of the serving process is the exception's."""
+def test_world_that_cannot_start_says_why(tmp_path: Path) -> None:
+    """The exception has the reason of the serving process."""
     case = load(CASES / "plain.toml")
     broken = tmp_path / "broken.toml"
     broken.write_text("hops = 3", encoding="utf-8")
@@ -96,8 +96,8 @@ def test_a_world_that_cannot_start_says_why(tmp_path: Path) -> None:
         pass
 
 
-def test_nothing_is_left_behind() -> None:
-    """The namespace is the serving process's, and that is gone."""
+def test_world_leaves_no_namespace() -> None:
+    """It belongs to the serving process, which ends."""
     case = load(CASES / "plain.toml")
     with TunWorld(case, 4) as world:
         inside = world.run(["readlink", "/proc/self/ns/net"]).stdout.strip()

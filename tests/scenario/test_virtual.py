@@ -103,6 +103,6 @@ def run_of(run: Run) -> Any:
 
 
 @pytest.mark.parametrize("run", [run_of(run) for run in runs() if traceable(run.packet_type)])
-def test_the_engine_traces_the_case(run: Run) -> None:
-    """The row is what the case expects, to the microsecond."""
+def test_engine_traces_the_case(run: Run) -> None:
+    """The row is as the case expects, to the microsecond."""
     assert faults(run, seed=1) == []

@@ -36,10 +36,8 @@ def header(packet: Any) -> tuple[str, str]:
 
 @FAMILIES
 @PROTOCOLS
-def test_each_router_says_time_exceeded_about_the_whole_probe(
-    family: int, protocol: Protocol
-) -> None:
-    """From its address, after its RTT, quoting everything with TTL 1."""
+def test_router_quotes_the_whole_probe_in_time_exceeded(family: int, protocol: Protocol) -> None:
+    """From its address, after its RTT, with TTL 1 in the quote."""
     network = world(THREE, family=family)
     for ttl, rtt_ms in ((1, 1.25), (2, 10), (3, 30)):
         sent = probe(network, protocol=protocol, ttl=ttl)
@@ -58,8 +56,8 @@ def test_each_router_says_time_exceeded_about_the_whole_probe(
 
 
 @FAMILIES
-def test_the_target_answers_each_protocol_in_its_own_way(family: int) -> None:
-    """Echo reply, port unreachable, RST-ACK, at every TTL that gets there."""
+def test_target_answers_by_protocol(family: int) -> None:
+    """Echo reply, port unreachable, RST-ACK, at every TTL that reaches it."""
     network = world(THREE, family=family)
     for ttl in (4, 5, 64):
         echo = one(network, probe(network, protocol=Protocol.ICMP, ttl=ttl, sequence=77))
@@ -81,8 +79,8 @@ def test_the_target_answers_each_protocol_in_its_own_way(family: int) -> None:
 
 
 @FAMILIES
-def test_what_is_broken_is_dropped_and_counted(family: int) -> None:
-    """Wrong checksums, wrong lengths, other hosts' packets and other protocols."""
+def test_malformed_packets_are_dropped_and_counted(family: int) -> None:
+    """Wrong checksums or lengths, and packets of other hosts and protocols."""
     network = world(THREE, family=family)
     at = 20 if family == 4 else 40
     for protocol in (Protocol.ICMP, Protocol.UDP, Protocol.TCP):
@@ -103,8 +101,8 @@ def test_what_is_broken_is_dropped_and_counted(family: int) -> None:
     assert network.fates["elsewhere"] == 1
 
 
-def test_a_wrong_header_checksum_is_dropped() -> None:
-    """IPv4 alone has one."""
+def test_packet_with_a_wrong_header_checksum_is_dropped() -> None:
+    """Only IPv4 has one."""
     network = world(THREE, family=4)
     sent = bytearray(probe(network, protocol=Protocol.ICMP, ttl=2))
     sent[8] = 3
@@ -113,8 +111,8 @@ def test_a_wrong_header_checksum_is_dropped() -> None:
 
 
 @FAMILIES
-def test_silence_loss_and_black_holes(family: int) -> None:
-    """Nobody answers, and the fate says why."""
+def test_silence_loss_and_black_holes_give_no_answer(family: int) -> None:
+    """The fate says which of them it was."""
     text = (
         'hops = [{ silent = true }, { lose = [1] }, { silent_to = ["udp"] }, { blackhole = true }]'
     )
@@ -131,7 +129,7 @@ def test_silence_loss_and_black_holes(family: int) -> None:
 
 
 @FAMILIES
-def test_jitter_goes_round_and_single_replies_are_delayed(family: int) -> None:
+def test_jitter_cycles_and_single_replies_are_delayed(family: int) -> None:
     """By the probe's ordinal at its TTL."""
     text = "hops = [{ rtt_ms = 10, jitter_ms = [0, 0.5], delays_ms = { 2 = 100 } }]"
     network = world(text, family=family)
@@ -141,8 +139,8 @@ def test_jitter_goes_round_and_single_replies_are_delayed(family: int) -> None:
 
 
 @FAMILIES
-def test_copies_are_the_same_packet_again(family: int) -> None:
-    """A tenth of a millisecond apart."""
+def test_copies_are_identical(family: int) -> None:
+    """They come a tenth of a millisecond apart."""
     network = world("[target]\nrtt_ms = 1\ncopies = 3", family=family)
     out = network.deliver(probe(network, protocol=Protocol.ICMP, ttl=1), 0)
     assert [delivery.at_ns for delivery in out] == [1_000_000, 1_100_000, 1_200_000]
@@ -150,8 +148,8 @@ def test_copies_are_the_same_packet_again(family: int) -> None:
 
 
 @FAMILIES
-def test_a_limit_is_linuxs_token_bucket(family: int) -> None:
-    """Six errors at once, one a second after that; echo replies are not counted."""
+def test_limit_is_linuxs_token_bucket(family: int) -> None:
+    """Six errors at once, then one a second. Echo replies are not limited."""
     network = world("[target]\nlimit = {}", family=family)
 
     def burst(protocol: Protocol, *, at_s: float) -> int:
@@ -168,10 +166,8 @@ def test_a_limit_is_linuxs_token_bucket(family: int) -> None:
 
 @FAMILIES
 @PROTOCOLS
-def test_a_balancer_keeps_a_flow_together_and_spreads_flows(
-    family: int, protocol: Protocol
-) -> None:
-    """One branch per flow, and a router behind it on the same branch."""
+def test_balancer_by_flow_keeps_a_flow_on_one_branch(family: int, protocol: Protocol) -> None:
+    """A router behind it continues on the same branch."""
     text = "hops = [{ width = 2 }, { width = 2, follows = 1 }, { width = 2 }]"
     network = world(text, family=family)
     branches = set()
@@ -187,8 +183,8 @@ def test_a_balancer_keeps_a_flow_together_and_spreads_flows(
     assert len(branches) == 4
 
 
-def test_paris_icmp_is_one_flow_only_with_one_checksum() -> None:
-    """The sequence alone is not hashed, but the checksum that it changes is."""
+def test_icmp_flow_needs_a_constant_checksum() -> None:
+    """Balancers do not hash the sequence, but the checksum that it changes."""
     network = world("hops = [{}]", family=4)
     for sequence in (1, 2):
         network.deliver(probe(network, protocol=Protocol.ICMP, ttl=1, sequence=sequence), 0)
@@ -196,7 +192,7 @@ def test_paris_icmp_is_one_flow_only_with_one_checksum() -> None:
     assert [seen.ordinal for seen in network.seen] == [0, 1]
 
 
-def test_a_balancer_per_packet_takes_turns() -> None:
+def test_balancer_by_packet_takes_turns() -> None:
     """So that counts are known."""
     network = world('hops = [{ width = 3, balance = "packet" }]', family=4)
     sent = probe(network, protocol=Protocol.UDP, ttl=1)
@@ -215,10 +211,10 @@ def test_a_balancer_per_packet_takes_turns() -> None:
         ("admin-prohibited", (3, 13), (1, 1)),
     ],
 )
-def test_a_refusing_router_ends_every_path(
+def test_refusing_router_ends_every_path(
     error: str, four: tuple[int, int], six: tuple[int, int]
 ) -> None:
-    """All that reaches it, or all that would pass it."""
+    """It refuses what reaches it, or what would pass it."""
     for family, code, at in ((4, four, 20), (6, six, 40)):
         text = f'hops = [{{}}, {{ refuse = "{error}", mtu = 1300 }}, {{}}]'
         network = world(text, family=family)
@@ -237,7 +233,7 @@ def test_a_refusing_router_ends_every_path(
 
 
 @FAMILIES
-def test_who_answers_is_not_always_who_is_there(family: int) -> None:
+def test_answers_may_come_from_other_addresses(family: int) -> None:
     """A DNAT box, a target with another exit, a gateway, and routers beyond the target."""
     network = world(
         """
@@ -264,8 +260,8 @@ def test_who_answers_is_not_always_who_is_there(family: int) -> None:
 
 @FAMILIES
 @PROTOCOLS
-def test_a_short_quote_is_as_long_as_it_says(family: int, protocol: Protocol) -> None:
-    """8 bytes after the header, and nothing else."""
+def test_short_quote_has_the_given_length(family: int, protocol: Protocol) -> None:
+    """8 bytes after the header."""
     network = world("hops = [{ quote = 8 }]", family=family)
     sent = probe(network, protocol=protocol, ttl=1)
     (delivery,) = network.deliver(sent, 0)
@@ -274,8 +270,8 @@ def test_a_short_quote_is_as_long_as_it_says(family: int, protocol: Protocol) ->
     assert delivery.packet[at + inner :] == sent[inner : inner + 8]
 
 
-def test_the_quoted_ip_id_is_what_a_router_makes_of_it() -> None:
-    """Zero, swapped, one off; the header checksum is right for it."""
+def test_quoted_ip_id_is_changed_as_configured() -> None:
+    """Zero, swapped, or off by one; the header checksum is right for it."""
     for how, ident in (("zero", 0), ("swapped", 0x3412), ("plus-one", 0x1235), ("same", 0x1234)):
         network = world(f'hops = [{{ quoted_id = "{how}" }}]', family=4)
         quote = one(network, probe(network, protocol=Protocol.UDP, ttl=1))[IPerror]
@@ -287,10 +283,8 @@ def test_the_quoted_ip_id_is_what_a_router_makes_of_it() -> None:
 
 @FAMILIES
 @pytest.mark.parametrize("protocol", [Protocol.UDP, Protocol.TCP])
-def test_a_translator_leaves_its_address_and_a_checksum_that_fits(
-    family: int, protocol: Protocol
-) -> None:
-    """The quote is what the packet was outside of the translator."""
+def test_translator_changes_address_and_checksum(family: int, protocol: Protocol) -> None:
+    """The quote is the packet as it was outside of the translator."""
     for nat, port in (("source", 50000), ("source-and-port", 50000 ^ 0x2A15)):
         network = world(f'hops = [{{ nat = "{nat}" }}]', family=family)
         answer = one(network, probe(network, protocol=protocol, ttl=1))
@@ -307,7 +301,7 @@ def test_a_translator_leaves_its_address_and_a_checksum_that_fits(
 
 
 @FAMILIES
-def test_a_grown_inner_header_is_well_formed(family: int) -> None:
+def test_inner_header_with_options_is_well_formed(family: int) -> None:
     """Router alert, or a hop-by-hop header, before the transport."""
     network = world("hops = [{ inner_options = true }]", family=family)
     sent = probe(network, protocol=Protocol.UDP, ttl=1)

@@ -23,8 +23,8 @@ def tcp(network: World, *, sequence: int, flags: str = "S", port: int = 443) -> 
 
 
 @FAMILIES
-def test_ports_answer_as_the_case_says(family: int) -> None:
-    """By port, else by the target's rule for all."""
+def test_ports_answer_as_configured(family: int) -> None:
+    """By port, else by the target's rule for all ports."""
     text = """
     [target]
     tcp_ports = { 443 = "syn-ack", 80 = "rst", 81 = "rst-bare", 25 = "silent" }
@@ -39,7 +39,7 @@ def test_ports_answer_as_the_case_says(family: int) -> None:
 
 
 @FAMILIES
-def test_a_kernel_listener_answers_ascending_syns_one_and_all(family: int) -> None:
+def test_kernel_listener_answers_all_ascending_syns(family: int) -> None:
     """With or without the resets that the prober's kernel sends in between (field note 14)."""
     network = world('[target]\ntcp = "kernel"', family=family)
     said = [tcp(network, sequence=100 + index) for index in range(4)]
@@ -56,7 +56,7 @@ def test_a_kernel_listener_answers_ascending_syns_one_and_all(family: int) -> No
 
 
 @FAMILIES
-def test_a_kernel_listener_challenges_a_syn_out_of_its_window(family: int) -> None:
+def test_kernel_listener_challenges_a_syn_out_of_its_window(family: int) -> None:
     """The bare ACK is about the first SYN, and a retransmission gets its SYN-ACK again."""
     network = world('[target]\ntcp = "kernel"', family=family)
     assert tcp(network, sequence=1_000_000).flags == "SA"
@@ -66,7 +66,7 @@ def test_a_kernel_listener_challenges_a_syn_out_of_its_window(family: int) -> No
 
 
 @FAMILIES
-def test_an_open_udp_port_answers_with_a_datagram(family: int) -> None:
+def test_open_udp_port_answers_with_a_datagram(family: int) -> None:
     """From the port asked to the port that asked."""
     network = world('[target]\nudp = "reply"', family=family)
     (answer,) = answers(network, probe(network, protocol=Protocol.UDP, ttl=1, port=53))
@@ -77,7 +77,7 @@ def test_an_open_udp_port_answers_with_a_datagram(family: int) -> None:
 @FAMILIES
 @PROTOCOLS
 @pytest.mark.parametrize("forgery", ["flow", "probe", "destination"])
-def test_a_forged_reply_comes_first_and_is_about_another_probe(
+def test_forged_error_comes_first_and_quotes_another_probe(
     family: int, protocol: Protocol, forgery: str
 ) -> None:
     """Of another flow, of ours, or to another destination."""
@@ -99,8 +99,8 @@ def test_a_forged_reply_comes_first_and_is_about_another_probe(
 
 
 @FAMILIES
-def test_a_forged_answer_of_the_target_claims_another_probe(family: int) -> None:
-    """Echo replies and segments quote nothing, and are forged in what they echo."""
+def test_forged_answer_of_the_target_claims_another_probe(family: int) -> None:
+    """Echo replies and segments quote nothing: what they echo is forged."""
     network = world('[target]\nforge = "probe"', family=family)
     layer = ICMP if family == 4 else ICMPv6EchoReply
     echoes = answers(network, probe(network, protocol=Protocol.ICMP, ttl=1, sequence=1))
@@ -110,8 +110,8 @@ def test_a_forged_answer_of_the_target_claims_another_probe(family: int) -> None
 
 
 @FAMILIES
-def test_the_probers_host_refuses_what_the_case_says(family: int) -> None:
-    """By TTL and ordinal, each protocol counted for itself."""
+def test_sends_are_refused_as_configured(family: int) -> None:
+    """By TTL and ordinal, counted for each protocol."""
     text = """
     [[send_failures]]
     errno = "EPERM"
@@ -134,8 +134,8 @@ def test_the_probers_host_refuses_what_the_case_says(family: int) -> None:
 
 
 @FAMILIES
-def test_the_same_packets_at_the_same_times_have_the_same_answers(family: int) -> None:
-    """No clock is read, and nothing is drawn."""
+def test_world_is_deterministic(family: int) -> None:
+    """It reads no clock and draws no random number."""
     text = 'hops = [{ width = 3 }, { width = 2, balance = "packet", copies = 2 }]'
     runs = []
     for _ in range(2):

@@ -12,8 +12,8 @@ FAMILIES = pytest.mark.parametrize("family", [4, 6])
 
 
 @FAMILIES
-def test_a_target_without_gre_says_so(family: int) -> None:
-    """Protocol unreachable; in IPv6 a parameter problem at the next header field."""
+def test_target_without_gre_refuses_it(family: int) -> None:
+    """Protocol unreachable; in IPv6 a parameter problem at the next-header field."""
     network = world("", family=family)
     (answer,) = answers(network, probe(network, protocol=Protocol.GRE, ttl=1))
     if family == 4:
@@ -25,8 +25,8 @@ def test_a_target_without_gre_says_so(family: int) -> None:
 
 @FAMILIES
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_a_target_with_gre_answers_the_echo_request_within(family: int, wrapped: bool) -> None:
-    """As it is, or in a GRE packet with the key of the request."""
+def test_target_with_gre_answers_the_inner_echo_request(family: int, wrapped: bool) -> None:
+    """Directly, or in a GRE packet with the key of the request."""
     word = "reply-in-gre" if wrapped else "reply"
     network = world(f'[target]\ngre = "{word}"', family=family)
     sent = probe(network, protocol=Protocol.GRE, ttl=1, source_port=0xBEEF, sequence=77)
@@ -42,8 +42,8 @@ def test_a_target_with_gre_answers_the_echo_request_within(family: int, wrapped:
 
 
 @FAMILIES
-def test_gre_that_is_not_well_formed_is_dropped(family: int) -> None:
-    """No key, another payload than it says, or a fault in the packet within."""
+def test_malformed_gre_is_dropped(family: int) -> None:
+    """No key, another payload type, or a fault in the inner packet."""
     network = world("", family=family)
     start = 20 if family == 4 else 40
     sent = probe(network, protocol=Protocol.GRE, ttl=1)
@@ -55,8 +55,8 @@ def test_gre_that_is_not_well_formed_is_dropped(family: int) -> None:
 
 
 @FAMILIES
-def test_a_request_to_somebody_else_is_not_the_targets_to_answer(family: int) -> None:
-    """What is unpacked goes where it says."""
+def test_inner_request_to_another_host_is_forwarded(family: int) -> None:
+    """The target does not answer it."""
     network = world('[target]\ngre = "reply"', family=family)
     other = world('[target]\naddress4 = "203.0.113.8"\naddress6 = "2001:db8::8"', family=family)
     outer = probe(network, protocol=Protocol.GRE, ttl=1)
@@ -66,8 +66,8 @@ def test_a_request_to_somebody_else_is_not_the_targets_to_answer(family: int) ->
     assert network.fates == {"silent": 1}
 
 
-def test_balancers_look_at_key_and_at_what_is_carried() -> None:
-    """Two probes of one flow differ in neither."""
+def test_balancers_hash_the_key_and_the_inner_packet() -> None:
+    """Probes of one flow differ in neither."""
     network = world("hops = [{}]", family=4)
     for source_port, sequence in ((1, 1), (1, 1), (2, 1), (1, 2)):
         sent = probe(

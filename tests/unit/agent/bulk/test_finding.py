@@ -25,11 +25,11 @@ def begun(engine: BulkEngine, size: int) -> tuple[Group, np.ndarray]:
 @pytest.mark.parametrize("bits", [18, 8])
 @pytest.mark.parametrize("size", [4, 16])
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_each_is_found(
+def test_each_line_is_found(
     packet_type: PacketType, size: int, bits: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By target and identifier, many at a time or alone; whoever has ended, or was never there, is
-    not, whoever's slot that would be."""
+    """By target and identifier, in batches or alone. A line that has ended, or never was, is not
+    found, whatever is in its slot."""
     monkeypatch.setattr(finding, "SLOT_BITS", bits)
     engine = BulkEngine(TraceSpec(bytes(size), packet_type, max_ttl=4, packets_per_ttl=1))
     group, lines = begun(engine, size)

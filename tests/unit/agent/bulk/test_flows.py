@@ -35,8 +35,10 @@ def allocate(
 @pytest.mark.parametrize("port", [0, 443])
 @pytest.mark.parametrize("size", [4, 16])
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_fields_are_chosen_as_for_one(packet_type: PacketType, size: int, port: int) -> None:
-    """Also whatever chooses them: the same target gets the same flow by both."""
+def test_fields_are_those_of_the_single_engine(
+    packet_type: PacketType, size: int, port: int
+) -> None:
+    """Also by the same secret: a target gets the same flow by both."""
     targets = targets_of(MANY, size=size)
     one, many = (kind(secret=SECRET, flow_secret=b"a") for kind in (Identities, ManyIdentities))
     assert isinstance(one, Identities)
@@ -54,8 +56,8 @@ def test_fields_are_chosen_as_for_one(packet_type: PacketType, size: int, port: 
         assert flow.first_number in range(1 << (32 if packet_type is PacketType.TCP else 16))
 
 
-def test_keyed_fields_are_all_different() -> None:
-    """Of a flow no two identifications, of all flows no two tags; and others each time."""
+def test_keyed_fields_are_distinct() -> None:
+    """IP IDs of a flow, and tags of all flows; each allocation draws others."""
     identities, spec = ManyIdentities(secret=SECRET), TraceSpec(bytes(4), max_ttl=64)
     found = [allocate(identities, spec, targets_of(MANY))[0] for _ in range(2)]
     probes = spec.max_ttl * spec.packets_per_ttl
@@ -68,8 +70,8 @@ def test_keyed_fields_are_all_different() -> None:
 
 
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_flows_rest(packet_type: PacketType) -> None:
-    """A released one is not given again as long as an answer may be under way, by any name."""
+def test_released_flow_is_quarantined(packet_type: PacketType) -> None:
+    """By any of its keys, as long as an answer may be under way."""
     identities, spec = ManyIdentities(secret=SECRET), TraceSpec(bytes(4), packet_type)
     first, _ = allocate(identities, spec, targets_of(MANY))
     identities.release(first.names, 0)
@@ -83,7 +85,7 @@ def test_flows_rest(packet_type: PacketType) -> None:
 
 @pytest.mark.parametrize("packet_type", TYPES)
 def test_flows_to_one_target_are_those_of_the_single_engine(packet_type: PacketType) -> None:
-    """Also when hundreds of flows to it are quarantined, as with many names of one address."""
+    """Also if hundreds of flows to it are quarantined, as with many names of one address."""
     many, one = ManyIdentities(secret=SECRET), Identities(secret=SECRET)
     spec = TraceSpec(targets_of(1)[0], packet_type)
     for _ in range(300):
@@ -94,8 +96,8 @@ def test_flows_to_one_target_are_those_of_the_single_engine(packet_type: PacketT
         assert flows.flow(0).key == wanted.key
 
 
-def test_what_rests_is_little_even_if_it_is_much() -> None:
-    """More than one batch: all of it rests, and all of it is forgotten."""
+def test_quarantine_of_many_batches_ends() -> None:
+    """All flows are quarantined, and all are released after it."""
     identities, spec = ManyIdentities(secret=SECRET), TraceSpec(bytes(4), max_ttl=1)
     begun = []
     for number in range(100):
@@ -111,8 +113,8 @@ def test_what_rests_is_little_even_if_it_is_much() -> None:
 
 
 @pytest.mark.parametrize("packet_type", [PacketType.UDP, PacketType.TCP])
-def test_ports_are_those_that_may_be_had(packet_type: PacketType) -> None:
-    """Where the first is the host's own, another; where none may be had, no flow."""
+def test_only_free_ports_are_taken(packet_type: PacketType) -> None:
+    """If the host uses the first, another one; without any free port there is no flow."""
     spec = TraceSpec(bytes(4), packet_type)
     asked: list[int] = []
 

@@ -35,8 +35,8 @@ def answer_all(group: Group, due_lines: np.ndarray, due_ordinals: np.ndarray) ->
     )  # fmt: skip
 
 
-def test_traces_that_end_before_their_turn_wait_no_longer() -> None:
-    """Their places in the queue are nobody's: else no new trace would find room, ever."""
+def test_trace_that_ends_before_its_turn_leaves_the_queue() -> None:
+    """Otherwise no new trace would find room."""
     engine = BulkEngine(TraceSpec(bytes(4), max_ttl=15, packets_per_ttl=1), rate=1e6)
     group = begun(engine, 300)
     assert engine.waiting == 300
@@ -54,8 +54,8 @@ def test_traces_that_end_before_their_turn_wait_no_longer() -> None:
     assert engine.next_deadline(NOW + MS) is None or engine.poll(NOW + 50 * MS, most=100) == []
 
 
-def test_lines_are_used_again_and_keep_nothing() -> None:
-    """Stamps and answers of the trace before are not the new one's."""
+def test_reused_line_keeps_nothing() -> None:
+    """Stamps and answers of the trace before do not count for the new one."""
     engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
     group = begun(engine, 1)
     ((_, due),) = engine.poll(NOW, most=30)
@@ -72,8 +72,8 @@ def test_lines_are_used_again_and_keep_nothing() -> None:
     assert group.columns.answers.sum() == 0
 
 
-def test_what_is_said_of_an_ended_trace_does_not_end_it_again() -> None:
-    """Its line may be another's by then."""
+def test_report_about_an_ended_trace_is_ignored() -> None:
+    """Its line may belong to another trace by then."""
     engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
     group = begun(engine, 1)
     ((_, due),) = engine.poll(NOW, most=30)
@@ -93,8 +93,8 @@ def test_what_is_said_of_an_ended_trace_does_not_end_it_again() -> None:
     assert group.columns.room == group.columns.lines
 
 
-def test_traces_to_one_target_are_not_side_by_side() -> None:
-    """The second of two waits, and who comes behind it."""
+def test_traces_to_one_target_run_one_after_the_other() -> None:
+    """The second waits, and those behind it."""
     engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
     one, two, three = (bytes([203, 0, 0, number]) for number in range(3))
     assert engine.startable([one, two, three]) == 3

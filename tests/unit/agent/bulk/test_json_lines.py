@@ -82,8 +82,10 @@ def by_tally(target: str, line: TraceView) -> dict[str, Any]:
 
 @pytest.mark.parametrize("family", Family)
 @given(answers=ANSWERS, target_ttl=st.integers(1, TTLS + 2))
-def test_lines_are_the_tallys(family: Family, answers: list[list[Any]], target_ttl: int) -> None:
-    """Field by field and in the same order, times to the last digits but one."""
+def test_lines_equal_those_of_the_tally(
+    family: Family, answers: list[list[Any]], target_ttl: int
+) -> None:
+    """Field by field, in the same order; times except for the last digit."""
     spec = TraceSpec(bytes(4), max_ttl=TTLS, packets_per_ttl=3)
     group = Group(spec, family, lines=4)
     line = traced(group, answers, target_ttl=target_ttl, number=1)
@@ -116,8 +118,8 @@ def _numbers(value: Any) -> list[float]:
     return [value] if isinstance(value, float) else []
 
 
-def test_what_is_out_of_the_ordinary_is_left_to_others() -> None:
-    """A label, a probe that could not be sent, a packet that the host had no room for."""
+def test_unusual_traces_are_left_to_the_tally() -> None:
+    """A label, a probe that could not be sent, a queue overflow."""
     spec = TraceSpec(bytes(4), max_ttl=TTLS, packets_per_ttl=3)
     whole = [[(1, MS)] * 3] * TTLS
     group = Group(spec, Family.IPV4, lines=8)

@@ -15,10 +15,10 @@ from unit.agent.made import TYPES
 @pytest.mark.parametrize("family", Family)
 @pytest.mark.parametrize("packet_type", TYPES)
 @given(data=st.data())
-def test_rows_are_what_writers_write(
+def test_rows_equal_the_packets_of_writers(
     packet_type: PacketType, family: Family, data: st.DataObject
 ) -> None:
-    """Of flows of any addresses and secrets, in any order."""
+    """Of flows with any addresses and secrets, in any order."""
     size = 4 if family is Family.IPV4 else 16
     addresses = st.binary(min_size=size, max_size=size)
     identities = ManyIdentities(secret=data.draw(st.binary(min_size=32, max_size=32)))
