@@ -13,6 +13,7 @@ from typing import Any
 
 from colotrace_agent.host.resolve import Resolver
 from colotrace_agent.job.admission import Jobs
+from colotrace_agent.job.shell import Progress
 from colotrace_agent.packets.formats import PACKET_TYPES
 from colotrace_agent.prober import open_prober
 from colotrace_proto.messages import Accepted, Frame, Job, JobId, PacketType
@@ -47,13 +48,17 @@ class Engine:
         frames: list[Frame] = []
         last = asyncio.Event()
 
-        def emit(frame: Frame) -> None:
+        def end(frame: Frame) -> None:
             frames.append(frame)
-            if frame.outcome is not None:
-                last.set()
+            last.set()
+
+        def ready(progress: Progress) -> None:
+            frame = progress()
+            if frame is not None:
+                frames.append(frame)
 
         cpu, began = time.process_time_ns(), time.perf_counter_ns()
-        verdict = self._jobs.take(job, emit)
+        verdict = self._jobs.take(job, end, ready=ready)
         if not isinstance(verdict, Accepted):
             return {"error": f"the engine refuses the job: {verdict}"}
         await last.wait()
