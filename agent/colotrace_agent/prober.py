@@ -189,7 +189,7 @@ class Prober:
 
     def _receive(self) -> bool:
         for probe, at in self._wire.stamps():
-            self._engine.left(probe, at=at)
+            self._engine.departed(probe, at=at)
         arrivals = self._wire.receive()
         for heard, at, read_at in arrivals:
             if isinstance(heard, Unheard):

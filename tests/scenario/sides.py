@@ -206,13 +206,13 @@ class SingleSide(Side):
                 if its.stamp > 1:
                     self._late_stamps.append((probe, now))
                 elif its.stamp:
-                    self.engine.left(probe, at=now if its.stamp > 0 else None)
+                    self.engine.departed(probe, at=now if its.stamp > 0 else None)
         return sorted(names)
 
     def stamp(self) -> None:
         """The late stamps come."""
         for probe, at in self._late_stamps:
-            self.engine.left(probe, at=at)
+            self.engine.departed(probe, at=at)
         self._late_stamps.clear()
 
     def hear(self, packets: Sequence[bytes], *, at: int, now: int) -> None:
@@ -296,7 +296,7 @@ class BulkSide(Side):
                 group.sending.failed(int(due.lines[row]), int(due.ordinals[row]), fate.error)
             left = ~ours
         sent = Due(*(column[left] for column in due))
-        group.sending.left(sent, at=np.full(len(sent.lines), now))
+        group.sending.sent(sent, at=np.full(len(sent.lines), now))
         ours = ours[left]
         stamped = ~ours | (fate.stamp in {1, -1})
         if fate.stamp > 1 and ours.any():

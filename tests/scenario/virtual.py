@@ -154,7 +154,7 @@ class VirtualHost:
             else:
                 self._agenda.add(world.deliver(packet, self.now))
                 self.engine.sent(probe, at=self.now)
-                self.engine.left(probe, at=self.now)
+                self.engine.departed(probe, at=self.now)
                 self._by_flow[probe.flow.key].sent_at.append(self.now)
             self.now += _SEND_NS
         return bool(probes)

@@ -91,7 +91,7 @@ class VirtualBulkHost:
                     self._agenda.add(world.deliver(whole, self.now))
                 self.now += _SEND_NS
             sent = Due(*(column[good] for column in due))
-            group.sending.left(sent, at=at[good])
+            group.sending.sent(sent, at=at[good])
             right = np.ones(len(sent.lines), np.bool_)
             group.hearing.stamps(group.columns.tickets(sent.lines, sent.ordinals), at[good], right)
         return bool(batches)

@@ -188,7 +188,7 @@ class Sending:
         self._columns.ttl_of[line, ordinal] = ttl
         return Due(*(np.array([each], np.intp) for each in (line, ordinal, ttl)))
 
-    def left(self, due: Due, *, at: Numbers) -> None:
+    def sent(self, due: Due, *, at: Numbers) -> None:
         """These probes were handed to the kernel at these times."""
         lines, column = due.lines, due.ttls - 1
         self._columns.flat_sent_at[self._columns.places(lines, due.ordinals)] = at

@@ -259,7 +259,7 @@ class BulkTracer:
             good = np.ones(len(lines), np.bool_)
             good[list(failed)] = False
             due, at = Due(lines[good], ordinals[good], ttls[good]), at[good]
-        group.sending.left(due, at=at)
+        group.sending.sent(due, at=at)
         self.sent += len(due.lines)
 
     # In.

@@ -244,11 +244,11 @@ class Engine:
             self._touched.add(trace)
             self.changed.add(trace)
 
-    def left(self, probe: Probe, *, at: int | None) -> None:
-        """The kernel's own word on when the probe left; None where it cannot be right."""
+    def departed(self, probe: Probe, *, at: int | None) -> None:
+        """The kernel's time stamp of the probe; None if it cannot be right."""
         trace = self._traces.of(probe.flow.key)
         if trace is not None:
-            trace.probe_left(probe.ordinal, at)
+            trace.probe_departed(probe.ordinal, at)
 
     def overflowed(self, packets: int) -> None:
         """The host had no room for that many packets, whosever answers they were."""

@@ -31,7 +31,7 @@ class Probes(Protocol):
 
     @property
     def sent(self) -> Sequence[int]:
-        """Probes that left, at TTL 1, 2, 3 …"""
+        """Sent probes, at TTL 1, 2, 3 …"""
 
     @property
     def target_ttl(self) -> int:

@@ -42,7 +42,7 @@ class Trace:
         self.counters = Counters()
         self.caveats = Caveats()
         self.sent = [0] * spec.max_ttl
-        """Probes that left, at TTL 1, 2, 3 …"""
+        """Sent probes, at TTL 1, 2, 3 …"""
         self.answers = [0] * spec.max_ttl
         """Of them, those that were answered."""
         self.replies: list[Reply] = []
@@ -162,7 +162,7 @@ class Trace:
         self.sent[ttl - 1] += 1
         self._last_sent_at[ttl - 1] = at
 
-    def probe_left(self, ordinal: Ordinal, at: int | None) -> None:
+    def probe_departed(self, ordinal: Ordinal, at: int | None) -> None:
         """Store when the kernel says that the probe departed; None if the time stamp is unusable
         because the clock was set."""
         if at is None:

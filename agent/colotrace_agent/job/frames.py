@@ -28,7 +28,7 @@ class Traced(Protocol):
 
     @property
     def sent(self) -> Sequence[int]:
-        """Probes that left."""
+        """Sent probes."""
 
     @property
     def replies(self) -> Sequence[Reply]:

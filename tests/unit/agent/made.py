@@ -76,5 +76,5 @@ def send_all(
             continue
         trace.probe_sent(ordinal, at)
         if stamped:
-            trace.probe_left(ordinal, at)
+            trace.probe_departed(ordinal, at)
     return probes

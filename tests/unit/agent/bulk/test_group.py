@@ -43,7 +43,7 @@ def test_trace_that_ends_before_its_turn_leaves_the_queue() -> None:
     sent = 0
     while sent < 300:
         ((_, due),) = engine.poll(NOW, most=30)
-        group.sending.left(due, at=np.full(len(due.lines), NOW))
+        group.sending.sent(due, at=np.full(len(due.lines), NOW))
         sent += int((due.ordinals == 0).sum())
         answer_all(group, due.lines, due.ordinals)
         # The target was at TTL 1; what else of the first hops was sent is not waited for.
@@ -59,14 +59,14 @@ def test_reused_line_keeps_nothing() -> None:
     engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
     group = begun(engine, 1)
     ((_, due),) = engine.poll(NOW, most=30)
-    group.sending.left(due, at=np.full(len(due.lines), NOW))
+    group.sending.sent(due, at=np.full(len(due.lines), NOW))
     old = group.columns.tickets(due.lines, due.ordinals)
     (ended,) = engine.stop(NOW)
     engine.told(ended, NOW)
     again = begun(engine, 1)
     assert again is group
     ((_, due),) = engine.poll(NOW, most=30)
-    group.sending.left(due, at=np.full(len(due.lines), NOW))
+    group.sending.sent(due, at=np.full(len(due.lines), NOW))
     group.hearing.stamps(old, np.full(len(old), NOW - MS), np.ones(len(old), np.bool_))
     assert not group.columns.stamped.any()
     assert group.columns.answers.sum() == 0
@@ -77,7 +77,7 @@ def test_report_about_an_ended_trace_is_ignored() -> None:
     engine = BulkEngine(TraceSpec(bytes(4), max_ttl=3, packets_per_ttl=1), rate=1e6)
     group = begun(engine, 1)
     ((_, due),) = engine.poll(NOW, most=30)
-    group.sending.left(due, at=np.full(len(due.lines), NOW))
+    group.sending.sent(due, at=np.full(len(due.lines), NOW))
     (ended,) = engine.stop(NOW)
     line = int(ended.numbers[0])
     group.sending.kept_back(

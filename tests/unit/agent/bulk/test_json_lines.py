@@ -42,7 +42,7 @@ def traced(group: Group, answers: list[list[Any]], *, target_ttl: int, number: i
     (line,) = group.sending.begin(flows, expected_ttls=np.array([TTLS]), now=START).tolist()
     due = group.sending.take(near=100, most=100, now=START)
     while len(due.lines):
-        group.sending.left(due, at=np.full(len(due.lines), START))
+        group.sending.sent(due, at=np.full(len(due.lines), START))
         right = np.ones(len(due.lines), np.bool_)
         group.hearing.stamps(
             group.columns.tickets(due.lines, due.ordinals), np.full(len(right), START), right

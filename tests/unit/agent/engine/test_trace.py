@@ -228,8 +228,8 @@ def test_rtt_begins_at_the_kernels_stamp() -> None:
     """A batch is handed over at once, and leaves packet by packet."""
     driven = Driven()
     driven.send_all()
-    driven.trace.probe_left(0, START + MS)
-    driven.trace.probe_left(1, None)
+    driven.trace.probe_departed(0, START + MS)
+    driven.trace.probe_departed(1, None)
     assert driven.hear(0, 5)
     assert driven.hear(1, 5)
     assert [reply.rtt_ns for reply in driven.trace.replies] == [4 * MS, 5 * MS]

@@ -64,7 +64,7 @@ class Paths:
             self.engine.changed.clear()
             for probe in (probes := self.engine.poll(self.now, most=100)):
                 self.engine.sent(probe, at=self.now)
-                self.engine.left(probe, at=self.now)
+                self.engine.departed(probe, at=self.now)
                 if (heard := self._answer(probe)) is not None:
                     at = self.now + min(probe.ttl, 4) * MS
                     heapq.heappush(coming, (at, len(self.asked) * 1_000 + len(coming), heard))

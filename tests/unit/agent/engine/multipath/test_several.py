@@ -105,7 +105,7 @@ def limited(what: TraceSpec, answered: str, *, identifier: int) -> Trace:
     while trace.unsent:
         index, ttl = trace.take()
         trace.probe_sent(index, START)
-        trace.probe_left(index, START)
+        trace.probe_departed(index, START)
         if left[ttl - 1]:
             left[ttl - 1] -= 1
             tag = own.marks.tag(index)
@@ -234,7 +234,7 @@ def test_two_types_share_the_budget_of_a_multipath_job() -> None:
             while trace.unsent:
                 index, ttl = trace.take()
                 trace.probe_sent(index, START)
-                trace.probe_left(index, START)
+                trace.probe_departed(index, START)
                 if ttl < 3:
                     tag = trace.flow.marks.tag(index)
                     who = bytes([198, 18, ttl, identifier if ttl > 1 else 0])
