@@ -4,12 +4,12 @@ import contextlib
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from eventually import wait_until
 from lab import access
 
 DNSMASQ = shutil.which("dnsmasq", path="/usr/sbin:/usr/bin:/sbin:/bin")
@@ -90,11 +90,10 @@ def to_arpa(ip: str) -> str:
 
 def wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
     """It listens on TCP as soon as it has started."""
-    end = time.monotonic() + 10
-    while time.monotonic() < end:
+
+    def listens() -> bool:
         assert process.poll() is None, "dnsmasq ended at once"
         with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.01)
-    pytest.fail("dnsmasq did not come up")
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    wait_until(listens, within_s=10)
