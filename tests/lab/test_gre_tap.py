@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from colotrace_agent.model import Flow
-from colotrace_agent.packets.gre import GreWriter
+from colotrace_agent.packets.formats import writer_for
 from colotrace_proto.messages import PacketType
 from scapy.layers.inet import ICMP, IP, TCP
 from scapy.layers.inet6 import ICMPv6EchoReply, ICMPv6EchoRequest, IPv6
@@ -29,7 +29,7 @@ def probe(address: str, family: socket.AddressFamily) -> bytes:
     """A probe to the host itself, from the GRE header on."""
     own = socket.inet_pton(family, address)
     flow = Flow(PacketType.GRE, own, own, 0xC0107ACE, 0, 4_000, marks())
-    return bytes(GreWriter(flow).write(0, 1)[20 if family == socket.AF_INET else 40 :])
+    return bytes(writer_for(flow).write(0, 1)[20 if family == socket.AF_INET else 40 :])
 
 
 ANSWERS = [

@@ -6,19 +6,10 @@ they carry is looked at: the agent's ICMPv6 socket has that turned off.
 """
 
 from colotrace_agent.model import Heard, Unheard
-from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
-from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
-from colotrace_agent.packets.tcp import decode_tcp, decode_tcp_segment
-from colotrace_agent.packets.udp import decode_udp, decode_udp_datagram
+from colotrace_agent.packets.decode import decode
+from colotrace_agent.packets.formats import FORMATS
+from colotrace_proto.messages import Family
 from scenario import wire
-
-_WHOLE = {wire.ICMP: decode_icmp, wire.UDP: decode_udp, wire.TCP: decode_tcp, wire.GRE: decode_gre}
-_BEHIND_HEADER = {
-    wire.ICMP6: decode_icmp6,
-    wire.UDP: decode_udp_datagram,
-    wire.TCP: decode_tcp_segment,
-    wire.GRE: decode_gre_packet,
-}
 
 
 def protocol_of(packet: bytes) -> int:
@@ -35,9 +26,11 @@ def admitted(packet: bytes, *, protocol: int, address: bytes) -> bytes | None:
 
 def decoded(packet: bytes, *, protocol: int, family: int) -> Heard | Unheard:
     """Return what the agent's decoder for that socket makes of it, admitted or not."""
+    ip = Family.IPV4 if family == 4 else Family.IPV6
+    (kind,) = (each.packet_type for each in FORMATS.values() if each.protocols[ip] == protocol)
     if family == 4:
-        return _WHOLE[protocol](packet)
-    return _BEHIND_HEADER[protocol](packet[40:], packet[8:24])
+        return decode(ip, kind, packet)
+    return decode(ip, kind, packet[40:], packet[8:24])
 
 
 def _admitted4(packet: bytes, *, protocol: int, address: bytes) -> bytes | None:

@@ -16,14 +16,11 @@ from colotrace_agent.engine.engine import Account, Engine
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.machine import JobMachine
 from colotrace_agent.model import FlowKey, Heard, Probe, TraceSpec, Unheard
-from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
-from colotrace_agent.packets.formats import writer_for
-from colotrace_agent.packets.gre import decode_gre, decode_gre_packet
+from colotrace_agent.packets.decode import decode as decode_packet
+from colotrace_agent.packets.formats import FORMATS, writer_for
 from colotrace_agent.packets.probe import Writer
-from colotrace_agent.packets.tcp import decode_tcp, decode_tcp_segment
-from colotrace_agent.packets.udp import decode_udp, decode_udp_datagram
 from colotrace_proto import messages
-from colotrace_proto.messages import Frame, JobId
+from colotrace_proto.messages import Family, Frame, JobId
 
 from scenario import wire
 from scenario.addresses import packed
@@ -213,18 +210,8 @@ def reset_for(packet: bytes) -> Iterator[tuple[bytes, bytes]]:
 def decode(packet: bytes) -> Heard | Unheard:
     """Take the packet to where its socket would have led it."""
     four = packet[0] >> 4 == 4
-    whole = {
-        wire.ICMP: decode_icmp,
-        wire.UDP: decode_udp,
-        wire.TCP: decode_tcp,
-        wire.GRE: decode_gre,
-    }
+    family, protocol = (Family.IPV4, packet[9]) if four else (Family.IPV6, packet[6])
+    (kind,) = (each.packet_type for each in FORMATS.values() if each.protocols[family] == protocol)
     if four:
-        return whole[packet[9]](packet)
-    parts = {
-        wire.ICMP6: decode_icmp6,
-        wire.UDP: decode_udp_datagram,
-        wire.TCP: decode_tcp_segment,
-        wire.GRE: decode_gre_packet,
-    }
-    return parts[packet[6]](packet[40:], packet[8:24])
+        return decode_packet(family, kind, packet)
+    return decode_packet(family, kind, packet[40:], packet[8:24])

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from colotrace_proto.messages import Family, PacketType
 
 from colotrace_agent.model import Flow, FlowKey, Heard, MissingNeighbour, Probe, Unheard, family_of
-from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
+from colotrace_agent.packets.decode import decode
 from colotrace_agent.packets.formats import ERRORS, FORMATS
 
 from . import clock
@@ -24,10 +24,6 @@ from .route import SourceLookup
 from .sender import SLOTS, Departure, Sender, Stamp
 from .sockets import Drops, RawSockets
 from .zone import zone_label
-
-_TAPS = {kind.packet_type: kind.tap for kind in FORMATS.values() if kind.tap is not None}
-_DECODERS = {ERRORS: decode_icmp} | {key: tap.decode for key, tap in _TAPS.items()}
-_DECODERS_V6 = {ERRORS: decode_icmp6} | {key: tap.decode_payload for key, tap in _TAPS.items()}
 
 
 class Arrival(NamedTuple):
@@ -49,9 +45,7 @@ def decoded(
 ) -> Heard | Unheard:
     """Decode a packet from the socket of that family and type; `responder` and `link` are those of
     `Packet`."""
-    if family is Family.IPV4:
-        return _DECODERS[packet_type](data)
-    heard = _DECODERS_V6[packet_type](data, responder)
+    heard = decode(family, packet_type, data, responder)
     if link and isinstance(heard, Heard):
         return heard._replace(labels=(zone_label(link), *heard.labels))
     return heard

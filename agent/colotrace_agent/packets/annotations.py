@@ -19,14 +19,10 @@ def quoted_ttl(quote: bytes, family: Family) -> int:
     return quote[8] if family is Family.IPV4 else quote[7]
 
 
-def quoted_dscp(quote: bytes, family: Family) -> int:
-    """The differentiated services code point, 0 to 63 (RFC 2474 section 3)."""
-    return _traffic_class(quote, family) >> 2
-
-
-def quoted_ecn(quote: bytes, family: Family) -> int:
-    """The congestion notification bits, 0 to 3 (RFC 3168 section 5)."""
-    return _traffic_class(quote, family) & 3
+def quoted_traffic_class(quote: bytes, family: Family) -> int:
+    """The differentiated services code point (RFC 2474 section 3), then two bits of congestion
+    notification (RFC 3168 section 5)."""
+    return quote[1] if family is Family.IPV4 else (quote[0] & 0x0F) << 4 | quote[1] >> 4
 
 
 def annotate(quote: bytes, *, family: Family, expired: bool) -> tuple[str, ...]:
@@ -35,23 +31,14 @@ def annotate(quote: bytes, *, family: Family, expired: bool) -> tuple[str, ...]:
     `expired`: the answer is time-exceeded; in other answers, any quoted TTL is normal.
     The quote must contain the family's fixed IP header.
     """
-    if family is Family.IPV4:  # inlined: this runs for every error
-        traffic_class, ttl = quote[1], quote[8]
-    else:
-        traffic_class, ttl = (quote[0] & 0x0F) << 4 | quote[1] >> 4, quote[7]
+    traffic_class, ttl = quoted_traffic_class(quote, family), quoted_ttl(quote, family)
     if not traffic_class and (not expired or ttl == _EXPIRED):
         return ()
     found = []
     if expired and ttl != _EXPIRED:
         found.append(labels.quoted_ttl(ttl))
-    if dscp := quoted_dscp(quote, family):
+    if dscp := traffic_class >> 2:
         found.append(labels.dscp(dscp))
-    if ecn := quoted_ecn(quote, family):
+    if ecn := traffic_class & 3:
         found.append(labels.ecn(ecn))
     return tuple(found)
-
-
-def _traffic_class(quote: bytes, family: Family) -> int:
-    if family is Family.IPV4:
-        return quote[1]
-    return (quote[0] & 0x0F) << 4 | quote[1] >> 4

@@ -20,6 +20,7 @@ from colotrace_agent import labels
 
 from .chain import upper_of
 from .checksum import ones_sum
+from .template import IP_HEADERS
 
 _ICMP_HEADER = 8
 _HEADER = 4
@@ -29,8 +30,7 @@ _MAX_OBJECTS = 32
 
 # RFC 4884 section 4: the messages that can have extensions, where these state the quote's length
 # and in what unit. An ICMPv6 parameter problem and packet-too-big have no room to state it.
-_TYPES, _LENGTH_AT, _UNIT = frozenset({3, 11, 12}), 5, 4
-_TYPES_V6, _LENGTH_AT_V6, _UNIT_V6 = frozenset({1, 3}), 4, 8
+_STATED = {Family.IPV4: (frozenset({3, 11, 12}), 5, 4), Family.IPV6: (frozenset({1, 3}), 4, 8)}
 _LEAST_QUOTE = 128  # in front of extensions, padded with zeros (section 3)
 _LEAST_EXTENDED = _ICMP_HEADER + _LEAST_QUOTE + _HEADER
 
@@ -44,7 +44,6 @@ _ADDRESSES = {1: (socket.AF_INET, 4), 2: (socket.AF_INET6, 16)}
 _MAX_NAME = 64  # its length octet included
 
 _TRANSPORT_QUOTED = 8
-_IP_HEADERS = {Family.IPV4: 20, Family.IPV6: 40}
 
 
 def split(message: bytes, *, family: Family) -> tuple[bytes, tuple[str, ...]]:
@@ -54,10 +53,7 @@ def split(message: bytes, *, family: Family) -> tuple[bytes, tuple[str, ...]]:
     If there is no extension at the stated length, it is searched at 128 bytes, where routers older
     than RFC 4884 put it (section 5.5).
     """
-    if family is Family.IPV4:
-        types, length_at, unit = _TYPES, _LENGTH_AT, _UNIT
-    else:
-        types, length_at, unit = _TYPES_V6, _LENGTH_AT_V6, _UNIT_V6
+    types, length_at, unit = _STATED[family]
     if len(message) < _ICMP_HEADER or message[0] not in types:
         return message[_ICMP_HEADER:], ()
     stated = message[length_at] * unit
@@ -86,7 +82,7 @@ def _unpadded(quote: bytes, family: Family) -> bytes:
     The first 8 bytes behind the IP header are always the probe's, zeros or not; and routers
     quote whole words, so that the last byte that is no zero brings those of its word with it.
     """
-    if len(quote) < _IP_HEADERS[family]:
+    if len(quote) < IP_HEADERS[family]:
         return quote
     if family is Family.IPV4:
         least = (quote[0] & 0x0F) * 4 + _TRANSPORT_QUOTED
@@ -103,7 +99,9 @@ def _labels(objects: bytes) -> tuple[str, ...]:
     found: list[str] = []
     for kind, subtype, payload in islice(_objects(objects), _MAX_OBJECTS):
         if (kind, subtype) == _MPLS_STACK:
-            found += _mpls(payload)
+            # The stack's entries, top first (RFC 4950 section 3, RFC 3032 section 2.1).
+            entries = islice(struct.iter_unpack("!I", payload), MAX_LABELS)
+            found += [labels.mpls(entry) for (entry,) in entries]
         elif kind == _INTERFACE:
             found += _interface(subtype, payload)
         if len(found) >= MAX_LABELS:
@@ -119,12 +117,6 @@ def _objects(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             return
         yield kind, subtype, data[_OBJECT:length]
         data = data[length:]
-
-
-def _mpls(stack: bytes) -> Iterator[str]:
-    """The MPLS stack's entries, top first (RFC 4950 section 3, RFC 3032 section 2.1)."""
-    for (entry,) in islice(struct.iter_unpack("!I", stack), MAX_LABELS):
-        yield labels.mpls(entry)
 
 
 def _interface(subtype: int, data: bytes) -> list[str]:

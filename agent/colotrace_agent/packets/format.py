@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 
 IntOrArray = TypeVar("IntOrArray", int, "npt.NDArray[np.int64]")
 
-Quoted = tuple[int, int, int | None, bytes | None, bytes]
-"""What a quoted probe shows: the flow's identifier and destination port (0: none), the probe's
-number and tag (None: not shown), and the start of a payload that was cut before the tag's end."""
+
+class Quoted(NamedTuple):
+    """Identity of a quoted probe: its flow's identifier and destination port (0: none), its number
+    and tag (None: not shown), and the start of a payload that was cut before the tag's end."""
+
+    identifier: int
+    port: int
+    number: int | None
+    tag: bytes | None = None
+    cut: bytes = b""
 
 
 class Numbering(NamedTuple):
@@ -57,13 +64,10 @@ class Ports(NamedTuple):
 
 
 class Tap(NamedTuple):
-    """A raw socket for a type's direct answers. Raw IPv4 sockets give the IP header, IPv6 ones do
-    not (raw(7), RFC 3542)."""
+    """A raw socket for a type's direct answers."""
 
-    decode: Callable[[bytes], Heard | Unheard]
-    """Reads an IPv4 packet."""
-    decode_payload: Callable[[bytes, bytes], Heard | Unheard]
-    """Reads what follows an IPv6 header; its second argument is the sender's address."""
+    decode: Callable[[bytes, bytes], Heard | Unheard]
+    """Reads the payload of an IP packet; its second argument is the sender's address."""
     program: Callable[..., list[Instruction]]
     """The kernel's filter: takes `ip_header`, and `ports` if the type has ports."""
 
@@ -86,7 +90,8 @@ class ProbeFormat:
     packet_type: PacketType
     protocols: Mapping[Family, int]
     """IP protocol numbers."""
-    writer: Callable[[Flow], Writer]
+    writer: Callable[[Flow, int], Writer]
+    """Takes a flow and its IP protocol number."""
     quoted: Callable[[bytes, Family], Quoted | None]
     """Reads a quote of at least 8 bytes from its transport header on; None: not a probe."""
     numbering: Numbering

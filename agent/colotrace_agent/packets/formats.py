@@ -19,7 +19,8 @@ ERRORS = PacketType.ICMP
 
 def writer_for(flow: Flow) -> Writer:
     """A writer of the flow's probes."""
-    return FORMATS[flow.packet_type].writer(flow)
+    form = FORMATS[flow.packet_type]
+    return form.writer(flow, form.protocols[flow.family])
 
 
 def number_of(flow: Flow, ordinal: int) -> int:

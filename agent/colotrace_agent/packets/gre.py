@@ -9,11 +9,10 @@ unpacks the probe and answers the echo request; other hosts answer "protocol unr
 
 import socket
 import struct
-from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import AnswerKind, Flow, FlowKey, Heard, Unheard
+from colotrace_agent.model import AnswerKind, FlowKey, Heard, Unheard
 
 from . import bpf
 from .chain import NEXT_HEADER_AT
@@ -27,7 +26,7 @@ from .icmp import REPLY as _REPLIES
 from .icmp import REQUEST as _REQUESTS
 from .payload import PAYLOAD, cut_of, tag_in
 from .probe import Writer
-from .template import IPV4_HEADER, IPV6_HEADER, ipv4_payload
+from .template import IP_HEADERS, IPV4_HEADER, IPV6_HEADER
 
 PROTOCOL = 47
 
@@ -38,7 +37,6 @@ _HAS_CHECKSUM, _HAS_KEY, _HAS_SEQUENCE = 0x8000, 0x2000, 0x1000
 _KNOWN_FLAGS = _HAS_CHECKSUM | _HAS_KEY | _HAS_SEQUENCE
 _ETHERTYPES = {0x0800: Family.IPV4, 0x86DD: Family.IPV6}
 
-_IP_HEADERS = {Family.IPV4: IPV4_HEADER, Family.IPV6: IPV6_HEADER}
 _FIELDS = struct.Struct("!HH8s")
 _CHECKSUM, _IDENTIFIER, _SEQUENCE = 2, 4, 6
 
@@ -46,20 +44,16 @@ _CHECKSUM, _IDENTIFIER, _SEQUENCE = 2, 4, 6
 class GreWriter(Writer):
     """Writes GRE packets with an echo request inside."""
 
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(flow, protocol=PROTOCOL)
-
     def write_flow(self, packet: bytearray) -> None:
         flow, inner = self.flow, self.transport + _HEADER
         struct.pack_into("!I", packet, self.transport + _KEY_AT, flow.identifier)
+        self._echo = inner + IP_HEADERS[flow.family]
         total = flow.first_number
         if flow.family is Family.IPV4:
-            self._echo = inner + IPV4_HEADER
             packet[inner + 12 : inner + 20] = flow.source + flow.target
             header = ones_sum(memoryview(packet)[inner : self._echo])
             struct.pack_into("!H", packet, inner + 10, checksum(header))
         else:
-            self._echo = inner + IPV6_HEADER
             packet[inner + 8 : inner + 40] = flow.source + flow.target
             length = len(packet) - self._echo
             pseudo = pseudo_header(flow.source, flow.target, protocol=ICMPV6, length=length)
@@ -74,17 +68,9 @@ class GreWriter(Writer):
         _FIELDS.pack_into(packet, self._echo + _SEQUENCE, sequence, steering, tag)
 
 
-class GreIdentity(NamedTuple):
-    """Identity of a quoted GRE probe; number and tag are None if the quote is too short."""
-
-    key: int
-    number: int | None
-    tag: bytes | None
-    cut: bytes = b""
-
-
-def gre_identity(transport: bytes) -> GreIdentity | None:
-    """Reads a quote from its GRE header on; None: not a probe."""
+def gre_identity(transport: bytes) -> Quoted | None:
+    """Identity of a quoted GRE probe; number and tag are None if the quote is too short. None: not
+    a probe."""
     if len(transport) < _HEADER:
         return None
     flags, ethertype, key = struct.unpack_from("!HHI", transport)
@@ -92,24 +78,16 @@ def gre_identity(transport: bytes) -> GreIdentity | None:
     if flags != _HAS_KEY or family is None:
         return None
     inner = transport[_HEADER:]
-    if _icmp_at(inner, family) is None and len(inner.rstrip(b"\0")) >= _IP_HEADERS[family]:
+    if _icmp_at(inner, family) is None and len(inner.rstrip(b"\0")) >= IP_HEADERS[family]:
         return None
     echo = _echo_in(inner, family)
     if echo is None or not any(echo[:_ECHO_HEADER]):  # not quoted, or padded with zeros
-        return GreIdentity(key, None, None)
+        return Quoted(key, 0, None)
     kind, code, _, identifier, sequence = struct.unpack_from("!BBHHH", echo)
     if kind != _REQUESTS[family] or code or identifier != key & 0xFFFF:
         return None
     payload = echo[_ECHO_HEADER:]
-    return GreIdentity(key, sequence, tag_in(payload), cut_of(payload))
-
-
-def decode_gre(packet: bytes) -> Heard | Unheard:
-    """Reads an IPv4 packet from a raw GRE socket, IP header included."""
-    start = ipv4_payload(packet, PROTOCOL)
-    if start is None:
-        return Unheard.MALFORMED
-    return decode_gre_packet(packet[start:], packet[12:16])
+    return Quoted(key, 0, sequence, tag_in(payload), cut_of(payload))
 
 
 def decode_gre_packet(packet: bytes, responder: bytes) -> Heard | Unheard:
@@ -144,7 +122,7 @@ def _arrival(packet: bytes, inner: bytes, *, family: Family, source: bytes) -> H
     if identity is None or identity.tag is None or inner[at : at + length] != source:
         return Unheard.NOT_OURS
     target = inner[at + length : at + 2 * length]
-    key = FlowKey(PacketType.GRE, target, identity.key, 0)
+    key = FlowKey(PacketType.GRE, target, identity.identifier, 0)
     return Heard(AnswerKind.ECHO_REPLY, target, key, identity.number, tag=identity.tag)
 
 
@@ -178,7 +156,7 @@ def _echo_in(inner: bytes, family: Family) -> bytes | None:
 def _icmp_at(inner: bytes, family: Family) -> int | None:
     """Offset of the inner packet's ICMP message; None if the IP header is cut or the packet is not
     ICMP."""
-    if len(inner) < _IP_HEADERS[family]:
+    if len(inner) < IP_HEADERS[family]:
         return None
     if family is Family.IPV6:
         ours = inner[0] >> 4 == 6 and inner[NEXT_HEADER_AT] == ICMPV6
@@ -193,11 +171,6 @@ def _length(inner: bytes, family: Family) -> int:
     if family is Family.IPV4:
         return int.from_bytes(inner[2:4], "big")
     return IPV6_HEADER + int.from_bytes(inner[4:6], "big")
-
-
-def _quoted(transport: bytes, family: Family) -> Quoted | None:  # noqa: ARG001 - the same in both
-    identity = gre_identity(transport)
-    return identity and (identity.key, 0, identity.number, identity.tag, identity.cut)
 
 
 # Offsets that the filter reads. All but the first two lie behind the GRE header's first 4 bytes and
@@ -271,7 +244,7 @@ def _add_flag(*, places: int) -> list[bpf.Instruction]:
 
 
 def _columns(family: Family) -> Columns:
-    echo = _HEADER + _IP_HEADERS[family]
+    echo = _HEADER + IP_HEADERS[family]
     return Columns(
         number=slice(echo + _SEQUENCE, echo + _ECHO_HEADER),
         payload=echo + _ECHO_HEADER,
@@ -284,12 +257,12 @@ FORMAT = ProbeFormat(
     packet_type=PacketType.GRE,
     protocols=dict.fromkeys(Family, PROTOCOL),
     writer=GreWriter,
-    quoted=_quoted,
+    quoted=lambda transport, _: gre_identity(transport),
     numbering=NUMBERING,
     # The low half is the inner echo request's identifier, and rarely 0.
     identifiers=range(1, 1 << 32),
     columns={family: _columns(family) for family in Family},
-    tap=Tap(decode_gre, decode_gre_packet, gre_answers),
+    tap=Tap(decode_gre_packet, gre_answers),
     steering=echo_steering,
     number_quoted=False,
     inner=PacketType.ICMP,

@@ -40,11 +40,12 @@ def echo_steering(flow: Flow, ordinal: int) -> int:
 class IcmpWriter(Writer):
     """Writes echo requests."""
 
-    def __init__(self, flow: Flow) -> None:
-        self._v6 = flow.family is Family.IPV6
-        super().__init__(flow, protocol=PROTOCOL_V6 if self._v6 else PROTOCOL)
-        # ICMP has no pseudo header, ICMPv6 has.
-        total = self.fixed_sum + (self.pseudo_sum if self._v6 else 0) + flow.first_number
+    def __init__(self, flow: Flow, protocol: int) -> None:
+        super().__init__(flow, protocol)
+        # Only ICMPv6 has a pseudo header.
+        total = self.fixed_sum + flow.first_number
+        if flow.family is Family.IPV6:
+            total += self.pseudo_sum
         struct.pack_into("!H", self._packet, self.transport + _CHECKSUM, checksum(total))
 
     def write_flow(self, packet: bytearray) -> None:
@@ -65,7 +66,7 @@ def quoted_echo(transport: bytes, family: Family) -> Quoted | None:
         return None
     identifier, number = _ECHO.unpack_from(transport)
     payload = transport[ECHO_HEADER:]
-    return identifier, 0, number, tag_in(payload), cut_of(payload)
+    return Quoted(identifier, 0, number, tag_in(payload), cut_of(payload))
 
 
 _COLUMNS = Columns(

@@ -7,7 +7,7 @@ from colotrace_proto.messages import Family
 from colotrace_agent.model import Flow, Ordinal, Ttl
 
 from .checksum import ones_sum, pseudo_header
-from .template import IPV4_HEADER, IPV6_HEADER, template
+from .template import IP_HEADERS, template
 
 _V4_ID, _V4_TTL, _V4_SOURCE, _V4_TARGET = 4, 8, 12, 16
 _V6_HOP_LIMIT, _V6_SOURCE, _V6_TARGET = 7, 8, 24
@@ -19,18 +19,17 @@ class Writer(ABC):
     The IPv4 header checksum stays 0: the kernel fills it in (raw(7)).
     """
 
-    def __init__(self, flow: Flow, *, protocol: int) -> None:
+    def __init__(self, flow: Flow, protocol: int) -> None:
         self.flow = flow
         packet = bytearray(template(flow.packet_type, flow.family))
         self._ipv4 = flow.family is Family.IPV4
+        self.transport = IP_HEADERS[flow.family]
         if self._ipv4:
             packet[_V4_SOURCE : _V4_SOURCE + 4] = flow.source
             packet[_V4_TARGET : _V4_TARGET + 4] = flow.target
-            self.transport = IPV4_HEADER
         else:
             packet[_V6_SOURCE : _V6_SOURCE + 16] = flow.source
             packet[_V6_TARGET : _V6_TARGET + 16] = flow.target
-            self.transport = IPV6_HEADER
         self.write_flow(packet)
         self._packet = packet
         length = len(packet) - self.transport

@@ -13,13 +13,12 @@ from collections.abc import Collection
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import PORTS, AnswerKind, Flow, FlowKey, Heard, Unheard
+from colotrace_agent.model import PORTS, AnswerKind, FlowKey, Heard, Unheard
 
 from . import bpf
 from .checksum import MODULUS, checksum
 from .format import Columns, Numbering, Ports, ProbeFormat, Quoted, Tap
 from .probe import Writer
-from .template import ipv4_payload
 
 PROTOCOL = 6
 
@@ -43,9 +42,6 @@ _PORTS = struct.Struct("!HH")
 class TcpWriter(Writer):
     """Writes SYNs."""
 
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(flow, protocol=PROTOCOL)
-
     def write_flow(self, packet: bytearray) -> None:
         _PORTS.pack_into(packet, self.transport, self.flow.identifier, self.flow.port)
 
@@ -59,23 +55,15 @@ class TcpWriter(Writer):
 def quoted_syn(transport: bytes, family: Family) -> Quoted:  # noqa: ARG001 - the same in both
     """Identity of a quoted SYN."""
     identifier, port = _PORTS.unpack_from(transport)
-    return identifier, port, int.from_bytes(transport[4:8], "big"), None, b""
+    return Quoted(identifier, port, int.from_bytes(transport[4:8], "big"))
 
 
-def decode_tcp(packet: bytes) -> Heard | Unheard:
-    """Reads an IPv4 packet from a raw TCP socket, IP header included.
+def decode_tcp_segment(segment: bytes, responder: bytes) -> Heard | Unheard:
+    """Reads a TCP segment without its IP header.
 
     The TCP checksum is not verified: packets from a virtual interface leave it to the hardware.
     The acknowledgement number distinguishes answers from noise.
     """
-    start = ipv4_payload(packet, PROTOCOL)
-    if start is None:
-        return Unheard.MALFORMED
-    return decode_tcp_segment(packet[start:], packet[12:16])
-
-
-def decode_tcp_segment(segment: bytes, responder: bytes) -> Heard | Unheard:
-    """Reads a TCP segment without its IP header."""
     if len(segment) < 20:
         return Unheard.MALFORMED
     port, identifier, _, acknowledged, _, flags = struct.unpack_from("!HHIIBB", segment)
@@ -120,6 +108,6 @@ FORMAT = ProbeFormat(
     identifiers=PORTS,
     columns=dict.fromkeys(Family, _COLUMNS),
     ports=Ports(80, socket.SOCK_STREAM),
-    tap=Tap(decode_tcp, decode_tcp_segment, tcp_answers),
+    tap=Tap(decode_tcp_segment, tcp_answers),
     number_suffices=True,
 )

@@ -6,6 +6,8 @@ from .scapy_built import BUILT
 
 IPV4_HEADER = 20
 IPV6_HEADER = 40
+IP_HEADERS = {Family.IPV4: IPV4_HEADER, Family.IPV6: IPV6_HEADER}
+"""Lengths of IP headers without options or extension headers."""
 
 
 def template(packet_type: PacketType, family: Family) -> bytes:

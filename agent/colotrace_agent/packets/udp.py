@@ -11,14 +11,13 @@ from collections.abc import Collection
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import PORTS, AnswerKind, Flow, FlowKey, Heard, Unheard
+from colotrace_agent.model import PORTS, AnswerKind, FlowKey, Heard, Unheard
 
 from . import bpf
 from .checksum import MODULUS, ones_sum
 from .format import Columns, Numbering, Ports, ProbeFormat, Quoted, Tap
 from .payload import cut_of, tag_in
 from .probe import Writer
-from .template import ipv4_payload
 
 PROTOCOL = 17
 
@@ -32,9 +31,6 @@ _HEADER, _CHECKSUM = 8, 6
 
 class UdpWriter(Writer):
     """Writes datagrams."""
-
-    def __init__(self, flow: Flow) -> None:
-        super().__init__(flow, protocol=PROTOCOL)
 
     def write_flow(self, packet: bytearray) -> None:
         _PORTS.pack_into(packet, self.transport, self.flow.identifier, self.flow.port)
@@ -51,20 +47,12 @@ def quoted_datagram(transport: bytes, family: Family) -> Quoted:  # noqa: ARG001
     identifier, port = _PORTS.unpack_from(transport)
     payload = transport[_HEADER:]
     number = int.from_bytes(transport[6:8], "big") or None
-    return identifier, port, number, tag_in(payload), cut_of(payload)
-
-
-def decode_udp(packet: bytes) -> Heard | Unheard:
-    """Reads an IPv4 packet from a raw UDP socket, IP header included; the checksum is not
-    verified."""
-    start = ipv4_payload(packet, PROTOCOL)
-    if start is None:
-        return Unheard.MALFORMED
-    return decode_udp_datagram(packet[start:], packet[12:16])
+    return Quoted(identifier, port, number, tag_in(payload), cut_of(payload))
 
 
 def decode_udp_datagram(datagram: bytes, responder: bytes) -> Heard | Unheard:
-    """Reads a UDP datagram without its IP header. It quotes nothing and names only the flow."""
+    """Reads a UDP datagram without its IP header. It quotes nothing and names only the flow. The
+    checksum is not verified."""
     if len(datagram) < _HEADER:
         return Unheard.MALFORMED
     port, identifier = _PORTS.unpack_from(datagram)
@@ -90,6 +78,6 @@ FORMAT = ProbeFormat(
     identifiers=PORTS,
     columns=dict.fromkeys(Family, _COLUMNS),
     ports=Ports(33_434, socket.SOCK_DGRAM),
-    tap=Tap(decode_udp, decode_udp_datagram, udp_answers),
+    tap=Tap(decode_udp_datagram, udp_answers),
     number_is_checksum=True,
 )

@@ -6,7 +6,9 @@ import pytest
 from colotrace_agent.model import PORTS, Flow, Heard
 from colotrace_agent.network.filters import attach
 from colotrace_agent.packets.bpf import Instruction
-from colotrace_agent.packets.gre import GreWriter, decode_gre, decode_gre_packet, gre_answers
+from colotrace_agent.packets.decode import decode
+from colotrace_agent.packets.formats import writer_for
+from colotrace_agent.packets.gre import decode_gre_packet, gre_answers
 from colotrace_agent.packets.tcp import tcp_answers
 from colotrace_agent.packets.udp import udp_answers
 from colotrace_proto.messages import Family, PacketType
@@ -155,7 +157,11 @@ def gre_flow(family: Family) -> Flow:
 def heard(packet: bytes, *, ip_header: bool) -> bool:
     """Whether the decoder makes an answer of it."""
     source = gre_flow(Family.IPV6).source
-    decoded = decode_gre(packet) if ip_header else decode_gre_packet(packet, source)
+    decoded = (
+        decode(Family.IPV4, PacketType.GRE, packet)
+        if ip_header
+        else decode_gre_packet(packet, source)
+    )
     return isinstance(decoded, Heard)
 
 
@@ -212,7 +218,7 @@ def test_the_gre_filter_keeps_echo_replies_of_any_tunnel(gre: Packet, echo: Pack
 @pytest.mark.parametrize("family", list(Family))
 def test_the_gre_filter_keeps_our_own_probes(family: Family) -> None:
     """To the host that sent them."""
-    packet = bytes(GreWriter(gre_flow(family)).write(7, 1))
+    packet = bytes(writer_for(gre_flow(family)).write(7, 1))
     if family is Family.IPV6:
         packet = packet[40:]
     assert heard(packet, ip_header=family is Family.IPV4)

@@ -3,9 +3,7 @@
 import ipaddress
 
 from colotrace_agent.model import Flow
-from colotrace_agent.packets.gre import (
-    GreWriter,
-)
+from colotrace_agent.packets.formats import writer_for
 from colotrace_proto.messages import MAX_PROBES, Family, PacketType
 from hypothesis import strategies as st
 from scapy.packet import Packet
@@ -51,7 +49,7 @@ def flows(draw: st.DrawFn) -> Flow:
 
 def quote_of(flow: Flow, ordinal: int = 7) -> bytes:
     """The probe from the GRE header on."""
-    return bytes(GreWriter(flow).write(ordinal, 1)[HEADERS[flow.family] :])
+    return bytes(writer_for(flow).write(ordinal, 1)[HEADERS[flow.family] :])
 
 
 def addresses(ip: Packet) -> tuple[bytes, bytes]:

@@ -1,7 +1,7 @@
 """What a quoted IP header says of the way, as scapy writes it."""
 
 import pytest
-from colotrace_agent.packets.annotations import annotate, quoted_dscp, quoted_ecn, quoted_ttl
+from colotrace_agent.packets.annotations import annotate, quoted_traffic_class, quoted_ttl
 from colotrace_proto.messages import Family
 from hypothesis import given
 from hypothesis import strategies as st
@@ -23,8 +23,7 @@ def test_fields_are_read_by_family(family: Family, ttl: int, traffic_class: int)
     """RFC 791, RFC 8200."""
     quote = header(family, ttl=ttl, traffic_class=traffic_class)
     assert quoted_ttl(quote, family) == ttl
-    assert quoted_dscp(quote, family) == traffic_class >> 2
-    assert quoted_ecn(quote, family) == traffic_class & 3
+    assert quoted_traffic_class(quote, family) == traffic_class
 
 
 @pytest.mark.parametrize("family", list(Family))

@@ -2,11 +2,11 @@
 
 import pytest
 from colotrace_agent.model import AnswerKind, Flow, Heard, Unheard
-from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
+from colotrace_agent.packets.decode import decode, decode_icmp, decode_icmp6
 from colotrace_agent.packets.formats import number_of, writer_for
-from colotrace_agent.packets.tcp import decode_tcp, decode_tcp_segment
-from colotrace_agent.packets.udp import decode_udp, decode_udp_datagram
-from colotrace_proto.messages import PacketType
+from colotrace_agent.packets.tcp import decode_tcp_segment
+from colotrace_agent.packets.udp import decode_udp_datagram
+from colotrace_proto.messages import Family, PacketType
 from hypothesis import given
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPOption_Router_Alert
@@ -177,14 +177,14 @@ def test_segment_identifies_the_probe_it_acknowledges(
     segment = TCP(sport=33_434, dport=20_001, flags=flags, ack=acknowledged)
     packet = bytes(IP(src=TARGET, dst=US) / segment)
     heard = Heard(AnswerKind.TCP, flow.target, flow.key, number)
-    assert decode_tcp(packet) == heard
+    assert decode(Family.IPV4, PacketType.TCP, packet) == heard
     assert decode_tcp_segment(packet[20:], flow.target) == heard
 
 
 def test_bare_ack_identifies_no_probe() -> None:
     """It challenges a SYN: the target is up, but its number is not ours."""
     packet = IP(src=TARGET, dst=US) / TCP(sport=33_434, dport=20_001, flags="A", ack=4_008)
-    heard = decode_tcp(bytes(packet))
+    heard = decode(Family.IPV4, PacketType.TCP, bytes(packet))
     assert isinstance(heard, Heard)
     assert (heard.kind, heard.number) == (AnswerKind.CHALLENGE, None)
 
@@ -193,7 +193,7 @@ def test_bare_ack_identifies_no_probe() -> None:
 def test_other_segments_are_no_answer(flags: str) -> None:
     """Data, or ends of other connections."""
     packet = IP(src=TARGET, dst=US) / TCP(sport=33_434, dport=20_001, flags=flags, ack=4_008)
-    assert decode_tcp(bytes(packet)) is Unheard.NOT_OURS
+    assert decode(Family.IPV4, PacketType.TCP, bytes(packet)) is Unheard.NOT_OURS
 
 
 def test_datagram_identifies_the_flow_only() -> None:
@@ -201,7 +201,7 @@ def test_datagram_identifies_the_flow_only() -> None:
     flow = flow_of(PacketType.UDP)
     packet = bytes(IP(src=TARGET, dst=US) / UDP(sport=33_434, dport=20_001) / Raw(b"hello"))
     heard = Heard(AnswerKind.DATAGRAM, flow.target, flow.key, None)
-    assert decode_udp(packet) == heard
+    assert decode(Family.IPV4, PacketType.UDP, packet) == heard
     assert decode_udp_datagram(packet[20:], flow.target) == heard
 
 
@@ -287,8 +287,8 @@ def test_foreign_and_malformed_packets_are_told_apart() -> None:
 
 DECODERS = [
     decode_icmp,
-    decode_tcp,
-    decode_udp,
+    lambda data: decode(Family.IPV4, PacketType.TCP, data),
+    lambda data: decode(Family.IPV4, PacketType.UDP, data),
     lambda data: decode_icmp6(data, SIX),
     lambda data: decode_tcp_segment(data, SIX),
     lambda data: decode_udp_datagram(data, SIX),
@@ -306,15 +306,15 @@ ANSWERS = [
 @given(st.binary(max_size=200))
 def test_any_bytes_decode_without_an_error(data: bytes) -> None:
     """From the network, so nothing may raise."""
-    for decode in DECODERS:
-        assert isinstance(decode(data), Heard | Unheard)
+    for read in DECODERS:
+        assert isinstance(read(data), Heard | Unheard)
 
 
 @given(st.sampled_from(ANSWERS), st.integers(0, 300))
 def test_cut_answer_decodes_without_an_error(answer: bytes, keep: int) -> None:
     """At any place."""
-    for decode in DECODERS:
-        assert isinstance(decode(answer[:keep]), Heard | Unheard)
+    for read in DECODERS:
+        assert isinstance(read(answer[:keep]), Heard | Unheard)
 
 
 @given(st.sampled_from(ANSWERS), st.lists(st.tuples(st.integers(0, 199), st.integers(1, 255))))
@@ -325,8 +325,8 @@ def test_mutated_answer_decodes_without_an_error(
     mutant = bytearray(answer)
     for at, change in changes:
         mutant[at % len(mutant)] ^= change
-    for decode in DECODERS:
-        assert isinstance(decode(bytes(mutant)), Heard | Unheard)
+    for read in DECODERS:
+        assert isinstance(read(bytes(mutant)), Heard | Unheard)
 
 
 @given(st.sampled_from(TYPES), st.integers(28, 47), st.integers(1, 255))

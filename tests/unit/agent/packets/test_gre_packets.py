@@ -2,10 +2,9 @@
 
 import pytest
 from colotrace_agent.model import AnswerKind, FlowKey, Heard, Unheard
-from colotrace_agent.packets.formats import number_of
+from colotrace_agent.packets.decode import decode
+from colotrace_agent.packets.formats import number_of, writer_for
 from colotrace_agent.packets.gre import (
-    GreWriter,
-    decode_gre,
     decode_gre_packet,
     gre_identity,
 )
@@ -70,13 +69,15 @@ def test_outer_header_is_skipped() -> None:
     """Its options too. The responder is the source of the tunnel's packet."""
     for options in ([], [IPOption_Router_Alert()]):
         outer = IP(src="203.0.113.10", dst=US, options=options)
-        heard = decode_gre(bytes(outer / GRE() / reply_in(Family.IPV4)))
+        heard = decode(Family.IPV4, PacketType.GRE, bytes(outer / GRE() / reply_in(Family.IPV4)))
         assert heard == heard_from(Family.IPV4, bytes([203, 0, 113, 10]))
 
 
 def test_ipv6_reply_in_an_ipv4_tunnel() -> None:
     """The outer header's family may differ."""
-    heard = decode_gre(bytes(IP(src=TARGET, dst=US) / GRE() / reply_in(Family.IPV6)))
+    heard = decode(
+        Family.IPV4, PacketType.GRE, bytes(IP(src=TARGET, dst=US) / GRE() / reply_in(Family.IPV6))
+    )
     assert heard == heard_from(Family.IPV6, bytes([203, 0, 113, 9]))
 
 
@@ -111,7 +112,7 @@ def test_foreign_and_malformed_packets_are_told_apart() -> None:
     outer = bytes(IP(src=TARGET, dst=US) / GRE() / reply_in(Family.IPV4))
     outers = [b"", outer[:19], b"\x44" + outer[1:], b"\x65" + outer[1:]]
     outers += [outer[:9] + b"\x11" + outer[10:], b"\x4f" + outer[1:30]]
-    assert {decode_gre(data) for data in outers} == {Unheard.MALFORMED}
+    assert {decode(Family.IPV4, PacketType.GRE, data) for data in outers} == {Unheard.MALFORMED}
 
 
 @given(st.binary(max_size=200))
@@ -119,8 +120,8 @@ def test_any_bytes_are_read_without_an_error(data: bytes) -> None:
     """From the network, so nothing may raise."""
     for prefix in (b"", b"\x20\x00\x08\x00", b"\x20\x00\x86\xdd", b"\x00\x00\x08\x00\x45"):
         identity = gre_identity(prefix + data)
-        assert identity is None or 0 <= identity.key < 1 << 32
-        assert isinstance(decode_gre(prefix + data), Heard | Unheard)
+        assert identity is None or 0 <= identity.identifier < 1 << 32
+        assert isinstance(decode(Family.IPV4, PacketType.GRE, prefix + data), Heard | Unheard)
         assert isinstance(decode_gre_packet(prefix + data, bytes(4)), Heard | Unheard)
 
 
@@ -153,7 +154,7 @@ def test_probe_to_the_own_host_is_its_own_answer(family: Family) -> None:
     for responder in (flow.target, bytes(len(flow.source)), b""):
         assert decode_gre_packet(message, responder) is Unheard.NOT_OURS
     if family is Family.IPV4:
-        assert decode_gre(bytes(GreWriter(flow).write(7, 1))) == wanted
+        assert decode(Family.IPV4, PacketType.GRE, bytes(writer_for(flow).write(7, 1))) == wanted
 
 
 @pytest.mark.parametrize("first", ["a0000800", "30000800", "00000800"])

@@ -5,10 +5,9 @@ import struct
 import pytest
 from colotrace_agent.model import AnswerKind, Flow, Heard
 from colotrace_agent.packets.decode import decode_icmp, decode_icmp6
-from colotrace_agent.packets.formats import number_of
+from colotrace_agent.packets.format import Quoted
+from colotrace_agent.packets.formats import number_of, writer_for
 from colotrace_agent.packets.gre import (
-    GreIdentity,
-    GreWriter,
     gre_identity,
 )
 from colotrace_proto.messages import Family
@@ -44,7 +43,7 @@ from unit.agent.packets.gre_flows import (
 def test_probe_has_the_fields_of_its_flow(flow: Flow, ordinal: int, ttl: int) -> None:
     """Both headers, the key and the echo request. Every checksum is right, so that it can be
     answered."""
-    packet = bytes(GreWriter(flow).write(ordinal, ttl))
+    packet = bytes(writer_for(flow).write(ordinal, ttl))
     outer = (IP if flow.family is Family.IPV4 else IPv6)(packet)
     gre, inner = outer[GRE], outer[GRE].payload
     assert addresses(outer) == addresses(inner) == (flow.source, flow.target)
@@ -73,7 +72,7 @@ def test_probe_has_the_fields_of_its_flow(flow: Flow, ordinal: int, ttl: int) ->
 def test_probes_of_a_flow_hash_alike(flow: Flow, ordinals: list[int], ttl: int) -> None:
     """Behind the outer header only sequence, steering and tag differ: not the key, the inner
     addresses or a checksum."""
-    writer = GreWriter(flow)
+    writer = writer_for(flow)
     seen = set()
     for ordinal in ordinals:
         packet = bytes(writer.write(ordinal, ttl))
@@ -96,7 +95,7 @@ def test_probe_byte_by_byte() -> None:
     63 6f 6c 6f 74 72                    colotr
     """
     flow = flow_of(Family.IPV4)
-    packet = bytes(GreWriter(flow).write(0, 5))
+    packet = bytes(writer_for(flow).write(0, 5))
     tag = flow.marks.tag(0)
     # The tag and the steering sum to nothing: 0xffff.
     steering = checksum(tag)
@@ -126,10 +125,10 @@ def test_quote_identifies_the_probe_as_far_as_it_goes(family: Family) -> None:
         number = number_of(flow, 7) if length >= echo + 8 else None
         tag = flow.marks.tag(7) if length >= echo + 18 else None
         cut = quote[echo + 8 : length] if number is not None and tag is None else b""
-        assert identity == GreIdentity(KEY, number, tag, cut)
+        assert identity == Quoted(KEY, 0, number, tag, cut)
     # What a router pads a short quote with is neither a number nor a tag.
     for length in (8, 20, echo):
-        assert gre_identity(quote[:length].ljust(108, b"\0")) == GreIdentity(KEY, None, None)
+        assert gre_identity(quote[:length].ljust(108, b"\0")) == Quoted(KEY, 0, None)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +158,7 @@ def test_inner_packet_of_another_program_is_refused(family: Family) -> None:
         changed = bytearray(quote)
         changed[at] ^= 1
         expected = (
-            None if at != 4 else GreIdentity(KEY ^ 1 << 24, 4_007, flow_of(family).marks.tag(7))
+            None if at != 4 else Quoted(KEY ^ 1 << 24, 0, 4_007, flow_of(family).marks.tag(7))
         )
         assert gre_identity(bytes(changed)) == expected
 
@@ -171,7 +170,7 @@ def test_options_in_the_inner_header_are_skipped() -> None:
     identity = gre_identity(grown)
     assert identity is not None
     assert identity.number == 4_007
-    assert gre_identity(quote[:8] + b"\x4f" + quote[9:]) == GreIdentity(KEY, None, None)
+    assert gre_identity(quote[:8] + b"\x4f" + quote[9:]) == Quoted(KEY, 0, None)
 
 
 @pytest.mark.parametrize("family", list(Family))
@@ -185,7 +184,7 @@ def test_foreign_inner_header_is_no_short_quote(family: Family) -> None:
         changed[at] ^= bits
         assert gre_identity(bytes(changed)) is None
         cut = bytes(changed[: 8 + HEADERS[family] - 1])
-        assert gre_identity(cut.ljust(108, b"\0")) == GreIdentity(KEY, None, None)
+        assert gre_identity(cut.ljust(108, b"\0")) == Quoted(KEY, 0, None)
 
 
 @given(st.sampled_from(Family), CHANGES, st.integers(0, 120))
@@ -200,7 +199,7 @@ def test_identity_of_a_mutated_quote_is_in_its_bytes(
     identity = gre_identity(bytes(mutant))
     if identity is None:
         return
-    assert identity.key == struct.unpack_from("!I", mutant, 4)[0]
+    assert identity.identifier == struct.unpack_from("!I", mutant, 4)[0]
     if identity.number is not None:
         inner = 20 if family is Family.IPV4 else 40
         echo = 8 + ((mutant[8] & 15) * 4 if family is Family.IPV4 else inner)
@@ -216,7 +215,7 @@ def test_quote_in_a_routers_error_identifies_the_probe(beyond: int) -> None:
     """It has the key always, number and tag as far as quoted, and the IP ID in IPv4."""
     for family in Family:
         flow = flow_of(family)
-        quote = bytes(GreWriter(flow).write(7, 1))[: HEADERS[family] + beyond]
+        quote = bytes(writer_for(flow).write(7, 1))[: HEADERS[family] + beyond]
         if family is Family.IPV4:
             packet = IP(src=ROUTER, dst=US) / ICMP(type=11) / Raw(quote)
             heard = decode_icmp(bytes(packet))
@@ -235,7 +234,7 @@ def test_quote_in_a_routers_error_identifies_the_probe(beyond: int) -> None:
 @pytest.mark.parametrize("off", [0, 1, -1])
 def test_pointer_ignores_inserted_extension_headers(inserted: bytes, off: int) -> None:
     """A target without GRE points at the last next-header field (RFC 8200 section 4)."""
-    quote = bytes(GreWriter(flow_of(Family.IPV6)).write(7, 1))
+    quote = bytes(writer_for(flow_of(Family.IPV6)).write(7, 1))
     at = 40 if inserted else 6
     if inserted:
         quote = quote[:6] + b"\x3c" + quote[7:40] + inserted + quote[40:]
