@@ -9,12 +9,7 @@ def main() -> None:
     from colotrace_proto.output import program
     from colotrace_proto.starting import Program, start
 
-    this = Program(
-        name="colotrace-agent",
-        module="colotrace_agent.main",
-        extra="agent",
-        address_space=136 << 20,
-    )
+    this = Program("colotrace-agent", extra="agent", address_space=136 << 20)
     program(this.name, lambda: start(this))
 
 

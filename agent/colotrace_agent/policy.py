@@ -9,6 +9,7 @@ from collections.abc import Callable, Container, Sequence
 from typing import NamedTuple
 
 from colotrace_proto.addresses import is_one_host, is_public
+from colotrace_proto.identifiers import address_of
 from colotrace_proto.messages import Failure, Family
 from colotrace_proto.notices import Notice, NoticeCode
 
@@ -47,7 +48,7 @@ class Policy:
         `target` is a name, or the address itself. The addresses of a forbidden name are not shown:
         callers would learn of the host's network what only its resolver knows.
         """
-        if _is_address(target):
+        if address_of(target) is not None:
             return self.judge_all(addresses)[0] or list(addresses)
         causes = self._refusals(addresses, name=target)
         allowed = [address for address, no in zip(addresses, causes, strict=True) if no is None]
@@ -110,11 +111,3 @@ def refusal(address: bytes, *, allow_private: bool, name: str = "") -> Notice | 
 
 def _refused(code: NoticeCode, address: bytes, name: str) -> Notice:
     return Notice(code, name=name) if name else Notice(code, addresses=(address,))
-
-
-def _is_address(target: str) -> bool:
-    try:
-        ipaddress.ip_address(target)
-    except ValueError:
-        return False
-    return True

@@ -9,12 +9,7 @@ def main() -> None:
     from colotrace_proto.output import program
     from colotrace_proto.starting import Program, start
 
-    this = Program(
-        name="colotrace",
-        module="colotrace_cli.main",
-        extra="cli",
-        address_space=50 << 20,
-    )
+    this = Program("colotrace", extra="cli", address_space=50 << 20)
     program(this.name, lambda: start(this))
 
 

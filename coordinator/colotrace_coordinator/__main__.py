@@ -9,12 +9,7 @@ def main() -> None:
     from colotrace_proto.output import program
     from colotrace_proto.starting import Program, start
 
-    this = Program(
-        name="colotrace-coordinator",
-        module="colotrace_coordinator.main",
-        extra="coordinator",
-        address_space=100 << 20,
-    )
+    this = Program("colotrace-coordinator", extra="coordinator", address_space=100 << 20)
     program(this.name, lambda: start(this))
 
 

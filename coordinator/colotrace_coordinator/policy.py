@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from colotrace_proto.addresses import is_one_host, is_public
 from colotrace_proto.hostnames import HostNameError, IdnaRuleError, to_ascii
+from colotrace_proto.identifiers import address_of
 from colotrace_proto.special_purpose import Address, block_of
 from colotrace_proto.text import safe
 
@@ -67,12 +68,9 @@ def as_asked(target: str) -> str:
 
 def literal(target: str) -> Address | None:
     """The address that the target is; None for a name."""
-    try:
-        return ipaddress.ip_address(target)
-    except ValueError:
-        pass
-    if not _LOOSE_IPV4.fullmatch(target):
-        return None
+    address = address_of(target)
+    if address is not None or not _LOOSE_IPV4.fullmatch(target):
+        return address
     try:
         return ipaddress.IPv4Address(socket.inet_aton(target.rstrip(".")))
     except OSError:

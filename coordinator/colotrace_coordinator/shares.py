@@ -9,6 +9,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
+from colotrace_proto.identifiers import address_of
+
 H = TypeVar("H", bound=Hashable)
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -18,10 +20,7 @@ _HOLDERS = 20_000
 
 def parse(text: str) -> Address | None:
     """The address; IPv4 if it is an IPv4-mapped IPv6 address. None if the text is no address."""
-    try:
-        address = ipaddress.ip_address(text)
-    except ValueError:
-        return None
+    address = address_of(text)
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address

@@ -4,6 +4,7 @@ import ipaddress
 import re
 
 from .hostnames import HostNameError, is_host_name, to_ascii
+from .special_purpose import Address
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _COLO = re.compile(r"[a-z]{3,8}[0-9]{1,4}")
@@ -42,9 +43,15 @@ def with_ascii_host(text: str) -> str:
         return text
 
 
+def address_of(text: str) -> Address | None:
+    """The IP address that the text is; None if it is none."""
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None
+
+
 def is_ip(text: str, version: int) -> bool:
     """Whether the text is an address of that IP version."""
-    try:
-        return ipaddress.ip_address(text).version == version
-    except ValueError:
-        return False
+    address = address_of(text)
+    return address is not None and address.version == version

@@ -34,11 +34,10 @@ _REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program of this distribution; `extra` is the extra that installs its packages."""
+    """A program of this distribution. `extra` installs its packages; `colotrace_EXTRA.main` has its
+    `main()`."""
 
     name: str
-    module: str
-    """The module with its `main()`."""
     extra: str
     address_space: int
     """Least address space in bytes; with less, its libraries abort instead of raising."""
@@ -62,7 +61,7 @@ def start(program: Program) -> None:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         _require_address_space(program.address_space)
-        importlib.import_module(program.module).main()
+        importlib.import_module(f"colotrace_{program.extra}.main").main()
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
     except Exception as error:

@@ -3,13 +3,13 @@
 /etc/resolv.conf is read again when it changes: at boot it may be empty until the network is up.
 """
 
-import ipaddress
 import re
 from collections.abc import Callable
 from pathlib import Path
 
 import dns.asyncresolver
 import dns.resolver
+from colotrace_proto.identifiers import address_of
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import SetupError
@@ -103,10 +103,7 @@ def _address(given: str) -> tuple[str, int]:
     """Host and port. The host must be an address, since no resolver is known yet."""
     match = _RESOLVER.fullmatch(given)
     host, port = (match["v6"] or match["host"], match["port"] or "53") if match else (given, "53")
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        address = None
+    address = address_of(host)
     if address is None or not 0 < int(port) <= 65_535:
         raise ResolverError(
             f"--resolver {given}: not an address, or an address and a port, like 192.0.2.53:53"

@@ -4,11 +4,11 @@ The text names what is at fault and, if there is one, the remedy.
 """
 
 import enum
-import ipaddress
 from dataclasses import dataclass
 
 from colotrace_proto.codes import RowCode
 from colotrace_proto.failures import error_code
+from colotrace_proto.identifiers import address_of
 from colotrace_proto.messages import (
     AgentId,
     ColoName,
@@ -183,13 +183,7 @@ def _lost(words: str) -> Fault:
 
 def _names_an_address(words: str) -> bool:
     """Whether the text contains an address, as that of agents before 0.2 does."""
-    for word in words.split():
-        try:
-            ipaddress.ip_address(word.strip(",.;:()[]"))
-        except ValueError:
-            continue
-        return True
-    return False
+    return any(address_of(word.strip(",.;:()[]")) is not None for word in words.split())
 
 
 def _because(code: int, weight: Weight, words: str, cause: Notice | None) -> Fault:

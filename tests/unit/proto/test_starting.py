@@ -10,9 +10,7 @@ from pathlib import Path
 import pytest
 from colotrace_proto.starting import Program, explain, install_line
 
-PROGRAM = Program(
-    name="colotrace-agent", module="colotrace_agent.main", extra="agent", address_space=0
-)
+PROGRAM = Program(name="colotrace-agent", extra="agent", address_space=0)
 
 
 @pytest.mark.parametrize("extra", ["agent", "coordinator", "cli", "mqtt", "postgres"])
@@ -62,13 +60,15 @@ def test_a_fault_of_the_program_has_none(error: Exception) -> None:
 @pytest.mark.parametrize(("up", "code"), [("", 2), ("starting.mark_started()", 1)])
 def test_a_fault_after_the_start_may_pass(tmp_path: Path, up: str, code: int) -> None:
     """Exit code 2 would keep systemd from starting a program again that has run for weeks."""
-    (tmp_path / "late.py").write_text(
+    package = tmp_path / "colotrace_late"
+    package.mkdir()
+    (package / "main.py").write_text(
         f"from colotrace_proto import starting\ndef main():\n    {up or 'pass'}\n"
         "    raise MemoryError\n"
     )
     run = (
         "from colotrace_proto.starting import Program, start;"
-        "start(Program(name='x', module='late', extra='x', address_space=0))"
+        "start(Program(name='x', extra='late', address_space=0))"
     )
     argv = [sys.executable, "-c", run]
     done = subprocess.run(argv, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -1,8 +1,7 @@
 """Checks the syntax of a target. `policy` decides whether it may be traced."""
 
-import ipaddress
-
 from colotrace_proto.hostnames import HostNameError, IdnaRuleError, to_ascii
+from colotrace_proto.identifiers import address_of
 
 MAX_TARGET = 255
 
@@ -15,11 +14,7 @@ def fault(target: str) -> str | None:
         return f"is longer than {MAX_TARGET} characters"
     if "%" in target:
         return "has a zone id, which means nothing at another host"
-    try:
-        ipaddress.ip_address(target)
-    except ValueError:
-        pass
-    else:
+    if address_of(target) is not None:
         return None
     try:
         to_ascii(target)
