@@ -20,6 +20,7 @@ from colotrace_coordinator.api.http.connection import Deadlines
 from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
 from colotrace_coordinator.listen import Address, listen
 from eventually import until
+from fleet.authority import Authority
 from starlette.types import Receive, Scope, Send
 from unit.coordinator.api.test_server import answer, certificate
 
@@ -262,7 +263,8 @@ async def test_trusted_proxy_has_no_share_and_tells_its_client() -> None:
 
 async def test_handshake_that_does_not_come(tmp_path: Path) -> None:
     """It is counted, has a deadline, and gives its place to others."""
-    tls = certificate(tmp_path)
+    authority = Authority(tmp_path)
+    tls = certificate(authority)
     async with serving(App(), tls=tls, handshake_s=0.1) as (server, where):
         silent = await Client.to(where)
         await until(lambda: server.connections == 1)
@@ -271,7 +273,7 @@ async def test_handshake_that_does_not_come(tmp_path: Path) -> None:
     async with serving(App(), tls=tls, connections_per_address=2) as (server, where):
         held = [await Client.to(where) for _ in range(4)]
         await until(lambda: server.connections == 2)
-        trust = ssl.create_default_context(cafile=str(tls.certificate))
+        trust = ssl.create_default_context(cafile=authority.path)
         client = Client(*await asyncio.open_connection(*where, ssl=trust))
         assert await client.ask(GET % b"a") == (200, b"/a")
         for each in (*held, client):
@@ -279,11 +281,12 @@ async def test_handshake_that_does_not_come(tmp_path: Path) -> None:
 
 
 async def test_certificate_is_taken_again(tmp_path: Path) -> None:
-    tls = certificate(tmp_path)
+    tls = certificate(Authority(tmp_path))
     async with serving(App(), tls=tls) as (server, where):
-        certificate(tmp_path)
+        authority = Authority(tmp_path, "newer")
+        certificate(authority)
         server.reload_certificate()
-        trust = ssl.create_default_context(cafile=str(tls.certificate))
+        trust = ssl.create_default_context(cafile=authority.path)
         client = Client(*await asyncio.open_connection(*where, ssl=trust))
         assert (await client.ask(GET % b"a"))[0] == 200
         client.writer.close()
