@@ -1,11 +1,11 @@
-"""All traces of an agent: whose turn it is to send, and whose an answer is.
+"""All traces of an agent: schedules their probes, and gives each answer to its trace.
 
 Verbs: `start`, `poll` (probes due now), `sent` / `failed`, `heard`, `expire`, `next_deadline`;
-after each, `changed` holds the traces of which there is something new.
+after each, `changed` holds the traces that have changed.
 
-Of the packet budget, the job that has sent least so far gets the next few probes, and among
-equals the youngest: a short one does not wait for long ones that were there before. What has waited
-counts as having sent less, so that ever new ones do not keep it waiting for good.
+The packet budget is shared by accounts, one for each job. The account that has taken the fewest
+probes sends next; of equal ones, the youngest. So a short job does not wait for long ones. An
+account's count is reduced with its age, so that new jobs cannot starve an old one.
 """
 
 import heapq
@@ -33,32 +33,32 @@ from .lookup import Lookup
 from .trace import Trace
 
 AGEING = 20
-"""How many probes less a job counts as having sent, for each second that it is older."""
-_NEAR_ALLOWS = 0  # instead of a time: as soon as the first hops' budget does
+"""Probes by which an account's count is reduced, for each second of its age."""
+_NEAR_ALLOWS = 0  # instead of a time: as soon as the budget of the first hops allows it
 
 
 class Account:
-    """Traces that share one trace's part of the budget: those of one job."""
+    """The traces of one job, which share one part of the budget."""
 
     __slots__ = ("began", "taken", "traces")
 
     def __init__(self) -> None:
         self.began = 0
-        """When its first trace did; 0 before."""
+        """When its first trace began; 0 before."""
         self.taken = 0
-        """Probes so far."""
+        """Probes taken so far."""
         self.traces: list[Trace] = []
-        """Those that have probes to send; the first is next."""
+        """The traces that have probes to send; the first is next."""
 
 
 _Queue = list[tuple[float, int, Account]]
 
 
 class Engine:
-    """The traces under way. All times are monotonic nanoseconds.
+    """The running traces. All times are monotonic nanoseconds.
 
-    `rate` replaces the budget of all packets and that of those to the first hops; what one target
-    gets stays as it is. `secret` and `flow_secret` are those of `Identities`.
+    `rate` replaces the rates of all packets and of packets to the first hops, but not the rate to
+    one target. `secret` and `flow_secret` are those of `Identities`.
     """
 
     def __init__(
@@ -70,19 +70,19 @@ class Engine:
         routers: Routers | None = None,
     ) -> None:
         self.foreign = 0
-        """Packets that look like answers, but to no probe of ours."""
+        """Packets that look like answers, but match no trace."""
         self.malformed = 0
-        """Messages with a wrong checksum that verify for no probe."""
+        """Messages with a wrong checksum that match no probe."""
         self.late = 0
         """Answers to traces that have ended."""
         self.overflows = 0
-        """Packets that the host had no room for."""
+        """Packets that the host's receive queues dropped."""
         self.unstamped = 0
-        """Answers whose probe's departure the kernel did not stamp."""
+        """Answered probes of ended traces without a kernel time stamp of their departure."""
         self.counted = Counters()
-        """What ended traces have counted."""
+        """The sum of the counters of ended traces."""
         self.changed: set[Trace] = set()
-        """Traces with news since the caller last cleared it."""
+        """Traces that have changed since the caller last cleared it."""
         self._budget = Budget(shared_bucket(rate or DEFAULT_RATE))
         self._near = Budget(shared_bucket(rate or DEFAULT_NEAR_RATE))
         self._targets: OrderedDict[bytes, Budget] = OrderedDict()
@@ -90,17 +90,18 @@ class Engine:
         """Allocates the flows for `start`; release those that are not started."""
         self._distances = Distances()
         self._routers = Routers() if routers is None else routers
-        self._touched: set[Trace] = set()  # their ends may have moved
+        self._touched: set[Trace] = set()  # whose end must be computed again
         self._spacing: Spacing[Trace] = Spacing(settled=self._touched.add)
-        # By TTL, the limits of routers at which a trace's probes are expected to expire.
+        # By trace and TTL, the limits of routers at which probes are expected to expire.
         self._limits: dict[Trace, dict[int, Limit]] = {}
         self._traces = Lookup()
-        # Who has probes to send, by turn, the youngest of equals first: at once; when the first
-        # hops' budget allows it. And who waits for a target's budget, by when that does.
+        # Heaps of accounts with probes to send, the next turn first: those that may send at once,
+        # and those that wait for the budget of the first hops. `_waiting` holds those that wait for
+        # a target's budget, by the time at which it allows a probe.
         self._sending: _Queue = []
         self._near_sending: _Queue = []
         self._waiting: list[tuple[int, int, Account]] = []
-        # Ends as last computed: a heap entry that has become too early only costs another look.
+        # Ends as last computed. A heap entry that has become too early only costs another check.
         self._ends: list[tuple[int, int, Trace]] = []
         self._entered: dict[Trace, int] = {}
         self._tie = itertools.count()
@@ -111,9 +112,9 @@ class Engine:
     def start(
         self, spec: TraceSpec, flow: Flow, *, now: int, account: Account | None = None
     ) -> Trace:
-        """Begins a trace; its probes come out of `poll`.
+        """Begin a trace; `poll` returns its probes.
 
-        Traces of one `account` have one trace's part of the budget together.
+        Traces of one `account` share one part of the budget.
         """
         expected_ttl = self._distances.of(spec, spec.target, now)
         trace = Trace(spec, flow, now=now, expected_ttl=expected_ttl)
@@ -137,14 +138,14 @@ class Engine:
         return trace
 
     def stop(self, trace: Trace, *, now: int) -> None:
-        """Ends a trace early, with what there is."""
+        """End a trace early, with its answers so far."""
         trace.stop(now)
         self._end(trace, now)
 
     def poll(self, now: int, *, most: int) -> list[Probe]:
-        """Probes to send now, each to be reported by `sent` or `failed`.
+        """Take the probes to send now, at most `most`. Report each by `sent` or `failed`.
 
-        At most a few of each trace, so that answers to them can spare further ones.
+        Each trace gets a few at a time, because their answers may make further ones unnecessary.
         """
         while self._waiting and self._waiting[0][0] <= now:
             self._push(heapq.heappop(self._waiting)[2])
@@ -178,12 +179,12 @@ class Engine:
         self._take_late(probes, now, most=allowed)
         self._budget.spend(len(probes))
         if not probes:
-            # What was spared may have been the last that a trace was waiting for.
+            # The last probe that a trace waited for may have been spared.
             self.expire(now)
         return probes
 
     def _next_account(self, now: int) -> Account | None:
-        """Whose turn it is, taken out of its queue."""
+        """Remove the account whose turn it is from its queue, and return it."""
         queue = self._sending
         near = self._near_sending
         if near and (not queue or near[0] < queue[0]) and self._near.available(now):
@@ -191,8 +192,8 @@ class Engine:
         return heapq.heappop(queue)[2] if queue else None
 
     def _take_of(self, trace: Trace, probes: list[Probe], now: int, *, most: int) -> int | None:
-        """Takes probes of a trace, until there are so many in all; where a budget is used up, when
-        the next may leave: `_NEAR_ALLOWS`, or a time."""
+        """Take probes of a trace until `probes` has `most`. If a budget is exhausted before, return
+        when the next probe may leave: `_NEAR_ALLOWS`, or a time."""
         limits = self._limits.get(trace)
         while trace.ended is None and len(probes) < most and (ttl := trace.next_ttl()) is not None:
             if limits and (limit := limits.get(ttl)) is not None:
@@ -206,7 +207,7 @@ class Engine:
         return None
 
     def _take_late(self, probes: list[Probe], now: int, *, most: int) -> None:
-        """Adds what has waited for a router that limits its answers."""
+        """Add the deferred probes whose router and budgets allow them now."""
 
         def ready_at(trace: Trace, ttl: int) -> int:
             at = self._polite_at(trace, ttl, now)
@@ -217,8 +218,8 @@ class Engine:
             probes.append(Probe(trace.flow, *trace.take_late(ttl)))
 
     def _polite_at(self, trace: Trace, ttl: int, now: int) -> int | None:
-        """When a probe may leave, as far as its target and the nearest routers go: a time, or
-        `_NEAR_ALLOWS`. None says that it may now, and is taken off their budgets."""
+        """Spend the budgets of the target and of the first hops on one probe. If one of them is
+        exhausted, return when the probe may leave instead: a time, or `_NEAR_ALLOWS`."""
         target = self._targets[trace.spec.target]
         if not target.available(now):
             return target.ready_at()
@@ -230,7 +231,7 @@ class Engine:
         return None
 
     def sent(self, probe: Probe, *, at: int) -> None:
-        """The probe left at that time."""
+        """The probe was sent at that time."""
         trace = self._traces.of(probe.flow.key)
         if trace is not None:
             trace.probe_sent(probe.ordinal, at)
@@ -245,19 +246,19 @@ class Engine:
             self.changed.add(trace)
 
     def departed(self, probe: Probe, *, at: int | None) -> None:
-        """The kernel's time stamp of the probe; None if it cannot be right."""
+        """The kernel's time stamp of the probe's departure; None if it is unusable."""
         trace = self._traces.of(probe.flow.key)
         if trace is not None:
             trace.probe_departed(probe.ordinal, at)
 
     def overflowed(self, packets: int) -> None:
-        """The host had no room for that many packets, whosever answers they were."""
+        """The host dropped that many packets; they may have been answers to any trace."""
         self.overflows += packets
         for trace in self._traces:
             trace.caveats.overflows += packets
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> None:
-        """A packet arrived at that time, and was read at the other, that may answer a probe."""
+        """Take a packet that may answer a probe. It arrived at `at` and was read at `read_at`."""
         trace = self._traces.find(heard, read_at)
         if not heard.intact and not (trace and trace.verifies(heard)):
             self.malformed += 1
@@ -277,7 +278,7 @@ class Engine:
                 self._routers.count(reply.address, 1, now=read_at)
 
     def expire(self, now: int) -> None:
-        """Ends the traces to which nothing more can come."""
+        """End the traces that have nothing left to send or to wait for."""
         looked_at = set()
         for trace in self._touched:
             look_at = trace.look_at()
@@ -304,9 +305,9 @@ class Engine:
             heapq.heappush(self._ends, (look_at, next(self._tie), trace))
 
     def next_deadline(self, now: int) -> int | None:
-        """When `poll` or `expire` has something to do; None where only an answer can change that.
+        """When `poll` or `expire` has something to do; None if only an answer can change that.
 
-        `now` where probes are due already. To be asked after `expire`.
+        `now` if probes are due already. Call it after `expire`.
         """
         times = [self._ends[0][0]] if self._ends else []
         budget_at = now if self._budget.available(now) else self._budget.ready_at()
@@ -343,10 +344,9 @@ class Engine:
             self._forget_targets(now)
 
     def judge_limits(self, trace: Trace) -> None:
-        """Finds where routers' limits have probably kept answers from an ended trace.
+        """Find the TTLs at which rate limits have probably withheld answers from an ended trace.
 
-        To be called once the host's own losses are known (`overflowed`): what the host had no room
-        for says nothing about routers.
+        Call it after `overflowed`: packets that the host dropped say nothing about routers.
         """
         if not trace.caveats.overflows:
             end = trace.end_ttl
@@ -356,7 +356,7 @@ class Engine:
             )  # fmt: skip
 
     def _forwarders(self, ended: Trace) -> set[bytes]:
-        """Nodes that answered "time exceeded" to other traces under way to the same target."""
+        """Nodes that answered "time exceeded" to other running traces to the same target."""
         return {
             reply.address
             for trace in self._traces.to(ended.target)
@@ -365,7 +365,7 @@ class Engine:
         }
 
     def _forget_targets(self, now: int) -> None:
-        """Whose budget is whole again is like a target never traced."""
+        """Forget targets whose budget is full again, as that of a new target."""
         while self._targets:
             target, budget = next(iter(self._targets.items()))
             if budget.users or not budget.is_full(now):

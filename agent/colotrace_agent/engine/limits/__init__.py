@@ -1,1 +1,1 @@
-"""How fast probes may leave, and what is known of routers that limit their answers."""
+"""Rates at which probes may leave, and routers that limit the rate of their answers."""
