@@ -1,4 +1,4 @@
-"""How many packets may leave now: token buckets, one or many at once, and their rates.
+"""Token buckets that limit the rate of packets, one or many in arrays, and their rates.
 
 A bucket gains `rate` tokens a second up to `burst`. Once it is empty, nothing leaves until it has
 `grain` tokens again, so that sends stay batched. Times are monotonic nanoseconds.
@@ -12,15 +12,15 @@ import numpy.typing as npt
 DEFAULT_RATE = 5_000
 """Packets a second, over all traces."""
 DEFAULT_NEAR_RATE = 1_000
-"""Those of them that expire at the first hops, which all traces of a host share."""
+"""Packets a second that expire at the first hops, which all traces of a host share."""
 NEAR_HOPS = 3
 BURST = 512
 TARGET_RATE = 1_000
 """Packets a second to one target."""
 TARGET_BURST = 640
-"""Of them at once: a whole trace."""
+"""Packets to one target at once: a whole trace."""
 STEP = 12
-"""What one trace sends at most before others have their turn, and answers are read."""
+"""Most probes that one trace sends before others have their turn and answers are read."""
 _GRAIN_S = 0.004
 
 _Number = TypeVar("_Number", float, npt.NDArray[Any])
@@ -36,14 +36,14 @@ class Fill(NamedTuple):
 
 
 class Bucket(NamedTuple):
-    """The rule of a token bucket, for one or, with arrays, for many."""
+    """The parameters and rules of a token bucket, on floats or on arrays of many buckets."""
 
     rate: float
     burst: float
     grain: int = 1
 
     def level(self, level: _Number, elapsed_ns: _Number) -> _Number:
-        """The tokens after a time in which none was spent."""
+        """The tokens after so much time without spending."""
         gained = level + elapsed_ns * self.rate / 1e9
         return gained * (gained <= self.burst) + self.burst * (gained > self.burst)
 
@@ -52,12 +52,12 @@ class Bucket(NamedTuple):
         return level < 1 + (self.grain - 1) * was_empty
 
     def wait_ns(self, level: float, packets: int) -> int:
-        """How long it takes until that many may leave."""
+        """Nanoseconds until that many may leave."""
         missing = min(packets, self.burst) - level
         return max(int(missing * 1e9 / self.rate) + 1, 0)
 
     def is_full(self, level: _Number, elapsed_ns: _Number) -> _Number:
-        """Whether it is as if it had never been used."""
+        """Whether the bucket is full, as a new one is."""
         return self.level(level, elapsed_ns) >= self.burst
 
 
@@ -86,7 +86,7 @@ class Budget:
         self._is_empty = False
         self._at = 0
         self.users = 0
-        """How many share it; for its owner to count."""
+        """Traces that share it; counted by its owner."""
 
     def available(self, now: int) -> int:
         """Packets that may leave now."""
@@ -97,11 +97,11 @@ class Budget:
         return 0 if self._is_empty else int(self._level)
 
     def spend(self, packets: int) -> None:
-        """Takes tokens for packets that have left."""
+        """Spend tokens for packets that have left."""
         self._level -= packets
 
     def is_full(self, now: int) -> bool:
-        """Whether it is as if it had never been used."""
+        """Whether the bucket is full, as a new one is."""
         return bool(self._bucket.is_full(self._level, now - self._at))
 
     def ready_at(self, packets: int | None = None) -> int:
@@ -110,7 +110,7 @@ class Budget:
 
 
 class Budgets:
-    """Many token buckets with the same bounds, by line, in arrays; `lines` has each line once."""
+    """Many equal token buckets in arrays, by line. Each line occurs once in `lines`."""
 
     def __init__(self, count: int, bucket: Bucket) -> None:
         self._bucket = bucket
@@ -119,7 +119,7 @@ class Budgets:
         self._at = np.zeros(count, np.int64)
 
     def available(self, lines: npt.NDArray[np.intp], now: int) -> npt.NDArray[np.int64]:
-        """Packets that may leave now, of each."""
+        """Packets that may leave now, by line."""
         elapsed = np.maximum(now - self._at[lines], 0)
         levels = self._bucket.level(self._levels[lines], elapsed)
         self._levels[lines] = levels
@@ -129,7 +129,7 @@ class Budgets:
         return np.where(is_empty, 0, levels).astype(np.int64)
 
     def spend(self, lines: npt.NDArray[np.intp], packets: npt.NDArray[np.int64]) -> None:
-        """Takes tokens for packets that have left."""
+        """Spend tokens for packets that have left."""
         self._levels[lines] -= packets
 
     def ready_at(self, line: int) -> int:
@@ -138,17 +138,17 @@ class Budgets:
         return int(self._at[line]) + self._bucket.wait_ns(level, self._bucket.grain)
 
     def is_full(self, lines: npt.NDArray[np.intp], now: int) -> npt.NDArray[np.bool_]:
-        """Which are as if they had never been used."""
+        """A mask of the buckets that are full."""
         return self._bucket.is_full(self._levels[lines], now - self._at[lines])
 
     def take_out(self, line: int) -> Fill:
-        """The state of one, for `put_back`."""
+        """The state of one bucket, for `put_back`."""
         return Fill(float(self._levels[line]), bool(self._is_empty[line]), int(self._at[line]))
 
     def put_back(self, line: int, state: Fill) -> None:
-        """Goes on with that state."""
+        """Restore a state from `take_out`."""
         self._levels[line], self._is_empty[line], self._at[line] = state
 
     def fill(self, lines: npt.NDArray[np.intp]) -> None:
-        """Makes them full."""
+        """Fill these buckets."""
         self._levels[lines], self._is_empty[lines], self._at[lines] = self._bucket.burst, False, 0

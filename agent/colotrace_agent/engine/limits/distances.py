@@ -1,4 +1,4 @@
-"""How far targets were, for ten minutes: the next trace expects each where it was."""
+"""Distances of targets, kept for ten minutes: where the next trace expects the target."""
 
 from collections import OrderedDict
 
@@ -10,7 +10,7 @@ _KEPT_NS = 600 * 10**9
 
 
 class Distances:
-    """Of at most `most` targets, packet types, ports and flows: each may end elsewhere."""
+    """Distances by target, packet type, port and flow, at most `most` of them."""
 
     def __init__(self, *, most: int = 65_536) -> None:
         self._most = most
@@ -19,15 +19,15 @@ class Distances:
         )
 
     def of(self, spec: TraceSpec, target: bytes, now: int) -> int | None:
-        """The TTL at which the target is expected to answer; None where that is not known."""
+        """The TTL at which the target is expected to answer; None if it is not known."""
         at, ttl = self._known.get(_place_of(spec, target), (0, None))
         return ttl if now - at <= _KEPT_NS else None
 
     def put(self, spec: TraceSpec, target: bytes, ttl: int, now: int) -> None:
-        """The target answered at that TTL, and no lower one."""
+        """Store the lowest TTL at which the target answered."""
         place = _place_of(spec, target)
         if spec.rounds:
-            # Other flows may have longer ways, of which each TTL needs all its probes.
+            # Other flows may have longer paths, and need all probes of each of their TTLs.
             ttl = max(ttl, self.of(spec, target, now) or 0)
         self._known[place] = now, ttl
         self._known.move_to_end(place)

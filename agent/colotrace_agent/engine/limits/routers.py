@@ -1,8 +1,9 @@
-"""The routers on the way, as answers have shown them: who comes before whom, who limits answers.
+"""Routers on the paths, learned from answers: their order, and which limit their answers' rate.
 
-Routers answer only so much (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 f), and traces of one
-host share the nearest ones. Who was seen to leave probes out is remembered: from then on, probes
-that are expected to expire there keep a distance, and share what it is known to answer.
+Routers limit the rate of ICMP errors (RFC 1812 section 4.3.2.8, RFC 4443 section 2.4 f), and the
+traces of one host share the nearest routers. A router that has withheld answers is remembered.
+From then on, probes that are expected to expire there are spaced, and share the number of answers
+that it is known to give.
 """
 
 import math
@@ -13,16 +14,16 @@ from typing import NamedTuple, TypeVar
 from .budget import Bucket, Budget
 
 SPACING_NS = 21_000_000
-"""Between any two probes to a router that is known to limit its answers: 20 ms, and one for what
-timers and queues take off it."""
+"""Interval between two probes to a router with a known limit: 20 ms, and 1 ms for the jitter of
+timers and queues."""
 KEPT_NS = 600 * 10**9
-"""How long what is known of a router stays known."""
+"""Expiry of what is known of a router."""
 _MOST = 16_384
-# Up to that TTL, traces are taken to go by the same routers, where nothing else is known.
+# Up to this TTL, traces are assumed to share their routers, if nothing else is known.
 _ALIKE = 3
 _WINDOW_NS = 10**9
-# By chance, fewer than one hop in so many lacks what one that is said to limit lacks, or one that
-# is known to from then on.
+# p-values below which missing answers are attributed to a rate limit: for the notice about one
+# trace, and for remembering the router.
 PROBABLE, _CERTAIN = 0.015, 1e-4
 _COUNTED_OUT = 64
 
@@ -31,10 +32,10 @@ _Value = TypeVar("_Value")
 
 
 class Limit:
-    """What a router that limits its answers is asked: now and then, and no more than it answers."""
+    """The schedule of probes to a router with a limit: spaced, and no more than it answers."""
 
     def __init__(self, *, answers: int, now: int) -> None:
-        """`answers` is how many it gave within a second, when it left others out."""
+        """`answers` is how many it gave in a second in which it withheld others."""
         self.answers = answers
         self.known_at = now
         self._budget = Budget(Bucket(answers, answers))
@@ -43,20 +44,20 @@ class Limit:
         """When the last probe to it left."""
 
     def has_room(self, now: int) -> bool:
-        """Whether it probably answers one more."""
+        """Whether it will probably answer one more probe."""
         return self._budget.available(now) > 0
 
     def book(self, now: int) -> int:
-        """When the next probe to it may leave."""
+        """Reserve the next departure to it, and return its time."""
         at = max(now, self._free_at)
         self._free_at = at + SPACING_NS
-        self._budget.available(now)  # what it has gained since is counted first
+        self._budget.available(now)  # refills it before tokens are spent
         self._budget.spend(1)
         return at
 
 
 class _Place(NamedTuple):
-    """Where somebody was seen. The length of an address is its family's."""
+    """An address at a TTL. Its length tells the family."""
 
     ttl: int
     address: bytes
@@ -68,7 +69,7 @@ class _Seen(NamedTuple):
 
 
 class _Recent:
-    """How many probes one address answered of late, and how many it probably left out."""
+    """Answers of one address in this second and the one before, and those it probably withheld."""
 
     __slots__ = ("answers", "earlier_answers", "earlier_lost", "last", "lost", "since")
 
@@ -77,7 +78,7 @@ class _Recent:
         self.answers = self.lost = self.earlier_answers = self.earlier_lost = 0
 
     def turn(self, now: int) -> None:
-        """Begins a new second, where the present one is over."""
+        """Begin a new second if the present one is over."""
         past = now - self.since
         if past > _WINDOW_NS:
             within = past <= 2 * _WINDOW_NS
@@ -88,12 +89,12 @@ class _Recent:
 
 
 class Routers:
-    """What is known of them; nothing grows beyond a bound, and all is forgotten in time."""
+    """What is known of routers. All tables are bounded, and their entries expire."""
 
     def __init__(self) -> None:
         self._limits: OrderedDict[bytes, Limit] = OrderedDict()
         self._before: OrderedDict[_Place, _Seen] = OrderedDict()
-        # The only one seen at that TTL, by address length; no address where there are more.
+        # The only address seen, by address length and TTL; None if there were several.
         self._only: dict[tuple[int, int], _Seen] = {}
         self._recent: OrderedDict[bytes, _Recent] = OrderedDict()
 
@@ -103,7 +104,7 @@ class Routers:
         return bool(self._limits)
 
     def passed(self, path: dict[int, bytes], ttl: int, address: bytes, *, now: int) -> None:
-        """A trace of that path, which is kept up by this, has had an answer from there."""
+        """Record in `path`, the nodes of a trace by TTL, that `address` answered at `ttl`."""
         if path.get(ttl) == address:
             return
         path[ttl] = address
@@ -118,7 +119,7 @@ class Routers:
             self._only[len(address), ttl] = _Seen(now, None)
 
     def count(self, address: bytes, answers: int, *, now: int) -> None:
-        """That address has answered so many probes."""
+        """Count so many answers of that address."""
         recent = self._recent.get(address)
         if recent is None:
             recent = _Recent(now)
@@ -210,9 +211,11 @@ class Routers:
     def _probably(
         self, ttl: int, path: Mapping[int, bytes], *, size: int, now: int, alike: int
     ) -> bytes | None:
-        """Who answers at that TTL of a path of which only this is known: who came before the
-        nearest one beyond; else, as far as all paths are taken to be `alike`, the only one ever
-        seen there, if nothing says that this is another way."""
+        """The router that probably answers at that TTL of a path of which `path` is known.
+
+        It is the one seen before the nearest known node beyond. Else, up to TTL `alike`, it is the
+        only one ever seen at that TTL, unless the known nodes before it show another path.
+        """
         beyond = min((known for known in path if known > ttl), default=None)
         if beyond is not None:
             came_before = self._back(_Place(beyond, path[beyond]), ttl, now)
@@ -249,7 +252,7 @@ class Routers:
 
 
 def chance(lost: int, *, of: int, each: float) -> float:
-    """How likely so many or more are lost of these by chance, where each is with that chance."""
+    """The probability that at least `lost` of `of` probes are lost, each with `each`."""
     if lost <= of * each:
         return 1.0
     if of <= _COUNTED_OUT:

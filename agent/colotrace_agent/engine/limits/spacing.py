@@ -1,9 +1,9 @@
-"""Probes that wait for routers known to limit their answers, over all traces.
+"""Deferred probes to routers with a known rate limit, over all traces.
 
-Each trace has its first probe at such a router as soon as there is a place, `SPACING_NS` from the
-one before. Further ones of the same TTL come later, each by as much, and only while the router
-probably answers them: they must not cost other traces their first. What would have to wait for
-longer than an answer is not sent, and so not counted as lost.
+The first probe of each trace to such a router gets the next free departure, `SPACING_NS` after the
+one before. Further probes of the same TTL follow at the same interval, and only while the router
+will probably answer them, so that other traces keep their first. A probe that would wait longer
+than an answer is waited for is dropped, and so not counted as lost.
 """
 
 import heapq
@@ -17,28 +17,28 @@ from .routers import SPACING_NS, Limit
 
 
 class Held(Protocol):
-    """A trace, as far as its probes that wait go."""
+    """A trace with deferred probes."""
 
     @property
     def started(self) -> int:
-        """When it began."""
+        """When the trace began."""
 
     @property
     def spec(self) -> TraceSpec:
-        """What was asked."""
+        """Its options."""
 
     def wants_late(self, ttl: int) -> bool:
-        """Whether a probe of that TTL is still of interest."""
+        """Whether a deferred probe of that TTL is still to be sent."""
 
     def spare(self, ttl: int, *, limited: bool) -> None:
-        """A probe will not be sent; `limited` says that this is for the router's limit."""
+        """Drop a deferred probe; `limited` if the reason is the router's rate limit."""
 
 
 _Held = TypeVar("_Held", bound=Held)
 
 
 class Waiting(NamedTuple, Generic[_Held]):
-    """A probe that waits until `at`; `booked` where the router's place at that time is its own."""
+    """A probe deferred until `at`; `booked` if that departure to the router is reserved for it."""
 
     at: int
     tie: int
@@ -49,26 +49,26 @@ class Waiting(NamedTuple, Generic[_Held]):
 
 
 class Spacing(Generic[_Held]):
-    """The probes that wait. Times are monotonic nanoseconds."""
+    """All deferred probes. Times are monotonic nanoseconds."""
 
     def __init__(self, *, settled: Callable[[_Held], None]) -> None:
-        """`settled` is told of each trace that has one probe less to wait for."""
+        """`settled` is called with each trace of which a deferred probe was dropped."""
         self._settled = settled
         self._waiting: list[Waiting[_Held]] = []
         self._tie = itertools.count()
 
     def hold(self, trace: _Held, ttl: int, limit: Limit, *, earlier: int, now: int) -> None:
-        """Lets a probe wait, of which so many of its TTL came before."""
+        """Defer a probe; `earlier` counts the trace's probes of the same TTL before it."""
         at = now + earlier * SPACING_NS if earlier else limit.book(now)
         self._wait(Waiting(at, 0, trace, ttl, limit, booked=not earlier))
 
     def ready(
         self, now: int, *, is_full: Callable[[], bool], ready_at: Callable[[_Held, int], int]
     ) -> Iterator[tuple[_Held, int]]:
-        """Probes to send now, as (trace, TTL), once their router and all budgets allow it.
+        """Probes to send now, as (trace, TTL), that their router and all budgets allow.
 
-        `is_full` says whether this turn can send no more. `ready_at` says when the budgets of a
-        trace's target and of a TTL allow a probe.
+        `is_full` returns whether this turn can send no more. `ready_at` returns when the budgets of
+        a trace's target and of a TTL allow a probe.
         """
         for waiting in self._due(now):
             at = now + 1 if is_full() else waiting.limit.asked_at + SPACING_NS
@@ -96,7 +96,7 @@ class Spacing(Generic[_Held]):
         self._wait(waiting._replace(at=at, booked=True))
 
     def next_at(self) -> int | None:
-        """When something is due."""
+        """When the next probe is due; None if none is deferred."""
         return self._waiting[0].at if self._waiting else None
 
     def _wait(self, waiting: Waiting[_Held]) -> None:
