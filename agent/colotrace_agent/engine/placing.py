@@ -1,4 +1,4 @@
-"""Which probe an answer is the first to, for a trace of either engine."""
+"""Finds the probe that an answer counts for, for a trace of either engine."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -15,19 +15,19 @@ from .verdict import judge
 
 
 class Probes(Protocol):
-    """A trace's probes, named by their ordinals: those of a `Trace`, or of a line of `bulk`."""
+    """The probes of one trace: of a `Trace`, or of a line of `bulk`."""
 
     @property
     def flow(self) -> Flow:
-        """What the probes have in common."""
+        """The fields that the probes share, and their keyed fields."""
 
     @property
     def counters(self) -> Counters:
-        """What was heard and is no answer."""
+        """Counts of packets that do not count as answers."""
 
     @property
     def taken(self) -> int:
-        """Probes that have been taken to be sent."""
+        """The number of probes taken to be sent."""
 
     @property
     def sent(self) -> Sequence[int]:
@@ -35,11 +35,11 @@ class Probes(Protocol):
 
     @property
     def target_ttl(self) -> int:
-        """The lowest TTL at which the target answered; beyond all TTLs where it did not."""
+        """The lowest TTL at which the target answered; beyond all TTLs if it did not."""
 
     @property
     def furthest(self) -> int:
-        """The highest TTL at which a probe was answered; 0 where none was."""
+        """The highest TTL at which a probe was answered; 0 if none was."""
 
     @property
     def ended(self) -> int | None:
@@ -53,19 +53,19 @@ class Probes(Protocol):
         """The probe's TTL."""
 
     def has_left(self, ordinal: Ordinal) -> bool:
-        """Whether the probe was sent, and nothing has kept it on the host."""
+        """Whether the probe was sent and did not fail on the host."""
 
     def is_answered(self, ordinal: Ordinal) -> bool:
-        """Whether the probe has its answer."""
+        """Whether the probe has been answered."""
 
     def waiting(self, at: int) -> list[Ordinal]:
-        """Probes without an answer that at that time were waited for."""
+        """Unanswered probes whose wait had not expired at this time."""
 
 
 def place(probes: Probes, heard: Heard, *, at: int) -> Ordinal | None:
-    """The probe that the answer is the first to; None where it does not count as one.
+    """The probe that the answer counts for, as its first; None if it counts for none.
 
-    Counts why it does not. `at` is when it arrived, in monotonic nanoseconds.
+    An answer that does not count is counted by its reason. `at` is when it arrived, in monotonic nanoseconds.
     """
     counters = probes.counters
     ordinal = match(probes.flow, heard, sent=probes.taken)
@@ -93,16 +93,16 @@ def place(probes: Probes, heard: Heard, *, at: int) -> Ordinal | None:
 
 
 def _names_no_probe(heard: Heard, flow: Flow) -> bool:
-    """Whether that kind of answer never tells its probe: a service's datagram, or a quote of GRE
-    that ends with the key where routers clear the identification."""
+    """Whether such an answer never identifies its probe: a service's datagram, or a quote of GRE
+    that ends with the key, from a router that clears the identification."""
     if heard.kind is AnswerKind.DATAGRAM:
         return heard.responder == flow.target
     return not FORMATS[heard.key.packet_type].number_quoted
 
 
 def _shows_reached(heard: Heard, flow: Flow, miss: Miss) -> bool:
-    """Whether an answer that names the flow and none of its probes shows at least that the target
-    was reached: the target's own, or its error that quotes too little."""
+    """Whether an answer that identifies the flow, but no probe, shows that the target was reached:
+    a direct answer, or the target's error with a quote that is too short."""
     if heard.source is None:
         return True
     quotes_too_little = miss is Miss.AMBIGUOUS and heard.responder == flow.target
@@ -110,8 +110,8 @@ def _shows_reached(heard: Heard, flow: Flow, miss: Miss) -> bool:
 
 
 def _by_elimination(probes: Probes, heard: Heard, at: int) -> Ordinal | Miss:
-    """The one probe that an answer which names none can be for, if there is just one, and others'
-    answers do not speak against it."""
+    """The probe of an answer that identifies none: the only one that is waited for, unless other
+    answers exclude its TTL."""
     waiting = probes.waiting(at)
     if len(waiting) != 1:
         return Miss.AMBIGUOUS

@@ -1,7 +1,7 @@
 """Several traces to one target as one: the flows of a multipath job, the types of gre+icmp.
 
-Each trace is told of when it has ended, and only up to its own end: not before then is known which
-of its probes went beyond. What comes of all of them has the shape of one trace (see `report`).
+A trace is added when it has ended, and only up to its own end, because only then is it known which
+probes went beyond. The sum has the shape of one trace (`Traced` in `job/frames.py`).
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ from .multipath import PACKETS, Multipath, Sight
 
 
 class _Limits:
-    """Which hops limit their answers, as far as several traces of one packet type agree.
+    """Hops that limit the rate of their answers, judged by all traces of one packet type.
 
-    One trace alone is easily wrong: of hundreds, loss on the way back makes each hop look limited
-    in some. So a hop beyond must have lost nothing in any trace that it answered, and have
-    answered as many traces: a longer branch's own hop is no witness of the others.
+    One trace is not enough: of hundreds, loss on the return path makes each hop look limited in
+    some. So a hop beyond must have lost nothing in any trace that it answered, and must have
+    answered as many traces. A hop of a longer branch does not count for the other branches.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class _Limits:
         self._lost: Counter[int] = Counter()
 
     def add(self, trace: Trace) -> None:
-        """One more trace; one that the host lost packets of tells nothing about routers."""
+        """Add an ended trace, unless the host dropped packets during it."""
         if trace.caveats.overflows:
             return
         self._judged.update(trace.caveats.limiting)
@@ -46,7 +46,7 @@ class _Limits:
                 self._lost[ttl] += trace.sent[ttl - 1] - trace.answers[ttl - 1]
 
     def ttls(self) -> set[int]:
-        """The hops' TTLs."""
+        """The TTLs of these hops."""
         found: set[int] = set()
         sent = lost = 0  # beyond
         for ttl in sorted(self._traces, reverse=True):
@@ -78,17 +78,17 @@ class _Strand:
     under_way: int = 0
     closed: bool = False
     overflows: int = 0
-    # The most that one of the present wave's traces was told of. The host tells all that are under
-    # way of the same packets, and who of a wave ends last was told of all.
+    # The highest count of a trace of the present wave. Packets that the host drops are counted for
+    # all running traces, so the last trace of a wave has counted all of them.
     wave_overflows: int = 0
     limits: _Limits = dataclasses.field(default_factory=_Limits)
 
     def wanted(self) -> int:
-        """How many traces are to begin now: the next once all that are under way have ended."""
+        """How many traces to begin now; 0 while others of this type are running."""
         return 0 if self.closed or self.under_way else self.missing()
 
     def missing(self) -> int:
-        """How many traces would be next."""
+        """How many traces the next wave has."""
         if self.plan is not None:
             return self.plan.wanted()
         return 0 if self.begun else 1
@@ -104,10 +104,10 @@ class _Strand:
 
 
 class Several:
-    """Traces to one target, and what they come to together.
+    """Traces to one target, and their sum.
 
-    Verbs: `due` (what to begin now), then for each `begun` or `missed`, and `ended`, until `done`.
-    `specs` has one entry a packet type; where there are more than one, labels say which answered.
+    Verbs: `due` (traces to begin now), then for each `begun` or `missed`, and `took`, until `done`.
+    `specs` has one entry for each packet type. If there are several, labels tell which answered.
     """
 
     def __init__(self, specs: Sequence[TraceSpec], *, multipath: bool) -> None:
@@ -138,7 +138,7 @@ class Several:
 
     @property
     def target(self) -> bytes:
-        """What is traced, packed."""
+        """The target's packed address."""
         return self.spec.target
 
     def due(self) -> list[TraceSpec]:
@@ -146,12 +146,12 @@ class Several:
         return [spec for strand in self._strands.values() for spec in _next(strand)]
 
     def begun(self, trace: Trace) -> None:
-        """One of them is under way."""
+        """A trace that was due has begun."""
         self._strands[trace.spec.packet_type].under_way += 1
         self.started = min(self.started or trace.started, trace.started)
 
     def missed(self, spec: TraceSpec, cause: Notice) -> None:
-        """One of them could not begin; no more of its type will."""
+        """A trace that was due could not begin. No more of its type will be due."""
         self._strands[spec.packet_type].closed = True
         if cause not in self._missed:
             self._missed.append(cause)
@@ -176,14 +176,14 @@ class Several:
             self.ended = max(self.ended or 0, trace.ended)
 
     def settle(self) -> None:
-        """Adds what waited for other flows' answers. To be called once all traces have ended."""
+        """Add the traces that waited for answers of other flows. Call it once all have ended."""
         for trace in self._doubtful:
             trace.settle(self._forwarders)
             self._add(trace)
         self._doubtful.clear()
 
     def _add(self, trace: Trace) -> None:
-        """Adds what a trace sent and heard, up to its end."""
+        """Add a trace's probes and replies up to its end."""
         self.counters.add(trace.counters)
         self.caveats.add(trace.caveats)
         end = trace.end_ttl
@@ -198,14 +198,14 @@ class Several:
         self.reached = self.reached or trace.reached
 
     def stop(self, cause: Notice | None = None) -> None:
-        """Begins no more; `cause` says why, if more turn out to be wanted."""
+        """Begin no more traces. `cause` becomes a notice if more would have been due."""
         self._why_stopped = self._why_stopped or cause
         for strand in self._strands.values():
             strand.closed = True
 
     @property
     def done(self) -> bool:
-        """Whether nothing is under way and nothing is due."""
+        """Whether no trace is running or due."""
         return not any(strand.under_way or strand.wanted() for strand in self._strands.values())
 
     @property
@@ -222,7 +222,7 @@ class Several:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What to tell beside the result: one notice of a kind, for all its traces."""
+        """What to tell beside the row, each kind once for all traces."""
         found = list(self._missed)
         if self._why_stopped and any(strand.missing() for strand in self._strands.values()):
             found.append(self._why_stopped)
@@ -239,12 +239,12 @@ class Several:
 
 
 def specs_of(spec: TraceSpec) -> list[TraceSpec]:
-    """One spec for each packet type that is really sent."""
+    """One spec for each packet type that is sent."""
     return [dataclasses.replace(spec, packet_type=part) for part in spec.packet_type.parts]
 
 
 def offered(built: Iterable[PacketType]) -> frozenset[PacketType]:
-    """The packet types that jobs may have, where probes of these can be built."""
+    """The packet types that jobs may have, if probes of the `built` types can be built."""
     types = frozenset(built)
     return frozenset(each for each in PacketType if types.issuperset(each.parts))
 
