@@ -65,7 +65,8 @@ class Probes(Protocol):
 def place(probes: Probes, heard: Heard, *, at: int) -> Ordinal | None:
     """The probe that the answer counts for, as its first; None if it counts for none.
 
-    An answer that does not count is counted by its reason. `at` is when it arrived, in monotonic nanoseconds.
+    An answer that counts for none is counted by its reason. `at` is when it arrived, in monotonic
+    nanoseconds.
     """
     counters = probes.counters
     ordinal = match(probes.flow, heard, sent=probes.taken)
