@@ -70,7 +70,7 @@ class Prober:
             return
 
         def readable() -> None:
-            self._wire.families_changed()
+            _ = self.families  # reads the notification
             changed()
 
         self._loop.add_reader(fd, readable)

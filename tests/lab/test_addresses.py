@@ -94,9 +94,9 @@ def until(families: HostFamilies, expected: set[Ip]) -> None:
     """Wait for the expected families; the kernel adds IPv6 addresses with a delay."""
     fd = families.fileno()
     assert fd is not None
-    while families.changed() != expected:
+    while families.current() != expected:
         readable, _, _ = select.select([fd], [], [], 10)
-        assert readable, (families.changed(), expected)
+        assert readable, (families.current(), expected)
 
 
 def test_families_follow_the_addresses(apart: Apart) -> None:
@@ -104,7 +104,7 @@ def test_families_follow_the_addresses(apart: Apart) -> None:
 
     def act() -> None:
         with contextlib.closing(HostFamilies()) as families:
-            assert families.changed() == frozenset()
+            assert families.current() == frozenset()
             for line, expected in (
                 ("address add 198.51.100.10/32 dev lo", {Ip.IPV4}),
                 ("address add fd00::1/128 dev lo", {Ip.IPV4, Ip.IPV6}),
@@ -142,7 +142,7 @@ def test_overflow_of_the_subscription_reads_the_state_again(apart: Apart) -> Non
             assert fd is not None
             with socket.socket(fileno=os.dup(fd)) as subscription:
                 subscription.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
-            assert families.changed() == frozenset()
+            assert families.current() == frozenset()
             commands(*(f"address add {each}" for each in many))
             until(families, {Ip.IPV4})
             assert len([each for each in local_addresses() if each.usable]) == len(many)

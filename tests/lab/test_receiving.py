@@ -186,7 +186,7 @@ class Heard(NamedTuple):
 
 def _by_packets(sock: socket.socket) -> tuple[int, Callable[[], Heard]]:
     made = Receiver(sock, clock.WallClock(), receiver.room())
-    return SLOTS, lambda: Heard([packet.at for packet in made.receive()], made.heard_until)
+    return SLOTS, lambda: Heard([packet.at for packet in made.receive()], made.queue.heard_until)
 
 
 def _by_rows(sock: socket.socket) -> tuple[int, Callable[[], Heard]]:

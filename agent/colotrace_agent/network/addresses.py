@@ -5,10 +5,11 @@ import ipaddress
 import os
 import struct
 import sys
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from colotrace_proto.messages import Family
+
+from colotrace_agent.model import family_of
 
 from . import clock
 from .rtnetlink import FAMILIES, Changes, attributes, dump
@@ -22,8 +23,8 @@ _GROUPS = (5, 9)  # RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR
 
 _HEADER = struct.Struct("=BBBBi")  # family, prefix length, flags, scope, interface
 _MOST = 100_000
-# Shortest interval of checking the subscription, and of reading the addresses without one.
-_LOOK_NS, _POLL_NS = 10_000_000, 1_000_000_000
+# Shortest interval of reading the addresses without a subscription.
+_POLL_NS = 1_000_000_000
 
 
 class LocalAddress(NamedTuple):
@@ -52,10 +53,9 @@ def working_families() -> frozenset[Family]:
     """The families for which this host has a usable address. All families if the kernel does not
     report addresses; each trace then finds out by sending."""
     try:
-        found = local_addresses()
+        return frozenset(family_of(each.address) for each in local_addresses() if each.usable)
     except OSError:
         return frozenset(Family)
-    return _families_of(found)
 
 
 class HostFamilies:
@@ -66,47 +66,27 @@ class HostFamilies:
             self._changes: Changes | None = Changes(_GROUPS)
         except OSError:
             self._changes = None
-        self._look_at = 0
-        self._families: frozenset[Family] | None = None
+        self._read_at = 0
+        self._families: frozenset[Family] = frozenset()
 
     def fileno(self) -> int | None:
-        """Readable when `current` may have changed; None without a subscription."""
+        """Readable when `current` has changed; None without a subscription."""
         return None if self._changes is None else self._changes.fileno()
 
     def current(self) -> frozenset[Family]:
-        """The working families, at most 10 ms old."""
+        """The working families; at most a second old without a subscription."""
         now = clock.now()
-        return self._look(now) if now >= self._look_at else self._known()
-
-    def changed(self) -> frozenset[Family]:
-        """The families, after `fileno` became readable."""
-        return self._look(clock.now())
+        outdated = not self._read_at or (
+            now - self._read_at >= _POLL_NS if self._changes is None else self._changes.seen()
+        )
+        if outdated:
+            self._families, self._read_at = working_families(), now
+        return self._families
 
     def close(self) -> None:
         """Ends the subscription."""
         if self._changes is not None:
             self._changes.close()
-
-    def _look(self, now: int) -> frozenset[Family]:
-        if self._changes is None:
-            self._look_at = now + _POLL_NS
-            self._families = None
-        else:
-            self._look_at = now + _LOOK_NS
-            if self._changes.seen():
-                self._families = None
-        return self._known()
-
-    def _known(self) -> frozenset[Family]:
-        if self._families is None:
-            self._families = working_families()
-        return self._families
-
-
-def _families_of(addresses: Iterable[LocalAddress]) -> frozenset[Family]:
-    return frozenset(
-        Family.IPV4 if len(each.address) == 4 else Family.IPV6 for each in addresses if each.usable
-    )
 
 
 def _address_in(entry: bytes) -> LocalAddress | None:

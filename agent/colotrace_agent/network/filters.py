@@ -9,30 +9,23 @@ import struct
 
 from colotrace_agent.packets import bpf
 
-_SOL_RAW = 255
-_ICMP_FILTER = 1
 _SO_ATTACH_FILTER = 26
 
-_ICMP_WANTED = (0, 3, 11, 12)
-_ICMP6_WANTED = (1, 2, 3, 4, 129)
+_ICMP_FILTERS = {
+    # Level, option (linux/icmp.h, linux/icmpv6.h), its 32-bit words, and the wanted types:
+    # echo replies and errors.
+    socket.AF_INET: (255, 1, 1, {0, 3, 11, 12}),
+    socket.AF_INET6: (socket.IPPROTO_ICMPV6, 1, 8, {1, 2, 3, 4, 129}),
+}
 
 
 def keep_icmp_answers(sock: socket.socket) -> None:
-    """Makes a raw ICMP socket receive only echo replies and errors."""
-    blocked = ~sum(1 << kind for kind in _ICMP_WANTED) & 0xFFFF_FFFF
-    sock.setsockopt(_SOL_RAW, _ICMP_FILTER, struct.pack("=I", blocked))
-
-
-def keep_icmp6_answers(sock: socket.socket) -> None:
-    """Makes a raw ICMPv6 socket receive only echo replies and errors."""
-    kinds = len(_ICMP6_WANTED)
-    program = [
-        (bpf.LD_BYTE_AT, 0, 0, 0),
-        *((bpf.JUMP_EQUAL, kinds - at, 0, kind) for at, kind in enumerate(_ICMP6_WANTED)),
-        (bpf.RETURN, 0, 0, 0),
-        (bpf.RETURN, 0, 0, bpf.WHOLE_PACKET),
+    """Makes a raw ICMP or ICMPv6 socket receive only echo replies and errors."""
+    level, option, words, wanted = _ICMP_FILTERS[sock.family]
+    blocked = [
+        sum(1 << bit for bit in range(32) if word * 32 + bit not in wanted) for word in range(words)
     ]
-    attach(sock, program)
+    sock.setsockopt(level, option, struct.pack(f"={words}I", *blocked))
 
 
 def attach(sock: socket.socket, program: list[bpf.Instruction]) -> None:

@@ -6,12 +6,14 @@ target.
 """
 
 import socket
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from contextlib import suppress
 
 from colotrace_proto.messages import Family, PacketType
 
 from colotrace_agent.packets.formats import FORMATS
+
+from .rtnetlink import FAMILIES
 
 _MOST_HELD = 1_024
 _MOST_IDLE = 64
@@ -24,7 +26,7 @@ class Ports:
 
     def __init__(self) -> None:
         self._sockets: dict[PortKey, socket.socket] = {}
-        self._users: dict[PortKey, int] = {}
+        self._users: Counter[PortKey] = Counter()
         self._idle: OrderedDict[PortKey, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -35,7 +37,7 @@ class Ports:
         key = (packet_type, family, port)
         if key not in self._sockets and not self._hold(key):
             return False
-        self._users[key] = self._users.get(key, 0) + 1
+        self._users[key] += 1
         self._idle.pop(key, None)
         return True
 
@@ -61,10 +63,7 @@ class Ports:
         ports = FORMATS[packet_type].ports
         if ports is None:
             raise ValueError(f"{packet_type} has no ports")
-        sock = socket.socket(
-            socket.AF_INET if family is Family.IPV4 else socket.AF_INET6,
-            ports.socket_kind,
-        )
+        sock = socket.socket(FAMILIES[family], ports.socket_kind)
         try:
             if family is Family.IPV6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -50,13 +50,9 @@ class Receiver:
     def __init__(self, sock: socket.socket, wall: clock.WallClock, buffers: Incoming) -> None:
         self._sock = sock
         self._ipv6 = sock.family == socket.AF_INET6
-        self._queue = clock.StampedQueue(wall)
+        self.queue = clock.StampedQueue(wall)
+        """How far the packets have been read."""
         self._buffers = buffers
-
-    @property
-    def heard_until(self) -> int:
-        """All packets that arrived before this time have been received."""
-        return self._queue.heard_until
 
     def park(self) -> None:
         """Stop receiving; for taps only."""
@@ -67,22 +63,18 @@ class Receiver:
         unpark(self._sock)
 
     def keep_ports(self, packet_type: PacketType, ports: Collection[int]) -> None:
-        """Receive packets to these ports only; for taps of types with ports."""
+        """Receive packets to these ports only; no change for taps of types without ports."""
         tap = FORMATS[packet_type].tap
-        if tap is not None:
+        if tap is not None and FORMATS[packet_type].ports:
             attach(self._sock, tap.program(ip_header=not self._ipv6, ports=ports))
 
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._sock.fileno()
 
-    def was_empty(self, at: int) -> None:
-        """The caller has learned that no packet waited at that time."""
-        self._queue.was_empty(at)
-
     def receive(self) -> list[Packet]:
         """Up to `SLOTS` waiting packets."""
-        buffers, queue = self._buffers, self._queue
+        buffers, queue = self._buffers, self.queue
         queue.begin()
         count = buffers.receive(self._sock)
         if not count:

@@ -1,6 +1,5 @@
 """Source addresses by the host's routing."""
 
-import contextlib
 import ctypes
 import errno
 import os
@@ -12,6 +11,7 @@ from colotrace_proto.messages import Family
 from colotrace_agent.model import family_of
 
 from .mmsg import sockaddr
+from .rtnetlink import FAMILIES
 
 _ADDRESS_AT = {Family.IPV4: 4, Family.IPV6: 8}  # in a sockaddr
 _NOWHERE = bytes(28)  # a sockaddr of AF_UNSPEC disconnects (connect(2))
@@ -19,44 +19,32 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def source_for(target: bytes) -> bytes:
-    """The source address for one target. See `SourceLookup`.
+    """The source address for one target.
 
     Raises:
-        OSError: there is none.
+        OSError: see `sources_for`.
     """
-    with contextlib.closing(SourceLookup()) as lookup:
-        return lookup.source_for(target)
+    (source,) = sources_for([target])
+    if isinstance(source, OSError):
+        raise source
+    return source
 
 
-class SourceLookup:
-    """Looks up source addresses. Nothing is sent: connecting a socket to a target only looks up the
-    route. There is one socket for each family."""
+def sources_for(targets: Sequence[bytes]) -> list[bytes | OSError]:
+    """The source address for each target; all are of one family. An error if the host has no route,
+    or no address of the family; or if the target is link-local, which could be on any link.
 
-    def __init__(self) -> None:
-        self._sockets: dict[Family, socket.socket] = {}
-
-    def source_for(self, target: bytes) -> bytes:
-        """The source address for a target.
-
-        Raises:
-            OSError: the host has no route, or no address of the family; or the target is
-                link-local, which could be on any link.
-        """
-        (source,) = self.sources_for([target])
-        if isinstance(source, OSError):
-            raise source
-        return source
-
-    def sources_for(self, targets: Sequence[bytes]) -> list[bytes | OSError]:
-        """The source address, or an error, for each target; all are of one family."""
-        family = family_of(targets[0])
-        at, width = _ADDRESS_AT[family], len(targets[0])
-        sock = self._sockets.get(family) or self._open(family)
-        fd, connect, named = sock.fileno(), _libc.connect, _libc.getsockname
-        size = len(sockaddr(targets[0]))
-        found, length = ctypes.create_string_buffer(size), ctypes.c_uint32(size)
-        length_at = ctypes.byref(length)
-        sources: list[bytes | OSError] = []
+    Nothing is sent: connecting a socket to a target only looks up the route.
+    """
+    family = family_of(targets[0])
+    at, width = _ADDRESS_AT[family], len(targets[0])
+    connect, named = _libc.connect, _libc.getsockname
+    size = len(sockaddr(targets[0]))
+    found, length = ctypes.create_string_buffer(size), ctypes.c_uint32(size)
+    length_at = ctypes.byref(length)
+    sources: list[bytes | OSError] = []
+    with _looking_up(FAMILIES[family]) as sock:
+        fd = sock.fileno()
         for target in targets:
             if (refused := link_local_error(target)) is not None:
                 sources.append(refused)
@@ -68,17 +56,7 @@ class SourceLookup:
                 sources.append(OSError(number, os.strerror(number)))
             else:
                 sources.append(found.raw[at : at + width])
-        return sources
-
-    def close(self) -> None:
-        """Closes the sockets."""
-        for sock in self._sockets.values():
-            sock.close()
-
-    def _open(self, family: Family) -> socket.socket:
-        address_family = socket.AF_INET if family is Family.IPV4 else socket.AF_INET6
-        sock = self._sockets[family] = _looking_up(address_family)
-        return sock
+    return sources
 
 
 def link_local_error(target: bytes) -> OSError | None:

@@ -17,7 +17,8 @@ from colotrace_proto.messages import Family, PacketType
 from colotrace_agent.packets.format import ProbeFormat, Tap
 from colotrace_agent.packets.formats import ERRORS, FORMATS
 
-from .filters import attach, keep_icmp6_answers, keep_icmp_answers
+from .filters import attach, keep_icmp_answers
+from .rtnetlink import FAMILIES
 
 # linux/socket.h, linux/in.h and linux/in6.h; not in Python's socket module.
 SO_TIMESTAMPNS = 35
@@ -25,14 +26,13 @@ SO_TIMESTAMPING = 37
 _SO_RCVBUFFORCE = 33
 _SO_MEMINFO = 55
 _SOL_RAW = 255
-_IP_RECVERR = 11
-_IPV6_RECVERR = 25
-_IP_FREEBIND = 15
-_IPV6_FREEBIND = 78
+# Level and option: IP_RECVERR and IP_FREEBIND, and those of IPv6.
+_RECVERR = {Family.IPV4: (socket.IPPROTO_IP, 11), Family.IPV6: (socket.IPPROTO_IPV6, 25)}
+_FREEBIND = {Family.IPV4: (socket.IPPROTO_IP, 15), Family.IPV6: (socket.IPPROTO_IPV6, 78)}
 
 # For bursts of answers, of about 800 bytes each.
 RECEIVE_BUFFER = 8 << 20
-_SEND_BUFFER = 4 << 20
+SEND_BUFFER = 4 << 20
 # The error queue holds a thousand time stamps of about 800 bytes each.
 _STAMPS_BUFFER = 1 << 20
 
@@ -62,16 +62,12 @@ class Drops:
     """Counts packets that the kernel dropped because a socket's receive buffer was full."""
 
     def __init__(self, receivers: Mapping[tuple[Family, PacketType], socket.socket]) -> None:
-        self.no_room = 0
-        """Number of dropped packets."""
-        self._known = {sock: _drops_of(sock) for sock in receivers.values()}
+        self._counts = {sock: _drops_of(sock) for sock in receivers.values()}
 
-    def look(self) -> None:
-        """Update the count."""
-        for sock, known in self._known.items():
-            drops = _drops_of(sock)
-            self._known[sock] = drops
-            self.no_room += (drops - known) % (1 << 32)
+    def since(self) -> int:
+        """Number of packets dropped since the last call."""
+        before, self._counts = self._counts, {sock: _drops_of(sock) for sock in self._counts}
+        return sum((count - before[sock]) % (1 << 32) for sock, count in self._counts.items())
 
 
 WHY_REFUSED = (
@@ -133,20 +129,17 @@ def _bind(sock: socket.socket, addresses: dict[Family, str]) -> None:
 def _sender(family: Family) -> socket.socket:
     """A socket that sends packets of any protocol with their IP header (raw(7), ipv6(7))."""
     sock = _raw(family, socket.IPPROTO_RAW)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     _give_room(sock, _STAMPS_BUFFER)
     # Otherwise a packet that the host's own queue drops counts as sent (ip(7)).
-    if family is Family.IPV4:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVERR, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_RECVERR, 1)
+    sock.setsockopt(*_RECVERR[family], 1)
     return sock
 
 
 def _icmp(family: Family) -> socket.socket:
     ipv4 = family is Family.IPV4
     sock = _raw(family, socket.IPPROTO_ICMP if ipv4 else socket.IPPROTO_ICMPV6)
-    (keep_icmp_answers if ipv4 else keep_icmp6_answers)(sock)
+    keep_icmp_answers(sock)
     if not ipv4:
         # Disable the kernel's check, as for IPv4: `packets.decode` verifies checksums, and accepts
         # replies with a checksum spoiled by NAT if the probe verifies. The option at this level is
@@ -157,18 +150,14 @@ def _icmp(family: Family) -> socket.socket:
 
 def _tap(family: Family, kind: ProbeFormat, tap: Tap) -> socket.socket:
     sock = _raw(family, kind.protocols[family])
-    if family is Family.IPV4:
-        sock.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
-    else:
-        sock.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
+    sock.setsockopt(*_FREEBIND[family], 1)
     park(sock)
     attach(sock, tap.program(ip_header=family is Family.IPV4))
     return _receiving(sock)
 
 
 def _raw(family: Family, protocol: int) -> socket.socket:
-    address_family = socket.AF_INET if family is Family.IPV4 else socket.AF_INET6
-    return socket.socket(address_family, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+    return socket.socket(FAMILIES[family], socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
 
 
 def _receiving(sock: socket.socket) -> socket.socket:

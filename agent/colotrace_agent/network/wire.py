@@ -20,7 +20,7 @@ from .neighbours import missing_neighbour
 from .ports import Ports
 from .receiver import SLOTS as RECEIVED_AT_ONCE
 from .receiver import Receiver, room
-from .route import SourceLookup
+from .route import sources_for
 from .sender import SLOTS, Departure, Sender, Stamp
 from .sockets import Drops, RawSockets
 from .zone import zone_label
@@ -34,10 +34,7 @@ class Arrival(NamedTuple):
     read_at: int
 
 
-class _Listening(NamedTuple):
-    family: Family
-    packet_type: PacketType
-    receiver: Receiver
+_ReceiverKey = tuple[Family, PacketType]
 
 
 def decoded(
@@ -69,7 +66,6 @@ class Wire:
         self.drained = True
         """Whether the last `receive` left no packet that arrived before it."""
         self._ports = Ports()
-        self._sources = SourceLookup()
         self._routes = FlowRoutes()
         # Epoch and next hop, for flows whose route depends on more than the target.
         self._hops: dict[FlowKey, tuple[int, NextHop]] = {}
@@ -78,15 +74,16 @@ class Wire:
         self._receivers = {
             key: Receiver(sock, wall, buffers) for key, sock in sockets.receivers.items()
         }
-        self._listening: dict[int, _Listening] = {}
+        self._listening: dict[int, _ReceiverKey] = {}
         self._readable = select.poll()
         for key in self._receivers:
             if key[1] is ERRORS:
                 self._listen(key)
-        self._tapped: dict[tuple[Family, PacketType], int] = {}
-        self._port_users: dict[tuple[Family, PacketType], Counter[int]] = {}
+        # Flows that use a tap, by identifier (for UDP and TCP the source port).
+        self._tap_users: dict[_ReceiverKey, Counter[int]] = {
+            key: Counter() for key in self._receivers
+        }
         self._drops = Drops(sockets.receivers)
-        self._overflows = 0
         self._families = HostFamilies()
         for receiver in self._receivers.values():
             watch(receiver.fileno())
@@ -100,10 +97,6 @@ class Wire:
     def families_fileno(self) -> int | None:
         """Readable when `families` may have changed; None if the kernel does not report it."""
         return self._families.fileno()
-
-    def families_changed(self) -> frozenset[Family]:
-        """The families, after `families_fileno` became readable."""
-        return self._families.changed() & self._senders.keys()
 
     def source_for(self, target: bytes) -> bytes:
         """The source address for a target; raises OSError if there is no route.
@@ -120,7 +113,7 @@ class Wire:
         """Like `source_for`, for many targets of one family; errors are in the list."""
         if self._routes.by_flow(family_of(targets[0])):
             return [bytes(len(target)) for target in targets]
-        return self._sources.sources_for(targets)
+        return sources_for(targets)
 
     def routed(self, flow: Flow) -> Flow:
         """The flow with the source address of its route; its probes will use the route's next hop.
@@ -165,15 +158,13 @@ class Wire:
         if FORMATS[flow.packet_type].tap is None:
             return
         tap = (flow.family, flow.packet_type)
-        if not self._tapped.get(tap):
+        users = self._tap_users[tap]
+        if not users:
             self._receivers[tap].unpark()
             self._listen(tap)
-        self._tapped[tap] = self._tapped.get(tap, 0) + 1
-        if FORMATS[flow.packet_type].ports:
-            users = self._port_users.setdefault(tap, Counter())
-            users[flow.identifier] += 1
-            if users[flow.identifier] == 1:
-                self._receivers[tap].keep_ports(flow.packet_type, users.keys())
+        users[flow.identifier] += 1
+        if users[flow.identifier] == 1:
+            self._receivers[tap].keep_ports(flow.packet_type, users.keys())
 
     def give_back(self, flow: Flow) -> None:
         """Release the source port of a flow for which `open` failed."""
@@ -188,18 +179,16 @@ class Wire:
             return
         self.give_back(flow)
         tap = (flow.family, flow.packet_type)
-        self._tapped[tap] -= 1
-        if not self._tapped[tap]:
-            self._receivers[tap].park()
-            self._readable.unregister(self._receivers[tap].fileno())
-            del self._listening[self._receivers[tap].fileno()]
-        if FORMATS[flow.packet_type].ports:
-            users = self._port_users[tap]
-            users[flow.identifier] -= 1
-            if not users[flow.identifier]:
-                del users[flow.identifier]
-                if users:
-                    self._receivers[tap].keep_ports(flow.packet_type, users.keys())
+        receiver, users = self._receivers[tap], self._tap_users[tap]
+        users[flow.identifier] -= 1
+        if not users[flow.identifier]:
+            del users[flow.identifier]
+            if users:
+                receiver.keep_ports(flow.packet_type, users.keys())
+            else:
+                receiver.park()
+                self._readable.unregister(receiver.fileno())
+                del self._listening[receiver.fileno()]
 
     def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[Departure]:
         """Send packets, in this order within a family; the result for each."""
@@ -237,11 +226,12 @@ class Wire:
         self.heard_until = now = clock.now()
         self.drained = True
         readable = dict(self._readable.poll(0))
-        for fd, listening in self._listening.items():
+        for fd, key in self._listening.items():
             if fd not in readable:
-                listening.receiver.was_empty(now)
+                self._receivers[key].queue.was_empty(now)
         for fd in readable:
-            family, packet_type, receiver = self._listening[fd]
+            key = family, packet_type = self._listening[fd]
+            receiver = self._receivers[key]
             if taps_only and packet_type is ERRORS:
                 continue
             packets = receiver.receive()
@@ -249,13 +239,13 @@ class Wire:
             for data, responder, link, at, read_at in packets:
                 heard = decoded(family, packet_type, data, responder, link)
                 arrivals.append(Arrival(heard, at, read_at))
-            self.heard_until = min(self.heard_until, receiver.heard_until)
+            self.heard_until = min(self.heard_until, receiver.queue.heard_until)
         return arrivals
 
-    def _listen(self, key: tuple[Family, PacketType]) -> None:
-        receiver = self._receivers[key]
-        self._listening[receiver.fileno()] = _Listening(*key, receiver)
-        self._readable.register(receiver.fileno(), select.POLLIN)
+    def _listen(self, key: _ReceiverKey) -> None:
+        fd = self._receivers[key].fileno()
+        self._listening[fd] = key
+        self._readable.register(fd, select.POLLIN)
 
     def missing_neighbour(
         self, target: bytes, hop: NextHop | None = None
@@ -278,9 +268,7 @@ class Wire:
     def overflows(self) -> int:
         """Packets dropped since the last call because receive buffers were full; not network
         loss."""
-        self._drops.look()
-        since, self._overflows = self._drops.no_room - self._overflows, self._drops.no_room
-        return since
+        return self._drops.since()
 
     def close(self) -> None:
         """Closes every socket."""
@@ -289,6 +277,5 @@ class Wire:
         for receiver in self._receivers.values():
             receiver.close()
         self._ports.close()
-        self._sources.close()
         self._families.close()
         self._routes.close()

@@ -1,13 +1,12 @@
 """Sources are what the kernel would send from, whatever was looked up before by the same socket."""
 
-import contextlib
 import errno
 import ipaddress
 import os
 import socket
 
 import pytest
-from colotrace_agent.network.route import SourceLookup, source_for
+from colotrace_agent.network.route import source_for, sources_for
 
 NEIGHBOURS = ["127.0.0.1", "127.9.9.9"]
 FAR = ["2.0.0.0", "1.1.1.1", "0.0.0.0"]  # noqa: S104 - a target; its bytes are in a sockaddr, too
@@ -40,10 +39,9 @@ def as_seen(source: bytes | OSError) -> str | int:
 def test_sources_are_the_kernels(targets: list[str]) -> None:
     """Also behind a target that cannot be sent to, and whichever comes first."""
     packed = [ipaddress.ip_address(target).packed for target in targets]
-    with contextlib.closing(SourceLookup()) as lookup:
-        for _ in range(2):
-            found = [as_seen(source) for source in lookup.sources_for(packed)]
-            assert found == [by_a_socket_of_its_own(target) for target in targets]
+    for _ in range(2):
+        found = [as_seen(source) for source in sources_for(packed)]
+        assert found == [by_a_socket_of_its_own(target) for target in targets]
 
 
 def test_one_at_a_time() -> None:
