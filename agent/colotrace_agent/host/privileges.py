@@ -14,6 +14,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import struct
 from collections.abc import Iterator
 
 from colotrace_agent.errors import PrivilegeError
@@ -37,18 +38,10 @@ _READ = 1 << _CAP_DAC_READ_SEARCH
 _HOME = "/"
 
 
-class _Header(ctypes.Structure):
-    _fields_ = (("version", ctypes.c_uint32), ("pid", ctypes.c_int))
-
-
-class _Data(ctypes.Structure):
-    # The system calls use two of these: capabilities 0 to 31, and 32 to 63.
-    _fields_ = (
-        ("effective", ctypes.c_uint32),
-        ("permitted", ctypes.c_uint32),
-        ("inheritable", ctypes.c_uint32),
-    )
-
+# struct __user_cap_header_struct, and two of struct __user_cap_data_struct (effective, permitted,
+# inheritable): capabilities 0 to 31, and 32 to 63.
+_HEADER = struct.pack("=Ii", _LINUX_CAPABILITY_VERSION_3, 0)
+_DATA = struct.Struct("=6I")
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -173,11 +166,10 @@ def _can_become(account: Account) -> bool:
     finally:
         os.seteuid(0)
         os.setegid(group)
-    try:
+    with contextlib.suppress(OSError):
         os.setgroups([])
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _empty_bounding_set() -> None:
@@ -199,17 +191,16 @@ def _refused(error: OSError) -> PrivilegeError:
 
 
 def _permitted() -> int:
-    header, data = _Header(_LINUX_CAPABILITY_VERSION_3, 0), (_Data * 2)()
-    _check(_libc.capget(ctypes.byref(header), ctypes.byref(data)))
-    return int(data[0].permitted) | int(data[1].permitted) << 32
+    data = ctypes.create_string_buffer(_DATA.size)
+    _check(_libc.capget(_HEADER, data))
+    _, low, _, _, high, _ = _DATA.unpack(data)
+    return int(low | high << 32)
 
 
 def _set(capabilities: int) -> None:
     """Set the effective and permitted sets; clear the inheritable set."""
     low, high = capabilities & 0xFFFF_FFFF, capabilities >> 32
-    header = _Header(_LINUX_CAPABILITY_VERSION_3, 0)
-    data = (_Data * 2)(_Data(low, low, 0), _Data(high, high, 0))
-    _check(_libc.capset(ctypes.byref(header), ctypes.byref(data)))
+    _check(_libc.capset(_HEADER, _DATA.pack(low, low, 0, high, high, 0)))
 
 
 def _prctl(option: int, argument: int) -> None:
