@@ -42,14 +42,16 @@ class Pace:
 
 
 class _Question(Generic[K, T]):
-    """One look-up: its key, the number of waiting callers, and the future for the result."""
+    """One look-up: its key, the number of waiting callers, the future for the result, and whether a
+    thread has started it."""
 
-    __slots__ = ("answer", "key", "waiters")
+    __slots__ = ("answer", "key", "started", "waiters")
 
     def __init__(self, key: K, answer: asyncio.Future[T]) -> None:
         self.key = key
         self.answer = answer
         self.waiters = 0
+        self.started = False
 
 
 class Lookups(Generic[K, T]):
@@ -98,6 +100,8 @@ class Lookups(Generic[K, T]):
                 return await asyncio.shield(question.answer)
         finally:
             question.waiters -= 1
+            if not question.waiters:
+                self._abandon(question)
 
     def close(self) -> None:
         """End idle threads now, and busy threads after their call."""
@@ -109,7 +113,7 @@ class Lookups(Generic[K, T]):
     def _put(self, question: _Question[K, T]) -> None:
         with self._changed:
             if len(self._waiting) >= self._most_waiting:
-                self._forget_abandoned()
+                self._waiting = deque(each for each in self._waiting if each.waiters)
             if len(self._waiting) >= self._most_waiting:
                 raise LookupQueueFullError(f"{self._most_waiting} other look-ups wait")
             self._waiting.append(question)
@@ -129,22 +133,25 @@ class Lookups(Generic[K, T]):
         else:
             self._threads += 1
 
-    def _forget_abandoned(self) -> None:
-        for question in self._waiting:
-            if not question.waiters:
+    def _abandon(self, question: _Question[K, T]) -> None:
+        """Forget a look-up without callers that has not started, so that no caller joins it."""
+        with self._changed:
+            if not question.started:
                 self._open.pop(question.key, None)
-        self._waiting = deque(question for question in self._waiting if question.waiters)
 
     # In a thread.
 
     def _work(self) -> None:
         while (question := self._next()) is not None:
-            answer: Callable[[], None] = partial(self._skipped, question)
-            if question.waiters:
-                try:
-                    answer = partial(self._answered, question, self._function(question.key))
-                except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
-                    answer = partial(self._failed, question, error)
+            with self._changed:
+                question.started = question.waiters > 0
+            if not question.started:
+                continue
+            answer: Callable[[], None]
+            try:
+                answer = partial(self._answered, question, self._function(question.key))
+            except Exception as error:  # noqa: BLE001 - raised where the answer is awaited
+                answer = partial(self._failed, question, error)
             try:
                 self._loop.call_soon_threadsafe(answer)
             except RuntimeError:  # the loop has ended
@@ -180,16 +187,3 @@ class Lookups(Generic[K, T]):
         del self._open[question.key]
         question.answer.set_exception(error)
         question.answer.exception()  # mark as retrieved: there may be no caller left
-
-    def _skipped(self, question: _Question[K, T]) -> None:
-        del self._open[question.key]
-        if not question.waiters or self._closed:
-            question.answer.cancel()
-            return
-        # A caller joined after the thread had skipped it: queue it again.
-        try:
-            self._put(question)
-        except LookupQueueFullError as error:
-            question.answer.set_exception(error)
-        else:
-            self._open[question.key] = question
