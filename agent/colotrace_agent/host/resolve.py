@@ -6,6 +6,7 @@ programs of the host: hosts file, nsswitch.conf, search domains and ndots, the o
 """
 
 import socket
+from ipaddress import ip_address
 
 from colotrace_proto.hostnames import HostNameError, is_host_name, to_ascii
 from colotrace_proto.notices import Notice, NoticeCode, sentence
@@ -129,9 +130,8 @@ def _addresses(name: str) -> list[bytes]:
 
 
 def _name(address: bytes) -> str | None:
-    family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
     try:
-        name, _ = socket.getnameinfo((socket.inet_ntop(family, address), 0), socket.NI_NAMEREQD)
+        name, _ = socket.getnameinfo((str(ip_address(address)), 0), socket.NI_NAMEREQD)
     except UnicodeError:  # the name is untrusted
         return None
     name = name.rstrip(".")

@@ -20,11 +20,11 @@ _KINDS = {2: "own", 3: "link", 5: "link"}
 
 _BIND_ADDRESS_NO_PORT = 24  # linux/in.h
 _ANY_PORT = 9
-# Documentation addresses (RFC 5737, RFC 3849), which belong to no host.
-_ELSEWHERE = {
+DOCUMENTATION_ADDRESS = {
     Family.IPV4: ipaddress.ip_address("192.0.2.1").packed,
     Family.IPV6: ipaddress.ip_address("2001:db8::1").packed,
 }
+"""Addresses that belong to no host (RFC 5737, RFC 3849)."""
 
 
 def kinds(targets: Sequence[bytes]) -> list[str | None]:
@@ -46,7 +46,7 @@ def _by_binding(target: bytes) -> str | None:
     This misses IPv6 prefixes that are routed to the host. With `ip_nonlocal_bind`, which allows
     binding to any address, it finds nothing.
     """
-    if _bound(_ELSEWHERE[family_of(target)]) or not _bound(target):
+    if _bound(DOCUMENTATION_ADDRESS[family_of(target)]) or not _bound(target):
         return None
     with socket.socket(FAMILIES[family_of(target)], socket.SOCK_DGRAM) as sock:
         try:

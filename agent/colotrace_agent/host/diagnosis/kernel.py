@@ -4,11 +4,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from colotrace_agent.model import PORTS
-from colotrace_agent.network.sockets import RECEIVE_BUFFER
+from colotrace_agent.network.sockets import RECEIVE_BUFFER, SEND_BUFFER
 
 from .finding import Finding, ok, warn
 
-_SEND_BUFFER = 4 << 20
 _SPAN = f"{PORTS.start}-{PORTS.stop - 1}"
 _STRICT = 1
 
@@ -18,7 +17,7 @@ def findings(*, proc: Path) -> list[Finding]:
     net = proc / "sys/net"
     return [
         _buffer(net, "rmem_max", RECEIVE_BUFFER, "a burst of answers may not fit"),
-        _buffer(net, "wmem_max", _SEND_BUFFER, "a burst of probes may have to wait"),
+        _buffer(net, "wmem_max", SEND_BUFFER, "a burst of probes may have to wait"),
         _local_ports(net),
         _ports_in_use(proc),
         _reverse_path(proc),
@@ -126,7 +125,5 @@ def _text(path: Path) -> str:
 
 
 def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return None
+    text = _text(path).strip()
+    return int(text) if text.isdecimal() else None

@@ -6,14 +6,12 @@ import os
 from colotrace_proto.messages import Family
 
 from colotrace_agent.network.addresses import working_families
+from colotrace_agent.network.delivery import DOCUMENTATION_ADDRESS
 from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.route import source_for
 from colotrace_agent.network.sockets import HOW_TO_ALLOW, WHY_REFUSED, open_all
 
 from .finding import Finding, fail, ok, warn
-
-# Only for a route look-up: nothing is sent.
-_FAR = {Family.IPV4: "192.0.2.1", Family.IPV6: "2001:db8::1"}
 
 
 def findings(*, refusal: str) -> list[Finding]:
@@ -46,32 +44,27 @@ def _raw_sockets(*, refusal: str) -> Finding:
 
 def _families() -> list[Finding]:
     working = working_families()
+    sources = {family: _source(family, working) for family in Family}
     found = []
-    for family in Family:
+    for family, source in sources.items():
         check = f"IPv{family.value}"
-        problem = _problem(family, working)
-        if problem is None:
-            source = ipaddress.ip_address(source_for(_packed(family)))
-            found.append(ok(check, f"source address {source}"))
+        if isinstance(source, bytes):
+            found.append(ok(check, f"source address {ipaddress.ip_address(source)}"))
             continue
         remedy = f"configure {check} on the host, if you want to trace {check} targets from it"
-        others = [each for each in working - {family} if _problem(each, working) is None]
-        found.append((warn if others else fail)(check, problem, remedy))
+        others = any(isinstance(each, bytes) for each in sources.values())
+        found.append((warn if others else fail)(check, source, remedy))
     return found
 
 
-def _problem(family: Family, working: frozenset[Family]) -> str | None:
+def _source(family: Family, working: frozenset[Family]) -> bytes | str:
+    """The source address for targets on the internet, or why there is none."""
     if family not in working:
         return "no global address: such targets get Code 3"
     try:
-        source_for(_packed(family))
+        return source_for(DOCUMENTATION_ADDRESS[family])
     except OSError as error:
         return f"no default route ({os.strerror(error.errno or 0)}): such targets get Code 4"
-    return None
-
-
-def _packed(family: Family) -> bytes:
-    return ipaddress.ip_address(_FAR[family]).packed
 
 
 def _stamps() -> Finding:
