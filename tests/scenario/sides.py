@@ -6,7 +6,7 @@ TTL, and how many probes of that TTL came before.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from colotrace_agent.bulk.columns import Numbers
@@ -80,16 +80,6 @@ class Totals(NamedTuple):
     counted: Counters
 
 
-class Engines(Protocol):
-    """What both engines have, beside their verbs."""
-
-    foreign: int
-    late: int
-    overflows: int
-    unstamped: int
-    counted: Counters
-
-
 @dataclass
 class Side:
     """What both sides know of their probes."""
@@ -126,7 +116,7 @@ class Side:
         return sorted(self._ordinals[target, number, ordinal] for ordinal in ordinals)
 
 
-def totals(engine: Engines) -> Totals:
+def totals(engine: Engine | BulkEngine) -> Totals:
     """What the engine has counted."""
     return Totals(engine.foreign, engine.late, engine.overflows, engine.unstamped, engine.counted)
 

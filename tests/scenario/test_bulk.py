@@ -1,16 +1,13 @@
 """Every case traced in virtual time by the bulk engine: its rules are those of the other one."""
 
-from collections import Counter
-
 import pytest
-from colotrace_agent.model import Unheard
 from colotrace_proto.messages import PacketType
 
 from scenario.expectation import expected
 from scenario.gather import row_of
 from scenario.known import traceable
 from scenario.load import Run, runs
-from scenario.test_virtual import BARE, run_of, spec_of
+from scenario.test_virtual import packet_faults, run_of, spec_of
 from scenario.virtual_bulk import VirtualBulkHost
 from scenario.world import World
 
@@ -32,13 +29,4 @@ def test_bulk_engine_traces_the_case(run: Run) -> None:
     for frame in host.frames:
         row = row_of([frame], packet_type=PacketType(run.packet_type))
         found += wanted.faults(row, slack_ms=0)
-    flows = list(dict.fromkeys(seen.flow for seen in world.seen))
-    found += [f"{len(flows)} flows"] * (len(flows) > run.case.trace.times)
-    found += wanted.beyond_faults([seen.ttl for seen in world.seen if seen.flow == flows[-1]])
-    bare = BARE.intersection((run.case.target.tcp, *run.case.target.tcp_ports.values()))
-    found += [
-        f"{n} packets {reason}"
-        for reason, n in Counter(host.unheard).items()
-        if not (reason is Unheard.NOT_OURS and bare)
-    ]
-    assert found == []
+    assert found + packet_faults(run, world, host.unheard) == []

@@ -1,6 +1,7 @@
 """Every case traced in virtual time by the real engine, packets and reports."""
 
 from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -67,16 +68,21 @@ def faults(run: Run, *, seed: int) -> list[str]:
         found += wanted.faults(
             row_of(job.frames, packet_type=PacketType(run.packet_type)), slack_ms=0
         )
-    # Every checksum right, nothing sent elsewhere, one flow a trace.
+    return found + packet_faults(run, world, host.unheard)
+
+
+def packet_faults(run: Run, world: World, unheard: Iterable[Unheard]) -> list[str]:
+    """What is wrong about the packets of one run: each trace has one flow, sends little beyond the
+    target, and hears no packet that it cannot read."""
     flows = list(dict.fromkeys(seen.flow for seen in world.seen))
     traces = run.case.trace.times * len(run.packet_type.protocols)
-    found += [f"{len(flows)} flows"] * (len(flows) > traces)
+    found = [f"{len(flows)} flows"] * (len(flows) > traces)
     last = [seen.ttl for seen in world.seen if seen.flow == flows[-1]]
-    found += wanted.beyond_faults(last)
+    found += expected(run.case, family=run.family).beyond_faults(last)
     bare = BARE.intersection((run.case.target.tcp, *run.case.target.tcp_ports.values()))
     found += [
         f"{n} packets {reason}"
-        for reason, n in Counter(host.unheard).items()
+        for reason, n in Counter(unheard).items()
         if not (reason is Unheard.NOT_OURS and bare)
     ]
     return found
