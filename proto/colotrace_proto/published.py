@@ -4,7 +4,8 @@ from typing import TypeVar
 
 from . import codec
 from . import messages as m
-from .codec.checks import ProtocolError, parsed
+from .codec.checks import ProtocolError, fields_of, parsed
+from .codec.hello import heartbeat_in, heartbeat_out, hello_in, hello_out
 from .v1 import fleet_pb2 as pb
 
 MAX_PUBLISHED = 16_384
@@ -15,12 +16,8 @@ _M = TypeVar("_M", pb.Presence, pb.CoordinatorMessage)
 
 def encode_presence(presence: m.Presence) -> bytes:
     """Encode an agent's presence."""
-    message = pb.Presence(
-        hello=codec.encode_from_agent(presence.hello).hello,
-        draining=presence.draining,
-        started_ms=presence.started_ms,
-        heartbeat=codec.encode_from_agent(presence.heartbeat).heartbeat,
-    )
+    hello, heartbeat = hello_out(presence.hello), heartbeat_out(presence.heartbeat)
+    message = pb.Presence(**fields_of(presence, hello=hello, heartbeat=heartbeat))
     return message.SerializeToString()
 
 
@@ -31,15 +28,11 @@ def decode_presence(payload: bytes) -> m.Presence:
         ProtocolError: the payload is invalid, or a value exceeds the bounds of `messages`.
     """
     presence = _parsed(pb.Presence, payload)
-    hello = codec.decode_from_agent(pb.AgentMessage(hello=presence.hello))
-    heartbeat = codec.decode_from_agent(pb.AgentMessage(heartbeat=presence.heartbeat))
-    if not isinstance(hello, m.Hello) or not isinstance(heartbeat, m.Heartbeat):
-        raise ProtocolError("Presence is without its Hello or Heartbeat")
     return m.Presence(
-        hello=hello,
+        hello=hello_in(presence.hello),
         started_ms=presence.started_ms,
         draining=presence.draining,
-        heartbeat=heartbeat,
+        heartbeat=heartbeat_in(presence.heartbeat),
     )
 
 

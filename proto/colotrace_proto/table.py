@@ -90,28 +90,25 @@ def _in_columns(
     for line, below in zip(lines, labels, strict=True):
         drawn.append(line)
         if below and not beside:
-            drawn += flow(below, on, indent=_INDENT, first=_INDENT)
+            drawn += _indented(below, on)
     return drawn
 
 
 def _flowing(body: list[_Cells], labels: list[list[str]], on: TextOutput) -> list[str]:
     """Several lines for each node: its address, name and ASN, its numbers, its labels."""
     head = flow(("TTL", "address", "name", "ASN"), on)
-    head += flow(("lost", "loss", "min/mean/max/stddev", "ms"), on, indent=_INDENT, first=_INDENT)
+    head += _indented(("lost", "loss", "min/mean/max/stddev", "ms"), on)
     lines = [on.bold(line) for line in head] + [on.encodable("─") * (on.columns or 0)]
     for cells, below in zip(body, labels, strict=True):
         ttl, address, name, asn = cells[:_BEFORE_FIGURES]
         room = max((on.columns or 0) - _INDENT, 1)
         words = [word for word in (*address.split(), on.fit(name, room), asn) if word]
-        # The TTL fills the indentation of the first line.
-        begun = flow(words, on, indent=_INDENT, first=_INDENT)
-        begun[0] = f"{ttl:>{_INDENT - 1}} " + begun[0][_INDENT:]
-        lines += begun
+        lines += _indented(words, on, ttl=ttl)
         figures = [cell for cell in cells[_BEFORE_FIGURES : _BEFORE_FIGURES + 2] if cell]
         figures += _times_in_words(cells[_BEFORE_FIGURES + 2 :], on)
         for words in (figures, below):
             if words:
-                lines += flow(words, on, indent=_INDENT, first=_INDENT)
+                lines += _indented(words, on)
     return lines
 
 
@@ -136,10 +133,14 @@ def _links(links: Sequence[rows.Link], on: TextOutput) -> list[str]:
         return [on.bold(first), on.encodable("─") * wide, *lines]
     lines = [on.bold(line) for line in flow(head, on)] + [on.encodable("─") * (on.columns or 0)]
     for ttl, near, far, flows in body:
-        begun = flow((near, far, flows), on, indent=_INDENT, first=_INDENT)
-        begun[0] = f"{ttl:>{_INDENT - 1}} " + begun[0][_INDENT:]
-        lines += begun
+        lines += _indented((near, far, flows), on, ttl=ttl)
     return lines
+
+
+def _indented(words: Sequence[str], on: TextOutput, *, ttl: str = "") -> list[str]:
+    """The words in indented lines; the TTL fills the indentation of the first."""
+    first, *lines = flow(words, on, indent=_INDENT, first=_INDENT)
+    return [f"{ttl:>{_INDENT - 1}} {first[_INDENT:]}", *lines]
 
 
 def _who(node: rows.Node, on: TextOutput) -> tuple[str, str, str]:
