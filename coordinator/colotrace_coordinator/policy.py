@@ -55,17 +55,6 @@ def _name_refusal(target: str) -> str | None:
     return None
 
 
-def as_asked(target: str) -> str:
-    """The target as it is sent to agents: a name in its DNS form, so that all agents read it alike.
-    Any other target is returned unchanged."""
-    if target.isascii():
-        return target
-    try:
-        return to_ascii(target)
-    except HostNameError:
-        return target
-
-
 def literal(target: str) -> Address | None:
     """The address that the target is; None for a name."""
     address = address_of(target)

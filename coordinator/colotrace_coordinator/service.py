@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Sequence
 
 from colotrace_proto.deadlines import GATHER_S
+from colotrace_proto.hostnames import as_ascii
 from colotrace_proto.messages import ColoName, Family
 from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
@@ -24,7 +25,7 @@ from .jobs.running import JobKey, Ticket
 from .jobs.task import JobResult, Task
 from .metrics import Metrics
 from .model import Answer, ColoStatus, TraceRequest
-from .policy import TargetPolicy, as_asked, literal
+from .policy import TargetPolicy, literal
 
 
 class TraceService:
@@ -128,4 +129,4 @@ class TraceService:
 def _task(request: TraceRequest, target: str, colo: ColoName) -> Task:
     address = literal(target)
     family = Family(address.version) if address is not None else None
-    return Task(colo, as_asked(target), request.options, family)
+    return Task(colo, as_ascii(target), request.options, family)

@@ -58,6 +58,14 @@ def to_ascii(text: str) -> str:
     return f"{ascii_name}." if name.endswith(".") else ascii_name
 
 
+def as_ascii(text: str) -> str:
+    """A name in its DNS form, so that all programs read it alike; other text unchanged."""
+    try:
+        return text if text.isascii() else to_ascii(text)
+    except HostNameError:
+        return text
+
+
 def is_host_name(text: str) -> bool:
     """Whether the text is a host name."""
     try:

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 
-from .hostnames import HostNameError, is_host_name, to_ascii
+from .hostnames import as_ascii, is_host_name
 from .special_purpose import Address
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -35,12 +35,7 @@ def is_address(text: str) -> bool:
 def with_ascii_host(text: str) -> str:
     """HOST:PORT with the name converted to its DNS form; other text unchanged."""
     host, colon, port = text.rpartition(":")
-    if host.isascii():
-        return text
-    try:
-        return f"{to_ascii(host)}{colon}{port}"
-    except HostNameError:
-        return text
+    return f"{as_ascii(host)}{colon}{port}"
 
 
 def address_of(text: str) -> Address | None:
