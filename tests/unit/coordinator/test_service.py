@@ -1,28 +1,16 @@
 """From a request to its answer, through real streams and scripted agents."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from dataclasses import replace
-from typing import Any
 
 import pytest
-import structlog
 from colotrace_coordinator.errors import StoppingError
-from colotrace_coordinator.fleet.registry import Registry
-from colotrace_coordinator.links.direct.server import DirectLink
-from colotrace_coordinator.metrics import Metrics
-from colotrace_coordinator.model import Answer, Message, Options, TraceRequest
-from colotrace_coordinator.policy import TargetPolicy
-from colotrace_coordinator.service import TraceService
+from colotrace_coordinator.model import Message, Options
 from colotrace_proto import rows
 from colotrace_proto.codes import Code
 from colotrace_proto.messages import (
-    Accepted,
     Ack,
-    Cancel,
     Capabilities,
-    ColoName,
     Counters,
     Draining,
     Edge,
@@ -30,98 +18,13 @@ from colotrace_proto.messages import (
     Family,
     Frame,
     Heartbeat,
-    Hello,
-    Job,
-    JobId,
     Outcome,
     PacketType,
-    RefusalReason,
-    Refused,
 )
 from colotrace_proto.notices import Notice, NoticeCode, sentence
-from colotrace_proto.running import RunningClock
-from colotrace_proto.v1 import fleet_pb2 as pb
 from msgspec import UNSET
-from prometheus_client import CollectorRegistry
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
-from unit.coordinator.volatile import VolatileMemory
-
-DEN, SIN = ColoName("den01"), ColoName("sin01")
-
-
-class Coordinator:
-    """A service with its direct link, and the agents that a test attaches."""
-
-    def __init__(self, stack: AsyncExitStack) -> None:
-        self.stack = stack
-        self.numbers = CollectorRegistry()
-        metrics = Metrics(self.numbers)
-        log = structlog.get_logger()
-        clock = RunningClock()
-        registry = Registry(VolatileMemory([(SIN, "Singapore, SG")]))
-        self.service = TraceService(
-            registry=registry,
-            names=None,
-            asns=None,
-            policy=TargetPolicy(),
-            metrics=metrics,
-            log=log,
-            clock=clock,
-            gather_s=0,
-        )
-        self.link = DirectLink(
-            self.service.agent_events, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
-        )
-        self.port = 0
-
-    async def agent(self, name: str | Hello = "a1", *, colo: str = "den01") -> ScriptedAgent:
-        who = hello(name, colo=colo) if isinstance(name, str) else name
-        agent = await self.stack.enter_async_context(ScriptedAgent(self.port, who))
-        await agent.attach()
-        return agent
-
-    def begin(
-        self,
-        *targets: str,
-        colos: tuple[ColoName, ...] = (DEN,),
-        account: str = "acc",
-        options: Options | None = None,
-        spent_s: float = 0.0,
-    ) -> asyncio.Task[Answer]:
-        request = TraceRequest(
-            account, targets or ("8.8.8.8",), colos, options or Options(), spent_s=spent_s
-        )
-        return asyncio.create_task(self.service.trace(request))
-
-    def number(self, name: str, **labels: str) -> float:
-        return self.numbers.get_sample_value(name, labels) or 0.0
-
-
-@pytest.fixture
-async def coordinator() -> AsyncIterator[Coordinator]:
-    async with AsyncExitStack() as stack:
-        coordinator = Coordinator(stack)
-        coordinator.port = await coordinator.link.start()
-        yield coordinator
-        await coordinator.link.stop()
-
-
-async def within(seconds: float, what: asyncio.Task[Answer]) -> Answer:
-    async with asyncio.timeout(seconds):
-        return await what
-
-
-async def gone(coordinator: Coordinator, *, colo: ColoName = DEN, left: int = 0) -> None:
-    """Wait until so many agents are left."""
-    async with asyncio.timeout(5):
-        # Nothing tells when; the timeout bounds it.
-        while [c.agents for c in coordinator.service.colos() if c.name == colo] != [left]:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
-
-
-def only(answer: Answer) -> rows.ColoRow:
-    ((row,),) = [target.colos for target in answer.rows]
-    return row
+from unit.coordinator.traced import DEN, SIN, Coordinator, only, within
 
 
 async def test_agents_packets_are_counted(coordinator: Coordinator) -> None:
@@ -205,134 +108,6 @@ async def test_no_agent(coordinator: Coordinator) -> None:
     assert message.message.startswith("sin01: no agent of sin01 is attached")
 
 
-async def test_refused_job_moves(coordinator: Coordinator) -> None:
-    """The second agent answers; nothing is said of it, since nobody has lost anything."""
-    first, second = await coordinator.agent("a1"), await coordinator.agent("a2")
-    answer = coordinator.begin()
-    job = await first.expect(Job)
-    await first.say(Refused(job.job_id, RefusalReason.DRAINING))
-    moved = await second.take()
-    assert moved.job_id != job.job_id
-    await second.say(path(moved.job_id))
-    answered = await within(5, answer)
-    assert only(answered).error == ""
-    assert answered.messages == []
-    assert coordinator.number("colotrace_jobs_moved_total") == 1
-
-
-async def test_lost_agent_and_no_other(coordinator: Coordinator) -> None:
-    """Code 2 with the hops so far, soon after the grace, and whose fault it was."""
-    agent = await coordinator.agent()
-    answer = coordinator.begin()
-    job = await agent.take()
-    await agent.say(path(job.job_id, failure=None))
-    await agent.expect(Ack)
-    await agent.drop()
-    answered = await within(4, answer)
-    row = only(answered)
-    assert row.error == "Could not gather traceroute data: Code 2"
-    assert [h.nodes[0].ip for h in row.hops] == ["198.18.0.1", "8.8.8.8"]
-    assert answered.messages == [
-        Message(Code.ROW_FAILED + 2, "den01: agent a1 was lost while tracing", "/result/0/colos/0")
-    ]
-
-
-async def test_lost_agents_job_goes_to_another(coordinator: Coordinator) -> None:
-    """As a fresh trace; the answer is whole, and says what happened."""
-    first, second = await coordinator.agent("a1"), await coordinator.agent("a2")
-    answer = coordinator.begin()
-    job = await first.take()
-    await first.say(path(job.job_id, failure=None))
-    await first.expect(Ack)
-    await first.drop()
-    moved = await second.take()
-    await second.say(path(moved.job_id))
-    answered = await within(5, answer)
-    assert only(answered).error == ""
-    assert only(answered).hops[0].packets_sent == 1
-    assert answered.messages == [
-        Message(Code.ROW_MOVED, "den01: agent a1 was lost while tracing", "/result/0/colos/0")
-    ]
-
-
-async def test_agent_back_within_the_grace(coordinator: Coordinator) -> None:
-    """It is told which frame was the last, sends the rest, and nothing is counted twice."""
-    agent = await coordinator.agent()
-    answer = coordinator.begin()
-    job = await agent.take()
-    await agent.say(path(job.job_id, failure=None))
-    await agent.expect(Ack)
-    await agent.drop()
-    await gone(coordinator)
-    held = (job.job_id, JobId("unknown"))
-    again = ScriptedAgent(coordinator.port, hello("a1", boot=agent.hello.boot_id, held_jobs=held))
-    await coordinator.stack.enter_async_context(again)
-    assert (await again.attach()).wanted_jobs == (Ack(job.job_id, 1),)
-    await again.say(path(job.job_id, 1, failure=None))
-    await again.say(Frame(job.job_id, 2, outcome=Outcome(Failure.NONE)))
-    row = only(await within(5, answer))
-    assert row.error == ""
-    assert [h.nodes[0].packet_count for h in row.hops] == [1, 1]
-
-
-async def test_half_dead_stream_is_replaced(coordinator: Coordinator) -> None:
-    """The agent comes back while its old stream still seems to be up."""
-    agent = await coordinator.agent()
-    answer = coordinator.begin()
-    job = await agent.take()
-    again = await coordinator.agent(hello("a1", boot=agent.hello.boot_id, held_jobs=(job.job_id,)))
-    assert (await agent.ended())[0] == "ABORTED"
-    await again.say(path(job.job_id))
-    assert only(await within(5, answer)).error == ""
-
-
-async def test_frames_missing(coordinator: Coordinator) -> None:
-    """A gap ends the stream with words; the agent resumes, and the answer is whole."""
-    agent = await coordinator.agent()
-    answer = coordinator.begin()
-    job = await agent.take()
-    await agent.say(path(job.job_id, 2))
-    status, words = await agent.ended()
-    assert status == "INVALID_ARGUMENT"
-    assert "frame 2 came, not 1" in words
-    again = await coordinator.agent(hello("a1", boot=agent.hello.boot_id, held_jobs=(job.job_id,)))
-    await again.say(path(job.job_id, 1, failure=None))
-    await again.say(Frame(job.job_id, 2, outcome=Outcome(Failure.NONE)))
-    assert only(await within(5, answer)).error == ""
-
-
-async def test_restarted_agent_gets_the_job_again(coordinator: Coordinator) -> None:
-    """At once, without waiting for the grace."""
-    agent = await coordinator.agent()
-    answer = coordinator.begin()
-    job = await agent.take()
-    await agent.drop()
-    again = await coordinator.agent("a1")
-    fresh = await again.take()
-    assert fresh.job_id != job.job_id
-    await again.say(path(fresh.job_id))
-    answered = await within(1.5, answer)
-    assert [m.message for m in answered.messages] == ["den01: agent a1 restarted while tracing"]
-
-
-async def test_two_processes_of_one_id(coordinator: Coordinator) -> None:
-    """The newer one stays and has the jobs; the older is told why, and cannot come back."""
-    older = await coordinator.agent("a1")
-    answer = coordinator.begin()
-    await older.take()
-    newer = await coordinator.agent("a1")
-    status, words = await older.ended()
-    assert status == "ALREADY_EXISTS"
-    assert "another process has attached as a1 of den01" in words
-    job = await newer.take()
-    await newer.say(path(job.job_id))
-    assert only(await within(5, answer)).error == ""
-    async with ScriptedAgent(coordinator.port, older.hello) as again:
-        await again.say(again.hello)
-        assert (await again.ended())[0] == "ALREADY_EXISTS"
-    assert [c.agents for c in coordinator.service.colos() if c.name == DEN] == [1]
-
-
 async def families_are(coordinator: Coordinator, *families: Family) -> None:
     """Wait until the colo's agents have said so."""
     async with asyncio.timeout(5):
@@ -411,131 +186,6 @@ async def test_policy_refuses_an_address_here(coordinator: Coordinator) -> None:
     assert "--allow-private" in answered.messages[0].message
 
 
-async def test_identical_requests_share_a_job(coordinator: Coordinator) -> None:
-    """Same account and options at the same time: one trace, two answers."""
-    agent = await coordinator.agent()
-    answers = [coordinator.begin(), coordinator.begin()]
-    job = await agent.take()
-    await agent.say(path(job.job_id))
-    first, second = [await within(5, answer) for answer in answers]
-    assert first == second
-    assert coordinator.number("colotrace_jobs_shared_total") == 1
-    assert coordinator.number("colotrace_jobs_total", code="0") == 1
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"account": "other"},
-        {"options": Options(flow=1)},
-        {"options": Options(packet_type=PacketType.UDP)},
-        {"spent_s": 5.0},
-    ],
-)
-async def test_what_differs_is_not_shared(coordinator: Coordinator, other: dict[str, Any]) -> None:
-    """Another account, flow or option is another trace; so is one that must end earlier."""
-    agent = await coordinator.agent()
-    answers = [coordinator.begin(), coordinator.begin(**other)]
-    jobs = [await agent.take(), await agent.take()]
-    for job in jobs:
-        await agent.say(path(job.job_id))
-    for answer in answers:
-        await within(5, answer)
-    assert jobs[0].job_id != jobs[1].job_id
-
-
-async def test_a_late_request_joins_one_with_less_time(coordinator: Coordinator) -> None:
-    """It has its answer all the earlier."""
-    agent = await coordinator.agent()
-    answers = [coordinator.begin(spent_s=5.0), coordinator.begin(spent_s=4.9), coordinator.begin()]
-    job = await agent.take()
-    await agent.say(path(job.job_id))
-    for answer in answers:
-        await within(5, answer)
-    assert coordinator.number("colotrace_jobs_shared_total") == 2
-
-
-async def test_what_a_request_took_to_arrive_is_off_its_jobs_time(
-    coordinator: Coordinator,
-) -> None:
-    """The answer is due all the same."""
-    agent = await coordinator.agent()
-    answers = [coordinator.begin("8.8.8.8"), coordinator.begin("8.8.4.4", spent_s=6.0)]
-    jobs = [await agent.take(), await agent.take()]
-    assert 5_500 < jobs[0].remaining_ms - jobs[1].remaining_ms < 6_500
-    assert jobs[0].remaining_ms < 25_000
-    for job in jobs:
-        await agent.say(path(job.job_id))
-    for answer in answers:
-        await within(5, answer)
-
-
-async def test_each_caller_has_a_cancel_of_its_own(coordinator: Coordinator) -> None:
-    """The job goes on while one is left, and is taken back when the last one leaves."""
-    agent = await coordinator.agent()
-    answers = [coordinator.begin(), coordinator.begin()]
-    job = await agent.take()
-    await cancelled(answers[0])
-    await agent.say(path(job.job_id, failure=None))
-    assert await agent.expect(Ack) == Ack(job.job_id, 1)
-    await cancelled(answers[1])
-    assert await agent.expect(Cancel) == Cancel(job.job_id)
-    assert coordinator.number("colotrace_jobs_total", code="cancelled") == 1
-    assert coordinator.number("colotrace_jobs_running") == 0
-
-
-async def test_cancelled_job_is_not_joined(coordinator: Coordinator) -> None:
-    """Who asks the same right after gets a trace of its own."""
-    agent = await coordinator.agent()
-    answer = coordinator.begin()
-    await agent.take()
-    await cancelled(answer)
-    await agent.expect(Cancel)
-    answer = coordinator.begin()
-    job = await agent.take()
-    await agent.say(path(job.job_id))
-    assert only(await within(5, answer)).error == ""
-
-
-async def test_frames_that_nobody_wants(coordinator: Coordinator) -> None:
-    """The job is taken back, so that the agent forgets it; the frames are not decoded."""
-    agent = await coordinator.agent()
-    unknown = JobId("unknown")
-    await agent.say(Accepted(unknown))
-    assert await agent.next() == Cancel(unknown)
-    await agent.say(path(unknown, 1, failure=None))
-    assert await agent.next() == Cancel(unknown)
-    await agent.say(path(unknown, 2))
-    assert await agent.next() == Cancel(unknown)
-
-
-async def test_agent_that_sends_more_than_its_job_can_yield(coordinator: Coordinator) -> None:
-    """The frame is not decoded, the job is given up, and the stream closed."""
-    agent = await coordinator.agent()
-    answer = coordinator.begin(options=Options(max_ttl=1, packets_per_ttl=1))
-    job = await agent.take()
-    nodes = [pb.Node(address=bytes(4), labels=["x" * 60] * 16) for _ in range(200)]
-    await agent.say_raw(pb.AgentMessage(frame=pb.Frame(job_id=job.job_id, sequence=1, nodes=nodes)))
-    row = only(await within(5, answer))
-    assert row.error.endswith("Code 2")
-    await gone(coordinator)
-
-
-async def test_agent_cannot_speak_for_another(coordinator: Coordinator) -> None:
-    """Frames for a job that another agent has do not reach its row."""
-    agent = await coordinator.agent("a1")
-    stranger = await coordinator.agent("s1", colo="sin01")
-    answer = coordinator.begin()
-    job = await agent.take()
-    await stranger.say(Accepted(job.job_id), path(job.job_id))
-    await stranger.say(Refused(job.job_id, RefusalReason.POLICY))
-    assert await stranger.next() == Cancel(job.job_id)
-    assert await stranger.next() == Cancel(job.job_id)
-    await agent.say(Frame(job.job_id, 1, sent=(1,), outcome=Outcome(Failure.NONE)))
-    row = only(await within(5, answer))
-    assert [h.nodes for h in row.hops] == [[rows.SILENCE]]
-
-
 async def test_agent_without_anything_in_common(coordinator: Coordinator) -> None:
     """It is not attached, and hears why."""
     async with ScriptedAgent(coordinator.port, hello(packet_types=())) as agent:
@@ -583,12 +233,6 @@ async def serve(agent: ScriptedAgent, jobs: int) -> None:
         )
 
 
-async def cancelled(task: asyncio.Task[Answer]) -> None:
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await task
-
-
 async def test_a_multipath_row_has_links(coordinator: Coordinator) -> None:
     """As the agent found them; a row that could not be had has none, but the field."""
     agent = await coordinator.agent()
@@ -602,18 +246,6 @@ async def test_a_multipath_row_has_links(coordinator: Coordinator) -> None:
     traced, forbidden = (row.colos[0] for row in (await within(5, answer)).rows)
     assert traced.links == [rows.Link(ttl=1, near="198.18.0.1", far="8.8.8.8", flows=7)]
     assert forbidden.links == []
-
-
-async def test_multipath_is_a_job_of_its_own(coordinator: Coordinator) -> None:
-    """It does not join a plain one that has just begun."""
-    agent = await coordinator.agent()
-    answers = [coordinator.begin(options=Options(multipath=many)) for many in (False, True)]
-    jobs = [await agent.take() for _ in answers]
-    assert [job.multipath for job in jobs] == [False, True]
-    for job in jobs:
-        await agent.say(path(job.job_id))
-    plain, many = [only(await within(5, answer)) for answer in answers]
-    assert (plain.links, many.links) == (UNSET, [])
 
 
 async def test_agents_are_asked_for_names_in_their_dns_form(coordinator: Coordinator) -> None:

@@ -1,0 +1,96 @@
+"""A service with its direct link, and requests to it."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import pytest
+import structlog
+from colotrace_coordinator.fleet.registry import Registry
+from colotrace_coordinator.links.direct.server import DirectLink
+from colotrace_coordinator.metrics import Metrics
+from colotrace_coordinator.model import Answer, Options, TraceRequest
+from colotrace_coordinator.policy import TargetPolicy
+from colotrace_coordinator.service import TraceService
+from colotrace_proto import rows
+from colotrace_proto.messages import (
+    ColoName,
+    Hello,
+)
+from colotrace_proto.running import RunningClock
+from prometheus_client import CollectorRegistry
+from unit.coordinator.scripted_agent import ScriptedAgent, hello
+from unit.coordinator.volatile import VolatileMemory
+
+DEN, SIN = ColoName("den01"), ColoName("sin01")
+
+
+class Coordinator:
+    """A service with its direct link, and the agents that a test attaches."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self.stack = stack
+        self.numbers = CollectorRegistry()
+        metrics = Metrics(self.numbers)
+        log = structlog.get_logger()
+        clock = RunningClock()
+        registry = Registry(VolatileMemory([(SIN, "Singapore, SG")]))
+        self.service = TraceService(
+            registry=registry,
+            names=None,
+            asns=None,
+            policy=TargetPolicy(),
+            metrics=metrics,
+            log=log,
+            clock=clock,
+            gather_s=0,
+        )
+        self.link = DirectLink(
+            self.service.agent_events, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
+        )
+        self.port = 0
+
+    async def agent(self, name: str | Hello = "a1", *, colo: str = "den01") -> ScriptedAgent:
+        who = hello(name, colo=colo) if isinstance(name, str) else name
+        agent = await self.stack.enter_async_context(ScriptedAgent(self.port, who))
+        await agent.attach()
+        return agent
+
+    def begin(
+        self,
+        *targets: str,
+        colos: tuple[ColoName, ...] = (DEN,),
+        account: str = "acc",
+        options: Options | None = None,
+        spent_s: float = 0.0,
+    ) -> asyncio.Task[Answer]:
+        request = TraceRequest(
+            account, targets or ("8.8.8.8",), colos, options or Options(), spent_s=spent_s
+        )
+        return asyncio.create_task(self.service.trace(request))
+
+    def number(self, name: str, **labels: str) -> float:
+        return self.numbers.get_sample_value(name, labels) or 0.0
+
+
+async def within(seconds: float, what: asyncio.Task[Answer]) -> Answer:
+    async with asyncio.timeout(seconds):
+        return await what
+
+
+async def gone(coordinator: Coordinator, *, colo: ColoName = DEN, left: int = 0) -> None:
+    """Wait until so many agents are left."""
+    async with asyncio.timeout(5):
+        # Nothing tells when; the timeout bounds it.
+        while [c.agents for c in coordinator.service.colos() if c.name == colo] != [left]:  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+
+
+def only(answer: Answer) -> rows.ColoRow:
+    ((row,),) = [target.colos for target in answer.rows]
+    return row
+
+
+async def cancelled(task: asyncio.Task[Answer]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
