@@ -37,6 +37,8 @@ class Trace:
     ) -> None:
         """`expected_ttl` is the target's distance, where it is known from before."""
         self.spec = spec
+        self.target = spec.target
+        """The target's packed address."""
         self.flow = flow
         self.started = now
         self.counters = Counters()
@@ -69,11 +71,6 @@ class Trace:
         self._sure: int | None = None  # replies before the settled refusals; None until `settle`
 
     @property
-    def target(self) -> bytes:
-        """The target's packed address."""
-        return self.spec.target
-
-    @property
     def target_ttl(self) -> int:
         """The lowest TTL at which the target answered; beyond all TTLs where it did not."""
         return self._bounds.target_ttl
@@ -102,10 +99,6 @@ class Trace:
     def is_doubtful(self) -> bool:
         """Whether a refusal came that may be the target's or a firewall's."""
         return bool(self._doubtful)
-
-    def hops(self) -> range:
-        """The TTLs of interest."""
-        return range(1, self.end_ttl + 1)
 
     @property
     def unsent(self) -> bool:
@@ -219,17 +212,15 @@ class Trace:
         if meaning.kind is NodeKind.TRANSIT:
             self._furthest_transit = max(self._furthest_transit, ttl)
         else:
-            self._lower_bounds(meaning.stored_kind, ttl, meaning.ttl_left)
+            nowhere = self.spec.max_ttl + 1
+            shown = _answer_bounds(meaning.stored_kind, ttl, meaning.ttl_left, nowhere)
+            self._bounds = Bounds(*map(min, self._bounds, shown))
         reply = Reply(ttl, rtt_ns, heard.responder, meaning.kind, meaning.labels)
         if meaning.doubtful:
             self._doubtful.append(reply)
         else:
             self.replies.append(reply)
         return reply
-
-    def _lower_bounds(self, kind: int, ttl: int, ttl_left: int) -> None:
-        shown = _answer_bounds(kind, ttl, ttl_left, self.spec.max_ttl + 1)
-        self._bounds = Bounds(*map(min, self._bounds, shown))
 
     # What `placing` asks.
 
@@ -302,7 +293,7 @@ class Trace:
         if self.ended is None:
             self.ended = now
             self.settle()
-            self.caveats.spared &= {*self.hops()}
+            self.caveats.spared &= {*range(1, self.end_ttl + 1)}
 
     def settle(self, forwarders: Collection[bytes] = ()) -> None:
         """Decide which doubtful refusals are the target's, now that all answers are there.

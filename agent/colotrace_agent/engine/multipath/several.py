@@ -39,7 +39,7 @@ class _Limits:
         if trace.caveats.overflows:
             return
         self._judged.update(trace.caveats.limiting)
-        for ttl in trace.hops():
+        for ttl in range(1, trace.end_ttl + 1):
             if trace.answers[ttl - 1]:
                 self._traces[ttl] += 1
                 self._asked[ttl] += trace.sent[ttl - 1]
@@ -111,10 +111,11 @@ class Several:
     """
 
     def __init__(self, specs: Sequence[TraceSpec], *, multipath: bool) -> None:
-        self.spec = specs[0]
+        self.target = specs[0].target
+        """The target's packed address."""
         self.started = 0
         self.ended: int | None = None
-        self.sent = [0] * self.spec.max_ttl
+        self.sent = [0] * specs[0].max_ttl
         self.replies: list[Reply] = []
         self.counters = Counters()
         self.caveats = Caveats()
@@ -135,11 +136,6 @@ class Several:
             )
             for spec in specs
         }
-
-    @property
-    def target(self) -> bytes:
-        """The target's packed address."""
-        return self.spec.target
 
     def due(self) -> list[TraceSpec]:
         """Traces to begin now."""
