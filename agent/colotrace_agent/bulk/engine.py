@@ -163,9 +163,10 @@ class BulkEngine:
         return group
 
     def _hold(self, line: TraceView, limits: dict[int, Limit], now: int) -> None:
+        latest = line.started + self.spec.wait_ns
         for ttl, limit in limits.items():
             for earlier in range(self.groups[line.columns.family].sending.hold(line.number, ttl)):
-                self._spacing.hold(line, ttl, limit, earlier=earlier, now=now)
+                self._spacing.hold(line, ttl, limit, earlier=earlier, latest=latest, now=now)
 
     # Sending.
 

@@ -198,7 +198,8 @@ class Engine:
         while trace.ended is None and len(probes) < most and (ttl := trace.next_ttl()) is not None:
             if limits and (limit := limits.get(ttl)) is not None:
                 _, earlier = trace.put_off()
-                self._spacing.hold(trace, ttl, limit, earlier=earlier, now=now)
+                latest = trace.started + trace.spec.wait_ns
+                self._spacing.hold(trace, ttl, limit, earlier=earlier, latest=latest, now=now)
                 continue
             ready_at = self._polite_at(trace, ttl, now)
             if ready_at is not None:

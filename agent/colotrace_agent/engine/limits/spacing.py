@@ -11,21 +11,11 @@ import itertools
 from collections.abc import Callable, Iterator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from colotrace_agent.model import TraceSpec
-
 from .routers import SPACING_NS, Limit
 
 
 class Held(Protocol):
     """A trace with deferred probes."""
-
-    @property
-    def started(self) -> int:
-        """When the trace began."""
-
-    @property
-    def spec(self) -> TraceSpec:
-        """Its options."""
 
     def wants_late(self, ttl: int) -> bool:
         """Whether a deferred probe of that TTL is still to be sent."""
@@ -38,13 +28,17 @@ _Held = TypeVar("_Held", bound=Held)
 
 
 class Waiting(NamedTuple, Generic[_Held]):
-    """A probe deferred until `at`; `booked` if that departure to the router is reserved for it."""
+    """A probe deferred until `at`; `booked` if that departure to the router is reserved for it.
+
+    It is dropped if it would have to wait beyond `latest`.
+    """
 
     at: int
     tie: int
     trace: _Held
     ttl: int
     limit: Limit
+    latest: int
     booked: bool
 
 
@@ -57,10 +51,13 @@ class Spacing(Generic[_Held]):
         self._waiting: list[Waiting[_Held]] = []
         self._tie = itertools.count()
 
-    def hold(self, trace: _Held, ttl: int, limit: Limit, *, earlier: int, now: int) -> None:
-        """Defer a probe; `earlier` counts the trace's probes of the same TTL before it."""
+    def hold(
+        self, trace: _Held, ttl: int, limit: Limit, *, earlier: int, latest: int, now: int
+    ) -> None:
+        """Defer a probe until `latest` at most; `earlier` counts the trace's probes of the same TTL
+        before it."""
         at = now + earlier * SPACING_NS if earlier else limit.book(now)
-        self._wait(Waiting(at, 0, trace, ttl, limit, booked=not earlier))
+        self._wait(Waiting(at, 0, trace, ttl, limit, latest, booked=not earlier))
 
     def ready(
         self, now: int, *, is_full: Callable[[], bool], ready_at: Callable[[_Held, int], int]
@@ -100,8 +97,7 @@ class Spacing(Generic[_Held]):
         return self._waiting[0].at if self._waiting else None
 
     def _wait(self, waiting: Waiting[_Held]) -> None:
-        trace = waiting.trace
-        if waiting.at > trace.started + trace.spec.wait_ns:
+        if waiting.at > waiting.latest:
             self._spare(waiting, limited=True)
         else:
             heapq.heappush(self._waiting, waiting._replace(tie=next(self._tie)))
