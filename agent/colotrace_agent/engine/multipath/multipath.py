@@ -1,25 +1,27 @@
-"""Which load-balanced paths there are: how many more flows to trace, and what links they show.
+"""Load-balanced paths: how many more flows to trace, and the links that they show.
 
 The stopping rule of the Multipath Detection Algorithm (Augustin, Friedman, Teixeira, Measuring
 load-balanced paths in the Internet, IMC 2007; Veitch, Augustin, Friedman, Teixeira, Failure control
-in multipath route tracing, INFOCOM 2009), applied to each node: having seen k addresses behind a
-node, enough flows must have gone through it that one more, if the balancer treats them alike,
-would have been seen with 95 % confidence: 6, 11, 16, 21 … flows for k = 1, 2, 3, 4 …
+in multipath route tracing, INFOCOM 2009), applied to each node: with k addresses seen behind a
+node, so many flows must have passed it that another successor of equal weight would have been seen
+with 95 % confidence: 6, 11, 16, 21 … flows for k = 1, 2, 3, 4 …
 
-Each flow is one Paris trace of its own. A link stands only where one and the same flow was seen at
-both its ends; no link is put together from two flows. Balancing packet by packet, and a route that
-changes under way, put one flow into places that no packet connects. Therefore each flow sends two
-probes at each TTL, in two rounds over all TTLs: a change between the two ends of a link shows in
-the second round. A flow counts at a TTL where both its probes were answered, by one address. A TTL
-at which one flow met several addresses is *unsteady*: no link touches it, nor any TTL behind it
-until all paths have joined again at a single address. And what flows met behind a node counts only
-once it is *sound*, that is, so many of them met the same thing twice that a balancer by packet
-would have let them by a chance of 1 in 500 at most. Where the node has several successors, each
-flow would come out differently every other time. Where it has one, all but one of the branches
-must be silent, so that of the flows that were answered at all every third was answered twice.
+Each flow is a Paris trace of its own. A link needs one flow that was seen at both of its ends; no
+link is combined from two flows. Two things put one flow at places that no packet connects:
+balancing by packet, and a route change during the trace. Therefore:
 
-Paths of unequal length: a flow ends where it met the target (`Sight.end_ttl`), a longer one
-goes on; what a flow's probes met beyond its own end is not part of its path.
+- Each flow sends two probes at each TTL, in two rounds over all TTLs. A change between the two ends
+  of a link shows in the second round. A flow counts at a TTL if one address answered both probes.
+- A TTL at which one flow met several addresses is *unsteady*. It has no links, nor have the TTLs
+  behind it until all paths join at a single address.
+- What flows met behind a node counts only once it is *sound*: so many flows met the same address
+  twice that a balancer by packet would have allowed it with a probability of 1 in 500 at most. If
+  the node has several successors, such a balancer gives each flow two addresses with an even
+  chance. If it has one, all other branches must be silent, so that one in three of the flows with
+  an answer has two.
+
+Paths may differ in length: a flow ends where it met the target (`Sight.end_ttl`), while a longer
+one goes on. What its probes met beyond that end is not part of its path.
 """
 
 import functools
@@ -36,17 +38,17 @@ CONFIDENCE = 0.95
 PACKETS = 2
 """Probes of each flow at each TTL."""
 FIRST = 7
-"""Flows at first. One more than the rule asks for: with an odd number, packets that are balanced in
-turn do not give each flow the same address again."""
+"""Flows of the first wave. One more than the rule needs: with an odd number, round-robin balancing
+by packet does not give each flow the same address again."""
 AT_ONCE = 13
-"""Flows under way together, at most: a small trace beside them waits for few probes only."""
+"""Most flows of one wave, so that a small trace beside them waits for few probes only."""
 MAX_FLOWS = 256
-# With how little chance balancing by packet may pass for balancing by flow, and how many flows
-# through a node with several successors that takes, each with an even chance at least to differ.
+# The probability at which balancing by packet may pass for balancing by flow, and the flows needed
+# for it at a node with several successors, where each differs with an even chance at least.
 _CHANCE = 1 / 500
 _REPEATS = 9
-# Where answers are missing, as from a router that limits them, so many times the flows that the
-# rule asks for, and no more.
+# If answers are missing, for example because of a rate limit, at most this multiple of the flows
+# that the rule needs.
 _PATIENCE = 2
 
 
@@ -73,8 +75,8 @@ def _missing(branches: int, flows: int) -> float:
 
 @functools.cache
 def _by_chance(twice: int, answered: int) -> float:
-    """The chance that of so many answered flows at least so many are answered twice, where every
-    other packet meets a silent branch."""
+    """The probability that at least `twice` of `answered` flows have two answers, if every other
+    packet meets a silent branch."""
     return math.fsum(
         math.comb(answered, n) * 2 ** (answered - n) / 3**answered
         for n in range(twice, answered + 1)
@@ -83,7 +85,7 @@ def _by_chance(twice: int, answered: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What one flow's trace saw, up to its own end.
+    """The answers to one flow's trace, up to its own end.
 
     `answers` has the address of each answer by TTL; `sent` counts its probes, those beyond the
     end included. `end_ttl` is where the flow met the target, or whatever else ended it.
@@ -97,8 +99,8 @@ class Sight:
 
 @dataclass(slots=True)
 class _Met:
-    """What flows met at a place: how many they are, how many of them were answered, how many
-    answered twice, and by whom."""
+    """What flows met at a place: the number of flows, of those with an answer and with two, and the
+    addresses that answered."""
 
     flows: int = 0
     answered: int = 0
@@ -106,7 +108,7 @@ class _Met:
     addresses: set[bytes] = field(default_factory=set)
 
     def add(self, met: tuple[bytes, ...]) -> None:
-        """One more flow's answers."""
+        """Add the answers to one flow."""
         self.flows += 1
         self.answered += bool(met)
         self.twice += len(met) > 1
@@ -114,11 +116,11 @@ class _Met:
 
     @property
     def sound(self) -> bool:
-        """Whether it is known that no packets are balanced here one by one."""
+        """Whether balancing by packet is ruled out here."""
         return self.missing_to_be_sound() == 0
 
     def missing_to_be_sound(self) -> int:
-        """How many more flows that are answered twice would show that."""
+        """How many more flows with two answers would rule it out."""
         if len(self.addresses) > 1:
             return max(_REPEATS - self.twice, 0)
         more = 0
@@ -129,30 +131,30 @@ class _Met:
 
 @dataclass(slots=True)
 class _Hop(_Met):
-    """One TTL over all flows that go so far."""
+    """One TTL, over all flows whose paths reach it."""
 
     unsteady: bool = False
 
 
 @dataclass(slots=True)
 class _Node(_Met):
-    """One place on the way: what the flows that went through it met at the next TTL."""
+    """One place on the path: what the flows through it met at the next TTL."""
 
     passed: float = 0.0
-    """As `flows`, with those that probably went through it too, but got no answer from it."""
+    """As `flows`, plus an estimate of the flows through it that it did not answer."""
 
     @property
     def needed(self) -> int:
-        """How many answered flows the rule asks for; none where nothing ever answers behind."""
+        """How many flows with an answer the rule needs; 0 if nothing behind ever answers."""
         return flows_needed(len(self.addresses)) if self.addresses else 0
 
     @property
     def starved(self) -> bool:
-        """Whether enough flows went through, had they all been answered."""
+        """Whether enough flows passed, but too few of them were answered."""
         return self.answered < self.needed and self.passed >= _PATIENCE * self.needed
 
     def missing(self) -> int:
-        """How many more flows are to go through it."""
+        """How many more flows must pass it."""
         flows = 0 if self.starved else self.needed - self.answered
         if self.addresses and self.passed < _PATIENCE * max(self.needed, _REPEATS):
             flows = max(flows, self.missing_to_be_sound())
@@ -160,12 +162,12 @@ class _Node(_Met):
 
 
 _ANYWHERE: Final = b""
-"""Stands for all that a TTL has, where its addresses cannot be told apart: before the first hop,
-where nothing ever answers, and where packets are balanced one by one."""
+"""The place of all flows at a TTL whose addresses tell nothing: before the first hop, where nothing
+ever answers, and where packets are balanced one by one."""
 
 
 class Multipath:
-    """The flows of one target that were traced, and what they come to."""
+    """The traced flows to one target, and the paths that they show."""
 
     def __init__(self, *, max_ttl: int, max_probes: int) -> None:
         self._cost = max_ttl * PACKETS
@@ -174,7 +176,7 @@ class Multipath:
         self._hops: list[_Hop] = []
 
     def saw(self, sight: Sight) -> None:
-        """One more flow's trace has ended. A flow that comes again is no other flow."""
+        """Add a flow's ended trace. A repeated flow only counts against the probe budget."""
         self._probes_left -= sight.sent
         if sight.flow in self._flows:
             return
@@ -187,12 +189,11 @@ class Multipath:
             hop.unsteady |= len(set(met)) > 1
 
     def wanted(self) -> int:
-        """How many more flows to trace together now; 0 where the paths are known, or the budget is
-        spent."""
+        """How many flows to trace together next; 0 if paths are known or the budget is spent."""
         return min(self._missing(), AT_ONCE, self._affordable())
 
     def links(self) -> tuple[Edge, ...]:
-        """What connects addresses of neighbouring TTLs, by TTL, the most flows first."""
+        """The links between addresses of consecutive TTLs, by TTL, the most flows first."""
         nodes = self._nodes()
         flows: Counter[tuple[int, bytes, bytes]] = Counter()
         for sight in self._flows.values():
@@ -205,7 +206,7 @@ class Multipath:
         return tuple(Edge(*ends, count) for ends, count in ordered[:MAX_LINKS])
 
     def notices(self) -> tuple[Notice, ...]:
-        """What could not be found out."""
+        """Notices of what the flows do not show."""
         nodes = self._nodes()
         unsteady = {ttl for ttl, hop in enumerate(self._hops, 1) if hop.unsteady}
         doubtful = {ttl for (ttl, _), node in nodes.items() if self._doubtful(ttl, node)}
@@ -229,7 +230,7 @@ class Multipath:
         return max(min(self._probes_left // self._cost, MAX_FLOWS - len(self._flows)), 0)
 
     def _missing(self) -> int:
-        """How many more flows the rule asks for, as many of them going each way as before."""
+        """How many more flows the rule needs, if they spread over the paths as those before."""
         if not self._flows:
             return FIRST
         count = len(self._flows)
@@ -238,7 +239,7 @@ class Multipath:
         )
 
     def _nodes(self) -> dict[tuple[int, bytes], _Node]:
-        """The nodes that flows went through and on, by the TTL of their successors and by place."""
+        """The nodes that flows passed, by the TTL of their successors and by place."""
         nodes: dict[tuple[int, bytes], _Node] = {}
         for sight in self._flows.values():
             for ttl in range(1, sight.end_ttl + 1):
@@ -252,7 +253,7 @@ class Multipath:
         return nodes
 
     def _place(self, sight: Sight, ttl: int) -> bytes | None:
-        """Where the flow was at that TTL; None where others' answers show that its own is lost."""
+        """The flow's place at that TTL; None if only other flows were answered there."""
         if not ttl or self._hops[ttl - 1].unsteady or not self._hops[ttl - 1].addresses:
             return _ANYWHERE
         met = sight.answers.get(ttl, ())
@@ -261,7 +262,7 @@ class Multipath:
     def _sure(
         self, sight: Sight, nodes: Mapping[tuple[int, bytes], _Node]
     ) -> Iterator[bytes | None]:
-        """Where the flow was beyond doubt, at TTL 1, 2, 3 …"""
+        """The flow's proven place, at TTL 1, 2, 3 …; None if it is in doubt."""
         doubt = False
         for ttl in range(1, sight.end_ttl + 1):
             hop, met = self._hops[ttl - 1], sight.answers.get(ttl, ())
@@ -273,8 +274,8 @@ class Multipath:
             yield met[0] if len(met) >= PACKETS and not doubt else None
 
     def _gaps(self) -> set[int]:
-        """TTLs at which a path's router is silent, so that what lies behind it is not linked up
-        although it answers."""
+        """TTLs with a silent router on a path, which leaves the answering nodes behind it without a
+        link."""
         links = {(link.ttl, link.near) for link in self.links()}
         return {
             ttl - 1
@@ -287,7 +288,7 @@ class Multipath:
         }
 
     def _doubtful(self, ttl: int, node: _Node) -> bool:
-        """Whether links behind the node are not drawn for want of answers."""
+        """Whether links behind the node are missing for lack of answers."""
         hop = self._hops[ttl - 1]
         joined = len(hop.addresses) == 1 and hop.sound
         return bool(node.addresses) and not joined and not node.sound
