@@ -102,7 +102,7 @@ def _node_out(node: m.Node) -> pb.Node:
 
 
 def _node_in(node: pb.Node) -> m.Node:
-    if not are_addresses([node.address]):
+    if len(node.address) not in (4, 16):
         raise ProtocolError("Node.address is not 4 or 16 bytes")
     return m.Node(
         address=node.address,
