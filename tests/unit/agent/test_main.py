@@ -34,16 +34,16 @@ def said(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_rate_is_warned_of_in_one_line(said, command: str) -> None:
-    """What it replaces, and what comes of it."""
+def test_rate_gives_one_line_of_warning(said, command: str) -> None:
+    """It says what the rate replaces, and the consequence."""
     (line,) = said(*COMMANDS[command], "--rate", "20000").splitlines()
     assert line.startswith("colotrace-agent: --rate 20000 replaces the limits")
     assert "routers that limit their answers will seem to lose packets" in line
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_without_a_rate_nothing_is_said(said, command: str) -> None:
-    """The limits hold by default."""
+def test_no_warning_without_a_rate(said, command: str) -> None:
+    """The default limits hold."""
     assert said(*COMMANDS[command]) == ""
 
 
@@ -59,8 +59,8 @@ def refused(monkeypatch: pytest.MonkeyPatch, *words: str) -> str:
     return line
 
 
-def test_a_broker_stands_for_a_coordinator(said) -> None:
-    """Which need not be named then, and may."""
+def test_broker_replaces_a_coordinator(said) -> None:
+    """A coordinator may still be given."""
     assert said(*AT_A_BROKER, "--mqtt", "mqtt://h") == ""
     assert said(*AT_A_BROKER, "--mqtt", "mqtt://h", "--coordinator", "c:1") == ""
     assert said(*AT_A_BROKER, "--mqtt", "mqtts://u:p@h") == ""
@@ -75,14 +75,14 @@ def test_a_broker_stands_for_a_coordinator(said) -> None:
         (["--mqtt", "mqtts://h", "--mqtt-ca", "/none"], "/none: No such file"),
     ],
 )
-def test_neither_coordinator_nor_broker(
+def test_error_without_coordinator_and_broker(
     monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
 ) -> None:
-    """Said in one line."""
+    """In one line."""
     assert told in refused(monkeypatch, *AT_A_BROKER, *words)
 
 
-def test_a_broker_in_the_clear(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_broker_without_tls_needs_a_flag(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Only where that was asked for."""
     pem = tmp_path / "x.pem"
     pem.write_text("")

@@ -30,14 +30,14 @@ def packed(text: str) -> bytes:
 
 
 @pytest.mark.parametrize("text", NEVER)
-def test_what_is_no_hosts_address_is_never_traced(text: str) -> None:
-    """Not even where private ones are."""
+def test_address_of_no_host_is_never_traced(text: str) -> None:
+    """Not even if private ones are allowed."""
     assert refusal(packed(text), allow_private=True)
     assert refusal(packed(text), allow_private=False)
 
 
 @pytest.mark.parametrize("text", ONLY_IF_ALLOWED)
-def test_what_is_not_public_is_the_owners_to_allow(text: str) -> None:
+def test_private_address_needs_allow_private(text: str) -> None:
     """The refusal names the option."""
     assert refusal(packed(text), allow_private=True) is None
     notice = refusal(packed(text), allow_private=False)
@@ -53,7 +53,7 @@ def test_public_addresses_are_traced(text: str) -> None:
 
 @given(st.binary(min_size=4, max_size=4) | st.binary(min_size=16, max_size=16))
 def test_every_address_is_judged(address: bytes) -> None:
-    """What is forbidden with --allow-private is forbidden without."""
+    """An address that is forbidden with --allow-private is forbidden without it."""
     if refusal(address, allow_private=True) is not None:
         assert refusal(address, allow_private=False) is not None
 
@@ -69,8 +69,8 @@ def delivered(monkeypatch: pytest.MonkeyPatch, kinds: dict[bytes, str]) -> None:
     )
 
 
-def test_addresses_of_this_host_are_the_owners_to_allow(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Public ones, too, and those of all hosts of a link: the kernel's routing is asked."""
+def test_address_of_this_host_needs_allow_private(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also public ones, and broadcast addresses of its links: the kernel's routing is asked."""
     own, link, public = packed("1.0.0.1"), packed("8.8.8.255"), packed("1.1.1.1")
     delivered(monkeypatch, {own: "own", link: "link"})
     assert policy(allow_private=True).judge_all([own, link, public]) == [None, None, None]
@@ -94,10 +94,10 @@ def test_addresses_of_this_host_are_the_owners_to_allow(monkeypatch: pytest.Monk
         st.sampled_from([packed(text) for text in (*NEVER, *ONLY_IF_ALLOWED, *ALWAYS)]), max_size=5
     )
 )
-def test_an_address_is_judged_the_same_alone_and_among_others(
+def test_verdict_is_the_same_alone_and_among_others(
     addresses: list[bytes], families: set[Family], *, allow_private: bool
 ) -> None:
-    """As the only target, as one of many, and as what a name resolves to."""
+    """As the only target, as one of many, and as the address of a name."""
     judge = policy(allow_private=allow_private, families=families)
     many = judge.judge_all(addresses)
     alone = [judge.judge(str(ipaddress.ip_address(each)), [each]) for each in addresses]
@@ -108,8 +108,8 @@ def test_an_address_is_judged_the_same_alone_and_among_others(
         assert resolved == usable or (isinstance(resolved, Barred) and not usable)
 
 
-def test_an_address_of_a_family_that_the_host_lacks_is_named_by_its_family() -> None:
-    """Of a name, all families are."""
+def test_missing_family_is_named_in_the_refusal() -> None:
+    """For a name, all of them."""
     only6 = policy(families={Family.IPV6})
     (barred,) = only6.judge_all([packed("1.1.1.1")])
     assert barred == Barred(
@@ -124,14 +124,14 @@ def test_an_address_of_a_family_that_the_host_lacks_is_named_by_its_family() -> 
 @example(first=1, rest=bytes(3))
 @example(first=223, rest=b"\xff\xff\xff")
 def test_plain_addresses_are_traced(first: int, rest: bytes) -> None:
-    """With the owner's leave for private ones, and without."""
+    """With and without permission for private ones."""
     address = bytes([first]) + rest
     assert refusal(address, allow_private=True) is None
     assert first not in PLAIN_IF_PUBLIC or refusal(address, allow_private=False) is None
 
 
-def test_networks_with_another_verdict_are_in_none_of_them() -> None:
-    """By their ends: what IANA has set apart (RFC 6890) is in blocks of which these are all."""
+def test_plain_networks_contain_no_special_block() -> None:
+    """By their ends: IANA's special-purpose blocks (RFC 6890) lie outside."""
     for text in (
         "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16",
         "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15",

@@ -57,7 +57,7 @@ class SlowWire:
         return [(probe, self.heard_until, 0) for probe, _ in packets]
 
 
-async def test_others_on_the_loop_have_their_turn_between_two_batches(
+async def test_event_loop_runs_between_two_batches(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Thousands of probes are due: after a slow batch the event loop is free for an offer."""

@@ -21,13 +21,13 @@ from hypothesis import strategies as st
         ("::192.0.2.1", "::c000:201"),
     ],
 )
-def test_unwrapped(text: str, inner: str) -> None:
-    """Where a packet comes to in the end."""
+def test_embedded_address_is_unwrapped(text: str, inner: str) -> None:
+    """The address that a packet finally reaches."""
     assert str(unwrapped(ipaddress.ip_address(text))) == inner
 
 
 @given(st.ip_addresses(v=4))
-def test_clothes_change_nothing(address: ipaddress.IPv4Address) -> None:
+def test_embedding_does_not_change_the_verdict(address: ipaddress.IPv4Address) -> None:
     """Neither whether it is one host's nor whether it is public."""
     low = int(address)
     for number in (0xFFFF << 32 | low, 0x64FF9B << 96 | low, 0x2002 << 112 | low << 80 | 1):
@@ -54,16 +54,16 @@ def test_clothes_change_nothing(address: ipaddress.IPv4Address) -> None:
         ("2001:0:4136:e378:8000:63bf:f5ff:fffe", False),
     ],
 )
-def test_what_a_tunnel_leads_to(text: str, public: bool) -> None:
+def test_public_tunnel_to_a_private_host_is_not_public(text: str, public: bool) -> None:
     """A public prefix in front of a private host makes it no public one."""
     assert is_public(ipaddress.ip_address(text)) is public
 
 
 @given(st.ip_addresses())
-def test_public_addresses_are_one_hosts(
+def test_public_addresses_belong_to_one_host(
     address: ipaddress.IPv4Address | ipaddress.IPv6Address,
 ) -> None:
-    """Multicast is none, though some of it is routed everywhere."""
+    """Multicast does not, though some of it is routed everywhere."""
     inner = unwrapped(address)
     if is_public(address) and not inner.is_multicast:
         assert is_one_host(address)

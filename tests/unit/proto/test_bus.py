@@ -25,8 +25,8 @@ def matches(subscription: str, topic: str) -> bool:
     )
 
 
-def test_the_tree() -> None:
-    """As it is documented, and as a broker's access list has it."""
+def test_topics_are_as_documented() -> None:
+    """And as a broker's access list has them."""
     assert ONE.presence == f"colotrace/v1/agents/den01/host1.den01/{BOOT}"
     assert ONE.same_id_presences == "colotrace/v1/agents/den01/host1.den01/+"
     assert ONE.jobs == f"colotrace/v1/jobs/den01/host1.den01/{BOOT}"
@@ -36,8 +36,8 @@ def test_the_tree() -> None:
 
 
 @given(PROCESSES)
-def test_a_presence_names_its_process(process: Process) -> None:
-    """And is what coordinators and same_id_presences subscribe to."""
+def test_presence_topic_names_its_process(process: Process) -> None:
+    """Coordinators and same_id_presences subscribe to it."""
     assert process_of(process.presence) == process
     assert matches(bus.ALL_AGENTS, process.presence)
     assert matches(process.same_id_presences, process.presence)
@@ -64,7 +64,7 @@ def test_no_two_processes_share_a_topic(one: Process, other: Process) -> None:
 @example(f"colotrace/v1/agents/x/den01/a/{BOOT}")
 @example(f"colotrace/v1/jobs/den01/a/{BOOT}")
 @example(f"colotrace/v2/agents/den01/a/{BOOT}")
-def test_other_topics_are_nobodys(topic: str) -> None:
+def test_other_topics_are_ignored(topic: str) -> None:
     """Whatever is written there."""
     assert process_of(topic) is None
 
@@ -89,8 +89,8 @@ def test_other_topics_are_nobodys(topic: str) -> None:
         ("mqtt://u@h", Broker("h", 1883, tls=False, username="u"), "mqtt://h:1883"),
     ],
 )
-def test_brokers(url: str, broker: Broker, shown: str) -> None:
-    """Where it is, and who we are to it; the password is not shown."""
+def test_broker_url_is_parsed(url: str, broker: Broker, shown: str) -> None:
+    """Address, user and password, which is not shown."""
     assert broker_of(url) == broker
     assert str(broker_of(url)) == shown
     assert "rd" not in repr(broker)
@@ -119,8 +119,8 @@ def test_brokers(url: str, broker: Broker, shown: str) -> None:
         ("mqtt://:secret@h", "a password, but no user"),
     ],
 )
-def test_what_names_no_broker(url: str, words: str) -> None:
-    """Said in words, without the password."""
+def test_invalid_broker_url_is_refused_with_a_reason(url: str, words: str) -> None:
+    """The reason does not contain the password."""
     with pytest.raises(BrokerUrlError, match=words) as raised:
         broker_of(url)
     assert "secret" not in str(raised.value)
@@ -128,8 +128,8 @@ def test_what_names_no_broker(url: str, words: str) -> None:
 
 
 @given(st.text() | st.text().map("mqtt://".__add__) | st.text().map("mqtts://u:".__add__))
-def test_any_text_is_a_broker_or_is_not(url: str) -> None:
-    """And a host is one that can be looked up."""
+def test_any_text_is_a_broker_url_or_refused(url: str) -> None:
+    """A result has a host that can be looked up."""
     try:
         broker = broker_of(url)
     except BrokerUrlError:

@@ -40,8 +40,8 @@ from hypothesis import strategies as st
         ("a" * 63 + ".x", "a" * 63 + ".x"),
     ],
 )
-def test_dns_form(text: str, name: str) -> None:
-    """As curl and the C library with AI_IDN have it."""
+def test_name_is_converted_to_its_dns_form(text: str, name: str) -> None:
+    """As curl and the C library with AI_IDN do it."""
     assert to_ascii(text) == name
 
 
@@ -62,8 +62,8 @@ def test_dns_form(text: str, name: str) -> None:
         *["ä" * 100_000, "." * 100_000],
     ],
 )
-def test_no_host_name(text: str) -> None:
-    """The reason is short, and repeats nothing that a terminal would obey."""
+def test_invalid_name_is_refused_with_a_reason(text: str) -> None:
+    """The reason is short, and contains nothing that a terminal would obey."""
     with pytest.raises(HostNameError) as caught:
         to_ascii(text)
     assert str(caught.value).isprintable()
@@ -75,16 +75,16 @@ def test_no_host_name(text: str) -> None:
     ("text", "rule"),
     [("a\u200db.example", True), ("1א.x", True), ("\u202eok.x", False), ("é%.x", False)],
 )
-def test_names_that_only_a_rule_forbids(text: str, rule: bool) -> None:
-    """A caller may tell them from what is no name in any way."""
+def test_names_that_only_a_rule_forbids_are_told_apart(text: str, rule: bool) -> None:
+    """From text that is no name at all."""
     with pytest.raises(HostNameError) as caught:
         to_ascii(text)
     assert isinstance(caught.value, IdnaRuleError) is rule
 
 
 @given(st.text() | st.text("aäß-._。x1א\u200d", max_size=300))
-def test_every_text_is_a_name_or_none(text: str) -> None:
-    """And what comes out is a name of the DNS, which the conversion leaves alone."""
+def test_any_text_is_a_name_or_refused(text: str) -> None:
+    """A converted name is converted to itself."""
     try:
         name = to_ascii(text)
     except HostNameError:

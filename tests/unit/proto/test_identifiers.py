@@ -18,7 +18,7 @@ from hypothesis import strategies as st
         "[fe80::1.2.3.4]:1",
     ],
 )
-def test_addresses(text: str) -> None:
+def test_host_and_port_are_parsed(text: str) -> None:
     """Names, IPv4, IPv6 in brackets."""
     assert is_address(text)
 
@@ -52,8 +52,8 @@ def test_addresses(text: str) -> None:
         "straße.example:1",
     ],
 )
-def test_what_is_none(text: str) -> None:
-    """Nor what gRPC would take for another kind of target."""
+def test_other_text_is_no_host_and_port(text: str) -> None:
+    """Nor is text that gRPC would take for another kind of target."""
     assert not is_address(text)
 
 
@@ -71,14 +71,14 @@ def test_what_is_none(text: str) -> None:
         ("", ""),
     ],
 )
-def test_names_of_other_scripts(text: str, ascii_text: str) -> None:
-    """A program takes them once, where its user gives them."""
+def test_names_of_other_scripts_are_converted(text: str, ascii_text: str) -> None:
+    """Once, where the user enters them."""
     assert with_ascii_host(text) == ascii_text
 
 
 @given(st.text())
-def test_any_text(text: str) -> None:
-    """Short, printable, with a port, or none."""
+def test_any_text_is_host_and_port_or_refused(text: str) -> None:
+    """A result is short, printable and has a port."""
     if is_address(text):
         assert text.isascii()
         assert text.isprintable()

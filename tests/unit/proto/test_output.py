@@ -38,7 +38,9 @@ def run(code: str, *, line: str = '"$@"', env: dict[str, str] | None = None, **s
         ('"$@" >&- 2>&-', 74, 0),
     ],
 )
-def test_output_that_cannot_be_written(code: str, line: str, exit_code: int, lines: int) -> None:
+def test_output_that_cannot_be_written_is_an_error(
+    code: str, line: str, exit_code: int, lines: int
+) -> None:
     """One line that says so, and an exit code of its own; no traceback."""
     done = run(code, line=line)
     assert (done.returncode, done.stderr.count(b"\n")) == (exit_code, lines)
@@ -46,8 +48,8 @@ def test_output_that_cannot_be_written(code: str, line: str, exit_code: int, lin
 
 
 @pytest.mark.parametrize("code", [SPEAK, MUCH], ids=["little", "much"])
-def test_a_reader_that_has_gone_ends_the_program_quietly(code: str) -> None:
-    """As SIGPIPE would: 141, and no word."""
+def test_closed_reader_ends_the_program_quietly(code: str) -> None:
+    """With 141, as SIGPIPE would, and without a message."""
     out, into = os.pipe()
     os.close(out)
     done = run(code, stdout=into)
@@ -56,14 +58,14 @@ def test_a_reader_that_has_gone_ends_the_program_quietly(code: str) -> None:
 
 
 def test_standard_error_that_cannot_be_written_is_no_failure() -> None:
-    """Closed, full or without a reader: what standard output gets is all there."""
+    """Closed, full or without a reader: standard output is complete."""
     code = HEAD + "program('name', lambda: (print('a' * 9_999, file=sys.stderr), print('b')))"
     for line in ('"$@" 2>&-', '"$@" 2>/dev/full'):
         done = run(code, line=line)
         assert (done.returncode, done.stdout) == (0, b"b\n")
 
 
-def test_no_descriptor_of_the_programs_becomes_its_output() -> None:
+def test_no_descriptor_of_the_program_becomes_its_output() -> None:
     """A socket that is opened while standard output is closed does not get its number."""
     code = (
         HEAD + "program('name', lambda: print(os.open('/dev/null', os.O_RDONLY), file=sys.stderr))"
@@ -72,7 +74,7 @@ def test_no_descriptor_of_the_programs_becomes_its_output() -> None:
     assert int(done.stderr) > 2
 
 
-def test_a_pipe_that_does_not_block_loses_nothing() -> None:
+def test_pipe_that_does_not_block_loses_nothing() -> None:
     """The writer waits for a slow reader."""
     out, into = os.pipe()
     os.set_blocking(into, False)
@@ -102,8 +104,8 @@ def test_a_pipe_that_does_not_block_loses_nothing() -> None:
         ({"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}, "Zürich… → 例 \\xfc".encode()),
     ],
 )
-def test_every_character_has_a_form_in_every_locale(env: dict[str, str], shown: bytes | None):
-    """Both streams; also a byte that was read from an argument."""
+def test_every_character_can_be_written_in_every_locale(env: dict[str, str], shown: bytes | None):
+    """To both streams, also a byte from an argument."""
     text = r"'Z\xfcrich\u2026 \u2192 \u4f8b \udcfc'"
     code = HEAD + f"program('name', lambda: (print({text}), print({text}, file=sys.stderr)))"
     done = run(code, env=env)
@@ -121,8 +123,8 @@ def test_every_character_has_a_form_in_every_locale(env: dict[str, str], shown: 
         ("lambda: (_ for _ in ()).throw(KeyboardInterrupt)", 130),
     ],
 )
-def test_the_exit_code_is_the_programs(body: str, exit_code: int) -> None:
-    """Where its output could be written."""
+def test_exit_code_is_the_programs(body: str, exit_code: int) -> None:
+    """If its output could be written."""
     assert run(HEAD + f"program('name', {body})").returncode == exit_code
 
 
@@ -135,8 +137,8 @@ def test_the_exit_code_is_the_programs(body: str, exit_code: int) -> None:
         ("colotrace_coordinator", ["nonsense"]),
     ],
 )
-def test_the_three_programs_have_it(name: str, words: Sequence[str]) -> None:
-    """Their help, their version and their words on wrong usage."""
+def test_all_programs_report_failed_output(name: str, words: Sequence[str]) -> None:
+    """In their help, version and usage errors."""
     code = "import sys; sys.argv[1:] = " + repr(list(words))
     code += f"\nfrom {name}.__main__ import main; main()"
     done = run(code, line='"$@" >/dev/full')
@@ -144,9 +146,9 @@ def test_the_three_programs_have_it(name: str, words: Sequence[str]) -> None:
     assert b"Traceback" not in done.stderr
 
 
-def test_a_program_that_was_interrupted_does_not_wait_for_its_reader() -> None:
-    """Also where it has caught Ctrl-C itself, and ends with its exit code: what is left in the
-    buffer is more than the pipe takes."""
+def test_interrupted_program_does_not_wait_for_its_reader() -> None:
+    """Even if it has handled Ctrl-C itself and ends with its exit code: the rest of its buffer is
+    more than the pipe takes."""
     code = HEAD + (
         "def main():\n"
         "    os.set_blocking(1, False)\n"

@@ -56,8 +56,8 @@ def drawn(target, what, *, width=120, notes=(), encoding="utf-8"):
     return trace_table(target, what, on=TextOutput(width, encoding), notes=notes).splitlines()
 
 
-def test_a_hop_is_a_line_with_its_figures():
-    """TTL, address, name, ASN, loss and the four times stand on one line."""
+def test_hop_is_one_line():
+    """With TTL, address, name, ASN, loss and the four times."""
     lines = drawn("www.example", row(hop(1, node(), lost=1, sent=4)))
     assert lines[0] == "www.example from den01 (Denver, CO, US)"
     assert " ".join(lines[1].split()) == "TTL address name ASN lost loss min mean max stddev"
@@ -69,15 +69,15 @@ def test_a_hop_is_a_line_with_its_figures():
     )
 
 
-def test_a_silent_hop_is_a_star():
-    """A hop where nothing answered shows `*` and its loss, and no times."""
+def test_silent_hop_is_a_star():
+    """With its loss and without times."""
     lines = drawn("t", row(hop(1, rows.SILENCE, lost=3), summary=UNREACHED))
     assert lines[3].split() == ["1", "*", "3/3", "100%"]
     assert lines[4] == "192.0.2.9 not reached in 35 ms"
 
 
-def test_several_addresses_at_a_hop_have_a_line_each():
-    """Load balancing: each address with its packets; the hop's loss only once."""
+def test_each_address_of_a_hop_has_a_line():
+    """With its packets, as under load balancing; the hop's loss is shown once."""
     lines = drawn("t", row(hop(2, node(count=2), node("192.0.2.2", "b.example", count=1))))
     assert lines[3].split()[:4] == ["2", "192.0.2.1", "x2", "core.example"]
     assert lines[4].split()[:3] == ["192.0.2.2", "x1", "b.example"]
@@ -85,8 +85,8 @@ def test_several_addresses_at_a_hop_have_a_line_each():
     assert "0/3" not in lines[4]
 
 
-def test_links_have_a_table_of_their_own():
-    """Behind the outcome, a line each; none where none were asked for."""
+def test_links_have_a_table():
+    """Below the outcome, one line each; no table if none were requested."""
     links = [rows.Link(ttl=3, near="192.0.2.1", far="192.0.2.2\x1b", flows=11)]
     plain_row = row(hop(1, node()))
     lines = drawn("t", msgspec.structs.replace(plain_row, links=links))
@@ -95,13 +95,13 @@ def test_links_have_a_table_of_their_own():
     assert lines[7].split() == ["3", "192.0.2.1", "192.0.2.2\\x1b", "11"]
 
 
-def test_what_is_not_known_stays_empty():
-    """No ASN, and a name that only repeats the address, are not printed."""
+def test_unknown_values_are_empty():
+    """A missing ASN, and a name that only repeats the address."""
     lines = drawn("t", row(hop(1, node(name="192.0.2.1", asn="*"))))
     assert lines[3].split()[:4] == ["1", "192.0.2.1", "0/3", "0%"]
 
 
-def test_labels_have_a_column_only_where_there_are_some():
+def test_labels_have_a_column_only_if_there_are_any():
     """The labels column comes with the first label."""
     assert "labels" not in drawn("t", row(hop(1, node())))[1]
     lines = drawn("t", row(hop(1, node(labels=["!H", "!X"]))))
@@ -109,8 +109,8 @@ def test_labels_have_a_column_only_where_there_are_some():
     assert lines[3].endswith("!H !X")
 
 
-def test_an_error_is_told_with_its_words():
-    """A row without hops shows its error and the notes, and no empty table."""
+def test_row_with_an_error_shows_it_with_its_notes():
+    """Without hops there is no empty table."""
     nothing = rows.TargetSummary(asn="", ip="", name="gone.example", packet_count=0)
     lines = drawn(
         "gone.example",
@@ -149,8 +149,8 @@ IPV4_HOPS = [
 
 
 @pytest.mark.parametrize("width", [1, 12, 30, 40, 50, 80, 100, 120, 132, 200, None])
-def test_addresses_and_numbers_are_whole_at_every_width(width):
-    """In every form: nothing but names may be shortened."""
+def test_addresses_and_numbers_are_never_shortened(width):
+    """At any width, in every form: only names may be."""
     links = [rows.Link(ttl=3, near="198.18.20.100", far=IPV6, flows=11)]
     what = msgspec.structs.replace(row(*HOPS, summary=REACHED), links=links)
     words = set(re.split(r"[\s/]+", "\n".join(drawn("t", what, width=width))))
@@ -161,14 +161,13 @@ def test_addresses_and_numbers_are_whole_at_every_width(width):
 
 @pytest.mark.parametrize("width", [40, 50, 80, 120, 132, 200])
 def test_no_line_is_wider_than_the_terminal(width):
-    """Columns are measured as a terminal does, wide characters too."""
+    """In a terminal's columns, with wide characters."""
     lines = drawn("t", row(*HOPS), width=width, notes=["den01: " + "a word " * 40])
     assert max(map(width_of, lines)) <= width
 
 
-def test_a_name_gives_way_first_and_shows_it():
-    """At 80 columns a router's name of 45 characters is shortened in its middle; a hop is a
-    line."""
+def test_name_is_shortened_first():
+    """At 80 columns a router's name of 45 characters loses its middle, and a hop stays one line."""
     lines = drawn("t", row(*IPV4_HOPS), width=80)
     ttl, address, name, *figures = lines[3].split()
     assert (ttl, address) == ("7", "198.18.20.100")
@@ -178,8 +177,8 @@ def test_a_name_gives_way_first_and_shows_it():
     assert figures == ["AS64500", "0/3", "0%", "0.500", "1.250", "2.000", "0.750"]
 
 
-def test_a_narrow_terminal_has_lines_instead_of_columns():
-    """Below what fits, the name has a line's room, and the figures stand below."""
+def test_narrow_terminal_has_lines_instead_of_columns():
+    """The name has a line of its own, and the figures follow below."""
     lines = drawn("t", row(*IPV4_HOPS), width=50)
     assert lines[4].split() == ["7", "198.18.20.100"]
     assert lines[5].split() == [LONG, "AS64500"] or lines[5].split() == [LONG]
@@ -188,21 +187,21 @@ def test_a_narrow_terminal_has_lines_instead_of_columns():
 
 
 def test_nothing_is_shortened_in_a_file():
-    """Without a terminal there is no bound; a hop is a line."""
+    """Without a terminal there is no bound, and a hop is one line."""
     lines = drawn("t", row(*HOPS), width=None)
     assert "…" not in "".join(lines)
     assert sum(LONG in line for line in lines) == 3
 
 
-def test_labels_that_do_not_fit_stand_below():
-    """The columns stay; each label is whole."""
+def test_labels_that_do_not_fit_are_below():
+    """The columns stay, and each label is whole."""
     lines = drawn("t", row(hop(3, node("198.18.20.100", LONG, labels=STACK))), width=80)
     assert "labels" not in lines[1]
     assert lines[4].split() == STACK
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_an_encoding_without_the_signs_has_substitutes(encoding):
+def test_encoding_without_the_characters_has_substitutes(encoding):
     """Rule and ellipsis in ASCII, letters as escapes, and the columns still align."""
     lines = drawn("t", row(*HOPS, city="Zürich 例"), width=120, encoding=encoding)
     text = "\n".join(lines)
@@ -213,7 +212,7 @@ def test_an_encoding_without_the_signs_has_substitutes(encoding):
 
 
 def test_wide_characters_take_two_columns():
-    """What stands behind a name of wide characters stands where it does behind others."""
+    """Columns behind such a name still align."""
     wide, narrow = drawn(
         "t", row(hop(1, node(name="例え.example")), hop(2, node(name="e\u0301tat.example")))
     )[3:5]
@@ -221,8 +220,9 @@ def test_wide_characters_take_two_columns():
     assert at[0] == at[1]
 
 
-def test_words_flow_without_being_cut():
-    """A word that needs more than the indented room begins further left, or stands alone."""
+def test_words_wrap_without_being_cut():
+    """A word that is too long for the indented width begins further left, or has a line of its
+    own."""
     assert flow(["aa", "bb", "cc"], TextOutput(5)) == ["aa bb", "cc"]
     assert flow(["aa", "bbbb"], TextOutput(5), indent=2) == ["aa", " bbbb"]
     assert flow(["abcdefgh"], TextOutput(5), indent=2) == ["abcdefgh"]
@@ -238,13 +238,13 @@ def test_style_is_only_for_terminals():
     assert "\x1b" not in trace_table("t", what, on=TextOutput(80))
 
 
-def test_a_grid_pads_by_width():
-    """Right and left; nothing behind the last cell."""
+def test_grid_pads_by_width():
+    """On the right or left, but not behind the last cell."""
     assert grid(["a", "b"], [["例", "x"]], right=[True, False]) == [" a b", "例 x"]
 
 
-def test_markup_and_control_characters_are_only_text():
-    """A PTR record cannot colour, move or clear the terminal, nor speak rich's markup."""
+def test_markup_and_control_characters_are_shown_as_text():
+    """A PTR record cannot colour, move or clear the terminal, or contain rich's markup."""
     evil = "[bold red]x[/]\x1b[2J\x9b1m\x07\u202e"
     lines = drawn(evil, row(hop(1, node(name=evil, asn=evil, labels=[evil])), city=evil), width=300)
     text = "\n".join(lines)

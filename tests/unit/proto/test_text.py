@@ -33,15 +33,15 @@ ANYTHING = st.text(
         ("a\u0301\u0302\u0303\u0304", "a\u0301\u0302\u0303" + r"\u0304"),
     ],
 )
-def test_what_a_terminal_obeys_or_hides_is_escaped(text, shown):
-    """Controls, format characters, odd spaces, surrogates and bytes; letters stay."""
+def test_characters_that_a_terminal_obeys_or_hides_are_escaped(text, shown):
+    """Controls, format characters, odd spaces, surrogates and bytes. Letters stay."""
     assert safe(text) == shown
     assert safe(shown) == shown
 
 
 @given(ANYTHING, st.integers(1, 300))
 def test_safe_text_is_visible_and_bounded(text, most):
-    """Whatever comes in, what comes out can be shown and encoded and is as short as asked."""
+    """Any input gives text that can be shown and encoded, of at most the given length."""
     made = safe(text, most=most)
     assert made.isprintable()
     assert len(made) <= most
@@ -52,14 +52,14 @@ def test_safe_text_is_visible_and_bounded(text, most):
     assert whole.startswith(made.removesuffix("…"))
 
 
-def test_an_escape_is_never_cut():
-    """The bound falls into an escape: it is left out as a whole."""
+def test_escape_is_never_cut():
+    """One that does not fit is left out as a whole."""
     assert safe("abc\x1bd", most=6) == "abc…"
     assert safe("abc\x1b", most=7) == r"abc\x1b"
 
 
-def test_a_huge_text_costs_no_more_than_its_bound():
-    """Only as much is looked at as can be shown."""
+def test_huge_text_costs_no_more_than_its_bound():
+    """Only the part that can be shown is looked at."""
 
     class Counted(str):
         __slots__ = ()
@@ -72,8 +72,8 @@ def test_a_huge_text_costs_no_more_than_its_bound():
     assert safe(Counted("\x1b" * 10_000_000), most=20) == r"\x1b" * 4 + "…"
 
 
-def test_every_value_of_a_log_event_is_made_safe_and_bounded():
-    """Nested ones, keys and objects too; numbers stay numbers."""
+def test_values_of_a_log_event_are_safe_and_bounded():
+    """Also nested ones, keys and objects. Numbers stay numbers."""
     made = safe_event(
         None,
         "info",
@@ -96,16 +96,16 @@ def test_every_value_of_a_log_event_is_made_safe_and_bounded():
     assert len(repr(made)) < 2_000
 
 
-def test_a_deep_value_is_bounded():
-    """What is nested without end becomes text at some depth."""
+def test_deep_value_is_bounded():
+    """Below some depth it becomes text."""
     value: list = []
     for _ in range(100):
         value = [value]
     assert len(repr(safe_event(None, "info", {"v": value}))) < 1_000
 
 
-def test_a_traceback_keeps_its_lines_and_its_end():
-    """Too long a one loses its beginning; its escapes are escaped."""
+def test_traceback_keeps_its_lines_and_its_end():
+    """A long one loses its beginning; escapes in it are escaped."""
     made = safe_event(None, "error", {"exception": "x\n" * 20_000 + "E: \x1b]0;t\x07"})
     text = made["exception"]
     assert text.endswith("x\n" + r"E: \x1b]0;t\x07")
@@ -123,8 +123,8 @@ def test_a_traceback_keeps_its_lines_and_its_end():
         ("Zürich", "ascii", r"Z\xfcrich"),
     ],
 )
-def test_what_an_encoding_lacks_has_a_substitute(text, encoding, shown):
-    """Nothing raises: signs have their like, letters are escaped."""
+def test_characters_that_an_encoding_lacks_have_substitutes(text, encoding, shown):
+    """Nothing raises: signs have similar ones, letters are escaped."""
     assert encodable(text, encoding) == shown
 
 
@@ -137,7 +137,7 @@ def test_width_is_that_of_a_terminal(text, columns):
 
 
 def test_fit_leaves_out_the_middle():
-    """Both ends of a name stay; what fits stays whole."""
+    """Both ends of a name stay. Text that fits stays whole."""
     assert fit("core1.example.net", 17) == "core1.example.net"
     assert fit("et-0-0-1.core1.den.example.net", 15) == "et-0-0-…ple.net"
     assert fit("et-0-0-1.core1.den.example.net", 15, ellipsis="...") == "et-0-0...le.net"
@@ -147,6 +147,6 @@ def test_fit_leaves_out_the_middle():
 
 
 @given(st.text(max_size=60), st.integers(0, 40))
-def test_fitted_text_is_as_narrow_as_asked(text, columns):
-    """Measured in columns, not in characters."""
+def test_fitted_text_has_at_most_the_given_width(text, columns):
+    """In columns, not in characters."""
     assert width(fit(safe(text), columns)) <= columns

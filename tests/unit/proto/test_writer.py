@@ -21,8 +21,8 @@ def lines(count: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-async def test_a_slow_reader_gets_every_line(pipe: Pipe, blocking: bool) -> None:
-    """Nothing is lost or torn, in a pipe that blocks and in one that does not."""
+async def test_slow_reader_gets_every_line(pipe: Pipe, blocking: bool) -> None:
+    """None is lost or torn, in a blocking pipe and in a non-blocking one."""
     os.set_blocking(pipe.into, blocking)
     writer = Writer(pipe.into, most=10_000)
     reading = asyncio.create_task(asyncio.to_thread(pipe.read_all, pause_s=0.0005))
@@ -34,7 +34,7 @@ async def test_a_slow_reader_gets_every_line(pipe: Pipe, blocking: bool) -> None
     assert await reading == b"".join(lines(100))
 
 
-async def test_many_lines_in_one_piece(pipe: Pipe) -> None:
+async def test_data_larger_than_the_pipe_is_written_in_order(pipe: Pipe) -> None:
     """What is larger than the pipe goes through it, in order."""
     writer = Writer(pipe.into)
     data = b"".join(lines(1_000)) + b"z" * 200_000 + b"\nend\n"
@@ -45,8 +45,8 @@ async def test_many_lines_in_one_piece(pipe: Pipe) -> None:
     assert await reading == data
 
 
-async def test_drain_waits_for_the_reader_and_the_loop_runs_on(pipe: Pipe) -> None:
-    """Memory is bounded by what may wait; reading goes on where it stopped."""
+async def test_drain_waits_for_the_reader_without_blocking_the_loop(pipe: Pipe) -> None:
+    """The backlog is bounded, and writing continues once the reader does."""
     writer = Writer(pipe.into, most=10_000)
     put = 0
 
@@ -75,7 +75,7 @@ async def test_drain_waits_for_the_reader_and_the_loop_runs_on(pipe: Pipe) -> No
 
 
 async def test_giving_up_leaves_no_torn_line(pipe: Pipe) -> None:
-    """A reader that stood still reads whole lines only, after the program has given up."""
+    """A reader that had stopped still gets whole lines only."""
     before = set(threading.enumerate())
     writer = Writer(pipe.into)
     for line in lines(200):
@@ -96,8 +96,8 @@ async def test_giving_up_leaves_no_torn_line(pipe: Pipe) -> None:
     assert len(read) > size / 2
 
 
-async def test_hurry_gives_up_on_a_reader_that_stands_still(pipe: Pipe) -> None:
-    """Not before it has stood still for a while."""
+async def test_hurry_gives_up_on_a_stopped_reader(pipe: Pipe) -> None:
+    """After a while without progress."""
     writer = Writer(pipe.into, still_s=0.2)
     writer.put(LINE * 100)
     writer.hurry(within_s=60)
@@ -108,7 +108,7 @@ async def test_hurry_gives_up_on_a_reader_that_stands_still(pipe: Pipe) -> None:
 
 
 async def test_hurry_waits_for_a_reader_that_reads(pipe: Pipe) -> None:
-    """All of it arrives."""
+    """All data arrives."""
     writer = Writer(pipe.into, still_s=5.0)
     writer.put(LINE * 100)
     writer.hurry(within_s=60)
@@ -118,8 +118,8 @@ async def test_hurry_waits_for_a_reader_that_reads(pipe: Pipe) -> None:
     assert await reading == LINE * 100
 
 
-async def test_hurry_has_an_end_for_a_reader_that_is_slow(pipe: Pipe) -> None:
-    """However little it takes now and then."""
+async def test_hurry_is_bounded_for_a_slow_reader(pipe: Pipe) -> None:
+    """However little it reads."""
     writer = Writer(pipe.into)
     writer.put(LINE * 10_000)
     writer.hurry(within_s=0.2)
@@ -128,8 +128,8 @@ async def test_hurry_has_an_end_for_a_reader_that_is_slow(pipe: Pipe) -> None:
             await writer.drain(below=0)
 
 
-async def test_a_reader_that_goes_away_is_told_at_once(pipe: Pipe) -> None:
-    """Also while the pipe is full: the program is told and need not ask."""
+async def test_closed_reader_is_reported_at_once(pipe: Pipe) -> None:
+    """Also while the pipe is full and the program does not write."""
     failed = asyncio.Event()
     writer = Writer(pipe.into, failed=failed.set)
     writer.put(LINE * 100)
@@ -143,7 +143,7 @@ async def test_a_reader_that_goes_away_is_told_at_once(pipe: Pipe) -> None:
     assert writer.waiting == 0
 
 
-async def test_a_full_disk() -> None:
+async def test_full_disk_has_its_own_exit_code() -> None:
     """Another exit code."""
     descriptor = os.open("/dev/full", os.O_WRONLY)
     writer = Writer(descriptor)
@@ -154,7 +154,7 @@ async def test_a_full_disk() -> None:
     assert (raised.value.number, raised.value.exit_code) == (errno.ENOSPC, 74)
 
 
-async def test_standard_error_swallows_what_cannot_be_written(
+async def test_standard_error_drops_data_that_cannot_be_written(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nothing raises, and nothing is kept."""
@@ -171,8 +171,8 @@ async def test_standard_error_swallows_what_cannot_be_written(
     assert writer.waiting == 0
 
 
-def test_the_end_of_a_program_waits_a_little(pipe: Pipe) -> None:
-    """Until all is written, but not for a reader that stands still."""
+def test_end_of_a_program_waits_for_its_reader(pipe: Pipe) -> None:
+    """Until all is written, but not for a stopped reader."""
     writer = Writer(pipe.into, still_s=0.1)
     writer.put(b"line\n")
     writer.finish_blocking(within_s=60)
