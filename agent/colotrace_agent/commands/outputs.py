@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from colotrace_proto.layout import text_output
-from colotrace_proto.output import ERRORS, STDERR, STDOUT, OutputError, encoding
+from colotrace_proto.output import ERRORS, STDERR, STDOUT, OutputError
 from colotrace_proto.text import safe
 from colotrace_proto.writer import Writer
 
@@ -26,7 +26,6 @@ class Outputs:
         self._out = Writer(STDOUT, failed=failed)
         self._err = Writer(STDERR)
         self.stdout = text_output(sys.stdout)
-        self._encoding = encoding(sys.stdout)
         # A status line that shares its terminal with the rows is written in one order with them.
         self._status_on = self._out if sys.stdout.isatty() else self._err
         self._status = False
@@ -47,20 +46,20 @@ class Outputs:
 
     def text(self, text: str) -> None:
         """Print text for people, whole lines."""
-        self.row(text.encode(self._encoding, ERRORS))
+        self.row(text.encode(self.stdout.encoding, ERRORS))
 
     def note(self, words: str) -> None:
         """Print a line on standard error, made safe for a terminal."""
         line = safe(words, most=1_000) + "\n"
         self.clear_status()
-        self._err.put(line.encode(encoding(sys.stderr), ERRORS))
+        self._err.put(line.encode(self._stderr.encoding, ERRORS))
 
     def status(self, words: str) -> None:
         """Show the words as the last line of the terminal; skipped while output is behind."""
         if self._status_on.waiting:
             return
         columns = self._stderr.columns or 80
-        data = self._stderr.fit(words, max(columns - 1, 1)).encode(self._encoding, ERRORS)
+        data = self._stderr.fit(words, max(columns - 1, 1)).encode(self._stderr.encoding, ERRORS)
         self._status = self._status_on.offer(_CLEAR + data)
 
     def clear_status(self) -> None:

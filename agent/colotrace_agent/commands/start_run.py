@@ -7,7 +7,7 @@ import re
 import secrets
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NamedTuple
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from colotrace_proto.starting import install_line, require
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 
 # Needed besides the raw sockets: descriptors, threads for gRPC, and bytes of address space.
 _REQUIRED = {"files": 16, "threads": 16, "address_space": 256 << 20}
-
-
-class TlsFiles(NamedTuple):
-    """PEM files of the command line; None if not given."""
-
-    certificate: Path | None
-    key: Path | None
-    authority: Path | None
 
 
 def start(
@@ -121,7 +113,7 @@ def start(
     """Stay attached to a coordinator and run its jobs."""
     from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier, with_ascii_host
 
-    files = TlsFiles(tls_cert, tls_key, tls_ca)
+    files = {"certificate": tls_cert, "key": tls_key, "authority": tls_ca}
     colo = colo.lower()
     coordinator = with_ascii_host(coordinator)
     agent_id = agent_id or f"{_hostname()}.{colo}"
@@ -134,12 +126,12 @@ def start(
     if coordinator and not is_address(coordinator):
         usage(f"--coordinator {coordinator}: give HOST:PORT; write an IPv6 address in brackets")
     if not insecure:
-        if None in files:
+        if None in files.values():
             usage(
                 "give --tls-cert, --tls-key and --tls-ca, or --insecure to talk to the "
                 "coordinator without TLS"
             )
-        for file in files:
+        for file in files.values():
             if file is not None and not os.access(file, os.R_OK):
                 usage(f"{file} cannot be read")
     sockets, account = startup.open_sockets(user)
@@ -147,7 +139,7 @@ def start(
     startup.warn_of_rate(rate)
     broker = broker_tls = tls = None
     if mqtt:
-        broker_files = files._replace(authority=mqtt_ca or files.authority)
+        broker_files = files | {"authority": mqtt_ca or tls_ca}
         broker, broker_tls = _broker(mqtt, broker_files, insecure=insecure)
 
     from importlib.metadata import version
@@ -165,9 +157,8 @@ def start(
 
     terminal = sys.stderr.isatty()
     logs.configure(json=not terminal, colors=terminal)
-    certificate, key, authority = files
-    if certificate and key and authority and not insecure:
-        tls = Tls(certificate=certificate, key=key, authority=authority)
+    if tls_cert and tls_key and tls_ca and not insecure:
+        tls = Tls(certificate=tls_cert, key=tls_key, authority=tls_ca)
         tls.read()  # while root may still read them
     settings = RunSettings(
         coordinator=coordinator,
@@ -196,14 +187,15 @@ def start(
     asyncio.run(run(settings))
 
 
-def _broker(url: str, files: TlsFiles, *, insecure: bool) -> "tuple[Broker, ssl.SSLContext | None]":
+def _broker(
+    url: str, files: dict[str, Path | None], *, insecure: bool
+) -> "tuple[Broker, ssl.SSLContext | None]":
     try:
         from colotrace_proto.mqtt import BrokerOptionsError, BrokerTls, broker_from_options
     except ModuleNotFoundError as error:
         usage(f"--mqtt needs the Python package {error.name!r}; run: {install_line('mqtt')}")
-    given = BrokerTls(authority=files.authority, certificate=files.certificate, key=files.key)
     try:
-        return broker_from_options(url, given, insecure=insecure)
+        return broker_from_options(url, BrokerTls(**files), insecure=insecure)
     except BrokerOptionsError as error:
         usage(str(error))
 

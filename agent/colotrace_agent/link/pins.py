@@ -105,17 +105,15 @@ class Pins:
         """Waits for the first byte of HTTP/2. In TLS 1.3 the client is done before the server has
         checked the client's certificate; gRPC's server then closes the connection, mostly without
         an alert."""
+        told = "hung up"
         try:
             async with self._clock.timeout(_VERDICT_S):
                 if await reader.read(1):
                     return
-            told = "hung up"
         except TimeoutError:
             return
-        except ssl.SSLError as error:
-            told = error.reason or "hung up"
-        except OSError:
-            told = "hung up"
+        except OSError as error:
+            told = getattr(error, "reason", None) or told  # of an ssl.SSLError
         good, words = _validity(pem.certificate)
         raise AgentCertificateError(
             f"the coordinator does not take this agent's certificate ({told}): {words}; check "
