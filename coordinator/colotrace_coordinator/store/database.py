@@ -243,6 +243,7 @@ def _upgrade(connection: Connection) -> None:
     # Imported here, since most starts need no migration.
     from alembic import command
     from alembic.config import Config
+    from alembic.script.revision import ResolutionError
     from alembic.util import CommandError
 
     config = Config()
@@ -252,6 +253,8 @@ def _upgrade(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
+        if not isinstance(error.__cause__, ResolutionError):  # the revision is known
+            raise
         raise StoreError(
             f"the database is of a newer colotrace than this one ({error}); upgrade this program"
         ) from error

@@ -7,8 +7,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.util import CommandError
 from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailableError
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
@@ -40,6 +42,19 @@ async def test_opened_concurrently(location: Location) -> None:
         await database.close()
     if location.file is None:
         await empty(location)
+
+
+async def test_other_fault_of_a_migration_is_not_called_a_newer_database(
+    location: Location, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only an unknown revision means that a newer version has written the database."""
+
+    def upgrade(*_: object) -> None:
+        raise CommandError("multiple heads")
+
+    monkeypatch.setattr(command, "upgrade", upgrade)
+    with pytest.raises(CommandError, match="multiple heads"):
+        await Database.open(location)
 
 
 async def test_newer_database(location: Location) -> None:
