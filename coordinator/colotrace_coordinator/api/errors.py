@@ -106,7 +106,7 @@ class OverloadedError(ApiError):
     """The coordinator answers its maximum of concurrent requests."""
 
 
-class CrowdedError(ApiError):
+class TooManyConnectionsError(ApiError):
     """The maximum of connections is open, in total or from one address."""
 
 
@@ -164,7 +164,7 @@ def describe(error: Exception, *, path: str) -> Described:
             return Described(400, [_unknown_colo(n) for n in error.positions[:MAX_ERRORS]])
         case MalformedRequestError():
             return _one(400, Code.NOT_HTTP, "Malformed HTTP request", {"Connection": "close"})
-        case CrowdedError():
+        case TooManyConnectionsError():
             text = "As many connections are open, in all or from one address, as may be"
             return _one(503, Code.OVERLOADED, text, {"Connection": "close"})
         case OverloadedError():

@@ -13,11 +13,11 @@ from collections.abc import Callable
 
 import structlog
 
-from colotrace_coordinator.api.errors import ApiError, CrowdedError
+from colotrace_coordinator.api.errors import ApiError, TooManyConnectionsError
 
 from .clients import Proxies, key, plain
 from .connection import Connection
-from .crowd import Crowd
+from .open_connections import OpenConnections
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Acceptor:
     def __init__(
         self,
         listening: socket.socket,
-        crowd: Crowd,
+        open_connections: OpenConnections,
         make: MakeConnection,
         *,
         proxies: Proxies,
@@ -45,7 +45,7 @@ class Acceptor:
         tls_shutdown_s: float,
     ) -> None:
         self._listening = listening
-        self._crowd = crowd
+        self._open = open_connections
         self._make = make
         self._proxies = proxies
         self._tls = tls
@@ -89,13 +89,13 @@ class Acceptor:
     def _admit(self, accepted: socket.socket, address: str) -> None:
         counted = None if self._proxies.trusts(plain(address)) else key(address)
         refusal = None
-        if not self._crowd.has_room(counted):
-            if not self._crowd.has_room_to_refuse():
+        if not self._open.has_room(counted):
+            if not self._open.has_room_to_refuse():
                 accepted.close()
                 return
-            refusal = CrowdedError()
+            refusal = TooManyConnectionsError()
         connection = self._make(refusal)
-        self._crowd.enter(connection, counted, refused=refusal is not None)
+        self._open.enter(connection, counted, refused=refusal is not None)
         task = self._loop.create_task(self._connect(accepted, connection), name="connection")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -125,12 +125,12 @@ class Acceptor:
             log.debug("connection_failed", error=str(error))
         finally:
             if not connected:
-                self._crowd.leave(connection)
+                self._open.leave(connection)
 
     def _pause(self, error: OSError) -> None:
         """Descriptors or memory have run out: close an idle connection, and let new connections
         wait in the backlog for a moment."""
-        self._crowd.close_an_idle_one()
+        self._open.close_an_idle_one()
         self._loop.remove_reader(self._listening)
         self._again = self._loop.call_later(PAUSE_S, self._resume)
         now = self._loop.time()

@@ -24,8 +24,8 @@ from typing import Any, Protocol, cast
 
 from colotrace_coordinator.api.errors import ApiError, MalformedRequestError
 
-from .crowd import Crowd
 from .framing import Body, FramingError, head_end, read_head
+from .open_connections import OpenConnections
 
 READ_BYTES = 16_384
 """The largest read from one connection, which bounds what it can buffer here."""
@@ -77,18 +77,18 @@ MakeServer = Callable[[dict[str, Any]], Server]
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Counted in the crowd from the accepted socket until it is closed."""
+    """Counted from the accepted socket until it is closed."""
 
     def __init__(
         self,
-        crowd: Crowd,
+        open_connections: OpenConnections,
         make_server: MakeServer,
         *,
         deadlines: Deadlines,
         room: memoryview,
         refusal: ApiError | None = None,
     ) -> None:
-        self._crowd = crowd
+        self._open = open_connections
         self._make_server = make_server
         self._deadlines = deadlines
         self._room = room
@@ -114,7 +114,7 @@ class Connection(asyncio.BufferedProtocol):
         self._reading = True
         self._server_reads = True
 
-    # Called by the acceptor and the crowd.
+    # Called by the acceptor and `OpenConnections`.
 
     def handshakes(self) -> bool:
         """The calling task makes the connection: an eviction cancels it. False if the connection
@@ -150,7 +150,7 @@ class Connection(asyncio.BufferedProtocol):
         if not whole or self._ending or self._refusal is not None:
             self.close()
             return
-        self._crowd.idle(self)
+        self._open.idle(self)
         now, waits = self._loop.time(), self._deadlines
         if self._transport.get_write_buffer_size():
             self._watch_writing()
@@ -176,7 +176,7 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._closing = True
         self._inbox.clear()
-        self._crowd.idle(self)
+        self._open.idle(self)
         self._read_by = math.inf
         if self._transport.get_write_buffer_size():
             self._watch_writing()
@@ -222,7 +222,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See asyncio.BaseProtocol."""
         self._closing = True
-        self._crowd.leave(self)
+        self._open.leave(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -256,7 +256,7 @@ class Connection(asyncio.BufferedProtocol):
     def pause_writing(self) -> None:
         """See asyncio.BaseProtocol."""
         self._watch_writing()
-        self._crowd.idle(self)  # a client that does not read may be evicted
+        self._open.idle(self)  # a client that does not read may be evicted
         if self._server is not None:
             self._server.pause_writing()
 
@@ -264,7 +264,7 @@ class Connection(asyncio.BufferedProtocol):
         """See asyncio.BaseProtocol."""
         self._write_by = math.inf
         if self._answering:
-            self._crowd.busy(self)
+            self._open.busy(self)
         if self._server is not None:
             self._server.resume_writing()
         if self._flushing and self._transport is not None and not self._closing:
@@ -326,7 +326,7 @@ class Connection(asyncio.BufferedProtocol):
         """A request starts: its head is complete."""
         del self._inbox[:taken]
         self._answering = True
-        self._crowd.busy(self)
+        self._open.busy(self)
         self._wait_until(math.inf)
         if self._refusal is not None:
             self._state["refused"] = self._refusal
@@ -340,7 +340,7 @@ class Connection(asyncio.BufferedProtocol):
         self._wait_until(now + self._deadlines.keep_alive_s)
         if self._hold:
             self._hold, self._holding = False, True
-            self._crowd.idle(self, gives_way=True)
+            self._open.idle(self, gives_way=True)
             self._loop.call_later(self._deadlines.hold_s, self._release)
             self._set_reading()
             return

@@ -23,8 +23,8 @@ from colotrace_coordinator.listen import Network
 from .acceptor import Acceptor
 from .clients import Proxies
 from .connection import READ_BYTES, Connection, Deadlines, Server
-from .crowd import Crowd
 from .memory import give_back
+from .open_connections import OpenConnections
 
 MAX_CONNECTIONS = 10_000
 MAX_CONNECTIONS_PER_ADDRESS = 1_000
@@ -122,7 +122,7 @@ class HttpServer:
         self._config.load()
         self._context = _context(tls) if tls else None
         self._server = _Quiet(self._config)
-        self._crowd = Crowd(
+        self._open = OpenConnections(
             most=limits.connections,
             most_per_address=limits.connections_per_address,
             most_refused=limits.refused,
@@ -133,14 +133,14 @@ class HttpServer:
     @property
     def connections(self) -> int:
         """The number of open connections."""
-        return len(self._crowd)
+        return len(self._open)
 
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
         """Serve on the listening sockets, and close them at the end."""
         self._acceptors = [
             Acceptor(
                 listening,
-                self._crowd,
+                self._open,
                 self._connection,
                 proxies=self._proxies,
                 tls=self._context,
@@ -157,16 +157,16 @@ class HttpServer:
         finally:
             trimming.cancel()
             self._stop_accepting()
-            for member in self._crowd.members():
+            for member in self._open.members():
                 member.evict()
             for _ in range(_LAST_TURNS):  # the loop calls their connection_lost
-                if len(self._crowd):
+                if len(self._open):
                     await asyncio.sleep(0)
 
     def stop(self) -> None:
         """Accept no new connection, let running answers end, and end `serve`."""
         self._stop_accepting()
-        for member in self._crowd.members():
+        for member in self._open.members():
             cast("Connection", member).shutdown()
         self._server.should_exit = True
 
@@ -182,7 +182,7 @@ class HttpServer:
 
     def _connection(self, refusal: ApiError | None) -> Connection:
         return Connection(
-            self._crowd,
+            self._open,
             self._behind,
             deadlines=self._limits.deadlines,
             room=self._room,
@@ -190,6 +190,8 @@ class HttpServer:
         )
 
     def _behind(self, state: dict[str, Any]) -> Server:
+        # uvicorn's own way to make a protocol; tests/unit/coordinator/api/test_server.py and
+        # test_connection.py notice a change of its arguments.
         make = cast("type[Any]", self._config.http_protocol_class)
         server: Server = make(
             config=self._config,

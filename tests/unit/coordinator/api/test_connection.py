@@ -221,7 +221,7 @@ async def test_running_requests_at_the_bound_refuse_a_new_one(connections: int) 
         await until(lambda: len(app.asked) == 3)
         assert await (await Client.to(where)).ended()
         app.go.set()
-        assert await refused.answer() == (503, b"CrowdedError")
+        assert await refused.answer() == (503, b"TooManyConnectionsError")
         assert await refused.ended()
         for client in running:
             assert await client.answer() == (200, b"/a")

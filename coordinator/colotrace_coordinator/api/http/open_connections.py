@@ -12,7 +12,7 @@ from typing import Protocol
 
 
 class Member(Protocol):
-    """What `Crowd` needs of a connection."""
+    """What `OpenConnections` needs of a connection."""
 
     def evict(self) -> None:
         """Close at once."""
@@ -24,7 +24,7 @@ class _Address:
     idle: OrderedDict[Member, None] = field(default_factory=OrderedDict)
 
 
-class Crowd:
+class OpenConnections:
     """The open connections, by key."""
 
     def __init__(self, *, most: int, most_per_address: int, most_refused: int) -> None:

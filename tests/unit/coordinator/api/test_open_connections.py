@@ -1,6 +1,6 @@
 """How many connections there may be, and whose place a new one takes."""
 
-from colotrace_coordinator.api.http.crowd import Crowd
+from colotrace_coordinator.api.http.open_connections import OpenConnections
 
 
 class Line:
@@ -11,11 +11,11 @@ class Line:
         self.open = False
 
 
-def crowd(most: int = 3, each: int = 2) -> Crowd:
-    return Crowd(most=most, most_per_address=each, most_refused=1)
+def open_connections(most: int = 3, each: int = 2) -> OpenConnections:
+    return OpenConnections(most=most, most_per_address=each, most_refused=1)
 
 
-def enter(into: Crowd, key: str | None, *, busy: bool = False) -> Line | None:
+def enter(into: OpenConnections, key: str | None, *, busy: bool = False) -> Line | None:
     if not into.has_room(key):
         return None
     line = Line()
@@ -26,7 +26,7 @@ def enter(into: Crowd, key: str | None, *, busy: bool = False) -> Line | None:
 
 
 def test_idle_connection_of_the_same_address_makes_room() -> None:
-    counted = crowd()
+    counted = open_connections()
     other, first, second = enter(counted, "b"), enter(counted, "a"), enter(counted, "a")
     assert enter(counted, "a")
     assert other
@@ -37,7 +37,7 @@ def test_idle_connection_of_the_same_address_makes_room() -> None:
 
 
 def test_idle_for_longest_makes_room() -> None:
-    counted = crowd(most=2)
+    counted = open_connections(most=2)
     first, second = enter(counted, "a"), enter(counted, "b")
     assert first
     assert second
@@ -49,7 +49,7 @@ def test_idle_for_longest_makes_room() -> None:
 
 def test_one_that_gives_way_makes_room_first() -> None:
     """In all and of its address, though others have been idle for longer."""
-    counted = crowd(most=3, each=3)
+    counted = open_connections(most=3, each=3)
     other, first, second = enter(counted, "b"), enter(counted, "a"), enter(counted, "a")
     assert other
     assert first
@@ -63,7 +63,7 @@ def test_one_that_gives_way_makes_room_first() -> None:
 
 
 def test_running_requests_are_not_evicted() -> None:
-    counted = crowd()
+    counted = open_connections()
     held = [enter(counted, "a", busy=True), enter(counted, "a", busy=True)]
     assert enter(counted, "a") is None
     assert enter(counted, "b", busy=True)
@@ -72,13 +72,13 @@ def test_running_requests_are_not_evicted() -> None:
 
 
 def test_proxy_counts_in_all_alone() -> None:
-    counted = crowd(most=5)
+    counted = open_connections(most=5)
     assert all(enter(counted, None, busy=True) for _ in range(5))
     assert enter(counted, None) is None
 
 
 def test_refused_ones_are_bounded_and_everything_is_forgotten() -> None:
-    counted = crowd()
+    counted = open_connections()
     line = Line()
     assert counted.has_room_to_refuse()
     counted.enter(line, "a", refused=True)
@@ -96,7 +96,7 @@ def test_refused_ones_are_bounded_and_everything_is_forgotten() -> None:
 
 def test_a_refused_one_makes_no_room() -> None:
     """It counts apart: a new one does not come in by closing it."""
-    counted = crowd(most=2)
+    counted = open_connections(most=2)
     assert enter(counted, "a", busy=True)
     assert enter(counted, "b", busy=True)
     refused = Line()
