@@ -130,61 +130,18 @@ def describe(error: Exception, *, path: str) -> Described:
             return _no_route(path)
         case HTTPException():
             return _from_starlette(error, path)
-        case NoCredentialsError():
-            text = "Missing X-Auth-Key, X-Auth-Email or Authorization headers"
-            return _one(400, Code.NO_CREDENTIALS, text)
         case MalformedCredentialsError():
             causes = list(error.causes)
             text = "Invalid request headers"
             return Described(400, [Line(code=Code.BAD_HEADERS, message=text, error_chain=causes)])
-        case UnknownCredentialsError():
-            return _one(401, Code.UNKNOWN_CREDENTIALS, "Authentication error")
-        case ForbiddenError():
-            return _one(403, Code.FORBIDDEN, "Unauthorized to access requested resource")
         case RateLimitedError():
             text = "Please wait and consider throttling your request speed"
             return _one(429, Code.RATE_LIMITED, text, {"Retry-After": str(error.left.reset_s)})
-        case UnsupportedContentError():
-            return _one(415, Code.CONTENT_TYPE, "Content-type must be application/json.")
-        case EncodedBodyError():
-            text = "Request body must not be compressed; send it without Content-Encoding"
-            # RFC 9110, section 12.5.3.
-            return _one(415, Code.COMPRESSED_BODY, text, {"Accept-Encoding": "identity"})
-        case BodyTooLargeError():
-            text = f"Request body is larger than {MAX_BODY} bytes"
-            return _one(413, Code.BODY_TOO_LARGE, text, {"Connection": "close"})
-        case BodyTimeoutError():
-            text = "Request body did not arrive in time"
-            return _one(408, Code.BODY_TOO_SLOW, text, {"Connection": "close"})
-        case MalformedJsonError():
-            return _one(400, Code.NOT_JSON, "Malformed JSON in request body")
         case InvalidBodyError():
             return Described(400, [line(fault) for fault in error.faults[:MAX_ERRORS]])
         case UnknownColosError():
             return Described(400, [_unknown_colo(n) for n in error.positions[:MAX_ERRORS]])
-        case MalformedRequestError():
-            return _one(400, Code.NOT_HTTP, "Malformed HTTP request", {"Connection": "close"})
-        case TooManyConnectionsError():
-            text = "As many connections are open, in all or from one address, as may be"
-            return _one(503, Code.OVERLOADED, text, {"Connection": "close"})
-        case OverloadedError():
-            return _one(
-                503, Code.OVERLOADED, "The coordinator is answering as many requests as it can"
-            )
-        case StoreError():
-            # The error's text may name the database's host, which belongs in the log only.
-            return _one(503, Code.DATABASE, "The coordinator's database does not answer")
-        case BrokerUnreachableError():
-            # As above, for the broker's host.
-            return _one(503, Code.BROKER, "The coordinator does not reach its MQTT broker")
-        case StoppingError():
-            return _one(503, Code.STOPPING, "The coordinator is stopping")
-        case LateAnswerError():
-            return _one(504, Code.LATE, "The measurement did not end in time")
-        case _:
-            return _one(
-                500, Code.INTERNAL, "Internal error; the log has it under this answer's cf-ray"
-            )
+    return next(_FIXED[kind] for kind in type(error).__mro__ if kind in _FIXED)
 
 
 def schema_fault(text: str, at: str) -> Message:
@@ -215,3 +172,47 @@ def _no_route(path: str) -> Described:
 
 def _one(status: int, code: Code, text: str, headers: dict[str, str] | None = None) -> Described:
     return Described(status, [Line(code=code, message=text)], headers or {})
+
+
+_CLOSE = {"Connection": "close"}
+_FIXED: dict[type, Described] = {
+    NoCredentialsError: _one(
+        400, Code.NO_CREDENTIALS, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"
+    ),
+    UnknownCredentialsError: _one(401, Code.UNKNOWN_CREDENTIALS, "Authentication error"),
+    ForbiddenError: _one(403, Code.FORBIDDEN, "Unauthorized to access requested resource"),
+    UnsupportedContentError: _one(415, Code.CONTENT_TYPE, "Content-type must be application/json."),
+    EncodedBodyError: _one(
+        415,
+        Code.COMPRESSED_BODY,
+        "Request body must not be compressed; send it without Content-Encoding",
+        {"Accept-Encoding": "identity"},  # RFC 9110, section 12.5.3
+    ),
+    BodyTooLargeError: _one(
+        413, Code.BODY_TOO_LARGE, f"Request body is larger than {MAX_BODY} bytes", _CLOSE
+    ),
+    BodyTimeoutError: _one(408, Code.BODY_TOO_SLOW, "Request body did not arrive in time", _CLOSE),
+    MalformedJsonError: _one(400, Code.NOT_JSON, "Malformed JSON in request body"),
+    MalformedRequestError: _one(400, Code.NOT_HTTP, "Malformed HTTP request", _CLOSE),
+    TooManyConnectionsError: _one(
+        503,
+        Code.OVERLOADED,
+        "As many connections are open, in all or from one address, as may be",
+        _CLOSE,
+    ),
+    OverloadedError: _one(
+        503, Code.OVERLOADED, "The coordinator is answering as many requests as it can"
+    ),
+    # The texts of the next two may name the host of the database or broker, which belongs in the
+    # log only.
+    StoreError: _one(503, Code.DATABASE, "The coordinator's database does not answer"),
+    BrokerUnreachableError: _one(
+        503, Code.BROKER, "The coordinator does not reach its MQTT broker"
+    ),
+    StoppingError: _one(503, Code.STOPPING, "The coordinator is stopping"),
+    LateAnswerError: _one(504, Code.LATE, "The measurement did not end in time"),
+    Exception: _one(
+        500, Code.INTERNAL, "Internal error; the log has it under this answer's cf-ray"
+    ),
+}
+"""The answers that do not depend on the request. A subclass is answered as its nearest base."""
