@@ -6,6 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from starlette.datastructures import Headers
@@ -33,6 +34,9 @@ _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9._~+/-]+=*)")  # RFC
 _AUTHORIZATION = Cause(6111, "Invalid format for Authorization header")
 _EMAIL = Cause(6102, "Invalid format for X-Auth-Email header")
 _KEY = Cause(6103, "Invalid format for X-Auth-Key header")
+
+
+_LookUp = Callable[[], Coroutine[object, object, Credential | None]]
 
 
 class CredentialSource(Protocol):
@@ -132,29 +136,20 @@ class Authenticator:
         return credential, self._limiter.request(credential.id)
 
     async def _find(self, claims: Claims, address: str) -> Credential:
-        token, pair = claims.token, claims.pair
-        joined = "\n".join(pair) if pair else None
-        for secret in (token, joined):
-            if secret and (known := self._remembered(secret)):
-                return known
-        if token and (
-            found := await self._look_up(
-                token, address, known_by=token, look=lambda: self._source.find_token(token)
-            )
-        ):
-            return found
-        if (
-            pair
-            and joined
-            and (
-                found := await self._look_up(
-                    joined, address, known_by=pair[1], look=lambda: self._source.find_key(*pair)
-                )
-            )
-        ):
-            return found
-        if not token and not pair:
+        # Each credential as one text, with its secret part and its look-up.
+        given: list[tuple[str, str, _LookUp]] = []
+        if token := claims.token:
+            given.append((token, token, partial(self._source.find_token, token)))
+        if pair := claims.pair:
+            given.append(("\n".join(pair), pair[1], partial(self._source.find_key, *pair)))
+        if not given:
             raise MalformedCredentialsError(claims.faults)
+        for whole, _, _ in given:
+            if known := self._remembered(whole):
+                return known
+        for whole, secret, look in given:
+            if found := await self._look_up(whole, address, known_by=secret, look=look):
+                return found
         raise UnknownCredentialsError
 
     async def _look_up(
@@ -163,7 +158,7 @@ class Authenticator:
         address: str,
         *,
         known_by: str,
-        look: Callable[[], Coroutine[object, object, Credential | None]],
+        look: _LookUp,
     ) -> Credential | None:
         """The credential; None if it is not valid, or was not looked up (see the class)."""
         digest = sha256(secret)
@@ -174,17 +169,12 @@ class Authenticator:
                 return None
             looking = self._lookups.get(digest)
         if looking is None:
-            looking = asyncio.create_task(self._run(secret, digest, look), name="credential")
+            looking = asyncio.create_task(self._run(digest, look), name="credential")
             self._lookups[digest] = looking
         # Clients share the look-up; one that disconnects does not cancel it (`store.behind`).
         return await asyncio.shield(looking)
 
-    async def _run(
-        self,
-        secret: str,
-        digest: str,
-        look: Callable[[], Coroutine[object, object, Credential | None]],
-    ) -> Credential | None:
+    async def _run(self, digest: str, look: _LookUp) -> Credential | None:
         try:
             found = await look()
         finally:
@@ -192,7 +182,10 @@ class Authenticator:
         if found is None:
             self._limiter.wrong(digest)
             return None
-        return self._remember(secret, found)
+        self._memory[digest] = (self._monotonic() + self._remembered_s, found)
+        while len(self._memory) > REMEMBERED:
+            self._memory.popitem(last=False)
+        return found
 
     def _remembered(self, secret: str) -> Credential | None:
         digest = sha256(secret)
@@ -203,10 +196,4 @@ class Authenticator:
         if until <= self._monotonic() or expired:
             del self._memory[digest]
             return None
-        return credential
-
-    def _remember(self, secret: str, credential: Credential) -> Credential:
-        self._memory[sha256(secret)] = (self._monotonic() + self._remembered_s, credential)
-        while len(self._memory) > REMEMBERED:
-            self._memory.popitem(last=False)
         return credential
