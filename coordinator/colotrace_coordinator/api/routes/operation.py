@@ -18,38 +18,26 @@ Probe = Callable[[], Awaitable[str]]
 Raises StoreError or BrokerUnreachableError if it cannot work."""
 
 
-class Health:
-    """What operators' machines ask; none of it needs credentials."""
+def operation_routes(ready: Probe, registry: CollectorRegistry) -> list[Route]:
+    """`/healthz`, `/readyz` and `/metrics`, for operators' machines; none needs credentials."""
 
-    def __init__(self, *, ready: Probe, registry: CollectorRegistry) -> None:
-        self._ready = ready
-        self._registry = registry
-
-    async def alive(self, _: Request) -> Response:
-        """The process answers."""
+    async def health(_: Request) -> Response:
         return answer({"status": "ok"})
 
-    async def ready(self, _: Request) -> Response:
+    async def readiness(_: Request) -> Response:
         """200 if the database answers, and the broker if there is one; else 503."""
         try:
-            detail = await self._ready()
+            detail = await ready()
         except (StoreError, BrokerUnreachableError) as error:
             log.warning("not_ready", error=str(error))
             raise
         return answer({"status": "ready", **({"detail": detail} if detail else {})})
 
-    async def metrics(self, _: Request) -> Response:
-        """Prometheus' text format."""
-        return Response(
-            generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST}
-        )
+    async def metrics(_: Request) -> Response:
+        return Response(generate_latest(registry), headers={"content-type": CONTENT_TYPE_LATEST})
 
-
-def operation_routes(ready: Probe, registry: CollectorRegistry) -> list[Route]:
-    """`/healthz`, `/readyz` and `/metrics`."""
-    health = Health(ready=ready, registry=registry)
     return [
-        Route("/healthz", health.alive, name="health"),
-        Route("/readyz", health.ready, name="ready"),
-        Route("/metrics", health.metrics, name="metrics"),
+        Route("/healthz", health, name="health"),
+        Route("/readyz", readiness, name="ready"),
+        Route("/metrics", metrics, name="metrics"),
     ]
