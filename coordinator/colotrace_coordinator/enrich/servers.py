@@ -55,7 +55,7 @@ class NameServers:
             self._version = _version(system)
             self._read(system)
         else:
-            host, port = _address(given)
+            host, port = parse_resolver(given)
             resolver = _bounded(dns.asyncresolver.Resolver(configure=False))
             resolver.nameservers, resolver.port = [host], port
             self._resolver = resolver
@@ -99,8 +99,14 @@ def _version(file: Path) -> _Version:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _address(given: str) -> tuple[str, int]:
-    """Host and port. The host must be an address, since no resolver is known yet."""
+def parse_resolver(given: str) -> tuple[str, int]:
+    """The address and port of HOST or HOST:PORT (IPv6 with a port in brackets).
+
+    The host must be an address, since no resolver is known yet.
+
+    Raises:
+        ResolverError: `given` is malformed.
+    """
     match = _RESOLVER.fullmatch(given)
     host, port = (match["v6"] or match["host"], match["port"] or "53") if match else (given, "53")
     address = address_of(host)

@@ -175,4 +175,4 @@ async def test_resolver_must_be_an_address(resolver: str) -> None:
 )
 def test_resolver_forms(resolver: str, host: str, port: int) -> None:
     """HOST, HOST:PORT, and IPv6 in brackets."""
-    assert servers._address(resolver) == (host, port)
+    assert servers.parse_resolver(resolver) == (host, port)

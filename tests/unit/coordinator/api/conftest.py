@@ -46,6 +46,7 @@ class FakeCredentials:
         self.keys = {(EMAIL, KEY): Credential("k1", {ACCOUNT: EVERYTHING})}
         self.lookups = self.loads = 0
         self.fail: Exception | None = None
+        self.fail_digests: Exception | None = None
 
     async def find_token(self, token: str) -> Credential | None:
         self._look()
@@ -57,6 +58,8 @@ class FakeCredentials:
 
     async def digests(self) -> frozenset[bytes]:
         self.loads += 1
+        if self.fail_digests:
+            raise self.fail_digests
         secrets = [*self.tokens, *(key for _, key in self.keys)]
         return frozenset(map(short_digest, secrets))
 

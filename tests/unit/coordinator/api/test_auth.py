@@ -153,11 +153,7 @@ async def test_database_that_does_not_answer_is_no_matter_over_the_limit(
     for number in range(3):
         with pytest.raises(UnknownCredentialsError):
             await who.authenticate(bad(number), "192.0.2.1")
-
-    async def fail() -> frozenset[bytes]:
-        raise StoreUnavailableError("away")
-
-    vars(who)["_known"]._load = fail
+    credentials.fail_digests = StoreUnavailableError("away")
     with pytest.raises(RateLimitedError):
         await who.authenticate(bad(4), "192.0.2.1")
 
