@@ -1,6 +1,6 @@
 """Checks of single fields, and the enumerations that several messages have."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
@@ -8,7 +8,6 @@ from google.protobuf.message import DecodeError
 
 from colotrace_proto import messages as m
 from colotrace_proto.identifiers import is_identifier
-from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 
 PACKET_TYPES = {kind: pb.PacketType.Value(f"PACKET_TYPE_{kind.name}") for kind in m.PacketType}
@@ -57,13 +56,6 @@ def known(kind: type[_E], number: int) -> _E:
         return kind(number)
     except ValueError:
         return kind(0)
-
-
-def texts(values: Sequence[str], *, most: int, length: int) -> tuple[str, ...]:
-    """The texts, safe to show: at most `most`, each cut to `length` characters."""
-    if len(values) > most:
-        raise ProtocolError(f"more than {most} texts in one message")
-    return tuple(safe(text, most=length) for text in values)
 
 
 def within(column: Iterable[int], low: int, high: int) -> bool:

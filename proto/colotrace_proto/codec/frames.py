@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from colotrace_proto import messages as m
+from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 
-from .checks import ProtocolError, are_addresses, fields_of, job_id, known, texts, within
+from .checks import ProtocolError, are_addresses, fields_of, job_id, known, within
 from .notices import notice_in, notice_out, notices_in, notices_out, text_of
 
 # The tag of a length-delimited field: its number, and wire type 2.
@@ -104,10 +105,12 @@ def _node_out(node: m.Node) -> pb.Node:
 def _node_in(node: pb.Node) -> m.Node:
     if len(node.address) not in (4, 16):
         raise ProtocolError("Node.address is not 4 or 16 bytes")
+    if len(node.labels) > m.MAX_LABELS:
+        raise ProtocolError(f"Node.labels is longer than {m.MAX_LABELS}")
     return m.Node(
         address=node.address,
         kind=known(m.NodeKind, node.kind),
-        labels=texts(node.labels, most=m.MAX_LABELS, length=m.MAX_LABEL),
+        labels=tuple(safe(label, most=m.MAX_LABEL) for label in node.labels),
     )
 
 
