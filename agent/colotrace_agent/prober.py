@@ -14,6 +14,7 @@ from .engine.trace import Trace
 from .host.secret import host_secret
 from .model import FlowKey, TraceSpec, Unheard
 from .network import clock
+from .network.neighbours import missing_neighbour
 from .network.sockets import RawSockets, open_all
 from .network.wire import Wire
 from .packets.formats import writer_for
@@ -264,7 +265,7 @@ class Prober:
         """
         undeparted = trace.undeparted()
         missing = (
-            self._wire.missing_neighbour(trace.spec.target, self._wire.hop_of(trace.flow))
+            missing_neighbour(trace.spec.target, self._wire.hop_of(trace.flow))
             if undeparted
             else None
         )

@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from colotrace_agent.network.flowroutes import FlowFields, FlowRoute, NextHop
-from colotrace_agent.network.wire import Wire
+from colotrace_agent.network.flowroutes import FlowFields, FlowRoute, FlowRoutes, NextHop
 
 from .batch_sockets import Routing
 from .columns import Bytes, Columns, Lines
@@ -25,9 +24,9 @@ class Leaving(NamedTuple):
 class Departing:
     """The next hops of the lines of one store."""
 
-    def __init__(self, columns: Columns, wire: Wire) -> None:
+    def __init__(self, columns: Columns, routes: FlowRoutes) -> None:
         self._columns = columns
-        self._wire = wire
+        self._routes = routes
         self._addresses: Bytes = np.zeros(columns.targets.shape, np.uint8)
         self._interfaces = np.zeros(len(columns.targets), np.int32)
         self._protocols = np.zeros(len(columns.targets), np.int32)
@@ -41,9 +40,9 @@ class Departing:
     def leaving(self, lines: Lines) -> Leaving:
         """For probes of these lines."""
         columns = self._columns
-        if not self._wire.routes_by_flow(columns.family):
+        if not self._routes.by_flow(columns.family):
             return Leaving(columns.targets[lines], None)
-        epoch = self._wire.route_epoch
+        epoch = self._routes.epoch
         stale = np.array(sorted(set(lines[self._epochs[lines] != epoch].tolist())), np.intp)
         if len(stale):
             self._look_up(stale, epoch)
@@ -66,10 +65,10 @@ class Departing:
             for flow in map(self._columns.flow, lines.tolist())
         ]
         try:
-            routes = self._wire.routes(fields) or []
+            routes = self._routes.look_up(fields)
         except OSError:
             return  # the kernel chooses the routes
-        for line, route in zip(lines.tolist(), routes, strict=False):
+        for line, route in zip(lines.tolist(), routes, strict=True):
             if isinstance(route, FlowRoute):
                 hop = route.hop
                 self._addresses[line] = np.frombuffer(hop.address, np.uint8)
@@ -78,19 +77,17 @@ class Departing:
                     self._columns.aside(line).caveats.detour = True
 
 
-def sources_of(flows: Flows, wire: Wire) -> tuple[Flows, dict[int, OSError]]:
-    """The flows with the source addresses that the host gives to such traffic, and what keeps
-    others from having one, by row; as they are where the target alone decides."""
+def sources_of(flows: Flows, host_routes: FlowRoutes) -> tuple[Flows, dict[int, OSError]]:
+    """The flows with the source addresses of their routes, and the errors of flows without a route,
+    by row."""
     fields = [
         FlowFields(flows.packet_type, target.tobytes(), identifier, flows.port)
         for target, identifier in zip(flows.targets, flows.identifiers.tolist(), strict=True)
     ]
     try:
-        routes = wire.routes(fields)
+        routes = host_routes.look_up(fields)
     except OSError as error:
         return flows, dict.fromkeys(range(len(fields)), error)
-    if routes is None:
-        return flows, {}
     sources, failed = flows.sources.copy(), {}
     for row, route in enumerate(routes):
         if isinstance(route, OSError):

@@ -12,6 +12,7 @@ from colotrace_agent.engine.identity import NoFlowLeftError
 from colotrace_agent.host.secret import host_secret
 from colotrace_agent.model import TraceSpec, Unheard, family_of
 from colotrace_agent.network import clock
+from colotrace_agent.network.neighbours import missing_neighbour
 from colotrace_agent.network.sockets import RawSockets
 from colotrace_agent.network.wire import Wire, decoded
 from colotrace_agent.packets.formats import ERRORS, FORMATS
@@ -129,7 +130,7 @@ class BulkTracer:
         writer, room = self._writers.get(group), group.columns.lines
         if writer is None:
             writer = self._writers[group] = MatrixWriter(packet_type, family, lines=room)
-            self._departing[group] = Departing(group.columns, self._wire)
+            self._departing[group] = Departing(group.columns, self._wire.routes)
         writer.begin(lines, flows)
         self._departing[group].begin(lines)
         self._soon()
@@ -142,9 +143,9 @@ class BulkTracer:
     def _route(self, flows: Flows) -> tuple[Flows, dict[int, OSError]]:
         """The flows with the source addresses by which the host routes such traffic, and the errors
         of flows without a route, by row."""
-        if not len(flows.targets) or not self._wire.routes_by_flow(flows.flow(0).family):
+        if not len(flows.targets) or not self._wire.routes.by_flow(flows.flow(0).family):
             return flows, {}
-        return sources_of(flows, self._wire)
+        return sources_of(flows, self._wire.routes)
 
     def _without(self, flows: Flows, failed: Mapping[int, OSError], *, now: int) -> Flows:
         """The flows except the rows that failed, which are released."""
@@ -321,6 +322,6 @@ class BulkTracer:
         group = ended.group
         for number, undeparted in group.columns.undeparted(ended.numbers).items():
             hop = self._departing[group].hop(number)
-            missing = self._wire.missing_neighbour(group.columns.targets[number].tobytes(), hop)
+            missing = missing_neighbour(group.columns.targets[number].tobytes(), hop)
             if missing is not None:
                 group.sending.kept_back(number, undeparted, errno.EHOSTUNREACH, missing)

@@ -119,8 +119,8 @@ class _Survey(NamedTuple):
 
 
 class FlowRoutes:
-    """Looks up the routes of flows. They are valid while `epoch`, a count of changes, is the
-    same."""
+    """Looks up the routes of flows. They are valid while `epoch`, a count of changes, is the same;
+    `by_flow` updates it."""
 
     def __init__(self) -> None:
         self.epoch = 0
@@ -133,7 +133,7 @@ class FlowRoutes:
         self._surveys: dict[Family, tuple[int, int, _Survey]] = {}
         self._known_hops: dict[tuple[NextHop, bytes], bool] = {}
 
-    def look(self) -> None:
+    def _look(self) -> None:
         """Update `epoch`; a change is noticed within 10 ms."""
         now = clock.now()
         if self._changes is None or now < self._look_at:
@@ -147,7 +147,7 @@ class FlowRoutes:
         """Whether the routes of a family depend on more than the destination."""
         return self._survey(family).by_flow
 
-    def routes(self, flows: Sequence[FlowFields]) -> list[FlowRoute | OSError]:
+    def look_up(self, flows: Sequence[FlowFields]) -> list[FlowRoute | OSError]:
         """The routes of flows of one packet type and family; an error for each flow without one."""
         if self._kernel is None:
             raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
@@ -197,7 +197,7 @@ class FlowRoutes:
         known = self._known_hops.get((hop, via))
         if known is not None:
             return known
-        assert self._kernel is not None  # noqa: S101 - `routes` has looked
+        assert self._kernel is not None  # noqa: S101 - `look_up` has checked
         answers = self._kernel.ask_all(GET_ROUTE, fields.questions_of_hop(hop))
         routes = [Route.of(each) for each in answers if not isinstance(each, OSError)]
         leads = (
@@ -213,7 +213,7 @@ class FlowRoutes:
     def _survey(self, family: Family) -> _Survey:
         if self._kernel is None:
             return _Survey(by_flow=False)
-        self.look()
+        self._look()
         now = clock.now()
         epoch, until, survey = self._surveys.get(family, (-1, 0, _Survey(by_flow=False)))
         if epoch == self.epoch:

@@ -9,18 +9,17 @@ from typing import NamedTuple
 
 from colotrace_proto.messages import Family, PacketType
 
-from colotrace_agent.model import Flow, FlowKey, Heard, MissingNeighbour, Probe, Unheard, family_of
+from colotrace_agent.model import Flow, FlowKey, Heard, Probe, Unheard, family_of
 from colotrace_agent.packets.decode import decode
 from colotrace_agent.packets.formats import ERRORS, FORMATS
 
 from . import clock
 from .addresses import HostFamilies
-from .flowroutes import FlowFields, FlowRoute, FlowRoutes, NextHop
-from .neighbours import missing_neighbour
+from .flowroutes import FlowFields, FlowRoutes, NextHop
 from .ports import Ports
 from .receiver import SLOTS as RECEIVED_AT_ONCE
 from .receiver import Receiver, room
-from .route import sources_for
+from .route import source_for, sources_for
 from .sender import SLOTS, Departure, Sender, Stamp
 from .sockets import Drops, RawSockets
 from .zone import zone_label
@@ -66,7 +65,8 @@ class Wire:
         self.drained = True
         """Whether the last `receive` left no packet that arrived before it."""
         self._ports = Ports()
-        self._routes = FlowRoutes()
+        self.routes = FlowRoutes()
+        """Routes of flows, where these depend on more than the target."""
         # Epoch and next hop, for flows whose route depends on more than the target.
         self._hops: dict[FlowKey, tuple[int, NextHop]] = {}
         wall, buffers = self.wall, room()
@@ -104,14 +104,12 @@ class Wire:
         If routes depend on more than the target, the result is a placeholder of zeros, and `routed`
         finds the address.
         """
-        (source,) = self.sources_for([target])
-        if isinstance(source, OSError):
-            raise source
-        return source
+        by_flow = self.routes.by_flow(family_of(target))
+        return bytes(len(target)) if by_flow else source_for(target)
 
     def sources_for(self, targets: Sequence[bytes]) -> list[bytes | OSError]:
         """Like `source_for`, for many targets of one family; errors are in the list."""
-        if self._routes.by_flow(family_of(targets[0])):
+        if self.routes.by_flow(family_of(targets[0])):
             return [bytes(len(target)) for target in targets]
         return sources_for(targets)
 
@@ -122,30 +120,13 @@ class Wire:
         Raises:
             OSError: the host has no route for the flow.
         """
-        if not self._routes.by_flow(flow.family):
+        if not self.routes.by_flow(flow.family):
             return flow
-        (route,) = self._routes.routes([_fields_of(flow)])
+        (route,) = self.routes.look_up([_fields_of(flow)])
         if isinstance(route, OSError):
             raise route
-        self._hops[flow.key] = self._routes.epoch, route.hop
+        self._hops[flow.key] = self.routes.epoch, route.hop
         return replace(flow, source=route.source)
-
-    def routes(self, flows: Sequence[FlowFields]) -> list[FlowRoute | OSError] | None:
-        """The routes of many flows of one family and packet type; None if routes depend on the
-        target only. They are valid while `route_epoch` is the same."""
-        if not flows or not self._routes.by_flow(family_of(flows[0].target)):
-            return None
-        return self._routes.routes(flows)
-
-    def routes_by_flow(self, family: Family) -> bool:
-        """Whether the routes of a family depend on more than the destination."""
-        return self._routes.by_flow(family)
-
-    @property
-    def route_epoch(self) -> int:
-        """A number that changes with the host's routing."""
-        self._routes.look()
-        return self._routes.epoch
 
     def reserve(self, packet_type: PacketType, family: Family, port: int) -> bool:
         """Reserve a source port for a flow, before `open`."""
@@ -195,7 +176,7 @@ class Wire:
         departures: list[Departure] = []
         for family, sender in self._senders.items():
             batch = [each for each in packets if each[0].flow.family is family]
-            by_flow = batch and self._routes.by_flow(family)
+            by_flow = batch and self.routes.by_flow(family)
             for start in range(0, len(batch), SLOTS):
                 some = batch[start : start + SLOTS]
                 hops = [self._hop_of(probe.flow) for probe, _ in some] if by_flow else None
@@ -205,12 +186,12 @@ class Wire:
     def _hop_of(self, flow: Flow) -> NextHop:
         """The flow's next hop, looked up again if the host's routing has changed."""
         epoch, hop = self._hops.get(flow.key, (-1, _NO_HOP))
-        if epoch != self._routes.epoch:
+        if epoch != self.routes.epoch:
             hop = NextHop(flow.target, 0, 0)  # without a route, sending reports the error
             with suppress(OSError):
-                (route,) = self._routes.routes([_fields_of(flow)._replace(source=flow.source)])
+                (route,) = self.routes.look_up([_fields_of(flow)._replace(source=flow.source)])
                 hop = hop if isinstance(route, OSError) else route.hop
-            self._hops[flow.key] = self._routes.epoch, hop
+            self._hops[flow.key] = self.routes.epoch, hop
         return hop
 
     def stamps(self) -> list[Stamp]:
@@ -247,13 +228,6 @@ class Wire:
         self._listening[fd] = key
         self._readable.register(fd, select.POLLIN)
 
-    def missing_neighbour(
-        self, target: bytes, hop: NextHop | None = None
-    ) -> MissingNeighbour | None:
-        """The next hop to the target, or `hop` if given, if it does not answer neighbour
-        discovery."""
-        return missing_neighbour(target, hop)
-
     def route_may_differ(self, flow: Flow) -> bool:
         """Whether the flow's probes may take another next hop than ordinary traffic of that
         kind."""
@@ -278,4 +252,4 @@ class Wire:
             receiver.close()
         self._ports.close()
         self._families.close()
-        self._routes.close()
+        self.routes.close()
