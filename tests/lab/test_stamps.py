@@ -17,9 +17,9 @@ from typing import NamedTuple
 import pytest
 from colotrace_agent.model import Flow, Probe
 from colotrace_agent.network import clock, sender
-from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.sender import Sender, Stamp
 from colotrace_agent.network.sockets import SO_TIMESTAMPNS, open_all
+from colotrace_agent.network.support import kernel_takes_numbers
 from colotrace_agent.packets.formats import writer_for
 from colotrace_proto.messages import Family as AddressFamily
 from colotrace_proto.messages import PacketType

@@ -13,7 +13,6 @@ PUBLIC = {"_replace", "_make", "_asdict", "_fields", "_exit"}
 ALLOWED: dict[str, set[str]] = {
     "conftest.py": {"_id", "_nodeid"},
     "integration/coordinator/links/mqtt/test_losses.py": {"_outgoing"},
-    "unit/agent/network/test_mmsg.py": {"_control_lengths", "_protocols"},
 }
 
 

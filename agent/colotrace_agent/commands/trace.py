@@ -13,8 +13,8 @@ from colotrace_proto.output import EXIT_INTERRUPTED, OutputError
 from colotrace_agent.host.resolve import Resolver
 from colotrace_agent.job.frames import Report
 from colotrace_agent.job.shell import JobShell
-from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.sockets import RawSockets
+from colotrace_agent.network.support import kernel_takes_numbers
 from colotrace_agent.policy import Policy
 from colotrace_agent.prober import open_prober
 

@@ -4,8 +4,6 @@ The kernel puts them into the socket's error queue. Each has a number: a counter
 since Linux 6.13, a number that the sender gave the packet (SCM_TS_OPT_ID).
 """
 
-import contextlib
-import functools
 import socket
 import struct
 from collections.abc import Iterator
@@ -13,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from .mmsg import SCM_TS_OPT_ID, Incoming
+from .mmsg import Incoming
 from .sockets import SO_TIMESTAMPING
 
 # linux/net_tstamp.h: software send time stamps, with numbers, without the packet itself.
@@ -53,20 +51,3 @@ def few_stamps_in(queue: Incoming, count: int, offset: int) -> Iterator[tuple[in
     for kind, seconds, nanoseconds, origin, number in queue.controls(_ONE, count):
         if kind == _LEVEL_AND_TYPE and origin == _ORIGIN_TIMESTAMPING:
             yield number, seconds * 1_000_000_000 + nanoseconds + offset
-
-
-@functools.cache
-def kernel_takes_numbers() -> bool:
-    """Whether the sender can choose the numbers of its stamps: Linux 6.13 and later."""
-    with contextlib.ExitStack() as stack:
-        receiver, sender = (
-            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
-        )
-        number = [(socket.SOL_SOCKET, SCM_TS_OPT_ID, struct.pack("=I", 1))]
-        try:
-            receiver.bind(("127.0.0.1", 0))  # fails while the loopback interface is down
-            sender.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPING, STAMPING)
-            sender.sendmsg([b""], number, 0, receiver.getsockname())
-        except OSError:
-            return False
-        return True

@@ -15,9 +15,7 @@ equal-cost next hops, an echo request may use another one than ping. The kernel 
 GRE, see `_stand_in`. IPsec policies see the gateway as the destination.
 """
 
-import contextlib
 import errno
-import functools
 import os
 import socket
 import struct
@@ -30,7 +28,6 @@ from colotrace_agent.model import family_of
 from colotrace_agent.packets.formats import FORMATS
 
 from . import clock
-from .mmsg import IP_PROTOCOL
 from .route import link_local_error
 from .rtnetlink import (
     FAMILIES,
@@ -44,6 +41,7 @@ from .rtnetlink import (
     dump,
     route_question,
 )
+from .support import kernel_takes_protocols
 
 # linux/rtnetlink.h, linux/fib_rules.h
 _GET_RULE = 34
@@ -283,22 +281,6 @@ def _stand_in(family: Family, survey: _Survey) -> int:
     that no rule names."""
     choices = (socket.IPPROTO_TCP, socket.IPPROTO_UDP, _ICMP[family])
     return next((each for each in choices if each not in survey.protocols), choices[0])
-
-
-@functools.cache
-def kernel_takes_protocols() -> bool:
-    """Whether a raw packet with its own header can be routed by its protocol: Linux 6.4."""
-    with contextlib.ExitStack() as stack:
-        receiver, sender = (
-            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2)
-        )
-        receiver.bind(("127.0.0.1", 0))
-        protocol = [(socket.IPPROTO_IP, IP_PROTOCOL, _INT.pack(socket.IPPROTO_UDP))]
-        try:
-            sender.sendmsg([b""], protocol, 0, receiver.getsockname())
-        except OSError:
-            return False
-        return True
 
 
 def _survey(family: Family) -> _Survey:

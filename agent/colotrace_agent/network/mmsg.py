@@ -31,9 +31,8 @@ _NAME_ROOM = 32  # a sockaddr_in6 has 28 bytes
 SCM_TS_OPT_ID = 81
 IP_PROTOCOL = 52
 _IP_PKTINFO, _IPV6_PKTINFO = 8, 50
-# Padded sizes of ancillary data; that of the packet info for IPv4 (True) and IPv6.
-_NUMBER_ROOM, _INFO_ROOM, _PROTOCOL_ROOM = 24, {True: 32, False: 40}, 24
-_ROUTING_ROOM = _INFO_ROOM[True] + _PROTOCOL_ROOM
+# Padded sizes of ancillary data.
+_NUMBER_ROOM, _INFO_ROOM, _INFO6_ROOM, _PROTOCOL_ROOM = 24, 32, 40, 24
 _SOCKADDR_IN = struct.Struct("=HH4s8x")
 _SOCKADDR_IN6 = struct.Struct("=HHI16sI")
 _IPV6_NAME = struct.Struct("=8x16sI4x")  # a sockaddr_in6, padded to `_NAME_ROOM`
@@ -94,43 +93,38 @@ class Outgoing(_Batch):
     """Packets to send with one system call.
 
     With `numbered`, each packet has the number of its time stamp (SCM_TS_OPT_ID). Routing options
-    follow: an interface (IP_PKTINFO, IPV6_PKTINFO) and a protocol (IP_PROTOCOL; for IPv6 the port
-    of the address).
+    follow: an interface (IP_PKTINFO, IPV6_PKTINFO) and one of the `protocols` (IP_PROTOCOL; for
+    IPv6 the port of the address).
     """
 
     def __init__(
         self, *, slots: int, size: int, numbered: bool, family: socket.AddressFamily
     ) -> None:
-        super().__init__(slots=slots, size=size, control=_NUMBER_ROOM + _ROUTING_ROOM)
+        super().__init__(slots=slots, size=size, control=_NUMBER_ROOM + _INFO_ROOM + _PROTOCOL_ROOM)
         self._numbered = _NUMBER_ROOM if numbered else 0
-        self._ipv4 = family == socket.AF_INET
         routing = self.control[:, _NUMBER_ROOM:]
         info = routing[:, :16].view(CMSG_HEADER)
-        if self._ipv4:
-            info["len"], info["level"], info["type"] = 28, socket.IPPROTO_IP, _IP_PKTINFO
-            protocol = routing[:, 32:48].view(CMSG_HEADER)
-            protocol["len"], protocol["level"], protocol["type"] = (
-                20,
-                socket.IPPROTO_IP,
-                IP_PROTOCOL,
-            )
-            self._protocols = routing[:, 48:52].view(np.int32)[:, 0]
+        if family == socket.AF_INET:
+            info[:] = (28, socket.IPPROTO_IP, _IP_PKTINFO)
+            routing[:, 32:48].view(CMSG_HEADER)[:] = (20, socket.IPPROTO_IP, IP_PROTOCOL)
+            interfaces, self.protocols = routing[:, 16:20], routing[:, 48:52].view(np.int32)[:, 0]
+            self._info_room, self._protocol_room = _INFO_ROOM, _PROTOCOL_ROOM
         else:
-            info["len"], info["level"], info["type"] = 36, socket.IPPROTO_IPV6, _IPV6_PKTINFO
-        at = 16 if self._ipv4 else 32
-        self._interfaces = routing[:, at : at + 4].view(np.int32)[:, 0]
-        self._ports = self.names[:, 2:4].view(">u2")[:, 0]
-        self._control_lengths = self._headers["controllen"]
+            info[:] = (36, socket.IPPROTO_IPV6, _IPV6_PKTINFO)
+            interfaces, self.protocols = routing[:, 32:36], self.names[:, 2:4].view(">u2")[:, 0]
+            self._info_room, self._protocol_room = _INFO6_ROOM, 0
+        self._interfaces = interfaces.view(np.int32)[:, 0]
         self._routed = False
-        header = self.control[:, :16].view(CMSG_HEADER)
-        header["len"], header["level"], header["type"] = 20, socket.SOL_SOCKET, SCM_TS_OPT_ID
+        self.control[:, :16].view(CMSG_HEADER)[:] = (20, socket.SOL_SOCKET, SCM_TS_OPT_ID)
         self.numbers = self.control[:, 16:20].view(np.uint32)[:, 0]
         """The number of each slot."""
         self.sizes = self._iovecs["len"]
         """The size of each packet."""
         self.lengths_of_names = self._headers["namelen"]
         """The size of each address."""
-        self._control_lengths[:] = self._numbered
+        self.lengths_of_control = self._headers["controllen"]
+        """The size of each packet's ancillary data."""
+        self.lengths_of_control[:] = self._numbered
         if not numbered:
             self._headers["control"] += _NUMBER_ROOM
 
@@ -152,19 +146,15 @@ class Outgoing(_Batch):
         count = len(interfaces)
         self._routed = True
         self._interfaces[:count] = interfaces
-        length = self._numbered + _INFO_ROOM[self._ipv4]
-        if self._ipv4:
-            self._protocols[:count] = protocols
-            self._control_lengths[:count] = length + _PROTOCOL_ROOM * (protocols != 0)
-        else:
-            self._ports[:count] = protocols
-            self._control_lengths[:count] = length
+        self.protocols[:count] = protocols
+        named = self._protocol_room * (protocols != 0)
+        self.lengths_of_control[:count] = self._numbered + self._info_room + named
 
     def clear_routing(self) -> None:
         """Route all packets by their address alone, which is the default."""
         if self._routed:
-            self._control_lengths[:] = self._numbered
-            self._ports[:] = 0
+            self.lengths_of_control[:] = self._numbered
+            self.protocols[:] = 0
             self._routed = False
 
     def send(self, sock: socket.socket, *, first: int, end: int) -> int:

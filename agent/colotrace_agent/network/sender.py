@@ -17,10 +17,11 @@ import numpy as np
 from colotrace_agent.model import Probe
 
 from . import clock
-from .departures import CONTROL, RESET_STAMPING, STAMPING, few_stamps_in, kernel_takes_numbers
+from .departures import CONTROL, RESET_STAMPING, STAMPING, few_stamps_in
 from .flowroutes import NextHop
 from .mmsg import FROM_ERROR_QUEUE, Incoming, Outgoing, sockaddr
 from .sockets import SO_TIMESTAMPING
+from .support import kernel_takes_numbers
 
 SLOTS = 128
 """Packets in one system call, and greatest number sent before stamps are read."""

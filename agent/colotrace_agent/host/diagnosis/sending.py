@@ -7,9 +7,9 @@ from colotrace_proto.messages import Family
 
 from colotrace_agent.network.addresses import working_families
 from colotrace_agent.network.delivery import DOCUMENTATION_ADDRESS
-from colotrace_agent.network.departures import kernel_takes_numbers
 from colotrace_agent.network.route import source_for
 from colotrace_agent.network.sockets import HOW_TO_ALLOW, WHY_REFUSED, open_all
+from colotrace_agent.network.support import kernel_takes_numbers
 
 from .finding import Finding, fail, ok, warn
 
