@@ -136,7 +136,7 @@ class Prober:
         listener is called."""
         now = clock.now()
         for _ in range(_ROUNDS):
-            if not self._receive() or self._wire.heard_until >= now:
+            if not self._receive() or self._wire.read_until >= now:
                 break
         self._end(trace)
 
@@ -175,7 +175,7 @@ class Prober:
             received = self._receive()
             # The engine's clock stops at the last packet read: replies still queued in a socket are
             # judged by their time stamps, however late this process is.
-            now = self._wire.heard_until
+            now = self._wire.read_until
             self._engine.expire(now)
             if not self._send(now) and (self._wire.drained or not received):
                 self._sleep(now)

@@ -181,12 +181,12 @@ class Heard(NamedTuple):
     """A batch: arrival times of its packets, and the time until which everything was received."""
 
     at: list[int]
-    heard_until: int
+    read_until: int
 
 
 def _by_packets(sock: socket.socket) -> tuple[int, Callable[[], Heard]]:
     made = Receiver(sock, clock.WallClock(), receiver.room())
-    return SLOTS, lambda: Heard([packet.at for packet in made.receive()], made.queue.heard_until)
+    return SLOTS, lambda: Heard([packet.at for packet in made.receive()], made.queue.read_until)
 
 
 def _by_rows(sock: socket.socket) -> tuple[int, Callable[[], Heard]]:
@@ -194,7 +194,7 @@ def _by_rows(sock: socket.socket) -> tuple[int, Callable[[], Heard]]:
 
     def read() -> Heard:
         batch = made.receive()
-        return Heard([] if batch is None else batch.at.tolist(), made.heard_until)
+        return Heard([] if batch is None else batch.at.tolist(), made.queue.read_until)
 
     return ROWS, read
 
@@ -213,13 +213,13 @@ def test_time_until_which_everything_was_received(
         for _ in range(2):
             batch = read()
             assert len(batch.at) == most
-            assert batch.heard_until == batch.at[-1] < sent
+            assert batch.read_until == batch.at[-1] < sent
         began = clock.now()
         batch = read()
         assert len(batch.at) == 3
-        assert began <= batch.heard_until <= clock.now()
+        assert began <= batch.read_until <= clock.now()
         began = clock.now()
-        assert began <= read().heard_until
+        assert began <= read().read_until
 
 
 class Network:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 import numpy as np
-from colotrace_agent.bulk.columns import Numbers
+from colotrace_agent.bulk.arrays import Numbers
 from colotrace_agent.bulk.engine import BulkEngine, Ended
 from colotrace_agent.bulk.flows import rows_of
 from colotrace_agent.bulk.group import Group

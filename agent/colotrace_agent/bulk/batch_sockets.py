@@ -18,6 +18,8 @@ from colotrace_agent.network.receiver import LARGEST_ANSWER
 from colotrace_agent.network.sender import LARGEST_PROBE
 from colotrace_agent.network.sockets import SO_TIMESTAMPING, SO_TIMESTAMPNS
 
+from .arrays import Bytes, Flags, Numbers
+
 ROWS = 1024
 """Maximum of packets in one system call."""
 _RING = 1 << 16  # maximum of awaited stamps
@@ -26,16 +28,13 @@ _CONTROL = 32  # a stamp's: struct cmsghdr and struct timespec
 _STAMPED = np.array([socket.SOL_SOCKET, SO_TIMESTAMPNS], np.int32).view(np.uint64)[0]
 _SOCKADDR_IN, _SOCKADDR_IN6 = 16, 28
 
-Numbers = npt.NDArray[np.int64]
-Matrix = npt.NDArray[np.uint8]
-
 
 class Stamps(NamedTuple):
     """The kernel's departure times of packets. `right` is False for impossible ones."""
 
     tickets: Numbers
     at: Numbers
-    right: npt.NDArray[np.bool_]
+    right: Flags
 
 
 class Routing(NamedTuple):
@@ -68,8 +67,8 @@ class RowSender:
 
     def send(
         self,
-        packets: Matrix,
-        addresses: Matrix,
+        packets: Bytes,
+        addresses: Bytes,
         tickets: Numbers,
         *,
         routing: Routing | None = None,
@@ -132,18 +131,14 @@ class RowSender:
             self._queue.emptied()
         return count
 
-    def close(self) -> None:
-        """Closes the socket."""
-        self._sock.close()
-
 
 class Batch(NamedTuple):
     """Received packets, one a row; valid until the next batch. For IPv6, `senders` and `links` are
     the sender's address, and its interface's index if that is link-local."""
 
-    packets: Matrix
+    packets: Bytes
     lengths: Numbers
-    senders: Matrix
+    senders: Bytes
     links: npt.NDArray[np.uint32]
     at: Numbers
     read_at: int
@@ -154,17 +149,12 @@ class RowReceiver:
 
     def __init__(self, sock: socket.socket, wall: clock.WallClock, buffers: Incoming) -> None:
         self.sock = sock
-        self._queue = clock.StampedQueue(wall)
+        self.queue = clock.StampedQueue(wall)
         self._buffers = buffers
-
-    @property
-    def heard_until(self) -> int:
-        """All packets that arrived before this time have been received."""
-        return self._queue.heard_until
 
     def receive(self) -> Batch | None:
         """Up to `ROWS` received packets; None if there are none."""
-        buffers, queue = self._buffers, self._queue
+        buffers, queue = self._buffers, self.queue
         queue.begin()
         count = buffers.receive(self.sock)
         if not count:
@@ -189,10 +179,6 @@ class RowReceiver:
             np.where(good, at, read_at),
             read_at,
         )
-
-    def close(self) -> None:
-        """Closes the socket."""
-        self.sock.close()
 
 
 def room() -> Incoming:

@@ -6,7 +6,6 @@ its line times the probes of a line, plus its ordinal; arrays by probe are also 
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,15 +17,11 @@ from colotrace_agent.engine.notices import Caveats
 from colotrace_agent.engine.rules import DOUBTFUL, Bounds
 from colotrace_agent.model import Counters, Flow, TraceSpec
 
+from .arrays import Array, Bytes, Flags, Lines, Numbers
 from .finding import Finder
 from .flows import Flows
 
-Lines = npt.NDArray[np.intp]
-Numbers = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
 Shorts = npt.NDArray[np.int16]
-Bytes = npt.NDArray[np.uint8]
-Array = npt.NDArray[Any]
 
 _PLACE_BITS = 40
 

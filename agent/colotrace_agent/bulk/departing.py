@@ -9,8 +9,9 @@ import numpy as np
 
 from colotrace_agent.network.flowroutes import FlowFields, FlowRoute, FlowRoutes, NextHop
 
+from .arrays import Bytes, Lines
 from .batch_sockets import Routing
-from .columns import Bytes, Columns, Lines
+from .columns import Columns
 from .flows import Flows
 
 
@@ -73,7 +74,7 @@ class Departing:
                 hop = route.hop
                 self._addresses[line] = np.frombuffer(hop.address, np.uint8)
                 self._interfaces[line], self._protocols[line] = hop.interface, hop.protocol
-                if not hop.held:
+                if not hop.is_usual:
                     self._columns.aside(line).caveats.detour = True
 
 

@@ -5,7 +5,8 @@ from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.engine import rules
 
-from .columns import Columns, Flags, Lines, Numbers
+from .arrays import Flags, Lines, Numbers
+from .columns import Columns
 
 _NEVER = np.iinfo(np.int64).max
 

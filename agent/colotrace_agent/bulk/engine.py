@@ -29,7 +29,8 @@ from colotrace_agent.engine.verdict import judge
 from colotrace_agent.model import Counters, Heard, TraceSpec, family_of
 from colotrace_agent.packets.formats import FORMATS
 
-from .columns import Bytes, Columns, Flags, Lines, Numbers
+from .arrays import Bytes, Flags, Lines, Numbers
+from .columns import Columns
 from .finding import same_rows
 from .flows import Flows, ManyIdentities, addresses_of
 from .group import Group

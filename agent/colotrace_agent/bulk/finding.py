@@ -7,16 +7,13 @@ from colotrace_proto.messages import PacketType
 from colotrace_agent.model import FlowKey
 from colotrace_agent.packets.formats import FORMATS
 
+from .arrays import Bytes, Flags, Lines, Names, Numbers
 from .flows import Flows
 
 # As many as a megabyte holds: lines are seldom in each other's way.
 SLOT_BITS = 18
 _SPREAD, _SPREAD_TOO = np.uint64(0x9E37_79B9_7F4A_7C15), np.uint64(0xC2B2_AE3D_27D4_EB4F)
 _NONE = -1
-
-Lines = npt.NDArray[np.intp]
-Numbers = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
 
 
 class Finder:
@@ -101,19 +98,19 @@ def _joined(targets: Bytes, identifiers: Numbers) -> list[bytes]:
     return [joined[at : at + size] for at in range(0, len(joined), size)]
 
 
-def _slots(targets: Bytes, identifiers: Numbers) -> npt.NDArray[np.uint64]:
+def _slots(targets: Bytes, identifiers: Numbers) -> Names:
     words = _words(targets).astype(np.uint64)
     mixed = identifiers.astype(np.uint64) + _SPREAD_TOO * words[:, 0]
     for column in range(1, words.shape[1]):
         mixed = mixed * _SPREAD_TOO + words[:, column]
-    slots: npt.NDArray[np.uint64] = mixed * _SPREAD >> np.uint64(64 - SLOT_BITS)
+    slots: Names = mixed * _SPREAD >> np.uint64(64 - SLOT_BITS)
     return slots
 
 
-def same_rows(some: Bytes, others: Bytes) -> npt.NDArray[np.bool_]:
+def same_rows(some: Bytes, others: Bytes) -> Flags:
     """Which addresses are equal: by columns of words, since few columns are slow to reduce."""
     words, others_words = _words(some), _words(others)
-    same: npt.NDArray[np.bool_] = words[:, 0] == others_words[:, 0]
+    same: Flags = words[:, 0] == others_words[:, 0]
     for column in range(1, words.shape[1]):
         same &= words[:, column] == others_words[:, column]
     return same

@@ -8,7 +8,7 @@ import secrets
 from collections import deque
 from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -25,11 +25,9 @@ from colotrace_agent.marks import TAG_BYTES, Marks, distinct
 from colotrace_agent.model import Flow, FlowKey, TraceSpec
 from colotrace_agent.packets.formats import FORMATS, keys_of
 
-Bytes = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[np.int64]
+from .arrays import Array, Bytes, Flags, Names, Numbers
+
 Shorts = npt.NDArray[np.uint16]
-Names = npt.NDArray[np.uint64]
-Flags = npt.NDArray[np.bool_]
 
 # Quarantined names are sorted into an array when they reach this number or age.
 _YOUNG = 16_384
@@ -58,7 +56,7 @@ class Flows(NamedTuple):
         return Flows(self.packet_type, self.port, *(each[rows] for each in self.arrays))
 
     @property
-    def arrays(self) -> tuple[npt.NDArray[Any], ...]:
+    def arrays(self) -> tuple[Array, ...]:
         """The fields that have a row for each flow."""
         return self[2:]
 

@@ -5,7 +5,8 @@ from colotrace_proto.messages import NodeKind
 
 from colotrace_agent.engine import rules
 
-from .columns import Bytes, Columns, Flags, Lines, Numbers
+from .arrays import Bytes, Flags, Lines, Numbers
+from .columns import Columns
 
 _RUNNING = np.zeros(1, np.bool_)
 """`is_over` of every line: False, because `Finder` finds only lines whose trace runs."""

@@ -7,10 +7,10 @@ which JSON does not contain, and are removed at the end.
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 from colotrace_proto import rows
 from colotrace_proto.messages import NodeKind
 
+from .arrays import Bytes, Lines, Numbers
 from .columns import Columns
 from .engine import Ended
 from .text_fields import (
@@ -21,11 +21,9 @@ from .text_fields import (
     NUMBER,
     REAL,
     TIME,
-    Addresses,
-    Bytes,
     Field,
     Form,
-    Numbers,
+    addresses,
     long_numbers,
     numbers,
     reals,
@@ -45,7 +43,6 @@ class LineWriter:
     def __init__(self, colo: rows.Colo) -> None:
         self._colo = msgspec.json.encode(colo).decode()
         self.unreached = 0
-        self._addresses = Addresses()
         self._forms: dict[Columns, _Forms] = {}
 
     def write(self, ended: Ended, targets: list[str]) -> tuple[bytes | bytearray, list[int]]:
@@ -86,7 +83,7 @@ class LineWriter:
 
     def _fill_cells(self, forms: "_Forms", sheet: "_Sheet", cells: Bytes) -> None:
         cells[:] = forms.cells
-        who, low = self._addresses.written(sheet.who), times(sheet.low)
+        who, low = addresses(sheet.who), times(sheet.low)
         fields = {
             "sent": numbers(sheet.sent),
             "lost": numbers(sheet.sent - sheet.count),
@@ -113,7 +110,7 @@ class LineWriter:
 
     def _fill_tail(self, forms: "_Forms", sheet: "_Sheet", tail: Bytes) -> None:
         tail[:] = forms.tail.text
-        who = self._addresses.written(sheet.target)
+        who = addresses(sheet.target)
         each = np.arange(len(tail)), sheet.end - 1
         low = times(sheet.low[each])
         fields = {
@@ -193,7 +190,7 @@ class _Sheet:
     """The numbers of some lines of one store, by row and TTL; times in nanoseconds, of mean and
     deviation, which only rows of several packets a TTL have, in milliseconds."""
 
-    def __init__(self, columns: Columns, lines: npt.NDArray[np.intp]) -> None:
+    def __init__(self, columns: Columns, lines: Lines) -> None:
         spec = columns.spec
         shape = len(lines), spec.max_ttl
         size = shape[0] * shape[1]

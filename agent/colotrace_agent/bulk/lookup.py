@@ -8,7 +8,8 @@ from colotrace_agent.engine.matching import Miss, match
 from colotrace_agent.model import AnswerKind, Flow, Heard
 from colotrace_agent.packets.formats import FORMATS, keys_of
 
-from .columns import Columns, Lines
+from .arrays import Lines
+from .columns import Columns
 from .finding import same_rows
 
 _COST = 8

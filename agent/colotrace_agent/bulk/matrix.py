@@ -13,13 +13,10 @@ from colotrace_agent.packets.checksum import MODULUS, ones_sum
 from colotrace_agent.packets.format import Columns
 from colotrace_agent.packets.formats import FORMATS, writer_for
 from colotrace_agent.packets.payload import TAG_AT
-from colotrace_agent.packets.template import IPV4_HEADER, IPV6_HEADER, template
+from colotrace_agent.packets.template import IP_HEADERS, template
 
+from .arrays import Bytes, Flags, Lines, Numbers
 from .flows import Flows
-
-Matrix = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[np.int64]
-Lines = npt.NDArray[np.intp]
 
 _MOST_BASES = 64
 _V4_ID, _V4_TTL = 4, 8
@@ -31,10 +28,10 @@ class MatrixWriter:
 
     def __init__(self, packet_type: PacketType, family: Family, *, lines: int) -> None:
         self._ipv4 = family is Family.IPV4
-        self._transport = IPV4_HEADER if self._ipv4 else IPV6_HEADER
+        self._transport = IP_HEADERS[family]
         self._format = FORMATS[packet_type]
         self._columns = self._format.columns[family]
-        self._packets: Matrix = np.zeros((lines, len(template(packet_type, family))), np.uint8)
+        self._packets: Bytes = np.zeros((lines, len(template(packet_type, family))), np.uint8)
         # Minus the ones' complement sum of the fields that all probes of a flow share.
         self._rest = np.zeros(lines, np.int64)
         self._first = np.zeros(lines, np.int64)
@@ -68,8 +65,8 @@ class MatrixWriter:
 
     def write(
         self, lines: Lines, ordinals: Lines, ttls: Lines, *,
-        tags: Matrix, ip_ids: npt.NDArray[np.uint16],
-    ) -> Matrix:  # fmt: skip
+        tags: Bytes, ip_ids: npt.NDArray[np.uint16],
+    ) -> Bytes:  # fmt: skip
         """Packets, one a row, for these lines; each with the ordinal, TTL, tag and IPv4
         identification of its row."""
         packets = self._packets[lines]
@@ -110,7 +107,7 @@ class _Base:
         if self._addressed:
             self._sum += writer.pseudo_sum - ones_sum(flow.target)
 
-    def packets_of(self, flows: Flows, rows: npt.NDArray[np.bool_]) -> tuple[Matrix, Numbers]:
+    def packets_of(self, flows: Flows, rows: Flags) -> tuple[Bytes, Numbers]:
         """A packet of each of these flows, and minus the sum of the fields its probes share."""
         targets, identifiers = flows.targets[rows], flows.identifiers[rows]
         packets = np.repeat(self._packet[None, :], len(targets), axis=0)
@@ -126,17 +123,17 @@ class _Base:
         return packets, -total
 
 
-def _put(packets: Matrix, start: int, column: slice, numbers: Numbers) -> None:
+def _put(packets: Bytes, start: int, column: slice, numbers: Numbers) -> None:
     at, end = start + column.start, start + column.stop
     packets[:, at:end] = _big_endian(numbers, end - at)
 
 
-def _ones_sum(tags: Matrix) -> Numbers:
+def _ones_sum(tags: Bytes) -> Numbers:
     words = np.ascontiguousarray(tags).view(">u2").astype(np.int64)
     total: Numbers = words.sum(axis=1) % MODULUS
     return total
 
 
-def _big_endian(numbers: npt.NDArray[np.integer], size: int) -> Matrix:
+def _big_endian(numbers: npt.NDArray[np.integer], size: int) -> Bytes:
     wide = np.ascontiguousarray(numbers).astype(">u2" if size == 2 else ">u4")
     return wide.view(np.uint8).reshape(len(numbers), size)

@@ -5,7 +5,7 @@ no extensions, or an echo reply, with the right tag (TCP: the right number). All
 left to `packets.decode`, and none is dropped.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,8 @@ from colotrace_agent.marks import TAG_BYTES
 from colotrace_agent.packets.formats import FORMATS
 from colotrace_agent.packets.payload import TAG_AT
 
-from .columns import Bytes, Columns, Flags, Lines, Numbers
+from .arrays import Array, Bytes, Flags, Lines, Names, Numbers
+from .columns import Columns
 from .finding import same_rows
 
 # Offsets in an IPv4 packet, and in an ICMPv6 message, which has no IP header. The quoted packet's
@@ -45,7 +46,7 @@ class Plain(NamedTuple):
 
     def some(self, rows: Flags) -> "Plain":
         """The answers of these rows."""
-        arrays: tuple[npt.NDArray[Any], ...] = self
+        arrays: tuple[Array, ...] = self
         return Plain(*(each[rows] for each in arrays))
 
 
@@ -183,7 +184,7 @@ def _ordinals(columns: Columns, lines: Lines, number: Numbers) -> Lines:
     return np.where(right & (ordinals < columns.taken[lines]), ordinals, _ODD)
 
 
-def _tag(columns: Bytes) -> npt.NDArray[np.uint64]:
+def _tag(columns: Bytes) -> Names:
     return np.ascontiguousarray(columns).view(np.uint64)[:, 0]
 
 

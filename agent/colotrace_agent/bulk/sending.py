@@ -12,7 +12,8 @@ from colotrace_agent.engine.limits.budget import NEAR_HOPS, STEP, TARGET_BUCKET,
 from colotrace_agent.engine.rules import Bounds
 from colotrace_agent.model import MissingNeighbour
 
-from .columns import Columns, Lines, Numbers
+from .arrays import Lines, Numbers
+from .columns import Columns
 from .flows import Flows, addresses_of
 
 

@@ -3,6 +3,7 @@
 Unused bytes of a field are zeros.
 """
 
+import functools
 import socket
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,8 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from colotrace_proto.messages import Family
 
-Bytes = npt.NDArray[np.uint8]
-Numbers = npt.NDArray[np.int64]
+from .arrays import Bytes, Numbers
 
 NUMBER, LONG_NUMBER, TIME, REAL = 4, 8, 16, 24
 """Widths of numbers below 1,000, numbers below 10,000,000, times, and real numbers, in bytes."""
@@ -21,7 +21,6 @@ LEAST_NS, MOST_NS = 100, 10**12
 ADDRESS = {Family.IPV4: 16, Family.IPV6: 40}
 """Width of an address, in bytes."""
 
-_MOST_KNOWN = 65_536
 _NS_PER_MS = 1_000_000
 
 
@@ -109,29 +108,18 @@ def texts(given: Sequence[bytes], *, width: int = 0) -> Bytes:
     return _bytes(wide[:, None])
 
 
-class Addresses:
-    """Formats packed addresses, with a cache for IPv6."""
+def addresses(packed: Bytes) -> Bytes:
+    """Formats rows of packed addresses of one family."""
+    if packed.shape[-1] == 4:
+        return _bytes(_OCTETS[packed + _LAST_OCTET])
+    joined = packed.tobytes()
+    words = [_ipv6(joined[at : at + 16]) for at in range(0, len(joined), 16)]
+    return texts(words, width=ADDRESS[Family.IPV6]).reshape(*packed.shape[:-1], -1)
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, bytes] = {}
 
-    def written(self, packed: Bytes) -> Bytes:
-        """Formats rows of packed addresses of one family."""
-        if packed.shape[-1] == 4:
-            return _bytes(_OCTETS[packed + _LAST_OCTET])
-        joined = packed.tobytes()
-        words = [self._word(joined[at : at + 16]) for at in range(0, len(joined), 16)]
-        written = texts(words, width=ADDRESS[Family.IPV6])
-        return written.reshape(*packed.shape[:-1], -1)
-
-    def _word(self, address: bytes) -> bytes:
-        word = self._known.get(address)
-        if word is None:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            word = socket.inet_ntop(socket.AF_INET6, address).encode()
-            self._known[address] = word
-        return word
+@functools.lru_cache(maxsize=65_536)
+def _ipv6(address: bytes) -> bytes:
+    return socket.inet_ntop(socket.AF_INET6, address).encode()
 
 
 def _bytes(words: npt.NDArray[np.generic]) -> Bytes:

@@ -213,7 +213,8 @@ class BulkTracer:
         for _ in range(_ROUNDS):
             received = self._receive()
             # As in `prober.Prober`: time advances only as far as all received packets are heard.
-            now = min(self._wire.heard_until, *(r.heard_until for r in self._receivers.values()))
+            queues = [receiver.queue for receiver in self._receivers.values()]
+            now = min(self._wire.read_until, *(queue.read_until for queue in queues))
             self._end(self._engine.expire(now))
             if not self._send(now) and not received:
                 self._sleep(now)

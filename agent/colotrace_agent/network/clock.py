@@ -72,7 +72,7 @@ class StampedQueue:
     """
 
     def __init__(self, wall: WallClock) -> None:
-        self.heard_until = now()
+        self.read_until = now()
         """All packets that arrived before this time have been read."""
         self._wall = wall
         self._sure_of = self._steps_before = wall.steps
@@ -84,7 +84,7 @@ class StampedQueue:
 
     def was_empty(self, at: int) -> None:
         """The queue was empty at that time."""
-        self.heard_until, self._steps_before = at, self._wall.steps
+        self.read_until, self._steps_before = at, self._wall.steps
         self._be_sure()
 
     def offset(self) -> int | None:
@@ -97,13 +97,13 @@ class StampedQueue:
 
     def emptied(self) -> None:
         """The queue was read to its end."""
-        self.heard_until = self._began
+        self.read_until = self._began
         self._be_sure()
 
     def not_emptied(self, at: int | None) -> None:
         """More packets may wait; `at` is the arrival of the last packet, None if not known."""
         if at is not None:
-            self.heard_until = max(self.heard_until, at)
+            self.read_until = max(self.read_until, at)
         elif self._unsure_since and self._began - self._unsure_since > _READ_WITHIN_NS:
             self._be_sure()
 

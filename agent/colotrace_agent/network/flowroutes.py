@@ -79,14 +79,14 @@ class NextHop(NamedTuple):
     """Where to send packets: the address of the gateway, or of the target without a gateway.
 
     `interface` is an index, or 0 to let the kernel choose. `protocol` is used for routing, 0 if the
-    kernel cannot be told. `held` is false if probes may take another next hop than ordinary traffic
-    of the flow.
+    kernel cannot be told. `is_usual` is false if probes may take another next hop than ordinary
+    traffic of the flow.
     """
 
     address: bytes
     interface: int
     protocol: int
-    held: bool = True
+    is_usual: bool = True
 
 
 class FlowRoute(NamedTuple):
@@ -188,7 +188,7 @@ class FlowRoutes:
         # For a gateway of the other family only the interface can be given.
         address = target if route.via else route.gateway or target
         named = hop._replace(address=address, interface=route.interface)
-        return named if self._leads(named, route.via, fields) else hop._replace(held=False)
+        return named if self._leads(named, route.via, fields) else hop._replace(is_usual=False)
 
     def _leads(self, hop: NextHop, via: bytes, fields: "_Fields") -> bool:
         """Whether the kernel sends packets addressed to the hop to that hop (cached)."""
@@ -251,7 +251,7 @@ class _Fields:
 
     def any_hop(self, target: bytes) -> NextHop:
         """The hop of a probe that the kernel routes by itself."""
-        return NextHop(target, 0, self._told, held=not self._gre_named)
+        return NextHop(target, 0, self._told, is_usual=not self._gre_named)
 
     def questions_of_hop(self, hop: NextHop) -> list[bytes]:
         """Look-ups of the route of packets addressed to a hop, without ports."""

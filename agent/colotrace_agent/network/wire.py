@@ -60,7 +60,7 @@ class Wire:
     def __init__(self, sockets: RawSockets, *, watch: Callable[[int], object]) -> None:
         self.wall = clock.WallClock()
         """The clock of all stamps."""
-        self.heard_until = clock.now()
+        self.read_until = clock.now()
         """`receive` has returned all packets that arrived before this time."""
         self.drained = True
         """Whether the last `receive` left no packet that arrived before it."""
@@ -204,7 +204,7 @@ class Wire:
     def receive(self, *, taps_only: bool = False) -> list[Arrival]:
         """A batch of packets from each readable socket, or from taps only."""
         arrivals: list[Arrival] = []
-        self.heard_until = now = clock.now()
+        self.read_until = now = clock.now()
         self.drained = True
         readable = dict(self._readable.poll(0))
         for fd, key in self._listening.items():
@@ -220,7 +220,7 @@ class Wire:
             for data, responder, link, at, read_at in packets:
                 heard = decoded(family, packet_type, data, responder, link)
                 arrivals.append(Arrival(heard, at, read_at))
-            self.heard_until = min(self.heard_until, receiver.queue.heard_until)
+            self.read_until = min(self.read_until, receiver.queue.read_until)
         return arrivals
 
     def _listen(self, key: _ReceiverKey) -> None:
@@ -232,7 +232,7 @@ class Wire:
         """Whether the flow's probes may take another next hop than ordinary traffic of that
         kind."""
         _, hop = self._hops.get(flow.key, (0, _NO_HOP))
-        return not hop.held
+        return not hop.is_usual
 
     def hop_of(self, flow: Flow) -> NextHop | None:
         """The flow's next hop; None if its route depends on the target only."""

@@ -25,7 +25,7 @@ from .icmp import PROTOCOL_V6 as ICMPV6
 from .icmp import REPLY as _REPLIES
 from .icmp import REQUEST as _REQUESTS
 from .payload import PAYLOAD, cut_of, tag_in
-from .probe import Writer
+from .probe import Writer, write_addresses
 from .template import IP_HEADERS, IPV4_HEADER, IPV6_HEADER
 
 PROTOCOL = 47
@@ -48,13 +48,12 @@ class GreWriter(Writer):
         flow, inner = self.flow, self.transport + _HEADER
         struct.pack_into("!I", packet, self.transport + _KEY_AT, flow.identifier)
         self._echo = inner + IP_HEADERS[flow.family]
+        write_addresses(packet, flow, end=self._echo)
         total = flow.first_number
         if flow.family is Family.IPV4:
-            packet[inner + 12 : inner + 20] = flow.source + flow.target
             header = ones_sum(memoryview(packet)[inner : self._echo])
             struct.pack_into("!H", packet, inner + 10, checksum(header))
         else:
-            packet[inner + 8 : inner + 40] = flow.source + flow.target
             length = len(packet) - self._echo
             pseudo = pseudo_header(flow.source, flow.target, protocol=ICMPV6, length=length)
             total += ones_sum(pseudo)

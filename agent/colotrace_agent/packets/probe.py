@@ -9,8 +9,15 @@ from colotrace_agent.model import Flow, Ordinal, Ttl
 from .checksum import ones_sum, pseudo_header
 from .template import IP_HEADERS, template
 
-_V4_ID, _V4_TTL, _V4_SOURCE, _V4_TARGET = 4, 8, 12, 16
-_V6_HOP_LIMIT, _V6_SOURCE, _V6_TARGET = 7, 8, 24
+_V4_ID, _V4_TTL = 4, 8
+_V6_HOP_LIMIT = 7
+
+
+def write_addresses(packet: bytearray, flow: Flow, *, end: int) -> None:
+    """Writes the flow's addresses into an IP header: its last fields in both families. `end` is the
+    offset of the header's end."""
+    addresses = flow.source + flow.target
+    packet[end - len(addresses) : end] = addresses
 
 
 class Writer(ABC):
@@ -24,12 +31,7 @@ class Writer(ABC):
         packet = bytearray(template(flow.packet_type, flow.family))
         self._ipv4 = flow.family is Family.IPV4
         self.transport = IP_HEADERS[flow.family]
-        if self._ipv4:
-            packet[_V4_SOURCE : _V4_SOURCE + 4] = flow.source
-            packet[_V4_TARGET : _V4_TARGET + 4] = flow.target
-        else:
-            packet[_V6_SOURCE : _V6_SOURCE + 16] = flow.source
-            packet[_V6_TARGET : _V6_TARGET + 16] = flow.target
+        write_addresses(packet, flow, end=self.transport)
         self.write_flow(packet)
         self._packet = packet
         length = len(packet) - self.transport

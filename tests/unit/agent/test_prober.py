@@ -21,7 +21,7 @@ class SlowWire:
     """Sends take time, nothing is heard, and whatever else is asked has no effect."""
 
     def __init__(self) -> None:
-        self.heard_until = clock.now()
+        self.read_until = clock.now()
         self.drained = True
         self.malformed = 0
         self.batches = 0
@@ -54,7 +54,7 @@ class SlowWire:
     def send(self, packets: Sequence[tuple[Probe, bytearray]]) -> list[tuple[Probe, int, int]]:
         self.batches += 1
         self.now_s += SEND_S * len(packets)
-        return [(probe, self.heard_until, 0) for probe, _ in packets]
+        return [(probe, self.read_until, 0) for probe, _ in packets]
 
 
 async def test_event_loop_runs_between_two_batches(

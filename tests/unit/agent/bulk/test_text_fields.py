@@ -6,9 +6,9 @@ import numpy as np
 from colotrace_agent.bulk.text_fields import (
     LEAST_NS,
     MOST_NS,
-    Addresses,
     Field,
     Form,
+    addresses,
     long_numbers,
     numbers,
     reals,
@@ -47,7 +47,7 @@ def test_addresses(data: st.DataObject, size: int) -> None:
     """Of both families, in any shape."""
     packed = data.draw(st.lists(st.binary(min_size=size, max_size=size), min_size=1))
     rows = np.frombuffer(b"".join(packed), np.uint8).reshape(1, len(packed), size)
-    (written,) = Addresses().written(rows)
+    (written,) = addresses(rows)
     found = [ipaddress.ip_address(said(row)).packed for row in written]
     assert found == packed
 

@@ -102,10 +102,10 @@ def test_what_is_never_emptied_is_sure_again_in_time(
     for _ in range(3):
         assert reading(queue, emptied=False) is None
         queue.not_emptied(None)
-        assert queue.heard_until == 1_000 * MS
+        assert queue.read_until == 1_000 * MS
     assert reading(queue, emptied=False) == 50 * MS
     queue.not_emptied(4_000 * MS)
-    assert queue.heard_until == 4_000 * MS
+    assert queue.read_until == 4_000 * MS
 
 
 def test_who_is_held_up_while_looking_moves_no_times(wall: Wall) -> None:
