@@ -69,6 +69,7 @@ class MqttLink:
         log: FilteringBoundLogger,
         clock: RunningClock,
         expire_every_s: float = EXPIRE_EVERY_S,
+        outgoing: Outgoing | None = None,
     ) -> None:
         self._expire_every_s = expire_every_s
         self._events = events
@@ -85,7 +86,9 @@ class MqttLink:
         self._up: dict[AgentKey, ColoName] = {}
         # Published jobs that no agent has answered, and when they were published.
         self._unanswered: dict[JobId, float] = {}
-        self._outgoing = Outgoing(clock=asyncio.get_running_loop().time)
+        if outgoing is None:
+            outgoing = Outgoing(clock=asyncio.get_running_loop().time)
+        self._outgoing = outgoing
         # Why no job can be published; "" if one can.
         self._blocked = f"the broker {broker} has not answered yet"
         events.offers_blocked(self._blocked)

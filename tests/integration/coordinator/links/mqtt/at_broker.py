@@ -15,6 +15,7 @@ from colotrace_coordinator.jobs.running import JobKey, Ticket
 from colotrace_coordinator.jobs.task import JobResult, Task
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.links.mqtt.link import EXPIRE_EVERY_S, MqttLink
+from colotrace_coordinator.links.mqtt.outgoing import Outgoing
 from colotrace_coordinator.metrics import BrokerMetrics, Metrics
 from colotrace_coordinator.model import Options
 from colotrace_proto import bus
@@ -59,6 +60,7 @@ class Coordinator:
             log=log,
             clock=clock,
         )
+        self.outgoing = Outgoing(clock=asyncio.get_running_loop().time)
         self.bus = MqttLink(
             events,
             broker_of(broker.url),
@@ -67,12 +69,19 @@ class Coordinator:
             log=log,
             clock=clock,
             expire_every_s=expire_every_s,
+            outgoing=self.outgoing,
         )
         self.streams = DirectLink(
             self.bus, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
         )
         self.bus.answered_by(self.streams)
         self.port = 0
+
+    def has_lost_the_stream_of(self, job: Job) -> bool:
+        """Whether the stream of the agent that has the job is down."""
+        machine = self.dispatcher.attempts.get(job.job_id)
+        live = machine.live if machine is not None else None
+        return live is not None and live.down_since is not None
 
     def begin(self, target: str = "192.0.2.1") -> Ticket:
         return self.dispatcher.begin(JobKey("acc", Task(DEN, target, Options())))

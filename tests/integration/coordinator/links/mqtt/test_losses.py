@@ -2,10 +2,12 @@
 
 import asyncio
 import time
+from pathlib import Path
 
 import pytest
 from colotrace_coordinator.errors import BrokerUnreachableError
 from colotrace_coordinator.model import Options
+from colotrace_proto.bus import broker_of
 from colotrace_proto.messages import (
     Accepted,
     Ack,
@@ -85,7 +87,7 @@ async def test_lost_stream_is_resumed(broker: Broker, coordinator: Coordinator) 
     async with asked(broker, coordinator) as (agent, ticket, job):
         async with agent.stream() as stream:
             await take_up(stream, job)
-        await asyncio.sleep(0.2)
+        await until(lambda: coordinator.has_lost_the_stream_of(job))
         assert coordinator.states() == [("a1", "up")]
         held = hello("a1", boot=agent.hello.boot_id, held_jobs=[job.job_id])
         async with ScriptedAgent(coordinator.port, held) as stream:
@@ -171,6 +173,12 @@ async def test_broker_stops_and_returns(broker: Broker, coordinator: Coordinator
     assert coordinator.number("colotrace_agent_losses_total", colo="den01") == 0
 
 
+def connected(port: int) -> bool:
+    """Whether a TCP connection to that port is established (proc(5), net/tcp)."""
+    lines = [line.split() for line in Path("/proc/self/net/tcp").read_text().splitlines()[1:]]
+    return any(line[2].endswith(f":{port:04X}") and line[3] == "01" for line in lines)
+
+
 @pytest.mark.parametrize("when", ["there", "not yet", "for long"])
 async def test_link_stops_soon_at_a_frozen_broker(broker: Broker, when: str) -> None:
     """The link stops soon, even if its send queue is full."""
@@ -179,16 +187,15 @@ async def test_link_stops_soon_at_a_frozen_broker(broker: Broker, when: str) -> 
     coordinator = Coordinator(broker, expire_every_s=0.1)
     task = asyncio.create_task(coordinator.bus.run(reply_to="127.0.0.1:1"), name="link")
     if when == "not yet":
-        await asyncio.sleep(0.3)
+        await until(lambda: connected(broker_of(broker.url).port))
     else:
         await until(lambda: reachable(coordinator))
     if when == "for long":
         broker.freeze()
         job = Job(path("x").job_id, "t", Options().packet_type, 1, 1, 1, 0, 0, 20_000)
         for _ in range(400):
-            coordinator.bus._outgoing.put("x" * 60_000, job)
-        await asyncio.sleep(0.5)
-        assert len(coordinator.bus._outgoing)
+            coordinator.outgoing.put("x" * 60_000, job)
+        await until(lambda: 0 < len(coordinator.outgoing) < 400)
     began = time.monotonic()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -203,7 +210,7 @@ async def test_broker_that_accepts_no_data_counts_as_lost(
     broker.freeze()
     job = Job(path("x").job_id, "t", Options().packet_type, 1, 1, 1, 0, 0, 20_000)
     for _ in range(400):
-        coordinator.bus._outgoing.put("x" * 60_000, job)
+        coordinator.outgoing.put("x" * 60_000, job)
     await until(lambda: not reachable(coordinator), within_s=5)
     broker.thaw()
     await until(lambda: reachable(coordinator), within_s=6)
