@@ -197,7 +197,7 @@ class Engine:
         limits = self._limits.get(trace)
         while trace.ended is None and len(probes) < most and (ttl := trace.next_ttl()) is not None:
             if limits and (limit := limits.get(ttl)) is not None:
-                _, earlier = trace.put_off()
+                earlier = trace.put_off()
                 latest = trace.started + trace.spec.wait_ns
                 self._spacing.hold(trace, ttl, limit, earlier=earlier, latest=latest, now=now)
                 continue

@@ -25,7 +25,7 @@ from .refusals import settle
 from .rules import Bounds
 from .verdict import judge
 
-# Each answer of the target asks, and few different ones do.
+# Called for each answer of the target, with few different arguments.
 _answer_bounds = lru_cache(maxsize=1_024)(rules.answer_bounds)
 
 
@@ -35,7 +35,7 @@ class Trace:
     def __init__(
         self, spec: TraceSpec, flow: Flow, *, now: int, expected_ttl: int | None = None
     ) -> None:
-        """`expected_ttl` is the target's distance, where it is known from before."""
+        """`expected_ttl` is the target's distance, if it is known from an earlier trace."""
         self.spec = spec
         self.target = spec.target
         """The target's packed address."""
@@ -46,14 +46,14 @@ class Trace:
         self.sent = [0] * spec.max_ttl
         """Sent probes, at TTL 1, 2, 3 …"""
         self.answers = [0] * spec.max_ttl
-        """Of them, those that were answered."""
+        """Answered probes, at TTL 1, 2, 3 …"""
         self.replies: list[Reply] = []
         """In order of arrival. Refusals that may be the target's are added when the trace ends."""
         self.ended: int | None = None
         self.path: dict[int, bytes] = {}
         """The address that answered last at each TTL."""
         self.furthest = 0
-        """The highest TTL at which a probe was answered; 0 where none was."""
+        """The highest TTL at which a probe was answered; 0 if none was."""
 
         nowhere = spec.max_ttl + 1
         self._bounds = Bounds(nowhere, expected_ttl or spec.max_ttl, nowhere, nowhere)
@@ -61,7 +61,7 @@ class Trace:
         self._order = Order(spec, seed=flow.identifier)
         self._deferred = 0
         self._ttls = bytearray()
-        self._sent_at = array("q")  # 0: it did not leave
+        self._sent_at = array("q")  # 0 if it was not sent
         self._answered = bytearray()
         self._stamped = bytearray()
         self._last_sent_at = [0] * spec.max_ttl
@@ -72,13 +72,13 @@ class Trace:
 
     @property
     def target_ttl(self) -> int:
-        """The lowest TTL at which the target answered; beyond all TTLs where it did not."""
+        """The lowest TTL at which the target answered; beyond all TTLs if it did not."""
         return self._bounds.target_ttl
 
     @property
     def end_ttl(self) -> int:
-        """The last TTL of interest: the target's, else where a refusal ends the path, else the
-        spec's."""
+        """The last TTL of the path: the target's, else where a refusal ends the path, else
+        `max_ttl`."""
         if self.reached:
             return self.target_ttl
         refused = self._bounds.refusal_ttl <= self.spec.max_ttl
@@ -111,7 +111,7 @@ class Trace:
         return len(self._ttls)
 
     def next_ttl(self) -> int | None:
-        """The TTL of the next probe that `take` returns; None where none is left."""
+        """The TTL of the next probe that `take` returns; None if none is left."""
         upcoming = self._order.upcoming(self._bounds)
         return upcoming[0] if upcoming is not None else None
 
@@ -120,11 +120,11 @@ class Trace:
         ttl, _ = self._order.take(self._bounds)
         return self._take(ttl)
 
-    def put_off(self) -> tuple[int, int]:
-        """Defer the next probe until `take_late` or `spare`. Returns its TTL, and how many of that
-        TTL come before it."""
+    def put_off(self) -> int:
+        """Defer the next probe until `take_late` or `spare`. Returns how many of its TTL come
+        before it."""
         self._deferred += 1
-        return self._order.take(self._bounds)
+        return self._order.take(self._bounds)[1]
 
     def wants_late(self, ttl: int) -> bool:
         """Whether a deferred probe of that TTL is still to be sent."""
@@ -149,7 +149,7 @@ class Trace:
         return Ordinal(len(self._ttls) - 1), Ttl(ttl)
 
     def probe_sent(self, ordinal: Ordinal, at: int) -> None:
-        """Probe `ordinal` left at that time."""
+        """Probe `ordinal` was sent at that time."""
         ttl = self._ttls[ordinal]
         self._sent_at[ordinal] = at
         self.sent[ttl - 1] += 1
@@ -165,12 +165,12 @@ class Trace:
             self._stamped[ordinal] = True
 
     def probe_failed(self, ordinal: Ordinal, error: int) -> None:
-        """Probe `ordinal` could not be sent, for that errno: that is not loss."""
+        """The host could not send probe `ordinal`, for that errno. This is not loss."""
         self._sent_at[ordinal] = 0
         self.caveats.send_errors[error] += 1
 
     def undeparted(self) -> list[Ordinal]:
-        """Probes without an answer of which the kernel has not said that they left."""
+        """Unanswered probes without a kernel time stamp of their departure."""
         return [
             Ordinal(ordinal)
             for ordinal, sent_at in enumerate(self._sent_at)
@@ -184,7 +184,7 @@ class Trace:
             self.probe_failed(ordinal, errno.EHOSTUNREACH)
 
     def verifies(self, heard: Heard) -> bool:
-        """Whether an answer names a probe that was taken to be sent."""
+        """Whether an answer identifies a probe that was taken to be sent."""
         return not isinstance(match(self.flow, heard, sent=self.taken), Miss)
 
     def heard(self, heard: Heard, *, at: int, read_at: int) -> Reply | None:
@@ -229,15 +229,15 @@ class Trace:
         return Ttl(self._ttls[ordinal])
 
     def has_left(self, ordinal: Ordinal) -> bool:
-        """Whether the probe was sent, and nothing has kept it on the host."""
+        """Whether the probe was sent and did not fail on the host."""
         return bool(self._sent_at[ordinal])
 
     def is_answered(self, ordinal: Ordinal) -> bool:
-        """Whether the probe has its answer."""
+        """Whether the probe has been answered."""
         return bool(self._answered[ordinal])
 
     def waiting(self, at: int) -> list[Ordinal]:
-        """Probes without an answer that at that time were waited for."""
+        """Unanswered probes whose wait had not expired at this time."""
         return [
             Ordinal(ordinal)
             for ordinal, sent_at in enumerate(self._sent_at)
@@ -247,7 +247,7 @@ class Trace:
         ]
 
     def closes_at(self) -> int | None:
-        """When the last silent probe will have been waited for; None while probes are unsent.
+        """When the patience with the last silent probe is over; None while probes are unsent.
 
         Probes beyond a refusal are waited for as well, because a router that refuses some probes
         may forward others.
@@ -281,7 +281,7 @@ class Trace:
         return list(map(rules.is_missing, self.sent, self.answers, itertools.count(1), ends))
 
     def expire(self, now: int) -> bool:
-        """Whether the trace is at its end: nothing is left to send or to wait for."""
+        """End the trace if nothing is left to send or to wait for. Returns whether it has ended."""
         if self.ended is None:
             closes_at = self.closes_at()
             if closes_at is not None and closes_at <= now:
@@ -289,7 +289,7 @@ class Trace:
         return self.ended is not None
 
     def stop(self, now: int) -> None:
-        """End the trace with what there is."""
+        """End the trace with its answers so far."""
         if self.ended is None:
             self.ended = now
             self.settle()
