@@ -91,7 +91,7 @@ def _measured(subject: Subject, session: Session) -> report.Found:
         for figure in subject.measure(session):
             found.figures.append(figure)
             if not figure.samples:
-                session.warn(figure.who, figure.note)
+                session.warn(figure.label, figure.note)
     except (BenchError, FleetError, LabError) as error:
         found.missing = f"Incomplete: {' '.join(str(error).split())}"
         session.warn(subject.name, error)

@@ -19,7 +19,8 @@ class Figure:
     """One quantity of one tool for one task; without samples if it could not be measured."""
 
     work: str
-    who: str
+    label: str
+    """The measured program, with its options or conditions."""
     quantity: str
     unit: str
     samples: tuple[float, ...]
@@ -97,11 +98,11 @@ class Samples:
         return f"{missed} of {len(self.runs)} runs missed answers" if missed else ""
 
 
-Contender = Callable[[], Run]
+Measurement = Callable[[], Run]
 
 
 def alternate(
-    contenders: Mapping[str, Contender],
+    measurements: Mapping[str, Measurement],
     *,
     runs: int,
     seldom: Mapping[str, int] | None = None,
@@ -118,7 +119,7 @@ def alternate(
     Raises:
         BenchError: another tool failed.
     """
-    names = list(contenders)
+    names = list(measurements)
     samples = {name: Samples() for name in names}
     for number in range(0 if warm else 1, runs + 1):
         shift = number % len(names)
@@ -127,7 +128,7 @@ def alternate(
             if samples[name].failure or not _due(number, often, runs):
                 continue
             try:
-                run = contenders[name]()
+                run = measurements[name]()
             except BenchError as error:
                 if name not in may_fail:
                     raise
@@ -149,15 +150,15 @@ def figures_of(
 ) -> list[Figure]:
     """A figure for each quantity of each tool; the first one has the notes about failures."""
     found = []
-    for who, taken in samples.items():
-        said = [notes.get(who, ""), taken.incomplete]
+    for label, taken in samples.items():
+        said = [notes.get(label, ""), taken.incomplete]
         if taken.failure:
             said.append(f"{'not available' if not taken.runs else 'then failed'}: {taken.failure}")
         note = "; ".join(filter(None, [*said, taken.limit and f"limit: {taken.limit}"]))
         for quantity in taken.quantities:
             unit = units.get(quantity, "ms")
-            found.append(Figure(work, who, quantity, unit, taken.of(quantity), note=note))
+            found.append(Figure(work, label, quantity, unit, taken.of(quantity), note=note))
             note = ""
         if taken.failure and not taken.runs:
-            found.append(Figure(work, who, "", "", (), note=note))
+            found.append(Figure(work, label, "", "", (), note=note))
     return found

@@ -33,7 +33,7 @@ def facts(peers: Iterable[Peer]) -> dict[str, Any]:
         "colotrace": version("colotrace"),
         "libraries": {name: version(name) for name in _LIBRARIES},
         "peers": {peer.package: version_of(peer) for peer in peers},
-        "commands": {peer.who: peer.shown for peer in peers},
+        "commands": {peer.label: peer.shown for peer in peers},
     }
 
 

@@ -34,7 +34,8 @@ _MTR_LINE = re.compile(r"^ *\d+\.\|.*$", re.MULTILINE)
 class Peer:
     """One tracer with one set of options. `{target}` and `{max_ttl}` are placeholders."""
 
-    who: str
+    label: str
+    """Its name in the results."""
     package: str
     """Its name in Debian, or on the Python package index."""
     argv: tuple[str, ...]

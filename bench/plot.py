@@ -57,9 +57,9 @@ def _panel(panel: Panel, top: int) -> Iterator[str]:
 
 
 def _bar(figure: Figure, scale: _Scale, y: int) -> Iterator[str]:
-    ours = figure.who.startswith(("colotrace", "engine", "agent"))
+    ours = figure.label.startswith(("colotrace", "engine", "agent"))
     middle, end = y + _BAR / 2, scale.at(figure.median)
-    yield _text(_LEFT - 8, y + 12, figure.who, anchor="end")
+    yield _text(_LEFT - 8, y + 12, figure.label, anchor="end")
     yield (
         f'<rect x="{_LEFT}" y="{y}" width="{max(end - _LEFT, 1):.1f}" height="{_BAR}" '
         f'fill="{_OURS if ours else _OTHERS}"/>'

@@ -122,8 +122,8 @@ def _record(figure: Figure) -> dict[str, Any]:
 def _markdown(found: Iterable[Found], facts: dict[str, Any]) -> Iterator[str]:
     yield "# colotrace, measured\n"
     yield head(facts).replace("\n", "  \n") + "\n"
-    for who, command in facts["commands"].items():
-        yield f"- {who}: `{command}`"
+    for label, command in facts["commands"].items():
+        yield f"- {label}: `{command}`"
     yield "\n![medians, minimum and maximum](results.svg)"
     for subject in found:
         yield f"\n## {subject.title}\n"
@@ -151,14 +151,14 @@ def _lines(figures: Iterable[Figure]) -> Iterator[tuple[list[str], Figure]]:
     """The cells of each figure; a tool's name is in its first line only."""
     last = None
     for figure in figures:
-        who = figure.who if figure.who != last else ""
-        last = figure.who
+        label = figure.label if figure.label != last else ""
+        last = figure.label
         if not figure.samples:
-            yield [who, figure.quantity, "none", "", "", "", "", figure.note], figure
+            yield [label, figure.quantity, "none", "", "", "", "", figure.note], figure
             continue
         low, high = figure.quartiles
         cells = [
-            who,
+            label,
             figure.quantity,
             f"{number(figure.median)} {figure.unit}".rstrip(),
             f"{number(low)} … {number(high)}",

@@ -114,7 +114,7 @@ def _peers(chosen: list[Condition]) -> list[Peer]:
         for tool in each.contenders(inside_prober(), inside_stamps())
         if isinstance(tool, Tool)
     ]
-    peers = {tool.package: Peer(tool.who, tool.package, tool.argv) for tool in contenders}
+    peers = {tool.package: Peer(tool.label, tool.package, tool.argv) for tool in contenders}
     return list(peers.values())
 
 

@@ -24,7 +24,7 @@ HOPS = 16
 class Contender(Protocol):
     """A tool whose RTTs are compared."""
 
-    who: str
+    label: str
     command: str
     note: str
     package: str
@@ -37,7 +37,7 @@ class Contender(Protocol):
 class Tool:
     """A program that is run several times."""
 
-    who: str
+    label: str
     package: str
     argv: tuple[str, ...]
     note: str
@@ -59,7 +59,7 @@ class Tool:
             since = responder.count
             done = responder.run(argv)
             if done.returncode:
-                raise BenchError(f"{self.who}: {done.stderr.strip() or done.stdout[-500:]}")
+                raise BenchError(f"{self.label}: {done.stderr.strip() or done.stdout[-500:]}")
             reported, records = join(
                 self.read(done.stdout), responder.records(since=since), self.keys
             )

@@ -43,7 +43,7 @@ class Colotrace:
     note: str = ""
 
     @property
-    def who(self) -> str:
+    def label(self) -> str:
         """Its name in the report."""
         return f"colotrace {self.packet_type}" + (" IPv6" if self.family == 6 else "")
 
@@ -64,7 +64,7 @@ class Colotrace:
             pause_s=_PAUSE_S,
         )["traces"]
         if len(told) != times:
-            raise BenchError(f"{self.who}: {len(told)} traces of {times}")
+            raise BenchError(f"{self.label}: {len(told)} traces of {times}")
         records = responder.records(since=since)
         for trace in told:
             reported, found = of_trace(

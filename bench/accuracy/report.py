@@ -53,7 +53,7 @@ class Result:
     @property
     def own(self) -> bool:
         """Whether the tool is colotrace."""
-        return self.contender.who.startswith(_OWN)
+        return self.contender.label.startswith(_OWN)
 
     @property
     def peer(self) -> bool:
@@ -86,7 +86,7 @@ class Found:
             median, last = abs(each.median.value), each.last.value
             wanted = f"≤ {self.condition.median_us:g} / {self.condition.last_us:g} µs"
             reached = median <= self.condition.median_us and last <= self.condition.last_us
-            words = f"{each.contender.who}: {median:.1f} / {last:.1f} µs, required {wanted}"
+            words = f"{each.contender.label}: {median:.1f} / {last:.1f} µs, required {wanted}"
             if self.condition.busy and best is not None:
                 twice = (2 * best[0], 2 * best[1])
                 words += f" and ≤ twice the best other tool's, {twice[0]:.1f} / {twice[1]:.1f}"
@@ -146,8 +146,8 @@ def _markdown(found: list[Found], facts: dict[str, Any]) -> Iterator[str]:
         for words in _notes(each):
             yield f"- {words}"
     yield "\n### Commands\n"
-    for who, command in _commands(found).items():
-        yield f"- {who}: `{command}`"
+    for label, command in _commands(found).items():
+        yield f"- {label}: `{command}`"
 
 
 def _title(found: Found) -> str:
@@ -157,7 +157,7 @@ def _title(found: Found) -> str:
 
 def _commands(found: list[Found]) -> dict[str, str]:
     return {
-        result.contender.who: result.contender.command.replace("{target}", "TARGET")
+        result.contender.label: result.contender.command.replace("{target}", "TARGET")
         for each in found
         for result in each.results
         if not result.own
@@ -169,7 +169,7 @@ def _cells(result: Result) -> list[str]:
     missed = [str(errors.lost), str(len(errors.all("left_out")))]
     if not len(errors):
         return [
-            contender.who,
+            contender.label,
             *[""] * 3,
             "0",
             str(errors.lost),
@@ -180,7 +180,7 @@ def _cells(result: Result) -> list[str]:
     error = errors.all("error")
     low, high = quantile(error, 0.05).value, quantile(error, 0.95).value
     return [
-        contender.who,
+        contender.label,
         _within(result.median),
         f"{low:.1f} … {high:.1f}",
         _within(result.last),
@@ -205,13 +205,13 @@ def _notes(found: Found) -> Iterator[str]:
     notes: dict[str, list[str]] = {}
     for each in found.results:
         if each.contender.note:
-            notes.setdefault(each.contender.note, []).append(each.contender.who)
-    for note, who in notes.items():
-        yield f"{', '.join(who)}: {note}"
+            notes.setdefault(each.contender.note, []).append(each.contender.label)
+    for note, labels in notes.items():
+        yield f"{', '.join(labels)}: {note}"
     for each in found.results:
         if len(each.errors.all("out")):
             yield (
-                f"{each.contender.who}, median / 99th percentile in µs: from send stamp to the "
+                f"{each.contender.label}, median / 99th percentile in µs: from send stamp to the "
                 f"responder's read {_pair(each.errors, 'out')}, from its write to the receive "
                 f"stamp {_pair(each.errors, 'back')}"
             )
@@ -224,7 +224,7 @@ def _record(found: Found) -> dict[str, Any]:
         "verdicts": [{"words": words, "reached": reached} for words, reached in found.verdicts()],
         "contenders": [
             {
-                "who": each.contender.who,
+                "who": each.contender.label,
                 "command": each.contender.command,
                 "note": each.contender.note,
                 "lost": each.errors.lost,

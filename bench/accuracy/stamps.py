@@ -26,7 +26,7 @@ class Stamps:
 
     probes: int
     inside: Inside = field(repr=False)
-    who: str = "kernel stamps alone"
+    label: str = "kernel stamps alone"
     package: str = ""
     command: str = "echo requests on a raw socket, SO_TIMESTAMPING and SO_TIMESTAMPNS"
     note: str = "the limit of the method, not a tool"

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from bench.driver import Driver
-from bench.figures import BenchError, Contender, Figure, Run, alternate, figures_of
+from bench.figures import BenchError, Figure, Measurement, Run, alternate, figures_of
 from bench.peers import MAX_TTL
 from bench.places import AT_ONCE
 from bench.responder import Responder
@@ -39,23 +39,23 @@ def _measure(session: Session) -> Iterator[Figure]:
     for size in _QUICK if session.quick else _SIZES:
         session.say(f"bulk: targets: {size:,}")
         tools = [tool for tool in ALL if tool.most >= size]
-        contenders: dict[str, Contender] = {
-            tool.who: partial(_run, session, tool, size=size) for tool in tools
+        measurements: dict[str, Measurement] = {
+            tool.label: partial(_run, session, tool, size=size) for tool in tools
         }
-        slow = {tool.who: 1 for tool in tools if size > 1 and _slow(tool, size)}
-        peers = {tool.who for tool in tools if tool.peer}
+        slow = {tool.label: 1 for tool in tools if size > 1 and _slow(tool, size)}
+        peers = {tool.label for tool in tools if tool.peer}
         samples = alternate(
-            contenders, runs=session.runs(3), seldom=slow, may_fail=peers, warm=False
+            measurements, runs=session.runs(3), seldom=slow, may_fail=peers, warm=False
         )
-        for who, taken in samples.items():
+        for label, taken in samples.items():
             for run in taken.runs:
-                if who in starts:
-                    more_ms = run.values[_CPU] * size - starts[who]
+                if label in starts:
+                    more_ms = run.values[_CPU] * size - starts[label]
                     run.values[_FURTHER] = more_ms / (size - 1)
         if size == 1:
-            starts = {who: median(each.of(_CPU)) for who, each in samples.items() if each.runs}
+            starts = {label: median(each.of(_CPU)) for label, each in samples.items() if each.runs}
         work = f"{size:,} targets" if size > 1 else "1 target: the start of the process"
-        notes = {tool.who: _IDLE_NOTE for tool in tools if tool.idle_s}
+        notes = {tool.label: _IDLE_NOTE for tool in tools if tool.idle_s}
         found = figures_of(work, samples, _UNITS, notes)
         yield from (_bounded(figure, found) if size == _COMPARED else figure for figure in found)
 
@@ -108,15 +108,15 @@ def _judged(
 
 
 def _bounded(figure: Figure, found: list[Figure]) -> Figure:
-    if figure.who != COLOTRACE.who or not figure.samples:
+    if figure.label != COLOTRACE.label or not figure.samples:
         return figure
     if figure.quantity == _RATE:
         return figure.bounded(at_least=_PROBES_A_SECOND)
     if figure.quantity not in (_CPU, _FURTHER):
         return figure
     others = [each for each in found if each.quantity == figure.quantity and each.samples]
-    scamper = [each.median for each in others if each.who.startswith("scamper")]
-    pycaracal = [each.median for each in others if each.who == "pycaracal"]
+    scamper = [each.median for each in others if each.label.startswith("scamper")]
+    pycaracal = [each.median for each in others if each.label == "pycaracal"]
     most = [*([_OF_SCAMPER * min(scamper)] if scamper else []), *pycaracal]
     if not most:
         return figure

@@ -21,7 +21,7 @@ AT_WILL = "1000000"
 class Tool:
     """A tool. `{targets}` is the file of targets, one on each line; `{out}` is the output."""
 
-    who: str
+    label: str
     argv: tuple[str, ...]
     answered: Callable[[Path], int]
     """Number of answered probes, from the output."""
@@ -85,7 +85,7 @@ def _library(word: str, peer: Peer, *, most: int, limit: str = "", idle_s: float
         sys.executable, str(LIBRARY), word, "--targets-file", "{targets}", "--per-ttl", "1",
         "--max-ttl", str(MAX_TTL), *(["--out", "{replies}"] if peer is PYCARACAL else []),
     )  # fmt: skip
-    return Tool(peer.who, argv, _of_library, peer, most=most, limit=limit, idle_s=idle_s)
+    return Tool(peer.label, argv, _of_library, peer, most=most, limit=limit, idle_s=idle_s)
 
 
 COLOTRACE = Tool(

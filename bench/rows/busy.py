@@ -37,7 +37,7 @@ def _measure(session: Session) -> Iterator[Figure]:
         samples = {each: Samples() for each in (_QUIET, *_OTHERS)}
         runs = session.runs(15)
         samples[_QUIET].runs = _traces(agent, place, runs)
-        for who, (at_once, per_ttl) in _OTHERS.items():
+        for label, (at_once, per_ttl) in _OTHERS.items():
             agent.call(
                 do="flood",
                 at_once=5 if session.quick else at_once,
@@ -47,7 +47,7 @@ def _measure(session: Session) -> Iterator[Figure]:
                 wait_ms=_WAIT_MS,
             )
             time.sleep(0.1 if session.quick else _SETTLED_S)
-            samples[who].runs = _traces(agent, place, runs)
+            samples[label].runs = _traces(agent, place, runs)
             agent.call(do="calm")
     yield from figures_of(work, samples, {_SENT: "/s"}, {})
 

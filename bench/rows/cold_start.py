@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench.figures import Contender, Figure, Run, alternate, figures_of
+from bench.figures import Figure, Measurement, Run, alternate, figures_of
 from bench.peers import TRACEROUTE
 from bench.places import Place
 from bench.rows.subject import Subject
@@ -30,14 +30,14 @@ def _measure(session: Session) -> Iterator[Figure]:
     session.say("cold start")
     flags = ["--no-names", "--allow-private", "--json"]
     agent: list[str | Path] = [_AGENT, "trace", *flags, place.target]
-    contenders: dict[str, Contender] = {
+    measurements: dict[str, Measurement] = {
         _US: partial(_run, place, agent),
         "python, doing nothing": partial(_run, place, [sys.executable, "-c", "pass"]),
-        TRACEROUTE.who: partial(_run, place, TRACEROUTE.command(place.target)),
+        TRACEROUTE.label: partial(_run, place, TRACEROUTE.command(place.target)),
     }
-    samples = alternate(contenders, runs=session.runs(15), warm=not session.quick)
+    samples = alternate(measurements, runs=session.runs(15), warm=not session.quick)
     for figure in figures_of(_WORK, samples, {}, {}):
-        ours = (figure.who, figure.quantity) == (_US, "wall")
+        ours = (figure.label, figure.quantity) == (_US, "wall")
         yield figure.bounded(at_most=_WALL_MS) if ours else figure
     session.say("cold start: imports")
     traced = [sys.executable, "-X", "importtime", *agent]

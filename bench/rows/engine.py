@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from bench.figures import BEYOND, Contender, Figure, alternate, figures_of
+from bench.figures import BEYOND, Figure, Measurement, alternate, figures_of
 from bench.peers import ONE_TRACE, TRACEROUTE
 from bench.places import Place
 from bench.rows import warm
@@ -23,29 +23,31 @@ def _measure(session: Session) -> Iterator[Figure]:
 
 def _on(place: Place, session: Session) -> Iterator[Figure]:
     session.say(f"engine: {place.work}")
-    with warm.contenders(place, types=warm.TYPES[: session.runs(3)]) as ours:
-        contenders: dict[str, Contender] = dict(ours)
-        contenders |= {peer.who: partial(peer.run, place) for peer in ONE_TRACE}
-        slow = {peer.who: session.runs(4, quick=0) for peer in ONE_TRACE if peer.slow}
-        notes = {peer.who: peer.note for peer in ONE_TRACE}
+    with warm.measurements(place, types=warm.TYPES[: session.runs(3)]) as ours:
+        measurements: dict[str, Measurement] = dict(ours)
+        measurements |= {peer.label: partial(peer.run, place) for peer in ONE_TRACE}
+        slow = {peer.label: session.runs(4, quick=0) for peer in ONE_TRACE if peer.slow}
+        notes = {peer.label: peer.note for peer in ONE_TRACE}
         samples = alternate(
-            contenders, runs=session.runs(25), seldom=slow, may_fail=notes, warm=not session.quick
+            measurements, runs=session.runs(25), seldom=slow, may_fail=notes, warm=not session.quick
         )
     yield from figures_of(place.work, samples, {}, notes)
 
 
 def _bounded(figures: list[Figure]) -> Iterator[Figure]:
     """Add bounds: faster than every peer, and no more CPU than traceroute."""
-    peers = [each for each in figures if not warm.ours(each.who) and each.samples]
+    peers = [each for each in figures if not warm.ours(each.label) and each.samples]
     fastest = min((each for each in peers if each.quantity == "wall"), key=lambda each: each.median)
-    cpu = [each.median for each in peers if (each.who, each.quantity) == (TRACEROUTE.who, "CPU")]
+    cpu = [
+        each.median for each in peers if (each.label, each.quantity) == (TRACEROUTE.label, "CPU")
+    ]
     for figure in figures:
-        if not warm.ours(figure.who):
+        if not warm.ours(figure.label):
             yield figure
         elif figure.quantity == BEYOND:
             yield figure.bounded(at_most=_BEYOND_MS)
         elif figure.quantity == "wall":
-            yield figure.bounded(at_most=fastest.median, note=f"the fastest peer: {fastest.who}")
+            yield figure.bounded(at_most=fastest.median, note=f"the fastest peer: {fastest.label}")
         elif figure.quantity == "CPU" and cpu:
             yield figure.bounded(at_most=cpu[0], note="traceroute's whole process")
         else:

@@ -90,11 +90,11 @@ def _on(host: Host, agent: _Agent, port: int, session: Session, work: str) -> It
 
 def _because(work: str, samples: dict[str, Samples]) -> Iterator[Figure]:
     """Bounded differences between runs of the same round."""
-    shares = {who: taken.of(_SHARE) for who, taken in samples.items()}
-    for who, to, at_most in ((_IDLE, _NONE, _NOTHING), (_TRACING, _IDLE, _AT_MOST)):
-        more = tuple(one - other for one, other in zip(shares[who], shares[to], strict=True))
+    shares = {label: taken.of(_SHARE) for label, taken in samples.items()}
+    for label, to, at_most in ((_IDLE, _NONE, _NOTHING), (_TRACING, _IDLE, _AT_MOST)):
+        more = tuple(one - other for one, other in zip(shares[label], shares[to], strict=True))
         what = f"more than with: {to}"
-        figure = Figure(work, who, what, "% of a core", more)
+        figure = Figure(work, label, what, "% of a core", more)
         if median(shares[_NONE]) > _TOO_BUSY:
             yield figure.bounded(note="not valid: the machine was busy with other programs")
         else:

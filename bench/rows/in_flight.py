@@ -41,10 +41,10 @@ def _measure(session: Session) -> Iterator[Figure]:
     count, wait_s = (50, 0.3) if session.quick else (_TRACES, _WAIT_S)
     work = f"{_TRACES:,} targets that are silent for {_WAIT_S} s"
     samples = {_TRACE: Samples(), _RUN: Samples()}
-    for who, once in ((_TRACE, partial(_trace, session)), (_RUN, _run)):
-        session.say(f"in flight: {who}")
+    for label, once in ((_TRACE, partial(_trace, session)), (_RUN, _run)):
+        session.say(f"in flight: {label}")
         for _ in range(session.runs(2)):
-            samples[who].runs.append(once(count, wait_s))
+            samples[label].runs.append(once(count, wait_s))
     for figure in figures_of(work, samples, _UNITS, {}):
         most = figure.quantity == _PEAK
         yield figure.bounded(at_most=_MOST_MB) if most else figure.bounded(at_least=count)

@@ -13,7 +13,7 @@ from fleet import Broker, Fleet
 
 from bench import proc
 from bench.driver import Driver
-from bench.figures import BenchError, Contender, Figure, Run, Samples, alternate, figures_of
+from bench.figures import BenchError, Figure, Measurement, Run, Samples, alternate, figures_of
 from bench.places import Place
 from bench.rows.bus import BUS, DIRECT, added
 from bench.rows.subject import Subject
@@ -77,7 +77,7 @@ class _Asking:
         coordinators = {f"coordinator {number}": api.pid for number, api in enumerate(side.apis, 1)}
         pids = {**coordinators, **side.beside}
         moved = side.moved()
-        before = {who: proc.cpu_ms(pid) for who, pid in pids.items()}
+        before = {label: proc.cpu_ms(pid) for label, pid in pids.items()}
         busy_s, began = proc.busy_s(), time.monotonic()
         got = self._driver.call(
             addresses=[api.address for api in side.apis],
@@ -88,26 +88,26 @@ class _Asking:
         )
         # Includes the check of the answers afterwards.
         busy = (proc.busy_s() - busy_s) / (time.monotonic() - began) / proc.cores() * 100
-        used = {who: proc.cpu_ms(pid) - before[who] for who, pid in pids.items()}
+        used = {label: proc.cpu_ms(pid) - before[label] for label, pid in pids.items()}
         used[_ASKING] = got["cpu_ms"]
         latencies, took_s = got["latencies_ms"], got["took_s"]
         own = sum(used.values()) / took_s / proc.cores() / 10
-        spent_ms = sum(used[who] for who in coordinators)
-        others = {who: ms for who, ms in used.items() if who not in coordinators}
+        spent_ms = sum(used[label] for label in coordinators)
+        others = {label: ms for label, ms in used.items() if label not in coordinators}
         return Run(
             {
                 _RATE: len(latencies) / took_s,
                 _MEDIAN: latencies[len(latencies) // 2],
                 _LATE: latencies[len(latencies) * 99 // 100],
                 _COORDINATORS: spent_ms / len(latencies),
-                **{who: ms / len(latencies) for who, ms in others.items()},
+                **{label: ms / len(latencies) for label, ms in others.items()},
                 _PER_CORE: len(latencies) / spent_ms * 1e3,
                 _MACHINE: busy,
                 _OWN: own,
                 _MOVED: (side.moved() - moved) / len(latencies) * 1e3,
             },
             limit=_limit(
-                {who: ms / took_s / 10 for who, ms in used.items()},
+                {label: ms / took_s / 10 for label, ms in used.items()},
                 busy=busy,
                 others=busy - own,
             )
@@ -120,7 +120,7 @@ def _limit(shares: Mapping[str, float], *, busy: float, others: float) -> str:
     """The limit of the rate, by the percentage of a core that each process used."""
     if others > _OTHERS:
         return "the machine was busy with other programs"
-    most = max(shares, key=lambda who: shares[who])
+    most = max(shares, key=lambda label: shares[label])
     if shares[most] > _FULL:
         return f"the one core of {most.removesuffix(' CPU')}"
     return "all of the machine's cores" if busy > _FULL else "waits between processes"
@@ -146,12 +146,12 @@ def _measure(session: Session) -> Iterator[Figure]:
             (4, 0.2, 0.2) if session.quick else (_CLIENTS, _ALONE_S, _WINDOW_S)
         )
         for at_once, seconds in ((several, window_s), (1, alone_s)):
-            contenders: dict[str, Contender] = {
-                who: partial(asking.run, side, clients=at_once, seconds=seconds)
-                for who, side in sides.items()
+            measurements: dict[str, Measurement] = {
+                label: partial(asking.run, side, clients=at_once, seconds=seconds)
+                for label, side in sides.items()
                 if len(side.apis) <= at_once
             }
-            samples = alternate(contenders, runs=session.runs(7), warm=not session.quick)
+            samples = alternate(measurements, runs=session.runs(7), warm=not session.quick)
             yield from _figures(at_once, len(colos), samples)
         if any(api.shared_jobs() for side in sides.values() for api in side.apis):
             raise BenchError("two requests were answered by one trace: the figures are void")

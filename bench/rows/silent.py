@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from functools import partial
 
-from bench.figures import Contender, Figure, alternate, figures_of
+from bench.figures import Figure, Measurement, alternate, figures_of
 from bench.peers import (
     ICMPLIB,
     MTR,
@@ -47,25 +47,25 @@ def _on(
 ) -> Iterator[Figure]:
     session.say(work)
     answers = network.distance + (not network.silent_target) - len(network.silent)
-    notes = {peer.who: peer.note for peer in peers}
-    slow = {each.who: session.runs(1, quick=0) for each in peers if each is not TRACEROUTE}
+    notes = {peer.label: peer.note for peer in peers}
+    slow = {each.label: session.runs(1, quick=0) for each in peers if each is not TRACEROUTE}
     with ExitStack() as stack:
         place = stack.enter_context(user_space(network, work))
-        ours = warm.contenders(
+        ours = warm.measurements(
             place,
             max_ttl=max_ttl,
             answers=answers,
             types=warm.TYPES[: session.runs(3)],
             wait_ms=session.runs(1_000, quick=100),
         )
-        contenders: dict[str, Contender] = dict(stack.enter_context(ours))
+        measurements: dict[str, Measurement] = dict(stack.enter_context(ours))
         for peer in peers:
-            contenders[peer.who] = partial(peer.run, place, max_ttl=max_ttl, answers=answers)
+            measurements[peer.label] = partial(peer.run, place, max_ttl=max_ttl, answers=answers)
         samples = alternate(
-            contenders, runs=session.runs(4), seldom=slow, may_fail=notes, warm=False
+            measurements, runs=session.runs(4), seldom=slow, may_fail=notes, warm=False
         )
     for figure in figures_of(work, samples, {}, notes):
-        bounded = warm.ours(figure.who) and figure.quantity == "wall"
+        bounded = warm.ours(figure.label) and figure.quantity == "wall"
         yield figure.bounded(at_most=at_most) if bounded else figure
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 from bench.driver import Driver
-from bench.figures import BEYOND, Contender, Run
+from bench.figures import BEYOND, Measurement, Run
 from bench.peers import MAX_TTL, PER_TTL
 from bench.places import Place
 
@@ -16,14 +16,14 @@ TYPES = ("icmp", "udp", "tcp")
 
 
 @contextmanager
-def contenders(
+def measurements(
     place: Place,
     *,
     max_ttl: int = MAX_TTL,
     answers: int | None = None,
     types: Sequence[str] = TYPES,
     wait_ms: int = 1_000,
-) -> Iterator[dict[str, Contender]]:
+) -> Iterator[dict[str, Measurement]]:
     """A trace of each packet type by the engine and by the agent.
 
     It is complete with `answers` answered hops, by default all.
@@ -33,10 +33,10 @@ def contenders(
         agent = stack.enter_context(closing(Driver.agent(place.spawn)))
         wanted = (place.hops if answers is None else answers) * PER_TTL
         yield {
-            f"{who}, {kind.upper()}": partial(
+            f"{label}, {kind.upper()}": partial(
                 trace, driver, place, kind, max_ttl=max_ttl, wanted=wanted, wait_ms=wait_ms
             )
-            for who, driver in (("engine", engine), ("agent", agent))
+            for label, driver in (("engine", engine), ("agent", agent))
             for kind in types
         }
 
@@ -63,6 +63,6 @@ def trace(
     return Run(values, complete=got["replies"] == wanted)
 
 
-def ours(who: str) -> bool:
+def ours(label: str) -> bool:
     """Whether that tool is the engine or the agent."""
-    return who.partition(",")[0] in ("engine", "agent")
+    return label.partition(",")[0] in ("engine", "agent")

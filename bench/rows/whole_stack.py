@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from bench.figures import BEYOND, BenchError, Contender, Figure, alternate, figures_of
+from bench.figures import BEYOND, BenchError, Figure, Measurement, alternate, figures_of
 from bench.peers import SCAMPER_PARALLEL, TRACEROUTE
 from bench.places import Place
 from bench.rows.subject import Subject
@@ -21,7 +21,7 @@ _BEYOND_MS = 12.0
 def _measure(session: Session) -> Iterator[Figure]:
     for place in session.paths():
         for figure in _on(place, session):
-            ours = figure.who.startswith(_US) and figure.quantity == BEYOND
+            ours = figure.label.startswith(_US) and figure.quantity == BEYOND
             bounded = ours and place is session.delays()
             yield figure.bounded(at_most=_BEYOND_MS) if bounded else figure
 
@@ -30,14 +30,14 @@ def _on(place: Place, session: Session) -> Iterator[Figure]:
     with stack_on(place) as stack:
         session.say(f"whole stack: {place.work}")
         stack.run("icmp")  # fills the cache of names, so that DNS is not measured
-        contenders: dict[str, Contender] = {
+        measurements: dict[str, Measurement] = {
             f"{_US}{kind.upper()}": partial(stack.run, kind)
             for kind in TYPES[: session.runs(len(TYPES))]
         }
-        contenders |= {peer.who: partial(peer.run, place) for peer in _PEERS}
-        notes = {peer.who: peer.note for peer in _PEERS}
+        measurements |= {peer.label: partial(peer.run, place) for peer in _PEERS}
+        notes = {peer.label: peer.note for peer in _PEERS}
         samples = alternate(
-            contenders, runs=session.runs(25), may_fail=notes, warm=not session.quick
+            measurements, runs=session.runs(25), may_fail=notes, warm=not session.quick
         )
         if stack.shared_jobs():
             raise BenchError("two requests were answered by one trace: the figures are void")

@@ -58,7 +58,7 @@ def test_contenders_take_turns() -> None:
     )
     assert [ran.count(name) for name in ("fast", "slow", "broken")] == [5, 2, 1]
     figures = figures_of("work", samples, {}, {})
-    assert [(each.who, len(each.samples)) for each in figures] == [
+    assert [(each.label, len(each.samples)) for each in figures] == [
         ("fast", 4), ("slow", 2), ("broken", 0),
     ]  # fmt: skip
     assert figures[-1].note == "not available: it is not here"
@@ -115,7 +115,7 @@ def test_output_of_mtr_is_parsed() -> None:
     assert MTR.answers({"stdout": REPORT}, {}) == 3
 
 
-@pytest.mark.parametrize("peer", ONE_TRACE, ids=lambda peer: peer.who)
+@pytest.mark.parametrize("peer", ONE_TRACE, ids=lambda peer: peer.label)
 def test_command_lines_are_complete(peer: Peer) -> None:
     """With target and bound, for each peer."""
     words = peer.command("192.0.2.1", 30)
