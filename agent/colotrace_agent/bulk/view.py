@@ -123,7 +123,7 @@ class TraceView:
             if reply.kind is NodeKind.TARGET:
                 columns.target_ttl[number] = min(int(columns.target_ttl[number]), reply.ttl)
         end = self.end_ttl
-        aside.caveats.uncertain = {each for each in settled.uncertain if each.ttl <= end}
+        aside.caveats.uncertain = frozenset(each for each in settled.uncertain if each.ttl <= end)
 
     @property
     def _aside(self) -> Aside:

@@ -30,7 +30,7 @@ class Caveats:
     unplaced: int = 0
     """Answers of the target that match no probe, at most as many as probes that were sent. They
     show that the target was reached, but not at which TTL."""
-    uncertain: set[Refuser] = field(default_factory=set)
+    uncertain: frozenset[Refuser] = frozenset()
     """Refusers that may be the target or a firewall; known at the end."""
     overflows: int = 0
     """Packets that the host's receive queue had no room for; some may have been answers."""

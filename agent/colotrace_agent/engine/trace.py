@@ -315,4 +315,6 @@ class Trace:
         ends = (reply.ttl for reply in self.replies if reply.kind is NodeKind.TARGET)
         target_ttl = min(ends, default=self.spec.max_ttl + 1)
         self._bounds = self._bounds._replace(target_ttl=target_ttl)
-        self.caveats.uncertain = {each for each in settled.uncertain if each.ttl <= self.end_ttl}
+        self.caveats.uncertain = frozenset(
+            each for each in settled.uncertain if each.ttl <= self.end_ttl
+        )
