@@ -7,7 +7,7 @@ they carry is looked at: the agent's ICMPv6 socket has that turned off.
 
 from colotrace_agent.model import Heard, Unheard
 from colotrace_agent.packets.decode import decode
-from colotrace_agent.packets.formats import FORMATS
+from colotrace_agent.packets.formats import BY_PROTOCOL
 from colotrace_proto.messages import Family
 from scenario import wire
 
@@ -27,7 +27,7 @@ def admitted(packet: bytes, *, protocol: int, address: bytes) -> bytes | None:
 def decoded(packet: bytes, *, protocol: int, family: int) -> Heard | Unheard:
     """Return what the agent's decoder for that socket makes of it, admitted or not."""
     ip = Family.IPV4 if family == 4 else Family.IPV6
-    (kind,) = (each.packet_type for each in FORMATS.values() if each.protocols[ip] == protocol)
+    kind = BY_PROTOCOL[ip, protocol].packet_type
     if family == 4:
         return decode(ip, kind, packet)
     return decode(ip, kind, packet[40:], packet[8:24])

@@ -17,7 +17,7 @@ from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.machine import JobMachine
 from colotrace_agent.model import FlowKey, Heard, Probe, TraceSpec, Unheard
 from colotrace_agent.packets.decode import decode as decode_packet
-from colotrace_agent.packets.formats import FORMATS, writer_for
+from colotrace_agent.packets.formats import BY_PROTOCOL, writer_for
 from colotrace_agent.packets.probe import Writer
 from colotrace_proto import messages
 from colotrace_proto.messages import Family, Frame, JobId
@@ -211,7 +211,7 @@ def decode(packet: bytes) -> Heard | Unheard:
     """Take the packet to where its socket would have led it."""
     four = packet[0] >> 4 == 4
     family, protocol = (Family.IPV4, packet[9]) if four else (Family.IPV6, packet[6])
-    (kind,) = (each.packet_type for each in FORMATS.values() if each.protocols[family] == protocol)
+    kind = BY_PROTOCOL[family, protocol].packet_type
     if four:
         return decode_packet(family, kind, packet)
     return decode_packet(family, kind, packet[40:], packet[8:24])

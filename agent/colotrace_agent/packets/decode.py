@@ -16,7 +16,7 @@ from .annotations import annotate, quoted_ttl
 from .chain import NEXT_HEADER_AT, upper_of
 from .checksum import MODULUS, ones_sum, pseudo_header
 from .extensions import split
-from .formats import FORMATS
+from .formats import BY_PROTOCOL, FORMATS
 from .payload import cut_of, tag_in
 from .template import IPV4_HEADER, IPV6_HEADER, ipv4_payload
 
@@ -43,10 +43,6 @@ _QUOTED = struct.Struct("!Bx2xHHBB2x4s4s")
 _ECHO = struct.Struct("!4xHH")
 _OFFSET = 0x1FFF  # in units of 8 bytes, below three flags
 _REASSEMBLY = 1  # the code of time-exceeded that does not concern the TTL
-
-_BY_PROTOCOL = {
-    family: {each.protocols[family]: each for each in FORMATS.values()} for family in Family
-}
 
 
 class _Header(NamedTuple):
@@ -142,7 +138,7 @@ def _error(
     protocol, start, source, target, ttl, ip_id, named_at = header
     if len(quote) < start + _TRANSPORT_QUOTED:
         return Unheard.MALFORMED
-    probe = _BY_PROTOCOL[family].get(protocol)
+    probe = BY_PROTOCOL.get((family, protocol))
     identity = probe.quoted(quote[start:], family) if probe is not None else None
     if probe is None or identity is None:
         return Unheard.NOT_OURS

@@ -1,6 +1,6 @@
 """The registered packet types. A new one is a file in this package and an entry here."""
 
-from colotrace_proto.messages import PacketType
+from colotrace_proto.messages import Family, PacketType
 
 from colotrace_agent.model import Flow, FlowKey
 
@@ -11,6 +11,10 @@ from .probe import Writer
 FORMATS: dict[PacketType, ProbeFormat] = {
     each.packet_type: each for each in (icmp.FORMAT, udp.FORMAT, tcp.FORMAT, gre.FORMAT)
 }
+BY_PROTOCOL: dict[tuple[Family, int], ProbeFormat] = {
+    (family, each.protocols[family]): each for each in FORMATS.values() for family in Family
+}
+"""The same by IP protocol number."""
 PACKET_TYPES = frozenset(FORMATS)
 """Types of which probes can be built."""
 ERRORS = PacketType.ICMP
