@@ -10,8 +10,8 @@ import asyncio
 import fcntl
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -260,26 +260,20 @@ def _upgrade(connection: Connection) -> None:
         ) from error
 
 
-class _translated:  # noqa: N801 — read as a word: with _translated(location)
+@contextmanager
+def _translated(location: Location, *, frozen: bool = False) -> Iterator[None]:
     """Turns errors of SQLAlchemy and the drivers into `StoreUnavailableError`."""
-
-    def __init__(self, location: Location, *, frozen: bool = False) -> None:
-        self._location = location
-        self._frozen = frozen
-
-    def __enter__(self) -> None:
-        """Nothing to do."""
-
-    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, SQLAlchemyError | OSError):
-            file, cause = self._location.file, getattr(error, "orig", None)
-            if file is not None and (self._frozen or _says_full(cause)):
-                raise StoreUnavailableError(no_space_words(file)) from error
-            cause = cause or str(error) or "no answer in time"
-            raise StoreUnavailableError(
-                f"the database {self._location} does not answer: {cause}; check that it runs, "
-                "and the URL given with --database (or the directory given with --data)"
-            ) from error
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        cause = getattr(error, "orig", None)
+        if location.file is not None and (frozen or _says_full(cause)):
+            raise StoreUnavailableError(no_space_words(location.file)) from error
+        cause = cause or str(error) or "no answer in time"
+        raise StoreUnavailableError(
+            f"the database {location} does not answer: {cause}; check that it runs, "
+            "and the URL given with --database (or the directory given with --data)"
+        ) from error
 
 
 def _says_full(cause: BaseException | None) -> bool:
