@@ -15,13 +15,14 @@ class UnknownColoError(CoordinatorError):
 
 def list_colos(where: Location) -> None:
     """Print a table of all known colos."""
-    colos = on_database(where, lambda database: ColoStore(database).all())
     print_table(
-        ("COLO", "LAST SEEN", "FORGOTTEN", "CITY"),
-        [
-            (colo.name, instant(colo.last_seen_at), instant(colo.forget_at), safe(colo.city))
-            for colo in colos
-        ],
+        on_database(where, lambda database: ColoStore(database).all()),
+        {
+            "COLO": lambda colo: colo.name,
+            "LAST SEEN": lambda colo: instant(colo.last_seen_at),
+            "FORGOTTEN": lambda colo: instant(colo.forget_at),
+            "CITY": lambda colo: safe(colo.city),
+        },
     )
 
 

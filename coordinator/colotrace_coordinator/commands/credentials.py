@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,31 +43,18 @@ def create_token(
 
 def list_tokens(where: Location) -> None:
     """Print a table of all tokens, without the tokens themselves."""
-    lines = _run(where, Credentials.tokens)
     print_table(
-        (
-            "ID",
-            "ACCOUNT",
-            "PERMISSIONS",
-            "CREATED",
-            "LAST USED",
-            "EXPIRES",
-            "REVOKED",
-            "DESCRIPTION",
-        ),
-        [
-            (
-                line.id,
-                line.account_id,
-                ",".join(sorted(line.permissions.split())),
-                instant(line.created_at),
-                instant(line.last_used_at),
-                instant(line.expires_at),
-                instant(line.revoked_at),
-                line.description,
-            )
-            for line in lines
-        ],
+        _run(where, Credentials.tokens),
+        {
+            "ID": lambda token: token.id,
+            "ACCOUNT": lambda token: token.account_id,
+            "PERMISSIONS": lambda token: ",".join(sorted(token.permissions.split())),
+            "CREATED": lambda token: instant(token.created_at),
+            "LAST USED": lambda token: instant(token.last_used_at),
+            "EXPIRES": lambda token: instant(token.expires_at),
+            "REVOKED": lambda token: instant(token.revoked_at),
+            "DESCRIPTION": lambda token: token.description,
+        },
     )
 
 
@@ -91,21 +78,17 @@ def create_key(
 
 def list_keys(where: Location) -> None:
     """Print a table of all keys, without the keys themselves."""
-    lines = _run(where, Credentials.keys)
     print_table(
-        ["ID", "ACCOUNT", "EMAIL", "CREATED", "LAST-USED", "REVOKED", "DESCRIPTION"],
-        [
-            (
-                line.id,
-                line.account_id,
-                line.email,
-                instant(line.created_at),
-                instant(line.last_used_at),
-                instant(line.revoked_at),
-                line.description,
-            )
-            for line in lines
-        ],
+        _run(where, Credentials.keys),
+        {
+            "ID": lambda key: key.id,
+            "ACCOUNT": lambda key: key.account_id,
+            "EMAIL": lambda key: key.email,
+            "CREATED": lambda key: instant(key.created_at),
+            "LAST-USED": lambda key: instant(key.last_used_at),
+            "REVOKED": lambda key: instant(key.revoked_at),
+            "DESCRIPTION": lambda key: key.description,
+        },
     )
 
 
@@ -166,11 +149,11 @@ def _print(line: str) -> None:
     sys.stdout.write(line + "\n")
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print the rows in columns with a header."""
+def print_table(rows: Iterable[T], columns: Mapping[str, Callable[[T], str]]) -> None:
+    """Print the rows with a header; `columns` makes each column's cell of a row."""
     terminal = text_output(sys.stdout)
-    body = [[terminal.text(cell) for cell in row] for row in rows]
-    for line in grid(head, body, right=[False] * len(head), gap=2):
+    body = [[terminal.text(cell(row)) for cell in columns.values()] for row in rows]
+    for line in grid(list(columns), body, right=[False] * len(columns), gap=2):
         _print(line)
 
 
