@@ -44,10 +44,18 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = _Exchange(scope, send, self._untouched)
+        context = RequestContext(self._untouched)
+        scope.setdefault("state", {})["context"] = context
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                context.status = message["status"]
+                _add_headers(message, context)
+            await send(message)
+
         self._metrics.in_flight.inc()
         try:
-            await self._run(scope, receive, exchange.send)
+            await self._run(scope, receive, send_with_headers)
         except ClientDisconnect:
             pass
         except Exception as error:
@@ -55,15 +63,15 @@ class Edge:
             if isinstance(error, RateLimitedError):
                 scope["state"]["hold"] = True  # see `http/connection.py`
             if isinstance(error, ApiError) and error.quota is not None:
-                exchange.context.quota = error.quota
+                context.quota = error.quota
             if described.status == 500:
-                log.exception("request_failed", request_id=exchange.context.request_id)
-            if exchange.status is None:
+                log.exception("request_failed", request_id=context.request_id)
+            if context.status is None:
                 response = refusal(described.status, described.errors, described.headers)
-                await response(scope, receive, exchange.send)
+                await response(scope, receive, send_with_headers)
         finally:
             self._metrics.in_flight.dec()
-            self._record(scope, exchange)
+            self._record(scope, context)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
         refused: ApiError | None = scope["state"].pop("refused", None)
@@ -73,11 +81,11 @@ class Edge:
             raise refused
         await self._app(scope, receive, send)
 
-    def _record(self, scope: Scope, exchange: "_Exchange") -> None:
+    def _record(self, scope: Scope, context: RequestContext) -> None:
         route = getattr(scope.get("route"), "name", "none")
         method = scope["method"] if scope["method"] in _METHODS else "other"
-        status = exchange.status or CLIENT_GONE
-        seconds = time.monotonic() - exchange.context.began
+        status = context.status or CLIENT_GONE
+        seconds = time.monotonic() - context.began
         self._metrics.requests.labels(route, method, str(status)).inc()
         self._metrics.seconds.labels(route).observe(seconds)
         client: Any = scope.get("client")
@@ -89,29 +97,16 @@ class Edge:
             status=status,
             ms=round(seconds * 1_000, 1),
             client=client[0] if client else None,
-            account=exchange.context.account_id,
-            credential=exchange.context.credential_id,
-            request_id=exchange.context.request_id,
+            account=context.account_id,
+            credential=context.credential_id,
+            request_id=context.request_id,
         )
 
 
-class _Exchange:
-    """One request and the status of its answer."""
-
-    def __init__(self, scope: Scope, send: Send, quota: Quota | None) -> None:
-        self.status: int | None = None
-        self.context = RequestContext(quota)
-        scope.setdefault("state", {})["context"] = self.context
-        self._send = send
-
-    async def send(self, message: Message) -> None:
-        """Send, with the headers that every answer has."""
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["cf-ray"] = self.context.request_id
-            headers["x-content-type-options"] = "nosniff"
-            if self.context.quota is not None:
-                for name, value in self.context.quota.headers().items():
-                    headers[name] = value
-        await self._send(message)
+def _add_headers(message: Message, context: RequestContext) -> None:
+    """Add the headers that every answer has."""
+    headers = MutableHeaders(scope=message)
+    headers["cf-ray"] = context.request_id
+    headers["x-content-type-options"] = "nosniff"
+    if context.quota is not None:
+        headers.update(context.quota.headers())
