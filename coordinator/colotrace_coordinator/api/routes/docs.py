@@ -6,15 +6,21 @@ its files are read: the package itself, and FastAPI, are not imported.
 
 import html
 import json
+from collections.abc import AsyncIterator
 from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    JSONResponse,
+    PlainTextResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
 
 _FRONT = "This is a colotrace coordinator. Its API is described at /docs.\n"
 _ASSETS = {
@@ -48,36 +54,15 @@ _SETTINGS = {
 }
 
 
-class _Asset(Response):
-    """A file in memory, sent in parts, so that a slow client holds one part only."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Send it, each part when the one before has gone."""
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status_code,
-                "headers": self.raw_headers,
-            }
-        )
-        content = bytes(self.body)
-        for at in range(0, len(content), _PART):
-            part = content[at : at + _PART]
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+async def _parts(content: bytes) -> AsyncIterator[bytes]:
+    for at in range(0, len(content), _PART):
+        yield content[at : at + _PART]
 
 
 def docs_routes(document: dict[str, Any]) -> list[Route]:
     """The front, the page, its files, and the OpenAPI document itself."""
     static = Path(str(distribution("fastapi-offline").locate_file("fastapi_offline/static")))
-    assets = {
-        name: _Asset(
-            (static / name).read_bytes(),
-            media_type=media_type,
-            headers={"cache-control": "public, max-age=86400"},
-        )
-        for name, media_type in _ASSETS.items()
-    }
+    assets = {name: (static / name).read_bytes() for name in _ASSETS}
     page = HTMLResponse(
         _PAGE.format(title=html.escape(document["info"]["title"]), settings=json.dumps(_SETTINGS))
     )
@@ -93,7 +78,10 @@ def docs_routes(document: dict[str, Any]) -> list[Route]:
         name = request.path_params["name"]
         if name not in assets:
             raise HTTPException(404)
-        return assets[name]
+        content = assets[name]
+        headers = {"cache-control": "public, max-age=86400", "content-length": str(len(content))}
+        # In parts, so that a slow client holds one part only.
+        return StreamingResponse(_parts(content), media_type=_ASSETS[name], headers=headers)
 
     async def openapi(_: Request) -> Response:
         return described
