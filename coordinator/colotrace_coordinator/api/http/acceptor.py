@@ -105,12 +105,6 @@ class Acceptor:
         if not connection.handshakes():
             accepted.close()
             return
-        more = {}
-        if self._tls is not None:
-            more = {
-                "ssl_handshake_timeout": self._handshake_s,
-                "ssl_shutdown_timeout": self._tls_shutdown_s,
-            }
         connected = False
         try:
             # Bounds what the kernel buffers for a client that does not read. Its default grows to
@@ -118,7 +112,11 @@ class Acceptor:
             accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             accepted.setblocking(False)  # noqa: FBT003 - socket's
             await self._loop.connect_accepted_socket(
-                lambda: connection, accepted, ssl=self._tls, **more
+                lambda: connection,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._handshake_s if self._tls else None,
+                ssl_shutdown_timeout=self._tls_shutdown_s if self._tls else None,
             )
             connected = True
         except OSError as error:  # ssl.SSLError and TimeoutError among them

@@ -142,14 +142,10 @@ class Body:
         self.done = length == 0
         self.seen = 0
         self._chunked = length is None
-        self._left = length or 0
+        self.left = length or 0
+        """The bytes that are announced and have not come; of a chunked body, of its chunk."""
         self._step = self._size if length is None else self._plain
         self._trailer = 0
-
-    @property
-    def left(self) -> int:
-        """The bytes that are announced and have not come; of a chunked body, of its chunk."""
-        return self._left
 
     def take(self, data: bytes | bytearray) -> int:
         """How many of the bytes are this body's and can be passed on; what follows waits for more
@@ -168,9 +164,9 @@ class Body:
         return at
 
     def _plain(self, data: bytes | bytearray, at: int) -> int:
-        taken = min(self._left, len(data) - at)
-        self._left -= taken
-        if not self._left:
+        taken = min(self.left, len(data) - at)
+        self.left -= taken
+        if not self.left:
             if self._chunked:
                 self._step = self._chunk_end
             else:
@@ -181,8 +177,8 @@ class Body:
         line = _SIZE_LINE.match(data, at, at + MAX_SIZE_LINE)
         if line is None:
             return self._unfinished(data, at, most=MAX_SIZE_LINE)
-        self._left = int(line[1], 16)
-        self._step = self._plain if self._left else self._last
+        self.left = int(line[1], 16)
+        self._step = self._plain if self.left else self._last
         return line.end() - at
 
     def _chunk_end(self, data: bytes | bytearray, at: int) -> int:
