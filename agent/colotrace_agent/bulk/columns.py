@@ -134,7 +134,7 @@ class Columns:
         return lines
 
     def free(self, lines: Lines) -> None:
-        """Their traces have ended and are told of: the lines are free."""
+        """Frees the lines of traces that have ended and been reported."""
         self.generation[lines] += 1
         freed = lines.tolist()
         self._free += freed
@@ -156,7 +156,7 @@ class Columns:
         return self._counters.setdefault(line, Counters())
 
     def all_counted(self, lines: Lines) -> list[Counters]:
-        """What those of these lines have counted that have counted anything."""
+        """The counters of these lines, as far as they have any."""
         known = self._counters
         return [known[line] for line in lines.tolist() if line in known] if known else []
 
@@ -176,7 +176,7 @@ class Columns:
         return places, self.generation[places // self.probes] == tickets >> _PLACE_BITS
 
     def with_tag(self, tag: bytes) -> int | None:
-        """The line of a trace that has not ended, one of whose probes has that tag."""
+        """The line of a running trace that has a probe with this tag."""
         (wanted,) = np.frombuffer(tag, np.uint64).tolist()
         live = self.found.live
         found = live[(self.tags[live] == wanted).any(axis=1)]
@@ -205,7 +205,7 @@ class Columns:
             yield int(self.ttl_of[line, ordinal]), kind, self.who[line, ordinal].tobytes()
 
     def unstamped(self, lines: Lines) -> int:
-        """Answers to these whose probe's departure the kernel has not stamped."""
+        """Number of answers of these lines to probes without a departure stamp."""
         return int((self.answered[lines] & ~self.stamped[lines]).sum())
 
     def undeparted(self, lines: Lines) -> dict[int, list[int]]:

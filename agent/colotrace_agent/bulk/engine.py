@@ -1,7 +1,7 @@
-"""All traces of a bulk run: whose turn it is to send, and whose an answer is.
+"""All traces of a bulk run: pacing, matching of answers, and ends.
 
-Verbs as those of `engine.engine.Engine`, but for many probes, packets and traces at a time. Two
-traces to one target never run side by side here: the second waits until the first has ended.
+It has the methods of `engine.engine.Engine`, for many probes, packets and traces at a time. A
+target has at most one running trace: a second one waits until the first has ended.
 """
 
 import errno
@@ -64,7 +64,7 @@ class Ended(NamedTuple):
 
 
 class BulkEngine:
-    """Traces to targets that share all options; `spec`'s own target is nobody's.
+    """Traces to targets that share all options. The target of `spec` is not used.
 
     `rate` replaces the budget of all packets and that of those to the first hops; `secret` and
     `flow_secret` are those of `Identities`.
@@ -100,7 +100,7 @@ class BulkEngine:
         self.late = 0
         """Answers to traces that have ended."""
         self.overflows = 0
-        """Packets that the host had no room for."""
+        """Packets that the host dropped because a buffer was full."""
         self.unstamped = 0
         """Answers whose probe's departure the kernel did not stamp."""
         self.counted = Counters()
@@ -115,8 +115,8 @@ class BulkEngine:
         return sum(group.sending.waiting for group in self.groups.values())
 
     def startable(self, targets: Sequence[bytes]) -> int:
-        """How many of these may have traces side by side, in this order: up to one that has a
-        trace already."""
+        """The number of targets, from the first on, up to one that has a trace already or comes a
+        second time."""
         seen: set[bytes] = set()
         for target in targets:
             if target in seen or target in self._targets:
@@ -139,7 +139,7 @@ class BulkEngine:
         self._identities.release(flows.names, now)
 
     def start(self, flows: Flows, *, now: int) -> tuple[Group, Lines]:
-        """Begins traces; their group and lines."""
+        """Begins traces. Returns their group and lines."""
         width = flows.targets.shape[1]
         group = self._group(Family.IPV4 if width == 4 else Family.IPV6)
         targets = addresses_of(flows.targets)
@@ -204,7 +204,7 @@ class BulkEngine:
         return found
 
     def _spend(self, due: Due) -> int:
-        """Takes probes off the budgets; how many they are."""
+        """Charges probes to the budgets. Returns their number."""
         self._budget.spend(len(due.lines))
         self._near.spend(int((due.ttls <= NEAR_HOPS).sum()))
         return len(due.lines)
@@ -215,7 +215,7 @@ class BulkEngine:
         self, family: Family, packets: Bytes, lengths: Numbers, senders: Bytes, *,
         at: Numbers, read_at: int,
     ) -> Sequence[int]:  # fmt: skip
-        """Takes in what came to an ICMP socket; the rows that are to be decoded and `heard`."""
+        """Takes in packets from an ICMP socket. Returns the rows to decode and pass to `heard`."""
         group = self.groups.get(family)
         every = range(len(packets))
         if group is None or FORMATS[self.spec.packet_type].inner is not None:
@@ -287,7 +287,7 @@ class BulkEngine:
             self._count_near(who, read_at)
 
     def overflowed(self, packets: int) -> None:
-        """The host had no room for that many packets, whosever answers they were."""
+        """The host dropped that many packets, which may have been answers to any trace."""
         self.overflows += packets
         for group in self.groups.values():
             group.columns.overflows += packets
@@ -295,11 +295,11 @@ class BulkEngine:
     # Ending.
 
     def expire(self, now: int) -> list[Ended]:
-        """Ends the traces to which nothing more can come; each to be `told`."""
+        """Ends the traces that wait for no more answers; each must be `told`."""
         return self._settled({each: each.ending.expire(now) for each in self.groups.values()})
 
     def stop(self, now: int) -> list[Ended]:
-        """Ends all traces with what there is; each to be `told`."""
+        """Ends all traces with the answers so far; each must be `told`."""
         for group in self.groups.values():
             group.sending.clear()
         return self._settled({each: each.ending.stop(now) for each in self.groups.values()})
@@ -315,7 +315,7 @@ class BulkEngine:
         return ended
 
     def told(self, ended: Ended, now: int) -> None:
-        """Ended traces have been told of, and are forgotten."""
+        """Frees ended traces after they have been reported."""
         group, numbers = ended.group, ended.numbers
         targets = addresses_of(group.columns.targets[numbers])
         for target, ttl in zip(targets, group.columns.target_ttl[numbers].tolist(), strict=True):
@@ -330,8 +330,7 @@ class BulkEngine:
         group.columns.free(numbers)
 
     def next_deadline(self, now: int) -> int | None:
-        """When `poll` or `expire` has something to do; None where only an answer can change
-        that."""
+        """When `poll` or `expire` has something to do; None: not before an answer arrives."""
         times = [self._spacing.next_at()]
         for group in self.groups.values():
             times += (group.ending.next_look(), group.sending.blocked_until)
@@ -346,10 +345,10 @@ class BulkEngine:
         return min((at for at in times if at is not None), default=None)
 
     def judge_limits(self, ended: Ended, now: int) -> None:
-        """Finds where routers' limits have probably kept answers from ended traces.
+        """Finds the TTLs at which ended traces probably lack answers because of rate limits.
 
-        To be called once the host's own losses are known (`overflowed`): what the host had no room
-        for says nothing about routers.
+        To be called after `overflowed`: traces that may lack answers because the host dropped
+        packets say nothing about routers.
         """
         columns, numbers = ended.group.columns, ended.numbers
         short = numbers[
@@ -375,8 +374,8 @@ class BulkEngine:
 
 
 def _doubted(group: Group, plain: Plain) -> Plain:
-    """The same, where refusals from other addresses than the targets' are doubtful; those that the
-    host's own kernel sent are left out."""
+    """The answers, with port-unreachables from other addresses than the targets' as doubtful, and
+    without those of the host's own kernel."""
     closed = np.nonzero(plain.kind == NodeKind.TARGET)[0]
     from_target = same_rows(group.columns.targets[plain.lines[closed]], plain.who[closed])
     if from_target.all():

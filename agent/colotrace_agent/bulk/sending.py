@@ -1,4 +1,4 @@
-"""Whose turn it is to send: `engine.rules` and the targets' budgets, for many lines at once."""
+"""Queues of lines that send: `engine.rules` and the targets' budgets, for many lines at once."""
 
 import heapq
 from collections import OrderedDict, deque
@@ -18,7 +18,7 @@ from .flows import Flows, addresses_of
 
 
 class Due(NamedTuple):
-    """Probes to send, in this order: the line, the ordinal and the TTL of each."""
+    """Probes to send, in this order: line, ordinal and TTL of each."""
 
     lines: Lines
     ordinals: Lines
@@ -26,25 +26,25 @@ class Due(NamedTuple):
 
 
 class Sending:
-    """Lines take turns at sending."""
+    """Round-robin queues of the lines that have probes to send."""
 
     def __init__(self, columns: Columns) -> None:
         self._columns = columns
         spec = columns.spec
-        # They are at the first hops, or further on; a turn that a trace has not lived to see stays
-        # there, as that of a line with another generation.
+        # One queue for the first hops, one for the rest. A queued ticket is not removed when its
+        # trace ends: it has an old generation then, and is skipped.
         self._queued = np.zeros(columns.lines, np.bool_)
         self._near, self._far = _Queue(), _Queue()
         self._near_places = min(NEAR_HOPS, spec.max_ttl) * spec.packets_per_ttl
         self._step = np.arange(STEP)
-        # What each line's target may still be sent, and what targets traced before may: each until
-        # it is as much as ever. Lines that wait for it, as tickets, by when that is.
+        # Token buckets of the lines' targets; those of targets traced before, until they are full;
+        # and a heap of lines that wait for a token, as (time, ticket).
         self._allowed = Budgets(columns.lines, TARGET_BUCKET)
         self._used: OrderedDict[bytes, Fill] = OrderedDict()
         self._blocked: list[tuple[int, int]] = []
 
     def begin(self, flows: Flows, *, expected_ttls: Numbers, now: int) -> Lines:
-        """Begins traces; their lines. To be called while there is `room` for them all."""
+        """Begins traces. Returns their lines; there must be `room` for all."""
         lines = self._columns.begin(flows, expected_ttls=expected_ttls, now=now)
         self._allowed.fill(lines)
         if self._used:
@@ -66,11 +66,11 @@ class Sending:
 
     @property
     def blocked_until(self) -> int | None:
-        """When a line that waits for its target's budget may go on; None where none does."""
+        """When the first line that waits for its target's budget may go on; None: no line waits."""
         return self._blocked[0][0] if self._blocked else None
 
     def unblock(self, now: int) -> None:
-        """Gives lines whose targets' budgets allow it their turn again."""
+        """Queues the waiting lines whose targets' budgets allow a probe."""
         while self._blocked and self._blocked[0][0] <= now:
             ticket = heapq.heappop(self._blocked)[1]
             generation, number = divmod(ticket, self._columns.lines)
@@ -80,7 +80,7 @@ class Sending:
                 self._queue(line, self._near if near else self._far)
 
     def keep_used(self, lines: Lines, now: int) -> None:
-        """Remembers what the targets of ended traces have been sent of late."""
+        """Keeps the budgets of ended traces' targets until they are full again."""
         some = lines[~self._allowed.is_full(lines, now)]
         targets = addresses_of(self._columns.targets[some])
         for line, target in zip(some.tolist(), targets, strict=True):
@@ -100,7 +100,7 @@ class Sending:
             distant = self._pop(self._far, (most - len(nearby) * near_step) // STEP)
             lines = np.concatenate((nearby, distant))
             due = self._due(lines, now)
-            # A turn of spared probes only is none: lines are passed over until one sends.
+            # Lines whose next probes are all skipped do not count as a turn.
             if len(due.lines) or not len(lines):
                 return due
 
@@ -159,15 +159,15 @@ class Sending:
         return due
 
     def _block(self, lines: Lines, now: int) -> None:
-        """Has these lines wait for their targets' budgets, which are used up."""
+        """Makes these lines wait until their targets' budgets have refilled."""
         self._allowed.available(lines, now)
         for line in lines.tolist():
             ticket = int(self._columns.generation[line]) * self._columns.lines + line
             heapq.heappush(self._blocked, (self._allowed.ready_at(line), ticket))
 
     def hold(self, line: int, ttl: int) -> int:
-        """The probes of that TTL wait: each for `take_late`, or until it is spared. Returns how
-        many that are."""
+        """Defers the probes of a TTL, each until `take_late` or until it is spared. Returns their
+        number."""
         bounds = Bounds(*(int(bound[line]) for bound in self._columns.bounds))
         count = rules.probes_at(ttl, self._columns.spec.packets_per_ttl, bounds)
         self._columns.held[line, ttl - 1] = True
@@ -181,7 +181,7 @@ class Sending:
         return self._allowed.ready_at(line)
 
     def take_late(self, line: int, ttl: int) -> Due:
-        """A probe that has waited."""
+        """The next deferred probe of a TTL."""
         ordinal = int(self._columns.taken[line])
         self._columns.taken[line] += 1
         self._columns.put_off[line] -= 1
@@ -201,7 +201,7 @@ class Sending:
         self._columns.unsettled[lines] = True
 
     def failed(self, line: int, ordinal: int, error: int) -> None:
-        """The probe could not be sent, for that errno: that is not loss."""
+        """Counts a probe that the kernel refused, with the errno. It is not loss."""
         self._columns.sent_at[line, ordinal] = 0
         self._columns.aside(line).caveats.send_errors[error] += 1
         self._columns.unsettled[line] = True
@@ -210,7 +210,7 @@ class Sending:
         self, line: int, ordinals: Sequence[int], error: int,
         obstacle: MissingNeighbour | None = None,
     ) -> None:  # fmt: skip
-        """These probes never left the host after all, for that errno."""
+        """Counts probes that were sent but did not leave the host, with the errno."""
         self._columns.aside(line).caveats.obstacle = obstacle
         for ordinal in ordinals:
             if self._columns.sent_at[line, ordinal]:

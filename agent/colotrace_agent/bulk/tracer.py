@@ -30,15 +30,15 @@ _ROUNDS = 4
 _BATCHES = 4
 # Between turns that have nothing to do at once: answers come in by the batch.
 _PACE_NS = 8_000_000
-# While the packet budget is what others wait for, whose end comes a little later is no matter.
+# Longer while traces wait for the packet budget: then ends may be noticed later.
 _BUSY_PACE_NS = 12_000_000
 # Traces that wait to send: more would only wait longer.
 _WAITING = 1_024
 
 
 class Begun(NamedTuple):
-    """What became of the first `tried` of the targets that were to be traced: the lines of those
-    that are, and which they are by place; and what kept others from it."""
+    """Result of starting traces to the first `tried` targets of a list: the lines of the started
+    traces, the places of their targets in the list, and the errors of the others by place."""
 
     tried: int
     group: Group | None
@@ -48,9 +48,9 @@ class Begun(NamedTuple):
 
 
 class BulkTracer:
-    """Traces many targets. To be used on the event loop it was made on; owns the sockets.
+    """Traces many targets on the event loop on which it was created. Owns the sockets.
 
-    `tell` is called with traces that have ended, which it may look at until it returns.
+    `tell` is called with ended traces, which are valid until it returns.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class BulkTracer:
         self._turned = asyncio.Event()
         self._fault: Exception | None = None
         self._loop = asyncio.get_running_loop()
-        # Nobody is woken by what comes in: it is stamped by the kernel, and waits for its turn.
+        # Arrivals do not wake the loop: the kernel stamps packets, and the next turn reads them.
         self._wire = Wire(sockets, watch=lambda _: None)
         wall, buffers = clock.WallClock(), batch_sockets.room()
         self._senders = {
@@ -96,8 +96,8 @@ class BulkTracer:
         return len(self._engine)
 
     def start(self, targets: Sequence[bytes]) -> Begun:
-        """Begins traces to these targets, all of one family, in this order: as many as there is
-        room for, up to one to which a trace is under way."""
+        """Begins traces to these targets, all of one family, in order: as many as there is room
+        for, and none from the first on that already has a trace."""
         count = self._startable(targets)
         found = self._wire.sources_for(targets[:count]) if count else []
         failed: dict[int, OSError | NoFlowLeftError] = {
@@ -172,9 +172,9 @@ class BulkTracer:
         return flows, errors
 
     async def next_turn(self) -> None:
-        """Returns after the next turn: there may be room, or nothing under way any more.
+        """Waits for the next turn, after which there may be room, or no running trace.
 
-        Raises what a turn raised, after which there are no more turns.
+        Raises the exception of a turn that failed; there are no turns after it.
         """
         if self._fault is None:
             self._turned.clear()
@@ -183,7 +183,7 @@ class BulkTracer:
             raise self._fault
 
     def stop(self) -> None:
-        """Ends all traces with what there is."""
+        """Ends all traces with the answers so far."""
         self._end(self._engine.stop(clock.now()))
         self._turned.set()
 

@@ -79,7 +79,9 @@ class TraceView:
     @property
     def path(self) -> dict[int, bytes]:
         """The address of the last answer at each TTL."""
-        return {reply.ttl: reply.address for reply in self.replies if reply.kind is not _BARRIER}
+        return {
+            reply.ttl: reply.address for reply in self.replies if reply.kind is not NodeKind.BARRIER
+        }
 
     @property
     def replies(self) -> list[Reply]:
@@ -231,5 +233,4 @@ class ProbesView:
         return [Ordinal(ordinal) for ordinal in np.nonzero(silent)[0].tolist()]
 
 
-_BARRIER = NodeKind.BARRIER
 _NOTHING = Aside()
