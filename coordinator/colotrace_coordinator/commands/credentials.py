@@ -16,6 +16,7 @@ from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.store.credentials import Credentials, Permission, permission
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location
+from colotrace_coordinator.store.tables import Key, Token
 
 T = TypeVar("T")
 _DAY_S = 86_400.0
@@ -44,7 +45,7 @@ def create_token(
 def list_tokens(where: Location) -> None:
     """Print a table of all tokens, without the tokens themselves."""
     print_table(
-        _run(where, Credentials.tokens),
+        _run(where, lambda credentials: credentials.all(Token)),
         {
             "ID": lambda token: token.id,
             "ACCOUNT": lambda token: token.account_id,
@@ -60,7 +61,7 @@ def list_tokens(where: Location) -> None:
 
 def revoke_token(where: Location, token_id: str) -> None:
     """Revoke a token. Coordinators refuse it within seconds."""
-    _run(where, lambda credentials: credentials.revoke_token(token_id))
+    _run(where, lambda credentials: credentials.revoke(Token, token_id))
 
 
 def create_key(
@@ -79,7 +80,7 @@ def create_key(
 def list_keys(where: Location) -> None:
     """Print a table of all keys, without the keys themselves."""
     print_table(
-        _run(where, Credentials.keys),
+        _run(where, lambda credentials: credentials.all(Key)),
         {
             "ID": lambda key: key.id,
             "ACCOUNT": lambda key: key.account_id,
@@ -94,7 +95,7 @@ def list_keys(where: Location) -> None:
 
 def revoke_key(where: Location, key_id: str) -> None:
     """Revoke a key. Coordinators refuse it within seconds."""
-    _run(where, lambda credentials: credentials.revoke_key(key_id))
+    _run(where, lambda credentials: credentials.revoke(Key, key_id))
 
 
 def _run(where: Location, act: Callable[[Credentials], Awaitable[T]], *, makes: bool = False) -> T:

@@ -199,36 +199,21 @@ class Credentials:
                 known.revoked_at = None
         return key
 
-    async def tokens(self) -> list[Token]:
-        """Every token, oldest first."""
+    async def all(self, table: type[_Row]) -> list[_Row]:
+        """Every token or key, oldest first."""
         async with self._database.session() as session:
-            return list(await session.scalars(select(Token).order_by(Token.created_at, Token.id)))
+            return list(await session.scalars(select(table).order_by(table.created_at, table.id)))
 
-    async def keys(self) -> list[Key]:
-        """Every key, oldest first."""
-        async with self._database.session() as session:
-            return list(await session.scalars(select(Key).order_by(Key.created_at, Key.id)))
-
-    async def revoke_token(self, token_id: str) -> None:
-        """Revoke the token.
+    async def revoke(self, table: type[_Row], row_id: str) -> None:
+        """Revoke the token or key.
 
         Raises:
-            UnknownIdError: there is no such token.
+            UnknownIdError: there is none with this id.
         """
-        await self._revoke(Token, token_id, "token")
-
-    async def revoke_key(self, key_id: str) -> None:
-        """Revoke the key.
-
-        Raises:
-            UnknownIdError: there is no such key.
-        """
-        await self._revoke(Key, key_id, "key")
-
-    async def _revoke(self, table: type[_Row], row_id: str, word: str) -> None:
         async with self._database.session() as session:
             row = await session.get(table, row_id)
             if row is None:
+                word = table.__name__.lower()
                 raise UnknownIdError(f"there is no {word} {row_id!r}; see: {word} list")
             row.revoked_at = row.revoked_at or int(self._clock())
 

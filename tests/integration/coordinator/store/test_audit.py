@@ -8,7 +8,7 @@ from colotrace_coordinator.store import audit as module
 from colotrace_coordinator.store.audit import KEPT_S, Audit, AuditEntry
 from colotrace_coordinator.store.credentials import Credentials
 from colotrace_coordinator.store.database import Database
-from colotrace_coordinator.store.tables import AuditLine
+from colotrace_coordinator.store.tables import AuditLine, Token
 from eventually import until
 from manual_clock import ManualClock
 from sqlalchemy import select
@@ -93,9 +93,9 @@ async def test_waiting_entries_are_bounded(
 async def test_uses_of_credentials_are_recorded(database: Database, clock: ManualClock) -> None:
     credentials = Credentials(database, clock=clock)
     await credentials.create_token("a1")
-    [token] = await credentials.tokens()
+    [token] = await credentials.all(Token)
     audit = Audit(database, credentials)
     audit.used(token.id)
     await audit.write_uses()
-    [token] = await credentials.tokens()
+    [token] = await credentials.all(Token)
     assert token.last_used_at == clock.now

@@ -10,7 +10,7 @@ from colotrace_coordinator.store.credentials import (
 )
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.secrets import short_digest
-from colotrace_coordinator.store.tables import Token
+from colotrace_coordinator.store.tables import Key, Token
 from manual_clock import ManualClock
 from sqlalchemy import text, update
 
@@ -26,7 +26,7 @@ async def test_token(credentials: Credentials, clock: ManualClock) -> None:
     found = await credentials.find_token(token)
     assert found is not None
     assert found.grants == {"a1": frozenset({Permission.TRACEROUTE})}
-    [line] = await credentials.tokens()
+    [line] = await credentials.all(Token)
     assert (line.id, line.account_id, line.description) == (found.id, "a1", "scripts")
     assert line.created_at == clock.now
     assert (line.expires_at, line.revoked_at, line.last_used_at) == (None, None, None)
@@ -55,16 +55,16 @@ async def test_token_expires(credentials: Credentials, clock: ManualClock) -> No
 async def test_token_is_revoked(credentials: Credentials, clock: ManualClock) -> None:
     """Permanently; a second revocation does not change the time."""
     token = await credentials.create_token("a1")
-    [line] = await credentials.tokens()
-    await credentials.revoke_token(line.id)
+    [line] = await credentials.all(Token)
+    await credentials.revoke(Token, line.id)
     at = clock.now
     clock.now += 10
-    await credentials.revoke_token(line.id)
+    await credentials.revoke(Token, line.id)
     assert await credentials.find_token(token) is None
-    [line] = await credentials.tokens()
+    [line] = await credentials.all(Token)
     assert line.revoked_at == at
     with pytest.raises(UnknownIdError, match="token list"):
-        await credentials.revoke_token("none")
+        await credentials.revoke(Token, "none")
 
 
 async def test_unknown_permission_grants_nothing(
@@ -87,12 +87,12 @@ async def test_key(credentials: Credentials) -> None:
     assert found.grants == {"a1": EVERYTHING}
     assert await credentials.find_key("other@example.net", key) is None
     assert await credentials.find_key("ops@example.net", key[:-1]) is None
-    [line] = await credentials.keys()
+    [line] = await credentials.all(Key)
     assert line.email == "ops@example.net"
-    await credentials.revoke_key(line.id)
+    await credentials.revoke(Key, line.id)
     assert await credentials.find_key("ops@example.net", key) is None
     with pytest.raises(UnknownIdError, match="key list"):
-        await credentials.revoke_key("none")
+        await credentials.revoke(Key, "none")
 
 
 async def test_imported_key(credentials: Credentials) -> None:
@@ -103,7 +103,7 @@ async def test_imported_key(credentials: Credentials) -> None:
     found = await credentials.find_key("a@b.example", key)
     assert found is not None
     assert set(found.grants) == {"a1", "a2"}
-    assert len(await credentials.keys()) == 2
+    assert len(await credentials.all(Key)) == 2
 
 
 @pytest.mark.parametrize("key", ["short", "x" * 31, "x" * 257, "x" * 40 + " ", "ü" * 40])
@@ -123,10 +123,10 @@ async def test_bad_account(credentials: Credentials, account: str) -> None:
 async def test_last_use(credentials: Credentials, clock: ManualClock) -> None:
     await credentials.create_token("a1")
     await credentials.create_key("a1", email="a@b.example")
-    [token], [key] = await credentials.tokens(), await credentials.keys()
+    [token], [key] = await credentials.all(Token), await credentials.all(Key)
     clock.now += 5
     await credentials.used([token.id, key.id, "gone"])
-    [token], [key] = await credentials.tokens(), await credentials.keys()
+    [token], [key] = await credentials.all(Token), await credentials.all(Key)
     assert token.last_used_at == key.last_used_at == clock.now
 
 
@@ -144,5 +144,5 @@ async def test_digests_of_valid_credentials(credentials: Credentials) -> None:
     found = await credentials.find_token(gone)
     assert found is not None
     assert await credentials.digests() == {short_digest(each) for each in (kept, gone, key)}
-    await credentials.revoke_token(found.id)
+    await credentials.revoke(Token, found.id)
     assert await credentials.digests() == {short_digest(each) for each in (kept, key)}
