@@ -22,6 +22,7 @@ from colotrace_proto.messages import (
     PacketType,
 )
 from colotrace_proto.notices import Notice, NoticeCode, sentence
+from eventually import until
 from msgspec import UNSET
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
 from unit.coordinator.traced import DEN, SIN, Coordinator, only, within
@@ -110,11 +111,8 @@ async def test_no_agent(coordinator: Coordinator) -> None:
 
 async def families_are(coordinator: Coordinator, *families: Family) -> None:
     """Wait until the colo's agents have said so."""
-    async with asyncio.timeout(5):
-        while [c.families for c in coordinator.service.colos() if c.name == DEN] != [  # noqa: ASYNC110
-            frozenset(families)
-        ]:
-            await asyncio.sleep(0.005)
+    colos, wanted = coordinator.service.colos, [frozenset(families)]
+    await until(lambda: [each.families for each in colos() if each.name == DEN] == wanted)
 
 
 async def test_agent_without_an_address_is_attached_and_offered_nothing_until_it_has_one(

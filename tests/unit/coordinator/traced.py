@@ -17,6 +17,7 @@ from colotrace_proto.messages import (
     Hello,
 )
 from colotrace_proto.running import RunningClock
+from eventually import until
 from prometheus_client import CollectorRegistry
 from unit.coordinator.scripted_agent import ScriptedAgent, hello
 from unit.coordinator.volatile import VolatileMemory
@@ -79,10 +80,8 @@ async def within(seconds: float, what: asyncio.Task[Answer]) -> Answer:
 
 async def gone(coordinator: Coordinator, *, colo: ColoName = DEN, left: int = 0) -> None:
     """Wait until so many agents are left."""
-    async with asyncio.timeout(5):
-        # Nothing tells when; the timeout bounds it.
-        while [c.agents for c in coordinator.service.colos() if c.name == colo] != [left]:  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
+    colos = coordinator.service.colos
+    await until(lambda: [each.agents for each in colos() if each.name == colo] == [left])
 
 
 def only(answer: Answer) -> rows.ColoRow:

@@ -1,7 +1,7 @@
 """A coordinator and agents' processes at a broker."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import structlog
@@ -34,6 +34,7 @@ from colotrace_proto.messages import (
 from colotrace_proto.mqtt import connection
 from colotrace_proto.published import decode_published, encode_presence
 from colotrace_proto.running import RunningClock
+from eventually import until
 from fleet import Broker
 from prometheus_client import CollectorRegistry
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
@@ -98,13 +99,6 @@ class Coordinator:
 
     def number(self, name: str, **labels: str) -> float:
         return self.numbers.get_sample_value(name, labels) or 0.0
-
-
-async def until(condition: Callable[[], bool], *, within_s: float = 5.0) -> None:
-    """Poll until the condition holds; the test's timeout bounds it."""
-    async with asyncio.timeout(within_s):
-        while not condition():  # noqa: ASYNC110
-            await asyncio.sleep(0.005)
 
 
 async def finished(ticket: Ticket, *, within_s: float = 5.0) -> JobResult:

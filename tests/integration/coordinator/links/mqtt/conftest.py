@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
+from eventually import until
 from fleet import Broker
-from integration.coordinator.links.mqtt.at_broker import Coordinator, reachable, running, until
+from integration.coordinator.links.mqtt.at_broker import Coordinator, reachable, running
 
 
 @pytest.fixture

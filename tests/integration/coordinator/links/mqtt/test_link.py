@@ -14,6 +14,7 @@ from colotrace_proto.messages import (
     RefusalReason,
     Refused,
 )
+from eventually import until
 from fleet import Broker
 from integration.coordinator.links.mqtt.at_broker import (
     DEN,
@@ -23,7 +24,6 @@ from integration.coordinator.links.mqtt.at_broker import (
     finished,
     host,
     running,
-    until,
 )
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
 
