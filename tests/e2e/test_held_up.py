@@ -37,7 +37,7 @@ def _running_jobs(lab: Lab) -> dict[str, Any]:
 async def _jobs(fleet: Fleet) -> float:
     """Number of jobs that requests have asked for, whether they run, have ended or are shared."""
     names = ("colotrace_jobs_running", "colotrace_jobs_total", "colotrace_jobs_shared_total")
-    return sum([await metric(fleet, name) for name in names])
+    return await metric(fleet, *names)
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,12 @@ async def ask(fleet: Fleet, body: dict[str, Any]) -> dict[str, Any]:
         return answer
 
 
-async def metric(fleet: Fleet, name: str) -> float:
-    """The coordinator's number of that name, summed over labels."""
+async def metric(fleet: Fleet, *names: str) -> float:
+    """The sum of the coordinator's metrics of these names, over labels, all at one time."""
     async with httpx.AsyncClient(verify=NO_TLS) as client:
         text = (await client.get(f"{fleet.url}/metrics")).text
-    lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
+    starts = tuple(name + end for name in names for end in " {")
+    lines = [line for line in text.splitlines() if line.startswith(starts)]
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
