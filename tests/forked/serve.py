@@ -1,5 +1,6 @@
 """`python -m forked.serve MODULE…`: the server's side."""
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -110,6 +111,7 @@ def _run(
         traceback.print_exc()
     finally:
         try:
+            atexit._run_exitfuncs()  # the last lines of a log are written there
             sys.stdout.flush()
             sys.stderr.flush()
         finally:
