@@ -41,6 +41,9 @@ class Family(enum.IntEnum):
     IPV4 = 4
     IPV6 = 6
 
+    # Keys of tables that are asked for each packet; the hash of `Enum` is computed in Python.
+    __hash__ = int.__hash__
+
 
 class PacketType(enum.StrEnum):
     """A packet type, by its name in the API."""
@@ -50,6 +53,9 @@ class PacketType(enum.StrEnum):
     TCP = "tcp"
     GRE = "gre"
     GRE_ICMP = "gre+icmp"
+
+    # See `Family`.
+    __hash__ = str.__hash__
 
     @property
     def parts(self) -> "tuple[PacketType, ...]":
