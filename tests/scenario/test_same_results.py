@@ -29,6 +29,43 @@ def test_stamp_that_is_late_or_impossible_is_not_used(stamp: int, undeparted: in
         assert seen.clock_stepped == (stamp < 0)
 
 
+def test_rtt_counts_up_to_the_reading_if_the_clock_was_set() -> None:
+    """An answer that arrived before its probe left says that the clock was set meanwhile."""
+    spec = TraceSpec(TARGETS[4][0], max_ttl=1, packets_per_ttl=1)
+    for side in both_sides(spec):
+        side.start(spec, SOURCE[4], now=START)
+        (name,) = side.send(Fate(), frozenset(), now=START)
+        data = packet(side.packet(name), Error.TIME_EXCEEDED, source=router(4, 1))
+        side.hear([data], at=START - 5 * MS, now=START + 3 * MS)
+        (seen,) = side.seen().values()
+        assert ([reply.rtt_ns for reply in seen.replies], seen.clock_stepped) == ([3 * MS], True)
+
+
+def test_ttl_that_is_left_at_the_target_spares_probes() -> None:
+    """The target would have been reached with less: its TTL has one probe, and no more follow."""
+    spec = TraceSpec(TARGETS[4][0], PacketType.UDP, max_ttl=22, packets_per_ttl=10)
+    for side in both_sides(spec):
+        side.start(spec, SOURCE[4], now=START)
+        name = side.send(Fate(), frozenset(), now=START, turns=1)[-1]
+        assert (name.ttl, name.earlier) == (2, 1)
+        data = packet(side.packet(name), Error.PORT_UNREACHABLE, source=TARGETS[4][0], ttl=2)
+        side.hear([data], at=START + MS, now=START + MS)
+        assert side.send(Fate(), frozenset(), now=START + MS) == []
+
+
+def test_trace_with_unsent_probes_beyond_a_refusal_goes_on() -> None:
+    """Beyond a refusal each TTL has one probe: where one TTL has it, the next may still lack it."""
+    spec = TraceSpec(TARGETS[4][0], max_ttl=22, packets_per_ttl=10)
+    for side in both_sides(spec):
+        side.start(spec, SOURCE[4], now=START)
+        names = side.send(Fate(), frozenset(), now=START, turns=1)
+        assert (names[-1].ttl, names[-1].earlier) == (2, 1)
+        data = packet(side.packet(names[0]), Error.HOST_UNREACHABLE, source=router(4, 1))
+        side.hear([data], at=START + MS, now=START + MS)
+        assert side.expire(START + 20 * SECOND) == {}
+        assert [name.ttl for name in side.send(Fate(), frozenset(), now=START + 20 * SECOND)]
+
+
 @pytest.mark.parametrize(
     ("answered", "failing", "datagrams", "after_ms", "counts", "unplaced"),
     [
