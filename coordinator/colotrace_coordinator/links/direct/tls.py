@@ -90,13 +90,22 @@ class ServerTls:
         """
         self.files = files
         self._texts = files.read()
-        self._configuration = self._texts.configuration()
+        self._reloaded: grpc.ServerCertificateConfiguration | None = None
 
     def credentials(self) -> grpc.ServerCredentials:
-        """For gRPC, which asks at each handshake what holds then."""
+        """For gRPC, which asks at each handshake whether the certificates have changed."""
         return grpc.dynamic_ssl_server_credentials(
-            self._configuration, lambda: self._configuration, require_client_authentication=True
+            self._texts.configuration(),
+            self._changed,  # type: ignore[arg-type] # the stubs lack None, which gRPC documents
+            require_client_authentication=True,
         )
+
+    def _changed(self) -> grpc.ServerCertificateConfiguration | None:
+        # None keeps the former. gRPC frees what it replaces, while another thread may still use it
+        # in a handshake: answering each handshake with a configuration crashes the process when
+        # many agents attach at once.
+        reloaded, self._reloaded = self._reloaded, None
+        return reloaded
 
     def reload(self) -> bool:
         """Take the files as they are now; True where another authority vouches for agents.
@@ -106,7 +115,7 @@ class ServerTls:
         """
         texts = self.files.read()
         changed = texts.client_authority != self._texts.client_authority
-        self._configuration = texts.configuration()
+        self._reloaded = texts.configuration()
         self._texts = texts
         return changed
 
