@@ -58,9 +58,9 @@ def known(kind: type[_E], number: int) -> _E:
         return kind(0)
 
 
-def within(column: Iterable[int], low: int, high: int) -> bool:
+def within(column: Collection[int], low: int, high: int) -> bool:
     """Whether all numbers are from `low` to `high`."""
-    return all(low <= number <= high for number in column)
+    return low <= min(column, default=low) and max(column, default=high) <= high
 
 
 def are_addresses(values: Iterable[bytes]) -> bool:

@@ -1,6 +1,7 @@
 """Frames: a job's replies in columns, and its outcome."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from colotrace_proto import messages as m
 from colotrace_proto.text import safe
@@ -69,13 +70,14 @@ def frame_in(frame: pb.Frame) -> m.Frame:
         raise ProtocolError("Frame.sequence counts from 1")
     if frame.target_address and not are_addresses([frame.target_address]):
         raise ProtocolError("Frame.target_address is not 4 or 16 bytes")
-    if len(frame.sent) > m.MAX_TTL or not within(frame.sent, 0, m.MAX_JOB_PROBES):
+    sent = tuple(frame.sent)
+    if len(sent) > m.MAX_TTL or not within(sent, 0, m.MAX_JOB_PROBES):
         raise ProtocolError("Frame.sent is out of bounds")
     return m.Frame(
         job_id=job_id(frame.job_id),
         sequence=frame.sequence,
         target_address=frame.target_address,
-        sent=tuple(frame.sent),
+        sent=sent,
         replies=_replies_in(frame),
         outcome=_outcome_in(frame.outcome) if frame.HasField("outcome") else None,
     )
@@ -103,15 +105,21 @@ def _node_out(node: m.Node) -> pb.Node:
 
 
 def _node_in(node: pb.Node) -> m.Node:
-    if len(node.address) not in (4, 16):
-        raise ProtocolError("Node.address is not 4 or 16 bytes")
+    plain = _plain_node(node.address, node.kind)
+    if not node.labels:
+        return plain
     if len(node.labels) > m.MAX_LABELS:
         raise ProtocolError(f"Node.labels is longer than {m.MAX_LABELS}")
-    return m.Node(
-        address=node.address,
-        kind=known(m.NodeKind, node.kind),
-        labels=tuple(safe(label, most=m.MAX_LABEL) for label in node.labels),
-    )
+    labels = tuple(safe(label, most=m.MAX_LABEL) for label in node.labels)
+    return m.Node(plain.address, plain.kind, labels)
+
+
+@lru_cache(maxsize=1 << 16)
+def _plain_node(address: bytes, kind: int) -> m.Node:
+    """A node without labels. Remembered: the same routers answer in frame after frame."""
+    if len(address) not in (4, 16):
+        raise ProtocolError("Node.address is not 4 or 16 bytes")
+    return m.Node(address, known(m.NodeKind, kind))
 
 
 def _outcome_out(outcome: m.Outcome) -> pb.Outcome:

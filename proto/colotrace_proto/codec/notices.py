@@ -57,7 +57,7 @@ def notice_in(notice: pb.Notice | None, *, text: str = "") -> Notice | None:
     if len(notice.addresses) > _MAX_ADDRESSES or not are_addresses(notice.addresses):
         raise ProtocolError("Notice.addresses is out of bounds")
     errors = tuple((error.errno, error.count) for error in notice.errors[: _MAX_ERRORS + 1])
-    if len(errors) > _MAX_ERRORS or not within((number for number, _ in errors), 1, _MAX_ERRNO):
+    if len(errors) > _MAX_ERRORS or not within([number for number, _ in errors], 1, _MAX_ERRNO):
         raise ProtocolError("Notice.errors is out of bounds")
     return Notice(
         code=notice.code,
