@@ -1,5 +1,6 @@
-"""Classification of target addresses, used by the policies of both programs."""
+"""Addresses as text, and the classification of target addresses for both programs' policies."""
 
+import functools
 import ipaddress
 
 from .special_purpose import Address, is_reachable
@@ -8,6 +9,13 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 # The first half of an ISATAP interface identifier (RFC 5214 section 6.1), without its u bit.
 _ISATAP, _UNIVERSAL = 0x00005EFE, 0x02000000
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def address_text(packed: bytes) -> str:
+    """An address of 4 or 16 bytes as text. Remembered: routers come again in every answer, and
+    `ipaddress` takes 3 µs."""
+    return str(ipaddress.ip_address(packed))
 
 
 def unwrapped(address: Address) -> Address:

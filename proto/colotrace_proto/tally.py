@@ -6,19 +6,21 @@ replies, in float64 milliseconds. The sample standard deviation takes a second p
 would show rounding errors.
 """
 
-import ipaddress
-from collections.abc import Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import NamedTuple
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
 
 from . import rows
+from .addresses import address_text
 from .ends import refused_at
-from .messages import Edge, Node, NodeKind, PacketType, Replies
+from .messages import MAX_TTL, Edge, Node, NodeKind, PacketType, Replies
 
 _NS_PER_MS = 1e6
 
@@ -58,18 +60,12 @@ class Known:
 NOTHING_KNOWN = Known({}, {})
 
 
-class _Times(NamedTuple):
-    """RTT statistics of one group of replies, in milliseconds."""
-
-    replies: int
-    min: float
-    mean: float
-    max: float
-    std_dev: float
-
-
-_RTT = tuple(f"{name}_rtt_ms" for name in _Times._fields[1:])
-_LATENCY = tuple(f"{name}_latency_ms" for name in _Times._fields[1:])
+_Key = tuple[bytes, tuple[str, ...]]
+"""Address and labels: what makes two replies at one TTL those of one node."""
+_Times = tuple[int, float, float, float, float]
+"""RTT statistics in milliseconds: count, minimum, mean, maximum, standard deviation."""
+_TTLS = MAX_TTL + 1
+_Number = TypeVar("_Number", np.intp, np.float64)
 
 
 def merged(tables: Sequence[Replies]) -> Replies:
@@ -108,17 +104,21 @@ def path_end(gathered: Gathered) -> int:
     the row.
     """
     replies = gathered.replies
-    nodes = [replies.nodes[node] for node in replies.node]
-    answers = [(ttl, n.kind, n.address) for ttl, n in zip(replies.ttl, nodes, strict=True)]
-    ends = [ttl for ttl, kind, _ in answers if kind is NodeKind.TARGET]
+    targets = {n for n, node in enumerate(replies.nodes) if node.kind is NodeKind.TARGET}
+    ends = [ttl for ttl, n in zip(replies.ttl, replies.node, strict=True) if n in targets]
     if ends:
         first = min(ends)
-        others = (ttl for ttl, kind, _ in answers if kind is not NodeKind.TARGET)
-        furthest = max(others, default=0)
-        if not gathered.own_ends or furthest < first:
+        if not gathered.own_ends:
+            return first
+        lines = zip(replies.ttl, replies.node, strict=True)
+        furthest = max((ttl for ttl, n in lines if n not in targets), default=0)
+        if furthest < first:
             return first
         return min((ttl for ttl in ends if ttl > furthest), default=furthest)
-    refused = refused_at(answers)
+    nodes = (replies.nodes[n] for n in replies.node)
+    refused = refused_at(
+        (ttl, node.kind, node.address) for ttl, node in zip(replies.ttl, nodes, strict=True)
+    )
     if refused is not None:
         return refused
     if gathered.unplaced:
@@ -128,53 +128,26 @@ def path_end(gathered: Gathered) -> int:
 
 def addresses(gathered: Sequence[Gathered]) -> set[str]:
     """All addresses in the rows, as text: those to look up names and ASNs for."""
-    found = {_text(g.target_address) for g in gathered if g.target_address}
+    found = {g.target_address for g in gathered if g.target_address}
     for g in gathered:
         end = path_end(g)
         shown = {n for ttl, n in zip(g.replies.ttl, g.replies.node, strict=True) if ttl <= end}
-        found.update(_text(g.replies.nodes[n].address) for n in shown)
-    return found
+        found.update(g.replies.nodes[n].address for n in shown)
+    return {address_text(address) for address in found}
 
 
 def colo_rows(gathered: Sequence[Gathered], known: Known = NOTHING_KNOWN) -> list[rows.ColoRow]:
     """The rows, in the order given."""
-    # One group for each (trace, TTL, address, labels), and one for each trace's target.
-    groups: dict[tuple[int, int, bytes, tuple[str, ...]], int] = {}
-    line_group: list[int] = []
-    line_rtt: list[int] = []
     ends = [path_end(g) for g in gathered]
-    for index, (g, end) in enumerate(zip(gathered, ends, strict=True)):
-        replies = g.replies
-        for ttl, rtt, n in zip(replies.ttl, replies.rtt_ns, replies.node, strict=True):
-            if ttl > end:
-                continue
-            node = replies.nodes[n]
-            key = (index, ttl, node.address, node.labels)
-            line_group.append(groups.setdefault(key, len(groups)))
-            line_rtt.append(rtt)
-            if node.kind is NodeKind.TARGET:
-                key = (index, 0, b"", ())
-                line_group.append(groups.setdefault(key, len(groups)))
-                line_rtt.append(rtt)
-    times = _statistics(
-        np.array(line_group, dtype=np.intp),
-        np.array(line_rtt, dtype=np.float64) / _NS_PER_MS,
-        len(groups),
-    )
-
-    nodes: dict[tuple[int, int], list[tuple[bytes, tuple[str, ...], _Times]]] = {}
-    targets: dict[int, _Times] = {}
-    for (index, ttl, address, labels), group in groups.items():
-        if ttl:
-            nodes.setdefault((index, ttl), []).append((address, labels, times[group]))
-        else:
-            targets[index] = times[group]
+    lines = _Lines.of(gathered, ends)
+    answered = _nodes(lines, known)
+    targets = _targets(lines)
     return [
         rows.ColoRow(
             colo=g.colo,
             error=rows.error_text(g.code),
             hops=[
-                _hop(ttl, g.sent, nodes.get((index, ttl), []), known) for ttl in range(1, end + 1)
+                _hop(ttl, g.sent, answered.get(index * _TTLS + ttl)) for ttl in range(1, end + 1)
             ],
             target_summary=_summary(g, targets.get(index), known),
             traceroute_time_ms=round(g.duration_ns / _NS_PER_MS),
@@ -184,9 +157,86 @@ def colo_rows(gathered: Sequence[Gathered], known: Known = NOTHING_KNOWN) -> lis
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The replies up to the rows' ends, in columns of one length: the row's index, TTL, RTT, the
+    index into `keys` (address and labels), and whether the target answered."""
+
+    row: npt.NDArray[np.intp]
+    ttl: npt.NDArray[np.intp]
+    rtt_ms: npt.NDArray[np.float64]
+    key: npt.NDArray[np.intp]
+    is_target: npt.NDArray[np.bool_]
+    keys: list[_Key]
+
+    @classmethod
+    def of(cls, gathered: Sequence[Gathered], ends: Sequence[int]) -> _Lines:
+        replies = [g.replies for g in gathered]
+        keys: dict[_Key, int] = {}
+        nodes = [node for table in replies for node in table.nodes]
+        node_key = np.array(
+            [keys.setdefault((node.address, node.labels), len(keys)) for node in nodes], np.intp
+        )
+        node_is_target = np.array([node.kind is NodeKind.TARGET for node in nodes], np.bool_)
+        counts = [len(table.ttl) for table in replies]
+        offsets = np.cumsum([0, *(len(table.nodes) for table in replies)])[:-1]
+        row = np.repeat(np.arange(len(replies)), counts)
+        ttl = _column((table.ttl for table in replies), sum(counts), np.intp)
+        node = _column((table.node for table in replies), sum(counts), np.intp) + offsets[row]
+        rtt_ms = _column((table.rtt_ns for table in replies), sum(counts), np.float64) / _NS_PER_MS
+        kept = ttl <= np.array(ends, np.intp)[row]
+        node = node[kept]
+        return cls(
+            row[kept], ttl[kept], rtt_ms[kept], node_key[node], node_is_target[node], list(keys)
+        )
+
+
+def _column(
+    columns: Iterable[Sequence[int]], count: int, dtype: type[_Number]
+) -> npt.NDArray[_Number]:
+    return np.fromiter(chain.from_iterable(columns), dtype, count)
+
+
+def _nodes(lines: _Lines, known: Known) -> dict[int, list[tuple[_Key, rows.Node]]]:
+    """The nodes at each hop (row index * `_TTLS` + TTL), each with its key."""
+    shown = [_shown(address, known) for address, _ in lines.keys]
+    group = (lines.row * _TTLS + lines.ttl) * max(len(lines.keys), 1) + lines.key
+    groups, group_of = np.unique(group, return_inverse=True)
+    places, keys = np.divmod(groups, max(len(lines.keys), 1))
+    found: dict[int, list[tuple[_Key, rows.Node]]] = {}
+    for place, key, (count, low, mean, high, std_dev) in zip(
+        places.tolist(),
+        keys.tolist(),
+        _statistics(group_of, lines.rtt_ms, len(groups)),
+        strict=True,
+    ):
+        ip, asn, name = shown[key]
+        labels = lines.keys[key][1]
+        node = rows.Node(
+            asn=asn,
+            ip=ip,
+            name=name,
+            packet_count=count,
+            min_rtt_ms=low,
+            mean_rtt_ms=mean,
+            max_rtt_ms=high,
+            std_dev_rtt_ms=std_dev,
+            labels=list(labels) if labels else UNSET,
+        )
+        found.setdefault(place, []).append((lines.keys[key], node))
+    return found
+
+
+def _targets(lines: _Lines) -> dict[int, _Times]:
+    """The statistics of each row's target, by the row's index; without those it did not answer."""
+    group, group_of = np.unique(lines.row[lines.is_target], return_inverse=True)
+    times = _statistics(group_of, lines.rtt_ms[lines.is_target], len(group))
+    return dict(zip(group.tolist(), times, strict=True))
+
+
 def _statistics(
     group: npt.NDArray[np.intp], rtt_ms: npt.NDArray[np.float64], groups: int
-) -> list[_Times]:
+) -> Iterator[_Times]:
     """The statistics of each group. `group[i]` is the group of `rtt_ms[i]`; no group is empty."""
     count = np.bincount(group, minlength=groups)
     low = np.full(groups, np.inf)
@@ -198,56 +248,61 @@ def _statistics(
     mean = np.clip(mean, low, high)
     squares = np.bincount(group, (rtt_ms - mean[group]) ** 2, minlength=groups)
     std_dev = np.sqrt(squares / np.maximum(count - 1, 1))
-    columns = (count, low, mean, high, std_dev)
-    return list(map(_Times, *(column.tolist() for column in columns)))
+    return zip(
+        count.tolist(), low.tolist(), mean.tolist(), high.tolist(), std_dev.tolist(), strict=True
+    )
 
 
-def _hop(
-    ttl: int,
-    sent: Sequence[int],
-    answered: list[tuple[bytes, tuple[str, ...], _Times]],
-    known: Known,
-) -> rows.Hop:
+def _hop(ttl: int, sent: Sequence[int], answered: list[tuple[_Key, rows.Node]] | None) -> rows.Hop:
     packets = sent[ttl - 1] if ttl <= len(sent) else 0
-    answers = sum(times.replies for _, _, times in answered)
-    answered.sort(key=lambda node: (-node[2].replies, len(node[0]), node[0], node[1]))
+    if answered is None:
+        return rows.Hop(
+            packets_ttl=ttl, packets_sent=packets, packets_lost=packets, nodes=[rows.SILENCE]
+        )
+    if len(answered) > 1:
+        answered.sort(
+            key=lambda each: (-each[1].packet_count, len(each[0][0]), each[0][0], each[0][1])
+        )
+    nodes = [node for _, node in answered]
+    answers = sum(node.packet_count for node in nodes)
     return rows.Hop(
         packets_ttl=ttl,
         packets_sent=max(packets, answers),
         packets_lost=max(packets - answers, 0),
-        nodes=[_node(*node, known) for node in answered] or [rows.SILENCE],
-    )
-
-
-def _node(address: bytes, labels: tuple[str, ...], times: _Times, known: Known) -> rows.Node:
-    ip = _text(address)
-    return rows.Node(
-        asn=known.asns.get(ip, rows.UNKNOWN_ASN),
-        ip=ip,
-        name=known.names.get(ip, ip),
-        packet_count=times.replies,
-        **dict(zip(_RTT, times[1:], strict=True)),
-        labels=list(labels) if labels else UNSET,
+        nodes=nodes,
     )
 
 
 def _link(link: Edge) -> rows.Link:
-    return rows.Link(ttl=link.ttl, near=_text(link.near), far=_text(link.far), flows=link.flows)
+    return rows.Link(
+        ttl=link.ttl, near=address_text(link.near), far=address_text(link.far), flows=link.flows
+    )
 
 
 def _summary(gathered: Gathered, times: _Times | None, known: Known) -> rows.TargetSummary:
     if not gathered.target_address:
         return rows.TargetSummary(asn="", ip="", name=gathered.target, packet_count=0)
-    ip = _text(gathered.target_address)
-    # Without times the target did not answer, or only without naming a probe.
+    ip, asn, name = _shown(gathered.target_address, known)
+    if times is None:  # the target did not answer, or only without naming a probe
+        return rows.TargetSummary(asn=asn, ip=ip, name=name, packet_count=gathered.unplaced)
+    count, low, mean, high, std_dev = times
     return rows.TargetSummary(
-        asn=known.asns.get(ip, rows.UNKNOWN_ASN),
+        asn=asn,
         ip=ip,
-        name=known.names.get(ip, ip),
-        packet_count=times.replies if times else gathered.unplaced,
-        **(dict(zip(_LATENCY + _RTT, 2 * times[1:], strict=True)) if times else {}),
+        name=name,
+        packet_count=count,
+        min_latency_ms=low,
+        mean_latency_ms=mean,
+        max_latency_ms=high,
+        std_dev_latency_ms=std_dev,
+        min_rtt_ms=low,
+        mean_rtt_ms=mean,
+        max_rtt_ms=high,
+        std_dev_rtt_ms=std_dev,
     )
 
 
-def _text(address: bytes) -> str:
-    return str(ipaddress.ip_address(address))
+def _shown(address: bytes, known: Known) -> tuple[str, str, str]:
+    """An address as text, its ASN, and its name."""
+    ip = address_text(address)
+    return ip, known.asns.get(ip, rows.UNKNOWN_ASN), known.names.get(ip, ip)
