@@ -1,0 +1,150 @@
+"""Which job starts next: room at the coordinator, at the agents, and in the rate to the target."""
+
+from collections import Counter
+
+from colotrace_coordinator.jobs.fair import Origin
+from colotrace_coordinator.jobs.starts import Starts, Wish
+from colotrace_coordinator.jobs.target_rates import BURST_S, TargetLimits, TargetRates
+from colotrace_proto.messages import ColoName
+
+MINE, THEIRS = Origin("mine", "t", 1), Origin("theirs", "t", 2)
+UNLIMITED = TargetLimits(1e9, 1e9)
+DEN, SIN = ColoName("den01"), ColoName("sin01")
+
+
+class World:
+    """A clock, colos with room for so many jobs, and the starts so far."""
+
+    def __init__(self, *, room: int = 100, limits: TargetLimits = UNLIMITED, **colos: int) -> None:
+        self.colos = Counter({ColoName(name): most for name, most in colos.items()})
+        self.starts: Starts[str] = Starts(
+            rates=TargetRates(limits),
+            has_room=lambda colo: self.colos[colo] > 0,
+        )
+        self.room = room
+        self.now = 0.0
+        self.started: list[tuple[float, str]] = []
+        self.wishes: dict[str, Wish] = {}
+
+    def ask(
+        self, name: str, origin: Origin = MINE, *, colo: ColoName = DEN, to: str = "192.0.2.1"
+    ) -> None:
+        self.wishes[name] = Wish(origin, colo, to, 45)
+        self.starts.push(name, self.wishes[name])
+
+    def start(self) -> list[str]:
+        names = []
+        while (name := self.starts.pop(self.now, self.room)) is not None:
+            self.colos[self.wishes[name].colo] -= 1
+            names.append(name)
+        self.started += [(self.now, name) for name in names]
+        return names
+
+    def end(self, name: str) -> None:
+        colo = self.wishes[name].colo
+        self.colos[colo] += 1
+        self.starts.remove(name)
+        self.starts.colo_has_room(colo)
+
+    def run(self) -> None:
+        """Start what can be, until nothing waits for time any more."""
+        while True:
+            self.start()
+            at = self.starts.next_at()
+            if at is None:
+                return
+            assert at >= self.now
+            self.now = max(at, self.now)
+
+
+def test_full_colo_does_not_hold_up_others() -> None:
+    world = World(den01=1, sin01=1)
+    for name in ("d1", "d2", "d3"):
+        world.ask(name)
+    world.ask("s1", colo=SIN)
+    assert world.start() == ["d1", "s1"]
+    world.end("s1")
+    assert world.start() == []
+    world.end("d1")
+    assert world.start() == ["d2"]
+
+
+def test_removed_job_does_not_start() -> None:
+    """Wherever it waits."""
+    world = World(den01=1)
+    for name in ("d1", "d2", "d3", "d4"):
+        world.ask(name)
+    assert world.start() == ["d1"]
+    world.ask("d5")
+    for name in ("d2", "d5"):
+        world.starts.remove(name)
+    assert world.starts.waiting == 2
+    world.end("d1")
+    assert world.start() == ["d3"]
+    world.end("d3")
+    assert world.start() == ["d4"]
+    world.end("d4")
+    assert (world.starts.waiting, world.starts.running) == (0, 0)
+
+
+def test_room_of_the_coordinator_is_bounded() -> None:
+    world = World(room=10, den01=1_000)
+    for number in range(50):
+        world.ask(f"{number}")
+    assert len(world.start()) == 8
+    assert world.starts.running == 8
+    world.end("0")
+    assert world.start() == ["8"]
+
+
+def test_rate_to_one_target_is_bounded() -> None:
+    """Over any time, one account sends its rate, and what the burst allows."""
+    limits = TargetLimits(of_account=450, in_all=10_000)
+    world = World(room=1_000, limits=limits, den01=1_000)
+    for number in range(100):
+        world.ask(f"{number}")
+    world.run()
+    assert len(world.started) == 100
+    for at, _ in world.started:
+        sent = 45 * sum(1 for other, _ in world.started if other <= at)
+        assert sent <= 450 * (at + BURST_S) + 46
+    assert 8.5 <= world.now <= 9.5
+    assert sum(world.starts.was_spread(f"{number}") for number in range(100)) == 89
+
+
+def test_rate_is_of_all_accounts_together() -> None:
+    """Three accounts share what one target may get in all."""
+    limits = TargetLimits(of_account=450, in_all=900)
+    world = World(room=1_000, limits=limits, den01=1_000)
+    for number in range(90):
+        world.ask(f"{number}", Origin(f"account {number % 3}", "t", number % 3))
+    world.run()
+    assert len(world.started) == 90
+    assert world.now >= 90 * 45 / 900 - BURST_S - 0.06
+
+
+def test_other_targets_are_not_held_up() -> None:
+    limits = TargetLimits(of_account=45, in_all=90)
+    world = World(limits=limits, den01=1_000)
+    for number in range(5):
+        world.ask(f"{number}")
+    world.ask("other", to="192.0.2.2")
+    assert world.start() == ["0", "1", "other"]
+
+
+def test_small_request_of_another_account_passes_those_that_wait_for_the_rate() -> None:
+    limits = TargetLimits(of_account=450, in_all=900)
+    world = World(room=1_000, limits=limits, den01=1_000)
+    for number in range(100):
+        world.ask(f"{number}")
+    world.start()
+    world.ask("theirs", THEIRS)
+    assert world.start() == ["theirs"]
+
+
+def test_resolved_address_counts() -> None:
+    """Traces by name use up the rate of the address that they turn out to go to."""
+    rates = TargetRates(TargetLimits(of_account=450, in_all=450))
+    rates.spend("mine", "192.0.2.1", 4_500, 0.0)
+    assert rates.open_at("theirs", "192.0.2.1", 0.0) == 10 - BURST_S
+    assert rates.open_at("theirs", "192.0.2.2", 0.0) == 0.0
