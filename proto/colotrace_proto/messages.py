@@ -10,7 +10,8 @@ from typing import NewType
 
 from .notices import Notice
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+"""Version 2 has batches of messages, and heartbeats on change only."""
 
 AgentId = NewType("AgentId", str)
 ColoName = NewType("ColoName", str)

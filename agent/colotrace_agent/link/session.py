@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
+from colotrace_proto.codec.batches import BATCHES_SINCE
 from colotrace_proto.messages import (
     MAX_HELD_JOBS,
     Accepted,
@@ -65,6 +66,8 @@ class Session:
     def __init__(self, identity: Identity, jobs: Jobs, *, wake: Callable[[], None]) -> None:
         self.heartbeat_ms = 5_000
         self.welcomed = False
+        self.batches = False
+        """Whether the coordinator takes batches."""
         self._identity = identity
         self._jobs = jobs
         self._wake = wake
@@ -145,6 +148,7 @@ class Session:
     def _welcome(self, welcome: Welcome) -> None:
         self.welcomed = True
         self.heartbeat_ms = welcome.heartbeat_ms
+        self.batches = welcome.protocol_version >= BATCHES_SINCE
         # A new coordinator process does not know the jobs of its predecessor.
         wanted = welcome.wanted_jobs if welcome.coordinator_id == self._coordinator_id else ()
         self._coordinator_id = welcome.coordinator_id

@@ -7,6 +7,7 @@ from contextlib import suppress
 import grpc
 import structlog
 from colotrace_proto import codec
+from colotrace_proto.codec.batches import MAX_MESSAGES, agent_batch
 from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.messages import Cancel, Job, JobId, UnknownJob
 from colotrace_proto.running import RunningClock
@@ -41,6 +42,7 @@ _REFUSALS = frozenset(
 _HEARTBEATS_MISSED = 3
 _BUSY_HEARTBEAT_S = 1.0
 _WELCOME_WITHIN_S = 5.0
+_BATCH_BYTES = 65_536
 
 _log = structlog.get_logger()
 
@@ -179,11 +181,9 @@ class Stream:
                 message = await call.read()
             if not isinstance(message, CoordinatorMessage):  # the end of the stream
                 return
-            decoded = codec.decode_from_coordinator(message)
-            if decoded is None:
-                continue  # a message that only newer coordinators send
             was_welcomed = self._session.welcomed
-            self._session.heard(decoded)
+            for decoded in codec.all_from_coordinator(message):
+                self._session.heard(decoded)
             if not self._session.unsettled:
                 self._settled.set()
             if self._session.welcomed and not was_welcomed:
@@ -196,12 +196,26 @@ class Stream:
         while True:
             await self._sendable.wait()
             self._sendable.clear()
-            while (message := self._session.to_send()) is not None:
+            while (message := self._due_together()) is not None:
                 try:
-                    await call.write(codec.encode_from_agent(message))
+                    await call.write(message)
                 except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
                     # The stream has ended. The reader raises the reason and cancels this task.
                     await self._loop.create_future()
+
+    def _due_together(self) -> AgentMessage | None:
+        """The next message to write: all that can be sent now, up to `_BATCH_BYTES`."""
+        messages: list[AgentMessage] = []
+        size, most = 0, MAX_MESSAGES if self._session.batches else 1
+        while size < _BATCH_BYTES and len(messages) < most:
+            message = self._session.to_send()
+            if message is None:
+                break
+            messages.append(codec.encode_from_agent(message))
+            size += messages[-1].ByteSize()
+        if len(messages) > 1:
+            return agent_batch(messages)
+        return messages[0] if messages else None
 
     async def _send_heartbeats(self) -> None:
         silent_s = 0.0

@@ -188,19 +188,18 @@ class AgentReports:
 
     def _frame(self, sender: Agent, frame: Frame, now: float) -> None:
         self._metrics.frames.inc()
-        final = frame.outcome is not None
         machine = self._held_by(sender.key, frame.job_id)
         if machine is None:
             # The job has ended or moved: have the agent delete it.
-            sender.link.ack(sender.key, Ack(frame.job_id, frame.sequence), final=final)
-            if not final:
+            sender.link.ack(sender.key, Ack(frame.job_id, frame.sequence))
+            if frame.outcome is None:
                 sender.link.cancel(sender.key, frame.job_id)
             return
         sequence = machine.frame(now, frame)
         if sequence == frame.sequence:
             self._seen(frame)
         if sequence:
-            sender.link.ack(sender.key, Ack(frame.job_id, sequence), final=final)
+            sender.link.ack(sender.key, Ack(frame.job_id, sequence))
         self._settle(machine, now)
 
     def _answered_by(self, sender: Agent, job_id: JobId) -> JobMachine | None:

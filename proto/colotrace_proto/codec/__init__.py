@@ -8,12 +8,13 @@ In the modules of this package, `x_out` makes the protobuf message of a value, a
 protobuf message and makes the value of it. A message of a new kind is a line in one of two tables.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from colotrace_proto import messages as m
 from colotrace_proto.v1 import fleet_pb2 as pb
 
+from .batches import Order, coordinator_batch, coordinator_batch_in
 from .checks import fields_of, parsed
 from .frames import frame_in, frame_out
 from .hello import (
@@ -70,7 +71,8 @@ def decode_from_agent(message: pb.AgentMessage) -> m.FromAgent | None:
         ProtocolError: a value is out of the bounds of `messages`.
     """
     field = message.WhichOneof("message")
-    return _AGENT_DECODERS[field](getattr(message, field)) if field else None
+    decode = _AGENT_DECODERS.get(field or "")
+    return decode(getattr(message, field)) if decode and field else None
 
 
 def parse_from_agent(payload: bytes) -> m.FromAgent | None:
@@ -88,6 +90,13 @@ def encode_from_coordinator(message: m.FromCoordinator) -> pb.CoordinatorMessage
     return pb.CoordinatorMessage(**{field: encode(message)})
 
 
+def encode_together(messages: Sequence[m.FromCoordinator]) -> pb.CoordinatorMessage:
+    """One message with the given ones: the only one, or a batch of several `batches.Order`s."""
+    if len(messages) == 1:
+        return encode_from_coordinator(messages[0])
+    return coordinator_batch(each for each in messages if isinstance(each, Order))
+
+
 def decode_from_coordinator(message: pb.CoordinatorMessage) -> m.FromCoordinator | None:
     """A coordinator's message; None for one of a kind that is not known here.
 
@@ -95,4 +104,17 @@ def decode_from_coordinator(message: pb.CoordinatorMessage) -> m.FromCoordinator
         ProtocolError: a value is out of the bounds of `messages`.
     """
     field = message.WhichOneof("message")
-    return _COORDINATOR_DECODERS[field](getattr(message, field)) if field else None
+    decode = _COORDINATOR_DECODERS.get(field or "")
+    return decode(getattr(message, field)) if decode and field else None
+
+
+def all_from_coordinator(message: pb.CoordinatorMessage) -> list[m.FromCoordinator]:
+    """The messages of a coordinator's message, which may be a batch, without unknown kinds.
+
+    Raises:
+        ProtocolError: a value is out of the bounds of `messages`.
+    """
+    if message.HasField("batch"):
+        return coordinator_batch_in(message.batch)
+    decoded = decode_from_coordinator(message)
+    return [] if decoded is None else [decoded]

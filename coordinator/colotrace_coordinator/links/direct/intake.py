@@ -9,10 +9,11 @@ holder (the certificate or address), since an agent chooses its id itself. Each 
 for the answers that it causes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import grpc
 from colotrace_proto.codec import parse_from_agent
+from colotrace_proto.codec.batches import split_agent_batch
 from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.codec.frames import frame_job
 from colotrace_proto.messages import FromAgent, JobId
@@ -82,6 +83,28 @@ class Intake:
     def offered(self, agent: Origin) -> None:
         """Credit the agent for the answers to an offer."""
         self._agents.credit(agent, OFFER_UNITS, self._clock())
+
+    def messages(
+        self,
+        agent: Origin,
+        payload: bytes,
+        *,
+        due: Callable[[JobId, int], bool | None],
+        stray: Callable[[JobId], None],
+    ) -> Iterator[FromAgent]:
+        """Decode the messages that arrived as one, each when it is asked for; see `message`.
+
+        Raises:
+            StreamClosedError: a message is invalid, or exceeds a limit.
+        """
+        try:
+            parts = split_agent_batch(payload)
+        except ProtocolError as error:
+            raise _invalid(str(error)) from error
+        for part in parts:
+            message = self.message(agent, part, due=due, stray=stray)
+            if message is not None:
+                yield message
 
     def message(
         self,

@@ -3,12 +3,13 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
-from colotrace_proto.codec import encode_from_coordinator
+from colotrace_proto.codec import encode_together
+from colotrace_proto.codec.batches import BATCHES_SINCE
 from colotrace_proto.messages import (
     PROTOCOL_VERSION,
     Ack,
@@ -194,10 +195,10 @@ class DirectLink:
         """See `AgentLink`."""
         self._send(agent, Cancel(job_id))
 
-    def ack(self, agent: AgentKey, ack: Ack, *, final: bool) -> None:
+    def ack(self, agent: AgentKey, ack: Ack) -> None:
         """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
-            attached[0].ack(ack, final=final)
+            attached[0].ack(ack)
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
         """See `AgentLink`."""
@@ -282,10 +283,11 @@ class DirectLink:
     ) -> StreamClosedError:
         key = AgentKey.of(hello)
         stream = AgentStream(
-            read=partial(self._message, context, key, origin),
-            write=lambda message: _write(context, message),
+            read=partial(self._messages, context, key, origin),
+            write=lambda messages: _write(context, messages),
             heartbeat_s=self._heartbeat_s,
             clock=self._clock,
+            batches=hello.protocol_version >= BATCHES_SINCE,
         )
         # The new stream replaces the old one before it is reported, since offers may follow at
         # once.
@@ -323,8 +325,10 @@ class DirectLink:
             await asyncio.sleep(min(left_s, self._expiry_check_s))
         stream.end(grpc.StatusCode.UNAUTHENTICATED, "the agent's certificate has expired")
 
-    async def _message(self, context: "Context", key: AgentKey, origin: Origin) -> FromAgent | None:
-        return self._intake.message(
+    async def _messages(
+        self, context: "Context", key: AgentKey, origin: Origin
+    ) -> Iterator[FromAgent]:
+        return self._intake.messages(
             origin,
             await _read(context),
             due=partial(self._events.frame_due, key),
@@ -347,14 +351,14 @@ class DirectLink:
             self._events.detached(key)
 
 
-async def _write(context: "Context", message: FromCoordinator) -> None:
-    """Send a message as soon as the transport takes it.
+async def _write(context: "Context", messages: Sequence[FromCoordinator]) -> None:
+    """Send messages as one as soon as the transport takes it.
 
     Raises:
         StreamClosedError: the stream has ended meanwhile.
     """
     try:
-        await context.write(encode_from_coordinator(message))
+        await context.write(encode_together(messages))
     except (aio.InternalError, aio.UsageError) as error:
         raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, str(error)) from error
 

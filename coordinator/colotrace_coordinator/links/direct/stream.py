@@ -1,10 +1,12 @@
 """One agent's stream: its send queue, its receive loop, its heartbeats, and how it ends."""
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 import grpc
+from colotrace_proto.codec.batches import MAX_ORDERS, Order
 from colotrace_proto.messages import Ack, FromAgent, FromCoordinator, Heartbeat, JobId
 from colotrace_proto.running import RunningClock
 
@@ -15,6 +17,8 @@ MAX_QUEUED = 4_096
 ACK_INTERVAL_S = 0.02
 SILENT_INTERVALS = 3
 LAST_WRITE_S = 1.0
+READ_SLICE_S = 0.002
+"""After this long, other streams have their turn between two messages of a batch."""
 
 
 class StreamClosedError(CoordinatorError):
@@ -29,23 +33,26 @@ class StreamClosedError(CoordinatorError):
 class AgentStream:
     """The state of one stream. Call `run` once.
 
-    `read` returns the next message, or None for one of an unknown kind; it raises
-    `StreamClosedError` when the agent has closed its side. `write` returns when the transport has
-    taken the message, and raises the same if the transport has ended.
+    `read` returns the next messages, which arrived as one; it raises `StreamClosedError` when the
+    agent has closed its side, and so does the iterator if a message is invalid. `write` returns
+    when the transport has taken the messages, and raises the same if the transport has ended.
+    `batches`: whether the agent takes several messages as one.
     """
 
     def __init__(
         self,
         *,
-        read: Callable[[], Awaitable[FromAgent | None]],
-        write: Callable[[FromCoordinator], Awaitable[None]],
+        read: Callable[[], Awaitable[Iterator[FromAgent]]],
+        write: Callable[[Sequence[FromCoordinator]], Awaitable[None]],
         heartbeat_s: float,
         clock: RunningClock,
+        batches: bool,
     ) -> None:
         self._read = read
         self._write = write
         self._heartbeat_s = heartbeat_s
         self._clock = clock
+        self._batches = batches
         self._loop = asyncio.get_running_loop()
         self._queue: deque[FromCoordinator] = deque()
         self._wake = asyncio.Event()
@@ -65,13 +72,8 @@ class AgentStream:
         self._queue.append(message)
         self._wake.set()
 
-    def ack(self, ack: Ack, *, final: bool) -> None:
-        """Queue an acknowledgement: a final one at once; others are coalesced to one for each job
-        and `ACK_INTERVAL_S`."""
-        if final:
-            self._acks.pop(ack.job_id, None)
-            self.send(ack)
-            return
+    def ack(self, ack: Ack) -> None:
+        """Queue an acknowledgement: one for each job, all of `ACK_INTERVAL_S` together."""
         self._acks[ack.job_id] = ack
         if self._ack_timer is None:
             self._ack_timer = self._loop.call_later(ACK_INTERVAL_S, self._flush_acks)
@@ -122,20 +124,33 @@ class AgentStream:
 
     async def _receive_all(self, heard: Callable[[FromAgent], None]) -> None:
         while True:
-            message = await self._read()
+            messages = await self._read()
             self._heard_at = self._clock.now()
-            if message is not None:
+            pause_at = time.perf_counter() + READ_SLICE_S
+            for message in messages:
                 heard(message)
+                if time.perf_counter() > pause_at:
+                    await asyncio.sleep(0)
+                    pause_at = time.perf_counter() + READ_SLICE_S
 
     async def _send_all(self) -> None:
         try:
             while not self._closing:
                 while self._queue:
-                    await self._write(self._queue.popleft())
+                    await self._write(self._due_together())
                 self._wake.clear()
                 await self._wake.wait()
         except StreamClosedError as closed:
             self.end(closed.code, closed.detail)
+
+    def _due_together(self) -> Sequence[FromCoordinator]:
+        """The next messages to write: one, or several that can be in one batch."""
+        queue = self._queue
+        due = [queue.popleft()]
+        if self._batches and isinstance(due[0], Order):
+            while queue and len(due) < MAX_ORDERS and isinstance(queue[0], Order):
+                due.append(queue.popleft())
+        return due
 
     async def _watch(self) -> None:
         """Send heartbeats; end the stream on request, or if the agent's heartbeats are missing."""

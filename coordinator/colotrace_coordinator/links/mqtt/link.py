@@ -187,9 +187,9 @@ class MqttLink:
         if self._unanswered.pop(job_id, None) is not None and process is not None:
             self._outgoing.put(bus.cancels(process.colo), Cancel(job_id))
 
-    def ack(self, agent: AgentKey, ack: Ack, *, final: bool) -> None:
+    def ack(self, agent: AgentKey, ack: Ack) -> None:
         """See `AgentLink`."""
-        self._streams.ack(agent, ack, final=final)
+        self._streams.ack(agent, ack)
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
         """See `AgentLink`."""

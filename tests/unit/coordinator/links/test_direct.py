@@ -80,20 +80,18 @@ async def test_offer_made_while_attaching_comes_after_the_welcome(
         assert await agent.next() == JOB
 
 
-async def test_acks_are_coalesced_and_the_final_one_is_sent_at_once(
-    fleet: RecordingFleet, link: DirectLink
-) -> None:
-    """One ack a job for what came close together; a final one overtakes."""
+async def test_acks_are_coalesced(fleet: RecordingFleet, link: DirectLink) -> None:
+    """One for each job for frames that came close together."""
     async with ScriptedAgent(await link.start()) as agent:
         await agent.attach()
         await fleet.next()
         for sequence in (1, 2, 3):
-            link.ack(key(agent), Ack(J1, sequence), final=False)
-            link.ack(key(agent), Ack(JobId("j2"), sequence), final=False)
-        link.ack(key(agent), Ack(J1, 4), final=True)
+            link.ack(key(agent), Ack(J1, sequence))
+            link.ack(key(agent), Ack(JobId("j2"), sequence))
+        link.ack(key(agent), Ack(J1, 4))
         assert await agent.next() == Ack(J1, 4)
         assert await agent.next() == Ack(JobId("j2"), 3)
-        link.ack(key(agent), Ack(JobId("j2"), 4), final=False)
+        link.ack(key(agent), Ack(JobId("j2"), 4))
         assert await agent.next() == Ack(JobId("j2"), 4)
 
 
@@ -113,7 +111,7 @@ async def test_detached_when_the_agent_goes(fleet: RecordingFleet, link: DirectL
         assert (await fleet.next())[:2] == ("detached", key(agent))
         link.offer(key(agent), JOB, shared=False)
         link.cancel(key(agent), J1)
-        link.ack(key(agent), Ack(J1, 1), final=True)
+        link.ack(key(agent), Ack(J1, 1))
         link.close(key(agent), Closing.RESYNC, "")
 
 
@@ -185,7 +183,7 @@ async def test_rejected_stream_does_not_end_the_attached_one(
 async def test_newer_agent(fleet: RecordingFleet, link: DirectLink) -> None:
     """It is spoken to in this version; messages unknown here are passed over."""
     async with ScriptedAgent(await link.start(), hello(protocol_version=7)) as agent:
-        assert (await agent.attach()).protocol_version == 1
+        assert (await agent.attach()).protocol_version == 2
         await agent.say_raw(pb.AgentMessage.FromString(b"\xa2\x06\x03abc"))
         await agent.say(Heartbeat())
         assert [(await fleet.next())[0] for _ in range(2)] == ["attached", "heard"]

@@ -1,6 +1,7 @@
 """A stream's own bounds, without a transport."""
 
 import asyncio
+from collections.abc import Iterator, Sequence
 
 import grpc
 import pytest
@@ -19,15 +20,17 @@ async def test_stream_of_an_agent_that_does_not_read_ends(monkeypatch: pytest.Mo
     never = asyncio.Event()
     ended: list[bool] = []
 
-    async def write(message: FromCoordinator) -> None:
-        written.append(message)
+    async def write(messages: Sequence[FromCoordinator]) -> None:
+        written.extend(messages)
         await never.wait()
 
-    async def read() -> FromAgent | None:
+    async def read() -> Iterator[FromAgent]:
         await never.wait()
-        return None
+        return iter(())
 
-    stream = AgentStream(read=read, write=write, heartbeat_s=5.0, clock=RunningClock())
+    stream = AgentStream(
+        read=read, write=write, heartbeat_s=5.0, clock=RunningClock(), batches=True
+    )
     for _ in range(MAX_QUEUED + 1):
         stream.send(Heartbeat())
     end = await stream.run(WELCOME, heard=lambda _: None, ended=lambda: ended.append(True))

@@ -1,6 +1,7 @@
 """A coordinator and agents' processes at a broker."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
@@ -48,6 +49,7 @@ class Coordinator:
 
     def __init__(self, broker: Broker, *, expire_every_s: float = EXPIRE_EVERY_S) -> None:
         self.numbers = CollectorRegistry()
+        self.requests = itertools.count()
         metrics, log, clock = Metrics(self.numbers), structlog.get_logger(), RunningClock()
         self.registry = Registry(VolatileMemory())
         self.dispatcher = Dispatcher(
@@ -85,7 +87,9 @@ class Coordinator:
         return live is not None and live.down_since is not None
 
     def begin(self, target: str = "192.0.2.1") -> Ticket:
-        return self.dispatcher.begin(JobKey("acc", Task(DEN, target, Options())))
+        return self.dispatcher.begin(
+            JobKey("acc", Task(DEN, target, Options())), caller="token", request=next(self.requests)
+        )
 
     def states(self) -> list[tuple[str, str]]:
         """The attached agents and their states."""
