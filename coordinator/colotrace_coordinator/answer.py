@@ -4,10 +4,11 @@ Everything of an answer is put together here: the results of its jobs, the refus
 coordinator's policy, host names, ASNs, and the statistics (`colotrace_proto.tally`).
 """
 
-import ipaddress
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from colotrace_proto import rows, tally
+from colotrace_proto.addresses import address_text
 from colotrace_proto.codes import Code, RowCode, row_failed
 from colotrace_proto.deadlines import NAMES_S
 from colotrace_proto.messages import ColoName, Frame
@@ -19,6 +20,8 @@ from .fleet.registry import Registry
 from .jobs.task import JobResult
 from .model import Answer, Message, Options, TraceRequest
 
+PIECE_ROWS = 50
+"""Rows whose statistics are computed in one go: some 3 ms."""
 Results = Mapping[tuple[str, ColoName], JobResult | str]
 """By target and colo: the result of the job, or why the target was refused."""
 
@@ -37,14 +40,15 @@ class Answers:
         nodes = {node.address for node in frame.replies.nodes}
         if frame.target_address:
             nodes.add(frame.target_address)
-        addresses = [str(ipaddress.ip_address(address)) for address in nodes]
+        addresses = [address_text(address) for address in nodes]
         if self._names is not None:
             self._names.prefetch(addresses)
         if self._asns is not None:
             self._asns.asns(addresses)
 
     async def build(self, request: TraceRequest, results: Results) -> Answer:
-        """The answer, targets and colos in the order of the request. Takes `NAMES_S` at most."""
+        """The answer, targets and colos in the order of the request. Takes `NAMES_S` at most; the
+        statistics are computed as its rows are asked for."""
         gathered: list[tally.Gathered] = []
         messages: list[Message] = []
         for row, target in enumerate(request.targets):
@@ -52,28 +56,36 @@ class Answers:
                 result = results[target, name]
                 colo = rows.Colo(city=self._registry.city(name), name=name)
                 pointer = f"/result/{row}/colos/{column}"
+                if len(gathered) % PIECE_ROWS == PIECE_ROWS - 1:
+                    await asyncio.sleep(0)
                 gathered.append(_gathered(result, target, colo, request.options))
                 messages += [
                     Message(code, words, pointer) for code, words in _messages(result, name)
                 ]
-        colo_rows = tally.colo_rows(gathered, await self._known(gathered))
         width = len(request.colos)
-        return Answer(
-            [
-                rows.TargetRow(target=target, colos=colo_rows[i * width : (i + 1) * width])
-                for i, target in enumerate(request.targets)
-            ],
-            messages,
-        )
+        known = await self._known(gathered)
+        return Answer(request.targets, width, _rows(gathered, width, known), messages)
 
     async def _known(self, gathered: list[tally.Gathered]) -> tally.Known:
-        addresses = tally.addresses(gathered)
+        addresses: set[str] = set()
+        for at in range(0, len(gathered), PIECE_ROWS):
+            addresses |= tally.addresses(gathered[at : at + PIECE_ROWS])
+            await asyncio.sleep(0)
         names, asns = {}, {}
         if self._names is not None:
             names = await self._names.names(addresses, wait_s=NAMES_S)
         if self._asns is not None:
             asns = self._asns.asns(addresses)
         return tally.Known(names, asns)
+
+
+async def _rows(
+    gathered: Sequence[tally.Gathered], width: int, known: tally.Known
+) -> AsyncIterator[Sequence[rows.ColoRow]]:
+    """The rows in pieces of one target each; `width` rows are a target's."""
+    for start in range(0, len(gathered), width):
+        for at in range(start, start + width, PIECE_ROWS):
+            yield tally.colo_rows(gathered[at : min(at + PIECE_ROWS, start + width)], known)
 
 
 def _gathered(

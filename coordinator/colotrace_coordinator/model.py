@@ -1,11 +1,11 @@
 """The coordinator's data classes: requests and answers."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from colotrace_proto.messages import ColoName, Family, PacketType
-from colotrace_proto.rows import TargetRow
+from colotrace_proto.rows import ColoRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,15 @@ class Options:
 class TraceRequest:
     """A valid request: targets as written, colos by full name in the order of the answer.
 
-    `spent_s`: how long it took to arrive; that is part of the time for the answer.
+    `caller` is the credential. `spent_s`: how long it took to arrive; that is part of the time for
+    the answer.
     """
 
     account_id: str
     targets: tuple[str, ...]
     colos: tuple[ColoName, ...]
     options: Options
+    caller: str = field(default="", compare=False)
     spent_s: float = field(default=0.0, compare=False)
 
 
@@ -47,9 +49,15 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to a request: a row for each target, and messages about them."""
+    """The answer to a request: for each target a row of each colo, and messages about them.
 
-    rows: list[TargetRow]
+    `rows` yields the rows of the first target, then those of the next, in pieces of at least one
+    row and of one target each. They are computed as they are asked for, once.
+    """
+
+    targets: Sequence[str]
+    rows_of_target: int
+    rows: AsyncIterator[Sequence[ColoRow]]
     messages: list[Message]
 
 

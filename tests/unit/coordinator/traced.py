@@ -2,13 +2,14 @@
 
 import asyncio
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 import pytest
 import structlog
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.metrics import Metrics
-from colotrace_coordinator.model import Answer, Options, TraceRequest
+from colotrace_coordinator.model import Message, Options, TraceRequest
 from colotrace_coordinator.policy import TargetPolicy
 from colotrace_coordinator.service import TraceService
 from colotrace_proto import rows
@@ -23,6 +24,14 @@ from unit.coordinator.scripted_agent import ScriptedAgent, hello
 from unit.coordinator.volatile import VolatileMemory
 
 DEN, SIN = ColoName("den01"), ColoName("sin01")
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An answer whose rows have all been asked for."""
+
+    rows: list[rows.TargetRow]
+    messages: list[Message]
 
 
 class Coordinator:
@@ -63,17 +72,27 @@ class Coordinator:
         account: str = "acc",
         options: Options | None = None,
         spent_s: float = 0.0,
-    ) -> asyncio.Task[Answer]:
+    ) -> asyncio.Task[Whole]:
         request = TraceRequest(
             account, targets or ("8.8.8.8",), colos, options or Options(), spent_s=spent_s
         )
-        return asyncio.create_task(self.service.trace(request))
+        return asyncio.create_task(self._trace(request))
+
+    async def _trace(self, request: TraceRequest) -> Whole:
+        answer = await self.service.trace(request)
+        colo_rows = [row async for piece in answer.rows for row in piece]
+        width = answer.rows_of_target
+        targets = [
+            rows.TargetRow(target=target, colos=colo_rows[at * width : (at + 1) * width])
+            for at, target in enumerate(answer.targets)
+        ]
+        return Whole(targets, answer.messages)
 
     def number(self, name: str, **labels: str) -> float:
         return self.numbers.get_sample_value(name, labels) or 0.0
 
 
-async def within(seconds: float, what: asyncio.Task[Answer]) -> Answer:
+async def within(seconds: float, what: asyncio.Task[Whole]) -> Whole:
     async with asyncio.timeout(seconds):
         return await what
 
@@ -84,12 +103,12 @@ async def gone(coordinator: Coordinator, *, colo: ColoName = DEN, left: int = 0)
     await until(lambda: [each.agents for each in colos() if each.name == colo] == [left])
 
 
-def only(answer: Answer) -> rows.ColoRow:
+def only(answer: Whole) -> rows.ColoRow:
     ((row,),) = [target.colos for target in answer.rows]
     return row
 
 
-async def cancelled(task: asyncio.Task[Answer]) -> None:
+async def cancelled(task: asyncio.Task[Whole]) -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

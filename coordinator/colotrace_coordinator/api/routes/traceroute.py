@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from contextlib import ExitStack
 
 import msgspec
 from colotrace_proto.codes import Code
@@ -15,6 +16,7 @@ from colotrace_coordinator.api.access.access import Access
 from colotrace_coordinator.api.context import CLIENT_GONE, context_of
 from colotrace_coordinator.api.envelope import answer
 from colotrace_coordinator.api.errors import describe
+from colotrace_coordinator.api.large import respond
 from colotrace_coordinator.api.measure import Admission, measure
 from colotrace_coordinator.api.request.body import read_json_bytes
 from colotrace_coordinator.api.request.colos import choose
@@ -57,21 +59,29 @@ class Traceroute:
         body = parse(await read_json_bytes(request))
         colos = choose(body.colos, self._tracer.colos())
         # The client's deadline counts from the start of its request.
-        spent_s = time.monotonic() - context_of(request.scope).began
+        context = context_of(request.scope)
+        spent_s = time.monotonic() - context.began
         asked = TraceRequest(
-            account_id, tuple(body.targets), colos, body.options.plain(), spent_s=spent_s
+            account_id,
+            tuple(body.targets),
+            colos,
+            body.options.plain(),
+            caller=context.credential_id or "",
+            spent_s=spent_s,
         )
         if not colos:
             return answer([TargetRow(target=t, colos=[]) for t in asked.targets], [NO_COLO])
         began, status = time.monotonic(), CLIENT_GONE
         try:
-            with self._admission.enter():
+            with ExitStack() as stack:
+                stack.enter_context(self._admission.enter())
                 left_s = self._within_s - spent_s
                 got = await measure(
                     self._tracer, asked, request=request, within_s=left_s, limit=self._limit
                 )
-            status = 200
-            return answer(got.rows, got.messages)
+                status = 200
+                accepted = request.headers.get("accept-encoding", "")
+                return await respond(got, accepted=accepted, until_sent=stack.pop_all())
         except Exception as error:
             status = describe(error, path="").status
             raise

@@ -1,11 +1,11 @@
 """A tracer without a network: it answers from a table, and tells what it was asked."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from colotrace_coordinator.model import Answer, ColoStatus, Message, TraceRequest
 from colotrace_proto.messages import ColoName, Family, Node, NodeKind, PacketType, Replies
-from colotrace_proto.rows import Colo, TargetRow
+from colotrace_proto.rows import Colo, ColoRow
 from colotrace_proto.tally import Gathered, colo_rows
 
 CITIES = {
@@ -53,13 +53,11 @@ class FakeTracer:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
-        rows = [
-            TargetRow(
-                target=target, colos=colo_rows([self._trace(target, c) for c in request.colos])
-            )
-            for target in request.targets
-        ]
-        return Answer(rows, self.messages)
+        return Answer(request.targets, len(request.colos), self._rows(request), self.messages)
+
+    async def _rows(self, request: TraceRequest) -> AsyncIterator[list[ColoRow]]:
+        for target in request.targets:
+            yield colo_rows([self._trace(target, c) for c in request.colos])
 
     def _trace(self, target: str, colo: str) -> Gathered:
         where = Colo(city=self.cities[colo], name=colo)
