@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -204,6 +205,7 @@ async def serve(settings: ServeSettings) -> None:
                 tasks.create_task(operation.serve(sockets=ops), name="operation")
                 where["ops"] = str(bound(ops, settings.ops))
             mark_started()
+            _tune_garbage_collection()
             log.info("listening", **where, tls=settings.tls is not None)
             await _until(stopping, serving)
             log.info("stopping")
@@ -220,6 +222,15 @@ async def serve(settings: ServeSettings) -> None:
             for task in background:
                 task.cancel()
     log.info("stopped")
+
+
+def _tune_garbage_collection() -> None:
+    """What exists now stays for good, and is not looked at again. A large request makes many
+    objects that live for seconds and have no cycles: by default, collections stopped the loop for
+    up to 400 ms, and took a third of the time. A collection of the youngest takes 2 ms."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 200, 20)
 
 
 def _limits() -> Limits:

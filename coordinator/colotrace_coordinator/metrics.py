@@ -35,6 +35,16 @@ class Metrics:
         self.jobs_running = Gauge(
             "colotrace_jobs_running", "Jobs that have not ended", registry=registry
         )
+        self.jobs_waiting = Gauge(
+            "colotrace_jobs_waiting", "Jobs that wait for their turn", registry=registry
+        )
+        self.jobs_not_started = Counter(
+            "colotrace_jobs_not_started",
+            "Jobs whose turn did not come in time, by what they waited for: the coordinator, the "
+            "agents of the colo, or the limit of packets to the target",
+            ["waited_for"],
+            registry=registry,
+        )
         self.jobs = Counter(
             "colotrace_jobs",
             "Jobs ended, by the answer's error code (0: traced) or cancelled",

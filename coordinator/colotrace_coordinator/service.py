@@ -4,6 +4,7 @@ The parts are built by `composition`. Links report to `TraceService.agent_events
 """
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 
 from colotrace_proto.deadlines import GATHER_S
@@ -26,6 +27,9 @@ from .jobs.task import JobResult, Task
 from .metrics import Metrics
 from .model import Answer, ColoStatus, TraceRequest
 from .policy import TargetPolicy, literal
+
+ROWS_PER_TURN = 100
+"""Rows whose jobs are begun in one turn of the loop."""
 
 
 class TraceService:
@@ -62,6 +66,7 @@ class TraceService:
             log=log,
             clock=clock,
         )
+        self._numbers = itertools.count()
         self._stopping = False
         self._requests = 0
         self._idle = asyncio.Event()
@@ -105,18 +110,29 @@ class TraceService:
         await self._idle.wait()
 
     async def _trace(self, request: TraceRequest) -> Answer:
+        number = next(self._numbers)
+        refusals = {target: self._policy.refusal(target) for target in request.targets}
+        asked = {
+            target: (as_ascii(target), request.options, _family(target)) for target in refusals
+        }
         results: dict[tuple[str, ColoName], JobResult | str] = {}
         tickets: dict[tuple[str, ColoName], Ticket] = {}
         try:
-            for target in dict.fromkeys(request.targets):
-                refusal = self._policy.refusal(target)
-                for colo in request.colos:
+            # All targets of a colo together: what is due for one agent goes in one message.
+            for colo in request.colos:
+                for target, refusal in refusals.items():
                     if refusal is not None:
                         results[target, colo] = refusal
                         continue
-                    key = JobKey(request.account_id, _task(request, target, colo))
-                    ticket = self._dispatcher.begin(key, spent_s=request.spent_s)
-                    tickets[target, colo] = ticket
+                    tickets[target, colo] = self._dispatcher.begin(
+                        JobKey(request.account_id, Task(colo, *asked[target])),
+                        caller=request.caller,
+                        request=number,
+                        rows=len(request.targets) * len(request.colos),
+                        spent_s=request.spent_s,
+                    )
+                    if len(tickets) % ROWS_PER_TURN == 0:
+                        await asyncio.sleep(0)
             if tickets:
                 await asyncio.wait([ticket.done for ticket in tickets.values()])
             results.update({place: ticket.done.result() for place, ticket in tickets.items()})
@@ -126,7 +142,6 @@ class TraceService:
         return await self._answers.build(request, results)
 
 
-def _task(request: TraceRequest, target: str, colo: ColoName) -> Task:
+def _family(target: str) -> Family | None:
     address = literal(target)
-    family = Family(address.version) if address is not None else None
-    return Task(colo, as_ascii(target), request.options, family)
+    return Family(address.version) if address is not None else None

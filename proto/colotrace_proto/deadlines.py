@@ -9,10 +9,10 @@ ANSWER_S = 25.0
 """Deadline of the answer."""
 NAMES_S = 1.0
 """Longest wait for host names after the jobs have ended."""
-ROWS_S = 0.5
-"""Reserved for statistics and for writing the answer."""
+ROWS_S, ROW_S = 0.5, 0.0001
+"""Reserved for statistics and for writing the answer: so long at least, and so long a row."""
 JOBS_S = ANSWER_S - NAMES_S - ROWS_S
-"""Deadline of the jobs."""
+"""Deadline of the jobs of a small request."""
 AGENT_MARGIN_S = 0.3
 """An agent ends this much earlier than its job, so that its last frame arrives in time."""
 LEAST_TRACE_S = 1.0
@@ -46,9 +46,9 @@ BACKOFF_S, MAX_BACKOFF_S = 0.1, 1.0
 """First and longest pause before a busy agent is asked again; each is twice the one before."""
 
 
-def job_deadline(now: float, *, spent_s: float) -> float:
-    """The deadline of a job of a request that arrived `spent_s` before `now`."""
-    return now + JOBS_S - spent_s
+def job_deadline(now: float, *, spent_s: float, rows: int = 1) -> float:
+    """The deadline of a job of a request with so many rows that arrived `spent_s` before `now`."""
+    return now + JOBS_S - max(0.0, rows * ROW_S - ROWS_S) - spent_s
 
 
 def too_late(now: float, deadline: float) -> bool:

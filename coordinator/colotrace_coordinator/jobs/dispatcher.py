@@ -6,12 +6,13 @@ causes or the caller that it wakes: there is no task and no queue in between.
 
 import asyncio
 import secrets
+import time
 from collections.abc import Iterable
 from functools import partial
 
-from colotrace_proto.deadlines import GATHER_S, JOIN_DIFFERENCE_S, job_deadline
+from colotrace_proto.deadlines import GATHER_S, JOIN_DIFFERENCE_S, LEAST_TRACE_S, job_deadline
 from colotrace_proto.messages import ColoName, JobId
-from colotrace_proto.running import RunningClock
+from colotrace_proto.running import RunningClock, RunningTimer
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.fleet.link import Closing
@@ -19,14 +20,25 @@ from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.shares import TokenBuckets
 
+from . import faults
 from .coalesce import Recent
 from .commands import CancelJob, Command, Offer, Resync
+from .fair import Origin
+from .faults import Fault
 from .index import LiveAttempts
 from .machine import JobMachine, State
 from .running import JobKey, LiveJob, Ticket
+from .starts import Gate, Starts, Wish
+from .target_rates import UNLIMITED, TargetLimits, TargetRates
+from .window import Window
 
 MIN_HOLD_UP_S = 0.5
 """Hold-ups are summed up until they reach this much; then every deadline is corrected."""
+START_SLICE_S = 0.002
+"""How long jobs are started in one turn of the loop."""
+READ_TURNS = 10
+"""Turns of the loop in which what has arrived is read: gRPC passes it on through a thread and
+a queue, and a stream reads one message a turn."""
 LEFT_AFTER_S = 5.0
 """After a hold-up of this length agents may have left this coordinator; they are awaited again."""
 
@@ -42,6 +54,7 @@ class Dispatcher:
         log: FilteringBoundLogger,
         clock: RunningClock,
         gather_s: float = GATHER_S,
+        target_limits: TargetLimits = UNLIMITED,
     ) -> None:
         self._registry = registry
         self._metrics = metrics
@@ -56,24 +69,37 @@ class Dispatcher:
         self._jobs: dict[ColoName, dict[JobMachine, LiveJob]] = {}
         self._recent: Recent[JobKey, LiveJob] = Recent()
         self.attempts: LiveAttempts[JobMachine] = LiveAttempts()
+        self._starts: Starts[LiveJob] = Starts(
+            rates=TargetRates(target_limits), has_room=self._has_room
+        )
+        self._window = Window()
+        self._unstarted: dict[float, list[LiveJob]] = {}
+        self._starting: asyncio.Handle | None = None
+        self._start_timer: RunningTimer | None = None
+        metrics.jobs_waiting.set_function(lambda: self._starts.waiting)
         clock.on_held_up(self._held_up)
 
     # Callers
 
-    def begin(self, key: JobKey, *, spent_s: float = 0.0) -> Ticket:
-        """Begin the job of a request that has taken `spent_s` so far, or join an identical job that
-        has just begun."""
+    def begin(
+        self, key: JobKey, *, caller: str, request: int, rows: int = 1, spent_s: float = 0.0
+    ) -> Ticket:
+        """Begin a job, or join an identical job that has just begun.
+
+        `caller` is the credential. `request` numbers the requests in their order; it has `rows`
+        rows, and has taken `spent_s` so far.
+        """
         now = self._clock.now()
-        deadline = job_deadline(now, spent_s=spent_s)
+        deadline = job_deadline(now, spent_s=spent_s, rows=rows)
         job = self._recent.find(key, now)
         if job is None or job.machine.deadline > deadline + JOIN_DIFFERENCE_S:
-            job = self._start(key, now, deadline)
+            job = self._queue(key, Origin(key.account_id, caller, request), now, deadline)
         else:
             self._metrics.jobs_shared.inc()
         job.callers += 1
         return Ticket(job.done, partial(self._leave, job))
 
-    def _start(self, key: JobKey, now: float, deadline: float) -> LiveJob:
+    def _queue(self, key: JobKey, origin: Origin, now: float, deadline: float) -> LiveJob:
         machine = JobMachine(
             key.task,
             deadline=deadline,
@@ -84,8 +110,61 @@ class Dispatcher:
         self._jobs.setdefault(key.task.colo, {})[machine] = job
         self._recent.add(key, job, now)
         self._metrics.jobs_running.inc()
-        self.settle(machine, now)
+        task = key.task
+        self._starts.push(job, Wish(origin, task.colo, task.target, task.most_replies))
+        self._give_up_at(job, deadline - LEAST_TRACE_S)
+        self._start_soon()
         return job
+
+    # The order of starts
+
+    def _start_soon(self) -> None:
+        """Start the next jobs in the loop's next turn, when all of a request have been queued."""
+        if self._starting is None and self._starts.waiting:
+            asked_at = self._loop.time()
+            self._starting = self._loop.call_soon(lambda: self._start_next(asked_at))
+
+    def _start_next(self, asked_at: float) -> None:
+        self._starting = None
+        if self._start_timer is not None:
+            self._start_timer.cancel()
+            self._start_timer = None
+        began = time.perf_counter()
+        now = self._clock.now()
+        turn_s = self._loop.time() - asked_at
+        self._window.turned(turn_s, now, running=self._starts.running)
+        while (job := self._starts.pop(now, self._window.size)) is not None:
+            job.started = True
+            self.settle(job.machine, now)
+            if time.perf_counter() - began > START_SLICE_S:
+                self._start_soon()
+                return
+        next_at = self._starts.next_at()
+        if next_at is not None:
+            self._start_timer = self._clock.call_at(next_at, self._start_soon)
+
+    def _give_up_at(self, job: LiveJob, at: float) -> None:
+        """Give the job up if it has not started by then. One timer serves all jobs of about the
+        same time, since a request may have 25,000."""
+        at = round(at, 1)
+        jobs = self._unstarted.get(at)
+        if jobs is None:
+            jobs = self._unstarted[at] = []
+            self._clock.call_at(at, partial(self._give_up, at))
+        jobs.append(job)
+
+    def _give_up(self, at: float) -> None:
+        now = self._clock.now()
+        for job in self._unstarted.pop(at):
+            if not job.started and job.machine.state is not State.ENDED:
+                job.machine.give_up(now, self._why_not_started(job))
+                self.settle(job.machine, now)
+
+    def _has_room(self, colo: ColoName) -> bool:
+        """Whether an agent of the colo has room for a job, or the colo has no agent."""
+        agents = self._registry.agents(colo)
+        load = self.attempts.load
+        return not agents or any(load(a.key) < a.hello.max_jobs for a in agents)
 
     def _leave(self, job: LiveJob) -> None:
         job.callers -= 1
@@ -116,6 +195,8 @@ class Dispatcher:
         for machine in machines:
             machine.agent_available()
             self.settle(machine, now)
+            self._starts.colo_has_room(machine.task.colo)
+        self._start_soon()
 
     def _held_up(self, by_s: float) -> None:
         """This coordinator did not run for a while, which is no agent's fault."""
@@ -140,7 +221,7 @@ class Dispatcher:
         job = self._jobs.get(machine.task.colo, {}).get(machine)
         if job is None:
             return
-        if machine.state is State.SEEKING:
+        if machine.state is State.SEEKING and job.started:
             colo = machine.task.colo
             wait_until = self._gathered_at if self._registry.awaited(colo) else 0.0
             machine.place(
@@ -152,17 +233,40 @@ class Dispatcher:
             self._finish(job)
             return
         due = machine.next_deadline()
-        if due != job.due and due is not None:
+        if job.started and due is not None:
+            self._set_timer(job, due)
+
+    def _set_timer(self, job: LiveJob, due: float) -> None:
+        # A timer that fires too early is set again; most jobs end before.
+        if job.due is None or due < job.due:
             if job.timer is not None:
                 job.timer.cancel()
-            job.due, job.timer = due, self._clock.call_at(due, partial(self._expire, job))
+            expire = partial(self._expire, job, READ_TURNS)
+            job.due, job.timer = due, self._clock.call_at(due, expire)
 
-    def _expire(self, job: LiveJob) -> None:
+    def _expire(self, job: LiveJob, turns: int) -> None:
+        """Judge what is due, once everything that agents have sent by now has been read."""
+        machine = job.machine
+        if machine.state is State.ENDED:
+            return
+        if turns:
+            self._loop.call_soon(self._expire, job, turns - 1)
+            return
         job.due = None
         now = self._clock.now()
-        machine = job.machine
         machine.expire(now, self._registry.agents(machine.task.colo), blocked=self._blocked)
         self.settle(machine, now)
+
+    def _why_not_started(self, job: LiveJob) -> Fault:
+        gate, colo = self._starts.waits_for(job), job.machine.task.colo
+        self._metrics.jobs_not_started.labels(gate.value).inc()
+        match gate:
+            case Gate.COORDINATOR:
+                return faults.overloaded(colo)
+            case Gate.TARGET:
+                return faults.target_limited(colo)
+            case Gate.COLO:
+                return faults.busy(colo)
 
     def _send(self, machine: JobMachine, command: Command) -> None:
         agent, task = self._registry.get(command.agent), machine.task
@@ -190,6 +294,9 @@ class Dispatcher:
         del jobs[job.machine]
         if not jobs:
             del self._jobs[task.colo]
+        self._starts.remove(job)
+        self._starts.colo_has_room(task.colo)
+        self._start_soon()
         if job.timer is not None:
             job.timer.cancel()
             job.timer = None  # which refers to the job: without the cycle it is freed at once

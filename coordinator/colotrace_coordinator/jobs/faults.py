@@ -82,6 +82,24 @@ def busy(colo: ColoName) -> Fault:
     return Fault(RowCode.NO_AGENT, Weight.BUSY, words)
 
 
+def overloaded(colo: ColoName) -> Fault:
+    """The job waited for its turn at this coordinator until the time ran out."""
+    words = (
+        f"the coordinator is overloaded and had no time to ask {colo}; ask for less at once, or "
+        "run more coordinators"
+    )
+    return Fault(RowCode.LOST, Weight.FINAL, words)
+
+
+def target_limited(colo: ColoName) -> Fault:
+    """The job waited for the rate of packets to its target until the time ran out."""
+    words = (
+        f"the limit of packets a second to this target left no time for {colo}; ask for fewer "
+        "colos or packets at once"
+    )
+    return Fault(RowCode.LOST, Weight.FINAL, words)
+
+
 def refused(agent: AgentId, refusal: Refused) -> Fault:
     """The agent refused the offer."""
     code, weight, cause = RowCode.NO_AGENT, Weight.UNABLE, refusal.notice

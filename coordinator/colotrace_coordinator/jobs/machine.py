@@ -145,6 +145,10 @@ class JobMachine:
             shared = self._attempts.fresh and len(eligible) > 1
             self._offer(now, chosen.key, shared=shared)
 
+    def give_up(self, now: float, fault: Fault) -> None:
+        """End the job before it was offered to anybody."""
+        self._end(now, fault)
+
     def agent_available(self) -> None:
         """An agent of the colo can be offered jobs that could not before: seek if the job waits."""
         if self.state is State.WAITING:

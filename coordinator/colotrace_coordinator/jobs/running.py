@@ -29,6 +29,8 @@ class LiveJob:
     machine: JobMachine
     done: asyncio.Future[JobResult]
     began_at: float
+    started: bool = False
+    """Whether it was its turn; see `starts`."""
     callers: int = 0
     due: float | None = None
     timer: RunningTimer | None = None

@@ -11,6 +11,11 @@ def test_time_to_arrive_counts_against_the_job() -> None:
     assert rules.job_deadline(100.0, spent_s=2.0) == 100.0 + rules.JOBS_S - 2.0
 
 
+def test_many_rows_leave_their_jobs_less_time() -> None:
+    """Their statistics and their writing take longer."""
+    assert rules.job_deadline(0.0, spent_s=0.0, rows=25_000) == rules.JOBS_S - 2.0
+
+
 def test_agent_ends_before_its_job() -> None:
     """So that its last frame arrives in time."""
     assert rules.agent_time_ms(0.0, rules.JOBS_S) == 23_200
