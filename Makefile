@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: forge fuzz help setup demo test unit check bench accuracy proto templates constraints clean
+.PHONY: forge fuzz help setup demo test unit check bench accuracy load proto templates constraints clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -52,6 +52,9 @@ bench: setup .venv/.bench  ## measure against peers; results in bench/results (R
 
 accuracy: setup  ## hold reported RTTs against a responder's own record, beside other tools'
 	@$(BIN)/python -m bench.accuracy
+
+load: setup  ## load coordinators with up to 5,000 simulated agents, and say what they carry (10 minutes)
+	@PYTHONPATH=tests $(BIN)/python -m load
 
 forge: setup  ## send an engine ten million forged replies, and say what got through
 	@PYTHONPATH=tests $(BIN)/python -m forgery

@@ -1,0 +1,211 @@
+"""Many simulated agents in one process: real links and certificates, simulated traces.
+
+Started by `programs.Agents`. Each agent has a connection and a TLS certificate of its own, and uses
+the agent's link to the coordinator. Only its jobs are simulated: a job ends as the last `Behaviour`
+says, with one frame of 15 hops with 3 replies each. One line of JSON for each command and answer.
+"""
+
+import argparse
+import asyncio
+import ipaddress
+import json
+import logging
+import random
+import secrets
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+import uvloop
+from colotrace_agent.job.admission import Jobs
+from colotrace_agent.job.shell import Emit
+from colotrace_agent.link.mqtt import MqttLink
+from colotrace_agent.link.session import Identity
+from colotrace_agent.link.stream import Stream
+from colotrace_agent.link.tls import Tls
+from colotrace_proto.bus import broker_of
+from colotrace_proto.messages import (
+    Accepted,
+    AgentId,
+    ColoName,
+    Counters,
+    Failure,
+    Family,
+    Frame,
+    Job,
+    JobId,
+    Node,
+    NodeKind,
+    Outcome,
+    PacketType,
+    RefusalReason,
+    Refused,
+    Replies,
+    UnknownJob,
+)
+from colotrace_proto.running import RunningClock
+
+HOPS, PER_TTL = 15, 3
+_ROUTERS = tuple(Node(ipaddress.IPv4Address(f"198.18.{ttl}.1").packed) for ttl in range(1, HOPS))
+_RTT_NS = tuple((2 + 30 * hop // (HOPS - 1)) * 1_000_000 for hop in range(HOPS))
+_NODES = tuple(hop for hop in range(HOPS) for _ in range(PER_TTL))
+_TTLS = tuple(hop + 1 for hop in _NODES)
+_REPLY_NS = tuple(_RTT_NS[hop] for hop in _NODES)
+_DONE = Outcome(Failure.NONE, duration_ns=_RTT_NS[-1])
+
+
+@dataclass(slots=True)
+class Behaviour:
+    """How jobs end. Times are in seconds after the offer."""
+
+    report_after_s: float = 0.0
+    """The job is accepted at once, and its only frame is sent after this time."""
+    silent: float = 0.0
+    """Share of the jobs that are accepted and never reported."""
+
+
+class SimulatedJobs(Jobs):
+    """Jobs that are always accepted."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        # `Jobs.__init__` is not called: there is no prober.
+        self.draining = False
+        self.taken = 0
+        self.reported_at = 0.0
+        """On the machine's monotonic clock: when the last job was reported."""
+        self._behaviour = behaviour
+        self._running: dict[JobId, asyncio.Handle] = {}
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def counters(self) -> Counters:
+        """All zero."""
+        return Counters()
+
+    def take(
+        self,
+        job: Job | UnknownJob,
+        emit: Emit,
+        *,
+        ready: object = None,  # noqa: ARG002 - there is no progress
+    ) -> Accepted | Refused:
+        """Accept the job; its frame follows in a later turn of the loop."""
+        if isinstance(job, UnknownJob):
+            return Refused(job.job_id, RefusalReason.UNSUPPORTED, job.notice)
+        self.taken += 1
+        behaviour = self._behaviour
+        if not behaviour.silent or random.random() >= behaviour.silent:
+            self._running[job.job_id] = asyncio.get_running_loop().call_later(
+                behaviour.report_after_s, self._report, job, emit
+            )
+        return Accepted(job.job_id)
+
+    def cancel(self, job_id: JobId) -> None:
+        """Do not report the job."""
+        if (report := self._running.pop(job_id, None)) is not None:
+            report.cancel()
+
+    async def finish(self, *, within_s: float) -> None:  # noqa: ARG002
+        """Take no more jobs."""
+        self.draining = True
+
+    def _report(self, job: Job, emit: Emit) -> None:
+        del self._running[job.job_id]
+        target = ipaddress.ip_address(job.target).packed
+        nodes = (*_ROUTERS, Node(target, NodeKind.TARGET))
+        replies = Replies(_TTLS, _REPLY_NS, _NODES, nodes)
+        self.reported_at = time.monotonic()
+        emit(Frame(job.job_id, 1, target, (PER_TTL,) * HOPS, replies, _DONE))
+
+
+def _identity(colo: str, number: int) -> Identity:
+    return Identity(
+        agent_id=AgentId(f"{colo}-{number}"),
+        boot_id=secrets.token_bytes(16),
+        colo=ColoName(colo),
+        city="Singapore, SG",
+        families=frozenset({Family.IPV4}),
+        packet_types=frozenset(PacketType),
+        software_version="load",
+        max_jobs=10_000,
+    )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--coordinator", help="HOST:PORT of its gRPC")
+    where.add_argument("--mqtt", help="the broker's URL")
+    parser.add_argument("--authority", type=Path, help="PEM CA of the coordinator; else no TLS")
+    parser.add_argument("--certificates", type=Path, help="folder with a pair for each agent")
+    parser.add_argument("agents", nargs="+", metavar="COLO-NUMBER")
+    return parser.parse_args()
+
+
+class Fleet:
+    """The agents of this process."""
+
+    def __init__(self, asked: argparse.Namespace) -> None:
+        self.behaviour = Behaviour()
+        self._jobs: list[SimulatedJobs] = []
+        self._links: list[asyncio.Task[None]] = []
+        clock = RunningClock()
+        for name in asked.agents:
+            colo, _, number = name.rpartition("-")
+            identity, jobs = _identity(colo, int(number)), SimulatedJobs(self.behaviour)
+            tls = None
+            if asked.authority:
+                pair = asked.certificates / name
+                tls = Tls(
+                    certificate=pair.with_suffix(".pem"),
+                    key=pair.with_suffix(".key"),
+                    authority=asked.authority,
+                )
+            link: Stream | MqttLink
+            if asked.coordinator:
+                link = Stream(asked.coordinator, identity, jobs, tls=tls, clock=clock)
+            else:
+                broker = broker_of(asked.mqtt)
+                link = MqttLink(broker, identity, jobs, broker_tls=None, tls=tls, clock=clock)
+            self._jobs.append(jobs)
+            self._links.append(asyncio.create_task(link.run(), name=f"link of {name}"))
+
+    def told(self) -> dict[str, object]:
+        """Jobs taken by all agents so far, and when the last one was reported."""
+        return {
+            "taken": sum(jobs.taken for jobs in self._jobs),
+            "reported_at": max(jobs.reported_at for jobs in self._jobs),
+        }
+
+    async def close(self) -> None:
+        """End the links."""
+        for link in self._links:
+            link.cancel()
+        await asyncio.gather(*self._links, return_exceptions=True)
+
+
+async def main() -> None:
+    """Stay attached and handle commands until the input ends."""
+    asked = _arguments()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    fleet = Fleet(asked)
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin
+    )
+    print(json.dumps({"ready": True}), flush=True)
+    while line := await lines.readline():
+        for name, value in json.loads(line).items():
+            setattr(fleet.behaviour, name, value)
+        print(json.dumps(fleet.told()), flush=True)
+    await fleet.close()
+
+
+if __name__ == "__main__":
+    uvloop.run(main())
