@@ -33,6 +33,7 @@ from .enrich.names import Names
 from .errors import CoordinatorError
 from .fleet.link import StreamEvents
 from .fleet.registry import MAX_AGENTS, Registry
+from .jobs.target_rates import TargetLimits
 from .links.direct.server import DirectLink
 from .links.direct.tls import TlsFiles
 from .listen import Address, bound, listen
@@ -101,6 +102,9 @@ async def serve(settings: ServeSettings) -> None:
             metrics=metrics,
             log=log,
             clock=clock,
+            target_limits=TargetLimits(
+                of_account=settings.account_target_rate, in_all=settings.target_rate
+            ),
         )
         https = agents_tls = None
         if settings.tls:

@@ -168,6 +168,22 @@ def serve(
             help="Each token's or key's rate limit.",
         ),
     ] = 1_200,
+    target_rate: Annotated[
+        int,
+        typer.Option(
+            envvar="COLOTRACE_TARGET_RATE",
+            min=1,
+            help="Packets a second that all agents together send to one target.",
+        ),
+    ] = 5_000,
+    account_target_rate: Annotated[
+        int,
+        typer.Option(
+            envvar="COLOTRACE_ACCOUNT_TARGET_RATE",
+            min=1,
+            help="The part of --target-rate that one account may use.",
+        ),
+    ] = 2_000,
     trusted_proxy: Annotated[
         list[str] | None,
         typer.Option(
@@ -216,6 +232,8 @@ def serve(
         resolver=resolver,
         allow_private=allow_private,
         requests_per_window=requests_per_5_minutes,
+        target_rate=target_rate,
+        account_target_rate=account_target_rate,
         trusted_proxies=tuple(
             parse_network(text, flag="--trusted-proxy") for text in trusted_proxy or ()
         ),

@@ -23,6 +23,7 @@ from .fleet.registry import Registry
 from .jobs.dispatcher import Dispatcher
 from .jobs.reports import AgentReports
 from .jobs.running import JobKey, Ticket
+from .jobs.target_rates import UNLIMITED, TargetLimits
 from .jobs.task import JobResult, Task
 from .metrics import Metrics
 from .model import Answer, ColoStatus, TraceRequest
@@ -46,6 +47,7 @@ class TraceService:
         log: FilteringBoundLogger,
         clock: RunningClock,
         gather_s: float = GATHER_S,
+        target_limits: TargetLimits = UNLIMITED,
     ) -> None:
         """`gather_s`: how long after the start jobs wait for agents of colos that were known
         before."""
@@ -56,7 +58,12 @@ class TraceService:
         self._answers = Answers(registry=registry, names=names, asns=asns)
         fleet = Fleet(registry, metrics=metrics, log=log)
         self._dispatcher = Dispatcher(
-            registry, metrics=metrics, log=log, clock=clock, gather_s=gather_s
+            registry,
+            metrics=metrics,
+            log=log,
+            clock=clock,
+            gather_s=gather_s,
+            target_limits=target_limits,
         )
         self._events = AgentReports(
             fleet,

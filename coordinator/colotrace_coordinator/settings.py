@@ -29,7 +29,8 @@ class TlsPaths:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServeSettings:
     """`tls` None: HTTP and gRPC are unencrypted. `ops` None: the API's listener serves the
-    routes of operation too. `requests_per_window` counts in windows of five minutes."""
+    routes of operation too. `requests_per_window` counts in windows of five minutes. `target_rate`
+    and `account_target_rate`: packets a second to one target, for all accounts and for each."""
 
     http: Address
     grpc: Address
@@ -41,6 +42,8 @@ class ServeSettings:
     resolver: str | None
     allow_private: bool
     requests_per_window: int
+    target_rate: int
+    account_target_rate: int
     trusted_proxies: tuple[Network, ...]
 
 

@@ -148,6 +148,7 @@ class Fleet:
             _BIN / "colotrace-coordinator", "serve", "--http", self._http, "--grpc", self._grpc,
             "--data", self._data, "--insecure", "--allow-private",
             "--resolver", self.lab.resolver, "--asn-db", self.lab.asn_db,
+            "--target-rate", "1000000", "--account-target-rate", "1000000",
             "--log-format", "json", *self._meeting(), *self._coordinator_flags,
         ]  # fmt: skip
         log = self.directory / "coordinator.log"

@@ -62,7 +62,8 @@ class Coordinator:
             "--data", self._directory, "--allow-private", "--log-format", "json",
             "--tls-cert", self._pair.certificate, "--tls-key", self._pair.key,
             "--agent-ca", self.authority.path,
-            "--requests-per-5-minutes", "1000000000", *self._flags,
+            "--requests-per-5-minutes", "1000000000",
+            "--target-rate", "1000000000", "--account-target-rate", "1000000000", *self._flags,
         ]  # fmt: skip
         with self.log.open("ab") as stream:
             offset = stream.tell()

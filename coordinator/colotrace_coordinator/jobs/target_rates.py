@@ -8,8 +8,6 @@ bucket refills, so that their starts are spread over time.
 from collections import OrderedDict
 from dataclasses import dataclass
 
-ACCOUNT_RATE, TOTAL_RATE = 2_000.0, 5_000.0
-"""Default limits, in packets a second."""
 BURST_S = 1.0
 """A target that got nothing for this long may get as much at once."""
 _MAX_TARGETS = 50_000
@@ -22,8 +20,8 @@ Target = str
 class TargetLimits:
     """Packets a second to one target: for each account, and for all together."""
 
-    of_account: float = ACCOUNT_RATE
-    in_all: float = TOTAL_RATE
+    of_account: float
+    in_all: float
 
 
 UNLIMITED = TargetLimits(1e12, 1e12)
