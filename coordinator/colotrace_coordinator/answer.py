@@ -5,6 +5,7 @@ coordinator's policy, host names, ASNs, and the statistics (`colotrace_proto.tal
 """
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from colotrace_proto import rows, tally
@@ -49,28 +50,31 @@ class Answers:
     async def build(self, request: TraceRequest, results: Results) -> Answer:
         """The answer, targets and colos in the order of the request. Takes `NAMES_S` at most; the
         statistics are computed as its rows are asked for."""
+        batches: list[tally.Batch] = []
+        addresses: set[str] = set()
         gathered: list[tally.Gathered] = []
         messages: list[Message] = []
-        for row, target in enumerate(request.targets):
-            for column, name in enumerate(request.colos):
-                result = results[target, name]
-                colo = rows.Colo(city=self._registry.city(name), name=name)
-                pointer = f"/result/{row}/colos/{column}"
-                if len(gathered) % PIECE_ROWS == PIECE_ROWS - 1:
+        city = self._registry.city
+        colos = {name: rows.Colo(city=city(name), name=name) for name in request.colos}
+        places = itertools.product(enumerate(request.targets), enumerate(request.colos))
+        rows_left = len(request.targets) * len(request.colos)
+        for (row, target), (column, name) in places:
+            result = results[target, name]
+            gathered.append(_gathered(result, target, colos[name], request.options))
+            for code, words in _messages(result, name):
+                messages.append(Message(code, words, f"/result/{row}/colos/{column}"))
+            rows_left -= 1
+            if len(gathered) == PIECE_ROWS or not rows_left:
+                batches.append(tally.Batch(gathered))
+                addresses |= batches[-1].addresses()
+                gathered = []
+                if rows_left:
                     await asyncio.sleep(0)
-                gathered.append(_gathered(result, target, colo, request.options))
-                messages += [
-                    Message(code, words, pointer) for code, words in _messages(result, name)
-                ]
-        width = len(request.colos)
-        known = await self._known(gathered)
-        return Answer(request.targets, width, _rows(gathered, width, known), messages)
+        known = await self._known(addresses)
+        found = _rows(batches, len(request.colos), known)
+        return Answer(request.targets, len(request.colos), found, messages)
 
-    async def _known(self, gathered: list[tally.Gathered]) -> tally.Known:
-        addresses: set[str] = set()
-        for at in range(0, len(gathered), PIECE_ROWS):
-            addresses |= tally.addresses(gathered[at : at + PIECE_ROWS])
-            await asyncio.sleep(0)
+    async def _known(self, addresses: set[str]) -> tally.Known:
         names, asns = {}, {}
         if self._names is not None:
             names = await self._names.names(addresses, wait_s=NAMES_S)
@@ -80,12 +84,16 @@ class Answers:
 
 
 async def _rows(
-    gathered: Sequence[tally.Gathered], width: int, known: tally.Known
+    batches: Iterable[tally.Batch], width: int, known: tally.Known
 ) -> AsyncIterator[Sequence[rows.ColoRow]]:
     """The rows in pieces of one target each; `width` rows are a target's."""
-    for start in range(0, len(gathered), width):
-        for at in range(start, start + width, PIECE_ROWS):
-            yield tally.colo_rows(gathered[at : min(at + PIECE_ROWS, start + width)], known)
+    left = width
+    for batch in batches:
+        found = batch.colo_rows(known)
+        while found:
+            piece, found = found[:left], found[left:]
+            left = left - len(piece) or width
+            yield piece
 
 
 def _gathered(

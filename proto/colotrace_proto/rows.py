@@ -10,8 +10,11 @@ NO_RESPONSE = "NO RESPONSE"
 UNKNOWN_ASN = "*"
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """An address that answered at a hop; RTTs in milliseconds."""
+class Node(msgspec.Struct, frozen=True, gc=False):
+    """An address that answered at a hop; RTTs in milliseconds.
+
+    Built from columns by `tally`, so that its fields may be positional.
+    """
 
     asn: str
     ip: str
@@ -28,8 +31,8 @@ SILENCE = Node(asn="", ip="", name=NO_RESPONSE, packet_count=0)
 """What stands at a hop where nothing answered."""
 
 
-class Hop(msgspec.Struct, frozen=True, kw_only=True):
-    """All probes of one TTL."""
+class Hop(msgspec.Struct, frozen=True, gc=False):
+    """All probes of one TTL. See `Node`."""
 
     packets_ttl: int
     packets_sent: int

@@ -8,9 +8,9 @@ would show rounding errors.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import accumulate, chain, pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -20,7 +20,7 @@ from msgspec import UNSET
 from . import rows
 from .addresses import address_text
 from .ends import refused_at
-from .messages import MAX_TTL, Edge, Node, NodeKind, PacketType, Replies
+from .messages import Edge, Node, NodeKind, PacketType, Replies
 
 _NS_PER_MS = 1e6
 
@@ -64,7 +64,6 @@ _Key = tuple[bytes, tuple[str, ...]]
 """Address and labels: what makes two replies at one TTL those of one node."""
 _Times = tuple[int, float, float, float, float]
 """RTT statistics in milliseconds: count, minimum, mean, maximum, standard deviation."""
-_TTLS = MAX_TTL + 1
 _Number = TypeVar("_Number", np.intp, np.float64)
 
 
@@ -104,7 +103,8 @@ def path_end(gathered: Gathered) -> int:
     the row.
     """
     replies = gathered.replies
-    targets = {n for n, node in enumerate(replies.nodes) if node.kind is NodeKind.TARGET}
+    target = NodeKind.TARGET
+    targets = {n for n, node in enumerate(replies.nodes) if node.kind is target}
     ends = [ttl for ttl, n in zip(replies.ttl, replies.node, strict=True) if n in targets]
     if ends:
         first = min(ends)
@@ -126,69 +126,105 @@ def path_end(gathered: Gathered) -> int:
     return max((ttl for ttl, sent in enumerate(gathered.sent, 1) if sent), default=0)
 
 
-def addresses(gathered: Sequence[Gathered]) -> set[str]:
-    """All addresses in the rows, as text: those to look up names and ASNs for."""
-    found = {g.target_address for g in gathered if g.target_address}
-    for g in gathered:
-        end = path_end(g)
-        shown = {n for ttl, n in zip(g.replies.ttl, g.replies.node, strict=True) if ttl <= end}
-        found.update(g.replies.nodes[n].address for n in shown)
-    return {address_text(address) for address in found}
+class Batch:
+    """Rows whose statistics are computed together."""
+
+    def __init__(self, gathered: Sequence[Gathered]) -> None:
+        self._gathered = gathered
+        ends = [path_end(g) for g in gathered]
+        # The number of each row's first hop, counted over all rows; and the number of all hops.
+        self._first_hop = list(accumulate(ends, initial=0))
+        self._lines = _Lines.of(gathered, ends, self._first_hop)
+
+    def addresses(self) -> set[str]:
+        """All addresses in the rows, as text: those to look up names and ASNs for."""
+        lines = self._lines
+        shown = np.flatnonzero(np.bincount(lines.key, minlength=len(lines.keys))).tolist()
+        found = {lines.keys[key][0] for key in shown}
+        found.update(g.target_address for g in self._gathered if g.target_address)
+        return set(map(address_text, found))
+
+    def colo_rows(self, known: Known) -> list[rows.ColoRow]:
+        """The rows, in the order given."""
+        hops = self._hops(_nodes(self._lines, known))
+        targets = _targets(self._lines)
+        return [
+            rows.ColoRow(
+                colo=g.colo,
+                error=rows.error_text(g.code),
+                hops=hops[first:end],
+                target_summary=_summary(g, targets.get(index), known),
+                traceroute_time_ms=round(g.duration_ns / _NS_PER_MS),
+                links=UNSET if g.links is None else [_link(link) for link in g.links],
+            )
+            for index, (g, (first, end)) in enumerate(
+                zip(self._gathered, pairwise(self._first_hop), strict=True)
+            )
+        ]
+
+    def _hops(self, found: _Found) -> list[rows.Hop]:
+        """The hops of all rows."""
+        count = self._first_hop[-1]
+        ttls: list[int] = []
+        sent: list[int] = []
+        for g, (first, end) in zip(self._gathered, pairwise(self._first_hop), strict=True):
+            ttls += range(1, end - first + 1)
+            sent += g.sent[: end - first]
+            sent += (0,) * (end - len(sent))
+        answers = np.bincount(self._lines.hop, minlength=count)
+        packets = np.maximum(np.array(sent, np.intp), answers)
+        return list(
+            map(
+                rows.Hop, ttls, packets.tolist(), (packets - answers).tolist(), found.of_hops(count)
+            )
+        )
 
 
 def colo_rows(gathered: Sequence[Gathered], known: Known = NOTHING_KNOWN) -> list[rows.ColoRow]:
     """The rows, in the order given."""
-    ends = [path_end(g) for g in gathered]
-    lines = _Lines.of(gathered, ends)
-    answered = _nodes(lines, known)
-    targets = _targets(lines)
-    return [
-        rows.ColoRow(
-            colo=g.colo,
-            error=rows.error_text(g.code),
-            hops=[
-                _hop(ttl, g.sent, answered.get(index * _TTLS + ttl)) for ttl in range(1, end + 1)
-            ],
-            target_summary=_summary(g, targets.get(index), known),
-            traceroute_time_ms=round(g.duration_ns / _NS_PER_MS),
-            links=UNSET if g.links is None else [_link(link) for link in g.links],
-        )
-        for index, (g, end) in enumerate(zip(gathered, ends, strict=True))
-    ]
+    return Batch(gathered).colo_rows(known)
 
 
 @dataclass(frozen=True, slots=True)
 class _Lines:
-    """The replies up to the rows' ends, in columns of one length: the row's index, TTL, RTT, the
-    index into `keys` (address and labels), and whether the target answered."""
+    """The replies up to the rows' ends, in columns of one length: the row's index, the hop's number
+    over all rows, RTT, the index into `keys` (address and labels), and whether the target
+    answered. Rows are in order."""
 
     row: npt.NDArray[np.intp]
-    ttl: npt.NDArray[np.intp]
+    hop: npt.NDArray[np.intp]
     rtt_ms: npt.NDArray[np.float64]
     key: npt.NDArray[np.intp]
     is_target: npt.NDArray[np.bool_]
     keys: list[_Key]
 
     @classmethod
-    def of(cls, gathered: Sequence[Gathered], ends: Sequence[int]) -> _Lines:
+    def of(
+        cls, gathered: Sequence[Gathered], ends: Sequence[int], first_hop: Sequence[int]
+    ) -> _Lines:
         replies = [g.replies for g in gathered]
         keys: dict[_Key, int] = {}
-        nodes = [node for table in replies for node in table.nodes]
-        node_key = np.array(
-            [keys.setdefault((node.address, node.labels), len(keys)) for node in nodes], np.intp
-        )
-        node_is_target = np.array([node.kind is NodeKind.TARGET for node in nodes], np.bool_)
+        target = NodeKind.TARGET
+        node_key: list[int] = []
+        node_is_target: list[bool] = []
+        first_node: list[int] = []
+        for table in replies:
+            first_node.append(len(node_key))
+            for each in table.nodes:
+                node_key.append(keys.setdefault((each.address, each.labels), len(keys)))
+                node_is_target.append(each.kind is target)
         counts = [len(table.ttl) for table in replies]
-        offsets = np.cumsum([0, *(len(table.nodes) for table in replies)])[:-1]
         row = np.repeat(np.arange(len(replies)), counts)
         ttl = _column((table.ttl for table in replies), sum(counts), np.intp)
-        node = _column((table.node for table in replies), sum(counts), np.intp) + offsets[row]
+        node = _column((table.node for table in replies), sum(counts), np.intp)
+        node += np.array(first_node, np.intp)[row]
         rtt_ms = _column((table.rtt_ns for table in replies), sum(counts), np.float64) / _NS_PER_MS
         kept = ttl <= np.array(ends, np.intp)[row]
-        node = node[kept]
-        return cls(
-            row[kept], ttl[kept], rtt_ms[kept], node_key[node], node_is_target[node], list(keys)
-        )
+        if not kept.all():
+            row, ttl, node, rtt_ms = row[kept], ttl[kept], node[kept], rtt_ms[kept]
+        hop = np.array(first_hop, np.intp)[row] + ttl - 1
+        key, is_target = np.array(node_key, np.intp), np.array(node_is_target, np.bool_)
+        return cls(row, hop, rtt_ms, key[node], is_target[node], list(keys))
 
 
 def _column(
@@ -197,80 +233,81 @@ def _column(
     return np.fromiter(chain.from_iterable(columns), dtype, count)
 
 
-def _nodes(lines: _Lines, known: Known) -> dict[int, list[tuple[_Key, rows.Node]]]:
-    """The nodes at each hop (row index * `_TTLS` + TTL), each with its key."""
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The nodes that answered, by hop: the number of each one's hop, and its key."""
+
+    nodes: list[rows.Node]
+    hop: npt.NDArray[np.intp]
+    key: list[_Key]
+
+    def of_hops(self, count: int) -> list[list[rows.Node]]:
+        """The nodes of each of so many hops, those with the most answers first."""
+        nodes = self.nodes
+        bounds = np.searchsorted(self.hop, np.arange(count + 1))
+        found = [nodes[a:b] or [rows.SILENCE] for a, b in pairwise(bounds.tolist())]
+        for hop in np.flatnonzero(bounds[1:] - bounds[:-1] > 1).tolist():
+            places = sorted(range(*bounds[hop : hop + 2].tolist()), key=self._rank)
+            found[hop] = [nodes[place] for place in places]
+        return found
+
+    def _rank(self, place: int) -> tuple[int, int, bytes, tuple[str, ...]]:
+        address, labels = self.key[place]
+        return -self.nodes[place].packet_count, len(address), address, labels
+
+
+def _nodes(lines: _Lines, known: Known) -> _Found:
+    group = lines.hop * max(len(lines.keys), 1) + lines.key
+    order = np.argsort(group, kind="stable")
+    group, rtt_ms = group[order], lines.rtt_ms[order]
+    first = _firsts(group)
+    hop, key = np.divmod(group[first], max(len(lines.keys), 1))
+    keys = key.tolist()
     shown = [_shown(address, known) for address, _ in lines.keys]
-    group = (lines.row * _TTLS + lines.ttl) * max(len(lines.keys), 1) + lines.key
-    groups, group_of = np.unique(group, return_inverse=True)
-    places, keys = np.divmod(groups, max(len(lines.keys), 1))
-    found: dict[int, list[tuple[_Key, rows.Node]]] = {}
-    for place, key, (count, low, mean, high, std_dev) in zip(
-        places.tolist(),
-        keys.tolist(),
-        _statistics(group_of, lines.rtt_ms, len(groups)),
-        strict=True,
-    ):
-        ip, asn, name = shown[key]
-        labels = lines.keys[key][1]
-        node = rows.Node(
-            asn=asn,
-            ip=ip,
-            name=name,
-            packet_count=count,
-            min_rtt_ms=low,
-            mean_rtt_ms=mean,
-            max_rtt_ms=high,
-            std_dev_rtt_ms=std_dev,
-            labels=list(labels) if labels else UNSET,
-        )
-        found.setdefault(place, []).append((lines.keys[key], node))
-    return found
+    labels = [list(labels) if labels else UNSET for _, labels in lines.keys]
+    nodes = map(
+        rows.Node,
+        [shown[key][1] for key in keys],
+        [shown[key][0] for key in keys],
+        [shown[key][2] for key in keys],
+        *_statistics(rtt_ms, first),
+        [labels[key] for key in keys],
+    )
+    return _Found(list(nodes), hop, [lines.keys[key] for key in keys])
 
 
 def _targets(lines: _Lines) -> dict[int, _Times]:
     """The statistics of each row's target, by the row's index; without those it did not answer."""
-    group, group_of = np.unique(lines.row[lines.is_target], return_inverse=True)
-    times = _statistics(group_of, lines.rtt_ms[lines.is_target], len(group))
-    return dict(zip(group.tolist(), times, strict=True))
+    row = lines.row[lines.is_target]
+    first = _firsts(row)
+    times = zip(*_statistics(lines.rtt_ms[lines.is_target], first), strict=True)
+    return dict(zip(row[first].tolist(), times, strict=True))
+
+
+def _firsts(groups: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+    """The places at which a new group begins. The lines of a group follow one another."""
+    begins = np.ones(len(groups), np.bool_)
+    np.not_equal(groups[1:], groups[:-1], out=begins[1:])
+    return np.flatnonzero(begins)
 
 
 def _statistics(
-    group: npt.NDArray[np.intp], rtt_ms: npt.NDArray[np.float64], groups: int
-) -> Iterator[_Times]:
-    """The statistics of each group. `group[i]` is the group of `rtt_ms[i]`; no group is empty."""
-    count = np.bincount(group, minlength=groups)
-    low = np.full(groups, np.inf)
-    np.minimum.at(low, group, rtt_ms)
-    high = np.zeros(groups)
-    np.maximum.at(high, group, rtt_ms)
-    mean = np.bincount(group, rtt_ms, minlength=groups) / count
-    # Rounding can put the mean of equal values outside of them.
-    mean = np.clip(mean, low, high)
-    squares = np.bincount(group, (rtt_ms - mean[group]) ** 2, minlength=groups)
+    rtt_ms: npt.NDArray[np.float64], first: npt.NDArray[np.intp]
+) -> tuple[list[int], list[float], list[float], list[float], list[float]]:
+    """The statistics of each group (see `_Times`) in columns. `first`: see `_firsts`."""
+    if not len(first):
+        return [], [], [], [], []
+    groups = len(first)
+    count = np.append(first[1:], len(rtt_ms)) - first
+    group = np.repeat(np.arange(groups), count)
+    low, high = np.minimum.reduceat(rtt_ms, first), np.maximum.reduceat(rtt_ms, first)
+    # `bincount` adds in the order of the replies. Rounding can put the mean of equal values outside
+    # of them.
+    mean = np.bincount(group, rtt_ms, groups) / count
+    mean = np.minimum(np.maximum(mean, low), high)
+    squares = np.bincount(group, (rtt_ms - mean[group]) ** 2, groups)
     std_dev = np.sqrt(squares / np.maximum(count - 1, 1))
-    return zip(
-        count.tolist(), low.tolist(), mean.tolist(), high.tolist(), std_dev.tolist(), strict=True
-    )
-
-
-def _hop(ttl: int, sent: Sequence[int], answered: list[tuple[_Key, rows.Node]] | None) -> rows.Hop:
-    packets = sent[ttl - 1] if ttl <= len(sent) else 0
-    if answered is None:
-        return rows.Hop(
-            packets_ttl=ttl, packets_sent=packets, packets_lost=packets, nodes=[rows.SILENCE]
-        )
-    if len(answered) > 1:
-        answered.sort(
-            key=lambda each: (-each[1].packet_count, len(each[0][0]), each[0][0], each[0][1])
-        )
-    nodes = [node for _, node in answered]
-    answers = sum(node.packet_count for node in nodes)
-    return rows.Hop(
-        packets_ttl=ttl,
-        packets_sent=max(packets, answers),
-        packets_lost=max(packets - answers, 0),
-        nodes=nodes,
-    )
+    return count.tolist(), low.tolist(), mean.tolist(), high.tolist(), std_dev.tolist()
 
 
 def _link(link: Edge) -> rows.Link:

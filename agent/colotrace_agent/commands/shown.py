@@ -50,9 +50,10 @@ class Shown:
             links=outcome.links if settings.job.multipath else None,
         )
         known = tally.NOTHING_KNOWN
+        batch = tally.Batch([gathered])
         if settings.names:
-            known = await self._known([gathered])
-        (row,) = tally.colo_rows([gathered], known)
+            known = await self._known(batch.addresses())
+        (row,) = batch.colo_rows(known)
         self.errors += bool(code)
         self.unreached += not row.target_summary.packet_count
         notes = [sentence(each) for each in (outcome.cause, *outcome.notices) if each is not None]
@@ -68,9 +69,9 @@ class Shown:
             self._outputs.text(table)
         await self._outputs.drain()
 
-    async def _known(self, gathered: list[tally.Gathered]) -> tally.Known:
+    async def _known(self, addresses: set[str]) -> tally.Known:
         """Names of the addresses that will be shown, as far as they are found in time."""
-        packed = {text: parse_address(text) or b"" for text in tally.addresses(gathered)}
+        packed = {text: parse_address(text) or b"" for text in addresses}
         found = await self._names.of(set(packed.values()), ask=self.ask)
         names = {text: found[address] for text, address in packed.items() if address in found}
         return tally.Known(names, {})

@@ -10,9 +10,9 @@ import pytest
 from colotrace_proto import rows
 from colotrace_proto.messages import Edge, Node, NodeKind, PacketType, Replies
 from colotrace_proto.tally import (
+    Batch,
     Gathered,
     Known,
-    addresses,
     colo_rows,
     has_own_ends,
     merged,
@@ -261,8 +261,8 @@ def test_unknown_name_is_the_address_and_unknown_asn_a_star() -> None:
 def test_only_addresses_in_the_rows_are_looked_up() -> None:
     """Not those beyond the target."""
     given = gathered((1, MS, router(1)), (2, MS, Node(TARGET, REACHED)), (3, MS, router(3)))
-    assert addresses([given]) == {"198.18.1.1", "203.0.113.9"}
-    assert addresses([gathered(address=b"")]) == set()
+    assert Batch([given]).addresses() == {"198.18.1.1", "203.0.113.9"}
+    assert Batch([gathered(address=b"")]).addresses() == set()
 
 
 def test_rows_are_separate_and_in_order() -> None:
