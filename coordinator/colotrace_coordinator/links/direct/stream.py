@@ -14,7 +14,8 @@ from colotrace_coordinator.errors import CoordinatorError
 
 MAX_QUEUED = 4_096
 """Bound of the send queue; a stream whose agent does not read is ended beyond it."""
-ACK_INTERVAL_S = 0.02
+ACK_INTERVAL_S = 0.2
+"""How long acknowledgements wait for another message to travel with, or for one another."""
 SILENT_INTERVALS = 3
 LAST_WRITE_S = 1.0
 READ_SLICE_S = 0.002
@@ -73,7 +74,8 @@ class AgentStream:
         self._wake.set()
 
     def ack(self, ack: Ack) -> None:
-        """Queue an acknowledgement: one for each job, all of `ACK_INTERVAL_S` together."""
+        """Queue an acknowledgement, the last one of each job. It is sent with the next message, or
+        after `ACK_INTERVAL_S`."""
         self._acks[ack.job_id] = ack
         if self._ack_timer is None:
             self._ack_timer = self._loop.call_later(ACK_INTERVAL_S, self._flush_acks)
@@ -150,6 +152,9 @@ class AgentStream:
         if self._batches and isinstance(due[0], Order):
             while queue and len(due) < MAX_ORDERS and isinstance(queue[0], Order):
                 due.append(queue.popleft())
+            if len(due) + len(self._acks) <= MAX_ORDERS:
+                due += self._acks.values()
+                self._acks.clear()
         return due
 
     async def _watch(self) -> None:
