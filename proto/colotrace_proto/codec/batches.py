@@ -4,7 +4,8 @@ Both sides must have version 2 of the protocol; see `BATCHES_SINCE`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
+from operator import attrgetter
 
 from google.protobuf.message import DecodeError
 
@@ -12,7 +13,7 @@ from colotrace_proto import messages as m
 from colotrace_proto.v1 import fleet_pb2 as pb
 
 from .checks import ProtocolError
-from .jobs import ack_in, ack_out, cancel_in, job_in, job_out
+from .jobs import ack_in, cancel_in, job_in, job_out
 
 BATCHES_SINCE = 2
 """The protocol's first version with batches."""
@@ -21,6 +22,11 @@ MAX_MESSAGES = 256
 MAX_ORDERS = 1_024
 """Jobs, cancels and acknowledgements in a coordinator's batch."""
 _BATCH_TAG = bytes([pb.AgentMessage.BATCH_FIELD_NUMBER << 3 | 2])
+
+_options = attrgetter(
+    *(field.name for field in fields(m.Job) if field.name not in ("job_id", "target"))
+)
+"""All of a job but its id and target."""
 
 Order = m.Job | m.Cancel | m.Ack
 """A message of a coordinator that can be part of a batch."""
@@ -55,19 +61,21 @@ def coordinator_batch(orders: Iterable[Order]) -> pb.CoordinatorMessage:
     """One message with the given ones, at most `MAX_ORDERS`. The options of jobs are sent once for
     all jobs that share them."""
     batch = pb.CoordinatorBatch()
-    jobs: dict[m.Job, pb.Jobs] = {}
+    jobs: dict[object, pb.Jobs] = {}
     for order in orders:
         match order:
             case m.Job():
-                options = replace(order, job_id=m.JobId(""), target="")
-                if options not in jobs:
-                    jobs[options] = batch.jobs.add(options=job_out(options))
-                jobs[options].job_ids.append(order.job_id)
-                jobs[options].targets.append(order.target)
+                options = _options(order)
+                alike = jobs.get(options)
+                if alike is None:
+                    plain = replace(order, job_id=m.JobId(""), target="")
+                    alike = jobs[options] = batch.jobs.add(options=job_out(plain))
+                alike.job_ids.append(order.job_id)
+                alike.targets.append(order.target)
             case m.Cancel():
                 batch.cancels.add(job_id=order.job_id)
             case m.Ack():
-                batch.acks.append(ack_out(order))
+                batch.acks.add(job_id=order.job_id, sequence=order.sequence)
     return pb.CoordinatorMessage(batch=batch)
 
 

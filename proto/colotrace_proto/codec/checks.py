@@ -1,7 +1,6 @@
 """Checks of single fields, and the enumerations that several messages have."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import fields
 from typing import Any, TypeVar
 
 from google.protobuf.message import DecodeError
@@ -25,7 +24,8 @@ class ProtocolError(Exception):
 def fields_of(record: Any, **converted: object) -> dict[str, Any]:
     """The record's fields by name, for the protobuf message with the same fields; `converted`
     replaces some, or adds to them."""
-    return {field.name: getattr(record, field.name) for field in fields(record)} | converted
+    # `dataclasses.fields` builds a tuple each time.
+    return {name: getattr(record, name) for name in record.__dataclass_fields__} | converted
 
 
 def parsed(kind: type[_M], payload: bytes) -> _M:
