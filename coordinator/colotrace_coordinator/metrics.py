@@ -102,8 +102,8 @@ class Metrics:
             ["source"],
             registry=registry,
         )
-        for code in JOB_CODES:
-            self.jobs.labels(code=code)
+        self.jobs_ended = {code: self.jobs.labels(code=code) for code in JOB_CODES}
+        """The series of `jobs` by code: `labels` is slow."""
 
     def know_colo(self, colo: ColoName) -> None:
         """Create the colo's series if they do not exist."""

@@ -24,8 +24,8 @@ class Recent(Generic[K, J]):
     def find(self, key: K, now: float) -> J | None:
         """The identical job that began within the window."""
         while self._jobs:
-            oldest = next(iter(self._jobs))
-            if now - self._jobs[oldest][0] < JOIN_WINDOW_S:
+            oldest, (began_at, _) = next(iter(self._jobs.items()))
+            if now - began_at < JOIN_WINDOW_S:
                 break
             del self._jobs[oldest]
         found = self._jobs.get(key)

@@ -5,6 +5,7 @@ causes or the caller that it wakes: there is no task and no queue in between.
 """
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import Iterable
@@ -61,6 +62,9 @@ class Dispatcher:
         self._log = log.bind()
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        # Random, so that ids differ from those of other coordinators.
+        self._job_prefix = secrets.token_hex(8)
+        self._job_numbers = itertools.count(1)
         self._gather_s = gather_s
         self._gathered_at = clock.now() + gather_s
         self._held_up_s = 0.0
@@ -77,6 +81,7 @@ class Dispatcher:
         self._starting: asyncio.Handle | None = None
         self._start_timer: RunningTimer | None = None
         metrics.jobs_waiting.set_function(lambda: self._starts.waiting)
+        metrics.jobs_running.set_function(lambda: self._starts.waiting + self._starts.running)
         clock.on_held_up(self._held_up)
 
     # Callers
@@ -103,18 +108,20 @@ class Dispatcher:
         machine = JobMachine(
             key.task,
             deadline=deadline,
-            new_job_id=lambda: JobId(secrets.token_hex(8)),
+            new_job_id=self._new_job_id,
             index=self.attempts,
         )
         job = LiveJob(key, machine, self._loop.create_future(), self._loop.time())
         self._jobs.setdefault(key.task.colo, {})[machine] = job
         self._recent.add(key, job, now)
-        self._metrics.jobs_running.inc()
         task = key.task
         self._starts.push(job, Wish(origin, task.colo, task.target, task.most_replies))
         self._give_up_at(job, deadline - LEAST_TRACE_S)
         self._start_soon()
         return job
+
+    def _new_job_id(self) -> JobId:
+        return JobId(f"{self._job_prefix}-{next(self._job_numbers):x}")
 
     # The order of starts
 
@@ -315,6 +322,5 @@ class Dispatcher:
                     code=code,
                     detail=result.fault.words,
                 )
-        self._metrics.jobs.labels(code=code).inc()
-        self._metrics.jobs_running.dec()
+        self._metrics.jobs_ended[code].inc()
         self._metrics.job_seconds.observe(self._loop.time() - job.began_at)

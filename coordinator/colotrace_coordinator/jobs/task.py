@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from colotrace_proto.codes import RowCode
 from colotrace_proto.messages import (
@@ -23,9 +23,11 @@ from .attempt import Attempt
 from .faults import Fault, Weight
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
-    """What is to be traced. `family` is known if the target is written as an address."""
+class Task(NamedTuple):
+    """What is to be traced. `family` is known if the target is written as an address.
+
+    A tuple, since it is hashed several times for each job.
+    """
 
     colo: ColoName
     target: str
