@@ -129,6 +129,7 @@ async def test_acceptance_lost_with_its_stream(broker: Broker, coordinator: Coor
         await coordinator.until(("a1", "up"), ("a2", "up"))
         ticket = coordinator.begin()
         (machine,) = coordinator.dispatcher.of_colo(DEN)
+        await until(lambda: machine.live is not None, within_s=5)
         live = machine.live
         assert live is not None
         assert live.shared
