@@ -38,6 +38,7 @@ from .links.direct.server import DirectLink
 from .links.direct.tls import TlsFiles
 from .listen import Address, bound, listen
 from .metrics import BrokerMetrics, Metrics
+from .peers.peers import Peers
 from .policy import TargetPolicy
 from .service import TraceService
 from .settings import ServeSettings
@@ -94,6 +95,7 @@ async def serve(settings: ServeSettings) -> None:
         names = await stack.enter_async_context(
             Names(resolver=settings.resolver, metrics=metrics, log=log)
         )
+        peers = Peers() if settings.mqtt is not None else None
         service = TraceService(
             registry=Registry(memory, vouched=settings.tls is not None),
             names=names,
@@ -105,6 +107,7 @@ async def serve(settings: ServeSettings) -> None:
             target_limits=TargetLimits(
                 of_account=settings.account_target_rate, in_all=settings.target_rate
             ),
+            peers=peers,
         )
         https = agents_tls = None
         if settings.tls:
@@ -126,6 +129,7 @@ async def serve(settings: ServeSettings) -> None:
                 metrics=BrokerMetrics(numbers),
                 log=log,
                 clock=clock,
+                peers=peers,
             )
         link = DirectLink(
             events,
@@ -163,6 +167,7 @@ async def serve(settings: ServeSettings) -> None:
             metrics=http_metrics,
             operation=settings.ops is None,
             limit=clock.timeout,
+            peers=peers,
         )
         server = HttpServer(
             app, tls=https, trusted_proxies=settings.trusted_proxies, limits=_limits()

@@ -8,6 +8,7 @@
     │   └── ResolverError                  (enrich.servers) the name servers cannot be used
     ├── StoppingError                  it is stopping, and takes no new request
     ├── BrokerUnreachableError         jobs cannot be published; the text says why
+    ├── InvalidReportError             another coordinator's report cannot be decoded
     ├── StoreError                     storage; the text names the remedy
     │   ├── StoreUnavailableError          the database does not answer
     │   └── UnknownIdError                 no such token or key
@@ -40,6 +41,10 @@ class ListenError(SetupError):
 
 class BrokerUnreachableError(CoordinatorError):
     """No job can be published."""
+
+
+class InvalidReportError(CoordinatorError):
+    """A report of another coordinator exceeds a bound, or cannot be decoded."""
 
 
 class StoppingError(CoordinatorError):

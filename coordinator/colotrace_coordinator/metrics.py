@@ -131,6 +131,11 @@ class BrokerMetrics:
         )
         self.invalid_messages = Counter(
             "colotrace_broker_invalid_messages",
-            "Messages on agents' topics that are not a valid presence",
+            "Messages of agents or coordinators that are not valid",
+            registry=registry,
+        )
+        self.coordinators = Gauge(
+            "colotrace_coordinators",
+            "Coordinators that count limits together, with this one",
             registry=registry,
         )

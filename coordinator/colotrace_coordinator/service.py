@@ -27,6 +27,7 @@ from .jobs.target_rates import UNLIMITED, TargetLimits
 from .jobs.task import JobResult, Task
 from .metrics import Metrics
 from .model import Answer, ColoStatus, TraceRequest
+from .peers.peers import Peers
 from .policy import TargetPolicy, literal
 
 ROWS_PER_TURN = 100
@@ -48,6 +49,7 @@ class TraceService:
         clock: RunningClock,
         gather_s: float = GATHER_S,
         target_limits: TargetLimits = UNLIMITED,
+        peers: Peers | None = None,
     ) -> None:
         """`gather_s`: how long after the start jobs wait for agents of colos that were known
         before."""
@@ -64,6 +66,7 @@ class TraceService:
             clock=clock,
             gather_s=gather_s,
             target_limits=target_limits,
+            peers=peers,
         )
         self._events = AgentReports(
             fleet,

@@ -4,6 +4,7 @@
     colotrace/v1/jobs/COLO                a job for one of the colo's agents
     colotrace/v1/jobs/COLO/AGENT/BOOT     a job for that process
     colotrace/v1/cancels/COLO             a cancelled job, for all of the colo's agents
+    colotrace/v1/coordinators             what a coordinator uses of the common limits
 
 COLO is the full name, AGENT the agent's id, BOOT its boot id in hexadecimal digits. Agents
 subscribe to `shared_jobs`, so that the broker gives each job of a colo to one of them.
@@ -19,7 +20,9 @@ from .messages import AgentId, ColoName
 
 _ROOT = "colotrace/v1"
 ALL_AGENTS = f"{_ROOT}/agents/+/+/+"
-"""The subscription of coordinators."""
+"""The subscription of coordinators to the presence of agents."""
+COORDINATORS = f"{_ROOT}/coordinators"
+"""Topic of reports between coordinators; their content is the coordinators' own matter."""
 
 KEEPALIVE_S = 4
 """MQTT keepalive. After 1.5 times this without a packet, the broker publishes the last will (MQTT 5

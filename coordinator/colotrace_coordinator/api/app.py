@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from colotrace_coordinator.model import Tracer
+from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.store.audit import Audit
 
 from .access.access import Access
@@ -55,16 +56,20 @@ def create_app(
     metrics: HttpMetrics | None = None,
     operation: bool = True,
     limit: TimeLimit = asyncio.timeout,
+    peers: Peers | None = None,
 ) -> Starlette:
     """The public API, ready to be served.
 
     `ready` is asked by `/readyz`. `/metrics` shows all of `registry`. The quotas are per window of
     five minutes. A revoked credential is accepted for `remembered_s` at most. With
     `operation=False` the routes of operation are left out: `create_operation_app` serves them, and
-    both applications share `metrics`. `limit` bounds the time of a measurement.
+    both applications share `metrics`. `limit` bounds the time of a measurement. With `peers`, all
+    coordinators count requests together.
     """
     register_url_convertor("account", _AccountId())
-    limiter = Limiter(per_credential=requests_per_window, failures_per_address=failures_per_window)
+    limiter = Limiter(
+        per_credential=requests_per_window, failures_per_address=failures_per_window, peers=peers
+    )
     access = Access(Authenticator(credentials, limiter, remembered_s=remembered_s))
     traceroute = Traceroute(
         tracer,

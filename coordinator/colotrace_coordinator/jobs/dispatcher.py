@@ -19,6 +19,7 @@ from structlog.typing import FilteringBoundLogger
 from colotrace_coordinator.fleet.link import Closing
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.metrics import Metrics
+from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.shares import TokenBuckets
 
 from . import faults
@@ -56,6 +57,7 @@ class Dispatcher:
         clock: RunningClock,
         gather_s: float = GATHER_S,
         target_limits: TargetLimits = UNLIMITED,
+        peers: Peers | None = None,
     ) -> None:
         self._registry = registry
         self._metrics = metrics
@@ -73,9 +75,12 @@ class Dispatcher:
         self._jobs: dict[ColoName, dict[JobMachine, LiveJob]] = {}
         self._recent: Recent[JobKey, LiveJob] = Recent()
         self.attempts: LiveAttempts[JobMachine] = LiveAttempts()
-        self._starts: Starts[LiveJob] = Starts(
-            rates=TargetRates(target_limits), has_room=self._has_room
-        )
+        coordinators = (lambda: peers.coordinators) if peers is not None else (lambda: 1)
+        rates = TargetRates(target_limits, coordinators=coordinators)
+        self._starts: Starts[LiveJob] = Starts(rates=rates, has_room=self._has_room)
+        if peers is not None:
+            peers.share("jobs", self._starts.counts)
+            peers.share("packets", rates)
         self._window = Window()
         self._unstarted: dict[float, list[LiveJob]] = {}
         self._starting: asyncio.Handle | None = None

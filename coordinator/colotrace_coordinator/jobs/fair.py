@@ -11,6 +11,8 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
+from colotrace_coordinator.peers.counts import Count
+
 J = TypeVar("J", bound=Hashable)
 K = TypeVar("K", bound=Hashable)
 
@@ -137,13 +139,18 @@ class FairQueue(Generic[J]):
 
 
 class Running(Generic[J]):
-    """Jobs that run, counted by account, caller and request."""
+    """Jobs that run, counted by account, caller and request. Implements `peers.counts.Counts`:
+    jobs of an account that other coordinators run count as well."""
 
     def __init__(self) -> None:
         self._origins: dict[J, Origin] = {}
         self._accounts: Counter[str] = Counter()
         self._callers: Counter[tuple[str, str]] = Counter()
         self._requests: Counter[int] = Counter()
+        self._unreported: set[str] = set()
+        self._elsewhere: dict[str, dict[str, int]] = {}
+        """By coordinator and account."""
+        self._accounts_elsewhere: Counter[str] = Counter()
 
     def __len__(self) -> int:
         return len(self._origins)
@@ -152,6 +159,7 @@ class Running(Generic[J]):
         """The job starts."""
         self._origins[job] = origin
         self._accounts[origin.account] += 1
+        self._unreported.add(origin.account)
         self._callers[origin.account, origin.caller] += 1
         self._requests[origin.request] += 1
 
@@ -160,13 +168,14 @@ class Running(Generic[J]):
         origin = self._origins.pop(job, None)
         if origin is None:
             return
+        self._unreported.add(origin.account)
         _less(self._accounts, origin.account)
         _less(self._callers, (origin.account, origin.caller))
         _less(self._requests, origin.request)
 
     def of_account(self, account: str) -> int:
-        """The account's running jobs."""
-        return self._accounts.get(account, 0)
+        """The account's running jobs, at all coordinators."""
+        return self._accounts.get(account, 0) + self._accounts_elsewhere.get(account, 0)
 
     def of_caller(self, account: str, caller: str) -> int:
         """The caller's running jobs."""
@@ -175,6 +184,34 @@ class Running(Generic[J]):
     def of_request(self, request: int) -> int:
         """The request's running jobs."""
         return self._requests.get(request, 0)
+
+    # Counts of all coordinators
+
+    key_parts = 1
+
+    def changes(self, now: float) -> Iterator[Count]:  # noqa: ARG002
+        """See `Counts`: the numbers, not the differences, so that a lost report is made good."""
+        unreported, self._unreported = self._unreported, set()
+        for account in unreported:
+            yield Count((account,), self._accounts.get(account, 0))
+
+    def everything(self) -> Iterator[Count]:
+        """See `Counts`."""
+        for account, number in self._accounts.items():
+            yield Count((account,), number)
+
+    def heard(self, origin: str, count: Count, now: float, *, whole: bool) -> None:  # noqa: ARG002
+        """See `Counts`."""
+        account, accounts = count.key[0], self._elsewhere.setdefault(origin, {})
+        self._accounts_elsewhere[account] += count.number - accounts.pop(account, 0)
+        if count.number:
+            accounts[account] = count.number
+        if not self._accounts_elsewhere[account]:
+            del self._accounts_elsewhere[account]
+
+    def gone(self, origin: str) -> None:
+        """See `Counts`: its jobs have ended with it."""
+        self._accounts_elsewhere -= Counter(self._elsewhere.pop(origin, {}))
 
 
 def _less(counts: Counter[K], key: K) -> None:

@@ -14,6 +14,8 @@ from typing import Generic, NamedTuple, TypeVar
 
 from colotrace_proto.messages import ColoName
 
+from colotrace_coordinator.peers.counts import Counts
+
 from .fair import FairQueue, Origin, Running
 from .target_rates import Target, TargetRates
 
@@ -63,6 +65,11 @@ class Starts(Generic[J]):
     def running(self) -> int:
         """Jobs that have started and not ended."""
         return len(self._running)
+
+    @property
+    def counts(self) -> Counts:
+        """The running jobs of each account, for other coordinators."""
+        return self._running
 
     def push(self, job: J, wish: Wish) -> None:
         """Let a job wait."""

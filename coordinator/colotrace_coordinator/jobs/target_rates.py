@@ -6,10 +6,16 @@ bucket refills, so that their starts are spread over time.
 """
 
 from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from colotrace_coordinator.peers.counts import Count
 
 BURST_S = 1.0
 """A target that got nothing for this long may get as much at once."""
+REPORTED_WITHIN_S = 5.0
+"""Packets are reported to other coordinators this soon, or not at all: later they say nothing of
+what the target gets now."""
 _MAX_TARGETS = 50_000
 
 Target = str
@@ -29,10 +35,16 @@ UNLIMITED = TargetLimits(1e12, 1e12)
 
 class TargetRates:
     """The buckets of all targets. Beyond 50,000, the least recently used is dropped; by then it is
-    full again."""
+    full again. Implements `peers.counts.Counts`: packets of other coordinators count as well,
+    and all of them share the burst."""
 
-    def __init__(self, limits: TargetLimits) -> None:
+    def __init__(
+        self, limits: TargetLimits, *, coordinators: Callable[[], int] = lambda: 1
+    ) -> None:
         self._limits = limits
+        self._coordinators = coordinators
+        self._unreported: dict[tuple[str, Target], int] = {}
+        self._unreported_since = 0.0
         # For (account, target) and ("", target): when the bucket will be full again.
         self._full_at: OrderedDict[tuple[str, Target], float] = OrderedDict()
 
@@ -40,7 +52,8 @@ class TargetRates:
         """When a trace of the target may start: `now` or later. It may start while its buckets are
         not empty, and then take more than they hold."""
         keys = (account, target), ("", target)
-        return max(now, *(self._full_at.get(key, now) - BURST_S for key in keys))
+        burst_s = BURST_S / self._coordinators()
+        return max(now, *(self._full_at.get(key, now) - burst_s for key in keys))
 
     def pause_s(self, packets: int) -> float:
         """How long an account's limit lets so many packets take."""
@@ -48,6 +61,15 @@ class TargetRates:
 
     def spend(self, account: str, target: Target, packets: int, now: float) -> None:
         """Take the packets of a trace that starts, or that turns out to go to this address."""
+        if now - self._unreported_since > REPORTED_WITHIN_S:
+            self._unreported.clear()
+        if not self._unreported:
+            self._unreported_since = now
+        key = account, target
+        self._unreported[key] = self._unreported.get(key, 0) + packets
+        self._take(account, target, packets, now)
+
+    def _take(self, account: str, target: Target, packets: int, now: float) -> None:
         for key, rate in (
             ((account, target), self._limits.of_account),
             (("", target), self._limits.in_all),
@@ -56,3 +78,26 @@ class TargetRates:
             self._full_at.move_to_end(key)
         while len(self._full_at) > _MAX_TARGETS:
             self._full_at.popitem(last=False)
+
+    # Counts of all coordinators
+
+    key_parts = 2
+
+    def changes(self, now: float) -> Iterator[Count]:
+        """See `Counts`."""
+        unreported, self._unreported = self._unreported, {}
+        if now - self._unreported_since <= REPORTED_WITHIN_S:
+            for key, packets in unreported.items():
+                yield Count(key, packets)
+
+    def everything(self) -> Iterator[Count]:
+        """See `Counts`: nothing, since the buckets are full again within seconds."""
+        return iter(())
+
+    def heard(self, origin: str, count: Count, now: float, *, whole: bool) -> None:  # noqa: ARG002
+        """See `Counts`."""
+        account, target = count.key
+        self._take(account, target, count.number, now)
+
+    def gone(self, origin: str) -> None:
+        """See `Counts`: its packets have been sent."""

@@ -3,7 +3,8 @@
 Agents announce themselves at the broker, and jobs are published there. An agent that takes a job
 opens a stream to this coordinator, if it has none. That stream belongs to the direct link; it
 carries the acceptance, the frames and their acknowledgements. This link joins both: it takes the
-commands for agents, and reports what the broker and the streams say of them.
+commands for agents, and reports what the broker and the streams say of them. Coordinators exchange
+their counts on the same connection to the broker.
 """
 
 import asyncio
@@ -31,7 +32,7 @@ from colotrace_proto.running import RunningClock
 from colotrace_proto.tasks import first_of
 from structlog.typing import FilteringBoundLogger
 
-from colotrace_coordinator.errors import BrokerUnreachableError
+from colotrace_coordinator.errors import BrokerUnreachableError, InvalidReportError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
     Admitted,
@@ -44,8 +45,10 @@ from colotrace_coordinator.fleet.link import (
 )
 from colotrace_coordinator.fleet.presences import Announced, Event, Gone, Presences
 from colotrace_coordinator.metrics import BrokerMetrics
+from colotrace_coordinator.peers.peers import Peers
 
 from .outgoing import Outgoing
+from .reports import exchange_reports
 
 _PAUSE_S, _MAX_PAUSE_S = 0.2, 1.0
 """First and longest pause between attempts to connect."""
@@ -68,6 +71,7 @@ class MqttLink:
         metrics: BrokerMetrics,
         log: FilteringBoundLogger,
         clock: RunningClock,
+        peers: Peers | None = None,
         expire_every_s: float = EXPIRE_EVERY_S,
         outgoing: Outgoing | None = None,
     ) -> None:
@@ -75,8 +79,10 @@ class MqttLink:
         self._events = events
         self._broker = broker
         self._tls = tls
+        self._peers = peers or Peers()
         self._streams: AgentLink
         self._metrics = metrics
+        metrics.coordinators.set_function(lambda: self._peers.coordinators)
         self._log = log.bind(broker=str(broker))
         self._clock = clock
         self._reply_to = ""
@@ -123,7 +129,11 @@ class MqttLink:
                 async with connection(
                     self._broker, tls=self._tls, identifier=identifier, clock=self._clock
                 ) as client:
-                    await first_of(self._receive(client), self._publish(client))
+                    await first_of(
+                        self._receive(client),
+                        self._publish(client),
+                        exchange_reports(client, self._peers, clock=self._clock, log=self._log),
+                    )
             except MqttError as error:
                 if not self._blocked:
                     pause_s = _PAUSE_S
@@ -200,15 +210,27 @@ class MqttLink:
     def _message(self, message: Message) -> None:
         topic, payload = message.topic.value, message.payload
         content = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
+        if topic == bus.COORDINATORS:
+            self._report(content)
+            return
         # A retained presence that is no longer renewed must not live longer here.
         left_s = getattr(message.properties, "MessageExpiryInterval", bus.PRESENCE_EXPIRY_S)
         try:
             events = self._presences.heard(topic, content, self._clock.now(), expiry_s=left_s)
         except ProtocolError as error:
-            self._metrics.invalid_messages.inc()
-            self._log.debug("broker_invalid_message", topic=topic[:200], detail=str(error))
+            self._invalid(topic, error)
             return
         self._do(events)
+
+    def _report(self, content: bytes) -> None:
+        try:
+            self._peers.heard(content, self._clock.now())
+        except InvalidReportError as error:
+            self._invalid(bus.COORDINATORS, error)
+
+    def _invalid(self, topic: str, error: Exception) -> None:
+        self._metrics.invalid_messages.inc()
+        self._log.debug("broker_invalid_message", topic=topic[:200], detail=str(error))
 
     def _do(self, events: list[Event]) -> None:
         for event in events:
