@@ -30,7 +30,7 @@ from .certificates import CertificateWatch
 from .descriptors import share
 from .enrich.asn import AsnTable
 from .enrich.names import Names
-from .errors import CoordinatorError
+from .errors import CoordinatorError, StoppingError
 from .fleet.link import StreamEvents
 from .fleet.registry import MAX_AGENTS, Registry
 from .jobs.target_rates import TargetLimits
@@ -143,6 +143,8 @@ async def serve(settings: ServeSettings) -> None:
             bus.answered_by(link)
 
         async def ready() -> str:
+            if stopping.is_set():
+                raise StoppingError("the coordinator is stopping")
             await database.ping()
             if bus is not None:
                 bus.check()
@@ -220,6 +222,7 @@ async def serve(settings: ServeSettings) -> None:
             log.info("stopping")
             for number in _STOP_SIGNALS:  # a second signal ends the process at once
                 asyncio.get_running_loop().remove_signal_handler(number)
+            await asyncio.sleep(settings.stop_delay_s if not serving.done() else 0)
             # Running requests need their agents, so the links end after them.
             server.stop()
             await serving

@@ -193,6 +193,18 @@ def serve(
             "repeated.",
         ),
     ] = None,
+    stop_delay: Annotated[
+        float | None,
+        typer.Option(
+            envvar="COLOTRACE_STOP_DELAY",
+            metavar="SECONDS",
+            min=0,
+            max=15,
+            help="After SIGTERM: how long /readyz returns 503 while requests are still taken, so "
+            "that a load balancer uses other coordinators before connections are refused. "
+            "Default: 5 with --mqtt, otherwise 0.",
+        ),
+    ] = None,
     log_format: Annotated[
         LogFormat, typer.Option(envvar="COLOTRACE_LOG_FORMAT", help="auto: console on a terminal.")
     ] = LogFormat.AUTO,
@@ -237,6 +249,7 @@ def serve(
         trusted_proxies=tuple(
             parse_network(text, flag="--trusted-proxy") for text in trusted_proxy or ()
         ),
+        stop_delay_s=stop_delay if stop_delay is not None else 5.0 if mqtt else 0.0,
     )
     configure(log_format, log_level)
     require(files=24, threads=16, address_space=256 << 20)  # for the database, gRPC and uvloop

@@ -30,7 +30,8 @@ class TlsPaths:
 class ServeSettings:
     """`tls` None: HTTP and gRPC are unencrypted. `ops` None: the API's listener serves the
     routes of operation too. `requests_per_window` counts in windows of five minutes. `target_rate`
-    and `account_target_rate`: packets a second to one target, for all accounts and for each."""
+    and `account_target_rate`: packets a second to one target, for all accounts and for each. From
+    the signal to stop, `/readyz` refuses for `stop_delay_s` before new connections are refused."""
 
     http: Address
     grpc: Address
@@ -45,6 +46,7 @@ class ServeSettings:
     target_rate: int
     account_target_rate: int
     trusted_proxies: tuple[Network, ...]
+    stop_delay_s: float
 
 
 def choose_tls(

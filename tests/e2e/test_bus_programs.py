@@ -84,7 +84,7 @@ class Programs:
         argv = [name, "serve", "--http", f"{address}:0", "--grpc", f"{address}:0", "--data", data,
                 "--allow-private", "--resolver", self.lab.resolver, "--log-format", "json",
                 "--tls-cert", pair.certificate, "--tls-key", pair.key,
-                "--agent-ca", self.broker.authority.path,
+                "--agent-ca", self.broker.authority.path, "--stop-delay", "0",
                 "--mqtt-ca", self.broker.authority.path, *flags]  # fmt: skip
         self._spawn("coordinator", None, argv, mqtt)
         said = self.wait("coordinator", lambda line: line.get("event") == "listening")

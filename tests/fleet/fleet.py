@@ -140,6 +140,10 @@ class Fleet:
     def _meeting(self) -> tuple[str, ...]:
         return ("--mqtt", self.broker.url) if self.broker is not None else ()
 
+    def _stopping(self) -> tuple[str, ...]:
+        # Without a load balancer there is nothing to wait for.
+        return ("--stop-delay", "0") if self.broker is not None else ()
+
     # The coordinator.
 
     def start_coordinator(self) -> None:
@@ -149,7 +153,8 @@ class Fleet:
             "--data", self._data, "--insecure", "--allow-private",
             "--resolver", self.lab.resolver, "--asn-db", self.lab.asn_db,
             "--target-rate", "1000000", "--account-target-rate", "1000000",
-            "--log-format", "json", *self._meeting(), *self._coordinator_flags,
+            "--log-format", "json", *self._meeting(), *self._stopping(),
+            *self._coordinator_flags,
         ]  # fmt: skip
         log = self.directory / "coordinator.log"
         with log.open("ab") as stream:

@@ -24,7 +24,7 @@ exit 0
 """
 APT = """#!/bin/sh
 echo "apt-get $*" >> "$LOG"
-for unit in mosquitto postgresql postgresql@15-main.service cron; do
+for unit in mosquitto haproxy postgresql postgresql@15-main.service cron; do
   /usr/sbin/policy-rc.d "$unit" start && allowed=yes || allowed=no
   echo "start $unit: $allowed" >> "$LOG"
 done
@@ -109,11 +109,11 @@ def test_servers_are_neither_started_nor_left_enabled(checkout: Path, fails: str
     status, told, _ = setup(checkout, *HIDDEN, APT_FAILS=fails)
     assert (status == 0) is (fails == "0")
     assert any(line.startswith("apt-get install") for line in told)
-    for server in ("mosquitto", "postgresql", "postgresql@15-main.service"):
+    for server in ("mosquitto", "haproxy", "postgresql", "postgresql@15-main.service"):
         assert f"start {server}: no" in told
         assert f"start {server}: yes" not in told
     assert "start cron: yes" in told
-    for unit in ("mosquitto.service", "postgresql.service"):
+    for unit in ("mosquitto.service", "haproxy.service", "postgresql.service"):
         assert f"systemctl disable --now {unit}" in told
     assert "policy-rc.d" not in told  # it is removed again
 

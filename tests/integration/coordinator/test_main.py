@@ -257,7 +257,7 @@ def test_serve(tmp_path: Path) -> None:
 
 def test_not_ready_without_its_broker(tmp_path: Path, broker: Broker) -> None:
     """A load balancer then uses another coordinator. The broker's host name is only in the log."""
-    with serving(tmp_path, "--mqtt", broker.url) as (process, line, rest):
+    with serving(tmp_path, "--mqtt", broker.url, "--stop-delay", "0") as (process, line, rest):
         with httpx.Client(base_url=f"http://{line['http']}") as client:
 
             def becomes(status: int) -> None:

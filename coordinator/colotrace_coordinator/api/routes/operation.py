@@ -10,13 +10,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from colotrace_coordinator.api.envelope import answer
-from colotrace_coordinator.errors import BrokerUnreachableError, StoreError
+from colotrace_coordinator.errors import BrokerUnreachableError, StoppingError, StoreError
 
 log = structlog.get_logger(__name__)
 
 Probe = Callable[[], Awaitable[str]]
 """Returns "" if the coordinator can work, or a sentence on what an operator still has to mend.
-Raises StoreError or BrokerUnreachableError if it cannot work."""
+Raises StoreError or BrokerUnreachableError if it cannot work, and StoppingError if it soon will
+not."""
 
 
 def operation_routes(ready: Probe, registry: CollectorRegistry) -> list[Route]:
@@ -26,10 +27,11 @@ def operation_routes(ready: Probe, registry: CollectorRegistry) -> list[Route]:
         return answer({"status": "ok"})
 
     async def readiness(_: Request) -> Response:
-        """200 if the database answers, and the broker if there is one; else 503."""
+        """200 if the database answers, and the broker if there is one, and the coordinator is not
+        stopping; else 503."""
         try:
             detail = await ready()
-        except (StoreError, BrokerUnreachableError) as error:
+        except (StoreError, BrokerUnreachableError, StoppingError) as error:
             log.warning("not_ready", error=str(error))
             raise
         return answer({"status": "ready", **({"detail": detail} if detail else {})})
