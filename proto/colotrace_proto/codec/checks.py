@@ -14,7 +14,7 @@ PACKET_TYPES_IN: dict[int, m.PacketType] = {wire: own for own, wire in PACKET_TY
 _MAX_FAMILIES = 16
 
 _E = TypeVar("_E", m.NodeKind, m.RefusalReason, m.Failure)
-_M = TypeVar("_M", pb.AgentMessage, pb.CoordinatorMessage, pb.Presence)
+_M = TypeVar("_M", pb.AgentMessage, pb.CoordinatorMessage, pb.Presence, pb.Node)
 
 
 class ProtocolError(Exception):

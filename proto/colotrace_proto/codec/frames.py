@@ -7,7 +7,7 @@ from colotrace_proto import messages as m
 from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 
-from .checks import ProtocolError, are_addresses, fields_of, job_id, known, within
+from .checks import ProtocolError, are_addresses, fields_of, job_id, known, parsed
 from .notices import notice_in, notice_out, notices_in, notices_out, text_of
 
 # The tag of a length-delimited field: its number, and wire type 2.
@@ -15,6 +15,8 @@ _FRAME_TAG = bytes([pb.AgentMessage.FRAME_FIELD_NUMBER << 3 | 2])
 _JOB_ID_TAG = bytes([pb.Frame.JOB_ID_FIELD_NUMBER << 3 | 2])
 _MAX_VARINT = 5
 """Bytes of a length."""
+_SHORT_NODE = 64
+"""Bytes of an encoded node that is remembered: enough for an address with a few labels."""
 _COUNTS = ("duration_ns", "duplicates", "late", "foreign", "ambiguous", "unplaced")
 """Fields of an outcome that may have any value of their type."""
 
@@ -71,7 +73,7 @@ def frame_in(frame: pb.Frame) -> m.Frame:
     if frame.target_address and not are_addresses([frame.target_address]):
         raise ProtocolError("Frame.target_address is not 4 or 16 bytes")
     sent = tuple(frame.sent)
-    if len(sent) > m.MAX_TTL or not within(sent, 0, m.MAX_JOB_PROBES):
+    if len(sent) > m.MAX_TTL or max(sent, default=0) > m.MAX_JOB_PROBES:
         raise ProtocolError("Frame.sent is out of bounds")
     return m.Frame(
         job_id=job_id(frame.job_id),
@@ -84,42 +86,46 @@ def frame_in(frame: pb.Frame) -> m.Frame:
 
 
 def _replies_in(frame: pb.Frame) -> m.Replies:
-    count = len(frame.ttl)
-    if count > m.MAX_JOB_PROBES or len(frame.nodes) > max(count, 1):
-        raise ProtocolError("Frame has more lines than a job has probes")
-    if len(frame.rtt_ns) != count or len(frame.node) != count:
-        raise ProtocolError("Frame's columns are not of one length")
+    # All columns are unsigned, so their lower bound is 0.
     ttl, rtt_ns, node = tuple(frame.ttl), tuple(frame.rtt_ns), tuple(frame.node)
-    if not within(ttl, 1, m.MAX_TTL):
+    count, nodes = len(ttl), len(frame.nodes)
+    if count > m.MAX_JOB_PROBES or nodes > max(count, 1):
+        raise ProtocolError("Frame has more lines than a job has probes")
+    if len(rtt_ns) != count or len(node) != count:
+        raise ProtocolError("Frame's columns are not of one length")
+    if count and (max(ttl) > m.MAX_TTL or 0 in ttl):
         raise ProtocolError(f"Frame.ttl is not within 1 to {m.MAX_TTL}")
-    if not within(rtt_ns, 0, m.MAX_RTT_NS):
+    if count and max(rtt_ns) > m.MAX_RTT_NS:
         raise ProtocolError("Frame.rtt_ns is out of bounds")
-    if not within(node, 0, len(frame.nodes) - 1):
+    if count and max(node) >= nodes:
         raise ProtocolError("Frame.node counts beyond Frame.nodes")
-    return m.Replies(ttl, rtt_ns, node, tuple(_node_in(node) for node in frame.nodes))
+    return m.Replies(ttl, rtt_ns, node, tuple(map(_node_in, frame.nodes)))
 
 
-def _node_out(node: m.Node) -> pb.Node:
+def _node_out(node: m.Node) -> bytes:
     labels = [label[: m.MAX_LABEL] for label in node.labels[: m.MAX_LABELS]]
-    return pb.Node(address=node.address, kind=pb.Node.Kind.ValueType(node.kind), labels=labels)
+    wire = pb.Node(address=node.address, kind=pb.Node.Kind.ValueType(node.kind), labels=labels)
+    return wire.SerializeToString()
 
 
-def _node_in(node: pb.Node) -> m.Node:
-    plain = _plain_node(node.address, node.kind)
-    if not node.labels:
-        return plain
-    if len(node.labels) > m.MAX_LABELS:
-        raise ProtocolError(f"Node.labels is longer than {m.MAX_LABELS}")
-    labels = tuple(safe(label, most=m.MAX_LABEL) for label in node.labels)
-    return m.Node(plain.address, plain.kind, labels)
+def _node_in(payload: bytes) -> m.Node:
+    return _remembered_node(payload) if len(payload) <= _SHORT_NODE else _node(payload)
 
 
 @lru_cache(maxsize=1 << 16)
-def _plain_node(address: bytes, kind: int) -> m.Node:
-    """A node without labels. Remembered: the same routers answer in frame after frame."""
-    if len(address) not in (4, 16):
+def _remembered_node(payload: bytes) -> m.Node:
+    """See `_node`. The same routers answer in frame after frame."""
+    return _node(payload)
+
+
+def _node(payload: bytes) -> m.Node:
+    node = parsed(pb.Node, payload)
+    if len(node.address) not in (4, 16):
         raise ProtocolError("Node.address is not 4 or 16 bytes")
-    return m.Node(address, known(m.NodeKind, kind))
+    if len(node.labels) > m.MAX_LABELS:
+        raise ProtocolError(f"Node.labels is longer than {m.MAX_LABELS}")
+    labels = tuple(safe(label, most=m.MAX_LABEL) for label in node.labels)
+    return m.Node(node.address, known(m.NodeKind, node.kind), labels)
 
 
 def _outcome_out(outcome: m.Outcome) -> pb.Outcome:

@@ -818,8 +818,10 @@ class Frame(_message.Message):
         """Index into `nodes`, from 0."""
 
     @_builtins.property
-    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Node]:
-        """Addresses that answered, with their labels."""
+    def nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Addresses that answered, with their labels. Each is a Node, encoded: the bytes on the wire are
+        those of `repeated Node`, and readers remember the nodes that they have decoded.
+        """
 
     @_builtins.property
     def outcome(self) -> Global___Outcome:
@@ -835,7 +837,7 @@ class Frame(_message.Message):
         ttl: _abc.Iterable[_builtins.int] | None = ...,
         rtt_ns: _abc.Iterable[_builtins.int] | None = ...,
         node: _abc.Iterable[_builtins.int] | None = ...,
-        nodes: _abc.Iterable[Global___Node] | None = ...,
+        nodes: _abc.Iterable[_builtins.bytes] | None = ...,
         outcome: Global___Outcome | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015

@@ -165,7 +165,7 @@ async def test_agent_that_sends_more_than_its_job_can_yield(coordinator: Coordin
     agent = await coordinator.agent()
     answer = coordinator.begin(options=Options(max_ttl=1, packets_per_ttl=1))
     job = await agent.take()
-    nodes = [pb.Node(address=bytes(4), labels=["x" * 60] * 16) for _ in range(200)]
+    nodes = [pb.Node(address=bytes(4), labels=["x" * 60] * 16).SerializeToString()] * 200
     await agent.say_raw(pb.AgentMessage(frame=pb.Frame(job_id=job.job_id, sequence=1, nodes=nodes)))
     row = only(await within(5, answer))
     assert row.error.endswith("Code 2")

@@ -10,7 +10,7 @@ from colotrace_proto.notices import MAX_TEXT, Notice, NoticeCode, sentence
 from colotrace_proto.v1 import fleet_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.proto.wire_messages import FROM_AGENT, FROM_COORDINATOR, frame, hello
+from unit.proto.wire_messages import FROM_AGENT, FROM_COORDINATOR, frame, hello, node
 
 
 @given(FROM_AGENT)
@@ -34,10 +34,16 @@ def test_message_of_an_unknown_kind_is_ignored() -> None:
     assert codec.decode_from_coordinator(pb.CoordinatorMessage.FromString(newer)) is None
 
 
+def test_nodes_of_a_frame_are_embedded_messages() -> None:
+    """On the wire as in release 0.2.0, which has `repeated Node nodes = 8`."""
+    wire = pb.Frame(nodes=[node(address=bytes([192, 0, 2, 1]), kind=1)]).SerializeToString()
+    assert wire == bytes.fromhex("4208" + "0a04c0000201" + "1001")
+
+
 def test_unknown_enumeration_value_reads_as_zero() -> None:
     """Which never means success."""
     frame = pb.Frame(job_id="a", sequence=1, ttl=[1], rtt_ns=[1], node=[0])
-    frame.nodes.add(address=bytes(4), kind=77)  # type: ignore[arg-type]
+    frame.nodes.append(node(address=bytes(4), kind=77))
     frame.outcome.failure = 88  # type: ignore[assignment]
     decoded = codec.decode_from_agent(pb.AgentMessage(frame=frame))
     assert isinstance(decoded, m.Frame)
@@ -95,10 +101,11 @@ BAD_FRAMES = {
     "TTL 65": lambda f: f.ttl.__setitem__(0, 65),
     "an RTT over a minute": lambda f: f.rtt_ns.__setitem__(0, m.MAX_RTT_NS + 1),
     "a node that is not there": lambda f: f.node.__setitem__(0, 1),
-    "more nodes than replies": lambda f: [f.nodes.add(address=bytes(4)) for _ in range(2)],
-    "a node of 3 bytes": lambda f: setattr(f.nodes[0], "address", bytes(3)),
-    "a node of none": lambda f: f.nodes[0].ClearField("address"),
-    "17 labels": lambda f: f.nodes[0].labels.extend(["x"] * 17),
+    "more nodes than replies": lambda f: f.nodes.extend([node(address=bytes(4))] * 2),
+    "a node of 3 bytes": lambda f: f.nodes.__setitem__(0, node(address=bytes(3))),
+    "a node of none": lambda f: f.nodes.__setitem__(0, b""),
+    "a node that is none": lambda f: f.nodes.__setitem__(0, b"\xff"),
+    "17 labels": lambda f: f.nodes.__setitem__(0, node(address=bytes(4), labels=["x"] * 17)),
     "a link from TTL 0": lambda f: f.outcome.links.add(ttl=0, to=bytes(4), **{"from": bytes(4)}),
     "a link from TTL 64": lambda f: f.outcome.links.add(ttl=64, to=bytes(4), **{"from": bytes(4)}),
     "a link to nobody": lambda f: f.outcome.links.add(ttl=1, **{"from": bytes(4)}),

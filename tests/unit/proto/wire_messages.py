@@ -1,5 +1,7 @@
 """Messages for the tests of the codec: hypothesis strategies, and small protobuf messages."""
 
+from typing import Any
+
 from colotrace_proto import messages as m
 from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.v1 import fleet_pb2 as pb
@@ -136,7 +138,11 @@ def hello() -> pb.Hello:
     return pb.Hello(protocol_version=1, agent_id="a", boot_id=bytes(16), colo="den01")
 
 
+def node(**fields: Any) -> bytes:
+    return pb.Node(**fields).SerializeToString()
+
+
 def frame() -> pb.Frame:
     out = pb.Frame(job_id="a", sequence=1, ttl=[1, 2], rtt_ns=[5, 6], node=[0, 0])
-    out.nodes.add(address=bytes(4))
+    out.nodes.append(node(address=bytes(4)))
     return out

@@ -20,7 +20,9 @@ WHO = ("holder", "den01", "a1")
 J1 = JobId("j1")
 BIG = pb.AgentMessage(
     frame=pb.Frame(
-        job_id="nobody", sequence=1, nodes=[pb.Node(labels=["x" * 60] * 16) for _ in range(900)]
+        job_id="nobody",
+        sequence=1,
+        nodes=[pb.Node(labels=["x" * 60] * 16).SerializeToString()] * 900,
     )
 ).SerializeToString()
 
