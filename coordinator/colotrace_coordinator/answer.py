@@ -23,6 +23,9 @@ from .model import Answer, Message, Options, TraceRequest
 
 PIECE_ROWS = 50
 """Rows whose statistics are computed in one go: some 3 ms."""
+LEAST_DELAY_S = 0.05
+"""A delay of a row's start that is shown."""
+_DELAYED = "started {:.1f} s later, because of the limit of packets a second to one target"
 Results = Mapping[tuple[str, ColoName], JobResult | str]
 """By target and colo: the result of the job, or why the target was refused."""
 
@@ -124,6 +127,8 @@ def _messages(result: JobResult | str, colo: ColoName) -> Iterable[tuple[int, st
         return
     if result.fault is not None:
         yield row_failed(result.fault.code), f"{colo}: {result.fault.words}"
+    if result.limited_s >= LEAST_DELAY_S:
+        yield Code.ROW_NOTICE, f"{colo}: {_DELAYED.format(result.limited_s)}"
     for words in result.moved:
         yield Code.ROW_MOVED, f"{colo}: {words}"
     for notice in result.notices:

@@ -45,6 +45,11 @@ class Metrics:
             ["waited_for"],
             registry=registry,
         )
+        self.jobs_limited = Counter(
+            "colotrace_jobs_limited",
+            "Jobs whose start the limit of packets to their target delayed",
+            registry=registry,
+        )
         self.jobs = Counter(
             "colotrace_jobs",
             "Jobs ended, by the answer's error code (0: traced) or cancelled",

@@ -9,8 +9,10 @@ import itertools
 import secrets
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 
+from colotrace_proto.addresses import address_text
 from colotrace_proto.deadlines import GATHER_S, JOIN_DIFFERENCE_S, LEAST_TRACE_S, job_deadline
 from colotrace_proto.messages import ColoName, JobId
 from colotrace_proto.running import RunningClock, RunningTimer
@@ -31,7 +33,7 @@ from .index import LiveAttempts
 from .machine import JobMachine, State
 from .running import JobKey, LiveJob, Ticket
 from .starts import Gate, Starts, Wish
-from .target_rates import UNLIMITED, TargetLimits, TargetRates
+from .target_rates import UNLIMITED, TargetLimits, TargetRates, target_of
 from .window import Window
 
 MIN_HOLD_UP_S = 0.5
@@ -68,6 +70,7 @@ class Dispatcher:
         self._job_prefix = secrets.token_hex(8)
         self._job_numbers = itertools.count(1)
         self._gather_s = gather_s
+        self._target_limits = target_limits
         self._gathered_at = clock.now() + gather_s
         self._held_up_s = 0.0
         self._held_up_logs: TokenBuckets[None] = TokenBuckets(rate=0.1, burst=3)
@@ -120,7 +123,7 @@ class Dispatcher:
         self._jobs.setdefault(key.task.colo, {})[machine] = job
         self._recent.add(key, job, now)
         task = key.task
-        self._starts.push(job, Wish(origin, task.colo, task.target, task.most_replies))
+        self._starts.push(job, Wish(origin, task.colo, target_of(task.target), task.packets))
         self._give_up_at(job, deadline - LEAST_TRACE_S)
         self._start_soon()
         return job
@@ -147,6 +150,9 @@ class Dispatcher:
         self._window.turned(turn_s, now, running=self._starts.running)
         while (job := self._starts.pop(now, self._window.size)) is not None:
             job.started = True
+            job.limited_s = self._starts.limited_s(job, now)
+            if job.limited_s:
+                self._metrics.jobs_limited.inc()
             self.settle(job.machine, now)
             if time.perf_counter() - began > START_SLICE_S:
                 self._start_soon()
@@ -171,6 +177,30 @@ class Dispatcher:
             if not job.started and job.machine.state is not State.ENDED:
                 job.machine.give_up(now, self._why_not_started(job))
                 self.settle(job.machine, now)
+
+    def resolved(self, machine: JobMachine, address: bytes, *, probed: bool) -> None:
+        """An agent tells the address of a job's name, before or after it has probed.
+
+        The job's packets count for the address from now on. If they exceed its rate and the agent
+        has not probed yet, the job is taken back, and waits for the address.
+        """
+        job = self._jobs.get(machine.task.colo, {}).get(machine)
+        if job is None:
+            return
+        now = self._clock.now()
+        if not self._starts.resolved(
+            job, target_of(address_text(address)), now, may_wait=not probed
+        ):
+            job.started = False
+            machine.postpone(now)
+            self._starts.colo_has_room(machine.task.colo)
+            self._start_soon()
+
+    def sent(self, machine: JobMachine, packets: int) -> None:
+        """A job has sent so many packets so far. They count once they exceed what was expected."""
+        job = self._jobs.get(machine.task.colo, {}).get(machine)
+        if job is not None and packets > machine.task.packets:
+            self._starts.sent(job, packets, self._clock.now())
 
     def _has_room(self, colo: ColoName) -> bool:
         """Whether an agent of the colo has room for a job, or the colo has no agent."""
@@ -276,7 +306,8 @@ class Dispatcher:
             case Gate.COORDINATOR:
                 return faults.overloaded(colo)
             case Gate.TARGET:
-                return faults.target_limited(colo)
+                limits = self._target_limits
+                return faults.target_limited(colo, limits.of_account, limits.in_all)
             case Gate.COLO:
                 return faults.busy(colo)
 
@@ -301,7 +332,9 @@ class Dispatcher:
                     link.close(key, Closing.RESYNC, detail)
 
     def _finish(self, job: LiveJob) -> None:
-        task = job.key.task
+        task, result = job.key.task, job.machine.result
+        if result is not None and result.fault is None and job.machine.offers == 1:
+            self._starts.sent(job, sum(result.sent), self._clock.now())
         jobs = self._jobs[task.colo]
         del jobs[job.machine]
         if not jobs:
@@ -312,12 +345,13 @@ class Dispatcher:
         if job.timer is not None:
             job.timer.cancel()
             job.timer = None  # which refers to the job: without the cycle it is freed at once
-        result = job.machine.result
         if result is None:
             code = "cancelled"
             job.done.cancel()
         else:
             code = str(result.fault.code) if result.fault else "0"
+            if job.limited_s:
+                result = replace(result, limited_s=job.limited_s)
             job.done.set_result(result)
             if result.fault is not None:
                 self._log.info(

@@ -91,11 +91,12 @@ def overloaded(colo: ColoName) -> Fault:
     return Fault(RowCode.LOST, Weight.FINAL, words)
 
 
-def target_limited(colo: ColoName) -> Fault:
-    """The job waited for the rate of packets to its target until the time ran out."""
+def target_limited(colo: ColoName, of_account: float, in_all: float) -> Fault:
+    """The job waited for the rate of packets to its target until the time ran out. The limits are
+    in packets a second, for each account and for all."""
     words = (
-        f"the limit of packets a second to this target left no time for {colo}; ask for fewer "
-        "colos or packets at once"
+        f"the limit of {of_account:g} packets a second to one target ({in_all:g} for all accounts) "
+        f"left no time for {colo}; ask for fewer colos or packets at once"
     )
     return Fault(RowCode.LOST, Weight.FINAL, words)
 

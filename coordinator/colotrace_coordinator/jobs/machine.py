@@ -149,6 +149,16 @@ class JobMachine:
         """End the job before it was offered to anybody."""
         self._end(now, fault)
 
+    def postpone(self, now: float) -> None:
+        """Take the job back from its agent, which has not probed yet: it is to start later."""
+        self._cancel_attempt()
+        attempt = self._attempts.close(now)
+        if attempt is not None:
+            self._attempts.tried.discard(attempt.agent)
+            self._attempts.forget(attempt)
+            self.offers -= 1
+            self.state = State.SEEKING
+
     def agent_available(self) -> None:
         """An agent of the colo can be offered jobs that could not before: seek if the job waits."""
         if self.state is State.WAITING:

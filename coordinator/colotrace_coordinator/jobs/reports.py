@@ -195,12 +195,23 @@ class AgentReports:
             if frame.outcome is None:
                 sender.link.cancel(sender.key, frame.job_id)
             return
+        live = machine.live
+        known = live is None or bool(live.target_address)
         sequence = machine.frame(now, frame)
         if sequence == frame.sequence:
             self._seen(frame)
+            self._count(machine, frame, resolved=not known)
         if sequence:
             sender.link.ack(sender.key, Ack(frame.job_id, sequence))
         self._settle(machine, now)
+
+    def _count(self, machine: JobMachine, frame: Frame, *, resolved: bool) -> None:
+        """Count the job's packets for its target; see `target_rates`."""
+        if resolved and frame.target_address:
+            probed = bool(frame.sent) or frame.outcome is not None
+            self._dispatcher.resolved(machine, frame.target_address, probed=probed)
+        if machine.task.options.multipath and frame.sent:
+            self._dispatcher.sent(machine, sum(frame.sent))
 
     def _answered_by(self, sender: Agent, job_id: JobId) -> JobMachine | None:
         """The machine whose offer the agent answers, if the offer was made to it or to its colo."""

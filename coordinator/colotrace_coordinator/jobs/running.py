@@ -31,6 +31,8 @@ class LiveJob:
     began_at: float
     started: bool = False
     """Whether it was its turn; see `starts`."""
+    limited_s: float = 0.0
+    """How long the limit of packets to its target delayed it."""
     callers: int = 0
     due: float | None = None
     timer: RunningTimer | None = None

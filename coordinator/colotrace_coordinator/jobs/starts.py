@@ -33,12 +33,21 @@ class Gate(enum.Enum):
 
 
 class Wish(NamedTuple):
-    """A job that waits: where it comes from, and what it will use."""
+    """Where a job comes from, and what it uses. `packets` are those that count for the target."""
 
     origin: Origin
     colo: ColoName
     target: Target
     packets: int
+
+    @property
+    def gate(self) -> "TargetGate":
+        """Whose packets the job's are, and where they go."""
+        return self.origin.account, self.target
+
+
+TargetGate = tuple[str, Target]
+"""An account and a target."""
 
 
 class Starts(Generic[J]):
@@ -50,11 +59,14 @@ class Starts(Generic[J]):
         self._running: Running[J] = Running()
         self._queue: FairQueue[J] = FairQueue(self._running)
         self._of_colo: dict[ColoName, FairQueue[J]] = {}
-        self._of_target: dict[tuple[str, Target], FairQueue[J]] = {}
-        # When the rate of each (account, target) in `_of_target` is to be looked at again.
-        self._opens: list[tuple[float, tuple[str, Target]]] = []
+        self._of_target: dict[TargetGate, FairQueue[J]] = {}
+        # When the rate of each gate in `_of_target` is to be looked at again. Entries of the heap
+        # with another time than in the dictionary are stale.
+        self._opens: list[tuple[float, TargetGate]] = []
+        self._opens_at: dict[TargetGate, float] = {}
         self._wishes: dict[J, Wish] = {}
-        self._spread: set[J] = set()
+        self._started: dict[J, Wish] = {}
+        self._limited_at: dict[J, float] = {}
 
     @property
     def waiting(self) -> int:
@@ -82,51 +94,77 @@ class Starts(Generic[J]):
         self._open(now)
         while (job := self._queue.pop(room)) is not None:
             wish = self._wishes[job]
-            gate = (wish.origin.account, wish.target)
-            opens_at = self._rates.open_at(*gate, now)
+            opens_at = self._rates.open_at(*wish.gate, now)
             if opens_at > now:
-                self._spread.add(job)
-                if gate not in self._of_target:
-                    heapq.heappush(self._opens, (opens_at, gate))
-                self._aside(self._of_target, gate, job, wish)
+                self._limited_at.setdefault(job, now)
+                if wish.gate not in self._of_target:
+                    self._look_at(wish.gate, opens_at)
+                self._aside(self._of_target, wish.gate, job, wish)
             elif not self._has_room(wish.colo):
                 self._aside(self._of_colo, wish.colo, job, wish)
             else:
-                self._rates.spend(*gate, wish.packets, now)
+                self._rates.spend(*wish.gate, wish.packets, now)
                 self._running.add(job, wish.origin)
-                del self._wishes[job]
+                self._started[job] = self._wishes.pop(job)
                 return job
         return None
+
+    def resolved(self, job: J, address: Target, now: float, *, may_wait: bool) -> bool:
+        """The target of a running job, a name, has this address: the job's packets count for the
+        address too. If the rate to the address has no room and the job `may_wait`, it waits for
+        that instead, and does not count as running; False then."""
+        wish = self._started.get(job)
+        if wish is None or wish.target == address:
+            return True
+        wish = wish._replace(target=address)
+        if may_wait and self._rates.open_at(*wish.gate, now) > now:
+            self._running.remove(job)
+            del self._started[job]
+            self._limited_at.setdefault(job, now)
+            self.push(job, wish)
+            return False
+        self._rates.spend(*wish.gate, wish.packets, now)
+        self._started[job] = wish
+        return True
+
+    def sent(self, job: J, packets: int, now: float) -> None:
+        """A running job has sent so many packets, more or fewer than have been counted."""
+        wish = self._started.get(job)
+        if wish is None or packets == wish.packets:
+            return
+        self._rates.spend(*wish.gate, packets - wish.packets, now)
+        self._started[job] = wish._replace(packets=packets)
+        if packets < wish.packets and wish.gate in self._of_target:
+            self._look_at(wish.gate, self._rates.open_at(*wish.gate, now))
 
     def waits_for(self, job: J) -> Gate:
         """What a waiting job waits for."""
         wish = self._wishes[job]
-        gate = (wish.origin.account, wish.target)
-        if gate in self._of_target and job in self._of_target[gate]:
+        if job in self._of_target.get(wish.gate, ()):
             return Gate.TARGET
-        if wish.colo in self._of_colo and job in self._of_colo[wish.colo]:
+        if job in self._of_colo.get(wish.colo, ()):
             return Gate.COLO
         return Gate.COORDINATOR
 
     def next_at(self) -> float | None:
         """When `pop` may find a job that it does not find now, without another event."""
+        while self._opens and self._opens_at.get(self._opens[0][1]) != self._opens[0][0]:
+            heapq.heappop(self._opens)
         return self._opens[0][0] if self._opens else None
 
-    def was_spread(self, job: J) -> bool:
-        """Whether the job had to wait for the rate of its target. Asked once."""
-        spread = job in self._spread
-        self._spread.discard(job)
-        return spread
+    def limited_s(self, job: J, now: float) -> float:
+        """How long ago the rate of its target first held up the job; 0 if it did not."""
+        return now - self._limited_at.get(job, now)
 
     def remove(self, job: J) -> None:
         """The job has ended, or will not start."""
-        self._spread.discard(job)
+        self._limited_at.pop(job, None)
         wish = self._wishes.pop(job, None)
         if wish is None:
             self._running.remove(job)
+            self._started.pop(job, None)
         elif not self._queue.discard(job):
-            gate = (wish.origin.account, wish.target)
-            _discard(self._of_target, gate, job)
+            _discard(self._of_target, wish.gate, job)
             _discard(self._of_colo, wish.colo, job)
 
     def colo_has_room(self, colo: ColoName) -> None:
@@ -135,7 +173,10 @@ class Starts(Generic[J]):
 
     def _open(self, now: float) -> None:
         while self._opens and self._opens[0][0] <= now:
-            _, gate = heapq.heappop(self._opens)
+            at, gate = heapq.heappop(self._opens)
+            if self._opens_at.get(gate) != at:
+                continue
+            del self._opens_at[gate]
             opens_at = self._rates.open_at(*gate, now)
             if opens_at <= now:
                 job = self._back(self._of_target, gate)
@@ -144,7 +185,11 @@ class Starts(Generic[J]):
                 # The job will take this much; the next one is looked at after that.
                 opens_at = now + self._rates.pause_s(self._wishes[job].packets)
             if gate in self._of_target:
-                heapq.heappush(self._opens, (opens_at, gate))
+                self._look_at(gate, opens_at)
+
+    def _look_at(self, gate: TargetGate, at: float) -> None:
+        self._opens_at[gate] = at
+        heapq.heappush(self._opens, (at, gate))
 
     def _back(self, aside: dict[G, FairQueue[J]], gate: G) -> J | None:
         """Let the next job of a gate wait with the others again."""

@@ -5,9 +5,13 @@ takes as many tokens as it may send packets, before it starts. Traces that wait 
 bucket refills, so that their starts are spread over time.
 """
 
+import functools
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from colotrace_proto.addresses import unwrapped
+from colotrace_proto.identifiers import address_of
 
 from colotrace_coordinator.peers.counts import Count
 
@@ -28,6 +32,14 @@ class TargetLimits:
 
     of_account: float
     in_all: float
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def target_of(text: str) -> Target:
+    """The target that a name or an address means, in one spelling. An IPv6 address that a router
+    translates to an IPv4 address, or that has one embedded, is that IPv4 address."""
+    address = address_of(text)
+    return text.lower().rstrip(".") if address is None else str(unwrapped(address))
 
 
 UNLIMITED = TargetLimits(1e12, 1e12)
@@ -60,7 +72,8 @@ class TargetRates:
         return packets / self._limits.of_account
 
     def spend(self, account: str, target: Target, packets: int, now: float) -> None:
-        """Take the packets of a trace that starts, or that turns out to go to this address."""
+        """Take the packets of a trace that starts, or that turns out to go to this address. Fewer
+        than 0 are given back."""
         if now - self._unreported_since > REPORTED_WITHIN_S:
             self._unreported.clear()
         if not self._unreported:
@@ -84,11 +97,15 @@ class TargetRates:
     key_parts = 2
 
     def changes(self, now: float) -> Iterator[Count]:
-        """See `Counts`."""
+        """See `Counts`. What was given back reduces the next report of its target."""
         unreported, self._unreported = self._unreported, {}
         if now - self._unreported_since <= REPORTED_WITHIN_S:
             for key, packets in unreported.items():
-                yield Count(key, packets)
+                if packets > 0:
+                    yield Count(key, packets)
+                elif packets < 0:
+                    self._unreported[key] = packets
+        self._unreported_since = now
 
     def everything(self) -> Iterator[Count]:
         """See `Counts`: nothing, since the buckets are full again within seconds."""

@@ -37,9 +37,13 @@ class Task(NamedTuple):
     @property
     def most_replies(self) -> int:
         """How many probes an agent may send for the task."""
+        return MAX_JOB_PROBES if self.options.multipath else self.packets
+
+    @property
+    def packets(self) -> int:
+        """How many packets the task is expected to send to its target: one probe each TTL and
+        try, for each of its packet types. A multipath job may send more."""
         options = self.options
-        if options.multipath:
-            return MAX_JOB_PROBES
         return len(options.packet_type.parts) * options.max_ttl * options.packets_per_ttl
 
     def job(self, job_id: JobId, *, remaining_ms: int) -> Job:
@@ -65,7 +69,8 @@ class JobResult:
 
     `moved`: why the job went from one agent to another while tracing, as text. `notices` are the
     agent's, `links` those that a multipath job found between its addresses. `unplaced` counts
-    answers of the target that name no probe.
+    answers of the target that name no probe. `limited_s`: how long the limit of packets to the
+    target delayed the start.
     """
 
     fault: Fault | None
@@ -77,6 +82,7 @@ class JobResult:
     notices: tuple[Notice, ...] = ()
     unplaced: int = 0
     links: tuple[Edge, ...] = ()
+    limited_s: float = 0.0
 
     @classmethod
     def of(cls, best: Attempt | None, fault: Fault | None, *, earlier: Iterable[Fault]) -> Self:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 import structlog
 from colotrace_coordinator.fleet.registry import Registry
+from colotrace_coordinator.jobs.target_rates import UNLIMITED, TargetLimits
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.model import Message, Options, TraceRequest
@@ -37,7 +38,7 @@ class Whole:
 class Coordinator:
     """A service with its direct link, and the agents that a test attaches."""
 
-    def __init__(self, stack: AsyncExitStack) -> None:
+    def __init__(self, stack: AsyncExitStack, *, limits: TargetLimits = UNLIMITED) -> None:
         self.stack = stack
         self.numbers = CollectorRegistry()
         metrics = Metrics(self.numbers)
@@ -53,6 +54,7 @@ class Coordinator:
             log=log,
             clock=clock,
             gather_s=0,
+            target_limits=limits,
         )
         self.link = DirectLink(
             self.service.agent_events, host="127.0.0.1", port=0, tls=None, log=log, clock=clock

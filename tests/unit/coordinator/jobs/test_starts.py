@@ -2,9 +2,10 @@
 
 from collections import Counter
 
+import pytest
 from colotrace_coordinator.jobs.fair import Origin
 from colotrace_coordinator.jobs.starts import Starts, Wish
-from colotrace_coordinator.jobs.target_rates import BURST_S, TargetLimits, TargetRates
+from colotrace_coordinator.jobs.target_rates import BURST_S, TargetLimits, TargetRates, target_of
 from colotrace_proto.messages import ColoName
 
 MINE, THEIRS = Origin("mine", "t", 1), Origin("theirs", "t", 2)
@@ -109,7 +110,8 @@ def test_rate_to_one_target_is_bounded() -> None:
         sent = 45 * sum(1 for other, _ in world.started if other <= at)
         assert sent <= 450 * (at + BURST_S) + 46
     assert 8.5 <= world.now <= 9.5
-    assert sum(world.starts.was_spread(f"{number}") for number in range(100)) == 89
+    limited = [world.starts.limited_s(f"{number}", world.now) for number in range(100)]
+    assert sum(each > 0 for each in limited) == 89
 
 
 def test_rate_is_of_all_accounts_together() -> None:
@@ -148,3 +150,90 @@ def test_resolved_address_counts() -> None:
     rates.spend("mine", "192.0.2.1", 4_500, 0.0)
     assert rates.open_at("theirs", "192.0.2.1", 0.0) == 10 - BURST_S
     assert rates.open_at("theirs", "192.0.2.2", 0.0) == 0.0
+
+
+SMALL = TargetLimits(of_account=45, in_all=90)
+
+
+def _named(*, running: int) -> World:
+    """So many running jobs, each of a name of its own."""
+    world = World(room=1_000, limits=SMALL, den01=1_000)
+    for number in range(running):
+        world.ask(f"{number}", to=f"{number}.example")
+    assert len(world.start()) == running
+    return world
+
+
+def test_names_of_one_address_share_its_rate() -> None:
+    """Jobs whose agents have not probed yet wait once the address has its packets."""
+    world = _named(running=5)
+    kept = [
+        world.starts.resolved(f"{number}", "192.0.2.1", 0.0, may_wait=True) for number in range(5)
+    ]
+    assert kept == [True, True, False, False, False]
+    assert (world.starts.running, world.starts.waiting) == (2, 3)
+    world.started.clear()
+    world.run()
+    assert [name for _, name in world.started] == ["2", "3", "4"]
+    assert world.now == pytest.approx(3.0, abs=0.1)
+    assert world.starts.limited_s("4", world.now) == world.now
+
+
+def test_job_that_has_probed_counts_and_does_not_wait() -> None:
+    world = _named(running=3)
+    for number in range(3):
+        assert world.starts.resolved(f"{number}", "192.0.2.1", 0.0, may_wait=False)
+    world.ask("literal")
+    assert world.start() == []
+    assert world.starts.next_at() == pytest.approx(2.0)
+
+
+def test_job_is_counted_once_for_its_address() -> None:
+    world = World(room=1_000, limits=SMALL, den01=1_000)
+    world.ask("0")
+    world.start()
+    for _ in range(10):
+        assert world.starts.resolved("0", "192.0.2.1", 0.0, may_wait=True)
+    world.ask("1")
+    assert world.start() == ["1"]
+
+
+def test_packets_that_were_not_sent_are_given_back() -> None:
+    """The target answered early: jobs that wait start earlier."""
+    world = World(room=1_000, limits=SMALL, den01=1_000)
+    for number in range(3):
+        world.ask(f"{number}")
+    assert world.start() == ["0", "1"]
+    assert world.starts.next_at() == pytest.approx(1.0)
+    world.starts.sent("0", 5, 0.0)
+    world.starts.sent("1", 5, 0.0)
+    world.end("0")
+    world.end("1")
+    assert world.starts.next_at() == 0.0
+    assert world.start() == ["2"]
+
+
+def test_packets_beyond_those_expected_count() -> None:
+    """A multipath job sends as many as the paths need."""
+    world = World(room=1_000, limits=SMALL, den01=1_000)
+    world.ask("0")
+    world.start()
+    for sent in (60, 90, 450):
+        world.starts.sent("0", sent, 0.0)
+    world.ask("1")
+    assert world.start() == []
+    assert world.starts.next_at() == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("192.0.2.1", "192.0.2.1"),
+        ("Example.COM.", "example.com"),
+        ("2001:db8:0:0::1", "2001:db8::1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("64:ff9b::192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_spellings_of_one_target_count_together(text: str, target: str) -> None:
+    assert target_of(text) == target

@@ -246,3 +246,14 @@ def test_packets_that_nobody_was_told_of_in_time_are_not_reported_late() -> None
     assert list(rates.changes(60.0)) == []
     rates.spend("account", "192.0.2.1", 80, now=60.0)
     assert [count.number for count in rates.changes(60.1)] == [80]
+
+
+def test_packets_given_back_are_not_reported_or_reduce_the_next_report() -> None:
+    rates = TargetRates(TargetLimits(2_000, 5_000))
+    rates.spend("account", "192.0.2.1", 90, now=0.0)
+    rates.spend("account", "192.0.2.1", -60, now=0.0)
+    assert [count.number for count in rates.changes(0.1)] == [30]
+    rates.spend("account", "192.0.2.1", -10, now=0.1)
+    assert list(rates.changes(0.2)) == []
+    rates.spend("account", "192.0.2.1", 90, now=0.2)
+    assert [count.number for count in rates.changes(0.3)] == [80]

@@ -1,0 +1,102 @@
+"""What one target gets is bounded: the rows, through real streams and scripted agents."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from colotrace_coordinator.jobs.target_rates import TargetLimits
+from colotrace_coordinator.model import Options
+from colotrace_proto.codes import Code, RowCode, row_failed
+from colotrace_proto.messages import Ack, Cancel, Frame, Job
+from unit.coordinator.scripted_agent import TARGET, ScriptedAgent, path
+from unit.coordinator.traced import Coordinator, only, within
+
+SLOW = TargetLimits(of_account=45, in_all=90)
+"""One trace of 45 packets a second, and one more at once."""
+
+
+@asynccontextmanager
+async def limited(limits: TargetLimits) -> AsyncIterator[tuple[Coordinator, ScriptedAgent]]:
+    async with AsyncExitStack() as stack:
+        coordinator = Coordinator(stack, limits=limits)
+        coordinator.port = await coordinator.link.start()
+        stack.push_async_callback(coordinator.link.stop)
+        yield coordinator, await coordinator.agent()
+
+
+async def test_row_that_started_later_for_the_limit_says_so() -> None:
+    async with limited(SLOW) as (coordinator, agent):
+        # Two that are not identical, so that they do not share a trace, go at once.
+        answers = [coordinator.begin(options=Options(wait_ms=wait)) for wait in (900, 901, 902)]
+        jobs = [await agent.take(), await agent.take()]
+        third = asyncio.create_task(agent.take())
+        jobs.append(await asyncio.wait_for(third, 5))
+        for job in jobs:
+            await agent.say(path(job.job_id))
+        first, second, last = [await within(5, answer) for answer in answers]
+        assert first.messages == second.messages == []
+        (message,) = last.messages
+        assert (message.code, message.pointer) == (Code.ROW_NOTICE, "/result/0/colos/0")
+        assert message.message == (
+            "den01: started 1.0 s later, because of the limit of packets a second to one target"
+        )
+        assert only(last).error == ""
+        assert coordinator.number("colotrace_jobs_limited_total") == 1
+
+
+async def test_row_that_got_no_time_tells_the_limit() -> None:
+    async with limited(TargetLimits(of_account=5, in_all=10)) as (coordinator, agent):
+        begun = coordinator.begin(options=Options(wait_ms=900))
+        job = await agent.take()
+        answered = await within(5, coordinator.begin(spent_s=21.5))
+        assert only(answered).error.endswith("Code 2")
+        (message,) = answered.messages
+        assert message.code == row_failed(RowCode.LOST)
+        assert message.message.startswith(
+            "den01: the limit of 5 packets a second to one target (10 for all accounts) left"
+        )
+        await agent.say(path(job.job_id))
+        await within(5, begun)
+        waited_for = {"waited_for": "target"}
+        assert coordinator.number("colotrace_jobs_not_started_total", **waited_for) == 1
+
+
+async def test_names_of_one_address_share_its_rate() -> None:
+    """An agent that tells the address before it probes is given the job again when it is time."""
+    async with limited(SLOW) as (coordinator, agent):
+        answer = coordinator.begin(*(f"{number}.example" for number in range(3)))
+        jobs = [await agent.take() for _ in range(3)]
+        for job in jobs:
+            await agent.say(Frame(job.job_id, 1, TARGET))
+        assert await agent.expect(Cancel) == Cancel(jobs[2].job_id)
+        again = await agent.take()
+        assert (again.target, again.job_id != jobs[2].job_id) == ("2.example", True)
+        await agent.say(Frame(again.job_id, 1, TARGET), path(again.job_id, 2))
+        for job in jobs[:2]:
+            await agent.say(path(job.job_id, 2))
+        answered = await within(5, answer)
+        assert [row.colos[0].error for row in answered.rows] == ["", "", ""]
+        (message,) = answered.messages
+        assert message.pointer == "/result/2/colos/0"
+        assert message.message.startswith("den01: started 1.0 s later")
+        assert coordinator.number("colotrace_jobs_moved_total") == 0
+
+
+async def test_job_of_a_name_that_has_probed_goes_on() -> None:
+    """Agents of release 0.2 tell the address with their first replies. The packets count."""
+    async with limited(SLOW) as (coordinator, agent):
+        answer = coordinator.begin(*(f"{number}.example" for number in range(3)))
+        jobs = [await agent.take() for _ in range(3)]
+        for job in jobs:
+            await agent.say(path(job.job_id, failure=None))
+            assert await agent.expect(Ack) == Ack(job.job_id, 1)
+        later = coordinator.begin("8.8.8.8")
+        offered = asyncio.create_task(agent.expect(Job))
+        for job in jobs:
+            await agent.say(Frame(job.job_id, 2, sent=(15, 15, 15), outcome=path("x").outcome))
+        answered = await within(5, answer)
+        assert answered.messages == []
+        assert (await asyncio.wait_for(offered, 5)).target == "8.8.8.8"
+        await agent.say(path((await offered).job_id))
+        (message,) = (await within(5, later)).messages
+        assert message.message.startswith("den01: started ")
