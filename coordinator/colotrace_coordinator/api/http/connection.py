@@ -103,6 +103,7 @@ class Connection(asyncio.BufferedProtocol):
         self._read_by = self._loop.time() + deadlines.head_s
         self._write_by = math.inf
         self._written = self._taken = 0
+        self._unsent = b""
         self._timer: asyncio.TimerHandle | None = None
         self._timer_at = math.inf
         self._handshake: asyncio.Task[Any] | None = None
@@ -147,6 +148,7 @@ class Connection(asyncio.BufferedProtocol):
         self._hold = hold
         if self._closing or self._transport is None:
             return
+        self._send()
         if not whole or self._ending or self._refusal is not None:
             self.close()
             return
@@ -165,15 +167,27 @@ class Connection(asyncio.BufferedProtocol):
     # Called by uvicorn, which uses the connection as its transport.
 
     def write(self, data: bytes) -> None:
-        """See asyncio.WriteTransport."""
-        if self._transport is not None and not self._closing:
-            self._written += len(data)
-            self._transport.write(data)
+        """See asyncio.WriteTransport. The head of an answer waits for its body, or for the end of
+        the loop's turn: together they are one TLS record and one system call."""
+        if self._transport is None or self._closing:
+            return
+        self._written += len(data)
+        if not self._unsent:
+            self._loop.call_soon(self._send)
+        self._unsent += data
+        if len(self._unsent) >= self._deadlines.write_buffer:
+            self._send()
+
+    def _send(self) -> None:
+        unsent, self._unsent = self._unsent, b""
+        if unsent and self._transport is not None and not self._closing:
+            self._transport.write(unsent)
 
     def close(self) -> None:
         """Close after the buffered answer has been sent, or its deadline has passed."""
         if self._closing or self._transport is None:
             return
+        self._send()
         self._closing = True
         self._inbox.clear()
         self._open.idle(self)
@@ -227,6 +241,7 @@ class Connection(asyncio.BufferedProtocol):
             self._timer.cancel()
             self._timer = None
         self._inbox.clear()
+        self._unsent = b""
         if self._server is not None:
             self._server.connection_lost(exc)
         # Reference cycles would keep the buffers until the garbage collector runs.
