@@ -61,7 +61,10 @@ class PacketType(enum.StrEnum):
     @property
     def parts(self) -> "tuple[PacketType, ...]":
         """The types of the probes that are sent: two for a combination, else the type itself."""
-        return tuple(PacketType(part) for part in self.value.split("+"))
+        return _PARTS[self]
+
+
+_PARTS = {kind: tuple(PacketType(part) for part in kind.value.split("+")) for kind in PacketType}
 
 
 class NodeKind(enum.IntEnum):

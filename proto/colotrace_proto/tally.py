@@ -69,6 +69,8 @@ _Number = TypeVar("_Number", np.intp, np.float64)
 
 def merged(tables: Sequence[Replies]) -> Replies:
     """The lines of all tables in one table, in time linear in the number of lines."""
+    if len(tables) == 1:
+        return tables[0]
     node: list[int] = []
     nodes: list[Node] = []
     for table in tables:
