@@ -32,5 +32,5 @@ def forget_colo(where: Location, name: str) -> None:
     Raises:
         UnknownColoError: the colo is not known.
     """
-    if not on_database(where, lambda database: ColoStore(database).forget(name)):
+    if not on_database(where, lambda database: ColoStore(database).forget([name])):
         raise UnknownColoError(f"no colo {name} is known; see: colo list")

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
+from operator import attrgetter
 
 import structlog
 from colotrace_proto.messages import ColoName
@@ -26,6 +28,8 @@ for this multiple of the time they were attached: at least `KEPT_AT_LEAST_S`, at
 _SEEN_EVERY_S = 6 * 3_600.0
 SEEN_UNVOUCHED_EVERY_S = 300.0
 WRITE_EVERY_S = 1.0
+BATCH = 500
+"""Colos written in one transaction. The statement's parameters take the event loop 5 ms at most."""
 LOOK_EVERY_S = 60.0
 """Interval at which the database is checked for deleted colos."""
 
@@ -42,6 +46,15 @@ class RememberedColo:
     forget_at: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class KeptColo:
+    """A colo that has agents now, to be kept for `keep_s` seconds from now."""
+
+    name: ColoName
+    city: str
+    keep_s: float = FORGOTTEN_AFTER_S
+
+
 class ColoStore:
     """Reads and writes the table of colos."""
 
@@ -49,33 +62,42 @@ class ColoStore:
         self._database = database
         self.clock = clock
 
-    async def remember(self, name: str, city: str, *, keep_s: float = FORGOTTEN_AFTER_S) -> None:
-        """Record that the colo has agents now, and keep it for `keep_s` from now. Called when an
-        agent attaches, and periodically while one is attached.
+    async def remember(self, colos: Sequence[KeptColo]) -> None:
+        """Record in one transaction that these colos, at least one, have agents now.
 
         Raises:
-            StoreUnavailableError: the database does not answer.
+            StoreUnavailableError: the database does not answer; then none is recorded.
         """
-        insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
         now = int(self.clock())
-        values = {"city": city[:128], "last_seen_at": now, "forget_at": now + int(keep_s)}
-        statement = insert(KnownColo).values(name=name, **values)
+        rows = [
+            {
+                "name": colo.name,
+                "city": colo.city[:128],
+                "last_seen_at": now,
+                "forget_at": now + int(colo.keep_s),
+            }
+            for colo in colos
+        ]
+        insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
+        statement = insert(KnownColo)
+        new = statement.excluded
+        updated = {"city": new.city, "last_seen_at": new.last_seen_at, "forget_at": new.forget_at}
         async with self._database.session() as session:
             await session.execute(
-                statement.on_conflict_do_update(index_elements=["name"], set_=values)
+                statement.on_conflict_do_update(index_elements=["name"], set_=updated), rows
             )
 
-    async def forget(self, name: str) -> bool:
-        """Delete the colo; False if it is not known.
+    async def forget(self, names: Sequence[str]) -> list[str]:
+        """Delete the colos in one transaction; returns those of them that were known.
 
         Raises:
-            StoreUnavailableError: the database does not answer.
+            StoreUnavailableError: the database does not answer; then none is deleted.
         """
         async with self._database.session() as session:
-            found = await session.execute(
-                delete(KnownColo).where(KnownColo.name == name).returning(KnownColo.name)
+            found = await session.scalars(
+                delete(KnownColo).where(KnownColo.name.in_(names)).returning(KnownColo.name)
             )
-            return found.first() is not None
+            return list(found)
 
     async def all(self) -> list[RememberedColo]:
         """All known colos, by name. Expired ones are deleted.
@@ -200,14 +222,18 @@ class ColoMemory:
 
     async def _write(self) -> None:
         while self._forgotten:
-            name = next(iter(self._forgotten))
-            await self._store.forget(name)
-            self._forgotten.discard(name)
+            names = list(islice(self._forgotten, BATCH))
+            await self._store.forget(names)
+            self._forgotten.difference_update(names)
         while self._unwritten:
-            name, city = next(iter(self._unwritten.items()))
-            keep_s = self._keep(name)
-            await self._store.remember(name, city, keep_s=keep_s)
-            # It may have changed during the write.
-            if self._unwritten.get(name) == city:
-                del self._unwritten[name]
-                self._keep_s[name] = keep_s
+            batch = [
+                KeptColo(name, city, self._keep(name))
+                for name, city in islice(self._unwritten.items(), BATCH)
+            ]
+            # Sorted: transactions of several coordinators lock the rows in one order.
+            await self._store.remember(sorted(batch, key=attrgetter("name")))
+            for colo in batch:
+                # It may have changed during the write.
+                if self._unwritten.get(colo.name) == colo.city:
+                    del self._unwritten[colo.name]
+                    self._keep_s[colo.name] = colo.keep_s

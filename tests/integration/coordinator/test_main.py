@@ -16,9 +16,10 @@ from typing import Any, TextIO
 
 import httpx
 import pytest
-from colotrace_coordinator.store.colos import ColoStore
+from colotrace_coordinator.store.colos import ColoStore, KeptColo
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import locate
+from colotrace_proto.messages import ColoName
 from eventually import wait_until
 from fleet import Broker
 from forked import Captured, Forked, Request, shared
@@ -118,7 +119,7 @@ def test_colo(tmp_path: Path) -> None:
 
     async def remember() -> None:
         database = await Database.open(locate(data=tmp_path, database=None))
-        await ColoStore(database).remember("den01", "Denver, CO, US")
+        await ColoStore(database).remember([KeptColo(ColoName("den01"), "Denver, CO, US")])
         await database.close()
 
     asyncio.run(remember())

@@ -1,14 +1,23 @@
 """Known colos."""
 
 import asyncio
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 
 from colotrace_coordinator.errors import StoreUnavailableError
-from colotrace_coordinator.store.colos import FORGOTTEN_AFTER_S, ColoMemory, ColoStore
+from colotrace_coordinator.store.colos import (
+    BATCH,
+    FORGOTTEN_AFTER_S,
+    ColoMemory,
+    ColoStore,
+    KeptColo,
+)
 from colotrace_coordinator.store.database import Database
 from colotrace_proto.messages import ColoName
 from eventually import until
 from manual_clock import ManualClock
 from pytest import MonkeyPatch  # noqa: PT013 - a type
+from sqlalchemy.ext.asyncio import AsyncSession
 
 
 async def _knows(store: ColoStore, count: int) -> bool:
@@ -19,13 +28,13 @@ async def test_remembered(database: Database, clock: ManualClock) -> None:
     """By name with the latest city; forgotten after 30 days without an agent."""
     store = ColoStore(database, clock=clock)
     for name, city in (("sin01", "Singapore"), ("den01", "Denver"), ("den01", "Denver, CO")):
-        await store.remember(name, city)
+        await store.remember([KeptColo(ColoName(name), city)])
     assert [(c.name, c.city) for c in await store.all()] == [
         ("den01", "Denver, CO"),
         ("sin01", "Singapore"),
     ]
     clock.now += FORGOTTEN_AFTER_S - 1
-    await store.remember("sin01", "Singapore")
+    await store.remember([KeptColo(ColoName("sin01"), "Singapore")])
     clock.now += 2
     assert [c.name for c in await store.all()] == ["sin01"]
 
@@ -53,10 +62,10 @@ async def test_memory_survives_a_database_failure(
     store = ColoStore(database)
     real, failures = store.remember, iter([StoreUnavailableError("away")] * 2)
 
-    async def remember(name: str, city: str, *, keep_s: float) -> None:
+    async def remember(colos: Sequence[KeptColo]) -> None:
         for failure in failures:
             raise failure
-        await real(name, city, keep_s=keep_s)
+        await real(colos)
 
     monkeypatch.setattr(store, "remember", remember)
     memory = ColoMemory(store, [])
@@ -65,6 +74,41 @@ async def test_memory_survives_a_database_failure(
     await until(lambda: _knows(store, 1))
     task.cancel()
     await asyncio.wait([task])
+
+
+async def test_many_colos_are_written_in_few_transactions(
+    database: Database, monkeypatch: MonkeyPatch
+) -> None:
+    """After a restart with thousands of agents; the same for colos that are forgotten."""
+    monkeypatch.setattr("colotrace_coordinator.store.colos.WRITE_EVERY_S", 0)
+    names = [ColoName(f"sim{number:04}") for number in range(BATCH + 1)]
+    store = ColoStore(database)
+    transactions: list[int] = []
+    real = database.session
+
+    def session() -> AbstractAsyncContextManager[AsyncSession]:
+        transactions.append(1)
+        return real()
+
+    memory = ColoMemory(store, [])
+    for name in names:
+        memory.remember(name, "Singapore")
+    monkeypatch.setattr(database, "session", session)
+    task = asyncio.create_task(memory.run(list))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert len(transactions) == 2
+    assert [colo.name for colo in await store.all()] == names
+    for name in names:
+        memory.forget(name)
+    transactions.clear()
+    task = asyncio.create_task(memory.run(list))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert len(transactions) == 2
+    assert await store.all() == []
 
 
 async def test_colo_without_a_certificate_is_forgotten_sooner(
@@ -101,8 +145,8 @@ async def test_colo_forgotten_by_another_program(
     monkeypatch.setattr("colotrace_coordinator.store.colos.WRITE_EVERY_S", 0)
     monkeypatch.setattr("colotrace_coordinator.store.colos.LOOK_EVERY_S", 0)
     store = ColoStore(database)
-    await store.remember("den01", "Denver")
-    await store.remember("sin01", "Singapore")
+    await store.remember([KeptColo(ColoName("den01"), "Denver")])
+    await store.remember([KeptColo(ColoName("sin01"), "Singapore")])
     memory = await ColoMemory.load(store)
     forgotten: list[ColoName] = []
 
@@ -111,8 +155,8 @@ async def test_colo_forgotten_by_another_program(
         memory.forget(name)
 
     task = asyncio.create_task(memory.run(list, forget))
-    assert await store.forget("sin01")
-    assert not await store.forget("sin01")
+    assert await store.forget(["sin01"]) == ["sin01"]
+    assert await store.forget(["sin01"]) == []
 
     async def told() -> bool:
         return forgotten == ["sin01"]

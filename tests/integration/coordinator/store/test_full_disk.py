@@ -22,10 +22,11 @@ LIVED_THROUGH = """
 import asyncio, json, sys
 from pathlib import Path
 from colotrace_coordinator.errors import StoreUnavailableError
-from colotrace_coordinator.store.colos import ColoMemory, ColoStore
+from colotrace_coordinator.store.colos import ColoMemory, ColoStore, KeptColo
 from colotrace_coordinator.store.credentials import Credentials
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import locate
+from colotrace_proto.messages import ColoName
 
 data, token = Path(sys.argv[1]), Path(sys.argv[1], "token").read_text().strip()
 seen = {}
@@ -39,7 +40,7 @@ async def main():
     found = await credentials.find_token(token)
     seen["found"] = found is not None
     try:
-        await colos.remember("den01", "Denver")
+        await colos.remember([KeptColo(ColoName("den01"), "Denver")])
     except StoreUnavailableError as error:
         seen["refused"] = "no space left" in str(error)
     changes, again = [], asyncio.Event()
@@ -51,7 +52,7 @@ async def main():
     (data / "fill").unlink()
     async with asyncio.timeout(30):
         await again.wait()
-    await colos.remember("den01", "Denver")
+    await colos.remember([KeptColo(ColoName("den01"), "Denver")])
     seen["remembered"] = [colo.name for colo in await colos.all()]
     seen["changes"] = changes
     watching.cancel()
