@@ -7,6 +7,8 @@ from typing import Protocol
 from colotrace_proto.messages import ColoName, Family, PacketType
 from colotrace_proto.rows import ColoRow
 
+from .colo_names import ColoNames
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -75,10 +77,14 @@ class ColoStatus:
 
 
 class Tracer(Protocol):
-    """What the API needs of the other rooms."""
+    """Measures, for the API."""
+
+    @property
+    def colo_names(self) -> ColoNames:
+        """The names of all known colos. Each request reads them, so they are not computed."""
 
     def colos(self) -> Sequence[ColoStatus]:
-        """Every known colo, sorted by name. It is the only place that sorts them."""
+        """The state of every known colo, sorted by name."""
 
     async def trace(self, request: TraceRequest) -> Answer:
         """The whole answer, within `deadlines.ANSWER_S`. Cancelling the call cancels its jobs."""

@@ -14,6 +14,7 @@ from colotrace_proto.running import RunningClock
 from structlog.typing import FilteringBoundLogger
 
 from .answer import Answers
+from .colo_names import ColoNames
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .errors import StoppingError
@@ -91,8 +92,13 @@ class TraceService:
         """Forget a colo that has no agent; False if it has one."""
         return self._registry.forget(colo)
 
+    @property
+    def colo_names(self) -> ColoNames:
+        """The names of all known colos."""
+        return self._registry.names
+
     def colos(self) -> Sequence[ColoStatus]:
-        """Every known colo, by name."""
+        """The state of every known colo, by name."""
         return self._registry.colos()
 
     async def trace(self, request: TraceRequest) -> Answer:

@@ -23,8 +23,9 @@ class Fleet:
         self.packets = PacketCounts(metrics)
         # Limits how often rejections are logged, by colo and agent id.
         self._logged: TokenBuckets[tuple[str, str]] = TokenBuckets(rate=1 / 60, burst=1)
-        for colo in registry.colos():
-            metrics.know_colo(colo.name)
+        for colo in registry.names:
+            metrics.know_colo(colo)
+        registry.on_known = metrics.know_colo
         registry.on_forgotten = metrics.forget_colo
 
     def admit(
@@ -54,7 +55,6 @@ class Fleet:
             detail = f"another process has attached as {hello.agent_id} of {hello.colo}"
             log.warning("agent_superseded", detail=detail)
             replaced.link.close(replaced.key, Closing.SUPERSEDED, detail)
-        self._metrics.know_colo(hello.colo)
         self._count_agents(hello.colo)
         if not known:
             held = len(hello.held_jobs)

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from colotrace_proto.messages import AgentId, ColoName, Family, Hello
 
+from colotrace_coordinator.colo_names import ColoNames
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.model import ColoStatus
 from colotrace_coordinator.shares import Shares
@@ -86,13 +87,17 @@ class Registry:
         self._max_colos = max_colos or (MAX_COLOS if vouched else MAX_INVENTED_COLOS)
         # Colos that were not remembered from before, oldest first.
         self._new: dict[ColoName, None] = {}
+        self.on_known: Callable[[ColoName], None] = lambda _: None
         self.on_forgotten: Callable[[ColoName], None] = lambda _: None
         self._cities: dict[ColoName, str] = dict(persistent.all())
+        self.names = ColoNames(self._cities)
+        """The names of the known colos: those in `_cities`."""
         # Colos whose agents may still be about to attach.
         self._awaited: set[ColoName] = set(self._cities)
         self._agents: dict[AgentKey, Agent] = {}
         self._by_colo: dict[ColoName, dict[AgentId, Agent]] = {}
-        self._statuses: tuple[ColoStatus, ...] | None = None
+        # Computed when they are asked for, and removed when the colo or its agents change.
+        self._statuses: dict[ColoName, ColoStatus] = {}
 
     def __len__(self) -> int:
         """Attached agents."""
@@ -144,9 +149,11 @@ class Registry:
                 if present is None:
                     self._shares.release(hello.colo)
                 raise
-        self._statuses = None
+        self._statuses.pop(hello.colo, None)
         if hello.colo not in self._cities:
             self._new[hello.colo] = None
+            self.names.add(hello.colo)
+            self.on_known(hello.colo)
         if self._cities.get(hello.colo) != hello.city:
             self._cities[hello.colo] = hello.city
             self._persistent.remember(hello.colo, hello.city)
@@ -185,7 +192,8 @@ class Registry:
         if colo in self._by_colo:
             return False
         if self._cities.pop(colo, None) is not None:
-            self._statuses = None
+            self.names.discard(colo)
+            self._statuses.pop(colo, None)
             self._new.pop(colo, None)
             self._awaited.discard(colo)
             self._persistent.forget(colo)
@@ -215,18 +223,19 @@ class Registry:
         agent.draining, agent.away = draining, away
         if not draining:
             self._awaited.discard(agent.hello.colo)
-        self._statuses = None
+        self._statuses.pop(agent.hello.colo, None)
 
     def set_families(self, agent: Agent, families: frozenset[Family]) -> None:
         """Replace the address families that an attached agent can send."""
         agent.hello = replace(agent.hello, families=families)
-        self._statuses = None
+        self._statuses.pop(agent.hello.colo, None)
 
     def colos(self) -> tuple[ColoStatus, ...]:
-        """Every known colo, sorted by name. Cached, since each request asks for it."""
-        if self._statuses is None:
-            self._statuses = tuple(self._status(colo) for colo in sorted(self._cities))
-        return self._statuses
+        """The state of every known colo, sorted by name."""
+        for colo in self.names:
+            if colo not in self._statuses:
+                self._statuses[colo] = self._status(colo)
+        return tuple(self._statuses[colo] for colo in self.names)
 
     def _make_room(self) -> None:
         """
@@ -257,7 +266,7 @@ class Registry:
         )
 
     def _remove(self, agent: Agent) -> None:
-        self._statuses = None
+        self._statuses.pop(agent.hello.colo, None)
         del self._agents[agent.key]
         agents = self._by_colo[agent.hello.colo]
         del agents[agent.hello.agent_id]

@@ -6,10 +6,10 @@ from itertools import islice
 from colotrace_proto.messages import ColoName
 
 from colotrace_coordinator.api.errors import MAX_ERRORS, UnknownColosError
-from colotrace_coordinator.model import ColoStatus
+from colotrace_coordinator.colo_names import ColoNames
 
 
-def choose(asked: Sequence[str], known: Sequence[ColoStatus]) -> tuple[ColoName, ...]:
+def choose(asked: Sequence[str], known: ColoNames) -> tuple[ColoName, ...]:
     """The full names of the chosen colos, without duplicates, in the order of the answer.
 
     They are in the order of the request, and the colos of a code by name. An empty request means
@@ -18,17 +18,11 @@ def choose(asked: Sequence[str], known: Sequence[ColoStatus]) -> tuple[ColoName,
     Raises:
         UnknownColosError: an entry is neither a colo's name nor a code.
     """
-    names = [status.name for status in known]
     if not asked:
-        return tuple(names)
-    meant: dict[str, list[ColoName]] = {}
-    for name in names:
-        meant.setdefault(name.lower().rstrip("0123456789"), []).append(name)
-    # After the codes: a full name takes precedence over an equal code.
-    meant.update({name.lower(): [name] for name in names})
-
-    unknown = islice((n for n, word in enumerate(asked) if word.lower() not in meant), MAX_ERRORS)
-    if positions := list(unknown):
-        raise UnknownColosError(positions)
-    words = dict.fromkeys(word.lower() for word in asked)  # a code may be repeated
-    return tuple(dict.fromkeys(name for word in words for name in meant[word]))
+        return tuple(known)
+    # A word may be repeated, and a code means many colos.
+    meant = {word: known.meant(word) for word in dict.fromkeys(word.lower() for word in asked)}
+    if not all(meant.values()):
+        unknown = (n for n, word in enumerate(asked) if not meant[word.lower()])
+        raise UnknownColosError(list(islice(unknown, MAX_ERRORS)))
+    return tuple(dict.fromkeys(name for names in meant.values() for name in names))

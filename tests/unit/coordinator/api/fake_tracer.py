@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
+from colotrace_coordinator.colo_names import ColoNames
 from colotrace_coordinator.model import Answer, ColoStatus, Message, TraceRequest
 from colotrace_proto.messages import ColoName, Family, Node, NodeKind, PacketType, Replies
 from colotrace_proto.rows import Colo, ColoRow
@@ -28,6 +29,10 @@ class FakeTracer:
         self.fail: Callable[[], Exception] | None = None
         self.messages: list[Message] = []
         self.codes: dict[str, int] = {}
+
+    @property
+    def colo_names(self) -> ColoNames:
+        return ColoNames(map(ColoName, self.cities))
 
     def colos(self) -> list[ColoStatus]:
         return [

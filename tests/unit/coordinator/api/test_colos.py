@@ -3,9 +3,10 @@
 import pytest
 from colotrace_coordinator.api.errors import UnknownColosError
 from colotrace_coordinator.api.request.colos import choose
-from unit.coordinator.api.fake_tracer import FakeTracer
+from colotrace_coordinator.colo_names import ColoNames
+from colotrace_proto.messages import ColoName
 
-KNOWN = FakeTracer(dict.fromkeys(["sin01", "den02", "den01", "fra01"], "")).colos()
+KNOWN = ColoNames(map(ColoName, ["sin01", "den02", "den01", "fra01"]))
 
 
 @pytest.mark.parametrize(
@@ -43,14 +44,14 @@ def test_unknown(asked: list[str], positions: list[int]) -> None:
 
 
 def test_nothing_known() -> None:
-    assert choose([], []) == ()
+    assert choose([], ColoNames()) == ()
     with pytest.raises(UnknownColosError):
-        choose(["den"], [])
+        choose(["den"], ColoNames())
 
 
 def test_many_words_cost_no_more_than_the_colos() -> None:
     """A code that stands there many times is looked at once; unknown ones stop at the bound."""
-    fleet = FakeTracer(dict.fromkeys([f"den{n:04}" for n in range(2_000)], "")).colos()
+    fleet = ColoNames(ColoName(f"den{n:04}") for n in range(2_000))
     assert len(choose(["den", "DEN"] * 10_000, fleet)) == 2_000
     with pytest.raises(UnknownColosError) as caught:
         choose(["den"] + [""] * 20_000, fleet)
