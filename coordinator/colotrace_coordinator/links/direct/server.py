@@ -1,11 +1,12 @@
 """The gRPC server that agents attach to."""
 
 import asyncio
+import math
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
 from colotrace_proto.codec import encode_together
@@ -35,6 +36,7 @@ from colotrace_coordinator.fleet.link import (
     Rejection,
     StreamEvents,
 )
+from colotrace_coordinator.fleet.registry import MAX_AGENTS
 from colotrace_coordinator.shares import Shares
 
 from .intake import Intake, Origin
@@ -46,14 +48,21 @@ from .waiting import Waiting
 if TYPE_CHECKING:
     Context = aio.ServicerContext[bytes, pb.CoordinatorMessage]
 
-MAX_STREAMS = 5_000
+MAX_STREAMS = MAX_AGENTS + MAX_AGENTS // 10
+"""More than agents: one that attaches again has two streams for a moment."""
 MAX_STREAMS_OF_ONE = 1_000
 """Attached streams of one certificate, or of one address without certificates."""
 HANDSHAKE_MS = 10_000
 """Timeout of the TLS handshake and of the HTTP/2 preface."""
 IDLE_MS = 30_000
 """Idle timeout of a connection without a stream."""
-EXPIRY_CHECK_S = 60.0
+PING_TIMEOUT_MS = 7_000
+"""How long the answer to a keepalive ping may take. gRPC waits `ping_timeout_ms`, by default a
+minute, whatever `keepalive_timeout_ms` is."""
+HEARTBEAT_S = 30.0
+HELLO_S = 10.0
+"""Timeout of an agent's first message. Thousands of agents may attach at once."""
+EXPIRY_CHECK_S = 10.0
 """Interval at which the expiry of agents' certificates is checked."""
 STOP_S = 2.0
 OPTIONS = (
@@ -62,9 +71,11 @@ OPTIONS = (
     ("grpc.max_connection_idle_ms", IDLE_MS),
     # An agent needs one stream; agents in one process share a connection.
     ("grpc.max_concurrent_streams", MAX_STREAMS_OF_ONE),
-    # Pings detect a vanished host earlier than missing heartbeats do.
-    ("grpc.keepalive_time_ms", 10_000),
-    ("grpc.keepalive_timeout_ms", 5_000),
+    # HTTP/2 pings detect a vanished host within 15 s; heartbeats are rare. Agents ping earlier, and
+    # what arrives from an agent postpones the ping to it: one ping serves both sides.
+    ("grpc.keepalive_time_ms", 7_000),
+    ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
+    ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
@@ -80,6 +91,14 @@ _CLOSINGS = {
     Closing.SUPERSEDED: grpc.StatusCode.ALREADY_EXISTS,
     Closing.RESYNC: grpc.StatusCode.INVALID_ARGUMENT,
 }
+
+
+class _Attached(NamedTuple):
+    """A stream, whose it is, and the expiry of its certificate in seconds since 1970."""
+
+    stream: AgentStream
+    origin: Origin
+    expires_at: float
 
 
 class DirectLink:
@@ -98,8 +117,8 @@ class DirectLink:
         tls: TlsFiles | None,
         log: FilteringBoundLogger,
         clock: RunningClock,
-        heartbeat_s: float = 5.0,
-        hello_s: float = 5.0,
+        heartbeat_s: float = HEARTBEAT_S,
+        hello_s: float = HELLO_S,
         intake: Intake | None = None,
         wall: Callable[[], float] = time.time,
         expiry_check_s: float = EXPIRY_CHECK_S,
@@ -121,7 +140,8 @@ class DirectLink:
         self._heartbeat_s = heartbeat_s
         self._hello_s = hello_s
         self._coordinator_id = secrets.token_bytes(16)
-        self._streams: dict[AgentKey, tuple[AgentStream, Origin]] = {}
+        self._streams: dict[AgentKey, _Attached] = {}
+        self._expiry_check: asyncio.TimerHandle | None = None
         self._server: aio.Server | None = None
         self._stopping = False
 
@@ -156,12 +176,16 @@ class DirectLink:
             raise ListenError(f"cannot listen for agents on {address}: {error}") from error
         await server.start()
         self._server = server
+        if self._tls is not None:
+            self._end_expired()
         self._log.info("agents_listening", address=f"{host}:{port}", tls=credentials is not None)
         return port
 
     async def stop(self) -> None:
         """End every stream with UNAVAILABLE, so that agents reconnect to the next coordinator."""
         self._stopping = True
+        if self._expiry_check is not None:
+            self._expiry_check.cancel()
         self._end_all("the coordinator is stopping")
         if self._server is not None:
             await self._server.stop(STOP_S)
@@ -178,17 +202,16 @@ class DirectLink:
             self._end_all("the agents' CA was replaced")
 
     def _end_all(self, why: str) -> None:
-        for stream, _ in self._streams.values():
-            stream.end(grpc.StatusCode.UNAVAILABLE, why)
+        for each in self._streams.values():
+            each.stream.end(grpc.StatusCode.UNAVAILABLE, why)
 
     # Commands
 
     def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:  # noqa: ARG002
         """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
-            stream, origin = attached
-            self._intake.offered(origin)
-            stream.send(job)
+            self._intake.offered(attached.origin)
+            attached.stream.send(job)
         return False
 
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
@@ -198,16 +221,16 @@ class DirectLink:
     def ack(self, agent: AgentKey, ack: Ack) -> None:
         """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
-            attached[0].ack(ack)
+            attached.stream.ack(ack)
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
         """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
-            attached[0].end(_CLOSINGS[closing], detail)
+            attached.stream.end(_CLOSINGS[closing], detail)
 
     def _send(self, agent: AgentKey, message: FromCoordinator) -> None:
         if (attached := self._streams.get(agent)) is not None:
-            attached[0].send(message)
+            attached.stream.send(message)
 
     # Streams
 
@@ -292,7 +315,8 @@ class DirectLink:
         # The new stream replaces the old one before it is reported, since offers may follow at
         # once.
         previous = self._streams.get(key)
-        self._streams[key] = stream, origin
+        expires_at = certificate.expires_at if certificate is not None else math.inf
+        self._streams[key] = _Attached(stream, origin, expires_at)
         verdict = self._events.attached(hello, self)
         if isinstance(verdict, Rejected):
             del self._streams[key]
@@ -300,30 +324,29 @@ class DirectLink:
                 self._streams[key] = previous
             return StreamClosedError(_REJECTIONS[verdict.reason], verdict.detail)
         if previous is not None:
-            previous[0].end(grpc.StatusCode.ABORTED, "the same process has attached again")
+            previous.stream.end(grpc.StatusCode.ABORTED, "the same process has attached again")
         welcome = Welcome(
             coordinator_id=self._coordinator_id,
             heartbeat_ms=round(self._heartbeat_s * 1000),
             wanted_jobs=verdict.wanted_jobs,
             protocol_version=min(hello.protocol_version, PROTOCOL_VERSION),
         )
-        watch = asyncio.create_task(self._expire(stream, certificate), name="certificate")
-        try:
-            return await stream.run(
-                welcome,
-                heard=lambda message: self._heard(key, stream, message),
-                ended=lambda: self._ended(key, stream),
-            )
-        finally:
-            watch.cancel()
+        return await stream.run(
+            welcome,
+            heard=lambda message: self._heard(key, stream, message),
+            ended=lambda: self._ended(key, stream),
+        )
 
-    async def _expire(self, stream: AgentStream, certificate: AgentCertificate | None) -> None:
-        """End the stream when its certificate expires. The wall clock may be set meanwhile."""
-        if certificate is None:
-            return
-        while (left_s := certificate.expires_at - self._wall()) > 0:  # noqa: ASYNC110 - a wall clock has no event
-            await asyncio.sleep(min(left_s, self._expiry_check_s))
-        stream.end(grpc.StatusCode.UNAUTHENTICATED, "the agent's certificate has expired")
+    def _end_expired(self) -> None:
+        """End the streams whose certificates have expired. The wall clock may be set meanwhile."""
+        now = self._wall()
+        for each in self._streams.values():
+            if each.expires_at <= now:
+                each.stream.end(
+                    grpc.StatusCode.UNAUTHENTICATED, "the agent's certificate has expired"
+                )
+        loop = asyncio.get_running_loop()
+        self._expiry_check = loop.call_later(self._expiry_check_s, self._end_expired)
 
     async def _messages(
         self, context: "Context", key: AgentKey, origin: Origin
@@ -338,7 +361,7 @@ class DirectLink:
 
     def _heard(self, key: AgentKey, stream: AgentStream, message: FromAgent) -> None:
         present = self._streams.get(key)
-        if present is None or present[0] is not stream:
+        if present is None or present.stream is not stream:
             return  # the same process has attached again meanwhile
         if isinstance(message, Hello):
             raise StreamClosedError(grpc.StatusCode.INVALID_ARGUMENT, "a second Hello")
@@ -346,7 +369,7 @@ class DirectLink:
 
     def _ended(self, key: AgentKey, stream: AgentStream) -> None:
         present = self._streams.get(key)
-        if present is not None and present[0] is stream:
+        if present is not None and present.stream is stream:
             del self._streams[key]
             self._events.detached(key)
 

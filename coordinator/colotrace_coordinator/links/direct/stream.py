@@ -1,6 +1,10 @@
-"""One agent's stream: its send queue, its receive loop, its heartbeats, and how it ends."""
+"""One agent's stream: its send queue, its receive loop, its heartbeats, and how it ends.
+
+An idle stream has two tasks and one timer, since there may be thousands of them.
+"""
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -17,6 +21,8 @@ MAX_QUEUED = 4_096
 ACK_INTERVAL_S = 0.2
 """How long acknowledgements wait for another message to travel with, or for one another."""
 SILENT_INTERVALS = 3
+HEARTBEAT_JITTER = 0.2
+"""Heartbeat intervals vary by this share, so that those of agents that attached together spread."""
 LAST_WRITE_S = 1.0
 READ_SLICE_S = 0.002
 """After this long, other streams have their turn between two messages of a batch."""
@@ -62,6 +68,8 @@ class AgentStream:
         self._acks: dict[JobId, Ack] = {}
         self._ack_timer: asyncio.TimerHandle | None = None
         self._heard_at = clock.now()
+        self._heartbeat_at = self._loop.time() + self._interval_s()
+        self._timer: asyncio.TimerHandle | None = None
 
     def send(self, message: FromCoordinator) -> None:
         """Queue a message."""
@@ -99,9 +107,16 @@ class AgentStream:
         self._queue.appendleft(first)
         async with asyncio.TaskGroup() as tasks:
             writer = tasks.create_task(self._send_all(), name="agent stream: send")
+            reader = tasks.create_task(self._receive_all(heard), name="agent stream: receive")
             try:
-                closed = await self._serve(heard)
+                self._watch()
+                await asyncio.wait([self._end])  # lets the writer begin even if the end is known
+                closed = self._end.result()
             finally:
+                reader.cancel()
+                for timer in (self._timer, self._ack_timer):
+                    if timer is not None:
+                        timer.cancel()
                 self._queue.clear()
                 self._closing = True
                 self._wake.set()
@@ -111,29 +126,19 @@ class AgentStream:
             writer.cancel()
         return closed
 
-    async def _serve(self, heard: Callable[[FromAgent], None]) -> StreamClosedError:
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._watch(), name="agent stream: watch")
-                tasks.create_task(self._receive_all(heard), name="agent stream: receive")
-        except* StreamClosedError as group:
-            closed = _first(group)
-        finally:
-            self._end.cancel()
-            if self._ack_timer is not None:
-                self._ack_timer.cancel()
-        return closed
-
     async def _receive_all(self, heard: Callable[[FromAgent], None]) -> None:
-        while True:
-            messages = await self._read()
-            self._heard_at = self._clock.now()
-            pause_at = time.perf_counter() + READ_SLICE_S
-            for message in messages:
-                heard(message)
-                if time.perf_counter() > pause_at:
-                    await asyncio.sleep(0)
-                    pause_at = time.perf_counter() + READ_SLICE_S
+        try:
+            while True:
+                messages = await self._read()
+                self._heard_at = self._clock.now()
+                pause_at = time.perf_counter() + READ_SLICE_S
+                for message in messages:
+                    heard(message)
+                    if time.perf_counter() > pause_at:
+                        await asyncio.sleep(0)
+                        pause_at = time.perf_counter() + READ_SLICE_S
+        except StreamClosedError as closed:
+            self.end(closed.code, closed.detail)
 
     async def _send_all(self) -> None:
         try:
@@ -157,30 +162,26 @@ class AgentStream:
                 self._acks.clear()
         return due
 
-    async def _watch(self) -> None:
-        """Send heartbeats; end the stream on request, or if the agent's heartbeats are missing."""
-        heartbeat_at = self._loop.time() + self._heartbeat_s
-        while True:
-            silent_at = self._heard_at + SILENT_INTERVALS * self._heartbeat_s
-            left_s = min(heartbeat_at - self._loop.time(), self._clock.left_s(silent_at))
-            await asyncio.wait([self._end], timeout=max(left_s, 0))
-            if self._end.done():
-                raise self._end.result()
-            now = self._loop.time()
-            if self._clock.now() >= self._heard_at + SILENT_INTERVALS * self._heartbeat_s:
-                detail = f"nothing came for {SILENT_INTERVALS * self._heartbeat_s:g} s"
-                raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail)
-            if now >= heartbeat_at:
-                heartbeat_at = now + self._heartbeat_s
-                self.send(Heartbeat())
+    def _watch(self) -> None:
+        """Send a heartbeat if one is due; end the stream if the agent's are missing."""
+        if self._end.done():
+            return
+        silent_at = self._heard_at + SILENT_INTERVALS * self._heartbeat_s
+        if (left_s := self._clock.left_s(silent_at)) == 0:
+            detail = f"nothing came for {SILENT_INTERVALS * self._heartbeat_s:g} s"
+            self.end(grpc.StatusCode.UNAVAILABLE, detail)
+            return
+        now = self._loop.time()
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + self._interval_s()
+            self.send(Heartbeat())
+        self._timer = self._loop.call_later(min(left_s, self._heartbeat_at - now), self._watch)
+
+    def _interval_s(self) -> float:
+        return self._heartbeat_s * random.uniform(1 - HEARTBEAT_JITTER, 1 + HEARTBEAT_JITTER)  # noqa: S311
 
     def _flush_acks(self) -> None:
         self._ack_timer = None
         acks, self._acks = self._acks, {}
         for ack in acks.values():
             self.send(ack)
-
-
-def _first(group: BaseExceptionGroup[StreamClosedError]) -> StreamClosedError:
-    first = group.exceptions[0]
-    return first if isinstance(first, StreamClosedError) else _first(first)
