@@ -46,8 +46,8 @@ class Dialer:
         if self._pins is not None:
             self._pins.doubt()
 
-    async def open(self) -> grpc.aio.Channel:
-        """A channel to the coordinator.
+    async def open(self, *, within_s: float) -> grpc.aio.Channel:
+        """A channel to the coordinator, whose certificate is verified within this time.
 
         Raises:
             UnresolvableError: its name has no address.
@@ -60,8 +60,12 @@ class Dialer:
             # The host name in its certificate, whatever address it was reached at.
             ("grpc.default_authority", self._coordinator),
             ("grpc.max_receive_message_length", _MAX_MESSAGE),
-            ("grpc.keepalive_time_ms", 10_000),
-            ("grpc.keepalive_timeout_ms", 5_000),
+            # Pings find out that the coordinator's host has vanished; heartbeats are rare. They are
+            # sent more often than the coordinator's, which the data of ours postpones.
+            ("grpc.keepalive_time_ms", 6_000),
+            ("grpc.keepalive_timeout_ms", 7_000),
+            ("grpc.http2.ping_timeout_ms", 7_000),
+            ("grpc.http2.max_pings_without_data", 0),
             ("grpc.max_reconnect_backoff_ms", 1_000),
             ("grpc.enable_http_proxy", 0),
         )
@@ -69,7 +73,7 @@ class Dialer:
             return grpc.aio.insecure_channel(target, options)
         pem = self._tls.read()
         try:
-            roots = await self._pins.roots(pem, addresses)
+            roots = await self._pins.roots(pem, addresses, within_s=within_s)
         except CoordinatorCertificateError as error:
             raise StreamEndedError(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
         except AgentCertificateError as error:

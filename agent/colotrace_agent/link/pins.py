@@ -24,7 +24,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from .tls import AgentCertificateError, CoordinatorCertificateError, Pem
 
-_WITHIN_S = 5.0
 _MOST_ADDRESSES = 4
 _VERDICT_S = 1.0
 _MOST = 16
@@ -41,13 +40,18 @@ class Pins:
         self._authority = b""
         self._verified: dict[bytes, None] = {}
         self._doubted = False
+        self._down = False
 
     def doubt(self) -> None:
         """The last attempt has failed: the coordinator may have a new certificate."""
         self._doubted = True
 
-    async def roots(self, pem: Pem, addresses: Sequence[str]) -> bytes:
+    async def roots(self, pem: Pem, addresses: Sequence[str], *, within_s: float) -> bytes:
         """PEM certificates of which the coordinator must show one; it is at one of `addresses`.
+        Connections to it must be made within `within_s` seconds.
+
+        A coordinator that did not listen has mostly kept its certificate: once it listens again, a
+        handshake only to see it would double the work of a restarted coordinator.
 
         Raises:
             CoordinatorCertificateError: its certificate is not of the CA, or not for a TLS server
@@ -57,17 +61,23 @@ class Pins:
         """
         if pem.authority != self._authority:
             self._authority, self._verified = pem.authority, {}
+        if self._verified and self._down:
+            _, writer = await self._connect(None, addresses, within_s)
+            writer.transport.abort()
+            self._doubted = self._down = False
         if self._doubted or not self._verified:
-            self._verified[await self._fetch(pem, addresses)] = None
-            self._doubted = False
+            self._verified[await self._fetch(pem, addresses, within_s)] = None
+            self._doubted = self._down = False
             if len(self._verified) > _MOST:
                 del self._verified[next(iter(self._verified))]
         return b"".join(self._verified)
 
-    async def _fetch(self, pem: Pem, addresses: Sequence[str]) -> bytes:
-        context = _context(pem)
+    async def _fetch(self, pem: Pem, addresses: Sequence[str], within_s: float) -> bytes:
         try:
-            reader, writer = await self._connect(context, addresses)
+            reader, writer = await self._connect(_context(pem), addresses, within_s)
+        except ConnectionRefusedError:
+            self._down = True
+            raise
         except ssl.SSLCertVerificationError as error:
             raise CoordinatorCertificateError(
                 f"the coordinator's certificate: {error.verify_message}"
@@ -85,15 +95,16 @@ class Pins:
         return ssl.DER_cert_to_PEM_cert(shown).encode()
 
     async def _connect(
-        self, context: ssl.SSLContext, addresses: Sequence[str]
+        self, context: ssl.SSLContext | None, addresses: Sequence[str], within_s: float
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to the first address that can be reached."""
+        """A connection to the first address that can be reached; without `context`, by TCP only."""
+        host = self._host if context is not None else None
         trouble = OSError("the coordinator's name has no address")
         for address in addresses[:_MOST_ADDRESSES]:
             try:
-                async with self._clock.timeout(_WITHIN_S / min(len(addresses), _MOST_ADDRESSES)):
+                async with self._clock.timeout(within_s / min(len(addresses), _MOST_ADDRESSES)):
                     return await asyncio.open_connection(
-                        address, self._port, ssl=context, server_hostname=self._host
+                        address, self._port, ssl=context, server_hostname=host
                     )
             except ssl.SSLCertVerificationError:
                 raise

@@ -18,6 +18,7 @@ from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 from colotrace_agent.host.resolve import Resolver, UnresolvableError
 from colotrace_agent.job.admission import Jobs
 
+from .backoff import MIN_PAUSE_S, BackOff
 from .channel import Dialer, link_resolver
 from .session import Identity, Session
 from .status import CallStatus, StreamEndedError
@@ -26,11 +27,7 @@ from .waiting import WaitingJobs
 
 _Call = grpc.aio.StreamStreamCall[AgentMessage, CoordinatorMessage]
 
-# Back-off: a restarted coordinator is found within 5 s, and one that stays away costs little.
-MIN_PAUSE_S = 0.2
-MAX_PAUSE_S = 2.0
-# After a status that only an operator can resolve.
-REFUSED_PAUSE_S = 10.0
+# Only an operator can resolve these.
 _REFUSALS = frozenset(
     {
         grpc.StatusCode.ALREADY_EXISTS,  # another process has this agent's id
@@ -41,7 +38,7 @@ _REFUSALS = frozenset(
 )
 _HEARTBEATS_MISSED = 3
 _BUSY_HEARTBEAT_S = 1.0
-_WELCOME_WITHIN_S = 5.0
+_JITTER = 0.2  # share by which intervals vary, so that heartbeats of many agents spread
 _BATCH_BYTES = 65_536
 
 _log = structlog.get_logger()
@@ -72,6 +69,8 @@ class Stream:
         self._sendable = asyncio.Event()
         self._session = Session(identity, jobs, wake=self._sendable.set)
         self._settled = asyncio.Event()
+        self._busy = asyncio.Event()
+        self._back_off = BackOff()
         self._waiting = WaitingJobs()
         self._job_waits = asyncio.Event()
         self._renewed = asyncio.Event()
@@ -96,6 +95,7 @@ class Stream:
         self._asked_at = self._clock.now()
         if self._session.welcomed:
             self._session.heard(job)
+            self._busy.set()
         else:
             self._waiting.add(job, self._loop.time())
             self._job_waits.set()
@@ -125,12 +125,12 @@ class Stream:
 
     async def run(self) -> None:
         """Attaches, and attaches again whenever the stream ends. Runs until cancelled."""
-        pause_s = MIN_PAUSE_S
         while True:
-            refused = False
+            refused, began = False, self._clock.now()
             try:
-                async with await self._dialer.open() as channel:
-                    await self._attach(channel)
+                within_s = self._back_off.attempt_s
+                async with await self._dialer.open(within_s=within_s) as channel:
+                    await self._attach(channel, within_s=within_s)
             except (StreamEndedError, ProtocolError, UnresolvableError, OSError) as error:
                 refused = isinstance(error, StreamEndedError) and error.code in _REFUSALS
                 reason = str(error) or type(error).__name__
@@ -142,14 +142,13 @@ class Stream:
                 else:
                     self._dialer.failed()
                 self._session.detached()
-            if refused:
-                pause_s = REFUSED_PAUSE_S
-            elif was_attached:
-                pause_s = MIN_PAUSE_S
+            if was_attached:
+                pause_s = self._back_off.detached(busy=bool(self._session.unsettled))
             else:
-                pause_s = min(pause_s * 2, MAX_PAUSE_S)
-            # Jitter: many agents lose a coordinator at the same time.
-            await self._pause(pause_s * random.uniform(0.5, 1.0), refused=refused)  # noqa: S311
+                pause_s = self._back_off.failed(self._clock.now() - began)
+            if refused:
+                pause_s = self._back_off.refused()
+            await self._pause(pause_s, refused=refused)
 
     async def _pause(self, pause_s: float, *, refused: bool) -> None:
         """Waits before the next attempt. A job ends the wait: its coordinator must be up."""
@@ -160,22 +159,25 @@ class Stream:
             async with asyncio.timeout(pause_s):
                 await (asyncio.sleep(pause_s) if refused else self._job_waits.wait())
 
-    async def _attach(self, channel: grpc.aio.Channel) -> None:
+    async def _attach(self, channel: grpc.aio.Channel, *, within_s: float) -> None:
         call: _Call = FleetStub(channel).Attach()
         status = CallStatus(call)
         self._session.attached()
         self._renewed.clear()
         try:
             await first_of(
-                self._read(call), self._write(call), self._send_heartbeats(), self._renewed.wait()
+                self._read(call, welcome_within_s=within_s),
+                self._write(call),
+                self._send_heartbeats(),
+                self._renewed.wait(),
             )
         except grpc.aio.AioRpcError as error:
             raise status.error(error) from error
         finally:
             call.cancel()
 
-    async def _read(self, call: _Call) -> None:
-        silence_s = _WELCOME_WITHIN_S
+    async def _read(self, call: _Call, *, welcome_within_s: float) -> None:
+        silence_s = welcome_within_s
         while True:
             async with self._clock.timeout(silence_s):
                 message = await call.read()
@@ -184,8 +186,7 @@ class Stream:
             was_welcomed = self._session.welcomed
             for decoded in codec.all_from_coordinator(message):
                 self._session.heard(decoded)
-            if not self._session.unsettled:
-                self._settled.set()
+            (self._busy if self._session.unsettled else self._settled).set()
             if self._session.welcomed and not was_welcomed:
                 _log.info("attached", coordinator=self._coordinator)
                 silence_s = _HEARTBEATS_MISSED * self._session.heartbeat_ms / 1e3
@@ -218,10 +219,24 @@ class Stream:
         return messages[0] if messages else None
 
     async def _send_heartbeats(self) -> None:
-        silent_s = 0.0
+        """A heartbeat each second while the coordinator's jobs are unsettled, and one after them,
+        which has the last counters. Otherwise they are as rare as the coordinator wants them."""
         while True:
-            await asyncio.sleep(_BUSY_HEARTBEAT_S)
-            silent_s += _BUSY_HEARTBEAT_S
-            if len(self._jobs) or silent_s >= self._session.heartbeat_ms / 1e3:
+            self._busy.clear()
+            if self._session.unsettled:
+                await asyncio.sleep(_BUSY_HEARTBEAT_S)
+            elif await self._busy_within(self._idle_interval_s()):
+                continue
+            if self._session.welcomed:
                 self._session.heartbeat()
-                silent_s = 0.0
+
+    def _idle_interval_s(self) -> float:
+        return self._session.heartbeat_ms / 1e3 * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+
+    async def _busy_within(self, seconds: float) -> bool:
+        """Wait for a job; False if none came within this time."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._busy.wait()
+        except TimeoutError:
+            return False

@@ -1,6 +1,7 @@
 """An agent and whoever answers as its coordinator, over real TLS and gRPC."""
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from itertools import chain, repeat
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 from colotrace_agent.job.admission import Jobs
-from colotrace_agent.link import stream as stream_module
+from colotrace_agent.link import backoff
 from colotrace_agent.link.pins import Pins
 from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import AgentCertificateError, CoordinatorCertificateError, Tls
@@ -33,8 +34,8 @@ def authority(tmp_path: Path) -> Authority:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """The agent attaches again at once."""
-    monkeypatch.setattr(stream_module, "MIN_PAUSE_S", 0.001)
-    monkeypatch.setattr(stream_module, "MAX_PAUSE_S", 0.001)
+    for pause in ("MIN_PAUSE_S", "MAX_PAUSE_S", "MAX_SLOW_PAUSE_S", "SPREAD_S"):
+        monkeypatch.setattr(backoff, pause, 0.001)
 
 
 def tls(authority: Authority) -> Tls:
@@ -128,6 +129,38 @@ async def test_coordinator_with_a_new_certificate(
             await welcomed.wait()
 
 
+async def test_coordinator_that_was_down_is_not_verified_twice(authority: Authority) -> None:
+    """Its verified certificate is used at once when it listens again, and verified again only if
+    that fails: a restarted coordinator has one handshake for each agent."""
+    good = authority.issue("coordinator", also=HOST, usages=SERVER)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(good.certificate, good.key)
+    handshakes: list[object] = []
+
+    async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handshakes.append(writer)  # called after the handshake
+        writer.write(b"h")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, HOST, 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    pins, pem = Pins(f"{HOST}:{port}", clock=RunningClock()), tls(authority).read()
+    verified = await pins.roots(pem, [HOST], within_s=5.0)
+    server.close()
+    await server.wait_closed()
+    pins.doubt()
+    for _ in range(2):
+        with pytest.raises(ConnectionRefusedError):
+            await pins.roots(pem, [HOST], within_s=5.0)
+    async with await asyncio.start_server(handle, HOST, port, ssl=context):
+        assert await pins.roots(pem, [HOST], within_s=5.0) == verified
+        assert len(handshakes) == 1
+        pins.doubt()
+        assert await pins.roots(pem, [HOST], within_s=5.0) == verified
+        assert len(handshakes) == 2
+
+
 async def test_certificate_of_another_authority_or_for_another_name(
     authority: Authority, tmp_path: Path
 ) -> None:
@@ -141,7 +174,7 @@ async def test_certificate_of_another_authority_or_for_another_name(
         async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:
             pins = Pins(where, clock=RunningClock())
             with pytest.raises(CoordinatorCertificateError):
-                await pins.roots(tls(authority).read(), ["127.0.0.1"])
+                await pins.roots(tls(authority).read(), ["127.0.0.1"], within_s=5.0)
 
 
 @pytest.mark.parametrize("fault", ["expired", "of another authority", "for servers only"])
@@ -160,7 +193,7 @@ async def test_own_certificate_that_the_coordinator_refuses(
         pins = Pins(where, clock=RunningClock())
         files = Tls(certificate=own.certificate, key=own.key, authority=authority.path)
         with pytest.raises(AgentCertificateError) as raised:
-            await pins.roots(files.read(), ["127.0.0.1"])
+            await pins.roots(files.read(), ["127.0.0.1"], within_s=5.0)
     assert raised.value.expired is (fault == "expired")
 
 

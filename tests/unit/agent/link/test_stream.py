@@ -12,7 +12,7 @@ import grpc
 import pytest
 from colotrace_agent.host.resolve import UnresolvableError
 from colotrace_agent.job.admission import Jobs
-from colotrace_agent.link import stream as stream_module
+from colotrace_agent.link import backoff
 from colotrace_agent.link.session import Identity
 from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import Tls
@@ -41,8 +41,8 @@ async def running(link: Stream) -> AsyncIterator[None]:
 @pytest.fixture(autouse=True)
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Back at once, since nobody else waits for this coordinator."""
-    monkeypatch.setattr(stream_module, "MIN_PAUSE_S", 0.001)
-    monkeypatch.setattr(stream_module, "MAX_PAUSE_S", 0.001)
+    for pause in ("MIN_PAUSE_S", "MAX_PAUSE_S", "MAX_SLOW_PAUSE_S", "SPREAD_S"):
+        monkeypatch.setattr(backoff, pause, 0.001)
 
 
 async def chatter(link: Stream, identity: Identity) -> None:
@@ -59,7 +59,7 @@ async def test_streams_that_end_while_it_speaks(
     jobs: Jobs, log: Log, monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode
 ) -> None:
     """Neither the agent ends with them nor its jobs, and each time it has heard why."""
-    monkeypatch.setattr(stream_module, "REFUSED_PAUSE_S", 0.001)
+    monkeypatch.setattr(backoff, "REFUSED_PAUSE_S", 0.001)
 
     async def script(stream: Call) -> None:
         await stream.welcome(Ack(JobId("job-1"), 0))
@@ -86,7 +86,7 @@ async def test_a_refusal_right_after_hello(
     jobs: Jobs, log: Log, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The pause before the next attempt is that after a refusal, not the short one."""
-    monkeypatch.setattr(stream_module, "REFUSED_PAUSE_S", 0.4)
+    monkeypatch.setattr(backoff, "REFUSED_PAUSE_S", 0.4)
 
     async def script(stream: Call) -> None:
         await stream.hear()
