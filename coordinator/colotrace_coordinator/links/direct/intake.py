@@ -81,8 +81,10 @@ class Intake:
             raise _excess("the agent has sent more than it may")
 
     def offered(self, agent: Origin) -> None:
-        """Credit the agent for the answers to an offer."""
-        self._agents.credit(agent, OFFER_UNITS, self._clock())
+        """Credit the agent and its holder for the answers to an offer."""
+        now = self._clock()
+        self._agents.credit(agent, OFFER_UNITS, now)
+        self._holders.credit(agent[0], OFFER_UNITS, now)
 
     def messages(
         self,

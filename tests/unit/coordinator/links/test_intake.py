@@ -128,9 +128,9 @@ def test_other_ids_of_a_holder_share_its_budget() -> None:
     agent.say(raw(Heartbeat()), ("another", "sin01", "a1"))
 
 
-def test_offer_credits_the_agent() -> None:
+def test_offer_credits_the_agent_and_its_holder() -> None:
     """However many jobs there are."""
-    agent = Agent(agent_rate=0, agent_burst=100)
+    agent = Agent(agent_rate=0, agent_burst=100, holder_rate=0, holder_burst=100)
     for _ in range(1000):
         agent.intake.offered(WHO)
         for _ in range(4):
