@@ -77,24 +77,28 @@ class Names:
 
     def prefetch(self, addresses: Iterable[str]) -> None:
         """Start the look-ups of addresses that are not cached."""
+        now = self._loop.time()
         for address in addresses:
-            if self._cached(address) is None:
+            cached = self._cache.get(address)
+            if cached is None or cached.until <= now:
                 self._flight(address)
 
     async def names(self, addresses: Iterable[str], *, wait_s: float) -> dict[str, str]:
         """The names that are found within `wait_s` seconds; addresses without one are absent."""
         wanted = list(addresses)
         flights = set()
+        hits = 0
         for address in wanted:
             if self._cached(address) is not None:
-                self._hits.inc()
+                hits += 1
             elif (flight := self._flight(address)) is not None:
                 flights.add(flight)
+        self._hits.inc(hits)
         if flights:
             await asyncio.wait(flights, timeout=wait_s)
         found = {}
         for address in wanted:
-            cached = self._cached(address)
+            cached = self._cache.get(address)
             if cached is not None and cached.name is not None:
                 found[address] = cached.name
         return found
