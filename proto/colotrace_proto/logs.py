@@ -22,6 +22,8 @@ from .writer import Writer
 _BURST, _PER_S = 1_000, 50
 _MOST_NAMES = 1_000
 _LAST_LINES_S = 2.0
+_COLLECT_S = 0.02
+"""How long lines wait to be written together: each wakes the thread that writes them."""
 _IDENTIFIED = ("account", "credential")
 
 
@@ -119,7 +121,7 @@ class Lines:
                 return
             return
         if self._writer is None:
-            self._writer = Writer(self._descriptor)
+            self._writer = Writer(self._descriptor, collect_s=_COLLECT_S)
             atexit.register(self._writer.finish_blocking, within_s=_LAST_LINES_S)
         if self._dropped and self._writer.offer(self._encoded(self._notice())):
             self._dropped = 0

@@ -46,13 +46,15 @@ class Writer:
         *,
         most: int = MOST_WAITING,
         still_s: float = 1.0,
+        collect_s: float = 0.0,
         failed: Callable[[], None] | None = None,
     ) -> None:
-        """After `still_s` without progress the reader counts as stopped. `failed` is called once in
-        the current event loop when a write fails."""
+        """After `still_s` without progress the reader counts as stopped. Data waits for `collect_s`
+        and is written with what follows. `failed` is called once in the current event loop when a
+        write fails."""
         self.error: OutputError | None = None
         self._descriptor = descriptor
-        self._most, self._still_s = most, still_s
+        self._most, self._still_s, self._collect_s = most, still_s, collect_s
         self._loop = None if failed is None else asyncio.get_running_loop()
         self._failed = failed
         self._pipe = _Pipe(descriptor) if _is_pipe(descriptor) else None
@@ -156,7 +158,14 @@ class Writer:
         with self._changed:
             while not self._waiting and not self._ended:
                 self._changed.wait()
-            return None if self._ended else self._waiting[0]
+        if self._collect_s:
+            time.sleep(self._collect_s)
+        with self._changed:
+            if self._ended:
+                return None
+            if self._collect_s and len(self._waiting) > 1:
+                self._waiting = deque([b"".join(self._waiting)])
+            return self._waiting[0]
 
     def _write_one(self, data: bytes | bytearray) -> None:
         rest = memoryview(data)
