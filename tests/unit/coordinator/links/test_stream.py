@@ -7,8 +7,17 @@ import grpc
 import pytest
 from colotrace_coordinator.links.direct import stream as stream_module
 from colotrace_coordinator.links.direct.stream import MAX_QUEUED, AgentStream
-from colotrace_proto.messages import FromAgent, FromCoordinator, Heartbeat, Welcome
+from colotrace_proto.messages import (
+    Ack,
+    Cancel,
+    FromAgent,
+    FromCoordinator,
+    Heartbeat,
+    JobId,
+    Welcome,
+)
 from colotrace_proto.running import RunningClock
+from eventually import until
 
 WELCOME = Welcome(b"c" * 16, 5000)
 
@@ -37,3 +46,34 @@ async def test_stream_of_an_agent_that_does_not_read_ends(monkeypatch: pytest.Mo
     assert end.code is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert written == [WELCOME]
     assert ended == [True]
+
+
+@pytest.mark.parametrize("batches", [True, False])
+async def test_acknowledgements_travel_with_the_next_message(batches: bool) -> None:
+    """Only the last one of each job. An agent without batches gets them later, one by one."""
+    written: list[Sequence[FromCoordinator]] = []
+
+    async def write(messages: Sequence[FromCoordinator]) -> None:
+        written.append(messages)
+
+    async def read() -> Iterator[FromAgent]:
+        await asyncio.Event().wait()
+        return iter(())
+
+    stream = AgentStream(
+        read=read, write=write, heartbeat_s=60.0, clock=RunningClock(), batches=batches
+    )
+    run = asyncio.create_task(
+        stream.run(WELCOME, heard=lambda _: None, ended=lambda: None), name="stream"
+    )
+    await until(lambda: len(written) == 1)
+    for sequence in (1, 2):
+        stream.ack(Ack(JobId("a"), sequence))
+    stream.ack(Ack(JobId("b"), 1))
+    cancel, acks = Cancel(JobId("c")), [Ack(JobId("a"), 2), Ack(JobId("b"), 1)]
+    stream.send(cancel)
+    expected = [[cancel, *acks]] if batches else [[cancel], [acks[0]], [acks[1]]]
+    await until(lambda: len(written) == 1 + len(expected))
+    assert [list(messages) for messages in written[1:]] == expected
+    stream.end(grpc.StatusCode.OK, "")
+    await run
