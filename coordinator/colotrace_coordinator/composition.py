@@ -37,6 +37,7 @@ from .jobs.target_rates import TargetLimits
 from .links.direct.server import DirectLink
 from .links.direct.tls import TlsFiles
 from .listen import Address, bound, listen
+from .loop_lag import sample
 from .metrics import BrokerMetrics, Metrics
 from .peers.peers import Peers
 from .policy import TargetPolicy
@@ -141,6 +142,10 @@ async def serve(settings: ServeSettings) -> None:
         )
         if bus is not None:
             bus.answered_by(link)
+        metrics.stream_messages_waiting.set_function(link.messages_waiting)
+        metrics.streams_blocked.set_function(link.blocked)
+        metrics.audit_waiting.set_function(lambda: audit.waiting)
+        metrics.audit_dropped.set_function(lambda: audit.dropped)
 
         async def ready() -> str:
             if stopping.is_set():
@@ -196,6 +201,7 @@ async def serve(settings: ServeSettings) -> None:
             )
             work = {
                 "audit": audit.run(),
+                "loop-lag": sample(metrics.loop_lag),
                 "colo-memory": memory.run(lambda: _attached(service), service.forget),
                 "disk": database.watch(changed=disk),
                 "certificates": watch.run(),

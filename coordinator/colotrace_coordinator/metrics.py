@@ -12,9 +12,11 @@ from colotrace_proto.messages import ColoName, Counters
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _DURATIONS_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, ANSWER_S)
-
+_LAGS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 
 JOB_CODES = ("0", *map(str, RowCode), "cancelled")
+WAITED_FOR = ("coordinator", "colo", "target")
+"""What a job waits for before it starts: the values of `jobs.starts.Gate`."""
 STATES = ("up", "draining")
 KINDS = tuple(field.name for field in fields(Counters))
 
@@ -32,11 +34,26 @@ class Metrics:
             ["colo"],
             registry=registry,
         )
+        self.loop_lag = Histogram(
+            "colotrace_loop_lag_seconds",
+            "Lateness of a timer of the event loop, sampled 20 times a second",
+            buckets=_LAGS_S,
+            registry=registry,
+        )
         self.jobs_running = Gauge(
-            "colotrace_jobs_running", "Jobs that have not ended", registry=registry
+            "colotrace_jobs_running", "Jobs that have started and not ended", registry=registry
+        )
+        self.jobs_window = Gauge(
+            "colotrace_jobs_window",
+            "Jobs that may run at once; shrinks while the event loop is late",
+            registry=registry,
         )
         self.jobs_waiting = Gauge(
-            "colotrace_jobs_waiting", "Jobs that wait for their turn", registry=registry
+            "colotrace_jobs_waiting",
+            "Jobs that have not started, by what they wait for: room in the coordinator's window, "
+            "at the agents of the colo, or in the limit of packets to the target",
+            ["waits_for"],
+            registry=registry,
         )
         self.jobs_not_started = Counter(
             "colotrace_jobs_not_started",
@@ -107,6 +124,31 @@ class Metrics:
             ["source"],
             registry=registry,
         )
+        self.stream_messages_waiting = Gauge(
+            "colotrace_stream_messages_waiting",
+            "Messages in the send queues of all agents' streams",
+            registry=registry,
+        )
+        self.streams_blocked = Gauge(
+            "colotrace_streams_blocked",
+            "Streams of agents that have taken nothing for a second although messages wait",
+            registry=registry,
+        )
+        self.names_waiting = Gauge(
+            "colotrace_names_waiting", "Names being looked up, or queued for it", registry=registry
+        )
+        self.audit_waiting = Gauge(
+            "colotrace_audit_waiting",
+            "Audit entries that wait to be written to the database",
+            registry=registry,
+        )
+        self.audit_dropped = Gauge(
+            "colotrace_audit_dropped",
+            "Audit entries dropped since the start because the queue was full",
+            registry=registry,
+        )
+        for gate in WAITED_FOR:
+            self.jobs_not_started.labels(waited_for=gate)
         self.jobs_ended = {code: self.jobs.labels(code=code) for code in JOB_CODES}
         """The series of `jobs` by code: `labels` is slow."""
 

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from colotrace_cli.main import app
 from colotrace_coordinator.api.metrics import HttpMetrics
 from colotrace_coordinator.metrics import BrokerMetrics, Metrics
@@ -74,6 +75,17 @@ def test_every_metric_is_listed():
     _, _, table = TOGETHER.partition("\n## Metrics\n")
     listed = set(re.findall(r"^\| `(colotrace_\w+)`", table, re.MULTILINE))
     assert listed == there
+
+
+def test_alert_rules_use_metrics_that_exist():
+    """Names as in the table of metrics; a histogram has buckets."""
+    rules = (ROOT / "deploy/prometheus/colotrace.rules.yaml").read_text()
+    used = {name.removesuffix("_bucket") for name in re.findall(r"colotrace_[a-z_]+", rules)}
+    listed = set(re.findall(r"^\| `(colotrace_\w+)`", TOGETHER, re.MULTILINE))
+    assert used <= listed
+    for group in yaml.safe_load(rules)["groups"]:
+        for rule in group["rules"]:
+            assert {"alert", "expr", "labels", "annotations"} <= rule.keys()
 
 
 @pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.where)

@@ -51,6 +51,7 @@ class Names:
         self._hits = metrics.names.labels(source="cache")
         self._asked = metrics.names.labels(source="server")
         self._failed = metrics.names.labels(source="failed")
+        metrics.names_waiting.set_function(lambda: len(self._flights))
         self._log = log
         # Least recently used first.
         self._cache: OrderedDict[str, _Cached] = OrderedDict()

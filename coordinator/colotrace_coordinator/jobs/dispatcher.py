@@ -88,8 +88,11 @@ class Dispatcher:
         self._unstarted: dict[float, list[LiveJob]] = {}
         self._starting: asyncio.Handle | None = None
         self._start_timer: RunningTimer | None = None
-        metrics.jobs_waiting.set_function(lambda: self._starts.waiting)
-        metrics.jobs_running.set_function(lambda: self._starts.waiting + self._starts.running)
+        metrics.jobs_running.set_function(lambda: self._starts.running)
+        metrics.jobs_window.set_function(lambda: self._window.size)
+        for gate in Gate:
+            waiting = metrics.jobs_waiting.labels(waits_for=gate.value)
+            waiting.set_function(partial(self._starts.waiting_for, gate))
         clock.on_held_up(self._held_up)
 
     # Callers

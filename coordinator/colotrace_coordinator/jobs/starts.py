@@ -73,6 +73,16 @@ class Starts(Generic[J]):
         """Jobs that have not started."""
         return len(self._wishes)
 
+    def waiting_for(self, gate: Gate) -> int:
+        """Jobs that wait for this. May be called from another thread."""
+        match gate:
+            case Gate.COORDINATOR:
+                return len(self._queue)
+            case Gate.COLO:
+                return sum(map(len, list(self._of_colo.values())))
+            case Gate.TARGET:
+                return sum(map(len, list(self._of_target.values())))
+
     @property
     def running(self) -> int:
         """Jobs that have started and not ended."""

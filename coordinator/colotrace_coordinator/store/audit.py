@@ -65,6 +65,11 @@ class Audit:
         self._used: set[str] = set()
         self.dropped = 0
 
+    @property
+    def waiting(self) -> int:
+        """Lines in the queue."""
+        return len(self._waiting)
+
     def record(self, entry: AuditEntry) -> None:
         """Queue the line."""
         self.dropped += len(self._waiting) == MAX_WAITING

@@ -5,6 +5,7 @@ import structlog
 from colotrace_coordinator.api.metrics import HttpMetrics
 from colotrace_coordinator.fleet.fleet import Fleet
 from colotrace_coordinator.fleet.registry import Registry
+from colotrace_coordinator.jobs.starts import Gate
 from colotrace_coordinator.metrics import JOB_CODES, KINDS, Metrics
 from colotrace_proto.messages import ColoName
 from prometheus_client import CollectorRegistry
@@ -44,6 +45,14 @@ def test_statuses_of_measurements_begin_at_0(numbers: CollectorRegistry) -> None
     for status in ("200", "429", "500", "503", "504"):
         labels = {"route": "traceroute", "method": "POST", "status": status}
         assert numbers.get_sample_value("colotrace_http_requests_total", labels) == 0
+
+
+def test_jobs_not_started_begin_at_0_for_each_cause(numbers: CollectorRegistry) -> None:
+    """The causes are those that the order of starts knows."""
+    Metrics(numbers)
+    for gate in Gate:
+        labels = {"waited_for": gate.value}
+        assert numbers.get_sample_value("colotrace_jobs_not_started_total", labels) == 0
 
 
 def test_forgotten_colo_has_no_series(numbers: CollectorRegistry) -> None:

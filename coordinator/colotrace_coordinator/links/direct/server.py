@@ -205,6 +205,16 @@ class DirectLink:
         for each in self._streams.values():
             each.stream.end(grpc.StatusCode.UNAVAILABLE, why)
 
+    # For metrics, from any thread
+
+    def messages_waiting(self) -> int:
+        """Messages in the send queues of all streams."""
+        return sum(stream.waiting for stream, *_ in list(self._streams.values()))
+
+    def blocked(self) -> int:
+        """Streams that do not take what is sent to them."""
+        return sum(stream.blocked for stream, *_ in list(self._streams.values()))
+
     # Commands
 
     def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:  # noqa: ARG002

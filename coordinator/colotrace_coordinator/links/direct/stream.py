@@ -24,6 +24,8 @@ SILENT_INTERVALS = 3
 HEARTBEAT_JITTER = 0.2
 """Heartbeat intervals vary by this share, so that those of agents that attached together spread."""
 LAST_WRITE_S = 1.0
+BLOCKED_S = 1.0
+"""A stream that has not taken a message for this long is blocked."""
 READ_SLICE_S = 0.002
 """After this long, other streams have their turn between two messages of a batch."""
 
@@ -70,6 +72,18 @@ class AgentStream:
         self._heard_at = clock.now()
         self._heartbeat_at = self._loop.time() + self._interval_s()
         self._timer: asyncio.TimerHandle | None = None
+        self._writing_since: float | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Messages in the send queue."""
+        return len(self._queue)
+
+    @property
+    def blocked(self) -> bool:
+        """Whether the transport has not taken a message for `BLOCKED_S`, by the loop's clock."""
+        since = self._writing_since
+        return since is not None and self._loop.time() - since >= BLOCKED_S
 
     def send(self, message: FromCoordinator) -> None:
         """Queue a message."""
@@ -144,7 +158,9 @@ class AgentStream:
         try:
             while not self._closing:
                 while self._queue:
+                    self._writing_since = self._loop.time()
                     await self._write(self._due_together())
+                    self._writing_since = None
                 self._wake.clear()
                 await self._wake.wait()
         except StreamClosedError as closed:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from colotrace_coordinator.jobs.fair import Origin
-from colotrace_coordinator.jobs.starts import Starts, Wish
+from colotrace_coordinator.jobs.starts import Gate, Starts, Wish
 from colotrace_coordinator.jobs.target_rates import BURST_S, TargetLimits, TargetRates, target_of
 from colotrace_proto.messages import ColoName
 
@@ -96,6 +96,21 @@ def test_room_of_the_coordinator_is_bounded() -> None:
     assert world.starts.running == 8
     world.end("0")
     assert world.start() == ["8"]
+
+
+def test_waiting_jobs_are_counted_by_what_they_wait_for() -> None:
+    world = World(limits=TargetLimits(of_account=45, in_all=45), den01=3, sin01=1)
+    for number in range(4):
+        world.ask(f"limited {number}")
+    for number in range(2):
+        world.ask(f"full {number}", colo=SIN, to=f"198.51.100.{number}")
+    world.start()
+    world.room = 0
+    world.ask("no room", to="203.0.113.1")
+    assert world.start() == []
+    waiting = {gate: world.starts.waiting_for(gate) for gate in Gate}
+    assert waiting == {Gate.COORDINATOR: 1, Gate.COLO: 1, Gate.TARGET: 2}
+    assert sum(waiting.values()) == world.starts.waiting
 
 
 def test_rate_to_one_target_is_bounded() -> None:

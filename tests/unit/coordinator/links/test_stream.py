@@ -77,3 +77,33 @@ async def test_acknowledgements_travel_with_the_next_message(batches: bool) -> N
     assert [list(messages) for messages in written[1:]] == expected
     stream.end(grpc.StatusCode.OK, "")
     await run
+
+
+async def test_stream_whose_transport_takes_nothing_is_blocked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Until it takes the message; what waits is counted."""
+    monkeypatch.setattr(stream_module, "BLOCKED_S", 0.01)
+    taken, never = asyncio.Event(), asyncio.Event()
+
+    async def write(messages: Sequence[FromCoordinator]) -> None:
+        await taken.wait()
+
+    async def read() -> Iterator[FromAgent]:
+        await never.wait()
+        return iter(())
+
+    stream = AgentStream(
+        read=read, write=write, heartbeat_s=5.0, clock=RunningClock(), batches=True
+    )
+    running = asyncio.create_task(
+        stream.run(WELCOME, heard=lambda _: None, ended=lambda: None), name="stream"
+    )
+    stream.send(Heartbeat())
+    await until(lambda: stream.blocked)
+    assert stream.waiting == 1
+    taken.set()
+    await until(lambda: not stream.blocked)
+    assert stream.waiting == 0
+    stream.end(grpc.StatusCode.OK, "")
+    await running
