@@ -80,6 +80,7 @@ def test_agent_may_publish_only_its_own_presence(
         f"{TREE}/jobs/sin01",
         f"{TREE}/cancels/den01",
         f"{TREE}/cancels/sin01",
+        f"{TREE}/coordinators",
         "elsewhere",
     ]
     own = f"{TREE}/agents/den01/den01-a/{BOOT}"
@@ -95,12 +96,30 @@ def test_agent_may_publish_only_its_own_presence(
 
 
 def test_coordinator_may_not_publish_presence(guarded: GuardedBroker) -> None:
-    """It may publish only jobs and cancels."""
+    """It may publish only jobs, cancels, and reports to other coordinators."""
     with Visitor(guarded, "coordinator") as coordinator:
         assert coordinator.publish(f"{TREE}/agents/den01/den01-a/{BOOT}") == NOT_AUTHORIZED
         assert coordinator.publish("elsewhere") == NOT_AUTHORIZED
-        for topic in (f"{TREE}/jobs/den01", f"{TREE}/jobs/den01/x/{BOOT}", f"{TREE}/cancels/den01"):
-            assert coordinator.publish(topic) != NOT_AUTHORIZED
+        for topic in ("jobs/den01", f"jobs/den01/x/{BOOT}", "cancels/den01", "coordinators"):
+            assert coordinator.publish(f"{TREE}/{topic}") != NOT_AUTHORIZED
+
+
+def test_coordinators_receive_reports_of_each_other_and_agents_do_not(
+    guarded: GuardedBroker,
+) -> None:
+    reports, mark = f"{TREE}/coordinators", f"{TREE}/cancels/den01"
+    with (
+        Visitor(guarded, "coordinator") as one,
+        Visitor(guarded, "coordinator") as other,
+        Visitor(guarded, "den01-a") as agent,
+    ):
+        assert other.subscribe(reports) == 0
+        assert agent.subscribe(reports) == (NOT_AUTHORIZED if guarded.plugin else 0)
+        assert agent.subscribe(mark) == 0
+        one.publish(reports)
+        assert other.heard(until=reports) == []
+        one.publish(mark)
+        assert agent.heard(until=mark) == []
 
 
 @pytest.mark.parametrize("user", ["den01-b", "sin01-a"])

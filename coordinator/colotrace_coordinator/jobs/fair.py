@@ -1,9 +1,9 @@
 """Jobs that wait to be offered, and the order in which they are: pure.
 
-The next job is that of the account with the fewest jobs running; within the account, of the caller
-with the fewest; within the caller, of the request with the fewest rows left to start, so that
-a small request does not wait behind a large one. Each `OLDEST_EVERY`th choice within a caller takes
-the oldest request instead, so that none starves.
+The next job is that of the account with the fewest jobs running at all coordinators; within the
+account, of the caller with the fewest; within the caller, of the request with the fewest rows left
+to start, so that a small request does not wait behind a large one. Each `OLDEST_EVERY`th choice
+within a caller takes the oldest request instead, so that none starves.
 """
 
 import heapq
@@ -118,9 +118,9 @@ class FairQueue(Generic[J]):
         """The requests whose next job may start, best first."""
         held = self._running
         free = room - len(held)
-        for account in sorted(self._waiting, key=held.of_account):
+        for account in sorted(self._waiting, key=held.everywhere):
             if held.of_account(account) >= FREE_TIMES_ACCOUNT * free:
-                return
+                continue
             callers = self._waiting[account]
             for name in sorted(callers, key=lambda name: held.of_caller(account, name)):
                 if held.of_caller(account, name) >= FREE_TIMES_CALLER * free:
@@ -174,7 +174,11 @@ class Running(Generic[J]):
         _less(self._requests, origin.request)
 
     def of_account(self, account: str) -> int:
-        """The account's running jobs, at all coordinators."""
+        """The account's running jobs at this coordinator."""
+        return self._accounts.get(account, 0)
+
+    def everywhere(self, account: str) -> int:
+        """The account's running jobs at all coordinators."""
         return self._accounts.get(account, 0) + self._accounts_elsewhere.get(account, 0)
 
     def of_caller(self, account: str, caller: str) -> int:

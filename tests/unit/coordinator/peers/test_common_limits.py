@@ -168,14 +168,25 @@ def test_account_with_jobs_at_another_coordinator_waits_for_one_without() -> Non
         other.add(job, Origin("light", "token", 2))
 
 
+def test_account_with_jobs_at_another_coordinator_does_not_wait_for_nobody() -> None:
+    """However many it has there: room that no other account wants is not left empty."""
+    broker, (one, other) = _queues()
+    for number in range(10_000):
+        one.add(f"heavy {number}", Origin("heavy", "token", 0))
+    broker.round(0.1)
+    queue: FairQueue[str] = FairQueue(other)
+    queue.push("job", Origin("heavy", "token", 1))
+    assert queue.pop(32) == "job"
+
+
 def test_jobs_that_have_ended_at_another_coordinator_do_not_count() -> None:
     broker, (one, other) = _queues()
     one.add("job", Origin("heavy", "token", 0))
     broker.round(0.1)
-    assert other.of_account("heavy") == 1
+    assert other.everywhere("heavy") == 1
     one.remove("job")
     broker.round(0.2)
-    assert other.of_account("heavy") == 0
+    assert other.everywhere("heavy") == 0
 
 
 def test_jobs_of_a_coordinator_that_is_gone_do_not_count() -> None:
@@ -185,7 +196,7 @@ def test_jobs_of_a_coordinator_that_is_gone_do_not_count() -> None:
     broker.round(0.1)
     del broker.members[0]
     broker.round(1.0 + GONE_AFTER_S)
-    assert other.of_account("heavy") == 0
+    assert other.everywhere("heavy") == 0
 
 
 def test_lost_report_of_jobs_is_made_good_by_the_next() -> None:
@@ -195,7 +206,7 @@ def test_lost_report_of_jobs_is_made_good_by_the_next() -> None:
     list(broker.members[0].to_send(0.1))  # lost
     one.remove("0")
     broker.round(0.2)
-    assert other.of_account("heavy") == 2
+    assert other.everywhere("heavy") == 2
 
 
 def _flood(*, seconds: float, accounts: int) -> list[Counter[int]]:

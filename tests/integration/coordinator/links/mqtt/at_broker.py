@@ -19,6 +19,7 @@ from colotrace_coordinator.links.mqtt.link import EXPIRE_EVERY_S, MqttLink
 from colotrace_coordinator.links.mqtt.outgoing import Outgoing
 from colotrace_coordinator.metrics import BrokerMetrics, Metrics
 from colotrace_coordinator.model import Options
+from colotrace_coordinator.peers.peers import Peers
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
 from colotrace_proto.messages import (
@@ -48,12 +49,13 @@ class Coordinator:
     """A coordinator whose agents announce themselves at the broker."""
 
     def __init__(self, broker: Broker, *, expire_every_s: float = EXPIRE_EVERY_S) -> None:
+        self.peers = Peers()
         self.numbers = CollectorRegistry()
         self.requests = itertools.count()
         metrics, log, clock = Metrics(self.numbers), structlog.get_logger(), RunningClock()
         self.registry = Registry(VolatileMemory())
         self.dispatcher = Dispatcher(
-            self.registry, metrics=metrics, log=log, clock=clock, gather_s=0
+            self.registry, metrics=metrics, log=log, clock=clock, gather_s=0, peers=self.peers
         )
         events = AgentReports(
             Fleet(self.registry, metrics=metrics, log=log),
@@ -71,6 +73,7 @@ class Coordinator:
             metrics=BrokerMetrics(self.numbers),
             log=log,
             clock=clock,
+            peers=self.peers,
             expire_every_s=expire_every_s,
             outgoing=self.outgoing,
         )
@@ -86,9 +89,11 @@ class Coordinator:
         live = machine.live if machine is not None else None
         return live is not None and live.down_since is not None
 
-    def begin(self, target: str = "192.0.2.1") -> Ticket:
+    def begin(self, target: str = "192.0.2.1", *, account: str = "acc") -> Ticket:
         return self.dispatcher.begin(
-            JobKey("acc", Task(DEN, target, Options())), caller="token", request=next(self.requests)
+            JobKey(account, Task(DEN, target, Options())),
+            caller="token",
+            request=next(self.requests),
         )
 
     def states(self) -> list[tuple[str, str]]:
