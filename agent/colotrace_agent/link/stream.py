@@ -110,8 +110,9 @@ class Stream:
         self._renewed.set()
 
     def abandon(self) -> None:
-        """Cancel the coordinator's jobs."""
+        """Cancel the coordinator's jobs. Nobody acknowledges their frames any more."""
         self._session.abandon()
+        self._settled.set()
 
     def changed(self) -> None:
         """See `Session`."""

@@ -131,7 +131,10 @@ class AgentStream:
                 for timer in (self._timer, self._ack_timer):
                     if timer is not None:
                         timer.cancel()
+                # Last, what frees the agent of jobs that have ended.
                 self._queue.clear()
+                self._queue.extend(self._acks.values())
+                self._acks.clear()
                 self._closing = True
                 self._wake.set()
                 ended()
@@ -156,11 +159,13 @@ class AgentStream:
 
     async def _send_all(self) -> None:
         try:
-            while not self._closing:
+            while True:
                 while self._queue:
                     self._writing_since = self._loop.time()
                     await self._write(self._due_together())
                     self._writing_since = None
+                if self._closing:
+                    return
                 self._wake.clear()
                 await self._wake.wait()
         except StreamClosedError as closed:

@@ -19,6 +19,7 @@ from colotrace_agent.link.tls import Tls
 from colotrace_proto.messages import Ack, Family, JobId
 from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.running import RunningClock
+from eventually import until
 from fleet.authority import Authority
 from unit.agent.fakes import job
 from unit.agent.link.conftest import Log
@@ -196,3 +197,25 @@ async def test_a_name_that_does_not_resolve_is_said_and_asked_for_again(
     async with running(link):
         assert "none.example does not resolve" in await log.next()
         assert "none.example does not resolve" in await log.next()
+
+
+async def test_abandoned_stream_is_settled(jobs: Jobs) -> None:
+    """Its coordinator is gone: nothing is waited for that it would have to acknowledge."""
+
+    async def script(stream: Call) -> None:
+        await stream.welcome()
+        await stream.say(job())
+        while await stream.hear() is not None:
+            pass
+
+    async with coordinator(script) as where:
+        link = Stream(where, IDENTITY, jobs, tls=None, clock=RunningClock())
+        async with running(link):
+            await until(lambda: len(jobs) == 1)
+            settled = asyncio.create_task(link.settled())
+            await asyncio.sleep(0)
+            assert not settled.done()
+            link.abandon()
+            async with asyncio.timeout(5):
+                await settled
+    assert len(jobs) == 0

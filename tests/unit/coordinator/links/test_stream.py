@@ -107,3 +107,27 @@ async def test_stream_whose_transport_takes_nothing_is_blocked(
     assert stream.waiting == 0
     stream.end(grpc.StatusCode.OK, "")
     await running
+
+
+async def test_acknowledgements_are_sent_before_the_stream_ends() -> None:
+    """Otherwise the agent would keep the job until it is known that nobody waits for it."""
+    written: list[FromCoordinator] = []
+    welcomed, never = asyncio.Event(), asyncio.Event()
+    ack = Ack(JobId("job"), 1)
+
+    async def write(messages: Sequence[FromCoordinator]) -> None:
+        written.extend(messages)
+        welcomed.set()
+
+    async def read() -> Iterator[FromAgent]:
+        await welcomed.wait()
+        stream.ack(ack)
+        stream.end(grpc.StatusCode.UNAVAILABLE, "the coordinator is stopping")
+        await never.wait()
+        return iter(())
+
+    stream = AgentStream(
+        read=read, write=write, heartbeat_s=5.0, clock=RunningClock(), batches=True
+    )
+    await stream.run(WELCOME, heard=lambda _: None, ended=lambda: None)
+    assert written == [WELCOME, ack]
