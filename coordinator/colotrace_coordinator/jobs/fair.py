@@ -207,9 +207,10 @@ class Running(Generic[J]):
     def heard(self, origin: str, count: Count, now: float, *, whole: bool) -> None:  # noqa: ARG002
         """See `Counts`."""
         account, accounts = count.key[0], self._elsewhere.setdefault(origin, {})
-        self._accounts_elsewhere[account] += count.number - accounts.pop(account, 0)
-        if count.number:
-            accounts[account] = count.number
+        number = max(count.number, 0)
+        self._accounts_elsewhere[account] += number - accounts.pop(account, 0)
+        if number:
+            accounts[account] = number
         if not self._accounts_elsewhere[account]:
             del self._accounts_elsewhere[account]
 

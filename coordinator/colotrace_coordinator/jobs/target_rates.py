@@ -97,15 +97,12 @@ class TargetRates:
     key_parts = 2
 
     def changes(self, now: float) -> Iterator[Count]:
-        """See `Counts`. What was given back reduces the next report of its target."""
+        """See `Counts`. A number is below 0 if more was given back than taken."""
         unreported, self._unreported = self._unreported, {}
         if now - self._unreported_since <= REPORTED_WITHIN_S:
             for key, packets in unreported.items():
-                if packets > 0:
+                if packets:
                     yield Count(key, packets)
-                elif packets < 0:
-                    self._unreported[key] = packets
-        self._unreported_since = now
 
     def everything(self) -> Iterator[Count]:
         """See `Counts`: nothing, since the buckets are full again within seconds."""

@@ -18,7 +18,7 @@ class Count(msgspec.Struct, frozen=True, array_like=True):
         tuple[Annotated[str, msgspec.Meta(max_length=MAX_KEY)], ...],
         msgspec.Meta(min_length=1, max_length=3),
     ]
-    number: Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+    number: Annotated[int, msgspec.Meta(ge=-MAX_COUNT, le=MAX_COUNT)]
     left_s: Annotated[float, msgspec.Meta(ge=0, le=WINDOW_S)] = 0.0
     """How long the count stays valid, where it does not for ever."""
 

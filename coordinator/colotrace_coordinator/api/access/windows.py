@@ -85,7 +85,7 @@ class Windows:
 
     def heard(self, origin: str, count: Count, now: float, *, whole: bool) -> None:  # noqa: ARG002
         """See `Counts`."""
-        if count.left_s < _OVER_SOON_S:
+        if count.left_s < _OVER_SOON_S or count.number < 0:
             return
         (key, *_), number = count.key, count.number
         until, used = self._counted(key)

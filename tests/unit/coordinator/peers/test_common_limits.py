@@ -251,20 +251,26 @@ def test_one_target_gets_its_rate_from_all_coordinators_together(accounts: int, 
     assert 0.5 < sum(one.values()) / sum(other.values()) < 2
 
 
+def test_packets_that_a_trace_did_not_need_are_given_back_everywhere() -> None:
+    limits = TargetLimits(of_account=100, in_all=100)
+    peers, rates = [Peers(), Peers()], [TargetRates(limits), TargetRates(limits)]
+    for each, counts in zip(peers, rates, strict=True):
+        each.share("packets", counts)
+    broker = Broker(*peers)
+    for _ in range(3):
+        broker.round(0.0)
+    one, other = rates
+    one.spend("account", "192.0.2.1", 300, now=0.0)
+    broker.round(0.0)
+    assert other.open_at("account", "192.0.2.1", 0.0) == pytest.approx(2.0)
+    one.spend("account", "192.0.2.1", -250, now=0.0)
+    broker.round(0.1)
+    assert other.open_at("account", "192.0.2.1", 0.1) == 0.1
+
+
 def test_packets_that_nobody_was_told_of_in_time_are_not_reported_late() -> None:
     rates = TargetRates(TargetLimits(2_000, 5_000))
     rates.spend("account", "192.0.2.1", 90, now=0.0)
     assert list(rates.changes(60.0)) == []
     rates.spend("account", "192.0.2.1", 80, now=60.0)
     assert [count.number for count in rates.changes(60.1)] == [80]
-
-
-def test_packets_given_back_are_not_reported_or_reduce_the_next_report() -> None:
-    rates = TargetRates(TargetLimits(2_000, 5_000))
-    rates.spend("account", "192.0.2.1", 90, now=0.0)
-    rates.spend("account", "192.0.2.1", -60, now=0.0)
-    assert [count.number for count in rates.changes(0.1)] == [30]
-    rates.spend("account", "192.0.2.1", -10, now=0.1)
-    assert list(rates.changes(0.2)) == []
-    rates.spend("account", "192.0.2.1", 90, now=0.2)
-    assert [count.number for count in rates.changes(0.3)] == [80]

@@ -143,7 +143,7 @@ def test_unknown_kind_and_field_of_a_later_version_are_ignored() -> None:
         msgspec.msgpack.encode({"origin": "x"}),
         msgspec.msgpack.encode({"origin": "a" * 32, "counts": {"sums": [[[], 1, 0.0]]}}),
         msgspec.msgpack.encode({"origin": "a" * 32, "counts": {"sums": [[["x", "y"], 1, 0.0]]}}),
-        msgspec.msgpack.encode({"origin": "a" * 32, "counts": {"sums": [[["x"], -1, 0.0]]}}),
+        msgspec.msgpack.encode({"origin": "a" * 32, "counts": {"sums": [[["x"], "1", 0.0]]}}),
         msgspec.msgpack.encode({"origin": "a" * 32, "counts": {"sums": [[["x"], 1 << 60, 0.0]]}}),
         msgspec.msgpack.encode({"origin": "a" * 32, "counts": {"sums": [[["x" * 999], 1, 0.0]]}}),
         msgspec.msgpack.encode(

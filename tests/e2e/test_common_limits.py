@@ -1,0 +1,122 @@
+"""Limits that hold over two real coordinators together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from fleet import AgentSpec, Broker, Fleet
+from fleet.asking import ask, metric, until
+from fleet.fleet import NO_TLS
+from lab import Lab
+
+AGENTS = [
+    AgentSpec(host="den01", colo="den01", city="Denver, CO, US", agent_id="den01-a"),
+    AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-a"),
+]
+QUOTA = 400
+RATE = 300
+"""Packets a second to one target."""
+FLAGS = (
+    *("--requests-per-5-minutes", str(QUOTA)),
+    *("--target-rate", str(RATE), "--account-target-rate", str(RATE)),
+)
+
+
+@pytest.fixture
+def coordinators(lab: Lab, broker: Broker) -> Iterator[list[Fleet]]:
+    """Two, with the same agents."""
+    with (
+        Fleet(lab, agents=AGENTS, broker=broker, coordinator_flags=FLAGS) as one,
+        Fleet(lab, broker=broker, beside=one, coordinator_flags=FLAGS) as other,
+    ):
+        for each in (one, other):
+            each.wait_attached()
+        yield [one, other]
+
+
+async def _until_they_count_together(coordinators: list[Fleet]) -> None:
+    for each in coordinators:
+
+        async def together(each: Fleet = each) -> bool:
+            return await metric(each, "colotrace_coordinators") == 2
+
+        await until(together, within_s=5)
+
+
+async def _use(client: httpx.AsyncClient, coordinator: Fleet) -> tuple[bool, int]:
+    """Whether a request is within the quota, and how many more the token has."""
+    answer = await client.get(f"{coordinator.path()}/colos", headers=coordinator.headers())
+    remaining = int(answer.headers["ratelimit"].partition("r=")[2].partition(";")[0])
+    assert answer.status_code in (200, 429)
+    return answer.status_code == 200, remaining
+
+
+async def test_quota_of_a_token_holds_over_two_coordinators(coordinators: list[Fleet]) -> None:
+    """Used alternately, they accept what one would. A restarted one knows what was used."""
+    one, other = coordinators
+    await _until_they_count_together(coordinators)
+    # After a 429 a connection is not read for a while, so each request has its own.
+    fresh = httpx.Limits(max_keepalive_connections=0)
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=10, limits=fresh) as client:
+        at_one = [await _use(client, one) for _ in range(QUOTA // 2)]
+        accepted = sum(ok for ok, _ in at_one)
+
+        async def told() -> bool:
+            nonlocal accepted
+            ok, remaining = await _use(client, other)
+            accepted += ok
+            return remaining < QUOTA - accepted + 5
+
+        await until(told, within_s=2)
+        while more := sum([(await _use(client, each))[0] for each in coordinators]):
+            accepted += more
+        # Each accepts some requests before it is told of those at the other.
+        assert QUOTA <= accepted < 1.2 * QUOTA
+
+        await asyncio.to_thread(one.stop_coordinator)
+        await asyncio.to_thread(one.start_coordinator)
+
+        async def knows() -> bool:
+            return not (await _use(client, one))[0]
+
+        await until(knows, within_s=2)
+
+
+async def test_target_gets_its_rate_from_two_coordinators_together(
+    lab: Lab, coordinators: list[Fleet]
+) -> None:
+    """Each is asked for as much as takes 3 s at the limit, so that both together take 6 s."""
+    await _until_they_count_together(coordinators)
+    # The target is silent, so that each trace sends all its packets.
+    packets, each_s = 12 * 3, 3
+    traces = RATE * each_s // packets
+    began = time.monotonic()
+    answers = await asyncio.gather(
+        *(
+            ask(
+                each,
+                {
+                    "targets": [lab.address("dark")],
+                    "colos": [("den01", "fra01")[number % 2]],
+                    # Identical requests would share a job.
+                    "options": {
+                        "max_ttl": 12,
+                        "wait_time": 1,
+                        "packet_type": "udp",
+                        "port": 33434 + number,
+                    },
+                },
+            )
+            for number in range(traces)
+            for each in coordinators
+        )
+    )
+    took_s = time.monotonic() - began
+    rows = [row for answer in answers for row in answer["result"][0]["colos"]]
+    assert [row["error"] for row in rows] == [""] * len(rows)
+    # A burst of a second is free.
+    assert took_s > 2 * each_s - 1.5
