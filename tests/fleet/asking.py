@@ -42,6 +42,18 @@ async def metric(fleet: Fleet, *names: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in lines)
 
 
+async def sent_packets(fleet: Fleet) -> int:
+    """How many probes all agents have sent, by their last reports."""
+    async with httpx.AsyncClient(verify=NO_TLS) as client:
+        text = (await client.get(f"{fleet.url}/metrics")).text
+    found = [
+        line.rpartition(" ")[2]
+        for line in text.splitlines()
+        if line.startswith("colotrace_agent_packets_total") and 'kind="sent"' in line
+    ]
+    return int(sum(map(float, found)))
+
+
 async def agents(fleet: Fleet) -> dict[str, int]:
     """How many agents each colo has, by the coordinator's API."""
     async with httpx.AsyncClient(headers=fleet.headers(), timeout=5, verify=NO_TLS) as client:

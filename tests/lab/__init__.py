@@ -8,7 +8,7 @@ For tests, the demo and the benchmarks; nothing of it ships.
 """
 
 from lab.access import LabUnavailableError
-from lab.names import LAME_DOMAIN
+from lab.names import ALIASES, LAME_DOMAIN
 from lab.namespaces import LabError
 from lab.network import Lab
 from lab.processes import Process
@@ -25,6 +25,7 @@ from lab.topology import (
 from lab.truth import Hop
 
 __all__ = [
+    "ALIASES",
     "CLOSED_PORT",
     "COLOS",
     "DOMAIN",

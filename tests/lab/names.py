@@ -17,6 +17,9 @@ from lab.topology import DOMAIN, EXTRAS, FAMILIES, NODES, address_of
 LAME_DOMAIN = "lame.example"
 """Names below it are asked of a server that never answers."""
 
+ALIASES = f"alias.{DOMAIN}"
+"""Every name below it is `dark`, which answers nothing."""
+
 _READY_S = 5.0
 
 
@@ -27,7 +30,7 @@ COMMAND = ("dnsmasq", "--no-daemon", "--conf-file=-")
 
 def configuration(management: Management) -> str:
     """The dnsmasq configuration, to be read from its standard input."""
-    return "\n".join([*_settings(management), *_records(), *_lame(management), ""])
+    return "\n".join([*_settings(management), *_records(), *_aliases(), *_lame(management), ""])
 
 
 def _settings(management: Management) -> Iterator[str]:
@@ -46,6 +49,10 @@ def _records() -> Iterator[str]:
         addresses = ",".join(address_of(extra.name, family=family) for family in extra.families)
         if extra.has_name:
             yield f"host-record={extra.name}.{DOMAIN},{addresses}"
+
+
+def _aliases() -> Iterator[str]:
+    yield f"address=/{ALIASES}/{address_of('dark', family=4)}"
 
 
 def _lame(management: Management) -> Iterator[str]:

@@ -25,6 +25,10 @@ from colotrace_agent.prober import Prober
 
 from .shell import Emit, JobShell, Progress
 
+CONSENT_S = 1.0
+"""How long a job waits until the coordinator has acknowledged the address of its target's name. It
+starts then in any case: the limit of packets to one address is not worth losing a row."""
+
 _REASONS = {
     Failure.POLICY: RefusalReason.POLICY,
     Failure.NO_FAMILY: RefusalReason.NO_FAMILY,
@@ -90,8 +94,15 @@ class Jobs:
             end=partial(self._end, emit),
             addresses=addresses,
             among=self._under_way,
+            consent_s=CONSENT_S,
         )
         return Accepted(job.job_id)
+
+    def acknowledged(self, job_id: JobId) -> None:
+        """The coordinator has acknowledged a frame. An unknown job id is ignored."""
+        job = self._under_way.get(job_id)
+        if job is not None:
+            job.acknowledged()
 
     def cancel(self, job_id: JobId) -> None:
         """Ends a job; its last frame says so. An unknown job id is ignored."""

@@ -57,6 +57,11 @@ class Report:
         self._sequence = 0
         self._told = 0
 
+    def resolved(self, target: bytes) -> Frame:
+        """A frame of the address that the target's name has, before anything was sent there."""
+        self._sequence += 1
+        return Frame(self.job_id, self._sequence, target_address=target)
+
     def progress(self, traced: Traced) -> Frame:
         """A frame of the new replies."""
         return self._frame(traced, None)

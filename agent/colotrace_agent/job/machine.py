@@ -97,6 +97,10 @@ class JobMachine:
         if self._several is not None:
             self._several.begun(trace)
 
+    def resolved(self, target: bytes) -> Frame | None:
+        """The frame that tells the address of the target's name; None if the job has ended."""
+        return None if self.final is not None else self._report.resolved(target)
+
     def not_started(self, spec: TraceSpec, cause: Notice) -> None:
         """A trace that was due cannot start."""
         if self._several is None:

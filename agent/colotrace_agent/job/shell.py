@@ -1,7 +1,9 @@
 """The shell of one job: look-ups, traces on the prober and timers around its machine."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sized
+from functools import partial
 
 from colotrace_proto.messages import Failure, Frame, Job
 from colotrace_proto.notices import Notice, NoticeCode
@@ -35,12 +37,14 @@ class JobShell:
         end: Emit,
         addresses: list[bytes] | None = None,
         among: Sized = (),
+        consent_s: float = 0.0,
     ) -> None:
         """`ready` gets a function that makes the next progress frame, to be called once there is
         room for it. `end` gets the last frame, which has the outcome, and every reply that no
         progress frame has. `addresses` are the target's that the policy has allowed already; by
         default the target is looked up, by a task of its own. `among` are the jobs that run at the
-        same time.
+        same time. `consent_s`: how long a job that has looked up its target waits for
+        `acknowledged` before it probes; 0 if it does not report the address before.
         """
         self._job = job
         self._prober = prober
@@ -56,11 +60,17 @@ class JobShell:
         )
         self._merging: asyncio.TimerHandle | None = None
         self._over = False
+        self._consent_s = consent_s
+        self._consent = asyncio.Event()
         self._beginning: asyncio.Task[None] | asyncio.Handle | None
         if addresses is None:
             self._beginning = asyncio.create_task(self._resolve(), name=f"job {job.job_id}")
         else:
             self._beginning = self._loop.call_soon(self._begin, addresses)
+
+    def acknowledged(self) -> None:
+        """The coordinator has a frame of the job, and wants the job to go on."""
+        self._consent.set()
 
     def cut_short(self, failure: Failure) -> None:
         """End the job with what there is, because of that failure."""
@@ -82,7 +92,18 @@ class JobShell:
             if isinstance(allowed, Barred):
                 self._fail(allowed.failure, allowed.cause, target=allowed.address)
             else:
+                await self._ask(allowed[0])
                 self._begin(allowed)
+
+    async def _ask(self, address: bytes) -> None:
+        """Report the address of the target's name, and wait for the coordinator's answer: it bounds
+        the packets to one address, and may cancel the job instead."""
+        if not self._consent_s:
+            return
+        self._ready(partial(self._machine.resolved, address))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._consent_s):
+                await self._consent.wait()
 
     def _begin(self, addresses: list[bytes]) -> None:
         self._beginning = None

@@ -116,6 +116,7 @@ class Session:
                     self._jobs.cancel(message.job_id)
             case Ack():
                 self._outbox.acknowledge(message)
+                self._jobs.acknowledged(message.job_id)
             case Heartbeat():
                 pass
 

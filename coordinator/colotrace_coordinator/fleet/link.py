@@ -82,8 +82,8 @@ class AgentLink(Protocol):
     def cancel(self, agent: AgentKey, job_id: JobId) -> None:
         """Cancel a job."""
 
-    def ack(self, agent: AgentKey, ack: Ack) -> None:
-        """Acknowledge a job's frames; acknowledgements may be coalesced."""
+    def ack(self, agent: AgentKey, ack: Ack, *, at_once: bool = False) -> None:
+        """Acknowledge a job's frames; acknowledgements may be coalesced unless `at_once`."""
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
         """End the attachment."""

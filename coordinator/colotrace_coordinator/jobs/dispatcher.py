@@ -181,23 +181,24 @@ class Dispatcher:
                 job.machine.give_up(now, self._why_not_started(job))
                 self.settle(job.machine, now)
 
-    def resolved(self, machine: JobMachine, address: bytes, *, probed: bool) -> None:
-        """An agent tells the address of a job's name, before or after it has probed.
+    def resolved(self, machine: JobMachine, address: bytes, *, probed: bool) -> bool:
+        """An agent reports the address of a job's target, before or after it has probed.
 
         The job's packets count for the address from now on. If they exceed its rate and the agent
-        has not probed yet, the job is taken back, and waits for the address.
+        has not probed yet, the job is taken back, and waits for the address; False then.
         """
         job = self._jobs.get(machine.task.colo, {}).get(machine)
         if job is None:
-            return
+            return True
         now = self._clock.now()
-        if not self._starts.resolved(
-            job, target_of(address_text(address)), now, may_wait=not probed
-        ):
-            job.started = False
-            machine.postpone(now)
-            self._starts.colo_has_room(machine.task.colo)
-            self._start_soon()
+        target = target_of(address_text(address))
+        if self._starts.resolved(job, target, now, may_wait=not probed):
+            return True
+        job.started = False
+        machine.postpone(now)
+        self._starts.colo_has_room(machine.task.colo)
+        self._start_soon()
+        return False
 
     def sent(self, machine: JobMachine, packets: int) -> None:
         """A job has sent so many packets so far. They count once they exceed what was expected."""

@@ -196,22 +196,21 @@ class AgentReports:
                 sender.link.cancel(sender.key, frame.job_id)
             return
         live = machine.live
-        known = live is None or bool(live.target_address)
+        before = live.target_address if live is not None else b""
         sequence = machine.frame(now, frame)
+        # The agent does not probe a name's address before this frame is acknowledged.
+        asks = not before and not frame.sent and frame.outcome is None
+        goes_on = True
         if sequence == frame.sequence:
             self._seen(frame)
-            self._count(machine, frame, resolved=not known)
-        if sequence:
-            sender.link.ack(sender.key, Ack(frame.job_id, sequence))
+            if frame.target_address != before and frame.target_address:
+                address = frame.target_address
+                goes_on = self._dispatcher.resolved(machine, address, probed=not asks)
+            if machine.task.options.multipath and frame.sent:
+                self._dispatcher.sent(machine, sum(frame.sent))
+        if sequence and goes_on:
+            sender.link.ack(sender.key, Ack(frame.job_id, sequence), at_once=asks)
         self._settle(machine, now)
-
-    def _count(self, machine: JobMachine, frame: Frame, *, resolved: bool) -> None:
-        """Count the job's packets for its target; see `target_rates`."""
-        if resolved and frame.target_address:
-            probed = bool(frame.sent) or frame.outcome is not None
-            self._dispatcher.resolved(machine, frame.target_address, probed=probed)
-        if machine.task.options.multipath and frame.sent:
-            self._dispatcher.sent(machine, sum(frame.sent))
 
     def _answered_by(self, sender: Agent, job_id: JobId) -> JobMachine | None:
         """The machine whose offer the agent answers, if the offer was made to it or to its colo."""

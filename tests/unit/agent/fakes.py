@@ -102,7 +102,8 @@ class FakeProber:
 
 
 class EmittingJobs(Jobs):
-    """Jobs whose progress, too, goes through `emit` unless the caller gives `ready`."""
+    """Jobs whose progress, too, goes through `emit` unless the caller gives `ready`; then it is
+    acknowledged at once."""
 
     def take(
         self,
@@ -117,6 +118,7 @@ class EmittingJobs(Jobs):
             frame = progress()
             if frame is not None:
                 emit(frame)
+                self.acknowledged(frame.job_id)
 
         return super().take(job, emit, ready=ready or at_once)
 

@@ -228,10 +228,10 @@ class DirectLink:
         """See `AgentLink`."""
         self._send(agent, Cancel(job_id))
 
-    def ack(self, agent: AgentKey, ack: Ack) -> None:
+    def ack(self, agent: AgentKey, ack: Ack, *, at_once: bool = False) -> None:
         """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
-            attached.stream.ack(ack)
+            attached.stream.ack(ack, at_once=at_once)
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
         """See `AgentLink`."""

@@ -95,9 +95,12 @@ class AgentStream:
         self._queue.append(message)
         self._wake.set()
 
-    def ack(self, ack: Ack) -> None:
-        """Queue an acknowledgement, the last one of each job. It is sent with the next message, or
-        after `ACK_INTERVAL_S`."""
+    def ack(self, ack: Ack, *, at_once: bool = False) -> None:
+        """Queue an acknowledgement, the last one of each job. Unless `at_once`, it is sent with the
+        next message, or after `ACK_INTERVAL_S`."""
+        if at_once:
+            self.send(ack)
+            return
         self._acks[ack.job_id] = ack
         if self._ack_timer is None:
             self._ack_timer = self._loop.call_later(ACK_INTERVAL_S, self._flush_acks)

@@ -197,9 +197,9 @@ class MqttLink:
         if self._unanswered.pop(job_id, None) is not None and process is not None:
             self._outgoing.put(bus.cancels(process.colo), Cancel(job_id))
 
-    def ack(self, agent: AgentKey, ack: Ack) -> None:
+    def ack(self, agent: AgentKey, ack: Ack, *, at_once: bool = False) -> None:
         """See `AgentLink`."""
-        self._streams.ack(agent, ack)
+        self._streams.ack(agent, ack, at_once=at_once)
 
     def close(self, agent: AgentKey, closing: Closing, detail: str) -> None:
         """See `AgentLink`."""

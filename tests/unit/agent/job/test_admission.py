@@ -126,7 +126,8 @@ async def test_an_address_without_a_route_gives_way_to_the_next(
     jobs.take(job(target="www.example", **options), frames.append)
     await settle()
     assert set(prober.traces) == {TWO}
-    assert frames == []
+    # The coordinator is told the preferred address before anything is sent.
+    assert frames == [Frame(JobId("job-1"), 1, bytes([0x26]) + bytes(15))]
     jobs.cancel_all()
 
 

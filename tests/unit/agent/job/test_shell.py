@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
-from colotrace_agent.job.admission import Jobs
+from colotrace_agent.job.admission import CONSENT_S, Jobs
 from colotrace_agent.job.frames import Report
 from colotrace_proto.messages import (
     Accepted,
@@ -154,3 +154,52 @@ async def test_a_jobs_time_runs_out(
     assert frames == []
     await ahead(20)
     assert outcome_of(frames) is Failure.DEADLINE
+
+
+async def test_address_of_a_name_is_reported_before_it_is_probed(
+    jobs: Jobs, prober: FakeProber, resolver: FakeResolver
+) -> None:
+    """The trace starts once the coordinator has acknowledged the report."""
+    resolver.names["www.example"] = [ONE]
+    ready: list[Callable[[], Frame | None]] = []
+    jobs.take(job(target="www.example"), list[Frame]().append, ready=ready.append)
+    await settle()
+    assert [make() for make in ready] == [Frame(JobId("job-1"), 1, ONE)]
+    assert not prober.traces
+    jobs.acknowledged(JobId("another"))
+    await settle()
+    assert not prober.traces
+    jobs.acknowledged(JobId("job-1"))
+    await settle()
+    assert set(prober.traces) == {ONE}
+    jobs.cancel_all()
+
+
+async def test_coordinator_that_does_not_answer_does_not_keep_a_name_from_being_traced(
+    jobs: Jobs,
+    prober: FakeProber,
+    resolver: FakeResolver,
+    ahead: Callable[[float], Awaitable[None]],
+) -> None:
+    resolver.names["www.example"] = [ONE]
+    jobs.take(job(target="www.example"), list[Frame]().append, ready=lambda _: None)
+    await settle()
+    await ahead(CONSENT_S - 0.1)
+    assert not prober.traces
+    await ahead(0.2)
+    assert set(prober.traces) == {ONE}
+    jobs.cancel_all()
+
+
+async def test_job_that_is_cancelled_before_its_name_may_be_probed_sends_nothing(
+    jobs: Jobs, prober: FakeProber, resolver: FakeResolver
+) -> None:
+    resolver.names["www.example"] = [ONE]
+    frames: list[Frame] = []
+    jobs.take(job(target="www.example"), frames.append, ready=lambda _: None)
+    await settle()
+    jobs.cancel(JobId("job-1"))
+    await settle()
+    assert outcome_of(frames) is Failure.CANCELLED
+    assert not prober.traces
+    assert len(jobs) == 0
