@@ -141,15 +141,14 @@ class Batch:
     def addresses(self) -> set[str]:
         """All addresses in the rows, as text: those to look up names and ASNs for."""
         lines = self._lines
-        shown = np.flatnonzero(np.bincount(lines.key, minlength=len(lines.keys))).tolist()
-        found = {lines.keys[key][0] for key in shown}
+        found = {lines.keys[key][0] for key in set(lines.key.tolist())}
         found.update(g.target_address for g in self._gathered if g.target_address)
         return set(map(address_text, found))
 
     def colo_rows(self, known: Known) -> list[rows.ColoRow]:
         """The rows, in the order given."""
-        hops = self._hops(_nodes(self._lines, known))
-        targets = _targets(self._lines)
+        found, targets = _answered(self._lines, known)
+        hops = self._hops(found)
         return [
             rows.ColoRow(
                 colo=g.colo,
@@ -216,7 +215,7 @@ class _Lines:
                 node_key.append(keys.setdefault((each.address, each.labels), len(keys)))
                 node_is_target.append(each.kind is target)
         counts = [len(table.ttl) for table in replies]
-        row = np.repeat(np.arange(len(replies)), counts)
+        row = np.arange(len(replies)).repeat(counts)
         ttl = _column((table.ttl for table in replies), sum(counts), np.intp)
         node = _column((table.node for table in replies), sum(counts), np.intp)
         node += np.array(first_node, np.intp)[row]
@@ -246,11 +245,12 @@ class _Found:
     def of_hops(self, count: int) -> list[list[rows.Node]]:
         """The nodes of each of so many hops, those with the most answers first."""
         nodes = self.nodes
-        bounds = np.searchsorted(self.hop, np.arange(count + 1))
-        found = [nodes[a:b] or [rows.SILENCE] for a, b in pairwise(bounds.tolist())]
-        for hop in np.flatnonzero(bounds[1:] - bounds[:-1] > 1).tolist():
-            places = sorted(range(*bounds[hop : hop + 2].tolist()), key=self._rank)
-            found[hop] = [nodes[place] for place in places]
+        bounds = self.hop.searchsorted(np.arange(count + 1)).tolist()
+        found = [nodes[a:b] or [rows.SILENCE] for a, b in pairwise(bounds)]
+        for hop, several in enumerate(found):
+            if len(several) > 1:
+                places = sorted(range(bounds[hop], bounds[hop + 1]), key=self._rank)
+                found[hop] = [nodes[place] for place in places]
         return found
 
     def _rank(self, place: int) -> tuple[int, int, bytes, tuple[str, ...]]:
@@ -258,13 +258,34 @@ class _Found:
         return -self.nodes[place].packet_count, len(address), address, labels
 
 
-def _nodes(lines: _Lines, known: Known) -> _Found:
-    group = lines.hop * max(len(lines.keys), 1) + lines.key
-    order = np.argsort(group, kind="stable")
-    group, rtt_ms = group[order], lines.rtt_ms[order]
-    first = _firsts(group)
-    hop, key = np.divmod(group[first], max(len(lines.keys), 1))
-    keys = key.tolist()
+def _answered(lines: _Lines, known: Known) -> tuple[_Found, dict[int, _Times]]:
+    """The nodes at all hops, and the statistics of each row's target by the row's index; without
+    the targets that did not answer."""
+    # The groups of both are computed together, since with few lines numpy's calls cost the most.
+    width = max(len(lines.keys), 1)
+    group = lines.hop * width + lines.key
+    by_node = group.argsort(kind="stable")
+    of_target = lines.is_target.nonzero()[0]
+    group, row = group[by_node], lines.row[of_target]
+    first_of_node, first_of_target = _firsts(group), _firsts(row)
+    statistics = _statistics(
+        lines.rtt_ms[np.concatenate((by_node, of_target))],
+        np.concatenate((first_of_node, first_of_target + len(by_node))),
+    )
+    count = len(first_of_node)
+    hop, key = np.divmod(group[first_of_node], width)
+    found = _found(lines, hop, key.tolist(), [column[:count] for column in statistics], known)
+    times = zip(*(column[count:] for column in statistics), strict=True)
+    return found, dict(zip(row[first_of_target].tolist(), times, strict=True))
+
+
+def _found(
+    lines: _Lines,
+    hop: npt.NDArray[np.intp],
+    keys: Sequence[int],
+    statistics: Sequence[Sequence[float]],
+    known: Known,
+) -> _Found:
     shown = [_shown(address, known) for address, _ in lines.keys]
     labels = [list(labels) if labels else UNSET for _, labels in lines.keys]
     nodes = map(
@@ -272,25 +293,17 @@ def _nodes(lines: _Lines, known: Known) -> _Found:
         [shown[key][1] for key in keys],
         [shown[key][0] for key in keys],
         [shown[key][2] for key in keys],
-        *_statistics(rtt_ms, first),
+        *statistics,
         [labels[key] for key in keys],
     )
     return _Found(list(nodes), hop, [lines.keys[key] for key in keys])
-
-
-def _targets(lines: _Lines) -> dict[int, _Times]:
-    """The statistics of each row's target, by the row's index; without those it did not answer."""
-    row = lines.row[lines.is_target]
-    first = _firsts(row)
-    times = zip(*_statistics(lines.rtt_ms[lines.is_target], first), strict=True)
-    return dict(zip(row[first].tolist(), times, strict=True))
 
 
 def _firsts(groups: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
     """The places at which a new group begins. The lines of a group follow one another."""
     begins = np.ones(len(groups), np.bool_)
     np.not_equal(groups[1:], groups[:-1], out=begins[1:])
-    return np.flatnonzero(begins)
+    return begins.nonzero()[0]
 
 
 def _statistics(
@@ -300,8 +313,8 @@ def _statistics(
     if not len(first):
         return [], [], [], [], []
     groups = len(first)
-    count = np.append(first[1:], len(rtt_ms)) - first
-    group = np.repeat(np.arange(groups), count)
+    count = np.concatenate((first[1:], [len(rtt_ms)])) - first
+    group = np.arange(groups).repeat(count)
     low, high = np.minimum.reduceat(rtt_ms, first), np.maximum.reduceat(rtt_ms, first)
     # `bincount` adds in the order of the replies. Rounding can put the mean of equal values outside
     # of them.
