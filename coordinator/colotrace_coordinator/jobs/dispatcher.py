@@ -7,6 +7,7 @@ causes or the caller that it wakes: there is no task and no queue in between.
 import asyncio
 import itertools
 import secrets
+import sys
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -80,7 +81,7 @@ class Dispatcher:
         self.attempts: LiveAttempts[JobMachine] = LiveAttempts()
         coordinators = (lambda: peers.coordinators) if peers is not None else (lambda: 1)
         rates = TargetRates(target_limits, coordinators=coordinators)
-        self._starts: Starts[LiveJob] = Starts(rates=rates, has_room=self._has_room)
+        self._starts: Starts[LiveJob] = Starts(rates=rates, slots=self._slots)
         if peers is not None:
             peers.share("jobs", self._starts.counts)
             peers.share("packets", rates)
@@ -206,11 +207,10 @@ class Dispatcher:
         if job is not None and packets > machine.task.packets:
             self._starts.sent(job, packets, self._clock.now())
 
-    def _has_room(self, colo: ColoName) -> bool:
-        """Whether an agent of the colo has room for a job, or the colo has no agent."""
+    def _slots(self, colo: ColoName) -> int:
+        """The jobs that the colo's agents may run; not limited if it has no agent."""
         agents = self._registry.agents(colo)
-        load = self.attempts.load
-        return not agents or any(load(a.key) < a.hello.max_jobs for a in agents)
+        return sum(agent.hello.max_jobs for agent in agents) if agents else sys.maxsize
 
     def _leave(self, job: LiveJob) -> None:
         job.callers -= 1

@@ -189,6 +189,15 @@ class Running(Generic[J]):
         """The request's running jobs."""
         return self._requests.get(request, 0)
 
+    def admits(self, origin: Origin, room: int) -> bool:
+        """Whether one more job of the origin may run while the room is for `room` jobs."""
+        free = room - len(self._origins)
+        return (
+            self.of_account(origin.account) < FREE_TIMES_ACCOUNT * free
+            and self.of_caller(origin.account, origin.caller) < FREE_TIMES_CALLER * free
+            and self.of_request(origin.request) < FREE_TIMES_REQUEST * free
+        )
+
     # Counts of all coordinators
 
     key_parts = 1

@@ -3,7 +3,8 @@
 A job starts once there is room for it in three places: at this coordinator (`room` jobs run at
 most), at the agents of its colo, and in the rate of packets to its target. Jobs wait in one fair
 queue; those whose colo or target has no room wait aside, in a fair queue of that colo or target,
-and do not hold up the others.
+and do not hold up the others. The same shares hold for the slots of a colo's agents as for the room
+at this coordinator, so that one caller's jobs leave some for the next caller's.
 """
 
 import enum
@@ -20,7 +21,6 @@ from .fair import FairQueue, Origin, Running
 from .target_rates import Target, TargetRates
 
 J = TypeVar("J", bound=Hashable)
-G = TypeVar("G", bound=Hashable)
 
 
 class Gate(enum.Enum):
@@ -50,15 +50,23 @@ TargetGate = tuple[str, Target]
 """An account and a target."""
 
 
-class Starts(Generic[J]):
-    """The waiting and the running jobs. `has_room`: whether the agents of a colo have room."""
+class _Colo(Generic[J]):
+    """The running jobs of a colo, and those that wait for room at its agents."""
 
-    def __init__(self, *, rates: TargetRates, has_room: Callable[[ColoName], bool]) -> None:
+    def __init__(self) -> None:
+        self.running: Running[J] = Running()
+        self.waiting: FairQueue[J] = FairQueue(self.running)
+
+
+class Starts(Generic[J]):
+    """The waiting and the running jobs. `slots`: how many jobs the agents of a colo may run."""
+
+    def __init__(self, *, rates: TargetRates, slots: Callable[[ColoName], int]) -> None:
         self._rates = rates
-        self._has_room = has_room
+        self._slots = slots
         self._running: Running[J] = Running()
         self._queue: FairQueue[J] = FairQueue(self._running)
-        self._of_colo: dict[ColoName, FairQueue[J]] = {}
+        self._colos: dict[ColoName, _Colo[J]] = {}
         self._of_target: dict[TargetGate, FairQueue[J]] = {}
         # When the rate of each gate in `_of_target` is to be looked at again. Entries of the heap
         # with another time than in the dictionary are stale.
@@ -79,7 +87,7 @@ class Starts(Generic[J]):
             case Gate.COORDINATOR:
                 return len(self._queue)
             case Gate.COLO:
-                return sum(map(len, list(self._of_colo.values())))
+                return sum(len(colo.waiting) for colo in list(self._colos.values()))
             case Gate.TARGET:
                 return sum(map(len, list(self._of_target.values())))
 
@@ -109,14 +117,23 @@ class Starts(Generic[J]):
                 self._limited_at.setdefault(job, now)
                 if wish.gate not in self._of_target:
                     self._look_at(wish.gate, opens_at)
-                self._aside(self._of_target, wish.gate, job, wish)
-            elif not self._has_room(wish.colo):
-                self._aside(self._of_colo, wish.colo, job, wish)
-            else:
-                self._rates.spend(*wish.gate, wish.packets, now)
-                self._running.add(job, wish.origin)
-                self._started[job] = self._wishes.pop(job)
-                return job
+                if wish.gate not in self._of_target:
+                    self._of_target[wish.gate] = FairQueue(self._running)
+                self._of_target[wish.gate].push(job, wish.origin)
+                continue
+            colo = self._colos.get(wish.colo)
+            if colo is None:
+                colo = self._colos[wish.colo] = _Colo()
+            if not colo.running.admits(wish.origin, self._slots(wish.colo)):
+                colo.waiting.push(job, wish.origin)
+                continue
+            self._rates.spend(*wish.gate, wish.packets, now)
+            self._running.add(job, wish.origin)
+            colo.running.add(job, wish.origin)
+            self._started[job] = self._wishes.pop(job)
+            if colo.waiting:
+                self.colo_has_room(wish.colo)
+            return job
         return None
 
     def resolved(self, job: J, address: Target, now: float, *, may_wait: bool) -> bool:
@@ -128,8 +145,8 @@ class Starts(Generic[J]):
             return True
         wish = wish._replace(target=address)
         if may_wait and self._rates.open_at(*wish.gate, now) > now:
-            self._running.remove(job)
             del self._started[job]
+            self._ended(job, wish.colo)
             self._limited_at.setdefault(job, now)
             self.push(job, wish)
             return False
@@ -152,7 +169,7 @@ class Starts(Generic[J]):
         wish = self._wishes[job]
         if job in self._of_target.get(wish.gate, ()):
             return Gate.TARGET
-        if job in self._of_colo.get(wish.colo, ()):
+        if wish.colo in self._colos and job in self._colos[wish.colo].waiting:
             return Gate.COLO
         return Gate.COORDINATOR
 
@@ -171,15 +188,35 @@ class Starts(Generic[J]):
         self._limited_at.pop(job, None)
         wish = self._wishes.pop(job, None)
         if wish is None:
-            self._running.remove(job)
-            self._started.pop(job, None)
+            started = self._started.pop(job, None)
+            if started is not None:
+                self._ended(job, started.colo)
         elif not self._queue.discard(job):
-            _discard(self._of_target, wish.gate, job)
-            _discard(self._of_colo, wish.colo, job)
+            queue = self._of_target.get(wish.gate)
+            if queue is not None and queue.discard(job) and not queue:
+                del self._of_target[wish.gate]
+            colo = self._colos.get(wish.colo)
+            if colo is not None and colo.waiting.discard(job):
+                self._drop_if_empty(wish.colo)
 
     def colo_has_room(self, colo: ColoName) -> None:
         """A job of the colo has ended, or it has another agent: the next job may start."""
-        self._back(self._of_colo, colo)
+        found = self._colos.get(colo)
+        if found is None or not found.waiting:
+            return
+        job = found.waiting.pop(self._slots(colo))
+        if job is not None:
+            self._queue.push(job, self._wishes[job].origin)
+            self._drop_if_empty(colo)
+
+    def _ended(self, job: J, colo: ColoName) -> None:
+        self._running.remove(job)
+        self._colos[colo].running.remove(job)
+        self._drop_if_empty(colo)
+
+    def _drop_if_empty(self, colo: ColoName) -> None:
+        if not self._colos[colo].running and not self._colos[colo].waiting:
+            del self._colos[colo]
 
     def _open(self, now: float) -> None:
         while self._opens and self._opens[0][0] <= now:
@@ -189,9 +226,13 @@ class Starts(Generic[J]):
             del self._opens_at[gate]
             opens_at = self._rates.open_at(*gate, now)
             if opens_at <= now:
-                job = self._back(self._of_target, gate)
+                queue = self._of_target.get(gate)
+                job = queue.pop(sys.maxsize) if queue is not None else None
+                if queue is not None and not queue:
+                    del self._of_target[gate]
                 if job is None:
                     continue
+                self._queue.push(job, self._wishes[job].origin)
                 # The job will take this much; the next one is looked at after that.
                 opens_at = now + self._rates.pause_s(self._wishes[job].packets)
             if gate in self._of_target:
@@ -200,25 +241,3 @@ class Starts(Generic[J]):
     def _look_at(self, gate: TargetGate, at: float) -> None:
         self._opens_at[gate] = at
         heapq.heappush(self._opens, (at, gate))
-
-    def _back(self, aside: dict[G, FairQueue[J]], gate: G) -> J | None:
-        """Let the next job of a gate wait with the others again."""
-        queue = aside.get(gate)
-        job = queue.pop(sys.maxsize) if queue is not None else None
-        if queue is not None and not queue:
-            del aside[gate]
-        if job is not None:
-            self._queue.push(job, self._wishes[job].origin)
-        return job
-
-    @staticmethod
-    def _aside(aside: dict[G, FairQueue[J]], gate: G, job: J, wish: Wish) -> None:
-        if gate not in aside:
-            aside[gate] = FairQueue(Running())
-        aside[gate].push(job, wish.origin)
-
-
-def _discard(aside: dict[G, FairQueue[J]], gate: G, job: J) -> None:
-    queue = aside.get(gate)
-    if queue is not None and queue.discard(job) and not queue:
-        del aside[gate]

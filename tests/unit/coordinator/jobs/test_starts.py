@@ -20,7 +20,7 @@ class World:
         self.colos = Counter({ColoName(name): most for name, most in colos.items()})
         self.starts: Starts[str] = Starts(
             rates=TargetRates(limits),
-            has_room=lambda colo: self.colos[colo] > 0,
+            slots=lambda colo: self.colos[colo],
         )
         self.room = room
         self.now = 0.0
@@ -36,14 +36,12 @@ class World:
     def start(self) -> list[str]:
         names = []
         while (name := self.starts.pop(self.now, self.room)) is not None:
-            self.colos[self.wishes[name].colo] -= 1
             names.append(name)
         self.started += [(self.now, name) for name in names]
         return names
 
     def end(self, name: str) -> None:
         colo = self.wishes[name].colo
-        self.colos[colo] += 1
         self.starts.remove(name)
         self.starts.colo_has_room(colo)
 
@@ -68,6 +66,49 @@ def test_full_colo_does_not_hold_up_others() -> None:
     assert world.start() == []
     world.end("d1")
     assert world.start() == ["d2"]
+
+
+def test_slot_of_a_full_colo_goes_to_the_account_with_the_fewest_jobs() -> None:
+    """Not to the account whose jobs have waited longest."""
+    world = World(room=1_000, den01=4)
+    for number in range(100):
+        world.ask(f"{number}")
+    assert world.start() == ["0", "1", "2", "3"]
+    world.ask("theirs", THEIRS)
+    assert world.start() == []
+    world.end("0")
+    assert world.start() == ["theirs"]
+    world.end("theirs")
+    assert len(world.start()) == 1
+
+
+def test_jobs_of_one_account_leave_slots_of_a_colo_to_others() -> None:
+    """A thousand requests of ten rows each; the others start at once, whatever they hold."""
+    world = World(room=20_000, den01=100)
+    for number in range(10_000):
+        world.ask(f"{number}", Origin("mine", "t", number // 10))
+    mine = len(world.start())
+    assert 85 <= mine < 95
+    world.ask("same account", Origin("mine", "other", 20_000))
+    assert world.start() == ["same account"]
+    world.ask("theirs", THEIRS._replace(request=20_001))
+    assert world.start() == ["theirs"]
+    world.end("0")
+    assert len(world.start()) <= 1
+
+
+def test_all_jobs_of_a_full_colo_start_in_the_end() -> None:
+    world = World(room=1_000, den01=3)
+    origins = [Origin(f"account {n % 3}", f"caller {n % 2}", n % 7) for n in range(60)]
+    for number, origin in enumerate(origins):
+        world.ask(f"{number}", origin)
+    running = world.start()
+    while running:
+        world.end(running.pop(0))
+        running += world.start()
+        assert len(running) <= 3
+    assert {name for _, name in world.started} == {f"{number}" for number in range(60)}
+    assert (world.starts.waiting, world.starts.running) == (0, 0)
 
 
 def test_removed_job_does_not_start() -> None:

@@ -219,7 +219,7 @@ def _flood(*, seconds: float, accounts: int) -> list[Counter[int]]:
     for each in peers:
         rates = TargetRates(limits, coordinators=lambda each=each: each.coordinators)
         each.share("packets", rates)
-        queues.append(Starts(rates=rates, has_room=lambda _: True))
+        queues.append(Starts(rates=rates, slots=lambda _: 1_000_000))
     broker = Broker(*peers)
     for _ in range(3):
         broker.round(0.0)
