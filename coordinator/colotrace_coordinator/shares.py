@@ -39,13 +39,13 @@ def holder_of(text: str) -> str | None:
 
 
 class Shares(Generic[H]):
-    """A pool of `size`. Each holder may take `most`, and at most `_FREE_TIMES` what is free, so
-    that something is always left for the next holder (dynamic thresholds, Choudhury and Hahne
-    1998)."""
+    """A pool of `size`. Each holder may take `most`, and at most `free_times` what is free, so that
+    something is always left for the next holder (dynamic thresholds, Choudhury and Hahne 1998)."""
 
-    def __init__(self, size: int, most: int) -> None:
+    def __init__(self, size: int, most: int, *, free_times: int = _FREE_TIMES) -> None:
         self._size = size
         self._most = most
+        self._free_times = free_times
         self._held: Counter[H] = Counter()
         self._total = 0
 
@@ -55,7 +55,7 @@ class Shares(Generic[H]):
     def take(self, holder: H) -> bool:
         """Take one more for the holder; False if it has its share."""
         free = self._size - self._total
-        if self._held[holder] >= min(self._most, _FREE_TIMES * free):
+        if self._held[holder] >= min(self._most, self._free_times * free):
             if not self._held[holder]:
                 del self._held[holder]
             return False

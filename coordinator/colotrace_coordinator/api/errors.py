@@ -106,6 +106,10 @@ class OverloadedError(ApiError):
     """The coordinator answers its maximum of concurrent requests."""
 
 
+class TooManyMeasurementsError(ApiError):
+    """The account or the credential has its share of the concurrent measurements."""
+
+
 class TooManyConnectionsError(ApiError):
     """The maximum of connections is open, in total or from one address."""
 
@@ -202,6 +206,13 @@ _FIXED: dict[type, Described] = {
     ),
     OverloadedError: _one(
         503, Code.OVERLOADED, "The coordinator is answering as many requests as it can"
+    ),
+    TooManyMeasurementsError: _one(
+        429,
+        Code.RATE_LIMITED,
+        "As many requests of this token, key or account are being answered as its share allows; "
+        "wait for some of them, or retry later",
+        {"Retry-After": "1"},
     ),
     # The texts of the next two may name the host of the database or broker, which belongs in the
     # log only.

@@ -8,31 +8,43 @@ from colotrace_proto.running import TimeLimit
 from starlette.requests import ClientDisconnect, Request
 
 from colotrace_coordinator.model import Answer, Tracer, TraceRequest
+from colotrace_coordinator.shares import Shares
 
-from .errors import LateAnswerError, OverloadedError
+from .errors import LateAnswerError, OverloadedError, TooManyMeasurementsError
+
+FREE_TIMES_CALLER, FREE_TIMES_ACCOUNT = 4, 8
+"""How many times the free places a caller and an account may hold: 80 and 89 % of all if nobody
+else measures."""
 
 
 class Admission:
-    """The bound on concurrent measurements."""
+    """The bound on concurrent measurements, and the shares of accounts and callers in it."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._running = 0
+        self._accounts: Shares[str] = Shares(most, most, free_times=FREE_TIMES_ACCOUNT)
+        self._callers: Shares[tuple[str, str]] = Shares(most, most, free_times=FREE_TIMES_CALLER)
 
     @contextmanager
-    def enter(self) -> Iterator[None]:
-        """Take a place for the duration of one measurement.
+    def enter(self, account: str, caller: str) -> Iterator[None]:
+        """Take a place for the duration of one measurement. `caller` is the credential.
 
         Raises:
             OverloadedError: the maximum is running.
+            TooManyMeasurementsError: the account or the caller has its share.
         """
-        if self._running >= self._most:
+        if len(self._accounts) >= self._most:
             raise OverloadedError
-        self._running += 1
+        if not self._accounts.take(account):
+            raise TooManyMeasurementsError
+        if not self._callers.take((account, caller)):
+            self._accounts.release(account)
+            raise TooManyMeasurementsError
         try:
             yield
         finally:
-            self._running -= 1
+            self._accounts.release(account)
+            self._callers.release((account, caller))
 
 
 async def measure(

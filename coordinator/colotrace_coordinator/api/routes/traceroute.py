@@ -74,7 +74,7 @@ class Traceroute:
         began, status = time.monotonic(), CLIENT_GONE
         try:
             with ExitStack() as stack:
-                stack.enter_context(self._admission.enter())
+                stack.enter_context(self._admission.enter(account_id, asked.caller))
                 left_s = self._within_s - spent_s
                 got = await measure(
                     self._tracer, asked, request=request, within_s=left_s, limit=self._limit

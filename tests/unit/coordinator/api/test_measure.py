@@ -3,17 +3,24 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import httpx
+from colotrace_coordinator.api.errors import TooManyMeasurementsError
+from colotrace_coordinator.api.measure import Admission
 from colotrace_proto.running import RunningClock
+from eventually import until
 from starlette.applications import Starlette
 from starlette.types import Message
-from unit.coordinator.api.conftest import BEARER, PATH
+from unit.coordinator.api.conftest import BEARER, PATH, TOKEN, FakeCredentials
 from unit.coordinator.api.fake_tracer import FakeTracer
 
 BODY = {"targets": ["192.0.2.1"]}
+OTHER = "ctr_" + "o" * 36
 
 
 async def test_client_goes_away(make_app: Callable[..., Starlette], tracer: FakeTracer) -> None:
@@ -82,6 +89,53 @@ async def test_too_many_at_once(make_app: Callable[..., Starlette], tracer: Fake
         tracer.hold.set()
         assert (await first).status_code == 200
         assert (await client.post(PATH, json=BODY, headers=BEARER)).status_code == 200
+
+
+async def test_too_many_at_once_of_one_credential(
+    make_app: Callable[..., Starlette], tracer: FakeTracer, credentials: FakeCredentials
+) -> None:
+    """They leave a place for another credential of the account, which gets its answer."""
+    credentials.tokens[OTHER] = replace(credentials.tokens[TOKEN], id="t9")
+    tracer.hold = asyncio.Event()
+    transport = httpx.ASGITransport(make_app(max_measurements=10))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        asked = [
+            asyncio.create_task(client.post(PATH, json=BODY, headers=BEARER)) for _ in range(12)
+        ]
+        await until(lambda: sum(each.done() for each in asked) == 4)
+        refused = [each.result() for each in asked if each.done()]
+        assert {response.status_code for response in refused} == {429}
+        assert {response.headers["retry-after"] for response in refused} == {"1"}
+        assert "share" in refused[0].json()["errors"][0]["message"]
+        other = asyncio.create_task(
+            client.post(PATH, json=BODY, headers={"Authorization": f"Bearer {OTHER}"})
+        )
+        await until(lambda: len(tracer.asked) == 9)
+        tracer.hold.set()
+        assert (await other).status_code == 200
+        assert Counter([(await each).status_code for each in asked]) == {200: 8, 429: 4}
+
+
+def test_shares_of_accounts_and_callers() -> None:
+    """Whatever accounts hold, the next one, and the next caller of each, gets a place."""
+    admission = Admission(1_000)
+    with ExitStack() as stack:
+
+        def take_all(account: str, caller: str) -> int:
+            for taken in range(1_000):
+                try:
+                    stack.enter_context(admission.enter(account, caller))
+                except TooManyMeasurementsError:
+                    return taken
+            return 1_000
+
+        assert take_all("a", "1") == 800
+        assert 80 <= take_all("a", "2") <= 89
+        assert take_all("a", "3") == 0
+        assert take_all("b", "1") >= 80
+        assert take_all("c", "1") >= 5
+    with ExitStack() as stack:
+        assert take_all("a", "1") == 800
 
 
 async def test_answer_that_came_in_a_hold_up(
