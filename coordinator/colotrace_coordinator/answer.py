@@ -18,6 +18,7 @@ from colotrace_proto.notices import sentence
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .fleet.registry import Registry
+from .jobs.fair import Origin
 from .jobs.task import JobResult
 from .model import Answer, Message, Options, TraceRequest
 
@@ -38,21 +39,21 @@ class Answers:
         self._names = names
         self._asns = asns
 
-    def prefetch(self, frame: Frame) -> None:
+    def prefetch(self, frame: Frame, origin: Origin) -> None:
         """Start to look up the names and ASNs of a frame's addresses, so that the answer need not
-        wait for them."""
+        wait for them. `origin`: of the frame's job."""
         nodes = {node.address for node in frame.replies.nodes}
         if frame.target_address:
             nodes.add(frame.target_address)
         addresses = [address_text(address) for address in nodes]
         if self._names is not None:
-            self._names.prefetch(addresses)
+            self._names.prefetch(addresses, origin)
         if self._asns is not None:
             self._asns.asns(addresses)
 
-    async def build(self, request: TraceRequest, results: Results) -> Answer:
+    async def build(self, request: TraceRequest, results: Results, origin: Origin) -> Answer:
         """The answer, targets and colos in the order of the request. Takes `NAMES_S` at most; the
-        statistics are computed as its rows are asked for."""
+        statistics are computed as its rows are asked for. `origin`: of the request's jobs."""
         batches: list[tally.Batch] = []
         addresses: set[str] = set()
         gathered: list[tally.Gathered] = []
@@ -73,14 +74,14 @@ class Answers:
                 gathered = []
                 if rows_left:
                     await asyncio.sleep(0)
-        known = await self._known(addresses)
+        known = await self._known(addresses, origin)
         found = _rows(batches, len(request.colos), known)
         return Answer(request.targets, len(request.colos), found, messages)
 
-    async def _known(self, addresses: set[str]) -> tally.Known:
+    async def _known(self, addresses: set[str], origin: Origin) -> tally.Known:
         names, asns = {}, {}
         if self._names is not None:
-            names = await self._names.names(addresses, wait_s=NAMES_S)
+            names = await self._names.names(addresses, origin, wait_s=NAMES_S)
         if self._asns is not None:
             asns = self._asns.asns(addresses)
         return tally.Known(names, asns)

@@ -22,6 +22,7 @@ from .fleet.fleet import Fleet
 from .fleet.link import FleetEvents
 from .fleet.registry import Registry
 from .jobs.dispatcher import Dispatcher
+from .jobs.fair import Origin
 from .jobs.reports import AgentReports
 from .jobs.running import JobKey, Ticket
 from .jobs.target_rates import UNLIMITED, TargetLimits
@@ -126,7 +127,7 @@ class TraceService:
         await self._idle.wait()
 
     async def _trace(self, request: TraceRequest) -> Answer:
-        number = next(self._numbers)
+        origin = Origin(request.account_id, request.caller, next(self._numbers))
         refusals = {target: self._policy.refusal(target) for target in request.targets}
         asked = {
             target: (as_ascii(target), request.options, _family(target)) for target in refusals
@@ -141,9 +142,8 @@ class TraceService:
                         results[target, colo] = refusal
                         continue
                     tickets[target, colo] = self._dispatcher.begin(
-                        JobKey(request.account_id, Task(colo, *asked[target])),
-                        caller=request.caller,
-                        request=number,
+                        JobKey(origin.account, Task(colo, *asked[target])),
+                        origin,
                         rows=len(request.targets) * len(request.colos),
                         spent_s=request.spent_s,
                     )
@@ -155,7 +155,7 @@ class TraceService:
         finally:
             for ticket in tickets.values():
                 ticket.leave()
-        return await self._answers.build(request, results)
+        return await self._answers.build(request, results, origin)
 
 
 def _family(target: str) -> Family | None:

@@ -98,19 +98,16 @@ class Dispatcher:
 
     # Callers
 
-    def begin(
-        self, key: JobKey, *, caller: str, request: int, rows: int = 1, spent_s: float = 0.0
-    ) -> Ticket:
+    def begin(self, key: JobKey, origin: Origin, *, rows: int = 1, spent_s: float = 0.0) -> Ticket:
         """Begin a job, or join an identical job that has just begun.
 
-        `caller` is the credential. `request` numbers the requests in their order; it has `rows`
-        rows, and has taken `spent_s` so far.
+        Its request, of `origin`, has `rows` rows, and has taken `spent_s` so far.
         """
         now = self._clock.now()
         deadline = job_deadline(now, spent_s=spent_s, rows=rows)
         job = self._recent.find(key, now)
         if job is None or job.machine.deadline > deadline + JOIN_DIFFERENCE_S:
-            job = self._queue(key, Origin(key.account_id, caller, request), now, deadline)
+            job = self._queue(key, origin, now, deadline)
         else:
             self._metrics.jobs_shared.inc()
         job.callers += 1
@@ -123,7 +120,7 @@ class Dispatcher:
             new_job_id=self._new_job_id,
             index=self.attempts,
         )
-        job = LiveJob(key, machine, self._loop.create_future(), self._loop.time())
+        job = LiveJob(key, origin, machine, self._loop.create_future(), self._loop.time())
         self._jobs.setdefault(key.task.colo, {})[machine] = job
         self._recent.add(key, job, now)
         task = key.task
@@ -221,6 +218,10 @@ class Dispatcher:
             self.settle(job.machine, now)
 
     # Events
+
+    def origin_of(self, machine: JobMachine) -> Origin:
+        """The request that began a job that has not ended."""
+        return self._jobs[machine.task.colo][machine].origin
 
     def of_colo(self, colo: ColoName) -> list[JobMachine]:
         """The machines of the colo's running jobs."""

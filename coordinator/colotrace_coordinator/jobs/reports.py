@@ -25,18 +25,20 @@ from colotrace_coordinator.metrics import Metrics
 
 from .attempt import Attempt
 from .dispatcher import Dispatcher
+from .fair import Origin
 from .machine import JobMachine
 
 
 class AgentReports:
-    """The `FleetEvents` of all links. `seen` is called with each frame that is new."""
+    """The `FleetEvents` of all links. `seen` is called with each frame that is new, and the origin
+    of its job."""
 
     def __init__(
         self,
         fleet: Fleet,
         dispatcher: Dispatcher,
         *,
-        seen: Callable[[Frame], None],
+        seen: Callable[[Frame, Origin], None],
         metrics: Metrics,
         log: FilteringBoundLogger,
         clock: RunningClock,
@@ -202,7 +204,7 @@ class AgentReports:
         asks = not before and not frame.sent and frame.outcome is None
         goes_on = True
         if sequence == frame.sequence:
-            self._seen(frame)
+            self._seen(frame, self._dispatcher.origin_of(machine))
             if frame.target_address != before and frame.target_address:
                 address = frame.target_address
                 goes_on = self._dispatcher.resolved(machine, address, probed=not asks)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from colotrace_proto.running import RunningTimer
 
+from .fair import Origin
 from .machine import JobMachine
 from .task import JobResult, Task
 
@@ -26,6 +27,8 @@ class LiveJob:
     """
 
     key: JobKey
+    origin: Origin
+    """The request that began it; others may share it."""
     machine: JobMachine
     done: asyncio.Future[JobResult]
     began_at: float

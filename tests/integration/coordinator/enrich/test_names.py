@@ -10,11 +10,13 @@ from colotrace_coordinator.enrich import names as module
 from colotrace_coordinator.enrich import servers
 from colotrace_coordinator.enrich.names import Names
 from colotrace_coordinator.enrich.servers import ResolverError
+from colotrace_coordinator.jobs.fair import Origin
 from colotrace_coordinator.metrics import Metrics
 from integration.coordinator.enrich.conftest import NameServer
 from prometheus_client import CollectorRegistry
 
 Start = Callable[..., NameServer]
+MINE, THEIRS = Origin("mine", "t", 1), Origin("theirs", "t", 2)
 
 
 def make(resolver: str | None, registry: CollectorRegistry | None = None) -> Names:
@@ -29,8 +31,8 @@ async def test_names_are_found_and_cached(name_server: Start) -> None:
     async with make(server.address, numbers) as names:
         wanted = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
         expected = {"192.0.2.1": "core1.den01.example.net", "192.0.2.2": "edge_2.example.net"}
-        assert await names.names(wanted, wait_s=5) == expected
-        assert await names.names(wanted, wait_s=0) == expected
+        assert await names.names(wanted, MINE, wait_s=5) == expected
+        assert await names.names(wanted, MINE, wait_s=0) == expected
     assert sorted(server.questions()) == [f"{n}.2.0.192.in-addr.arpa" for n in (1, 2, 3)]
     assert numbers.get_sample_value("colotrace_names_total", {"source": "cache"}) == 3
     assert numbers.get_sample_value("colotrace_names_total", {"source": "server"}) == 3
@@ -41,7 +43,7 @@ async def test_ipv6(name_server: Start) -> None:
     arpa = ".".join(reversed("20010db8" + "0" * 23 + "1")) + ".ip6.arpa"
     server = name_server(f"--ptr-record={arpa},six.example.net")
     async with make(server.address) as names:
-        found = await names.names(["2001:db8::1"], wait_s=5)
+        found = await names.names(["2001:db8::1"], MINE, wait_s=5)
     assert found == {"2001:db8::1": "six.example.net"}
 
 
@@ -49,9 +51,9 @@ async def test_prefetched_names_need_no_wait(name_server: Start) -> None:
     """They are looked up while the trace still runs."""
     server = name_server(a192_0_2_1="one.example.net")
     async with make(server.address) as names:
-        names.prefetch(["192.0.2.1"])
-        names.prefetch(["192.0.2.1"])
-        assert await names.names(["192.0.2.1"], wait_s=5) == {"192.0.2.1": "one.example.net"}
+        names.prefetch(["192.0.2.1"], MINE)
+        names.prefetch(["192.0.2.1"], MINE)
+        assert await names.names(["192.0.2.1"], MINE, wait_s=5) == {"192.0.2.1": "one.example.net"}
         assert len(server.questions()) == 1
 
 
@@ -59,7 +61,9 @@ async def test_concurrent_look_ups_share_a_query(name_server: Start) -> None:
     """Callers during a look-up wait for its result."""
     server = name_server(a192_0_2_1="one.example.net")
     async with make(server.address) as names:
-        answers = await asyncio.gather(*(names.names(["192.0.2.1"], wait_s=5) for _ in range(20)))
+        answers = await asyncio.gather(
+            *(names.names(["192.0.2.1"], MINE, wait_s=5) for _ in range(20))
+        )
     assert all(answer == {"192.0.2.1": "one.example.net"} for answer in answers)
     assert len(server.questions()) == 1
 
@@ -76,7 +80,7 @@ async def test_hostile_name_from_a_server(name_server: Start) -> None:
     """The same, with a real server."""
     server = name_server(a192_0_2_1="evil<b>.example.net", a192_0_2_2="good.example.net")
     async with make(server.address) as names:
-        found = await names.names(["192.0.2.1", "192.0.2.2"], wait_s=5)
+        found = await names.names(["192.0.2.1", "192.0.2.2"], MINE, wait_s=5)
     assert found == {"192.0.2.2": "good.example.net"}
 
 
@@ -94,7 +98,7 @@ async def test_silent_server_does_not_delay_the_answer() -> None:
         silent.bind(("127.0.0.1", 0))
         async with make(f"127.0.0.1:{silent.getsockname()[1]}") as names:
             began_at = asyncio.get_running_loop().time()
-            assert await names.names(["192.0.2.1"], wait_s=0.05) == {}
+            assert await names.names(["192.0.2.1"], MINE, wait_s=0.05) == {}
             assert asyncio.get_running_loop().time() - began_at < 1
 
 
@@ -106,7 +110,7 @@ async def test_unreachable_server_gives_no_names(monkeypatch: pytest.MonkeyPatch
         port = closed.getsockname()[1]
     numbers = CollectorRegistry()
     async with make(f"127.0.0.1:{port}", numbers) as names:
-        assert await names.names(["192.0.2.1"], wait_s=6) == {}
+        assert await names.names(["192.0.2.1"], MINE, wait_s=6) == {}
     assert numbers.get_sample_value("colotrace_names_total", {"source": "failed"}) == 1
 
 
@@ -124,10 +128,10 @@ async def test_cache_is_bounded(name_server: Start, monkeypatch: pytest.MonkeyPa
     server = name_server(**{f"a192_0_2_{n}": f"n{n}.example.net" for n in (1, 2, 3)})
     async with make(server.address) as names:
         for address in ("192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.3"):
-            await names.names([address], wait_s=5)
-        known = await names.names(["192.0.2.1", "192.0.2.3"], wait_s=0)
+            await names.names([address], MINE, wait_s=5)
+        known = await names.names(["192.0.2.1", "192.0.2.3"], MINE, wait_s=0)
         assert known == {"192.0.2.1": "n1.example.net", "192.0.2.3": "n3.example.net"}
-        assert await names.names(["192.0.2.2"], wait_s=0) == {}
+        assert await names.names(["192.0.2.2"], MINE, wait_s=0) == {}
 
 
 async def test_expired_names_are_queried_again(
@@ -138,7 +142,7 @@ async def test_expired_names_are_queried_again(
     server = name_server("--local-ttl=0", a192_0_2_1="one.example.net")
     async with make(server.address) as names:
         for _ in range(2):
-            await names.names(["192.0.2.1"], wait_s=5)
+            await names.names(["192.0.2.1"], MINE, wait_s=5)
             await asyncio.sleep(0)
     assert len(server.questions()) == 2
 
@@ -148,9 +152,9 @@ async def test_close_ends_running_look_ups() -> None:
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         async with make(f"127.0.0.1:{silent.getsockname()[1]}") as names:
-            names.prefetch(f"192.0.2.{n}" for n in range(100))
-        names.prefetch(["192.0.2.200"])
-        assert await names.names(["192.0.2.200"], wait_s=1) == {}
+            names.prefetch((f"192.0.2.{n}" for n in range(100)), MINE)
+        names.prefetch(["192.0.2.200"], MINE)
+        assert await names.names(["192.0.2.200"], MINE, wait_s=1) == {}
     assert len(asyncio.all_tasks()) == 1
 
 

@@ -11,6 +11,7 @@ from colotrace_coordinator.errors import BrokerUnreachableError
 from colotrace_coordinator.fleet.fleet import Fleet
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.jobs.dispatcher import Dispatcher
+from colotrace_coordinator.jobs.fair import Origin
 from colotrace_coordinator.jobs.reports import AgentReports
 from colotrace_coordinator.jobs.running import JobKey, Ticket
 from colotrace_coordinator.jobs.task import JobResult, Task
@@ -60,7 +61,7 @@ class Coordinator:
         events = AgentReports(
             Fleet(self.registry, metrics=metrics, log=log),
             self.dispatcher,
-            seen=lambda _: None,
+            seen=lambda *_: None,
             metrics=metrics,
             log=log,
             clock=clock,
@@ -92,8 +93,7 @@ class Coordinator:
     def begin(self, target: str = "192.0.2.1", *, account: str = "acc") -> Ticket:
         return self.dispatcher.begin(
             JobKey(account, Task(DEN, target, Options())),
-            caller="token",
-            request=next(self.requests),
+            Origin(account, "token", next(self.requests)),
         )
 
     def states(self) -> list[tuple[str, str]]:
