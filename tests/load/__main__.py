@@ -9,9 +9,9 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import groupby
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -19,10 +19,17 @@ from rich.console import Console
 from bench import machine, plot, report
 from bench.figures import BenchError, Figure
 
-from . import works
+from . import several, works
 from .works import LARGE, MIDDLE, SHORT, Bed, Size
 
-_PLOTTED = ("answer", "coordinator's CPU", "median latency", "99th percentile")
+_PLOTTED = (
+    "answer",
+    "coordinator's CPU",
+    "median latency",
+    "99th percentile",
+    "memory an agent",
+    "rows that failed",
+)
 
 
 def main() -> int:
@@ -34,17 +41,24 @@ def main() -> int:
     facts = machine.facts(())
     found: list[report.Found] = []
     status = 0
-    for size in (SHORT,) if asked.short else (MIDDLE, LARGE):
-        title = f"{size.agents:,} agents in {size.colos:,} colos"
+    subjects = {
+        f"{size.agents:,} agents in {size.colos:,} colos": measured(size, progress)
+        for size in ((SHORT,) if asked.short else (MIDDLE, LARGE))
+    }
+    size = several.SHORT if asked.short else several.FULL
+    subjects["two coordinators and a broker"] = measured_several(size, progress)
+    for title, figures in subjects.items():
         subject = report.Found(title, "", list(_PLOTTED), machine.now())
         try:
-            subject.figures += measured(size, progress)
+            for figure in figures:
+                subject.figures.append(figure)
         except BenchError as error:
             subject.missing = str(error)
             status = 1
         except KeyboardInterrupt:
             progress.print("load: interrupted; everything is stopped")
             return 130
+        subject.limits = limits(subject.figures)
         found.append(subject)
     report.show(found, facts, table if sys.stdout.isatty() else Console(width=160))
     if not asked.short:
@@ -58,18 +72,37 @@ def measured(size: Size, progress: Console) -> Iterator[Figure]:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="colotrace-load-")))
         bed = Bed(stack, directory, size, lambda text: progress.print(f"[dim]· {text}[/]"))
         yield from works.rows(bed)
+        yield from works.missing(bed)
         if size is not LARGE:
             yield from works.beside(bed)
+            yield from works.mixed(bed)
             yield from works.small(bed)
         yield from works.attached(bed)
+
+
+def measured_several(size: several.Size, progress: Console) -> Iterator[Figure]:
+    """All measurements of two coordinators."""
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="colotrace-load-")))
+        bed = several.Bed(stack, directory, size)
+        yield from several.figures(bed, lambda text: progress.print(f"[dim]· {text}[/]"))
+
+
+def limits(figures: Sequence[Figure]) -> str:
+    """What one core of the coordinator carries, by the figures of a fleet."""
+    per_row = [figure for figure in figures if figure.quantity == "coordinator's CPU"]
+    per_core = [each for each in figures if each.quantity == "requests for a second of its CPU"]
+    said = [f"{1e3 / figure.median:,.0f} rows/s in {figure.work}" for figure in per_row[-1:]]
+    said += [f"{figure.median:,.0f} requests/s of one row" for figure in per_core]
+    return "The coordinator's core carries " + " and ".join(said) if said else ""
 
 
 def _write(found: list[report.Found], facts: dict[str, object]) -> None:
     figures = [figure for subject in found for figure in subject.figures]
     panels = [
-        plot.Panel(f"{work}: {quantity}", list(group))
-        for (work, quantity), group in groupby(figures, lambda each: (each.work, each.quantity))
-        if quantity in _PLOTTED
+        plot.Panel(quantity, chosen)
+        for quantity in _PLOTTED
+        if (chosen := [replace(f, label=f.work) for f in figures if f.quantity == quantity])
     ]
     report.RESULTS.mkdir(parents=True, exist_ok=True)
     (report.RESULTS / "load.svg").write_text(plot.drawn(panels))

@@ -1,8 +1,9 @@
 """Many simulated agents in one process: real links and certificates, simulated traces.
 
 Started by `programs.Agents`. Each agent has a connection and a TLS certificate of its own, and uses
-the agent's link to the coordinator. Only its jobs are simulated: a job ends as the last `Behaviour`
-says, with one frame of 15 hops with 3 replies each. One line of JSON for each command and answer.
+the agent's link to the coordinator. Only its jobs are simulated: a job ends as the
+last `Behaviour` says, with one frame that has the path of `path`. One line of JSON for each command
+and answer.
 """
 
 import argparse
@@ -10,10 +11,10 @@ import asyncio
 import ipaddress
 import json
 import logging
-import random
 import secrets
 import sys
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,11 +46,13 @@ from colotrace_proto.messages import (
     Replies,
     UnknownJob,
 )
+from colotrace_proto.mqtt import BrokerTls
 from colotrace_proto.running import RunningClock
 
-HOPS, PER_TTL = 15, 3
-_ROUTERS = tuple(Node(ipaddress.IPv4Address(f"198.18.{ttl}.1").packed) for ttl in range(1, HOPS))
-_RTT_NS = tuple((2 + 30 * hop // (HOPS - 1)) * 1_000_000 for hop in range(HOPS))
+from .path import HOPS, PER_TTL, ROUTERS, RTT_MS
+
+_ROUTERS = tuple(Node(ipaddress.IPv4Address(address).packed) for address in ROUTERS)
+_RTT_NS = tuple(rtt_ms * 1_000_000 for rtt_ms in RTT_MS)
 _NODES = tuple(hop for hop in range(HOPS) for _ in range(PER_TTL))
 _TTLS = tuple(hop + 1 for hop in _NODES)
 _REPLY_NS = tuple(_RTT_NS[hop] for hop in _NODES)
@@ -62,8 +65,11 @@ class Behaviour:
 
     report_after_s: float = 0.0
     """The job is accepted at once, and its only frame is sent after this time."""
-    silent: float = 0.0
-    """Share of the jobs that are accepted and never reported."""
+    late_targets: Collection[str] = ()
+    """Jobs for these run, and are reported after `late_after_s` although they were cancelled."""
+    late_after_s: float = 24.0
+    silent_targets: Collection[str] = ()
+    """Jobs for these are accepted and forgotten: the agent sends no heartbeats for them."""
 
 
 class SimulatedJobs(Jobs):
@@ -77,6 +83,7 @@ class SimulatedJobs(Jobs):
         """On the machine's monotonic clock: when the last job was reported."""
         self._behaviour = behaviour
         self._running: dict[JobId, asyncio.Handle] = {}
+        self._late: set[JobId] = set()
 
     def __len__(self) -> int:
         return len(self._running)
@@ -96,16 +103,18 @@ class SimulatedJobs(Jobs):
         if isinstance(job, UnknownJob):
             return Refused(job.job_id, RefusalReason.UNSUPPORTED, job.notice)
         self.taken += 1
-        behaviour = self._behaviour
-        if not behaviour.silent or random.random() >= behaviour.silent:
-            self._running[job.job_id] = asyncio.get_running_loop().call_later(
-                behaviour.report_after_s, self._report, job, emit
-            )
+        behaviour, loop = self._behaviour, asyncio.get_running_loop()
+        if job.target not in behaviour.silent_targets:
+            late = job.target in behaviour.late_targets
+            after_s = behaviour.late_after_s if late else behaviour.report_after_s
+            self._running[job.job_id] = loop.call_later(after_s, self._report, job, emit)
+            if late:
+                self._late.add(job.job_id)
         return Accepted(job.job_id)
 
     def cancel(self, job_id: JobId) -> None:
-        """Do not report the job."""
-        if (report := self._running.pop(job_id, None)) is not None:
+        """Do not report the job, unless it is to be late."""
+        if job_id not in self._late and (report := self._running.pop(job_id, None)) is not None:
             report.cancel()
 
     async def finish(self, *, within_s: float) -> None:  # noqa: ARG002
@@ -114,6 +123,7 @@ class SimulatedJobs(Jobs):
 
     def _report(self, job: Job, emit: Emit) -> None:
         del self._running[job.job_id]
+        self._late.discard(job.job_id)
         target = ipaddress.ip_address(job.target).packed
         nodes = (*_ROUTERS, Node(target, NodeKind.TARGET))
         replies = Replies(_TTLS, _REPLY_NS, _NODES, nodes)
@@ -169,14 +179,16 @@ class Fleet:
                 link = Stream(asked.coordinator, identity, jobs, tls=tls, clock=clock)
             else:
                 broker = broker_of(asked.mqtt)
-                link = MqttLink(broker, identity, jobs, broker_tls=None, tls=tls, clock=clock)
+                broker_tls = BrokerTls(authority=asked.authority).context(broker)
+                link = MqttLink(broker, identity, jobs, broker_tls=broker_tls, tls=tls, clock=clock)
             self._jobs.append(jobs)
             self._links.append(asyncio.create_task(link.run(), name=f"link of {name}"))
 
     def told(self) -> dict[str, object]:
-        """Jobs taken by all agents so far, and when the last one was reported."""
+        """Jobs taken so far, jobs that run, and when the last one was reported."""
         return {
             "taken": sum(jobs.taken for jobs in self._jobs),
+            "running": sum(map(len, self._jobs)),
             "reported_at": max(jobs.reported_at for jobs in self._jobs),
         }
 

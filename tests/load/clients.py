@@ -3,8 +3,10 @@
 Started by `programs.Clients`. A command has one or more streams of requests. A stream with a rate
 sends each request at its planned time, whether or not earlier ones were answered, and its latency
 counts from the planned time. A stream without a rate sends back to back from `width` connections,
-at least one request each. Every answer is checked row by row after the last stream has ended. One
-line of JSON for each command and answer.
+at least one request each. A stream goes to all coordinators in turn, or to the one that it names.
+Every answer is compared row by row with `path` after the last stream has ended: rows of the
+targets in `failing` must have failed, all others must have the whole path. One line of JSON for
+each command and answer.
 """
 
 import asyncio
@@ -21,7 +23,7 @@ import httptools
 import msgspec
 import uvloop
 
-_HOPS = 15
+from .path import HOPS, PER_TTL, RTT_MS, addresses
 
 
 class Connection(asyncio.Protocol):
@@ -106,16 +108,38 @@ class Pool:
         return connection
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as bytes, and what it asks for."""
+
+    wire: bytes
+    targets: list[str]
+    colos: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A request and its answer."""
+
+    request: Request
+    took_s: float
+    status: int
+    body: bytes
+    failure: str
+    """Of the connection, or ""."""
+
+
 @dataclass(slots=True)
 class Stream:
     """One stream of requests and what came of it."""
 
     name: str
-    requests: Iterator[bytes]
+    requests: Iterator[Request]
     rate: float
     width: int
-    done: list[tuple[float, int, bytes, str]] = field(default_factory=list)
-    """Latency in seconds, status, body, and the failure of the connection or ""."""
+    failing: frozenset[str]
+    """Targets whose rows must fail."""
+    done: list[Done] = field(default_factory=list)
     answered_at: float = 0.0
     """On the machine's monotonic clock: when the last answer had arrived."""
 
@@ -139,27 +163,28 @@ class Stream:
         while (now := time.perf_counter()) < until:
             await self._one(pool, next(self.requests), now)
 
-    async def _one(self, pool: Pool, request: bytes, planned: float) -> None:
+    async def _one(self, pool: Pool, request: Request, planned: float) -> None:
         status, body, failure = 0, b"", ""
         try:
-            status, body = await pool.ask(request)
+            status, body = await pool.ask(request.wire)
         except OSError as error:
             failure = repr(error)
         self.answered_at = time.monotonic()
-        self.done.append((time.perf_counter() - planned, status, body, failure))
+        self.done.append(Done(request, time.perf_counter() - planned, status, body, failure))
 
     def told(self) -> dict[str, Any]:
         """Sorted latencies, rows, and failures with their counts."""
         failures: collections.Counter[str] = collections.Counter()
         rows = size = 0
-        for _, status, body, failure in self.done:
-            size += len(body)
-            if failure or status != 200:
-                failures[failure or f"{status}: {body[:200].decode(errors='replace')}"] += 1
+        for each in self.done:
+            size += len(each.body)
+            if each.failure or each.status != 200:
+                text = each.body[:200].decode(errors="replace")
+                failures[each.failure or f"{each.status}: {text}"] += 1
                 continue
-            rows += _check(body, failures)
+            rows += _check(each, self.failing, failures)
         return {
-            "latencies_ms": sorted(each[0] * 1e3 for each in self.done),
+            "latencies_ms": sorted(each.took_s * 1e3 for each in self.done),
             "answered_at": self.answered_at,
             "rows": rows,
             "bytes": size,
@@ -168,20 +193,31 @@ class Stream:
 
 
 class _Node(msgspec.Struct):
+    ip: str
     packet_count: int
+    min_rtt_ms: float
+    max_rtt_ms: float
 
 
 class _Hop(msgspec.Struct):
     packets_lost: int
+    packets_sent: int
+    packets_ttl: int
     nodes: list[_Node]
 
 
+class _Colo(msgspec.Struct):
+    name: str
+
+
 class _Row(msgspec.Struct):
+    colo: _Colo
     error: str
     hops: list[_Hop]
 
 
 class _Target(msgspec.Struct):
+    target: str
     colos: list[_Row]
 
 
@@ -195,18 +231,37 @@ class _Envelope(msgspec.Struct):
     messages: list[_Message]
 
 
-def _check(body: bytes, failures: collections.Counter[str]) -> int:
-    """Count the rows; each that is not a whole path is counted in `failures`."""
-    answer = msgspec.json.decode(body, type=_Envelope)
-    rows = [row for target in answer.result for row in target.colos]
-    wrong = sum(
-        bool(row.error) or len(row.hops) != _HOPS or any(hop.packets_lost for hop in row.hops)
-        for row in rows
-    )
+def _check(done: Done, failing: frozenset[str], failures: collections.Counter[str]) -> int:
+    """Count the rows; each that is not as it must be is counted in `failures`."""
+    request = done.request
+    answer = msgspec.json.decode(done.body, type=_Envelope)
+    found = [(each.target, row.colo.name, row) for each in answer.result for row in each.colos]
+    asked = [(target, colo) for target in request.targets for colo in request.colos]
+    if [(target, colo) for target, colo, _ in found] != asked:
+        failures["the answer has other rows than the request, or in another order"] += 1
+    wrong = 0
+    for target, _, row in found:
+        if target not in failing:
+            wrong += bool(row.error) or not _whole(row, target)
+        elif not row.error or _whole(row, target):
+            failures["a row succeeded though its agent did not report in time"] += 1
     if wrong:
         words = {_shape(message.message) for message in answer.messages}
         failures[f"row: {'; '.join(sorted(words)[:3]) or 'incomplete'}"] += wrong
-    return len(rows)
+    return len(found)
+
+
+def _whole(row: _Row, target: str) -> bool:
+    """Whether the row has the path that the agents report."""
+    if len(row.hops) != HOPS:
+        return False
+    return all(
+        (hop.packets_ttl, hop.packets_sent, hop.packets_lost) == (ttl, PER_TTL, 0)
+        and hop.nodes == [_Node(address, PER_TTL, rtt_ms, rtt_ms)]
+        for ttl, (hop, address, rtt_ms) in enumerate(
+            zip(row.hops, addresses(target), RTT_MS, strict=True), start=1
+        )
+    )
 
 
 def _shape(words: str) -> str:
@@ -215,31 +270,33 @@ def _shape(words: str) -> str:
 
 
 async def _run(asked: dict[str, Any], pools: dict[tuple[str, ...], list[Pool]]) -> dict[str, Any]:
-    addresses = tuple(asked["addresses"])
-    if addresses not in pools:
-        pools[addresses] = [Pool(each, asked.get("authority")) for each in addresses]
+    coordinators = tuple(asked["addresses"])
+    if coordinators not in pools:
+        pools[coordinators] = [Pool(each, asked.get("authority")) for each in coordinators]
     streams = [
         Stream(
             each["name"],
             _requests(asked["head"], each["bodies"]),
             each.get("rate", 0.0),
             each.get("width", 1),
+            frozenset(each.get("failing", ())),
         )
         for each in asked["streams"]
     ]
-    for pool in pools[addresses]:
+    for pool in pools[coordinators]:
         await pool.open(sum(stream.width for stream in streams))
     cpu_s, began = time.process_time(), time.perf_counter()
     until = began + asked["seconds"]
     async with asyncio.TaskGroup() as tasks:
-        for stream in streams:
-            tasks.create_task(stream.run(pools[addresses], until))
+        for stream, each in zip(streams, asked["streams"], strict=True):
+            at = each.get("at", range(len(coordinators)))
+            tasks.create_task(stream.run([pools[coordinators][index] for index in at], until))
     took_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_s
     told = {stream.name: stream.told() for stream in streams}
     return {"took_s": took_s, "cpu_ms": cpu_s * 1e3, "streams": told}
 
 
-def _requests(head: str, bodies: list[dict[str, Any]]) -> Iterator[bytes]:
+def _requests(head: str, bodies: list[dict[str, Any]]) -> Iterator[Request]:
     """The requests, in turn, for ever. A request that comes again is another one by its
     `wait_time`, so that no two are coalesced."""
     number = 0
@@ -248,7 +305,8 @@ def _requests(head: str, bodies: list[dict[str, Any]]) -> Iterator[bytes]:
             number += 1
             options = {**body["options"], "wait_time": 1 + number % 5}
             text = json.dumps({**body, "options": options}).encode()
-            yield f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text
+            wire = f"{head}Content-Length: {len(text)}\r\n\r\n".encode() + text
+            yield Request(wire, body["targets"], body["colos"])
 
 
 async def main() -> None:

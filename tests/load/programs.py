@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import json
+import os
 import ssl
 import sys
 import time
@@ -41,18 +41,25 @@ def colo_names(colos: int) -> list[str]:
 class Coordinator:
     """A coordinator on loopback, with TLS for agents and clients. Stop it with `close`."""
 
-    def __init__(self, directory: Path, authority: Authority, flags: Sequence[str] = ()) -> None:
-        """`flags` are further ones of `serve`."""
+    def __init__(
+        self,
+        directory: Path,
+        authority: Authority,
+        flags: Sequence[str] = (),
+        *,
+        shares: Coordinator | None = None,
+    ) -> None:
+        """`flags` are further ones of `serve`. `shares` is a coordinator whose data it uses."""
         self.authority = authority
+        self.log = directory / f"coordinator-{'a' if shares is None else 'b'}.log"
         self._directory = directory
         self._flags = flags
         self._where = {"http": f"{_ADDRESS}:0", "grpc": f"{_ADDRESS}:0"}
         self._process: Process | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self._tls = ssl.create_default_context(cafile=authority.path)
-        self.token = prepare(directory, program=_PROGRAM, account=ACCOUNT)
+        self.token = shares.token if shares else _prepare(directory)
         self._pair = authority.issue("coordinator", also=_ADDRESS)
-        self.log = directory / "coordinator.log"
         self.start()
 
     def start(self) -> None:
@@ -101,11 +108,11 @@ class Coordinator:
         return round(self.metric("colotrace_agents"))
 
     def metric(self, name: str) -> float:
-        """The sum of a metric over its labels."""
+        """The sum of a metric over its labels; 0 while it has no value."""
         with httpx.Client(verify=self._tls, timeout=_READY_S) as client:
             text = client.get(f"https://{self.http}/metrics").text
         lines = [line for line in text.splitlines() if line.startswith((f"{name} ", f"{name}{{"))]
-        if not lines:
+        if f"# TYPE {name} " not in text:
             raise BenchError(f"/metrics has no {name}")
         return sum(float(line.rpartition(" ")[2]) for line in lines)
 
@@ -139,21 +146,28 @@ class Coordinator:
 class Agents:
     """Simulated agents, each group of them in a process of its own."""
 
-    def __init__(
-        self, where: Sequence[str], groups: Sequence[Sequence[str]], authority: Authority
-    ) -> None:
+    def __init__(self, where: Sequence[str], authority: Authority) -> None:
         """`where`: `--coordinator HOST:PORT` or `--mqtt URL`."""
-        folder = authority.path.parent
-        for name in itertools.chain.from_iterable(groups):
-            if not (folder / f"{name}.pem").exists():
-                authority.issue(name, also=name.rpartition("-")[0], client=True)
-        flags = [*where, "--authority", str(authority.path), "--certificates", str(folder)]
-        self._drivers = [_helper("agents.py", *flags, *names) for names in groups]
+        self._where, self._authority = where, authority
+        self._drivers: list[Driver] = []
 
-    def behave(self, **behaviour: float) -> None:
+    def add(self, names: Sequence[str]) -> None:
+        """Start a further process with these agents."""
+        folder = self._authority.path.parent
+        for name in names:
+            if not (folder / f"{name}.pem").exists():
+                self._authority.issue(name, also=name.rpartition("-")[0], client=True)
+        flags = ["--authority", str(self._authority.path), "--certificates", str(folder)]
+        self._drivers.append(_helper("agents", *self._where, *flags, *names))
+
+    def behave(self, **behaviour: float | Sequence[str]) -> None:
         """Change how jobs end; see `agents.Behaviour`."""
         for driver in self._drivers:
             driver.call(**behaviour)
+
+    def running(self) -> int:
+        """The number of jobs that run."""
+        return sum(int(driver.call()["running"]) for driver in self._drivers)
 
     def reported_at(self) -> float:
         """On the machine's monotonic clock: when the last job was reported."""
@@ -174,7 +188,7 @@ class Clients:
 
     def __init__(self, coordinators: Sequence[Coordinator]) -> None:
         self._coordinators = coordinators
-        self._driver = _helper("clients.py")
+        self._driver = _helper("clients")
 
     def run(self, streams: list[dict[str, Any]], *, seconds: float) -> dict[str, Any]:
         """Run the streams; see `clients`."""
@@ -186,13 +200,22 @@ class Clients:
             seconds=seconds,
         )
 
+    def cpu_ms(self) -> float:
+        """CPU time of the process so far."""
+        return proc.cpu_ms(self._driver.pid)
+
     def close(self) -> None:
         """End the process."""
         self._driver.close()
 
 
+def _prepare(directory: Path) -> str:
+    return prepare(directory, program=_PROGRAM, account=ACCOUNT)
+
+
 def _helper(name: str, *flags: str) -> Driver:
     def spawn(argv: Sequence[str | Path], **more: Any) -> Process:
-        return Process(list(map(str, argv)), **more)
+        environment = {**os.environ, "PYTHONPATH": str(_HERE.parent)}
+        return Process(list(map(str, argv)), env=environment, **more)
 
-    return Driver(spawn, [sys.executable, _HERE / name, *flags])
+    return Driver(spawn, [sys.executable, "-m", f"load.{name}", *flags])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from eventually import wait_until
 from fleet.authority import Authority
 
 from bench import proc
@@ -30,16 +32,30 @@ class Size:
 
     colos: int
     agents: int
-    rows_of: Sequence[int]
-    """Requests of so many colos with ten targets each."""
+    requests: Sequence[tuple[int, int]]
+    """Requests of so many colos and targets."""
     runs: int
     seconds: float
     clients: int
 
 
-MIDDLE = Size(colos=300, agents=300, rows_of=(10, 100, 300), runs=5, seconds=8.0, clients=32)
-LARGE = Size(colos=2_500, agents=5_000, rows_of=(1_000, 2_500), runs=3, seconds=8.0, clients=32)
-SHORT = Size(colos=20, agents=40, rows_of=(5, 20), runs=1, seconds=1.0, clients=4)
+MIDDLE = Size(
+    colos=300,
+    agents=300,
+    requests=((10, 10), (100, 10), (300, 1), (300, 10)),
+    runs=5,
+    seconds=8.0,
+    clients=32,
+)
+LARGE = Size(
+    colos=2_500,
+    agents=5_000,
+    requests=((10, 10), (300, 10), (1_000, 10), (2_500, 1), (2_500, 10)),
+    runs=3,
+    seconds=8.0,
+    clients=32,
+)
+SHORT = Size(colos=20, agents=40, requests=((5, 10), (20, 10)), runs=1, seconds=1.0, clients=4)
 
 
 class Bed:
@@ -50,29 +66,38 @@ class Bed:
     ) -> None:
         self.size = size
         self.say = say
+        self._attached = 0
         say(f"{size.agents} agents in {size.colos} colos attach")
         authority = Authority(directory / "tls")
         names = NoNames()
         stack.callback(names.close)
         self.coordinator = Coordinator(directory / "data", authority, ("--resolver", names.address))
         stack.callback(self.coordinator.stop)
-        self.alone_mb = proc.resident_mb(self.coordinator.pid)
-        where = ("--coordinator", self.coordinator.grpc)
         agents = agent_names(size.colos, size.agents)
         # The agents of small requests have a process of their own, since real ones do not wait for
         # those of large requests.
         few = {f"{colo}-0" for colo in colo_names(_SMALL_COLOS)}
-        groups = [[a for a in agents if a in few], *halves([a for a in agents if a not in few])]
-        self.agents = Agents(where, [group for group in groups if group], authority)
+        first = [agent for agent in agents if agent in few]
+        second, third = halves([agent for agent in agents if agent not in few])
+        self.agents = Agents(("--coordinator", self.coordinator.grpc), authority)
         stack.callback(self.agents.close)
         self.clients = Clients([self.coordinator])
         stack.callback(self.clients.close)
-        self.coordinator.wait_attached(size.agents)
+        self.memory_kb = self._attach(first), self._attach(second), self._attach(third)
+        """Memory an agent of the first few agents, of the first half and of the second half."""
 
     @property
     def fleet(self) -> str:
         """The fleet, in words."""
-        return f"{self.size.agents:,} agents in {self.size.colos:,} colos"
+        return f"{self.size.agents:,} agents"
+
+    def _attach(self, names: Sequence[str]) -> float:
+        """Start these agents; returns the memory for each of them, in KB."""
+        before_mb = proc.resident_mb(self.coordinator.pid)
+        self._attached += len(names)
+        self.agents.add(names)
+        self.coordinator.wait_attached(self._attached)
+        return (proc.resident_mb(self.coordinator.pid) - before_mb) * 1024 / len(names)
 
 
 def halves(names: Sequence[str]) -> list[Sequence[str]]:
@@ -80,9 +105,9 @@ def halves(names: Sequence[str]) -> list[Sequence[str]]:
     return [names[::2], names[1::2]]
 
 
-def large_request(colos: int) -> dict[str, Any]:
-    """Ten targets from so many colos."""
-    return {"targets": list(TARGETS), "colos": colo_names(colos), "options": _OPTIONS}
+def request(colos: int, targets: int) -> dict[str, Any]:
+    """So many targets from so many colos."""
+    return {"targets": list(TARGETS[:targets]), "colos": colo_names(colos), "options": _OPTIONS}
 
 
 def small_requests(colos: int) -> list[dict[str, Any]]:
@@ -92,18 +117,20 @@ def small_requests(colos: int) -> list[dict[str, Any]]:
 
 
 def rows(bed: Bed) -> Iterator[Figure]:
-    """Requests of ten targets, by the number of colos, whose agents answer at once."""
-    for colos in bed.size.rows_of:
+    """Large requests, one at a time, whose agents answer at once."""
+    costs: dict[int, float] = {}
+    for colos, targets in bed.size.requests:
         found: dict[str, list[float]] = {}
         for _ in range(bed.size.runs):
-            bed.say(f"a request of {colos} colos with 10 targets")
-            for name, value in _one_request(bed, colos).items():
+            bed.say(f"a request of {colos} colos x {targets}")
+            for name, value in _one_request(bed, colos, targets).items():
                 found.setdefault(name, []).append(value)
-        work = f"{colos:,} colos with 10 targets; {bed.fleet}"
+        work = f"{colos:,} colos x {targets}; {bed.fleet}"
+        required = targets == len(TARGETS) and colos == _REQUIRED_COLOS
         bounds = {
             "answer": 25_000.0,
-            "coordinator's CPU": 0.15 if colos <= 300 else None,
-            "after the last agent finished": 1_000.0 if colos <= 300 else None,
+            "coordinator's CPU": 0.15 if required else None,
+            "after the last agent finished": 1_000.0 if required else None,
             "rows that failed": 0.0,
             "agents lost": 0.0,
         }
@@ -111,8 +138,34 @@ def rows(bed: Bed) -> Iterator[Figure]:
             yield Figure(
                 work, WHO, name, _UNITS.get(name, ""), tuple(values), at_most=bounds.get(name)
             )
+        if targets == len(TARGETS):
+            costs[colos * targets] = statistics.median(found["coordinator's CPU"])
+    yield from growth(costs, bed.fleet)
 
 
+def growth(costs: Mapping[int, float], fleet: str) -> Iterator[Figure]:
+    """The marginal CPU a row between the largest two requests, divided by that between the
+    smallest two.
+
+    `costs` has the CPU a row (ms) by the number of rows of the request. There is no figure for
+    fewer than four sizes.
+    """
+    if len(costs) < 4:
+        return
+    sizes = sorted(costs)
+
+    def marginal(low: int, high: int) -> float:
+        return (high * costs[high] - low * costs[low]) / (high - low)
+
+    first, last = marginal(*sizes[:2]), marginal(*sizes[-2:])
+    yield Figure(
+        f"growth from {sizes[0]:,} to {sizes[-1]:,} rows; {fleet}", WHO,
+        "marginal CPU a row, largest to smallest", "", (last / first,), at_most=1.2,
+        note=f"{first:.3f} and {last:.3f} ms a row",
+    )  # fmt: skip
+
+
+_REQUIRED_COLOS = 300
 _UNITS = {
     "answer": "ms",
     "after the last agent finished": "ms",
@@ -122,12 +175,12 @@ _UNITS = {
 }
 
 
-def _one_request(bed: Bed, colos: int) -> dict[str, float]:
+def _one_request(bed: Bed, colos: int, targets: int) -> dict[str, float]:
     before = proc.cpu_ms(bed.coordinator.pid), bed.agents.cpu_ms()
-    stream = {"name": "large", "bodies": [large_request(colos)], "width": 1}
+    stream = {"name": "large", "bodies": [request(colos, targets)], "width": 1}
     told = bed.clients.run([stream], seconds=0.0)["streams"]["large"]
     time.sleep(0.3)  # work after the answer belongs to it: acknowledgements, the audit
-    asked = colos * len(TARGETS)
+    asked = colos * targets
     return {
         "answer": told["latencies_ms"][0],
         "after the last agent finished": (told["answered_at"] - bed.agents.reported_at()) * 1e3,
@@ -141,49 +194,88 @@ def _one_request(bed: Bed, colos: int) -> dict[str, float]:
 
 def beside(bed: Bed) -> Iterator[Figure]:
     """Small requests at a constant rate, alone and beside large ones back to back."""
-    colos = max(bed.size.rows_of)
+    colos, targets = max(bed.size.requests)
     small = {"name": "small", "bodies": small_requests(bed.size.colos), "rate": 20.0}
-    large = {"name": "large", "bodies": [large_request(colos)], "width": 1}
+    large = {"name": "large", "bodies": [request(colos, targets)], "width": 1}
     for streams, how, median, late in (
         ([small], "alone", None, None),
-        ([small, large], f"beside requests of {colos} colos with 10 targets", 20.0, 150.0),
+        ([small, large], f"beside {colos} x {targets}", 20.0, 150.0),
     ):
         bed.say(f"requests of one row, {how}")
         told = bed.clients.run(streams, seconds=bed.size.seconds)["streams"]["small"]
-        work = f"20 requests of one row a second, {how}; {bed.fleet}"
-        yield from _latencies(work, told, median=median, late=late)
+        work = f"1 row at 20/s, {how}; {bed.fleet}"
+        yield from latencies(work, told, median=median, late=late)
+
+
+def mixed(bed: Bed) -> Iterator[Figure]:
+    """Requests of three sizes at constant rates; agents answer after a delay."""
+    colos, targets = max(bed.size.requests)
+    sizes = {
+        "1 row": (small_requests(bed.size.colos), 20.0),
+        "10 x 3": ([request(10, 3)], 2.0),
+        f"{colos} x {targets}": ([request(colos, targets)], 0.2),
+    }
+    streams = [{"name": n, "bodies": bodies, "rate": r} for n, (bodies, r) in sizes.items()]
+    bed.say("requests of several sizes, agents answer after 200 ms")
+    bed.agents.behave(report_after_s=0.2)
+    told = bed.clients.run(streams, seconds=bed.size.seconds)["streams"]
+    bed.agents.behave(report_after_s=0.0)
+    for name in sizes:
+        yield from latencies(f"mixed, {name}, after 200 ms; {bed.fleet}", told[name])
+
+
+def missing(bed: Bed) -> Iterator[Figure]:
+    """Agents that report late or never: their rows fail, and no others, and the answer is out in
+    time."""
+    late, silent = TARGETS[:2]
+    bed.say("agents report late, or never")
+    bed.agents.behave(late_targets=[late], silent_targets=[silent])
+    body = request(min(bed.size.colos, _SMALL_COLOS), len(TARGETS))
+    streams = [
+        {"name": "missing", "bodies": [body], "width": 1, "failing": [late, silent]},
+        {"name": "small", "bodies": small_requests(bed.size.colos)[-_SMALL_COLOS:], "rate": 5.0},
+    ]
+    told = bed.clients.run(streams, seconds=1.0)["streams"]
+    bed.agents.behave(late_targets=[], silent_targets=[])
+    work = f"two of ten targets late or silent; {bed.fleet}"
+    require_complete(told["small"])
+    require_complete(told["missing"])
+    wait_until(lambda: bed.agents.running() == 0, within_s=10.0)  # late frames were sent
+    lost = bed.size.agents - bed.coordinator.attached()
+    answer = tuple(told["missing"]["latencies_ms"])
+    yield Figure(work, WHO, "answer", "ms", answer, at_most=25_000.0)
+    yield Figure(work, WHO, "agents lost", "", (lost,), at_most=0.0)
 
 
 def small(bed: Bed) -> Iterator[Figure]:
     """Small requests, as many as can be, and then at half of that rate."""
     bodies = small_requests(bed.size.colos)
-    rates, costs = [], []
+    rates, costs, limits = [], [], []
     for _ in range(bed.size.runs):
         bed.say(f"requests of one row, {bed.size.clients} clients")
-        before = proc.cpu_ms(bed.coordinator.pid)
         streams = [{"name": "small", "bodies": bodies, "width": bed.size.clients}]
-        got = bed.clients.run(streams, seconds=bed.size.seconds / 2)
+        with Spent(bed.coordinator, bed.agents, bed.clients) as spent:
+            got = bed.clients.run(streams, seconds=bed.size.seconds / 2)
         told = got["streams"]["small"]
-        _require_complete(told)
-        spent_ms = proc.cpu_ms(bed.coordinator.pid) - before
+        require_complete(told)
         rates.append(len(told["latencies_ms"]) / got["took_s"])
-        costs.append(spent_ms / len(told["latencies_ms"]))
-    work = f"requests of one row, {bed.size.clients} clients; {bed.fleet}"
+        costs.append(spent.coordinator_ms / len(told["latencies_ms"]))
+        limits.append(spent.limit(got["took_s"]))
+    work = f"1 row, {bed.size.clients} clients; {bed.fleet}"
     per_core = tuple(1e3 / cost for cost in costs)
-    yield Figure(work, WHO, "requests", "/s", tuple(rates))
+    limit = f"limit: {limits[len(limits) // 2]}"
+    yield Figure(work, WHO, "requests", "/s", tuple(rates), note=limit)
     yield Figure(work, WHO, "requests for a second of its CPU", "", per_core, at_least=800.0)
     half = sorted(rates)[len(rates) // 2] / 2
     stream = {"name": "small", "bodies": bodies, "rate": half}
     told = bed.clients.run([stream], seconds=bed.size.seconds)["streams"]["small"]
-    work = f"requests of one row at half of that rate; {bed.fleet}"
-    yield from _latencies(work, told, late=50.0)
+    yield from latencies(f"1 row at half of that rate; {bed.fleet}", told, late=50.0)
 
 
 def attached(bed: Bed) -> Iterator[Figure]:
     """Memory and CPU of agents that have nothing to do, and their return after a restart."""
     bed.say("agents are idle")
     agents = bed.size.agents
-    own_kb = (proc.resident_mb(bed.coordinator.pid) - bed.alone_mb) * 1024 / agents
     before, began = proc.cpu_ms(bed.coordinator.pid), time.monotonic()
     time.sleep(bed.size.seconds)
     share = (proc.cpu_ms(bed.coordinator.pid) - before) / (time.monotonic() - began) / 10
@@ -192,23 +284,81 @@ def attached(bed: Bed) -> Iterator[Figure]:
     bed.coordinator.start()
     returned = bed.coordinator.wait_attached(agents)
     work = f"idle; {bed.fleet}"
-    yield Figure(work, WHO, "memory an agent", "KB", (own_kb,), at_most=40.0)
+    # The first few agents are left out: the coordinator loads code for them.
+    _, first, second = bed.memory_kb
+    enough = agents >= _AGENTS_OF_LARGE
     yield Figure(
-        work, WHO, "CPU for 1,000 agents", "% of a core", (share * 1_000 / agents,), at_most=1.0
-    )
+        work, WHO, "memory an agent", "KB", (first, second), at_most=40.0 if enough else None,
+        note=f"first half {first:.1f}, second half {second:.1f}",
+    )  # fmt: skip
+    if enough:
+        yield Figure(
+            work, WHO, "memory an agent, second half to first", "", (second / first,), at_most=1.2
+        )
+    yield Figure(
+        work, WHO, "CPU for 1,000 agents", "% of a core", (share * 1_000 / agents,),
+        at_most=1.0 if enough else None,
+    )  # fmt: skip
     yield Figure(work, WHO, "all attached after a restart", "s", (returned,), at_most=10.0)
 
 
-def _latencies(
+_AGENTS_OF_LARGE = 1_000
+"""Fewer agents are too few for figures of one agent: the coordinator's own share is larger."""
+
+
+class Spent:
+    """CPU time of a measurement's programs, in a with-statement."""
+
+    def __init__(self, coordinator: Coordinator, agents: Agents, clients: Clients) -> None:
+        self._read = lambda: (
+            proc.cpu_ms(coordinator.pid), agents.cpu_ms(), clients.cpu_ms(), proc.busy_s() * 1e3
+        )  # fmt: skip
+        self._before = (0.0, 0.0, 0.0, 0.0)
+        self.coordinator_ms = self.agents_ms = self.clients_ms = self.machine_ms = 0.0
+
+    def __enter__(self) -> Self:
+        self._before = self._read()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.coordinator_ms, self.agents_ms, self.clients_ms, self.machine_ms = (
+            after - before for before, after in zip(self._before, self._read(), strict=True)
+        )
+
+    def limit(self, took_s: float) -> str:
+        """What limits the rate: the program that used almost a core, or the machine."""
+        cores = proc.cores()
+        shares = {
+            "the coordinator's core": self.coordinator_ms / took_s / 1e3,
+            "the clients' core": self.clients_ms / took_s / 1e3,
+            "this machine's cores": self.machine_ms / took_s / 1e3 / cores,
+        }
+        name, share = max(shares.items(), key=lambda each: each[1])
+        if share < _SATURATED:
+            name, share = "latency, no core is saturated", shares["the coordinator's core"]
+        others = f"agents {self.agents_ms / took_s / 10:.0f} %"
+        return f"{name} ({share * 100:.0f} %, {others})"
+
+
+_SATURATED = 0.9
+
+
+def latencies(
     work: str, told: dict[str, Any], *, median: float | None = None, late: float | None = None
 ) -> Iterator[Figure]:
-    _require_complete(told)
+    """The median and the 99th percentile of a stream of requests.
+
+    Raises:
+        BenchError: an answer was not complete.
+    """
+    require_complete(told)
     found = told["latencies_ms"]
     yield Figure(work, WHO, "median latency", "ms", (found[len(found) // 2],), at_most=median)
     late_ms = found[len(found) * 99 // 100]
     yield Figure(work, WHO, "99th percentile", "ms", (late_ms,), at_most=late)
 
 
-def _require_complete(told: dict[str, Any]) -> None:
+def require_complete(told: dict[str, Any]) -> None:
+    """Raise BenchError unless every answer is as it must be."""
     if told["failures"]:
         raise BenchError(f"answers are incomplete: {told['failures']}")
