@@ -81,6 +81,9 @@ class AtOnce(Jobs):
         asyncio.get_running_loop().call_soon(emit, _traced(job))
         return Accepted(job.job_id)
 
+    def acknowledged(self, job_id: JobId) -> None:
+        """Do nothing: no job waits for it."""
+
     def cancel(self, job_id: JobId) -> None:
         """Do nothing: the job has ended."""
 

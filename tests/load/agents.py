@@ -11,6 +11,7 @@ import asyncio
 import ipaddress
 import json
 import logging
+import os
 import secrets
 import sys
 import time
@@ -112,6 +113,9 @@ class SimulatedJobs(Jobs):
                 self._late.add(job.job_id)
         return Accepted(job.job_id)
 
+    def acknowledged(self, job_id: JobId) -> None:
+        """Do nothing: no job waits for it."""
+
     def cancel(self, job_id: JobId) -> None:
         """Do not report the job, unless it is to be late."""
         if job_id not in self._late and (report := self._running.pop(job_id, None)) is not None:
@@ -155,6 +159,15 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
+async def _run(link: Stream | MqttLink) -> None:
+    """Run the link; an exception, which would be a fault of the agent, ends the process."""
+    try:
+        await link.run()
+    except Exception:  # noqa: BLE001 - whatever it is, agents must not vanish silently
+        structlog.get_logger().exception("link failed")
+        os._exit(1)
+
+
 class Fleet:
     """The agents of this process."""
 
@@ -182,7 +195,7 @@ class Fleet:
                 broker_tls = BrokerTls(authority=asked.authority).context(broker)
                 link = MqttLink(broker, identity, jobs, broker_tls=broker_tls, tls=tls, clock=clock)
             self._jobs.append(jobs)
-            self._links.append(asyncio.create_task(link.run(), name=f"link of {name}"))
+            self._links.append(asyncio.create_task(_run(link), name=f"link of {name}"))
 
     def told(self) -> dict[str, object]:
         """Jobs taken so far, jobs that run, and when the last one was reported."""
