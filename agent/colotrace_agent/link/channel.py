@@ -62,10 +62,11 @@ class Dialer:
             ("grpc.max_receive_message_length", _MAX_MESSAGE),
             # Pings find out that the coordinator's host has vanished; heartbeats are rare. They are
             # sent more often than the coordinator's, which the data of ours postpones.
-            ("grpc.keepalive_time_ms", 6_000),
+            ("grpc.keepalive_time_ms", 9_000),
             ("grpc.keepalive_timeout_ms", 7_000),
             ("grpc.http2.ping_timeout_ms", 7_000),
             ("grpc.http2.max_pings_without_data", 0),
+            ("grpc.http2.bdp_probe", 0),  # a ping for each message, to estimate the bandwidth
             ("grpc.max_reconnect_backoff_ms", 1_000),
             ("grpc.enable_http_proxy", 0),
         )

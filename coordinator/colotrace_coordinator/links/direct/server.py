@@ -56,7 +56,7 @@ HANDSHAKE_MS = 10_000
 """Timeout of the TLS handshake and of the HTTP/2 preface."""
 IDLE_MS = 30_000
 """Idle timeout of a connection without a stream."""
-PING_TIMEOUT_MS = 7_000
+PING_TIMEOUT_MS = 4_500
 """How long the answer to a keepalive ping may take. gRPC waits `ping_timeout_ms`, by default a
 minute, whatever `keepalive_timeout_ms` is."""
 HEARTBEAT_S = 30.0
@@ -73,12 +73,14 @@ OPTIONS = (
     ("grpc.max_concurrent_streams", MAX_STREAMS_OF_ONE),
     # HTTP/2 pings detect a vanished host within 15 s; heartbeats are rare. Agents ping earlier, and
     # what arrives from an agent postpones the ping to it: one ping serves both sides.
-    ("grpc.keepalive_time_ms", 7_000),
+    ("grpc.keepalive_time_ms", 9_500),
     ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
     ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    # Without it each message from an agent causes a ping, to estimate the path's bandwidth.
+    ("grpc.http2.bdp_probe", 0),
     # Else two coordinators could share the port, and each would get half of the agents.
     ("grpc.so_reuseport", 0),
 )
