@@ -30,7 +30,6 @@ from structlog.typing import FilteringBoundLogger
 from colotrace_coordinator.errors import ListenError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
-    MAX_FRAME_BYTES,
     Closing,
     Rejected,
     Rejection,
@@ -40,6 +39,7 @@ from colotrace_coordinator.fleet.registry import MAX_AGENTS
 from colotrace_coordinator.shares import Shares
 
 from .intake import Intake, Origin
+from .options import MAX_STREAMS_OF_ONE, OPTIONS
 from .peer import address_of, certificate_of
 from .stream import AgentStream, StreamClosedError
 from .tls import AgentCertificate, ServerTls, TlsFiles, vouches
@@ -50,40 +50,12 @@ if TYPE_CHECKING:
 
 MAX_STREAMS = MAX_AGENTS + MAX_AGENTS // 10
 """More than agents: one that attaches again has two streams for a moment."""
-MAX_STREAMS_OF_ONE = 1_000
-"""Attached streams of one certificate, or of one address without certificates."""
-HANDSHAKE_MS = 10_000
-"""Timeout of the TLS handshake and of the HTTP/2 preface."""
-IDLE_MS = 30_000
-"""Idle timeout of a connection without a stream."""
-PING_TIMEOUT_MS = 4_500
-"""How long the answer to a keepalive ping may take. gRPC waits `ping_timeout_ms`, by default a
-minute, whatever `keepalive_timeout_ms` is."""
 HEARTBEAT_S = 30.0
 HELLO_S = 10.0
 """Timeout of an agent's first message. Thousands of agents may attach at once."""
 EXPIRY_CHECK_S = 10.0
 """Interval at which the expiry of agents' certificates is checked."""
 STOP_S = 2.0
-OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
-    ("grpc.server_handshake_timeout_ms", HANDSHAKE_MS),
-    ("grpc.max_connection_idle_ms", IDLE_MS),
-    # An agent needs one stream; agents in one process share a connection.
-    ("grpc.max_concurrent_streams", MAX_STREAMS_OF_ONE),
-    # HTTP/2 pings detect a vanished host within 15 s; heartbeats are rare. Agents ping earlier, and
-    # what arrives from an agent postpones the ping to it: one ping serves both sides.
-    ("grpc.keepalive_time_ms", 9_500),
-    ("grpc.keepalive_timeout_ms", PING_TIMEOUT_MS),
-    ("grpc.http2.ping_timeout_ms", PING_TIMEOUT_MS),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.http2.max_pings_without_data", 0),
-    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
-    # Without it each message from an agent causes a ping, to estimate the path's bandwidth.
-    ("grpc.http2.bdp_probe", 0),
-    # Else two coordinators could share the port, and each would get half of the agents.
-    ("grpc.so_reuseport", 0),
-)
 _REJECTIONS = {
     Rejection.SUPERSEDED: grpc.StatusCode.ALREADY_EXISTS,
     Rejection.FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,

@@ -6,6 +6,7 @@ import grpc
 import pytest
 from colotrace_coordinator.links.direct import server as server_module
 from colotrace_coordinator.links.direct.intake import Intake
+from colotrace_coordinator.links.direct.options import OPTIONS
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_proto.messages import (
     Cancel,
@@ -135,6 +136,6 @@ async def test_agent_that_exceeds_its_limit_is_rejected(
 
 async def test_connection_without_a_stream_has_timeouts() -> None:
     """So that nobody collects them: neither without TLS nor without a word of HTTP/2."""
-    options = dict(server_module.OPTIONS)
+    options = dict(OPTIONS)
     assert options["grpc.server_handshake_timeout_ms"] <= 10_000
     assert options["grpc.max_connection_idle_ms"] <= 30_000
