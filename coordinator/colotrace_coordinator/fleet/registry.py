@@ -53,6 +53,8 @@ class Agent:
     hello: Hello
     link: AgentLink
     heard_at: float
+    messages: int = 0
+    """Messages that have been read from it."""
     draining: bool = False
     away: bool = False
     superseded: tuple[bytes, ...] = ()

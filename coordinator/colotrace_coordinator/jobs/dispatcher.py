@@ -44,6 +44,10 @@ START_SLICE_S = 0.002
 READ_TURNS = 10
 """Turns of the loop in which what has arrived is read: gRPC passes it on through a thread and
 a queue, and a stream reads one message a turn."""
+READ_AGAIN_S = 0.02
+MAX_UNREAD_S = 10.0
+"""An agent whose messages are read all the time is judged no later than this after its deadline: it
+may send without end."""
 LEFT_AFTER_S = 5.0
 """After a hold-up of this length agents may have left this coordinator; they are awaited again."""
 
@@ -291,18 +295,36 @@ class Dispatcher:
             expire = partial(self._expire, job, READ_TURNS)
             job.due, job.timer = due, self._clock.call_at(due, expire)
 
-    def _expire(self, job: LiveJob, turns: int) -> None:
-        """Judge what is due, once everything that agents have sent by now has been read."""
+    def _expire(self, job: LiveJob, turns: int, read: int = 0) -> None:
+        """Judge what is due, once everything that the job's agent has sent by now has been read:
+        in `turns` turns of the loop none of its messages comes. `read` have come before."""
         machine = job.machine
         if machine.state is State.ENDED:
             return
+        if turns == READ_TURNS:
+            read = self._messages(machine)
         if turns:
-            self._loop.call_soon(self._expire, job, turns - 1)
+            self._loop.call_soon(self._expire, job, turns - 1, read)
+            return
+        now = self._clock.now()
+        judged_by = min(machine.deadline, (job.due or now) + MAX_UNREAD_S)
+        if self._messages(machine) != read and now < judged_by:
+            again = partial(self._expire, job, READ_TURNS)
+            job.timer = self._clock.call_at(now + READ_AGAIN_S, again)
             return
         job.due = None
-        now = self._clock.now()
         machine.expire(now, self._registry.agents(machine.task.colo), blocked=self._blocked)
         self.settle(machine, now)
+
+    def _messages(self, machine: JobMachine) -> int:
+        """Messages that have been read from the agents that may answer the machine's offer."""
+        live = machine.live
+        if live is None:
+            return 0
+        if live.shared:
+            return sum(agent.messages for agent in self._registry.agents(machine.task.colo))
+        agent = self._registry.get(live.agent)
+        return agent.messages if agent is not None else 0
 
     def _why_not_started(self, job: LiveJob) -> Fault:
         gate, colo = self._starts.waits_for(job), job.machine.task.colo

@@ -148,6 +148,7 @@ class AgentReports:
         if sender is None:
             return
         sender.heard_at = now
+        sender.messages += 1
         match message:
             case Frame():
                 self._frame(sender, message, now)
