@@ -37,7 +37,7 @@ _REFUSALS = frozenset(
     }
 )
 _HEARTBEATS_MISSED = 3
-_BUSY_HEARTBEAT_S = 1.0
+BUSY_HEARTBEAT_S = 1.0
 _JITTER = 0.2  # share by which intervals vary, so that heartbeats of many agents spread
 _BATCH_BYTES = 65_536
 
@@ -225,7 +225,7 @@ class Stream:
         while True:
             self._busy.clear()
             if self._session.unsettled:
-                await asyncio.sleep(_BUSY_HEARTBEAT_S)
+                await asyncio.sleep(BUSY_HEARTBEAT_S)
             elif await self._busy_within(self._idle_interval_s()):
                 continue
             if self._session.welcomed:

@@ -13,10 +13,11 @@ import pytest
 from colotrace_agent.host.resolve import UnresolvableError
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link import backoff
+from colotrace_agent.link import stream as stream_module
 from colotrace_agent.link.session import Identity
 from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import Tls
-from colotrace_proto.messages import Ack, Family, JobId
+from colotrace_proto.messages import Accepted, Ack, Cancel, Family, Heartbeat, JobId
 from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.running import RunningClock
 from eventually import until
@@ -101,6 +102,38 @@ async def test_a_refusal_right_after_hello(
         began = time.monotonic()
         assert await log.next() == "not attached: ALREADY_EXISTS: so the test says"
         assert time.monotonic() - began > 0.19  # half of it at least
+
+
+async def test_heartbeats_are_frequent_only_while_jobs_run(
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One more follows the last job, for the counters; then the coordinator's interval counts."""
+    monkeypatch.setattr(stream_module, "BUSY_HEARTBEAT_S", 0.005)
+    heard: list[object] = []
+    done = asyncio.Event()
+
+    async def script(stream: Call) -> None:
+        await stream.welcome()  # with an interval of 5 s
+        for job_id in ("job-1", "job-2"):
+            await stream.say(job(job_id))
+            heard.append(await stream.hear())
+            heard.extend([await stream.hear() for _ in range(5)])
+            await stream.say(Cancel(JobId(job_id)))
+            while (last := await stream.hear()) == heard[-1]:
+                pass
+            heard.append(last)
+        done.set()
+        await asyncio.Event().wait()
+
+    async with coordinator(script) as where:
+        link = Stream(where, IDENTITY, jobs, tls=None, clock=RunningClock())
+        async with running(link), asyncio.timeout(5):
+            await done.wait()
+    expected: list[object] = []
+    for job_id in ("job-1", "job-2"):
+        busy, idle = (Heartbeat(running, jobs.counters()) for running in (1, 0))
+        expected += [Accepted(JobId(job_id)), *[busy] * 5, idle]
+    assert heard == expected
 
 
 async def test_certificates_that_are_gone_for_a_while(jobs: Jobs, log: Log, tmp_path: Path) -> None:
