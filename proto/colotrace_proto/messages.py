@@ -32,6 +32,9 @@ MAX_PROBES = MAX_TTL * MAX_PACKETS_PER_TTL
 MAX_JOB_PROBES = 8_192
 """Of all traces of one job: the probe budget of a multipath job; a gre+icmp job has two traces."""
 MAX_WAIT_MS = 5_000
+MAX_PORT = 65_535
+MAX_FLOW_LABEL = 2**20 - 1
+"""RFC 6437: 20 bits."""
 MAX_RTT_NS = 60 * 10**9
 MAX_REMAINING_MS = 60_000
 
@@ -244,18 +247,41 @@ class Outcome:
 class Replies:
     """Columns of equal length, one line for each answered probe.
 
-    `ttl` counts from 1, `rtt_ns` is in nanoseconds, `node` counts into `nodes`.
+    `ttl` counts from 1, `rtt_ns` is in nanoseconds, `node` is an index into `nodes`. `ordinal` is
+    the probe's number in its flow, from 0. `flow` is an index into the flows of all frames of the
+    job so far. Agents of release 0.2 report neither: both columns are then empty.
     """
 
     ttl: tuple[int, ...] = ()
     rtt_ns: tuple[int, ...] = ()
     node: tuple[int, ...] = ()
     nodes: tuple[Node, ...] = ()
+    ordinal: tuple[int, ...] = ()
+    flow: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FlowFields:
+    """The header fields that the probes of a flow share. A field is 0 if the packets lack it.
+
+    `number` is the flow's number in the API. `identifier` is ICMP's identifier or GRE's key.
+    `packet_type` is None if it is not known here.
+    """
+
+    packet_type: PacketType | None
+    number: int = 0
+    source_port: int = 0
+    destination_port: int = 0
+    identifier: int = 0
+    flow_label: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What the agent has received since the previous frame."""
+    """What the agent has received since the previous frame.
+
+    `flows` are those that earlier frames do not have. Addresses are packed, b"" if not known.
+    """
 
     job_id: JobId
     sequence: int
@@ -263,6 +289,8 @@ class Frame:
     sent: tuple[int, ...] = ()
     replies: Replies = field(default_factory=Replies)
     outcome: Outcome | None = None
+    source_address: bytes = b""
+    flows: tuple[FlowFields, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,8 @@ _Number = TypeVar("_Number", np.intp, np.float64)
 
 
 def merged(tables: Sequence[Replies]) -> Replies:
-    """The lines of all tables in one table, in time linear in the number of lines."""
+    """The lines of all tables in one table, in time linear in the number of lines. `ordinal` and
+    `flow` are empty if a table with lines lacks them."""
     if len(tables) == 1:
         return tables[0]
     node: list[int] = []
@@ -77,11 +78,16 @@ def merged(tables: Sequence[Replies]) -> Replies:
         offset = len(nodes)
         node += [number + offset for number in table.node] if offset else table.node
         nodes += table.nodes
+    ordinal = tuple(chain.from_iterable(table.ordinal for table in tables))
+    flow = tuple(chain.from_iterable(table.flow for table in tables))
+    complete = len(ordinal) == len(node)
     return Replies(
         tuple(chain.from_iterable(table.ttl for table in tables)),
         tuple(chain.from_iterable(table.rtt_ns for table in tables)),
         tuple(node),
         tuple(nodes),
+        ordinal if complete else (),
+        flow if complete else (),
     )
 
 

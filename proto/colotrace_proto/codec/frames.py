@@ -7,7 +7,16 @@ from colotrace_proto import messages as m
 from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 
-from .checks import ProtocolError, are_addresses, fields_of, job_id, known, parsed
+from .checks import (
+    PACKET_TYPES,
+    PACKET_TYPES_IN,
+    ProtocolError,
+    are_addresses,
+    fields_of,
+    job_id,
+    known,
+    parsed,
+)
 from .notices import notice_in, notice_out, notices_in, notices_out, text_of
 
 # The tag of a length-delimited field: its number, and wire type 2.
@@ -64,6 +73,10 @@ def frame_out(frame: m.Frame) -> pb.Frame:
         node=replies.node,
         nodes=[_node_out(node) for node in replies.nodes],
         outcome=None if frame.outcome is None else _outcome_out(frame.outcome),
+        ordinal=replies.ordinal,
+        flow=replies.flow if any(replies.flow) else (),
+        flows=[_flow_out(flow) for flow in frame.flows],
+        source_address=frame.source_address,
     )
 
 
@@ -72,6 +85,10 @@ def frame_in(frame: pb.Frame) -> m.Frame:
         raise ProtocolError("Frame.sequence counts from 1")
     if frame.target_address and not are_addresses([frame.target_address]):
         raise ProtocolError("Frame.target_address is not 4 or 16 bytes")
+    if frame.source_address and not are_addresses([frame.source_address]):
+        raise ProtocolError("Frame.source_address is not 4 or 16 bytes")
+    if len(frame.flows) > m.MAX_JOB_PROBES:
+        raise ProtocolError("Frame has more flows than a job has probes")
     sent = tuple(frame.sent)
     if len(sent) > m.MAX_TTL or max(sent, default=0) > m.MAX_JOB_PROBES:
         raise ProtocolError("Frame.sent is out of bounds")
@@ -82,6 +99,8 @@ def frame_in(frame: pb.Frame) -> m.Frame:
         sent=sent,
         replies=_replies_in(frame),
         outcome=_outcome_in(frame.outcome) if frame.HasField("outcome") else None,
+        source_address=frame.source_address,
+        flows=tuple(map(_flow_in, frame.flows)) if frame.flows else (),
     )
 
 
@@ -99,7 +118,44 @@ def _replies_in(frame: pb.Frame) -> m.Replies:
         raise ProtocolError("Frame.rtt_ns is out of bounds")
     if count and max(node) >= nodes:
         raise ProtocolError("Frame.node counts beyond Frame.nodes")
-    return m.Replies(ttl, rtt_ns, node, tuple(map(_node_in, frame.nodes)))
+    ordinal, flow = _probes_in(frame, count)
+    return m.Replies(ttl, rtt_ns, node, tuple(map(_node_in, frame.nodes)), ordinal, flow)
+
+
+def _probes_in(frame: pb.Frame, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The columns `ordinal` and `flow`. Both are empty from an agent of release 0.2."""
+    ordinal, flow = tuple(frame.ordinal), tuple(frame.flow)
+    if not ordinal and not flow:
+        return (), ()
+    if len(ordinal) != count or len(flow) not in (0, count):
+        raise ProtocolError("Frame's columns are not of one length")
+    if max(ordinal) >= m.MAX_PROBES:
+        raise ProtocolError("Frame.ordinal counts beyond the probes of a flow")
+    if flow and max(flow) >= m.MAX_JOB_PROBES:
+        raise ProtocolError("Frame.flow counts beyond the flows of a job")
+    return ordinal, flow or (0,) * count
+
+
+def _flow_out(flow: m.FlowFields) -> pb.Flow:
+    packet_type = pb.PACKET_TYPE_UNSPECIFIED
+    if flow.packet_type is not None:
+        packet_type = PACKET_TYPES[flow.packet_type]
+    return pb.Flow(**fields_of(flow, packet_type=packet_type))
+
+
+def _flow_in(flow: pb.Flow) -> m.FlowFields:
+    if max(flow.source_port, flow.destination_port) > m.MAX_PORT:
+        raise ProtocolError("Flow has a port beyond 65535")
+    if flow.flow_label > m.MAX_FLOW_LABEL:
+        raise ProtocolError("Flow.flow_label has more than 20 bits")
+    return m.FlowFields(
+        packet_type=PACKET_TYPES_IN.get(flow.packet_type),
+        number=flow.number,
+        source_port=flow.source_port,
+        destination_port=flow.destination_port,
+        identifier=flow.identifier,
+        flow_label=flow.flow_label,
+    )
 
 
 def _node_out(node: m.Node) -> bytes:

@@ -8,8 +8,6 @@ from colotrace_proto.v1 import fleet_pb2 as pb
 from .checks import PACKET_TYPES, PACKET_TYPES_IN, ProtocolError, fields_of, job_id, known
 from .notices import notice_in, notice_out, text_of
 
-_MAX_PORT = 65_535
-
 
 def job_out(job: m.Job) -> pb.Job:
     return pb.Job(**fields_of(job, packet_type=PACKET_TYPES[job.packet_type]))
@@ -46,7 +44,7 @@ def _unknown(job: pb.Job) -> Notice | None:
         ("max_ttl", job.max_ttl, 1, m.MAX_TTL),
         ("packets_per_ttl", job.packets_per_ttl, 1, m.MAX_PACKETS_PER_TTL),
         ("wait_ms", job.wait_ms, 1, m.MAX_WAIT_MS),
-        ("port", job.port, 0, _MAX_PORT),
+        ("port", job.port, 0, m.MAX_PORT),
     ):
         if not least <= value <= most:
             code = NoticeCode.OUT_OF_RANGE

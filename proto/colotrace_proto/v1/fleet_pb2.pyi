@@ -791,6 +791,10 @@ class Frame(_message.Message):
     NODE_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
+    ORDINAL_FIELD_NUMBER: _builtins.int
+    FLOW_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
+    SOURCE_ADDRESS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """Must be first on the wire, as encoders write it: the coordinator reads it before it decodes the
     rest, and closes the stream if it is not first.
@@ -799,6 +803,8 @@ class Frame(_message.Message):
     """1, 2, 3 … without gaps, for each job."""
     target_address: _builtins.bytes
     """The resolved address of the target, as soon as it is known. 4 or 16 bytes."""
+    source_address: _builtins.bytes
+    """Source address of the probes: 4 or 16 bytes, as soon as it is known."""
     @_builtins.property
     def sent(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Probes sent in all (not: since the last frame) at TTL 1, 2, 3 …"""
@@ -827,6 +833,22 @@ class Frame(_message.Message):
     def outcome(self) -> Global___Outcome:
         """Only in a job's last frame."""
 
+    @_builtins.property
+    def ordinal(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Two more columns, absent from agents of release 0.2. `ordinal` has one entry for each entry of
+        `ttl`, or none: the probe's number in its flow, from 0, in the order of sending. At most 639.
+        """
+
+    @_builtins.property
+    def flow(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Index into the flows of all frames of the job so far, from 0. Omitted if all entries are 0."""
+
+    @_builtins.property
+    def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___Flow]:
+        """Flows that the job's earlier frames do not have, in the order of their indexes. A flow that sent
+        probes is listed even if none was answered.
+        """
+
     def __init__(
         self,
         *,
@@ -839,14 +861,60 @@ class Frame(_message.Message):
         node: _abc.Iterable[_builtins.int] | None = ...,
         nodes: _abc.Iterable[_builtins.bytes] | None = ...,
         outcome: Global___Outcome | None = ...,
+        ordinal: _abc.Iterable[_builtins.int] | None = ...,
+        flow: _abc.Iterable[_builtins.int] | None = ...,
+        flows: _abc.Iterable[Global___Flow] | None = ...,
+        source_address: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job_id", b"job_id", "node", b"node", "nodes", b"nodes", "outcome", b"outcome", "rtt_ns", b"rtt_ns", "sent", b"sent", "sequence", b"sequence", "target_address", b"target_address", "ttl", b"ttl"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "flows", b"flows", "job_id", b"job_id", "node", b"node", "nodes", b"nodes", "ordinal", b"ordinal", "outcome", b"outcome", "rtt_ns", b"rtt_ns", "sent", b"sent", "sequence", b"sequence", "source_address", b"source_address", "target_address", b"target_address", "ttl", b"ttl"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Frame: _TypeAlias = Frame  # noqa: Y015
+
+@_typing.final
+class Flow(_message.Message):
+    """The header fields that all probes of a flow share, and that load balancers hash, beside the
+    addresses.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PACKET_TYPE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    SOURCE_PORT_FIELD_NUMBER: _builtins.int
+    DESTINATION_PORT_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    FLOW_LABEL_FIELD_NUMBER: _builtins.int
+    packet_type: Global___PacketType.ValueType
+    number: _builtins.int
+    """The flow's number, as in Job.flow; a multipath job counts up from there."""
+    source_port: _builtins.int
+    """UDP and TCP only."""
+    destination_port: _builtins.int
+    identifier: _builtins.int
+    """ICMP: the identifier; GRE: the key."""
+    flow_label: _builtins.int
+    """IPv6 only. Below 2^20."""
+    def __init__(
+        self,
+        *,
+        packet_type: Global___PacketType.ValueType = ...,
+        number: _builtins.int = ...,
+        source_port: _builtins.int = ...,
+        destination_port: _builtins.int = ...,
+        identifier: _builtins.int = ...,
+        flow_label: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_port", b"destination_port", "flow_label", b"flow_label", "identifier", b"identifier", "number", b"number", "packet_type", b"packet_type", "source_port", b"source_port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Flow: _TypeAlias = Flow  # noqa: Y015
 
 @_typing.final
 class Node(_message.Message):

@@ -1,5 +1,6 @@
 """Messages over the wire and back, and everything the other side may not send."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -38,6 +39,57 @@ def test_nodes_of_a_frame_are_embedded_messages() -> None:
     """On the wire as in release 0.2.0, which has `repeated Node nodes = 8`."""
     wire = pb.Frame(nodes=[node(address=bytes([192, 0, 2, 1]), kind=1)]).SerializeToString()
     assert wire == bytes.fromhex("4208" + "0a04c0000201" + "1001")
+
+
+def test_frame_of_release_0_2_has_no_ordinals_and_flows() -> None:
+    """Recorded bytes of release 0.2.0: two replies of the target."""
+    wire = bytes.fromhex(
+        "322a0a026a3110011a04c6336401220203032a020101"
+        "3206c0843d80897a3a02000042080a04c00002011001"
+    )  # fmt: skip
+    frame = codec.decode_from_agent(pb.AgentMessage.FromString(wire))
+    assert isinstance(frame, m.Frame)
+    assert frame.replies.rtt_ns == (1_000_000, 2_000_000)
+    assert (frame.replies.ordinal, frame.replies.flow) == ((), ())
+    assert (frame.source_address, frame.flows) == (b"", ())
+
+
+def test_frame_begins_with_the_bytes_of_release_0_2() -> None:
+    """A coordinator of release 0.2 finds its fields where they were, and ignores those behind."""
+    node = m.Node(bytes([192, 0, 2, 1]), m.NodeKind.TARGET)
+    older = m.Frame(
+        m.JobId("j1"), 1, bytes([198, 51, 100, 1]), (3, 3),
+        m.Replies((1, 1), (1_000_000, 2_000_000), (0, 0), (node,)),
+    )  # fmt: skip
+    newer = dataclasses.replace(
+        older,
+        replies=dataclasses.replace(older.replies, ordinal=(0, 1), flow=(0, 0)),
+        source_address=bytes([10, 0, 0, 1]),
+        flows=(m.FlowFields(m.PacketType.UDP, 0, 20_001, 33_434),),
+    )
+    before = codec.encode_from_agent(older).frame.SerializeToString()
+    after = codec.encode_from_agent(newer).frame.SerializeToString()
+    assert after.startswith(before)
+    assert after[len(before)] >> 3 == pb.Frame.ORDINAL_FIELD_NUMBER
+
+
+def test_flow_column_of_zeros_is_not_sent() -> None:
+    """A job with one flow does not pay for it; the reader fills it in."""
+    replies = m.Replies((1, 2), (5, 6), (0, 0), (m.Node(bytes(4)),), (0, 3), (0, 0))
+    wire = codec.encode_from_agent(m.Frame(m.JobId("a"), 1, replies=replies))
+    assert not wire.frame.flow
+    decoded = codec.decode_from_agent(wire)
+    assert isinstance(decoded, m.Frame)
+    assert decoded.replies == replies
+
+
+def test_flow_of_an_unknown_packet_type_has_none() -> None:
+    """A newer agent may have types that are not known here."""
+    newer = frame()
+    newer.flows.add(packet_type=99, number=7)  # type: ignore[arg-type]
+    decoded = codec.decode_from_agent(pb.AgentMessage(frame=newer))
+    assert isinstance(decoded, m.Frame)
+    assert decoded.flows == (m.FlowFields(None, number=7),)
 
 
 def test_unknown_enumeration_value_reads_as_zero() -> None:
@@ -113,6 +165,21 @@ BAD_FRAMES = {
         f.outcome.links.add(ttl=1, to=bytes(4), **{"from": bytes(4)})
         for _ in range(m.MAX_LINKS + 1)
     ],
+    "a short column of ordinals": lambda f: f.ordinal.append(0),
+    "flows without ordinals": lambda f: f.flow.extend([0, 0]),
+    "a short column of flows": lambda f: (f.ordinal.extend([0, 1]), f.flow.append(0)),
+    "an ordinal beyond a flow's probes": lambda f: f.ordinal.extend([0, m.MAX_PROBES]),
+    "a flow beyond a job's probes": lambda f: (
+        f.ordinal.extend([0, 1]),
+        f.flow.extend([0, m.MAX_JOB_PROBES]),
+    ),
+    "more flows than any job has probes": lambda f: f.flows.extend(
+        [pb.Flow()] * (m.MAX_JOB_PROBES + 1)
+    ),
+    "a source address of 5 bytes": lambda f: setattr(f, "source_address", bytes(5)),
+    "source port 65536": lambda f: f.flows.add(source_port=65_536),
+    "destination port 65536": lambda f: f.flows.add(destination_port=65_536),
+    "a flow label of 21 bits": lambda f: f.flows.add(flow_label=1 << 20),
     "17 texts": lambda f: f.outcome.notices.extend(["x"] * 17),
     "17 notices": lambda f: [f.outcome.remarks.add(code=1) for _ in range(17)],
     "a notice with 65 TTLs": lambda f: f.outcome.remarks.add(code=1, ttls=[1] * 65),

@@ -313,3 +313,19 @@ def test_merged_tables_keep_lines_and_nodes() -> None:
     assert [both.nodes[n] for n in both.node] == [router(1), router(2), router(3)]
     assert merged((Replies(), second)) == second
     assert merged((second, Replies())) == second
+
+
+def test_merged_tables_keep_ordinals_and_flows() -> None:
+    """Indexes of flows count over all frames of a job, so they stay as they are."""
+    first = Replies((1,), (10,), (0,), (router(1),), (4,), (0,))
+    second = Replies((2,), (20,), (0,), (router(2),), (7,), (1,))
+    both = merged((first, Replies(), second))
+    assert (both.ordinal, both.flow) == ((4, 7), (0, 1))
+
+
+def test_merged_tables_have_no_ordinals_if_one_lacks_them() -> None:
+    """A column is complete or empty."""
+    first = Replies((1,), (10,), (0,), (router(1),))
+    second = Replies((2,), (20,), (0,), (router(2),), (7,), (1,))
+    both = merged((first, second))
+    assert (both.ordinal, both.flow) == ((), ())

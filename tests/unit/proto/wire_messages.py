@@ -31,7 +31,23 @@ def replies(draw: st.DrawFn) -> m.Replies:
         return tuple(draw(st.lists(numbers, min_size=count, max_size=count)))
 
     node = column(0, len(lines) - 1) if lines else ()
-    return m.Replies(column(1, m.MAX_TTL), column(0, m.MAX_RTT_NS), node, tuple(lines))
+    ttl, rtt_ns = column(1, m.MAX_TTL), column(0, m.MAX_RTT_NS)
+    if draw(st.booleans()):  # an agent of release 0.2
+        return m.Replies(ttl, rtt_ns, node, tuple(lines))
+    ordinal, flow = column(0, m.MAX_PROBES - 1), column(0, m.MAX_JOB_PROBES - 1)
+    return m.Replies(ttl, rtt_ns, node, tuple(lines), ordinal, flow)
+
+
+PORTS = st.integers(0, m.MAX_PORT)
+FLOWS = st.builds(
+    m.FlowFields,
+    packet_type=st.none() | st.sampled_from(m.PacketType),
+    number=UINT32,
+    source_port=PORTS,
+    destination_port=PORTS,
+    identifier=UINT32,
+    flow_label=st.integers(0, m.MAX_FLOW_LABEL),
+)
 
 
 TTLS = st.integers(1, m.MAX_TTL)
@@ -101,6 +117,8 @@ FROM_AGENT = st.one_of(
         sent=st.lists(st.integers(0, m.MAX_JOB_PROBES), max_size=m.MAX_TTL).map(tuple),
         replies=replies(),
         outcome=st.none() | OUTCOMES,
+        source_address=ADDRESSES | st.just(b""),
+        flows=st.lists(FLOWS, max_size=3).map(tuple),
     ),
 )
 ACKS = st.builds(m.Ack, JOB_IDS, UINT32)
