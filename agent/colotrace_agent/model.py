@@ -156,13 +156,18 @@ class Unheard(enum.Enum):
 
 
 class Reply(NamedTuple):
-    """An answer that counts: the first to a probe, in time."""
+    """An answer that counts: the first to a probe, in time.
+
+    `ordinal` is the probe's number in its flow, `flow` the index of the flow in the job.
+    """
 
     ttl: int
     rtt_ns: int
     address: bytes
     kind: NodeKind
     labels: tuple[str, ...] = ()
+    ordinal: int = 0
+    flow: int = 0
 
 
 @dataclass(slots=True)

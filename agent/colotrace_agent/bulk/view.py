@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from colotrace_proto.messages import NodeKind
+from colotrace_proto.messages import FlowFields, NodeKind
 from colotrace_proto.notices import Notice
 
 from colotrace_agent.engine.notices import Caveats
@@ -60,6 +60,17 @@ class TraceView:
         return self.columns.counters(self.number)
 
     @property
+    def source(self) -> bytes:
+        """The packed source address of the probes."""
+        source: bytes = self.columns.sources[self.number].tobytes()
+        return source
+
+    @property
+    def flows(self) -> tuple[FlowFields, ...]:
+        """None: frames of bulk traces are only shown, and do not show header fields."""
+        return ()
+
+    @property
     def end_ttl(self) -> int:
         """The last TTL that is reported."""
         return int(self.columns.ends_at(np.array([self.number]))[0])
@@ -103,6 +114,7 @@ class TraceView:
             columns.who[number, ordinal].tobytes(),
             kind,
             self._aside.labels.get(ordinal, ()),
+            ordinal,
         )
 
     def settle(self) -> None:

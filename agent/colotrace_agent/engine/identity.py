@@ -9,7 +9,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 
-from colotrace_proto.messages import MAX_WAIT_MS
+from colotrace_proto.messages import MAX_WAIT_MS, FlowFields
 
 from colotrace_agent.errors import AgentError
 from colotrace_agent.marks import Marks
@@ -50,6 +50,18 @@ def first_number(spec: TraceSpec, base: int) -> int:
     """The number of probe 0, from 32 random bits. Types without ports take it from `port`."""
     kind = FORMATS[spec.packet_type]
     return kind.numbering.first(base if kind.ports else spec.port or base)
+
+
+def header_fields(spec: TraceSpec, flow: Flow) -> FlowFields:
+    """The header fields that the flow's probes share. Probes over IPv6 have the flow label 0."""
+    has_ports = FORMATS[flow.packet_type].ports is not None
+    return FlowFields(
+        packet_type=flow.packet_type,
+        number=spec.flow,
+        source_port=flow.identifier if has_ports else 0,
+        destination_port=flow.port,
+        identifier=0 if has_ports else flow.identifier,
+    )
 
 
 class NoFlowLeftError(AgentError):

@@ -11,12 +11,13 @@ from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from colotrace_proto.ends import refused_at
-from colotrace_proto.messages import NodeKind
+from colotrace_proto.messages import FlowFields, NodeKind
 from colotrace_proto.notices import Notice
 
 from colotrace_agent.model import Counters, Flow, Heard, Ordinal, Reply, TraceSpec, Ttl
 
 from . import rules
+from .identity import header_fields
 from .matching import Miss, match
 from .notices import Caveats
 from .order import Order
@@ -94,6 +95,16 @@ class Trace:
     def notices(self) -> tuple[Notice, ...]:
         """What to tell beside the row; none if nothing is out of the ordinary."""
         return tuple(self.caveats.notices(reached=self.reached))
+
+    @property
+    def source(self) -> bytes:
+        """The packed source address of its probes."""
+        return self.flow.source
+
+    @property
+    def flows(self) -> tuple[FlowFields, ...]:
+        """The header fields of its flow."""
+        return (header_fields(self.spec, self.flow),)
 
     @property
     def is_doubtful(self) -> bool:
@@ -215,7 +226,7 @@ class Trace:
             nowhere = self.spec.max_ttl + 1
             shown = _answer_bounds(meaning.stored_kind, ttl, meaning.ttl_left, nowhere)
             self._bounds = Bounds(*map(min, self._bounds, shown))
-        reply = Reply(ttl, rtt_ns, heard.responder, meaning.kind, meaning.labels)
+        reply = Reply(ttl, rtt_ns, heard.responder, meaning.kind, meaning.labels, ordinal)
         if meaning.doubtful:
             self._doubtful.append(reply)
         else:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
-from colotrace_proto.messages import Edge, Failure, Frame, JobId, Node, Outcome, Replies
+from colotrace_proto.messages import Edge, Failure, FlowFields, Frame, JobId, Node, Outcome, Replies
 from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.engine.notices import Caveats
@@ -17,6 +17,14 @@ class Traced(Protocol):
     @property
     def target(self) -> bytes:
         """The target's packed address."""
+
+    @property
+    def source(self) -> bytes:
+        """The packed source address of its probes."""
+
+    @property
+    def flows(self) -> Sequence[FlowFields]:
+        """Header fields of each flow, in the order of `Reply.flow`; only grows."""
 
     @property
     def started(self) -> int:
@@ -50,12 +58,13 @@ class Traced(Protocol):
 class Report:
     """Makes the frames of one job, in order; each has the replies since the one before."""
 
-    __slots__ = ("_sequence", "_told", "job_id")
+    __slots__ = ("_flows", "_sequence", "_told", "job_id")
 
     def __init__(self, job_id: JobId) -> None:
         self.job_id = job_id
         self._sequence = 0
         self._told = 0
+        self._flows = 0
 
     def resolved(self, target: bytes) -> Frame:
         """A frame of the address that the target's name has, before anything was sent there."""
@@ -95,6 +104,8 @@ class Report:
         self._sequence += 1
         news = traced.replies[self._told :]
         self._told = len(traced.replies)
+        flows = tuple(traced.flows[self._flows :])
+        self._flows += len(flows)
         nodes: dict[Node, int] = {}
         lines = tuple(
             nodes.setdefault(Node(reply.address, reply.kind, reply.labels), len(nodes))
@@ -110,8 +121,12 @@ class Report:
                 rtt_ns=tuple(reply.rtt_ns for reply in news),
                 node=lines,
                 nodes=tuple(nodes),
+                ordinal=tuple(reply.ordinal for reply in news),
+                flow=tuple(reply.flow for reply in news),
             ),
             outcome=outcome,
+            source_address=traced.source,
+            flows=flows,
         )
 
 

@@ -8,7 +8,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from colotrace_proto.messages import MAX_JOB_PROBES, Edge, NodeKind, PacketType
+from colotrace_proto.messages import MAX_JOB_PROBES, Edge, FlowFields, NodeKind, PacketType
 from colotrace_proto.notices import Notice
 
 from colotrace_agent.engine.limits.routers import PROBABLE, chance
@@ -117,6 +117,10 @@ class Several:
         self.ended: int | None = None
         self.sent = [0] * specs[0].max_ttl
         self.replies: list[Reply] = []
+        self.source = b""
+        """The packed source address of its probes; b"" until a trace has begun."""
+        self.flows: list[FlowFields] = []
+        """Header fields of each flow, in the order of `Reply.flow`."""
         self.counters = Counters()
         self.caveats = Caveats()
         self.reached = False
@@ -144,6 +148,7 @@ class Several:
     def begun(self, trace: Trace) -> None:
         """A trace that was due has begun."""
         self._strands[trace.spec.packet_type].under_way += 1
+        self.source = trace.source
         self.started = min(self.started or trace.started, trace.started)
 
     def missed(self, spec: TraceSpec, cause: Notice) -> None:
@@ -186,8 +191,10 @@ class Several:
         for ttl in range(1, end + 1):
             self.sent[ttl - 1] += trace.sent[ttl - 1]
         label = self._strands[trace.spec.packet_type].label
+        index = len(self.flows)
+        self.flows += trace.flows
         self.replies += [
-            reply._replace(labels=(label, *reply.labels)) if label else reply
+            reply._replace(labels=(label, *reply.labels) if label else reply.labels, flow=index)
             for reply in trace.replies
             if reply.ttl <= end
         ]

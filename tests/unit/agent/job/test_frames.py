@@ -2,14 +2,23 @@
 
 import errno
 
+import pytest
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.frames import Report
 from colotrace_agent.model import AnswerKind, TraceSpec
 from colotrace_proto import tally
-from colotrace_proto.messages import Failure, Frame, JobId, NodeKind, PacketType, Replies
+from colotrace_proto.messages import (
+    Failure,
+    FlowFields,
+    Frame,
+    JobId,
+    NodeKind,
+    PacketType,
+    Replies,
+)
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.agent.made import TARGET, answer, flow, send_all
+from unit.agent.made import SOURCE, TARGET, answer, flow, send_all
 
 FLOW = flow(PacketType.ICMP)
 PROBES, START, MS = 9, 1_000_000_000, 1_000_000
@@ -48,6 +57,8 @@ def test_frames_add_up_to_the_trace(order: list[int], told_after: set[int]) -> N
     assert [frame.sequence for frame in frames] == list(range(1, len(frames) + 1))
     assert whole.ttl == tuple(1 + ordinal // 3 for ordinal in order)
     assert whole.rtt_ns == tuple((1 + ordinal) * MS for ordinal in order)
+    assert whole.ordinal == tuple(order)
+    assert whole.flow == (0,) * PROBES
     addresses = [whole.nodes[node].address for node in whole.node]
     assert addresses == [bytes([198, 18, ordinal // 3, 1]) for ordinal in order]
     assert frames[-1].sent == (3, 3, 3)
@@ -99,3 +110,24 @@ def test_cancelled_trace_without_sent_probes_stays_cancelled() -> None:
     outcome = Report(JobId("a")).final(trace, Failure.CANCELLED).outcome
     assert outcome is not None
     assert outcome.failure is Failure.CANCELLED
+
+
+@pytest.mark.parametrize(
+    ("packet_type", "fields"),
+    [
+        (PacketType.ICMP, FlowFields(PacketType.ICMP, 3, identifier=20_001)),
+        (PacketType.UDP, FlowFields(PacketType.UDP, 3, 20_001, 33_434)),
+        (PacketType.TCP, FlowFields(PacketType.TCP, 3, 20_001, 33_434)),
+        (PacketType.GRE, FlowFields(PacketType.GRE, 3, identifier=20_001)),
+    ],
+)
+def test_header_fields_of_a_flow_are_reported_once(
+    packet_type: PacketType, fields: FlowFields
+) -> None:
+    """Ports, or the identifier; the source address is in each frame."""
+    spec = TraceSpec(TARGET, packet_type, flow=3)
+    trace, report = Trace(spec, flow(packet_type), now=START), Report(JobId("a"))
+    first, second = report.progress(trace), report.final(trace, Failure.NONE)
+    assert first.flows == (fields,)
+    assert second.flows == ()
+    assert first.source_address == second.source_address == SOURCE

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.model import AnswerKind, Heard
+from colotrace_proto import tally
 from colotrace_proto.messages import (
     Accepted,
     Failure,
@@ -34,6 +35,13 @@ async def test_a_multipath_job_traces_flow_by_flow(jobs: Jobs, prober: FakeProbe
     assert prober.begun == 7
     assert outcome_of(frames) is Failure.NONE
     assert [len(frame.replies.ttl) for frame in frames] == [2, 12]
+    flows = [flow for frame in frames for flow in frame.flows]
+    assert [flow.number for flow in flows] == list(range(7))
+    assert [flow.identifier for flow in flows] == [trace.flow.identifier for trace in first]
+    replies = tally.merged([frame.replies for frame in frames])
+    assert replies.flow == tuple(number for number in range(7) for _ in range(2))
+    for number, trace in enumerate(first):
+        assert replies.ordinal[2 * number : 2 * number + 2] == tuple(prober.ordinals[trace, 1])
     # The target answered at TTL 1: what was sent beyond is not the flows' own.
     assert frames[-1].sent == (14, 0)
     assert len(jobs) == 0
