@@ -4,7 +4,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from colotrace_proto.messages import Frame, JobId, Outcome, Replies
+from colotrace_proto.messages import FlowFields, Frame, JobId, Outcome, Replies
 from colotrace_proto.tally import merged
 
 from colotrace_coordinator.fleet.agents import AgentKey
@@ -53,6 +53,9 @@ class Attempt:
     last_sequence: int = 0
     gaps: int = 0
     target_address: bytes = b""
+    source_address: bytes = b""
+    flows: tuple[FlowFields, ...] = ()
+    """Of all frames so far; indexed by `Replies.flow`."""
     sent: tuple[int, ...] = ()
     outcome: Outcome | None = None
     reply_count: int = 0
@@ -84,10 +87,14 @@ class Attempt:
             self.reply_count + len(ttls) > self.most_replies
             or len(frame.sent) > self.max_ttl
             or max(ttls, default=0) > self.max_ttl
+            or len(self.flows) + len(frame.flows) > self.most_replies
+            or max(frame.replies.flow, default=-1) >= len(self.flows) + len(frame.flows)
         ):
             return Taken.EXCESS
         self.last_sequence = frame.sequence
         self.target_address = frame.target_address or self.target_address
+        self.source_address = frame.source_address or self.source_address
+        self.flows += frame.flows
         self.sent = frame.sent or self.sent
         if ttls:
             self.reply_count += len(ttls)

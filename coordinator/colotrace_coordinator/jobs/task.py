@@ -11,6 +11,7 @@ from colotrace_proto.messages import (
     ColoName,
     Edge,
     Family,
+    FlowFields,
     Job,
     JobId,
     Replies,
@@ -70,7 +71,8 @@ class JobResult:
     `moved`: why the job went from one agent to another while tracing, as text. `notices` are the
     agent's, `links` those that a multipath job found between its addresses. `unplaced` counts
     answers of the target that name no probe. `limited_s`: how long the limit of packets to the
-    target delayed the start.
+    target delayed the start. `source_address` and `flows` are of the probes; empty from an agent of
+    release 0.2.
     """
 
     fault: Fault | None
@@ -83,6 +85,8 @@ class JobResult:
     unplaced: int = 0
     links: tuple[Edge, ...] = ()
     limited_s: float = 0.0
+    source_address: bytes = b""
+    flows: tuple[FlowFields, ...] = ()
 
     @classmethod
     def of(cls, best: Attempt | None, fault: Fault | None, *, earlier: Iterable[Fault]) -> Self:
@@ -101,4 +105,6 @@ class JobResult:
             notices=outcome.notices if outcome else (),
             unplaced=outcome.unplaced if outcome else 0,
             links=outcome.links if outcome else (),
+            source_address=best.source_address if best else b"",
+            flows=best.flows if best else (),
         )

@@ -8,8 +8,13 @@ from colotrace_proto.messages import (
     MAX_JOB_PROBES,
     Edge,
     Failure,
+    FlowFields,
+    Frame,
     JobId,
+    Node,
+    Outcome,
     PacketType,
+    Replies,
 )
 from unit.coordinator.jobs.virtual import Clockwork, key
 
@@ -157,3 +162,49 @@ def test_a_multipath_job_is_offered_as_such_and_has_its_own_bound() -> None:
     run.frame(30, failure=Failure.NONE, links=(link,))
     assert run.result.links == (link,)
     assert len(run.result.replies.ttl) == 87
+
+
+def numbered(run: Clockwork, sequence: int, *, flow: int, flows: int, last: bool = False) -> Frame:
+    """A frame with one reply of that flow, which adds so many flows to those of the job."""
+    return Frame(
+        run.job_id,
+        sequence,
+        sent=(3,),
+        replies=Replies((1,), (5,), (0,), (Node(bytes(4)),), (sequence,), (flow,)),
+        outcome=Outcome(Failure.NONE) if last else None,
+        source_address=bytes([10, 0, 0, 1]) if sequence == 1 else b"",
+        flows=(FlowFields(PacketType.UDP, source_port=20_000 + sequence),) * flows,
+    )
+
+
+def test_result_has_ordinals_flows_and_source_address() -> None:
+    """Flows add up over the frames; the source address stays."""
+    run = Clockwork("a", options=Options(multipath=True))
+    run.accept()
+    run.machine.frame(run.now, numbered(run, 1, flow=0, flows=1))
+    run.machine.frame(run.now, numbered(run, 2, flow=1, flows=1, last=True))
+    result = run.result
+    assert (result.replies.ordinal, result.replies.flow) == ((1, 2), (0, 1))
+    assert [flow.source_port for flow in result.flows] == [20_001, 20_002]
+    assert result.source_address == bytes([10, 0, 0, 1])
+
+
+def test_agent_without_ordinals_is_traced() -> None:
+    """As of release 0.2."""
+    run = Clockwork("a")
+    run.accept()
+    run.frame(1, 2)
+    run.frame(2, failure=Failure.NONE)
+    assert run.result.fault is None
+    assert (run.result.replies.ordinal, run.result.flows) == ((), ())
+    assert run.result.source_address == b""
+
+
+@pytest.mark.parametrize(("flow", "flows"), [(0, 0), (1, 1), (0, 46)])
+def test_flow_that_the_job_does_not_have_ends_the_attempt(flow: int, flows: int) -> None:
+    """A flow that no frame has named, or more flows than the job has probes."""
+    run = Clockwork("a")
+    run.accept()
+    run.machine.frame(run.now, numbered(run, 1, flow=flow, flows=flows))
+    run.settle()
+    assert "probes that the job does not have" in run.failed[1]
