@@ -1,22 +1,19 @@
-"""The composition root of `serve`: builds all parts, runs them, and stops them in order."""
+"""The composition root of `serve`: builds all parts in a few steps. `serving` runs them."""
 
 import asyncio
 import contextlib
-import gc
-import signal
-import socket
-import sys
+from dataclasses import dataclass
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import structlog
-import uvloop
-from colotrace_proto.deadlines import STOP_S
+from colotrace_proto.deadlines import GATHER_S
 from colotrace_proto.descriptors import raise_limit
-from colotrace_proto.messages import ColoName
 from colotrace_proto.running import RunningClock
-from colotrace_proto.starting import mark_started
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from structlog.typing import FilteringBoundLogger
 
+from .answer import Answers
 from .api.app import create_app, create_operation_app
 from .api.http.server import (
     MAX_CONNECTIONS,
@@ -26,18 +23,18 @@ from .api.http.server import (
     ServerCertificate,
 )
 from .api.metrics import HttpMetrics
-from .certificates import CertificateWatch
 from .descriptors import share
 from .enrich.asn import AsnTable
 from .enrich.names import Names
-from .errors import CoordinatorError, StoppingError
-from .fleet.link import StreamEvents
+from .errors import StoppingError
+from .fleet.fleet import Fleet
+from .fleet.link import FleetEvents
 from .fleet.registry import MAX_AGENTS, Registry
+from .jobs.dispatcher import Dispatcher
+from .jobs.reports import AgentReports
 from .jobs.target_rates import TargetLimits
 from .links.direct.server import DirectLink
 from .links.direct.tls import TlsFiles
-from .listen import Address, bound, listen
-from .loop_lag import sample
 from .metrics import BrokerMetrics, Metrics
 from .peers.peers import Peers
 from .policy import TargetPolicy
@@ -48,207 +45,250 @@ from .store.colos import ColoMemory, ColoStore
 from .store.credentials import Credentials
 from .store.database import Database
 
+if TYPE_CHECKING:
+    from .links.mqtt.link import MqttLink
+
 log = structlog.get_logger("colotrace_coordinator")
 
 _OPERATION = Limits(connections=100, connections_per_address=50, refused=5)
-_STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-def run(settings: ServeSettings) -> None:
-    """Serve until SIGTERM or SIGINT.
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """All parts of a coordinator."""
+
+    base: "Base"
+    store: "Store"
+    tracing: "Tracing"
+    links: "Links"
+    servers: "Servers"
+
+
+async def build(
+    settings: ServeSettings, stack: contextlib.AsyncExitStack, *, stopping: asyncio.Event
+) -> Parts:
+    """The parts, which nothing runs yet. `stack` closes what was opened. Once `stopping` is set,
+    `/readyz` refuses.
 
     Raises:
         SetupError: an option cannot be used.
         StoreError: the database cannot be used.
     """
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(settings))
-    except Exception as error:
-        leaf = _leaf(error)
-        if isinstance(leaf, CoordinatorError):
-            raise leaf from None
-        raise
+    base = _base(settings, stack)
+    store = await _open_store(base, stack)
+    tracing = await _tracing(base, store, stack)
+    links = _links(base, tracing.events)
+    servers = _servers(base, store, links, tracing.service, stopping)
+    _report_queues(base.metrics, links, store)
+    return Parts(base, store, tracing, links, servers)
 
 
-async def serve(settings: ServeSettings) -> None:
-    """Serve until SIGTERM or SIGINT; see `run`."""
-    stopping = asyncio.Event()
-    for number in _STOP_SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    async with contextlib.AsyncExitStack() as stack:
-        database = await Database.open(settings.location, even_full=True)
-        stack.push_async_callback(database.close)
-        clock = RunningClock()
-        stack.callback(clock.close)
-        database.limit = clock.timeout
-        credentials = Credentials(database)
-        audit = Audit(database, credentials)
-        memory = await ColoMemory.load(ColoStore(database), vouched=settings.tls is not None)
+@dataclass(frozen=True, slots=True)
+class Base:
+    """What most parts need. `peers` is None without a broker."""
 
-        numbers = CollectorRegistry()
-        ProcessCollector(registry=numbers)
-        PlatformCollector(registry=numbers)
-        metrics = Metrics(numbers)
-        asns = None
-        if settings.asn_db:
-            asns = AsnTable(settings.asn_db, log=log, metrics=metrics)
-        names = await stack.enter_async_context(
-            Names(resolver=settings.resolver, metrics=metrics, log=log)
-        )
-        peers = Peers() if settings.mqtt is not None else None
-        service = TraceService(
-            registry=Registry(memory, vouched=settings.tls is not None),
-            names=names,
-            asns=asns,
-            policy=TargetPolicy(allow_private=settings.allow_private),
-            metrics=metrics,
-            log=log,
-            clock=clock,
-            target_limits=TargetLimits(
-                of_account=settings.account_target_rate, in_all=settings.target_rate
-            ),
-            peers=peers,
-        )
-        https = agents_tls = None
-        if settings.tls:
-            certificate, key = settings.tls.certificate, settings.tls.key
-            https = ServerCertificate(certificate, key)
-            agents_tls = TlsFiles(
-                certificate=certificate, key=key, client_authority=settings.tls.agent_ca
-            )
+    settings: ServeSettings
+    clock: RunningClock
+    numbers: CollectorRegistry
+    metrics: Metrics
+    peers: Peers | None
 
-        bus = None
-        events: StreamEvents = service.agent_events
-        if settings.mqtt is not None:
-            from .links.mqtt.link import MqttLink  # needs the extra `mqtt`
 
-            events = bus = MqttLink(
-                service.agent_events,
-                settings.mqtt.broker,
-                tls=settings.mqtt.tls,
-                metrics=BrokerMetrics(numbers),
-                log=log,
-                clock=clock,
-                peers=peers,
-            )
-        link = DirectLink(
+def _base(settings: ServeSettings, stack: contextlib.AsyncExitStack) -> Base:
+    clock = RunningClock()
+    stack.callback(clock.close)
+    numbers = CollectorRegistry()
+    ProcessCollector(registry=numbers)
+    PlatformCollector(registry=numbers)
+    peers = Peers() if settings.mqtt is not None else None
+    return Base(settings, clock, numbers, Metrics(numbers), peers)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The database, and what is kept in it."""
+
+    database: Database
+    credentials: Credentials
+    audit: Audit
+    memory: ColoMemory
+
+
+async def _open_store(base: Base, stack: contextlib.AsyncExitStack) -> Store:
+    database = await Database.open(base.settings.location, even_full=True)
+    stack.push_async_callback(database.close)
+    database.limit = base.clock.timeout
+    credentials = Credentials(database)
+    memory = await ColoMemory.load(ColoStore(database), vouched=base.settings.tls is not None)
+    return Store(database, credentials, Audit(database, credentials), memory)
+
+
+@dataclass(frozen=True, slots=True)
+class Tracing:
+    """From a request to its answer. `events` is what links report to."""
+
+    service: TraceService
+    events: FleetEvents
+    registry: Registry
+    asns: AsnTable | None = None
+
+
+def build_tracing(
+    registry: Registry,
+    *,
+    names: Names | None,
+    asns: AsnTable | None,
+    policy: TargetPolicy,
+    target_limits: TargetLimits,
+    metrics: Metrics,
+    log: FilteringBoundLogger,
+    clock: RunningClock,
+    peers: Peers | None = None,
+    gather_s: float = GATHER_S,
+) -> Tracing:
+    """The service and what it works with. `gather_s`: how long after the start jobs wait for agents
+    of colos that were known before. Call it inside a running event loop."""
+    answers = Answers(registry=registry, names=names, asns=asns)
+    dispatcher = Dispatcher(
+        registry,
+        metrics=metrics,
+        log=log,
+        clock=clock,
+        gather_s=gather_s,
+        target_limits=target_limits,
+        peers=peers,
+    )
+    events = AgentReports(
+        Fleet(registry, metrics=metrics, log=log),
+        dispatcher,
+        seen=answers.prefetch,
+        metrics=metrics,
+        log=log,
+        clock=clock,
+    )
+    service = TraceService(
+        registry=registry, dispatcher=dispatcher, answers=answers, policy=policy, metrics=metrics
+    )
+    return Tracing(service, events, registry, asns)
+
+
+async def _tracing(base: Base, store: Store, stack: contextlib.AsyncExitStack) -> Tracing:
+    settings, metrics = base.settings, base.metrics
+    asns = AsnTable(settings.asn_db, log=log, metrics=metrics) if settings.asn_db else None
+    names = await stack.enter_async_context(
+        Names(resolver=settings.resolver, metrics=metrics, log=log)
+    )
+    return build_tracing(
+        Registry(store.memory, vouched=settings.tls is not None),
+        names=names,
+        asns=asns,
+        policy=TargetPolicy(allow_private=settings.allow_private),
+        target_limits=TargetLimits(
+            of_account=settings.account_target_rate, in_all=settings.target_rate
+        ),
+        metrics=metrics,
+        log=log,
+        clock=base.clock,
+        peers=base.peers,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The links to agents. `bus` is None without a broker."""
+
+    direct: DirectLink
+    bus: "MqttLink | None"
+
+
+def _links(base: Base, events: FleetEvents) -> Links:
+    settings, bus = base.settings, None
+    if settings.mqtt is not None:
+        from .links.mqtt.link import MqttLink  # needs the extra `mqtt`
+
+        bus = MqttLink(
             events,
-            host=settings.grpc.host or "::",
-            port=settings.grpc.port,
-            tls=agents_tls,
+            settings.mqtt.broker,
+            tls=settings.mqtt.tls,
+            metrics=BrokerMetrics(base.numbers),
             log=log,
-            clock=clock,
+            clock=base.clock,
+            peers=base.peers,
         )
-        if bus is not None:
-            bus.answered_by(link)
-        metrics.stream_messages_waiting.set_function(link.messages_waiting)
-        metrics.streams_blocked.set_function(link.blocked)
-        metrics.audit_waiting.set_function(lambda: audit.waiting)
-        metrics.audit_dropped.set_function(lambda: audit.dropped)
-
-        async def ready() -> str:
-            if stopping.is_set():
-                raise StoppingError("the coordinator is stopping")
-            await database.ping()
-            if bus is not None:
-                bus.check()
-            return database.trouble
-
-        def disk(trouble: str) -> None:
-            metrics.database_full.set(bool(trouble))
-            if trouble:
-                log.error("no_space_left", detail=trouble)
-            else:
-                log.info("space_available")
-
-        http_metrics = HttpMetrics(numbers)
-        app = create_app(
-            tracer=service,
-            credentials=credentials,
-            ready=ready,
-            registry=numbers,
-            version=version("colotrace"),
-            audit=audit,
-            requests_per_window=settings.requests_per_window,
-            metrics=http_metrics,
-            operation=settings.ops is None,
-            limit=clock.timeout,
-            peers=peers,
+    tls = None
+    if settings.tls:
+        tls = TlsFiles(
+            certificate=settings.tls.certificate,
+            key=settings.tls.key,
+            client_authority=settings.tls.agent_ca,
         )
-        server = HttpServer(
-            app, tls=https, trusted_proxies=settings.trusted_proxies, limits=_limits()
+    direct = DirectLink(
+        bus or events,
+        host=settings.grpc.host or "::",
+        port=settings.grpc.port,
+        tls=tls,
+        log=log,
+        clock=base.clock,
+    )
+    if bus is not None:
+        bus.answered_by(direct)
+    return Links(direct, bus)
+
+
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """The HTTP servers. `operation` is None if the API's has the routes of operation too."""
+
+    api: HttpServer
+    operation: HttpServer | None
+
+
+def _servers(
+    base: Base, store: Store, links: Links, service: TraceService, stopping: asyncio.Event
+) -> Servers:
+    settings = base.settings
+
+    async def ready() -> str:
+        if stopping.is_set():
+            raise StoppingError("the coordinator is stopping")
+        await store.database.ping()
+        if links.bus is not None:
+            links.bus.check()
+        return store.database.trouble
+
+    metrics = HttpMetrics(base.numbers)
+    app = create_app(
+        tracer=service,
+        credentials=store.credentials,
+        ready=ready,
+        registry=base.numbers,
+        version=version("colotrace"),
+        audit=store.audit,
+        requests_per_window=settings.requests_per_window,
+        metrics=metrics,
+        operation=settings.ops is None,
+        limit=base.clock.timeout,
+        peers=base.peers,
+    )
+    tls = None
+    if settings.tls:
+        tls = ServerCertificate(settings.tls.certificate, settings.tls.key)
+    api = HttpServer(app, tls=tls, trusted_proxies=settings.trusted_proxies, limits=_limits())
+    operation = None
+    if settings.ops is not None:
+        operation = HttpServer(
+            create_operation_app(ready=ready, registry=base.numbers, metrics=metrics),
+            limits=_OPERATION,
         )
-        http = listen(settings.http, flag="--http")
-        stack.callback(_close, http)
-        ops: list[socket.socket] = []
-        operation = None
-        if settings.ops is not None:
-            operation = HttpServer(
-                create_operation_app(ready=ready, registry=numbers, metrics=http_metrics),
-                limits=_OPERATION,
-            )
-            ops = listen(settings.ops, flag="--ops")
-            stack.callback(_close, ops)
-        grpc = Address(settings.grpc.host or "0.0.0.0", await link.start())  # noqa: S104 - the default
-        stack.push_async_callback(link.stop)
-
-        async with asyncio.TaskGroup() as tasks:
-            watch = CertificateWatch(
-                settings.tls.files if settings.tls else (),
-                [link.reload, server.reload_certificate],
-                log=log,
-            )
-            work = {
-                "audit": audit.run(),
-                "loop-lag": sample(metrics.loop_lag),
-                "colo-memory": memory.run(lambda: _attached(service), service.forget),
-                "disk": database.watch(changed=disk),
-                "certificates": watch.run(),
-            }
-            if asns is not None:
-                work["asn-file"] = asns.run()
-            if bus is not None and settings.mqtt is not None:
-                work["broker"] = bus.run(reply_to=settings.mqtt.advertise or str(grpc))
-            background = [tasks.create_task(each, name=name) for name, each in work.items()]
-            # SIGHUP of a closed terminal ends the program that was started at it.
-            hung_up = sys.stdin is not None and sys.stdin.isatty()
-            asyncio.get_running_loop().add_signal_handler(
-                signal.SIGHUP, stopping.set if hung_up else watch.ask
-            )
-            serving = tasks.create_task(server.serve(sockets=http), name="http")
-            where = {"http": str(bound(http, settings.http)), "grpc": str(grpc)}
-            if operation is not None and settings.ops is not None:
-                tasks.create_task(operation.serve(sockets=ops), name="operation")
-                where["ops"] = str(bound(ops, settings.ops))
-            mark_started()
-            _tune_garbage_collection()
-            log.info("listening", **where, tls=settings.tls is not None)
-            await _until(stopping, serving)
-            log.info("stopping")
-            for number in _STOP_SIGNALS:  # a second signal ends the process at once
-                asyncio.get_running_loop().remove_signal_handler(number)
-            await asyncio.sleep(settings.stop_delay_s if not serving.done() else 0)
-            # Running requests need their agents, so the links end after them.
-            server.stop()
-            await serving
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STOP_S):
-                    await service.drain()
-            if operation is not None:  # last: it reports the state while stopping
-                operation.stop()
-            for task in background:
-                task.cancel()
-    log.info("stopped")
+    return Servers(api, operation)
 
 
-def _tune_garbage_collection() -> None:
-    """What exists now stays for good, and is not looked at again. A large request makes many
-    objects that live for seconds and have no cycles: by default, collections stopped the loop for
-    up to 400 ms, and took a third of the time. A collection of the youngest takes 2 ms."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 200, 20)
+def _report_queues(metrics: Metrics, links: Links, store: Store) -> None:
+    """Let the metrics read these queues when they are asked for."""
+    metrics.stream_messages_waiting.set_function(links.direct.messages_waiting)
+    metrics.streams_blocked.set_function(links.direct.blocked)
+    metrics.audit_waiting.set_function(lambda: store.audit.waiting)
+    metrics.audit_dropped.set_function(lambda: store.audit.dropped)
 
 
 def _limits() -> Limits:
@@ -272,27 +312,3 @@ def _limits() -> Limits:
         connections_per_address=min(MAX_CONNECTIONS_PER_ADDRESS, max(connections // 4, 1)),
         refused=files.connections - connections,
     )
-
-
-async def _until(stopping: asyncio.Event, serving: asyncio.Task[None]) -> None:
-    stop = asyncio.create_task(stopping.wait(), name="stop-signal")
-    try:
-        await asyncio.wait({stop, serving}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        stop.cancel()
-
-
-def _attached(service: TraceService) -> list[tuple[ColoName, str]]:
-    return [(colo.name, colo.city) for colo in service.colos() if colo.agents]
-
-
-def _close(sockets: list[socket.socket]) -> None:
-    for each in sockets:
-        each.close()
-
-
-def _leaf(error: BaseException) -> BaseException:
-    """The first exception inside of nested exception groups."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

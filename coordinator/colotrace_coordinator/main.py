@@ -254,7 +254,7 @@ def serve(
     configure(log_format, log_level)
     require(files=24, threads=16, address_space=256 << 20)  # for the database, gRPC and uvloop
     # Imported here: faults above are reported without the delay of importing numpy and gRPC.
-    from .composition import run
+    from .serving import run
 
     # Imported objects stay for ever, so the garbage collector does not need to scan them.
     gc.freeze()

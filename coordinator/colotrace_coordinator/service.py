@@ -1,35 +1,25 @@
 """From a request to its answer: policy, jobs, rows.
 
-The parts are built by `composition`. Links report to `TraceService.agent_events`.
+`composition` builds the parts.
 """
 
 import asyncio
 import itertools
 from collections.abc import Sequence
 
-from colotrace_proto.deadlines import GATHER_S
 from colotrace_proto.hostnames import as_ascii
 from colotrace_proto.messages import ColoName, Family
-from colotrace_proto.running import RunningClock
-from structlog.typing import FilteringBoundLogger
 
 from .answer import Answers
 from .colo_names import ColoNames
-from .enrich.asn import AsnTable
-from .enrich.names import Names
 from .errors import StoppingError
-from .fleet.fleet import Fleet
-from .fleet.link import FleetEvents
 from .fleet.registry import Registry
 from .jobs.dispatcher import Dispatcher
 from .jobs.fair import Origin
-from .jobs.reports import AgentReports
 from .jobs.running import JobKey, Ticket
-from .jobs.target_rates import UNLIMITED, TargetLimits
 from .jobs.task import JobResult, Task
 from .metrics import Metrics
 from .model import Answer, ColoStatus, TraceRequest
-from .peers.peers import Peers
 from .policy import TargetPolicy, literal
 
 ROWS_PER_TURN = 100
@@ -43,55 +33,22 @@ class TraceService:
         self,
         *,
         registry: Registry,
-        names: Names | None,
-        asns: AsnTable | None,
+        dispatcher: Dispatcher,
+        answers: Answers,
         policy: TargetPolicy,
         metrics: Metrics,
-        log: FilteringBoundLogger,
-        clock: RunningClock,
-        gather_s: float = GATHER_S,
-        target_limits: TargetLimits = UNLIMITED,
-        peers: Peers | None = None,
     ) -> None:
-        """`gather_s`: how long after the start jobs wait for agents of colos that were known
-        before."""
         self._registry = registry
+        self._dispatcher = dispatcher
+        self._answers = answers
         self._policy = policy
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
-        self._answers = Answers(registry=registry, names=names, asns=asns)
-        fleet = Fleet(registry, metrics=metrics, log=log)
-        self._dispatcher = Dispatcher(
-            registry,
-            metrics=metrics,
-            log=log,
-            clock=clock,
-            gather_s=gather_s,
-            target_limits=target_limits,
-            peers=peers,
-        )
-        self._events = AgentReports(
-            fleet,
-            self._dispatcher,
-            seen=self._answers.prefetch,
-            metrics=metrics,
-            log=log,
-            clock=clock,
-        )
         self._numbers = itertools.count()
         self._stopping = False
         self._requests = 0
         self._idle = asyncio.Event()
         self._idle.set()
-
-    @property
-    def agent_events(self) -> FleetEvents:
-        """What links report to."""
-        return self._events
-
-    def forget(self, colo: ColoName) -> bool:
-        """Forget a colo that has no agent; False if it has one."""
-        return self._registry.forget(colo)
 
     @property
     def colo_names(self) -> ColoNames:

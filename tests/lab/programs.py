@@ -29,7 +29,7 @@ _LATER = (
     "colotrace_cli.main",
     "colotrace_coordinator.main",
     "colotrace_coordinator.links.mqtt.link",
-    "colotrace_coordinator.composition",
+    "colotrace_coordinator.serving",
     "aiosqlite",
     "alembic.command",
     "concurrent.futures.thread",

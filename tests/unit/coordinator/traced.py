@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import pytest
 import structlog
+from colotrace_coordinator.composition import build_tracing
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.jobs.target_rates import UNLIMITED, TargetLimits
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.model import Message, Options, TraceRequest
 from colotrace_coordinator.policy import TargetPolicy
-from colotrace_coordinator.service import TraceService
 from colotrace_proto import rows
 from colotrace_proto.messages import (
     ColoName,
@@ -45,8 +45,8 @@ class Coordinator:
         log = structlog.get_logger()
         clock = RunningClock()
         registry = Registry(VolatileMemory([(SIN, "Singapore, SG")]))
-        self.service = TraceService(
-            registry=registry,
+        tracing = build_tracing(
+            registry,
             names=None,
             asns=None,
             policy=TargetPolicy(),
@@ -56,8 +56,9 @@ class Coordinator:
             gather_s=0,
             target_limits=limits,
         )
+        self.service = tracing.service
         self.link = DirectLink(
-            self.service.agent_events, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
+            tracing.events, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
         )
         self.port = 0
 
