@@ -100,23 +100,25 @@ class Peers:
     def to_send(self, now: float) -> Iterator[bytes]:
         """The reports that are due. Call it every `REPORT_EVERY_S` while connected."""
         self._expire(now)
-        changes = {kind: tuple(each.changes(now)) for kind, each in self._shared.items()}
+        shared = self._shared.items()
+        changes = [(kind, count) for kind, each in shared for count in each.changes(now)]
         asks, self._asks = self._asks, False
         tells_all, self._tells_all = self._tells_all, False
         if self._heard_at:
-            for kind, counts in changes.items():
-                yield from self._reports(kind, counts, whole=False)
+            yield from self._reports(changes, whole=False)
             if tells_all:
-                for kind, each in self._shared.items():
-                    yield from self._reports(kind, tuple(each.everything()), whole=True)
+                whole = [(kind, count) for kind, each in shared for count in each.everything()]
+                yield from self._reports(whole, whole=True)
         if asks or now - self._alive_at >= ALIVE_EVERY_S:
             self._alive_at = now
             yield _ENCODER.encode(_Report(self.origin, asks=asks))
 
-    def _reports(self, kind: str, counts: tuple[Count, ...], *, whole: bool) -> Iterator[bytes]:
+    def _reports(self, counts: list[tuple[str, Count]], *, whole: bool) -> Iterator[bytes]:
         for first in range(0, len(counts), _COUNTS):
-            part = list(counts[first : first + _COUNTS])
-            yield _ENCODER.encode(_Report(self.origin, {kind: part}, whole))
+            part: dict[str, list[Count]] = {}
+            for kind, count in counts[first : first + _COUNTS]:
+                part.setdefault(kind, []).append(count)
+            yield _ENCODER.encode(_Report(self.origin, part, whole))
 
     def _expire(self, now: float) -> None:
         for origin in [o for o, at in self._heard_at.items() if now - at > GONE_AFTER_S]:
