@@ -20,7 +20,7 @@ from bench import machine, plot, report
 from bench.figures import BenchError, Figure
 
 from . import several, works
-from .works import LARGE, MIDDLE, SHORT, Bed, Size
+from .bed import LARGE, MIDDLE, SHORT, Bed, Size
 
 _PLOTTED = (
     "answer",

@@ -16,10 +16,11 @@ from fleet.authority import Authority
 from bench import proc
 from bench.figures import Figure
 
+from .bed import small_requests
 from .broker import Broker
 from .names import NoNames
+from .outcome import latencies, require_complete
 from .programs import Agents, Clients, Coordinator, agent_names
-from .works import latencies, require_complete, small_requests
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@ from rich.console import Console
 from bench.figures import Figure
 from load import several
 from load.__main__ import measured, measured_several
-from load.works import SHORT, growth
+from load.bed import SHORT
+from load.works import growth
 
 
 def test_every_work_gives_figures() -> None:

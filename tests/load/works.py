@@ -2,118 +2,17 @@
 
 from __future__ import annotations
 
-import itertools
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Iterator, Mapping
 
 from eventually import wait_until
-from fleet.authority import Authority
 
 from bench import proc
-from bench.figures import BenchError, Figure
+from bench.figures import Figure
 
-from .names import NoNames
-from .programs import Agents, Clients, Coordinator, agent_names, colo_names
-
-TARGETS = tuple(f"203.0.113.{number}" for number in range(1, 11))
-_OPTIONS = {"max_ttl": 15, "packets_per_ttl": 3, "packet_type": "icmp"}
-_SMALL_COLOS = 20
-WHO = "coordinator"
-
-
-@dataclass(frozen=True, slots=True)
-class Size:
-    """How much is done: all of it, or a little to see that it works."""
-
-    colos: int
-    agents: int
-    requests: Sequence[tuple[int, int]]
-    """Requests of so many colos and targets."""
-    runs: int
-    seconds: float
-    clients: int
-
-
-MIDDLE = Size(
-    colos=300,
-    agents=300,
-    requests=((10, 10), (100, 10), (300, 1), (300, 10)),
-    runs=5,
-    seconds=8.0,
-    clients=32,
-)
-LARGE = Size(
-    colos=2_500,
-    agents=5_000,
-    requests=((10, 10), (300, 10), (1_000, 10), (2_500, 1), (2_500, 10)),
-    runs=3,
-    seconds=8.0,
-    clients=32,
-)
-SHORT = Size(colos=20, agents=40, requests=((5, 10), (20, 10)), runs=1, seconds=1.0, clients=4)
-
-
-class Bed:
-    """A coordinator, its agents and its clients."""
-
-    def __init__(
-        self, stack: ExitStack, directory: Path, size: Size, say: Callable[[str], None]
-    ) -> None:
-        self.size = size
-        self.say = say
-        self._attached = 0
-        say(f"{size.agents} agents in {size.colos} colos attach")
-        authority = Authority(directory / "tls")
-        names = NoNames()
-        stack.callback(names.close)
-        self.coordinator = Coordinator(directory / "data", authority, ("--resolver", names.address))
-        stack.callback(self.coordinator.stop)
-        agents = agent_names(size.colos, size.agents)
-        # The agents of small requests have a process of their own, since real ones do not wait for
-        # those of large requests.
-        few = {f"{colo}-0" for colo in colo_names(_SMALL_COLOS)}
-        first = [agent for agent in agents if agent in few]
-        second, third = halves([agent for agent in agents if agent not in few])
-        self.agents = Agents(("--coordinator", self.coordinator.grpc), authority)
-        stack.callback(self.agents.close)
-        self.clients = Clients([self.coordinator])
-        stack.callback(self.clients.close)
-        self.memory_kb = self._attach(first), self._attach(second), self._attach(third)
-        """Memory an agent of the first few agents, of the first half and of the second half."""
-
-    @property
-    def fleet(self) -> str:
-        """The fleet, in words."""
-        return f"{self.size.agents:,} agents"
-
-    def _attach(self, names: Sequence[str]) -> float:
-        """Start these agents; returns the memory for each of them, in KB."""
-        before_mb = proc.resident_mb(self.coordinator.pid)
-        self._attached += len(names)
-        self.agents.add(names)
-        self.coordinator.wait_attached(self._attached)
-        return (proc.resident_mb(self.coordinator.pid) - before_mb) * 1024 / len(names)
-
-
-def halves(names: Sequence[str]) -> list[Sequence[str]]:
-    """Two groups of one size."""
-    return [names[::2], names[1::2]]
-
-
-def request(colos: int, targets: int) -> dict[str, Any]:
-    """So many targets from so many colos."""
-    return {"targets": list(TARGETS[:targets]), "colos": colo_names(colos), "options": _OPTIONS}
-
-
-def small_requests(colos: int) -> list[dict[str, Any]]:
-    """One target from one colo; no two are alike."""
-    places = itertools.product(TARGETS, colo_names(min(colos, _SMALL_COLOS)))
-    return [{"targets": [t], "colos": [c], "options": _OPTIONS} for t, c in places]
+from .bed import SMALL_COLOS, TARGETS, Bed, request, small_requests
+from .outcome import WHO, Spent, latencies, require_complete
 
 
 def rows(bed: Bed) -> Iterator[Figure]:
@@ -230,10 +129,10 @@ def missing(bed: Bed) -> Iterator[Figure]:
     late, silent = TARGETS[:2]
     bed.say("agents report late, or never")
     bed.agents.behave(late_targets=[late], silent_targets=[silent])
-    body = request(min(bed.size.colos, _SMALL_COLOS), len(TARGETS))
+    body = request(min(bed.size.colos, SMALL_COLOS), len(TARGETS))
     streams = [
         {"name": "missing", "bodies": [body], "width": 1, "failing": [late, silent]},
-        {"name": "small", "bodies": small_requests(bed.size.colos)[-_SMALL_COLOS:], "rate": 5.0},
+        {"name": "small", "bodies": small_requests(bed.size.colos)[-SMALL_COLOS:], "rate": 5.0},
     ]
     told = bed.clients.run(streams, seconds=1.0)["streams"]
     bed.agents.behave(late_targets=[], silent_targets=[])
@@ -304,61 +203,3 @@ def attached(bed: Bed) -> Iterator[Figure]:
 
 _AGENTS_OF_LARGE = 1_000
 """Fewer agents are too few for figures of one agent: the coordinator's own share is larger."""
-
-
-class Spent:
-    """CPU time of a measurement's programs, in a with-statement."""
-
-    def __init__(self, coordinator: Coordinator, agents: Agents, clients: Clients) -> None:
-        self._read = lambda: (
-            proc.cpu_ms(coordinator.pid), agents.cpu_ms(), clients.cpu_ms(), proc.busy_s() * 1e3
-        )  # fmt: skip
-        self._before = (0.0, 0.0, 0.0, 0.0)
-        self.coordinator_ms = self.agents_ms = self.clients_ms = self.machine_ms = 0.0
-
-    def __enter__(self) -> Self:
-        self._before = self._read()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.coordinator_ms, self.agents_ms, self.clients_ms, self.machine_ms = (
-            after - before for before, after in zip(self._before, self._read(), strict=True)
-        )
-
-    def limit(self, took_s: float) -> str:
-        """What limits the rate: the program that used almost a core, or the machine."""
-        cores = proc.cores()
-        shares = {
-            "the coordinator's core": self.coordinator_ms / took_s / 1e3,
-            "the clients' core": self.clients_ms / took_s / 1e3,
-            "this machine's cores": self.machine_ms / took_s / 1e3 / cores,
-        }
-        name, share = max(shares.items(), key=lambda each: each[1])
-        if share < _SATURATED:
-            name, share = "latency, no core is saturated", shares["the coordinator's core"]
-        others = f"agents {self.agents_ms / took_s / 10:.0f} %"
-        return f"{name} ({share * 100:.0f} %, {others})"
-
-
-_SATURATED = 0.9
-
-
-def latencies(
-    work: str, told: dict[str, Any], *, median: float | None = None, late: float | None = None
-) -> Iterator[Figure]:
-    """The median and the 99th percentile of a stream of requests.
-
-    Raises:
-        BenchError: an answer was not complete.
-    """
-    require_complete(told)
-    found = told["latencies_ms"]
-    yield Figure(work, WHO, "median latency", "ms", (found[len(found) // 2],), at_most=median)
-    late_ms = found[len(found) * 99 // 100]
-    yield Figure(work, WHO, "99th percentile", "ms", (late_ms,), at_most=late)
-
-
-def require_complete(told: dict[str, Any]) -> None:
-    """Raise BenchError unless every answer is as it must be."""
-    if told["failures"]:
-        raise BenchError(f"answers are incomplete: {told['failures']}")
