@@ -23,7 +23,7 @@ from .model import Answer, ColoStatus, TraceRequest
 from .policy import TargetPolicy, literal
 
 ROWS_PER_TURN = 100
-"""Rows whose jobs are begun in one turn of the loop."""
+"""Rows whose jobs are begun, or whose results are taken, in one turn of the loop."""
 
 
 class TraceService:
@@ -47,6 +47,7 @@ class TraceService:
         self._numbers = itertools.count()
         self._stopping = False
         self._requests = 0
+        self._rows = 0
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -68,15 +69,23 @@ class TraceService:
         if self._stopping:
             raise StoppingError("the coordinator is stopping")
         began_at = self._loop.time()
+        rows = len(request.targets) * len(request.colos)
+        self._rows += rows
         self._requests += 1
         self._idle.clear()
         try:
             return await self._trace(request)
         finally:
             self._metrics.answer_seconds.observe(self._loop.time() - began_at)
+            self._rows -= rows
             self._requests -= 1
             if self._requests == 0:
                 self._idle.set()
+
+    @property
+    def rows(self) -> int:
+        """Rows of all requests that run."""
+        return self._rows
 
     async def drain(self) -> None:
         """Refuse new requests, and wait until the running ones have their answers."""
@@ -106,9 +115,10 @@ class TraceService:
                     )
                     if len(tickets) % ROWS_PER_TURN == 0:
                         await asyncio.sleep(0)
-            if tickets:
-                await asyncio.wait([ticket.done for ticket in tickets.values()])
-            results.update({place: ticket.done.result() for place, ticket in tickets.items()})
+            waiting = iter(tickets.items())
+            while piece := dict(itertools.islice(waiting, ROWS_PER_TURN)):
+                await asyncio.wait([ticket.done for ticket in piece.values()])
+                results.update({place: ticket.done.result() for place, ticket in piece.items()})
         finally:
             for ticket in tickets.values():
                 ticket.leave()

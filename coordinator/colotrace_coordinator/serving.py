@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import signal
 import socket
 import sys
@@ -16,6 +15,7 @@ from colotrace_proto.deadlines import STOP_S
 from colotrace_proto.messages import ColoName
 from colotrace_proto.starting import mark_started
 
+from . import garbage
 from .certificates import CertificateWatch
 from .composition import Links, Parts, build
 from .errors import CoordinatorError
@@ -102,7 +102,6 @@ async def _run(parts: Parts, places: _Places, stopping: asyncio.Event) -> None:
             tasks.create_task(servers.operation.serve(sockets=places.ops), name="operation")
             where["ops"] = str(bound(places.ops, settings.ops))
         mark_started()
-        _tune_garbage_collection()
         log.info("listening", **where, tls=settings.tls is not None)
         await _until(stopping, serving)
         log.info("stopping")
@@ -134,9 +133,11 @@ def _background(parts: Parts, *, reply_to: str) -> dict[str, Coroutine[Any, Any,
 
     base, store, links = parts.base, parts.store, parts.links
     registry, asns = parts.tracing.registry, parts.tracing.asns
+    service = parts.tracing.service
     work = {
         "audit": store.audit.run(),
         "loop-lag": sample(base.metrics.loop_lag),
+        "garbage": garbage.run(rows=lambda: service.rows),
         "colo-memory": store.memory.run(lambda: _attached(registry), registry.forget),
         "disk": store.database.watch(changed=disk),
     }
@@ -145,15 +146,6 @@ def _background(parts: Parts, *, reply_to: str) -> dict[str, Coroutine[Any, Any,
     if links.bus is not None and base.settings.mqtt is not None:
         work["broker"] = links.bus.run(reply_to=base.settings.mqtt.advertise or reply_to)
     return work
-
-
-def _tune_garbage_collection() -> None:
-    """What exists now stays for good, and is not looked at again. A large request makes many
-    objects that live for seconds and have no cycles: by default, collections stopped the loop for
-    up to 400 ms, and took a third of the time. A collection of the youngest takes 2 ms."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 200, 20)
 
 
 async def _until(stopping: asyncio.Event, serving: asyncio.Task[None]) -> None:

@@ -48,9 +48,11 @@ class Coordinator:
         flags: Sequence[str] = (),
         *,
         shares: Coordinator | None = None,
+        program: Sequence[str | Path] = (_PROGRAM,),
     ) -> None:
         """`flags` are further ones of `serve`. `shares` is a coordinator whose data it uses."""
         self.authority = authority
+        self._program = program
         self.log = directory / f"coordinator-{'a' if shares is None else 'b'}.log"
         self._directory = directory
         self._flags = flags
@@ -65,7 +67,7 @@ class Coordinator:
     def start(self) -> None:
         """Start it; a second time on the same ports and with the same data."""
         argv = [
-            _PROGRAM, "serve", "--http", self.http, "--grpc", self.grpc,
+            *self._program, "serve", "--http", self.http, "--grpc", self.grpc,
             "--data", self._directory, "--allow-private", "--log-format", "json",
             "--tls-cert", self._pair.certificate, "--tls-key", self._pair.key,
             "--agent-ca", self.authority.path,

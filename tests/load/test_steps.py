@@ -1,0 +1,61 @@
+"""No step of the largest common request holds up the event loop."""
+
+import json
+import os
+import signal
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from eventually import wait_until
+from fleet.authority import Authority
+
+from load.bed import request
+from load.names import NoNames
+from load.programs import Agents, Clients, Coordinator, agent_names
+
+COLOS, TARGETS = 300, 10
+LONGEST_MS = 20.0
+STEPS = Path(__file__).with_name("steps.py")
+
+
+def measured(coordinator: Coordinator, record: Path) -> dict[str, list[Any]]:
+    """What was measured since the last call."""
+    record.unlink(missing_ok=True)
+    os.kill(coordinator.pid, signal.SIGUSR1)
+    wait_until(record.exists)
+    found: dict[str, list[Any]] = json.loads(record.read_text())
+    return found
+
+
+def test_steps_of_a_large_request_are_short(tmp_path: Path) -> None:
+    """3,000 rows of 45 replies: parsing, jobs, frames, statistics, encoding, compression, audit.
+    The CPU time of the loop's thread counts, so that a busy machine does not matter much."""
+    record = tmp_path / "record"
+    authority = Authority(tmp_path / "tls")
+    with ExitStack() as stack:
+        names = NoNames()
+        stack.callback(names.close)
+        coordinator = Coordinator(
+            tmp_path / "data",
+            authority,
+            ("--resolver", names.address),
+            program=(sys.executable, STEPS, record),
+        )
+        stack.callback(coordinator.stop)
+        where = ("--coordinator", coordinator.grpc)
+        agents = Agents(where, authority)
+        stack.callback(agents.close)
+        agents.add(agent_names(COLOS, COLOS))
+        clients = Clients([coordinator])
+        stack.callback(clients.close)
+        coordinator.wait_attached(COLOS)
+        measured(coordinator, record)
+        stream = {"name": "large", "bodies": [request(COLOS, TARGETS)], "width": 1}
+        told = clients.run([stream], seconds=0.0)["streams"]["large"]
+        assert (told["rows"], told["failures"]) == (COLOS * TARGETS, {})
+        found = measured(coordinator, record)
+    assert len(found["steps"]) > 10
+    assert [step for step in found["steps"] if step[0] > LONGEST_MS] == []
+    assert [each for each in found["collections"] if each[0] > LONGEST_MS] == []
