@@ -129,6 +129,24 @@ async def test_a_job_is_answered_and_its_frames_follow(stream: Stream, prober: F
     assert stream.session.unsettled == 0
 
 
+async def test_coordinator_of_version_1_gets_frames_without_batches(
+    stream: Stream, prober: FakeProber
+) -> None:
+    """As release 0.2 does; it ignores the columns that it does not know."""
+    stream.session.attached()
+    stream.said()
+    stream.session.heard(Welcome(FIRST, 5_000, (), protocol_version=1))
+    assert not stream.session.batches
+    stream.session.heard(job(packets_per_ttl=3))
+    await settle()
+    prober.hear(ONE)
+    frame = stream.said()[-1]
+    assert isinstance(frame, Frame)
+    assert (frame.replies.ordinal, frame.replies.flow) == ((0,), (0,))
+    assert len(frame.flows) == 1
+    assert frame.source_address
+
+
 async def test_progress_is_in_nobodys_way(stream: Stream, prober: FakeProber) -> None:
     """What is awaited goes before it, and it tells of all that is known by then."""
     stream.attach()
