@@ -187,12 +187,12 @@ class Stream:
             was_welcomed = self._session.welcomed
             for decoded in codec.all_from_coordinator(message):
                 self._session.heard(decoded)
-            (self._busy if self._session.unsettled else self._settled).set()
             if self._session.welcomed and not was_welcomed:
                 _log.info("attached", coordinator=self._coordinator)
                 silence_s = _HEARTBEATS_MISSED * self._session.heartbeat_ms / 1e3
                 for job in self._waiting.take(self._loop.time()):
                     self._session.heard(job)
+            (self._busy if self._session.unsettled else self._settled).set()
 
     async def _write(self, call: _Call) -> None:
         while True:
