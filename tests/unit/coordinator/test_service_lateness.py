@@ -24,7 +24,7 @@ class Unread:
     def __init__(self, coordinator: Coordinator, name: str) -> None:
         self.jobs: list[Job] = []
         self.cancelled: list[JobId] = []
-        self._events = coordinator.service.agent_events
+        self._events = coordinator.events
         self._hello = hello(name)
         self._key = AgentKey.of(self._hello)
 

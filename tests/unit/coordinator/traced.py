@@ -57,8 +57,9 @@ class Coordinator:
             target_limits=limits,
         )
         self.service = tracing.service
+        self.events = tracing.events
         self.link = DirectLink(
-            tracing.events, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
+            self.events, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
         )
         self.port = 0
 
