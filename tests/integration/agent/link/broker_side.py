@@ -117,7 +117,9 @@ class Asker:
         self.calls.append(call)
         await self.welcoming.wait()
         held = hello.held_jobs if isinstance(hello, Hello) else ()
-        await call.say(Welcome(COORDINATOR, 5_000, tuple(Ack(each, 0) for each in held)))
+        wanted = tuple(Ack(each, 0) for each in held)
+        # Of version 1, since it reads messages one by one.
+        await call.say(Welcome(COORDINATOR, 5_000, wanted, protocol_version=1))
         while (message := await call.hear()) is not None:
             self.heard.put_nowait(message)
             if isinstance(message, Frame):
