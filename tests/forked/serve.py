@@ -114,7 +114,6 @@ def _run(
             atexit._run_exitfuncs()  # the last lines of a log are written there
             sys.stdout.flush()
             sys.stderr.flush()
-            atexit._run_exitfuncs()  # the last lines of the log
         finally:
             os._exit(code)
 

@@ -5,9 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-# Methods of named tuples and os._exit are public in spite of their names. There is no public way to
-# run what is registered with atexit in a process that ends by os._exit.
-PUBLIC = {"_replace", "_make", "_asdict", "_fields", "_exit", "_run_exitfuncs"}
+# Methods of named tuples and os._exit are public in spite of their names.
+PUBLIC = {"_replace", "_make", "_asdict", "_fields", "_exit"}
 # File -> private names still in use. conftest: pytest-xdist writes a group's name where pytest
 # does not look, and there is no public way to copy it. forked/serve.py: os._exit skips the exit
 # functions, and the interpreter has no public way to run them. load/steps.py: asyncio's loop has no
