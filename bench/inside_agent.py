@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 
 import grpc
 from colotrace_proto import codec
+from colotrace_proto.codec.batches import split_agent_batch
 from colotrace_proto.messages import (
     Accepted,
     Ack,
@@ -85,9 +86,10 @@ class Coordinator(fleet_pb2_grpc.FleetServicer):
         try:
             while (message := await context.read()) is not grpc.aio.EOF:
                 now = time.perf_counter_ns()
-                heard = codec.decode_from_agent(message)
-                if isinstance(heard, Accepted | Refused | Frame):
-                    self._heard(heard, now)
+                for part in split_agent_batch(message.SerializeToString()):
+                    heard = codec.parse_from_agent(part)
+                    if isinstance(heard, Accepted | Refused | Frame):
+                        self._heard(heard, now)
         finally:
             for task in tasks:
                 task.cancel()
