@@ -1,4 +1,7 @@
-"""`colotrace-coordinator`: the command line."""
+"""`colotrace-coordinator`: the command line.
+
+The file is long because each flag is declared here once, with its bounds and help.
+"""
 
 import gc
 import sys
