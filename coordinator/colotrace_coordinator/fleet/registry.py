@@ -160,7 +160,7 @@ class Registry:
             self._cities[hello.colo] = hello.city
             self._persistent.remember(hello.colo, hello.city)
 
-        agent = Agent(key, replace(hello, held_jobs=()), link, now, draining, away)
+        agent = Agent(key, replace(hello, held_jobs=()), link, now, draining=draining, away=away)
         replaced = None
         if present is not None:
             self._remove(present)
