@@ -32,7 +32,7 @@ test: setup  ## run every test (WORKERS=6)
 	  $(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
 unit: .venv/.python  ## run the unit tests, which need no root, service or network
-	@$(BIN)/pytest -q -n 2 tests/unit
+	@$(BIN)/pytest -q -n 4 tests/unit
 
 check: setup  ## lint, types, import layers, generated files
 	@$(BIN)/ruff check .
