@@ -76,7 +76,7 @@ async def test_quota_of_a_token_holds_over_two_coordinators(coordinators: list[F
         await until(told, within_s=2)
         while more := sum([(await _use(client, each))[0] for each in coordinators]):
             accepted += more
-        # Each accepts some requests before it is told of those at the other.
+        # Each accepts some requests before the report of the other one arrives.
         assert quota <= accepted < quota + 0.2 * QUOTA
 
         await asyncio.to_thread(one.stop_coordinator)

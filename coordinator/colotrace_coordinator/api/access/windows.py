@@ -14,7 +14,7 @@ from colotrace_coordinator.api.quota import WINDOW_S, Quota
 from colotrace_coordinator.peers.counts import Count
 
 TOLD = 2_000
-"""A coordinator that starts is told of so many keys: those with the highest counts."""
+"""Most keys in the report to a coordinator that starts: those with the highest counts."""
 _OVER_SOON_S = 1.0
 """A report of a window that ends this soon is ignored: here the next window may have begun."""
 

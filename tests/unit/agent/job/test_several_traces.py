@@ -21,7 +21,7 @@ ONE = bytes([1, 1, 1, 1])
 
 
 async def test_a_multipath_job_traces_flow_by_flow(jobs: Jobs, prober: FakeProber) -> None:
-    """The first flow that ends is told of at once, the rest merged; the links come last."""
+    """The first flow that ends is reported at once, the others together; the links come last."""
     frames: list[Frame] = []
     jobs.take(job(max_ttl=2, multipath=True), frames.append)
     await settle()

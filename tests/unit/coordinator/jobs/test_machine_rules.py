@@ -29,7 +29,7 @@ class AnyOrder(RuleBasedStateMachine):
         # Attempts that agents have been offered and not been told to drop.
         self.open: dict[JobId, AgentKey] = {}
         self.job_ids: set[JobId] = set()
-        # Those that were left to whoever takes them.
+        # Offers that any agent of the colo may take.
         self.anyones: set[JobId] = set()
         self.cancelled = False
 

@@ -135,7 +135,7 @@ def test_new_stream_does_not_lose_a_published_offer() -> None:
 
 
 def test_blocked_offers_fail_the_job() -> None:
-    """Code 1 at once with the reason, whoever is attached."""
+    """Code 1 at once with the reason, whether or not agents are attached."""
     run = Clockwork("a", "b", start=False)
     run.blocked = "the broker is away"
     run.settle()
@@ -153,7 +153,7 @@ def test_blocked_offers_outweigh_a_refusal(reason: RefusalReason) -> None:
 
 
 def test_running_job_survives_blocked_offers() -> None:
-    """It goes on; if its agent is lost then, that is what is said."""
+    """The job continues. If its agent is lost meanwhile, the row names that loss."""
     run = Clockwork("a", "b")
     run.accept()
     run.frame(1, 2)

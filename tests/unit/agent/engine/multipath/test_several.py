@@ -1,4 +1,4 @@
-"""Several traces as one: each told of when it has ended, up to its own end, by its type."""
+"""Several traces as one: each is reported when it has ended, up to its own end, by its type."""
 
 import errno
 
@@ -153,7 +153,7 @@ def test_hop_of_a_longer_branch_shows_no_limit_of_others() -> None:
 
 
 def test_queue_overflow_is_counted_once() -> None:
-    """All traces under way are told of the same packets, the last to end of all of them."""
+    """Lost packets count for every running trace; the last trace to end has counted all of them."""
     both = Several([spec(ICMP), spec(UDP)], multipath=True)
     for wave in ((3, 5, 5, 0), (2, 2, 4, 4)):
         paths = ("rr--", "rt--")
