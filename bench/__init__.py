@@ -6,7 +6,8 @@
     stack.py      coordinator, agent and broker on a place, and a client
     driver.py     a helper process inside a namespace: `inside.py` starts programs,
                   `inside_engine.py` and `inside_agent.py` keep colotrace running,
-                  `inside_fleet.py` simulates many agents, `inside_load.py` many clients
+                  `inside_load.py` simulates many clients, `load/agents.py` of the tests many
+                  agents
     rows/         one file for each subject, with its measurements
     figures.py    samples and their statistics
     report.py     the table, results.json and results.md; plot.py draws results.svg

@@ -43,8 +43,9 @@ class Driver:
 
     @classmethod
     def fleet(cls, spawn: Spawn, *flags: str | Path) -> Driver:
-        """A helper that simulates many agents; see `inside_fleet`."""
-        return cls(spawn, [sys.executable, _HERE / "inside_fleet.py", *flags])
+        """A helper that simulates many agents; see `tests/load/agents.py`."""
+        tests = f"PYTHONPATH={_HERE.parent / 'tests'}"
+        return cls(spawn, ["env", tests, sys.executable, "-m", "load.agents", *flags])
 
     @classmethod
     def load(cls, spawn: Spawn) -> Driver:

@@ -169,7 +169,7 @@ def _figures(at_once: int, colos: int, samples: dict[str, Samples]) -> Iterator[
 def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
     """One coordinator with direct streams; one with a broker; and two with a broker."""
     flags = ("--requests-per-5-minutes", "1000000000")
-    each = ("--each", str(_EACH))
+    agents = [f"{colo}-{number}" for colo in colos for number in range(_EACH)]
     with ExitStack() as stack:
 
         def coordinator(*, broker: Broker | None = None, beside: Fleet | None = None) -> Fleet:
@@ -189,12 +189,12 @@ def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
         first = coordinator(broker=broker)
         second = coordinator(broker=broker, beside=first)
         streaming, meeting = (
-            stack.enter_context(closing(Driver.fleet(place.spawn, *where, *each, *colos)))
+            stack.enter_context(closing(Driver.fleet(place.spawn, *where, *agents)))
             for where in (("--coordinator", direct.grpc), ("--mqtt", broker.url))
         )
         apis = [Api(place, fleet) for fleet in (direct, first, second)]
         for api in apis:
-            api.wait_attached(len(colos) * _EACH)
+            api.wait_attached(len(agents))
         beside = {_BROKER: broker.pid, _AGENTS: meeting.pid}
         yield {
             DIRECT: _Side(apis[:1], {_AGENTS: streaming.pid}),

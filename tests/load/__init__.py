@@ -1,4 +1,4 @@
-"""What the benchmarks stand on, held to the truth: nothing is measured here."""
+"""The load harness (`make load`), and tests that it and the benchmarks work."""
 
 import sys
 from pathlib import Path

@@ -192,7 +192,9 @@ class Fleet:
                 link = Stream(asked.coordinator, identity, jobs, tls=tls, clock=clock)
             else:
                 broker = broker_of(asked.mqtt)
-                broker_tls = BrokerTls(authority=asked.authority).context(broker)
+                broker_tls = None
+                if asked.authority:
+                    broker_tls = BrokerTls(authority=asked.authority).context(broker)
                 link = MqttLink(broker, identity, jobs, broker_tls=broker_tls, tls=tls, clock=clock)
             self._jobs.append(jobs)
             self._links.append(asyncio.create_task(_run(link), name=f"link of {name}"))
