@@ -197,7 +197,12 @@ class Dispatcher:
         if self._starts.resolved(job, target, now, may_wait=not probed):
             return True
         job.started = False
+        if job.timer is not None:
+            job.timer.cancel()
+        job.due = job.timer = None
         machine.postpone(now)
+        # The timer that was set when the job began may have fired while the job ran.
+        self._give_up_at(job, machine.deadline - LEAST_TRACE_S)
         self._starts.colo_has_room(machine.task.colo)
         self._start_soon()
         return False

@@ -117,7 +117,6 @@ class Starts(Generic[J]):
                 self._limited_at.setdefault(job, now)
                 if wish.gate not in self._of_target:
                     self._look_at(wish.gate, opens_at)
-                if wish.gate not in self._of_target:
                     self._of_target[wish.gate] = FairQueue(self._running)
                 self._of_target[wish.gate].push(job, wish.origin)
                 continue

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from colotrace_coordinator.jobs.target_rates import TargetLimits
 from colotrace_coordinator.model import Options
 from colotrace_proto.codes import Code, RowCode, row_failed
-from colotrace_proto.messages import Ack, Cancel, Frame, Job
+from colotrace_proto.messages import Accepted, Ack, Cancel, Frame, Job
 from unit.coordinator.scripted_agent import TARGET, ScriptedAgent, path
 from unit.coordinator.traced import Coordinator, only, within
 
@@ -80,6 +80,23 @@ async def test_names_of_one_address_share_its_rate() -> None:
         assert message.pointer == "/result/2/colos/0"
         assert message.message.startswith("den01: started 1.0 s later")
         assert coordinator.number("colotrace_jobs_moved_total") == 0
+
+
+async def test_job_that_is_taken_back_in_its_last_second_ends() -> None:
+    """It is too late to start it again: its row tells the limit, at once."""
+    async with limited(TargetLimits(of_account=5, in_all=10)) as (coordinator, agent):
+        first = coordinator.begin("8.8.8.8")
+        await agent.say(path((await agent.take()).job_id, failure=None))
+        # 1.3 s for the job. After 0.3 s it may not be started any more.
+        answer = coordinator.begin("a.example", spent_s=22.2)
+        job = await agent.take()
+        await agent.say(Accepted(job.job_id))
+        await asyncio.sleep(0.5)
+        await agent.say(Frame(job.job_id, 1, TARGET))
+        assert await agent.expect(Cancel) == Cancel(job.job_id)
+        (message,) = (await within(2, answer)).messages
+        assert message.message.startswith("den01: the limit of 5 packets a second to one target")
+        first.cancel()
 
 
 async def test_job_of_a_name_that_has_probed_goes_on() -> None:
