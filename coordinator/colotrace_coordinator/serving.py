@@ -16,6 +16,7 @@ from colotrace_proto.messages import ColoName
 from colotrace_proto.starting import mark_started
 
 from . import garbage
+from .api.large import preload
 from .certificates import CertificateWatch
 from .composition import Links, Parts, build
 from .errors import CoordinatorError
@@ -96,6 +97,7 @@ async def _run(parts: Parts, places: _Places, stopping: asyncio.Event) -> None:
         asyncio.get_running_loop().add_signal_handler(
             signal.SIGHUP, stopping.set if hung_up else watch.ask
         )
+        await preload()
         serving = tasks.create_task(servers.api.serve(sockets=places.http), name="http")
         where = {"http": str(bound(places.http, settings.http)), "grpc": str(places.grpc)}
         if servers.operation is not None and settings.ops is not None:
