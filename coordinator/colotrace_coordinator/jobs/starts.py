@@ -119,6 +119,8 @@ class Starts(Generic[J]):
                     self._look_at(wish.gate, opens_at)
                     self._of_target[wish.gate] = FairQueue(self._running)
                 self._of_target[wish.gate].push(job, wish.origin)
+                # It may have been the one for which the colo has room.
+                self.colo_has_room(wish.colo)
                 continue
             colo = self._colos.get(wish.colo)
             if colo is None:

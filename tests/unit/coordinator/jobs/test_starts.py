@@ -68,6 +68,22 @@ def test_full_colo_does_not_hold_up_others() -> None:
     assert world.start() == ["d2"]
 
 
+def test_job_that_waits_for_its_target_leaves_its_slot_to_the_next() -> None:
+    """The slot became free for it, and its target's rate was used up meanwhile."""
+    world = World(den01=1, sin01=9, limits=TargetLimits(of_account=45, in_all=90))
+    world.ask("running", to="192.0.2.3")
+    assert world.start() == ["running"]
+    world.ask("first", to="192.0.2.1")
+    world.ask("second", to="192.0.2.2")
+    assert world.start() == []
+    for name in ("s1", "s2"):
+        world.ask(name, colo=SIN, to="192.0.2.1")
+    assert world.start() == ["s1", "s2"]
+    world.end("running")
+    assert world.start() == ["second"]
+    assert world.starts.waits_for("first") is Gate.TARGET
+
+
 def test_slot_of_a_full_colo_goes_to_the_account_with_the_fewest_jobs() -> None:
     """Not to the account whose jobs have waited longest."""
     world = World(room=1_000, den01=4)
