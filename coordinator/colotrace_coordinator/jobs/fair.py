@@ -17,9 +17,12 @@ J = TypeVar("J", bound=Hashable)
 K = TypeVar("K", bound=Hashable)
 
 OLDEST_EVERY = 4
+STALE_TIMES, STALE_MORE = 4, 64
+"""Bound of the entries of a caller's heap: so many for each request, and so many more."""
 FREE_TIMES_REQUEST, FREE_TIMES_CALLER, FREE_TIMES_ACCOUNT = 4, 8, 16
-"""How many times what is free a request, a caller and an account may hold (dynamic thresholds,
-Choudhury and Hahne 1998): 80, 89 and 94 % of the room if nobody else wants any."""
+"""A request may hold 4 times as many jobs as are free, a caller 8 times, an account 16 times
+(dynamic thresholds, Choudhury and Hahne 1998): 80, 89 and 94 % of the room if nobody else wants
+any."""
 
 
 class Origin(NamedTuple):
@@ -44,7 +47,7 @@ class _Caller(Generic[J]):
     def push(self, job: J, request: int) -> None:
         jobs = self.jobs.setdefault(request, deque())
         jobs.append(job)
-        heapq.heappush(self._smallest, (len(jobs), request))
+        self._note(request)
 
     def order(self) -> Iterator[int]:
         """The requests, best first."""
@@ -67,9 +70,16 @@ class _Caller(Generic[J]):
         jobs = self.jobs[request]
         jobs.remove(job)
         if jobs:
-            heapq.heappush(self._smallest, (len(jobs), request))
+            self._note(request)
         else:
             del self.jobs[request]
+
+    def _note(self, request: int) -> None:
+        """Enter the request's number of rows, which has changed."""
+        heapq.heappush(self._smallest, (self._left(request), request))
+        if len(self._smallest) > STALE_TIMES * len(self.jobs) + STALE_MORE:
+            self._smallest = [(self._left(each), each) for each in self.jobs]
+            heapq.heapify(self._smallest)
 
     def _left(self, request: int) -> int:
         return len(self.jobs.get(request, ()))

@@ -1,5 +1,6 @@
 """The order in which waiting jobs start: fair between accounts, callers and requests."""
 
+import tracemalloc
 from collections import Counter
 
 import pytest
@@ -115,6 +116,24 @@ def test_a_caller_with_many_requests_leaves_room() -> None:
     assert len(pool.running) + len(pool.start_all()) == 95
     pool.ask(Origin("b", "t", 2_000), 1)
     assert pool.start() == ("b", "t", 2_000, 0)
+
+
+def test_caller_that_never_pauses_costs_bounded_memory() -> None:
+    """A request of one row waits all the time, while larger ones come and go."""
+    pool = Pool(room=1)
+    pool.ask(Origin("a", "t", 0), 1)
+    tracemalloc.start()
+    try:
+        for request in range(1, 5_000):
+            if request == 1_000:
+                before, _ = tracemalloc.get_traced_memory()
+            pool.ask(Origin("a", "t", request), 3)
+            for number in range(3):
+                pool.queue.discard(job(Origin("a", "t", request), number))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 50_000
 
 
 def test_discarded_jobs_do_not_start() -> None:
