@@ -90,7 +90,8 @@ class Dispatcher:
             peers.share("jobs", self._starts.counts)
             peers.share("packets", rates)
         self._window = Window()
-        self._unstarted: dict[float, list[LiveJob]] = {}
+        # By the time at which they are given up.
+        self._unstarted: dict[float, dict[LiveJob, None]] = {}
         self._starting: asyncio.Handle | None = None
         self._start_timer: RunningTimer | None = None
         metrics.jobs_running.set_function(lambda: self._starts.running)
@@ -155,6 +156,7 @@ class Dispatcher:
         self._window.turned(turn_s, now, running=self._starts.running)
         while (job := self._starts.pop(now, self._window.size)) is not None:
             job.started = True
+            self._keep(job)
             job.limited_s = self._starts.limited_s(job, now)
             if job.limited_s:
                 self._metrics.jobs_limited.inc()
@@ -169,19 +171,22 @@ class Dispatcher:
     def _give_up_at(self, job: LiveJob, at: float) -> None:
         """Give the job up if it has not started by then. One timer serves all jobs of about the
         same time, since a request may have 25,000."""
-        at = round(at, 1)
-        jobs = self._unstarted.get(at)
-        if jobs is None:
-            jobs = self._unstarted[at] = []
+        self._keep(job)
+        job.give_up_at = at = round(at, 1)
+        if at not in self._unstarted:
+            self._unstarted[at] = {}
             self._clock.call_at(at, partial(self._give_up, at))
-        jobs.append(job)
+        self._unstarted[at][job] = None
+
+    def _keep(self, job: LiveJob) -> None:
+        """The job is not to be given up, or has ended. Forget it: it may hold a large result."""
+        self._unstarted.get(job.give_up_at, {}).pop(job, None)
 
     def _give_up(self, at: float) -> None:
         now = self._clock.now()
         for job in self._unstarted.pop(at):
-            if not job.started and job.machine.state is not State.ENDED:
-                job.machine.give_up(now, self._why_not_started(job))
-                self.settle(job.machine, now)
+            job.machine.give_up(now, self._why_not_started(job))
+            self.settle(job.machine, now)
 
     def resolved(self, machine: JobMachine, address: bytes, *, probed: bool) -> bool:
         """An agent reports the address of a job's target, before or after it has probed.
@@ -201,7 +206,6 @@ class Dispatcher:
             job.timer.cancel()
         job.due = job.timer = None
         machine.postpone(now)
-        # The timer that was set when the job began may have fired while the job ran.
         self._give_up_at(job, machine.deadline - LEAST_TRACE_S)
         self._starts.colo_has_room(machine.task.colo)
         self._start_soon()
@@ -266,9 +270,11 @@ class Dispatcher:
         if by_s >= LEFT_AFTER_S:
             self._registry.await_all()
             self._gathered_at = now + self._gather_s
-        for machine in [machine for jobs in self._jobs.values() for machine in jobs]:
-            machine.held_up(now, by_s=by_s)
-            self.settle(machine, now)
+        for job in [job for jobs in self._jobs.values() for job in jobs.values()]:
+            job.machine.held_up(now, by_s=by_s)
+            if not job.started:
+                self._give_up_at(job, job.machine.deadline - LEAST_TRACE_S)
+            self.settle(job.machine, now)
 
     # Machines
 
@@ -372,6 +378,7 @@ class Dispatcher:
         if not jobs:
             del self._jobs[task.colo]
         self._starts.remove(job)
+        self._keep(job)
         self._starts.colo_has_room(task.colo)
         self._start_soon()
         if job.timer is not None:

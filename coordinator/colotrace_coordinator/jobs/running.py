@@ -23,7 +23,8 @@ class JobKey(NamedTuple):
 class LiveJob:
     """A job that has not ended: its machine, and what the dispatcher needs to drive it.
 
-    `began_at` is on the loop's clock, `due` (of `timer`) on the running clock.
+    `began_at` is on the loop's clock, `due` (of `timer`) and `give_up_at` on the running
+    clock.
     """
 
     key: JobKey
@@ -34,6 +35,8 @@ class LiveJob:
     began_at: float
     started: bool = False
     """Whether it was its turn; see `starts`."""
+    give_up_at: float = 0.0
+    """When it is given up if it has not started."""
     limited_s: float = 0.0
     """How long the limit of packets to its target delayed it."""
     callers: int = 0

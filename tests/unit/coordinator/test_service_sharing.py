@@ -1,9 +1,13 @@
 """Identical requests share a job; each caller leaves on its own."""
 
+import asyncio
+import gc
 from typing import Any
 
 import pytest
+from colotrace_coordinator.jobs.task import JobResult
 from colotrace_coordinator.model import Options
+from colotrace_proto.deadlines import JOIN_WINDOW_S
 from colotrace_proto.messages import (
     Ack,
     Cancel,
@@ -110,3 +114,19 @@ async def test_multipath_is_a_job_of_its_own(coordinator: Coordinator) -> None:
         await agent.say(path(job.job_id))
     plain, many = [only(await within(5, answer)) for answer in answers]
     assert (plain.links, many.links) == (UNSET, [])
+
+
+async def test_result_is_freed_with_its_answer(coordinator: Coordinator) -> None:
+    """Not only when the job would have been given up: a large answer's results take 200 MB."""
+    agent = await coordinator.agent()
+    first = coordinator.begin("8.8.8.8")
+    await agent.say(path((await agent.take()).job_id))
+    await within(5, first)
+    del first
+    await asyncio.sleep(JOIN_WINDOW_S)
+    second = coordinator.begin("8.8.4.4")
+    job = await agent.take()
+    gc.collect()
+    assert [each for each in gc.get_objects() if isinstance(each, JobResult)] == []
+    await agent.say(path(job.job_id))
+    await within(5, second)
