@@ -50,11 +50,12 @@ async def respond(answer: Answer, *, accepted: str, until_sent: ExitStack) -> Re
     the answer has been sent, or will not be."""
     pieces = _pieces(answer)
     first = bytearray()
-    async for piece in pieces:
-        first += piece
-        if len(first) > WHOLE_BYTES:
-            return _Streamed(bytes(first), pieces, _coding(accepted), until_sent)
-    until_sent.close()
+    with until_sent:
+        async for piece in pieces:
+            first += piece
+            if len(first) > WHOLE_BYTES:
+                rest = until_sent.pop_all()
+                return _Streamed(bytes(first), pieces, _coding(accepted), rest)
     return Response(bytes(first), media_type=_JSON)
 
 
