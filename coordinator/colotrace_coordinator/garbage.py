@@ -20,7 +20,7 @@ FEW_ROWS = 500
 CALM_S = 2.0
 """Time in which the last large answer is sent."""
 LONGEST_S = 300.0
-"""Without such a time, a collection waits this long."""
+"""If the coordinator is never calm, it collects after this long nevertheless."""
 FULL_EVERY_S, FULL_LONGEST_S = 600.0, 7_200.0
 """A full collection takes 0.1 s or more with thousands of agents. It waits for a time without any
 row, up to the second interval."""

@@ -62,7 +62,7 @@ class State(enum.Enum):
 
 
 class JobMachine:
-    """The machine of one job; see the module. it enters its attempts in `index`."""
+    """The machine of one job; see the module. It enters its attempts in `index`."""
 
     def __init__(
         self,

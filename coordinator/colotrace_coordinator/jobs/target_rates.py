@@ -46,9 +46,9 @@ UNLIMITED = TargetLimits(1e12, 1e12)
 
 
 class TargetRates:
-    """The buckets of all targets. Beyond 50,000, the least recently used is dropped; by then it is
-    full again. Implements `peers.counts.Counts`: packets of other coordinators count as well,
-    and all of them share the burst."""
+    """The buckets of all targets. Beyond 50,000, the least recently used is dropped, which is
+    harmless if it has refilled. Implements `peers.counts.Counts`: packets of other coordinators
+    count as well, and all of them share the burst."""
 
     def __init__(
         self, limits: TargetLimits, *, coordinators: Callable[[], int] = lambda: 1
@@ -72,8 +72,8 @@ class TargetRates:
         return packets / self._limits.of_account
 
     def spend(self, account: str, target: Target, packets: int, now: float) -> None:
-        """Take the packets of a trace that starts, or that turns out to go to this address. Fewer
-        than 0 are given back."""
+        """Take the packets of a trace that starts, or that turns out to go to this address. A
+        negative number gives packets back."""
         if now - self._unreported_since > REPORTED_WITHIN_S:
             self._unreported.clear()
         if not self._unreported:
