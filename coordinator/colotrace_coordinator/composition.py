@@ -44,6 +44,7 @@ from .store.audit import Audit
 from .store.colos import ColoMemory, ColoStore
 from .store.credentials import Credentials
 from .store.database import Database
+from .turns import Turns
 
 if TYPE_CHECKING:
     from .links.mqtt.link import MqttLink
@@ -91,6 +92,7 @@ class Base:
     clock: RunningClock
     numbers: CollectorRegistry
     metrics: Metrics
+    turns: Turns
     peers: Peers | None
 
 
@@ -101,7 +103,7 @@ def _base(settings: ServeSettings, stack: contextlib.AsyncExitStack) -> Base:
     ProcessCollector(registry=numbers)
     PlatformCollector(registry=numbers)
     peers = Peers() if settings.mqtt is not None else None
-    return Base(settings, clock, numbers, Metrics(numbers), peers)
+    return Base(settings, clock, numbers, Metrics(numbers), Turns(), peers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,17 +145,19 @@ def build_tracing(
     metrics: Metrics,
     log: FilteringBoundLogger,
     clock: RunningClock,
+    turns: Turns,
     peers: Peers | None = None,
     gather_s: float = GATHER_S,
 ) -> Tracing:
     """The service and what it works with. `gather_s`: how long after the start jobs wait for agents
     of colos that were known before. Call it inside a running event loop."""
-    answers = Answers(registry=registry, names=names, asns=asns)
+    answers = Answers(registry=registry, names=names, asns=asns, turns=turns)
     dispatcher = Dispatcher(
         registry,
         metrics=metrics,
         log=log,
         clock=clock,
+        turns=turns,
         gather_s=gather_s,
         target_limits=target_limits,
         peers=peers,
@@ -167,7 +171,12 @@ def build_tracing(
         clock=clock,
     )
     service = TraceService(
-        registry=registry, dispatcher=dispatcher, answers=answers, policy=policy, metrics=metrics
+        registry=registry,
+        dispatcher=dispatcher,
+        answers=answers,
+        policy=policy,
+        metrics=metrics,
+        turns=turns,
     )
     return Tracing(service, events, registry, asns)
 
@@ -189,6 +198,7 @@ async def _tracing(base: Base, store: Store, stack: contextlib.AsyncExitStack) -
         metrics=metrics,
         log=log,
         clock=base.clock,
+        turns=base.turns,
         peers=base.peers,
     )
 
@@ -229,6 +239,7 @@ def _links(base: Base, events: FleetEvents) -> Links:
         tls=tls,
         log=log,
         clock=base.clock,
+        turns=base.turns,
     )
     if bus is not None:
         bus.answered_by(direct)

@@ -43,9 +43,20 @@ class Metrics:
         self.jobs_running = Gauge(
             "colotrace_jobs_running", "Jobs that have started and not ended", registry=registry
         )
-        self.jobs_window = Gauge(
-            "colotrace_jobs_window",
-            "Jobs that may run at once; shrinks while the event loop is late",
+        self.offers_unanswered = Gauge(
+            "colotrace_offers_unanswered",
+            "Offers of jobs that the agents have not answered",
+            registry=registry,
+        )
+        self.offers_window = Gauge(
+            "colotrace_offers_window",
+            "Offers that may be unanswered at once; shrinks while the agents' answers are late",
+            registry=registry,
+        )
+        self.work_waiting = Gauge(
+            "colotrace_work_waiting",
+            "Pieces of work that wait for a turn of the event loop: messages of agents, starts of "
+            "jobs, parts of large answers",
             registry=registry,
         )
         self.jobs_waiting = Gauge(

@@ -21,9 +21,10 @@ from .jobs.task import JobResult, Task
 from .metrics import Metrics
 from .model import Answer, ColoStatus, TraceRequest
 from .policy import TargetPolicy, literal
+from .turns import Turns
 
-ROWS_PER_TURN = 100
-"""Rows whose jobs are begun, or whose results are taken, in one turn of the loop."""
+ROWS_AT_ONCE = 20
+"""Rows whose jobs are begun, or whose results are taken, in one step."""
 
 
 class TraceService:
@@ -37,7 +38,9 @@ class TraceService:
         answers: Answers,
         policy: TargetPolicy,
         metrics: Metrics,
+        turns: Turns,
     ) -> None:
+        self._turns = turns
         self._registry = registry
         self._dispatcher = dispatcher
         self._answers = answers
@@ -100,6 +103,7 @@ class TraceService:
         }
         results: dict[tuple[str, ColoName], JobResult | str] = {}
         tickets: dict[tuple[str, ColoName], Ticket] = {}
+        paused_at = 0
         try:
             # All targets of a colo together: what is due for one agent goes in one message.
             for colo in request.colos:
@@ -113,10 +117,13 @@ class TraceService:
                         rows=len(request.targets) * len(request.colos),
                         spent_s=request.spent_s,
                     )
-                    if len(tickets) % ROWS_PER_TURN == 0:
-                        await asyncio.sleep(0)
+                if len(tickets) >= paused_at + ROWS_AT_ONCE:
+                    paused_at = len(tickets)
+                    await self._turns.pause()
             waiting = iter(tickets.items())
-            while piece := dict(itertools.islice(waiting, ROWS_PER_TURN)):
+            while piece := dict(itertools.islice(waiting, ROWS_AT_ONCE)):
+                if results:
+                    await self._turns.pause()
                 await asyncio.wait([ticket.done for ticket in piece.values()])
                 results.update({place: ticket.done.result() for place, ticket in piece.items()})
         finally:

@@ -1,7 +1,7 @@
 """Which agents are attached, by colo, and which colos are known. Pure: no clock, no logs."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from colotrace_proto.messages import AgentId, ColoName, Family, Hello
@@ -13,6 +13,7 @@ from colotrace_coordinator.shares import Shares
 
 from .agents import AgentKey
 from .link import AgentLink
+from .quickest import Quickest
 
 MAX_AGENTS = 5_000
 MAX_AGENTS_OF_COLO = 256
@@ -55,6 +56,8 @@ class Agent:
     heard_at: float
     messages: int = 0
     """Messages that have been read from it."""
+    quickest: Quickest = field(default_factory=Quickest)
+    """Its answers to offers."""
     draining: bool = False
     away: bool = False
     superseded: tuple[bytes, ...] = ()
@@ -168,6 +171,7 @@ class Registry:
                 agent.superseded = present.superseded
                 agent.takeovers, agent.contested_at = present.takeovers, present.contested_at
                 agent.draining, agent.away = present.draining, present.away
+                agent.quickest = present.quickest
             else:
                 replaced = present
                 kept = (*present.superseded, present.key.boot_id)

@@ -8,8 +8,7 @@ import asyncio
 import itertools
 import secrets
 import sys
-import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -20,10 +19,11 @@ from colotrace_proto.running import RunningClock, RunningTimer
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.fleet.link import Closing
-from colotrace_coordinator.fleet.registry import Registry
+from colotrace_coordinator.fleet.registry import Agent, Registry
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.shares import TokenBuckets
+from colotrace_coordinator.turns import Turns
 
 from . import faults
 from .coalesce import Recent
@@ -39,8 +39,8 @@ from .window import Window
 
 MIN_HOLD_UP_S = 0.5
 """Hold-ups are summed up until they reach this much; then every deadline is corrected."""
-START_SLICE_S = 0.002
-"""How long jobs are started in one turn of the loop."""
+MOST_RUNNING = 20_000
+"""Bound of the jobs that run at once."""
 READ_TURNS = 10
 """Turns of the loop in which what has arrived is read: gRPC passes it on through a thread and
 a queue, and a stream reads one message a turn."""
@@ -62,11 +62,13 @@ class Dispatcher:
         metrics: Metrics,
         log: FilteringBoundLogger,
         clock: RunningClock,
+        turns: Turns,
         gather_s: float = GATHER_S,
         target_limits: TargetLimits = UNLIMITED,
         peers: Peers | None = None,
     ) -> None:
         self._registry = registry
+        self._turns = turns
         self._metrics = metrics
         self._log = log.bind()
         self._clock = clock
@@ -92,10 +94,12 @@ class Dispatcher:
         self._window = Window()
         # By the time at which they are given up.
         self._unstarted: dict[float, dict[LiveJob, None]] = {}
-        self._starting: asyncio.Handle | None = None
+        self._starting = False
         self._start_timer: RunningTimer | None = None
         metrics.jobs_running.set_function(lambda: self._starts.running)
-        metrics.jobs_window.set_function(lambda: self._window.size)
+        metrics.offers_unanswered.set_function(lambda: self._window.unanswered)
+        metrics.offers_window.set_function(lambda: self._window.size)
+        metrics.work_waiting.set_function(lambda: len(turns))
         for gate in Gate:
             waiting = metrics.jobs_waiting.labels(waits_for=gate.value)
             waiting.set_function(partial(self._starts.waiting_for, gate))
@@ -140,33 +144,42 @@ class Dispatcher:
     # The order of starts
 
     def _start_soon(self) -> None:
-        """Start the next jobs in the loop's next turn, when all of a request have been queued."""
-        if self._starting is None and self._starts.waiting:
-            asked_at = self._loop.time()
-            self._starting = self._loop.call_soon(lambda: self._start_next(asked_at))
+        """Start the next jobs in a later turn of the loop."""
+        if not self._starting and self._starts.waiting:
+            self._starting = True
+            self._turns.soon(self._start_all())
 
-    def _start_next(self, asked_at: float) -> None:
-        self._starting = None
+    def _start_all(self) -> Iterator[None]:
+        """Start jobs until none may start now."""
         if self._start_timer is not None:
             self._start_timer.cancel()
             self._start_timer = None
-        began = time.perf_counter()
-        now = self._clock.now()
-        turn_s = self._loop.time() - asked_at
-        self._window.turned(turn_s, now, running=self._starts.running)
-        while (job := self._starts.pop(now, self._window.size)) is not None:
+        while True:
+            now = self._clock.now()
+            if not self._window.open(now):
+                next_at: float | None = self._window.opens_at()
+                break
+            job = self._starts.pop(now, MOST_RUNNING)
+            if job is None:
+                next_at = self._starts.next_at()
+                break
             job.started = True
             self._keep(job)
             job.limited_s = self._starts.limited_s(job, now)
             if job.limited_s:
                 self._metrics.jobs_limited.inc()
             self.settle(job.machine, now)
-            if time.perf_counter() - began > START_SLICE_S:
-                self._start_soon()
-                return
-        next_at = self._starts.next_at()
+            yield
+        self._starting = False
         if next_at is not None:
             self._start_timer = self._clock.call_at(next_at, self._start_soon)
+
+    def answered(self, machine: JobMachine, agent: Agent, now: float) -> None:
+        """The agent answers an offer. To be called before the machine is told."""
+        if machine.state is State.OFFERED and machine.live is not None:
+            live = machine.live
+            self._window.answered(live.job_id, live.offered_at, agent.quickest, now)
+            self._start_soon()
 
     def _give_up_at(self, job: LiveJob, at: float) -> None:
         """Give the job up if it has not started by then. One timer serves all jobs of about the
@@ -315,13 +328,14 @@ class Dispatcher:
         if turns == READ_TURNS:
             read = self._messages(machine)
         if turns:
-            self._loop.call_soon(self._expire, job, turns - 1, read)
+            again = partial(self._expire, job, turns - 1, read)
+            self._turns.soon(()).add_done_callback(lambda _: again())
             return
         now = self._clock.now()
         judged_by = min(machine.deadline, (job.due or now) + MAX_UNREAD_S)
         if self._messages(machine) != read and now < judged_by:
-            again = partial(self._expire, job, READ_TURNS)
-            job.timer = self._clock.call_at(now + READ_AGAIN_S, again)
+            anew = partial(self._expire, job, READ_TURNS)
+            job.timer = self._clock.call_at(now + READ_AGAIN_S, anew)
             return
         job.due = None
         machine.expire(now, self._registry.agents(machine.task.colo), blocked=self._blocked)
@@ -355,6 +369,7 @@ class Dispatcher:
         about = {"colo": task.colo, "target": task.target, "agent": command.agent.agent_id}
         match command:
             case Offer(key, offer, shared):
+                self._window.offered(offer.job_id, self._clock.now())
                 self._log.debug("job_offered", **about, job=offer.job_id)
                 if machine.offers > 1:
                     self._metrics.jobs_moved.inc()

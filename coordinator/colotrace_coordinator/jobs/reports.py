@@ -170,6 +170,7 @@ class AgentReports:
             # The job has moved to another agent meanwhile, or has ended.
             sender.link.cancel(sender.key, message.job_id)
             return
+        self._dispatcher.answered(machine, sender, now)
         machine.accepted(now, sender.key)
         self._settle(machine, now)
 
@@ -186,6 +187,7 @@ class AgentReports:
             reason=message.reason.name,
             detail=sentence(message.notice) if message.notice else "",
         )
+        self._dispatcher.answered(machine, sender, now)
         machine.refused(now, sender.key, message)
         self._settle(machine, now)
 
@@ -200,6 +202,7 @@ class AgentReports:
             return
         live = machine.live
         before = live.target_address if live is not None else b""
+        self._dispatcher.answered(machine, sender, now)
         sequence = machine.frame(now, frame)
         # The agent does not probe a name's address before this frame is acknowledged.
         asks = not before and not frame.sent and frame.outcome is None

@@ -13,6 +13,7 @@ from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.model import Message, Options, TraceRequest
 from colotrace_coordinator.policy import TargetPolicy
+from colotrace_coordinator.turns import Turns
 from colotrace_proto import rows
 from colotrace_proto.messages import (
     ColoName,
@@ -45,6 +46,7 @@ class Coordinator:
         log = structlog.get_logger()
         clock = RunningClock()
         registry = Registry(VolatileMemory([(SIN, "Singapore, SG")]))
+        turns = Turns()
         tracing = build_tracing(
             registry,
             names=None,
@@ -53,13 +55,20 @@ class Coordinator:
             metrics=metrics,
             log=log,
             clock=clock,
+            turns=turns,
             gather_s=0,
             target_limits=limits,
         )
         self.service = tracing.service
         self.events = tracing.events
         self.link = DirectLink(
-            self.events, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
+            self.events,
+            host="127.0.0.1",
+            port=0,
+            tls=None,
+            log=log,
+            clock=clock,
+            turns=turns,
         )
         self.port = 0
 

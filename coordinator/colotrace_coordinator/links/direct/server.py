@@ -37,6 +37,7 @@ from colotrace_coordinator.fleet.link import (
 )
 from colotrace_coordinator.fleet.registry import MAX_AGENTS
 from colotrace_coordinator.shares import Shares
+from colotrace_coordinator.turns import Turns
 
 from .intake import Intake, Origin
 from .options import MAX_STREAMS_OF_ONE, OPTIONS
@@ -91,6 +92,7 @@ class DirectLink:
         tls: TlsFiles | None,
         log: FilteringBoundLogger,
         clock: RunningClock,
+        turns: Turns,
         heartbeat_s: float = HEARTBEAT_S,
         hello_s: float = HELLO_S,
         intake: Intake | None = None,
@@ -111,6 +113,7 @@ class DirectLink:
         self._shares: Shares[str] = Shares(MAX_STREAMS, MAX_STREAMS_OF_ONE)
         self._log = log
         self._clock = clock
+        self._turns = turns
         self._heartbeat_s = heartbeat_s
         self._hello_s = hello_s
         self._coordinator_id = secrets.token_bytes(16)
@@ -294,6 +297,7 @@ class DirectLink:
             write=lambda messages: _write(context, messages),
             heartbeat_s=self._heartbeat_s,
             clock=self._clock,
+            turns=self._turns,
             batches=hello.protocol_version >= BATCHES_SINCE,
         )
         # The new stream replaces the old one before it is reported, since offers may follow at

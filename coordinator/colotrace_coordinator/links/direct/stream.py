@@ -5,7 +5,6 @@ An idle stream has two tasks and one timer, since there may be thousands of them
 
 import asyncio
 import random
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
@@ -15,6 +14,7 @@ from colotrace_proto.messages import Ack, FromAgent, FromCoordinator, Heartbeat,
 from colotrace_proto.running import RunningClock
 
 from colotrace_coordinator.errors import CoordinatorError
+from colotrace_coordinator.turns import Turns
 
 MAX_QUEUED = 4_096
 """Bound of the send queue; a stream whose agent does not read is ended beyond it."""
@@ -26,8 +26,6 @@ HEARTBEAT_JITTER = 0.2
 LAST_WRITE_S = 1.0
 BLOCKED_S = 1.0
 """A stream that has not taken a message for this long is blocked."""
-READ_SLICE_S = 0.002
-"""After this long, other streams have their turn between two messages of a batch."""
 
 
 class StreamClosedError(CoordinatorError):
@@ -55,9 +53,11 @@ class AgentStream:
         write: Callable[[Sequence[FromCoordinator]], Awaitable[None]],
         heartbeat_s: float,
         clock: RunningClock,
+        turns: Turns,
         batches: bool,
     ) -> None:
         self._read = read
+        self._turns = turns
         self._write = write
         self._heartbeat_s = heartbeat_s
         self._clock = clock
@@ -151,12 +151,7 @@ class AgentStream:
             while True:
                 messages = await self._read()
                 self._heard_at = self._clock.now()
-                pause_at = time.perf_counter() + READ_SLICE_S
-                for message in messages:
-                    heard(message)
-                    if time.perf_counter() > pause_at:
-                        await asyncio.sleep(0)
-                        pause_at = time.perf_counter() + READ_SLICE_S
+                await self._turns.run(map(heard, messages))
         except StreamClosedError as closed:
             self.end(closed.code, closed.detail)
 

@@ -12,6 +12,7 @@ from colotrace_coordinator.fleet.link import (
 )
 from colotrace_coordinator.links.direct.intake import Intake
 from colotrace_coordinator.links.direct.server import DirectLink
+from colotrace_coordinator.turns import Turns
 from colotrace_proto.messages import (
     Hello,
     Job,
@@ -74,6 +75,7 @@ def make(
         tls=None,
         log=structlog.get_logger(),
         clock=RunningClock(),
+        turns=Turns(),
         heartbeat_s=heartbeat_s,
         hello_s=hello_s,
         intake=intake,

@@ -12,6 +12,7 @@ from colotrace_coordinator.fleet.link import (
     Rejection,
 )
 from colotrace_coordinator.links.direct.server import DirectLink
+from colotrace_coordinator.turns import Turns
 from colotrace_proto.messages import (
     Accepted,
     Ack,
@@ -237,6 +238,7 @@ async def test_port_in_use(fleet: RecordingFleet, link: DirectLink) -> None:
         tls=None,
         log=structlog.get_logger(),
         clock=RunningClock(),
+        turns=Turns(),
     )
     with pytest.raises(ListenError, match=f"cannot listen for agents on 127.0.0.1:{port}"):
         await second.start()

@@ -7,6 +7,7 @@ import grpc
 import pytest
 from colotrace_coordinator.links.direct import stream as stream_module
 from colotrace_coordinator.links.direct.stream import MAX_QUEUED, AgentStream
+from colotrace_coordinator.turns import Turns
 from colotrace_proto.messages import (
     Ack,
     Cancel,
@@ -38,7 +39,7 @@ async def test_stream_of_an_agent_that_does_not_read_ends(monkeypatch: pytest.Mo
         return iter(())
 
     stream = AgentStream(
-        read=read, write=write, heartbeat_s=5.0, clock=RunningClock(), batches=True
+        read=read, write=write, heartbeat_s=5.0, clock=RunningClock(), turns=Turns(), batches=True
     )
     for _ in range(MAX_QUEUED + 1):
         stream.send(Heartbeat())
@@ -61,7 +62,12 @@ async def test_acknowledgements_travel_with_the_next_message(batches: bool) -> N
         return iter(())
 
     stream = AgentStream(
-        read=read, write=write, heartbeat_s=60.0, clock=RunningClock(), batches=batches
+        read=read,
+        write=write,
+        heartbeat_s=60.0,
+        clock=RunningClock(),
+        turns=Turns(),
+        batches=batches,
     )
     run = asyncio.create_task(
         stream.run(WELCOME, heard=lambda _: None, ended=lambda: None), name="stream"
@@ -94,7 +100,7 @@ async def test_stream_whose_transport_takes_nothing_is_blocked(
         return iter(())
 
     stream = AgentStream(
-        read=read, write=write, heartbeat_s=5.0, clock=RunningClock(), batches=True
+        read=read, write=write, heartbeat_s=5.0, clock=RunningClock(), turns=Turns(), batches=True
     )
     running = asyncio.create_task(
         stream.run(WELCOME, heard=lambda _: None, ended=lambda: None), name="stream"
@@ -127,7 +133,7 @@ async def test_acknowledgements_are_sent_before_the_stream_ends() -> None:
         return iter(())
 
     stream = AgentStream(
-        read=read, write=write, heartbeat_s=5.0, clock=RunningClock(), batches=True
+        read=read, write=write, heartbeat_s=5.0, clock=RunningClock(), turns=Turns(), batches=True
     )
     await stream.run(WELCOME, heard=lambda _: None, ended=lambda: None)
     assert written == [WELCOME, ack]

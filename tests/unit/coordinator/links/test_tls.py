@@ -15,6 +15,7 @@ from colotrace_coordinator.links.direct.tls import (
     agent_certificate,
     vouches,
 )
+from colotrace_coordinator.turns import Turns
 from colotrace_proto.running import RunningClock
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
@@ -45,6 +46,7 @@ def make(tls: TlsFiles) -> DirectLink:
         tls=tls,
         log=structlog.get_logger(),
         clock=RunningClock(),
+        turns=Turns(),
     )
 
 
@@ -176,6 +178,7 @@ async def test_stream_ends_with_its_certificate(authority: Authority) -> None:
         tls=served(authority),
         log=structlog.get_logger(),
         clock=RunningClock(),
+        turns=Turns(),
         wall=lambda: wall[0],
         expiry_check_s=0.01,
     )

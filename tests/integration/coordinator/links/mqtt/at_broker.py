@@ -21,6 +21,7 @@ from colotrace_coordinator.links.mqtt.outgoing import Outgoing
 from colotrace_coordinator.metrics import BrokerMetrics, Metrics
 from colotrace_coordinator.model import Options
 from colotrace_coordinator.peers.peers import Peers
+from colotrace_coordinator.turns import Turns
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
 from colotrace_proto.messages import (
@@ -55,8 +56,15 @@ class Coordinator:
         self.requests = itertools.count()
         metrics, log, clock = Metrics(self.numbers), structlog.get_logger(), RunningClock()
         self.registry = Registry(VolatileMemory())
+        turns = Turns()
         self.dispatcher = Dispatcher(
-            self.registry, metrics=metrics, log=log, clock=clock, gather_s=0, peers=self.peers
+            self.registry,
+            metrics=metrics,
+            log=log,
+            clock=clock,
+            turns=turns,
+            gather_s=0,
+            peers=self.peers,
         )
         events = AgentReports(
             Fleet(self.registry, metrics=metrics, log=log),
@@ -79,7 +87,7 @@ class Coordinator:
             outgoing=self.outgoing,
         )
         self.streams = DirectLink(
-            self.bus, host="127.0.0.1", port=0, tls=None, log=log, clock=clock
+            self.bus, host="127.0.0.1", port=0, tls=None, log=log, clock=clock, turns=turns
         )
         self.bus.answered_by(self.streams)
         self.port = 0

@@ -1,0 +1,111 @@
+"""How many offers may be unanswered, from how late the answers come."""
+
+import itertools
+
+from colotrace_coordinator.fleet.quickest import ASSUMED_S, Quickest
+from colotrace_coordinator.jobs.window import FIRST, LEAST, MOST, UNANSWERED_S, Window
+from colotrace_proto.messages import JobId
+
+RTT_S = 0.02
+
+
+class Fleet:
+    """Agents that answer each offer after their RTT, and after those before it have been worked
+    off at `rate` a second. Offers as many as the window allows."""
+
+    def __init__(self, rate: float, *, rtt_s: float = RTT_S, agents: int = 10) -> None:
+        self.window = Window()
+        self.rate, self.rtt_s = rate, rtt_s
+        self.agents = [Quickest() for _ in range(agents)]
+        self.now = 0.0
+        self.waits_s: list[float] = []
+        self._free_at = 0.0
+        self._numbers = itertools.count()
+        self._answers: list[tuple[float, JobId, float, Quickest]] = []
+
+    def run(self, seconds: float) -> None:
+        """Offer and answer for so long."""
+        end = self.now + seconds
+        while self.now < end:
+            while self.window.open(self.now):
+                number = next(self._numbers)
+                self._free_at = max(self._free_at, self.now) + 1 / self.rate
+                self.waits_s.append(self._free_at - self.now)
+                self.window.offered(JobId(str(number)), self.now)
+                agent = self.agents[number % len(self.agents)]
+                self._answers.append(
+                    (self._free_at + self.rtt_s, JobId(str(number)), self.now, agent)
+                )
+            self.now += 0.001
+            while self._answers and self._answers[0][0] <= self.now:
+                _, job_id, offered_at, agent = self._answers.pop(0)
+                self.window.answered(job_id, offered_at, agent, self.now)
+
+
+def test_offers_wait_no_longer_than_needed() -> None:
+    """More are asked than can be worked off: the window settles where offers hardly wait, and is
+    large enough to keep the others busy."""
+    fleet = Fleet(rate=5_000)
+    fleet.run(5)
+    late = fleet.waits_s[len(fleet.waits_s) // 2 :]
+    assert sum(late) / len(late) < 0.05
+    assert len(late) > 0.9 * 5_000 * 2.5
+
+
+def test_window_grows_while_answers_are_in_time() -> None:
+    """Agents far away need a larger one for the same rate."""
+    fleet = Fleet(rate=1e9, rtt_s=0.15)
+    fleet.run(5)
+    assert fleet.window.size == MOST
+
+
+def test_window_of_few_offers_stays() -> None:
+    """It is never full, so nothing tells that more could run."""
+    window, agent = Window(), Quickest()
+    for number in range(1_000):
+        now = number * 0.1
+        assert window.open(now)
+        window.offered(JobId(str(number)), now)
+        window.answered(JobId(str(number)), now, agent, now + RTT_S)
+    assert window.size == FIRST
+
+
+def test_first_answers_that_are_late_shrink_it() -> None:
+    """No agent has answered before, so that what it needs is not known: thousands of agents that
+    get their first jobs at once."""
+    window = Window()
+    for number in range(FIRST):
+        window.offered(JobId(str(number)), 0.0)
+    assert not window.open(0.0)
+    for number in range(FIRST):
+        window.answered(JobId(str(number)), 0.0, Quickest(), 3 * ASSUMED_S + number / 1_000)
+    assert window.size < FIRST
+
+
+def test_offers_without_an_answer_neither_block_nor_pass_as_in_time() -> None:
+    """Their agents may be gone, or swamped."""
+    window = Window()
+    for number in range(FIRST):
+        window.offered(JobId(str(number)), 0.0)
+    assert not window.open(UNANSWERED_S / 2)
+    assert window.opens_at() == UNANSWERED_S
+    assert window.open(UNANSWERED_S)
+    assert window.size < FIRST
+
+
+def test_window_keeps_its_least() -> None:
+    """However long nobody answers."""
+    window = Window()
+    for number in range(10_000):
+        now = number * 0.01
+        if window.open(now):
+            window.offered(JobId(str(number)), now)
+    assert window.size == LEAST
+
+
+def test_answer_to_an_offer_that_no_longer_counts_is_ignored() -> None:
+    window = Window()
+    window.offered(JobId("a"), 0.0)
+    assert window.open(UNANSWERED_S)
+    window.answered(JobId("a"), 0.0, Quickest(), 2.0)
+    assert window.open(2.0)
