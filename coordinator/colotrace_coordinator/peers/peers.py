@@ -84,18 +84,21 @@ class Peers:
         if report.origin == self.origin:
             self.echoed = True
             return
+        # All of it is checked before any of it counts.
+        known = [kind for kind in report.counts if kind in self._shared]
+        for kind in known:
+            for count in report.counts[kind]:
+                if len(count.key) != self._shared[kind].key_parts:
+                    raise InvalidReportError(f"a key of {kind} has {len(count.key)} parts")
         if report.origin not in self._heard_at:
             if len(self._heard_at) >= MAX_PEERS:
                 raise InvalidReportError(f"more than {MAX_PEERS} coordinators")
             self._alive_at, self._tells_all = float("-inf"), True
         self._heard_at[report.origin] = now
         self._tells_all |= report.asks
-        for kind, counts in report.counts.items():
-            if (shared := self._shared.get(kind)) is not None:
-                for count in counts:
-                    if len(count.key) != shared.key_parts:
-                        raise InvalidReportError(f"a key of {kind} has {len(count.key)} parts")
-                    shared.heard(report.origin, count, now, whole=report.whole)
+        for kind in known:
+            for count in report.counts[kind]:
+                self._shared[kind].heard(report.origin, count, now, whole=report.whole)
 
     def to_send(self, now: float) -> Iterator[bytes]:
         """The reports that are due. Call it every `REPORT_EVERY_S` while connected."""

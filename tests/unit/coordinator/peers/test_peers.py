@@ -159,6 +159,15 @@ def test_invalid_reports_are_refused(report: bytes) -> None:
     assert b.sums.of_others == []
 
 
+def test_nothing_of_a_report_that_is_partly_invalid_counts() -> None:
+    b = Coordinator("b")
+    counts = {"sums": [[["x"], 1, 0.0], [["x", "y"], 1, 0.0]]}
+    for report in ({"counts": counts}, {"counts": counts, "asks": True}):
+        with pytest.raises(InvalidReportError, match="parts"):
+            b.peers.heard(msgspec.msgpack.encode({"origin": "a" * 32} | report), 0.0)
+    assert (b.sums.of_others, b.peers.coordinators) == ([], 1)
+
+
 def test_number_of_coordinators_is_bounded() -> None:
     b = Coordinator("b")
     for number in range(MAX_PEERS):
