@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
 
+from colotrace_proto.identifiers import address_of
 from colotrace_proto.messages import ColoName
 
 from colotrace_coordinator.peers.counts import Counts
@@ -139,11 +140,14 @@ class Starts(Generic[J]):
 
     def resolved(self, job: J, address: Target, now: float, *, may_wait: bool) -> bool:
         """The target of a running job, a name, has this address: the job's packets count for the
-        address too. If the rate to the address has no room and the job `may_wait`, it waits for
-        that instead, and does not count as running; False then."""
+        address from now on, and no more for the name. If the rate to the address has no room and
+        the job `may_wait`, it waits for that instead, and does not count as running; False then."""
         wish = self._started.get(job)
         if wish is None or wish.target == address:
             return True
+        if address_of(wish.target) is None:
+            self._give_back(wish, wish.packets, now)
+        # Otherwise an earlier agent, for which the name had another address, may have probed that.
         wish = wish._replace(target=address)
         if may_wait and self._rates.open_at(*wish.gate, now) > now:
             del self._started[job]
@@ -160,10 +164,8 @@ class Starts(Generic[J]):
         wish = self._started.get(job)
         if wish is None or packets == wish.packets:
             return
-        self._rates.spend(*wish.gate, packets - wish.packets, now)
+        self._give_back(wish, wish.packets - packets, now)
         self._started[job] = wish._replace(packets=packets)
-        if packets < wish.packets and wish.gate in self._of_target:
-            self._look_at(wish.gate, self._rates.open_at(*wish.gate, now))
 
     def waits_for(self, job: J) -> Gate:
         """What a waiting job waits for."""
@@ -209,6 +211,12 @@ class Starts(Generic[J]):
         if job is not None:
             self._queue.push(job, self._wishes[job].origin)
             self._drop_if_empty(colo)
+
+    def _give_back(self, wish: Wish, packets: int, now: float) -> None:
+        """So many packets of the job do not count for its target; below 0, so many more do."""
+        self._rates.spend(*wish.gate, -packets, now)
+        if packets > 0 and wish.gate in self._of_target:
+            self._look_at(wish.gate, self._rates.open_at(*wish.gate, now))
 
     def _ended(self, job: J, colo: ColoName) -> None:
         self._running.remove(job)

@@ -260,6 +260,41 @@ def test_job_that_has_probed_counts_and_does_not_wait() -> None:
     assert world.starts.next_at() == pytest.approx(2.0)
 
 
+def test_packets_of_a_name_count_for_its_address_only() -> None:
+    """Once the address is known, the name has its packets back: its next job starts earlier."""
+    world = World(room=1_000, limits=SMALL, den01=1_000)
+    for number in range(3):
+        world.ask(f"{number}", to="a.example")
+    assert world.start() == ["0", "1"]
+    assert world.starts.next_at() == pytest.approx(1.0)
+    assert world.starts.resolved("0", "192.0.2.1", 0.0, may_wait=True)
+    assert world.starts.resolved("1", "192.0.2.2", 0.0, may_wait=True)
+    assert world.starts.next_at() == 0.0
+    assert world.start() == ["2"]
+
+
+def test_name_of_a_job_that_waits_for_its_address_has_its_packets_back() -> None:
+    world = _named(running=3)
+    kept = [
+        world.starts.resolved(f"{number}", "192.0.2.1", 0.0, may_wait=True) for number in range(3)
+    ]
+    assert kept == [True, True, False]
+    for number in ("a", "b"):
+        world.ask(number, to="2.example")
+    assert world.start() == ["a", "b"]
+
+
+def test_other_address_of_a_name_at_another_agent_counts_too() -> None:
+    """The first agent was lost, and may have probed the first address."""
+    world = _named(running=1)
+    for address in ("192.0.2.1", "192.0.2.2"):
+        assert world.starts.resolved("0", address, 0.0, may_wait=True)
+    for number in ("a", "b"):
+        for address in ("192.0.2.1", "192.0.2.2"):
+            world.ask(f"{number} {address}", to=address)
+    assert world.start() == ["a 192.0.2.1", "a 192.0.2.2"]
+
+
 def test_job_is_counted_once_for_its_address() -> None:
     world = World(room=1_000, limits=SMALL, den01=1_000)
     world.ask("0")
