@@ -4,7 +4,7 @@ import enum
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from colotrace_proto.messages import FlowFields, Frame, JobId, Outcome, Replies
+from colotrace_proto.messages import Failure, FlowFields, Frame, JobId, Outcome, Replies
 from colotrace_proto.tally import merged
 
 from colotrace_coordinator.fleet.agents import AgentKey
@@ -15,6 +15,9 @@ _REPLY_BYTES = 1_200
 """A reply whose node has as many and as long labels as allowed, rounded up."""
 _PROGRESS_FRAMES = 1_000
 """Frames without a new reply: one each 50 ms in the longest job, each sent twice."""
+
+_UNCERTAIN = frozenset({Failure.INTERNAL, Failure.UNSPECIFIED})
+"""A job that failed so may have sent more than its agent reports."""
 
 
 class Taken(enum.Enum):
@@ -48,6 +51,7 @@ class Attempt:
     """When the agent last sent anything, as far as that was asked for."""
     down_since: float | None = None
     """Since when the agent's stream is down; None while it is up."""
+    refused: bool = False
     extended_s: float = 0.0
     """How long the offer may stay unanswered, once `ACCEPT_S` was extended; else 0."""
     last_sequence: int = 0
@@ -101,6 +105,15 @@ class Attempt:
             self._replies.append(frame.replies)
         self.outcome = frame.outcome
         return Taken.NEW
+
+    @property
+    def all_sent(self) -> int | None:
+        """Packets that the agent has sent, which it reports at the end; None if it did not."""
+        if self.refused:
+            return 0
+        if self.outcome is None or self.outcome.failure in _UNCERTAIN:
+            return None
+        return sum(self.sent)
 
     @property
     def replies(self) -> Replies:

@@ -34,6 +34,16 @@ class Attempts(Generic[J]):
         """Whether no agent was tried so far."""
         return not self._all and not self.faults
 
+    @property
+    def sent(self) -> int | None:
+        """Packets that all agents together have sent; None if one has not reported all of its."""
+        total = 0
+        for attempt in self._all:
+            if (sent := attempt.all_sent) is None:
+                return None
+            total += sent
+        return total
+
     def offer(self, job: J, agent: AgentKey, job_id: JobId, task: Task, *, now: float) -> None:
         """Begin an attempt at `job`: it is offered to the agent."""
         self.live = Attempt(

@@ -213,6 +213,7 @@ class Dispatcher:
         now = self._clock.now()
         target = target_of(address_text(address))
         if self._starts.resolved(job, target, now, may_wait=not probed):
+            self._start_soon()  # a job that waits for the rate of the name may start
             return True
         job.started = False
         if job.timer is not None:
@@ -386,8 +387,8 @@ class Dispatcher:
 
     def _finish(self, job: LiveJob) -> None:
         task, result = job.key.task, job.machine.result
-        if result is not None and result.fault is None and job.machine.offers == 1:
-            self._starts.sent(job, sum(result.sent), self._clock.now())
+        if (sent := job.machine.sent) is not None:
+            self._starts.sent(job, sent, self._clock.now())
         jobs = self._jobs[task.colo]
         del jobs[job.machine]
         if not jobs:

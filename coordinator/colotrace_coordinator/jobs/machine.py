@@ -90,6 +90,11 @@ class JobMachine:
         """The attempt that is offered or running."""
         return self._attempts.live
 
+    @property
+    def sent(self) -> int | None:
+        """Packets that all agents together have sent for the job; None if that is not certain."""
+        return self._attempts.sent
+
     def take_commands(self) -> list[Command]:
         """The commands that are to be sent, in order; each is returned once."""
         commands, self._commands = self._commands, []
@@ -180,6 +185,7 @@ class JobMachine:
         if attempt is None:
             return
         self._attempts.assign(agent)
+        attempt.refused = True
         fault = faults.refused(agent.agent_id, refusal)
         busy = refusal.reason is RefusalReason.BUSY
         if busy:

@@ -7,9 +7,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from colotrace_coordinator.jobs.target_rates import TargetLimits
 from colotrace_coordinator.model import Options
 from colotrace_proto.codes import Code, RowCode, row_failed
-from colotrace_proto.messages import Accepted, Ack, Cancel, Frame, Job
+from colotrace_proto.messages import (
+    Accepted,
+    Ack,
+    Cancel,
+    Failure,
+    Frame,
+    Job,
+    Outcome,
+    RefusalReason,
+    Refused,
+)
 from unit.coordinator.scripted_agent import TARGET, ScriptedAgent, path
-from unit.coordinator.traced import Coordinator, only, within
+from unit.coordinator.traced import Coordinator, Whole, only, within
 
 SLOW = TargetLimits(of_account=45, in_all=90)
 """One trace of 45 packets a second, and one more at once."""
@@ -117,3 +127,45 @@ async def test_job_of_a_name_that_has_probed_goes_on() -> None:
         await agent.say(path((await offered).job_id))
         (message,) = (await within(5, later)).messages
         assert message.message.startswith("den01: started ")
+
+
+RARE = TargetLimits(of_account=4.5, in_all=90)
+"""One trace of 45 packets in ten seconds."""
+
+
+def _two(coordinator: Coordinator, target: str) -> list[asyncio.Task[Whole]]:
+    """Two traces that are not identical; one may start."""
+    return [coordinator.begin(target, options=Options(wait_ms=wait)) for wait in (900, 901)]
+
+
+async def test_name_has_its_packets_back_once_its_address_is_known() -> None:
+    async with limited(RARE) as (coordinator, agent):
+        answers = _two(coordinator, "a.example")
+        first = await agent.take()
+        await agent.say(Frame(first.job_id, 1, bytes((192, 0, 2, 1))))
+        second = await asyncio.wait_for(agent.take(), 5)
+        await agent.say(path(first.job_id, 2), path(second.job_id))
+        assert [only(await within(5, answer)).error for answer in answers] == ["", ""]
+
+
+async def test_failed_job_gives_back_what_it_has_not_sent() -> None:
+    """Its agent reports that the name does not resolve: nothing was sent."""
+    async with limited(RARE) as (coordinator, agent):
+        answers = _two(coordinator, "a.example")
+        job = await agent.take()
+        await agent.say(Frame(job.job_id, 1, outcome=Outcome(Failure.UNRESOLVABLE)))
+        second = await asyncio.wait_for(agent.take(), 5)
+        await agent.say(path(second.job_id))
+        errors = [only(await within(5, answer)).error for answer in answers]
+        assert [error[-6:] for error in errors] == ["Code 3", ""]
+
+
+async def test_refused_job_gives_back_what_it_has_not_sent() -> None:
+    async with limited(RARE) as (coordinator, agent):
+        answers = _two(coordinator, "8.8.8.8")
+        job = await agent.expect(Job)
+        await agent.say(Refused(job.job_id, RefusalReason.UNSUPPORTED))
+        second = await asyncio.wait_for(agent.take(), 5)
+        await agent.say(path(second.job_id))
+        errors = [only(await within(5, answer)).error for answer in answers]
+        assert [error[-6:] for error in errors] == ["Code 1", ""]
