@@ -73,6 +73,12 @@ class Metrics:
             ["waited_for"],
             registry=registry,
         )
+        self.jobs_overloaded = Counter(
+            "colotrace_jobs_overloaded",
+            "Jobs that failed because this coordinator was overloaded: their turn did not come in "
+            "time, or came so late that the agent could not finish",
+            registry=registry,
+        )
         self.jobs_limited = Counter(
             "colotrace_jobs_limited",
             "Jobs whose start the limit of packets to their target delayed",

@@ -133,7 +133,7 @@ class Dispatcher:
         self._jobs.setdefault(key.task.colo, {})[machine] = job
         self._recent.add(key, job, now)
         task = key.task
-        self._starts.push(job, Wish(origin, task.colo, target_of(task.target), task.packets))
+        self._starts.push(job, Wish(origin, task.colo, target_of(task.target), task.packets, now))
         self._give_up_at(job, deadline - LEAST_TRACE_S)
         self._start_soon()
         return job
@@ -165,6 +165,7 @@ class Dispatcher:
                 break
             job.started = True
             self._keep(job)
+            job.machine.delayed_s += self._starts.delayed_s(job)
             job.limited_s = self._starts.limited_s(job, now)
             if job.limited_s:
                 self._metrics.jobs_limited.inc()
@@ -409,6 +410,7 @@ class Dispatcher:
                 result = replace(result, limited_s=job.limited_s)
             job.done.set_result(result)
             if result.fault is not None:
+                self._metrics.jobs_overloaded.inc(result.fault.own)
                 self._log.info(
                     "job_failed",
                     colo=task.colo,

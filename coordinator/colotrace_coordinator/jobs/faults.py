@@ -21,6 +21,9 @@ from colotrace_proto.messages import (
 )
 from colotrace_proto.notices import Notice, sentence
 
+DELAYED_S = 1.0
+"""A job without enough time names the coordinator if that has delayed it by this much."""
+
 
 class Weight(enum.IntEnum):
     """Priority among the faults of several attempts: the attempt that came furthest counts."""
@@ -34,11 +37,13 @@ class Weight(enum.IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A row's code (`RowCode`), its priority, and the text."""
+    """A row's code (`RowCode`), its priority, and the text. `own`: whether it is this
+    coordinator's load, not an agent, that took the time."""
 
     code: int
     weight: Weight
     words: str
+    own: bool = False
 
 
 def no_agent(colo: ColoName) -> Fault:
@@ -83,12 +88,12 @@ def busy(colo: ColoName) -> Fault:
 
 
 def overloaded(colo: ColoName) -> Fault:
-    """The job waited for its turn at this coordinator until the time ran out."""
+    """The job waited for this coordinator until the time ran out."""
     words = (
         f"the coordinator is overloaded and had no time to ask {colo}; ask for less at once, or "
         "run more coordinators"
     )
-    return Fault(RowCode.LOST, Weight.FINAL, words)
+    return Fault(RowCode.LOST, Weight.FINAL, words, own=True)
 
 
 def target_limited(colo: ColoName, of_account: float, in_all: float) -> Fault:
@@ -161,14 +166,18 @@ def misbehaved(agent: AgentId, what: str) -> Fault:
     return _lost(f"agent {agent} is at fault: {what}")
 
 
-def out_of_time(agent: AgentId) -> Fault:
-    """The deadline of the job came while it ran."""
-    words = f"agent {agent} had not finished when the answer was due; ask for less at once"
-    return Fault(RowCode.LOST, Weight.FINAL, words)
+def out_of_time(agent: AgentId, *, delayed_s: float) -> Fault:
+    """The deadline of the job came while it ran; this coordinator had delayed it so long."""
+    words = f"agent {agent} had not finished when the answer was due"
+    own = delayed_s >= DELAYED_S
+    if own:
+        words += f"; the coordinator is overloaded, and delayed it by {delayed_s:.1f} s"
+    return Fault(RowCode.LOST, Weight.FINAL, f"{words}; ask for less at once", own)
 
 
-def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
-    """The fault that an agent's outcome reports; None if the target was traced."""
+def ended(agent: AgentId, outcome: Outcome, *, delayed_s: float) -> Fault | None:
+    """The fault that an agent's outcome reports; None if the target was traced. `delayed_s`: as for
+    `out_of_time`."""
     weight, cause = Weight.FINAL, outcome.cause
     match outcome.failure:
         case Failure.NONE:
@@ -187,7 +196,7 @@ def ended(agent: AgentId, outcome: Outcome) -> Fault | None:
         case Failure.SEND:
             words = f"agent {agent} could not send the probes"
         case Failure.DEADLINE:
-            return out_of_time(agent)
+            return out_of_time(agent, delayed_s=delayed_s)
         case Failure.CANCELLED:
             weight = Weight.LOST
             words = f"agent {agent} gave the job up"

@@ -76,6 +76,8 @@ class JobMachine:
         self.state = State.SEEKING
         self.deadline = deadline
         self.offers = 0
+        self.delayed_s = 0.0
+        """How long this coordinator kept the job waiting: for its turn, and by hold-ups."""
         self.result: JobResult | None = None
         self._new_job_id = new_job_id
         self._index = index
@@ -114,6 +116,7 @@ class JobMachine:
         """The caller's clock has fallen behind real time by `by_s`: move the deadline forward by as
         much, but not before `now`."""
         self.deadline = max(self.deadline - by_s, now)
+        self.delayed_s += by_s
 
     def place(
         self,
@@ -142,7 +145,7 @@ class JobMachine:
                 self._attempts.worst() if self._attempts.faults else why_none(agents, self.task),
             )
         elif too_late(now, self.deadline):
-            self._end_failed(now, faults.busy(self.task.colo))
+            self._end_failed(now, self._no_agent_in_time())
         elif (chosen := self._least_loaded(now, eligible)) is None:
             self._busy.keep_only({agent.key for agent in eligible})
             self.state = State.WAITING
@@ -273,13 +276,19 @@ class JobMachine:
         if now >= self.deadline:
             self._cancel_attempt()
             if attempt is not None:
-                self._end(now, faults.out_of_time(attempt.agent.agent_id))
+                agent = attempt.agent.agent_id
+                self._end(now, faults.out_of_time(agent, delayed_s=self.delayed_s))
             else:
-                self._end_failed(now, faults.busy(self.task.colo))
+                self._end_failed(now, self._no_agent_in_time())
         elif attempt is not None:
             self._expire_attempt(now, attempt, agents, blocked)
         elif self.state is State.WAITING and now >= self._seek_at():
             self.state = State.SEEKING
+
+    def _no_agent_in_time(self) -> Fault:
+        """The job was with no agent when its time ran out."""
+        own = self.delayed_s >= faults.DELAYED_S and not self._busy
+        return (faults.overloaded if own else faults.busy)(self.task.colo)
 
     def _seek_at(self) -> float:
         """While waiting: when to seek again."""
@@ -327,7 +336,9 @@ class JobMachine:
 
     def _outcome(self, now: float, attempt: Attempt) -> None:
         outcome = attempt.outcome
-        fault = faults.ended(attempt.agent.agent_id, outcome) if outcome is not None else None
+        agent, fault = attempt.agent.agent_id, None
+        if outcome is not None:
+            fault = faults.ended(agent, outcome, delayed_s=self.delayed_s)
         if fault is None or fault.weight is Weight.FINAL:
             self._end(now, fault)
         else:

@@ -47,6 +47,10 @@ class BackOff:
         # When to ask again, and the pause after that.
         self._busy: dict[AgentKey, tuple[float, float]] = {}
 
+    def __bool__(self) -> bool:
+        """Whether an agent was busy."""
+        return bool(self._busy)
+
     def refused(self, agent: AgentKey, now: float) -> None:
         """The agent was busy."""
         pause_s = self._busy.get(agent, (0.0, BACKOFF_S))[1]

@@ -34,12 +34,14 @@ class Gate(enum.Enum):
 
 
 class Wish(NamedTuple):
-    """Where a job comes from, and what it uses. `packets` are those that count for the target."""
+    """Where a job comes from, what it uses, and since when it waits. `packets` are those that
+    count for the target."""
 
     origin: Origin
     colo: ColoName
     target: Target
     packets: int
+    since: float = 0.0
 
     @property
     def gate(self) -> "TargetGate":
@@ -76,6 +78,8 @@ class Starts(Generic[J]):
         self._wishes: dict[J, Wish] = {}
         self._started: dict[J, Wish] = {}
         self._limited_at: dict[J, float] = {}
+        # How long a job waited until it was first looked at.
+        self._delayed_s: dict[J, float] = {}
 
     @property
     def waiting(self) -> int:
@@ -113,6 +117,7 @@ class Starts(Generic[J]):
         self._open(now)
         while (job := self._queue.pop(room)) is not None:
             wish = self._wishes[job]
+            self._delayed_s.setdefault(job, now - wish.since)
             opens_at = self._rates.open_at(*wish.gate, now)
             if opens_at > now:
                 self._limited_at.setdefault(job, now)
@@ -186,8 +191,13 @@ class Starts(Generic[J]):
         """How long ago the rate of its target first held up the job; 0 if it did not."""
         return now - self._limited_at.get(job, now)
 
+    def delayed_s(self, job: J) -> float:
+        """How long a started job waited for its turn at this coordinator."""
+        return self._delayed_s.get(job, 0.0)
+
     def remove(self, job: J) -> None:
         """The job has ended, or will not start."""
+        self._delayed_s.pop(job, None)
         self._limited_at.pop(job, None)
         wish = self._wishes.pop(job, None)
         if wish is None:

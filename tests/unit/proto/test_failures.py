@@ -17,5 +17,5 @@ def test_each_failure_has_a_row_code() -> None:
 @pytest.mark.parametrize("failure", Failure)
 def test_fault_of_a_failed_job_has_the_code_of_its_failure(failure: Failure) -> None:
     """The coordinator has no second table."""
-    fault = faults.ended(AgentId("a1"), Outcome(failure))
+    fault = faults.ended(AgentId("a1"), Outcome(failure), delayed_s=0.0)
     assert (fault.code if fault else 0) == error_code(failure)
