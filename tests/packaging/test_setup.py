@@ -24,17 +24,19 @@ exit 0
 """
 APT = """#!/bin/sh
 echo "apt-get $*" >> "$LOG"
-for unit in mosquitto haproxy postgresql postgresql@15-main.service cron; do
+for unit in mosquitto haproxy postgresql postgresql@15-main.service prometheus cron; do
   /usr/sbin/policy-rc.d "$unit" start && allowed=yes || allowed=no
   echo "start $unit: $allowed" >> "$LOG"
 done
 exit "${APT_FAILS:-0}"
 """
+SERVERS = ("mosquitto", "haproxy", "postgresql", "postgresql@15-main.service", "prometheus")
 SYSTEMCTL = '#!/bin/sh\necho "systemctl $*" >> "$LOG"\n'
 # Hide the host's own policy and servers.
 HIDE = """
 mount -t tmpfs none /usr/sbin
 if [ -d /usr/lib/postgresql ]; then mount -t tmpfs none /usr/lib/postgresql; fi
+if [ -e /usr/bin/promtool ]; then mount --bind /dev/null /usr/bin/promtool; fi
 "$@"
 code=$?
 ls /usr/sbin >> "$LOG"
@@ -109,12 +111,12 @@ def test_servers_are_neither_started_nor_left_enabled(checkout: Path, fails: str
     status, told, _ = setup(checkout, *HIDDEN, APT_FAILS=fails)
     assert (status == 0) is (fails == "0")
     assert any(line.startswith("apt-get install") for line in told)
-    for server in ("mosquitto", "haproxy", "postgresql", "postgresql@15-main.service"):
+    for server in SERVERS:
         assert f"start {server}: no" in told
         assert f"start {server}: yes" not in told
     assert "start cron: yes" in told
-    for unit in ("mosquitto.service", "haproxy.service", "postgresql.service"):
-        assert f"systemctl disable --now {unit}" in told
+    for server in ("mosquitto", "haproxy", "postgresql", "prometheus"):
+        assert f"systemctl disable --now {server}.service" in told
     assert "policy-rc.d" not in told  # it is removed again
 
 
