@@ -122,3 +122,78 @@ async def test_target_gets_its_rate_from_two_coordinators_together(
     assert [row["error"] for row in rows] == [""] * len(rows)
     # A burst of a second is free.
     assert took_s > 2 * each_s - 1.5
+
+
+SLOTS = 20
+BUSY, LIGHT = "a" * 32, "b" * 32
+"""Accounts."""
+TOKENS, REQUESTS = 4, 80
+"""Of each account. Several tokens, since one caller may not have all slots."""
+
+
+@pytest.fixture
+def narrow(lab: Lab, broker: Broker) -> Iterator[list[Fleet]]:
+    """Two coordinators, with agents that take few jobs."""
+    flags = ("--max-jobs", str(SLOTS))
+    with (
+        Fleet(lab, agents=AGENTS, broker=broker, agent_flags=flags) as one,
+        Fleet(lab, broker=broker, beside=one) as other,
+    ):
+        for each in (one, other):
+            each.wait_attached()
+        yield [one, other]
+
+
+async def test_jobs_of_an_account_at_one_coordinator_count_at_the_other(
+    lab: Lab, narrow: list[Fleet]
+) -> None:
+    """At the second coordinator both accounts ask for the same. The one that has jobs at the first,
+    in another colo, gets less until the other one has what it wants."""
+    one, other = narrow
+    await _until_they_count_together(narrow)
+    tokens = {
+        account: [
+            other.command("token", "create", "--account", account).strip() for _ in range(TOKENS)
+        ]
+        for account in (BUSY, LIGHT)
+    }
+    limits = httpx.Limits(max_connections=500)
+    async with httpx.AsyncClient(verify=NO_TLS, timeout=40, limits=limits) as client:
+
+        async def row(fleet: Fleet, account: str, colo: str, number: int, *, wait_s: int) -> str:
+            """The error of a row; the target answers nothing for so long."""
+            options = {"max_ttl": 12, "wait_time": wait_s, "packet_type": "udp"}
+            # Identical requests would share a job.
+            body = {
+                "targets": [lab.address("dark")],
+                "colos": [colo],
+                "options": {**options, "port": 33434 + number},
+            }
+            headers = {"Authorization": f"Bearer {tokens[account][number % TOKENS]}"}
+            answer = await client.post(fleet.path(account), json=body, headers=headers)
+            error: str = answer.json()["result"][0]["colos"][0]["error"]
+            return error
+
+        async def keep_busy(number: int) -> None:
+            while True:
+                await row(one, BUSY, "fra01", number, wait_s=5)
+
+        async with asyncio.TaskGroup() as tasks:
+            busy = [tasks.create_task(keep_busy(number)) for number in range(SLOTS - 3)]
+
+            async def full() -> bool:
+                return await metric(one, "colotrace_jobs_running") >= len(busy)
+
+            await until(full, within_s=5)
+            rows = [
+                (account, tasks.create_task(row(other, account, "den01", number, wait_s=1)))
+                for number in range(REQUESTS)
+                for account in (BUSY, LIGHT)
+            ]
+            await asyncio.wait([task for account, task in rows if account == LIGHT])
+            done = sum(task.done() for account, task in rows if account == BUSY)
+            await asyncio.wait([task for _, task in rows])
+            for task in busy:
+                task.cancel()
+    assert {task.result() for _, task in rows} == {""}
+    assert done < 0.7 * REQUESTS

@@ -152,7 +152,9 @@ class Running(Generic[J]):
     """Jobs that run, counted by account, caller and request. Implements `peers.counts.Counts`:
     jobs of an account that other coordinators run count as well."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, part_of: "Running[J] | None" = None) -> None:
+        """`part_of`: these are some of its jobs, for which other coordinators' count, too."""
+        self._whole = self if part_of is None else part_of
         self._origins: dict[J, Origin] = {}
         self._accounts: Counter[str] = Counter()
         self._callers: Counter[tuple[str, str]] = Counter()
@@ -188,8 +190,12 @@ class Running(Generic[J]):
         return self._accounts.get(account, 0)
 
     def everywhere(self, account: str) -> int:
-        """The account's running jobs at all coordinators."""
-        return self._accounts.get(account, 0) + self._accounts_elsewhere.get(account, 0)
+        """The account's running jobs, with all those at other coordinators."""
+        return self._accounts.get(account, 0) + self._whole.elsewhere(account)
+
+    def elsewhere(self, account: str) -> int:
+        """The account's running jobs at other coordinators."""
+        return self._accounts_elsewhere.get(account, 0)
 
     def of_caller(self, account: str, caller: str) -> int:
         """The caller's running jobs."""

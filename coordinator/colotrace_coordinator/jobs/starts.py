@@ -56,8 +56,8 @@ TargetGate = tuple[str, Target]
 class _Colo(Generic[J]):
     """The running jobs of a colo, and those that wait for room at its agents."""
 
-    def __init__(self) -> None:
-        self.running: Running[J] = Running()
+    def __init__(self, all_running: Running[J]) -> None:
+        self.running: Running[J] = Running(part_of=all_running)
         self.waiting: FairQueue[J] = FairQueue(self.running)
 
 
@@ -130,7 +130,7 @@ class Starts(Generic[J]):
                 continue
             colo = self._colos.get(wish.colo)
             if colo is None:
-                colo = self._colos[wish.colo] = _Colo()
+                colo = self._colos[wish.colo] = _Colo(self._running)
             if not colo.running.admits(wish.origin, self._slots(wish.colo)):
                 colo.waiting.push(job, wish.origin)
                 continue

@@ -209,6 +209,37 @@ def test_lost_report_of_jobs_is_made_good_by_the_next() -> None:
     assert other.everywhere("heavy") == 2
 
 
+def test_slots_of_a_colo_go_to_the_account_with_the_fewest_jobs_everywhere() -> None:
+    """An account with many jobs at another coordinator waits in each colo for one without."""
+    peers = [Peers(), Peers()]
+    rates = TargetRates(TargetLimits(1e9, 1e9))
+    one, other = (Starts[str](rates=rates, slots=lambda _: 4) for _ in peers)
+    for each, starts in zip(peers, (one, other), strict=True):
+        each.share("jobs", starts.counts)
+    broker = Broker(*peers)
+    for _ in range(3):
+        broker.round(0.0)
+    for number in range(30):
+        colo = ColoName(f"sin{number:02}")
+        one.push(f"{number}", Wish(Origin("heavy", "token", 0), colo, "192.0.2.1", 45))
+        assert one.pop(0.0, 100) == f"{number}"
+    broker.round(0.1)
+    for number in range(8):
+        for request, account in enumerate(("heavy", "light"), 1):
+            origin = Origin(account, "token", request)
+            other.push(f"{account} {number}", Wish(origin, DEN, "192.0.2.1", 45))
+    started: list[str] = []
+    running: list[str] = []
+    while len(started) < 16:
+        while (job := other.pop(0.1, 100)) is not None:
+            started.append(job)
+            running.append(job)
+        ended = running.pop(0)
+        other.remove(ended)
+        other.colo_has_room(DEN)
+    assert [job.partition(" ")[0] for job in started] == ["light"] * 8 + ["heavy"] * 8
+
+
 def _flood(*, seconds: float, accounts: int) -> list[Counter[int]]:
     """Two coordinators with far more traces of one target than it may get. The packets that each
     started, in every second."""
