@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from colotrace_proto.messages import ColoName, Family, PacketType
 from colotrace_proto.rows import ColoRow
@@ -10,9 +10,11 @@ from colotrace_proto.rows import ColoRow
 from .colo_names import ColoNames
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """How to trace; the defaults are those of the API."""
+class Options(NamedTuple):
+    """How to trace; the defaults are those of the API.
+
+    A tuple, since each job is looked up by its options several times.
+    """
 
     packet_type: PacketType = PacketType.ICMP
     max_ttl: int = 15

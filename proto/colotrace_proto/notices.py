@@ -9,10 +9,11 @@ The parameters are the fields of `Notice`; a new one is also a field in `v1/flee
 
 import os
 import re
-from dataclasses import dataclass
 from enum import IntEnum, unique
 from ipaddress import ip_address
 from typing import Self
+
+import msgspec
 
 from .text import safe
 
@@ -163,8 +164,7 @@ class NoticeCode(IntEnum):
 _TEMPLATES = {code.value: code.template for code in NoticeCode}
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(msgspec.Struct, frozen=True):
     """A code and its parameters; each sentence says which of them it has.
 
     `code` is a `NoticeCode`, or the number of one that only a newer peer knows. `addresses` are

@@ -9,10 +9,11 @@ would show rounding errors.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate, chain, pairwise
 from typing import TypeVar
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 from msgspec import UNSET
@@ -25,8 +26,7 @@ from .messages import Edge, Node, NodeKind, PacketType, Replies
 _NS_PER_MS = 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Gathered:
+class Gathered(msgspec.Struct, frozen=True):
     """The replies of one trace from one colo.
 
     `sent` are the probes sent at TTL 1, 2, 3 …; `code` is the `RowCode`, 0 for none;
@@ -41,7 +41,7 @@ class Gathered:
     colo: rows.Colo
     target_address: bytes = b""
     sent: tuple[int, ...] = ()
-    replies: Replies = field(default_factory=Replies)
+    replies: Replies = Replies()
     duration_ns: int = 0
     code: int = 0
     unplaced: int = 0

@@ -3,12 +3,13 @@
 import asyncio
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from colotrace_proto import rows
 from colotrace_proto.messages import Failure, Frame, Job, JobId
 from colotrace_proto.output import EXIT_INTERRUPTED, OutputError
+from msgspec.structs import replace
 
 from colotrace_agent.host.resolve import Resolver
 from colotrace_agent.job.frames import Report

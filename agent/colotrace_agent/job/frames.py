@@ -1,11 +1,11 @@
 """Frames: reports of a trace's new replies and of its outcome."""
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Protocol
 
 from colotrace_proto.messages import Edge, Failure, FlowFields, Frame, JobId, Node, Outcome, Replies
 from colotrace_proto.notices import Notice, NoticeCode
+from msgspec.structs import replace
 
 from colotrace_agent.engine.notices import Caveats
 from colotrace_agent.model import Counters, Reply
@@ -137,7 +137,7 @@ def _with_send_errors(outcome: Outcome, traced: Traced) -> Outcome:
     notice = Notice(code, errors=errors)
     if traced.caveats.obstacle is not None:
         address, interface = traced.caveats.obstacle
-        notice = dataclasses.replace(notice, addresses=(address,), name=interface)
+        notice = replace(notice, addresses=(address,), name=interface)
     if code is NoticeCode.NO_PROBE_SENT:
-        return dataclasses.replace(outcome, failure=Failure.SEND, cause=notice)
-    return dataclasses.replace(outcome, notices=(notice, *outcome.notices))
+        return replace(outcome, failure=Failure.SEND, cause=notice)
+    return replace(outcome, notices=(notice, *outcome.notices))

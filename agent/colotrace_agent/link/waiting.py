@@ -1,9 +1,9 @@
 """Jobs of a coordinator that came by the broker before the stream to the coordinator was up."""
 
 from collections import deque
-from dataclasses import replace
 
 from colotrace_proto.messages import Job, JobId, UnknownJob
+from msgspec.structs import replace
 
 _MAX_JOBS = 1_000
 EXPIRY_S = 3.0

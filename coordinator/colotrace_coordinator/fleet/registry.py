@@ -1,10 +1,11 @@
 """Which agents are attached, by colo, and which colos are known. Pure: no clock, no logs."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from colotrace_proto.messages import AgentId, ColoName, Family, Hello
+from msgspec.structs import replace
 
 from colotrace_coordinator.colo_names import ColoNames
 from colotrace_coordinator.errors import RegistryFullError, SupersededError

@@ -1,14 +1,12 @@
 """What the machine of a job wants to be sent."""
 
-from dataclasses import dataclass
-
+import msgspec
 from colotrace_proto.messages import Job, JobId
 
 from colotrace_coordinator.fleet.agents import AgentKey
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(msgspec.Struct, frozen=True):
     """Offer the job to the agent; if `shared`, any agent of the colo may take it instead."""
 
     agent: AgentKey
@@ -16,16 +14,14 @@ class Offer:
     shared: bool
 
 
-@dataclass(frozen=True, slots=True)
-class CancelJob:
+class CancelJob(msgspec.Struct, frozen=True):
     """Cancel the job at the agent."""
 
     agent: AgentKey
     job_id: JobId
 
 
-@dataclass(frozen=True, slots=True)
-class Resync:
+class Resync(msgspec.Struct, frozen=True):
     """Frames are missing: end the agent's stream, so that it attaches again and resumes."""
 
     agent: AgentKey

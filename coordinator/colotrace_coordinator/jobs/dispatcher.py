@@ -9,13 +9,13 @@ import itertools
 import secrets
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from functools import partial
 
 from colotrace_proto.addresses import address_text
 from colotrace_proto.deadlines import GATHER_S, JOIN_DIFFERENCE_S, LEAST_TRACE_S, job_deadline
 from colotrace_proto.messages import ColoName, JobId
 from colotrace_proto.running import RunningClock, RunningTimer
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.fleet.link import Closing

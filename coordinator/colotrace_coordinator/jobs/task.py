@@ -1,9 +1,9 @@
 """What a job is to do, and its result."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
+import msgspec
 from colotrace_proto.codes import RowCode
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
@@ -64,8 +64,7 @@ class Task(NamedTuple):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobResult:
+class JobResult(msgspec.Struct, frozen=True, kw_only=True):
     """The result of a job. `fault` is None if the target was traced.
 
     `moved`: why the job went from one agent to another while tracing, as text. `notices` are the

@@ -4,10 +4,10 @@ Both sides must have version 2 of the protocol; see `BATCHES_SINCE`.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import fields, replace
 from operator import attrgetter
 
 from google.protobuf.message import DecodeError
+from msgspec.structs import replace
 
 from colotrace_proto import messages as m
 from colotrace_proto.v1 import fleet_pb2 as pb
@@ -24,7 +24,7 @@ MAX_ORDERS = 1_024
 _BATCH_TAG = bytes([pb.AgentMessage.BATCH_FIELD_NUMBER << 3 | 2])
 
 _options = attrgetter(
-    *(field.name for field in fields(m.Job) if field.name not in ("job_id", "target"))
+    *(name for name in m.Job.__struct_fields__ if name not in ("job_id", "target"))
 )
 """All of a job but its id and target."""
 

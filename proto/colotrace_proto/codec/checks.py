@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterable
 from typing import Any, TypeVar
 
+import msgspec
 from google.protobuf.message import DecodeError
 
 from colotrace_proto import messages as m
@@ -21,11 +22,10 @@ class ProtocolError(Exception):
     """A message of the peer violates the protocol."""
 
 
-def fields_of(record: Any, **converted: object) -> dict[str, Any]:
+def fields_of(record: msgspec.Struct, **converted: object) -> dict[str, Any]:
     """The record's fields by name, for the protobuf message with the same fields; `converted`
     replaces some, or adds to them."""
-    # `dataclasses.fields` builds a tuple each time.
-    return {name: getattr(record, name) for name in record.__dataclass_fields__} | converted
+    return {name: getattr(record, name) for name in record.__struct_fields__} | converted
 
 
 def parsed(kind: type[_M], payload: bytes) -> _M:

@@ -1,7 +1,5 @@
 """What both sides say of themselves: Hello, Welcome, Heartbeat."""
 
-from dataclasses import fields
-
 from colotrace_proto import messages as m
 from colotrace_proto.identifiers import is_colo_name, is_identifier
 from colotrace_proto.text import safe
@@ -13,7 +11,7 @@ from .jobs import ack_in, ack_out
 _MAX_PACKET_TYPES = 64
 _MAX_CITY = 128
 _MAX_VERSION = 64
-_COUNTERS = tuple(field.name for field in fields(m.Counters))
+_COUNTERS = m.Counters.__struct_fields__
 
 
 def hello_out(hello: m.Hello) -> pb.Hello:

@@ -1,7 +1,6 @@
 """From a request to its answer, through real streams and scripted agents."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from colotrace_coordinator.errors import StoppingError
@@ -24,6 +23,7 @@ from colotrace_proto.messages import (
 from colotrace_proto.notices import Notice, NoticeCode, sentence
 from eventually import until
 from msgspec import UNSET
+from msgspec.structs import replace
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
 from unit.coordinator.traced import DEN, SIN, Coordinator, only, within
 

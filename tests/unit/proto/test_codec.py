@@ -1,6 +1,5 @@
 """Messages over the wire and back, and everything the other side may not send."""
 
-import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -11,6 +10,7 @@ from colotrace_proto.notices import MAX_TEXT, Notice, NoticeCode, sentence
 from colotrace_proto.v1 import fleet_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from unit.proto.wire_messages import FROM_AGENT, FROM_COORDINATOR, frame, hello, node
 
 
@@ -61,9 +61,9 @@ def test_frame_begins_with_the_bytes_of_release_0_2() -> None:
         m.JobId("j1"), 1, bytes([198, 51, 100, 1]), (3, 3),
         m.Replies((1, 1), (1_000_000, 2_000_000), (0, 0), (node,)),
     )  # fmt: skip
-    newer = dataclasses.replace(
+    newer = replace(
         older,
-        replies=dataclasses.replace(older.replies, ordinal=(0, 1), flow=(0, 0)),
+        replies=replace(older.replies, ordinal=(0, 1), flow=(0, 0)),
         source_address=bytes([10, 0, 0, 1]),
         flows=(m.FlowFields(m.PacketType.UDP, 0, 20_001, 33_434),),
     )

@@ -1,6 +1,5 @@
 """From replies to the row: path ends, nodes, losses and statistics."""
 
-import dataclasses
 import ipaddress
 import math
 import statistics
@@ -20,6 +19,7 @@ from colotrace_proto.tally import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 DENVER = rows.Colo(city="Denver, CO, US", name="den01")
 TARGET = bytes([203, 0, 113, 9])
@@ -127,7 +127,7 @@ def test_address_with_and_without_a_label_is_two_nodes() -> None:
     plain, refusing = router(1), Node(router(1).address, BARRIER, ("!X",))
     first = gathered((1, MS, plain), (1, MS, refusing), sent=(3,))
     again = Replies((1,), (3 * MS,), (0,), (plain,))
-    both = dataclasses.replace(first, replies=merged((first.replies, again)))
+    both = replace(first, replies=merged((first.replies, again)))
     (hop,) = row_of(both).hops
     assert [(node.packet_count, node.labels) for node in hop.nodes] == [
         (2, msgspec.UNSET),
@@ -194,7 +194,7 @@ def test_refusals_of_one_router_end_the_path_at_the_lowest_ttl() -> None:
 def test_end_of_a_path_of_several_flows(answers: list[tuple[int, NodeKind]], end: int) -> None:
     """Each flow is reported up to its own end; the longest path decides."""
     lines = [(ttl, MS, Node(bytes([198, 18, ttl, kind]), kind)) for ttl, kind in answers]
-    given = dataclasses.replace(gathered(*lines, sent=(3,) * 5), own_ends=True)
+    given = replace(gathered(*lines, sent=(3,) * 5), own_ends=True)
     assert path_end(given) == end
 
 
@@ -209,9 +209,9 @@ def test_links_are_in_the_row_only_if_requested() -> None:
     """A row that has none has an empty list."""
     plain = gathered((1, MS, router(1)))
     assert "links" not in msgspec.to_builtins(row_of(plain))
-    assert row_of(dataclasses.replace(plain, links=())).links == []
+    assert row_of(replace(plain, links=())).links == []
     links = (Edge(1, router(1).address, router(2, 1).address, 7),)
-    (link,) = msgspec.to_builtins(row_of(dataclasses.replace(plain, links=links)))["links"]
+    (link,) = msgspec.to_builtins(row_of(replace(plain, links=links)))["links"]
     assert link == {"ttl": 1, "from": "198.18.1.1", "to": "198.18.2.1", "flows": 7}
 
 

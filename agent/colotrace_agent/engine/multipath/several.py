@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from colotrace_proto.messages import MAX_JOB_PROBES, Edge, FlowFields, NodeKind, PacketType
 from colotrace_proto.notices import Notice
+from msgspec.structs import replace
 
 from colotrace_agent.engine.limits.routers import PROBABLE, chance
 from colotrace_agent.engine.notices import Caveats
@@ -233,8 +234,7 @@ class Several:
             if strand.plan is not None and strand.begun:
                 packet_type = strand.spec.packet_type if strand.label else ""
                 found += [
-                    dataclasses.replace(notice, packet_type=packet_type)
-                    for notice in strand.plan.notices()
+                    replace(notice, packet_type=packet_type) for notice in strand.plan.notices()
                 ]
         limits = set[int]().union(*(strand.limits.ttls() for strand in self._strands.values()))
         caveats = dataclasses.replace(self.caveats, limiting=limits)

@@ -10,7 +10,6 @@ their counts on the same connection to the broker.
 import asyncio
 import secrets
 import ssl
-from dataclasses import replace
 
 from aiomqtt import Client, Message, MqttError
 from colotrace_proto import bus
@@ -30,6 +29,7 @@ from colotrace_proto.messages import (
 from colotrace_proto.mqtt import connection, refusal, subscribe
 from colotrace_proto.running import RunningClock
 from colotrace_proto.tasks import first_of
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import BrokerUnreachableError, InvalidReportError

@@ -4,12 +4,12 @@ import asyncio
 import math
 from collections import deque
 from collections.abc import Callable
-from dataclasses import replace
 
 from aiomqtt import Client
 from colotrace_proto.messages import Cancel, Job
 from colotrace_proto.mqtt import expiring
 from colotrace_proto.published import encode_published
+from msgspec.structs import replace
 
 MAX_QUEUED = 10_000
 _BATCH = 20

@@ -4,6 +4,7 @@ import asyncio
 import time
 from dataclasses import replace
 
+import msgspec
 import psutil
 import pytest
 from colotrace_agent.commands.run import drain
@@ -65,7 +66,7 @@ async def test_later_process_gets_the_id(
     """The earlier one withdraws, and returns when the later one has stopped."""
     monkeypatch.setattr(mqtt, "SUPERSEDED_PAUSE_S", 0.2)
     later = replace(PROCESS, boot_id=b"L" * 16)
-    hello = replace(IDENTITY.hello(), boot_id=later.boot_id)
+    hello = msgspec.structs.replace(IDENTITY.hello(), boot_id=later.boot_id)
     presence = Presence(hello, time.time_ns() // 1_000_000 + 60_000)
     async with watching(broker) as watch, running(broker, jobs):
         await watch.there()
@@ -82,7 +83,7 @@ async def test_later_process_gets_the_id(
 async def test_earlier_process_does_not_get_the_id(broker: Broker, jobs: Jobs) -> None:
     """The earlier process will withdraw."""
     earlier = replace(PROCESS, boot_id=b"E" * 16)
-    hello = replace(IDENTITY.hello(), boot_id=earlier.boot_id)
+    hello = msgspec.structs.replace(IDENTITY.hello(), boot_id=earlier.boot_id)
     async with watching(broker) as watch, running(broker, jobs):
         said = encode_presence(Presence(hello, 1))
         await watch.client.publish(earlier.presence, said, qos=1, retain=True)

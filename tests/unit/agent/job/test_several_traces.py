@@ -1,7 +1,6 @@
 """Jobs of several traces: flows of a multipath job, and packet types."""
 
 import errno
-from dataclasses import replace
 
 import pytest
 from colotrace_agent.job.admission import Jobs
@@ -15,6 +14,7 @@ from colotrace_proto.messages import (
     PacketType,
 )
 from colotrace_proto.notices import Notice, NoticeCode
+from msgspec.structs import replace
 from unit.agent.fakes import EmittingJobs, FakeProber, FakeResolver, job, outcome_of, settle
 
 ONE = bytes([1, 1, 1, 1])
