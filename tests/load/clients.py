@@ -25,6 +25,9 @@ import uvloop
 
 from .path import HOPS, PER_TTL, RTT_MS, addresses
 
+ANSWER_S = 60.0
+"""An answer that is not complete after this counts as a failure."""
+
 
 class Connection(asyncio.Protocol):
     """A persistent HTTP/1.1 connection with one request at a time."""
@@ -166,7 +169,8 @@ class Stream:
     async def _one(self, pool: Pool, request: Request, planned: float) -> None:
         status, body, failure = 0, b"", ""
         try:
-            status, body = await pool.ask(request.wire)
+            async with asyncio.timeout(ANSWER_S):
+                status, body = await pool.ask(request.wire)
         except OSError as error:
             failure = repr(error)
         self.answered_at = time.monotonic()

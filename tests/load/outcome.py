@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import statistics
+import time
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 from bench import proc
@@ -24,44 +26,64 @@ class Spent:
         )  # fmt: skip
         self._before = (0.0, 0.0, 0.0, 0.0)
         self.coordinator_ms = self.agents_ms = self.clients_ms = self.machine_ms = 0.0
+        self.took_s = 0.0
+        self._began = 0.0
 
     def __enter__(self) -> Self:
-        self._before = self._read()
+        self._before, self._began = self._read(), time.monotonic()
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self.took_s = time.monotonic() - self._began
         self.coordinator_ms, self.agents_ms, self.clients_ms, self.machine_ms = (
             after - before for before, after in zip(self._before, self._read(), strict=True)
         )
 
-    def limit(self, took_s: float) -> str:
-        """What limits the rate: the program that used almost a core, or the machine."""
-        cores = proc.cores()
+    def limit(self, took_s: float | None = None) -> str:
+        """What limits the rate, in words: the program that used almost a core, or the machine.
+
+        `took_s`: in how many seconds the programs used this time, if that is not the whole of it.
+        """
+        wall_s = took_s or self.took_s
+        own = self.coordinator_ms / wall_s / 1e3
+        agents = f"agents {self.agents_ms / wall_s / 10:.0f} %"
         shares = {
-            "the coordinator's core": self.coordinator_ms / took_s / 1e3,
-            "the clients' core": self.clients_ms / took_s / 1e3,
-            "this machine's cores": self.machine_ms / took_s / 1e3 / cores,
+            "the coordinator's core": own,
+            "the clients' core": self.clients_ms / self.took_s / 1e3,
+            "this machine's cores": self.machine_ms / self.took_s / 1e3 / proc.cores(),
         }
         name, share = max(shares.items(), key=lambda each: each[1])
         if share < _SATURATED:
-            name, share = "latency, no core is saturated", shares["the coordinator's core"]
-        others = f"agents {self.agents_ms / took_s / 10:.0f} %"
-        return f"{name} ({share * 100:.0f} %, {others})"
+            return f"limit: latency, no core is saturated (coordinator {own * 100:.0f} %, {agents})"
+        return f"limit: {name} ({share * 100:.0f} %, {agents})"
+
+
+def most_frequent(limits: Sequence[str]) -> str:
+    """The limit of most runs, with the shares of one of them."""
+    kinds = [limit.partition("(")[0] for limit in limits]
+    return limits[kinds.index(statistics.mode(kinds))] if limits else ""
 
 
 def latencies(
-    work: str, told: dict[str, Any], *, median: float | None = None, late: float | None = None
+    work: str,
+    told: dict[str, Any],
+    *,
+    median: float | None = None,
+    late: float | None = None,
+    limit: str = "",
 ) -> Iterator[Figure]:
-    """The median and the 99th percentile of a stream of requests.
-
-    Raises:
-        BenchError: an answer was not complete.
-    """
-    require_complete(told)
+    """The median and the 99th percentile of a stream of requests, and its failures."""
     found = told["latencies_ms"]
-    yield Figure(work, WHO, "median latency", "ms", (found[len(found) // 2],), at_most=median)
-    late_ms = found[len(found) * 99 // 100]
+    half_ms, late_ms = found[len(found) // 2], found[len(found) * 99 // 100]
+    yield Figure(work, WHO, "median latency", "ms", (half_ms,), at_most=median, note=limit)
     yield Figure(work, WHO, "99th percentile", "ms", (late_ms,), at_most=late)
+    yield from failures(work, told)
+
+
+def failures(work: str, told: dict[str, Any], *, of: str = "failures") -> Iterator[Figure]:
+    """How many rows and answers of a stream are not as they must be, and why."""
+    count, why = sum(told["failures"].values()), "; ".join(told["failures"])
+    yield Figure(work, WHO, of, "", (count,), at_most=0.0, note=why[:200])
 
 
 def require_complete(told: dict[str, Any]) -> None:

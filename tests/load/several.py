@@ -5,6 +5,7 @@ Both kinds have as many simulated agents: attached directly to a coordinator, or
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from bench.figures import Figure
 from .bed import small_requests
 from .broker import Broker
 from .names import NoNames
-from .outcome import latencies, require_complete
+from .outcome import require_complete
 from .programs import Agents, Clients, Coordinator, agent_names
 
 
@@ -69,12 +70,6 @@ class Bed:
         stack.callback(self.both.close)
 
 
-def figures(bed: Bed, say: Callable[[str], None]) -> Iterator[Figure]:
-    """All measurements, alternating between the kinds."""
-    yield from added_latency(bed, say)
-    yield from capacity(bed, say)
-
-
 def added_latency(bed: Bed, say: Callable[[str], None]) -> Iterator[Figure]:
     """The median latency of a request of one row, directly and by the broker."""
     stream = {"name": "small", "bodies": small_requests(bed.size.agents), "rate": 20.0}
@@ -86,8 +81,8 @@ def added_latency(bed: Bed, say: Callable[[str], None]) -> Iterator[Figure]:
             ("broker", bed.both, {"at": [0]}),
         ):
             told = clients.run([stream | more], seconds=bed.size.seconds)["streams"]["small"]
-            median, _late = latencies("", told)
-            medians[name].append(median.median)
+            require_complete(told)
+            medians[name].append(statistics.median(told["latencies_ms"]))
     work = "1 row at 20/s, one coordinator"
     for name, samples in medians.items():
         yield Figure(work, name, "median latency", "ms", tuple(samples))

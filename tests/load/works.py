@@ -12,34 +12,42 @@ from bench import proc
 from bench.figures import Figure
 
 from .bed import SMALL_COLOS, TARGETS, Bed, request, small_requests
-from .outcome import WHO, Spent, latencies, require_complete
+from .outcome import WHO, Spent, failures, latencies, most_frequent, require_complete
 
 
 def rows(bed: Bed) -> Iterator[Figure]:
     """Large requests, one at a time, whose agents answer at once."""
     costs: dict[int, float] = {}
     for colos, targets in bed.size.requests:
-        found: dict[str, list[float]] = {}
-        for _ in range(bed.size.runs):
-            bed.say(f"a request of {colos} colos x {targets}")
-            for name, value in _one_request(bed, colos, targets).items():
-                found.setdefault(name, []).append(value)
-        work = f"{colos:,} colos x {targets}; {bed.fleet}"
-        required = targets == len(TARGETS) and colos == _REQUIRED_COLOS
-        bounds = {
-            "answer": 25_000.0,
-            "coordinator's CPU": 0.15 if required else None,
-            "after the last agent finished": 1_000.0 if required else None,
-            "rows that failed": 0.0,
-            "agents lost": 0.0,
-        }
-        for name, values in found.items():
-            yield Figure(
-                work, WHO, name, _UNITS.get(name, ""), tuple(values), at_most=bounds.get(name)
-            )
-        if targets == len(TARGETS):
-            costs[colos * targets] = statistics.median(found["coordinator's CPU"])
+        yield from large(bed, colos, targets, costs)
     yield from growth(costs, bed.fleet)
+
+
+def large(bed: Bed, colos: int, targets: int, costs: dict[int, float]) -> Iterator[Figure]:
+    """Requests of so many colos and targets, one at a time. The CPU a row of one with all targets
+    is entered in `costs`, by its number of rows."""
+    found: dict[str, list[float]] = {}
+    limits: list[str] = []
+    for run in range(1, bed.size.runs + 1):
+        bed.say(f"a request of {colos:,} colos x {targets}, {run} of {bed.size.runs}")
+        values, limit = _one_request(bed, colos, targets)
+        for name, value in values.items():
+            found.setdefault(name, []).append(value)
+        limits.append(limit)
+    required = targets == len(TARGETS) and colos == _REQUIRED_COLOS
+    bounds = {
+        "answer": 25_000.0,
+        "coordinator's CPU": 0.15 if required else None,
+        "after the last agent finished": 1_000.0 if required else None,
+        "rows that failed": 0.0,
+        "agents lost": 0.0,
+    }
+    work = f"{colos:,} colos x {targets}; {bed.fleet}"
+    for name, samples in found.items():
+        unit, note = _UNITS.get(name, ""), most_frequent(limits) if name == "answer" else ""
+        yield Figure(work, WHO, name, unit, tuple(samples), at_most=bounds.get(name), note=note)
+    if targets == len(TARGETS):
+        costs[colos * targets] = statistics.median(found["coordinator's CPU"])
 
 
 def growth(costs: Mapping[int, float], fleet: str) -> Iterator[Figure]:
@@ -74,13 +82,17 @@ _UNITS = {
 }
 
 
-def _one_request(bed: Bed, colos: int, targets: int) -> dict[str, float]:
+def _one_request(bed: Bed, colos: int, targets: int) -> tuple[dict[str, float], str]:
+    """The values by quantity, and what limits the answer."""
     before = proc.cpu_ms(bed.coordinator.pid), bed.agents.cpu_ms()
     stream = {"name": "large", "bodies": [request(colos, targets)], "width": 1}
-    told = bed.clients.run([stream], seconds=0.0)["streams"]["large"]
+    with Spent(bed.coordinator, bed.agents, bed.clients) as spent:
+        told = bed.clients.run([stream], seconds=0.0)["streams"]["large"]
+    # The clients compare the rows after the answer.
+    limit = spent.limit(told["latencies_ms"][0] / 1e3)
     time.sleep(0.3)  # work after the answer belongs to it: acknowledgements, the audit
     asked = colos * targets
-    return {
+    values = {
         "answer": told["latencies_ms"][0],
         "after the last agent finished": (told["answered_at"] - bed.agents.reported_at()) * 1e3,
         "coordinator's CPU": (proc.cpu_ms(bed.coordinator.pid) - before[0]) / asked,
@@ -89,6 +101,7 @@ def _one_request(bed: Bed, colos: int, targets: int) -> dict[str, float]:
         "rows that failed": asked - told["rows"] + sum(told["failures"].values()),
         "agents lost": bed.size.agents - bed.coordinator.attached(),
     }
+    return values, limit
 
 
 def beside(bed: Bed) -> Iterator[Figure]:
@@ -101,9 +114,10 @@ def beside(bed: Bed) -> Iterator[Figure]:
         ([small, large], f"beside {colos} x {targets}", 20.0, 150.0),
     ):
         bed.say(f"requests of one row, {how}")
-        told = bed.clients.run(streams, seconds=bed.size.seconds)["streams"]["small"]
-        work = f"1 row at 20/s, {how}; {bed.fleet}"
-        yield from latencies(work, told, median=median, late=late)
+        with Spent(bed.coordinator, bed.agents, bed.clients) as spent:
+            got = bed.clients.run(streams, seconds=bed.size.seconds)
+        work, limit = f"1 row at 20/s, {how}; {bed.fleet}", spent.limit()
+        yield from latencies(work, got["streams"]["small"], median=median, late=late, limit=limit)
 
 
 def mixed(bed: Bed) -> Iterator[Figure]:
@@ -117,10 +131,15 @@ def mixed(bed: Bed) -> Iterator[Figure]:
     streams = [{"name": n, "bodies": bodies, "rate": r} for n, (bodies, r) in sizes.items()]
     bed.say("requests of several sizes, agents answer after 200 ms")
     bed.agents.behave(report_after_s=0.2)
-    told = bed.clients.run(streams, seconds=bed.size.seconds)["streams"]
-    bed.agents.behave(report_after_s=0.0)
+    try:
+        with Spent(bed.coordinator, bed.agents, bed.clients) as spent:
+            got = bed.clients.run(streams, seconds=bed.size.seconds)
+    finally:
+        bed.agents.behave(report_after_s=0.0)
+    limit = spent.limit()
     for name in sizes:
-        yield from latencies(f"mixed, {name}, after 200 ms; {bed.fleet}", told[name])
+        work = f"mixed, {name}, after 200 ms; {bed.fleet}"
+        yield from latencies(work, got["streams"][name], limit=limit)
 
 
 def missing(bed: Bed) -> Iterator[Figure]:
@@ -134,15 +153,18 @@ def missing(bed: Bed) -> Iterator[Figure]:
         {"name": "missing", "bodies": [body], "width": 1, "failing": [late, silent]},
         {"name": "small", "bodies": small_requests(bed.size.colos)[-SMALL_COLOS:], "rate": 5.0},
     ]
-    told = bed.clients.run(streams, seconds=1.0)["streams"]
-    bed.agents.behave(late_targets=[], silent_targets=[])
+    try:
+        told = bed.clients.run(streams, seconds=1.0)["streams"]
+    finally:
+        bed.agents.behave(late_targets=[], silent_targets=[])
     work = f"two of ten targets late or silent; {bed.fleet}"
-    require_complete(told["small"])
-    require_complete(told["missing"])
+    answer = tuple(told["missing"]["latencies_ms"])
+    limit = "limit: the time of a job, which late agents use up"
+    yield Figure(work, WHO, "answer", "ms", answer, at_most=25_000.0, note=limit)
+    for name in ("small", "missing"):
+        yield from failures(work, told[name], of=f"failures, {name}")
     wait_until(lambda: bed.agents.running() == 0, within_s=10.0)  # late frames were sent
     lost = bed.size.agents - bed.coordinator.attached()
-    answer = tuple(told["missing"]["latencies_ms"])
-    yield Figure(work, WHO, "answer", "ms", answer, at_most=25_000.0)
     yield Figure(work, WHO, "agents lost", "", (lost,), at_most=0.0)
 
 
@@ -150,25 +172,28 @@ def small(bed: Bed) -> Iterator[Figure]:
     """Small requests, as many as can be, and then at half of that rate."""
     bodies = small_requests(bed.size.colos)
     rates, costs, limits = [], [], []
-    for _ in range(bed.size.runs):
-        bed.say(f"requests of one row, {bed.size.clients} clients")
+    for run in range(1, bed.size.runs + 1):
+        clients = bed.size.clients
+        bed.say(f"requests of one row, {clients} clients, {run} of {bed.size.runs}")
         streams = [{"name": "small", "bodies": bodies, "width": bed.size.clients}]
         with Spent(bed.coordinator, bed.agents, bed.clients) as spent:
             got = bed.clients.run(streams, seconds=bed.size.seconds / 2)
         told = got["streams"]["small"]
-        require_complete(told)
+        require_complete(told)  # otherwise the rate means nothing
         rates.append(len(told["latencies_ms"]) / got["took_s"])
         costs.append(spent.coordinator_ms / len(told["latencies_ms"]))
-        limits.append(spent.limit(got["took_s"]))
+        limits.append(spent.limit())
     work = f"1 row, {bed.size.clients} clients; {bed.fleet}"
     per_core = tuple(1e3 / cost for cost in costs)
-    limit = f"limit: {limits[len(limits) // 2]}"
-    yield Figure(work, WHO, "requests", "/s", tuple(rates), note=limit)
+    yield Figure(work, WHO, "requests", "/s", tuple(rates), note=most_frequent(limits))
     yield Figure(work, WHO, "requests for a second of its CPU", "", per_core, at_least=800.0)
     half = sorted(rates)[len(rates) // 2] / 2
+    bed.say(f"requests of one row, {half:.0f} a second")
     stream = {"name": "small", "bodies": bodies, "rate": half}
-    told = bed.clients.run([stream], seconds=bed.size.seconds)["streams"]["small"]
-    yield from latencies(f"1 row at half of that rate; {bed.fleet}", told, late=50.0)
+    with Spent(bed.coordinator, bed.agents, bed.clients) as spent:
+        got = bed.clients.run([stream], seconds=bed.size.seconds)
+    work, limit = f"1 row at half of that rate; {bed.fleet}", spent.limit()
+    yield from latencies(work, got["streams"]["small"], late=50.0, limit=limit)
 
 
 def attached(bed: Bed) -> Iterator[Figure]:
@@ -181,7 +206,8 @@ def attached(bed: Bed) -> Iterator[Figure]:
     bed.say("the coordinator restarts")
     bed.coordinator.stop()
     bed.coordinator.start()
-    returned = bed.coordinator.wait_attached(agents)
+    with Spent(bed.coordinator, bed.agents, bed.clients) as spent:
+        returned = bed.coordinator.wait_attached(agents)
     work = f"idle; {bed.fleet}"
     # The first few agents are left out: the coordinator loads code for them.
     _, first, second = bed.memory_kb
@@ -198,7 +224,10 @@ def attached(bed: Bed) -> Iterator[Figure]:
         work, WHO, "CPU for 1,000 agents", "% of a core", (share * 1_000 / agents,),
         at_most=1.0 if enough else None,
     )  # fmt: skip
-    yield Figure(work, WHO, "all attached after a restart", "s", (returned,), at_most=10.0)
+    yield Figure(
+        work, WHO, "all attached after a restart", "s", (returned,), at_most=10.0,
+        note=spent.limit(),
+    )  # fmt: skip
 
 
 _AGENTS_OF_LARGE = 1_000
