@@ -41,14 +41,23 @@ class Answers:
         self._turns = turns
         self._names = names
         self._asns = asns
+        # The request of the latest frame, and the addresses in its frames. A request asks again and
+        # again for the same routers.
+        self._origin: Origin | None = None
+        self._prefetched: set[bytes] = set()
 
     def prefetch(self, frame: Frame, origin: Origin) -> None:
         """Start to look up the names and ASNs of a frame's addresses, so that the answer need not
         wait for them. `origin`: of the frame's job."""
-        nodes = {node.address for node in frame.replies.nodes}
+        if origin != self._origin:
+            self._origin, self._prefetched = origin, set()
+        found = {node.address for node in frame.replies.nodes}
         if frame.target_address:
-            nodes.add(frame.target_address)
-        addresses = [address_text(address) for address in nodes]
+            found.add(frame.target_address)
+        if found <= self._prefetched:
+            return
+        addresses = [address_text(address) for address in found - self._prefetched]
+        self._prefetched |= found
         if self._names is not None:
             self._names.prefetch(addresses, origin)
         if self._asns is not None:
