@@ -80,11 +80,11 @@ class Intake:
         if not self._agents.spend(agent, 1, self._clock()):
             raise _excess("the agent has sent more than it may")
 
-    def offered(self, agent: Origin) -> None:
-        """Credit the agent and its holder for the answers to an offer."""
+    def offered(self, agent: Origin, offers: int = 1) -> None:
+        """Credit the agent and its holder for the answers to so many offers."""
         now = self._clock()
-        self._agents.credit(agent, OFFER_UNITS, now)
-        self._holders.credit(agent[0], OFFER_UNITS, now)
+        self._agents.credit(agent, offers * OFFER_UNITS, now)
+        self._holders.credit(agent[0], offers * OFFER_UNITS, now)
 
     def messages(
         self,
@@ -94,53 +94,53 @@ class Intake:
         due: Callable[[JobId, int], bool | None],
         stray: Callable[[JobId], None],
     ) -> Iterator[FromAgent]:
-        """Decode the messages that arrived as one, each when it is asked for; see `message`.
-
-        Raises:
-            StreamClosedError: a message is invalid, or exceeds a limit.
-        """
-        try:
-            parts = split_agent_batch(payload)
-        except ProtocolError as error:
-            raise _invalid(str(error)) from error
-        for part in parts:
-            message = self.message(agent, part, due=due, stray=stray)
-            if message is not None:
-                yield message
-
-    def message(
-        self,
-        agent: Origin,
-        payload: bytes,
-        *,
-        due: Callable[[JobId, int], bool | None],
-        stray: Callable[[JobId], None],
-    ) -> FromAgent | None:
-        """Decode a later message; None if its kind is unknown, or if it is a frame of no job.
+        """Decode the messages that arrived as one, each when it is asked for, without those of
+        unknown kinds and frames of no job.
 
         `due`: see `StreamEvents.frame_due`. `stray` is called with the job id of a frame whose job
         the agent does not have.
 
         Raises:
-            StreamClosedError: the message is too large, exceeds a limit, or is invalid.
+            StreamClosedError: a message is too large or invalid, or they exceed a limit.
         """
-        job_id = _frame_job(payload)
-        if job_id is None:
-            self._spend(agent, payload)
-            if len(payload) > MAX_PLAIN_BYTES:
-                raise _invalid(f"a message of {len(payload):,} bytes that is no frame")
-            return _decoded(payload)
-        wanted = due(job_id, len(payload))
-        if wanted is None:
-            self._spend(agent, payload)
-            stray(job_id)
-            return None
-        if not wanted:
-            raise _invalid(f"a frame of {len(payload):,} bytes is more than the job can yield")
-        return _decoded(payload)
+        try:
+            parts = [(frame_job(part), part) for part in split_agent_batch(payload)]
+        except ProtocolError as error:
+            raise _invalid(str(error)) from error
+        units = sum(cost(part) for job_id, part in parts if job_id is None)
+        if units:
+            self._spend(agent, units)
+        for job_id, part in parts:
+            if self._wanted(agent, job_id, part, due=due, stray=stray):
+                message = _decoded(part)
+                if message is not None:
+                    yield message
 
-    def _spend(self, agent: Origin, payload: bytes) -> None:
-        now, units = self._clock(), cost(payload)
+    def _wanted(
+        self,
+        agent: Origin,
+        job_id: JobId | None,
+        part: bytes,
+        *,
+        due: Callable[[JobId, int], bool | None],
+        stray: Callable[[JobId], None],
+    ) -> bool:
+        """Whether to decode a message. `job_id` is that of a frame, and None for another one."""
+        if job_id is None:
+            if len(part) > MAX_PLAIN_BYTES:
+                raise _invalid(f"a message of {len(part):,} bytes that is no frame")
+            return True
+        wanted = due(job_id, len(part))
+        if wanted is None:
+            self._spend(agent, cost(part))
+            stray(job_id)
+            return False
+        if not wanted:
+            raise _invalid(f"a frame of {len(part):,} bytes is more than the job can yield")
+        return True
+
+    def _spend(self, agent: Origin, units: int) -> None:
+        now = self._clock()
         if not self._agents.spend(agent, units, now):
             self._agents.empty(agent, now, for_s=EXCESS_S)
             raise _excess("the agent sends more than it was asked for")

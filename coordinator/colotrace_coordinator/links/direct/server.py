@@ -197,7 +197,6 @@ class DirectLink:
     def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:  # noqa: ARG002
         """See `AgentLink`."""
         if (attached := self._streams.get(agent)) is not None:
-            self._intake.offered(attached.origin)
             attached.stream.send(job)
         return False
 
@@ -294,7 +293,7 @@ class DirectLink:
         key = AgentKey.of(hello)
         stream = AgentStream(
             read=partial(self._messages, context, key, origin),
-            write=lambda messages: _write(context, messages),
+            write=partial(self._write, context, origin),
             heartbeat_s=self._heartbeat_s,
             clock=self._clock,
             turns=self._turns,
@@ -346,6 +345,14 @@ class DirectLink:
             # Have the agent delete the job.
             stray=lambda job_id: self._send(key, Cancel(job_id)),
         )
+
+    async def _write(
+        self, context: "Context", origin: Origin, messages: Sequence[FromCoordinator]
+    ) -> None:
+        offers = sum(isinstance(message, Job) for message in messages)
+        if offers:
+            self._intake.offered(origin, offers)
+        await _write(context, messages)
 
     def _heard(self, key: AgentKey, stream: AgentStream, message: FromAgent) -> None:
         present = self._streams.get(key)

@@ -8,9 +8,10 @@ import pytest
 from colotrace_coordinator.fleet.link import MAX_FRAME_BYTES
 from colotrace_coordinator.jobs.attempt import Attempt
 from colotrace_coordinator.links.direct import intake as module
-from colotrace_coordinator.links.direct.intake import EXCESS_S, MAX_PLAIN_BYTES, Intake
+from colotrace_coordinator.links.direct.intake import EXCESS_S, MAX_PLAIN_BYTES, OFFER_UNITS, Intake
 from colotrace_coordinator.links.direct.stream import StreamClosedError
 from colotrace_proto.codec import encode_from_agent
+from colotrace_proto.codec.batches import agent_batch
 from colotrace_proto.messages import FromAgent, Heartbeat, Hello, JobId
 from colotrace_proto.v1 import fleet_pb2 as pb
 from unit.coordinator.jobs.virtual import key
@@ -38,9 +39,10 @@ class Agent:
 
     def say(self, message: FromAgent | bytes, who: tuple[str, str, str] = WHO) -> FromAgent | None:
         payload = message if isinstance(message, bytes) else raw(message)
-        return self.intake.message(
+        heard = self.intake.messages(
             who, payload, due=lambda job, _: self.jobs.get(job), stray=self.strays.append
         )
+        return next(heard, None)
 
 
 def raw(message: FromAgent) -> bytes:
@@ -191,3 +193,23 @@ def test_invalid_first_message_ends_the_stream(payload: bytes) -> None:
     with pytest.raises(StreamClosedError) as closed:
         Intake(clock=lambda: 0.0).hello("holder", payload)
     assert code(closed) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_messages_of_a_batch_cost_as_much_as_single_ones() -> None:
+    agent = Agent(agent_rate=0, agent_burst=10)
+    beats = [encode_from_agent(Heartbeat())] * 6
+    batch = agent_batch(beats).SerializeToString()
+    assert agent.say(batch) == Heartbeat()
+    with pytest.raises(StreamClosedError) as refused:
+        agent.say(batch)
+    assert code(refused) is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+def test_credit_for_several_offers_is_that_of_each() -> None:
+    agent = Agent(agent_rate=0, agent_burst=100, holder_rate=0, holder_burst=100)
+    said, _ = until_closed(lambda: agent.say(raw(Heartbeat())))
+    agent = Agent(agent_rate=0, agent_burst=100, holder_rate=0, holder_burst=100)
+    for _ in range(said):
+        agent.say(raw(Heartbeat()))
+    agent.intake.offered(WHO, 3)
+    assert until_closed(lambda: agent.say(raw(Heartbeat())))[0] == 3 * OFFER_UNITS
