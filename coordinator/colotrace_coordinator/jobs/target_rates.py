@@ -63,9 +63,9 @@ class TargetRates:
     def open_at(self, account: str, target: Target, now: float) -> float:
         """When a trace of the target may start: `now` or later. It may start while its buckets are
         not empty, and then take more than they hold."""
-        keys = (account, target), ("", target)
-        burst_s = BURST_S / self._coordinators()
-        return max(now, *(self._full_at.get(key, now) - burst_s for key in keys))
+        of_account = self._full_at.get((account, target), now)
+        in_all = self._full_at.get(("", target), now)
+        return max(now, max(of_account, in_all) - BURST_S / self._coordinators())
 
     def pause_s(self, packets: int) -> float:
         """How long an account's limit lets so many packets take."""

@@ -26,8 +26,8 @@ _MAX_VARINT = 5
 """Bytes of a length."""
 _SHORT_NODE = 64
 """Bytes of an encoded node that is remembered: enough for an address with a few labels."""
-_COUNTS = ("duration_ns", "duplicates", "late", "foreign", "ambiguous", "unplaced")
-"""Fields of an outcome that may have any value of their type."""
+_ADDRESS_OR_NONE = (0, 4, 16)
+"""Lengths of an address that may be unknown."""
 
 
 def frame_job(payload: bytes) -> m.JobId | None:
@@ -83,9 +83,10 @@ def frame_out(frame: m.Frame) -> pb.Frame:
 def frame_in(frame: pb.Frame) -> m.Frame:
     if frame.sequence < 1:
         raise ProtocolError("Frame.sequence counts from 1")
-    if frame.target_address and not are_addresses([frame.target_address]):
+    target_address, source_address = frame.target_address, frame.source_address
+    if len(target_address) not in _ADDRESS_OR_NONE:
         raise ProtocolError("Frame.target_address is not 4 or 16 bytes")
-    if frame.source_address and not are_addresses([frame.source_address]):
+    if len(source_address) not in _ADDRESS_OR_NONE:
         raise ProtocolError("Frame.source_address is not 4 or 16 bytes")
     if len(frame.flows) > m.MAX_JOB_PROBES:
         raise ProtocolError("Frame has more flows than a job has probes")
@@ -95,11 +96,11 @@ def frame_in(frame: pb.Frame) -> m.Frame:
     return m.Frame(
         job_id=job_id(frame.job_id),
         sequence=frame.sequence,
-        target_address=frame.target_address,
+        target_address=target_address,
         sent=sent,
         replies=_replies_in(frame),
         outcome=_outcome_in(frame.outcome) if frame.HasField("outcome") else None,
-        source_address=frame.source_address,
+        source_address=source_address,
         flows=tuple(map(_flow_in, frame.flows)) if frame.flows else (),
     )
 
@@ -202,9 +203,14 @@ def _outcome_in(outcome: pb.Outcome) -> m.Outcome:
     return m.Outcome(
         failure=known(m.Failure, outcome.failure),
         cause=notice_in(cause, text=outcome.detail),
+        duration_ns=outcome.duration_ns,
         notices=notices_in(outcome.remarks, outcome.notices),
-        links=_links_in(outcome.links),
-        **{name: getattr(outcome, name) for name in _COUNTS},
+        duplicates=outcome.duplicates,
+        late=outcome.late,
+        foreign=outcome.foreign,
+        ambiguous=outcome.ambiguous,
+        unplaced=outcome.unplaced,
+        links=_links_in(outcome.links) if outcome.links else (),
     )
 
 

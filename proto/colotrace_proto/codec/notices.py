@@ -83,6 +83,8 @@ def notices_out(notices: Sequence[Notice]) -> tuple[list[pb.Notice], list[str]]:
 
 def notices_in(notices: Sequence[pb.Notice], texts: Sequence[str]) -> tuple[Notice, ...]:
     """The notices; if there are none, the texts of a peer that sends no codes."""
+    if not notices and not texts:
+        return ()
     if max(len(notices), len(texts)) > m.MAX_NOTICES:
         raise ProtocolError(f"more than {m.MAX_NOTICES} notices in one message")
     found = map(notice_in, notices) if notices else map(_text_in, texts)
