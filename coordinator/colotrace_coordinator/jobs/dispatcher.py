@@ -396,6 +396,7 @@ class Dispatcher:
             del self._jobs[task.colo]
         self._starts.remove(job)
         self._keep(job)
+        self._recent.ended(job.key, job, self._clock.now())
         self._starts.colo_has_room(task.colo)
         self._start_soon()
         if job.timer is not None:

@@ -24,7 +24,7 @@ class World:
         self.done.clear()
         for _ in range(seconds):
             self.now += 1.0
-            self.collector.turn(self.now, rows=rows)
+            self.collector.turn(self.now, rows=rows, young=100)
         return self.done
 
 
@@ -33,6 +33,17 @@ def test_young_objects_are_collected_while_few_rows_are_measured() -> None:
     done = world.run(60, rows=32)
     assert len(done) >= 58
     assert {generation for _, generation in done} == {0, 1}
+
+
+def test_many_young_objects_are_collected_early() -> None:
+    """A collection takes as long as they are many: 300 agents that attach at once made it 38 ms."""
+    world = World()
+    world.run(10, rows=0)
+    world.done.clear()
+    world.collector.turn(10.1, rows=0, young=garbage.EVERY_OBJECTS - 1)
+    assert world.done == []
+    world.collector.turn(10.2, rows=0, young=garbage.EVERY_OBJECTS)
+    assert len(world.done) == 1
 
 
 def test_nothing_is_collected_during_a_large_request_and_just_after_it() -> None:
@@ -63,7 +74,7 @@ def test_full_collection_comes_at_last_in_any_case() -> None:
 
 async def test_automatic_collections_are_off_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     """And on again afterwards."""
-    monkeypatch.setattr(garbage, "EVERY_S", 0.001)
+    monkeypatch.setattr(garbage, "LOOK_S", 0.001)
     seen = []
 
     def rows() -> int:

@@ -20,8 +20,30 @@ def test_old_runs_are_let_go() -> None:
     recent: Recent[int, object] = Recent()
     for number in range(1000):
         recent.add(number, object(), number * 0.01)
-        recent.find(-1, number * 0.01)
     assert len(recent) <= 21
+
+
+def test_old_runs_are_let_go_a_few_at_a_time() -> None:
+    """To free thousands of jobs takes tens of milliseconds."""
+    recent: Recent[int, object] = Recent()
+    for number in range(1000):
+        recent.add(number, object(), 0.0)
+    recent.add(-1, object(), 1.0)
+    assert len(recent) > 990
+    for number in range(1000, 1400):
+        recent.add(number, object(), 1.0)
+    assert len(recent) == 401
+
+
+def test_run_that_has_ended_is_kept_for_the_window_only() -> None:
+    recent: Recent[str, object] = Recent()
+    short, long = object(), object()
+    recent.add("short", short, 0.0)
+    recent.ended("short", short, 0.1)
+    assert recent.find("short", 0.1) is short
+    recent.add("long", long, 0.0)
+    recent.ended("long", long, 1.0)
+    assert len(recent) == 1
 
 
 def test_forgotten_runs_are_not_joined() -> None:
