@@ -2,22 +2,27 @@
 
     0 ─ jobs ─────────────────────────── 23.2 agents end ─ 23.5 jobs end ─ names, rows ─ 25
 
-The time runs from the arrival of the request. No part of a request takes longer than `ANSWER_S`.
+The time runs from the arrival of the request. No part of a request takes longer than `ANSWER_S`,
+unless the coordinator has more to do than it can.
 """
 
 ANSWER_S = 25.0
 """Deadline of the answer."""
+LATEST_S = 28.0
+"""An answer that an overloaded coordinator cannot put together in time is sent late, up to this
+time. After that, the client gets an error."""
 NAMES_S = 1.0
 """Longest wait for host names after the jobs have ended."""
-ROWS_S, ROW_S = 0.5, 0.0001
-"""Reserved for statistics and for writing the answer: so long at least, and so long a row."""
+ROWS_S, ROW_S = 0.5, 0.0002
+"""Reserved to end the jobs that got no time, for statistics and for writing the answer: so long at
+least, and so long a row."""
 JOBS_S = ANSWER_S - NAMES_S - ROWS_S
 """Deadline of the jobs of a small request."""
 AGENT_MARGIN_S = 0.3
 """An agent ends this much earlier than its job, so that its last frame arrives in time."""
 LEAST_TRACE_S = 1.0
 """No trace is started with less time than this."""
-STOP_S = ANSWER_S + 1
+STOP_S = LATEST_S + 1
 """How long a coordinator that stops waits for its running requests."""
 DRAIN_S = ANSWER_S
 """How long an agent that stops waits for its running jobs."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 
-from colotrace_proto.deadlines import ANSWER_S
+from colotrace_proto.deadlines import LATEST_S
 from colotrace_proto.running import TimeLimit
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -51,7 +51,7 @@ def create_app(
     requests_per_window: int = REQUESTS_PER_WINDOW,
     failures_per_window: int = FAILURES_PER_WINDOW,
     max_measurements: int = MAX_MEASUREMENTS,
-    answer_within_s: float = ANSWER_S,
+    answer_within_s: float = LATEST_S,
     remembered_s: float = REMEMBERED_S,
     metrics: HttpMetrics | None = None,
     operation: bool = True,

@@ -8,7 +8,8 @@ import asyncio
 import itertools
 import secrets
 import sys
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from colotrace_proto.addresses import address_text
@@ -80,6 +81,7 @@ class Dispatcher:
         self._target_limits = target_limits
         self._gathered_at = clock.now() + gather_s
         self._held_up_s = 0.0
+        self._behind_s = 0.0
         self._held_up_logs: TokenBuckets[None] = TokenBuckets(rate=0.1, burst=3)
         self._blocked = ""
         self._jobs: dict[ColoName, dict[JobMachine, LiveJob]] = {}
@@ -92,7 +94,7 @@ class Dispatcher:
             peers.share("jobs", self._starts.counts)
             peers.share("packets", rates)
         self._window = Window()
-        # By the time at which they are given up.
+        # By the time of the loop's clock at which they are given up.
         self._unstarted: dict[float, dict[LiveJob, None]] = {}
         self._starting = False
         self._start_timer: RunningTimer | None = None
@@ -134,7 +136,8 @@ class Dispatcher:
         self._recent.add(key, job, now)
         task = key.task
         self._starts.push(job, Wish(origin, task.colo, target_of(task.target), task.packets, now))
-        self._give_up_at(job, deadline - LEAST_TRACE_S)
+        job.behind_s = self._behind_s
+        self._give_up_at(job, now)
         self._start_soon()
         return job
 
@@ -166,6 +169,7 @@ class Dispatcher:
             job.started = True
             self._keep(job)
             job.machine.delayed_s += self._starts.delayed_s(job)
+            self._catch_up(job, now)
             job.limited_s = self._starts.limited_s(job, now)
             if job.limited_s:
                 self._metrics.jobs_limited.inc()
@@ -182,25 +186,33 @@ class Dispatcher:
             self._window.answered(live.job_id, live.offered_at, agent.quickest, now)
             self._start_soon()
 
-    def _give_up_at(self, job: LiveJob, at: float) -> None:
-        """Give the job up if it has not started by then. One timer serves all jobs of about the
-        same time, since a request may have 25,000."""
-        self._keep(job)
-        job.give_up_at = at = round(at, 1)
+    def _give_up_at(self, job: LiveJob, now: float) -> None:
+        """Give the job up if it has not started in time. One timer serves all jobs of about the
+        same time, since a request may have 25,000. The loop's clock needs no correction when the
+        loop was held up."""
+        in_time_s = job.machine.deadline - LEAST_TRACE_S - now
+        job.give_up_at = at = round(self._loop.time() + in_time_s, 1)
         if at not in self._unstarted:
             self._unstarted[at] = {}
-            self._clock.call_at(at, partial(self._give_up, at))
+            self._loop.call_at(at, lambda: self._turns.soon(self._give_up(at)))
         self._unstarted[at][job] = None
 
     def _keep(self, job: LiveJob) -> None:
         """The job is not to be given up, or has ended. Forget it: it may hold a large result."""
         self._unstarted.get(job.give_up_at, {}).pop(job, None)
 
-    def _give_up(self, at: float) -> None:
-        now = self._clock.now()
-        for job in self._unstarted.pop(at):
-            job.machine.give_up(now, self._why_not_started(job))
-            self.settle(job.machine, now)
+    def _give_up(self, at: float) -> Iterator[None]:
+        given_up: Counter[Gate] = Counter()
+        for job in list(self._unstarted.pop(at)):
+            if not job.started and job.machine.state is not State.ENDED:
+                now, gate = self._clock.now(), self._starts.waits_for(job)
+                given_up[gate] += 1
+                job.machine.give_up(now, self._why_not_started(job, gate))
+                self.settle(job.machine, now)
+            yield
+        for gate, jobs in given_up.items():
+            self._metrics.jobs_not_started.labels(gate.value).inc(jobs)
+            self._log.warning("jobs_not_started", waited_for=gate.value, jobs=jobs)
 
     def resolved(self, machine: JobMachine, address: bytes, *, probed: bool) -> bool:
         """An agent reports the address of a job's target, before or after it has probed.
@@ -221,7 +233,7 @@ class Dispatcher:
             job.timer.cancel()
         job.due = job.timer = None
         machine.postpone(now)
-        self._give_up_at(job, machine.deadline - LEAST_TRACE_S)
+        self._give_up_at(job, now)
         self._starts.colo_has_room(machine.task.colo)
         self._start_soon()
         return False
@@ -265,13 +277,16 @@ class Dispatcher:
         if not reason:
             self._seek_again([machine for jobs in self._jobs.values() for machine in jobs])
 
-    def _seek_again(self, machines: Iterable[JobMachine]) -> None:
-        now = self._clock.now()
+    def _seek_again(self, machines: Sequence[JobMachine]) -> None:
+        self._turns.soon(self._seeking(machines))
+
+    def _seeking(self, machines: Sequence[JobMachine]) -> Iterator[None]:
         for machine in machines:
             machine.agent_available()
-            self.settle(machine, now)
+            self.settle(machine, self._clock.now())
             self._starts.colo_has_room(machine.task.colo)
-        self._start_soon()
+            self._start_soon()
+            yield
 
     def _held_up(self, by_s: float) -> None:
         """This coordinator did not run for a while, which is no agent's fault."""
@@ -279,17 +294,28 @@ class Dispatcher:
         if self._held_up_s < MIN_HOLD_UP_S:
             return
         by_s, self._held_up_s = self._held_up_s, 0.0
+        self._behind_s += by_s
         now = self._clock.now()
         if self._held_up_logs.spend(None, 1, now):
             self._log.warning("held_up", seconds=round(by_s, 1))
         if by_s >= LEFT_AFTER_S:
             self._registry.await_all()
             self._gathered_at = now + self._gather_s
-        for job in [job for jobs in self._jobs.values() for job in jobs.values()]:
-            job.machine.held_up(now, by_s=by_s)
-            if not job.started:
-                self._give_up_at(job, job.machine.deadline - LEAST_TRACE_S)
+        jobs = [job for jobs in self._jobs.values() for job in jobs.values() if job.started]
+        self._turns.soon(self._correct(jobs))
+
+    def _correct(self, jobs: Sequence[LiveJob]) -> Iterator[None]:
+        for job in jobs:
+            now = self._clock.now()
+            self._catch_up(job, now)
             self.settle(job.machine, now)
+            yield
+
+    def _catch_up(self, job: LiveJob, now: float) -> None:
+        """Correct the job's deadline by what the running clock has fallen behind since."""
+        if by_s := self._behind_s - job.behind_s:
+            job.behind_s = self._behind_s
+            job.machine.held_up(now, by_s=by_s)
 
     # Machines
 
@@ -353,9 +379,8 @@ class Dispatcher:
         agent = self._registry.get(live.agent)
         return agent.messages if agent is not None else 0
 
-    def _why_not_started(self, job: LiveJob) -> Fault:
-        gate, colo = self._starts.waits_for(job), job.machine.task.colo
-        self._metrics.jobs_not_started.labels(gate.value).inc()
+    def _why_not_started(self, job: LiveJob, gate: Gate) -> Fault:
+        colo = job.machine.task.colo
         match gate:
             case Gate.COORDINATOR:
                 return faults.overloaded(colo)
@@ -412,6 +437,7 @@ class Dispatcher:
             job.done.set_result(result)
             if result.fault is not None:
                 self._metrics.jobs_overloaded.inc(result.fault.own)
+            if result.fault is not None and job.started:
                 self._log.info(
                     "job_failed",
                     colo=task.colo,

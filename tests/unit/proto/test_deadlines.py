@@ -13,7 +13,7 @@ def test_time_to_arrive_counts_against_the_job() -> None:
 
 def test_many_rows_leave_their_jobs_less_time() -> None:
     """Their statistics and their writing take longer."""
-    assert rules.job_deadline(0.0, spent_s=0.0, rows=25_000) == rules.JOBS_S - 2.0
+    assert rules.job_deadline(0.0, spent_s=0.0, rows=25_000) == rules.JOBS_S - 4.5
 
 
 def test_agent_ends_before_its_job() -> None:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import msgspec
 from colotrace_proto.codes import Code
-from colotrace_proto.deadlines import ANSWER_S
+from colotrace_proto.deadlines import LATEST_S
 from colotrace_proto.rows import TargetRow
 from colotrace_proto.running import TimeLimit
 from starlette.requests import Request
@@ -43,7 +43,7 @@ class Traceroute:
         access: Access,
         audit: Audit | None,
         admission: Admission,
-        within_s: float = ANSWER_S,
+        within_s: float = LATEST_S,
         limit: TimeLimit = asyncio.timeout,
     ) -> None:
         self._tracer = tracer

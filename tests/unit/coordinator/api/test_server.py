@@ -14,6 +14,7 @@ from colotrace_coordinator.api.http.connection import Deadlines
 from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
 from colotrace_coordinator.api.routes import traceroute
 from colotrace_coordinator.errors import SetupError
+from colotrace_proto.deadlines import LATEST_S
 from fleet.authority import Authority
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -81,7 +82,7 @@ async def test_time_runs_from_the_head(
     assert (await answer(reader))[0] == 200
     spent_s = tracer.asked[0].spent_s
     assert 10 <= spent_s < 15
-    assert given == [25.0 - spent_s]
+    assert given == [LATEST_S - spent_s]
     writer.close()
 
 
