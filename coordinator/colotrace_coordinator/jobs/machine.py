@@ -45,6 +45,8 @@ from .index import LiveAttempts
 from .patience import BackOff
 from .task import JobResult, Task
 
+READ_S = 0.3
+"""What an agent has sent is read within this time, through gRPC's threads and queues."""
 MAX_LOST = 3
 """After this many lost agents, a job is not offered again: it may be what breaks them."""
 MAX_GAPS = 3
@@ -114,8 +116,8 @@ class JobMachine:
 
     def held_up(self, now: float, *, by_s: float) -> None:
         """The caller's clock has fallen behind real time by `by_s`: move the deadline forward by as
-        much, but not before `now`."""
-        self.deadline = max(self.deadline - by_s, now)
+        much, but leave `READ_S` to read what the agent has sent meanwhile."""
+        self.deadline = min(self.deadline, max(self.deadline - by_s, now + READ_S))
         self.delayed_s += by_s
 
     def place(

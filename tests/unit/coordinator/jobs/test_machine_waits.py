@@ -1,7 +1,7 @@
 """Rows of colos whose agents are still coming, and a coordinator that was held up."""
 
 import pytest
-from colotrace_coordinator.jobs.machine import State
+from colotrace_coordinator.jobs.machine import READ_S, State
 from colotrace_proto.deadlines import AGENT_MARGIN_S, BROKER_LOST_ACCEPT_S, LEAST_TRACE_S
 from colotrace_proto.messages import Failure, RefusalReason
 from unit.coordinator.jobs.virtual import DEADLINE, Clockwork
@@ -135,6 +135,7 @@ def test_held_up_past_the_deadline_still_takes_what_waits(by_s: float) -> None:
     run.until(2.0)
     run.heard("a")
     run.machine.held_up(run.now, by_s=by_s)
+    run.until(2.0 + READ_S / 2)
     run.frame(1, 3, failure=Failure.NONE)
     assert run.result.fault is None
 
