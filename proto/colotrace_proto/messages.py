@@ -5,7 +5,7 @@ decodes. They are msgspec's structs, since a frozen dataclass takes ten times as
 """
 
 import enum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 import msgspec
 
@@ -160,8 +160,16 @@ class Presence(msgspec.Struct, frozen=True):
     heartbeat: Heartbeat = Heartbeat()
 
 
+class Owner(NamedTuple):
+    """Whose a job is, in opaque numbers of 32 bits: an account, and a credential of it."""
+
+    account: int
+    caller: int
+
+
 class Job(msgspec.Struct, frozen=True):
-    """One target to trace with one set of options."""
+    """One target to trace with one set of options. `owner` is None if the coordinator does not tell
+    it."""
 
     job_id: JobId
     target: str
@@ -174,6 +182,7 @@ class Job(msgspec.Struct, frozen=True):
     remaining_ms: int
     multipath: bool = False
     reply_to: str = ""
+    owner: Owner | None = None
 
 
 class UnknownJob(msgspec.Struct, frozen=True):

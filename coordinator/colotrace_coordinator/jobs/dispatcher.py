@@ -33,6 +33,7 @@ from .fair import Origin
 from .faults import Fault
 from .index import LiveAttempts
 from .machine import JobMachine, State
+from .owners import owner_of
 from .running import JobKey, LiveJob, Ticket
 from .starts import Gate, Starts, Wish
 from .target_rates import UNLIMITED, TargetLimits, TargetRates, target_of
@@ -130,6 +131,7 @@ class Dispatcher:
             deadline=deadline,
             new_job_id=self._new_job_id,
             index=self.attempts,
+            owner=owner_of(origin),
         )
         job = LiveJob(key, origin, machine, self._loop.create_future(), self._loop.time())
         self._jobs.setdefault(key.task.colo, {})[machine] = job

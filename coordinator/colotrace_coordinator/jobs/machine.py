@@ -30,7 +30,7 @@ from colotrace_proto.deadlines import (
     agent_time_ms,
     too_late,
 )
-from colotrace_proto.messages import Frame, JobId, RefusalReason, Refused
+from colotrace_proto.messages import Frame, JobId, Owner, RefusalReason, Refused
 
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.registry import Agent
@@ -73,7 +73,9 @@ class JobMachine:
         deadline: float,
         new_job_id: Callable[[], JobId],
         index: LiveAttempts["JobMachine"],
+        owner: Owner | None = None,
     ) -> None:
+        """`owner` is what agents are told of whose the job is."""
         self.task = task
         self.state = State.SEEKING
         self.deadline = deadline
@@ -83,6 +85,7 @@ class JobMachine:
         self.result: JobResult | None = None
         self._new_job_id = new_job_id
         self._index = index
+        self._owner = owner
         self._attempts: Attempts[JobMachine] = Attempts(index)
         self._busy = BackOff()
         # Until when the colo's first agent is awaited; None if it is not.
@@ -326,7 +329,8 @@ class JobMachine:
         return least_loaded(agents, self._index.load, excluding=self._busy.resting(now))
 
     def _offer(self, now: float, agent: AgentKey, *, shared: bool) -> None:
-        job = self.task.job(self._new_job_id(), remaining_ms=agent_time_ms(now, self.deadline))
+        remaining_ms = agent_time_ms(now, self.deadline)
+        job = self.task.job(self._new_job_id(), remaining_ms=remaining_ms, owner=self._owner)
         self._attempts.offer(self, agent, job.job_id, self.task, now=now)
         self.offers += 1
         self.state = State.OFFERED

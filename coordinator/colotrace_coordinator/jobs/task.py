@@ -14,6 +14,7 @@ from colotrace_proto.messages import (
     FlowFields,
     Job,
     JobId,
+    Owner,
     Replies,
 )
 from colotrace_proto.notices import Notice
@@ -47,7 +48,7 @@ class Task(NamedTuple):
         options = self.options
         return len(options.packet_type.parts) * options.max_ttl * options.packets_per_ttl
 
-    def job(self, job_id: JobId, *, remaining_ms: int) -> Job:
+    def job(self, job_id: JobId, *, remaining_ms: int, owner: Owner | None = None) -> Job:
         """The task as it is offered to an agent."""
         options = self.options
         return Job(
@@ -61,6 +62,7 @@ class Task(NamedTuple):
             flow=options.flow,
             remaining_ms=min(remaining_ms, MAX_REMAINING_MS),
             multipath=options.multipath,
+            owner=owner,
         )
 
 

@@ -10,7 +10,8 @@ from .notices import notice_in, notice_out, text_of
 
 
 def job_out(job: m.Job) -> pb.Job:
-    return pb.Job(**fields_of(job, packet_type=PACKET_TYPES[job.packet_type]))
+    owner = pb.Owner(**job.owner._asdict()) if job.owner is not None else None
+    return pb.Job(**fields_of(job, packet_type=PACKET_TYPES[job.packet_type], owner=owner))
 
 
 def job_in(job: pb.Job) -> m.Job | m.UnknownJob:
@@ -33,6 +34,7 @@ def job_in(job: pb.Job) -> m.Job | m.UnknownJob:
         remaining_ms=min(job.remaining_ms, m.MAX_REMAINING_MS),
         multipath=job.multipath,
         reply_to=job.reply_to,
+        owner=m.Owner(job.owner.account, job.owner.caller) if job.HasField("owner") else None,
     )
 
 

@@ -545,6 +545,7 @@ class Job(_message.Message):
     REMAINING_MS_FIELD_NUMBER: _builtins.int
     MULTIPATH_FIELD_NUMBER: _builtins.int
     REPLY_TO_FIELD_NUMBER: _builtins.int
+    OWNER_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """1 to 64 of [A-Za-z0-9._-]; a job that moves to another agent gets a new one."""
     target: _builtins.str
@@ -568,6 +569,10 @@ class Job(_message.Message):
     """HOST:PORT of the coordinator's Fleet service, for all replies about the job. Only in a job that
     comes through a broker; otherwise replies use the job's stream.
     """
+    @_builtins.property
+    def owner(self) -> Global___Owner:
+        """Whose job it is. Missing from coordinators of release 0.2."""
+
     def __init__(
         self,
         *,
@@ -582,14 +587,42 @@ class Job(_message.Message):
         remaining_ms: _builtins.int = ...,
         multipath: _builtins.bool = ...,
         reply_to: _builtins.str = ...,
+        owner: Global___Owner | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "job_id", b"job_id", "max_ttl", b"max_ttl", "multipath", b"multipath", "packet_type", b"packet_type", "packets_per_ttl", b"packets_per_ttl", "port", b"port", "remaining_ms", b"remaining_ms", "reply_to", b"reply_to", "target", b"target", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "job_id", b"job_id", "max_ttl", b"max_ttl", "multipath", b"multipath", "owner", b"owner", "packet_type", b"packet_type", "packets_per_ttl", b"packets_per_ttl", "port", b"port", "remaining_ms", b"remaining_ms", "reply_to", b"reply_to", "target", b"target", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
+
+@_typing.final
+class Owner(_message.Message):
+    """Whose a job is, in numbers that say nothing else. They are the same at all coordinators. An agent
+    divides its packets and its jobs evenly between the owners that want them.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    account: _builtins.int
+    caller: _builtins.int
+    """The credential of the account."""
+    def __init__(
+        self,
+        *,
+        account: _builtins.int = ...,
+        caller: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "caller", b"caller"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Owner: _TypeAlias = Owner  # noqa: Y015
 
 @_typing.final
 class Accepted(_message.Message):

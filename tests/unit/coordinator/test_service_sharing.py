@@ -31,6 +31,22 @@ async def test_identical_requests_share_a_job(coordinator: Coordinator) -> None:
     assert coordinator.number("colotrace_jobs_total", code="0") == 1
 
 
+async def test_agents_are_told_whose_a_job_is(coordinator: Coordinator) -> None:
+    """Jobs of one account have the same owner."""
+    agent = await coordinator.agent()
+    answers = [
+        coordinator.begin("8.8.8.8", "8.8.4.4"),
+        coordinator.begin("1.1.1.1", account="other"),
+    ]
+    jobs = {job.target: job for job in [await agent.take() for _ in range(3)]}
+    for job in jobs.values():
+        await agent.say(path(job.job_id))
+    for answer in answers:
+        await within(5, answer)
+    assert jobs["8.8.8.8"].owner is not None
+    assert jobs["8.8.8.8"].owner == jobs["8.8.4.4"].owner != jobs["1.1.1.1"].owner
+
+
 @pytest.mark.parametrize(
     "other",
     [

@@ -8,6 +8,7 @@ from colotrace_proto.codec.checks import ProtocolError
 from colotrace_proto.v1 import fleet_pb2 as pb
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 IDS = st.text("abc019._-", min_size=1, max_size=8).map(m.JobId)
 JOBS = st.builds(
@@ -42,6 +43,14 @@ def test_options_travel_once() -> None:
     job = m.Job(m.JobId("a" * 16), "192.0.2.1", m.PacketType.ICMP, 15, 3, 1_000, 0, 0, 9_000)
     sizes = [batches.coordinator_batch([job] * count).ByteSize() for count in (1, 2, 3)]
     assert sizes[2] - sizes[1] == sizes[1] - sizes[0] == len(job.job_id) + len(job.target) + 4
+
+
+def test_jobs_of_different_owners_keep_them() -> None:
+    job = m.Job(m.JobId("a"), "192.0.2.1", m.PacketType.ICMP, 15, 3, 1_000, 0, 0, 9_000)
+    jobs = [replace(job, owner=owner) for owner in (None, m.Owner(1, 1), m.Owner(1, 2))]
+    wire = batches.coordinator_batch(jobs)
+    assert len(wire.batch.jobs) == 3
+    assert codec.all_from_coordinator(wire) == jobs
 
 
 @given(st.lists(IDS, min_size=1, max_size=20))

@@ -73,6 +73,17 @@ def test_frame_begins_with_the_bytes_of_release_0_2() -> None:
     assert after[len(before)] >> 3 == pb.Frame.ORDINAL_FIELD_NUMBER
 
 
+def test_job_of_release_0_2_has_no_owner() -> None:
+    """An agent of release 0.2 finds its fields where they were, and ignores the owner behind."""
+    older = m.Job(m.JobId("a"), "192.0.2.1", m.PacketType.ICMP, 15, 3, 1_000, 0, 0, 9_000)
+    before = codec.encode_from_coordinator(older)
+    assert codec.decode_from_coordinator(before) == older
+    newer = replace(older, owner=m.Owner(1, 2))
+    owner = codec.encode_from_coordinator(newer).job.SerializeToString()
+    owner = owner.removeprefix(before.job.SerializeToString())
+    assert owner == bytes.fromhex("620a" + "0d01000000" + "1502000000")
+
+
 def test_flow_column_of_zeros_is_not_sent() -> None:
     """A job with one flow does not pay for it; the reader fills it in."""
     replies = m.Replies((1, 2), (5, 6), (0, 0), (m.Node(bytes(4)),), (0, 3), (0, 0))

@@ -136,6 +136,7 @@ JOBS = st.builds(
     remaining_ms=st.integers(0, m.MAX_REMAINING_MS),
     multipath=st.booleans(),
     reply_to=WHERE,
+    owner=st.none() | st.builds(m.Owner, account=UINT32, caller=UINT32),
 )
 FROM_COORDINATOR = st.one_of(
     st.builds(
