@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from colotrace_proto.messages import Counters, Family
 
-from .engine.engine import Account, Engine
+from .engine.engine import Engine
+from .engine.limits.shares import Share
 from .engine.trace import Trace
 from .host.secret import host_secret
 from .model import FlowKey, TraceSpec, Unheard
@@ -99,11 +100,11 @@ class Prober:
         )
 
     def start(
-        self, spec: TraceSpec, listener: Listener, *, account: Account | None = None
+        self, spec: TraceSpec, listener: Listener, *, share: Share[Trace] | None = None
     ) -> Trace:
         """Start a trace. The listener is called on each change, the last time with `ended` set.
 
-        Traces of one `account` share one trace's part of the packet budget.
+        Traces of one job have one `share` of the packet budgets.
 
         Raises:
             OSError: there is no route to the target.
@@ -125,7 +126,7 @@ class Prober:
             self._wire.give_back(flow)
             raise
         self._writers[flow.key] = writer_for(flow)
-        trace = self._engine.start(spec, flow, now=clock.now(), account=account)
+        trace = self._engine.start(spec, flow, now=clock.now(), share=share)
         trace.caveats.detour = self._wire.route_may_differ(flow)
         self._listeners[trace] = listener
         self._soon()

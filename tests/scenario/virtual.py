@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
-from colotrace_agent.engine.engine import Account, Engine
+from colotrace_agent.engine.engine import Engine
+from colotrace_agent.engine.limits.shares import Share
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.job.machine import JobMachine
 from colotrace_agent.model import FlowKey, Heard, Probe, TraceSpec, Unheard
@@ -20,7 +21,7 @@ from colotrace_agent.packets.decode import decode as decode_packet
 from colotrace_agent.packets.formats import BY_PROTOCOL, writer_for
 from colotrace_agent.packets.probe import Writer
 from colotrace_proto import messages
-from colotrace_proto.messages import Family, Frame, JobId
+from colotrace_proto.messages import Family, Frame, JobId, Owner
 
 from scenario import wire
 from scenario.addresses import packed
@@ -41,7 +42,7 @@ class Job:
     traces: list[Trace] = field(default_factory=list)
     frames: list[Frame] = field(default_factory=list)
     sent_at: list[int] = field(default_factory=list)
-    account: Account = field(default_factory=Account)
+    share: Share[Trace] = field(default_factory=Share)
     report_at_ns: int | None = None
 
     @property
@@ -70,7 +71,14 @@ class VirtualHost:
         self._writers: dict[FlowKey, Writer] = {}
         self._by_flow: dict[FlowKey, Job] = {}
 
-    def start(self, spec: TraceSpec, *, multipath: bool = False, within_s: float = 1e6) -> Job:
+    def start(
+        self,
+        spec: TraceSpec,
+        *,
+        multipath: bool = False,
+        within_s: float = 1e6,
+        owner: Owner | None = None,
+    ) -> Job:
         """Begin a job, which has so many seconds."""
         asked = messages.Job(
             job_id=JobId(str(len(self.jobs))),
@@ -84,7 +92,7 @@ class VirtualHost:
             remaining_ms=round(within_s * 1e3),
             multipath=multipath,
         )
-        job = Job(JobMachine(asked, now=self._now_s))
+        job = Job(JobMachine(asked, now=self._now_s), share=Share(owner))
         job.machine.begin([spec.target])
         self._start_due(job)
         self.jobs.append(job)
@@ -98,7 +106,7 @@ class VirtualHost:
         """Start the traces that are due; keep the last frame if that ended the job."""
         while specs := job.machine.due(self._now_s):
             for spec in specs:
-                trace = self._start_trace(spec, job.account)
+                trace = self._start_trace(spec, job.share)
                 job.machine.started(trace)
                 job.traces.append(trace)
                 self._by_flow[trace.flow.key] = job
@@ -106,11 +114,11 @@ class VirtualHost:
             job.frames.append(job.machine.final)
             job.report_at_ns = None
 
-    def _start_trace(self, spec: TraceSpec, account: Account) -> Trace:
+    def _start_trace(self, spec: TraceSpec, share: Share[Trace]) -> Trace:
         source = packed(self._worlds[spec.target].addresses.prober)
         flow = self.engine.identities.allocate(spec, source, reserve=lambda _: True, now=self.now)
         self._writers[flow.key] = writer_for(flow)
-        return self.engine.start(spec, flow, now=self.now, account=account)
+        return self.engine.start(spec, flow, now=self.now, share=share)
 
     def run(self, *, until: int | None = None, ended: Job | None = None) -> None:
         """Go on until everything has ended and arrived, or until that time or that job's end."""

@@ -3,9 +3,8 @@
 Verbs: `start`, `poll` (probes due now), `sent` / `failed`, `heard`, `expire`, `next_deadline`;
 after each, `changed` holds the traces that have changed.
 
-The packet budget is shared by accounts, one for each job. The account that has taken the fewest
-probes sends next; of equal ones, the youngest. So a short job does not wait for long ones. An
-account's count is reduced with its age, so that new jobs cannot starve an old one.
+Jobs share the packet budgets; `limits.shares` says whose probes leave next. The budget of the first
+hops is the scarcer one, so it has a queue of its own.
 """
 
 import heapq
@@ -28,30 +27,12 @@ from .limits.budget import (
 )
 from .limits.distances import Distances
 from .limits.routers import Limit, Routers
+from .limits.shares import FairQueue, Share
 from .limits.spacing import Spacing
 from .lookup import Lookup
 from .trace import Trace
 
-AGEING = 20
-"""Probes by which an account's count is reduced, for each second of its age."""
 _NEAR_ALLOWS = 0  # instead of a time: as soon as the budget of the first hops allows it
-
-
-class Account:
-    """The traces of one job, which share one part of the budget."""
-
-    __slots__ = ("began", "taken", "traces")
-
-    def __init__(self) -> None:
-        self.began = 0
-        """When its first trace began; 0 before."""
-        self.taken = 0
-        """Probes taken so far."""
-        self.traces: list[Trace] = []
-        """The traces that have probes to send; the first is next."""
-
-
-_Queue = list[tuple[float, int, Account]]
 
 
 class Engine:
@@ -95,12 +76,12 @@ class Engine:
         # By trace and TTL, the limits of routers at which probes are expected to expire.
         self._limits: dict[Trace, dict[int, Limit]] = {}
         self._traces = Lookup()
-        # Heaps of accounts with probes to send, the next turn first: those that may send at once,
-        # and those that wait for the budget of the first hops. `_waiting` holds those that wait for
-        # a target's budget, by the time at which it allows a probe.
-        self._sending: _Queue = []
-        self._near_sending: _Queue = []
-        self._waiting: list[tuple[int, int, Account]] = []
+        # Jobs with probes to send: those that may send at once, and those that wait for the budget
+        # of the first hops. `_waiting` holds those that wait for a target's budget, by the time at
+        # which it allows a probe.
+        self._sending: FairQueue[Trace] = FairQueue()
+        self._near_sending: FairQueue[Trace] = FairQueue()
+        self._waiting: list[tuple[int, int, Share[Trace]]] = []
         # Ends as last computed. A heap entry that has become too early only costs another check.
         self._ends: list[tuple[int, int, Trace]] = []
         self._entered: dict[Trace, int] = {}
@@ -110,11 +91,11 @@ class Engine:
         return len(self._traces)
 
     def start(
-        self, spec: TraceSpec, flow: Flow, *, now: int, account: Account | None = None
+        self, spec: TraceSpec, flow: Flow, *, now: int, share: Share[Trace] | None = None
     ) -> Trace:
         """Begin a trace; `poll` returns its probes.
 
-        Traces of one `account` share one part of the budget.
+        Traces of one job have one `share` of the budgets.
         """
         expected_ttl = self._distances.of(spec, spec.target, now)
         trace = Trace(spec, flow, now=now, expected_ttl=expected_ttl)
@@ -129,11 +110,11 @@ class Engine:
             budget = self._targets[spec.target] = Budget(TARGET_BUCKET)
         budget.users += 1
         self._targets.move_to_end(spec.target)
-        account = account or Account()
-        account.began = account.began or now
-        account.traces.append(trace)
-        if len(account.traces) == 1:
-            self._push(account)
+        share = share or Share()
+        share.began = share.began or now
+        share.traces.append(trace)
+        if len(share.traces) == 1:
+            self._sending.push(share)
         self._touched.add(trace)
         return trace
 
@@ -148,34 +129,36 @@ class Engine:
         Each trace gets a few at a time, because their answers may make further ones unnecessary.
         """
         while self._waiting and self._waiting[0][0] <= now:
-            self._push(heapq.heappop(self._waiting)[2])
+            self._sending.push(heapq.heappop(self._waiting)[2])
         if not (self._sending or self._near_sending) and self._spacing.next_at() is None:
             return []
         allowed = min(self._budget.available(now), most)
         probes: list[Probe] = []
-        again: list[Account] = []
-        while len(probes) < allowed and (account := self._next_account(now)) is not None:
+        again: list[Share[Trace]] = []
+        while len(probes) < allowed and (queue := self._next_queue(now)) is not None:
+            share = queue.pop()
             before, most_now = len(probes), min(len(probes) + STEP, allowed)
+            near = queue is self._near_sending
             blocked: list[Trace] = []
             ready_at: list[int] = []
-            while account.traces and len(probes) < most_now:
-                trace = account.traces.pop(0)
-                at = self._take_of(trace, probes, now, most=most_now)
+            while share.traces and len(probes) < most_now:
+                trace = share.traces.pop(0)
+                at = self._take_of(trace, probes, now, most=most_now, may_near=near)
                 if at is not None:
                     blocked.append(trace)
                     ready_at.append(at)
                 elif trace.unsent and trace.ended is None:
-                    account.traces.append(trace)
-            account.taken += len(probes) - before
-            if account.traces:
-                again.append(account)
+                    share.traces.append(trace)
+            self._charge(share, probes[before:], near=near)
+            if share.traces:
+                again.append(share)
             elif _NEAR_ALLOWS in ready_at:
-                self._push(account, self._near_sending)
+                self._near_sending.push(share)
             elif blocked:
-                heapq.heappush(self._waiting, (min(ready_at), next(self._tie), account))
-            account.traces += blocked
-        for account in again:
-            self._push(account)
+                heapq.heappush(self._waiting, (min(ready_at), next(self._tie), share))
+            share.traces += blocked
+        for share in again:
+            self._sending.push(share)
         self._take_late(probes, now, most=allowed)
         self._budget.spend(len(probes))
         if not probes:
@@ -183,17 +166,32 @@ class Engine:
             self.expire(now)
         return probes
 
-    def _next_account(self, now: int) -> Account | None:
-        """Remove the account whose turn it is from its queue, and return it."""
-        queue = self._sending
-        near = self._near_sending
-        if near and (not queue or near[0] < queue[0]) and self._near.available(now):
-            queue = near
-        return heapq.heappop(queue)[2] if queue else None
+    def _next_queue(self, now: int) -> FairQueue[Trace] | None:
+        """The queue whose first job has its turn; None if no job may send."""
+        sending, near = self._sending, self._near_sending
+        if not near or not self._near.available(now):
+            return sending or None
+        first, nearby = sending.head(), near.head()
+        if first is None or nearby is None or sending.key(nearby) <= sending.key(first):
+            return near
+        return sending
 
-    def _take_of(self, trace: Trace, probes: list[Probe], now: int, *, most: int) -> int | None:
+    def _charge(self, share: Share[Trace], probes: list[Probe], *, near: bool) -> None:
+        """Count probes of a job; `near` if it has waited for the budget of the first hops."""
+        share.taken += len(probes)
+        self._sending.spent(share, len(probes))
+        if near:
+            self._near_sending.spent(share, sum(probe.ttl <= NEAR_HOPS for probe in probes))
+
+    def _take_of(
+        self, trace: Trace, probes: list[Probe], now: int, *, most: int, may_near: bool
+    ) -> int | None:
         """Take probes of a trace until `probes` has `most`. If a budget is exhausted before, return
-        when the next probe may leave: `_NEAR_ALLOWS`, or a time."""
+        when the next probe may leave: `_NEAR_ALLOWS`, or a time.
+
+        `may_near`: those that wait for the budget of the first hops do not come before it.
+        """
+        may_near = may_near or not self._near_sending
         limits = self._limits.get(trace)
         while trace.ended is None and len(probes) < most and (ttl := trace.next_ttl()) is not None:
             if limits and (limit := limits.get(ttl)) is not None:
@@ -201,6 +199,8 @@ class Engine:
                 latest = trace.started + trace.spec.wait_ns
                 self._spacing.hold(trace, ttl, limit, earlier=earlier, latest=latest, now=now)
                 continue
+            if ttl <= NEAR_HOPS and not may_near:
+                return _NEAR_ALLOWS
             ready_at = self._polite_at(trace, ttl, now)
             if ready_at is not None:
                 return ready_at
@@ -323,11 +323,6 @@ class Engine:
         if late_at is not None:
             times.append(max(budget_at, late_at))
         return min(times, default=None)
-
-    def _push(self, account: Account, queue: _Queue | None = None) -> None:
-        queue = self._sending if queue is None else queue
-        turn = account.taken + account.began * AGEING / 1e9
-        heapq.heappush(queue, (turn, -next(self._tie), account))
 
     def _end(self, trace: Trace, now: int) -> None:
         self._entered.pop(trace, None)

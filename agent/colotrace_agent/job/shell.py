@@ -8,8 +8,8 @@ from functools import partial
 from colotrace_proto.messages import Failure, Frame, Job
 from colotrace_proto.notices import Notice, NoticeCode
 
-from colotrace_agent.engine.engine import Account
 from colotrace_agent.engine.identity import NoFlowLeftError
+from colotrace_agent.engine.limits.shares import Share
 from colotrace_agent.engine.notices import cannot_start
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.host.resolve import Resolver, UnresolvableError
@@ -52,7 +52,7 @@ class JobShell:
         self._policy = policy
         self._ready = ready
         self._end = end
-        self._account = Account()
+        self._share: Share[Trace] = Share(job.owner)
         self._loop = asyncio.get_running_loop()
         self._machine = JobMachine(job, now=self._loop.time(), among=among)
         self._deadline = self._loop.call_at(
@@ -119,7 +119,7 @@ class JobShell:
         while specs := machine.due(self._loop.time()):
             for spec in specs:
                 try:
-                    trace = self._prober.start(spec, self._changed, account=self._account)
+                    trace = self._prober.start(spec, self._changed, share=self._share)
                 except (OSError, NoFlowLeftError) as error:
                     machine.not_started(spec, cannot_start(self._job.target, error))
                 else:

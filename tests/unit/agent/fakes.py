@@ -4,7 +4,7 @@ import asyncio
 import errno
 from collections.abc import Callable
 
-from colotrace_agent.engine.engine import Account
+from colotrace_agent.engine.limits.shares import Share
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.host.resolve import UnresolvableError, parse_address
 from colotrace_agent.job.admission import Jobs
@@ -54,7 +54,7 @@ class FakeProber:
         spec: TraceSpec,
         listener: Listener,
         *,
-        account: Account | None = None,  # noqa: ARG002
+        share: Share[Trace] | None = None,  # noqa: ARG002
     ) -> Trace:
         """Begin a trace; all its probes leave at once."""
         if self.refuses is not None and self.only in (None, spec.packet_type):

@@ -3,8 +3,9 @@
 import errno
 import weakref
 
-from colotrace_agent.engine.engine import Account, Engine
+from colotrace_agent.engine.engine import Engine
 from colotrace_agent.engine.limits.budget import TARGET_RATE
+from colotrace_agent.engine.limits.shares import Share
 from colotrace_agent.engine.trace import Trace
 from colotrace_agent.model import AnswerKind, Heard, Probe, TraceSpec
 from colotrace_proto.messages import PacketType
@@ -289,19 +290,19 @@ def sent_after(engine: Engine, trace: Trace, since: int) -> int:
     return now - since
 
 
-def trace_to(number: int, engine: Engine, *, now: int, account: Account | None = None) -> Trace:
+def trace_to(number: int, engine: Engine, *, now: int, share: Share[Trace] | None = None) -> Trace:
     target = bytes([198, 51, number // 256, number % 256])
     spec = TraceSpec(target, max_ttl=15, packets_per_ttl=3)
     flow = engine.identities.allocate(spec, SOURCE, reserve=lambda _: True, now=now)
-    return engine.start(spec, flow, now=now, account=account)
+    return engine.start(spec, flow, now=now, share=share)
 
 
 def test_large_job_hardly_delays_a_small_one() -> None:
     """With the default budgets: 222 traces of one job, and one that comes later."""
     alone = Engine()
     usual = sent_after(alone, trace_to(0, alone, now=NOW), NOW)
-    engine, account = Engine(), Account()
-    large = [trace_to(number, engine, now=NOW, account=account) for number in range(1, 223)]
+    engine, share = Engine(), Share[Trace]()
+    large = [trace_to(number, engine, now=NOW, share=share) for number in range(1, 223)]
     later = NOW
     for _ in range(20):
         send(engine, now=later)
