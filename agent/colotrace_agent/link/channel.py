@@ -46,6 +46,11 @@ class Dialer:
         if self._pins is not None:
             self._pins.doubt()
 
+    def lost(self) -> None:
+        """A stream on the last channel has ended."""
+        if self._pins is not None:
+            self._pins.lost()
+
     async def open(self, *, within_s: float) -> grpc.aio.Channel:
         """A channel to the coordinator, whose certificate is verified within this time.
 

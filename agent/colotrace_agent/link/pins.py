@@ -46,12 +46,17 @@ class Pins:
         """The last attempt has failed: the coordinator may have a new certificate."""
         self._doubted = True
 
+    def lost(self) -> None:
+        """A stream has ended. The coordinator may be down: see `roots`."""
+        self._down = True
+
     async def roots(self, pem: Pem, addresses: Sequence[str], *, within_s: float) -> bytes:
         """PEM certificates of which the coordinator must show one; it is at one of `addresses`.
         Connections to it must be made within `within_s` seconds.
 
         A coordinator that did not listen has mostly kept its certificate: once it listens again, a
-        handshake only to see it would double the work of a restarted coordinator.
+        handshake only to see it would double the work of a restarted coordinator. So after a stream
+        has ended, a TCP connection shows first whether it listens.
 
         Raises:
             CoordinatorCertificateError: its certificate is not of the CA, or not for a TLS server

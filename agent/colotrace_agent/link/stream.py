@@ -127,20 +127,22 @@ class Stream:
     async def run(self) -> None:
         """Attaches, and attaches again whenever the stream ends. Runs until cancelled."""
         while True:
-            refused, began = False, self._clock.now()
+            refused, slow, began = False, False, self._clock.now()
             try:
                 within_s = self._back_off.attempt_s
                 async with await self._dialer.open(within_s=within_s) as channel:
                     await self._attach(channel, within_s=within_s)
             except (StreamEndedError, ProtocolError, UnresolvableError, OSError) as error:
                 refused = isinstance(error, StreamEndedError) and error.code in _REFUSALS
+                slow = isinstance(error, TimeoutError)
                 reason = str(error) or type(error).__name__
                 _log.warning("not attached", coordinator=self._coordinator, reason=reason)
             finally:
                 was_attached = self._session.welcomed
                 if was_attached:
                     self._up_at = self._clock.now()
-                else:
+                    self._dialer.lost()
+                elif not slow:  # else it has not shown another certificate, and has enough to do
                     self._dialer.failed()
                 self._session.detached()
             if was_attached:

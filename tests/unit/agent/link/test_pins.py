@@ -161,6 +161,75 @@ async def test_coordinator_that_was_down_is_not_verified_twice(authority: Author
         assert len(handshakes) == 2
 
 
+@pytest.mark.parametrize("attempts", [0, 1, 2])
+async def test_coordinator_that_restarts_is_not_verified_twice(
+    authority: Authority, attempts: int
+) -> None:
+    """However many attempts were refused meanwhile."""
+    good = authority.issue("coordinator", also=HOST, usages=SERVER)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(good.certificate, good.key)
+    handshakes: list[object] = []
+
+    async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handshakes.append(writer)  # called after the handshake
+        writer.write(b"h")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(handle, HOST, 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    pins, pem = Pins(f"{HOST}:{port}", clock=RunningClock()), tls(authority).read()
+    verified = await pins.roots(pem, [HOST], within_s=5.0)
+    pins.lost()
+    server.close()
+    await server.wait_closed()
+    for _ in range(attempts):
+        with pytest.raises(ConnectionRefusedError):
+            await pins.roots(pem, [HOST], within_s=5.0)
+        pins.doubt()
+    async with await asyncio.start_server(handle, HOST, port, ssl=context):
+        assert await pins.roots(pem, [HOST], within_s=5.0) == verified
+        assert len(handshakes) == 1
+
+
+async def test_slow_coordinator_is_not_verified_twice(
+    authority: Authority, jobs: Jobs, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first attempt has two handshakes, the one after its timeout has one."""
+    monkeypatch.setattr(backoff, "ATTEMPT_S", 0.5)
+    welcomed, calls = asyncio.Event(), 0
+
+    async def script(stream: Call) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            await stream.welcome()
+            welcomed.set()
+        await asyncio.Event().wait()
+
+    good = authority.issue("coordinator", also=HOST, usages=SERVER)
+    configuration = grpc.ssl_server_certificate_configuration(
+        [(good.key.read_bytes(), good.certificate.read_bytes())], authority.path.read_bytes()
+    )
+    handshakes = 0
+
+    def count() -> grpc.ServerCertificateConfiguration:
+        nonlocal handshakes
+        handshakes += 1
+        return configuration
+
+    credentials = grpc.dynamic_ssl_server_credentials(
+        configuration, count, require_client_authentication=True
+    )
+    async with coordinator(script, credentials) as where:
+        link = Stream(where, IDENTITY, jobs, tls=tls(authority), clock=RunningClock())
+        async with running(link), asyncio.timeout(10):
+            await welcomed.wait()
+    assert "TimeoutError" in await log.next()
+    assert handshakes == 3
+
+
 async def test_certificate_of_another_authority_or_for_another_name(
     authority: Authority, tmp_path: Path
 ) -> None:
