@@ -175,6 +175,7 @@ class Fleet:
         self.behaviour = Behaviour()
         self._jobs: list[SimulatedJobs] = []
         self._links: list[asyncio.Task[None]] = []
+        self._streams: list[Stream] = []
         clock = RunningClock()
         for name in asked.agents:
             colo, _, number = name.rpartition("-")
@@ -190,6 +191,7 @@ class Fleet:
             link: Stream | MqttLink
             if asked.coordinator:
                 link = Stream(asked.coordinator, identity, jobs, tls=tls, clock=clock)
+                self._streams.append(link)
             else:
                 broker = broker_of(asked.mqtt)
                 broker_tls = None
@@ -200,8 +202,9 @@ class Fleet:
             self._links.append(asyncio.create_task(_run(link), name=f"link of {name}"))
 
     def told(self) -> dict[str, object]:
-        """Jobs taken so far, jobs that run, and when the last one was reported."""
+        """Streams that are up, jobs taken so far, jobs that run, and when the last was reported."""
         return {
+            "attached": sum(stream.down_s == 0 for stream in self._streams),
             "taken": sum(jobs.taken for jobs in self._jobs),
             "running": sum(map(len, self._jobs)),
             "reported_at": max(jobs.reported_at for jobs in self._jobs),

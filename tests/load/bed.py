@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,12 +13,14 @@ from typing import Any
 from fleet.authority import Authority
 
 from bench import proc
+from bench.figures import BenchError
 
 from .names import NoNames
 from .programs import Agents, Clients, Coordinator, agent_names, colo_names
 
 TARGETS = tuple(f"203.0.113.{number}" for number in range(1, 11))
 _OPTIONS = {"max_ttl": 15, "packets_per_ttl": 3, "packet_type": "icmp"}
+_LOOK_S = 0.05
 SMALL_COLOS = 20
 """Requests of one row go to these colos."""
 
@@ -87,12 +90,27 @@ class Bed:
         """The fleet, in words."""
         return f"{self.size.agents:,} agents"
 
+    def wait_attached(self, *, within_s: float = 60.0) -> float:
+        """Wait until all agents are attached; returns the seconds it took.
+
+        The agents are asked first: with thousands of them, `/metrics` costs the coordinator as much
+        as many attachments.
+        """
+        began = time.monotonic()
+        asked = (self.agents.attached, self.coordinator.attached)
+        while any((found := attached()) < self._attached for attached in asked):
+            if time.monotonic() - began > within_s:
+                text = f"{found} of {self._attached} agents attached within {within_s:g} s"
+                raise BenchError(text)
+            time.sleep(_LOOK_S)
+        return time.monotonic() - began
+
     def _attach(self, names: Sequence[str]) -> float:
         """Start these agents; returns the memory for each of them, in KB."""
         before_mb = proc.resident_mb(self.coordinator.pid)
         self._attached += len(names)
         self.agents.add(names)
-        self.coordinator.wait_attached(self._attached)
+        self.wait_attached()
         return (proc.resident_mb(self.coordinator.pid) - before_mb) * 1024 / len(names)
 
 

@@ -167,6 +167,10 @@ class Agents:
         for driver in self._drivers:
             driver.call(**behaviour)
 
+    def attached(self) -> int:
+        """The number of streams that are up."""
+        return sum(int(driver.call()["attached"]) for driver in self._drivers)
+
     def running(self) -> int:
         """The number of jobs that run."""
         return sum(int(driver.call()["running"]) for driver in self._drivers)

@@ -200,18 +200,18 @@ def attached(bed: Bed) -> Iterator[Figure]:
     """Memory and CPU of agents that have nothing to do, and their return after a restart."""
     bed.say("agents are idle")
     agents = bed.size.agents
+    enough = agents >= _AGENTS_OF_LARGE
     before, began = proc.cpu_ms(bed.coordinator.pid), time.monotonic()
-    time.sleep(bed.size.seconds)
+    time.sleep(_IDLE_S if enough else bed.size.seconds)
     share = (proc.cpu_ms(bed.coordinator.pid) - before) / (time.monotonic() - began) / 10
     bed.say("the coordinator restarts")
     bed.coordinator.stop()
     bed.coordinator.start()
     with Spent(bed.coordinator, bed.agents, bed.clients) as spent:
-        returned = bed.coordinator.wait_attached(agents)
+        returned = bed.wait_attached()
     work = f"idle; {bed.fleet}"
     # The first few agents are left out: the coordinator loads code for them.
     _, first, second = bed.memory_kb
-    enough = agents >= _AGENTS_OF_LARGE
     yield Figure(
         work, WHO, "memory an agent", "KB", (first, second), at_most=40.0 if enough else None,
         note=f"first half {first:.1f}, second half {second:.1f}",
@@ -228,7 +228,11 @@ def attached(bed: Bed) -> Iterator[Figure]:
         work, WHO, "all attached after a restart", "s", (returned,), at_most=10.0,
         note=spent.limit(),
     )  # fmt: skip
+    for who, spent_ms in ((WHO, spent.coordinator_ms), ("agents", spent.agents_ms)):
+        yield Figure(work, who, "CPU for an attachment", "ms", (spent_ms / agents,))
 
 
+_IDLE_S = 36.0
+"""The longest interval between two heartbeats of one side."""
 _AGENTS_OF_LARGE = 1_000
 """Fewer agents are too few for figures of one agent: the coordinator's own share is larger."""
