@@ -15,7 +15,7 @@ from bench.stack import stack_on
 
 _PEERS = (TRACEROUTE, SCAMPER_PARALLEL)
 _US = "colotrace, HTTP to HTTP, "
-_BEYOND_MS = 12.0
+_BEYOND_MS = 5.0
 
 
 def _measure(session: Session) -> Iterator[Figure]:

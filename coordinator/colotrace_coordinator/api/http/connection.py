@@ -148,7 +148,7 @@ class Connection(asyncio.BufferedProtocol):
         self._hold = hold
         if self._closing or self._transport is None:
             return
-        self._send()
+        self.flush()
         if not whole or self._ending or self._refusal is not None:
             self.close()
             return
@@ -173,12 +173,13 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._written += len(data)
         if not self._unsent:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.flush)
         self._unsent += data
         if len(self._unsent) >= self._deadlines.write_buffer:
-            self._send()
+            self.flush()
 
-    def _send(self) -> None:
+    def flush(self) -> None:
+        """Send what `write` keeps."""
         unsent, self._unsent = self._unsent, b""
         if unsent and self._transport is not None and not self._closing:
             self._transport.write(unsent)
@@ -187,7 +188,7 @@ class Connection(asyncio.BufferedProtocol):
         """Close after the buffered answer has been sent, or its deadline has passed."""
         if self._closing or self._transport is None:
             return
-        self._send()
+        self.flush()
         self._closing = True
         self._inbox.clear()
         self._open.idle(self)

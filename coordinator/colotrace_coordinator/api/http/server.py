@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import uvicorn
 from colotrace_proto.deadlines import STOP_S
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from colotrace_coordinator.api.errors import ApiError
 from colotrace_coordinator.errors import SetupError
@@ -77,8 +77,15 @@ class _Served:
             forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
             scope["client"] = self._proxies.client(host, forwarded), port
         whole = False
+
+        async def send_at_once(message: Message) -> None:
+            await send(message)
+            # What follows in this step of the loop, the log line, does not delay a whole answer.
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                connection.flush()
+
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_at_once)
             whole = True
         finally:
             connection.answered(whole=whole, hold="hold" in scope["state"])

@@ -15,6 +15,7 @@ from colotrace_coordinator.store.credentials import EVERYTHING, Credential, Perm
 from colotrace_coordinator.store.secrets import short_digest
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.types import ASGIApp
 from unit.coordinator.api.fake_tracer import FakeTracer
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
@@ -128,7 +129,7 @@ async def address(make_app: Callable[..., Starlette]) -> AsyncIterator[tuple[str
 
 @asynccontextmanager
 async def serving(
-    app: Starlette, *, tls: ServerCertificate | None = None, limits: Limits | None = None
+    app: ASGIApp, *, tls: ServerCertificate | None = None, limits: Limits | None = None
 ) -> AsyncIterator[tuple[HttpServer, tuple[str, int]]]:
     """The server and where it listens; stopped at the end."""
     server = HttpServer(app, tls=tls, limits=limits)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -15,9 +16,11 @@ from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCert
 from colotrace_coordinator.api.routes import traceroute
 from colotrace_coordinator.errors import SetupError
 from colotrace_proto.deadlines import LATEST_S
+from eventually import until
 from fleet.authority import Authority
 from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
 from unit.coordinator.api.conftest import BEARER, PATH, serving
 from unit.coordinator.api.fake_tracer import FakeTracer
 
@@ -287,6 +290,29 @@ async def test_a_chunk_that_is_none(address: tuple[str, int], tracer: FakeTracer
     writer.write(head(f"Content-Length: {len(BODY)}") + BODY)
     assert (await answer(reader))[0] == 200
     writer.close()
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+async def test_whole_answer_is_sent_before_the_request_is_recorded(parts: int) -> None:
+    """The log line and the metrics of a request do not delay its answer."""
+    client = socket.socket()
+    received = []
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for part in range(parts):
+            more = part < parts - 1
+            await send({"type": "http.response.body", "body": b"answer", "more_body": more})
+        # In the same step of the loop, as the middleware records the request.
+        received.append(client.recv(1_000))
+
+    async with serving(app) as (_, address):
+        client.settimeout(1.0)
+        with client:
+            await asyncio.to_thread(client.connect, address)
+            client.sendall(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            await until(lambda: bool(received))
+    assert received[0].endswith(b"6\r\nanswer\r\n0\r\n\r\n")
 
 
 def certificate(authority: Authority) -> ServerCertificate:
