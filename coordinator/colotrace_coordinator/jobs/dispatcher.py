@@ -8,7 +8,6 @@ import asyncio
 import itertools
 import secrets
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 
@@ -31,25 +30,20 @@ from .coalesce import Recent
 from .commands import CancelJob, Command, Offer, Resync
 from .fair import Origin
 from .faults import Fault
+from .give_ups import GiveUps
 from .index import LiveAttempts
 from .machine import JobMachine, State
 from .owners import owner_of
 from .running import JobKey, LiveJob, Ticket
 from .starts import Gate, Starts, Wish
 from .target_rates import UNLIMITED, TargetLimits, TargetRates, target_of
+from .timers import Timers
 from .window import Window
 
 MIN_HOLD_UP_S = 0.5
 """Hold-ups are summed up until they reach this much; then every deadline is corrected."""
 MOST_RUNNING = 20_000
 """Bound of the jobs that run at once."""
-READ_TURNS = 10
-"""Turns of the loop in which what has arrived is read: gRPC passes it on through a thread and
-a queue, and a stream reads one message a turn."""
-READ_AGAIN_S = 0.02
-MAX_UNREAD_S = 10.0
-"""An agent whose messages are read all the time is judged no later than this after its deadline: it
-may send without end."""
 LEFT_AFTER_S = 5.0
 """After a hold-up of this length agents may have left this coordinator; they are awaited again."""
 
@@ -95,8 +89,9 @@ class Dispatcher:
             peers.share("jobs", self._starts.counts)
             peers.share("packets", rates)
         self._window = Window()
-        # By the time of the loop's clock at which they are given up.
-        self._unstarted: dict[float, dict[LiveJob, None]] = {}
+        self._timers = Timers(registry, clock=clock, turns=turns, expire=self._expire)
+        self._give_ups = GiveUps(turns, self._give_up)
+        self._give_up_logs: TokenBuckets[Gate] = TokenBuckets(rate=0.1, burst=3)
         self._starting = False
         self._start_timer: RunningTimer | None = None
         metrics.jobs_running.set_function(lambda: self._starts.running)
@@ -139,7 +134,7 @@ class Dispatcher:
         task = key.task
         self._starts.push(job, Wish(origin, task.colo, target_of(task.target), task.packets, now))
         job.behind_s = self._behind_s
-        self._give_up_at(job, now)
+        self._give_up_in_time(job, now)
         self._start_soon()
         return job
 
@@ -159,27 +154,30 @@ class Dispatcher:
         if self._start_timer is not None:
             self._start_timer.cancel()
             self._start_timer = None
-        while True:
-            now = self._clock.now()
-            if not self._window.open(now):
-                next_at: float | None = self._window.opens_at()
-                break
-            job = self._starts.pop(now, MOST_RUNNING)
-            if job is None:
-                next_at = self._starts.next_at()
-                break
-            job.started = True
-            self._keep(job)
-            job.machine.delayed_s += self._starts.delayed_s(job)
-            self._catch_up(job, now)
-            job.limited_s = self._starts.limited_s(job, now)
-            if job.limited_s:
-                self._metrics.jobs_limited.inc()
-            self.settle(job.machine, now)
-            yield
-        self._starting = False
+        try:
+            while self._window.open(now := self._clock.now()):
+                job = self._starts.pop(now, MOST_RUNNING)
+                if job is None:
+                    next_at = self._starts.next_at()
+                    break
+                self._start(job, now)
+                yield
+            else:
+                next_at = self._window.opens_at()
+        finally:
+            self._starting = False
         if next_at is not None:
             self._start_timer = self._clock.call_at(next_at, self._start_soon)
+
+    def _start(self, job: LiveJob, now: float) -> None:
+        job.started = True
+        self._give_ups.forget(job)
+        job.machine.delayed_s += self._starts.delayed_s(job)
+        self._catch_up(job, now)
+        job.limited_s = self._starts.limited_s(job, now)
+        if job.limited_s:
+            self._metrics.jobs_limited.inc()
+        self.settle(job.machine, now)
 
     def answered(self, machine: JobMachine, agent: Agent, now: float) -> None:
         """The agent answers an offer. To be called before the machine is told."""
@@ -188,33 +186,17 @@ class Dispatcher:
             self._window.answered(live.job_id, live.offered_at, agent.quickest, now)
             self._start_soon()
 
-    def _give_up_at(self, job: LiveJob, now: float) -> None:
-        """Give the job up if it has not started in time. One timer serves all jobs of about the
-        same time, since a request may have 25,000. The loop's clock needs no correction when the
-        loop was held up."""
-        in_time_s = job.machine.deadline - LEAST_TRACE_S - now
-        job.give_up_at = at = round(self._loop.time() + in_time_s, 1)
-        if at not in self._unstarted:
-            self._unstarted[at] = {}
-            self._loop.call_at(at, lambda: self._turns.soon(self._give_up(at)))
-        self._unstarted[at][job] = None
+    def _give_up_in_time(self, job: LiveJob, now: float) -> None:
+        """Give the job up once it can no longer be traced in time, unless it has started."""
+        self._give_ups.after(job.machine.deadline - LEAST_TRACE_S - now, job)
 
-    def _keep(self, job: LiveJob) -> None:
-        """The job is not to be given up, or has ended. Forget it: it may hold a large result."""
-        self._unstarted.get(job.give_up_at, {}).pop(job, None)
-
-    def _give_up(self, at: float) -> Iterator[None]:
-        given_up: Counter[Gate] = Counter()
-        for job in list(self._unstarted.pop(at)):
-            if not job.started and job.machine.state is not State.ENDED:
-                now, gate = self._clock.now(), self._starts.waits_for(job)
-                given_up[gate] += 1
-                job.machine.give_up(now, self._why_not_started(job, gate))
-                self.settle(job.machine, now)
-            yield
-        for gate, jobs in given_up.items():
-            self._metrics.jobs_not_started.labels(gate.value).inc(jobs)
-            self._log.warning("jobs_not_started", waited_for=gate.value, jobs=jobs)
+    def _give_up(self, job: LiveJob) -> None:
+        now, gate = self._clock.now(), self._starts.waits_for(job)
+        self._metrics.jobs_not_started.labels(gate.value).inc()
+        if self._give_up_logs.spend(gate, 1, now):
+            self._log.warning("jobs_not_started", waited_for=gate.value)
+        job.machine.give_up(now, self._why_not_started(job, gate))
+        self.settle(job.machine, now)
 
     def resolved(self, machine: JobMachine, address: bytes, *, probed: bool) -> bool:
         """An agent reports the address of a job's target, before or after it has probed.
@@ -231,11 +213,9 @@ class Dispatcher:
             self._start_soon()  # a job that waits for the rate of the name may start
             return True
         job.started = False
-        if job.timer is not None:
-            job.timer.cancel()
-        job.due = job.timer = None
+        self._timers.cancel(job)
         machine.postpone(now)
-        self._give_up_at(job, now)
+        self._give_up_in_time(job, now)
         self._starts.colo_has_room(machine.task.colo)
         self._start_soon()
         return False
@@ -339,47 +319,12 @@ class Dispatcher:
             return
         due = machine.next_deadline()
         if job.started and due is not None:
-            self._set_timer(job, due)
+            self._timers.set(job, due)
 
-    def _set_timer(self, job: LiveJob, due: float) -> None:
-        # A timer that fires too early is set again; most jobs end before.
-        if job.due is None or due < job.due:
-            if job.timer is not None:
-                job.timer.cancel()
-            expire = partial(self._expire, job, READ_TURNS)
-            job.due, job.timer = due, self._clock.call_at(due, expire)
-
-    def _expire(self, job: LiveJob, turns: int, read: int = 0) -> None:
-        """Judge what is due, once everything that the job's agent has sent by now has been read:
-        in `turns` turns of the loop none of its messages comes. `read` have come before."""
+    def _expire(self, job: LiveJob, now: float) -> None:
         machine = job.machine
-        if machine.state is State.ENDED:
-            return
-        if turns == READ_TURNS:
-            read = self._messages(machine)
-        if turns:
-            again = partial(self._expire, job, turns - 1, read)
-            self._turns.soon(()).add_done_callback(lambda _: again())
-            return
-        now = self._clock.now()
-        judged_by = min(machine.deadline, (job.due or now) + MAX_UNREAD_S)
-        if self._messages(machine) != read and now < judged_by:
-            anew = partial(self._expire, job, READ_TURNS)
-            job.timer = self._clock.call_at(now + READ_AGAIN_S, anew)
-            return
-        job.due = None
         machine.expire(now, self._registry.agents(machine.task.colo), blocked=self._blocked)
         self.settle(machine, now)
-
-    def _messages(self, machine: JobMachine) -> int:
-        """Messages that have been read from the agents that may answer the machine's offer."""
-        live = machine.live
-        if live is None:
-            return 0
-        if live.shared:
-            return sum(agent.messages for agent in self._registry.agents(machine.task.colo))
-        agent = self._registry.get(live.agent)
-        return agent.messages if agent is not None else 0
 
     def _why_not_started(self, job: LiveJob, gate: Gate) -> Fault:
         colo = job.machine.task.colo
@@ -422,13 +367,11 @@ class Dispatcher:
         if not jobs:
             del self._jobs[task.colo]
         self._starts.remove(job)
-        self._keep(job)
+        self._give_ups.forget(job)
         self._recent.ended(job.key, job, self._clock.now())
         self._starts.colo_has_room(task.colo)
         self._start_soon()
-        if job.timer is not None:
-            job.timer.cancel()
-            job.timer = None  # which refers to the job: without the cycle it is freed at once
+        self._timers.cancel(job)
         if result is None:
             code = "cancelled"
             job.done.cancel()

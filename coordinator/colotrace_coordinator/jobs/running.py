@@ -23,7 +23,7 @@ class JobKey(NamedTuple):
 class LiveJob:
     """A job that has not ended: its machine, and what the dispatcher needs to drive it.
 
-    `began_at` and `give_up_at` are on the loop's clock, `due` (of `timer`) on the running clock.
+    `began_at` is on the loop's clock, `due` (of `timer`) on the running clock.
     """
 
     key: JobKey
@@ -34,8 +34,6 @@ class LiveJob:
     began_at: float
     started: bool = False
     """Whether it was its turn; see `starts`."""
-    give_up_at: float = 0.0
-    """When it is given up if it has not started."""
     behind_s: float = 0.0
     """By how much the running clock was behind when the deadline was last corrected."""
     limited_s: float = 0.0
