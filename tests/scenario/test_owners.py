@@ -50,9 +50,16 @@ class Backlogs:
     def run(self, for_ns: int) -> None:
         self.host.run(until=self.host.now + for_ns)
 
-    def start(self, max_ttl: int, packets_per_ttl: int, owner: Owner | None) -> Job:
-        spec = TraceSpec(next(self._targets), max_ttl=max_ttl, packets_per_ttl=packets_per_ttl)
+    def start(
+        self, max_ttl: int, packets_per_ttl: int, owner: Owner | None, *, target: bytes = b""
+    ) -> Job:
+        target = target or next(self._targets)
+        spec = TraceSpec(target, max_ttl=max_ttl, packets_per_ttl=packets_per_ttl)
         return self.host.start(spec, owner=owner)
+
+    def target(self) -> bytes:
+        """One that no other job has."""
+        return next(self._targets)
 
 
 def sent_by(jobs: Sequence[Job], *, since: int = 0) -> int:
@@ -95,6 +102,16 @@ def test_first_hops_are_shared_equally() -> None:
     few = [backlogs.start(3, 10, OTHER) for _ in range(25)]
     backlogs.run(SECOND)
     assert sent_by(few) == pytest.approx(sent_by(many), rel=0.05)
+
+
+def test_packets_to_one_target_are_shared_equally() -> None:
+    """They have a budget of their own, for which both owners' jobs wait."""
+    backlogs = Backlogs()
+    target = backlogs.target()
+    many = [backlogs.start(64, 10, ONE, target=target) for _ in range(12)]
+    few = [backlogs.start(64, 10, OTHER, target=target) for _ in range(3)]
+    backlogs.run(2 * SECOND)
+    assert sent_by(few) == pytest.approx(sent_by(many), rel=0.1)
 
 
 def test_owners_leave_nothing_of_the_budget_unused() -> None:
