@@ -159,6 +159,10 @@ class NoticeCode(IntEnum):
     UNKNOWN_PACKET_TYPE = (84, "packet type number {count} is not known here")
     OUT_OF_RANGE = (85, "{name} {count} is not within {least} to {most}")
     TARGET_LENGTH = (86, "target is not {least} to {most} characters")
+    SHARE_OF_JOBS_FULL = (
+        87,
+        "the agent runs {count} jobs of this account or credential, and keeps room for others",
+    )
 
 
 _TEMPLATES = {code.value: code.template for code in NoticeCode}

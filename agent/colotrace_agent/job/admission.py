@@ -11,6 +11,7 @@ from colotrace_proto.messages import (
     Frame,
     Job,
     JobId,
+    Owner,
     PacketType,
     RefusalReason,
     Refused,
@@ -24,6 +25,7 @@ from colotrace_agent.policy import Policy
 from colotrace_agent.prober import Prober
 
 from .shell import Emit, JobShell, Progress
+from .slots import Slots
 
 CONSENT_S = 1.0
 """How long a job waits until the coordinator has acknowledged the address of its target's name. It
@@ -36,7 +38,7 @@ _REASONS = {
 
 
 class Jobs:
-    """The jobs under way. `max_jobs` bounds them."""
+    """The jobs under way. `max_jobs` bounds them; see `slots` for an owner's part of these."""
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class Jobs:
         self._prober = prober
         self._resolver = resolver
         self._packet_types = offered(packet_types)
-        self._max_jobs = max_jobs
+        self._slots = Slots(max_jobs)
         self._policy = Policy(allow_private=allow_private, families=lambda: prober.families)
         self._under_way: dict[JobId, JobShell] = {}
         self._one_ended = asyncio.Event()
@@ -85,13 +87,14 @@ class Jobs:
             if barred is not None:
                 return Refused(job.job_id, _REASONS[barred.failure], barred.cause)
             addresses = [literal]
+        self._slots.take(job.owner)
         self._under_way[job.job_id] = JobShell(
             job,
             prober=self._prober,
             resolver=self._resolver,
             policy=self._policy,
             ready=ready,
-            end=partial(self._end, emit),
+            end=partial(self._end, emit, job.owner),
             addresses=addresses,
             among=self._under_way,
             consent_s=CONSENT_S,
@@ -121,8 +124,9 @@ class Jobs:
             self._one_ended.clear()
             await self._one_ended.wait()
 
-    def _end(self, emit: Emit, frame: Frame) -> None:
+    def _end(self, emit: Emit, owner: Owner | None, frame: Frame) -> None:
         del self._under_way[frame.job_id]
+        self._slots.release(owner)
         self._one_ended.set()
         emit(frame)
 
@@ -130,8 +134,9 @@ class Jobs:
         """Why the agent takes no such job now, whatever its target."""
         if self.draining:
             return RefusalReason.DRAINING, Notice(NoticeCode.STOPPING)
-        if len(self._under_way) >= self._max_jobs:
-            return RefusalReason.BUSY, Notice(NoticeCode.JOBS_FULL, count=self._max_jobs)
+        full = self._slots.refusal(job.owner)
+        if full is not None:
+            return RefusalReason.BUSY, full
         if job.packet_type not in self._packet_types:
             missing = Notice(NoticeCode.NO_SUCH_PROBES, name=job.packet_type)
             return RefusalReason.UNSUPPORTED, missing

@@ -11,6 +11,8 @@ from collections import Counter, deque
 from collections.abc import Hashable, Iterator
 from typing import Generic, NamedTuple, TypeVar
 
+from colotrace_proto.thresholds import FREE_TIMES_ACCOUNT, FREE_TIMES_CALLER
+
 from colotrace_coordinator.peers.counts import Count
 
 J = TypeVar("J", bound=Hashable)
@@ -19,10 +21,9 @@ K = TypeVar("K", bound=Hashable)
 OLDEST_EVERY = 4
 STALE_TIMES, STALE_MORE = 4, 64
 """Bound of the entries of a caller's heap: so many for each request, and so many more."""
-FREE_TIMES_REQUEST, FREE_TIMES_CALLER, FREE_TIMES_ACCOUNT = 4, 8, 16
-"""A request may hold 4 times as many jobs as are free, a caller 8 times, an account 16 times
-(dynamic thresholds, Choudhury and Hahne 1998): 80, 89 and 94 % of the room if nobody else wants
-any."""
+FREE_TIMES_REQUEST = 4
+"""A request may hold 4 times as many jobs as are free: 80 % of the room if nobody else wants any.
+`thresholds` has how many an account and a caller may hold."""
 
 
 class Origin(NamedTuple):

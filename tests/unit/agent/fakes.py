@@ -18,6 +18,7 @@ from colotrace_proto.messages import (
     Frame,
     Job,
     JobId,
+    Owner,
     PacketType,
     Refused,
     UnknownJob,
@@ -144,9 +145,11 @@ class FakeResolver:
         return self.names[target]
 
 
-def job(job_id: str = "job-1", target: str = "1.1.1.1", **options: int | str | PacketType) -> Job:
+def job(
+    job_id: str = "job-1", target: str = "1.1.1.1", **options: int | str | PacketType | Owner
+) -> Job:
     """A job of one TTL and one packet, unless said otherwise."""
-    fields: dict[str, int | str | PacketType] = {
+    fields: dict[str, int | str | PacketType | Owner] = {
         "packet_type": PacketType.ICMP,
         "max_ttl": 1,
         "packets_per_ttl": 1,

@@ -13,13 +13,14 @@ from colotrace_proto.messages import (
     Family,
     Frame,
     JobId,
+    Owner,
     PacketType,
     RefusalReason,
     Refused,
     UnknownJob,
 )
 from colotrace_proto.notices import Notice, NoticeCode, sentence
-from unit.agent.fakes import FakeProber, FakeResolver, job, outcome_of, settle
+from unit.agent.fakes import EmittingJobs, FakeProber, FakeResolver, job, outcome_of, settle
 
 ONE, TWO = bytes([1, 1, 1, 1]), bytes([2, 2, 2, 2])
 
@@ -68,6 +69,37 @@ async def test_beyond_its_bound_the_agent_is_busy(jobs: Jobs, prober: FakeProber
     assert len(jobs) == len(prober.traces) == 5
     prober.end(bytes([1, 1, 1, 3]))
     assert isinstance(jobs.take(job("job-6", "2.2.2.2"), list[Frame]().append), Accepted)
+    jobs.cancel_all()
+
+
+async def test_owner_with_its_share_is_refused_as_busy(
+    prober: FakeProber, resolver: FakeResolver
+) -> None:
+    """Another owner's job is accepted; so is the first owner's once one of its jobs has ended."""
+    types = frozenset({PacketType.ICMP})
+    jobs = EmittingJobs(
+        prober,  # type: ignore[arg-type]
+        resolver,  # type: ignore[arg-type]
+        packet_types=types,
+        max_jobs=30,
+        allow_private=False,
+    )
+
+    def offer(name: str, owner: Owner) -> Accepted | Refused:
+        return jobs.take(job(name, f"1.1.1.{len(jobs)}", owner=owner), list[Frame]().append)
+
+    answers = [offer(f"job-{number}", Owner(1, 1)) for number in range(30)]
+    refused = [answer for answer in answers if isinstance(answer, Refused)]
+    assert 0 < len(refused) < 5
+    assert {answer.reason for answer in refused} == {RefusalReason.BUSY}
+    assert {answer.notice.code for answer in refused if answer.notice} == {
+        NoticeCode.SHARE_OF_JOBS_FULL
+    }
+    assert isinstance(offer("other", Owner(2, 2)), Accepted)
+    assert isinstance(offer("job-30", Owner(1, 1)), Refused)
+    for number in range(5):
+        jobs.cancel(JobId(f"job-{number}"))
+    assert isinstance(offer("job-30", Owner(1, 1)), Accepted)
     jobs.cancel_all()
 
 
