@@ -15,6 +15,8 @@ _LAGS_S = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
 JOB_CODES = ("0", *map(str, RowCode), "cancelled")
 WAITED_FOR = ("coordinator", "colo", "target")
 """What a job waits for before it starts: the values of `jobs.starts.Gate`."""
+REJECTIONS = ("superseded", "full", "unfit")
+"""Why an agent cannot attach: the values of `fleet.link.Rejection`."""
 STATES = ("up", "draining")
 KINDS = Counters.__struct_fields__
 
@@ -32,6 +34,14 @@ class Metrics:
             ["colo"],
             registry=registry,
         )
+        self.agents_not_admitted = Counter(
+            "colotrace_agents_not_admitted",
+            "Attempts to attach that were refused",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in REJECTIONS:
+            self.agents_not_admitted.labels(reason=reason)
         self.loop_lag = Histogram(
             "colotrace_loop_lag_seconds",
             "Lateness of a timer of the event loop, sampled 20 times a second",

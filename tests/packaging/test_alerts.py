@@ -14,6 +14,7 @@ SATURATION = {
     "ColotraceRowsNotStarted", "ColotraceOverloaded", "ColotraceLoopLate", "ColotraceSaturated",
     "ColotraceColosFull", "ColotraceWorkWaiting", "ColotraceAgentsNotReading",
     "ColotraceStreamQueuesLong", "ColotraceNamesDropped", "ColotraceAuditWaiting",
+    "ColotraceAgentsNotAdmitted",
 }  # fmt: skip
 
 

@@ -35,6 +35,14 @@ class Fleet:
 
         An earlier process with its id is superseded, and its attachment closed.
         """
+        rejected = self._attach(hello, link, now, available=available, away=away)
+        if rejected is not None:
+            self._metrics.agents_not_admitted.labels(reason=rejected.reason.value).inc()
+        return rejected
+
+    def _attach(
+        self, hello: Hello, link: AgentLink, now: float, *, available: bool, away: bool
+    ) -> Rejected | None:
         if not hello.packet_types:
             return Rejected(Rejection.UNFIT, "no packet type in common")
         log = self._log.bind(agent=hello.agent_id, colo=hello.colo)
