@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 BEYOND = "beyond longest RTT"
-"""Wall time minus the longest configured RTT of the path: the tracer's own share."""
+"""Wall time minus the longest RTT: the tracer's own share. The RTT is the path's configured one,
+or, through the whole stack, the longest in the answer."""
 
 
 class BenchError(Exception):

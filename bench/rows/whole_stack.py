@@ -49,9 +49,9 @@ SUBJECT = Subject(
     "One trace of 15 hops, 3 probes a hop, through the whole stack",
     "A client with a persistent connection sends each request at least 210 ms after the last "
     "answer, so that no two requests share a job (checked). Names are cached. Client, coordinator, "
-    "agent and path share the cores. The longest RTT is the configured one, not the measured one. "
-    "Peers are timed from start to exit, inside the namespace; the agent receives their answers, "
-    "too. Limits: the longest RTT, and switches between two processes.",
+    "agent and path share the cores. The longest RTT is the one in the answer, for peers the "
+    "configured one. Peers are timed from start to exit, inside the namespace; the agent receives "
+    "their answers, too. Limits: the longest RTT, and switches between two processes.",
     _measure,
     _PEERS,
     plotted=("wall",),
