@@ -221,7 +221,12 @@ _FIXED: dict[type, Described] = {
         503, Code.BROKER, "The coordinator does not reach its MQTT broker"
     ),
     StoppingError: _one(503, Code.STOPPING, "The coordinator is stopping"),
-    LateAnswerError: _one(504, Code.LATE, "The measurement did not end in time"),
+    LateAnswerError: _one(
+        504,
+        Code.LATE,
+        "The coordinator is overloaded and could not answer in time; ask for less at once, or run "
+        "more coordinators",
+    ),
     Exception: _one(
         500, Code.INTERNAL, "Internal error; the log has it under this answer's cf-ray"
     ),
