@@ -104,6 +104,34 @@ def test_first_hops_are_shared_equally() -> None:
     assert sent_by(few) == pytest.approx(sent_by(many), rel=0.05)
 
 
+def test_probes_to_the_first_hops_count_for_the_owners_part() -> None:
+    """Ten owners have a tenth each: also the one that sends to the first hops only, though their
+    budget would allow it twice as much."""
+    backlogs = Backlogs()
+    for number in range(2, 11):
+        backlogs.heavy(2, Owner(number, number))
+    near = [backlogs.start(3, 10, ONE) for _ in range(100)]
+    backlogs.run(700 * MS)
+    since = backlogs.host.now
+    backlogs.run(SECOND)
+    assert sent_by(near, since=since) == pytest.approx(DEFAULT_RATE / 10, rel=0.1)
+
+
+def test_new_jobs_do_not_pass_those_that_wait_for_the_first_hops() -> None:
+    """One owner has three times as many probes to the first hops as may leave, all of new jobs. The
+    other one sends to distant hops, and so has sent more."""
+    backlogs = Backlogs()
+    backlogs.heavy(12, OTHER)
+    new_to = backlogs.target()
+    waiting: list[Job] = []
+    for turn in range(700):
+        backlogs.start(3, 1, ONE, target=new_to)
+        if turn == 500:
+            waiting = [backlogs.start(3, 10, OTHER)]
+        backlogs.run(MS)
+    assert sent_by(waiting) == 30
+
+
 def test_packets_to_one_target_are_shared_equally() -> None:
     """They have a budget of their own, for which both owners' jobs wait."""
     backlogs = Backlogs()

@@ -143,7 +143,7 @@ class Engine:
             ready_at: list[int] = []
             while share.traces and len(probes) < most_now:
                 trace = share.traces.pop(0)
-                at = self._take_of(trace, probes, now, most=most_now, may_near=near)
+                at = self._take_of(trace, probes, now, most=most_now)
                 if at is not None:
                     blocked.append(trace)
                     ready_at.append(at)
@@ -183,15 +183,9 @@ class Engine:
         if near:
             self._near_sending.spent(share, sum(probe.ttl <= NEAR_HOPS for probe in probes))
 
-    def _take_of(
-        self, trace: Trace, probes: list[Probe], now: int, *, most: int, may_near: bool
-    ) -> int | None:
+    def _take_of(self, trace: Trace, probes: list[Probe], now: int, *, most: int) -> int | None:
         """Take probes of a trace until `probes` has `most`. If a budget is exhausted before, return
-        when the next probe may leave: `_NEAR_ALLOWS`, or a time.
-
-        `may_near`: those that wait for the budget of the first hops do not come before it.
-        """
-        may_near = may_near or not self._near_sending
+        when the next probe may leave: `_NEAR_ALLOWS`, or a time."""
         limits = self._limits.get(trace)
         while trace.ended is None and len(probes) < most and (ttl := trace.next_ttl()) is not None:
             if limits and (limit := limits.get(ttl)) is not None:
@@ -199,8 +193,6 @@ class Engine:
                 latest = trace.started + trace.spec.wait_ns
                 self._spacing.hold(trace, ttl, limit, earlier=earlier, latest=latest, now=now)
                 continue
-            if ttl <= NEAR_HOPS and not may_near:
-                return _NEAR_ALLOWS
             ready_at = self._polite_at(trace, ttl, now)
             if ready_at is not None:
                 return ready_at
