@@ -16,7 +16,7 @@ from bench import proc
 from bench.figures import BenchError
 
 from .names import NoNames
-from .programs import Agents, Clients, Coordinator, agent_names, colo_names
+from .programs import PROGRAM, Agents, Clients, Coordinator, agent_names, colo_names
 
 TARGETS = tuple(f"203.0.113.{number}" for number in range(1, 11))
 _OPTIONS = {"max_ttl": 15, "packets_per_ttl": 3, "packet_type": "icmp"}
@@ -61,8 +61,15 @@ class Bed:
     """A coordinator, its agents and its clients."""
 
     def __init__(
-        self, stack: ExitStack, directory: Path, size: Size, say: Callable[[str], None]
+        self,
+        stack: ExitStack,
+        directory: Path,
+        size: Size,
+        say: Callable[[str], None],
+        *,
+        program: Sequence[str | Path] = (PROGRAM,),
     ) -> None:
+        """`program`: the coordinator's command."""
         self.size = size
         self.say = say
         self._attached = 0
@@ -70,7 +77,9 @@ class Bed:
         authority = Authority(directory / "tls")
         names = NoNames()
         stack.callback(names.close)
-        self.coordinator = Coordinator(directory / "data", authority, ("--resolver", names.address))
+        self.coordinator = Coordinator(
+            directory / "data", authority, ("--resolver", names.address), program=program
+        )
         stack.callback(self.coordinator.stop)
         agents = agent_names(size.colos, size.agents)
         # The agents of small requests have a process of their own, since real ones do not wait for

@@ -22,7 +22,7 @@ from bench.figures import BenchError
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
 _HERE = Path(__file__).parent
-_PROGRAM = Path(sys.executable).parent / "colotrace-coordinator"
+PROGRAM = Path(sys.executable).parent / "colotrace-coordinator"
 _READY_S = 20.0
 _LOOK_S = 0.05
 _ADDRESS = "127.0.0.1"
@@ -48,7 +48,7 @@ class Coordinator:
         flags: Sequence[str] = (),
         *,
         shares: Coordinator | None = None,
-        program: Sequence[str | Path] = (_PROGRAM,),
+        program: Sequence[str | Path] = (PROGRAM,),
     ) -> None:
         """`flags` are further ones of `serve`. `shares` is a coordinator whose data it uses."""
         self.authority = authority
@@ -216,7 +216,7 @@ class Clients:
 
 
 def _prepare(directory: Path) -> str:
-    return prepare(directory, program=_PROGRAM, account=ACCOUNT)
+    return prepare(directory, program=PROGRAM, account=ACCOUNT)
 
 
 def _helper(name: str, *flags: str) -> Driver:
