@@ -42,6 +42,8 @@ from .window import Window
 
 MIN_HOLD_UP_S = 0.5
 """Hold-ups are summed up until they reach this much; then every deadline is corrected."""
+TOGETHER = 10
+"""Jobs of one request and colo that are offered together, even if only one offer may be made."""
 MOST_RUNNING = 20_000
 """Bound of the jobs that run at once."""
 LEFT_AFTER_S = 5.0
@@ -160,8 +162,13 @@ class Dispatcher:
                 if job is None:
                     next_at = self._starts.next_at()
                     break
-                self._start(job, now)
-                yield
+                # All targets of a colo together, so that they go in one message.
+                siblings = TOGETHER
+                while job is not None:
+                    self._start(job, now)
+                    yield
+                    now, siblings = self._clock.now(), siblings - 1
+                    job = self._starts.pop_sibling(job, now) if siblings else None
             else:
                 next_at = self._window.opens_at()
         finally:

@@ -116,6 +116,12 @@ class FairQueue(Generic[J]):
         self._forget(job)
         return job
 
+    def first(self, origin: Origin) -> J | None:
+        """The job of this request that has waited longest."""
+        caller = self._waiting.get(origin.account, {}).get(origin.caller)
+        jobs = caller.jobs.get(origin.request) if caller is not None else None
+        return jobs[0] if jobs else None
+
     def discard(self, job: J) -> bool:
         """Take a job out; False if it does not wait."""
         origin = self._origins.get(job)

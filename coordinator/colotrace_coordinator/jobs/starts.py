@@ -116,32 +116,47 @@ class Starts(Generic[J]):
         `room` jobs run at this coordinator."""
         self._open(now)
         while (job := self._queue.pop(room)) is not None:
-            wish = self._wishes[job]
-            self._delayed_s.setdefault(job, now - wish.since)
-            opens_at = self._rates.open_at(*wish.gate, now)
-            if opens_at > now:
-                self._limited_at.setdefault(job, now)
-                if wish.gate not in self._of_target:
-                    self._look_at(wish.gate, opens_at)
-                    self._of_target[wish.gate] = FairQueue(self._running)
-                self._of_target[wish.gate].push(job, wish.origin)
-                # It may have been the one for which the colo has room.
-                self.colo_has_room(wish.colo)
-                continue
-            colo = self._colos.get(wish.colo)
-            if colo is None:
-                colo = self._colos[wish.colo] = _Colo(self._running)
-            if not colo.running.admits(wish.origin, self._slots(wish.colo)):
-                colo.waiting.push(job, wish.origin)
-                continue
-            self._rates.spend(*wish.gate, wish.packets, now)
-            self._running.add(job, wish.origin)
-            colo.running.add(job, wish.origin)
-            self._started[job] = self._wishes.pop(job)
-            if colo.waiting:
-                self.colo_has_room(wish.colo)
-            return job
+            if self._admit(job, now):
+                return job
         return None
+
+    def pop_sibling(self, job: J, now: float) -> J | None:
+        """The next job to start, which counts as running from now on, if it is of the same request
+        and colo as a job that has started; else None."""
+        wish = self._started.get(job)
+        sibling = self._queue.first(wish.origin) if wish is not None else None
+        if wish is None or sibling is None or self._wishes[sibling].colo != wish.colo:
+            return None
+        self._queue.discard(sibling)
+        return sibling if self._admit(sibling, now) else None
+
+    def _admit(self, job: J, now: float) -> bool:
+        """Count the job as running if its target and its colo have room; else let it wait there."""
+        wish = self._wishes[job]
+        self._delayed_s.setdefault(job, now - wish.since)
+        opens_at = self._rates.open_at(*wish.gate, now)
+        if opens_at > now:
+            self._limited_at.setdefault(job, now)
+            if wish.gate not in self._of_target:
+                self._look_at(wish.gate, opens_at)
+                self._of_target[wish.gate] = FairQueue(self._running)
+            self._of_target[wish.gate].push(job, wish.origin)
+            # It may have been the one for which the colo has room.
+            self.colo_has_room(wish.colo)
+            return False
+        colo = self._colos.get(wish.colo)
+        if colo is None:
+            colo = self._colos[wish.colo] = _Colo(self._running)
+        if not colo.running.admits(wish.origin, self._slots(wish.colo)):
+            colo.waiting.push(job, wish.origin)
+            return False
+        self._rates.spend(*wish.gate, wish.packets, now)
+        self._running.add(job, wish.origin)
+        colo.running.add(job, wish.origin)
+        self._started[job] = self._wishes.pop(job)
+        if colo.waiting:
+            self.colo_has_room(wish.colo)
+        return True
 
     def resolved(self, job: J, address: Target, now: float, *, may_wait: bool) -> bool:
         """The target of a running job, a name, has this address: the job's packets count for the

@@ -44,7 +44,7 @@ class Timers:
             job.due, job.timer = due, self._clock.call_at(due, partial(self._due, job, READ_TURNS))
 
     def cancel(self, job: LiveJob) -> None:
-        """End the timer. It refers to the job: without the cycle, an ended job is freed at once."""
+        """End the timer. It refers to the job: without the cycle an ended job is freed at once."""
         if job.timer is not None:
             job.timer.cancel()
         job.due = job.timer = None

@@ -344,3 +344,27 @@ def test_packets_beyond_those_expected_count() -> None:
 )
 def test_spellings_of_one_target_count_together(text: str, target: str) -> None:
     assert target_of(text) == target
+
+
+def test_siblings_start_together() -> None:
+    """The targets that a request wants from one colo, though another request would be next."""
+    world = World(den01=10, sin01=10)
+    for name in ("m1", "m2"):
+        world.ask(name)
+    world.ask("m3", colo=SIN)
+    world.ask("t1", THEIRS)
+    assert world.starts.pop(0.0, 100) == "m1"
+    assert world.starts.pop_sibling("m1", 0.0) == "m2"
+    assert world.starts.pop_sibling("m2", 0.0) is None
+    assert world.starts.pop(0.0, 100) == "t1"
+    assert world.starts.pop_sibling("t1", 0.0) is None
+    assert world.start() == ["m3"]
+
+
+def test_sibling_waits_for_its_colo_and_its_target_as_others_do() -> None:
+    world = World(den01=1, limits=TargetLimits(45.0, 45.0))
+    for name in ("a", "b"):
+        world.ask(name)
+    assert world.starts.pop(0.0, 100) == "a"
+    assert world.starts.pop_sibling("a", 0.0) is None
+    assert world.starts.waits_for("b") in (Gate.COLO, Gate.TARGET)
