@@ -233,6 +233,6 @@ def attached(bed: Bed) -> Iterator[Figure]:
 
 
 _IDLE_S = 36.0
-"""Holds many pings of each agent, and a heartbeat of every third: they are spread by then."""
+"""Holds four pings of each agent, and their share of the heartbeats, which are spread by then."""
 _AGENTS_OF_LARGE = 1_000
 """Fewer agents are too few for figures of one agent: the coordinator's own share is larger."""
