@@ -17,7 +17,7 @@ def _nothing(_text: str) -> None:
 def test_every_work_gives_figures() -> None:
     """TLS, simulated agents, open-loop clients; a fleet that returns after a restart."""
     figures: list[Figure] = list(of_a_fleet(SHORT).figures(_nothing))
-    by_name = {(figure.work, figure.quantity): figure for figure in figures}
+    by_name = {(figure.work, figure.label, figure.quantity) for figure in figures}
     assert len(by_name) == len(figures)
     for figure in figures:
         assert figure.samples, figure
