@@ -22,6 +22,8 @@ from lab import Lab, hear_gre
 pytestmark = pytest.mark.lab
 
 KEYED = GRE(key_present=1, key=5)
+# With its addresses, since scapy asks the network for a missing one.
+ETHERNET = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 INNER, INNER6 = IP(src="10.0.0.9", dst="10.0.0.1"), IPv6(src="fd00::9", dst="fd00::1")
 
 
@@ -45,7 +47,7 @@ OTHERS = [
     bytes(KEYED / INNER6 / TCP()),
     bytes(KEYED / INNER / ICMP(type=8) / Raw(bytes(56))),
     bytes(KEYED / INNER6 / ICMPv6EchoRequest(data=bytes(56))),
-    bytes(GRE(seqnum_present=1, proto=0x88BE) / Raw(bytes(8)) / Ether() / INNER / TCP()),  # ERSPAN
+    bytes(GRE(seqnum_present=1, proto=0x88BE) / Raw(bytes(8)) / ETHERNET / INNER / TCP()),  # ERSPAN
     bytes(GRE(proto=0)),  # a keepalive
 ]
 

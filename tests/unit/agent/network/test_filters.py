@@ -178,6 +178,8 @@ HEADERS = [
     for s in (0, 1)
 ]
 KEYED = GRE(key_present=1, key=5)
+# With its addresses, since scapy asks the network for a missing one.
+ETHERNET = Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02")
 INNER, INNER6 = IP(src="10.0.0.9", dst="10.0.0.1"), IPv6(src="fd00::9", dst="fd00::1")
 OTHERS = {
     "TCP without a key": GRE() / INNER / TCP(),
@@ -188,8 +190,8 @@ OTHERS = {
     "a ping in IPv6": KEYED / INNER6 / ICMPv6EchoRequest(data=bytes(56)),
     "an error": KEYED / INNER / ICMP(type=11) / INNER / UDP(),
     "a later fragment": KEYED / IP(frag=64, proto=1) / Raw(bytes(64)),
-    "Ethernet": GRE(key_present=1, key=5, proto=0x6558) / Ether() / ECHOES[0],
-    "ERSPAN": GRE(seqnum_present=1, proto=0x88BE) / Raw(bytes(8)) / Ether() / ECHOES[0],
+    "Ethernet": GRE(key_present=1, key=5, proto=0x6558) / ETHERNET / ECHOES[0],
+    "ERSPAN": GRE(seqnum_present=1, proto=0x88BE) / Raw(bytes(8)) / ETHERNET / ECHOES[0],
     "a keepalive": GRE(proto=0),
     "MPLS": GRE(proto=0x8847) / Raw(bytes(64)),
     "PPTP": Raw(bytes.fromhex("3081880b")) / Raw(bytes(64)),
