@@ -6,6 +6,7 @@ causes or the caller that it wakes: there is no task and no queue in between.
 
 import asyncio
 import itertools
+import math
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
@@ -86,11 +87,13 @@ class Dispatcher:
         self.attempts: LiveAttempts[JobMachine] = LiveAttempts()
         coordinators = (lambda: peers.coordinators) if peers is not None else (lambda: 1)
         rates = TargetRates(target_limits, coordinators=coordinators)
-        self._starts: Starts[LiveJob] = Starts(rates=rates, slots=self._slots)
+        self._window = Window()
+        self._starts: Starts[LiveJob] = Starts(
+            rates=rates, slots=self._slots, may_offer=self._window.open_for
+        )
         if peers is not None:
             peers.share("jobs", self._starts.counts)
             peers.share("packets", rates)
-        self._window = Window()
         self._timers = Timers(registry, clock=clock, turns=turns, expire=self._expire)
         self._give_ups = GiveUps(turns, self._give_up)
         self._give_up_logs: TokenBuckets[Gate] = TokenBuckets(rate=0.1, burst=3)
@@ -157,10 +160,12 @@ class Dispatcher:
             self._start_timer.cancel()
             self._start_timer = None
         try:
-            while self._window.open(now := self._clock.now()):
+            for colo in self._window.forget(self._clock.now()):
+                self._starts.colo_has_room(colo)
+            while self._window.open():
+                now = self._clock.now()
                 job = self._starts.pop(now, MOST_RUNNING)
                 if job is None:
-                    next_at = self._starts.next_at()
                     break
                 # All targets of a colo together, so that they go in one message.
                 siblings = TOGETHER
@@ -169,11 +174,10 @@ class Dispatcher:
                     yield
                     now, siblings = self._clock.now(), siblings - 1
                     job = self._starts.pop_sibling(job, now) if siblings else None
-            else:
-                next_at = self._window.opens_at()
         finally:
             self._starting = False
-        if next_at is not None:
+        next_at = min(self._starts.next_at() or math.inf, self._window.forgets_at())
+        if next_at < math.inf and self._starts.waiting:
             self._start_timer = self._clock.call_at(next_at, self._start_soon)
 
     def _start(self, job: LiveJob, now: float) -> None:
@@ -190,7 +194,8 @@ class Dispatcher:
         """The agent answers an offer. To be called before the machine is told."""
         if machine.state is State.OFFERED and machine.live is not None:
             live = machine.live
-            self._window.answered(live.job_id, live.offered_at, agent.quickest, now)
+            self._window.answered(live.job_id, agent.quickest, now)
+            self._starts.colo_has_room(machine.task.colo)
             self._start_soon()
 
     def _give_up_in_time(self, job: LiveJob, now: float) -> None:
@@ -350,7 +355,7 @@ class Dispatcher:
         about = {"colo": task.colo, "target": task.target, "agent": command.agent.agent_id}
         match command:
             case Offer(key, offer, shared):
-                self._window.offered(offer.job_id, self._clock.now())
+                self._window.offered(offer.job_id, task.colo, self._clock.now())
                 self._log.debug("job_offered", **about, job=offer.job_id)
                 if machine.offers > 1:
                     self._metrics.jobs_moved.inc()

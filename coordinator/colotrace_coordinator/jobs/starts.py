@@ -62,11 +62,19 @@ class _Colo(Generic[J]):
 
 
 class Starts(Generic[J]):
-    """The waiting and the running jobs. `slots`: how many jobs the agents of a colo may run."""
+    """The waiting and the running jobs. `slots`: how many jobs the agents of a colo may run;
+    `may_offer`: whether one of them may be offered a job now."""
 
-    def __init__(self, *, rates: TargetRates, slots: Callable[[ColoName], int]) -> None:
+    def __init__(
+        self,
+        *,
+        rates: TargetRates,
+        slots: Callable[[ColoName], int],
+        may_offer: Callable[[ColoName], bool] = lambda _: True,
+    ) -> None:
         self._rates = rates
         self._slots = slots
+        self._may_offer = may_offer
         self._running: Running[J] = Running()
         self._queue: FairQueue[J] = FairQueue(self._running)
         self._colos: dict[ColoName, _Colo[J]] = {}
@@ -147,7 +155,9 @@ class Starts(Generic[J]):
         colo = self._colos.get(wish.colo)
         if colo is None:
             colo = self._colos[wish.colo] = _Colo(self._running)
-        if not colo.running.admits(wish.origin, self._slots(wish.colo)):
+        if not self._may_offer(wish.colo) or not colo.running.admits(
+            wish.origin, self._slots(wish.colo)
+        ):
             colo.waiting.push(job, wish.origin)
             return False
         self._rates.spend(*wish.gate, wish.packets, now)
@@ -228,9 +238,10 @@ class Starts(Generic[J]):
                 self._drop_if_empty(wish.colo)
 
     def colo_has_room(self, colo: ColoName) -> None:
-        """A job of the colo has ended, or it has another agent: the next job may start."""
+        """A job of the colo has ended, an offer was answered, or the colo has another agent: the
+        next job may start."""
         found = self._colos.get(colo)
-        if found is None or not found.waiting:
+        if found is None or not found.waiting or not self._may_offer(colo):
             return
         job = found.waiting.pop(self._slots(colo))
         if job is not None:

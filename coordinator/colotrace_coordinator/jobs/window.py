@@ -9,9 +9,10 @@ while they are in time, as a congestion window that is controlled by delay (Brak
 
 import math
 import statistics
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import Iterator
 
-from colotrace_proto.messages import JobId
+from colotrace_proto.messages import ColoName, JobId
 
 from colotrace_coordinator.fleet.quickest import Quickest
 
@@ -23,6 +24,8 @@ LEAST_EPOCH_S = 0.02
 """The window changes once in such a time or in the time that an answer takes: it sees only then
 what its last change has caused."""
 SHRINK, GROW = 0.7, 1.25
+LEAST_OF_COLO, SHARE_OF_COLO = 10, 0.25
+"""A colo's part of the window: agents that do not answer hold up their own colo's jobs first."""
 UNANSWERED_S = 0.5
 """An offer that is unanswered for so long is late, and no longer counts: its agent may be gone."""
 
@@ -33,7 +36,8 @@ class Window:
     def __init__(self) -> None:
         self._size = float(FIRST)
         self._starting = True
-        self._offered: OrderedDict[JobId, float] = OrderedDict()
+        self._offered: OrderedDict[JobId, tuple[float, ColoName]] = OrderedDict()
+        self._of_colo: Counter[ColoName] = Counter()
         self._late: list[float] = []
         self._took: list[float] = []
         self._epoch_ends = 0.0
@@ -49,30 +53,48 @@ class Window:
         """Offers that are unanswered and count. May be called from another thread."""
         return len(self._offered)
 
-    def open(self, now: float) -> bool:
+    def open(self) -> bool:
         """Whether another offer may be made."""
-        while self._offered and self.opens_at() <= now:
-            _, offered_at = self._offered.popitem(last=False)
-            self._count(now - offered_at, math.inf, now)
         full = len(self._offered) >= self.size
         self._was_full |= full
         return not full
 
-    def opens_at(self) -> float:
-        """When the oldest offer no longer counts. To be called while the window is not open."""
-        return next(iter(self._offered.values())) + UNANSWERED_S
+    def open_for(self, colo: ColoName) -> bool:
+        """Whether another offer may be made to an agent of this colo."""
+        return self._of_colo[colo] < max(LEAST_OF_COLO, SHARE_OF_COLO * self._size)
 
-    def offered(self, job_id: JobId, now: float) -> None:
+    def forget(self, now: float) -> Iterator[ColoName]:
+        """Forget offers that have been unanswered for long; yields the colo of each."""
+        while self._offered and self.forgets_at() <= now:
+            offered_at, colo = self._offered[job_id := next(iter(self._offered))]
+            self._remove(job_id)
+            self._count(now - offered_at, math.inf, now)
+            yield colo
+
+    def forgets_at(self) -> float:
+        """When the next offer is forgotten; infinite if there is none."""
+        return next(iter(self._offered.values()))[0] + UNANSWERED_S if self._offered else math.inf
+
+    def offered(self, job_id: JobId, colo: ColoName, now: float) -> None:
         """A job is offered."""
-        self._offered[job_id] = now
+        self._offered[job_id] = now, colo
+        self._of_colo[colo] += 1
 
-    def answered(self, job_id: JobId, offered_at: float, quickest: Quickest, now: float) -> None:
+    def answered(self, job_id: JobId, quickest: Quickest, now: float) -> None:
         """An offer is answered by the agent of `quickest`."""
-        if self._offered.pop(job_id, None) is None:
+        if job_id not in self._offered:
             return
-        took_s = now - offered_at
+        offered_at, _ = self._offered[job_id]
+        self._remove(job_id)
         least_s = quickest.add(offered_at, now)
+        took_s = now - offered_at
         self._count(took_s, (took_s - least_s) / max(LATE_S, LATE_SHARE * least_s), now)
+
+    def _remove(self, job_id: JobId) -> None:
+        _, colo = self._offered.pop(job_id)
+        self._of_colo[colo] -= 1
+        if not self._of_colo[colo]:
+            del self._of_colo[colo]
 
     def _count(self, took_s: float, late: float, now: float) -> None:
         """Count an answer; it is late if `late` is above 1."""

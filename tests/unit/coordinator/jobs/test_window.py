@@ -1,11 +1,20 @@
 """How many offers may be unanswered, from how late the answers come."""
 
 import itertools
+import math
 
 from colotrace_coordinator.fleet.quickest import ASSUMED_S, Quickest
-from colotrace_coordinator.jobs.window import FIRST, LEAST, MOST, UNANSWERED_S, Window
-from colotrace_proto.messages import JobId
+from colotrace_coordinator.jobs.window import (
+    FIRST,
+    LEAST,
+    MOST,
+    SHARE_OF_COLO,
+    UNANSWERED_S,
+    Window,
+)
+from colotrace_proto.messages import ColoName, JobId
 
+DEN, SIN = ColoName("den01"), ColoName("sin01")
 RTT_S = 0.02
 
 
@@ -27,19 +36,20 @@ class Fleet:
         """Offer and answer for so long."""
         end = self.now + seconds
         while self.now < end:
-            while self.window.open(self.now):
+            list(self.window.forget(self.now))
+            while self.window.open():
                 number = next(self._numbers)
                 self._free_at = max(self._free_at, self.now) + 1 / self.rate
                 self.waits_s.append(self._free_at - self.now)
-                self.window.offered(JobId(str(number)), self.now)
+                self.window.offered(JobId(str(number)), DEN, self.now)
                 agent = self.agents[number % len(self.agents)]
                 self._answers.append(
                     (self._free_at + self.rtt_s, JobId(str(number)), self.now, agent)
                 )
             self.now += 0.001
             while self._answers and self._answers[0][0] <= self.now:
-                _, job_id, offered_at, agent = self._answers.pop(0)
-                self.window.answered(job_id, offered_at, agent, self.now)
+                _, job_id, _offered_at, agent = self._answers.pop(0)
+                self.window.answered(job_id, agent, self.now)
 
 
 def test_offers_wait_no_longer_than_needed() -> None:
@@ -64,9 +74,9 @@ def test_window_of_few_offers_stays() -> None:
     window, agent = Window(), Quickest()
     for number in range(1_000):
         now = number * 0.1
-        assert window.open(now)
-        window.offered(JobId(str(number)), now)
-        window.answered(JobId(str(number)), now, agent, now + RTT_S)
+        assert window.open()
+        window.offered(JobId(str(number)), DEN, now)
+        window.answered(JobId(str(number)), agent, now + RTT_S)
     assert window.size == FIRST
 
 
@@ -75,10 +85,10 @@ def test_first_answers_that_are_late_shrink_it() -> None:
     get their first jobs at once."""
     window = Window()
     for number in range(FIRST):
-        window.offered(JobId(str(number)), 0.0)
-    assert not window.open(0.0)
+        window.offered(JobId(str(number)), DEN, 0.0)
+    assert not window.open()
     for number in range(FIRST):
-        window.answered(JobId(str(number)), 0.0, Quickest(), 3 * ASSUMED_S + number / 1_000)
+        window.answered(JobId(str(number)), Quickest(), 3 * ASSUMED_S + number / 1_000)
     assert window.size < FIRST
 
 
@@ -86,10 +96,12 @@ def test_offers_without_an_answer_neither_block_nor_pass_as_in_time() -> None:
     """Their agents may be gone, or swamped."""
     window = Window()
     for number in range(FIRST):
-        window.offered(JobId(str(number)), 0.0)
-    assert not window.open(UNANSWERED_S / 2)
-    assert window.opens_at() == UNANSWERED_S
-    assert window.open(UNANSWERED_S)
+        window.offered(JobId(str(number)), DEN, 0.0)
+    assert list(window.forget(UNANSWERED_S / 2)) == []
+    assert not window.open()
+    assert window.forgets_at() == UNANSWERED_S
+    assert list(window.forget(UNANSWERED_S)) == [DEN] * FIRST
+    assert window.open()
     assert window.size < FIRST
 
 
@@ -98,14 +110,30 @@ def test_window_keeps_its_least() -> None:
     window = Window()
     for number in range(10_000):
         now = number * 0.01
-        if window.open(now):
-            window.offered(JobId(str(number)), now)
+        list(window.forget(now))
+        if window.open():
+            window.offered(JobId(str(number)), DEN, now)
     assert window.size == LEAST
 
 
 def test_answer_to_an_offer_that_no_longer_counts_is_ignored() -> None:
     window = Window()
-    window.offered(JobId("a"), 0.0)
-    assert window.open(UNANSWERED_S)
-    window.answered(JobId("a"), 0.0, Quickest(), 2.0)
-    assert window.open(2.0)
+    window.offered(JobId("a"), DEN, 0.0)
+    assert list(window.forget(UNANSWERED_S)) == [DEN]
+    window.answered(JobId("a"), Quickest(), 2.0)
+    assert window.unanswered == 0
+    assert window.forgets_at() == math.inf
+
+
+def test_colo_that_does_not_answer_leaves_the_window_to_others() -> None:
+    """All its agents may be gone, or want to slow down others."""
+    window = Window()
+    offers = 0
+    while window.open_for(DEN):
+        window.offered(JobId(str(offers)), DEN, 0.0)
+        offers += 1
+    assert offers == FIRST * SHARE_OF_COLO
+    assert window.open()
+    assert window.open_for(SIN)
+    window.answered(JobId("0"), Quickest(), 0.01)
+    assert window.open_for(DEN)
