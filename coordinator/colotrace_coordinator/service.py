@@ -132,8 +132,8 @@ class TraceService:
                     results[place] = ticket.done.result()
                     ticket.leave()
         finally:
-            for ticket in tickets.values():
-                ticket.leave()
+            # A few at a time if the request is cancelled: a job takes 40 µs.
+            self._turns.soon(map(Ticket.leave, tickets.values()))
         return await self._answers.build(request, results, origin)
 
 

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 ASSUMED_S = 0.2
-"""Assumed until the first answer, which may have been delayed itself."""
+"""Assumed at most until the first answer, which may have been delayed itself."""
 PERIOD_S = 300.0
 """The quickest answer of the last one or two periods counts, since paths change."""
 
@@ -15,18 +15,18 @@ class Quickest:
 
     first_at: float = math.inf
     since: float = -math.inf
-    now_s: float = math.inf
-    before_s: float = math.inf
+    current_s: float = math.inf
+    previous_s: float = math.inf
 
     def add(self, asked_at: float, now: float) -> float:
         """Count the answer to a message of `asked_at`; returns how long the agent itself needs."""
         took_s = now - asked_at
-        self.first_at = min(self.first_at, now)
-        if now - self.since >= PERIOD_S:
-            fresh = now - self.since < 2 * PERIOD_S
-            self.before_s = self.now_s if fresh else math.inf
-            self.now_s, self.since = math.inf, now
-        self.now_s = min(self.now_s, took_s)
+        if now - self.since >= 2 * PERIOD_S:  # nothing is known, or nothing any more
+            self.first_at, self.since = now, now
+            self.current_s = self.previous_s = math.inf
+        elif now - self.since >= PERIOD_S:
+            self.previous_s, self.current_s, self.since = self.current_s, math.inf, now
+        self.current_s = min(self.current_s, took_s)
         if asked_at <= self.first_at:
             return min(took_s, ASSUMED_S)
-        return min(self.now_s, self.before_s)
+        return min(self.current_s, self.previous_s)

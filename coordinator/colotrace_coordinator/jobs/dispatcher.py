@@ -1,7 +1,7 @@
 """Drives the machines of the running jobs: gives them agents and time, and sends their commands.
 
-Everything happens in one pass of the event loop, from an agent's message to the command that it
-causes or the caller that it wakes: there is no task and no queue in between.
+From an agent's message to the command that it causes, or the caller that it wakes, there is no task
+and no queue. What is not urgent, or is due for thousands of jobs at once, takes its turn (`turns`).
 """
 
 import asyncio
@@ -89,7 +89,9 @@ class Dispatcher:
         rates = TargetRates(target_limits, coordinators=coordinators)
         self._window = Window()
         self._starts: Starts[LiveJob] = Starts(
-            rates=rates, slots=self._slots, may_offer=self._window.open_for
+            rates=rates,
+            slots=self._slots,
+            may_offer=lambda colo: self._window.open_for(colo, clock.now()),
         )
         if peers is not None:
             peers.share("jobs", self._starts.counts)
@@ -160,10 +162,9 @@ class Dispatcher:
             self._start_timer.cancel()
             self._start_timer = None
         try:
-            for colo in self._window.forget(self._clock.now()):
+            for colo in self._window.forget(now := self._clock.now()):
                 self._starts.colo_has_room(colo)
-            while self._window.open():
-                now = self._clock.now()
+            while self._window.open(now := self._clock.now()):
                 job = self._starts.pop(now, MOST_RUNNING)
                 if job is None:
                     break
@@ -174,9 +175,14 @@ class Dispatcher:
                     yield
                     now, siblings = self._clock.now(), siblings - 1
                     job = self._starts.pop_sibling(job, now) if siblings else None
-        finally:
+        except Exception:
             self._starting = False
-        next_at = min(self._starts.next_at() or math.inf, self._window.forgets_at())
+            self._start_soon()
+            raise
+        self._starting = False
+        next_at = self._window.forgets_at()
+        if self._window.open(now):
+            next_at = min(next_at, self._starts.next_at() or math.inf)
         if next_at < math.inf and self._starts.waiting:
             self._start_timer = self._clock.call_at(next_at, self._start_soon)
 
@@ -264,6 +270,11 @@ class Dispatcher:
     def agent_available(self, colo: ColoName) -> None:
         """An agent of the colo can be offered jobs that could not before."""
         self._seek_again(self.of_colo(colo))
+
+    def has_room(self, colo: ColoName) -> None:
+        """A colo has another agent: jobs that waited for room at its agents may start."""
+        self._starts.colo_has_room(colo)
+        self._start_soon()
 
     def offers_blocked(self, reason: str) -> None:
         """No agent can be offered anything, for this reason; "" once offers are possible again."""
@@ -362,6 +373,7 @@ class Dispatcher:
                 if link is not None and link.offer(key, offer, shared=shared):
                     machine.published()
             case CancelJob(key, job_id):
+                self._window.withdrawn(job_id, self._clock.now())
                 self._log.debug("job_cancelled", **about, job=job_id)
                 if link is not None:
                     link.cancel(key, job_id)

@@ -62,6 +62,7 @@ class AgentReports:
         rejected = self._fleet.admit(hello, link, now, available=available, away=not available)
         if rejected is not None:
             return rejected
+        self._dispatcher.has_room(hello.colo)
         key = AgentKey.of(hello)
         held = frozenset(hello.held_jobs)
         wanted = []
@@ -82,6 +83,7 @@ class AgentReports:
         rejected = self._fleet.admit(hello, link, now, available=available)
         if rejected is None:
             self._fleet.set_available(key, available=available)
+            self._dispatcher.has_room(hello.colo)
             for machine, live in self._met(hello, now):
                 if live.agent == key:
                     machine.offer_lost(now)

@@ -183,7 +183,7 @@ class Starts(Generic[J]):
             del self._started[job]
             self._ended(job, wish.colo)
             self._limited_at.setdefault(job, now)
-            self.push(job, wish)
+            self.push(job, wish._replace(since=now))
             return False
         self._rates.spend(*wish.gate, wish.packets, now)
         self._started[job] = wish
@@ -202,7 +202,8 @@ class Starts(Generic[J]):
         wish = self._wishes[job]
         if job in self._of_target.get(wish.gate, ()):
             return Gate.TARGET
-        if wish.colo in self._colos and job in self._colos[wish.colo].waiting:
+        colo = self._colos.get(wish.colo)
+        if colo is not None and job in colo.waiting and self._may_offer(wish.colo):
             return Gate.COLO
         return Gate.COORDINATOR
 
@@ -217,8 +218,8 @@ class Starts(Generic[J]):
         return now - self._limited_at.get(job, now)
 
     def delayed_s(self, job: J) -> float:
-        """How long a started job waited for its turn at this coordinator."""
-        return self._delayed_s.get(job, 0.0)
+        """How long a job that starts has waited for its turn at this coordinator; told once."""
+        return self._delayed_s.pop(job, 0.0)
 
     def remove(self, job: J) -> None:
         """The job has ended, or will not start."""

@@ -8,7 +8,7 @@ from colotrace_proto.running import RunningClock
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.turns import Turns
 
-from .machine import JobMachine, State
+from .machine import READ_S, JobMachine, State
 from .running import LiveJob
 
 READ_TURNS = 10
@@ -57,7 +57,7 @@ class Timers:
             return
         if turns == READ_TURNS:
             read = self._messages(machine)
-        if turns:
+        if turns and self._clock.now() < machine.deadline + READ_S:
             again = partial(self._due, job, turns - 1, read)
             self._turns.soon(()).add_done_callback(lambda _: again())
             return

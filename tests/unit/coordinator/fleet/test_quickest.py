@@ -25,10 +25,13 @@ def test_path_may_become_longer() -> None:
     quickest.add(0.0, 0.02)
     quickest.add(1.0, 1.02)
     assert quickest.add(PERIOD_S + 1, PERIOD_S + 1.3) == pytest.approx(0.02)
-    assert quickest.add(2 * PERIOD_S + 2, 2 * PERIOD_S + 2.3) == pytest.approx(0.3)
+    quickest.add(1.5 * PERIOD_S, 1.5 * PERIOD_S + 0.3)
+    assert quickest.add(2 * PERIOD_S + 10, 2 * PERIOD_S + 10.3) == pytest.approx(0.3)
 
 
 def test_quickest_answer_of_long_ago_is_forgotten() -> None:
     quickest = Quickest()
     quickest.add(0.0, 0.02)
-    assert quickest.add(9 * PERIOD_S, 9 * PERIOD_S + 0.3) == pytest.approx(0.3)
+    late = quickest.add(9 * PERIOD_S, 9 * PERIOD_S + 0.3)
+    assert late == pytest.approx(ASSUMED_S)
+    assert quickest.add(9 * PERIOD_S + 1, 9 * PERIOD_S + 1.3) == pytest.approx(0.3)

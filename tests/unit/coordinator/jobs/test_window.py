@@ -8,6 +8,7 @@ from colotrace_coordinator.jobs.window import (
     FIRST,
     LEAST,
     MOST,
+    RESTART_S,
     SHARE_OF_COLO,
     UNANSWERED_S,
     Window,
@@ -37,7 +38,7 @@ class Fleet:
         end = self.now + seconds
         while self.now < end:
             list(self.window.forget(self.now))
-            while self.window.open():
+            while self.window.open(self.now):
                 number = next(self._numbers)
                 self._free_at = max(self._free_at, self.now) + 1 / self.rate
                 self.waits_s.append(self._free_at - self.now)
@@ -74,7 +75,7 @@ def test_window_of_few_offers_stays() -> None:
     window, agent = Window(), Quickest()
     for number in range(1_000):
         now = number * 0.1
-        assert window.open()
+        assert window.open(now)
         window.offered(JobId(str(number)), DEN, now)
         window.answered(JobId(str(number)), agent, now + RTT_S)
     assert window.size == FIRST
@@ -86,7 +87,7 @@ def test_first_answers_that_are_late_shrink_it() -> None:
     window = Window()
     for number in range(FIRST):
         window.offered(JobId(str(number)), DEN, 0.0)
-    assert not window.open()
+    assert not window.open(0.0)
     for number in range(FIRST):
         window.answered(JobId(str(number)), Quickest(), 3 * ASSUMED_S + number / 1_000)
     assert window.size < FIRST
@@ -98,20 +99,20 @@ def test_offers_without_an_answer_neither_block_nor_pass_as_in_time() -> None:
     for number in range(FIRST):
         window.offered(JobId(str(number)), DEN, 0.0)
     assert list(window.forget(UNANSWERED_S / 2)) == []
-    assert not window.open()
+    assert not window.open(UNANSWERED_S / 2)
     assert window.forgets_at() == UNANSWERED_S
     assert list(window.forget(UNANSWERED_S)) == [DEN] * FIRST
-    assert window.open()
+    assert window.open(UNANSWERED_S)
     assert window.size < FIRST
 
 
 def test_window_keeps_its_least() -> None:
     """However long nobody answers."""
     window = Window()
-    for number in range(10_000):
-        now = number * 0.01
+    for number in range(20_000):
+        now = number * 0.001
         list(window.forget(now))
-        if window.open():
+        if window.open(now):
             window.offered(JobId(str(number)), DEN, now)
     assert window.size == LEAST
 
@@ -129,11 +130,69 @@ def test_colo_that_does_not_answer_leaves_the_window_to_others() -> None:
     """All its agents may be gone, or want to slow down others."""
     window = Window()
     offers = 0
-    while window.open_for(DEN):
+    while window.open_for(DEN, 0.0):
         window.offered(JobId(str(offers)), DEN, 0.0)
         offers += 1
     assert offers == FIRST * SHARE_OF_COLO
-    assert window.open()
-    assert window.open_for(SIN)
+    assert window.open(0.0)
+    assert window.open_for(SIN, 0.0)
     window.answered(JobId("0"), Quickest(), 0.01)
-    assert window.open_for(DEN)
+    assert window.open_for(DEN, 0.01)
+
+
+def test_colo_alone_widens_the_window() -> None:
+    """Its part is the limit then."""
+    window, agent, now, number = Window(), Quickest(), 0.0, 0
+    for _ in range(200):
+        now += 0.05
+        first = number
+        while window.open_for(DEN, now):
+            window.offered(JobId(str(number)), DEN, now)
+            number += 1
+        for each in range(first, number):
+            window.answered(JobId(str(each)), agent, now + RTT_S)
+    assert window.size == MOST
+
+
+def test_offer_of_long_ago_does_not_stop_it() -> None:
+    """It was left when nothing else was asked for an hour."""
+    window, agent = Window(), Quickest()
+    window.offered(JobId("old"), DEN, 0.0)
+    now, number = 3_600.0, 0
+    list(window.forget(now))
+    for _ in range(100):
+        now += 0.05
+        first = number
+        while window.open(now):
+            window.offered(JobId(str(number)), DEN, now)
+            number += 1
+        for each in range(first, number):
+            window.answered(JobId(str(each)), agent, now + RTT_S)
+    assert window.size == MOST
+
+
+def test_job_that_is_taken_back_is_no_late_answer() -> None:
+    """Clients that leave do not slow down others."""
+    window, now = Window(), 0.0
+    for number in range(10_000):
+        now += 0.001
+        list(window.forget(now))
+        assert window.open(now)
+        window.offered(JobId(str(number)), DEN, now)
+        window.withdrawn(JobId(str(number)), now + 0.0005)
+    assert (window.size, window.unanswered) == (FIRST, 0)
+
+
+def test_window_begins_anew_after_a_quiet_time() -> None:
+    """It became small because of an agent that was late when nobody else was asked."""
+    window, agent = Window(), Quickest()
+    for number in range(1_000):
+        now = float(number)
+        window.offered(JobId(str(number)), DEN, now)
+        window.answered(JobId(str(number)), agent, now + (0.3 if number else 0.001))
+    assert window.size == LEAST
+    now += RESTART_S + 1
+    for number in range(LEAST):
+        window.offered(JobId(f"new-{number}"), DEN, now)
+    window.open(now)
+    assert window.size == FIRST
