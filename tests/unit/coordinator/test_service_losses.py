@@ -16,6 +16,7 @@ from colotrace_proto.messages import (
     Refused,
 )
 from colotrace_proto.v1 import fleet_pb2 as pb
+from msgspec.structs import replace
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
 from unit.coordinator.traced import DEN, Coordinator, gone, only, within
 
@@ -185,3 +186,16 @@ async def test_agent_cannot_speak_for_another(coordinator: Coordinator) -> None:
     await agent.say(Frame(job.job_id, 1, sent=(1,), outcome=Outcome(Failure.NONE)))
     row = only(await within(5, answer))
     assert [h.nodes for h in row.hops] == [[rows.SILENCE]]
+
+
+async def test_agent_that_attaches_takes_jobs_that_wait_for_room(coordinator: Coordinator) -> None:
+    """They do not wait until the first agent has ended one of its own."""
+    first, second = [replace(hello(name), max_jobs=2) for name in ("a1", "a2")]
+    agent = await coordinator.agent(first)
+    answer = coordinator.begin("8.8.8.8", "8.8.4.4", "9.9.9.9")
+    jobs = [await agent.take() for _ in range(2)]
+    other = await coordinator.agent(second)
+    jobs.append(await within(2, other.take()))
+    for each, who in zip(jobs, (agent, agent, other), strict=True):
+        await who.say(path(each.job_id))
+    assert len((await within(5, answer)).rows) == 3
