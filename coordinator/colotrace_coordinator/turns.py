@@ -25,8 +25,8 @@ class Turns:
         self._waiting: deque[tuple[Iterator[object] | None, asyncio.Future[None]]] = deque()
         self._next: asyncio.Handle | None = None
         self._until = 0.0
-        # Whether the next turn's slice is for the caller of `pause` that was woken in this one, and
-        # whether this turn's slice is.
+        # `_lend`: a caller of `pause` was woken, and has the next turn's slice. `_lent`: it has
+        # this turn's.
         self._lend = self._lent = False
 
     def __len__(self) -> int:
@@ -44,8 +44,8 @@ class Turns:
             await self._enqueue(steps)
 
     async def pause(self) -> None:
-        """To be called between two short pieces of the caller's work: returns when it may go on,
-        which is at once while this turn's slice lasts and nothing else waits."""
+        """Let others have their turn between two short pieces of the caller's work. Returns at once
+        while this turn's slice lasts and nothing else waits."""
         if (self._waiting and not self._lent) or not self._run(()):
             await self._enqueue(None)
 

@@ -15,14 +15,6 @@ from .bed import SMALL_COLOS, TARGETS, Bed, request, small_requests
 from .outcome import WHO, Spent, failures, latencies, most_frequent, require_complete
 
 
-def rows(bed: Bed) -> Iterator[Figure]:
-    """Large requests, one at a time, whose agents answer at once."""
-    costs: dict[int, float] = {}
-    for colos, targets in bed.size.requests:
-        yield from large(bed, colos, targets, costs)
-    yield from growth(costs, bed.fleet)
-
-
 def large(bed: Bed, colos: int, targets: int, costs: dict[int, float]) -> Iterator[Figure]:
     """Requests of so many colos and targets, one at a time. The CPU a row of one with all targets
     is entered in `costs`, by its number of rows."""

@@ -2,11 +2,11 @@
 
 A budget is divided between the accounts that have probes to send, an account's part between its
 callers, and a caller's part between its jobs. Nothing is reserved: what one does not use, the
-others get. So a backlog of one account delays another's job no more than one job more of its own.
+others get. So a backlog of one account delays another account as a single job of it would.
 
 Accounts and callers: start-time fair queueing (Goyal, Vin and Cheng 1996). Each has a virtual time,
-which advances by the probes that it has sent; the earliest is next. If one that had nothing to send
-has fallen behind those that had, it begins again at their time, and so has saved up no turns.
+which advances by the probes that it has sent; the earliest is next. One that has had nothing to
+send gains nothing by that: it begins again at the time of the others.
 
 Jobs: the one that has taken the fewest probes is next, and of equal ones the youngest. So a short
 job does not wait for long ones. A job's count is reduced with its age, so that new jobs cannot
