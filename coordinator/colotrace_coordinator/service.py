@@ -23,6 +23,8 @@ from .model import Answer, ColoStatus, TraceRequest
 from .policy import TargetPolicy, literal
 from .turns import Turns
 
+MANY_ROWS = 300
+"""With so many rows, small requests would wait for the large ones."""
 ROWS_AT_ONCE = 20
 """Rows whose jobs are begun, or whose results are taken, in one step."""
 
@@ -73,17 +75,21 @@ class TraceService:
             raise StoppingError("the coordinator is stopping")
         began_at = self._loop.time()
         rows = len(request.targets) * len(request.colos)
-        self._rows += rows
+        self._count(rows)
         self._requests += 1
         self._idle.clear()
         try:
             return await self._trace(request)
         finally:
             self._metrics.answer_seconds.observe(self._loop.time() - began_at)
-            self._rows -= rows
+            self._count(-rows)
             self._requests -= 1
             if self._requests == 0:
                 self._idle.set()
+
+    def _count(self, rows: int) -> None:
+        self._rows += rows
+        self._turns.share(large=self._rows >= MANY_ROWS)
 
     @property
     def rows(self) -> int:

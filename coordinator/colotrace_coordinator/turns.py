@@ -9,8 +9,9 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-SLICE_S = 0.001
-"""How long such work runs in one turn. The last step of a slice may take it beyond."""
+SLICE_S, LONG_SLICE_S = 0.001, 0.004
+"""How long such work runs in one turn, and how long while only small requests run: each turn has a
+cost of its own. The last step of a slice may take it beyond."""
 
 
 class Turns:
@@ -25,6 +26,7 @@ class Turns:
         self._waiting: deque[tuple[Iterator[object] | None, asyncio.Future[None]]] = deque()
         self._next: asyncio.Handle | None = None
         self._until = 0.0
+        self._slice_s = LONG_SLICE_S
         # `_lend`: a caller of `pause` was woken, and has the next turn's slice. `_lent`: it has
         # this turn's.
         self._lend = self._lent = False
@@ -32,6 +34,10 @@ class Turns:
     def __len__(self) -> int:
         """Pieces of work that wait. May be called from another thread."""
         return len(self._waiting)
+
+    def share(self, *, large: bool) -> None:
+        """Set how slices are: short while large requests run."""
+        self._slice_s = SLICE_S if large else LONG_SLICE_S
 
     def soon(self, work: Iterable[object]) -> asyncio.Future[None]:
         """Run all steps from the next turn on; returns a future that ends with them."""
@@ -67,7 +73,7 @@ class Turns:
         """Begin this turn's slice, unless it has begun."""
         if self._next is None:
             self._next = asyncio.get_running_loop().call_soon(self._turn)
-            self._until = time.perf_counter() + SLICE_S
+            self._until = time.perf_counter() + self._slice_s
 
     def _turn(self) -> None:
         """A new turn of the loop: serve what waits."""

@@ -22,6 +22,13 @@ def busy(
         yield
 
 
+def sharing() -> Turns:
+    """As while large requests run."""
+    turns = Turns()
+    turns.share(large=True)
+    return turns
+
+
 async def longest_turn(until: "asyncio.Future[object]") -> float:
     """The CPU time of the longest turn of the loop until then."""
     longest = 0.0
@@ -34,14 +41,14 @@ async def longest_turn(until: "asyncio.Future[object]") -> float:
 
 async def test_much_work_leaves_turns_to_others() -> None:
     """60 pieces of 10 ms each would otherwise take one turn of 600 ms."""
-    turns, done = Turns(), list[str]()
+    turns, done = sharing(), list[str]()
     work = asyncio.gather(*(turns.run(busy(done, str(n))) for n in range(60)))
     assert await longest_turn(work) < 20 * SLICE_S
     assert len(done) == 60 * STEPS
 
 
 async def test_little_work_is_done_at_once() -> None:
-    turns, done = Turns(), list[str]()
+    turns, done = sharing(), list[str]()
     running = turns.run(busy(done, "a", steps=2, step_s=0.0))
     with pytest.raises(StopIteration):
         running.send(None)
@@ -50,7 +57,7 @@ async def test_little_work_is_done_at_once() -> None:
 
 async def test_work_is_served_in_turn() -> None:
     """A short piece does not wait for the end of a long one that was there before."""
-    turns, done = Turns(), list[str]()
+    turns, done = sharing(), list[str]()
     long, short = (
         turns.soon(busy(done, name, steps)) for name, steps in (("long", 80), ("short", 1))
     )
@@ -62,7 +69,7 @@ async def test_work_is_served_in_turn() -> None:
 
 async def test_caller_that_pauses_shares_too() -> None:
     """Its own work counts as much as what is handed over."""
-    turns, done = Turns(), list[str]()
+    turns, done = sharing(), list[str]()
 
     async def own() -> None:
         for _ in busy(done, "own"):
@@ -74,8 +81,23 @@ async def test_caller_that_pauses_shares_too() -> None:
     assert {"own", "given"} <= set(first)
 
 
+async def test_small_requests_alone_have_longer_slices() -> None:
+    """The same work takes fewer turns of the loop."""
+    passes = []
+    for large in (True, False):
+        turns, done = Turns(), list[str]()
+        turns.share(large=large)
+        work = turns.soon(busy(done, "a", steps=80))
+        count = 0
+        while not work.done():
+            await asyncio.sleep(0)
+            count += 1
+        passes.append(count)
+    assert passes[1] < passes[0] / 2
+
+
 async def test_pause_of_the_only_caller_costs_no_turn() -> None:
-    turns = Turns()
+    turns = sharing()
     pause = turns.pause()
     with pytest.raises(StopIteration):
         pause.send(None)
@@ -83,7 +105,7 @@ async def test_pause_of_the_only_caller_costs_no_turn() -> None:
 
 async def test_fault_of_a_piece_of_work_is_its_own() -> None:
     """Others go on, and it is raised where the work was asked for."""
-    turns, done = Turns(), list[str]()
+    turns, done = sharing(), list[str]()
 
     def broken() -> Iterator[None]:
         yield from busy(done, "broken", 8)
@@ -97,7 +119,7 @@ async def test_fault_of_a_piece_of_work_is_its_own() -> None:
 
 
 async def test_work_of_a_cancelled_caller_ends() -> None:
-    turns, done = Turns(), list[str]()
+    turns, done = sharing(), list[str]()
     first = turns.soon(busy(done, "first"))
     caller = asyncio.create_task(turns.run(busy(done, "cancelled")), name="caller")
     await asyncio.sleep(0)
