@@ -215,7 +215,6 @@ async def test_its_certificate_is_for_its_name(
                 await attached.wait()
             else:
                 await log.reasons.get()
-                await log.reasons.get()
     assert attached.is_set() is attaches
 
 
