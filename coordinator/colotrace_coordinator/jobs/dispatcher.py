@@ -2,6 +2,8 @@
 
 From an agent's message to the command that it causes, or the caller that it wakes, there is no task
 and no queue. What is not urgent, or is due for thousands of jobs at once, takes its turn (`turns`).
+
+The file is long because all events of a job meet here: each ends in `settle`.
 """
 
 import asyncio
