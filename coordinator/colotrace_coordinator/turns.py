@@ -7,7 +7,10 @@ this, a part of them is worked off in each turn, and a small request has its tur
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 SLICE_S, LONG_SLICE_S = 0.001, 0.004
 """How long such work runs in one turn, and how long while only small requests run: each turn has a
@@ -22,7 +25,7 @@ class Turns:
     """
 
     def __init__(self) -> None:
-        # Without steps, whoever awaits the future does the work itself.
+        # Entries without steps are those of `pause`: the task that awaits the future does the work.
         self._waiting: deque[tuple[Iterator[object] | None, asyncio.Future[None]]] = deque()
         self._next: asyncio.Handle | None = None
         self._until = 0.0
@@ -42,6 +45,22 @@ class Turns:
     def soon(self, work: Iterable[object]) -> asyncio.Future[None]:
         """Run all steps from the next turn on; returns a future that ends with them."""
         return self._enqueue(iter(work))
+
+    def each(self, items: Sequence[T], action: Callable[[T], object]) -> None:
+        """Call the action with each item, from the next turn on. An exception is passed to the
+        loop's handler of exceptions; it does not keep the other items from their turn."""
+        self.soon(self._each(items, action))
+
+    def _each(self, items: Sequence[T], action: Callable[[T], object]) -> Iterator[None]:
+        for item in items:
+            try:
+                action(item)
+            except Exception as error:  # noqa: BLE001 - told by the loop's handler
+                message = f"{action} failed"
+                asyncio.get_running_loop().call_exception_handler(
+                    {"message": message, "exception": error}
+                )
+            yield
 
     async def run(self, work: Iterable[object]) -> None:
         """Run all steps; at once if nothing waits and this turn's slice has room for them."""
@@ -95,7 +114,7 @@ class Turns:
                 return
             try:
                 ended = self._run(steps)
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever awaits the work
+            except Exception as error:  # noqa: BLE001 - raised where the future is awaited
                 done.set_exception(error)
                 continue
             if ended:

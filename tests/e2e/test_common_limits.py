@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fleet import AgentSpec, Broker, Fleet
 from fleet.asking import ask, metric, until
-from fleet.fleet import NO_TLS
+from fleet.fleet import NO_TLS, two_coordinators
 from lab import Lab
 
 AGENTS = [
@@ -29,13 +29,8 @@ FLAGS = (
 @pytest.fixture
 def coordinators(lab: Lab, broker: Broker) -> Iterator[list[Fleet]]:
     """Two, with the same agents."""
-    with (
-        Fleet(lab, agents=AGENTS, broker=broker, coordinator_flags=FLAGS) as one,
-        Fleet(lab, broker=broker, beside=one, coordinator_flags=FLAGS) as other,
-    ):
-        for each in (one, other):
-            each.wait_attached()
-        yield [one, other]
+    with two_coordinators(lab, broker, agents=AGENTS, coordinator_flags=FLAGS) as both:
+        yield both
 
 
 async def _until_they_count_together(coordinators: list[Fleet]) -> None:
@@ -135,13 +130,8 @@ TOKENS, REQUESTS = 4, 80
 def narrow(lab: Lab, broker: Broker) -> Iterator[list[Fleet]]:
     """Two coordinators, with agents that take few jobs."""
     flags = ("--max-jobs", str(SLOTS))
-    with (
-        Fleet(lab, agents=AGENTS, broker=broker, agent_flags=flags) as one,
-        Fleet(lab, broker=broker, beside=one) as other,
-    ):
-        for each in (one, other):
-            each.wait_attached()
-        yield [one, other]
+    with two_coordinators(lab, broker, agents=AGENTS, agent_flags=flags) as both:
+        yield both
 
 
 async def test_jobs_of_an_account_at_one_coordinator_count_at_the_other(

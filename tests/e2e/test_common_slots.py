@@ -11,6 +11,7 @@ import httpx
 import pytest
 from fleet import AgentSpec, Broker, Fleet
 from fleet.asking import NO_TLS, metric, until
+from fleet.fleet import two_coordinators
 from lab import Lab
 
 AGENT = AgentSpec(host="den01", colo="den01", city="Denver, CO, US", agent_id="den01-a")
@@ -27,13 +28,8 @@ OPTIONS = {"packet_type": "udp", "max_ttl": 8, "wait_time": 1}
 def narrow(lab: Lab, broker: Broker) -> Iterator[list[Fleet]]:
     """Two coordinators, with an agent that takes few jobs."""
     flags = ("--max-jobs", str(SLOTS))
-    with (
-        Fleet(lab, agents=[AGENT], broker=broker, agent_flags=flags) as one,
-        Fleet(lab, broker=broker, beside=one) as other,
-    ):
-        for each in (one, other):
-            each.wait_attached()
-        yield [one, other]
+    with two_coordinators(lab, broker, agents=[AGENT], agent_flags=flags) as both:
+        yield both
 
 
 async def test_backlog_at_two_coordinators_leaves_places_to_another_account(

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fleet import AgentSpec, Broker, Fleet
 from fleet.asking import slow
-from fleet.fleet import ACCOUNT, NO_TLS
+from fleet.fleet import ACCOUNT, NO_TLS, two_coordinators
 from fleet.judge import row_faults
 from fleet.proxy import Proxy, missing
 from lab import Lab
@@ -28,13 +28,8 @@ FLAGS = ("--stop-delay", "5", "--requests-per-5-minutes", "100000")
 def coordinators(lab: Lab, broker: Broker) -> Iterator[list[Fleet]]:
     """Two, with the same agents."""
     need(missing())
-    with (
-        Fleet(lab, agents=AGENTS, broker=broker, coordinator_flags=FLAGS) as one,
-        Fleet(lab, broker=broker, beside=one, coordinator_flags=FLAGS) as other,
-    ):
-        for each in (one, other):
-            each.wait_attached()
-        yield [one, other]
+    with two_coordinators(lab, broker, agents=AGENTS, coordinator_flags=FLAGS) as both:
+        yield both
 
 
 class Load:

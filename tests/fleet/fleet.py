@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -286,3 +287,28 @@ def default_agents(lab: Lab) -> list[AgentSpec]:
         AgentSpec(host=colo.name, colo=colo.name, city=colo.city, agent_id=f"{colo.name}-a")
         for colo in lab.colos
     ]
+
+
+@contextmanager
+def two_coordinators(
+    lab: Lab,
+    broker: Broker,
+    *,
+    agents: list[AgentSpec],
+    coordinator_flags: tuple[str, ...] = (),
+    agent_flags: tuple[str, ...] = (),
+) -> Iterator[list[Fleet]]:
+    """Two coordinators with the same agents, which both of them see."""
+    with (
+        Fleet(
+            lab,
+            agents=agents,
+            broker=broker,
+            coordinator_flags=coordinator_flags,
+            agent_flags=agent_flags,
+        ) as one,
+        Fleet(lab, broker=broker, beside=one, coordinator_flags=coordinator_flags) as other,
+    ):
+        for each in (one, other):
+            each.wait_attached()
+        yield [one, other]

@@ -2,8 +2,6 @@
 
 From an agent's message to the command that it causes, or the caller that it wakes, there is no task
 and no queue. What is not urgent, or is due for thousands of jobs at once, takes its turn (`turns`).
-
-The file is long because all events of a job meet here: each ends in `settle`.
 """
 
 import asyncio
@@ -11,7 +9,7 @@ import itertools
 import math
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 
 from colotrace_proto.addresses import address_text
@@ -32,8 +30,8 @@ from . import faults
 from .coalesce import Recent
 from .commands import CancelJob, Command, Offer, Resync
 from .fair import Origin
-from .faults import Fault
 from .give_ups import GiveUps
+from .hold_ups import HoldUps
 from .index import LiveAttempts
 from .machine import JobMachine, State
 from .owners import owner_of
@@ -43,8 +41,6 @@ from .target_rates import UNLIMITED, TargetLimits, TargetRates, target_of
 from .timers import Timers
 from .window import Window
 
-MIN_HOLD_UP_S = 0.5
-"""Hold-ups are summed up until they reach this much; then every deadline is corrected."""
 TOGETHER = 10
 """Jobs of one request and colo that are offered together, even if only one offer may be made."""
 MOST_RUNNING = 20_000
@@ -80,9 +76,7 @@ class Dispatcher:
         self._gather_s = gather_s
         self._target_limits = target_limits
         self._gathered_at = clock.now() + gather_s
-        self._held_up_s = 0.0
-        self._behind_s = 0.0
-        self._held_up_logs: TokenBuckets[None] = TokenBuckets(rate=0.1, burst=3)
+        self._hold_ups = HoldUps(clock, log, self._held_up)
         self._blocked = ""
         self._jobs: dict[ColoName, dict[JobMachine, LiveJob]] = {}
         self._recent: Recent[JobKey, LiveJob] = Recent()
@@ -93,7 +87,7 @@ class Dispatcher:
         self._starts: Starts[LiveJob] = Starts(
             rates=rates,
             slots=self._slots,
-            may_offer=lambda colo: self._window.open_for(colo, clock.now()),
+            may_offer=self._may_offer,
         )
         if peers is not None:
             peers.share("jobs", self._starts.counts)
@@ -110,7 +104,6 @@ class Dispatcher:
         for gate in Gate:
             waiting = metrics.jobs_waiting.labels(waits_for=gate.value)
             waiting.set_function(partial(self._starts.waiting_for, gate))
-        clock.on_held_up(self._held_up)
 
     # Callers
 
@@ -142,7 +135,7 @@ class Dispatcher:
         self._recent.add(key, job, now)
         task = key.task
         self._starts.push(job, Wish(origin, task.colo, target_of(task.target), task.packets, now))
-        job.behind_s = self._behind_s
+        self._hold_ups.begin(job)
         self._give_up_in_time(job, now)
         self._start_soon()
         return job
@@ -164,9 +157,10 @@ class Dispatcher:
             self._start_timer.cancel()
             self._start_timer = None
         try:
-            for colo in self._window.forget(now := self._clock.now()):
+            for colo in self._window.forget(self._clock.now()):
                 self._starts.colo_has_room(colo)
-            while self._window.open(now := self._clock.now()):
+            while self._window.open():
+                now = self._clock.now()
                 job = self._starts.pop(now, MOST_RUNNING)
                 if job is None:
                     break
@@ -183,8 +177,10 @@ class Dispatcher:
             raise
         self._starting = False
         next_at = self._window.forgets_at()
-        if self._window.open(now):
-            next_at = min(next_at, self._starts.next_at() or math.inf)
+        if self._window.open():
+            next_at = min(next_at, self._starts.next_at())
+        else:
+            self._window.held_back(self._clock.now())
         if next_at < math.inf and self._starts.waiting:
             self._start_timer = self._clock.call_at(next_at, self._start_soon)
 
@@ -192,7 +188,7 @@ class Dispatcher:
         job.started = True
         self._give_ups.forget(job)
         job.machine.delayed_s += self._starts.delayed_s(job)
-        self._catch_up(job, now)
+        self._hold_ups.correct(job, now)
         job.limited_s = self._starts.limited_s(job, now)
         if job.limited_s:
             self._metrics.jobs_limited.inc()
@@ -215,7 +211,8 @@ class Dispatcher:
         self._metrics.jobs_not_started.labels(gate.value).inc()
         if self._give_up_logs.spend(gate, 1, now):
             self._log.warning("jobs_not_started", waited_for=gate.value)
-        job.machine.give_up(now, self._why_not_started(job, gate))
+        fault = faults.not_started(job.machine.task.colo, gate, self._target_limits)
+        job.machine.give_up(now, fault)
         self.settle(job.machine, now)
 
     def resolved(self, machine: JobMachine, address: bytes, *, probed: bool) -> bool:
@@ -246,6 +243,12 @@ class Dispatcher:
         if job is not None and packets > machine.task.packets:
             self._starts.sent(job, packets, self._clock.now())
 
+    def _may_offer(self, colo: ColoName) -> bool:
+        if self._window.open_for(colo):
+            return True
+        self._window.held_back(self._clock.now())
+        return False
+
     def _slots(self, colo: ColoName) -> int:
         """The jobs that the colo's agents may run; not limited if it has no agent."""
         agents = self._registry.agents(colo)
@@ -271,7 +274,7 @@ class Dispatcher:
 
     def agent_available(self, colo: ColoName) -> None:
         """An agent of the colo can be offered jobs that could not before."""
-        self._seek_again(self.of_colo(colo))
+        self._turns.each(self.of_colo(colo), self._seek_again)
 
     def has_room(self, colo: ColoName) -> None:
         """A colo has another agent: jobs that waited for room at its agents may start."""
@@ -282,47 +285,26 @@ class Dispatcher:
         """No agent can be offered anything, for this reason; "" once offers are possible again."""
         self._blocked = reason
         if not reason:
-            self._seek_again([machine for jobs in self._jobs.values() for machine in jobs])
+            machines = [machine for jobs in self._jobs.values() for machine in jobs]
+            self._turns.each(machines, self._seek_again)
 
-    def _seek_again(self, machines: Sequence[JobMachine]) -> None:
-        self._turns.soon(self._seeking(machines))
-
-    def _seeking(self, machines: Sequence[JobMachine]) -> Iterator[None]:
-        for machine in machines:
-            machine.agent_available()
-            self.settle(machine, self._clock.now())
-            self._starts.colo_has_room(machine.task.colo)
-            self._start_soon()
-            yield
+    def _seek_again(self, machine: JobMachine) -> None:
+        machine.agent_available()
+        self.settle(machine, self._clock.now())
+        self.has_room(machine.task.colo)
 
     def _held_up(self, by_s: float) -> None:
         """This coordinator did not run for a while, which is no agent's fault."""
-        self._held_up_s += by_s
-        if self._held_up_s < MIN_HOLD_UP_S:
-            return
-        by_s, self._held_up_s = self._held_up_s, 0.0
-        self._behind_s += by_s
-        now = self._clock.now()
-        if self._held_up_logs.spend(None, 1, now):
-            self._log.warning("held_up", seconds=round(by_s, 1))
         if by_s >= LEFT_AFTER_S:
             self._registry.await_all()
-            self._gathered_at = now + self._gather_s
+            self._gathered_at = self._clock.now() + self._gather_s
         jobs = [job for jobs in self._jobs.values() for job in jobs.values() if job.started]
-        self._turns.soon(self._correct(jobs))
+        self._turns.each(jobs, self._correct)
 
-    def _correct(self, jobs: Sequence[LiveJob]) -> Iterator[None]:
-        for job in jobs:
-            now = self._clock.now()
-            self._catch_up(job, now)
-            self.settle(job.machine, now)
-            yield
-
-    def _catch_up(self, job: LiveJob, now: float) -> None:
-        """Correct the job's deadline by what the running clock has fallen behind since."""
-        if by_s := self._behind_s - job.behind_s:
-            job.behind_s = self._behind_s
-            job.machine.held_up(now, by_s=by_s)
+    def _correct(self, job: LiveJob) -> None:
+        now = self._clock.now()
+        self._hold_ups.correct(job, now)
+        self.settle(job.machine, now)
 
     # Machines
 
@@ -350,17 +332,6 @@ class Dispatcher:
         machine = job.machine
         machine.expire(now, self._registry.agents(machine.task.colo), blocked=self._blocked)
         self.settle(machine, now)
-
-    def _why_not_started(self, job: LiveJob, gate: Gate) -> Fault:
-        colo = job.machine.task.colo
-        match gate:
-            case Gate.COORDINATOR:
-                return faults.overloaded(colo)
-            case Gate.TARGET:
-                limits = self._target_limits
-                return faults.target_limited(colo, limits.of_account, limits.in_all)
-            case Gate.COLO:
-                return faults.busy(colo)
 
     def _send(self, machine: JobMachine, command: Command) -> None:
         agent, task = self._registry.get(command.agent), machine.task

@@ -21,6 +21,9 @@ from colotrace_proto.messages import (
 )
 from colotrace_proto.notices import Notice, sentence
 
+from .starts import Gate
+from .target_rates import TargetLimits
+
 DELAYED_S = 1.0
 """A job without enough time names the coordinator if that has delayed it by this much."""
 
@@ -96,12 +99,22 @@ def overloaded(colo: ColoName) -> Fault:
     return Fault(RowCode.LOST, Weight.FINAL, words, own=True)
 
 
-def target_limited(colo: ColoName, of_account: float, in_all: float) -> Fault:
-    """The job waited for the rate of packets to its target until the time ran out. The limits are
-    in packets a second, for each account and for all."""
+def not_started(colo: ColoName, waited_for: Gate, limits: TargetLimits) -> Fault:
+    """The job did not start before its time ran out."""
+    match waited_for:
+        case Gate.COORDINATOR:
+            return overloaded(colo)
+        case Gate.TARGET:
+            return target_limited(colo, limits)
+        case Gate.COLO:
+            return busy(colo)
+
+
+def target_limited(colo: ColoName, limits: TargetLimits) -> Fault:
+    """The job waited for the rate of packets to its target until the time ran out."""
     words = (
-        f"the limit of {of_account:g} packets a second to one target ({in_all:g} for all accounts) "
-        f"left no time for {colo}; ask for fewer colos or packets at once"
+        f"the limit of {limits.of_account:g} packets a second to one target ({limits.in_all:g} for "
+        f"all accounts) left no time for {colo}; ask for fewer colos or packets at once"
     )
     return Fault(RowCode.LOST, Weight.FINAL, words)
 

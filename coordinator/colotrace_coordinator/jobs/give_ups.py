@@ -1,7 +1,7 @@
 """When jobs are given up that have not started."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from colotrace_coordinator.turns import Turns
@@ -41,11 +41,10 @@ class GiveUps:
             self._jobs.get(at, {}).pop(job, None)
 
     def _due(self, at: float) -> None:
-        self._turns.soon(self._given_up(at, tuple(self._jobs.pop(at))))
+        self._turns.each(tuple(self._jobs.pop(at)), partial(self._give_up_if_due, at))
 
-    def _given_up(self, at: float, jobs: Sequence[LiveJob]) -> Iterator[None]:
-        for job in jobs:
-            if self._times.get(job) == at:
-                del self._times[job]
-                self._give_up(job)
-            yield
+    def _give_up_if_due(self, at: float, job: LiveJob) -> None:
+        """The job may have started or been put off since."""
+        if self._times.get(job) == at:
+            del self._times[job]
+            self._give_up(job)

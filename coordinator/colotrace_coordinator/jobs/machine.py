@@ -75,7 +75,7 @@ class JobMachine:
         index: LiveAttempts["JobMachine"],
         owner: Owner | None = None,
     ) -> None:
-        """`owner` is what agents are told of whose the job is."""
+        """`owner`: the job's owner, as agents are told it."""
         self.task = task
         self.state = State.SEEKING
         self.deadline = deadline

@@ -1,4 +1,4 @@
-"""Whose a job is, as agents are told."""
+"""The owner of a job: the numbers by which agents share their packets and places."""
 
 from functools import lru_cache
 from hashlib import blake2b

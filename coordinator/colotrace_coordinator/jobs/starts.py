@@ -9,6 +9,7 @@ at this coordinator, so that one caller's jobs leave some for the next caller's.
 
 import enum
 import heapq
+import math
 import sys
 from collections.abc import Callable, Hashable
 from typing import Generic, NamedTuple, TypeVar
@@ -207,11 +208,12 @@ class Starts(Generic[J]):
             return Gate.COLO
         return Gate.COORDINATOR
 
-    def next_at(self) -> float | None:
-        """When `pop` may find a job that it does not find now, without another event."""
+    def next_at(self) -> float:
+        """When `pop` may find a job that it does not find now, without another event; infinite if
+        that needs one."""
         while self._opens and self._opens_at.get(self._opens[0][1]) != self._opens[0][0]:
             heapq.heappop(self._opens)
-        return self._opens[0][0] if self._opens else None
+        return self._opens[0][0] if self._opens else math.inf
 
     def limited_s(self, job: J, now: float) -> float:
         """How long ago the rate of its target first held up the job; 0 if it did not."""

@@ -57,20 +57,23 @@ class Window:
         """Offers that are unanswered and count. May be called from another thread."""
         return len(self._offered)
 
-    def open(self, now: float) -> bool:
+    def open(self) -> bool:
         """Whether another offer may be made."""
-        if len(self._offered) >= self.size:
-            self._is_full(now)
         return len(self._offered) < self.size
 
-    def open_for(self, colo: ColoName, now: float) -> bool:
+    def open_for(self, colo: ColoName) -> bool:
         """Whether another offer may be made to an agent of this colo."""
-        if self._of_colo[colo] >= self._part():
-            self._is_full(now)
-        return self._of_colo[colo] < self._part()
+        return self._of_colo[colo] < max(LEAST_OF_COLO, SHARE_OF_COLO * self._size)
+
+    def held_back(self, now: float) -> None:
+        """A job waits because the window, or its colo's part of it, is full."""
+        self._was_full, self._full_at = True, now
 
     def forget(self, now: float) -> Iterator[ColoName]:
-        """Forget offers that have been unanswered for long; yields the colo of each."""
+        """Forget what is out of date: offers that have been unanswered for long, of which the colos
+        are yielded, and the size of a window that has not been full for long."""
+        if now - self._full_at >= RESTART_S and self._size < FIRST:
+            self._size, self._starting = FIRST, True
         while self.forgets_at() <= now:
             _, colo = self._remove(next(iter(self._offered)))
             self._count(UNANSWERED_S, math.inf, now)
@@ -107,15 +110,6 @@ class Window:
         if not self._of_colo[colo]:
             del self._of_colo[colo]
         return offered_at, colo
-
-    def _part(self) -> float:
-        return max(LEAST_OF_COLO, SHARE_OF_COLO * self._size)
-
-    def _is_full(self, now: float) -> None:
-        """The window, or a colo's part of it, is full."""
-        if now - self._full_at >= RESTART_S:
-            self._size, self._starting = max(self._size, FIRST), True
-        self._was_full, self._full_at = True, now
 
     def _count(self, took_s: float, lateness: float, now: float) -> None:
         """Count an answer, and end the epoch if it has lasted long enough. Only a window that was

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from colotrace_coordinator.turns import SLICE_S, Turns
+from eventually import until
 
 STEPS = 40
 
@@ -127,3 +128,19 @@ async def test_work_of_a_cancelled_caller_ends() -> None:
     await first
     assert done.count("cancelled") < STEPS
     assert len(turns) == 0
+
+
+async def test_fault_of_one_item_does_not_cost_the_others_their_turn() -> None:
+    """It is told once, by the loop's handler of exceptions."""
+    turns, done = sharing(), list[int]()
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+
+    def act(item: int) -> None:
+        if item == 1:
+            raise ValueError("no more")
+        done.append(item)
+
+    turns.each((0, 1, 2), act)
+    await until(lambda: done == [0, 2])
+    assert [str(each["exception"]) for each in told] == ["no more"]

@@ -129,36 +129,54 @@ async def test_coordinator_with_a_new_certificate(
             await welcomed.wait()
 
 
-async def test_coordinator_that_was_down_is_not_verified_twice(authority: Authority) -> None:
-    """Its verified certificate is used at once when it listens again, and verified again only if
-    that fails: a restarted coordinator has one handshake for each agent."""
-    good = authority.issue("coordinator", also=HOST, usages=SERVER)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(good.certificate, good.key)
-    handshakes: list[object] = []
+class Listener:
+    """Listens with a coordinator's certificate, and closes each connection after its handshake."""
 
-    async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handshakes.append(writer)  # called after the handshake
+    def __init__(self, authority: Authority) -> None:
+        good = authority.issue("coordinator", also=HOST, usages=SERVER)
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(good.certificate, good.key)
+        self._server: asyncio.Server | None = None
+        self._port = 0
+        self.handshakes = 0
+
+    async def start(self) -> str:
+        """Listen, each time at the same place; returns it."""
+        self._server = await asyncio.start_server(self._handle, HOST, self._port, ssl=self._context)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return f"{HOST}:{self._port}"
+
+    async def stop(self) -> None:
+        """Listen no more."""
+        if self._server is not None:
+            self._server.close()
+            await self._server.wait_closed()
+
+    async def _handle(self, _: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.handshakes += 1
         writer.write(b"h")
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(handle, HOST, 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    pins, pem = Pins(f"{HOST}:{port}", clock=RunningClock()), tls(authority).read()
+
+async def test_coordinator_that_was_down_is_not_verified_twice(authority: Authority) -> None:
+    """Its verified certificate is used at once when it listens again, and verified again only if
+    that fails: a restarted coordinator has one handshake for each agent."""
+    listener = Listener(authority)
+    pins, pem = Pins(await listener.start(), clock=RunningClock()), tls(authority).read()
     verified = await pins.roots(pem, [HOST], within_s=5.0)
-    server.close()
-    await server.wait_closed()
+    await listener.stop()
     pins.doubt()
     for _ in range(2):
         with pytest.raises(ConnectionRefusedError):
             await pins.roots(pem, [HOST], within_s=5.0)
-    async with await asyncio.start_server(handle, HOST, port, ssl=context):
-        assert await pins.roots(pem, [HOST], within_s=5.0) == verified
-        assert len(handshakes) == 1
-        pins.doubt()
-        assert await pins.roots(pem, [HOST], within_s=5.0) == verified
-        assert len(handshakes) == 2
+    await listener.start()
+    assert await pins.roots(pem, [HOST], within_s=5.0) == verified
+    assert listener.handshakes == 1
+    pins.doubt()
+    assert await pins.roots(pem, [HOST], within_s=5.0) == verified
+    assert listener.handshakes == 2
+    await listener.stop()
 
 
 @pytest.mark.parametrize("attempts", [0, 1, 2])
@@ -166,31 +184,19 @@ async def test_coordinator_that_restarts_is_not_verified_twice(
     authority: Authority, attempts: int
 ) -> None:
     """However many attempts were refused meanwhile."""
-    good = authority.issue("coordinator", also=HOST, usages=SERVER)
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(good.certificate, good.key)
-    handshakes: list[object] = []
-
-    async def handle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        handshakes.append(writer)  # called after the handshake
-        writer.write(b"h")
-        await writer.drain()
-        writer.close()
-
-    server = await asyncio.start_server(handle, HOST, 0, ssl=context)
-    port = server.sockets[0].getsockname()[1]
-    pins, pem = Pins(f"{HOST}:{port}", clock=RunningClock()), tls(authority).read()
+    listener = Listener(authority)
+    pins, pem = Pins(await listener.start(), clock=RunningClock()), tls(authority).read()
     verified = await pins.roots(pem, [HOST], within_s=5.0)
     pins.lost()
-    server.close()
-    await server.wait_closed()
+    await listener.stop()
     for _ in range(attempts):
         with pytest.raises(ConnectionRefusedError):
             await pins.roots(pem, [HOST], within_s=5.0)
         pins.doubt()
-    async with await asyncio.start_server(handle, HOST, port, ssl=context):
-        assert await pins.roots(pem, [HOST], within_s=5.0) == verified
-        assert len(handshakes) == 1
+    await listener.start()
+    assert await pins.roots(pem, [HOST], within_s=5.0) == verified
+    assert listener.handshakes == 1
+    await listener.stop()
 
 
 async def test_slow_coordinator_is_not_verified_twice(

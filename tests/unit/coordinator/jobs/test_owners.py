@@ -1,4 +1,4 @@
-"""What agents are told of whose a job is."""
+"""The owner of a job, as agents are told it."""
 
 from colotrace_coordinator.jobs.fair import Origin
 from colotrace_coordinator.jobs.owners import owner_of

@@ -1,5 +1,6 @@
 """Which job starts next: room at the coordinator, at the agents, and in the rate to the target."""
 
+import math
 from collections import Counter
 
 import pytest
@@ -50,7 +51,7 @@ class World:
         while True:
             self.start()
             at = self.starts.next_at()
-            if at is None:
+            if at == math.inf:
                 return
             assert at >= self.now
             self.now = max(at, self.now)

@@ -31,25 +31,24 @@ class Fleet:
         self.waits_s: list[float] = []
         self._free_at = 0.0
         self._numbers = itertools.count()
-        self._answers: list[tuple[float, JobId, float, Quickest]] = []
+        self._answers: list[tuple[float, JobId, Quickest]] = []
 
     def run(self, seconds: float) -> None:
         """Offer and answer for so long."""
         end = self.now + seconds
         while self.now < end:
             list(self.window.forget(self.now))
-            while self.window.open(self.now):
+            while self.window.open():
                 number = next(self._numbers)
                 self._free_at = max(self._free_at, self.now) + 1 / self.rate
                 self.waits_s.append(self._free_at - self.now)
                 self.window.offered(JobId(str(number)), DEN, self.now)
                 agent = self.agents[number % len(self.agents)]
-                self._answers.append(
-                    (self._free_at + self.rtt_s, JobId(str(number)), self.now, agent)
-                )
+                self._answers.append((self._free_at + self.rtt_s, JobId(str(number)), agent))
+            self.window.held_back(self.now)
             self.now += 0.001
             while self._answers and self._answers[0][0] <= self.now:
-                _, job_id, _offered_at, agent = self._answers.pop(0)
+                _, job_id, agent = self._answers.pop(0)
                 self.window.answered(job_id, agent, self.now)
 
 
@@ -75,7 +74,7 @@ def test_window_of_few_offers_stays() -> None:
     window, agent = Window(), Quickest()
     for number in range(1_000):
         now = number * 0.1
-        assert window.open(now)
+        assert window.open()
         window.offered(JobId(str(number)), DEN, now)
         window.answered(JobId(str(number)), agent, now + RTT_S)
     assert window.size == FIRST
@@ -87,7 +86,7 @@ def test_first_answers_that_are_late_shrink_it() -> None:
     window = Window()
     for number in range(FIRST):
         window.offered(JobId(str(number)), DEN, 0.0)
-    assert not window.open(0.0)
+    assert not window.open()
     for number in range(FIRST):
         window.answered(JobId(str(number)), Quickest(), 3 * ASSUMED_S + number / 1_000)
     assert window.size < FIRST
@@ -99,10 +98,10 @@ def test_offers_without_an_answer_neither_block_nor_pass_as_in_time() -> None:
     for number in range(FIRST):
         window.offered(JobId(str(number)), DEN, 0.0)
     assert list(window.forget(UNANSWERED_S / 2)) == []
-    assert not window.open(UNANSWERED_S / 2)
+    assert not window.open()
     assert window.forgets_at() == UNANSWERED_S
     assert list(window.forget(UNANSWERED_S)) == [DEN] * FIRST
-    assert window.open(UNANSWERED_S)
+    assert window.open()
     assert window.size < FIRST
 
 
@@ -112,8 +111,10 @@ def test_window_keeps_its_least() -> None:
     for number in range(20_000):
         now = number * 0.001
         list(window.forget(now))
-        if window.open(now):
+        if window.open():
             window.offered(JobId(str(number)), DEN, now)
+        else:
+            window.held_back(now)
     assert window.size == LEAST
 
 
@@ -130,14 +131,14 @@ def test_colo_that_does_not_answer_leaves_the_window_to_others() -> None:
     """All its agents may be gone, or want to slow down others."""
     window = Window()
     offers = 0
-    while window.open_for(DEN, 0.0):
+    while window.open_for(DEN):
         window.offered(JobId(str(offers)), DEN, 0.0)
         offers += 1
     assert offers == FIRST * SHARE_OF_COLO
-    assert window.open(0.0)
-    assert window.open_for(SIN, 0.0)
+    assert window.open()
+    assert window.open_for(SIN)
     window.answered(JobId("0"), Quickest(), 0.01)
-    assert window.open_for(DEN, 0.01)
+    assert window.open_for(DEN)
 
 
 def test_colo_alone_widens_the_window() -> None:
@@ -146,9 +147,10 @@ def test_colo_alone_widens_the_window() -> None:
     for _ in range(200):
         now += 0.05
         first = number
-        while window.open_for(DEN, now):
+        while window.open_for(DEN):
             window.offered(JobId(str(number)), DEN, now)
             number += 1
+        window.held_back(now)
         for each in range(first, number):
             window.answered(JobId(str(each)), agent, now + RTT_S)
     assert window.size == MOST
@@ -163,9 +165,10 @@ def test_offer_of_long_ago_does_not_stop_it() -> None:
     for _ in range(100):
         now += 0.05
         first = number
-        while window.open(now):
+        while window.open():
             window.offered(JobId(str(number)), DEN, now)
             number += 1
+        window.held_back(now)
         for each in range(first, number):
             window.answered(JobId(str(each)), agent, now + RTT_S)
     assert window.size == MOST
@@ -177,7 +180,7 @@ def test_job_that_is_taken_back_is_no_late_answer() -> None:
     for number in range(10_000):
         now += 0.001
         list(window.forget(now))
-        assert window.open(now)
+        assert window.open()
         window.offered(JobId(str(number)), DEN, now)
         window.withdrawn(JobId(str(number)), now + 0.0005)
     assert (window.size, window.unanswered) == (FIRST, 0)
@@ -192,7 +195,5 @@ def test_window_begins_anew_after_a_quiet_time() -> None:
         window.answered(JobId(str(number)), agent, now + (0.3 if number else 0.001))
     assert window.size == LEAST
     now += RESTART_S + 1
-    for number in range(LEAST):
-        window.offered(JobId(f"new-{number}"), DEN, now)
-    window.open(now)
+    assert list(window.forget(now)) == []
     assert window.size == FIRST
