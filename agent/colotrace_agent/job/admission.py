@@ -87,7 +87,6 @@ class Jobs:
             if barred is not None:
                 return Refused(job.job_id, _REASONS[barred.failure], barred.cause)
             addresses = [literal]
-        self._slots.take(job.owner)
         self._under_way[job.job_id] = JobShell(
             job,
             prober=self._prober,
@@ -99,6 +98,7 @@ class Jobs:
             among=self._under_way,
             consent_s=CONSENT_S,
         )
+        self._slots.take(job.owner)
         return Accepted(job.job_id)
 
     def acknowledged(self, job_id: JobId) -> None:
