@@ -12,6 +12,7 @@ from colotrace_proto import rows, tally
 from colotrace_proto.addresses import address_text
 from colotrace_proto.codes import Code, RowCode, row_failed
 from colotrace_proto.deadlines import NAMES_S
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import ColoName, Frame
 from colotrace_proto.notices import sentence
 
@@ -20,7 +21,7 @@ from .enrich.names import Names
 from .fleet.registry import Registry
 from .jobs.fair import Origin
 from .jobs.task import JobResult
-from .model import Answer, Message, Options, TraceRequest
+from .model import Answer, Message, TraceRequest
 from .turns import Turns
 
 PIECE_ROWS = 25

@@ -2,27 +2,13 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import ColoName, Family, PacketType
 from colotrace_proto.rows import ColoRow
 
 from .colo_names import ColoNames
-
-
-class Options(NamedTuple):
-    """How to trace; the defaults are those of the API.
-
-    A tuple, since each job is looked up by its options several times.
-    """
-
-    packet_type: PacketType = PacketType.ICMP
-    max_ttl: int = 15
-    packets_per_ttl: int = 3
-    wait_ms: int = 1_000
-    port: int = 0
-    flow: int = 0
-    multipath: bool = False
 
 
 @dataclass(frozen=True, slots=True)

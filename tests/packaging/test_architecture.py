@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 TREE = re.search(r"## The tree\n\n```text\n(.*?)```", PAGE, re.DOTALL)
-PARTS = ("proto", "agent", "coordinator", "cli")
+PARTS = ("proto", "analysis", "formats", "agent", "coordinator", "cli")
 
 
 def drawn() -> dict[str, set[str]]:

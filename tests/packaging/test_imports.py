@@ -21,7 +21,8 @@ PROGRAMS = {
     "colotrace_coordinator": ["coordinator"],
     "colotrace_cli": ["cli"],
 }
-OURS = {*PROGRAMS, "colotrace_proto"}
+BESIDE_THE_PROTOCOL = {"colotrace_analysis", "colotrace_formats"}
+OURS = {*PROGRAMS, *BESIDE_THE_PROTOCOL, "colotrace_proto"}
 # Modules that are used only with --mqtt, and the extra with that name.
 AT_A_BROKER = (
     "colotrace_proto.mqtt",
@@ -46,7 +47,7 @@ def test_a_program_needs_only_its_extra(graph, program, *, broker):
     upstream = {
         name.split(".")[0] for name in graph.find_upstream_modules(program, as_package=True)
     }
-    assert upstream & OURS <= {program, "colotrace_proto"}
+    assert upstream & OURS <= {program, *BESIDE_THE_PROTOCOL, "colotrace_proto"}
 
     installed = _closure([*PROJECT["dependencies"], *_extras(extras)])
     owners = metadata.packages_distributions()

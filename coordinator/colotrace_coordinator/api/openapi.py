@@ -10,9 +10,8 @@ import msgspec
 from colotrace_proto import rows
 from colotrace_proto.codes import Code
 from colotrace_proto.deadlines import ANSWER_S
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
-
-from colotrace_coordinator.model import Options
 
 from .envelope import Line
 from .request.parsing import MAX_PORT, MAX_TARGETS, MAX_WAIT_S

@@ -5,6 +5,7 @@ from typing import NamedTuple, Self
 
 import msgspec
 from colotrace_proto.codes import RowCode
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
     MAX_REMAINING_MS,
@@ -18,8 +19,6 @@ from colotrace_proto.messages import (
     Replies,
 )
 from colotrace_proto.notices import Notice
-
-from colotrace_coordinator.model import Options
 
 from .attempt import Attempt
 from .faults import Fault, Weight

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 from colotrace_coordinator.errors import StoppingError
-from colotrace_coordinator.model import Message, Options
+from colotrace_coordinator.model import Message
 from colotrace_proto import rows
 from colotrace_proto.codes import Code
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     Ack,
     Capabilities,

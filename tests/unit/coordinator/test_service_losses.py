@@ -1,8 +1,9 @@
 """Agents that refuse, are lost or return during a request."""
 
-from colotrace_coordinator.model import Message, Options
+from colotrace_coordinator.model import Message
 from colotrace_proto import rows
 from colotrace_proto.codes import Code
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     Accepted,
     Ack,

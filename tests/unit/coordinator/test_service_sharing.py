@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from colotrace_coordinator.jobs.task import JobResult
-from colotrace_coordinator.model import Options
 from colotrace_proto.deadlines import JOIN_WINDOW_S
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     Ack,
     Cancel,

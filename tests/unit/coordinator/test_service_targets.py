@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from colotrace_coordinator.jobs.target_rates import TargetLimits
-from colotrace_coordinator.model import Options
 from colotrace_proto.codes import Code, RowCode, row_failed
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     Accepted,
     Ack,

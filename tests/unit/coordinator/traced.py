@@ -11,10 +11,11 @@ from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.jobs.target_rates import UNLIMITED, TargetLimits
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.metrics import Metrics
-from colotrace_coordinator.model import Message, Options, TraceRequest
+from colotrace_coordinator.model import Message, TraceRequest
 from colotrace_coordinator.policy import TargetPolicy
 from colotrace_coordinator.turns import Turns
 from colotrace_proto import rows
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     ColoName,
     Hello,

@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -20,7 +21,7 @@ from colotrace_coordinator.api.errors import (
     MalformedJsonError,
     schema_fault,
 )
-from colotrace_coordinator.model import Message, Options
+from colotrace_coordinator.model import Message
 
 from .targets import fault as target_fault
 

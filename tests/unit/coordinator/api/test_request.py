@@ -8,7 +8,7 @@ import pytest
 from colotrace_coordinator.api.errors import ApiError, InvalidBodyError, MalformedJsonError
 from colotrace_coordinator.api.request import parsing
 from colotrace_coordinator.api.request.parsing import parse
-from colotrace_coordinator.model import Options
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import PacketType
 from hypothesis import given
 from hypothesis import strategies as st

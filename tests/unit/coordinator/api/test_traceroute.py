@@ -8,7 +8,8 @@ import httpx
 import jsonschema
 import pytest
 from colotrace_coordinator.api.app import create_app
-from colotrace_coordinator.model import Message, Options
+from colotrace_coordinator.model import Message
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import PacketType
 from prometheus_client import CollectorRegistry
 from unit.coordinator.api.conftest import ACCOUNT, BEARER, PAIR, PATH, FakeCredentials, Ready

@@ -3,8 +3,8 @@
 import pytest
 from colotrace_coordinator.jobs.commands import Offer
 from colotrace_coordinator.jobs.machine import State
-from colotrace_coordinator.model import Options
 from colotrace_proto.deadlines import SOLE_ACCEPT_S
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     Failure,
     Family,

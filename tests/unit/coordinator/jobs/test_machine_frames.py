@@ -3,7 +3,7 @@
 import pytest
 from colotrace_coordinator.jobs.commands import Offer, Resync
 from colotrace_coordinator.jobs.machine import State
-from colotrace_coordinator.model import Options
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     MAX_JOB_PROBES,
     Edge,

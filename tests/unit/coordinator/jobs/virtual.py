@@ -10,7 +10,7 @@ from colotrace_coordinator.jobs.commands import CancelJob, Command, Offer
 from colotrace_coordinator.jobs.index import LiveAttempts
 from colotrace_coordinator.jobs.machine import JobMachine, State
 from colotrace_coordinator.jobs.task import JobResult, Task
-from colotrace_coordinator.model import Options
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     AgentId,
     ColoName,

@@ -19,11 +19,11 @@ from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.links.mqtt.link import EXPIRE_EVERY_S, MqttLink
 from colotrace_coordinator.links.mqtt.outgoing import Outgoing
 from colotrace_coordinator.metrics import BrokerMetrics, Metrics
-from colotrace_coordinator.model import Options
 from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.turns import Turns
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     Accepted,
     Ack,

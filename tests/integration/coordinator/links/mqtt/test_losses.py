@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from colotrace_coordinator.errors import BrokerUnreachableError
-from colotrace_coordinator.model import Options
 from colotrace_proto.bus import broker_of
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
     Accepted,
     Ack,

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from colotrace_coordinator.links.mqtt.reports import ECHO_WITHIN_S
-from colotrace_coordinator.model import Options
 from colotrace_coordinator.peers.counts import Count
 from colotrace_coordinator.peers.peers import Peers
 from colotrace_proto import bus
 from colotrace_proto.bus import broker_of
+from colotrace_proto.measured import Options
 from colotrace_proto.messages import Accepted
 from colotrace_proto.mqtt import connection
 from colotrace_proto.running import RunningClock
