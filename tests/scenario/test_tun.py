@@ -18,6 +18,8 @@ from scenario.tun import TunWorld, TunWorldError, tun_missing
 pytestmark = pytest.mark.tun
 # A busy host may hold up either side; what must be exact is virtual time's to show.
 SLACK_MS = 200
+WAIT_S = "4"
+"""Longer than a busy host may hold up either side; a silent hop takes as long."""
 FLAGS = {Protocol.ICMP: ["-I"], Protocol.UDP: ["-U"], Protocol.TCP: ["-T"]}
 _REPLY = re.compile(r"(?:(?P<address>[0-9a-f.:]+) +)?(?P<rtt>[0-9.]+) ms(?: (?P<label>!\S+))?")
 
@@ -32,7 +34,7 @@ def possible() -> None:
 def traced(case: Case, *, family: Family, protocol: Protocol) -> tuple[str, TunWorld]:
     """Return what traceroute says about the case's target, and the world it was in."""
     target = assign(case, family=family).target
-    argv = ["traceroute", "-n", "-w", "1", "-m", "8", *FLAGS[protocol], target]
+    argv = ["traceroute", "-n", "-w", WAIT_S, "-m", "8", *FLAGS[protocol], target]
     with TunWorld(case, family) as world:
         done = world.run(argv)
     assert done.returncode == 0, done.stderr
@@ -71,7 +73,7 @@ def test_kernel_resets_half_open_connections(family: Family) -> None:
     case = load(CASES / "tcp_open.toml")
     target = assign(case, family=family).target
     with TunWorld(case, family) as world:
-        done = world.run(["traceroute", "-n", "-T", "-p", "443", "-w", "1", target])
+        done = world.run(["traceroute", "-n", "-T", "-p", "443", "-w", WAIT_S, target])
     assert target in done.stdout.splitlines()[-1]
     assert world.report.fates["reset"] > 0
 
