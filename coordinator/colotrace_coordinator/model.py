@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from colotrace_proto.measured import Options
+from colotrace_proto.measured import Options, Outcome
 from colotrace_proto.messages import ColoName, Family, PacketType
 from colotrace_proto.rows import ColoRow
 
@@ -49,6 +49,19 @@ class Answer:
     rows_of_target: int
     rows: AsyncIterator[Sequence[ColoRow]]
     messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which measurements are wanted; "" and None leave all. `colo` is a name or a code. Times are in
+    milliseconds of Unix time: from `since_ms` on, before `until_ms`."""
+
+    target: str = ""
+    colo: str = ""
+    since_ms: int | None = None
+    until_ms: int | None = None
+    packet_type: PacketType | None = None
+    outcome: Outcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
