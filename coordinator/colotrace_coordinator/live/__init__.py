@@ -1,0 +1,1 @@
+"""A measurement while it runs: its events, and who follows them."""

@@ -1,0 +1,316 @@
+"""The events of one measurement, for everybody who follows it. Sans-IO.
+
+A feed is a log that keeps the newest state only. Each `put` appends an event with the next sequence
+number, and removes what it replaces: a row removes the row's hops, a hop removes the same hop of an
+earlier event, fresh hops remove all earlier hops of their row. Every event that is left is complete
+in itself. Therefore whoever applies the events after a position, in order, has the state of the
+feed: a late joiner reads from position 0, a client that resumes reads from its last event, and a
+slow reader finds fewer events instead of a queue. Memory is bounded by the size of the final answer
+and its messages.
+
+An event is written as a server-sent event once. The events after a position are joined once for all
+readers at that position.
+"""
+
+import enum
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import msgspec
+
+PIECE_BYTES = 32_768
+"""The most bytes of a piece, unless one event is larger."""
+MAX_MESSAGES = 10_000
+"""Messages that a feed keeps. Later ones are counted in `Feed.dropped`."""
+RECORDED = 10**9
+"""The position at which the feed of a recorded measurement begins. Its events have another order
+than those of the running measurement had, so their numbers must not be mistaken for these."""
+
+_PIECES = 16
+_DEAD = 64
+
+
+class Kind(enum.StrEnum):
+    """An event's name."""
+
+    START = "start"
+    HOPS = "hops"
+    ROW = "row"
+    MESSAGE = "message"
+    END = "end"
+
+
+class Event(NamedTuple):
+    """An event; `data` is a line of JSON. `row` is the number of the row that it is about."""
+
+    sequence: int
+    kind: Kind
+    data: bytes
+    row: int | None = None
+
+
+class Piece(NamedTuple):
+    """What follows a position, up to `position`. `skipped`: some of what followed has been replaced
+    by newer events."""
+
+    data: bytes
+    position: int
+    skipped: bool = False
+
+
+class Feed:
+    """The events of one measurement; see the module. Sequence numbers begin after `begin`."""
+
+    def __init__(self, *, begin: int = 0) -> None:
+        self.position = begin
+        """The sequence number of the last event."""
+        self._begin = begin
+        self.ended = False
+        """Whether the event `end` was put. No event follows it."""
+        self.dropped = 0
+        """Messages that were not kept."""
+        self._entries: list[_Entry] = []
+        self._dead = 0
+        # The highest sequence number of an event of which something was replaced.
+        self._replaced = begin
+        self._start: _Entry | None = None
+        self._rows: dict[int, _Row] = {}
+        self._finished: list[int] = []
+        self._messages = 0
+        self._pieces: dict[tuple[int, int], Piece] = {}
+        self._listeners: dict[Callable[[], None], None] = {}
+
+    def put(
+        self, kind: Kind, data: bytes, *, row: int | None = None, sequence: int | None = None
+    ) -> None:
+        """Append an event. `data` is a line of JSON; `row` is needed for hops and rows.
+
+        An event is ignored after `end`, and hops also after their row. `sequence` is the number
+        that the event has in the feed of which this one is a copy; a number that is not new is
+        ignored.
+
+        Raises:
+            ValueError: the data has a line break, or is not of this kind, or `row` is missing.
+        """
+        if b"\n" in data or b"\r" in data:
+            raise ValueError("the data of an event is one line")
+        sequence = self.position + 1 if sequence is None else sequence
+        if self.ended or sequence <= self.position:
+            return
+        entry = _Entry(sequence, kind, data, row)
+        match kind:
+            case Kind.START:
+                self._replace(self._start)
+                self._start = entry
+            case Kind.HOPS | Kind.ROW:
+                if row is None:
+                    raise ValueError("hops and rows have a row")
+                if not self._put_row(entry, row):
+                    return
+            case Kind.MESSAGE:
+                if self._messages >= MAX_MESSAGES:
+                    self.dropped += 1
+                    return
+                self._messages += 1
+            case Kind.END:
+                self.ended = True
+        self.position = sequence
+        self._entries.append(entry)
+        if self._dead > max(_DEAD, len(self._entries) // 2):
+            self._entries = [entry for entry in self._entries if not entry.dead]
+            self._dead = 0
+        self._pieces.clear()
+        for listener in tuple(self._listeners):
+            listener()
+
+    def after(self, position: int, *, most_bytes: int = PIECE_BYTES) -> Piece:
+        """The events after a position as server-sent events (WHATWG HTML, section 9.2): a piece of
+        at most `most_bytes`, or one event. Its data is empty if none follow.
+
+        A position beyond the last event is another feed's: all events follow it.
+        """
+        if position > self.position:
+            position = 0
+        key = position, most_bytes
+        piece = self._pieces.get(key)
+        if piece is None:
+            if len(self._pieces) >= _PIECES:
+                self._pieces.clear()
+            piece = self._pieces[key] = self._piece(position, most_bytes)
+        return piece
+
+    def events(self, position: int, *, most: int) -> list[Event]:
+        """At most `most` events after a position: what `put` makes a copy of this feed of."""
+        found: list[Event] = []
+        for entry in self._following(0 if position > self.position else position):
+            if len(found) >= most:
+                break
+            found.append(Event(entry.sequence, entry.kind, entry.data, entry.row))
+        return found
+
+    def rows_after(self, position: int, *, most_bytes: int = PIECE_BYTES) -> Piece:
+        """The rows that finished after the first `position` rows, in this order: lines of JSON. The
+        piece's position counts rows."""
+        lines: list[bytes] = []
+        size = 0
+        for number in self._finished[position:]:
+            line = self._rows[number].done
+            size += len(line) + 1
+            if lines and size > most_bytes:
+                break
+            lines += (line, b"\n")
+        return Piece(b"".join(lines), position + len(lines) // 2)
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call the listener after each event. Returns what ends this."""
+        self._listeners[listener] = None
+
+        def end() -> None:
+            self._listeners.pop(listener, None)
+
+        return end
+
+    def _piece(self, position: int, most_bytes: int) -> Piece:
+        texts: list[bytes] = []
+        size, last = 0, position
+        for entry in self._following(position):
+            text = entry.text
+            size += len(text)
+            if texts and size > most_bytes:
+                break
+            texts.append(text)
+            last = entry.sequence
+        return Piece(b"".join(texts), last, self._begin < position < self._replaced)
+
+    def _following(self, position: int) -> "Iterator[_Entry]":
+        first = bisect_right(self._entries, position, key=lambda entry: entry.sequence)
+        for place in range(first, len(self._entries)):
+            if not (entry := self._entries[place]).dead:
+                yield entry
+
+    def _put_row(self, entry: "_Entry", number: int) -> bool:
+        """Enter hops or a finished row; False if the hops come too late."""
+        row = self._rows.get(number)
+        if entry.kind is Kind.ROW:
+            if row is None:
+                row = self._rows[number] = _Row()
+            if not row.done:
+                self._finished.append(number)
+            row.done = entry.data
+            self._replace(*row.entries)
+            row.hops.clear()
+            row.entries = {entry: None}
+            return True
+        if row is not None and row.done:
+            return False
+        ttls = entry.read_hops()
+        if not ttls and not entry.fresh:
+            return False
+        if row is None:
+            row = self._rows[number] = _Row()
+        if entry.fresh:
+            self._replace(*row.entries)
+            row.hops.clear()
+            row.entries.clear()
+        for ttl in ttls:
+            earlier = row.hops.get(ttl)
+            if earlier is not None:
+                self._replaced = max(self._replaced, earlier.sequence)
+                if earlier.remove(ttl):
+                    self._dead += 1
+                    row.entries.pop(earlier, None)
+            row.hops[ttl] = entry
+        row.entries[entry] = None
+        return True
+
+    def _replace(self, *entries: "_Entry | None") -> None:
+        for entry in entries:
+            if entry is not None:
+                entry.dead = True
+                self._dead += 1
+                self._replaced = max(self._replaced, entry.sequence)
+
+
+class _Hops(msgspec.Struct):
+    """The data of the event `hops`."""
+
+    target: int
+    colo: int
+    hops: list[msgspec.Raw]
+    fresh: bool = False
+
+
+class _Hop(msgspec.Struct):
+    packets_ttl: int
+
+
+_read_hops = msgspec.json.Decoder(_Hops)
+_read_hop = msgspec.json.Decoder(_Hop)
+
+
+class _Entry:
+    """An event in the log. Hops that newer events replace are removed from it."""
+
+    __slots__ = ("_data", "_head", "_hops", "_text", "dead", "fresh", "kind", "row", "sequence")
+
+    def __init__(self, sequence: int, kind: Kind, data: bytes, row: int | None) -> None:
+        self.sequence = sequence
+        self.kind = kind
+        self.row = row
+        self.dead = False
+        self.fresh = False
+        """It makes the earlier hops of its row void."""
+        self._data = data
+        self._text = b""
+        self._head = b""
+        self._hops: dict[int, msgspec.Raw] = {}
+
+    def read_hops(self) -> list[int]:
+        """The TTLs of the event's hops.
+
+        Raises:
+            ValueError: the data is not that of hops.
+        """
+        read = _read_hops.decode(self._data)
+        self.fresh = read.fresh
+        self._head = b'{"target":%d,"colo":%d,"hops":[' % (read.target, read.colo)
+        self._hops = {_read_hop.decode(hop).packets_ttl: hop for hop in read.hops}
+        return list(self._hops)
+
+    def remove(self, ttl: int) -> bool:
+        """Remove a hop; returns whether nothing is left of the event."""
+        del self._hops[ttl]
+        self._data = self._text = b""
+        self.dead = not self._hops and not self.fresh
+        return self.dead
+
+    @property
+    def data(self) -> bytes:
+        """The data of the event, a line of JSON."""
+        if not self._data:
+            fresh = b"true" if self.fresh else b"false"
+            self._data = b'%s%s],"fresh":%s}' % (self._head, b",".join(self._hops.values()), fresh)
+        return self._data
+
+    @property
+    def text(self) -> bytes:
+        """The event as a server-sent event."""
+        if not self._text:
+            self._text = b"id: %d\nevent: %s\ndata: %s\n\n" % (
+                self.sequence,
+                self.kind.encode(),
+                self.data,
+            )
+        return self._text
+
+
+class _Row:
+    """What the log has of a row: its entries, those of each hop, and the finished row's data."""
+
+    __slots__ = ("done", "entries", "hops")
+
+    def __init__(self) -> None:
+        self.done = b""
+        self.entries: dict[_Entry, None] = {}
+        self.hops: dict[int, _Entry] = {}
