@@ -1,0 +1,250 @@
+"""The paths of a measurement, merged over its colos.
+
+A node is an address. A silent hop is a node by its neighbours: the addresses before and after it on
+the path, and its place between them. Silence up to the end of a path that did not reach its target
+is one node. Each path begins at its colo.
+
+Edges connect what one flow met at neighbouring TTLs; different flows are never connected. `certain`
+is False for an edge if a flow met several addresses at one of its ends (see `paths`): no packet is
+known to have passed it. The paths themselves are listed too, so that one can be highlighted. A way
+through the graph that is not listed was not seen, even if all its edges exist.
+
+Groups: `By.ASN` makes one node of an AS's addresses, with the silent hops between them. Targets,
+and addresses without an ASN, remain. `By.CITY` makes one node of a city's colos. Routers remain,
+since nothing that is recorded tells where they are.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+
+import msgspec
+from colotrace_proto.addresses import address_text
+from colotrace_proto.measured import Measured, Trace
+from colotrace_proto.tally import Known
+
+from .merging import By, Key, Kind, MergedNode, Merging, key_text
+from .work import STEP_LINES, Steps, Work
+
+_PIECE = 200
+"""Nodes, edges or paths that are built in one step."""
+
+
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """A node. `id` is its place in `Graph.nodes`; `label` is a short text to draw.
+
+    `ip`, `name` and `asn` are empty where they don't apply or are not known; `name` is the host
+    name, the colo's name, or the city. `targets` are the targets, as asked for, whose address this
+    is. `addresses` counts what a group consists of. `min_ttl` and `max_ttl` are 0 for colos.
+
+    `packet_count` counts answers; the RTTs are over all of them, and so over all colos, or None
+    without an answer. `packets_sent` and `packets_lost` are those of the hops at which nothing else
+    answered: with several addresses at a hop, nobody knows whose the lost ones were.
+    """
+
+    id: int
+    kind: Kind
+    label: str
+    ip: str = ""
+    name: str = ""
+    asn: str = ""
+    targets: list[str]
+    addresses: int
+    colos: list[str]
+    flows: int
+    min_ttl: int
+    max_ttl: int
+    packet_count: int
+    packets_sent: int
+    packets_lost: int
+    min_rtt_ms: float | None
+    mean_rtt_ms: float | None
+    max_rtt_ms: float | None
+
+
+class Edge(msgspec.Struct, frozen=True, kw_only=True, rename={"near": "from", "far": "to"}):
+    """A link between nodes, by their ids. `share` is the part of the flows that leave `near` which
+    take this edge. For `certain` see the module."""
+
+    near: int
+    far: int
+    colos: list[str]
+    flows: int
+    share: float
+    certain: bool
+
+
+class Way(msgspec.Struct, frozen=True, kw_only=True):
+    """A path that flows took. `nodes` are ids in order from the colo; a step has several if one
+    flow met several addresses there. `colos` has several names only if colos are grouped."""
+
+    target: str
+    nodes: list[list[int]]
+    colos: list[str]
+    flows: int
+    reached: bool
+
+
+class Graph(msgspec.Struct, frozen=True, kw_only=True):
+    """The merged paths. `rows` counts those that are drawn; `without_paths` are the colos of rows
+    that have none. Nodes are in the order of their distance, then of their addresses."""
+
+    by: By
+    targets: list[str]
+    rows: int
+    without_paths: list[str]
+    nodes: list[Node]
+    edges: list[Edge]
+    paths: list[Way]
+
+
+def graph(measured: Measured, *, target: str | None = None, by: By = By.ADDRESS) -> Graph:
+    """The graph of one target, or of all. Raises LookupError if there is no such target."""
+    return work(measured, target=target, by=by).finish()
+
+
+def work(measured: Measured, *, target: str | None = None, by: By = By.ADDRESS) -> Work[Graph]:
+    """The same in steps."""
+    targets = measured.summary.targets
+    if target is not None and target not in targets:
+        raise LookupError(target)
+    return Work(_steps(measured, [target] if target is not None else list(targets), by))
+
+
+def _steps(measured: Measured, targets: Sequence[str], by: By) -> Steps[Graph]:
+    merging = Merging(measured.known, by)
+    lines = 0
+    for trace in _rows(measured, targets):
+        merging.add(trace)
+        lines += len(trace.gathered.replies.ttl)
+        if lines > STEP_LINES:
+            lines = 0
+            yield
+    return (yield from _built(merging, targets))
+
+
+def _rows(measured: Measured, targets: Sequence[str]) -> Iterator[Trace]:
+    """The rows of the targets. A target that was asked for twice was traced once."""
+    seen = set()
+    for index, target in enumerate(measured.summary.targets):
+        if target in targets and target not in seen:
+            seen.add(target)
+            yield from measured.of_target(index)
+
+
+def _built(merging: Merging, targets: Sequence[str]) -> Steps[Graph]:
+    nodes, ids = yield from _nodes(merging)
+    edges = yield from _edges(merging, ids)
+    ways = yield from _ways(merging, ids, targets)
+    return Graph(
+        by=merging.by,
+        targets=list(dict.fromkeys(targets)),
+        rows=merging.rows,
+        without_paths=sorted(merging.without_paths),
+        nodes=nodes,
+        edges=edges,
+        paths=ways,
+    )
+
+
+def _nodes(merging: Merging) -> Steps[tuple[list[Node], dict[Key, int]]]:
+    """The nodes, and the id of each key."""
+    order: list[tuple[int, str, Key]] = []
+    for key, merged in merging.nodes.items():
+        order.append((merged.min_ttl, key_text(key), key))
+        if not len(order) % _PIECE:
+            yield
+    order.sort(key=itemgetter(0, 1))
+    yield
+    nodes: list[Node] = []
+    for _, _, key in order:
+        nodes.append(_node(len(nodes), key, merging.nodes[key], merging.known))
+        if not len(nodes) % _PIECE:
+            yield
+    return nodes, {key: number for number, (_, _, key) in enumerate(order)}
+
+
+def _edges(merging: Merging, ids: Mapping[Key, int]) -> Steps[list[Edge]]:
+    yield
+    order = sorted(
+        (ids[near], ids[far], merging.nodes[near].leaving, passed)
+        for (near, far), passed in merging.edges.items()
+    )
+    yield
+    edges: list[Edge] = []
+    for near, far, leaving, passed in order:
+        edges.append(
+            Edge(
+                near=near,
+                far=far,
+                colos=sorted(passed.colos),
+                flows=passed.flows,
+                share=passed.flows / leaving,
+                certain=passed.certain,
+            )
+        )
+        if not len(edges) % _PIECE:
+            yield
+    return edges
+
+
+def _ways(merging: Merging, ids: Mapping[Key, int], targets: Sequence[str]) -> Steps[list[Way]]:
+    yield
+    ways: list[Way] = []
+    while merging.ways:  # freed one by one, too: all at once take milliseconds
+        (target, steps, reached), passed = merging.ways.popitem()
+        ways.append(
+            Way(
+                target=target,
+                nodes=[sorted(ids[key] for key in step) for step in steps],
+                colos=sorted(passed.colos),
+                flows=passed.flows,
+                reached=reached,
+            )
+        )
+        if not len(ways) % _PIECE:
+            yield
+    yield
+    places = {target: place for place, target in enumerate(targets)}
+    ways.sort(key=lambda way: (places[way.target], way.nodes, way.reached))
+    yield
+    return ways
+
+
+def _node(number: int, key: Key, merged: MergedNode, known: Known) -> Node:
+    kind, label, ip, name, asn = _shown(key, known)
+    if merged.targets and kind is Kind.HOP:
+        kind = Kind.TARGET
+    times = merged.times
+    return Node(
+        id=number,
+        kind=kind,
+        label=label,
+        ip=ip,
+        name=name,
+        asn=asn,
+        targets=sorted(merged.targets),
+        addresses=len(merged.addresses),
+        colos=sorted(merged.colos),
+        flows=merged.flows,
+        min_ttl=merged.min_ttl if merged.flows else 0,
+        max_ttl=merged.max_ttl,
+        packet_count=times.count,
+        packets_sent=merged.sent,
+        packets_lost=merged.lost,
+        min_rtt_ms=times.min_ms,
+        mean_rtt_ms=times.mean_ms,
+        max_rtt_ms=times.max_ms,
+    )
+
+
+def _shown(key: Key, known: Known) -> tuple[Kind, str, str, str, str]:
+    """Kind, label, address, name and ASN."""
+    if isinstance(key, bytes):
+        ip = address_text(key)
+        name = known.names.get(ip, "")
+        return Kind.HOP, name or ip, ip, name, known.asns.get(ip, "")
+    kind = Kind(str(key[0]))
+    if kind is Kind.SILENT:
+        return kind, "*", "", "", ""
+    text = str(key[1])
+    return kind, text, "", "" if kind is Kind.AS else text, text if kind is Kind.AS else ""
