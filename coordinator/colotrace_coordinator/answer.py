@@ -1,10 +1,10 @@
-"""The answer to a request: a row for each target and colo, and messages about them.
+"""The answer of a measurement: a row for each target and colo, and messages about them.
 
-Everything of an answer is put together here: the results of its jobs, the refusals of the
-coordinator's policy, host names, ASNs, and the statistics (`colotrace_proto.tally`).
+Rows are recorded first (`recorded`). Everything of an answer is put together from the records, for
+a request and for a measurement of the past alike: host names, ASNs, messages, and the statistics
+(`colotrace_proto.tally`).
 """
 
-import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
@@ -12,8 +12,8 @@ from colotrace_proto import rows, tally
 from colotrace_proto.addresses import address_text
 from colotrace_proto.codes import Code, RowCode, row_failed
 from colotrace_proto.deadlines import NAMES_S
-from colotrace_proto.measured import Options
-from colotrace_proto.messages import ColoName, Frame
+from colotrace_proto.measured import Measured, Options, Remark, Status, Summary, Trace
+from colotrace_proto.messages import ColoName, Edge, Frame
 from colotrace_proto.notices import sentence
 
 from .enrich.asn import AsnTable
@@ -21,7 +21,7 @@ from .enrich.names import Names
 from .fleet.registry import Registry
 from .jobs.fair import Origin
 from .jobs.task import JobResult
-from .model import Answer, Message, TraceRequest
+from .model import Answer, Message
 from .turns import Turns
 
 PIECE_ROWS = 25
@@ -29,8 +29,11 @@ PIECE_ROWS = 25
 LEAST_DELAY_S = 0.05
 """A delay of a row's start that is shown."""
 _DELAYED = "started {:.1f} s later, because of the limit of packets a second to one target"
-Results = Mapping[tuple[str, ColoName], JobResult | str]
-"""By target and colo: the result of the job, or why the target was refused."""
+_LOST_ROWS = {
+    Status.CANCELLED: "the measurement was cancelled before this row ended",
+    Status.PARTIAL: "the coordinator ended before this row did",
+}
+"""Why a row is missing, by the status of its measurement."""
 
 
 class Answers:
@@ -65,32 +68,81 @@ class Answers:
         if self._asns is not None:
             self._asns.asns(addresses)
 
-    async def build(self, request: TraceRequest, results: Results, origin: Origin) -> Answer:
-        """The answer, targets and colos in the order of the request. Takes `NAMES_S` at most; the
-        statistics are computed as its rows are asked for. `origin`: of the request's jobs."""
+    def known_now(self, addresses: Iterable[str]) -> tuple[tally.Known, set[str]]:
+        """The names and ASNs that are known now, and the addresses whose names are still looked
+        up."""
+        addresses = set(addresses)
+        names: dict[str, str] = {}
+        awaited: set[str] = set()
+        if self._names is not None:
+            names, awaited = self._names.known_now(addresses)
+        asns = self._asns.asns(addresses) if self._asns is not None else {}
+        return tally.Known(names, asns), awaited
+
+    def colo(self, name: ColoName) -> rows.Colo:
+        """The colo as rows show it."""
+        return rows.Colo(city=self._registry.city(name), name=name)
+
+    async def build(self, summary: Summary, traces: Mapping[int, Trace], origin: Origin) -> Answer:
+        """The answer of a measurement whose rows have ended, in the order of the request. Takes
+        `NAMES_S` at most; the statistics are computed as its rows are asked for. `origin`: of the
+        measurement's jobs."""
+        batches, addresses, messages = await self._batches(summary, traces)
+        known = await self._known(addresses, origin)
+        return self._answer(
+            Measured(summary=summary, traces=traces, known=known), batches, messages
+        )
+
+    async def shown(self, measured: Measured) -> Answer:
+        """The answer of a measurement that runs or is kept. Rows that have not ended have no hops;
+        if they never will, they have an error."""
+        batches, _, messages = await self._batches(measured.summary, measured.traces)
+        return self._answer(measured, batches, messages)
+
+    def _answer(
+        self, measured: Measured, batches: deque[tally.Batch], messages: list[Message]
+    ) -> Answer:
+        summary, width = measured.summary, len(measured.summary.colos)
+        found = self._rows(batches, width, measured.known)
+        return Answer(summary.targets, width, found, messages, measured)
+
+    async def _batches(
+        self, summary: Summary, traces: Mapping[int, Trace]
+    ) -> tuple[deque[tally.Batch], set[str], list[Message]]:
         batches: deque[tally.Batch] = deque()
         addresses: set[str] = set()
         gathered: list[tally.Gathered] = []
         messages: list[Message] = []
-        city = self._registry.city
-        colos = {name: rows.Colo(city=city(name), name=name) for name in request.colos}
-        places = itertools.product(enumerate(request.targets), enumerate(request.colos))
-        rows_left = len(request.targets) * len(request.colos)
-        for (row, target), (column, name) in places:
-            result = results[target, name]
-            gathered.append(_gathered(result, target, colos[name], request.options))
-            for code, words in _messages(result, name):
-                messages.append(Message(code, words, f"/result/{row}/colos/{column}"))
-            rows_left -= 1
-            if len(gathered) == PIECE_ROWS or not rows_left:
+        last = summary.rows - 1
+        for number in range(summary.rows):
+            trace = traces.get(number) or self._missing(summary, number)
+            gathered.append(trace.gathered)
+            if trace.remarks:
+                target, colo = summary.place(number)
+                pointer = f"/result/{target}/colos/{colo}"
+                messages += (Message(each.code, each.text, pointer) for each in trace.remarks)
+            if len(gathered) == PIECE_ROWS or number == last:
                 batches.append(tally.Batch(gathered))
                 addresses |= batches[-1].addresses()
                 gathered = []
-                if rows_left:
+                if number != last:
                     await self._turns.pause()
-        known = await self._known(addresses, origin)
-        found = self._rows(batches, len(request.colos), known)
-        return Answer(request.targets, len(request.colos), found, messages)
+        return batches, addresses, messages
+
+    def _missing(self, summary: Summary, number: int) -> Trace:
+        """A row that has not ended, or never will."""
+        target, colo = summary.place(number)
+        name = summary.colos[colo]
+        words = _LOST_ROWS.get(summary.status)
+        links = () if summary.options.multipath else None
+        gathered = tally.Gathered(
+            target=summary.targets[target],
+            colo=self.colo(name),
+            code=RowCode.LOST if words else 0,
+            links=links,
+        )
+        remarks = (Remark(row_failed(RowCode.LOST), f"{name}: {words}"),) if words else ()
+        return Trace(gathered=gathered, began_ms=summary.began_ms, remarks=remarks)
 
     async def _known(self, addresses: set[str], origin: Origin) -> tally.Known:
         names, asns = {}, {}
@@ -116,37 +168,48 @@ class Answers:
                 await self._turns.pause()
 
 
-def _gathered(
-    result: JobResult | str, target: str, colo: rows.Colo, options: Options
-) -> tally.Gathered:
-    """The row before its statistics."""
+def recorded(
+    result: JobResult | str, *, target: str, colo: rows.Colo, options: Options, now_ms: int
+) -> Trace:
+    """The row of a job that has just ended; a text is why the target was refused. `now_ms` is in
+    milliseconds of Unix time."""
+    links: tuple[Edge, ...] | None = () if options.multipath else None
     if isinstance(result, str):
-        links = () if options.multipath else None
-        return tally.Gathered(target=target, colo=colo, code=RowCode.UNTRACEABLE, links=links)
-    return tally.Gathered(
-        target=target,
-        colo=colo,
-        target_address=result.target_address,
-        sent=result.sent,
-        replies=result.replies,
-        duration_ns=result.duration_ns,
-        code=result.fault.code if result.fault else 0,
-        unplaced=result.unplaced,
-        own_ends=tally.has_own_ends(options.packet_type, multipath=options.multipath),
-        links=result.links if options.multipath else None,
+        code = RowCode.UNTRACEABLE
+        return Trace(
+            gathered=tally.Gathered(target=target, colo=colo, code=code, links=links),
+            began_ms=now_ms,
+            remarks=(Remark(row_failed(code), result),),
+        )
+    if options.multipath:
+        links = result.links
+    return Trace(
+        gathered=tally.Gathered(
+            target=target,
+            colo=colo,
+            target_address=result.target_address,
+            sent=result.sent,
+            replies=result.replies,
+            duration_ns=result.duration_ns,
+            code=result.fault.code if result.fault else 0,
+            unplaced=result.unplaced,
+            own_ends=tally.has_own_ends(options.packet_type, multipath=options.multipath),
+            links=links,
+        ),
+        began_ms=now_ms - result.duration_ns // 1_000_000,
+        source_address=result.source_address,
+        flows=result.flows,
+        remarks=tuple(Remark(code, f"{colo.name}: {words}") for code, words in _remarks(result)),
     )
 
 
-def _messages(result: JobResult | str, colo: ColoName) -> Iterable[tuple[int, str]]:
+def _remarks(result: JobResult) -> Iterable[tuple[int, str]]:
     """Code and text of each message about a row."""
-    if isinstance(result, str):
-        yield row_failed(RowCode.UNTRACEABLE), result
-        return
     if result.fault is not None:
-        yield row_failed(result.fault.code), f"{colo}: {result.fault.words}"
+        yield row_failed(result.fault.code), result.fault.words
     if result.limited_s >= LEAST_DELAY_S:
-        yield Code.ROW_NOTICE, f"{colo}: {_DELAYED.format(result.limited_s)}"
+        yield Code.ROW_NOTICE, _DELAYED.format(result.limited_s)
     for words in result.moved:
-        yield Code.ROW_MOVED, f"{colo}: {words}"
+        yield Code.ROW_MOVED, words
     for notice in result.notices:
-        yield Code.ROW_NOTICE, f"{colo}: {sentence(notice)}"
+        yield Code.ROW_NOTICE, sentence(notice)

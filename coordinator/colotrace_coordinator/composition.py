@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -35,6 +36,8 @@ from .jobs.reports import AgentReports
 from .jobs.target_rates import TargetLimits
 from .links.direct.server import DirectLink
 from .links.direct.tls import TlsFiles
+from .measurements.keeping import History
+from .measurements.registry import Measurements
 from .metrics import BrokerMetrics, Metrics
 from .peers.peers import Peers
 from .policy import TargetPolicy
@@ -130,6 +133,7 @@ class Tracing:
     """From a request to its answer. `events` is what links report to."""
 
     service: TraceService
+    measurements: Measurements
     events: FleetEvents
     registry: Registry
     asns: AsnTable | None = None
@@ -148,6 +152,7 @@ def build_tracing(
     turns: Turns,
     peers: Peers | None = None,
     gather_s: float = GATHER_S,
+    history: History | None = None,
 ) -> Tracing:
     """The service and what it works with. `gather_s`: how long after the start jobs wait for agents
     of colos that were known before. Call it inside a running event loop."""
@@ -170,15 +175,24 @@ def build_tracing(
         log=log,
         clock=clock,
     )
+    measurements = Measurements(
+        answers,
+        coordinator=peers.origin if peers is not None else secrets.token_hex(16),
+        turns=turns,
+        history=history,
+    )
     service = TraceService(
         registry=registry,
         dispatcher=dispatcher,
         answers=answers,
+        measurements=measurements,
         policy=policy,
         metrics=metrics,
         turns=turns,
+        log=log,
+        limit=clock.timeout,
     )
-    return Tracing(service, events, registry, asns)
+    return Tracing(service, measurements, events, registry, asns)
 
 
 async def _tracing(base: Base, store: Store, stack: contextlib.AsyncExitStack) -> Tracing:

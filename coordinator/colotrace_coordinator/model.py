@@ -1,10 +1,10 @@
 """The coordinator's data classes: requests and answers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from colotrace_proto.measured import Options, Outcome
+from colotrace_proto.measured import Measured, Options, Outcome, Summary
 from colotrace_proto.messages import ColoName, Family, PacketType
 from colotrace_proto.rows import ColoRow
 
@@ -49,12 +49,21 @@ class Answer:
     rows_of_target: int
     rows: AsyncIterator[Sequence[ColoRow]]
     messages: list[Message]
+    measured: Measured
+    """All of it as it is recorded."""
+
+
+LATE = "late"
+"""The message of a cancellation: the measurement was too late."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which measurements are wanted; "" and None leave all. `colo` is a name or a code. Times are in
-    milliseconds of Unix time: from `since_ms` on, before `until_ms`."""
+    """Which measurements are wanted; "" and None leave all.
+
+    `colo` is a name or a code. Times are in milliseconds of Unix time: from `since_ms` on, before
+    `until_ms`.
+    """
 
     target: str = ""
     colo: str = ""
@@ -88,4 +97,11 @@ class Tracer(Protocol):
         """The state of every known colo, sorted by name."""
 
     async def trace(self, request: TraceRequest) -> Answer:
-        """The whole answer, within `deadlines.ANSWER_S`. Cancelling the call cancels its jobs."""
+        """The whole answer, within `deadlines.ANSWER_S`. Cancelling the call cancels its jobs; the
+        message `LATE` of the cancellation says that it was too late."""
+
+    def start(
+        self, request: TraceRequest, *, within_s: float, ended: Callable[[], None]
+    ) -> Summary:
+        """Begin a measurement that goes on by itself, for `within_s` at most; `ended` is called
+        once it has ended."""

@@ -5,10 +5,15 @@
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
 from colotrace_proto.hostnames import as_ascii
-from colotrace_proto.messages import ColoName, Family
+from colotrace_proto.measured import Status, Summary
+from colotrace_proto.messages import Family
+from colotrace_proto.running import TimeLimit
+from structlog.typing import FilteringBoundLogger
 
 from .answer import Answers
 from .colo_names import ColoNames
@@ -16,17 +21,19 @@ from .errors import StoppingError
 from .fleet.registry import Registry
 from .jobs.dispatcher import Dispatcher
 from .jobs.fair import Origin
-from .jobs.running import JobKey, Ticket
-from .jobs.task import JobResult, Task
+from .jobs.running import JobKey
+from .jobs.task import Task
+from .measurements.registry import Measurements
+from .measurements.running import Running
 from .metrics import Metrics
-from .model import Answer, ColoStatus, TraceRequest
+from .model import LATE, Answer, ColoStatus, TraceRequest
 from .policy import TargetPolicy, literal
 from .turns import Turns
 
 MANY_ROWS = 300
 """With so many rows, small requests would wait for the large ones."""
 ROWS_AT_ONCE = 20
-"""Rows whose jobs are begun, or whose results are taken, in one step."""
+"""Rows whose jobs are begun in one step."""
 
 
 class TraceService:
@@ -38,14 +45,22 @@ class TraceService:
         registry: Registry,
         dispatcher: Dispatcher,
         answers: Answers,
+        measurements: Measurements,
         policy: TargetPolicy,
         metrics: Metrics,
         turns: Turns,
+        log: FilteringBoundLogger,
+        limit: TimeLimit = asyncio.timeout,
     ) -> None:
+        """`limit` bounds the time of a measurement that goes on by itself."""
+        self._log = log.bind()
+        self._limit = limit
+        self._detached_tasks: set[asyncio.Task[None]] = set()
         self._turns = turns
         self._registry = registry
         self._dispatcher = dispatcher
         self._answers = answers
+        self._measurements = measurements
         self._policy = policy
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
@@ -66,30 +81,29 @@ class TraceService:
         return self._registry.colos()
 
     async def trace(self, request: TraceRequest) -> Answer:
-        """The whole answer, within `deadlines.ANSWER_S`. Cancelling the call cancels its jobs.
+        """The whole answer, within `deadlines.ANSWER_S`. Cancelling the call ends the measurement,
+        and its jobs; the message `LATE` of the cancellation says that it was too late.
 
         Raises:
             StoppingError: `drain` has been called.
         """
-        if self._stopping:
-            raise StoppingError("the coordinator is stopping")
-        began_at = self._loop.time()
-        rows = len(request.targets) * len(request.colos)
-        self._count(rows)
-        self._requests += 1
-        self._idle.clear()
-        try:
-            return await self._trace(request)
-        finally:
-            self._metrics.answer_seconds.observe(self._loop.time() - began_at)
-            self._count(-rows)
-            self._requests -= 1
-            if self._requests == 0:
-                self._idle.set()
+        return await self._run(self._open(request), request)
 
-    def _count(self, rows: int) -> None:
-        self._rows += rows
-        self._turns.share(large=self._rows >= MANY_ROWS)
+    def start(
+        self, request: TraceRequest, *, within_s: float, ended: Callable[[], None]
+    ) -> Summary:
+        """Begin a measurement that goes on by itself, for `within_s` at most; `ended` is called
+        once it has ended.
+
+        Raises:
+            StoppingError: `drain` has been called.
+        """
+        run = self._open(request)
+        task = asyncio.create_task(self._detached(run, request, within_s), name="measurement")
+        self._detached_tasks.add(task)
+        task.add_done_callback(self._detached_tasks.discard)
+        task.add_done_callback(lambda _: ended())
+        return run.summary
 
     @property
     def rows(self) -> int:
@@ -101,46 +115,79 @@ class TraceService:
         self._stopping = True
         await self._idle.wait()
 
-    async def _trace(self, request: TraceRequest) -> Answer:
+    def _open(self, request: TraceRequest) -> Running:
+        if self._stopping:
+            raise StoppingError("the coordinator is stopping")
         origin = Origin(request.account_id, request.caller, next(self._numbers))
-        refusals = {target: self._policy.refusal(target) for target in request.targets}
-        asked = {
-            target: (as_ascii(target), request.options, _family(target)) for target in refusals
-        }
-        results: dict[tuple[str, ColoName], JobResult | str] = {}
-        tickets: dict[tuple[str, ColoName], Ticket] = {}
-        paused_at = 0
+        return self._measurements.open(request, origin)
+
+    async def _detached(self, run: Running, request: TraceRequest, within_s: float) -> None:
         try:
-            # All targets of a colo together: what is due for one agent goes in one message.
-            for colo in request.colos:
-                for target, refusal in refusals.items():
-                    if refusal is not None:
-                        results[target, colo] = refusal
-                        continue
-                    tickets[target, colo] = self._dispatcher.begin(
-                        JobKey(origin.account, Task(colo, *asked[target])),
-                        origin,
-                        rows=len(request.targets) * len(request.colos),
-                        spent_s=request.spent_s,
-                    )
-                if len(tickets) >= paused_at + ROWS_AT_ONCE:
-                    paused_at = len(tickets)
-                    await self._turns.pause()
-            places = list(tickets)
-            for first in range(0, len(places), ROWS_AT_ONCE):
-                if first:
-                    await self._turns.pause()
-                piece = places[first : first + ROWS_AT_ONCE]
-                await asyncio.wait([tickets[place].done for place in piece])
-                for place in piece:
-                    # Freed here: 3,000 jobs take 25 ms.
-                    ticket = tickets.pop(place)
-                    results[place] = ticket.done.result()
-                    ticket.leave()
+            async with self._limit(within_s):
+                await self._run(run, request)
+        except TimeoutError:
+            self._log.warning("measurement_late", measurement=run.begun.id)
+        except Exception:  # noqa: BLE001 - it is logged; nobody awaits the task
+            self._log.exception("measurement_failed", measurement=run.begun.id)
+
+    async def _run(self, run: Running, request: TraceRequest) -> Answer:
+        with self._counted(run.begun.rows):
+            try:
+                answer = await self._measure(run, request)
+            except BaseException as error:
+                gone = isinstance(error, asyncio.CancelledError) and error.args != (LATE,)
+                self._measurements.abandon(run, Status.CANCELLED if gone else Status.PARTIAL)
+                raise
+            status = Status.CANCELLED if run.withdrawn else Status.COMPLETE
+            self._measurements.close(run, status, answer.measured.known)
+        return replace(answer, measured=run.measured())
+
+    @contextmanager
+    def _counted(self, rows: int) -> Iterator[None]:
+        began_at = self._loop.time()
+        self._count(rows)
+        self._requests += 1
+        self._idle.clear()
+        try:
+            yield
         finally:
-            # A few at a time if the request is cancelled: a job takes 40 µs.
-            self._turns.each(tuple(tickets.values()), Ticket.leave)
-        return await self._answers.build(request, results, origin)
+            self._metrics.answer_seconds.observe(self._loop.time() - began_at)
+            self._count(-rows)
+            self._requests -= 1
+            if self._requests == 0:
+                self._idle.set()
+
+    def _count(self, rows: int) -> None:
+        self._rows += rows
+        self._turns.share(large=self._rows >= MANY_ROWS)
+
+    async def _measure(self, run: Running, request: TraceRequest) -> Answer:
+        rows, width = run.begun.rows, len(request.colos)
+        # A target that is named twice is traced once.
+        named: dict[str, list[int]] = {}
+        for index, target in enumerate(request.targets):
+            named.setdefault(target, []).append(index)
+        refusals = {target: self._policy.refusal(target) for target in named}
+        asked = {target: (as_ascii(target), request.options, _family(target)) for target in named}
+        begun = 0
+        # All targets of a colo together: what is due for one agent goes in one message.
+        for place, colo in enumerate(request.colos):
+            for target, indexes in named.items():
+                numbers = [index * width + place for index in indexes]
+                if (refusal := refusals[target]) is not None:
+                    run.refuse(numbers, refusal)
+                    continue
+                key = JobKey(request.account_id, Task(colo, *asked[target]))
+                run.begin(
+                    numbers,
+                    self._dispatcher.begin(key, run.origin, rows=rows, spent_s=request.spent_s),
+                )
+                begun += 1
+            if begun >= ROWS_AT_ONCE:
+                begun = 0
+                await self._turns.pause()
+        await asyncio.wait([run.ended])
+        return await self._answers.build(run.summary, run.traces, run.origin)
 
 
 def _family(target: str) -> Family | None:

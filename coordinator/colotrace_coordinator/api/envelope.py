@@ -7,29 +7,8 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from starlette.responses import Response
 
+from colotrace_coordinator.lines import Line, line
 from colotrace_coordinator.model import Message
-
-
-class Source(msgspec.Struct, frozen=True):
-    """The subject of a line: a JSON pointer (RFC 6901) into the request or the answer."""
-
-    pointer: str
-
-
-class Cause(msgspec.Struct, frozen=True):
-    """The cause of an error."""
-
-    code: int
-    message: str
-
-
-class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of `errors` or `messages`."""
-
-    code: int
-    message: str
-    error_chain: list[Cause] | UnsetType = UNSET
-    source: Source | UnsetType = UNSET
 
 
 class Envelope(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,6 +18,8 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     errors: list[Line]
     messages: list[Line]
     result: Any
+    result_info: Any | UnsetType = UNSET
+    """What is told of the result beside it: of a list, which page; of rows, their measurement."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -49,18 +30,23 @@ def pointer(path: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def line(message: Message) -> Line:
-    """The line of the envelope for a message of the coordinator."""
-    source = UNSET if message.pointer is None else Source(message.pointer)
-    return Line(code=message.code, message=message.message, source=source)
-
-
-def answer(result: object, messages: Iterable[Message] = ()) -> Response:
-    """A 200 with the result, which msgspec must be able to encode."""
+def answer(
+    result: object,
+    messages: Iterable[Message] = (),
+    *,
+    info: object = UNSET,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A success with the result and `result_info`, which msgspec must be able to encode."""
     body = Envelope(
-        success=True, errors=[], messages=[line(message) for message in messages], result=result
+        success=True,
+        errors=[],
+        messages=[line(message) for message in messages],
+        result=result,
+        result_info=info,
     )
-    return _response(200, body, {})
+    return _response(status, body, headers or {})
 
 
 def refusal(status: int, errors: list[Line], headers: Mapping[str, str]) -> Response:

@@ -12,9 +12,9 @@ from colotrace_coordinator.errors import (
     StoppingError,
     StoreError,
 )
+from colotrace_coordinator.lines import Cause, Line, line
 from colotrace_coordinator.model import Message
 
-from .envelope import Cause, Line, line
 from .quota import Quota
 
 MAX_BODY = 65_536

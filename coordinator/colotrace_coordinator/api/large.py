@@ -4,23 +4,23 @@ Other requests have their turn whenever the next rows are asked for (`answer`).
 """
 
 import zlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
 from typing import Protocol
 
 import anyio
 import msgspec
 import zstandard
+from msgspec import UNSET
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from colotrace_coordinator.lines import line
 from colotrace_coordinator.model import Answer
-
-from .envelope import line
 
 WHOLE_BYTES = 100_000
 """A smaller answer is sent in one piece, with its length."""
-_JSON = "application/json"
+JSON = "application/json"
 _encoder = msgspec.json.Encoder()
 
 
@@ -44,23 +44,36 @@ async def preload() -> None:
         pass
 
 
-async def respond(answer: Answer, *, accepted: str, until_sent: ExitStack) -> Response:
-    """The response; `accepted` is the header Accept-Encoding. `until_sent` is closed once all of
-    the answer has been sent, or will not be."""
-    pieces = _pieces(answer)
+async def respond(
+    pieces: AsyncIterator[bytes],
+    *,
+    accepted: str,
+    until_sent: ExitStack,
+    headers: Mapping[str, str],
+    media_type: str = JSON,
+) -> Response:
+    """The response with a body in pieces; `accepted` is the header Accept-Encoding. `until_sent` is
+    closed once all of the answer has been sent, or will not be."""
     first = bytearray()
     with until_sent:
         async for piece in pieces:
             first += piece
             if len(first) > WHOLE_BYTES:
                 rest = until_sent.pop_all()
-                return _Streamed(bytes(first), pieces, _coding(accepted), rest)
-    return Response(bytes(first), media_type=_JSON)
+                response = _Streamed(bytes(first), pieces, _coding(accepted), rest, media_type)
+                response.headers.update(headers)
+                return response
+    return Response(bytes(first), headers=dict(headers), media_type=media_type)
 
 
 class _Streamed(StreamingResponse):
     def __init__(
-        self, first: bytes, rest: AsyncIterator[bytes], coding: str, until_sent: ExitStack
+        self,
+        first: bytes,
+        rest: AsyncIterator[bytes],
+        coding: str,
+        until_sent: ExitStack,
+        media_type: str,
     ) -> None:
         headers = {"vary": "accept-encoding"}
         if coding:
@@ -69,7 +82,7 @@ class _Streamed(StreamingResponse):
         super().__init__(
             _compressed(body, _ENCODINGS[coding]()) if coding else body,
             headers=headers,
-            media_type=_JSON,
+            media_type=media_type,
         )
         self._until_sent = until_sent
 
@@ -78,8 +91,9 @@ class _Streamed(StreamingResponse):
             await super().__call__(scope, receive, send)
 
 
-async def _pieces(answer: Answer) -> AsyncIterator[bytes]:
-    """The JSON of the envelope; its fields are those of `envelope.Envelope`."""
+async def json_pieces(answer: Answer, *, info: object = UNSET) -> AsyncIterator[bytes]:
+    """The JSON of the envelope; its fields are those of `envelope.Envelope`. `info` is
+    `result_info`, which msgspec must be able to encode."""
     messages = _encoder.encode([line(message) for message in answer.messages])
     yield b'{"success":true,"errors":[],"messages":' + messages + b',"result":['
     rows_left = 0
@@ -93,7 +107,7 @@ async def _pieces(answer: Answer) -> AsyncIterator[bytes]:
         rows_left -= len(rows)
         yield start + _encoder.encode(rows)[1:-1] + (b"" if rows_left else b"]}")
         separator = b","
-    yield b"]}"
+    yield b"]}" if info is UNSET else b'],"result_info":' + _encoder.encode(info) + b"}"
 
 
 async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

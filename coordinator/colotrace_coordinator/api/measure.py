@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from colotrace_proto.running import TimeLimit
 from starlette.requests import ClientDisconnect, Request
 
-from colotrace_coordinator.model import Answer, Tracer, TraceRequest
+from colotrace_coordinator.model import LATE, Answer, Tracer, TraceRequest
 from colotrace_coordinator.shares import Shares
 
 from .errors import LateAnswerError, OverloadedError, TooManyMeasurementsError
@@ -63,6 +63,7 @@ async def measure(
     """
     trace = asyncio.create_task(tracer.trace(asked), name="trace")
     gone = asyncio.create_task(_gone(request), name="client-watch")
+    why = None
     try:
         async with limit(within_s):
             await asyncio.wait({trace, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -72,9 +73,10 @@ async def measure(
     except TimeoutError:
         if trace.done():  # a timeout of the tracer's own
             raise
+        why = LATE
         raise LateAnswerError from None
     finally:
-        trace.cancel()
+        trace.cancel(why)
         gone.cancel()
         # The answer waits at most 1 s for a tracer that is slow to cancel.
         await asyncio.wait({trace, gone}, timeout=1.0)

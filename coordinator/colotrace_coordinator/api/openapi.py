@@ -13,7 +13,8 @@ from colotrace_proto.deadlines import ANSWER_S
 from colotrace_proto.measured import Options
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
 
-from .envelope import Line
+from colotrace_coordinator.lines import Line
+
 from .request.parsing import MAX_PORT, MAX_TARGETS, MAX_WAIT_S
 from .routes.colos import ColoLine
 

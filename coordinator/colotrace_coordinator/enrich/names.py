@@ -130,6 +130,18 @@ class Names:
                 found[address] = cached.name
         return found
 
+    def known_now(self, addresses: Iterable[str]) -> tuple[dict[str, str], set[str]]:
+        """The names that are cached, and the addresses that are still looked up."""
+        found: dict[str, str] = {}
+        awaited: set[str] = set()
+        for address in addresses:
+            cached = self._cache.get(address)
+            if cached is not None and cached.name is not None:
+                found[address] = cached.name
+            elif cached is None and address in self._wanted:
+                awaited.add(address)
+        return found, awaited
+
     def _cached(self, address: str) -> _Cached | None:
         cached = self._cache.get(address)
         if cached is None:

@@ -103,3 +103,7 @@ class Attempts(Generic[J]):
         last = self.close(now)
         best = last if fault is None else furthest(self._all)
         return JobResult.of(best, fault, earlier=self.faults)
+
+    def so_far(self, fault: Fault | None) -> JobResult:
+        """The result if the job ended now, with this fault if there is one; the attempts go on."""
+        return JobResult.of(furthest(self._all), fault, earlier=self.faults)

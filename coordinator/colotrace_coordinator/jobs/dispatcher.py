@@ -120,7 +120,7 @@ class Dispatcher:
         else:
             self._metrics.jobs_shared.inc()
         job.callers += 1
-        return Ticket(job.done, partial(self._leave, job))
+        return Ticket(job, partial(self._leave, job))
 
     def _queue(self, key: JobKey, origin: Origin, now: float, deadline: float) -> LiveJob:
         machine = JobMachine(
@@ -264,9 +264,9 @@ class Dispatcher:
 
     # Events
 
-    def origin_of(self, machine: JobMachine) -> Origin:
-        """The request that began a job that has not ended."""
-        return self._jobs[machine.task.colo][machine].origin
+    def job_of(self, machine: JobMachine) -> LiveJob:
+        """The job of a machine that has not ended."""
+        return self._jobs[machine.task.colo][machine]
 
     def of_colo(self, colo: ColoName) -> list[JobMachine]:
         """The machines of the colo's running jobs."""

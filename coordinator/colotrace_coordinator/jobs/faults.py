@@ -99,6 +99,12 @@ def overloaded(colo: ColoName) -> Fault:
     return Fault(RowCode.LOST, Weight.FINAL, words, own=True)
 
 
+def withdrawn() -> Fault:
+    """The whole measurement was cancelled."""
+    words = "the measurement was cancelled before this row ended"
+    return Fault(RowCode.LOST, Weight.FINAL, words)
+
+
 def not_started(colo: ColoName, waited_for: Gate, limits: TargetLimits) -> Fault:
     """The job did not start before its time ran out."""
     match waited_for:

@@ -273,6 +273,10 @@ class JobMachine:
             self._attempts.close(now)
             self.state = State.ENDED
 
+    def so_far(self, fault: Fault | None) -> JobResult:
+        """The result if the job ended now, with this fault if there is one; the job goes on."""
+        return self._attempts.so_far(fault)
+
     def expire(self, now: float, agents: Sequence[Agent], *, blocked: str = "") -> None:
         """Do what is due; `agents` and `blocked` as for `place`."""
         if self.state is State.ENDED:

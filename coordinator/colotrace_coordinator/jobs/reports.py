@@ -210,7 +210,10 @@ class AgentReports:
         asks = not before and not frame.sent and frame.outcome is None
         goes_on = True
         if sequence == frame.sequence:
-            self._seen(frame, self._dispatcher.origin_of(machine))
+            job = self._dispatcher.job_of(machine)
+            self._seen(frame, job.origin)
+            for progressed in job.watchers:
+                progressed()
             if frame.target_address != before and frame.target_address:
                 address = frame.target_address
                 goes_on = self._dispatcher.resolved(machine, address, probed=not asks)

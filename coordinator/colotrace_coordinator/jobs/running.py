@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from colotrace_proto.running import RunningTimer
 
+from .attempt import Attempt
 from .fair import Origin
+from .faults import Fault
 from .machine import JobMachine
 from .task import JobResult, Task
 
@@ -41,6 +43,8 @@ class LiveJob:
     callers: int = 0
     due: float | None = None
     timer: RunningTimer | None = None
+    watchers: set[Callable[[], None]] = field(default_factory=set)
+    """Called after each new frame."""
 
 
 class Ticket:
@@ -49,12 +53,31 @@ class Ticket:
     `done` is shared with other callers: wait for it (`asyncio.wait`), never cancel it.
     """
 
-    def __init__(self, done: asyncio.Future[JobResult], leave: Callable[[], None]) -> None:
-        self.done = done
+    def __init__(self, job: LiveJob, leave: Callable[[], None]) -> None:
+        self.done = job.done
+        self._job = job
         self._leave: Callable[[], None] | None = leave
+        self._watcher: Callable[[], None] | None = None
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The live attempt, whose replies so far may be read; None if no agent has the job now."""
+        return self._job.machine.live
+
+    def so_far(self, fault: Fault | None) -> JobResult:
+        """The result if the job ended now."""
+        return self._job.machine.so_far(fault)
+
+    def watch(self, progressed: Callable[[], None]) -> None:
+        """Call `progressed` after each frame of the job that is new."""
+        self._watcher = progressed
+        self._job.watchers.add(progressed)
 
     def leave(self) -> None:
         """Give up the share; when the last caller leaves, the job is cancelled."""
         leave, self._leave = self._leave, None
+        if self._watcher is not None:
+            self._job.watchers.discard(self._watcher)
+            self._watcher = None
         if leave is not None:
             leave()

@@ -11,13 +11,13 @@ from typing import Protocol
 
 from starlette.datastructures import Headers
 
-from colotrace_coordinator.api.envelope import Cause
 from colotrace_coordinator.api.errors import (
     MalformedCredentialsError,
     NoCredentialsError,
     UnknownCredentialsError,
 )
 from colotrace_coordinator.api.quota import Quota
+from colotrace_coordinator.lines import Cause
 from colotrace_coordinator.store.credentials import Credential, is_email, is_key
 from colotrace_coordinator.store.secrets import MAX_SECRET, sha256, short_digest
 

@@ -16,11 +16,12 @@ from colotrace_coordinator.api.access.access import Access
 from colotrace_coordinator.api.context import CLIENT_GONE, context_of
 from colotrace_coordinator.api.envelope import answer
 from colotrace_coordinator.api.errors import describe
-from colotrace_coordinator.api.large import respond
 from colotrace_coordinator.api.measure import Admission, measure
+from colotrace_coordinator.api.representation import represent
 from colotrace_coordinator.api.request.body import read_json_bytes
 from colotrace_coordinator.api.request.colos import choose
 from colotrace_coordinator.api.request.parsing import parse
+from colotrace_coordinator.measurements.shapes import SummaryShape
 from colotrace_coordinator.model import Message, Tracer, TraceRequest
 from colotrace_coordinator.store.audit import Audit, AuditEntry
 from colotrace_coordinator.store.credentials import Permission
@@ -76,17 +77,31 @@ class Traceroute:
             with ExitStack() as stack:
                 stack.enter_context(self._admission.enter(account_id, asked.caller))
                 left_s = self._within_s - spent_s
+                if prefers_async(request):
+                    response = await self._start(request, asked, left_s, stack)
+                    status = response.status_code
+                    return response
                 got = await measure(
                     self._tracer, asked, request=request, within_s=left_s, limit=self._limit
                 )
                 status = 200
-                accepted = request.headers.get("accept-encoding", "")
-                return await respond(got, accepted=accepted, until_sent=stack.pop_all())
+                headers = headers_of(request, got.measured.summary.id)
+                return await represent(
+                    got, request=request, headers=headers, until_sent=stack.pop_all()
+                )
         except Exception as error:
             status = describe(error, path="").status
             raise
         finally:
             self._record(request, asked, status=status, seconds=time.monotonic() - began)
+
+    async def _start(
+        self, request: Request, asked: TraceRequest, within_s: float, stack: ExitStack
+    ) -> Response:
+        """Begin a measurement that goes on by itself. It has its place until it ends."""
+        summary = self._tracer.start(asked, within_s=within_s, ended=stack.pop_all().close)
+        headers = {**headers_of(request, summary.id), "Preference-Applied": "respond-async"}
+        return answer([], info=SummaryShape.of(summary), status=202, headers=headers)
 
     def _record(
         self, request: Request, asked: TraceRequest, *, status: int, seconds: float
@@ -110,3 +125,15 @@ class Traceroute:
                 options=msgspec.json.encode(asked.options).decode(),
             )
         )
+
+
+def headers_of(request: Request, measurement_id: str) -> dict[str, str]:
+    """Where the measurement of a POST is found."""
+    path = request.scope["raw_path"].decode("ascii").rstrip("/")
+    return {"Location": f"{path}/{measurement_id}", "Measurement-Id": measurement_id}
+
+
+def prefers_async(request: Request) -> bool:
+    """Whether the client prefers an answer at once (RFC 7240 section 4.1)."""
+    preferences = ",".join(request.headers.getlist("prefer")).lower().split(",")
+    return any(each.partition(";")[0].strip() == "respond-async" for each in preferences)

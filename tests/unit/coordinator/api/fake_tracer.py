@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from colotrace_coordinator.colo_names import ColoNames
 from colotrace_coordinator.model import Answer, ColoStatus, Message, TraceRequest
+from colotrace_proto.measured import Measured, Status, Summary
 from colotrace_proto.messages import ColoName, Family, Node, NodeKind, PacketType, Replies
 from colotrace_proto.rows import Colo, ColoRow
 from colotrace_proto.tally import Gathered, colo_rows
@@ -15,6 +16,24 @@ CITIES = {
     "fra01": "Frankfurt, DE",
     "sin01": "Singapore, SG",
 }
+
+MEASUREMENT_ID = "019ac5f0a1b27c3d8e4f5a6b7c8d9e0f"
+
+
+def summary_of(request: TraceRequest) -> Summary:
+    """Of a measurement that has begun."""
+    return Summary(
+        id=MEASUREMENT_ID,
+        account_id=request.account_id,
+        caller=request.caller,
+        coordinator="c" * 32,
+        status=Status.RUNNING,
+        began_ms=1_700_000_000_000,
+        ended_ms=None,
+        targets=request.targets,
+        colos=request.colos,
+        options=request.options,
+    )
 
 
 class FakeTracer:
@@ -29,6 +48,7 @@ class FakeTracer:
         self.fail: Callable[[], Exception] | None = None
         self.messages: list[Message] = []
         self.codes: dict[str, int] = {}
+        self.ended: list[Callable[[], None]] = []
 
     @property
     def colo_names(self) -> ColoNames:
@@ -58,7 +78,17 @@ class FakeTracer:
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
-        return Answer(request.targets, len(request.colos), self._rows(request), self.messages)
+        measured = Measured(summary=summary_of(request), traces={})
+        width = len(request.colos)
+        return Answer(request.targets, width, self._rows(request), self.messages, measured)
+
+    def start(
+        self, request: TraceRequest, *, within_s: float, ended: Callable[[], None]
+    ) -> Summary:
+        self.asked.append(request)
+        self.started.set()
+        self.ended.append(ended)
+        return summary_of(request)
 
     async def _rows(self, request: TraceRequest) -> AsyncIterator[list[ColoRow]]:
         for target in request.targets:

@@ -1,0 +1,137 @@
+"""Validates the query of a list of measurements: filters, and which page."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from colotrace_proto.measured import Outcome
+from colotrace_proto.messages import MAX_TARGET, PacketType
+
+from colotrace_coordinator.api.errors import InvalidBodyError, schema_fault
+from colotrace_coordinator.measurements.ids import is_id
+from colotrace_coordinator.model import Filter, Message
+
+PER_PAGE, MOST_PER_PAGE = 20, 100
+MOST_PAGES = 1_000
+"""Pages by number; with more measurements, `cursor` goes on."""
+_MAX_COLO = 32
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which part of a list. `before` is the id after which the page begins. `page` counts from 1,
+    and is 0 if the client does not use numbers."""
+
+    before: str | None
+    page: int
+    per_page: int
+
+
+def listing(query: Mapping[str, str]) -> tuple[Filter, Page]:
+    """The filter and the page.
+
+    Raises:
+        InvalidBodyError: parameters are invalid; it has a message for each.
+    """
+    read = Parameters(query)
+    wanted = Filter(
+        target=read.text("target", most=MAX_TARGET),
+        colo=read.text("colo", most=_MAX_COLO).lower(),
+        since_ms=read.one("since", _time_ms, _TIME),
+        until_ms=read.one("until", _time_ms, _TIME),
+        packet_type=read.one("packet_type", PacketType, _one_of(PacketType)),
+        outcome=read.one("outcome", Outcome, _one_of(Outcome)),
+    )
+    page = paging(read)
+    read.check()
+    return wanted, page
+
+
+class Parameters:
+    """The parameters of a query; collects what is wrong with them."""
+
+    def __init__(self, query: Mapping[str, str]) -> None:
+        self._query = query
+        self._faults: list[Message] = []
+
+    def text(self, name: str, *, most: int) -> str:
+        """The text; "" if it is absent."""
+        value = self._query.get(name, "")
+        if len(value) > most:
+            self._fault(name, f"must have at most {most} characters")
+            return ""
+        return value
+
+    def one(self, name: str, read: Callable[[str], _T], words: str) -> _T | None:
+        """The value as `read` has it, which raises ValueError; None if it is absent.
+
+        `words` say what is valid.
+        """
+        value = self._query.get(name, "")
+        if not value:
+            return None
+        try:
+            return read(value)
+        except (ValueError, OverflowError):
+            self._fault(name, words)
+            return None
+
+    def number(self, name: str, default: int, *, least: int, most: int) -> int:
+        """The number; `default` if it is absent."""
+        value = self.one(name, _digits, f"must be a number from {least} to {most}")
+        if value is not None and not least <= value <= most:
+            self._fault(name, f"must be a number from {least} to {most}")
+            return default
+        return default if value is None else value
+
+    def _fault(self, name: str, words: str) -> None:
+        self._faults.append(schema_fault(f"{name} {words}", f"?{name}"))
+
+    def check(self) -> None:
+        """Raises InvalidBodyError if something was wrong."""
+        if self._faults:
+            raise InvalidBodyError(self._faults)
+
+
+def paging(read: Parameters) -> Page:
+    """Which page is wanted."""
+    return Page(
+        before=read.one("cursor", _id, "must be the cursor of an earlier page"),
+        page=read.number("page", 0, least=1, most=MOST_PAGES),
+        per_page=read.number("per_page", PER_PAGE, least=1, most=MOST_PER_PAGE),
+    )
+
+
+_TIME = "must be a time, as 2026-01-31T12:00:00Z or in seconds since 1970"
+
+
+def _one_of(kind: type[PacketType] | type[Outcome]) -> str:
+    return "must be one of " + ", ".join(each.value for each in kind)
+
+
+def _digits(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 9):
+        raise ValueError
+    return int(text)
+
+
+def _id(text: str) -> str:
+    if not is_id(text):
+        raise ValueError
+    return text
+
+
+def _time_ms(text: str) -> int:
+    if len(text) > 40:
+        raise ValueError
+    try:
+        seconds = float(text)
+    except ValueError:
+        at = datetime.fromisoformat(text)
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    if not math.isfinite(seconds) or not 0 <= seconds < 1e11:
+        raise ValueError
+    return int(seconds * 1_000)

@@ -1,0 +1,1 @@
+"""Measurements: those that run here, and where the others are found."""

@@ -1,0 +1,210 @@
+"""All measurements: those that run here, those of other coordinators, and those that are kept."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from colotrace_proto.addresses import address_text
+from colotrace_proto.measured import Measured, Status, Summary, Trace
+from colotrace_proto.messages import ColoName
+from colotrace_proto.tally import NOTHING_KNOWN, Known
+from msgspec.structs import replace
+
+from colotrace_coordinator.answer import Answers
+from colotrace_coordinator.jobs.fair import Origin
+from colotrace_coordinator.live.feed import Feed
+from colotrace_coordinator.model import Answer, Filter, TraceRequest
+from colotrace_coordinator.turns import Turns
+
+from .ids import Ids
+from .keeping import History, Relay
+from .pump import Pump
+from .replay import recorded_feed
+from .running import Running
+
+
+class Measurements:
+    """Begins and ends measurements, and finds them. `history` is None if none is kept, `relay` is
+    None without other coordinators."""
+
+    def __init__(
+        self,
+        answers: Answers,
+        *,
+        coordinator: str,
+        turns: Turns,
+        history: History | None = None,
+        relay: Relay | None = None,
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """`coordinator` identifies this process; `now_ms` is Unix time in milliseconds."""
+        self._answers = answers
+        self._coordinator = coordinator
+        self._turns = turns
+        self._history = history
+        self._relay = relay
+        self._now_ms = now_ms
+        self._ids = Ids(now_ms)
+        self._running: dict[str, Running] = {}
+        self._pumps: dict[str, Pump] = {}
+
+    def __len__(self) -> int:
+        """Measurements that run here."""
+        return len(self._running)
+
+    # Those that run here
+
+    def open(self, request: TraceRequest, origin: Origin) -> Running:
+        """A measurement begins."""
+        summary = Summary(
+            id=self._ids.new(),
+            account_id=request.account_id,
+            caller=request.caller,
+            coordinator=self._coordinator,
+            status=Status.RUNNING,
+            began_ms=self._now_ms(),
+            ended_ms=None,
+            targets=request.targets,
+            colos=request.colos,
+            options=request.options,
+        )
+        run = Running(
+            summary,
+            origin,
+            colos=[self._answers.colo(name) for name in request.colos],
+            now_ms=self._now_ms,
+            row_ended=self._row_ended,
+        )
+        self._running[summary.id] = run
+        if self._history is not None:
+            self._history.begun(summary)
+        return run
+
+    def close(self, run: Running, status: Status, known: Known) -> None:
+        """A measurement has ended."""
+        run.close(status, known)
+        del self._running[run.begun.id]
+        if self._history is not None:
+            self._history.ended(run.summary, known)
+        if (pump := self._pumps.pop(run.begun.id, None)) is not None:
+            pump.end()
+
+    def withdraw(self, run: Running) -> None:
+        """End a measurement early, with what there is; `run.ended` is done then."""
+        if not run.withdrawn:
+            run.withdrawn = True
+            self._turns.soon(run.withdraw())
+
+    def abandon(self, run: Running, status: Status) -> None:
+        """End a measurement that nobody waits for."""
+
+        def steps() -> Iterator[None]:
+            run.withdrawn = True
+            yield from run.withdraw()
+            self.close(run, status, NOTHING_KNOWN)
+
+        self._turns.soon(steps())
+
+    def _row_ended(self, run: Running, number: int, trace: Trace) -> None:
+        if self._history is not None:
+            self._history.row(run.begun, number, trace)
+        if (pump := self._pumps.get(run.begun.id)) is not None:
+            pump.row_ended(number)
+
+    def feed_here(self, account_id: str, measurement_id: str) -> Feed | None:
+        """The events of a measurement that runs here; None if it does not."""
+        run = self._here(account_id, measurement_id)
+        if run is None:
+            return None
+        pump = self._pumps.get(measurement_id)
+        if pump is None:
+            pump = self._pumps[measurement_id] = Pump(run, self._answers, turns=self._turns)
+        return pump.feed
+
+    def cancel_here(self, account_id: str, measurement_id: str) -> bool:
+        """Whether the measurement runs here; it ends with what there is then."""
+        run = self._here(account_id, measurement_id)
+        if run is not None:
+            self.withdraw(run)
+        return run is not None
+
+    def _here(self, account_id: str, measurement_id: str) -> Running | None:
+        run = self._running.get(measurement_id)
+        return run if run is not None and run.begun.account_id == account_id else None
+
+    # All of them
+
+    async def find(self, account_id: str, measurement_id: str) -> Summary | None:
+        """A measurement of the account, without its rows."""
+        run = self._here(account_id, measurement_id)
+        if run is not None:
+            return run.summary
+        if self._history is None:
+            return None
+        return await self._history.find(account_id, measurement_id)
+
+    async def show(self, account_id: str, measurement_id: str) -> Answer | None:
+        """A measurement of the account, as far as it has come."""
+        run = self._here(account_id, measurement_id)
+        if run is not None:
+            return await self._answers.shown(await self._so_far(run))
+        if self._history is None:
+            return None
+        measured = await self._history.show(account_id, measurement_id)
+        return None if measured is None else await self._answers.shown(measured)
+
+    async def newest(
+        self, account_id: str, wanted: Filter, *, before: str | None, most: int
+    ) -> Sequence[Summary]:
+        """The account's measurements, newest first; only those with an id less than `before`."""
+        if self._history is None:
+            return ()
+        found = await self._history.newest(account_id, wanted, before=before, most=most)
+        # What runs here is told as it is now.
+        return [run.summary if (run := self._running.get(each.id)) else each for each in found]
+
+    async def pair(
+        self, account_id: str, target: str, colo: ColoName, *, up_to: str, most: int
+    ) -> Sequence[Measured]:
+        """The rows of a target and a colo; see `History`."""
+        if self._history is None:
+            return ()
+        return await self._history.pair(account_id, target, colo, up_to=up_to, most=most)
+
+    async def feed(self, account_id: str, measurement_id: str) -> Feed | None:
+        """The events of a measurement: of one that has ended, all at once."""
+        feed = self.feed_here(account_id, measurement_id)
+        if feed is None and self._relay is not None:
+            summary = await self.find(account_id, measurement_id)
+            if summary is None or summary.status is Status.RUNNING:
+                feed = await self._relay.follow(account_id, measurement_id)
+        if feed is None:
+            answer = await self.show(account_id, measurement_id)
+            feed = None if answer is None else await recorded_feed(answer)
+        return feed
+
+    async def cancel(self, account_id: str, measurement_id: str) -> bool:
+        """Whether the measurement runs, and is cancelled."""
+        run = self._here(account_id, measurement_id)
+        if run is not None:
+            self.withdraw(run)
+            await asyncio.wait([run.ended])
+            return True
+        return self._relay is not None and await self._relay.cancel(account_id, measurement_id)
+
+    async def remove(self, account_id: str, measurement_id: str) -> bool:
+        """Whether there was one that had ended, which is forgotten now."""
+        return self._history is not None and await self._history.remove(account_id, measurement_id)
+
+    async def _so_far(self, run: Running) -> Measured:
+        """All of a measurement that runs here, with the names that are known now."""
+        unfinished: dict[int, Trace] = {}
+        addresses: set[str] = set()
+        for number in list(run.tickets):
+            if number in run.tickets:
+                unfinished[number] = run.so_far(number)
+                await self._turns.pause()
+        for trace in (*unfinished.values(), *run.traces.values()):
+            addresses.update(address_text(n.address) for n in trace.gathered.replies.nodes)
+        known, _ = self._answers.known_now(addresses)
+        return replace(run.measured(unfinished), known=known)
