@@ -67,7 +67,7 @@ class Feed:
         """The sequence number of the last event."""
         self._begin = begin
         self.ended = False
-        """Whether the event `end` was put. No event follows it."""
+        """Whether the event `end` was put, or the feed was closed. No event follows."""
         self.dropped = 0
         """Messages that were not kept."""
         self._entries: list[_Entry] = []
@@ -121,6 +121,15 @@ class Feed:
             self._entries = [entry for entry in self._entries if not entry.dead]
             self._dead = 0
         self._pieces.clear()
+        self._tell()
+
+    def close(self) -> None:
+        """End without the event `end`: what else happened is not known here."""
+        if not self.ended:
+            self.ended = True
+            self._tell()
+
+    def _tell(self) -> None:
         for listener in tuple(self._listeners):
             listener()
 
@@ -162,8 +171,13 @@ class Feed:
             lines += (line, b"\n")
         return Piece(b"".join(lines), position + len(lines) // 2)
 
+    @property
+    def listeners(self) -> int:
+        """How many there are."""
+        return len(self._listeners)
+
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call the listener after each event. Returns what ends this."""
+        """Call the listener after each event, and at the end. Returns what ends this."""
         self._listeners[listener] = None
 
         def end() -> None:

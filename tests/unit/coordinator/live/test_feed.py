@@ -351,6 +351,20 @@ def test_listener_may_end_while_it_is_called() -> None:
     assert feed.position == 1
 
 
+def test_feed_that_is_closed_has_ended_without_an_event() -> None:
+    feed = Feed()
+    heard: list[bool] = []
+    leave = feed.listen(lambda: heard.append(feed.ended))
+    assert feed.listeners == 1
+    feed.put(Kind.START, b"{}")
+    for _ in range(2):
+        feed.close()
+    feed.put(Kind.END, b"{}")
+    assert (heard, feed.position) == ([False, True], 1)
+    leave()
+    assert feed.listeners == 0
+
+
 @pytest.mark.parametrize("data", [b"{\n}", b"{\r}"])
 def test_line_break_in_data_is_refused(data: bytes) -> None:
     """It would end the event, or begin another one."""
