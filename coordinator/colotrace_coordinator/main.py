@@ -275,7 +275,8 @@ def create_token(
         list[str] | None,
         typer.Option(
             envvar="COLOTRACE_PERMISSION",
-            help="diagnostics:traceroute (default) or diagnostics:colos; may be repeated.",
+            help="traceroute:read, traceroute:write, diagnostics:traceroute (default: both), "
+            "diagnostics:colos (list colos only) or admin (everything); may be repeated.",
         ),
     ] = None,
     description: Description = "",

@@ -27,13 +27,18 @@ _AT_ONCE = 500
 
 
 class Permission(enum.StrEnum):
-    """What a token may do in its account."""
+    """What a token may do in its account. `api.access.access` says what each permits."""
 
     TRACEROUTE = "diagnostics:traceroute"
     COLOS = "diagnostics:colos"
+    READ = "traceroute:read"
+    WRITE = "traceroute:write"
+    ADMIN = "admin"
 
 
-EVERYTHING = frozenset(Permission)
+OF_KEYS = frozenset(Permission) - {Permission.ADMIN}
+"""What a key may do. A key never expires and is in scripts, so it does not become an
+administrator's when the API gets routes of administration: these need a token."""
 _OTHER_WORDS = {"magic transit write": Permission.TRACEROUTE}  # the public API's name
 
 
@@ -109,7 +114,7 @@ class Credentials:
             ]
         if not rows:
             return None
-        return Credential(rows[0].id, {row.account_id: EVERYTHING for row in rows})
+        return Credential(rows[0].id, {row.account_id: OF_KEYS for row in rows})
 
     async def digests(self) -> frozenset[bytes]:
         """`secrets.short_digest` of the newest `MAX_DIGESTS` tokens and keys that are not revoked.

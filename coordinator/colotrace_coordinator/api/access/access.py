@@ -11,6 +11,13 @@ from colotrace_coordinator.store.credentials import Credential, Permission
 
 from .authenticator import Authenticator
 
+WRITE = frozenset({Permission.ADMIN, Permission.WRITE, Permission.TRACEROUTE})
+"""Permissions that allow to measure, cancel and remove. Any of them suffices."""
+READ = WRITE | {Permission.READ}
+"""Permissions that allow to read measurements, colos and agents."""
+LIST_COLOS = READ | {Permission.COLOS}
+"""Permissions that allow to list the colos."""
+
 
 class Access:
     """Credentials first, then the account and the permission."""

@@ -4,10 +4,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from colotrace_coordinator.api.access.access import Access
+from colotrace_coordinator.api.access.access import LIST_COLOS, Access
 from colotrace_coordinator.api.envelope import answer
 from colotrace_coordinator.model import ColoStatus, Tracer
-from colotrace_coordinator.store.credentials import Permission
 
 
 class ColoLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,7 +29,7 @@ class Colos:
 
     async def get(self, request: Request) -> Response:
         """Every known colo, by name."""
-        await self._access.identify(request, any_of=[Permission.COLOS, Permission.TRACEROUTE])
+        await self._access.identify(request, any_of=LIST_COLOS)
         return answer([_line(status) for status in self._tracer.colos()])
 
 

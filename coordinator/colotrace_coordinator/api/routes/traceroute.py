@@ -12,7 +12,7 @@ from colotrace_proto.running import TimeLimit
 from starlette.requests import Request
 from starlette.responses import Response
 
-from colotrace_coordinator.api.access.access import Access
+from colotrace_coordinator.api.access.access import WRITE, Access
 from colotrace_coordinator.api.context import CLIENT_GONE, context_of
 from colotrace_coordinator.api.envelope import answer
 from colotrace_coordinator.api.errors import describe
@@ -24,7 +24,6 @@ from colotrace_coordinator.api.request.parsing import parse
 from colotrace_coordinator.measurements.shapes import SummaryShape
 from colotrace_coordinator.model import Message, Tracer, TraceRequest
 from colotrace_coordinator.store.audit import Audit, AuditEntry
-from colotrace_coordinator.store.credentials import Permission
 
 NO_COLO = Message(
     Code.ROW_FAILED,
@@ -56,7 +55,7 @@ class Traceroute:
 
     async def post(self, request: Request) -> Response:
         """Measure, and answer."""
-        account_id = await self._access.identify(request, any_of=[Permission.TRACEROUTE])
+        account_id = await self._access.identify(request, any_of=WRITE)
         body = parse(await read_json_bytes(request))
         colos = choose(body.colos, self._tracer.colo_names)
         # The client's deadline counts from the start of its request.

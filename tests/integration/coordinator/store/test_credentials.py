@@ -3,7 +3,7 @@
 import pytest
 from colotrace_coordinator.errors import SetupError, UnknownIdError
 from colotrace_coordinator.store.credentials import (
-    EVERYTHING,
+    OF_KEYS,
     Credentials,
     Permission,
     permission,
@@ -84,7 +84,7 @@ async def test_key(credentials: Credentials) -> None:
     assert len(key) == 37
     found = await credentials.find_key("OPS@example.NET", key)
     assert found is not None
-    assert found.grants == {"a1": EVERYTHING}
+    assert found.grants == {"a1": OF_KEYS}
     assert await credentials.find_key("other@example.net", key) is None
     assert await credentials.find_key("ops@example.net", key[:-1]) is None
     [line] = await credentials.all(Key)
@@ -133,7 +133,9 @@ async def test_last_use(credentials: Credentials, clock: ManualClock) -> None:
 def test_permission_names() -> None:
     assert permission("diagnostics:traceroute") is Permission.TRACEROUTE
     assert permission("Magic Transit Write") is Permission.TRACEROUTE
-    with pytest.raises(SetupError, match="diagnostics:colos, diagnostics:traceroute"):
+    assert permission("Traceroute:Read") is Permission.READ
+    names = "admin, diagnostics:colos, diagnostics:traceroute, traceroute:read, traceroute:write"
+    with pytest.raises(SetupError, match=names):
         permission("everything")
 
 

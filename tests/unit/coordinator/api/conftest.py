@@ -11,7 +11,7 @@ import uvloop
 from colotrace_coordinator.api.app import create_app
 from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
 from colotrace_coordinator.listen import Address, listen
-from colotrace_coordinator.store.credentials import EVERYTHING, Credential, Permission
+from colotrace_coordinator.store.credentials import OF_KEYS, Credential, Permission
 from colotrace_coordinator.store.secrets import short_digest
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -44,7 +44,7 @@ class FakeCredentials:
             TOKEN: Credential("t1", {ACCOUNT: frozenset({Permission.TRACEROUTE})}),
             LIST_ONLY: Credential("t2", {ACCOUNT: frozenset({Permission.COLOS})}),
         }
-        self.keys = {(EMAIL, KEY): Credential("k1", {ACCOUNT: EVERYTHING})}
+        self.keys = {(EMAIL, KEY): Credential("k1", {ACCOUNT: OF_KEYS})}
         self.lookups = self.loads = 0
         self.fail: Exception | None = None
         self.fail_digests: Exception | None = None
