@@ -13,6 +13,8 @@
     │   ├── StoreUnavailableError          the database does not answer
     │   └── UnknownIdError                 no such token or key
     ├── UnknownColoError               (commands.colos) no such colo
+    ├── SelectorError                  (colos.selectors) a selector's value cannot be used
+    │   └── UnknownSelectorError           there is no such selector
     ├── SupersededError                a later process holds the agent's id
     ├── RegistryFullError              a bound on agents or colos is reached
     ├── CertificateError               (links.direct.tls) an agent's certificate is not accepted

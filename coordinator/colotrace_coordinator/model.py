@@ -8,7 +8,7 @@ from colotrace_proto.measured import Measured, Options, Outcome, Summary
 from colotrace_proto.messages import ColoName, Family, PacketType
 from colotrace_proto.rows import ColoRow
 
-from .colo_names import ColoNames
+from .colos.known import KnownColos
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +90,8 @@ class Tracer(Protocol):
     """Measures, for the API."""
 
     @property
-    def colo_names(self) -> ColoNames:
-        """The names of all known colos. Each request reads them, so they are not computed."""
+    def known_colos(self) -> KnownColos:
+        """All known colos. Each request asks them, so they are not computed."""
 
     def colos(self) -> Sequence[ColoStatus]:
         """The state of every known colo, sorted by name."""

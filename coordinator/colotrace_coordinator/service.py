@@ -16,7 +16,7 @@ from colotrace_proto.running import TimeLimit
 from structlog.typing import FilteringBoundLogger
 
 from .answer import Answers
-from .colo_names import ColoNames
+from .colos.known import KnownColos
 from .errors import StoppingError
 from .fleet.registry import Registry
 from .jobs.dispatcher import Dispatcher
@@ -72,9 +72,9 @@ class TraceService:
         self._idle.set()
 
     @property
-    def colo_names(self) -> ColoNames:
-        """The names of all known colos."""
-        return self._registry.names
+    def known_colos(self) -> KnownColos:
+        """All known colos."""
+        return self._registry.known
 
     def colos(self) -> Sequence[ColoStatus]:
         """The state of every known colo, by name."""

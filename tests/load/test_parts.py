@@ -9,7 +9,7 @@ from load.parts import OTHER, PARTS, SAMPLED, THREADS, measured, shares
 
 
 def test_shares_add_up_over_the_loop_and_the_other_threads() -> None:
-    samples = {"jobs/starts.py": 2, "jobs/machine.py": 1, "": 1, "colo_names.py": 4}
+    samples = {"jobs/starts.py": 2, "jobs/machine.py": 1, "": 1, "colos/names.py": 4}
     found = shares(samples, threads_ms=20.0, all_ms=100.0)
     assert found[THREADS] == 0.2
     assert found["order of starts, and limits"] == 0.2

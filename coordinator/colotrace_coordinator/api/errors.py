@@ -91,11 +91,11 @@ class InvalidBodyError(ApiError):
 
 
 class UnknownColosError(ApiError):
-    """The request names unknown colos; `positions` are their indexes in the request's list."""
+    """Entries of the request's colos mean no colo; one message for each of them."""
 
-    def __init__(self, positions: Sequence[int]) -> None:
-        super().__init__(f"{len(positions)} unknown colos")
-        self.positions = positions
+    def __init__(self, faults: Sequence[Message]) -> None:
+        super().__init__(f"{len(faults)} unknown colos")
+        self.faults = faults
 
 
 class MalformedRequestError(ApiError):
@@ -141,20 +141,14 @@ def describe(error: Exception, *, path: str) -> Described:
         case RateLimitedError():
             text = "Please wait and consider throttling your request speed"
             return _one(429, Code.RATE_LIMITED, text, {"Retry-After": str(error.left.reset_s)})
-        case InvalidBodyError():
+        case InvalidBodyError() | UnknownColosError():
             return Described(400, [line(fault) for fault in error.faults[:MAX_ERRORS]])
-        case UnknownColosError():
-            return Described(400, [_unknown_colo(n) for n in error.positions[:MAX_ERRORS]])
     return next(_FIXED[kind] for kind in type(error).__mro__ if kind in _FIXED)
 
 
 def schema_fault(text: str, at: str) -> Message:
     """A violation of the body's schema at a JSON pointer."""
     return Message(Code.SCHEMA, text, at)
-
-
-def _unknown_colo(position: int) -> Line:
-    return line(Message(Code.UNKNOWN_COLO, "Colo is not a valid colo", f"/colos/{position}"))
 
 
 def _from_starlette(error: HTTPException, path: str) -> Described:

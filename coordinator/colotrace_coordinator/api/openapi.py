@@ -208,9 +208,10 @@ def _request() -> dict[str, Any]:
             "colos": {
                 "type": "array",
                 "description": "Source colos by full name (den01) or code (den: all of that "
-                "code); none means all.",
+                "code); none means all. Selectors narrow them: country:DE, city:Denver, "
+                "tag:provider=x, limit:5.",
                 "items": {"type": "string"},
-                "example": ["den", "sin"],
+                "example": ["den", "sin", "limit:2"],
             },
             "options": {
                 "type": "object",

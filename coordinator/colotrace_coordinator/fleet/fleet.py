@@ -23,7 +23,7 @@ class Fleet:
         self.packets = PacketCounts(metrics)
         # Limits how often rejections are logged, by colo and agent id.
         self._logged: TokenBuckets[tuple[str, str]] = TokenBuckets(rate=1 / 60, burst=1)
-        for colo in registry.names:
+        for colo in registry.known:
             metrics.know_colo(colo)
         registry.on_known = metrics.know_colo
         registry.on_forgotten = metrics.forget_colo

@@ -7,7 +7,7 @@ from typing import Protocol
 from colotrace_proto.messages import AgentId, ColoName, Family, Hello
 from msgspec.structs import replace
 
-from colotrace_coordinator.colo_names import ColoNames
+from colotrace_coordinator.colos.known import KnownColos
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.model import ColoStatus
 from colotrace_coordinator.shares import Shares
@@ -96,8 +96,8 @@ class Registry:
         self.on_known: Callable[[ColoName], None] = lambda _: None
         self.on_forgotten: Callable[[ColoName], None] = lambda _: None
         self._cities: dict[ColoName, str] = dict(persistent.all())
-        self.names = ColoNames(self._cities)
-        """The names of the known colos: those in `_cities`."""
+        self.known = KnownColos(self._cities.items())
+        """The known colos: those in `_cities`."""
         # Colos whose agents may still be about to attach.
         self._awaited: set[ColoName] = set(self._cities)
         self._agents: dict[AgentKey, Agent] = {}
@@ -158,10 +158,10 @@ class Registry:
         self._statuses.pop(hello.colo, None)
         if hello.colo not in self._cities:
             self._new[hello.colo] = None
-            self.names.add(hello.colo)
             self.on_known(hello.colo)
         if self._cities.get(hello.colo) != hello.city:
             self._cities[hello.colo] = hello.city
+            self.known.put(hello.colo, hello.city)
             self._persistent.remember(hello.colo, hello.city)
 
         agent = Agent(key, replace(hello, held_jobs=()), link, now, draining=draining, away=away)
@@ -199,7 +199,7 @@ class Registry:
         if colo in self._by_colo:
             return False
         if self._cities.pop(colo, None) is not None:
-            self.names.discard(colo)
+            self.known.discard(colo)
             self._statuses.pop(colo, None)
             self._new.pop(colo, None)
             self._awaited.discard(colo)
@@ -239,10 +239,10 @@ class Registry:
 
     def colos(self) -> tuple[ColoStatus, ...]:
         """The state of every known colo, sorted by name."""
-        for colo in self.names:
+        for colo in self.known:
             if colo not in self._statuses:
                 self._statuses[colo] = self._status(colo)
-        return tuple(self._statuses[colo] for colo in self.names)
+        return tuple(self._statuses[colo] for colo in self.known)
 
     def _make_room(self) -> None:
         """

@@ -57,7 +57,7 @@ class Traceroute:
         """Measure, and answer."""
         account_id = await self._access.identify(request, any_of=WRITE)
         body = parse(await read_json_bytes(request))
-        colos = choose(body.colos, self._tracer.colo_names)
+        colos = choose(body.colos, self._tracer.known_colos)
         # The client's deadline counts from the start of its request.
         context = context_of(request.scope)
         spent_s = time.monotonic() - context.began

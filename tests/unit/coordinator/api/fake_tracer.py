@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from colotrace_coordinator.colo_names import ColoNames
+from colotrace_coordinator.colos.known import KnownColos
 from colotrace_coordinator.model import Answer, ColoStatus, Message, TraceRequest
 from colotrace_proto.measured import Measured, Status, Summary
 from colotrace_proto.messages import ColoName, Family, Node, NodeKind, PacketType, Replies
@@ -51,8 +51,8 @@ class FakeTracer:
         self.ended: list[Callable[[], None]] = []
 
     @property
-    def colo_names(self) -> ColoNames:
-        return ColoNames(map(ColoName, self.cities))
+    def known_colos(self) -> KnownColos:
+        return KnownColos((ColoName(name), city) for name, city in self.cities.items())
 
     def colos(self) -> list[ColoStatus]:
         return [

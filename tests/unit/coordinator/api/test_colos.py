@@ -3,10 +3,10 @@
 import pytest
 from colotrace_coordinator.api.errors import UnknownColosError
 from colotrace_coordinator.api.request.colos import choose
-from colotrace_coordinator.colo_names import ColoNames
+from colotrace_coordinator.colos.known import KnownColos
 from colotrace_proto.messages import ColoName
 
-KNOWN = ColoNames(map(ColoName, ["sin01", "den02", "den01", "fra01"]))
+KNOWN = KnownColos((ColoName(name), "") for name in ("sin01", "den02", "den01", "fra01"))
 
 
 @pytest.mark.parametrize(
@@ -40,19 +40,20 @@ def test_choose(asked: list[str], expected: list[str]) -> None:
 def test_unknown(asked: list[str], positions: list[int]) -> None:
     with pytest.raises(UnknownColosError) as caught:
         choose(asked, KNOWN)
-    assert caught.value.positions == positions
+    faults = [("Colo is not a valid colo", 1005, f"/colos/{n}") for n in positions]
+    assert [(f.message, f.code, f.pointer) for f in caught.value.faults] == faults
 
 
 def test_nothing_known() -> None:
-    assert choose([], ColoNames()) == ()
+    assert choose([], KnownColos()) == ()
     with pytest.raises(UnknownColosError):
-        choose(["den"], ColoNames())
+        choose(["den"], KnownColos())
 
 
 def test_many_words_cost_no_more_than_the_colos() -> None:
     """A code that stands there many times is looked at once; unknown ones stop at the bound."""
-    fleet = ColoNames(ColoName(f"den{n:04}") for n in range(2_000))
+    fleet = KnownColos((ColoName(f"den{n:04}"), "") for n in range(2_000))
     assert len(choose(["den", "DEN"] * 10_000, fleet)) == 2_000
     with pytest.raises(UnknownColosError) as caught:
         choose(["den"] + [""] * 20_000, fleet)
-    assert caught.value.positions == list(range(1, 101))
+    assert [f.pointer for f in caught.value.faults] == [f"/colos/{n}" for n in range(1, 101)]

@@ -1,4 +1,4 @@
-"""The names of the known colos, and what a word in a request means.
+"""The names of the known colos, and what a name or a code in a request means.
 
 Kept as an index, since every request asks: its cost does not grow with the number of colos.
 """
@@ -24,6 +24,9 @@ class ColoNames:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
 
     def add(self, name: ColoName) -> None:
         """Add a name; one that is there already is ignored."""

@@ -1,6 +1,6 @@
 """The names of the known colos."""
 
-from colotrace_coordinator.colo_names import ColoNames
+from colotrace_coordinator.colos.names import ColoNames
 from colotrace_proto.messages import ColoName
 from hypothesis import given
 from hypothesis import strategies as st
