@@ -82,7 +82,7 @@ async def build(
     store = await _open_store(base, stack)
     tracing = await _tracing(base, store, stack)
     links = _links(base, tracing.events)
-    servers = _servers(base, store, links, tracing.service, stopping)
+    servers = _servers(base, store, links, tracing, stopping)
     _report_queues(base.metrics, links, store)
     return Parts(base, store, tracing, links, servers)
 
@@ -269,7 +269,7 @@ class Servers:
 
 
 def _servers(
-    base: Base, store: Store, links: Links, service: TraceService, stopping: asyncio.Event
+    base: Base, store: Store, links: Links, tracing: Tracing, stopping: asyncio.Event
 ) -> Servers:
     settings = base.settings
 
@@ -283,7 +283,8 @@ def _servers(
 
     metrics = HttpMetrics(base.numbers)
     app = create_app(
-        tracer=service,
+        tracer=tracing.service,
+        measurements=tracing.measurements,
         credentials=store.credentials,
         ready=ready,
         registry=base.numbers,

@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from colotrace_analysis.graph import Graph
+from colotrace_analysis.merging import By
 from colotrace_proto.measured import Measured, Options, Outcome, Summary
 from colotrace_proto.messages import ColoName, Family, PacketType
 from colotrace_proto.rows import ColoRow
 
 from .colos.known import KnownColos
+from .live.feed import Feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,3 +108,40 @@ class Tracer(Protocol):
     ) -> Summary:
         """Begin a measurement that goes on by itself, for `within_s` at most; `ended` is called
         once it has ended."""
+
+
+class Measurements(Protocol):
+    """Finds measurements, for the API. What is not of the account is not there."""
+
+    async def find(self, account_id: str, measurement_id: str) -> Summary | None:
+        """A measurement without its rows."""
+
+    async def show(self, account_id: str, measurement_id: str) -> Answer | None:
+        """A measurement as far as it has come."""
+
+    async def measured(self, account_id: str, measurement_id: str) -> Measured | None:
+        """The same as it is recorded."""
+
+    async def newest(
+        self, account_id: str, wanted: Filter, *, before: str | None, skip: int, most: int
+    ) -> Sequence[Summary]:
+        """Measurements, newest first: of those with an id less than `before`, `most` after the
+        first `skip`."""
+
+    async def pair(
+        self, account_id: str, target: str, colo: ColoName, *, up_to: str, most: int
+    ) -> Sequence[Measured]:
+        """The rows of a target and a colo, each with its measurement, newest first; only those
+        with an id of at most `up_to`."""
+
+    async def feed(self, account_id: str, measurement_id: str) -> Feed | None:
+        """The events of a measurement, of one that has ended all at once."""
+
+    async def cancel(self, account_id: str, measurement_id: str) -> bool:
+        """Whether the measurement ran, and was cancelled."""
+
+    async def remove(self, account_id: str, measurement_id: str) -> bool:
+        """Whether there was one that had ended; it is removed."""
+
+    async def graph(self, measured: Measured, *, target: str | None, by: By) -> Graph:
+        """The merged paths of a target, or of all."""

@@ -22,6 +22,8 @@ class Code(IntEnum):
     NOT_HTTP = 1019
     BROKER = 1020
     COMPRESSED_BODY = 1021
+    NO_MEASUREMENT = 1022
+    COORDINATOR_SILENT = 1023
 
     # About one row, or all. For a failed row see `row_failed`.
     ROW_FAILED = 1100

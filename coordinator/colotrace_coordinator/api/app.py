@@ -7,14 +7,13 @@ from colotrace_proto.deadlines import LATEST_S
 from colotrace_proto.running import TimeLimit
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from starlette.convertors import Convertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from colotrace_coordinator.model import Tracer
+from colotrace_coordinator.model import Measurements, Tracer
 from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.store.audit import Audit
 
@@ -30,11 +29,12 @@ from .openapi import describe_api
 from .quota import Quota
 from .routes.colos import Colos
 from .routes.docs import docs_routes
+from .routes.measurements import MeasurementRoutes
 from .routes.operation import Probe, operation_routes
+from .routes.paths import PathRoutes
 from .routes.traceroute import Traceroute
+from .routing import account_routes
 
-BASES = ("/client/v4", "", "/client/v4/", "/")
-"""Clients differ in whether their base URL has the prefix; old ones put one more slash after it."""
 REQUESTS_PER_WINDOW = 1_200
 FAILURES_PER_WINDOW = 100
 MAX_MEASUREMENTS = 1_000
@@ -43,6 +43,7 @@ MAX_MEASUREMENTS = 1_000
 def create_app(
     *,
     tracer: Tracer,
+    measurements: Measurements,
     credentials: CredentialSource,
     ready: Probe,
     registry: CollectorRegistry,
@@ -66,7 +67,6 @@ def create_app(
     both applications share `metrics`. `limit` bounds the time of a measurement. With `peers`, all
     coordinators count requests together.
     """
-    register_url_convertor("account", _AccountId())
     limiter = Limiter(
         per_credential=requests_per_window, failures_per_address=failures_per_window, peers=peers
     )
@@ -79,13 +79,18 @@ def create_app(
         within_s=answer_within_s,
         limit=limit,
     )
+    kept = MeasurementRoutes(measurements, access=access)
+    paths = PathRoutes(measurements, access=access)
     colos = Colos(tracer, access=access)
-    routes = []
-    for base in BASES:
-        for slash in ("", "/"):
-            path = base + "/accounts/{account_id:account}/diagnostics/traceroute"
-            routes.append(Route(path + slash, traceroute.post, methods=["POST"], name="traceroute"))
-            routes.append(Route(path + "/colos" + slash, colos.get, methods=["GET"], name="colos"))
+    routes = account_routes(
+        {
+            "": {"POST": traceroute.post, "GET": kept.list},
+            "/colos": {"GET": colos.get},
+            "/{id:measurement}": {"GET": kept.show, "DELETE": kept.delete},
+            "/{id:measurement}/rows": {"GET": kept.rows},
+            "/{id:measurement}/graph": {"GET": paths.graph},
+        }
+    )
     if operation:
         routes += operation_routes(ready, registry)
     routes += docs_routes(describe_api(version, operation=operation))
@@ -107,18 +112,6 @@ def _app(routes: Sequence[Route], metrics: HttpMetrics, *, untouched: Quota | No
     )
     app.router.redirect_slashes = False
     return app
-
-
-class _AccountId(Convertor[str]):
-    """An account's id in a path; a longer one matches no route."""
-
-    regex = "[^/]{1,32}"
-
-    def convert(self, value: str) -> str:
-        return value
-
-    def to_string(self, value: str) -> str:
-        return value
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

@@ -114,6 +114,14 @@ class TooManyConnectionsError(ApiError):
     """The maximum of connections is open, in total or from one address."""
 
 
+class NoMeasurementError(ApiError):
+    """The account has no measurement with this id, or it is no longer kept."""
+
+
+class UnreachableMeasurementError(ApiError):
+    """The measurement runs on another coordinator, which does not answer."""
+
+
 class LateAnswerError(ApiError):
     """The measurement did not end before its deadline."""
 
@@ -215,6 +223,17 @@ _FIXED: dict[type, Described] = {
         503, Code.BROKER, "The coordinator does not reach its MQTT broker"
     ),
     StoppingError: _one(503, Code.STOPPING, "The coordinator is stopping"),
+    NoMeasurementError: _one(
+        404,
+        Code.NO_MEASUREMENT,
+        "The account has no measurement with this id; it may have been removed, or no longer be "
+        "kept",
+    ),
+    UnreachableMeasurementError: _one(
+        503,
+        Code.COORDINATOR_SILENT,
+        "The coordinator that runs the measurement does not answer; try again in a few seconds",
+    ),
     LateAnswerError: _one(
         504,
         Code.LATE,

@@ -31,9 +31,10 @@ class History(Protocol):
         """A measurement of the account."""
 
     async def newest(
-        self, account_id: str, wanted: Filter, *, before: str | None, most: int
+        self, account_id: str, wanted: Filter, *, before: str | None, skip: int, most: int
     ) -> Sequence[Summary]:
-        """The account's measurements, newest first; only those with an id less than `before`."""
+        """The account's measurements, newest first: of those with an id less than `before`, `most`
+        after the first `skip`."""
 
     async def pair(
         self, account_id: str, target: str, colo: ColoName, *, up_to: str, most: int

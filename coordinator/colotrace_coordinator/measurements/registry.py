@@ -4,6 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+from colotrace_analysis import graph
+from colotrace_analysis.graph import Graph
+from colotrace_analysis.merging import By
 from colotrace_proto.addresses import address_text
 from colotrace_proto.measured import Measured, Status, Summary, Trace
 from colotrace_proto.messages import ColoName
@@ -145,21 +148,25 @@ class Measurements:
 
     async def show(self, account_id: str, measurement_id: str) -> Answer | None:
         """A measurement of the account, as far as it has come."""
-        run = self._here(account_id, measurement_id)
-        if run is not None:
-            return await self._answers.shown(await self._so_far(run))
-        if self._history is None:
-            return None
-        measured = await self._history.show(account_id, measurement_id)
+        measured = await self.measured(account_id, measurement_id)
         return None if measured is None else await self._answers.shown(measured)
 
+    async def measured(self, account_id: str, measurement_id: str) -> Measured | None:
+        """The same as it is recorded."""
+        run = self._here(account_id, measurement_id)
+        if run is not None:
+            return await self._so_far(run)
+        if self._history is None:
+            return None
+        return await self._history.show(account_id, measurement_id)
+
     async def newest(
-        self, account_id: str, wanted: Filter, *, before: str | None, most: int
+        self, account_id: str, wanted: Filter, *, before: str | None, skip: int, most: int
     ) -> Sequence[Summary]:
-        """The account's measurements, newest first; only those with an id less than `before`."""
+        """The account's measurements, newest first; see `History`."""
         if self._history is None:
             return ()
-        found = await self._history.newest(account_id, wanted, before=before, most=most)
+        found = await self._history.newest(account_id, wanted, before=before, skip=skip, most=most)
         # What runs here is told as it is now.
         return [run.summary if (run := self._running.get(each.id)) else each for each in found]
 
@@ -195,6 +202,12 @@ class Measurements:
     async def remove(self, account_id: str, measurement_id: str) -> bool:
         """Whether there was one that had ended, which is forgotten now."""
         return self._history is not None and await self._history.remove(account_id, measurement_id)
+
+    async def graph(self, measured: Measured, *, target: str | None, by: By) -> Graph:
+        """The merged paths of a target, or of all."""
+        work = graph.work(measured, target=target, by=by)
+        await self._turns.run(work)
+        return work.result
 
     async def _so_far(self, run: Running) -> Measured:
         """All of a measurement that runs here, with the names that are known now."""

@@ -1,13 +1,15 @@
 """Validates the query of a list of measurements: filters, and which page."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import TypeVar
 
 from colotrace_proto.measured import Outcome
 from colotrace_proto.messages import MAX_TARGET, PacketType
+from colotrace_proto.text import safe
 
 from colotrace_coordinator.api.errors import InvalidBodyError, schema_fault
 from colotrace_coordinator.measurements.ids import is_id
@@ -42,8 +44,8 @@ def listing(query: Mapping[str, str]) -> tuple[Filter, Page]:
         colo=read.text("colo", most=_MAX_COLO).lower(),
         since_ms=read.one("since", _time_ms, _TIME),
         until_ms=read.one("until", _time_ms, _TIME),
-        packet_type=read.one("packet_type", PacketType, _one_of(PacketType)),
-        outcome=read.one("outcome", Outcome, _one_of(Outcome)),
+        packet_type=read.one("packet_type", PacketType, one_of(PacketType)),
+        outcome=read.one("outcome", Outcome, one_of(Outcome)),
     )
     page = paging(read)
     read.check()
@@ -87,6 +89,19 @@ class Parameters:
             return default
         return default if value is None else value
 
+    def chosen(self, name: str, among: Sequence[str], *, most: int) -> str:
+        """One of these; it may be absent if there is only one."""
+        value = self.text(name, most=most)
+        if not value and len(among) == 1:
+            return among[0]
+        self.among(name, value, among)
+        return value
+
+    def among(self, name: str, value: str, values: Sequence[str]) -> None:
+        """The value must be one of these."""
+        if value not in values:
+            self._fault(name, f"must be one of the measurement's: {safe(', '.join(values))}")
+
     def _fault(self, name: str, words: str) -> None:
         self._faults.append(schema_fault(f"{name} {words}", f"?{name}"))
 
@@ -108,7 +123,8 @@ def paging(read: Parameters) -> Page:
 _TIME = "must be a time, as 2026-01-31T12:00:00Z or in seconds since 1970"
 
 
-def _one_of(kind: type[PacketType] | type[Outcome]) -> str:
+def one_of(kind: type[StrEnum]) -> str:
+    """Says what is valid."""
     return "must be one of " + ", ".join(each.value for each in kind)
 
 

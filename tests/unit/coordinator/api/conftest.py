@@ -8,15 +8,21 @@ from typing import Any
 import httpx
 import pytest
 import uvloop
+from colotrace_coordinator.answer import Answers
 from colotrace_coordinator.api.app import create_app
 from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
+from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.listen import Address, listen
+from colotrace_coordinator.measurements.registry import Measurements
 from colotrace_coordinator.store.credentials import OF_KEYS, Credential, Permission
 from colotrace_coordinator.store.secrets import short_digest
+from colotrace_coordinator.turns import Turns
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 from unit.coordinator.api.fake_tracer import FakeTracer
+from unit.coordinator.remembered import RememberedHistory
+from unit.coordinator.volatile import VolatileMemory
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
 PATH = f"/client/v4/accounts/{ACCOUNT}/diagnostics/traceroute"
@@ -70,6 +76,13 @@ class FakeCredentials:
             raise self.fail
 
 
+def measurements_of(history: RememberedHistory) -> Measurements:
+    """Measurements of which none runs here."""
+    turns = Turns()
+    answers = Answers(registry=Registry(VolatileMemory()), names=None, asns=None, turns=turns)
+    return Measurements(answers, coordinator="c" * 32, turns=turns, history=history)
+
+
 class Ready:
     """What `/readyz` asks."""
 
@@ -87,6 +100,11 @@ def tracer() -> FakeTracer:
 
 
 @pytest.fixture
+def history() -> RememberedHistory:
+    return RememberedHistory()
+
+
+@pytest.fixture
 def credentials() -> FakeCredentials:
     return FakeCredentials()
 
@@ -98,11 +116,12 @@ def ready() -> Ready:
 
 @pytest.fixture
 def make_app(
-    tracer: FakeTracer, credentials: FakeCredentials, ready: Ready
+    tracer: FakeTracer, credentials: FakeCredentials, ready: Ready, history: RememberedHistory
 ) -> Callable[..., Starlette]:
     def make(**more: Any) -> Starlette:
         return create_app(
             tracer=tracer,
+            measurements=measurements_of(history),
             credentials=credentials,
             ready=ready,
             registry=CollectorRegistry(),

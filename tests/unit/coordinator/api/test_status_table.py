@@ -146,9 +146,10 @@ async def test_unknown_route(client: httpx.AsyncClient, path: str, method: str) 
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("GET", PATH, "POST"),
-        ("PUT", PATH + "/", "POST"),
-        ("DELETE", PATH.removeprefix("/client/v4"), "POST"),
+        ("PATCH", PATH, "GET, HEAD, POST"),
+        ("PUT", PATH + "/", "GET, HEAD, POST"),
+        ("DELETE", PATH.removeprefix("/client/v4"), "GET, HEAD, POST"),
+        ("POST", PATH + "/" + "0" * 32, "DELETE, GET, HEAD"),
         ("POST", PATH + "/colos", "GET, HEAD"),
     ],
 )
@@ -299,7 +300,7 @@ async def test_order_of_checks(client: httpx.AsyncClient) -> None:
     large = b"{" * 70_000
     steps: list[tuple[str, str, dict[str, str], bytes, int]] = [
         ("GET", PATH + "x", plain, large, 404),
-        ("GET", other, plain, large, 405),
+        ("PUT", other, plain, large, 405),
         ("POST", other, plain, large, 400),
         ("POST", other, plain | {"Authorization": "Bearer no"}, large, 401),
         ("POST", other, plain | BEARER, large, 403),

@@ -12,8 +12,17 @@ from colotrace_coordinator.model import Message
 from colotrace_proto.measured import Options
 from colotrace_proto.messages import PacketType
 from prometheus_client import CollectorRegistry
-from unit.coordinator.api.conftest import ACCOUNT, BEARER, PAIR, PATH, FakeCredentials, Ready
+from unit.coordinator.api.conftest import (
+    ACCOUNT,
+    BEARER,
+    PAIR,
+    PATH,
+    FakeCredentials,
+    Ready,
+    measurements_of,
+)
 from unit.coordinator.api.fake_tracer import FakeTracer
+from unit.coordinator.remembered import RememberedHistory
 
 CONTRACT = json.loads(
     (Path(__file__).parents[3] / "contract" / "operation.json").read_text("utf-8")
@@ -146,6 +155,7 @@ async def test_no_colo_known() -> None:
     """A 200 that says why it is empty; a colo that is named is still an error."""
     app = create_app(
         tracer=FakeTracer({}),
+        measurements=measurements_of(RememberedHistory()),
         credentials=FakeCredentials(),
         ready=Ready(),
         registry=CollectorRegistry(),

@@ -1,0 +1,154 @@
+"""The routes of measurements: list, show, cancel or remove, and one row over time."""
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+
+import msgspec
+from colotrace_proto import rows, tally
+from colotrace_proto.measured import Status, Summary
+from colotrace_proto.messages import MAX_TARGET, ColoName
+from starlette.requests import Request
+from starlette.responses import Response
+
+from colotrace_coordinator.api.access.access import READ, WRITE, Access
+from colotrace_coordinator.api.envelope import answer
+from colotrace_coordinator.api.errors import (
+    InvalidBodyError,
+    NoMeasurementError,
+    UnreachableMeasurementError,
+    schema_fault,
+)
+from colotrace_coordinator.api.representation import represent
+from colotrace_coordinator.api.request.listing import Page, Parameters, listing, paging
+from colotrace_coordinator.measurements.shapes import SummaryShape
+from colotrace_coordinator.model import Answer, Measurements
+
+
+class ListInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which part of a list it is. `cursor` is absent on the last page, `page` without numbers."""
+
+    count: int
+    per_page: int
+    cursor: str = ""
+    page: int = 0
+
+
+class PairRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of one target and colo, and the measurement that it is of."""
+
+    measurement: SummaryShape
+    row: rows.ColoRow
+
+
+class MeasurementRoutes:
+    """GET …/traceroute, GET and DELETE …/traceroute/{id}, GET …/traceroute/{id}/rows."""
+
+    def __init__(self, measurements: Measurements, *, access: Access) -> None:
+        self._measurements = measurements
+        self._access = access
+
+    async def list(self, request: Request) -> Response:
+        """Measurements, newest first."""
+        account_id = await self._access.identify(request, any_of=READ)
+        wanted, page = listing(request.query_params)
+        skip = max(page.page - 1, 0) * page.per_page
+        found = await self._measurements.newest(
+            account_id, wanted, before=page.before, skip=skip, most=page.per_page + 1
+        )
+        shown = found[: page.per_page]
+        cursor = shown[-1].id if len(found) > len(shown) else ""
+        return answer([SummaryShape.of(each) for each in shown], info=_info(shown, page, cursor))
+
+    async def show(self, request: Request) -> Response:
+        """One measurement with its rows, as far as it has come."""
+        account_id = await self._access.identify(request, any_of=READ)
+        measurement_id = request.path_params["id"]
+        summary = await self._measurements.find(account_id, measurement_id)
+        if summary is None:
+            raise NoMeasurementError
+        if summary.status is not Status.RUNNING:
+            tag = _tag(summary)
+            if _matches(request, tag):
+                return Response(status_code=304, headers={"ETag": tag})
+        got = await self._measurements.show(account_id, measurement_id)
+        if got is None:  # it was removed meanwhile
+            raise NoMeasurementError
+        tag = _tag(got.measured.summary, got)
+        if _matches(request, tag):
+            return Response(status_code=304, headers={"ETag": tag})
+        return await represent(
+            got,
+            request=request,
+            headers={"ETag": tag},
+            until_sent=ExitStack(),
+            info=SummaryShape.of(got.measured.summary),
+        )
+
+    async def delete(self, request: Request) -> Response:
+        """Cancel a measurement that runs; remove one that has ended, unless `if=running`."""
+        account_id = await self._access.identify(request, any_of=WRITE)
+        measurement_id = request.path_params["id"]
+        condition = request.query_params.get("if", "")
+        if condition not in ("", "running"):
+            raise InvalidBodyError([schema_fault("if must be running, or absent", "?if")])
+        measurements = self._measurements
+        cancelled = await measurements.cancel(account_id, measurement_id)
+        summary = await measurements.find(account_id, measurement_id)
+        if summary is None:
+            raise NoMeasurementError
+        if not cancelled and summary.status is Status.RUNNING:
+            raise UnreachableMeasurementError
+        if not cancelled and condition != "running":
+            await measurements.remove(account_id, measurement_id)
+        return answer(SummaryShape.of(summary))
+
+    async def rows(self, request: Request) -> Response:
+        """The row of a target and a colo in this measurement and in earlier ones."""
+        account_id = await self._access.identify(request, any_of=READ)
+        summary = await self._measurements.find(account_id, request.path_params["id"])
+        if summary is None:
+            raise NoMeasurementError
+        read = Parameters(request.query_params)
+        target = read.chosen("target", summary.targets, most=MAX_TARGET)
+        colo = read.chosen("colo", summary.colos, most=32)
+        page = paging(read)
+        read.check()
+        found = await self._measurements.pair(
+            account_id,
+            target,
+            ColoName(colo),
+            up_to=page.before or summary.id,
+            most=page.per_page + 1,
+        )
+        shown = found[: page.per_page]
+        cursor = found[-1].summary.id if len(found) > len(shown) else ""
+        result = [
+            PairRow(
+                measurement=SummaryShape.of(each.summary),
+                row=tally.colo_rows([trace.gathered], each.known)[0],
+            )
+            for each in shown
+            for trace in each.traces.values()
+        ]
+        return answer(result, info=_info(shown, page, cursor))
+
+
+def _info(shown: Iterable[object], page: Page, cursor: str) -> ListInfo:
+    return ListInfo(count=len(list(shown)), per_page=page.per_page, cursor=cursor, page=page.page)
+
+
+def _tag(summary: Summary, answer: Answer | None = None) -> str:
+    """The entity tag. What has ended does not change; what runs, with each reply and each name."""
+    tag = f"{summary.id}-{summary.status}"
+    if answer is not None and summary.status is Status.RUNNING:
+        measured = answer.measured
+        replies = sum(len(each.gathered.replies.ttl) for each in measured.traces.values())
+        tag += f"-{summary.finished}-{replies}-{len(measured.known.names)}"
+    # Weak, since the body may be compressed, or in another format (RFC 9110 section 8.8.1).
+    return f'W/"{tag}"'
+
+
+def _matches(request: Request, tag: str) -> bool:
+    """Whether the client has this (RFC 9110 section 13.1.2)."""
+    given = request.headers.get("if-none-match", "")
+    return given.strip() == "*" or tag in (each.strip() for each in given.split(","))

@@ -1,0 +1,38 @@
+"""The routes of what measurements show: the merged graph of one, and the difference of two."""
+
+from colotrace_analysis.merging import By
+from colotrace_proto.messages import MAX_TARGET
+from starlette.requests import Request
+from starlette.responses import Response
+
+from colotrace_coordinator.api.access.access import READ, Access
+from colotrace_coordinator.api.envelope import answer
+from colotrace_coordinator.api.errors import NoMeasurementError
+from colotrace_coordinator.api.request.listing import Parameters, one_of
+from colotrace_coordinator.measurements.shapes import SummaryShape
+from colotrace_coordinator.model import Measurements
+
+
+class PathRoutes:
+    """GET …/traceroute/{id}/graph and GET …/traceroute/{a}/diff/{b}."""
+
+    def __init__(self, measurements: Measurements, *, access: Access) -> None:
+        self._measurements = measurements
+        self._access = access
+
+    async def graph(self, request: Request) -> Response:
+        """The paths of a measurement, merged over its colos."""
+        account_id = await self._access.identify(request, any_of=READ)
+        read = Parameters(request.query_params)
+        target = read.text("target", most=MAX_TARGET)
+        by = read.one("by", By, one_of(By))
+        read.check()
+        measurement_id = request.path_params["id"]
+        measured = await self._measurements.measured(account_id, measurement_id)
+        if measured is None:
+            raise NoMeasurementError
+        if target:
+            read.among("target", target, measured.summary.targets)
+            read.check()
+        graph = await self._measurements.graph(measured, target=target or None, by=by or By.ADDRESS)
+        return answer(graph, info=SummaryShape.of(measured.summary))

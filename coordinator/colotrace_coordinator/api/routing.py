@@ -1,0 +1,52 @@
+"""Paths below an account, with and without the public API's prefix."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+BASES = ("/client/v4", "", "/client/v4/", "/")
+"""Clients differ in whether their base URL has the prefix; old ones put one more slash after it."""
+_TRACEROUTE = "/accounts/{account_id:account}/diagnostics/traceroute"
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def account_routes(table: Mapping[str, Mapping[str, Endpoint]]) -> list[Route]:
+    """The routes of an account's traceroutes: for each path below them, its methods. The id of a
+    measurement is `{id:measurement}`."""
+    register_url_convertor("account", _Text("[^/]{1,32}"))
+    register_url_convertor("measurement", _Text("[0-9a-f]{32}"))
+    return [
+        Route(base + _TRACEROUTE + path + slash, _by_method(methods), methods=list(methods))
+        for base in BASES
+        for path, methods in table.items()
+        for slash in ("", "/")
+    ]
+
+
+def _by_method(methods: Mapping[str, Endpoint]) -> Endpoint:
+    """One endpoint for all methods of a path, so that a 405 names all of them."""
+    if len(methods) == 1:
+        return next(iter(methods.values()))
+
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" else request.method
+        return await methods[method](request)
+
+    return endpoint
+
+
+class _Text(Convertor[str]):
+    """A part of a path as it is; what does not match the pattern matches no route."""
+
+    def __init__(self, pattern: str) -> None:
+        self.regex = pattern
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
