@@ -5,8 +5,11 @@
     colotrace/v1/jobs/COLO/AGENT/BOOT     a job for that process
     colotrace/v1/cancels/COLO             a cancelled job, for all of the colo's agents
     colotrace/v1/coordinators             what a coordinator uses of the common limits
+    colotrace/v1/coordinators/all         which coordinator runs a measurement: asked of all
+    colotrace/v1/coordinators/PROCESS     measurements: messages for one coordinator
 
-COLO is the full name, AGENT the agent's id, BOOT its boot id in hexadecimal digits. Agents
+COLO is the full name, AGENT the agent's id, BOOT its boot id in hexadecimal digits, PROCESS the
+random identity of a coordinator's process, in hexadecimal digits, too. Agents
 subscribe to `shared_jobs`, so that the broker gives each job of a colo to one of them.
 """
 
@@ -23,6 +26,8 @@ ALL_AGENTS = f"{_ROOT}/agents/+/+/+"
 """The subscription of coordinators to the presence of agents."""
 COORDINATORS = f"{_ROOT}/coordinators"
 """Topic of reports between coordinators; their content is the coordinators' own matter."""
+ALL_COORDINATORS = f"{COORDINATORS}/all"
+"""Topic of questions to all coordinators about measurements that run."""
 
 KEEPALIVE_S = 4
 """MQTT keepalive. After 1.5 times this without a packet, the broker publishes the last will (MQTT 5
@@ -137,3 +142,8 @@ def shared_jobs(colo: ColoName) -> str:
 def cancels(colo: ColoName) -> str:
     """Topic of cancelled jobs."""
     return f"{_ROOT}/cancels/{colo}"
+
+
+def coordinator(process: str) -> str:
+    """Topic of messages for one coordinator. `process` has 32 hexadecimal digits."""
+    return f"{COORDINATORS}/{process}"

@@ -21,6 +21,9 @@ from fleet.guarded import (
     access,
 )
 
+EXCHANGED = ("coordinators", "coordinators/all", f"coordinators/{BOOT}")
+"""Topics between coordinators."""
+
 
 def test_example_acl_is_the_output_of_the_script() -> None:
     """For the agents of the example."""
@@ -81,6 +84,8 @@ def test_agent_may_publish_only_its_own_presence(
         f"{TREE}/cancels/den01",
         f"{TREE}/cancels/sin01",
         f"{TREE}/coordinators",
+        f"{TREE}/coordinators/all",
+        f"{TREE}/coordinators/{BOOT}",
         "elsewhere",
     ]
     own = f"{TREE}/agents/den01/den01-a/{BOOT}"
@@ -96,18 +101,19 @@ def test_agent_may_publish_only_its_own_presence(
 
 
 def test_coordinator_may_not_publish_presence(guarded: GuardedBroker) -> None:
-    """It may publish only jobs, cancels, and reports to other coordinators."""
+    """It may publish only jobs, cancels, and messages to other coordinators."""
     with Visitor(guarded, "coordinator") as coordinator:
         assert coordinator.publish(f"{TREE}/agents/den01/den01-a/{BOOT}") == NOT_AUTHORIZED
         assert coordinator.publish("elsewhere") == NOT_AUTHORIZED
-        for topic in ("jobs/den01", f"jobs/den01/x/{BOOT}", "cancels/den01", "coordinators"):
+        for topic in ("jobs/den01", f"jobs/den01/x/{BOOT}", "cancels/den01", *EXCHANGED):
             assert coordinator.publish(f"{TREE}/{topic}") != NOT_AUTHORIZED
 
 
-def test_coordinators_receive_reports_of_each_other_and_agents_do_not(
-    guarded: GuardedBroker,
+@pytest.mark.parametrize("exchanged", EXCHANGED)
+def test_coordinators_receive_messages_of_each_other_and_agents_do_not(
+    guarded: GuardedBroker, exchanged: str
 ) -> None:
-    reports, mark = f"{TREE}/coordinators", f"{TREE}/cancels/den01"
+    reports, mark = f"{TREE}/{exchanged}", f"{TREE}/cancels/den01"
     with (
         Visitor(guarded, "coordinator") as one,
         Visitor(guarded, "coordinator") as other,

@@ -136,3 +136,9 @@ def test_any_text_is_a_broker_url_or_refused(url: str) -> None:
         return
     broker.host.encode("idna")
     assert 0 < broker.port < 65_536
+
+
+def test_topics_between_coordinators() -> None:
+    process = "0123456789abcdef" * 2
+    assert bus.ALL_COORDINATORS == "colotrace/v1/coordinators/all"
+    assert bus.coordinator(process) == f"colotrace/v1/coordinators/{process}"
