@@ -17,6 +17,9 @@ WAITED_FOR = ("coordinator", "colo", "target")
 """What a job waits for before it starts: the values of `jobs.starts.Gate`."""
 REJECTIONS = ("superseded", "full", "unfit")
 """Why an agent cannot attach: the values of `fleet.link.Rejection`."""
+RELAY_DROPS = ("rate", "measurements", "size", "lost")
+"""What is not relayed between coordinators: questions that are too many, measurements beyond the
+bounds of those followed, a measurement with an event that is too large; and lost messages."""
 STATES = ("up", "draining")
 KINDS = Counters.__struct_fields__
 
@@ -211,3 +214,27 @@ class BrokerMetrics:
             "Coordinators that count limits together, with this one",
             registry=registry,
         )
+
+
+class RelayMetrics:
+    """Metrics of measurements that other coordinators run or follow; only with an MQTT broker."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.followed = Gauge(
+            "colotrace_measurements_followed",
+            "Measurements of other coordinators that are followed here",
+            registry=registry,
+        )
+        self.served = Gauge(
+            "colotrace_measurements_served",
+            "Measurements of this coordinator that others follow, counted for each of them",
+            registry=registry,
+        )
+        self.dropped = Counter(
+            "colotrace_relay_dropped",
+            "Questions and messages between coordinators that were refused or lost, by the reason",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in RELAY_DROPS:
+            self.dropped.labels(reason=reason)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from colotrace_cli.main import app
 from colotrace_coordinator.api.metrics import HttpMetrics
-from colotrace_coordinator.metrics import BrokerMetrics, Metrics
+from colotrace_coordinator.metrics import BrokerMetrics, Metrics, RelayMetrics
 from fleet.samples import LANGUAGES, samples
 from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
@@ -67,6 +67,7 @@ def test_every_metric_is_listed():
     registry = CollectorRegistry()
     Metrics(registry)
     BrokerMetrics(registry)
+    RelayMetrics(registry)
     HttpMetrics(registry)
     there = {
         family.name + ("_total" if family.type == "counter" else "")

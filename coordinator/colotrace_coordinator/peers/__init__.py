@@ -1,1 +1,2 @@
-"""Limits that hold over several coordinators: each reports what it uses to the others (ADR 17)."""
+"""What coordinators tell each other by the broker: what they use of common limits (ADR 17), and
+what happens in measurements that they run (ADR 19)."""

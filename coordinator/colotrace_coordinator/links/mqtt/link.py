@@ -4,7 +4,7 @@ Agents announce themselves at the broker, and jobs are published there. An agent
 opens a stream to this coordinator, if it has none. That stream belongs to the direct link; it
 carries the acceptance, the frames and their acknowledgements. This link joins both: it takes the
 commands for agents, and reports what the broker and the streams say of them. Coordinators exchange
-their counts on the same connection to the broker.
+their counts, and follow each other's measurements, on the same connection to the broker.
 """
 
 import asyncio
@@ -46,8 +46,10 @@ from colotrace_coordinator.fleet.link import (
 from colotrace_coordinator.fleet.presences import Announced, Event, Gone, Presences
 from colotrace_coordinator.metrics import BrokerMetrics
 from colotrace_coordinator.peers.peers import Peers
+from colotrace_coordinator.peers.relay.relay import Relay
 
 from .outgoing import Outgoing
+from .relayed import relay_measurements
 from .reports import exchange_reports
 
 _PAUSE_S, _MAX_PAUSE_S = 0.2, 1.0
@@ -72,6 +74,7 @@ class MqttLink:
         log: FilteringBoundLogger,
         clock: RunningClock,
         peers: Peers | None = None,
+        relay: Relay | None = None,
         expire_every_s: float = EXPIRE_EVERY_S,
         outgoing: Outgoing | None = None,
     ) -> None:
@@ -80,6 +83,7 @@ class MqttLink:
         self._broker = broker
         self._tls = tls
         self._peers = peers or Peers()
+        self._relay = relay
         self._streams: AgentLink
         self._metrics = metrics
         metrics.coordinators.set_function(lambda: self._peers.coordinators)
@@ -129,11 +133,18 @@ class MqttLink:
                 async with connection(
                     self._broker, tls=self._tls, identifier=identifier, clock=self._clock
                 ) as client:
-                    await first_of(
+                    works = [
                         self._receive(client),
                         self._publish(client),
                         exchange_reports(client, self._peers, clock=self._clock, log=self._log),
-                    )
+                    ]
+                    if self._relay is not None:
+                        works.append(
+                            relay_measurements(
+                                client, self._relay, clock=self._clock, log=self._log
+                            )
+                        )
+                    await first_of(*works)
             except MqttError as error:
                 if not self._blocked:
                     pause_s = _PAUSE_S
@@ -176,6 +187,8 @@ class MqttLink:
                 del self._unanswered[job_id]
             if not self._blocked:  # else no agent could renew its presence
                 self._do(self._presences.expire(now))
+            if self._relay is not None:
+                self._relay.expire()
 
     # Commands
 
@@ -210,8 +223,8 @@ class MqttLink:
     def _message(self, message: Message) -> None:
         topic, payload = message.topic.value, message.payload
         content = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
-        if topic == bus.COORDINATORS:
-            self._report(content)
+        if topic == bus.COORDINATORS or topic.startswith(f"{bus.COORDINATORS}/"):
+            self._between_coordinators(topic, content)
             return
         # A retained presence that is no longer renewed must not live longer here.
         left_s = getattr(message.properties, "MessageExpiryInterval", bus.PRESENCE_EXPIRY_S)
@@ -222,11 +235,14 @@ class MqttLink:
             return
         self._do(events)
 
-    def _report(self, content: bytes) -> None:
+    def _between_coordinators(self, topic: str, content: bytes) -> None:
         try:
-            self._peers.heard(content, self._clock.now())
+            if topic == bus.COORDINATORS:
+                self._peers.heard(content, self._clock.now())
+            elif self._relay is not None:
+                self._relay.heard(topic, content)
         except InvalidReportError as error:
-            self._invalid(bus.COORDINATORS, error)
+            self._invalid(topic, error)
 
     def _invalid(self, topic: str, error: Exception) -> None:
         self._metrics.invalid_messages.inc()

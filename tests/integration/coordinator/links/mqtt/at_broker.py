@@ -18,8 +18,9 @@ from colotrace_coordinator.jobs.task import JobResult, Task
 from colotrace_coordinator.links.direct.server import DirectLink
 from colotrace_coordinator.links.mqtt.link import EXPIRE_EVERY_S, MqttLink
 from colotrace_coordinator.links.mqtt.outgoing import Outgoing
-from colotrace_coordinator.metrics import BrokerMetrics, Metrics
+from colotrace_coordinator.metrics import BrokerMetrics, Metrics, RelayMetrics
 from colotrace_coordinator.peers.peers import Peers
+from colotrace_coordinator.peers.relay.relay import Relay
 from colotrace_coordinator.turns import Turns
 from colotrace_proto import bus
 from colotrace_proto.bus import Process, broker_of
@@ -74,6 +75,7 @@ class Coordinator:
             log=log,
             clock=clock,
         )
+        self.relay = Relay(self.peers, metrics=RelayMetrics(self.numbers), clock=clock)
         self.outgoing = Outgoing(clock=asyncio.get_running_loop().time)
         self.bus = MqttLink(
             events,
@@ -83,6 +85,7 @@ class Coordinator:
             log=log,
             clock=clock,
             peers=self.peers,
+            relay=self.relay,
             expire_every_s=expire_every_s,
             outgoing=self.outgoing,
         )
