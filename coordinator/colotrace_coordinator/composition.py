@@ -38,8 +38,9 @@ from .links.direct.server import DirectLink
 from .links.direct.tls import TlsFiles
 from .measurements.keeping import History
 from .measurements.registry import Measurements
-from .metrics import BrokerMetrics, Metrics
+from .metrics import BrokerMetrics, Metrics, RelayMetrics
 from .peers.peers import Peers
+from .peers.relay.relay import Relay
 from .policy import TargetPolicy
 from .service import TraceService
 from .settings import ServeSettings
@@ -89,7 +90,7 @@ async def build(
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What most parts need. `peers` is None without a broker."""
+    """What most parts need. `peers` and `relay` are None without a broker."""
 
     settings: ServeSettings
     clock: RunningClock
@@ -97,6 +98,7 @@ class Base:
     metrics: Metrics
     turns: Turns
     peers: Peers | None
+    relay: Relay | None
 
 
 def _base(settings: ServeSettings, stack: contextlib.AsyncExitStack) -> Base:
@@ -105,8 +107,11 @@ def _base(settings: ServeSettings, stack: contextlib.AsyncExitStack) -> Base:
     numbers = CollectorRegistry()
     ProcessCollector(registry=numbers)
     PlatformCollector(registry=numbers)
-    peers = Peers() if settings.mqtt is not None else None
-    return Base(settings, clock, numbers, Metrics(numbers), Turns(), peers)
+    peers = relay = None
+    if settings.mqtt is not None:
+        peers = Peers()
+        relay = Relay(peers, metrics=RelayMetrics(numbers), clock=clock)
+    return Base(settings, clock, numbers, Metrics(numbers), Turns(), peers, relay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +158,7 @@ def build_tracing(
     peers: Peers | None = None,
     gather_s: float = GATHER_S,
     history: History | None = None,
+    relay: Relay | None = None,
 ) -> Tracing:
     """The service and what it works with. `gather_s`: how long after the start jobs wait for agents
     of colos that were known before. Call it inside a running event loop."""
@@ -180,7 +186,10 @@ def build_tracing(
         coordinator=peers.origin if peers is not None else secrets.token_hex(16),
         turns=turns,
         history=history,
+        relay=relay,
     )
+    if relay is not None:
+        relay.serve(measurements)
     service = TraceService(
         registry=registry,
         dispatcher=dispatcher,
@@ -214,6 +223,7 @@ async def _tracing(base: Base, store: Store, stack: contextlib.AsyncExitStack) -
         clock=base.clock,
         turns=base.turns,
         peers=base.peers,
+        relay=base.relay,
     )
 
 
@@ -238,6 +248,7 @@ def _links(base: Base, events: FleetEvents) -> Links:
             log=log,
             clock=base.clock,
             peers=base.peers,
+            relay=base.relay,
         )
     tls = None
     if settings.tls:
