@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from colotrace_proto.addresses import is_one_host, is_public
 from colotrace_proto.hostnames import HostNameError, IdnaRuleError, to_ascii
 from colotrace_proto.identifiers import address_of
+from colotrace_proto.messages import Family
 from colotrace_proto.special_purpose import Address, block_of
 from colotrace_proto.text import safe
 
@@ -26,11 +27,14 @@ class TargetPolicy:
 
     allow_private: bool = False
 
-    def refusal(self, target: str) -> str | None:
-        """Why the target may not be traced, as text; None if it may."""
+    def refusal(self, target: str, *, family: Family | None = None) -> str | None:
+        """Why the target may not be traced, as text; None if it may. `family`: the addresses that
+        are wanted."""
         address = literal(target)
         if address is None:
             return _name_refusal(target)
+        if family is not None and address.version != family:
+            return f"{target} is an IPv{address.version} address, and IPv{family} was asked for"
         if not is_one_host(address):
             return f"{target} is no address of a single host, so no path leads to it"
         if not self.allow_private and not is_public(address):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from colotrace_proto.hostnames import as_ascii
-from colotrace_proto.measured import Status, Summary
+from colotrace_proto.measured import Options, Status, Summary
 from colotrace_proto.messages import Family
 from colotrace_proto.running import TimeLimit
 from structlog.typing import FilteringBoundLogger
@@ -167,8 +167,9 @@ class TraceService:
         named: dict[str, list[int]] = {}
         for index, target in enumerate(request.targets):
             named.setdefault(target, []).append(index)
-        refusals = {target: self._policy.refusal(target) for target in named}
-        asked = {target: (as_ascii(target), request.options, _family(target)) for target in named}
+        options = request.options
+        refusals = {target: self._policy.refusal(target, family=options.family) for target in named}
+        asked = {target: _asked(target, options) for target in named}
         begun = 0
         # All targets of a colo together: what is due for one agent goes in one message.
         for place, colo in enumerate(request.colos):
@@ -190,6 +191,10 @@ class TraceService:
         return await self._answers.build(run.summary, run.traces, run.origin)
 
 
-def _family(target: str) -> Family | None:
+def _asked(target: str, options: Options) -> tuple[str, Options, Family | None]:
+    """The target as agents are asked for it, with its options and the family of its addresses."""
     address = literal(target)
-    return Family(address.version) if address is not None else None
+    if address is None:
+        return as_ascii(target), options, options.family
+    # An address has its family: jobs are identical whether that was asked for or not.
+    return as_ascii(target), options._replace(family=None), Family(address.version)

@@ -12,7 +12,9 @@ import msgspec
 from .notices import Notice
 
 PROTOCOL_VERSION = 2
-"""Version 2 has batches of messages, and heartbeats on change only."""
+"""Version 2 has batches of messages, heartbeats on change only, and the family of a job."""
+FAMILY_SINCE = 2
+"""The first version with the family of a job."""
 
 AgentId = NewType("AgentId", str)
 ColoName = NewType("ColoName", str)
@@ -169,7 +171,7 @@ class Owner(NamedTuple):
 
 class Job(msgspec.Struct, frozen=True):
     """One target to trace with one set of options. `owner` is None if the coordinator does not tell
-    it."""
+    it, `family` if the agent chooses the family."""
 
     job_id: JobId
     target: str
@@ -183,6 +185,7 @@ class Job(msgspec.Struct, frozen=True):
     multipath: bool = False
     reply_to: str = ""
     owner: Owner | None = None
+    family: Family | None = None
 
 
 class UnknownJob(msgspec.Struct, frozen=True):

@@ -151,6 +151,8 @@ class NoticeCode(IntEnum):
         67,
         "{name} does not resolve: the host's name servers refused, or gave no valid answer",
     )
+    NO_ADDRESS_OF_FAMILY = (68, "{name} does not resolve: it has no {families} address")
+    OTHER_FAMILY = (69, "{name} is not an {families} address")
 
     STOPPING = (80, "the agent is stopping")
     JOBS_FULL = (81, "the agent runs {count} jobs already")
@@ -163,6 +165,7 @@ class NoticeCode(IntEnum):
         87,
         "the agent runs {count} jobs of this account or credential, and keeps room for others",
     )
+    UNKNOWN_FAMILY = (88, "address family number {count} is not known here")
 
 
 _TEMPLATES = {code.value: code.template for code in NoticeCode}

@@ -9,9 +9,11 @@ import socket
 from ipaddress import ip_address
 
 from colotrace_proto.hostnames import HostNameError, is_host_name, to_ascii
+from colotrace_proto.messages import Family
 from colotrace_proto.notices import Notice, NoticeCode, sentence
 
 from colotrace_agent.errors import AgentError
+from colotrace_agent.model import family_of
 
 from .lookups import LookupQueueFullError, Lookups
 
@@ -28,10 +30,10 @@ _MOST_ADDRESSES = 64
 THREADS = 64
 """More threads are not faster, and a small local name server drops some of their packets."""
 
+_FAMILIES = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+_NO_ADDRESS = {socket.EAI_NODATA, socket.EAI_ADDRFAMILY}
 _REASONS = {
     socket.EAI_NONAME: NoticeCode.NO_SUCH_NAME,
-    socket.EAI_NODATA: NoticeCode.NO_ADDRESS,
-    socket.EAI_ADDRFAMILY: NoticeCode.NO_ADDRESS,
     socket.EAI_AGAIN: NoticeCode.NAME_SERVERS_FAILED,
     socket.EAI_FAIL: NoticeCode.NAME_SERVERS_REFUSED,
 }
@@ -60,14 +62,20 @@ class Resolver:
         # Separate threads, so that names of many hops do not delay targets.
         self._by_address = Lookups(_name, threads=threads, name="reverse resolver")
 
-    async def addresses(self, target: str) -> list[bytes]:
-        """The target's addresses, packed, the host's preferred one first.
+    async def addresses(self, target: str, *, family: Family | None = None) -> list[bytes]:
+        """The target's addresses, packed, the host's preferred one first. With a family, those of
+        the family; the others are not looked up.
 
         Raises:
             UnresolvableError: there is none, with the reason in words.
         """
+        families = (family,) if family is not None else ()
         literal = parse_address(target)
         if literal is not None:
+            if families and family_of(literal) not in families:
+                raise UnresolvableError(
+                    Notice(NoticeCode.OTHER_FAMILY, name=target, families=families)
+                )
             return [literal]
         if parse_address(target.partition("%")[0]) is not None:
             raise UnresolvableError(Notice(NoticeCode.HAS_ZONE, name=target))
@@ -76,23 +84,24 @@ class Resolver:
         except HostNameError as error:
             notice = Notice(NoticeCode.NO_HOST_NAME, name=target, reason=str(error))
             raise UnresolvableError(notice) from None
+        none = NoticeCode.NO_ADDRESS_OF_FAMILY if families else NoticeCode.NO_ADDRESS
         code, reason = NoticeCode.UNRESOLVED, ""
         try:
-            found = await self._by_name.ask(name, within_s=self._within_s)
+            found = await self._by_name.ask((name, family), within_s=self._within_s)
         except TimeoutError:
             reason = f"the host's resolver gave no answer within {self._within_s:g} s"
         except LookupQueueFullError as error:
             reason = str(error)
         except socket.gaierror as error:
-            code = _REASONS.get(error.errno or 0, code)
+            code = none if error.errno in _NO_ADDRESS else _REASONS.get(error.errno or 0, code)
             reason = error.strerror or str(error)
         except OSError as error:  # EAI_SYSTEM, for example too many open files
             reason = error.strerror or str(error)
         else:
             if found:
                 return found
-            code = NoticeCode.NO_ADDRESS
-        raise UnresolvableError(Notice(code, name=target, reason=reason))
+            code = none
+        raise UnresolvableError(Notice(code, name=target, reason=reason, families=families))
 
     async def name(self, address: bytes) -> str | None:
         """The name of the address; None if it has none, or none that is a valid host name."""
@@ -120,10 +129,16 @@ def parse_address(text: str) -> bytes | None:
 # In a thread.
 
 
-def _addresses(name: str) -> list[bytes]:
-    """The first addresses of an ASCII name."""
+def _addresses(asked: tuple[str, Family | None]) -> list[bytes]:
+    """The first addresses of an ASCII name, of one family or all."""
+    name, family = asked
     # As bytes, because Python would encode a str with IDNA 2003 again.
-    found = socket.getaddrinfo(name.encode("ascii"), None, type=socket.SOCK_DGRAM)
+    found = socket.getaddrinfo(
+        name.encode("ascii"),
+        None,
+        family=_FAMILIES[family] if family is not None else socket.AF_UNSPEC,
+        type=socket.SOCK_DGRAM,
+    )
     packed = (parse_address(str(sockaddr[0])) for *_, sockaddr in found)
     unique = dict.fromkeys(address for address in packed if address is not None)
     return list(unique)[:_MOST_ADDRESSES]

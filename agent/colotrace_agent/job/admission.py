@@ -21,6 +21,7 @@ from colotrace_proto.notices import Notice, NoticeCode
 
 from colotrace_agent.engine.multipath.several import offered
 from colotrace_agent.host.resolve import Resolver, parse_address
+from colotrace_agent.model import family_of
 from colotrace_agent.policy import Policy
 from colotrace_agent.prober import Prober
 
@@ -83,6 +84,9 @@ class Jobs:
         addresses = None
         literal = parse_address(job.target)
         if literal is not None:
+            if job.family not in (None, family_of(literal)):
+                cause = Notice(NoticeCode.OTHER_FAMILY, name=job.target, families=(job.family,))
+                return Refused(job.job_id, RefusalReason.NO_FAMILY, cause)
             (barred,) = self._policy.judge_all([literal])
             if barred is not None:
                 return Refused(job.job_id, _REASONS[barred.failure], barred.cause)
@@ -140,4 +144,6 @@ class Jobs:
         if job.packet_type not in self._packet_types:
             missing = Notice(NoticeCode.NO_SUCH_PROBES, name=job.packet_type)
             return RefusalReason.UNSUPPORTED, missing
+        if job.family is not None and job.family not in self._prober.families:
+            return RefusalReason.NO_FAMILY, Notice(NoticeCode.NO_FAMILY, families=(job.family,))
         return None

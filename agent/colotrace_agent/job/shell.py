@@ -83,7 +83,8 @@ class JobShell:
     async def _resolve(self) -> None:
         target = self._job.target
         try:
-            allowed = self._policy.judge(target, await self._resolver.addresses(target))
+            found = await self._resolver.addresses(target, family=self._job.family)
+            allowed = self._policy.judge(target, found)
         except UnresolvableError as error:
             self._fail(Failure.UNRESOLVABLE, error.notice)
         except Exception as error:  # noqa: BLE001 - a fault in one job must not end the agent

@@ -11,7 +11,7 @@ from colotrace_proto import rows
 from colotrace_proto.codes import Code
 from colotrace_proto.deadlines import ANSWER_S
 from colotrace_proto.measured import Options
-from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
+from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, Family, PacketType
 
 from colotrace_coordinator.lines import Line
 
@@ -191,6 +191,12 @@ def _request() -> dict[str, Any]:
             "packets at each TTL whatever packets_per_ttl says, until no further path is to be "
             "expected with 95 % confidence; the rows have links.",
             "default": False,
+        },
+        "family": {
+            "type": "integer",
+            "description": "Use only addresses of this family: 4 or 6. 0 leaves it to each agent.",
+            "default": 0,
+            "enum": [0, *sorted(Family)],
         },
     }
     return {

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Container, Iterable, Sequence
 
+from colotrace_proto.messages import FAMILY_SINCE
+
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.registry import Agent
 
@@ -40,8 +42,16 @@ def able(
         if not agent.draining
         and packet_type in agent.hello.packet_types
         and (agent.hello.families if family is None else family in agent.hello.families)
+        and understands(agent, task)
         and agent.key not in excluding
     ]
+
+
+def understands(agent: Agent, task: Task) -> bool:
+    """Whether the agent does what the task's options say. One of release 0.2 ignores the family of
+    a job; that is no matter if it has no other."""
+    family, hello = task.options.family, agent.hello
+    return family is None or hello.protocol_version >= FAMILY_SINCE or hello.families == {family}
 
 
 def why_none(agents: Sequence[Agent], task: Task) -> Fault:
@@ -55,6 +65,8 @@ def why_none(agents: Sequence[Agent], task: Task) -> Fault:
     packet_type = task.options.packet_type
     if not any(packet_type in agent.hello.packet_types for agent in awake):
         return faults.no_packet_type(task.colo, packet_type)
+    if not any(understands(agent, task) for agent in awake):
+        return faults.no_choice_of_family(task.colo)
     return faults.no_family(task.colo, task.family)
 
 

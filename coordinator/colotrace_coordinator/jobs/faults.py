@@ -77,6 +77,12 @@ def no_packet_type(colo: ColoName, packet_type: PacketType) -> Fault:
     return Fault(RowCode.NO_AGENT, Weight.UNABLE, words)
 
 
+def no_choice_of_family(colo: ColoName) -> Fault:
+    """The agents choose the family themselves."""
+    words = f"no agent of {colo} can be told which address family to use; a newer agent can"
+    return Fault(RowCode.NO_AGENT, Weight.UNABLE, words)
+
+
 def no_family(colo: ColoName, family: Family | None) -> Fault:
     """No agent has an address of the target's family; None means of any family."""
     kind = "address" if family is None else f"IPv{family.value} address"

@@ -38,7 +38,7 @@ from colotrace_coordinator.fleet.registry import Agent
 from . import faults, patience
 from .attempt import Attempt, Taken
 from .attempts import Attempts
-from .choice import able, absent, least_loaded, why_none
+from .choice import able, absent, least_loaded, understands, why_none
 from .commands import CancelJob, Command, Offer, Resync
 from .faults import Fault, Weight
 from .index import LiveAttempts
@@ -155,7 +155,9 @@ class JobMachine:
             self._busy.keep_only({agent.key for agent in eligible})
             self.state = State.WAITING
         else:
-            shared = self._attempts.fresh and len(eligible) > 1
+            # A shared offer may reach any agent of the colo.
+            alike = all(understands(agent, self.task) for agent in agents)
+            shared = self._attempts.fresh and len(eligible) > 1 and alike
             self._offer(now, chosen.key, shared=shared)
 
     def give_up(self, now: float, fault: Fault) -> None:

@@ -25,7 +25,8 @@ from .faults import Fault, Weight
 
 
 class Task(NamedTuple):
-    """What is to be traced. `family` is known if the target is written as an address.
+    """What is to be traced. `family` is that of the addresses, None if an agent may choose: the
+    target is a name, and its options leave the family open.
 
     A tuple, since it is hashed several times for each job.
     """
@@ -62,6 +63,7 @@ class Task(NamedTuple):
             remaining_ms=min(remaining_ms, MAX_REMAINING_MS),
             multipath=options.multipath,
             owner=owner,
+            family=options.family,
         )
 
 

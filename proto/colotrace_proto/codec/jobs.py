@@ -8,10 +8,13 @@ from colotrace_proto.v1 import fleet_pb2 as pb
 from .checks import PACKET_TYPES, PACKET_TYPES_IN, ProtocolError, fields_of, job_id, known
 from .notices import notice_in, notice_out, text_of
 
+_FAMILIES = frozenset(map(int, m.Family))
+
 
 def job_out(job: m.Job) -> pb.Job:
     owner = pb.Owner(**job.owner._asdict()) if job.owner is not None else None
-    return pb.Job(**fields_of(job, packet_type=PACKET_TYPES[job.packet_type], owner=owner))
+    kind, family = PACKET_TYPES[job.packet_type], job.family or 0
+    return pb.Job(**fields_of(job, packet_type=kind, owner=owner, family=family))
 
 
 def job_in(job: pb.Job) -> m.Job | m.UnknownJob:
@@ -35,6 +38,7 @@ def job_in(job: pb.Job) -> m.Job | m.UnknownJob:
         multipath=job.multipath,
         reply_to=job.reply_to,
         owner=m.Owner(job.owner.account, job.owner.caller) if job.HasField("owner") else None,
+        family=m.Family(job.family) if job.family else None,
     )
 
 
@@ -42,6 +46,8 @@ def _unknown(job: pb.Job) -> Notice | None:
     """The first value of the job that is not known here."""
     if job.packet_type not in PACKET_TYPES_IN:
         return Notice(NoticeCode.UNKNOWN_PACKET_TYPE, count=job.packet_type)
+    if job.family and job.family not in _FAMILIES:
+        return Notice(NoticeCode.UNKNOWN_FAMILY, count=job.family)
     for name, value, least, most in (
         ("max_ttl", job.max_ttl, 1, m.MAX_TTL),
         ("packets_per_ttl", job.packets_per_ttl, 1, m.MAX_PACKETS_PER_TTL),

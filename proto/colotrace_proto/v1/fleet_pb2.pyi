@@ -546,6 +546,7 @@ class Job(_message.Message):
     MULTIPATH_FIELD_NUMBER: _builtins.int
     REPLY_TO_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
+    FAMILY_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """1 to 64 of [A-Za-z0-9._-]; a job that moves to another agent gets a new one."""
     target: _builtins.str
@@ -569,6 +570,10 @@ class Job(_message.Message):
     """HOST:PORT of the coordinator's Fleet service, for all replies about the job. Only in a job that
     comes through a broker; otherwise replies use the job's stream.
     """
+    family: Global___AddressFamily.ValueType
+    """Use only addresses of this family; unspecified: the agent's choice. An agent of version 1 ignores
+    it.
+    """
     @_builtins.property
     def owner(self) -> Global___Owner:
         """Whose job it is. Missing from coordinators of release 0.2."""
@@ -588,10 +593,11 @@ class Job(_message.Message):
         multipath: _builtins.bool = ...,
         reply_to: _builtins.str = ...,
         owner: Global___Owner | None = ...,
+        family: Global___AddressFamily.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["owner", b"owner"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow", b"flow", "job_id", b"job_id", "max_ttl", b"max_ttl", "multipath", b"multipath", "owner", b"owner", "packet_type", b"packet_type", "packets_per_ttl", b"packets_per_ttl", "port", b"port", "remaining_ms", b"remaining_ms", "reply_to", b"reply_to", "target", b"target", "wait_ms", b"wait_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["family", b"family", "flow", b"flow", "job_id", b"job_id", "max_ttl", b"max_ttl", "multipath", b"multipath", "owner", b"owner", "packet_type", b"packet_type", "packets_per_ttl", b"packets_per_ttl", "port", b"port", "remaining_ms", b"remaining_ms", "reply_to", b"reply_to", "target", b"target", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

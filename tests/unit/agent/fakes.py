@@ -9,7 +9,7 @@ from colotrace_agent.engine.trace import Trace
 from colotrace_agent.host.resolve import UnresolvableError, parse_address
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.job.shell import Emit, Progress
-from colotrace_agent.model import AnswerKind, TraceSpec
+from colotrace_agent.model import AnswerKind, TraceSpec, family_of
 from colotrace_proto.messages import (
     Accepted,
     Counters,
@@ -131,8 +131,8 @@ class FakeResolver:
         self.names: dict[str, list[bytes]] = {}
         self.fault: Exception | None = None
 
-    async def addresses(self, target: str) -> list[bytes]:
-        """The target's addresses."""
+    async def addresses(self, target: str, *, family: Family | None = None) -> list[bytes]:
+        """The target's addresses, of one family if asked so."""
         if self.fault is not None:
             raise self.fault
         literal = parse_address(target)
@@ -142,7 +142,8 @@ class FakeResolver:
             await asyncio.Event().wait()
         if target not in self.names:
             raise UnresolvableError(Notice(NoticeCode.NO_SUCH_NAME, name=target))
-        return self.names[target]
+        found = self.names[target]
+        return [each for each in found if family in (None, family_of(each))]
 
 
 def job(

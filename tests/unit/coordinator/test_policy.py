@@ -4,11 +4,29 @@ import ipaddress
 
 import pytest
 from colotrace_coordinator.policy import TargetPolicy, literal
+from colotrace_proto.messages import Family
 from hypothesis import given
 from hypothesis import strategies as st
 
 PUBLIC_ONLY = TargetPolicy()
 ALL = TargetPolicy(allow_private=True)
+
+
+@pytest.mark.parametrize(
+    ("target", "wanted", "words"),
+    [
+        ("8.8.8.8", Family.IPV6, "8.8.8.8 is an IPv4 address, and IPv6 was asked for"),
+        ("2001:4860::1", Family.IPV4, "2001:4860::1 is an IPv6 address, and IPv4 was asked for"),
+        ("134744072", Family.IPV6, "134744072 is an IPv4 address, and IPv6 was asked for"),
+        ("8.8.8.8", Family.IPV4, None),
+        ("2001:4860::1", Family.IPV6, None),
+        ("8.8.8.8.example", Family.IPV6, None),
+    ],
+)
+def test_address_of_the_other_family_is_refused(
+    target: str, wanted: Family, words: str | None
+) -> None:
+    assert PUBLIC_ONLY.refusal(target, family=wanted) == words
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from colotrace_proto.messages import (
     Ack,
     Cancel,
     Failure,
+    Family,
     Frame,
     Job,
     Outcome,
@@ -169,3 +170,32 @@ async def test_refused_job_gives_back_what_it_has_not_sent() -> None:
         await agent.say(path(second.job_id))
         errors = [only(await within(5, answer)).error for answer in answers]
         assert [error[-6:] for error in errors] == ["Code 1", ""]
+
+
+async def test_address_of_the_other_family_is_an_error_of_its_row_alone() -> None:
+    async with limited(TargetLimits(of_account=1e9, in_all=1e9)) as (coordinator, agent):
+        six = Options(family=Family.IPV6, max_ttl=1)
+        answer = await within(5, coordinator.begin("8.8.8.8", "1.1.1.1", options=six))
+        for target in answer.rows:
+            assert target.colos[0].error.endswith("Code 3")
+        assert [message.message for message in answer.messages] == [
+            "8.8.8.8 is an IPv4 address, and IPv6 was asked for",
+            "1.1.1.1 is an IPv4 address, and IPv6 was asked for",
+        ]
+        # An address has its family: the same job, whether the request names it or not.
+        plain, four = Options(), Options(family=Family.IPV4)
+        answers = [coordinator.begin(options=options) for options in (plain, four)]
+        job = await agent.take()
+        assert job.family is None
+        await agent.say(path(job.job_id))
+        for each in answers:
+            assert only(await within(5, each)).error == ""
+
+
+async def test_name_is_resolved_to_the_family_by_the_agent() -> None:
+    async with limited(TargetLimits(of_account=1e9, in_all=1e9)) as (coordinator, agent):
+        answer = coordinator.begin("web.example", options=Options(family=Family.IPV4))
+        job = await agent.take()
+        assert (job.target, job.family) == ("web.example", Family.IPV4)
+        await agent.say(path(job.job_id))
+        assert only(await within(5, answer)).error == ""

@@ -84,6 +84,14 @@ def test_job_of_release_0_2_has_no_owner() -> None:
     assert owner == bytes.fromhex("620a" + "0d01000000" + "1502000000")
 
 
+def test_job_without_a_family_is_as_before() -> None:
+    """An agent that does not know the field finds the job unchanged."""
+    job = m.Job(m.JobId("a"), "a.example", m.PacketType.ICMP, 15, 3, 1_000, 0, 0, 9_000)
+    before = codec.encode_from_coordinator(job).job.SerializeToString()
+    family = codec.encode_from_coordinator(replace(job, family=m.Family.IPV6)).job
+    assert family.SerializeToString().removeprefix(before) == bytes.fromhex("6806")
+
+
 def test_flow_column_of_zeros_is_not_sent() -> None:
     """A job with one flow does not pay for it; the reader fills it in."""
     replies = m.Replies((1, 2), (5, 6), (0, 0), (m.Node(bytes(4)),), (0, 3), (0, 0))
@@ -262,6 +270,7 @@ def test_coordinator_message_out_of_bounds_raises_protocol_error(
         *[("packets_per_ttl", 0, "packets_per_ttl"), ("packets_per_ttl", 11, "packets_per_ttl")],
         *[("wait_ms", 0, "wait_ms"), ("wait_ms", 5_001, "wait_ms"), ("port", 65_536, "port")],
         *[("target", "", "target"), ("target", "a" * 256, "target")],
+        *[("family", 1, "address family number 1"), ("family", 10, "address family number 10")],
     ],
 )
 def test_job_out_of_bounds_is_unknown_job(field: str, value: int | str, word: str) -> None:

@@ -137,6 +137,7 @@ JOBS = st.builds(
     multipath=st.booleans(),
     reply_to=WHERE,
     owner=st.none() | st.builds(m.Owner, account=UINT32, caller=UINT32),
+    family=st.none() | st.sampled_from(m.Family),
 )
 FROM_COORDINATOR = st.one_of(
     st.builds(

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 from colotrace_proto.measured import Options
-from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, PacketType
+from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, Family, PacketType
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -48,6 +48,17 @@ def _packet_type(value: object) -> object:
         return value
 
 
+def _family(value: object) -> Family | None:
+    """0 and null mean that the agents choose."""
+    if value is None or (type(value) in (int, float) and value == 0):
+        return None
+    # An integer may be written as 4.0, see `_or`.
+    for family in Family:
+        if type(value) in (int, float) and value == family:
+            return family
+    raise PydanticCustomError("family", "{words}", {"words": "must be 4 or 6"})
+
+
 def _or(default: int) -> BeforeValidator:
     """0 and null mean the default: old clients send unset options as 0."""
 
@@ -76,6 +87,7 @@ class _Options(BaseModel):
     port: Annotated[int, Field(ge=0, le=MAX_PORT), _or(0)] = 0
     wait_time: Annotated[int, Field(ge=1, le=MAX_WAIT_S), _or(_WAIT_S)] = _WAIT_S
     multipath: Annotated[bool, _null_is(_DEFAULT.multipath)] = _DEFAULT.multipath
+    family: Annotated[Family | None, BeforeValidator(_family)] = _DEFAULT.family
 
     def plain(self) -> Options:
         return Options(
@@ -85,6 +97,7 @@ class _Options(BaseModel):
             wait_ms=self.wait_time * 1_000,
             port=self.port,
             multipath=self.multipath,
+            family=self.family,
         )
 
 
@@ -158,7 +171,7 @@ def _words(detail: ErrorDetails) -> str:
     match detail["type"]:
         case "missing":
             return "is required"
-        case "target":
+        case "target" | "family":
             return str(bounds["words"])
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be an object"

@@ -1,5 +1,6 @@
 """What is asked of the host's resolver, and what is not."""
 
+import asyncio
 import errno
 import ipaddress
 import socket
@@ -7,6 +8,7 @@ import threading
 
 import pytest
 from colotrace_agent.host.resolve import Resolver, UnresolvableError
+from colotrace_proto.messages import Family
 
 
 @pytest.mark.parametrize("target", ["fe80::1%eth0", "fe80::1%2", "2001:db8::1%", "192.0.2.1%eth0"])
@@ -115,4 +117,55 @@ async def test_names_of_addresses_are_shown_if_they_are_names(
     monkeypatch.setattr(socket, "getnameinfo", name)
     resolver = Resolver()
     assert await resolver.name(bytes([192, 0, 2, 1])) == shown
+    await resolver.close()
+
+
+@pytest.mark.parametrize(
+    ("family", "asked"),
+    [(None, socket.AF_UNSPEC), (Family.IPV4, socket.AF_INET), (Family.IPV6, socket.AF_INET6)],
+)
+async def test_only_the_wanted_family_is_looked_up(
+    monkeypatch: pytest.MonkeyPatch, family: Family | None, asked: socket.AddressFamily
+) -> None:
+    families: list[object] = []
+
+    def found(*_: object, family: int, **named: object) -> list[object]:
+        families.append(family)
+        return [(0, 0, 0, "", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    resolver = Resolver()
+    await resolver.addresses("web.example", family=family)
+    await resolver.close()
+    assert families == [asked]
+
+
+@pytest.mark.parametrize("reason", [socket.EAI_NODATA, socket.EAI_ADDRFAMILY])
+async def test_name_without_an_address_of_the_family_names_it(
+    monkeypatch: pytest.MonkeyPatch, reason: int
+) -> None:
+    """Beside a look-up of the same name for another family, which goes on."""
+
+    def found(*_: object, family: int, **named: object) -> list[object]:
+        if family == socket.AF_INET6:
+            raise socket.gaierror(reason, "x")
+        return [(0, 0, 0, "", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", found)
+    resolver = Resolver()
+    six = resolver.addresses("web.example", family=Family.IPV6)
+    four = resolver.addresses("web.example", family=Family.IPV4)
+    error, addresses = await asyncio.gather(six, four, return_exceptions=True)
+    await resolver.close()
+    assert str(error) == "web.example does not resolve: it has no IPv6 address"
+    assert addresses == [bytes([192, 0, 2, 1])]
+
+
+async def test_address_of_another_family_is_not_resolved() -> None:
+    resolver = Resolver()
+    with pytest.raises(UnresolvableError, match=r"192\.0\.2\.1 is not an IPv6 address"):
+        await resolver.addresses("192.0.2.1", family=Family.IPV6)
+    assert await resolver.addresses("2001:db8::1", family=Family.IPV6) == [
+        ipaddress.ip_address("2001:db8::1").packed
+    ]
     await resolver.close()

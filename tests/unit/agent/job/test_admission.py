@@ -46,6 +46,34 @@ async def test_an_address_that_cannot_be_traced_is_refused_at_once(
     assert refused.notice is not None
 
 
+@pytest.mark.parametrize(
+    ("target", "family", "words"),
+    [
+        ("1.1.1.1", Family.IPV6, "1.1.1.1 is not an IPv6 address"),
+        ("2606:4700:4700::1111", Family.IPV4, "2606:4700:4700::1111 is not an IPv4 address"),
+    ],
+)
+async def test_address_of_another_family_than_the_jobs_is_refused(
+    jobs: Jobs, prober: FakeProber, target: str, family: Family, words: str
+) -> None:
+    prober.families = frozenset(Family)
+    refused = jobs.take(job(target=target, family=family), list[Frame]().append)
+    assert isinstance(refused, Refused)
+    assert refused.reason is RefusalReason.NO_FAMILY
+    assert refused.notice is not None
+    assert sentence(refused.notice) == words
+
+
+async def test_name_of_a_family_that_the_host_lacks_is_refused_at_once(
+    jobs: Jobs, prober: FakeProber
+) -> None:
+    prober.families = frozenset({Family.IPV4})
+    asked = job(target="web.example", family=Family.IPV6)
+    refused = jobs.take(asked, list[Frame]().append)
+    lacks = Notice(NoticeCode.NO_FAMILY, families=(6,))
+    assert refused == Refused(JobId("job-1"), RefusalReason.NO_FAMILY, lacks)
+
+
 async def test_what_is_not_known_is_refused(jobs: Jobs) -> None:
     """A packet type, or a newer coordinator's wish."""
     unknown = UnknownJob(JobId("x"), Notice(NoticeCode.UNKNOWN_PACKET_TYPE, count=9))
@@ -142,6 +170,23 @@ async def test_the_first_address_of_a_working_family_is_traced(
     await settle()
     assert set(prober.traces) == {TWO}
     jobs.cancel_all()
+
+
+@pytest.mark.parametrize("family", Family)
+async def test_name_is_traced_by_an_address_of_the_jobs_family(
+    jobs: Jobs, prober: FakeProber, resolver: FakeResolver, family: Family
+) -> None:
+    """Also if the host prefers the other one."""
+    six = bytes([0x26]) + bytes(15)
+    prober.families = frozenset(Family)
+    resolver.names["www.example"] = [six, ONE] if family is Family.IPV4 else [ONE, six]
+    frames: list[Frame] = []
+    jobs.take(job(target="www.example", family=family), frames.append)
+    await settle()
+    wanted = ONE if family is Family.IPV4 else six
+    prober.end(wanted)
+    assert frames[-1].target_address == wanted
+    assert outcome_of(frames) is Failure.NONE
 
 
 @pytest.mark.parametrize("options", [{}, {"multipath": True}, {"packet_type": PacketType.UDP}])

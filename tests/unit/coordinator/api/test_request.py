@@ -9,7 +9,7 @@ from colotrace_coordinator.api.errors import ApiError, InvalidBodyError, Malform
 from colotrace_coordinator.api.request import parsing
 from colotrace_coordinator.api.request.parsing import parse
 from colotrace_proto.measured import Options
-from colotrace_proto.messages import PacketType
+from colotrace_proto.messages import Family, PacketType
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -53,7 +53,22 @@ def test_everything_set() -> None:
         port=65535,
         wait_time=5,
         multipath=True,
-    ) == Options(PacketType.GRE_ICMP, 64, 10, 5_000, 65535, multipath=True)
+        family=6,
+    ) == Options(PacketType.GRE_ICMP, 64, 10, 5_000, 65535, multipath=True, family=Family.IPV6)
+
+
+@pytest.mark.parametrize(
+    ("given", "family"), [(0, None), (None, None), (4, 4), (6, 6), (0.0, None), (4.0, 4), (6.0, 6)]
+)
+def test_family(given: float | None, family: int | None) -> None:
+    """0 is absent, as with the other options."""
+    assert options(family=given).family == family
+
+
+def test_words_of_a_bad_family_name_the_good_ones() -> None:
+    with pytest.raises(InvalidBodyError) as caught:
+        parse(b'{"targets": ["a"], "options": {"family": 5}}')
+    assert caught.value.faults[0].message == "options.family must be 4 or 6"
 
 
 @pytest.mark.parametrize("off", [None, False])
@@ -70,6 +85,7 @@ def test_one_path_by_default(off: bool | None) -> None:
     ]
     + [("multipath", value) for value in (0, 1, "true", "", [], {})]
     + [("packet_type", value) for value in ("ICMP", "sctp", 1, True, [], "icmp ")]
+    + [("family", value) for value in (1, 5, 46, -4, 4.5, True, False, "4", "", "ipv4", [], {})]
     + [("max_ttl", 65), ("packets_per_ttl", 11), ("wait_time", 6)],
 )
 def test_bad_option(name: str, value: object) -> None:

@@ -12,6 +12,7 @@ from colotrace_coordinator.jobs.machine import JobMachine, State
 from colotrace_coordinator.jobs.task import JobResult, Task
 from colotrace_proto.measured import Options
 from colotrace_proto.messages import (
+    PROTOCOL_VERSION,
     AgentId,
     ColoName,
     Edge,
@@ -94,10 +95,17 @@ class Clockwork:
         away: bool = False,
         packet_types: frozenset[PacketType] = frozenset(PacketType),
         families: frozenset[Family] = BOTH,
+        version: int = PROTOCOL_VERSION,
         settle: bool = True,
     ) -> AgentKey:
         who = key(name, boot)
-        said = hello(name, boot=who.boot_id, packet_types=packet_types, families=families)
+        said = hello(
+            name,
+            boot=who.boot_id,
+            packet_types=packet_types,
+            families=families,
+            protocol_version=version,
+        )
         self.agents[who] = Agent(who, said, LINK, self.now, draining=draining, away=away)
         for number in range(running):
             self.index.add(JobId(f"{name}{number}"), who, self.machine)
