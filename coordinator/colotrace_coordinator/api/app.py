@@ -35,6 +35,7 @@ from .routes.paths import PathRoutes
 from .routes.traceroute import Traceroute
 from .routing import account_routes
 
+ONE = "/{id:measurement}"
 REQUESTS_PER_WINDOW = 1_200
 FAILURES_PER_WINDOW = 100
 MAX_MEASUREMENTS = 1_000
@@ -84,11 +85,11 @@ def create_app(
     colos = Colos(tracer, access=access)
     routes = account_routes(
         {
-            "": {"POST": traceroute.post, "GET": kept.list},
-            "/colos": {"GET": colos.get},
-            "/{id:measurement}": {"GET": kept.show, "DELETE": kept.delete},
-            "/{id:measurement}/rows": {"GET": kept.rows},
-            "/{id:measurement}/graph": {"GET": paths.graph},
+            "traceroute": ("", {"POST": traceroute.post, "GET": kept.list}),
+            "colos": ("/colos", {"GET": colos.get}),
+            "measurement": (ONE, {"GET": kept.show, "DELETE": kept.delete}),
+            "rows": (ONE + "/rows", {"GET": kept.rows}),
+            "graph": (ONE + "/graph", {"GET": paths.graph}),
         }
     )
     if operation:

@@ -14,15 +14,20 @@ _TRACEROUTE = "/accounts/{account_id:account}/diagnostics/traceroute"
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def account_routes(table: Mapping[str, Mapping[str, Endpoint]]) -> list[Route]:
-    """The routes of an account's traceroutes: for each path below them, its methods. The id of a
-    measurement is `{id:measurement}`."""
-    register_url_convertor("account", _Text("[^/]{1,32}"))
-    register_url_convertor("measurement", _Text("[0-9a-f]{32}"))
+def account_routes(table: Mapping[str, tuple[str, Mapping[str, Endpoint]]]) -> list[Route]:
+    """The routes of an account's traceroutes. By their names, which metrics show: the path below
+    the account's, and its methods. The id of a measurement is `{id:measurement}`."""
+    register_url_convertor("account", _AccountId())
+    register_url_convertor("measurement", _MeasurementId())
     return [
-        Route(base + _TRACEROUTE + path + slash, _by_method(methods), methods=list(methods))
+        Route(
+            base + _TRACEROUTE + path + slash,
+            _by_method(methods),
+            methods=list(methods),
+            name=name,
+        )
         for base in BASES
-        for path, methods in table.items()
+        for name, (path, methods) in table.items()
         for slash in ("", "/")
     ]
 
@@ -39,14 +44,17 @@ def _by_method(methods: Mapping[str, Endpoint]) -> Endpoint:
     return endpoint
 
 
-class _Text(Convertor[str]):
-    """A part of a path as it is; what does not match the pattern matches no route."""
+class _AccountId(Convertor[str]):
+    """An account's id in a path; a longer one matches no route."""
 
-    def __init__(self, pattern: str) -> None:
-        self.regex = pattern
+    regex = "[^/]{1,32}"
 
     def convert(self, value: str) -> str:
         return value
 
     def to_string(self, value: str) -> str:
         return value
+
+
+class _MeasurementId(_AccountId):
+    regex = "[0-9a-f]{32}"
