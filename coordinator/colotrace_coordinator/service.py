@@ -113,6 +113,8 @@ class TraceService:
     async def drain(self) -> None:
         """Refuse new requests, and wait until the running ones have their answers."""
         self._stopping = True
+        if self._detached_tasks:
+            await asyncio.wait(self._detached_tasks)
         await self._idle.wait()
 
     def _open(self, request: TraceRequest) -> Running:
@@ -122,13 +124,16 @@ class TraceService:
         return self._measurements.open(request, origin)
 
     async def _detached(self, run: Running, request: TraceRequest, within_s: float) -> None:
+        task = asyncio.create_task(self._run(run, request), name="detached-measurement")
         try:
             async with self._limit(within_s):
-                await self._run(run, request)
+                await asyncio.wait([task])
         except TimeoutError:
             self._log.warning("measurement_late", measurement=run.begun.id)
-        except Exception:  # noqa: BLE001 - it is logged; nobody awaits the task
-            self._log.exception("measurement_failed", measurement=run.begun.id)
+            task.cancel(LATE)
+            await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("measurement_failed", measurement=run.begun.id, exc_info=error)
 
     async def _run(self, run: Running, request: TraceRequest) -> Answer:
         with self._counted(run.begun.rows):

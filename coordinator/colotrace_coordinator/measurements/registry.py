@@ -111,8 +111,6 @@ class Measurements:
     def _row_ended(self, run: Running, number: int, trace: Trace) -> None:
         if self._history is not None:
             self._history.row(run.begun, number, trace)
-        if (pump := self._pumps.get(run.begun.id)) is not None:
-            pump.row_ended(number)
 
     def feed_here(self, account_id: str, measurement_id: str) -> Feed | None:
         """The events of a measurement that runs here; None if it does not."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
+from typing import Protocol
 
 from colotrace_proto.measured import Measured, Status, Summary, Trace
 from colotrace_proto.messages import NodeKind
@@ -15,6 +16,17 @@ from colotrace_coordinator.jobs import faults
 from colotrace_coordinator.jobs.fair import Origin
 from colotrace_coordinator.jobs.running import Ticket
 from colotrace_coordinator.jobs.task import JobResult
+
+
+class Watcher(Protocol):
+    """What is told of a measurement while somebody follows it."""
+
+    def begun(self, number: int, ticket: Ticket) -> None:
+        """A job has begun; `number` is that of its first row."""
+
+    def row_ended(self, number: int) -> None:
+        """A row has ended."""
+
 
 RowEnded = Callable[["Running", int, Trace], None]
 """Called with each row that ends, and its number."""
@@ -48,6 +60,7 @@ class Running:
         self.withdrawn = False
         """Whether it was asked to end early."""
         self.known = NOTHING_KNOWN
+        self.watcher: Watcher | None = None
         self._ended_ms: int | None = None
         self._failed = self._unreached = 0
         self._colos = colos
@@ -83,6 +96,8 @@ class Running:
             self._record(numbers, result)
             return
         self.tickets[numbers[0]] = ticket
+        if self.watcher is not None:
+            self.watcher.begun(numbers[0], ticket)
         ticket.done.add_done_callback(partial(self._job_ended, numbers))
 
     def so_far(self, number: int) -> Trace:
@@ -97,7 +112,7 @@ class Running:
             if self.tickets.pop(first, None) is not None:
                 result = ticket.so_far(faults.withdrawn())
                 ticket.leave()
-                self._record(self._same_rows(first), result)
+                self._record(self.same_rows(first), result)
             yield
 
     def close(self, status: Status, known: Known) -> None:
@@ -110,7 +125,7 @@ class Running:
             ticket.leave()
             self._record(numbers, done.result())
 
-    def _same_rows(self, first: int) -> list[int]:
+    def same_rows(self, first: int) -> list[int]:
         """The rows of the same target and colo: a target may be named twice."""
         target, colo = self.begun.place(first)
         targets, width = self.begun.targets, len(self.begun.colos)
@@ -136,6 +151,8 @@ class Running:
             elif not _reached(trace):
                 self._unreached += 1
             self._row_ended(self, number, trace)
+            if self.watcher is not None:
+                self.watcher.row_ended(number)
         if len(self.traces) == self.begun.rows and not self.ended.done():
             self.ended.set_result(None)
 

@@ -15,7 +15,7 @@ from colotrace_coordinator.model import Message, TraceRequest
 from colotrace_coordinator.policy import TargetPolicy
 from colotrace_coordinator.turns import Turns
 from colotrace_proto import rows
-from colotrace_proto.measured import Options
+from colotrace_proto.measured import Options, Status, Summary
 from colotrace_proto.messages import (
     ColoName,
     Hello,
@@ -23,6 +23,7 @@ from colotrace_proto.messages import (
 from colotrace_proto.running import RunningClock
 from eventually import until
 from prometheus_client import CollectorRegistry
+from unit.coordinator.remembered import RememberedHistory
 from unit.coordinator.scripted_agent import ScriptedAgent, hello
 from unit.coordinator.volatile import VolatileMemory
 
@@ -42,6 +43,7 @@ class Coordinator:
 
     def __init__(self, stack: AsyncExitStack, *, limits: TargetLimits = UNLIMITED) -> None:
         self.stack = stack
+        self.history = RememberedHistory()
         self.numbers = CollectorRegistry()
         metrics = Metrics(self.numbers)
         log = structlog.get_logger()
@@ -59,7 +61,9 @@ class Coordinator:
             turns=turns,
             gather_s=0,
             target_limits=limits,
+            history=self.history,
         )
+        self.measurements = tracing.measurements
         self.service = tracing.service
         self.events = tracing.events
         self.link = DirectLink(
@@ -91,6 +95,22 @@ class Coordinator:
             account, targets or ("8.8.8.8",), colos, options or Options(), spent_s=spent_s
         )
         return asyncio.create_task(self._trace(request))
+
+    def start(
+        self,
+        *targets: str,
+        colos: tuple[ColoName, ...] = (DEN,),
+        options: Options | None = None,
+        within_s: float = 25,
+    ) -> Summary:
+        """Begin a measurement that goes on by itself."""
+        request = TraceRequest("acc", targets or ("8.8.8.8",), colos, options or Options())
+        return self.service.start(request, within_s=within_s, ended=lambda: None)
+
+    async def status(self, measurement_id: str) -> Status:
+        found = await self.measurements.find("acc", measurement_id)
+        assert found is not None
+        return found.status
 
     async def _trace(self, request: TraceRequest) -> Whole:
         answer = await self.service.trace(request)
