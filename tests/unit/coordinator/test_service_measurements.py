@@ -6,7 +6,7 @@ from typing import Any
 
 from colotrace_coordinator.live.feed import Feed
 from colotrace_proto.measured import Status
-from colotrace_proto.messages import Cancel, Frame, Node, Replies
+from colotrace_proto.messages import Cancel, Frame, Node, NodeKind, Replies
 from eventually import until
 from unit.coordinator.scripted_agent import ROUTER, TARGET, path
 from unit.coordinator.traced import DEN, SIN, Coordinator, cancelled, within

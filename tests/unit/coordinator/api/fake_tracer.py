@@ -48,6 +48,7 @@ class FakeTracer:
         self.fail: Callable[[], Exception] | None = None
         self.messages: list[Message] = []
         self.codes: dict[str, int] = {}
+        self.within_s = 0.0
         self.ended: list[Callable[[], None]] = []
 
     @property
@@ -88,6 +89,7 @@ class FakeTracer:
         self.asked.append(request)
         self.started.set()
         self.ended.append(ended)
+        self.within_s = within_s
         return summary_of(request)
 
     async def _rows(self, request: TraceRequest) -> AsyncIterator[list[ColoRow]]:
