@@ -52,11 +52,12 @@ class Event(NamedTuple):
 
 class Piece(NamedTuple):
     """What follows a position, up to `position`. `skipped`: some of what followed has been replaced
-    by newer events."""
+    by newer events. `more`: there was more than the piece could take."""
 
     data: bytes
     position: int
     skipped: bool = False
+    more: bool = False
 
 
 class Feed:
@@ -68,6 +69,8 @@ class Feed:
         self._begin = begin
         self.ended = False
         """Whether the event `end` was put, or the feed was closed. No event follows."""
+        self.closed = False
+        """Whether it ended by `close`."""
         self.dropped = 0
         """Messages that were not kept."""
         self._entries: list[_Entry] = []
@@ -126,7 +129,7 @@ class Feed:
     def close(self) -> None:
         """End without the event `end`: what else happened is not known here."""
         if not self.ended:
-            self.ended = True
+            self.ended = self.closed = True
             self._tell()
 
     def _tell(self) -> None:
@@ -162,14 +165,14 @@ class Feed:
         """The rows that finished after the first `position` rows, in this order: lines of JSON. The
         piece's position counts rows."""
         lines: list[bytes] = []
-        size = 0
-        for number in self._finished[position:]:
-            line = self._rows[number].done
+        size, more = 0, False
+        for place in range(position, len(self._finished)):
+            line = self._rows[self._finished[place]].done
             size += len(line) + 1
-            if lines and size > most_bytes:
+            if more := bool(lines) and size > most_bytes:
                 break
             lines += (line, b"\n")
-        return Piece(b"".join(lines), position + len(lines) // 2)
+        return Piece(b"".join(lines), position + len(lines) // 2, more=more)
 
     @property
     def listeners(self) -> int:
@@ -187,15 +190,16 @@ class Feed:
 
     def _piece(self, position: int, most_bytes: int) -> Piece:
         texts: list[bytes] = []
-        size, last = 0, position
+        size, last, more = 0, position, False
         for entry in self._following(position):
             text = entry.text
             size += len(text)
-            if texts and size > most_bytes:
+            if more := bool(texts) and size > most_bytes:
                 break
             texts.append(text)
             last = entry.sequence
-        return Piece(b"".join(texts), last, self._begin < position < self._replaced)
+        skipped = self._begin < position < self._replaced
+        return Piece(b"".join(texts), last, skipped=skipped, more=more)
 
     def _following(self, position: int) -> "Iterator[_Entry]":
         first = bisect_right(self._entries, position, key=lambda entry: entry.sequence)
@@ -219,8 +223,6 @@ class Feed:
         if row is not None and row.done:
             return False
         ttls = entry.read_hops()
-        if not ttls and not entry.fresh:
-            return False
         if row is None:
             row = self._rows[number] = _Row()
         if entry.fresh:
@@ -230,11 +232,12 @@ class Feed:
         for ttl in ttls:
             earlier = row.hops.get(ttl)
             if earlier is not None:
+                earlier.remove(ttl)
                 self._replaced = max(self._replaced, earlier.sequence)
-                if earlier.remove(ttl):
-                    self._dead += 1
-                    row.entries.pop(earlier, None)
             row.hops[ttl] = entry
+        for earlier in [each for each in row.entries if each.empty]:
+            self._replace(earlier)
+            del row.entries[earlier]
         row.entries[entry] = None
         return True
 
@@ -246,27 +249,20 @@ class Feed:
                 self._replaced = max(self._replaced, entry.sequence)
 
 
-class _Hops(msgspec.Struct):
-    """The data of the event `hops`."""
-
-    target: int
-    colo: int
-    hops: list[msgspec.Raw]
-    fresh: bool = False
-
-
 class _Hop(msgspec.Struct):
     packets_ttl: int
 
 
-_read_hops = msgspec.json.Decoder(_Hops)
+_read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_read_hops = msgspec.json.Decoder(list[msgspec.Raw])
 _read_hop = msgspec.json.Decoder(_Hop)
+_encode = msgspec.json.Encoder().encode
 
 
 class _Entry:
     """An event in the log. Hops that newer events replace are removed from it."""
 
-    __slots__ = ("_data", "_head", "_hops", "_text", "dead", "fresh", "kind", "row", "sequence")
+    __slots__ = ("_data", "_fields", "_hops", "_text", "dead", "fresh", "kind", "row", "sequence")
 
     def __init__(self, sequence: int, kind: Kind, data: bytes, row: int | None) -> None:
         self.sequence = sequence
@@ -277,8 +273,13 @@ class _Entry:
         """It makes the earlier hops of its row void."""
         self._data = data
         self._text = b""
-        self._head = b""
-        self._hops: dict[int, msgspec.Raw] = {}
+        self._fields: dict[str, bytes | msgspec.Raw] = {}
+        self._hops: dict[int, bytes | msgspec.Raw] = {}
+
+    @property
+    def empty(self) -> bool:
+        """Whether it tells nothing that lasts longer than until the row's next event."""
+        return not self._hops and not self.fresh
 
     def read_hops(self) -> list[int]:
         """The TTLs of the event's hops.
@@ -286,26 +287,29 @@ class _Entry:
         Raises:
             ValueError: the data is not that of hops.
         """
-        read = _read_hops.decode(self._data)
-        self.fresh = read.fresh
-        self._head = b'{"target":%d,"colo":%d,"hops":[' % (read.target, read.colo)
-        self._hops = {_read_hop.decode(hop).packets_ttl: hop for hop in read.hops}
+        self._fields = {**_read_fields.decode(self._data)}
+        hops = _read_hops.decode(self._fields.get("hops", b""))
+        self._hops = {_read_hop.decode(hop).packets_ttl: hop for hop in hops}
+        self.fresh = bytes(self._fields.get("fresh", b"")) == b"true"
         return list(self._hops)
 
-    def remove(self, ttl: int) -> bool:
-        """Remove a hop; returns whether nothing is left of the event."""
+    def remove(self, ttl: int) -> None:
+        """Remove a hop."""
+        if self._data:
+            # `Raw` keeps all of the data.
+            self._fields = {name: bytes(value) for name, value in self._fields.items()}
+            self._hops = {ttl: bytes(hop) for ttl, hop in self._hops.items()}
+            self._fields["hops"] = self._data = b""
         del self._hops[ttl]
-        self._data = self._text = b""
-        self.dead = not self._hops and not self.fresh
-        return self.dead
+        self._text = b""
 
     @property
     def data(self) -> bytes:
         """The data of the event, a line of JSON."""
-        if not self._data:
-            fresh = b"true" if self.fresh else b"false"
-            self._data = b'%s%s],"fresh":%s}' % (self._head, b",".join(self._hops.values()), fresh)
-        return self._data
+        if self._data:
+            return self._data
+        fields = {**self._fields, "hops": b"[%s]" % b",".join(self._hops.values())}
+        return b"{%s}" % b",".join(b"%s:%s" % (_encode(n), fields[n]) for n in fields)
 
     @property
     def text(self) -> bytes:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from colotrace_coordinator.live.feed import MAX_MESSAGES, RECORDED, Event, Feed, Kind, Piece
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-ROWS, TTLS = 3, 4
+ROWS, TTLS = 2, 4
 
 
 def encoded(value: object) -> bytes:
@@ -100,7 +100,7 @@ class Truth(Watcher):
                 feed.put(Kind.START, encoded(text))
                 self.start = text
             case "hops" | "fresh":
-                found = [(ttl, text), (ttl + 1, text)]
+                found = [(ttl, text), (ttl + 1, text)][: ttl % 3]
                 put_hops(feed, row, *found, fresh=kind == "fresh")
                 if row not in self.rows:
                     if kind == "fresh":
@@ -121,14 +121,15 @@ class Truth(Watcher):
 
 
 PUTS = st.tuples(
-    st.sampled_from(["start", "hops", "hops", "hops", "fresh", "row", "message", "end"]),
+    st.sampled_from([*["hops", "fresh"] * 15, *["start", "row", "message"] * 3, "end"]),
     st.integers(0, ROWS - 1),
     st.integers(1, TTLS),
 )
 READS = st.tuples(st.integers(0, 3), st.sampled_from([1, 150, 10_000]))
 
 
-@given(st.lists(st.one_of(PUTS, READS), max_size=60))
+@settings(max_examples=150)
+@given(st.lists(st.one_of(PUTS, PUTS, READS), min_size=20, max_size=60))
 def test_every_watcher_ends_with_the_same_state(steps: list[Any]) -> None:
     """Whenever it reads, and however large its pieces are. Watchers that never read before the end
     are late joiners, those that read rarely are slow readers."""
@@ -146,7 +147,8 @@ def test_every_watcher_ends_with_the_same_state(steps: list[Any]) -> None:
         assert watcher.position == feed.position
 
 
-@given(st.lists(PUTS, max_size=40), st.integers(0, 40), st.integers(0, 40))
+@settings(max_examples=100)
+@given(st.lists(PUTS, min_size=10, max_size=40), st.integers(0, 40), st.integers(0, 40))
 def test_copy_made_from_any_point_has_the_same_state(
     steps: list[Any], copied_at: int, gone: int
 ) -> None:
@@ -282,10 +284,24 @@ def test_hops_after_their_row_are_ignored() -> None:
     assert feed.position == 1
 
 
-def test_empty_hops_are_no_event() -> None:
+def test_event_without_hops_holds_until_the_next_of_its_row() -> None:
+    """It tells of the target: its address, before anything has answered."""
     feed = Feed()
     put_hops(feed, 0)
-    assert feed.position == 0
+    assert len(feed.events(0, most=10)) == 1
+    put_hops(feed, 0)
+    put_hops(feed, 0, (1, "a"))
+    assert [event.sequence for event in feed.events(0, most=10)] == [3]
+
+
+def test_other_fields_of_hops_are_kept() -> None:
+    feed = Feed()
+    one, two = {"packets_ttl": 1}, {"packets_ttl": 2}
+    fields = {"hops": [one, two], "target_summary": {"ip": "192.0.2.1"}, "fresh": True}
+    feed.put(Kind.HOPS, encoded({"target": 0, "colo": 0, **fields}), row=0)
+    put_hops(feed, 0, (1, "a"))
+    first, _ = events_of(feed.after(0).data)
+    assert first[2] == {"target": 0, "colo": 0, **fields, "hops": [two]}
 
 
 def test_finished_rows_are_lines_of_json() -> None:
