@@ -30,6 +30,9 @@ class Code(IntEnum):
     ROW_MOVED = 1110
     ROW_NOTICE = 1111
 
+    # About the stream of a client that follows a measurement.
+    EVENTS_SKIPPED = 1120
+
     BAD_HEADERS = 6003
     NOT_JSON = 6007
     METHOD = 7001

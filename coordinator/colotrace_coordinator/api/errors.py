@@ -110,6 +110,10 @@ class TooManyMeasurementsError(ApiError):
     """The account or the credential has its share of the concurrent measurements."""
 
 
+class TooManyWatchersError(ApiError):
+    """The account has its share of the open streams."""
+
+
 class TooManyConnectionsError(ApiError):
     """The maximum of connections is open, in total or from one address."""
 
@@ -215,6 +219,13 @@ _FIXED: dict[type, Described] = {
         "As many requests of this token, key or account are being answered as its share allows; "
         "wait for some of them, or retry later",
         {"Retry-After": "1"},
+    ),
+    TooManyWatchersError: _one(
+        429,
+        Code.RATE_LIMITED,
+        "As many clients of this account follow measurements as its share allows; end some of "
+        "them, or retry later",
+        {"Retry-After": "5"},
     ),
     # The texts of the next two may name the host of the database or broker, which belongs in the
     # log only.

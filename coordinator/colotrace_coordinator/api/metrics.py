@@ -11,10 +11,11 @@ _KNOWN = {
     ("colos", "GET"): _MEASURED,
     ("ready", "GET"): (200, 503),
 }
+STREAMS = ("events", "rows")
 
 
 class HttpMetrics:
-    """Requests and their duration, by route and status."""
+    """Requests and their duration, by route and status; open streams."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.requests = Counter(
@@ -33,6 +34,19 @@ class HttpMetrics:
         self.in_flight = Gauge(
             "colotrace_http_requests_in_flight", "Requests being answered", registry=registry
         )
+        self.watchers = Gauge(
+            "colotrace_http_watchers",
+            "Open streams: of events, or of rows",
+            ["stream"],
+            registry=registry,
+        )
+        self.watchers_skipped = Counter(
+            "colotrace_http_watchers_skipped",
+            "Times that a client read its events too slowly and skipped to the newest state",
+            registry=registry,
+        )
+        for stream in STREAMS:
+            self.watchers.labels(stream)
         for (route, method), statuses in _KNOWN.items():
             self.seconds.labels(route)
             for status in statuses:

@@ -72,6 +72,7 @@ class _Served:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, and notify its connection."""
         connection: Connection = scope["state"].pop("connection")
+        scope["state"]["close"] = connection.close
         if scope["client"] is not None:
             host, port = scope["client"]
             forwarded = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
