@@ -14,7 +14,7 @@ from colotrace_proto.messages import ColoName, FlowFields, Node, NodeKind, Packe
 from colotrace_proto.tally import Gathered, Known
 
 TARGET = ip_address("203.0.113.9").packed
-FLOW = FlowFields(PacketType.UDP, source_port=33_000, destination_port=33_434)
+_OPTIONS = Options()
 
 
 def address(letter: str) -> bytes:
@@ -42,6 +42,7 @@ def row(
     unplaced: int = 0,
     flows: Sequence[Sequence[str]] | None = None,
     fields: Sequence[FlowFields] | None = None,
+    multipath: bool = False,
     release_0_2: bool = False,
     labels: Mapping[str, tuple[str, ...]] | None = None,
     source: str = "198.51.100.1",
@@ -81,6 +82,7 @@ def row(
             code=code,
             unplaced=unplaced,
             own_ends=flows is not None,
+            links=() if multipath else None,
         ),
         began_ms=0,
         source_address=b"" if release_0_2 else ip_address(source).packed,
@@ -99,7 +101,7 @@ def measured(
     *traces: Trace,
     asns: Mapping[str, str] | None = None,
     names: Mapping[str, str] | None = None,
-    multipath: bool = False,
+    options: Options = _OPTIONS,
     number: int = 0,
 ) -> Measured:
     """A measurement of these rows. `asns` and `names` are by letter."""
@@ -115,7 +117,7 @@ def measured(
         ended_ms=1,
         targets=targets,
         colos=colos,
-        options=Options(multipath=multipath),
+        options=options,
         finished=len(traces),
     )
     numbered = {

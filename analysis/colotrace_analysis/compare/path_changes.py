@@ -1,0 +1,194 @@
+"""The differences of two rows' paths, of one target from one colo.
+
+Only the paths of one flow are compared: those whose packets had equal header fields in both
+measurements, addresses included. Where one side is silent, nothing differs. Where both answered at
+a TTL, with no address in common, the hop has changed, except between the branches of a load
+balancer that `multipath` has seen.
+
+With `multipath` on both sides, all flows of a side are a sample of its branches. An address that no
+flow of the other side met is a change if the flows say so by Fisher's exact test, whichever flows
+they are.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from colotrace_proto.measured import Trace
+from colotrace_proto.messages import FlowFields, NodeKind
+
+from colotrace_analysis.paths import Hop, Path
+from colotrace_analysis.significance import fisher
+
+P_BRANCH = 0.01
+"""Most p-value of a branch that is told as new or gone by the number of its flows."""
+
+Ttls = Mapping[bytes, set[int]]
+"""At which TTLs an address answered."""
+
+
+@dataclass(slots=True)
+class PathChanges:
+    """Addresses that are new, gone, or at another TTL. `appeared` and `went` are (TTL, address) in
+    this order; `moved` has the TTLs before and after. `joined` and `left` are those of `appeared`
+    and `went` whose AS is not on the other side's paths, by ASN."""
+
+    appeared: list[tuple[int, bytes]] = field(default_factory=list)
+    went: list[tuple[int, bytes]] = field(default_factory=list)
+    moved: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    joined: dict[str, set[int]] = field(default_factory=dict)
+    left: dict[str, set[int]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.appeared or self.went or self.moved)
+
+
+@dataclass(slots=True)
+class Side:
+    """One measurement's row. `balanced`: `multipath` has looked for all branches."""
+
+    trace: Trace
+    paths: Sequence[Path]
+    balanced: bool
+    targets: set[bytes]
+
+    @classmethod
+    def of(cls, trace: Trace, paths: Sequence[Path]) -> "Side":
+        """The side of a row with these paths."""
+        gathered = trace.gathered
+        nodes = gathered.replies.nodes
+        targets = {node.address for node in nodes if node.kind is NodeKind.TARGET}
+        if gathered.target_address:
+            targets.add(gathered.target_address)
+        return cls(trace, paths, gathered.links is not None, targets)
+
+    def flows(self) -> dict[FlowFields, Path]:
+        """The paths whose header fields are known."""
+        return {
+            path.flow: path
+            for path in self.paths
+            if path.flow is not None and path.flow.packet_type is not None
+        }
+
+
+def same_ends(before: Trace, after: Trace) -> bool:
+    """Whether both rows have the same source and target address."""
+    return (
+        before.source_address == after.source_address != b""
+        and before.gathered.target_address == after.gathered.target_address
+    )
+
+
+def path_changes(before: Side, after: Side, asns: Mapping[bytes, str]) -> PathChanges | None:
+    """What differs between two rows; None if their paths cannot be compared. `asns` has the ASNs
+    that are known."""
+    changes = PathChanges()
+    comparable = False
+    targets = before.targets | after.targets
+    if same_ends(before.trace, after.trace):
+        old, new = before.flows(), after.flows()
+        for flow, path in old.items():
+            if flow in new:
+                comparable = True
+                if path.hops != new[flow].hops:
+                    _compare(path, new[flow], before, after, targets=targets, into=changes)
+    if before.balanced and after.balanced:
+        same_target = before.trace.gathered.target_address == after.trace.gathered.target_address
+        if same_target and before.paths and after.paths:
+            comparable = True
+            old_ttls, new_ttls = _ttls(before.paths), _ttls(after.paths)
+            changes.appeared += _branches(after.paths, before.paths, old_ttls, targets)
+            changes.went += _branches(before.paths, after.paths, new_ttls, targets)
+    if not comparable:
+        return None
+    if changes:
+        changes.appeared = sorted(set(changes.appeared))
+        changes.went = sorted(set(changes.went))
+        changes.joined = _ases(changes.appeared, before.paths, asns)
+        changes.left = _ases(changes.went, after.paths, asns)
+    return changes
+
+
+def _compare(
+    old: Path,
+    new: Path,
+    before: Side,
+    after: Side,
+    *,
+    targets: set[bytes],
+    into: PathChanges,
+) -> None:
+    """Enter the differences of one flow."""
+    old_own, new_own = _ttls([old]), _ttls([new])
+    old_known = _ttls(before.paths) if before.balanced else old_own
+    new_known = _ttls(after.paths) if after.balanced else new_own
+    for ttl, (was, now) in enumerate(zip(old.hops, new.hops, strict=False), 1):
+        if was == now or not was or not now or not set(was).isdisjoint(now):
+            continue
+        if _known_at(ttl, now, old_known) or (
+            not before.balanced and _known_at(ttl, was, new_known)
+        ):
+            continue  # another branch of a known load balancer
+        into.appeared += [(ttl, each) for each in now if each not in old_known]
+        into.went += [(ttl, each) for each in was if each not in new_known]
+    into.appeared = [each for each in into.appeared if each[1] not in targets]
+    into.went = [each for each in into.went if each[1] not in targets]
+    for address in old_own.keys() & new_own.keys():
+        if not old_own[address].isdisjoint(new_own[address]):
+            continue
+        was_at, now_at = min(old_own[address]), min(new_own[address])
+        if now_at not in old_known[address] and was_at not in new_known[address]:
+            into.moved[address] = (was_at, now_at)
+
+
+def _known_at(ttl: int, hop: Hop, known: Ttls) -> bool:
+    return any(ttl in known.get(address, ()) for address in hop)
+
+
+def _ttls(paths: Sequence[Path]) -> dict[bytes, set[int]]:
+    found: dict[bytes, set[int]] = {}
+    for path in paths:
+        for ttl, hop in enumerate(path.hops, 1):
+            for address in hop:
+                found.setdefault(address, set()).add(ttl)
+    return found
+
+
+def _branches(
+    here: Sequence[Path], there: Sequence[Path], known_there: Ttls, targets: set[bytes]
+) -> list[tuple[int, bytes]]:
+    """Addresses of `here` that no flow of `there` met, though enough flows answered at that TTL."""
+    counts: dict[int, Counter[bytes]] = {}
+    for path in here:
+        for ttl, hop in enumerate(path.hops, 1):
+            counts.setdefault(ttl, Counter()).update(hop)
+    found = []
+    for ttl, counter in counts.items():
+        new = [each for each in counter if each not in known_there and each not in targets]
+        if not new:
+            continue
+        answered = _answered(here, ttl)
+        others = _answered(there, ttl)
+        found += [
+            (ttl, each)
+            for each in new
+            if fisher(counter[each], answered - counter[each], 0, others) <= P_BRANCH
+        ]
+    return found
+
+
+def _answered(paths: Sequence[Path], ttl: int) -> int:
+    return sum(len(path.hops) >= ttl and bool(path.hops[ttl - 1]) for path in paths)
+
+
+def _ases(
+    hops: Sequence[tuple[int, bytes]], other: Sequence[Path], asns: Mapping[bytes, str]
+) -> dict[str, set[int]]:
+    """The ASNs of these hops that no address of the other side's paths has, with their TTLs."""
+    there = {asns.get(address) for path in other for hop in path.hops for address in hop}
+    found: dict[str, set[int]] = {}
+    for ttl, address in hops:
+        asn = asns.get(address)
+        if asn is not None and asn not in there:
+            found.setdefault(asn, set()).add(ttl)
+    return found

@@ -1,0 +1,362 @@
+"""The differences of two measurements."""
+
+from ipaddress import ip_address
+
+import pytest
+from colotrace_analysis.diff import Answer, ClusterKind, Diff, Unlike, diff, work
+from colotrace_proto.measured import Options, Trace
+from colotrace_proto.messages import PacketType
+from msgspec.structs import replace
+from unit.analysis.written import flow, ip, measured, row
+
+PATH = ("a", "b", "c", "T")
+
+
+def between(before: Trace, after: Trace, **asns: str) -> Diff:
+    """Of two measurements of one row."""
+    return diff(measured(before, asns=asns), measured(after, asns=asns, number=1))
+
+
+def hops(changes: Diff, side: str) -> list[str]:
+    (change,) = changes.changes
+    return [f"{hop.ttl}{chr(int(hop.ip.split('.')[3]))}" for hop in getattr(change, side)]
+
+
+def moved(changes: Diff) -> list[tuple[str, int, int]]:
+    (change,) = changes.changes
+    return [(hop.ip, hop.before_ttl, hop.after_ttl) for hop in change.moved]
+
+
+def sentence(changes: Diff) -> str:
+    (cluster,) = changes.clusters
+    return cluster.in_words
+
+
+def test_equal_measurements_do_not_differ() -> None:
+    changes = between(row(*PATH), row(*PATH))
+    assert changes.empty
+    assert changes.in_words == ["1 row compared, with the paths of 1: no difference"]
+
+
+def test_ids_are_those_of_the_measurements() -> None:
+    changes = between(row(*PATH), row(*PATH))
+    assert (changes.before[-1], changes.after[-1]) == ("0", "1")
+
+
+def test_other_address_at_one_ttl_is_a_change() -> None:
+    changes = between(row("a", "b", "T"), row("a", "x", "T"))
+    assert (hops(changes, "appeared"), hops(changes, "went")) == (["2x"], ["2b"])
+    assert sentence(changes) == (
+        f"den01 now passes {ip('x')} instead of {ip('b')} at hop 2 on the way to example.com"
+    )
+
+
+def test_names_are_told_where_known() -> None:
+    names = {"x": "new.example.net"}
+    changes = diff(measured(row("a", "b", "T")), measured(row("a", "x", "T"), names=names))
+    assert "now passes new.example.net instead of" in sentence(changes)
+    assert changes.changes[0].appeared[0].name == "new.example.net"
+
+
+def test_silence_never_differs() -> None:
+    for before, after in (
+        (row("a", "b", "T"), row("a", "*", "T")),
+        (row("a", "*", "T"), row("a", "b", "T")),
+        (row("a", "b", "*"), row("a", "*", "*")),
+    ):
+        changes = between(before, after)
+        assert changes.empty
+        assert changes.paths == 1
+
+
+def test_new_hop_moves_those_behind_it() -> None:
+    changes = between(row("a", "b", "T"), row("a", "x", "b", "T"))
+    assert (hops(changes, "appeared"), hops(changes, "went")) == (["2x"], [])
+    assert moved(changes) == [(ip("b"), 2, 3), (ip("T"), 3, 4)]
+
+
+def test_longer_path_without_new_address_is_a_move() -> None:
+    changes = between(row("a", "b", "T"), row("a", "*", "b", "T"))
+    assert moved(changes) == [(ip("b"), 2, 3), (ip("T"), 3, 4)]
+    assert sentence(changes) == "den01: the path to example.com is 1 hop longer"
+
+
+def test_moved_hop_before_a_target_that_stays() -> None:
+    changes = between(row("a", "*", "b", "c", "T"), row("a", "b", "*", "c", "T"))
+    assert moved(changes) == [(ip("b"), 3, 2)]
+    assert sentence(changes) == (
+        f"den01: {ip('b')} moved from hop 3 to hop 2 on the way to example.com"
+    )
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        row("a", "x", "T", fields=[flow(1)]),
+        row("a", "x", "T", source="198.51.100.2"),
+    ],
+)
+def test_other_header_fields_make_paths_incomparable_and_not_changed(other: Trace) -> None:
+    changes = between(row("a", "b", "T"), other)
+    assert changes.empty
+    assert (changes.rows, changes.paths) == (1, 0)
+    (why,) = changes.not_compared
+    assert (why.why, len(why.rows)) == (Unlike.OTHER_FLOW, 1)
+    assert changes.in_words[-1] == (
+        "paths of 1 row not compared: the probes had other header fields"
+    )
+
+
+def test_rows_without_flows_are_not_comparable() -> None:
+    changes = between(row("a", "b", "T"), row("a", "x", "T", release_0_2=True))
+    assert changes.empty
+    assert [each.why for each in changes.not_compared] == [Unlike.NO_FLOWS]
+
+
+def test_packets_of_one_flow_that_differ_overlap() -> None:
+    """Balanced packet by packet: one address in common is enough."""
+    assert between(row("a", "b b c", "T"), row("a", "c c d", "T")).empty
+    assert not between(row("a", "b b c", "T"), row("a", "d d e", "T")).empty
+
+
+def balanced(*flows: list[str], numbers: list[int] | None = None) -> Trace:
+    fields = None if numbers is None else [flow(number) for number in numbers]
+    return row(flows=flows, multipath=True, fields=fields)
+
+
+B, C, X = ["a", "b", "T"], ["a", "c", "T"], ["a", "x", "T"]
+
+
+def test_flow_on_another_known_branch_is_no_change() -> None:
+    assert between(balanced(B, C), balanced(C, B)).empty
+    assert between(balanced(B, C), row(*C)).empty
+    assert between(row(*B), balanced(C, B)).empty
+
+
+def test_without_multipath_another_branch_is_a_change() -> None:
+    assert not between(row(flows=[B, C]), row(flows=[C, B])).empty
+
+
+def test_flow_outside_of_the_known_branches_is_a_change() -> None:
+    changes = between(balanced(B, C), balanced(X, C))
+    assert hops(changes, "appeared") == ["2x"]
+    assert hops(between(balanced(B, C), row(*X)), "appeared") == ["2x"]
+
+
+def test_branch_that_lost_all_its_flows_is_a_change() -> None:
+    changes = between(balanced(*[B, C] * 8), balanced(*[B] * 16))
+    assert (hops(changes, "appeared"), hops(changes, "went")) == ([], ["2c"])
+    assert sentence(changes).startswith(f"den01 no longer passes {ip('c')} at hop 2")
+
+
+def test_branch_of_few_flows_may_be_missed() -> None:
+    assert between(balanced(*[B] * 15, C), balanced(*[B] * 16)).empty
+
+
+def test_branches_of_other_flows_are_compared_by_their_number() -> None:
+    later = list(range(100, 116))
+    changes = between(balanced(*[B, C] * 8), balanced(*[B, X] * 8, numbers=later))
+    assert (hops(changes, "appeared"), hops(changes, "went")) == (["2x"], ["2c"])
+    assert between(balanced(*[B, C] * 8), balanced(*[C, B] * 8, numbers=later)).empty
+
+
+ASES = {"a": "AS1", "b": "AS64501", "c": "AS64501", "x": "AS64502", "y": "AS64502"}
+
+
+def test_change_of_as_is_told_with_its_hops() -> None:
+    changes = between(row("a", "b", "c", "T"), row("a", "x", "y", "T"), **ASES)
+    (cluster,) = changes.clusters
+    assert (cluster.left_asns, cluster.joined_asns) == (["AS64501"], ["AS64502"])
+    assert (cluster.min_ttl, cluster.max_ttl) == (2, 3)
+    assert cluster.in_words == (
+        "den01 moved from AS64501 to AS64502 at hop 2\N{EN DASH}3 on the way to example.com"
+    )
+
+
+def test_other_router_of_the_same_as_is_no_change_of_as() -> None:
+    changes = between(row("a", "b", "T"), row("a", "c", "T"), **ASES)
+    assert [cluster.kind for cluster in changes.clusters] == [ClusterKind.PATH]
+
+
+def test_as_behind_silence_has_not_left() -> None:
+    changes = between(row("a", "b", "c", "T"), row("a", "*", "x", "T"), **ASES)
+    (change,) = changes.changes
+    # `b` may still be there; `c` is not.
+    assert (change.left_asns, change.joined_asns) == (["AS64501"], ["AS64502"])
+    assert between(row("a", "b", "T"), row("a", "*", "T"), **ASES).empty
+
+
+def test_other_table_of_asns_is_no_change() -> None:
+    before = measured(row(*PATH), asns={"b": "AS1"})
+    assert diff(before, measured(row(*PATH), asns={"b": "AS2"})).empty
+
+
+def test_many_colos_that_move_alike_are_one_cluster() -> None:
+    colos = [f"c{number:02}" for number in range(31)]
+    before = [row("a", "b", "c", "T=20", colo=colo) for colo in colos]
+    after = [row("a", "x", "y", "T=32", colo=colo) for colo in colos]
+    still = row(*PATH, colo="den01")
+    changes = diff(measured(*before, still, asns=ASES), measured(*after, still, asns=ASES))
+    assert sentence(changes) == (
+        "31 colos moved from AS64501 to AS64502 at hop 2\N{EN DASH}3 on the way to example.com, "
+        "median RTT +12 ms"
+    )
+    assert changes.clusters[0].colos == colos
+    assert len(changes.changes) == len(changes.clusters[0].rows) == 31
+    assert changes.in_words[0] == "32 rows compared, with the paths of 32: 31 rows differ"
+
+
+def test_rows_that_share_a_new_address_are_one_cluster() -> None:
+    before = [row("a", "b", "d", "T", colo="c1"), row("e", "f", "d", "T", colo="c2")]
+    after = [row("a", "x", "y", "T", colo="c1"), row("e", "z", "y", "T", colo="c2")]
+    other = [row("g", "h", "T", colo="c3"), row("g", "i", "T", colo="c3")]
+    changes = diff(measured(*before, other[0]), measured(*after, other[1]))
+    assert [cluster.colos for cluster in changes.clusters] == [["c1", "c2"], ["c3"]]
+
+
+def test_rtt_change_has_its_size() -> None:
+    changes = between(row("a", "T=20"), row("a", "T=32"))
+    (change,) = changes.changes
+    assert change.rtt is not None
+    assert (change.rtt.before_ms, change.rtt.after_ms, change.rtt.change_ms) == (20, 32, 12)
+    assert sentence(changes) == "den01: RTT to example.com +12 ms"
+
+
+def test_rtt_change_within_floor_or_spread_is_none() -> None:
+    assert between(row("a", "T=20"), row("a", "T=20.9")).empty
+    assert between(row("a", "T=20 T=30 T=40"), row("a", "T=45 T=55 T=60")).empty
+
+
+def test_rtt_of_another_flow_is_told_as_such() -> None:
+    changes = between(row("a", "T=20"), row("a", "T=32", fields=[flow(1)]))
+    assert sentence(changes) == "den01: RTT to example.com +12 ms, maybe by another path"
+    assert not changes.changes[0].same_flow
+
+
+def test_slower_colo_is_one_cluster_over_all_targets() -> None:
+    def of(rtt: int) -> list[Trace]:
+        slow = [row(f"T={rtt}", colo="c1", target=f"t{n}") for n in range(4)]
+        return slow + [row("T=20", colo="c2", target=f"t{n}") for n in range(4)]
+
+    changes = diff(measured(*of(20)), measured(*of(32)))
+    assert sentence(changes) == "c1: RTT to 4 targets +12 ms (median)"
+
+
+def test_routers_rtt_and_loss_are_not_compared() -> None:
+    assert between(row("a=1", "T=20"), row("a=90 * *", "T=20")).empty
+
+
+def test_target_that_stops_to_answer_is_a_change() -> None:
+    changes = between(row("a", "T"), row("a", "*", "*"))
+    assert changes.changes[0].answer is Answer.UNREACHED
+    assert sentence(changes) == "den01 no longer reaches example.com"
+    assert sentence(between(row("a", "*", "*"), row("a", "T"))) == "den01 now reaches example.com"
+
+
+def test_target_that_answered_little_before_may_be_silent_by_chance() -> None:
+    changes = between(row("a", "T * *"), row("a", "* * *", "*"))
+    assert changes.empty
+    assert [each.why for each in changes.not_compared] == [Unlike.TOO_FEW]
+
+
+def test_target_that_answers_without_naming_a_probe_is_reached() -> None:
+    assert between(row("a", "*", unplaced=3), row("a", "T")).empty
+
+
+def probes(lost: int, sent: int = 10) -> str:
+    return " ".join(["*"] * lost + ["T"] * (sent - lost))
+
+
+def test_loss_beyond_chance_is_a_change() -> None:
+    changes = between(row(probes(0)), row(probes(7)))
+    (change,) = changes.changes
+    assert change.loss is not None
+    assert (change.loss.after_lost, change.loss.after_sent) == (7, 10)
+    assert sentence(changes) == ("den01: more loss to example.com, 7 of 10 probes, before 0 of 10")
+
+
+def test_loss_of_three_probes_is_never_beyond_chance() -> None:
+    assert between(row("T"), row("T * *")).empty
+
+
+def test_loss_is_judged_beside_that_of_all_rows() -> None:
+    """5 of 10 is p = 0.03: enough in one row, and chance in one of fifty."""
+    assert not between(row(probes(0)), row(probes(5))).empty
+    colos = [f"c{number:02}" for number in range(50)]
+    before = [row(probes(0 if colo == "c00" else 2), colo=colo) for colo in colos]
+    after = [row(probes(5 if colo == "c00" else 3), colo=colo) for colo in colos]
+    assert diff(measured(*before), measured(*after)).empty
+
+
+def test_row_that_fails_is_a_change() -> None:
+    changes = between(row(*PATH), row("a", code=2))
+    assert changes.changes[0].answer is Answer.FAILS
+    assert sentence(changes) == "den01: tracing example.com fails now"
+    assert sentence(between(row(code=1), row(*PATH))) == "den01: tracing example.com works again"
+
+
+def test_rows_that_both_failed_are_not_compared() -> None:
+    changes = between(row(code=1), row(code=2))
+    assert changes.empty
+    assert [each.why for each in changes.not_compared] == [Unlike.ERRORS]
+
+
+def test_other_address_of_the_target_is_a_change_and_no_path_is_compared() -> None:
+    other = ip_address("203.0.113.10").packed
+    changes = between(row("a", "*"), row("x", "*", target_address=other))
+    assert changes.changes[0].address == ["203.0.113.9", "203.0.113.10"]
+    assert changes.changes[0].appeared == []
+    assert sentence(changes) == ("den01 traces example.com at 203.0.113.10 instead of 203.0.113.9")
+
+
+def test_rows_of_one_measurement_only_are_told_and_no_difference() -> None:
+    one, both, other = (row(*PATH, colo=colo) for colo in ("c1", "c2", "c3"))
+    changes = diff(measured(one, both), measured(both, other))
+    assert changes.empty
+    assert [name.colo for name in changes.only_before] == ["c1"]
+    assert [name.colo for name in changes.only_after] == ["c3"]
+    assert changes.in_words[1:] == ["1 row only before", "1 row only after"]
+
+
+def test_unlike_options_are_named() -> None:
+    before = measured(row(*PATH))
+    after = measured(row(*PATH), options=Options(PacketType.TCP, port=443))
+    assert diff(before, after).unlike_options == ["packet_type", "port"]
+
+
+def test_unreached_rows_of_a_moved_path_are_counted() -> None:
+    colos = ["c1", "c2"]
+    before = [row("a", "b", "T", colo=colo) for colo in colos]
+    after = [row("a", "x", "T", colo="c1"), row("a", "x", "*", colo="c2")]
+    changes = diff(measured(*before, asns=ASES), measured(*after, asns=ASES))
+    assert sentence(changes).endswith("on the way to example.com; 1 of 2 no longer reached")
+
+
+def test_swapped_measurements_give_the_mirrored_differences() -> None:
+    one, other = row("a", "b", "c", "T"), row("a", "x", "T")
+    there, back = between(one, other), between(other, one)
+    assert hops(there, "appeared") == hops(back, "went")
+    assert moved(there) == [(ip_, after, before) for ip_, before, after in moved(back)]
+
+
+def test_order_of_rows_does_not_matter() -> None:
+    before = [row("a", "b", "T", colo=f"c{n}") for n in range(5)]
+    after = [row("a", "x", "T", colo=f"c{n}") for n in range(5)]
+    one = diff(measured(*before), measured(*after))
+    other = diff(measured(*before[::-1]), measured(*after[::-1]))
+    assert one == other
+
+
+def test_steps_give_the_same() -> None:
+    before = measured(*(row("a", "b", "T", colo=f"c{n:03}") for n in range(200)))
+    after = measured(*(row("a", "x", "T", colo=f"c{n:03}") for n in range(200)))
+    steps = work(before, after)
+    assert len(list(steps)) > 3
+    assert steps.result == diff(before, after)
+
+
+def test_target_asked_for_twice_is_compared_once() -> None:
+    once = measured(row(*PATH))
+    summary = replace(once.summary, targets=("example.com", "example.com"))
+    twice = replace(once, summary=summary, traces={0: once.traces[0], 1: once.traces[0]})
+    assert diff(twice, twice).rows == 1
