@@ -10,6 +10,7 @@ from typing import NamedTuple, NewType
 import msgspec
 
 from .notices import Notice
+from .tags import Tag
 
 PROTOCOL_VERSION = 2
 """Version 2 has batches of messages, heartbeats on change only, and the family of a job."""
@@ -108,7 +109,7 @@ class Failure(enum.IntEnum):
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """An agent's identity and what it offers."""
+    """An agent's identity and what it offers. Each key of `tags` is there once."""
 
     agent_id: AgentId
     boot_id: bytes
@@ -120,6 +121,7 @@ class Hello(msgspec.Struct, frozen=True):
     max_jobs: int
     held_jobs: tuple[JobId, ...] = ()
     protocol_version: int = PROTOCOL_VERSION
+    tags: frozenset[Tag] = frozenset()
 
 
 class Counters(msgspec.Struct, frozen=True):

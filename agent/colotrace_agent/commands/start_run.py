@@ -6,6 +6,7 @@ import platform
 import re
 import secrets
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import ssl
 
     from colotrace_proto.bus import Broker
+    from colotrace_proto.tags import Tag
 
 # Needed besides the raw sockets: descriptors, threads for gRPC, and bytes of address space.
 _REQUIRED = {"files": 16, "threads": 16, "address_space": 256 << 20}
@@ -106,6 +108,15 @@ def start(
             help="Maximum number of jobs at the same time.",
         ),
     ] = 1_000,
+    tag: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="COLOTRACE_TAG",
+            metavar="KEY=VALUE",
+            help="A tag of this agent, by which requests can select its colo: provider=x. May be "
+            "repeated; in the variable, tags are separated by spaces.",
+        ),
+    ] = None,
     rate: Rate = None,
     allow_private: AllowPrivate = False,
     user: User = "",
@@ -125,6 +136,7 @@ def start(
         usage("give --coordinator HOST:PORT, or --mqtt URL")
     if coordinator and not is_address(coordinator):
         usage(f"--coordinator {coordinator}: give HOST:PORT; write an IPv6 address in brackets")
+    tags = _tags(tag or ())
     if not insecure:
         if None in files.values():
             usage(
@@ -173,6 +185,7 @@ def start(
             packet_types=offered(PACKET_TYPES),
             software_version=version("colotrace"),
             max_jobs=max_jobs,
+            tags=tags,
         ),
         tls=tls,
         allow_private=allow_private,
@@ -198,6 +211,21 @@ def _broker(
         return broker_from_options(url, BrokerTls(**files), insecure=insecure)
     except BrokerOptionsError as error:
         usage(str(error))
+
+
+def _tags(texts: Iterable[str]) -> "frozenset[Tag]":
+    from colotrace_proto.tags import MAX_TAGS, SYNTAX, tag_of
+
+    values: dict[str, Tag] = {}
+    for text in texts:
+        tag = tag_of(text)
+        if tag is None:
+            usage(f"--tag {safe(text)}: a tag is {SYNTAX}")
+        if values.setdefault(tag.key, tag) != tag:
+            usage(f"--tag {text}: {tag.key} has another value already; give each key one value")
+    if len(values) > MAX_TAGS:
+        usage(f"--tag: an agent has at most {MAX_TAGS} tags")
+    return frozenset(values.values())
 
 
 def _hostname() -> str:

@@ -33,6 +33,7 @@ from colotrace_proto.messages import (
     UnknownJob,
     Welcome,
 )
+from colotrace_proto.tags import Tag
 
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.job.shell import Progress
@@ -54,6 +55,7 @@ class Identity:
     packet_types: frozenset[PacketType]
     software_version: str
     max_jobs: int
+    tags: frozenset[Tag] = frozenset()
 
     def hello(self, *, held_jobs: tuple[JobId, ...] = ()) -> Hello:
         """The first message on a stream."""

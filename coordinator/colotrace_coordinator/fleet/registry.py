@@ -180,6 +180,7 @@ class Registry:
                 agent.takeovers = (*present.takeovers, now)[-MAX_TAKEOVERS:]
         self._agents[key] = agent
         self._by_colo.setdefault(hello.colo, {})[hello.agent_id] = agent
+        self._retag(hello.colo)
         if not agent.draining:
             self._awaited.discard(hello.colo)
         elif agent.away and all(each.draining for each in self._by_colo[hello.colo].values()):
@@ -191,6 +192,7 @@ class Registry:
         agent = self._agents.get(key)
         if agent is not None:
             self._remove(agent)
+            self._retag(agent.hello.colo)
             self._shares.release(agent.hello.colo)
         return agent
 
@@ -243,6 +245,13 @@ class Registry:
             if colo not in self._statuses:
                 self._statuses[colo] = self._status(colo)
         return tuple(self._statuses[colo] for colo in self.known)
+
+    def _retag(self, colo: ColoName) -> None:
+        """Give the colo the tags of its agents. It keeps those of the last one that has left."""
+        agents = self._by_colo.get(colo)
+        if agents:
+            tags = frozenset().union(*(agent.hello.tags for agent in agents.values()))
+            self.known.tag(colo, tags)
 
     def _make_room(self) -> None:
         """

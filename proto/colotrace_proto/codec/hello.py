@@ -2,6 +2,7 @@
 
 from colotrace_proto import messages as m
 from colotrace_proto.identifiers import is_colo_name, is_identifier
+from colotrace_proto.tags import MAX_TAGS, Tag
 from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
 
@@ -16,7 +17,8 @@ _COUNTERS = m.Counters.__struct_fields__
 
 def hello_out(hello: m.Hello) -> pb.Hello:
     types = [PACKET_TYPES[kind] for kind in sorted(hello.packet_types)]
-    return pb.Hello(**fields_of(hello, families=sorted(hello.families), packet_types=types))
+    families, tags = sorted(hello.families), dict(sorted(hello.tags))
+    return pb.Hello(**fields_of(hello, families=families, packet_types=types, tags=tags))
 
 
 def hello_in(hello: pb.Hello) -> m.Hello:
@@ -32,6 +34,11 @@ def hello_in(hello: pb.Hello) -> m.Hello:
         raise ProtocolError("Hello.held_jobs is too long")
     if len(hello.packet_types) > _MAX_PACKET_TYPES:
         raise ProtocolError("Hello names too many packet types")
+    if len(hello.tags) > MAX_TAGS:
+        raise ProtocolError("Hello has too many tags")
+    tags = frozenset(map(Tag._make, hello.tags.items()))
+    if not all(tag.valid for tag in tags):
+        raise ProtocolError("Hello has a malformed tag")
     return m.Hello(
         agent_id=m.AgentId(hello.agent_id),
         boot_id=hello.boot_id,
@@ -46,6 +53,7 @@ def hello_in(hello: pb.Hello) -> m.Hello:
         # Only compared with the receiver's own ids, so the ids are not checked one by one.
         held_jobs=tuple(m.JobId(job) for job in hello.held_jobs),
         protocol_version=hello.protocol_version,
+        tags=tags,
     )
 
 

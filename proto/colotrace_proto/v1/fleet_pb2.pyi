@@ -266,6 +266,26 @@ class Hello(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class TagsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     AGENT_ID_FIELD_NUMBER: _builtins.int
     BOOT_ID_FIELD_NUMBER: _builtins.int
@@ -276,6 +296,7 @@ class Hello(_message.Message):
     SOFTWARE_VERSION_FIELD_NUMBER: _builtins.int
     MAX_JOBS_FIELD_NUMBER: _builtins.int
     HELD_JOBS_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """The agent's version of the protocol; 2 here."""
     agent_id: _builtins.str
@@ -302,6 +323,12 @@ class Hello(_message.Message):
     def held_jobs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Jobs that this process still holds from an earlier stream."""
 
+    @_builtins.property
+    def tags(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What the host's owner says of the agent, for selectors. At most 16; a key is 1 to 32 of
+        [a-z0-9._-], a value 1 to 64 of [A-Za-z0-9._:/@+-].
+        """
+
     def __init__(
         self,
         *,
@@ -315,10 +342,11 @@ class Hello(_message.Message):
         software_version: _builtins.str = ...,
         max_jobs: _builtins.int = ...,
         held_jobs: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "boot_id", b"boot_id", "city", b"city", "colo", b"colo", "families", b"families", "held_jobs", b"held_jobs", "max_jobs", b"max_jobs", "packet_types", b"packet_types", "protocol_version", b"protocol_version", "software_version", b"software_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "boot_id", b"boot_id", "city", b"city", "colo", b"colo", "families", b"families", "held_jobs", b"held_jobs", "max_jobs", b"max_jobs", "packet_types", b"packet_types", "protocol_version", b"protocol_version", "software_version", b"software_version", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -91,3 +91,22 @@ def test_broker_without_tls_needs_a_flag(monkeypatch: pytest.MonkeyPatch, tmp_pa
     line = refused(monkeypatch, *words, *files, "--mqtt", "mqtt://u:secret@h")
     assert "would be sent unencrypted" in line
     assert "secret" not in line
+
+
+def test_tags_may_be_repeated_and_written_twice(said) -> None:
+    tags = ["--tag", "provider=x", "--tag", "Provider=x", "--tag", "rack=7"]
+    assert said(*RUN, "--insecure", *tags) == ""
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        (["provider"], "--tag provider: a tag is KEY=VALUE"),
+        (["a=\x1b[2J"], "--tag a=\\x1b[2J: a tag is KEY=VALUE"),
+        (["a=1", "a=2"], "--tag a=2: a has another value already"),
+        ([f"k{n}=v" for n in range(17)], "--tag: an agent has at most 16 tags"),
+    ],
+)
+def test_unusable_tag(monkeypatch: pytest.MonkeyPatch, tags: list[str], told: str) -> None:
+    words = [word for tag in tags for word in ("--tag", tag)]
+    assert told in refused(monkeypatch, *RUN, "--insecure", *words)

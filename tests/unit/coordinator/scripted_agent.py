@@ -25,6 +25,7 @@ from colotrace_proto.messages import (
     Welcome,
 )
 from colotrace_proto.messages import Failure as Failure
+from colotrace_proto.tags import Tag
 from colotrace_proto.v1 import fleet_pb2 as pb
 from colotrace_proto.v1.fleet_pb2_grpc import FleetStub
 from grpc import aio
@@ -45,6 +46,7 @@ def hello(
     protocol_version: int = 1,
     packet_types: Iterable[PacketType] = (PacketType.ICMP, PacketType.UDP),
     families: Iterable[Family] = (Family.IPV4,),
+    tags: Iterable[Tag] = (),
 ) -> Hello:
     return Hello(
         agent_id=AgentId(agent_id),
@@ -57,6 +59,7 @@ def hello(
         max_jobs=100,
         held_jobs=tuple(held_jobs),
         protocol_version=protocol_version,
+        tags=frozenset(tags),
     )
 
 

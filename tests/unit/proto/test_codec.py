@@ -153,6 +153,11 @@ BAD_HELLOS = {
     "too many held jobs": lambda h: h.held_jobs.extend(["a"] * (m.MAX_HELD_JOBS + 1)),
     "too many families": lambda h: h.families.extend([4] * 17),
     "too many packet types": lambda h: h.packet_types.extend([1] * 65),
+    "too many tags": lambda h: h.tags.update({f"k{n}": "v" for n in range(17)}),
+    "a tag with a space": lambda h: h.tags.update({"k": "a b"}),
+    "a tag with a capital key": lambda h: h.tags.update({"K": "v"}),
+    "a tag without a value": lambda h: h.tags.update({"k": ""}),
+    "a tag with a long value": lambda h: h.tags.update({"k": "v" * 65}),
 }
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from colotrace_proto import messages as m
 from colotrace_proto.notices import Notice, NoticeCode
+from colotrace_proto.tags import MAX_TAGS, Tag
 from colotrace_proto.v1 import fleet_pb2 as pb
 from hypothesis import strategies as st
 
@@ -92,6 +93,11 @@ HELLOS = st.builds(
     max_jobs=UINT32,
     held_jobs=st.lists(JOB_IDS, max_size=5).map(tuple),
     protocol_version=st.integers(1, 99),
+    tags=st.dictionaries(
+        st.from_regex(r"[a-z0-9._-]{1,32}", fullmatch=True),
+        st.from_regex(r"[A-Za-z0-9._:/@+-]{1,64}", fullmatch=True),
+        max_size=MAX_TAGS,
+    ).map(lambda tags: frozenset(map(Tag._make, tags.items()))),
 )
 COUNTERS = st.builds(m.Counters, sent=st.integers(0, 2**64 - 1), late=st.integers(0, 2**64 - 1))
 HEARTBEATS = st.builds(m.Heartbeat, UINT32, COUNTERS)

@@ -3,11 +3,13 @@
 from typing import cast
 
 import pytest
+from colotrace_coordinator.colos.selectors import Tagged
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import AgentLink
 from colotrace_coordinator.fleet.registry import MAX_TAKEOVERS, Registry
 from colotrace_proto.messages import ColoName, Family, Hello, PacketType
+from colotrace_proto.tags import Tag
 from unit.coordinator.scripted_agent import hello
 from unit.coordinator.volatile import VolatileMemory
 
@@ -253,3 +255,23 @@ def test_colo_that_has_an_agent_is_not_forgotten() -> None:
     registry.detach(key(who))
     assert registry.forget(DEN)
     assert registry.colos() == ()
+
+
+def test_colo_has_the_tags_of_all_its_agents() -> None:
+    """And keeps those of the last one, so that an outage does not hide the colo."""
+    registry = Registry(VolatileMemory())
+    x, y = Tag("provider", "x"), Tag("provider", "y")
+    one, other = hello("a", tags=[x, Tag("rack", "1")]), hello("b", tags=[y])
+    for who in (one, other):
+        registry.attach(who, 0, link=LINK)
+    assert registry.known.tags(DEN) == {x, y, Tag("rack", "1")}
+    assert registry.known.matching(Tagged(x)) == {DEN}
+    registry.detach(key(one))
+    assert registry.known.tags(DEN) == {y}
+    assert registry.known.matching(Tagged(x)) == set()
+    registry.detach(key(other))
+    assert registry.known.tags(DEN) == {y}
+    registry.attach(hello("b", tags=[x]), 0, link=LINK)
+    assert registry.known.tags(DEN) == {x}
+    registry.attach(hello("b"), 0, link=LINK)
+    assert registry.known.tags(DEN) == set()
