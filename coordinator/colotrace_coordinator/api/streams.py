@@ -18,12 +18,12 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from colotrace_coordinator.errors import StoppingError
+from colotrace_coordinator.lines import line
 from colotrace_coordinator.live.feed import Feed, Kind, Piece
 from colotrace_coordinator.live.watch import EVERY_S, SILENT_S, Reader, Watch
 from colotrace_coordinator.model import Message
 from colotrace_coordinator.shares import Shares
 
-from .envelope import line
 from .errors import OverloadedError, TooManyWatchersError
 from .metrics import HttpMetrics
 

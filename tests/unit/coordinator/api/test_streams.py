@@ -251,9 +251,7 @@ async def test_stopped_rows_are_an_incomplete_answer(bed: Bed) -> None:
 async def test_feed_that_is_closed_leaves_its_clients_without_an_end(bed: Bed) -> None:
     """Another coordinator runs the measurement, and is silent: they are to ask again."""
     bed.put_row(0)
-    both = [
-        asyncio.create_task(bed.client.get(f"{bed.url}/{path}")) for path in ("events", "rows")
-    ]
+    both = [asyncio.create_task(bed.client.get(f"{bed.url}/{path}")) for path in ("events", "rows")]
     await until(lambda: bed.watchers() + bed.watchers("rows") == 2)
     bed.feed.close()
     events, rows = await asyncio.gather(*both, return_exceptions=True)
