@@ -22,10 +22,9 @@ ASK_AGAIN_S = 0.3
 RENEW_EVERY_S = 3.0
 LOST_AFTER_S = 4.0
 """A runner that was not heard for this long is lost; it sends something every second."""
-BACKLOG_WITHIN_S = 10.0
-"""What the runner had when it answered has arrived by then, or is not waited for."""
 LINGER_S = 5.0
-"""A mirror without readers is kept for this long, for the next reader."""
+"""A mirror without readers is kept for this long: until it has what there was, and for the next
+reader."""
 REPAIR_AFTER_S, _MAX_REPAIR_AFTER_S = 0.2, 3.2
 """First and longest pause between two repairs; doubled while messages are being lost."""
 CALM_S = 10.0
@@ -224,8 +223,7 @@ class Follower:
                 gone = now - mirror.heard_at > LOST_AFTER_S
             if mirror.feed.listeners:
                 mirror.watched_at = now
-            linger_s = LINGER_S if mirror.state is State.FOLLOWED else BACKLOG_WITHIN_S
-            if gone or now - mirror.watched_at > linger_s:
+            if gone or now - mirror.watched_at > LINGER_S:
                 self._end(mirror)
         for cancelling in list(self._cancels.values()):
             if now - cancelling.asked_at > ANSWER_WITHIN_S:

@@ -15,7 +15,7 @@ from colotrace_coordinator.live.feed import Feed
 from colotrace_coordinator.metrics import RelayMetrics
 from colotrace_coordinator.peers.peers import Peers
 
-from .follower import ANSWER_WITHIN_S, BACKLOG_WITHIN_S, Follower, State
+from .follower import ANSWER_WITHIN_S, LINGER_S, Follower, State
 from .messages import Cancel, Echo, Follow, Leave, decode, encode
 from .runner import Local, Runner
 
@@ -76,7 +76,7 @@ class Relay:
         await self._until(lambda: mirror.runner is not None or mirror.ended, ANSWER_WITHIN_S)
         if mirror.runner is None:
             return None
-        await self._until(lambda: mirror.state is not State.ASKED, BACKLOG_WITHIN_S)
+        await self._until(lambda: mirror.state is not State.ASKED, LINGER_S)
         if not mirror.arrived:
             return None
         await self._until(lambda: mirror.position >= position or mirror.ended, ANSWER_WITHIN_S)

@@ -3,11 +3,13 @@
 import random
 
 import pytest
-from colotrace_coordinator.live.feed import Kind
+from colotrace_coordinator.errors import InvalidReportError
+from colotrace_coordinator.live.feed import Event, Kind
 from colotrace_coordinator.peers.relay.follower import (
     ANSWER_WITHIN_S,
     LINGER_S,
     LOST_AFTER_S,
+    MAX_MIRROR_BYTES,
     MAX_MIRRORS_OF_ACCOUNT,
     RENEW_EVERY_S,
     State,
@@ -16,17 +18,22 @@ from colotrace_coordinator.peers.relay.messages import (
     MAX_EVENT,
     MAX_MESSAGE,
     Cancel,
+    Cancelled,
+    Ended,
     Follow,
     Leave,
     Message,
     Part,
+    decode,
     encode,
+    pack,
 )
 from colotrace_coordinator.peers.relay.runner import (
     ALIVE_EVERY_S,
     ASKS_A_SECOND,
     FORGET_AFTER_S,
     MAX_SESSIONS_OF_ACCOUNT,
+    Runner,
 )
 from unit.coordinator.peers.relay.between import (
     ACCOUNT,
@@ -216,9 +223,11 @@ def test_backlog_is_split_into_messages_within_the_bound(world: World) -> None:
         world.here.feed.put(Kind.ROW, finished(row, 3_000), row=row)
     world.here.feed.put(Kind.ROW, finished(100, 300_000), row=100)
     mirror = world.follow()
-    world.run(1)
+    world.run()
     assert all_of(mirror.feed) == all_of(world.here.feed)
-    assert 20 < world.number(Part) < 60
+    parts = [message for _, message in world.sent if isinstance(message, Part)]
+    assert 20 < len(parts) < 50
+    assert sorted({part.pieces for part in parts})[:-1] == [2, 3]  # and that of the large event
     assert max(len(encode(message)) for _, message in world.sent) <= MAX_MESSAGE
 
 
@@ -301,7 +310,7 @@ def test_sessions_of_an_account_are_bounded(world: World) -> None:
     world.runner.heard(question, world.now, addressed=False)
     (to, answer), *_ = world.runner.to_send(world.now)
     assert to == FOLLOWERS[0]
-    assert b"ended" in answer
+    assert isinstance(decode(answer), Ended)
     assert world.dropped == {"measurements": 1}
 
 
@@ -318,6 +327,151 @@ def test_session_that_was_forgotten_is_begun_anew(world: World) -> None:
     assert all_of(mirror.feed) == all_of(world.here.feed)
 
 
+def test_measurement_that_the_runner_has_forgotten_ends_the_mirror(world: World) -> None:
+    fill(world.here.feed)
+    mirror = world.follow()
+    mirror.feed.listen(lambda: None)
+    world.run(2)
+    world.runner = Runner(RUNNER, dropped=world.drop, wake=lambda: None)
+    question = Follow(origin=FOLLOWERS[0], session=mirror.session, account=ACCOUNT, id=ID)
+    world.runner.heard(question, world.now, addressed=True)
+    world.run()
+    assert mirror.feed.ended
+
+
+def test_position_of_another_feed_gets_everything(world: World) -> None:
+    fill(world.here.feed)
+    mirror = world.follow()
+    mirror.position = 10**9
+    world.run()
+    assert all_of(mirror.feed) == all_of(world.here.feed)
+
+
+def test_places_of_an_account_are_free_again(world: World) -> None:
+    """Of both sides."""
+    for _ in range(max(MAX_MIRRORS_OF_ACCOUNT, MAX_SESSIONS_OF_ACCOUNT) + 1):
+        mirror = world.follow()
+        world.run()
+        assert mirror.state is State.FOLLOWED
+        world.now += LINGER_S
+        world.run(2 * TICK_S)
+        assert mirror.ended
+
+
+def test_another_session_of_a_feed_is_woken_after_one_has_ended() -> None:
+    world, woken = World(), []
+    world.runner = Runner(RUNNER, dropped=world.drop, wake=lambda: woken.append(world.now))
+    world.runner.local = world.here
+    one, _ = (world.follow(origin) for origin in FOLLOWERS)
+    world.run()
+    leave = Leave(origin=FOLLOWERS[0], session=one.session)
+    world.runner.heard(leave, world.now, addressed=True)
+    woken.clear()
+    fill(world.here.feed, 0)
+    assert len(woken) == 1
+
+
+def test_each_session_has_its_turn_though_there_is_too_much_to_send(world: World) -> None:
+    for number in range(120):
+        question = Follow(origin=f"{number:032x}", session=1, account=ACCOUNT, id=ID)
+        world.runner.heard(question, world.now, addressed=False)
+    reached: set[str] = set()
+    for row in range(3):
+        world.here.feed.put(Kind.ROW, finished(row), row=row)
+        reached.update(to for to, _ in world.runner.to_send(world.now))
+        world.now += TICK_S
+    assert len(reached) == 120
+
+
+def test_nothing_of_an_earlier_round_is_sent_after_a_loss(world: World) -> None:
+    for row in range(1_000):
+        world.here.feed.put(Kind.ROW, finished(row, 3_000), row=row)
+    mirror = world.follow()
+    world.loses = lambda message: isinstance(message, Part) and message.count == 3
+    world.run()
+    assert mirror.broken
+    world.loses = lambda _: False
+    world.sent.clear()
+    world.run(2 * TICK_S)
+    assert {message.round for _, message in world.sent if isinstance(message, Part)} == {1}
+
+
+@pytest.mark.parametrize(
+    ("count", "piece", "broken"),
+    [(1, 0, False), (0, 0, True), (2, 0, True), (1, 1, True)],
+    ids=["next", "again", "gap", "piece"],
+)
+def test_part_that_is_not_the_next_shows_a_loss(
+    world: World, count: int, piece: int, *, broken: bool
+) -> None:
+    fill(world.here.feed)
+    mirror = world.follow()
+    world.run()
+    assert mirror.count == 1
+    for round_number in (1, 0):  # that of another round shows nothing
+        assert not mirror.broken
+        part = Part(
+            origin=RUNNER,
+            session=mirror.session,
+            round=round_number,
+            count=count,
+            position=4,
+            piece=piece,
+            pieces=2,
+        )
+        world.follower.heard(part, world.now)
+    assert mirror.broken is broken
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"x",
+        b"".join(pack([Event(9, Kind.HOPS, b"{}", 0)])),
+        b"".join(pack([Event(9, Kind.ROW, b"{}")])),
+        b"".join(pack([Event(9, Kind.MESSAGE, b"{\n}")])),
+    ],
+    ids=["batch", "hops", "row", "lines"],
+)
+def test_invalid_events_end_the_mirror(world: World, data: bytes) -> None:
+    mirror = world.follow()
+    world.run()
+    part = Part(origin=RUNNER, session=mirror.session, round=0, count=1, position=9, data=data)
+    with pytest.raises(InvalidReportError):
+        world.follower.heard(part, world.now)
+    assert mirror.feed.ended
+    assert world.follower.mirrors == 0
+
+
+def test_mirror_takes_only_so_much(world: World) -> None:
+    mirror = world.follow()
+    world.run()
+    mirror.taken = MAX_MIRROR_BYTES
+    fill(world.here.feed)
+    with pytest.raises(InvalidReportError, match="too many events"):
+        world.run()
+    assert mirror.feed.ended
+
+
+def test_repairs_become_rare_while_messages_are_lost(world: World) -> None:
+    """And are quick again after some time without a loss."""
+    mirror = world.follow()
+    mirror.feed.listen(lambda: None)
+    world.run()
+    world.loses = lambda message: isinstance(message, Part) and message.count == 1
+    world.run(30)
+    assert 8 < mirror.round < 20
+    world.loses = lambda _: False
+    world.run(20)
+    before = mirror.round
+    world.loses = lambda message: isinstance(message, Part) and message.round == before
+    world.here.feed.put(Kind.ROW, finished(0), row=0)
+    world.run()
+    world.loses = lambda _: False
+    world.run(ALIVE_EVERY_S + 3 * TICK_S)
+    assert all_of(mirror.feed) == all_of(world.here.feed)
+
+
 def test_messages_of_a_stranger_change_nothing(world: World) -> None:
     """Neither with an unknown session, nor in the name of another coordinator."""
     fill(world.here.feed)
@@ -330,17 +484,18 @@ def test_messages_of_a_stranger_change_nothing(world: World) -> None:
 
 
 def test_cancel_reaches_the_runner_once_though_messages_are_lost(world: World) -> None:
-    lost: list[Message] = []
+    lost: list[type[Message]] = []
 
     def loses(message: Message) -> bool:
-        lost.append(message)
-        return len(lost) <= 2  # the question, and the answer to its repetition
+        lost.append(type(message))
+        return lost.count(type(message)) == 1
 
     world.loses = loses
     cancelling = world.follower.cancel(ACCOUNT, ID, world.now)
     assert cancelling is not None
     world.run(ANSWER_WITHIN_S)
     assert cancelling.done
+    assert lost == [Cancel, Cancel, Cancelled, Cancel, Cancelled]
     assert world.here.cancelled == [ID]
     assert not world.follower.busy
 
