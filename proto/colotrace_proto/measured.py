@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from .messages import ColoName, Family, FlowFields, PacketType
+from .messages import ColoName, Family, FlowFields, NodeKind, PacketType
 from .tally import NOTHING_KNOWN, Gathered, Known
 
 
@@ -72,6 +72,13 @@ class Trace(msgspec.Struct, frozen=True, kw_only=True):
     source_address: bytes = b""
     flows: tuple[FlowFields, ...] = ()
     remarks: tuple[Remark, ...] = ()
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target answered."""
+        if self.gathered.unplaced:
+            return True
+        return any(node.kind is NodeKind.TARGET for node in self.gathered.replies.nodes)
 
 
 class Summary(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,6 @@ from functools import partial
 from typing import Protocol
 
 from colotrace_proto.measured import Measured, Status, Summary, Trace
-from colotrace_proto.messages import NodeKind
 from colotrace_proto.rows import Colo
 from colotrace_proto.tally import NOTHING_KNOWN, Known
 from msgspec.structs import replace
@@ -148,17 +147,10 @@ class Running:
             self.traces[number] = trace
             if trace.gathered.code:
                 self._failed += 1
-            elif not _reached(trace):
+            elif not trace.reached:
                 self._unreached += 1
             self._row_ended(self, number, trace)
             if self.watcher is not None:
                 self.watcher.row_ended(number)
         if len(self.traces) == self.begun.rows and not self.ended.done():
             self.ended.set_result(None)
-
-
-def _reached(trace: Trace) -> bool:
-    gathered = trace.gathered
-    if gathered.unplaced:
-        return True
-    return any(node.kind is NodeKind.TARGET for node in gathered.replies.nodes)
