@@ -11,7 +11,9 @@
     ├── InvalidReportError             another coordinator's report cannot be decoded
     ├── StoreError                     storage; the text names the remedy
     │   ├── StoreUnavailableError          the database does not answer
+    │   ├── DamagedMeasurementError        a stored measurement cannot be read
     │   └── UnknownIdError                 no such token or key
+    ├── DamageError                    (store.history.seal) stored bytes are not as written
     ├── UnknownColoError               (commands.colos) no such colo
     ├── SelectorError                  (colos.selectors) a selector's value cannot be used
     │   └── UnknownSelectorError           there is no such selector
@@ -67,6 +69,10 @@ class StoreError(CoordinatorError):
 
 class StoreUnavailableError(StoreError):
     """The database cannot be reached, or its connection broke."""
+
+
+class DamagedMeasurementError(StoreError):
+    """What the database has of one measurement is not as it was written."""
 
 
 class UnknownIdError(StoreError):

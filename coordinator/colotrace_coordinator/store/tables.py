@@ -1,9 +1,18 @@
 """The tables. Each change needs a migration; a test compares the migrations with this file.
 
-Times are Unix seconds in UTC.
+Times are Unix seconds in UTC. Ids of measurements are 16 bytes, which sort by time.
 """
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 _HASH = String(64)
@@ -87,3 +96,57 @@ class AuditLine(Base):
     options: Mapped[str] = mapped_column(Text)
     status: Mapped[int] = mapped_column(Integer)
     duration_ms: Mapped[int] = mapped_column(Integer)
+
+
+class Measurement(Base):
+    """A measurement. `head` and `body` are blobs (see `history.heads`); `body` is NULL until it has
+    ended. `size` is about what it occupies with its chunks and words, in bytes."""
+
+    __tablename__ = "measurements"
+
+    id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    account_id: Mapped[str] = mapped_column(String(32))
+    size: Mapped[int] = mapped_column(BigInteger)
+    head: Mapped[bytes] = mapped_column(LargeBinary)
+    body: Mapped[bytes | None] = mapped_column(LargeBinary)
+
+
+class MeasurementChunk(Base):
+    """Rows of a measurement that were written before its end, or do not all fit into its body.
+    `rows` are their numbers (see `history.columns`), `traces` is a blob (see `history.packing`)."""
+
+    __tablename__ = "measurement_chunks"
+
+    id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    rows: Mapped[bytes] = mapped_column(LargeBinary)
+    traces: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class MeasurementWord(Base):
+    """What a measurement is found by (see `history.words`)."""
+
+    __tablename__ = "measurement_words"
+    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012 - as SQLAlchemy declares it
+
+    word: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    id: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+
+
+class MeasurementAccount(Base):
+    """About how many bytes an account's measurements occupy."""
+
+    __tablename__ = "measurement_accounts"
+
+    account_id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+
+
+class CoordinatorBeat(Base):
+    """A coordinator with running measurements. `beat_ms`: when it last wrote, in milliseconds of
+    Unix time by the database's clock."""
+
+    __tablename__ = "coordinators"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    beat_ms: Mapped[int] = mapped_column(BigInteger)

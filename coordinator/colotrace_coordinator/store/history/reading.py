@@ -1,0 +1,254 @@
+"""Reads measurements: those in the database, and those that wait to be written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import structlog
+from colotrace_proto.measured import Measured, Summary, Trace
+from colotrace_proto.messages import ColoName
+from colotrace_proto.tally import NOTHING_KNOWN
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from colotrace_coordinator.errors import DamagedMeasurementError
+from colotrace_coordinator.model import Filter
+from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.tables import Measurement, MeasurementChunk
+from colotrace_coordinator.turns import Turns
+
+from .beats import Beats
+from .columns import unpacked
+from .finding import key_of, newest_ids, search_for
+from .heads import body_of, chunk_of, known_of, summary_of
+from .packing import unpack
+from .seal import DamageError
+from .waiting import Entry, Waiting
+from .words import matches
+
+_CHUNKS_AT_ONCE = 20
+
+log = structlog.get_logger(__name__)
+
+
+class Reader:
+    """Finds and reads measurements. What waits comes before what the database has of it."""
+
+    def __init__(self, database: Database, waiting: Waiting, *, beats: Beats, turns: Turns) -> None:
+        self._database = database
+        self._waiting = waiting
+        self._beats = beats
+        self._turns = turns
+
+    async def find(self, account_id: str, measurement_id: str) -> Summary | None:
+        """The account's measurement of that id, without its rows.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+            DamagedMeasurementError: what the database has of it is damaged.
+        """
+        if self._waiting.has(measurement_id):
+            entry = self._waiting.get(measurement_id, account_id)
+            return None if entry is None else entry.summary
+        key = key_of(measurement_id)
+        if key is None:
+            return None
+        async with self._database.session() as session:
+            return await self._stored(session, account_id, key)
+
+    async def show(self, account_id: str, measurement_id: str) -> Measured | None:
+        """The account's measurement of that id.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+            DamagedMeasurementError: what the database has of it is damaged.
+        """
+        entry = None
+        if self._waiting.has(measurement_id):
+            entry = self._waiting.get(measurement_id, account_id)
+            if entry is None:
+                return None
+        key = key_of(measurement_id)
+        if key is None:
+            return None
+        return await self._measured(account_id, key, entry)
+
+    async def newest(
+        self, account_id: str, wanted: Filter, *, before: str | None, most: int, skip: int = 0
+    ) -> list[Summary]:
+        """The account's measurements, newest first: at most so many, with ids less than `before`,
+        beyond the first `skip`. Damaged ones are left out.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        end = None if before is None else key_of(before)
+        waiting = {bytes.fromhex(e.summary.id): e for e in self._waiting.of_account(account_id)}
+        here = [key for key, entry in waiting.items() if matches(entry.summary, wanted)]
+        found: list[Summary] = []
+        async with self._database.session() as session:
+            search = await search_for(session, account_id, wanted)
+            while len(found) < most:
+                asked = skip + most - len(found) + len(waiting)
+                ids = await newest_ids(session, search, before=end, most=asked)
+                # Whether the database has more beyond the last id.
+                low = ids[-1] if len(ids) == asked else None
+                keys = [key for key in here if _within(key, low, end)]
+                keys += [key for key in ids if key not in waiting]
+                keys.sort(reverse=True)
+                page = keys[skip : skip + most - len(found)]
+                summaries = await self._heads(session, account_id, page, waiting)
+                found += [each for each in summaries if matches(each, wanted)]
+                if low is None and len(keys) <= skip + len(page):
+                    break
+                skip = max(0, skip - len(keys))
+                end = page[-1] if page else low
+        return found
+
+    async def pair(
+        self, account_id: str, target: str, colo: ColoName, *, up_to: str, most: int
+    ) -> list[Measured]:
+        """The rows of a target and a colo, each with its measurement, newest first.
+
+        At most so many, with ids up to `up_to`. Measurements without that row, and damaged ones,
+        are left out.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        found: list[Measured] = []
+        wanted = Filter(target=target, colo=colo)
+        key = key_of(up_to)
+        before = None if key is None else _text(key, more=1)
+        while len(found) < most:
+            summaries = await self.newest(account_id, wanted, before=before, most=most)
+            for summary in summaries:
+                number = summary.targets.index(target) * len(summary.colos)
+                number += summary.colos.index(colo)
+                one = await self._one(summary, number)
+                if one is not None:
+                    found.append(one)
+                await self._turns.pause()
+            if len(summaries) < most:
+                break
+            before = summaries[-1].id
+        return found[:most]
+
+    async def _one(self, summary: Summary, number: int) -> Measured | None:
+        entry = self._waiting.get(summary.id, summary.account_id)
+        key = bytes.fromhex(summary.id)
+        try:
+            measured = await self._measured(summary.account_id, key, entry, only=number)
+        except DamagedMeasurementError:
+            return None
+        if measured is None or number not in measured.traces:
+            return None
+        return Measured(
+            summary=measured.summary,
+            traces={number: measured.traces[number]},
+            known=measured.known,
+        )
+
+    async def _measured(
+        self, account_id: str, key: bytes, entry: Entry | None, *, only: int | None = None
+    ) -> Measured | None:
+        try:
+            # What waits is taken first: it may be written while the database is read.
+            held = entry.measured() if entry is not None else None
+            if held is not None and entry is not None and not entry.stored:
+                return held
+            async with self._database.session() as session:
+                summary = (
+                    held.summary
+                    if held is not None
+                    else await self._stored(session, account_id, key)
+                )
+                if summary is None:
+                    return None
+                traces = await self._chunks(session, summary, key, only=only)
+                if held is not None:
+                    traces.update(held.traces)
+                    known = held.known
+                else:
+                    blob = await session.scalar(
+                        select(Measurement.body).where(Measurement.id == key)
+                    )
+                    body = body_of(blob)
+                    known = known_of(body.known) if blob is not None else NOTHING_KNOWN
+                    if body.chunk is not None:
+                        traces.update(unpack(summary, body.chunk, only=only))
+        except DamageError as error:
+            raise _damaged(key, error) from None
+        return Measured(summary=summary, traces=dict(sorted(traces.items())), known=known)
+
+    async def _chunks(
+        self, session: AsyncSession, summary: Summary, key: bytes, *, only: int | None
+    ) -> dict[int, Trace]:
+        line = MeasurementChunk
+        statement = select(line.number, line.rows).where(line.id == key).order_by(line.number)
+        numbers = [
+            number
+            for number, rows in await session.execute(statement)
+            if only is None or only in unpacked((rows[0], rows[1:]) if rows else (0, b""))
+        ]
+        traces: dict[int, Trace] = {}
+        for first in range(0, len(numbers), _CHUNKS_AT_ONCE):
+            piece = numbers[first : first + _CHUNKS_AT_ONCE]
+            blobs = await session.scalars(
+                select(line.traces).where(line.id == key, line.number.in_(piece))
+            )
+            for blob in blobs.all():
+                traces.update(unpack(summary, chunk_of(blob), only=only))
+                await self._turns.pause()
+        return traces
+
+    async def _stored(self, session: AsyncSession, account_id: str, key: bytes) -> Summary | None:
+        statement = select(Measurement.head).where(
+            Measurement.id == key, Measurement.account_id == account_id
+        )
+        head = await session.scalar(statement)
+        if head is None:
+            return None
+        try:
+            summary = summary_of(key.hex(), account_id, head)
+        except DamageError as error:
+            raise _damaged(key, error) from None
+        return (await self._beats.judged(session, [summary]))[0]
+
+    async def _heads(
+        self,
+        session: AsyncSession,
+        account_id: str,
+        keys: Sequence[bytes],
+        waiting: Mapping[bytes, Entry],
+    ) -> list[Summary]:
+        """The summaries of these ids, in their order."""
+        statement = select(Measurement.id, Measurement.head).where(
+            Measurement.id.in_([key for key in keys if key not in waiting]),
+            Measurement.account_id == account_id,
+        )
+        heads = {line.id: line.head for line in await session.execute(statement)}
+        stored = await self._beats.judged(session, list(_summaries(account_id, heads)))
+        found = {bytes.fromhex(each.id): each for each in stored}
+        found.update((key, waiting[key].summary) for key in keys if key in waiting)
+        return [found[key] for key in keys if key in found]
+
+
+def _summaries(account_id: str, heads: Mapping[bytes, bytes]) -> Iterable[Summary]:
+    for key, head in heads.items():
+        try:
+            yield summary_of(key.hex(), account_id, head)
+        except DamageError as error:
+            log.warning("measurement_damaged", id=key.hex(), error=str(error))
+
+
+def _damaged(key: bytes, error: DamageError) -> DamagedMeasurementError:
+    log.warning("measurement_damaged", id=key.hex(), error=str(error))
+    return DamagedMeasurementError(f"the measurement {key.hex()} is damaged: {error}")
+
+
+def _within(key: bytes, low: bytes | None, end: bytes | None) -> bool:
+    return (low is None or key >= low) and (end is None or key < end)
+
+
+def _text(key: bytes, *, more: int) -> str | None:
+    number = int.from_bytes(key, "big") + more
+    return f"{number:032x}" if number >> 128 == 0 else None

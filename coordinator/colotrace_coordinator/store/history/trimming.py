@@ -1,0 +1,146 @@
+"""Deletes measurements: one that is to go, those that are too old, and the oldest beyond the size.
+
+Each transaction deletes a limited number of lines, so that nothing waits long for it. Beyond the
+size, the account that occupies the most loses its oldest measurements: one account cannot displace
+the others'.
+"""
+
+from collections.abc import Sequence
+
+from colotrace_proto.measured import Outcome
+from sqlalchemy import delete, func, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.tables import (
+    Measurement,
+    MeasurementAccount,
+    MeasurementChunk,
+    MeasurementWord,
+)
+
+from .finding import first_id, key_of, oldest_ids
+from .heads import summary_of
+from .seal import DamageError
+from .statements import Deletions, Statements
+from .words import kind_word, words_of
+
+AT_ONCE = 100
+"""Measurements deleted in one transaction."""
+DAY_MS = 86_400_000
+
+
+class Trimmer:
+    """Deletes measurements. `keep_days` and `keep_bytes` are the bounds of what is kept."""
+
+    def __init__(
+        self, database: Database, statements: Statements, *, keep_days: int, keep_bytes: int
+    ) -> None:
+        self._database = database
+        self._statements = statements
+        self._keep_days = keep_days
+        self._keep_bytes = keep_bytes
+        self._words = Deletions(MeasurementWord)
+        self.bytes = 0
+        """What the database occupied at the last look; see `_measure`."""
+        self.trimmed = 0
+        """Measurements deleted since the start, because of their age or the size."""
+
+    async def remove(self, account_id: str, measurement_id: str) -> bool:
+        """Delete the account's measurement; returns whether there was one.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        key = key_of(measurement_id)
+        if key is None:
+            return False
+        async with self._database.session() as session:
+            return bool(await self._delete(session, [key], account_id=account_id))
+
+    async def step(self, *, now_ms: int) -> bool:
+        """Delete some measurements beyond the bounds; returns whether there may be more.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        async with self._database.session() as session:
+            keys = await self._too_old(session, now_ms)
+            if not keys:
+                self.bytes = await self._measure(session)
+                if self.bytes > self._keep_bytes:
+                    keys = await self._oldest_of_the_largest(session)
+            deleted = await self._delete(session, keys) if keys else 0
+        self.trimmed += deleted
+        return deleted > 0
+
+    async def _too_old(self, session: AsyncSession, now_ms: int) -> list[bytes]:
+        end = first_id(now_ms - self._keep_days * DAY_MS)
+        statement = select(Measurement.id).where(Measurement.id < end)
+        found = await session.scalars(statement.order_by(Measurement.id).limit(AT_ONCE))
+        return list(found)
+
+    async def _measure(self, session: AsyncSession) -> int:
+        """Bytes in use.
+
+        Those of SQLite's file without its free pages. Of PostgreSQL the counted sizes, since its
+        tables do not shrink when lines are deleted.
+        """
+        if self._statements.dialect == "sqlite":
+            pages, free, size = [
+                int(await session.scalar(text(f"PRAGMA {name}")) or 0)
+                for name in ("page_count", "freelist_count", "page_size")
+            ]
+            return (pages - free) * size
+        return int(await session.scalar(select(func.sum(MeasurementAccount.size))) or 0)
+
+    async def _oldest_of_the_largest(self, session: AsyncSession) -> list[bytes]:
+        account = await session.scalar(
+            select(MeasurementAccount.account_id)
+            .order_by(MeasurementAccount.size.desc(), MeasurementAccount.account_id)
+            .limit(1)
+        )
+        if account is None:
+            return []
+        keys = await oldest_ids(session, account, most=AT_ONCE)
+        if not keys:  # its size was counted wrongly
+            await session.execute(
+                delete(MeasurementAccount).where(MeasurementAccount.account_id == account)
+            )
+        return keys
+
+    async def _delete(
+        self, session: AsyncSession, keys: Sequence[bytes], *, account_id: str | None = None
+    ) -> int:
+        """Delete these measurements; returns how many there were."""
+        statement = select(Measurement).where(Measurement.id.in_(keys))
+        if account_id is not None:
+            statement = statement.where(Measurement.account_id == account_id)
+        lines = (await session.scalars(statement)).all()
+        ids = [line.id for line in lines]
+        words: list[tuple[int, bytes]] = []
+        freed: dict[str, int] = {}
+        for line in lines:
+            freed[line.account_id] = freed.get(line.account_id, 0) - line.size
+            words += await self._words_of(session, line)
+        await self._words.execute(session, words)
+        await session.execute(delete(MeasurementChunk).where(MeasurementChunk.id.in_(ids)))
+        await session.execute(delete(Measurement).where(Measurement.id.in_(ids)))
+        for account, size in sorted(freed.items()):
+            values = {"account_id": account, "size": size}
+            await session.execute(
+                self._statements.add(MeasurementAccount, values, key="account_id", to="size")
+            )
+        return len(ids)
+
+    async def _words_of(self, session: AsyncSession, line: Measurement) -> list[tuple[int, bytes]]:
+        try:
+            summary = summary_of(line.id.hex(), line.account_id, line.head)
+        except DamageError:
+            # Without the summary only a scan of the index finds them.
+            await session.execute(delete(MeasurementWord).where(MeasurementWord.id == line.id))
+            return []
+        account, packet_type = summary.account_id, summary.options.packet_type
+        words = words_of(summary, summary.outcome)
+        words += [kind_word(account, packet_type, outcome) for outcome in Outcome]
+        return [(word, line.id) for word in dict.fromkeys(words)]
