@@ -48,6 +48,7 @@ from .store.audit import Audit
 from .store.colos import ColoMemory, ColoStore
 from .store.credentials import Credentials
 from .store.database import Database
+from .store.history.history import History as DatabaseHistory
 from .turns import Turns
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ async def build(
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """What most parts need. `peers` and `relay` are None without a broker."""
+    """What most parts need. `peers` and `relay` are None without a broker. `coordinator` identifies
+    this process, in 32 hexadecimal digits."""
 
     settings: ServeSettings
     clock: RunningClock
@@ -99,6 +101,7 @@ class Base:
     turns: Turns
     peers: Peers | None
     relay: Relay | None
+    coordinator: str
 
 
 def _base(settings: ServeSettings, stack: contextlib.AsyncExitStack) -> Base:
@@ -108,10 +111,12 @@ def _base(settings: ServeSettings, stack: contextlib.AsyncExitStack) -> Base:
     ProcessCollector(registry=numbers)
     PlatformCollector(registry=numbers)
     peers = relay = None
+    coordinator = secrets.token_hex(16)
     if settings.mqtt is not None:
-        peers = Peers()
+        peers = Peers(coordinator)
         relay = Relay(peers, metrics=RelayMetrics(numbers), clock=clock)
-    return Base(settings, clock, numbers, Metrics(numbers), Turns(), peers, relay)
+    metrics, turns = Metrics(numbers), Turns()
+    return Base(settings, clock, numbers, metrics, turns, peers, relay, coordinator)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +127,7 @@ class Store:
     credentials: Credentials
     audit: Audit
     memory: ColoMemory
+    history: DatabaseHistory
 
 
 async def _open_store(base: Base, stack: contextlib.AsyncExitStack) -> Store:
@@ -130,7 +136,14 @@ async def _open_store(base: Base, stack: contextlib.AsyncExitStack) -> Store:
     database.limit = base.clock.timeout
     credentials = Credentials(database)
     memory = await ColoMemory.load(ColoStore(database), vouched=base.settings.tls is not None)
-    return Store(database, credentials, Audit(database, credentials), memory)
+    history = DatabaseHistory(
+        database,
+        coordinator=base.coordinator,
+        turns=base.turns,
+        keep_days=base.settings.keep_days,
+        keep_bytes=base.settings.keep_bytes,
+    )
+    return Store(database, credentials, Audit(database, credentials), memory, history)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +170,13 @@ def build_tracing(
     turns: Turns,
     peers: Peers | None = None,
     gather_s: float = GATHER_S,
+    coordinator: str = "",
     history: History | None = None,
     relay: Relay | None = None,
 ) -> Tracing:
     """The service and what it works with. `gather_s`: how long after the start jobs wait for agents
-    of colos that were known before. Call it inside a running event loop."""
+    of colos that were known before. `coordinator` identifies this process. Call it inside a running
+    event loop."""
     answers = Answers(registry=registry, names=names, asns=asns, turns=turns)
     dispatcher = Dispatcher(
         registry,
@@ -183,7 +198,7 @@ def build_tracing(
     )
     measurements = Measurements(
         answers,
-        coordinator=peers.origin if peers is not None else secrets.token_hex(16),
+        coordinator=coordinator,
         turns=turns,
         history=history,
         relay=relay,
@@ -223,6 +238,8 @@ async def _tracing(base: Base, store: Store, stack: contextlib.AsyncExitStack) -
         clock=base.clock,
         turns=base.turns,
         peers=base.peers,
+        coordinator=base.coordinator,
+        history=store.history,
         relay=base.relay,
     )
 
@@ -290,7 +307,7 @@ def _servers(
         await store.database.ping()
         if links.bus is not None:
             links.bus.check()
-        return store.database.trouble
+        return store.database.trouble or store.history.trouble
 
     metrics = HttpMetrics(base.numbers)
     app = create_app(
@@ -326,6 +343,13 @@ def _report_queues(metrics: Metrics, links: Links, store: Store) -> None:
     metrics.streams_blocked.set_function(links.direct.blocked)
     metrics.audit_waiting.set_function(lambda: store.audit.waiting)
     metrics.audit_dropped.set_function(lambda: store.audit.dropped)
+    history = store.history
+    metrics.history_waiting.set_function(lambda: history.waiting)
+    metrics.history_dropped.set_function(lambda: history.dropped)
+    metrics.history_written.set_function(lambda: history.written)
+    metrics.history_failures.set_function(lambda: history.failures)
+    metrics.history_trimmed.set_function(lambda: history.trimmed)
+    metrics.history_bytes.set_function(lambda: history.bytes)
 
 
 def _limits() -> Limits:

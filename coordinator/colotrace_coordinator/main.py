@@ -187,6 +187,24 @@ def serve(
             help="The part of --target-rate that one account may use.",
         ),
     ] = 2_000,
+    keep_days: Annotated[
+        int,
+        typer.Option(
+            envvar="COLOTRACE_KEEP_DAYS",
+            min=0,
+            max=36_500,
+            help="How long measurements are kept. 0: they are forgotten when they end.",
+        ),
+    ] = 30,
+    keep_bytes: Annotated[
+        int,
+        typer.Option(
+            envvar="COLOTRACE_KEEP_BYTES",
+            min=1 << 20,
+            help="How large the database may be. Beyond that the oldest measurements of the "
+            "account with the largest part are deleted.",
+        ),
+    ] = 10 << 30,
     trusted_proxy: Annotated[
         list[str] | None,
         typer.Option(
@@ -252,6 +270,8 @@ def serve(
         trusted_proxies=tuple(
             parse_network(text, flag="--trusted-proxy") for text in trusted_proxy or ()
         ),
+        keep_days=keep_days,
+        keep_bytes=keep_bytes,
         stop_delay_s=stop_delay if stop_delay is not None else 5.0 if mqtt else 0.0,
     )
     configure(log_format, log_level)

@@ -175,6 +175,37 @@ class Metrics:
             "Audit entries dropped since the start because the queue was full",
             registry=registry,
         )
+        self.history_waiting = Gauge(
+            "colotrace_history_waiting",
+            "Rows and measurements that wait to be written to the history",
+            registry=registry,
+        )
+        self.history_dropped = Gauge(
+            "colotrace_history_dropped",
+            "Rows dropped since the start because too many waited for the history",
+            registry=registry,
+        )
+        self.history_written = Gauge(
+            "colotrace_history_written",
+            "Rows written to the history since the start",
+            registry=registry,
+        )
+        self.history_failures = Gauge(
+            "colotrace_history_failures",
+            "Attempts to write or trim the history that failed since the start",
+            registry=registry,
+        )
+        self.history_trimmed = Gauge(
+            "colotrace_history_trimmed",
+            "Measurements deleted since the start because of their age or the history's size",
+            registry=registry,
+        )
+        self.history_bytes = Gauge(
+            "colotrace_history_bytes",
+            "Bytes that count for --keep-bytes: those in use in SQLite's file, or about those of "
+            "the measurements in PostgreSQL",
+            registry=registry,
+        )
         for gate in WAITED_FOR:
             self.jobs_not_started.labels(waited_for=gate)
         self.jobs_ended = {code: self.jobs.labels(code=code) for code in JOB_CODES}

@@ -138,6 +138,7 @@ def _background(parts: Parts, *, reply_to: str) -> dict[str, Coroutine[Any, Any,
     service = parts.tracing.service
     work = {
         "audit": store.audit.run(),
+        "history": store.history.run(),
         "loop-lag": sample(base.metrics.loop_lag),
         "garbage": garbage.run(rows=lambda: service.rows),
         "colo-memory": store.memory.run(lambda: _attached(registry), registry.forget),

@@ -31,7 +31,8 @@ class ServeSettings:
     """`tls` None: HTTP and gRPC are unencrypted. `ops` None: the API's listener serves the
     routes of operation too. `requests_per_window` counts in windows of five minutes. `target_rate`
     and `account_target_rate`: packets a second to one target, for all accounts and for each. From
-    the signal to stop, `/readyz` refuses for `stop_delay_s` before new connections are refused."""
+    the signal to stop, `/readyz` refuses for `stop_delay_s` before new connections are refused.
+    Measurements are kept for `keep_days`, and as long as all have `keep_bytes` at most."""
 
     http: Address
     grpc: Address
@@ -47,6 +48,8 @@ class ServeSettings:
     account_target_rate: int
     trusted_proxies: tuple[Network, ...]
     stop_delay_s: float
+    keep_days: int
+    keep_bytes: int
 
 
 def choose_tls(
