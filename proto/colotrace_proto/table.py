@@ -38,7 +38,7 @@ def trace_table(
     heading = flow(f"{on.text(target)} from {place}".split(), on)
     lines = [on.bold(line) for line in heading]
     if row.hops:
-        lines += _hops(row.hops, on)
+        lines += path_lines(row.hops, on)
     lines += flow(_outcome(row, on).split(), on)
     if row.links:
         lines += _links(row.links, on)
@@ -49,7 +49,8 @@ def trace_table(
     return "\n".join(lines) + "\n"
 
 
-def _hops(hops: Sequence[rows.Hop], on: TextOutput) -> list[str]:
+def path_lines(hops: Sequence[rows.Hop], on: TextOutput) -> list[str]:
+    """The nodes of a path, below a head; `hops` is not empty."""
     body: list[_Cells] = []
     labels: list[list[str]] = []
     for hop in hops:
