@@ -50,12 +50,14 @@ def waiting(words: str, began: float) -> Draw:
     return lambda on, _: [spinner(on, words, began)]
 
 
-def spinner(on: TextOutput, words: str, began: float) -> str:
-    """The line of `waiting`, within the width."""
+def spinner(on: TextOutput, words: str, began: float, *, so_far: str = "") -> str:
+    """The line of `waiting`, within the width; `words` are shortened, `so_far` is not."""
     passed_s = asyncio.get_running_loop().time() - began
     frames = _FRAMES if on.encodable(_FRAMES) == _FRAMES else _FRAMES_IN_ASCII
     frame = frames[int(passed_s / EACH_S) % len(frames)]
-    return on.fit(f"{frame} {words} {passed_s:.0f} s", _columns(on))
+    end = f"{so_far} {passed_s:.0f} s"
+    room = max(_columns(on) - len(frame) - 1 - len(end), 1)
+    return on.fit(f"{frame} {on.fit(on.encodable(words), room)}{end}", _columns(on))
 
 
 async def _drawn(writer: Writer, frames: "_Frames", draw: Draw) -> None:

@@ -1,4 +1,7 @@
-"""The coordinator's address and the credentials, validated before a request."""
+"""The coordinator's address and the credentials, validated before a request.
+
+A flag wins over an environment variable, and this over the profile in the configuration file.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,43 +9,64 @@ from urllib.parse import quote, urlsplit
 
 from colotrace_proto.text import safe
 
+from .config import Profile
 from .errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`url` is the coordinator's; `path` is the account's traceroute path below it; `ca_file`
-    replaces the system's CA certificates."""
+    replaces the system's CA certificates; `profile` names the section of the configuration file."""
 
     url: str
     path: str
     token: str
     ca_file: Path | None
+    profile: str
 
 
 def checked(
-    *, url: str | None, token: str | None, account: str | None, ca_file: Path | None
+    *,
+    url: str | None,
+    token: str | None,
+    account: str | None,
+    ca_file: Path | None,
+    profile: Profile,
 ) -> Settings:
-    """Validate the settings.
+    """Complete the settings by the profile's, and validate them.
 
     Raises:
         SettingsError: one is missing or invalid; the text has its name and the remedy.
     """
-    url = _given(url, "the coordinator's address", "COLOTRACE_URL=https://traceroute.example.net")
-    token = _given(token, "an API token", "COLOTRACE_TOKEN=…")
-    account = _given(account, "the account", "COLOTRACE_ACCOUNT=…")
+    values = profile.values
+    own_url = values.get("url")
+    from_file = not (token or "").strip()
+    url = _given(
+        url or own_url, "url", "the coordinator's address", "https://traceroute.example.net"
+    )
+    token = _given(token or values.get("token"), "token", "an API token", "…")
+    account = _given(account or values.get("account"), "account", "the account", "…")
     if not (token.isascii() and token.isprintable() and " " not in token):
         raise SettingsError("COLOTRACE_TOKEN holds characters that no token has; copy it again")
+    base = _base(url)
+    if from_file and own_url and base != own_url.strip().rstrip("/"):
+        raise SettingsError(
+            f"the token of profile {safe(profile.name)} is for {safe(own_url)}, not for "
+            f"{safe(base)}; give the one for this address in COLOTRACE_TOKEN"
+        )
+    if ca_file is None and "ca_file" in values:
+        ca_file = Path(values["ca_file"]).expanduser()
     if ca_file is not None:
         try:
             ca_file.open("rb").close()
         except OSError as error:
             raise SettingsError(f"--ca-file {ca_file}: {error.strerror}") from error
     return Settings(
-        url=_base(url),
+        url=base,
         path=f"/accounts/{quote(account, safe='')}/diagnostics/traceroute",
         token=token,
         ca_file=ca_file,
+        profile=profile.name,
     )
 
 
@@ -55,13 +79,15 @@ def is_text(text: str) -> bool:
     return True
 
 
-def _given(value: str | None, what: str, example: str) -> str:
+def _given(value: str | None, name: str, what: str, example: str) -> str:
     text = (value or "").strip()
     if not is_text(text):
         raise SettingsError(f"{what}, {safe(text)}, is not UTF-8; write it again")
     if not text:
-        flag = "--" + example.partition("=")[0].removeprefix("COLOTRACE_").lower()
-        raise SettingsError(f"{what} is missing; set it with: export {example} (or {flag})")
+        raise SettingsError(
+            f"{what} is missing; set it with: export COLOTRACE_{name.upper()}={example} "
+            f"(or --{name}, or {name} in a profile of ~/.config/colotrace/config.toml)"
+        )
     return text
 
 

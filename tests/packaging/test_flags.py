@@ -9,7 +9,7 @@ import typer.main
 from .programs import NAMES, run
 
 # These end the program at once, so they need no variable.
-ASKED = {"--help", "--version"}
+ASKED = {"--help", "--version", "--install-completion", "--show-completion"}
 
 
 def commands(command, path):

@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
 TOKEN = "a-token"
+MEASUREMENT = "0198c0de" * 4
 
 
 class Api:
@@ -21,6 +22,7 @@ class Api:
         self.arrived = threading.Event()
         self.released = threading.Event()
         self.answer: Callable[[BaseHTTPRequestHandler], None] | None = None
+        self.routes: dict[tuple[str, str], list[Callable[[BaseHTTPRequestHandler], None]]] = {}
         api = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -30,10 +32,13 @@ class Api:
                 headers = {name.lower(): value for name, value in self.headers.items()}
                 api.asked.append((self.command, self.path, headers, body))
                 api.arrived.set()
-                assert api.answer is not None
-                api.answer(self)
+                route = (self.command, self.path.partition("/traceroute")[2])
+                given = api.routes.get(route)
+                answer = given.pop(0) if given else api.answer
+                assert answer is not None, route
+                answer(self)
 
-            do_GET = do_POST = _serve  # noqa: N815 - http.server's words
+            do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's words
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -56,6 +61,14 @@ class Api:
 
     def answers(self, body: object, *, status: int = 200, headers: dict[str, str] | None = None):
         """From now on every request gets this; what is not bytes is written as JSON."""
+        self.answer = self.replying(body, status=status, headers=headers)
+
+    def on(self, method: str, path: str, *answers: Callable[[BaseHTTPRequestHandler], None]):
+        """The next requests of this path below the account's get these answers, in order."""
+        self.routes.setdefault((method, path), []).extend(answers)
+
+    def replying(self, body: object, *, status: int = 200, headers: dict[str, str] | None = None):
+        """An answer for `on`."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
         sent = {"content-type": "application/json", "content-length": str(len(content))}
 
@@ -66,7 +79,28 @@ class Api:
             handler.end_headers()
             handler.wfile.write(content)
 
-        self.answer = answer
+        return answer
+
+    def streaming(self, *events: tuple[str, object], first: int = 1, ends: bool = True):
+        """An answer for `on`: server-sent events with ids from `first`. A stream that does not
+        end stays open until the test is over."""
+
+        def answer(handler: BaseHTTPRequestHandler) -> None:
+            handler.send_response(200)
+            handler.send_header("content-type", "text/event-stream; charset=utf-8")
+            handler.send_header("connection", "close")
+            handler.send_header("measurement-id", MEASUREMENT)
+            handler.end_headers()
+            handler.wfile.write(b": a comment\n\n")
+            for number, (kind, data) in enumerate(events, first):
+                lines = f"id: {number}\nevent: {kind}\ndata: {json.dumps(data)}\n\n"
+                handler.wfile.write(lines.encode())
+            handler.wfile.flush()
+            handler.close_connection = True
+            if not ends:
+                self.released.wait(30)
+
+        return answer
 
     def never_answers(self) -> None:
         """From now on a request waits until the test is over."""
@@ -88,12 +122,14 @@ def api():
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch):
+def _clean_environment(monkeypatch, tmp_path):
     """Neither this machine's proxies nor its settings have a part in the tests."""
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
-    for name in ("URL", "TOKEN", "ACCOUNT", "CA_FILE"):
+    for name in ("URL", "TOKEN", "ACCOUNT", "CA_FILE", "PROFILE"):
         monkeypatch.delenv(f"COLOTRACE_{name}", raising=False)
 
 
@@ -161,6 +197,29 @@ def envelope() -> Callable[..., dict[str, object]]:
 
     def make(result: object, *, messages: list[object] | None = None):
         return {"success": True, "errors": [], "messages": messages or [], "result": result}
+
+    return make
+
+
+@pytest.fixture
+def summary() -> Callable[..., dict[str, object]]:
+    """A measurement without its rows, as the API sends it."""
+
+    def make(status: str = "complete", *, colos: list[str] | None = None, **more: object):
+        names = ["den01"] if colos is None else colos
+        return {
+            "id": MEASUREMENT,
+            "status": status,
+            "outcome": "complete",
+            "began_at": "2026-11-28T20:15:02.123Z",
+            "ended_at": None if status == "running" else "2026-11-28T20:15:03.323Z",
+            "took_ms": None if status == "running" else 1_200,
+            "asked_by": "x",
+            "targets": ["192.0.2.1"],
+            "colos": names,
+            "options": {"packet_type": "icmp"},
+            "rows": {"asked": len(names), "finished": len(names), "failed": 0, "unreached": 0},
+        } | more
 
     return make
 

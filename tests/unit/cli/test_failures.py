@@ -6,10 +6,16 @@ import ssl
 import time
 
 import pytest
-from colotrace_cli import client
+from colotrace_cli.api import client
+from colotrace_cli.config import Profile
 from colotrace_cli.errors import RequestError
-from colotrace_cli.settings import checked
+from colotrace_cli.settings import Settings, checked
 from fleet.authority import Authority
+
+
+def plain(url: str) -> Settings:
+    """Settings without a profile."""
+    return checked(url=url, token="t", account="a", ca_file=None, profile=Profile("default", ""))
 
 
 def failed(result):
@@ -152,7 +158,7 @@ def test_nobody_listens(run):
 async def test_an_answer_that_does_not_come_is_given_up(api, environment):
     """The whole exchange has a bound."""
     api.never_answers()
-    settings = checked(url=api.url, token="t", account="a", ca_file=None)
+    settings = plain(api.url)
     with pytest.raises(RequestError, match=r"did not finish its answer within 0\.2 s"):
         await client.exchange(settings, "GET", "/colos", timeout_s=0.2)
 
@@ -160,7 +166,7 @@ async def test_an_answer_that_does_not_come_is_given_up(api, environment):
 async def test_answer_that_came_while_the_command_was_stopped(api, environment):
     """For longer than it would have waited: the answer is read before the time is judged."""
     api.answers({"result": []})
-    settings = checked(url=api.url, token="t", account="a", ca_file=None)
+    settings = plain(api.url)
     asyncio.get_running_loop().call_later(0.02, time.sleep, 1.5)
     reply = await client.exchange(settings, "GET", "/colos", timeout_s=1.0)
     assert reply.status == 200

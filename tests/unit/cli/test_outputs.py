@@ -28,7 +28,7 @@ def start(words, environment, *, line='"$@"', **streams):
     )
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+@pytest.mark.parametrize("form", [["--full"], ["--json"]], ids=["table", "json"])
 @pytest.mark.parametrize(("to", "code", "lines"), [("/dev/full", 74, 1), ("&-", 74, 1)])
 def test_output_that_cannot_be_written(answered, environment, form, to, code, lines):
     """One line on standard error; no traceback."""
@@ -37,7 +37,7 @@ def test_output_that_cannot_be_written(answered, environment, form, to, code, li
     assert (process.returncode, errors.count(b"\n")) == (code, lines)
 
 
-@pytest.mark.parametrize("form", [[], ["--json"]], ids=["table", "json"])
+@pytest.mark.parametrize("form", [["--full"], ["--json"]], ids=["table", "json"])
 def test_a_reader_that_goes_away_ends_it_quietly(answered, environment, form):
     """As after `| head`."""
     process = start(["trace", "192.0.2.1", *form], environment)
@@ -50,7 +50,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(answered, environment, form):
 
 def test_ctrl_c_while_nobody_reads(answered, environment):
     """The command waits for its reader, and ends when it is told to."""
-    process = start(["trace", "192.0.2.1"], environment, line='exec "$@"')
+    process = start(["trace", "192.0.2.1", "--full"], environment, line='exec "$@"')
     process.stdout.read(1)
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
+MEASUREMENT = "0198c0de" * 4
 CODE_2 = "Could not gather traceroute data: Code 2"
 
 
@@ -188,3 +189,126 @@ def test_a_target_that_did_not_answer_fails_only_if_that_is_asked(
     silent["target_summary"] = {"asn": "", "ip": "192.0.2.1", "name": "", "packet_count": 0}
     api.answers(envelope([{"target": "192.0.2.1", "colos": [reached, silent]}]))
     assert run("trace", "192.0.2.1", *words).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "colos"),
+    [
+        (["--from", "country:DE,limit:5"], {}, ["country:DE", "limit:5"]),
+        (["--from", "city:Denver, CO, US", "--from", "sin"], {}, ["city:Denver, CO, US", "sin"]),
+        ([], {"COLOTRACE_FROM": "city:Denver, CO, US,sin"}, ["city:Denver, CO, US", "sin"]),
+        ([], {"COLOTRACE_FROM": "den sin"}, ["den", "sin"]),
+    ],
+)
+def test_selectors_are_passed_on(api, run, envelope, words, env, colos):
+    """Also those with commas and spaces, from a flag or the variable."""
+    api.answers(envelope([]))
+    assert run("trace", "192.0.2.1", *words, env=env).exit_code == 0
+    assert json.loads(api.asked[0][3])["colos"] == colos
+
+
+@pytest.mark.parametrize(("flag", "family"), [("-4", 4), ("-6", 6), ("--ipv6", 6)])
+def test_family_is_an_option(api, run, envelope, flag, family):
+    api.answers(envelope([]))
+    assert run("trace", "a.example", flag).exit_code == 0
+    assert json.loads(api.asked[0][3])["options"] == {"family": family}
+
+
+def test_more_than_ten_targets_are_several_measurements(api, run, envelope, colo_row):
+    """Printed one after another, under one summary."""
+    targets = [f"192.0.2.{n}" for n in range(25)]
+    api.answers(envelope([{"target": "x", "colos": [colo_row(error=CODE_2)]}]))
+    result = run("trace", *targets)
+    asked = [json.loads(body)["targets"] for *_, body in api.asked]
+    assert sorted(map(len, asked)) == [5, 10, 10]
+    assert sorted(target for each in asked for target in each) == sorted(targets)
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[-1].startswith("3 traces in ")
+
+
+def test_async_prints_the_id_and_does_not_wait(api, run, envelope, summary):
+    info = {"result_info": summary("running")}
+    headers = {"Measurement-Id": MEASUREMENT, "Preference-Applied": "respond-async"}
+    api.answers(envelope([]) | info, status=202, headers=headers)
+    result = run("trace", "192.0.2.1", "--async")
+    assert (result.exit_code, result.stdout) == (0, MEASUREMENT + "\n")
+    assert api.asked[0][2]["prefer"] == "respond-async"
+    assert run("open", "@-1").stdout.rstrip().endswith(MEASUREMENT)
+
+
+def test_async_at_an_older_coordinator_is_told(api, run, envelope):
+    api.answers(envelope([]))
+    result = run("trace", "192.0.2.1", "--async")
+    assert result.exit_code == 3
+    assert "keeps no measurements" in result.stderr
+
+
+def test_share_prints_the_link_last(api, run, envelope, colo_row):
+    rows = [{"target": "192.0.2.1", "colos": [colo_row()]}]
+    api.answers(envelope(rows), headers={"Measurement-Id": MEASUREMENT})
+    result = run("trace", "192.0.2.1", "--share")
+    link = result.stdout.splitlines()[-1]
+    assert link == f"{api.url}/accounts/{ACCOUNT}/diagnostics/traceroute/{MEASUREMENT}"
+
+
+def test_share_at_an_older_coordinator_is_told(api, run, envelope):
+    api.answers(envelope([]))
+    result = run("trace", "192.0.2.1", "--share")
+    assert result.exit_code == 0
+    assert "there is no link" in result.stderr
+
+
+def test_format_is_asked_for_and_printed_as_it_comes(api, run):
+    body = b"a,b\r\n1,2\r\n"
+    api.on("POST", "?format=csv", api.replying(body, headers={"content-type": "text/csv"}))
+    assert run("trace", "192.0.2.1", "--format", "csv").stdout_bytes == body
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--json", "--format", "csv"),
+        ("--json", "--async"),
+        ("-4", "-6"),
+    ],
+)
+def test_flags_that_exclude_each_other(api, run, words):
+    result = run("trace", "192.0.2.1", *words)
+    assert result.exit_code == 2
+    assert "choose one" in result.stderr
+    assert api.asked == []
+
+
+def test_many_rows_are_a_line_each_and_in_full_on_request(api, run, envelope, colo_row):
+    names = [f"c{n:02d}" for n in range(6)]
+    api.answers(envelope([{"target": "192.0.2.1", "colos": [colo_row(name) for name in names]}]))
+    short, full = run("trace", "192.0.2.1"), run("trace", "192.0.2.1", "--full")
+    assert "reached from 6 of 6 colos" in short.stdout
+    assert "core.example" not in short.stdout
+    assert "--full" in short.stderr
+    assert full.stdout.count("core.example") == 6
+    assert full.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [("dem01", "dem01: did you mean den01"), ("sni", "sni: did you mean sin"), ("xyzzy", "")],
+)
+def test_unknown_colo_names_those_that_may_be_meant(api, run, envelope, failure, asked, words):
+    """Names and codes that the coordinator knows."""
+    error = {"code": 1005, "message": "Colo is not a valid colo"}
+    error["source"] = {"pointer": "/colos/1"}
+    api.on("POST", "", api.replying(failure(error), status=400))
+    api.on("GET", "/colos", api.replying(envelope([{"name": "den01"}, {"name": "sin01"}])))
+    result = run("trace", "192.0.2.1", "--from", f"den,{asked}")
+    assert result.exit_code == 3
+    assert words in result.stderr
+    assert ("did you mean" in result.stderr) == bool(words)
+
+
+def test_unknown_colo_is_told_also_if_the_colos_are_not(api, run, failure):
+    error = {"code": 1005, "message": "x", "source": {"pointer": "/colos/0"}}
+    api.answers(failure(error), status=400)
+    result = run("trace", "192.0.2.1", "--from", "dem")
+    assert result.exit_code == 3
+    assert "colotrace colos" in result.stderr

@@ -1,0 +1,103 @@
+"""Shapes of the API's answers, as far as the command uses them; unknown fields are ignored."""
+
+import re
+
+import msgspec
+from colotrace_proto import rows
+from colotrace_proto.text import safe
+
+_ROW = re.compile(r"/result/(\d{1,4})/colos/(\d{1,4})(?:/|$)")
+
+
+class Source(msgspec.Struct, frozen=True):
+    """The subject of a message, as a JSON pointer."""
+
+    pointer: str = ""
+
+
+class Message(msgspec.Struct, frozen=True):
+    """An element of the envelope's `errors` or `messages`."""
+
+    code: int
+    message: str
+    source: Source | None = None
+    error_chain: list["Message"] = []
+
+    @property
+    def row(self) -> tuple[int, int] | None:
+        """Indexes of target and colo, if the message is about a row of the result; else None."""
+        found = _ROW.match(self.source.pointer) if self.source else None
+        return (int(found[1]), int(found[2])) if found else None
+
+    def in_words(self) -> str:
+        """Code and message, with the pointer if that is not a row of the result."""
+        text = f"{self.code} {safe(self.message, most=500)}"
+        if self.source and self.source.pointer and self.row is None:
+            text += f" (at {safe(self.source.pointer)})"
+        return text
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """Rows of a measurement: asked for, ended, with an error, without an answer of the target."""
+
+    asked: int = 0
+    finished: int = 0
+    failed: int = 0
+    unreached: int = 0
+
+
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """A measurement without its rows; times are RFC 3339 texts in UTC."""
+
+    id: str
+    status: str
+    outcome: str = ""
+    began_at: str = ""
+    ended_at: str | None = None
+    took_ms: int | None = None
+    targets: list[str] = []
+    colos: list[str] = []
+    rows: Counts = Counts()
+
+    @property
+    def running(self) -> bool:
+        """Whether rows may still come."""
+        return self.status == "running"
+
+
+class PageInfo(msgspec.Struct, frozen=True):
+    """`result_info` of a list; `cursor` leads to the next page."""
+
+    cursor: str | None = None
+
+
+class ColoState(msgspec.Struct, frozen=True):
+    """State of a colo at the coordinator."""
+
+    name: str
+    city: str = ""
+    state: str = ""
+    agents: int = 0
+    families: list[str] = []
+    packet_types: list[str] = []
+
+
+class AgentState(msgspec.Struct, frozen=True):
+    """State of an agent at the coordinator."""
+
+    id: str
+    colo: str
+    version: str = ""
+    families: list[str] = []
+    packet_types: list[str] = []
+    tags: dict[str, str] = {}
+    attached_since: str = ""
+    last_trouble: str | None = None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The rows and messages of a measurement; `measurement` is known if it was kept."""
+
+    rows: list[rows.TargetRow]
+    messages: list[Message]
+    measurement: Measurement | None = None

@@ -1,0 +1,67 @@
+"""`colotrace show`: one measurement."""
+
+from typing import Annotated
+
+import typer
+
+from colotrace_cli.errors import EXIT_ROW_FAILED
+
+from . import completing
+from .connected import Connection, connected
+from .flags import Json
+
+Id = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="The measurement: its id or link, or @-1 for the last one.",
+        autocompletion=completing.ids,
+        show_default=False,
+    ),
+]
+
+
+@connected
+def show(
+    *,
+    measurement: Id,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", envvar="COLOTRACE_FULL", help="Print each path, also where there are many."
+        ),
+    ] = False,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            envvar="COLOTRACE_FORMAT",
+            metavar="NAME",
+            autocompletion=completing.formats,
+            help="Print it as json, csv, text, markdown, mtr, atlas, scamper or dot.",
+        ),
+    ] = None,
+    as_json: Json = False,
+    connection: Connection,
+) -> None:
+    """Print a measurement: what there is so far while it runs."""
+    given = [
+        name
+        for name, is_given in (
+            ("--json", as_json),
+            ("--format", form is not None),
+        )
+        if is_given
+    ]
+    if len(given) > 1:
+        raise typer.BadParameter(f"choose one of {' and '.join(given)}", param_hint=given[-1])
+    settings = connection.settings()
+    from colotrace_cli import printed, recent
+
+    named = recent.measurement_id(settings, measurement)
+    if form:
+        printed.kept_document(settings, named, form)
+        return
+    view = printed.View(full=full, body=as_json)
+    if printed.kept(settings, named, view).failed:
+        raise typer.Exit(EXIT_ROW_FAILED)

@@ -1,0 +1,169 @@
+"""Runs what a command asks for, and prints what comes out."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http import HTTPStatus
+from urllib.parse import quote
+
+from . import links, printing, runs
+from .api import answer, client
+from .api.shapes import Answer
+from .asking import Request, with_last
+from .errors import RequestError
+from .live.following import ID_HEADER
+from .runs import Traced
+from .settings import Settings
+from .suggestions import suggesting
+from .views import result
+from .views.measurements import heading
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """How rows are printed: `body` is the API's JSON."""
+
+    full: bool = False
+    body: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """Rows with an error, and rows without an answer of their target."""
+
+    failed: int
+    unreached: int
+
+
+class Printed:
+    """What `trace` does with a request."""
+
+    def __init__(self, settings: Settings, request: Request, *, share: bool = False) -> None:
+        """Raises SettingsError if `@-1` names nothing."""
+        self._settings = settings
+        self._request = with_last(request, settings)
+        self._share = share
+
+    def begun(self) -> None:
+        """Start, and print the ids, or the links."""
+        with suggesting(self._settings, self._request.colos):
+            found = asyncio.run(runs.begun(self._settings, self._request))
+        for each in found:
+            printing.lines([links.link(self._settings, each.id) if self._share else each.id])
+
+    def documents(self, form: str) -> None:
+        """Trace, and print the answers in this format."""
+        with suggesting(self._settings, self._request.colos):
+            found = asyncio.run(runs.documents(self._settings, self._request, form))
+        for each in found:
+            printing.document(each.body)
+        self._shared([each.header(ID_HEADER) or None for each in found])
+
+    def traced(self, view: View) -> Ended:
+        """Trace, and print the rows."""
+        return self._print(self._trace(body=view.body), view)
+
+    def _trace(self, *, body: bool = False) -> "tuple[list[Traced], float]":
+        began = time.monotonic()
+        with suggesting(self._settings, self._request.colos):
+            done = asyncio.run(runs.traced(self._settings, self._request, body=body))
+        return done, time.monotonic() - began
+
+    def _print(self, traced: tuple[Sequence[Traced], float], view: View) -> Ended:
+        done, took_s = traced
+        on = printing.output()
+        for each in done:
+            if view.body:
+                printing.body(each.body)
+            else:
+                own = took_s if len(done) == 1 else None
+                printing.lines(result.result(each.answer, on, took_s=own, full=view.full))
+        if len(done) > 1 and not view.body:
+            printing.lines([result.summary([each.answer for each in done], took_s)])
+        if not (view.body or view.full):
+            _hint(done)
+        self._shared([each.id for each in done])
+        return _ended([each.answer for each in done])
+
+    def _shared(self, ids: Sequence[str | None]) -> None:
+        if not self._share:
+            return
+        known = [each for each in ids if each]
+        printing.lines(links.link(self._settings, each) for each in known)
+        if len(known) < len(ids):
+            printing.note("this coordinator keeps no measurements, so there is no link")
+
+
+def kept(settings: Settings, measurement: str, view: View) -> Ended:
+    """Print a measurement that is kept, or what there is of it so far."""
+    with explained(measurement):
+        work = client.exchange(settings, "GET", f"/{measurement}")
+        reply = runs.waited(f"asking for {measurement}", work)
+        found = answer.trace_answer(reply)
+    return _print_kept(Traced(found, measurement, reply.body), view)
+
+
+def kept_document(settings: Settings, measurement: str, form: str) -> None:
+    """Print a measurement that is kept in this format."""
+    path = f"/{measurement}?format={quote(form, safe='')}"
+    with explained(measurement):
+        reply = runs.waited(f"asking for {measurement}", client.exchange(settings, "GET", path))
+        answer.succeed(reply)
+    printing.document(reply.body)
+
+
+def followed(settings: Settings, measurement: str, view: View) -> Ended:
+    """Follow a measurement to its end, and print it."""
+    with explained(measurement):
+        found = asyncio.run(runs.watched(settings, measurement))
+    if view.body:
+        return kept(settings, measurement, view)
+    return _print_kept(Traced(found, measurement), view)
+
+
+def _print_kept(found: Traced, view: View) -> Ended:
+    on = printing.output()
+    if view.body:
+        printing.body(found.body)
+    else:
+        about = found.answer.measurement
+        if about is not None:
+            printing.lines([on.bold(heading(about, on)), ""])
+        took_s = about.took_ms / 1000 if about and about.took_ms is not None else None
+        printing.lines(result.result(found.answer, on, took_s=took_s, full=view.full))
+        if not view.full:
+            _hint([found])
+    return _ended([found.answer])
+
+
+def _hint(done: Sequence[Traced]) -> None:
+    """Say how to see the paths that were left out."""
+    hidden = [
+        each for each in done if sum(len(target.colos) for target in each.answer.rows) > result.FEW
+    ]
+    if hidden:
+        ids = " ".join(each.id for each in hidden[:1] if each.id)
+        printing.note(f"the paths: {f'colotrace show {ids} --full' if ids else '--full'}")
+
+
+def _ended(found: Sequence[Answer]) -> Ended:
+    rows = [target for each in found for target in each.rows]
+    return Ended(result.failed_rows(rows), result.unreached_rows(rows))
+
+
+@contextmanager
+def explained(measurement: str) -> Iterator[None]:
+    """Say what to do if there is no such measurement.
+
+    Raises:
+        RequestError: the error, with the remedy.
+    """
+    try:
+        yield
+    except RequestError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        text = f"{error}\n  or {measurement} is not a measurement of this account: colotrace list"
+        raise RequestError(text, body=error.body, status=error.status) from error

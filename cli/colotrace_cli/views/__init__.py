@@ -1,0 +1,1 @@
+"""What the command prints: pure functions from data to lines."""

@@ -1,0 +1,111 @@
+"""A terminal of a test: what a program has drawn, as a person would see it."""
+
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fcntl import ioctl
+
+COMMAND = [sys.executable, "-m", "colotrace_cli"]
+_PIECE = re.compile(r"\x1b\[(\??)(\d*)([A-Za-z])|[\r\n]|[^\x1b\r\n]+|\x1b")
+
+
+class Screen:
+    """The lines on an endless screen. Understands what the command writes, and nothing else."""
+
+    def __init__(self, columns: int) -> None:
+        self.columns = columns
+        self.lines: list[str] = [""]
+        self.row = self.column = 0
+        self.hidden = False
+        self.widest = 0
+
+    def feed(self, text: str) -> None:
+        """Draw this."""
+        for piece in _PIECE.finditer(text):
+            if piece[3]:
+                self._control(piece[1], piece[2], piece[3])
+            elif piece[0] == "\r":
+                self.column = 0
+            elif piece[0] == "\n":
+                self.row += 1
+                if self.row == len(self.lines):
+                    self.lines.append("")
+            else:
+                self._write(piece[0])
+
+    def _write(self, text: str) -> None:
+        line = self.lines[self.row].ljust(self.column)
+        self.lines[self.row] = line[: self.column] + text + line[self.column + len(text) :]
+        self.column += len(text)
+        self.widest = max(self.widest, self.column)
+
+    def _control(self, private: str, number: str, kind: str) -> None:
+        if private:
+            assert number == "25", number
+            self.hidden = kind == "l"
+        elif kind == "A":
+            assert self.row >= int(number)
+            self.row -= int(number)
+        elif kind == "K":
+            self.lines[self.row] = self.lines[self.row][: self.column]
+        elif kind == "J":
+            self.lines[self.row] = self.lines[self.row][: self.column]
+            del self.lines[self.row + 1 :]
+        else:
+            assert kind == "m", kind
+
+
+@contextmanager
+def on_terminal(
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    columns: int = 100,
+    rows: int = 40,
+    **streams: int,
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    """The command as a process whose terminal this test holds; `streams` replace its own."""
+    ours, theirs = pty.openpty()
+    try:
+        ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            env=clean | {"TERM": "xterm-256color", "COLUMNS": ""} | environment,
+            start_new_session=True,
+            **({"stdin": theirs, "stdout": theirs, "stderr": theirs} | streams),
+        )
+    finally:
+        os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_all(terminal: int) -> str:
+    """Everything up to the end of the program that holds the terminal."""
+    return "".join(read_some(terminal))
+
+
+def read_some(terminal: int) -> Iterator[str]:
+    """The same, piece by piece."""
+    said = b""
+    while True:
+        try:
+            part = os.read(terminal, 65_536)
+        except OSError:  # EIO: the other end is closed
+            return
+        if not part:
+            return
+        said += part
+        yield said.decode()
+        said = b""
