@@ -137,6 +137,8 @@ def test_mirror_lives_while_it_has_listeners(world: World) -> None:
     assert not mirror.ended
     leave()
     world.run(LINGER_S - 1)
+    assert world.follow() is mirror
+    world.run(LINGER_S - 1)
     assert not mirror.ended
     world.run(1 + 3 * TICK_S)
     assert mirror.ended
@@ -347,6 +349,17 @@ def test_position_of_another_feed_gets_everything(world: World) -> None:
     assert all_of(mirror.feed) == all_of(world.here.feed)
 
 
+def test_position_of_another_feed_waits_for_the_first_event(world: World) -> None:
+    mirror = world.follow()
+    mirror.position = 10**9
+    mirror.feed.listen(lambda: None)
+    world.run(3)
+    assert world.number(Part) <= 1 + 3 / ALIVE_EVERY_S
+    fill(world.here.feed)
+    world.run()
+    assert all_of(mirror.feed) == all_of(world.here.feed)
+
+
 def test_places_of_an_account_are_free_again(world: World) -> None:
     """Of both sides."""
     for _ in range(max(MAX_MIRRORS_OF_ACCOUNT, MAX_SESSIONS_OF_ACCOUNT) + 1):
@@ -459,7 +472,9 @@ def test_repairs_become_rare_while_messages_are_lost(world: World) -> None:
     mirror.feed.listen(lambda: None)
     world.run()
     world.loses = lambda message: isinstance(message, Part) and message.count == 1
-    world.run(30)
+    for step in range(round(30 / TICK_S)):
+        world.here.feed.put(Kind.HOPS, hops(0, 1, text=str(step)), row=0)
+        world.run(TICK_S)
     assert 8 < mirror.round < 20
     world.loses = lambda _: False
     world.run(20)
