@@ -1,0 +1,45 @@
+"""DOT as pydot reads it."""
+
+import re
+
+import pydot
+import pytest
+from colotrace_proto.measured import Measured
+
+from .samples import CASES, EVIL, evil, plain, written
+
+# pydot calls pyparsing by names that pyparsing 3.3 deprecates.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pydot")
+
+
+def graphs(what: Measured) -> list[pydot.Dot]:
+    return pydot.graph_from_dot_data(written("dot", what)) or []
+
+
+def test_graph_has_the_merged_paths() -> None:
+    (graph,) = graphs(plain())
+    labels = {node.get_name(): node.get("label") for node in graph.get_nodes()}
+    assert labels["n2"] == '"gw.den.example\\n192.0.2.1\\n0.319 ms"'
+    edges = {(labels[e.get_source()], labels[e.get_destination()]) for e in graph.get_edges()}
+    assert ('"den01"', labels["n2"]) in edges
+
+
+@pytest.mark.parametrize("case", list(CASES))
+def test_measurement_is_one_graph(case: str) -> None:
+    assert len(graphs(CASES[case])) == 1
+
+
+@pytest.mark.parametrize("text", EVIL, ids=repr)
+def test_text_makes_no_node_and_no_edge(text: str) -> None:
+    (graph,) = graphs(evil(text))
+    (harmless,) = graphs(evil("x"))
+    assert len(graph.get_nodes()) == len(harmless.get_nodes())
+    assert len(graph.get_edges()) == len(harmless.get_edges())
+
+
+@pytest.mark.parametrize("text", EVIL, ids=repr)
+def test_text_has_no_escape_of_graphviz(text: str) -> None:
+    r"""Graphviz replaces \N by the node's name, \l by a line's end, and &lt; by a character."""
+    (graph,) = graphs(evil(text))
+    labels = [str(node.get("label")).replace("\\\\", "") for node in graph.get_nodes()]
+    assert not [label for label in labels if re.search(r'\\[^n"]|&(?!amp;)', label)]
