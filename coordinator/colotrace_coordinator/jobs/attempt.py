@@ -1,10 +1,19 @@
 """One attempt at a job: the job offered to one agent, and what has come back of it."""
 
 import enum
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from colotrace_proto.messages import Failure, FlowFields, Frame, JobId, Outcome, Replies
+from colotrace_proto.messages import (
+    MAX_WAIT_MS,
+    Failure,
+    FlowFields,
+    Frame,
+    JobId,
+    Outcome,
+    Replies,
+)
 from colotrace_proto.tally import merged
 
 from colotrace_coordinator.fleet.agents import AgentKey
@@ -15,6 +24,8 @@ _REPLY_BYTES = 1_200
 """A reply whose node has as many and as long labels as allowed, rounded up."""
 _PROGRESS_FRAMES = 1_000
 """Frames without a new reply: one each 50 ms in the longest job, each sent twice."""
+
+_MAX_WAIT_S = MAX_WAIT_MS / 1_000
 
 _UNCERTAIN = frozenset({Failure.INTERNAL, Failure.UNSPECIFIED})
 """A job that failed so may have sent more than its agent reports."""
@@ -63,6 +74,7 @@ class Attempt:
     sent: tuple[int, ...] = ()
     outcome: Outcome | None = None
     reply_count: int = 0
+    _sent_at: deque[tuple[float, tuple[int, ...]]] = field(default_factory=deque)
     _frames: int = 0
     _bytes: int = 0
     _replies: list[Replies] = field(default_factory=list)
@@ -79,7 +91,7 @@ class Attempt:
             and self._bytes <= 2 * largest + MAX_FRAME_BYTES
         )
 
-    def take(self, frame: Frame) -> Taken:
+    def take(self, frame: Frame, now: float) -> Taken:
         """Add a frame. One that is not new changes nothing but the count of gaps."""
         if frame.sequence <= self.last_sequence:
             return Taken.DUPLICATE
@@ -99,12 +111,21 @@ class Attempt:
         self.target_address = frame.target_address or self.target_address
         self.source_address = frame.source_address or self.source_address
         self.flows += frame.flows
-        self.sent = frame.sent or self.sent
+        if frame.sent:
+            self.sent = frame.sent
+            self._sent_at.append((now, frame.sent))
+            while len(self._sent_at) > 1 and self._sent_at[1][0] <= now - _MAX_WAIT_S:
+                self._sent_at.popleft()
         if ttls:
             self.reply_count += len(ttls)
             self._replies.append(frame.replies)
         self.outcome = frame.outcome
         return Taken.NEW
+
+    def sent_by(self, at: float) -> tuple[int, ...]:
+        """The probes sent at each TTL, as the agent had reported at this time, which is at most
+        `MAX_WAIT_MS` ago."""
+        return next((sent for then, sent in reversed(self._sent_at) if then <= at), ())
 
     @property
     def all_sent(self) -> int | None:

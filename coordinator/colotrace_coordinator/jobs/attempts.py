@@ -1,8 +1,10 @@
 """All attempts at one job: the live one, the agents that were tried, and the faults so far."""
 
+from collections import Counter
 from typing import Generic
 
 from colotrace_proto.messages import JobId
+from msgspec.structs import replace
 
 from colotrace_coordinator.fleet.agents import AgentKey
 
@@ -104,6 +106,20 @@ class Attempts(Generic[J]):
         best = last if fault is None else furthest(self._all)
         return JobResult.of(best, fault, earlier=self.faults)
 
-    def so_far(self, fault: Fault | None) -> JobResult:
-        """The result if the job ended now, with this fault if there is one; the attempts go on."""
+    def withdrawn(self, fault: Fault) -> JobResult:
+        """The result if the job ended now, with this fault; the attempts go on."""
         return JobResult.of(furthest(self._all), fault, earlier=self.faults)
+
+    def so_far(self, sent_by: float) -> JobResult:
+        """What there is of a result, with only those probes that were answered, or sent by this
+        time."""
+        best = furthest(self._all)
+        result = JobResult.of(best, None, earlier=self.faults)
+        if best is None:
+            return result
+        sent, answered = best.sent_by(sent_by), Counter(result.replies.ttl)
+        ttls = range(1, max(len(sent), *answered, 0) + 1)
+        return replace(
+            result,
+            sent=tuple(max(answered[ttl], 0, *sent[ttl - 1 : ttl]) for ttl in ttls),
+        )

@@ -120,7 +120,7 @@ class Dispatcher:
         else:
             self._metrics.jobs_shared.inc()
         job.callers += 1
-        return Ticket(job, partial(self._leave, job))
+        return Ticket(job, partial(self._leave, job), self._clock.now)
 
     def _queue(self, key: JobKey, origin: Origin, now: float, deadline: float) -> LiveJob:
         machine = JobMachine(

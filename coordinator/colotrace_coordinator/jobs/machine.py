@@ -211,7 +211,7 @@ class JobMachine:
         if self.state is State.OFFERED:
             self._attempts.assign(attempt.agent)
             self._run(now, attempt)
-        match attempt.take(frame):
+        match attempt.take(frame, now):
             case Taken.NEW if attempt.outcome is not None:
                 self._outcome(now, attempt)
             case Taken.GAP if attempt.gaps < MAX_GAPS:
@@ -275,9 +275,14 @@ class JobMachine:
             self._attempts.close(now)
             self.state = State.ENDED
 
-    def so_far(self, fault: Fault | None) -> JobResult:
-        """The result if the job ended now, with this fault if there is one; the job goes on."""
-        return self._attempts.so_far(fault)
+    def withdrawn(self, fault: Fault) -> JobResult:
+        """The result if the job ended now, with this fault; the job goes on."""
+        return self._attempts.withdrawn(fault)
+
+    def so_far(self, now: float) -> JobResult:
+        """What there is of a result. Probes count as sent once they are answered, or can no longer
+        be answered in time."""
+        return self._attempts.so_far(now - self.task.options.wait_ms / 1_000)
 
     def expire(self, now: float, agents: Sequence[Agent], *, blocked: str = "") -> None:
         """Do what is due; `agents` and `blocked` as for `place`."""

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from colotrace_proto.running import RunningTimer
 
-from .attempt import Attempt
 from .fair import Origin
 from .faults import Fault
 from .machine import JobMachine
@@ -53,20 +52,20 @@ class Ticket:
     `done` is shared with other callers: wait for it (`asyncio.wait`), never cancel it.
     """
 
-    def __init__(self, job: LiveJob, leave: Callable[[], None]) -> None:
+    def __init__(self, job: LiveJob, leave: Callable[[], None], now: Callable[[], float]) -> None:
         self.done = job.done
         self._job = job
+        self._now = now
         self._leave: Callable[[], None] | None = leave
         self._watcher: Callable[[], None] | None = None
 
-    @property
-    def attempt(self) -> Attempt | None:
-        """The live attempt, whose replies so far may be read; None if no agent has the job now."""
-        return self._job.machine.live
+    def withdrawn(self, fault: Fault) -> JobResult:
+        """The result if the job ended now, with this fault."""
+        return self._job.machine.withdrawn(fault)
 
-    def so_far(self, fault: Fault | None) -> JobResult:
-        """The result if the job ended now."""
-        return self._job.machine.so_far(fault)
+    def so_far(self) -> JobResult:
+        """What there is of a result; see `JobMachine.so_far`."""
+        return self._job.machine.so_far(self._now())
 
     def watch(self, progressed: Callable[[], None]) -> None:
         """Call `progressed` after each frame of the job that is new."""

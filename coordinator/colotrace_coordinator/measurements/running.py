@@ -90,7 +90,7 @@ class Running:
     def begin(self, numbers: Sequence[int], ticket: Ticket) -> None:
         """The job of these rows, which are of one target and colo, has begun."""
         if self.withdrawn:
-            result = ticket.so_far(faults.withdrawn())
+            result = ticket.withdrawn(faults.withdrawn())
             ticket.leave()
             self._record(numbers, result)
             return
@@ -100,16 +100,16 @@ class Running:
         ticket.done.add_done_callback(partial(self._job_ended, numbers))
 
     def so_far(self, number: int) -> Trace:
-        """The row of a job that has not ended, as it is now."""
+        """The row of a job that has not ended, as it is now; see `JobMachine.so_far`."""
         ticket = self.tickets[number]
-        return self._recorded(number, ticket.so_far(None))
+        return self._recorded(number, ticket.so_far())
 
     def withdraw(self) -> Iterator[None]:
         """End all rows with what there is, one in each step."""
         self.withdrawn = True
         for first, ticket in list(self.tickets.items()):
             if self.tickets.pop(first, None) is not None:
-                result = ticket.so_far(faults.withdrawn())
+                result = ticket.withdrawn(faults.withdrawn())
                 ticket.leave()
                 self._record(self.same_rows(first), result)
             yield
