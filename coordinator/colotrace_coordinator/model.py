@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from colotrace_analysis.diff import Diff
 from colotrace_analysis.graph import Graph
 from colotrace_analysis.merging import By
 from colotrace_proto.measured import Measured, Options, Outcome, Summary
@@ -145,3 +146,6 @@ class Measurements(Protocol):
 
     async def graph(self, measured: Measured, *, target: str | None, by: By) -> Graph:
         """The merged paths of a target, or of all."""
+
+    async def diff(self, before: Measured, after: Measured) -> Diff:
+        """What differs between two measurements."""

@@ -89,6 +89,7 @@ def create_app(
             "colos": ("/colos", {"GET": colos.get}),
             "measurement": (ONE, {"GET": kept.show, "DELETE": kept.delete}),
             "rows": (ONE + "/rows", {"GET": kept.rows}),
+            "diff": (ONE + "/diff/{other:measurement}", {"GET": paths.diff}),
             "graph": (ONE + "/graph", {"GET": paths.graph}),
         }
     )

@@ -3,10 +3,13 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
-from colotrace_analysis import graph
+from colotrace_analysis import diff, graph
+from colotrace_analysis.diff import Diff
 from colotrace_analysis.graph import Graph
 from colotrace_analysis.merging import By
+from colotrace_analysis.work import Work
 from colotrace_proto.addresses import address_text
 from colotrace_proto.measured import Measured, Status, Summary, Trace
 from colotrace_proto.messages import ColoName
@@ -24,6 +27,8 @@ from .keeping import History, Relay
 from .pump import Pump
 from .replay import recorded_feed
 from .running import Running
+
+T = TypeVar("T")
 
 
 class Measurements:
@@ -203,7 +208,14 @@ class Measurements:
 
     async def graph(self, measured: Measured, *, target: str | None, by: By) -> Graph:
         """The merged paths of a target, or of all."""
-        work = graph.work(measured, target=target, by=by)
+        return await self._worked(graph.work(measured, target=target, by=by))
+
+    async def diff(self, before: Measured, after: Measured) -> Diff:
+        """What differs between two measurements."""
+        return await self._worked(diff.work(before, after))
+
+    async def _worked(self, work: Work[T]) -> T:
+        """The result of a computation that lets others have their turns."""
         await self._turns.run(work)
         return work.result
 

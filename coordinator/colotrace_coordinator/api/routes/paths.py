@@ -36,3 +36,15 @@ class PathRoutes:
             read.check()
         graph = await self._measurements.graph(measured, target=target or None, by=by or By.ADDRESS)
         return answer(graph, info=SummaryShape.of(measured.summary))
+
+    async def diff(self, request: Request) -> Response:
+        """What differs between a measurement and a later one."""
+        account_id = await self._access.identify(request, any_of=READ)
+        both = [
+            await self._measurements.measured(account_id, request.path_params[name])
+            for name in ("id", "other")
+        ]
+        before, after = both
+        if before is None or after is None:
+            raise NoMeasurementError
+        return answer(await self._measurements.diff(before, after))
