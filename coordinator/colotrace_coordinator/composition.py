@@ -24,6 +24,7 @@ from .api.http.server import (
     ServerCertificate,
 )
 from .api.metrics import HttpMetrics
+from .api.streams import Streams
 from .descriptors import share
 from .enrich.asn import AsnTable
 from .enrich.names import Names
@@ -293,6 +294,7 @@ class Servers:
     """The HTTP servers. `operation` is None if the API's has the routes of operation too."""
 
     api: HttpServer
+    streams: Streams
     operation: HttpServer | None
 
 
@@ -310,6 +312,7 @@ def _servers(
         return store.database.trouble or store.history.trouble
 
     metrics = HttpMetrics(base.numbers)
+    streams = Streams(metrics=metrics)
     app = create_app(
         tracer=tracing.service,
         measurements=tracing.measurements,
@@ -323,6 +326,7 @@ def _servers(
         operation=settings.ops is None,
         limit=base.clock.timeout,
         peers=base.peers,
+        streams=streams,
     )
     tls = None
     if settings.tls:
@@ -334,7 +338,7 @@ def _servers(
             create_operation_app(ready=ready, registry=base.numbers, metrics=metrics),
             limits=_OPERATION,
         )
-    return Servers(api, operation)
+    return Servers(api, streams, operation)
 
 
 def _report_queues(metrics: Metrics, links: Links, store: Store) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 import uvloop
-from colotrace_proto.deadlines import STOP_S
+from colotrace_proto.deadlines import LATEST_S, STOP_S
 from colotrace_proto.messages import ColoName
 from colotrace_proto.starting import mark_started
 
@@ -112,6 +112,9 @@ async def _run(parts: Parts, places: _Places, stopping: asyncio.Event) -> None:
         await asyncio.sleep(settings.stop_delay_s if not serving.done() else 0)
         # Running requests need their agents, so the links end after them.
         servers.api.stop()
+        # Streams end with their measurements, and no measurement lasts longer.
+        await asyncio.wait([serving], timeout=LATEST_S)
+        servers.streams.stop()
         await serving
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):

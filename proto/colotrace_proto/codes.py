@@ -24,6 +24,7 @@ class Code(IntEnum):
     COMPRESSED_BODY = 1021
     NO_MEASUREMENT = 1022
     COORDINATOR_SILENT = 1023
+    NOT_ACCEPTABLE = 1024
 
     # About one row, or all. For a failed row see `row_failed`.
     ROW_FAILED = 1100

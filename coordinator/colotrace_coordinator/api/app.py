@@ -29,11 +29,13 @@ from .openapi import describe_api
 from .quota import Quota
 from .routes.colos import Colos
 from .routes.docs import docs_routes
+from .routes.events import Events
 from .routes.measurements import MeasurementRoutes
 from .routes.operation import Probe, operation_routes
 from .routes.paths import PathRoutes
 from .routes.traceroute import Traceroute
 from .routing import account_routes
+from .streams import Streams
 
 ONE = "/{id:measurement}"
 REQUESTS_PER_WINDOW = 1_200
@@ -59,6 +61,7 @@ def create_app(
     operation: bool = True,
     limit: TimeLimit = asyncio.timeout,
     peers: Peers | None = None,
+    streams: Streams | None = None,
 ) -> Starlette:
     """The public API, ready to be served.
 
@@ -66,20 +69,25 @@ def create_app(
     five minutes. A revoked credential is accepted for `remembered_s` at most. With
     `operation=False` the routes of operation are left out: `create_operation_app` serves them, and
     both applications share `metrics`. `limit` bounds the time of a measurement. With `peers`, all
-    coordinators count requests together.
+    coordinators count requests together. Who follows a measurement is in `streams`.
     """
     limiter = Limiter(
         per_credential=requests_per_window, failures_per_address=failures_per_window, peers=peers
     )
     access = Access(Authenticator(credentials, limiter, remembered_s=remembered_s))
+    metrics = metrics or HttpMetrics(registry)
+    streams = streams or Streams(metrics=metrics)
     traceroute = Traceroute(
         tracer,
+        measurements,
         access=access,
         audit=audit,
         admission=Admission(max_measurements),
+        streams=streams,
         within_s=answer_within_s,
         limit=limit,
     )
+    events = Events(measurements, access=access, streams=streams)
     kept = MeasurementRoutes(measurements, access=access)
     paths = PathRoutes(measurements, access=access)
     colos = Colos(tracer, access=access)
@@ -88,6 +96,7 @@ def create_app(
             "traceroute": ("", {"POST": traceroute.post, "GET": kept.list}),
             "colos": ("/colos", {"GET": colos.get}),
             "measurement": (ONE, {"GET": kept.show, "DELETE": kept.delete}),
+            "events": (ONE + "/events", {"GET": events.get}),
             "rows": (ONE + "/rows", {"GET": kept.rows}),
             "diff": (ONE + "/diff/{other:measurement}", {"GET": paths.diff}),
             "graph": (ONE + "/graph", {"GET": paths.graph}),
@@ -96,7 +105,7 @@ def create_app(
     if operation:
         routes += operation_routes(ready, registry)
     routes += docs_routes(describe_api(version, operation=operation))
-    return _app(routes, metrics or HttpMetrics(registry), untouched=limiter.untouched())
+    return _app(routes, metrics, untouched=limiter.untouched())
 
 
 def create_operation_app(

@@ -118,6 +118,14 @@ class TooManyConnectionsError(ApiError):
     """The maximum of connections is open, in total or from one address."""
 
 
+class NotAcceptableError(ApiError):
+    """The client accepts none of the forms of an answer; `offered` are their media types."""
+
+    def __init__(self, offered: Sequence[str]) -> None:
+        super().__init__(", ".join(offered))
+        self.offered = offered
+
+
 class NoMeasurementError(ApiError):
     """The account has no measurement with this id, or it is no longer kept."""
 
@@ -153,6 +161,8 @@ def describe(error: Exception, *, path: str) -> Described:
         case RateLimitedError():
             text = "Please wait and consider throttling your request speed"
             return _one(429, Code.RATE_LIMITED, text, {"Retry-After": str(error.left.reset_s)})
+        case NotAcceptableError():
+            return _one(406, Code.NOT_ACCEPTABLE, f"Accept has none of {error}")
         case InvalidBodyError() | UnknownColosError():
             return Described(400, [line(fault) for fault in error.faults[:MAX_ERRORS]])
     return next(_FIXED[kind] for kind in type(error).__mro__ if kind in _FIXED)

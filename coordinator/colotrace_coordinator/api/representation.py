@@ -1,26 +1,65 @@
 """How an answer is represented: which form the client wants, and the response in it."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 
+from colotrace_formats import negotiation
+from colotrace_formats.formats import JSON, Format
+from colotrace_formats.negotiation import Live
 from msgspec import UNSET
 from starlette.requests import Request
 from starlette.responses import Response
 
 from colotrace_coordinator.model import Answer
 
+from .errors import InvalidBodyError, NotAcceptableError, schema_fault
 from .large import json_pieces, respond
+
+_PLAIN = ("", "*/*", "application/json")
+"""What most clients accept."""
+
+
+def wanted(request: Request) -> Format | Live:
+    """The form that the client wants: a format, or a stream.
+
+    Raises:
+        InvalidBodyError: the parameter `format` names none.
+        NotAcceptableError: the client accepts none.
+    """
+    accepts = ",".join(request.headers.getlist("accept"))
+    name = request.query_params.get("format")
+    if name is None and accepts in _PLAIN:
+        return JSON
+    try:
+        return negotiation.wanted(name, accepts)
+    except negotiation.UnknownFormatError as error:
+        raise InvalidBodyError([schema_fault(f"format {error}", "?format")]) from None
+    except negotiation.NotAcceptableError as error:
+        raise NotAcceptableError(error.offered) from None
 
 
 async def represent(
     answer: Answer,
+    form: Format,
     *,
     request: Request,
     headers: Mapping[str, str],
     until_sent: ExitStack,
     info: object = UNSET,
 ) -> Response:
-    """The answer as the client wants it."""
-    accepted = request.headers.get("accept-encoding", "")
-    pieces = json_pieces(answer, info=info)
-    return await respond(pieces, accepted=accepted, until_sent=until_sent, headers=headers)
+    """The answer in a format. `info` is `result_info` of JSON."""
+    pieces = json_pieces(answer, info=info) if form is JSON else _rendered(answer, form)
+    return await respond(
+        pieces,
+        accepted=request.headers.get("accept-encoding", ""),
+        until_sent=until_sent,
+        headers=headers,
+        media_type=form.content_type,
+    )
+
+
+async def _rendered(answer: Answer, form: Format) -> AsyncIterator[bytes]:
+    for piece in form.render(answer.measured):
+        yield piece.encode()
+        await asyncio.sleep(0)  # a piece takes some milliseconds

@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
 import msgspec
+from colotrace_formats.negotiation import Live
 from colotrace_proto.codes import Code
-from starlette.responses import StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from colotrace_coordinator.errors import StoppingError
@@ -242,6 +243,27 @@ class RowStream(_Stream):
 
     def _read(self) -> Piece:
         return self._feed.rows_after(self._position)
+
+
+def stream_of(
+    feed: Feed,
+    form: Live,
+    *,
+    streams: Streams,
+    until_sent: ExitStack,
+    last_event_id: str = "",
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """The response that follows the feed in this form."""
+    if form is Live.ROWS:
+        return RowStream(feed, streams=streams, until_sent=until_sent, headers=headers)
+    return EventStream(
+        feed,
+        streams=streams,
+        until_sent=until_sent,
+        last_event_id=last_event_id,
+        headers=headers,
+    )
 
 
 async def _watch(receive: Receive, reader: Reader) -> None:

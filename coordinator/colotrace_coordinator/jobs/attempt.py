@@ -1,12 +1,10 @@
 """One attempt at a job: the job offered to one agent, and what has come back of it."""
 
 import enum
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from colotrace_proto.messages import (
-    MAX_WAIT_MS,
     Failure,
     FlowFields,
     Frame,
@@ -19,13 +17,13 @@ from colotrace_proto.tally import merged
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import MAX_FRAME_BYTES
 
+from .sent_counts import SentCounts
+
 _FRAME_BYTES = 65_536
 _REPLY_BYTES = 1_200
 """A reply whose node has as many and as long labels as allowed, rounded up."""
 _PROGRESS_FRAMES = 1_000
 """Frames without a new reply: one each 50 ms in the longest job, each sent twice."""
-
-_MAX_WAIT_S = MAX_WAIT_MS / 1_000
 
 _UNCERTAIN = frozenset({Failure.INTERNAL, Failure.UNSPECIFIED})
 """A job that failed so may have sent more than its agent reports."""
@@ -54,6 +52,7 @@ class Attempt:
     offered_at: float
     most_replies: int
     max_ttl: int
+    sent_counts: SentCounts
     shared: bool = False
     """Any agent of the colo may take it; `agent` is then only the one that was chosen first."""
     accepted_at: float | None = None
@@ -74,7 +73,6 @@ class Attempt:
     sent: tuple[int, ...] = ()
     outcome: Outcome | None = None
     reply_count: int = 0
-    _sent_at: deque[tuple[float, tuple[int, ...]]] = field(default_factory=deque)
     _frames: int = 0
     _bytes: int = 0
     _replies: list[Replies] = field(default_factory=list)
@@ -113,19 +111,12 @@ class Attempt:
         self.flows += frame.flows
         if frame.sent:
             self.sent = frame.sent
-            self._sent_at.append((now, frame.sent))
-            while len(self._sent_at) > 1 and self._sent_at[1][0] <= now - _MAX_WAIT_S:
-                self._sent_at.popleft()
+            self.sent_counts.report(now, frame.sent)
         if ttls:
             self.reply_count += len(ttls)
             self._replies.append(frame.replies)
         self.outcome = frame.outcome
         return Taken.NEW
-
-    def sent_by(self, at: float) -> tuple[int, ...]:
-        """The probes sent at each TTL, as the agent had reported at this time, which is at most
-        `MAX_WAIT_MS` ago."""
-        return next((sent for then, sent in reversed(self._sent_at) if then <= at), ())
 
     @property
     def all_sent(self) -> int | None:

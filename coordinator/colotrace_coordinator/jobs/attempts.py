@@ -11,6 +11,7 @@ from colotrace_coordinator.fleet.agents import AgentKey
 from .attempt import Attempt, furthest
 from .faults import Fault, Weight
 from .index import J, LiveAttempts
+from .sent_counts import SentCounts
 from .task import JobResult, Task
 
 
@@ -54,6 +55,7 @@ class Attempts(Generic[J]):
             offered_at=now,
             most_replies=task.most_replies,
             max_ttl=task.options.max_ttl,
+            sent_counts=SentCounts(wait_s=task.options.wait_ms / 1_000),
         )
         self._all.append(self.live)
         self._index.add(job_id, agent, job)
@@ -110,14 +112,14 @@ class Attempts(Generic[J]):
         """The result if the job ended now, with this fault; the attempts go on."""
         return JobResult.of(furthest(self._all), fault, earlier=self.faults)
 
-    def so_far(self, sent_by: float) -> JobResult:
-        """What there is of a result, with only those probes that were answered, or sent by this
-        time."""
+    def so_far(self, now: float) -> JobResult:
+        """What there is of a result. Probes count as sent once they are answered, or can no longer
+        be answered in time."""
         best = furthest(self._all)
         result = JobResult.of(best, None, earlier=self.faults)
         if best is None:
             return result
-        sent, answered = best.sent_by(sent_by), Counter(result.replies.ttl)
+        sent, answered = best.sent_counts.over(now), Counter(result.replies.ttl)
         ttls = range(1, max(len(sent), *answered, 0) + 1)
         return replace(
             result,

@@ -280,9 +280,8 @@ class JobMachine:
         return self._attempts.withdrawn(fault)
 
     def so_far(self, now: float) -> JobResult:
-        """What there is of a result. Probes count as sent once they are answered, or can no longer
-        be answered in time."""
-        return self._attempts.so_far(now - self.task.options.wait_ms / 1_000)
+        """What there is of a result; see `Attempts.so_far`."""
+        return self._attempts.so_far(now)
 
     def expire(self, now: float, agents: Sequence[Agent], *, blocked: str = "") -> None:
         """Do what is due; `agents` and `blocked` as for `place`."""

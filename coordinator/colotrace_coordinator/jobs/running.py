@@ -64,7 +64,7 @@ class Ticket:
         return self._job.machine.withdrawn(fault)
 
     def so_far(self) -> JobResult:
-        """What there is of a result; see `JobMachine.so_far`."""
+        """What there is of a result; see `Attempts.so_far`."""
         return self._job.machine.so_far(self._now())
 
     def watch(self, progressed: Callable[[], None]) -> None:

@@ -1,12 +1,11 @@
 """The data of a measurement's events: one line of JSON each."""
 
-from collections.abc import Sequence
-
 import msgspec
 from colotrace_proto import rows
 from colotrace_proto.measured import Summary
 
 from colotrace_coordinator.lines import line
+from colotrace_coordinator.live.told import News
 from colotrace_coordinator.model import Message
 
 from .shapes import SummaryShape
@@ -16,13 +15,13 @@ class _Of(msgspec.Struct, frozen=True, kw_only=True):
     measurement: SummaryShape
 
 
-class _Hops(msgspec.Struct, frozen=True, kw_only=True):
+class _Hops(msgspec.Struct, frozen=True):
     """What is new of a row: `target` and `colo` are indexes in the request. `fresh`: earlier hops
     of the row no longer hold, since another agent traces it anew."""
 
     target: int
     colo: int
-    hops: Sequence[rows.Hop]
+    hops: list[rows.Hop]
     target_summary: rows.TargetSummary
     fresh: bool
 
@@ -45,19 +44,10 @@ end_event = start_event
 """The measurement has ended: its status and times."""
 
 
-def hops_event(
-    summary: Summary,
-    number: int,
-    hops: Sequence[rows.Hop],
-    target_summary: rows.TargetSummary,
-    *,
-    fresh: bool,
-) -> bytes:
+def hops_event(summary: Summary, number: int, news: News) -> bytes:
     """Hops of a row that are new, or have changed."""
     target, colo = summary.place(number)
-    return _encode(
-        _Hops(target=target, colo=colo, hops=hops, target_summary=target_summary, fresh=fresh)
-    )
+    return _encode(_Hops(target, colo, *news))
 
 
 def row_event(summary: Summary, number: int, row: rows.ColoRow) -> bytes:

@@ -17,6 +17,7 @@ from colotrace_proto.measured import Trace
 from colotrace_coordinator.answer import PIECE_ROWS, Answers
 from colotrace_coordinator.jobs.running import Ticket
 from colotrace_coordinator.live.feed import Feed, Kind
+from colotrace_coordinator.live.told import Told
 from colotrace_coordinator.model import Message
 from colotrace_coordinator.turns import Turns
 
@@ -43,7 +44,7 @@ class Pump:
         self._marked: dict[int, None] = {}
         self._unnamed: dict[int, None] = {}
         self._ended: dict[int, float] = {}
-        self._sent: dict[int, dict[int, rows.Hop]] = {}
+        self._told: dict[int, Told] = {}
         self._closed = False
         self._next: asyncio.Handle | None = None
         self._pumping = False
@@ -126,7 +127,7 @@ class Pump:
                 self._ended[number] = until[number]
                 self._put_changed(number, row)
                 continue
-            self._sent.pop(number, None)
+            self._told.pop(number, None)
             self.feed.put(Kind.ROW, row_event(self._run.begun, number, row), row=number)
             target, colo = self._run.begun.place(number)
             for remark in self._run.traces[number].remarks:
@@ -143,15 +144,9 @@ class Pump:
         return [(row, bool(awaited) and _has(row, awaited)) for row in found]
 
     def _put_changed(self, number: int, row: rows.ColoRow) -> None:
-        """Put the hops that differ from those that were put before."""
-        before = self._sent.get(number, {})
-        after = {hop.packets_ttl: hop for hop in row.hops}
-        fresh = not before.keys() <= after.keys()
-        changed = [hop for ttl, hop in after.items() if fresh or before.get(ttl) != hop]
-        if changed:
-            self._sent[number] = after
-            data = hops_event(self._run.begun, number, changed, row.target_summary, fresh=fresh)
-            self.feed.put(Kind.HOPS, data, row=number)
+        news = self._told.setdefault(number, Told()).news(row)
+        if news is not None:
+            self.feed.put(Kind.HOPS, hops_event(self._run.begun, number, news), row=number)
 
 
 def _has(row: rows.ColoRow, addresses: set[str]) -> bool:

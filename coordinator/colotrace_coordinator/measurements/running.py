@@ -100,7 +100,7 @@ class Running:
         ticket.done.add_done_callback(partial(self._job_ended, numbers))
 
     def so_far(self, number: int) -> Trace:
-        """The row of a job that has not ended, as it is now; see `JobMachine.so_far`."""
+        """The row of a job that has not ended, as it is now; see `Attempts.so_far`."""
         ticket = self.tickets[number]
         return self._recorded(number, ticket.so_far())
 

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 import msgspec
+from colotrace_formats.formats import JSON, Format
+from colotrace_formats.negotiation import Live
 from colotrace_proto import rows, tally
 from colotrace_proto.measured import Status, Summary
 from colotrace_proto.messages import MAX_TARGET, ColoName
@@ -18,7 +20,7 @@ from colotrace_coordinator.api.errors import (
     UnreachableMeasurementError,
     schema_fault,
 )
-from colotrace_coordinator.api.representation import represent
+from colotrace_coordinator.api.representation import represent, wanted
 from colotrace_coordinator.api.request.listing import Page, Parameters, listing, paging
 from colotrace_coordinator.measurements.shapes import SummaryShape
 from colotrace_coordinator.model import Answer, Measurements
@@ -62,22 +64,26 @@ class MeasurementRoutes:
     async def show(self, request: Request) -> Response:
         """One measurement with its rows, as far as it has come."""
         account_id = await self._access.identify(request, any_of=READ)
+        form = wanted(request)
+        if isinstance(form, Live):
+            form = JSON
         measurement_id = request.path_params["id"]
         summary = await self._measurements.find(account_id, measurement_id)
         if summary is None:
             raise NoMeasurementError
         if summary.status is not Status.RUNNING:
-            tag = _tag(summary)
+            tag = _tag(summary, form)
             if _matches(request, tag):
                 return Response(status_code=304, headers={"ETag": tag})
         got = await self._measurements.show(account_id, measurement_id)
         if got is None:  # it was removed meanwhile
             raise NoMeasurementError
-        tag = _tag(got.measured.summary, got)
+        tag = _tag(got.measured.summary, form, got)
         if _matches(request, tag):
             return Response(status_code=304, headers={"ETag": tag})
         return await represent(
             got,
+            form,
             request=request,
             headers={"ETag": tag},
             until_sent=ExitStack(),
@@ -137,14 +143,14 @@ def _info(shown: Iterable[object], page: Page, cursor: str) -> ListInfo:
     return ListInfo(count=len(list(shown)), per_page=page.per_page, cursor=cursor, page=page.page)
 
 
-def _tag(summary: Summary, answer: Answer | None = None) -> str:
+def _tag(summary: Summary, form: Format, answer: Answer | None = None) -> str:
     """The entity tag. What has ended does not change; what runs, with each reply and each name."""
-    tag = f"{summary.id}-{summary.status}"
+    tag = f"{summary.id}-{form.name}-{summary.status}"
     if answer is not None and summary.status is Status.RUNNING:
         measured = answer.measured
         replies = sum(len(each.gathered.replies.ttl) for each in measured.traces.values())
         tag += f"-{summary.finished}-{replies}-{len(measured.known.names)}"
-    # Weak, since the body may be compressed, or in another format (RFC 9110 section 8.8.1).
+    # Weak, since the body may be compressed (RFC 9110 section 8.8.1).
     return f'W/"{tag}"'
 
 

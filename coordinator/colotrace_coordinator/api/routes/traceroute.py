@@ -5,6 +5,7 @@ import time
 from contextlib import ExitStack
 
 import msgspec
+from colotrace_formats.negotiation import Live
 from colotrace_proto.codes import Code
 from colotrace_proto.deadlines import LATEST_S
 from colotrace_proto.rows import TargetRow
@@ -15,14 +16,15 @@ from starlette.responses import Response
 from colotrace_coordinator.api.access.access import WRITE, Access
 from colotrace_coordinator.api.context import CLIENT_GONE, context_of
 from colotrace_coordinator.api.envelope import answer
-from colotrace_coordinator.api.errors import describe
+from colotrace_coordinator.api.errors import NoMeasurementError, describe
 from colotrace_coordinator.api.measure import Admission, measure
-from colotrace_coordinator.api.representation import represent
+from colotrace_coordinator.api.representation import represent, wanted
 from colotrace_coordinator.api.request.body import read_json_bytes
 from colotrace_coordinator.api.request.colos import choose
 from colotrace_coordinator.api.request.parsing import parse
+from colotrace_coordinator.api.streams import Streams, stream_of
 from colotrace_coordinator.measurements.shapes import SummaryShape
-from colotrace_coordinator.model import Message, Tracer, TraceRequest
+from colotrace_coordinator.model import Measurements, Message, Tracer, TraceRequest
 from colotrace_coordinator.store.audit import Audit, AuditEntry
 
 NO_COLO = Message(
@@ -39,14 +41,18 @@ class Traceroute:
     def __init__(
         self,
         tracer: Tracer,
+        measurements: Measurements,
         *,
         access: Access,
         audit: Audit | None,
         admission: Admission,
+        streams: Streams,
         within_s: float = LATEST_S,
         limit: TimeLimit = asyncio.timeout,
     ) -> None:
         self._tracer = tracer
+        self._measurements = measurements
+        self._streams = streams
         self._access = access
         self._audit = audit
         self._admission = admission
@@ -56,6 +62,7 @@ class Traceroute:
     async def post(self, request: Request) -> Response:
         """Measure, and answer."""
         account_id = await self._access.identify(request, any_of=WRITE)
+        form = wanted(request)
         body = parse(await read_json_bytes(request))
         colos = choose(body.colos, self._tracer.known_colos)
         # The client's deadline counts from the start of its request.
@@ -76,8 +83,12 @@ class Traceroute:
             with ExitStack() as stack:
                 stack.enter_context(self._admission.enter(account_id, asked.caller))
                 left_s = self._within_s - spent_s
+                if isinstance(form, Live):
+                    response = await self._follow(request, asked, form, left_s, stack)
+                    status = response.status_code
+                    return response
                 if prefers_async(request):
-                    response = await self._start(request, asked, left_s, stack)
+                    response = self._start(request, asked, left_s, stack)
                     status = response.status_code
                     return response
                 got = await measure(
@@ -86,7 +97,7 @@ class Traceroute:
                 status = 200
                 headers = headers_of(request, got.measured.summary.id)
                 return await represent(
-                    got, request=request, headers=headers, until_sent=stack.pop_all()
+                    got, form, request=request, headers=headers, until_sent=stack.pop_all()
                 )
         except Exception as error:
             status = describe(error, path="").status
@@ -94,7 +105,32 @@ class Traceroute:
         finally:
             self._record(request, asked, status=status, seconds=time.monotonic() - began)
 
-    async def _start(
+    async def _follow(
+        self,
+        request: Request,
+        asked: TraceRequest,
+        form: Live,
+        within_s: float,
+        stack: ExitStack,
+    ) -> Response:
+        """Begin a measurement that goes on by itself, and follow it."""
+        account_id = asked.account_id
+        with ExitStack() as until_sent:
+            until_sent.enter_context(self._streams.enter(account_id))
+            ended = stack.pop_all().close
+            summary = self._tracer.start(asked, within_s=within_s, ended=ended)
+            feed = await self._measurements.feed(account_id, summary.id)
+            if feed is None:  # it ended at once, and is not kept
+                raise NoMeasurementError
+            return stream_of(
+                feed,
+                form,
+                streams=self._streams,
+                until_sent=until_sent.pop_all(),
+                headers=headers_of(request, summary.id),
+            )
+
+    def _start(
         self, request: Request, asked: TraceRequest, within_s: float, stack: ExitStack
     ) -> Response:
         """Begin a measurement that goes on by itself. It has its place until it ends."""

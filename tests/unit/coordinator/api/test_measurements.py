@@ -133,7 +133,7 @@ async def test_unchanged_measurement_is_answered_with_304(
     assert other.status_code == 200
 
 
-@pytest.mark.parametrize("tail", ["", "/rows", "/graph"])
+@pytest.mark.parametrize("tail", ["", "/events", "/rows", "/graph"])
 async def test_measurement_of_another_account_is_not_there(
     client: httpx.AsyncClient, history: RememberedHistory, tail: str
 ) -> None:

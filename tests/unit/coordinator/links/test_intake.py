@@ -7,6 +7,7 @@ import grpc
 import pytest
 from colotrace_coordinator.fleet.link import MAX_FRAME_BYTES
 from colotrace_coordinator.jobs.attempt import Attempt
+from colotrace_coordinator.jobs.sent_counts import SentCounts
 from colotrace_coordinator.links.direct import intake as module
 from colotrace_coordinator.links.direct.intake import EXCESS_S, MAX_PLAIN_BYTES, OFFER_UNITS, Intake
 from colotrace_coordinator.links.direct.stream import StreamClosedError
@@ -164,6 +165,7 @@ def attempt(**more: int) -> Attempt:
         agent=key("a"),
         job_id=J1,
         offered_at=0.0,
+        sent_counts=SentCounts(wait_s=1),
         **{"most_replies": 45, "max_ttl": 15, **more},  # type: ignore[arg-type]
     )
 

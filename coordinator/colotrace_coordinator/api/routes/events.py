@@ -1,0 +1,42 @@
+"""The route that follows a measurement."""
+
+from contextlib import ExitStack
+
+from colotrace_formats.negotiation import Live
+from starlette.requests import Request
+from starlette.responses import Response
+
+from colotrace_coordinator.api.access.access import READ, Access
+from colotrace_coordinator.api.errors import NoMeasurementError
+from colotrace_coordinator.api.representation import wanted
+from colotrace_coordinator.api.streams import Streams, stream_of
+from colotrace_coordinator.model import Measurements
+
+
+class Events:
+    """GET …/traceroute/{id}/events."""
+
+    def __init__(self, measurements: Measurements, *, access: Access, streams: Streams) -> None:
+        self._measurements = measurements
+        self._access = access
+        self._streams = streams
+
+    async def get(self, request: Request) -> Response:
+        """The events so far, and those to come; lines of rows if the client prefers them."""
+        account_id = await self._access.identify(request, any_of=READ)
+        form = wanted(request)
+        if not isinstance(form, Live):
+            form = Live.EVENTS
+        with ExitStack() as stack:
+            stack.enter_context(self._streams.enter(account_id))
+            feed = await self._measurements.feed(account_id, request.path_params["id"])
+            if feed is None:
+                raise NoMeasurementError
+            until_sent = stack.pop_all()
+        return stream_of(
+            feed,
+            form,
+            streams=self._streams,
+            until_sent=until_sent,
+            last_event_id=request.headers.get("last-event-id", ""),
+        )
