@@ -2,14 +2,15 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from colotrace_analysis.diff import Diff
 from colotrace_analysis.graph import Graph
 from colotrace_analysis.merging import By
 from colotrace_proto.measured import Measured, Options, Outcome, Summary
-from colotrace_proto.messages import ColoName, Family, PacketType
+from colotrace_proto.messages import AgentId, ColoName, Family, PacketType
 from colotrace_proto.rows import ColoRow
+from colotrace_proto.tags import Tag
 
 from .colos.known import KnownColos
 from .live.feed import Feed
@@ -90,6 +91,27 @@ class ColoStatus:
     state: str
 
 
+class Trouble(NamedTuple):
+    """What went wrong with an agent; `at` is in seconds of Unix time."""
+
+    at: float
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStatus:
+    """An attached agent. `attached_since` is in seconds of Unix time."""
+
+    id: AgentId
+    colo: ColoName
+    version: str
+    families: frozenset[Family]
+    packet_types: frozenset[PacketType]
+    tags: frozenset[Tag]
+    attached_since: float
+    last_trouble: Trouble | None
+
+
 class Tracer(Protocol):
     """Measures, for the API."""
 
@@ -99,6 +121,9 @@ class Tracer(Protocol):
 
     def colos(self) -> Sequence[ColoStatus]:
         """The state of every known colo, sorted by name."""
+
+    def agents(self) -> AsyncIterator[AgentStatus]:
+        """The attached agents by colo and id, a few in each turn of the event loop."""
 
     async def trace(self, request: TraceRequest) -> Answer:
         """The whole answer, within `deadlines.ANSWER_S`. Cancelling the call cancels its jobs; the

@@ -5,7 +5,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ from .jobs.task import Task
 from .measurements.registry import Measurements
 from .measurements.running import Running
 from .metrics import Metrics
-from .model import LATE, Answer, ColoStatus, TraceRequest
+from .model import LATE, AgentStatus, Answer, ColoStatus, TraceRequest
 from .policy import TargetPolicy, literal
 from .turns import Turns
 
@@ -79,6 +79,12 @@ class TraceService:
     def colos(self) -> Sequence[ColoStatus]:
         """The state of every known colo, by name."""
         return self._registry.colos()
+
+    async def agents(self) -> AsyncIterator[AgentStatus]:
+        """The attached agents by colo and id, a few in each turn of the event loop."""
+        for status in self._registry.every_agent():
+            yield status
+            await self._turns.pause()
 
     async def trace(self, request: TraceRequest) -> Answer:
         """The whole answer, within `deadlines.ANSWER_S`. Cancelling the call ends the measurement,

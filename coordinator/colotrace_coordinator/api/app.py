@@ -27,6 +27,7 @@ from .measure import Admission
 from .metrics import HttpMetrics
 from .openapi import describe_api
 from .quota import Quota
+from .routes.agents import Agents
 from .routes.colos import Colos
 from .routes.docs import docs_routes
 from .routes.events import Events
@@ -91,10 +92,12 @@ def create_app(
     kept = MeasurementRoutes(measurements, access=access)
     paths = PathRoutes(measurements, access=access)
     colos = Colos(tracer, access=access)
+    agents = Agents(tracer, access=access)
     routes = account_routes(
         {
             "traceroute": ("", {"POST": traceroute.post, "GET": kept.list}),
             "colos": ("/colos", {"GET": colos.get}),
+            "agents": ("/agents", {"GET": agents.get}),
             "measurement": (ONE, {"GET": kept.show, "DELETE": kept.delete}),
             "events": (ONE + "/events", {"GET": events.get}),
             "rows": (ONE + "/rows", {"GET": kept.rows}),

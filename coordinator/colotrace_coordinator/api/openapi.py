@@ -16,6 +16,7 @@ from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, Family, Packe
 from colotrace_coordinator.lines import Line
 
 from .request.parsing import MAX_PORT, MAX_TARGETS, MAX_WAIT_S
+from .routes.agents import AgentLine
 from .routes.colos import ColoLine
 
 _REF = "#/components/schemas/{name}"
@@ -76,10 +77,12 @@ _EXAMPLE_RESULT = [
 
 def describe_api(version: str, *, operation: bool = True) -> dict[str, Any]:
     """The whole document; `operation` includes `/healthz`, `/readyz` and `/metrics`."""
-    _, schemas = msgspec.json.schema_components([rows.TargetRow, ColoLine, Line], ref_template=_REF)
+    kinds = [rows.TargetRow, ColoLine, AgentLine, Line]
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=_REF)
     errors = [rows.error_text(code) for code in range(5)]
     schemas["ColoRow"]["properties"]["error"]["enum"] = errors
     schemas["Line"]["properties"]["code"]["minimum"] = min(Code)
+    schemas["AgentLine"]["properties"]["last_trouble"] = {"type": "string", "nullable": True}
     schemas["TracerouteRequest"] = _request()
     schemas["Failure"] = _envelope({"nullable": True, "enum": [None]}, success=False)
     account = "/accounts/{account_id}/diagnostics/traceroute"
@@ -94,6 +97,7 @@ def describe_api(version: str, *, operation: bool = True) -> dict[str, Any]:
         "paths": {
             account: {"parameters": [_account()], "post": _traceroute()},
             f"{account}/colos": {"parameters": [_account()], "get": _colos()},
+            f"{account}/agents": {"parameters": [_account()], "get": _agents()},
             **(_operation() if operation else {}),
         },
         "components": {"schemas": schemas, "securitySchemes": _security_schemes()},
@@ -137,18 +141,43 @@ def _colos() -> dict[str, Any]:
         "packet_types": ["icmp", "tcp", "udp"],
         "state": "up",
     }
-    result = {"type": "array", "items": _ref("ColoLine")}
+    return _list(
+        "Colos", "Every colo that is known, with what its agents can do now.", ColoLine, example
+    )
+
+
+def _agents() -> dict[str, Any]:
+    example = {
+        "id": "probe1.den01",
+        "colo": "den01",
+        "version": "0.3.0",
+        "families": ["ipv4", "ipv6"],
+        "packet_types": ["icmp", "tcp", "udp"],
+        "tags": {"provider": "x"},
+        "attached_since": "2026-11-28T20:35:52.123Z",
+        "last_trouble": "2026-11-28T20:41:07.000Z: it refused a job, since it was busy",
+    }
+    text = (
+        "The agents that are attached to this coordinator, with the last trouble of each since the "
+        "coordinator's start. With a broker, every coordinator has all agents."
+    )
+    return _list("Agents", text, AgentLine, example)
+
+
+def _list(name: str, text: str, line: type, example: dict[str, Any]) -> dict[str, Any]:
+    """A route that lists the fleet."""
+    result = {"type": "array", "items": _ref(line.__name__)}
     failures = _failures()
     for status in ("408", "413", "415"):
         del failures[status]
     return {
-        "operationId": "diagnostics-traceroute-colos",
-        "summary": "Colos",
-        "description": "Every colo that is known, with what its agents can do now.",
+        "operationId": f"diagnostics-traceroute-{name.lower()}",
+        "summary": name,
+        "description": text,
         "tags": ["Diagnostics"],
         "security": [{"api_token": []}, {"api_email": [], "api_key": []}],
         "responses": {
-            "200": _json("Colos by name.", _envelope(result, success=True), [example]),
+            "200": _json(f"{name} by name.", _envelope(result, success=True), [example]),
             **failures,
         },
     }

@@ -52,6 +52,9 @@ class Fleet:
                 hello, now, link=link, draining=not available, away=away
             )
         except SupersededError as error:
+            self.registry.troubles.note(
+                hello.colo, hello.agent_id, f"a process with its id could not attach: {error}"
+            )
             if self._logged.spend((hello.colo, hello.agent_id), 1, now):
                 log.warning("agent_id_in_use", detail=str(error))
             return Rejected(Rejection.SUPERSEDED, str(error))
@@ -79,6 +82,14 @@ class Fleet:
         self._count_agents(colo)
         self._metrics.agent_losses.labels(colo=colo).inc()
         return True
+
+    def trouble(self, key: AgentKey, why: str) -> None:
+        """Remember why the stream of an attached agent ended. One that is stopping may end its
+        stream as it likes."""
+        agent = self.registry.get(key)
+        if agent is not None and (agent.away or not agent.draining):
+            words = f"its stream ended: {why}"
+            self.registry.troubles.note(agent.hello.colo, key.agent_id, words)
 
     def set_available(self, key: AgentKey, *, available: bool, away: bool = False) -> Agent | None:
         """Set whether an agent takes jobs; returns the agent if that has changed."""

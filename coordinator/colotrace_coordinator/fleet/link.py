@@ -105,8 +105,9 @@ class StreamEvents(Protocol):
     def heard(self, agent: AgentKey, message: AgentMessage) -> None:
         """An attached agent sent a message."""
 
-    def detached(self, agent: AgentKey) -> None:
-        """The attachment has ended, whichever side ended it. The agent may attach again."""
+    def detached(self, agent: AgentKey, why: str = "") -> None:
+        """The attachment has ended, whichever side ended it. The agent may attach again. `why` is
+        the reason as text; "" if the agent or its connection ended it."""
 
 
 class FleetEvents(StreamEvents, Protocol):
@@ -129,8 +130,9 @@ class FleetEvents(StreamEvents, Protocol):
         """Whether a known agent takes new jobs. `away`: the broker has lost the agent, it did not
         announce that it stops."""
 
-    def interrupted(self, agent: AgentKey) -> None:
-        """The stream has ended, but the agent is still known; `attached` or `detached` follows."""
+    def interrupted(self, agent: AgentKey, why: str = "") -> None:
+        """The stream has ended, but the agent is still known; `attached` or `detached` follows.
+        `why`: as for `detached`."""
 
     def offers_blocked(self, reason: str) -> None:
         """No agent can be offered anything, for this reason; "" once offers are possible again."""

@@ -1,6 +1,8 @@
-"""Which agents are attached, by colo, and which colos are known. Pure: no clock, no logs."""
+"""Which agents are attached, by colo, and which colos are known. Pure: no logs, and no clock but
+that for people."""
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,12 +11,13 @@ from msgspec.structs import replace
 
 from colotrace_coordinator.colos.known import KnownColos
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
-from colotrace_coordinator.model import ColoStatus
+from colotrace_coordinator.model import AgentStatus, ColoStatus
 from colotrace_coordinator.shares import Shares
 
 from .agents import AgentKey
 from .link import AgentLink
 from .quickest import Quickest
+from .troubles import Troubles
 
 MAX_AGENTS = 5_000
 MAX_AGENTS_OF_COLO = 256
@@ -67,6 +70,8 @@ class Agent:
     """When processes took over this id."""
     contested_at: float | None = None
     """When a takeover was last refused."""
+    attached_since: float = 0.0
+    """Since when it is attached without a gap, in seconds of Unix time."""
 
 
 class Registry:
@@ -84,10 +89,14 @@ class Registry:
         max_agents: int = MAX_AGENTS,
         max_agents_of_colo: int = MAX_AGENTS_OF_COLO,
         max_colos: int | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """`vouched`: certificates vouch for agents' colos. If not, and `max_colos` are known, a new
-        colo replaces one that was not remembered from before and has no agent."""
+        colo replaces one that was not remembered from before and has no agent. `wall` gives seconds
+        of Unix time."""
         self._persistent = persistent
+        self._wall = wall
+        self.troubles = Troubles(wall=wall)
         self._vouched = vouched
         self._shares: Shares[ColoName] = Shares(max_agents, max_agents_of_colo)
         self._max_colos = max_colos or (MAX_COLOS if vouched else MAX_INVENTED_COLOS)
@@ -165,6 +174,7 @@ class Registry:
             self._persistent.remember(hello.colo, hello.city)
 
         agent = Agent(key, replace(hello, held_jobs=()), link, now, draining=draining, away=away)
+        agent.attached_since = self._wall()
         replaced = None
         if present is not None:
             self._remove(present)
@@ -173,6 +183,7 @@ class Registry:
                 agent.takeovers, agent.contested_at = present.takeovers, present.contested_at
                 agent.draining, agent.away = present.draining, present.away
                 agent.quickest = present.quickest
+                agent.attached_since = present.attached_since
             else:
                 replaced = present
                 kept = (*present.superseded, present.key.boot_id)
@@ -245,6 +256,27 @@ class Registry:
             if colo not in self._statuses:
                 self._statuses[colo] = self._status(colo)
         return tuple(self._statuses[colo] for colo in self.known)
+
+    def every_agent(self) -> Iterator[AgentStatus]:
+        """All attached agents, by colo and id."""
+        for colo in tuple(self.known):
+            for agent_id in sorted(self._by_colo.get(colo, ())):
+                agent = self._by_colo.get(colo, {}).get(agent_id)
+                if agent is not None:  # it may leave between two steps
+                    yield self._agent_status(agent)
+
+    def _agent_status(self, agent: Agent) -> AgentStatus:
+        hello = agent.hello
+        return AgentStatus(
+            id=hello.agent_id,
+            colo=hello.colo,
+            version=hello.software_version,
+            families=hello.families,
+            packet_types=hello.packet_types,
+            tags=hello.tags,
+            attached_since=agent.attached_since,
+            last_trouble=self.troubles.last(hello.colo, hello.agent_id),
+        )
 
     def _retag(self, colo: ColoName) -> None:
         """Give the colo the tags of its agents. It keeps those of the last one that has left."""

@@ -28,4 +28,11 @@ class Resync(msgspec.Struct, frozen=True):
     detail: str
 
 
-Command = Offer | CancelJob | Resync
+class Blame(msgspec.Struct, frozen=True):
+    """Remember that trouble of the agent; the words say nothing of the job."""
+
+    agent: AgentKey
+    trouble: str
+
+
+Command = Offer | CancelJob | Resync | Blame

@@ -28,7 +28,7 @@ from colotrace_coordinator.turns import Turns
 
 from . import faults
 from .coalesce import Recent
-from .commands import CancelJob, Command, Offer, Resync
+from .commands import Blame, CancelJob, Command, Offer, Resync
 from .fair import Origin
 from .give_ups import GiveUps
 from .hold_ups import HoldUps
@@ -354,6 +354,8 @@ class Dispatcher:
                 self._log.warning("frames_missing", **about, detail=detail)
                 if link is not None:
                     link.close(key, Closing.RESYNC, detail)
+            case Blame(key, trouble):
+                self._registry.troubles.note(task.colo, key.agent_id, trouble)
 
     def _finish(self, job: LiveJob) -> None:
         task, result = job.key.task, job.machine.result

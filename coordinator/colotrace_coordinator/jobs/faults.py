@@ -41,12 +41,14 @@ class Weight(enum.IntEnum):
 @dataclass(frozen=True, slots=True)
 class Fault:
     """A row's code (`RowCode`), its priority, and the text. `own`: whether it is this
-    coordinator's load, not an agent, that took the time."""
+    coordinator's load, not an agent, that took the time. `trouble`: what to tell of the agent
+    itself, without a word about the job; "" if it is not at fault."""
 
     code: int
     weight: Weight
     words: str
     own: bool = False
+    trouble: str = ""
 
 
 def no_agent(colo: ColoName) -> Fault:
@@ -134,29 +136,35 @@ def target_limited(colo: ColoName, limits: TargetLimits) -> Fault:
 def refused(agent: AgentId, refusal: Refused) -> Fault:
     """The agent refused the offer."""
     code, weight, cause = RowCode.NO_AGENT, Weight.UNABLE, refusal.notice
+    trouble = "it refused a job"
     match refusal.reason:
         case RefusalReason.POLICY:
             code, weight = RowCode.UNTRACEABLE, Weight.FORBIDDEN
-            words = f"the owner of agent {agent} forbids it"
+            words, trouble = f"the owner of agent {agent} forbids it", ""
         case RefusalReason.NO_FAMILY:
             code, weight = RowCode.UNTRACEABLE, Weight.FORBIDDEN
             words = f"agent {agent} has no working address of the target's family"
+            trouble += ", since it had no working address of the target's family"
         case RefusalReason.BUSY:
-            return Fault(code, Weight.BUSY, f"agent {agent} is busy")
+            trouble += ", since it was busy"
+            return Fault(code, Weight.BUSY, f"agent {agent} is busy", trouble=trouble)
         case RefusalReason.DRAINING:
             return Fault(code, weight, f"agent {agent} is being stopped")
         case RefusalReason.UNSUPPORTED:
             words = f"agent {agent} does not know what is asked of it; a newer agent may"
+            trouble += ", since it did not know what was asked of it; a newer agent may"
         case RefusalReason.NO_SOCKET:
             words = f"agent {agent} cannot send probes; look at its log"
+            trouble += ", since it could not send probes; look at its log"
         case RefusalReason.UNSPECIFIED:
             words = f"agent {agent} refused"
-    return _because(code, weight, words, cause)
+    return _because(code, weight, words, cause, trouble=trouble)
 
 
 def unanswered(agent: AgentId, after_s: float) -> Fault:
     """The agent neither accepted nor refused."""
-    return _lost(f"agent {agent} did not answer the offer within {after_s:g} s")
+    what = f"did not answer the offer within {after_s:g} s"
+    return _lost(f"agent {agent} {what}", trouble=f"it {what}")
 
 
 def untaken(colo: ColoName, after_s: float) -> Fault:
@@ -168,42 +176,46 @@ def untaken(colo: ColoName, after_s: float) -> Fault:
 
 def silent(agent: AgentId, after_s: float) -> Fault:
     """The agent's stream is up, but nothing arrives."""
-    return _lost(f"agent {agent} fell silent while tracing: nothing came for {after_s:g} s")
+    what = f"fell silent while tracing: nothing came for {after_s:g} s"
+    return _lost(f"agent {agent} {what}", trouble=f"it {what}")
 
 
 def lost(agent: AgentId) -> Fault:
     """The agent's stream ended, and it did not reconnect in time."""
-    return _lost(f"agent {agent} was lost while tracing")
+    return _lost(f"agent {agent} was lost while tracing", trouble="it was lost while tracing")
 
 
 def restarted(agent: AgentId) -> Fault:
     """Another process of the agent has attached."""
-    return _lost(f"agent {agent} restarted while tracing")
+    return _lost(f"agent {agent} restarted while tracing", trouble="it restarted while tracing")
 
 
 def forgotten(agent: AgentId) -> Fault:
     """The agent reconnected without the job."""
-    return _lost(f"agent {agent} lost its connection, and the job with it")
+    what = "lost its connection, and the job with it"
+    return _lost(f"agent {agent} {what}", trouble=f"it {what}")
 
 
 def misbehaved(agent: AgentId, what: str) -> Fault:
-    """The agent violates the protocol."""
-    return _lost(f"agent {agent} is at fault: {what}")
+    """The agent violates the protocol; `what` is in this program's words."""
+    return _lost(f"agent {agent} is at fault: {what}", trouble=f"it is at fault: {what}")
 
 
 def out_of_time(agent: AgentId, *, delayed_s: float) -> Fault:
     """The deadline of the job came while it ran; this coordinator had delayed it so long."""
-    words = f"agent {agent} had not finished when the answer was due"
+    what = "had not finished when the answer was due"
+    words = f"agent {agent} {what}"
     own = delayed_s >= DELAYED_S
     if own:
         words += f"; the coordinator is overloaded, and delayed it by {delayed_s:.1f} s"
-    return Fault(RowCode.LOST, Weight.FINAL, f"{words}; ask for less at once", own)
+    trouble = "" if own else f"it {what}"
+    return Fault(RowCode.LOST, Weight.FINAL, f"{words}; ask for less at once", own, trouble)
 
 
 def ended(agent: AgentId, outcome: Outcome, *, delayed_s: float) -> Fault | None:
     """The fault that an agent's outcome reports; None if the target was traced. `delayed_s`: as for
     `out_of_time`."""
-    weight, cause = Weight.FINAL, outcome.cause
+    weight, cause, trouble = Weight.FINAL, outcome.cause, ""
     match outcome.failure:
         case Failure.NONE:
             return None
@@ -220,18 +232,21 @@ def ended(agent: AgentId, outcome: Outcome, *, delayed_s: float) -> Fault | None
                 cause = None
         case Failure.SEND:
             words = f"agent {agent} could not send the probes"
+            trouble = "it could not send the probes of a job"
         case Failure.DEADLINE:
             return out_of_time(agent, delayed_s=delayed_s)
         case Failure.CANCELLED:
             weight = Weight.LOST
-            words = f"agent {agent} gave the job up"
+            words, trouble = f"agent {agent} gave the job up", "it gave a job up"
         case Failure.INTERNAL | Failure.UNSPECIFIED:
-            return misbehaved(agent, sentence(cause) if cause else "it gave no reason")
-    return _because(error_code(outcome.failure), weight, words, cause)
+            why = sentence(cause) if cause else "it gave no reason"
+            trouble = "it had a fault of its own while tracing; look at its log"
+            return _lost(f"agent {agent} is at fault: {why}", trouble=trouble)
+    return _because(error_code(outcome.failure), weight, words, cause, trouble=trouble)
 
 
-def _lost(words: str) -> Fault:
-    return Fault(RowCode.LOST, Weight.LOST, words)
+def _lost(words: str, *, trouble: str = "") -> Fault:
+    return Fault(RowCode.LOST, Weight.LOST, words, trouble=trouble)
 
 
 def _names_an_address(words: str) -> bool:
@@ -239,5 +254,6 @@ def _names_an_address(words: str) -> bool:
     return any(address_of(word.strip(",.;:()[]")) is not None for word in words.split())
 
 
-def _because(code: int, weight: Weight, words: str, cause: Notice | None) -> Fault:
-    return Fault(code, weight, f"{words}: {sentence(cause)}" if cause else words)
+def _because(code: int, weight: Weight, words: str, cause: Notice | None, *, trouble: str) -> Fault:
+    text = f"{words}: {sentence(cause)}" if cause else words
+    return Fault(code, weight, text, trouble=trouble)

@@ -39,7 +39,7 @@ from . import faults, patience
 from .attempt import Attempt, Taken
 from .attempts import Attempts
 from .choice import able, absent, least_loaded, understands, why_none
-from .commands import CancelJob, Command, Offer, Resync
+from .commands import Blame, CancelJob, Command, Offer, Resync
 from .faults import Fault, Weight
 from .index import LiveAttempts
 from .patience import BackOff
@@ -368,6 +368,7 @@ class JobMachine:
 
     def _fail(self, now: float, fault: Fault, *, again: bool = False) -> None:
         """The live attempt has failed; `again`: its agent may be offered the job again."""
+        self._blame(fault)
         self._attempts.fail(now, fault, again=again)
         if self._attempts.lost >= MAX_LOST or too_late(now, self.deadline):
             self._end(now, self._attempts.worst())
@@ -380,8 +381,14 @@ class JobMachine:
         if attempt is not None and attempt.down_since is None:
             self._commands.append(CancelJob(attempt.agent, attempt.job_id))
 
+    def _blame(self, fault: Fault | None) -> None:
+        attempt = self._attempts.held
+        if attempt is not None and fault is not None and fault.trouble:
+            self._commands.append(Blame(attempt.agent, fault.trouble))
+
     def _end(self, now: float, fault: Fault | None) -> None:
         self.state = State.ENDED
+        self._blame(fault)
         self.result = self._attempts.result(now, fault)
 
     def _end_failed(self, now: float, fault: Fault) -> None:

@@ -107,13 +107,16 @@ class AgentReports:
                 continue
             self._settle(machine, now)
 
-    def detached(self, agent: AgentKey) -> None:
+    def detached(self, agent: AgentKey, why: str = "") -> None:
         """See `StreamEvents`."""
+        self._fleet.trouble(agent, why or "the connection broke")
         if self._fleet.detach(agent, jobs=self._attempts.load(agent)):
             self.interrupted(agent)
 
-    def interrupted(self, agent: AgentKey) -> None:
+    def interrupted(self, agent: AgentKey, why: str = "") -> None:
         """See `FleetEvents`."""
+        if why:  # else it may have closed an idle stream
+            self._fleet.trouble(agent, why)
         now = self._clock.now()
         for machine in self._attempts.of_agent(agent):
             machine.stream_lost(now)

@@ -64,8 +64,8 @@ class SummaryShape(msgspec.Struct, frozen=True, kw_only=True):
             id=summary.id,
             status=summary.status.value,
             outcome=summary.outcome.value,
-            began_at=_time(began),
-            ended_at=_time(ended) if ended is not None else None,
+            began_at=instant(began),
+            ended_at=instant(ended) if ended is not None else None,
             took_ms=ended - began if ended is not None else None,
             asked_by=summary.caller,
             targets=summary.targets,
@@ -80,6 +80,7 @@ class SummaryShape(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-def _time(at_ms: int) -> str:
+def instant(at_ms: int) -> str:
+    """A time of the API, RFC 3339 in UTC, of milliseconds of Unix time."""
     at = datetime.fromtimestamp(at_ms / 1_000, UTC)
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

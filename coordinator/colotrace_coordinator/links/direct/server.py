@@ -368,7 +368,7 @@ class DirectLink:
         present = self._streams.get(key)
         if present is not None and present.stream is stream:
             del self._streams[key]
-            self._events.detached(key)
+            self._events.detached(key, stream.trouble)
 
 
 async def _write(context: "Context", messages: Sequence[FromCoordinator]) -> None:

@@ -85,6 +85,12 @@ class AgentStream:
         since = self._writing_since
         return since is not None and self._loop.time() - since >= BLOCKED_S
 
+    @property
+    def trouble(self) -> str:
+        """Why this side has ended the stream, as text; "" if it has not."""
+        closed = self._end.result() if self._end.done() else None
+        return closed.detail if closed and closed.code is not grpc.StatusCode.OK else ""
+
     def send(self, message: FromCoordinator) -> None:
         """Queue a message."""
         if self._closing:

@@ -300,7 +300,7 @@ class MqttLink:
         if agent in self._up:  # it may still finish its jobs
             self._events.set_available(agent, available=False, away=True)
         else:
-            self._events.detached(agent)
+            self._events.detached(agent, "the broker announced that it had gone")
 
     # Reports of the streams
 
@@ -329,14 +329,14 @@ class MqttLink:
             self._unanswered.pop(message.job_id, None)
         self._events.heard(agent, message)
 
-    def detached(self, agent: AgentKey) -> None:
+    def detached(self, agent: AgentKey, why: str = "") -> None:
         """See `StreamEvents`: the stream has ended, but the broker may still announce the agent."""
         if self._up.pop(agent, None) is None:
             return  # reported before
         if agent in self._announced:
-            self._events.interrupted(agent)
+            self._events.interrupted(agent, why)
         else:
-            self._events.detached(agent)
+            self._events.detached(agent, why)
 
 
 def _another(hello: Hello) -> str:

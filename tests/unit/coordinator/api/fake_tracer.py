@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 from colotrace_coordinator.colos.known import KnownColos
-from colotrace_coordinator.model import Answer, ColoStatus, Message, TraceRequest
+from colotrace_coordinator.model import AgentStatus, Answer, ColoStatus, Message, TraceRequest
 from colotrace_proto.measured import Measured, Status, Summary
 from colotrace_proto.messages import ColoName, Family, Node, NodeKind, PacketType, Replies
 from colotrace_proto.rows import Colo, ColoRow
@@ -47,6 +47,7 @@ class FakeTracer:
         self.hold: asyncio.Event | None = None
         self.fail: Callable[[], Exception] | None = None
         self.messages: list[Message] = []
+        self.attached: list[AgentStatus] = []
         self.codes: dict[str, int] = {}
         self.within_s = 0.0
         self.ended: list[Callable[[], None]] = []
@@ -67,6 +68,10 @@ class FakeTracer:
             )
             for name, city in sorted(self.cities.items())
         ]
+
+    async def agents(self) -> AsyncIterator[AgentStatus]:
+        for agent in self.attached:
+            yield agent
 
     async def trace(self, request: TraceRequest) -> Answer:
         self.asked.append(request)

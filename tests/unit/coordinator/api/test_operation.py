@@ -8,8 +8,12 @@ from typing import Any
 import httpx
 import jsonschema
 import pytest
+from colotrace_coordinator.model import AgentStatus, Trouble
+from colotrace_proto.messages import AgentId, ColoName, Family, PacketType
+from colotrace_proto.tags import Tag
 from openapi_schema_validator import OAS30Validator
 from unit.coordinator.api.conftest import BEARER, PATH
+from unit.coordinator.api.fake_tracer import FakeTracer
 
 CONTRACT = json.loads(
     (Path(__file__).parents[3] / "contract" / "operation.json").read_text("utf-8")
@@ -88,7 +92,9 @@ async def test_description_agrees_with_the_contract(client: httpx.AsyncClient) -
     assert set(schemas["Node"]["properties"]) == set(hop["nodes"]["items"]["properties"])
 
 
-async def test_answers_agree_with_the_description(client: httpx.AsyncClient) -> None:
+async def test_answers_agree_with_the_description(
+    client: httpx.AsyncClient, tracer: FakeTracer
+) -> None:
     document = (await client.get("/openapi.json")).json()
 
     def check(response: httpx.Response, path: str, method: str, status: str) -> None:
@@ -107,6 +113,20 @@ async def test_answers_agree_with_the_description(client: httpx.AsyncClient) -> 
     check(await client.post(PATH, json={}), path, "post", "400")
     check(await client.get(PATH + "/colos", headers=BEARER), path + "/colos", "get", "200")
     check(await client.get(PATH + "/colos"), path + "/colos", "get", "400")
+    tracer.attached = [
+        AgentStatus(
+            id=AgentId("a"),
+            colo=ColoName("den01"),
+            version="0",
+            families=frozenset(Family),
+            packet_types=frozenset(PacketType),
+            tags=frozenset({Tag("provider", "x")}),
+            attached_since=0.0,
+            last_trouble=trouble,
+        )
+        for trouble in (None, Trouble(1.0, "it was lost"))
+    ]
+    check(await client.get(PATH + "/agents", headers=BEARER), path + "/agents", "get", "200")
     jsonschema.Draft4Validator.check_schema(document["components"]["schemas"]["TracerouteRequest"])
 
 

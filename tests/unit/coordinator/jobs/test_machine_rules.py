@@ -1,7 +1,7 @@
 """Whatever happens in whatever order, a job keeps its promises."""
 
 from colotrace_coordinator.fleet.agents import AgentKey
-from colotrace_coordinator.jobs.commands import CancelJob, Offer, Resync
+from colotrace_coordinator.jobs.commands import Blame, CancelJob, Offer, Resync
 from colotrace_coordinator.jobs.machine import State
 from colotrace_proto.messages import Failure, JobId, RefusalReason
 from hypothesis import settings
@@ -187,6 +187,8 @@ class AnyOrder(RuleBasedStateMachine):
                         continue  # all of the colo hear of it
                 case Resync(agent, _):
                     pass
+                case Blame():
+                    continue  # it may have gone
             assert command.agent in self.run.agents
 
     @invariant()

@@ -39,6 +39,8 @@ class RecordingFleet:
         self.verdict: Admitted | Rejected = Admitted()
         self.on_attach: list[Job] = []
         self.due: bool | None = True
+        self.why = ""
+        """Why the last attachment ended."""
 
     def attached(self, hello: Hello, link: AgentLink) -> Admitted | Rejected:
         key = AgentKey.of(hello)
@@ -53,8 +55,9 @@ class RecordingFleet:
     def heard(self, agent: AgentKey, message: AgentMessage) -> None:
         self.events.put_nowait(("heard", agent, message))
 
-    def detached(self, agent: AgentKey) -> None:
+    def detached(self, agent: AgentKey, why: str = "") -> None:
         self.events.put_nowait(("detached", agent, None))
+        self.why = why
 
     async def next(self) -> Event:
         async with asyncio.timeout(5):

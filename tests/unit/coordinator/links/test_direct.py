@@ -113,6 +113,7 @@ async def test_detached_when_the_agent_goes(fleet: RecordingFleet, link: DirectL
             assert await agent.ended() == ("OK", "")
             await agent.drop()
         assert (await fleet.next())[:2] == ("detached", key(agent))
+        assert fleet.why == ""
         link.offer(key(agent), JOB, shared=False)
         link.cancel(key(agent), J1)
         link.ack(key(agent), Ack(J1, 1))
@@ -205,6 +206,7 @@ async def test_silence_ends_the_stream(fleet: RecordingFleet) -> None:
                 pass
         assert await agent.ended() == ("UNAVAILABLE", "nothing came for 0.3 s")
         assert [(await fleet.next())[0] for _ in range(2)] == ["attached", "detached"]
+        assert fleet.why == "nothing came for 0.3 s"
     await link.stop()
 
 
