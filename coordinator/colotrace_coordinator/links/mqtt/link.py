@@ -57,6 +57,9 @@ _PAUSE_S, _MAX_PAUSE_S = 0.2, 1.0
 EXPIRE_EVERY_S = 1.0
 _BATCH = 20
 """Messages that are handled before other tasks run."""
+_LARGE = 2_000
+"""A message counts as one more for each time it has so many bytes."""
+_BYTES = bytes | bytearray
 _UNANSWERED_S = 60.0
 """How long an unanswered job is kept; longer than any job lives."""
 
@@ -155,9 +158,11 @@ class MqttLink:
     async def _receive(self, client: Client) -> None:
         received = 0
         async for message in client.messages:
-            self._message(message)
-            received += 1
-            if received % _BATCH == 0:
+            content = bytes(message.payload) if isinstance(message.payload, _BYTES) else b""
+            self._message(message, content)
+            received += 1 + len(content) // _LARGE
+            if received >= _BATCH:
+                received = 0
                 await asyncio.sleep(0)  # let other tasks run while many messages wait
 
     async def _publish(self, client: Client) -> None:
@@ -220,9 +225,8 @@ class MqttLink:
 
     # Messages of the broker
 
-    def _message(self, message: Message) -> None:
-        topic, payload = message.topic.value, message.payload
-        content = bytes(payload) if isinstance(payload, bytes | bytearray) else b""
+    def _message(self, message: Message, content: bytes) -> None:
+        topic = message.topic.value
         if topic == bus.COORDINATORS or topic.startswith(f"{bus.COORDINATORS}/"):
             self._between_coordinators(topic, content)
             return
