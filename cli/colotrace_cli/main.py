@@ -11,7 +11,9 @@ from .commands import (
     agents,
     cancel,
     colos,
+    diff,
     follow,
+    guard,
     list_,
     open_,
     show,
@@ -44,6 +46,8 @@ app.command("list", epilog=EXIT_CODES)(list_.list_)
 app.command(epilog=EXIT_CODES)(show.show)
 app.command(epilog=EXIT_CODES)(follow.follow)
 app.command(epilog=EXIT_CODES)(cancel.cancel)
+app.command(epilog=EXIT_CODES)(diff.diff)
+app.command(epilog=EXIT_CODES, cls=guard.WithCommand)(guard.guard)
 app.command(epilog=EXIT_CODES)(colos.colos)
 app.command(epilog=EXIT_CODES)(agents.agents)
 app.command("open", epilog=EXIT_CODES)(open_.open_)

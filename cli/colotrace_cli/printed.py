@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import NoReturn
 from urllib.parse import quote
 
-from . import links, printing, runs
+from . import changes, links, printing, runs
 from .api import answer, client
 from .api.shapes import Answer
 from .asking import Request, with_last
@@ -17,7 +19,7 @@ from .live.following import ID_HEADER
 from .runs import Traced
 from .settings import Settings
 from .suggestions import suggesting
-from .views import result
+from .views import result, watched
 from .views.measurements import heading
 
 
@@ -64,6 +66,20 @@ class Printed:
     def traced(self, view: View) -> Ended:
         """Trace, and print the rows."""
         return self._print(self._trace(body=view.body), view)
+
+    def watched(self, view: View, every_s: float) -> NoReturn:
+        """Trace and print; then trace again and again, and print what changed."""
+        at = time.monotonic()
+        before, took_s = self._trace()
+        self._print((before, took_s), view)
+        while True:
+            printing.flush()
+            at = max(at + every_s, time.monotonic())
+            time.sleep(max(at - time.monotonic(), 0))
+            after, _ = self._trace()
+            found = asyncio.run(changes.differences(self._settings, before, after))
+            printing.lines(watched.since(found, datetime.now(UTC), printing.output()))
+            before = after
 
     def _trace(self, *, body: bool = False) -> "tuple[list[Traced], float]":
         began = time.monotonic()

@@ -21,6 +21,11 @@ def lines(text: Iterable[str]) -> None:
     sys.stdout.write("".join(f"{line}\n" for line in text))
 
 
+def flush() -> None:
+    """Write what is buffered."""
+    sys.stdout.flush()
+
+
 def body(content: bytes) -> None:
     """Print JSON: byte for byte into a file or pipe, indented on a terminal.
 

@@ -101,3 +101,84 @@ class Answer(msgspec.Struct, frozen=True):
     rows: list[rows.TargetRow]
     messages: list[Message]
     measurement: Measurement | None = None
+
+
+class RowName(msgspec.Struct, frozen=True):
+    """A row, by its target as asked for, and its colo."""
+
+    target: str
+    colo: str
+
+
+class ChangedHop(msgspec.Struct, frozen=True):
+    """An address that is new or gone, at this TTL."""
+
+    ttl: int
+    ip: str
+    name: str = ""
+    asn: str = ""
+
+
+class MovedHop(msgspec.Struct, frozen=True):
+    """An address that is on both paths, at another TTL."""
+
+    before_ttl: int
+    after_ttl: int
+    ip: str
+    name: str = ""
+    asn: str = ""
+
+
+class RttChange(msgspec.Struct, frozen=True):
+    """Medians of the target's round-trip times, in milliseconds."""
+
+    before_ms: float
+    after_ms: float
+    change_ms: float
+
+
+class LossChange(msgspec.Struct, frozen=True):
+    """Probes that the target should have answered, and the lost ones of them."""
+
+    before_lost: int
+    before_sent: int
+    after_lost: int
+    after_sent: int
+
+
+class RowChange(msgspec.Struct, frozen=True):
+    """What differs in one row; `answer` and `address` are None where they don't."""
+
+    target: str
+    colo: str
+    answer: str | None = None
+    address: list[str] | None = None
+    appeared: list[ChangedHop] = []
+    went: list[ChangedHop] = []
+    moved: list[MovedHop] = []
+    joined_asns: list[str] = []
+    left_asns: list[str] = []
+    loss: LossChange | None = None
+    rtt: RttChange | None = None
+
+
+class Cluster(msgspec.Struct, frozen=True):
+    """Rows that differ in the same way, in one sentence."""
+
+    in_words: str
+    rows: list[RowName] = []
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """The differences of measurement `before` to `after`, by their ids.
+
+    `in_words` begins with what was compared; then it has a sentence for each cluster, and what was
+    not compared.
+    """
+
+    before: str
+    after: str
+    empty: bool
+    in_words: list[str]
+    clusters: list[Cluster] = []
+    changes: list[RowChange] = []

@@ -113,6 +113,14 @@ def trace(
             help="Print the answer as json, csv, text, markdown, mtr, atlas, scamper or dot.",
         ),
     ] = None,
+    watch: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_WATCH",
+            metavar="INTERVAL",
+            help="Trace again each 10s (or 5m, 1h), and print what changed, until Ctrl-C.",
+        ),
+    ] = None,
     share: Annotated[
         bool,
         typer.Option("--share", envvar="COLOTRACE_SHARE", help="Print a link to the measurement."),
@@ -150,6 +158,9 @@ def trace(
     given = [name for name, is_given in how.items() if is_given]
     if len(given) > 1:
         raise typer.BadParameter(f"choose one of {' and '.join(given)}", param_hint=given[-1])
+    every_s = request.seconds(watch) if watch else None
+    if every_s is not None and (as_json or form or respond_async):
+        raise typer.BadParameter(f"cannot be used with {given[0]}", param_hint="--watch")
     settings = connection.settings()
     from colotrace_cli import printed
 
@@ -161,6 +172,8 @@ def trace(
         shown.documents(form)
         return
     view = printed.View(full=full, body=as_json)
+    if every_s is not None:
+        shown.watched(view, every_s)
     found = shown.traced(view)
     if found.failed or (fail_unreached and found.unreached):
         raise typer.Exit(EXIT_ROW_FAILED)

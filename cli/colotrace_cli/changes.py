@@ -1,0 +1,39 @@
+"""Asks for the differences of measurements."""
+
+from collections.abc import Sequence
+
+from .api import answer, client
+from .api.shapes import Difference
+from .errors import RequestError
+from .runs import Traced
+from .settings import Settings
+
+
+async def difference(settings: Settings, before: str, after: str) -> tuple[Difference, bytes]:
+    """The differences of two measurements, by their ids, and the body that they came in.
+
+    Raises:
+        RequestError: the request failed, or there is no such measurement.
+    """
+    reply = await client.exchange(settings, "GET", f"/{before}/diff/{after}")
+    return answer.result_answer(reply, Difference), reply.body
+
+
+async def differences(
+    settings: Settings, before: Sequence[Traced], after: Sequence[Traced]
+) -> list[Difference]:
+    """The differences of a request's measurements to those of the same request later.
+
+    Raises:
+        RequestError: a request failed, or the coordinator keeps no measurements.
+    """
+    found = []
+    for old, new in zip(before, after, strict=True):
+        if not old.id or not new.id:
+            raise RequestError(
+                "this coordinator keeps no measurements, so they cannot be compared: "
+                "it is of release 0.2 or older"
+            )
+        compared, _ = await difference(settings, old.id, new.id)
+        found.append(compared)
+    return found
