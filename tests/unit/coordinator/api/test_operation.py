@@ -9,11 +9,14 @@ import httpx
 import jsonschema
 import pytest
 from colotrace_coordinator.model import AgentStatus, Trouble
+from colotrace_proto.measured import Status
 from colotrace_proto.messages import AgentId, ColoName, Family, PacketType
 from colotrace_proto.tags import Tag
 from openapi_schema_validator import OAS30Validator
 from unit.coordinator.api.conftest import BEARER, PATH
 from unit.coordinator.api.fake_tracer import FakeTracer
+from unit.coordinator.api.test_measurements import kept
+from unit.coordinator.remembered import RememberedHistory
 
 CONTRACT = json.loads(
     (Path(__file__).parents[3] / "contract" / "operation.json").read_text("utf-8")
@@ -93,7 +96,7 @@ async def test_description_agrees_with_the_contract(client: httpx.AsyncClient) -
 
 
 async def test_answers_agree_with_the_description(
-    client: httpx.AsyncClient, tracer: FakeTracer
+    client: httpx.AsyncClient, tracer: FakeTracer, history: RememberedHistory
 ) -> None:
     document = (await client.get("/openapi.json")).json()
 
@@ -127,6 +130,18 @@ async def test_answers_agree_with_the_description(
         for trouble in (None, Trouble(1.0, "it was lost"))
     ]
     check(await client.get(PATH + "/agents", headers=BEARER), path + "/agents", "get", "200")
+    one, other = kept(history), kept(history, status=Status.RUNNING)
+    for tail in ("", "/graph"):
+        answer = await client.get(f"{PATH}/{one.id}{tail}", headers=BEARER)
+        check(answer, path + "/{id}" + tail, "get", "200")
+    rows = await client.get(f"{PATH}/{one.id}/rows", headers=BEARER, params={"colo": "den01"})
+    check(rows, path + "/{id}/rows", "get", "200")
+    diff = await client.get(f"{PATH}/{one.id}/diff/{other.id}", headers=BEARER)
+    check(diff, path + "/{id}/diff/{other}", "get", "200")
+    check(await client.get(PATH, headers=BEARER), path, "get", "200")
+    check(await client.get(PATH + "/" + "0" * 32, headers=BEARER), path + "/{id}", "get", "404")
+    gone = await client.delete(f"{PATH}/{one.id}", headers=BEARER)
+    check(gone, path + "/{id}", "delete", "200")
     jsonschema.Draft4Validator.check_schema(document["components"]["schemas"]["TracerouteRequest"])
 
 

@@ -1,0 +1,249 @@
+"""The OpenAPI document of the routes of measurements."""
+
+from typing import Any
+
+from colotrace_analysis.merging import By
+from colotrace_formats.formats import FORMATS, JSON
+from colotrace_formats.negotiation import Live
+from colotrace_proto.measured import Outcome
+from colotrace_proto.messages import PacketType
+
+from colotrace_coordinator.api.request.listing import MOST_PER_PAGE, PER_PAGE
+
+from .measuring import EXAMPLE_RESULT
+from .parts import ACCOUNT, SECURITY, account, envelope, failures, json_answer, ref, success
+
+_ID = "0193d1f4a5b67c8d9e0f1a2b3c4d5e6f"
+EXAMPLE_SUMMARY = {
+    "id": _ID,
+    "status": "complete",
+    "outcome": "complete",
+    "began_at": "2026-01-31T12:00:00.000Z",
+    "ended_at": "2026-01-31T12:00:00.812Z",
+    "took_ms": 812,
+    "asked_by": "0f9a1c",
+    "targets": ["1.1.1.1"],
+    "colos": ["den01"],
+    "options": {
+        "max_ttl": 15,
+        "packet_type": "icmp",
+        "packets_per_ttl": 3,
+        "port": 0,
+        "wait_time": 1,
+        "multipath": False,
+        "family": 0,
+    },
+    "rows": {"asked": 1, "finished": 1, "failed": 0, "unreached": 0},
+}
+
+_PAGE = {"count": 1, "per_page": PER_PAGE}
+
+
+def measurement_paths() -> dict[str, Any]:
+    """The paths, but for what is at the path of POST itself: `list_measurements`."""
+    one = f"{ACCOUNT}/{{id}}"
+    mine = {"parameters": [account(), _id("id")]}
+    both = {"parameters": [account(), _id("id"), _id("other")]}
+    return {
+        one: {**mine, "get": _show(), "delete": _delete()},
+        f"{one}/events": {**mine, "get": _events()},
+        f"{one}/rows": {**mine, "get": _rows()},
+        f"{one}/graph": {**mine, "get": _graph()},
+        f"{one}/diff/{{other}}": {**both, "get": _diff()},
+    }
+
+
+def format_contents(schema: dict[str, Any], example: object) -> dict[str, Any]:
+    """The content of an answer in each format."""
+    text = {"schema": {"type": "string"}}
+    others = {each.media_type: text for each in FORMATS.values() if each is not JSON}
+    return {JSON.media_type: {"schema": schema, "example": example}, **others}
+
+
+def format_parameter() -> dict[str, Any]:
+    """The parameter `format`."""
+    return _query(
+        "format",
+        "The format of the answer; it wins over Accept.",
+        enum=list(FORMATS),
+        default=JSON.name,
+    )
+
+
+def list_measurements() -> dict[str, Any]:
+    """GET at the path of POST."""
+    result = {"type": "array", "items": ref("SummaryShape")}
+    words = (
+        "Measurements of the account, newest first. A page without `cursor` in `result_info` is "
+        "the last; a page by number past the end is empty."
+    )
+    return _get(
+        "list",
+        "Measurements",
+        words,
+        json_answer(
+            "One page.",
+            _with_info(result, "ListInfo"),
+            [EXAMPLE_SUMMARY],
+            info=_PAGE,
+        ),
+        parameters=[
+            _query("target", "Only those with this target, as it was asked for."),
+            _query("colo", "Only those from this colo, or from a colo of this code."),
+            _query("since", "Begun then or later: RFC 3339, or seconds since 1970."),
+            _query("until", "Begun before then."),
+            _query("packet_type", "Only of this type.", enum=[k.value for k in PacketType]),
+            _query("outcome", "The worst of the rows.", enum=[o.value for o in Outcome]),
+            *_paging(),
+        ],
+    )
+
+
+def _show() -> dict[str, Any]:
+    result = {"type": "array", "items": ref("TargetRow")}
+    schema = _with_info(result, "SummaryShape")
+    example = success(EXAMPLE_RESULT, info=EXAMPLE_SUMMARY)
+    contents = format_contents(schema, example)
+    answer = {"description": "The measurement.", "content": contents}
+    operation = _get(
+        "show",
+        "One measurement",
+        "As the answer to POST; of a running one what there is so far. Probes of a row that is "
+        "being traced count once they are answered, or can no longer be in time.",
+        answer,
+        parameters=[format_parameter()],
+    )
+    operation["responses"]["304"] = {"description": "It is as If-None-Match says."}
+    return operation
+
+
+def _delete() -> dict[str, Any]:
+    words = (
+        "Cancels a measurement that runs: it is kept with what there is. Removes one that has "
+        "ended, unless `if` is `running`."
+    )
+    answer = json_answer("As it is now, or was.", _of("SummaryShape"), EXAMPLE_SUMMARY)
+    return _get(
+        "delete",
+        "Cancel or remove",
+        words,
+        answer,
+        parameters=[_query("if", "Only cancel.", enum=["running"])],
+    )
+
+
+def _events() -> dict[str, Any]:
+    text = {"schema": {"type": "string"}}
+    answer = {
+        "description": "Server-sent events `start`, `hops`, `row`, `message` and `end`; or the "
+        "finished rows as lines of JSON.",
+        "content": {each.value: text for each in Live},
+    }
+    words = "What there is, and then what comes. `Last-Event-ID` continues after an event."
+    return _get("events", "Follow a measurement", words, answer)
+
+
+def _rows() -> dict[str, Any]:
+    result = {"type": "array", "items": ref("PairRow")}
+    example = {"measurement": EXAMPLE_SUMMARY, "row": EXAMPLE_RESULT[0]["colos"][0]}
+    return _get(
+        "rows",
+        "One row over time",
+        "The row of a target and a colo in this measurement and in earlier ones, newest first.",
+        json_answer("One page.", _with_info(result, "ListInfo"), [example], info=_PAGE),
+        parameters=[
+            _query("target", "One of the measurement's targets; needed if it has several."),
+            _query("colo", "One of the measurement's colos; needed if it has several."),
+            *_paging(),
+        ],
+    )
+
+
+def _graph() -> dict[str, Any]:
+    return _get(
+        "graph",
+        "Merged paths",
+        "The paths of all colos, merged, and what bad rows share that good ones don't.",
+        json_answer("The graph.", _with_info(ref("Graph.Graph"), "SummaryShape"), None),
+        parameters=[
+            _query("target", "Only this target."),
+            _query("by", "What is one node.", enum=[by.value for by in By], default="address"),
+        ],
+    )
+
+
+def _diff() -> dict[str, Any]:
+    return _get(
+        "diff",
+        "Compare two measurements",
+        "What differs between this measurement and a later one.",
+        json_answer("The differences.", _of("Diff.Diff"), None),
+    )
+
+
+def _get(
+    name: str,
+    summary: str,
+    words: str,
+    answer: dict[str, Any],
+    *,
+    parameters: list[dict[str, Any]] | None = None,
+) -> dict[str, Any]:
+    others = failures()
+    for status in ("408", "413", "415"):
+        del others[status]
+    if name != "list":
+        others["404"] = {
+            **others["400"],
+            "description": "The account has no measurement with this id.",
+        }
+    return {
+        "operationId": f"diagnostics-traceroute-{name}",
+        "summary": summary,
+        "description": words,
+        "tags": ["Measurements"],
+        "security": SECURITY,
+        "parameters": parameters or [],
+        "responses": {"200": answer, **others},
+    }
+
+
+def _with_info(result: dict[str, Any], info: str) -> dict[str, Any]:
+    schema = envelope(result, success=True)
+    schema["properties"]["result_info"] = ref(info)
+    schema["required"] = [*schema["required"], "result_info"]
+    return schema
+
+
+def _of(name: str) -> dict[str, Any]:
+    return envelope(ref(name), success=True)
+
+
+def _paging() -> list[dict[str, Any]]:
+    number = {"type": "integer", "minimum": 1}
+    return [
+        _query("cursor", "The cursor of the page before."),
+        {**_query("page", "The page's number."), "schema": number},
+        {
+            **_query("per_page", "Elements of a page."),
+            "schema": {**number, "maximum": MOST_PER_PAGE, "default": PER_PAGE},
+        },
+    ]
+
+
+def _query(name: str, words: str, **schema: object) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "query",
+        "description": words,
+        "schema": {"type": "string", **schema},
+    }
+
+
+def _id(name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$", "example": _ID},
+    }
