@@ -21,7 +21,10 @@ import msgspec
 from colotrace_proto.addresses import address_text
 from colotrace_proto.measured import Measured, Trace
 from colotrace_proto.tally import Known
+from msgspec.structs import replace
 
+from .fate import Fate
+from .fate import steps as fate_steps
 from .merging import By, Key, Kind, MergedNode, Merging, key_text
 from .work import STEP_LINES, Steps, Work
 
@@ -86,7 +89,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """The merged paths. `rows` counts those that are drawn; `without_paths` are the colos of rows
-    that have none. Nodes are in the order of their distance, then of their addresses."""
+    that have none. Nodes are in the order of their distance, then of their addresses. `fate` is
+    what bad rows share, None if it was not asked for."""
 
     by: By
     targets: list[str]
@@ -95,6 +99,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[Node]
     edges: list[Edge]
     paths: list[Way]
+    fate: Fate | None = None
 
 
 def graph(measured: Measured, *, target: str | None = None, by: By = By.ADDRESS) -> Graph:
@@ -102,15 +107,22 @@ def graph(measured: Measured, *, target: str | None = None, by: By = By.ADDRESS)
     return work(measured, target=target, by=by).finish()
 
 
-def work(measured: Measured, *, target: str | None = None, by: By = By.ADDRESS) -> Work[Graph]:
-    """The same in steps."""
+def work(
+    measured: Measured,
+    *,
+    target: str | None = None,
+    by: By = By.ADDRESS,
+    with_fate: bool = False,
+) -> Work[Graph]:
+    """The same in steps, and with what bad rows share."""
     targets = measured.summary.targets
     if target is not None and target not in targets:
         raise LookupError(target)
-    return Work(_steps(measured, [target] if target is not None else list(targets), by))
+    chosen = list(dict.fromkeys(targets if target is None else [target]))
+    return Work(_steps(measured, chosen, by, with_fate=with_fate))
 
 
-def _steps(measured: Measured, targets: Sequence[str], by: By) -> Steps[Graph]:
+def _steps(measured: Measured, targets: Sequence[str], by: By, *, with_fate: bool) -> Steps[Graph]:
     merging = Merging(measured.known, by)
     lines = 0
     for trace in _rows(measured, targets):
@@ -119,16 +131,17 @@ def _steps(measured: Measured, targets: Sequence[str], by: By) -> Steps[Graph]:
         if lines > STEP_LINES:
             lines = 0
             yield
-    return (yield from _built(merging, targets))
+    drawn = yield from _built(merging, targets)
+    if not with_fate:
+        return drawn
+    found = yield from fate_steps(measured, targets)
+    return replace(drawn, fate=found)
 
 
 def _rows(measured: Measured, targets: Sequence[str]) -> Iterator[Trace]:
     """The rows of the targets. A target that was asked for twice was traced once."""
-    seen = set()
-    for index, target in enumerate(measured.summary.targets):
-        if target in targets and target not in seen:
-            seen.add(target)
-            yield from measured.of_target(index)
+    for target in targets:
+        yield from measured.of_target(measured.summary.targets.index(target))
 
 
 def _built(merging: Merging, targets: Sequence[str]) -> Steps[Graph]:
@@ -137,7 +150,7 @@ def _built(merging: Merging, targets: Sequence[str]) -> Steps[Graph]:
     ways = yield from _ways(merging, ids, targets)
     return Graph(
         by=merging.by,
-        targets=list(dict.fromkeys(targets)),
+        targets=list(targets),
         rows=merging.rows,
         without_paths=sorted(merging.without_paths),
         nodes=nodes,

@@ -3,6 +3,7 @@
 from collections import Counter
 
 import pytest
+from colotrace_analysis.fate import fate
 from colotrace_analysis.graph import By, Edge, Graph, Kind, Node, graph, work
 from colotrace_proto.messages import Replies
 from hypothesis import given
@@ -193,6 +194,15 @@ def test_steps_give_the_same() -> None:
     steps = work(of)
     assert len(list(steps)) > 2
     assert steps.result == graph(of)
+
+
+def test_graph_may_have_what_bad_rows_share() -> None:
+    slow = [row("a", "x", "T=90", colo=f"s{n}") for n in range(5)]
+    fine = [row("a", "b", "T=20", colo=f"c{n}") for n in range(9)]
+    of = measured(*slow, *fine)
+    assert graph(of).fate is None
+    assert work(of, with_fate=True).finish().fate == fate(of)
+    assert fate(of).findings
 
 
 hops = st.lists(st.sampled_from(["a", "b", "c", "*", "a b *", "b b a", "T"]), max_size=6)
