@@ -20,6 +20,7 @@ from colotrace_coordinator.store.audit import Audit
 from .access.access import Access
 from .access.authenticator import REMEMBERED_S, Authenticator, CredentialSource
 from .access.limiter import Limiter
+from .audited import Auditor
 from .edge import Edge
 from .envelope import refusal
 from .errors import describe
@@ -78,18 +79,19 @@ def create_app(
     access = Access(Authenticator(credentials, limiter, remembered_s=remembered_s))
     metrics = metrics or HttpMetrics(registry)
     streams = streams or Streams(metrics=metrics)
+    auditor = Auditor(audit)
     traceroute = Traceroute(
         tracer,
         measurements,
         access=access,
-        audit=audit,
+        audit=auditor,
         admission=Admission(max_measurements),
         streams=streams,
         within_s=answer_within_s,
         limit=limit,
     )
     events = Events(measurements, access=access, streams=streams)
-    kept = MeasurementRoutes(measurements, access=access)
+    kept = MeasurementRoutes(measurements, access=access, audit=auditor)
     paths = PathRoutes(measurements, access=access)
     colos = Colos(tracer, access=access)
     agents = Agents(tracer, access=access)

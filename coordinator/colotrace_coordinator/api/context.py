@@ -14,7 +14,15 @@ CLIENT_GONE = 499
 class RequestContext:
     """Filled while the request passes through the layers."""
 
-    __slots__ = ("account_id", "began", "credential_id", "quota", "request_id", "status")
+    __slots__ = (
+        "account_id",
+        "began",
+        "credential_id",
+        "measurement_id",
+        "quota",
+        "request_id",
+        "status",
+    )
 
     def __init__(self, quota: Quota | None) -> None:
         self.began = time.monotonic()
@@ -22,6 +30,8 @@ class RequestContext:
         self.quota = quota
         self.account_id: str | None = None
         self.credential_id: str | None = None
+        self.measurement_id = ""
+        """The measurement that the request began."""
         self.status: int | None = None
         """The status of the answer, once it has begun."""
 

@@ -1,10 +1,11 @@
-"""The audit log of measurements, and the time of each credential's last use.
+"""The audit log of what is done with measurements, and each credential's last use.
 
 Both are written in batches after the answers, so that no answer waits for the database. The queue
 holds at most `MAX_WAITING` lines; then the oldest are dropped and counted.
 """
 
 import asyncio
+import enum
 import time
 from collections import deque
 from collections.abc import Callable
@@ -30,11 +31,22 @@ _PRUNE_EVERY_S = 3_600.0
 log = structlog.get_logger(__name__)
 
 
+class Action(enum.StrEnum):
+    """What a client did."""
+
+    MEASURE = "measure"
+    CANCEL = "cancel"
+    REMOVE = "remove"
+
+
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One requested measurement. `at` is in Unix seconds; the last three fields are JSON."""
+    """One action. `at` is in Unix seconds; the last three fields are JSON, those of the
+    measurement. `measurement_id` is "" if none was begun."""
 
     at: int
+    action: Action
+    measurement_id: str
     request_id: str
     account_id: str
     credential_id: str

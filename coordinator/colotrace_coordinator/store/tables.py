@@ -68,7 +68,8 @@ class Key(Base):
 
 class KnownColo(Base):
     """A colo for which an agent once attached. `forget_at` is NULL in rows of older versions, which
-    are kept as if a certificate had confirmed the colo."""
+    are kept as if a certificate had confirmed the colo. `tags` are KEY=VALUE, separated by spaces,
+    of the agents that were attached last."""
 
     __tablename__ = "colos"
 
@@ -76,10 +77,12 @@ class KnownColo(Base):
     city: Mapped[str] = mapped_column(String(128))
     last_seen_at: Mapped[int] = mapped_column(BigInteger)
     forget_at: Mapped[int | None] = mapped_column(BigInteger)
+    tags: Mapped[str] = mapped_column(Text, server_default="")
 
 
 class AuditLine(Base):
-    """One requested measurement. `targets`, `colos` and `options` are JSON."""
+    """One action of a client (`audit.Action`). `targets`, `colos` and `options` are JSON, those of
+    the measurement."""
 
     __tablename__ = "audit"
 
@@ -96,6 +99,8 @@ class AuditLine(Base):
     options: Mapped[str] = mapped_column(Text)
     status: Mapped[int] = mapped_column(Integer)
     duration_ms: Mapped[int] = mapped_column(Integer)
+    action: Mapped[str] = mapped_column(String(16), server_default="measure")
+    measurement_id: Mapped[str] = mapped_column(String(32), server_default="")
 
 
 class Measurement(Base):

@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from colotrace_coordinator.api.access.access import READ, WRITE, Access
+from colotrace_coordinator.api.audited import Auditor
 from colotrace_coordinator.api.envelope import answer
 from colotrace_coordinator.api.errors import (
     InvalidBodyError,
@@ -24,6 +25,7 @@ from colotrace_coordinator.api.representation import represent, wanted
 from colotrace_coordinator.api.request.listing import Page, Parameters, listing, paging
 from colotrace_coordinator.measurements.shapes import SummaryShape
 from colotrace_coordinator.model import Answer, Measurements
+from colotrace_coordinator.store.audit import Action
 
 
 class ListInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -45,9 +47,10 @@ class PairRow(msgspec.Struct, frozen=True, kw_only=True):
 class MeasurementRoutes:
     """GET …/traceroute, GET and DELETE …/traceroute/{id}, GET …/traceroute/{id}/rows."""
 
-    def __init__(self, measurements: Measurements, *, access: Access) -> None:
+    def __init__(self, measurements: Measurements, *, access: Access, audit: Auditor) -> None:
         self._measurements = measurements
         self._access = access
+        self._audit = audit
 
     async def list(self, request: Request) -> Response:
         """Measurements, newest first."""
@@ -104,8 +107,12 @@ class MeasurementRoutes:
             raise NoMeasurementError
         if not cancelled and summary.status is Status.RUNNING:
             raise UnreachableMeasurementError
-        if not cancelled and condition != "running":
+        removed = not cancelled and condition != "running"
+        if removed:
             await measurements.remove(account_id, measurement_id)
+        if cancelled or removed:
+            action = Action.CANCEL if cancelled else Action.REMOVE
+            self._audit.record(request, action, summary, measurement_id=measurement_id)
         return answer(SummaryShape.of(summary))
 
     async def rows(self, request: Request) -> Response:

@@ -4,7 +4,6 @@ import asyncio
 import time
 from contextlib import ExitStack
 
-import msgspec
 from colotrace_formats.negotiation import Live
 from colotrace_proto.codes import Code
 from colotrace_proto.deadlines import LATEST_S
@@ -14,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from colotrace_coordinator.api.access.access import WRITE, Access
+from colotrace_coordinator.api.audited import Auditor
 from colotrace_coordinator.api.context import CLIENT_GONE, context_of
 from colotrace_coordinator.api.envelope import answer
 from colotrace_coordinator.api.errors import NoMeasurementError, describe
@@ -25,7 +25,7 @@ from colotrace_coordinator.api.request.parsing import parse
 from colotrace_coordinator.api.streams import Streams, stream_of
 from colotrace_coordinator.measurements.shapes import SummaryShape
 from colotrace_coordinator.model import Measurements, Message, Tracer, TraceRequest
-from colotrace_coordinator.store.audit import Audit, AuditEntry
+from colotrace_coordinator.store.audit import Action
 
 NO_COLO = Message(
     Code.ROW_FAILED,
@@ -44,7 +44,7 @@ class Traceroute:
         measurements: Measurements,
         *,
         access: Access,
-        audit: Audit | None,
+        audit: Auditor,
         admission: Admission,
         streams: Streams,
         within_s: float = LATEST_S,
@@ -78,7 +78,7 @@ class Traceroute:
         )
         if not colos:
             return answer([TargetRow(target=t, colos=[]) for t in asked.targets], [NO_COLO])
-        began, status = time.monotonic(), CLIENT_GONE
+        status = CLIENT_GONE
         try:
             with ExitStack() as stack:
                 stack.enter_context(self._admission.enter(account_id, asked.caller))
@@ -103,7 +103,13 @@ class Traceroute:
             status = describe(error, path="").status
             raise
         finally:
-            self._record(request, asked, status=status, seconds=time.monotonic() - began)
+            self._audit.record(
+                request,
+                Action.MEASURE,
+                asked,
+                measurement_id=context.measurement_id,
+                status=status,
+            )
 
     async def _follow(
         self,
@@ -138,32 +144,10 @@ class Traceroute:
         headers = {**headers_of(request, summary.id), "Preference-Applied": "respond-async"}
         return answer([], info=SummaryShape.of(summary), status=202, headers=headers)
 
-    def _record(
-        self, request: Request, asked: TraceRequest, *, status: int, seconds: float
-    ) -> None:
-        if self._audit is None:
-            return
-        context = context_of(request.scope)
-        credential_id = context.credential_id or ""
-        self._audit.used(credential_id)
-        self._audit.record(
-            AuditEntry(
-                at=int(time.time()),
-                request_id=context.request_id,
-                account_id=asked.account_id,
-                credential_id=credential_id,
-                client=(request.client.host if request.client else "")[:64],
-                status=status,
-                duration_ms=round(seconds * 1_000),
-                targets=msgspec.json.encode(asked.targets).decode(),
-                colos=msgspec.json.encode(asked.colos).decode(),
-                options=msgspec.json.encode(asked.options).decode(),
-            )
-        )
-
 
 def headers_of(request: Request, measurement_id: str) -> dict[str, str]:
-    """Where the measurement of a POST is found."""
+    """Where the measurement of a POST is found; the audit is told, too."""
+    context_of(request.scope).measurement_id = measurement_id
     path = request.scope["raw_path"].decode("ascii").rstrip("/")
     return {"Location": f"{path}/{measurement_id}", "Measurement-Id": measurement_id}
 

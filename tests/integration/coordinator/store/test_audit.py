@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from colotrace_coordinator.errors import StoreUnavailableError
 from colotrace_coordinator.store import audit as module
-from colotrace_coordinator.store.audit import KEPT_S, Audit, AuditEntry
+from colotrace_coordinator.store.audit import KEPT_S, Action, Audit, AuditEntry
 from colotrace_coordinator.store.credentials import Credentials
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.tables import AuditLine, Token
@@ -17,6 +17,8 @@ from sqlalchemy import select
 def entry(number: int, at: float) -> AuditEntry:
     return AuditEntry(
         at=int(at),
+        action=Action.MEASURE,
+        measurement_id="019ac5f0a1b27c3d8e4f5a6b7c8d9e0f",
         request_id=f"{number}",
         account_id="a1",
         credential_id="t1",
