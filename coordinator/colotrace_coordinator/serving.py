@@ -18,6 +18,7 @@ from colotrace_proto.starting import mark_started
 from . import garbage
 from .api.large import preload
 from .certificates import CertificateWatch
+from .colos.known import ColoFacts
 from .composition import Links, Parts, build
 from .errors import CoordinatorError
 from .fleet.registry import Registry
@@ -162,8 +163,8 @@ async def _until(stopping: asyncio.Event, serving: asyncio.Task[None]) -> None:
         stop.cancel()
 
 
-def _attached(registry: Registry) -> list[tuple[ColoName, str]]:
-    return [(colo.name, colo.city) for colo in registry.colos() if colo.agents]
+def _attached(registry: Registry) -> list[tuple[ColoName, ColoFacts]]:
+    return [(colo.name, registry.facts(colo.name)) for colo in registry.colos() if colo.agents]
 
 
 def _close(sockets: list[socket.socket]) -> None:

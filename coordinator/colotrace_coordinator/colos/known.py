@@ -4,6 +4,7 @@ Every request asks, so the cost of a request does not grow with the colos that i
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from typing import NamedTuple
 
 from colotrace_proto.messages import ColoName
 from colotrace_proto.tags import Tag
@@ -12,6 +13,13 @@ from .names import ColoNames
 from .places import Groups, Places
 from .selectors import City, Country, Tagged
 from .spread import ByWeight, spread
+
+
+class ColoFacts(NamedTuple):
+    """What agents state of their colo: the text of its city, and the tags of all of them."""
+
+    city: str
+    tags: frozenset[Tag] = frozenset()
 
 
 class KnownColos:

@@ -9,7 +9,7 @@ from typing import Protocol
 from colotrace_proto.messages import AgentId, ColoName, Family, Hello
 from msgspec.structs import replace
 
-from colotrace_coordinator.colos.known import KnownColos
+from colotrace_coordinator.colos.known import ColoFacts, KnownColos
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.model import AgentStatus, ColoStatus
 from colotrace_coordinator.shares import Shares
@@ -35,11 +35,11 @@ _SUPERSEDED_KEPT = 16
 class PersistentColos(Protocol):
     """Keeps the known colos over restarts."""
 
-    def all(self) -> Iterable[tuple[ColoName, str]]:
-        """Every colo that is kept, with its city. Called once, when the registry is built."""
+    def all(self) -> Iterable[tuple[ColoName, ColoFacts]]:
+        """Every colo that is kept. Called once, when the registry is built."""
 
-    def remember(self, name: ColoName, city: str) -> None:
-        """Keep a colo that is new, or whose city has changed. Must not block."""
+    def remember(self, name: ColoName, facts: ColoFacts) -> None:
+        """Keep a colo that is new, or of which something has changed. Must not block."""
 
     def forget(self, name: ColoName) -> None:
         """Delete the colo. Must not block."""
@@ -104,9 +104,12 @@ class Registry:
         self._new: dict[ColoName, None] = {}
         self.on_known: Callable[[ColoName], None] = lambda _: None
         self.on_forgotten: Callable[[ColoName], None] = lambda _: None
-        self._cities: dict[ColoName, str] = dict(persistent.all())
+        kept = dict(persistent.all())
+        self._cities = {colo: facts.city for colo, facts in kept.items()}
         self.known = KnownColos(self._cities.items())
         """The known colos: those in `_cities`."""
+        for colo, facts in kept.items():
+            self.known.tag(colo, facts.tags)
         # Colos whose agents may still be about to attach.
         self._awaited: set[ColoName] = set(self._cities)
         self._agents: dict[AgentKey, Agent] = {}
@@ -168,10 +171,10 @@ class Registry:
         if hello.colo not in self._cities:
             self._new[hello.colo] = None
             self.on_known(hello.colo)
-        if self._cities.get(hello.colo) != hello.city:
+        changed = self._cities.get(hello.colo) != hello.city
+        if changed:
             self._cities[hello.colo] = hello.city
             self.known.put(hello.colo, hello.city)
-            self._persistent.remember(hello.colo, hello.city)
 
         agent = Agent(key, replace(hello, held_jobs=()), link, now, draining=draining, away=away)
         agent.attached_since = self._wall()
@@ -191,7 +194,7 @@ class Registry:
                 agent.takeovers = (*present.takeovers, now)[-MAX_TAKEOVERS:]
         self._agents[key] = agent
         self._by_colo.setdefault(hello.colo, {})[hello.agent_id] = agent
-        self._retag(hello.colo)
+        self._retag(hello.colo, changed=changed)
         if not agent.draining:
             self._awaited.discard(hello.colo)
         elif agent.away and all(each.draining for each in self._by_colo[hello.colo].values()):
@@ -238,6 +241,10 @@ class Registry:
         """The colo's city, or "" if it is unknown."""
         return self._cities.get(colo, "")
 
+    def facts(self, colo: ColoName) -> ColoFacts:
+        """What the colo's agents have stated of it."""
+        return ColoFacts(self.city(colo), self.known.tags(colo))
+
     def mark(self, agent: Agent, *, draining: bool, away: bool = False) -> None:
         """Set whether an attached agent takes no new jobs; see `Agent`."""
         agent.draining, agent.away = draining, away
@@ -278,12 +285,16 @@ class Registry:
             last_trouble=self.troubles.last(hello.colo, hello.agent_id),
         )
 
-    def _retag(self, colo: ColoName) -> None:
-        """Give the colo the tags of its agents. It keeps those of the last one that has left."""
+    def _retag(self, colo: ColoName, *, changed: bool = False) -> None:
+        """Give the colo the tags of its agents. It keeps those of the last one that has left.
+        `changed`: it is to be remembered in any case."""
         agents = self._by_colo.get(colo)
-        if agents:
-            tags = frozenset().union(*(agent.hello.tags for agent in agents.values()))
+        if not agents:
+            return
+        tags = frozenset().union(*(agent.hello.tags for agent in agents.values()))
+        if changed or tags != self.known.tags(colo):
             self.known.tag(colo, tags)
+            self._persistent.remember(colo, self.facts(colo))
 
     def _make_room(self) -> None:
         """

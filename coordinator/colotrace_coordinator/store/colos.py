@@ -10,9 +10,11 @@ from operator import attrgetter
 
 import structlog
 from colotrace_proto.messages import ColoName
+from colotrace_proto.tags import Tag, tag_of
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from colotrace_coordinator.colos.known import ColoFacts
 from colotrace_coordinator.errors import StoreError
 
 from .behind import pause, until_cancelled
@@ -38,12 +40,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RememberedColo:
-    """A colo and its city; times in Unix seconds."""
+    """A colo, its city and tags; times in Unix seconds."""
 
     name: ColoName
     city: str
     last_seen_at: int = 0
     forget_at: int = 0
+    tags: frozenset[Tag] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class KeptColo:
     name: ColoName
     city: str
     keep_s: float = FORGOTTEN_AFTER_S
+    tags: frozenset[Tag] = frozenset()
 
 
 class ColoStore:
@@ -75,13 +79,15 @@ class ColoStore:
                 "city": colo.city[:128],
                 "last_seen_at": now,
                 "forget_at": now + int(colo.keep_s),
+                "tags": " ".join(f"{tag.key}={tag.value}" for tag in sorted(colo.tags)),
             }
             for colo in colos
         ]
         insert = postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
         statement = insert(KnownColo)
         new = statement.excluded
-        updated = {"city": new.city, "last_seen_at": new.last_seen_at, "forget_at": new.forget_at}
+        columns = ("city", "last_seen_at", "forget_at", "tags")
+        updated = {column: new[column] for column in columns}
         async with self._database.session() as session:
             await session.execute(
                 statement.on_conflict_do_update(index_elements=["name"], set_=updated), rows
@@ -119,6 +125,8 @@ class ColoStore:
                     row.city,
                     row.last_seen_at,
                     row.forget_at or row.last_seen_at + FORGOTTEN_AFTER_S,
+                    # A tag of another form is a newer version's.
+                    frozenset(tag for text in row.tags.split() if (tag := tag_of(text))),
                 )
                 for row in rows
             ]
@@ -136,11 +144,11 @@ class ColoMemory:
         self._store = store
         self._vouched = vouched
         colos = list(remembered)
-        self._remembered = [(colo.name, colo.city) for colo in colos]
+        self._remembered = [(colo.name, ColoFacts(colo.city, colo.tags)) for colo in colos]
         # By colo: when its agents attached, and how long the database keeps it.
         self._since: dict[ColoName, float] = {}
         self._keep_s = {c.name: float(c.forget_at - c.last_seen_at) for c in colos}
-        self._unwritten: dict[ColoName, str] = {}
+        self._unwritten: dict[ColoName, ColoFacts] = {}
         self._forgotten: set[ColoName] = set()
 
     @classmethod
@@ -152,14 +160,14 @@ class ColoMemory:
         """
         return cls(store, await store.all(), vouched=vouched)
 
-    def all(self) -> list[tuple[ColoName, str]]:
-        """The colos that were known at the start, with their cities."""
+    def all(self) -> list[tuple[ColoName, ColoFacts]]:
+        """The colos that were known at the start."""
         return self._remembered
 
-    def remember(self, name: ColoName, city: str) -> None:
+    def remember(self, name: ColoName, facts: ColoFacts) -> None:
         """Queue the colo to be written."""
         self._forgotten.discard(name)
-        self._unwritten[name] = city
+        self._unwritten[name] = facts
 
     def forget(self, name: ColoName) -> None:
         """Queue the colo to be deleted."""
@@ -170,7 +178,7 @@ class ColoMemory:
 
     async def run(
         self,
-        attached: Callable[[], Iterable[tuple[ColoName, str]]],
+        attached: Callable[[], Iterable[tuple[ColoName, ColoFacts]]],
         forget: Callable[[ColoName], object] = lambda _: None,
     ) -> None:
         """Write until cancelled. The `attached` colos are renewed periodically. `forget` is called
@@ -179,7 +187,7 @@ class ColoMemory:
 
     async def _run(
         self,
-        attached: Callable[[], Iterable[tuple[ColoName, str]]],
+        attached: Callable[[], Iterable[tuple[ColoName, ColoFacts]]],
         forget: Callable[[ColoName], object],
         stopping: asyncio.Event,
     ) -> None:
@@ -190,8 +198,8 @@ class ColoMemory:
             last = stopping.is_set()
             if loop.time() >= seen_at + every_s:
                 seen_at = loop.time()
-                for name, city in attached():
-                    self._unwritten.setdefault(name, city)
+                for name, facts in attached():
+                    self._unwritten.setdefault(name, facts)
             try:
                 await self._write()
                 if loop.time() >= looked_at + LOOK_EVERY_S:
@@ -227,13 +235,13 @@ class ColoMemory:
             self._forgotten.difference_update(names)
         while self._unwritten:
             batch = [
-                KeptColo(name, city, self._keep(name))
-                for name, city in islice(self._unwritten.items(), BATCH)
+                KeptColo(name, facts.city, self._keep(name), facts.tags)
+                for name, facts in islice(self._unwritten.items(), BATCH)
             ]
             # Sorted: transactions of several coordinators lock the rows in one order.
             await self._store.remember(sorted(batch, key=attrgetter("name")))
             for colo in batch:
                 # It may have changed during the write.
-                if self._unwritten.get(colo.name) == colo.city:
+                if self._unwritten.get(colo.name) == ColoFacts(colo.city, colo.tags):
                     del self._unwritten[colo.name]
                     self._keep_s[colo.name] = colo.keep_s

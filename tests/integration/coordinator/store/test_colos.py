@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 
+from colotrace_coordinator.colos.known import ColoFacts
+from colotrace_coordinator.colos.selectors import Tagged
 from colotrace_coordinator.errors import StoreUnavailableError
+from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.store.colos import (
     BATCH,
     FORGOTTEN_AFTER_S,
@@ -14,6 +17,7 @@ from colotrace_coordinator.store.colos import (
 )
 from colotrace_coordinator.store.database import Database
 from colotrace_proto.messages import ColoName
+from colotrace_proto.tags import Tag
 from eventually import until
 from manual_clock import ManualClock
 from pytest import MonkeyPatch  # noqa: PT013 - a type
@@ -45,14 +49,14 @@ async def test_memory_writes_behind(database: Database, monkeypatch: MonkeyPatch
     store = ColoStore(database)
     memory = await ColoMemory.load(store)
     assert memory.all() == []
-    memory.remember(ColoName("den01"), "Denver")
-    task = asyncio.create_task(memory.run(lambda: [(ColoName("sin01"), "Singapore")]))
+    memory.remember(ColoName("den01"), ColoFacts("Denver"))
+    task = asyncio.create_task(memory.run(lambda: [(ColoName("sin01"), ColoFacts("Singapore"))]))
     await until(lambda: _knows(store, 2))
-    memory.remember(ColoName("fra01"), "Frankfurt")  # the last change before the end
+    memory.remember(ColoName("fra01"), ColoFacts("Frankfurt"))  # the last change before the end
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
-    assert (ColoName("fra01"), "Frankfurt") in (await ColoMemory.load(store)).all()
+    assert (ColoName("fra01"), ColoFacts("Frankfurt")) in (await ColoMemory.load(store)).all()
 
 
 async def test_memory_survives_a_database_failure(
@@ -69,7 +73,7 @@ async def test_memory_survives_a_database_failure(
 
     monkeypatch.setattr(store, "remember", remember)
     memory = ColoMemory(store, [])
-    memory.remember(ColoName("den01"), "Denver")
+    memory.remember(ColoName("den01"), ColoFacts("Denver"))
     task = asyncio.create_task(memory.run(list))
     await until(lambda: _knows(store, 1))
     task.cancel()
@@ -92,7 +96,7 @@ async def test_many_colos_are_written_in_few_transactions(
 
     memory = ColoMemory(store, [])
     for name in names:
-        memory.remember(name, "Singapore")
+        memory.remember(name, ColoFacts("Singapore"))
     monkeypatch.setattr(database, "session", session)
     task = asyncio.create_task(memory.run(list))
     await asyncio.sleep(0)
@@ -119,8 +123,8 @@ async def test_colo_without_a_certificate_is_forgotten_sooner(
     monkeypatch.setattr("colotrace_coordinator.store.colos.SEEN_UNVOUCHED_EVERY_S", 0)
     store = ColoStore(database, clock=clock)
     memory = await ColoMemory.load(store, vouched=False)
-    memory.remember(ColoName("abc1"), "")
-    here = [(ColoName("den01"), "Denver")]
+    memory.remember(ColoName("abc1"), ColoFacts(""))
+    here = [(ColoName("den01"), ColoFacts("Denver"))]
     task = asyncio.create_task(memory.run(lambda: here))
     await until(lambda: _knows(store, 2))
     clock.now += 86_400
@@ -165,3 +169,22 @@ async def test_colo_forgotten_by_another_program(
     task.cancel()
     await asyncio.wait([task])
     assert [colo.name for colo in await store.all()] == ["den01"]
+
+
+async def test_tags_are_remembered(database: Database, monkeypatch: MonkeyPatch) -> None:
+    """A selector of tags works before the agents have attached again."""
+    monkeypatch.setattr("colotrace_coordinator.store.colos.WRITE_EVERY_S", 0)
+    store, tags = ColoStore(database), frozenset({Tag("provider", "X"), Tag("rack", "7")})
+    memory = await ColoMemory.load(store)
+    den = ColoName("den01")
+    memory.remember(den, ColoFacts("Denver", tags))
+    task = asyncio.create_task(memory.run(list))
+    await until(lambda: _knows(store, 1))
+    memory.remember(den, ColoFacts("Denver"))
+    memory.remember(den, ColoFacts("Denver", tags))
+    task.cancel()
+    await asyncio.wait([task])
+    again = await ColoMemory.load(store)
+    assert again.all() == [(den, ColoFacts("Denver", tags))]
+    registry = Registry(again)
+    assert registry.known.matching(Tagged(Tag("provider", "x"))) == {den}

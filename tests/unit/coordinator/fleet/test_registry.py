@@ -3,6 +3,7 @@
 from typing import cast
 
 import pytest
+from colotrace_coordinator.colos.known import ColoFacts
 from colotrace_coordinator.colos.selectors import Tagged
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.fleet.agents import AgentKey
@@ -47,7 +48,7 @@ def test_colos_outlive_their_agents() -> None:
         (SIN, "down", 0),
     ]
     assert registry.city(SIN) == "Singapore, SG"
-    assert (DEN, "Denver, CO, US") in memory.all()
+    assert (DEN, ColoFacts("Denver, CO, US")) in memory.all()
     assert registry.city(ColoName("fra01")) == ""
 
 
@@ -83,7 +84,7 @@ def test_new_name_of_a_city_is_remembered() -> None:
     memory = VolatileMemory([(DEN, "Denvr")])
     registry = Registry(memory)
     registry.attach(hello(), 0, link=LINK)
-    assert memory.all() == [(DEN, "Denver, CO, US")]
+    assert memory.all() == [(DEN, ColoFacts("Denver, CO, US"))]
 
 
 def test_process_that_attaches_again_keeps_draining() -> None:
@@ -275,3 +276,17 @@ def test_colo_has_the_tags_of_all_its_agents() -> None:
     assert registry.known.tags(DEN) == {x}
     registry.attach(hello("b"), 0, link=LINK)
     assert registry.known.tags(DEN) == set()
+
+
+def test_tags_are_remembered_once_they_change() -> None:
+    memory = VolatileMemory()
+    registry = Registry(memory)
+    x, y = Tag("provider", "x"), Tag("rack", "7")
+    one, other = hello("a", tags=[x]), hello("b", tags=[y])
+    for who in (one, other):
+        registry.attach(who, 0, link=LINK)
+    assert dict(memory.all())[DEN].tags == {x, y}
+    for who in (one, other):
+        registry.detach(key(who))
+    assert dict(memory.all())[DEN] == ColoFacts("Denver, CO, US", frozenset({y}))
+    assert Registry(memory).known.matching(Tagged(y)) == {DEN}
