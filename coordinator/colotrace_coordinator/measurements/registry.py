@@ -208,7 +208,7 @@ class Measurements:
 
     async def graph(self, measured: Measured, *, target: str | None, by: By) -> Graph:
         """The merged paths of a target, or of all."""
-        return await self._worked(graph.work(measured, target=target, by=by))
+        return await self._worked(graph.work(measured, target=target, by=by, with_fate=True))
 
     async def diff(self, before: Measured, after: Measured) -> Diff:
         """What differs between two measurements."""
