@@ -16,8 +16,8 @@ EVERY_S = 0.1
 """The shortest time between two ticks."""
 SILENT_S = 15.0
 """Without an event, a tick comes after this time: readers show that they are alive."""
-_AT_ONCE = 64
-"""Readers that wake in one turn of the loop: some 2 ms of work."""
+AT_ONCE = 16
+"""Readers that wake in one turn of the loop: 0.4 ms of work, and 4 ms when their streams end."""
 
 
 class Reader:
@@ -121,7 +121,7 @@ class Watch:
 
     def _wake(self) -> None:
         self._waking = None
-        several, self._asleep = self._asleep[:_AT_ONCE], self._asleep[_AT_ONCE:]
+        several, self._asleep = self._asleep[:AT_ONCE], self._asleep[AT_ONCE:]
         for reader in several:
             reader.wake()
         if self._asleep:

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from colotrace_coordinator.live.feed import Feed, Kind
-from colotrace_coordinator.live.watch import Reader, Watch
+from colotrace_coordinator.live.watch import AT_ONCE, Reader, Watch
 
 EVERY_S, SILENT_S = 0.1, 15.0
 
@@ -107,7 +107,7 @@ async def test_many_readers_wake_in_several_turns(feed: Feed, watch: Watch) -> N
         await asyncio.sleep(0)
         awake.append(sum(len(each.woken) for each in several))
     steps = {b - a for a, b in pairwise(awake)}
-    assert max(steps) <= 64
+    assert max(steps) == AT_ONCE
 
 
 async def test_silence_is_interrupted_by_a_tick(
