@@ -2,11 +2,10 @@
 sizes, and the ICMP messages that answers were."""
 
 import re
-from collections.abc import Sequence
-from itertools import count, repeat
-from operator import itemgetter
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import numpy as np
 from colotrace_proto.messages import Node, NodeKind, PacketType
 
 from .shown import Row
@@ -54,16 +53,17 @@ def by_ttl(row: Row) -> list[list[Answer]]:
     """The answers at TTL 1, 2, 3 … up to the row's end, in the order of the probes, flow by flow.
     Agents of release 0.2 do not report that order; theirs is the order of arrival."""
     replies = row.trace.gathered.replies
-    ordinal = replies.ordinal or count()
-    flow = replies.flow or repeat(0)
-    lines = sorted(
-        zip(flow, ordinal, replies.ttl, replies.rtt_ns, replies.node, strict=False),
-        key=itemgetter(0, 1),
-    )
     hops: list[list[Answer]] = [[] for _ in row.shown.hops]
-    for _, _, ttl, rtt_ns, node in lines:
+    ttls, nodes, known = replies.ttl, replies.node, replies.nodes
+    times = (np.array(replies.rtt_ns, np.float64) / _NS_PER_MS).tolist()
+    order: Iterable[int] = range(len(ttls))
+    if replies.ordinal:
+        # A row may have thousands of answers.
+        order = np.lexsort((replies.ordinal, replies.flow or replies.ordinal)).tolist()
+    for line in order:
+        ttl = ttls[line]
         if ttl <= len(hops):
-            hops[ttl - 1].append(Answer(rtt_ns / _NS_PER_MS, replies.nodes[node]))
+            hops[ttl - 1].append(Answer(times[line], known[nodes[line]]))
     return hops
 
 

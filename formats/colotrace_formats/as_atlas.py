@@ -14,7 +14,7 @@ from colotrace_proto.measured import Measured
 from colotrace_proto.text import safe
 
 from .answers import Answer, by_ttl, is_ipv6, mpls_stack, probe_size, quoted_ttl, refusal
-from .shown import Row, each, json_text
+from .shown import Row, each, json_parts, pieces
 
 _FIRMWARE = 5000
 """Names the version of the format."""
@@ -24,14 +24,20 @@ _RANDOM_DIGITS = 12
 _IP_HEADER = (20, 40)
 # RIPE Atlas has letters for these; others are told by their code.
 _LETTERS = {"N": "N", "H": "H", "P": "P", "X": "A"}
+_MOST_OF_AN_ERROR = 1_000
 _NS_PER_S, _MS_PER_S = 10**9, 1_000
 
 
 def render(measured: Measured, *, follows: bool) -> Iterator[str]:
     """A line for each row."""
     del follows
+    return pieces(_parts(measured))
+
+
+def _parts(measured: Measured) -> Iterator[str]:
     for row in each(measured):
-        yield json_text(_result(row)) + "\n"
+        yield from json_parts(_head(row), "result", _hops(row))
+        yield "\n"
 
 
 def measurement_number(measurement_id: str) -> int:
@@ -44,7 +50,8 @@ def probe_number(colo: str) -> int:
     return _FIRST_PROBE | zlib.crc32(colo.encode("utf-8", "surrogatepass"))
 
 
-def _result(row: Row) -> dict[str, object]:
+def _head(row: Row) -> dict[str, object]:
+    """The result without its hops."""
     gathered, options, colo = row.trace.gathered, row.summary.options, row.shown.colo
     ipv6 = is_ipv6(row)
     began_s = row.trace.began_ms // _MS_PER_S
@@ -57,7 +64,6 @@ def _result(row: Row) -> dict[str, object]:
         "proto": options.packet_type.upper(),
         "size": probe_size(row) - _IP_HEADER[ipv6],
         "paris_id": options.flow,
-        "result": _hops(row, ipv6=ipv6),
         "msm_id": measurement_number(row.summary.id),
         "prb_id": probe_number(colo.name),
         "timestamp": began_s,
@@ -76,17 +82,18 @@ def _result(row: Row) -> dict[str, object]:
     return result
 
 
-def _hops(row: Row, *, ipv6: bool) -> list[dict[str, object]]:
-    hops: list[dict[str, object]] = []
-    for hop, answers in zip(row.shown.hops, by_ttl(row), strict=True):
+def _hops(row: Row) -> Iterator[dict[str, object]]:
+    ipv6 = is_ipv6(row)
+    hops = row.shown.hops
+    for hop, answers in zip(hops, by_ttl(row), strict=True):
         results = [_reply(answer, ipv6=ipv6) for answer in answers]
         results += [{"x": "*"}] * hop.packets_lost
-        hops.append({"hop": hop.packets_ttl, "result": results})
+        yield {"hop": hop.packets_ttl, "result": results}
     if row.shown.error:
         reason = "; ".join([row.shown.error, *(remark.text for remark in row.trace.remarks)])
-        where = {"hop": len(hops) + 1} if hops else {}
-        hops.append({**where, "error": safe(reason, most=1_000)})
-    return hops
+        error: dict[str, object] = {"error": safe(reason, most=_MOST_OF_AN_ERROR)}
+        # RIPE Atlas has no hop either where the name was not resolved.
+        yield {"hop": len(hops) + 1, **error} if hops else error
 
 
 def _reply(answer: Answer, *, ipv6: bool) -> dict[str, object]:

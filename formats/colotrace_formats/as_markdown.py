@@ -11,7 +11,7 @@ from colotrace_proto.measured import Measured, Summary
 from colotrace_proto.text import safe
 from msgspec import UNSET, UnsetType
 
-from .shown import Row, numbers_of, steps, time_text
+from .shown import Row, numbers_of, pieces, steps, time_text
 
 _MOST = 500
 _COLOS = ("Colo", "City", "Result", "Hops", "Sent", "Lost", "Mean ms", "Max ms")
@@ -23,6 +23,10 @@ _STATES = {"running": "still running", "partial": "incomplete", "cancelled": "ca
 
 def render(measured: Measured, *, follows: bool) -> Iterator[str]:
     """A section for each target."""
+    return pieces(_parts(measured, follows=follows))
+
+
+def _parts(measured: Measured, *, follows: bool) -> Iterator[str]:
     summary = measured.summary
     for index, target in enumerate(summary.targets):
         numbers = numbers_of(summary, index)
@@ -30,10 +34,10 @@ def render(measured: Measured, *, follows: bool) -> Iterator[str]:
         follows = True
         yield _head(_COLOS, _COLOS_RIGHT)
         for step in steps(measured, numbers):
-            yield "".join(_line(_overview(row)) for row in step)
+            yield from (_line(_overview(row)) for row in step)
+            yield ""  # the lines are short for what their rows cost
         for step in steps(measured, numbers):
-            for row in step:
-                yield _path(row)
+            yield from map(_path, step)
 
 
 def code(text: str) -> str:

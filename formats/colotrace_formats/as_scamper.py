@@ -16,7 +16,7 @@ from colotrace_proto.tally import Known
 from colotrace_proto.text import safe
 
 from .answers import Answer, by_ttl, icmp_answer, is_ipv6, mpls_stack, probe_size, refusal
-from .shown import Row, each, json_text
+from .shown import Row, each, json_parts, json_text, pieces
 
 _METHODS = {PacketType.ICMP: "icmp-echo-paris", PacketType.UDP: "udp-paris"}
 _HAS_PORTS = (PacketType.UDP, PacketType.TCP)
@@ -28,14 +28,24 @@ _MPLS_ENTRY = 4
 def render(measured: Measured, *, follows: bool) -> Iterator[str]:
     """A line for each row."""
     del follows
+    return pieces(_parts(measured))
+
+
+def _parts(measured: Measured) -> Iterator[str]:
     for row in each(measured):
-        yield json_text(_trace(row)) + "\n"
+        hops = by_ttl(row)
+        head = _head(row, hops)
+        if any(hops):
+            yield from json_parts(head, "hops", _hops(row, hops))
+            yield "\n"
+        else:
+            yield json_text(head) + "\n"
 
 
-def _trace(row: Row) -> dict[str, object]:
+def _head(row: Row, hops: Sequence[Sequence[Answer]]) -> dict[str, object]:
+    """The trace without its hops."""
     gathered, options = row.trace.gathered, row.summary.options
     began_s, rest_ms = divmod(row.trace.began_ms, _MS_PER_S)
-    hops = by_ttl(row)
     reason, data = _stop(row, hops)
     trace: dict[str, object] = {
         "type": "trace",
@@ -51,8 +61,7 @@ def _trace(row: Row) -> dict[str, object]:
     if options.packet_type in _HAS_PORTS and row.trace.flows:
         flow = row.trace.flows[0]
         trace |= {"sport": flow.source_port, "dport": flow.destination_port}
-    size = probe_size(row)
-    trace |= {
+    return trace | {
         "stop_reason": reason,
         "stop_data": data,
         "start": {"sec": began_s, "usec": rest_ms * 1_000, "ftime": _ftime(began_s)},
@@ -63,16 +72,17 @@ def _trace(row: Row) -> dict[str, object]:
         "wait": -(-options.wait_ms // _MS_PER_S),
         "wait_probe": 0,
         "tos": 0,
-        "probe_size": size,
+        "probe_size": probe_size(row),
         "probe_count": sum(gathered.sent),
         "colo": safe(row.shown.colo.name),
     }
-    found = [
-        _hop(answer, row, ttl=ttl, number=number, size=size)
-        for ttl, answers in enumerate(hops, 1)
-        for number, answer in enumerate(answers, 1)
-    ]
-    return trace | {"hops": found} if found else trace
+
+
+def _hops(row: Row, hops: Sequence[Sequence[Answer]]) -> Iterator[dict[str, object]]:
+    size = probe_size(row)
+    for ttl, answers in enumerate(hops, 1):
+        for number, answer in enumerate(answers, 1):
+            yield _hop(answer, row, ttl=ttl, number=number, size=size)
 
 
 def _stop(row: Row, hops: Sequence[Sequence[Answer]]) -> tuple[str, int]:

@@ -16,7 +16,7 @@ from colotrace_proto.tally import Known
 from colotrace_proto.text import safe
 
 from .answers import Answer, by_ttl, probe_size
-from .shown import Row, each, time_text
+from .shown import Row, each, pieces, time_text
 
 _MOST_OF_A_REMARK = 500
 # ASCII without what host names are made of; and what separates the parts of a line.
@@ -27,27 +27,33 @@ _NOT_IN_LABELS = re.compile(r"[ :;()\[\]]")
 
 def render(measured: Measured, *, follows: bool) -> Iterator[str]:
     """The blocks, with an empty line between."""
+    return pieces(_lines(measured, follows=follows))
+
+
+def _lines(measured: Measured, *, follows: bool) -> Iterator[str]:
     for row in each(measured):
-        yield "\n" + _block(row) if follows else _block(row)
+        if follows:
+            yield "\n"
+        for line in _block(row):
+            yield line + "\n"
         follows = True
 
 
-def _block(row: Row) -> str:
+def _block(row: Row) -> Iterator[str]:
     gathered, shown = row.trace.gathered, row.shown
-    lines = [_heading(row)]
+    yield _heading(row)
     for ttl, (answers, hop) in enumerate(zip(by_ttl(row), shown.hops, strict=True), 1):
         if gathered.own_ends:
             answers.sort(key=lambda answer: answer.node.address)
         stars = " *" * hop.packets_lost
-        # A hop that was not probed, or lost nothing and answered nothing, still has a line.
-        lines.append(f"{ttl:2} {_hop(answers, row.known)}{stars or ('' if answers else ' *')}")
-    target = shown.target_summary
+        # A hop that was not probed still has a line.
+        yield f"{ttl:2} {_hop(answers, row.known)}{stars or ('' if answers else ' *')}"
     if gathered.unplaced:
-        lines.append(f"{target.ip} answered, without telling at which hop")
+        yield f"{shown.target_summary.ip} answered, without telling at which hop"
     if shown.error:
-        lines.append(shown.error)
-    lines += [f"note: {safe(remark.text, most=_MOST_OF_A_REMARK)}" for remark in row.trace.remarks]
-    return "\n".join(lines) + "\n"
+        yield shown.error
+    for remark in row.trace.remarks:
+        yield f"note: {safe(remark.text, most=_MOST_OF_A_REMARK)}"
 
 
 def _heading(row: Row) -> str:

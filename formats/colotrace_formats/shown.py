@@ -1,7 +1,7 @@
 """The rows of a measurement, computed a few at a time."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
@@ -14,6 +14,9 @@ _STEP_ROWS = 16
 _STEP_REPLIES = 800
 """Rows and replies that are computed together: about a millisecond's worth. A row of more replies
 takes longer."""
+
+_PIECE = 8_000
+"""Characters."""
 
 
 class Row(NamedTuple):
@@ -73,6 +76,31 @@ def json_text(value: object) -> str:
         return safe_json(msgspec.json.encode(value).decode())
     except UnicodeEncodeError:  # half of a surrogate pair, which UTF-8 lacks and JSON can escape
         return json.dumps(msgspec.to_builtins(value), separators=(",", ":"))
+
+
+def pieces(parts: Iterable[str]) -> Iterator[str]:
+    """The text of all parts, in pieces of a size that costs about a millisecond to write. So few
+    pieces are made of many short rows, and several of a long one. An empty part ends a piece."""
+    waiting: list[str] = []
+    size = 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= _PIECE or not part:
+            yield "".join(waiting)
+            waiting, size = [], 0
+    if waiting:
+        yield "".join(waiting)
+
+
+def json_parts(head: Mapping[str, object], key: str, items: Iterable[object]) -> Iterator[str]:
+    """A JSON object in parts: what `head` has, then the items as an array by that key."""
+    yield f"{json_text(head)[:-1]},{json_text(key)}:["
+    comma = ""
+    for item in items:
+        yield comma + json_text(item)
+        comma = ","
+    yield "]}"
 
 
 def _computed(measured: Measured, step: list[tuple[int, Trace]]) -> list[Row]:

@@ -73,7 +73,7 @@ def test_pieces_are_short(name: str) -> None:
         sizes.append(len(piece))
     assert len(sizes) > 10
     assert max(sizes) < 200_000
-    assert sorted(costs)[-3] < 0.02
+    assert sorted(costs)[-3] < 0.01  # half of it, by measurement: garbage is collected too
 
 
 @ALL
