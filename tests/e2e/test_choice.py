@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
+import httpx
 import pytest
-from fleet import Fleet
-from fleet.asking import ask
+from fleet import AgentSpec, Fleet
+from fleet.asking import ask, until
+from fleet.fleet import NO_TLS, default_agents
+from lab import Lab
+
+BOTH_LINKS = pytest.mark.parametrize(
+    "own_fleet",
+    ["direct", pytest.param("mqtt", marks=pytest.mark.xdist_group("mqtt"))],
+    indirect=True,
+)
+
+
+@pytest.fixture
+def own_agents(lab: Lab) -> list[AgentSpec]:
+    """Agents of two colos that have tags, and one of a colo without."""
+    tags = {"den01": ("provider=X", "rack=7"), "fra01": ("provider=x",), "sin01": ()}
+    return [
+        AgentSpec(spec.host, spec.colo, spec.city, spec.agent_id, tags=tags[spec.colo])
+        for spec in default_agents(lab)
+        if spec.colo in tags
+    ]
 
 
 async def rows(fleet: Fleet, target: str, *colos: str, **options: Any) -> dict[str, Any]:
@@ -56,3 +77,52 @@ async def test_name_without_the_family_is_an_error_of_its_row(
     assert row["error"].endswith("Code 3")
     (message,) = row["messages"]
     assert message.endswith(f"{name}.lab.example does not resolve: it has no IPv{family} address")
+
+
+async def agents(fleet: Fleet) -> dict[str, Any]:
+    """The attached agents by id."""
+    async with httpx.AsyncClient(headers=fleet.headers(), verify=NO_TLS) as client:
+        answer = (await client.get(f"{fleet.path()}/agents")).json()
+    return {agent["id"]: agent for agent in answer["result"]}
+
+
+@BOTH_LINKS
+async def test_tags_select_colos_and_outlive_the_coordinator(own_fleet: Fleet) -> None:
+    """A restarted coordinator knows them before its agents are back; rows wait for these."""
+    web = own_fleet.lab.address("web")
+    assert set(await rows(own_fleet, web, "tag:provider=x")) == {"den01", "fra01"}
+    assert set(await rows(own_fleet, web, "tag:provider=x", "tag:rack=7")) == {"den01"}
+    assert set(await rows(own_fleet, web, "sin", "den", "tag:provider=x")) == {"den01"}
+    found = await agents(own_fleet)
+    assert found["den01-a"]["tags"] == {"provider": "X", "rack": "7"}
+    assert found["sin01-a"]["tags"] == {}
+    await asyncio.to_thread(own_fleet.stop_coordinator)
+    await asyncio.to_thread(own_fleet.start_coordinator)
+    found = await rows(own_fleet, web, "tag:provider=x")
+    assert {name: row["error"] for name, row in found.items()} == {"den01": "", "fra01": ""}
+
+
+@BOTH_LINKS
+async def test_agent_that_was_killed_is_listed_with_its_trouble(own_fleet: Fleet) -> None:
+    """Once it is back. An agent that was stopped has none."""
+    specs = {spec.agent_id: spec for spec in own_fleet.specs}
+    for agent_id, kill in (("den01-a", True), ("fra01-a", False)):
+        before = (await agents(own_fleet))[agent_id]
+        assert before["last_trouble"] is None
+        await asyncio.to_thread(own_fleet.stop_agent, agent_id, kill=kill)
+
+        async def gone(agent_id: str = agent_id) -> bool:
+            return agent_id not in await agents(own_fleet)
+
+        await until(gone, within_s=15)
+        own_fleet.start_agent(specs[agent_id])
+
+        async def back(agent_id: str = agent_id) -> bool:
+            return agent_id in await agents(own_fleet)
+
+        await until(back, within_s=15)
+        after = (await agents(own_fleet))[agent_id]
+        assert after["attached_since"] > before["attached_since"]
+        assert bool(after["last_trouble"]) is kill
+    trouble = (await agents(own_fleet))["den01-a"]["last_trouble"]
+    assert "the connection broke" in trouble or "the broker announced that it had gone" in trouble

@@ -51,6 +51,7 @@ class AgentSpec:
     colo: str
     city: str
     agent_id: str
+    tags: tuple[str, ...] = ()
 
 
 class Fleet:
@@ -76,7 +77,7 @@ class Fleet:
         self.token = ""
         self.agents: dict[str, Process | Forked] = {}
         self.coordinator: Process | Forked | None = None
-        self._specs = agents if agents is not None else default_agents(lab)
+        self.specs = agents if agents is not None else default_agents(lab)
         self._coordinator_flags = coordinator_flags
         self._agent_flags = agent_flags
         self._grpc_host = grpc_host or lab.management_address
@@ -101,7 +102,7 @@ class Fleet:
                 self.directory, program=_BIN / "colotrace-coordinator", account=ACCOUNT
             )
             self.start_coordinator()
-            for spec in self._specs:
+            for spec in self.specs:
                 self.start_agent(spec)
         except BaseException:
             self.close()
@@ -189,6 +190,7 @@ class Fleet:
         argv = [
             _BIN / "colotrace-agent", "run", "--colo", spec.colo, "--city", spec.city,
             "--agent-id", spec.agent_id, "--insecure", "--allow-private",
+            *(word for tag in spec.tags for word in ("--tag", tag)),
             *(self._meeting() or ("--coordinator", self._grpc)), *self._agent_flags,
         ]  # fmt: skip
         with self.agent_log(name).open("ab") as stream:
