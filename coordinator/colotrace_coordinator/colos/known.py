@@ -3,7 +3,7 @@
 Every request asks, so the cost of a request does not grow with the colos that it does not mean.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from typing import NamedTuple
 
 from colotrace_proto.messages import ColoName
@@ -12,7 +12,7 @@ from colotrace_proto.tags import Tag
 from .names import ColoNames
 from .places import Groups, Places
 from .selectors import City, Country, Tagged
-from .spread import ByWeight, spread
+from .spread import Spread
 
 
 class ColoFacts(NamedTuple):
@@ -28,7 +28,7 @@ class KnownColos:
     def __init__(self, cities: Iterable[tuple[ColoName, str]] = ()) -> None:
         self._names = ColoNames()
         self._places = Places()
-        self._by_weight = ByWeight()
+        self._spread = Spread()
         self._tags: dict[ColoName, frozenset[Tag]] = {}
         self._tagged: Groups[Tag] = Groups()
         for name, city in sorted(cities):
@@ -42,17 +42,18 @@ class KnownColos:
 
     def put(self, name: ColoName, city: str = "") -> None:
         """Add a colo, or change its city."""
-        if name not in self._names:
-            self._names.add(name)
-            self._by_weight.add(name)
+        if name in self._names:
+            self._spread.discard(name, self._places[name])
+        self._names.add(name)
         self._places.put(name, city)
+        self._spread.add(name, self._places[name])
 
     def discard(self, name: ColoName) -> None:
         """Remove a colo; one that is not there is ignored."""
         if name in self._names:
             self.tag(name, ())
             self._names.discard(name)
-            self._by_weight.discard(name)
+            self._spread.discard(name, self._places[name])
             self._places.discard(name)
 
     def tag(self, name: ColoName, tags: Iterable[Tag]) -> None:
@@ -86,8 +87,6 @@ class KnownColos:
             case Tagged():
                 return self._tagged[selector.tag.folded()]
 
-    def spread(self, colos: Collection[ColoName], most: int) -> Collection[ColoName]:
-        """At most this many of these colos, spread over their places; see `spread`."""
-        if len(colos) <= most:
-            return colos
-        return spread(self._by_weight.sorted(colos), most, place_of=self._places.__getitem__)
+    def spread(self, colos: Set[ColoName], most: int) -> Set[ColoName]:
+        """At most this many of these colos, spread over their places; see `Spread`."""
+        return self._spread.choose(colos, most, place_of=self._places.__getitem__)

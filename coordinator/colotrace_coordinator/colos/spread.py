@@ -9,8 +9,7 @@ last one is left out.
 
 import zlib
 from bisect import bisect_left, insort
-from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterator, Set
 from itertools import islice
 
 from colotrace_proto.messages import ColoName
@@ -21,50 +20,51 @@ _FEW = 8
 """Sorting one of so many colos takes less time than looking at all of them."""
 
 
-class ByWeight:
-    """The known colos in the order of their weights, so that no request sorts thousands."""
+class Spread:
+    """The known colos by country and city, so that no request sorts thousands."""
 
     def __init__(self) -> None:
-        self._all: list[ColoName] = []
+        self._count = 0
+        # By country and city: the colos in the order of their weights.
+        self._countries: dict[str, dict[str, list[ColoName]]] = {}
 
-    def add(self, colo: ColoName) -> None:
+    def add(self, colo: ColoName, place: Place) -> None:
         """Add a colo that is not there."""
-        insort(self._all, colo, key=_weight)
+        self._count += 1
+        cities = self._countries.setdefault(place.country, {})
+        insort(cities.setdefault(place.city, []), colo, key=_weight)
 
-    def discard(self, colo: ColoName) -> None:
-        """Remove a colo that is there."""
-        del self._all[bisect_left(self._all, _weight(colo), key=_weight)]
+    def discard(self, colo: ColoName, place: Place) -> None:
+        """Remove a colo from its place."""
+        self._count -= 1
+        cities = self._countries[place.country]
+        colos = cities[place.city]
+        del colos[bisect_left(colos, _weight(colo), key=_weight)]
+        if not colos:
+            del cities[place.city]
+        if not cities:
+            del self._countries[place.country]
 
-    def sorted(self, colos: Collection[ColoName]) -> list[ColoName]:
-        """These of the colos, in the order of their weights."""
-        if len(colos) < len(self._all) // _FEW:
-            return sorted(colos, key=_weight)
-        return [colo for colo in self._all if colo in colos]
-
-
-def spread(
-    colos: Iterable[ColoName], most: int, *, place_of: Callable[[ColoName], Place]
-) -> set[ColoName]:
-    """At most this many of the colos, which are in the order of their weights; see the module."""
-    of_place: defaultdict[Place, list[ColoName]] = defaultdict(list)
-    for colo in colos:
-        of_place[place_of(colo)].append(colo)
-    of_country: defaultdict[str, list[Place]] = defaultdict(list)
-    for place in of_place:
-        of_country[place.country].append(place)
-
-    def cities(country: str) -> Iterator[ColoName]:
-        # Sorted once the country's turn has come: with a small `most` that of few comes.
-        places = sorted(of_country[country], key=lambda place: _weight(place.city))
-        yield from _in_turn([iter(of_place[place]) for place in places])
-
-    countries = sorted(of_country, key=_weight)
-    return set(islice(_in_turn([cities(country) for country in countries]), most))
+    def choose(
+        self, colos: Set[ColoName], most: int, *, place_of: Callable[[ColoName], Place]
+    ) -> Set[ColoName]:
+        """At most this many of the colos, which are known ones; see the module."""
+        if len(colos) <= most:
+            return colos
+        if len(colos) * _FEW < self._count:
+            few = Spread()
+            for colo in colos:
+                few.add(colo, place_of(colo))
+            return few.choose(colos, most, place_of=place_of)
+        in_order = sorted(self._countries, key=_weight)
+        countries = [_of_country(self._countries[country], colos) for country in in_order]
+        return set(islice(_in_turn(countries), most))
 
 
-def _weight(name: str) -> tuple[int, str]:
-    # Texts of the same weight are told apart by themselves.
-    return zlib.crc32(name.encode()), name
+def _of_country(cities: dict[str, list[ColoName]], wanted: Set[ColoName]) -> Iterator[ColoName]:
+    # Begun when the country has its turn: with a small limit, few countries have one.
+    in_order = sorted(cities, key=_weight)
+    yield from _in_turn([filter(wanted.__contains__, cities[city]) for city in in_order])
 
 
 def _in_turn(groups: list[Iterator[ColoName]]) -> Iterator[ColoName]:
@@ -77,3 +77,8 @@ def _in_turn(groups: list[Iterator[ColoName]]) -> Iterator[ColoName]:
                 left.append(group)
                 break
         groups = left
+
+
+def _weight(name: str) -> tuple[int, str]:
+    # Texts of the same weight are told apart by themselves.
+    return zlib.crc32(name.encode()), name

@@ -1,6 +1,6 @@
 """Resolves the entries of a request's `colos` to colos: names and codes unite, selectors narrow."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from heapq import merge
 from itertools import islice
 
@@ -89,7 +89,7 @@ def _narrowed(
         if not left:
             text = f"No colo that is left by the other entries matches {shown(entries[n])}"
             _refuse([(n, Message(Code.UNKNOWN_COLO, text, _pointer(n)))])
-    chosen: Collection[ColoName] = set(known) if left is None else left
+    chosen: Set[ColoName] = set(known) if left is None else left
     if limits:
         chosen = known.spread(chosen, min(limits.values()))
     if not chosen:
