@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from colotrace_analysis import diff, graph
@@ -29,6 +30,10 @@ from .replay import recorded_feed
 from .running import Running
 
 T = TypeVar("T")
+
+_CANCELLED_WITHIN_S = 2.0
+"""How long a cancellation is waited for: names are looked up before a measurement ends."""
+_LOOK_EVERY_S = 0.1
 
 
 class Measurements:
@@ -198,9 +203,20 @@ class Measurements:
         run = self._here(account_id, measurement_id)
         if run is not None:
             self.withdraw(run)
-            await asyncio.wait([run.ended])
+            await asyncio.wait([run.closed], timeout=_CANCELLED_WITHIN_S)
             return True
-        return self._relay is not None and await self._relay.cancel(account_id, measurement_id)
+        if self._relay is None or not await self._relay.cancel(account_id, measurement_id):
+            return False
+        # The other coordinator writes its end behind.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CANCELLED_WITHIN_S):
+                while await self._runs(account_id, measurement_id):  # noqa: ASYNC110 - another process writes it
+                    await asyncio.sleep(_LOOK_EVERY_S)
+        return True
+
+    async def _runs(self, account_id: str, measurement_id: str) -> bool:
+        summary = await self.find(account_id, measurement_id)
+        return summary is not None and summary.status is Status.RUNNING
 
     async def remove(self, account_id: str, measurement_id: str) -> bool:
         """Whether there was one that had ended, which is forgotten now."""

@@ -55,6 +55,8 @@ class Running:
         self.tickets: dict[int, Ticket] = {}
         """The jobs of the rows that have not, by the number of their first row."""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done once its answer has been put together, or nobody waits for one."""
         self.status = Status.RUNNING
         self.withdrawn = False
         """Whether it was asked to end early."""
@@ -117,6 +119,7 @@ class Running:
     def close(self, status: Status, known: Known) -> None:
         """It has ended."""
         self.status, self.known, self._ended_ms = status, known, self._now_ms()
+        self.closed.set_result(None)
 
     def _job_ended(self, numbers: Sequence[int], done: "asyncio.Future[JobResult]") -> None:
         ticket = self.tickets.pop(numbers[0], None)
