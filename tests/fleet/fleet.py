@@ -67,11 +67,13 @@ class Fleet:
         grpc_host: str | None = None,
         broker: Broker | None = None,
         beside: Fleet | None = None,
+        database: str | None = None,
         installed: bool = False,
     ) -> None:
         """With `broker`, agents and coordinator meet there. `beside` another fleet on the same
-        broker, this is one more coordinator, which shares its database and agents. With
-        `installed`, each program is started as its users do it, not forked."""
+        broker, this is one more coordinator, which shares its database and agents. `database` is
+        the URL of an empty one; by default it is a file. With `installed`, each program is started
+        as its users do it, not forked."""
         self.lab = lab
         self._spawn: Callable[..., Process | Forked] = lab.spawn if installed else lab.fork
         self.token = ""
@@ -84,6 +86,7 @@ class Fleet:
         self._http = "127.0.0.1:0"
         self._grpc = f"{self._grpc_host}:0"
         self.broker = broker
+        self._database = database or (beside._database if beside is not None else None)
         self._beside = beside
         self.directory = Path(tempfile.mkdtemp(prefix="colotrace-fleet-"))
 
@@ -98,9 +101,12 @@ class Fleet:
                 self.token = self._beside.token
                 self.start_coordinator()
                 return
-            self.token = prepare(
-                self.directory, program=_BIN / "colotrace-coordinator", account=ACCOUNT
-            )
+            if self._database is None:
+                self.token = prepare(
+                    self.directory, program=_BIN / "colotrace-coordinator", account=ACCOUNT
+                )
+            else:
+                self.token = self.command("token", "create", "--account", ACCOUNT).strip()
             self.start_coordinator()
             for spec in self.specs:
                 self.start_agent(spec)
@@ -139,6 +145,9 @@ class Fleet:
     def _data(self) -> Path:
         return self._beside.directory if self._beside is not None else self.directory
 
+    def _stored(self) -> tuple[str | Path, ...]:
+        return ("--database", self._database) if self._database else ("--data", self._data)
+
     def _meeting(self) -> tuple[str, ...]:
         return ("--mqtt", self.broker.url) if self.broker is not None else ()
 
@@ -152,7 +161,7 @@ class Fleet:
         """Starts it; a second time on the same ports, and with the same data."""
         argv = [
             _BIN / "colotrace-coordinator", "serve", "--http", self._http, "--grpc", self._grpc,
-            "--data", self._data, "--insecure", "--allow-private",
+            *self._stored(), "--insecure", "--allow-private",
             "--resolver", self.lab.resolver, "--asn-db", self.lab.asn_db,
             "--target-rate", "1000000", "--account-target-rate", "1000000",
             "--log-format", "json", *self._meeting(), *self._stopping(),
@@ -175,7 +184,7 @@ class Fleet:
 
     def command(self, *words: str) -> str:
         """What `colotrace-coordinator WORDS --data …` prints."""
-        argv = [_BIN / "colotrace-coordinator", *words, "--data", self._data]
+        argv = [_BIN / "colotrace-coordinator", *words, *self._stored()]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
         if done.returncode:
             raise FleetError(done.stderr)

@@ -1,22 +1,14 @@
 """Runs the tests with SQLite and with a PostgreSQL server."""
 
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
-from lab import access
+from fleet.postgresql import postgresql_server
 from manual_clock import ManualClock
 from sqlalchemy import text
-
-# On Debian the server's programs are not on PATH.
-_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
 @pytest.fixture
@@ -27,51 +19,8 @@ def clock() -> ManualClock:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The URL of a server on a UNIX socket, for the session."""
-    initdb = next((p / "initdb" for p in _PROGRAMS if (p / "initdb").exists()), None)
-    if initdb is None:
-        pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
-    # PostgreSQL refuses to run as root.
-    user, begin = None, []
-    if access.is_root():
-        user = next((u for u in ("postgres", "nobody") if _exists(u)), None)
-    elif os.geteuid() == 0:  # of a user namespace without other users: tests/lab/enter.py
-        begin = ["unshare", "--user", "--map-user=65534", "--map-group=65534", "--"]
-    # Short, because the path of a UNIX socket has at most 107 bytes.
-    directory = Path(tempfile.mkdtemp(prefix="ctpg-", dir="/tmp"))
-    try:
-        if user:
-            shutil.chown(directory, user)
-        data = directory / "data"
-        _run([*begin, initdb, "-D", data, "-U", "colotrace", "-A", "trust", "--no-sync"], user)
-        server = subprocess.Popen(
-            [
-                *begin,
-                initdb.with_name("postgres"),
-                *("-D", data, "-k", directory, "-c", "listen_addresses=", "-c", "fsync=off"),
-            ],
-            user=user,
-            cwd=directory,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        try:
-            assert server.stderr is not None
-            for line in server.stderr:
-                if "ready to accept connections" in line:
-                    break
-            else:
-                pytest.fail("PostgreSQL did not start")
-            yield f"postgresql://colotrace@/postgres?host={directory}"
-        finally:
-            server.terminate()
-            try:
-                server.communicate(timeout=10)
-            except subprocess.TimeoutExpired:
-                server.kill()
-                server.communicate()
-    finally:
-        shutil.rmtree(directory)
+    with postgresql_server() as url:
+        yield url
 
 
 @pytest.fixture(
@@ -101,15 +50,3 @@ async def empty(location: Location) -> None:
         await session.execute(text("DROP SCHEMA public CASCADE"))
         await session.execute(text("CREATE SCHEMA public"))
     await database.close()
-
-
-def _run(command: list[str | Path], user: str | None) -> None:
-    subprocess.run(command, user=user, check=True, capture_output=True, cwd="/")
-
-
-def _exists(user: str) -> bool:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return False
-    return True
