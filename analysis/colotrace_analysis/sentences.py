@@ -1,6 +1,6 @@
 """Parts of the sentences in which findings are told. Texts from outside are put in as they are."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 
 _NAMED = 3
 """Most items that are named rather than counted."""
@@ -20,7 +20,7 @@ def counted(number: int, singular: str, plural: str = "") -> str:
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-def verb(items: Sequence[str], base: str, third: str = "") -> str:
+def verb(items: Sized, base: str, third: str = "") -> str:
     """The verb for one or several: `passes`, `pass`."""
     return (third or base + "s") if len(items) == 1 else base
 
