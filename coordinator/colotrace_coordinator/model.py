@@ -160,8 +160,9 @@ class Measurements(Protocol):
         """The rows of a target and a colo, each with its measurement, newest first; only those
         with an id of at most `up_to`."""
 
-    async def feed(self, account_id: str, measurement_id: str) -> Feed | None:
-        """The events of a measurement, of one that has ended all at once."""
+    async def feed(self, account_id: str, measurement_id: str, *, position: int = 0) -> Feed | None:
+        """The events of a measurement, of one that has ended all at once. `position` is that of a
+        client that resumes."""
 
     async def cancel(self, account_id: str, measurement_id: str) -> bool:
         """Whether the measurement ran, and was cancelled."""

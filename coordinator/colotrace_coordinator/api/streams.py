@@ -222,15 +222,20 @@ class EventStream(_Stream):
         last_event_id: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """`last_event_id`: the header Last-Event-ID; anything but a number counts as none."""
+        """`last_event_id`: see `position_of`."""
         super().__init__(feed, streams=streams, until_sent=until_sent, headers=headers)
-        if re.fullmatch(r"[0-9]{1,15}", last_event_id, re.ASCII):
-            self._position = int(last_event_id)
+        self._position = position_of(last_event_id)
         if feed.ended and not feed.closed and self._position == feed.position:
             self.status_code = 204
 
     def _read(self) -> Piece:
         return self._feed.after(self._position)
+
+
+def position_of(last_event_id: str) -> int:
+    """The position of a client that resumes, by its header Last-Event-ID; 0 if that is not a
+    number."""
+    return int(last_event_id) if re.fullmatch(r"[0-9]{1,15}", last_event_id, re.ASCII) else 0
 
 
 class RowStream(_Stream):

@@ -13,6 +13,11 @@ def is_id(text: str) -> bool:
     return _ID.fullmatch(text) is not None
 
 
+def began_ms(measurement_id: str) -> int:
+    """When the measurement of an id began, in milliseconds of Unix time of its coordinator."""
+    return int(measurement_id[:12], 16)
+
+
 class Ids:
     """Makes the ids of one process: each is greater than the one before, even if the wall clock is
     set back (RFC 9562 section 6.2, method 1)."""

@@ -49,8 +49,11 @@ class History(Protocol):
 class Relay(Protocol):
     """Asks the other coordinators about measurements that run there."""
 
-    async def follow(self, account_id: str, measurement_id: str) -> Feed | None:
-        """Its events; None if no other coordinator runs it."""
+    async def follow(
+        self, account_id: str, measurement_id: str, *, position: int = 0
+    ) -> Feed | None:
+        """Its events, with the one at `position` if there is such; None if no other coordinator
+        runs it."""
 
     async def cancel(self, account_id: str, measurement_id: str) -> bool:
         """Whether another coordinator ran it, and cancels it."""

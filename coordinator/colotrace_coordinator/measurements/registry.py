@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import TypeVar
 
 from colotrace_analysis import diff, graph
@@ -23,6 +22,7 @@ from colotrace_coordinator.live.feed import Feed
 from colotrace_coordinator.model import Answer, Filter, TraceRequest
 from colotrace_coordinator.turns import Turns
 
+from .elsewhere import Elsewhere
 from .ids import Ids
 from .keeping import History, Relay
 from .pump import Pump
@@ -33,7 +33,6 @@ T = TypeVar("T")
 
 _CANCELLED_WITHIN_S = 2.0
 """How long a cancellation is waited for: names are looked up before a measurement ends."""
-_LOOK_EVERY_S = 0.1
 
 
 class Measurements:
@@ -55,7 +54,7 @@ class Measurements:
         self._coordinator = coordinator
         self._turns = turns
         self._history = history
-        self._relay = relay
+        self._elsewhere = Elsewhere(history, relay, now_ms=now_ms)
         self._now_ms = now_ms
         self._ids = Ids(now_ms)
         self._running: dict[str, Running] = {}
@@ -150,9 +149,7 @@ class Measurements:
         run = self._here(account_id, measurement_id)
         if run is not None:
             return run.summary
-        if self._history is None:
-            return None
-        return await self._history.find(account_id, measurement_id)
+        return await self._elsewhere.find(account_id, measurement_id)
 
     async def show(self, account_id: str, measurement_id: str) -> Answer | None:
         """A measurement of the account, as far as it has come."""
@@ -186,13 +183,12 @@ class Measurements:
             return ()
         return await self._history.pair(account_id, target, colo, up_to=up_to, most=most)
 
-    async def feed(self, account_id: str, measurement_id: str) -> Feed | None:
-        """The events of a measurement: of one that has ended, all at once."""
+    async def feed(self, account_id: str, measurement_id: str, *, position: int = 0) -> Feed | None:
+        """The events of a measurement: of one that has ended, all at once. `position` is that of a
+        client that resumes."""
         feed = self.feed_here(account_id, measurement_id)
-        if feed is None and self._relay is not None:
-            summary = await self.find(account_id, measurement_id)
-            if summary is None or summary.status is Status.RUNNING:
-                feed = await self._relay.follow(account_id, measurement_id)
+        if feed is None:
+            feed = await self._elsewhere.feed(account_id, measurement_id, position=position)
         if feed is None:
             answer = await self.show(account_id, measurement_id)
             feed = None if answer is None else await recorded_feed(answer)
@@ -205,18 +201,7 @@ class Measurements:
             self.withdraw(run)
             await asyncio.wait([run.closed], timeout=_CANCELLED_WITHIN_S)
             return True
-        if self._relay is None or not await self._relay.cancel(account_id, measurement_id):
-            return False
-        # The other coordinator writes its end behind.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CANCELLED_WITHIN_S):
-                while await self._runs(account_id, measurement_id):  # noqa: ASYNC110 - another process writes it
-                    await asyncio.sleep(_LOOK_EVERY_S)
-        return True
-
-    async def _runs(self, account_id: str, measurement_id: str) -> bool:
-        summary = await self.find(account_id, measurement_id)
-        return summary is not None and summary.status is Status.RUNNING
+        return await self._elsewhere.cancel(account_id, measurement_id)
 
     async def remove(self, account_id: str, measurement_id: str) -> bool:
         """Whether there was one that had ended, which is forgotten now."""

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from colotrace_coordinator.api.access.access import READ, Access
 from colotrace_coordinator.api.errors import NoMeasurementError
 from colotrace_coordinator.api.representation import wanted
-from colotrace_coordinator.api.streams import Streams, stream_of
+from colotrace_coordinator.api.streams import Streams, position_of, stream_of
 from colotrace_coordinator.model import Measurements
 
 
@@ -27,9 +27,12 @@ class Events:
         form = wanted(request)
         if not isinstance(form, Live):
             form = Live.EVENTS
+        last_event_id = request.headers.get("last-event-id", "")
         with ExitStack() as stack:
             stack.enter_context(self._streams.enter(account_id))
-            feed = await self._measurements.feed(account_id, request.path_params["id"])
+            feed = await self._measurements.feed(
+                account_id, request.path_params["id"], position=position_of(last_event_id)
+            )
             if feed is None:
                 raise NoMeasurementError
             until_sent = stack.pop_all()
@@ -38,5 +41,5 @@ class Events:
             form,
             streams=self._streams,
             until_sent=until_sent,
-            last_event_id=request.headers.get("last-event-id", ""),
+            last_event_id=last_event_id,
         )

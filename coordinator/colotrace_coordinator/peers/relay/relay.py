@@ -11,7 +11,7 @@ from contextlib import suppress
 from colotrace_proto import bus
 from colotrace_proto.running import RunningClock
 
-from colotrace_coordinator.live.feed import Feed
+from colotrace_coordinator.live.feed import RECORDED, Feed
 from colotrace_coordinator.metrics import RelayMetrics
 from colotrace_coordinator.peers.peers import Peers
 
@@ -79,7 +79,8 @@ class Relay:
         await self._until(lambda: mirror.state is not State.ASKED, LINGER_S)
         if not mirror.arrived:
             return None
-        await self._until(lambda: mirror.position >= position or mirror.ended, ANSWER_WITHIN_S)
+        if position < RECORDED:
+            await self._until(lambda: mirror.position >= position or mirror.ended, ANSWER_WITHIN_S)
         return mirror.feed
 
     async def cancel(self, account_id: str, measurement_id: str) -> bool:
