@@ -223,12 +223,15 @@ class Measurements:
     async def _so_far(self, run: Running) -> Measured:
         """All of a measurement that runs here, with the names that are known now."""
         unfinished: dict[int, Trace] = {}
-        addresses: set[str] = set()
         for number in list(run.tickets):
             if number in run.tickets:
                 unfinished[number] = run.so_far(number)
                 await self._turns.pause()
-        for trace in (*unfinished.values(), *run.traces.values()):
-            addresses.update(address_text(n.address) for n in trace.gathered.replies.nodes)
-        known, _ = self._answers.known_now(addresses)
-        return replace(run.measured(unfinished), known=known)
+        measured = run.measured(unfinished)
+        addresses: set[bytes] = set()
+        for trace in measured.traces.values():
+            addresses.update(node.address for node in trace.gathered.replies.nodes)
+            await self._turns.pause()
+        texts = [address_text(address) for address in addresses]
+        known, _ = self._answers.known_now(texts)
+        return replace(measured, known=known)
