@@ -37,6 +37,11 @@ class Format:
             return f"{self.media_type}; charset=utf-8"
         return self.media_type
 
+    @property
+    def is_for_people(self) -> bool:
+        """Whether people read it as it is. It then has the notes of the rows, too."""
+        return self.name in ("text", "markdown")
+
     def render(self, measured: Measured, *, follows: bool = False) -> Iterator[str]:
         """The measurement as text, in pieces (see the package)."""
         return cast("Iterator[str]", self._module().render(measured, follows=follows))

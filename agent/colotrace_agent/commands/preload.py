@@ -6,9 +6,13 @@ missing.
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from colotrace_proto import layout, rows, table, text
 from colotrace_proto.hostnames import to_ascii
+
+if TYPE_CHECKING:
+    from colotrace_formats.formats import Format
 
 _RESOLVING = ("concurrent.futures.thread", "encodings.idna")
 
@@ -51,3 +55,9 @@ def for_tables() -> None:
     )
     for width in (40, 80, 200):
         table.trace_table("target…", row, on=layout.TextOutput(width), notes=["nöte"])
+
+
+def for_format(form: "Format") -> None:
+    """Modules for rows in that format."""
+    form.load()
+    importlib.import_module(f"{__package__}.recorded")

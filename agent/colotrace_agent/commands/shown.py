@@ -1,5 +1,7 @@
-"""How `colotrace-agent trace` shows a target's row: a table, or a line of JSON."""
+"""How `colotrace-agent trace` shows a target's row: a table, a line of JSON, or another format."""
 
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -31,10 +33,12 @@ class Shown:
         self._settings = settings
         self._outputs = outputs
         self._names = Names(resolver.name)
+        self._begun = False
 
     async def show(self, target: str, frame: Frame) -> None:
         """Prints the row of a job's only frame. Returns once there is room for another row."""
         settings = self._settings
+        ended_ms = round(time.time() * 1e3)
         outcome = frame.outcome or Outcome(Failure.INTERNAL)
         code = error_code(outcome.failure)
         gathered = tally.Gathered(
@@ -60,14 +64,31 @@ class Shown:
         if settings.json:
             line = msgspec.json.encode(rows.TargetRow(target=target, colos=[row]))
             self._outputs.row(safe_json(line.decode()).encode() + b"\n")
-            for note in notes:
-                self._outputs.note(f"{target}: {note}")
+            self._note(target, notes)
+        elif settings.format is not None:
+            from .recorded import recorded
+
+            pieces = settings.format.render(
+                recorded(gathered, frame, settings.job, ended_ms=ended_ms, known=known),
+                follows=self._begun,
+            )
+            self._begun = True
+            text = "".join(pieces)
+            if settings.format.is_for_people:
+                self._outputs.text(text)
+            else:
+                self._outputs.row(text.encode())
+                self._note(target, notes)
         else:
             from colotrace_proto.table import trace_table
 
             table = trace_table(target, row, on=self._outputs.stdout, notes=notes)
             self._outputs.text(table)
         await self._outputs.drain()
+
+    def _note(self, target: str, notes: Sequence[str]) -> None:
+        for note in notes:
+            self._outputs.note(f"{target}: {note}")
 
     async def _known(self, addresses: set[str]) -> tally.Known:
         """Names of the addresses that will be shown, as far as they are found in time."""

@@ -5,7 +5,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from colotrace_proto.starting import require
@@ -13,6 +13,9 @@ from colotrace_proto.text import safe
 
 from . import startup
 from .startup import AllowPrivate, Rate, User, usage
+
+if TYPE_CHECKING:
+    from colotrace_formats.formats import Format
 
 # Descriptors beside the raw sockets: asyncio's and those of name look-ups.
 _REQUIRED_FILES = 6
@@ -82,9 +85,19 @@ def start(
         typer.Option(
             "--json",
             envvar="COLOTRACE_JSON",
-            help="One line of JSON for each target, as it finishes.",
+            help="One line of JSON for each target, as it finishes; the same as --format json.",
         ),
     ] = False,
+    format: Annotated[  # noqa: A002 - the flag's name
+        str,
+        typer.Option(
+            "--format",
+            envvar="COLOTRACE_FORMAT",
+            help="json, csv, text, markdown, mtr, atlas, scamper or dot; by default a table.",
+            metavar="NAME",
+            show_default=False,
+        ),
+    ] = "",
     fail_unreached: Annotated[
         bool,
         typer.Option(
@@ -104,6 +117,7 @@ def start(
     """
     if not targets and targets_file is None:
         usage("give a TARGET, or --targets-file FILE")
+    written = _format(format, json=json)
     file = None if targets_file is None else _opened(targets_file)
     sockets, account = startup.open_sockets(user)
     require(files=_REQUIRED_FILES)
@@ -138,7 +152,8 @@ def start(
         sockets=sockets,
         allow_private=allow_private,
         names=not no_names,
-        json=json,
+        json=json or format == "json",
+        format=written,
         fail_unreached=fail_unreached,
         colo=Colo(
             city=safe(os.environ.get("COLOTRACE_CITY", "")),
@@ -147,12 +162,27 @@ def start(
     )
     if account is not None:
         preload.for_names()
-        if not json:
+        if written is not None:
+            preload.for_format(written)
+        elif not settings.json:
             preload.for_tables()
         if file is not None:
             preload.for_many()
     startup.ready(account)
     sys.exit(asyncio.run(trace(targets or [], settings, file=file)))
+
+
+def _format(name: str, *, json: bool) -> "Format | None":
+    """The format of that name; None for a table or lines of JSON."""
+    if not name or name == "json":
+        return None
+    from colotrace_formats.formats import FORMATS
+
+    if name not in FORMATS:
+        usage(f"--format {name}: one of {', '.join(FORMATS)}")
+    if json:
+        usage(f"--json and --format {name}: give one of them")
+    return FORMATS[name]
 
 
 def _opened(file: Path) -> int:

@@ -24,6 +24,8 @@ from .shown import Shown
 from .targets import Targets, Unusable
 
 if TYPE_CHECKING:
+    from colotrace_formats.formats import Format
+
     from .bulk import Bulk
 
 # Maximum number of targets under way; their rows are in memory until printed.
@@ -43,6 +45,9 @@ class TraceSettings:
     allow_private: bool
     names: bool
     json: bool
+    """A line of JSON for each target; `format` is then None."""
+    format: "Format | None"
+    """The format of the rows; None for a table."""
     fail_unreached: bool
     colo: rows.Colo
 

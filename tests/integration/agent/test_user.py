@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from colotrace_formats.formats import FORMATS
 from lab import access
 
 pytestmark = pytest.mark.skipif(
@@ -87,6 +88,10 @@ FLOWS = ["--multipath", "--packet-type", "udp"]
 MODES = {
     "table": ([*TRACE, "localhost", "no-such.invalid", *FLOWS], "", "", 1),
     "file": ([*TRACE, "--targets-file", "-"], "", "127.0.0.2\nlocalhost\n", 0),
+    **{
+        form: ([*TRACE, "localhost", "no-such.invalid", *FLOWS, "--format", form], "", "", 1)
+        for form in FORMATS
+    },
     "coordinator": (RUN_DIRECT, "not attached", "", 0),
     "broker": ([*RUN, "--mqtt", "mqtt://localhost:1"], "broker lost", "", 0),
 }

@@ -7,6 +7,7 @@ import pytest
 from colotrace_agent import main
 from colotrace_agent.commands import startup
 from colotrace_agent.network.sockets import RawSockets
+from colotrace_formats.formats import FORMATS
 from typer.testing import CliRunner
 
 RUN = ["run", "--coordinator", "127.0.0.1:1", "--colo", "tst01", "--city", "Testville"]
@@ -110,3 +111,24 @@ def test_tags_may_be_repeated_and_written_twice(said) -> None:
 def test_unusable_tag(monkeypatch: pytest.MonkeyPatch, tags: list[str], told: str) -> None:
     words = [word for tag in tags for word in ("--tag", tag)]
     assert told in refused(monkeypatch, *RUN, "--insecure", *words)
+
+
+def test_unknown_format_lists_the_formats(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refused(monkeypatch, *COMMANDS["trace"], "--format", "xml")
+    assert line == f"colotrace-agent: --format xml: one of {', '.join(FORMATS)}"
+
+
+def test_json_beside_another_format_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = refused(monkeypatch, *COMMANDS["trace"], "--format", "csv", "--json")
+    assert line == "colotrace-agent: --json and --format csv: give one of them"
+
+
+@pytest.mark.parametrize("flags", [(), ("--json",)], ids=["json", "both"])
+def test_format_json_is_what_json_is(said, flags: tuple[str, ...]) -> None:
+    assert said(*COMMANDS["trace"], "--format", "json", *flags) == ""
+
+
+def test_help_names_every_format() -> None:
+    shown = CliRunner().invoke(main.app, ["trace", "--help"], env={"COLUMNS": "300"}).stdout
+    *names, last = FORMATS
+    assert f"{', '.join(names)} or {last}" in shown

@@ -40,3 +40,13 @@ def test_nothing_is_imported_later(ahead: str, used: str, tmp_path: Path) -> Non
     code = WATCHED.format(ahead=ahead, used=used.format(path=str(path)))
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_trace_loads_no_format_that_it_does_not_write() -> None:
+    """A table and lines of JSON start as fast as if there were no other format."""
+    code = (
+        "import sys; from colotrace_agent.commands import shown, start_trace, trace;"
+        "print([name for name in sys.modules if name.startswith('colotrace_formats')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == b"[]\n"
