@@ -38,6 +38,8 @@ class Fleet:
         rejected = self._attach(hello, link, now, available=available, away=away)
         if rejected is not None:
             self._metrics.agents_not_admitted.labels(reason=rejected.reason.value).inc()
+            words = f"a process with its id could not attach: {rejected.detail}"
+            self.registry.troubles.note(hello.colo, hello.agent_id, words)
         return rejected
 
     def _attach(
@@ -52,9 +54,6 @@ class Fleet:
                 hello, now, link=link, draining=not available, away=away
             )
         except SupersededError as error:
-            self.registry.troubles.note(
-                hello.colo, hello.agent_id, f"a process with its id could not attach: {error}"
-            )
             if self._logged.spend((hello.colo, hello.agent_id), 1, now):
                 log.warning("agent_id_in_use", detail=str(error))
             return Rejected(Rejection.SUPERSEDED, str(error))

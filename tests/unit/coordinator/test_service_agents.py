@@ -118,6 +118,15 @@ async def test_broken_stream_is_told_once_the_agent_is_back(coordinator: Coordin
     assert await trouble(coordinator) == "its stream ended: the connection broke"
 
 
+async def test_refused_hello_is_told_once_the_agent_is_attached(coordinator: Coordinator) -> None:
+    async with ScriptedAgent(coordinator.port, hello(packet_types=())) as unfit:
+        await unfit.say(unfit.hello)
+        assert (await unfit.ended())[0] == "FAILED_PRECONDITION"
+    await coordinator.agent()
+    words = "a process with its id could not attach: no packet type in common"
+    assert await trouble(coordinator) == words
+
+
 async def test_agent_that_stops_has_no_trouble(coordinator: Coordinator) -> None:
     agent = await coordinator.agent()
     await agent.say(Draining())
