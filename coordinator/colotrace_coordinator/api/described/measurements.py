@@ -3,7 +3,6 @@
 from typing import Any
 
 from colotrace_analysis.merging import By
-from colotrace_formats.formats import FORMATS, JSON
 from colotrace_formats.negotiation import Live
 from colotrace_proto.measured import Outcome
 from colotrace_proto.messages import PacketType
@@ -11,30 +10,22 @@ from colotrace_proto.messages import PacketType
 from colotrace_coordinator.api.request.listing import MOST_PER_PAGE, PER_PAGE
 
 from .measuring import EXAMPLE_RESULT
-from .parts import ACCOUNT, SECURITY, account, envelope, failures, json_answer, ref, success
-
-_ID = "0193d1f4a5b67c8d9e0f1a2b3c4d5e6f"
-EXAMPLE_SUMMARY = {
-    "id": _ID,
-    "status": "complete",
-    "outcome": "complete",
-    "began_at": "2026-01-31T12:00:00.000Z",
-    "ended_at": "2026-01-31T12:00:00.812Z",
-    "took_ms": 812,
-    "asked_by": "0f9a1c",
-    "targets": ["1.1.1.1"],
-    "colos": ["den01"],
-    "options": {
-        "max_ttl": 15,
-        "packet_type": "icmp",
-        "packets_per_ttl": 3,
-        "port": 0,
-        "wait_time": 1,
-        "multipath": False,
-        "family": 0,
-    },
-    "rows": {"asked": 1, "finished": 1, "failed": 0, "unreached": 0},
-}
+from .parts import (
+    ACCOUNT,
+    EXAMPLE_ID,
+    EXAMPLE_SUMMARY,
+    SECURITY,
+    account,
+    envelope,
+    failures,
+    format_contents,
+    format_parameter,
+    json_answer,
+    query,
+    ref,
+    success,
+    with_info,
+)
 
 _PAGE = {"count": 1, "per_page": PER_PAGE}
 
@@ -53,23 +44,6 @@ def measurement_paths() -> dict[str, Any]:
     }
 
 
-def format_contents(schema: dict[str, Any], example: object) -> dict[str, Any]:
-    """The content of an answer in each format."""
-    text = {"schema": {"type": "string"}}
-    others = {each.media_type: text for each in FORMATS.values() if each is not JSON}
-    return {JSON.media_type: {"schema": schema, "example": example}, **others}
-
-
-def format_parameter() -> dict[str, Any]:
-    """The parameter `format`."""
-    return _query(
-        "format",
-        "The format of the answer; it wins over Accept.",
-        enum=list(FORMATS),
-        default=JSON.name,
-    )
-
-
 def list_measurements() -> dict[str, Any]:
     """GET at the path of POST."""
     result = {"type": "array", "items": ref("SummaryShape")}
@@ -83,17 +57,17 @@ def list_measurements() -> dict[str, Any]:
         words,
         json_answer(
             "One page.",
-            _with_info(result, "ListInfo"),
+            with_info(result, "ListInfo"),
             [EXAMPLE_SUMMARY],
             info=_PAGE,
         ),
         parameters=[
-            _query("target", "Only those with this target, as it was asked for."),
-            _query("colo", "Only those from this colo, or from a colo of this code."),
-            _query("since", "Begun then or later: RFC 3339, or seconds since 1970."),
-            _query("until", "Begun before then."),
-            _query("packet_type", "Only of this type.", enum=[k.value for k in PacketType]),
-            _query("outcome", "The worst of the rows.", enum=[o.value for o in Outcome]),
+            query("target", "Only those with this target, as it was asked for."),
+            query("colo", "Only those from this colo, or from a colo of this code."),
+            query("since", "Begun then or later: RFC 3339, or seconds since 1970."),
+            query("until", "Begun before then."),
+            query("packet_type", "Only of this type.", enum=[k.value for k in PacketType]),
+            query("outcome", "The worst of the rows.", enum=[o.value for o in Outcome]),
             *_paging(),
         ],
     )
@@ -101,7 +75,7 @@ def list_measurements() -> dict[str, Any]:
 
 def _show() -> dict[str, Any]:
     result = {"type": "array", "items": ref("TargetRow")}
-    schema = _with_info(result, "SummaryShape")
+    schema = with_info(result, "SummaryShape")
     example = success(EXAMPLE_RESULT, info=EXAMPLE_SUMMARY)
     contents = format_contents(schema, example)
     answer = {"description": "The measurement.", "content": contents}
@@ -128,7 +102,7 @@ def _delete() -> dict[str, Any]:
         "Cancel or remove",
         words,
         answer,
-        parameters=[_query("if", "Only cancel.", enum=["running"])],
+        parameters=[query("if", "Only cancel.", enum=["running"])],
     )
 
 
@@ -150,10 +124,10 @@ def _rows() -> dict[str, Any]:
         "rows",
         "One row over time",
         "The row of a target and a colo in this measurement and in earlier ones, newest first.",
-        json_answer("One page.", _with_info(result, "ListInfo"), [example], info=_PAGE),
+        json_answer("One page.", with_info(result, "ListInfo"), [example], info=_PAGE),
         parameters=[
-            _query("target", "One of the measurement's targets; needed if it has several."),
-            _query("colo", "One of the measurement's colos; needed if it has several."),
+            query("target", "One of the measurement's targets; needed if it has several."),
+            query("colo", "One of the measurement's colos; needed if it has several."),
             *_paging(),
         ],
     )
@@ -164,10 +138,10 @@ def _graph() -> dict[str, Any]:
         "graph",
         "Merged paths",
         "The paths of all colos, merged, and what bad rows share that good ones don't.",
-        json_answer("The graph.", _with_info(ref("Graph.Graph"), "SummaryShape"), None),
+        json_answer("The graph.", with_info(ref("Graph.Graph"), "SummaryShape"), None),
         parameters=[
-            _query("target", "Only this target."),
-            _query("by", "What is one node.", enum=[by.value for by in By], default="address"),
+            query("target", "Only this target."),
+            query("by", "What is one node.", enum=[by.value for by in By], default="address"),
         ],
     )
 
@@ -208,13 +182,6 @@ def _get(
     }
 
 
-def _with_info(result: dict[str, Any], info: str) -> dict[str, Any]:
-    schema = envelope(result, success=True)
-    schema["properties"]["result_info"] = ref(info)
-    schema["required"] = [*schema["required"], "result_info"]
-    return schema
-
-
 def _of(name: str) -> dict[str, Any]:
     return envelope(ref(name), success=True)
 
@@ -222,22 +189,13 @@ def _of(name: str) -> dict[str, Any]:
 def _paging() -> list[dict[str, Any]]:
     number = {"type": "integer", "minimum": 1}
     return [
-        _query("cursor", "The cursor of the page before."),
-        {**_query("page", "The page's number."), "schema": number},
+        query("cursor", "The cursor of the page before."),
+        {**query("page", "The page's number."), "schema": number},
         {
-            **_query("per_page", "Elements of a page."),
+            **query("per_page", "Elements of a page."),
             "schema": {**number, "maximum": MOST_PER_PAGE, "default": PER_PAGE},
         },
     ]
-
-
-def _query(name: str, words: str, **schema: object) -> dict[str, Any]:
-    return {
-        "name": name,
-        "in": "query",
-        "description": words,
-        "schema": {"type": "string", **schema},
-    }
 
 
 def _id(name: str) -> dict[str, Any]:
@@ -245,5 +203,5 @@ def _id(name: str) -> dict[str, Any]:
         "name": name,
         "in": "path",
         "required": True,
-        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$", "example": _ID},
+        "schema": {"type": "string", "pattern": "^[0-9a-f]{32}$", "example": EXAMPLE_ID},
     }

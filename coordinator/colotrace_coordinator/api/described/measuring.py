@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from colotrace_formats.negotiation import Live
 from colotrace_proto.deadlines import ANSWER_S
 from colotrace_proto.measured import Options
 from colotrace_proto.messages import MAX_PACKETS_PER_TTL, MAX_TTL, Family, PacketType
@@ -10,7 +11,18 @@ from colotrace_coordinator.api.request.parsing import MAX_PORT, MAX_TARGETS, MAX
 from colotrace_coordinator.api.routes.agents import AgentLine
 from colotrace_coordinator.api.routes.colos import ColoLine
 
-from .parts import SECURITY, envelope, failures, json_answer, ref
+from .parts import (
+    EXAMPLE_SUMMARY,
+    SECURITY,
+    envelope,
+    failures,
+    format_contents,
+    format_parameter,
+    json_answer,
+    ref,
+    success,
+    with_info,
+)
 
 _DEFAULT = Options()
 
@@ -58,6 +70,10 @@ EXAMPLE_RESULT = [
 def traceroute() -> dict[str, Any]:
     """POST: measure."""
     result = {"type": "array", "items": ref("TargetRow")}
+    contents = format_contents(envelope(result, success=True), success(EXAMPLE_RESULT))
+    contents |= {live.value: {"schema": {"type": "string"}} for live in Live}
+    text = {"schema": {"type": "string"}}
+    where = {"Location": text, "Measurement-Id": text}
     return {
         "operationId": "diagnostics-traceroute",
         "summary": "Traceroute",
@@ -69,12 +85,29 @@ def traceroute() -> dict[str, Any]:
             "required": True,
             "content": {"application/json": {"schema": ref("TracerouteRequest")}},
         },
+        "parameters": [format_parameter(), _prefer()],
         "responses": {
-            "200": json_answer(
-                "Traceroute response.", envelope(result, success=True), EXAMPLE_RESULT
-            ),
+            "200": {"description": "Traceroute response.", "content": contents, "headers": where},
+            "202": {
+                **json_answer(
+                    "The measurement goes on by itself.",
+                    with_info(result, "SummaryShape"),
+                    [],
+                    info=EXAMPLE_SUMMARY,
+                ),
+                "headers": where,
+            },
             **failures(),
         },
+    }
+
+
+def _prefer() -> dict[str, Any]:
+    return {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`respond-async`: answer at once with 202 (RFC 7240).",
+        "schema": {"type": "string", "example": "respond-async"},
     }
 
 

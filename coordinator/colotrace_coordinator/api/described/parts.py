@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from colotrace_formats.formats import FORMATS, JSON
 from colotrace_proto.codes import Code
 
 REF = "#/components/schemas/{name}"
@@ -17,6 +18,29 @@ _FAILURES = {
     "415": "The body is not said to be JSON, or is compressed.",
     "429": "Too many requests; see Retry-After.",
     "5XX": "The coordinator cannot answer now; not to be tried again automatically.",
+}
+
+EXAMPLE_ID = "0193d1f4a5b67c8d9e0f1a2b3c4d5e6f"
+EXAMPLE_SUMMARY = {
+    "id": EXAMPLE_ID,
+    "status": "complete",
+    "outcome": "complete",
+    "began_at": "2026-01-31T12:00:00.000Z",
+    "ended_at": "2026-01-31T12:00:00.812Z",
+    "took_ms": 812,
+    "asked_by": "0f9a1c",
+    "targets": ["1.1.1.1"],
+    "colos": ["den01"],
+    "options": {
+        "max_ttl": 15,
+        "packet_type": "icmp",
+        "packets_per_ttl": 3,
+        "port": 0,
+        "wait_time": 1,
+        "multipath": False,
+        "family": 0,
+    },
+    "rows": {"asked": 1, "finished": 1, "failed": 0, "unreached": 0},
 }
 
 
@@ -105,3 +129,38 @@ def security_schemes() -> dict[str, Any]:
 def ref(name: str) -> dict[str, str]:
     """A reference to a schema by its name."""
     return {"$ref": REF.format(name=name)}
+
+
+def format_contents(schema: dict[str, Any], example: object) -> dict[str, Any]:
+    """The content of an answer in each format."""
+    text = {"schema": {"type": "string"}}
+    others = {each.media_type: text for each in FORMATS.values() if each is not JSON}
+    return {JSON.media_type: {"schema": schema, "example": example}, **others}
+
+
+def format_parameter() -> dict[str, Any]:
+    """The parameter `format`."""
+    return query(
+        "format",
+        "The format of the answer; it wins over Accept.",
+        enum=list(FORMATS),
+        default=JSON.name,
+    )
+
+
+def query(name: str, words: str, **schema: object) -> dict[str, Any]:
+    """A parameter of the query."""
+    return {
+        "name": name,
+        "in": "query",
+        "description": words,
+        "schema": {"type": "string", **schema},
+    }
+
+
+def with_info(result: dict[str, Any], info: str) -> dict[str, Any]:
+    """The envelope of a result with a `result_info`."""
+    schema = envelope(result, success=True)
+    schema["properties"]["result_info"] = ref(info)
+    schema["required"] = [*schema["required"], "result_info"]
+    return schema

@@ -112,6 +112,10 @@ async def test_answers_agree_with_the_description(
 
     path = CONTRACT["path"]
     check(await client.post(PATH, json={"targets": ["a"]}, headers=BEARER), path, "post", "200")
+    begun = await client.post(
+        PATH, json={"targets": ["a"]}, headers={**BEARER, "Prefer": "respond-async"}
+    )
+    check(begun, path, "post", "202")
     check(await client.post(PATH, json={}, headers=BEARER), path, "post", "400")
     check(await client.post(PATH, json={}), path, "post", "400")
     check(await client.get(PATH + "/colos", headers=BEARER), path + "/colos", "get", "200")
