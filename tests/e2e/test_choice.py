@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fleet import AgentSpec, Fleet
+from fleet.alone import command, read
 from fleet.asking import ask, until
 from fleet.fleet import NO_TLS, default_agents
 from lab import Lab
@@ -126,3 +128,30 @@ async def test_agent_that_was_killed_is_listed_with_its_trouble(own_fleet: Fleet
         assert bool(after["last_trouble"]) is kill
     trouble = (await agents(own_fleet))["den01-a"]["last_trouble"]
     assert "the connection broke" in trouble or "the broker announced that it had gone" in trouble
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("from_file", [False, True])
+async def test_agents_own_trace_uses_one_family(
+    lab: Lab, tmp_path: Path, family: int, *, from_file: bool
+) -> None:
+    """For targets of the command line and for those of a file."""
+    other = 10 - family
+    name, lacking = "web.lab.example", f"v{other}only.lab.example"
+    address = lab.address("web", family=other)
+    targets = [name, lacking, address]
+    words = [f"-{family}", *targets]
+    if from_file:
+        file = tmp_path / "targets"
+        file.write_text("\n".join(targets))
+        words = [f"-{family}", "--targets-file", str(file)]
+    done = await asyncio.to_thread(lab.run_forked, "den01", command(*words), timeout_s=60)
+    told = read(done)
+    assert told.rows[name]["target_summary"]["ip"] == lab.address("web", family=family)
+    for target, reason in (
+        (lacking, f"{lacking} does not resolve: it has no IPv{family} address"),
+        (address, f"{address} is not an IPv{family} address"),
+    ):
+        assert told.rows[target]["error"].endswith("Code 3")
+        assert reason in told.notes
+    assert told.status == 1

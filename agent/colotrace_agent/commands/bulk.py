@@ -55,6 +55,7 @@ class Bulk:
         self._shown = shown
         self._outputs = outputs
         self._resolver = resolver
+        self._family = settings.job.family
         self._tracer = tracer = BulkTracer(
             spec_of(settings.job, b""), settings.sockets, rate=settings.rate, tell=self._tell
         )
@@ -121,7 +122,8 @@ class Bulk:
                 self._fail(target.text, Failure.UNRESOLVABLE, target.cause)
                 continue
             address = parse_address(target)
-            if address is None:
+            # An address of another family is refused as a name without one is.
+            if address is None or self._family not in (None, family_of(address)):
                 await self._lookups.acquire()
                 if self._ending:
                     return
@@ -146,7 +148,7 @@ class Bulk:
 
     async def _resolve(self, target: str) -> None:
         try:
-            addresses = await self._resolver.addresses(target)
+            addresses = await self._resolver.addresses(target, family=self._family)
         except UnresolvableError as error:
             self._fail(target, Failure.UNRESOLVABLE, error.notice)
             return

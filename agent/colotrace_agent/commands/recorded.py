@@ -40,6 +40,7 @@ def recorded(
             port=job.port,
             flow=job.flow,
             multipath=job.multipath,
+            family=job.family,
         ),
         finished=1,
         failed=int(gathered.code != 0),

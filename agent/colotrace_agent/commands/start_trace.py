@@ -69,6 +69,14 @@ def start(
             help="Find load-balanced paths by tracing many flows.",
         ),
     ] = False,
+    ipv4: Annotated[
+        bool,
+        typer.Option("--ipv4", "-4", envvar="COLOTRACE_IPV4", help="Use IPv4 addresses only."),
+    ] = False,
+    ipv6: Annotated[
+        bool,
+        typer.Option("--ipv6", "-6", envvar="COLOTRACE_IPV6", help="Use IPv6 addresses only."),
+    ] = False,
     targets_file: Annotated[
         Path | None,
         typer.Option(
@@ -117,13 +125,15 @@ def start(
     """
     if not targets and targets_file is None:
         usage("give a TARGET, or --targets-file FILE")
+    if ipv4 and ipv6:
+        usage("give --ipv4 or --ipv6, not both")
     written = _format(format, json=json)
     file = None if targets_file is None else _opened(targets_file)
     sockets, account = startup.open_sockets(user)
     require(files=_REQUIRED_FILES)
     startup.warn_of_rate(rate)
 
-    from colotrace_proto.messages import MAX_REMAINING_MS, Job, JobId, PacketType
+    from colotrace_proto.messages import MAX_REMAINING_MS, Family, Job, JobId, PacketType
     from colotrace_proto.rows import Colo
 
     from colotrace_agent.engine.multipath.several import offered
@@ -147,6 +157,7 @@ def start(
             flow=0,
             remaining_ms=MAX_REMAINING_MS,
             multipath=multipath,
+            family=Family.IPV4 if ipv4 else Family.IPV6 if ipv6 else None,
         ),
         rate=rate,
         sockets=sockets,

@@ -132,3 +132,7 @@ def test_help_names_every_format() -> None:
     shown = CliRunner().invoke(main.app, ["trace", "--help"], env={"COLUMNS": "300"}).stdout
     *names, last = FORMATS
     assert f"{', '.join(names)} or {last}" in shown
+
+
+def test_two_families_are_one_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "not both" in refused(monkeypatch, "trace", "-4", "-6", "192.0.2.1")
