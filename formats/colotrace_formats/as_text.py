@@ -14,6 +14,7 @@ from colotrace_proto.measured import Measured
 from colotrace_proto.rows import UNKNOWN_ASN
 from colotrace_proto.tally import Known
 from colotrace_proto.text import safe
+from msgspec import UNSET
 
 from .answers import Answer, by_ttl, probe_size
 from .shown import Row, each, pieces, time_text
@@ -48,7 +49,7 @@ def _block(row: Row) -> Iterator[str]:
         stars = " *" * hop.packets_lost
         # A hop that was not probed still has a line.
         yield f"{ttl:2} {_hop(answers, row.known)}{stars or ('' if answers else ' *')}"
-    if gathered.unplaced:
+    if gathered.unplaced and shown.target_summary.mean_rtt_ms is UNSET:
         yield f"{shown.target_summary.ip} answered, without telling at which hop"
     if shown.error:
         yield shown.error

@@ -63,3 +63,9 @@ def test_row_without_an_address_has_its_error() -> None:
     heading, *rest = written("text", CASES["unresolved"]).splitlines()
     assert heading.startswith("traceroute to nosuch.example, 15 hops max")
     assert rest == ["Could not gather traceroute data: Code 3", "note: the name does not exist"]
+
+
+def test_answers_without_a_hop_are_told_if_there_are_no_others() -> None:
+    told = "203.0.113.9 answered, without telling at which hop"
+    assert told in written("text", CASES["unplaced"])
+    assert told not in written("text", measured({0: trace("a1", "T2", unplaced=4)}))
