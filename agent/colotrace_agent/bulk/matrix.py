@@ -41,7 +41,7 @@ class MatrixWriter:
         """Assigns flows to lines."""
         self._first[lines] = flows.first_numbers
         if self._format.inner is not None:
-            self._rest[lines] = flows.first_numbers
+            self._rest[lines] = 0
             for row, line in enumerate(lines.tolist()):
                 packet = writer_for(flows.flow(row)).write(Ordinal(0), Ttl(0))
                 self._packets[line] = np.frombuffer(packet, np.uint8)
@@ -117,9 +117,8 @@ class _Base:
         if self._addressed:
             total += _ones_sum(targets)
         if self._echo:
-            first = flows.first_numbers[rows]
-            _put(packets, self._transport, self._columns.checksum, -(total + first) % MODULUS)
-            return packets, first
+            _put(packets, self._transport, self._columns.checksum, -total % MODULUS)
+            return packets, np.zeros(len(total), np.int64)
         return packets, -total
 
 

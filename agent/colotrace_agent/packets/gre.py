@@ -49,7 +49,7 @@ class GreWriter(Writer):
         struct.pack_into("!I", packet, self.transport + _KEY_AT, flow.identifier)
         self._echo = inner + IP_HEADERS[flow.family]
         write_addresses(packet, flow, end=self._echo)
-        total = flow.first_number
+        total = 0
         if flow.family is Family.IPV4:
             header = ones_sum(memoryview(packet)[inner : self._echo])
             struct.pack_into("!H", packet, inner + 10, checksum(header))

@@ -3,7 +3,8 @@
 The sequence number identifies a probe, the identifier its flow. Both lie in the first 8 bytes,
 which every router quotes (RFC 792, RFC 4443), and the target echoes them with the payload. Load
 balancers hash the first words of an ICMP message, including the checksum. So all probes of a flow
-have the same checksum: the steering in the payload compensates sequence and tag.
+have the same checksum, also in later traces: the steering in the payload compensates sequence and
+tag.
 """
 
 import struct
@@ -34,7 +35,7 @@ def echo_steering(flow: Flow, ordinal: int) -> int:
     and tag in the checksum. It is keyed, since the tag is."""
     tag = int.from_bytes(flow.marks.tag(ordinal), "big")
     number = NUMBERING.number(flow.first_number, ordinal)
-    return (flow.first_number - number - tag) % MODULUS
+    return -(number + tag) % MODULUS
 
 
 class IcmpWriter(Writer):
@@ -43,7 +44,7 @@ class IcmpWriter(Writer):
     def __init__(self, flow: Flow, protocol: int) -> None:
         super().__init__(flow, protocol)
         # Only ICMPv6 has a pseudo header.
-        total = self.fixed_sum + flow.first_number
+        total = self.fixed_sum
         if flow.family is Family.IPV6:
             total += self.pseudo_sum
         struct.pack_into("!H", self._packet, self.transport + _CHECKSUM, checksum(total))

@@ -90,20 +90,20 @@ def test_probe_byte_by_byte() -> None:
     20 00 08 00 c0 10 7a ce              GRE: a key, version 0; IPv4 inside; the key
     45 00 00 2c 00 00 40 00 40 01 3c c6  44 bytes, ID 0, do not fragment, TTL 64, ICMP, checksum
     c0 00 02 01 cb 00 71 09              192.0.2.1 > 203.0.113.9
-    08 00 29 40 7a ce 0f a0              echo request, checksum, the key's low half, sequence 4000
+    08 00 38 e0 7a ce 0f a0              echo request, checksum, the key's low half, sequence 4000
     ss ss tt tt tt tt tt tt tt tt        steering, tag
     63 6f 6c 6f 74 72                    colotr
     """
     flow = flow_of(Family.IPV4)
     packet = bytes(writer_for(flow).write(0, 5))
     tag = flow.marks.tag(0)
-    # The tag and the steering sum to nothing: 0xffff.
-    steering = checksum(tag)
+    # The sequence, the steering and the tag sum to nothing: 0xffff.
+    steering = checksum(packet[54:56] + tag)
     assert packet == (
         bytes.fromhex("45000048")
         + flow.marks.ip_ids[0].to_bytes(2, "big")
         + bytes.fromhex("0000052f0000 c0000201cb007109 20000800c0107ace")
-        + bytes.fromhex("4500002c0000400040013cc6 c0000201cb007109 080029407ace0fa0")
+        + bytes.fromhex("4500002c0000400040013cc6 c0000201cb007109 080038e07ace0fa0")
         + steering.to_bytes(2, "big")
         + tag
         + packet[66:]

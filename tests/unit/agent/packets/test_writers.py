@@ -97,6 +97,24 @@ def test_probes_of_a_flow_hash_alike(flow: Flow, ordinals: list[int], ttl: int) 
     assert len(seen) == 1
 
 
+@pytest.mark.parametrize("family", list(Family))
+@pytest.mark.parametrize("packet_type", sorted(PACKET_TYPES))
+def test_flow_traced_again_hashes_alike(packet_type: PacketType, family: Family) -> None:
+    """So that the paths of two measurements can be compared. What is keyed has changed."""
+    address = bytes(range(1, 5 if family is Family.IPV4 else 17))
+    hashed = set()
+    for first, context in ((4_000, b"one"), (9_000, b"other")):
+        flow = Flow(packet_type, address, address, 20_002, 33_434, first, marks(context))
+        transport = bytes(writer_for(flow).write(3, 5))[20 if family is Family.IPV4 else 40 :]
+        if packet_type is PacketType.GRE:
+            # Its key, and the same of the echo request that it carries.
+            echo = 8 + (20 if family is Family.IPV4 else 40)
+            hashed.add(transport[: echo + 6])
+        else:
+            hashed.add(transport[: 6 if packet_type is PacketType.ICMP else 4])
+    assert len(hashed) == 1
+
+
 @given(flows())
 def test_bytes_depend_on_flow_ordinal_and_ttl_only(flow: Flow) -> None:
     """Not on probes written before."""
