@@ -8,6 +8,7 @@
     │   └── ResolverError                  (enrich.servers) the name servers cannot be used
     ├── StoppingError                  it is stopping, and takes no new request
     ├── BrokerUnreachableError         jobs cannot be published; the text says why
+    ├── EventTooLargeError             (peers.relay.runner) too large for other coordinators
     ├── InvalidReportError             another coordinator's report cannot be decoded
     ├── StoreError                     storage; the text names the remedy
     │   ├── StoreUnavailableError          the database does not answer

@@ -39,7 +39,7 @@ def running(lab: Lab) -> Iterator[Fleet]:
         for colo in lab.colos
         if colo.name in ("den01", "sin01")
     ]
-    with Fleet(lab, agents=agents) as fleet:
+    with Fleet(lab, agents=agents, agent_flags=("--tag", "provider=x")) as fleet:
         fleet.wait_attached()
         fleet.token = fleet.command("token", "create", "--account", "demo").strip()
         yield fleet

@@ -86,7 +86,7 @@ class Fleet:
         self._http = "127.0.0.1:0"
         self._grpc = f"{self._grpc_host}:0"
         self.broker = broker
-        self._database = database or (beside._database if beside is not None else None)
+        self.database = database or (beside.database if beside is not None else None)
         self._beside = beside
         self.directory = Path(tempfile.mkdtemp(prefix="colotrace-fleet-"))
 
@@ -101,7 +101,7 @@ class Fleet:
                 self.token = self._beside.token
                 self.start_coordinator()
                 return
-            if self._database is None:
+            if self.database is None:
                 self.token = prepare(
                     self.directory, program=_BIN / "colotrace-coordinator", account=ACCOUNT
                 )
@@ -146,7 +146,7 @@ class Fleet:
         return self._beside.directory if self._beside is not None else self.directory
 
     def _stored(self) -> tuple[str | Path, ...]:
-        return ("--database", self._database) if self._database else ("--data", self._data)
+        return ("--database", self.database) if self.database else ("--data", self._data)
 
     def _meeting(self) -> tuple[str, ...]:
         return ("--mqtt", self.broker.url) if self.broker is not None else ()

@@ -7,12 +7,14 @@ from colotrace_agent.packets.formats import FORMATS
 from colotrace_proto.messages import PacketType
 
 _ROOT = Path(__file__).parents[2]
-_PRODUCT = ("agent", "coordinator", "proto", "cli")
-# The records, the enumeration itself, and each program's default options.
+_PRODUCT = ("agent", "analysis", "coordinator", "cli", "formats", "proto")
+# The records, the enumeration itself, default options, and the words of other programs for types.
 _ALLOWED = {
     "proto/colotrace_proto/messages.py": 0,
     "agent/colotrace_agent/model.py": 1,
-    "coordinator/colotrace_coordinator/model.py": 1,
+    "formats/colotrace_formats/answers.py": 5,
+    "formats/colotrace_formats/as_scamper.py": 4,
+    "proto/colotrace_proto/measured.py": 1,
 }
 _RECORDS = "agent/colotrace_agent/packets/"
 

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.xdist_group("wheel")
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
     "colotrace_proto": ROOT / "proto",
+    "colotrace_analysis": ROOT / "analysis",
+    "colotrace_formats": ROOT / "formats",
     "colotrace_agent": ROOT / "agent",
     "colotrace_coordinator": ROOT / "coordinator",
     "colotrace_cli": ROOT / "cli",
@@ -40,7 +42,7 @@ def wheel(tmp_path_factory):
 
 
 def test_every_file_of_the_packages_is_in_it(wheel):
-    """Sources, stubs, protocol, type markers, migrations and pages, of all four packages."""
+    """Sources, stubs, protocol, type markers, migrations and pages, of all packages."""
     held = {name for name in wheel.namelist() if ".dist-info/" not in name}
     wanted = {
         str(path.relative_to(root))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from colotrace_coordinator.errors import CoordinatorError
 from colotrace_coordinator.live.feed import Event, Feed
 from colotrace_coordinator.shares import Shares, TokenBuckets
 
@@ -183,7 +184,7 @@ class Runner:
                 continue
             try:
                 self._fill(session, now)
-            except _TooLargeError:
+            except EventTooLargeError:
                 self._dropped("size")
                 self._end(key)
                 yield session.origin, encode(Ended(origin=self._origin, session=session.number))
@@ -237,7 +238,7 @@ class _Nothing:
         return False
 
 
-class _TooLargeError(Exception):
+class EventTooLargeError(CoordinatorError):
     """An event exceeds `MAX_EVENT`."""
 
 
@@ -246,7 +247,7 @@ def _batch(feed: Feed, position: int) -> list[Event]:
     size = 0
     for event in feed.events(position, most=_MOST_EVENTS):
         if len(event.data) > MAX_EVENT:
-            raise _TooLargeError
+            raise EventTooLargeError
         size += weight(event)
         if batch and size > BATCH:
             break
