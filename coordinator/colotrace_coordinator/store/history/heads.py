@@ -4,9 +4,7 @@ The head is the summary without the id and the account, which have columns of th
 has the names and ASNs, and the rows if they are few. Chunks of other measurements are apart.
 """
 
-import socket
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -15,12 +13,8 @@ from colotrace_proto.measured import Options, Status, Summary
 from colotrace_proto.messages import ColoName, Family, PacketType
 from colotrace_proto.tally import Known
 
-from .columns import Column, packed, unpacked
 from .packing import Chunk
 from .seal import DamageError, opened, sealed
-
-KNOWN_AT_ONCE = 256
-"""Addresses whose names are packed in one step."""
 
 _T = TypeVar("_T")
 _Told = tuple[PacketType, int, int, int, int, int, bool, Family | None]
@@ -41,22 +35,18 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
     counts: tuple[int, int, int]
 
 
-class KnownPart(msgspec.Struct, array_like=True, frozen=True):
-    """Names and ASNs of some addresses, each "" or 0 if it is not known. `asn` counts in `asns`
-    from 1. `texts` are keys that are no address in its usual form."""
-
-    addresses: tuple[bytes, ...]
-    names: tuple[str, ...]
-    asns: tuple[str, ...]
-    asn: Column
-    texts: tuple[tuple[str, str | None, str | None], ...] = ()
-
-
 class Body(msgspec.Struct, array_like=True, frozen=True):
-    """What is stored when a measurement has ended."""
+    """What is stored when a measurement has ended.
 
-    known: tuple[KnownPart, ...] = ()
+    `names` and `asns` are those of the chunk's addresses, in their order; `more_names` and
+    `more_asns` those of other addresses, by the address as text.
+    """
+
     chunk: Chunk | None = None
+    names: tuple[str | None, ...] = ()
+    asns: tuple[str | None, ...] = ()
+    more_names: dict[str, str] = {}
+    more_asns: dict[str, str] = {}
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -133,67 +123,45 @@ def chunk_of(blob: bytes) -> Chunk:
     return _decoded(_CHUNK, blob)
 
 
-def known_parts(known: Known, first: Sequence[bytes] = ()) -> Iterator[KnownPart]:
-    """The names and ASNs in parts; to make each takes less than a millisecond. `first` are
-    addresses that come first if they have some: next to the same ones of a chunk, they compress to
-    nothing."""
-    keys: Iterable[str] = known.names.keys() | known.asns.keys()
-    if first:
-        texts = dict.fromkeys(map(address_text, first))
-        texts.update(dict.fromkeys(keys))
-        keys = [text for text in texts if text in known.names or text in known.asns]
-    left = iter(keys)
-    while piece := list(islice(left, KNOWN_AT_ONCE)):
-        yield _known_part(known, piece)
+def body_with(chunk: Chunk | None, known: Known) -> Body:
+    """The body of a measurement that has ended."""
+    texts = [address_text(address) for address in chunk.addresses] if chunk is not None else []
+    names, more_names = _split(known.names, texts)
+    asns, more_asns = _split(known.asns, texts)
+    return Body(chunk, names, asns, more_names, more_asns)
 
 
-def known_of(parts: Iterable[KnownPart]) -> Known:
-    """The names and ASNs of all parts.
+def known_of(body: Body) -> Known:
+    """The names and ASNs of a body.
 
     Raises:
-        DamageError: a part contradicts itself.
+        DamageError: the body contradicts itself.
     """
-    names: dict[str, str] = {}
-    asns: dict[str, str] = {}
+    addresses = body.chunk.addresses if body.chunk is not None else ()
     try:
-        for part in parts:
-            texts = list(map(address_text, part.addresses))
-            names.update((t, n) for t, n in zip(texts, part.names, strict=True) if n)
-            numbers = unpacked(part.asn)
-            asns.update((t, part.asns[n - 1]) for t, n in zip(texts, numbers, strict=True) if n)
-            for text, name, asn in part.texts:
-                if name is not None:
-                    names[text] = name
-                if asn is not None:
-                    asns[text] = asn
-    except (IndexError, ValueError) as error:
+        texts = [address_text(address) for address in addresses]
+        return Known(
+            {**_joined(texts, body.names), **body.more_names},
+            {**_joined(texts, body.asns), **body.more_asns},
+        )
+    except ValueError as error:
         raise DamageError(f"names of it are not valid: {error}") from None
-    return Known(names, asns)
 
 
-def _known_part(known: Known, keys: Sequence[str]) -> KnownPart:
-    addresses, names, numbers = [], [], []
-    asns: dict[str, int] = {}
-    texts = []
-    for key in keys:
-        name, asn = known.names.get(key), known.asns.get(key)
-        address = _packed_address(key)
-        if address is None or name == "":
-            texts.append((key, name, asn))
-            continue
-        addresses.append(address)
-        names.append(name or "")
-        numbers.append(0 if asn is None else asns.setdefault(asn, len(asns) + 1))
-    return KnownPart(tuple(addresses), tuple(names), tuple(asns), packed(numbers), tuple(texts))
+def _split(
+    told: Mapping[str, str], texts: Sequence[str]
+) -> tuple[tuple[str | None, ...], dict[str, str]]:
+    """What is told of these addresses, and of the others."""
+    if not texts:
+        return (), dict(told)
+    found = tuple(map(told.get, texts))
+    if len(texts) - found.count(None) == len(told):
+        return found, {}
+    return found, {text: told[text] for text in told.keys() - set(texts)}
 
 
-def _packed_address(text: str) -> bytes | None:
-    """The address as bytes; None if `address_text` would write it in another way."""
-    try:
-        address = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
-    except (OSError, ValueError):
-        return None
-    return address if address_text(address) == text else None
+def _joined(texts: Sequence[str], told: Sequence[str | None]) -> dict[str, str]:
+    return {text: each for text, each in zip(texts, told, strict=True) if each is not None}
 
 
 def _short(coordinator: str) -> tuple[bytes, str]:

@@ -14,6 +14,7 @@ from colotrace_proto.measured import Remark, Summary, Trace
 from colotrace_proto.messages import Edge, FlowFields, Node, NodeKind, PacketType, Replies
 from colotrace_proto.rows import Colo
 from colotrace_proto.tally import Gathered
+from msgspec.structs import astuple
 
 from .columns import Column, packed, unpacked
 from .seal import DamageError
@@ -69,43 +70,48 @@ class Chunk(msgspec.Struct, array_like=True, frozen=True):
 def pack(summary: Summary, traces: Mapping[int, Trace]) -> Chunk:
     """The rows, by number, as a chunk. Each has the target and the colo of its number."""
     cities: dict[str, int] = {}
-    addresses: dict[bytes, int] = {}
-    tables = [trace.gathered.replies for trace in traces.values()]
-    rows = tuple(
-        _Row(
-            number,
-            cities.setdefault(trace.gathered.colo.city, len(cities)),
-            trace.began_ms - summary.began_ms,
-            trace.gathered.duration_ns,
-            trace.gathered.code,
-            trace.gathered.unplaced,
-            trace.gathered.own_ends,
-            trace.gathered.target_address,
-            trace.source_address,
-            trace.gathered.sent,
-            len(trace.gathered.replies.ttl),
-            len(trace.gathered.replies.nodes),
-            bool(trace.gathered.replies.ordinal),
-            bool(trace.gathered.replies.flow),
-            tuple(map(msgspec.structs.astuple, trace.flows)),
-            _links(trace.gathered.links),
-            tuple([(remark.code, remark.text) for remark in trace.remarks]),
+    rows: list[_Row] = []
+    tables: list[Replies] = []
+    for number, trace in traces.items():
+        gathered = trace.gathered
+        replies = gathered.replies
+        tables.append(replies)
+        rows.append(
+            _Row(
+                number,
+                cities.setdefault(gathered.colo.city, len(cities)),
+                trace.began_ms - summary.began_ms,
+                gathered.duration_ns,
+                gathered.code,
+                gathered.unplaced,
+                gathered.own_ends,
+                gathered.target_address,
+                trace.source_address,
+                gathered.sent,
+                len(replies.ttl),
+                len(replies.nodes),
+                bool(replies.ordinal),
+                bool(replies.flow),
+                tuple(map(astuple, trace.flows)),
+                None if gathered.links is None else tuple(map(astuple, gathered.links)),
+                tuple(map(astuple, trace.remarks)),
+            )
         )
-        for number, trace in traces.items()
-    )
-    nodes = [node for table in tables for node in table.nodes]
+    one = tables[0] if len(tables) == 1 else _joined(tables)
+    found = [node.address for node in one.nodes]
+    addresses = {address: place for place, address in enumerate(dict.fromkeys(found))}
     return Chunk(
-        rows=rows,
-        cities=tuple(cities),
-        node_address=packed([addresses.setdefault(n.address, len(addresses)) for n in nodes]),
-        addresses=tuple(addresses),
-        ttl=packed(_joined([table.ttl for table in tables])),
-        rtt_ns=packed(_joined([table.rtt_ns for table in tables])),
-        node=packed(_joined([table.node for table in tables])),
-        ordinal=packed(_joined([table.ordinal for table in tables])),
-        flow=packed(_joined([table.flow for table in tables])),
-        node_kind=bytes([node.kind for node in nodes]),
-        labels={place: node.labels for place, node in enumerate(nodes) if node.labels},
+        tuple(rows),
+        tuple(cities),
+        tuple(addresses),
+        packed(one.ttl),
+        packed(one.rtt_ns),
+        packed(one.node),
+        packed(one.ordinal),
+        packed(one.flow),
+        packed([addresses[address] for address in found]),
+        bytes([node.kind for node in one.nodes]),
+        {place: node.labels for place, node in enumerate(one.nodes) if node.labels},
     )
 
 
@@ -127,14 +133,17 @@ def unpack(summary: Summary, chunk: Chunk, *, only: int | None = None) -> dict[i
     return found
 
 
-def _joined(columns: Sequence[tuple[int, ...]]) -> Sequence[int]:
-    return columns[0] if len(columns) == 1 else list(chain.from_iterable(columns))
-
-
-def _links(links: tuple[Edge, ...] | None) -> tuple[_Link, ...] | None:
-    if links is None:
-        return None
-    return tuple([(link.ttl, link.near, link.far, link.flows) for link in links])
+def _joined(tables: Sequence[Replies]) -> Replies:
+    """The columns of all tables, one after the other; `node` counts in each table."""
+    joined = chain.from_iterable
+    return Replies(
+        tuple(joined([table.ttl for table in tables])),
+        tuple(joined([table.rtt_ns for table in tables])),
+        tuple(joined([table.node for table in tables])),
+        tuple(joined([table.nodes for table in tables])),
+        tuple(joined([table.ordinal for table in tables])),
+        tuple(joined([table.flow for table in tables])),
+    )
 
 
 class _Columns:

@@ -172,7 +172,7 @@ class Reader:
                         select(Measurement.body).where(Measurement.id == key)
                     )
                     body = body_of(blob)
-                    known = known_of(body.known) if blob is not None else NOTHING_KNOWN
+                    known = known_of(body) if blob is not None else NOTHING_KNOWN
                     if body.chunk is not None:
                         traces.update(unpack(summary, body.chunk, only=only))
         except DamageError as error:

@@ -27,11 +27,16 @@ class Statements:
         updated = {name: statement.excluded[name] for name in values if name != key}
         return statement.on_conflict_do_update(index_elements=[key], set_=updated)
 
-    def add(self, table: type[Base], values: Mapping[str, Any], *, key: str, to: str) -> Any:
-        """Insert a line, or add to the number `to` of the one with this key."""
-        statement = self._insert(table).values(**values)
-        total = getattr(table, to) + statement.excluded[to]
-        return statement.on_conflict_do_update(index_elements=[key], set_={to: total})
+    def sums(self, table: type[Base]) -> "Lines":
+        """Insert many lines. To the numbers of one that exists, those beside its key are added."""
+        statement = self._insert(table)
+        keys = [column.name for column in _table(table).primary_key]
+        total = {
+            column.name: column + statement.excluded[column.name]
+            for column in _table(table).columns
+            if column.name not in keys
+        }
+        return Lines(statement.on_conflict_do_update(index_elements=keys, set_=total), table)
 
     def lines(self, table: type[Base], *, updated: Sequence[str] = ()) -> "Lines":
         """Insert many lines. Of one that exists the values `updated` are replaced."""

@@ -41,6 +41,7 @@ class Trimmer:
         self._keep_days = keep_days
         self._keep_bytes = keep_bytes
         self._words = Deletions(MeasurementWord)
+        self._accounts = statements.sums(MeasurementAccount)
         self.bytes = 0
         """What the database occupied at the last look; see `_measure`."""
         self.trimmed = 0
@@ -126,11 +127,7 @@ class Trimmer:
         await self._words.execute(session, words)
         await session.execute(delete(MeasurementChunk).where(MeasurementChunk.id.in_(ids)))
         await session.execute(delete(Measurement).where(Measurement.id.in_(ids)))
-        for account, size in sorted(freed.items()):
-            values = {"account_id": account, "size": size}
-            await session.execute(
-                self._statements.add(MeasurementAccount, values, key="account_id", to="size")
-            )
+        await self._accounts.execute(session, sorted(freed.items()))
         return len(ids)
 
     async def _words_of(self, session: AsyncSession, line: Measurement) -> list[tuple[int, bytes]]:

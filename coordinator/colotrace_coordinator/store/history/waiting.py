@@ -83,7 +83,7 @@ class Entry:
         if body.chunk is not None:
             traces.update(unpack(self.summary, body.chunk))
         traces.update(self.rows)
-        known = known_of(body.known) if self.body is not None else self.known
+        known = known_of(body) if self.body is not None else self.known
         return Measured(summary=self.summary, traces=dict(sorted(traces.items())), known=known)
 
 

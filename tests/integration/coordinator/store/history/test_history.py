@@ -1,5 +1,6 @@
 """Measurements are kept as they were, and found, with SQLite and PostgreSQL."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from colotrace_coordinator.errors import DamagedMeasurementError, StoreUnavailab
 from colotrace_coordinator.model import Filter
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.history.history import History
+from colotrace_coordinator.store.location import locate
 from colotrace_coordinator.store.tables import (
     CoordinatorBeat,
     Measurement,
@@ -378,13 +380,9 @@ async def test_transaction_whose_commit_was_not_heard_of_is_repeated(
     assert len(read.traces) == 2
 
 
-async def test_index_leads_to_the_newest(history: History, database: Database) -> None:
-    """The plan of a list reads no more lines than it returns."""
-    if database.dialect != "sqlite":
-        pytest.skip("PostgreSQL plans by statistics")
-    queue(history, summary())
-    await history.write()
-    plans = []
+async def test_index_leads_to_the_newest(tmp_path: Path) -> None:
+    """SQLite plans to read no more lines than it returns. PostgreSQL plans by statistics."""
+    database = await Database.open(locate(data=tmp_path, database=None))
     async with database.session() as session:
         lines = await session.execute(
             text(
@@ -393,4 +391,5 @@ async def test_index_leads_to_the_newest(history: History, database: Database) -
             )
         )
         plans = [line[-1] for line in lines]
+    await database.close()
     assert plans == ["SEARCH measurement_words USING PRIMARY KEY (word=? AND id<?)"]
