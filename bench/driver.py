@@ -52,6 +52,12 @@ class Driver:
         """A helper that simulates many clients of the API; see `inside_load`."""
         return cls(spawn, [sys.executable, _HERE / "inside_load.py"])
 
+    @classmethod
+    def history(cls, spawn: Spawn) -> Driver:
+        """A helper that keeps measurements in SQLite; see `inside_history`."""
+        tests = f"PYTHONPATH={_HERE.parent / 'tests'}"
+        return cls(spawn, ["env", tests, sys.executable, _HERE / "inside_history.py"])
+
     @property
     def pid(self) -> int:
         """The helper's process id."""

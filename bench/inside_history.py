@@ -24,7 +24,7 @@ from colotrace_coordinator.store.history.history import History
 from colotrace_coordinator.store.location import FILE_NAME, locate
 from colotrace_coordinator.turns import Turns
 from colotrace_proto.measured import Options, Outcome, Summary, Trace
-from colotrace_proto.messages import ColoName, PacketType
+from colotrace_proto.messages import PacketType
 from colotrace_proto.tally import Known
 from msgspec.structs import replace
 from recorded import BEGAN_MS, complete, known, measurement_id, row, summary
@@ -96,7 +96,8 @@ class Bench:
         history = _history(database)
         await self._fill(history, measurements)
         [newest] = await history.newest("a1", Filter(), before=None, most=1)
-        middle = measurement_id_of(BEGAN_MS + measurements // 2)
+        target, colo = newest.targets[0], newest.colos[0]
+        middle = measurement_id(BEGAN_MS + measurements // 2)
 
         def listed(wanted: Filter, before: str | None = None) -> Callable[[], Awaitable[Any]]:
             return lambda: history.newest("a1", wanted, before=before, most=20)
@@ -105,17 +106,15 @@ class Bench:
             "show": lambda: history.show("a1", newest.id),
             "list": listed(Filter()),
             "list from the middle": listed(Filter(), middle),
-            "list of a target": listed(Filter(target="www7.example.com")),
+            "list of a target": listed(Filter(target=target)),
             "list of a rare target": listed(Filter(target="rare.example.com")),
-            "list of a colo": listed(Filter(colo=_COLOS[0])),
-            "list of a code": listed(Filter(colo=_COLOS[0][:3])),
+            "list of a colo": listed(Filter(colo=colo)),
+            "list of a code": listed(Filter(colo=colo[:3])),
             "list of a rare packet type": listed(Filter(packet_type=PacketType.GRE)),
             "list of errors": listed(Filter(outcome=Outcome.ERRORS)),
-            "list of a target and a colo": listed(
-                Filter(target="www7.example.com", colo=_COLOS[0])
-            ),
+            "list of a target and a colo": listed(Filter(target=target, colo=colo)),
             "rows of a target and a colo": lambda: history.pair(
-                "a1", "www7.example.com", ColoName(_COLOS[0]), up_to="f" * 32, most=20
+                "a1", target, colo, up_to="f" * 32, most=20
             ),
         }
         gc.freeze()
@@ -153,7 +152,7 @@ class Bench:
         target = "rare.example.com" if rare else f"www{self._draw.randrange(_TARGETS)}.example.com"
         colo = self._draw.choice(_COLOS)
         told = summary(
-            id=measurement_id_of(BEGAN_MS + next(self._numbers)),
+            id=measurement_id(BEGAN_MS + next(self._numbers)),
             targets=[target],
             colos=[colo],
             began_ms=BEGAN_MS,
@@ -162,11 +161,6 @@ class Bench:
         if rare:
             trace = replace(trace, gathered=replace(trace.gathered, code=2))
         return told, trace, names
-
-
-def measurement_id_of(at_ms: int) -> str:
-    """An id of that moment."""
-    return measurement_id(at_ms)
 
 
 def _pool() -> list[tuple[Trace, Known]]:

@@ -12,6 +12,7 @@ from bench.rows import (
     engine,
     followed,
     foreign,
+    history,
     in_flight,
     rate,
     requests,
@@ -32,6 +33,7 @@ ALL: tuple[Subject, ...] = (
     rate.SUBJECT,
     in_flight.SUBJECT,
     busy.SUBJECT,
+    history.SUBJECT,
     agent_process.SUBJECT,
     foreign.SUBJECT,
 )

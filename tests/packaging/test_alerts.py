@@ -14,7 +14,7 @@ SATURATION = {
     "ColotraceRowsNotStarted", "ColotraceOverloaded", "ColotraceLoopLate", "ColotraceSaturated",
     "ColotraceColosFull", "ColotraceWorkWaiting", "ColotraceAgentsNotReading",
     "ColotraceStreamQueuesLong", "ColotraceNamesDropped", "ColotraceAuditWaiting",
-    "ColotraceAgentsNotAdmitted",
+    "ColotraceAgentsNotAdmitted", "ColotraceHistoryNotWritten", "ColotraceHistoryDropped",
 }  # fmt: skip
 
 
