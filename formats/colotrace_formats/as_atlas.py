@@ -25,7 +25,7 @@ _IP_HEADER = (20, 40)
 # RIPE Atlas has letters for these; others are told by their code.
 _LETTERS = {"N": "N", "H": "H", "P": "P", "X": "A"}
 _MOST_OF_AN_ERROR = 1_000
-_NS_PER_S, _MS_PER_S = 10**9, 1_000
+_NS_PER_MS, _MS_PER_S = 10**6, 1_000
 
 
 def render(measured: Measured, *, follows: bool) -> Iterator[str]:
@@ -54,19 +54,17 @@ def _head(row: Row) -> dict[str, object]:
     """The result without its hops."""
     gathered, options, colo = row.trace.gathered, row.summary.options, row.shown.colo
     ipv6 = is_ipv6(row)
-    began_s = row.trace.began_ms // _MS_PER_S
     result: dict[str, object] = {
         "fw": _FIRMWARE,
         "lts": -1,  # whether the host's clock is right is not known
-        "endtime": (row.trace.began_ms + gathered.duration_ns * _MS_PER_S // _NS_PER_S)
-        // _MS_PER_S,
+        "endtime": (row.trace.began_ms + gathered.duration_ns // _NS_PER_MS) // _MS_PER_S,
         "dst_name": safe(row.target),
         "proto": options.packet_type.upper(),
         "size": probe_size(row) - _IP_HEADER[ipv6],
         "paris_id": options.flow,
         "msm_id": measurement_number(row.summary.id),
         "prb_id": probe_number(colo.name),
-        "timestamp": began_s,
+        "timestamp": row.trace.began_ms // _MS_PER_S,
         "msm_name": "Traceroute",
         "from": "",
         "type": "traceroute",

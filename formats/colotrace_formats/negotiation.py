@@ -14,8 +14,11 @@ from .formats import FORMATS, JSON, LINES, Format
 
 _MOST_RANGES = 64
 """Ranges of an Accept that are looked at. Browsers send fewer than ten."""
-_ELEMENT = re.compile(r'(?:[^,"]|"(?:[^"\\]|\\.)*")+')
-_PARAMETER = re.compile(r';\s*([^=;\s]+)\s*=\s*("(?:[^"\\]|\\.)*"|[^;\s]*)')
+# A text in quotation marks, or the rest if they are not closed: a search for their end that fails
+# would be repeated at the next one.
+_QUOTED = r'"(?:[^"\\]|\\.?)*+"?'
+_ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})++')
+_PARAMETER = re.compile(rf";\s*([^=;\s]+)\s*=\s*({_QUOTED}|[^;\s]*)")
 _QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\Z")
 _ORDER = ("json", "text", "csv", "markdown", "dot", "mtr", "atlas", "scamper")
 """What is preferred among formats that the client wants equally, for instance `text/*`."""

