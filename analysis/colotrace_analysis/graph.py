@@ -145,6 +145,7 @@ def _rows(measured: Measured, targets: Sequence[str]) -> Iterator[Trace]:
 
 
 def _built(merging: Merging, targets: Sequence[str]) -> Steps[Graph]:
+    """The graph. What was merged is freed bit by bit: all at once would take milliseconds."""
     nodes, ids = yield from _nodes(merging)
     edges = yield from _edges(merging, ids)
     ways = yield from _ways(merging, ids, targets)
@@ -178,24 +179,28 @@ def _nodes(merging: Merging) -> Steps[tuple[list[Node], dict[Key, int]]]:
 
 def _edges(merging: Merging, ids: Mapping[Key, int]) -> Steps[list[Edge]]:
     yield
-    order = sorted(
-        (ids[near], ids[far], merging.nodes[near].leaving, passed)
-        for (near, far), passed in merging.edges.items()
-    )
+    order = [(ids[near], ids[far], near, far) for near, far in merging.edges]
+    order.sort(key=itemgetter(0, 1), reverse=True)
     yield
     edges: list[Edge] = []
-    for near, far, leaving, passed in order:
+    while order:
+        near, far, near_key, far_key = order.pop()
+        passed = merging.edges.pop((near_key, far_key))
         edges.append(
             Edge(
                 near=near,
                 far=far,
                 colos=sorted(passed.colos),
                 flows=passed.flows,
-                share=passed.flows / leaving,
+                share=passed.flows / merging.nodes[near_key].leaving,
                 certain=passed.certain,
             )
         )
         if not len(edges) % _PIECE:
+            yield
+    while merging.nodes:
+        merging.nodes.popitem()
+        if not len(merging.nodes) % _PIECE:
             yield
     return edges
 
@@ -203,7 +208,7 @@ def _edges(merging: Merging, ids: Mapping[Key, int]) -> Steps[list[Edge]]:
 def _ways(merging: Merging, ids: Mapping[Key, int], targets: Sequence[str]) -> Steps[list[Way]]:
     yield
     ways: list[Way] = []
-    while merging.ways:  # freed one by one, too: all at once take milliseconds
+    while merging.ways:
         (target, steps, reached), passed = merging.ways.popitem()
         ways.append(
             Way(
