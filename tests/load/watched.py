@@ -133,10 +133,13 @@ class _Watcher(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         self.begun: asyncio.Future[None] = loop.create_future()
         self.ended: asyncio.Future[None] = loop.create_future()
+        self.closed: asyncio.Future[None] = loop.create_future()
+        self._transport: asyncio.Transport | None = None
         self._rest = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).write(_REQUEST)
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(_REQUEST)
 
     def data_received(self, data: bytes) -> None:
         data = self._rest + data
@@ -149,7 +152,13 @@ class _Watcher(asyncio.Protocol):
         if data.endswith(b"\r\n0\r\n\r\n") and not self.ended.done():
             self.ended.set_result(None)
 
+    def close(self) -> asyncio.Future[None]:
+        if self._transport is not None:
+            self._transport.close()
+        return self.closed
+
     def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set_result(None)
         if not self.ended.done():
             self.ended.set_exception(exc or ConnectionError("ended early"))
 
@@ -179,6 +188,7 @@ async def _measured(
     await asyncio.gather(*(watcher.ended for watcher in several))
     late_s: float = await asyncio.to_thread(parent.recv)
     cpu_ms = proc.cpu_ms(pid) - before
+    await asyncio.gather(*(watcher.close() for watcher in several))
     parent.send("stop")
     counts = {watcher.events for watcher in several}
     if len(counts) != 1:
