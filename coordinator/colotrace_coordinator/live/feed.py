@@ -26,6 +26,8 @@ MAX_MESSAGES = 10_000
 RECORDED = 10**9
 """The position at which the feed of a recorded measurement begins. Its events have another order
 than those of the running measurement had, so their numbers must not be mistaken for these."""
+ENDED = 2 * 10**9
+"""The sequence number of every `end`: a client that has had it has all, whatever feed it asks."""
 
 _PIECES = 16
 _DEAD = 64
@@ -66,7 +68,7 @@ class Feed:
     def __init__(self, *, begin: int = 0) -> None:
         self.position = begin
         """The sequence number of the last event."""
-        self._begin = begin
+        self._begin = self._last = begin
         self.ended = False
         """Whether the event `end` was put, or the feed was closed. No event follows."""
         self.closed = False
@@ -98,7 +100,10 @@ class Feed:
         """
         if b"\n" in data or b"\r" in data:
             raise ValueError("the data of an event is one line")
-        sequence = self.position + 1 if sequence is None else sequence
+        if kind is Kind.END:
+            sequence = ENDED
+        elif sequence is None:
+            sequence = self.position + 1
         if self.ended or sequence <= self.position:
             return
         entry = _Entry(sequence, kind, data, row)
@@ -119,6 +124,8 @@ class Feed:
             case Kind.END:
                 self.ended = True
         self.position = sequence
+        if kind is not Kind.END:
+            self._last = sequence
         self._entries.append(entry)
         if self._dead > max(_DEAD, len(self._entries) // 2):
             self._entries = [entry for entry in self._entries if not entry.dead]
@@ -142,8 +149,7 @@ class Feed:
 
         A position beyond the last event is another feed's: all events follow it.
         """
-        if position > self.position:
-            position = 0
+        position = self._own(position)
         key = position, most_bytes
         piece = self._pieces.get(key)
         if piece is None:
@@ -155,7 +161,7 @@ class Feed:
     def events(self, position: int, *, most: int) -> list[Event]:
         """At most `most` events after a position: what `put` makes a copy of this feed of."""
         found: list[Event] = []
-        for entry in self._following(0 if position > self.position else position):
+        for entry in self._following(self._own(position)):
             if len(found) >= most:
                 break
             found.append(Event(entry.sequence, entry.kind, entry.data, entry.row))
@@ -200,6 +206,10 @@ class Feed:
             last = entry.sequence
         skipped = self._begin < position < self._replaced
         return Piece(b"".join(texts), last, skipped=skipped, more=more)
+
+    def _own(self, position: int) -> int:
+        """The position; 0 if it is beyond the last event, or between the last two at the end."""
+        return position if position <= self._last or position == self.position else 0
 
     def _following(self, position: int) -> "Iterator[_Entry]":
         first = bisect_right(self._entries, position, key=lambda entry: entry.sequence)

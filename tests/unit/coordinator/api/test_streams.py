@@ -17,7 +17,7 @@ from colotrace_coordinator.api.http.server import Limits
 from colotrace_coordinator.api.metrics import HttpMetrics
 from colotrace_coordinator.api.streams import EventStream, RowStream, Streams
 from colotrace_coordinator.errors import StoppingError
-from colotrace_coordinator.live.feed import PIECE_BYTES, Feed, Kind
+from colotrace_coordinator.live.feed import ENDED, PIECE_BYTES, Feed, Kind
 from eventually import until
 from fleet.events import Event, EventReader, Follower, State, events_of
 from prometheus_client import CollectorRegistry
@@ -143,7 +143,7 @@ async def test_answer_has_the_headers_of_a_stream(bed: Bed) -> None:
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-accel-buffering"] == "no"
     assert answer.headers["measurement-id"] == "0" * 32
-    assert answer.text.startswith("retry: 1000\nid: 1\nevent: end\n")
+    assert answer.text.startswith(f"retry: 1000\nid: {ENDED}\nevent: end\n")
 
 
 async def test_connection_is_kept_after_the_end(bed: Bed) -> None:
@@ -183,7 +183,8 @@ async def test_last_event_id_that_is_not_of_the_feed_gets_everything(bed: Bed, l
 async def test_client_that_has_had_the_end_is_told_not_to_come_back(bed: Bed) -> None:
     """EventSource connects again after every stream, but not after a 204."""
     bed.feed.put(Kind.END, b"{}")
-    answer = await bed.client.get(f"{bed.url}/events", headers={"last-event-id": "1"})
+    last = {"last-event-id": str(ENDED)}
+    answer = await bed.client.get(f"{bed.url}/events", headers=last)
     assert (answer.status_code, answer.content) == (204, b"")
 
 

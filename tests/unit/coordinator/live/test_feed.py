@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from colotrace_coordinator.live.feed import MAX_MESSAGES, RECORDED, Event, Feed, Kind, Piece
+from colotrace_coordinator.live.feed import ENDED, MAX_MESSAGES, RECORDED, Event, Feed, Kind, Piece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -252,6 +252,16 @@ def test_position_of_the_recorded_measurement_gets_all_of_the_running_one() -> N
     assert len(events_of(feed.after(RECORDED + 1).data)) == 1
 
 
+def test_client_that_has_had_the_end_has_all_of_every_feed() -> None:
+    """Also of the recorded measurement, once the running one's feed is gone."""
+    for feed in (Feed(), Feed(begin=RECORDED)):
+        feed.put(Kind.START, b"{}")
+        feed.put(Kind.END, b"{}")
+        *_, (number, name, _) = events_of(feed.after(0).data)
+        assert (number, name) == (ENDED, "end")
+        assert feed.after(ENDED).data == b""
+
+
 def test_reader_behind_a_replaced_event_has_skipped_it() -> None:
     feed = Feed()
     feed.put(Kind.START, b"{}")
@@ -274,7 +284,7 @@ def test_nothing_follows_the_end() -> None:
     feed.put(Kind.END, b"{}")
     feed.put(Kind.MESSAGE, b"{}")
     assert feed.ended
-    assert feed.position == 1
+    assert feed.position == ENDED
 
 
 def test_hops_after_their_row_are_ignored() -> None:
