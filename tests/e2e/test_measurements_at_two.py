@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ from fleet import AgentSpec, Broker, Fleet
 from fleet.asking import metric, slow, until
 from fleet.events import Event, Follower
 from fleet.fleet import NO_TLS, two_coordinators
+from fleet.postgresql import postgresql_server
 from lab import Lab
 
 AGENTS = [
@@ -219,10 +220,19 @@ async def test_measurement_of_another_account_does_not_exist(
     assert deleted.json()["result"]["status"] == "cancelled"
 
 
-async def test_killed_coordinator_ends_the_stream_at_the_other(lab: Lab, broker: Broker) -> None:
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.xdist_group("pg"))])
+def database(request: pytest.FixtureRequest) -> Iterator[str | None]:
+    """The URL of each kind of database; None is a file."""
+    with ExitStack() as stack:
+        yield stack.enter_context(postgresql_server()) if request.param != "sqlite" else None
+
+
+async def test_killed_coordinator_ends_the_stream_at_the_other(
+    lab: Lab, broker: Broker, database: str | None
+) -> None:
     """Without the event `end`. A client that reconnects is told that it is partial, with the rows
     that were there."""
-    with two_coordinators(lab, broker, agents=AGENTS) as (one, other):
+    with two_coordinators(lab, broker, agents=AGENTS, database=database) as (one, other):
         async with _client(one) as client:
             for each in (one, other):
                 await _until_they_know_each_other(each)

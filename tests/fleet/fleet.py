@@ -308,6 +308,7 @@ def two_coordinators(
     agents: list[AgentSpec],
     coordinator_flags: tuple[str, ...] = (),
     agent_flags: tuple[str, ...] = (),
+    database: str | None = None,
 ) -> Iterator[list[Fleet]]:
     """Two coordinators with the same agents, which both of them see."""
     with (
@@ -317,6 +318,7 @@ def two_coordinators(
             broker=broker,
             coordinator_flags=coordinator_flags,
             agent_flags=agent_flags,
+            database=database,
         ) as one,
         Fleet(lab, broker=broker, beside=one, coordinator_flags=coordinator_flags) as other,
     ):
