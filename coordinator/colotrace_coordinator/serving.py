@@ -120,6 +120,8 @@ async def _run(parts: Parts, places: _Places, stopping: asyncio.Event) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(STOP_S):
                 await parts.tracing.service.drain()
+        if parts.base.relay is not None:
+            await parts.base.relay.drain()
         if servers.operation is not None:  # last: it reports the state while stopping
             servers.operation.stop()
         for task in background:

@@ -262,3 +262,23 @@ async def test_killed_coordinator_ends_the_stream_at_the_other(
             assert shown["result_info"]["status"] == "partial"
             finished = shown["result_info"]["rows"]["finished"]
             assert 1 <= finished == len(follower.state.rows)
+
+
+async def test_coordinator_that_stops_ends_its_measurements_for_all(
+    lab: Lab, broker: Broker
+) -> None:
+    """It passes their events on until then."""
+    with two_coordinators(lab, broker, agents=AGENTS) as (one, other):
+        async with _client(one) as client:
+            for each in (one, other):
+                await _until_they_know_each_other(each)
+            measurement_id = await _begin(client, one, _body(lab))
+            follower = Follower(client)
+            async with follower.events(_events(other, measurement_id)) as events:
+                await anext(events)
+                stopping = asyncio.create_task(asyncio.to_thread(one.stop_coordinator))
+                async for _ in events:
+                    assert not stopping.done()
+            await stopping
+            assert follower.state.end["measurement"]["status"] == "complete"
+            assert len(follower.state.rows) == 4

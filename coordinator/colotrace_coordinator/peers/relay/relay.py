@@ -22,6 +22,7 @@ from .runner import Local, Runner
 TICK_S = 0.05
 """How often `to_send` is called while a measurement is followed."""
 _IDLE_S = 1.0
+_ENDS_WITHIN_S = 1.0
 _ACQUAINTED_AFTER_S = 1.0
 """So long after connecting, all other coordinators have reported that they are there."""
 
@@ -94,6 +95,11 @@ class Relay:
         self._wake.set()
         await self._until(lambda: cancelling.done, ANSWER_WITHIN_S)
         return cancelling.done
+
+    async def drain(self) -> None:
+        """Wait until the other coordinators have the ends of the measurements that ran here, for
+        1 s at most. No measurement runs here any more."""
+        await self._until(lambda: not self._runner.sessions, _ENDS_WITHIN_S)
 
     def _alone(self) -> bool:
         if not self.echoed:

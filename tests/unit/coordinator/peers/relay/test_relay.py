@@ -84,6 +84,29 @@ async def test_measurement_of_which_not_all_arrives_is_none(pair: Pair) -> None:
     assert await asking.follow(ACCOUNT, ID) is None
 
 
+async def test_coordinator_that_stops_waits_until_the_others_have_the_end(pair: Pair) -> None:
+    asking, running = pair.relays
+    here = Here()
+    running.serve(here)
+    fill(here.feed)
+    feed = await asking.follow(ACCOUNT, ID)
+    assert feed is not None
+    here.feed.put(Kind.END, b"{}")
+    await running.drain()
+    assert (feed.ended, feed.closed) == (True, False)
+
+
+async def test_stop_is_not_held_up_by_a_coordinator_that_is_lost(pair: Pair) -> None:
+    asking, running = pair.relays
+    here = Here()
+    running.serve(here)
+    assert await asking.follow(ACCOUNT, ID) is not None
+    pair.up = False
+    here.feed.put(Kind.END, b"{}")
+    async with asyncio.timeout(2):
+        await running.drain()
+
+
 async def test_nobody_is_asked_without_a_broker(pair: Pair) -> None:
     asking, _ = pair.relays
     asking.disconnected()
