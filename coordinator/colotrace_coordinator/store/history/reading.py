@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 from colotrace_proto.measured import Measured, Summary, Trace
 from colotrace_proto.messages import ColoName
-from colotrace_proto.tally import NOTHING_KNOWN
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -19,7 +18,7 @@ from .beats import Beats
 from .columns import unpacked
 from .finding import key_of, newest_ids, search_for
 from .heads import body_of, chunk_of, known_of, summary_of
-from .packing import unpack
+from .packing import Chunk, unpack
 from .seal import DamageError
 from .waiting import Entry, Waiting
 from .words import matches
@@ -120,67 +119,69 @@ class Reader:
         before = None if key is None else _text(key, more=1)
         while len(found) < most:
             summaries = await self.newest(account_id, wanted, before=before, most=most)
-            for summary in summaries:
-                number = summary.targets.index(target) * len(summary.colos)
-                number += summary.colos.index(colo)
-                one = await self._one(summary, number)
-                if one is not None:
-                    found.append(one)
-                await self._turns.pause()
+            found += await self._rows(summaries, target, colo)
             if len(summaries) < most:
                 break
             before = summaries[-1].id
         return found[:most]
 
-    async def _one(self, summary: Summary, number: int) -> Measured | None:
-        entry = self._waiting.get(summary.id, summary.account_id)
-        key = bytes.fromhex(summary.id)
-        try:
-            measured = await self._measured(summary.account_id, key, entry, only=number)
-        except DamagedMeasurementError:
-            return None
-        if measured is None or number not in measured.traces:
-            return None
-        return Measured(
-            summary=measured.summary,
-            traces={number: measured.traces[number]},
-            known=measured.known,
-        )
+    async def _rows(
+        self, summaries: Sequence[Summary], target: str, colo: ColoName
+    ) -> list[Measured]:
+        """The row of the target and the colo of each measurement that has it."""
+        found: list[Measured] = []
+        waiting = {s.id: self._waiting.get(s.id, s.account_id) for s in summaries}
+        stored = [bytes.fromhex(each) for each, entry in waiting.items() if entry is None]
+        async with self._database.session() as session:
+            statement = select(Measurement.id, Measurement.body).where(Measurement.id.in_(stored))
+            bodies = {line.id.hex(): line.body for line in await session.execute(statement)}
+            for summary in summaries:
+                number = summary.targets.index(target) * len(summary.colos)
+                number += summary.colos.index(colo)
+                key, entry = bytes.fromhex(summary.id), waiting[summary.id]
+                try:
+                    if entry is not None:
+                        held = entry.measured()
+                        traces, known = dict(held.traces), held.known
+                    else:
+                        body = body_of(bodies.get(summary.id))
+                        known = known_of(body)
+                        traces = _unpacked(summary, body.chunk, only=number)
+                    if number not in traces:
+                        traces = await self._chunks(session, summary, key, only=number)
+                except DamageError as error:
+                    _damaged(key, error)
+                    continue
+                if number in traces:
+                    row = {number: traces[number]}
+                    found.append(Measured(summary=summary, traces=row, known=known))
+                await self._turns.pause()
+        return found
 
-    async def _measured(
-        self, account_id: str, key: bytes, entry: Entry | None, *, only: int | None = None
-    ) -> Measured | None:
+    async def _measured(self, account_id: str, key: bytes, entry: Entry | None) -> Measured | None:
         try:
             # What waits is taken first: it may be written while the database is read.
             held = entry.measured() if entry is not None else None
             if held is not None and entry is not None and not entry.stored:
                 return held
             async with self._database.session() as session:
-                summary = (
-                    held.summary
-                    if held is not None
-                    else await self._stored(session, account_id, key)
-                )
+                if held is not None:
+                    traces = await self._chunks(session, held.summary, key)
+                    traces.update(held.traces)
+                    return Measured(summary=held.summary, traces=_sorted(traces), known=held.known)
+                summary = await self._stored(session, account_id, key)
                 if summary is None:
                     return None
-                traces = await self._chunks(session, summary, key, only=only)
-                if held is not None:
-                    traces.update(held.traces)
-                    known = held.known
-                else:
-                    blob = await session.scalar(
-                        select(Measurement.body).where(Measurement.id == key)
-                    )
-                    body = body_of(blob)
-                    known = known_of(body) if blob is not None else NOTHING_KNOWN
-                    if body.chunk is not None:
-                        traces.update(unpack(summary, body.chunk, only=only))
+                traces = await self._chunks(session, summary, key)
+                blob = await session.scalar(select(Measurement.body).where(Measurement.id == key))
+                body = body_of(blob)
+                traces |= _unpacked(summary, body.chunk)
+                return Measured(summary=summary, traces=_sorted(traces), known=known_of(body))
         except DamageError as error:
             raise _damaged(key, error) from None
-        return Measured(summary=summary, traces=dict(sorted(traces.items())), known=known)
 
     async def _chunks(
-        self, session: AsyncSession, summary: Summary, key: bytes, *, only: int | None
+        self, session: AsyncSession, summary: Summary, key: bytes, *, only: int | None = None
     ) -> dict[int, Trace]:
         line = MeasurementChunk
         statement = select(line.number, line.rows).where(line.id == key).order_by(line.number)
@@ -243,6 +244,16 @@ def _summaries(account_id: str, heads: Mapping[bytes, bytes]) -> Iterable[Summar
 def _damaged(key: bytes, error: DamageError) -> DamagedMeasurementError:
     log.warning("measurement_damaged", id=key.hex(), error=str(error))
     return DamagedMeasurementError(f"the measurement {key.hex()} is damaged: {error}")
+
+
+def _unpacked(
+    summary: Summary, chunk: Chunk | None, *, only: int | None = None
+) -> dict[int, Trace]:
+    return {} if chunk is None else unpack(summary, chunk, only=only)
+
+
+def _sorted(traces: Mapping[int, Trace]) -> dict[int, Trace]:
+    return dict(sorted(traces.items()))
 
 
 def _within(key: bytes, low: bytes | None, end: bytes | None) -> bool:

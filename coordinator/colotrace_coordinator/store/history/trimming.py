@@ -26,7 +26,8 @@ from .statements import Deletions, Statements
 from .words import kind_word, words_of
 
 AT_ONCE = 100
-"""Measurements deleted in one transaction."""
+MAX_LINES = 5_000
+"""Measurements, and lines of the index, deleted in one transaction."""
 DAY_MS = 86_400_000
 
 
@@ -113,31 +114,38 @@ class Trimmer:
     async def _delete(
         self, session: AsyncSession, keys: Sequence[bytes], *, account_id: str | None = None
     ) -> int:
-        """Delete these measurements; returns how many there were."""
-        statement = select(Measurement).where(Measurement.id.in_(keys))
+        """Delete the first of these measurements, as many as have `MAX_LINES` in all, but at least
+        one; returns how many."""
+        line = Measurement
+        statement = select(line.id, line.account_id, line.size, line.head).where(line.id.in_(keys))
         if account_id is not None:
-            statement = statement.where(Measurement.account_id == account_id)
-        lines = (await session.scalars(statement)).all()
-        ids = [line.id for line in lines]
+            statement = statement.where(line.account_id == account_id)
+        ids: list[bytes] = []
         words: list[tuple[int, bytes]] = []
         freed: dict[str, int] = {}
-        for line in lines:
-            freed[line.account_id] = freed.get(line.account_id, 0) - line.size
-            words += await self._words_of(session, line)
+        for key, account, size, head in await session.execute(statement.order_by(line.id)):
+            more = await self._words_of(session, key, account, head)
+            if ids and len(words) + len(more) > MAX_LINES:
+                break
+            ids.append(key)
+            words += more
+            freed[account] = freed.get(account, 0) - size
         await self._words.execute(session, words)
         await session.execute(delete(MeasurementChunk).where(MeasurementChunk.id.in_(ids)))
         await session.execute(delete(Measurement).where(Measurement.id.in_(ids)))
         await self._accounts.execute(session, sorted(freed.items()))
         return len(ids)
 
-    async def _words_of(self, session: AsyncSession, line: Measurement) -> list[tuple[int, bytes]]:
+    async def _words_of(
+        self, session: AsyncSession, key: bytes, account: str, head: bytes
+    ) -> list[tuple[int, bytes]]:
         try:
-            summary = summary_of(line.id.hex(), line.account_id, line.head)
+            summary = summary_of(key.hex(), account, head)
         except DamageError:
             # Without the summary only a scan of the index finds them.
-            await session.execute(delete(MeasurementWord).where(MeasurementWord.id == line.id))
+            await session.execute(delete(MeasurementWord).where(MeasurementWord.id == key))
             return []
-        account, packet_type = summary.account_id, summary.options.packet_type
         words = words_of(summary, summary.outcome)
+        packet_type = summary.options.packet_type
         words += [kind_word(account, packet_type, outcome) for outcome in Outcome]
-        return [(word, line.id) for word in dict.fromkeys(words)]
+        return [(word, key) for word in dict.fromkeys(words)]

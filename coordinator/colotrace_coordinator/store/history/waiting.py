@@ -32,8 +32,8 @@ class Entry:
     """A measurement that is not entirely in the database."""
 
     __slots__ = (
-        "body", "body_rows", "changed", "chunks", "ended", "known", "listed", "lost", "packed",
-        "removed", "rows", "size", "stored", "summary", "weight",
+        "begun_to_write", "body", "body_rows", "changed", "chunks", "ended", "known", "listed",
+        "lost", "packed", "removed", "rows", "size", "stored", "summary", "weight",
     )  # fmt: skip
 
     def __init__(self, summary: Summary) -> None:
@@ -50,6 +50,8 @@ class Entry:
         """Whether something is not in the database."""
         self.ended = self.removed = False
         self.lost = 0
+        self.begun_to_write = False
+        """Whether the database may have it."""
         self.stored = False
         """Whether the database has it, under the outcome `listed`, with so many `chunks`."""
         self.listed = Outcome.COMPLETE
@@ -192,13 +194,14 @@ class Waiting:
                 return
 
     def _shed(self) -> bool:
-        """Lose the oldest rows of the account with the most."""
+        """Lose the oldest rows of the account with the most; returns whether there were any."""
         account = max(self._weights, key=lambda each: self._weights[each])
         entries = self._of_account[account].values()
-        ended = next((entry for entry in entries if entry.ended), None)
-        if ended is not None:
-            self.dropped += ended.weight - 1
-            self.drop(ended)
+        # What the database has of a running measurement needs its end.
+        whole = next((e for e in entries if e.ended and not e.begun_to_write), None)
+        if whole is not None:
+            self.dropped += whole.weight - 1
+            self.drop(whole)
             return True
         full = next((entry for entry in entries if entry.weight > 1), None)
         if full is None:
@@ -211,6 +214,7 @@ class Waiting:
     def _empty(self, entry: Entry) -> None:
         less = entry.weight - 1
         entry.rows, entry.packed = {}, []
+        entry.body, entry.body_rows, entry.known = None, (), NOTHING_KNOWN
         self.grow(entry, -less)
 
 

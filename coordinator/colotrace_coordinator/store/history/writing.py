@@ -139,6 +139,7 @@ class Writer:
         parts = batch.parts
         for part in parts:
             part.entry.changed = False
+            part.entry.begun_to_write = True
         beats = self._waiting.runs and self._beats.due
         try:
             async with self._database.session() as session:

@@ -65,6 +65,21 @@ def test_running_measurement_that_has_lost_rows_is_partial() -> None:
     assert final(entry).status is Status.PARTIAL
 
 
+def test_measurement_that_the_database_has_as_running_keeps_its_end() -> None:
+    """Its rows are lost, but not that it has ended."""
+    waiting = Waiting(most_rows=4)
+    told = summary(colos=["den01", "den02", "den03"])
+    waiting.begun(told)
+    entry_of(waiting, told).begun_to_write = True
+    for number in range(told.rows):
+        waiting.row(told, number, row(told, number))
+    waiting.ended(complete(told), NOTHING_KNOWN)
+    waiting.begun(summary(account="a2"))
+    entry = entry_of(waiting, told)
+    assert (entry.lost, entry.ended, entry.changed) == (3, True, True)
+    assert final(entry).status is Status.PARTIAL
+
+
 def test_measurements_without_rows_are_bounded_too() -> None:
     waiting = Waiting(most_rows=3)
     for _ in range(5):
