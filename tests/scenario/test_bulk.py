@@ -21,6 +21,7 @@ def test_bulk_engine_traces_the_case(run: Run) -> None:
     spec = spec_of(run.case, world, run.packet_type)
     host = VirtualBulkHost([world], spec, seed=1)
     for _ in range(run.case.trace.times):
+        began = host.now
         host.start(spec.target)
         host.run()
     wanted = expected(run.case, family=run.family)
@@ -29,4 +30,4 @@ def test_bulk_engine_traces_the_case(run: Run) -> None:
     for frame in host.frames:
         row = row_of([frame], packet_type=PacketType(run.packet_type))
         found += wanted.faults(row, slack_ms=0)
-    assert found + packet_faults(run, world, host.unheard) == []
+    assert found + packet_faults(run, world, host.unheard, began=began) == []

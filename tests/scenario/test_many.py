@@ -91,15 +91,16 @@ def test_200_traces_to_200_targets_do_not_mix(family: Family, packet_type: Proto
     assert host.engine.foreign == 0
 
 
-def test_traces_in_quick_succession_do_not_share_a_flow() -> None:
-    """A flow is quarantined after its trace, so that no late answer counts for the next one."""
+def test_traces_in_quick_succession_share_a_flow() -> None:
+    """Their paths can be compared. Answers to one are not taken for answers to the next."""
     case = case_of(1)
     world = World(case, family=4)
     host = VirtualHost([world])
     for _ in range(20):
         host.start(spec_of(world, Protocol.ICMP))
         host.run()
-    assert len({seen.flow for seen in world.seen}) == 20
+    assert len({seen.flow for seen in world.seen}) == 1
+    assert all(job.traces[0].reached for job in host.jobs)
 
 
 def test_large_job_hardly_delays_a_small_one() -> None:

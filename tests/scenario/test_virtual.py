@@ -57,6 +57,7 @@ def faults(run: Run, *, seed: int) -> list[str]:
     host = VirtualHost([world], seed=seed)
     for _ in range(run.case.trace.times):
         spec = spec_of(run.case, world, run.packet_type)
+        began = host.now
         host.run(ended=host.start(spec, multipath=run.case.trace.multipath))
     host.run()
     wanted = expected(run.case, family=run.family)
@@ -68,16 +69,16 @@ def faults(run: Run, *, seed: int) -> list[str]:
         found += wanted.faults(
             row_of(job.frames, packet_type=PacketType(run.packet_type)), slack_ms=0
         )
-    return found + packet_faults(run, world, host.unheard)
+    return found + packet_faults(run, world, host.unheard, began=began)
 
 
-def packet_faults(run: Run, world: World, unheard: Iterable[Unheard]) -> list[str]:
+def packet_faults(run: Run, world: World, unheard: Iterable[Unheard], *, began: int) -> list[str]:
     """What is wrong about the packets of one run: each trace has one flow, sends little beyond the
-    target, and hears no packet that it cannot read."""
+    target, and hears no packet that it cannot read. The last trace began at `began`."""
     flows = list(dict.fromkeys(seen.flow for seen in world.seen))
     traces = run.case.trace.times * len(run.packet_type.protocols)
     found = [f"{len(flows)} flows"] * (len(flows) > traces)
-    last = [seen.ttl for seen in world.seen if seen.flow == flows[-1]]
+    last = [seen.ttl for seen in world.seen if seen.flow == flows[-1] and seen.at_ns >= began]
     found += expected(run.case, family=run.family).beyond_faults(last)
     bare = BARE.intersection((run.case.target.tcp, *run.case.target.tcp_ports.values()))
     found += [

@@ -20,6 +20,7 @@ from colotrace_agent.engine.identity import (
     candidates,
     drawn_beside,
     port_of,
+    told_apart,
 )
 from colotrace_agent.marks import TAG_BYTES, Marks, distinct
 from colotrace_agent.model import Flow, FlowKey, TraceSpec
@@ -96,7 +97,7 @@ class ManyIdentities:
         drawn = self._drawn(spec, targets)
         identifiers = _first_candidates(spec, drawn)
         names = _names(drawn, identifiers)
-        free = ~self._resting.among(names, now)
+        free = self._free(spec, names, now)
         if FORMATS[spec.packet_type].ports:
             for row in np.nonzero(free)[0].tolist():
                 free[row] = reserve(int(identifiers[row]))
@@ -131,6 +132,11 @@ class ManyIdentities:
         """Quarantines the flows of traces that have ended, until no answer can arrive."""
         self._resting.add(names, now)
 
+    def _free(self, spec: TraceSpec, names: Names, now: int) -> Flags:
+        if told_apart(spec):
+            return np.ones(len(names), np.bool_)
+        return ~self._resting.among(names, now)
+
     def _drawn(self, spec: TraceSpec, targets: Bytes) -> Names:
         beside = drawn_beside(spec, self._flow_secret)
         digests = [
@@ -145,7 +151,7 @@ class ManyIdentities:
         tried = candidates(spec, int(drawn[0]))
         while part := list(islice(tried, _TRIED_AT_ONCE)):
             identifiers = np.array(part)
-            free = ~self._resting.among(_names(drawn, identifiers), now)
+            free = self._free(spec, _names(drawn, identifiers), now)
             for identifier in identifiers[free].tolist():
                 if not FORMATS[spec.packet_type].ports or reserve(identifier):
                     return int(identifier)

@@ -1,7 +1,8 @@
 """Allocates flows to traces.
 
-The agent has one allocator. No two traces share a flow while one of them runs or may still be
-answered.
+The agent has one allocator. No two traces share a flow while both run. A trace that follows another
+one to the same target gets the same flow, so that the two can be compared. There is one exception:
+a late answer to the first could be taken for one to the second; see `told_apart`.
 """
 
 import hashlib
@@ -16,8 +17,8 @@ from colotrace_agent.marks import Marks
 from colotrace_agent.model import Flow, FlowKey, TraceSpec
 from colotrace_agent.packets.formats import FORMATS, keys_of
 
-# Quarantine of a flow after its trace: exceeds the time that answers are awaited, and that packets
-# live in practice.
+# Quarantine of a flow after its trace, if traces are not told apart: exceeds the time that answers
+# are awaited, and that packets live in practice.
 QUARANTINE_NS = 4 * MAX_WAIT_MS * 1_000_000
 _ATTEMPTS = 4096
 SHARED_PORTS = 64
@@ -38,6 +39,17 @@ def candidates(spec: TraceSpec, drawn: int) -> Iterator[int]:
     start = drawn % SHARED_PORTS + spec.flow if kind.ports else drawn
     for attempt in range(min(_ATTEMPTS, len(space))):
         yield space[(start + attempt) % len(space)]
+
+
+def told_apart(spec: TraceSpec) -> bool:
+    """Whether answers to one trace can't be taken for answers to the next one on the same flow.
+
+    Answers show the number and 14 keyed bits at least, or TCP's 32-bit number, which are drawn anew
+    for each trace. Not if the numbers are given by the request, nor for GRE, of which an answer may
+    show 16 keyed bits alone.
+    """
+    kind = FORMATS[spec.packet_type]
+    return kind.number_quoted and not (spec.port and not kind.ports)
 
 
 def port_of(spec: TraceSpec) -> int:
@@ -85,7 +97,8 @@ class Identities:
     ) -> Flow:
         """Allocates a flow for a trace that is sent from `source`.
 
-        The same target and flow number get the same fields again while these are free. `reserve`
+        The same target and flow number get the same fields again, unless another trace has them, or
+        had them and is not told apart. `reserve`
         takes a source port and returns whether the agent may use it.
 
         Raises:
@@ -95,13 +108,18 @@ class Identities:
         port = port_of(spec)
         seed = spec.target + drawn_beside(spec, self._flow_secret)
         drawn = int.from_bytes(hashlib.blake2b(seed, digest_size=8).digest(), "big")
+        apart = told_apart(spec)
         for identifier in candidates(spec, drawn):
             keys = keys_of(FlowKey(spec.packet_type, spec.target, identifier, port))
-            if not (self._taken.isdisjoint(keys) and self._released.keys().isdisjoint(keys)):
+            if not self._taken.isdisjoint(keys):
+                continue
+            if not apart and not self._released.keys().isdisjoint(keys):
                 continue
             if FORMATS[spec.packet_type].ports and not reserve(identifier):
                 continue
             self._taken.update(keys)
+            for key in keys:
+                self._released.pop(key, None)
             self._serial += 1
             context = self._serial.to_bytes(8, "big")
             probes = spec.max_ttl * spec.packets_per_ttl

@@ -1,6 +1,7 @@
 """Flows by the hundred are those that one by one would be."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -69,10 +70,14 @@ def test_keyed_fields_are_distinct() -> None:
     assert (found[0].first_numbers != found[1].first_numbers).mean() > 0.99
 
 
-@pytest.mark.parametrize("packet_type", TYPES)
-def test_released_flow_is_quarantined(packet_type: PacketType) -> None:
+UNTOLD = [TraceSpec(bytes(4), PacketType.GRE), TraceSpec(bytes(4), PacketType.ICMP, port=7)]
+"""Traces of which an answer to one may be taken for an answer to the next."""
+
+
+@pytest.mark.parametrize("spec", UNTOLD, ids=["gre", "icmp with a port"])
+def test_released_flow_is_quarantined_if_traces_are_not_told_apart(spec: TraceSpec) -> None:
     """By any of its keys, as long as an answer may be under way."""
-    identities, spec = ManyIdentities(secret=SECRET), TraceSpec(bytes(4), packet_type)
+    identities = ManyIdentities(secret=SECRET)
     first, _ = allocate(identities, spec, targets_of(MANY))
     identities.release(first.names, 0)
     later, _ = allocate(identities, spec, targets_of(MANY), now=QUARANTINE_NS - 1)
@@ -83,11 +88,11 @@ def test_released_flow_is_quarantined(packet_type: PacketType) -> None:
     assert again.identifiers.tolist() == first.identifiers.tolist()
 
 
-@pytest.mark.parametrize("packet_type", TYPES)
-def test_flows_to_one_target_are_those_of_the_single_engine(packet_type: PacketType) -> None:
+@pytest.mark.parametrize("spec", UNTOLD, ids=["gre", "icmp with a port"])
+def test_flows_to_one_target_are_those_of_the_single_engine(spec: TraceSpec) -> None:
     """Also if hundreds of flows to it are quarantined, as with many names of one address."""
     many, one = ManyIdentities(secret=SECRET), Identities(secret=SECRET)
-    spec = TraceSpec(targets_of(1)[0], packet_type)
+    spec = replace(spec, target=targets_of(1)[0])
     for _ in range(300):
         flows, free = allocate(many, spec, targets_of(1))
         many.release(flows.names, 0)
@@ -98,7 +103,7 @@ def test_flows_to_one_target_are_those_of_the_single_engine(packet_type: PacketT
 
 def test_quarantine_of_many_batches_ends() -> None:
     """All flows are quarantined, and all are released after it."""
-    identities, spec = ManyIdentities(secret=SECRET), TraceSpec(bytes(4), max_ttl=1)
+    identities, spec = ManyIdentities(secret=SECRET), TraceSpec(bytes(4), max_ttl=1, port=7)
     begun = []
     for number in range(40):
         flows, _ = allocate(identities, spec, [

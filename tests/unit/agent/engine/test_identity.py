@@ -9,11 +9,36 @@ from colotrace_agent.packets.formats import keys_of, number_of
 from colotrace_proto.messages import MAX_WAIT_MS, PacketType
 from unit.agent.made import SECRET, SOURCE, TARGET, TYPES
 
+UNTOLD = [TraceSpec(TARGET, PacketType.GRE), TraceSpec(TARGET, PacketType.ICMP, port=7)]
+"""Traces of which an answer to one may be taken for an answer to the next."""
+
 
 @pytest.mark.parametrize("packet_type", TYPES)
-def test_no_flow_is_allocated_twice(packet_type: PacketType) -> None:
-    """Neither while it is taken nor while an answer to it may be under way."""
+def test_no_two_running_traces_share_a_flow(packet_type: PacketType) -> None:
     identities, spec = made(), TraceSpec(TARGET, packet_type)
+    taken = [allocate(identities, spec) for _ in range(100)]
+    assert len({flow.key for flow in taken}) == 100
+
+
+@pytest.mark.parametrize("packet_type", [PacketType.ICMP, PacketType.UDP, PacketType.TCP])
+def test_next_trace_gets_the_same_flow_at_once(packet_type: PacketType) -> None:
+    """So that the two can be compared; its keyed fields and its numbers are others."""
+    identities, spec = made(), TraceSpec(TARGET, packet_type)
+    first = allocate(identities, spec)
+    identities.release(first, 0)
+    second = allocate(identities, spec)
+    assert second.key == first.key
+    assert second.marks != first.marks
+    assert second.first_number != first.first_number
+    assert not identities.is_released(first.key, 0)
+    identities.release(second, 5)
+    assert identities.is_released(first.key, QUARANTINE_NS + 4)
+
+
+@pytest.mark.parametrize("spec", UNTOLD, ids=["gre", "icmp with a port"])
+def test_flow_is_quarantined_if_traces_are_not_told_apart(spec: TraceSpec) -> None:
+    """While an answer to it may be under way."""
+    identities = made()
     taken = [allocate(identities, spec) for _ in range(100)]
     assert len({flow.key for flow in taken}) == 100
     for flow in taken:
