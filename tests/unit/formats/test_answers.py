@@ -2,12 +2,13 @@
 
 import pytest
 from colotrace_agent.packets.scapy_built import BUILT
-from colotrace_formats.answers import Refusal, icmp_answer, probe_size, refusal
+from colotrace_formats.answers import Refusal, by_ttl, icmp_answer, probe_size, refusal
 from colotrace_formats.shown import each
 from colotrace_proto.measured import Options
 from colotrace_proto.messages import Family, Node, NodeKind, PacketType
+from msgspec.structs import replace
 
-from .samples import measured, trace
+from .samples import MULTIPATH, measured, trace
 
 
 @pytest.mark.parametrize(("kind", "family"), list(BUILT))
@@ -51,3 +52,19 @@ def test_label_tells_a_refusal(label: str, ipv6: bool, found: Refusal | None) ->
 def test_icmp_message_of_an_answer(kind, labels, packet_type, ipv6, message) -> None:
     node = Node(b"\xc0\0\2\1", kind, labels)
     assert icmp_answer(node, packet_type, ipv6=ipv6) == message
+
+
+def test_answers_are_in_the_order_of_flows_and_probes() -> None:
+    several = [("a1 a2",), ("a3 a4",)]
+    (row,) = each(measured({0: trace(several=several)}, options=MULTIPATH))
+    assert [answer.rtt_ms for answer in by_ttl(row)[0]] == [1, 2, 3, 4]
+
+
+def test_late_answer_of_an_early_probe_comes_first() -> None:
+    """Agents report answers as they come."""
+    row = trace("a1 a2 a3")
+    replies = row.gathered.replies
+    columns = ("ttl", "rtt_ns", "node", "ordinal", "flow")
+    turned = replace(replies, **{name: getattr(replies, name)[::-1] for name in columns})
+    (shown,) = each(measured({0: replace(row, gathered=replace(row.gathered, replies=turned))}))
+    assert [answer.rtt_ms for answer in by_ttl(shown)[0]] == [1, 2, 3]

@@ -6,7 +6,7 @@ import jc
 import pytest
 from colotrace_proto.measured import Measured
 
-from .samples import CASES, EVIL, evil, measured, plain, trace, written
+from .samples import CASES, EVIL, MULTIPATH, evil, measured, plain, trace, written
 
 
 def read(what: Measured) -> list[dict]:
@@ -47,9 +47,11 @@ def test_note_cannot_pose_as_a_hop() -> None:
 
 
 def test_address_of_several_flows_has_all_its_times() -> None:
-    text = written("text", CASES["multipath"]).splitlines()
-    assert text[2].endswith(
-        "192.0.2.2 (192.0.2.2)  2.000 ms  2.500 ms 192.0.2.3 (192.0.2.3)  3.000 ms  2.000 ms"
+    flows = [("b1 b2",), ("a3 a4",), ("b5 b6",)]
+    text = written("text", measured({0: trace(several=flows)}, options=MULTIPATH)).splitlines()
+    assert text[1] == (
+        " 1  192.0.2.1 (192.0.2.1)  3.000 ms  4.000 ms"
+        " 192.0.2.2 (192.0.2.2)  1.000 ms  2.000 ms  5.000 ms  6.000 ms"
     )
 
 

@@ -98,3 +98,10 @@ def test_start_of_a_program_imports_no_renderer() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout == b"[]\n"
+
+
+@ALL
+def test_text_tells_its_charset(name: str) -> None:
+    """The default of `text/` types is no UTF-8; JSON is always UTF-8."""
+    content_type = FORMATS[name].content_type
+    assert content_type.endswith("; charset=utf-8") == content_type.startswith("text/")
