@@ -6,6 +6,7 @@ same sequence numbers.
 
 import enum
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -34,8 +35,10 @@ MAX_MIRRORS_OF_ACCOUNT = 50
 ASKS_A_SECOND = 50.0
 ASKS_A_SECOND_OF_ACCOUNT = 10.0
 """Questions to the other coordinators, each of which all of them look at."""
-MAX_MIRROR_BYTES = 256 << 20
-"""Bytes of events that are taken from a runner."""
+MAX_BYTES = 512 << 20
+MAX_BYTES_OF_ACCOUNT = 256 << 20
+"""Bytes of the events of all mirrors, those that newer ones have replaced included. 3,000
+rows of 15 hops have 14 MB."""
 
 
 class State(enum.Enum):
@@ -112,6 +115,7 @@ class Follower:
         self._cancels: dict[int, Cancelling] = {}
         self._leaving: list[tuple[str, int]] = []
         self._shares = Shares[str](MAX_MIRRORS, MAX_MIRRORS_OF_ACCOUNT)
+        self._bytes: Counter[str] = Counter()
         self._asks = TokenBuckets[None](rate=ASKS_A_SECOND, burst=2 * ASKS_A_SECOND)
         self._asks_of = TokenBuckets[str](
             rate=ASKS_A_SECOND_OF_ACCOUNT, burst=2 * ASKS_A_SECOND_OF_ACCOUNT
@@ -201,14 +205,16 @@ class Follower:
     def _take(self, mirror: Mirror, data: bytes) -> None:
         for event in unpack(data) if data else ():
             mirror.taken += len(event.data)
+            self._bytes[mirror.account] += len(event.data)
             mirror.position = max(mirror.position, event.sequence)
             try:
                 mirror.feed.put(event.kind, event.data, row=event.row, sequence=event.sequence)
             except ValueError as error:
                 raise InvalidReportError(f"an event of a measurement: {error}") from None
-        if mirror.taken > MAX_MIRROR_BYTES:
-            raise InvalidReportError("a measurement with too many events")
         if mirror.feed.ended:
+            self._end(mirror)
+        elif self._bytes[mirror.account] > MAX_BYTES_OF_ACCOUNT or self._bytes.total() > MAX_BYTES:
+            self._dropped("size")
             self._end(mirror)
         elif mirror.arrived:
             mirror.state = State.FOLLOWED
@@ -236,6 +242,7 @@ class Follower:
         mirror.state = State.ENDED
         del self._mirrors[mirror.session], self._by_id[mirror.account, mirror.id]
         self._shares.release(mirror.account)
+        self._bytes -= Counter({mirror.account: mirror.taken})
         if mirror.runner is not None:
             self._leaving.append((mirror.runner, mirror.session))
         mirror.feed.close()

@@ -9,7 +9,7 @@ from colotrace_coordinator.peers.relay.follower import (
     ANSWER_WITHIN_S,
     LINGER_S,
     LOST_AFTER_S,
-    MAX_MIRROR_BYTES,
+    MAX_BYTES_OF_ACCOUNT,
     MAX_MIRRORS_OF_ACCOUNT,
     RENEW_EVERY_S,
     State,
@@ -456,14 +456,30 @@ def test_invalid_events_end_the_mirror(world: World, data: bytes) -> None:
     assert world.follower.mirrors == 0
 
 
-def test_mirror_takes_only_so_much(world: World) -> None:
+def test_mirrors_of_an_account_take_only_so_much(world: World) -> None:
+    """The one that exceeds it ends, and leaves room for others."""
+    size = 3 << 20
+    row = b'{"x":"%s"}' % (b"x" * size)
     mirror = world.follow()
     world.run()
-    mirror.taken = MAX_MIRROR_BYTES
+    while not mirror.ended:
+        position = mirror.position + 1
+        part = Part(
+            origin=RUNNER,
+            session=mirror.session,
+            round=mirror.round,
+            count=mirror.count,
+            position=position,
+            data=b"".join(pack([Event(position, Kind.ROW, row, 0)])),
+        )
+        world.follower.heard(part, world.now)
+    assert mirror.taken > MAX_BYTES_OF_ACCOUNT > mirror.taken - 2 * size
+    assert mirror.feed.closed
+    assert world.dropped == {"size": 1}
     fill(world.here.feed)
-    with pytest.raises(InvalidReportError, match="too many events"):
-        world.run()
-    assert mirror.feed.ended
+    again = world.follow()
+    world.run()
+    assert again.state is State.FOLLOWED
 
 
 def test_repairs_become_rare_while_messages_are_lost(world: World) -> None:
