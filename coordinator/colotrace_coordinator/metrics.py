@@ -18,8 +18,8 @@ WAITED_FOR = ("coordinator", "colo", "target")
 REJECTIONS = ("superseded", "full", "unfit")
 """Why an agent cannot attach: the values of `fleet.link.Rejection`."""
 RELAY_DROPS = ("rate", "measurements", "size", "lost")
-"""What is not relayed between coordinators: questions that come too fast, more measurements than are
-followed, one whose events are too large; and messages that were lost."""
+"""What is not relayed between coordinators: questions that come too fast, more measurements than
+are followed, one whose events are too large; and messages that were lost."""
 STATES = ("up", "draining")
 KINDS = Counters.__struct_fields__
 
