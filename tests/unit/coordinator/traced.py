@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pytest
 import structlog
 from colotrace_coordinator.composition import build_tracing
+from colotrace_coordinator.enrich.names import Names
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.jobs.target_rates import UNLIMITED, TargetLimits
 from colotrace_coordinator.links.direct.server import DirectLink
@@ -41,7 +42,13 @@ class Whole:
 class Coordinator:
     """A service with its direct link, and the agents that a test attaches."""
 
-    def __init__(self, stack: AsyncExitStack, *, limits: TargetLimits = UNLIMITED) -> None:
+    def __init__(
+        self,
+        stack: AsyncExitStack,
+        *,
+        limits: TargetLimits = UNLIMITED,
+        names: Names | None = None,
+    ) -> None:
         self.stack = stack
         self.history = RememberedHistory()
         self.numbers = CollectorRegistry()
@@ -52,7 +59,7 @@ class Coordinator:
         turns = Turns()
         tracing = build_tracing(
             registry,
-            names=None,
+            names=names,
             asns=None,
             policy=TargetPolicy(),
             metrics=metrics,
