@@ -105,7 +105,9 @@ class State:
         data = event.data
         match event.name:
             case "start":
-                self.start = data
+                for known in (self.rows, self.hops, self.target_summaries, self.messages):
+                    known.clear()
+                self.start, self.end = data, None
             case "hops":
                 place = data["target"], data["colo"]
                 if place in self.rows:

@@ -86,3 +86,15 @@ def test_hops_after_their_row_are_refused() -> None:
     state.apply(Event("row", {"target": 0, "colo": 1, "row": {}}))
     with pytest.raises(BrokenStreamError):
         state.apply(Event("hops", {"target": 0, "colo": 1, "hops": [], "fresh": True}))
+
+
+def test_state_begins_anew_with_the_start() -> None:
+    state = State()
+    for event in (
+        Event("start", {}),
+        Event("row", {"target": 0, "colo": 1, "row": {}}),
+        Event("message", {"code": 1110}),
+    ):
+        state.apply(event)
+    state.apply(Event("start", {"measurement": {}}))
+    assert state == State(start={"measurement": {}})
