@@ -4,11 +4,17 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _DURATIONS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 8.0, 12.0, 18.0, 25.0)
 
-_MEASURED = (200, 400, 401, 403, 404, 408, 413, 415, 429, 499, 500, 503, 504)
+_MEASURED = (200, 202, 400, 401, 403, 404, 408, 413, 415, 429, 499, 500, 503, 504)
+_READ = (200, 304, 400, 401, 403, 404, 429, 499, 500, 503)
 # These series start at 0: `increase()` misses the first event of a series that starts at 1.
 _KNOWN = {
     ("traceroute", "POST"): _MEASURED,
-    ("colos", "GET"): _MEASURED,
+    ("traceroute", "GET"): _READ,
+    ("measurement", "GET"): _READ,
+    ("measurement", "DELETE"): _READ,
+    ("events", "GET"): (*_READ, 204),
+    **dict.fromkeys((("colos", "GET"), ("agents", "GET"), ("rows", "GET")), _READ),
+    **dict.fromkeys((("diff", "GET"), ("graph", "GET")), _READ),
     ("ready", "GET"): (200, 503),
 }
 STREAMS = ("events", "rows")
