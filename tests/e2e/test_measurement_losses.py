@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import httpx
@@ -121,3 +121,62 @@ async def test_draining_coordinator_ends_its_streams(lab: Lab, own_agents: list[
         assert follower.state.end["measurement"]["status"] == "complete"
         said = (fleet.directory / "coordinator.log").read_text().splitlines()
         assert json.loads(said[-1])["event"] == "stopped"
+
+
+async def test_full_disk_costs_measurements_but_no_answers(
+    lab: Lab, own_agents: list[AgentSpec]
+) -> None:
+    """It is said where operators look, and history goes on once there is room."""
+    with Fleet(lab, agents=own_agents, disk_bytes=3 << 20) as fleet:
+        fleet.wait_attached()
+        async with client_of(fleet) as client:
+            filling = fleet.disk / "filling"
+            with filling.open("wb") as file, suppress(OSError):
+                while file.write(bytes(1 << 16)):
+                    file.flush()
+
+            async def told() -> bool:
+                answered = await client.post(PATH, json={"targets": [WEB]})
+                assert answered.status_code == 200
+                ready = (await client.get(f"{fleet.url}/readyz")).json()["result"]
+                return "no space" in ready.get("detail", "")
+
+            await until(told, within_s=30)
+            waiting = await client.post(PATH, json={"targets": [WEB]})
+            assert waiting.status_code == 200
+            path = waiting.headers["location"].removeprefix("/client/v4")
+            assert (await client.get(path)).json()["result"] == waiting.json()["result"]
+            metrics = (await client.get(f"{fleet.url}/metrics")).text
+            assert "colotrace_history_failures_total 0.0" not in metrics
+            filling.unlink()
+
+            async def written() -> bool:
+                metrics = (await client.get(f"{fleet.url}/metrics")).text
+                return "colotrace_history_waiting 0.0" in metrics
+
+            await until(written, within_s=30)
+            assert (await client.get(path)).status_code == 200
+
+
+async def test_oldest_measurements_make_room_for_new_ones(
+    lab: Lab, own_agents: list[AgentSpec]
+) -> None:
+    flags = ("--keep-bytes", str(1 << 20))
+    targets = [f"198.18.30.{n}" for n in range(80, 90)]
+    with Fleet(lab, agents=own_agents, coordinator_flags=flags) as fleet:
+        fleet.wait_attached()
+        async with client_of(fleet) as client:
+            first = await client.post(PATH, json={"targets": [WEB]})
+            path = first.headers["location"].removeprefix("/client/v4")
+            last = first
+
+            async def gone() -> bool:
+                nonlocal last
+                body = {"targets": targets, "options": {"packets_per_ttl": 10}}
+                await asyncio.gather(*(client.post(PATH, json=body) for _ in range(20)))
+                last = await client.post(PATH, json=body)
+                return (await client.get(path)).status_code == 404
+
+            await until(gone, within_s=60)
+            newest = (await client.get(PATH, params={"per_page": 1})).json()["result"]
+            assert [each["id"] for each in newest] == [last.headers["measurement-id"]]

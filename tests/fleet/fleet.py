@@ -39,6 +39,16 @@ _BIN = Path(sys.executable).parent
 _READY_S = 20.0
 
 
+_ON_A_SMALL_DISK = """set -e
+dir=$1; size=$2; shift 2
+kept=$(mktemp -d); cp -p "$dir"/* "$kept"
+mount -t tmpfs -o size="$size",mode=700 none "$dir"
+cp -p "$kept"/* "$dir"; rm -r "$kept"
+exec "$@"
+"""
+"""The directory becomes a small file system, with the same files, that the program alone sees."""
+
+
 class FleetError(Exception):
     """A program did not come up; the text holds what it logged."""
 
@@ -68,12 +78,13 @@ class Fleet:
         broker: Broker | None = None,
         beside: Fleet | None = None,
         database: str | None = None,
+        disk_bytes: int | None = None,
         installed: bool = False,
     ) -> None:
         """With `broker`, agents and coordinator meet there. `beside` another fleet on the same
         broker, this is one more coordinator, which shares its database and agents. `database` is
-        the URL of an empty one; by default it is a file. With `installed`, each program is started
-        as its users do it, not forked."""
+        the URL of an empty one; by default it is a file, on a file system of `disk_bytes` if that
+        is given. With `installed`, each program is started as its users do it, not forked."""
         self.lab = lab
         self._spawn: Callable[..., Process | Forked] = lab.spawn if installed else lab.fork
         self.token = ""
@@ -86,6 +97,7 @@ class Fleet:
         self._http = "127.0.0.1:0"
         self._grpc = f"{self._grpc_host}:0"
         self.broker = broker
+        self._disk_bytes = disk_bytes
         self.database = database or (beside.database if beside is not None else None)
         self._beside = beside
         self.directory = Path(tempfile.mkdtemp(prefix="colotrace-fleet-"))
@@ -167,12 +179,23 @@ class Fleet:
             "--log-format", "json", *self._meeting(), *self._stopping(),
             *self._coordinator_flags,
         ]  # fmt: skip
+        spawn = self._spawn
+        if self._disk_bytes is not None:
+            spawn = self.lab.spawn
+            words = ["unshare", "--mount", "sh", "-c", _ON_A_SMALL_DISK, "sh"]
+            argv = [*words, self.directory, str(self._disk_bytes), *argv]
         log = self.directory / "coordinator.log"
         with log.open("ab") as stream:
             offset = stream.tell()
-            self.coordinator = self._spawn(None, argv, stdout=stream, stderr=stream)
+            self.coordinator = spawn(None, argv, stdout=stream, stderr=stream)
         event = self._wait_event(self.coordinator, log, offset, "listening")
         self._http, self._grpc = event["http"], event["grpc"]
+
+    @property
+    def disk(self) -> Path:
+        """The coordinator's directory, as it sees it."""
+        assert self.coordinator is not None
+        return Path(f"/proc/{self.coordinator.pid}/root{self.directory}")
 
     def stop_coordinator(self, *, kill: bool = False) -> None:
         """SIGTERM and wait, or SIGKILL."""
