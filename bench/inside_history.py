@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from colotrace_coordinator.model import Filter
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.history.history import History
@@ -212,7 +213,12 @@ def _size(directory: Path) -> int:
 
 def main() -> None:
     """Handle requests until the input ends."""
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner() as runner:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        asyncio.Runner(
+            loop_factory=uvloop.new_event_loop  # the coordinator's
+        ) as runner,
+    ):
         bench = Bench(Path(folder))
         print(json.dumps({"ready": True}), flush=True)
         for line in sys.stdin:
