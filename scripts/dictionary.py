@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 import zstandard
-from colotrace_coordinator.store.history.heads import body_with
+from colotrace_coordinator.store.history.heads import body_steps
 from colotrace_coordinator.store.history.packing import pack
 from colotrace_proto.addresses import address_text
 from colotrace_proto.measured import Options, Status, Summary, Trace
@@ -78,7 +78,7 @@ def _sample(draw: random.Random) -> bytes:
             names[text] = _name(draw, text)
         if draw.random() < 0.9:
             asns[text] = f"AS{draw.choice(_ASNS)}"
-    body = body_with(pack(summary, {0: trace}), Known(names, asns))
+    *_, body = body_steps(pack(summary, {0: trace}), Known(names, asns))
     return msgspec.msgpack.encode(body)
 
 

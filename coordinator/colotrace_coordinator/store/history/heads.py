@@ -4,18 +4,21 @@ The head is the summary without the id and the account, which have columns of th
 has the names and ASNs, and the rows if they are few. Chunks of other measurements are apart.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import TypeVar
 
 import msgspec
 from colotrace_proto.addresses import address_text
 from colotrace_proto.measured import Options, Status, Summary
 from colotrace_proto.messages import ColoName, Family, PacketType
-from colotrace_proto.tally import Known
+from colotrace_proto.tally import NOTHING_KNOWN, Known
 
 from .packing import Chunk
 from .seal import DamageError, opened, sealed
 
+MORE_AT_ONCE = 1_000
+"""Names, or ASNs, in one piece."""
 _T = TypeVar("_T")
 _Told = tuple[PacketType, int, int, int, int, int, bool, Family | None]
 
@@ -35,23 +38,30 @@ class _Head(msgspec.Struct, array_like=True, frozen=True):
     counts: tuple[int, int, int]
 
 
+class More(msgspec.Struct, array_like=True, frozen=True):
+    """Names and ASNs by the address as text."""
+
+    names: dict[str, str]
+    asns: dict[str, str]
+
+
 class Body(msgspec.Struct, array_like=True, frozen=True):
     """What is stored when a measurement has ended.
 
-    `names` and `asns` are those of the chunk's addresses, in their order; `more_names` and
-    `more_asns` those of other addresses, by the address as text.
+    `names` and `asns` are those of the chunk's addresses, in their order. `more` has those of other
+    addresses in pieces (`More`), each of which takes less than a millisecond.
     """
 
     chunk: Chunk | None = None
     names: tuple[str | None, ...] = ()
     asns: tuple[str | None, ...] = ()
-    more_names: dict[str, str] = {}
-    more_asns: dict[str, str] = {}
+    more: tuple[msgspec.Raw, ...] = ()
 
 
 _ENCODER = msgspec.msgpack.Encoder()
 _HEAD = msgspec.msgpack.Decoder(_Head)
 _BODY = msgspec.msgpack.Decoder(Body)
+_MORE = msgspec.msgpack.Decoder(More)
 _CHUNK = msgspec.msgpack.Decoder(Chunk)
 
 
@@ -123,45 +133,63 @@ def chunk_of(blob: bytes) -> Chunk:
     return _decoded(_CHUNK, blob)
 
 
-def body_with(chunk: Chunk | None, known: Known) -> Body:
-    """The body of a measurement that has ended."""
+def body_steps(chunk: Chunk | None, known: Known) -> Iterator[Body]:
+    """The body of a measurement that has ended: the last one that is returned. To make each of
+    those before takes a short time."""
     texts = [address_text(address) for address in chunk.addresses] if chunk is not None else []
-    names, more_names = _split(known.names, texts)
-    asns, more_asns = _split(known.asns, texts)
-    return Body(chunk, names, asns, more_names, more_asns)
+    names, asns = tuple(map(known.names.get, texts)), tuple(map(known.asns.get, texts))
+    body = Body(chunk, names, asns)
+    yield body
+    if _all(known.names, names) and _all(known.asns, asns):
+        return
+    more = []
+    for piece in _pieces(known.names, texts):
+        more.append(msgspec.Raw(_ENCODER.encode(More(names=piece, asns={}))))
+        yield body
+    for piece in _pieces(known.asns, texts):
+        more.append(msgspec.Raw(_ENCODER.encode(More(names={}, asns=piece))))
+        yield body
+    yield Body(chunk, names, asns, tuple(more))
 
 
-def known_of(body: Body) -> Known:
-    """The names and ASNs of a body.
+def known_steps(body: Body) -> Iterator[Known]:
+    """The names and ASNs of a body: the last one that is returned has all of them. To read each
+    piece takes a short time.
 
     Raises:
         DamageError: the body contradicts itself.
     """
     addresses = body.chunk.addresses if body.chunk is not None else ()
+    names: dict[str, str] = {}
+    asns: dict[str, str] = {}
     try:
-        texts = [address_text(address) for address in addresses]
-        return Known(
-            {**_joined(texts, body.names), **body.more_names},
-            {**_joined(texts, body.asns), **body.more_asns},
-        )
-    except ValueError as error:
+        for address, name, asn in zip(addresses, body.names, body.asns, strict=True):
+            text = address_text(address)
+            if name is not None:
+                names[text] = name
+            if asn is not None:
+                asns[text] = asn
+        for raw in body.more:
+            yield NOTHING_KNOWN
+            part = _MORE.decode(raw)
+            names.update(part.names)
+            asns.update(part.asns)
+    except (ValueError, msgspec.MsgspecError) as error:
         raise DamageError(f"names of it are not valid: {error}") from None
+    yield Known(names, asns)
 
 
-def _split(
-    told: Mapping[str, str], texts: Sequence[str]
-) -> tuple[tuple[str | None, ...], dict[str, str]]:
-    """What is told of these addresses, and of the others."""
-    if not texts:
-        return (), dict(told)
-    found = tuple(map(told.get, texts))
-    if len(texts) - found.count(None) == len(told):
-        return found, {}
-    return found, {text: told[text] for text in told.keys() - set(texts)}
+def _all(told: Mapping[str, str], found: Sequence[str | None]) -> bool:
+    """Whether nothing else is told."""
+    return len(found) - found.count(None) == len(told)
 
 
-def _joined(texts: Sequence[str], told: Sequence[str | None]) -> dict[str, str]:
-    return {text: each for text, each in zip(texts, told, strict=True) if each is not None}
+def _pieces(told: Mapping[str, str], besides: Sequence[str]) -> Iterator[dict[str, str]]:
+    """What is told of other addresses than these, in pieces."""
+    known = set(besides)
+    left = ((text, value) for text, value in told.items() if text not in known)
+    while piece := dict(islice(left, MORE_AT_ONCE)):
+        yield piece
 
 
 def _short(coordinator: str) -> tuple[bytes, str]:

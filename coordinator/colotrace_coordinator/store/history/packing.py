@@ -20,6 +20,8 @@ from .columns import Column, packed, unpacked
 from .seal import DamageError
 
 CHUNK_ROWS = 64
+_KINDS = tuple(NodeKind)
+"""By their numbers, which are 0, 1, 2."""
 
 _Flow = tuple[PacketType | None, int, int, int, int, int]
 _Link = tuple[int, bytes, bytes, int]
@@ -171,7 +173,7 @@ class _Columns:
             return None
         if node and max(node) >= row.nodes:
             raise IndexError("a reply of a node that is missing")
-        nodes = tuple(self._nodes(first, self._first_node))
+        nodes = self._nodes(first, self._first_node)
         return Replies(ttl, rtt_ns, node, nodes, ordinal, flow)
 
     def _take(self, place: int, count: int, *, wanted: bool) -> tuple[int, ...]:
@@ -181,14 +183,16 @@ class _Columns:
             raise IndexError("a column is too short")
         return tuple(self._columns[place][first:end]) if wanted else ()
 
-    def _nodes(self, first: int, end: int) -> Iterator[Node]:
+    def _nodes(self, first: int, end: int) -> tuple[Node, ...]:
         chunk = self._chunk
-        if end > len(self._node_address) or end > len(chunk.node_kind):
+        if not first <= end <= min(len(self._node_address), len(chunk.node_kind)):
             raise IndexError("nodes are missing")
-        for place in range(first, end):
-            address = chunk.addresses[self._node_address[place]]
-            kind = NodeKind(chunk.node_kind[place])
-            yield Node(address, kind, chunk.labels.get(place, ()))
+        addresses = map(chunk.addresses.__getitem__, self._node_address[first:end])
+        kinds = map(_KINDS.__getitem__, chunk.node_kind[first:end])
+        if not chunk.labels:
+            return tuple(map(Node, addresses, kinds))
+        labels = [chunk.labels.get(place, ()) for place in range(first, end)]
+        return tuple(map(Node, addresses, kinds, labels))
 
 
 def _trace(summary: Summary, chunk: Chunk, row: _Row, replies: Replies) -> Trace:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import structlog
 from colotrace_proto.measured import Measured, Summary, Trace
 from colotrace_proto.messages import ColoName
+from colotrace_proto.tally import NOTHING_KNOWN, Known
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -17,10 +18,10 @@ from colotrace_coordinator.turns import Turns
 from .beats import Beats
 from .columns import unpacked
 from .finding import key_of, newest_ids, search_for
-from .heads import body_of, chunk_of, known_of, summary_of
+from .heads import Body, body_of, chunk_of, known_steps, summary_of
 from .packing import Chunk, unpack
 from .seal import DamageError
-from .waiting import Entry, Waiting
+from .waiting import Entry, Held, Waiting
 from .words import matches
 
 _CHUNKS_AT_ONCE = 20
@@ -141,11 +142,10 @@ class Reader:
                 key, entry = bytes.fromhex(summary.id), waiting[summary.id]
                 try:
                     if entry is not None:
-                        held = entry.measured()
-                        traces, known = dict(held.traces), held.known
+                        traces, known = await self._held(entry.held(), only=number)
                     else:
                         body = body_of(bodies.get(summary.id))
-                        known = known_of(body)
+                        known = await self._known(body)
                         traces = _unpacked(summary, body.chunk, only=number)
                     if number not in traces:
                         traces = await self._chunks(session, summary, key, only=number)
@@ -161,24 +161,42 @@ class Reader:
     async def _measured(self, account_id: str, key: bytes, entry: Entry | None) -> Measured | None:
         try:
             # What waits is taken first: it may be written while the database is read.
-            held = entry.measured() if entry is not None else None
-            if held is not None and entry is not None and not entry.stored:
-                return held
-            async with self._database.session() as session:
-                if held is not None:
-                    traces = await self._chunks(session, held.summary, key)
-                    traces.update(held.traces)
-                    return Measured(summary=held.summary, traces=_sorted(traces), known=held.known)
-                summary = await self._stored(session, account_id, key)
-                if summary is None:
-                    return None
-                traces = await self._chunks(session, summary, key)
-                blob = await session.scalar(select(Measurement.body).where(Measurement.id == key))
-                body = body_of(blob)
-                traces |= _unpacked(summary, body.chunk)
-                return Measured(summary=summary, traces=_sorted(traces), known=known_of(body))
+            held = entry.held() if entry is not None else None
+            stored: dict[int, Trace] = {}
+            if held is None or (entry is not None and entry.stored):
+                async with self._database.session() as session:
+                    summary = await self._stored(session, account_id, key, held)
+                    if summary is None:
+                        return None
+                    stored = await self._chunks(session, summary, key)
+                    if held is None:
+                        statement = select(Measurement.body).where(Measurement.id == key)
+                        blob = await session.scalar(statement)
+                        held = Held(summary, {}, (), blob, NOTHING_KNOWN)
+            traces, known = await self._held(held)
+            whole = dict(sorted((stored | traces).items()))
+            return Measured(summary=held.summary, traces=whole, known=known)
         except DamageError as error:
             raise _damaged(key, error) from None
+
+    async def _held(self, held: Held, *, only: int | None = None) -> tuple[dict[int, Trace], Known]:
+        """The rows of what waits, or of a stored body, and the names."""
+        traces: dict[int, Trace] = {}
+        for each in held.packed:
+            if only is None or only in each.rows:
+                traces.update(unpack(held.summary, chunk_of(each.blob), only=only))
+                await self._turns.pause()
+        body = body_of(held.body)
+        traces.update(_unpacked(held.summary, body.chunk, only=only))
+        traces.update(held.rows)
+        return traces, held.known if held.body is None else await self._known(body)
+
+    async def _known(self, body: Body) -> Known:
+        known = NOTHING_KNOWN
+        for known in known_steps(body):  # noqa: B007 - the last one counts
+            if body.more:
+                await self._turns.pause()
+        return known
 
     async def _chunks(
         self, session: AsyncSession, summary: Summary, key: bytes, *, only: int | None = None
@@ -188,7 +206,7 @@ class Reader:
         numbers = [
             number
             for number, rows in await session.execute(statement)
-            if only is None or only in unpacked((rows[0], rows[1:]) if rows else (0, b""))
+            if only is None or only in tuple(unpacked((rows[0], rows[1:])))
         ]
         traces: dict[int, Trace] = {}
         for first in range(0, len(numbers), _CHUNKS_AT_ONCE):
@@ -201,7 +219,12 @@ class Reader:
                 await self._turns.pause()
         return traces
 
-    async def _stored(self, session: AsyncSession, account_id: str, key: bytes) -> Summary | None:
+    async def _stored(
+        self, session: AsyncSession, account_id: str, key: bytes, held: Held | None = None
+    ) -> Summary | None:
+        """The summary that waits, or else that of the database."""
+        if held is not None:
+            return held.summary
         statement = select(Measurement.head).where(
             Measurement.id == key, Measurement.account_id == account_id
         )
@@ -250,10 +273,6 @@ def _unpacked(
     summary: Summary, chunk: Chunk | None, *, only: int | None = None
 ) -> dict[int, Trace]:
     return {} if chunk is None else unpack(summary, chunk, only=only)
-
-
-def _sorted(traces: Mapping[int, Trace]) -> dict[int, Trace]:
-    return dict(sorted(traces.items()))
 
 
 def _within(key: bytes, low: bytes | None, end: bytes | None) -> bool:

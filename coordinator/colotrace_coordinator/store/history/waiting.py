@@ -9,12 +9,9 @@ measurement is kept as partial.
 
 from typing import NamedTuple
 
-from colotrace_proto.measured import Measured, Outcome, Status, Summary, Trace
+from colotrace_proto.measured import Outcome, Status, Summary, Trace
 from colotrace_proto.tally import NOTHING_KNOWN, Known
 from msgspec.structs import replace
-
-from .heads import body_of, chunk_of, known_of
-from .packing import unpack
 
 MAX_WAITING_ROWS = 20_000
 """About 15 MB once they are packed; before, ten times as much."""
@@ -72,21 +69,20 @@ class Entry:
             unreached=summary.unreached + len(traces) - failed - reached,
         )
 
-    def measured(self) -> Measured:
-        """The measurement with the rows that wait.
+    def held(self) -> "Held":
+        """What waits of it now."""
+        return Held(self.summary, dict(self.rows), tuple(self.packed), self.body, self.known)
 
-        Raises:
-            DamageError: never, unless packing is faulty.
-        """
-        traces: dict[int, Trace] = {}
-        for each in self.packed:
-            traces.update(unpack(self.summary, chunk_of(each.blob)))
-        body = body_of(self.body)
-        if body.chunk is not None:
-            traces.update(unpack(self.summary, body.chunk))
-        traces.update(self.rows)
-        known = known_of(body) if self.body is not None else self.known
-        return Measured(summary=self.summary, traces=dict(sorted(traces.items())), known=known)
+
+class Held(NamedTuple):
+    """What waits of a measurement at one moment. Before the body is packed, all names and ASNs are
+    in `known`; rows are in `rows`, in `packed` or in the body."""
+
+    summary: Summary
+    rows: dict[int, Trace]
+    packed: tuple[Packed, ...]
+    body: bytes | None
+    known: Known
 
 
 class Waiting:

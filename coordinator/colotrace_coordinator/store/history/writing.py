@@ -19,7 +19,7 @@ from colotrace_coordinator.turns import Turns
 
 from .beats import Beats
 from .columns import packed
-from .heads import blob_of, body_with, head_of
+from .heads import Body, blob_of, body_steps, head_of
 from .packing import CHUNK_ROWS, pack
 from .statements import Statements
 from .waiting import Entry, Packed, Waiting, final
@@ -29,8 +29,6 @@ BATCH_ROWS = 2_000
 """About the most rows of one transaction."""
 _ENTRIES_AT_ONCE = 16
 """Measurements of a row that are packed in one step: less than a millisecond."""
-MANY_NAMES = 4_000
-"""Names and ASNs that are compressed in a thread: 10,000 take 5 ms, mostly without the GIL."""
 LINE_BYTES = 48
 """About what a line of the index occupies."""
 
@@ -127,8 +125,11 @@ class Writer:
         if not entry.ended or entry.body is not None:
             return
         chunk = pack(entry.summary, entry.rows) if entry.rows else None
-        body = body_with(chunk, entry.known)
-        if len(body.more_names) + len(body.more_asns) > MANY_NAMES:
+        body = Body()
+        for body in body_steps(chunk, entry.known):  # noqa: B007 - the last one counts
+            if chunk is None:
+                await self._turns.pause()
+        if body.more:
             entry.body = await asyncio.to_thread(blob_of, body)
         else:
             entry.body = blob_of(body)

@@ -242,7 +242,7 @@ async def test_rows_of_a_pair_over_time(history: History) -> None:
         summary(targets=["b.example"], colos=[DEN]),
         summary(
             targets=["b.example", "a.example"],
-            colos=[*(f"fra{number}" for number in range(70)), DEN],
+            colos=[*(f"fra{number}" for number in range(300)), DEN],
         ),
         summary(targets=["a.example"], colos=[SIN]),
         summary(targets=["a.example", "a.example"], colos=[DEN]),
@@ -252,7 +252,7 @@ async def test_rows_of_a_pair_over_time(history: History) -> None:
     await history.write()
     measured.append(queue(history, told[-1]))
     found = await history.pair("a1", "a.example", DEN, up_to=told[4].id, most=9)
-    numbers = {4: 0, 2: 141, 0: 0}
+    numbers = {4: 0, 2: 601, 0: 0}
     assert found == [
         Measured(
             summary=measured[place].summary,

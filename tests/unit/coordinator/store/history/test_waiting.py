@@ -35,7 +35,7 @@ def test_row_that_is_told_twice_counts_once() -> None:
     for seed in (1, 2):
         waiting.row(told, 0, row(told, seed=seed))
     assert waiting.rows == 2
-    assert entry_of(waiting, told).measured().traces == {0: row(told, seed=2)}
+    assert entry_of(waiting, told).held().rows == {0: row(told, seed=2)}
 
 
 def test_oldest_measurement_of_the_account_with_most_rows_is_lost() -> None:
@@ -61,7 +61,7 @@ def test_running_measurement_that_has_lost_rows_is_partial() -> None:
     waiting.ended(complete(told), NOTHING_KNOWN)
     entry = entry_of(waiting, told)
     assert waiting.dropped == entry.lost == 4
-    assert sorted(entry.measured().traces) == [4, 5]
+    assert sorted(entry.held().rows) == [4, 5]
     assert final(entry).status is Status.PARTIAL
 
 
