@@ -43,11 +43,17 @@ def test_every_error_code_begins_at_0(numbers: CollectorRegistry) -> None:
         assert numbers.get_sample_value("colotrace_jobs_total", {"code": code}) == 0
 
 
-def test_statuses_of_measurements_begin_at_0(numbers: CollectorRegistry) -> None:
+@pytest.mark.parametrize(
+    ("route", "method"),
+    [("traceroute", "POST"), ("traceroute", "GET"), ("measurement", "DELETE"), ("events", "GET")],
+)
+def test_statuses_of_measurements_begin_at_0(
+    numbers: CollectorRegistry, route: str, method: str
+) -> None:
     """The same for answers that are errors."""
     HttpMetrics(numbers)
-    for status in ("200", "429", "500", "503", "504"):
-        labels = {"route": "traceroute", "method": "POST", "status": status}
+    for status in ("200", "429", "500", "503"):
+        labels = {"route": route, "method": method, "status": status}
         assert numbers.get_sample_value("colotrace_http_requests_total", labels) == 0
 
 
