@@ -162,7 +162,7 @@ async def test_oldest_measurements_make_room_for_new_ones(
     lab: Lab, own_agents: list[AgentSpec]
 ) -> None:
     flags = ("--keep-bytes", str(1 << 20))
-    targets = [f"198.18.30.{n}" for n in range(80, 90)]
+    targets = [f"198.18.20.{n}" for n in (*range(1, 10), 100)]
     with Fleet(lab, agents=own_agents, coordinator_flags=flags) as fleet:
         fleet.wait_attached()
         async with client_of(fleet) as client:

@@ -62,6 +62,9 @@ async def respond(
                 rest = until_sent.pop_all()
                 response = _Streamed(bytes(first), pieces, _coding(accepted), rest, media_type)
                 response.headers.update(headers)
+                response.headers["vary"] = ", ".join(
+                    ["accept-encoding", *(v for k, v in headers.items() if k.lower() == "vary")]
+                )
                 return response
     return Response(bytes(first), headers=dict(headers), media_type=media_type)
 

@@ -1,8 +1,9 @@
 """How an answer is represented: which form the client wants, and the response in it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import ExitStack
+from typing import TypeVar
 
 from colotrace_formats import negotiation
 from colotrace_formats.formats import JSON, Format
@@ -16,6 +17,8 @@ from colotrace_coordinator.model import Answer
 from .errors import InvalidBodyError, NotAcceptableError, schema_fault
 from .large import json_pieces, respond
 
+F = TypeVar("F", bound=Format | Live)
+
 _PLAIN = ("", "*/*", "application/json")
 """What most clients accept."""
 
@@ -27,12 +30,21 @@ def wanted(request: Request) -> Format | Live:
         InvalidBodyError: the parameter `format` names none.
         NotAcceptableError: the client accepts none.
     """
+    return _negotiated(request, negotiation.wanted)
+
+
+def wanted_format(request: Request) -> Format:
+    """The same where there is no stream."""
+    return _negotiated(request, negotiation.choose)
+
+
+def _negotiated(request: Request, choose: Callable[[str | None, str | None], F]) -> F | Format:
     accepts = ",".join(request.headers.getlist("accept"))
     name = request.query_params.get("format")
     if name is None and accepts in _PLAIN:
         return JSON
     try:
-        return negotiation.wanted(name, accepts)
+        return choose(name, accepts)
     except negotiation.UnknownFormatError as error:
         raise InvalidBodyError([schema_fault(f"format {error}", "?format")]) from None
     except negotiation.NotAcceptableError as error:

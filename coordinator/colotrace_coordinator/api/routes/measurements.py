@@ -4,8 +4,7 @@ from collections.abc import Iterable
 from contextlib import ExitStack
 
 import msgspec
-from colotrace_formats.formats import JSON, Format
-from colotrace_formats.negotiation import Live
+from colotrace_formats.formats import Format
 from colotrace_proto import rows, tally
 from colotrace_proto.measured import Status, Summary
 from colotrace_proto.messages import MAX_TARGET, ColoName
@@ -21,7 +20,7 @@ from colotrace_coordinator.api.errors import (
     UnreachableMeasurementError,
     schema_fault,
 )
-from colotrace_coordinator.api.representation import represent, wanted
+from colotrace_coordinator.api.representation import represent, wanted_format
 from colotrace_coordinator.api.request.listing import Page, Parameters, listing, paging
 from colotrace_coordinator.measurements.shapes import SummaryShape
 from colotrace_coordinator.model import Answer, Measurements
@@ -67,9 +66,7 @@ class MeasurementRoutes:
     async def show(self, request: Request) -> Response:
         """One measurement with its rows, as far as it has come."""
         account_id = await self._access.identify(request, any_of=READ)
-        form = wanted(request)
-        if isinstance(form, Live):
-            form = JSON
+        form = wanted_format(request)
         measurement_id = request.path_params["id"]
         summary = await self._measurements.find(account_id, measurement_id)
         if summary is None:
@@ -88,7 +85,7 @@ class MeasurementRoutes:
             got,
             form,
             request=request,
-            headers={"ETag": tag},
+            headers={"ETag": tag, "Vary": "Accept"},
             until_sent=ExitStack(),
             info=SummaryShape.of(got.measured.summary),
         )

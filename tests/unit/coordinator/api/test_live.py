@@ -66,6 +66,17 @@ async def test_json_wins_unless_the_client_excludes_it(
         assert response.headers["content-type"] == "application/json"
 
 
+async def test_measurement_is_no_stream(
+    client: httpx.AsyncClient, history: RememberedHistory
+) -> None:
+    """Its events are at another path. Caches are told that its form depends on Accept."""
+    summary = kept(history)
+    live = {**BEARER, "Accept": "text/event-stream"}
+    assert (await client.get(f"{PATH}/{summary.id}", headers=live)).status_code == 406
+    shown = await client.get(f"{PATH}/{summary.id}", headers=BEARER)
+    assert shown.headers["vary"] == "Accept"
+
+
 async def test_unknown_format_is_refused_before_measuring(client: httpx.AsyncClient) -> None:
     body = {"targets": ["192.0.2.1"]}
     unknown = await client.post(PATH, json=body, headers=BEARER, params={"format": "xml"})
