@@ -92,8 +92,9 @@ async def test_both_list_and_show_a_measurement_of_one(
     measurement_id = posted.headers["measurement-id"]
 
     async def listed() -> bool:
-        answer = await client.get(other.path())
-        return measurement_id in [each["id"] for each in answer.json()["result"]]
+        """As ended: its beginning may have been written before."""
+        listed = (await client.get(other.path())).json()["result"]
+        return (measurement_id, "complete") in [(each["id"], each["status"]) for each in listed]
 
     await until(listed, within_s=1)
     shown = await _get(client, other, measurement_id)
