@@ -3,11 +3,22 @@
 Each test runs with the ACL file, and with the plugin that mosquitto.conf describes.
 """
 
+import asyncio
 import socket
 import ssl
 from pathlib import Path
 
 import pytest
+import structlog
+from colotrace_coordinator.links.mqtt.relayed import relay_measurements
+from colotrace_coordinator.metrics import RelayMetrics
+from colotrace_coordinator.peers.peers import Peers
+from colotrace_coordinator.peers.relay.relay import Relay
+from colotrace_proto.bus import broker_of
+from colotrace_proto.mqtt import connection
+from colotrace_proto.running import RunningClock
+from colotrace_proto.tasks import first_of
+from eventually import until
 from fleet.authority import Authority
 from fleet.guarded import (
     AGENTS,
@@ -20,6 +31,8 @@ from fleet.guarded import (
     Visitor,
     access,
 )
+from prometheus_client import CollectorRegistry
+from unit.coordinator.peers.relay.between import ACCOUNT, ID, Here, fill
 
 EXCHANGED = ("coordinators", "coordinators/all", f"coordinators/{BOOT}")
 """Topics between coordinators."""
@@ -126,6 +139,42 @@ def test_coordinators_receive_messages_of_each_other_and_agents_do_not(
         assert other.heard(until=reports) == []
         one.publish(mark)
         assert agent.heard(until=mark) == []
+
+
+async def test_coordinators_follow_measurements_with_these_rights(guarded: GuardedBroker) -> None:
+    """The broker passes on what their link publishes and subscribes to."""
+    clock, log = RunningClock(), structlog.get_logger()
+    context = ssl.create_default_context(cafile=guarded.authority.path)
+    relays = [
+        Relay(Peers(), metrics=RelayMetrics(CollectorRegistry()), clock=clock) for _ in range(2)
+    ]
+
+    async def run(relay: Relay) -> None:
+        async with connection(
+            broker_of(guarded.url("coordinator")), tls=context, identifier=relay.origin, clock=clock
+        ) as client:
+
+            async def receive() -> None:
+                async for message in client.messages:
+                    assert isinstance(message.payload, bytes)
+                    relay.heard(message.topic.value, message.payload)
+
+            await first_of(receive(), relay_measurements(client, relay, clock=clock, log=log))
+
+    tasks = [asyncio.create_task(run(relay)) for relay in relays]
+    try:
+        await until(lambda: all(relay.echoed for relay in relays))
+        here = Here()
+        relays[0].serve(here)
+        fill(here.feed)
+        feed = await relays[1].follow(ACCOUNT, ID)
+        assert feed is not None
+        assert feed.position == here.feed.position
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        clock.close()
 
 
 @pytest.mark.parametrize("user", ["den01-b", "sin01-a"])
