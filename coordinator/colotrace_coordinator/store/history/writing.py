@@ -29,8 +29,8 @@ BATCH_ROWS = 2_000
 """About the most rows of one transaction."""
 _ENTRIES_AT_ONCE = 16
 """Measurements of a row that are packed in one step: less than a millisecond."""
-LINE_BYTES = 48
-"""About what a line of the index occupies."""
+LINE_BYTES = {"sqlite": 48, "postgresql": 140}
+"""About what a short line occupies, with its part of an index."""
 
 
 @dataclass(slots=True)
@@ -75,6 +75,7 @@ class Writer:
         self._statements = statements
         self._beats = beats
         self._turns = turns
+        self._line_bytes = LINE_BYTES[statements.dialect]
         self._measurements = statements.lines(Measurement, updated=("size", "head", "body"))
         self._chunks = statements.lines(MeasurementChunk, updated=("rows", "traces"))
         self._words = statements.lines(MeasurementWord)
@@ -100,7 +101,7 @@ class Writer:
                 await self._turns.pause()
             if not entry.changed:  # removed, or dropped
                 continue
-            part = _part(entry)
+            part = _part(entry, line_bytes=self._line_bytes)
             batch.parts.append(part)
             batch.rows += part.rows + 1
             if batch.rows >= BATCH_ROWS:
@@ -199,7 +200,7 @@ class Writer:
         self._waiting.grow(entry, -sum(len(each.rows) for each in gone))
 
 
-def _part(entry: Entry) -> _Part:
+def _part(entry: Entry, *, line_bytes: int) -> _Part:
     summary = final(entry)
     listed = summary.outcome
     words: list[int] = []
@@ -212,9 +213,9 @@ def _part(entry: Entry) -> _Part:
         unlisted = kind_word(account, packet_type, entry.listed)
     head = head_of(summary)
     chunks = list(entry.packed)
-    grown = sum(len(each.blob) + LINE_BYTES for each in chunks)
+    grown = sum(len(each.blob) + line_bytes for each in chunks)
     if not entry.stored:
-        grown += (len(words) + 2) * LINE_BYTES + len(head)
+        grown += (len(words) + 2) * line_bytes + len(head)
     if entry.body is not None:
         grown += len(entry.body)
     key = bytes.fromhex(summary.id)
