@@ -8,10 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from fleet import AgentSpec, Fleet
+from fleet import AgentSpec, Broker, Fleet
 from fleet.alone import command, read
 from fleet.asking import ask, until
-from fleet.fleet import NO_TLS, default_agents
+from fleet.fleet import NO_TLS, default_agents, two_coordinators
 from lab import Lab
 
 BOTH_LINKS = pytest.mark.parametrize(
@@ -128,6 +128,23 @@ async def test_agent_that_was_killed_is_listed_with_its_trouble(own_fleet: Fleet
         assert bool(after["last_trouble"]) is kill
     trouble = (await agents(own_fleet))["den01-a"]["last_trouble"]
     assert "the connection broke" in trouble or "the broker announced that it had gone" in trouble
+
+
+@pytest.mark.xdist_group("mqtt")
+async def test_each_coordinator_at_a_broker_lists_all_agents(
+    lab: Lab, broker: Broker, own_agents: list[AgentSpec]
+) -> None:
+    """And selects by their tags."""
+    with two_coordinators(lab, broker, agents=own_agents) as both:
+        for fleet in both:
+            found = await agents(fleet)
+            assert {name: agent["tags"] for name, agent in found.items()} == {
+                "den01-a": {"provider": "X", "rack": "7"},
+                "fra01-a": {"provider": "x"},
+                "sin01-a": {},
+            }
+            selected = await rows(fleet, lab.address("web"), "tag:provider=x", "country:DE")
+            assert set(selected) == {"fra01"}
 
 
 @pytest.mark.parametrize("family", [4, 6])

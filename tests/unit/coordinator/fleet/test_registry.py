@@ -11,6 +11,7 @@ from colotrace_coordinator.fleet.link import AgentLink
 from colotrace_coordinator.fleet.registry import MAX_TAKEOVERS, Registry
 from colotrace_proto.messages import ColoName, Family, Hello, PacketType
 from colotrace_proto.tags import Tag
+from manual_clock import ManualClock
 from unit.coordinator.scripted_agent import hello
 from unit.coordinator.volatile import VolatileMemory
 
@@ -290,3 +291,21 @@ def test_tags_are_remembered_once_they_change() -> None:
         registry.detach(key(who))
     assert dict(memory.all())[DEN] == ColoFacts("Denver, CO, US", frozenset({y}))
     assert Registry(memory).known.matching(Tagged(y)) == {DEN}
+
+
+def test_process_that_attaches_again_was_attached_all_the_time() -> None:
+    """Another process with its id was not, and neither was one that had gone."""
+    clock = ManualClock()
+    registry = Registry(VolatileMemory(), wall=clock)
+
+    def since(who: Hello) -> float:
+        clock.now += 10
+        registry.attach(who, 0, link=LINK)
+        (status,) = registry.every_agent()
+        return status.attached_since
+
+    first, second = hello("a"), hello("a")
+    assert since(first) == since(first) == 1_010.0
+    assert since(second) == 1_030.0
+    registry.detach(key(second))
+    assert since(second) == 1_040.0
