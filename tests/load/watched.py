@@ -114,7 +114,7 @@ async def _serve(parent: Connection, pair: Pair | None, rate: int, seconds: floa
     worst = [0.0]
     sampling = asyncio.create_task(_late(worst))
     await _pump(feed, rate=rate, seconds=seconds)
-    await until(lambda: not len(streams), within_s=60)
+    await until(lambda: not streams.taken, within_s=60)
     sampling.cancel()
     parent.send(worst[0])
     await asyncio.to_thread(parent.recv)

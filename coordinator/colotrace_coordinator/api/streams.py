@@ -66,7 +66,8 @@ class Streams:
         self._silent_s = silent_s
         self._watches: dict[Feed, Watch] = {}
 
-    def __len__(self) -> int:
+    @property
+    def taken(self) -> int:
         """Places that are taken."""
         return len(self._shares)
 
@@ -103,7 +104,7 @@ class Streams:
                     reader.end()
                 yield reader
         finally:
-            if not len(watch) and self._watches.get(feed) is watch:
+            if not watch.readers and self._watches.get(feed) is watch:
                 del self._watches[feed]
 
     def stop(self) -> None:

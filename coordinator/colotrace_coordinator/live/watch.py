@@ -79,7 +79,9 @@ class Watch:
         # Readers that this tick has not woken yet.
         self._asleep: list[Reader] = []
 
-    def __len__(self) -> int:
+    @property
+    def readers(self) -> int:
+        """How many there are."""
         return len(self._readers)
 
     @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import json
 import socket
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -26,7 +26,9 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
-from unit.coordinator.api.conftest import serving
+from unit.coordinator.api.conftest import BEARER, PATH, serving
+from unit.coordinator.api.test_measurements import kept
+from unit.coordinator.remembered import RememberedHistory
 
 HEAD_END = b"\r\n\r\n"
 
@@ -62,7 +64,7 @@ class Bed:
             async with httpx.AsyncClient(timeout=10) as self.client:
                 yield self
         assert self.watchers() == 0
-        assert len(self.streams) == 0
+        assert self.streams.taken == 0
 
     async def events(self, request: Request) -> Response:
         with ExitStack() as stack:
@@ -377,7 +379,7 @@ async def test_account_has_a_share_of_the_streams() -> None:
         assert (await other).status_code == 200
         for sock in several:
             sock.close()
-        await until(lambda: len(bed.streams) == 0)
+        await until(lambda: bed.streams.taken == 0)
         assert (await bed.client.get(f"{bed.url}/events")).status_code == 200
 
 
@@ -398,3 +400,17 @@ async def test_watched_feed_is_freed_with_its_last_reader(bed: Bed) -> None:
     bed.feed = Feed()
     gc.collect()
     assert [found for found in gc.get_objects() if type(found) is Feed] == [bed.feed]
+
+
+async def test_streams_of_the_application_are_those_that_it_was_given(
+    make_app: Callable[..., Starlette], history: RememberedHistory
+) -> None:
+    """They are stopped from outside, and new clients are refused then."""
+    streams = Streams(metrics=HttpMetrics(CollectorRegistry()))
+    summary = kept(history)
+    transport = httpx.ASGITransport(make_app(streams=streams))
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        url = f"{PATH}/{summary.id}/events"
+        assert (await client.get(url, headers=BEARER)).status_code == 200
+        streams.stop()
+        assert (await client.get(url, headers=BEARER)).status_code == 503

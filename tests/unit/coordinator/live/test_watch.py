@@ -56,7 +56,7 @@ async def watch(feed: Feed, time: VirtualTime) -> AsyncIterator[Watch]:
     yield watch
     watch.stop()
     await time.forward(0)
-    assert len(watch) == 0
+    assert watch.readers == 0
 
 
 async def test_first_event_after_silence_wakes_at_once(
