@@ -28,6 +28,7 @@ from .measure import Admission
 from .metrics import HttpMetrics
 from .openapi import describe_api
 from .quota import Quota
+from .reading import Reading
 from .routes.agents import Agents
 from .routes.colos import Colos
 from .routes.docs import docs_routes
@@ -64,6 +65,7 @@ def create_app(
     limit: TimeLimit = asyncio.timeout,
     peers: Peers | None = None,
     streams: Streams | None = None,
+    reading: Reading | None = None,
 ) -> Starlette:
     """The public API, ready to be served.
 
@@ -71,7 +73,8 @@ def create_app(
     five minutes. A revoked credential is accepted for `remembered_s` at most. With
     `operation=False` the routes of operation are left out: `create_operation_app` serves them, and
     both applications share `metrics`. `limit` bounds the time of a measurement. With `peers`, all
-    coordinators count requests together. Who follows a measurement is in `streams`.
+    coordinators count requests together. Who follows a measurement is in `streams`;
+    `reading` bounds the rows of kept ones in memory.
     """
     limiter = Limiter(
         per_credential=requests_per_window, failures_per_address=failures_per_window, peers=peers
@@ -90,9 +93,10 @@ def create_app(
         within_s=answer_within_s,
         limit=limit,
     )
-    events = Events(measurements, access=access, streams=streams)
-    kept = MeasurementRoutes(measurements, access=access, audit=auditor)
-    paths = PathRoutes(measurements, access=access)
+    reading = reading or Reading()
+    events = Events(measurements, access=access, streams=streams, reading=reading)
+    kept = MeasurementRoutes(measurements, access=access, audit=auditor, reading=reading)
+    paths = PathRoutes(measurements, access=access, reading=reading)
     colos = Colos(tracer, access=access)
     agents = Agents(tracer, access=access)
     routes = account_routes(

@@ -114,6 +114,10 @@ class TooManyWatchersError(ApiError):
     """The account has its share of the open streams."""
 
 
+class TooManyReadsError(ApiError):
+    """The account has its share of the kept rows that are being read."""
+
+
 class TooManyConnectionsError(ApiError):
     """The maximum of connections is open, in total or from one address."""
 
@@ -236,6 +240,13 @@ _FIXED: dict[type, Described] = {
         "As many clients of this account follow measurements as its share allows; end some of "
         "them, or retry later",
         {"Retry-After": "5"},
+    ),
+    TooManyReadsError: _one(
+        429,
+        Code.RATE_LIMITED,
+        "As many rows of this account's measurements are being read as its share allows; wait for "
+        "some of the answers, or retry later",
+        {"Retry-After": "1"},
     ),
     # The texts of the next two may name the host of the database or broker, which belongs in the
     # log only.

@@ -3,11 +3,13 @@
 from contextlib import ExitStack
 
 from colotrace_formats.negotiation import Live
+from colotrace_proto.measured import Status
 from starlette.requests import Request
 from starlette.responses import Response
 
 from colotrace_coordinator.api.access.access import READ, Access
 from colotrace_coordinator.api.errors import NoMeasurementError
+from colotrace_coordinator.api.reading import Reading
 from colotrace_coordinator.api.representation import wanted
 from colotrace_coordinator.api.streams import Streams, position_of, stream_of
 from colotrace_coordinator.model import Measurements
@@ -16,10 +18,13 @@ from colotrace_coordinator.model import Measurements
 class Events:
     """GET …/traceroute/{id}/events."""
 
-    def __init__(self, measurements: Measurements, *, access: Access, streams: Streams) -> None:
+    def __init__(
+        self, measurements: Measurements, *, access: Access, streams: Streams, reading: Reading
+    ) -> None:
         self._measurements = measurements
         self._access = access
         self._streams = streams
+        self._reading = reading
 
     async def get(self, request: Request) -> Response:
         """The events so far, and those to come; lines of rows if the client prefers them."""
@@ -30,6 +35,9 @@ class Events:
         last_event_id = request.headers.get("last-event-id", "")
         with ExitStack() as stack:
             stack.enter_context(self._streams.enter(account_id))
+            summary = await self._measurements.find(account_id, request.path_params["id"])
+            if summary is not None and summary.status is not Status.RUNNING:
+                stack.enter_context(self._reading.enter(account_id, summary.rows))
             feed = await self._measurements.feed(
                 account_id, request.path_params["id"], position=position_of(last_event_id)
             )

@@ -20,6 +20,7 @@ from colotrace_coordinator.api.errors import (
     UnreachableMeasurementError,
     schema_fault,
 )
+from colotrace_coordinator.api.reading import Reading
 from colotrace_coordinator.api.representation import represent, wanted_format
 from colotrace_coordinator.api.request.listing import Page, Parameters, listing, paging
 from colotrace_coordinator.measurements.shapes import SummaryShape
@@ -46,10 +47,13 @@ class PairRow(msgspec.Struct, frozen=True, kw_only=True):
 class MeasurementRoutes:
     """GET …/traceroute, GET and DELETE …/traceroute/{id}, GET …/traceroute/{id}/rows."""
 
-    def __init__(self, measurements: Measurements, *, access: Access, audit: Auditor) -> None:
+    def __init__(
+        self, measurements: Measurements, *, access: Access, audit: Auditor, reading: Reading
+    ) -> None:
         self._measurements = measurements
         self._access = access
         self._audit = audit
+        self._reading = reading
 
     async def list(self, request: Request) -> Response:
         """Measurements, newest first."""
@@ -75,20 +79,22 @@ class MeasurementRoutes:
             tag = _tag(summary, form)
             if _matches(request, tag):
                 return Response(status_code=304, headers={"ETag": tag})
-        got = await self._measurements.show(account_id, measurement_id)
-        if got is None:  # it was removed meanwhile
-            raise NoMeasurementError
-        tag = _tag(got.measured.summary, form, got)
-        if _matches(request, tag):
-            return Response(status_code=304, headers={"ETag": tag})
-        return await represent(
-            got,
-            form,
-            request=request,
-            headers={"ETag": tag, "Vary": "Accept"},
-            until_sent=ExitStack(),
-            info=SummaryShape.of(got.measured.summary),
-        )
+        with ExitStack() as stack:
+            stack.enter_context(self._reading.enter(account_id, summary.rows))
+            got = await self._measurements.show(account_id, measurement_id)
+            if got is None:  # it was removed meanwhile
+                raise NoMeasurementError
+            tag = _tag(got.measured.summary, form, got)
+            if _matches(request, tag):
+                return Response(status_code=304, headers={"ETag": tag})
+            return await represent(
+                got,
+                form,
+                request=request,
+                headers={"ETag": tag, "Vary": "Accept"},
+                until_sent=stack.pop_all(),
+                info=SummaryShape.of(got.measured.summary),
+            )
 
     async def delete(self, request: Request) -> Response:
         """Cancel a measurement that runs; remove one that has ended, unless `if=running`."""
