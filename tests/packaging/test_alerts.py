@@ -15,6 +15,7 @@ SATURATION = {
     "ColotraceColosFull", "ColotraceWorkWaiting", "ColotraceAgentsNotReading",
     "ColotraceStreamQueuesLong", "ColotraceNamesDropped", "ColotraceAuditWaiting",
     "ColotraceAgentsNotAdmitted", "ColotraceHistoryNotWritten", "ColotraceHistoryDropped",
+    "ColotraceBrokerLosesMessages",
 }  # fmt: skip
 
 
