@@ -28,6 +28,8 @@ _TARGETS, _WAITS_S = 50, (1, 2, 3, 4, 5)
 _CLIENTS = 32
 _WINDOW_S, _ALONE_S, _WARM_S = 3.0, 1.0, 3.0
 _TWO = "colotrace, by MQTT, two coordinators"
+_UNKEPT = "colotrace, direct, keeping no measurements"
+_FOR_KEEPING, KEEPING_MS = "more than without keeping", 0.3
 _RATE, _MEDIAN, _LATE = "requests", "median latency", "99th percentile"
 _PER_CORE = "requests for a second of coordinators' CPU"
 _MACHINE, _OWN = "the machine's cores, busy", "these processes alone"
@@ -163,21 +165,27 @@ def _figures(at_once: int, colos: int, samples: dict[str, Samples]) -> Iterator[
     yield from figures_of(work, samples, _UNITS, {})
     if at_once == 1:
         yield added(work, samples, _MEDIAN)
+        pairs = zip(samples[DIRECT].of(_MEDIAN), samples[_UNKEPT].of(_MEDIAN), strict=True)
+        more = tuple(kept - unkept for kept, unkept in pairs)
+        yield Figure(work, DIRECT, f"{_MEDIAN}, {_FOR_KEEPING}", "ms", more, at_most=KEEPING_MS)
 
 
 @contextmanager
 def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
-    """One coordinator with direct streams; one with a broker; and two with a broker."""
+    """One coordinator with direct streams; one that keeps no measurements; one with a broker; and
+    two with a broker."""
     flags = ("--requests-per-5-minutes", "1000000000")
     agents = [f"{colo}-{number}" for colo in colos for number in range(_EACH)]
     with ExitStack() as stack:
 
-        def coordinator(*, broker: Broker | None = None, beside: Fleet | None = None) -> Fleet:
+        def coordinator(
+            *more: str, broker: Broker | None = None, beside: Fleet | None = None
+        ) -> Fleet:
             fleet = Fleet(
                 place.lab,
                 agents=[],
                 grpc_host=place.grpc_host,
-                coordinator_flags=flags,
+                coordinator_flags=(*flags, *more),
                 broker=broker,
                 beside=beside,
                 installed=place.installed,
@@ -185,21 +193,26 @@ def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
             return stack.enter_context(fleet)
 
         broker = stack.enter_context(broker_on(place))
-        direct = coordinator()
+        direct, unkept = coordinator(), coordinator("--keep-days", "0")
         first = coordinator(broker=broker)
         second = coordinator(broker=broker, beside=first)
-        streaming, meeting = (
+        streaming, forgetting, meeting = (
             stack.enter_context(closing(Driver.fleet(place.spawn, *where, *agents)))
-            for where in (("--coordinator", direct.grpc), ("--mqtt", broker.url))
+            for where in (
+                ("--coordinator", direct.grpc),
+                ("--coordinator", unkept.grpc),
+                ("--mqtt", broker.url),
+            )
         )
-        apis = [Api(place, fleet) for fleet in (direct, first, second)]
+        apis = [Api(place, fleet) for fleet in (direct, unkept, first, second)]
         for api in apis:
             api.wait_attached(len(agents))
         beside = {_BROKER: broker.pid, _AGENTS: meeting.pid}
         yield {
             DIRECT: _Side(apis[:1], {_AGENTS: streaming.pid}),
-            BUS: _Side(apis[1:2], beside),
-            _TWO: _Side(apis[1:], beside),
+            _UNKEPT: _Side(apis[1:2], {_AGENTS: forgetting.pid}),
+            BUS: _Side(apis[2:3], beside),
+            _TWO: _Side(apis[2:], beside),
         }
 
 
