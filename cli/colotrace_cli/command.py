@@ -23,6 +23,8 @@ _PASSED = frozenset(
 )
 # Python ignores these; the command gets them as other programs do.
 _AS_BY_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ)
+_LOOKS_EACH_S = 0.1
+"""Between two looks whether the command has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,9 @@ def run(words: Sequence[str]) -> Ran:
 def _waited(pid: int, awaited: frozenset[signal.Signals]) -> int:
     """The status of the process when it has ended."""
     while True:
-        got = signal.sigwaitinfo(awaited)
-        if got.si_signo == signal.SIGCHLD:
+        # Another thread, which has not blocked SIGCHLD, may get it instead: hence the limit.
+        got = signal.sigtimedwait(awaited, _LOOKS_EACH_S)
+        if got is None or got.si_signo == signal.SIGCHLD:
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
                 return status
