@@ -20,6 +20,9 @@ MOST_S = 60.0
 """After this time the last trace is compared, stable or not."""
 EACH_S = 2.0
 """Between the beginnings of two traces."""
+FLOWS_S = 22.0
+"""From the end of a trace whose paths could not be compared to the next one: hosts use a flow again
+only 20 s after its trace has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +89,19 @@ def guarded(
 def _after(settings: Settings, request: Request, before: Sequence[Traced], clock: Clock) -> _After:
     began = at = clock.now()
     last = asyncio.run(runs.traced(settings, request))
-    count, stable = 1, False
-    while not stable and clock.now() - began < MOST_S:
-        clock.wait(max(at + EACH_S - clock.now(), 0))
+    count, stable, pause_s = 1, False, EACH_S
+    while not stable and clock.now() + pause_s - began < MOST_S:
+        clock.wait(max(at + pause_s - clock.now(), 0))
         at = clock.now()
         again = asyncio.run(runs.traced(settings, request))
         count += 1
-        stable = _same(asyncio.run(changes.differences(settings, last, again)))
+        found = asyncio.run(changes.differences(settings, last, again))
+        other_flows = any(each.other_flows for each in found)
+        if other_flows:
+            at, pause_s = clock.now(), FLOWS_S
+        else:
+            pause_s = EACH_S
+        stable = _same(found) and not other_flows
         last = again
     differences = asyncio.run(changes.differences(settings, before, last))
     return _After(last, differences, count, stable, clock.now() - began)

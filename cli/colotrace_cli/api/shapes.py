@@ -169,6 +169,12 @@ class Cluster(msgspec.Struct, frozen=True):
     rows: list[RowName] = []
 
 
+class NotCompared(msgspec.Struct, frozen=True):
+    """Why something of some rows was not compared."""
+
+    why: str
+
+
 class Difference(msgspec.Struct, frozen=True):
     """The differences of measurement `before` to `after`, by their ids.
 
@@ -182,3 +188,9 @@ class Difference(msgspec.Struct, frozen=True):
     in_words: list[str]
     clusters: list[Cluster] = []
     changes: list[RowChange] = []
+    not_compared: list[NotCompared] = []
+
+    @property
+    def other_flows(self) -> bool:
+        """Whether some paths were not compared because the probes had other header fields."""
+        return any(each.why == "other_flow" for each in self.not_compared)

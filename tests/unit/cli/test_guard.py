@@ -17,7 +17,8 @@ def identity(number):
 
 @pytest.fixture
 def tracing(api, envelope, colo_row, monkeypatch):
-    """Each trace has the next number; `differ` says which pairs of them differ."""
+    """Each trace has the next number; `differ` says which pairs of them differ, and which have
+    other flows."""
     monkeypatch.setattr(guarding, "EACH_S", 0)
     traced = []
     differ = set()
@@ -49,6 +50,9 @@ def tracing(api, envelope, colo_row, monkeypatch):
                 }
             ]
             if changed
+            else [],
+            "not_compared": [{"why": "other_flow", "in_words": "x", "rows": [row]}]
+            if ("flows", *pair) in differ
             else [],
         }
         api.replying(envelope(found))(handler)
@@ -104,6 +108,16 @@ def test_it_traces_until_two_in_a_row_are_the_same(run, tracing):
     assert "Stable after 4 traces" in result.stdout
     assert identity(5) in result.stdout
     assert result.exit_code == 4
+
+
+def test_paths_of_other_flows_are_traced_again_later(run, tracing, monkeypatch):
+    """That nothing differs says nothing there."""
+    monkeypatch.setattr(guarding, "FLOWS_S", 0)
+    traced, differ = tracing
+    differ |= {("flows", 2, 3), ("flows", 3, 4)}
+    result = guard(run, "true")
+    assert len(traced) == 5
+    assert "Stable after 4 traces" in result.stdout
 
 
 def test_paths_that_never_settle_are_given_up(run, tracing, monkeypatch):
