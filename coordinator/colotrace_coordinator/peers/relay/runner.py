@@ -186,16 +186,21 @@ class Runner:
                 self._fill(session, now)
             except EventTooLargeError:
                 self._dropped("size")
-                self._end(key)
-                yield session.origin, encode(Ended(origin=self._origin, session=session.number))
+                yield self._give_up(key, session)
                 continue
             if not session.pieces:
+                if session.feed.closed and session.position == session.feed.position:
+                    yield self._give_up(key, session)
                 continue
             if not self._rate.spend(None, 1, now):
                 return
             self._sessions.move_to_end(key)
             waiting.append(key)
             yield session.origin, encode(session.pieces.popleft())
+
+    def _give_up(self, key: tuple[str, int], session: _Session) -> tuple[str, bytes]:
+        self._end(key)
+        return session.origin, encode(Ended(origin=self._origin, session=session.number))
 
     def _fill(self, session: _Session, now: float) -> None:
         """Put the session's next batch into pieces, if it is due."""

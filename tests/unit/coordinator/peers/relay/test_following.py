@@ -88,6 +88,20 @@ def test_end_ends_the_mirror_and_its_session(world: World) -> None:
     assert world.here.feed.listeners == 0
 
 
+def test_mirror_of_a_feed_that_is_closed_is_closed(world: World) -> None:
+    """After it has all events."""
+    fill(world.here.feed)
+    mirror = world.follow()
+    mirror.feed.listen(lambda: None)
+    world.run()
+    world.here.feed.put(Kind.ROW, finished(0), row=0)
+    world.here.feed.close()
+    world.run(3 * TICK_S)
+    assert mirror.feed.closed
+    assert all_of(mirror.feed) == all_of(world.here.feed)
+    assert (world.runner.sessions, world.follower.mirrors) == (0, 0)
+
+
 def test_measurement_that_no_coordinator_runs(world: World) -> None:
     """Of an unknown id, and with the id of another account's: no answer within the time."""
     mirrors = [
