@@ -4,6 +4,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from colotrace_proto.messages import ColoName
 from sqlalchemy import TextClause, func, select, text
@@ -61,6 +62,21 @@ async def newest_ids(
     return (await _ids(session, search, high=high, most=most, newest=True))[:most]
 
 
+async def id_at(
+    session: AsyncSession, search: Search, *, before: bytes | None, place: int
+) -> bytes | None:
+    """The id at this place of the list, from 0; None if the list is shorter. The database counts,
+    since so many ids would keep the event loop from its work."""
+    high = search.high if before is None else min(before, search.high)
+    words = search.leading[:_AT_ONCE]
+    if not words or not all(search.others):
+        return None
+    values = _values(search, words) | {"high": high, "most": place + 1, "place": place}
+    statement = _statement(len(words), tuple(map(len, search.others)), newest=True, at=True)
+    found: bytes | None = await session.scalar(statement, values)
+    return found
+
+
 async def oldest_ids(session: AsyncSession, account: str, *, most: int) -> list[bytes]:
     """At most so many ids of the account, oldest first."""
     search = Search(kind_words(account, Filter()), ())
@@ -74,20 +90,28 @@ async def _ids(
         return []
     found: set[bytes] = set()
     words = iter(search.leading)
-    bounds = {"low": search.low, "high": high, "most": most}
     groups = tuple(map(len, search.others))
-    for number, group in enumerate(search.others):
-        bounds |= {f"other{number}_{place}": word for place, word in enumerate(group)}
     while piece := list(islice(words, _AT_ONCE)):
+        values = _values(search, piece) | {"high": high, "most": most}
         statement = _statement(len(piece), groups, newest=newest)
-        leading = {f"word{place}": word for place, word in enumerate(piece)}
-        found.update((await session.execute(statement, bounds | leading)).scalars())
+        found.update((await session.execute(statement, values)).scalars())
     return sorted(found, reverse=newest)
 
 
+def _values(search: Search, words: Sequence[int]) -> dict[str, Any]:
+    values: dict[str, Any] = {"low": search.low}
+    values |= {f"word{place}": word for place, word in enumerate(words)}
+    for number, group in enumerate(search.others):
+        values |= {f"other{number}_{place}": word for place, word in enumerate(group)}
+    return values
+
+
 @functools.lru_cache(maxsize=256)
-def _statement(words: int, groups: tuple[int, ...], *, newest: bool) -> TextClause:
-    """The search for so many leading words, with groups of so many others.
+def _statement(
+    words: int, groups: tuple[int, ...], *, newest: bool, at: bool = False
+) -> TextClause:
+    """The search for so many leading words, with groups of so many others. `at`: of the result only
+    the id at `:place`.
 
     As text, since SQLAlchemy takes 5 ms to put it together from parts.
     """
@@ -105,7 +129,11 @@ def _statement(words: int, groups: tuple[int, ...], *, newest: bool) -> TextClau
         + conditions
         + f" ORDER BY line.id {'DESC' if newest else 'ASC'} LIMIT :most) AS part{{0}}"
     )
-    return text(" UNION ALL ".join(part.format(place) for place in range(words)))
+    parts = [part.format(place) for place in range(words)]
+    if at:
+        whole = " UNION ".join(parts)
+        return text(f"{whole} ORDER BY id DESC LIMIT 1 OFFSET :place")
+    return text(" UNION ALL ".join(parts))
 
 
 async def _colo_words(session: AsyncSession, account: str, colo: str) -> list[int]:

@@ -1,6 +1,7 @@
 """Reads measurements: those in the database, and those that wait to be written."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 import structlog
 from colotrace_proto.measured import Measured, Summary, Trace
@@ -17,7 +18,7 @@ from colotrace_coordinator.turns import Turns
 
 from .beats import Beats
 from .columns import unpacked
-from .finding import key_of, newest_ids, search_for
+from .finding import id_at, key_of, newest_ids, search_for
 from .heads import Body, body_of, chunk_of, known_steps, summary_of
 from .packing import Chunk, unpack
 from .seal import DamageError
@@ -25,6 +26,8 @@ from .waiting import Entry, Held, Waiting
 from .words import matches
 
 _CHUNKS_AT_ONCE = 20
+FAR = 1_000
+"""Beyond so many measurements, the database counts those to skip."""
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +89,15 @@ class Reader:
         found: list[Summary] = []
         async with self._database.session() as session:
             search = await search_for(session, account_id, wanted)
+            # Of the first `skip`, at least so many are in the database.
+            far = skip - len(waiting)
+            if far > FAR:
+                start, end = end, await id_at(session, search, before=end, place=far - 1)
+                if end is None:
+                    return []
+                passed = [key for key in waiting if _within(key, end, start)]
+                twice = sum(_listed(waiting[key], wanted) for key in passed)
+                skip -= far - twice + len([key for key in here if _within(key, end, start)])
             while len(found) < most:
                 asked = skip + most - len(found) + len(waiting)
                 ids = await newest_ids(session, search, before=end, most=asked)
@@ -273,6 +285,13 @@ def _unpacked(
     summary: Summary, chunk: Chunk | None, *, only: int | None = None
 ) -> dict[int, Trace]:
     return {} if chunk is None else unpack(summary, chunk, only=only)
+
+
+def _listed(entry: Entry, wanted: Filter) -> bool:
+    """Whether the database lists what waits, too."""
+    if not entry.stored or wanted.outcome not in (None, entry.listed):
+        return False
+    return matches(entry.summary, replace(wanted, outcome=None))
 
 
 def _within(key: bytes, low: bytes | None, end: bytes | None) -> bool:

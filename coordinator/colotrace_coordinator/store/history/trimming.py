@@ -123,7 +123,9 @@ class Trimmer:
         ids: list[bytes] = []
         words: list[tuple[int, bytes]] = []
         freed: dict[str, int] = {}
-        for key, account, size, head in await session.execute(statement.order_by(line.id)):
+        # Another coordinator may delete the same ones, and must not count them again.
+        statement = statement.order_by(line.id).with_for_update(skip_locked=True)
+        for key, account, size, head in await session.execute(statement):
             more = await self._words_of(session, key, account, head)
             if ids and len(words) + len(more) > MAX_LINES:
                 break

@@ -149,6 +149,7 @@ class Waiting:
         if entry is None:
             return
         entry.summary, entry.known = summary, known
+        entry.summary = _final(entry)
         entry.ended = entry.changed = True
         if entry.removed:
             self.drop(entry)
@@ -177,6 +178,18 @@ class Waiting:
             if not of_account:
                 del self._of_account[account], self._weights[account]
 
+    def lose(self, entry: Entry) -> None:
+        """Lose the rows of an entry; and the entry itself if it has none, or if it has ended
+        and the database has nothing of it."""
+        rows = entry.weight - 1
+        self.dropped += rows
+        if rows and (entry.begun_to_write or not entry.ended):
+            entry.lost += rows
+            entry.summary = _final(entry)
+            self._empty(entry)
+        else:
+            self.drop(entry)
+
     def grow(self, entry: Entry, rows: int) -> None:
         """So many more rows of the entry wait."""
         account = entry.summary.account_id
@@ -196,15 +209,12 @@ class Waiting:
         # What the database has of a running measurement needs its end.
         whole = next((e for e in entries if e.ended and not e.begun_to_write), None)
         if whole is not None:
-            self.dropped += whole.weight - 1
-            self.drop(whole)
+            self.lose(whole)
             return True
         full = next((entry for entry in entries if entry.weight > 1), None)
         if full is None:
             return False
-        full.lost += full.weight - 1
-        self.dropped += full.weight - 1
-        self._empty(full)
+        self.lose(full)
         return True
 
     def _empty(self, entry: Entry) -> None:
@@ -214,8 +224,8 @@ class Waiting:
         self.grow(entry, -less)
 
 
-def final(entry: Entry) -> Summary:
-    """The summary as it is written: one that has lost rows is partial."""
+def _final(entry: Entry) -> Summary:
+    """The summary: one that has lost rows is partial."""
     if entry.lost and entry.summary.status is Status.COMPLETE:
         return replace(entry.summary, status=Status.PARTIAL)
     return entry.summary

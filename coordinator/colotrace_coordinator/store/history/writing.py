@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 from itertools import islice
 
+import structlog
 from colotrace_proto.measured import Outcome, Summary
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,7 +23,7 @@ from .columns import packed
 from .heads import Body, blob_of, body_steps, head_of
 from .packing import CHUNK_ROWS, pack
 from .statements import Statements
-from .waiting import Entry, Packed, Waiting, final
+from .waiting import Entry, Packed, Waiting
 from .words import kind_word, words_of
 
 BATCH_ROWS = 2_000
@@ -31,6 +32,8 @@ _ENTRIES_AT_ONCE = 16
 """Measurements of a row that are packed in one step: less than a millisecond."""
 LINE_BYTES = {"sqlite": 48, "postgresql": 140}
 """About what a short line occupies, with its part of an index."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -96,12 +99,11 @@ class Writer:
             return
         batch = _Batch()
         for entry in changed:
-            await self._packed(entry)
+            part = await self._prepared(entry)
             if len(batch.parts) % _ENTRIES_AT_ONCE == 0:
                 await self._turns.pause()
-            if not entry.changed:  # removed, or dropped
+            if part is None or not entry.changed:  # removed, or dropped
                 continue
-            part = _part(entry, line_bytes=self._line_bytes)
             batch.parts.append(part)
             batch.rows += part.rows + 1
             if batch.rows >= BATCH_ROWS:
@@ -109,6 +111,15 @@ class Writer:
                 batch = _Batch()
         if batch.parts:
             await self._commit(batch)
+
+    async def _prepared(self, entry: Entry) -> _Part | None:
+        try:
+            await self._packed(entry)
+            return _part(entry, line_bytes=self._line_bytes)
+        except Exception:  # one measurement must not keep the others from being written
+            log.exception("measurement_not_kept", id=entry.summary.id)
+            self._waiting.lose(entry)
+            return None
 
     async def _packed(self, entry: Entry) -> None:
         """Pack the rows of an entry, and its body if it has ended, in short turns."""
@@ -201,7 +212,7 @@ class Writer:
 
 
 def _part(entry: Entry, *, line_bytes: int) -> _Part:
-    summary = final(entry)
+    summary = entry.summary
     listed = summary.outcome
     words: list[int] = []
     unlisted = None

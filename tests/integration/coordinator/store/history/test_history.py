@@ -7,6 +7,7 @@ import pytest
 from colotrace_coordinator.errors import DamagedMeasurementError, StoreUnavailableError
 from colotrace_coordinator.model import Filter
 from colotrace_coordinator.store.database import Database
+from colotrace_coordinator.store.history import reading
 from colotrace_coordinator.store.history.history import History
 from colotrace_coordinator.store.location import locate
 from colotrace_coordinator.store.tables import (
@@ -20,6 +21,7 @@ from colotrace_proto.measured import Measured, Options, Outcome, Status
 from colotrace_proto.messages import ColoName, PacketType
 from colotrace_proto.tally import NOTHING_KNOWN
 from integration.coordinator.store.history.conftest import Make, queue
+from msgspec.structs import replace
 from recorded import BEGAN_MS, complete, row, summary
 from sqlalchemy import func, select, text, update
 
@@ -153,16 +155,30 @@ async def test_listed_newest_first_in_pages(history: History) -> None:
     assert await history.newest("a1", Filter(), before=expected[-1], most=4) == []
 
 
-async def test_pages_by_number(history: History) -> None:
-    told = [summary() for _ in range(7)]
-    for each in told:
-        queue(history, each)
-        if each is told[4]:
+@pytest.mark.parametrize("far", [0, 1_000])
+async def test_pages_by_number(history: History, monkeypatch: pytest.MonkeyPatch, far: int) -> None:
+    """Of measurements that are written, that run and are written in part, and that wait."""
+    monkeypatch.setattr(reading, "FAR", far)
+    told = [summary(colos=["den01", "den02"]) for _ in range(9)]
+    for number, each in enumerate(told):
+        if number in (1, 4, 6):
+            history.begun(each)
+            history.row(each, 0, row(each))
+        else:
+            queue(history, each)
+        if number == 5:
             await history.write()
-    expected = [each.id for each in reversed(told)]
-    for skip in range(9):
-        found = await history.newest("a1", Filter(), before=None, most=3, skip=skip)
-        assert ids(found) == expected[skip : skip + 3]
+    history.row(told[4], 1, row(told[4], 1, code=2))
+    history.ended(complete(told[4], failed=1), NOTHING_KNOWN)
+    for wanted in (Filter(), Filter(colo="den"), Filter(outcome=Outcome.COMPLETE)):
+        expected = [each.id for each in reversed(told)]
+        if wanted.outcome is not None:
+            expected.remove(told[4].id)
+        for skip in range(11):
+            found = await history.newest("a1", wanted, before=None, most=3, skip=skip)
+            assert ids(found) == expected[skip : skip + 3]
+            found = await history.newest("a1", wanted, before=told[7].id, most=3, skip=skip)
+            assert ids(found) == expected[2 + skip : 5 + skip]
 
 
 @pytest.mark.parametrize(
@@ -361,6 +377,26 @@ async def test_rows_wait_while_the_database_refuses(
     read = await history.show("a1", told.id)
     assert read is not None
     assert read.traces == {number: row(told, number) for number in range(70)}
+
+
+async def test_measurement_that_cannot_be_packed_is_lost_alone(
+    history: History, make: Make
+) -> None:
+    """A fault of ours, or of an agent, costs one measurement."""
+    bad, good = summary(), summary()
+    history.begun(bad)
+    trace = row(bad)
+    history.row(bad, 0, replace(trace, gathered=replace(trace.gathered, duration_ns=1 << 80)))
+    queue(history, good)
+    await history.write()
+    assert history.dropped == 1
+    assert ids(await make().newest("a1", Filter(), before=None, most=9)) == [good.id]
+    history.ended(complete(bad), NOTHING_KNOWN)
+    await history.write()
+    assert history.waiting == 0
+    read = await make().show("a1", bad.id)
+    assert read is not None
+    assert (read.summary.status, read.traces) == (Status.PARTIAL, {})
 
 
 async def test_transaction_whose_commit_was_not_heard_of_is_repeated(
