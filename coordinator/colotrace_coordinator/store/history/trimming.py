@@ -8,7 +8,7 @@ the others'.
 from collections.abc import Sequence
 
 from colotrace_proto.measured import Outcome
-from sqlalchemy import delete, func, select, text
+from sqlalchemy import ColumnElement, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from colotrace_coordinator.store.database import Database
@@ -117,26 +117,29 @@ class Trimmer:
         """Delete the first of these measurements, as many as have `MAX_LINES` in all, but at least
         one; returns how many."""
         line = Measurement
-        statement = select(line.id, line.account_id, line.size, line.head).where(line.id.in_(keys))
+        mine: ColumnElement[bool] = line.id.in_(keys)
         if account_id is not None:
-            statement = statement.where(line.account_id == account_id)
+            mine &= line.account_id == account_id
+        statement = select(line.id, line.account_id, line.head).where(mine).order_by(line.id)
         ids: list[bytes] = []
         words: list[tuple[int, bytes]] = []
-        freed: dict[str, int] = {}
-        # Another coordinator may delete the same ones, and must not count them again.
-        statement = statement.order_by(line.id).with_for_update(skip_locked=True)
-        for key, account, size, head in await session.execute(statement):
+        for key, account, head in await session.execute(statement):
             more = await self._words_of(session, key, account, head)
             if ids and len(words) + len(more) > MAX_LINES:
                 break
             ids.append(key)
             words += more
-            freed[account] = freed.get(account, 0) - size
         await self._words.execute(session, words)
         await session.execute(delete(MeasurementChunk).where(MeasurementChunk.id.in_(ids)))
-        await session.execute(delete(Measurement).where(Measurement.id.in_(ids)))
+        gone = delete(line).where(line.id.in_(ids)).returning(line.account_id, line.size)
+        freed: dict[str, int] = {}
+        count = 0
+        # Another coordinator may have deleted some of them meanwhile, and counted these.
+        for account, size in await session.execute(gone):
+            freed[account] = freed.get(account, 0) - size
+            count += 1
         await self._accounts.execute(session, sorted(freed.items()))
-        return len(ids)
+        return count
 
     async def _words_of(
         self, session: AsyncSession, key: bytes, account: str, head: bytes

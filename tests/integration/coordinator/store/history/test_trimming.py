@@ -1,5 +1,6 @@
 """What is too old or too much is deleted, with SQLite and PostgreSQL."""
 
+import asyncio
 from pathlib import Path
 
 from colotrace_coordinator.model import Filter
@@ -10,6 +11,7 @@ from colotrace_coordinator.store.location import Location
 from colotrace_coordinator.store.tables import (
     CoordinatorBeat,
     Measurement,
+    MeasurementAccount,
     MeasurementChunk,
     MeasurementWord,
 )
@@ -19,7 +21,7 @@ from integration.coordinator.store.history.conftest import Make, queue
 from integration.coordinator.store.history.test_history import count
 from manual_clock import ManualClock
 from recorded import complete, row, summary
-from sqlalchemy import update
+from sqlalchemy import func, select, update
 
 DAY_MS = 86_400_000
 COLOS = [f"den{number}" for number in range(64)]
@@ -78,6 +80,22 @@ async def test_account_with_the_largest_part_loses_its_oldest(make: Make) -> Non
     assert kept > AT_ONCE
     assert await listed(history, "small") == [small[1].id, small[0].id]
     assert await listed(history, "large") == [each.id for each in reversed(large[-kept:])]
+
+
+async def test_coordinators_that_trim_together_count_once(
+    make: Make, database: Database, clock: ManualClock
+) -> None:
+    history, now_ms = make(keep_days=1), int(clock.now * 1_000)
+    for _ in range(5):
+        queue(history, summary(began_ms=now_ms - 2 * DAY_MS))
+    queue(history, summary(began_ms=now_ms))
+    await history.write()
+    both = [make(keep_days=1, coordinator=digit * 32) for digit in "ab"]
+    await asyncio.gather(*(each.trim() for each in both))
+    assert sum(each.trimmed for each in both) == 5
+    async with database.session() as session:
+        counted = await session.scalar(select(MeasurementAccount.size))
+        assert counted == await session.scalar(select(func.sum(Measurement.size)))
 
 
 async def test_too_small_a_bound_ends(make: Make, database: Database) -> None:
