@@ -112,7 +112,7 @@ def _steps(before: Measured, after: Measured) -> Steps[Diff]:
         if name not in new:
             continue
         row = RowName(target=name[0], colo=name[1])
-        compared.append(compare_rows(row, trace, new[name], naming))
+        compared.append((yield from compare_rows(row, trace, new[name], naming)))
         lines += len(trace.gathered.replies.ttl) + len(new[name].gathered.replies.ttl)
         if lines > STEP_LINES:
             lines = 0

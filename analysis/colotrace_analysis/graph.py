@@ -126,7 +126,7 @@ def _steps(measured: Measured, targets: Sequence[str], by: By, *, with_fate: boo
     merging = Merging(measured.known, by)
     lines = 0
     for trace in _rows(measured, targets):
-        merging.add(trace)
+        yield from merging.add(trace)
         lines += len(trace.gathered.replies.ttl)
         if lines > STEP_LINES:
             lines = 0

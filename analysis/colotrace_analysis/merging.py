@@ -16,6 +16,7 @@ from colotrace_proto.rows import UNKNOWN_ASN, Colo
 from colotrace_proto.tally import Known
 
 from .paths import Hop, Path, paths
+from .work import MANY_FLOWS, Steps
 
 
 class By(enum.StrEnum):
@@ -130,8 +131,8 @@ class Merging:
         self.ways: defaultdict[tuple[str, tuple[Step, ...], bool], Passed] = defaultdict(Passed)
         self._keys: dict[bytes, Key] = {}
 
-    def add(self, trace: Trace) -> None:
-        """Take in a row."""
+    def add(self, trace: Trace) -> Steps[None]:
+        """Take in a row; in steps if it has many flows."""
         gathered = trace.gathered
         target, colo = gathered.target, gathered.colo
         nodes = gathered.replies.nodes
@@ -146,9 +147,11 @@ class Merging:
             return
         self.rows += 1
         source = self._source(colo)
-        for path in found:
+        for number, path in enumerate(found, 1):
             placed = self._placed(path, source, target, ends)
             self._pass(colo.name, target, placed, path)
+            if not number % MANY_FLOWS:
+                yield
         # Whose the probes without an answer were is only known if the row has one path.
         self._measure(trace, found, placed if len(found) == 1 else (), ends)
 

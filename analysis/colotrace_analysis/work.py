@@ -11,8 +11,9 @@ from typing import Generic, TypeVar
 Result = TypeVar("Result")
 
 STEP_LINES = 1_000
-"""Replies that are worked on in one step: 1 to 2 ms. A step ends between two rows, so that a row
-with more is a longer one."""
+"""Replies that are worked on in one step: 1 to 2 ms. A step ends between two rows."""
+MANY_FLOWS = 50
+"""Flows beyond which a row is worked on in several steps. With 250 flows, a step takes 5 ms."""
 
 Steps = Generator[None, None, Result]
 """What the modules write: yields between two steps, and returns the result."""

@@ -10,7 +10,6 @@ flow of the other side met is a change if the flows say so by Fisher's exact tes
 they are.
 """
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -85,54 +84,46 @@ def path_changes(before: Side, after: Side, asns: Mapping[bytes, str]) -> PathCh
     changes = PathChanges()
     comparable = False
     targets = before.targets | after.targets
+    old_known = _ttls(before.paths) if before.balanced else None
+    new_known = _ttls(after.paths) if after.balanced else None
     if same_ends(before.trace, after.trace):
         old, new = before.flows(), after.flows()
         for flow, path in old.items():
             if flow in new:
                 comparable = True
                 if path.hops != new[flow].hops:
-                    _compare(path, new[flow], before, after, targets=targets, into=changes)
-    if before.balanced and after.balanced:
+                    _compare(path, new[flow], old_known, new_known, changes)
+    if old_known and new_known:
         same_target = before.trace.gathered.target_address == after.trace.gathered.target_address
-        if same_target and before.paths and after.paths:
+        if same_target:
             comparable = True
-            old_ttls, new_ttls = _ttls(before.paths), _ttls(after.paths)
-            changes.appeared += _branches(after.paths, before.paths, old_ttls, targets)
-            changes.went += _branches(before.paths, after.paths, new_ttls, targets)
+            sides = before.paths, old_known, after.paths, new_known
+            changes.appeared += _branches(*sides[2:], *sides[:2], targets)
+            changes.went += _branches(*sides, targets)
     if not comparable:
         return None
     if changes:
-        changes.appeared = sorted(set(changes.appeared))
-        changes.went = sorted(set(changes.went))
+        changes.appeared = sorted({hop for hop in changes.appeared if hop[1] not in targets})
+        changes.went = sorted({hop for hop in changes.went if hop[1] not in targets})
         changes.joined = _ases(changes.appeared, before.paths, asns)
         changes.left = _ases(changes.went, after.paths, asns)
     return changes
 
 
 def _compare(
-    old: Path,
-    new: Path,
-    before: Side,
-    after: Side,
-    *,
-    targets: set[bytes],
-    into: PathChanges,
+    old: Path, new: Path, old_balanced: Ttls | None, new_balanced: Ttls | None, into: PathChanges
 ) -> None:
-    """Enter the differences of one flow."""
+    """Enter the differences of one flow, targets among them. `old_balanced` and `new_balanced` are
+    what `multipath` saw, if it was asked for."""
     old_own, new_own = _ttls([old]), _ttls([new])
-    old_known = _ttls(before.paths) if before.balanced else old_own
-    new_known = _ttls(after.paths) if after.balanced else new_own
+    old_known, new_known = old_balanced or old_own, new_balanced or new_own
     for ttl, (was, now) in enumerate(zip(old.hops, new.hops, strict=False), 1):
         if was == now or not was or not now or not set(was).isdisjoint(now):
             continue
-        if _known_at(ttl, now, old_known) or (
-            not before.balanced and _known_at(ttl, was, new_known)
-        ):
+        if _known_at(ttl, now, old_known) or (not old_balanced and _known_at(ttl, was, new_known)):
             continue  # another branch of a known load balancer
         into.appeared += [(ttl, each) for each in now if each not in old_known]
         into.went += [(ttl, each) for each in was if each not in new_known]
-    into.appeared = [each for each in into.appeared if each[1] not in targets]
-    into.went = [each for each in into.went if each[1] not in targets]
     for address in old_own.keys() & new_own.keys():
         if not old_own[address].isdisjoint(new_own[address]):
             continue
@@ -155,25 +146,22 @@ def _ttls(paths: Sequence[Path]) -> dict[bytes, set[int]]:
 
 
 def _branches(
-    here: Sequence[Path], there: Sequence[Path], known_there: Ttls, targets: set[bytes]
+    here: Sequence[Path],
+    known_here: Ttls,
+    there: Sequence[Path],
+    known_there: Ttls,
+    targets: set[bytes],
 ) -> list[tuple[int, bytes]]:
     """Addresses of `here` that no flow of `there` met, though enough flows answered at that TTL."""
-    counts: dict[int, Counter[bytes]] = {}
-    for path in here:
-        for ttl, hop in enumerate(path.hops, 1):
-            counts.setdefault(ttl, Counter()).update(hop)
     found = []
-    for ttl, counter in counts.items():
-        new = [each for each in counter if each not in known_there and each not in targets]
-        if not new:
+    for address, ttls in known_here.items():
+        if address in known_there or address in targets:
             continue
-        answered = _answered(here, ttl)
-        others = _answered(there, ttl)
-        found += [
-            (ttl, each)
-            for each in new
-            if fisher(counter[each], answered - counter[each], 0, others) <= P_BRANCH
-        ]
+        for ttl in ttls:
+            met = sum(len(path.hops) >= ttl and address in path.hops[ttl - 1] for path in here)
+            others = _answered(there, ttl)
+            if fisher(met, _answered(here, ttl) - met, 0, others) <= P_BRANCH:
+                found.append((ttl, address))
     return found
 
 

@@ -17,6 +17,7 @@ from colotrace_proto.messages import NodeKind
 
 from colotrace_analysis.paths import Path, paths
 from colotrace_analysis.significance import fisher, rtt_differs, unreached_differs
+from colotrace_analysis.work import MANY_FLOWS, Steps
 
 from .path_changes import PathChanges, Side, path_changes
 
@@ -174,8 +175,8 @@ class Naming:
         return ip, self.names.get(ip, ""), self.asns.get(ip, "")
 
 
-def compare_rows(name: RowName, before: Trace, after: Trace, naming: Naming) -> Compared:
-    """The differences of a row."""
+def compare_rows(name: RowName, before: Trace, after: Trace, naming: Naming) -> Steps[Compared]:
+    """The differences of a row; in steps if it has many flows."""
     old, new = before.gathered, after.gathered
     change = RowChange(target=name.target, colo=name.colo)
     if old.code or new.code:
@@ -183,11 +184,18 @@ def compare_rows(name: RowName, before: Trace, after: Trace, naming: Naming) -> 
             return Compared(name, change, Unlike.ERRORS, path=False)
         answer = Answer.FAILS if new.code else Answer.WORKS
         return Compared(name, msgspec.structs.replace(change, answer=answer), path=False)
-    old_paths, new_paths = paths(before), paths(after)
+    old_paths = paths(before)
+    if len(old_paths) > MANY_FLOWS:
+        yield
+    new_paths = paths(after)
+    if len(new_paths) > MANY_FLOWS:
+        yield
     naming.learn(before)
     naming.learn(after)
     sides = Side.of(before, old_paths), Side.of(after, new_paths)
     changes = path_changes(*sides, naming.packed)
+    if len(old_paths) > MANY_FLOWS:
+        yield
     found = _told(change, changes, naming)
     compared = Compared(name, found, path=changes is not None)
     if new.target_address:
