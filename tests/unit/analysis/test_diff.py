@@ -133,6 +133,12 @@ def test_flow_on_another_known_branch_is_no_change() -> None:
     assert between(row(*B), balanced(C, B)).empty
 
 
+def test_flow_on_a_known_branch_of_another_length_is_no_change() -> None:
+    short, long = ["a", "m", "T"], ["a", "b", "m", "T"]
+    assert between(balanced(short, long), balanced(long, short)).empty
+    assert not between(row(flows=[short, long]), row(flows=[long, short])).empty
+
+
 def test_without_multipath_another_branch_is_a_change() -> None:
     assert not between(row(flows=[B, C]), row(flows=[C, B])).empty
 
@@ -286,6 +292,14 @@ def test_loss_is_judged_beside_that_of_all_rows() -> None:
     before = [row(probes(0 if colo == "c00" else 2), colo=colo) for colo in colos]
     after = [row(probes(5 if colo == "c00" else 3), colo=colo) for colo in colos]
     assert diff(measured(*before), measured(*after)).empty
+
+
+def test_loss_at_several_distances_is_not_judged() -> None:
+    """Nobody knows how many probes the target should have answered."""
+    before = row(flows=[["T * *"], ["a", probes(0, 30)]])
+    assert between(before, row(flows=[["T * *"], ["a", probes(20, 30)]])).empty
+    one_distance = row(flows=[["a", probes(0, 30)]])
+    assert not between(one_distance, row(flows=[["a", probes(20, 30)]])).empty
 
 
 def test_row_that_fails_is_a_change() -> None:

@@ -7,7 +7,7 @@ from colotrace_analysis.fate import Condition, Fate, What, fate, work
 from colotrace_proto.measured import Trace
 from hypothesis import given
 from hypothesis import strategies as st
-from unit.analysis.written import ip, measured, row
+from unit.analysis.written import address, ip, measured, row
 
 ASNS = {"x": "AS64500", "y": "AS64500"}
 
@@ -80,6 +80,13 @@ def test_target_is_no_finding() -> None:
     found = of(rows(6, "a", "T=90"), rows(20, "a", "T=20", first=6))
     assert found.findings == []
     assert [each.condition for each in found.bad] == [Condition.SLOW]
+
+
+def test_another_address_of_the_target_is_no_finding() -> None:
+    elsewhere = row("a", "*", target_address=address("x"), unplaced=3, colo="z1")
+    found = of(rows(6, "a", "x", "T=90"), rows(9, "a", "b", "T=20", first=6), [elsewhere])
+    shared = [each for finding in found.findings for each in finding.shared]
+    assert [each.ips for each in shared if each.what is What.NODE] == []
 
 
 def test_colos_own_hops_are_no_findings() -> None:

@@ -103,6 +103,8 @@ def test_rtt_within_the_spread_does_not_differ() -> None:
     assert not rtt_differs(ms(10, 20, 30), ms(25, 45, 60))
     # Disjoint, but the gap is no wider than the ranges: one such order in ten is chance.
     assert not rtt_differs(ms(10, 12, 15), ms(18, 20, 24))
+    # Wider than each range, but not than both together.
+    assert not rtt_differs(ms(10, 12, 15), ms(22, 24, 28))
     assert rtt_differs(ms(10, 12, 15), ms(28, 30, 33))
     assert rtt_differs(ms(28, 30, 33), ms(10, 12, 15))
 
