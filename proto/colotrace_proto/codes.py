@@ -25,6 +25,7 @@ class Code(IntEnum):
     NO_MEASUREMENT = 1022
     COORDINATOR_SILENT = 1023
     NOT_ACCEPTABLE = 1024
+    DAMAGED_MEASUREMENT = 1025
 
     # About one row, or all. For a failed row see `row_failed`.
     ROW_FAILED = 1100

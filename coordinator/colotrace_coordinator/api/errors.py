@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from colotrace_coordinator.errors import (
     BrokerUnreachableError,
     CoordinatorError,
+    DamagedMeasurementError,
     StoppingError,
     StoreError,
 )
@@ -250,6 +251,11 @@ _FIXED: dict[type, Described] = {
     ),
     # The texts of the next two may name the host of the database or broker, which belongs in the
     # log only.
+    DamagedMeasurementError: _one(
+        500,
+        Code.DAMAGED_MEASUREMENT,
+        "What the database has of this measurement is damaged; DELETE removes it",
+    ),
     StoreError: _one(503, Code.DATABASE, "The coordinator's database does not answer"),
     BrokerUnreachableError: _one(
         503, Code.BROKER, "The coordinator does not reach its MQTT broker"

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from colotrace_coordinator.errors import DamagedMeasurementError
 from colotrace_coordinator.measurements.ids import Ids
 from colotrace_proto.measured import Options, Remark, Status, Summary, Trace
 from colotrace_proto.messages import ColoName, Node, NodeKind, PacketType, Replies
@@ -298,3 +299,17 @@ async def test_answer_tells_its_measurement(client: httpx.AsyncClient) -> None:
     response = await client.post(PATH, json={"targets": ["192.0.2.1"]}, headers=BEARER)
     assert response.headers["location"] == f"{PATH}/{response.headers['measurement-id']}"
     assert list(response.json()) == ["success", "errors", "messages", "result"]
+
+
+async def test_damaged_measurement_is_told_apart_from_a_broken_database(
+    client: httpx.AsyncClient, history: RememberedHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    summary = kept(history)
+
+    async def damaged(*_: object) -> Measured:
+        raise DamagedMeasurementError("it is not as written")
+
+    monkeypatch.setattr(history, "show", damaged)
+    response = await client.get(f"{PATH}/{summary.id}", headers=BEARER)
+    assert (response.status_code, response.json()["errors"][0]["code"]) == (500, 1025)
+    assert (await client.delete(f"{PATH}/{summary.id}", headers=BEARER)).status_code == 200
