@@ -306,7 +306,7 @@ async def test_damaged_measurement_is_told_apart_from_a_broken_database(
 ) -> None:
     summary = kept(history)
 
-    async def damaged(*_: object) -> Measured:
+    async def damaged(*_: object) -> None:
         raise DamagedMeasurementError("it is not as written")
 
     monkeypatch.setattr(history, "show", damaged)
