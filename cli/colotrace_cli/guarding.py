@@ -21,8 +21,8 @@ MOST_S = 60.0
 EACH_S = 2.0
 """Between the beginnings of two traces."""
 FLOWS_S = 22.0
-"""From the end of a trace whose paths could not be compared to the next one: hosts use a flow again
-only 20 s after its trace has ended."""
+"""From the end of a trace whose paths could not be compared to the next one: hosts use a flow of
+GRE again only 20 s after its trace has ended."""
 
 
 @dataclass(frozen=True, slots=True)
