@@ -89,8 +89,10 @@ class Identities:
         self._secret = secret or secrets.token_bytes(32)
         self._flow_secret = flow_secret
         self._serial = 0
-        self._taken: set[FlowKey] = set()
-        self._released: OrderedDict[FlowKey, int] = OrderedDict()
+        # The flow number of the trace that has the flow, or had it last; and until when its answers
+        # may come.
+        self._taken: dict[FlowKey, int] = {}
+        self._released: OrderedDict[FlowKey, tuple[int, int]] = OrderedDict()
 
     def allocate(
         self, spec: TraceSpec, source: bytes, *, reserve: Callable[[int], bool], now: int
@@ -111,14 +113,17 @@ class Identities:
         apart = told_apart(spec)
         for identifier in candidates(spec, drawn):
             keys = keys_of(FlowKey(spec.packet_type, spec.target, identifier, port))
-            if not self._taken.isdisjoint(keys):
+            if not self._taken.keys().isdisjoint(keys):
                 continue
-            if not apart and not self._released.keys().isdisjoint(keys):
+            # Flows of other numbers stay different, also one after the other: a multipath job
+            # counts them.
+            earlier = [self._released[key][1] for key in keys if key in self._released]
+            if earlier and not (apart and set(earlier) == {spec.flow}):
                 continue
             if FORMATS[spec.packet_type].ports and not reserve(identifier):
                 continue
-            self._taken.update(keys)
             for key in keys:
+                self._taken[key] = spec.flow
                 self._released.pop(key, None)
             self._serial += 1
             context = self._serial.to_bytes(8, "big")
@@ -138,16 +143,15 @@ class Identities:
     def release(self, flow: Flow, now: int) -> None:
         """Quarantines the flow of a trace that has ended, until no answer can arrive."""
         for key in keys_of(flow.key):
-            self._taken.discard(key)
-            self._released[key] = now + QUARANTINE_NS
+            self._released[key] = now + QUARANTINE_NS, self._taken.pop(key, 0)
 
     def is_released(self, key: FlowKey, now: int) -> bool:
         """Whether the flow is quarantined, so that an answer to it is late."""
-        return self._released.get(key, 0) > now
+        return self._released.get(key, (0, 0))[0] > now
 
     def _forget(self, now: int) -> None:
         while self._released:
-            key, until = next(iter(self._released.items()))
+            key, (until, _) = next(iter(self._released.items()))
             if until > now:
                 return
             del self._released[key]

@@ -35,6 +35,17 @@ def test_next_trace_gets_the_same_flow_at_once(packet_type: PacketType) -> None:
     assert identities.is_released(first.key, QUARANTINE_NS + 4)
 
 
+def test_flows_of_other_numbers_stay_different_one_after_the_other() -> None:
+    """Although the first was moved to the place of the second, since its own port was in use."""
+    identities, spec = made(), TraceSpec(TARGET, PacketType.UDP)
+    own = allocate(made(), spec).identifier
+    first = identities.allocate(spec, SOURCE, reserve=lambda port: port != own, now=0)
+    identities.release(first, 0)
+    second = allocate(identities, dataclasses.replace(spec, flow=1))
+    assert first.identifier == own + 1
+    assert second.identifier == own + 2
+
+
 @pytest.mark.parametrize("spec", UNTOLD, ids=["gre", "icmp with a port"])
 def test_flow_is_quarantined_if_traces_are_not_told_apart(spec: TraceSpec) -> None:
     """While an answer to it may be under way."""
