@@ -27,13 +27,20 @@ async def differences(
     Raises:
         RequestError: a request failed, or the coordinator keeps no measurements.
     """
-    found = []
-    for old, new in zip(before, after, strict=True):
-        if not old.id or not new.id:
-            raise RequestError(
-                "this coordinator keeps no measurements, so they cannot be compared: "
-                "it is of release 0.2 or older"
-            )
-        compared, _ = await difference(settings, old.id, new.id)
-        found.append(compared)
-    return found
+    pairs = zip(ids(before), ids(after), strict=True)
+    return [(await difference(settings, *pair))[0] for pair in pairs]
+
+
+def ids(traced: Sequence[Traced]) -> list[str]:
+    """The ids of measurements, to compare them.
+
+    Raises:
+        RequestError: the coordinator does not keep them.
+    """
+    known = [each.id for each in traced if each.id]
+    if len(known) < len(traced):
+        raise RequestError(
+            "this coordinator keeps no measurements, so they cannot be compared: "
+            "it is of release 0.2 or older"
+        )
+    return known

@@ -2,29 +2,21 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
-from colotrace_proto.output import STDERR, STDOUT
+from colotrace_proto.output import STDERR
 
 NOT_FOUND = 127
 NOT_EXECUTABLE = 126
 """As shells and env(1) end where the command cannot be started."""
-_PASSED = frozenset(
-    {
-        signal.SIGINT,
-        signal.SIGQUIT,
-        signal.SIGTERM,
-        signal.SIGHUP,
-        signal.SIGUSR1,
-        signal.SIGUSR2,
-    }
-)
-# Python ignores these; the command gets them as other programs do.
-_AS_BY_DEFAULT = (signal.SIGPIPE, signal.SIGXFSZ)
-_LOOKS_EACH_S = 0.1
-"""Between two looks whether the command has ended."""
+_BY_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
+_PASSED = (*_BY_TERMINAL, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,42 +32,62 @@ class Ran:
 def run(words: Sequence[str]) -> Ran:
     """Run the command to its end. Its standard output goes to standard error.
 
-    A signal that another process sends to this one is passed on. One from the terminal (Ctrl-C)
-    reaches the command anyway, since it is in the same process group.
+    Signals are passed on. Ctrl-C is not, since the terminal sends it to the command, too.
     """
-    awaited = _PASSED | {signal.SIGCHLD}
     began = time.monotonic()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
-    try:
+    sys.stderr.flush()
+    with _signals() as command:
         try:
-            # Not subprocess: the command must not inherit the blocked signals.
-            pid = os.posix_spawnp(
-                words[0],
-                list(words),
-                os.environ,
-                file_actions=[(os.POSIX_SPAWN_DUP2, STDERR, STDOUT)],
-                setsigmask=before,
-                setsigdef=_AS_BY_DEFAULT,
-            )
+            process = subprocess.Popen(words, stdout=STDERR)
         except (OSError, ValueError) as error:  # ValueError: a NUL byte
             missing = isinstance(error, FileNotFoundError)
             why = getattr(error, "strerror", None) or str(error)
             return Ran(NOT_FOUND if missing else NOT_EXECUTABLE, time.monotonic() - began, why)
-        status = _waited(pid, awaited)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    code = os.waitstatus_to_exitcode(status)
+        command.began(process)
+        code = process.wait()
     return Ran(code if code >= 0 else 128 - code, time.monotonic() - began)
 
 
-def _waited(pid: int, awaited: frozenset[signal.Signals]) -> int:
-    """The status of the process when it has ended."""
-    while True:
-        # Another thread, which has not blocked SIGCHLD, may get it instead: hence the limit.
-        got = signal.sigtimedwait(awaited, _LOOKS_EACH_S)
-        if got is None or got.si_signo == signal.SIGCHLD:
-            done, status = os.waitpid(pid, os.WNOHANG)
-            if done:
-                return status
-        elif got.si_code <= 0:  # by a process, not by the kernel
-            os.kill(pid, got.si_signo)
+class _Command:
+    """The process that gets the signals; those that came before its start, as soon as it runs."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._waiting: list[int] = []
+
+    def began(self, process: subprocess.Popen[bytes]) -> None:
+        self._process = process
+        for number in self._waiting:
+            process.send_signal(number)
+
+    def take(self, number: int, _frame: FrameType | None) -> None:
+        if number in _BY_TERMINAL and _in_foreground():
+            return
+        if self._process is None:
+            self._waiting.append(number)
+        else:
+            self._process.send_signal(number)
+
+
+@contextmanager
+def _signals() -> Iterator[_Command]:
+    """Take signals for the command. One that is ignored stays so, as below nohup(1)."""
+    command = _Command()
+    before = {number: signal.getsignal(number) for number in _PASSED}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, command.take)
+        yield command
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _in_foreground() -> bool:
+    """Whether a terminal's keys send signals to this process group, and so to the command."""
+    try:
+        with open("/dev/tty", "rb") as terminal:  # noqa: PTH123 - no file of its own
+            return os.tcgetpgrp(terminal.fileno()) == os.getpgrp()
+    except OSError:
+        return False

@@ -2,11 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from http import HTTPStatus
 from typing import NoReturn
 from urllib.parse import quote
 
@@ -14,7 +12,6 @@ from . import changes, links, printing, runs
 from .api import answer, client
 from .api.shapes import Answer
 from .asking import Request, with_last
-from .errors import RequestError
 from .live.following import ID_HEADER
 from .runs import Traced
 from .settings import Settings
@@ -114,26 +111,23 @@ class Printed:
 
 def kept(settings: Settings, measurement: str, view: View) -> Ended:
     """Print a measurement that is kept, or what there is of it so far."""
-    with explained(measurement):
-        work = client.exchange(settings, "GET", f"/{measurement}")
-        reply = runs.waited(f"asking for {measurement}", work)
-        found = answer.trace_answer(reply)
+    work = client.exchange(settings, "GET", f"/{measurement}")
+    reply = runs.waited(f"asking for {measurement}", work)
+    found = answer.trace_answer(reply)
     return _print_kept(Traced(found, measurement, reply.body), view)
 
 
 def kept_document(settings: Settings, measurement: str, form: str) -> None:
     """Print a measurement that is kept in this format."""
     path = f"/{measurement}?format={quote(form, safe='')}"
-    with explained(measurement):
-        reply = runs.waited(f"asking for {measurement}", client.exchange(settings, "GET", path))
-        answer.succeed(reply)
+    reply = runs.waited(f"asking for {measurement}", client.exchange(settings, "GET", path))
+    answer.succeed(reply)
     printing.document(reply.body)
 
 
 def followed(settings: Settings, measurement: str, view: View) -> Ended:
     """Follow a measurement to its end, and print it."""
-    with explained(measurement):
-        found = asyncio.run(runs.watched(settings, measurement))
+    found = asyncio.run(runs.watched(settings, measurement))
     if view.body:
         return kept(settings, measurement, view)
     return _print_kept(Traced(found, measurement), view)
@@ -167,19 +161,3 @@ def _hint(done: Sequence[Traced]) -> None:
 def _ended(found: Sequence[Answer]) -> Ended:
     rows = [target for each in found for target in each.rows]
     return Ended(result.failed_rows(rows), result.unreached_rows(rows))
-
-
-@contextmanager
-def explained(measurement: str) -> Iterator[None]:
-    """Say what to do if there is no such measurement.
-
-    Raises:
-        RequestError: the error, with the remedy.
-    """
-    try:
-        yield
-    except RequestError as error:
-        if error.status != HTTPStatus.NOT_FOUND:
-            raise
-        text = f"{error}\n  or {measurement} is not a measurement of this account: colotrace list"
-        raise RequestError(text, body=error.body, status=error.status) from error

@@ -57,8 +57,7 @@ async def traced(settings: Settings, request: Request, *, body: bool = False) ->
 
     async def one(number: int) -> Traced:
         if by_events:
-            found = await started(settings, bodies[number], Watch(lives[number]))
-            return Traced(found, found.measurement.id if found.measurement else None)
+            return Traced(*await started(settings, bodies[number], Watch(lives[number])))
         reply = await client.exchange(settings, "POST", "", body=bodies[number])
         found = answer.trace_answer(reply)
         return Traced(found, reply.header(ID_HEADER) or None, reply.body)

@@ -187,8 +187,13 @@ def _remedy(reply: Reply, envelope: _Envelope) -> str:
             return "check COLOTRACE_TOKEN: it is unknown, revoked or expired"
         case 403:
             return "check COLOTRACE_ACCOUNT, and that the token may trace for it"
+        case 404 if Code.NO_MEASUREMENT in codes:
+            return "see those that it has with: colotrace list"
         case 404 | 405:
-            return "check COLOTRACE_URL and COLOTRACE_ACCOUNT"
+            return (
+                "check COLOTRACE_URL and COLOTRACE_ACCOUNT; a coordinator of an older release "
+                "lacks some commands"
+            )
         case 413:
             return "ask for fewer targets or colos at once"
         case 429:

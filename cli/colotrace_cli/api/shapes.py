@@ -179,13 +179,15 @@ class Difference(msgspec.Struct, frozen=True):
     """The differences of measurement `before` to `after`, by their ids.
 
     `in_words` begins with what was compared; then it has a sentence for each cluster, and what was
-    not compared.
+    not compared. `rows` counts the rows that were compared, `paths` those of them whose paths were.
     """
 
     before: str
     after: str
     empty: bool
     in_words: list[str]
+    rows: int = 0
+    paths: int = 0
     clusters: list[Cluster] = []
     changes: list[RowChange] = []
     not_compared: list[NotCompared] = []

@@ -43,12 +43,11 @@ def diff(
 ) -> None:
     """Print what differs between two measurements; exit code 4 if anything does."""
     settings = connection.settings()
-    from colotrace_cli import changes, printed, printing, recent, runs
+    from colotrace_cli import changes, printing, recent, runs
     from colotrace_cli.views import difference
 
     old, new = (recent.measurement_id(settings, each) for each in (before, after))
-    with printed.explained(f"{old} or {new}"):
-        found, body = runs.waited("comparing", changes.difference(settings, old, new))
+    found, body = runs.waited("comparing", changes.difference(settings, old, new))
     if as_json:
         printing.body(body)
     else:

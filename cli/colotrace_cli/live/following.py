@@ -30,8 +30,8 @@ class Watch:
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
-async def started(settings: Settings, body: bytes, watch: Watch, *, query: str = "") -> Answer:
-    """Start a measurement, and return its answer when it has ended.
+async def started(settings: Settings, body: bytes, watch: Watch) -> tuple[Answer, str | None]:
+    """Start a measurement, and return its answer when it has ended, and its id if it is kept.
 
     A coordinator that sends no events (of an older release) answers as without them.
 
@@ -42,22 +42,23 @@ async def started(settings: Settings, body: bytes, watch: Watch, *, query: str =
     known: str | None = None
     parser = sse.Parser()
     try:
-        async with client.stream(settings, "POST", query, body=body, headers=headers) as reply:
+        async with client.stream(settings, "POST", "", body=body, headers=headers) as reply:
             known = reply.headers.get(ID_HEADER)
             if reply.events:
                 await _take(reply, parser, watch)
             else:
                 whole = await reply.whole()
                 if whole.status not in _NO_EVENTS:
-                    return answer.trace_answer(whole)
+                    return answer.trace_answer(whole), known
     except DisconnectedError:
         known = _id_of(watch.live) or known
         if known is None:
             raise  # asking again might measure twice
     known = _id_of(watch.live) or known
     if known is None:  # no events were offered
-        return answer.trace_answer(await client.exchange(settings, "POST", query, body=body))
-    return await _rest(settings, known, parser, watch)
+        whole = await client.exchange(settings, "POST", "", body=body)
+        return answer.trace_answer(whole), whole.header(ID_HEADER) or None
+    return await _rest(settings, known, parser, watch), known
 
 
 async def followed(settings: Settings, measurement: str, watch: Watch) -> Answer:

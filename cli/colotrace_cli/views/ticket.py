@@ -54,7 +54,7 @@ def code(text: str) -> str:
 def _lines(of: Guarded) -> Iterator[str]:
     changed = sum(len(each.changes) for each in of.differences)
     verdict = f"{changed} {'row differs' if changed == 1 else 'rows differ'}"
-    yield f"## {verdict if changed else 'No difference'} after {code(of.command)}"
+    yield f"## {verdict if changed else 'No difference found'} after {code(of.command)}"
     yield ""
     yield f"- Targets: {_codes(of.targets)}"
     yield f"- From: {_codes(of.colos) if of.colos else 'all colos'}"

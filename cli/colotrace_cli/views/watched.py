@@ -15,6 +15,9 @@ def since(found: Sequence[Difference], now: datetime, on: TextOutput) -> list[st
     differing = [each for each in found if not each.empty]
     rows = sum(len(each.changes) for each in differing)
     what = f"{rows} {'row differs' if rows == 1 else 'rows differ'}" if differing else "no change"
+    unseen = sum(each.rows - each.paths for each in found)
+    if unseen and not differing:
+        what += f" seen; {unseen} {'path was' if unseen == 1 else 'paths were'} not compared"
     lines = [on.bold(f"{now:%Y-%m-%d %H:%M:%S}Z {what}")]
     for each in differing:
         lines += difference(each, on)

@@ -68,6 +68,7 @@ def on_terminal(
     *,
     columns: int = 100,
     rows: int = 40,
+    program: Sequence[str] = COMMAND,
     **streams: int,
 ) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """The command as a process whose terminal this test holds; `streams` replace its own."""
@@ -76,7 +77,7 @@ def on_terminal(
         ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*program, *arguments],
             env=clean | {"TERM": "xterm-256color", "COLUMNS": ""} | environment,
             start_new_session=True,
             **({"stdin": theirs, "stdout": theirs, "stderr": theirs} | streams),

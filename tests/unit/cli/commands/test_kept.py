@@ -118,10 +118,11 @@ def test_what_is_no_id_is_told(api, run, words):
 
 
 def test_unknown_measurement_names_the_list(api, run, failure):
-    api.answers(failure({"code": 7003, "message": "Could not route"}), status=404)
+    api.answers(failure({"code": 1022, "message": "no such measurement"}), status=404)
     result = run("show", MEASUREMENT)
     assert result.exit_code == 3
-    assert f"{MEASUREMENT} is not a measurement of this account: colotrace list" in result.stderr
+    assert "colotrace list" in result.stderr
+    assert "COLOTRACE_URL" not in result.stderr
 
 
 def test_format_is_passed_on_and_printed_as_it_comes(api, run):

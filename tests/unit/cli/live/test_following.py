@@ -41,7 +41,7 @@ def watch():
 
 async def test_post_itself_is_the_stream(api, settings, events):
     api.on("POST", "", api.streaming(*events))
-    found = await started(settings, b"{}", watch())
+    found, _ = await started(settings, b"{}", watch())
     assert [row.colo.name for row in found.rows[0].colos] == ["den01"]
     assert found.measurement.status == "complete"
     (asked,) = api.asked
@@ -58,7 +58,7 @@ async def test_broken_stream_is_resumed_where_it_broke(api, settings, events):
         api.replying(b"", status=503),
         api.streaming(*events[2:], first=3),
     )
-    found = await started(settings, b"{}", watch())
+    found, _ = await started(settings, b"{}", watch())
     assert len(found.rows[0].colos) == 1
     assert [each[0] for each in api.asked] == ["POST", "GET", "GET", "GET"]
     assert {each[2]["last-event-id"] for each in api.asked[1:]} == {"2"}
@@ -67,7 +67,7 @@ async def test_broken_stream_is_resumed_where_it_broke(api, settings, events):
 async def test_answer_without_events_is_taken(api, settings, envelope, colo_row):
     """Of an older coordinator, which does not know the type."""
     api.answers(envelope([{"target": "192.0.2.1", "colos": [colo_row()]}]))
-    found = await started(settings, b"{}", watch())
+    found, _ = await started(settings, b"{}", watch())
     assert len(found.rows) == 1
     assert len(api.asked) == 1
 
