@@ -56,7 +56,8 @@ def guarded(
     request = with_last(request, settings)
     with suggesting(settings, request.colos):
         before = asyncio.run(runs.traced(settings, request))
-    printing.note(f"traced before: {_ids(before)}; running {shlex.join(words)}")
+    known = " ".join(changes.ids(before))  # or fail, before anything is changed
+    printing.note(f"traced before: {known}; running {shlex.join(words)}")
     ran = run(words)
     if ran.why:
         printing.note(f"{words[0]} was not started: {ran.why}")
@@ -113,7 +114,3 @@ def _same(found: Sequence[Difference]) -> bool:
 
 def _parts(traced: Sequence[Traced]) -> list[tuple[str, Answer]]:
     return [(each.id or "not kept", each.answer) for each in traced]
-
-
-def _ids(traced: Sequence[Traced]) -> str:
-    return " ".join(each.id or "not kept" for each in traced)

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import NoReturn
 from urllib.parse import quote
 
+from colotrace_proto.layout import TextOutput
+
 from . import changes, links, printing, runs
 from .api import answer, client
 from .api.shapes import Answer
@@ -25,6 +27,8 @@ class View:
     """How rows are printed: `body` is the API's JSON."""
 
     full: bool = False
+    tree: bool = False
+    matrix: bool = False
     body: bool = False
 
 
@@ -90,12 +94,14 @@ class Printed:
         for each in done:
             if view.body:
                 printing.body(each.body)
+            elif view.tree or view.matrix:
+                printing.lines(_together(each.answer, on, tree=view.tree))
             else:
                 own = took_s if len(done) == 1 else None
                 printing.lines(result.result(each.answer, on, took_s=own, full=view.full))
         if len(done) > 1 and not view.body:
             printing.lines([result.summary([each.answer for each in done], took_s)])
-        if not (view.body or view.full):
+        if not (view.body or view.full or view.tree or view.matrix):
             _hint(done)
         self._shared([each.id for each in done])
         return _ended([each.answer for each in done])
@@ -137,6 +143,8 @@ def _print_kept(found: Traced, view: View) -> Ended:
     on = printing.output()
     if view.body:
         printing.body(found.body)
+    elif view.tree or view.matrix:
+        printing.lines(_together(found.answer, on, tree=view.tree))
     else:
         about = found.answer.measurement
         if about is not None:
@@ -146,6 +154,14 @@ def _print_kept(found: Traced, view: View) -> Ended:
         if not view.full:
             _hint([found])
     return _ended([found.answer])
+
+
+def _together(found: Answer, on: TextOutput, *, tree: bool) -> list[str]:
+    """The paths of all colos to each target."""
+    from .views import paths  # slow to import
+
+    draw = paths.as_tree if tree else paths.as_matrix
+    return [line for target in found.rows for line in (*draw(target, on), "")][:-1]
 
 
 def _hint(done: Sequence[Traced]) -> None:

@@ -31,6 +31,14 @@ def show(
             "--full", envvar="COLOTRACE_FULL", help="Print each path, also where there are many."
         ),
     ] = False,
+    tree: Annotated[
+        bool,
+        typer.Option("--tree", envvar="COLOTRACE_TREE", help="Print the merged paths as a tree."),
+    ] = False,
+    matrix: Annotated[
+        bool,
+        typer.Option("--matrix", envvar="COLOTRACE_MATRIX", help="Print a table: colos, hops."),
+    ] = False,
     form: Annotated[
         str | None,
         typer.Option(
@@ -50,6 +58,8 @@ def show(
         for name, is_given in (
             ("--json", as_json),
             ("--format", form is not None),
+            ("--tree", tree),
+            ("--matrix", matrix),
         )
         if is_given
     ]
@@ -62,6 +72,6 @@ def show(
     if form:
         printed.kept_document(settings, named, form)
         return
-    view = printed.View(full=full, body=as_json)
+    view = printed.View(full=full, tree=tree, matrix=matrix, body=as_json)
     if printed.kept(settings, named, view).failed:
         raise typer.Exit(EXIT_ROW_FAILED)

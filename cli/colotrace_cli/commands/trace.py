@@ -103,6 +103,14 @@ def trace(
             "--full", envvar="COLOTRACE_FULL", help="Print each path, also where there are many."
         ),
     ] = False,
+    tree: Annotated[
+        bool,
+        typer.Option("--tree", envvar="COLOTRACE_TREE", help="Print the merged paths as a tree."),
+    ] = False,
+    matrix: Annotated[
+        bool,
+        typer.Option("--matrix", envvar="COLOTRACE_MATRIX", help="Print a table: colos, hops."),
+    ] = False,
     form: Annotated[
         str | None,
         typer.Option(
@@ -153,6 +161,8 @@ def trace(
     how = {
         "--json": as_json,
         "--format": form is not None,
+        "--tree": tree,
+        "--matrix": matrix,
         "--async": respond_async,
     }
     given = [name for name, is_given in how.items() if is_given]
@@ -171,7 +181,7 @@ def trace(
     if form:
         shown.documents(form)
         return
-    view = printed.View(full=full, body=as_json)
+    view = printed.View(full=full, tree=tree, matrix=matrix, body=as_json)
     if every_s is not None:
         shown.watched(view, every_s)
     found = shown.traced(view)

@@ -72,7 +72,7 @@ def python(code):
 def test_no_difference_ends_with_0(run, tracing):
     result = guard(run, "true")
     assert result.exit_code == 0
-    assert result.stdout.startswith("## No difference after `true`\n")
+    assert result.stdout.startswith("## No difference found after `true`\n")
     assert "Stable after 2 traces" in result.stdout
 
 
@@ -163,11 +163,12 @@ def test_coordinator_that_fails_after_the_command(api, run, tracing, failure, co
     assert "broken" in result.stderr
 
 
-def test_coordinator_without_ids_is_told(api, run, envelope):
-    """It cannot compare."""
+def test_command_does_not_run_if_nothing_can_be_compared(api, run, envelope, tmp_path):
+    """An older coordinator keeps nothing."""
     api.answers(envelope([]))
-    result = guard(run, "true")
+    result = guard(run, *python(f"open({str(tmp_path / 'ran')!r}, 'w')"))
     assert result.exit_code == 3
+    assert not (tmp_path / "ran").exists()
     assert "keeps no measurements" in result.stderr
 
 
@@ -190,7 +191,7 @@ def test_standard_output_is_the_ticket_alone(api, environment, tracing):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("## No difference after `echo --from -- -x`\n")
+    assert done.stdout.startswith("## No difference found after `echo --from -- -x`\n")
     assert "--from -- -x\n" in done.stderr
 
 

@@ -312,3 +312,14 @@ def test_unknown_colo_is_told_also_if_the_colos_are_not(api, run, failure):
     result = run("trace", "192.0.2.1", "--from", "dem")
     assert result.exit_code == 3
     assert "colotrace colos" in result.stderr
+
+
+@pytest.mark.parametrize(("flag", "words"), [("--tree", "2 colos"), ("--matrix", "colo ")])
+def test_paths_of_all_colos_together(api, run, envelope, colo_row, flag, words):
+    colos = [colo_row("den01"), colo_row("sin01")]
+    api.answers(envelope([{"target": "192.0.2.1", "colos": colos}]))
+    result = run("trace", "192.0.2.1", flag)
+    assert result.exit_code == 0
+    assert words in result.stdout
+    assert "den01" in result.stdout
+    assert run("trace", "192.0.2.1", flag, "--json").exit_code == 2
