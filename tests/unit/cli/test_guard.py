@@ -8,6 +8,8 @@ import sys
 import pytest
 from colotrace_cli import guarding
 
+from .emulated import on_terminal, read_all, read_some
+
 COMMAND = [sys.executable, "-m", "colotrace_cli"]
 
 
@@ -234,3 +236,33 @@ def test_command_has_the_signals_of_a_shell(run, tracing):
         "raise SystemExit(bool(blocked))"
     )
     assert guard(run, *python(code)).exit_code == 0
+
+
+def test_ctrl_c_on_a_terminal_reaches_the_command_once(environment, tracing):
+    """The terminal sends it to the whole group; then the ticket is still printed."""
+    code = (
+        "import signal, sys, time\n"
+        "got = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: got.append(1))\n"
+        "print('re' + 'ady', flush=True)\n"
+        "while not got: time.sleep(0.01)\n"
+        "time.sleep(0.2)\n"
+        "sys.exit(len(got))\n"
+    )
+    # The process leads a session whose terminal this is.
+    leader = (
+        "import fcntl, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+        "from colotrace_cli import guarding; guarding.EACH_S = 0; "
+        "from colotrace_cli.main import main; main()"
+    )
+    said = ""
+    command = ["-c", leader, "guard", "192.0.2.1", "--", *python(code)]
+    with on_terminal(command, environment, program=[sys.executable]) as (process, tty):
+        for text in read_some(tty):
+            said += text
+            if "ready" in said:
+                os.write(tty, b"\x03")
+                break
+        said += read_all(tty)
+        assert process.wait(20) == 1
+    assert "ended with 1" in said
