@@ -1,6 +1,7 @@
 """Runs somebody else's command, and passes signals on to it."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -44,8 +45,34 @@ def run(words: Sequence[str]) -> Ran:
             why = getattr(error, "strerror", None) or str(error)
             return Ran(NOT_FOUND if missing else NOT_EXECUTABLE, time.monotonic() - began, why)
         command.began(process)
+        _wait(process)
         code = process.wait()
     return Ran(code if code >= 0 else 128 - code, time.monotonic() - began)
+
+
+def _wait(process: "subprocess.Popen[bytes]") -> None:
+    """Return once the process has ended. Meanwhile handlers of signals run at once.
+
+    The kernel may give a signal to another thread, such as one of numpy's, and then the main thread
+    is not woken by it. A byte in the pipe of `set_wakeup_fd` wakes it in any case.
+    """
+    try:
+        ended = os.pidfd_open(process.pid)
+    except ProcessLookupError:  # it has ended, and a signal's handler has noticed
+        return
+    woken, wakes = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    before = signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    try:
+        poll = select.poll()
+        for each in (woken, ended):
+            poll.register(each, select.POLLIN)
+        while ended not in (found := [each for each, _ in poll.poll()]):
+            if woken in found:
+                os.read(woken, 4_096)
+    finally:
+        signal.set_wakeup_fd(before)
+        for each in (woken, wakes, ended):
+            os.close(each)
 
 
 class _Command:

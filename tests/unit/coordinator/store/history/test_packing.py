@@ -28,7 +28,7 @@ from colotrace_proto.messages import (
 )
 from colotrace_proto.rows import Colo
 from colotrace_proto.tally import Gathered, Known
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from recorded import complete, known, row, summary
 
@@ -92,6 +92,7 @@ def _trace(number: int) -> st.SearchStrategy[Trace]:
     )
 
 
+@settings(max_examples=40)
 @given(traces())
 def test_packed_rows_are_read_as_they_were(rows: dict[int, Trace]) -> None:
     chunk = chunk_of(blob_of(pack(ASKED, rows)))

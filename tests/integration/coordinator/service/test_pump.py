@@ -15,8 +15,8 @@ from colotrace_proto.messages import Ack, Frame, JobId, Node, NodeKind, Replies
 from colotrace_proto.rows import NO_RESPONSE
 from eventually import until
 from fleet.events import Event, EventReader, State
+from integration.coordinator.service.traced import DEN, SIN, Coordinator
 from unit.coordinator.scripted_agent import ROUTER, TARGET, ScriptedAgent, path
-from unit.coordinator.traced import DEN, SIN, Coordinator
 
 R1, R2, R3 = (bytes((198, 18, 0, n)) for n in (1, 2, 3))
 

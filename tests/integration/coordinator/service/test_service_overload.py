@@ -7,8 +7,8 @@ import pytest
 from colotrace_coordinator.jobs import faults
 from colotrace_proto.codes import RowCode, row_failed
 from colotrace_proto.messages import ColoName
+from integration.coordinator.service.traced import Coordinator, only, within
 from unit.coordinator.scripted_agent import path
-from unit.coordinator.traced import Coordinator, only, within
 
 
 async def test_rows_that_got_no_turn_name_the_coordinator(coordinator: Coordinator) -> None:

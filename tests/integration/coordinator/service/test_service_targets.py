@@ -19,8 +19,8 @@ from colotrace_proto.messages import (
     RefusalReason,
     Refused,
 )
+from integration.coordinator.service.traced import Coordinator, Whole, only, within
 from unit.coordinator.scripted_agent import TARGET, ScriptedAgent, path
-from unit.coordinator.traced import Coordinator, Whole, only, within
 
 SLOW = TargetLimits(of_account=45, in_all=90)
 """One trace of 45 packets a second, and one more at once."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
-from unit.coordinator.traced import Coordinator
+from integration.coordinator.service.traced import Coordinator
 
 
 @pytest.fixture

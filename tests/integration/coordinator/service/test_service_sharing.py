@@ -13,10 +13,10 @@ from colotrace_proto.messages import (
     Cancel,
     PacketType,
 )
+from integration.coordinator.service.traced import Coordinator, cancelled, only, within
 from msgspec import UNSET
 from msgspec.structs import replace
 from unit.coordinator.scripted_agent import path
-from unit.coordinator.traced import Coordinator, cancelled, only, within
 
 
 async def test_identical_requests_share_a_job(coordinator: Coordinator) -> None:

@@ -8,8 +8,8 @@ from colotrace_coordinator.live.feed import Feed
 from colotrace_proto.measured import Status
 from colotrace_proto.messages import Cancel, Frame, Node, NodeKind, Replies
 from eventually import until
+from integration.coordinator.service.traced import DEN, SIN, Coordinator, cancelled, within
 from unit.coordinator.scripted_agent import ROUTER, TARGET, path
-from unit.coordinator.traced import DEN, SIN, Coordinator, cancelled, within
 
 
 def events(feed: Feed, *, after: int = 0) -> list[tuple[str, Any]]:

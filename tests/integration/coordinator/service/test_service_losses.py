@@ -17,9 +17,9 @@ from colotrace_proto.messages import (
     Refused,
 )
 from colotrace_proto.v1 import fleet_pb2 as pb
+from integration.coordinator.service.traced import DEN, Coordinator, gone, only, within
 from msgspec.structs import replace
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
-from unit.coordinator.traced import DEN, Coordinator, gone, only, within
 
 
 async def test_refused_job_moves(coordinator: Coordinator) -> None:

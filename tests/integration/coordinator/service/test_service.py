@@ -23,10 +23,10 @@ from colotrace_proto.messages import (
 )
 from colotrace_proto.notices import Notice, NoticeCode, sentence
 from eventually import until
+from integration.coordinator.service.traced import DEN, SIN, Coordinator, only, within
 from msgspec import UNSET
 from msgspec.structs import replace
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
-from unit.coordinator.traced import DEN, SIN, Coordinator, only, within
 
 
 async def test_agents_packets_are_counted(coordinator: Coordinator) -> None:

@@ -10,8 +10,8 @@ from colotrace_coordinator.fleet.link import Admitted, AgentMessage, Closing
 from colotrace_proto.deadlines import ACCEPT_S, SILENCE_S
 from colotrace_proto.messages import Accepted, Ack, Counters, Heartbeat, Job, JobId
 from eventually import until
+from integration.coordinator.service.traced import Coordinator, only, within
 from unit.coordinator.scripted_agent import hello, path
-from unit.coordinator.traced import Coordinator, only, within
 
 TURN_S = 0.005
 """How long the loop takes for each message."""

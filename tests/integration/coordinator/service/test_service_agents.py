@@ -16,8 +16,8 @@ from colotrace_proto.messages import (
 from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.tags import Tag
 from eventually import until
+from integration.coordinator.service.traced import Coordinator, cancelled, gone, within
 from unit.coordinator.scripted_agent import ScriptedAgent, hello, path
-from unit.coordinator.traced import Coordinator, cancelled, gone, within
 
 
 async def listed(coordinator: Coordinator) -> list[AgentStatus]:
