@@ -10,25 +10,20 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 
 from colotrace_proto import rows, tally
 from colotrace_proto.addresses import address_text
-from colotrace_proto.codes import Code, RowCode, row_failed
+from colotrace_proto.codes import RowCode, row_failed
 from colotrace_proto.deadlines import NAMES_S
-from colotrace_proto.measured import Measured, Options, Remark, Status, Summary, Trace
-from colotrace_proto.messages import ColoName, Edge, Frame
-from colotrace_proto.notices import sentence
+from colotrace_proto.measured import Measured, Remark, Status, Summary, Trace
+from colotrace_proto.messages import ColoName, Frame
 
 from .enrich.asn import AsnTable
 from .enrich.names import Names
 from .fleet.registry import Registry
 from .jobs.fair import Origin
-from .jobs.task import JobResult
 from .model import Answer, Message
 from .turns import Turns
 
 PIECE_ROWS = 25
 """Rows whose statistics are computed in one go: some 1.5 ms."""
-LEAST_DELAY_S = 0.05
-"""A delay of a row's start that is shown."""
-_DELAYED = "started {:.1f} s later, because of the limit of packets a second to one target"
 _LOST_ROWS = {
     Status.CANCELLED: "the measurement was cancelled before this row ended",
     Status.PARTIAL: "the coordinator ended before this row did",
@@ -166,50 +161,3 @@ class Answers:
                 yield piece
             if batches:
                 await self._turns.pause()
-
-
-def recorded(
-    result: JobResult | str, *, target: str, colo: rows.Colo, options: Options, now_ms: int
-) -> Trace:
-    """The row of a job that has just ended; a text is why the target was refused. `now_ms` is in
-    milliseconds of Unix time."""
-    links: tuple[Edge, ...] | None = () if options.multipath else None
-    if isinstance(result, str):
-        code = RowCode.UNTRACEABLE
-        return Trace(
-            gathered=tally.Gathered(target=target, colo=colo, code=code, links=links),
-            began_ms=now_ms,
-            remarks=(Remark(row_failed(code), result),),
-        )
-    if options.multipath:
-        links = result.links
-    return Trace(
-        gathered=tally.Gathered(
-            target=target,
-            colo=colo,
-            target_address=result.target_address,
-            sent=result.sent,
-            replies=result.replies,
-            duration_ns=result.duration_ns,
-            code=result.fault.code if result.fault else 0,
-            unplaced=result.unplaced,
-            own_ends=tally.has_own_ends(options.packet_type, multipath=options.multipath),
-            links=links,
-        ),
-        began_ms=now_ms - result.duration_ns // 1_000_000,
-        source_address=result.source_address,
-        flows=result.flows,
-        remarks=tuple(Remark(code, f"{colo.name}: {words}") for code, words in _remarks(result)),
-    )
-
-
-def _remarks(result: JobResult) -> Iterable[tuple[int, str]]:
-    """Code and text of each message about a row."""
-    if result.fault is not None:
-        yield row_failed(result.fault.code), result.fault.words
-    if result.limited_s >= LEAST_DELAY_S:
-        yield Code.ROW_NOTICE, _DELAYED.format(result.limited_s)
-    for words in result.moved:
-        yield Code.ROW_MOVED, words
-    for notice in result.notices:
-        yield Code.ROW_NOTICE, sentence(notice)

@@ -135,14 +135,14 @@ class TraceService:
             async with self._limit(within_s):
                 await asyncio.wait([task])
         except TimeoutError:
-            self._log.warning("measurement_late", measurement=run.begun.id)
+            self._log.warning("measurement_late", measurement=run.initial.id)
             task.cancel(LATE)
             await asyncio.wait([task])
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._log.error("measurement_failed", measurement=run.begun.id, exc_info=error)
+            self._log.error("measurement_failed", measurement=run.initial.id, exc_info=error)
 
     async def _run(self, run: Running, request: TraceRequest) -> Answer:
-        with self._counted(run.begun.rows):
+        with self._counted(run.initial.rows):
             try:
                 answer = await self._measure(run, request)
             except BaseException as error:
@@ -173,7 +173,7 @@ class TraceService:
         self._turns.share(large=self._rows >= MANY_ROWS)
 
     async def _measure(self, run: Running, request: TraceRequest) -> Answer:
-        rows, width = run.begun.rows, len(request.colos)
+        rows, width = run.initial.rows, len(request.colos)
         # A target that is named twice is traced once.
         named: dict[str, list[int]] = {}
         for index, target in enumerate(request.targets):
@@ -198,7 +198,7 @@ class TraceService:
             if begun >= ROWS_AT_ONCE:
                 begun = 0
                 await self._turns.pause()
-        await asyncio.wait([run.ended])
+        await asyncio.wait([run.rows_done])
         return await self._answers.build(run.summary, run.traces, run.origin)
 
 

@@ -31,6 +31,8 @@ class Outcome(enum.StrEnum):
 
     COMPLETE = "complete"
     """All targets answered."""
+    UNFINISHED = "unfinished"
+    """Some row has not ended: it is still to come, or it was lost with its coordinator."""
     UNREACHED = "unreached"
     """Some target did not answer, and no row has an error."""
     ERRORS = "errors"
@@ -111,7 +113,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def outcome(self) -> Outcome:
-        """Of the rows that have ended."""
+        """The worst of the rows."""
+        if self.finished < self.rows:
+            return Outcome.UNFINISHED
         if self.failed:
             return Outcome.ERRORS
         return Outcome.UNREACHED if self.unreached else Outcome.COMPLETE

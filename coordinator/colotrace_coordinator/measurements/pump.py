@@ -128,8 +128,8 @@ class Pump:
                 self._put_changed(number, row)
                 continue
             self._told.pop(number, None)
-            self.feed.put(Kind.ROW, row_event(self._run.begun, number, row), row=number)
-            target, colo = self._run.begun.place(number)
+            self.feed.put(Kind.ROW, row_event(self._run.initial, number, row), row=number)
+            target, colo = self._run.initial.place(number)
             for remark in self._run.traces[number].remarks:
                 message = Message(remark.code, remark.text, f"/result/{target}/colos/{colo}")
                 self.feed.put(Kind.MESSAGE, message_event(message))
@@ -146,7 +146,7 @@ class Pump:
     def _put_changed(self, number: int, row: rows.ColoRow) -> None:
         news = self._told.setdefault(number, Told()).news(row)
         if news is not None:
-            self.feed.put(Kind.HOPS, hops_event(self._run.begun, number, news), row=number)
+            self.feed.put(Kind.HOPS, hops_event(self._run.initial, number, news), row=number)
 
 
 def _has(row: rows.ColoRow, addresses: set[str]) -> bool:

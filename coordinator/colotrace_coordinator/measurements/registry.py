@@ -95,31 +95,31 @@ class Measurements:
     def close(self, run: Running, status: Status, known: Known) -> None:
         """A measurement has ended."""
         run.close(status, known)
-        del self._running[run.begun.id]
+        del self._running[run.initial.id]
         if self._history is not None:
             self._history.ended(run.summary, known)
-        if (pump := self._pumps.pop(run.begun.id, None)) is not None:
+        if (pump := self._pumps.pop(run.initial.id, None)) is not None:
             pump.end()
 
     def withdraw(self, run: Running) -> None:
-        """End a measurement early, with what there is; `run.ended` is done then."""
+        """End a measurement early, with what there is; `run.rows_done` is done then."""
         if not run.withdrawn:
-            run.withdrawn = True
             self._turns.soon(run.withdraw())
 
     def abandon(self, run: Running, status: Status) -> None:
         """End a measurement that nobody waits for."""
 
+        rows = run.withdraw()
+
         def steps() -> Iterator[None]:
-            run.withdrawn = True
-            yield from run.withdraw()
+            yield from rows
             self.close(run, status, NOTHING_KNOWN)
 
         self._turns.soon(steps())
 
     def _row_ended(self, run: Running, number: int, trace: Trace) -> None:
         if self._history is not None:
-            self._history.row(run.begun, number, trace)
+            self._history.row(run.initial, number, trace)
 
     def feed_here(self, account_id: str, measurement_id: str) -> Feed | None:
         """The events of a measurement that runs here; None if it does not."""
@@ -140,7 +140,7 @@ class Measurements:
 
     def _here(self, account_id: str, measurement_id: str) -> Running | None:
         run = self._running.get(measurement_id)
-        return run if run is not None and run.begun.account_id == account_id else None
+        return run if run is not None and run.initial.account_id == account_id else None
 
     # All of them
 
@@ -199,7 +199,7 @@ class Measurements:
         run = self._here(account_id, measurement_id)
         if run is not None:
             self.withdraw(run)
-            await asyncio.wait([run.closed], timeout=_CANCELLED_WITHIN_S)
+            await asyncio.wait([run.finished], timeout=_CANCELLED_WITHIN_S)
             return True
         return await self._elsewhere.cancel(account_id, measurement_id)
 

@@ -10,11 +10,12 @@ from colotrace_proto.rows import Colo
 from colotrace_proto.tally import NOTHING_KNOWN, Known
 from msgspec.structs import replace
 
-from colotrace_coordinator.answer import recorded
 from colotrace_coordinator.jobs import faults
 from colotrace_coordinator.jobs.fair import Origin
 from colotrace_coordinator.jobs.running import Ticket
 from colotrace_coordinator.jobs.task import JobResult
+
+from .recording import recorded
 
 
 class Watcher(Protocol):
@@ -34,7 +35,7 @@ RowEnded = Callable[["Running", int, Trace], None]
 class Running:
     """A measurement that runs here. Build it inside a running event loop.
 
-    `ended` is done once all rows have ended, whatever the reason.
+    `rows_done` is done once all rows have ended, whatever the reason.
     """
 
     def __init__(
@@ -47,15 +48,15 @@ class Running:
         row_ended: RowEnded,
     ) -> None:
         """`colos`: those of the summary, with their cities."""
-        self.begun = summary
+        self.initial = summary
         """The summary as it was at the start."""
         self.origin = origin
         self.traces: dict[int, Trace] = {}
         """The rows that have ended, by number."""
         self.tickets: dict[int, Ticket] = {}
         """The jobs of the rows that have not, by the number of their first row."""
-        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.rows_done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.finished: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         """Done once its answer has been put together, or nobody waits for one."""
         self.status = Status.RUNNING
         self.withdrawn = False
@@ -72,7 +73,7 @@ class Running:
     def summary(self) -> Summary:
         """What is told of it now."""
         return replace(
-            self.begun,
+            self.initial,
             status=self.status,
             ended_ms=self._ended_ms,
             finished=len(self.traces),
@@ -107,8 +108,11 @@ class Running:
         return self._recorded(number, ticket.so_far())
 
     def withdraw(self) -> Iterator[None]:
-        """End all rows with what there is, one in each step."""
+        """Ask it to end early; returns the steps, each of which ends a row with what there is."""
         self.withdrawn = True
+        return self._withdraw_rows()
+
+    def _withdraw_rows(self) -> Iterator[None]:
         for first, ticket in list(self.tickets.items()):
             if self.tickets.pop(first, None) is not None:
                 result = ticket.withdrawn(faults.withdrawn())
@@ -119,7 +123,7 @@ class Running:
     def close(self, status: Status, known: Known) -> None:
         """It has ended."""
         self.status, self.known, self._ended_ms = status, known, self._now_ms()
-        self.closed.set_result(None)
+        self.finished.set_result(None)
 
     def _job_ended(self, numbers: Sequence[int], done: "asyncio.Future[JobResult]") -> None:
         ticket = self.tickets.pop(numbers[0], None)
@@ -129,18 +133,18 @@ class Running:
 
     def same_rows(self, first: int) -> list[int]:
         """The rows of the same target and colo: a target may be named twice."""
-        target, colo = self.begun.place(first)
-        targets, width = self.begun.targets, len(self.begun.colos)
+        target, colo = self.initial.place(first)
+        targets, width = self.initial.targets, len(self.initial.colos)
         same = (n for n, each in enumerate(targets) if each == targets[target])
         return [n * width + colo for n in same]
 
     def _recorded(self, number: int, result: JobResult | str) -> Trace:
-        target, colo = self.begun.place(number)
+        target, colo = self.initial.place(number)
         return recorded(
             result,
-            target=self.begun.targets[target],
+            target=self.initial.targets[target],
             colo=self._colos[colo],
-            options=self.begun.options,
+            options=self.initial.options,
             now_ms=self._now_ms(),
         )
 
@@ -155,5 +159,5 @@ class Running:
             self._row_ended(self, number, trace)
             if self.watcher is not None:
                 self.watcher.row_ended(number)
-        if len(self.traces) == self.begun.rows and not self.ended.done():
-            self.ended.set_result(None)
+        if len(self.traces) == self.initial.rows and not self.rows_done.done():
+            self.rows_done.set_result(None)

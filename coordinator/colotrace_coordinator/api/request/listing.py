@@ -57,10 +57,12 @@ class Parameters:
 
     def __init__(self, query: Mapping[str, str]) -> None:
         self._query = query
+        self._known: set[str] = set()
         self._faults: list[Message] = []
 
     def text(self, name: str, *, most: int) -> str:
         """The text; "" if it is absent."""
+        self._known.add(name)
         value = self._query.get(name, "")
         if len(value) > most:
             self._fault(name, f"must have at most {most} characters")
@@ -72,6 +74,7 @@ class Parameters:
 
         `words` say what is valid.
         """
+        self._known.add(name)
         value = self._query.get(name, "")
         if not value:
             return None
@@ -106,16 +109,20 @@ class Parameters:
         self._faults.append(schema_fault(f"{name} {words}", f"?{name}"))
 
     def check(self) -> None:
-        """Raises InvalidBodyError if something was wrong."""
+        """Raises InvalidBodyError if something was wrong, or is not known: a filter that is written
+        wrongly must not list everything."""
+        for name in self._query:
+            if name not in self._known:
+                self._fault(safe(name, most=40), "is not a parameter of this route")
         if self._faults:
             raise InvalidBodyError(self._faults)
 
 
-def paging(read: Parameters) -> Page:
-    """Which page is wanted."""
+def paging(read: Parameters, *, numbered: bool = True) -> Page:
+    """Which page is wanted. `numbered`: it may be asked for by its number."""
     return Page(
         before=read.one("cursor", _id, "must be the cursor of an earlier page"),
-        page=read.number("page", 0, least=1, most=MOST_PAGES),
+        page=read.number("page", 0, least=1, most=MOST_PAGES) if numbered else 0,
         per_page=read.number("per_page", PER_PAGE, least=1, most=MOST_PER_PAGE),
     )
 

@@ -11,6 +11,7 @@ from colotrace_coordinator.api.access.access import READ, Access
 from colotrace_coordinator.api.errors import NoMeasurementError
 from colotrace_coordinator.api.reading import Reading
 from colotrace_coordinator.api.representation import wanted
+from colotrace_coordinator.api.request.listing import Parameters
 from colotrace_coordinator.api.streams import Streams, position_of, stream_of
 from colotrace_coordinator.model import Measurements
 
@@ -29,6 +30,7 @@ class Events:
     async def get(self, request: Request) -> Response:
         """The events so far, and those to come; lines of rows if the client prefers them."""
         account_id = await self._access.identify(request, any_of=READ)
+        Parameters(request.query_params).check()
         form = wanted(request)
         if not isinstance(form, Live):
             form = Live.EVENTS

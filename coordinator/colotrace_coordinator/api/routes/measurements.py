@@ -127,7 +127,7 @@ class MeasurementRoutes:
         read = Parameters(request.query_params)
         target = read.chosen("target", summary.targets, most=MAX_TARGET)
         colo = read.chosen("colo", summary.colos, most=32)
-        page = paging(read)
+        page = paging(read, numbered=False)
         read.check()
         found = await self._measurements.pair(
             account_id,
@@ -154,12 +154,14 @@ def _info(shown: Iterable[object], page: Page, cursor: str) -> ListInfo:
 
 
 def _tag(summary: Summary, form: Format, answer: Answer | None = None) -> str:
-    """The entity tag. What has ended does not change; what runs, with each reply and each name."""
+    """The entity tag. What has ended does not change; what runs, with each reply, loss and name."""
     tag = f"{summary.id}-{form.name}-{summary.status}"
     if answer is not None and summary.status is Status.RUNNING:
         measured = answer.measured
-        replies = sum(len(each.gathered.replies.ttl) for each in measured.traces.values())
-        tag += f"-{summary.finished}-{replies}-{len(measured.known.names)}"
+        rows = [each.gathered for each in measured.traces.values()]
+        replies, sent = sum(len(g.replies.ttl) for g in rows), sum(sum(g.sent) for g in rows)
+        known = len(measured.known.names), len(measured.known.asns)
+        tag += f"-{summary.finished}-{replies}-{sent}-{known[0]}-{known[1]}"
     # Weak, since the body may be compressed (RFC 9110 section 8.8.1).
     return f'W/"{tag}"'
 

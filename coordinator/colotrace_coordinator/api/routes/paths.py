@@ -46,6 +46,7 @@ class PathRoutes:
     async def diff(self, request: Request) -> Response:
         """What differs between a measurement and a later one."""
         account_id = await self._access.identify(request, any_of=READ)
+        Parameters(request.query_params).check()
         both = [request.path_params[name] for name in ("id", "other")]
         async with self._measured(account_id, *both) as (before, after):
             return answer(await self._measurements.diff(before, after))

@@ -41,7 +41,7 @@ def kept(
         targets=targets,
         colos=colos,
         options=options or Options(),
-        finished=len(targets) * 2,
+        finished=len(targets) * 2 if rows is None else rows,
         failed=failed,
     )
     history.begun(summary)
@@ -107,6 +107,28 @@ async def test_shown_measurement_has_rows_and_summary(
         },
         "rows": {"asked": 2, "finished": 2, "failed": 0, "unreached": 0},
     }
+
+
+@pytest.mark.parametrize(
+    ("status", "rows", "outcome"),
+    [
+        (Status.RUNNING, 1, "unfinished"),
+        (Status.PARTIAL, 1, "unfinished"),
+        (Status.COMPLETE, 2, "complete"),
+    ],
+)
+async def test_outcome_tells_whether_rows_are_missing(
+    client: httpx.AsyncClient,
+    history: RememberedHistory,
+    status: Status,
+    rows: int,
+    outcome: str,
+) -> None:
+    summary = kept(history, status=status, rows=rows)
+    assert (await got(client, f"/{summary.id}"))["result_info"]["outcome"] == outcome
+    found = (await got(client, "", outcome=outcome))["result"]
+    assert [each["id"] for each in found] == [summary.id]
+    assert (await got(client, "", outcome="errors"))["result"] == []
 
 
 async def test_missing_row_of_a_partial_measurement_has_an_error(
@@ -203,10 +225,11 @@ async def test_list_is_filtered(
         ({"since": "yesterday"}, "since must be a time"),
         ({"until": "9" * 60}, "until must be a time"),
         ({"packet_type": "sctp"}, "packet_type must be one of icmp, udp"),
-        ({"outcome": "fine"}, "outcome must be one of complete, unreached, errors"),
+        ({"outcome": "fine"}, "outcome must be one of complete, unfinished"),
         ({"cursor": "x"}, "cursor must be"),
         ({"per_page": "101"}, "per_page must be a number from 1 to 100"),
         ({"page": "0"}, "page must be a number from 1 to 100"),
+        ({"targt": "a"}, "targt is not a parameter of this route"),
         ({"target": "x" * 300}, "target must have at most 255"),
     ],
 )
@@ -260,6 +283,9 @@ async def test_row_over_time(client: httpx.AsyncClient, history: RememberedHisto
     assert {each["row"]["colo"]["name"] for each in body["result"]} == {"sin01"}
     last = await got(client, f"/{ids[2]}/rows", colo="sin01", cursor=body["result_info"]["cursor"])
     assert [each["measurement"]["id"] for each in last["result"]] == [ids[0]]
+    numbered = {"colo": "sin01", "page": 2}
+    refused = await client.get(f"{PATH}/{ids[2]}/rows", headers=BEARER, params=numbered)
+    assert refused.json()["errors"][0]["message"] == "page is not a parameter of this route"
     wrong = await client.get(f"{PATH}/{ids[0]}/rows", headers=BEARER, params={"target": "x"})
     assert [each["message"] for each in wrong.json()["errors"]] == [
         "target must be one of the measurement's: web.example",
@@ -274,6 +300,8 @@ async def test_graph_of_a_measurement(
     body = await got(client, f"/{summary.id}/graph")
     assert [node["ip"] for node in body["result"]["nodes"]] == ["", "", "10.0.0.1", "192.0.2.7"]
     assert body["result_info"]["id"] == summary.id
+    dot = await client.get(f"{PATH}/{summary.id}/graph", headers=BEARER, params={"format": "dot"})
+    assert dot.json()["errors"][0]["message"] == "format is not a parameter of this route"
     by_asn = await got(client, f"/{summary.id}/graph", by="asn", target="web.example")
     assert by_asn["result"]["by"] == "asn"
     wrong = await client.get(f"{PATH}/{summary.id}/graph", headers=BEARER, params={"by": "ip"})
