@@ -54,6 +54,12 @@ class Options(NamedTuple):
     multipath: bool = False
     family: Family | None = None
 
+    @property
+    def packets(self) -> int:
+        """Packets that a row is expected to send to its target: one probe for each TTL and try, for
+        each of its packet types. A multipath row may send more."""
+        return len(self.packet_type.parts) * self.max_ttl * self.packets_per_ttl
+
 
 class Remark(msgspec.Struct, frozen=True):
     """A message of the API about one row: a code (`codes`) and a text."""

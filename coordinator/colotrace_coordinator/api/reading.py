@@ -8,10 +8,22 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from colotrace_proto.measured import Summary
+
 from .errors import OverloadedError, TooManyReadsError
 
 MAX_ROWS, MAX_ROWS_OF_ACCOUNT = 30_000, 15_000
 """A row of 15 hops with 45 replies takes 5 KB, and 18 KB if its events are read: up to 540 MB."""
+_REPLIES = 45
+_MULTIPATH_ROWS = 45
+"""A multipath row counts as so many. It has some 2,000 replies if it is wide, 8,192 at most."""
+
+
+def rows_held(summary: Summary, rows: int | None = None) -> int:
+    """How many rows of 45 replies a measurement counts as, or so many of its rows."""
+    options = summary.options
+    each = _MULTIPATH_ROWS if options.multipath else -(-options.packets // _REPLIES)
+    return (summary.rows if rows is None else rows) * each
 
 
 class Reading:

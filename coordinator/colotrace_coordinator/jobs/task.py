@@ -43,10 +43,8 @@ class Task(NamedTuple):
 
     @property
     def packets(self) -> int:
-        """How many packets the task is expected to send to its target: one probe each TTL and
-        try, for each of its packet types. A multipath job may send more."""
-        options = self.options
-        return len(options.packet_type.parts) * options.max_ttl * options.packets_per_ttl
+        """See `Options.packets`."""
+        return self.options.packets
 
     def job(self, job_id: JobId, *, remaining_ms: int, owner: Owner | None = None) -> Job:
         """The task as it is offered to an agent."""

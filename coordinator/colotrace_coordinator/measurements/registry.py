@@ -31,6 +31,9 @@ from .running import Running
 
 T = TypeVar("T")
 
+ANALYSES_AT_ONCE = 2
+"""Graphs and comparisons that are computed at once; one of wide rows takes 50 MB."""
+
 _CANCELLED_WITHIN_S = 2.0
 """How long a cancellation is waited for: names are looked up before a measurement ends."""
 
@@ -59,6 +62,7 @@ class Measurements:
         self._ids = Ids(now_ms)
         self._running: dict[str, Running] = {}
         self._pumps: dict[str, Pump] = {}
+        self._analyses = asyncio.Semaphore(ANALYSES_AT_ONCE)
 
     def __len__(self) -> int:
         """Measurements that run here."""
@@ -217,7 +221,8 @@ class Measurements:
 
     async def _worked(self, work: Work[T]) -> T:
         """The result of a computation that lets others have their turns."""
-        await self._turns.run(work)
+        async with self._analyses:
+            await self._turns.run(work)
         return work.result
 
     async def _so_far(self, run: Running) -> Measured:

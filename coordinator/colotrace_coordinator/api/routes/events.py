@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from colotrace_coordinator.api.access.access import READ, Access
 from colotrace_coordinator.api.errors import NoMeasurementError
-from colotrace_coordinator.api.reading import Reading
+from colotrace_coordinator.api.reading import Reading, rows_held
 from colotrace_coordinator.api.representation import wanted
 from colotrace_coordinator.api.request.listing import Parameters
 from colotrace_coordinator.api.streams import Streams, position_of, stream_of
@@ -39,7 +39,7 @@ class Events:
             stack.enter_context(self._streams.enter(account_id))
             summary = await self._measurements.find(account_id, request.path_params["id"])
             if summary is not None and summary.status is not Status.RUNNING:
-                stack.enter_context(self._reading.enter(account_id, summary.rows))
+                stack.enter_context(self._reading.enter(account_id, rows_held(summary)))
             feed = await self._measurements.feed(
                 account_id, request.path_params["id"], position=position_of(last_event_id)
             )

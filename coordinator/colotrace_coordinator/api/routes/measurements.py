@@ -1,5 +1,6 @@
 """The routes of measurements: list, show, cancel or remove, and one row over time."""
 
+import asyncio
 from collections.abc import Iterable
 from contextlib import ExitStack
 
@@ -20,7 +21,7 @@ from colotrace_coordinator.api.errors import (
     UnreachableMeasurementError,
     schema_fault,
 )
-from colotrace_coordinator.api.reading import Reading
+from colotrace_coordinator.api.reading import Reading, rows_held
 from colotrace_coordinator.api.representation import represent, wanted_format
 from colotrace_coordinator.api.request.listing import Page, Parameters, listing, paging
 from colotrace_coordinator.measurements.shapes import SummaryShape
@@ -80,7 +81,7 @@ class MeasurementRoutes:
             if _matches(request, tag):
                 return Response(status_code=304, headers={"ETag": tag})
         with ExitStack() as stack:
-            stack.enter_context(self._reading.enter(account_id, summary.rows))
+            stack.enter_context(self._reading.enter(account_id, rows_held(summary)))
             got = await self._measurements.show(account_id, measurement_id)
             if got is None:  # it was removed meanwhile
                 raise NoMeasurementError
@@ -129,24 +130,26 @@ class MeasurementRoutes:
         colo = read.chosen("colo", summary.colos, most=32)
         page = paging(read, numbered=False)
         read.check()
-        found = await self._measurements.pair(
-            account_id,
-            target,
-            ColoName(colo),
-            up_to=page.before or summary.id,
-            most=page.per_page + 1,
-        )
-        shown = found[: page.per_page]
-        cursor = found[-1].summary.id if len(found) > len(shown) else ""
-        result = [
-            PairRow(
-                measurement=SummaryShape.of(each.summary),
-                row=tally.colo_rows([trace.gathered], each.known)[0],
+        held = rows_held(summary, page.per_page + 1)
+        with self._reading.enter(account_id, held):
+            found = await self._measurements.pair(
+                account_id,
+                target,
+                ColoName(colo),
+                up_to=page.before or summary.id,
+                most=page.per_page + 1,
             )
-            for each in shown
-            for trace in each.traces.values()
-        ]
-        return answer(result, info=_info(shown, page, cursor))
+            shown = found[: page.per_page]
+            cursor = found[-1].summary.id if len(found) > len(shown) else ""
+            result = []
+            for each in shown:
+                found_rows = tally.colo_rows(
+                    [trace.gathered for trace in each.traces.values()], each.known
+                )
+                told = SummaryShape.of(each.summary)
+                result += [PairRow(measurement=told, row=row) for row in found_rows]
+                await asyncio.sleep(0)  # a multipath row takes milliseconds
+            return answer(result, info=_info(shown, page, cursor))
 
 
 def _info(shown: Iterable[object], page: Page, cursor: str) -> ListInfo:

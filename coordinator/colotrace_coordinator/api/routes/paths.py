@@ -12,7 +12,7 @@ from starlette.responses import Response
 from colotrace_coordinator.api.access.access import READ, Access
 from colotrace_coordinator.api.envelope import answer
 from colotrace_coordinator.api.errors import NoMeasurementError
-from colotrace_coordinator.api.reading import Reading
+from colotrace_coordinator.api.reading import Reading, rows_held
 from colotrace_coordinator.api.request.listing import Parameters, one_of
 from colotrace_coordinator.measurements.shapes import SummaryShape
 from colotrace_coordinator.model import Measurements
@@ -59,7 +59,7 @@ class PathRoutes:
             summary = await self._measurements.find(account_id, each)
             if summary is None:
                 raise NoMeasurementError
-            rows += summary.rows
+            rows += rows_held(summary)
         with self._reading.enter(account_id, rows):
             found = [await self._measurements.measured(account_id, each) for each in ids]
             measured = [each for each in found if each is not None]

@@ -6,7 +6,8 @@ from contextlib import ExitStack
 import httpx
 import pytest
 from colotrace_coordinator.api.errors import OverloadedError, TooManyReadsError, describe
-from colotrace_coordinator.api.reading import Reading
+from colotrace_coordinator.api.reading import Reading, rows_held
+from colotrace_proto.measured import Options
 from starlette.applications import Starlette
 from unit.coordinator.api.conftest import ACCOUNT, BEARER, PATH
 from unit.coordinator.api.test_measurements import kept
@@ -71,3 +72,17 @@ def test_refusal_says_when_to_come_back() -> None:
     described = describe(TooManyReadsError(), path="")
     assert (described.status, described.headers) == (429, {"Retry-After": "1"})
     assert isinstance(httpx.codes(described.status), httpx.codes)
+
+
+@pytest.mark.parametrize(
+    ("options", "rows"),
+    [
+        (Options(), 2),
+        (Options(packets_per_ttl=10, max_ttl=64), 30),
+        (Options(multipath=True), 90),
+    ],
+)
+def test_row_counts_by_the_replies_that_it_may_have(
+    history: RememberedHistory, options: Options, rows: int
+) -> None:
+    assert rows_held(kept(history, options=options)) == rows
