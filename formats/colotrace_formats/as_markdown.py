@@ -8,12 +8,11 @@ from collections.abc import Iterator, Sequence
 
 from colotrace_proto import rows
 from colotrace_proto.measured import Measured, Summary
-from colotrace_proto.text import safe
 from msgspec import UNSET, UnsetType
 
+from .code_spans import code
 from .shown import Row, numbers_of, pieces, steps, time_text
 
-_MOST = 500
 _COLOS = ("Colo", "City", "Result", "Hops", "Sent", "Lost", "Mean ms", "Max ms")
 _COLOS_RIGHT = (False, False, False, True, True, True, True, True)
 _HOPS = ("TTL", "Address", "Name", "AS", "Sent", "Lost", "Min ms", "Mean ms", "Max ms", "Labels")
@@ -38,13 +37,6 @@ def _parts(measured: Measured, *, follows: bool) -> Iterator[str]:
             yield ""  # the lines are short for what their rows cost
         for step in steps(measured, numbers):
             yield from map(_path, step)
-
-
-def code(text: str) -> str:
-    """Untrusted text as a code span; "" for no text. A code span has no escapes, so a backtick and
-    a cell's end become text as control characters do."""
-    shown = safe(text, most=_MOST).replace("`", "\\x60").replace("|", "\\x7c")
-    return f"`{shown}`" if shown else ""
 
 
 def _heading(target: str, summary: Summary, measured: Measured, numbers: range) -> str:

@@ -8,20 +8,20 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import typer
+from colotrace_formats.names import NAMES
 from colotrace_proto.text import safe
 
 from .connected import Connection
 
 T = TypeVar("T")
 TIMEOUT_S = 1.0
-_FORMATS = ("json", "csv", "text", "markdown", "mtr", "atlas", "scamper", "dot")
 _MOST_IDS = 20
 _MOST_LAST = 3
 
 
 def formats(incomplete: str) -> list[str]:
     """Names of formats."""
-    return [name for name in _FORMATS if name.startswith(incomplete)]
+    return [name for name in NAMES if name.startswith(incomplete)]
 
 
 def colos(context: typer.Context, incomplete: str) -> list[str]:

@@ -8,7 +8,7 @@ from colotrace_cli.errors import EXIT_DIFFERS
 
 from . import completing
 from .connected import Connection, connected
-from .flags import Json
+from .flags import Json, at_most_one
 
 
 @connected
@@ -42,6 +42,7 @@ def diff(
     connection: Connection,
 ) -> None:
     """Print what differs between two measurements; exit code 4 if anything does."""
+    at_most_one({"--full": full, "--json": as_json})
     settings = connection.settings()
     from colotrace_cli import changes, printing, recent, runs
     from colotrace_cli.views import difference

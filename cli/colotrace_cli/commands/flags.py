@@ -1,9 +1,11 @@
 """Flags that several commands have, and the words for exit codes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from colotrace_formats.names import NAMES
 
 EXIT_CODES = (
     "Exit codes: 0 every row is complete, even if its target did not answer; 1 some row has an "
@@ -11,6 +13,19 @@ EXIT_CODES = (
     "setting is invalid; 3 the request failed; 4 diff, guard: something differs; 74 standard "
     "output cannot be written; 130 interrupted; 141 the reader of standard output closed it."
 )
+FORMATS_IN_WORDS = f"{', '.join(NAMES[:-1])} or {NAMES[-1]}"
+
+
+def at_most_one(given: Mapping[str, bool]) -> None:
+    """Refuse flags that say in several ways what to print, by whether each is given.
+
+    Raises:
+        typer.BadParameter: several are.
+    """
+    names = [name for name, is_given in given.items() if is_given]
+    if len(names) > 1:
+        raise typer.BadParameter(f"choose one of {' and '.join(names)}", param_hint=names[-1])
+
 
 Url = Annotated[
     str | None,

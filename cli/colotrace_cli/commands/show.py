@@ -8,7 +8,7 @@ from colotrace_cli.errors import EXIT_ROW_FAILED
 
 from . import completing
 from .connected import Connection, connected
-from .flags import Json
+from .flags import FORMATS_IN_WORDS, Json, at_most_one
 
 Id = Annotated[
     str,
@@ -46,25 +46,22 @@ def show(
             envvar="COLOTRACE_FORMAT",
             metavar="NAME",
             autocompletion=completing.formats,
-            help="Print it as json, csv, text, markdown, mtr, atlas, scamper or dot.",
+            help=f"Print it as {FORMATS_IN_WORDS}.",
         ),
     ] = None,
     as_json: Json = False,
     connection: Connection,
 ) -> None:
     """Print a measurement: what there is so far while it runs."""
-    given = [
-        name
-        for name, is_given in (
-            ("--json", as_json),
-            ("--format", form is not None),
-            ("--tree", tree),
-            ("--matrix", matrix),
-        )
-        if is_given
-    ]
-    if len(given) > 1:
-        raise typer.BadParameter(f"choose one of {' and '.join(given)}", param_hint=given[-1])
+    at_most_one(
+        {
+            "--json": as_json,
+            "--format": form is not None,
+            "--full": full,
+            "--tree": tree,
+            "--matrix": matrix,
+        }
+    )
     settings = connection.settings()
     from colotrace_cli import printed, recent
 

@@ -9,7 +9,7 @@ from colotrace_cli.errors import EXIT_ROW_FAILED
 
 from . import completing, request
 from .connected import Connection, connected
-from .flags import Json
+from .flags import FORMATS_IN_WORDS, Json, at_most_one
 
 Targets = Annotated[
     list[str], typer.Argument(metavar="TARGET…", help="Names or addresses.", show_default=False)
@@ -74,6 +74,8 @@ IPv6 = Annotated[
     bool, typer.Option("--ipv6", "-6", envvar="COLOTRACE_IPV6", help="Trace over IPv6.")
 ]
 
+_NOT_WATCHED = ("--json", "--format", "--async", "--fail-unreached")
+
 
 @connected
 def trace(
@@ -118,7 +120,7 @@ def trace(
             envvar="COLOTRACE_FORMAT",
             metavar="NAME",
             autocompletion=completing.formats,
-            help="Print the answer as json, csv, text, markdown, mtr, atlas, scamper or dot.",
+            help=f"Print the answer as {FORMATS_IN_WORDS}.",
         ),
     ] = None,
     watch: Annotated[
@@ -161,16 +163,17 @@ def trace(
     how = {
         "--json": as_json,
         "--format": form is not None,
+        "--full": full,
         "--tree": tree,
         "--matrix": matrix,
         "--async": respond_async,
     }
-    given = [name for name, is_given in how.items() if is_given]
-    if len(given) > 1:
-        raise typer.BadParameter(f"choose one of {' and '.join(given)}", param_hint=given[-1])
+    at_most_one(how)
     every_s = request.seconds(watch) if watch else None
-    if every_s is not None and (as_json or form or respond_async):
-        raise typer.BadParameter(f"cannot be used with {given[0]}", param_hint="--watch")
+    ends = {**how, "--fail-unreached": fail_unreached}
+    alone = [name for name in _NOT_WATCHED if ends[name]]
+    if every_s is not None and alone:
+        raise typer.BadParameter(f"cannot be used with {alone[0]}", param_hint="--watch")
     settings = connection.settings()
     from colotrace_cli import printed
 
@@ -183,7 +186,7 @@ def trace(
         return
     view = printed.View(full=full, tree=tree, matrix=matrix, body=as_json)
     if every_s is not None:
-        shown.watched(view, every_s)
+        shown.watched(view, every_s)  # does not return
     found = shown.traced(view)
     if found.failed or (fail_unreached and found.unreached):
         raise typer.Exit(EXIT_ROW_FAILED)

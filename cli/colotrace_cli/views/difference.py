@@ -10,6 +10,7 @@ from .tables import words
 
 FEW = 4
 """Up to so many rows are printed in full."""
+NOTHING = "nothing was compared"
 _INDENT = 2
 _ENDS = {
     "fails": "has an error now",
@@ -22,7 +23,7 @@ _ENDS = {
 def difference(found: Difference, on: TextOutput, *, full: bool = False) -> list[str]:
     """What was compared, each cluster with its members, what was not compared; then each row that
     differs, if they are few or `full`."""
-    sentences = found.in_words or ["nothing was compared"]
+    sentences = found.in_words or [NOTHING]
     first, rest = sentences[0], sentences[1 + len(found.clusters) :]
     lines = [on.bold(line) for line in words(on.text(first, most=500), on)]
     for cluster in found.clusters:

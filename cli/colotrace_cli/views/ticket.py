@@ -6,14 +6,13 @@ Everything from the network is in a code span: nothing in one is a link, a menti
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from colotrace_proto.text import safe
+from colotrace_formats.code_spans import code
 
 from colotrace_cli.api.shapes import Answer, Difference
 
-from .difference import details, members
+from .difference import NOTHING, details, members
 from .result import failed_rows, summary
 
-_MOST = 500
 _MOST_ROWS = 50
 """Rows that differ beyond these are counted."""
 
@@ -46,15 +45,13 @@ def markdown(of: Guarded) -> list[str]:
     return list(_lines(of))
 
 
-def code(text: str) -> str:
-    """Untrusted text as a code span, which has no escapes."""
-    return f"`{safe(text, most=_MOST).replace('`', chr(92) + 'x60')}`"
-
-
 def _lines(of: Guarded) -> Iterator[str]:
     changed = sum(len(each.changes) for each in of.differences)
     verdict = f"{changed} {'row differs' if changed == 1 else 'rows differ'}"
-    yield f"## {verdict if changed else 'No difference found'} after {code(of.command)}"
+    if not changed:
+        compared = any(each.paths for each in of.differences)
+        verdict = "No difference found" if compared else "No path could be compared"
+    yield f"## {verdict} after {code(of.command)}"
     yield ""
     yield f"- Targets: {_codes(of.targets)}"
     yield f"- From: {_codes(of.colos) if of.colos else 'all colos'}"
@@ -79,7 +76,7 @@ def _lines(of: Guarded) -> Iterator[str]:
 
 
 def _difference(of: Difference) -> Iterator[str]:
-    sentences = of.in_words or ["nothing was compared"]
+    sentences = of.in_words or [NOTHING]
     yield f"{code(sentences[0])}"
     yield ""
     for cluster in of.clusters:

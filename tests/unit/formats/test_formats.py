@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from colotrace_formats.formats import FORMATS
+from colotrace_formats.names import NAMES
 from colotrace_proto.tally import NOTHING_KNOWN
 from msgspec.structs import replace
 
@@ -105,3 +106,7 @@ def test_text_tells_its_charset(name: str) -> None:
     """The default of `text/` types is no UTF-8; JSON is always UTF-8."""
     content_type = FORMATS[name].content_type
     assert content_type.endswith("; charset=utf-8") == content_type.startswith("text/")
+
+
+def test_names_are_those_of_the_table() -> None:
+    assert tuple(FORMATS) == NAMES

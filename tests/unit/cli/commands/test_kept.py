@@ -207,3 +207,9 @@ def test_agents_have_a_line_each(api, run, envelope):
 def test_no_agent_names_the_next_step(api, run, envelope):
     api.answers(envelope([]))
     assert "colotrace-agent run" in run("agents").stdout
+
+
+def test_full_json_is_refused(api, run):
+    """The API's answer has each path anyway."""
+    assert run("show", MEASUREMENT, "--full", "--json").exit_code == 2
+    assert api.asked == []

@@ -269,6 +269,7 @@ def test_format_is_asked_for_and_printed_as_it_comes(api, run):
     [
         ("--json", "--format", "csv"),
         ("--json", "--async"),
+        ("--json", "--full"),
         ("-4", "-6"),
     ],
 )
