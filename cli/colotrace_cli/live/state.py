@@ -33,7 +33,8 @@ Place = tuple[int, int]
 
 @dataclass(slots=True)
 class Live:
-    """A measurement as far as it is known. Events may be repeated: each states what now holds."""
+    """A measurement as far as it is known. Events may be repeated: each states what now holds, and
+    after another `start` all that holds comes again."""
 
     measurement: Measurement | None = None
     hops: dict[Place, dict[int, Hop]] = field(default_factory=dict)
@@ -49,9 +50,11 @@ class Live:
             ValueError: the data does not have the API's format.
         """
         match kind:
-            case "start" | "end":
+            case "start":
+                self._begin(msgspec.json.decode(data, type=_Start).measurement)
+            case "end":
                 self.measurement = msgspec.json.decode(data, type=_Start).measurement
-                self.ended = self.ended or kind == "end"
+                self.ended = True
             case "hops":
                 self._hops(msgspec.json.decode(data, type=_Hops))
             case "row":
@@ -89,6 +92,12 @@ class Live:
         return (
             asked is not None and 0 <= target < len(asked.targets) and 0 <= colo < len(asked.colos)
         )
+
+    def _begin(self, measurement: Measurement) -> None:
+        self.measurement, self.ended = measurement, False
+        self.hops.clear()
+        self.rows.clear()
+        self.messages.clear()
 
     def _hops(self, event: _Hops) -> None:
         place = (event.target, event.colo)

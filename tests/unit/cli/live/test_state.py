@@ -73,3 +73,13 @@ def test_unknown_event_is_ignored(live):
 def test_data_of_another_shape_is_an_error(live, kind, data):
     with pytest.raises((ValueError, RecursionError)):
         live.take(kind, data)
+
+
+def test_another_start_forgets_all(live, colo_row, summary):
+    """What still holds comes again after it."""
+    hops(live, 1, colo=1)
+    live.take("row", json.dumps({"target": 0, "colo": 0, "row": colo_row("den01")}).encode())
+    live.take("message", json.dumps({"code": 1111, "message": "a notice"}).encode())
+    live.take("start", json.dumps({"measurement": summary("running", colos=["fra01"])}).encode())
+    assert (live.hops, live.rows, live.messages) == ({}, {}, [])
+    assert live.places() == [(0, 0)]
