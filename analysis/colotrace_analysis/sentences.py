@@ -30,6 +30,11 @@ def hops_text(least: int, most: int) -> str:
     return f"hop {least}" if least == most else f"hop {least}\N{EN DASH}{most}"
 
 
+def short_ms(ms: float) -> str:
+    """`123`, `12.3`, `0.038`: few digits, but not none."""
+    return f"{ms:.{0 if ms >= 100 else 1 if ms >= 1 else 3}f}"
+
+
 def ms_text(ms: float, *, signed: bool = False) -> str:
     """`12 ms`, `1.5 ms`, or with its sign, `+12 ms`."""
     size = abs(ms)

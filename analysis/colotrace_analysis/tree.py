@@ -24,7 +24,7 @@ from colotrace_proto.layout import TextOutput, flow
 from colotrace_proto.text import width
 
 from .branches import Branch, LeafColo, grown
-from .sentences import counted, verb
+from .sentences import counted, short_ms, verb
 
 MOST_LINES = 25
 _LEAST_ITEMS = 2
@@ -153,7 +153,7 @@ class _Drawing:
 
     def _entry(self, colo: LeafColo) -> str:
         lost = f" ({100 * colo.lost / colo.sent:.0f}% lost)" if self._has_loss(colo) else ""
-        time = f" ({colo.told})" if colo.rtt_ms is None else f" {_ms(colo.rtt_ms)}"
+        time = f" ({colo.told})" if colo.rtt_ms is None else f" {short_ms(colo.rtt_ms)}"
         return colo.name + time + lost
 
     @staticmethod
@@ -168,7 +168,7 @@ class _Drawing:
         times = [colo.rtt_ms for colo in colos if colo.rtt_ms is not None]
         told = []
         if times:
-            low, high = _ms(min(times)), _ms(max(times))
+            low, high = short_ms(min(times)), short_ms(max(times))
             told.append(f"{low if low == high else low + self._signs.dash + high} ms")
         losing = [colo for colo in colos if self._has_loss(colo)]
         if losing:
@@ -210,7 +210,3 @@ class _Drawing:
     @staticmethod
     def _joined(parts: Sequence[str]) -> str:
         return "  ".join(part for part in parts if part)
-
-
-def _ms(ms: float) -> str:
-    return f"{ms:.1f}" if ms < 100 else f"{ms:.0f}"

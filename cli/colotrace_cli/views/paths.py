@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from colotrace_analysis.matrix import Cell, Line, Matrix, matrix
+from colotrace_analysis.sentences import short_ms
 from colotrace_analysis.tree import tree
 from colotrace_proto import rows
 from colotrace_proto.layout import TextOutput, flow, grid, total, widths
@@ -73,7 +74,7 @@ def _cell(cell: Cell | None, on: TextOutput, most: int) -> str:
         return "*"
     label = on.fit(on.text(cell.name or cell.ip), most)
     more = f" +{cell.others}" if cell.others else ""
-    time = "" if cell.rtt_ms is None else f" {cell.rtt_ms:.1f}"
+    time = "" if cell.rtt_ms is None else f" {short_ms(cell.rtt_ms)}"
     return f"{label}{more}{time}{' !' if cell.carries_on else ''}"
 
 

@@ -7,20 +7,22 @@ from colotrace_proto.layout import TextOutput
 from colotrace_proto.text import width
 
 
-def node(ip, name=""):
-    return rows.Node(asn="AS64500", ip=ip, name=name or ip, packet_count=3, mean_rtt_ms=1.5)
+def node(ip, name="", rtt_ms=1.5):
+    return rows.Node(asn="AS64500", ip=ip, name=name or ip, packet_count=3, mean_rtt_ms=rtt_ms)
 
 
-def row(colo, length):
+def row(colo, length, rtt_ms=1.5):
     """A path of so many hops to the target; the second one is silent."""
-    nodes = [node(f"192.0.2.{ttl}", f"core{ttl}.{colo}.example") for ttl in range(1, length)]
+    nodes = [
+        node(f"192.0.2.{ttl}", f"core{ttl}.{colo}.example", rtt_ms) for ttl in range(1, length)
+    ]
     hops = [
         rows.Hop(packets_ttl=ttl, packets_sent=3, packets_lost=0, nodes=[each])
-        for ttl, each in enumerate([*nodes, node("198.51.100.9", "web.example")], 1)
+        for ttl, each in enumerate([*nodes, node("198.51.100.9", "web.example", rtt_ms)], 1)
     ]
     hops[1] = rows.Hop(packets_ttl=2, packets_sent=3, packets_lost=3, nodes=[rows.SILENCE])
     summary = rows.TargetSummary(
-        asn="AS64500", ip="198.51.100.9", name="web.example", packet_count=3, mean_rtt_ms=1.5
+        asn="AS64500", ip="198.51.100.9", name="web.example", packet_count=3, mean_rtt_ms=rtt_ms
     )
     return rows.ColoRow(
         colo=rows.Colo(city="Denver, CO, US", name=colo),
@@ -70,3 +72,12 @@ def test_words_of_the_network_are_escaped():
     )
     lines = as_matrix(rows.TargetRow(target="\x1b[2J", colos=[found]), TextOutput())
     assert not set("\x1b\x9b") & set("".join(lines))
+
+
+@pytest.mark.parametrize("draw", [as_tree, as_matrix])
+def test_short_times_have_digits(draw):
+    """In one building, all round-trip times are below 0.05 ms."""
+    near = rows.TargetRow(target="web.example", colos=[row("den01", 4, rtt_ms=0.038)])
+    text = "\n".join(draw(near, TextOutput()))
+    assert "0.038" in text
+    assert "0.0 " not in text + " "
