@@ -171,7 +171,7 @@ def _hint(done: Sequence[Traced]) -> None:
     ]
     if hidden:
         ids = " ".join(each.id for each in hidden[:1] if each.id)
-        printing.note(f"the paths: {f'colotrace show {ids} --full' if ids else '--full'}")
+        printing.note(f"to see all paths: {f'colotrace show {ids} --full' if ids else '--full'}")
 
 
 def _ended(found: Sequence[Answer]) -> Ended:

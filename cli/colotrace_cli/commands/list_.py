@@ -30,15 +30,15 @@ def _time(text: str | None, hint: str) -> str | None:
 def list_(
     *,
     target: Annotated[
-        list[str] | None,
-        typer.Option(envvar="COLOTRACE_TARGET", help="Only with this target; may be repeated."),
+        str | None,
+        typer.Option(envvar="COLOTRACE_TARGET", help="Only with this target."),
     ] = None,
     colo: Annotated[
-        list[str] | None,
+        str | None,
         typer.Option(
             envvar="COLOTRACE_COLO",
             autocompletion=completing.colos,
-            help="Only from this colo or code; may be repeated.",
+            help="Only from this colo or code.",
         ),
     ] = None,
     since: Annotated[
@@ -46,7 +46,8 @@ def list_(
         typer.Option(
             envvar="COLOTRACE_SINCE",
             metavar="TIME",
-            help="Only those that began since: 2h, 7d, or 2026-11-28T20:00:00Z.",
+            help="Only those that began since: 90s, 5m, 2h or 7d ago, 2026-11-28T20:00:00Z, "
+            "or Unix seconds.",
         ),
     ] = None,
     until: Annotated[
@@ -76,8 +77,8 @@ def list_(
             f"{safe(outcome)} is none of {', '.join(_OUTCOMES)}", param_hint="--outcome"
         )
     query = {
-        "target": target or [],
-        "colo": colo or [],
+        "target": target,
+        "colo": colo,
         "since": _time(since, "--since"),
         "until": _time(until, "--until"),
         "packet_type": packet_type.value if packet_type else None,

@@ -11,8 +11,8 @@ from msgspec import UNSET
 from .tables import fits, table
 
 _HEAD = ("colo", "city", "reached", "loss", "mean ms", "hops", "differs")
-_CITY, _DIFFERS = 1, 6
-_ALWAYS = (0, 2)
+_CITY, _DIFFERS = _HEAD.index("city"), _HEAD.index("differs")
+_ALWAYS = (_HEAD.index("colo"), _HEAD.index("reached"))
 _LEAST_CITY, _LEAST_DIFFERS = 12, 45
 _RIGHT = ("loss", "mean ms", "hops")
 _LEAST_TO_COMPARE = 3

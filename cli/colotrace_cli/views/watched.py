@@ -16,7 +16,9 @@ def since(found: Sequence[Difference], now: datetime, on: TextOutput) -> list[st
     rows = sum(len(each.changes) for each in differing)
     what = f"{rows} {'row differs' if rows == 1 else 'rows differ'}" if differing else "no change"
     unseen = sum(each.rows - each.paths for each in found)
-    if unseen and not differing:
+    if not differing and not any(each.paths for each in found):
+        what = "no path could be compared"
+    elif unseen and not differing:
         what += f" seen; {unseen} {'path was' if unseen == 1 else 'paths were'} not compared"
     lines = [on.bold(f"{now:%Y-%m-%d %H:%M:%S}Z {what}")]
     for each in differing:

@@ -117,6 +117,7 @@ def test_watch_traces_again_and_prints_what_changed(api, run, envelope, colo_row
     ids = [f"{n:032x}" for n in (1, 2, 3)]
     api.on("POST", "", *(api.replying(rows, headers={"Measurement-Id": each}) for each in ids))
     same = {"before": A, "after": B, "empty": True, "in_words": ["1 row compared"]}
+    same |= {"rows": 1, "paths": 1}
     api.on("GET", f"/{ids[0]}/diff/{ids[1]}", api.replying(envelope(same)))
     api.on("GET", f"/{ids[1]}/diff/{ids[2]}", api.replying(envelope(found)))
     result = run("trace", "192.0.2.1", "--watch", "10s")
@@ -129,8 +130,31 @@ def test_watch_traces_again_and_prints_what_changed(api, run, envelope, colo_row
 
 
 @pytest.mark.parametrize(
-    "words", [("--watch", "0s"), ("--watch", "x"), ("--watch", "1s", "--json")]
+    "words",
+    [
+        ("--watch", "0s"),
+        ("--watch", "x"),
+        ("--watch", "1s", "--json"),
+        ("--watch", "1s", "--fail-unreached"),
+    ],
 )
 def test_wrong_watch_is_wrong_usage(api, run, words):
     assert run("trace", "192.0.2.1", *words).exit_code == 2
+    assert api.asked == []
+
+
+def test_watch_tells_that_no_path_could_be_compared(api, run, envelope, colo_row, times):
+    """Without a difference, since nothing was looked at."""
+    rows = envelope([{"target": "192.0.2.1", "colos": [colo_row()]}])
+    api.answers(rows, headers={"Measurement-Id": A})
+    unseen = {"before": A, "after": A, "empty": True, "in_words": ["nothing"], "rows": 1}
+    api.on("GET", f"/{A}/diff/{A}", *[api.replying(envelope(unseen))] * 2)
+    shown = run("trace", "192.0.2.1", "--watch", "10s").stdout
+    assert shown.count("Z no path could be compared") == 2
+    assert "no change" not in shown
+
+
+def test_full_json_is_refused(api, run):
+    """The API's answer has each row anyway."""
+    assert run("diff", A, B, "--full", "--json").exit_code == 2
     assert api.asked == []
