@@ -1,8 +1,8 @@
 """The command as a process of its own, with the server of the unit tests."""
 
 from unit.cli.conftest import (
-    _clean_environment,
     api,
+    clean_environment,
     colo_row,
     envelope,
     environment,
@@ -12,8 +12,8 @@ from unit.cli.conftest import (
 )
 
 __all__ = [
-    "_clean_environment",
     "api",
+    "clean_environment",
     "colo_row",
     "envelope",
     "environment",

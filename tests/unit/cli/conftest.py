@@ -122,7 +122,7 @@ def api():
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch, tmp_path):
+def clean_environment(monkeypatch, tmp_path):
     """Neither this machine's proxies nor its settings have a part in the tests."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
