@@ -1,8 +1,8 @@
 """`make demo`: runs everything on this machine, with real packets.
 
 It builds a network of kernel routers in namespaces, starts a coordinator and an agent in each colo,
-sends the API's example request with curl, and prints the answer. With MQTT=1 there are two
-coordinators with an MQTT broker (Mosquitto), and each gets a request.
+sends the API's example request with curl, and shows what `colotrace` prints. With MQTT=1 there are
+two coordinators with an MQTT broker (Mosquitto), and each gets requests.
 """
 
 import json
@@ -27,6 +27,15 @@ from lab import Lab, LabError, LabUnavailableError, access  # noqa: E402
 _COLOTRACE = Path(sys.executable).parent / "colotrace"
 _ANSWER = ROOT / ".demo" / "answer.json"
 _TARGETS = ["web.lab.example", "198.18.20.100"]
+_COMMANDS = (
+    ("trace", _TARGETS[0], "--from", "den01"),
+    ("trace", *_TARGETS, "--from", "den,sin"),
+    ("trace", _TARGETS[0], "--tree"),
+    ("list",),
+    ("diff", "@-3", "@-1"),
+)
+_DIFFERS = 4
+"""The exit code of `colotrace diff` if anything differs."""
 
 
 def main() -> int:
@@ -90,14 +99,16 @@ def two_fleets(lab: Lab, stack: ExitStack) -> list[Fleet]:
 def show(fleets: list[Fleet]) -> None:
     """Send a request to the first coordinator with curl, and to the last with `colotrace`."""
     first, last = fleets[0], fleets[-1]
-    _ask(first)
+    ask(first)
     where = "" if first is last else f"COLOTRACE_URL={last.url} "
-    _command(last, "trace", *_TARGETS, "--from", "den,sin", where=where)
+    for words in _COMMANDS:
+        _command(last, *words, where=where)
     if first is not last:
         _command(last, "colos", where=where)
 
 
-def _ask(fleet: Fleet) -> None:
+def ask(fleet: Fleet) -> None:
+    """Send the API's example request with curl, and print a part of the answer."""
     targets = ", ".join(f'"{target}"' for target in _TARGETS)
     body = f"""{{
   "targets": [{targets}],
@@ -126,8 +137,14 @@ def _command(fleet: Fleet, *words: str, where: str) -> None:
         "COLOTRACE_URL": fleet.base_url,
         "COLOTRACE_TOKEN": fleet.token,
         "COLOTRACE_ACCOUNT": ACCOUNT,
+        # What it remembers goes with the fleet, and the user's own profiles are left alone.
+        "XDG_STATE_HOME": str(fleet.directory / "state"),
+        "XDG_CONFIG_HOME": str(fleet.directory / "config"),
     }
-    subprocess.run([_COLOTRACE, *words], env={**os.environ, **settings}, check=True)
+    own = {name: value for name, value in os.environ.items() if not name.startswith("COLOTRACE_")}
+    done = subprocess.run([_COLOTRACE, *words], env=own | settings, check=False)
+    if done.returncode not in (0, _DIFFERS):
+        done.check_returncode()
 
 
 def _next_steps(fleets: list[Fleet]) -> None:

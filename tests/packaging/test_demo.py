@@ -23,6 +23,7 @@ def demo(monkeypatch: pytest.MonkeyPatch):
     lab = SimpleNamespace(up=lambda: None, down=lambda: None)
     monkeypatch.setattr(module, "Lab", lambda: lab)
     monkeypatch.setattr(module, "one_fleet", lambda _lab, _stack: [FLEET])
+    module.really_show = module.show
     monkeypatch.setattr(module, "show", lambda _fleets: None)
     for name in ("enter_if_needed", "require"):
         monkeypatch.setattr(module.access, name, lambda: None)
@@ -50,3 +51,25 @@ def test_kept_demo_shows_url_and_token(demo, capsys, monkeypatch: pytest.MonkeyP
     shown = capsys.readouterr().out
     assert FLEET.token in shown
     assert FLEET.url in shown
+
+
+def test_command_in_the_demo_leaves_nothing_of_its_own(
+    demo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it remembers is in the fleet's directory; the caller's settings have no part in it."""
+    monkeypatch.setenv("COLOTRACE_FORMAT", "csv")
+    monkeypatch.setattr(demo, "ask", lambda _fleet: None)
+    fleet = SimpleNamespace(**vars(FLEET), directory=tmp_path)
+    ran = []
+
+    def run(words, *, env, check):
+        ran.append((words[1], env))
+        return SimpleNamespace(returncode=4 if words[1] == "diff" else 0)
+
+    monkeypatch.setattr(demo, "subprocess", SimpleNamespace(run=run))
+    demo.really_show([fleet])
+    assert [name for name, _ in ran] == ["trace", "trace", "trace", "list", "diff"]
+    for _, env in ran:
+        assert env["XDG_STATE_HOME"].startswith(str(tmp_path))
+        assert env["XDG_CONFIG_HOME"].startswith(str(tmp_path))
+        assert "COLOTRACE_FORMAT" not in env
