@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from colotrace_proto.layout import TextOutput
 
-from . import changes, links, printing, runs
+from . import changes, fates, links, printing, runs
 from .api import answer, client
 from .api.shapes import Answer
 from .asking import Request, with_last
@@ -20,6 +20,7 @@ from .settings import Settings
 from .suggestions import suggesting
 from .views import result, watched
 from .views.measurements import heading
+from .views.tables import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +102,11 @@ class Printed:
                 printing.lines(result.result(each.answer, on, took_s=own, full=view.full))
         if len(done) > 1 and not view.body:
             printing.lines([result.summary([each.answer for each in done], took_s)])
-        if not (view.body or view.full or view.tree or view.matrix):
-            _hint(done)
+        if not (view.body or view.tree or view.matrix):
+            for each in done:
+                _fate(self._settings, each)
+            if not view.full:
+                _hint(done)
         self._shared([each.id for each in done])
         return _ended([each.answer for each in done])
 
@@ -120,7 +124,7 @@ def kept(settings: Settings, measurement: str, view: View) -> Ended:
     work = client.exchange(settings, "GET", f"/{measurement}")
     reply = runs.waited(f"asking for {measurement}", work)
     found = answer.trace_answer(reply)
-    return _print_kept(Traced(found, measurement, reply.body), view)
+    return _print_kept(settings, Traced(found, measurement, reply.body), view)
 
 
 def kept_document(settings: Settings, measurement: str, form: str) -> None:
@@ -136,10 +140,10 @@ def followed(settings: Settings, measurement: str, view: View) -> Ended:
     found = asyncio.run(runs.watched(settings, measurement))
     if view.body:
         return kept(settings, measurement, view)
-    return _print_kept(Traced(found, measurement), view)
+    return _print_kept(settings, Traced(found, measurement), view)
 
 
-def _print_kept(found: Traced, view: View) -> Ended:
+def _print_kept(settings: Settings, found: Traced, view: View) -> Ended:
     on = printing.output()
     if view.body:
         printing.body(found.body)
@@ -151,6 +155,7 @@ def _print_kept(found: Traced, view: View) -> Ended:
             printing.lines([on.bold(heading(about, on)), ""])
         took_s = about.took_ms / 1000 if about and about.took_ms is not None else None
         printing.lines(result.result(found.answer, on, took_s=took_s, full=view.full))
+        _fate(settings, found)
         if not view.full:
             _hint([found])
     return _ended([found.answer])
@@ -164,6 +169,13 @@ def _together(found: Answer, on: TextOutput, *, tree: bool) -> list[str]:
     return [line for target in found.rows for line in (*draw(target, on), "")][:-1]
 
 
+def _fate(settings: Settings, traced: Traced) -> None:
+    """Print what bad rows have in common."""
+    on = printing.output()
+    for sentence in fates.sentences(settings, traced):
+        printing.lines(words(on.text(sentence, most=500), on))
+
+
 def _hint(done: Sequence[Traced]) -> None:
     """Say how to see the paths that were left out."""
     hidden = [
@@ -171,6 +183,7 @@ def _hint(done: Sequence[Traced]) -> None:
     ]
     if hidden:
         ids = " ".join(each.id for each in hidden[:1] if each.id)
+        printing.flush()  # the note comes after the result also in one file
         printing.note(f"to see all paths: {f'colotrace show {ids} --full' if ids else '--full'}")
 
 

@@ -196,3 +196,21 @@ class Difference(msgspec.Struct, frozen=True):
     def other_flows(self) -> bool:
         """Whether some paths were not compared because the probes had other header fields."""
         return any(each.why == "other_flow" for each in self.not_compared)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """What bad rows of a target have in common, in one sentence."""
+
+    in_words: str
+
+
+class Fate(msgspec.Struct, frozen=True):
+    """The findings, most significant first."""
+
+    findings: list[Finding] = []
+
+
+class Graph(msgspec.Struct, frozen=True):
+    """What the command uses of the graph of a measurement."""
+
+    fate: Fate | None = None

@@ -324,3 +324,43 @@ def test_paths_of_all_colos_together(api, run, envelope, colo_row, flag, words):
     assert words in result.stdout
     assert "den01" in result.stdout
     assert run("trace", "192.0.2.1", flag, "--json").exit_code == 2
+
+
+FATE = {"findings": [{"in_words": "2 of 2 unreached colos cross \x1b192.0.2.7"}]}
+
+
+def silent(colo_row, name):
+    """A row whose target did not answer."""
+    row = colo_row(name)
+    row["target_summary"] = {**row["target_summary"], "packet_count": 0}
+    return row
+
+
+def test_what_bad_rows_share_is_told(api, run, envelope, colo_row):
+    colos = [colo_row("den01"), silent(colo_row, "sin01"), silent(colo_row, "sin02")]
+    body = envelope([{"target": "192.0.2.1", "colos": colos}])
+    api.on("POST", "", api.replying(body, headers={"Measurement-Id": MEASUREMENT}))
+    api.on("GET", f"/{MEASUREMENT}/graph", api.replying(envelope({"fate": FATE})))
+    result = run("trace", "192.0.2.1")
+    assert result.exit_code == 0
+    assert result.stdout.endswith("2 of 2 unreached colos cross \\x1b192.0.2.7\n")
+
+
+def test_coordinator_that_cannot_tell_what_bad_rows_share_is_no_error(
+    api, run, envelope, failure, colo_row
+):
+    colos = [colo_row("den01"), silent(colo_row, "sin01")]
+    body = envelope([{"target": "192.0.2.1", "colos": colos}])
+    api.on("POST", "", api.replying(body, headers={"Measurement-Id": MEASUREMENT}))
+    missing = failure({"code": 7003, "message": "no route"})
+    api.on("GET", f"/{MEASUREMENT}/graph", api.replying(missing, status=404))
+    result = run("trace", "192.0.2.1")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert len(api.asked) == 2
+
+
+def test_graph_is_not_asked_for_where_no_row_is_bad(api, run, envelope, colo_row):
+    body = envelope([{"target": "192.0.2.1", "colos": [colo_row("den01"), colo_row("sin01")]}])
+    api.answers(body, headers={"Measurement-Id": MEASUREMENT})
+    assert run("trace", "192.0.2.1").exit_code == 0
+    assert len(api.asked) == 1
