@@ -39,6 +39,8 @@ def tracing(api, envelope, colo_row, monkeypatch):
             "before": before,
             "after": after,
             "empty": not changed,
+            "rows": 1,
+            "paths": 0 if ("flows", *pair) in differ else 1,
             "in_words": ["1 row compared: 1 row differs", "den01 loses|`more`", "1 row only before"]
             if changed
             else ["1 row compared: no difference"],
@@ -85,7 +87,7 @@ def test_difference_ends_with_4_and_is_told(run, tracing):
     assert result.exit_code == 4
     lines = result.stdout.splitlines()
     assert lines[0] == "## 1 row differs after `true`"
-    assert "- `den01 loses|\\x60more\\x60`" in lines
+    assert "- `den01 loses\\x7c\\x60more\\x60`" in lines
     assert "- `1 row only before`" in lines
     assert "- `hop 2: - 192.0.2.7 (old.example, AS1)`" in lines
     assert "- `hop 2: + 192.0.2.8`" in lines

@@ -213,3 +213,13 @@ def test_full_json_is_refused(api, run):
     """The API's answer has each path anyway."""
     assert run("show", MEASUREMENT, "--full", "--json").exit_code == 2
     assert api.asked == []
+
+
+def test_show_tells_what_bad_rows_share(api, run, envelope, summary, colo_row):
+    rows = [colo_row(f"c{n:02d}") for n in range(5)]  # enough that some may be slow
+    api.on("GET", f"/{MEASUREMENT}", api.replying(kept(envelope, summary, *rows)))
+    told = {"fate": {"findings": [{"in_words": "2 of 2 slow colos cross 192.0.2.7"}]}}
+    api.on("GET", f"/{MEASUREMENT}/graph", api.replying(envelope(told)))
+    result = run("show", MEASUREMENT)
+    assert result.exit_code == 0
+    assert result.stdout.endswith("2 of 2 slow colos cross 192.0.2.7\n")
