@@ -7,7 +7,7 @@ import typer
 from colotrace_cli.errors import EXIT_ROW_FAILED
 
 from .connected import Connection, connected
-from .flags import Json
+from .flags import Json, at_most_one
 from .show import Id
 
 
@@ -25,6 +25,7 @@ def follow(
     connection: Connection,
 ) -> None:
     """Watch a measurement fill until it ends, then print it. Ctrl-C leaves it running."""
+    at_most_one({"--full": full, "--json": as_json})
     settings = connection.settings()
     from colotrace_cli import printed, recent
 

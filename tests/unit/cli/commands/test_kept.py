@@ -209,9 +209,10 @@ def test_no_agent_names_the_next_step(api, run, envelope):
     assert "colotrace-agent run" in run("agents").stdout
 
 
-def test_full_json_is_refused(api, run):
+@pytest.mark.parametrize("command", ["show", "follow"])
+def test_full_json_is_refused(api, run, command):
     """The API's answer has each path anyway."""
-    assert run("show", MEASUREMENT, "--full", "--json").exit_code == 2
+    assert run(command, MEASUREMENT, "--full", "--json").exit_code == 2
     assert api.asked == []
 
 
