@@ -126,6 +126,8 @@ class MqttLink:
         finally:
             # The last will is only for a connection that breaks.
             with suppress(MqttError):
+                if self._jobs.draining:  # by which coordinators tell a stop from a loss
+                    await self._publish_presence(client)
                 await client.publish(self._process.presence, b"", qos=1, retain=True)
 
     async def _keep_presence(self, client: Client) -> None:

@@ -214,6 +214,8 @@ def test_signal_is_passed_on(environment, tracing, number):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        # These tests may run below nohup(1), where a signal is ignored.
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
     )
     for line in process.stderr:
         if line == "ready\n":
