@@ -58,6 +58,7 @@ async def agents(fleet: Fleet) -> dict[str, int]:
     """How many agents each colo has, by the coordinator's API."""
     async with httpx.AsyncClient(headers=fleet.headers(), timeout=5, verify=NO_TLS) as client:
         answer = await client.get(f"{fleet.path()}/colos")
+    assert answer.status_code == 200, answer.text
     return {colo["name"]: colo["agents"] for colo in answer.json()["result"] if colo["agents"]}
 
 
