@@ -16,8 +16,8 @@ from statistics import median
 from colotrace_proto.measured import Trace
 from colotrace_proto.messages import NodeKind
 
-from .paths import Path, paths
-from .work import Steps
+from .paths import Path, path_steps
+from .work import ROW_LINES, Pace, Steps
 
 LEAST_ROWS = 5
 """Reached rows of a target from which on one can be slow."""
@@ -25,8 +25,6 @@ SLOW_DEVIATIONS, SLOW_SHARE, SLOW_MS = 3.0, 0.2, 5.0
 LEAST_LOST, LOSSY_SHARE = 2, 0.2
 _SCALED = 1.4826
 """A median absolute deviation times this is the standard deviation of a normal distribution."""
-PIECE = 50
-"""Rows in one step."""
 _NS_PER_MS = 1e6
 
 
@@ -52,11 +50,12 @@ class RatedRow:
 def rated(traces: Iterable[Trace]) -> Steps[list[RatedRow]]:
     """The rows without an error, with their conditions."""
     rows: list[RatedRow] = []
-    for number, trace in enumerate(traces):
-        if not number % PIECE:
-            yield
+    pace = Pace()
+    for trace in traces:
         gathered = trace.gathered
-        found = [] if gathered.code else paths(trace)
+        if pace.full(len(gathered.replies.ttl) + ROW_LINES):
+            yield
+        found = [] if gathered.code else (yield from path_steps(trace))
         if not found:
             continue
         nodes = gathered.replies.nodes

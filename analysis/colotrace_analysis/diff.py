@@ -26,7 +26,7 @@ from .compare.row_changes import (
 )
 from .sentences import counted, listed
 from .significance import discoveries
-from .work import STEP_LINES, Steps, Work
+from .work import ROW_LINES, Pace, Steps, Work
 
 __all__ = [
     "Answer",
@@ -107,15 +107,14 @@ def _steps(before: Measured, after: Measured) -> Steps[Diff]:
     )
     yield
     compared: list[Compared] = []
-    lines = 0
+    pace = Pace()
     for name, trace in old.items():
         if name not in new:
             continue
         row = RowName(target=name[0], colo=name[1])
         compared.append((yield from compare_rows(row, trace, new[name], naming)))
-        lines += len(trace.gathered.replies.ttl) + len(new[name].gathered.replies.ttl)
-        if lines > STEP_LINES:
-            lines = 0
+        lines = len(trace.gathered.replies.ttl) + len(new[name].gathered.replies.ttl)
+        if pace.full(lines + ROW_LINES):
             yield
     _judge_losses(compared)
     differing = sorted((each for each in compared if each.differs), key=lambda each: each.name)

@@ -11,6 +11,7 @@ import enum
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from statistics import median
 
 import msgspec
@@ -22,11 +23,16 @@ from .conditions import Condition, RatedRow, rated, slow_ms
 from .crossings import Crossed, crossings
 from .sentences import listed, ms_text, verb
 from .significance import discoveries, fisher_more
-from .work import Steps, Work
+from .work import STEP_LINES, Steps, Work
 
 MOST_FINDINGS = 10
 """Of one target and condition."""
+MOST_COMPARED = 200
+"""Candidates of one target and condition that are compared with each other, the most significant.
+Each is compared with each."""
 _LEAST_SHARED = 2
+_PIECE = 10
+"""Candidates that are compared, or told, in one step."""
 
 
 class What(enum.StrEnum):
@@ -77,7 +83,7 @@ class Bad(msgspec.Struct, frozen=True, kw_only=True):
 
 class Fate(msgspec.Struct, frozen=True, kw_only=True):
     """The bad rows, and the findings, most significant first. `left_out` counts further findings
-    beyond `MOST_FINDINGS` of one target and condition."""
+    beyond `MOST_FINDINGS` of one target and condition, and candidates beyond `MOST_COMPARED`."""
 
     bad: list[Bad]
     findings: list[Finding]
@@ -115,9 +121,9 @@ def steps(measured: Measured, targets: Sequence[str]) -> Steps[Fate]:
         crossed = yield from crossings(rows)
         for condition in Condition:
             if sum(row.condition is condition for row in rows) >= _LEAST_SHARED:
-                found = _findings(target, condition, rows, crossed, measured.known)
+                found, more = yield from _findings(target, condition, rows, crossed, measured.known)
                 findings += found[:MOST_FINDINGS]
-                left_out += len(found[MOST_FINDINGS:])
+                left_out += len(found[MOST_FINDINGS:]) + more
                 yield
     findings.sort(key=lambda each: (each.p_value, targets.index(each.target), each.in_words))
     return Fate(bad=bad, findings=findings, left_out=left_out)
@@ -146,36 +152,56 @@ def _findings(
     rows: Sequence[RatedRow],
     crossed: Mapping[Crossed, int],
     known: Known,
-) -> list[Finding]:
-    """Those of one condition, most significant first."""
+) -> Steps[tuple[list[Finding], int]]:
+    """Those of one condition, most significant first, and how many more were not compared."""
     bad = sum(1 << n for n, row in enumerate(rows) if row.condition is condition)
     healthy = sum(1 << n for n, row in enumerate(rows) if row.condition is None)
     targets = {address for row in rows for address in row.targets}
     classes: dict[tuple[int, int], _Class] = {}
     ases: defaultdict[str, int] = defaultdict(int)
     features: dict[_Feature, int] = {}
-    for feature, mask in crossed.items():
+    for number, (feature, mask) in enumerate(crossed.items(), 1):
+        if not number % STEP_LINES:
+            yield
         if feature in targets:
             continue
         features[feature] = mask
         if isinstance(feature, bytes) and (asn := known.asns.get(address_text(feature))):
             ases[asn] |= mask
     features.update(ases)
-    for shared_by, mask in features.items():
+    for number, (shared_by, mask) in enumerate(features.items(), 1):
+        if not number % STEP_LINES:
+            yield
         key = mask & bad, mask & healthy
         if key[0].bit_count() >= _LEAST_SHARED:
             classes.setdefault(key, _Class(*key)).features.append(shared_by)
     total_bad, total_healthy = bad.bit_count(), healthy.bit_count()
-    tested = [(_p_value(each, total_bad, total_healthy), each) for each in classes.values()]
+    p_values: dict[tuple[int, int], float] = {}
+    tested: list[tuple[float, _Class]] = []
+    for number, each in enumerate(classes.values(), 1):
+        crossing = each.bad.bit_count(), each.healthy.bit_count()
+        if crossing not in p_values:
+            p_values[crossing] = _p_value(*crossing, total_bad, total_healthy)
+            if not len(p_values) % _PIECE:
+                yield
+        tested.append((p_values[crossing], each))
+        if not number % STEP_LINES:
+            yield
     counts = discoveries([p_value for p_value, _ in tested])
     kept = [each for each, count in zip(tested, counts, strict=True) if count]
+    yield
+    kept.sort(key=itemgetter(0))
+    more = len(kept[MOST_COMPARED:])
+    del kept[MOST_COMPARED:]
     found = []
-    for p_value, each in kept:
+    for number, (p_value, each) in enumerate(kept, 1):
+        if not number % _PIECE:
+            yield
         if any(other is not each and other.covers(each) for _, other in kept):
             continue
         shared = _shared(each.features, known)
         colos = sorted(row.colo for n, row in enumerate(rows) if each.bad >> n & 1)
-        crossing = each.healthy.bit_count()
+        crosses = each.healthy.bit_count()
         found.append(
             Finding(
                 target=target,
@@ -184,21 +210,20 @@ def _findings(
                     condition,
                     shared,
                     bad=(len(colos), total_bad),
-                    healthy=(crossing, total_healthy),
+                    healthy=(crosses, total_healthy),
                 ),
                 shared=shared,
                 colos=colos,
                 bad=total_bad,
-                healthy_crossing=crossing,
+                healthy_crossing=crosses,
                 healthy=total_healthy,
                 p_value=p_value,
             )
         )
-    return sorted(found, key=lambda each: (each.p_value, each.in_words))
+    return sorted(found, key=lambda each: (each.p_value, each.in_words)), more
 
 
-def _p_value(each: _Class, bad: int, healthy: int) -> float:
-    a, c = each.bad.bit_count(), each.healthy.bit_count()
+def _p_value(a: int, c: int, bad: int, healthy: int) -> float:
     return fisher_more(a, bad - a, c, healthy - c)
 
 

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 from .fate import Fate
 from .fate import steps as fate_steps
 from .merging import By, Key, Kind, MergedNode, Merging, key_text
-from .work import STEP_LINES, Steps, Work
+from .work import ROW_LINES, Pace, Steps, Work, in_order
 
 _PIECE = 200
 """Nodes, edges or paths that are built in one step."""
@@ -90,7 +90,8 @@ class Way(msgspec.Struct, frozen=True, kw_only=True):
 class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """The merged paths. `rows` counts those that are drawn; `without_paths` are the colos of rows
     that have none. Nodes are in the order of their distance, then of their addresses. `fate` is
-    what bad rows share, None if it was not asked for."""
+    what bad rows share, None if it was not asked for. `cut` counts the flows whose path is not in
+    `paths`, since the graph is too large (see `merging`)."""
 
     by: By
     targets: list[str]
@@ -99,6 +100,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     nodes: list[Node]
     edges: list[Edge]
     paths: list[Way]
+    cut: int = 0
     fate: Fate | None = None
 
 
@@ -124,12 +126,10 @@ def work(
 
 def _steps(measured: Measured, targets: Sequence[str], by: By, *, with_fate: bool) -> Steps[Graph]:
     merging = Merging(measured.known, by)
-    lines = 0
+    pace = Pace()
     for trace in _rows(measured, targets):
         yield from merging.add(trace)
-        lines += len(trace.gathered.replies.ttl)
-        if lines > STEP_LINES:
-            lines = 0
+        if pace.full(len(trace.gathered.replies.ttl) + ROW_LINES):
             yield
     drawn = yield from _built(merging, targets)
     if not with_fate:
@@ -157,6 +157,7 @@ def _built(merging: Merging, targets: Sequence[str]) -> Steps[Graph]:
         nodes=nodes,
         edges=edges,
         paths=ways,
+        cut=merging.cut,
     )
 
 
@@ -167,8 +168,7 @@ def _nodes(merging: Merging) -> Steps[tuple[list[Node], dict[Key, int]]]:
         order.append((merged.min_ttl, key_text(key), key))
         if not len(order) % _PIECE:
             yield
-    order.sort(key=itemgetter(0, 1))
-    yield
+    order = yield from in_order(order, itemgetter(0, 1))
     nodes: list[Node] = []
     for _, _, key in order:
         nodes.append(_node(len(nodes), key, merging.nodes[key], merging.known))
@@ -179,9 +179,13 @@ def _nodes(merging: Merging) -> Steps[tuple[list[Node], dict[Key, int]]]:
 
 def _edges(merging: Merging, ids: Mapping[Key, int]) -> Steps[list[Edge]]:
     yield
-    order = [(ids[near], ids[far], near, far) for near, far in merging.edges]
-    order.sort(key=itemgetter(0, 1), reverse=True)
-    yield
+    order: list[tuple[int, int, Key, Key]] = []
+    for near_key, far_key in merging.edges:
+        order.append((ids[near_key], ids[far_key], near_key, far_key))
+        if not len(order) % _PIECE:
+            yield
+    order = yield from in_order(order, itemgetter(0, 1))
+    order.reverse()
     edges: list[Edge] = []
     while order:
         near, far, near_key, far_key = order.pop()
@@ -208,6 +212,7 @@ def _edges(merging: Merging, ids: Mapping[Key, int]) -> Steps[list[Edge]]:
 def _ways(merging: Merging, ids: Mapping[Key, int], targets: Sequence[str]) -> Steps[list[Way]]:
     yield
     ways: list[Way] = []
+    pace = Pace()
     while merging.ways:
         (target, steps, reached), passed = merging.ways.popitem()
         ways.append(
@@ -219,13 +224,11 @@ def _ways(merging: Merging, ids: Mapping[Key, int], targets: Sequence[str]) -> S
                 reached=reached,
             )
         )
-        if not len(ways) % _PIECE:
+        if pace.full(sum(map(len, steps))):
             yield
     yield
     places = {target: place for place, target in enumerate(targets)}
-    ways.sort(key=lambda way: (places[way.target], way.nodes, way.reached))
-    yield
-    return ways
+    return (yield from in_order(ways, lambda way: (places[way.target], way.nodes, way.reached)))
 
 
 def _node(number: int, key: Key, merged: MergedNode, known: Known) -> Node:

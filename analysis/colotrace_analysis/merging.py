@@ -15,8 +15,8 @@ from colotrace_proto.messages import NodeKind
 from colotrace_proto.rows import UNKNOWN_ASN, Colo
 from colotrace_proto.tally import Known
 
-from .paths import Hop, Path, paths
-from .work import MANY_FLOWS, Steps
+from .paths import Hop, Path, path_steps
+from .work import STEP_LINES, Pace, Steps
 
 
 class By(enum.StrEnum):
@@ -40,12 +40,21 @@ class Kind(enum.StrEnum):
 
 Key = bytes | tuple[object, ...]
 Step = tuple[Key, ...]
+Way = tuple[str, tuple[Step, ...], bool]
+"""Target, the steps, and whether the target answered."""
 Placed = tuple[int, int, Step]
 """First and last TTL of a step, and the step."""
 
 _MOST_UNCERTAIN = 64
 """Most edges between two steps of which one has several nodes. Beyond, none is drawn: only a row
 without flows has so many, and they would show nothing."""
+_WIDE = 8
+"""Most nodes of a step that is named by all of them."""
+MOST_NODES = 20_000
+MOST_EDGES = 20_000
+MOST_STEPS = 50_000
+"""Where a graph is cut: further paths are not merged; or, beyond this many nodes along different
+paths, merged but not listed. One path may be beyond."""
 _NS_PER_MS = 1e6
 
 
@@ -128,40 +137,61 @@ class Merging:
         self.without_paths: set[str] = set()
         self.nodes: defaultdict[Key, MergedNode] = defaultdict(MergedNode)
         self.edges: defaultdict[tuple[Key, Key], Passed] = defaultdict(Passed)
-        self.ways: defaultdict[tuple[str, tuple[Step, ...], bool], Passed] = defaultdict(Passed)
+        self.ways: defaultdict[Way, Passed] = defaultdict(Passed)
+        self.cut = 0
+        """Flows whose path is not among `ways`, or not merged at all."""
         self._keys: dict[bytes, Key] = {}
+        self._wide: dict[Step, int] = {}
+        self._length = 0
+        self._pace = Pace()
 
     def add(self, trace: Trace) -> Steps[None]:
-        """Take in a row; in steps if it has many flows."""
+        """Take in a row, in steps if it is large."""
         gathered = trace.gathered
         target, colo = gathered.target, gathered.colo
         nodes = gathered.replies.nodes
         ends = {node.address for node in nodes if node.kind is NodeKind.TARGET}
         if gathered.target_address:
             ends.add(gathered.target_address)
-        for address in ends:
+        found = yield from path_steps(trace)
+        for number, address in enumerate(ends, 1):
             self.nodes[address].targets.add(target)
-        found = paths(trace)
+            if not number % STEP_LINES:
+                yield
         if not found:
             self.without_paths.add(colo.name)
             return
-        self.rows += 1
         source = self._source(colo)
-        for number, path in enumerate(found, 1):
+        drawn = 0
+        for path in found:
             placed = self._placed(path, source, target, ends)
-            self._pass(colo.name, target, placed, path)
-            if not number % MANY_FLOWS:
+            steps = tuple(step for _, _, step in placed)
+            way = target, steps, path.reached
+            if self.full and way not in self.ways:
+                self.cut += 1
+            else:
+                drawn += 1
+                yield from self._pass(colo.name, way, placed)
+            if self._pace.full(len(steps)):
                 yield
+        self.rows += bool(drawn)
         # Whose the probes without an answer were is only known if the row has one path.
-        self._measure(trace, found, placed if len(found) == 1 else (), ends)
+        yield from self._measure(trace, found, placed if len(found) == 1 else (), ends)
 
-    def _pass(self, colo: str, target: str, placed: Sequence[Placed], path: Path) -> None:
+    @property
+    def full(self) -> bool:
+        """Whether no further path is drawn."""
+        return len(self.nodes) >= MOST_NODES or len(self.edges) >= MOST_EDGES
+
+    def _pass(self, colo: str, way: Way, placed: Sequence[Placed]) -> Steps[None]:
         """Enter a path into nodes, edges and ways."""
-        steps = tuple(step for _, _, step in placed)
-        nodes = self.nodes
+        _, steps, _ = way
+        nodes, pace = self.nodes, self._pace
         seen: set[Key] = set()
         for first, last, step in placed:
             for key in step:
+                if pace.full(1):
+                    yield
                 node = nodes[key]
                 if first < node.min_ttl:
                     node.min_ttl = first
@@ -187,27 +217,43 @@ class Merging:
             passed.colos.add(colo)
             passed.flows += 1
             passed.certain |= certain
-        way = self.ways[target, steps, path.reached]
-        way.colos.add(colo)
-        way.flows += 1
+        if way not in self.ways and self._length + len(steps) > MOST_STEPS:
+            self.cut += 1
+            return
+        if way not in self.ways:
+            self._length += sum(map(len, steps))
+        taken = self.ways[way]
+        taken.colos.add(colo)
+        taken.flows += 1
 
     def _measure(
         self, trace: Trace, found: Sequence[Path], placed: Sequence[Placed], ends: set[bytes]
-    ) -> None:
+    ) -> Steps[None]:
         """Enter RTTs and loss of a row."""
         gathered = trace.gathered
         replies = gathered.replies
         longest = max(len(path.hops) for path in found)
-        keys = [self._key(node.address, ends) for node in replies.nodes]
+        pace = self._pace
+        keys: list[Key] = []
+        for node in replies.nodes:
+            keys.append(self._key(node.address, ends))
+            if pace.full(1):
+                yield
         rtts: dict[int, list[int]] = {}
         at: list[set[Key]] = [set() for _ in range(longest)]
         answers = [0] * longest
-        for ttl, node, rtt_ns in zip(replies.ttl, replies.node, replies.rtt_ns, strict=True):
+        for ttl, number, rtt_ns in zip(replies.ttl, replies.node, replies.rtt_ns, strict=True):
             if ttl <= longest:
-                rtts.setdefault(node, []).append(rtt_ns)
-                at[ttl - 1].add(keys[node])
+                rtts.setdefault(number, []).append(rtt_ns)
+                at[ttl - 1].add(keys[number])
                 answers[ttl - 1] += 1
+            if pace.full(1):
+                yield
         for number, of_node in rtts.items():
+            if pace.full(1):
+                yield
+            if self.full and keys[number] not in self.nodes:
+                continue
             merged = self.nodes[keys[number]]
             merged.addresses.add(replies.nodes[number].address)
             merged.times.add(of_node)
@@ -219,6 +265,8 @@ class Merging:
         for sent, answered, there in zip(gathered.sent, answers, at, strict=False):
             if len(there) == 1:
                 (key,) = there
+                if self.full and key not in self.nodes:
+                    continue
                 merged = self.nodes[key]
                 merged.sent += max(sent, answered)
                 merged.lost += max(sent - answered, 0)
@@ -241,18 +289,27 @@ class Merging:
             silent = 0
         if silent:
             first = len(path.hops) - silent + 1
-            key = (Kind.SILENT, placed[-1][2], target)
+            key = (Kind.SILENT, self._named(placed[-1][2]), target)
             placed.append((first, len(path.hops), (key,)))
         return placed
 
-    def _silence(self, before: Step, after: Step, *, first: int, count: int) -> Iterator[Placed]:
+    def _silence(self, near: Step, far: Step, *, first: int, count: int) -> Iterator[Placed]:
         """Silent hops between two steps: one node each, or one in all between ASes."""
-        if count and self.by is By.ASN:
+        if not count:
+            return
+        before, after = self._named(near), self._named(far)
+        if self.by is By.ASN:
             yield first, first + count - 1, ((Kind.SILENT, before, after),)
             return
         for place in range(count):
             key = (Kind.SILENT, before, after, place, count)
             yield first + place, first + place, (key,)
+
+    def _named(self, step: Step) -> tuple[object, ...]:
+        """What names a step within a key: of a wide one, a part and a number."""
+        if len(step) <= _WIDE:
+            return step
+        return (*step[:_WIDE], self._wide.setdefault(step, len(self._wide)))
 
     @staticmethod
     def _is_silent(step: Step) -> bool:

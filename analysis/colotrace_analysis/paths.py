@@ -9,9 +9,9 @@ packet, or the route changed during the trace. Nobody can say then which of them
 next TTL passed. Such a hop has all its addresses.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import count, groupby, repeat
-from operator import itemgetter
+from itertools import count, repeat
 
 import msgspec
 from colotrace_proto.ends import refused_at
@@ -19,6 +19,8 @@ from colotrace_proto.measured import Trace
 from colotrace_proto.messages import FlowFields, NodeKind, Replies
 from colotrace_proto.tally import path_end
 from msgspec.structs import replace
+
+from .work import STEP_LINES, Pace, Steps, Work
 
 Hop = tuple[bytes, ...]
 """The addresses that answered a flow at one TTL, packed, in the order of the probes; () is
@@ -56,6 +58,11 @@ class Path(msgspec.Struct, frozen=True, gc=False):
 def paths(trace: Trace) -> list[Path]:
     """The paths of a row's flows, in the order of the flows. Flows without any answer are left out,
     unless there is no other. Empty if no probe was sent."""
+    return Work(path_steps(trace)).finish()
+
+
+def path_steps(trace: Trace) -> Steps[list[Path]]:
+    """The same in steps."""
     gathered = trace.gathered
     replies = gathered.replies
     end = path_end(gathered)
@@ -65,22 +72,36 @@ def paths(trace: Trace) -> list[Path]:
         flow = trace.flows[0] if len(trace.flows) == 1 else None
         return [Path((SILENT,) * end, flow=flow)]
     combined = gathered.own_ends and not replies.flow
-    found = [
-        _path(lines, replies, end=end, combined=combined, flow=_flow(trace, index))
-        for index, lines in _by_flow(replies)
-    ]
+    kinds = {node.kind for node in replies.nodes}
+    target = NodeKind.TARGET
+    targets = {number for number, node in enumerate(replies.nodes) if node.kind is target}
+    barred = NodeKind.BARRIER in kinds
+    by_flow = yield from _by_flow(replies)
+    pace = Pace()
+    found: list[Path] = []
+    for index in sorted(by_flow):
+        lines = sorted(by_flow[index])
+        flow = _flow(trace, index)
+        found.append(
+            _path(lines, replies, targets, end=end, combined=combined, barred=barred, flow=flow)
+        )
+        if pace.full(len(lines)):
+            yield
     if gathered.unplaced or any(path.reached for path in found):
         return found
     return [path if path.refused else _padded(path, end) for path in found]
 
 
-def _by_flow(replies: Replies) -> Iterable[tuple[int, Sequence[_Line]]]:
+def _by_flow(replies: Replies) -> Steps[dict[int, list[_Line]]]:
     flow: Iterable[int] = replies.flow or repeat(_COMBINED)
     ordinal: Iterable[int] = replies.ordinal or count()
-    lines = sorted(zip(flow, replies.ttl, ordinal, replies.node, strict=False))
-    if lines[0][0] == lines[-1][0]:
-        return [(lines[0][0], lines)]
-    return [(index, list(of_flow)) for index, of_flow in groupby(lines, itemgetter(0))]
+    lines = zip(flow, replies.ttl, ordinal, replies.node, strict=False)
+    found: defaultdict[int, list[_Line]] = defaultdict(list)
+    for number, line in enumerate(lines, 1):
+        found[line[0]].append(line)
+        if not number % STEP_LINES:
+            yield
+    return found
 
 
 def _flow(trace: Trace, index: int) -> FlowFields | None:
@@ -88,33 +109,42 @@ def _flow(trace: Trace, index: int) -> FlowFields | None:
 
 
 def _path(
-    lines: Sequence[_Line], replies: Replies, *, end: int, combined: bool, flow: FlowFields | None
+    lines: Sequence[_Line],
+    replies: Replies,
+    targets: set[int],
+    *,
+    end: int,
+    combined: bool,
+    barred: bool,
+    flow: FlowFields | None,
 ) -> Path:
-    """The path up to the flow's last answer; `end` is the row's."""
+    """The path up to the flow's last answer; `end` is the row's, as are the nodes that are
+    `targets`, and whether any is a barrier."""
     nodes = replies.nodes
-    target = NodeKind.TARGET
-    targets = {number for number, node in enumerate(nodes) if node.kind is target}
     # Sorted by TTL, so that the first answer of the target is the lowest.
     reached_at = next((ttl for _, ttl, _, node in lines if node in targets), None)
     refused = None
     if reached_at is not None:
         # Paths of several lengths, if they are combined.
         end = end if combined else min(end, reached_at)
-    elif any(node.kind is NodeKind.BARRIER for node in nodes):
+    elif barred:
         refused = refused_at((ttl, nodes[n].kind, nodes[n].address) for _, ttl, _, n in lines)
         end = min(end, refused or end)
     hops: list[Hop] = []
+    here: dict[bytes, None] = {}
+    at = 0
     for _, ttl, _, number in lines:
         if ttl > end:
             break
-        address = nodes[number].address
-        missing = ttl - len(hops)
-        if missing > 0:
-            if missing > 1:
-                hops += [SILENT] * (missing - 1)
-            hops.append((address,))
-        elif address not in hops[-1]:
-            hops[-1] = (*hops[-1], address)
+        if ttl != at:
+            if at:
+                hops.append(tuple(here))
+            if ttl - at > 1:
+                hops += [SILENT] * (ttl - at - 1)
+            at, here = ttl, {}
+        here[nodes[number].address] = None
+    if at:
+        hops.append(tuple(here))
     return Path(tuple(hops), reached_at is not None, refused is not None, flow)
 
 

@@ -10,6 +10,7 @@ flow of the other side met is a change if the flows say so by Fisher's exact tes
 they are.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -18,9 +19,12 @@ from colotrace_proto.messages import FlowFields, NodeKind
 
 from colotrace_analysis.paths import Hop, Path
 from colotrace_analysis.significance import fisher
+from colotrace_analysis.work import STEP_LINES, Pace, Steps
 
 P_BRANCH = 0.01
 """Most p-value of a branch that is told as new or gone by the number of its flows."""
+_TABLES = 20
+"""Exact tests in one step."""
 
 Ttls = Mapping[bytes, set[int]]
 """At which TTLs an address answered."""
@@ -78,46 +82,55 @@ def same_ends(before: Trace, after: Trace) -> bool:
     )
 
 
-def path_changes(before: Side, after: Side, asns: Mapping[bytes, str]) -> PathChanges | None:
+def path_changes(before: Side, after: Side, asns: Mapping[bytes, str]) -> Steps[PathChanges | None]:
     """What differs between two rows; None if their paths cannot be compared. `asns` has the ASNs
     that are known."""
     changes = PathChanges()
     comparable = False
     targets = before.targets | after.targets
-    old_known = _ttls(before.paths) if before.balanced else None
-    new_known = _ttls(after.paths) if after.balanced else None
+    old_known = (yield from _ttls(before.paths)) if before.balanced else None
+    new_known = (yield from _ttls(after.paths)) if after.balanced else None
     if same_ends(before.trace, after.trace):
         old, new = before.flows(), after.flows()
+        pace = Pace()
         for flow, path in old.items():
             if flow in new:
                 comparable = True
                 if path.hops != new[flow].hops:
-                    _compare(path, new[flow], old_known, new_known, changes)
+                    yield from _compare(path, new[flow], old_known, new_known, changes)
+                if pace.full(len(path.hops)):
+                    yield
     if old_known and new_known:
         same_target = before.trace.gathered.target_address == after.trace.gathered.target_address
         if same_target:
             comparable = True
-            sides = before.paths, old_known, after.paths, new_known
-            changes.appeared += _branches(*sides[2:], *sides[:2], targets)
-            changes.went += _branches(*sides, targets)
+            was = yield from _Counts.of(before.paths)
+            now = yield from _Counts.of(after.paths)
+            changes.appeared += yield from _branches(now, was, old_known, targets)
+            changes.went += yield from _branches(was, now, new_known, targets)
     if not comparable:
         return None
     if changes:
         changes.appeared = sorted({hop for hop in changes.appeared if hop[1] not in targets})
         changes.went = sorted({hop for hop in changes.went if hop[1] not in targets})
-        changes.joined = _ases(changes.appeared, before.paths, asns)
-        changes.left = _ases(changes.went, after.paths, asns)
+        yield
+        changes.joined = yield from _ases(changes.appeared, before.paths, asns)
+        changes.left = yield from _ases(changes.went, after.paths, asns)
     return changes
 
 
 def _compare(
     old: Path, new: Path, old_balanced: Ttls | None, new_balanced: Ttls | None, into: PathChanges
-) -> None:
+) -> Steps[None]:
     """Enter the differences of one flow, targets among them. `old_balanced` and `new_balanced` are
     what `multipath` saw, if it was asked for."""
-    old_own, new_own = _ttls([old]), _ttls([new])
+    old_own = yield from _ttls([old])
+    new_own = yield from _ttls([new])
     old_known, new_known = old_balanced or old_own, new_balanced or new_own
+    pace = Pace()
     for ttl, (was, now) in enumerate(zip(old.hops, new.hops, strict=False), 1):
+        if pace.full(1 + len(was) + len(now)):
+            yield
         if was == now or not was or not now or not set(was).isdisjoint(now):
             continue
         if _known_at(ttl, now, old_known) or (not old_balanced and _known_at(ttl, was, new_known)):
@@ -125,6 +138,8 @@ def _compare(
         into.appeared += [(ttl, each) for each in now if each not in old_known]
         into.went += [(ttl, each) for each in was if each not in new_known]
     for address in old_own.keys() & new_own.keys():
+        if pace.full(1):
+            yield
         if not old_own[address].isdisjoint(new_own[address]):
             continue
         was_at, now_at = min(old_own[address]), min(new_own[address])
@@ -136,44 +151,72 @@ def _known_at(ttl: int, hop: Hop, known: Ttls) -> bool:
     return any(ttl in known.get(address, ()) for address in hop)
 
 
-def _ttls(paths: Sequence[Path]) -> dict[bytes, set[int]]:
+def _ttls(paths: Sequence[Path]) -> Steps[dict[bytes, set[int]]]:
     found: dict[bytes, set[int]] = {}
+    pace = Pace()
     for path in paths:
         for ttl, hop in enumerate(path.hops, 1):
             for address in hop:
                 found.setdefault(address, set()).add(ttl)
+            if pace.full(1 + len(hop)):
+                yield
     return found
+
+
+class _Counts:
+    """How many flows met an address at a TTL, and how many met any. Counted once, since each
+    address of a wide row asks."""
+
+    def __init__(self) -> None:
+        self.met: defaultdict[tuple[bytes, int], int] = defaultdict(int)
+        self.answered: defaultdict[int, int] = defaultdict(int)
+
+    @classmethod
+    def of(cls, paths: Sequence[Path]) -> Steps["_Counts"]:
+        counts = cls()
+        pace = Pace()
+        for path in paths:
+            for ttl, hop in enumerate(path.hops, 1):
+                counts.answered[ttl] += bool(hop)
+                for address in hop:
+                    counts.met[address, ttl] += 1
+                if pace.full(1 + len(hop)):
+                    yield
+        return counts
 
 
 def _branches(
-    here: Sequence[Path],
-    known_here: Ttls,
-    there: Sequence[Path],
-    known_there: Ttls,
-    targets: set[bytes],
-) -> list[tuple[int, bytes]]:
+    here: _Counts, there: _Counts, known_there: Ttls, targets: set[bytes]
+) -> Steps[list[tuple[int, bytes]]]:
     """Addresses of `here` that no flow of `there` met, though enough flows answered at that TTL."""
     found = []
-    for address, ttls in known_here.items():
+    p_values: dict[tuple[int, int, int], float] = {}
+    for number, ((address, ttl), met) in enumerate(here.met.items(), 1):
+        if not number % STEP_LINES:
+            yield
         if address in known_there or address in targets:
             continue
-        for ttl in ttls:
-            met = sum(len(path.hops) >= ttl and address in path.hops[ttl - 1] for path in here)
-            others = _answered(there, ttl)
-            if fisher(met, _answered(here, ttl) - met, 0, others) <= P_BRANCH:
-                found.append((ttl, address))
+        table = met, here.answered[ttl], there.answered[ttl]
+        if table not in p_values:
+            p_values[table] = fisher(met, table[1] - met, 0, table[2])
+            if not len(p_values) % _TABLES:
+                yield
+        if p_values[table] <= P_BRANCH:
+            found.append((ttl, address))
     return found
-
-
-def _answered(paths: Sequence[Path], ttl: int) -> int:
-    return sum(len(path.hops) >= ttl and bool(path.hops[ttl - 1]) for path in paths)
 
 
 def _ases(
     hops: Sequence[tuple[int, bytes]], other: Sequence[Path], asns: Mapping[bytes, str]
-) -> dict[str, set[int]]:
+) -> Steps[dict[str, set[int]]]:
     """The ASNs of these hops that no address of the other side's paths has, with their TTLs."""
-    there = {asns.get(address) for path in other for hop in path.hops for address in hop}
+    there: set[str | None] = set()
+    pace = Pace()
+    for path in other:
+        for hop in path.hops:
+            there.update(map(asns.get, hop))
+            if pace.full(1 + len(hop)):
+                yield
     found: dict[str, set[int]] = {}
     for ttl, address in hops:
         asn = asns.get(address)

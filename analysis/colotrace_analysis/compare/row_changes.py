@@ -6,7 +6,7 @@ when it has time, and as often as its limit allows.
 """
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -15,13 +15,15 @@ from colotrace_proto.addresses import address_text
 from colotrace_proto.measured import Trace
 from colotrace_proto.messages import NodeKind
 
-from colotrace_analysis.paths import Path, paths
+from colotrace_analysis.paths import Path, path_steps
 from colotrace_analysis.significance import fisher, rtt_differs, unreached_differs
-from colotrace_analysis.work import MANY_FLOWS, Steps
+from colotrace_analysis.work import STEP_LINES, Pace, Steps
 
 from .path_changes import PathChanges, Side, path_changes
 
 _NS_PER_MS = 1e6
+_HOP_LINES = 3
+"""To describe a hop takes as long as so many replies."""
 
 
 class RowName(msgspec.Struct, frozen=True, order=True, kw_only=True):
@@ -161,9 +163,11 @@ class Naming:
         self.asns = asns
         self.packed: dict[bytes, str] = {}
 
-    def learn(self, trace: Trace) -> None:
+    def learn(self, trace: Trace) -> Steps[None]:
         """Look up the ASNs of a row's addresses."""
-        for node in trace.gathered.replies.nodes:
+        for number, node in enumerate(trace.gathered.replies.nodes, 1):
+            if not number % STEP_LINES:
+                yield
             if node.address not in self.packed:
                 asn = self.asns.get(address_text(node.address))
                 if asn is not None:
@@ -176,7 +180,7 @@ class Naming:
 
 
 def compare_rows(name: RowName, before: Trace, after: Trace, naming: Naming) -> Steps[Compared]:
-    """The differences of a row; in steps if it has many flows."""
+    """The differences of a row, in steps if it is large."""
     old, new = before.gathered, after.gathered
     change = RowChange(target=name.target, colo=name.colo)
     if old.code or new.code:
@@ -184,19 +188,18 @@ def compare_rows(name: RowName, before: Trace, after: Trace, naming: Naming) -> 
             return Compared(name, change, Unlike.ERRORS, path=False)
         answer = Answer.FAILS if new.code else Answer.WORKS
         return Compared(name, msgspec.structs.replace(change, answer=answer), path=False)
-    old_paths = paths(before)
-    if len(old_paths) > MANY_FLOWS:
-        yield
-    new_paths = paths(after)
-    if len(new_paths) > MANY_FLOWS:
-        yield
-    naming.learn(before)
-    naming.learn(after)
+    old_paths = yield from path_steps(before)
+    new_paths = yield from path_steps(after)
+    yield from naming.learn(before)
+    yield from naming.learn(after)
     sides = Side.of(before, old_paths), Side.of(after, new_paths)
-    changes = path_changes(*sides, naming.packed)
-    if len(old_paths) > MANY_FLOWS:
+    large = len(old.replies.ttl) + len(new.replies.ttl) > STEP_LINES
+    if large:
         yield
-    found = _told(change, changes, naming)
+    changes = yield from path_changes(*sides, naming.packed)
+    found = yield from _told(change, changes, naming)
+    if large:
+        yield
     compared = Compared(name, found, path=changes is not None)
     if new.target_address:
         compared.target_ip = address_text(new.target_address)
@@ -217,16 +220,18 @@ def _why(before: Trace, after: Trace) -> Unlike:
     return Unlike.OTHER_FLOW
 
 
-def _told(change: RowChange, changes: PathChanges | None, naming: Naming) -> RowChange:
+def _told(change: RowChange, changes: PathChanges | None, naming: Naming) -> Steps[RowChange]:
     if not changes:
         return msgspec.structs.replace(change, same_flow=changes is not None)
     ttls = {
         ttl for ases in (changes.joined, changes.left) for of_one in ases.values() for ttl in of_one
     }
+    appeared = yield from _hops(changes.appeared, naming)
+    went = yield from _hops(changes.went, naming)
     return msgspec.structs.replace(
         change,
-        appeared=[_hop(ttl, address, naming) for ttl, address in changes.appeared],
-        went=[_hop(ttl, address, naming) for ttl, address in changes.went],
+        appeared=appeared,
+        went=went,
         moved=[
             _moved(address, was, now, naming)
             for address, (was, now) in sorted(changes.moved.items(), key=lambda item: item[1])
@@ -235,6 +240,16 @@ def _told(change: RowChange, changes: PathChanges | None, naming: Naming) -> Row
         left_asns=list(changes.left),
         as_ttls=sorted(ttls),
     )
+
+
+def _hops(hops: Sequence[tuple[int, bytes]], naming: Naming) -> Steps[list[ChangedHop]]:
+    found: list[ChangedHop] = []
+    pace = Pace()
+    for ttl, address in hops:
+        found.append(_hop(ttl, address, naming))
+        if pace.full(_HOP_LINES):
+            yield
+    return found
 
 
 def _hop(ttl: int, address: bytes, naming: Naming) -> ChangedHop:
