@@ -36,7 +36,7 @@ def crossings(rows: Sequence[RatedRow]) -> Steps[dict[Crossed, int]]:
                     crossed[near[0], far[0]] |= bit
             for before, count, after in _gaps(path.hops):
                 gaps[before][count].add(after)
-            if pace.full(_size(path.hops)):
+            if pace.full(2 * _size(path.hops)):
                 yield
     between = yield from _between(rows, gaps)
     for number, row in enumerate(rows):

@@ -23,7 +23,7 @@ from .conditions import Condition, RatedRow, rated, slow_ms
 from .crossings import Crossed, crossings
 from .sentences import listed, ms_text, verb
 from .significance import discoveries, fisher_more
-from .work import STEP_LINES, Steps, Work
+from .work import STEP_LINES, Pace, Steps, Work
 
 MOST_FINDINGS = 10
 """Of one target and condition."""
@@ -31,6 +31,8 @@ MOST_COMPARED = 200
 """Candidates of one target and condition that are compared with each other, the most significant.
 Each is compared with each."""
 _LEAST_SHARED = 2
+_NAMED = 300
+"""Addresses that are looked up in one step."""
 _PIECE = 10
 """Candidates that are compared, or told, in one step."""
 
@@ -116,7 +118,10 @@ def steps(measured: Measured, targets: Sequence[str]) -> Steps[Fate]:
             of_kind = [row for row in rows if row.condition is condition]
             if of_kind:
                 bad.append(_told(target, condition, of_kind, healthy, rows))
-        if len(healthy) == len(rows) or not healthy:
+        some = healthy and len(healthy) < len(rows)
+        healthy = of_kind = []
+        if not some:
+            yield from _freed(rows)
             continue
         crossed = yield from crossings(rows)
         for condition in Condition:
@@ -125,8 +130,17 @@ def steps(measured: Measured, targets: Sequence[str]) -> Steps[Fate]:
                 findings += found[:MOST_FINDINGS]
                 left_out += len(found[MOST_FINDINGS:]) + more
                 yield
+        yield from _freed(rows)
     findings.sort(key=lambda each: (each.p_value, targets.index(each.target), each.in_words))
     return Fate(bad=bad, findings=findings, left_out=left_out)
+
+
+def _freed(rows: list[RatedRow]) -> Steps[None]:
+    """Free rows bit by bit: all at once would take milliseconds."""
+    pace = Pace()
+    while rows:
+        if pace.full(sum(len(path.hops) for path in rows.pop().paths)):
+            yield
 
 
 _Feature = Crossed | str
@@ -156,12 +170,17 @@ def _findings(
     """Those of one condition, most significant first, and how many more were not compared."""
     bad = sum(1 << n for n, row in enumerate(rows) if row.condition is condition)
     healthy = sum(1 << n for n, row in enumerate(rows) if row.condition is None)
-    targets = {address for row in rows for address in row.targets}
+    targets: set[bytes] = set()
+    pace = Pace()
+    for row in rows:
+        targets |= row.targets
+        if pace.full(len(row.targets)):
+            yield
     classes: dict[tuple[int, int], _Class] = {}
     ases: defaultdict[str, int] = defaultdict(int)
     features: dict[_Feature, int] = {}
     for number, (feature, mask) in enumerate(crossed.items(), 1):
-        if not number % STEP_LINES:
+        if not number % _NAMED:
             yield
         if feature in targets:
             continue

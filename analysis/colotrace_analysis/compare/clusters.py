@@ -10,10 +10,10 @@ import msgspec
 
 from colotrace_analysis.sentences import counted, hops_text, listed, ms_text, verb
 from colotrace_analysis.significance import FLOOR_NS, FLOOR_SHARE
-from colotrace_analysis.work import Steps
+from colotrace_analysis.work import Pace, Steps
 
 from .groups import ClusterKind, groups, rises
-from .row_changes import Answer, Compared, RowName
+from .row_changes import Answer, Compared, RowChange, RowName
 
 _FLOOR_MS = FLOOR_NS / 1e6
 
@@ -46,21 +46,29 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
 def clusters(changed: Iterable[Compared]) -> Steps[list[Cluster]]:
     """The clusters of rows that differ, in steps."""
     found: list[Cluster] = []
-    for kind, rows in groups(changed):
+    grouped = yield from groups(changed)
+    for kind, rows in grouped:
         yield
-        found.append(_cluster(kind, rows))
+        found.append((yield from _cluster(kind, rows)))
     order = list(ClusterKind)
     return sorted(found, key=lambda each: (-len(each.rows), order.index(each.kind), each.rows))
 
 
-def _cluster(kind: ClusterKind, rows: Sequence[Compared]) -> Cluster:
+def _cluster(kind: ClusterKind, rows: Sequence[Compared]) -> Steps[Cluster]:
     names = sorted(row.name for row in rows)
     colos = sorted({name.colo for name in names})
     targets = sorted({name.target for name in names})
     changes = [row.change for row in rows]
-    went = [hop for change in changes for hop in change.went]
-    appeared = [hop for change in changes for hop in change.appeared]
-    ttls = _ttls(kind, rows)
+    went: dict[str, str] = {}
+    appeared: dict[str, str] = {}
+    ttls: set[int] = set()
+    pace = Pace()
+    for row in rows:
+        for into, hops in ((went, row.change.went), (appeared, row.change.appeared)):
+            into.update((hop.ip, hop.name or hop.ip) for hop in hops)
+        ttls |= _ttls(kind, row.change)
+        if pace.full(2 * (len(row.change.went) + len(row.change.appeared))):
+            yield
     cluster = Cluster(
         kind=kind,
         in_words="",
@@ -69,27 +77,25 @@ def _cluster(kind: ClusterKind, rows: Sequence[Compared]) -> Cluster:
         targets=targets,
         left_asns=_distinct(asn for change in changes for asn in change.left_asns),
         joined_asns=_distinct(asn for change in changes for asn in change.joined_asns),
-        went=_distinct(hop.ip for hop in went),
-        appeared=_distinct(hop.ip for hop in appeared),
+        went=list(went),
+        appeared=list(appeared),
         min_ttl=min(ttls, default=None),
         max_ttl=max(ttls, default=None),
         median_rtt_ms=_median_rtt_ms(rows),
         unreached=sum(change.answer is Answer.UNREACHED for change in changes),
     )
-    names_by_ip = {hop.ip: hop.name or hop.ip for hop in (*went, *appeared)}
-    return msgspec.structs.replace(cluster, in_words=_in_words(cluster, rows, names_by_ip))
+    yield
+    return msgspec.structs.replace(cluster, in_words=_in_words(cluster, rows, went | appeared))
 
 
-def _ttls(kind: ClusterKind, rows: Sequence[Compared]) -> set[int]:
+def _ttls(kind: ClusterKind, change: RowChange) -> set[int]:
     """Where the change is that the rows have in common."""
-    changes = [row.change for row in rows]
     if kind is ClusterKind.ASN:
-        return {ttl for change in changes for ttl in change.as_ttls}
+        return set(change.as_ttls)
     if kind is ClusterKind.PATH:
-        return {hop.ttl for change in changes for hop in (*change.appeared, *change.went)}
+        return {hop.ttl for hop in (*change.appeared, *change.went)}
     if kind is ClusterKind.MOVED:
-        moved = [hop for change in changes for hop in change.moved]
-        return {ttl for hop in moved for ttl in (hop.before_ttl, hop.after_ttl)}
+        return {ttl for hop in change.moved for ttl in (hop.before_ttl, hop.after_ttl)}
     return set()
 
 

@@ -9,6 +9,8 @@ import enum
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Sequence
 
+from colotrace_analysis.work import Pace, Steps
+
 from .row_changes import Answer, Compared
 
 
@@ -27,20 +29,23 @@ class ClusterKind(enum.StrEnum):
     RTT = "rtt"
 
 
-def groups(changed: Iterable[Compared]) -> Iterable[tuple[ClusterKind, Sequence[Compared]]]:
-    """The groups of rows that differ."""
+def groups(changed: Iterable[Compared]) -> Steps[list[tuple[ClusterKind, Sequence[Compared]]]]:
+    """The groups of rows that differ, in steps."""
+    grouped: list[tuple[ClusterKind, Sequence[Compared]]] = []
     by_kind: defaultdict[ClusterKind, list[Compared]] = defaultdict(list)
     for each in changed:
         by_kind[_kind(each)].append(each)
     for kind, rows in by_kind.items():
         if kind is ClusterKind.PATH:
-            found = _connected(rows)
+            found = yield from _connected(rows)
         elif kind in _BY_KEY:
             found = _grouped(rows, _BY_KEY[kind])
         else:
             found = _by_end(rows)
         for group in found:
-            yield kind, group
+            grouped.append((kind, group))
+            yield
+    return grouped
 
 
 def _kind(row: Compared) -> ClusterKind:
@@ -92,7 +97,7 @@ def _grouped(
     return found.values()
 
 
-def _connected(rows: Sequence[Compared]) -> Iterable[list[Compared]]:
+def _connected(rows: Sequence[Compared]) -> Steps[Iterable[list[Compared]]]:
     """Rows that share a new or a gone address, also by way of others (union-find)."""
     parent = list(range(len(rows)))
 
@@ -103,11 +108,14 @@ def _connected(rows: Sequence[Compared]) -> Iterable[list[Compared]]:
         return number
 
     first: dict[tuple[bool, str], int] = {}
+    pace = Pace()
     for number, row in enumerate(rows):
         for is_new, hops in ((True, row.change.appeared), (False, row.change.went)):
             for hop in hops:
                 other = first.setdefault((is_new, hop.ip), number)
                 parent[root(number)] = root(other)
+                if pace.full(1):
+                    yield
     found: defaultdict[int, list[Compared]] = defaultdict(list)
     for number, row in enumerate(rows):
         found[root(number)].append(row)
