@@ -31,7 +31,7 @@ from .policy import TargetPolicy, literal
 from .turns import Turns
 
 MANY_ROWS = 300
-"""With so many rows, small requests would wait for the large ones."""
+"""From so many running rows on, turns of the event loop are shared between requests."""
 ROWS_AT_ONCE = 20
 """Rows whose jobs are begun in one step."""
 
