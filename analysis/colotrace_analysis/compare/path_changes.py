@@ -19,7 +19,7 @@ from colotrace_proto.messages import FlowFields, NodeKind
 
 from colotrace_analysis.paths import Hop, Path
 from colotrace_analysis.significance import fisher
-from colotrace_analysis.work import STEP_LINES, Pace, Steps
+from colotrace_analysis.work import STEP_LINES, Pace, Steps, in_order
 
 P_BRANCH = 0.01
 """Most p-value of a branch that is told as new or gone by the number of its flows."""
@@ -111,12 +111,24 @@ def path_changes(before: Side, after: Side, asns: Mapping[bytes, str]) -> Steps[
     if not comparable:
         return None
     if changes:
-        changes.appeared = sorted({hop for hop in changes.appeared if hop[1] not in targets})
-        changes.went = sorted({hop for hop in changes.went if hop[1] not in targets})
-        yield
+        changes.appeared = yield from _ordered(changes.appeared, targets)
+        changes.went = yield from _ordered(changes.went, targets)
         changes.joined = yield from _ases(changes.appeared, before.paths, asns)
         changes.left = yield from _ases(changes.went, after.paths, asns)
     return changes
+
+
+def _ordered(
+    hops: Sequence[tuple[int, bytes]], targets: set[bytes]
+) -> Steps[list[tuple[int, bytes]]]:
+    """Each once, without targets."""
+    found: set[tuple[int, bytes]] = set()
+    for number, hop in enumerate(hops, 1):
+        if hop[1] not in targets:
+            found.add(hop)
+        if not number % STEP_LINES:
+            yield
+    return (yield from in_order(list(found), key=lambda hop: hop))
 
 
 def _compare(
