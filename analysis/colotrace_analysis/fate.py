@@ -130,6 +130,10 @@ def steps(measured: Measured, targets: Sequence[str]) -> Steps[Fate]:
                 findings += found[:MOST_FINDINGS]
                 left_out += len(found[MOST_FINDINGS:]) + more
                 yield
+        while crossed:
+            crossed.popitem()
+            if not len(crossed) % STEP_LINES:
+                yield
         yield from _freed(rows)
     findings.sort(key=lambda each: (each.p_value, targets.index(each.target), each.in_words))
     return Fate(bad=bad, findings=findings, left_out=left_out)
@@ -189,7 +193,7 @@ def _findings(
             ases[asn] |= mask
     features.update(ases)
     for number, (shared_by, mask) in enumerate(features.items(), 1):
-        if not number % STEP_LINES:
+        if not number % _NAMED:
             yield
         key = mask & bad, mask & healthy
         if key[0].bit_count() >= _LEAST_SHARED:
