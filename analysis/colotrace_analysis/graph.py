@@ -116,7 +116,7 @@ def work(
     by: By = By.ADDRESS,
     with_fate: bool = False,
 ) -> Work[Graph]:
-    """The same in steps, and with what bad rows share."""
+    """The same in steps; `with_fate` adds `Graph.fate`."""
     targets = measured.summary.targets
     if target is not None and target not in targets:
         raise LookupError(target)

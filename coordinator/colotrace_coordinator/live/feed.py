@@ -30,7 +30,9 @@ ENDED = 2 * 10**9
 """The sequence number of every `end`: a client that has had it has all, whatever feed it asks."""
 
 _PIECES = 16
+"""Joined pieces that are remembered, for readers at different positions."""
 _DEAD = 64
+"""Events that were replaced and are still in the list; then it is made anew."""
 
 
 class Kind(enum.StrEnum):
@@ -159,7 +161,7 @@ class Feed:
         return piece
 
     def events(self, position: int, *, most: int) -> list[Event]:
-        """At most `most` events after a position: what `put` makes a copy of this feed of."""
+        """At most `most` events after a position: to replay into a copy with `put`."""
         found: list[Event] = []
         for entry in self._following(self._own(position)):
             if len(found) >= most:
@@ -186,7 +188,7 @@ class Feed:
         return len(self._listeners)
 
     def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call the listener after each event, and at the end. Returns what ends this."""
+        """Call the listener after each event, and at the end. Returns what unsubscribes it."""
         self._listeners[listener] = None
 
         def end() -> None:

@@ -49,8 +49,8 @@ class Elsewhere:
         return await self._written(account_id, measurement_id, lambda _: True)
 
     async def feed(self, account_id: str, measurement_id: str, *, position: int) -> Feed | None:
-        """The events of a measurement that runs elsewhere. A feed that is closed if its coordinator
-        is lost, but not yet known to be. None if it does not run."""
+        """The events of a measurement that runs elsewhere; None if it does not run. The feed is
+        closed if its coordinator seems lost, but does not count as lost yet."""
         found = await self._kept(account_id, measurement_id)
         if not self._may_run(found, measurement_id):
             return None

@@ -53,7 +53,10 @@ class State(enum.Enum):
 
 @dataclass(slots=True, eq=False)
 class Mirror:
-    """A measurement that another coordinator runs."""
+    """A measurement that another coordinator runs. Times are in seconds, on the clock of `now`:
+    when it was first asked for (`asked_at`), last wanted by a watcher here (`watched_at`), last
+    heard of (`heard_at`), last asked for or renewed (`sent_at`), and last repaired (`repaired_at`).
+    `round` counts backlogs."""
 
     account: str
     id: str

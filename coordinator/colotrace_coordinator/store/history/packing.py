@@ -118,7 +118,8 @@ def pack(summary: Summary, traces: Mapping[int, Trace]) -> Chunk:
 
 
 def unpack(summary: Summary, chunk: Chunk, *, only: int | None = None) -> dict[int, Trace]:
-    """The rows of the chunk by their number; with `only`, at most the row of that number.
+    """The rows of the chunk by their number; with `only`, that row alone, and
+    nothing if the chunk lacks it.
 
     Raises:
         DamageError: the chunk contradicts itself or the summary.

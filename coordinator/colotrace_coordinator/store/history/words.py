@@ -1,8 +1,9 @@
 """What measurements are found by: numbers of 63 bits in one index, each with the measurement's id.
 
 A measurement has a word for its account, packet type and outcome together, and one for each target
-and each colo. A list of all measurements merges the 15 words of the first kind. A colo's word ends
-with the colo's number, so that the colos of a code are a range.
+and each colo. A list of all measurements merges the words of the first kind: one for each packet
+type and outcome. A colo's word ends with the colo's number, so that the colos of a code are a
+range.
 
 Words are hashes: whoever finds a measurement checks its summary (`matches`). The account is part of
 each word, so one account's measurements do not slow down another's lists.
