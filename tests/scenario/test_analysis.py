@@ -119,7 +119,7 @@ def test_edges_of_balanced_paths_are_true(run: Run) -> None:
     assert found
 
 
-@pytest.mark.parametrize("run", SEVERAL, ids=str)
+@pytest.mark.parametrize("run", [run for run in SEVERAL if run.family == 4], ids=str)
 def test_balanced_paths_traced_again_show_no_difference(run: Run) -> None:
     before, after = (
         traced(run.case, family=run.family, packet_type=run.packet_type, seed=seed)
