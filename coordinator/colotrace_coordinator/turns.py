@@ -24,7 +24,9 @@ class Turns:
     step ends the work.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        """`clock` is in seconds."""
+        self._clock = clock
         # Entries without steps are those of `pause`: the task that awaits the future does the work.
         self._waiting: deque[tuple[Iterator[object] | None, asyncio.Future[None]]] = deque()
         self._next: asyncio.Handle | None = None
@@ -84,15 +86,15 @@ class Turns:
     def _run(self, steps: Iterable[object]) -> bool:
         """Run steps in this turn's slice; returns whether all have been run."""
         self._open()
-        if time.perf_counter() >= self._until:
+        if self._clock() >= self._until:
             return False
-        return all(time.perf_counter() < self._until for _ in steps)
+        return all(self._clock() < self._until for _ in steps)
 
     def _open(self) -> None:
         """Begin this turn's slice, unless it has begun."""
         if self._next is None:
             self._next = asyncio.get_running_loop().call_soon(self._turn)
-            self._until = time.perf_counter() + self._slice_s
+            self._until = self._clock() + self._slice_s
 
     def _turn(self) -> None:
         """A new turn of the loop: serve what waits."""
@@ -103,7 +105,7 @@ class Turns:
             return
         while self._waiting:
             self._open()
-            if time.perf_counter() >= self._until:
+            if self._clock() >= self._until:
                 return
             steps, done = self._waiting.popleft()
             if done.done():  # cancelled

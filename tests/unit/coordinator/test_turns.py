@@ -49,7 +49,8 @@ async def test_much_work_leaves_turns_to_others() -> None:
 
 
 async def test_little_work_is_done_at_once() -> None:
-    turns, done = sharing(), list[str]()
+    """While the slice lasts, which a busy host may use up."""
+    turns, done = Turns(clock=lambda: 0.0), list[str]()
     running = turns.run(busy(done, "a", steps=2, step_s=0.0))
     with pytest.raises(StopIteration):
         running.send(None)
@@ -98,7 +99,7 @@ async def test_small_requests_alone_have_longer_slices() -> None:
 
 
 async def test_pause_of_the_only_caller_costs_no_turn() -> None:
-    turns = sharing()
+    turns = Turns(clock=lambda: 0.0)
     pause = turns.pause()
     with pytest.raises(StopIteration):
         pause.send(None)
