@@ -19,7 +19,7 @@ class Envelope(msgspec.Struct, frozen=True, kw_only=True):
     messages: list[Line]
     result: Any
     result_info: Any | UnsetType = UNSET
-    """What is told of the result beside it: of a list, which page; of rows, their measurement."""
+    """Metadata of the result: the page of a list, or the measurement of the rows."""
 
 
 _encoder = msgspec.json.Encoder()

@@ -9,6 +9,7 @@ state only, so that a slow client costs one piece of `feed.PIECE_BYTES`.
 
 import asyncio
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 
@@ -115,7 +116,7 @@ class Streams:
             watch.stop()
 
 
-class _Stream(StreamingResponse):
+class _Stream(StreamingResponse, ABC):
     """Writes what a feed has, until the feed has ended, the stream is stopped, or the client has
     gone."""
 
@@ -166,9 +167,9 @@ class _Stream(StreamingResponse):
                     watch.cancel()
                     await asyncio.wait([watch])
 
+    @abstractmethod
     def _read(self) -> Piece:
         """What follows the position."""
-        raise NotImplementedError
 
     async def _follow(self, reader: Reader, send: Send) -> bool:
         """Write until the end; returns whether it was the measurement's."""

@@ -1,4 +1,4 @@
-"""The events of a measurement that has ended, for those who ask for its events too late."""
+"""Rebuilds the events of a measurement that has ended."""
 
 import itertools
 

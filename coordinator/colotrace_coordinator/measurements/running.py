@@ -19,7 +19,7 @@ from .recording import recorded
 
 
 class Watcher(Protocol):
-    """What is told of a measurement while somebody follows it."""
+    """Receives the progress of a measurement while a client follows it."""
 
     def begun(self, number: int, ticket: Ticket) -> None:
         """A job has begun; `number` is that of its first row."""
@@ -71,7 +71,7 @@ class Running:
 
     @property
     def summary(self) -> Summary:
-        """What is told of it now."""
+        """The summary of its present state."""
         return replace(
             self.initial,
             status=self.status,

@@ -61,7 +61,7 @@ def test_answers_are_in_the_order_of_flows_and_probes() -> None:
 
 
 def test_late_answer_of_an_early_probe_comes_first() -> None:
-    """Agents report answers as they come."""
+    """Agents report answers in the order of their arrival."""
     row = trace("a1 a2 a3")
     replies = row.gathered.replies
     columns = ("ttl", "rtt_ns", "node", "ordinal", "flow")

@@ -185,7 +185,7 @@ def _all(told: Mapping[str, str], found: Sequence[str | None]) -> bool:
 
 
 def _pieces(told: Mapping[str, str], besides: Sequence[str]) -> Iterator[dict[str, str]]:
-    """What is told of other addresses than these, in pieces."""
+    """Names and ASNs of all addresses but these, in pieces."""
     known = set(besides)
     left = ((text, value) for text, value in told.items() if text not in known)
     while piece := dict(islice(left, MORE_AT_ONCE)):

@@ -5,8 +5,8 @@ and each colo. A list of all measurements merges the words of the first kind: on
 type and outcome. A colo's word ends with the colo's number, so that the colos of a code are a
 range.
 
-Words are hashes: whoever finds a measurement checks its summary (`matches`). The account is part of
-each word, so one account's measurements do not slow down another's lists.
+Words are hashes, so a reader checks the summary of each measurement found (`matches`). The account
+is part of each word, so one account's measurements do not slow down another's lists.
 """
 
 import functools

@@ -37,7 +37,7 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """Connections are tested on the event loop of the product."""
-    if item.path.name in {"test_connection.py", "test_streams.py"}:
+    if item.path.name == "test_connection.py":
         return {"uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
 

@@ -1,4 +1,4 @@
-"""A feed: whoever applies its events in order has its newest state, wherever they begin."""
+"""A feed: a client that applies its events in order has its newest state, from any position."""
 
 import json
 from dataclasses import dataclass, field
