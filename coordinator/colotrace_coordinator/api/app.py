@@ -16,6 +16,7 @@ from starlette.routing import Route
 from colotrace_coordinator.model import Measurements, Tracer
 from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.store.audit import Audit
+from colotrace_coordinator.web.files import Page
 
 from .access.access import Access
 from .access.authenticator import REMEMBERED_S, Authenticator, CredentialSource
@@ -113,6 +114,7 @@ def create_app(
     )
     if operation:
         routes += operation_routes(ready, registry)
+    routes += Page().routes()
     routes += docs_routes(describe_api(version, operation=operation))
     return _app(routes, metrics, untouched=limiter.untouched())
 

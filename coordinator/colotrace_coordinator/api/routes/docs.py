@@ -1,4 +1,4 @@
-"""`/docs`: Swagger UI with all its files, for hosts without Internet access. `/` points there.
+"""`/docs`: Swagger UI with all its files, for hosts without Internet access.
 
 Swagger UI is taken from the package `fastapi_offline`, which ships a current release of it. Only
 its files are read: the package itself, and FastAPI, are not imported.
@@ -16,13 +16,11 @@ from starlette.requests import Request
 from starlette.responses import (
     HTMLResponse,
     JSONResponse,
-    PlainTextResponse,
     Response,
     StreamingResponse,
 )
 from starlette.routing import Route
 
-_FRONT = "This is a colotrace coordinator. Its API is described at /docs.\n"
 _ASSETS = {
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
@@ -60,16 +58,13 @@ async def _parts(content: bytes) -> AsyncIterator[bytes]:
 
 
 def docs_routes(document: dict[str, Any]) -> list[Route]:
-    """The front, the page, its files, and the OpenAPI document itself."""
+    """The page, its files, and the OpenAPI document itself."""
     static = Path(str(distribution("fastapi-offline").locate_file("fastapi_offline/static")))
     assets = {name: (static / name).read_bytes() for name in _ASSETS}
     page = HTMLResponse(
         _PAGE.format(title=html.escape(document["info"]["title"]), settings=json.dumps(_SETTINGS))
     )
     described = JSONResponse(document)
-
-    async def front(_: Request) -> Response:
-        return PlainTextResponse(_FRONT)
 
     async def docs(_: Request) -> Response:
         return page
@@ -87,7 +82,6 @@ def docs_routes(document: dict[str, Any]) -> list[Route]:
         return described
 
     return [
-        Route("/", front, name="front"),
         Route("/docs", docs, name="docs"),
         Route("/docs/{name}", asset, name="docs"),
         Route("/openapi.json", openapi, name="openapi"),

@@ -150,10 +150,10 @@ async def test_answers_agree_with_the_description(
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
-async def test_the_front_names_the_documentation(client: httpx.AsyncClient, method: str):
-    """Somebody who opens the coordinator in a browser, without a token."""
+async def test_the_front_is_the_page(client: httpx.AsyncClient, method: str):
+    """Somebody who opens the coordinator in a browser, without a token or JavaScript."""
     answer = await client.request(method, "/")
     assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith("text/plain")
+    assert answer.headers["content-type"].startswith("text/html")
     if method == "GET":
-        assert "/docs" in answer.text
+        assert 'href="docs"' in answer.text
