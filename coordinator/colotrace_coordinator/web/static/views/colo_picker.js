@@ -6,33 +6,45 @@ import { map } from './map.js';
 
 const STATES = { up: 'up', draining: 'draining: takes no traces', down: 'down: no agent is attached' };
 const MOST_SHOWN = 60;
+/** There is room for the list beside the form. */
+const WIDE = matchMedia('(min-width: 64rem)');
 
 const search = signal('');
 
 /**
- * @param {{name: string, city: string, state: string, agents: number,
- *   location: [number, number] | null}[]} colos
+ * The field with the entries as text.
  * @param {string} from the chosen names, codes and selectors
  * @param {{fault?: string, unknown: string[], set: (from: string) => void}} told
  */
-export function coloPicker(colos, from, { fault, unknown, set }) {
-  const entries = words(from);
-  const selected = new Set(
-    colos.filter(({ name }) => entries.some((each) => isNamed(name, each))).map(({ name }) => name),
-  );
+export function coloField(from, { fault, unknown, set }) {
   const problem = fault ?? (unknown.length ? `Not known: ${unknown.join(', ')}.` : '');
-  const toggle = (name) => set(toggled(entries, name).join(' '));
   return html`
     <div class="field">
       <label for="from">From</label>
       <input id="from" .value=${from} placeholder="all colos" autocomplete="off" spellcheck="false"
         aria-describedby="from-help ${problem ? 'from-fault' : ''}" aria-invalid=${!!problem}
-        @change=${(event) => set(event.target.value.trim())}>
+        @change=${(event) => set(words(event.target.value).join(' '))}>
       ${problem ? html`<p class="field-error" id="from-fault">${problem}</p>` : nothing}
       <p class="quiet" id="from-help">Names (den01), codes (den), and selectors that narrow them:
         country:DE, city:Denver, tag:provider=x, limit:5. Empty: all colos.</p>
     </div>
-    <details class="picker">
+  `;
+}
+
+/**
+ * All colos to choose from.
+ * @param {{name: string, city: string, state: string, location: [number, number] | null}[]} colos
+ * @param {string} from
+ * @param {(from: string) => void} set
+ */
+export function coloPicker(colos, from, set) {
+  const entries = words(from);
+  const selected = new Set(
+    colos.filter(({ name }) => entries.some((each) => isNamed(name, each))).map(({ name }) => name),
+  );
+  const toggle = (name) => set(toggled(entries, name).join(' '));
+  return html`
+    <details class="picker" ?open=${WIDE.matches}>
       <summary>Choose from ${count(colos.length, 'colo')}</summary>
       ${map(colos, selected, toggle)}
       ${codes(colos, entries, toggle)}

@@ -6,7 +6,7 @@ import { go, href, route, setParams } from '../core/route.js';
 import { may } from '../core/session.js';
 import { count } from '../core/words.js';
 import { byField, chosen, faultsOf, packets, requestsOf, words } from '../model/request.js';
-import { coloPicker } from './colo_picker.js';
+import { coloField, coloPicker } from './colo_picker.js';
 import { options } from './options.js';
 import { problem } from './problem.js';
 import { snippets } from './snippets.js';
@@ -74,6 +74,8 @@ export function view() {
   function template() {
     const { params, account } = route.value;
     const allowed = may('write', account);
+    const { targets: _, ...wrong } = faultsOf(params);
+    const told = { ...wrong, ...faults.value };
     const tagged = (colo, tag) => tags.value.get(colo)?.has(tag);
     const from = chosen(words(params.from), colos.value, tagged);
     const unknown = colos.value.length ? from.unknown : [];
@@ -84,27 +86,28 @@ export function view() {
       ${failed.value ? problem(failed.value, { again: load }) : nothing}
       ${allowed ? nothing : html`<p class="notice">This token may look at measurements, but not make new ones.</p>`}
       <form class="trace" @submit=${submit} aria-busy=${sending.value} novalidate>
-        ${faults.value[''] ? html`<div class="problem" role="alert"><p>${faults.value['']}</p></div>` : nothing}
+        ${told[''] ? html`<div class="problem" role="alert"><p>${told['']}</p></div>` : nothing}
         <div class="field">
           <label for="targets">Targets</label>
-          <textarea id="targets" rows=${Math.min(Math.max(words(params.targets).length, 2), 12)} autofocus
+          <textarea id="targets" rows=${Math.min(Math.max(words(params.targets).length, 2), 12)} data-focus
             spellcheck="false" autocomplete="off" .value=${live(text)}
-            placeholder="web.example.com" aria-invalid=${!!faults.value.targets}
-            aria-describedby="targets-help ${faults.value.targets ? 'targets-fault' : ''}"
+            placeholder="web.example.com" aria-invalid=${!!told.targets}
+            aria-describedby="targets-help ${told.targets ? 'targets-fault' : ''}"
             @keydown=${(event) => event.key === 'Enter' && event.ctrlKey && event.target.form.requestSubmit()}
             @input=${(event) => {
               typed.value = event.target.value;
               set('targets', words(typed.value).join(' '));
             }}></textarea>
-          ${faults.value.targets ? html`<p class="field-error" id="targets-fault">${faults.value.targets}</p>` : nothing}
+          ${told.targets ? html`<p class="field-error" id="targets-fault">${told.targets}</p>` : nothing}
           <p class="quiet" id="targets-help">Host names or addresses, one a line or separated by spaces.
             More than 10 become several measurements.</p>
         </div>
-        ${coloPicker(colos.value, params.from ?? '', { fault: faults.value.from, unknown, set: (value) => set('from', value) })}
-        ${options(params, faults.value, set)}
+        ${coloField(params.from ?? '', { fault: told.from, unknown, set: (value) => set('from', value) })}
+        ${coloPicker(colos.value, params.from ?? '', (value) => set('from', value))}
+        ${options(params, told, set)}
         <div class="send">
           <button class="main" ?disabled=${!allowed || sending.value}>${sending.value ? 'Starting…' : 'Trace'}</button>
-          <p aria-live="off">${sends(params, from.colos)}</p>
+          <p aria-live="off">${Object.keys(wrong).length ? nothing : sends(params, from.colos)}</p>
         </div>
         ${words(params.targets).length ? snippets(requestsOf(params)) : nothing}
       </form>

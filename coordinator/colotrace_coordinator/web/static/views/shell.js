@@ -48,6 +48,15 @@ export async function start() {
     failed.value = error;
   }
   ready.value = true;
+  if (!session.value) focusFirst();
+}
+
+/** The field that a view is for has the focus, or else the view as a whole. */
+function focusFirst() {
+  requestAnimationFrame(() => {
+    const first = document.querySelector('[data-focus]') ?? document.getElementById('main');
+    first.focus({ preventScroll: true });
+  });
 }
 
 /** Show the view that the route names. A change of its parameters is the view's own matter. */
@@ -68,8 +77,8 @@ async function show() {
     const module = await VIEWS[view]();
     if (key !== wanted) return;
     shown.value = untracked(() => module.view(route.value));
-    document.getElementById('main')?.focus({ preventScroll: true });
     scrollTo(0, 0);
+    focusFirst();
   } catch (error) {
     failed.value = error;
   }

@@ -33,7 +33,7 @@ export function signInForm() {
       <h1>Sign in</h1>
       <label for="token">API token</label>
       <input id="token" name="token" type="password" autocomplete="off" spellcheck="false"
-        aria-describedby="token-help ${error ? 'token-error' : nothing}" aria-invalid=${!!error} autofocus>
+        aria-describedby="token-help ${error ? 'token-error' : nothing}" aria-invalid=${!!error} data-focus>
       ${error ? html`<p class="field-error" id="token-error" role="alert">${error.message}</p>` : nothing}
       <p id="token-help">An operator makes one on the coordinator:
         <code>colotrace-coordinator token create</code>. It stays in this browser tab, and is
