@@ -6,18 +6,20 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import pytest_asyncio
 from colotrace_coordinator.web.files import STATIC
 from fleet import Fleet
 from fleet.fleet import default_agents
 from lab import Lab
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright
 
 ORIGIN = "http://page.test"
 """Where the tests of modules find the page's files; nothing listens there."""
@@ -26,22 +28,23 @@ _TYPES = {".js": "text/javascript", ".html": "text/html", ".css": "text/css"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has all these tests, so that Chromium starts once."""
+    """One worker has all these tests, and one event loop, so that Chromium starts once."""
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.xdist_group("browser"))
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
 
 
-@pytest.fixture(scope="session", name="chromium")
-def _chromium() -> Iterator[Browser]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session", name="chromium")
+async def _chromium() -> AsyncIterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
         pytest.skip("needs Chromium (make setup installs Debian's)")
-    with sync_playwright() as playwright:
+    async with async_playwright() as playwright:
         # Root has no sandbox of its own to give, and the page is ours.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
-        browser.close()
+        await browser.close()
 
 
 @dataclass
@@ -71,19 +74,19 @@ class Guard:
             self.found.append(text)
 
 
-@contextmanager
-def guarded(
-    browser: Browser, *origins: str, **options: object
-) -> Iterator[tuple[BrowserContext, Guard]]:
+@asynccontextmanager
+async def guarded(
+    browser: Browser, *origins: str, **options: Any
+) -> AsyncIterator[tuple[BrowserContext, Guard]]:
     """A context whose tabs may only use these origins. Fails at its end if they did more."""
-    context = browser.new_context(**options)  # type: ignore[arg-type]
+    context = await browser.new_context(**options)
     context.set_default_timeout(15_000)
     guard = Guard(set(origins))
     guard.watch(context)
     try:
         yield context, guard
     finally:
-        context.close()
+        await context.close()
     assert guard.found == []
 
 
@@ -95,13 +98,15 @@ def _watched_fleet(lab: Lab) -> Iterator[Fleet]:
         yield running
 
 
-@pytest.fixture(name="guard_and_tab")
-def _guard_and_tab(chromium: Browser, watched_fleet: Fleet) -> Iterator[tuple[Guard, Page]]:
-    with guarded(chromium, watched_fleet.url, locale="en-GB", timezone_id="UTC") as (
+@pytest_asyncio.fixture(loop_scope="session", name="guard_and_tab")
+async def _guard_and_tab(
+    chromium: Browser, watched_fleet: Fleet
+) -> AsyncIterator[tuple[Guard, Page]]:
+    async with guarded(chromium, watched_fleet.url, locale="en-GB", timezone_id="UTC") as (
         context,
         guard,
     ):
-        yield guard, context.new_page()
+        yield guard, await context.new_page()
 
 
 @pytest.fixture
@@ -116,37 +121,38 @@ def guard(guard_and_tab: tuple[Guard, Page]) -> Guard:
     return guard_and_tab[0]
 
 
-@pytest.fixture
-def signed_in(tab: Page, watched_fleet: Fleet) -> Page:
+@pytest_asyncio.fixture(loop_scope="session")
+async def signed_in(tab: Page, watched_fleet: Fleet) -> Page:
     """A tab at the page, signed in."""
-    sign_in(tab, watched_fleet)
+    await sign_in(tab, watched_fleet)
     return tab
 
 
-def sign_in(tab: Page, fleet: Fleet, path: str = "/") -> None:
+async def sign_in(tab: Page, fleet: Fleet, path: str = "/") -> None:
     """Open the page, and enter the fleet's token as a person does."""
-    tab.goto(fleet.url + path)
-    tab.get_by_label("API token").fill(fleet.token)
-    tab.get_by_role("button", name="Sign in").click()
-    tab.get_by_role("navigation", name="Views").wait_for()
+    await tab.goto(fleet.url + path)
+    await tab.get_by_label("API token").fill(fleet.token)
+    await tab.get_by_role("button", name="Sign in").click()
+    await tab.get_by_role("navigation", name="Views").wait_for()
 
 
-@pytest.fixture(scope="session", name="module_tab")
-def _module_tab(chromium: Browser) -> Iterator[Page]:
+@pytest_asyncio.fixture(scope="session", loop_scope="session", name="module_tab")
+async def _module_tab(chromium: Browser) -> AsyncIterator[Page]:
     """A tab for tests of modules, which come from the source: no coordinator is needed."""
-    with guarded(chromium, ORIGIN, locale="en-GB", timezone_id="UTC") as (context, _):
-        context.route(f"{ORIGIN}/**", _from_source)
-        tab = context.new_page()
-        tab.goto(f"{ORIGIN}/unit/empty.html")
+    async with guarded(chromium, ORIGIN, locale="en-GB", timezone_id="UTC") as (context, _):
+        await context.route(f"{ORIGIN}/**", _from_source)
+        tab = await context.new_page()
+        await tab.goto(f"{ORIGIN}/unit/empty.html")
         yield tab
 
 
-def _from_source(route: Route) -> None:
+async def _from_source(route: Route) -> None:
     path = urlsplit(route.request.url).path
     found = _UNIT / path.removeprefix("/unit/") if path.startswith("/unit/") else STATIC / path[1:]
     if path == "/unit/empty.html":
-        route.fulfill(body="<!DOCTYPE html><title>Tests</title>", content_type="text/html")
+        body = "<!DOCTYPE html><title>Tests</title>"
+        await route.fulfill(body=body, content_type="text/html")
     elif found.is_file():
-        route.fulfill(body=found.read_text(), content_type=_TYPES[found.suffix])
+        await route.fulfill(body=found.read_text(), content_type=_TYPES[found.suffix])
     else:
-        route.fulfill(status=404, body="")
+        await route.fulfill(status=404, body="")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from browser.conftest import ORIGIN
 from colotrace_coordinator.api.openapi import describe_api
-from playwright.sync_api import Page
+from playwright.async_api import Page
 
 UNIT = Path(__file__).parent / "unit"
 CASES = [
@@ -30,13 +30,13 @@ RUN = """async ([module, name]) => {
 
 
 @pytest.mark.parametrize(("module", "name"), CASES, ids=[f"{m}:{n}" for m, n in CASES])
-def test_module(module_tab: Page, module: str, name: str) -> None:
-    assert module_tab.evaluate(RUN, [f"{ORIGIN}/unit/{module}", name]) is None
+async def test_module(module_tab: Page, module: str, name: str) -> None:
+    assert await module_tab.evaluate(RUN, [f"{ORIGIN}/unit/{module}", name]) is None
 
 
-def test_bounds_of_the_form_are_those_of_the_api(module_tab: Page) -> None:
+async def test_bounds_of_the_form_are_those_of_the_api(module_tab: Page) -> None:
     read = f"async () => (await import('{ORIGIN}/unit/test_request.js')).bounds()"
-    ours = module_tab.evaluate(read)
+    ours = await module_tab.evaluate(read)
     schema = describe_api("0")["components"]["schemas"]["TracerouteRequest"]["properties"]
     theirs = schema["options"]["properties"]
     assert set(ours) == set(theirs)
