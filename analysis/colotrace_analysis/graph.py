@@ -25,7 +25,7 @@ from msgspec.structs import replace
 
 from .fate import Fate
 from .fate import steps as fate_steps
-from .merging import By, Key, Kind, MergedNode, Merging, key_text
+from .merging import By, Key, Kind, MergedNode, Merging, key_text, median_ms
 from .work import ROW_LINES, Pace, Steps, Work, in_order
 
 _PIECE = 200
@@ -42,6 +42,9 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     `packet_count` counts answers; the RTTs are over all of them, and so over all colos, or None
     without an answer. `packets_sent` and `packets_lost` are those of the hops at which nothing else
     answered: with several addresses at a hop, nobody knows whose the lost ones were.
+
+    `added_ms`: by how much the RTT rises between a group's first and last hop on a path (see
+    `Edge`).
     """
 
     id: int
@@ -62,11 +65,18 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     min_rtt_ms: float | None
     mean_rtt_ms: float | None
     max_rtt_ms: float | None
+    added_ms: float | None = None
 
 
 class Edge(msgspec.Struct, frozen=True, kw_only=True, rename={"near": "from", "far": "to"}):
     """A link between nodes, by their ids. `share` is the part of the flows that leave `near` which
-    take this edge. For `certain` see the module."""
+    take this edge. For `certain` see the module.
+
+    `added_ms`: by how much the least RTT of a row rises from `near` to `far`, the median of the
+    rows that took the edge. After silence, it rises from the last answer before. None if `far` did
+    not answer, or if several addresses at a hop leave it open. Routers may answer late, and replies
+    may take other ways back: it can be less than 0, and more than packets need.
+    """
 
     near: int
     far: int
@@ -74,6 +84,7 @@ class Edge(msgspec.Struct, frozen=True, kw_only=True, rename={"near": "from", "f
     flows: int
     share: float
     certain: bool
+    added_ms: float | None = None
 
 
 class Way(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,6 +209,7 @@ def _edges(merging: Merging, ids: Mapping[Key, int]) -> Steps[list[Edge]]:
                 flows=passed.flows,
                 share=passed.flows / merging.nodes[near_key].leaving,
                 certain=passed.certain,
+                added_ms=median_ms(passed.added_ns),
             )
         )
         if not len(edges) % _PIECE:
@@ -255,6 +267,7 @@ def _node(number: int, key: Key, merged: MergedNode, known: Known) -> Node:
         min_rtt_ms=times.min_ms,
         mean_rtt_ms=times.mean_ms,
         max_rtt_ms=times.max_ms,
+        added_ms=median_ms(merged.within_ns),
     )
 
 

@@ -6,8 +6,9 @@ a path is the keys of its nodes: one, or several if one flow met several address
 
 import enum
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from statistics import median
 
 from colotrace_proto.addresses import address_text
 from colotrace_proto.measured import Trace
@@ -56,6 +57,7 @@ MOST_STEPS = 50_000
 """Where a graph is cut: further paths are not merged; or, beyond this many nodes along different
 paths, merged but not listed. One path may be beyond."""
 _NS_PER_MS = 1e6
+_LONGEST_NS = 1 << 62
 
 
 class Times:
@@ -65,7 +67,7 @@ class Times:
 
     def __init__(self) -> None:
         self.count = self._total = self._high = 0
-        self._low = 1 << 62
+        self._low = _LONGEST_NS
 
     def add(self, rtt_ns: Sequence[int]) -> None:
         """Take in RTTs, at least one."""
@@ -91,7 +93,8 @@ class Times:
 
 
 class MergedNode:
-    """What is known of a node. `flows` pass it, and `leaving` of them go on to a next node."""
+    """What is known of a node. `flows` pass it, and `leaving` of them go on to a next node.
+    `within_ns`: of each row, by how much the RTT rises between the group's first and last hop."""
 
     __slots__ = (
         "addresses",
@@ -104,10 +107,12 @@ class MergedNode:
         "sent",
         "targets",
         "times",
+        "within_ns",
     )
 
     def __init__(self) -> None:
         self.times = Times()
+        self.within_ns: list[int] = []
         self.addresses: set[bytes] = set()
         self.colos: set[str] = set()
         self.targets: set[str] = set()
@@ -116,12 +121,14 @@ class MergedNode:
 
 
 class Passed:
-    """Who passed an edge, or took a path. `certain`: see `graph.Edge`."""
+    """Who passed an edge, or took a path. `certain`: see `graph.Edge`. `added_ns`: of each row, by
+    how much the RTT rises along the edge."""
 
-    __slots__ = ("certain", "colos", "flows")
+    __slots__ = ("added_ns", "certain", "colos", "flows")
 
     def __init__(self) -> None:
         self.colos: set[str] = set()
+        self.added_ns: list[int] = []
         self.flows = 0
         self.certain = False
 
@@ -162,7 +169,7 @@ class Merging:
             self.without_paths.add(colo.name)
             return
         source = self._source(colo)
-        drawn = 0
+        drawn: dict[Way, Sequence[Placed]] = {}
         for path in found:
             placed = self._placed(path, source, target, ends)
             steps = tuple(step for _, _, step in placed)
@@ -170,13 +177,14 @@ class Merging:
             if self.full and way not in self.ways:
                 self.cut += 1
             else:
-                drawn += 1
+                drawn[way] = placed
                 yield from self._pass(colo.name, way, placed)
             if self._pace.full(len(steps)):
                 yield
         self.rows += bool(drawn)
         # Whose the probes without an answer were is only known if the row has one path.
-        yield from self._measure(trace, found, placed if len(found) == 1 else (), ends)
+        least = yield from self._measure(trace, found, placed if len(found) == 1 else (), ends)
+        yield from self._rise(drawn.values(), least)
 
     @property
     def full(self) -> bool:
@@ -228,8 +236,8 @@ class Merging:
 
     def _measure(
         self, trace: Trace, found: Sequence[Path], placed: Sequence[Placed], ends: set[bytes]
-    ) -> Steps[None]:
-        """Enter RTTs and loss of a row."""
+    ) -> Steps[dict[tuple[int, Key], int]]:
+        """Enter RTTs and loss of a row. Returns the least RTT of each node at each TTL."""
         gathered = trace.gathered
         replies = gathered.replies
         longest = max(len(path.hops) for path in found)
@@ -240,11 +248,15 @@ class Merging:
             if pace.full(1):
                 yield
         rtts: dict[int, list[int]] = {}
+        least: dict[tuple[int, Key], int] = {}
         at: list[set[Key]] = [set() for _ in range(longest)]
         answers = [0] * longest
         for ttl, number, rtt_ns in zip(replies.ttl, replies.node, replies.rtt_ns, strict=True):
             if ttl <= longest:
                 rtts.setdefault(number, []).append(rtt_ns)
+                there = ttl, keys[number]
+                if rtt_ns < least.get(there, _LONGEST_NS):
+                    least[there] = rtt_ns
                 at[ttl - 1].add(keys[number])
                 answers[ttl - 1] += 1
             if pace.full(1):
@@ -262,14 +274,43 @@ class Merging:
                 continue
             for place in range(first - 1, last):
                 at[place].update(step)
-        for sent, answered, there in zip(gathered.sent, answers, at, strict=False):
-            if len(there) == 1:
-                (key,) = there
+        for sent, answered, met in zip(gathered.sent, answers, at, strict=False):
+            if len(met) == 1:
+                (key,) = met
                 if self.full and key not in self.nodes:
                     continue
                 merged = self.nodes[key]
                 merged.sent += max(sent, answered)
                 merged.lost += max(sent - answered, 0)
+        return least
+
+    def _rise(
+        self, drawn: Iterable[Sequence[Placed]], least: Mapping[tuple[int, Key], int]
+    ) -> Steps[None]:
+        """Enter by how much the RTT of a row rises along each edge, and within each group. Along
+        silence, it rises where the next hop answers; at several nodes, nobody knows."""
+        seen: set[Key | tuple[Key, Key]] = set()
+        for placed in drawn:
+            so_far: int | None = 0
+            before: Key | None = None
+            for first, last, step in placed:
+                key = step[0] if len(step) == 1 else None
+                entered = least.get((first, step[0])) if key else None
+                if key and entered is not None:
+                    left = least.get((last, key), entered)
+                    if last > first and key not in seen:
+                        seen.add(key)
+                        self.nodes[key].within_ns.append(left - entered)
+                    edge = (before, key) if before else None
+                    if edge and so_far is not None and edge not in seen and edge in self.edges:
+                        seen.add(edge)
+                        self.edges[edge].added_ns.append(entered - so_far)
+                    so_far = left
+                elif not key:
+                    so_far = None
+                before = key
+            if self._pace.full(len(placed)):
+                yield
 
     def _placed(self, path: Path, source: Key, target: str, ends: set[bytes]) -> list[Placed]:
         """The steps of a path from its colo, with the TTLs where each begins and ends."""
@@ -334,6 +375,11 @@ class Merging:
         if self.by is By.CITY and colo.city:
             return (Kind.CITY, colo.city)
         return (Kind.COLO, colo.name)
+
+
+def median_ms(values_ns: Sequence[int]) -> float | None:
+    """The median in milliseconds; None of nothing."""
+    return median(values_ns) / _NS_PER_MS if values_ns else None
 
 
 def key_text(key: object) -> str:

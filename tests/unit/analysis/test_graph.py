@@ -137,6 +137,42 @@ def test_node_has_rtt_and_loss() -> None:
     assert (first.min_rtt_ms, first.mean_rtt_ms, first.max_rtt_ms) == (1.0, 1.5, 2.0)
 
 
+def test_edge_has_by_how_much_the_rtt_rises() -> None:
+    drawn = graph(measured(row("a=2 a=3 a=4", "b=12", "T=11")))
+    assert edge(drawn, "den01", "a").added_ms == 2.0
+    assert edge(drawn, "a", "b").added_ms == 10.0
+    assert edge(drawn, "b", "T").added_ms == -1.0
+
+
+def test_rise_of_an_edge_is_the_median_of_its_rows() -> None:
+    """Not the difference of the nodes' means: others come from far away to `b`."""
+    near = [row("a=1", f"b={rtt}", "T=99", colo=f"n{rtt}") for rtt in (3, 4, 8)]
+    drawn = graph(measured(*near, row("c=90", "b=91", "T=99", colo="far")))
+    assert edge(drawn, "a", "b").added_ms == 3.0
+    assert edge(drawn, "c", "b").added_ms == 1.0
+
+
+def test_rise_along_silence_is_where_the_next_hop_answers() -> None:
+    drawn = graph(measured(row("a=1", "*", "T=9")))
+    assert edge(drawn, "a", "*").added_ms is None
+    assert edge(drawn, "*", "T").added_ms == 8.0
+
+
+def test_rise_is_open_where_one_flow_met_several_addresses() -> None:
+    drawn = graph(measured(row("a", "b c b", "d=9", "T=10")))
+    assert edge(drawn, "a", "b").added_ms is edge(drawn, "b", "d").added_ms is None
+    assert edge(drawn, "d", "T").added_ms == 1.0
+
+
+def test_rise_within_a_group_is_the_groups() -> None:
+    asns = {"a": "AS1", "b": "AS1", "c": "AS2"}
+    drawn = graph(measured(row("a=1", "b=6", "c=8", "T=9"), asns=asns), by=By.ASN)
+    first, second = (each for each in drawn.nodes if each.kind is Kind.AS)
+    assert (first.added_ms, second.added_ms) == (5.0, None)
+    (between,) = (each for each in drawn.edges if (each.near, each.far) == (first.id, second.id))
+    assert between.added_ms == 2.0
+
+
 def test_lost_packets_are_nobodys_where_several_answered() -> None:
     drawn = graph(measured(row("a b *", "T")))
     assert node(drawn, "a").packet_count == 1
