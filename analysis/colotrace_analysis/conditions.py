@@ -73,7 +73,8 @@ def rated(traces: Iterable[Trace]) -> Steps[list[RatedRow]]:
         if not rtts and not gathered.unplaced:
             condition = Condition.UNREACHED
         elif rtts and not gathered.own_ends:
-            sent = gathered.sent[len(found[0].hops) - 1]
+            # An agent may report replies of TTLs at which it says it has sent nothing.
+            sent = dict(enumerate(gathered.sent, 1)).get(len(found[0].hops), 0)
             lost = sent - len(rtts)
             if lost >= LEAST_LOST and lost >= LOSSY_SHARE * sent:
                 condition = Condition.LOSSY

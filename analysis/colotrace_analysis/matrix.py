@@ -13,6 +13,10 @@ import msgspec
 from colotrace_proto import rows
 from msgspec import UNSET
 
+from .work import ROW_LINES, Pace, Steps, Work
+
+_HOP_LINES = 3
+"""A hop takes as long as so many replies."""
 _CARRIED = 0.5
 """Loss carries on if all later hops that answer lose at least this part of it."""
 
@@ -65,20 +69,33 @@ class Matrix(msgspec.Struct, frozen=True, kw_only=True):
 
 def matrix(target: rows.TargetRow) -> Matrix:
     """The matrix of a target."""
-    cells = [_cells(row) for row in target.colos]
+    return work(target).finish()
+
+
+def work(target: rows.TargetRow) -> Work[Matrix]:
+    """The same in steps."""
+    return Work(_steps(target))
+
+
+def _steps(target: rows.TargetRow) -> Steps[Matrix]:
+    pace = Pace()
+    cells: list[list[Cell]] = []
+    for row in target.colos:
+        cells.append(_cells(row))
+        if pace.full(_HOP_LINES * len(row.hops) + ROW_LINES):
+            yield
     reached = [_reached(row) for row in target.colos]
+    yield
     places = _places(cells, reached)
     width = max((place for place, _ in places), default=0)
-    return Matrix(
-        target=target.target,
-        columns=list(range(1 - width, 1)),
-        lines=[
-            _line(row, found, width=width, place=place, aligned=aligned, reached=at_target)
-            for row, found, (place, aligned), at_target in zip(
-                target.colos, cells, places, reached, strict=True
-            )
-        ],
-    )
+    yield
+    lines = [
+        _line(row, found, width=width, place=place, aligned=aligned, reached=at_target)
+        for row, found, (place, aligned), at_target in zip(
+            target.colos, cells, places, reached, strict=True
+        )
+    ]
+    return Matrix(target=target.target, columns=list(range(1 - width, 1)), lines=lines)
 
 
 def _reached(row: rows.ColoRow) -> bool:

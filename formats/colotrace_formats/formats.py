@@ -40,7 +40,7 @@ class Format:
     @property
     def is_for_people(self) -> bool:
         """Whether people read it as it is. It then has the notes of the rows, too."""
-        return self.name in ("text", "markdown")
+        return self.name in ("text", "markdown", "html")
 
     def render(self, measured: Measured, *, follows: bool = False) -> Iterator[str]:
         """The measurement as text, in pieces (see the package)."""
@@ -66,6 +66,7 @@ FORMATS = {
         Format("atlas", LINES, "atlas.jsonl", "results as of RIPE Atlas", is_lines=True),
         Format("scamper", LINES, "scamper.jsonl", "traces as scamper writes", is_lines=True),
         Format("dot", "text/vnd.graphviz", "dot", "the merged paths, for Graphviz"),
+        Format("html", "text/html", "html", "one page that needs nothing else, as evidence"),
     )
 }
 """By name."""

@@ -20,7 +20,7 @@ _QUOTED = r'"(?:[^"\\]|\\.?)*+"?'
 _ELEMENT = re.compile(rf'(?:[^,"]|{_QUOTED})++')
 _PARAMETER = re.compile(rf";\s*([^=;\s]+)\s*=\s*({_QUOTED}|[^;\s]*)")
 _QUALITY = re.compile(r"(?:0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\Z")
-_ORDER = ("json", "text", "csv", "markdown", "dot", "mtr", "atlas", "scamper")
+_ORDER = ("json", "text", "csv", "markdown", "html", "dot", "mtr", "atlas", "scamper")
 """What is preferred among formats that the client wants equally, for instance `text/*`."""
 
 

@@ -101,7 +101,7 @@ def start(
         typer.Option(
             "--format",
             envvar="COLOTRACE_FORMAT",
-            help="json, csv, text, markdown, mtr, atlas, scamper or dot; by default a table.",
+            help="json, csv, text, markdown, mtr, atlas, scamper, dot or html; by default a table.",
             metavar="NAME",
             show_default=False,
         ),

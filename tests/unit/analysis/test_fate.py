@@ -7,6 +7,7 @@ from colotrace_analysis.fate import Condition, Fate, What, fate, work
 from colotrace_proto.measured import Trace
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from unit.analysis.written import address, ip, measured, row
 
 ASNS = {"x": "AS64500", "y": "AS64500"}
@@ -49,6 +50,13 @@ def test_what_the_same_rows_cross_is_one_finding() -> None:
     assert [ip("x"), ip("y")] in [each.ips for each in finding.shared if each.what is What.LINK]
     assert [each.asn for each in finding.shared if each.what is What.AS] == ["AS64500"]
     assert f"cross {ip('x')} (AS64500) and {ip('y')} (AS64500);" in finding.in_words
+
+
+def test_replies_beyond_what_was_sent_are_no_loss() -> None:
+    """An agent may report replies of TTLs at which it says it has sent nothing."""
+    odd = row("a", "T=20")
+    odd = replace(odd, gathered=replace(odd.gathered, sent=()))
+    assert of([odd], rows(5, "a", "T=20", first=1)).bad == []
 
 
 def test_link_is_found_whose_ends_healthy_rows_cross_too() -> None:

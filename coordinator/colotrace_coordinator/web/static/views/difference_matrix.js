@@ -32,10 +32,11 @@ export function differenceMatrix({ columns, lines }) {
 }
 
 function row({ target, colo, change, cells }, columns, several) {
-  const { rtt, loss, answer } = change;
+  const { rtt, loss, answer, address } = change;
   return html`
     <tr>
-      <th scope="row">${colo}${answer ? html`<br><span class="answer">${ANSWERS[answer] ?? answer}</span>` : nothing}</th>
+      <th scope="row">${colo}${answer ? html`<br><span class="answer">${ANSWERS[answer] ?? answer}</span>` : nothing}
+        ${address ? html`<br><span class="quiet">${address.map((each) => each || 'no address').join(' → ')}</span>` : nothing}</th>
       ${several ? html`<td>${target}</td>` : nothing}
       <td class="number">${rtt ? html`<b>${signed(rtt.change_ms)}</b><br><span class="quiet">${figure(rtt.before_ms)} → ${ms(rtt.after_ms)}</span>` : nothing}</td>
       <td class="number">${loss ? html`${part(loss.before_lost, loss.before_sent)} → ${part(loss.after_lost, loss.after_sent)}` : nothing}</td>
