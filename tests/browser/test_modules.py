@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from browser.conftest import ORIGIN
 from colotrace_coordinator.api.openapi import describe_api
+from colotrace_formats.formats import FORMATS
 from playwright.async_api import Page
 
 UNIT = Path(__file__).parent / "unit"
@@ -48,3 +49,9 @@ async def test_bounds_of_the_form_are_those_of_the_api(module_tab: Page) -> None
             assert option["least"] in (told["minimum"], 1), name  # the API takes 0 as the default
         elif "enum" in told:
             assert option["choices"] == [str(each) for each in told["enum"]], name
+
+
+async def test_formats_to_save_are_those_of_the_api(module_tab: Page) -> None:
+    read = f"async () => (await import('{ORIGIN}/views/share.js')).FORMATS"
+    ours = {name: told[1] for name, told in (await module_tab.evaluate(read)).items()}
+    assert ours == {name: each.extension for name, each in FORMATS.items()}

@@ -97,7 +97,9 @@ def test_rows_are_in_it_as_the_api_has_them() -> None:
 
 
 def test_unreached_and_failed_rows_say_so() -> None:
-    page = written("html", measured({0: trace("a1", "*"), 1: trace(code=2)}, colos=["den01", "sin01"]))
+    page = written(
+        "html", measured({0: trace("a1", "*"), 1: trace(code=2)}, colos=["den01", "sin01"])
+    )
     assert "not reached" in page
     assert "Code 2" in page
 
