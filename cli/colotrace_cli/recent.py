@@ -59,7 +59,10 @@ def measurement_id(settings: Settings, word: str) -> str:
     """
     if _LAST.fullmatch(word):
         return recalled(settings, word).id
-    last = urlsplit(word.strip()).path.rstrip("/").rpartition("/")[2].lower()
+    parts = urlsplit(word.strip())
+    # The page's links have the view after the `#`: `#/ACCOUNT/m/ID?view=graph`.
+    path = parts.fragment.partition("?")[0] or parts.path
+    last = path.rstrip("/").rpartition("/")[2].lower()
     if _ID.fullmatch(last):
         return last
     raise SettingsError(

@@ -15,10 +15,12 @@ from .errors import SettingsError
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`url` is the coordinator's; `path` is the account's traceroute path below it; `ca_file`
+    """`url` is the coordinator's, perhaps with the API's prefix; `account` is as it is in paths;
+    `path` is the account's traceroute path below the URL; `ca_file`
     replaces the system's CA certificates; `profile` names the section of the configuration file."""
 
     url: str
+    account: str
     path: str
     token: str
     ca_file: Path | None
@@ -63,6 +65,7 @@ def checked(
             raise SettingsError(f"--ca-file {ca_file}: {error.strerror}") from error
     return Settings(
         url=base,
+        account=quote(account, safe=""),
         path=f"/accounts/{quote(account, safe='')}/diagnostics/traceroute",
         token=token,
         ca_file=ca_file,

@@ -169,10 +169,12 @@ def test_cancel_never_removes_a_finished_one(api, run, envelope, summary):
 
 
 def test_open_prints_the_link(run, environment):
-    """Which the other commands take."""
+    """On the page; the other commands take it."""
     url, account = environment["COLOTRACE_URL"], environment["COLOTRACE_ACCOUNT"]
-    link = f"{url}/accounts/{account}/diagnostics/traceroute/{MEASUREMENT}"
+    link = f"{url}/#/{account}/m/{MEASUREMENT}"
     assert run("open", MEASUREMENT).stdout == link + "\n"
+    assert run("open", link + "?view=graph").stdout == link + "\n"
+    assert run("open", MEASUREMENT, "--url", url + "/client/v4").stdout == link + "\n"
 
 
 def test_json_is_the_body(api, run, envelope, summary, colo_row):

@@ -248,7 +248,7 @@ def test_share_prints_the_link_last(api, run, envelope, colo_row):
     api.answers(envelope(rows), headers={"Measurement-Id": MEASUREMENT})
     result = run("trace", "192.0.2.1", "--share")
     link = result.stdout.splitlines()[-1]
-    assert link == f"{api.url}/accounts/{ACCOUNT}/diagnostics/traceroute/{MEASUREMENT}"
+    assert link == f"{api.url}/#/{ACCOUNT}/m/{MEASUREMENT}"
 
 
 def test_share_at_an_older_coordinator_is_told(api, run, envelope):
