@@ -27,6 +27,10 @@ class Code(IntEnum):
     NOT_ACCEPTABLE = 1024
     DAMAGED_MEASUREMENT = 1025
 
+    # Why a token is refused: in the `error_chain` of UNKNOWN_CREDENTIALS.
+    EXPIRED_TOKEN = 1026
+    REVOKED_TOKEN = 1027
+
     # About one row, or all. For a failed row see `row_failed`.
     ROW_FAILED = 1100
     ROW_MOVED = 1110

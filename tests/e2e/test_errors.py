@@ -8,6 +8,7 @@ from typing import Any
 import cloudflare
 import pytest
 from cloudflare import Cloudflare
+from eventually import wait_until
 from fleet import ACCOUNT, Fleet
 from lab import LAME_DOMAIN, Lab
 
@@ -33,6 +34,27 @@ def test_bad_token(fleet: Fleet) -> None:
     ):
         client.diagnostics.traceroutes.create(account_id=ACCOUNT, targets=["web.lab.example"])
     assert caught.value.response.json()["errors"][0]["code"] == 10000
+
+
+def test_revoked_token_is_told_from_a_wrong_one(fleet: Fleet) -> None:
+    """By its status where the request is about the token, by the cause of the error elsewhere."""
+    token = fleet.command("token", "create", "--account", ACCOUNT).strip()
+    with Cloudflare(base_url=fleet.base_url, api_token=token, max_retries=0) as client:
+        verified = client.user.tokens.verify()
+        assert verified is not None
+        assert verified.status == "active"
+        assert [account.id for account in client.accounts.list()] == [ACCOUNT]
+        fleet.command("token", "revoke", verified.id)
+
+        def disabled() -> bool:
+            again = client.user.tokens.verify()
+            return again is not None and again.status == "disabled"
+
+        wait_until(disabled, within_s=20)
+        with pytest.raises(cloudflare.AuthenticationError) as caught:
+            client.diagnostics.traceroutes.create(account_id=ACCOUNT, targets=["web.lab.example"])
+    [error] = caught.value.response.json()["errors"]
+    assert (error["code"], error["error_chain"][0]["code"]) == (10000, 1027)
 
 
 def test_email_and_key(fleet: Fleet) -> None:

@@ -178,11 +178,17 @@ def _not_ours(reply: Reply) -> str:
 
 def _remedy(reply: Reply, envelope: _Envelope) -> str:
     codes = {error.code for error in envelope.errors}
+    causes = {cause.code for error in envelope.errors for cause in error.error_chain}
     match reply.status:
         case 400 if Code.UNKNOWN_COLO in codes:
             return "see the known colos with: colotrace colos"
         case 400 if codes & {Code.BAD_HEADERS, Code.NO_CREDENTIALS}:
             return "check COLOTRACE_TOKEN"
+        case 401 if {Code.EXPIRED_TOKEN, Code.REVOKED_TOKEN} & causes:
+            return (
+                "set COLOTRACE_TOKEN to a new token; an operator makes one with: "
+                "colotrace-coordinator token create"
+            )
         case 401:
             return "check COLOTRACE_TOKEN: it is unknown, revoked or expired"
         case 403:

@@ -32,13 +32,14 @@ from .quota import Quota
 from .reading import Reading
 from .routes.agents import Agents
 from .routes.colos import Colos
+from .routes.credentials import Accounts, Tokens
 from .routes.docs import docs_routes
 from .routes.events import Events
 from .routes.measurements import MeasurementRoutes
 from .routes.operation import Probe, operation_routes
 from .routes.paths import PathRoutes
 from .routes.traceroute import Traceroute
-from .routing import account_routes
+from .routing import account_routes, api_routes
 from .streams import Streams
 
 ONE = "/{id:measurement}"
@@ -110,6 +111,12 @@ def create_app(
             "rows": (ONE + "/rows", {"GET": kept.rows}),
             "diff": (ONE + "/diff/{other:measurement}", {"GET": paths.diff}),
             "graph": (ONE + "/graph", {"GET": paths.graph}),
+        }
+    )
+    routes += api_routes(
+        {
+            "token": ("/user/tokens/verify", {"GET": Tokens(access=access).verify}),
+            "accounts": ("/accounts", {"GET": Accounts(access=access).list}),
         }
     )
     if operation:

@@ -15,6 +15,7 @@ from colotrace_coordinator.errors import (
 )
 from colotrace_coordinator.lines import Cause, Line, line
 from colotrace_coordinator.model import Message
+from colotrace_coordinator.store.credentials import Lapse, Lapsed
 
 from .quota import Quota
 
@@ -39,6 +40,10 @@ class NoCredentialsError(ApiError):
     """The request has no credentials."""
 
 
+class NoTokenError(ApiError):
+    """The request is about its token, and has none."""
+
+
 class MalformedCredentialsError(ApiError):
     """The headers of credentials are malformed."""
 
@@ -48,7 +53,15 @@ class MalformedCredentialsError(ApiError):
 
 
 class UnknownCredentialsError(ApiError):
-    """The token or key is unknown, revoked or expired."""
+    """The token or key is unknown."""
+
+
+class LapsedTokenError(ApiError):
+    """The token was valid once. Only someone who has the whole token is told so."""
+
+    def __init__(self, token: Lapsed) -> None:
+        super().__init__(token.why.value)
+        self.token = token
 
 
 class ForbiddenError(ApiError):
@@ -163,6 +176,12 @@ def describe(error: Exception, *, path: str) -> Described:
             causes = list(error.causes)
             text = "Invalid request headers"
             return Described(400, [Line(code=Code.BAD_HEADERS, message=text, error_chain=causes)])
+        case LapsedTokenError():
+            causes = [_LAPSES[error.token.why]]
+            known = Line(
+                code=Code.UNKNOWN_CREDENTIALS, message=_NOT_AUTHENTICATED, error_chain=causes
+            )
+            return Described(401, [known])
         case RateLimitedError():
             text = "Please wait and consider throttling your request speed"
             return _one(429, Code.RATE_LIMITED, text, {"Retry-After": str(error.left.reset_s)})
@@ -199,12 +218,18 @@ def _one(status: int, code: Code, text: str, headers: dict[str, str] | None = No
     return Described(status, [Line(code=code, message=text)], headers or {})
 
 
+_NOT_AUTHENTICATED = "Authentication error"
+_LAPSES = {
+    Lapse.EXPIRED: Cause(Code.EXPIRED_TOKEN, "The token has expired"),
+    Lapse.REVOKED: Cause(Code.REVOKED_TOKEN, "The token was revoked"),
+}
 _CLOSE = {"Connection": "close"}
 _FIXED: dict[type, Described] = {
     NoCredentialsError: _one(
         400, Code.NO_CREDENTIALS, "Missing X-Auth-Key, X-Auth-Email or Authorization headers"
     ),
-    UnknownCredentialsError: _one(401, Code.UNKNOWN_CREDENTIALS, "Authentication error"),
+    NoTokenError: _one(400, Code.NO_CREDENTIALS, "Missing Authorization header with a token"),
+    UnknownCredentialsError: _one(401, Code.UNKNOWN_CREDENTIALS, _NOT_AUTHENTICATED),
     ForbiddenError: _one(403, Code.FORBIDDEN, "Unauthorized to access requested resource"),
     UnsupportedContentError: _one(415, Code.CONTENT_TYPE, "Content-type must be application/json."),
     EncodedBodyError: _one(

@@ -15,14 +15,27 @@ from colotrace_proto.codes import Code
 from colotrace_coordinator.lines import Line
 from colotrace_coordinator.measurements.shapes import SummaryShape
 
+from .described.credentials import credential_paths
 from .described.measurements import list_measurements, measurement_paths
 from .described.measuring import agents, colos, request, traceroute
 from .described.parts import ACCOUNT, REF, account, envelope, ref, security_schemes
 from .routes.agents import AgentLine
 from .routes.colos import ColoLine
+from .routes.credentials import AccountLine, AccountsInfo, TokenLine
 from .routes.measurements import ListInfo, PairRow
 
-_SHAPES = [rows.TargetRow, ColoLine, AgentLine, Line, SummaryShape, ListInfo, PairRow]
+_SHAPES = [
+    rows.TargetRow,
+    ColoLine,
+    AgentLine,
+    Line,
+    SummaryShape,
+    ListInfo,
+    PairRow,
+    TokenLine,
+    AccountLine,
+    AccountsInfo,
+]
 _APART = [Graph, Diff]
 """Their parts have names that others have too."""
 
@@ -54,6 +67,7 @@ def describe_api(version: str, *, operation: bool = True) -> dict[str, Any]:
             f"{ACCOUNT}/colos": {**here, "get": colos()},
             f"{ACCOUNT}/agents": {**here, "get": agents()},
             **measurement_paths(),
+            **credential_paths(),
             **(_operation() if operation else {}),
         },
         "components": {"schemas": schemas, "securitySchemes": security_schemes()},

@@ -1,4 +1,4 @@
-"""Paths below an account, with and without the public API's prefix."""
+"""The paths of routes, with and without the public API's prefix."""
 
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -19,9 +19,17 @@ def account_routes(table: Mapping[str, tuple[str, Mapping[str, Endpoint]]]) -> l
     the account's, and its methods. The id of a measurement is `{id:measurement}`."""
     register_url_convertor("account", _AccountId())
     register_url_convertor("measurement", _MeasurementId())
+    return api_routes(
+        {name: (_TRACEROUTE + path, methods) for name, (path, methods) in table.items()}
+    )
+
+
+def api_routes(table: Mapping[str, tuple[str, Mapping[str, Endpoint]]]) -> list[Route]:
+    """Routes of the API. By their names, which metrics show: the path below the base URL, and its
+    methods."""
     return [
         Route(
-            base + _TRACEROUTE + path + slash,
+            base + path + slash,
             _by_method(methods),
             methods=list(methods),
             name=name,

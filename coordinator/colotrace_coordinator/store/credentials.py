@@ -54,6 +54,22 @@ class Credential:
     expires_at: int | None = None
 
 
+class Lapse(enum.StrEnum):
+    """Why a token is no longer valid."""
+
+    EXPIRED = "expired"
+    REVOKED = "revoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Lapsed:
+    """A token that was valid once and grants nothing now. `expires_at` as in `Credential`."""
+
+    id: str
+    why: Lapse
+    expires_at: int | None = None
+
+
 def is_email(text: str) -> bool:
     """Whether the text has the form of an e-mail address."""
     return _EMAIL.fullmatch(text) is not None
@@ -85,17 +101,17 @@ class Credentials:
         self._database = database
         self._clock = clock
 
-    async def find_token(self, token: str) -> Credential | None:
-        """The token's credential; None if it is unknown, revoked or expired."""
+    async def find_token(self, token: str) -> Credential | Lapsed | None:
+        """The token's credential, or why it is no longer valid; None if it is unknown."""
         wanted = sha256(token)
         async with self._database.session() as session:
             row = await session.scalar(select(Token).where(Token.sha256 == wanted))
         if row is None or not hmac.compare_digest(row.sha256, wanted):
             return None
         if row.revoked_at is not None:
-            return None
+            return Lapsed(row.id, Lapse.REVOKED, row.expires_at)
         if row.expires_at is not None and row.expires_at <= self._clock():
-            return None
+            return Lapsed(row.id, Lapse.EXPIRED, row.expires_at)
         # An unknown permission, written by a newer version, is ignored.
         granted = frozenset(p for p in Permission if p in row.permissions.split())
         return Credential(row.id, {row.account_id: granted}, row.expires_at)

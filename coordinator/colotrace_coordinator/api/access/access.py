@@ -3,11 +3,12 @@
 import hmac
 from collections.abc import Collection
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from colotrace_coordinator.api.context import context_of
-from colotrace_coordinator.api.errors import ForbiddenError
-from colotrace_coordinator.store.credentials import Credential, Permission
+from colotrace_coordinator.api.errors import ForbiddenError, LapsedTokenError, NoTokenError
+from colotrace_coordinator.store.credentials import Credential, Lapsed, Permission
 
 from .authenticator import Authenticator
 
@@ -32,12 +33,42 @@ class Access:
             ApiError: as `Authenticator.authenticate` and `authorize` say.
         """
         account_id: str = request.path_params["account_id"]
-        context = context_of(request.scope)
-        address = request.client.host if request.client else ""
-        credential, context.quota = await self._authenticator.authenticate(request.headers, address)
-        context.credential_id, context.account_id = credential.id, account_id
+        credential = await self.credential(request)
+        context_of(request.scope).account_id = account_id
         authorize(credential, account_id, any_of=any_of)
         return account_id
+
+    async def credential(self, request: Request) -> Credential:
+        """The request's credential, whatever it may do.
+
+        Raises:
+            ApiError: as `Authenticator.authenticate` says.
+        """
+        return await self._authenticate(request, request.headers)
+
+    async def token(self, request: Request) -> Credential | Lapsed:
+        """The request's token, valid or not any more. One that is not counts as a failure. E-mail
+        and key are ignored.
+
+        Raises:
+            NoTokenError: there is no token.
+            ApiError: as `Authenticator.authenticate` says.
+        """
+        header = request.headers.get("authorization")
+        if header is None:
+            raise NoTokenError
+        try:
+            return await self._authenticate(request, Headers({"authorization": header}))
+        except LapsedTokenError as error:
+            context_of(request.scope).quota = error.quota
+            return error.token
+
+    async def _authenticate(self, request: Request, headers: Headers) -> Credential:
+        context = context_of(request.scope)
+        address = request.client.host if request.client else ""
+        credential, context.quota = await self._authenticator.authenticate(headers, address)
+        context.credential_id = credential.id
+        return credential
 
 
 def authorize(credential: Credential, account_id: str, *, any_of: Collection[Permission]) -> None:

@@ -12,13 +12,14 @@ from typing import Protocol
 from starlette.datastructures import Headers
 
 from colotrace_coordinator.api.errors import (
+    LapsedTokenError,
     MalformedCredentialsError,
     NoCredentialsError,
     UnknownCredentialsError,
 )
 from colotrace_coordinator.api.quota import Quota
 from colotrace_coordinator.lines import Cause
-from colotrace_coordinator.store.credentials import Credential, is_email, is_key
+from colotrace_coordinator.store.credentials import Credential, Lapsed, is_email, is_key
 from colotrace_coordinator.store.secrets import MAX_SECRET, sha256, short_digest
 
 from .known import KnownSecrets
@@ -36,14 +37,15 @@ _EMAIL = Cause(6102, "Invalid format for X-Auth-Email header")
 _KEY = Cause(6103, "Invalid format for X-Auth-Key header")
 
 
-_LookUp = Callable[[], Coroutine[object, object, Credential | None]]
+_Found = Credential | Lapsed | None
+_LookUp = Callable[[], Coroutine[object, object, _Found]]
 
 
 class CredentialSource(Protocol):
     """Where credentials are looked up."""
 
-    async def find_token(self, token: str) -> Credential | None:
-        """The token's credential; None if the token is not valid."""
+    async def find_token(self, token: str) -> Credential | Lapsed | None:
+        """The token's credential, or why it is no longer valid; None if it is unknown."""
 
     async def find_key(self, email: str, key: str) -> Credential | None:
         """The pair's credential; None if the pair is not valid."""
@@ -112,7 +114,7 @@ class Authenticator:
         self._clock = clock
         self._memory: OrderedDict[str, tuple[float, Credential]] = OrderedDict()
         self._known = KnownSecrets(source.digests, monotonic=monotonic)
-        self._lookups: dict[str, asyncio.Task[Credential | None]] = {}
+        self._lookups: dict[str, asyncio.Task[_Found]] = {}
 
     async def authenticate(self, headers: Headers, address: str) -> tuple[Credential, Quota]:
         """The request's credential, and its quota after this request.
@@ -123,6 +125,7 @@ class Authenticator:
             NoCredentialsError: there are no credentials.
             MalformedCredentialsError: all credentials are malformed.
             UnknownCredentialsError: no credential is valid.
+            LapsedTokenError: no credential is valid, but the token was.
             RateLimitedError: the credential has no request left; or authentication failed and the
                 address has no failure left. A valid credential is accepted from such an address,
                 since other clients there may be the ones who guess.
@@ -130,7 +133,11 @@ class Authenticator:
         """
         try:
             credential = await self._find(read(headers), address)
-        except (MalformedCredentialsError, UnknownCredentialsError) as error:
+        except (
+            MalformedCredentialsError,
+            UnknownCredentialsError,
+            LapsedTokenError,
+        ) as error:
             error.quota = self._limiter.failure(address)
             raise
         return credential, self._limiter.request(credential.id)
@@ -147,10 +154,13 @@ class Authenticator:
         for whole, _, _ in given:
             if known := self._remembered(whole):
                 return known
+        lapsed = None
         for whole, secret, look in given:
-            if found := await self._look_up(whole, address, known_by=secret, look=look):
+            found = await self._look_up(whole, address, known_by=secret, look=look)
+            if isinstance(found, Credential):
                 return found
-        raise UnknownCredentialsError
+            lapsed = lapsed or found
+        raise UnknownCredentialsError if lapsed is None else LapsedTokenError(lapsed)
 
     async def _look_up(
         self,
@@ -159,8 +169,8 @@ class Authenticator:
         *,
         known_by: str,
         look: _LookUp,
-    ) -> Credential | None:
-        """The credential; None if it is not valid, or was not looked up (see the class)."""
+    ) -> _Found:
+        """What was found; None too if it was not looked up (see the class)."""
         digest = sha256(secret)
         looking = self._lookups.get(digest)
         if looking is None:
@@ -174,14 +184,14 @@ class Authenticator:
         # Clients share the look-up; one that disconnects does not cancel it (`store.behind`).
         return await asyncio.shield(looking)
 
-    async def _run(self, digest: str, look: _LookUp) -> Credential | None:
+    async def _run(self, digest: str, look: _LookUp) -> _Found:
         try:
             found = await look()
         finally:
             del self._lookups[digest]
-        if found is None:
+        if not isinstance(found, Credential):
             self._limiter.wrong(digest)
-            return None
+            return found
         self._memory[digest] = (self._monotonic() + self._remembered_s, found)
         while len(self._memory) > REMEMBERED:
             self._memory.popitem(last=False)

@@ -11,7 +11,8 @@ SECURITY: list[dict[str, list[str]]] = [{"api_token": []}, {"api_email": [], "ap
 _FAILURES = {
     "400": "Missing or malformed credentials, malformed JSON, a body of another shape, or a colo "
     "that is not known; one error for each fault.",
-    "401": "The token or key is unknown, revoked or expired.",
+    "401": "The token or key is not valid; `error_chain` has the cause if it has expired or was "
+    "revoked.",
     "403": "The credential is good, but not for this account, or not for this.",
     "408": "The body did not arrive in time.",
     "413": "The body is too large.",

@@ -118,6 +118,23 @@ class Parameters:
             raise InvalidBodyError(self._faults)
 
 
+def numbered_page(read: Parameters) -> tuple[int, int]:
+    """The number of the page, from 1, and its size, of a list that is paged by number alone."""
+    page = read.number("page", 1, least=1, most=MOST_PAGES)
+    return page, read.number("per_page", PER_PAGE, least=1, most=MOST_PER_PAGE)
+
+
+def word_of(*words: str) -> Callable[[str], str]:
+    """Reads one of these words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError
+        return text
+
+    return read
+
+
 def paging(read: Parameters, *, numbered: bool = True) -> Page:
     """Which page is wanted. `numbered`: it may be asked for by its number."""
     return Page(

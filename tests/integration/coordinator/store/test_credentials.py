@@ -4,7 +4,10 @@ import pytest
 from colotrace_coordinator.errors import SetupError, UnknownIdError
 from colotrace_coordinator.store.credentials import (
     OF_KEYS,
+    Credential,
     Credentials,
+    Lapse,
+    Lapsed,
     Permission,
     permission,
 )
@@ -24,7 +27,7 @@ async def test_token(credentials: Credentials, clock: ManualClock) -> None:
     token = await credentials.create_token("a1", description="scripts")
     assert len(token) == 40
     found = await credentials.find_token(token)
-    assert found is not None
+    assert isinstance(found, Credential)
     assert found.grants == {"a1": frozenset({Permission.TRACEROUTE})}
     [line] = await credentials.all(Token)
     assert (line.id, line.account_id, line.description) == (found.id, "a1", "scripts")
@@ -49,7 +52,9 @@ async def test_token_expires(credentials: Credentials, clock: ManualClock) -> No
     clock.now += 59
     assert await credentials.find_token(token) is not None
     clock.now += 1
-    assert await credentials.find_token(token) is None
+    [line] = await credentials.all(Token)
+    lapsed = Lapsed(line.id, Lapse.EXPIRED, line.expires_at)
+    assert await credentials.find_token(token) == lapsed
 
 
 async def test_token_is_revoked(credentials: Credentials, clock: ManualClock) -> None:
@@ -60,7 +65,7 @@ async def test_token_is_revoked(credentials: Credentials, clock: ManualClock) ->
     at = clock.now
     clock.now += 10
     await credentials.revoke(Token, line.id)
-    assert await credentials.find_token(token) is None
+    assert await credentials.find_token(token) == Lapsed(line.id, Lapse.REVOKED)
     [line] = await credentials.all(Token)
     assert line.revoked_at == at
     with pytest.raises(UnknownIdError, match="token list"):
@@ -75,7 +80,7 @@ async def test_unknown_permission_grants_nothing(
     async with database.session() as session:
         await session.execute(update(Token).values(permissions="diagnostics:colos new:thing"))
     found = await credentials.find_token(token)
-    assert found is not None
+    assert isinstance(found, Credential)
     assert found.grants == {"a1": frozenset({Permission.COLOS})}
 
 

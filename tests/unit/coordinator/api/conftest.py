@@ -14,7 +14,7 @@ from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCert
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.listen import Address, listen
 from colotrace_coordinator.measurements.registry import Measurements
-from colotrace_coordinator.store.credentials import OF_KEYS, Credential, Permission
+from colotrace_coordinator.store.credentials import OF_KEYS, Credential, Lapsed, Permission
 from colotrace_coordinator.store.secrets import short_digest
 from colotrace_coordinator.turns import Turns
 from prometheus_client import CollectorRegistry
@@ -46,7 +46,7 @@ class FakeCredentials:
     """One token for all, one to list colos only, one e-mail and key; counts its look-ups."""
 
     def __init__(self) -> None:
-        self.tokens = {
+        self.tokens: dict[str, Credential | Lapsed] = {
             TOKEN: Credential("t1", {ACCOUNT: frozenset({Permission.TRACEROUTE})}),
             LIST_ONLY: Credential("t2", {ACCOUNT: frozenset({Permission.COLOS})}),
         }
@@ -55,7 +55,7 @@ class FakeCredentials:
         self.fail: Exception | None = None
         self.fail_digests: Exception | None = None
 
-    async def find_token(self, token: str) -> Credential | None:
+    async def find_token(self, token: str) -> Credential | Lapsed | None:
         self._look()
         return self.tokens.get(token)
 

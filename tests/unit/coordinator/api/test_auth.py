@@ -9,11 +9,12 @@ from colotrace_coordinator.api.access.authenticator import Authenticator
 from colotrace_coordinator.api.access.limiter import Limiter
 from colotrace_coordinator.api.errors import (
     ForbiddenError,
+    LapsedTokenError,
     RateLimitedError,
     UnknownCredentialsError,
 )
 from colotrace_coordinator.errors import StoreUnavailableError
-from colotrace_coordinator.store.credentials import Credential, Permission
+from colotrace_coordinator.store.credentials import Credential, Lapse, Lapsed, Permission
 from manual_clock import ManualClock
 from starlette.datastructures import Headers
 from unit.coordinator.api.conftest import BEARER, PAIR, TOKEN, FakeCredentials
@@ -85,6 +86,36 @@ async def test_failures_are_not_remembered(
         await who.authenticate(Headers(BEARER), "192.0.2.1")
     credentials.tokens[TOKEN] = kept
     await who.authenticate(Headers(BEARER), "192.0.2.1")
+
+
+@pytest.mark.parametrize("why", Lapse)
+async def test_lapsed_token_is_told_from_a_wrong_one_and_counts_as_one(
+    who: Authenticator, credentials: FakeCredentials, why: Lapse
+) -> None:
+    """So it gives no more guesses than a wrong one, and no request is let through."""
+    credentials.tokens["old"] = Lapsed("t3", why)
+    headers = Headers({"Authorization": "Bearer old"})
+    for _ in range(3):
+        with pytest.raises(LapsedTokenError) as caught:
+            await who.authenticate(headers, "192.0.2.1")
+        assert caught.value.token == Lapsed("t3", why)
+    assert caught.value.quota is not None
+    assert caught.value.quota.remaining == 0
+    for hidden in (headers, bad(1)):
+        with pytest.raises(RateLimitedError):
+            await who.authenticate(hidden, "192.0.2.1")
+
+
+async def test_key_beside_a_lapsed_token_suffices(
+    who: Authenticator, credentials: FakeCredentials
+) -> None:
+    credentials.tokens["old"] = Lapsed("t3", Lapse.EXPIRED)
+    headers = {"Authorization": "Bearer old"}
+    credential, _ = await who.authenticate(Headers(headers | PAIR), "192.0.2.1")
+    assert credential.id == "k1"
+    wrong = PAIR | {"X-Auth-Key": "x" * 40}
+    with pytest.raises(LapsedTokenError):
+        await who.authenticate(Headers(headers | wrong), "192.0.2.1")
 
 
 def test_authorize() -> None:

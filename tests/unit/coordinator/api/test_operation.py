@@ -143,6 +143,9 @@ async def test_answers_agree_with_the_description(
     diff = await client.get(f"{PATH}/{one.id}/diff/{other.id}", headers=BEARER)
     check(diff, path + "/{id}/diff/{other}", "get", "200")
     check(await client.get(PATH, headers=BEARER), path, "get", "200")
+    for about in ("/user/tokens/verify", "/accounts"):
+        check(await client.get("/client/v4" + about, headers=BEARER), about, "get", "200")
+        check(await client.get("/client/v4" + about), about, "get", "400")
     check(await client.get(PATH + "/" + "0" * 32, headers=BEARER), path + "/{id}", "get", "404")
     gone = await client.delete(f"{PATH}/{one.id}", headers=BEARER)
     check(gone, path + "/{id}", "delete", "200")

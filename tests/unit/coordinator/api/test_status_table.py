@@ -125,7 +125,7 @@ async def test_wrong_account_or_permission(
     "path",
     [
         "/client/v4",
-        "/client/v4/accounts",
+        "/client/v4/account",
         "/client/v4/accounts//diagnostics/traceroute",
         PATH.replace(ACCOUNT, "a" * 33),
         PATH.replace(ACCOUNT, "a%2Fb"),

@@ -2,7 +2,8 @@
 import { route } from './route.js';
 
 const BASE = new URL('client/v4/', document.baseURI).href;
-const EXPIRED = 10001;
+const EXPIRED = 1026;
+const REVOKED = 1027;
 const ANSWER_WITHIN_MS = 100_000;
 
 /** The token of all requests, and who is told that it is no longer accepted: `core/session.js`. */
@@ -14,7 +15,7 @@ export class ApiError extends Error {
    * @param {'unreachable' | 'wrong-token' | 'expired-token' | 'forbidden' | 'not-found' |
    *   'limited' | 'refused' | 'server'} kind
    * @param {{status?: number, errors?: {code: number, message: string,
-   *   source?: {pointer: string}}[], retryAfterS?: number}} told
+   *   error_chain?: {code: number, message: string}[], source?: {pointer: string}}[], retryAfterS?: number}} told
    */
   constructor(kind, { status = 0, errors = [], retryAfterS = 0 } = {}) {
     super(words(kind, errors, retryAfterS));
@@ -33,7 +34,7 @@ function words(kind, errors, retryAfterS) {
     case 'wrong-token':
       return 'The coordinator does not know this token. Check that it was copied whole.';
     case 'expired-token':
-      return 'This token has expired. Ask an operator for a new one.';
+      return `This token ${caused(errors, REVOKED) ? 'was revoked' : 'has expired'}. Ask an operator for a new one.`;
     case 'forbidden':
       return 'This token has no permission for that in this account. Ask an operator for a token that has it.';
     case 'limited':
@@ -41,6 +42,11 @@ function words(kind, errors, retryAfterS) {
     default:
       return told || 'The coordinator failed to answer.';
   }
+}
+
+/** Whether one of the errors has a cause with this code. */
+function caused(errors, code) {
+  return errors.some((each) => (each.error_chain ?? []).some((cause) => cause.code === code));
 }
 
 /** The URL of a path below the account's traceroutes. */
@@ -139,7 +145,7 @@ async function failure(response) {
 }
 
 function kind(status, errors) {
-  if (errors.some((each) => each.code === EXPIRED)) return 'expired-token';
+  if (caused(errors, EXPIRED) || caused(errors, REVOKED)) return 'expired-token';
   if (status === 401 || (status === 400 && errors.some((each) => each.code === 6003 || each.code === 9106)))
     return 'wrong-token';
   if (status === 403) return 'forbidden';
