@@ -169,6 +169,29 @@ async def test_graph_and_difference_of_measurements(client: httpx.AsyncClient) -
     assert diff["in_words"]
 
 
+@pytest.mark.parametrize("multipath", [False, True])
+async def test_replies_of_a_row_are_what_its_hops_count(
+    client: httpx.AsyncClient, multipath: bool
+) -> None:
+    body = {"targets": [WEB], "colos": ["den01"], "options": {"multipath": multipath}}
+    begun = await client.post(PATH, json=body)
+    path = f"{PATH}/{begun.headers['measurement-id']}/rows"
+    found = await shown(client, path, replies="true", per_page=1)
+    pair = found["result"][0]
+    nodes = {
+        (hop["packets_ttl"], node["ip"]): node
+        for hop in pair["row"]["hops"]
+        for node in hop["nodes"]
+        if node["packet_count"]
+    }
+    for (ttl, ip), node in nodes.items():
+        rtts_ms = [r["rtt_ms"] for r in pair["replies"] if (r["ttl"], r["ip"]) == (ttl, ip)]
+        assert len(rtts_ms) == node["packet_count"]
+        assert (min(rtts_ms), max(rtts_ms)) == (node["min_rtt_ms"], node["max_rtt_ms"])
+    assert len(pair["replies"]) == sum(node["packet_count"] for node in nodes.values())
+    assert all(("flow" in reply) == multipath for reply in pair["replies"])
+
+
 @pytest.mark.parametrize("name", ["csv", "text", "markdown", "mtr", "atlas", "scamper", "dot"])
 async def test_answer_in_a_format(client: httpx.AsyncClient, name: str) -> None:
     response = await client.post(

@@ -128,6 +128,13 @@ def _rows() -> dict[str, Any]:
         parameters=[
             query("target", "One of the measurement's targets; needed if it has several."),
             query("colo", "One of the measurement's colos; needed if it has several."),
+            query(
+                "replies",
+                "`true` adds the recorded replies of each row. A page ends with the row that "
+                "reaches 20,000 of them.",
+                enum=["true", "false"],
+                default="false",
+            ),
             *_paging(),
         ],
     )

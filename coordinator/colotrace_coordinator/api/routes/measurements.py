@@ -7,8 +7,9 @@ from contextlib import ExitStack
 import msgspec
 from colotrace_formats.formats import Format
 from colotrace_proto import rows, tally
-from colotrace_proto.measured import Status, Summary
+from colotrace_proto.measured import Measured, Status, Summary
 from colotrace_proto.messages import MAX_TARGET, ColoName
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,10 +24,21 @@ from colotrace_coordinator.api.errors import (
 )
 from colotrace_coordinator.api.reading import Reading, rows_held
 from colotrace_coordinator.api.representation import represent, wanted_format
-from colotrace_coordinator.api.request.listing import Page, Parameters, listing, paging
+from colotrace_coordinator.api.request.listing import (
+    Page,
+    Parameters,
+    listing,
+    paging,
+    word_of,
+)
+from colotrace_coordinator.measurements.replies import ReplyShape, replies_of
 from colotrace_coordinator.measurements.shapes import SummaryShape
 from colotrace_coordinator.model import Answer, Measurements
 from colotrace_coordinator.store.audit import Action
+
+MOST_REPLIES = 20_000
+"""A page of rows with their replies ends with the row that reaches so many. One row has 8,192 at
+most."""
 
 
 class ListInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,10 +51,12 @@ class ListInfo(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PairRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row of one target and colo, and the measurement that it is of."""
+    """A row of one target and colo, and the measurement that it is of. `replies` only if they were
+    asked for."""
 
     measurement: SummaryShape
     row: rows.ColoRow
+    replies: list[ReplyShape] | UnsetType = UNSET
 
 
 class MeasurementRoutes:
@@ -128,6 +142,7 @@ class MeasurementRoutes:
         read = Parameters(request.query_params)
         target = read.chosen("target", summary.targets, most=MAX_TARGET)
         colo = read.chosen("colo", summary.colos, most=32)
+        with_replies = read.one("replies", word_of("true", "false"), "must be true or false")
         page = paging(read, numbered=False)
         read.check()
         held = rows_held(summary, page.per_page + 1)
@@ -139,17 +154,33 @@ class MeasurementRoutes:
                 up_to=page.before or summary.id,
                 most=page.per_page + 1,
             )
-            shown = found[: page.per_page]
-            cursor = found[-1].summary.id if len(found) > len(shown) else ""
-            result = []
-            for each in shown:
-                found_rows = tally.colo_rows(
-                    [trace.gathered for trace in each.traces.values()], each.known
-                )
-                told = SummaryShape.of(each.summary)
-                result += [PairRow(measurement=told, row=row) for row in found_rows]
+            result: list[PairRow] = []
+            replies = shown = 0
+            for each in found[: page.per_page]:
+                if replies >= MOST_REPLIES:
+                    break
+                pairs = _pair_rows(each, with_replies=with_replies == "true")
+                replies += sum(len(pair.replies or ()) for pair in pairs)
+                result += pairs
+                shown += 1
                 await asyncio.sleep(0)  # a multipath row takes milliseconds
-            return answer(result, info=_info(shown, page, cursor))
+            cursor = found[shown].summary.id if len(found) > shown else ""
+            return answer(result, info=_info(found[:shown], page, cursor))
+
+
+def _pair_rows(measured: Measured, *, with_replies: bool) -> list[PairRow]:
+    """The rows of a measurement of which only some were read."""
+    traces = list(measured.traces.values())
+    found = tally.colo_rows([trace.gathered for trace in traces], measured.known)
+    told, multipath = SummaryShape.of(measured.summary), measured.summary.options.multipath
+    return [
+        PairRow(
+            measurement=told,
+            row=row,
+            replies=replies_of(trace, multipath=multipath) if with_replies else UNSET,
+        )
+        for row, trace in zip(found, traces, strict=True)
+    ]
 
 
 def _info(shown: Iterable[object], page: Page, cursor: str) -> ListInfo:

@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+from colotrace_coordinator.api.routes import measurements as routes
 from colotrace_coordinator.errors import DamagedMeasurementError
 from colotrace_coordinator.measurements.ids import Ids
 from colotrace_proto.measured import Options, Remark, Status, Summary, Trace
@@ -291,6 +292,46 @@ async def test_row_over_time(client: httpx.AsyncClient, history: RememberedHisto
         "target must be one of the measurement's: web.example",
         "colo must be one of the measurement's: den01, sin01",
     ]
+
+
+async def test_replies_of_a_row(client: httpx.AsyncClient, history: RememberedHistory) -> None:
+    """By TTL, in full resolution; only where they were asked for."""
+    summary = kept(history)
+    for value in ("false", ""):
+        body = await got(client, f"/{summary.id}/rows", colo="sin01", replies=value)
+        assert "replies" not in body["result"][0]
+    body = await got(client, f"/{summary.id}/rows", colo="sin01", replies="true")
+    [pair] = body["result"]
+    assert list(pair) == ["measurement", "row", "replies"]
+    assert pair["replies"] == [
+        {"ttl": 1, "rtt_ms": 1.0, "ip": "10.0.0.1"},
+        {"ttl": 1, "rtt_ms": 2.0, "ip": "10.0.0.1"},
+        {"ttl": 2, "rtt_ms": 5.0, "ip": "192.0.2.7"},
+    ]
+    wrong = await client.get(
+        f"{PATH}/{summary.id}/rows", headers=BEARER, params={"replies": "1", "colo": "sin01"}
+    )
+    assert wrong.json()["errors"][0]["message"] == "replies must be true or false"
+
+
+async def test_page_of_many_replies_is_short_and_goes_on(
+    client: httpx.AsyncClient, history: RememberedHistory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row comes once, whatever the pages."""
+    monkeypatch.setattr(routes, "MOST_REPLIES", 4)
+    ids = [kept(history, at_ms=BEGAN_MS + n).id for n in range(5)]
+    found, cursor, pages = list[str](), "", 0
+    while pages == 0 or cursor:
+        body = await got(
+            client, f"/{ids[-1]}/rows", colo="sin01", replies="true", per_page=3, cursor=cursor
+        )
+        assert body["result_info"]["count"] == len(body["result"]) <= 2
+        found += [each["measurement"]["id"] for each in body["result"]]
+        cursor, pages = body["result_info"].get("cursor", ""), pages + 1
+    assert found == ids[::-1]
+    assert pages == 3
+    body = await got(client, f"/{ids[-1]}/rows", colo="sin01", per_page=5)
+    assert len(body["result"]) == 5
 
 
 async def test_graph_of_a_measurement(

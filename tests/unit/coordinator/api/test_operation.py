@@ -140,6 +140,9 @@ async def test_answers_agree_with_the_description(
         check(answer, path + "/{id}" + tail, "get", "200")
     rows = await client.get(f"{PATH}/{one.id}/rows", headers=BEARER, params={"colo": "den01"})
     check(rows, path + "/{id}/rows", "get", "200")
+    params = {"colo": "den01", "replies": "true"}
+    rows = await client.get(f"{PATH}/{one.id}/rows", headers=BEARER, params=params)
+    check(rows, path + "/{id}/rows", "get", "200")
     diff = await client.get(f"{PATH}/{one.id}/diff/{other.id}", headers=BEARER)
     check(diff, path + "/{id}/diff/{other}", "get", "200")
     check(await client.get(PATH, headers=BEARER), path, "get", "200")
