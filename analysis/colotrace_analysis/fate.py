@@ -47,12 +47,13 @@ class What(enum.StrEnum):
 
 class Shared(msgspec.Struct, frozen=True, kw_only=True):
     """An address, a link (two addresses), or an AS, without addresses. `asn` is empty if unknown,
-    and for a link between two ASes."""
+    and for a link between two ASes. `names` and `asns` are those of the addresses."""
 
     what: What
     ips: list[str]
     names: list[str]
     asn: str
+    asns: list[str] = []
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -260,10 +261,10 @@ def _shared(features: Iterable[_Feature], known: Known) -> list[Shared]:
         what = What.NODE if isinstance(feature, bytes) else What.LINK
         packed = [feature] if isinstance(feature, bytes) else feature
         ips = [address_text(each) for each in packed]
-        asns = {known.asns.get(ip, "") for ip in ips}
-        asn = asns.pop() if len(asns) == 1 else ""
+        asns = [known.asns.get(ip, "") for ip in ips]
+        asn = asns[0] if len(set(asns)) == 1 else ""
         names = [known.names.get(ip, "") for ip in ips]
-        found.append(Shared(what=what, ips=ips, names=names, asn=asn))
+        found.append(Shared(what=what, ips=ips, names=names, asn=asn, asns=asns))
     order = list(What)
     return sorted(found, key=lambda each: (order.index(each.what), each.ips, each.asn))
 
