@@ -1,0 +1,41 @@
+// The RTT of each reply of a row, for its strip plot.
+
+/** @typedef {{ttl: number, rtt_ms: number, ip: string, flow: number}} Reply */
+
+/**
+ * The RTTs of each node, in ascending order.
+ * @param {Reply[]} replies
+ * @returns {Map<string, number[]>} by 'TTL/ADDRESS'
+ */
+export function byNode(replies) {
+  const found = new Map();
+  for (const { ttl, ip, rtt_ms: rtt } of replies) {
+    if (typeof rtt !== 'number') continue;
+    const key = `${ttl}/${ip}`;
+    if (!found.has(key)) found.set(key, []);
+    found.get(key).push(rtt);
+  }
+  for (const rtts of found.values()) rtts.sort((one, other) => one - other);
+  return found;
+}
+
+/**
+ * The end of the scale that all plots of a row share, and its middle: round numbers.
+ * @param {import('./measurement.js').Hop[]} hops
+ */
+export function scaleOf(hops) {
+  let most = 0;
+  for (const { nodes } of hops) for (const node of nodes) most = Math.max(most, node.max_rtt_ms ?? 0);
+  if (!most) return { end: 1, middle: 0.5 };
+  const unit = 10 ** Math.floor(Math.log10(most));
+  const end = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * unit >= most) * unit;
+  return { end, middle: end / 2 };
+}
+
+/** Hops of a row with what is told of each node, for its table. */
+export function nodesOf({ hops }) {
+  return hops.map((hop) => ({
+    hop,
+    nodes: hop.nodes.filter(({ packet_count: count, labels }) => count || labels?.length),
+  }));
+}

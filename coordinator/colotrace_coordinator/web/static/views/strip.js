@@ -1,0 +1,45 @@
+// The RTT of each reply as a dot on a line: spread, clusters and outliers at a look.
+import { html, nothing, svg } from '../core/html.js';
+import { count, figure, ms } from '../core/words.js';
+
+const WIDTH = 220;
+const HEIGHT = 18;
+const MARGIN = 4;
+const TOLD = 12; // RTTs that the text alternative lists; of more, the range says more.
+
+const x = (rtt, end) => (MARGIN + (Math.min(rtt / end, 1) * (WIDTH - 2 * MARGIN))).toFixed(1);
+
+/**
+ * @param {import('../model/measurement.js').Node} node
+ * @param {number[] | undefined} rtts of its replies, ascending; undefined if they are not known
+ * @param {{end: number, middle: number}} scale
+ */
+export function strip(node, rtts, { end, middle }) {
+  const { min_rtt_ms: min, mean_rtt_ms: mean, max_rtt_ms: max } = node;
+  if (mean === undefined) return nothing;
+  const middleY = HEIGHT / 2;
+  return html`
+    <svg class="strip" viewBox="0 0 ${WIDTH} ${HEIGHT}" width=${WIDTH} height=${HEIGHT} role="img" aria-label=${inWords(node, rtts)}>
+      ${[0, middle, end].map((tick) => svg`<line class="tick" x1=${x(tick, end)} x2=${x(tick, end)} y1="0" y2=${HEIGHT} />`)}
+      <line class="range" x1=${x(min, end)} x2=${x(max, end)} y1=${middleY} y2=${middleY} />
+      <line class="mean" x1=${x(mean, end)} x2=${x(mean, end)} y1="2" y2=${HEIGHT - 2} />
+      ${(rtts ?? [min, max]).map((rtt) => svg`<circle class=${rtts ? '' : 'bound'} cx=${x(rtt, end)} cy=${middleY} r="3" />`)}
+    </svg>
+  `;
+}
+
+function inWords({ min_rtt_ms: min, mean_rtt_ms: mean, max_rtt_ms: max }, rtts) {
+  if (!rtts || rtts.length > TOLD)
+    return `${rtts ? `${count(rtts.length, 'reply', 'replies')}: ` : ''}${ms(min)} to ${ms(max)}, mean ${ms(mean)}`;
+  return `${count(rtts.length, 'reply', 'replies')}: ${rtts.map(figure).join(', ')} ms`;
+}
+
+/** The scale above the plots: its numbers stand where its ticks are. */
+export function axis({ end, middle }) {
+  const anchors = ['start', 'middle', 'end'];
+  return html`
+    <svg class="strip" viewBox="0 0 ${WIDTH} 12" width=${WIDTH} height="12" aria-hidden="true">
+      ${[0, middle, end].map((tick, place) => svg`<text x=${x(tick, end)} y="10" text-anchor=${anchors[place]}>${tick ? figure(tick) : 0}</text>`)}
+    </svg>
+  `;
+}
