@@ -11,6 +11,7 @@ import { paramsOf } from '../model/request.js';
 import { matrixView } from './matrix.js';
 import { problem } from './problem.js';
 import { rowsView } from './row.js';
+import { shareMenu } from './share.js';
 
 const TABS = { matrix: 'Matrix', graph: 'Graph', rows: 'Rows' };
 const ENDS = {
@@ -157,13 +158,14 @@ export function view({ ids: [id] }) {
       <div class="measured">
         <p>${count(summary.colos.length, 'colo')} · ${status(summary)} · ${when(summary.began_at)}
           · <span class="quiet">${optionsInWords(summary.options)}</span></p>
-        <p class="actions">
+        <div class="actions">
           ${measurement.running && may('write', account)
             ? html`<button type="button" @click=${cancel}>Cancel</button>`
             : html`<a href=${href('trace', { params: paramsOf(summary) })}>Trace again</a>`}
           <a href=${href('pair', { ids: [id], params: { target } })}>Over time</a>
           <button type="button" @click=${() => compare(target)}>Compare with the one before</button>
-        </p>
+          ${shareMenu(summary, () => graph.value?.picture?.() ?? null)}
+        </div>
       </div>
     `;
   }

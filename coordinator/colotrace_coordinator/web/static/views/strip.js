@@ -5,6 +5,7 @@ import { count, figure, ms } from '../core/words.js';
 const WIDTH = 220;
 const HEIGHT = 18;
 const MARGIN = 4;
+const LIFTS = [0, -4, 4, -2, 2];
 const TOLD = 12; // RTTs that the text alternative lists; of more, the range says more.
 
 const x = (rtt, end) => (MARGIN + (Math.min(rtt / end, 1) * (WIDTH - 2 * MARGIN))).toFixed(1);
@@ -23,9 +24,14 @@ export function strip(node, rtts, { end, middle }) {
       ${[0, middle, end].map((tick) => svg`<line class="tick" x1=${x(tick, end)} x2=${x(tick, end)} y1="0" y2=${HEIGHT} />`)}
       <line class="range" x1=${x(min, end)} x2=${x(max, end)} y1=${middleY} y2=${middleY} />
       <line class="mean" x1=${x(mean, end)} x2=${x(mean, end)} y1="2" y2=${HEIGHT - 2} />
-      ${(rtts ?? [min, max]).map((rtt) => svg`<circle class=${rtts ? '' : 'bound'} cx=${x(rtt, end)} cy=${middleY} r="3" />`)}
+      ${(rtts ?? [min, max]).map((rtt, place) => svg`<circle class=${rtts ? '' : 'bound'} cx=${x(rtt, end)} cy=${rtts ? lifted(place) : middleY} r="2.5" />`)}
     </svg>
   `;
+}
+
+/** Equal RTTs are dots beside each other, not one dot. */
+function lifted(place) {
+  return HEIGHT / 2 + LIFTS[place % LIFTS.length];
 }
 
 function inWords({ min_rtt_ms: min, mean_rtt_ms: mean, max_rtt_ms: max }, rtts) {
