@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 from colotrace_analysis.diff import Diff
 from colotrace_analysis.graph import Graph
 from colotrace_analysis.merging import By
+from colotrace_proto.locations import Location
 from colotrace_proto.measured import Measured, Options, Outcome, Summary
 from colotrace_proto.messages import AgentId, ColoName, Family, PacketType
 from colotrace_proto.rows import ColoRow
@@ -81,7 +82,8 @@ class Filter:
 @dataclass(frozen=True, slots=True)
 class ColoStatus:
     """A colo and its agents. `state`: `up`, `draining` (no attached agent takes jobs) or `down` (no
-    agent is attached)."""
+    agent is attached). `location` is that of the first agent, by id, that tells one; if no agent is
+    attached, that of the last one that was."""
 
     name: ColoName
     city: str
@@ -89,6 +91,7 @@ class ColoStatus:
     families: frozenset[Family]
     packet_types: frozenset[PacketType]
     state: str
+    location: Location | None = None
 
 
 class Trouble(NamedTuple):
@@ -110,6 +113,7 @@ class AgentStatus:
     tags: frozenset[Tag]
     attached_since: float
     last_trouble: Trouble | None
+    location: Location | None = None
 
 
 class Tracer(Protocol):

@@ -9,6 +9,7 @@ from typing import NamedTuple, NewType
 
 import msgspec
 
+from .locations import Location
 from .notices import Notice
 from .tags import Tag
 
@@ -109,7 +110,8 @@ class Failure(enum.IntEnum):
 
 
 class Hello(msgspec.Struct, frozen=True):
-    """An agent's identity and what it offers. Each key of `tags` is there once."""
+    """An agent's identity and what it offers. Each key of `tags` is there once. `location` is None
+    if its host's owner has told none."""
 
     agent_id: AgentId
     boot_id: bytes
@@ -122,6 +124,7 @@ class Hello(msgspec.Struct, frozen=True):
     held_jobs: tuple[JobId, ...] = ()
     protocol_version: int = PROTOCOL_VERSION
     tags: frozenset[Tag] = frozenset()
+    location: Location | None = None
 
 
 class Counters(msgspec.Struct, frozen=True):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from fleet import AgentSpec, Broker, Fleet
+from fleet import ACCOUNT, AgentSpec, Broker, Fleet
 from fleet.alone import command, read
 from fleet.asking import ask, until
 from fleet.fleet import NO_TLS, default_agents, two_coordinators
@@ -26,7 +30,14 @@ def own_agents(lab: Lab) -> list[AgentSpec]:
     """Agents of two colos that have tags, and one of a colo without."""
     tags = {"den01": ("provider=X", "rack=7"), "fra01": ("provider=x",), "sin01": ()}
     return [
-        AgentSpec(spec.host, spec.colo, spec.city, spec.agent_id, tags=tags[spec.colo])
+        AgentSpec(
+            spec.host,
+            spec.colo,
+            spec.city,
+            spec.agent_id,
+            tags=tags[spec.colo],
+            location="" if spec.colo == "sin01" else spec.location,
+        )
         for spec in default_agents(lab)
         if spec.colo in tags
     ]
@@ -102,6 +113,35 @@ async def test_tags_select_colos_and_outlive_the_coordinator(own_fleet: Fleet) -
     await asyncio.to_thread(own_fleet.start_coordinator)
     found = await rows(own_fleet, web, "tag:provider=x")
     assert {name: row["error"] for name, row in found.items()} == {"den01": "", "fra01": ""}
+
+
+@BOTH_LINKS
+async def test_agents_and_colos_are_listed_with_the_location_that_agents_tell(
+    own_fleet: Fleet,
+) -> None:
+    """A colo keeps it when its last agent leaves."""
+    told = {"den01": [39.74, -104.99], "fra01": [50.11, 8.68], "sin01": None}
+    found = await agents(own_fleet)
+    assert {agent["colo"]: agent["location"] for agent in found.values()} == told
+    await asyncio.to_thread(own_fleet.stop_agent, "den01-a")
+    assert "den01-a" not in await agents(own_fleet)
+    for words in ("colos", "agents"):
+        env = {
+            "COLOTRACE_URL": own_fleet.base_url,
+            "COLOTRACE_TOKEN": own_fleet.token,
+            "COLOTRACE_ACCOUNT": ACCOUNT,
+        }
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [Path(sys.executable).parent / "colotrace", words, "--json"],
+            env=os.environ | env,
+            capture_output=True,
+            check=True,
+        )
+        listed = json.loads(done.stdout)["result"]
+        shown = {each.get("colo", each.get("name")): each["location"] for each in listed}
+        left = told if words == "colos" else {"fra01": [50.11, 8.68], "sin01": None}
+        assert shown == left
 
 
 @BOTH_LINKS

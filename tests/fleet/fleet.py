@@ -62,6 +62,7 @@ class AgentSpec:
     city: str
     agent_id: str
     tags: tuple[str, ...] = ()
+    location: str = ""
 
 
 class Fleet:
@@ -223,6 +224,7 @@ class Fleet:
             _BIN / "colotrace-agent", "run", "--colo", spec.colo, "--city", spec.city,
             "--agent-id", spec.agent_id, "--insecure", "--allow-private",
             *(word for tag in spec.tags for word in ("--tag", tag)),
+            *(("--location", spec.location) if spec.location else ()),
             *(self._meeting() or ("--coordinator", self._grpc)), *self._agent_flags,
         ]  # fmt: skip
         with self.agent_log(name).open("ab") as stream:
@@ -318,7 +320,13 @@ class Fleet:
 def default_agents(lab: Lab) -> list[AgentSpec]:
     """One agent in each of the lab's colos."""
     return [
-        AgentSpec(host=colo.name, colo=colo.name, city=colo.city, agent_id=f"{colo.name}-a")
+        AgentSpec(
+            host=colo.name,
+            colo=colo.name,
+            city=colo.city,
+            agent_id=f"{colo.name}-a",
+            location=colo.location,
+        )
         for colo in lab.colos
     ]
 

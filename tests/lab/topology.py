@@ -71,6 +71,7 @@ class Node:
     dark: bool = False  # takes nothing in and sends nothing
     has_name: bool = True  # has a PTR record
     city: str = ""
+    location: str = ""
     families: tuple[Family, ...] = FAMILIES
 
 
@@ -124,10 +125,10 @@ def _router(name: str, zone: Zone, number: int, *, mute: bool = False, named: bo
 NODES: dict[str, Node] = {
     node.name: node
     for node in (
-        Node("den01", Kind.COLO, DEN01, 100, city="Denver, CO, US"),
-        Node("den02", Kind.COLO, DEN02, 100, city="Denver, CO, US"),
-        Node("sin01", Kind.COLO, SIN01, 100, city="Singapore, SG"),
-        Node("fra01", Kind.COLO, FRA01, 100, city="Frankfurt, DE"),
+        Node("den01", Kind.COLO, DEN01, 100, city="Denver, CO, US", location="39.74,-104.99"),
+        Node("den02", Kind.COLO, DEN02, 100, city="Denver, CO, US", location="39.74,-104.99"),
+        Node("sin01", Kind.COLO, SIN01, 100, city="Singapore, SG", location="1.35,103.82"),
+        Node("fra01", Kind.COLO, FRA01, 100, city="Frankfurt, DE", location="50.11,8.68"),
         _router("den1", DEN01, 1),
         _router("den2", DEN02, 1),
         _router("den3", DEN02, 2),
@@ -187,10 +188,11 @@ class Colo:
 
     name: str
     city: str
+    location: str
 
 
 COLOS: tuple[Colo, ...] = tuple(
-    Colo(node.name, node.city) for node in NODES.values() if node.kind is Kind.COLO
+    Colo(node.name, node.city, node.location) for node in NODES.values() if node.kind is Kind.COLO
 )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import ssl
 
     from colotrace_proto.bus import Broker
+    from colotrace_proto.locations import Location
     from colotrace_proto.tags import Tag
 
 # Needed besides the raw sockets: descriptors, threads for gRPC, and bytes of address space.
@@ -117,6 +118,14 @@ def start(
             "repeated; in the variable, tags are separated by spaces.",
         ),
     ] = None,
+    location: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_LOCATION",
+            metavar="LAT,LON",
+            help="Where this host is, for maps, in decimal degrees: 39.74,-104.99.",
+        ),
+    ] = "",
     rate: Rate = None,
     allow_private: AllowPrivate = False,
     user: User = "",
@@ -136,7 +145,7 @@ def start(
         usage("give --coordinator HOST:PORT, or --mqtt URL")
     if coordinator and not is_address(coordinator):
         usage(f"--coordinator {coordinator}: give HOST:PORT; write an IPv6 address in brackets")
-    tags = _tags(tag or ())
+    tags, place = _tags(tag or ()), _location(location)
     if not insecure:
         if None in files.values():
             usage(
@@ -186,6 +195,7 @@ def start(
             software_version=version("colotrace"),
             max_jobs=max_jobs,
             tags=tags,
+            location=place,
         ),
         tls=tls,
         allow_private=allow_private,
@@ -226,6 +236,15 @@ def _tags(texts: Iterable[str]) -> "frozenset[Tag]":
     if len(values) > MAX_TAGS:
         usage(f"--tag: an agent has at most {MAX_TAGS} tags")
     return frozenset(values.values())
+
+
+def _location(text: str) -> "Location | None":
+    from colotrace_proto.locations import location_of
+
+    try:
+        return location_of(text) if text else None
+    except ValueError as error:
+        usage(f"--location {safe(text)}: {error}")
 
 
 def _hostname() -> str:

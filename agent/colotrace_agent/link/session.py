@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from colotrace_proto.codec.batches import BATCHES_SINCE
+from colotrace_proto.locations import Location
 from colotrace_proto.messages import (
     MAX_HELD_JOBS,
     Accepted,
@@ -56,6 +57,7 @@ class Identity:
     software_version: str
     max_jobs: int
     tags: frozenset[Tag] = frozenset()
+    location: Location | None = None
 
     def hello(self, *, held_jobs: tuple[JobId, ...] = ()) -> Hello:
         """The first message on a stream."""

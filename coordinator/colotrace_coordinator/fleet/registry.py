@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from colotrace_proto.locations import Location
 from colotrace_proto.messages import AgentId, ColoName, Family, Hello
 from msgspec.structs import replace
 
@@ -114,6 +115,8 @@ class Registry:
         self._awaited: set[ColoName] = set(self._cities)
         self._agents: dict[AgentKey, Agent] = {}
         self._by_colo: dict[ColoName, dict[AgentId, Agent]] = {}
+        # Of colos that have an agent, or had one since the start.
+        self._locations: dict[ColoName, Location] = {}
         # Computed when they are asked for, and removed when the colo or its agents change.
         self._statuses: dict[ColoName, ColoStatus] = {}
 
@@ -217,6 +220,7 @@ class Registry:
         if self._cities.pop(colo, None) is not None:
             self.known.discard(colo)
             self._statuses.pop(colo, None)
+            self._locations.pop(colo, None)
             self._new.pop(colo, None)
             self._awaited.discard(colo)
             self._persistent.forget(colo)
@@ -283,14 +287,20 @@ class Registry:
             tags=hello.tags,
             attached_since=agent.attached_since,
             last_trouble=self.troubles.last(hello.colo, hello.agent_id),
+            location=hello.location,
         )
 
     def _retag(self, colo: ColoName, *, changed: bool = False) -> None:
-        """Give the colo the tags of its agents. It keeps those of the last one that has left.
-        `changed`: it is to be remembered in any case."""
+        """Give the colo the tags and the location of its agents. It keeps those of the last one
+        that has left. `changed`: it is to be remembered in any case."""
         agents = self._by_colo.get(colo)
         if not agents:
             return
+        told = {each: agent.hello.location for each, agent in agents.items()}
+        first = min((each for each, location in told.items() if location), default=None)
+        self._locations.pop(colo, None)
+        if first is not None and (location := told[first]):
+            self._locations[colo] = location
         tags = frozenset().union(*(agent.hello.tags for agent in agents.values()))
         if changed or tags != self.known.tags(colo):
             self.known.tag(colo, tags)
@@ -322,6 +332,7 @@ class Registry:
             families=frozenset().union(*(agent.hello.families for agent in agents)),
             packet_types=frozenset().union(*(agent.hello.packet_types for agent in agents)),
             state=state,
+            location=self._locations.get(colo),
         )
 
     def _remove(self, agent: Agent) -> None:

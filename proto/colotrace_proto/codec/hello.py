@@ -2,6 +2,7 @@
 
 from colotrace_proto import messages as m
 from colotrace_proto.identifiers import is_colo_name, is_identifier
+from colotrace_proto.locations import Location
 from colotrace_proto.tags import MAX_TAGS, Tag
 from colotrace_proto.text import safe
 from colotrace_proto.v1 import fleet_pb2 as pb
@@ -18,7 +19,10 @@ _COUNTERS = m.Counters.__struct_fields__
 def hello_out(hello: m.Hello) -> pb.Hello:
     types = [PACKET_TYPES[kind] for kind in sorted(hello.packet_types)]
     families, tags = sorted(hello.families), dict(sorted(hello.tags))
-    return pb.Hello(**fields_of(hello, families=families, packet_types=types, tags=tags))
+    location = None if hello.location is None else pb.Location(**hello.location._asdict())
+    return pb.Hello(
+        **fields_of(hello, families=families, packet_types=types, tags=tags, location=location)
+    )
 
 
 def hello_in(hello: pb.Hello) -> m.Hello:
@@ -54,7 +58,17 @@ def hello_in(hello: pb.Hello) -> m.Hello:
         held_jobs=tuple(m.JobId(job) for job in hello.held_jobs),
         protocol_version=hello.protocol_version,
         tags=tags,
+        location=_location_in(hello),
     )
+
+
+def _location_in(hello: pb.Hello) -> Location | None:
+    if not hello.HasField("location"):
+        return None
+    location = Location(hello.location.latitude, hello.location.longitude)
+    if location.fault:
+        raise ProtocolError(f"Hello.location: {location.fault}")
+    return location
 
 
 def welcome_out(welcome: m.Welcome) -> pb.Welcome:

@@ -297,6 +297,7 @@ class Hello(_message.Message):
     MAX_JOBS_FIELD_NUMBER: _builtins.int
     HELD_JOBS_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """The agent's version of the protocol; 2 here."""
     agent_id: _builtins.str
@@ -329,6 +330,10 @@ class Hello(_message.Message):
         [a-z0-9._-], a value 1 to 64 of [A-Za-z0-9._:/@+-].
         """
 
+    @_builtins.property
+    def location(self) -> Global___Location:
+        """Where the host is, if its owner says so."""
+
     def __init__(
         self,
         *,
@@ -343,14 +348,41 @@ class Hello(_message.Message):
         max_jobs: _builtins.int = ...,
         held_jobs: _abc.Iterable[_builtins.str] | None = ...,
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        location: Global___Location | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "boot_id", b"boot_id", "city", b"city", "colo", b"colo", "families", b"families", "held_jobs", b"held_jobs", "max_jobs", b"max_jobs", "packet_types", b"packet_types", "protocol_version", b"protocol_version", "software_version", b"software_version", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "boot_id", b"boot_id", "city", b"city", "colo", b"colo", "families", b"families", "held_jobs", b"held_jobs", "location", b"location", "max_jobs", b"max_jobs", "packet_types", b"packet_types", "protocol_version", b"protocol_version", "software_version", b"software_version", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
+
+@_typing.final
+class Location(_message.Message):
+    """A place on earth (WGS 84), in decimal degrees."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LATITUDE_FIELD_NUMBER: _builtins.int
+    LONGITUDE_FIELD_NUMBER: _builtins.int
+    latitude: _builtins.float
+    """From -90, south, to 90."""
+    longitude: _builtins.float
+    """From -180, west, to 180."""
+    def __init__(
+        self,
+        *,
+        latitude: _builtins.float = ...,
+        longitude: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["latitude", b"latitude", "longitude", b"longitude"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Location: _TypeAlias = Location  # noqa: Y015
 
 @_typing.final
 class Welcome(_message.Message):

@@ -113,6 +113,27 @@ def test_unusable_tag(monkeypatch: pytest.MonkeyPatch, tags: list[str], told: st
     assert told in refused(monkeypatch, *RUN, "--insecure", *words)
 
 
+@pytest.mark.parametrize("location", ["39.74,-104.99", "-33.87, 151.21", "0,0", "-90,+180.0"])
+def test_location(said, location: str) -> None:
+    """South of the equator, the value begins like a flag."""
+    assert said(*RUN, "--insecure", "--location", location) == ""
+
+
+@pytest.mark.parametrize(
+    ("location", "told"),
+    [
+        ("Denver", "--location Denver: a location is LAT,LON in decimal degrees"),
+        ("39.74", "--location 39.74: a location is LAT,LON"),
+        ("nan,0", "--location nan,0: a location is LAT,LON"),
+        ("\x1b[2J", "--location \\x1b[2J: a location is LAT,LON"),
+        ("104.99,39.74", "--location 104.99,39.74: the latitude 104.99 is not within -90 and 90"),
+        ("39.74,-181", "--location 39.74,-181: the longitude -181 is not within -180 and 180"),
+    ],
+)
+def test_unusable_location(monkeypatch: pytest.MonkeyPatch, location: str, told: str) -> None:
+    assert told in refused(monkeypatch, *RUN, "--insecure", "--location", location)
+
+
 def test_unknown_format_lists_the_formats(monkeypatch: pytest.MonkeyPatch) -> None:
     line = refused(monkeypatch, *COMMANDS["trace"], "--format", "xml")
     assert line == f"colotrace-agent: --format xml: one of {', '.join(FORMATS)}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Self, TypeVar
 
 from colotrace_proto import codec
+from colotrace_proto.locations import Location
 from colotrace_proto.messages import (
     Accepted,
     AgentId,
@@ -47,6 +48,7 @@ def hello(
     packet_types: Iterable[PacketType] = (PacketType.ICMP, PacketType.UDP),
     families: Iterable[Family] = (Family.IPV4,),
     tags: Iterable[Tag] = (),
+    location: Location | None = None,
 ) -> Hello:
     return Hello(
         agent_id=AgentId(agent_id),
@@ -60,6 +62,7 @@ def hello(
         held_jobs=tuple(held_jobs),
         protocol_version=protocol_version,
         tags=frozenset(tags),
+        location=location,
     )
 
 

@@ -157,6 +157,10 @@ BAD_HELLOS = {
     "a tag with a space": lambda h: h.tags.update({"k": "a b"}),
     "a tag with a capital key": lambda h: h.tags.update({"K": "v"}),
     "a tag without a value": lambda h: h.tags.update({"k": ""}),
+    "a latitude beyond a pole": lambda h: setattr(h.location, "latitude", -90.1),
+    "a longitude beyond 180": lambda h: setattr(h.location, "longitude", 180.1),
+    "a latitude that is no number": lambda h: setattr(h.location, "latitude", float("nan")),
+    "an infinite longitude": lambda h: setattr(h.location, "longitude", float("inf")),
     "a tag with a long value": lambda h: h.tags.update({"k": "v" * 65}),
 }
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 from colotrace_proto import messages as m
+from colotrace_proto.locations import Location
 from colotrace_proto.notices import Notice, NoticeCode
 from colotrace_proto.tags import MAX_TAGS, Tag
 from colotrace_proto.v1 import fleet_pb2 as pb
@@ -98,6 +99,7 @@ HELLOS = st.builds(
         st.from_regex(r"[A-Za-z0-9._:/@+-]{1,64}", fullmatch=True),
         max_size=MAX_TAGS,
     ).map(lambda tags: frozenset(map(Tag._make, tags.items()))),
+    location=st.none() | st.builds(Location, st.floats(-90, 90), st.floats(-180, 180)),
 )
 COUNTERS = st.builds(m.Counters, sent=st.integers(0, 2**64 - 1), late=st.integers(0, 2**64 - 1))
 HEARTBEATS = st.builds(m.Heartbeat, UINT32, COUNTERS)

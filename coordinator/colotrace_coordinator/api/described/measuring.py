@@ -120,6 +120,7 @@ def colos() -> dict[str, Any]:
         "families": ["ipv4", "ipv6"],
         "packet_types": ["icmp", "tcp", "udp"],
         "state": "up",
+        "location": [39.74, -104.99],
     }
     text = "Every colo that is known, with what its agents can do now."
     return _list("Colos", text, ColoLine, example)
@@ -136,6 +137,7 @@ def agents() -> dict[str, Any]:
         "tags": {"provider": "x"},
         "attached_since": "2026-11-28T20:35:52.123Z",
         "last_trouble": "2026-11-28T20:41:07.000Z: it refused a job, since it was busy",
+        "location": [39.74, -104.99],
     }
     text = (
         "The agents that are attached to this coordinator, with the last trouble of each since the "

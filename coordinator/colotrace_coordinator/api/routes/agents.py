@@ -6,6 +6,7 @@ from starlette.responses import Response
 
 from colotrace_coordinator.api.access.access import READ, Access
 from colotrace_coordinator.api.envelope import answer
+from colotrace_coordinator.api.routes.colos import Degrees
 from colotrace_coordinator.measurements.shapes import instant
 from colotrace_coordinator.model import AgentStatus, Tracer, Trouble
 
@@ -22,6 +23,7 @@ class AgentLine(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str]
     attached_since: str
     last_trouble: str | None
+    location: Degrees | None
 
 
 class Agents:
@@ -47,6 +49,7 @@ def _line(status: AgentStatus) -> AgentLine:
         tags=dict(sorted(status.tags)),
         attached_since=_time(status.attached_since),
         last_trouble=_sentence(status.last_trouble),
+        location=None if status.location is None else list(status.location),
     )
 
 

@@ -1,5 +1,7 @@
 """The route that lists the colos."""
 
+from typing import Annotated
+
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
@@ -7,6 +9,11 @@ from starlette.responses import Response
 from colotrace_coordinator.api.access.access import LIST_COLOS, Access
 from colotrace_coordinator.api.envelope import answer
 from colotrace_coordinator.model import ColoStatus, Tracer
+
+Degrees = Annotated[
+    list[Annotated[float, msgspec.Meta(ge=-180, le=180)]],
+    msgspec.Meta(min_length=2, max_length=2, description="Latitude and longitude, in degrees."),
+]
 
 
 class ColoLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,6 +25,7 @@ class ColoLine(msgspec.Struct, frozen=True, kw_only=True):
     families: list[str]
     packet_types: list[str]
     state: str
+    location: Degrees | None
 
 
 class Colos:
@@ -41,4 +49,5 @@ def _line(status: ColoStatus) -> ColoLine:
         families=[family.name.lower() for family in sorted(status.families)],
         packet_types=sorted(status.packet_types),
         state=status.state,
+        location=None if status.location is None else list(status.location),
     )

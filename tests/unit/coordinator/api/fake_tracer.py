@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 
 from colotrace_coordinator.colos.known import KnownColos
 from colotrace_coordinator.model import AgentStatus, Answer, ColoStatus, Message, TraceRequest
+from colotrace_proto.locations import Location
 from colotrace_proto.measured import Measured, Status, Summary
 from colotrace_proto.messages import ColoName, Family, Node, NodeKind, PacketType, Replies
 from colotrace_proto.rows import Colo, ColoRow
@@ -65,6 +66,7 @@ class FakeTracer:
                 families=frozenset(Family),
                 packet_types=frozenset({PacketType.ICMP, PacketType.UDP}),
                 state="up",
+                location=Location(39.74, -104.99) if name == "den01" else None,
             )
             for name, city in sorted(self.cities.items())
         ]

@@ -3,6 +3,7 @@
 import httpx
 import pytest
 from colotrace_coordinator.model import AgentStatus, Trouble
+from colotrace_proto.locations import Location
 from colotrace_proto.messages import AgentId, ColoName, Family, PacketType
 from colotrace_proto.tags import Tag
 from unit.coordinator.api.conftest import BEARER, LIST_ONLY, PATH
@@ -11,7 +12,9 @@ from unit.coordinator.api.fake_tracer import FakeTracer
 SINCE = 1_795_893_352.123
 
 
-def status(name: str, *, trouble: Trouble | None = None) -> AgentStatus:
+def status(
+    name: str, *, trouble: Trouble | None = None, location: Location | None = None
+) -> AgentStatus:
     return AgentStatus(
         id=AgentId(name),
         colo=ColoName("den01"),
@@ -21,12 +24,13 @@ def status(name: str, *, trouble: Trouble | None = None) -> AgentStatus:
         tags=frozenset({Tag("rack", "7"), Tag("provider", "X")}),
         attached_since=SINCE,
         last_trouble=trouble,
+        location=location,
     )
 
 
 async def test_agents_are_listed(client: httpx.AsyncClient, tracer: FakeTracer) -> None:
     busy = Trouble(SINCE + 1, "it refused a job, since it was busy")
-    tracer.attached = [status("a", trouble=busy), status("b")]
+    tracer.attached = [status("a", trouble=busy, location=Location(1.35, 103.82)), status("b")]
     answer = await client.get(f"{PATH}/agents", headers=BEARER)
     assert answer.status_code == 200
     first, second = answer.json()["result"]
@@ -39,8 +43,9 @@ async def test_agents_are_listed(client: httpx.AsyncClient, tracer: FakeTracer) 
         "tags": {"provider": "X", "rack": "7"},
         "attached_since": "2026-11-28T19:15:52.123Z",
         "last_trouble": "2026-11-28T19:15:53.123Z: it refused a job, since it was busy",
+        "location": [1.35, 103.82],
     }
-    assert second == first | {"id": "b", "last_trouble": None}
+    assert second == first | {"id": "b", "last_trouble": None, "location": None}
 
 
 @pytest.mark.parametrize("path", [f"{PATH}/agents/", PATH.removeprefix("/client/v4") + "/agents"])

@@ -9,6 +9,7 @@ import httpx
 import jsonschema
 import pytest
 from colotrace_coordinator.model import AgentStatus, Trouble
+from colotrace_proto.locations import Location
 from colotrace_proto.measured import Status
 from colotrace_proto.messages import AgentId, ColoName, Family, PacketType
 from colotrace_proto.tags import Tag
@@ -130,8 +131,12 @@ async def test_answers_agree_with_the_description(
             tags=frozenset({Tag("provider", "x")}),
             attached_since=0.0,
             last_trouble=trouble,
+            location=location,
         )
-        for trouble in (None, Trouble(1.0, "it was lost"))
+        for trouble, location in (
+            (None, None),
+            (Trouble(1.0, "it was lost"), Location(39.74, -104.99)),
+        )
     ]
     check(await client.get(PATH + "/agents", headers=BEARER), path + "/agents", "get", "200")
     one, other = kept(history), kept(history, status=Status.RUNNING)

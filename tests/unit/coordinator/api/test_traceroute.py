@@ -185,6 +185,7 @@ async def test_colos(client: httpx.AsyncClient) -> None:
         "families": ["ipv4", "ipv6"],
         "packet_types": ["icmp", "udp"],
         "state": "up",
+        "location": [39.74, -104.99],
     }
     assert (await client.get(PATH + "/colos")).status_code == 400
 

@@ -9,6 +9,7 @@ from colotrace_coordinator.errors import RegistryFullError, SupersededError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import AgentLink
 from colotrace_coordinator.fleet.registry import MAX_TAKEOVERS, Registry
+from colotrace_proto.locations import Location
 from colotrace_proto.messages import ColoName, Family, Hello, PacketType
 from colotrace_proto.tags import Tag
 from manual_clock import ManualClock
@@ -277,6 +278,44 @@ def test_colo_has_the_tags_of_all_its_agents() -> None:
     assert registry.known.tags(DEN) == {x}
     registry.attach(hello("b"), 0, link=LINK)
     assert registry.known.tags(DEN) == set()
+
+
+def test_colo_has_the_location_of_its_first_agent_that_tells_one() -> None:
+    """By id, whichever attached first; and it keeps that of the last one that has left."""
+    registry = Registry(VolatileMemory())
+    denver, aurora = Location(39.74, -104.99), Location(39.73, -104.83)
+    silent = hello("a")
+    one, other = hello("b", location=denver), hello("c", location=aurora)
+
+    def location() -> Location | None:
+        [status] = registry.colos()
+        return status.location
+
+    registry.attach(silent, 0, link=LINK)
+    assert location() is None
+    registry.attach(other, 0, link=LINK)
+    assert location() == aurora
+    registry.attach(one, 0, link=LINK)
+    assert location() == denver
+    assert [agent.location for agent in registry.every_agent()] == [None, denver, aurora]
+    registry.detach(key(silent))
+    registry.detach(key(one))
+    assert location() == aurora
+    registry.detach(key(other))
+    assert location() == aurora
+    registry.attach(hello("c"), 0, link=LINK)
+    assert location() is None
+
+
+def test_forgotten_colo_has_no_location() -> None:
+    registry = Registry(VolatileMemory())
+    who = hello("a", location=Location(0.0, 0.0))
+    registry.attach(who, 0, link=LINK)
+    registry.detach(key(who))
+    registry.forget(DEN)
+    registry.attach(hello("a"), 0, link=LINK)
+    [status] = registry.colos()
+    assert status.location is None
 
 
 def test_tags_are_remembered_once_they_change() -> None:
