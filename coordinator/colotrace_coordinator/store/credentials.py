@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, true, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from colotrace_coordinator.errors import SetupError, UnknownIdError
@@ -133,14 +133,15 @@ class Credentials:
         return Credential(rows[0].id, {row.account_id: OF_KEYS for row in rows})
 
     async def digests(self) -> frozenset[bytes]:
-        """`secrets.short_digest` of the newest `MAX_DIGESTS` tokens and keys that are not revoked.
+        """`secrets.short_digest` of the newest `MAX_DIGESTS` tokens and keys that are valid now.
         They are read in parts, so that the event loop is not blocked."""
         found: set[bytes] = set()
+        unexpired = or_(Token.expires_at.is_(None), Token.expires_at > self._clock())
         async with self._database.session() as session:
-            for table in (Token, Key):
+            for table, valid in ((Token, unexpired), (Key, true())):
                 statement = (
                     select(table.sha256)
-                    .where(table.revoked_at.is_(None))
+                    .where(table.revoked_at.is_(None), valid)
                     .order_by(table.created_at.desc())
                     .limit(MAX_DIGESTS)
                     .execution_options(yield_per=_AT_ONCE)

@@ -144,12 +144,15 @@ def test_permission_names() -> None:
         permission("everything")
 
 
-async def test_digests_of_valid_credentials(credentials: Credentials) -> None:
-    """Of tokens and keys, without revoked ones."""
+async def test_digests_of_valid_credentials(credentials: Credentials, clock: ManualClock) -> None:
+    """Of tokens and keys, without revoked and expired ones."""
     kept, gone = [await credentials.create_token("a1") for _ in range(2)]
     key = await credentials.create_key("a1", email="a@b.example")
     found = await credentials.find_token(gone)
     assert found is not None
     assert await credentials.digests() == {short_digest(each) for each in (kept, gone, key)}
     await credentials.revoke(Token, found.id)
+    brief = await credentials.create_token("a1", lifetime_s=60)
+    assert short_digest(brief) in await credentials.digests()
+    clock.now += 60
     assert await credentials.digests() == {short_digest(each) for each in (kept, key)}
