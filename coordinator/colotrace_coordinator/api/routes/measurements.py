@@ -159,28 +159,29 @@ class MeasurementRoutes:
             for each in found[: page.per_page]:
                 if replies >= MOST_REPLIES:
                     break
-                pairs = _pair_rows(each, with_replies=with_replies == "true")
+                pairs = await _pair_rows(each, with_replies=with_replies == "true")
                 replies += sum(len(pair.replies or ()) for pair in pairs)
                 result += pairs
                 shown += 1
-                await asyncio.sleep(0)  # a multipath row takes milliseconds
             cursor = found[shown].summary.id if len(found) > shown else ""
             return answer(result, info=_info(found[:shown], page, cursor))
 
 
-def _pair_rows(measured: Measured, *, with_replies: bool) -> list[PairRow]:
-    """The rows of a measurement of which only some were read."""
+async def _pair_rows(measured: Measured, *, with_replies: bool) -> list[PairRow]:
+    """The rows of a measurement of which only some were read. Of a multipath row, the statistics
+    take milliseconds, and so do the replies: other requests have a turn after each."""
     traces = list(measured.traces.values())
     found = tally.colo_rows([trace.gathered for trace in traces], measured.known)
+    await asyncio.sleep(0)
     told, multipath = SummaryShape.of(measured.summary), measured.summary.options.multipath
-    return [
-        PairRow(
-            measurement=told,
-            row=row,
-            replies=replies_of(trace, multipath=multipath) if with_replies else UNSET,
-        )
-        for row, trace in zip(found, traces, strict=True)
-    ]
+    pairs = []
+    for row, trace in zip(found, traces, strict=True):
+        replies: list[ReplyShape] | UnsetType = UNSET
+        if with_replies:
+            replies = replies_of(trace, multipath=multipath)
+            await asyncio.sleep(0)
+        pairs.append(PairRow(measurement=told, row=row, replies=replies))
+    return pairs
 
 
 def _info(shown: Iterable[object], page: Page, cursor: str) -> ListInfo:
