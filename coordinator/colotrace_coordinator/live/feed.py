@@ -15,7 +15,7 @@ readers at that position.
 import enum
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -262,7 +262,7 @@ class Feed:
 
 
 class _Hop(msgspec.Struct):
-    packets_ttl: int
+    packets_ttl: Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])

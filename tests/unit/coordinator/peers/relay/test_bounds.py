@@ -29,6 +29,7 @@ from unit.coordinator.peers.relay.between import (
     World,
     fill,
     finished,
+    hops,
 )
 
 
@@ -123,6 +124,9 @@ def test_each_session_has_its_turn_though_there_is_too_much_to_send(world: World
     assert len(reached) == 120
 
 
+_DEEP = b"[" * 50_000 + b"]" * 50_000
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -130,8 +134,12 @@ def test_each_session_has_its_turn_though_there_is_too_much_to_send(world: World
         b"".join(pack([Event(9, Kind.HOPS, b"{}", 0)])),
         b"".join(pack([Event(9, Kind.ROW, b"{}")])),
         b"".join(pack([Event(9, Kind.MESSAGE, b"{\n}")])),
+        b"".join(pack([Event(9, Kind.MESSAGE, b"no JSON")])),
+        b"".join(pack([Event(9, Kind.MESSAGE, b'"\xff"')])),
+        b"".join(pack([Event(9, Kind.HOPS, b'{"hops":[],"x":%s}' % _DEEP, 0)])),
+        b"".join(pack([Event(9, Kind.HOPS, hops(0, 256), 0)])),
     ],
-    ids=["batch", "hops", "row", "lines"],
+    ids=["batch", "hops", "row", "lines", "JSON", "UTF-8", "deep", "TTL"],
 )
 def test_invalid_events_end_the_mirror(world: World, data: bytes) -> None:
     mirror = world.follow()
@@ -167,6 +175,31 @@ def test_mirrors_of_an_account_take_only_so_much(world: World) -> None:
     again = world.follow()
     world.run()
     assert again.state is State.FOLLOWED
+
+
+def test_empty_events_and_unfinished_batches_take_their_share(world: World) -> None:
+    """They have memory though they have no data."""
+    mirror = world.follow()
+    world.run()
+    event = b"".join(pack([Event(1, Kind.MESSAGE, b"1")]))
+    part = Part(origin=RUNNER, session=mirror.session, round=0, count=1, position=1, data=event)
+    world.follower.heard(part, world.now)
+    taken = mirror.taken
+    assert taken > 500
+    first = Part(
+        origin=RUNNER,
+        session=mirror.session,
+        round=0,
+        count=2,
+        position=2,
+        pieces=2,
+        data=bytes(1_000),
+    )
+    world.follower.heard(first, world.now)
+    assert mirror.taken == taken + 1_000
+    mirror.broken = True
+    world.run()
+    assert mirror.taken == taken
 
 
 def test_messages_of_a_stranger_change_nothing(world: World) -> None:

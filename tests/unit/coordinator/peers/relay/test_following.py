@@ -1,5 +1,8 @@
 """What a follower of a measurement gets from its runner, and how long."""
 
+import zlib
+
+import msgspec
 from colotrace_coordinator.live.feed import Kind
 from colotrace_coordinator.peers.relay.follower import (
     ANSWER_WITHIN_S,
@@ -188,3 +191,24 @@ def test_another_session_of_a_feed_is_woken_after_one_has_ended() -> None:
     woken.clear()
     fill(world.here.feed, 0)
     assert len(woken) == 1
+
+
+def test_event_of_a_later_kind_is_left_out(world: World) -> None:
+    """The coordinators are upgraded one after the other."""
+    fill(world.here.feed)
+    mirror = world.follow()
+    world.run()
+    position = mirror.position
+    plain = [(position + 1, "later", None, b"{}"), (position + 2, "message", None, b"{}")]
+    part = Part(
+        origin=RUNNER,
+        session=mirror.session,
+        round=0,
+        count=mirror.count,
+        position=position + 2,
+        data=zlib.compress(msgspec.msgpack.encode(plain)),
+    )
+    world.follower.heard(part, world.now)
+    assert world.unknown == ["later"]
+    assert not mirror.ended
+    assert all_of(mirror.feed)[-1].sequence == mirror.position == position + 2
