@@ -196,6 +196,11 @@ class Metrics:
             "Attempts to write or trim the history that failed since the start",
             registry=registry,
         )
+        self.history_damaged = Gauge(
+            "colotrace_history_damaged",
+            "Measurements of the history that were found damaged since the start",
+            registry=registry,
+        )
         self.history_trimmed = Gauge(
             "colotrace_history_trimmed",
             "Measurements deleted since the start because of their age or the history's size",

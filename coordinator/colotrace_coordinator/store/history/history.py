@@ -95,6 +95,11 @@ class History:
         return self._trimmer.trimmed
 
     @property
+    def damaged(self) -> int:
+        """Measurements that were found damaged since the start; see `Reader.damaged`."""
+        return self._reader.damaged
+
+    @property
     def bytes(self) -> int:
         """Bytes in use in the database, at the last look."""
         return self._trimmer.bytes
@@ -202,10 +207,16 @@ class History:
                 self.failures += 1
                 self._tell(str(error))
                 wait_s = RETRY_EVERY_S
+            except Exception as error:  # a fault of ours must cost history, not answers
+                if not self.trouble:
+                    log.exception("history_fault")
+                self.failures += 1
+                self._tell(f"{type(error).__name__}: {error}")
+                wait_s = RETRY_EVERY_S
             await pause(stopping, seconds=wait_s)
         try:
             await self.write()
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on stopping
             log.warning("history_lost", error=str(error), rows=self.waiting)
 
     def _tell(self, trouble: str) -> None:
