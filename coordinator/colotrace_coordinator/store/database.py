@@ -268,6 +268,10 @@ def _translated(location: Location, *, frozen: bool = False) -> Iterator[None]:
     """Turns errors of SQLAlchemy and the drivers into `StoreUnavailableError`."""
     try:
         yield
+    except UnicodeDecodeError as error:  # of the driver: text, or SQLite's own words on the schema
+        raise StoreUnavailableError(
+            f"the database {location} is damaged: {error}; restore it from a backup"
+        ) from error
     except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None)
         if location.file is not None and (frozen or _says_full(cause)):

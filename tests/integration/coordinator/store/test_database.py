@@ -100,6 +100,18 @@ async def test_broken_file(tmp_path: Path) -> None:
         await Database.open(locate(data=tmp_path, database=None))
 
 
+async def test_schema_that_is_no_text(tmp_path: Path) -> None:
+    """SQLite quotes it in its error, which the driver cannot read."""
+    location = locate(data=tmp_path, database=None)
+    await (await Database.open(location)).close()
+    assert location.file is not None
+    content = location.file.read_bytes()
+    content = content.replace(b"tableaccountsaccounts", b"table\xff\x96\xfbountsaccounts")
+    location.file.write_bytes(content.replace(b"CREATE TABLE accounts", b"CREATE TABLE (ccounts"))
+    with pytest.raises(StoreUnavailableError, match="is damaged"):
+        await Database.open(location)
+
+
 async def test_unreachable_server() -> None:
     where = locate(data=None, database="postgresql://u:secret@127.0.0.1:1/x")
     with pytest.raises(StoreUnavailableError) as caught:
