@@ -100,8 +100,8 @@ def pack(summary: Summary, traces: Mapping[int, Trace]) -> Chunk:
             )
         )
     one = tables[0] if len(tables) == 1 else _joined(tables)
-    found = [node.address for node in one.nodes]
-    addresses = {address: place for place, address in enumerate(dict.fromkeys(found))}
+    addresses: dict[bytes, int] = {}
+    places = [addresses.setdefault(node.address, len(addresses)) for node in one.nodes]
     return Chunk(
         tuple(rows),
         tuple(cities),
@@ -111,7 +111,7 @@ def pack(summary: Summary, traces: Mapping[int, Trace]) -> Chunk:
         packed(one.node),
         packed(one.ordinal),
         packed(one.flow),
-        packed([addresses[address] for address in found]),
+        packed(places),
         bytes([node.kind for node in one.nodes]),
         {place: node.labels for place, node in enumerate(one.nodes) if node.labels},
     )
