@@ -73,7 +73,16 @@ def test_empty_list_says_so(api, run, envelope):
 
 
 @pytest.mark.parametrize(
-    "words", [("--outcome", "bad"), ("--since", "0d"), ("--since", "xh"), ("--count", "0")]
+    "words",
+    [
+        ("--outcome", "bad"),
+        ("--since", "0d"),
+        ("--since", "xh"),
+        ("--since", "yesterday"),
+        ("--until", "2w"),
+        ("--until", "2026-11-28"),
+        ("--count", "0"),
+    ],
 )
 def test_wrong_filter_is_wrong_usage(api, run, words):
     assert run("list", *words).exit_code == 2
