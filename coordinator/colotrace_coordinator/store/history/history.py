@@ -120,23 +120,41 @@ class History:
             self._waiting.forget(summary.id)
 
     async def find(self, account_id: str, measurement_id: str) -> Summary | None:
-        """The account's measurement of that id, without its rows; see `Reader.find`."""
+        """The account's measurement of that id, without its rows; see `Reader.find`.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+            DamagedMeasurementError: what the database has of it is damaged.
+        """
         return await self._reader.find(account_id, measurement_id)
 
     async def show(self, account_id: str, measurement_id: str) -> Measured | None:
-        """The account's measurement of that id; see `Reader.show`."""
+        """The account's measurement of that id; see `Reader.show`.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+            DamagedMeasurementError: what the database has of it is damaged.
+        """
         return await self._reader.show(account_id, measurement_id)
 
     async def newest(
         self, account_id: str, wanted: Filter, *, before: str | None, most: int, skip: int = 0
     ) -> Sequence[Summary]:
-        """The account's measurements, newest first; see `Reader.newest`."""
+        """The account's measurements, newest first; see `Reader.newest`.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
         return await self._reader.newest(account_id, wanted, before=before, most=most, skip=skip)
 
     async def pair(
         self, account_id: str, target: str, colo: ColoName, *, up_to: str, most: int
     ) -> Sequence[Measured]:
-        """The rows of a target and a colo over time; see `Reader.pair`."""
+        """The rows of a target and a colo over time; see `Reader.pair`.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
         return await self._reader.pair(account_id, target, colo, up_to=up_to, most=most)
 
     async def remove(self, account_id: str, measurement_id: str) -> bool:
