@@ -6,8 +6,8 @@ a row has beside its replies is in the row's own record. Target and colo are not
 number says which they are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import msgspec
 from colotrace_proto.measured import Remark, Summary, Trace
@@ -219,10 +219,3 @@ def _trace(summary: Summary, chunk: Chunk, row: _Row, replies: Replies) -> Trace
         flows=tuple([FlowFields(*flow) for flow in row.flows]),
         remarks=tuple([Remark(code=code, text=text) for code, text in row.remarks]),
     )
-
-
-def pieces(traces: Mapping[int, Trace]) -> Iterator[dict[int, Trace]]:
-    """The rows in pieces of up to `CHUNK_ROWS`."""
-    left = iter(traces.items())
-    while piece := dict(islice(left, CHUNK_ROWS)):
-        yield piece
