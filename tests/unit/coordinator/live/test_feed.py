@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from colotrace_coordinator.live.feed import ENDED, MAX_MESSAGES, Event, Feed, Kind, Piece
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from unit.coordinator.live.events import encoded, events_of, put_hops, put_row
 
@@ -98,7 +98,6 @@ PUTS = st.tuples(
 READS = st.tuples(st.integers(0, 3), st.sampled_from([1, 150, 10_000]))
 
 
-@settings(max_examples=150)
 @given(st.lists(st.one_of(PUTS, PUTS, READS), min_size=20, max_size=60))
 def test_every_watcher_ends_with_the_same_state(steps: list[Any]) -> None:
     """Whenever it reads, and however large its pieces are. Watchers that never read before the end
@@ -117,7 +116,6 @@ def test_every_watcher_ends_with_the_same_state(steps: list[Any]) -> None:
         assert watcher.position == feed.position
 
 
-@settings(max_examples=100)
 @given(st.lists(PUTS, min_size=10, max_size=40), st.integers(0, 40), st.integers(0, 40))
 def test_copy_made_from_any_point_has_the_same_state(
     steps: list[Any], copied_at: int, gone: int
