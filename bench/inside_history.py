@@ -11,10 +11,13 @@ import gc
 import itertools
 import json
 import random
+import sqlite3
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +83,10 @@ class Bench:
             }
 
     async def keep_single(self, *, measurements: int) -> dict[str, Any]:
-        """Keep measurements of one row, with other targets, colos and replies each."""
+        """Keep measurements of one row, with other targets, colos and replies each.
+
+        Returns CPU µs and bytes for each row, and the CPU µs that SQLite takes for the same lines.
+        """
         with tempfile.TemporaryDirectory(dir=self._directory) as folder:
             database = await Database.open(locate(data=Path(folder), database=None))
             empty = _size(Path(folder))
@@ -88,6 +94,7 @@ class Bench:
             await database.close()
             return {
                 "cpu_us": spent / measurements * 1e6,
+                "sqlite_us": _sqlite_alone(Path(folder)) / measurements * 1e6,
                 "bytes": (_size(Path(folder)) - empty) / measurements,
             }
 
@@ -204,6 +211,35 @@ def _queue(history: History, told: Summary, rows: dict[int, Trace], names: Known
     for number, trace in rows.items():
         history.row(told, number, trace)
     history.ended(complete(told), names)
+
+
+def _sqlite_alone(directory: Path) -> float:
+    """CPU seconds in which SQLite inserts the measurements of the database into another one, with
+    their words, in transactions of the same size: what no program above it can go below."""
+    tables = ("measurements", "measurement_words")
+    with (
+        closing(sqlite3.connect(directory / FILE_NAME)) as source,
+        closing(sqlite3.connect(directory / "copy.db", isolation_level=None)) as copy,
+    ):
+        copy.execute("PRAGMA journal_mode=WAL")
+        copy.execute("PRAGMA synchronous=NORMAL")
+        for [made] in source.execute("SELECT sql FROM sqlite_schema WHERE name IN (?, ?)", tables):
+            copy.execute(made)
+        lines = source.execute("SELECT * FROM measurements ORDER BY id").fetchall()
+        words = defaultdict(list)
+        for word, key in source.execute("SELECT word, id FROM measurement_words"):
+            words[key].append((word, key))
+        spent = 0.0
+        for first in range(0, len(lines), _BATCH):
+            batch = lines[first : first + _BATCH]
+            found = [each for line in batch for each in words[line[0]]]
+            cpu = time.process_time()
+            copy.execute("BEGIN")
+            copy.executemany("INSERT INTO measurements VALUES (?, ?, ?, ?, ?)", batch)
+            copy.executemany("INSERT INTO measurement_words VALUES (?, ?)", found)
+            copy.execute("COMMIT")
+            spent += time.process_time() - cpu
+    return spent
 
 
 def _size(directory: Path) -> int:

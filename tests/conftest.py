@@ -13,7 +13,10 @@ __all__ = ["lab", "limited_lab", "own_lab"]
 
 # A busy machine makes any example slow; the whole test has pytest's own limit.
 hypothesis.settings.register_profile(
-    "colotrace", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "colotrace",
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("colotrace")
 

@@ -9,6 +9,7 @@ import msgspec
 from colotrace_proto.measured import Measured, Trace
 from msgspec.structs import replace
 
+from .compare.bounds import cut_changes, cut_clusters
 from .compare.clusters import Cluster, clusters
 from .compare.groups import ClusterKind
 from .compare.row_changes import (
@@ -70,7 +71,8 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     `empty`: no difference was found. `rows` counts those that both have, `paths` those of them
     whose paths were compared: with 0 paths, an empty diff says little. `changes` has each row that
     differs. `only_before` and `only_after` are rows that the other has not. `unlike_options` names
-    the options that differ; if packet type, port or family do, flows do too.
+    the options that differ; if packet type, port or family do, flows do too. `left_out` counts the
+    hops and ASes that `changes` do not list, since there are too many.
 
     `in_words` is all of it: what was compared, a sentence for each cluster, what was not compared.
     """
@@ -87,6 +89,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     only_after: list[RowName]
     not_compared: list[NotCompared]
     unlike_options: list[str]
+    left_out: int = 0
 
 
 def diff(before: Measured, after: Measured) -> Diff:
@@ -121,6 +124,9 @@ def _steps(before: Measured, after: Measured) -> Steps[Diff]:
     yield
     found = yield from clusters(differing)
     yield
+    yield from cut_clusters(found)
+    yield from cut_changes(differing)
+    yield
     result = Diff(
         before=before.summary.id,
         after=after.summary.id,
@@ -138,6 +144,7 @@ def _steps(before: Measured, after: Measured) -> Steps[Diff]:
             for option in before.summary.options._fields
             if getattr(before.summary.options, option) != getattr(after.summary.options, option)
         ],
+        left_out=sum(each.change.left_out for each in differing),
     )
     return replace(result, in_words=list(_in_words(result)))
 
@@ -191,3 +198,6 @@ def _in_words(result: Diff) -> Iterator[str]:
     yield from (each.in_words for each in result.not_compared)
     if result.unlike_options:
         yield f"measured with other options: {listed(result.unlike_options, 'options')}"
+    if result.left_out:
+        cut = counted(sum(bool(each.left_out) for each in result.changes), "row")
+        yield f"too many to list: {result.left_out:,} more changed hops and ASes of {cut}"

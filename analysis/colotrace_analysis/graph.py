@@ -102,7 +102,8 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     """The merged paths. `rows` counts those that are drawn; `without_paths` are the colos of rows
     that have none. Nodes are in the order of their distance, then of their addresses. `fate` is
     what bad rows share, None if it was not asked for. `cut` counts the flows whose path is not in
-    `paths`, since the graph is too large (see `merging`)."""
+    `paths`, since the graph is too large (see `merging`); `unmerged` counts those of them that are
+    not in the nodes and edges either."""
 
     by: By
     targets: list[str]
@@ -112,6 +113,7 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     edges: list[Edge]
     paths: list[Way]
     cut: int = 0
+    unmerged: int = 0
     fate: Fate | None = None
 
 
@@ -169,6 +171,7 @@ def _built(merging: Merging, targets: Sequence[str]) -> Steps[Graph]:
         edges=edges,
         paths=ways,
         cut=merging.cut,
+        unmerged=merging.unmerged,
     )
 
 

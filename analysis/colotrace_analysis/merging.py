@@ -145,7 +145,7 @@ class Merging:
         self.nodes: defaultdict[Key, MergedNode] = defaultdict(MergedNode)
         self.edges: defaultdict[tuple[Key, Key], Passed] = defaultdict(Passed)
         self.ways: defaultdict[Way, Passed] = defaultdict(Passed)
-        self.cut = 0
+        self.cut = self.unmerged = 0
         """Flows whose path is not among `ways`, or not merged at all."""
         self._keys: dict[bytes, Key] = {}
         self._wide: dict[Step, int] = {}
@@ -176,6 +176,7 @@ class Merging:
             way = target, steps, path.reached
             if self.full and way not in self.ways:
                 self.cut += 1
+                self.unmerged += 1
             else:
                 drawn[way] = placed
                 yield from self._pass(colo.name, way, placed)

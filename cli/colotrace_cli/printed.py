@@ -22,6 +22,8 @@ from .views import result, watched
 from .views.measurements import heading
 from .views.tables import words
 
+_DOT = "dot"
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -63,6 +65,8 @@ class Printed:
             found = asyncio.run(runs.documents(self._settings, self._request, form))
         for each in found:
             printing.document(each.body)
+            if form == _DOT:
+                printing.dot_note(each.body)
         self._shared([each.header(ID_HEADER) or None for each in found])
 
     def traced(self, view: View) -> Ended:
@@ -133,6 +137,8 @@ def kept_document(settings: Settings, measurement: str, form: str) -> None:
     reply = runs.waited(f"asking for {measurement}", client.exchange(settings, "GET", path))
     answer.succeed(reply)
     printing.document(reply.body)
+    if form == _DOT:
+        printing.dot_note(reply.body)
 
 
 def followed(settings: Settings, measurement: str, view: View) -> Ended:

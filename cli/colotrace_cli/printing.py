@@ -50,6 +50,14 @@ def document(content: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
+def dot_note(content: bytes) -> None:
+    """If this is a graph as DOT that is cut, say so on standard error, too."""
+    from colotrace_formats import as_dot  # slow to import
+
+    if lacks := as_dot.cut(content):
+        note(lacks)
+
+
 def note(words: str) -> None:
     """Print a note on standard error."""
     say(f"colotrace: {words}")

@@ -27,7 +27,8 @@ _ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Remembered(msgspec.Struct, frozen=True):
-    """A measurement, and whose it is: `of` is the URL and path of the account."""
+    """A measurement, and whose it is: `of` is the path of the account, which is the same at all
+    coordinators of a profile."""
 
     id: str
     of: str
@@ -38,7 +39,7 @@ def remember(settings: Settings, measurements: Sequence[tuple[str, Sequence[str]
     """Add measurements, by id and colos, the last one last. Never fails."""
     path = _path(settings)
     new = [
-        Remembered(each, _of(settings), list(colos[:_MOST_COLOS]))
+        Remembered(each, settings.path, list(colos[:_MOST_COLOS]))
         for each, colos in measurements
         if _ID.fullmatch(each)
     ]
@@ -97,11 +98,7 @@ def last_ones(settings: Settings) -> list[Remembered]:
     """What is remembered of this account, the last one first."""
     path = _path(settings)
     known = _read(path) if path else []
-    return [each for each in reversed(known) if each.of == _of(settings)]
-
-
-def _of(settings: Settings) -> str:
-    return settings.url + settings.path
+    return [each for each in reversed(known) if each.of == settings.path]
 
 
 def _path(settings: Settings) -> Path | None:

@@ -67,8 +67,12 @@ async def traced(settings: Settings, request: Request, *, body: bool = False) ->
     work = _in_turn([lambda n=n: one(n) for n in range(len(bodies))])  # type: ignore[misc]
     try:
         done = await screen.shown(_live(words, began, lives), work)
-    except asyncio.CancelledError:
-        await _cancelled(settings, lives)
+    except (asyncio.CancelledError, CliError) as error:
+        # What has begun can be named, though it is not printed.
+        known = [live.measurement for live in lives if live.measurement]
+        recent.remember(settings, [(each.id, each.colos) for each in known])
+        if isinstance(error, asyncio.CancelledError):
+            await _cancelled(settings, lives)
         raise
     _remember(settings, done)
     return done

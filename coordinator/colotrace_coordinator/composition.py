@@ -352,6 +352,7 @@ def _report_queues(metrics: Metrics, links: Links, store: Store) -> None:
     metrics.history_dropped.set_function(lambda: history.dropped)
     metrics.history_written.set_function(lambda: history.written)
     metrics.history_failures.set_function(lambda: history.failures)
+    metrics.history_damaged.set_function(lambda: history.damaged)
     metrics.history_trimmed.set_function(lambda: history.trimmed)
     metrics.history_bytes.set_function(lambda: history.bytes)
 

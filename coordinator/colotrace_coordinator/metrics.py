@@ -17,9 +17,10 @@ WAITED_FOR = ("coordinator", "colo", "target")
 """What a job waits for before it starts: the values of `jobs.starts.Gate`."""
 REJECTIONS = ("superseded", "full", "unfit")
 """Why an agent cannot attach: the values of `fleet.link.Rejection`."""
-RELAY_DROPS = ("rate", "measurements", "size", "lost")
+RELAY_DROPS = ("rate", "measurements", "size", "kind", "lost")
 """What is not relayed between coordinators: questions that come too fast, more measurements than
-are followed, one whose events are too large; and messages that were lost."""
+are followed, one whose events are too large, events of a later version's kind; and messages that
+were lost."""
 STATES = ("up", "draining")
 KINDS = Counters.__struct_fields__
 
@@ -193,6 +194,11 @@ class Metrics:
         self.history_failures = Gauge(
             "colotrace_history_failures",
             "Attempts to write or trim the history that failed since the start",
+            registry=registry,
+        )
+        self.history_damaged = Gauge(
+            "colotrace_history_damaged",
+            "Measurements of the history that were found damaged since the start",
             registry=registry,
         )
         self.history_trimmed = Gauge(

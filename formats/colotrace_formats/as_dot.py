@@ -8,11 +8,14 @@ from collections.abc import Iterator
 
 from colotrace_analysis import graph
 from colotrace_analysis.merging import Kind
+from colotrace_analysis.sentences import counted
 from colotrace_proto.measured import Measured
 from colotrace_proto.text import safe
 
+_CUT = "// cut: "
 _PIECE = 100
 """Nodes or edges in one piece of text."""
+_MOST_HEAD = 2_000
 _SHAPES = {Kind.COLO: "house", Kind.CITY: "house", Kind.TARGET: "doubleoctagon"}
 _MOST_COLOS = 3
 
@@ -32,12 +35,27 @@ def written(merged: graph.Graph, *, name: str = "colotrace") -> Iterator[str]:
         f"digraph {quoted(name)} {{\n"
         '  graph [rankdir=LR, charset="UTF-8"];\n'
         '  node [shape=box, style=rounded, fontname="sans-serif"];\n'
+        f"{_cut(merged)}"
     )
     for first in range(0, len(merged.nodes), _PIECE):
         yield "".join(map(_node, merged.nodes[first : first + _PIECE]))
     for first in range(0, len(merged.edges), _PIECE):
         yield "".join(map(_edge, merged.edges[first : first + _PIECE]))
     yield "}\n"
+
+
+def cut(text: bytes) -> str:
+    """What a graph that `written` wrote lacks; "" if it is whole."""
+    lines = text[:_MOST_HEAD].decode(errors="replace").splitlines()
+    return next((line.removeprefix(_CUT) for line in lines if line.startswith(_CUT)), "")
+
+
+def _cut(merged: graph.Graph) -> str:
+    if not merged.unmerged:
+        return ""  # what is not listed as a path may be drawn all the same
+    flows = counted(merged.unmerged, "flow")
+    lacks = f"not drawn, since the graph is too large: the paths of {flows}"
+    return f"{_CUT}{lacks}\n  graph [label={quoted(lacks)}, labelloc=t];\n"
 
 
 def quoted(*lines: str) -> str:

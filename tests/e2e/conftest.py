@@ -12,7 +12,7 @@ import jsonschema
 import pytest
 from cloudflare import Cloudflare
 from fleet import AgentSpec, Broker, Fleet
-from fleet.fleet import default_agents
+from fleet.fleet import default_agents, two_coordinators
 from fleet.guarded import GuardedBroker
 from lab import Lab
 
@@ -52,6 +52,14 @@ def another(lab: Lab, broker: Broker, fleet: Fleet) -> Iterator[Fleet]:
     with Fleet(lab, broker=broker, beside=fleet) as running:
         running.wait_attached()
         yield running
+
+
+@pytest.fixture(scope="session")
+def coordinators(lab: Lab) -> Iterator[list[Fleet]]:
+    """Two with the same agents, one in den01 and one in fra01. Tests must not stop anything."""
+    agents = [spec for spec in default_agents(lab) if spec.colo in ("den01", "fra01")]
+    with Broker(lab) as broker, two_coordinators(lab, broker, agents=agents) as both:
+        yield both
 
 
 @pytest.fixture

@@ -25,13 +25,6 @@ _PARTIAL_WITHIN_S = 10.0
 """So long after its coordinator died, a measurement is told as partial."""
 
 
-@pytest.fixture(scope="module")
-def coordinators(lab: Lab) -> Iterator[list[Fleet]]:
-    """Two, with the same agents, for tests that stop nothing."""
-    with Broker(lab) as broker, two_coordinators(lab, broker, agents=AGENTS) as both:
-        yield both
-
-
 @pytest.fixture
 async def client(coordinators: list[Fleet]) -> AsyncIterator[httpx.AsyncClient]:
     async with _client(coordinators[0]) as client:

@@ -2,8 +2,8 @@
 
 Started by `programs.Agents`. Each agent has a connection and a TLS certificate of its own, and uses
 the agent's link to the coordinator. Only its jobs are simulated: a job ends as the
-last `Behaviour` says, with one frame that has the path of `path`. One line of JSON for each command
-and answer.
+last `Behaviour` says, with one frame that has the path of `path`, or with two. One line of JSON for
+each command and answer.
 """
 
 import argparse
@@ -15,8 +15,9 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -65,7 +66,9 @@ class Behaviour:
     """How jobs end. Times are in seconds after the offer."""
 
     report_after_s: float = 0.0
-    """The job is accepted at once, and its only frame is sent after this time."""
+    """The job is accepted at once, and its first frame is sent after this time."""
+    ends_after_s: float | None = None
+    """If given, the first frame has one reply only, and a second one ends the job so much later."""
     late_targets: Collection[str] = ()
     """Jobs for these run, and are reported after `late_after_s` although they were cancelled."""
     late_after_s: float = 24.0
@@ -81,9 +84,10 @@ class SimulatedJobs(Jobs):
         self.draining = False
         self.taken = 0
         self.reported_at = 0.0
-        """On the machine's monotonic clock: when the last job was reported."""
+        """On the machine's monotonic clock: when the last job was reported first."""
         self._behaviour = behaviour
-        self._running: dict[JobId, asyncio.Handle] = {}
+        self._running: dict[JobId, asyncio.TimerHandle] = {}
+        self._first: dict[JobId, Callable[[], None]] = {}
         self._late: set[JobId] = set()
 
     def __len__(self) -> int:
@@ -108,7 +112,9 @@ class SimulatedJobs(Jobs):
         if job.target not in behaviour.silent_targets:
             late = job.target in behaviour.late_targets
             after_s = behaviour.late_after_s if late else behaviour.report_after_s
-            self._running[job.job_id] = loop.call_later(after_s, self._report, job, emit)
+            report = partial(self._report, job, emit)
+            self._first[job.job_id] = report
+            self._running[job.job_id] = loop.call_later(after_s, report)
             if late:
                 self._late.add(job.job_id)
         return Accepted(job.job_id)
@@ -120,19 +126,42 @@ class SimulatedJobs(Jobs):
         """Do not report the job, unless it is to be late."""
         if job_id not in self._late and (report := self._running.pop(job_id, None)) is not None:
             report.cancel()
+            self._first.pop(job_id, None)
+
+    def report(self, *, after_s: float) -> None:
+        """Send the first frame of each job that waits to send it after this time instead."""
+        for job_id, first in self._first.items():
+            self._running[job_id].cancel()
+            loop = asyncio.get_running_loop()
+            self._running[job_id] = loop.call_later(after_s, first)
 
     async def finish(self, *, within_s: float) -> None:  # noqa: ARG002
         """Take no more jobs."""
         self.draining = True
 
     def _report(self, job: Job, emit: Emit) -> None:
+        del self._first[job.job_id]
+        ends_after_s = self._behaviour.ends_after_s
+        if ends_after_s is None:
+            self.reported_at = time.monotonic()
+            self._end(job, emit)
+            return
+        first = Replies(_TTLS[:1], _REPLY_NS[:1], _NODES[:1], _ROUTERS[:1])
+        end = partial(self._end, job, emit, reported=1)
+        self._running[job.job_id] = asyncio.get_running_loop().call_later(ends_after_s, end)
+        target = ipaddress.ip_address(job.target).packed
+        self.reported_at = time.monotonic()
+        emit(Frame(job.job_id, 1, target, (PER_TTL,) * HOPS, first))
+
+    def _end(self, job: Job, emit: Emit, *, reported: int = 0) -> None:
+        """Send the last frame, without the replies that were reported before."""
         del self._running[job.job_id]
         self._late.discard(job.job_id)
         target = ipaddress.ip_address(job.target).packed
         nodes = (*_ROUTERS, Node(target, NodeKind.TARGET))
-        replies = Replies(_TTLS, _REPLY_NS, _NODES, nodes)
-        self.reported_at = time.monotonic()
-        emit(Frame(job.job_id, 1, target, (PER_TTL,) * HOPS, replies, _DONE))
+        replies = Replies(_TTLS[reported:], _REPLY_NS[reported:], _NODES[reported:], nodes)
+        sequence = 2 if reported else 1
+        emit(Frame(job.job_id, sequence, target, (PER_TTL,) * HOPS, replies, _DONE))
 
 
 def _identity(colo: str, number: int) -> Identity:
@@ -210,6 +239,11 @@ class Fleet:
             "reported_at": max(jobs.reported_at for jobs in self._jobs),
         }
 
+    def report(self, *, after_s: float) -> None:
+        """Let all agents send the first frames of their jobs after this time."""
+        for jobs in self._jobs:
+            jobs.report(after_s=after_s)
+
     async def close(self) -> None:
         """End the links."""
         for link in self._links:
@@ -231,8 +265,12 @@ async def main() -> None:
     )
     print(json.dumps({"ready": True}), flush=True)
     while line := await lines.readline():
-        for name, value in json.loads(line).items():
+        told = json.loads(line)
+        after_s = told.pop("report_in_s", None)
+        for name, value in told.items():
             setattr(fleet.behaviour, name, value)
+        if after_s is not None:
+            fleet.report(after_s=after_s)
         print(json.dumps(fleet.told()), flush=True)
     await fleet.close()
 

@@ -167,6 +167,11 @@ class Agents:
         for driver in self._drivers:
             driver.call(**behaviour)
 
+    def report(self, *, after_s: float) -> None:
+        """Let jobs that wait with their first frame send it after this time."""
+        for driver in self._drivers:
+            driver.call(report_in_s=after_s)
+
     def attached(self) -> int:
         """The number of streams that are up."""
         return sum(int(driver.call()["attached"]) for driver in self._drivers)

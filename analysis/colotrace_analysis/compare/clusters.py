@@ -25,7 +25,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     `min_ttl` and `max_ttl` are where, over all rows; None if no hop is concerned. `median_rtt_ms`
     is the median of the changes of the rows' RTTs; None unless it is beyond the floor and at least
     half of the rows have a changed RTT. `unreached` counts rows whose target does not answer any
-    more.
+    more. `left_out` counts addresses and ASes that are not listed (see `bounds`).
     """
 
     kind: ClusterKind
@@ -41,6 +41,7 @@ class Cluster(msgspec.Struct, frozen=True, kw_only=True):
     max_ttl: int | None
     median_rtt_ms: float | None
     unreached: int
+    left_out: int = 0
 
 
 def clusters(changed: Iterable[Compared]) -> Steps[list[Cluster]]:

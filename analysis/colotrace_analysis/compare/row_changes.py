@@ -88,6 +88,7 @@ class RowChange(msgspec.Struct, frozen=True, kw_only=True):
     `joined_asns` and `left_asns` are ASes that are on one side's path only; `as_ttls` are the TTLs
     where their addresses were. `address` is the target's, before and after. `same_flow` is False if
     the paths could not be compared: a change of loss or RTT may then be that of another path.
+    `left_out` counts hops and ASes that are not listed (see `bounds`).
     """
 
     target: str
@@ -103,6 +104,7 @@ class RowChange(msgspec.Struct, frozen=True, kw_only=True):
     loss: LossChange | None = None
     rtt: RttChange | None = None
     same_flow: bool = True
+    left_out: int = 0
 
 
 class Unlike(enum.StrEnum):

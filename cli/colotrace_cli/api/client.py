@@ -73,7 +73,7 @@ async def exchange(
     clock = RunningClock()
     try:
         async with (
-            _explained(settings, timeout_s),
+            _explained(settings, timeout_s, method),
             # If the command was stopped and continued, it reads waiting data before it times out.
             clock.timeout(timeout_s),
             _client(settings) as client,
@@ -128,7 +128,7 @@ async def stream(
     """
     url = settings.url + settings.path + path
     async with (
-        _explained(settings, silence_s),
+        _explained(settings, silence_s, method),
         _client(settings, silence_s=silence_s) as client,
         client.stream(method, url, content=body, headers=headers) as response,
     ):
@@ -136,7 +136,7 @@ async def stream(
 
 
 @asynccontextmanager
-async def _explained(settings: Settings, timeout_s: float) -> AsyncIterator[None]:
+async def _explained(settings: Settings, timeout_s: float, method: str) -> AsyncIterator[None]:
     """Turn exceptions of the exchange into errors with a remedy."""
     # httpx is slow to import, and --help does not need it.
     import httpx
@@ -144,11 +144,13 @@ async def _explained(settings: Settings, timeout_s: float) -> AsyncIterator[None
     try:
         yield
     except (TimeoutError, httpx.TimeoutException) as error:
-        raise DisconnectedError(_too_late(settings, error, timeout_s)) from error
+        begun = _may_have_begun(method, error)
+        raise DisconnectedError(_too_late(settings, error, timeout_s) + begun) from error
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, UnicodeError) as error:
         raise RequestError(_no_reply(settings, error)) from error
     except httpx.HTTPError as error:
-        raise DisconnectedError(_no_reply(settings, error)) from error
+        begun = _may_have_begun(method, error)
+        raise DisconnectedError(_no_reply(settings, error) + begun) from error
 
 
 async def _read(response: "httpx.Response") -> Reply:
@@ -194,6 +196,15 @@ def _trust(settings: Settings) -> ssl.SSLContext:
         raise SettingsError(
             f"--ca-file {settings.ca_file}: not a file of PEM certificates ({safe(str(error))})"
         ) from error
+
+
+def _may_have_begun(method: str, error: Exception) -> str:
+    """What to look for if a request to measure may have arrived."""
+    import httpx
+
+    if method != "POST" or isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        return ""
+    return "; if the measurement has begun, it is in: colotrace list"
 
 
 def _too_late(settings: Settings, error: Exception, timeout_s: float) -> str:

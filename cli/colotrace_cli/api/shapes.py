@@ -147,7 +147,8 @@ class LossChange(msgspec.Struct, frozen=True):
 
 
 class RowChange(msgspec.Struct, frozen=True):
-    """What differs in one row; `answer` and `address` are None where they don't."""
+    """What differs in one row; `answer` and `address` are None where they don't. `left_out` counts
+    hops and ASes that the coordinator did not list."""
 
     target: str
     colo: str
@@ -160,6 +161,7 @@ class RowChange(msgspec.Struct, frozen=True):
     left_asns: list[str] = []
     loss: LossChange | None = None
     rtt: RttChange | None = None
+    left_out: int = 0
 
 
 class Cluster(msgspec.Struct, frozen=True):

@@ -1,5 +1,6 @@
 """`colotrace list`: the measurements that the coordinator keeps."""
 
+import re
 import time
 from typing import Annotated
 
@@ -11,15 +12,22 @@ from . import completing, request
 from .connected import Connection, connected
 from .flags import Json
 
-_OUTCOMES = ("complete", "errors", "unreached")
+_OUTCOMES = ("unfinished", "errors", "unreached", "complete")
 _MOST_A_PAGE = 100
 _DURATION_UNITS = ("s", "m", "h", "d")
+_TIME = re.compile(r"\d+|\d{4}-\d\d-\d\d[Tt ].+")
+"""Unix seconds, or what may be RFC 3339: the coordinator reads it."""
 
 
 def _time(text: str | None, hint: str) -> str | None:
     """A time for the API: RFC 3339, Unix seconds, or a duration before now as Unix seconds."""
-    if text is None or not text.endswith(_DURATION_UNITS):
+    if text is None or _TIME.fullmatch(text):
         return text
+    if not text.endswith(_DURATION_UNITS):
+        raise typer.BadParameter(
+            f"{safe(text)} is no time, as 2h (ago), 2026-11-28T20:00:00Z or Unix seconds",
+            param_hint=hint,
+        )
     try:
         return str(int(time.time()) - request.seconds(text))
     except typer.BadParameter as error:
@@ -62,7 +70,7 @@ def list_(
         str | None,
         typer.Option(
             envvar="COLOTRACE_OUTCOME",
-            help="Only those with this outcome: complete, errors, unreached.",
+            help="Only those with this outcome: unfinished, errors, unreached or complete.",
         ),
     ] = None,
     count: Annotated[

@@ -74,6 +74,10 @@ def _id_of(live: Live) -> str | None:
     return live.measurement.id if live.measurement else None
 
 
+def _remedy(known: str) -> str:
+    return f"see what there is, here or at another coordinator, with: colotrace show {safe(known)}"
+
+
 async def _rest(settings: Settings, known: str, parser: sse.Parser, watch: Watch) -> Answer:
     """Connect until the measurement has ended."""
     failures = 0
@@ -83,14 +87,14 @@ async def _rest(settings: Settings, known: str, parser: sse.Parser, watch: Watch
         try:
             if not await _connected(settings, known, parser, watch):
                 break
-        except DisconnectedError:
+        except DisconnectedError as error:
             if failures >= _MOST_FAILURES:
-                raise
+                raise DisconnectedError(f"{error}; {_remedy(known)}") from error
         failures = 0 if parser.last_id != before else failures + 1
         if failures > _MOST_FAILURES:
             raise DisconnectedError(
                 f"{settings.url}: the events of {safe(known)} ended too early, again and again; "
-                f"see what there is with: colotrace show {safe(known)}"
+                f"{_remedy(known)}"
             )
         if not live.ended:
             await watch.pause(min(_FIRST_PAUSE_S * 2**failures, _LONGEST_PAUSE_S))

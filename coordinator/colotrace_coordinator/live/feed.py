@@ -15,14 +15,14 @@ readers at that position.
 import enum
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 PIECE_BYTES = 32_768
 """The most bytes of a piece, unless one event is larger."""
 MAX_MESSAGES = 10_000
-"""Messages that a feed keeps. Later ones are counted in `Feed.dropped`."""
+"""Messages that a feed keeps. Later ones are not kept."""
 RECORDED = 10**9
 """The position at which the feed of a recorded measurement begins. Its events have another order
 than those of the running measurement had, so their numbers must not be mistaken for these."""
@@ -75,8 +75,6 @@ class Feed:
         """Whether the event `end` was put, or the feed was closed. No event follows."""
         self.closed = False
         """Whether it ended by `close`."""
-        self.dropped = 0
-        """Messages that were not kept."""
         self._entries: list[_Entry] = []
         self._dead = 0
         # The highest sequence number of an event of which something was replaced.
@@ -120,7 +118,6 @@ class Feed:
                     return
             case Kind.MESSAGE:
                 if self._messages >= MAX_MESSAGES:
-                    self.dropped += 1
                     return
                 self._messages += 1
             case Kind.END:
@@ -262,7 +259,7 @@ class Feed:
 
 
 class _Hop(msgspec.Struct):
-    packets_ttl: int
+    packets_ttl: Annotated[int, msgspec.Meta(ge=0, le=255)]
 
 
 _read_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])

@@ -14,9 +14,9 @@ from colotrace_coordinator.live.feed import Feed
 from .ids import began_ms
 from .keeping import History, Relay
 
-MAY_RUN_S = 120.0
-"""A measurement that is older, by its id, has ended. It runs for 25 s; the rest is for wall clocks
-that differ."""
+MAY_RUN_S = 7_200.0
+"""A measurement that is older, by its id, has ended. It runs for 25 s; the rest is for coordinators
+whose wall clocks differ by more than an hour, as by a wrong time zone."""
 WRITTEN_WITHIN_S = 3.0
 """How long the database is waited for: a cancelled measurement looks up names before it ends."""
 _LOOK_EVERY_S = 0.1

@@ -23,7 +23,7 @@ from colotrace_coordinator.model import Answer, Filter, TraceRequest
 from colotrace_coordinator.turns import Turns
 
 from .elsewhere import Elsewhere
-from .ids import Ids
+from .ids import Ids, began_ms
 from .keeping import History, Relay
 from .pump import Pump
 from .replay import recorded_feed
@@ -51,14 +51,16 @@ class Measurements:
         history: History | None = None,
         relay: Relay | None = None,
         now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`coordinator` identifies this process; `now_ms` is Unix time in milliseconds."""
+        """`coordinator` identifies this process; `now_ms` is Unix time in milliseconds, `clock` is
+        monotonic, in seconds."""
         self._answers = answers
         self._coordinator = coordinator
         self._turns = turns
         self._history = history
         self._elsewhere = Elsewhere(history, relay, now_ms=now_ms)
-        self._now_ms = now_ms
+        self._clock = clock
         self._ids = Ids(now_ms)
         self._running: dict[str, Running] = {}
         self._pumps: dict[str, Pump] = {}
@@ -71,14 +73,17 @@ class Measurements:
     # Those that run here
 
     def open(self, request: TraceRequest, origin: Origin) -> Running:
-        """A measurement begins."""
+        """A measurement begins, at the time of its id, by which it is found. Its other times count
+        from there, so that it does not end before its begin if the wall clock is set back."""
+        measurement_id = self._ids.new()
+        began, began_at = began_ms(measurement_id), self._clock()
         summary = Summary(
-            id=self._ids.new(),
+            id=measurement_id,
             account_id=request.account_id,
             caller=request.caller,
             coordinator=self._coordinator,
             status=Status.RUNNING,
-            began_ms=self._now_ms(),
+            began_ms=began,
             ended_ms=None,
             targets=request.targets,
             colos=request.colos,
@@ -88,7 +93,7 @@ class Measurements:
             summary,
             origin,
             colos=[self._answers.colo(name) for name in request.colos],
-            now_ms=self._now_ms,
+            now_ms=lambda: began + round((self._clock() - began_at) * 1_000),
             row_ended=self._row_ended,
         )
         self._running[summary.id] = run

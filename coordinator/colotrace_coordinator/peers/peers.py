@@ -79,7 +79,7 @@ class Peers:
             raise InvalidReportError(f"longer than {MAX_REPORT:,} bytes")
         try:
             report = _DECODER.decode(payload)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise InvalidReportError(str(error)) from None
         if report.origin == self.origin:
             self.echoed = True

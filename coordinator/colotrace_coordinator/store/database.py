@@ -43,6 +43,9 @@ HEAD = "0004"
 
 _LOCK_WAIT_S = 30.0
 ANSWER_S = 5.0
+LOCKED_AFTER_S = 4.0
+"""SQLite gives up on a lock of another process by then: before `ANSWER_S`, so that the error says
+what is wrong, and no statement is cancelled while it waits."""
 _WATCH_EVERY_S = 5.0
 _ADVISORY_LOCK = 0x636F6C6F74726163  # "colotrac": shared by all coordinators of a database
 
@@ -215,7 +218,7 @@ def _engine(location: Location, *, frozen: bool) -> AsyncEngine:
             # https://www.sqlite.org/uri.html
             uri = f"file:{quote(str(location.file))}"
             url = url.set(database=uri, query={"mode": "ro", "immutable": "1", "uri": "true"})
-        engine = create_async_engine(url, connect_args={"timeout": ANSWER_S})
+        engine = create_async_engine(url, connect_args={"timeout": LOCKED_AFTER_S})
     except ImportError as error:
         raise SetupError(
             f"PostgreSQL's driver is missing; run: {install_line('postgres')}"
@@ -265,6 +268,10 @@ def _translated(location: Location, *, frozen: bool = False) -> Iterator[None]:
     """Turns errors of SQLAlchemy and the drivers into `StoreUnavailableError`."""
     try:
         yield
+    except UnicodeDecodeError as error:  # of the driver: text, or SQLite's own words on the schema
+        raise StoreUnavailableError(
+            f"the database {location} is damaged: {error}; restore it from a backup"
+        ) from error
     except (SQLAlchemyError, OSError) as error:
         cause = getattr(error, "orig", None)
         if location.file is not None and (frozen or _says_full(cause)):

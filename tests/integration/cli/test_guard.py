@@ -7,8 +7,7 @@ import sys
 
 import pytest
 from colotrace_cli import guarding
-
-from .emulated import on_terminal, read_all, read_some
+from emulated import on_terminal, read_all, read_some
 
 COMMAND = [sys.executable, "-m", "colotrace_cli"]
 

@@ -6,8 +6,7 @@ import signal
 import threading
 
 import pytest
-
-from .emulated import Screen, on_terminal, read_all, read_some
+from emulated import Screen, on_terminal, read_all, read_some
 
 MEASUREMENT = "0198c0de" * 4
 
@@ -165,8 +164,8 @@ def test_ctrl_c_ends_quietly(api, environment):
     assert "colotrace:" not in said
 
 
-def test_ctrl_c_takes_a_live_trace_back(api, environment, held, envelope, summary):
-    """It would go on otherwise. `follow` leaves it running."""
+def test_ctrl_c_takes_a_live_trace_back(api, run, environment, held, envelope, summary):
+    """It would go on otherwise. `follow` leaves it running. What there is can be named."""
     taken_back = threading.Event()
 
     def cancelled(handler):
@@ -182,6 +181,7 @@ def test_ctrl_c_takes_a_live_trace_back(api, environment, held, envelope, summar
         assert taken_back.wait(20)
         read_all(terminal)
         assert process.wait(20) == 130
+    assert run("open", "@-1").stdout.strip().endswith(MEASUREMENT)
 
 
 def test_ctrl_c_leaves_what_is_followed(api, environment, summary):

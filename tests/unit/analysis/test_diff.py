@@ -3,6 +3,7 @@
 from ipaddress import ip_address
 
 import pytest
+from colotrace_analysis.compare import bounds
 from colotrace_analysis.diff import Answer, ClusterKind, Diff, Unlike, diff, work
 from colotrace_proto.measured import Options, Trace
 from colotrace_proto.messages import PacketType
@@ -374,3 +375,27 @@ def test_target_asked_for_twice_is_compared_once() -> None:
     summary = replace(once.summary, targets=("example.com", "example.com"))
     twice = replace(once, summary=summary, traces={0: once.traces[0], 1: once.traces[0]})
     assert diff(twice, twice).rows == 1
+
+
+def test_changes_beyond_the_bound_are_counted(monkeypatch) -> None:
+    """Each row has the same part of it. Sentences are of everything, as if nothing were cut."""
+    before = measured(*(row(*PATH, colo=colo) for colo in ("den01", "fra01")))
+    after = measured(row("a", "x", "y", "T", colo="den01"), row("a", "x", "c", "T", colo="fra01"))
+    whole = diff(before, after)
+    assert whole.left_out == 0
+    monkeypatch.setattr(bounds, "MOST", 2)
+    changes = diff(before, after)
+    den, fra = changes.changes
+    assert [hop.ip for hop in den.went] == [ip("b")]
+    assert [hop.ip for hop in den.appeared] == [ip("x")]
+    assert (den.left_out, fra.left_out, changes.left_out) == (2, 0, 2)
+    assert changes.in_words[:-1] == whole.in_words
+    assert changes.in_words[-1] == "too many to list: 2 more changed hops and ASes of 1 row"
+    assert changes.rows == whole.rows
+
+
+def test_addresses_of_clusters_have_a_bound(monkeypatch) -> None:
+    monkeypatch.setattr(bounds, "MOST", 1)
+    (cluster,) = between(row(*PATH), row("a", "x", "y", "T")).clusters
+    assert (cluster.went, cluster.appeared, cluster.left_out) == ([ip("b")], [ip("x")], 2)
+    assert f"{ip('x')} and {ip('y')} instead of {ip('b')} and {ip('c')}" in cluster.in_words

@@ -135,7 +135,10 @@ def test_a_proxys_error_page_is_told_apart(api, run):
 def test_a_body_cut_short_is_told(api, run):
     """The connection ends before the announced length."""
     api.answers(b'{"success": true', headers={"content-length": "1000"})
-    assert "the connection broke" in failed(run("trace", "192.0.2.1"))
+    told = failed(run("trace", "192.0.2.1"))
+    assert "the connection broke" in told
+    assert "if the measurement has begun, it is in: colotrace list" in told
+    assert "colotrace list" not in failed(run("colos"))
 
 
 def test_a_body_without_end_is_given_up(api, run, monkeypatch):
@@ -152,6 +155,7 @@ def test_nobody_listens(run):
         url = f"http://127.0.0.1:{bound.getsockname()[1]}"
         told = failed(run("trace", "192.0.2.1", "--url", url))
     assert f"{url}: no connection" in told
+    assert "colotrace list" not in told  # nothing was sent
     assert "that the coordinator runs" in told
 
 

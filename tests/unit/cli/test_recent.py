@@ -67,6 +67,12 @@ def test_accounts_and_profiles_are_kept_apart(api, run, trace):
     assert shown(run, api, "@-1", env={"COLOTRACE_ACCOUNT": "other"}) == identity(2)
 
 
+def test_coordinators_of_a_profile_are_one(api, run, trace):
+    """Each of them has the measurements of the others."""
+    trace(1)
+    assert shown(run, api, "@-1", env={"COLOTRACE_URL": "https://other.example"}) == identity(1)
+
+
 def test_file_is_bounded_and_private(trace, state, monkeypatch):
     monkeypatch.setattr("colotrace_cli.recent.MOST", 3)
     for number in range(5):

@@ -4,9 +4,11 @@ import re
 
 import pydot
 import pytest
+from colotrace_analysis import merging
+from colotrace_formats import as_dot
 from colotrace_proto.measured import Measured
 
-from .samples import CASES, EVIL, evil, plain, written
+from .samples import CASES, EVIL, SINGAPORE, evil, measured, plain, trace, written
 
 # pydot calls pyparsing by names that pyparsing 3.3 deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pydot")
@@ -43,3 +45,15 @@ def test_text_has_no_escape_of_graphviz(text: str) -> None:
     (graph,) = graphs(evil(text))
     labels = [str(node.get("label")).replace("\\\\", "") for node in graph.get_nodes()]
     assert not [label for label in labels if re.search(r'\\[^n"]|&(?!amp;)', label)]
+
+
+def test_graph_that_is_cut_says_so(monkeypatch) -> None:
+    """In the drawing, and for programs in its head."""
+    assert as_dot.cut(written("dot", plain()).encode()) == ""
+    monkeypatch.setattr(merging, "MOST_NODES", 2)
+    traces = {0: trace("a1", "T2"), 1: trace("b1", "T2", colo=SINGAPORE)}
+    two = measured(traces, colos=("den01", "sin01"))
+    lacks = "not drawn, since the graph is too large: the paths of 1 flow"
+    assert as_dot.cut(written("dot", two).encode()) == lacks
+    (graph,) = graphs(two)
+    assert f'"{lacks}"' in [each.get("label") for each in graph.get_graph_defaults()]

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
 from colotrace_coordinator.errors import InvalidReportError
 from colotrace_coordinator.live.feed import Feed
 from colotrace_coordinator.shares import Shares, TokenBuckets
@@ -37,8 +39,12 @@ ASKS_A_SECOND_OF_ACCOUNT = 10.0
 """Questions to the other coordinators, each of which all of them look at."""
 MAX_BYTES = 512 << 20
 MAX_BYTES_OF_ACCOUNT = 256 << 20
-"""Bytes of the events of all mirrors, those that newer ones have replaced included. 3,000
-rows of 15 hops have 14 MB."""
+"""Bytes of the events of all mirrors, those that newer ones have replaced and pieces of batches
+included. 3,000 rows of 15 hops have 14 MB."""
+_EVENT_BYTES = 512
+"""Memory of an event beside its data, so that empty ones are bounded too."""
+
+_JSON = msgspec.json.Decoder(msgspec.Raw)
 
 
 class State(enum.Enum):
@@ -109,10 +115,14 @@ class Cancelling:
 class Follower:
     """Asks the other coordinators."""
 
-    def __init__(self, origin: str, *, dropped: Callable[[str], None]) -> None:
-        """`dropped` counts by `metrics.RELAY_DROPS`."""
+    def __init__(
+        self, origin: str, *, dropped: Callable[[str], None], unknown: Callable[[str], None]
+    ) -> None:
+        """`dropped` counts by `metrics.RELAY_DROPS`; `unknown` gets the kind of each event of a
+        later version, which is left out."""
         self._origin = origin
         self._dropped = dropped
+        self._unknown = unknown
         self._mirrors: dict[int, Mirror] = {}
         self._by_id: dict[tuple[str, str], Mirror] = {}
         self._cancels: dict[int, Cancelling] = {}
@@ -200,20 +210,9 @@ class Follower:
             return
         mirror.count += 1
         mirror.pieces.append(part.data)
+        self._occupy(mirror, len(part.data))
         if len(mirror.pieces) == part.pieces:
-            data = b"".join(mirror.pieces)
-            mirror.pieces.clear()
-            self._take(mirror, data)
-
-    def _take(self, mirror: Mirror, data: bytes) -> None:
-        for event in unpack(data) if data else ():
-            mirror.taken += len(event.data)
-            self._bytes[mirror.account] += len(event.data)
-            mirror.position = max(mirror.position, event.sequence)
-            try:
-                mirror.feed.put(event.kind, event.data, row=event.row, sequence=event.sequence)
-            except ValueError as error:
-                raise InvalidReportError(f"an event of a measurement: {error}") from None
+            self._take(mirror, self._joined(mirror))
         if mirror.feed.ended:
             self._end(mirror)
         elif self._bytes[mirror.account] > MAX_BYTES_OF_ACCOUNT or self._bytes.total() > MAX_BYTES:
@@ -221,6 +220,34 @@ class Follower:
             self._end(mirror)
         elif mirror.arrived:
             mirror.state = State.FOLLOWED
+
+    def _take(self, mirror: Mirror, data: bytes) -> None:
+        if not data:
+            return
+        batch = unpack(data)
+        for kind in batch.unknown:
+            self._unknown(kind)
+        for event in batch.events:
+            self._occupy(mirror, len(event.data) + _EVENT_BYTES)
+            try:
+                # Clients get it as it is: in UTF-8, and JSON.
+                _JSON.decode(str(event.data, "utf-8"))
+                mirror.feed.put(event.kind, event.data, row=event.row, sequence=event.sequence)
+            except (ValueError, RecursionError) as error:
+                raise InvalidReportError(f"an event of a measurement: {error}") from None
+        # Events of unknown kinds count: a repair does not ask for them again.
+        mirror.position = max(mirror.position, batch.position)
+
+    def _joined(self, mirror: Mirror) -> bytes:
+        """The pieces of a batch, which the mirror then has no more."""
+        data = b"".join(mirror.pieces)
+        mirror.pieces.clear()
+        self._occupy(mirror, -len(data))
+        return data
+
+    def _occupy(self, mirror: Mirror, size: int) -> None:
+        mirror.taken += size
+        self._bytes[mirror.account] += size
 
     def expire(self, now: float) -> bool:
         """End the mirrors that nobody watches, or whose runner is lost. Returns whether any is."""
@@ -291,7 +318,7 @@ class Follower:
         mirror.repaired_at = now
         mirror.round += 1
         mirror.count, mirror.broken = 0, False
-        mirror.pieces.clear()
+        self._joined(mirror)  # of the earlier round
         mirror.sent_at = float("-inf")
 
 

@@ -15,12 +15,12 @@ A follower chooses a random `session` for each measurement, and ignores messages
 
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import msgspec
 
 from colotrace_coordinator.errors import InvalidReportError
-from colotrace_coordinator.live.feed import Event, Kind
+from colotrace_coordinator.live.feed import RECORDED, Event, Kind
 from colotrace_coordinator.peers.counts import MAX_KEY
 
 MAX_MESSAGE = 16_384
@@ -33,6 +33,8 @@ _MAX_BATCH = MAX_EVENT + BATCH
 _PIECE = 15_872
 """Bytes of a batch in a message."""
 _MAX_PIECES = _MAX_BATCH // _PIECE + 1
+MAX_EVENTS = 256
+"""Events of a batch. A few kilobytes can hold hundreds of thousands of empty ones."""
 _EVENT_OVERHEAD = 24
 
 Process = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}$")]
@@ -109,7 +111,10 @@ _ENCODER = msgspec.msgpack.Encoder()
 _KINDS = msgspec.msgpack.Decoder(_Kind)
 _DECODER: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 _PLAIN = tuple[_Number, str, _Number | None, bytes]
-_EVENTS = msgspec.msgpack.Decoder(list[_PLAIN])
+_EVENTS: msgspec.msgpack.Decoder[list[_PLAIN]] = msgspec.msgpack.Decoder(
+    Annotated[list[_PLAIN], msgspec.Meta(max_length=MAX_EVENTS)]
+)
+_KINDS_OF_EVENTS = {str(kind): kind for kind in Kind}
 
 
 def encode(message: Message) -> bytes:
@@ -147,20 +152,42 @@ def pack(events: Sequence[Event]) -> Iterator[bytes]:
         yield packed[start : start + _PIECE]
 
 
-def unpack(packed: bytes) -> list[Event]:
+class Batch(NamedTuple):
+    """What a batch has. `position` is the greatest sequence number, 0 without events; `unknown` are
+    kinds of a later version, whose events are left out."""
+
+    events: list[Event]
+    position: int
+    unknown: list[str]
+
+
+def unpack(packed: bytes) -> Batch:
     """The events of a batch.
 
     Raises:
-        InvalidReportError: it is invalid, or an event has a kind of a later version.
+        InvalidReportError: it is invalid.
     """
+    events: list[Event] = []
+    position, unknown = 0, []
+    for sequence, kind_text, row, data in _plain(packed):
+        kind = _KINDS_OF_EVENTS.get(kind_text)
+        if sequence >= RECORDED and kind is not Kind.END:
+            # A feed with such a number would ignore its end.
+            raise InvalidReportError("a sequence number that no running measurement reaches")
+        position = max(position, sequence)
+        if kind is None:
+            unknown.append(kind_text)
+        else:
+            events.append(Event(sequence, kind, data, row))
+    return Batch(events, position, unknown)
+
+
+def _plain(packed: bytes) -> list[_PLAIN]:
     reader = zlib.decompressobj()
     try:
         plain = reader.decompress(packed, _MAX_BATCH)
         if reader.unconsumed_tail or not reader.eof:
             raise InvalidReportError("a batch of events is cut off, or too long")
-        return [
-            Event(sequence, Kind(kind), data, row)
-            for sequence, kind, row, data in _EVENTS.decode(plain)
-        ]
+        return _EVENTS.decode(plain)
     except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
         raise InvalidReportError(str(error)) from None

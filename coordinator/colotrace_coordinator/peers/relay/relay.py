@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from colotrace_proto import bus
 from colotrace_proto.running import RunningClock
+from structlog import get_logger
 
 from colotrace_coordinator.live.feed import RECORDED, Feed
 from colotrace_coordinator.metrics import RelayMetrics
@@ -25,6 +26,10 @@ _IDLE_S = 1.0
 _ENDS_WITHIN_S = 1.0
 _ACQUAINTED_AFTER_S = 1.0
 """So long after connecting, all other coordinators have reported that they are there."""
+_MOST_LOGGED = 16
+"""Kinds of events that are logged, each once."""
+
+log = get_logger(__name__)
 
 
 class Relay:
@@ -42,7 +47,8 @@ class Relay:
         self._echo_due = False
         self._connected_at = 0.0
         self._runner = Runner(peers.origin, dropped=self._dropped, wake=self._wake.set)
-        self._follower = Follower(peers.origin, dropped=self._dropped)
+        self._follower = Follower(peers.origin, dropped=self._dropped, unknown=self._unknown)
+        self._unknown_kinds: set[str] = set()
         metrics.followed.set_function(lambda: self._follower.mirrors)
         metrics.served.set_function(lambda: self._runner.sessions)
 
@@ -176,6 +182,16 @@ class Relay:
         """Let the requests that wait look again."""
         self._news.set()
         self._news = asyncio.Event()
+
+    def _unknown(self, kind: str) -> None:
+        self._dropped("kind")
+        if kind not in self._unknown_kinds and len(self._unknown_kinds) < _MOST_LOGGED:
+            self._unknown_kinds.add(kind)
+            log.warning(
+                "relay_unknown_event",
+                kind=kind[:40],
+                remedy="upgrade this coordinator to the version of the others",
+            )
 
     def _dropped(self, reason: str) -> None:
         self._metrics.dropped.labels(reason=reason).inc()

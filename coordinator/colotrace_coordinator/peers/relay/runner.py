@@ -13,6 +13,7 @@ from colotrace_coordinator.shares import Shares, TokenBuckets
 from .messages import (
     BATCH,
     MAX_EVENT,
+    MAX_EVENTS,
     Cancel,
     Cancelled,
     Ended,
@@ -38,7 +39,6 @@ ASKS_A_SECOND = 200.0
 MESSAGES_A_SECOND = 1_000.0
 """Messages with events that are sent, to all sessions together."""
 _BURST = 50.0
-_MOST_EVENTS = 256
 _MAX_CANCELS = 1_000
 
 
@@ -250,7 +250,7 @@ class EventTooLargeError(CoordinatorError):
 def _batch(feed: Feed, position: int) -> list[Event]:
     batch: list[Event] = []
     size = 0
-    for event in feed.events(position, most=_MOST_EVENTS):
+    for event in feed.events(position, most=MAX_EVENTS):
         if len(event.data) > MAX_EVENT:
             raise EventTooLargeError
         size += weight(event)

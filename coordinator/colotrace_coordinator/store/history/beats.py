@@ -79,12 +79,15 @@ class Beats:
     def _judged(self, summary: Summary, beat: tuple[int, int] | None) -> Summary:
         if summary.status is not Status.RUNNING:
             return summary
-        if beat is None:
+        if beat is None or not isinstance(beat[0], int):  # SQLite's columns may have any type
             return replace(summary, status=Status.PARTIAL, ended_ms=summary.began_ms)
         at_ms, age_ms = beat
-        if age_ms < self._lost_after_ms:
+        # A beat of the future is of the time before the clock was set back: one that lives beats
+        # again at once.
+        if abs(age_ms) < self._lost_after_ms:
             return summary
-        return replace(summary, status=Status.PARTIAL, ended_ms=max(at_ms, summary.began_ms))
+        ended_ms = max(min(at_ms, at_ms + age_ms), summary.began_ms)
+        return replace(summary, status=Status.PARTIAL, ended_ms=ended_ms)
 
     def _now(self) -> ColumnElement[int]:
         return literal_column(_NOW_MS[self._statements.dialect], BigInteger)

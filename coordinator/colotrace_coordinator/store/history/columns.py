@@ -34,6 +34,23 @@ def packed(numbers: Sequence[int]) -> Column:
     return width, b"".join([data[plane::width] for plane in range(width)])
 
 
+def flat(numbers: Sequence[int]) -> bytes:
+    """The column of the numbers as a value of the database: the width, and the planes."""
+    width, planes = packed(numbers)
+    return bytes([width]) + planes
+
+
+def of_flat(value: object) -> Sequence[int]:
+    """The numbers of a column in the database.
+
+    Raises:
+        DamageError: it is none.
+    """
+    if not isinstance(value, bytes) or not value:  # a column of SQLite may have any type
+        raise DamageError("a column without its width")
+    return unpacked((value[0], value[1:]))
+
+
 def unpacked(column: Column) -> Sequence[int]:
     """The numbers of the column.
 

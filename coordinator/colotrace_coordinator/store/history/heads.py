@@ -17,6 +17,8 @@ from colotrace_proto.tally import NOTHING_KNOWN, Known
 from .packing import Chunk
 from .seal import DamageError, opened, sealed
 
+_MAX_MS = 100_000_000_000_000
+"""Greatest begin and duration, in milliseconds: 3,169 years, so that each end is a valid date."""
 MORE_AT_ONCE = 1_000
 """Names, or ASNs, in one piece."""
 _T = TypeVar("_T")
@@ -93,6 +95,8 @@ def summary_of(measurement_id: str, account_id: str, head: bytes) -> Summary:
     """
     told: _Head = _decoded(_HEAD, head)
     finished, failed, unreached = told.counts
+    if not 0 <= told.began_ms <= _MAX_MS or not -_MAX_MS <= (told.took_ms or 0) <= _MAX_MS:
+        raise DamageError("its times are not valid")
     return Summary(
         id=measurement_id,
         account_id=account_id,
@@ -174,7 +178,7 @@ def known_steps(body: Body) -> Iterator[Known]:
             part = _MORE.decode(raw)
             names.update(part.names)
             asns.update(part.asns)
-    except (ValueError, msgspec.MsgspecError) as error:
+    except (ValueError, msgspec.MsgspecError, RecursionError) as error:
         raise DamageError(f"names of it are not valid: {error}") from None
     yield Known(names, asns)
 
@@ -204,5 +208,5 @@ def _short(coordinator: str) -> tuple[bytes, str]:
 def _decoded(decoder: msgspec.msgpack.Decoder[_T], blob: bytes) -> _T:
     try:
         return decoder.decode(opened(blob))
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise DamageError(str(error)) from None

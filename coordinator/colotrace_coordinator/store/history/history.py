@@ -95,6 +95,11 @@ class History:
         return self._trimmer.trimmed
 
     @property
+    def damaged(self) -> int:
+        """Measurements that were found damaged since the start; see `Reader.damaged`."""
+        return self._reader.damaged
+
+    @property
     def bytes(self) -> int:
         """Bytes in use in the database, at the last look."""
         return self._trimmer.bytes
@@ -115,23 +120,41 @@ class History:
             self._waiting.forget(summary.id)
 
     async def find(self, account_id: str, measurement_id: str) -> Summary | None:
-        """The account's measurement of that id, without its rows; see `Reader.find`."""
+        """The account's measurement of that id, without its rows; see `Reader.find`.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+            DamagedMeasurementError: what the database has of it is damaged.
+        """
         return await self._reader.find(account_id, measurement_id)
 
     async def show(self, account_id: str, measurement_id: str) -> Measured | None:
-        """The account's measurement of that id; see `Reader.show`."""
+        """The account's measurement of that id; see `Reader.show`.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+            DamagedMeasurementError: what the database has of it is damaged.
+        """
         return await self._reader.show(account_id, measurement_id)
 
     async def newest(
         self, account_id: str, wanted: Filter, *, before: str | None, most: int, skip: int = 0
     ) -> Sequence[Summary]:
-        """The account's measurements, newest first; see `Reader.newest`."""
+        """The account's measurements, newest first; see `Reader.newest`.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
         return await self._reader.newest(account_id, wanted, before=before, most=most, skip=skip)
 
     async def pair(
         self, account_id: str, target: str, colo: ColoName, *, up_to: str, most: int
     ) -> Sequence[Measured]:
-        """The rows of a target and a colo over time; see `Reader.pair`."""
+        """The rows of a target and a colo over time; see `Reader.pair`.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
         return await self._reader.pair(account_id, target, colo, up_to=up_to, most=most)
 
     async def remove(self, account_id: str, measurement_id: str) -> bool:
@@ -202,10 +225,16 @@ class History:
                 self.failures += 1
                 self._tell(str(error))
                 wait_s = RETRY_EVERY_S
+            except Exception as error:  # a fault of ours must cost history, not answers
+                if not self.trouble:
+                    log.exception("history_fault")
+                self.failures += 1
+                self._tell(f"{type(error).__name__}: {error}")
+                wait_s = RETRY_EVERY_S
             await pause(stopping, seconds=wait_s)
         try:
             await self.write()
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others go on stopping
             log.warning("history_lost", error=str(error), rows=self.waiting)
 
     def _tell(self, trouble: str) -> None:

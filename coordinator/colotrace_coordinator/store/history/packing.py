@@ -6,8 +6,8 @@ a row has beside its replies is in the row's own record. Target and colo are not
 number says which they are.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, islice
+from collections.abc import Mapping, Sequence
+from itertools import chain
 
 import msgspec
 from colotrace_proto.measured import Remark, Summary, Trace
@@ -100,8 +100,8 @@ def pack(summary: Summary, traces: Mapping[int, Trace]) -> Chunk:
             )
         )
     one = tables[0] if len(tables) == 1 else _joined(tables)
-    found = [node.address for node in one.nodes]
-    addresses = {address: place for place, address in enumerate(dict.fromkeys(found))}
+    addresses: dict[bytes, int] = {}
+    places = [addresses.setdefault(node.address, len(addresses)) for node in one.nodes]
     return Chunk(
         tuple(rows),
         tuple(cities),
@@ -111,7 +111,7 @@ def pack(summary: Summary, traces: Mapping[int, Trace]) -> Chunk:
         packed(one.node),
         packed(one.ordinal),
         packed(one.flow),
-        packed([addresses[address] for address in found]),
+        packed(places),
         bytes([node.kind for node in one.nodes]),
         {place: node.labels for place, node in enumerate(one.nodes) if node.labels},
     )
@@ -219,10 +219,3 @@ def _trace(summary: Summary, chunk: Chunk, row: _Row, replies: Replies) -> Trace
         flows=tuple([FlowFields(*flow) for flow in row.flows]),
         remarks=tuple([Remark(code=code, text=text) for code, text in row.remarks]),
     )
-
-
-def pieces(traces: Mapping[int, Trace]) -> Iterator[dict[int, Trace]]:
-    """The rows in pieces of up to `CHUNK_ROWS`."""
-    left = iter(traces.items())
-    while piece := dict(islice(left, CHUNK_ROWS)):
-        yield piece

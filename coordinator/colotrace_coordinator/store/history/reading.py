@@ -17,7 +17,7 @@ from colotrace_coordinator.store.tables import Measurement, MeasurementChunk
 from colotrace_coordinator.turns import Turns
 
 from .beats import Beats
-from .columns import unpacked
+from .columns import of_flat
 from .finding import id_at, key_of, newest_ids, search_for
 from .heads import Body, body_of, chunk_of, known_steps, summary_of
 from .packing import Chunk, unpack
@@ -28,6 +28,8 @@ from .words import matches
 _CHUNKS_AT_ONCE = 20
 FAR = 1_000
 """Beyond so many measurements, the database counts those to skip."""
+_MOST_DAMAGED = 1_000
+"""Damaged measurements that are counted and logged."""
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +42,12 @@ class Reader:
         self._waiting = waiting
         self._beats = beats
         self._turns = turns
+        self._damaged: set[bytes] = set()
+
+    @property
+    def damaged(self) -> int:
+        """Measurements that were found damaged since the start; `_MOST_DAMAGED` at most."""
+        return len(self._damaged)
 
     async def find(self, account_id: str, measurement_id: str) -> Summary | None:
         """The account's measurement of that id, without its rows.
@@ -162,7 +170,7 @@ class Reader:
                     if number not in traces:
                         traces = await self._chunks(session, summary, key, only=number)
                 except DamageError as error:
-                    _damaged(key, error)
+                    self._damage(key, error)
                     continue
                 if number in traces:
                     row = {number: traces[number]}
@@ -189,7 +197,7 @@ class Reader:
             whole = dict(sorted((stored | traces).items()))
             return Measured(summary=held.summary, traces=whole, known=known)
         except DamageError as error:
-            raise _damaged(key, error) from None
+            raise self._damage(key, error) from None
 
     async def _held(self, held: Held, *, only: int | None = None) -> tuple[dict[int, Trace], Known]:
         """The rows of what waits, or of a stored body, and the names."""
@@ -218,7 +226,7 @@ class Reader:
         numbers = [
             number
             for number, rows in await session.execute(statement)
-            if only is None or only in tuple(unpacked((rows[0], rows[1:])))
+            if only is None or only in tuple(of_flat(rows))
         ]
         traces: dict[int, Trace] = {}
         for first in range(0, len(numbers), _CHUNKS_AT_ONCE):
@@ -246,7 +254,7 @@ class Reader:
         try:
             summary = summary_of(key.hex(), account_id, head)
         except DamageError as error:
-            raise _damaged(key, error) from None
+            raise self._damage(key, error) from None
         return (await self._beats.judged(session, [summary]))[0]
 
     async def _heads(
@@ -262,23 +270,24 @@ class Reader:
             Measurement.account_id == account_id,
         )
         heads = {line.id: line.head for line in await session.execute(statement)}
-        stored = await self._beats.judged(session, list(_summaries(account_id, heads)))
+        stored = await self._beats.judged(session, list(self._summaries(account_id, heads)))
         found = {bytes.fromhex(each.id): each for each in stored}
         found.update((key, waiting[key].summary) for key in keys if key in waiting)
         return [found[key] for key in keys if key in found]
 
+    def _summaries(self, account_id: str, heads: Mapping[bytes, bytes]) -> Iterable[Summary]:
+        for key, head in heads.items():
+            try:
+                yield summary_of(key.hex(), account_id, head)
+            except DamageError as error:
+                self._damage(key, error)
 
-def _summaries(account_id: str, heads: Mapping[bytes, bytes]) -> Iterable[Summary]:
-    for key, head in heads.items():
-        try:
-            yield summary_of(key.hex(), account_id, head)
-        except DamageError as error:
+    def _damage(self, key: bytes, error: DamageError) -> DamagedMeasurementError:
+        """The error for clients. Each measurement is logged once, however often it is listed."""
+        if key not in self._damaged and len(self._damaged) < _MOST_DAMAGED:
+            self._damaged.add(key)
             log.warning("measurement_damaged", id=key.hex(), error=str(error))
-
-
-def _damaged(key: bytes, error: DamageError) -> DamagedMeasurementError:
-    log.warning("measurement_damaged", id=key.hex(), error=str(error))
-    return DamagedMeasurementError(f"the measurement {key.hex()} is damaged: {error}")
+        return DamagedMeasurementError(f"the measurement {key.hex()} is damaged: {error}")
 
 
 def _unpacked(

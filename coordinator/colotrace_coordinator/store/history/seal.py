@@ -40,12 +40,14 @@ def sealed(content: bytes) -> bytes:
     return form + zlib.crc32(content).to_bytes(4, "little") + content
 
 
-def opened(blob: bytes) -> bytes:
+def opened(blob: object) -> bytes:
     """The content of the blob.
 
     Raises:
         DamageError: the blob is damaged, or its content is longer than `MAX_CONTENT`.
     """
+    if not isinstance(blob, bytes):  # a column of SQLite may have any type
+        raise DamageError("it is no blob")
     form, told, stored = blob[:1], blob[1:_HEAD], blob[_HEAD:]
     if zlib.crc32(stored).to_bytes(4, "little") != told:
         raise DamageError("its checksum is wrong")

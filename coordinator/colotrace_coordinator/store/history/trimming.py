@@ -131,12 +131,14 @@ class Trimmer:
             words += more
         await self._words.execute(session, words)
         await session.execute(delete(MeasurementChunk).where(MeasurementChunk.id.in_(ids)))
+        # SQLite's columns may have any type: what cannot be counted is not.
         gone = delete(line).where(line.id.in_(ids)).returning(line.account_id, line.size)
         freed: dict[str, int] = {}
         count = 0
         # Another coordinator may have deleted some of them meanwhile, and counted these.
         for account, size in await session.execute(gone):
-            freed[account] = freed.get(account, 0) - size
+            if isinstance(account, str) and isinstance(size, int):
+                freed[account] = freed.get(account, 0) - size
             count += 1
         await self._accounts.execute(session, sorted(freed.items()))
         return count
@@ -146,11 +148,11 @@ class Trimmer:
     ) -> list[tuple[int, bytes]]:
         try:
             summary = summary_of(key.hex(), account, head)
-        except DamageError:
-            # Without the summary only a scan of the index finds them.
+            words = words_of(summary, summary.outcome)
+        except (DamageError, TypeError):
+            # Without the summary, or the account, only a scan of the index finds them.
             await session.execute(delete(MeasurementWord).where(MeasurementWord.id == key))
             return []
-        words = words_of(summary, summary.outcome)
         packet_type = summary.options.packet_type
         words += [kind_word(account, packet_type, outcome) for outcome in Outcome]
         return [(word, key) for word in dict.fromkeys(words)]

@@ -19,7 +19,7 @@ from colotrace_coordinator.store.tables import (
 from colotrace_coordinator.turns import Turns
 
 from .beats import Beats
-from .columns import packed
+from .columns import flat
 from .heads import Body, blob_of, body_steps, head_of
 from .packing import CHUNK_ROWS, pack
 from .statements import Statements
@@ -173,7 +173,7 @@ class Writer:
         await self._measurements.execute(session, [part.line for part in parts])
         ids = {id(part): part.line[0] for part in parts}
         chunks = [
-            (ids[id(part)], each.number, _numbers(each.rows), each.blob)
+            (ids[id(part)], each.number, flat(each.rows), each.blob)
             for part in parts
             for each in part.packed
         ]
@@ -242,9 +242,3 @@ def _part(entry: Entry, *, line_bytes: int) -> _Part:
         grown=grown,
         rows=sum(len(each.rows) for each in chunks) + len(entry.body_rows),
     )
-
-
-def _numbers(rows: tuple[int, ...]) -> bytes:
-    """The numbers of a chunk's rows, as the column `rows` has them."""
-    width, planes = packed(rows)
-    return bytes([width]) + planes

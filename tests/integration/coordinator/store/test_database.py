@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailableError
+from colotrace_coordinator.store import database as database_module
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
 from colotrace_coordinator.store.tables import Base
@@ -99,6 +100,18 @@ async def test_broken_file(tmp_path: Path) -> None:
         await Database.open(locate(data=tmp_path, database=None))
 
 
+async def test_schema_that_is_no_text(tmp_path: Path) -> None:
+    """SQLite quotes it in its error, which the driver cannot read."""
+    location = locate(data=tmp_path, database=None)
+    await (await Database.open(location)).close()
+    assert location.file is not None
+    content = location.file.read_bytes()
+    content = content.replace(b"tableaccountsaccounts", b"table\xff\x96\xfbountsaccounts")
+    location.file.write_bytes(content.replace(b"CREATE TABLE accounts", b"CREATE TABLE (ccounts"))
+    with pytest.raises(StoreUnavailableError, match="is damaged"):
+        await Database.open(location)
+
+
 async def test_unreachable_server() -> None:
     where = locate(data=None, database="postgresql://u:secret@127.0.0.1:1/x")
     with pytest.raises(StoreUnavailableError) as caught:
@@ -115,6 +128,27 @@ async def test_lost_connection(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailableError):
         async with database.session() as session:
             await session.execute(text("SELECT * FROM tokens"))
+    await database.close()
+
+
+async def test_database_that_another_process_keeps_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing fails, and says why; reading goes on, and writing does once the lock is free."""
+    monkeypatch.setattr(database_module, "LOCKED_AFTER_S", 0.05)
+    location = locate(data=tmp_path, database=None)
+    database = await Database.open(location)
+    other = sqlite3.connect(str(location.file), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    insert = text("INSERT INTO coordinators VALUES ('a', 1)")
+    with pytest.raises(StoreUnavailableError, match="database is locked"):
+        async with database.session() as session:
+            await session.execute(insert)
+    await database.ping()
+    other.execute("ROLLBACK")
+    other.close()
+    async with database.session() as session:
+        await session.execute(insert)
     await database.close()
 
 

@@ -105,7 +105,7 @@ def test_quarantine_of_many_batches_ends() -> None:
     """All flows are quarantined, and all are released after it."""
     identities, spec = ManyIdentities(secret=SECRET), TraceSpec(bytes(4), max_ttl=1, port=7)
     begun = []
-    for number in range(40):
+    for number in range(15):
         flows, _ = allocate(identities, spec, [
             bytes([10, number, each // 256, each % 256]) for each in range(MANY)
         ])  # fmt: skip

@@ -75,6 +75,21 @@ def test_many_rows_are_printed_on_request(api, run, envelope, found):
     assert run("diff", A, B, "--full").stdout.count("hop 4 → 5") == 6
 
 
+def test_many_hops_of_a_row_are_counted(api, run, envelope, found):
+    """All that the coordinator lists are printed on request, and what it left out is told."""
+    hops = [{"ttl": ttl, "ip": f"198.51.100.{ttl}"} for ttl in range(1, 51)]
+    found["changes"] = [
+        {"target": "192.0.2.1", "colo": "den01", "went": hops, "appeared": hops, "left_out": 1200}
+    ]
+    api.answers(envelope(found))
+    short, full = (run("diff", A, B, *more).stdout for more in ((), ("--full",)))
+    assert (short.count(": - "), short.count(": + ")) == (20, 20)
+    assert "  and 60 more changed hops (colotrace diff --full)\n" in short
+    assert (full.count(": - "), full.count(": + ")) == (50, 50)
+    for each in (short, full):
+        assert "  and 1,200 more changed hops and ASes, too many to list\n" in each
+
+
 def test_no_difference_ends_with_0(api, run, envelope):
     same = {"before": A, "after": B, "empty": True, "in_words": ["1 row compared: no difference"]}
     api.answers(envelope(same))

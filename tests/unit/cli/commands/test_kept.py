@@ -73,7 +73,16 @@ def test_empty_list_says_so(api, run, envelope):
 
 
 @pytest.mark.parametrize(
-    "words", [("--outcome", "bad"), ("--since", "0d"), ("--since", "xh"), ("--count", "0")]
+    "words",
+    [
+        ("--outcome", "bad"),
+        ("--since", "0d"),
+        ("--since", "xh"),
+        ("--since", "yesterday"),
+        ("--until", "2w"),
+        ("--until", "2026-11-28"),
+        ("--count", "0"),
+    ],
 )
 def test_wrong_filter_is_wrong_usage(api, run, words):
     assert run("list", *words).exit_code == 2
@@ -226,3 +235,13 @@ def test_show_tells_what_bad_rows_share(api, run, envelope, summary, colo_row):
     result = run("show", MEASUREMENT)
     assert result.exit_code == 0
     assert result.stdout.endswith("2 of 2 slow colos cross 192.0.2.7\n")
+
+
+def test_graph_that_is_cut_is_told_beside_it(api, run):
+    """On standard error; the document stays as it is."""
+    text = "digraph x {\n  node [shape=box];\n{}}\n"
+    cut = text.replace("{}", "// cut: not drawn: 3 flows\n")
+    for sent, told in ((cut, "colotrace: not drawn: 3 flows\n"), (text, "")):
+        api.answers(sent.encode(), headers={"content-type": "text/vnd.graphviz"})
+        result = run("show", MEASUREMENT, "--format", "dot")
+        assert (result.exit_code, result.stdout, result.stderr) == (0, sent, told)

@@ -106,6 +106,17 @@ async def test_coordinator_that_is_gone_is_given_up(api, settings, events):
     assert len(api.asked) < 20
 
 
+async def test_coordinator_that_died_is_given_up_with_the_remedy(api, settings, events):
+    api.on("POST", "", api.streaming(*events[:2]))
+
+    async def dies(_seconds):
+        api.server.socket.close()
+
+    with pytest.raises(DisconnectedError, match="no connection") as raised:
+        await started(settings, b"{}", Watch(Live(), pause=dies))
+    assert f"at another coordinator, with: colotrace show {MEASUREMENT}" in str(raised.value)
+
+
 @pytest.mark.parametrize("data", [{}, [], {"measurement": 1}])
 async def test_event_of_another_shape_is_told(api, settings, data):
     api.answer = api.streaming(("start", data))

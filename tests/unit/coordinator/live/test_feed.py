@@ -5,44 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from colotrace_coordinator.live.feed import ENDED, MAX_MESSAGES, RECORDED, Event, Feed, Kind, Piece
-from hypothesis import given, settings
+from colotrace_coordinator.live.feed import ENDED, MAX_MESSAGES, Event, Feed, Kind, Piece
+from hypothesis import given
 from hypothesis import strategies as st
+from unit.coordinator.live.events import encoded, events_of, put_hops, put_row
 
 ROWS, TTLS = 2, 4
-
-
-def encoded(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":")).encode()
-
-
-def hops(row: int, *found: tuple[int, str], fresh: bool = False) -> bytes:
-    """The data of an event with hops, each a TTL and a text that tells it apart."""
-    shown = [{"packets_ttl": ttl, "nodes": [text]} for ttl, text in found]
-    return encoded({"target": 0, "colo": row, "hops": shown, "fresh": fresh})
-
-
-def put_hops(feed: Feed, row: int, *found: tuple[int, str], fresh: bool = False) -> None:
-    feed.put(Kind.HOPS, hops(row, *found, fresh=fresh), row=row)
-
-
-def put_row(feed: Feed, row: int, text: str) -> None:
-    feed.put(Kind.ROW, encoded({"target": 0, "colo": row, "row": text}), row=row)
-
-
-def events_of(data: bytes) -> list[tuple[int, str, Any]]:
-    """Number, name and data of each server-sent event."""
-    found = []
-    for block in data.decode().split("\n\n")[:-1]:
-        number, name, line = block.split("\n")
-        found.append(
-            (
-                int(number.removeprefix("id: ")),
-                name.removeprefix("event: "),
-                json.loads(line.removeprefix("data: ")),
-            )
-        )
-    return found
 
 
 @dataclass
@@ -125,10 +93,11 @@ PUTS = st.tuples(
     st.integers(0, ROWS - 1),
     st.integers(1, TTLS),
 )
+
+
 READS = st.tuples(st.integers(0, 3), st.sampled_from([1, 150, 10_000]))
 
 
-@settings(max_examples=150)
 @given(st.lists(st.one_of(PUTS, PUTS, READS), min_size=20, max_size=60))
 def test_every_watcher_ends_with_the_same_state(steps: list[Any]) -> None:
     """Whenever it reads, and however large its pieces are. Watchers that never read before the end
@@ -147,7 +116,6 @@ def test_every_watcher_ends_with_the_same_state(steps: list[Any]) -> None:
         assert watcher.position == feed.position
 
 
-@settings(max_examples=100)
 @given(st.lists(PUTS, min_size=10, max_size=40), st.integers(0, 40), st.integers(0, 40))
 def test_copy_made_from_any_point_has_the_same_state(
     steps: list[Any], copied_at: int, gone: int
@@ -210,75 +178,6 @@ def test_reader_who_missed_fresh_is_told_though_its_hop_was_replaced() -> None:
     assert watcher.hops == {0: {1: ["d"]}}
 
 
-def test_piece_is_joined_once_for_all_readers_at_a_position() -> None:
-    feed = Feed()
-    feed.put(Kind.START, b"{}")
-    feed.put(Kind.MESSAGE, b"{}")
-    assert feed.after(1) is feed.after(1)
-
-
-def test_piece_ends_at_its_bound_but_has_an_event() -> None:
-    feed = Feed()
-    for text in ("a" * 300, "b" * 10, "c" * 10):
-        feed.put(Kind.MESSAGE, encoded(text))
-    assert feed.after(0, most_bytes=100).position == 1
-    assert feed.after(1, most_bytes=100).position == 3
-
-
-def test_reader_at_the_end_gets_nothing() -> None:
-    feed = Feed()
-    feed.put(Kind.START, b"{}")
-    assert feed.after(1) == Piece(b"", 1, skipped=False)
-
-
-def test_position_of_another_feed_gets_everything() -> None:
-    feed = Feed()
-    feed.put(Kind.START, b"{}")
-    assert feed.after(99) == feed.after(0)
-
-
-def test_position_of_the_running_measurement_gets_all_of_the_recorded_one() -> None:
-    recorded = Feed(begin=RECORDED)
-    recorded.put(Kind.START, b"{}")
-    put_row(recorded, 0, "done")
-    assert len(events_of(recorded.after(2).data)) == 2
-    assert not recorded.after(2).skipped
-    assert len(events_of(recorded.after(RECORDED + 1).data)) == 1
-
-
-def test_position_of_the_recorded_measurement_gets_all_of_the_running_one() -> None:
-    feed = Feed()
-    feed.put(Kind.START, b"{}")
-    assert len(events_of(feed.after(RECORDED + 1).data)) == 1
-
-
-def test_client_that_has_had_the_end_has_all_of_every_feed() -> None:
-    """Also of the recorded measurement, once the running one's feed is gone."""
-    for feed in (Feed(), Feed(begin=RECORDED)):
-        feed.put(Kind.START, b"{}")
-        feed.put(Kind.END, b"{}")
-        *_, (number, name, _) = events_of(feed.after(0).data)
-        assert (number, name) == (ENDED, "end")
-        assert feed.after(ENDED).data == b""
-
-
-def test_reader_behind_a_replaced_event_has_skipped_it() -> None:
-    feed = Feed()
-    feed.put(Kind.START, b"{}")
-    put_hops(feed, 0, (1, "a"))
-    assert not feed.after(1).skipped
-    put_hops(feed, 0, (1, "b"))
-    assert feed.after(1).skipped
-    assert not feed.after(2).skipped
-
-
-def test_late_joiner_has_skipped_nothing() -> None:
-    feed = Feed()
-    put_hops(feed, 0, (1, "a"))
-    put_hops(feed, 0, (1, "b"))
-    assert not feed.after(0).skipped
-
-
 def test_nothing_follows_the_end() -> None:
     feed = Feed()
     feed.put(Kind.END, b"{}")
@@ -314,25 +213,6 @@ def test_other_fields_of_hops_are_kept() -> None:
     assert first[2] == {"target": 0, "colo": 0, **fields, "hops": [two]}
 
 
-def test_finished_rows_are_lines_of_json() -> None:
-    feed = Feed()
-    put_row(feed, 1, "b")
-    put_hops(feed, 0, (1, "a"))
-    put_row(feed, 0, "a")
-    piece = feed.rows_after(0)
-    assert [json.loads(line)["row"] for line in piece.data.splitlines()] == ["b", "a"]
-    assert piece.position == 2
-    assert feed.rows_after(2).data == b""
-
-
-def test_piece_of_rows_ends_at_its_bound() -> None:
-    feed = Feed()
-    for row in range(3):
-        put_row(feed, row, "x" * 50)
-    assert feed.rows_after(0, most_bytes=10).position == 1
-    assert feed.rows_after(1).position == 3
-
-
 def test_row_that_is_put_again_is_one_line() -> None:
     """Its names became known."""
     feed = Feed()
@@ -343,11 +223,10 @@ def test_row_that_is_put_again_is_one_line() -> None:
     assert [said["row"] for _, _, said in events_of(feed.after(0).data)] == ["with names"]
 
 
-def test_messages_are_bounded_and_the_others_counted() -> None:
+def test_messages_are_bounded() -> None:
     feed = Feed()
     for _ in range(MAX_MESSAGES + 3):
         feed.put(Kind.MESSAGE, b"{}")
-    assert feed.dropped == 3
     assert feed.position == MAX_MESSAGES
 
 

@@ -159,6 +159,13 @@ def test_invalid_reports_are_refused(report: bytes) -> None:
     assert b.sums.of_others == []
 
 
+def test_deeply_nested_field_is_refused() -> None:
+    """It would exceed the depth of the interpreter's stack."""
+    origin = b"\xa6origin" + msgspec.msgpack.encode("b" * 32)
+    with pytest.raises(InvalidReportError):
+        Peers("a" * 32).heard(b"\x82" + origin + b"\xa1x" + b"\x91" * 16_000 + b"\x01", 1.0)
+
+
 def test_nothing_of_a_report_that_is_partly_invalid_counts() -> None:
     b = Coordinator("b")
     counts = {"sums": [[["x"], 1, 0.0], [["x", "y"], 1, 0.0]]}

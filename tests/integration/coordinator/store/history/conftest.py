@@ -11,6 +11,7 @@ from colotrace_proto.measured import Measured, Summary, Trace
 from integration.coordinator.store.conftest import clock, database, location, postgresql
 from manual_clock import ManualClock
 from recorded import COORDINATOR, complete, known, row
+from sqlalchemy import func, select
 
 __all__ = ["clock", "database", "location", "postgresql"]
 
@@ -50,3 +51,14 @@ def queue(
     ended, names = complete(told, **fields), known(list(traces.values()))
     history.ended(ended, names)
     return Measured(summary=ended, traces=traces, known=names)
+
+
+async def count(database: Database, table: Any) -> int:
+    """Lines of a table."""
+    async with database.session() as session:
+        return int(await session.scalar(select(func.count()).select_from(table)) or 0)
+
+
+def ids(found: Any) -> list[str]:
+    """The ids of summaries."""
+    return [each.id for each in found]

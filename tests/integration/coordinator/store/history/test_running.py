@@ -82,6 +82,26 @@ async def test_trouble_is_told_until_the_database_answers(
     await asyncio.wait([task])
 
 
+async def test_fault_costs_history_and_does_not_end_it(
+    history: History, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is wrong in the database or with us: the coordinator goes on answering."""
+    monkeypatch.setattr(module, "RETRY_EVERY_S", 0.01)
+
+    async def fault() -> bool:
+        raise TypeError("what nobody thought of")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(history, "trim", fault)
+        task = asyncio.create_task(history.run())
+        await until(lambda: history.failures > 1)
+        assert history.trouble == "TypeError: what nobody thought of"
+    queue(history, summary())
+    await until(lambda: history.waiting == 0 and not history.trouble)
+    task.cancel()
+    await asyncio.wait([task])
+
+
 def kill_one(data: Path) -> tuple[str, list[tuple[float, str]], float]:
     """Kill a process that keeps measurements: the id of its running one, those that ended with
     their times, and the time of its end."""

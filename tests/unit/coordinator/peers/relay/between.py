@@ -54,9 +54,12 @@ class World:
         self.now = 100.0
         self.here = Here()
         self.dropped: Counter[str] = Counter()
+        self.unknown: list[str] = []
         self.runner = Runner(RUNNER, dropped=self.drop, wake=lambda: None)
         self.runner.local = self.here
-        self.followers = {o: Follower(o, dropped=self.drop) for o in FOLLOWERS}
+        self.followers = {
+            o: Follower(o, dropped=self.drop, unknown=self.unknown.append) for o in FOLLOWERS
+        }
         self.loses: Callable[[Message], bool] = lambda _: False
         self.dead = False
         self.sent: list[tuple[str, Message]] = []

@@ -6,7 +6,7 @@ import zlib
 import msgspec
 import pytest
 from colotrace_coordinator.errors import InvalidReportError
-from colotrace_coordinator.live.feed import Event, Kind
+from colotrace_coordinator.live.feed import RECORDED, Event, Kind
 from colotrace_coordinator.peers.relay.follower import Follower
 from colotrace_coordinator.peers.relay.messages import (
     MAX_MESSAGE,
@@ -86,7 +86,7 @@ def test_invalid_messages_are_refused(payload: bytes) -> None:
 EVENTS = st.lists(
     st.builds(
         Event,
-        sequence=st.integers(0, 2**63 - 1),
+        sequence=st.integers(0, RECORDED - 1),
         kind=st.sampled_from(Kind),
         data=st.binary(max_size=200),
         row=st.none() | st.integers(0, 10_000),
@@ -96,7 +96,17 @@ EVENTS = st.lists(
 
 @given(EVENTS)
 def test_batch_is_read_as_it_was_written(events: list[Event]) -> None:
-    assert unpack(b"".join(pack(events))) == events
+    batch = unpack(b"".join(pack(events)))
+    assert batch.events == events
+    assert batch.position == max((each.sequence for each in events), default=0)
+    assert batch.unknown == []
+
+
+def test_events_of_a_later_kind_are_left_out_of_a_batch() -> None:
+    plain = [[3, "row", 0, b"{}"], [4, "later", None, b"x"]]
+    batch = unpack(zlib.compress(msgspec.msgpack.encode(plain)))
+    assert batch.events == [Event(3, Kind.ROW, b"{}", 0)]
+    assert (batch.position, batch.unknown) == (4, ["later"])
 
 
 @pytest.mark.parametrize(
@@ -106,11 +116,11 @@ def test_batch_is_read_as_it_was_written(events: list[Event]) -> None:
         b"x",
         zlib.compress(b"x"),
         zlib.compress(b"\x91" * 10_000),
-        zlib.compress(msgspec.msgpack.encode([[1, "later", None, b""]])),
+        zlib.compress(msgspec.msgpack.encode([[RECORDED, "message", None, b""]])),
         zlib.compress(msgspec.msgpack.encode([[1, "row", -1, b""]])),
         zlib.compress(msgspec.msgpack.encode([]))[:-1],
     ],
-    ids=["empty", "other", "text", "deep", "kind", "row", "cut off"],
+    ids=["empty", "other", "text", "deep", "sequence", "row", "cut off"],
 )
 def test_invalid_batches_are_refused(packed: bytes) -> None:
     with pytest.raises(InvalidReportError):
@@ -121,6 +131,17 @@ def test_no_more_of_a_batch_is_unpacked_than_may_be() -> None:
     packed = zlib.compress(bytes(100 << 20))
     tracemalloc.start()
     with pytest.raises(InvalidReportError, match="too long"):
+        unpack(packed)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20 << 20
+
+
+def test_batch_with_more_events_than_a_runner_sends_costs_nothing() -> None:
+    plain = [(number, "message", None, b"") for number in range(200_000)]
+    packed = zlib.compress(msgspec.msgpack.encode(plain))
+    tracemalloc.start()
+    with pytest.raises(InvalidReportError):
         unpack(packed)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -151,7 +172,7 @@ def test_no_message_breaks_a_coordinator(payloads: list[bytes]) -> None:
     """Each is taken, ignored or refused; what it may use stays within its bounds."""
     runner = Runner(RUNNER, dropped=lambda _: None, wake=lambda: None)
     runner.local = Here()
-    follower = Follower(FOLLOWERS[0], dropped=lambda _: None)
+    follower = Follower(FOLLOWERS[0], dropped=lambda _: None, unknown=lambda _: None)
     mirror = follower.follow(ACCOUNT, ID, 0.0)
     assert mirror is not None
     for now, payload in enumerate(payloads):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import cast
 
 import pytest
 from colotrace_coordinator.live.feed import Kind
@@ -13,6 +14,7 @@ from colotrace_proto import bus
 from colotrace_proto.running import RunningClock
 from eventually import until
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 from unit.coordinator.peers.relay.between import ACCOUNT, ID, Here, all_of, fill, finished
 
 
@@ -105,6 +107,21 @@ async def test_stop_is_not_held_up_by_a_coordinator_that_is_lost(pair: Pair) -> 
     here.feed.put(Kind.END, b"{}")
     async with asyncio.timeout(2):
         await running.drain()
+
+
+async def test_event_of_a_later_kind_is_counted_and_logged_once(pair: Pair) -> None:
+    asking, running = pair.relays
+    here = Here()
+    running.serve(here)
+    feed = await asking.follow(ACCOUNT, ID)
+    assert feed is not None
+    with capture_logs() as logs:
+        for _ in range(2):
+            here.feed.put(cast(Kind, "later"), b"{}")
+            here.feed.put(Kind.MESSAGE, b"{}")
+            await until(lambda: len(all_of(feed)) * 2 == here.feed.position)
+    assert [each["kind"] for each in logs if each["event"] == "relay_unknown_event"] == ["later"]
+    assert not feed.ended
 
 
 async def test_nobody_is_asked_without_a_broker(pair: Pair) -> None:

@@ -1,5 +1,6 @@
 """A terminal of a test: what a program has drawn, as a person would see it."""
 
+import codecs
 import os
 import pty
 import re
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from fcntl import ioctl
 
 COMMAND = [sys.executable, "-m", "colotrace_cli"]
+_CUT = re.compile(r"\x1b(\[\??\d*)?\Z")
 _PIECE = re.compile(r"\x1b\[(\??)(\d*)([A-Za-z])|[\r\n]|[^\x1b\r\n]+|\x1b")
 
 
@@ -24,9 +26,14 @@ class Screen:
         self.row = self.column = 0
         self.hidden = False
         self.widest = 0
+        self._cut = ""
 
     def feed(self, text: str) -> None:
-        """Draw this."""
+        """Draw this. A control sequence may come in two pieces."""
+        text = self._cut + text
+        cut = _CUT.search(text)
+        self._cut = cut[0] if cut else ""
+        text = text.removesuffix(self._cut)
         for piece in _PIECE.finditer(text):
             if piece[3]:
                 self._control(piece[1], piece[2], piece[3])
@@ -99,7 +106,7 @@ def read_all(terminal: int) -> str:
 
 def read_some(terminal: int) -> Iterator[str]:
     """The same, piece by piece."""
-    said = b""
+    decoder = codecs.getincrementaldecoder("utf-8")()
     while True:
         try:
             part = os.read(terminal, 65_536)
@@ -107,6 +114,4 @@ def read_some(terminal: int) -> Iterator[str]:
             return
         if not part:
             return
-        said += part
-        yield said.decode()
-        said = b""
+        yield decoder.decode(part)
