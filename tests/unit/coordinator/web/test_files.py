@@ -1,6 +1,5 @@
 """The files of the page: complete, unchanged where they are others', and safely served."""
 
-import gzip
 import hashlib
 import re
 import tomllib
@@ -130,13 +129,3 @@ def test_templates_have_no_inline_style_or_script() -> None:
     for module in modules():
         if VENDOR not in module.parents:
             assert not re.search(r"\sstyle=|<script|\son[a-z]+=", module.read_text()), module
-
-
-def test_the_whole_page_is_small() -> None:
-    """As `make bench` prints it; so far from the limit of 60 KB that only a mistake reaches it."""
-    total = sum(
-        len(gzip.compress(path.read_bytes(), 9))
-        for path in STATIC.rglob("*")
-        if path.suffix in (".js", ".css", ".html", ".svg")
-    )
-    assert total < 80_000
