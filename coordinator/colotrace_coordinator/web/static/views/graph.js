@@ -115,10 +115,10 @@ export function view({ ids: [id] }, measurement) {
 
   return {
     template,
-    /** A picture that needs no page; null while nothing is drawn. */
-    svgText() {
-      const found = frame()?.querySelector('svg');
-      return found ? standalone(found, `Paths to ${loaded.value.answer.targets.join(', ')}`) : null;
+    /** Makes a picture that needs no page; null while nothing is drawn. */
+    get svgText() {
+      const { targets } = loaded.value?.answer ?? {};
+      return shown.value?.places ? () => standalone(frame().querySelector('svg'), `Paths to ${targets.join(', ')}`) : null;
     },
     stop() {
       stopping.abort();

@@ -136,7 +136,7 @@ export function view({ ids: [id] }) {
       ${head(summary, chosen)}
       ${said.value ? html`<p class="notice" role="alert">${said.value}</p>` : nothing}
       ${summary.targets.length > 1 ? targets(summary.targets, chosen) : nothing}
-      ${measurement.running ? nothing : fate(summary.targets[chosen])}
+      ${measurement.running || tab === 'graph' ? nothing : fate(summary.targets[chosen])}
       <nav class="tabs" aria-label="Ways to show it">
         ${Object.entries(TABS).map(
           ([name, words]) => html`<a href=${link({ view: name })} aria-current=${name === tab ? 'page' : nothing}>${words}</a>`,
@@ -164,7 +164,7 @@ export function view({ ids: [id] }) {
             : html`<a href=${href('trace', { params: paramsOf(summary) })}>Trace again</a>`}
           <a href=${href('pair', { ids: [id], params: { target } })}>Over time</a>
           <button type="button" @click=${() => compare(target)}>Compare with the one before</button>
-          ${shareMenu(summary, () => graph.value?.picture?.() ?? null)}
+          ${shareMenu(summary, route.value.params.view === 'graph' ? graph.value?.svgText : null)}
         </div>
       </div>
     `;

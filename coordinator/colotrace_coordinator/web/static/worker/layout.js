@@ -3,6 +3,7 @@ import { Graph, layout } from '../vendor/dagre/dagre.js';
 
 const ROOT = 'root';
 const SINK = 'sink';
+const MARGIN = 24; // Room for rings and their signs.
 /** Above so many nodes, the ranks are good rather than best. */
 const MANY = 250;
 
@@ -18,7 +19,7 @@ export function placed({ boxes, lines }) {
   const began = performance.now();
   const graph = new Graph();
   graph.setGraph({
-    rankdir: 'LR', nodesep: 14, edgesep: 8, ranksep: 40, marginx: 24, marginy: 24,
+    rankdir: 'LR', nodesep: 14, edgesep: 8, ranksep: 40, marginy: MARGIN,
     ranker: boxes.length > MANY ? 'tight-tree' : 'network-simplex',
   });
   // All sources are at the left and all targets at the right: lines that are not drawn pull them there.
@@ -33,15 +34,17 @@ export function placed({ boxes, lines }) {
     graph.setEdge(`${from}`, `${to}`, { width, height, weight, minlen: 1, labelpos: 'c' });
   layout(graph);
   const found = boxes.map(({ id }) => graph.node(`${id}`));
-  const all = graph.graph();
+  const left = Math.min(...found.map((each) => each.x - each.width / 2)) - MARGIN;
+  const right = Math.max(...found.map((each) => each.x + each.width / 2)) + MARGIN;
+  const moved = ({ x, y }) => ({ x: x - left, y });
   return {
-    boxes: found.map(({ x, y }) => ({ x, y })),
+    boxes: found.map(moved),
     lines: lines.map(({ from, to }) => {
-      const { points, x, y } = graph.edge(`${from}`, `${to}`);
-      return { points, x, y };
+      const line = graph.edge(`${from}`, `${to}`);
+      return { points: line.points.map(moved), ...moved(line) };
     }),
-    width: all.width,
-    height: all.height,
+    width: right - left,
+    height: graph.graph().height,
     ms: performance.now() - began,
   };
 }
