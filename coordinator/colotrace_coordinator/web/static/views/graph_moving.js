@@ -44,6 +44,18 @@ export function moving({ shown, scale, current }) {
     return shown.value?.of.drawn.nodes.find((each) => each.key === route.value.params.node) ?? null;
   }
 
+  /** Light what is chosen, and have the chosen node in the frame. */
+  function reveal() {
+    const { places } = shown.value;
+    const node = selected();
+    if (node && places) {
+      const { x, y } = places.boxes[node.id];
+      const [box, size] = [frame(), scale.value || readable(places)];
+      box.scrollTo(x * size - box.clientWidth / 2, y * size - box.clientHeight / 2);
+    }
+    light();
+  }
+
   function select(number) {
     const node = shown.value.of.drawn.nodes[number];
     setParams({ node: node && node.key !== route.value.params.node ? node.key : undefined });
@@ -135,7 +147,7 @@ export function moving({ shown, scale, current }) {
     passive: false,
   };
 
-  return { light, selected, select, fit, zoom, readable, wheel, onKey, onHover, onDown, onClick };
+  return { light, reveal, selected, select, fit, zoom, readable, wheel, onKey, onHover, onDown, onClick };
 }
 
 /** What the paths pass on which a finding is. */

@@ -32,6 +32,11 @@ export function placed({ boxes, lines }) {
   }
   for (const { from, to, width, height, weight } of lines)
     graph.setEdge(`${from}`, `${to}`, { width, height, weight, minlen: 1, labelpos: 'c' });
+  // A target that was not reached is where the paths end.
+  const [lead, led] = [new Set(lines.map((each) => each.from)), new Set(lines.map((each) => each.to))];
+  const ends = boxes.filter((each) => !each.target && !lead.has(each.id));
+  for (const { id } of boxes.filter((each) => each.target && !led.has(each.id)))
+    for (const end of ends) graph.setEdge(`${end.id}`, `${id}`, { width: 0, height: 0, weight: 1, minlen: 1 });
   layout(graph);
   const found = boxes.map(({ id }) => graph.node(`${id}`));
   const left = Math.min(...found.map((each) => each.x - each.width / 2)) - MARGIN;
