@@ -19,7 +19,7 @@ export function placed({ boxes, lines }) {
   const began = performance.now();
   const graph = new Graph();
   graph.setGraph({
-    rankdir: 'LR', nodesep: 14, edgesep: 8, ranksep: 40, marginy: MARGIN,
+    rankdir: 'LR', nodesep: 14, edgesep: 8, ranksep: 34, marginy: MARGIN,
     ranker: boxes.length > MANY ? 'tight-tree' : 'network-simplex',
   });
   // All sources are at the left and all targets at the right: lines that are not drawn pull them there.
