@@ -19,8 +19,11 @@ from colotrace_coordinator.web.files import STATIC
 from fleet import Fleet
 from fleet.fleet import default_agents
 from lab import Lab
-from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright
+from playwright.async_api import Browser, BrowserContext, Page, Route, async_playwright, expect
 
+WITHIN_MS = 15_000
+"""For what takes a tenth of a second at most on a quiet machine."""
+expect.set_options(timeout=WITHIN_MS)
 ORIGIN = "http://page.test"
 """Where the tests of modules find the page's files; nothing listens there."""
 _UNIT = Path(__file__).parent / "unit"
@@ -80,7 +83,7 @@ async def guarded(
 ) -> AsyncIterator[tuple[BrowserContext, Guard]]:
     """A context whose tabs may only use these origins. Fails at its end if they did more."""
     context = await browser.new_context(**options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(WITHIN_MS)
     guard = Guard(set(origins))
     guard.watch(context)
     try:

@@ -1,5 +1,6 @@
-"""Measurements that no lab has: a graph of 300 colos, 30 hops, eight nodes at a hop. The answers
-are computed by the analysis itself."""
+"""Measurements that no lab has: 300 colos, 30 hops, eight nodes at a hop.
+
+The answers are computed by the analysis itself."""
 
 from __future__ import annotations
 

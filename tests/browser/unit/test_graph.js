@@ -1,7 +1,8 @@
 import { assert, equal } from './assert.js';
 import { drawing, heat, passedWith } from '../model/graph.js';
 import { placed } from '../worker/layout.js';
-import { stepFrom } from '../views/graph_keys.js';
+import { stepFrom } from '../views/graph_moving.js';
+import { nodeWords } from '../views/graph_words.js';
 
 /**
  * An answer of the API's, from paths as texts: the colo, then letters; `*` is silence, `T` the target;
@@ -212,4 +213,31 @@ export function test_keys_follow_the_widest_edge_and_the_column() {
   equal([step(0, 'ArrowRight'), step(3, 'ArrowLeft'), step(2, 'ArrowUp'), step(1, 'ArrowDown')], [2, 2, 1, 2]);
   equal([step(0, 'ArrowLeft'), step(3, 'ArrowRight'), step(1, 'ArrowUp'), step(0, 'PageUp')], [null, null, null, null]);
   equal([step(1, 'PageDown'), step(2, 'PageUp'), step(2, 'Home'), step(0, 'End'), step(0, 'x')], [2, 1, 0, 3, null]);
+}
+
+export function test_words_of_nodes_name_what_is_folded() {
+  const cities = new Map(Array.from({ length: 60 }, (_, number) => [`c${number}`, number % 3 ? 'Frankfurt, DE' : 'Denver, CO, US']));
+  const fate = { bad: [{ condition: 'slow', colos: ['c0', 'c3', 'c1'] }], findings: [], left_out: 0 };
+  const drawn = drawing(answer(fleet(60, 3), fate));
+  const [denver, other] = drawn.nodes.map((each) => nodeWords(each, cities));
+  equal(denver, { title: '20 colos', note: '2 slow · Denver, CO, US', name: '20 colos' });
+  equal(other.note, '1 slow · Frankfurt, DE');
+}
+
+export function test_long_host_names_keep_their_ends() {
+  const drawn = drawing(answer(['den xe-0-1-2.edge17.frankfurt3.carrier.example T']));
+  const hop = nodeWords(drawn.nodes[1], new Map());
+  equal(hop.title, 'xe-0-1-2.edge1…ier.example');
+  equal(hop.name, 'xe-0-1-2.edge17.frankfurt3.carrier.example');
+}
+
+export function test_target_that_nobody_reached_is_drawn_and_says_so() {
+  const of = answer(['den a *', 'sin a *', 'x a T']);
+  of.paths.pop();
+  of.edges = of.edges.filter((each) => of.nodes[each.to].kind !== 'target');
+  Object.assign(of.nodes.find((each) => each.kind === 'target'), { flows: 0, colos: [] });
+  const drawn = drawing(of);
+  const target = drawn.nodes.find((each) => each.kind === 'target');
+  equal(nodeWords(target, new Map()).note, 'not reached');
+  equal(drawn.nodes.filter((each) => each.end).length, 2);
 }

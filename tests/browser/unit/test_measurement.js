@@ -72,11 +72,12 @@ export function test_every_event_is_told() {
 export function test_messages_are_found_by_their_row() {
   const measurement = begun();
   const message = (text, pointer) => measurement.apply('message', { code: 1, message: text, source: pointer && { pointer } });
-  message('one', '/result/0/colos/1');
+  message('sin01: one', '/result/0/colos/1');
   message('of all');
   message('two', '/result/0/colos/1');
-  equal(measurement.remarks({ target: 0, colo: 1 }), ['one', 'two']);
-  equal(measurement.remarks({ target: 0, colo: 0 }), []);
+  equal(measurement.remarks(measurement.row(0, 1)), ['one', 'two']);
+  equal(measurement.remarks(measurement.row(0, 0)), []);
+  equal(measurement.remarks(null), ['of all']);
 }
 
 export function test_answer_is_the_same_as_its_events() {

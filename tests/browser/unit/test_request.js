@@ -49,6 +49,11 @@ export function test_errors_are_shown_at_their_field() {
   });
 }
 
+export function test_errors_name_the_entry_that_was_typed() {
+  const errors = [{ message: 'targets[1] is no host', source: { pointer: '/targets/1' } }];
+  equal(byField(errors, { targets: ['a', 'b/$&'] }), { targets: 'b/$& is no host' });
+}
+
 export function test_names_and_codes_unite_and_selectors_narrow() {
   equal(names([]), ['den01', 'fra01']);
   equal(names(['DEN', 'fra01']), ['den01', 'fra01']);

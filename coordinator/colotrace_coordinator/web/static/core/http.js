@@ -5,6 +5,7 @@ const BASE = new URL('client/v4/', document.baseURI).href;
 const EXPIRED = 1026;
 const REVOKED = 1027;
 const ANSWER_WITHIN_MS = 100_000;
+const TOKEN = /^[!-~]*$/; // Anything else cannot be sent in a header, and no token has it.
 
 /** The token of all requests, and who is told that it is no longer accepted: `core/session.js`. */
 export const access = { token: '', refused: (error) => {} };
@@ -89,6 +90,7 @@ export async function accountsOf(token) {
 
 async function fetched(url, { method = 'GET', body, headers = {}, signal, token, endless } = {}) {
   const secret = token ?? access.token;
+  if (!TOKEN.test(secret)) throw new ApiError('wrong-token');
   const limit = endless ? [] : [AbortSignal.timeout(ANSWER_WITHIN_MS)];
   let response;
   try {
@@ -111,6 +113,7 @@ async function fetched(url, { method = 'GET', body, headers = {}, signal, token,
   }
   if (response.ok) return response;
   const failed = await failure(response);
+  signal?.throwIfAborted(); // The body was not read then: it would have told why.
   const over = failed.kind === 'wrong-token' || failed.kind === 'expired-token';
   if (over && token === undefined) access.refused(failed);
   throw failed;

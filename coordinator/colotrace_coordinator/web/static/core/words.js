@@ -24,10 +24,11 @@ const STEPS = [
   ['second', 1],
 ];
 
-/** Milliseconds as a number without its unit: three significant digits, or whole from 100 on. */
+/** Milliseconds as a number without its unit: three significant digits, or whole from 100 on, and
+ * at least microseconds. */
 export function figure(milliseconds) {
   const size = Math.abs(milliseconds);
-  return number(milliseconds, size >= 100 ? 0 : size >= 10 ? 1 : 2);
+  return number(milliseconds, size >= 100 ? 0 : size >= 10 ? 1 : size >= 0.1 || !size ? 2 : 3);
 }
 
 /** Milliseconds with their unit. */

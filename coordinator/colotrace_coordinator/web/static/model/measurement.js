@@ -1,6 +1,8 @@
 // A measurement as the page holds it: filled by the events of its stream, or by an answer at once.
 import { signal } from '../vendor/signals-core/signals-core.js';
 
+const SKIPPED = 1120; // A message to a slow client: it has the newest state all the same.
+
 /** @typedef {{asn: string, ip: string, name: string, packet_count: number, min_rtt_ms?: number,
  *   mean_rtt_ms?: number, max_rtt_ms?: number, std_dev_rtt_ms?: number, labels?: string[]}} Node */
 /** @typedef {{packets_ttl: number, packets_sent: number, packets_lost: number, nodes: Node[]}} Hop */
@@ -96,8 +98,8 @@ export class Measurement {
 
   #told(message) {
     this.messages.push(message);
-    const pointer = message.source?.pointer;
-    if (pointer) this.#remarks.set(pointer, [...(this.#remarks.get(pointer) ?? []), message.message]);
+    const pointer = message.source?.pointer ?? '';
+    if (message.code !== SKIPPED) this.#remarks.set(pointer, [...(this.#remarks.get(pointer) ?? []), message.message]);
   }
 
   /** @returns {Row} */
@@ -121,8 +123,9 @@ export class Measurement {
     return found;
   }
 
-  /** What messages say about a row, in words. */
-  remarks({ target, colo }) {
-    return this.#remarks.get(`/result/${target}/colos/${colo}`) ?? [];
+  /** What messages say about a row, or about the whole (`null`), in words. */
+  remarks(row) {
+    const found = this.#remarks.get(row ? `/result/${row.target}/colos/${row.colo}` : '') ?? [];
+    return row ? found.map((words) => words.replace(`${row.name}: `, '')) : found;
   }
 }

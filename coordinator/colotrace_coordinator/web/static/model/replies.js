@@ -28,7 +28,7 @@ export function scaleOf(hops) {
   for (const { nodes } of hops) for (const node of nodes) most = Math.max(most, node.max_rtt_ms ?? 0);
   if (!most) return { end: 1, middle: 0.5 };
   const unit = 10 ** Math.floor(Math.log10(most));
-  const end = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find((step) => step * unit >= most) * unit;
+  const end = [1, 1.4, 2, 3, 4, 5, 6, 8, 10].find((step) => step * unit >= most) * unit;
   return { end, middle: end / 2 };
 }
 

@@ -97,13 +97,17 @@ export function faultsOf(params) {
 }
 
 /**
- * The API's errors by the field that each points to; '' for those of no field.
+ * The API's errors by the field that each points to; '' for those of no field. An entry of a list
+ * is named by its text, not by its place in the request.
  * @param {{message: string, source?: {pointer: string}}[]} errors
+ * @param {{targets?: string[], colos?: string[]}} request
  */
-export function byField(errors) {
+export function byField(errors, request = {}) {
   const faults = {};
-  for (const { message, source } of errors) {
+  for (const { message: told, source } of errors) {
     const [, first, second] = (source?.pointer ?? '').split('/');
+    const entry = request[first]?.[second];
+    const message = entry === undefined ? told : told.replaceAll(`${first}[${second}]`, () => entry);
     const field = first === 'options' && second in OPTIONS ? second : { targets: 'targets', colos: 'from' }[first] ?? '';
     faults[field] = faults[field] ? `${faults[field]}; ${message}` : message;
   }

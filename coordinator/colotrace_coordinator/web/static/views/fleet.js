@@ -62,7 +62,7 @@ export function view() {
       ${failed.value ? problem(failed.value, { again: load }) : nothing}
       ${colos.value
         ? html`<p>${whole(up)} of ${count(all.length, 'colo')} up, with ${count(agents.value.length, 'agent')} attached.</p>`
-        : html`<p class="quiet">Loading…</p>`}
+        : failed.value ? nothing : html`<p class="quiet">Loading…</p>`}
       ${map(shown, new Set(), (name) => setParams({ q: name }))}
       <p><label for="fleet-search">Search</label>
         <input id="fleet-search" type="search" .value=${route.value.params.q ?? ''} placeholder="name, city, state, tag"

@@ -50,14 +50,15 @@ export function view() {
     if (Object.keys(faults.value).length) return focusFault();
     sending.value = true;
     const begun = [];
+    const requests = requestsOf(params);
     try {
-      for (const body of requestsOf(params)) {
+      for (const body of requests) {
         const headers = { Prefer: 'respond-async' };
         begun.push((await ask('', { method: 'POST', body, headers })).info.id);
       }
       go(begun.length === 1 ? href('m', { ids: begun }) : href('history'));
     } catch (error) {
-      faults.value = error.errors?.length ? byField(error.errors) : { '': error.message };
+      faults.value = error.errors?.length ? byField(error.errors, requests[begun.length]) : { '': error.message };
       if (begun.length) faults.value[''] = `${count(begun.length, 'measurement')} begun, then: ${error.message}`;
       focusFault();
     }

@@ -109,16 +109,16 @@ export function view({ ids: [id] }, measurement) {
       if (value) untracked(() => draw(value.answer, apart, open));
     }),
     effect(() => {
-      if (shown.value) later(move.light);
+      if (shown.value) later(move.reveal);
     }),
   ];
 
   return {
     template,
-    /** A picture that needs no page; null while nothing is drawn. */
-    svgText() {
-      const found = frame()?.querySelector('svg');
-      return found ? standalone(found, `Paths to ${loaded.value.answer.targets.join(', ')}`) : null;
+    /** Makes a picture that needs no page; null while nothing is drawn. */
+    get svgText() {
+      const { targets } = loaded.value?.answer ?? {};
+      return shown.value?.places ? () => standalone(frame().querySelector('svg'), `Paths to ${targets.join(', ')}`) : null;
     },
     stop() {
       stopping.abort();
@@ -172,8 +172,7 @@ export function view({ ids: [id] }, measurement) {
     if (loading.value) return html`<span class="quiet">Loading…</span>`;
     if (!value || ended.value) return nothing;
     const more = measurement.finished - value.info.rows.finished;
-    return html`<button type="button" @click=${again} ?disabled=${more <= 0}>
-      ${more > 0 ? `Redraw with ${count(more, 'more row')}` : 'The measurement runs; no more rows yet'}</button>`;
+    return html`<button type="button" @click=${again}>${more > 0 ? `Redraw with ${count(more, 'more row')}` : 'Redraw'}</button>`;
   }
 
   function choose(finding) {
@@ -220,7 +219,7 @@ export function view({ ids: [id] }, measurement) {
           </svg>
         </div>
         <figcaption>${legend(of.drawn)}
-          <p class="quiet">Arrow keys follow the edges, Page Up and Page Down the distance, Enter shows details, + and − zoom.</p>
+          <p class="quiet keys">Arrow keys follow the edges, Page Up and Page Down the distance, Enter shows details, + and − zoom.</p>
         </figcaption>
       </figure>
     `;

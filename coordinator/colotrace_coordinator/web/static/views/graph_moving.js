@@ -1,11 +1,11 @@
 // Moving about in the picture of the paths: what is lit, zoom, dragging, and keys.
 import { route, setParams } from '../core/route.js';
 import { passedWith } from '../model/graph.js';
-import { stepFrom } from './graph_keys.js';
 
 const READABLE = 0.8;
 const LEAST = 0.1;
 const MOST = 3;
+const COLUMN = 50;
 const HEIGHT = 0.7; // Of the window, as the style sheet has it.
 export const ZOOM = 1.25;
 
@@ -42,6 +42,18 @@ export function moving({ shown, scale, current }) {
 
   function selected() {
     return shown.value?.of.drawn.nodes.find((each) => each.key === route.value.params.node) ?? null;
+  }
+
+  /** Light what is chosen, and have it in the frame; at first the colos, at the height of the target. */
+  function reveal() {
+    const { of, places } = shown.value;
+    const node = selected() ?? of.drawn.nodes.find((each) => each.kind === 'target');
+    if (node && places && frame()) {
+      const { x, y } = places.boxes[node.id];
+      const [box, size] = [frame(), scale.value || readable(places)];
+      box.scrollTo(selected() ? x * size - box.clientWidth / 2 : 0, y * size - box.clientHeight / 2);
+    }
+    light();
   }
 
   function select(number) {
@@ -135,7 +147,7 @@ export function moving({ shown, scale, current }) {
     passive: false,
   };
 
-  return { light, selected, select, fit, zoom, readable, wheel, onKey, onHover, onDown, onClick };
+  return { light, reveal, selected, select, fit, zoom, readable, wheel, onKey, onHover, onDown, onClick };
 }
 
 /** What the paths pass on which a finding is. */
@@ -144,4 +156,41 @@ function ofFinding(drawn, number) {
   const ends = new Set(drawn.edges.filter((each) => each.findings.includes(number)).map((each) => `${each.from} ${each.to}`));
   return passedWith(drawn, (steps) =>
     steps.some((step, place) => step.some((each) => nodes.has(each) || steps[place + 1]?.some((next) => ends.has(`${each} ${next}`)))));
+}
+
+/**
+ * The next node for a key, or null. Right and left follow the edge that most flows take; up and down
+ * lead to the nodes of the same column; the others follow the order of distance.
+ * @param {number} from
+ * @param {string} key
+ * @param {{nodes: object[], edges: {from: number, to: number, flows: number}[], places: {x: number, y: number}[]}} graph
+ */
+export function stepFrom(from, key, { nodes, edges, places }) {
+  const most = (all, end) => all.sort((a, b) => b.flows - a.flows)[0]?.[end] ?? null;
+  const beside = (sign) => {
+    const { x, y } = places[from];
+    const all = nodes.filter(({ id }) => Math.abs(places[id].x - x) < COLUMN && sign * (places[id].y - y) > 1);
+    return all.sort((a, b) => sign * (places[a.id].y - places[b.id].y))[0]?.id ?? null;
+  };
+  const within = (number) => (number >= 0 && number < nodes.length ? number : null);
+  switch (key) {
+    case 'ArrowRight':
+      return most(edges.filter((each) => each.from === from), 'to');
+    case 'ArrowLeft':
+      return most(edges.filter((each) => each.to === from), 'from');
+    case 'ArrowDown':
+      return beside(1);
+    case 'ArrowUp':
+      return beside(-1);
+    case 'PageDown':
+      return within(from + 1);
+    case 'PageUp':
+      return within(from - 1);
+    case 'Home':
+      return within(0);
+    case 'End':
+      return within(nodes.length - 1);
+    default:
+      return null;
+  }
 }

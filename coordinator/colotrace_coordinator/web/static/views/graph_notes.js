@@ -12,10 +12,10 @@ const COLOS_SHOWN = 12;
  * @param {object} answer `result` of …/graph
  * @param {(finding: number | undefined) => void} choose
  */
-export function told({ fate, cut, without_paths: without, rows }, choose) {
+export function told({ fate, cut, without_paths: without, rows, targets }, choose) {
   const pressed = Number(route.value.params.finding) - 1;
-  const button = ({ in_words: words }, number) => html`<li><button type="button" class="plain"
-    aria-pressed=${number === pressed} @click=${() => choose(number === pressed ? undefined : number + 1)}>${words}</button></li>`;
+  const button = ({ in_words: words, target }, number) => html`<li><button type="button" class="plain"
+    aria-pressed=${number === pressed} @click=${() => choose(number === pressed ? undefined : number + 1)}>${targets.length > 1 ? `${target}: ` : ''}${words}</button></li>`;
   const found = (fate?.findings ?? []).map(button);
   const more = found.length - FINDINGS_SHOWN;
   return html`

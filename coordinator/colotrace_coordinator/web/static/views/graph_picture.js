@@ -7,13 +7,11 @@ const WIDEST = 8;
 const RING = 5;
 const BADGE = 9;
 
-let ruler;
-
-/** The width of a text in the page's own font. */
-function widthOf(text, font) {
-  ruler ??= document.createElement('canvas').getContext('2d');
-  ruler.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
-  return ruler.measureText(text).width;
+/** Tells the width of a text in the page's own font. */
+function ruler(font) {
+  const context = document.createElement('canvas').getContext('2d');
+  context.font = `${font} ${getComputedStyle(document.body).fontFamily}`;
+  return (text) => context.measureText(text).width;
 }
 
 /**
@@ -22,17 +20,18 @@ function widthOf(text, font) {
  * @param {Map<string, string>} cities
  */
 export function measured(drawn, cities) {
+  const [large, small] = [ruler('600 13px'), ruler('600 11px')];
   const words = drawn.nodes.map((each) => nodeWords(each, cities));
   const labels = drawn.edges.map(edgeLabel);
   const boxes = drawn.nodes.map(({ id, kind, sources }, number) => {
     const { title, note } = words[number];
-    const text = Math.max(widthOf(title, '600 13px'), widthOf(note, '600 11px'));
+    const text = Math.max(large(title), small(note));
     const apart = drawn.nodes[number].findings.length ? RING + 3 : 0;
     const [width, height] = [Math.ceil(text) + (note ? 24 : 18), note ? 40 : 26];
     return { id, width: width + 2 * apart, height: height + 2 * apart, apart, source: sources.length > 0, target: kind === 'target' };
   });
   const lines = drawn.edges.map(({ id, from, to, flows }, number) => {
-    const width = labels[number] || drawn.edges[number].findings.length ? widthOf(labels[number], '11px') + 12 : 0;
+    const width = labels[number] || drawn.edges[number].findings.length ? small(labels[number]) + 12 : 0;
     return { id, from, to, width: Math.ceil(width), height: width ? 16 : 0, weight: 1 + Math.round((3 * flows) / drawn.flows) };
   });
   return { drawn, words, labels, boxes, lines };

@@ -79,7 +79,7 @@ export function details(node, { words, id, target, close, open }) {
   return html`
     <aside class="graph-details" aria-label="Details of ${words.name}">
       <button type="button" class="plain close" @click=${close} aria-label="Close the details">✕</button>
-      <h3>${words.title}</h3>
+      <h2>${words.title}</h2>
       <dl>${facts.map(([name, value]) => (value ? html`<dt>${name}</dt><dd>${value}</dd>` : nothing))}</dl>
       ${hops.length
         ? html`<p>Has in it: ${listed(hops.map((each) => each.label), (each) => each)}</p>` : nothing}

@@ -49,13 +49,24 @@ export function keys(open) {
     drawing = true;
     queueMicrotask(() => {
       drawing = false;
-      if (at?.isConnected && document.activeElement === document.body) focus(at);
+      if (at?.isConnected && nothingFocused()) focus(at);
       const body = document.querySelector(`${table} tbody`);
       if (body && !body.querySelector('a[tabindex="0"]')) body.querySelector('a')?.setAttribute('tabindex', '0');
     });
   }
 
-  return { pressed, entered, left, drawn };
+  /** Bring a cell into view, and into the focus if nothing else has it. */
+  function show(place) {
+    if (!place) return;
+    place.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    if (nothingFocused()) focus(place);
+  }
+
+  return { pressed, entered, left, drawn, show };
+}
+
+function nothingFocused() {
+  return document.activeElement === document.body || document.activeElement?.id === 'main';
 }
 
 function focus(place) {

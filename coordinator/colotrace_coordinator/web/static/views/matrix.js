@@ -1,67 +1,58 @@
 // Colos × hops of a target as one table: what is slow, where, and which routers rows share.
 import { guard, html, nothing, repeat, signal } from '../core/html.js';
 import { go, href, route, setParams } from '../core/route.js';
-import { count, figure, ms, percent, whole } from '../core/words.js';
-import { SHADES, Tints, level, limitsOf, shortName } from '../model/tints.js';
+import { SHADES, Tints, limitsOf } from '../model/tints.js';
 import { matrixOf, sorted } from '../model/matrix.js';
 import { keys } from './keys.js';
+import { lineCells } from './matrix_cells.js';
+import { ALIGNS, choices, detail, legend } from './matrix_notes.js';
+import { sortHead } from './sort_head.js';
 
-const ALIGNS = { target: 'the target', source: 'the source' };
-const SHADE_NAMES = { added: 'RTT added at the hop', rtt: 'RTT', loss: 'loss' };
-const FIGURES = { added: 'added RTT in ms', rtt: 'RTT in ms', loss: 'loss in %' };
+const FIGURES = { added: 'added RTT in ms', rtt: 'RTT in ms', loss: 'loss' };
 const HEADS = { name: 'Colo', latency: 'RTT, ms', loss: 'Loss', hops: 'Hops' };
+const ROWS_AT_ONCE = 80; // Rows that are drawn anew in a frame, unless somebody waits for all of them.
+const AGENT = / as seen by agent [^\s:]+/; // The only part of a reason that each colo has of its own.
 const NARROW_PX = 700; // Where the figures of a row have no room beside the target's columns.
-const HINT = 'Point at a cell to see its addresses, RTT and loss. A click, or the Enter key, opens the row.';
-const ROWS_AT_ONCE = 60; // More rows than one frame has time for come in the next ones.
-
-const EMPTY = html`<td role="cell"></td>`;
-const AWAITED = html`<td role="cell" class="awaited"></td>`;
-const SILENT = html`<td role="cell" class="silent"><span class="unseen">no answer</span></td>`;
 
 /** The matrix of a measurement. `template(target)` shows a target by its index. */
 export function matrixView(id, measurement) {
   const tints = new Map();
   const pointed = signal(null);
-  const shown = signal(ROWS_AT_ONCE);
+  const more = signal(0);
+  const keysOf = new WeakMap(); // What each row was last drawn from.
   const held = keys(open);
   let now = null;
   let drawn = '';
+  let asked = null; // The parameters of the last drawing.
+  let left = 0; // Rows that may still be drawn in this frame.
 
   return { template };
 
   function template(target) {
     const { params } = route.value;
     const align = ALIGNS[params.align] ? params.align : 'target';
-    const shade = SHADES[params.shade] ? params.shade : 'added';
     const sort = params.sort ?? 'latency';
     const matrix = matrixOf(measurement.of(target), align);
-    if (!tints.has(target)) tints.set(target, new Tints());
-    const look = {
-      target,
-      align,
-      shade,
-      width: matrix.columns.length,
-      steps: limitsOf(matrix, shade),
-      tints: tints.get(target).of(matrix),
-      remarks: measurement.messages.length,
-    };
-    now = { matrix, lines: sorted(matrix.lines, sort), look };
-    showMore(now.lines.length);
+    const look = lookOf(matrix, target, params);
+    now = { lines: sorted(matrix.lines, sort), look };
+    more.value;
+    left = asked && asked !== params ? Infinity : ROWS_AT_ONCE;
+    asked = params;
     held.drawn('.matrix');
-    keepEnd(`${target} ${align} ${look.width}`, align);
+    scrolled(`${target} ${align} ${look.width}`, align);
     return html`
-      ${choices(align, shade)}
-      <p class="pointed" aria-hidden="true">${pointed.value ? detail(pointed.value) : HINT}</p>
+      ${choices(align, look.shade)}
+      <p class="pointed" aria-hidden="true">${detail(pointed.value)}</p>
       <div class="wide matrix" role="region" aria-label="Colos and hops" tabindex="-1">
-        <table role="table" @click=${clicked} @keydown=${held.pressed} @focusin=${focused} @focusout=${held.left} @mouseover=${point}
-            @mouseleave=${() => (pointed.value = null)}>
-          <caption class="unseen">Hops from each colo to ${measurement.summary.targets[target]}: in each cell the router
-            and the ${FIGURES[shade]}. Columns count ${align === 'target' ? 'back from the target' : 'from the source'}.</caption>
+        <table role="table" @click=${clicked} @keydown=${held.pressed} @focusin=${focused} @focusout=${held.left}
+            @mouseover=${point} @mouseleave=${() => (pointed.value = null)}>
+          <caption class="unseen">Hops from each colo to ${measurement.summary.targets[target]}: in each cell the router,
+            the ${FIGURES[look.shade]}, and loss. Columns count ${align === 'target' ? 'back from the target' : 'from the source'}.</caption>
           <thead role="rowgroup"><tr role="row">
-            ${Object.entries(HEADS).map(([name, words]) => sortHead(name, words, sort))}
+            ${Object.entries(HEADS).map(([name, words]) => sortHead(name, words, sort, name === 'name' ? '' : `number fixed ${name}`))}
             ${matrix.columns.map((column) => html`<th role="columnheader" scope="col">${columnName(column)}</th>`)}
           </tr></thead>
-          <tbody role="rowgroup">${repeat(now.lines.slice(0, shown.value), ({ row }) => row.name, (line) => lineTemplate(line, look))}</tbody>
+          <tbody role="rowgroup">${repeat(now.lines, ({ row }) => row.name, (line) => lineTemplate(line, look))}</tbody>
         </table>
       </div>
       ${legend(look)}
@@ -69,38 +60,48 @@ export function matrixView(id, measurement) {
     `;
   }
 
+  /** @returns {import('./matrix_cells.js').Look} */
+  function lookOf(matrix, target, { align, shade: wanted, colo, hop }) {
+    if (!tints.has(target)) tints.set(target, new Tints());
+    const shade = SHADES[wanted] ? wanted : 'added';
+    return {
+      align,
+      shade,
+      width: matrix.columns.length,
+      steps: limitsOf(matrix, shade),
+      tints: tints.get(target).of(matrix),
+      colo,
+      hop: Number(hop),
+    };
+  }
+
   /** The cells of a line are drawn anew only if something of them has changed. */
   function lineTemplate(line, look) {
     const { row, cells, start } = line;
-    const { align, shade, width, steps, remarks } = look;
+    const { align, shade, width, steps, hop } = look;
+    const chosen = row.name === look.colo;
     const shared = cells.map(({ ip }) => look.tints.get(ip) ?? 0).join('');
-    const key = `${row.version} ${start} ${width} ${align} ${shade} ${steps} ${shared} ${remarks}`;
+    const fault = row.error && faultOf(row);
+    const key = inTime(row, chosen, `${row.version} ${start} ${width} ${align} ${shade} ${steps} ${shared} ${fault} ${chosen && hop}`);
     return html`
-      <tr role="row" class=${row.done ? '' : 'running'}>
+      <tr role="row" class="${row.done ? '' : 'running'} ${chosen ? 'chosen' : ''}">
         <th role="rowheader" scope="row"><a href=${linkTo(row)} tabindex="-1" .textContent=${row.name}></a><small .textContent=${row.city}></small></th>
-        ${guard([key, row], () => [figures(line), ...cellsOf(line, look)])}
+        ${guard([key, row], () => (key ? lineCells(line, fault, look) : nothing))}
       </tr>
     `;
   }
 
-  function figures({ row, rtt, lost, sent, reached, hops }) {
-    if (row.error) return html`<td role="cell" colspan="3" class="bad words fixed">${faultOf(row)}</td>`;
-    if (!row.done && rtt === null)
-      return html`<td role="cell" colspan="3" class="quiet words fixed">${hops ? `running, ${count(hops, 'hop')} so far` : 'running'}</td>`;
-    if (!reached)
-      return html`<td role="cell" colspan="2" class="bad words fixed">no answer from the target</td><td role="cell" class="number hops fixed">${hops}</td>`;
-    const { min_rtt_ms: min, max_rtt_ms: max } = row.summary;
-    const range = rtt === null ? '' : `${figure(min)}–${figure(max)}`;
-    return html`
-      <td role="cell" class="number latency fixed"><b .textContent=${rtt === null ? 'no times' : figure(rtt)}></b><small .textContent=${range}></small></td>
-      <td role="cell" class="number loss fixed ${lost ? 'bad' : ''}" .textContent=${percent(sent ? lost / sent : 0)}></td>
-      <td role="cell" class="number hops fixed" .textContent=${hops}></td>
-    `;
+  /** The key that a row is drawn by: its last one if this frame has no time left. */
+  function inTime(row, first, key) {
+    if (keysOf.get(row) === key) return key;
+    if (left === 0) requestAnimationFrame(() => (more.value += 1));
+    left -= 1;
+    if (left >= 0 || first) keysOf.set(row, key);
+    return keysOf.get(row);
   }
 
   function faultOf(row) {
-    const [words] = measurement.remarks(row);
-    return words ?? row.error;
+    return measurement.remarks(row)[0] ?? row.error;
   }
 
   function linkTo({ name, target }, hop) {
@@ -118,13 +119,20 @@ export function matrixView(id, measurement) {
     return { line, cell: line.cells[place.cellIndex - fixed - line.start] };
   }
 
+  /** Open a row at a hop. Whoever comes back finds the cell marked. */
   function open(element) {
     const at = found(element);
-    if (at) go(linkTo(at.line.row, at.cell?.ttl));
+    if (!at) return;
+    const { row } = at.line;
+    setParams({ colo: row.name, hop: at.cell?.ttl });
+    go(linkTo(row, at.cell?.ttl));
   }
 
   function clicked(event) {
-    if (!event.target.closest('a') && !String(getSelection())) open(event.target);
+    const aside = event.ctrlKey || event.metaKey || event.shiftKey || String(getSelection());
+    if (aside || event.target.closest('thead')) return;
+    event.preventDefault();
+    open(event.target);
   }
 
   function focused(event) {
@@ -134,29 +142,26 @@ export function matrixView(id, measurement) {
 
   function point(event) {
     const at = found(event.target);
-    if (at?.cell !== pointed.peek()?.cell || at?.line.row !== pointed.peek()?.line.row) pointed.value = at;
+    const before = pointed.peek();
+    if (at?.cell !== before?.cell || at?.line.row !== before?.line.row) pointed.value = at;
   }
 
-  /** Aligned at the target, the target is in view, and stays there while columns come in. */
-  function keepEnd(key, align) {
-    if (key === drawn) return;
-    const box = document.querySelector('.matrix');
-    const atEnd = !box || box.scrollLeft + box.clientWidth > box.scrollWidth - 2 || !drawn.includes(align);
+  /** Aligned at the target, the target is in view and stays there; a cell that the URL names is, too. */
+  function scrolled(key, align) {
+    if (key === drawn && document.querySelector('.matrix')) return;
+    const before = document.querySelector('.matrix');
+    const atEnd = !before || before.scrollLeft + before.clientWidth > before.scrollWidth - 2 || !drawn.includes(align);
     drawn = key;
     queueMicrotask(() => {
-      const shown = document.querySelector('.matrix');
-      const wide = shown.clientWidth > NARROW_PX;
-      if (atEnd) shown.scrollLeft = align === 'target' && wide ? Number.MAX_SAFE_INTEGER : 0;
+      const box = document.querySelector('.matrix');
+      if (atEnd) box.scrollLeft = align === 'target' && box.clientWidth > NARROW_PX ? Number.MAX_SAFE_INTEGER : 0;
+      if (!before) held.show(box.querySelector('td.chosen') ?? box.querySelector('.chosen th'));
     });
-  }
-
-  function showMore(all) {
-    if (shown.peek() < all) requestAnimationFrame(() => (shown.value = shown.peek() + ROWS_AT_ONCE));
   }
 
   /** Why rows have failed, once for all rows with the same reason. */
   function faults(lines) {
-    const reasons = Map.groupBy(lines.filter(({ row }) => row.error), ({ row }) => faultOf(row));
+    const reasons = Map.groupBy(lines.filter(({ row }) => row.error), ({ row }) => faultOf(row).replace(AGENT, ''));
     if (!reasons.size) return nothing;
     return html`
       <h2>Rows that failed</h2>
@@ -165,94 +170,6 @@ export function matrixView(id, measurement) {
   }
 }
 
-function cellsOf({ row, start, cells }, look) {
-  const from = start + cells.length;
-  return Array.from({ length: look.width }, (_, column) => {
-    const cell = cells[column - start];
-    return cell ? cellTemplate(cell, look) : column === from && !row.done ? AWAITED : EMPTY;
-  });
-}
-
-// Texts are properties, not children: a cell then needs half of the nodes.
-function cellTemplate(cell, { tints, shade, steps }) {
-  if (!cell.ip) return SILENT;
-  const value = SHADES[shade].of(cell);
-  const loss = cell.sent ? cell.lost / cell.sent : 0;
-  const limited = loss && cell.carries === false;
-  const heat = value === null || (limited && shade === 'loss') ? 0 : level(value, steps);
-  const kind = `tint-${tints.get(cell.ip) ?? 0} heat-${heat}${limited ? ' limited' : cell.carries ? ' lossy' : ''}`;
-  const name = `${shortName(cell.name, cell.ip)}${cell.others ? ` +${cell.others}` : ''}`;
-  const words = shade === 'loss' ? '' : numbered(value, shade, cell);
-  if (!loss && shade !== 'loss')
-    return html`<td role="cell" class=${kind}><span .textContent=${name}></span><b .textContent=${words}></b></td>`;
-  return html`<td role="cell" class=${kind}><span .textContent=${name}></span><b .textContent=${words}></b><em .textContent=${percent(loss)}></em></td>`;
-}
-
-function numbered(value, shade, cell) {
-  if (value === null) return '';
-  if (shade !== 'added' || cell.added === null) return figure(value);
-  const size = figure(Math.abs(value));
-  return size === figure(0) ? '0' : `${value < 0 ? '−' : '+'}${size}`;
-}
-
 function columnName(column) {
   return column === 0 ? 'target' : column < 0 ? `−${-column}` : column;
-}
-
-function sortHead(name, words, sort) {
-  const by = sort.replace('-', '') === name;
-  const turned = by && sort.startsWith('-');
-  const { view, ids, params } = route.value;
-  const next = by && !turned ? `-${name}` : name;
-  const upwards = turned !== (name === 'name');
-  return html`
-    <th role="columnheader" scope="col" class=${name === 'name' ? '' : `number fixed ${name}`} aria-sort=${by ? (upwards ? 'ascending' : 'descending') : nothing}>
-      <a href=${href(view, { ids, params: { ...params, sort: next } })}>${words}${by ? (upwards ? ' ↑' : ' ↓') : ''}</a>
-    </th>
-  `;
-}
-
-function choices(align, shade) {
-  return html`
-    <div class="choices">
-      ${choice('align', 'Align at', ALIGNS, align)} ${choice('shade', 'Shade by', SHADE_NAMES, shade)}
-    </div>
-  `;
-}
-
-function choice(name, label, names, chosen) {
-  return html`
-    <label>${label}
-      <select @change=${(event) => setParams({ [name]: event.target.value })}>
-        ${Object.entries(names).map(([value, words]) => html`<option value=${value} ?selected=${value === chosen}>${words}</option>`)}
-      </select>
-    </label>
-  `;
-}
-
-function legend({ shade, steps }) {
-  const words = shade === 'loss' ? (step) => percent(step) : (step) => `${step < 1 ? figure(step) : whole(step)} ms`;
-  return html`
-    <p class="legend">
-      <span>Shade: ${SHADE_NAMES[shade]}, from</span>
-      ${steps.map((step, number) => html`<span class="key heat-${number + 1}">${words(step)}</span>`)}
-      <span class="key limited">loss that does not carry on: the router limits its answers</span>
-      <span class="key silent">no answer</span>
-      <span>Equal colours down a column: the same router. +1: further routers at this hop.</span>
-    </p>
-  `;
-}
-
-function detail({ line: { row }, cell }) {
-  if (!cell) return html`<b>${row.name}</b> ${row.city}`;
-  const { ttl, name, ip, asn, rtt, added, sent, lost, carries, others } = cell;
-  const parts = [
-    ip ? [name, ip, asn].filter(Boolean).join(' ') : 'no answer',
-    others ? `${count(others, 'further router')}` : '',
-    rtt === null ? '' : `RTT ${ms(rtt)}`,
-    added === null ? '' : `added ${ms(added)}`,
-    sent ? `${lost} of ${count(sent, 'packet')} lost` : '',
-    carries === false ? 'the loss does not carry on' : '',
-  ];
-  return html`<b>${row.name}</b> hop ${ttl}: ${parts.filter(Boolean).join(', ')}`;
 }

@@ -20,6 +20,7 @@ const ENDS = {
   cancelled: 'cancelled',
 };
 const QUARTERS = 4;
+const CLOCK_MS = 20_000; // "2 min ago" is not for ever.
 
 /** One measurement. */
 export function view({ ids: [id] }) {
@@ -33,6 +34,8 @@ export function view({ ids: [id] }) {
   const tabs = { matrix: matrixView(id, measurement), rows: rowsView(id, measurement) };
   let watched = false; // Whether it ran when it was opened.
   let quarter = 0;
+  const clock = signal(0);
+  const ticking = setInterval(() => (clock.value += 1), CLOCK_MS);
 
   watch();
 
@@ -110,6 +113,7 @@ export function view({ ids: [id] }) {
 
   function stop() {
     stopping.abort();
+    clearInterval(ticking);
     graph.peek()?.stop?.();
     for (const tab of Object.values(tabs)) tab.stop?.();
   }
@@ -123,6 +127,7 @@ export function view({ ids: [id] }) {
 
   function template() {
     measurement.version.value;
+    clock.value;
     const { summary } = measurement;
     if (failed.value) return problem(failed.value, { again: watch });
     if (!summary)
@@ -134,9 +139,10 @@ export function view({ ids: [id] }) {
       <h1>${summary.targets[chosen]}</h1>
       ${connection.value === 'lost' ? lost() : nothing}
       ${head(summary, chosen)}
+      ${measurement.remarks(null).map((words) => html`<p class="notice">${words}</p>`)}
       ${said.value ? html`<p class="notice" role="alert">${said.value}</p>` : nothing}
       ${summary.targets.length > 1 ? targets(summary.targets, chosen) : nothing}
-      ${measurement.running ? nothing : fate(summary.targets[chosen])}
+      ${measurement.running || tab === 'graph' ? nothing : fate(summary.targets[chosen])}
       <nav class="tabs" aria-label="Ways to show it">
         ${Object.entries(TABS).map(
           ([name, words]) => html`<a href=${link({ view: name })} aria-current=${name === tab ? 'page' : nothing}>${words}</a>`,
@@ -164,15 +170,19 @@ export function view({ ids: [id] }) {
             : html`<a href=${href('trace', { params: paramsOf(summary) })}>Trace again</a>`}
           <a href=${href('pair', { ids: [id], params: { target } })}>Over time</a>
           <button type="button" @click=${() => compare(target)}>Compare with the one before</button>
-          ${shareMenu(summary, () => graph.value?.picture?.() ?? null)}
+          ${shareMenu(summary, route.value.params.view === 'graph' ? graph.value?.svgText : null)}
         </div>
       </div>
     `;
   }
 
   function status(summary) {
-    if (!measurement.running)
-      return html`<b>${ENDS[summary.status]}</b>${summary.took_ms === null ? nothing : ` in ${lasted(summary.took_ms)}`}`;
+    if (!measurement.running) {
+      const { failed, unreached } = summary.rows;
+      return html`<b>${ENDS[summary.status]}</b>${summary.took_ms === null ? nothing : ` in ${lasted(summary.took_ms)}`}
+        ${failed ? html` · <span class="bad">${count(failed, 'row')} failed</span>` : nothing}
+        ${unreached ? html` · <span class="bad">${count(unreached, 'row')} not reached</span>` : nothing}`;
+    }
     const { finished, rows } = measurement;
     return html`<b>running</b>: ${whole(finished)} of ${count(rows.size, 'row')} ended
       <progress max=${rows.size} .value=${finished} aria-label="Rows that have ended"></progress>`;
@@ -188,11 +198,13 @@ export function view({ ids: [id] }) {
     const bad = found.bad.filter((each) => each.target === target);
     if (!findings.length && !bad.length) return nothing;
     return html`
-      <ul class="fate" aria-label="What bad rows share">
-        ${findings.map((each) => html`<li><b>${each.in_words}.</b></li>`)}
-        ${findings.length ? nothing : bad.map((each) => html`<li>${each.in_words}.</li>`)}
-        ${findings.length ? html`<li><a href=${link({ view: 'graph' })}>Show on the graph</a></li>` : nothing}
-      </ul>
+      <section class="fate" aria-label="What bad rows share">
+        <ul>
+          ${findings.map((each) => html`<li><b>${each.in_words}.</b></li>`)}
+          ${findings.length ? nothing : bad.map((each) => html`<li>${each.in_words}.</li>`)}
+        </ul>
+        ${findings.length ? html`<a href=${link({ view: 'graph' })}>Show on the graph</a>` : nothing}
+      </section>
     `;
   }
 }

@@ -47,5 +47,5 @@ function control(name, { label, choices, least, most, standard }, value, fault, 
   return html`<label for=${name}>${label}</label>
     <input id=${name} type="number" inputmode="numeric" min=${least} max=${most} placeholder=${standard}
       .value=${value ?? ''} aria-describedby=${described} aria-invalid=${!!fault}
-      @change=${(event) => set(name, event.target.value)}>`;
+      @input=${(event) => event.target.validity.badInput || set(name, event.target.value)}>`;
 }

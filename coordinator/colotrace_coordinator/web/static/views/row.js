@@ -3,14 +3,16 @@ import { html, nothing, repeat, signal } from '../core/html.js';
 import { ask } from '../core/http.js';
 import { href, route } from '../core/route.js';
 import { count, figure, lasted, percent } from '../core/words.js';
+import { matrixOf, sorted } from '../model/matrix.js';
 import { byNode, nodesOf, scaleOf } from '../model/replies.js';
+import { sortHead } from './sort_head.js';
 import { axis, strip } from './strip.js';
 
 /** The rows of a measurement. `template(target)` shows a target by its index. */
 export function rowsView(id, measurement) {
   const stopping = new AbortController();
   const replies = signal(new Map());
-  let focused = '';
+  let opened = '';
 
   return { template, stop: () => stopping.abort() };
 
@@ -19,7 +21,9 @@ export function rowsView(id, measurement) {
     const rows = measurement.of(target);
     const place = rows.findIndex(({ name }) => name === colo);
     if (colo && place < 0) return html`<p class="problem">No colo of this measurement is called ${colo}. ${all('All rows')}</p>`;
-    return colo ? one(rows, place) : list(rows);
+    if (colo) return one(rows, place);
+    opened = '';
+    return list(rows);
   }
 
   /** The replies of a row that has ended; without them, its statistics are shown. */
@@ -43,10 +47,10 @@ export function rowsView(id, measurement) {
     const key = `${row.target}/${row.colo}`;
     const { hop } = route.value.params;
     if (row.done) load(key, target, row.name);
-    focusHop(`${key}/${hop}`, hop);
+    attend(`${key}/${hop}`);
     return html`
       <div class="row-head">
-        <h2>${row.name} <span class="quiet">${row.city}</span> → ${target}</h2>
+        <h2 tabindex="-1">${row.name} <span class="quiet">${row.city}</span> → ${target}</h2>
         <p class="actions">
           ${step(rows[place - 1], '←', 'Previous colo')} ${step(rows[place + 1], '→', 'Next colo')} ${all('All rows')}
           <a href=${href('pair', { ids: [id], params: { target, colo: row.name } })}>Over time</a>
@@ -69,24 +73,28 @@ export function rowsView(id, measurement) {
     return html`<a href=${to({ colo: undefined, hop: undefined })}>${words}</a>`;
   }
 
-  /** The row that a link names a hop of is in view. */
-  function focusHop(key, hop) {
-    if (!hop || focused === key) return;
-    focused = key;
-    requestAnimationFrame(() => document.querySelector('.hops tr.chosen')?.scrollIntoView({ block: 'nearest' }));
+  /** A row that is opened has the focus, and the hop that its link names is in view. */
+  function attend(key) {
+    if (opened === key) return;
+    opened = key;
+    requestAnimationFrame(() => {
+      document.querySelector('.row-head h2')?.focus({ preventScroll: true });
+      document.querySelector('.hops .chosen')?.scrollIntoView({ block: 'nearest' });
+    });
   }
 
   function list(rows) {
+    const sort = route.value.params.sort ?? 'name';
     return html`
       <div class="wide" role="region" aria-label="Rows" tabindex="0">
         <table class="rows">
           <thead><tr>
-            <th scope="col">Colo</th><th scope="col">City</th><th scope="col" class="number">Answers</th>
-            <th scope="col" class="number">Loss</th><th scope="col" class="number">Hops</th>
-            <th scope="col" class="number">RTT min</th><th scope="col" class="number">mean</th>
+            ${sortHead('name', 'Colo', sort)}<th scope="col">City</th><th scope="col" class="number">Answers</th>
+            ${sortHead('loss', 'Loss', sort, 'number')}${sortHead('hops', 'Hops', sort, 'number')}
+            <th scope="col" class="number">RTT min</th>${sortHead('latency', 'mean', sort, 'number')}
             <th scope="col" class="number">max</th><th scope="col" class="number">SD, ms</th><th scope="col">Notes</th>
           </tr></thead>
-          <tbody>${repeat(rows, ({ name }) => name, line)}</tbody>
+          <tbody>${repeat(sorted(matrixOf(rows).lines, sort), ({ row }) => row.name, ({ row }) => line(row))}</tbody>
         </table>
       </div>
     `;

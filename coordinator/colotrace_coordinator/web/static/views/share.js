@@ -43,13 +43,12 @@ async function tried(action) {
 /**
  * The menus "Share" and "Save".
  * @param {{id: string, targets: string[]}} measurement
- * @param {() => string | null} picture the current view as a self-contained SVG, null if it has none
+ * @param {(() => string) | null} [picture] makes a self-contained SVG of the current view
  */
-export function shareMenu({ id, targets }, picture = () => null) {
+export function shareMenu({ id, targets }, picture = null) {
   const name = `${(targets[0] ?? 'traceroute').replace(/[^\w.-]+/g, '_')}-${id.slice(0, 12)}`;
   const copied = (format) => tried(async () => copy(await text(`/${id}?format=${format}`)));
   const saved = (format) => tried(async () => save(await text(`/${id}?format=${format}`), `${name}.${FORMATS[format][1]}`));
-  const svg = picture();
   return html`
     <div class="menus">
       ${menu('Share', [
@@ -58,7 +57,7 @@ export function shareMenu({ id, targets }, picture = () => null) {
         ['Copy as text', () => copied('text')],
       ])}
       ${menu('Save', [
-        ...(svg ? [['Picture (SVG)', () => save(svg, `${name}.svg`, 'image/svg+xml')]] : []),
+        ...(picture ? [['Picture (SVG)', () => save(picture(), `${name}.svg`, 'image/svg+xml')]] : []),
         ...Object.entries(FORMATS).map(([format, [words]]) => [words, () => saved(format)]),
       ])}
       ${failed.value ? html`<p class="field-error" role="alert">${failed.value.message}</p>` : nothing}

@@ -67,7 +67,8 @@ async function show() {
     untracked(() => go(href('trace', { account: accounts[0].id, params: route.value.params }), { replace: true }));
     return;
   }
-  const wanted = session.value ? [account, view, ...ids].join('/') : '';
+  const allowed = accounts.some((each) => each.id === account);
+  const wanted = allowed ? [account, view, ...ids].join('/') : '';
   if (wanted === key) return;
   key = wanted;
   untracked(() => shown.peek()?.stop?.());

@@ -45,7 +45,7 @@ export function axis({ end, middle }) {
   const anchors = ['start', 'middle', 'end'];
   return html`
     <svg class="strip" viewBox="0 0 ${WIDTH} 12" width=${WIDTH} height="12" aria-hidden="true">
-      ${[0, middle, end].map((tick, place) => svg`<text x=${x(tick, end)} y="10" text-anchor=${anchors[place]}>${tick ? figure(tick) : 0}</text>`)}
+      ${[0, middle, end].map((tick, place) => svg`<text x=${x(tick, end)} y="10" text-anchor=${anchors[place]}>${tick.toLocaleString()}</text>`)}
     </svg>
   `;
 }

@@ -3,6 +3,7 @@ import { Graph, layout } from '../vendor/dagre/dagre.js';
 
 const ROOT = 'root';
 const SINK = 'sink';
+const MARGIN = 24; // Room for rings and their signs.
 /** Above so many nodes, the ranks are good rather than best. */
 const MANY = 250;
 
@@ -18,7 +19,7 @@ export function placed({ boxes, lines }) {
   const began = performance.now();
   const graph = new Graph();
   graph.setGraph({
-    rankdir: 'LR', nodesep: 14, edgesep: 8, ranksep: 40, marginx: 24, marginy: 24,
+    rankdir: 'LR', nodesep: 14, edgesep: 8, ranksep: 34, marginy: MARGIN,
     ranker: boxes.length > MANY ? 'tight-tree' : 'network-simplex',
   });
   // All sources are at the left and all targets at the right: lines that are not drawn pull them there.
@@ -31,17 +32,24 @@ export function placed({ boxes, lines }) {
   }
   for (const { from, to, width, height, weight } of lines)
     graph.setEdge(`${from}`, `${to}`, { width, height, weight, minlen: 1, labelpos: 'c' });
+  // A target that was not reached is where the paths end.
+  const [lead, led] = [new Set(lines.map((each) => each.from)), new Set(lines.map((each) => each.to))];
+  const ends = boxes.filter((each) => !each.target && !lead.has(each.id));
+  for (const { id } of boxes.filter((each) => each.target && !led.has(each.id)))
+    for (const end of ends) graph.setEdge(`${end.id}`, `${id}`, { width: 0, height: 0, weight: 1, minlen: 1 });
   layout(graph);
   const found = boxes.map(({ id }) => graph.node(`${id}`));
-  const all = graph.graph();
+  const left = Math.min(...found.map((each) => each.x - each.width / 2)) - MARGIN;
+  const right = Math.max(...found.map((each) => each.x + each.width / 2)) + MARGIN;
+  const moved = ({ x, y }) => ({ x: x - left, y });
   return {
-    boxes: found.map(({ x, y }) => ({ x, y })),
+    boxes: found.map(moved),
     lines: lines.map(({ from, to }) => {
-      const { points, x, y } = graph.edge(`${from}`, `${to}`);
-      return { points, x, y };
+      const line = graph.edge(`${from}`, `${to}`);
+      return { points: line.points.map(moved), ...moved(line) };
     }),
-    width: all.width,
-    height: all.height,
+    width: right - left,
+    height: graph.graph().height,
     ms: performance.now() - began,
   };
 }
