@@ -6,7 +6,7 @@ async function failing(status, errors, headers = {}) {
   const real = globalThis.fetch;
   globalThis.fetch = async () => new Response(JSON.stringify({ errors }), { status, headers });
   try {
-    return await throws(() => accountsOf('a token'));
+    return await throws(() => accountsOf('a-token'));
   } finally {
     globalThis.fetch = real;
   }

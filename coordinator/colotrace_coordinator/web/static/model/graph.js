@@ -96,6 +96,7 @@ function node(id, of, { folded, ends, marks }) {
     ttls: [Math.min(...of.map((each) => each.min_ttl)), Math.max(...of.map((each) => each.max_ttl))],
     added: rises.length && !sources.length ? rises.reduce((sum, each) => sum + (each.added_ms * each.flows) / flows, 0) : null,
     end: ends.has(first.id),
+    side: sideOf(of),
     findings: [...new Set(of.flatMap((each) => marks.nodes.get(each.id) ?? []))],
     bad: new Map(sources.length ? [...marks.bad].map(([name, all]) => [name, colos.filter((each) => all.has(each))]) : []),
   };
@@ -151,10 +152,17 @@ function edgesOf(answer, { at, nodes, marks }) {
       share: Math.min(flows / totals[edge.from], 1),
       certain: of.some((each) => each.certain),
       balanced: false,
+      side: sideOf(of),
       added: rise ?? null,
       findings: [...new Set(of.flatMap((each) => marks.edges.get(`${each.from} ${each.to}`) ?? []))],
     };
   });
+}
+
+/** Of two compared graphs, the one that has all of these; '' if both have some. */
+function sideOf(parts) {
+  const [first, ...others] = new Set(parts.map((each) => each.side));
+  return others.length || first === 'both' ? '' : (first ?? '');
 }
 
 function mean(edges) {

@@ -36,7 +36,8 @@ export function view({ ids: [before, after] }) {
 
   async function openGraph() {
     const { view } = await import('./compare_graph.js');
-    graph.value ??= view(before, after);
+    const [first, second] = infos.value.map(({ targets }) => targets);
+    graph.value ??= view(before, after, first.filter((each) => second.includes(each)));
   }
 
   function stop() {
