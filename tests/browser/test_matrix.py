@@ -26,9 +26,12 @@ Shows = Callable[..., Awaitable[Page]]
 
 @pytest.fixture(scope="module", name="measurement_id")
 def _measurement_id(watched_fleet: Fleet) -> str:
-    posted = httpx.post(
-        watched_fleet.path(), headers=watched_fleet.headers(), json={"targets": TARGETS}, timeout=30
-    )
+    return measured(watched_fleet, {"targets": TARGETS})
+
+
+def measured(fleet: Fleet, body: dict[str, object], **headers: str) -> str:
+    """The id of a measurement."""
+    posted = httpx.post(fleet.path(), headers={**fleet.headers(), **headers}, json=body, timeout=30)
     return str(posted.headers["measurement-id"])
 
 
@@ -269,3 +272,29 @@ async def test_text_of_the_network_is_never_markup(made_shows: Shows) -> None:
     tab = await made_shows(made, "view=rows&colo=c000", told=told)
     await expect(tab.locator(".hops")).to_contain_text(nasty)
     await expect(tab.locator("main img")).to_have_count(0)
+
+
+async def test_measurement_that_runs_can_be_cancelled(
+    signed_in: Page, watched_fleet: Fleet
+) -> None:
+    body = {"targets": ["198.18.20.222"], "options": {"wait_time": 5, "max_ttl": 30}}
+    begun = measured(watched_fleet, body, Prefer="respond-async")
+    path = f"/#/{ACCOUNT}/m/{begun}"
+    await signed_in.goto(watched_fleet.url + path)
+    await expect(signed_in.get_by_text("running: 0 of 4 rows ended")).to_be_visible()
+    await expect(line(signed_in, "den01")).to_contain_text("so far")
+    await signed_in.get_by_role("button", name="Cancel").click()
+    await expect(signed_in.get_by_text("cancelled", exact=True)).to_be_visible()
+    failed = signed_in.get_by_role("listitem").filter(has_text="den01, den02, fra01, sin01: ")
+    await expect(failed).to_contain_text("the measurement was cancelled")
+
+
+async def test_measurement_is_compared_with_the_one_before(
+    lab_shows: Shows, watched_fleet: Fleet
+) -> None:
+    measured(watched_fleet, {"targets": ["far.lab.example"]})
+    later = measured(watched_fleet, {"targets": ["far.lab.example"]})
+    tab = await lab_shows()
+    await tab.goto(f"{watched_fleet.url}/#/{ACCOUNT}/m/{later}")
+    await tab.get_by_role("button", name="Compare with the one before").click()
+    await expect(tab).to_have_url(re.compile(rf"/compare/\w{{32}}/{later}"))

@@ -29,6 +29,14 @@ export function test_unreached_row_without_a_shared_router_ends_before_the_targe
   equal([lines[1].start, lines[1].aligned], [0, false]);
 }
 
+export function test_cells_of_a_row_that_runs_stay_where_they_are() {
+  const measurement = Measurement.of(answer([row('runs', ['a'])], { status: 'running' }));
+  const start = () => matrixOf(measurement.of(0)).lines[0].start;
+  const before = start();
+  measurement.row(0, 0).merge(row('runs', ['a', 'b', 'c']).hops, row('runs', []).target_summary, false);
+  equal([before, start()], [0, 0]);
+}
+
 export function test_added_rtt_is_beyond_the_hop_that_answered_before() {
   const [{ cells }] = of([row('den01', ['a', '', 't'])]).lines;
   equal(cells.map(({ added }) => added), [null, null, 20]);

@@ -25,11 +25,12 @@ export function matrixOf(rows, align = 'target') {
   const places = atTarget ? placed(found) : found.map(({ cells }) => ({ place: cells.length, aligned: true }));
   const width = Math.max(0, ...places.map(({ place }) => place));
   const columns = Array.from({ length: width }, (_, column) => (atTarget ? column + 1 - width : column + 1));
-  const lines = found.map(({ line }, number) => ({
-    ...line,
-    start: atTarget ? width - places[number].place : 0,
-    aligned: places[number].aligned,
-  }));
+  const lines = found.map(({ line }, number) => {
+    const { place, aligned } = places[number];
+    // What a row that runs adds at its end must not move its other cells.
+    const fromSource = !atTarget || (!aligned && !line.row.done);
+    return { ...line, start: fromSource ? 0 : width - place, aligned };
+  });
   return { columns, lines };
 }
 

@@ -43,7 +43,7 @@ export function matrixView(id, measurement) {
     return html`
       ${choices(align, look.shade)}
       <p class="pointed" aria-hidden="true">${detail(pointed.value)}</p>
-      <div class="wide matrix" role="region" aria-label="Colos and hops" tabindex="-1">
+      <div class="wide matrix shade-${look.shade}" role="region" aria-label="Colos and hops" tabindex="-1">
         <table role="table" @click=${clicked} @keydown=${held.pressed} @focusin=${focused} @focusout=${held.left}
             @mouseover=${point} @mouseleave=${() => (pointed.value = null)}>
           <caption class="unseen">Hops from each colo to ${measurement.summary.targets[target]}: in each cell the router,
