@@ -12,6 +12,7 @@ h1 { font-size: 1.4rem; margin: 0 0 .25rem; } h2 { font-size: 1.15rem; margin: 2
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .2rem .5rem; vertical-align: top;
   border-top: 1px solid var(--line); }
+body > table td { overflow-wrap: anywhere; }
 .n { text-align: right; white-space: nowrap; }
 .q { color: var(--quiet); } .bad { color: var(--bad); }
 .wide { overflow-x: auto; }
