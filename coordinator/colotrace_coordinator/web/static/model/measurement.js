@@ -61,6 +61,8 @@ export class Measurement {
     /** @type {Map<string, Row>} by 'TARGET/COLO', indexes of the summary's lists, in their order */
     this.rows = new Map();
     this.messages = [];
+    /** How many rows have ended. */
+    this.finished = 0;
     this.version = signal(0);
   }
 
@@ -70,7 +72,7 @@ export class Measurement {
     found.#begin(info);
     const done = info.status !== 'running';
     for (const [target, { colos }] of result.entries())
-      for (const [colo, row] of colos.entries()) found.row(target, colo).replace(row, done);
+      for (const [colo, row] of colos.entries()) found.#replace({ target, colo, row }, done);
     for (const each of messages) found.#told(each);
     return found;
   }
@@ -82,12 +84,19 @@ export class Measurement {
     else if (kind === 'message') this.#told(data);
     else if (kind === 'hops')
       this.row(data.target, data.colo).merge(data.hops, data.target_summary, data.fresh);
-    else if (kind === 'row') this.row(data.target, data.colo).replace(data.row, true);
+    else if (kind === 'row') this.#replace(data, true);
     this.version.value += 1;
+  }
+
+  #replace({ target, colo, row }, done) {
+    const found = this.row(target, colo);
+    this.finished += Number(done) - Number(found.done);
+    found.replace(row, done);
   }
 
   #begin(summary) {
     this.summary = summary;
+    this.finished = 0;
     this.messages = [];
     this.#remarks = new Map();
     this.rows = new Map();
@@ -114,13 +123,6 @@ export class Measurement {
 
   get running() {
     return this.summary?.status === 'running';
-  }
-
-  /** How many rows have ended. */
-  get finished() {
-    let found = 0;
-    for (const row of this.rows.values()) found += row.done;
-    return found;
   }
 
   /** What messages say about a row, or about the whole (`null`), in words. */

@@ -19,17 +19,27 @@ export function byNode(replies) {
   return found;
 }
 
+/** What plots can show: RTTs, or how much slower a reply is than the node's fastest. */
+export const PLOTS = { rtt: 'RTT', spread: "RTT above the node's fastest reply" };
+
+/** The RTT at which a node's plot begins. */
+export function baseOf(node, plot) {
+  return plot === 'spread' ? node.min_rtt_ms : 0;
+}
+
 /**
  * The end of the scale that all plots of a row share, and its middle: round numbers.
  * @param {import('./measurement.js').Hop[]} hops
+ * @param {keyof typeof PLOTS} plot
  */
-export function scaleOf(hops) {
+export function scaleOf(hops, plot) {
   let most = 0;
-  for (const { nodes } of hops) for (const node of nodes) most = Math.max(most, node.max_rtt_ms ?? 0);
-  if (!most) return { end: 1, middle: 0.5 };
+  for (const { nodes } of hops)
+    for (const node of nodes) if (node.packet_count) most = Math.max(most, node.max_rtt_ms - baseOf(node, plot) || 0);
+  if (!most) return { plot, end: 1, middle: 0.5 };
   const unit = 10 ** Math.floor(Math.log10(most));
   const end = [1, 1.4, 2, 3, 4, 5, 6, 8, 10].find((step) => step * unit >= most) * unit;
-  return { end, middle: end / 2 };
+  return { plot, end, middle: end / 2 };
 }
 
 /** Hops of a row with what is told of each node, for its table. */

@@ -132,6 +132,7 @@ export function view({ ids: [id] }) {
     if (failed.value) return problem(failed.value, { again: watch });
     if (!summary)
       return connection.value === 'lost' ? lost() : html`<p class="quiet">Loading the measurement…</p>`;
+    if (!summary.colos.length) return html`<p class="notice">This measurement has no rows.</p>`;
     const { params } = route.value;
     const chosen = Math.max(0, summary.targets.indexOf(params.target));
     const tab = TABS[params.view] ? params.view : 'matrix';

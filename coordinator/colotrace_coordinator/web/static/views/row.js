@@ -1,10 +1,10 @@
 // The rows of a target: their list, or one row with its hops, nodes, labels and replies.
 import { html, nothing, repeat, signal } from '../core/html.js';
 import { ask } from '../core/http.js';
-import { href, route } from '../core/route.js';
+import { href, route, setParams } from '../core/route.js';
 import { count, figure, lasted, percent } from '../core/words.js';
 import { matrixOf, sorted } from '../model/matrix.js';
-import { byNode, nodesOf, scaleOf } from '../model/replies.js';
+import { PLOTS, byNode, nodesOf, scaleOf } from '../model/replies.js';
 import { sortHead } from './sort_head.js';
 import { axis, strip } from './strip.js';
 
@@ -45,7 +45,8 @@ export function rowsView(id, measurement) {
     const row = rows[place];
     const target = measurement.summary.targets[row.target];
     const key = `${row.target}/${row.colo}`;
-    const { hop } = route.value.params;
+    const { hop, plot: wanted } = route.value.params;
+    const plot = PLOTS[wanted] ? wanted : 'rtt';
     if (row.done) load(key, target, row.name);
     attend(`${key}/${hop}`);
     return html`
@@ -58,7 +59,7 @@ export function rowsView(id, measurement) {
       </div>
       <p>${inWords(row)}</p>
       ${notes(row)}
-      ${row.hops.length ? hops(row, replies.value.get(key), Number(hop)) : nothing}
+      ${row.hops.length ? [plots(plot), hops(row, replies.value.get(key), plot, Number(hop))] : nothing}
       ${row.links.length ? links(row) : nothing}
     `;
   }
@@ -136,15 +137,24 @@ function inWords({ done, ms, summary, hops, links }) {
   return `${ends}; ${count(hops.length, 'hop')}${flows}; ${target}.`;
 }
 
-function hops(row, replies, chosen) {
-  const scale = scaleOf(row.hops);
+function plots(chosen) {
+  return html`
+    <div class="choices"><label>Plots show
+      <select @change=${(event) => setParams({ plot: event.target.value })}>
+        ${Object.entries(PLOTS).map(([value, words]) => html`<option value=${value} ?selected=${value === chosen}>${words}</option>`)}
+      </select></label></div>
+  `;
+}
+
+function hops(row, replies, plot, chosen) {
+  const scale = scaleOf(row.hops, plot);
   return html`
     <div class="wide" role="region" aria-label="Hops" tabindex="0">
       <table class="hops">
         <thead><tr>
           <th scope="col" class="number">Hop</th><th scope="col" class="number">Sent</th><th scope="col" class="number">Loss</th>
           <th scope="col">Node</th><th scope="col">AS</th><th scope="col" class="number">Answers</th>
-          <th scope="col">${replies ? 'RTT of each reply' : 'RTT: range and mean'}, ms${axis(scale)}</th>
+          <th scope="col">${plot === 'spread' ? 'Above the fastest' : replies ? 'RTT of each reply' : 'RTT: range and mean'}, ms${axis(scale)}</th>
           <th scope="col" class="number">Min</th><th scope="col" class="number">Mean</th>
           <th scope="col" class="number">Max</th><th scope="col" class="number">SD, ms</th>
         </tr></thead>

@@ -1,6 +1,7 @@
 // The RTT of each reply as a dot on a line: spread, clusters and outliers at a look.
 import { html, nothing, svg } from '../core/html.js';
 import { count, figure, ms } from '../core/words.js';
+import { baseOf } from '../model/replies.js';
 
 const WIDTH = 220;
 const HEIGHT = 18;
@@ -13,18 +14,20 @@ const x = (rtt, end) => (MARGIN + (Math.min(rtt / end, 1) * (WIDTH - 2 * MARGIN)
 /**
  * @param {import('../model/measurement.js').Node} node
  * @param {number[] | undefined} rtts of its replies, ascending; undefined if they are not known
- * @param {{end: number, middle: number}} scale
+ * @param {ReturnType<typeof import('../model/replies.js').scaleOf>} scale
  */
-export function strip(node, rtts, { end, middle }) {
+export function strip(node, rtts, { plot, end, middle }) {
   const { min_rtt_ms: min, mean_rtt_ms: mean, max_rtt_ms: max } = node;
   if (mean === undefined) return nothing;
   const middleY = HEIGHT / 2;
+  const base = baseOf(node, plot);
+  const at = (rtt) => x(rtt - base, end);
   return html`
     <svg class="strip" viewBox="0 0 ${WIDTH} ${HEIGHT}" width=${WIDTH} height=${HEIGHT} role="img" aria-label=${inWords(node, rtts)}>
       ${[0, middle, end].map((tick) => svg`<line class="tick" x1=${x(tick, end)} x2=${x(tick, end)} y1="0" y2=${HEIGHT} />`)}
-      <line class="range" x1=${x(min, end)} x2=${x(max, end)} y1=${middleY} y2=${middleY} />
-      <line class="mean" x1=${x(mean, end)} x2=${x(mean, end)} y1="2" y2=${HEIGHT - 2} />
-      ${(rtts ?? [min, max]).map((rtt, place) => svg`<circle class=${rtts ? '' : 'bound'} cx=${x(rtt, end)} cy=${rtts ? lifted(place) : middleY} r="2.5" />`)}
+      <line class="range" x1=${at(min)} x2=${at(max)} y1=${middleY} y2=${middleY} />
+      <line class="mean" x1=${at(mean)} x2=${at(mean)} y1="2" y2=${HEIGHT - 2} />
+      ${(rtts ?? [min, max]).map((rtt, place) => svg`<circle class=${rtts ? '' : 'bound'} cx=${at(rtt)} cy=${rtts ? lifted(place) : middleY} r="2.5" />`)}
     </svg>
   `;
 }
