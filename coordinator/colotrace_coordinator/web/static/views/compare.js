@@ -48,7 +48,7 @@ export function view({ ids: [before, after] }) {
   return { title: 'Compare', template, stop };
 
   function template() {
-    if (failed.value) return problem(failed.value, { again: load });
+    if (failed.value) return problem(failed.value, { again: load, heading: 'Compare' });
     if (!diff.value) return html`<p class="quiet">Comparing…</p>`;
     const { params } = route.value;
     const cluster = diff.value.clusters[params.cluster];

@@ -129,7 +129,7 @@ export function view({ ids: [id] }) {
     measurement.version.value;
     clock.value;
     const { summary } = measurement;
-    if (failed.value) return problem(failed.value, { again: watch });
+    if (failed.value) return problem(failed.value, { again: watch, heading: 'Measurement' });
     if (!summary)
       return connection.value === 'lost' ? lost() : html`<p class="quiet">Loading the measurement…</p>`;
     if (!summary.colos.length) return html`<p class="notice">This measurement has no rows.</p>`;

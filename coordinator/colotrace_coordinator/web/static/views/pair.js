@@ -53,7 +53,7 @@ export function view({ ids: [id] }) {
   return { title: 'Over time', template, stop: () => stopping.abort() };
 
   function template() {
-    if (failed.value) return problem(failed.value, { again: load });
+    if (failed.value) return problem(failed.value, { again: load, heading: 'Over time' });
     if (!summary.value) return html`<p class="quiet">Loading…</p>`;
     const { target, colos } = chosen();
     const shown = colos.slice(0, most.value);
@@ -94,7 +94,7 @@ function table(found) {
     <div class="wide" tabindex="0" role="region" aria-labelledby="moments">
       <table>
         <thead><tr><th scope="col">Begun</th><th scope="col" class="number">RTT</th><th scope="col" class="number">Loss</th>
-          <th scope="col">Path</th><th scope="col"></th></tr></thead>
+          <th scope="col">Path</th><th scope="col"><span class="unseen">Compare</span></th></tr></thead>
         <tbody>
           ${found.map((moment, number) => ({ moment, before: found[number - 1] })).reverse().map(({ moment, before }) => html`
             <tr>

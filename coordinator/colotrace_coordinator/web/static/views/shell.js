@@ -101,17 +101,18 @@ function skip(event) {
 }
 
 function body() {
-  if (failed.value) return problem(failed.value, { again: () => location.reload() });
+  if (failed.value) return problem(failed.value, { again: () => location.reload(), heading: 'The page cannot be shown' });
   if (!ready.value) return html`<p class="quiet">Connecting to the coordinator…</p>`;
   if (!session.value) return signInForm();
   const { account, view } = route.value;
   if (!session.value.accounts.some((each) => each.id === account)) return otherAccount();
-  if (!view) return html`<p class="problem">This link names nothing that the page shows.</p>`;
+  if (!view) return html`<h1>Not found</h1><p class="problem">This link names nothing that the page shows.</p>`;
   return shown.value ? shown.value.template() : html`<p class="quiet">Loading…</p>`;
 }
 
 function otherAccount() {
   return html`
+    <h1>Another account</h1>
     <div class="problem" role="alert">
       <p>This token has no permission in the account of this link. Sign out, and sign in with a token
         that has one.</p>
