@@ -140,7 +140,7 @@ function edgesOf(answer, { at, nodes, marks }) {
     found.get(key).of.push(each);
     leaving[from].set(each.from, each.flows / each.share);
   }
-  const totals = leaving.map((each) => each.values().reduce((sum, flows) => sum + flows, 0));
+  const totals = leaving.map((each) => [...each.values()].reduce((sum, flows) => sum + flows, 0));
   const rises = risesFromGroups(answer, { at, nodes });
   return [...found.values()].map(({ of, ...edge }) => {
     const flows = of.reduce((sum, each) => sum + each.flows, 0);

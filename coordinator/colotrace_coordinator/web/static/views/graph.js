@@ -1,19 +1,14 @@
-// The path graph of a measurement: what is chosen, loaded, placed and shown.
+// The path graph of a measurement: what is chosen and loaded; see graph_stage.js for the picture.
 import { computed, effect, html, nothing, signal, untracked } from '../core/html.js';
-import { announce } from '../core/announce.js';
 import { ask } from '../core/http.js';
-import { route, setParams } from '../core/route.js';
+import { href, route, setParams } from '../core/route.js';
 import { count } from '../core/words.js';
-import { startWorker } from '../core/worker.js';
 import { drawing } from '../model/graph.js';
-import { ZOOM, frame, later, moving } from './graph_moving.js';
-import { legend, told } from './graph_notes.js';
-import { measured, picture, standalone } from './graph_picture.js';
-import { details, graphTable } from './graph_table.js';
+import { told } from './graph_notes.js';
+import { stage } from './graph_stage.js';
 import { problem } from './problem.js';
 
 const FOLDS = { asn: 'AS', city: 'City of the colos', address: 'Nothing: each address' };
-const MOST_NODES = 900;
 
 /**
  * The tab "Graph" of a measurement.
@@ -24,14 +19,10 @@ export function view({ ids: [id] }, measurement) {
   const loading = signal(false);
   const failed = signal(null);
   const loaded = signal(null); // {answer, info}
-  const shown = signal(null); // {of, places}
-  const scale = signal(0); // 0: as it is at first
-  const current = signal(0);
-  let worker = null;
-  let serial = 0;
   let stopping = new AbortController();
-  const move = moving({ shown, scale, current });
+  let key = '';
 
+  const visible = computed(() => route.value.params.view === 'graph');
   const ended = computed(() => (measurement.version.value, !measurement.running));
   const names = computed(() => (measurement.version.value, measurement.summary?.targets ?? []));
 
@@ -42,13 +33,13 @@ export function view({ ids: [id] }, measurement) {
     return { by: FOLDS[by] ? by : 'asn', target: all ? '' : one, all, apart: colos === 'apart', open };
   };
 
-  function cities() {
-    const { summary, rows } = measurement;
-    return new Map([...rows.values()].map((each) => [summary.colos[each.colo], each.city]));
-  }
+  const paths = stage({
+    link: (colo, { paths: [first] }) => href('m', { ids: [id], params: { view: 'matrix', target: choice().target || first.target, colo } }),
+    open: ({ sources: [{ name }] }) => setParams({ open: [choice().open, name].filter(Boolean).join(','), node: undefined }),
+  });
 
-  let key = '';
-  async function load(by, target, isWhole) {
+  async function load(isWhole) {
+    const { by, target } = choice();
     const wanted = JSON.stringify([by, target, isWhole]);
     if (wanted === key) return;
     key = wanted;
@@ -71,58 +62,45 @@ export function view({ ids: [id] }, measurement) {
 
   function again() {
     key = '';
-    const { by, target } = choice();
-    load(by, target, ended.value);
+    load(ended.value);
   }
 
-  function draw(answer, apart, open) {
-    const drawn = drawing(answer, { apart, open: new Set(open.split(',')) });
-    const of = measured(drawn, cities());
-    serial += 1;
-    if (drawn.nodes.length > MOST_NODES || !drawn.paths.length) {
-      shown.value = { of, places: null };
-      return;
-    }
-    worker ??= startWorker('worker/layout.js');
-    worker.onmessage = ({ data }) => {
-      if (data.serial !== serial) return;
-      current.value = 0;
-      shown.value = { of, places: data };
-      announce(`Graph: ${count(drawn.nodes.length, 'node')} and ${count(drawn.edges.length, 'edge')}.`);
-    };
-    const wanted = serial;
-    worker.onerror = () => {
-      if (wanted === serial) failed.value = new Error('The graph could not be placed. Fold it, or read the table.');
-    };
-    worker.postMessage({ serial, boxes: of.boxes, lines: of.lines });
+  function cities() {
+    const { summary, rows } = measurement;
+    return new Map([...rows.values()].map((each) => [summary.colos[each.colo], each.city]));
   }
 
   const stops = [
     effect(() => {
-      const { by, target } = choice();
+      choice();
       const { value } = ended; // At the end it is loaded again.
-      if (route.value.params.view === 'graph') untracked(() => load(by, target, value));
+      if (visible.value) untracked(() => load(value));
     }),
     effect(() => {
       const { apart, open } = choice();
       const { value } = loaded;
-      if (value) untracked(() => draw(value.answer, apart, open));
-    }),
-    effect(() => {
-      if (shown.value) later(move.reveal);
+      if (value) untracked(() => show(value.answer, apart, open));
     }),
   ];
+
+  let drawn = '';
+  function show(answer, apart, open) {
+    // Other parameters of the route change nothing here.
+    const wanted = [apart, open].join();
+    if (drawn.answer === answer && drawn.wanted === wanted) return;
+    drawn = { answer, wanted };
+    paths.draw(drawing(answer, { apart, open: new Set(open.split(',')) }), cities());
+  }
 
   return {
     template,
     /** Makes a picture that needs no page; null while nothing is drawn. */
     get svgText() {
-      const { targets } = loaded.value?.answer ?? {};
-      return shown.value?.places ? () => standalone(frame().querySelector('svg'), `Paths to ${targets.join(', ')}`) : null;
+      return paths.svgText(`Paths to ${loaded.value?.answer.targets.join(', ')}`);
     },
     stop() {
       stopping.abort();
-      worker?.terminate();
+      paths.stop();
       for (const each of stops) each();
     },
   };
@@ -133,7 +111,7 @@ export function view({ ids: [id] }, measurement) {
       <section class="graph" aria-label="Path graph">
         ${controls(value)}
         ${failed.value ? problem(failed.value, { again }) : nothing}
-        ${value ? html`${told(value.answer, choose)} ${shown.value ? body() : html`<p class="quiet">Placing the nodes…</p>`}` : nothing}
+        ${value ? html`${told(value.answer, choose)} ${paths.template()}` : nothing}
         ${!value && !failed.value ? html`<p class="quiet">Loading the graph…</p>` : nothing}
       </section>
     `;
@@ -141,7 +119,6 @@ export function view({ ids: [id] }, measurement) {
 
   function controls(value) {
     const { by, all, apart } = choice();
-    const places = shown.value?.places;
     return html`
       <div class="graph-controls">
         <label>Fold by
@@ -151,13 +128,7 @@ export function view({ ids: [id] }, measurement) {
         </label>
         ${names.value.length > 1 ? check('All targets', all, { targets: all ? undefined : 'all' }) : nothing}
         ${check('Each colo apart', apart, { colos: apart ? undefined : 'apart' })}
-        ${places
-          ? html`<div class="zoom" role="group" aria-label="Zoom">
-              <button type="button" @click=${() => move.zoom(1 / ZOOM)} aria-label="Smaller">−</button>
-              <button type="button" @click=${() => move.zoom(ZOOM)} aria-label="Larger">+</button>
-              <button type="button" @click=${move.fit}>Fit</button>
-            </div>` : nothing}
-        ${redraw(value)}
+        ${paths.zoomButtons()} ${redraw(value)}
       </div>
     `;
   }
@@ -177,51 +148,6 @@ export function view({ ids: [id] }, measurement) {
 
   function choose(finding) {
     setParams({ finding, node: undefined });
-    later(move.light);
-  }
-
-  function body() {
-    const { of, places } = shown.value;
-    const chosen = move.selected();
-    const { target, open } = choice();
-    return html`
-      <div class="graph-body">
-        ${places ? drawnPaths(of, places, chosen) : nothing}
-        ${chosen
-          ? details(chosen, {
-              words: of.words[chosen.id],
-              id,
-              target: target || of.drawn.paths[0]?.target,
-              close: () => move.select(-1),
-              open: () => setParams({ open: [open, chosen.sources[0].name].filter(Boolean).join(','), node: undefined }),
-            })
-          : nothing}
-      </div>
-      ${!places && of.drawn.paths.length
-        ? html`<p class="notice">${count(of.drawn.nodes.length, 'node')} are too many to draw. Fold by AS, choose one target, or read the table.</p>` : nothing}
-      <details class="graph-table" ?open=${route.value.params.table === '1'}
-        @toggle=${(event) => setParams({ table: event.target.open ? '1' : undefined })}>
-        <summary>The same as a table</summary>
-        ${route.value.params.table === '1' ? graphTable(of) : nothing}
-      </details>
-    `;
-  }
-
-  function drawnPaths(of, places, chosen) {
-    const size = scale.value || move.readable(places);
-    return html`
-      <figure>
-        <div class="paths-frame" @wheel=${move.wheel} @pointerdown=${move.onDown} @pointerover=${move.onHover}
-          @pointerleave=${move.onHover} @click=${move.onClick} @keydown=${move.onKey} @focusin=${move.light} @focusout=${move.light}>
-          <svg class="paths" viewBox="0 0 ${Math.ceil(places.width)} ${Math.ceil(places.height)}"
-            width=${Math.ceil(places.width * size)} height=${Math.ceil(places.height * size)}>
-            ${picture(of, places, { current: current.value, selected: chosen?.id ?? -1 })}
-          </svg>
-        </div>
-        <figcaption>${legend(of.drawn)}
-          <p class="quiet keys">Arrow keys follow the edges, Page Up and Page Down the distance, Enter shows details, + and − zoom.</p>
-        </figcaption>
-      </figure>
-    `;
+    paths.light();
   }
 }

@@ -1,6 +1,5 @@
 // The same paths as a table, and the details of one node.
 import { html, nothing } from '../core/html.js';
-import { href } from '../core/route.js';
 import { count, ms, percent, whole } from '../core/words.js';
 import { added, hopWords } from './graph_words.js';
 
@@ -56,9 +55,10 @@ function asns({ of }) {
 /**
  * What is known of the chosen node.
  * @param {import('../model/graph.js').DrawnNode} node
- * @param {{words: {name: string}, id: string, target: string, close: () => void, open: () => void}} of
+ * @param {{words: {title: string, name: string}, link: (colo: string) => string, close: () => void,
+ *   open?: () => void}} of
  */
-export function details(node, { words, id, target, close, open }) {
+export function details(node, { words, link, close, open }) {
   const { of, colos } = node;
   const [first] = of;
   const sent = of.reduce((sum, each) => sum + each.packets_sent, 0);
@@ -84,8 +84,8 @@ export function details(node, { words, id, target, close, open }) {
       ${hops.length
         ? html`<p>Has in it: ${listed(hops.map((each) => each.label), (each) => each)}</p>` : nothing}
       <p>${node.sources.length ? 'Begins at' : 'Passed by'} ${count(colos.length, 'colo')}:
-        ${listed(colos, (colo) => html`<a href=${href('m', { ids: [id], params: { view: 'matrix', target, colo } })}>${colo}</a>`)}</p>
-      ${node.kind === 'group' ? html`<button type="button" @click=${open}>Draw these colos apart</button>` : nothing}
+        ${listed(colos, (colo) => html`<a href=${link(colo)}>${colo}</a>`)}</p>
+      ${node.kind === 'group' && open ? html`<button type="button" @click=${open}>Draw these colos apart</button>` : nothing}
     </aside>
   `;
 }
