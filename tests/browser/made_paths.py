@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from ipaddress import ip_address
 
 import msgspec
+from colotrace_analysis import diff
 from colotrace_analysis.graph import By, work
 from colotrace_proto import rows
 from colotrace_proto.measured import Measured, Options, Status, Summary, Trace
@@ -27,13 +28,16 @@ def answer(measured: Measured, by: By) -> dict[str, object]:
     return built
 
 
-def fleet_of(colos: int) -> Measured:
-    """Colos in access networks of their own or shared ones, five carriers, of which one is slow."""
+def fleet_of(colos: int, *, moved: bool = False) -> Measured:
+    """Colos in access networks of their own or shared ones, five carriers, of which one is slow.
+    `moved`: the colos of another carrier have gone over to it."""
     luck = random.Random(colos)
     traces = []
     for number in range(colos):
         access = 100 + (number if number % 3 else number // 12)
         carrier = access % 5 + 1
+        if moved and carrier == 2:
+            carrier = 3
         far = 2.0 + number % 37
         slow = 60.0 if carrier == 3 else 0.0
         path: list[Hop] = [
@@ -50,6 +54,12 @@ def fleet_of(colos: int) -> Measured:
             path[5:] = [None] * 4
         traces.append(_trace(f"c{number:03}", _CITIES[number % 5], [path], luck))
     return _measured(traces)
+
+
+def difference(before: Measured, after: Measured) -> dict[str, object]:
+    """`result` of …/diff/…."""
+    built: dict[str, object] = msgspec.to_builtins(diff.work(before, after).finish())
+    return built
 
 
 def long_path(hops: int) -> Measured:
@@ -109,7 +119,7 @@ def _trace(colo: str, city: str, flows: Sequence[Sequence[Hop]], luck: random.Ra
             own_ends=True,
         ),
         began_ms=0,
-        source_address=b"",
+        source_address=ip_address("198.51.100.200").packed,
         flows=tuple(
             FlowFields(
                 PacketType.UDP, number=each, source_port=33_000 + each, destination_port=33_434

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import httpx
 import pytest
 from browser.conftest import Guard
-from browser.made_paths import answer, fleet_of, long_path, wide_hop
+from browser.made_paths import answer, difference, fleet_of, long_path, wide_hop
 from colotrace_analysis.graph import By
 from colotrace_proto.measured import Measured
 from fleet import Fleet
@@ -222,3 +222,31 @@ async def test_failure_says_so_and_can_be_tried_again(
     await signed_in.unroute_all()
     await tab.get_by_role("button", name="Try again").click()
     await expect(nodes(tab).filter(has_text="Frankfurt")).to_have_count(1)
+
+
+async def test_graph_of_differences_marks_what_the_comparison_tells(
+    signed_in: Page, watched_fleet: Fleet
+) -> None:
+    first, second = "1" * 32, "2" * 32
+    fleets = {first: fleet_of(27), second: fleet_of(27, moved=True)}
+
+    async def made_answer(route: Route) -> None:
+        _, _, path = urlsplit(route.request.url).path.partition("/traceroute/")
+        measurement, _, what = path.partition("/")
+        result: object = []
+        if what.startswith("diff/"):
+            result = difference(fleets[first], fleets[second])
+        elif what == "graph":
+            result = answer(fleets[measurement], By.ASN)
+        info = {"began_at": "2026-11-29T00:00:00Z", "targets": ["www.example.com"]}
+        told = {"success": True, "errors": [], "messages": [], "result_info": info}
+        await route.fulfill(json={**told, "result": result})
+
+    await signed_in.route(re.compile(r"/traceroute/[12]{32}"), made_answer)
+    path = f"/#/{ACCOUNT}/compare/{first}/{second}?view=graph"
+    await signed_in.goto(watched_fleet.url + path)
+    gone = signed_in.locator(".paths-frame .node.gone")
+    await expect(gone).to_have_count(1)
+    await expect(gone).to_contain_text("AS64502")
+    await expect(signed_in.locator(".paths-frame .edge.new").first).to_contain_text("new")
+    await expect(signed_in.locator(".paths-frame .node.new")).to_have_count(0)

@@ -1,4 +1,5 @@
 import { assert, equal } from './assert.js';
+import { joined, withChanges } from '../model/difference.js';
 import { drawing, heat, passedWith } from '../model/graph.js';
 import { placed } from '../worker/layout.js';
 import { stepFrom } from '../views/graph_moving.js';
@@ -220,7 +221,7 @@ export function test_words_of_nodes_name_what_is_folded() {
   const fate = { bad: [{ condition: 'slow', colos: ['c0', 'c3', 'c1'] }], findings: [], left_out: 0 };
   const drawn = drawing(answer(fleet(60, 3), fate));
   const [denver, other] = drawn.nodes.map((each) => nodeWords(each, cities));
-  equal(denver, { title: '20 colos', note: '2 slow · Denver, CO, US', name: '20 colos' });
+  equal(denver, { title: '20 colos', note: '2 slow · Denver, CO, US', name: '20 colos: c0, c12, c15, c18, c21, c24 …' });
   equal(other.note, '1 slow · Frankfurt, DE');
 }
 
@@ -240,4 +241,38 @@ export function test_target_that_nobody_reached_is_drawn_and_says_so() {
   const target = drawn.nodes.find((each) => each.kind === 'target');
   equal(nodeWords(target, new Map()).note, 'not reached');
   equal(drawn.nodes.filter((each) => each.end).length, 2);
+}
+
+const unchanged = { went: [], appeared: [], moved: [], left_asns: [], joined_asns: [] };
+
+function compared(before, after, changes) {
+  const of = joined(answer(before), answer(after));
+  return drawing(withChanges(of, changes.map((each) => ({ ...unchanged, ...each }))));
+}
+
+const changesOf = (drawn) => [
+  drawn.nodes.filter((each) => each.change).map((each) => `${label(each)} ${each.change}`),
+  drawn.edges.filter((each) => each.change).map(({ from, to, change }) => `${label(drawn.nodes[from])} ${label(drawn.nodes[to])} ${change}`).sort(),
+];
+
+export function test_difference_marks_what_the_comparison_tells() {
+  const change = { target: 'x', colo: 'den', went: [{ ip: 'b' }], appeared: [{ ip: 'c' }] };
+  const drawn = compared(['den a b T'], ['den a c T'], [change]);
+  equal(changesOf(drawn), [['b gone', 'c new'], ['a b gone', 'a c new', 'b T gone', 'c T new']]);
+}
+
+export function test_another_branch_is_no_difference_if_the_comparison_tells_none() {
+  const drawn = compared(['den a b T'], ['den a c T'], []);
+  equal(changesOf(drawn), [[], []]);
+  equal(drawn.edges.some((each) => each.balanced), false);
+}
+
+export function test_difference_has_by_how_much_more_an_edge_adds() {
+  const drawn = compared(['den a=1 T=5'], ['den a=1 T=35'], []);
+  equal(drawn.edges.map((each) => each.added), [0, 30]);
+}
+
+export function test_colos_of_either_side_are_those_of_a_node() {
+  const drawn = compared(['den a b T', 'sin a b T'], ['den a c T', 'sin d b T'], []);
+  equal(drawn.nodes.find((each) => label(each) === 'a').colos, ['den', 'sin']);
 }

@@ -58,7 +58,8 @@ export function joined(before, after) {
         ids.set(key, nodes.length);
         nodes.push({ ...node, id: nodes.length, side: ['before', 'after'][side] });
       } else if (side) {
-        nodes[ids.get(key)] = { ...node, id: ids.get(key), side: nodes[ids.get(key)].side === 'after' ? 'after' : 'both' };
+        const known = nodes[ids.get(key)];
+        nodes[known.id] = { ...node, id: known.id, side: known.side === 'after' ? 'after' : 'both', was_ms: known.added_ms, colos: union(known, node) };
       }
       return ids.get(key);
     });
@@ -69,7 +70,7 @@ export function joined(before, after) {
       const [from, to] = [places[side][edge.from], places[side][edge.to]];
       const known = edges.get(`${from} ${to}`);
       const both = known && known.side !== ['before', 'after'][side];
-      edges.set(`${from} ${to}`, { ...edge, from, to, side: both ? 'both' : ['before', 'after'][side] });
+      edges.set(`${from} ${to}`, { ...edge, from, to, side: both ? 'both' : ['before', 'after'][side], was_ms: known?.added_ms, colos: union(known, edge) });
     }
   });
   const paths = [before, after].flatMap((graph, side) =>
@@ -84,4 +85,41 @@ function nodeKey({ kind, ip, name, asn, label, min_ttl }, silent) {
   if (ip || asn || name) return key;
   silent.set(key, (silent.get(key) ?? 0) + 1);
   return `${key} ${silent.get(key)}`;
+}
+
+/**
+ * A joined graph with what the comparison says of it: `change` of nodes and edges is 'new', 'gone' or
+ * '', and `added_ms` is by how much more they add than before. What one side alone has is no change
+ * by itself: silence, another flow, or a branch that was known.
+ * @param {any} graph of `joined`
+ * @param {any[]} changes of the API's comparison
+ */
+export function withChanges(graph, changes) {
+  const all = (name, of) => changes.flatMap((each) => each[name].map(of ?? ((asn) => asn)));
+  const told = {
+    before: new Set([...all('went', ({ ip }) => ip), ...all('left_asns')]),
+    after: new Set([...all('appeared', ({ ip }) => ip), ...all('joined_asns')]),
+  };
+  const moved = changes.filter((each) => ['went', 'appeared', 'moved', 'left_asns', 'joined_asns'].some((name) => each[name].length));
+  const colos = new Set(moved.map((each) => each.colo));
+  const words = { before: 'gone', after: 'new' };
+  const changed = (each, isTold) => ({
+    ...each,
+    change: isTold ? (words[each.side] ?? '') : '',
+    added_ms: each.side === 'both' ? less(each.added_ms, each.was_ms) : null,
+  });
+  return {
+    ...graph,
+    compared: true,
+    nodes: graph.nodes.map((each) => changed(each, told[each.side]?.has(each.ip || each.asn))),
+    edges: graph.edges.map((each) => changed(each, each.colos.some((colo) => colos.has(colo)))),
+  };
+}
+
+function union(before, { colos }) {
+  return [...new Set([...(before?.colos ?? []), ...colos])];
+}
+
+function less(after, before) {
+  return typeof after === 'number' && typeof before === 'number' ? after - before : null;
 }

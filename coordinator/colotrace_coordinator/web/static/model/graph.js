@@ -9,17 +9,19 @@ export const HEATS_MS = [1, 5, 20, 50, 100];
 /**
  * @typedef {{id: number, kind: 'colo' | 'city' | 'hop' | 'target' | 'as' | 'silent' | 'group' | 'chain' | 'branches',
  *   key: string, of: object[], sources: object[], heads: number, colos: string[], flows: number, ttls: [number, number],
- *   added: number | null, end: boolean, findings: number[], bad: Map<string, string[]>}} DrawnNode
+ *   added: number | null, end: boolean, findings: number[], bad: Map<string, string[]>,
+ *   change: string}} DrawnNode
  *   `key` names it in a URL. `of`: the API's nodes that are in it; `sources`: those where paths begin;
  *   `heads`: how many are side by side.
  *   `end`: silent to the end of a path. `findings`: places in `fate.findings`. `bad`: of its own
- *   colos, those with a condition.
+ *   colos, those with a condition. `change`: of a comparison, 'new' or 'gone', see `model/difference.js`.
  * @typedef {{id: number, from: number, to: number, colos: string[], flows: number, share: number,
- *   certain: boolean, balanced: boolean, added: number | null, findings: number[]}} DrawnEdge
+ *   certain: boolean, balanced: boolean, added: number | null, findings: number[], change: string}} DrawnEdge
  *   `balanced`: packets of one colo to one target left `from` by several edges.
  * @typedef {{target: string, steps: number[][], colos: string[], flows: number, reached: boolean}} DrawnPath
- * @typedef {{nodes: DrawnNode[], edges: DrawnEdge[], paths: DrawnPath[], flows: number}} Drawing
- *   Nodes are in the order of their distance.
+ * @typedef {{nodes: DrawnNode[], edges: DrawnEdge[], paths: DrawnPath[], flows: number,
+ *   compared?: boolean}} Drawing
+ *   Nodes are in the order of their distance. `compared`: added latency is against an earlier one.
  */
 
 /** The colour of added latency: from 0 (none, or unknown) to 5. */
@@ -49,8 +51,10 @@ export function drawing(answer, { apart = false, open = new Set() } = {}) {
   const nodes = order.map((each, id) => node(id, members.get(each), { folded: kinds.get(each), ends, marks }));
   const edges = edgesOf(answer, { at, nodes, marks });
   const paths = answer.paths.map((each) => ({ ...each, steps: stepsOf(each, at) }));
-  markBalanced(paths, edges);
-  return { nodes, edges, paths, flows: answer.paths.reduce((sum, each) => sum + each.flows, answer.cut) };
+  const { compared = false } = answer;
+  if (!compared) markBalanced(paths, edges); // Paths of two measurements may differ for other reasons.
+  const flows = answer.paths.reduce((sum, each) => sum + each.flows, answer.cut) / (compared ? 2 : 1);
+  return { nodes, edges, paths, compared, flows };
 }
 
 /**
@@ -96,7 +100,7 @@ function node(id, of, { folded, ends, marks }) {
     ttls: [Math.min(...of.map((each) => each.min_ttl)), Math.max(...of.map((each) => each.max_ttl))],
     added: rises.length && !sources.length ? rises.reduce((sum, each) => sum + (each.added_ms * each.flows) / flows, 0) : null,
     end: ends.has(first.id),
-    side: sideOf(of),
+    change: common(of),
     findings: [...new Set(of.flatMap((each) => marks.nodes.get(each.id) ?? []))],
     bad: new Map(sources.length ? [...marks.bad].map(([name, all]) => [name, colos.filter((each) => all.has(each))]) : []),
   };
@@ -152,17 +156,17 @@ function edgesOf(answer, { at, nodes, marks }) {
       share: Math.min(flows / totals[edge.from], 1),
       certain: of.some((each) => each.certain),
       balanced: false,
-      side: sideOf(of),
+      change: common(of),
       added: rise ?? null,
       findings: [...new Set(of.flatMap((each) => marks.edges.get(`${each.from} ${each.to}`) ?? []))],
     };
   });
 }
 
-/** Of two compared graphs, the one that has all of these; '' if both have some. */
-function sideOf(parts) {
-  const [first, ...others] = new Set(parts.map((each) => each.side));
-  return others.length || first === 'both' ? '' : (first ?? '');
+/** The change that all have in common. */
+function common(all) {
+  const [{ change = '' }] = all;
+  return all.every((each) => each.change === change) ? change : '';
 }
 
 function mean(edges) {

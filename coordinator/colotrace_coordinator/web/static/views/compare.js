@@ -37,7 +37,7 @@ export function view({ ids: [before, after] }) {
   async function openGraph() {
     const { view } = await import('./compare_graph.js');
     const [first, second] = infos.value.map(({ targets }) => targets);
-    graph.value ??= view(before, after, first.filter((each) => second.includes(each)));
+    graph.value ??= view(before, after, { diff: diff.value, targets: first.filter((each) => second.includes(each)) });
   }
 
   function stop() {

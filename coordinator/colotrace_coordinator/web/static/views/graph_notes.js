@@ -40,12 +40,13 @@ export function told({ fate, cut, without_paths: without, rows, targets }, choos
  * What the colours, widths, dashes and signs of the picture mean: of those that are in it.
  * @param {import('../model/graph.js').Drawing} drawn
  */
-export function legend({ nodes, edges }) {
+export function legend({ nodes, edges, compared }) {
   const hottest = Math.max(...[...nodes, ...edges].map((each) => heat(each.added)));
   const steps = ['', ...HEATS_MS].slice(0, hottest + 1);
   const has = (test) => nodes.some(test);
   return html`
     <ul class="legend">
+      ${compared ? html`<li>Added RTT, against before:</li>` : nothing}
       ${steps.length > 1
         ? steps.map((from, level) => html`<li>${sample(svg`<g class="edge heat-${level}"><path d="M2 8H26" stroke-width="4"></path></g>`)}
             ${range(from, HEATS_MS[level])}</li>`)
@@ -54,6 +55,9 @@ export function legend({ nodes, edges }) {
       ${edges.some((each) => each.balanced) ? html`<li><span class="sign">33 %</span> load-balanced: share of the branch</li>` : nothing}
       ${edges.some((each) => !each.certain)
         ? html`<li>${sample(svg`<g class="edge unsure"><path d="M2 8H26" stroke-width="2"></path></g>`)} not certain</li>` : nothing}
+      ${has((each) => each.change) || edges.some((each) => each.change)
+        ? html`<li>${sample(svg`<g class="edge new"><path d="M2 8H26" stroke-width="3"></path></g>`)} new</li>
+            <li>${sample(svg`<g class="edge gone"><path d="M2 8H26" stroke-width="3"></path></g>`)} gone</li>` : nothing}
       ${has((each) => each.kind === 'silent') ? html`<li>${sample(svg`<g class="node silent"><rect x="5" y="1" width="18" height="14" rx="4"></rect><text x="14" y="13" text-anchor="middle">∗</text></g>`)} no answer</li>` : nothing}
       ${has((each) => each.sources.length > 1 || each.heads > 1 || each.kind === 'chain')
         ? html`<li>${sample(svg`<g class="node"><rect x="8" y="4" width="16" height="11" rx="3"></rect><rect x="4" y="1" width="16" height="11" rx="3"></rect></g>`)} several folded</li>` : nothing}

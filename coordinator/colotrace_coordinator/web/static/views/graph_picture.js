@@ -62,7 +62,7 @@ function edge(each, { drawn, words, labels, boxes, lines }, places, number) {
   const label = labels[number];
   const found = each.findings.length;
   return svg`
-    <g class="edge ${each.side} heat-${level} ${each.certain ? '' : 'unsure'} ${found ? 'shared' : ''}" data-edge=${each.id}>
+    <g class="edge heat-${level} ${each.certain ? '' : 'unsure'} ${each.change}" data-edge=${each.id}>
       <title>${edgeWords(each, words[each.from].name, words[each.to].name)}</title>
       <path d=${curve(withRoom(line, lines[number].width), near, far)} stroke-width=${width.toFixed(2)}></path>
       ${far.x > near.x ? nothing : svg`<path class="back" d=${arrow(line.points)}></path>`}
@@ -113,7 +113,7 @@ function node(each, { title, note, name }, { x, y, width: wide, height: high, ap
   const bad = [...each.bad.values()].some((all) => all.length);
   const told = [name, note, found && `shared by bad rows: finding ${each.findings.map((number) => number + 1).join(', ')}`];
   return svg`
-    <g class="node ${each.kind} ${each.side} heat-${heat(each.added)} ${each.end ? 'end' : ''} ${bad ? 'bad' : ''}" data-node=${each.id}
+    <g class="node ${each.kind} heat-${heat(each.added)} ${each.end ? 'end' : ''} ${bad ? 'bad' : ''} ${each.change}" data-node=${each.id}
       role="option" tabindex=${each.id === current ? 0 : -1} aria-selected=${each.id === selected}
       aria-label=${told.filter(Boolean).join(', ')}>
       <title>${name}</title>

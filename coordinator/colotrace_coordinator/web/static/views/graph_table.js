@@ -1,7 +1,7 @@
 // The same paths as a table, and the details of one node.
 import { html, nothing } from '../core/html.js';
 import { count, ms, percent, whole } from '../core/words.js';
-import { added, hopWords } from './graph_words.js';
+import { CHANGES, added, hopWords } from './graph_words.js';
 
 const SHOWN_COLOS = 40;
 
@@ -28,7 +28,7 @@ export function graphTable({ drawn: { nodes, edges }, words }) {
         <tbody>
           ${nodes.map((node) => html`
             <tr>
-              <th scope="row">${words[node.id].name}</th>
+              <th scope="row">${words[node.id].name}${node.change ? ` (${CHANGES[node.change]})` : ''}</th>
               <td>${node.ttls[1] ? hopWords(node).slice(4) : '–'}</td>
               <td>${asns(node)}</td>
               <td class="number">${whole(node.colos.length)}</td>
@@ -44,7 +44,7 @@ export function graphTable({ drawn: { nodes, edges }, words }) {
 
 function edgeFacts(edge) {
   const found = edge.findings.length ? `finding ${edge.findings.map((each) => each + 1).join(', ')}` : '';
-  const facts = [`${percent(edge.share)}${edge.balanced ? ', load-balanced' : ''}`, added(edge.added), edge.certain ? '' : 'not certain', found];
+  const facts = [CHANGES[edge.change], `${percent(edge.share)}${edge.balanced ? ', load-balanced' : ''}`, added(edge.added), edge.certain ? '' : 'not certain', found];
   return facts.filter(Boolean).join(', ');
 }
 

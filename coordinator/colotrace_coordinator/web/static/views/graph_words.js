@@ -3,7 +3,11 @@ import { count, ms, percent, whole } from '../core/words.js';
 import { heat } from '../model/graph.js';
 
 const LONGEST = 26;
+const SOME = 6;
 const LEAST_MS = 0.005;
+
+/** What a comparison says of a node or an edge. */
+export const CHANGES = { new: 'new', gone: 'gone' };
 
 /** A text without its middle, if it is long: the ends of host names say most. */
 function short(text) {
@@ -14,6 +18,14 @@ function short(text) {
 export function added(value) {
   if (typeof value !== 'number') return '';
   return Math.abs(value) < LEAST_MS ? `+${whole(0)} ms` : `${value > 0 ? '+' : ''}${ms(value)}`;
+}
+
+function listed(names, most) {
+  return `${names.slice(0, most).join(', ')}${names.length > most ? ' …' : ''}`;
+}
+
+function some(nodes) {
+  return listed(nodes.map((each) => each.label), SOME);
 }
 
 /** "7 slow", or "slow" of one colo. */
@@ -33,7 +45,7 @@ function badWords({ bad, colos }) {
 export function nodeWords(node, cities) {
   const { kind, of, colos, heads } = node;
   const [first] = of;
-  const bad = badWords(node);
+  const bad = [badWords(node), CHANGES[node.change]].filter(Boolean).join(' · ');
   const named = (title, note = '', name = title) => ({ title: short(title), note: [bad, note].filter(Boolean).join(' · '), name });
   switch (kind) {
     case 'colo':
@@ -42,8 +54,8 @@ export function nodeWords(node, cities) {
       return named(first.name, count(colos.length, 'colo'));
     case 'group': {
       const [city, other] = new Set(colos.map((each) => cities.get(each)));
-      const some = `${colos.slice(0, 2).join(', ')}${colos.length > 2 ? ' …' : ''}`;
-      return named(count(colos.length, 'colo'), other || !city ? some : short(city));
+      const [title, two] = [count(colos.length, 'colo'), listed(colos, 2)];
+      return named(title, other || !city ? two : short(city), `${title}: ${listed(colos, SOME)}`);
     }
     case 'as': {
       const rise = heat(node.added) ? ` · ${added(node.added)}` : '';
@@ -55,9 +67,9 @@ export function nodeWords(node, cities) {
       if (!node.end) return named('∗', '', `no answer at ${hopWords(node)}`);
       return named('∗ no answer', 'to the end', `no answer from ${hopWords(node)} to the end`);
     case 'chain':
-      return named(`${of.length} hops`, heat(node.added) ? added(node.added) : `from ${short(first.label)}`, `${of.length} hops: ${of.map((each) => each.label).join(', ')}`);
+      return named(`${of.length} hops`, heat(node.added) ? added(node.added) : `from ${short(first.label)}`, `${of.length} hops: ${some(of)}`);
     case 'branches':
-      return named(count(heads, 'branch', 'branches'), `${rise(node)}${count(of.length, 'hop')}`, `${heads} branches: ${of.map((each) => each.label).join(', ')}`);
+      return named(count(heads, 'branch', 'branches'), `${rise(node)}${count(of.length, 'hop')}`, `${heads} branches: ${some(of)}`);
     default:
       return named(first.label, first.asn || 'no AS known');
   }
@@ -74,13 +86,14 @@ export function hopWords({ ttls: [first, last] }) {
 
 /** The text on an edge: the share of a balanced branch, and the latency that it adds. */
 export function edgeLabel(edge) {
-  return [edge.balanced && percent(edge.share), heat(edge.added) && added(edge.added)].filter(Boolean).join(' ');
+  return [CHANGES[edge.change], edge.balanced && percent(edge.share), heat(Math.abs(edge.added)) && added(edge.added)].filter(Boolean).join(' ');
 }
 
 /** An edge in a sentence. */
 export function edgeWords(edge, near, far) {
   return [
     `${near} to ${far}`,
+    CHANGES[edge.change],
     `${count(edge.flows, 'flow')} of ${count(edge.colos.length, 'colo')}`,
     edge.balanced && `load-balanced: ${percent(edge.share)} of what leaves ${near}`,
     added(edge.added) && `${added(edge.added)} RTT`,
