@@ -106,6 +106,12 @@ export function test_silence_to_the_end_of_a_group_is_one_node() {
   assert(drawn.nodes.find((each) => each.kind === 'silent').end);
 }
 
+export function test_what_one_colo_passes_after_others_is_not_folded_into_it() {
+  const drawn = drawing(answer(Array.from({ length: 20 }, (_, number) => `c${number} near own${number} far T`)));
+  equal(drawn.nodes.length, 1 + 1 + 20 + 1 + 1);
+  equal(drawn.edges.filter((each) => drawn.nodes[each.to].sources.length), []);
+}
+
 export function test_fleet_of_300_is_a_picture_that_can_be_read() {
   for (const carriers of [1, 7, 50, 150]) {
     const drawn = drawing(answer(fleet(300, carriers)));

@@ -116,7 +116,7 @@ export function withChanges(graph, changes) {
   };
 }
 
-function union(before, { colos }) {
+function union(before, { colos = [] }) {
   return [...new Set([...(before?.colos ?? []), ...colos])];
 }
 

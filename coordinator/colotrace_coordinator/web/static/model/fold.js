@@ -30,7 +30,7 @@ export function foldColos({ nodes, edges }, { of, kinds, ends, open }) {
   if (groups.length <= MOST_SOURCES) return;
   let owners;
   for (let more = true; more; ) {
-    owners = ownersOf(nodes, groups);
+    owners = ownersOf(nodes, edges, groups);
     const shared = sharedOf(groups, { owners, edges, ends });
     let joined = join(groups, (number) => [...shared[number].keys()].sort().join());
     if (joined.length === groups.length && groups.length > MOST_GROUPS) joined = join(groups, (number) => mainOf(shared[number]));
@@ -56,13 +56,25 @@ export function foldColos({ nodes, edges }, { of, kinds, ends, open }) {
   }
 }
 
-/** By node, the number of the only group that passes it, or -1. A target is nobody's. */
-function ownersOf(nodes, groups) {
+/**
+ * By node, the number of the group that alone passes it and all nodes before it, or -1. A target is
+ * nobody's.
+ */
+function ownersOf(nodes, edges, groups) {
   const groupOf = new Map(groups.flatMap((each, number) => each.flatMap(({ colos }) => colos.map((colo) => [colo, number]))));
-  return nodes.map(({ kind, colos }) => {
+  const only = nodes.map(({ kind, colos }) => {
     const first = groupOf.get(colos[0]) ?? -1;
     return kind !== 'target' && colos.every((each) => groupOf.get(each) === first) ? first : -1;
   });
+  const after = Map.groupBy(edges, (each) => each.from);
+  const owners = nodes.map(() => -1);
+  const queue = groups.flat().map((each) => each.id);
+  for (const id of queue) {
+    if (owners[id] >= 0) continue;
+    owners[id] = only[id];
+    for (const { to } of after.get(id) ?? []) if (only[to] >= 0 && only[to] === only[id]) queue.push(to);
+  }
+  return owners;
 }
 
 /** By group, the nodes where it meets others, with the flows; and the targets that it lost. */
