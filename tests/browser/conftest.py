@@ -27,6 +27,7 @@ expect.set_options(timeout=WITHIN_MS)
 ORIGIN = "http://page.test"
 """Where the tests of modules find the page's files; nothing listens there."""
 _UNIT = Path(__file__).parent / "unit"
+_CALM = Path(__file__).parent / "calm.py"
 _TYPES = {".js": "text/javascript", ".html": "text/html", ".css": "text/css"}
 
 
@@ -40,12 +41,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session", name="chromium")
 async def _chromium() -> AsyncIterator[Browser]:
-    program = shutil.which("chromium")
-    if program is None:
+    if shutil.which("chromium") is None:
         pytest.skip("needs Chromium (make setup installs Debian's)")
     async with async_playwright() as playwright:
         # Root has no sandbox of its own to give, and the page is ours.
-        browser = await playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=_CALM, args=["--no-sandbox"])
         yield browser
         await browser.close()
 
