@@ -136,7 +136,7 @@ function edgesOf(answer, { at, nodes, marks }) {
   for (const each of answer.edges) {
     const [from, to] = [at[each.from], at[each.to]];
     if (from === to) {
-      if (nodes[from].kind !== 'group') nodes[from].added += ((each.added_ms ?? 0) * each.flows) / nodes[from].flows;
+      if (nodes[from].kind !== 'group' && each.added_ms) nodes[from].added += (each.added_ms * each.flows) / nodes[from].flows;
       continue;
     }
     const key = `${from} ${to}`;

@@ -1,5 +1,5 @@
 // Colos × hops of a target as one table: what is slow, where, and which routers rows share.
-import { guard, html, nothing, repeat, signal } from '../core/html.js';
+import { guard, html, nothing, render, repeat, signal } from '../core/html.js';
 import { go, href, route, setParams } from '../core/route.js';
 import { SHADES, Tints, limitsOf } from '../model/tints.js';
 import { matrixOf, sorted } from '../model/matrix.js';
@@ -17,11 +17,11 @@ const NARROW_PX = 700; // Where the figures of a row have no room beside the tar
 /** The matrix of a measurement. `template(target)` shows a target by its index. */
 export function matrixView(id, measurement) {
   const tints = new Map();
-  const pointed = signal(null);
   const more = signal(0);
   const keysOf = new WeakMap(); // What each row was last drawn from.
   const held = keys(open);
   let now = null;
+  let pointed = null; // The element under the pointer, or with the focus.
   let drawn = '';
   let asked = null; // The parameters of the last drawing.
   let left = 0; // Rows that may still be drawn in this frame.
@@ -34,18 +34,19 @@ export function matrixView(id, measurement) {
     const sort = params.sort ?? 'latency';
     const matrix = matrixOf(measurement.of(target), align);
     const look = lookOf(matrix, target, params);
-    now = { lines: sorted(matrix.lines, sort), look };
+    now = { lines: sorted(matrix.lines, sort), look, link: linkToRows(target) };
     more.value;
     left = asked && asked !== params ? Infinity : ROWS_AT_ONCE;
     asked = params;
     held.drawn('.matrix');
+    queueMicrotask(tell);
     scrolled(`${target} ${align} ${look.width}`, align);
     return html`
       ${choices(align, look.shade)}
-      <p class="pointed" aria-hidden="true">${detail(pointed.value)}</p>
+      <p class="pointed" aria-hidden="true"></p>
       <div class="wide matrix shade-${look.shade}" role="region" aria-label="Colos and hops" tabindex="-1">
         <table role="table" @click=${clicked} @keydown=${held.pressed} @focusin=${focused} @focusout=${held.left}
-            @mouseover=${point} @mouseleave=${() => (pointed.value = null)}>
+            @mouseover=${(event) => point(event.target)} @mouseleave=${() => point(null)}>
           <caption class="unseen">Hops from each colo to ${measurement.summary.targets[target]}: in each cell the router,
             the ${FIGURES[look.shade]}, and loss. Columns count ${align === 'target' ? 'back from the target' : 'from the source'}.</caption>
           <thead role="rowgroup"><tr role="row">
@@ -104,10 +105,14 @@ export function matrixView(id, measurement) {
     return measurement.remarks(row)[0] ?? row.error;
   }
 
-  function linkTo({ name, target }, hop) {
-    const { params } = route.value;
-    const changes = { view: 'rows', target: measurement.summary.targets[target], colo: name, hop };
-    return href('m', { ids: [id], params: { ...params, ...changes } });
+  /** The link to any row of a target: a colo, and perhaps a hop, is still to be added. */
+  function linkToRows(target) {
+    const changes = { view: 'rows', target: measurement.summary.targets[target], colo: undefined, hop: undefined };
+    return href('m', { ids: [id], params: { ...route.value.params, ...changes } });
+  }
+
+  function linkTo({ name }, hop) {
+    return `${now.link}&colo=${encodeURIComponent(name)}${hop ? `&hop=${hop}` : ''}`;
   }
 
   /** The line and the cell of an element of the table. */
@@ -124,8 +129,9 @@ export function matrixView(id, measurement) {
     const at = found(element);
     if (!at) return;
     const { row } = at.line;
+    const link = linkTo(row, at.cell?.ttl);
     setParams({ colo: row.name, hop: at.cell?.ttl });
-    go(linkTo(row, at.cell?.ttl));
+    go(link);
   }
 
   function clicked(event) {
@@ -137,13 +143,18 @@ export function matrixView(id, measurement) {
 
   function focused(event) {
     held.entered(event);
-    pointed.value = found(event.target);
+    point(event.target);
   }
 
-  function point(event) {
-    const at = found(event.target);
-    const before = pointed.peek();
-    if (at?.cell !== before?.cell || at?.line.row !== before?.line.row) pointed.value = at;
+  function point(element) {
+    pointed = element;
+    tell();
+  }
+
+  /** Say what is pointed at. This does not draw the table anew: a pointer passes many cells. */
+  function tell() {
+    const place = document.querySelector('.pointed');
+    if (place) render(detail(pointed?.isConnected ? found(pointed) : null), place);
   }
 
   /** Aligned at the target, the target is in view and stays there; a cell that the URL names is, too. */
