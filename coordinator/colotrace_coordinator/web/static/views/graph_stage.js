@@ -78,6 +78,7 @@ export function stage({ link, open }) {
         ${chosen
           ? details(chosen, {
               words: of.words[chosen.id],
+              compared: of.drawn.compared,
               link: (colo) => link(colo, of.drawn),
               close: () => move.select(-1),
               open: open && (() => open(chosen)),

@@ -55,10 +55,10 @@ function asns({ of }) {
 /**
  * What is known of the chosen node.
  * @param {import('../model/graph.js').DrawnNode} node
- * @param {{words: {title: string, name: string}, link: (colo: string) => string, close: () => void,
+ * @param {{words: {title: string, name: string}, compared?: boolean, link: (colo: string) => string, close: () => void,
  *   open?: () => void}} of
  */
-export function details(node, { words, link, close, open }) {
+export function details(node, { words, compared, link, close, open }) {
   const { of, colos } = node;
   const [first] = of;
   const sent = of.reduce((sum, each) => sum + each.packets_sent, 0);
@@ -71,7 +71,7 @@ export function details(node, { words, link, close, open }) {
     ['Addresses', single && first.kind === 'as' && whole(first.addresses)],
     ['Distance', hopWords(node)],
     ['RTT', single && first.packet_count > 0 && `${ms(first.min_rtt_ms)} to ${ms(first.max_rtt_ms)}, mean ${ms(first.mean_rtt_ms)}, over all its colos`],
-    ['Rise within', added(node.added)],
+    [compared ? 'Rise within, against before' : 'Rise within', added(node.added)],
     ['No answer', sent > 0 && `${whole(lost)} of ${count(sent, 'packet')}`],
     ['Flows', node.flows > 0 && whole(node.flows)],
   ];
