@@ -8,6 +8,8 @@
                   `inside_engine.py` and `inside_agent.py` keep colotrace running,
                   `inside_load.py` simulates many clients, `load/agents.py` of the tests many
                   agents
+    loopback.py   a coordinator without a path, for `browser.py`: Chromium, whose events come from
+                  `filling.py`
     rows/         one file for each subject, with its measurements
     figures.py    samples and their statistics
     report.py     the table, results.json and results.md; plot.py draws results.svg
