@@ -16,7 +16,8 @@ function number(value, digits) {
 }
 
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });
-const AGO = new Intl.RelativeTimeFormat(undefined, { numeric: 'auto', style: 'short' });
+// Words are in the page's language; only numbers and dates follow the user's locale.
+const AGO = new Intl.RelativeTimeFormat('en-GB', { numeric: 'auto', style: 'short' });
 const STEPS = [
   ['day', 86_400],
   ['hour', 3_600],
