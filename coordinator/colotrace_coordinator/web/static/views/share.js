@@ -2,7 +2,7 @@
 import { html, nothing, signal } from '../core/html.js';
 import { announce } from '../core/announce.js';
 import { text } from '../core/http.js';
-import { copy } from './snippets.js';
+import { KEPT, copy } from './snippets.js';
 
 /** By the name in the API: what people call it, and the extension of its files. A test compares
  * them with the API's own list. */
@@ -55,6 +55,7 @@ export function shareMenu({ id, targets }, picture = null) {
         ['Copy the link to this view', () => tried(() => copy(location.href))],
         ['Copy as Markdown', () => copied('markdown')],
         ['Copy as text', () => copied('text')],
+        ...Object.entries(KEPT).map(([kind, of]) => [`Copy as ${kind}`, () => tried(() => copy(of(id)))]),
       ])}
       ${menu('Save', [
         ...(picture ? [['Picture (SVG)', () => save(picture(), `${name}.svg`, 'image/svg+xml')]] : []),

@@ -1,20 +1,33 @@
-// "As curl", "as CLI", "as Python": the request that is on screen.
-import { html, signal } from '../core/html.js';
+// "As curl", "as CLI", "as Python": the request or the measurement that is on screen.
+import { html, nothing, signal } from '../core/html.js';
 import { announce } from '../core/announce.js';
 import { address, baseUrl } from '../core/http.js';
 import { route } from '../core/route.js';
-import { asCli, asCurl, asPython } from '../model/snippets.js';
+import { asCli, asCliOf, asCurl, asCurlOf, asPython, asPythonOf } from '../model/snippets.js';
 
 const KINDS = {
   curl: (request) => asCurl(request, address('')),
-  CLI: (request) => asCli(request, where('/client/v4')),
-  Python: (request) => asPython(request, where('')),
+  CLI: (request) => asCli(request, atCoordinator()),
+  Python: (request) => asPython(request, atApi()),
 };
 const kind = signal('curl');
+const failed = signal('');
 
-/** The command names the coordinator without the API's prefix, the SDK with it. */
-function where(prefix) {
-  return { url: prefix ? baseUrl().replace(/\/client\/v4$/, '') : baseUrl(), account: route.value.account };
+/** A measurement by the three clients, by their names. */
+export const KEPT = {
+  curl: (id) => asCurlOf(address(`/${id}`)),
+  CLI: (id) => asCliOf(id, atCoordinator()),
+  Python: (id) => asPythonOf(id, atApi()),
+};
+
+/** As the SDK takes it. */
+function atApi() {
+  return { url: baseUrl(), account: route.value.account };
+}
+
+/** As the command takes it: without the API's prefix. */
+function atCoordinator() {
+  return { ...atApi(), url: baseUrl().replace(/\/client\/v4$/, '') };
 }
 
 /** @param {object[]} requests */
@@ -29,15 +42,26 @@ export function snippets(requests) {
           (each) => html`<label><input type="radio" name="snippet" .checked=${kind.value === each}
             @change=${() => (kind.value = each)}> as ${each}</label>`,
         )}
-        <button type="button" @click=${() => copy(text)}>Copy</button>
+        <button type="button" @click=${() => copied(text)}>Copy</button>
       </fieldset>
+      ${failed.value ? html`<p class="field-error" role="alert">${failed.value}</p>` : nothing}
       <pre tabindex="0" aria-label="Request as ${kind.value}">${text}</pre>
     </details>
   `;
 }
 
-/** Copy a text, and say so. */
+async function copied(text) {
+  try {
+    failed.value = '';
+    await copy(text);
+  } catch (error) {
+    failed.value = error.message;
+  }
+}
+
+/** Copy a text, and say so. Throws where browsers don't let a page do that. */
 export async function copy(text) {
+  if (!navigator.clipboard) throw new Error('Browsers let a page copy only over HTTPS. Select the text, and copy it yourself.');
   await navigator.clipboard.writeText(text);
   announce('Copied');
 }
