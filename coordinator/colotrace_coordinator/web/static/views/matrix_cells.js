@@ -53,12 +53,17 @@ function cellOf(cell, { tints, shade, steps }, chosen) {
   const loss = cell.sent ? cell.lost / cell.sent : 0;
   const limited = loss && cell.carries === false;
   const heat = value === null || (limited && shade === 'loss') ? 0 : level(value, steps);
-  const kind = `tint-${tints.get(cell.ip) ?? 0} heat-${heat}${limited ? ' limited' : cell.carries ? ' lossy' : ''}${chosen}`;
+  const kind = `cell tint-${tints.get(cell.ip) ?? 0} heat-${heat}${limited ? ' limited' : cell.carries ? ' lossy' : ''}${chosen}`;
   const name = `${shortName(cell.name, cell.ip)}${cell.others ? ` +${cell.others}` : ''}`;
-  const words = shade === 'loss' || value === null ? '' : shade === 'added' && cell.added !== null ? signed(value) : figure(value);
-  if (!loss && shade !== 'loss')
+  const words = shade === 'loss' ? (loss ? '' : percent(0)) : numbered(value, shade, cell);
+  if (!loss)
     return html`<td role="cell" class=${kind}><span .textContent=${name}></span><b .textContent=${words}></b></td>`;
   return html`<td role="cell" class=${kind}><span .textContent=${name}></span><b .textContent=${words}></b><em .textContent=${percent(loss)}></em></td>`;
+}
+
+function numbered(value, shade, cell) {
+  if (value === null) return '';
+  return shade === 'added' && cell.added !== null ? signed(value) : figure(value);
 }
 
 /** A number of milliseconds more or less. */

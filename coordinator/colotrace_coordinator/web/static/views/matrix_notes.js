@@ -48,7 +48,7 @@ export function detail(at) {
 export function legend({ shade, steps }) {
   const words = shade === 'loss' ? percent : (step) => `${step.toLocaleString()} ms`;
   return html`
-    <p class="legend">
+    <p class="matrix-legend">
       <span>Shade: ${SHADE_NAMES[shade]}, from</span>
       ${steps.map((step, number) => html`<span class="key heat-${number + 1}">${words(step)}</span>`)}
       <span class="key limited">loss that does not carry on: the router limits its answers</span>

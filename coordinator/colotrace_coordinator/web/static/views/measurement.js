@@ -46,7 +46,7 @@ export function view({ ids: [id] }) {
 
   function event(kind, data) {
     measurement.apply(kind, data);
-    if (kind === 'start') watched = measurement.running;
+    if (kind === 'start') watched ||= measurement.running; // It comes again after a restart.
     if (kind === 'row' && watched) tellProgress();
     if (kind === 'end' && watched) announce(`The measurement is ${ENDS[measurement.summary.status]}`);
   }
