@@ -46,19 +46,20 @@ function cellsOf({ row, start, cells }, look) {
   });
 }
 
-// Texts are properties, not children: a cell then needs half of the nodes.
+// A cell is one element with two lines of text: what the browser has to lay out is most of what a
+// change costs.
 function cellOf(cell, { tints, shade, steps }, chosen) {
   if (!cell.ip) return html`<td role="cell" class="silent${chosen}"><span class="unseen">no answer</span></td>`;
   const value = SHADES[shade].of(cell);
   const loss = cell.sent ? cell.lost / cell.sent : 0;
   const limited = loss && cell.carries === false;
   const heat = value === null || (limited && shade === 'loss') ? 0 : level(value, steps);
-  const kind = `cell tint-${tints.get(cell.ip) ?? 0} heat-${heat}${limited ? ' limited' : cell.carries ? ' lossy' : ''}${chosen}`;
+  const kind = `cell tint-${tints.get(cell.ip) ?? 0} heat-${heat}${loss ? ' lost' : ''}${limited ? ' limited' : cell.carries ? ' lossy' : ''}${chosen}`;
   const name = `${shortName(cell.name, cell.ip)}${cell.others ? ` +${cell.others}` : ''}`;
   const words = shade === 'loss' ? (loss ? '' : percent(0)) : numbered(value, shade, cell);
-  if (!loss)
-    return html`<td role="cell" class=${kind}><span .textContent=${name}></span><b .textContent=${words}></b></td>`;
-  return html`<td role="cell" class=${kind}><span .textContent=${name}></span><b .textContent=${words}></b><em .textContent=${percent(loss)}></em></td>`;
+  const text = `${name}\n${words}`;
+  if (!loss) return html`<td role="cell" class=${kind} .textContent=${text}></td>`;
+  return html`<td role="cell" class=${kind}><span .textContent=${text}></span><em .textContent=${percent(loss)}></em></td>`;
 }
 
 function numbered(value, shade, cell) {
