@@ -77,7 +77,8 @@ def line(tab: Page, colo: str) -> Locator:
 
 
 async def show(tab: Page, target: str) -> None:
-    """Show another target of the measurement."""
+    """Show another target of the measurement. A tab behind another one is drawn rarely."""
+    await tab.bring_to_front()
     await tab.get_by_role("navigation", name="Targets").get_by_text(target).click()
     await expect(tab.get_by_role("heading", level=1)).to_have_text(target)
 
