@@ -10,7 +10,7 @@ import { sortHead } from './sort_head.js';
 
 const FIGURES = { added: 'added RTT in ms', rtt: 'RTT in ms', loss: 'loss' };
 const HEADS = { name: 'Colo', latency: 'RTT, ms', loss: 'Loss', hops: 'Hops' };
-const ROWS_AT_ONCE = 60; // Rows that are drawn anew in a frame, unless somebody waits for all of them.
+const ROWS_AT_ONCE = 40; // Rows that are drawn anew in a frame, unless somebody waits for all of them.
 const AGENT = / as seen by agent [^\s:]+/; // The only part of a reason that each colo has of its own.
 const NARROW_PX = 700; // Where the figures of a row have no room beside the target's columns.
 
