@@ -56,10 +56,15 @@ function cellOf(cell, { tints, shade, steps }, chosen) {
   const heat = value === null || (limited && shade === 'loss') ? 0 : level(value, steps);
   const kind = `cell tint-${tints.get(cell.ip) ?? 0} heat-${heat}${loss ? ' lost' : ''}${limited ? ' limited' : cell.carries ? ' lossy' : ''}${chosen}`;
   const name = `${shortName(cell.name, cell.ip)}${cell.others ? ` +${cell.others}` : ''}`;
-  const words = shade === 'loss' ? (loss ? '' : percent(0)) : numbered(value, shade, cell);
+  const words = shade === 'loss' ? (loss ? '' : percent(0)) : numbered(loss ? coarse(value) : value, shade, cell);
   const text = `${name}\n${words}`;
   if (!loss) return html`<td role="cell" class=${kind} .textContent=${text}></td>`;
   return html`<td role="cell" class=${kind}><span .textContent=${text}></span><em .textContent=${percent(loss)}></em></td>`;
+}
+
+/** Beside a loss, a cell has no room for microseconds. */
+function coarse(value) {
+  return value !== null && Math.abs(value) < 0.1 ? Math.round(value * 10) / 10 : value;
 }
 
 function numbered(value, shade, cell) {
