@@ -83,7 +83,7 @@ def main(left: str, right: str, delay_ms: str) -> None:
     devices = (open_in(left), open_in(right))
     # A network does not wait for a busy host's turn.
     with contextlib.suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, 0, -15)
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
     os.write(sys.stdout.fileno(), READY)
     forward(devices, delay_ns=int(float(delay_ms) * 1e6), until_closed=sys.stdin.fileno())
 
