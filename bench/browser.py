@@ -10,11 +10,13 @@ from dataclasses import dataclass, field
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from bench import ROOT
 from bench.figures import BenchError
 
 SIZE = {"width": 1280, "height": 900}
 WITHIN_MS = 60_000
 MISSING = "chromium is not installed: apt-get install chromium"
+_CALM = ROOT / "tests" / "browser" / "calm.py"
 _CATEGORIES = ["toplevel"]
 _TASK, _THREAD = "ThreadControllerImpl::RunTask", "CrRendererMain"
 
@@ -90,12 +92,11 @@ def chromium() -> Iterator[Chromium]:
     Raises:
         BenchError: it is not installed.
     """
-    program = shutil.which("chromium")
-    if program is None:
+    if not is_installed():
         raise BenchError(MISSING)
     with sync_playwright() as playwright:
         # Root has no sandbox of its own to give, and the page is ours.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=_CALM, args=["--no-sandbox"])
         try:
             yield Chromium(browser)
         finally:
