@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: forge fuzz help setup demo test unit check bench accuracy load proto templates constraints clean
+.PHONY: forge fuzz help setup demo pictures test unit check bench accuracy load proto templates constraints clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -26,6 +26,9 @@ setup: .venv/.ready  ## create .venv and install what is missing
 
 demo: setup  ## bring up the lab, trace from real agents, show the answer (MQTT=1: two coordinators; KEEP=1 leaves it running)
 	@KEEP="$(KEEP)" MQTT="$(MQTT)" $(BIN)/python demo/demo.py
+
+pictures: setup  ## make the pictures of README and docs anew, from the running page (1 minute)
+	@$(BIN)/python demo/pictures.py
 
 test: setup  ## run every test (WORKERS=6)
 	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && TMPDIR="$$temporary" \

@@ -17,6 +17,8 @@ from .programs import AGENT, COORDINATOR, TRACE, known
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+MOST_BYTES = 120_000
+"""A picture of the documentation."""
 TOGETHER = (ROOT / "docs" / "operations.md").read_text()
 
 
@@ -33,6 +35,18 @@ def test_links_have_targets(page):
             headings = re.findall(r"^#+ (.+)$", led.read_text(), re.MULTILINE)
             slugs = {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings}
             assert anchor in slugs, target
+
+
+def test_pictures_are_small_and_all_are_shown():
+    """`make pictures` makes them; each has words for those who do not see it."""
+    shown = {}
+    for page in PAGES:
+        for words, name in re.findall(r"!\[([^\]]*)\]\(([^)]*pictures/[^)]+)\)", page.read_text()):
+            shown[(page.parent / name).resolve()] = words
+    made = sorted((ROOT / "docs" / "pictures").iterdir())
+    assert sorted(shown) == made
+    assert all(shown.values())
+    assert [each.name for each in made if each.stat().st_size > MOST_BYTES] == []
 
 
 def section(title):
