@@ -26,7 +26,7 @@ _AFTERWARDS_MS = 1_000
 _PAINT, _USABLE, _LONGEST, _LONGEST_CPU = (
     "first paint", "form usable", "longest task", "longest task, CPU",
 )  # fmt: skip
-_FILES = "its files, by gzip"
+_FILES = "files so far, by gzip"
 _SORT, _SCROLL = "slowest sort", "slowest scroll by a screen"
 _PLACED, _DRAWN = "placed in the Worker", "from the click until it is drawn"
 _AT_MOST_MS = {
@@ -175,6 +175,7 @@ class _Seen:
                 heads = ("Loss", "Hops", "Colo", "RTT")
                 sorts = [tab.evaluate(_SORTED, head) for head in heads]
                 scroll = tab.evaluate(_SCROLLED)
+            loaded = tab.evaluate(_LOADED)
         return Run(
             {
                 _LONGEST: filling_tasks.longest_ms,
@@ -182,6 +183,7 @@ class _Seen:
                 _SORT: max(sorts),
                 _SCROLL: scroll,
                 "longest task of sort and scroll, CPU": sorting_tasks.longest_cpu_ms,
+                _FILES: loaded / _KB,
             }
         )
 
