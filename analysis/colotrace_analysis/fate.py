@@ -21,7 +21,7 @@ from colotrace_proto.tally import Known
 
 from .conditions import Condition, RatedRow, rated, slow_ms
 from .crossings import Crossed, crossings
-from .sentences import listed, ms_text, verb
+from .sentences import MOST_NAMED, listed, ms_text, verb
 from .significance import discoveries, fisher_more
 from .work import STEP_LINES, Pace, Steps, Work
 
@@ -278,7 +278,7 @@ def _in_words(
 ) -> str:
     nodes = [each for each in shared if each.what is What.NODE]
     links = [each for each in shared if each.what is What.LINK]
-    told = [_node(each) for each in nodes]
+    told = [_node(each) for each in nodes] if len(nodes) <= MOST_NAMED else _by_asn(nodes)
     if not nodes:
         told = [f"the link {each.ips[0]} to {each.ips[1]}" for each in links]
     named = {each.asn for each in nodes}
@@ -288,6 +288,17 @@ def _in_words(
         f"{bad[0]} of {bad[1]} {condition} colos cross {listed(told, 'nodes and links')}; "
         f"{crossing} of {of_healthy} healthy {'one does' if of_healthy == 1 else 'ones do'}"
     )
+
+
+def _by_asn(nodes: Sequence[Shared]) -> list[str]:
+    """So many nodes of each AS; one that is alone in its AS is named."""
+    groups = defaultdict(list)
+    for each in nodes:
+        groups[each.asn].append(each)
+    return [
+        _node(of[0]) if len(of) == 1 else f"{len(of)} nodes of {asn or 'no known AS'}"
+        for asn, of in groups.items()
+    ]
 
 
 def _node(node: Shared) -> str:

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence, Sized
 
-_NAMED = 3
+MOST_NAMED = 3
 """Most items that are named rather than counted."""
 
 
 def listed(items: Sequence[str], what: str) -> str:
     """`a`, `a and b`, `a, b and c`, or the number: `31 colos`, `1,200 rows`. `what` is a plural."""
-    if len(items) > _NAMED:
+    if len(items) > MOST_NAMED:
         return f"{len(items):,} {what}"
     if len(items) < 2:
         return "".join(items)

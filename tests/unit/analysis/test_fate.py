@@ -52,6 +52,13 @@ def test_what_the_same_rows_cross_is_one_finding() -> None:
     assert f"cross {ip('x')} (AS64500) and {ip('y')} (AS64500);" in finding.in_words
 
 
+def test_many_nodes_are_told_by_their_as() -> None:
+    asns = dict.fromkeys("xyvw", "AS64500") | {"z": "AS64501"}
+    found = of(rows(5, "a", *"xyvwz", "T=90"), rows(20, "a", "b", "T=20", first=5), asns=asns)
+    (sentence,) = sentences(found)
+    assert f" cross 4 nodes of AS64500 and {ip('z')} (AS64501);" in sentence
+
+
 def test_replies_beyond_what_was_sent_are_no_loss() -> None:
     """An agent may report replies of TTLs at which it says it has sent nothing."""
     odd = row("a", "T=20")
