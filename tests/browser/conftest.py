@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,10 +59,20 @@ class Guard:
     found: list[str] = field(default_factory=list)
     allowed: list[str] = field(default_factory=list)
 
-    def watch(self, context: BrowserContext) -> None:
-        context.on("request", lambda request: self._requested(request.url))
-        context.on("console", lambda message: self._said(f"{message.type}: {message.text}"))
-        context.on("weberror", lambda error: self._said(f"error: {error.error}"))
+    @contextmanager
+    def watching(self, context: BrowserContext) -> Iterator[None]:
+        """Watch all tabs of the context. Fails at the end if they did more than they may."""
+        handlers: dict[str, Callable[[Any], None]] = {
+            "request": lambda request: self._requested(request.url),
+            "console": lambda message: self._said(f"{message.type}: {message.text}"),
+            "weberror": lambda error: self._said(f"error: {error.error}"),
+        }
+        for event, handler in handlers.items():
+            context.on(event, handler)  # type: ignore[call-overload]
+        yield
+        for event, handler in handlers.items():
+            context.remove_listener(event, handler)
+        assert self.found == []
 
     def _requested(self, url: str) -> None:
         parts = urlsplit(url)
@@ -82,15 +92,19 @@ async def guarded(
     browser: Browser, *origins: str, **options: Any
 ) -> AsyncIterator[tuple[BrowserContext, Guard]]:
     """A context whose tabs may only use these origins. Fails at its end if they did more."""
-    context = await browser.new_context(**options)
-    context.set_default_timeout(WITHIN_MS)
     guard = Guard(set(origins))
-    guard.watch(context)
-    try:
-        yield context, guard
-    finally:
-        await context.close()
-    assert guard.found == []
+    context = await _context(browser, **options)
+    with guard.watching(context):
+        try:
+            yield context, guard
+        finally:
+            await context.close()
+
+
+async def _context(browser: Browser, **options: Any) -> BrowserContext:
+    context = await browser.new_context(**{"locale": "en-GB", "timezone_id": "UTC"} | options)
+    context.set_default_timeout(WITHIN_MS)
+    return context
 
 
 @pytest.fixture(scope="session", name="watched_fleet")
@@ -101,34 +115,51 @@ def _watched_fleet(lab: Lab) -> Iterator[Fleet]:
         yield running
 
 
-@pytest_asyncio.fixture(loop_scope="session", name="guard_and_tab")
-async def _guard_and_tab(
-    chromium: Browser, watched_fleet: Fleet
-) -> AsyncIterator[tuple[Guard, Page]]:
-    async with guarded(chromium, watched_fleet.url, locale="en-GB", timezone_id="UTC") as (
-        context,
-        guard,
-    ):
-        yield guard, await context.new_page()
-
-
 @pytest.fixture
-def tab(guard_and_tab: tuple[Guard, Page]) -> Page:
+def guard(watched_fleet: Fleet) -> Guard:
+    """The guard of `tab` or of `signed_in`."""
+    return Guard({watched_fleet.url})
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", name="visited")
+async def _visited(chromium: Browser) -> AsyncIterator[BrowserContext]:
+    """A browser that keeps the page's files, as one of a user does."""
+    context = await _context(chromium)
+    await context.new_page()
+    yield context
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session", name="tab")
+async def _tab(visited: BrowserContext, guard: Guard) -> AsyncIterator[Page]:
     """A tab, not yet at the page."""
-    return guard_and_tab[1]
+    with guard.watching(visited):
+        yield await visited.new_page()
+        await _close(visited)
 
 
-@pytest.fixture
-def guard(guard_and_tab: tuple[Guard, Page]) -> Guard:
-    """The guard of `tab`."""
-    return guard_and_tab[0]
+@pytest_asyncio.fixture(loop_scope="session", name="signed_in")
+async def _signed_in(
+    visited: BrowserContext, guard: Guard, watched_fleet: Fleet
+) -> AsyncIterator[Page]:
+    """A tab at the page, signed in. It is that of the tests before: to start one takes long."""
+    with guard.watching(visited):
+        tab = visited.pages[0]
+        await tab.goto(watched_fleet.url)
+        views, field = tab.get_by_role("navigation", name="Views"), tab.get_by_label("API token")
+        await views.or_(field).wait_for()
+        if await field.count():
+            await sign_in(tab, watched_fleet)
+        yield tab
+        await tab.unroute_all(behavior="ignoreErrors")
+        await tab.goto("about:blank")
+        await _close(visited)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def signed_in(tab: Page, watched_fleet: Fleet) -> Page:
-    """A tab at the page, signed in."""
-    await sign_in(tab, watched_fleet)
-    return tab
+async def _close(context: BrowserContext) -> None:
+    """Close all tabs but the first."""
+    for each in context.pages[1:]:
+        await each.close()
 
 
 async def sign_in(tab: Page, fleet: Fleet, path: str = "/") -> None:
@@ -142,7 +173,7 @@ async def sign_in(tab: Page, fleet: Fleet, path: str = "/") -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session", name="module_tab")
 async def _module_tab(chromium: Browser) -> AsyncIterator[Page]:
     """A tab for tests of modules, which come from the source: no coordinator is needed."""
-    async with guarded(chromium, ORIGIN, locale="en-GB", timezone_id="UTC") as (context, _):
+    async with guarded(chromium, ORIGIN) as (context, _):
         await context.route(f"{ORIGIN}/**", _from_source)
         tab = await context.new_page()
         await tab.goto(f"{ORIGIN}/unit/empty.html")

@@ -52,10 +52,7 @@ VIOLATIONS = """async (options) => (await axe.run(options)).violations.flatMap((
 @pytest_asyncio.fixture(scope="module", loop_scope="session", name="reader")
 async def _reader(chromium: Browser, watched_fleet: Fleet) -> AsyncIterator[Page]:
     """A tab that is signed in, for tests that only look."""
-    async with guarded(chromium, watched_fleet.url, locale="en-GB", timezone_id="UTC") as (
-        context,
-        guard,
-    ):
+    async with guarded(chromium, watched_fleet.url) as (context, guard):
         guard.allowed.append("status of 404")
         tab = await context.new_page()
         await sign_in(tab, watched_fleet)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from browser.conftest import Guard
+from browser.conftest import guarded, sign_in
 from fleet import Fleet
 from fleet.fleet import ACCOUNT
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Browser, Locator, Page, Route, expect
 
 COLOS = re.compile(r"/diagnostics/traceroute/colos$")
 AGENTS = re.compile(r"/diagnostics/traceroute/agents$")
@@ -53,10 +53,14 @@ async def test_search_is_in_the_url(signed_in: Page, watched_fleet: Fleet) -> No
 
 
 async def test_trouble_is_told_in_words_and_the_list_is_read_again(
-    signed_in: Page, guard: Guard, watched_fleet: Fleet
+    chromium: Browser, watched_fleet: Fleet
 ) -> None:
-    guard.allowed.append("net::ERR_")
+    async with guarded(chromium, watched_fleet.url) as (context, guard):
+        guard.allowed.append("net::ERR_")
+        await watch_trouble(await context.new_page(), watched_fleet)
 
+
+async def watch_trouble(tab: Page, watched_fleet: Fleet) -> None:
     async def change(route: Route, changes: dict[str, dict[str, Any]], key: str) -> None:
         answer = await (await route.fetch()).json()
         for each in answer["result"]:
@@ -65,24 +69,25 @@ async def test_trouble_is_told_in_words_and_the_list_is_read_again(
 
     down = {"sin01": {"state": "down", "agents": 0}, "fra01": {"state": "draining"}}
     trouble = {"fra01-a": {"last_trouble": "2026-11-28T10:00:00Z: cannot send: permission denied"}}
-    await signed_in.clock.install()
-    colos, agents = await shown(signed_in, watched_fleet)
+    await tab.clock.install()
+    await sign_in(tab, watched_fleet)
+    colos, agents = await shown(tab, watched_fleet)
     await expect(colos.filter(has_text="up")).to_have_count(4)
-    await signed_in.route(COLOS, lambda route: change(route, down, "name"))
-    await signed_in.route(AGENTS, lambda route: change(route, trouble, "id"))
-    await signed_in.clock.run_for(16_000)
-    await expect(signed_in.get_by_text("2 of 4 colos up")).to_be_visible()
+    await tab.route(COLOS, lambda route: change(route, down, "name"))
+    await tab.route(AGENTS, lambda route: change(route, trouble, "id"))
+    await tab.clock.run_for(16_000)
+    await expect(tab.get_by_text("2 of 4 colos up")).to_be_visible()
     await expect(colos.filter(has_text="sin01")).to_contain_text("down: no agent is attached")
     await expect(colos.filter(has_text="fra01")).to_contain_text("its agents take no new traces")
     told = agents.filter(has_text="fra01-a").get_by_role("cell").last
     await expect(told).to_contain_text("cannot send: permission denied")
 
-    await signed_in.unroute_all()
-    await signed_in.route(COLOS, lambda route: route.abort())
-    await signed_in.clock.run_for(16_000)
-    await expect(signed_in.get_by_role("alert")).to_contain_text("does not answer")
+    await tab.unroute_all()
+    await tab.route(COLOS, lambda route: route.abort())
+    await tab.clock.run_for(16_000)
+    await expect(tab.get_by_role("alert")).to_contain_text("does not answer")
     await expect(colos).to_have_count(4)
-    await signed_in.unroute_all()
-    await signed_in.get_by_role("button", name="Try again").click()
-    await expect(signed_in.get_by_text("4 of 4 colos up")).to_be_visible()
-    await expect(signed_in.get_by_role("alert")).to_have_count(0)
+    await tab.unroute_all()
+    await tab.get_by_role("button", name="Try again").click()
+    await expect(tab.get_by_text("4 of 4 colos up")).to_be_visible()
+    await expect(tab.get_by_role("alert")).to_have_count(0)

@@ -35,10 +35,7 @@ def _own_fleet(lab: Lab) -> Iterator[Fleet]:
 @pytest_asyncio.fixture(loop_scope="session", name="own_tab")
 async def _own_tab(chromium: Browser, own_fleet: Fleet) -> AsyncIterator[Page]:
     """A tab of the fleet that the test may stop."""
-    async with guarded(chromium, own_fleet.url, locale="en-GB", timezone_id="UTC") as (
-        context,
-        guard,
-    ):
+    async with guarded(chromium, own_fleet.url) as (context, guard):
         guard.allowed.append("net::ERR_")
         yield await context.new_page()
 
