@@ -2,5 +2,7 @@
 import { mount } from './core/html.js';
 import { start, template } from './views/shell.js';
 
-mount(document.getElementById('page'), template);
+const page = document.getElementById('page');
+page.replaceChildren(); // What was shown until here.
+mount(page, template);
 start();
