@@ -278,7 +278,7 @@ async def test_measurement_that_runs_can_be_cancelled(
     lab_shows: Shows, watched_fleet: Fleet
 ) -> None:
     tab = await lab_shows()  # The page is then loaded: the measurement lasts 5 s.
-    body = {"targets": ["198.18.20.222"], "options": {"wait_time": 5, "max_ttl": 30}}
+    body = {"targets": ["198.18.30.90"], "options": {"wait_time": 5, "max_ttl": 30}}
     begun = measured(watched_fleet, body, Prefer="respond-async")
     await tab.goto(f"{watched_fleet.url}/#/{ACCOUNT}/m/{begun}")
     await tab.get_by_role("button", name="Cancel").click()
