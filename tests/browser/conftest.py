@@ -146,6 +146,10 @@ async def _signed_in(
     with guard.watching(visited):
         tab = visited.pages[0]
         await tab.goto(watched_fleet.url)
+        other = "token => (sessionStorage.getItem('colotrace.token') ?? token) !== token"
+        if await tab.evaluate(other, watched_fleet.token):  # a test before was somebody else
+            await tab.evaluate("sessionStorage.clear()")
+            await tab.reload()
         views, field = tab.get_by_role("navigation", name="Views"), tab.get_by_label("API token")
         await views.or_(field).wait_for()
         if await field.count():

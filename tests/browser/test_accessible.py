@@ -49,7 +49,7 @@ VIOLATIONS = """async (options) => (await axe.run(options)).violations.flatMap((
   nodes.map(({ target, failureSummary }) => `${id}: ${target} ${failureSummary}`))"""
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="session", name="reader")
+@pytest_asyncio.fixture(scope="session", loop_scope="session", name="reader")
 async def _reader(chromium: Browser, watched_fleet: Fleet) -> AsyncIterator[Page]:
     """A tab that is signed in, for tests that only look."""
     async with guarded(chromium, watched_fleet.url) as (context, guard):
@@ -59,7 +59,7 @@ async def _reader(chromium: Browser, watched_fleet: Fleet) -> AsyncIterator[Page
         yield tab
 
 
-@pytest.fixture(scope="module", name="measured")
+@pytest.fixture(scope="session", name="measured")
 def _measured(watched_fleet: Fleet) -> list[str]:
     """The ids of two measurements that differ."""
     targets = [WEB, DARK, NOWHERE]

@@ -15,7 +15,7 @@ from playwright.async_api import Locator, Page, expect
 WEB, FAR = "web.lab.example", "far.lab.example"
 
 
-@pytest.fixture(scope="module", name="measured")
+@pytest.fixture(scope="session", name="measured")
 def _measured(watched_fleet: Fleet) -> list[str]:
     """Ids: the second has fewer hops than the targets are away, the third fewer colos."""
     bodies: list[dict[str, Any]] = [

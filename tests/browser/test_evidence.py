@@ -22,7 +22,7 @@ SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 WEB, DARK = "web.lab.example", "dark.lab.example"
 
 
-@pytest.fixture(scope="module", name="measured")
+@pytest.fixture(scope="session", name="measured")
 def _measured(watched_fleet: Fleet) -> str:
     """A measurement's id."""
     body = {"targets": [WEB, DARK], "options": {"family": 4, "packet_type": "udp"}}

@@ -20,7 +20,7 @@ from playwright.async_api import Locator, Page, Route, expect
 Shows = Callable[..., Awaitable[Page]]
 
 
-@pytest.fixture(scope="module", name="measurement_id")
+@pytest.fixture(scope="session", name="measurement_id")
 def _measurement_id(watched_fleet: Fleet) -> str:
     body = {"targets": ["web.lab.example", "far.lab.example"], "options": {"multipath": True}}
     posted = httpx.post(

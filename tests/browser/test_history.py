@@ -16,7 +16,7 @@ ONE, OTHER = "198.18.40.31", "198.18.40.32"
 DARK = "dark.lab.example"
 
 
-@pytest.fixture(scope="module", name="measured")
+@pytest.fixture(scope="session", name="measured")
 def _measured(watched_fleet: Fleet) -> list[str]:
     """Ids of measurements, oldest first."""
     bodies: list[dict[str, Any]] = [

@@ -24,7 +24,7 @@ WAIT_S = 4
 GONE = "The coordinator does not answer. What is shown is from before"
 
 
-@pytest.fixture(scope="module", name="own_fleet")
+@pytest.fixture(scope="session", name="own_fleet")
 def _own_fleet(lab: Lab) -> Iterator[Fleet]:
     agents = [each for each in default_agents(lab) if each.colo in ("den01", "den02")]
     with Fleet(lab, agents=agents) as running:

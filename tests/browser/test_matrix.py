@@ -24,7 +24,7 @@ MADE = "00000000000000000000000000000001"
 Shows = Callable[..., Awaitable[Page]]
 
 
-@pytest.fixture(scope="module", name="measurement_id")
+@pytest.fixture(scope="session", name="measurement_id")
 def _measurement_id(watched_fleet: Fleet) -> str:
     return measured(watched_fleet, {"targets": TARGETS})
 

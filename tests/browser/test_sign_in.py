@@ -31,7 +31,7 @@ class Tokens:
     stranger: str
 
 
-@pytest.fixture(scope="module", name="tokens")
+@pytest.fixture(scope="session", name="tokens")
 def _tokens(watched_fleet: Fleet) -> Tokens:
     def made(*flags: str, account: str = ACCOUNT) -> str:
         data = ("--data", watched_fleet.directory)
