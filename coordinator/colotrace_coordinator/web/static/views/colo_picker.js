@@ -22,11 +22,12 @@ export function coloField(from, { fault, unknown, set }) {
     <div class="field">
       <label for="from">From</label>
       <input id="from" .value=${from} placeholder="all colos" autocomplete="off" spellcheck="false"
-        aria-describedby="from-help ${problem ? 'from-fault' : ''}" aria-invalid=${!!problem}
+        aria-describedby=${problem ? 'from-fault' : 'from-help'} aria-invalid=${!!problem}
         @change=${(event) => set(words(event.target.value).join(' '))}>
-      ${problem ? html`<p class="field-error" id="from-fault">${problem}</p>` : nothing}
-      <p class="quiet" id="from-help">Names (den01), codes (den), and selectors that narrow them:
-        country:DE, city:Denver, tag:provider=x, limit:5. Empty: all colos.</p>
+      ${problem
+        ? html`<p class="field-error hint" id="from-fault">${problem}</p>`
+        : html`<p class="quiet hint" id="from-help">Names (den01), codes (den), and selectors that narrow them:
+            country:DE, city:Denver, tag:provider=x, limit:5. Empty: all colos.</p>`}
     </div>
   `;
 }

@@ -26,14 +26,15 @@ function field(name, option, value, fault, set) {
   return html`
     <div class="option">
       ${control(name, option, value, fault, set)}
-      <p class="quiet" id="${name}-help">${option.help}${bounds}.</p>
-      ${fault ? html`<p class="field-error" id="${name}-fault">${fault}</p>` : nothing}
+      ${fault
+        ? html`<p class="field-error hint" id="${name}-fault">${fault}</p>`
+        : html`<p class="quiet hint" id="${name}-help">${option.help}${bounds}.</p>`}
     </div>
   `;
 }
 
 function control(name, { label, choices, least, most, standard }, value, fault, set) {
-  const described = `${name}-help${fault ? ` ${name}-fault` : ''}`;
+  const described = `${name}-${fault ? 'fault' : 'help'}`;
   if (name === 'multipath')
     return html`<label><input type="checkbox" .checked=${value === 'true'} aria-describedby=${described}
       @change=${(event) => set(name, event.target.checked ? 'true' : '')}> ${label}</label>`;

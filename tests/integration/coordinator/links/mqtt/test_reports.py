@@ -129,12 +129,13 @@ async def test_account_with_jobs_at_another_coordinator_is_offered_last(
 ) -> None:
     async with host(broker, coordinator) as agent:
         await coordinator.until(("a1", "up"))
-        later = Recorded(1)
-        for peers in (coordinator.peers, another.peers):
-            peers.share("later", later)
+        # What is shared later is reported behind the jobs: once it is heard, they are.
+        here, there = Recorded(1), Recorded(1)
+        coordinator.peers.share("later", here)
+        another.peers.share("later", there)
         another.jobs.to_report = [Count(("heavy",), 100)]
-        later.to_report = [Count(("x",), 1)]
-        await until(lambda: bool(later.heard_counts))
+        there.to_report = [Count(("x",), 1)]
+        await until(lambda: bool(here.heard_counts))
         tickets = [
             coordinator.begin(f"192.0.2.{n}", account=a) for n, a in ((1, "heavy"), (2, "light"))
         ]
