@@ -60,7 +60,7 @@ def _event(number: int, kind: str, data: dict[str, Any]) -> bytes:
 
 @contextmanager
 def server(parts: Sequence[bytes]) -> Iterator[str]:
-    """Serve these pieces to whoever asks, ten a second; the URL."""
+    """Serve the pieces to every client, ten a second. Returns the URL."""
     stopped = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):

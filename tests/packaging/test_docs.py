@@ -38,7 +38,7 @@ def test_links_have_targets(page):
 
 
 def test_pictures_are_small_and_all_are_shown():
-    """`make pictures` makes them; each has words for those who do not see it."""
+    """`make pictures` makes them. Each picture has an alternative text."""
     shown = {}
     for page in PAGES:
         for words, name in re.findall(r"!\[([^\]]*)\]\(([^)]*pictures/[^)]+)\)", page.read_text()):

@@ -57,7 +57,7 @@ class UnknownCredentialsError(ApiError):
 
 
 class LapsedTokenError(ApiError):
-    """The token was valid once. Only someone who has the whole token is told so."""
+    """The token was valid earlier. The client is told so, since it has sent the whole token."""
 
     def __init__(self, token: Lapsed) -> None:
         super().__init__(token.why.value)

@@ -20,7 +20,7 @@ __all__ = ["here", "other"]
 MESSAGES = 1_500
 _LATER = msgspec.msgpack.encode([[1, "later", 1, b"{}"]])
 _DATA = [b"", bytes(50), zlib.compress(bytes(4 << 20)), zlib.compress(_LATER)]
-# No `cancel`: whoever may publish for coordinators may cancel.
+# Without `cancel`: a client with a coordinator's rights at the broker is allowed to cancel.
 _KINDS = ["follow", "follow", "leave", "part", "ended", "cancelled", "echo", "later", 3, None]
 
 
