@@ -295,8 +295,10 @@ def create_token(
         list[str] | None,
         typer.Option(
             envvar="COLOTRACE_PERMISSION",
-            help="traceroute:read, traceroute:write, diagnostics:traceroute (default: both), "
-            "diagnostics:colos (list colos only) or admin (everything); may be repeated.",
+            help="traceroute:read (list, show and compare), traceroute:write (the same, and "
+            "measure, cancel and remove), diagnostics:traceroute (the same as "
+            "traceroute:write; the default), diagnostics:colos (list colos only) or admin "
+            "(everything); may be repeated.",
         ),
     ] = None,
     description: Description = "",
