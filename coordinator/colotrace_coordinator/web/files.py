@@ -6,6 +6,7 @@ of them, so that a browser keeps them for ever, and an upgrade is seen at once.
 
 import gzip
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,11 +115,21 @@ def _file(name: str, content: bytes) -> _File:
 
 def _answer(request: Request, file: _File, *, keep: str) -> Response:
     headers = {**_SAFE, "etag": file.tag, "cache-control": keep}
-    if file.tag in request.headers.get("if-none-match", ""):
+    known = request.headers.get("if-none-match", "")
+    if known.strip() == "*" or file.tag in known:
         return Response(status_code=304, headers=headers)
-    packs = "gzip" in request.headers.get("accept-encoding", "")
+    packs = _takes_gzip(request.headers.get("accept-encoding", ""))
     if packs:
         headers["content-encoding"] = "gzip"
     return Response(
         file.packed if packs else file.content, headers=headers, media_type=file.media_type
     )
+
+
+def _takes_gzip(accepted: str) -> bool:
+    """Whether the client accepts gzip (RFC 9110 section 12.5.3); a weight of 0 refuses it."""
+    for item in accepted.lower().split(","):
+        name, _, weight = item.partition(";")
+        if name.strip() == "gzip":
+            return not re.fullmatch(r"\s*q=0(\.0*)?\s*", weight)
+    return False

@@ -59,13 +59,30 @@ async def test_unchanged_file_is_not_sent_again(client: httpx.AsyncClient) -> No
     assert (again.status_code, again.content) == (304, b"")
 
 
-async def test_compressed_only_for_who_takes_it(client: httpx.AsyncClient, page: Page) -> None:
+async def test_any_copy_is_an_unchanged_one(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/", headers={"If-None-Match": "*"})).status_code == 304
+    other = await client.get("/", headers={"If-None-Match": 'W/"0123456789abcdef"'})
+    assert other.status_code == 200
+
+
+@pytest.mark.parametrize("accepted", ["gzip", "br, GZIP;q=0.1", "deflate,gzip ; q=1"])
+async def test_compressed_for_who_takes_it(
+    client: httpx.AsyncClient, page: Page, accepted: str
+) -> None:
     path = f"/page/{page.version}/app.js"
-    plain = await client.get(path, headers={"Accept-Encoding": "identity"})
-    packed = await client.get(path, headers={"Accept-Encoding": "gzip"})
-    assert "content-encoding" not in plain.headers
+    packed = await client.get(path, headers={"Accept-Encoding": accepted})
     assert packed.headers["content-encoding"] == "gzip"
-    assert packed.content == plain.content == (STATIC / "app.js").read_bytes()
+    assert packed.content == (STATIC / "app.js").read_bytes()
+
+
+@pytest.mark.parametrize(
+    "accepted", ["", "identity", "gzip;q=0", "br, gzip; q=0.000", "x-gzip-like"]
+)
+async def test_plain_for_who_does_not(client: httpx.AsyncClient, page: Page, accepted: str) -> None:
+    path = f"/page/{page.version}/app.js"
+    plain = await client.get(path, headers={"Accept-Encoding": accepted})
+    assert "content-encoding" not in plain.headers
+    assert plain.content == (STATIC / "app.js").read_bytes()
 
 
 @pytest.mark.parametrize(
