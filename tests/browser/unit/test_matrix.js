@@ -96,7 +96,9 @@ export function test_order_can_be_reversed() {
 
 export function test_unknown_order_is_by_latency() {
   const { lines } = of(SORTED);
-  equal(names(sorted(lines, 'nonsense')), names(sorted(lines, 'latency')));
+  for (const sort of ['nonsense', '-__proto__', 'valueOf'])
+    equal(names(sorted(lines, sort)).toSorted(), names(lines).toSorted(), sort);
+  equal(names(sorted(lines, 'valueOf')), names(sorted(lines, 'latency')));
 }
 
 export function test_rows_that_run_come_last_by_name() {

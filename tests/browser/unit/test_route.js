@@ -1,5 +1,5 @@
 import { equal } from './assert.js';
-import { href, parse } from '../core/route.js';
+import { choiceOf, href, parse } from '../core/route.js';
 
 const ID = '01a22402998e70009e3a937a4e11b155';
 
@@ -24,6 +24,13 @@ export function test_empty_choices_are_not_in_the_link() {
 export function test_what_names_nothing_has_no_view() {
   for (const hash of ['#/a/other', '#/a/m', '#/a/m/xyz', `#/a/compare/${ID}`, `#/a/m/${ID}/${ID}`])
     equal(parse(hash).view, '', hash);
+}
+
+export function test_what_every_object_has_is_no_choice() {
+  const choices = { graph: 'Graph', rows: 'Rows' };
+  for (const wanted of ['__proto__', 'constructor', 'toString', '', undefined])
+    equal(choiceOf(choices, wanted, 'graph'), 'graph', wanted);
+  equal(choiceOf(choices, 'rows', 'graph'), 'rows');
 }
 
 export function test_broken_escapes_do_no_harm() {

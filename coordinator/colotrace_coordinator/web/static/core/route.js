@@ -48,6 +48,19 @@ export function href(view, { ids = [], params = {}, account = route.value.accoun
   return `#/${path}${query && `?${query}`}`;
 }
 
+/**
+ * The choice that a URL names, or the standard one. What every object has, such as `constructor`, is
+ * no choice.
+ * @template {string} Name
+ * @param {Record<Name, unknown>} choices
+ * @param {string | undefined} wanted
+ * @param {Name} standard
+ * @returns {Name}
+ */
+export function choiceOf(choices, wanted, standard) {
+  return wanted !== undefined && Object.hasOwn(choices, wanted) ? wanted : standard;
+}
+
 /** Show what a link leads to. */
 export function go(link, { replace = false } = {}) {
   if (replace) {

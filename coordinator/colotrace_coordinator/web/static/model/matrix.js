@@ -149,7 +149,8 @@ export const SORTS = {
  */
 export function sorted(lines, sort) {
   const turned = sort.startsWith('-') ? -1 : 1;
-  const by = SORTS[sort.replace('-', '')] ?? SORTS.latency;
+  const wanted = sort.replace('-', '');
+  const by = Object.hasOwn(SORTS, wanted) ? SORTS[wanted] : SORTS.latency;
   const byName = sort.endsWith('name') ? turned : 1;
   const keyed = lines.map((line) => ({ line, group: group(line.row), key: turned * by(line) }));
   keyed.sort(

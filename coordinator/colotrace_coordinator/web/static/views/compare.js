@@ -51,7 +51,7 @@ export function view({ ids: [before, after] }) {
     if (failed.value) return problem(failed.value, { again: load, heading: 'Compare' });
     if (!diff.value) return html`<p class="quiet">Comparing…</p>`;
     const { params } = route.value;
-    const cluster = diff.value.clusters[params.cluster];
+    const cluster = diff.value.clusters[Number(params.cluster)];
     const shown = params.view === 'graph' ? 'graph' : 'matrix';
     if (shown === 'graph' && !graph.value) openGraph();
     return html`

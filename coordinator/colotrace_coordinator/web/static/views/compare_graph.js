@@ -1,7 +1,7 @@
 // The graph of differences: the paths of two measurements as one, with what is new, gone, or slower.
 import { effect, html, nothing, signal, untracked } from '../core/html.js';
 import { ask } from '../core/http.js';
-import { href, route, setParams } from '../core/route.js';
+import { choiceOf, href, route, setParams } from '../core/route.js';
 import { joined, withChanges } from '../model/difference.js';
 import { drawing } from '../model/graph.js';
 import { stage } from './graph_stage.js';
@@ -21,7 +21,7 @@ export function view(before, after, { diff, targets }) {
 
   const choice = () => {
     const { by, target } = route.value.params;
-    return { by: FOLDS[by] ? by : 'asn', target: targets.includes(target) ? target : targets[0] };
+    return { by: choiceOf(FOLDS, by, 'asn'), target: targets.includes(target) ? target : targets[0] };
   };
   const paths = stage({
     link: (colo) => href('m', { ids: [after], params: { view: 'matrix', target: choice().target, colo } }),

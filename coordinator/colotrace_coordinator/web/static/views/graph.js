@@ -1,7 +1,7 @@
 // The path graph of a measurement: what is chosen and loaded; see graph_stage.js for the picture.
 import { computed, effect, html, nothing, signal, untracked } from '../core/html.js';
 import { ask } from '../core/http.js';
-import { href, route, setParams } from '../core/route.js';
+import { choiceOf, href, route, setParams } from '../core/route.js';
 import { count } from '../core/words.js';
 import { drawing } from '../model/graph.js';
 import { told } from './graph_notes.js';
@@ -30,7 +30,7 @@ export function view({ ids: [id] }, measurement) {
     const { by, target, targets, colos, open = '' } = route.value.params;
     const all = targets === 'all' && names.value.length > 1;
     const one = names.value.includes(target) ? target : names.value[0];
-    return { by: FOLDS[by] ? by : 'asn', target: all ? '' : one, all, apart: colos === 'apart', open };
+    return { by: choiceOf(FOLDS, by, 'asn'), target: all ? '' : one, all, apart: colos === 'apart', open };
   };
 
   const paths = stage({

@@ -1,6 +1,6 @@
 // Colos × hops of a target as one table: what is slow, where, and which routers rows share.
 import { guard, html, nothing, render, repeat, signal } from '../core/html.js';
-import { go, href, route, setParams } from '../core/route.js';
+import { choiceOf, go, href, route, setParams } from '../core/route.js';
 import { SHADES, Tints, limitsOf } from '../model/tints.js';
 import { matrixOf, sorted } from '../model/matrix.js';
 import { keys } from './keys.js';
@@ -30,7 +30,7 @@ export function matrixView(id, measurement) {
 
   function template(target) {
     const { params } = route.value;
-    const align = ALIGNS[params.align] ? params.align : 'target';
+    const align = choiceOf(ALIGNS, params.align, 'target');
     const sort = params.sort ?? 'latency';
     const matrix = matrixOf(measurement.of(target), align);
     const look = lookOf(matrix, target, params);
@@ -64,7 +64,7 @@ export function matrixView(id, measurement) {
   /** @returns {import('./matrix_cells.js').Look} */
   function lookOf(matrix, target, { align, shade: wanted, colo, hop }) {
     if (!tints.has(target)) tints.set(target, new Tints());
-    const shade = SHADES[wanted] ? wanted : 'added';
+    const shade = choiceOf(SHADES, wanted, 'added');
     return {
       align,
       shade,

@@ -3,7 +3,7 @@ import { batch, computed, html, nothing, signal } from '../core/html.js';
 import { announce } from '../core/announce.js';
 import { follow } from '../core/events.js';
 import { ask } from '../core/http.js';
-import { go, href, route } from '../core/route.js';
+import { choiceOf, go, href, route } from '../core/route.js';
 import { may } from '../core/session.js';
 import { count, lasted, whole, when } from '../core/words.js';
 import { Measurement } from '../model/measurement.js';
@@ -135,7 +135,7 @@ export function view({ ids: [id] }) {
     if (!summary.colos.length) return html`<p class="notice">This measurement has no rows.</p>`;
     const { params } = route.value;
     const chosen = Math.max(0, summary.targets.indexOf(params.target));
-    const tab = TABS[params.view] ? params.view : 'matrix';
+    const tab = choiceOf(TABS, params.view, 'matrix');
     return html`
       <h1>${summary.targets[chosen]}</h1>
       ${connection.value === 'lost' ? lost() : nothing}

@@ -1,7 +1,7 @@
 // The rows of a target: their list, or one row with its hops, nodes, labels and replies.
 import { html, nothing, repeat, signal } from '../core/html.js';
 import { ask } from '../core/http.js';
-import { href, route, setParams } from '../core/route.js';
+import { choiceOf, href, route, setParams } from '../core/route.js';
 import { count, figure, lasted, percent } from '../core/words.js';
 import { matrixOf, sorted } from '../model/matrix.js';
 import { PLOTS, byNode, nodesOf, scaleOf } from '../model/replies.js';
@@ -46,7 +46,7 @@ export function rowsView(id, measurement) {
     const target = measurement.summary.targets[row.target];
     const key = `${row.target}/${row.colo}`;
     const { hop, plot: wanted } = route.value.params;
-    const plot = PLOTS[wanted] ? wanted : 'rtt';
+    const plot = choiceOf(PLOTS, wanted, 'rtt');
     if (row.done) load(key, target, row.name);
     attend(`${key}/${hop}`);
     return html`
