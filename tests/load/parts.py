@@ -37,8 +37,11 @@ PARTS = {
     "jobs: offers, acceptances, frames, ends": ("jobs", "fleet", "colotrace_proto/running"),
     "the request, its tasks and its rows": ("service", "answer", "enrich", "policy"),
     "hops, nodes and statistics (numpy)": ("colotrace_proto/tally", "colotrace_proto/ends"),
+    "the measurement: kept, and followed live": (
+        "measurements", "live", "store", "lines", "colotrace_proto/measured",
+    ),
     "JSON, HTTP and TLS of the answer": ("api",),
-    "event loop, with gRPC's core and sockets": ("",),
+    "event loop, with gRPC's core and sockets": ("", "garbage"),
 }  # fmt: skip
 """For each part the beginnings of its source files; the first part that fits counts."""
 THREADS = "gRPC's threads"
