@@ -18,12 +18,13 @@ async def test_rows_that_got_no_turn_name_the_coordinator(coordinator: Coordinat
         await coordinator.agent(f"a-{colo}", colo=colo)
     targets = [f"8.8.{number}.8" for number in range(90)]
     answered = await within(10, coordinator.begin(*targets, colos=colos, spent_s=22.1))
-    named = [each for each in answered.messages if "the coordinator is overloaded" in each.message]
+    # Not "delayed it by": a busy machine may hold up the offers that were sent.
+    named = [each for each in answered.messages if "had no time to ask" in each.message]
     assert 10 < len(named) < len(targets) * len(colos)
     assert {each.code for each in named} == {row_failed(RowCode.LOST)}
     waited_for = {"waited_for": "coordinator"}
     assert coordinator.number("colotrace_jobs_not_started_total", **waited_for) == len(named)
-    assert coordinator.number("colotrace_jobs_overloaded_total") == len(named)
+    assert coordinator.number("colotrace_jobs_overloaded_total") >= len(named)
 
 
 async def test_hold_up_before_the_start_is_no_agents_fault(coordinator: Coordinator) -> None:
