@@ -1,13 +1,33 @@
 // What is on screen for other clients, as a command or a script: a request, or a measurement.
 
-const quoted = (text) => `'${text.replaceAll("'", `'\\''`)}'`;
+const UNSEEN = /[\p{C}\p{Zl}\p{Zp}]/gu;
+const BARE = /^[\w.:@%+,/-][\w.:@%+=,/-]*$/; // zsh expands a word that begins with "=".
+
+/**
+ * A text as one word of a shell. What is not seen is escaped as bash and zsh read it: a terminal would
+ * take a control character for a key, and text that runs the other way looks like another. Other shells
+ * take that for a text, too.
+ */
+function quoted(text) {
+  if (!text.match(UNSEEN)) return `'${text.replaceAll("'", `'\\''`)}'`;
+  const escaped = (each) => `\\U${hex(each.codePointAt(0), 8)}`;
+  return `$'${text.replaceAll('\\', '\\\\').replaceAll("'", '\\x27').replace(UNSEEN, escaped)}'`;
+}
+
+/** JSON without characters that are not seen. */
+function json(value) {
+  const escaped = (each) => Array.from({ length: each.length }, (_, unit) => `\\u${hex(each.charCodeAt(unit), 4)}`).join('');
+  return JSON.stringify(value).replace(UNSEEN, escaped);
+}
+
+const hex = (number, digits) => number.toString(16).padStart(digits, '0');
 
 /** A request. @param {object} request @param {string} url of the account's traceroutes */
 export function asCurl(request, url) {
   return [
     `curl ${quoted(url)} \\`,
     `  -H "Authorization: Bearer $COLOTRACE_TOKEN" -H 'Content-Type: application/json' \\`,
-    `  -d ${quoted(JSON.stringify(request))}`,
+    `  -d ${quoted(json(request))}`,
   ].join('\n');
 }
 
@@ -19,10 +39,10 @@ export function asCli({ targets, colos = [], options = {} }, { url, account }) {
     return [`--${name.replaceAll('_', '-')} ${word(String(value))}`];
   });
   const from = colos.length ? [`--from ${word(colos.join(','))}`] : [];
-  return [
-    exported(url, account),
-    ['colotrace trace', ...targets.map(word), ...from, ...flags].join(' '),
-  ].join('\n');
+  const words = targets.map(word);
+  // What begins with "-" would be an option.
+  const given = targets.some((each) => each.startsWith('-')) ? [...from, ...flags, '--', ...words] : [...words, ...from, ...flags];
+  return [exported(url, account), ['colotrace trace', ...given].join(' ')].join('\n');
 }
 
 /** With the public API's official SDK. */
@@ -72,9 +92,14 @@ function client(url) {
 }
 
 function word(text) {
-  return /^[\w.:@%+=,/-]+$/.test(text) ? text : quoted(text);
+  return BARE.test(text) ? text : quoted(text);
 }
 
+/** A value in Python's words. */
 function python(value) {
-  return JSON.stringify(value).replaceAll(',"', ', "').replaceAll('":', '": ').replaceAll(': true', ': True').replaceAll(': false', ': False');
+  if (typeof value === 'string') return JSON.stringify(value).replace(UNSEEN, (each) => `\\U${hex(each.codePointAt(0), 8)}`);
+  if (typeof value === 'boolean') return value ? 'True' : 'False';
+  if (Array.isArray(value)) return `[${value.map(python).join(', ')}]`;
+  if (typeof value === 'number') return `${value}`;
+  return `{${Object.entries(value).map(([name, each]) => `${python(name)}: ${python(each)}`).join(', ')}}`;
 }
