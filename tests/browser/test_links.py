@@ -36,3 +36,19 @@ async def test_names_that_every_object_has_choose_nothing(
     await at(f"compare/{first}/{second}?view=graph&by={name}&cluster={name}")
     await expect(signed_in.get_by_label("Fold by")).to_have_value("asn")
     await expect(signed_in.get_by_role("link", name="Show all rows")).to_have_count(0)
+
+
+async def test_long_words_do_not_widen_the_page(
+    signed_in: Page, watched_fleet: Fleet, pair: tuple[str, str]
+) -> None:
+    size, word = signed_in.viewport_size, "9" * 250
+    await signed_in.set_viewport_size({"width": 360, "height": 740})
+    for path, words in (
+        (f"trace?from={word}", "Not known"),
+        (f"m/{pair[0]}?view=rows&colo={word}", "is called"),
+    ):
+        await signed_in.goto(f"{watched_fleet.url}/#/{ACCOUNT}/{path}")
+        await expect(signed_in.get_by_text(words).first).to_be_visible()
+        assert await signed_in.evaluate("document.documentElement.scrollWidth") == 360, path
+    if size:
+        await signed_in.set_viewport_size(size)
