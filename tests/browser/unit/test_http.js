@@ -1,5 +1,5 @@
 import { equal, throws } from './assert.js';
-import { accountsOf } from '../core/http.js';
+import { access, accountsOf, ask } from '../core/http.js';
 
 /** The error of a request that is answered with this. */
 async function failing(status, errors, headers = {}) {
@@ -35,4 +35,24 @@ export async function test_limit_says_when_to_try_again() {
 
 export async function test_answer_of_a_proxy_without_json_has_a_kind() {
   equal((await failing(502, [])).kind, 'unreachable');
+}
+
+export async function test_late_refusal_of_the_token_before_does_not_end_the_session() {
+  const [real, told] = [globalThis.fetch, access.refused];
+  const ended = [];
+  access.refused = (error) => ended.push(error.kind);
+  try {
+    globalThis.fetch = async () => {
+      access.token = 'the-next'; // Somebody signs in before the answer.
+      return new Response(JSON.stringify({ errors: refused() }), { status: 401 });
+    };
+    access.token = 'the-first';
+    equal((await throws(() => ask(''))).kind, 'wrong-token');
+    equal(ended, []);
+    await throws(() => ask(''));
+    equal(ended, ['wrong-token']);
+  } finally {
+    Object.assign(access, { token: '', refused: told });
+    globalThis.fetch = real;
+  }
 }

@@ -88,6 +88,20 @@ export async function accountsOf(token) {
   return (await parsed(await fetched(url, { token }))).result;
 }
 
+/**
+ * A module of the page, loaded when it is first needed. Throws `ApiError` if it does not come.
+ * @template Module
+ * @param {() => Promise<Module>} load
+ * @returns {Promise<Module>}
+ */
+export async function loaded(load) {
+  try {
+    return await load();
+  } catch (error) {
+    throw error instanceof TypeError ? new ApiError('unreachable') : error;
+  }
+}
+
 async function fetched(url, { method = 'GET', body, headers = {}, signal, token, endless } = {}) {
   const secret = token ?? access.token;
   if (!TOKEN.test(secret)) throw new ApiError('wrong-token');
@@ -115,7 +129,8 @@ async function fetched(url, { method = 'GET', body, headers = {}, signal, token,
   const failed = await failure(response);
   signal?.throwIfAborted(); // The body was not read then: it would have told why.
   const over = failed.kind === 'wrong-token' || failed.kind === 'expired-token';
-  if (over && token === undefined) access.refused(failed);
+  // The answer to a request of the session before says nothing about this one.
+  if (over && token === undefined && secret === access.token) access.refused(failed);
   throw failed;
 }
 

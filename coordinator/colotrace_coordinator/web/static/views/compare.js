@@ -1,6 +1,6 @@
 // Two measurements side by side: clusters of rows that changed alike first, then row by row.
 import { html, nothing, signal } from '../core/html.js';
-import { ask } from '../core/http.js';
+import { ask, loaded } from '../core/http.js';
 import { href, route, setParams } from '../core/route.js';
 import { count, date } from '../core/words.js';
 import { lines } from '../model/difference.js';
@@ -35,9 +35,14 @@ export function view({ ids: [before, after] }) {
   }
 
   async function openGraph() {
-    const { view } = await import('./compare_graph.js');
-    const [first, second] = infos.value.map(({ targets }) => targets);
-    graph.value ??= view(before, after, { diff: diff.value, targets: first.filter((each) => second.includes(each)) });
+    try {
+      const { view } = await loaded(() => import('./compare_graph.js'));
+      if (stopping.signal.aborted) return;
+      const [first, second] = infos.value.map(({ targets }) => targets);
+      graph.value ??= view(before, after, { diff: diff.value, targets: first.filter((each) => second.includes(each)) });
+    } catch (error) {
+      failed.value = error;
+    }
   }
 
   function stop() {

@@ -2,7 +2,7 @@
 import { batch, computed, html, nothing, signal } from '../core/html.js';
 import { announce } from '../core/announce.js';
 import { follow } from '../core/events.js';
-import { ask } from '../core/http.js';
+import { ask, loaded } from '../core/http.js';
 import { choiceOf, go, href, route } from '../core/route.js';
 import { may } from '../core/session.js';
 import { count, lasted, whole, when } from '../core/words.js';
@@ -31,6 +31,7 @@ export function view({ ids: [id] }) {
   const fates = signal(new Map());
   const said = signal('');
   const graph = signal(null);
+  const missing = signal(null); // Why the graph's module is not there.
   const tabs = { matrix: matrixView(id, measurement), rows: rowsView(id, measurement) };
   let watched = false; // Whether it ran when it was opened.
   let quarter = 0;
@@ -107,8 +108,12 @@ export function view({ ids: [id] }) {
   }
 
   async function loadGraph() {
-    const { view } = await import('./graph.js');
-    if (!stopping.signal.aborted && !graph.peek()) graph.value = view(route.peek(), measurement);
+    try {
+      const { view } = await loaded(() => import('./graph.js'));
+      if (!stopping.signal.aborted && !graph.peek()) graph.value = view(route.peek(), measurement);
+    } catch (error) {
+      missing.value = error;
+    }
   }
 
   function stop() {
@@ -154,6 +159,7 @@ export function view({ ids: [id] }) {
   }
 
   function graphTab() {
+    if (missing.value) return problem(missing.value, { again: () => (missing.value = null) });
     if (!graph.value) loadGraph();
     return graph.value ? graph.value.template() : html`<p class="quiet">Loading…</p>`;
   }

@@ -1,6 +1,7 @@
 // What is around every view: the head with its links, the live region, signing in, and failures.
 import { effect, html, nothing, signal, untracked } from '../core/html.js';
 import { announced } from '../core/announce.js';
+import { loaded } from '../core/http.js';
 import { go, href, route } from '../core/route.js';
 import { resumeSession, session, signOut } from '../core/session.js';
 import { problem } from './problem.js';
@@ -25,6 +26,7 @@ const THEME_KEY = 'colotrace.theme';
 
 const ready = signal(false);
 const failed = signal(null);
+const missing = signal(null); // Why the view of the route cannot be shown.
 const shown = signal(null);
 const theme = signal(localStorage.getItem(THEME_KEY) ?? 'auto');
 
@@ -73,16 +75,22 @@ async function show() {
   key = wanted;
   untracked(() => shown.peek()?.stop?.());
   shown.value = null;
+  missing.value = null;
   if (!wanted || !VIEWS[view]) return;
   try {
-    const module = await VIEWS[view]();
+    const module = await loaded(VIEWS[view]);
     if (key !== wanted) return;
     shown.value = untracked(() => module.view(route.value));
     scrollTo(0, 0);
     focusFirst();
   } catch (error) {
-    failed.value = error;
+    if (key === wanted) missing.value = error;
   }
+}
+
+function again() {
+  key = '';
+  show();
 }
 
 /** The whole page. */
@@ -107,6 +115,7 @@ function body() {
   const { account, view } = route.value;
   if (!session.value.accounts.some((each) => each.id === account)) return otherAccount();
   if (!view) return html`<h1>Not found</h1><p class="problem">This link names nothing that the page shows.</p>`;
+  if (missing.value) return problem(missing.value, { again, heading: 'The page cannot be shown' });
   return shown.value ? shown.value.template() : html`<p class="quiet">Loading…</p>`;
 }
 
