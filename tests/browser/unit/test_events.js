@@ -51,17 +51,18 @@ async function followed(...answers) {
     return answer;
   };
   const seen = [];
+  const pauses = [];
   try {
     await follow('0'.repeat(32), {
       event: (kind) => seen.push(kind),
       state: (name, error) => seen.push(error ? `${name} ${error.kind}` : name),
       signal: new AbortController().signal,
-      pause: async () => {},
+      pause: async (milliseconds) => pauses.push(milliseconds),
     });
   } finally {
     globalThis.fetch = real;
   }
-  return { asked, seen };
+  return { asked, seen, pauses };
 }
 
 export async function test_broken_stream_goes_on_after_its_last_event() {
@@ -73,6 +74,14 @@ export async function test_broken_stream_goes_on_after_its_last_event() {
   );
   equal(asked, ['', '2', '2', '2']);
   equal(seen, ['live', 'start', 'hops', 'lost', 'resumed', 'row', 'end', 'ended']);
+}
+
+export async function test_stream_that_breaks_at_once_is_asked_for_less_and_less() {
+  const broken = () => new Response(body('id: 1\nevent: start\ndata: {}\n\nid: 2\nevent: hops\ndata: {"cut\n\n'));
+  const { asked, seen, pauses } = await followed(broken(), broken(), broken(), new Response(null, { status: 204 }));
+  equal(asked, ['', '2', '2', '2']);
+  equal(pauses, [500, 1000, 2000]);
+  equal(seen, ['live', 'start', 'lost', 'resumed', 'start', 'lost', 'resumed', 'start', 'lost', 'ended']);
 }
 
 export async function test_measurement_that_is_gone_is_not_asked_for_again() {

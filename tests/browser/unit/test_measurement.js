@@ -57,7 +57,7 @@ export function test_start_that_comes_again_discards_all() {
   measurement.apply('message', { code: 1, message: 'old' });
   measurement.apply('start', { measurement: summary() });
   equal(ips(measurement.row(0, 0)), []);
-  equal(measurement.messages, []);
+  equal(measurement.remarks(null), []);
 }
 
 export function test_every_event_is_told() {

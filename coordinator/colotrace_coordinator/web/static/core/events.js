@@ -3,6 +3,7 @@ import { ApiError, stream } from './http.js';
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
+const STEADY_MS = 10_000; // A stream that breaks sooner makes the pauses longer.
 const SILENT_MS = 40_000; // The coordinator writes a comment every 15 s.
 const PASSING = ['unreachable', 'server', 'limited'];
 
@@ -20,16 +21,21 @@ const PASSING = ['unreachable', 'server', 'limited'];
 export async function follow(id, { event, state, signal, pause = paused }) {
   let last = '';
   let failures = 0;
-  let lost = false;
+  let told = '';
+  const tell = (name) => {
+    if (name !== told) state(name);
+    told = name;
+  };
   while (!signal.aborted) {
+    let answered = Infinity;
     try {
       const headers = { Accept: 'text/event-stream', ...(last && { 'Last-Event-ID': last }) };
       const response = await stream(`/${id}/events`, { headers, signal });
       if (response.status === 204) return state('ended');
-      state(lost ? 'resumed' : 'live');
+      answered = performance.now();
+      tell(told ? 'resumed' : 'live');
       for await (const each of parsed(response.body)) {
         if (each.id) last = each.id;
-        failures = 0;
         event(each.event, JSON.parse(each.data));
         if (each.event === 'end') return state('ended');
       }
@@ -37,9 +43,8 @@ export async function follow(id, { event, state, signal, pause = paused }) {
       if (signal.aborted) return;
       if (error instanceof ApiError && !PASSING.includes(error.kind)) return state('failed', error);
     }
-    failures += 1;
-    if (!lost || failures === 1) state('lost');
-    lost = true;
+    failures = performance.now() - answered < STEADY_MS ? failures + 1 : 1;
+    tell('lost');
     await pause(Math.min(FIRST_PAUSE_MS * 2 ** (failures - 1), LONGEST_PAUSE_MS), signal);
   }
 }

@@ -60,7 +60,6 @@ export class Measurement {
     this.summary = null;
     /** @type {Map<string, Row>} by 'TARGET/COLO', indexes of the summary's lists, in their order */
     this.rows = new Map();
-    this.messages = [];
     /** How many rows have ended. */
     this.finished = 0;
     this.version = signal(0);
@@ -97,7 +96,6 @@ export class Measurement {
   #begin(summary) {
     this.summary = summary;
     this.finished = 0;
-    this.messages = [];
     this.#remarks = new Map();
     this.rows = new Map();
     for (const target of summary.targets.keys())
@@ -106,7 +104,6 @@ export class Measurement {
   }
 
   #told(message) {
-    this.messages.push(message);
     const pointer = message.source?.pointer ?? '';
     if (message.code !== SKIPPED) this.#remarks.set(pointer, [...(this.#remarks.get(pointer) ?? []), message.message]);
   }
