@@ -124,7 +124,7 @@ async def test_token_that_may_only_read_traces_nothing(
 ) -> None:
     await tab.goto(watched_fleet.url)
     await sign_in_here(tab, tokens.reader)
-    await expect(tab.get_by_text("This token may look at measurements")).to_be_visible()
+    await expect(tab.get_by_text("This token may not make measurements")).to_be_visible()
     await tab.get_by_label("Targets").fill("web.lab.example")
     await expect(tab.get_by_role("button", name="Trace", exact=True)).to_be_disabled()
 

@@ -85,7 +85,7 @@ export function view() {
     return html`
       <h1 class="unseen">Trace</h1>
       ${failed.value ? problem(failed.value, { again: load }) : nothing}
-      ${allowed ? nothing : html`<p class="notice">This token may look at measurements, but not make new ones.</p>`}
+      ${allowed ? nothing : html`<p class="notice">This token may not make measurements.</p>`}
       <form class="trace" @submit=${submit} aria-busy=${sending.value} novalidate>
         ${told[''] ? html`<div class="problem" role="alert"><p>${told['']}</p></div>` : nothing}
         <div class="field">

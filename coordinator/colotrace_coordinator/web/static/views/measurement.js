@@ -136,14 +136,14 @@ export function view({ ids: [id] }) {
     const { summary } = measurement;
     if (failed.value) return problem(failed.value, { again: watch, heading: 'Measurement' });
     if (!summary)
-      return connection.value === 'lost' ? lost() : html`<p class="quiet">Loading the measurement…</p>`;
+      return connection.value === 'lost' ? lost('The measurement is shown') : html`<p class="quiet">Loading the measurement…</p>`;
     if (!summary.colos.length) return html`<p class="notice">This measurement has no rows.</p>`;
     const { params } = route.value;
     const chosen = Math.max(0, summary.targets.indexOf(params.target));
     const tab = choiceOf(TABS, params.view, 'matrix');
     return html`
       <h1>${summary.targets[chosen]}</h1>
-      ${connection.value === 'lost' ? lost() : nothing}
+      ${connection.value === 'lost' ? lost('What is shown is from before; it goes on by itself') : nothing}
       ${head(summary, chosen)}
       ${measurement.remarks(null).map((words) => html`<p class="notice">${words}</p>`)}
       ${said.value ? html`<p class="notice" role="alert">${said.value}</p>` : nothing}
@@ -233,9 +233,8 @@ function targets(names, chosen) {
   `;
 }
 
-function lost() {
-  return html`<p class="notice" role="status">The coordinator does not answer. What is shown is from before;
-    it goes on by itself once the coordinator answers again.</p>`;
+function lost(then) {
+  return html`<p class="notice" role="status">The coordinator does not answer. ${then} once it answers again.</p>`;
 }
 
 function listed(names) {

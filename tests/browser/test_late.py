@@ -1,4 +1,4 @@
-"""Views are loaded when they are first shown: one does not come, or comes too late."""
+"""What does not come, or comes too late: the modules of views, and the events of a measurement."""
 
 from __future__ import annotations
 
@@ -86,3 +86,20 @@ async def test_graph_that_comes_after_its_view_was_left_asks_nothing(
     await signed_in.locator("[data-node]").first.wait_for()
     signed_in.remove_listener("request", note)
     assert [each for each in requests if f"{first}/graph" in each] == []
+
+
+async def test_measurement_opened_while_the_coordinator_is_away_comes_later(
+    signed_in: Page, guard: Guard, watched_fleet: Fleet, ids: tuple[str, str]
+) -> None:
+    guard.allowed.append("net::ERR_FAILED")
+
+    async def lost(route: Route) -> None:
+        await route.abort()
+
+    await signed_in.route("**/events", lost)
+    await signed_in.goto(f"{watched_fleet.url}/#/{ACCOUNT}/m/{ids[0]}")
+    told = signed_in.get_by_text(f"{GONE} The measurement is shown once it answers again.")
+    await expect(told).to_be_visible()
+    await signed_in.unroute_all()
+    await expect(signed_in.get_by_role("heading", name="web.lab.example")).to_be_visible()
+    await expect(told).to_have_count(0)
