@@ -1,5 +1,5 @@
 // Rows over time: a small picture for each colo, or one colo with its table.
-import { batch, html, nothing, repeat, signal } from '../core/html.js';
+import { effect, html, nothing, repeat, signal, untracked } from '../core/html.js';
 import { ask } from '../core/http.js';
 import { href, route } from '../core/route.js';
 import { count, ms, percent, when } from '../core/words.js';
@@ -17,32 +17,42 @@ export function view({ ids: [id] }) {
   const series = signal(new Map());
   const most = signal(AT_ONCE);
   const failed = signal(null);
+  let loading = false;
 
   load();
+  const unwatch = effect(() => {
+    [route.value, most.value]; // They choose what is shown.
+    if (summary.value) untracked(load);
+  });
 
+  /** Ask for what is missing, one request after the other: the account has other readers too. */
   async function load() {
+    if (loading) return;
+    loading = true;
+    const { signal } = stopping;
     try {
       failed.value = null;
-      const { info } = await ask(`/${id}`, { signal: stopping.signal });
-      summary.value = info;
-      await more();
+      if (!summary.value) summary.value = (await ask(`/${id}`, { signal })).info;
+      for (let next = missing(); next; next = missing()) {
+        const { result } = await ask(`/${id}/rows?${new URLSearchParams(next)}`, { signal });
+        series.value = new Map(series.value).set(`${next.target}/${next.colo}`, moments(result));
+      }
     } catch (error) {
-      if (!stopping.signal.aborted) failed.value = error;
+      if (!signal.aborted) failed.value = error;
     }
+    loading = false;
   }
 
-  /** One request after the other: the account has other readers too. */
-  async function more() {
+  /** The first row that is shown and not known yet. */
+  function missing() {
     const { target, colos } = chosen();
-    for (const colo of colos.slice(0, most.value)) {
-      const key = `${target}/${colo}`;
-      if (series.value.has(key)) continue;
-      const query = new URLSearchParams({ target, colo, per_page: MOMENTS });
-      const { result } = await ask(`/${id}/rows?${query}`, { signal: stopping.signal });
-      batch(() => {
-        series.value = new Map(series.value).set(key, moments(result));
-      });
-    }
+    const colo = colos.slice(0, most.value).find((each) => !series.value.has(`${target}/${each}`));
+    return colo && { target, colo, per_page: MOMENTS };
+  }
+
+  function stop() {
+    unwatch();
+    stopping.abort();
   }
 
   function chosen() {
@@ -50,7 +60,7 @@ export function view({ ids: [id] }) {
     return { target, colos: colo ? [colo] : summary.value.colos };
   }
 
-  return { title: 'Over time', template, stop: () => stopping.abort() };
+  return { title: 'Over time', template, stop };
 
   function template() {
     if (failed.value) return problem(failed.value, { again: load, heading: 'Over time' });
@@ -71,7 +81,7 @@ export function view({ ids: [id] }) {
         ${repeat(shown, (colo) => colo, (colo, number) => multiple(colo, target, found[number], scale))}
       </div>
       ${colos.length > most.value
-        ? html`<p><button type="button" @click=${() => ((most.value += AT_ONCE), more())}>
+        ? html`<p><button type="button" @click=${() => (most.value += AT_ONCE)}>
             Show ${count(Math.min(colos.length - most.value, AT_ONCE), 'more colo')}</button></p>`
         : nothing}
       ${colos.length === 1 ? table(found[0]) : nothing}
