@@ -78,7 +78,7 @@ async def test_more_is_shown_on_request(signed_in: Page, watched_fleet: Fleet) -
     rows = await shown(signed_in, watched_fleet, f"?target={ONE}")
     await expect(rows).to_have_count(2)
     more = signed_in.get_by_role("button", name="Show more")
-    await more.click()
+    await more.dblclick()
     await expect(rows).to_have_count(3)
     await expect(more).to_have_count(0)
 

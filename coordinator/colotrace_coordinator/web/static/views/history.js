@@ -29,6 +29,7 @@ export function view() {
   const failed = signal(null);
   const ticked = signal([]);
   let asked = null;
+  let next = ''; // The cursor that was asked for last.
   // Asked anew when a filter changes, and not when anything else of the URL does.
   const unwatch = effect(() => {
     const query = queryOf(route.value.params);
@@ -40,15 +41,18 @@ export function view() {
   });
 
   async function load(query, signal, after = '') {
+    if (after && after === next) return; // A double click asks once.
+    next = after;
     try {
-      const next = after && `&cursor=${after}`;
-      const { result, info } = await ask(`?per_page=${PER_PAGE}${query}${next}`, { signal });
+      const from = after && `&cursor=${after}`;
+      const { result, info } = await ask(`?per_page=${PER_PAGE}${query}${from}`, { signal });
       batch(() => {
         found.value = after ? [...found.value, ...result] : result;
         cursor.value = info.cursor ?? '';
         failed.value = null;
       });
     } catch (error) {
+      next = '';
       if (!signal.aborted) failed.value = error;
     }
   }
