@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from browser.conftest import Guard
 from fleet import Fleet
-from playwright.async_api import Page, Request, expect
+from playwright.async_api import Page, Request, Route, expect
 
 BIN = Path(sys.executable).parent
 TARGET = "web.lab.example"
@@ -47,6 +47,28 @@ async def test_pasted_targets_are_traced_ten_at_a_time(signed_in: Page) -> None:
     assert second.post_data_json == {"targets": many[10:], "colos": ["fra01", "limit:1"]}
     listed = signed_in.get_by_role("row").nth(1)
     await expect(listed.get_by_role("cell").nth(2)).to_have_text(many[10])
+
+
+async def test_answer_after_the_form_was_left_leads_nowhere(signed_in: Page) -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        if route.request.method != "POST":
+            return await route.fallback()
+        asked.set()
+        await left.wait()
+        return await route.continue_()
+
+    await signed_in.route("**/diagnostics/traceroute", late)
+    await signed_in.get_by_label("Targets").fill(TARGET)
+    await signed_in.get_by_role("button", name="Trace", exact=True).click()
+    await asyncio.wait_for(asked.wait(), 30)
+    await signed_in.get_by_role("link", name="Fleet").click()
+    await signed_in.get_by_role("heading", name="Fleet").wait_for()
+    async with signed_in.expect_event("requestfinished", lambda each: each.method == "POST"):
+        left.set()
+    await signed_in.evaluate("new Promise((resolve) => setTimeout(resolve, 100))")
+    assert signed_in.url.endswith("/fleet")
 
 
 async def test_colos_are_picked_by_code_search_list_and_map(signed_in: Page) -> None:

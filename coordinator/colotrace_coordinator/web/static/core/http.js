@@ -64,12 +64,12 @@ export function baseUrl() {
  * Ask the API.
  * @param {string} path below the account's traceroutes
  * @param {{method?: string, body?: unknown, headers?: Record<string, string>,
- *   signal?: AbortSignal}} [options]
+ *   signal?: AbortSignal, account?: string}} [options] `account`: that of the route if none is given
  * @returns {Promise<{result: any, info: any, messages: any[], headers: Headers, status: number}>}
  *   throws `ApiError`, or the signal's reason
  */
 export async function ask(path, options = {}) {
-  return parsed(await fetched(address(path), options));
+  return parsed(await fetched(address(path, options.account), options));
 }
 
 /** A measurement or part of it as text: `text('/ID?format=csv')`. */

@@ -45,7 +45,7 @@ export function view() {
 
   async function submit(event) {
     event.preventDefault();
-    const { params } = route.value;
+    const { params, account } = route.value;
     faults.value = faultsOf(params);
     if (Object.keys(faults.value).length) return focusFault();
     sending.value = true;
@@ -54,10 +54,11 @@ export function view() {
     try {
       for (const body of requests) {
         const headers = { Prefer: 'respond-async' };
-        begun.push((await ask('', { method: 'POST', body, headers })).info.id);
+        begun.push((await ask('', { method: 'POST', body, headers, account })).info.id);
       }
-      go(begun.length === 1 ? href('m', { ids: begun }) : href('history'));
+      if (!stopping.signal.aborted) go(begun.length === 1 ? href('m', { ids: begun }) : href('history'));
     } catch (error) {
+      if (stopping.signal.aborted) return;
       faults.value = error.errors?.length ? byField(error.errors, requests[begun.length]) : { '': error.message };
       if (begun.length) faults.value[''] = `${count(begun.length, 'measurement')} begun, then: ${error.message}`;
       focusFault();
