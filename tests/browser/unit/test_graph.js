@@ -3,6 +3,7 @@ import { joined, withChanges } from '../model/difference.js';
 import { drawing, heat, passedWith } from '../model/graph.js';
 import { placed } from '../worker/layout.js';
 import { stepFrom } from '../views/graph_moving.js';
+import { standalone } from '../views/graph_picture.js';
 import { nodeWords } from '../views/graph_words.js';
 
 /**
@@ -281,4 +282,14 @@ export function test_difference_has_by_how_much_more_an_edge_adds() {
 export function test_colos_of_either_side_are_those_of_a_node() {
   const drawn = compared(['den a b T', 'sin a b T'], ['den a c T', 'sin d b T'], []);
   equal(drawn.nodes.find((each) => label(each) === 'a').colos, ['den', 'sin']);
+}
+
+export function test_saved_picture_is_xml_whatever_its_names_are() {
+  const names = '<b>&"a\x00b\x1b[31m\ud800]]>\u202e\uffff\u{1f600}';
+  document.body.innerHTML = '<div><svg viewBox="0 0 9 9"><text></text></svg></div>';
+  document.querySelector('text').textContent = names;
+  const found = new DOMParser().parseFromString(standalone(document.querySelector('svg'), names), 'image/svg+xml');
+  document.body.replaceChildren();
+  equal(found.querySelector('parsererror')?.textContent, undefined);
+  equal(found.querySelector('text').textContent, '<b>&"a\ufffdb\ufffd[31m\ufffd]]>\u202e\ufffd\u{1f600}');
 }

@@ -140,6 +140,9 @@ function badge(findings, x, y) {
 
 const KEPT = ['fill', 'stroke', 'stroke-width', 'stroke-dasharray', 'stroke-linecap', 'font-family', 'font-size', 'font-weight', 'text-anchor', 'paint-order'];
 
+/** What XML cannot have, even escaped (XML 1.0, section 2.2): a browser would show none of the picture. */
+const NO_XML = /[^\t\n\r -\ud7ff\ue000-\ufffd\u{10000}-\u{10ffff}]/gu;
+
 /**
  * A picture that needs no page: the elements with the colours and fonts that they have now.
  * @param {SVGSVGElement} shown
@@ -178,5 +181,5 @@ export function standalone(shown, title) {
   for (const name of ['class', 'role', 'aria-label']) copy.removeAttribute(name);
   copy.setAttribute('width', width);
   copy.setAttribute('height', height);
-  return new XMLSerializer().serializeToString(copy).replaceAll('<!---->', '');
+  return new XMLSerializer().serializeToString(copy).replaceAll('<!---->', '').replace(NO_XML, '\ufffd');
 }
