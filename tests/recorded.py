@@ -1,11 +1,11 @@
-"""Recorded measurements for tests: of 15 hops with 3 replies each, and arbitrary ones."""
+"""Recorded measurements for tests: of 15 hops with 3 replies each, and of given replies."""
 
 import itertools
 import random
 from collections.abc import Sequence
 from typing import Any
 
-from colotrace_proto.measured import Options, Status, Summary, Trace
+from colotrace_proto.measured import Options, Remark, Status, Summary, Trace
 from colotrace_proto.messages import ColoName, FlowFields, Node, NodeKind, PacketType, Replies
 from colotrace_proto.rows import Colo
 from colotrace_proto.tally import Gathered, Known
@@ -13,6 +13,8 @@ from msgspec.structs import replace
 
 BEGAN_MS = 1_800_000_000_000
 COORDINATOR = "0123456789abcdef" * 2
+Probe = tuple[Node, float] | None
+"""The node that answered a probe, and the RTT in milliseconds; None is silence."""
 _numbers = itertools.count()
 
 
@@ -52,6 +54,64 @@ def complete(begun: Summary, **fields: Any) -> Summary:
     """The measurement once all of its rows have ended."""
     told = {"status": Status.COMPLETE, "ended_ms": begun.began_ms + 1_234, "finished": begun.rows}
     return replace(begun, **(told | fields))
+
+
+def udp_flow(number: int) -> FlowFields:
+    """The header fields of a row's flow, by its number from 0."""
+    return FlowFields(
+        PacketType.UDP, number=number, source_port=33_000 + number, destination_port=33_434
+    )
+
+
+def trace(
+    flows: Sequence[Sequence[Sequence[Probe]]],
+    *,
+    target_address: bytes,
+    target: str = "www.example.com",
+    colo: Colo = Colo(city="Denver, CO, US", name="den01"),  # noqa: B008 - it is frozen
+    fields: Sequence[FlowFields] | None = None,
+    source_address: bytes = b"\xc6\x33\x64\x01",
+    began_ms: int = 0,
+    remarks: Sequence[Remark] = (),
+    release_0_2: bool = False,
+    **gathered: Any,
+) -> Trace:
+    """A row of given replies. Each flow has hops, and each hop has probes, in the order of sending.
+
+    `fields` are those of the flows; by default each is a UDP flow. `release_0_2`: without what
+    agents of that release do not report. `gathered` are further fields of `Gathered`.
+    """
+    sent = [0] * max(map(len, flows), default=0)
+    nodes: dict[Node, int] = {}
+    lines: list[tuple[int, int, int, int, int]] = []
+    for number, hops in enumerate(flows):
+        ordinals = itertools.count()
+        for ttl, probes in enumerate(hops, 1):
+            for probe in probes:
+                sent[ttl - 1] += 1
+                ordinal = next(ordinals)
+                if probe is not None:
+                    node, rtt_ms = probe
+                    place = nodes.setdefault(node, len(nodes))
+                    lines.append((ttl, round(rtt_ms * 1e6), place, ordinal, number))
+    columns = list(zip(*lines, strict=True)) or [()] * 5
+    placed = [] if release_0_2 else columns[3:]
+    if fields is None:
+        fields = [udp_flow(number) for number in range(len(flows))]
+    return Trace(
+        gathered=Gathered(
+            target=target,
+            colo=colo,
+            target_address=target_address,
+            sent=tuple(sent),
+            replies=Replies(*columns[:3], tuple(nodes), *placed),
+            **({"duration_ns": 5_000_000} | gathered),
+        ),
+        began_ms=began_ms,
+        source_address=b"" if release_0_2 else source_address,
+        flows=() if release_0_2 else tuple(fields),
+        remarks=tuple(remarks),
+    )
 
 
 def row(

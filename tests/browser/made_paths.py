@@ -12,9 +12,10 @@ import msgspec
 from colotrace_analysis import diff
 from colotrace_analysis.graph import By, work
 from colotrace_proto import rows
-from colotrace_proto.measured import Measured, Options, Status, Summary, Trace
-from colotrace_proto.messages import ColoName, FlowFields, Node, NodeKind, PacketType, Replies
-from colotrace_proto.tally import Gathered, Known
+from colotrace_proto.measured import Measured, Trace
+from colotrace_proto.messages import Node, NodeKind
+from colotrace_proto.tally import Known
+from recorded import Probe, complete, summary, trace
 
 TARGET = "203.0.113.80"
 Hop = tuple[str, float] | None
@@ -92,62 +93,32 @@ def wide_hop(nodes: int) -> Measured:
 
 
 def _trace(colo: str, city: str, flows: Sequence[Sequence[Hop]], luck: random.Random) -> Trace:
-    sent = [0] * max(map(len, flows))
-    nodes: dict[Node, int] = {}
-    lines = []
-    for number, hops in enumerate(flows):
-        for ttl, hop in enumerate(hops, 1):
-            for ordinal in range(3):
-                sent[ttl - 1] += 1
-                if hop is None:
-                    continue
-                kind = NodeKind.TARGET if hop[0] == TARGET else NodeKind.TRANSIT
-                node = nodes.setdefault(Node(ip_address(hop[0]).packed, kind, ()), len(nodes))
-                rtt_ns = round((hop[1] + luck.random() / 5) * 1e6)
-                lines.append((ttl, rtt_ns, node, 3 * (ttl - 1) + ordinal, number))
-    columns = tuple(tuple(column) for column in zip(*lines, strict=True)) or ((),) * 5
-    return Trace(
-        gathered=Gathered(
-            target="www.example.com",
-            colo=rows.Colo(city=city, name=colo),
-            target_address=ip_address(TARGET).packed,
-            sent=tuple(sent),
-            replies=Replies(
-                columns[0], columns[1], columns[2], tuple(nodes), columns[3], columns[4]
-            ),
-            duration_ns=5_000_000,
-            own_ends=True,
-        ),
-        began_ms=0,
+    """Three probes a hop, with up to 0.2 ms more than its RTT."""
+    return trace(
+        [[[_probe(hop, luck) for _ in range(3)] for hop in hops] for hops in flows],
+        target_address=ip_address(TARGET).packed,
+        colo=rows.Colo(city=city, name=colo),
         source_address=ip_address("198.51.100.200").packed,
-        flows=tuple(
-            FlowFields(
-                PacketType.UDP, number=each, source_port=33_000 + each, destination_port=33_434
-            )
-            for each in range(len(flows))
-        ),
+        own_ends=True,
     )
 
 
+def _probe(hop: Hop, luck: random.Random) -> Probe:
+    if hop is None:
+        return None
+    ip, rtt_ms = hop
+    kind = NodeKind.TARGET if ip == TARGET else NodeKind.TRANSIT
+    return Node(ip_address(ip).packed, kind), rtt_ms + luck.random() / 5
+
+
 def _measured(traces: Sequence[Trace]) -> Measured:
-    colos = tuple(ColoName(trace.gathered.colo.name) for trace in traces)
+    colos = [each.gathered.colo.name for each in traces]
     addresses = {
-        str(ip_address(node.address)) for trace in traces for node in trace.gathered.replies.nodes
+        str(ip_address(node.address)) for each in traces for node in each.gathered.replies.nodes
     }
+    begun = summary(id=f"{len(traces):032x}", colos=colos, began_ms=0)
     return Measured(
-        summary=Summary(
-            id=f"{len(traces):032x}",
-            account_id="acc",
-            caller="",
-            coordinator="c1",
-            status=Status.COMPLETE,
-            began_ms=0,
-            ended_ms=1,
-            targets=("www.example.com",),
-            colos=colos,
-            options=Options(),
-            finished=len(traces),
-        ),
+        summary=complete(begun, ended_ms=1),
         traces=dict(enumerate(traces)),
         known=Known({TARGET: "www.example.com"}, {each: _asn(each) for each in addresses}),
     )

@@ -8,9 +8,10 @@ import random
 from ipaddress import ip_address
 
 from colotrace_proto import rows
-from colotrace_proto.measured import Measured, Options, Status, Summary, Trace
-from colotrace_proto.messages import ColoName, FlowFields, Node, NodeKind, PacketType, Replies
-from colotrace_proto.tally import Gathered, Known
+from colotrace_proto.measured import Measured, Trace
+from colotrace_proto.messages import ColoName, FlowFields, Node, NodeKind, PacketType
+from colotrace_proto.tally import Known
+from recorded import complete, summary, trace
 
 _OWN, _REPLIES = 5, 3
 _CORE = [ip_address(f"198.18.0.{number}").packed for number in range(200)]
@@ -30,26 +31,19 @@ def measurement(
             path = _path(colo, target)
             if drawn.random() < moved:
                 path[8] = _CORE[199]
-            late_ns = 100_000_000 * (colo < slow * colos)
+            late_ms = 100.0 * (colo < slow * colos)
             traces[target * colos + colo] = _trace(
-                path, f"t{target}", names[colo], drawn, late_ns=late_ns
+                path, f"t{target}", names[colo], drawn, late_ms=late_ms
             )
             for place, address in enumerate(path):
                 asns[str(ip_address(address))] = f"AS{64_500 + place // 3}"
-    summary = Summary(
+    begun = summary(
         id=f"{seed:032x}",
-        account_id="acc",
-        caller="",
-        coordinator="c",
-        status=Status.COMPLETE,
-        began_ms=0,
-        ended_ms=1,
-        targets=tuple(f"t{target}" for target in range(targets)),
+        targets=[f"t{target}" for target in range(targets)],
         colos=names,
-        options=Options(),
-        finished=len(traces),
+        began_ms=0,
     )
-    return Measured(summary=summary, traces=traces, known=Known({}, asns))
+    return Measured(summary=complete(begun, ended_ms=1), traces=traces, known=Known({}, asns))
 
 
 def _path(colo: int, target: int) -> list[bytes]:
@@ -61,29 +55,19 @@ def _path(colo: int, target: int) -> list[bytes]:
 
 
 def _trace(
-    path: list[bytes], target: str, colo: ColoName, drawn: random.Random, *, late_ns: int
+    path: list[bytes], target: str, colo: ColoName, drawn: random.Random, *, late_ms: float
 ) -> Trace:
-    hops = len(path)
-    kinds = [NodeKind.TRANSIT] * (hops - 1) + [NodeKind.TARGET]
-    lines = [(ttl, number) for ttl in range(hops) for number in range(_REPLIES)]
-    replies = Replies(
-        ttl=tuple(ttl + 1 for ttl, _ in lines),
-        rtt_ns=tuple(round((2 * ttl + drawn.random()) * 1e6) + late_ns for ttl, _ in lines),
-        node=tuple(ttl for ttl, _ in lines),
-        nodes=tuple(map(Node, path, kinds)),
-        ordinal=tuple(number * hops + ttl for ttl, number in lines),
-        flow=(0,) * len(lines),
-    )
-    return Trace(
-        gathered=Gathered(
-            target=target,
-            colo=rows.Colo(city=f"City of {colo}", name=colo),
-            target_address=path[-1],
-            sent=(_REPLIES,) * hops,
-            replies=replies,
-            duration_ns=100_000_000,
-        ),
-        began_ms=0,
+    kinds = [NodeKind.TRANSIT] * (len(path) - 1) + [NodeKind.TARGET]
+    hops = [
+        [(node, 2 * place + drawn.random() + late_ms) for _ in range(_REPLIES)]
+        for place, node in enumerate(map(Node, path, kinds))
+    ]
+    return trace(
+        [hops],
+        target_address=path[-1],
+        target=target,
+        colo=rows.Colo(city=f"City of {colo}", name=colo),
+        fields=[FlowFields(PacketType.ICMP, identifier=5)],
         source_address=path[0],
-        flows=(FlowFields(PacketType.ICMP, identifier=5),),
+        duration_ns=100_000_000,
     )

@@ -4,8 +4,9 @@ import pytest
 from colotrace_analysis.diff import Diff, diff
 from colotrace_analysis.graph import graph
 from colotrace_proto import rows, tally
-from colotrace_proto.measured import Measured, Options, Status, Summary, Trace
+from colotrace_proto.measured import Measured, Options, Trace
 from colotrace_proto.messages import ColoName, Failure, PacketType
+from recorded import complete, summary
 
 from scenario.known import traceable
 from scenario.load import Run, cases, parse, runs
@@ -59,20 +60,8 @@ def trace_of(job: Job, case: Case, packet_type: str) -> Trace:
 
 def measured(trace: Trace, case: Case, packet_type: str) -> Measured:
     options = Options(PacketType(packet_type), multipath=case.trace.multipath)
-    summary = Summary(
-        id=f"{0:032x}",
-        account_id="acc",
-        caller="",
-        coordinator="c",
-        status=Status.COMPLETE,
-        began_ms=0,
-        ended_ms=1,
-        targets=("target",),
-        colos=(DEN,),
-        options=options,
-        finished=1,
-    )
-    return Measured(summary=summary, traces={0: trace})
+    begun = summary(targets=["target"], colos=[DEN], options=options)
+    return Measured(summary=complete(begun), traces={0: trace})
 
 
 def traced(

@@ -8,7 +8,8 @@ from colotrace_analysis.diff import Answer, ClusterKind, Diff, Unlike, diff, wor
 from colotrace_proto.measured import Options, Trace
 from colotrace_proto.messages import PacketType
 from msgspec.structs import replace
-from unit.analysis.written import flow, ip, measured, row
+from recorded import udp_flow
+from unit.analysis.written import ip, measured, row
 
 PATH = ("a", "b", "c", "T")
 
@@ -93,7 +94,7 @@ def test_moved_hop_before_a_target_that_stays() -> None:
 @pytest.mark.parametrize(
     "other",
     [
-        row("a", "x", "T", fields=[flow(1)]),
+        row("a", "x", "T", fields=[udp_flow(1)]),
         row("a", "x", "T", source="198.51.100.2"),
     ],
 )
@@ -121,7 +122,7 @@ def test_packets_of_one_flow_that_differ_overlap() -> None:
 
 
 def balanced(*flows: list[str], numbers: list[int] | None = None) -> Trace:
-    fields = None if numbers is None else [flow(number) for number in numbers]
+    fields = None if numbers is None else [udp_flow(number) for number in numbers]
     return row(flows=flows, multipath=True, fields=fields)
 
 
@@ -235,7 +236,7 @@ def test_rtt_change_within_floor_or_spread_is_none() -> None:
 
 
 def test_rtt_of_another_flow_is_told_as_such() -> None:
-    changes = between(row("a", "T=20"), row("a", "T=32", fields=[flow(1)]))
+    changes = between(row("a", "T=20"), row("a", "T=32", fields=[udp_flow(1)]))
     assert sentence(changes) == "den01: RTT to example.com +12 ms, maybe by another path"
     assert not changes.changes[0].same_flow
 

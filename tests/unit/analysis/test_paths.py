@@ -2,7 +2,8 @@
 
 from colotrace_analysis.paths import Path, paths
 from colotrace_proto.measured import Trace
-from unit.analysis.written import TARGET, address, flow, row
+from recorded import udp_flow
+from unit.analysis.written import TARGET, address, row
 
 A, B, C, D = (address(letter) for letter in "abcd")
 
@@ -14,7 +15,7 @@ def only(trace: Trace) -> Path:
 
 def test_one_flow_has_one_path_up_to_the_target() -> None:
     path = only(row("a", "*", "b * *", "T", "T"))
-    assert path == Path(((A,), (), (B,), (TARGET,)), reached=True, flow=flow(0))
+    assert path == Path(((A,), (), (B,), (TARGET,)), reached=True, flow=udp_flow(0))
 
 
 def test_unreached_path_goes_on_in_silence_to_the_rows_end() -> None:
@@ -47,7 +48,7 @@ def test_flows_have_paths_of_their_own_with_their_own_ends() -> None:
     short, long = paths(row(flows=[["a", "b", "T"], ["a", "c", "d", "T"]]))
     assert short.hops == ((A,), (B,), (TARGET,))
     assert long.hops == ((A,), (C,), (D,), (TARGET,))
-    assert (short.flow, long.flow) == (flow(0), flow(1))
+    assert (short.flow, long.flow) == (udp_flow(0), udp_flow(1))
 
 
 def test_flow_without_its_end_stops_at_its_last_answer_if_another_reached_the_target() -> None:

@@ -12,8 +12,9 @@ from colotrace_analysis.work import STEP_LINES, Work
 from colotrace_proto.measured import Trace
 from colotrace_proto.messages import Node, NodeKind, Replies
 from msgspec.structs import replace
+from recorded import udp_flow
 
-from .written import TARGET, flow, measured, row
+from .written import TARGET, measured, row
 
 _USES = 10
 """Most uses of an address for each reply of a step."""
@@ -74,7 +75,7 @@ def _row(flows: Sequence[Sequence[Sequence[int]]], *, colo: str = "den01", late:
         links=() if len(flows) > 1 else None,
     )
     return replace(
-        base, gathered=gathered, flows=tuple(flow(number) for number in range(len(flows)))
+        base, gathered=gathered, flows=tuple(udp_flow(number) for number in range(len(flows)))
     )
 
 

@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
 from colotrace_proto import rows
-from colotrace_proto.measured import Measured, Options, Status, Summary, Trace
-from colotrace_proto.messages import ColoName, FlowFields, Node, NodeKind, PacketType, Replies
-from colotrace_proto.tally import Gathered, Known
+from colotrace_proto.measured import Measured, Options, Trace
+from colotrace_proto.messages import ColoName, FlowFields, Node, NodeKind
+from colotrace_proto.tally import Known
+from recorded import Probe, complete, summary, trace
 
 TARGET = ip_address("203.0.113.9").packed
 _OPTIONS = Options()
@@ -24,12 +25,6 @@ def address(letter: str) -> bytes:
 
 def ip(letter: str) -> str:
     return str(ip_address(address(letter)))
-
-
-def flow(number: int) -> FlowFields:
-    return FlowFields(
-        PacketType.UDP, number=number, source_port=33_000 + number, destination_port=33_434
-    )
 
 
 def row(
@@ -49,45 +44,32 @@ def row(
 ) -> Trace:
     """One row. `flows` has the hops of each flow, instead of `hops`."""
     several = flows if flows is not None else [hops]
-    lines: list[tuple[int, int, int, int, int]] = []
-    nodes: dict[Node, int] = {}
-    sent = [0] * max((len(each) for each in several), default=0)
-    for number, of_flow in enumerate(several):
-        ordinal = 0
-        for ttl, hop in enumerate(of_flow, 1):
-            words = hop.split()
-            for word in words * 3 if len(words) == 1 else words:
-                sent[ttl - 1] += 1
-                ordinal += 1
-                if word == "*":
-                    continue
-                name, _, rtt_ms = word.partition("=")
-                node = _node(name, (labels or {}).get(name.rstrip("!"), ()))
-                rtt_ns = round(float(rtt_ms or ttl) * 1e6)
-                at = nodes.setdefault(node, len(nodes))
-                lines.append((ttl, rtt_ns, at, ordinal - 1, number))
-    columns = tuple(tuple(column) for column in zip(*lines, strict=True)) or ((),) * 5
-    replies = Replies(columns[0], columns[1], columns[2], tuple(nodes), columns[3], columns[4])
-    if release_0_2:
-        replies = Replies(columns[0], columns[1], columns[2], tuple(nodes))
-    told = fields if fields is not None else [flow(number) for number in range(len(several))]
-    return Trace(
-        gathered=Gathered(
-            target=target,
-            colo=rows.Colo(city=city, name=colo),
-            target_address=target_address,
-            sent=tuple(sent),
-            replies=replies,
-            duration_ns=5_000_000,
-            code=code,
-            unplaced=unplaced,
-            own_ends=flows is not None,
-            links=() if multipath else None,
-        ),
-        began_ms=0,
-        source_address=b"" if release_0_2 else ip_address(source).packed,
-        flows=() if release_0_2 else tuple(told),
+    told = labels or {}
+    return trace(
+        [[_probes(hop, ttl, told) for ttl, hop in enumerate(each, 1)] for each in several],
+        target=target,
+        target_address=target_address,
+        colo=rows.Colo(city=city, name=colo),
+        fields=fields,
+        source_address=ip_address(source).packed,
+        release_0_2=release_0_2,
+        code=code,
+        unplaced=unplaced,
+        own_ends=flows is not None,
+        links=() if multipath else None,
     )
+
+
+def _probes(hop: str, ttl: int, labels: Mapping[str, tuple[str, ...]]) -> list[Probe]:
+    words = hop.split()
+    return [_probe(word, ttl, labels) for word in (words * 3 if len(words) == 1 else words)]
+
+
+def _probe(word: str, ttl: int, labels: Mapping[str, tuple[str, ...]]) -> Probe:
+    if word == "*":
+        return None
+    name, _, rtt_ms = word.partition("=")
+    return _node(name, labels.get(name.rstrip("!"), ())), float(rtt_ms or ttl)
 
 
 def _node(name: str, labels: tuple[str, ...]) -> Node:
@@ -105,28 +87,17 @@ def measured(
     number: int = 0,
 ) -> Measured:
     """A measurement of these rows. `asns` and `names` are by letter."""
-    targets = tuple(dict.fromkeys(trace.gathered.target for trace in traces))
-    colos = tuple(dict.fromkeys(ColoName(trace.gathered.colo.name) for trace in traces))
-    summary = Summary(
-        id=f"{number:032x}",
-        account_id="acc",
-        caller="",
-        coordinator="c1",
-        status=Status.COMPLETE,
-        began_ms=0,
-        ended_ms=1,
-        targets=targets,
-        colos=colos,
-        options=options,
-        finished=len(traces),
-    )
+    targets = tuple(dict.fromkeys(each.gathered.target for each in traces))
+    colos = tuple(dict.fromkeys(ColoName(each.gathered.colo.name) for each in traces))
+    begun = summary(id=f"{number:032x}", targets=targets, colos=colos, began_ms=0, options=options)
     numbered = {
-        targets.index(trace.gathered.target) * len(colos)
-        + colos.index(ColoName(trace.gathered.colo.name)): trace
-        for trace in traces
+        targets.index(each.gathered.target) * len(colos)
+        + colos.index(ColoName(each.gathered.colo.name)): each
+        for each in traces
     }
     known = Known(
         {ip(letter): name for letter, name in (names or {}).items()},
         {ip(letter): asn for letter, asn in (asns or {}).items()},
     )
-    return Measured(summary=summary, traces=numbered, known=known)
+    told = complete(begun, ended_ms=1, finished=len(traces))
+    return Measured(summary=told, traces=numbered, known=known)

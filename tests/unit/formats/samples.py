@@ -8,11 +8,12 @@ import json
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 
+import recorded
 from colotrace_formats.formats import FORMATS
 from colotrace_proto import rows
-from colotrace_proto.measured import Measured, Options, Remark, Status, Summary, Trace
-from colotrace_proto.messages import ColoName, Edge, FlowFields, Node, NodeKind, PacketType, Replies
-from colotrace_proto.tally import Gathered, Known
+from colotrace_proto.measured import Measured, Options, Remark, Status, Trace
+from colotrace_proto.messages import Edge, FlowFields, Node, NodeKind, PacketType
+from colotrace_proto.tally import Known
 
 ID = "0194a1b2c3d47e5f8091a2b3c4d5e6f7"
 BEGAN_MS = 1_795_898_784_394
@@ -44,42 +45,32 @@ def trace(
     remarks: Sequence[str] = (),
 ) -> Trace:
     """A row. `several` has the hops of each flow, instead of `hops`; `old`: by release 0.2."""
-    lines: list[tuple[int, int, int, int, int]] = []
-    nodes: dict[Node, int] = {}
-    sent = [0] * max((len(flow) for flow in several or [hops]), default=0)
-    for number, flow in enumerate(several or [hops]):
-        ordinal = 0
-        for ttl, hop in enumerate(flow, 1):
-            for word in hop.split():
-                sent[ttl - 1] += 1
-                ordinal += 1
-                if word != "*":
-                    node = _node(word, labels or {}, ipv6=ipv6)
-                    rtt_ns = round(float(word[1:].lstrip("!")) * 1e6)
-                    place = nodes.setdefault(node, len(nodes))
-                    lines.append((ttl, rtt_ns, place, ordinal, number))
-    columns = [tuple(column) for column in zip(*lines, strict=True)] or [()] * 5
-    kept = columns[:3] if old else columns
-    return Trace(
-        gathered=Gathered(
-            target=target,
-            colo=colo,
-            target_address=packed("T", ipv6=ipv6) if resolved else b"",
-            sent=tuple(sent),
-            replies=Replies(*kept[:3], tuple(nodes), *kept[3:]),
-            duration_ns=1_034_000_000,
-            code=code,
-            unplaced=unplaced,
-            own_ends=bool(several),
-            links=links,
-        ),
+    told = labels or {}
+    return recorded.trace(
+        [
+            [[_probe(word, told, ipv6=ipv6) for word in hop.split()] for hop in flow]
+            for flow in several or [hops]
+        ],
+        target_address=packed("T", ipv6=ipv6) if resolved else b"",
+        target=target,
+        colo=colo,
+        fields=flows,
+        source_address=ip_address("2001:db8:1::1" if ipv6 else "198.51.100.7").packed,
         began_ms=BEGAN_MS,
-        source_address=b""
-        if old
-        else ip_address("2001:db8:1::1" if ipv6 else "198.51.100.7").packed,
-        flows=() if old else tuple(flows),
-        remarks=tuple(Remark(1111, text) for text in remarks),
+        remarks=[Remark(1111, text) for text in remarks],
+        release_0_2=old,
+        duration_ns=1_034_000_000,
+        code=code,
+        unplaced=unplaced,
+        own_ends=bool(several),
+        links=links,
     )
+
+
+def _probe(word: str, labels: Mapping[str, Sequence[str]], *, ipv6: bool) -> recorded.Probe:
+    if word == "*":
+        return None
+    return _node(word, labels, ipv6=ipv6), float(word[1:].lstrip("!"))
 
 
 def _node(word: str, labels: Mapping[str, Sequence[str]], *, ipv6: bool) -> Node:
@@ -104,16 +95,13 @@ def measured(
     """A measurement of these rows, by their numbers. Names and ASNs are by address."""
     ended = status is not Status.RUNNING
     return Measured(
-        summary=Summary(
+        summary=recorded.summary(
             id=id,
-            account_id="acme",
-            caller="token",
-            coordinator="one",
-            status=status,
+            targets=targets,
+            colos=colos,
             began_ms=BEGAN_MS,
             ended_ms=BEGAN_MS + 1_034 if ended else None,
-            targets=tuple(targets),
-            colos=tuple(map(ColoName, colos)),
+            status=status,
             options=options,
             finished=len(traces),
         ),
@@ -146,10 +134,6 @@ def plain() -> Measured:
 
 MULTIPATH = Options(multipath=True, packet_type=PacketType.UDP)
 COMBINED = Options(packet_type=PacketType.GRE_ICMP)
-_UDP = [
-    FlowFields(PacketType.UDP, number=n, source_port=33_000 + n, destination_port=33_434)
-    for n in range(2)
-]
 
 
 def _combined() -> Trace:
@@ -172,7 +156,7 @@ CASES: dict[str, Measured] = {
                     ("a1 a1.5", "b2 b2.5", "T5 T5.5"),
                     ("a1.25 a1", "c3 c2", "d4 d4", "T6 T6"),
                 ],
-                flows=_UDP,
+                flows=[recorded.udp_flow(number) for number in range(2)],
                 links=(Edge(1, packed("a"), packed("b"), 1), Edge(1, packed("a"), packed("c"), 1)),
             )
         },
