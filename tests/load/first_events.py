@@ -29,9 +29,9 @@ from fleet.authority import Authority
 from bench.figures import BenchError
 
 from .bed import TARGETS, request
-from .broker import Broker
 from .names import NoNames
-from .programs import ACCOUNT, Agents, Coordinator, agent_names
+from .pair import Pair
+from .programs import ACCOUNT, agent_names
 
 _PATH = f"/client/v4/accounts/{ACCOUNT}/diagnostics/traceroute"
 _START = b"event: start\n"
@@ -71,20 +71,10 @@ class Bed:
             authority = Authority(folder / "tls")
             names = NoNames()
             stack.callback(names.close)
-            broker = Broker(folder / "broker", authority)
-            stack.callback(broker.close)
-            flags = ("--resolver", names.address, "--mqtt", broker.url)
-            flags += ("--mqtt-ca", str(authority.path), "--stop-delay", "0")
-            self._one = Coordinator(folder / "data", authority, flags)
-            stack.callback(self._one.stop)
-            self._other = Coordinator(folder / "data", authority, flags, shares=self._one)
-            stack.callback(self._other.stop)
-            self._agents = Agents(("--mqtt", broker.url), authority)
-            stack.callback(self._agents.close)
-            self._agents.add(agent_names(1, 1))
-            for coordinator in (self._one, self._other):
-                coordinator.wait_attached(1)
-                _wait_until_two(coordinator)
+            flags = ("--resolver", names.address, "--stop-delay", "0")
+            pair = Pair(stack, folder, authority, flags, agents=agent_names(1, 1))
+            self._one, self._other = pair.coordinators
+            self._agents = pair.agents
             self._tls = ssl.create_default_context(cafile=authority.path)
             self._stack = stack.pop_all()
         return self
@@ -152,14 +142,6 @@ def _bodies(number: int) -> tuple[dict[str, Any], dict[str, Any]]:
     targets = (TARGETS[each % len(TARGETS)] for each in (number, number + 1))
     first, second = (request(1, 1) | {"targets": [target]} for target in targets)
     return first, second
-
-
-def _wait_until_two(coordinator: Coordinator) -> None:
-    deadline = time.monotonic() + _WITHIN_S
-    while coordinator.metric("colotrace_coordinators") < 2:
-        if time.monotonic() > deadline:
-            raise BenchError("the coordinators do not see each other")
-        time.sleep(0.05)
 
 
 def main() -> None:

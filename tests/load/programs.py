@@ -39,7 +39,7 @@ def colo_names(colos: int) -> list[str]:
 
 
 class Coordinator:
-    """A coordinator on loopback, with TLS for agents and clients. Stop it with `close`."""
+    """A coordinator on loopback, with TLS for agents and clients. End it by `stop`."""
 
     def __init__(
         self,

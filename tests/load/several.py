@@ -18,9 +18,9 @@ from bench import proc
 from bench.figures import Figure
 
 from .bed import small_requests
-from .broker import Broker
 from .names import NoNames
 from .outcome import require_complete
+from .pair import Pair
 from .programs import Agents, Clients, Coordinator, agent_names
 
 
@@ -48,22 +48,15 @@ class Bed:
         names = NoNames()
         stack.callback(names.close)
         flags = ("--resolver", names.address)
-        self.broker = Broker(directory / "broker", authority)
-        stack.callback(self.broker.close)
         self.direct = Coordinator(directory / "direct", authority, flags)
         stack.callback(self.direct.stop)
-        flags += ("--mqtt", self.broker.url, "--mqtt-ca", str(authority.path))
-        first = Coordinator(directory / "data", authority, flags)
-        stack.callback(first.stop)
-        second = Coordinator(directory / "data", authority, flags, shares=first)
-        stack.callback(second.stop)
-        self.pair = (first, second)
-        for where in (("--coordinator", self.direct.grpc), ("--mqtt", self.broker.url)):
-            agents = Agents(where, authority)
-            stack.callback(agents.close)
-            agents.add(agent_names(size.agents, size.agents))
-        for coordinator in (self.direct, *self.pair):
-            coordinator.wait_attached(size.agents)
+        agents = Agents(("--coordinator", self.direct.grpc), authority)
+        stack.callback(agents.close)
+        attached = agent_names(size.agents, size.agents)
+        agents.add(attached)
+        self.direct.wait_attached(size.agents)
+        pair = Pair(stack, directory, authority, flags, agents=attached)
+        self.broker, self.pair = pair.broker, pair.coordinators
         self.alone = Clients([self.direct])
         stack.callback(self.alone.close)
         self.both = Clients(self.pair)
