@@ -77,6 +77,20 @@ class World:
         assert mirror is not None
         return mirror
 
+    def followed(self) -> Mirror:
+        """The mirror of a measurement that has begun, with its events so far."""
+        fill(self.here.feed)
+        mirror = self.follow()
+        self.run()
+        return mirror
+
+    def watched(self) -> Mirror:
+        """A mirror that has just been asked for, with a listener; it has no events yet."""
+        fill(self.here.feed)
+        mirror = self.follow()
+        mirror.feed.listen(lambda: None)
+        return mirror
+
     def run(self, seconds: float = TICK_S) -> None:
         """Let time pass."""
         for _ in range(round(seconds / TICK_S)):

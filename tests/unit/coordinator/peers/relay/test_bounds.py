@@ -34,9 +34,7 @@ from unit.coordinator.peers.relay.between import (
 
 
 def test_measurement_with_an_event_that_is_too_large_is_not_followed(world: World) -> None:
-    fill(world.here.feed)
-    mirror = world.follow()
-    mirror.feed.listen(lambda: None)
+    mirror = world.watched()
     world.run()
     world.here.feed.put(Kind.ROW, b'"%s"' % bytes(MAX_EVENT), row=0)
     world.run(2 * TICK_S)
@@ -204,9 +202,7 @@ def test_empty_events_and_unfinished_batches_take_their_share(world: World) -> N
 
 def test_messages_of_a_stranger_change_nothing(world: World) -> None:
     """Neither with an unknown session, nor in the name of another coordinator."""
-    fill(world.here.feed)
-    mirror = world.follow()
-    world.run()
+    mirror = world.followed()
     for origin, session in ((RUNNER, mirror.session + 1), ("d" * 32, mirror.session)):
         part = Part(origin=origin, session=session, round=0, count=1, position=99, data=b"x")
         world.follower.heard(part, world.now)

@@ -28,9 +28,7 @@ from unit.coordinator.peers.relay.between import (
 
 def test_mirror_gets_what_there_is_and_then_each_event(world: World) -> None:
     """With the same sequence numbers."""
-    fill(world.here.feed)
-    mirror = world.follow()
-    world.run()
+    mirror = world.followed()
     assert mirror.state is State.FOLLOWED
     assert all_of(mirror.feed) == all_of(world.here.feed)
     mirror.feed.listen(lambda: None)
@@ -47,9 +45,7 @@ def test_mirror_of_a_measurement_without_events(world: World) -> None:
 
 
 def test_end_ends_the_mirror_and_its_session(world: World) -> None:
-    fill(world.here.feed)
-    mirror = world.follow()
-    world.run()
+    mirror = world.followed()
     world.here.feed.put(Kind.END, b"{}")
     world.run(2 * TICK_S)
     assert mirror.ended
@@ -61,9 +57,7 @@ def test_end_ends_the_mirror_and_its_session(world: World) -> None:
 
 def test_mirror_of_a_feed_that_is_closed_is_closed(world: World) -> None:
     """After it has all events."""
-    fill(world.here.feed)
-    mirror = world.follow()
-    mirror.feed.listen(lambda: None)
+    mirror = world.watched()
     world.run()
     world.here.feed.put(Kind.ROW, finished(0), row=0)
     world.here.feed.close()
@@ -195,9 +189,7 @@ def test_another_session_of_a_feed_is_woken_after_one_has_ended() -> None:
 
 def test_event_of_a_later_kind_is_left_out(world: World) -> None:
     """The coordinators are upgraded one after the other."""
-    fill(world.here.feed)
-    mirror = world.follow()
-    world.run()
+    mirror = world.followed()
     position = mirror.position
     plain = [(position + 1, "later", None, b"{}"), (position + 2, "message", None, b"{}")]
     part = Part(

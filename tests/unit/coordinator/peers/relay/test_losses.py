@@ -23,9 +23,7 @@ from unit.coordinator.peers.relay.between import (
 
 def test_runner_that_dies_ends_the_mirror(world: World) -> None:
     """Without the event `end`."""
-    fill(world.here.feed)
-    mirror = world.follow()
-    mirror.feed.listen(lambda: None)
+    mirror = world.watched()
     world.run(3)
     world.dead = True
     world.run(LOST_AFTER_S - ALIVE_EVERY_S - 2 * TICK_S)
@@ -49,9 +47,7 @@ def test_follower_that_dies_is_forgotten(world: World) -> None:
 
 def test_lost_event_is_repaired_by_the_next_message(world: World) -> None:
     """Also the last event, which nothing but the sign of life follows."""
-    fill(world.here.feed)
-    mirror = world.follow()
-    mirror.feed.listen(lambda: None)
+    mirror = world.watched()
     world.run(2)
     world.here.feed.put(Kind.ROW, finished(0), row=0)
     world.loses = lambda _: True
@@ -95,9 +91,7 @@ def test_mirror_is_complete_though_a_third_of_the_messages_is_lost(seed: int) ->
 
 def test_session_that_was_forgotten_is_begun_anew(world: World) -> None:
     """The runner counts its messages from 0 again, which the follower takes for a loss."""
-    fill(world.here.feed)
-    mirror = world.follow()
-    mirror.feed.listen(lambda: None)
+    mirror = world.watched()
     world.run(2)
     leave = Leave(origin=FOLLOWERS[0], session=mirror.session)
     world.runner.heard(leave, world.now, addressed=True)
@@ -107,9 +101,7 @@ def test_session_that_was_forgotten_is_begun_anew(world: World) -> None:
 
 
 def test_measurement_that_the_runner_has_forgotten_ends_the_mirror(world: World) -> None:
-    fill(world.here.feed)
-    mirror = world.follow()
-    mirror.feed.listen(lambda: None)
+    mirror = world.watched()
     world.run(2)
     world.runner = Runner(RUNNER, dropped=world.drop, wake=lambda: None)
     question = Follow(origin=FOLLOWERS[0], session=mirror.session, account=ACCOUNT, id=ID)
@@ -139,9 +131,7 @@ def test_nothing_of_an_earlier_round_is_sent_after_a_loss(world: World) -> None:
 def test_part_that_is_not_the_next_shows_a_loss(
     world: World, count: int, piece: int, *, broken: bool
 ) -> None:
-    fill(world.here.feed)
-    mirror = world.follow()
-    world.run()
+    mirror = world.followed()
     assert mirror.count == 1
     for round_number in (1, 0):  # that of another round shows nothing
         assert not mirror.broken
