@@ -8,11 +8,14 @@ import struct
 import subprocess
 import sys
 import termios
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from fcntl import ioctl
+from functools import partial
+from typing import Any
 
 COMMAND = [sys.executable, "-m", "colotrace_cli"]
+_START = partial(subprocess.Popen, start_new_session=True)
 _CUT = re.compile(r"\x1b(\[\??\d*)?\Z")
 _PIECE = re.compile(r"\x1b\[(\??)(\d*)([A-Za-z])|[\r\n]|[^\x1b\r\n]+|\x1b")
 
@@ -76,17 +79,18 @@ def on_terminal(
     columns: int = 100,
     rows: int = 40,
     program: Sequence[str] = COMMAND,
+    start: Callable[..., Any] = _START,
     **streams: int,
-) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """The command as a process whose terminal this test holds; `streams` replace its own."""
+) -> Iterator[tuple[Any, int]]:
+    """The command as a process whose terminal this test holds; `streams` replace its own. `start`
+    is what starts it."""
     ours, theirs = pty.openpty()
     try:
         ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
-        process = subprocess.Popen(
+        process = start(
             [*program, *arguments],
             env=clean | {"TERM": "xterm-256color", "COLUMNS": ""} | environment,
-            start_new_session=True,
             **({"stdin": theirs, "stdout": theirs, "stderr": theirs} | streams),
         )
     finally:

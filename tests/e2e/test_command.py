@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from itertools import takewhile
@@ -108,16 +107,15 @@ def test_guarded_command_that_changes_the_path(operator: Operator, lab: Lab, pat
 def test_watched_path_that_changes(operator: Operator, lab: Lab, path: Way) -> None:
     """Each round has a line, and what changed below it, until Ctrl-C."""
     with operator.begin("trace", path.target, "--from", "den01", "--watch", "1s") as process:
-        assert process.stdout is not None
         lines = iter(process.stdout.readline, "")
         first = list(takewhile(lambda line: "no change" not in line, lines))
         assert any(line.startswith(f"{path.target} from den01") for line in first)
         path.lead("down")
         next(line for line in lines if line.endswith("Z 1 row differs\n"))
         changed = [line.strip() for line in takewhile(lambda line: "no change" not in line, lines)]
-        process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate(timeout=20)
-        assert process.returncode == 130
+        process.interrupt()
+        code, rest, errors = process.end(within_s=20)
+    assert code == 130
     up, down = map(lab.address, ("up", "down"))
     assert any(line.startswith(f"hop 4: - {up} ") for line in changed), changed
     assert any(line.startswith(f"hop 4: + {down} ") for line in changed)

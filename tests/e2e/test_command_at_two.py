@@ -94,8 +94,8 @@ def test_watched_coordinator_that_is_killed(
         with here.begin(*_slow(lab)) as plain, there.watch("follow", _running(there)) as followed:
             followed.until("1 of 3 rows")
             own_pair[0].stop_coordinator(kill=True)
-            out, errors = plain.communicate(timeout=20)
-            assert (plain.returncode, out) == (3, "")
+            code, out, errors = plain.end(within_s=20)
+            assert (code, out) == (3, "")
             assert "the connection broke" in errors
             assert "if the measurement has begun, it is in: colotrace list" in errors
             own_pair[0].start_coordinator()

@@ -13,7 +13,6 @@ import json
 import shutil
 import signal
 import ssl
-import subprocess
 import sys
 import tempfile
 import time
@@ -209,7 +208,7 @@ class Fleet:
     def command(self, *words: str) -> str:
         """What `colotrace-coordinator WORDS --data …` prints."""
         argv = [_BIN / "colotrace-coordinator", *words, *self._stored()]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        done = self.lab.run_forked(None, argv)
         if done.returncode:
             raise FleetError(done.stderr)
         return done.stdout

@@ -243,7 +243,7 @@ class Lab:
 
     def run_forked(
         self,
-        host: str,
+        host: str | None,
         argv: Sequence[str | Path],
         *,
         timeout_s: float = 30.0,

@@ -11,6 +11,7 @@ from pathlib import Path
 from forked import Forked, Request, Stream, shared
 
 _MAIN = {
+    "colotrace": "colotrace_cli.__main__",
     "colotrace-agent": "colotrace_agent.__main__",
     "colotrace-coordinator": "colotrace_coordinator.__main__",
     "host_flows": "lab.host_flows",
@@ -26,7 +27,17 @@ _LATER = (
     "colotrace_agent.link.mqtt",
     "colotrace_agent.link.pins",
     "colotrace_proto.logs",
+    "colotrace_cli.api.pages",
+    "colotrace_cli.changes",
+    "colotrace_cli.guarding",
     "colotrace_cli.main",
+    "colotrace_cli.printed",
+    "colotrace_cli.printing",
+    "colotrace_cli.runs",
+    "colotrace_cli.views.difference",
+    "colotrace_cli.views.fleet",
+    "colotrace_cli.views.measurements",
+    "colotrace_cli.views.paths",
     "colotrace_coordinator.main",
     "colotrace_coordinator.links.mqtt.link",
     "colotrace_coordinator.serving",
