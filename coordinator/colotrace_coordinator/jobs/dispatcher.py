@@ -114,7 +114,9 @@ class Dispatcher:
         """
         now = self._clock.now()
         deadline = job_deadline(now, spent_s=spent_s, rows=rows)
-        job = self._recent.find(key, now)
+        # By the loop's clock: whoever waits longer than the window gets a trace of its own, also
+        # when this process was held up meanwhile.
+        job = self._recent.find(key, self._loop.time())
         if job is None or job.machine.deadline > deadline + JOIN_DIFFERENCE_S:
             job = self._queue(key, origin, now, deadline)
         else:
@@ -130,9 +132,10 @@ class Dispatcher:
             index=self.attempts,
             owner=owner_of(origin),
         )
-        job = LiveJob(key, origin, machine, self._loop.create_future(), self._loop.time())
+        began = self._loop.time()
+        job = LiveJob(key, origin, machine, self._loop.create_future(), began)
         self._jobs.setdefault(key.task.colo, {})[machine] = job
-        self._recent.add(key, job, now)
+        self._recent.add(key, job, began)
         task = key.task
         self._starts.push(job, Wish(origin, task.colo, target_of(task.target), task.packets, now))
         self._hold_ups.begin(job)
@@ -367,7 +370,7 @@ class Dispatcher:
             del self._jobs[task.colo]
         self._starts.remove(job)
         self._give_ups.forget(job)
-        self._recent.ended(job.key, job, self._clock.now())
+        self._recent.ended(job.key, job, self._loop.time())
         self._starts.colo_has_room(task.colo)
         self._start_soon()
         self._timers.cancel(job)
