@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from eventually import wait_until
 from fleet import AgentSpec, Broker, Fleet
 from fleet.fleet import two_coordinators
 from fleet.operator import Operator
@@ -36,9 +37,15 @@ def _slow(lab: Lab) -> list[str]:
 
 
 def _running(operator: Operator) -> str:
-    """The id of the measurement that runs and has begun first."""
-    listed = operator.run("list").stdout.splitlines()
-    return [line for line in listed if " running " in line][-1].split()[0]
+    """The id of the measurement that runs and has begun first, once the list has it: it is written
+    within a second."""
+
+    def ids() -> list[str]:
+        listed = operator.run("list").stdout.splitlines()
+        return [line.split()[0] for line in listed if " running " in line]
+
+    wait_until(lambda: bool(ids()))
+    return ids()[-1]
 
 
 def test_last_ones_of_one_are_named_at_the_other(operators: list[Operator]) -> None:
