@@ -12,6 +12,7 @@ from fleet.fleet import ACCOUNT, NO_TLS
 from playwright.async_api import Page, Request, Route, expect
 
 GONE = "The coordinator does not answer."
+MISSING = "A part of the page did not load."
 
 
 @pytest.fixture(scope="session", name="ids")
@@ -36,12 +37,12 @@ async def test_view_that_does_not_come_leaves_the_others(signed_in: Page, guard:
     guard.allowed.append("net::ERR_FAILED")
     await lose(signed_in, "fleet.js")
     await signed_in.get_by_role("link", name="Fleet").click()
-    await expect(signed_in.get_by_role("alert")).to_contain_text(GONE)
+    await expect(signed_in.get_by_role("alert")).to_contain_text(MISSING)
     await signed_in.get_by_role("link", name="Trace", exact=True).click()
     await expect(signed_in.get_by_label("Targets")).to_be_visible()
 
     await signed_in.get_by_role("link", name="Fleet").click()
-    await expect(signed_in.get_by_role("alert")).to_contain_text(GONE)
+    await expect(signed_in.get_by_role("alert")).to_contain_text(MISSING)
     await signed_in.unroute_all()
     await signed_in.get_by_role("button", name="Try again").click()
     await expect(signed_in.get_by_role("link", name="den01")).to_be_visible()
@@ -55,7 +56,7 @@ async def test_graph_that_does_not_come_is_told(
     await lose(signed_in, "graph.js" if kind == "m" else "compare_graph.js")
     path = ids[0] if kind == "m" else "/".join(ids)
     await signed_in.goto(f"{watched_fleet.url}/#/{ACCOUNT}/{kind}/{path}?view=graph")
-    await expect(signed_in.get_by_role("alert")).to_contain_text(GONE)
+    await expect(signed_in.get_by_role("alert")).to_contain_text(MISSING)
     await signed_in.unroute_all()
     await signed_in.get_by_role("button", name="Try again").click()
     await expect(signed_in.get_by_label("Fold by")).to_be_visible()

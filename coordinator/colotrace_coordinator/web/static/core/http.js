@@ -13,8 +13,8 @@ export const access = { token: '', refused: (error) => {} };
 /** A request that failed. `kind` says why; the message is for people. */
 export class ApiError extends Error {
   /**
-   * @param {'unreachable' | 'wrong-token' | 'expired-token' | 'forbidden' | 'not-found' |
-   *   'limited' | 'refused' | 'server'} kind
+   * @param {'unreachable' | 'no-module' | 'wrong-token' | 'expired-token' | 'forbidden' |
+   *   'not-found' | 'limited' | 'refused' | 'server'} kind
    * @param {{status?: number, errors?: {code: number, message: string,
    *   error_chain?: {code: number, message: string}[], source?: {pointer: string}}[], retryAfterS?: number}} told
    */
@@ -32,6 +32,8 @@ function words(kind, errors, retryAfterS) {
   switch (kind) {
     case 'unreachable':
       return 'The coordinator does not answer. Check that it runs and that this host reaches it.';
+    case 'no-module':
+      return 'A part of the page did not load. Check that the coordinator runs and that this host reaches it.';
     case 'wrong-token':
       return 'The coordinator does not know this token. Check that it was copied whole.';
     case 'expired-token':
@@ -86,20 +88,6 @@ export async function stream(path, options = {}) {
 export async function accountsOf(token) {
   const url = `${BASE}accounts`;
   return (await parsed(await fetched(url, { token }))).result;
-}
-
-/**
- * A module of the page, loaded when it is first needed. Throws `ApiError` if it does not come.
- * @template Module
- * @param {() => Promise<Module>} load
- * @returns {Promise<Module>}
- */
-export async function loaded(load) {
-  try {
-    return await load();
-  } catch (error) {
-    throw error instanceof TypeError ? new ApiError('unreachable') : error;
-  }
 }
 
 async function fetched(url, { method = 'GET', body, headers = {}, signal, token, endless } = {}) {

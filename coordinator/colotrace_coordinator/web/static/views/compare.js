@@ -1,6 +1,7 @@
 // Two measurements side by side: clusters of rows that changed alike first, then row by row.
 import { html, nothing, signal } from '../core/html.js';
-import { ask, loaded } from '../core/http.js';
+import { ask } from '../core/http.js';
+import { loaded } from '../core/modules.js';
 import { href, route, setParams } from '../core/route.js';
 import { count, date } from '../core/words.js';
 import { lines } from '../model/difference.js';

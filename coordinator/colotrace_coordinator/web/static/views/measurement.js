@@ -2,7 +2,8 @@
 import { batch, computed, html, nothing, signal } from '../core/html.js';
 import { announce } from '../core/announce.js';
 import { follow } from '../core/events.js';
-import { ask, loaded } from '../core/http.js';
+import { ask } from '../core/http.js';
+import { loaded } from '../core/modules.js';
 import { choiceOf, go, href, route } from '../core/route.js';
 import { may } from '../core/session.js';
 import { count, lasted, whole, when } from '../core/words.js';
@@ -159,7 +160,7 @@ export function view({ ids: [id] }) {
   }
 
   function graphTab() {
-    if (missing.value) return problem(missing.value, { again: () => (missing.value = null) });
+    if (missing.value) return problem(missing.value);
     if (!graph.value) loadGraph();
     return graph.value ? graph.value.template() : html`<p class="quiet">Loading…</p>`;
   }

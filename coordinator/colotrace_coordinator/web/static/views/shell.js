@@ -1,7 +1,7 @@
 // What is around every view: the head with its links, the live region, signing in, and failures.
 import { effect, html, nothing, signal, untracked } from '../core/html.js';
 import { announced } from '../core/announce.js';
-import { loaded } from '../core/http.js';
+import { loaded } from '../core/modules.js';
 import { go, href, route } from '../core/route.js';
 import { resumeSession, session, signOut } from '../core/session.js';
 import { problem } from './problem.js';
@@ -88,11 +88,6 @@ async function show() {
   }
 }
 
-function again() {
-  key = '';
-  show();
-}
-
 /** The whole page. */
 export function template() {
   return html`
@@ -115,7 +110,7 @@ function body() {
   const { account, view } = route.value;
   if (!session.value.accounts.some((each) => each.id === account)) return otherAccount();
   if (!view) return html`<h1>Not found</h1><p class="problem">This link names nothing that the page shows.</p>`;
-  if (missing.value) return problem(missing.value, { again, heading: 'The page cannot be shown' });
+  if (missing.value) return problem(missing.value, { heading: 'The page cannot be shown' });
   return shown.value ? shown.value.template() : html`<p class="quiet">Loading…</p>`;
 }
 
