@@ -1,13 +1,15 @@
 """Serves the page: `/`, and its files below `/page/{version}/`.
 
-All files are read and compressed once, when the coordinator starts. The version is a digest of all
-of them, so that a browser keeps them for ever, and an upgrade is seen at once.
+All files are read when the coordinator starts, and each is compressed when it is first asked for.
+The version is a digest of all of them, so that a browser keeps them for ever, and an upgrade is
+seen at once.
 """
 
 import gzip
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from starlette.exceptions import HTTPException
@@ -55,12 +57,16 @@ _FOR_EVER = "public, max-age=31536000, immutable"
 _ASK_AGAIN = "no-cache"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _File:
     content: bytes
-    packed: bytes
     media_type: str
     tag: str
+
+    @cached_property
+    def packed(self) -> bytes:
+        """The content, compressed by gzip."""
+        return gzip.compress(self.content, 9, mtime=0)
 
 
 class Page:
@@ -107,7 +113,6 @@ class Page:
 def _file(name: str, content: bytes) -> _File:
     return _File(
         content=content,
-        packed=gzip.compress(content, 9, mtime=0),
         media_type=_TYPES[Path(name).suffix],
         tag=f'W/"{hashlib.sha256(content).hexdigest()[:16]}"',
     )
