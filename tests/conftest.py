@@ -7,6 +7,7 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+import structlog
 from lab.fixtures import lab, limited_lab, own_lab
 
 __all__ = ["lab", "limited_lab", "own_lab"]
@@ -19,6 +20,18 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("colotrace")
+
+# As a program would: structlog's default colours each traceback by rich, which takes a second.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 # Until all tests are collected nothing that is made is garbage.
 gc.disable()
