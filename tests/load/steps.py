@@ -38,9 +38,9 @@ class Record:
             run(handle)
             took_ms = (time.thread_time_ns() - began) / 1e6
             if len(self.steps) < MOST:
-                heapq.heappush(self.steps, (took_ms, repr(handle)))
+                heapq.heappush(self.steps, (took_ms, _name(handle)))
             elif took_ms > self.steps[0][0]:
-                heapq.heapreplace(self.steps, (took_ms, repr(handle)))
+                heapq.heapreplace(self.steps, (took_ms, _name(handle)))
 
         asyncio.Handle._run = measured  # type: ignore[method-assign]
 
@@ -61,6 +61,12 @@ class Record:
         part.replace(path)
         self.steps.clear()
         self.collections.clear()
+
+
+def _name(handle: asyncio.Handle) -> str:
+    """What ran: of a task's step the coroutine, which the handle's own name does not tell."""
+    task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
+    return repr(task.get_coro()) if isinstance(task, asyncio.Task) else repr(handle)
 
 
 def run(path: Path, argv: list[str]) -> None:
