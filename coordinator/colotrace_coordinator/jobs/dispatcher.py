@@ -114,8 +114,8 @@ class Dispatcher:
         """
         now = self._clock.now()
         deadline = job_deadline(now, spent_s=spent_s, rows=rows)
-        # By the loop's clock: whoever waits longer than the window gets a trace of its own, also
-        # when this process was held up meanwhile.
+        # By the loop's clock, which goes on while this process is held up, unlike `now`: a request
+        # later than the window gets a trace of its own.
         job = self._recent.find(key, self._loop.time())
         if job is None or job.machine.deadline > deadline + JOIN_DIFFERENCE_S:
             job = self._queue(key, origin, now, deadline)

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import time
 from typing import Any
 
 import pytest
@@ -30,6 +31,22 @@ async def test_identical_requests_share_a_job(coordinator: Coordinator) -> None:
     assert first == second
     assert coordinator.number("colotrace_jobs_shared_total") == 1
     assert coordinator.number("colotrace_jobs_total", code="0") == 1
+
+
+async def test_hold_up_does_not_prolong_the_window(coordinator: Coordinator) -> None:
+    """The loop stands still for longer than the window: the second request gets its own trace."""
+    agent = await coordinator.agent()
+    first = coordinator.begin()
+    job = await agent.take()
+    time.sleep(JOIN_WINDOW_S + 0.05)  # noqa: ASYNC251 - it blocks the loop
+    second = coordinator.begin()
+    other = await agent.take()
+    assert other.job_id != job.job_id
+    for each in (job, other):
+        await agent.say(path(each.job_id))
+    for answer in (first, second):
+        await within(5, answer)
+    assert coordinator.number("colotrace_jobs_shared_total") == 0
 
 
 async def test_agents_are_told_whose_a_job_is(coordinator: Coordinator) -> None:
