@@ -120,7 +120,8 @@ def coordinator(tmp_path: Path) -> Iterator[Coordinator]:
 
 def test_full_disk_costs_history_not_answers(coordinator: Coordinator) -> None:
     with agent(coordinator.grpc):
-        wait_until(lambda: coordinator.trace().status_code == 200)
+        # Until the agent is attached there is no colo, so that nothing is measured.
+        wait_until(lambda: "measurement-id" in coordinator.trace().headers)
         coordinator.fill()
         told = coordinator.ids()
 
