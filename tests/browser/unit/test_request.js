@@ -13,6 +13,10 @@ export function test_pasted_targets_are_separated_and_told_once() {
   equal(requestsOf({ targets: 'a, b;c\n\ta' }), [{ targets: ['a', 'b', 'c'] }]);
 }
 
+export function test_helps_have_no_full_stop_for_the_form_adds_one() {
+  equal(Object.entries(OPTIONS).filter(([, { help }]) => help.endsWith('.')), []);
+}
+
 export function test_more_than_ten_targets_are_several_requests() {
   const targets = Array.from({ length: 21 }, (_, number) => `t${number}`).join(' ');
   equal(requestsOf({ targets, from: 'den' }).map((each) => each.targets.length), [10, 10, 1]);

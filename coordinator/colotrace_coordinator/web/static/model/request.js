@@ -4,7 +4,7 @@
 export const OPTIONS = {
   packet_type: {
     label: 'Packet type',
-    help: 'ICMP is answered by most routers. UDP and TCP take the path of real traffic. GRE is for tunnels.',
+    help: 'ICMP is answered by most routers. UDP and TCP take the path of real traffic. GRE is for tunnels',
     choices: ['icmp', 'udp', 'tcp', 'gre', 'gre+icmp'],
     standard: 'icmp',
   },
