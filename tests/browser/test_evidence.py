@@ -137,6 +137,7 @@ async def test_link_and_text_are_copied(shown: Page, measured: str) -> None:
     assert link == shown.url
     assert urlsplit(link).fragment == f"/{ACCOUNT}/m/{measured}"
     await expect(shown.get_by_role("status").last).to_have_text("Copied")
+    await expect(shown.locator(".menus").get_by_text("Copied")).to_be_visible()
     assert f"## Traceroute to `{WEB}`" in await copied("Copy as Markdown")
     assert f"traceroute to {WEB} (198.18.30.80)" in await copied("Copy as text")
 

@@ -2,7 +2,7 @@
 import { html, nothing, signal } from '../core/html.js';
 import { announce } from '../core/announce.js';
 import { text } from '../core/http.js';
-import { KEPT, copy } from './snippets.js';
+import { KEPT, copiedNote, copy } from './snippets.js';
 
 /** By the name in the API: what people call it, and the extension of its files. A test compares
  * them with the API's own list. */
@@ -61,6 +61,7 @@ export function shareMenu({ id, targets }, picture = null) {
         ...(picture ? [['Picture (SVG)', () => save(picture(), `${name}.svg`, 'image/svg+xml')]] : []),
         ...Object.entries(FORMATS).map(([format, [words]]) => [words, () => saved(format)]),
       ])}
+      ${copiedNote()}
       ${failed.value ? html`<p class="field-error" role="alert">${failed.value.message}</p>` : nothing}
     </div>
   `;

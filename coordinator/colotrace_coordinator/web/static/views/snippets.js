@@ -12,6 +12,9 @@ const KINDS = {
 };
 const kind = signal('curl');
 const failed = signal('');
+const done = signal(false); // A text was copied just now.
+const DONE_MS = 2_000;
+let timer = 0;
 
 /** A measurement by the three clients, by their names. */
 export const KEPT = {
@@ -42,7 +45,7 @@ export function snippets(requests) {
           (each) => html`<label><input type="radio" name="snippet" .checked=${kind.value === each}
             @change=${() => (kind.value = each)}> as ${each}</label>`,
         )}
-        <button type="button" @click=${() => copied(text)}>Copy</button>
+        <button type="button" @click=${() => copied(text)}>Copy</button> ${copiedNote()}
       </fieldset>
       ${failed.value ? html`<p class="field-error" role="alert">${failed.value}</p>` : nothing}
       <pre tabindex="0" aria-label="Request as ${kind.value}">${text}</pre>
@@ -59,9 +62,15 @@ async function copied(text) {
   }
 }
 
+/** "Copied", for two seconds; screen readers are told by the live region. */
+export const copiedNote = () => (done.value ? html`<span class="quiet" aria-hidden="true">Copied</span>` : nothing);
+
 /** Copy a text, and say so. Throws where browsers don't let a page do that. */
 export async function copy(text) {
   if (!navigator.clipboard) throw new Error('Browsers let a page copy only over HTTPS. Select the text, and copy it yourself.');
   await navigator.clipboard.writeText(text);
   announce('Copied');
+  done.value = true;
+  clearTimeout(timer);
+  timer = setTimeout(() => (done.value = false), DONE_MS);
 }
