@@ -9,10 +9,11 @@ from xml.etree import ElementTree
 
 import httpx
 import pytest
-from browser.conftest import Guard
+from browser.conftest import WITHIN_MS, Guard
 from browser.made_paths import answer, difference, fleet_of, long_path, wide_hop
 from colotrace_analysis.graph import By
 from colotrace_proto.measured import Measured
+from eventually import until
 from fleet import Fleet
 from fleet.fleet import ACCOUNT
 from playwright.async_api import Locator, Page, Route, expect
@@ -103,6 +104,21 @@ async def test_click_shows_details_with_links_to_the_rows(graph_of: Shows) -> No
     assert "den1.lab.example" in " ".join(await dim.all_text_contents())
     await details.get_by_role("link", name="sin01").click()
     await expect(tab).to_have_url(re.compile(r"view=matrix&target=web.lab.example&colo=sin01"))
+
+
+async def test_chosen_node_stays_in_the_frame_beside_its_details(graph_of: Shows) -> None:
+    """The details take a third of the width."""
+    tab = await graph_of("by=address")
+    await nodes(tab).filter(has_text="c3.lab.example").click()
+    await expect(tab.get_by_label("Details of c3.lab.example")).to_be_visible()
+    chosen = tab.locator(".paths-frame [data-node][aria-selected=true]")
+
+    async def within() -> bool:
+        node, frame = [await each.bounding_box() for each in (chosen, tab.locator(".paths-frame"))]
+        assert node and frame
+        return node["x"] + node["width"] <= frame["x"] + frame["width"]
+
+    await until(within, within_s=WITHIN_MS / 1_000)
 
 
 async def test_hover_lights_only_ways_that_packets_took(graph_of: Shows) -> None:

@@ -59,7 +59,11 @@ export function moving({ shown, scale, current }) {
   function select(number) {
     const node = shown.value.of.drawn.nodes[number];
     setParams({ node: node && node.key !== route.value.params.node ? node.key : undefined });
-    later(light);
+    later(() => {
+      light();
+      // The details make the frame narrower.
+      frame()?.querySelector('[aria-selected="true"]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
+    });
   }
 
   function onKey(event) {
