@@ -115,10 +115,22 @@ async def test_chosen_node_stays_in_the_frame_beside_its_details(graph_of: Shows
 
     async def within() -> bool:
         node, frame = [await each.bounding_box() for each in (chosen, tab.locator(".paths-frame"))]
-        assert node and frame
+        assert node is not None
+        assert frame is not None
         return node["x"] + node["width"] <= frame["x"] + frame["width"]
 
     await until(within, within_s=WITHIN_MS / 1_000)
+
+
+async def test_legend_has_the_colours_of_lines_and_of_boxes(graph_of: Shows) -> None:
+    """Those of boxes are paler, and there only if a box has one."""
+    tab = await graph_of("by=asn", long_path(30))
+    legend = tab.locator(".legend li")
+    hot = legend.filter(has_text="+50 to 100 ms")
+    await expect(hot.locator(".edge.heat-4")).to_have_count(1)
+    boxes = await nodes(tab).and_(tab.locator(".heat-1, .heat-2, .heat-3, .heat-4")).count()
+    await expect(hot.locator(".node.heat-4")).to_have_count(1 if boxes else 0)
+    assert boxes
 
 
 async def test_hover_lights_only_ways_that_packets_took(graph_of: Shows) -> None:

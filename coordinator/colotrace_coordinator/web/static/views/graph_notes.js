@@ -44,11 +44,13 @@ export function legend({ nodes, edges, compared }) {
   const hottest = Math.max(...[...nodes, ...edges].map((each) => heat(each.added)));
   const steps = ['', ...HEATS_MS].slice(0, hottest + 1);
   const has = (test) => nodes.some(test);
+  const filled = has((each) => heat(each.added)); // Nodes have paler colours than edges.
   return html`
     <ul class="legend">
       ${compared ? html`<li>Added RTT, against before:</li>` : nothing}
       ${steps.length > 1
-        ? steps.map((from, level) => html`<li>${sample(svg`<g class="edge heat-${level}"><path d="M2 8H26" stroke-width="4"></path></g>`)}
+        ? steps.map((from, level) => html`<li>${sample(svg`<g class="edge heat-${level}"><path d="M2 8H26" stroke-width="4"></path></g>${filled
+            ? svg`<g class="node heat-${level}"><rect x="8" y="2" width="12" height="12" rx="3"></rect></g>` : nothing}`)}
             ${range(from, HEATS_MS[level])}</li>`)
         : html`<li>no edge adds ${whole(HEATS_MS[0])} ms</li>`}
       <li>${sample(svg`<g class="edge"><path d="M2 5H26" stroke-width="1.5"></path><path d="M2 12H26" stroke-width="6"></path></g>`)} width: share of all flows</li>
