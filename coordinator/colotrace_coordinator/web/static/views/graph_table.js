@@ -22,7 +22,7 @@ export function graphTable({ drawn: { nodes, edges }, words }) {
             <th scope="col" class="number">Colos</th>
             <th scope="col" class="number">Flows</th>
             <th scope="col">Finding</th>
-            <th scope="col">Goes on to</th>
+            <th scope="col">Goes on to: share of its flows, added RTT</th>
           </tr>
         </thead>
         <tbody>
@@ -71,7 +71,7 @@ export function details(node, { words, compared, link, close, open }) {
     ['Addresses', single && first.kind === 'as' && whole(first.addresses)],
     ['Distance', hopWords(node)],
     ['RTT', single && first.packet_count > 0 && `${ms(first.min_rtt_ms)} to ${ms(first.max_rtt_ms)}, mean ${ms(first.mean_rtt_ms)}, over all its colos`],
-    [compared ? 'Rise within, against before' : 'Rise within', added(node.added)],
+    [compared ? 'Rise within, against before' : 'Rise within', node.added && `${added(node.added)}${single && colos.length > 1 ? ', the median of its colos' : ''}`],
     ['No answer', sent > 0 && `${whole(lost)} of ${count(sent, 'packet')}`],
     ['Flows', node.flows > 0 && whole(node.flows)],
   ];
