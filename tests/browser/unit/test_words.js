@@ -5,6 +5,10 @@ export function test_times_have_three_digits() {
   equal([0.123, 1.2345, 12.345, 123.45, 1234.5].map(ms), ['0.12 ms', '1.23 ms', '12.3 ms', '123 ms', '1,235 ms']);
 }
 
+export function test_a_negative_time_has_a_minus_not_a_hyphen() {
+  equal([ms(-0.026), ms(-1234)], ['−0.026 ms', '−1,234 ms']);
+}
+
 export function test_small_parts_are_not_zero() {
   equal([0, 0.004, 0.05, 1].map(percent), ['0 %', '0.4 %', '5 %', '100 %']);
 }

@@ -12,7 +12,7 @@ function number(value, digits) {
     });
     formats.set(digits, format);
   }
-  return format.format(value);
+  return format.format(value).replace('-', '−');
 }
 
 const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium' });

@@ -60,7 +60,7 @@ function entry(sign, kind, hop, before = '') {
 }
 
 function signed(value) {
-  return `${value > 0 ? '+' : '−'}${ms(Math.abs(value))}`;
+  return `${value > 0 ? '+' : ''}${ms(value)}`;
 }
 
 function part(lost, sent) {

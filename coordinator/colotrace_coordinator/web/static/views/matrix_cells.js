@@ -75,5 +75,5 @@ function numbered(value, shade, cell) {
 /** A number of milliseconds more or less. */
 export function signed(value) {
   const size = Math.abs(value);
-  return size < LEAST_MS ? '0' : `${value < 0 ? '−' : '+'}${figure(size)}`;
+  return size < LEAST_MS ? '0' : `${value > 0 ? '+' : ''}${figure(value)}`;
 }
