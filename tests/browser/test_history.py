@@ -98,6 +98,21 @@ async def test_two_ticked_measurements_are_compared(
     assert signed_in.url.endswith(f"/compare/{measured[0]}/{measured[3]}")
 
 
+async def test_measurements_of_one_minute_are_told_apart_by_their_time(
+    signed_in: Page, watched_fleet: Fleet, measured: list[str]
+) -> None:
+    rows = await shown(signed_in, watched_fleet, f"?target={ONE}")
+    await expect(rows).to_have_count(3)
+    clock = re.compile(r"\d:\d\d:\d\d .*(ago|now)")
+    for row in await rows.all():
+        await expect(row).to_contain_text(clock)
+    await signed_in.goto(
+        f"{watched_fleet.url}/#/{ACCOUNT}/pair/{measured[3]}?target={ONE}&colo=sin01"
+    )
+    moments = signed_in.get_by_role("region", name="Moments").get_by_role("rowheader")
+    await expect(moments.first).to_have_text(re.compile(r"\d:\d\d:\d\d"))
+
+
 async def test_line_leads_to_its_measurement(
     signed_in: Page, watched_fleet: Fleet, measured: list[str]
 ) -> None:
