@@ -133,6 +133,8 @@ async def test_rows_over_time_show_what_has_changed(
     pictures = signed_in.locator("svg.series")
     await expect(pictures).to_have_count(4)
     singapore = signed_in.get_by_role("region", name="sin01")
+    times = singapore.locator("svg > text").filter(has_text=re.compile(r"\d:\d\d"))
+    await expect(times).to_have_count(2)  # Of the first column and of the last.
     moments = singapore.get_by_role("link", name=re.compile(" ms|did not answer"))
     await expect(moments).to_have_count(2)
     await singapore.get_by_role("link", name="sin01").click()

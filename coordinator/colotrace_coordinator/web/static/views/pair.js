@@ -71,7 +71,7 @@ export function view({ ids: [id] }) {
     const scale = highest(found);
     return html`
       <h1>${target} over time</h1>
-      <p>Each column is one measurement, the last one at the right. A triangle above the path marks a change;
+      <p>Each column is one measurement, the last one at the right. A triangle marks where the path changed;
         click on a column to compare it with the one before.</p>
       <p><a href=${href('m', { ids: [id] })}>The measurement</a>
         ${colos.length === 1 && summary.value.colos.length > 1

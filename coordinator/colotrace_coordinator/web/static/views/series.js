@@ -19,14 +19,17 @@ export function picture(moments, { most, name }) {
   const width = (WIDTH - LEFT) / moments.length;
   const x = (number) => LEFT + width * (number + 0.5);
   const y = (rtt) => LINE_TOP + LINE_HEIGHT * (1 - rtt / most);
+  const bottom = STRIP_TOP + STEP * deepest + 12;
   const points = moments.map(({ rtt }, number) => rtt && `${x(number).toFixed(1)},${y(rtt.mean).toFixed(1)}`);
   return html`
-    <svg class="series" viewBox="0 0 ${WIDTH} ${STRIP_TOP + STEP * deepest + 4}" role="group"
+    <svg class="series" viewBox="0 0 ${WIDTH} ${bottom + 4}" role="group"
       aria-label="${name} over time; the table below says the same">
       <line class="axis" x1=${LEFT} x2=${WIDTH} y1=${LINE_TOP + LINE_HEIGHT} y2=${LINE_TOP + LINE_HEIGHT} />
       <text x=${LEFT - 4} y=${LINE_TOP + 8} text-anchor="end">${figure(most)}</text>
       <text x=${LEFT - 4} y=${LINE_TOP + LINE_HEIGHT} text-anchor="end">0 ms</text>
       <text x=${LEFT - 4} y=${STRIP_TOP + 8} text-anchor="end">path</text>
+      <text x=${LEFT} y=${bottom}>${date(moments[0].at)}</text>
+      ${moments.length > 1 ? svg`<text x=${WIDTH} y=${bottom} text-anchor="end">${date(moments.at(-1).at)}</text>` : nothing}
       ${runs(points).map((run) => svg`<polyline class="line" points=${run} />`)}
       ${moments.map((moment, number) => column(moment, moments[number - 1], { x: x(number), y, width, deepest }))}
     </svg>
