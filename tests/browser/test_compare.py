@@ -51,6 +51,7 @@ async def test_what_changed_alike_comes_first(
     await expect(clusters.nth(1)).to_contain_text(f"den01, den02 and sin01 no longer reach {WEB}")
     await expect(rows).to_have_count(7)
     await expect(rows.first).to_contain_text("target no longer answers")
+    await expect(signed_in.get_by_text("Columns are TTLs")).to_have_count(0)  # There are none.
     await expect(signed_in.get_by_text("Measured with other options: max_ttl")).to_be_visible()
 
     await clusters.nth(1).get_by_role("button", name="Show these rows only").click()
@@ -85,6 +86,7 @@ async def test_colos_that_moved_to_another_carrier_are_one_cluster(
     cluster = signed_in.get_by_role("region", name="Cluster 1")
     await expect(cluster).to_contain_text("AS64502")
     await expect(cluster).to_contain_text("AS64503")
+    await expect(signed_in.get_by_text("Columns are TTLs")).to_be_visible()
     moved = rows.filter(has_text="ms").first
     await expect(moved.locator(".went").first).to_contain_text("\N{MINUS SIGN}")
     await expect(moved.locator(".appeared").first).to_contain_text("+")

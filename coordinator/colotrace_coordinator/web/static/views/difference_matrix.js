@@ -27,7 +27,7 @@ export function differenceMatrix({ columns, lines }) {
         </tbody>
       </table>
     </div>
-    <p class="quiet">− was there before, + is new, → has moved. Columns are TTLs.</p>
+    ${columns ? html`<p class="quiet">− was there before, + is new, → has moved. Columns are TTLs.</p>` : nothing}
   `;
 }
 
