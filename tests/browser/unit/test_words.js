@@ -18,7 +18,7 @@ export function test_counts_agree_with_their_noun() {
 }
 
 export function test_sizes_and_durations_have_units() {
-  equal([bytes(999), bytes(12_340), lasted(500), lasted(1_530)], ['999 bytes', '12.3 kB', '500 ms', '1.5 s']);
+  equal([bytes(999), bytes(12_340), lasted(7), lasted(500), lasted(1_530)], ['999 bytes', '12.3 kB', '7 ms', '500 ms', '1.5 s']);
 }
 
 export function test_how_long_ago() {

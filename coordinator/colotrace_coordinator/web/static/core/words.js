@@ -62,7 +62,7 @@ export function bytes(value) {
 
 /** A duration given in milliseconds, for times that people wait. */
 export function lasted(milliseconds) {
-  return milliseconds < 1_000 ? ms(milliseconds) : `${number(milliseconds / 1_000, 1)} s`;
+  return milliseconds < 1_000 ? `${whole(milliseconds)} ms` : `${number(milliseconds / 1_000, 1)} s`;
 }
 
 /** How long ago a time of RFC 3339 was, or how soon it will be. */
