@@ -65,6 +65,11 @@ async def test_what_changed_alike_comes_first(
     await signed_in.get_by_role("link", name="the other way round").click()
     await expect(clusters.nth(0)).to_contain_text(f"4 colos now reach {FAR}")
     assert signed_in.url.endswith(f"/compare/{after}/{before}")
+    await rows.get_by_role("link", name="sin01").last.click()
+    await expect(
+        signed_in.get_by_role("heading", name=f"sin01 Singapore, SG → {WEB}")
+    ).to_be_visible()
+    assert f"/m/{before}?view=rows&" in signed_in.url
 
 
 async def test_rows_that_only_one_has_are_told(

@@ -70,7 +70,8 @@ export function view({ ids: [before, after] }) {
       </nav>
       ${shown === 'graph'
         ? graph.value?.template() ?? html`<p class="quiet">Loading…</p>`
-        : differenceMatrix(lines(diff.value, cluster?.rows ?? null))}
+        : differenceMatrix(lines(diff.value, cluster?.rows ?? null), ({ target, colo }) =>
+            href('m', { ids: [after], params: { view: 'rows', target, colo } }))}
       ${rest(diff.value)}
     `;
   }

@@ -10,8 +10,11 @@ const ANSWERS = {
   reached: 'target answers again',
 };
 
-/** @param {{columns: number, lines: import('../model/difference.js').Line[]}} matrix */
-export function differenceMatrix({ columns, lines }) {
+/**
+ * @param {{columns: number, lines: import('../model/difference.js').Line[]}} matrix
+ * @param {(line: {target: string, colo: string}) => string} link to the row in the later measurement
+ */
+export function differenceMatrix({ columns, lines }, link) {
   if (!lines.length) return html`<p class="quiet">No row differs.</p>`;
   const several = new Set(lines.map(({ target }) => target)).size > 1;
   return html`
@@ -23,7 +26,7 @@ export function differenceMatrix({ columns, lines }) {
           ${Array.from({ length: columns }, (_, hop) => html`<th scope="col">${hop + 1}</th>`)}
         </tr></thead>
         <tbody>
-          ${repeat(lines, ({ target, colo }) => `${target} ${colo}`, (line) => row(line, columns, several))}
+          ${repeat(lines, ({ target, colo }) => `${target} ${colo}`, (line) => row(line, { columns, several, link: link(line) }))}
         </tbody>
       </table>
     </div>
@@ -31,11 +34,11 @@ export function differenceMatrix({ columns, lines }) {
   `;
 }
 
-function row({ target, colo, change, cells }, columns, several) {
+function row({ target, colo, change, cells }, { columns, several, link }) {
   const { rtt, loss, answer, address } = change;
   return html`
     <tr>
-      <th scope="row">${colo}${answer ? html`<br><span class="answer">${ANSWERS[answer] ?? answer}</span>` : nothing}
+      <th scope="row"><a href=${link}>${colo}</a>${answer ? html`<br><span class="answer">${ANSWERS[answer] ?? answer}</span>` : nothing}
         ${address ? html`<br><span class="quiet">${address.map((each) => each || 'no address').join(' → ')}</span>` : nothing}</th>
       ${several ? html`<td>${target}</td>` : nothing}
       <td class="number">${rtt ? html`<b>${signed(rtt.change_ms)}</b><br><span class="quiet">${figure(rtt.before_ms)} → ${ms(rtt.after_ms)}</span>` : nothing}</td>
