@@ -20,6 +20,7 @@ from .shown import Row, json_text, numbers_of, pieces, steps, time_text
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _HEAT_MS = (1.0, 5.0, 20.0, 50.0)
 """From which added RTT on a cell has the first, second … shade."""
+_SHADES = ", ".join(f"{each:g}" for each in _HEAT_MS)
 _STRIP = 200
 """Units of the width of a strip plot: 0 to the highest RTT of the row."""
 _MOST_FINDINGS = 10
@@ -101,8 +102,8 @@ def _matrix(found: matrix.Matrix) -> Iterator[str]:
     )
     yield (
         "<p class=q>Hops are counted from the target. A cell has the mean RTT; its shade tells "
-        "what the hop adds. Hatched: this router limits its answers, and the path loses nothing."
-        "</p>\n"
+        f"what the hop adds, from {_SHADES} ms on. Hatched: this router limits its answers, and "
+        "the path loses nothing.</p>\n"
         '<div class=wide>\n<table>\n<thead><tr><th scope="col">Colo</th><th scope="col">City</th>'
         '<th scope="col" class=n>RTT</th><th scope="col" class=n>Loss</th>'
         f'<th scope="col" class=n>Hops</th>{columns}</tr></thead>\n<tbody>\n'
