@@ -117,7 +117,7 @@ export function view() {
       <tr>
         <td><input type="checkbox" aria-label="Compare the one begun at ${each.began_at}"
           .checked=${ticked.value.includes(each.id)} @change=${(event) => tick(each.id, event.target.checked)}></td>
-        <td><a href=${href('m', { ids: [each.id] })}>${date(each.began_at)}</a> <span class="quiet">${ago(each.began_at)}</span></td>
+        <td><a href=${href('m', { ids: [each.id] })} title=${ago(each.began_at)}>${date(each.began_at)}</a></td>
         <td>${listed(each.targets, 3)}</td>
         <td>${listed(each.colos, 4)}</td>
         <td>${each.options.packet_type}</td>
