@@ -56,6 +56,8 @@ export function test_errors_are_shown_at_their_field() {
 export function test_errors_name_the_entry_that_was_typed() {
   const errors = [{ message: 'targets[1] is no host', source: { pointer: '/targets/1' } }];
   equal(byField(errors, { targets: ['a', 'b/$&'] }), { targets: 'b/$& is no host' });
+  const unknown = [{ message: 'no valid colo', source: { pointer: '/colos/1' } }];
+  equal(byField(unknown, { colos: ['den', 'ams'] }), { from: 'ams: no valid colo' });
 }
 
 export function test_names_and_codes_unite_and_selectors_narrow() {

@@ -107,7 +107,8 @@ export function byField(errors, request = {}) {
   for (const { message: told, source } of errors) {
     const [, first, second] = (source?.pointer ?? '').split('/');
     const entry = request[first]?.[second];
-    const message = entry === undefined ? told : told.replaceAll(`${first}[${second}]`, () => entry);
+    const place = `${first}[${second}]`;
+    const message = entry === undefined ? told : told.includes(place) ? told.replaceAll(place, () => entry) : `${entry}: ${told}`;
     const field = first === 'options' && second in OPTIONS ? second : { targets: 'targets', colos: 'from' }[first] ?? '';
     faults[field] = faults[field] ? `${faults[field]}; ${message}` : message;
   }
