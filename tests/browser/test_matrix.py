@@ -124,6 +124,12 @@ async def test_target_is_chosen_by_a_link(lab_shows: Shows) -> None:
     assert f"target={TARGETS[1]}" in tab.url
 
 
+async def test_each_target_says_how_many_rows_did_not_reach_it(lab_shows: Shows) -> None:
+    """Without a look at each: the head counts those of all targets."""
+    targets = (await lab_shows()).get_by_role("navigation", name="Targets").get_by_role("link")
+    await expect(targets).to_have_text([*TARGETS[:2], f"{TARGETS[2]} 4 not reached"])
+
+
 async def test_rows_that_failed_say_why_in_words(lab_shows: Shows) -> None:
     tab = await lab_shows(f"target={TARGETS[2]}")
     await expect(lines(tab).first).to_contain_text("does not resolve")

@@ -148,7 +148,7 @@ export function view({ ids: [id] }) {
       ${head(summary, chosen)}
       ${measurement.remarks(null).map((words) => html`<p class="notice">${words}</p>`)}
       ${said.value ? html`<p class="notice" role="alert">${said.value}</p>` : nothing}
-      ${summary.targets.length > 1 ? targets(summary.targets, chosen) : nothing}
+      ${summary.targets.length > 1 ? targets(summary.targets, chosen, unreached) : nothing}
       ${measurement.running || tab === 'graph' ? nothing : fate(summary.targets[chosen])}
       <nav class="tabs" aria-label="Ways to show it">
         ${Object.entries(TABS).map(
@@ -157,6 +157,11 @@ export function view({ ids: [id] }) {
       </nav>
       ${tab === 'graph' ? graphTab() : tabs[tab].template(chosen)}
     `;
+  }
+
+  /** How many rows of a target have ended without an answer from it. */
+  function unreached(target) {
+    return measurement.of(target).filter(({ done, summary }) => done && !summary?.packet_count).length;
   }
 
   function graphTab() {
@@ -223,13 +228,14 @@ function link(changes) {
   return href(view, { ids, params: { ...params, ...changes } });
 }
 
-function targets(names, chosen) {
+function targets(names, chosen, unreached) {
   return html`
     <nav class="targets" aria-label="Targets">
-      ${names.map(
-        (name, number) => html`<a href=${link({ target: name, colo: undefined, hop: undefined })}
-          aria-current=${number === chosen ? 'true' : nothing}>${name}</a>`,
-      )}
+      ${names.map((name, number) => {
+        const rows = unreached(number);
+        return html`<a href=${link({ target: name, colo: undefined, hop: undefined })}
+          aria-current=${number === chosen ? 'true' : nothing}>${name}${rows ? html` <span class="bad">${whole(rows)} not reached</span>` : nothing}</a>`;
+      })}
     </nav>
   `;
 }
