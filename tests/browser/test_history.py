@@ -106,6 +106,7 @@ async def test_measurements_of_one_minute_are_told_apart_by_their_time(
     clock = re.compile(r"\d:\d\d:\d\d")
     for row in await rows.all():
         await expect(row.get_by_role("link")).to_have_text(clock)
+        assert await row.get_by_role("link").evaluate("each => each.getClientRects().length") == 1
     await signed_in.goto(
         f"{watched_fleet.url}/#/{ACCOUNT}/pair/{measured[3]}?target={ONE}&colo=sin01"
     )

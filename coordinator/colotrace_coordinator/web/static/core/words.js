@@ -81,3 +81,8 @@ export function date(iso) {
 export function when(iso) {
   return html`<time datetime=${iso} title=${date(iso)}>${ago(iso)}</time>`;
 }
+
+/** A time of RFC 3339 as an element that shows date and time, for lists. */
+export function stamp(iso) {
+  return html`<time datetime=${iso} title=${ago(iso)}>${date(iso)}</time>`;
+}

@@ -2,7 +2,7 @@
 import { batch, effect, html, nothing, repeat, signal } from '../core/html.js';
 import { ask } from '../core/http.js';
 import { go, href, route, setParams } from '../core/route.js';
-import { ago, count, date, lasted } from '../core/words.js';
+import { count, lasted, stamp } from '../core/words.js';
 import { problem } from './problem.js';
 
 const PER_PAGE = 50;
@@ -117,7 +117,7 @@ export function view() {
       <tr>
         <td><input type="checkbox" aria-label="Compare the one begun at ${each.began_at}"
           .checked=${ticked.value.includes(each.id)} @change=${(event) => tick(each.id, event.target.checked)}></td>
-        <td><a href=${href('m', { ids: [each.id] })} title=${ago(each.began_at)}>${date(each.began_at)}</a></td>
+        <td><a href=${href('m', { ids: [each.id] })}>${stamp(each.began_at)}</a></td>
         <td>${listed(each.targets, 3)}</td>
         <td>${listed(each.colos, 4)}</td>
         <td>${each.options.packet_type}</td>

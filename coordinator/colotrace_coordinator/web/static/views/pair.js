@@ -2,7 +2,7 @@
 import { effect, html, nothing, repeat, signal, untracked } from '../core/html.js';
 import { ask } from '../core/http.js';
 import { href, route } from '../core/route.js';
-import { count, date, ms, percent } from '../core/words.js';
+import { count, ms, percent, stamp } from '../core/words.js';
 import { highest, moments } from '../model/series.js';
 import { problem } from './problem.js';
 import { picture } from './series.js';
@@ -108,7 +108,7 @@ function table(found) {
         <tbody>
           ${found.map((moment, number) => ({ moment, before: found[number - 1] })).reverse().map(({ moment, before }) => html`
             <tr>
-              <th scope="row"><a href=${href('m', { ids: [moment.id] })}>${date(moment.at)}</a></th>
+              <th scope="row"><a href=${href('m', { ids: [moment.id] })}>${stamp(moment.at)}</a></th>
               <td class="number">${moment.error || (moment.rtt ? ms(moment.rtt.mean) : 'no answer')}</td>
               <td class="number">${percent(moment.loss)}</td>
               <td>${count(moment.steps.length, 'hop')}${moment.changed ? ', changed' : ''}</td>
