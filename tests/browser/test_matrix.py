@@ -147,6 +147,12 @@ async def test_click_opens_the_row_at_its_hop_and_back_marks_the_cell(lab_shows:
     assert (await focused(tab)).startswith("sin3")
 
 
+async def test_arrows_lead_to_the_rows_beside(lab_shows: Shows) -> None:
+    tab = await lab_shows("view=rows&colo=den02")
+    await expect(tab.get_by_title("Previous colo")).to_have_text("← den01")
+    await expect(tab.get_by_title("Next colo")).to_have_text("fra01 →")
+
+
 async def test_row_shows_each_reply(lab_shows: Shows) -> None:
     tab = await lab_shows("view=rows&colo=den01")
     await expect(tab.get_by_role("columnheader", name="RTT of each reply, ms")).to_be_visible()

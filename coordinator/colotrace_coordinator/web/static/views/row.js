@@ -53,7 +53,7 @@ export function rowsView(id, measurement) {
       <div class="row-head">
         <h2 tabindex="-1">${row.name} <span class="quiet">${row.city}</span> → ${target}</h2>
         <p class="actions">
-          ${step(rows[place - 1], '←', 'Previous colo')} ${step(rows[place + 1], '→', 'Next colo')} ${all('All rows')}
+          ${step(rows[place - 1], 'Previous colo', (name) => `← ${name}`)} ${step(rows[place + 1], 'Next colo', (name) => `${name} →`)} ${all('All rows')}
           <a href=${href('pair', { ids: [id], params: { target, colo: row.name } })}>Over time</a>
         </p>
       </div>
@@ -125,8 +125,8 @@ function to(changes) {
   return href(view, { ids, params: { ...params, view: 'rows', ...changes } });
 }
 
-function step(row, arrow, words) {
-  return row ? html`<a href=${to({ colo: row.name, hop: undefined })} title=${words}>${arrow} ${row.name}</a>` : nothing;
+function step(row, words, shown) {
+  return row ? html`<a href=${to({ colo: row.name, hop: undefined })} title=${words}>${shown(row.name)}</a>` : nothing;
 }
 
 function inWords({ done, ms, summary, hops, links }) {
