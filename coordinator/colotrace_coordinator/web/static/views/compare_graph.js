@@ -63,8 +63,8 @@ export function view(before, after, { diff, targets }) {
             ${targets.length > 1 ? choose('Target', 'target', targets.map((each) => [each, each]), target) : nothing}
             ${paths.zoomButtons()}
           </div>
-          <p class="quiet">Marked is what the comparison tells. Silence, other flows, and branches that
-            were known before are no changes.</p>
+          <p class="quiet">What is marked has changed. Silence, other flows, and branches that were known
+            before are no changes.</p>
           ${failed.value ? problem(failed.value, { again: () => load(choice()) }) : paths.template()}
         </section>
       `;
