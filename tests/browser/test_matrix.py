@@ -147,6 +147,15 @@ async def test_click_opens_the_row_at_its_hop_and_back_marks_the_cell(lab_shows:
     assert (await focused(tab)).startswith("sin3")
 
 
+async def test_row_says_after_which_hop_there_is_silence(
+    signed_in: Page, watched_fleet: Fleet
+) -> None:
+    body = {"targets": ["dark.lab.example"], "colos": ["fra01"], "options": {"max_ttl": 8}}
+    path = f"/#/{ACCOUNT}/m/{measured(watched_fleet, body)}?view=rows&colo=fra01"
+    await signed_in.goto(watched_fleet.url + path)
+    await expect(signed_in.get_by_text("8 hops, no answer after hop 5; ")).to_be_visible()
+
+
 async def test_arrows_lead_to_the_rows_beside(lab_shows: Shows) -> None:
     tab = await lab_shows("view=rows&colo=den02")
     await expect(tab.get_by_title("Previous colo")).to_have_text("← den01")

@@ -134,7 +134,9 @@ function inWords({ done, ms, summary, hops, links }) {
   const { ip, name, packet_count: answers } = summary ?? {};
   const target = answers ? `${name === ip || !name ? ip : `${name} (${ip})`} gave ${count(answers, 'answer')}` : `${ip ? `${ip} has` : 'the target has'} not answered`;
   const flows = links.length ? ', several flows' : '';
-  return `${ends}; ${count(hops.length, 'hop')}${flows}; ${target}.`;
+  const last = hops.findLastIndex(({ nodes }) => nodes.some(({ packet_count: count }) => count)) + 1;
+  const silence = done && last < hops.length ? `, no answer ${last ? `after hop ${last}` : 'at all'}` : '';
+  return `${ends}; ${count(hops.length, 'hop')}${silence}${flows}; ${target}.`;
 }
 
 function plots(chosen) {
