@@ -53,7 +53,7 @@ export function legend({ shade, steps }) {
       ${steps.map((step, number) => html`<span class="key heat-${number + 1}">${words(step)}</span>`)}
       <span class="key limited">loss that does not carry on: the router limits its answers</span>
       <span class="key silent">no answer</span>
-      <span>Equal colours down a column: the same router. +1: one more router at this hop.</span>
+      <span>Equal colours down a column: the same router. A name with +1: one more router at this hop.</span>
     </p>
   `;
 }
