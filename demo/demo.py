@@ -158,7 +158,7 @@ The official Python SDK (pip install cloudflare) speaks to {either} with its bas
     client.diagnostics.traceroutes.create(
         account_id="{ACCOUNT}", targets={_TARGETS}, colos=["den", "sin"])
 
-The page: {fleet.url}/ (sign in with the token above)
+The page: {fleet.url}/ (sign in with {fleet.token})
 API description: {fleet.url}/docs""")
 
 
