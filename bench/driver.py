@@ -9,14 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from forked import Forked, Piped, Request, shared
 from lab import Process
+from lab.programs import MODULES
 
 from bench.figures import BenchError
 
-Spawn = Callable[..., Process]
+Spawn = Callable[..., Process | Piped]
 """`Lab.spawn` of a host: (argv, stdin=, stdout=)."""
 
 _HERE = Path(__file__).parent
+_STDERR = 2
 
 
 class Driver:
@@ -57,6 +60,19 @@ class Driver:
         """A helper that keeps measurements in SQLite; see `inside_history`."""
         tests = f"PYTHONPATH={_HERE.parent / 'tests'}"
         return cls(spawn, ["env", tests, sys.executable, _HERE / "inside_history.py"])
+
+    @classmethod
+    def forked(cls, module: str, *flags: str | Path, **namespaces: str) -> Driver:
+        """A helper that is forked from a process that has imported the programs."""
+        command = [module, *map(str, flags)]
+        request = Request(
+            module=module, command=command, new_session=True, longest_s=0, **namespaces
+        )
+
+        def fork(stdin: int, stdout: int) -> Forked:
+            return shared(MODULES).fork(request, stdin=stdin, stdout=stdout, stderr=_STDERR)
+
+        return cls(lambda _argv, **_: Piped(fork), ())
 
     @property
     def pid(self) -> int:

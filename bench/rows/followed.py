@@ -41,7 +41,7 @@ def _measure(session: Session) -> Iterator[Figure]:
 def _first(session: Session) -> Iterator[Figure]:
     """From a reply to its event. The longest time has a bound, too."""
     session.say("followed: the first event")
-    with first_events.Bed() as bed:
+    with first_events.Bed(installed=not session.quick) as bed:
         delays = bed.measure(session.runs(_MEASUREMENTS, quick=2))
     work = "from a measurement's first reply to its watcher"
     for label, samples in (

@@ -8,8 +8,9 @@
 `Captured` does the same with one server for each set of modules, and captures the output.
 """
 
+from forked.piped import Piped
 from forked.process import Forked
 from forked.run import Captured, shared
 from forked.server import Request, Server, Stream
 
-__all__ = ["Captured", "Forked", "Request", "Server", "Stream", "shared"]
+__all__ = ["Captured", "Forked", "Piped", "Request", "Server", "Stream", "shared"]

@@ -103,7 +103,9 @@ def _run(
             os.environ.clear()
             os.environ.update(request["environment"])
         sys.argv = request["command"] or [request["module"]]
-        modules[request["module"]].main(*request["arguments"])
+        name = request["module"]
+        module = modules.get(name) or importlib.import_module(name)
+        module.main(*request["arguments"])
         code = 0
     except SystemExit as end:
         code = _code(end)

@@ -29,6 +29,7 @@ class Request:
     """What the child does: `main(*arguments)` of a module."""
 
     module: str
+    """One that the server has imported; any other is imported by the child."""
     arguments: Sequence[str] = ()
     command: Sequence[str] | None = None
     """Its command line (`sys.argv`)."""

@@ -251,7 +251,7 @@ class Fleet:
         await asyncio.gather(*self._links, return_exceptions=True)
 
 
-async def main() -> None:
+async def _obey() -> None:
     """Stay attached and handle commands until the input ends."""
     asked = _arguments()
     structlog.configure(
@@ -275,5 +275,10 @@ async def main() -> None:
     await fleet.close()
 
 
+def main() -> None:
+    """Run until the input ends."""
+    uvloop.run(_obey())
+
+
 if __name__ == "__main__":
-    uvloop.run(main())
+    main()

@@ -36,6 +36,9 @@ class Size:
     runs: int
     seconds: float
     clients: int
+    installed: bool = True
+    """Whether the installed programs are started, instead of forks of a process that has imported
+    them."""
 
 
 MIDDLE = Size(
@@ -54,7 +57,15 @@ LARGE = Size(
     seconds=8.0,
     clients=32,
 )
-SHORT = Size(colos=20, agents=40, requests=((5, 10), (20, 10)), runs=1, seconds=1.0, clients=4)
+SHORT = Size(
+    colos=20,
+    agents=40,
+    requests=((5, 10), (20, 10)),
+    runs=1,
+    seconds=1.0,
+    clients=4,
+    installed=False,
+)
 
 
 class Bed:
@@ -78,7 +89,11 @@ class Bed:
         names = NoNames()
         stack.callback(names.close)
         self.coordinator = Coordinator(
-            directory / "data", authority, ("--resolver", names.address), program=program
+            directory / "data",
+            authority,
+            ("--resolver", names.address),
+            program=program,
+            installed=size.installed,
         )
         stack.callback(self.coordinator.stop)
         agents = agent_names(size.colos, size.agents)
@@ -87,7 +102,9 @@ class Bed:
         few = {f"{colo}-0" for colo in colo_names(SMALL_COLOS)}
         first = [agent for agent in agents if agent in few]
         second, third = halves([agent for agent in agents if agent not in few])
-        self.agents = Agents(("--coordinator", self.coordinator.grpc), authority)
+        self.agents = Agents(
+            ("--coordinator", self.coordinator.grpc), authority, installed=size.installed
+        )
         stack.callback(self.agents.close)
         self.clients = Clients([self.coordinator])
         stack.callback(self.clients.close)

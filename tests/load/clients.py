@@ -313,7 +313,7 @@ def _requests(head: str, bodies: list[dict[str, Any]]) -> Iterator[Request]:
             yield Request(wire, body["targets"], body["colos"])
 
 
-async def main() -> None:
+async def _obey() -> None:
     """Handle commands until the input ends."""
     pools: dict[tuple[str, ...], list[Pool]] = {}
     lines = asyncio.StreamReader(limit=1 << 24)
@@ -329,5 +329,10 @@ async def main() -> None:
         print(json.dumps(told), flush=True)
 
 
+def main() -> None:
+    """Run until the input ends."""
+    uvloop.run(_obey())
+
+
 if __name__ == "__main__":
-    uvloop.run(main())
+    main()

@@ -60,7 +60,9 @@ class Delays:
 class Bed:
     """Two coordinators with TLS, a broker, and a simulated agent."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, installed: bool = True) -> None:
+        """Unless `installed`, the programs are forked."""
+        self._installed = installed
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -72,7 +74,14 @@ class Bed:
             names = NoNames()
             stack.callback(names.close)
             flags = ("--resolver", names.address, "--stop-delay", "0")
-            pair = Pair(stack, folder, authority, flags, agents=agent_names(1, 1))
+            pair = Pair(
+                stack,
+                folder,
+                authority,
+                flags,
+                agents=agent_names(1, 1),
+                installed=self._installed,
+            )
             self._one, self._other = pair.coordinators
             self._agents = pair.agents
             self._tls = ssl.create_default_context(cafile=authority.path)

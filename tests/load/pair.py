@@ -29,17 +29,20 @@ class Pair:
         flags: Sequence[str],
         *,
         agents: Sequence[str],
+        installed: bool = True,
     ) -> None:
         """`flags` are further ones of both coordinators. `stack` stops what was started."""
         self.broker = Broker(directory / "broker", authority)
         stack.callback(self.broker.close)
         flags = (*flags, "--mqtt", self.broker.url, "--mqtt-ca", str(authority.path))
-        first = Coordinator(directory / "data", authority, flags)
+        first = Coordinator(directory / "data", authority, flags, installed=installed)
         stack.callback(first.stop)
-        second = Coordinator(directory / "data", authority, flags, shares=first)
+        second = Coordinator(
+            directory / "data", authority, flags, shares=first, installed=installed
+        )
         stack.callback(second.stop)
         self.coordinators = (first, second)
-        self.agents = Agents(("--mqtt", self.broker.url), authority)
+        self.agents = Agents(("--mqtt", self.broker.url), authority, installed=installed)
         stack.callback(self.agents.close)
         self.agents.add(agents)
         for coordinator in self.coordinators:

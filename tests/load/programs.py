@@ -14,7 +14,10 @@ from typing import Any
 import httpx
 from fleet.authority import Authority
 from fleet.data import prepare
+from forked import Forked
 from lab import Process
+from lab.processes import stop_all
+from lab.programs import start
 
 from bench import proc
 from bench.driver import Driver
@@ -49,15 +52,18 @@ class Coordinator:
         *,
         shares: Coordinator | None = None,
         program: Sequence[str | Path] = (PROGRAM,),
+        installed: bool = True,
     ) -> None:
-        """`flags` are further ones of `serve`. `shares` is a coordinator whose data it uses."""
+        """`flags` are further ones of `serve`. `shares` is a coordinator whose data it uses.
+        Unless `installed`, the usual program is forked, not started, and so are its clients."""
         self.authority = authority
         self._program = program
+        self.installed = installed
         self.log = directory / f"coordinator-{'a' if shares is None else 'b'}.log"
         self._directory = directory
         self._flags = flags
         self._where = {"http": f"{_ADDRESS}:0", "grpc": f"{_ADDRESS}:0"}
-        self._process: Process | None = None
+        self._process: Process | Forked | None = None
         directory.mkdir(parents=True, exist_ok=True)
         self._tls = ssl.create_default_context(cafile=authority.path)
         self.token = shares.token if shares else _prepare(directory)
@@ -76,7 +82,11 @@ class Coordinator:
         ]  # fmt: skip
         with self.log.open("ab") as stream:
             offset = stream.tell()
-            self._process = Process(list(map(str, argv)), stdout=stream, stderr=stream)
+            if self.installed or self._program != (PROGRAM,):
+                self._process = Process(list(map(str, argv)), stdout=stream, stderr=stream)
+            else:
+                environment = dict(os.environ)
+                self._process = start(argv, env=environment, stdout=stream, stderr=stream)
         self._where = self._listening(offset)
 
     @property
@@ -130,7 +140,7 @@ class Coordinator:
     def stop(self) -> None:
         """SIGTERM, and wait."""
         if self._process is not None:
-            self._process.stop(wait_s=30)
+            stop_all([self._process], wait_s=30)
             self._process = None
 
     def _listening(self, offset: int) -> dict[str, str]:
@@ -148,9 +158,11 @@ class Coordinator:
 class Agents:
     """Simulated agents, each group of them in a process of its own."""
 
-    def __init__(self, where: Sequence[str], authority: Authority) -> None:
+    def __init__(
+        self, where: Sequence[str], authority: Authority, *, installed: bool = True
+    ) -> None:
         """`where`: `--coordinator HOST:PORT` or `--mqtt URL`."""
-        self._where, self._authority = where, authority
+        self._where, self._authority, self._installed = where, authority, installed
         self._drivers: list[Driver] = []
 
     def add(self, names: Sequence[str]) -> None:
@@ -160,7 +172,9 @@ class Agents:
             if not (folder / f"{name}.pem").exists():
                 self._authority.issue(name, also=name.rpartition("-")[0], client=True)
         flags = ["--authority", str(self._authority.path), "--certificates", str(folder)]
-        self._drivers.append(_helper("agents", *self._where, *flags, *names))
+        self._drivers.append(
+            _helper("agents", *self._where, *flags, *names, installed=self._installed)
+        )
 
     def behave(self, **behaviour: float | Sequence[str]) -> None:
         """Change how jobs end; see `agents.Behaviour`."""
@@ -199,7 +213,7 @@ class Clients:
 
     def __init__(self, coordinators: Sequence[Coordinator]) -> None:
         self._coordinators = coordinators
-        self._driver = _helper("clients")
+        self._driver = _helper("clients", installed=coordinators[0].installed)
 
     def run(self, streams: list[dict[str, Any]], *, seconds: float) -> dict[str, Any]:
         """Run the streams; see `clients`."""
@@ -224,7 +238,10 @@ def _prepare(directory: Path) -> str:
     return prepare(directory, program=PROGRAM, account=ACCOUNT)
 
 
-def _helper(name: str, *flags: str) -> Driver:
+def _helper(name: str, *flags: str, installed: bool) -> Driver:
+    if not installed:
+        return Driver.forked(f"load.{name}", *flags)
+
     def spawn(argv: Sequence[str | Path], **more: Any) -> Process:
         environment = {**os.environ, "PYTHONPATH": str(_HERE.parent)}
         return Process(list(map(str, argv)), env=environment, **more)

@@ -33,10 +33,12 @@ class Size:
     seconds: float
     clients: int
     """Of each coordinator."""
+    installed: bool = True
+    """As of `bed.Size`."""
 
 
 FULL = Size(agents=40, runs=5, seconds=4.0, clients=16)
-SHORT = Size(agents=4, runs=1, seconds=0.5, clients=2)
+SHORT = Size(agents=4, runs=1, seconds=0.5, clients=2, installed=False)
 
 
 class Bed:
@@ -48,14 +50,14 @@ class Bed:
         names = NoNames()
         stack.callback(names.close)
         flags = ("--resolver", names.address)
-        self.direct = Coordinator(directory / "direct", authority, flags)
+        self.direct = Coordinator(directory / "direct", authority, flags, installed=size.installed)
         stack.callback(self.direct.stop)
-        agents = Agents(("--coordinator", self.direct.grpc), authority)
+        agents = Agents(("--coordinator", self.direct.grpc), authority, installed=size.installed)
         stack.callback(agents.close)
         attached = agent_names(size.agents, size.agents)
         agents.add(attached)
         self.direct.wait_attached(size.agents)
-        pair = Pair(stack, directory, authority, flags, agents=attached)
+        pair = Pair(stack, directory, authority, flags, agents=attached, installed=size.installed)
         self.broker, self.pair = pair.broker, pair.coordinators
         self.alone = Clients([self.direct])
         stack.callback(self.alone.close)
