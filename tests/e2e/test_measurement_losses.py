@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from colotrace_coordinator.store.location import FILE_NAME
 from eventually import until
 from fleet import ACCOUNT, AgentSpec, Fleet
 from fleet.events import Follower
@@ -158,23 +161,32 @@ async def test_full_disk_costs_measurements_but_no_answers(
             assert (await client.get(path)).status_code == 200
 
 
+def size_of(file: Path) -> int:
+    """Of an SQLite database, with what is in its log."""
+    with closing(sqlite3.connect(file)) as database:
+        pages, size = (
+            database.execute(f"PRAGMA {n}").fetchone()[0] for n in ("page_count", "page_size")
+        )
+    return pages * size
+
+
 async def test_oldest_measurements_make_room_for_new_ones(
     lab: Lab, own_agents: list[AgentSpec]
 ) -> None:
-    flags = ("--keep-bytes", str(1 << 20))
+    most = 1 << 20
+    flags = ("--keep-bytes", str(most))
     targets = [f"198.18.20.{n}" for n in (*range(1, 10), 100)]
     with Fleet(lab, agents=own_agents, coordinator_flags=flags) as fleet:
         fleet.wait_attached()
         async with client_of(fleet) as client:
             first = await client.post(PATH, json={"targets": [WEB]})
             path = first.headers["location"].removeprefix("/client/v4")
-            last = first
-
-            async def gone() -> bool:
-                nonlocal last
-                body = {"targets": targets, "options": {"packets_per_ttl": 10}}
+            body = {"targets": targets, "options": {"packets_per_ttl": 10}}
+            while size_of(fleet.directory / FILE_NAME) <= most:
                 await asyncio.gather(*(client.post(PATH, json=body) for _ in range(20)))
                 last = await client.post(PATH, json=body)
+
+            async def gone() -> bool:
                 return (await client.get(path)).status_code == 404
 
             await until(gone, within_s=60)
