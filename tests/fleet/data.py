@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
-import subprocess
+import os
 import tempfile
 from pathlib import Path
+
+from lab import programs
 
 
 def prepare(directory: Path, *, program: Path, account: str) -> str:
@@ -19,8 +21,16 @@ def prepare(directory: Path, *, program: Path, account: str) -> str:
 
 @functools.cache
 def _made(program: Path, account: str) -> tuple[dict[str, bytes], str]:
-    with tempfile.TemporaryDirectory(prefix="colotrace-data-") as made:
+    with (
+        tempfile.TemporaryDirectory(prefix="colotrace-data-") as made,
+        tempfile.TemporaryFile("w+") as out,
+        tempfile.TemporaryFile("w+") as err,
+    ):
         create = [program, "token", "create", "--account", account, "--data", made]
-        done = subprocess.run(create, capture_output=True, text=True, timeout=60, check=True)
+        process = programs.start(create, env=dict(os.environ), stdout=out, stderr=err)
+        if process.wait(60):
+            err.seek(0)
+            raise RuntimeError(err.read())
+        out.seek(0)
         files = {each.name: each.read_bytes() for each in Path(made).iterdir()}
-        return files, done.stdout.strip()
+        return files, out.read().strip()
