@@ -45,8 +45,11 @@ class Driver:
         return cls(spawn, [sys.executable, _HERE / "inside_agent.py", *flags])
 
     @classmethod
-    def fleet(cls, spawn: Spawn, *flags: str | Path) -> Driver:
-        """A helper that simulates many agents; see `tests/load/agents.py`."""
+    def fleet(cls, spawn: Spawn | None, *flags: str | Path, **namespaces: str) -> Driver:
+        """A helper that simulates many agents; see `tests/load/agents.py`. Without `spawn` it is
+        forked, into these namespaces."""
+        if spawn is None:
+            return cls.forked("load.agents", *flags, **namespaces)
         tests = f"PYTHONPATH={_HERE.parent / 'tests'}"
         return cls(spawn, ["env", tests, sys.executable, "-m", "load.agents", *flags])
 

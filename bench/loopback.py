@@ -20,7 +20,8 @@ from colotrace_coordinator.turns import Turns
 from colotrace_proto.measured import Measured, Status
 from eventually import wait_until
 from fleet import ACCOUNT, Fleet
-from lab import Process, asn
+from forked import Forked
+from lab import Process, asn, programs
 from msgspec.structs import replace
 
 from bench.driver import Driver
@@ -47,7 +48,9 @@ class Loopback:
         """Start a program."""
         return Process([str(word) for word in argv], env=dict(os.environ), **streams)
 
-    fork = spawn
+    def fork(self, _host: str | None, argv: Sequence[str | Path], **streams: Any) -> Forked:
+        """Like `spawn`, but forks a process that has imported the coordinator."""
+        return programs.start(argv, env=dict(os.environ), **streams)
 
 
 class Served(Fleet):
@@ -89,20 +92,22 @@ class Served(Fleet):
 
 
 @contextmanager
-def served(colos: int) -> Iterator[Served]:
+def served(colos: int, *, installed: bool = True) -> Iterator[Served]:
     """Start a coordinator with one simulated agent in each of so many colos: 256 at most, since
-    no certificates vouch for them."""
+    no certificates vouch for them. Unless `installed`, the programs are forked."""
     with (
         tempfile.TemporaryDirectory(prefix="colotrace-bench-") as folder,
         Served(
             Loopback(Path(folder)),
             agents=[],
-            installed=True,
+            installed=installed,
             coordinator_flags=("--requests-per-5-minutes", "1000000"),
         ) as fleet,
     ):
         names = [f"{_code(number // _EACH)}{number % _EACH + 1:02}-1" for number in range(colos)]
-        with closing(Driver.fleet(_spawn, "--coordinator", fleet.grpc, *names)):
+        with closing(
+            Driver.fleet(_spawn if installed else None, "--coordinator", fleet.grpc, *names)
+        ):
 
             def attached() -> bool:
                 return len(fleet.colos()) == colos

@@ -60,6 +60,12 @@ class Place:
     """Whether the installed programs are started, instead of forks of a process that has imported
     them."""
 
+    def agents(self, *flags: str) -> Driver:
+        """Start a helper that simulates many agents."""
+        if self.installed or self.responder is None:
+            return Driver.fleet(self.spawn, *flags)
+        return Driver.fleet(None, *flags, **self.responder.namespaces)
+
 
 @contextmanager
 def kernel_routers() -> Iterator[Place]:

@@ -118,7 +118,7 @@ def _measure(session: Session) -> Iterator[Figure]:
     seconds = 0.5 if session.quick else _SECONDS
     with ExitStack() as stack:
         session.say(f"page: a coordinator with {form_colos} colos")
-        fleet = stack.enter_context(served(form_colos))
+        fleet = stack.enter_context(served(form_colos, installed=not session.quick))
         matrix = fleet.keep(measurement(colos=colos, targets=1, seed=1))
         graph = fleet.keep(fleet_of(colos))
         parts = filling.pieces(fleet.get(f"/{matrix}"), seconds=seconds)

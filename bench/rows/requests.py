@@ -197,7 +197,7 @@ def _sides(place: Place, colos: list[str]) -> Iterator[dict[str, _Side]]:
         first = coordinator(broker=broker)
         second = coordinator(broker=broker, beside=first)
         streaming, forgetting, meeting = (
-            stack.enter_context(closing(Driver.fleet(place.spawn, *where, *agents)))
+            stack.enter_context(closing(place.agents(*where, *agents)))
             for where in (
                 ("--coordinator", direct.grpc),
                 ("--coordinator", unkept.grpc),
