@@ -26,6 +26,8 @@ from grpc import aio
 
 from bench import proc
 
+from .apart import APART
+
 _FIRST = 20
 """The server's first connections are not measured: it loads code for them."""
 _AT_ONCE = 50
@@ -117,9 +119,8 @@ def measure(connections: int, *, tls: bool) -> Cost:
             credentials = grpc.ssl_channel_credentials(
                 roots, own.key.read_bytes(), own.certificate.read_bytes()
             )
-        spawned = multiprocessing.get_context("spawn")
-        here, there = spawned.Pipe()
-        server = spawned.Process(target=_server, args=(there, roots, pair), daemon=True)
+        here, there = APART.Pipe()
+        server = APART.Process(target=_server, args=(there, roots, pair), daemon=True)
         server.start()
         try:
             port, pid = int(here.recv()), server.pid or 0

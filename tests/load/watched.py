@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import multiprocessing
 import os
 import ssl
 import tempfile
@@ -41,6 +40,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bench import proc
+
+from .apart import APART
 
 _TURN_S = 0.01
 _TTLS = 15
@@ -209,9 +210,8 @@ def measure(watchers: int, *, rate: int, seconds: float, tls: bool) -> Cost:
         authority = Authority(Path(folder))
         pair = authority.issue("server", also="localhost") if tls else None
         trusted = ssl.create_default_context(cafile=authority.path) if tls else None
-        spawned = multiprocessing.get_context("spawn")
-        here, there = spawned.Pipe()
-        server = spawned.Process(target=_server, args=(there, pair, rate, seconds), daemon=True)
+        here, there = APART.Pipe()
+        server = APART.Process(target=_server, args=(there, pair, rate, seconds), daemon=True)
         server.start()
         try:
             port, pid = int(here.recv()), server.pid or 0
