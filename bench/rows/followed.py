@@ -23,7 +23,7 @@ _UNITS = {_CPU: "µs", _MEMORY: "KB", _PIECES: "/s"}
 
 
 def _measure(session: Session) -> Iterator[Figure]:
-    watchers, seconds = (20, 1.0) if session.quick else (_WATCHERS, _SECONDS)
+    watchers, seconds = (20, 0.5) if session.quick else (_WATCHERS, _SECONDS)
     for rate in (_MANY, _FEW):
         session.say(f"followed: {rate} events a second")
         sides = {

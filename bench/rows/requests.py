@@ -143,7 +143,7 @@ def _measure(session: Session) -> Iterator[Figure]:
         for side in sides.values():
             for api in side.apis:
                 alone = _Side([api], {})
-                asking.run(alone, clients=4, seconds=0.5 if session.quick else _WARM_S)
+                asking.run(alone, clients=4, seconds=0.1 if session.quick else _WARM_S)
         several, alone_s, window_s = (
             (4, 0.2, 0.2) if session.quick else (_CLIENTS, _ALONE_S, _WINDOW_S)
         )

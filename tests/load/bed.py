@@ -62,7 +62,7 @@ SHORT = Size(
     agents=40,
     requests=((5, 10), (20, 10)),
     runs=1,
-    seconds=1.0,
+    seconds=0.5,
     clients=4,
     installed=False,
 )
