@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-_POLL_S = 0.01, 0.05
+_POLL_S = 0.01, 0.1
 _OF_WAIT = 0.05
 
 
