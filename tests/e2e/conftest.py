@@ -96,9 +96,10 @@ def guarded(
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def client(fleet: Fleet) -> Iterator[Cloudflare]:
-    """The official SDK with another base URL and without retries."""
+    """The official SDK with another base URL and without retries. Making it takes as much
+    processor time as most requests: it reads the system's certificates."""
     with Cloudflare(base_url=fleet.base_url, api_token=fleet.token, max_retries=0) as client:
         yield client
 
