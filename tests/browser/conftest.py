@@ -31,6 +31,7 @@ _CALM = Path(__file__).parent / "calm.py"
 _TYPES = {".js": "text/javascript", ".html": "text/html", ".css": "text/css"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker has all these tests, and one event loop, so that Chromium starts once."""
     for item in items:
