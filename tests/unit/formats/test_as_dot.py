@@ -1,5 +1,6 @@
 """DOT as pydot reads it."""
 
+import functools
 import re
 
 import pydot
@@ -15,7 +16,13 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pydot")
 
 
 def graphs(what: Measured) -> list[pydot.Dot]:
-    return pydot.graph_from_dot_data(written("dot", what)) or []
+    return _parsed(written("dot", what))
+
+
+@functools.cache
+def _parsed(dot: str) -> list[pydot.Dot]:
+    """The graphs of a text, which pydot parses slowly and several tests look at."""
+    return pydot.graph_from_dot_data(dot) or []
 
 
 def test_graph_has_the_merged_paths() -> None:
