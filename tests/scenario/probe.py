@@ -3,6 +3,7 @@
 import struct
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from scenario import wire
 from scenario.kinds import Protocol
@@ -29,35 +30,38 @@ class Fault(StrEnum):
     UNRELATED = "unrelated"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Probe:
-    """One probe. `packet` is the whole of it, `header_length` where its transport begins."""
+    """One probe. `packet` is the whole of it, `header_length` where its transport begins.
+
+    What each hop asks for again is read once: a suite has millions of hops.
+    """
 
     packet: bytes
     header_length: int
     protocol: Protocol
 
-    @property
+    @cached_property
     def family(self) -> int:
         """4 or 6."""
         return self.packet[0] >> 4
 
-    @property
+    @cached_property
     def source(self) -> bytes:
         """The packed source address."""
         return self.packet[12:16] if self.family == 4 else self.packet[8:24]
 
-    @property
+    @cached_property
     def destination(self) -> bytes:
         """The packed destination address."""
         return self.packet[16:20] if self.family == 4 else self.packet[24:40]
 
-    @property
+    @cached_property
     def ttl(self) -> int:
         """The TTL or hop limit as sent."""
         return self.packet[8] if self.family == 4 else self.packet[7]
 
-    @property
+    @cached_property
     def transport(self) -> bytes:
         """Everything after the IP header."""
         return self.packet[self.header_length :]
@@ -79,14 +83,14 @@ class Probe:
         """The flags of a segment."""
         return self.packet[self.header_length + 13]
 
-    @property
+    @cached_property
     def inner(self) -> "Probe":
         """The echo request within a GRE packet."""
         found = dissect(self.transport[GRE_HEADER.size :])
         assert isinstance(found, Probe)
         return found
 
-    @property
+    @cached_property
     def flow(self) -> bytes:
         """The bytes that routers hash to choose among equal paths.
 

@@ -135,10 +135,13 @@ class World:
             return "silent"
         chosen: dict[int, int] = {}
         for place, hop in enumerate(case.hops, start=1):
-            node = chosen[place] = self._node(hop, probe, place=place, chosen=chosen)
+            node = 0
+            if hop.width > 1:
+                node = self._node(hop, probe, place=place, chosen=chosen)
+            chosen[place] = node
             if hop.follows and hop.branch and chosen[hop.follows] != hop.branch - 1:
                 continue
-            if probe.ttl in hop.impersonates:
+            if hop.impersonates and probe.ttl in hop.impersonates:
                 return _Spot(hop, hop=None, ttl=place, node=0, error=None, left=left)
             expires = left <= 1 and hop.decrement is Decrement.ONE
             spared = RefusedPackets.PASSING if expires else RefusedPackets.EXPIRING
