@@ -1,6 +1,7 @@
 """The application over a fake tracer and fake credentials, asked without sockets."""
 
 import asyncio
+import functools
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,14 +10,17 @@ import httpx
 import pytest
 import uvloop
 from colotrace_coordinator.answer import Answers
+from colotrace_coordinator.api import app as module
 from colotrace_coordinator.api.app import create_app
 from colotrace_coordinator.api.http.server import HttpServer, Limits, ServerCertificate
+from colotrace_coordinator.api.openapi import describe_api
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.listen import Address, listen
 from colotrace_coordinator.measurements.registry import Measurements
 from colotrace_coordinator.store.credentials import OF_KEYS, Credential, Lapsed, Permission
 from colotrace_coordinator.store.secrets import short_digest
 from colotrace_coordinator.turns import Turns
+from colotrace_coordinator.web.files import Page
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
@@ -30,6 +34,10 @@ TOKEN = "ctr_" + "t" * 36
 LIST_ONLY = "ctr_" + "l" * 36
 EMAIL, KEY = "ops@example.net", "k" * 37
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
+described = functools.cache(describe_api)
+"""The real document, written once: that takes most of the time of `create_app`."""
+page = functools.cache(Page)
+"""The real page, read once."""
 PAIR = {"X-Auth-Email": EMAIL, "X-Auth-Key": KEY}
 
 
@@ -116,8 +124,15 @@ def ready() -> Ready:
 
 @pytest.fixture
 def make_app(
-    tracer: FakeTracer, credentials: FakeCredentials, ready: Ready, history: RememberedHistory
+    tracer: FakeTracer,
+    credentials: FakeCredentials,
+    ready: Ready,
+    history: RememberedHistory,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Callable[..., Starlette]:
+    monkeypatch.setattr(module, "describe_api", described)
+    monkeypatch.setattr(module, "Page", page)
+
     def make(**more: Any) -> Starlette:
         return create_app(
             tracer=tracer,
