@@ -28,6 +28,14 @@ ORIGIN = "http://page.test"
 """Where the tests of modules find the page's files; nothing listens there."""
 _UNIT = Path(__file__).parent / "unit"
 _CALM = Path(__file__).parent / "calm.py"
+_SWITCHES = (
+    "--no-sandbox",
+    # One process for the page's tabs, and none that emulates a GPU: a third of the processor time.
+    "--disable-site-isolation-trials",
+    "--process-per-site",
+    "--disable-gpu",
+    "--disable-software-rasterizer",
+)
 _TYPES = {".js": "text/javascript", ".html": "text/html", ".css": "text/css"}
 
 
@@ -47,7 +55,7 @@ async def _chromium() -> AsyncIterator[Browser]:
         pytest.skip("needs Chromium (make setup installs Debian's)")
     async with async_playwright() as playwright:
         # Root has no sandbox of its own to give, and the page is ours.
-        browser = await playwright.chromium.launch(executable_path=_CALM, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=_CALM, args=_SWITCHES)
         yield browser
         await browser.close()
 
