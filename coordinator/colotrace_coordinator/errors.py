@@ -13,13 +13,15 @@
     ├── StoreError                     storage; the text names the remedy
     │   ├── StoreUnavailableError          the database does not answer
     │   ├── DamagedMeasurementError        a stored measurement cannot be read
-    │   └── UnknownIdError                 no such token or key
+    │   └── UnknownIdError                 no such token, key or agent
+    ├── EnrolmentRefusedError          an agent may not join or renew so; the text has the remedy
     ├── DamageError                    (store.history.seal) stored bytes are not as written
     ├── UnknownColoError               (commands.colos) no such colo
     ├── SelectorError                  (colos.selectors) a selector's value cannot be used
     │   └── UnknownSelectorError           there is no such selector
     ├── SupersededError                a later process holds the agent's id
     ├── RegistryFullError              a bound on agents or colos is reached
+    ├── SigningRequestError            (authority.authority) a signing request is not accepted
     ├── CertificateError               (links.direct.tls) an agent's certificate is not accepted
     ├── StreamClosedError              (links.direct.stream) an agent's stream is to end
     ├── FramingError                   (api.http.framing) what came is not HTTP
@@ -72,9 +74,13 @@ class StoreUnavailableError(StoreError):
     """The database cannot be reached, or its connection broke."""
 
 
+class EnrolmentRefusedError(CoordinatorError):
+    """An agent may not join, or not renew its certificate; the text says why and what to do."""
+
+
 class DamagedMeasurementError(StoreError):
     """What the database has of one measurement is not as it was written."""
 
 
 class UnknownIdError(StoreError):
-    """There is no token or key of that id."""
+    """There is no token, key or agent of that id."""

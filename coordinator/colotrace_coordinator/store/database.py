@@ -38,7 +38,7 @@ from colotrace_coordinator.errors import (
 from .location import Location, open_private, prepare
 from .space import has_room, no_space_words
 
-HEAD = "0004"
+HEAD = "0005"
 """The revision of the newest migration."""
 
 _LOCK_WAIT_S = 30.0

@@ -5,6 +5,7 @@ Times are Unix seconds in UTC. Ids of measurements are 16 bytes, which sort by t
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     ForeignKey,
     Index,
     Integer,
@@ -12,6 +13,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -155,3 +157,64 @@ class CoordinatorBeat(Base):
 
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     beat_ms: Mapped[int] = mapped_column(BigInteger)
+
+
+class StoredAuthority(Base):
+    """The certificate authority; there is one, with id 1. `certificate` is PEM, `sealed_key` is
+    encrypted (see `authority.sealed`). `address`: where agents enrol, HOST:PORT; "" until a
+    coordinator has served."""
+
+    __tablename__ = "authorities"
+
+    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    certificate: Mapped[bytes] = mapped_column(LargeBinary)
+    sealed_key: Mapped[bytes] = mapped_column(LargeBinary)
+    address: Mapped[str] = mapped_column(String(300))
+    created_at: Mapped[int] = mapped_column(BigInteger)
+
+
+class Enrolment(Base):
+    """A join token, of whose secret only the hash is stored. It enrols `uses` agents of a colo."""
+
+    __tablename__ = "enrolments"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    sha256: Mapped[str] = mapped_column(_HASH, unique=True)
+    colo: Mapped[str] = mapped_column(String(32))
+    city: Mapped[str] = mapped_column(String(128))
+    uses: Mapped[int] = mapped_column(Integer)
+    used: Mapped[int] = mapped_column(Integer)
+    created_at: Mapped[int] = mapped_column(BigInteger)
+    expires_at: Mapped[int] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class EnrolledAgent(Base):
+    """An agent with a certificate of the authority. `key_sha256`: the hash of the key that it was
+    certified for last. Rows of revoked agents stay until the last certificate has ended for long,
+    so that it is refused; `forgotten` ones are not listed. `changed_ms`: the last change of
+    another column, in milliseconds by the database's clock."""
+
+    __tablename__ = "agents"
+    __table_args__ = (
+        Index(
+            "agents_by_name",
+            "colo",
+            "agent_id",
+            unique=True,
+            sqlite_where=text("revoked_at IS NULL"),
+            postgresql_where=text("revoked_at IS NULL"),
+        ),
+    )
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    colo: Mapped[str] = mapped_column(String(32))
+    agent_id: Mapped[str] = mapped_column(String(64))
+    city: Mapped[str] = mapped_column(String(128))
+    key_sha256: Mapped[str] = mapped_column(_HASH)
+    enrolled_at: Mapped[int] = mapped_column(BigInteger)
+    certificate_ends_at: Mapped[int] = mapped_column(BigInteger)
+    revoked_at: Mapped[int | None] = mapped_column(BigInteger)
+    drained: Mapped[bool] = mapped_column(Boolean)
+    forgotten: Mapped[bool] = mapped_column(Boolean)
+    changed_ms: Mapped[int] = mapped_column(BigInteger, index=True)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 
 from colotrace_proto.measured import Status, Summary
 from msgspec.structs import replace
-from sqlalchemy import BigInteger, ColumnElement, delete, literal_column, select
+from sqlalchemy import ColumnElement, delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from colotrace_coordinator.store.now import now_ms
 from colotrace_coordinator.store.tables import CoordinatorBeat
 
 from .statements import Statements
@@ -19,11 +20,6 @@ from .statements import Statements
 BEAT_EVERY_S = 2.0
 LOST_AFTER_MS = 6_000
 """A running measurement whose coordinator has not beaten for this long is partial."""
-
-_NOW_MS = {
-    "sqlite": "CAST((julianday('now') - 2440587.5) * 86400000.0 AS INTEGER)",
-    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)",
-}
 
 
 class Beats:
@@ -90,4 +86,4 @@ class Beats:
         return replace(summary, status=Status.PARTIAL, ended_ms=ended_ms)
 
     def _now(self) -> ColumnElement[int]:
-        return literal_column(_NOW_MS[self._statements.dialect], BigInteger)
+        return now_ms(self._statements.dialect)
