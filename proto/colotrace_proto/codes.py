@@ -31,6 +31,8 @@ class Code(IntEnum):
     EXPIRED_TOKEN = 1026
     REVOKED_TOKEN = 1027
 
+    ENROLMENT_REFUSED = 1028
+
     # About one row, or all. For a failed row see `row_failed`.
     ROW_FAILED = 1100
     ROW_MOVED = 1110

@@ -34,6 +34,7 @@ from .routes.agents import Agents
 from .routes.colos import Colos
 from .routes.credentials import Accounts, Tokens
 from .routes.docs import docs_routes
+from .routes.enrolment import Enrolment, Registrar
 from .routes.events import Events
 from .routes.measurements import MeasurementRoutes
 from .routes.operation import Probe, operation_routes
@@ -131,6 +132,11 @@ def create_operation_app(
 ) -> Starlette:
     """`/healthz`, `/readyz` and `/metrics` alone, for a listener of their own."""
     return _app(operation_routes(ready, registry), metrics, untouched=None)
+
+
+def create_enrolment_app(registrar: Registrar, *, metrics: HttpMetrics) -> Starlette:
+    """The routes by which agents join and renew their certificates, for a listener of their own."""
+    return _app(Enrolment(registrar).routes(), metrics, untouched=None)
 
 
 def _app(routes: Sequence[Route], metrics: HttpMetrics, *, untouched: Quota | None) -> Starlette:

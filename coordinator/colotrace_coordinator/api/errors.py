@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from colotrace_proto.codes import Code
 from starlette.exceptions import HTTPException
 
+from colotrace_coordinator.authority.authority import SigningRequestError
 from colotrace_coordinator.errors import (
     BrokerUnreachableError,
     CoordinatorError,
     DamagedMeasurementError,
+    EnrolmentRefusedError,
     StoppingError,
     StoreError,
 )
@@ -152,6 +154,14 @@ class UnreachableMeasurementError(ApiError):
     """The measurement runs on another coordinator, which does not answer."""
 
 
+class EnrolmentMalformedError(ApiError):
+    """The body of a request to join or renew is malformed; the text says where."""
+
+
+class EnrolmentsLimitedError(ApiError):
+    """The address, or all together, have sent too many requests to join or renew."""
+
+
 class LateAnswerError(ApiError):
     """The measurement did not end before its deadline."""
 
@@ -187,6 +197,10 @@ def describe(error: Exception, *, path: str) -> Described:
             return _one(429, Code.RATE_LIMITED, text, {"Retry-After": str(error.left.reset_s)})
         case NotAcceptableError():
             return _one(406, Code.NOT_ACCEPTABLE, f"Accept has none of {error}")
+        case EnrolmentRefusedError():
+            return _one(403, Code.ENROLMENT_REFUSED, str(error))
+        case EnrolmentMalformedError() | SigningRequestError():
+            return _one(400, Code.SCHEMA, str(error))
         case InvalidBodyError() | UnknownColosError():
             return Described(400, [line(fault) for fault in error.faults[:MAX_ERRORS]])
     return next(_FIXED[kind] for kind in type(error).__mro__ if kind in _FIXED)
@@ -296,6 +310,12 @@ _FIXED: dict[type, Described] = {
         503,
         Code.COORDINATOR_SILENT,
         "The coordinator that runs the measurement does not answer; try again in a few seconds",
+    ),
+    EnrolmentsLimitedError: _one(
+        429,
+        Code.RATE_LIMITED,
+        "Too many requests to join or renew; wait some seconds",
+        {"Retry-After": "5"},
     ),
     LateAnswerError: _one(
         504,

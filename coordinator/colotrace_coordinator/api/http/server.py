@@ -10,7 +10,7 @@ import ssl
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import uvicorn
 from colotrace_proto.deadlines import STOP_S
@@ -32,12 +32,38 @@ MAX_CONNECTIONS_PER_ADDRESS = 1_000
 _LAST_TURNS = 10
 
 
+class Certificate(Protocol):
+    """A certificate of HTTPS, which may change."""
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Use it, as it is now, in a context.
+
+        Raises:
+            SetupError: it cannot be used.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
     """PEM files of HTTPS."""
 
     certificate: Path
     key: Path
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """See `Certificate`."""
+
+        def no_password() -> str:
+            raise SetupError("the key has a password")
+
+        try:
+            context.load_cert_chain(self.certificate, self.key, password=no_password)
+        except (OSError, ssl.SSLError, SetupError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SetupError(
+                f"--tls-cert and --tls-key cannot be used: {reason}; "
+                "they are PEM files, the certificate with its chain, the key without a password"
+            ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +125,7 @@ class HttpServer:
         self,
         app: ASGIApp,
         *,
-        tls: ServerCertificate | None = None,
+        tls: Certificate | None = None,
         trusted_proxies: Sequence[Network] = (),
         limits: Limits | None = None,
     ) -> None:
@@ -186,7 +212,7 @@ class HttpServer:
         """
         if self._tls is not None and self._context is not None:
             _context(self._tls)
-            _load(self._context, self._tls)
+            self._tls.load(self._context)
 
     def _connection(self, refusal: ApiError | None) -> Connection:
         return Connection(
@@ -214,24 +240,10 @@ class HttpServer:
             acceptor.stop()
 
 
-def _context(tls: ServerCertificate) -> ssl.SSLContext:
+def _context(tls: Certificate) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.set_alpn_protocols(["http/1.1"])
     # Clients of an API do not need renegotiation, which costs CPU time.
     context.options |= ssl.OP_NO_RENEGOTIATION
-    _load(context, tls)
+    tls.load(context)
     return context
-
-
-def _load(context: ssl.SSLContext, tls: ServerCertificate) -> None:
-    def no_password() -> str:
-        raise SetupError("the key has a password")
-
-    try:
-        context.load_cert_chain(tls.certificate, tls.key, password=no_password)
-    except (OSError, ssl.SSLError, SetupError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise SetupError(
-            f"--tls-cert and --tls-key cannot be used: {reason}; "
-            "they are PEM files, the certificate with its chain, the key without a password"
-        ) from error

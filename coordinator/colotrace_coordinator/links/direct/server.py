@@ -4,9 +4,9 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import grpc
 from colotrace_proto.codec import encode_together
@@ -25,9 +25,11 @@ from colotrace_proto.messages import (
 from colotrace_proto.running import RunningClock
 from colotrace_proto.v1 import fleet_pb2 as pb
 from grpc import aio
+from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
-from colotrace_coordinator.errors import ListenError
+from colotrace_coordinator.authority.identity import IdentityId
+from colotrace_coordinator.errors import ListenError, StoreError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
     Closing,
@@ -43,7 +45,7 @@ from .intake import Intake, Origin
 from .options import MAX_STREAMS_OF_ONE, OPTIONS
 from .peer import address_of, certificate_of
 from .stream import AgentStream, StreamClosedError
-from .tls import AgentCertificate, ServerTls, TlsFiles, vouches
+from .tls import AgentCertificate, ServerTls, TlsSource, vouches
 from .waiting import Waiting
 
 if TYPE_CHECKING:
@@ -56,9 +58,13 @@ HEARTBEAT_S = 300.0
 them: every 30 s, heartbeats took more than all else that idle agents cause."""
 HELLO_S = 10.0
 """Timeout of an agent's first message. Thousands of agents may attach at once."""
-EXPIRY_CHECK_S = 10.0
+EXPIRY_CHECK_S = 0.5
 """Interval at which the expiry of agents' certificates is checked."""
 STOP_S = 2.0
+REVOKED = (
+    "this agent was revoked; to use this host again, make a join token with "
+    "colotrace-coordinator agent enroll and join anew"
+)
 _REJECTIONS = {
     Rejection.SUPERSEDED: grpc.StatusCode.ALREADY_EXISTS,
     Rejection.FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -70,12 +76,32 @@ _CLOSINGS = {
 }
 
 
+class Enrolled(Protocol):
+    """What is known of enrolled agents."""
+
+    async def is_valid(self, identity: IdentityId) -> bool:
+        """Whether the agent is enrolled and not revoked.
+
+        Raises:
+            StoreError: that cannot be told now.
+        """
+
+    def ends_at(self, identity: IdentityId) -> float:
+        """When the agent's newest certificate ends, in seconds since 1970; 0 if it is unknown."""
+
+
 class _Attached(NamedTuple):
-    """A stream, whose it is, and the expiry of its certificate in seconds since 1970."""
+    """A stream, whose it is, and its certificate, if it has one."""
 
     stream: AgentStream
     origin: Origin
-    expires_at: float
+    certificate: AgentCertificate | None
+
+    @property
+    def identity(self) -> IdentityId | None:
+        """The enrolled agent's identity."""
+        found = self.certificate.identity if self.certificate else None
+        return found.id if found else None
 
 
 class DirectLink:
@@ -91,7 +117,7 @@ class DirectLink:
         *,
         host: str,
         port: int,
-        tls: TlsFiles | None,
+        tls: TlsSource | None,
         log: FilteringBoundLogger,
         clock: RunningClock,
         turns: Turns,
@@ -100,16 +126,19 @@ class DirectLink:
         intake: Intake | None = None,
         wall: Callable[[], float] = time.time,
         expiry_check_s: float = EXPIRY_CHECK_S,
+        enrolled: Enrolled | None = None,
     ) -> None:
         """`wall` gives seconds since 1970; certificates expire by it, checked each
-        `expiry_check_s`."""
+        `expiry_check_s`. `enrolled` knows the agents that have an identity in their
+        certificates."""
         self._events = events
         self._host = host
         self._port = port
-        self._tls_files = tls
+        self._tls_source = tls
         self._tls: ServerTls | None = None
         self._wall = wall
         self._expiry_check_s = expiry_check_s
+        self._enrolled = enrolled
         self._intake = intake or Intake(clock=clock.now)
         self._waiting = Waiting()
         self._shares: Shares[str] = Shares(MAX_STREAMS, MAX_STREAMS_OF_ONE)
@@ -132,8 +161,8 @@ class DirectLink:
             TlsError: the certificates cannot be used.
         """
         credentials = None
-        if self._tls_files is not None:
-            self._tls = ServerTls(self._tls_files)
+        if self._tls_source is not None:
+            self._tls = ServerTls(self._tls_source)
             credentials = self._tls.credentials()
         server = aio.server(options=OPTIONS)
         # Messages arrive as bytes, and `intake` decodes them.
@@ -242,7 +271,7 @@ class DirectLink:
                 certificate = certificate_of(shown)
             holder = certificate.fingerprint if certificate else address_of(context.peer())
             hello = await self._hello(context, holder)
-            self._check_colo(certificate, hello)
+            hello = await self._identified(certificate, hello)
             origin = (holder, str(hello.colo), str(hello.agent_id))
             self._intake.admit(origin)
         except StreamClosedError as end:
@@ -280,10 +309,28 @@ class DirectLink:
             )
         return hello
 
-    def _check_colo(self, certificate: AgentCertificate | None, hello: Hello) -> None:
-        if certificate is not None and not vouches(certificate.names, hello):
-            detail = f"the certificate does not name the colo {hello.colo}"
-            raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
+    async def _identified(self, certificate: AgentCertificate | None, hello: Hello) -> Hello:
+        """The first message, with the colo and the id that the certificate vouches for.
+
+        Raises:
+            StreamClosedError: it vouches for another colo, or the agent is revoked.
+        """
+        if certificate is None:
+            return hello
+        if self._enrolled is None or certificate.identity is None:
+            if not vouches(certificate.names, hello):
+                detail = f"the certificate does not name the colo {hello.colo}"
+                raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
+            return hello
+        try:
+            valid = await self._enrolled.is_valid(certificate.identity.id)
+        except StoreError as error:
+            detail = "the coordinator's database does not answer; it knows which agents are revoked"
+            raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail) from error
+        if not valid:
+            raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, REVOKED)
+        identity = certificate.identity
+        return replace(hello, colo=identity.colo, agent_id=identity.agent_id)
 
     async def _attached(
         self,
@@ -304,8 +351,7 @@ class DirectLink:
         # The new stream replaces the old one before it is reported, since offers may follow at
         # once.
         previous = self._streams.get(key)
-        expires_at = certificate.expires_at if certificate is not None else math.inf
-        self._streams[key] = _Attached(stream, origin, expires_at)
+        self._streams[key] = _Attached(stream, origin, certificate)
         verdict = self._events.attached(hello, self)
         if isinstance(verdict, Rejected):
             del self._streams[key]
@@ -326,16 +372,31 @@ class DirectLink:
             ended=lambda: self._ended(key, stream),
         )
 
+    def end_revoked(self, identities: Collection[IdentityId]) -> None:
+        """End the streams of these agents."""
+        for each in self._streams.values():
+            if each.identity in identities:
+                each.stream.end(grpc.StatusCode.UNAUTHENTICATED, REVOKED)
+
     def _end_expired(self) -> None:
         """End the streams whose certificates have expired. The wall clock may be set meanwhile."""
         now = self._wall()
         for each in self._streams.values():
-            if each.expires_at <= now:
+            if self._expires_at(each) <= now:
                 each.stream.end(
                     grpc.StatusCode.UNAUTHENTICATED, "the agent's certificate has expired"
                 )
         loop = asyncio.get_running_loop()
         self._expiry_check = loop.call_later(self._expiry_check_s, self._end_expired)
+
+    def _expires_at(self, attached: _Attached) -> float:
+        """An agent that has renewed its certificate keeps its stream, so that no job is lost."""
+        if attached.certificate is None:
+            return math.inf
+        expires_at = attached.certificate.expires_at
+        if self._enrolled is not None and attached.identity is not None:
+            return max(expires_at, self._enrolled.ends_at(attached.identity))
+        return expires_at
 
     async def _messages(
         self, context: "Context", key: AgentKey, origin: Origin

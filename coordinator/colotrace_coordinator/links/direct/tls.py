@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import grpc
 from colotrace_proto.certificates import UNREADABLE, usages
@@ -17,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from colotrace_coordinator.authority.identity import AgentIdentity, identity_of
 from colotrace_coordinator.errors import CoordinatorError, SetupError
 
 
@@ -26,6 +28,17 @@ class TlsError(SetupError):
 
 class CertificateError(CoordinatorError):
     """An agent's certificate is not accepted; the text says why."""
+
+
+class TlsSource(Protocol):
+    """Where the certificates come from; they may change."""
+
+    def read(self) -> "TlsTexts":
+        """The certificates as they are now.
+
+        Raises:
+            TlsError: they cannot be used.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +96,13 @@ class TlsTexts:
 class ServerTls:
     """The server's credentials; every agent must present a certificate."""
 
-    def __init__(self, files: TlsFiles) -> None:
+    def __init__(self, source: TlsSource) -> None:
         """
         Raises:
-            TlsError: see `TlsFiles.read`.
+            TlsError: see `TlsSource.read`.
         """
-        self.files = files
-        self._texts = files.read()
+        self._source = source
+        self._texts = source.read()
         self._reloaded: grpc.ServerCertificateConfiguration | None = None
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -108,12 +121,12 @@ class ServerTls:
         return reloaded
 
     def reload(self) -> bool:
-        """Take the files as they are now; True where another authority vouches for agents.
+        """Use the certificates as they are now; True if the CA of agents has changed.
 
         Raises:
-            TlsError: they cannot be used; what was taken before holds on.
+            TlsError: they cannot be used; the former ones stay in use.
         """
-        texts = self.files.read()
+        texts = self._source.read()
         changed = texts.client_authority != self._texts.client_authority
         self._reloaded = texts.configuration()
         self._texts = texts
@@ -122,11 +135,13 @@ class ServerTls:
 
 @dataclass(frozen=True, slots=True)
 class AgentCertificate:
-    """An agent's certificate: its names, its expiry (seconds since 1970), and its SHA-256 hash."""
+    """An agent's certificate: its names, its expiry (seconds since 1970), and its SHA-256 hash.
+    `identity` is that of an enrolled agent, and None in a certificate of another CA."""
 
     names: tuple[str, ...]
     expires_at: float
     fingerprint: str
+    identity: AgentIdentity | None = None
 
 
 def agent_certificate(pem: bytes) -> AgentCertificate:
@@ -138,7 +153,9 @@ def agent_certificate(pem: bytes) -> AgentCertificate:
     """
     try:
         certificate = x509.load_pem_x509_certificate(pem)
-        names = _names(certificate)
+        alternative = _alternative_names(certificate)
+        names = _names(certificate, alternative)
+        identity = identity_of(alternative.get_values_for_type(x509.UniformResourceIdentifier))
         found = usages(certificate)
     except UNREADABLE as error:
         raise CertificateError(f"the certificate cannot be read: {error}") from error
@@ -158,6 +175,7 @@ def agent_certificate(pem: bytes) -> AgentCertificate:
         names=tuple(names),
         expires_at=certificate.not_valid_after_utc.timestamp(),
         fingerprint=hashlib.sha256(pem).hexdigest(),
+        identity=identity,
     )
 
 
@@ -168,16 +186,19 @@ def vouches(names: Iterable[str], hello: Hello) -> bool:
     return any(name.casefold() == colo for name in names)
 
 
-def _names(certificate: x509.Certificate) -> list[str]:
-    names = [
-        str(attribute.value)
-        for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+def _names(certificate: x509.Certificate, alternative: x509.SubjectAlternativeName) -> list[str]:
+    common = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return [
+        *(str(attribute.value) for attribute in common),
+        *alternative.get_values_for_type(x509.DNSName),
     ]
+
+
+def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternativeName:
     try:
-        more = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return names
-    return names + more.value.get_values_for_type(x509.DNSName)
+        return x509.SubjectAlternativeName([])
 
 
 def _read(path: Path) -> bytes:

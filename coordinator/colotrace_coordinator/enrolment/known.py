@@ -1,0 +1,98 @@
+"""Which enrolled agents this coordinator knows, and which of them are revoked or drained.
+
+The database has them for all coordinators. Each coordinator looks for changes twice a second, so
+that a revoked agent loses its stream within a second, also at coordinators that it did not attach
+to before.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from contextlib import suppress
+
+import structlog
+
+from colotrace_coordinator.authority.identity import IdentityId
+from colotrace_coordinator.errors import StoreError
+from colotrace_coordinator.store.enrolled import EnrolledAgents
+from colotrace_coordinator.store.tables import EnrolledAgent
+
+LOOK_EVERY_S = 0.5
+PRUNE_EVERY_S = 6 * 3_600.0
+
+log = structlog.get_logger(__name__)
+
+
+class KnownAgents:
+    """The enrolled agents, as the database had them at the last look."""
+
+    def __init__(self, agents: EnrolledAgents, *, look_every_s: float = LOOK_EVERY_S) -> None:
+        self._agents = agents
+        self._look_every_s = look_every_s
+        # With the end of the newest certificate, in Unix seconds.
+        self._valid: dict[IdentityId, float] = {}
+        self._revoked: set[IdentityId] = set()
+        self._seen_ms = 0
+
+    async def load(self) -> None:
+        """Read all of them.
+
+        Raises:
+            StoreUnavailableError: the database does not answer.
+        """
+        await self._look()
+
+    async def is_valid(self, identity: IdentityId) -> bool:
+        """Whether the agent may attach. One that has joined since the last look is looked up.
+
+        Raises:
+            StoreUnavailableError: the agent is not known, and the database does not answer.
+        """
+        if identity not in self._valid and identity not in self._revoked:
+            agent = await self._agents.find(identity)
+            if agent is not None:
+                self._take([agent])
+        return identity in self._valid
+
+    def ends_at(self, identity: IdentityId) -> float:
+        """When the agent's newest certificate ends, in Unix seconds; 0 if it is not known."""
+        return self._valid.get(identity, 0.0)
+
+    async def run(self, revoked: Callable[[Collection[IdentityId]], None]) -> None:
+        """Look for changes until cancelled. `revoked` is called with the agents that were revoked
+        since the last look. While the database does not answer, nothing changes."""
+        loop = asyncio.get_running_loop()
+        pruned_at = loop.time()
+        trouble = ""
+        while True:
+            await asyncio.sleep(self._look_every_s)
+            try:
+                lost = await self._look()
+                if loop.time() - pruned_at > PRUNE_EVERY_S:
+                    pruned_at = loop.time()
+                    with suppress(StoreError):  # on a full disk
+                        await self._agents.prune()
+            except StoreError as error:
+                if not trouble:
+                    log.warning("revocations_not_read", detail=str(error))
+                trouble = str(error)
+                continue
+            trouble = ""
+            if lost:
+                revoked(lost)
+
+    async def _look(self) -> Collection[IdentityId]:
+        agents, self._seen_ms = await self._agents.changed(self._seen_ms)
+        return self._take(agents)
+
+    def _take(self, agents: Collection[EnrolledAgent]) -> Collection[IdentityId]:
+        """Those of the agents that have been revoked."""
+        lost = []
+        for agent in agents:
+            identity = IdentityId(agent.id)
+            if agent.revoked_at is None:
+                self._valid[identity] = agent.certificate_ends_at
+            elif identity not in self._revoked:
+                self._valid.pop(identity, None)
+                self._revoked.add(identity)
+                lost.append(identity)
+        return lost

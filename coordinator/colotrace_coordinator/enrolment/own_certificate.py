@@ -1,0 +1,69 @@
+"""The coordinator's own certificate: issued by its CA at each start, and again at half of its life.
+
+Its key is in memory only.
+"""
+
+import asyncio
+import os
+import ssl
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from colotrace_coordinator.authority.authority import SERVER_LIFETIME_S, Authority, Issued
+from colotrace_coordinator.certificates import Reload
+from colotrace_coordinator.links.direct.tls import TlsTexts
+
+CHECK_S = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class OwnCertificate:
+    """For `names`, host names and IP addresses."""
+
+    def __init__(
+        self,
+        authority: Authority,
+        names: Sequence[str],
+        *,
+        lifetime_s: float = SERVER_LIFETIME_S,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._authority = authority
+        self._names = names
+        self._lifetime_s = lifetime_s
+        self._clock = clock
+        self._issued = self._issue()
+
+    def load(self, context: ssl.SSLContext) -> None:
+        """Use the certificate in a context of Python's ssl, which takes files only."""
+        handle = os.memfd_create("certificate")
+        try:
+            os.write(handle, self._issued.certificate + self._issued.key)
+            context.load_cert_chain(f"/proc/self/fd/{handle}")
+        finally:
+            os.close(handle)
+
+    def read(self) -> TlsTexts:
+        """The certificate, its key, and the CA for agents' certificates."""
+        return TlsTexts(
+            certificate=self._issued.certificate,
+            key=self._issued.key,
+            client_authority=self._authority.certificate,
+        )
+
+    async def run(self, reloads: Sequence[Reload], *, check_s: float = CHECK_S) -> None:
+        """Issue the certificate again in time, and have it loaded, until cancelled."""
+        while True:
+            await asyncio.sleep(check_s)
+            if self._issued.ends_at - self._clock() > self._lifetime_s / 2:
+                continue
+            self._issued = self._issue()
+            for reload in reloads:
+                reload()
+            log.info("own_certificate_renewed", names=list(self._names))
+
+    def _issue(self) -> Issued:
+        return self._authority.for_server(self._names, lifetime_s=self._lifetime_s)
