@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from colotrace_proto.output import say
 
-from .commands import start_check, start_run, start_trace
+from .commands import start_check, start_join, start_run, start_trace
 from .errors import StartError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command("join")(start_join.start)
 app.command("run")(start_run.start)
 app.command("trace")(start_trace.start)
 app.command("check")(start_check.start)

@@ -32,6 +32,13 @@ def for_links(*, broker: bool, tls: bool) -> None:
         importlib.import_module("colotrace_agent.link.pins")
 
 
+def for_renewals() -> None:
+    """Modules for renewals of the certificate; cryptography imports some when it first signs."""
+    importlib.import_module("colotrace_agent.enrolment.renewal")
+    client = importlib.import_module("colotrace_agent.enrolment.client")
+    client.signing_request(client.new_key())
+
+
 def for_many() -> None:
     """Modules for a file of targets."""
     for module in ("bulk", "progress"):

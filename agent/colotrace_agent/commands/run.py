@@ -1,5 +1,7 @@
 """`colotrace-agent run`: attached to a coordinator until a signal stops it."""
 
+from __future__ import annotations
+
 import asyncio
 import signal
 import ssl
@@ -28,6 +30,7 @@ from colotrace_agent.packets.formats import PACKET_TYPES
 from colotrace_agent.prober import Prober, open_prober
 
 if TYPE_CHECKING:
+    from colotrace_agent.enrolment.state import StateDirectory
     from colotrace_agent.link.mqtt import MqttLink
 
 _log = structlog.get_logger()
@@ -48,6 +51,8 @@ class RunSettings:
     allow_private: bool
     rate: float | None
     sockets: RawSockets
+    state: StateDirectory | None = None
+    """Where the certificate of an enrolled agent is, which is renewed in time."""
 
 
 async def run(settings: RunSettings) -> None:
@@ -102,21 +107,26 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     stop = _Stop(renew=link.renew)
     mark_started()
     _log.info("agent up", agent=identity.agent_id, colo=identity.colo)
+    work = [link.run(), _until_stopped(stop, jobs, link)]
+    if settings.state is not None:
+        from colotrace_agent.enrolment.renewal import Renewal
+
+        work.append(Renewal(settings.state).run())
     try:
-        await first_of(link.run(), _until_stopped(stop, jobs, link))
+        await first_of(*work)
     finally:
         news.close()
         clock.close()
     _log.info("agent down")
 
 
-async def _until_stopped(stop: "_Stop", jobs: Jobs, link: "Stream | MqttLink") -> None:
+async def _until_stopped(stop: _Stop, jobs: Jobs, link: Stream | MqttLink) -> None:
     await stop.first.wait()
     _log.info("draining", jobs=len(jobs))
     await first_of(drain(jobs, link, within_s=DRAIN_S), stop.second.wait())
 
 
-async def drain(jobs: Jobs, link: "Stream | MqttLink", *, within_s: float) -> None:
+async def drain(jobs: Jobs, link: Stream | MqttLink, *, within_s: float) -> None:
     """Takes no more jobs; returns once all have ended and their coordinators know. Jobs that are
     left after that time are cancelled."""
     jobs.draining = True

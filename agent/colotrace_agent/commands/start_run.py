@@ -21,11 +21,42 @@ if TYPE_CHECKING:
     import ssl
 
     from colotrace_proto.bus import Broker
-    from colotrace_proto.locations import Location
+    from colotrace_proto.locations import Location as Place
     from colotrace_proto.tags import Tag
 
 # Needed besides the raw sockets: descriptors, threads for gRPC, and bytes of address space.
+MAX_JOBS = 1_000
 _REQUIRED = {"files": 16, "threads": 16, "address_space": 256 << 20}
+
+
+MaxJobs = Annotated[
+    int | None,
+    typer.Option(
+        envvar="COLOTRACE_MAX_JOBS",
+        min=1,
+        max=10_000,
+        help="Maximum number of jobs at the same time.",
+        show_default=str(MAX_JOBS),
+    ),
+]
+Tags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag",
+        envvar="COLOTRACE_TAG",
+        metavar="KEY=VALUE",
+        help="A tag of this agent, by which requests can select its colo: provider=x. May be "
+        "repeated; in the variable, tags are separated by spaces.",
+    ),
+]
+Location = Annotated[
+    str,
+    typer.Option(
+        envvar="COLOTRACE_LOCATION",
+        metavar="LAT,LON",
+        help="Where this host is, for maps, in decimal degrees: 39.74,-104.99.",
+    ),
+]
 
 
 def start(
@@ -34,10 +65,19 @@ def start(
         typer.Option(
             envvar="COLOTRACE_COLO", help="Name of this colo: letters and a number, like den01."
         ),
-    ],
+    ] = "",
     city: Annotated[
         str, typer.Option(envvar="COLOTRACE_CITY", help='Its city, like "Denver, CO, US".')
-    ],
+    ] = "",
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_STATE_DIR",
+            help="Directory of an agent that has joined: it has what this agent is, and its "
+            "certificate, in place of --colo, --city, --coordinator, --agent-id and --tls-….",
+            file_okay=False,
+        ),
+    ] = None,
     coordinator: Annotated[
         str,
         typer.Option(
@@ -100,32 +140,9 @@ def start(
             dir_okay=False,
         ),
     ] = None,
-    max_jobs: Annotated[
-        int,
-        typer.Option(
-            envvar="COLOTRACE_MAX_JOBS",
-            min=1,
-            max=10_000,
-            help="Maximum number of jobs at the same time.",
-        ),
-    ] = 1_000,
-    tag: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="COLOTRACE_TAG",
-            metavar="KEY=VALUE",
-            help="A tag of this agent, by which requests can select its colo: provider=x. May be "
-            "repeated; in the variable, tags are separated by spaces.",
-        ),
-    ] = None,
-    location: Annotated[
-        str,
-        typer.Option(
-            envvar="COLOTRACE_LOCATION",
-            metavar="LAT,LON",
-            help="Where this host is, for maps, in decimal degrees: 39.74,-104.99.",
-        ),
-    ] = "",
+    max_jobs: MaxJobs = None,
+    tag: Tags = None,
+    location: Location = "",
     rate: Rate = None,
     allow_private: AllowPrivate = False,
     user: User = "",
@@ -133,10 +150,37 @@ def start(
     """Stay attached to a coordinator and run its jobs."""
     from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier, with_ascii_host
 
+    state = None
+    if state_dir is not None:
+        own = (colo, city, coordinator, agent_id, insecure, tls_cert, tls_key, tls_ca)
+        if any(own):
+            usage(
+                "--state-dir says what this agent is; leave out --colo, --city, --coordinator, "
+                "--agent-id, --insecure and --tls-…"
+            )
+        from colotrace_agent.enrolment.state import StateDirectory
+
+        state = StateDirectory(state_dir)
+        kept = state.settings()
+        colo, city, agent_id, coordinator = kept.colo, kept.city, kept.agent_id, kept.coordinator
+        tls_cert = tls_key = state.agent
+        tls_ca = state.authority
+        options = kept.options
+        tag, location, rate = (
+            tag or options.tags,
+            location or options.location,
+            rate or options.rate,
+        )
+        max_jobs, allow_private = (
+            max_jobs or options.max_jobs,
+            allow_private or options.allow_private,
+        )
+    elif not colo or not city:
+        usage("give --colo and --city; or --state-dir, if this host has joined a coordinator")
     files = {"certificate": tls_cert, "key": tls_key, "authority": tls_ca}
     colo = colo.lower()
     coordinator = with_ascii_host(coordinator)
-    agent_id = agent_id or f"{_hostname()}.{colo}"
+    agent_id = agent_id or f"{hostname()}.{colo}"
     if not is_colo_name(colo):
         usage(f"--colo {colo}: a colo is 3 to 8 letters and a number, like den01")
     if not is_identifier(agent_id):
@@ -145,7 +189,7 @@ def start(
         usage("give --coordinator HOST:PORT, or --mqtt URL")
     if coordinator and not is_address(coordinator):
         usage(f"--coordinator {coordinator}: give HOST:PORT; write an IPv6 address in brackets")
-    tags, place = _tags(tag or ()), _location(location)
+    tags, place = checked_tags(tag or ()), checked_location(location)
     if not insecure:
         if None in files.values():
             usage(
@@ -193,7 +237,7 @@ def start(
             families=frozenset(),
             packet_types=offered(PACKET_TYPES),
             software_version=version("colotrace"),
-            max_jobs=max_jobs,
+            max_jobs=max_jobs or MAX_JOBS,
             tags=tags,
             location=place,
         ),
@@ -201,11 +245,14 @@ def start(
         allow_private=allow_private,
         rate=rate,
         sockets=sockets,
+        state=state,
     )
     if account is not None:
         # The account may not be able to read the installation, so modules are imported now.
         preload.for_names()
         preload.for_links(broker=broker is not None, tls=tls is not None)
+        if state is not None:
+            preload.for_renewals()
     startup.ready(account)
     asyncio.run(run(settings))
 
@@ -223,7 +270,8 @@ def _broker(
         usage(str(error))
 
 
-def _tags(texts: Iterable[str]) -> "frozenset[Tag]":
+def checked_tags(texts: Iterable[str]) -> "frozenset[Tag]":
+    """The tags of the command line; exits with a usage error if they cannot be used."""
     from colotrace_proto.tags import MAX_TAGS, SYNTAX, tag_of
 
     values: dict[str, Tag] = {}
@@ -238,7 +286,8 @@ def _tags(texts: Iterable[str]) -> "frozenset[Tag]":
     return frozenset(values.values())
 
 
-def _location(text: str) -> "Location | None":
+def checked_location(text: str) -> "Place | None":
+    """The location of the command line; exits with a usage error if it cannot be used."""
     from colotrace_proto.locations import location_of
 
     try:
@@ -247,5 +296,6 @@ def _location(text: str) -> "Location | None":
         usage(f"--location {safe(text)}: {error}")
 
 
-def _hostname() -> str:
+def hostname() -> str:
+    """This host's name, as far as an agent's id can have it."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", platform.node())[:50] or "host"

@@ -1,0 +1,129 @@
+"""Start of `colotrace-agent join`: enrols this host's agent, then runs it."""
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from colotrace_proto.output import say
+
+from colotrace_agent.host import accounts
+
+from . import start_run
+from .start_run import Location, MaxJobs, Tags
+from .startup import AllowPrivate, Rate, User, usage
+
+if TYPE_CHECKING:
+    from colotrace_agent.enrolment.state import StateDirectory
+
+
+def start(
+    token: Annotated[
+        str,
+        typer.Argument(
+            envvar="COLOTRACE_JOIN_TOKEN",
+            metavar="TOKEN",
+            help="The join token: what colotrace-coordinator agent enroll prints behind `join`. "
+            "Other users of this host can see arguments (in ps): a token with several uses is "
+            "better given by the variable.",
+        ),
+    ],
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_STATE_DIR",
+            help="Directory for the agent's key, certificate and settings. Default: "
+            "/var/lib/colotrace-agent for root, ~/.local/state/colotrace-agent for others.",
+            file_okay=False,
+        ),
+    ] = None,
+    agent_id: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_AGENT_ID",
+            help="This agent's id, unique in its colo.",
+            show_default="HOSTNAME.COLO",
+        ),
+    ] = "",
+    only: Annotated[
+        bool,
+        typer.Option(
+            "--only", envvar="COLOTRACE_ONLY", help="Enrol only; a service runs the agent."
+        ),
+    ] = False,
+    max_jobs: MaxJobs = None,
+    tag: Tags = None,
+    location: Location = "",
+    rate: Rate = None,
+    allow_private: AllowPrivate = False,
+    user: User = "",
+) -> None:
+    """Enrol this host's agent at a coordinator, and run it.
+
+    Later starts: colotrace-agent run --state-dir DIR. The flags are kept with the certificate.
+    """
+    from colotrace_proto.identifiers import is_identifier
+    from colotrace_proto.join_tokens import JoinTokenError, parse_join_token
+
+    from colotrace_agent.enrolment.state import Options, StateDirectory, default_directory
+
+    try:
+        parsed = parse_join_token(token)
+    except JoinTokenError as error:
+        usage(str(error))
+    agent_id = agent_id or f"{start_run.hostname()}.{parsed.colo}"
+    if not is_identifier(agent_id):
+        usage(f"--agent-id {agent_id}: 1 to 64 letters, digits, dots, dashes, underscores")
+    start_run.checked_tags(tag or ())
+    start_run.checked_location(location)
+    state = StateDirectory(state_dir or default_directory())
+    _refuse_second(state)
+    if os.geteuid() == 0:
+        state.prepare(accounts.named(user) if user else accounts.own())
+    else:
+        state.prepare(None)
+    options = Options(
+        tags=tag or [],
+        location=location,
+        rate=rate,
+        allow_private=allow_private,
+        max_jobs=max_jobs,
+    )
+
+    from colotrace_agent.enrolment.client import Enroller, new_key
+    from colotrace_agent.enrolment.state import settings_of
+
+    enroller = Enroller(parsed.address)
+    authority = enroller.authority(parsed.authority)
+    if enroller.clock_off_s:
+        say(
+            f"colotrace-agent: this host's clock is {abs(enroller.clock_off_s):.0f} s "
+            f"{'ahead of' if enroller.clock_off_s > 0 else 'behind'} the coordinator's; set it, "
+            "for example by chrony: certificates and times of measurements depend on it"
+        )
+    key = state.pending_key()
+    if key is None:
+        key = new_key()
+        state.keep_pending_key(key)
+    certified = enroller.join(parsed, agent_id=agent_id, key=key, authority=authority)
+    settings = settings_of(certified, join=parsed.address, now=time.time(), options=options)
+    state.keep(certified, key, settings=settings)
+    say(
+        f"colotrace-agent: joined {certified.coordinator} as {certified.agent_id} of "
+        f"{certified.colo} ({certified.city}); state in {state.path}"
+    )
+    if only:
+        sys.exit()
+    start_run.start(state_dir=state.path, user=user)
+
+
+def _refuse_second(state: "StateDirectory") -> None:
+    if state.is_enrolled:
+        kept = state.settings()
+        usage(
+            f"this host has joined {kept.coordinator} as {kept.agent_id} of {kept.colo}; run it "
+            f"by colotrace-agent run --state-dir {state.path}, or remove that directory to join "
+            "anew"
+        )

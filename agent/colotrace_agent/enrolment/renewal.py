@@ -1,0 +1,81 @@
+"""Renews the agent's certificate at half of its life.
+
+The stream goes on, since the coordinator knows of the renewal. The next attachment uses the new
+certificate.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+import structlog
+from colotrace_proto.enrolment import Certified
+
+from .client import Enroller, EnrolmentError, new_key
+from .state import StateDirectory, settings_of
+
+FIRST_PAUSE_S, LAST_PAUSE_S = 30.0, 3_600.0
+_JITTER = 0.1
+"""Share of the certificate's life by which renewals vary, so that those of many agents spread."""
+_LONGEST_SLEEP_S = 3_600.0
+
+_log = structlog.get_logger()
+
+
+class Renewal:
+    """Renews what is in a state directory."""
+
+    def __init__(
+        self,
+        state: StateDirectory,
+        *,
+        clock: Callable[[], float] = time.time,
+        first_pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
+        self._state = state
+        self._clock = clock
+        self._first_pause_s = first_pause_s
+
+    async def run(self) -> None:
+        """Renew in time, until cancelled."""
+        while True:
+            await self._until_due()
+            ends_at = await self._until_renewed()
+            _log.info("certificate renewed", days=round((ends_at - self._clock()) / 86_400, 1))
+
+    async def _until_due(self) -> None:
+        settings = self._state.settings()
+        life_s = settings.ends_at - settings.certified_at
+        due_at = settings.renew_at + random.uniform(-_JITTER, _JITTER) * life_s  # noqa: S311
+        # In parts: the clock may be set meanwhile, and a suspended host sleeps on.
+        while (left_s := due_at - self._clock()) > 0:  # noqa: ASYNC110
+            await asyncio.sleep(min(left_s, _LONGEST_SLEEP_S))
+
+    async def _until_renewed(self) -> float:
+        """Try with growing pauses; returns when the new certificate ends."""
+        pause_s = self._first_pause_s
+        while True:
+            try:
+                return (await asyncio.to_thread(self._renew)).ends_at
+            except (EnrolmentError, OSError) as error:
+                _log.warning(
+                    "certificate not renewed",
+                    reason=str(error),
+                    ends_in_s=round(self._state.settings().ends_at - self._clock()),
+                    next_try_in_s=round(pause_s),
+                )
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LAST_PAUSE_S)
+
+    def _renew(self) -> Certified:
+        settings = self._state.settings()
+        pair = self._state.agent.read_bytes()
+        authority = self._state.authority.read_bytes()
+        key = new_key()
+        certified = Enroller(settings.join).renew(pair=pair, key=key, authority=authority)
+        renewed = settings_of(
+            certified, join=settings.join, now=self._clock(), options=settings.options
+        )
+        self._state.keep(certified, key, settings=renewed)
+        return certified

@@ -1,0 +1,175 @@
+"""The directory in which an enrolled agent keeps what it needs to run.
+
+`settings.json` says who the agent is and how it runs, `agent.pem` has its key and certificate, and
+`ca.pem` the certificate of the coordinator's CA. Each file is replaced as a whole, so that a crash
+leaves the old one or the new one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+from colotrace_proto.enrolment import Certified
+from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier
+
+from colotrace_agent.errors import StartError
+from colotrace_agent.host.accounts import Account
+
+_SETTINGS, _AGENT, _AUTHORITY = "settings.json", "agent.pem", "ca.pem"
+_KEY = "new.key"
+_OF_ROOT = Path("/var/lib/colotrace-agent")
+_VERSION = 1
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How the agent runs: flags of `join`, as texts of the command line."""
+
+    tags: list[str] = []
+    location: str = ""
+    rate: float | None = None
+    allow_private: bool = False
+    max_jobs: int | None = None
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What `settings.json` holds. `join` is where certificates are renewed, and `coordinator` where
+    the agent attaches, both HOST:PORT. Times are Unix seconds."""
+
+    version: int
+    colo: str
+    city: str
+    agent_id: str
+    coordinator: str
+    join: str
+    certified_at: float
+    ends_at: float
+    options: Options
+
+    @property
+    def renew_at(self) -> float:
+        """At half of the certificate's life."""
+        return (self.certified_at + self.ends_at) / 2
+
+
+class StateDirectory:
+    """Reads and writes the directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def agent(self) -> Path:
+        """The PEM file with the agent's key and certificate."""
+        return self.path / _AGENT
+
+    @property
+    def authority(self) -> Path:
+        """The PEM file with the CA's certificate."""
+        return self.path / _AUTHORITY
+
+    @property
+    def is_enrolled(self) -> bool:
+        """Whether an agent has joined."""
+        return (self.path / _SETTINGS).exists()
+
+    def prepare(self, account: Account | None) -> None:
+        """Create the directory, readable by its owner only: the user that the agent runs as.
+
+        Raises:
+            StartError: that is not possible.
+        """
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if account is not None:
+                os.chown(self.path, account.uid, account.gid)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError(None, "not writable by this user")
+        except OSError as error:
+            raise StartError(
+                f"--state-dir {self.path}: {error.strerror}; give a directory that this user may "
+                "write"
+            ) from error
+
+    def settings(self) -> Settings:
+        """The settings.
+
+        Raises:
+            StartError: no agent has joined, or the file cannot be used.
+        """
+        file = self.path / _SETTINGS
+        try:
+            settings = msgspec.json.decode(file.read_bytes(), type=Settings)
+        except FileNotFoundError:
+            raise StartError(
+                f"--state-dir {self.path}: no agent has joined here; paste the line that "
+                "colotrace-coordinator agent enroll prints"
+            ) from None
+        except (OSError, msgspec.MsgspecError) as error:
+            raise StartError(f"{file} cannot be read: {error}") from error
+        if settings.version != _VERSION or not _is_valid(settings):
+            raise StartError(f"{file} is of another version of colotrace, or damaged; join anew")
+        return settings
+
+    def pending_key(self) -> bytes | None:
+        """The key of a certificate that was asked for, PEM: the answer may have been lost."""
+        try:
+            return (self.path / _KEY).read_bytes()
+        except OSError:
+            return None
+
+    def keep_pending_key(self, key: bytes) -> None:
+        """Write the key before a certificate is asked for it."""
+        self._write(_KEY, key)
+
+    def keep(self, certified: Certified, key: bytes, *, settings: Settings) -> None:
+        """Write a certificate with its key, and the settings last: they say that it is complete."""
+        self._write(_AUTHORITY, certified.authority.encode())
+        self._write(_AGENT, key + certified.certificate.encode())
+        self._write(_SETTINGS, msgspec.json.format(msgspec.json.encode(settings), indent=2))
+        (self.path / _KEY).unlink(missing_ok=True)
+
+    def _write(self, name: str, content: bytes) -> None:
+        part = self.path / f"{name}.part"
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            if os.geteuid() == 0:
+                owner = self.path.stat()
+                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self.path / name)
+
+
+def settings_of(certified: Certified, *, join: str, now: float, options: Options) -> Settings:
+    """The settings of an agent that has joined at `join`."""
+    return Settings(
+        version=_VERSION,
+        colo=certified.colo,
+        city=certified.city,
+        agent_id=certified.agent_id,
+        coordinator=certified.coordinator,
+        join=join,
+        certified_at=now,
+        ends_at=certified.ends_at,
+        options=options,
+    )
+
+
+def default_directory() -> Path:
+    """The directory of root's agent, or of this user's."""
+    if os.geteuid() == 0:
+        return _OF_ROOT
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "colotrace-agent"
+
+
+def _is_valid(settings: Settings) -> bool:
+    return (
+        is_colo_name(settings.colo)
+        and is_identifier(settings.agent_id)
+        and is_address(settings.coordinator)
+        and is_address(settings.join)
+    )

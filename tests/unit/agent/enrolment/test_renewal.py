@@ -1,0 +1,108 @@
+"""When certificates are renewed, in virtual time."""
+
+import asyncio
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from colotrace_agent.enrolment import renewal
+from colotrace_agent.enrolment.client import EnrolmentError
+from colotrace_agent.enrolment.renewal import FIRST_PAUSE_S, LAST_PAUSE_S, Renewal
+from colotrace_agent.enrolment.state import Options, StateDirectory, settings_of
+from colotrace_proto.enrolment import Certified
+from manual_clock import ManualClock
+
+WEEK_S = 7 * 86_400.0
+
+
+class Coordinator:
+    """Renews, or fails as often as told."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.clock = clock
+        self.asked_at: list[float] = []
+        self.failures = 0
+
+    def certified(self) -> Certified:
+        return Certified(
+            colo="den01",
+            city="Denver",
+            agent_id="a1",
+            certificate="C",
+            authority="A",
+            coordinator="a.example:8081",
+            ends_at=self.clock.now + WEEK_S,
+        )
+
+    def renew(self, **_: bytes) -> Certified:
+        self.asked_at.append(self.clock.now)
+        if self.failures:
+            self.failures -= 1
+            raise EnrolmentError("the coordinator cannot be reached")
+        return self.certified()
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(1_000_000.0)
+
+
+@pytest.fixture
+def coordinator(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Coordinator:
+    coordinator = Coordinator(clock)
+    monkeypatch.setattr(renewal, "Enroller", lambda _: coordinator)
+
+    async def sleep(seconds: float) -> None:
+        clock.now += seconds
+        await real_sleep(0)
+
+    real_sleep = asyncio.sleep
+    monkeypatch.setattr(renewal.asyncio, "sleep", sleep)
+    return coordinator
+
+
+@pytest.fixture
+def state(tmp_path: Path, coordinator: Coordinator, clock: ManualClock) -> StateDirectory:
+    state = StateDirectory(tmp_path)
+    certified = coordinator.certified()
+    settings = settings_of(certified, join="a.example:8082", now=clock.now, options=Options())
+    state.keep(certified, b"K", settings=settings)
+    return state
+
+
+async def renewed(
+    state: StateDirectory, coordinator: Coordinator, clock: ManualClock, times: int
+) -> list[float]:
+    """When the first requests were sent, in seconds from the start."""
+    began = clock.now
+    running = asyncio.create_task(Renewal(state, clock=clock).run())
+    while len(coordinator.asked_at) < times:
+        await asyncio.wait([running], timeout=0.001)
+        assert not running.done()
+    running.cancel()
+    return [at - began for at in coordinator.asked_at[:times]]
+
+
+async def test_at_about_half_of_the_certificates_life(
+    state: StateDirectory, coordinator: Coordinator, clock: ManualClock
+) -> None:
+    first, second = await renewed(state, coordinator, clock, 2)
+    assert 0.4 * WEEK_S <= first <= 0.6 * WEEK_S
+    assert 0.4 * WEEK_S <= second - first <= 0.6 * WEEK_S
+
+
+async def test_failures_are_tried_again_with_growing_pauses(
+    state: StateDirectory, coordinator: Coordinator, clock: ManualClock
+) -> None:
+    coordinator.failures = 12
+    asked = await renewed(state, coordinator, clock, 13)
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    expected = [min(FIRST_PAUSE_S * 2**number, LAST_PAUSE_S) for number in range(12)]
+    assert pauses == pytest.approx(expected)
+
+
+async def test_host_that_was_off_renews_at_once(
+    state: StateDirectory, coordinator: Coordinator, clock: ManualClock
+) -> None:
+    clock.now += 2 * WEEK_S
+    assert await renewed(state, coordinator, clock, 1) == [0]
