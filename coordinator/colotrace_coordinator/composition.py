@@ -15,19 +15,24 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from structlog.typing import FilteringBoundLogger
 
 from .answer import Answers
-from .api.app import create_app, create_operation_app
+from .api.app import create_app, create_enrolment_app, create_operation_app
 from .api.http.server import (
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_ADDRESS,
+    Certificate,
     HttpServer,
     Limits,
     ServerCertificate,
 )
 from .api.metrics import HttpMetrics
 from .api.streams import Streams
+from .authority.sealed import Seal
 from .descriptors import share
 from .enrich.asn import AsnTable
 from .enrich.names import Names
+from .enrolment.known import KnownAgents
+from .enrolment.own_certificate import OwnCertificate
+from .enrolment.registrar import Registrar
 from .errors import StoppingError
 from .fleet.fleet import Fleet
 from .fleet.link import FleetEvents
@@ -36,19 +41,23 @@ from .jobs.dispatcher import Dispatcher
 from .jobs.reports import AgentReports
 from .jobs.target_rates import TargetLimits
 from .links.direct.server import DirectLink
-from .links.direct.tls import TlsFiles
+from .links.direct.tls import TlsFiles, TlsSource
 from .measurements.keeping import History
 from .measurements.registry import Measurements
 from .metrics import BrokerMetrics, Metrics, RelayMetrics
+from .own_names import LOCAL_NAMES
 from .peers.peers import Peers
 from .peers.relay.relay import Relay
 from .policy import TargetPolicy
 from .service import TraceService
 from .settings import ServeSettings
 from .store.audit import Audit
+from .store.authorities import Authorities, secret_in
 from .store.colos import ColoMemory, ColoStore
 from .store.credentials import Credentials
 from .store.database import Database
+from .store.enrolled import EnrolledAgents
+from .store.enrolments import Enrolments
 from .store.history.history import History as DatabaseHistory
 from .turns import Turns
 
@@ -58,6 +67,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("colotrace_coordinator")
 
 _OPERATION = Limits(connections=100, connections_per_address=50, refused=5)
+_ENROLMENT = Limits(connections=200, connections_per_address=100, refused=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +76,7 @@ class Parts:
 
     base: "Base"
     store: "Store"
+    enrolling: "Enrolling | None"
     tracing: "Tracing"
     links: "Links"
     servers: "Servers"
@@ -83,11 +94,12 @@ async def build(
     """
     base = _base(settings, stack)
     store = await _open_store(base, stack)
+    enrolling = await _enrolling(base, store)
     tracing = await _tracing(base, store, stack)
-    links = _links(base, tracing.events)
-    servers = _servers(base, store, links, tracing, stopping)
+    links = _links(base, tracing.events, enrolling)
+    servers = _servers(base, store, enrolling, links, tracing, stopping)
     _report_queues(base.metrics, links, store)
-    return Parts(base, store, tracing, links, servers)
+    return Parts(base, store, enrolling, tracing, links, servers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +148,7 @@ async def _open_store(base: Base, stack: contextlib.AsyncExitStack) -> Store:
     stack.push_async_callback(database.close)
     database.limit = base.clock.timeout
     credentials = Credentials(database)
-    memory = await ColoMemory.load(ColoStore(database), vouched=base.settings.tls is not None)
+    memory = await ColoMemory.load(ColoStore(database), vouched=base.settings.encrypted)
     history = DatabaseHistory(
         database,
         coordinator=base.coordinator,
@@ -145,6 +157,37 @@ async def _open_store(base: Base, stack: contextlib.AsyncExitStack) -> Store:
         keep_bytes=base.settings.keep_bytes,
     )
     return Store(database, credentials, Audit(database, credentials), memory, history)
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolling:
+    """The coordinator's own CA, and the agents that it has certified."""
+
+    authorities: Authorities
+    certificate: OwnCertificate
+    known: KnownAgents
+    registrar: Registrar
+
+
+async def _enrolling(base: Base, store: Store) -> Enrolling | None:
+    wanted = base.settings.authority
+    if wanted is None:
+        return None
+    secret = wanted.secret
+    if not secret and wanted.secret_file is not None:
+        secret = secret_in(wanted.secret_file)
+    authorities = Authorities(store.database)
+    authority = await authorities.open(Seal(secret))
+    agents = EnrolledAgents(store.database)
+    known = KnownAgents(agents)
+    await known.load()
+    names = tuple(dict.fromkeys((*wanted.names, *LOCAL_NAMES)))
+    return Enrolling(
+        authorities,
+        OwnCertificate(authority, names),
+        known,
+        Registrar(authority, Enrolments(store.database), agents, lifetime_s=wanted.lifetime_s),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +270,7 @@ async def _tracing(base: Base, store: Store, stack: contextlib.AsyncExitStack) -
         Names(resolver=settings.resolver, metrics=metrics, log=log)
     )
     return build_tracing(
-        Registry(store.memory, vouched=settings.tls is not None),
+        Registry(store.memory, vouched=settings.encrypted),
         names=names,
         asns=asns,
         policy=TargetPolicy(allow_private=settings.allow_private),
@@ -253,7 +296,7 @@ class Links:
     bus: "MqttLink | None"
 
 
-def _links(base: Base, events: FleetEvents) -> Links:
+def _links(base: Base, events: FleetEvents, enrolling: Enrolling | None) -> Links:
     settings, bus = base.settings, None
     if settings.mqtt is not None:
         from .links.mqtt.link import MqttLink  # needs the extra `mqtt`
@@ -268,8 +311,10 @@ def _links(base: Base, events: FleetEvents) -> Links:
             peers=base.peers,
             relay=base.relay,
         )
-    tls = None
-    if settings.tls:
+    tls: TlsSource | None = None
+    if enrolling is not None:
+        tls = enrolling.certificate
+    elif settings.tls is not None and settings.tls.agent_ca is not None:
         tls = TlsFiles(
             certificate=settings.tls.certificate,
             key=settings.tls.key,
@@ -283,6 +328,7 @@ def _links(base: Base, events: FleetEvents) -> Links:
         log=log,
         clock=base.clock,
         turns=base.turns,
+        enrolled=enrolling.known if enrolling is not None else None,
     )
     if bus is not None:
         bus.answered_by(direct)
@@ -291,15 +337,22 @@ def _links(base: Base, events: FleetEvents) -> Links:
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The HTTP servers. `operation` is None if the API's has the routes of operation too."""
+    """The HTTP servers. `operation` is None if the API's has the routes of operation too, and
+    `enrolment` if the coordinator has no CA of its own."""
 
     api: HttpServer
     streams: Streams
     operation: HttpServer | None
+    enrolment: HttpServer | None
 
 
 def _servers(
-    base: Base, store: Store, links: Links, tracing: Tracing, stopping: asyncio.Event
+    base: Base,
+    store: Store,
+    enrolling: Enrolling | None,
+    links: Links,
+    tracing: Tracing,
+    stopping: asyncio.Event,
 ) -> Servers:
     settings = base.settings
 
@@ -328,7 +381,7 @@ def _servers(
         peers=base.peers,
         streams=streams,
     )
-    tls = None
+    tls: Certificate | None = enrolling.certificate if enrolling is not None else None
     if settings.tls:
         tls = ServerCertificate(settings.tls.certificate, settings.tls.key)
     api = HttpServer(app, tls=tls, trusted_proxies=settings.trusted_proxies, limits=_limits())
@@ -338,7 +391,14 @@ def _servers(
             create_operation_app(ready=ready, registry=base.numbers, metrics=metrics),
             limits=_OPERATION,
         )
-    return Servers(api, streams, operation)
+    enrolment = None
+    if enrolling is not None:
+        enrolment = HttpServer(
+            create_enrolment_app(enrolling.registrar, metrics=metrics),
+            tls=enrolling.certificate,
+            limits=_ENROLMENT,
+        )
+    return Servers(api, streams, operation, enrolment)
 
 
 def _report_queues(metrics: Metrics, links: Links, store: Store) -> None:

@@ -4,6 +4,7 @@ The file is long because each flag is declared here once, with its bounds and he
 """
 
 import gc
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -39,7 +40,11 @@ keys = _typer("E-mails and keys for X-Auth-Email and X-Auth-Key.")
 colos = _typer("Known colos, including those without an attached agent.")
 app.add_typer(tokens, name="token")
 app.add_typer(keys, name="key")
+agents = _typer("Enrolled agents, and the join tokens with which they enrol.")
+authorities = _typer("The coordinator's own certificate authority.")
 app.add_typer(colos, name="colo")
+app.add_typer(agents, name="agent")
+app.add_typer(authorities, name="ca")
 
 Data = Annotated[
     Path | None,
@@ -76,11 +81,29 @@ def _root(
 @app.command(epilog=_EXIT_CODES)
 def serve(
     http: Annotated[
-        str, typer.Option(envvar="COLOTRACE_HTTP", metavar="HOST:PORT", help="The API.")
-    ] = "127.0.0.1:8080",
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_HTTP",
+            metavar="HOST:PORT",
+            help="The API. Default: port 8080 of all addresses; with --insecure of 127.0.0.1.",
+        ),
+    ] = None,
     grpc: Annotated[
-        str, typer.Option(envvar="COLOTRACE_GRPC", metavar="HOST:PORT", help="Agents attach here.")
-    ] = "127.0.0.1:8081",
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_GRPC",
+            metavar="HOST:PORT",
+            help="Agents attach here. Default: port 8081, of the same addresses.",
+        ),
+    ] = None,
+    join: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_JOIN",
+            metavar="HOST:PORT",
+            help="Agents enrol and renew their certificates here, unless --agent-ca is given.",
+        ),
+    ] = ":8082",
     ops: Annotated[
         str | None,
         typer.Option(
@@ -100,16 +123,50 @@ def serve(
             "who reaches the gRPC port can pose as an agent.",
         ),
     ] = False,
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="COLOTRACE_NAME",
+            metavar="HOST",
+            help="A host name or IP address at which agents and clients reach this coordinator; "
+            "may be repeated. Agents use the first one. Default: the host's own.",
+        ),
+    ] = None,
+    agent_certificate_hours: Annotated[
+        float,
+        typer.Option(
+            envvar="COLOTRACE_AGENT_CERTIFICATE_HOURS",
+            min=0.001,
+            max=24 * 366,
+            help="How long agents' certificates are valid. Agents renew them at half of that.",
+        ),
+    ] = 168,
+    ca_secret_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_CA_SECRET_FILE",
+            help="File with the secret that encrypts the CA's key in the database, or else the "
+            "variable COLOTRACE_CA_SECRET. Default: ca.secret in --data, created if missing.",
+        ),
+    ] = None,
     tls_cert: Annotated[
         Path | None,
-        typer.Option(envvar="COLOTRACE_TLS_CERT", help="PEM certificate chain, HTTPS and gRPC."),
+        typer.Option(
+            envvar="COLOTRACE_TLS_CERT",
+            help="PEM certificate chain, for HTTPS, and with --agent-ca for gRPC. Default: the "
+            "coordinator's own CA issues all certificates.",
+        ),
     ] = None,
     tls_key: Annotated[
         Path | None, typer.Option(envvar="COLOTRACE_TLS_KEY", help="PEM key of the certificate.")
     ] = None,
     agent_ca: Annotated[
         Path | None,
-        typer.Option(envvar="COLOTRACE_AGENT_CA", help="PEM CA of the agents' certificates."),
+        typer.Option(
+            envvar="COLOTRACE_AGENT_CA",
+            help="PEM CA of the agents' certificates. Default: the coordinator's own, with which "
+            "agents enrol.",
+        ),
     ] = None,
     mqtt: Annotated[
         str | None,
@@ -235,11 +292,25 @@ def serve(
     ] = LogLevel.INFO,
 ) -> None:
     """Serve the API, and let agents attach."""
-    from .listen import parse_address, parse_network
+    from .listen import Address, parse_address, parse_network
     from .logs import configure
-    from .settings import ServeSettings, choose_tls
+    from .settings import ServeSettings, choose_authority, choose_tls
     from .store.location import locate
 
+    location = locate(data=data, database=database)
+    tls = choose_tls(insecure=insecure, certificate=tls_cert, key=tls_key, agent_ca=agent_ca)
+    authority = choose_authority(
+        insecure=insecure,
+        tls=tls,
+        names=name or (),
+        join=parse_address(join, flag="--join"),
+        secret=os.environ.get("COLOTRACE_CA_SECRET", ""),
+        secret_file=ca_secret_file,
+        lifetime_s=agent_certificate_hours * 3_600,
+        location=location,
+    )
+    everywhere = "127.0.0.1" if insecure else ""
+    http, grpc = http or f"{everywhere}:8080", grpc or f"{everywhere}:8081"
     broker = None
     if mqtt:
         try:
@@ -250,6 +321,8 @@ def serve(
             raise SetupError(
                 f"--mqtt needs the Python package {error.name!r}; run: {install_line('mqtt')}"
             ) from error
+        if authority is not None and not advertise:
+            advertise = str(Address(authority.names[0], parse_address(grpc, flag="--grpc").port))
         files = BrokerTls(authority=mqtt_ca, certificate=mqtt_cert, key=mqtt_key)
         broker = choose_broker(mqtt, insecure=insecure, files=files, grpc=grpc, advertise=advertise)
     elif advertise:
@@ -259,8 +332,9 @@ def serve(
         grpc=parse_address(grpc, flag="--grpc"),
         ops=parse_address(ops, flag="--ops") if ops else None,
         mqtt=broker,
-        location=locate(data=data, database=database),
-        tls=choose_tls(insecure=insecure, certificate=tls_cert, key=tls_key, agent_ca=agent_ca),
+        location=location,
+        tls=tls,
+        authority=authority,
         asn_db=asn_db,
         resolver=resolver,
         allow_private=allow_private,
@@ -415,6 +489,116 @@ def forget_colo(
     from .store.location import locate
 
     commands.forget_colo(locate(data=data, database=database), colo)
+
+
+Agent = Annotated[
+    str, typer.Argument(metavar="AGENT", help="Its id in the list, or COLO/AGENT-ID.")
+]
+
+
+@agents.command("enroll", epilog=_EXIT_CODES)
+def enroll_agents(
+    colo: Annotated[
+        str,
+        typer.Option(envvar="COLOTRACE_COLO", help="Name of their colo, like den01."),
+    ],
+    city: Annotated[str, typer.Option(envvar="COLOTRACE_CITY", help='Like "Denver, CO, US".')],
+    data: Data = None,
+    database: DatabaseUrl = None,
+    uses: Annotated[
+        int,
+        typer.Option(envvar="COLOTRACE_USES", min=1, max=10_000, help="How many agents it enrols."),
+    ] = 1,
+    expires: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_EXPIRES", metavar="TIME", help="How long it is valid: 30m, 1h, 7d."
+        ),
+    ] = "1h",
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_ADDRESS",
+            metavar="HOST:PORT",
+            help="Where agents reach --join of a coordinator. Default: the first --name of the "
+            "coordinator that started last.",
+        ),
+    ] = "",
+) -> None:
+    """Print a line to paste on probe hosts: it enrols their agents for a colo, and runs them."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.enroll(
+        locate(data=data, database=database),
+        colo=colo,
+        city=city,
+        uses=uses,
+        expires=expires,
+        address=address,
+    )
+
+
+@agents.command("list", epilog=_EXIT_CODES)
+def list_agents(
+    data: Data = None,
+    database: DatabaseUrl = None,
+    json: Annotated[bool, typer.Option("--json", envvar="COLOTRACE_JSON", help="As JSON.")] = False,
+) -> None:
+    """List the enrolled agents, and until when their certificates are valid."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.list_agents(locate(data=data, database=database), as_json=json)
+
+
+@agents.command("revoke", epilog=_EXIT_CODES)
+def revoke_agent(agent: Agent, data: Data = None, database: DatabaseUrl = None) -> None:
+    """Refuse an agent and its certificate. Running coordinators end its stream within a second."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.revoke(locate(data=data, database=database), agent)
+
+
+@agents.command("forget", epilog=_EXIT_CODES)
+def forget_agent(agent: Agent, data: Data = None, database: DatabaseUrl = None) -> None:
+    """Revoke an agent and list it no more. Another one can enrol under its id."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.forget(locate(data=data, database=database), agent)
+
+
+@agents.command("tokens", epilog=_EXIT_CODES)
+def list_join_tokens(data: Data = None, database: DatabaseUrl = None) -> None:
+    """List join tokens, without their secrets."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.list_tokens(locate(data=data, database=database))
+
+
+@agents.command("revoke-token", epilog=_EXIT_CODES)
+def revoke_join_token(
+    token_id: Annotated[str, typer.Argument(metavar="ID", help="The id in the list of tokens.")],
+    data: Data = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Revoke a join token. Agents that have enrolled with it stay enrolled."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.revoke_token(locate(data=data, database=database), token_id)
+
+
+@authorities.command("show", epilog=_EXIT_CODES)
+def show_authority(data: Data = None, database: DatabaseUrl = None) -> None:
+    """Print the CA's certificate (PEM), for clients: COLOTRACE_CA_FILE, curl --cacert."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.show_authority(locate(data=data, database=database))
 
 
 def main() -> None:

@@ -19,8 +19,8 @@ from . import garbage
 from .api.large import preload
 from .certificates import CertificateWatch
 from .colos.known import ColoFacts
-from .composition import Links, Parts, build
-from .errors import CoordinatorError
+from .composition import Enrolling, Links, Parts, build
+from .errors import CoordinatorError, StoreUnavailableError
 from .fleet.registry import Registry
 from .listen import Address, bound, listen
 from .loop_lag import sample
@@ -66,6 +66,7 @@ class _Places:
 
     http: list[socket.socket]
     ops: list[socket.socket]
+    join: list[socket.socket]
     grpc: Address
 
 
@@ -76,9 +77,12 @@ async def _listen(
     stack.callback(_close, http)
     ops = listen(settings.ops, flag="--ops") if settings.ops is not None else []
     stack.callback(_close, ops)
+    join = listen(settings.authority.join, flag="--join") if settings.authority else []
+    stack.callback(_close, join)
     port = await links.direct.start()
     stack.push_async_callback(links.direct.stop)
-    return _Places(http, ops, Address(settings.grpc.host or "0.0.0.0", port))  # noqa: S104 - the default
+    grpc = Address(settings.grpc.host or "0.0.0.0", port)  # noqa: S104 - the default
+    return _Places(http, ops, join, grpc)
 
 
 async def _run(parts: Parts, places: _Places, stopping: asyncio.Event) -> None:
@@ -91,6 +95,8 @@ async def _run(parts: Parts, places: _Places, stopping: asyncio.Event) -> None:
             log=log,
         )
         work = _background(parts, reply_to=str(places.grpc))
+        if parts.enrolling is not None:
+            work |= await _enrolling(parts, parts.enrolling, places)
         work["certificates"] = watch.run()
         background = [tasks.create_task(each, name=name) for name, each in work.items()]
         # SIGHUP of a closed terminal ends the program that was started at it.
@@ -104,13 +110,18 @@ async def _run(parts: Parts, places: _Places, stopping: asyncio.Event) -> None:
         if servers.operation is not None and settings.ops is not None:
             tasks.create_task(servers.operation.serve(sockets=places.ops), name="operation")
             where["ops"] = str(bound(places.ops, settings.ops))
+        if servers.enrolment is not None and settings.authority is not None:
+            tasks.create_task(servers.enrolment.serve(sockets=places.join), name="enrolment")
+            where["join"] = str(bound(places.join, settings.authority.join))
         mark_started()
-        log.info("listening", **where, tls=settings.tls is not None)
+        log.info("listening", **where, tls=settings.encrypted)
         await _until(stopping, serving)
         log.info("stopping")
         for number in _STOP_SIGNALS:  # a second signal ends the process at once
             asyncio.get_running_loop().remove_signal_handler(number)
         await asyncio.sleep(settings.stop_delay_s if not serving.done() else 0)
+        if servers.enrolment is not None:
+            servers.enrolment.stop()
         # Running requests need their agents, so the links end after them.
         servers.api.stop()
         # Streams end with their measurements, and no measurement lasts longer.
@@ -155,6 +166,28 @@ def _background(parts: Parts, *, reply_to: str) -> dict[str, Coroutine[Any, Any,
     if links.bus is not None and base.settings.mqtt is not None:
         work["broker"] = links.bus.run(reply_to=base.settings.mqtt.advertise or reply_to)
     return work
+
+
+async def _enrolling(
+    parts: Parts, enrolling: Enrolling, places: _Places
+) -> dict[str, Coroutine[Any, Any, None]]:
+    """What runs for the coordinator's own CA. Says from where agents enrol and attach."""
+    settings, servers, direct = parts.base.settings, parts.servers, parts.links.direct
+    if settings.authority is None or servers.enrolment is None:
+        return {}
+    name = settings.authority.names[0]
+    advertised = settings.mqtt.advertise if settings.mqtt is not None else ""
+    enrolling.registrar.coordinator = advertised or str(Address(name, places.grpc.port))
+    join = bound(places.join, settings.authority.join)
+    with contextlib.suppress(StoreUnavailableError):  # a full disk; the one before is kept
+        await enrolling.authorities.announce(str(Address(name, join.port)))
+    reloads = [direct.reload, servers.enrolment.reload_certificate]
+    if settings.tls is None:
+        reloads.append(servers.api.reload_certificate)
+    return {
+        "own-certificate": enrolling.certificate.run(reloads),
+        "enrolled-agents": enrolling.known.run(direct.end_revoked),
+    }
 
 
 async def _until(stopping: asyncio.Event, serving: asyncio.Task[None]) -> None:

@@ -96,11 +96,13 @@ class Fleet:
         self._grpc_host = grpc_host or lab.management_address
         self._http = "127.0.0.1:0"
         self._grpc = f"{self._grpc_host}:0"
+        self._join = ""
         self.broker = broker
         self._disk_bytes = disk_bytes
         self.database = database or (beside.database if beside is not None else None)
         self._beside = beside
         self.directory = Path(tempfile.mkdtemp(prefix="colotrace-fleet-"))
+        self.trust = NO_TLS
 
     def __enter__(self) -> Self:
         self.start()
@@ -163,6 +165,9 @@ class Fleet:
     def _meeting(self) -> tuple[str, ...]:
         return ("--mqtt", self.broker.url) if self.broker is not None else ()
 
+    def _security(self) -> tuple[str, ...]:
+        return ("--insecure",)
+
     def _stopping(self) -> tuple[str, ...]:
         # Without a load balancer there is nothing to wait for.
         return ("--stop-delay", "0") if self.broker is not None else ()
@@ -173,7 +178,7 @@ class Fleet:
         """Starts it; a second time on the same ports, and with the same data."""
         argv = [
             _BIN / "colotrace-coordinator", "serve", "--http", self._http, "--grpc", self._grpc,
-            *self._stored(), "--insecure", "--allow-private",
+            *self._stored(), *self._security(), "--allow-private",
             "--resolver", self.lab.resolver, "--asn-db", self.lab.asn_db,
             "--target-rate", "1000000", "--account-target-rate", "1000000",
             "--log-format", "json", *self._meeting(), *self._stopping(),
@@ -190,6 +195,7 @@ class Fleet:
             self.coordinator = spawn(None, argv, stdout=stream, stderr=stream)
         event = self._wait_event(self.coordinator, log, offset, "listening")
         self._http, self._grpc = event["http"], event["grpc"]
+        self._join = event.get("join", "")
 
     @property
     def disk(self) -> Path:
@@ -262,7 +268,9 @@ class Fleet:
 
     def colos(self) -> list[dict[str, Any]]:
         """The colos, as the coordinator knows them now."""
-        answer = httpx.get(f"{self.path()}/colos", headers=self.headers(), timeout=5, verify=NO_TLS)
+        answer = httpx.get(
+            f"{self.path()}/colos", headers=self.headers(), timeout=5, verify=self.trust
+        )
         answer.raise_for_status()
         result: list[dict[str, Any]] = answer.json()["result"]
         return result
@@ -270,7 +278,7 @@ class Fleet:
     def trace(self, body: dict[str, Any], *, timeout_s: float = 30) -> dict[str, Any]:
         """The answer to a request."""
         answer = httpx.post(
-            self.path(), headers=self.headers(), json=body, timeout=timeout_s, verify=NO_TLS
+            self.path(), headers=self.headers(), json=body, timeout=timeout_s, verify=self.trust
         )
         envelope: dict[str, Any] = answer.json()
         return envelope

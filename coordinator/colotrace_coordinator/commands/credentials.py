@@ -39,7 +39,7 @@ def create_token(
             account, permissions=granted, description=safe(description), lifetime_s=lifetime_s
         )
 
-    _print(_run(where, create, makes=True))
+    write(_run(where, create, makes=True))
 
 
 def list_tokens(where: Location) -> None:
@@ -74,7 +74,7 @@ def create_key(
             account, email=email, key=key, description=safe(description)
         )
 
-    _print(_run(where, create, makes=True))
+    write(_run(where, create, makes=True))
 
 
 def list_keys(where: Location) -> None:
@@ -146,7 +146,8 @@ def _is_there(file: Path) -> bool:
     return True
 
 
-def _print(line: str) -> None:
+def write(line: str) -> None:
+    """Print a line, with nothing else."""
     sys.stdout.write(line + "\n")
 
 
@@ -155,7 +156,7 @@ def print_table(rows: Iterable[T], columns: Mapping[str, Callable[[T], str]]) ->
     terminal = text_output(sys.stdout)
     body = [[terminal.text(cell(row)) for cell in columns.values()] for row in rows]
     for line in grid(list(columns), body, right=[False] * len(columns), gap=2):
-        _print(line)
+        write(line)
 
 
 def instant(seconds: int | None) -> str:

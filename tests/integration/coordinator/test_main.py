@@ -155,12 +155,14 @@ def test_key(tmp_path: Path) -> None:
         (["token", "list", "--data", "/proc/nothing"], 2, "--data DIR"),
         (["token", "list", "--database", "postgresql://u@127.0.0.1:1/x"], 3, "--database"),
         (["token", "list", "--database", "mysql://u@h/x"], 2, "postgresql://"),
+        (["serve", "--data", "D", "--name", "a b"], 2, "neither a host name nor an IP address"),
+        (["serve", "--database", "postgresql://u@h/x"], 2, "COLOTRACE_CA_SECRET"),
+        (["agent", "list", "--data", "D"], 2, "there is no database"),
         (
-            ["serve", "--data", "D"],
+            ["agent", "enroll", "--data", "D", "--colo", "den", "--city", "Denver"],
             2,
-            "--tls-cert, --tls-key and --agent-ca for TLS, or --insecure",
+            "letters and a number",
         ),
-        (["serve", "--data", "D", "--tls-cert", "c", "--tls-key", "k"], 2, "--agent-ca missing"),
         (["serve", "--data", "D", "--insecure", "--tls-cert", "c"], 2, "exclude each other"),
         (
             ["serve", "--data", "D", "--tls-cert", "c", "--tls-key", "k", "--agent-ca", "a"],

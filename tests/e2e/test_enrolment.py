@@ -1,0 +1,112 @@
+"""Agents that enrol by one line, renew their certificates, and are revoked."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from eventually import wait_until
+from fleet import AgentSpec
+from fleet.enrolled import EnrolledFleet
+from lab import Lab
+
+DEN = AgentSpec(host="den01", colo="den01", city="Denver, CO, US", agent_id="den01-a")
+FRA = AgentSpec(host="fra01", colo="fra01", city="Frankfurt, DE", agent_id="fra01-a")
+BODY = {"targets": ["web.lab.example"]}
+
+
+@pytest.fixture
+def fleet(lab: Lab) -> Iterator[EnrolledFleet]:
+    with EnrolledFleet(lab, agents=[DEN, FRA]) as fleet:
+        yield fleet
+
+
+def errors(answer: dict[str, object]) -> dict[str, str]:
+    """By colo: why its row failed."""
+    [target] = answer["result"]  # type: ignore[misc]
+    return {row["colo"]["name"]: row["error"] for row in target["colos"]}
+
+
+def test_agents_join_by_one_line_and_trace(fleet: EnrolledFleet) -> None:
+    """Over TLS everywhere, with one certificate for each agent."""
+    fleet.wait_attached()
+    assert errors(fleet.trace(BODY)) == {"den01": "", "fra01": ""}
+    listed = json.loads(fleet.command("agent", "list", "--json"))
+    assert [(each["colo"], each["agent_id"], each["state"]) for each in listed] == [
+        ("den01", "den01-a", "enrolled"),
+        ("fra01", "fra01-a", "enrolled"),
+    ]
+
+
+def test_agents_and_coordinator_start_again_with_what_they_have(fleet: EnrolledFleet) -> None:
+    fleet.wait_attached()
+    fleet.stop_agent("den01-a")
+    fleet.stop_coordinator()
+    fleet.start_coordinator()
+    fleet.start_agent(DEN)
+    fleet.wait_attached()
+    assert errors(fleet.trace(BODY)) == {"den01": "", "fra01": ""}
+
+
+def test_revoked_agent_is_cut_off_while_it_traces(fleet: EnrolledFleet) -> None:
+    """Within a second, and for good; the other one goes on."""
+    fleet.wait_attached()
+    dark = {"targets": [fleet.lab.address("dark")], "options": {"wait_time": 3}}
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(fleet.trace, dark)
+        time.sleep(1)  # into the trace
+        began = time.monotonic()
+        fleet.command("agent", "revoke", "den01/den01-a")
+        wait_until(lambda: up(fleet) == {"fra01"}, within_s=10)
+        took_s = time.monotonic() - began
+        found = errors(running.result())
+    assert found["fra01"] == ""
+    assert found["den01"].endswith("Code 2")
+    # A busy machine starts the command late.
+    assert took_s < 5
+    fleet.wait_logged("den01-a", "this agent was revoked")
+    fleet.stop_agent("den01-a")
+    fleet.start_agent(DEN)
+    fleet.wait_logged("den01-a", "agent up")
+    assert errors(fleet.trace(BODY))["den01"] != ""
+
+
+LIFETIME_S = 7.2
+
+
+@pytest.fixture
+def short(lab: Lab) -> Iterator[EnrolledFleet]:
+    """Certificates end within seconds."""
+    flags = ("--agent-certificate-hours", str(LIFETIME_S / 3_600))
+    with EnrolledFleet(lab, agents=[DEN], coordinator_flags=flags) as fleet:
+        yield fleet
+
+
+def test_certificates_are_renewed_without_losing_a_job(short: EnrolledFleet) -> None:
+    """Beyond the end of the first certificate, one trace after the other."""
+    short.wait_attached()
+    began = time.monotonic()
+    while time.monotonic() - began < 1.5 * LIFETIME_S:
+        assert errors(short.trace(BODY)) == {"den01": ""}
+    log = short.agent_log("den01-a").read_text()
+    assert log.count("certificate renewed") >= 2
+    assert log.count('"attached"') == 1
+    [listed] = json.loads(short.command("agent", "list", "--json"))
+    assert listed["certificate_ends_at"] - listed["enrolled_at"] > LIFETIME_S
+
+
+def test_host_that_was_off_renews_its_expired_certificate(short: EnrolledFleet) -> None:
+    short.wait_attached()
+    short.stop_agent("den01-a")
+    time.sleep(LIFETIME_S + 1)
+    short.start_agent(DEN)
+    short.wait_attached()
+    assert errors(short.trace(BODY)) == {"den01": ""}
+
+
+def up(fleet: EnrolledFleet) -> set[str]:
+    """The colos with an agent."""
+    return {colo["name"] for colo in fleet.colos() if colo["state"] == "up"}
