@@ -1,4 +1,4 @@
-"""Which enrolled agents this coordinator knows, and which of them are revoked or drained.
+"""Which enrolled agents this coordinator knows, and which of them are revoked.
 
 The database has them for all coordinators. Each coordinator looks for changes twice a second, so
 that a revoked agent loses its stream within a second, also at coordinators that it did not attach
@@ -89,9 +89,12 @@ class KnownAgents:
         lost = []
         for agent in agents:
             identity = IdentityId(agent.id)
+            if identity in self._revoked:
+                # A revocation is final: this row was read before it, by a slower look.
+                continue
             if agent.revoked_at is None:
                 self._valid[identity] = agent.certificate_ends_at
-            elif identity not in self._revoked:
+            else:
                 self._valid.pop(identity, None)
                 self._revoked.add(identity)
                 lost.append(identity)
