@@ -19,6 +19,8 @@ from colotrace_agent.host.accounts import Account
 
 _SETTINGS, _AGENT, _AUTHORITY = "settings.json", "agent.pem", "ca.pem"
 _KEY = "new.key"
+_OWN = {_SETTINGS, _AGENT, _AUTHORITY, _KEY}
+_PART = ".part"
 _OF_ROOT = Path("/var/lib/colotrace-agent")
 _VERSION = 1
 
@@ -83,7 +85,9 @@ class StateDirectory:
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if account is not None:
-                os.chown(self.path, account.uid, account.gid)
+                self._hand_over(account)
+            elif self.path.stat().st_uid == os.geteuid():
+                self.path.chmod(0o700)
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError(None, "not writable by this user")
         except OSError as error:
@@ -91,6 +95,33 @@ class StateDirectory:
                 f"--state-dir {self.path}: {error.strerror}; give a directory that this user may "
                 "write"
             ) from error
+
+    def _hand_over(self, account: Account) -> None:
+        """Make the account the owner. Nothing of others is handed over with it: a symbolic link
+        could lead anywhere, and a directory that is in use could be that of another program."""
+        if self.path.is_symlink():
+            raise StartError(
+                f"--state-dir {self.path}: is a symbolic link; give the directory that it leads to"
+            )
+        handle = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            owner = os.fstat(handle).st_uid
+            if owner not in (0, account.uid):
+                raise StartError(
+                    f"--state-dir {self.path}: belongs to another user than the agent will run as; "
+                    "give a new directory, or that user by --user"
+                )
+            names = os.listdir(handle)  # noqa: PTH208 - pathlib cannot list an open directory
+            others = {name.removesuffix(_PART) for name in names} - _OWN
+            if owner != account.uid and others:
+                raise StartError(
+                    f"--state-dir {self.path}: has other files; give a directory for the agent "
+                    "alone"
+                )
+            os.fchown(handle, account.uid, account.gid)
+            os.fchmod(handle, 0o700)
+        finally:
+            os.close(handle)
 
     def settings(self) -> Settings:
         """The settings.
@@ -115,9 +146,12 @@ class StateDirectory:
     def pending_key(self) -> bytes | None:
         """The key of a certificate that was asked for, PEM: the answer may have been lost."""
         try:
-            return (self.path / _KEY).read_bytes()
+            # Root must not be led to the key of another program by a symbolic link.
+            handle = os.open(self.path / _KEY, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
         except OSError:
             return None
+        with os.fdopen(handle, "rb") as file:
+            return file.read()
 
     def keep_pending_key(self, key: bytes) -> None:
         """Write the key before a certificate is asked for it."""
@@ -131,8 +165,10 @@ class StateDirectory:
         (self.path / _KEY).unlink(missing_ok=True)
 
     def _write(self, name: str, content: bytes) -> None:
-        part = self.path / f"{name}.part"
-        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        part = self.path / f"{name}{_PART}"
+        # A new file always: root must not write through a link that the directory's owner has made.
+        part.unlink(missing_ok=True)
+        handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         with os.fdopen(handle, "wb") as file:
             if os.geteuid() == 0:
                 owner = self.path.stat()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from colotrace_agent.enrolment.state import Options, StateDirectory, settings_of
 from colotrace_agent.errors import StartError
+from colotrace_agent.host.accounts import Account
 from colotrace_proto.enrolment import Certified
 
 CERTIFIED = Certified(
@@ -93,10 +94,48 @@ def test_file_in_the_directorys_place_is_told(tmp_path: Path) -> None:
         StateDirectory(tmp_path / "file").prepare(None)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="changes the owner: needs root")
-def test_files_belong_to_the_user_that_the_agent_runs_as(tmp_path: Path) -> None:
-    from colotrace_agent.host.accounts import Account
+def test_nobody_else_can_write_a_directory_that_was_there(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    StateDirectory(tmp_path).prepare(None)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
+
+def test_links_in_the_directory_lead_nowhere_else(state: StateDirectory, tmp_path: Path) -> None:
+    """The agent's user owns the directory in which root writes."""
+    other = tmp_path / "other"
+    other.write_text("of another program")
+    for name in ("agent.pem.part", "agent.pem", "new.key"):
+        (state.path / name).symlink_to(other)
+    assert state.pending_key() is None
+    state.keep(CERTIFIED, b"KEY\n", settings=SETTINGS)
+    assert other.read_text() == "of another program"
+    assert not state.agent.is_symlink()
+
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes the owner: needs root")
+
+
+@needs_root
+def test_root_gives_away_no_directory_of_others(tmp_path: Path) -> None:
+    account = Account(12_345, 54_321)
+    used, link, foreign = tmp_path / "used", tmp_path / "link", tmp_path / "foreign"
+    used.mkdir()
+    (used / "file").touch()
+    link.symlink_to(used)
+    foreign.mkdir()
+    os.chown(foreign, 999, 999)
+    for path, words in [
+        (used, "has other files"),
+        (link, "is a symbolic link"),
+        (foreign, "belongs to another user"),
+    ]:
+        with pytest.raises(StartError, match=words):
+            StateDirectory(path).prepare(account)
+    assert [path.stat().st_uid for path in (used, foreign)] == [0, 999]
+
+
+@needs_root
+def test_files_belong_to_the_user_that_the_agent_runs_as(tmp_path: Path) -> None:
     state = StateDirectory(tmp_path / "state")
     state.prepare(Account(12_345, 54_321))
     state.keep(CERTIFIED, b"KEY\n", settings=SETTINGS)
