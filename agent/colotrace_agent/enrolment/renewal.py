@@ -12,7 +12,9 @@ from collections.abc import Callable
 import structlog
 from colotrace_proto.enrolment import Certified
 
-from .client import Enroller, EnrolmentError, new_key
+from colotrace_agent.errors import StartError
+
+from .client import Enroller, new_key
 from .state import StateDirectory, settings_of
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 30.0, 3_600.0
@@ -40,29 +42,41 @@ class Renewal:
     async def run(self) -> None:
         """Renew in time, until cancelled."""
         while True:
-            await self._until_due()
-            ends_at = await self._until_renewed()
-            _log.info("certificate renewed", days=round((ends_at - self._clock()) / 86_400, 1))
+            ended_at = await self._until_due()
+            ends_at = await self._until_renewed(ended_at)
+            left_s = ends_at - self._clock()
+            _log.info("certificate renewed", days=round(left_s / 86_400, 1))
+            if left_s <= 0:
+                # Each further one would be due at once, too.
+                _log.warning(
+                    "the new certificate has ended by this host's clock; set the clock",
+                    ahead_s=round(-left_s),
+                    next_try_in_s=round(LAST_PAUSE_S),
+                )
+                await asyncio.sleep(LAST_PAUSE_S)
 
-    async def _until_due(self) -> None:
+    async def _until_due(self) -> float:
+        """Returns when the certificate ends."""
         settings = self._state.settings()
         life_s = settings.ends_at - settings.certified_at
         due_at = settings.renew_at + random.uniform(-_JITTER, _JITTER) * life_s  # noqa: S311
         # In parts: the clock may be set meanwhile, and a suspended host sleeps on.
         while (left_s := due_at - self._clock()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(min(left_s, _LONGEST_SLEEP_S))
+        return settings.ends_at
 
-    async def _until_renewed(self) -> float:
-        """Try with growing pauses; returns when the new certificate ends."""
+    async def _until_renewed(self, ended_at: float) -> float:
+        """Try with growing pauses, whatever fails: the agent works on with the certificate that it
+        has. Returns when the new certificate ends."""
         pause_s = self._first_pause_s
         while True:
             try:
                 return (await asyncio.to_thread(self._renew)).ends_at
-            except (EnrolmentError, OSError) as error:
+            except (StartError, OSError, ValueError) as error:
                 _log.warning(
                     "certificate not renewed",
                     reason=str(error),
-                    ends_in_s=round(self._state.settings().ends_at - self._clock()),
+                    ends_in_s=round(ended_at - self._clock()),
                     next_try_in_s=round(pause_s),
                 )
             await asyncio.sleep(pause_s)

@@ -22,6 +22,7 @@ class Coordinator:
         self.clock = clock
         self.asked_at: list[float] = []
         self.failures = 0
+        self.life_s = WEEK_S
 
     def certified(self) -> Certified:
         return Certified(
@@ -31,7 +32,7 @@ class Coordinator:
             certificate="C",
             authority="A",
             coordinator="a.example:8081",
-            ends_at=self.clock.now + WEEK_S,
+            ends_at=self.clock.now + self.life_s,
         )
 
     def renew(self, **_: bytes) -> Certified:
@@ -106,3 +107,25 @@ async def test_host_that_was_off_renews_at_once(
 ) -> None:
     clock.now += 2 * WEEK_S
     assert await renewed(state, coordinator, clock, 1) == [0]
+
+
+async def test_clock_far_ahead_causes_no_flood_of_renewals(
+    state: StateDirectory, coordinator: Coordinator, clock: ManualClock
+) -> None:
+    """Each new certificate has ended by this host's clock."""
+    clock.now += 2 * WEEK_S
+    coordinator.life_s = -WEEK_S
+    assert await renewed(state, coordinator, clock, 3) == [0, LAST_PAUSE_S, 2 * LAST_PAUSE_S]
+
+
+async def test_agent_works_on_if_its_state_is_damaged(
+    state: StateDirectory, coordinator: Coordinator, clock: ManualClock
+) -> None:
+    running = asyncio.create_task(Renewal(state, clock=clock).run())
+    await asyncio.sleep(0)  # it waits until the certificate is due
+    (state.path / "settings.json").unlink()
+    done, _ = await asyncio.wait([running], timeout=0.05)
+    running.cancel()
+    assert not done
+    assert clock.now > 1_000_000 + WEEK_S / 2
+    assert coordinator.asked_at == []
