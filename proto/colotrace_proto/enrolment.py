@@ -38,7 +38,8 @@ class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Certified(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent's certificate and the CA's, both PEM, with what the certificate is for.
+    """An agent's certificate, PEM, with what it is for. The CA's is not here: the agent keeps the
+    one that its join token names.
 
     `coordinator` is the address at which agents attach, HOST:PORT. `ends_at`: Unix seconds."""
 
@@ -46,7 +47,6 @@ class Certified(msgspec.Struct, frozen=True, kw_only=True):
     city: str
     agent_id: str
     certificate: str
-    authority: str
     coordinator: str
     ends_at: float
 

@@ -97,6 +97,7 @@ def start(
 
     enroller = Enroller(parsed.address)
     authority = enroller.authority(parsed.authority)
+    state.keep_authority(authority)
     if enroller.clock_off_s:
         say(
             f"colotrace-agent: this host's clock is {abs(enroller.clock_off_s):.0f} s "

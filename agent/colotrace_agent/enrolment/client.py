@@ -122,7 +122,7 @@ class Enroller:
         message = JoinRequest(
             secret=token.secret, agent_id=agent_id, signing_request=signing_request(key)
         )
-        return self._certify(JOIN_PATH, message, authority)
+        return self._certify(JOIN_PATH, message, authority, key)
 
     def renew(self, *, pair: bytes, key: bytes, authority: bytes) -> Certified:
         """A certificate for a new key, in place of the one in `pair`, which is there with its key.
@@ -138,10 +138,10 @@ class Enroller:
             signing_request=asked,
             signature=_private(pair).sign(renewal_text(asked), ec.ECDSA(SHA256())),
         )
-        return self._certify(RENEW_PATH, message, authority)
+        return self._certify(RENEW_PATH, message, authority, key)
 
     def _certify(
-        self, path: str, message: JoinRequest | RenewRequest, authority: bytes
+        self, path: str, message: JoinRequest | RenewRequest, authority: bytes, key: bytes
     ) -> Certified:
         context = ssl.create_default_context(cadata=authority.decode())
         answer = self._ask("POST", path, msgspec.json.encode(message), context)
@@ -154,6 +154,12 @@ class Enroller:
         if not _is_valid(certified):
             raise EnrolmentError(
                 f"{self._address} answers with a name or address that is malformed"
+            )
+        # A certificate that cannot be used must not replace one that can.
+        if not _is_certificate(certified, _private(key)):
+            raise EnrolmentError(
+                f"{self._address} answers with a certificate that is not for this agent's key, or "
+                "does not end when it says"
             )
         return certified
 
@@ -199,9 +205,15 @@ def signing_request(key: bytes) -> str:
 
 
 def _private(key: bytes) -> ec.EllipticCurvePrivateKey:
-    found = load_pem_private_key(key, password=None)
+    try:
+        found = load_pem_private_key(key, password=None)
+    except UNREADABLE:
+        found = None
     if not isinstance(found, ec.EllipticCurvePrivateKey):
-        raise StartError("the agent's key is not one that colotrace has made; join anew")
+        raise StartError(
+            "the agent's key is not one that colotrace has made; remove the state directory, and "
+            "join anew"
+        )
     return found
 
 
@@ -211,6 +223,17 @@ def _is_valid(certified: Certified) -> bool:
         and is_identifier(certified.agent_id)
         and is_address(certified.coordinator)
     )
+
+
+def _is_certificate(certified: Certified, key: ec.EllipticCurvePrivateKey) -> bool:
+    try:
+        read = x509.load_pem_x509_certificate(certified.certificate.encode())
+        return (
+            read.public_key() == key.public_key()
+            and read.not_valid_after_utc.timestamp() == certified.ends_at
+        )
+    except UNREADABLE:
+        return False
 
 
 def _instant(date: str | None) -> float | None:

@@ -132,7 +132,6 @@ class Registrar:
             city=city,
             agent_id=identity.agent_id,
             certificate=certificate.decode(),
-            authority=self._authority.certificate.decode(),
             coordinator=self.coordinator,
             ends_at=ends_at,
         )

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from colotrace_agent.enrolment.client import Enroller, EnrolmentError, new_key, signing_request
+from colotrace_agent.errors import StartError
 from colotrace_coordinator.api.app import create_enrolment_app
 from colotrace_coordinator.api.http.server import HttpServer
 from colotrace_coordinator.api.metrics import HttpMetrics
@@ -180,6 +181,41 @@ async def test_certificate_of_another_ca_is_not_renewed(bed: Bed) -> None:
 
 def _fields(certified: Certified) -> dict[str, object]:
     return {name: getattr(certified, name) for name in certified.__struct_fields__}
+
+
+@pytest.mark.parametrize("wrong", [{"ends_at": 1e300}, {"ends_at": 0.0}, {"certificate": "x"}])
+async def test_answer_that_is_of_no_use_is_refused(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch, wrong: dict[str, object]
+) -> None:
+    """It would replace a certificate with which the agent can attach and renew."""
+    key = new_key()
+    certified = await bed.join(await bed.token(), key)
+
+    async def answered(_: object) -> Certified:
+        return Certified(**{**_fields(certified), **wrong})
+
+    monkeypatch.setattr(bed.registrar, "renew", answered)
+    with pytest.raises(EnrolmentError, match="not for this agent's key, or does not end"):
+        await bed.renew(certified, key, key)
+
+
+async def test_certificate_of_another_key_is_refused(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = new_key()
+    certified = await bed.join(await bed.token(), key)
+
+    async def answered(_: object) -> Certified:
+        return certified
+
+    monkeypatch.setattr(bed.registrar, "renew", answered)
+    with pytest.raises(EnrolmentError, match="not for this agent's key"):
+        await bed.renew(certified, key, new_key())
+
+
+def test_damaged_key_names_the_remedy() -> None:
+    with pytest.raises(StartError, match="remove the state directory"):
+        signing_request(b"junk")
 
 
 async def test_secret_is_told_to_no_other_ca(bed: Bed) -> None:

@@ -30,7 +30,6 @@ class Coordinator:
             city="Denver",
             agent_id="a1",
             certificate="C",
-            authority="A",
             coordinator="a.example:8081",
             ends_at=self.clock.now + self.life_s,
         )
@@ -65,6 +64,7 @@ def coordinator(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Coordina
 @pytest.fixture
 def state(tmp_path: Path, coordinator: Coordinator, clock: ManualClock) -> StateDirectory:
     state = StateDirectory(tmp_path)
+    state.keep_authority(b"A")
     certified = coordinator.certified()
     settings = settings_of(certified, join="a.example:8082", now=clock.now, options=Options())
     state.keep(certified, b"K", settings=settings)

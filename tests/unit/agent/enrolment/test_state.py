@@ -15,7 +15,6 @@ CERTIFIED = Certified(
     city="Denver, CO, US",
     agent_id="a1",
     certificate="CERTIFICATE\n",
-    authority="AUTHORITY\n",
     coordinator="trace.example.net:8081",
     ends_at=2_000.0,
 )
@@ -36,6 +35,7 @@ def state(tmp_path: Path) -> StateDirectory:
 
 def test_agent_is_read_as_it_was_kept(state: StateDirectory) -> None:
     assert not state.is_enrolled
+    state.keep_authority(b"AUTHORITY\n")
     state.keep_pending_key(b"KEY\n")
     assert state.pending_key() == b"KEY\n"
     state.keep(CERTIFIED, b"KEY\n", settings=SETTINGS)
