@@ -182,13 +182,15 @@ def requested_key(text: bytes) -> ec.EllipticCurvePublicKey:
         raise SigningRequestError(f"the signing request has more than {MAX_REQUEST:,} bytes")
     try:
         request = x509.load_pem_x509_csr(text)
-        valid, key = request.is_signature_valid, request.public_key()
+        key = request.public_key()
+        # First: verifying the signature of another key can take long, and anybody may ask.
+        if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != ec.SECP256R1.name:
+            raise SigningRequestError("the signing request is for a key that is not on P-256")
+        valid = request.is_signature_valid
     except UNREADABLE as error:
         raise SigningRequestError(f"the signing request cannot be read: {error}") from error
     if not valid:
         raise SigningRequestError("the signing request's signature is wrong")
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise SigningRequestError("the signing request is for a key that is not on P-256")
     return key
 
 

@@ -123,12 +123,21 @@ def test_other_kinds_of_keys_are_refused(key: object) -> None:
         requested_key(requested(key))
 
 
+def with_a_wrong_signature(key: object) -> bytes:
+    der = bytearray(x509.load_pem_x509_csr(requested(key)).public_bytes(Encoding.DER))
+    der[-1] ^= 1
+    return x509.load_der_x509_csr(bytes(der)).public_bytes(Encoding.PEM)
+
+
+def test_signature_of_another_kind_of_key_is_not_verified() -> None:
+    """Some take long, and nobody has shown a token yet."""
+    with pytest.raises(SigningRequestError, match="not on P-256"):
+        requested_key(with_a_wrong_signature(rsa.generate_private_key(65_537, 2_048)))
+
+
 def test_request_whose_signature_is_wrong_is_refused() -> None:
     """Who asks must have the key."""
-    asked = x509.load_pem_x509_csr(requested(ec.generate_private_key(ec.SECP256R1())))
-    der = bytearray(asked.public_bytes(Encoding.DER))
-    der[-1] ^= 1
-    forged = x509.load_der_x509_csr(bytes(der)).public_bytes(Encoding.PEM)
+    forged = with_a_wrong_signature(ec.generate_private_key(ec.SECP256R1()))
     with pytest.raises(SigningRequestError, match="signature is wrong"):
         requested_key(forged)
 
