@@ -107,7 +107,8 @@ class _Attached(NamedTuple):
 class DirectLink:
     """The link of agents that connect themselves. `tls=None` serves without TLS.
 
-    A stream's holder is its certificate, or its address without certificates. Each holder has a
+    A stream's holder is its enrolled agent, its certificate of another CA, or its address without
+    certificates. Each holder has a
     share of every bounded resource.
     """
 
@@ -269,7 +270,7 @@ class DirectLink:
             if self._tls is not None:
                 (shown,) = context.auth_context().get("x509_pem_cert", (b"",))
                 certificate = certificate_of(shown)
-            holder = certificate.fingerprint if certificate else address_of(context.peer())
+            holder = certificate.holder if certificate else address_of(context.peer())
             hello = await self._hello(context, holder)
             hello = await self._identified(certificate, hello)
             origin = (holder, str(hello.colo), str(hello.agent_id))
@@ -310,18 +311,22 @@ class DirectLink:
         return hello
 
     async def _identified(self, certificate: AgentCertificate | None, hello: Hello) -> Hello:
-        """The first message, with the colo and the id that the certificate vouches for.
+        """The first message, with the colo and the id of an enrolled agent's certificate.
 
         Raises:
-            StreamClosedError: it vouches for another colo, or the agent is revoked.
+            StreamClosedError: the certificate is for another colo or for no agent, or the agent is
+                revoked.
         """
         if certificate is None:
             return hello
-        if self._enrolled is None or certificate.identity is None:
+        if self._enrolled is None:
             if not vouches(certificate.names, hello):
                 detail = f"the certificate does not name the colo {hello.colo}"
                 raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
             return hello
+        if certificate.identity is None:
+            detail = "the certificate does not name an enrolled agent; join anew"
+            raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
         try:
             valid = await self._enrolled.is_valid(certificate.identity.id)
         except StoreError as error:

@@ -143,6 +143,11 @@ class AgentCertificate:
     fingerprint: str
     identity: AgentIdentity | None = None
 
+    @property
+    def holder(self) -> str:
+        """Whose shares its streams take. An enrolled agent gets no more of them by renewals."""
+        return self.identity.id if self.identity is not None else self.fingerprint
+
 
 def agent_certificate(pem: bytes) -> AgentCertificate:
     """The certificate that TLS has verified, read once more: TLS does not ask all that matters.

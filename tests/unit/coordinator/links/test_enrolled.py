@@ -14,6 +14,7 @@ from colotrace_coordinator.enrolment.own_certificate import OwnCertificate
 from colotrace_coordinator.errors import StoreUnavailableError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.links.direct.server import DirectLink
+from colotrace_coordinator.links.direct.tls import agent_certificate
 from colotrace_coordinator.turns import Turns
 from colotrace_proto.messages import AgentId, ColoName, Heartbeat, Hello
 from colotrace_proto.running import RunningClock
@@ -65,8 +66,9 @@ class Bed:
             enrolled=self.known,
         )
         key = ec.generate_private_key(ec.SECP256R1())
+        self.public_key = key.public_key()
         self.certificate, self.ends_at = self.authority.for_agent(
-            AGENT, key.public_key(), lifetime_s=HOUR_S
+            AGENT, self.public_key, lifetime_s=HOUR_S
         )
         self._key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         self.port = 0
@@ -111,6 +113,23 @@ async def test_revoked_agent_loses_its_stream_and_gets_none(bed: Bed) -> None:
     async with bed.agent() as agent:
         await agent.say(agent.hello)
         assert (await agent.ended())[0] == "UNAUTHENTICATED"
+
+
+async def test_certificate_without_an_identity_gets_no_stream(
+    bed: Bed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody could revoke it, though its common name is a colo."""
+    monkeypatch.setattr(AgentIdentity, "uri", "https://example.net/")
+    bed.certificate, _ = bed.authority.for_agent(AGENT, bed.public_key, lifetime_s=HOUR_S)
+    async with bed.agent() as agent:
+        await agent.say(agent.hello)
+        code, detail = await agent.ended()
+    assert (code, "does not name an enrolled agent" in detail) == ("UNAUTHENTICATED", True)
+
+
+def test_renewed_certificates_share_what_their_agent_may_have(bed: Bed) -> None:
+    renewed, _ = bed.authority.for_agent(AGENT, bed.public_key, lifetime_s=HOUR_S)
+    assert agent_certificate(renewed).holder == agent_certificate(bed.certificate).holder
 
 
 async def test_agent_waits_while_nobody_knows_whether_it_is_revoked(bed: Bed) -> None:
