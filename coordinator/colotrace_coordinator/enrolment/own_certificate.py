@@ -58,7 +58,9 @@ class OwnCertificate:
         """Issue the certificate again in time, and have it loaded, until cancelled."""
         while True:
             await asyncio.sleep(check_s)
-            if self._issued.ends_at - self._clock() > self._lifetime_s / 2:
+            left_s = self._issued.ends_at - self._clock()
+            # More than its life is left if the clock was ahead: it may not be valid for years.
+            if self._lifetime_s / 2 < left_s <= self._lifetime_s:
                 continue
             self._issued = self._issue()
             for reload in reloads:
