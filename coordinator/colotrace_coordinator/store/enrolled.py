@@ -43,11 +43,13 @@ class EnrolledAgents:
             UnknownIdError: there is none, or there are several.
         """
         colo, slash, agent_id = name.partition("/")
-        found = [
+        listed = await self.all()
+        # First, since an agent may have chosen another one's id as its name.
+        by_id = [each for each in listed if each.id == name]
+        found = by_id or [
             each
-            for each in await self.all()
-            if name in (each.id, each.agent_id)
-            or (slash and (each.colo, each.agent_id) == (colo, agent_id))
+            for each in listed
+            if each.agent_id == name or (slash and (each.colo, each.agent_id) == (colo, agent_id))
         ]
         # A revoked agent may have enrolled again under its name.
         found = [each for each in found if each.revoked_at is None] or found

@@ -99,7 +99,24 @@ class Enrolments:
                     "colotrace-coordinator agent enroll"
                 )
             colo = ColoName(token.colo)
-            if known := await _with_key(session, colo, agent_id, key_sha256):
+            certified = {
+                "certificate_ends_at": int(now + lifetime_s),
+                "changed_ms": now_ms(self._database.dialect),
+            }
+            # The agent did not get the answer before, if it asks for the same key.
+            known = await session.scalar(
+                update(EnrolledAgent)
+                .where(
+                    EnrolledAgent.colo == colo,
+                    EnrolledAgent.agent_id == agent_id,
+                    EnrolledAgent.key_sha256 == key_sha256,
+                    EnrolledAgent.revoked_at.is_(None),
+                )
+                .values(**certified)
+                .returning(EnrolledAgent.id)
+                .execution_options(synchronize_session=False)
+            )
+            if known is not None:
                 return Joined(AgentIdentity(IdentityId(known), colo, agent_id), token.city)
             await _spend(session, token, now)
             identity = IdentityId(secrets.token_hex(8))
@@ -113,10 +130,9 @@ class Enrolments:
                     city=token.city,
                     key_sha256=key_sha256,
                     enrolled_at=int(now),
-                    certificate_ends_at=int(now + lifetime_s),
                     drained=False,
                     forgotten=False,
-                    changed_ms=now_ms(self._database.dialect),
+                    **certified,
                 )
                 .on_conflict_do_nothing()
                 .returning(EnrolledAgent.id)
@@ -132,20 +148,6 @@ class Enrolments:
     @property
     def _is_postgresql(self) -> bool:
         return self._database.dialect == "postgresql"
-
-
-async def _with_key(
-    session: AsyncSession, colo: ColoName, agent_id: AgentId, key_sha256: str
-) -> str | None:
-    """The id of the agent of this name, if it is certified for this key."""
-    return await session.scalar(
-        select(EnrolledAgent.id).where(
-            EnrolledAgent.colo == colo,
-            EnrolledAgent.agent_id == agent_id,
-            EnrolledAgent.key_sha256 == key_sha256,
-            EnrolledAgent.revoked_at.is_(None),
-        )
-    )
 
 
 async def _spend(session: AsyncSession, token: Enrolment, now: float) -> None:

@@ -100,9 +100,16 @@ async def test_agents_that_join_at_once_share_the_uses(
     assert len(await agents.all()) == 3
 
 
-async def test_answer_that_was_lost_is_asked_for_again(enrolments: Enrolments) -> None:
+async def test_answer_that_was_lost_is_asked_for_again(
+    enrolments: Enrolments, agents: EnrolledAgents, clock: ManualClock
+) -> None:
+    """The list has the end of the certificate that is answered then."""
     secret = await token(enrolments)
-    assert await join(enrolments, secret) == await join(enrolments, secret)
+    first = await join(enrolments, secret)
+    clock.now += 50
+    assert await join(enrolments, secret) == first
+    [listed] = await agents.all()
+    assert listed.certificate_ends_at == clock.now + LIFETIME_S
 
 
 async def test_name_of_another_agent_is_refused_and_costs_no_use(enrolments: Enrolments) -> None:
@@ -162,6 +169,16 @@ async def test_agents_are_named_by_id_or_colo(
         await agents.named("a1")
     with pytest.raises(UnknownIdError, match="agent list"):
         await agents.named("den01/none")
+
+
+async def test_id_means_its_agent_though_another_has_it_as_its_name(
+    enrolments: Enrolments, agents: EnrolledAgents
+) -> None:
+    """Who joins chooses the name, and could keep another one from being revoked."""
+    secret = await token(enrolments, uses=2)
+    one = await join(enrolments, secret, "a1", "1" * 64)
+    await join(enrolments, secret, one.identity.id, "2" * 64)
+    assert (await agents.named(one.identity.id)).agent_id == "a1"
 
 
 async def test_changes_are_seen_by_who_looks_later(
