@@ -1,5 +1,6 @@
 """The certificate authority in the database."""
 
+import fcntl
 import os
 import secrets
 import time
@@ -73,7 +74,12 @@ def secret_in(file: Path) -> str:
         SetupError: the file cannot be read or created.
     """
     try:
+        # A file that is there may be read-only, as a container's secrets are.
+        if file.exists() and (secret := file.read_text(encoding="utf-8").strip()):
+            return secret
         with os.fdopen(open_private(file), "r+", encoding="utf-8") as opened:
+            # Coordinators that start together must not each write a secret of their own.
+            fcntl.flock(opened, fcntl.LOCK_EX)
             if secret := opened.read().strip():
                 return secret
             secret = secrets.token_hex(32)

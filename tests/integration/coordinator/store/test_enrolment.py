@@ -1,17 +1,21 @@
 """The authority, join tokens and enrolled agents in the database."""
 
 import asyncio
+import errno
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.errors import EnrolmentRefusedError, SetupError, UnknownIdError
+from colotrace_coordinator.store import authorities
 from colotrace_coordinator.store.authorities import Authorities, secret_in
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.enrolled import KEPT_AFTER_END_S, EnrolledAgents
 from colotrace_coordinator.store.enrolments import Enrolments, Joined
-from colotrace_coordinator.store.location import Location
+from colotrace_coordinator.store.location import Location, open_private
 from colotrace_proto.messages import AgentId, ColoName
 from manual_clock import ManualClock
 
@@ -70,6 +74,35 @@ def test_secret_is_created_once_and_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with pytest.raises(SetupError, match="Is a directory"):
         secret_in(tmp_path)
+
+
+def test_secret_that_is_there_is_only_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The secrets of a container are read-only."""
+    file = tmp_path / "ca.secret"
+    secret = secret_in(file)
+
+    def refused(_: Path) -> int:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(authorities, "open_private", refused)
+    assert secret_in(file) == secret
+
+
+def test_coordinators_that_start_together_have_one_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both find the file empty; the second one waits for the first one's secret."""
+    both_opened = Barrier(2)
+
+    def opened(file: Path) -> int:
+        handle = open_private(file)
+        both_opened.wait(timeout=10)
+        return handle
+
+    monkeypatch.setattr(authorities, "open_private", opened)
+    with ThreadPoolExecutor() as pool:
+        first, second = pool.map(secret_in, [tmp_path / "ca.secret"] * 2)
+    assert first == second == secret_in(tmp_path / "ca.secret")
 
 
 async def test_token_enrols_so_many_agents(
