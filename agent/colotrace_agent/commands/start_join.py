@@ -4,7 +4,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from colotrace_proto.output import say
@@ -26,8 +26,8 @@ def start(
             envvar="COLOTRACE_JOIN_TOKEN",
             metavar="TOKEN",
             help="The join token: what colotrace-coordinator agent enroll prints behind `join`. "
-            "Other users of this host can see arguments (in ps): a token with several uses is "
-            "better given by the variable.",
+            "Other users of this host can see arguments (in ps) until the agent has joined: a "
+            "token with several uses is better given by the variable.",
         ),
     ],
     state_dir: Annotated[
@@ -117,7 +117,21 @@ def start(
     )
     if only:
         sys.exit()
-    start_run.start(state_dir=state.path, user=user)
+    _become_run(state.path, user)
+
+
+def _become_run(directory: Path, user: str) -> NoReturn:
+    """Replace this program by `colotrace-agent run`. The arguments of this one have the join token,
+    which other users of this host could see (in ps) as long as the agent runs."""
+    # The flags of `join` are kept in the directory. -P: not the modules of the present directory.
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("COLOTRACE_")
+    }
+    command = ["-P", "-m", "colotrace_agent", "run", f"--state-dir={directory}"]
+    if user:
+        command.append(f"--user={user}")
+    sys.stderr.flush()
+    os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606
 
 
 def _refuse_second(state: "StateDirectory") -> None:
