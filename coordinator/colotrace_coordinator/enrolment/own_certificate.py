@@ -13,6 +13,7 @@ import structlog
 
 from colotrace_coordinator.authority.authority import SERVER_LIFETIME_S, Authority, Issued
 from colotrace_coordinator.certificates import Reload
+from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.links.direct.tls import TlsTexts
 
 CHECK_S = 60.0
@@ -62,9 +63,14 @@ class OwnCertificate:
             # More than its life is left if the clock was ahead: it may not be valid for years.
             if self._lifetime_s / 2 < left_s <= self._lifetime_s:
                 continue
-            self._issued = self._issue()
-            for reload in reloads:
-                reload()
+            former, self._issued = self._issued, self._issue()
+            try:
+                for reload in reloads:
+                    reload()
+            except (OSError, SetupError) as error:  # no more files can be opened, for example
+                self._issued = former  # the next check tries again
+                log.warning("own_certificate_not_renewed", detail=str(error))
+                continue
             log.info("own_certificate_renewed", names=list(self._names))
 
     def _issue(self) -> Issued:
