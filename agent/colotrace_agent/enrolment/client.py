@@ -49,11 +49,6 @@ _CLOCK_OFF_S = 60.0
 class EnrolmentError(StartError):
     """The coordinator was not reached, or refuses; the text says why and what to do."""
 
-    def __init__(self, text: str, *, refused: bool = False) -> None:
-        """`refused`: asking again would not help."""
-        super().__init__(text)
-        self.refused = refused
-
 
 class _Answer(NamedTuple):
     body: bytes
@@ -105,8 +100,7 @@ class Enroller:
         if hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest() != digest:
             raise EnrolmentError(
                 f"{self._address} has another certificate authority than the join token names; "
-                "somebody else may answer at this address, or the coordinator has a new database",
-                refused=True,
+                "somebody else may answer at this address, or the coordinator has a new database"
             )
         if answer.date is not None:
             off_s = time.time() - answer.date
@@ -195,7 +189,7 @@ class Enroller:
             words = "; ".join(safe(each.message) for each in decode(body, _Envelope).errors)
         except EnrolmentMessageError:
             words = f"status {status}; check that --join of the coordinator listens there"
-        return EnrolmentError(f"{self._address} refuses: {words}", refused=status in (400, 403))
+        return EnrolmentError(f"{self._address} refuses: {words}")
 
 
 def signing_request(key: bytes) -> str:

@@ -143,9 +143,8 @@ async def test_expired_certificate_is_renewed_for_some_days(bed: Bed) -> None:
     bed.clock.now += LIFETIME_S + RENEWABLE_S
     certified = await bed.renew(certified, key, key)
     bed.clock.now += LIFETIME_S + RENEWABLE_S + 1
-    with pytest.raises(EnrolmentError, match="more than 30 days ago; make a join token") as refused:
+    with pytest.raises(EnrolmentError, match="more than 30 days ago; make a join token"):
         await bed.renew(certified, key, key)
-    assert refused.value.refused
 
 
 async def test_revoked_agent_gets_no_new_certificate(bed: Bed) -> None:
@@ -220,9 +219,8 @@ def test_damaged_key_names_the_remedy() -> None:
 
 async def test_secret_is_told_to_no_other_ca(bed: Bed) -> None:
     """Somebody answers in the coordinator's place."""
-    with pytest.raises(EnrolmentError, match="another certificate authority") as refused:
+    with pytest.raises(EnrolmentError, match="another certificate authority"):
         await bed.join(await bed.token(authority=bytes(32)), new_key())
-    assert refused.value.refused
     other = await bed.token()
     async with Bed(None, Authority.create(), bed.clock).serve("127.0.0.1") as impostor:  # type: ignore[arg-type]
         enroller = Enroller(impostor.address)
