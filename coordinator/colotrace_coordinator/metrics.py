@@ -163,6 +163,11 @@ class Metrics:
             "Streams of agents that have taken nothing for a second although messages wait",
             registry=registry,
         )
+        self.agent_certificate_end = Gauge(
+            "colotrace_agent_certificate_end_timestamp_seconds",
+            "When the first certificate of an attached agent ends; NaN without certificates",
+            registry=registry,
+        )
         self.names_waiting = Gauge(
             "colotrace_names_waiting", "Names being looked up, or queued for it", registry=registry
         )

@@ -224,6 +224,12 @@ class DirectLink:
         """Streams that do not take what is sent to them."""
         return sum(stream.blocked for stream, *_ in list(self._streams.values()))
 
+    def first_end(self) -> float:
+        """When the first certificate of an agent with a stream ends, in seconds since 1970; NaN if
+        none has a certificate."""
+        ends = map(self._expires_at, list(self._streams.values()))
+        return min((end for end in ends if end < math.inf), default=math.nan)
+
     # Commands
 
     def offer(self, agent: AgentKey, job: Job, *, shared: bool) -> bool:  # noqa: ARG002

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 
 import grpc
@@ -137,6 +138,15 @@ async def test_agent_waits_while_nobody_knows_whether_it_is_revoked(bed: Bed) ->
     async with bed.agent() as agent:
         await agent.say(agent.hello)
         assert (await agent.ended())[0] == "UNAVAILABLE"
+
+
+async def test_first_end_of_all_certificates_is_known(bed: Bed) -> None:
+    assert math.isnan(bed.link.first_end())
+    async with bed.agent() as agent:
+        await agent.attach()
+        assert bed.link.first_end() == bed.ends_at
+        bed.known.valid[AGENT.id] = bed.ends_at + HOUR_S
+        assert bed.link.first_end() == bed.ends_at + HOUR_S
 
 
 async def test_stream_ends_with_the_newest_certificate(bed: Bed) -> None:
