@@ -96,7 +96,7 @@ async def build(
     store = await _open_store(base, stack)
     enrolling = await _enrolling(base, store)
     tracing = await _tracing(base, store, stack)
-    links = _links(base, tracing.events, enrolling)
+    links = _links(base, tracing.reports, enrolling)
     servers = _servers(base, store, enrolling, links, tracing, stopping)
     _report_queues(base.metrics, links, store)
     return Parts(base, store, enrolling, tracing, links, servers)
@@ -192,11 +192,11 @@ async def _enrolling(base: Base, store: Store) -> Enrolling | None:
 
 @dataclass(frozen=True, slots=True)
 class Tracing:
-    """From a request to its answer. `events` is what links report to."""
+    """From a request to its answer. `reports` is what links report to."""
 
     service: TraceService
     measurements: Measurements
-    events: FleetEvents
+    reports: AgentReports
     registry: Registry
     asns: AsnTable | None = None
 
@@ -232,7 +232,7 @@ def build_tracing(
         target_limits=target_limits,
         peers=peers,
     )
-    events = AgentReports(
+    reports = AgentReports(
         Fleet(registry, metrics=metrics, log=log),
         dispatcher,
         seen=answers.prefetch,
@@ -260,7 +260,7 @@ def build_tracing(
         log=log,
         limit=clock.timeout,
     )
-    return Tracing(service, measurements, events, registry, asns)
+    return Tracing(service, measurements, reports, registry, asns)
 
 
 async def _tracing(base: Base, store: Store, stack: contextlib.AsyncExitStack) -> Tracing:

@@ -552,6 +552,38 @@ def list_agents(
     commands.list_agents(locate(data=data, database=database), as_json=json)
 
 
+@agents.command("show", epilog=_EXIT_CODES)
+def show_agent(
+    agent: Agent,
+    data: Data = None,
+    database: DatabaseUrl = None,
+    json: Annotated[bool, typer.Option("--json", envvar="COLOTRACE_JSON", help="As JSON.")] = False,
+) -> None:
+    """Show all that is kept of an agent."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.show(locate(data=data, database=database), agent, as_json=json)
+
+
+@agents.command("drain", epilog=_EXIT_CODES)
+def drain_agent(agent: Agent, data: Data = None, database: DatabaseUrl = None) -> None:
+    """Give an agent no new jobs. Those that it has go on."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.drain(locate(data=data, database=database), agent, drained=True)
+
+
+@agents.command("undrain", epilog=_EXIT_CODES)
+def undrain_agent(agent: Agent, data: Data = None, database: DatabaseUrl = None) -> None:
+    """Give a drained agent jobs again."""
+    from .commands import agents as commands
+    from .store.location import locate
+
+    commands.drain(locate(data=data, database=database), agent, drained=False)
+
+
 @agents.command("revoke", epilog=_EXIT_CODES)
 def revoke_agent(agent: Agent, data: Data = None, database: DatabaseUrl = None) -> None:
     """Refuse an agent and its certificate. Running coordinators end its stream within a second."""

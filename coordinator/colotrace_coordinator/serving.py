@@ -186,7 +186,9 @@ async def _enrolling(
         reloads.append(servers.api.reload_certificate)
     return {
         "own-certificate": enrolling.certificate.run(reloads),
-        "enrolled-agents": enrolling.known.run(direct.end_revoked),
+        "enrolled-agents": enrolling.known.run(
+            revoked=direct.end_revoked, drained=parts.tracing.reports.drain
+        ),
     }
 
 

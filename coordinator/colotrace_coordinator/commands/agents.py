@@ -80,6 +80,36 @@ def list_agents(where: Location, *, as_json: bool) -> None:
     )
 
 
+def show(where: Location, name: str, *, as_json: bool) -> None:
+    """Print what is kept of an agent: a line for each field, or a JSON object.
+
+    Raises:
+        UnknownIdError: there is no such agent.
+    """
+    agent = on_database(where, lambda database: EnrolledAgents(database).named(name))
+    fields = _as_json(agent, time.time())
+    if as_json:
+        write(json.dumps(fields, indent=2))
+        return
+    for field, value in fields.items():
+        shown = instant(value) if isinstance(value, int) or value is None else safe(str(value))
+        write(f"{field.replace('_', ' ')}: {shown}")
+
+
+def drain(where: Location, name: str, *, drained: bool) -> None:
+    """Give an agent no new jobs, or some again.
+
+    Raises:
+        UnknownIdError: there is no such agent.
+    """
+
+    async def act(database: Database) -> None:
+        agents = EnrolledAgents(database)
+        await agents.drain((await agents.named(name)).id, drained=drained)
+
+    on_database(where, act)
+
+
 def revoke(where: Location, name: str) -> None:
     """Revoke an agent.
 
@@ -163,7 +193,9 @@ def _seconds(text: str) -> float:
 def _state(agent: EnrolledAgent, now: float) -> str:
     if agent.revoked_at is not None:
         return "revoked"
-    return "expired" if agent.certificate_ends_at < now else "enrolled"
+    if agent.certificate_ends_at < now:
+        return "expired"
+    return "drained" if agent.drained else "enrolled"
 
 
 def _as_json(agent: EnrolledAgent, now: float) -> dict[str, object]:

@@ -10,9 +10,11 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 
 import structlog
+from colotrace_proto.messages import AgentId, ColoName
 
 from colotrace_coordinator.authority.identity import IdentityId
 from colotrace_coordinator.errors import StoreError
+from colotrace_coordinator.fleet.registry import AgentName
 from colotrace_coordinator.store.enrolled import EnrolledAgents
 from colotrace_coordinator.store.tables import EnrolledAgent
 
@@ -31,6 +33,7 @@ class KnownAgents:
         # With the end of the newest certificate, in Unix seconds.
         self._valid: dict[IdentityId, float] = {}
         self._revoked: set[IdentityId] = set()
+        self._drained: dict[IdentityId, AgentName] = {}
         self._seen_ms = 0
 
     async def load(self) -> None:
@@ -54,12 +57,21 @@ class KnownAgents:
         return identity in self._valid
 
     def ends_at(self, identity: IdentityId) -> float:
-        """When the agent's newest certificate ends, in Unix seconds; 0 if it is not known."""
+        """When the agent's newest certificate ends, in Unix seconds; 0 if it is unknown or
+        revoked."""
         return self._valid.get(identity, 0.0)
 
-    async def run(self, revoked: Callable[[Collection[IdentityId]], None]) -> None:
+    async def run(
+        self,
+        *,
+        revoked: Callable[[Collection[IdentityId]], None],
+        drained: Callable[[frozenset[AgentName]], None],
+    ) -> None:
         """Look for changes until cancelled. `revoked` is called with the agents that were revoked
-        since the last look. While the database does not answer, nothing changes."""
+        since the last look, and `drained` with all drained ones, at first and after each look with
+        a change. While the database does not answer, nothing changes."""
+        told = frozenset(self._drained.values())
+        drained(told)
         loop = asyncio.get_running_loop()
         pruned_at = loop.time()
         trouble = ""
@@ -79,6 +91,9 @@ class KnownAgents:
             trouble = ""
             if lost:
                 revoked(lost)
+            if told != (now := frozenset(self._drained.values())):
+                told = now
+                drained(told)
 
     async def _look(self) -> Collection[IdentityId]:
         agents, self._seen_ms = await self._agents.changed(self._seen_ms)
@@ -92,8 +107,11 @@ class KnownAgents:
             if identity in self._revoked:
                 # A revocation is final: this row was read before it, by a slower look.
                 continue
+            self._drained.pop(identity, None)
             if agent.revoked_at is None:
                 self._valid[identity] = agent.certificate_ends_at
+                if agent.drained:
+                    self._drained[identity] = ColoName(agent.colo), AgentId(agent.agent_id)
             else:
                 self._valid.pop(identity, None)
                 self._revoked.add(identity)

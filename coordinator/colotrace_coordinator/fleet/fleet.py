@@ -10,7 +10,7 @@ from colotrace_coordinator.shares import TokenBuckets
 from .agents import AgentKey
 from .link import AgentLink, Closing, Rejected, Rejection
 from .packet_counts import PacketCounts
-from .registry import Agent, Registry
+from .registry import Agent, AgentName, Registry
 
 
 class Fleet:
@@ -111,6 +111,16 @@ class Fleet:
         self._log.info(event, agent=key.agent_id, colo=agent.hello.colo)
         return agent
 
+    def drain(self, names: frozenset[AgentName]) -> list[Agent]:
+        """See `Registry.drain`. Returns the attached agents that take jobs again."""
+        changed = self.registry.drain(names)
+        for agent in changed:
+            event = "agent_drained" if agent.drained else "agent_undrained"
+            self._log.info(event, agent=agent.key.agent_id, colo=agent.hello.colo)
+        for colo in {agent.hello.colo for agent in changed}:
+            self._count_agents(colo)
+        return [agent for agent in changed if agent.takes_jobs]
+
     def set_families(self, agent: Agent, families: frozenset[Family]) -> bool:
         """Set the address families that an agent can send; returns whether it gained one."""
         before = agent.hello.families
@@ -127,6 +137,6 @@ class Fleet:
 
     def _count_agents(self, colo: ColoName) -> None:
         agents = self.registry.agents(colo)
-        draining = sum(agent.draining for agent in agents)
-        self._metrics.agents.labels(colo=colo, state="up").set(len(agents) - draining)
-        self._metrics.agents.labels(colo=colo, state="draining").set(draining)
+        up = sum(agent.takes_jobs for agent in agents)
+        self._metrics.agents.labels(colo=colo, state="up").set(up)
+        self._metrics.agents.labels(colo=colo, state="draining").set(len(agents) - up)

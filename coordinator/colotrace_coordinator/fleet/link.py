@@ -105,9 +105,9 @@ class StreamEvents(Protocol):
     def heard(self, agent: AgentKey, message: AgentMessage) -> None:
         """An attached agent sent a message."""
 
-    def detached(self, agent: AgentKey, why: str = "") -> None:
-        """The attachment has ended, whichever side ended it. The agent may attach again. `why` is
-        the reason as text; "" if the agent or its connection ended it."""
+    def detached(self, agent: AgentKey, why: str = "", *, revoked: bool = False) -> None:
+        """The attachment has ended, whichever side ended it. The agent may attach again, unless it
+        was `revoked`. `why` is the reason as text; "" if the agent or its connection ended it."""
 
 
 class FleetEvents(StreamEvents, Protocol):

@@ -33,6 +33,10 @@ no other has tried for this long."""
 _SUPERSEDED_KEPT = 16
 
 
+AgentName = tuple[ColoName, AgentId]
+"""How operators name an agent: an id is unique in its colo only."""
+
+
 class PersistentColos(Protocol):
     """Keeps the known colos over restarts."""
 
@@ -51,8 +55,8 @@ class Agent:
     """An attached agent. Times are in seconds, on the clock of `now`.
 
     `draining`: it takes no new jobs. `away`: it is draining because the broker has lost it or never
-    announced it, not because it said so. To be changed by `Registry.mark`; the families of its
-    Hello by `Registry.set_families`.
+    announced it, not because it said so. `drained`: an operator wants it to take no new jobs. To be
+    changed by `Registry.mark` and `drain`; the families of its Hello by `Registry.set_families`.
     """
 
     key: AgentKey
@@ -65,6 +69,7 @@ class Agent:
     """Its answers to offers."""
     draining: bool = False
     away: bool = False
+    drained: bool = False
     superseded: tuple[bytes, ...] = ()
     """Boot ids of earlier processes with this id that this one has replaced."""
     takeovers: tuple[float, ...] = ()
@@ -73,6 +78,11 @@ class Agent:
     """When a takeover was last refused."""
     attached_since: float = 0.0
     """Since when it is attached without a gap, in seconds of Unix time."""
+
+    @property
+    def takes_jobs(self) -> bool:
+        """Whether it can be given new jobs."""
+        return not self.draining and not self.drained
 
 
 class Registry:
@@ -113,6 +123,7 @@ class Registry:
             self.known.tag(colo, facts.tags)
         # Colos whose agents may still be about to attach.
         self._awaited: set[ColoName] = set(self._cities)
+        self._drained: frozenset[AgentName] = frozenset()
         self._agents: dict[AgentKey, Agent] = {}
         self._by_colo: dict[ColoName, dict[AgentId, Agent]] = {}
         # Of colos that have an agent, or had one since the start.
@@ -181,6 +192,7 @@ class Registry:
 
         agent = Agent(key, replace(hello, held_jobs=()), link, now, draining=draining, away=away)
         agent.attached_since = self._wall()
+        agent.drained = (hello.colo, hello.agent_id) in self._drained
         replaced = None
         if present is not None:
             self._remove(present)
@@ -256,6 +268,20 @@ class Registry:
             self._awaited.discard(agent.hello.colo)
         self._statuses.pop(agent.hello.colo, None)
 
+    def drain(self, names: frozenset[AgentName]) -> list[Agent]:
+        """Let these agents take no new jobs, attached or not, and all others take some. Returns the
+        attached ones for which that is a change."""
+        self._drained = names
+        changed = [
+            agent
+            for agent in self._agents.values()
+            if agent.drained is not ((agent.hello.colo, agent.hello.agent_id) in names)
+        ]
+        for agent in changed:
+            agent.drained = not agent.drained
+            self._statuses.pop(agent.hello.colo, None)
+        return changed
+
     def set_families(self, agent: Agent, families: frozenset[Family]) -> None:
         """Replace the address families that an attached agent can send."""
         agent.hello = replace(agent.hello, families=families)
@@ -324,7 +350,7 @@ class Registry:
         if not agents:
             state = "down"
         else:
-            state = "draining" if all(agent.draining for agent in agents) else "up"
+            state = "up" if any(agent.takes_jobs for agent in agents) else "draining"
         return ColoStatus(
             name=colo,
             city=self._cities[colo],

@@ -39,7 +39,7 @@ def able(
     return [
         agent
         for agent in agents
-        if not agent.draining
+        if agent.takes_jobs
         and packet_type in agent.hello.packet_types
         and (agent.hello.families if family is None else family in agent.hello.families)
         and understands(agent, task)
@@ -58,10 +58,14 @@ def why_none(agents: Sequence[Agent], task: Task) -> Fault:
     """Why `able` finds no agent, though none was excluded."""
     if not agents:
         return faults.no_agent(task.colo)
-    awake = [agent for agent in agents if not agent.draining]
+    awake = [agent for agent in agents if agent.takes_jobs]
     if not awake:
-        away = sum(agent.away for agent in agents)
-        return faults.all_draining(task.colo, stopping=len(agents) - away, away=away)
+        return faults.all_draining(
+            task.colo,
+            drained=sum(agent.drained for agent in agents),
+            away=sum(agent.away and not agent.drained for agent in agents),
+            of=len(agents),
+        )
     packet_type = task.options.packet_type
     if not any(packet_type in agent.hello.packet_types for agent in awake):
         return faults.no_packet_type(task.colo, packet_type)
@@ -73,5 +77,5 @@ def why_none(agents: Sequence[Agent], task: Task) -> Fault:
 def absent(agents: Sequence[Agent]) -> bool:
     """Whether the colo has no agent, or none that takes jobs while the broker lacks some."""
     return not agents or (
-        all(agent.draining for agent in agents) and any(agent.away for agent in agents)
+        not any(agent.takes_jobs for agent in agents) and any(agent.away for agent in agents)
     )

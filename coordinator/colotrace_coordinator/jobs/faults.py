@@ -62,15 +62,20 @@ def blocked(colo: ColoName, why: str) -> Fault:
     return Fault(RowCode.NO_AGENT, Weight.BUSY, f"no agent of {colo} can be asked: {why}")
 
 
-def all_draining(colo: ColoName, *, stopping: int, away: int) -> Fault:
-    """All attached agents are stopping, or are missing at the broker; the numbers of both."""
-    if not away:
-        words = f"every agent of {colo} is being stopped and takes no new job"
-    elif not stopping:
-        words = f"every agent of {colo} is missing at the broker; check its log and its network"
+def all_draining(colo: ColoName, *, drained: int, away: int, of: int) -> Fault:
+    """Of all attached agents, so many are drained by an operator, or are missing at the broker, and
+    the others are stopping."""
+    whys = {
+        "is drained by an operator": drained,
+        "is being stopped": of - drained - away,
+        "is missing at the broker": away,
+    }
+    why = " or ".join(words for words, number in whys.items() if number)
+    if away == of:
+        end = "; check its log and its network"
     else:
-        words = f"every agent of {colo} is being stopped or is missing at the broker"
-    return Fault(RowCode.NO_AGENT, Weight.UNABLE, words)
+        end = " and takes no new job" if " or " not in why else ""
+    return Fault(RowCode.NO_AGENT, Weight.UNABLE, f"every agent of {colo} {why}{end}")
 
 
 def no_packet_type(colo: ColoName, packet_type: PacketType) -> Fault:
@@ -188,6 +193,11 @@ def lost(agent: AgentId) -> Fault:
 def restarted(agent: AgentId) -> Fault:
     """Another process of the agent has attached."""
     return _lost(f"agent {agent} restarted while tracing", trouble="it restarted while tracing")
+
+
+def revoked(agent: AgentId) -> Fault:
+    """An operator has revoked the agent."""
+    return _lost(f"agent {agent} was revoked while it traced", trouble="it was revoked")
 
 
 def forgotten(agent: AgentId) -> Fault:

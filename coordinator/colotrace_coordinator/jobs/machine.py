@@ -30,7 +30,7 @@ from colotrace_proto.deadlines import (
     agent_time_ms,
     too_late,
 )
-from colotrace_proto.messages import Frame, JobId, Owner, RefusalReason, Refused
+from colotrace_proto.messages import AgentId, Frame, JobId, Owner, RefusalReason, Refused
 
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.registry import Agent
@@ -156,7 +156,7 @@ class JobMachine:
             self.state = State.WAITING
         else:
             # A shared offer may reach any agent of the colo.
-            alike = all(understands(agent, self.task) for agent in agents)
+            alike = all(understands(agent, self.task) and not agent.drained for agent in agents)
             shared = self._attempts.fresh and len(eligible) > 1 and alike
             self._offer(now, chosen.key, shared=shared)
 
@@ -263,10 +263,17 @@ class JobMachine:
 
     def agent_replaced(self, now: float) -> None:
         """Another process has replaced that of the live attempt's agent."""
+        self._agent_gone(now, faults.restarted)
+
+    def agent_revoked(self, now: float) -> None:
+        """The live attempt's agent was revoked, and will not come back."""
+        self._agent_gone(now, faults.revoked)
+
+    def _agent_gone(self, now: float, fault: Callable[[AgentId], Fault]) -> None:
         attempt = self._attempts.held
         if attempt is not None:
             attempt.down_since = now
-            self._fail(now, faults.restarted(attempt.agent.agent_id))
+            self._fail(now, fault(attempt.agent.agent_id))
 
     def cancel(self, now: float) -> None:
         """The last caller has left."""

@@ -20,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.fleet import Fleet
 from colotrace_coordinator.fleet.link import Admitted, AgentLink, AgentMessage, Rejected
-from colotrace_coordinator.fleet.registry import Agent
+from colotrace_coordinator.fleet.registry import Agent, AgentName
 from colotrace_coordinator.metrics import Metrics
 
 from .attempt import Attempt
@@ -107,11 +107,18 @@ class AgentReports:
                 continue
             self._settle(machine, now)
 
-    def detached(self, agent: AgentKey, why: str = "") -> None:
+    def detached(self, agent: AgentKey, why: str = "", *, revoked: bool = False) -> None:
         """See `StreamEvents`."""
         self._fleet.trouble(agent, why or "the connection broke")
-        if self._fleet.detach(agent, jobs=self._attempts.load(agent)):
+        if not self._fleet.detach(agent, jobs=self._attempts.load(agent)):
+            return
+        if not revoked:
             self.interrupted(agent)
+            return
+        now = self._clock.now()
+        for machine in self._attempts.of_agent(agent):
+            machine.agent_revoked(now)
+            self._settle(machine, now)
 
     def interrupted(self, agent: AgentKey, why: str = "") -> None:
         """See `FleetEvents`."""
@@ -127,6 +134,11 @@ class AgentReports:
         changed = self._fleet.set_available(agent, available=available, away=away)
         if changed is not None and available:
             self._dispatcher.agent_available(changed.hello.colo)
+
+    def drain(self, names: frozenset[AgentName]) -> None:
+        """Let these agents take no new jobs, and all others take some. Running jobs go on."""
+        for agent in self._fleet.drain(names):
+            self._dispatcher.agent_available(agent.hello.colo)
 
     def offers_blocked(self, reason: str) -> None:
         """See `FleetEvents`."""

@@ -87,7 +87,8 @@ class Enrolled(Protocol):
         """
 
     def ends_at(self, identity: IdentityId) -> float:
-        """When the agent's newest certificate ends, in seconds since 1970; 0 if it is unknown."""
+        """When the agent's newest certificate ends, in seconds since 1970; 0 if it is unknown or
+        revoked."""
 
 
 class _Attached(NamedTuple):
@@ -440,7 +441,12 @@ class DirectLink:
         present = self._streams.get(key)
         if present is not None and present.stream is stream:
             del self._streams[key]
-            self._events.detached(key, stream.trouble)
+            self._events.detached(key, stream.trouble, revoked=self._revoked(present.identity))
+
+    def _revoked(self, identity: IdentityId | None) -> bool:
+        """Whether it is an enrolled agent's, and no longer known."""
+        known = self._enrolled
+        return identity is not None and known is not None and not known.ends_at(identity)
 
 
 async def _write(context: "Context", messages: Sequence[FromCoordinator]) -> None:

@@ -333,14 +333,14 @@ class MqttLink:
             self._unanswered.pop(message.job_id, None)
         self._events.heard(agent, message)
 
-    def detached(self, agent: AgentKey, why: str = "") -> None:
+    def detached(self, agent: AgentKey, why: str = "", *, revoked: bool = False) -> None:
         """See `StreamEvents`: the stream has ended, but the broker may still announce the agent."""
         if self._up.pop(agent, None) is None:
             return  # reported before
         if agent in self._announced:
             self._events.interrupted(agent, why)
         else:
-            self._events.detached(agent, why)
+            self._events.detached(agent, why, revoked=revoked)
 
 
 def _another(hello: Hello) -> str:

@@ -72,7 +72,7 @@ class Coordinator:
         )
         self.measurements = tracing.measurements
         self.service = tracing.service
-        self.events = tracing.events
+        self.events = tracing.reports
         self.link = DirectLink(
             self.events,
             host="127.0.0.1",

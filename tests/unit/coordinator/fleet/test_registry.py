@@ -54,6 +54,23 @@ def test_colos_outlive_their_agents() -> None:
     assert registry.city(ColoName("fra01")) == ""
 
 
+def test_drained_agents_are_known_by_name_also_after_a_restart() -> None:
+    registry = Registry(VolatileMemory())
+    first, second = hello("a"), hello("b")
+    for who in (first, second):
+        registry.attach(who, 0, link=LINK)
+    name = (DEN, first.agent_id)
+    assert [agent.hello.agent_id for agent in registry.drain(frozenset([name]))] == ["a"]
+    assert [agent.takes_jobs for agent in registry.agents(DEN)] == [False, True]
+    assert registry.drain(frozenset([name])) == []
+    registry.detach(key(first))
+    registry.detach(key(second))
+    registry.attach(hello("a"), 1, link=LINK)
+    assert [colo.state for colo in registry.colos()] == ["draining"]
+    assert len(registry.drain(frozenset())) == 1
+    assert [colo.state for colo in registry.colos()] == ["up"]
+
+
 def test_colo_is_awaited_until_an_agent_of_it_takes_jobs() -> None:
     """An agent that takes no jobs is not enough, whether it is stopping or not announced yet."""
     for away in (True, False):

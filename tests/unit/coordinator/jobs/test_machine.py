@@ -84,6 +84,27 @@ def test_agent_missing_at_the_broker_is_not_reported_as_stopping(
     assert ("being stopped" in words) is bool(others)
 
 
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ([], "every agent of den01 is drained by an operator and takes no new job"),
+        (
+            [{"draining": True}],
+            "every agent of den01 is drained by an operator or is being stopped",
+        ),
+    ],
+)
+def test_drained_agents_are_not_offered_the_job(others: list[dict[str, bool]], words: str) -> None:
+    """The row says who wanted that."""
+    run = Clockwork(start=False)
+    run.attach("a", drained=True, settle=False)
+    for each in others:
+        run.attach("b", settle=False, **each)
+    run.settle()
+    assert run.offers == []
+    assert run.failed == (1, words)
+
+
 def test_unsupported_packet_type_fails() -> None:
     """Code 1, and that a newer agent may know it."""
     run = Clockwork(start=False)

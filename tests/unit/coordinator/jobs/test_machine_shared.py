@@ -34,6 +34,16 @@ def test_first_offer_to_several_agents_is_shared() -> None:
     assert offered(run) == [("a", True), ("c", False)]
 
 
+def test_offer_that_a_drained_agent_could_take_is_not_shared() -> None:
+    """The broker would deliver it to any agent of the colo."""
+    run = Clockwork(start=False, shared=True)
+    for name in ("a", "b"):
+        run.attach(name, settle=False)
+    run.attach("c", drained=True, settle=False)
+    run.settle()
+    assert offered(run) == [("a", False)]
+
+
 def test_offer_to_the_only_agent_is_not_shared() -> None:
     """No other agent could take it."""
     assert offered(shared("a")) == [("a", False)]

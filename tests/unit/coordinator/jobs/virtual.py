@@ -92,6 +92,7 @@ class Clockwork:
         *,
         running: int = 0,
         draining: bool = False,
+        drained: bool = False,
         away: bool = False,
         packet_types: frozenset[PacketType] = frozenset(PacketType),
         families: frozenset[Family] = BOTH,
@@ -106,7 +107,9 @@ class Clockwork:
             families=families,
             protocol_version=version,
         )
-        self.agents[who] = Agent(who, said, LINK, self.now, draining=draining, away=away)
+        self.agents[who] = Agent(
+            who, said, LINK, self.now, draining=draining, away=away, drained=drained
+        )
         for number in range(running):
             self.index.add(JobId(f"{name}{number}"), who, self.machine)
         if settle:

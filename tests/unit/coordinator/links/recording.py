@@ -39,7 +39,7 @@ class RecordingFleet:
         self.verdict: Admitted | Rejected = Admitted()
         self.on_attach: list[Job] = []
         self.due: bool | None = True
-        self.why = ""
+        self.why, self.revoked = "", False
         """Why the last attachment ended."""
 
     def attached(self, hello: Hello, link: AgentLink) -> Admitted | Rejected:
@@ -55,9 +55,9 @@ class RecordingFleet:
     def heard(self, agent: AgentKey, message: AgentMessage) -> None:
         self.events.put_nowait(("heard", agent, message))
 
-    def detached(self, agent: AgentKey, why: str = "") -> None:
+    def detached(self, agent: AgentKey, why: str = "", *, revoked: bool = False) -> None:
         self.events.put_nowait(("detached", agent, None))
-        self.why = why
+        self.why, self.revoked = why, revoked
 
     async def next(self) -> Event:
         async with asyncio.timeout(5):

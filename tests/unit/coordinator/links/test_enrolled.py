@@ -111,6 +111,8 @@ async def test_revoked_agent_loses_its_stream_and_gets_none(bed: Bed) -> None:
         bed.link.end_revoked([AGENT.id])
         code, detail = await agent.ended()
         assert (code, "was revoked" in detail) == ("UNAUTHENTICATED", True)
+    assert [(await bed.fleet.next())[0] for _ in range(2)] == ["attached", "detached"]
+    assert bed.fleet.revoked
     async with bed.agent() as agent:
         await agent.say(agent.hello)
         assert (await agent.ended())[0] == "UNAUTHENTICATED"
