@@ -12,7 +12,7 @@ from colotrace_proto.output import say
 from colotrace_agent.host import accounts
 
 from . import start_run
-from .start_run import Location, MaxJobs, Tags
+from .start_run import Id, Location, MaxJobs, Tags
 from .startup import AllowPrivate, Rate, User, usage
 
 if TYPE_CHECKING:
@@ -39,14 +39,7 @@ def start(
             file_okay=False,
         ),
     ] = None,
-    agent_id: Annotated[
-        str,
-        typer.Option(
-            envvar="COLOTRACE_AGENT_ID",
-            help="This agent's id, unique in its colo.",
-            show_default="HOSTNAME.COLO",
-        ),
-    ] = "",
+    agent_id: Id = "",
     only: Annotated[
         bool,
         typer.Option(

@@ -29,6 +29,14 @@ MAX_JOBS = 1_000
 _REQUIRED = {"files": 16, "threads": 16, "address_space": 256 << 20}
 
 
+Id = Annotated[
+    str,
+    typer.Option(
+        envvar="COLOTRACE_AGENT_ID",
+        help="This agent's id, unique in its colo.",
+        show_default="HOSTNAME.COLO",
+    ),
+]
 MaxJobs = Annotated[
     int | None,
     typer.Option(
@@ -86,14 +94,7 @@ def start(
             metavar="HOST:PORT",
         ),
     ] = "",
-    agent_id: Annotated[
-        str,
-        typer.Option(
-            envvar="COLOTRACE_AGENT_ID",
-            help="This agent's id, unique in its colo.",
-            show_default="HOSTNAME.COLO",
-        ),
-    ] = "",
+    agent_id: Id = "",
     insecure: Annotated[
         bool,
         typer.Option(

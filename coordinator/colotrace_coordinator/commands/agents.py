@@ -3,6 +3,8 @@
 import json
 import re
 import time
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from colotrace_proto.identifiers import is_address, is_colo_name, with_ascii_host
 from colotrace_proto.join_tokens import JoinToken
@@ -102,12 +104,7 @@ def drain(where: Location, name: str, *, drained: bool) -> None:
     Raises:
         UnknownIdError: there is no such agent.
     """
-
-    async def act(database: Database) -> None:
-        agents = EnrolledAgents(database)
-        await agents.drain((await agents.named(name)).id, drained=drained)
-
-    on_database(where, act)
+    _on_agent(where, name, partial(EnrolledAgents.drain, drained=drained))
 
 
 def revoke(where: Location, name: str) -> None:
@@ -116,12 +113,7 @@ def revoke(where: Location, name: str) -> None:
     Raises:
         UnknownIdError: there is no such agent.
     """
-
-    async def act(database: Database) -> None:
-        agents = EnrolledAgents(database)
-        await agents.revoke((await agents.named(name)).id)
-
-    on_database(where, act)
+    _on_agent(where, name, EnrolledAgents.revoke)
 
 
 def forget(where: Location, name: str) -> None:
@@ -130,12 +122,7 @@ def forget(where: Location, name: str) -> None:
     Raises:
         UnknownIdError: there is no such agent.
     """
-
-    async def act(database: Database) -> None:
-        agents = EnrolledAgents(database)
-        await agents.forget((await agents.named(name)).id)
-
-    on_database(where, act)
+    _on_agent(where, name, EnrolledAgents.forget)
 
 
 def list_tokens(where: Location) -> None:
@@ -170,6 +157,16 @@ def show_authority(where: Location) -> None:
         SetupError: there is no CA yet.
     """
     write(on_database(where, _authority).certificate.decode().rstrip())
+
+
+def _on_agent(
+    where: Location, name: str, act: Callable[[EnrolledAgents, str], Awaitable[None]]
+) -> None:
+    async def run(database: Database) -> None:
+        agents = EnrolledAgents(database)
+        await act(agents, (await agents.named(name)).id)
+
+    on_database(where, run)
 
 
 async def _authority(database: Database) -> StoredAuthority:
