@@ -255,6 +255,8 @@ def start(
         if state is not None:
             preload.for_renewals()
     startup.ready(account)
+    if state is not None:
+        state.check_access()
     asyncio.run(run(settings))
 
 

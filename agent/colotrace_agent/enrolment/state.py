@@ -123,6 +123,19 @@ class StateDirectory:
         finally:
             os.close(handle)
 
+    def check_access(self) -> None:
+        """Check that the user as which the agent runs now can read and replace the files.
+
+        Raises:
+            StartError: it cannot.
+        """
+        if not os.access(self.path, os.R_OK | os.W_OK | os.X_OK):
+            raise StartError(
+                f"--state-dir {self.path}: the agent runs as user {os.geteuid()}, which cannot use "
+                "it; give a directory that this user may write and reach (each one above must let "
+                "it pass), or another --user"
+            )
+
     def settings(self) -> Settings:
         """The settings.
 
