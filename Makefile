@@ -30,8 +30,10 @@ demo: setup  ## bring up the lab, trace from real agents, show the answer (MQTT=
 pictures: setup  ## make the pictures of README and docs anew, from the running page (1 minute)
 	@$(BIN)/python demo/pictures.py
 
+# Enrolled agents run as another user, who must reach their files below the directory.
 test: setup  ## run every test (WORKERS=6)
-	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && TMPDIR="$$temporary" \
+	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && \
+	  chmod 711 "$$temporary" && TMPDIR="$$temporary" \
 	  $(BIN)/python tests/lab/enter.py --if-possible $(BIN)/pytest -q -n $(WORKERS) --dist loadgroup
 
 unit: .venv/.python  ## run the unit tests, which need no root, service or network

@@ -88,6 +88,17 @@ def test_drained_agent_gets_no_job_until_it_is_undrained(fleet: EnrolledFleet) -
     assert errors(fleet.trace(BODY)) == {"den01": "", "fra01": ""}
 
 
+def test_directory_that_the_agents_user_cannot_reach_is_told_at_the_start(
+    fleet: EnrolledFleet,
+) -> None:
+    fleet.wait_attached()
+    fleet.stop_agent("den01-a")
+    fleet.directory.chmod(0o700)
+    fleet.start_agent(DEN, reachable=False)
+    assert fleet.agents["den01-a"].wait(20) == 2
+    assert "which cannot use it" in fleet.agent_log("den01-a").read_text()
+
+
 LIFETIME_S = 7.2
 
 

@@ -33,8 +33,9 @@ class EnrolledFleet(Fleet):
         """The agent's directory."""
         return self.directory / "state" / agent_id
 
-    def start_agent(self, spec: AgentSpec, *, name: str = "") -> None:
-        """Has it join; a second time it runs with what it has kept."""
+    def start_agent(self, spec: AgentSpec, *, name: str = "", reachable: bool = True) -> None:
+        """Has it join; a second time it runs with what it has kept. It runs as another user, for
+        which its directory is `reachable`."""
         name = name or spec.agent_id
         state = self.state(name)
         if state.exists():
@@ -47,7 +48,8 @@ class EnrolledFleet(Fleet):
                 "join", token, "--state-dir", state, "--agent-id", spec.agent_id, "--allow-private",
                 *self._agent_flags,
             ]  # fmt: skip
-        self.directory.chmod(0o711)  # agents run as another user
+        if reachable:
+            self.directory.chmod(0o711)
         with self.agent_log(name).open("ab") as stream:
             self.agents[name] = self._spawn(
                 spec.host, [_BIN / "colotrace-agent", *argv], stdout=stream, stderr=stream
