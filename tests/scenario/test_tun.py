@@ -56,7 +56,7 @@ def test_traceroute_sees_what_the_case_expects(
     assert len(lines) == len(hops), out
     for line, hop in zip(lines, hops, strict=True):
         replies = list(_REPLY.finditer(line.split(maxsplit=1)[1]))
-        assert len(replies) == 3 * len(hop.nodes), line
+        assert len(replies) == 3 * len(hop.nodes), f"{out}{world.report}"
         for node in hop.nodes:
             assert replies[0]["address"] in node.addresses
             assert all((reply["label"],) == (node.labels or (None,)) for reply in replies)
