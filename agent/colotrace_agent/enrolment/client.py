@@ -1,7 +1,7 @@
 """Asks the coordinator for certificates, by HTTPS.
 
-The CA's certificate is fetched first, from whoever answers, and compared with the hash in the join
-token. Only a server with a certificate of this CA is then told the token's secret.
+First the agent fetches the CA's certificate, and compares its hash with that in the join token.
+Then it sends the token's secret, but only to a server with a certificate of this CA.
 """
 
 from __future__ import annotations
