@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: forge fuzz help setup demo pictures test unit check bench accuracy load proto templates constraints clean
+.PHONY: forge fuzz help setup demo pictures test test-packages unit check bench accuracy load proto templates constraints clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,12 @@ test: setup  ## run every test (WORKERS=6)
 
 unit: .venv/.python  ## run the unit tests, which need no root, service or network
 	@$(BIN)/pytest -q -n 4 tests/unit
+
+test-packages: setup  ## build the packages, and test them in booted Debian roots (root only)
+	@scripts/setup --packages
+	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && \
+	  chmod 711 "$$temporary" && TMPDIR="$$temporary" \
+	  $(BIN)/pytest -q -n 2 --dist loadgroup --timeout 900 tests/installed
 
 check: setup  ## lint, types, import layers, generated files
 	@$(BIN)/ruff check .
@@ -77,5 +83,5 @@ constraints:  ## pin what a fresh install would choose today
 	@PYTHON="$(PYTHON)" scripts/constraints
 
 clean:  ## remove what the other targets made
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist .lab .demo bench/results
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist .roots .lab .demo bench/results
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,442 @@
+"""Debian hosts: booted by systemd-nspawn, each behind its own interface of one kernel router.
+
+Each host is an overlay over a base that is only read, in a network namespace of its own. It reaches
+the other hosts and `example.com`, all through the router `hub`, and nothing of the outside. Before
+it boots, packages can be installed in it, for which it uses this machine's network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab import namespaces, reap
+from lab.owner import MARK, Tag
+from lab.processes import Process
+
+EXAMPLE4 = "93.184.215.14"
+EXAMPLE6 = "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
+"""A target with public addresses, as users have; here it is one hop behind the router."""
+DOMAIN = "example.net"
+
+_BOOT_S = 60.0
+_STOP_S = 40.0
+
+# An overlay and a cgroup tree of version 2 (systemd 257 refuses version 1), in a mount namespace of
+# its own, so that both go with the last process.
+_ENTER = """
+set -e
+mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
+if [ -n "$3" ]; then
+  umount -R /sys/fs/cgroup 2>/dev/null || true
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+  mkdir -p "/sys/fs/cgroup/$3"
+  echo $$ > "/sys/fs/cgroup/$3/cgroup.procs"
+fi
+shift 3
+exec "$@"
+"""
+
+
+class RootError(RuntimeError):
+    """A host did not boot, or a command in it failed."""
+
+
+class Root:
+    """A Debian host. It is made by `World.root`, installed, booted, and entered by `run`."""
+
+    def __init__(self, world: World, name: str, *, lower: str, number: int, namespace: str) -> None:
+        self.world = world
+        self.name = name
+        self.address4 = f"10.71.{number}.2"
+        self.address6 = f"fd71:{number}::2"
+        self.namespace = namespace
+        self._directory = world.directory / name
+        self._lower = lower
+        self._nspawn: Process | None = None
+        for part in ("upper", "work", "root"):
+            (self._directory / part).mkdir(parents=True)
+
+    @property
+    def layers(self) -> str:
+        """This host's files as the lower layers of another host's overlay. It must not run then."""
+        return f"{self._directory / 'upper'}:{self._lower}"
+
+    def install(self, *packages: Path | str, timeout: float = 300) -> str:
+        """Have apt install packages of Debian's or .deb files, before the host boots."""
+        copies = []
+        for package in packages:
+            if isinstance(package, Path):
+                self.put(package, f"/root/{package.name}")
+                copies.append(f"/root/{package.name}")
+            else:
+                copies.append(package)
+        return self.change(
+            "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y "
+            f"--no-install-recommends --allow-downgrades {shlex.join(copies)}",
+            timeout=timeout,
+        )
+
+    def change(self, script: str, *, timeout: float = 300) -> str:
+        """Run a shell script in the host before it boots, on this machine's network."""
+        if self._nspawn:
+            raise RootError(f"{self.name} runs")
+        command = [
+            *self._nspawn_command(),
+            "--pipe",
+            "--resolv-conf=bind-host",
+            "--setenv=LC_ALL=C.UTF-8",
+            "/bin/sh",
+            "-c",
+            script,
+        ]
+        done = subprocess.run(
+            self._entered(command, cgroup=""),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            env=self._environment(),
+        )
+        return self._checked(script, done, check=True)
+
+    def put(self, source: Path, path: str) -> None:
+        """Copy a file into the host, before it boots or after."""
+        self._write(path, source.read_bytes())
+
+    def write(self, path: str, text: str) -> None:
+        """Write a file of the host, before it boots or after."""
+        self._write(path, text.encode())
+
+    def boot(self) -> None:
+        """Start the host's systemd, and wait until every unit of its target has started."""
+        self._resolver()
+        command = [
+            *self._nspawn_command(),
+            "--boot",
+            f"--network-namespace-path={namespaces.DIRECTORY / self.namespace}",
+            f"--hostname={self.name}",
+            "--resolv-conf=off",
+            "--console=read-only",
+        ]
+        log = (self._directory / "console").open("ab")
+        with log:
+            self._nspawn = Process(
+                self._entered(command, cgroup=f"{self.world.tag}-{self.name}"),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                env=self._environment(),
+            )
+        self._wait_booted()
+
+    def run(
+        self,
+        *command: str,
+        input: str | None = None,  # noqa: A002 (as subprocess calls it)
+        check: bool = True,
+        timeout: float = 60,
+    ) -> str:
+        """Run a command in the booted host as root; what it prints on standard output.
+
+        Raises RootError with both outputs if it fails, unless `check` is False.
+        """
+        done = self.completed(*command, input=input, timeout=timeout)
+        return self._checked(shlex.join(command), done, check=check)
+
+    def completed(
+        self,
+        *command: str,
+        input: str | None = None,  # noqa: A002
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[str]:
+        """As `run`, with the exit status and both outputs."""
+        return subprocess.run(
+            [*self._inside(), *command],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            input=input,
+            stdin=None if input is not None else subprocess.DEVNULL,
+        )
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Start a command in the booted host, with pipes from its outputs."""
+        return subprocess.Popen(
+            [*self._inside(), *command],
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    def journal(self, unit: str) -> str:
+        """What a unit has logged since the host was made."""
+        return self.run("journalctl", "--no-pager", "--output=cat", "--unit", unit)
+
+    def reboot(self) -> None:
+        """Reboot the host as its operator would, and wait until it is up again."""
+        self._end("reboot")
+        self.boot()
+
+    def power_off(self) -> None:
+        """Shut the host down in order."""
+        self._end("poweroff")
+
+    def _end(self, verb: str) -> None:
+        if self._nspawn is None:
+            return
+        subprocess.run(
+            [*self._inside(), "systemctl", "--no-block", verb], check=True, capture_output=True
+        )
+        self._nspawn.wait(timeout=_STOP_S)
+        self._nspawn = None
+
+    def kill(self) -> None:
+        """End the host at once, as a power failure does."""
+        if self._nspawn is not None:
+            self._nspawn.kill()
+            self._nspawn.wait()
+            self._nspawn = None
+
+    def _wait_booted(self) -> None:
+        deadline = time.monotonic() + _BOOT_S
+        state = "no systemd yet"
+        while time.monotonic() < deadline:
+            if self._nspawn is None or self._nspawn.poll() is not None:
+                break
+            with contextlib.suppress(RootError, subprocess.TimeoutExpired):
+                state = self.completed("systemctl", "is-system-running").stdout.strip()
+                if state in {"running", "degraded"}:
+                    return
+            time.sleep(0.1)
+        raise RootError(f"{self.name} did not boot ({state}):\n{self.console()[-3000:]}")
+
+    def console(self) -> str:
+        """What the host has printed on its console, over all boots."""
+        path = self._directory / "console"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def _leader(self) -> int:
+        """The process id of the host's systemd."""
+        if self._nspawn is None:
+            raise RootError(f"{self.name} is not booted")
+        children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
+        with contextlib.suppress(OSError):
+            for child in children.read_text().split():
+                if Path(f"/proc/{child}/comm").read_text().strip() in {"systemd", "init"}:
+                    return int(child)
+        raise RootError(f"{self.name} has no systemd yet")
+
+    def _inside(self) -> list[str]:
+        return [
+            "nsenter",
+            f"--target={self._leader()}",
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--cgroup",
+            "--root",
+            "--wd=/root",
+            "env",
+            "-i",
+            "HOME=/root",
+            "LC_ALL=C.UTF-8",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ]
+
+    def _nspawn_command(self) -> list[str]:
+        command = [
+            "systemd-nspawn",
+            "--quiet",
+            f"--directory={self._directory / 'root'}",
+            "--register=no",
+            f"--machine={self.name}",
+        ]
+        # Where systemd runs, it makes the container's cgroup; elsewhere `_ENTER` has made it.
+        return command if Path("/run/systemd/system").is_dir() else [*command, "--keep-unit"]
+
+    def _entered(self, command: list[str], *, cgroup: str) -> list[str]:
+        own_cgroup = "" if Path("/run/systemd/system").is_dir() else cgroup
+        return [
+            "unshare",
+            "--mount",
+            "sh",
+            "-c",
+            _ENTER,
+            "sh",
+            self._lower,
+            str(self._directory),
+            own_cgroup,
+            *command,
+        ]
+
+    def _environment(self) -> dict[str, str]:
+        return {
+            "PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin",
+            "LC_ALL": "C.UTF-8",
+            MARK: str(self.world.tag),
+        }
+
+    def _write(self, path: str, data: bytes) -> None:
+        script = 'mkdir -p "$(dirname "$1")" && cat > "$1"'
+        if self._nspawn:
+            command = [*self._inside(), "sh", "-c", script, "sh", path]
+        else:
+            path = f"{self._directory / 'root'}{path}"
+            command = self._entered(["sh", "-c", script, "sh", path], cgroup="")
+        subprocess.run(command, input=data, check=True)
+
+    def _resolver(self) -> None:
+        self.write("/etc/resolv.conf", f"nameserver {self.world.resolver}\nsearch {DOMAIN}\n")
+        self.write("/etc/hostname", f"{self.name}\n")
+
+    def _checked(self, what: str, done: subprocess.CompletedProcess[str], *, check: bool) -> str:
+        if check and done.returncode:
+            raise RootError(
+                f"{self.name}: {what}: exit {done.returncode}\n"
+                f"{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+            )
+        return done.stdout
+
+
+class World:
+    """The router, the names and the hosts of one test."""
+
+    resolver = "10.71.0.1"
+
+    def __init__(self, tag: Tag, directory: Path) -> None:
+        self.tag = tag
+        self.directory = directory
+        self.roots: dict[str, Root] = {}
+        self._hub = f"{tag}-hub"
+        self._names: Process | None = None
+        self._hosts = directory / "hosts"
+
+    def root(self, name: str, lower: Path | str) -> Root:
+        """A new host over a base, or over the layers of another host. It is not booted yet."""
+        number = len(self.roots) + 1
+        namespace = f"{self.tag}-r{number}"
+        root = Root(self, name, lower=str(lower), number=number, namespace=namespace)
+        self._connect(namespace, f"10.71.{number}", f"fd71:{number}:", number)
+        self.roots[name] = root
+        self._serve_names()
+        return root
+
+    def bring_up(self) -> None:
+        """Make the router, and the target behind it."""
+        target = f"{self.tag}-target"
+        namespaces.create([self._hub])
+        self._in(self._hub, "ip link set lo up")
+        self._in(self._hub, f"ip address add {self.resolver}/32 dev lo")
+        for name, value in {
+            "net.ipv4.ip_forward": 1,
+            "net.ipv6.conf.all.forwarding": 1,
+            # The limits on ICMP errors would turn up as loss.
+            "net.ipv4.icmp_ratelimit": 0,
+            "net.ipv6.icmp.ratelimit": 0,
+        }.items():
+            self._in(self._hub, f"sysctl -qw {name}={value}")
+        self._connect(target, "10.71.250", "fd71:250:", 250)
+        self._in(target, f"ip address add {EXAMPLE4}/32 dev lo")
+        self._in(target, f"ip -6 address add {EXAMPLE6}/128 dev lo")
+        self._in(self._hub, f"ip route add {EXAMPLE4}/32 via 10.71.250.2")
+        self._in(self._hub, f"ip -6 route add {EXAMPLE6}/128 via fd71:250::2")
+
+    def _connect(self, namespace: str, four: str, six: str, number: int) -> None:
+        """Make a namespace whose only way out is through the router."""
+        namespaces.create([namespace])
+        self._in(self._hub, f"ip link add v{number} type veth peer name host0 netns {namespace}")
+        for where, device, last in ((self._hub, f"v{number}", 1), (namespace, "host0", 2)):
+            self._in(where, f"ip address add {four}.{last}/24 dev {device}")
+            self._in(where, f"ip -6 address add {six}:{last}/64 dev {device} nodad")
+            self._in(where, f"ip link set {device} up")
+        self._in(namespace, "ip link set lo up")
+        self._in(namespace, f"ip route add default via {four}.1")
+        self._in(namespace, f"ip -6 route add default via {six}:1")
+
+    def _serve_names(self) -> None:
+        """Have dnsmasq, in the router, answer for every host and for example.com."""
+        lines = [f"{EXAMPLE4} example.com", f"{EXAMPLE6} example.com"]
+        for root in self.roots.values():
+            lines += [
+                f"{address} {root.name}.{DOMAIN} {root.name}"
+                for address in (root.address4, root.address6)
+            ]
+        self._hosts.write_text("\n".join(lines) + "\n")
+        if self._names is not None:
+            self._names.send_signal(1)  # SIGHUP: read the file anew
+            return
+        self._names = Process(
+            [
+                "nsenter",
+                f"--net={namespaces.DIRECTORY / self._hub}",
+                "dnsmasq",
+                "--keep-in-foreground",
+                "--no-resolv",
+                "--conf-file=/dev/null",
+                "--no-hosts",
+                "--user=root",
+                "--pid-file=",
+                f"--addn-hosts={self._hosts}",
+                f"--domain={DOMAIN}",
+                "--local=/#/",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, MARK: str(self.tag)},
+        )
+
+    def _in(self, namespace: str, command: str) -> None:
+        done = subprocess.run(
+            ["nsenter", f"--net={namespaces.DIRECTORY / namespace}", *command.split()],
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RootError(f"{command}: {done.stderr.strip()}")
+
+    def take_down(self) -> None:
+        for root in self.roots.values():
+            root.kill()
+        if self._names is not None:
+            self._names.stop()
+        reap.remove(self.tag)
+        for mounted in _cgroup_mounts():
+            for name in self.roots:
+                _remove_cgroup(mounted / f"{self.tag}-{name}")
+
+
+def _cgroup_mounts() -> list[Path]:
+    lines = Path("/proc/mounts").read_text().splitlines()
+    return [Path(fields[1]) for fields in map(str.split, lines) if fields[2] == "cgroup2"]
+
+
+def _remove_cgroup(directory: Path) -> None:
+    if directory.is_dir():
+        for inner, _, _ in os.walk(directory, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(inner).rmdir()
+
+
+@contextlib.contextmanager
+def world(directory: Path) -> Iterator[World]:
+    """A world of hosts below a directory; it is gone at the end, whatever happened."""
+    reap.remove_dead()
+    tag = Tag.new()
+    reap.make_state(tag)
+    made = World(tag, directory)
+    try:
+        made.bring_up()
+        yield made
+    finally:
+        made.take_down()
