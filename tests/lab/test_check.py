@@ -16,7 +16,7 @@ from lab.uplinks import add_second, default, ip
 
 pytestmark = pytest.mark.lab
 
-OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
+PROBE_HOSTS = Path(__file__).parents[2] / "docs" / "probe-hosts.md"
 _CONNTRACK = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 
 
@@ -127,7 +127,7 @@ def test_rules_of_the_manual_exempt_probes_from_tracking(own_lab: Lab) -> None:
     assert dropping["status"] == "WARN"
     assert "inet host in, inet host late" in dropping["detail"]
     (manual,) = re.findall(
-        r"```nft\n(table inet colotrace .*?)```", OPERATIONS.read_text(), re.DOTALL
+        r"```nft\n(table inet colotrace .*?)```", PROBE_HOSTS.read_text(), re.DOTALL
     )
     load(own_lab, manual)
     assert check(own_lab)[1]["connection tracking"]["status"] == "OK"

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 MOST_BYTES = 120_000
 """A picture of the documentation."""
-TOGETHER = (ROOT / "docs" / "operations.md").read_text()
+REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -50,8 +50,8 @@ def test_pictures_are_small_and_all_are_shown():
 
 
 def section(title):
-    """The text below a heading of the operations page, up to the next heading."""
-    _, _, rest = TOGETHER.partition(f"\n### {title}\n")
+    """The text below a heading of the reference, up to the next heading."""
+    _, _, rest = REFERENCE.partition(f"\n### {title}\n")
     assert rest
     return re.split(r"\n##", rest)[0]
 
@@ -90,7 +90,7 @@ def test_every_metric_is_listed():
         family.name + ("_total" if family.type == "counter" else "")
         for family in registry.collect()
     }
-    _, _, table = TOGETHER.partition("\n## Metrics\n")
+    _, _, table = REFERENCE.partition("\n## Metrics\n")
     listed = set(re.findall(r"^\| `(colotrace_\w+)`", table, re.MULTILINE))
     assert listed == there
 
@@ -99,7 +99,7 @@ def test_alert_rules_use_metrics_that_exist():
     """Names as in the table of metrics; a histogram has buckets."""
     rules = (ROOT / "deploy/prometheus/colotrace.rules.yaml").read_text()
     used = {name.removesuffix("_bucket") for name in re.findall(r"colotrace_[a-z_]+", rules)}
-    listed = set(re.findall(r"^\| `(colotrace_\w+)`", TOGETHER, re.MULTILINE))
+    listed = set(re.findall(r"^\| `(colotrace_\w+)`", REFERENCE, re.MULTILINE))
     assert used <= listed
     for group in yaml.safe_load(rules)["groups"]:
         for rule in group["rules"]:
