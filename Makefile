@@ -79,8 +79,8 @@ proto: setup  ## generate the protocol's stubs anew
 templates: setup  ## generate the probes' templates anew, by scapy
 	@$(BIN)/python scripts/templates.py
 
-constraints:  ## pin what a fresh install would choose today
-	@PYTHON="$(PYTHON)" scripts/constraints
+constraints:  ## pin what a fresh install would choose today, with hashes (KEEP=1: only what is not pinned yet)
+	@PYTHON="$(PYTHON)" KEEP="$(KEEP)" scripts/constraints
 
 clean:  ## remove what the other targets made
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist .roots .lab .demo bench/results

@@ -90,7 +90,7 @@ def test_the_build_gets_what_it_needs_and_no_more():
     assert "*" in lines
     let_through = {line[1:] for line in lines if line.startswith("!")}
     assert let_through == {
-        *("pyproject.toml", "constraints.txt", "README.md", "LICENSE"),
+        *("pyproject.toml", "constraints.txt", "requirements", "README.md", "LICENSE"),
         *("proto", "agent", "coordinator", "cli"),
     }
     assert all((ROOT / name).exists() for name in let_through)

@@ -1,6 +1,7 @@
 """The wheel has the files that the programs need at run time, and no others."""
 
 import configparser
+import re
 import subprocess
 import sys
 import zipfile
@@ -20,6 +21,8 @@ PACKAGES = {
     "colotrace_coordinator": ROOT / "coordinator",
     "colotrace_cli": ROOT / "cli",
 }
+# Metadata, and what is installed below share/.
+OTHER = re.compile(r"\.(dist-info|data)/")
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ def wheel(tmp_path_factory):
 
 def test_every_file_of_the_packages_is_in_it(wheel):
     """Sources, stubs, protocol, type markers, migrations and pages, of all packages."""
-    held = {name for name in wheel.namelist() if ".dist-info/" not in name}
+    held = {name for name in wheel.namelist() if not OTHER.search(name)}
     wanted = {
         str(path.relative_to(root))
         for package, root in PACKAGES.items()
@@ -82,3 +85,15 @@ def test_it_has_the_three_programs_and_the_licence(wheel):
         "colotrace-coordinator": "colotrace_coordinator.__main__:main",
     }
     assert "licenses/LICENSE" in by_end
+
+
+def test_it_has_the_pinned_dependencies_of_each_program(wheel):
+    """They are installed below share/colotrace."""
+    held = {
+        name.split(".data/")[1]: wheel.read(name) for name in wheel.namelist() if ".data/" in name
+    }
+    files = sorted((ROOT / "requirements").iterdir())
+    assert [path.stem for path in files] == ["agent", "cli", "coordinator"]
+    assert held == {
+        f"data/share/colotrace/requirements/{path.name}": path.read_bytes() for path in files
+    }
