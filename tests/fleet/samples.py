@@ -8,6 +8,7 @@ The info string's first word is the language, a second one says where a command 
     bash, python     at the operator's
     json             a request's body, or members of an answer
     nft              a ruleset
+    console          a session on several hosts, by its prompts (tests/installed/console.py)
     text             what cannot be run: pictures, output, and what changes the host
 """
 
@@ -19,7 +20,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
-LANGUAGES = ("sh", "sh probe-host", "sh services", "bash", "python", "json", "nft", "text")
+LANGUAGES = (
+    "sh",
+    "sh probe-host",
+    "sh services",
+    "bash",
+    "python",
+    "json",
+    "nft",
+    "console",
+    "text",
+)
 
 _BLOCK = re.compile(r"^( *)```([^\n`]*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
 

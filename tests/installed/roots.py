@@ -158,7 +158,7 @@ class Root:
     ) -> subprocess.CompletedProcess[str]:
         """As `run`, with the exit status and both outputs."""
         return subprocess.run(
-            [*self._inside(), *command],
+            self.inside(*command),
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -169,7 +169,7 @@ class Root:
     def start(self, *command: str) -> subprocess.Popen[str]:
         """Start a command in the booted host, with pipes from its outputs."""
         return subprocess.Popen(
-            [*self._inside(), *command],
+            self.inside(*command),
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -193,7 +193,7 @@ class Root:
         if self._nspawn is None:
             return
         subprocess.run(
-            [*self._inside(), "systemctl", "--no-block", verb], check=True, capture_output=True
+            self.inside("systemctl", "--no-block", verb), check=True, capture_output=True
         )
         self._nspawn.wait(timeout=_STOP_S)
         self._nspawn = None
@@ -234,7 +234,8 @@ class Root:
                     return int(child)
         raise RootError(f"{self.name} has no systemd yet")
 
-    def _inside(self) -> list[str]:
+    def inside(self, *command: str) -> list[str]:
+        """The command line that runs a command in the booted host as root."""
         return [
             "nsenter",
             f"--target={self._leader()}",
@@ -251,6 +252,7 @@ class Root:
             "HOME=/root",
             "LC_ALL=C.UTF-8",
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            *command,
         ]
 
     def _nspawn_command(self) -> list[str]:
@@ -289,7 +291,7 @@ class Root:
     def _write(self, path: str, data: bytes) -> None:
         script = 'mkdir -p "$(dirname "$1")" && cat > "$1"'
         if self._nspawn:
-            command = [*self._inside(), "sh", "-c", script, "sh", path]
+            command = self.inside("sh", "-c", script, "sh", path)
         else:
             path = f"{self._directory / 'root'}{path}"
             command = self._entered(["sh", "-c", script, "sh", path], cgroup="")

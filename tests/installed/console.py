@@ -1,0 +1,71 @@
+"""Terminal sessions in the pages: ```console blocks, whose prompts say where a command runs.
+
+    root@trace:~# colotrace-coordinator token create --account demo
+    …
+    root@probe1:~# colotrace-agent join ctj_…
+
+A line that starts with a prompt is a command, lines after it that start with `> ` continue it, and
+all others are output. What a session leaves out is `…`; a command may have it only where an
+earlier command printed the text, as the join token.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleet.samples import samples
+
+_PROMPT = re.compile(r"^(?P<user>\w+)@(?P<host>[\w-]+):[^#$]*[#$] (?P<command>.*)$")
+_OMITTED = re.compile(r"(?P<known>[\w-]+_)…")
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A command of a session."""
+
+    where: str
+    user: str
+    host: str
+    command: str
+
+
+def sessions(page: Path | str) -> list[Typed]:
+    """The commands of all sessions of a page, in their order."""
+    found: list[Typed] = []
+    for sample in samples():
+        if sample.language == "console" and sample.where.rpartition(":")[0] == str(page):
+            found += commands(sample.where, sample.text)
+    return found
+
+
+def commands(where: str, text: str) -> list[Typed]:
+    """The commands of one session."""
+    found: list[Typed] = []
+    may_continue = False
+    for line in text.splitlines():
+        if match := _PROMPT.match(line):
+            found.append(Typed(where, match["user"], match["host"], match["command"]))
+            may_continue = True
+        elif may_continue and line.startswith("> "):
+            last = found.pop()
+            found.append(Typed(where, last.user, last.host, f"{last.command}\n{line[2:]}"))
+        else:
+            may_continue = False
+    return found
+
+
+def filled(command: str, printed: str) -> str:
+    """The command with what earlier commands have printed in place of `…`: the last such word.
+
+    Raises ValueError if nothing that was printed begins like that.
+    """
+
+    def word(match: re.Match[str]) -> str:
+        begun = re.findall(rf"{re.escape(match['known'])}[\w.~-]+", printed)
+        if not begun:
+            raise ValueError(f"no earlier command printed {match['known']}…: {command}")
+        return str(begun[-1])
+
+    return _OMITTED.sub(word, command)
