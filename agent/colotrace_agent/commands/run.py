@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,9 +26,11 @@ from colotrace_agent.link.capability import FamilyNews
 from colotrace_agent.link.session import Identity
 from colotrace_agent.link.stream import Stream
 from colotrace_agent.link.tls import Tls
-from colotrace_agent.network.sockets import RawSockets
+from colotrace_agent.network.sockets import RECEIVE_BUFFER, RawSockets
 from colotrace_agent.packets.formats import PACKET_TYPES
 from colotrace_agent.prober import Prober, open_prober
+
+from .health import keep_health
 
 if TYPE_CHECKING:
     from colotrace_agent.enrolment.state import StateDirectory
@@ -53,6 +56,8 @@ class RunSettings:
     sockets: RawSockets
     state: StateDirectory | None = None
     """Where the certificate of an enrolled agent is, which is renewed in time."""
+    health_file: Path | None = None
+    """See `health`."""
 
 
 async def run(settings: RunSettings) -> None:
@@ -104,6 +109,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     )
     prober.watch_families(news.look)
     news.look()
+    _log_buffers(settings.sockets)
     stop = _Stop(renew=link.renew)
     mark_started()
     _log.info("agent up", agent=identity.agent_id, colo=identity.colo)
@@ -112,6 +118,8 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
         from colotrace_agent.enrolment.renewal import Renewal
 
         work.append(Renewal(settings.state).run())
+    if settings.health_file is not None:
+        work.append(keep_health(settings.health_file, attached=lambda: link.is_attached))
     try:
         await first_of(*work)
     finally:
@@ -143,6 +151,16 @@ def _log_families(families: frozenset[Family]) -> None:
         _log.info("address families", families=[f"IPv{family}" for family in sorted(families)])
     else:
         _log.warning("this host has no address that is valid beyond its own link")
+
+
+def _log_buffers(sockets: RawSockets) -> None:
+    if (size := sockets.receive_buffer()) < RECEIVE_BUFFER:
+        _log.info(
+            "receive buffers are small: answers of large bursts may be lost",
+            bytes=size,
+            remedy=f"set net.core.rmem_max={RECEIVE_BUFFER} on the host, or start the agent with "
+            "CAP_NET_ADMIN too",
+        )
 
 
 class _Stop:

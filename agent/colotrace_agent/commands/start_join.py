@@ -16,7 +16,7 @@ from .start_run import Id, Location, MaxJobs, Tags
 from .startup import AllowPrivate, Rate, User, usage
 
 if TYPE_CHECKING:
-    from colotrace_agent.enrolment.state import StateDirectory
+    from colotrace_agent.enrolment.state import Options, StateDirectory
 
 
 def start(
@@ -24,8 +24,9 @@ def start(
         str,
         typer.Argument(
             envvar="COLOTRACE_JOIN_TOKEN",
-            metavar="TOKEN",
-            help="The join token: what colotrace-coordinator agent enroll prints behind `join`. "
+            metavar="TOKEN|@FILE",
+            help="The join token: what colotrace-coordinator agent enroll prints behind `join`; "
+            "or a file with it. "
             "Other users of this host can see arguments (in ps) until the agent has joined: a "
             "token with several uses is better given by the variable.",
         ),
@@ -57,26 +58,9 @@ def start(
 
     Later starts: colotrace-agent run --state-dir DIR. The flags are kept with the certificate.
     """
-    from colotrace_proto.identifiers import is_identifier
-    from colotrace_proto.join_tokens import JoinTokenError, parse_join_token
-
     from colotrace_agent.enrolment.state import Options, StateDirectory, default_directory
 
-    try:
-        parsed = parse_join_token(token)
-    except JoinTokenError as error:
-        usage(str(error))
-    agent_id = agent_id or f"{start_run.hostname()}.{parsed.colo}"
-    if not is_identifier(agent_id):
-        usage(f"--agent-id {agent_id}: 1 to 64 letters, digits, dots, dashes, underscores")
-    start_run.checked_tags(tag or ())
-    start_run.checked_location(location)
     state = StateDirectory(state_dir or default_directory())
-    _refuse_second(state)
-    if os.geteuid() == 0:
-        state.prepare(accounts.named(user) if user else accounts.own())
-    else:
-        state.prepare(None)
     options = Options(
         tags=tag or [],
         location=location,
@@ -84,6 +68,38 @@ def start(
         allow_private=allow_private,
         max_jobs=max_jobs,
     )
+    enrol(state, token, agent_id=agent_id, options=options, user=user)
+    if only:
+        sys.exit()
+    _become_run(state.path, user)
+
+
+def enrol(
+    state: "StateDirectory", token: str, *, agent_id: str, options: "Options", user: str
+) -> None:
+    """Enrol this host's agent with the token, or that in the file if it is @FILE, and keep in the
+    directory what it needs to run as `user`. Exits with a usage error if an option cannot be used.
+
+    Raises:
+        StartError: the directory cannot be used, or the coordinator refuses.
+    """
+    from colotrace_proto.identifiers import is_identifier
+    from colotrace_proto.join_tokens import JoinTokenError, parse_join_token
+
+    try:
+        parsed = parse_join_token(_read(token))
+    except JoinTokenError as error:
+        usage(str(error))
+    agent_id = agent_id or f"{start_run.hostname()}.{parsed.colo}"
+    if not is_identifier(agent_id):
+        usage(f"--agent-id {agent_id}: 1 to 64 letters, digits, dots, dashes, underscores")
+    start_run.checked_tags(options.tags)
+    start_run.checked_location(options.location)
+    _refuse_second(state)
+    if os.geteuid() == 0:
+        state.prepare(accounts.named(user) if user else accounts.own())
+    else:
+        state.prepare(None)
 
     from colotrace_agent.enrolment.client import Enroller, new_key
     from colotrace_agent.enrolment.state import settings_of
@@ -108,9 +124,17 @@ def start(
         f"colotrace-agent: joined {certified.coordinator} as {certified.agent_id} of "
         f"{certified.colo} ({certified.city}); state in {state.path}"
     )
-    if only:
-        sys.exit()
-    _become_run(state.path, user)
+
+
+def _read(token: str) -> str:
+    """The token. @FILE: the last word of that file, which may hold the line of `agent enroll`."""
+    if not token.startswith("@"):
+        return token
+    try:
+        words = Path(token[1:]).read_text().split()
+    except (OSError, UnicodeDecodeError) as error:
+        usage(f"{token[1:]} cannot be read: {error}")
+    return words[-1] if words else ""
 
 
 def _become_run(directory: Path, user: str) -> NoReturn:

@@ -65,6 +65,15 @@ Location = Annotated[
         help="Where this host is, for maps, in decimal degrees: 39.74,-104.99.",
     ),
 ]
+HealthFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="COLOTRACE_HEALTH_FILE",
+        help="File in which to say every second whether the agent is attached, for the health "
+        "check of a container.",
+        dir_okay=False,
+    ),
+]
 
 
 def start(
@@ -86,6 +95,15 @@ def start(
             file_okay=False,
         ),
     ] = None,
+    join_token: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_JOIN_TOKEN",
+            metavar="TOKEN|@FILE",
+            help="Join with this token first, if no agent has joined in --state-dir yet: for "
+            "containers, which start by the same command each time.",
+        ),
+    ] = "",
     coordinator: Annotated[
         str,
         typer.Option(
@@ -146,6 +164,7 @@ def start(
     location: Location = "",
     rate: Rate = None,
     allow_private: AllowPrivate = False,
+    health_file: HealthFile = None,
     user: User = "",
 ) -> None:
     """Stay attached to a coordinator and run its jobs."""
@@ -153,15 +172,28 @@ def start(
 
     state = None
     if state_dir is not None:
-        own = (colo, city, coordinator, agent_id, insecure, tls_cert, tls_key, tls_ca)
+        from colotrace_agent.enrolment.state import Options, StateDirectory
+
+        state = StateDirectory(state_dir)
+        if join_token and not state.is_enrolled:
+            from .start_join import enrol
+
+            options = Options(
+                tags=tag or [],
+                location=location,
+                rate=rate,
+                allow_private=allow_private,
+                max_jobs=max_jobs,
+            )
+            enrol(state, join_token, agent_id=agent_id, options=options, user=user)
+        # The id of an agent that joins by --join-token is that in the directory from then on.
+        named = "" if join_token else agent_id
+        own = (colo, city, coordinator, named, insecure, tls_cert, tls_key, tls_ca)
         if any(own):
             usage(
                 "--state-dir says what this agent is; leave out --colo, --city, --coordinator, "
                 "--agent-id, --insecure and --tls-…"
             )
-        from colotrace_agent.enrolment.state import StateDirectory
-
-        state = StateDirectory(state_dir)
         kept = state.settings()
         colo, city, agent_id, coordinator = kept.colo, kept.city, kept.agent_id, kept.coordinator
         tls_cert = tls_key = state.agent
@@ -176,6 +208,8 @@ def start(
             max_jobs or options.max_jobs,
             allow_private or options.allow_private,
         )
+    elif join_token:
+        usage("--join-token needs --state-dir, the directory that keeps the agent's certificate")
     elif not colo or not city:
         usage("give --colo and --city; or --state-dir, if this host has joined a coordinator")
     files = {"certificate": tls_cert, "key": tls_key, "authority": tls_ca}
@@ -247,6 +281,7 @@ def start(
         rate=rate,
         sockets=sockets,
         state=state,
+        health_file=health_file,
     )
     if account is not None:
         # The account may not be able to read the installation, so modules are imported now.

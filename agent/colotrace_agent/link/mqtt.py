@@ -74,6 +74,11 @@ class MqttLink:
         self._invalid = 0
         self._invalid_logged_at = self._loop.time() - _INVALID_LOG_S
 
+    @property
+    def is_attached(self) -> bool:
+        """Whether the broker has this agent's presence."""
+        return self._retained.is_set()
+
     async def run(self) -> None:
         """Stays at the broker, and comes back whenever it is lost. Runs until cancelled."""
         await first_of(self._streams.run(), self._stay())

@@ -89,6 +89,11 @@ class Stream:
             return 0.0
         return self._clock.now() - max(self._up_at, self._asked_at)
 
+    @property
+    def is_attached(self) -> bool:
+        """Whether the coordinator has welcomed the agent on the stream that is up."""
+        return self._session.welcomed
+
     def take(self, job: Job | UnknownJob) -> None:
         """Take a job that came by the broker; it is answered on the stream, as soon as that is
         up."""

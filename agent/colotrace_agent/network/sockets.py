@@ -52,6 +52,16 @@ class RawSockets(NamedTuple):
     senders: dict[Family, socket.socket]
     receivers: dict[tuple[Family, PacketType], socket.socket]
 
+    def receive_buffer(self) -> int:
+        """Bytes of the smallest receive buffer for answers: `RECEIVE_BUFFER` at most, less if the
+        kernel allowed less."""
+        # The kernel doubles the size for its own bookkeeping (socket(7)).
+        sizes = (
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) // 2
+            for sock in self.receivers.values()
+        )
+        return min(sizes, default=RECEIVE_BUFFER)
+
     def close(self) -> None:
         """Close all sockets."""
         for sock in (*self.senders.values(), *self.receivers.values()):

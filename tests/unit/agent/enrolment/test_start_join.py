@@ -4,8 +4,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from colotrace_agent.commands import start_join
+from colotrace_agent.commands import start_join, start_run
 from colotrace_agent.enrolment import client
+from colotrace_agent.enrolment.state import Options, StateDirectory
 from colotrace_proto.enrolment import Certified
 from colotrace_proto.join_tokens import JoinToken
 from colotrace_proto.messages import ColoName
@@ -53,3 +54,51 @@ def test_running_agent_has_no_token_that_others_could_see(
     assert arguments[5:] == [f"--state-dir={tmp_path}/state", "--user=12345"]
     assert TOKEN not in environment.values()
     assert environment["LANG"] == "C.UTF-8"
+
+
+def enrolled_by(tmp_path: Path, token: str) -> StateDirectory:
+    state = StateDirectory(tmp_path / "state")
+    start_join.enrol(state, token, agent_id="", options=Options(), user="12345")
+    return state
+
+
+@pytest.mark.parametrize("line", [TOKEN, f"colotrace-agent join {TOKEN}\n"])
+def test_token_is_read_from_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    """Which holds the token alone, or what `agent enroll` printed."""
+    monkeypatch.setattr(client, "Enroller", Enroller)
+    file = tmp_path / "token"
+    file.write_text(line)
+    assert enrolled_by(tmp_path, f"@{file}").settings().agent_id == "a1"
+
+
+def test_missing_file_of_a_token_is_a_usage_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        enrolled_by(tmp_path, f"@{tmp_path}/none")
+    assert ended.value.code == 2
+    assert f"{tmp_path}/none cannot be read" in capsys.readouterr().err
+
+
+def test_run_joins_by_its_token_only_if_no_agent_has_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A container starts by the same command each time."""
+    monkeypatch.setattr(client, "Enroller", Enroller)
+    monkeypatch.setattr(start_run.startup, "open_sockets", lambda _: pytest.fail("is enrolled"))
+    enrolled_by(tmp_path, TOKEN)
+    before = (tmp_path / "state" / "settings.json").read_bytes()
+    with pytest.raises(pytest.fail.Exception):
+        start_run.start(state_dir=tmp_path / "state", join_token=TOKEN, agent_id="a1")
+    assert (tmp_path / "state" / "settings.json").read_bytes() == before
+    with pytest.raises(pytest.fail.Exception):
+        start_run.start(state_dir=tmp_path / "new", join_token=TOKEN, user="12345")
+    assert StateDirectory(tmp_path / "new").is_enrolled
+
+
+def test_join_token_of_run_needs_a_directory(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        start_run.start(join_token=TOKEN)
+    assert "--join-token needs --state-dir" in capsys.readouterr().err
