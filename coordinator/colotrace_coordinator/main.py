@@ -307,6 +307,7 @@ def serve(
         secret=os.environ.get("COLOTRACE_CA_SECRET", ""),
         secret_file=ca_secret_file,
         lifetime_s=agent_certificate_hours * 3_600,
+        data=data,
         location=location,
     )
     everywhere = "127.0.0.1" if insecure else ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .links.mqtt.choose import BrokerSettings
 
 SECRET_FILE = "ca.secret"  # noqa: S105 - a name
-"""The file beside SQLite's that has the secret of the CA's key."""
+"""The file in the directory of `--data` that has the secret of the CA's key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +125,7 @@ def choose_authority(
     secret: str,
     secret_file: Path | None,
     lifetime_s: float,
+    data: Path | None,
     location: Location,
 ) -> OwnAuthority | None:
     """The coordinator's own CA; None if agents have certificates of another one, or none.
@@ -139,12 +140,16 @@ def choose_authority(
                 f"--name is for certificates that the coordinator issues; {why} excludes it"
             )
         return None
-    if secret_file is None and location.file is not None:
-        secret_file = location.file.with_name(SECRET_FILE)
+    if secret_file is None:
+        if data is not None:
+            secret_file = data / SECRET_FILE
+        elif location.file is not None:
+            secret_file = location.file.with_name(SECRET_FILE)
     if not secret and secret_file is None:
         raise SetupError(
             "the CA's key is kept in the database, encrypted; give its secret in the variable "
-            "COLOTRACE_CA_SECRET, or in a file by --ca-secret-file"
+            "COLOTRACE_CA_SECRET, in a file by --ca-secret-file, or have it created in a directory "
+            "by --data"
         )
     chosen = tuple(dict.fromkeys(checked_name(name) for name in names)) or own_names()
     return OwnAuthority(

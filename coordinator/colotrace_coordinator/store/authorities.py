@@ -77,6 +77,7 @@ def secret_in(file: Path) -> str:
         # A file that is there may be read-only, as a container's secrets are.
         if file.exists() and (secret := file.read_text(encoding="utf-8").strip()):
             return secret
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(open_private(file), "r+", encoding="utf-8") as opened:
             # Coordinators that start together must not each write a secret of their own.
             fcntl.flock(opened, fcntl.LOCK_EX)

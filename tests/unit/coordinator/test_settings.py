@@ -29,6 +29,7 @@ def chosen(
     names: tuple[str, ...] = (),
     secret: str = "",
     secret_file: Path | None = None,
+    data: Path | None = None,
     location: Location = POSTGRESQL,
 ) -> OwnAuthority | None:
     return choose_authority(
@@ -39,6 +40,7 @@ def chosen(
         secret=secret,
         secret_file=secret_file,
         lifetime_s=60.0,
+        data=data,
         location=location,
     )
 
@@ -72,13 +74,16 @@ def test_flags_that_exclude_each_other_are_named(files: TlsPaths) -> None:
 
 
 def test_key_of_the_ca_needs_a_secret_outside_of_the_database(tmp_path: Path) -> None:
-    with pytest.raises(SetupError, match="COLOTRACE_CA_SECRET, or in a file by --ca-secret-file"):
+    with pytest.raises(SetupError, match="COLOTRACE_CA_SECRET, in a file by --ca-secret-file"):
         chosen()
     own = chosen(secret="s" * 32)
     assert own is not None
     assert own.secret_file is None
     assert "s" * 32 not in repr(own)
     assert chosen(secret_file=tmp_path / "secret") is not None
+    beside_postgresql = chosen(data=tmp_path)
+    assert beside_postgresql is not None
+    assert beside_postgresql.secret_file == tmp_path / "ca.secret"
 
 
 @pytest.mark.parametrize(
