@@ -7,47 +7,23 @@ queued audit lines and colos stay queued.
 """
 
 import asyncio
-import fcntl
-import os
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 from colotrace_proto.running import TimeLimit
-from colotrace_proto.starting import install_line
-from sqlalchemy import Connection, event, text
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import (
-    AsyncConnection,
-    AsyncEngine,
-    AsyncSession,
-    async_sessionmaker,
-    create_async_engine,
-)
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_sessionmaker
 
-from colotrace_coordinator.errors import (
-    CoordinatorError,
-    SetupError,
-    StoreError,
-    StoreUnavailableError,
-)
+from colotrace_coordinator.errors import CoordinatorError, StoreUnavailableError
 
-from .location import Location, open_private, prepare
+from .engine import ADVISORY_LOCK, LOCK_WAIT_S, engine_of, file_lock, translated
+from .location import Location, prepare
+from .schema import HEAD, revision, upgrade
 from .space import has_room, no_space_words
 
-HEAD = "0005"
-"""The revision of the newest migration."""
-
-_LOCK_WAIT_S = 30.0
 ANSWER_S = 5.0
-LOCKED_AFTER_S = 4.0
-"""SQLite gives up on a lock of another process by then: before `ANSWER_S`, so that the error says
-what is wrong, and no statement is cancelled while it waits."""
 _WATCH_EVERY_S = 5.0
-_ADVISORY_LOCK = 0x636F6C6F74726163  # "colotrac": shared by all coordinators of a database
 
 
 class Database:
@@ -57,7 +33,7 @@ class Database:
         """`frozen` opens the SQLite file read-only and immutable."""
         self._location = location
         self._frozen = frozen
-        self._engine = _engine(location, frozen=frozen)
+        self._engine = engine_of(location, frozen=frozen)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self.limit: TimeLimit = asyncio.timeout
         """Makes the timeouts of queries."""
@@ -101,9 +77,9 @@ class Database:
             return None
         database = cls(location, frozen=True)
         try:
-            with _translated(location):
+            with translated(location):
                 async with database._engine.connect() as connection:
-                    current = await connection.run_sync(_revision) == HEAD
+                    current = await connection.run_sync(revision) == HEAD
         except StoreUnavailableError:
             current = False
         if not current:
@@ -140,7 +116,7 @@ class Database:
     async def _thaw(self) -> None:
         await (await Database.open(self._location)).close()
         frozen = self._engine
-        self._engine = _engine(self._location, frozen=False)
+        self._engine = engine_of(self._location)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self._frozen = False
         await frozen.dispose()
@@ -158,7 +134,7 @@ class Database:
             StoreUnavailableError: the connection was lost, the database refuses, or it does not
                 answer in time.
         """
-        with _translated(self._location, frozen=self._frozen):
+        with translated(self._location, frozen=self._frozen):
             async with self.limit(ANSWER_S), self._sessions.begin() as session:
                 yield session
 
@@ -178,8 +154,8 @@ class Database:
 
     async def migrate(self) -> None:
         """Migrate the tables. Processes that start together migrate one after the other."""
-        async with _file_lock(self._location.file):
-            with _translated(self._location):
+        async with file_lock(self._location.file):
+            with translated(self._location):
                 async with self._engine.connect() as connection:
                     await self._migrate(connection)
 
@@ -194,10 +170,10 @@ class Database:
             # The driver starts no transaction for DDL, and a migration must be atomic.
             await connection.exec_driver_sql("BEGIN IMMEDIATE")
         else:
-            await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_S:.0f}s'")
-            await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})")
-        if await connection.run_sync(_revision) != HEAD:
-            await connection.run_sync(_upgrade)
+            await connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_WAIT_S:.0f}s'")
+            await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ADVISORY_LOCK})")
+        if await connection.run_sync(revision) != HEAD:
+            await connection.run_sync(upgrade)
         await connection.commit()
 
 
@@ -206,109 +182,3 @@ def _size(file: Path) -> int:
         return file.stat().st_size
     except OSError:
         return 0
-
-
-def _engine(location: Location, *, frozen: bool) -> AsyncEngine:
-    try:
-        if location.file is None:
-            # Detects connections that a restart of the server has closed.
-            return create_async_engine(location.url, pool_pre_ping=True, pool_size=10)
-        url = location.url
-        if frozen:
-            # https://www.sqlite.org/uri.html
-            uri = f"file:{quote(str(location.file))}"
-            url = url.set(database=uri, query={"mode": "ro", "immutable": "1", "uri": "true"})
-        engine = create_async_engine(url, connect_args={"timeout": LOCKED_AFTER_S})
-    except ImportError as error:
-        raise SetupError(
-            f"PostgreSQL's driver is missing; run: {install_line('postgres')}"
-        ) from error
-    event.listen(engine.sync_engine, "connect", _configure_sqlite)
-    return engine
-
-
-def _configure_sqlite(connection: Any, _record: object) -> None:
-    cursor = connection.cursor()
-    cursor.execute("PRAGMA foreign_keys=ON")
-    # In WAL mode a power failure can lose the last commits, but never corrupts the database.
-    cursor.execute("PRAGMA synchronous=NORMAL")
-    cursor.close()
-
-
-def _revision(connection: Connection) -> str | None:
-    if not connection.dialect.has_table(connection, "alembic_version"):
-        return None
-    row = connection.execute(text("SELECT version_num FROM alembic_version")).one_or_none()
-    return None if row is None else str(row[0])
-
-
-def _upgrade(connection: Connection) -> None:
-    # Imported here, since most starts need no migration.
-    from alembic import command
-    from alembic.config import Config
-    from alembic.script.revision import ResolutionError
-    from alembic.util import CommandError
-
-    config = Config()
-    config.set_main_option("script_location", "colotrace_coordinator.store:migrations")
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    try:
-        command.upgrade(config, "head")
-    except CommandError as error:
-        if not isinstance(error.__cause__, ResolutionError):  # the revision is known
-            raise
-        raise StoreError(
-            f"the database is of a newer colotrace than this one ({error}); upgrade this program"
-        ) from error
-
-
-@contextmanager
-def _translated(location: Location, *, frozen: bool = False) -> Iterator[None]:
-    """Turns errors of SQLAlchemy and the drivers into `StoreUnavailableError`."""
-    try:
-        yield
-    except UnicodeDecodeError as error:  # of the driver: text, or SQLite's own words on the schema
-        raise StoreUnavailableError(
-            f"the database {location} is damaged: {error}; restore it from a backup"
-        ) from error
-    except (SQLAlchemyError, OSError) as error:
-        cause = getattr(error, "orig", None)
-        if location.file is not None and (frozen or _says_full(cause)):
-            raise StoreUnavailableError(no_space_words(location.file)) from error
-        cause = cause or str(error) or "no answer in time"
-        raise StoreUnavailableError(
-            f"the database {location} does not answer: {cause}; check that it runs, "
-            "and the URL given with --database (or the directory given with --data)"
-        ) from error
-
-
-def _says_full(cause: BaseException | None) -> bool:
-    return getattr(cause, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-
-
-@asynccontextmanager
-async def _file_lock(file: Path | None) -> AsyncIterator[None]:
-    """Excludes other processes by flock(2), which the kernel releases when a process ends."""
-    if file is None:
-        yield
-        return
-    handle = open_private(file.with_name(file.name + ".lock"))
-    try:
-        try:
-            async with asyncio.timeout(_LOCK_WAIT_S):
-                while not _try_lock(handle):  # noqa: ASYNC110 — another process releases it
-                    await asyncio.sleep(0.05)
-        except TimeoutError as error:
-            raise StoreUnavailableError(f"another process keeps {file} locked") from error
-        yield
-    finally:
-        os.close(handle)
-
-
-def _try_lock(handle: int) -> bool:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

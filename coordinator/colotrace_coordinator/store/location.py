@@ -36,7 +36,7 @@ def locate(*, data: Path | None, database: str | None) -> Location:
         return _from_url(database)
     if data is None:
         raise SetupError("no database given: use --data DIR, or --database URL for PostgreSQL")
-    return _sqlite(data / FILE_NAME)
+    return located(data / FILE_NAME)
 
 
 def prepare(file: Path) -> None:
@@ -80,7 +80,8 @@ def open_private(file: Path) -> int:
     return handle
 
 
-def _sqlite(file: Path) -> Location:
+def located(file: Path) -> Location:
+    """The SQLite database in this file."""
     return Location(URL.create("sqlite+aiosqlite", database=str(file)), file)
 
 
@@ -95,7 +96,7 @@ def _from_url(text: str) -> Location:
     if backend == "sqlite":
         if not url.database or url.database == ":memory:":
             raise SetupError("--database sqlite:///… needs a file; the token commands share it")
-        return _sqlite(Path(url.database))
+        return located(Path(url.database))
     if backend not in {"postgresql", "postgres"}:
         raise SetupError(
             f"--database {backend}://… is not supported; use postgresql://… or sqlite:///FILE"

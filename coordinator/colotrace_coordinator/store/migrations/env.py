@@ -1,4 +1,4 @@
-"""What alembic runs: the steps, on the connection that `store.database` hands over."""
+"""What alembic runs: the steps, on the connection that `store.schema` hands over."""
 
 from alembic import context
 

@@ -12,7 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.util import CommandError
 from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailableError
-from colotrace_coordinator.store import database as database_module
+from colotrace_coordinator.store import engine as engine_module
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
 from colotrace_coordinator.store.tables import Base
@@ -135,7 +135,7 @@ async def test_database_that_another_process_keeps_locked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Writing fails, and says why; reading goes on, and writing does once the lock is free."""
-    monkeypatch.setattr(database_module, "LOCKED_AFTER_S", 0.05)
+    monkeypatch.setattr(engine_module, "LOCKED_AFTER_S", 0.05)
     location = locate(data=tmp_path, database=None)
     database = await Database.open(location)
     other = sqlite3.connect(str(location.file), isolation_level=None)

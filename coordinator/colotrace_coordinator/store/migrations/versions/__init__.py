@@ -1,1 +1,1 @@
-"""One file for each step; the newest one's `revision` is `store.database.HEAD`."""
+"""One file for each step; the newest one's `revision` is `store.schema.HEAD`."""
