@@ -13,6 +13,8 @@
     ├── StoreError                     storage; the text names the remedy
     │   ├── StoreUnavailableError          the database does not answer
     │   ├── DamagedMeasurementError        a stored measurement cannot be read
+    │   ├── BackupFileError                (store.backup.archive) a backup cannot be used
+    │   ├── RestoreRefusedError            (store.backup.restoring) the target is in use, or full
     │   └── UnknownIdError                 no such token, key or agent
     ├── EnrolmentRefusedError          an agent may not join or renew so; the text has the remedy
     ├── DamageError                    (store.history.seal) stored bytes are not as written

@@ -58,6 +58,14 @@ DatabaseUrl = Annotated[
         "can see flags (in ps): prefer the variable.",
     ),
 ]
+CaSecretFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="COLOTRACE_CA_SECRET_FILE",
+        help="File with the secret that encrypts the CA's key in the database, or else the "
+        "variable COLOTRACE_CA_SECRET. Default: ca.secret in --data, created by serve.",
+    ),
+]
 Account = Annotated[
     str,
     typer.Option(envvar="COLOTRACE_ACCOUNT", help="The account's id: 1 to 32 of [A-Za-z0-9._-]."),
@@ -141,14 +149,7 @@ def serve(
             help="How long agents' certificates are valid. Agents renew them at half of that.",
         ),
     ] = 168,
-    ca_secret_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="COLOTRACE_CA_SECRET_FILE",
-            help="File with the secret that encrypts the CA's key in the database, or else the "
-            "variable COLOTRACE_CA_SECRET. Default: ca.secret in --data, created if missing.",
-        ),
-    ] = None,
+    ca_secret_file: CaSecretFile = None,
     tls_cert: Annotated[
         Path | None,
         typer.Option(
@@ -359,6 +360,57 @@ def serve(
     gc.enable()
 
     run(settings)
+
+
+@app.command(epilog=_EXIT_CODES)
+def backup(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="Where to; - is standard output.", dir_okay=False)
+    ],
+    data: Data = None,
+    database: DatabaseUrl = None,
+) -> None:
+    """Write all of the database to a file, while the coordinator runs or not.
+
+    The file is for `restore`, also into a database of the other kind. It has everything but the
+    secret of the CA's key, settings, and files that flags name."""
+    from .commands import backup as commands
+    from .store.location import locate
+
+    commands.backup(locate(data=data, database=database), file)
+
+
+@app.command(epilog=_EXIT_CODES)
+def restore(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="Of `backup`; - is standard input.", dir_okay=False),
+    ],
+    data: Data = None,
+    database: DatabaseUrl = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            envvar="COLOTRACE_REPLACE",
+            help="Delete what the database has. Otherwise it must be empty.",
+        ),
+    ] = False,
+    ca_secret_file: CaSecretFile = None,
+) -> None:
+    """Make a database of a backup. Stop the coordinators before."""
+    from .commands import backup as commands
+    from .settings import choose_secret_file
+    from .store.location import locate
+
+    location = locate(data=data, database=database)
+    commands.restore(
+        location,
+        file,
+        replace=replace,
+        secret=os.environ.get("COLOTRACE_CA_SECRET", ""),
+        secret_file=choose_secret_file(ca_secret_file, data=data, location=location),
+    )
 
 
 @tokens.command("create", epilog=_EXIT_CODES)

@@ -116,6 +116,16 @@ def choose_tls(
     return None
 
 
+def choose_secret_file(given: Path | None, *, data: Path | None, location: Location) -> Path | None:
+    """The file with the secret of the CA's key: the given one, or else one in `--data` or beside
+    SQLite's."""
+    if given is not None:
+        return given
+    if data is not None:
+        return data / SECRET_FILE
+    return location.file.with_name(SECRET_FILE) if location.file is not None else None
+
+
 def choose_authority(
     *,
     insecure: bool,
@@ -140,11 +150,7 @@ def choose_authority(
                 f"--name is for certificates that the coordinator issues; {why} excludes it"
             )
         return None
-    if secret_file is None:
-        if data is not None:
-            secret_file = data / SECRET_FILE
-        elif location.file is not None:
-            secret_file = location.file.with_name(SECRET_FILE)
+    secret_file = choose_secret_file(secret_file, data=data, location=location)
     if not secret and secret_file is None:
         raise SetupError(
             "the CA's key is kept in the database, encrypted; give its secret in the variable "

@@ -91,3 +91,14 @@ def secret_in(file: Path) -> str:
         reason = getattr(error, "strerror", None) or error
         raise SetupError(f"cannot read the secret of the CA's key in {file}: {reason}") from error
     return secret
+
+
+def kept_secret(file: Path | None) -> str:
+    """The secret in a file, which is not created; "" if there is none.
+
+    Raises:
+        SetupError: the file cannot be read.
+    """
+    if file is None or not file.exists():
+        return ""
+    return secret_in(file)
