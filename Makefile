@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: forge fuzz help setup demo pictures test test-packages unit check bench accuracy load proto templates constraints clean
+.PHONY: dist forge fuzz help setup demo pictures test test-packages unit check bench accuracy load proto templates constraints clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -78,6 +78,9 @@ proto: setup  ## generate the protocol's stubs anew
 
 templates: setup  ## generate the probes' templates anew, by scapy
 	@$(BIN)/python scripts/templates.py
+
+dist: .venv/.python  ## build what a release consists of into dist/: wheel, sdist, debs, SBOM, checksums
+	@MAKE="$(MAKE)" scripts/dist
 
 constraints:  ## pin what a fresh install would choose today, with hashes (KEEP=1: only what is not pinned yet)
 	@PYTHON="$(PYTHON)" KEEP="$(KEEP)" scripts/constraints
