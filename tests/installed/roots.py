@@ -8,8 +8,10 @@ it boots, packages can be installed in it, for which it uses this machine's netw
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import shlex
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -22,6 +24,8 @@ from lab.processes import Process
 EXAMPLE4 = "93.184.215.14"
 EXAMPLE6 = "2606:2800:21f:cb07:6820:80da:af6b:8b2c"
 """A target with public addresses, as users have; here it is one hop behind the router."""
+SILENT = "192.0.78.9"
+"""A public address, to which the router knows a way, and nothing answers."""
 DOMAIN = "example.net"
 
 _BOOT_S = 60.0
@@ -56,16 +60,16 @@ class Root:
         self.address4 = f"10.71.{number}.2"
         self.address6 = f"fd71:{number}::2"
         self.namespace = namespace
-        self._directory = world.directory / name
+        self.directory = world.directory / name
         self._lower = lower
         self._nspawn: Process | None = None
         for part in ("upper", "work", "root"):
-            (self._directory / part).mkdir(parents=True)
+            (self.directory / part).mkdir(parents=True)
 
     @property
     def layers(self) -> str:
         """This host's files as the lower layers of another host's overlay. It must not run then."""
-        return f"{self._directory / 'upper'}:{self._lower}"
+        return f"{self.directory / 'upper'}:{self._lower}"
 
     def install(self, *packages: Path | str, timeout: float = 300) -> str:
         """Have apt install packages of Debian's or .deb files, before the host boots."""
@@ -113,6 +117,10 @@ class Root:
         """Write a file of the host, before it boots or after."""
         self._write(path, text.encode())
 
+    def append(self, path: str, text: str) -> None:
+        """Append to a file of the host, before it boots or after."""
+        self._write(path, text.encode(), how=">>")
+
     def boot(self) -> None:
         """Start the host's systemd, and wait until every unit of its target has started."""
         self._resolver()
@@ -124,7 +132,7 @@ class Root:
             "--resolv-conf=off",
             "--console=read-only",
         ]
-        log = (self._directory / "console").open("ab")
+        log = (self.directory / "console").open("ab")
         with log:
             self._nspawn = Process(
                 self._entered(command, cgroup=f"{self.world.tag}-{self.name}"),
@@ -220,7 +228,7 @@ class Root:
 
     def console(self) -> str:
         """What the host has printed on its console, over all boots."""
-        path = self._directory / "console"
+        path = self.directory / "console"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def _leader(self) -> int:
@@ -259,7 +267,7 @@ class Root:
         command = [
             "systemd-nspawn",
             "--quiet",
-            f"--directory={self._directory / 'root'}",
+            f"--directory={self.directory / 'root'}",
             "--register=no",
             f"--machine={self.name}",
         ]
@@ -276,7 +284,7 @@ class Root:
             _ENTER,
             "sh",
             self._lower,
-            str(self._directory),
+            str(self.directory),
             own_cgroup,
             *command,
         ]
@@ -288,12 +296,12 @@ class Root:
             MARK: str(self.world.tag),
         }
 
-    def _write(self, path: str, data: bytes) -> None:
-        script = 'mkdir -p "$(dirname "$1")" && cat > "$1"'
+    def _write(self, path: str, data: bytes, *, how: str = ">") -> None:
+        script = f'mkdir -p "$(dirname "$1")" && cat {how} "$1"'
         if self._nspawn:
             command = self.inside("sh", "-c", script, "sh", path)
         else:
-            path = f"{self._directory / 'root'}{path}"
+            path = f"{self.directory / 'root'}{path}"
             command = self._entered(["sh", "-c", script, "sh", path], cgroup="")
         subprocess.run(command, input=data, check=True)
 
@@ -319,19 +327,29 @@ class World:
         self.tag = tag
         self.directory = directory
         self.roots: dict[str, Root] = {}
+        self._numbers = itertools.count(1)
         self._hub = f"{tag}-hub"
         self._names: Process | None = None
         self._hosts = directory / "hosts"
 
     def root(self, name: str, lower: Path | str) -> Root:
         """A new host over a base, or over the layers of another host. It is not booted yet."""
-        number = len(self.roots) + 1
+        number = next(self._numbers)
         namespace = f"{self.tag}-r{number}"
         root = Root(self, name, lower=str(lower), number=number, namespace=namespace)
         self._connect(namespace, f"10.71.{number}", f"fd71:{number}:", number)
         self.roots[name] = root
         self._serve_names()
         return root
+
+    def remove(self, root: Root) -> None:
+        """Remove a host, with its files and its interface of the router."""
+        root.kill()
+        namespaces.delete([root.namespace])
+        shutil.rmtree(root.directory)
+        del self.roots[root.name]
+        for mounted in _cgroup_mounts():
+            _remove_cgroup(mounted / f"{self.tag}-{root.name}")
 
     def bring_up(self) -> None:
         """Make the router, and the target behind it."""
@@ -352,6 +370,7 @@ class World:
         self._in(target, f"ip -6 address add {EXAMPLE6}/128 dev lo")
         self._in(self._hub, f"ip route add {EXAMPLE4}/32 via 10.71.250.2")
         self._in(self._hub, f"ip -6 route add {EXAMPLE6}/128 via fd71:250::2")
+        self._in(self._hub, f"ip route add {SILENT}/32 via 10.71.250.2")
 
     def _connect(self, namespace: str, four: str, six: str, number: int) -> None:
         """Make a namespace whose only way out is through the router."""
@@ -408,14 +427,11 @@ class World:
             raise RootError(f"{command}: {done.stderr.strip()}")
 
     def take_down(self) -> None:
-        for root in self.roots.values():
-            root.kill()
+        for root in list(self.roots.values()):
+            self.remove(root)
         if self._names is not None:
             self._names.stop()
         reap.remove(self.tag)
-        for mounted in _cgroup_mounts():
-            for name in self.roots:
-                _remove_cgroup(mounted / f"{self.tag}-{name}")
 
 
 def _cgroup_mounts() -> list[Path]:
