@@ -106,6 +106,15 @@ def test_alert_rules_use_metrics_that_exist():
             assert {"alert", "expr", "labels", "annotations"} <= rule.keys()
 
 
+def test_every_alert_has_its_remedy():
+    """The table of alerts in the operations, and the rules, name the same alerts."""
+    rules = (ROOT / "deploy/prometheus/colotrace.rules.yaml").read_text()
+    _, _, rest = (ROOT / "docs" / "operations.md").read_text().partition("\n## Alerts\n")
+    table = re.split(r"\n## ", rest)[0]
+    there = re.findall(r"alert: (\w+)", rules)
+    assert sorted(re.findall(r"\bColotrace\w+", table)) == sorted(there)
+
+
 @pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.where)
 def test_every_sample_has_a_known_language(sample):
     """`tests/e2e/test_samples.py` runs it by its language; samples that cannot run are `text`."""
