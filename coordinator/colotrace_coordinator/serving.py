@@ -19,7 +19,9 @@ from . import garbage
 from .api.large import preload
 from .certificates import CertificateWatch
 from .colos.known import ColoFacts
-from .composition import Enrolling, Links, Parts, build
+from .composition.build import Parts, build
+from .composition.enrolling import Enrolling
+from .composition.links import Links
 from .errors import CoordinatorError, StoreUnavailableError
 from .fleet.registry import Registry
 from .listen import Address, bound, listen

@@ -6,10 +6,9 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import grpc
-from colotrace_proto.codec import encode_together
 from colotrace_proto.codec.batches import BATCHES_SINCE
 from colotrace_proto.messages import (
     PROTOCOL_VERSION,
@@ -25,11 +24,9 @@ from colotrace_proto.messages import (
 from colotrace_proto.running import RunningClock
 from colotrace_proto.v1 import fleet_pb2 as pb
 from grpc import aio
-from msgspec.structs import replace
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.authority.identity import IdentityId
-from colotrace_coordinator.errors import ListenError, StoreError
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
     Closing,
@@ -41,11 +38,13 @@ from colotrace_coordinator.fleet.registry import MAX_AGENTS
 from colotrace_coordinator.shares import Shares
 from colotrace_coordinator.turns import Turns
 
+from .calls import bound, read, write
+from .identities import REVOKED, Enrolled, identified
 from .intake import Intake, Origin
-from .options import MAX_STREAMS_OF_ONE, OPTIONS
+from .options import MAX_STREAMS_OF_ONE
 from .peer import address_of, certificate_of
 from .stream import AgentStream, StreamClosedError
-from .tls import AgentCertificate, ServerTls, TlsSource, vouches
+from .tls import AgentCertificate, ServerTls, TlsSource
 from .waiting import Waiting
 
 if TYPE_CHECKING:
@@ -61,10 +60,6 @@ HELLO_S = 10.0
 EXPIRY_CHECK_S = 0.5
 """Interval at which the expiry of agents' certificates is checked."""
 STOP_S = 2.0
-REVOKED = (
-    "this agent was revoked; to use this host again, make a join token with "
-    "colotrace-coordinator agent enroll and join anew"
-)
 _REJECTIONS = {
     Rejection.SUPERSEDED: grpc.StatusCode.ALREADY_EXISTS,
     Rejection.FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -74,21 +69,6 @@ _CLOSINGS = {
     Closing.SUPERSEDED: grpc.StatusCode.ALREADY_EXISTS,
     Closing.RESYNC: grpc.StatusCode.INVALID_ARGUMENT,
 }
-
-
-class Enrolled(Protocol):
-    """What is known of enrolled agents."""
-
-    async def is_valid(self, identity: IdentityId) -> bool:
-        """Whether the agent is enrolled and not revoked.
-
-        Raises:
-            StoreError: that cannot be told now.
-        """
-
-    def ends_at(self, identity: IdentityId) -> float:
-        """When the agent's newest certificate ends, in seconds since 1970; 0 if it is unknown or
-        revoked."""
 
 
 class _Attached(NamedTuple):
@@ -166,29 +146,14 @@ class DirectLink:
         if self._tls_source is not None:
             self._tls = ServerTls(self._tls_source)
             credentials = self._tls.credentials()
-        server = aio.server(options=OPTIONS)
-        # Messages arrive as bytes, and `intake` decodes them.
-        attach: Any = grpc.stream_stream_rpc_method_handler(
-            self._attach, response_serializer=pb.CoordinatorMessage.SerializeToString
+        server, port, address = bound(
+            self._attach, host=self._host, port=self._port, credentials=credentials
         )
-        service = pb.DESCRIPTOR.services_by_name["Fleet"].full_name
-        server.add_generic_rpc_handlers(
-            (grpc.method_handlers_generic_handler(service, {"Attach": attach}),)
-        )
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        address = f"{host}:{self._port}"
-        try:
-            if credentials is None:
-                port = server.add_insecure_port(address)
-            else:
-                port = server.add_secure_port(address, credentials)
-        except RuntimeError as error:
-            raise ListenError(f"cannot listen for agents on {address}: {error}") from error
         await server.start()
         self._server = server
         if self._tls is not None:
             self._end_expired()
-        self._log.info("agents_listening", address=f"{host}:{port}", tls=credentials is not None)
+        self._log.info("agents_listening", address=address, tls=credentials is not None)
         return port
 
     async def stop(self) -> None:
@@ -279,7 +244,7 @@ class DirectLink:
                 certificate = certificate_of(shown)
             holder = certificate.holder if certificate else address_of(context.peer())
             hello = await self._hello(context, holder)
-            hello = await self._identified(certificate, hello)
+            hello = await identified(hello, certificate, self._enrolled)
             origin = (holder, str(hello.colo), str(hello.agent_id))
             self._intake.admit(origin)
         except StreamClosedError as end:
@@ -303,7 +268,7 @@ class DirectLink:
         try:
             async with self._clock.timeout(self._hello_s) as scope:
                 with self._waiting.enter(holder, scope):
-                    payload = await _read(context)
+                    payload = await read(context)
         except TimeoutError:
             if self._clock.now() < until:
                 detail = "too many streams of this certificate or address wait for their Hello"
@@ -316,33 +281,6 @@ class DirectLink:
                 grpc.StatusCode.FAILED_PRECONDITION, "the first message is not Hello"
             )
         return hello
-
-    async def _identified(self, certificate: AgentCertificate | None, hello: Hello) -> Hello:
-        """The first message, with the colo and the id of an enrolled agent's certificate.
-
-        Raises:
-            StreamClosedError: the certificate is for another colo or for no agent, or the agent is
-                revoked.
-        """
-        if certificate is None:
-            return hello
-        if self._enrolled is None:
-            if not vouches(certificate.names, hello):
-                detail = f"the certificate does not name the colo {hello.colo}"
-                raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
-            return hello
-        if certificate.identity is None:
-            detail = "the certificate does not name an enrolled agent; join anew"
-            raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
-        try:
-            valid = await self._enrolled.is_valid(certificate.identity.id)
-        except StoreError as error:
-            detail = "the coordinator's database does not answer; it knows which agents are revoked"
-            raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail) from error
-        if not valid:
-            raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, REVOKED)
-        identity = certificate.identity
-        return replace(hello, colo=identity.colo, agent_id=identity.agent_id)
 
     async def _attached(
         self,
@@ -415,7 +353,7 @@ class DirectLink:
     ) -> Iterator[FromAgent]:
         return self._intake.messages(
             origin,
-            await _read(context),
+            await read(context),
             due=partial(self._events.frame_due, key),
             # Have the agent delete the job.
             stray=lambda job_id: self._send(key, Cancel(job_id)),
@@ -427,7 +365,7 @@ class DirectLink:
         offers = sum(isinstance(message, Job) for message in messages)
         if offers:
             self._intake.offered(origin, offers)
-        await _write(context, messages)
+        await write(context, messages)
 
     def _heard(self, key: AgentKey, stream: AgentStream, message: FromAgent) -> None:
         present = self._streams.get(key)
@@ -447,27 +385,3 @@ class DirectLink:
         """Whether it is an enrolled agent's, and no longer known."""
         known = self._enrolled
         return identity is not None and known is not None and not known.ends_at(identity)
-
-
-async def _write(context: "Context", messages: Sequence[FromCoordinator]) -> None:
-    """Send messages as one as soon as the transport takes it.
-
-    Raises:
-        StreamClosedError: the stream has ended meanwhile.
-    """
-    try:
-        await context.write(encode_together(messages))
-    except (aio.InternalError, aio.UsageError) as error:
-        raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, str(error)) from error
-
-
-async def _read(context: "Context") -> bytes:
-    """The agent's next message.
-
-    Raises:
-        StreamClosedError: the agent has closed its side.
-    """
-    message: object = await context.read()
-    if not isinstance(message, bytes):
-        raise StreamClosedError(grpc.StatusCode.OK, "")
-    return message

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import structlog
-from colotrace_coordinator.composition import build_tracing
+from colotrace_coordinator.composition.tracing import build_tracing
 from colotrace_coordinator.enrich.names import Names
 from colotrace_coordinator.fleet.registry import Registry
 from colotrace_coordinator.jobs.target_rates import UNLIMITED, TargetLimits

@@ -1,0 +1,50 @@
+"""The coordinator's own CA, and the agents that it has certified."""
+
+from dataclasses import dataclass
+
+from colotrace_coordinator.authority.sealed import Seal
+from colotrace_coordinator.enrolment.known import KnownAgents
+from colotrace_coordinator.enrolment.own_certificate import OwnCertificate
+from colotrace_coordinator.enrolment.registrar import Registrar
+from colotrace_coordinator.own_names import LOCAL_NAMES
+from colotrace_coordinator.store.authorities import Authorities, secret_in
+from colotrace_coordinator.store.enrolled import EnrolledAgents
+from colotrace_coordinator.store.enrolments import Enrolments
+
+from .base import Base, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolling:
+    """The coordinator's own CA, and the agents that it has certified."""
+
+    authorities: Authorities
+    certificate: OwnCertificate
+    known: KnownAgents
+    registrar: Registrar
+
+
+async def open_enrolling(base: Base, store: Store) -> Enrolling | None:
+    """The coordinator's own CA; None if agents have certificates of another one, or none.
+
+    Raises:
+        SetupError: the secret of the CA's key is wrong.
+    """
+    wanted = base.settings.authority
+    if wanted is None:
+        return None
+    secret = wanted.secret
+    if not secret and wanted.secret_file is not None:
+        secret = secret_in(wanted.secret_file)
+    authorities = Authorities(store.database)
+    authority = await authorities.open(Seal(secret))
+    agents = EnrolledAgents(store.database)
+    known = KnownAgents(agents)
+    await known.load()
+    names = tuple(dict.fromkeys((*wanted.names, *LOCAL_NAMES)))
+    return Enrolling(
+        authorities,
+        OwnCertificate(authority, names),
+        known,
+        Registrar(authority, Enrolments(store.database), agents, lifetime_s=wanted.lifetime_s),
+    )

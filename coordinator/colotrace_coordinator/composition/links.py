@@ -1,0 +1,67 @@
+"""The links to agents: gRPC, and the broker if there is one."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import structlog
+
+from colotrace_coordinator.fleet.link import FleetEvents
+from colotrace_coordinator.links.direct.server import DirectLink
+from colotrace_coordinator.links.direct.tls import TlsFiles, TlsSource
+from colotrace_coordinator.metrics import BrokerMetrics
+
+from .base import Base
+from .enrolling import Enrolling
+
+if TYPE_CHECKING:
+    from colotrace_coordinator.links.mqtt.link import MqttLink
+
+log = structlog.get_logger("colotrace_coordinator")
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The links to agents. `bus` is None without a broker."""
+
+    direct: DirectLink
+    bus: "MqttLink | None"
+
+
+def build_links(base: Base, events: FleetEvents, enrolling: Enrolling | None) -> Links:
+    """The links, which report to `events`."""
+    settings, bus = base.settings, None
+    if settings.mqtt is not None:
+        from colotrace_coordinator.links.mqtt.link import MqttLink  # needs the extra `mqtt`
+
+        bus = MqttLink(
+            events,
+            settings.mqtt.broker,
+            tls=settings.mqtt.tls,
+            metrics=BrokerMetrics(base.numbers),
+            log=log,
+            clock=base.clock,
+            peers=base.peers,
+            relay=base.relay,
+        )
+    tls: TlsSource | None = None
+    if enrolling is not None:
+        tls = enrolling.certificate
+    elif settings.tls is not None and settings.tls.agent_ca is not None:
+        tls = TlsFiles(
+            certificate=settings.tls.certificate,
+            key=settings.tls.key,
+            client_authority=settings.tls.agent_ca,
+        )
+    direct = DirectLink(
+        bus or events,
+        host=settings.grpc.host or "::",
+        port=settings.grpc.port,
+        tls=tls,
+        log=log,
+        clock=base.clock,
+        turns=base.turns,
+        enrolled=enrolling.known if enrolling is not None else None,
+    )
+    if bus is not None:
+        bus.answered_by(direct)
+    return Links(direct, bus)
