@@ -8,7 +8,7 @@ from pathlib import Path
 
 from eventually import wait_until
 
-from fleet.fleet import AgentSpec, Fleet
+from fleet.fleet import AgentSpec, Fleet, FleetError
 
 _BIN = Path(sys.executable).parent
 
@@ -54,6 +54,19 @@ class EnrolledFleet(Fleet):
             self.agents[name] = self._spawn(
                 spec.host, [_BIN / "colotrace-agent", *argv], stdout=stream, stderr=stream
             )
+
+    def join_only(self, spec: AgentSpec) -> None:
+        """Has it enrol; `start_agent` runs it then."""
+        line = self.command(
+            "agent", "enroll", "--colo", spec.colo, "--city", spec.city, "--address", self._join
+        )
+        argv = [
+            _BIN / "colotrace-agent", *line.split()[1:], "--only", "--allow-private",
+            "--state-dir", self.state(spec.agent_id), "--agent-id", spec.agent_id,
+        ]  # fmt: skip
+        done = self.lab.run_forked(spec.host, argv)
+        if done.returncode:
+            raise FleetError(done.stderr)
 
     def wait_logged(self, agent_id: str, words: str, *, within_s: float = 20) -> None:
         """Wait until an agent has logged this."""

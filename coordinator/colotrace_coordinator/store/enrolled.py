@@ -76,6 +76,19 @@ class EnrolledAgents:
             )
             return list(rows), at or since_ms
 
+    async def following(self, identity: str, *, most: int) -> Sequence[EnrolledAgent]:
+        """At most so many agents after this identity, in the order of their identities; "" is
+        before the first. Shows a change that was committed long after its time, too, which
+        `changed` misses."""
+        async with self._database.session() as session:
+            rows = await session.scalars(
+                select(EnrolledAgent)
+                .where(EnrolledAgent.id > identity)
+                .order_by(EnrolledAgent.id)
+                .limit(most)
+            )
+            return list(rows)
+
     async def revoke(self, identity: str) -> None:
         """Refuse the agent and its certificates from now on."""
         await self._set(identity, revoked_at=self._first_revoked())

@@ -9,6 +9,7 @@ from threading import Barrier
 
 import pytest
 from colotrace_coordinator.authority.sealed import Seal
+from colotrace_coordinator.enrolment.known import READ_AGAIN, KnownAgents
 from colotrace_coordinator.errors import EnrolmentRefusedError, SetupError, UnknownIdError
 from colotrace_coordinator.store import authorities
 from colotrace_coordinator.store.authorities import Authorities, secret_in
@@ -18,6 +19,7 @@ from colotrace_coordinator.store.enrolments import Enrolments, Joined
 from colotrace_coordinator.store.location import Location, open_private
 from colotrace_proto.messages import AgentId, ColoName
 from manual_clock import ManualClock
+from sqlalchemy import text
 
 DEN = ColoName("den01")
 SEAL = Seal("s" * 32)
@@ -255,3 +257,22 @@ async def test_revoked_agent_is_remembered_while_its_certificate_could_be_shown(
     clock.now += 1
     await agents.prune()
     assert await agents.find(identity) is None
+
+
+async def test_change_that_is_committed_long_after_its_time_is_seen(
+    database: Database, enrolments: Enrolments, agents: EnrolledAgents
+) -> None:
+    """Within as many looks as there are hundreds of agents."""
+    secret = await token(enrolments, uses=READ_AGAIN + 1)
+    joined = [await join(enrolments, secret, f"a{n}", f"{n:064d}") for n in range(READ_AGAIN + 1)]
+    ids = [each.identity.id for each in joined]
+    async with database.session() as session:  # they joined long ago
+        await session.execute(text("UPDATE agents SET changed_ms = 1"))
+    known = KnownAgents(agents)
+    await known.load()
+    async with database.session() as session:
+        await session.execute(text("UPDATE agents SET revoked_at = 1, changed_ms = 2"))
+    assert [await known.is_valid(each) for each in ids] == [True] * len(ids)
+    for _ in range(3):
+        await known.load()
+    assert [await known.is_valid(each) for each in ids] == [False] * len(ids)

@@ -29,6 +29,9 @@ class SlowAgents:
     async def changed(self, since_ms: int) -> tuple[list[EnrolledAgent], int]:
         return [row(revoked_at=self.revoked_at)], since_ms + 1
 
+    async def following(self, _: str, **__: int) -> list[EnrolledAgent]:
+        return []
+
 
 async def test_agent_that_is_revoked_while_it_is_looked_up_stays_revoked() -> None:
     """Otherwise its stream would never end: no later look would report it again."""
