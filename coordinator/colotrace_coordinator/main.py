@@ -42,9 +42,11 @@ app.add_typer(tokens, name="token")
 app.add_typer(keys, name="key")
 agents = _typer("Enrolled agents, and the join tokens with which they enrol.")
 authorities = _typer("The coordinator's own certificate authority.")
+brokers = _typer("The MQTT broker of several coordinators.")
 app.add_typer(colos, name="colo")
 app.add_typer(agents, name="agent")
 app.add_typer(authorities, name="ca")
+app.add_typer(brokers, name="broker")
 
 Data = Annotated[
     Path | None,
@@ -201,6 +203,15 @@ def serve(
             help="With --mqtt: the address at which agents reach --grpc, if it differs from that.",
         ),
     ] = None,
+    agent_mqtt: Annotated[
+        str | None,
+        typer.Option(
+            envvar="COLOTRACE_AGENT_MQTT",
+            metavar="URL",
+            help="With --mqtt: the broker's URL that enrolled agents get, mqtts://HOST[:PORT]. "
+            "Default: that of --mqtt, without user and password.",
+        ),
+    ] = None,
     asn_db: Annotated[
         Path | None,
         typer.Option(envvar="COLOTRACE_ASN_DB", help="File with ASNs, in MaxMind's format."),
@@ -323,12 +334,23 @@ def serve(
             raise SetupError(
                 f"--mqtt needs the Python package {error.name!r}; run: {install_line('mqtt')}"
             ) from error
-        if authority is not None and not advertise:
-            advertise = str(Address(authority.names[0], parse_address(grpc, flag="--grpc").port))
+        port = parse_address(grpc, flag="--grpc").port
+        if authority is not None and not advertise and port:
+            advertise = str(Address(authority.names[0], port))
         files = BrokerTls(authority=mqtt_ca, certificate=mqtt_cert, key=mqtt_key)
-        broker = choose_broker(mqtt, insecure=insecure, files=files, grpc=grpc, advertise=advertise)
-    elif advertise:
-        raise SetupError("--advertise needs --mqtt; leave it out")
+        broker = choose_broker(
+            mqtt,
+            insecure=insecure,
+            files=files,
+            grpc=grpc,
+            advertise=advertise,
+            for_agents=agent_mqtt,
+        )
+    for flag, given in (("--advertise", advertise), ("--agent-mqtt", agent_mqtt)):
+        if given and not mqtt:
+            raise SetupError(f"{flag} needs --mqtt; leave it out")
+    if agent_mqtt and authority is None:
+        raise SetupError("--agent-mqtt is for agents that enrol; leave it out")
     settings = ServeSettings(
         http=parse_address(http, flag="--http"),
         grpc=parse_address(grpc, flag="--grpc"),
@@ -684,6 +706,61 @@ def show_authority(data: Data = None, database: DatabaseUrl = None) -> None:
     from .store.location import locate
 
     commands.show_authority(locate(data=data, database=database))
+
+
+@brokers.command("files", epilog=_EXIT_CODES)
+def write_broker_files(
+    out: Annotated[
+        Path,
+        typer.Option(envvar="COLOTRACE_OUT", metavar="DIR", help="Directory of the files."),
+    ],
+    name: Annotated[
+        list[str],
+        typer.Option(
+            envvar="COLOTRACE_NAME",
+            metavar="HOST",
+            help="A host name or IP address of the broker; may be repeated.",
+        ),
+    ],
+    data: Data = None,
+    database: DatabaseUrl = None,
+    ca_secret_file: CaSecretFile = None,
+    follow: Annotated[
+        bool,
+        typer.Option(
+            "--follow",
+            envvar="COLOTRACE_FOLLOW",
+            help="Stay, and write them again within a second after agents were enrolled, renamed "
+            "or revoked.",
+        ),
+    ] = False,
+    pid_file: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_PID_FILE",
+            help="With --follow: send SIGHUP to the process in this file, so that it reads the "
+            "files again.",
+        ),
+    ] = None,
+) -> None:
+    """Write what Mosquitto needs: ca.pem, broker.pem, broker.key, and acl, the agents' rights."""
+    from .commands import broker as commands
+    from .logs import configure
+    from .own_names import checked_name
+    from .settings import choose_secret_file
+    from .store.location import locate
+
+    configure(LogFormat.AUTO, LogLevel.INFO)
+    location = locate(data=data, database=database)
+    commands.write_files(
+        location,
+        secret=os.environ.get("COLOTRACE_CA_SECRET", ""),
+        secret_file=choose_secret_file(ca_secret_file, data=data, location=location),
+        out=out,
+        names=tuple(dict.fromkeys(checked_name(each) for each in name)),
+        follow=follow,
+        pid_file=pid_file,
+    )
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from colotrace_proto.starting import mark_started
 
 from . import garbage
 from .api.large import preload
+from .authority.identity import IdentityId
 from .certificates import CertificateWatch
 from .colos.known import ColoFacts
 from .composition.build import Parts, build
@@ -180,16 +181,27 @@ async def _enrolling(
     name = settings.authority.names[0]
     advertised = settings.mqtt.advertise if settings.mqtt is not None else ""
     enrolling.registrar.coordinator = advertised or str(Address(name, places.grpc.port))
+    if settings.mqtt is not None:
+        enrolling.registrar.broker = settings.mqtt.for_agents
+        enrolling.registrar.broker_authority = settings.mqtt.authority.decode()
     join = bound(places.join, settings.authority.join)
     with contextlib.suppress(StoreUnavailableError):  # a full disk; the one before is kept
         await enrolling.authorities.announce(str(Address(name, join.port)))
     reloads = [direct.reload, servers.enrolment.reload_certificate]
     if settings.tls is None:
         reloads.append(servers.api.reload_certificate)
+
+    def end_revoked(identities: Collection[IdentityId]) -> None:
+        if parts.links.bus is not None:
+            parts.links.bus.judge()  # first: the end of its stream is then that of the agent
+        direct.end_revoked(identities)
+
+    if (renew := parts.links.renew_at_broker) is not None:
+        reloads.append(renew)
     return {
         "own-certificate": enrolling.certificate.run(reloads),
         "enrolled-agents": enrolling.known.run(
-            revoked=direct.end_revoked, drained=parts.tracing.reports.drain
+            revoked=end_revoked, drained=parts.tracing.reports.drain
         ),
     }
 

@@ -22,7 +22,8 @@ from .identifiers import is_colo_name, is_identifier, is_ip
 from .messages import AgentId, ColoName
 
 _ROOT = "colotrace/v1"
-ALL_AGENTS = f"{_ROOT}/agents/+/+/+"
+_AGENTS = f"{_ROOT}/agents"
+ALL_AGENTS = f"{_AGENTS}/+/+/+"
 """The subscription of coordinators to the presence of agents."""
 COORDINATORS = f"{_ROOT}/coordinators"
 """Topic of reports between coordinators; their content is the coordinators' own matter."""
@@ -127,6 +128,11 @@ def process_of(topic: str) -> Process | None:
     if not (is_colo_name(colo) and is_identifier(agent_id) and _BOOT.fullmatch(boot)):
         return None
     return Process(ColoName(colo), AgentId(agent_id), bytes.fromhex(boot))
+
+
+def agents(colo: ColoName) -> str:
+    """What the presences of the colo's agents begin with."""
+    return f"{_AGENTS}/{colo}"
 
 
 def jobs(colo: ColoName) -> str:

@@ -41,7 +41,9 @@ class Certified(msgspec.Struct, frozen=True, kw_only=True):
     """An agent's certificate, PEM, with what it is for. The CA's is not here: the agent keeps the
     one that its join token names.
 
-    `coordinator` is the address at which agents attach, HOST:PORT. `ends_at`: Unix seconds."""
+    `coordinator` is the address at which agents attach, HOST:PORT. `ends_at`: Unix seconds. `mqtt`:
+    URL of the broker at which agents take jobs, "" without one; `mqtt_ca`: the CA of its
+    certificate, PEM, "" if that is the CA of the join token. Older coordinators send neither."""
 
     colo: str
     city: str
@@ -49,6 +51,8 @@ class Certified(msgspec.Struct, frozen=True, kw_only=True):
     certificate: str
     coordinator: str
     ends_at: float
+    mqtt: str = ""
+    mqtt_ca: str = ""
 
 
 class EnrolmentMessageError(ValueError):

@@ -30,6 +30,7 @@ from lab.processes import stop_all
 
 from fleet.broker import Broker
 from fleet.data import prepare
+from fleet.enrolled_broker import EnrolledBroker
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -75,7 +76,7 @@ class Fleet:
         coordinator_flags: tuple[str, ...] = (),
         agent_flags: tuple[str, ...] = (),
         grpc_host: str | None = None,
-        broker: Broker | None = None,
+        broker: Broker | EnrolledBroker | None = None,
         beside: Fleet | None = None,
         database: str | None = None,
         disk_bytes: int | None = None,

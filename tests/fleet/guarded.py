@@ -121,17 +121,38 @@ class Visitor:
         will: str | None = None,
     ) -> None:
         """Connect with the user's password, or with the given password or certificate."""
-        self.refused = ""
-        self._answers: queue.SimpleQueue[list[ReasonCode]] = queue.SimpleQueue()
-        self._topics: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
         context = ssl.create_default_context(cafile=broker.authority.path)
-        port = broker.by_password
+        port, login = broker.by_password, None
         if pair is not None:
             context.load_cert_chain(pair.certificate, pair.key)
             port = broker.by_certificate
         elif user is not None:
-            self._client.username_pw_set(user, password or broker.password(user))
+            login = user, password or broker.password(user)
+        self.connect(broker.host, port, context, login=login, will=will)
+
+    @classmethod
+    def at(cls, host: str, port: int, context: ssl.SSLContext) -> Self:
+        """Connect to any broker, with the certificate of the context."""
+        visitor = cls.__new__(cls)
+        visitor.connect(host, port, context)
+        return visitor
+
+    def connect(
+        self,
+        host: str,
+        port: int,
+        context: ssl.SSLContext,
+        *,
+        login: tuple[str, str] | None = None,
+        will: str | None = None,
+    ) -> None:
+        """Connect, once. `login`: user and password."""
+        self.refused = ""
+        self._answers: queue.SimpleQueue[list[ReasonCode]] = queue.SimpleQueue()
+        self._topics: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv5)
+        if login is not None:
+            self._client.username_pw_set(*login)
         self._client.tls_set_context(context)
         if will is not None:
             self._client.will_set(will, b"", qos=1, retain=True)
@@ -141,7 +162,7 @@ class Visitor:
         self._client.on_subscribe = lambda *given: self._answers.put(given[3])
         self._client.on_publish = lambda *given: self._answers.put([given[3]])
         self._client.on_message = lambda _client, _data, message: self._topics.put(message.topic)
-        self._client.connect(broker.host, port)
+        self._client.connect(host, port)
         self._client.loop_start()
         answer = self._answers.get(timeout=WAIT_S)
         if not answer or answer[0].is_failure:

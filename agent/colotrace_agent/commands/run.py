@@ -117,7 +117,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     if settings.state is not None:
         from colotrace_agent.enrolment.renewal import Renewal
 
-        work.append(Renewal(settings.state).run())
+        work.append(Renewal(settings.state, renewed=_to_broker(settings)).run())
     if settings.health_file is not None:
         work.append(keep_health(settings.health_file, attached=lambda: link.is_attached))
     try:
@@ -126,6 +126,21 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
         news.close()
         clock.close()
     _log.info("agent down")
+
+
+def _to_broker(settings: RunSettings) -> Callable[[], None]:
+    """Has the next connection to the broker use the certificate as it is then."""
+    state, context = settings.state, settings.broker_tls
+
+    def use() -> None:
+        if state is None or context is None:
+            return
+        try:
+            context.load_cert_chain(state.agent)
+        except OSError as error:
+            _log.warning("certificate not used at the broker", reason=str(error))
+
+    return use
 
 
 async def _until_stopped(stop: _Stop, jobs: Jobs, link: Stream | MqttLink) -> None:

@@ -170,7 +170,7 @@ def start(
     """Stay attached to a coordinator and run its jobs."""
     from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier, with_ascii_host
 
-    state = None
+    state, mqtt_ca_text = None, ""
     if state_dir is not None:
         from colotrace_agent.enrolment.state import Options, StateDirectory
 
@@ -198,6 +198,8 @@ def start(
         colo, city, agent_id, coordinator = kept.colo, kept.city, kept.agent_id, kept.coordinator
         tls_cert = tls_key = state.agent
         tls_ca = state.authority
+        mqtt = mqtt or kept.mqtt
+        mqtt_ca_text = kept.mqtt_ca
         options = kept.options
         tag, location, rate = (
             tag or options.tags,
@@ -241,6 +243,8 @@ def start(
     if mqtt:
         broker_files = files | {"authority": mqtt_ca or tls_ca}
         broker, broker_tls = _broker(mqtt, broker_files, insecure=insecure)
+        if mqtt_ca_text and not mqtt_ca and broker_tls is not None:
+            broker_tls.load_verify_locations(cadata=mqtt_ca_text)
 
     from importlib.metadata import version
 

@@ -34,7 +34,10 @@ class Renewal:
         *,
         clock: Callable[[], float] = time.time,
         first_pause_s: float = FIRST_PAUSE_S,
+        renewed: Callable[[], None] = lambda: None,
     ) -> None:
+        """`renewed` is called after each renewal."""
+        self._renewed = renewed
         self._state = state
         self._clock = clock
         self._first_pause_s = first_pause_s
@@ -46,6 +49,7 @@ class Renewal:
             ends_at = await self._until_renewed(ended_at)
             left_s = ends_at - self._clock()
             _log.info("certificate renewed", days=round(left_s / 86_400, 1))
+            self._renewed()
             if left_s <= 0:
                 # Each further one would be due at once, too.
                 _log.warning(

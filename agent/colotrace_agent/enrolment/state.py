@@ -37,7 +37,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What `settings.json` holds. `join` is where certificates are renewed, and `coordinator` where
-    the agent attaches, both HOST:PORT. Times are Unix seconds."""
+    the agent attaches, both HOST:PORT. `mqtt` is the URL of the broker at which it takes jobs, ""
+    for none, and `mqtt_ca` the CA of the broker's certificate, PEM, "" for the coordinator's. Times
+    are Unix seconds."""
 
     version: int
     colo: str
@@ -48,6 +50,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     certified_at: float
     ends_at: float
     options: Options
+    mqtt: str = ""
+    mqtt_ca: str = ""
 
     @property
     def renew_at(self) -> float:
@@ -207,6 +211,8 @@ def settings_of(certified: Certified, *, join: str, now: float, options: Options
         certified_at=now,
         ends_at=certified.ends_at,
         options=options,
+        mqtt=certified.mqtt,
+        mqtt_ca=certified.mqtt_ca,
     )
 
 

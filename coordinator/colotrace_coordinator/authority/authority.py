@@ -113,49 +113,72 @@ class Authority:
         lifetime_s: float,
     ) -> tuple[bytes, float]:
         """A TLS client's certificate for an agent, PEM, and when it ends. Its common name is the
-        colo, as in certificates of other CAs."""
-        now = self._clock()
-        certificate = (
-            _begun(
-                _named(identity.colo), self._own.subject, key, self._public, now, now + lifetime_s
-            )
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(identity.uri)]),
-                critical=False,
-            )
-            .sign(self._key, hashes.SHA256())
+        identity, which an MQTT broker takes for the user's name."""
+        certificate = self._signed(
+            key,
+            name=identity.id,
+            alternatives=[x509.UniformResourceIdentifier(identity.uri)],
+            usage=ExtendedKeyUsageOID.CLIENT_AUTH,
+            lifetime_s=lifetime_s,
         )
         return certificate.public_bytes(Encoding.PEM), certificate.not_valid_after_utc.timestamp()
 
+    def for_client(self, name: str, *, lifetime_s: float = SERVER_LIFETIME_S) -> Issued:
+        """A TLS client's certificate with a new key, and this common name."""
+        return self._issued(
+            name, alternatives=[], usage=ExtendedKeyUsageOID.CLIENT_AUTH, lifetime_s=lifetime_s
+        )
+
     def for_server(self, names: Sequence[str], *, lifetime_s: float = SERVER_LIFETIME_S) -> Issued:
         """A TLS server's certificate with a new key, for these host names and IP addresses."""
+        return self._issued(
+            names[0][:64],
+            alternatives=[_alternative(name) for name in names],
+            usage=ExtendedKeyUsageOID.SERVER_AUTH,
+            lifetime_s=lifetime_s,
+        )
+
+    def _issued(
+        self,
+        name: str,
+        *,
+        alternatives: Sequence[x509.GeneralName],
+        usage: x509.ObjectIdentifier,
+        lifetime_s: float,
+    ) -> Issued:
         key = ec.generate_private_key(ec.SECP256R1())
-        now = self._clock()
-        certificate = (
-            _begun(
-                _named(names[0][:64]),
-                self._own.subject,
-                key.public_key(),
-                self._public,
-                now,
-                now + lifetime_s,
-            )
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(
-                x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False
-            )
-            .sign(self._key, hashes.SHA256())
+        certificate = self._signed(
+            key.public_key(),
+            name=name,
+            alternatives=alternatives,
+            usage=usage,
+            lifetime_s=lifetime_s,
         )
         return Issued(
             certificate.public_bytes(Encoding.PEM),
             _key_text(key),
             certificate.not_valid_after_utc.timestamp(),
         )
+
+    def _signed(
+        self,
+        key: ec.EllipticCurvePublicKey,
+        *,
+        name: str,
+        alternatives: Sequence[x509.GeneralName],
+        usage: x509.ObjectIdentifier,
+        lifetime_s: float,
+    ) -> x509.Certificate:
+        now = self._clock()
+        begun = (
+            _begun(_named(name), self._own.subject, key, self._public, now, now + lifetime_s)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        )
+        if alternatives:
+            begun = begun.add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        return begun.sign(self._key, hashes.SHA256())
 
     def has_signed(self, certificate: x509.Certificate) -> bool:
         """Whether the certificate is this authority's, expired or not."""

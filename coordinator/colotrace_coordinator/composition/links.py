@@ -1,6 +1,8 @@
 """The links to agents: gRPC, and the broker if there is one."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,11 +27,13 @@ class Links:
 
     direct: DirectLink
     bus: "MqttLink | None"
+    renew_at_broker: Callable[[], None] | None
+    """Use a new certificate at the broker from the next connection on; None if it is from files."""
 
 
 def build_links(base: Base, events: FleetEvents, enrolling: Enrolling | None) -> Links:
     """The links, which report to `events`."""
-    settings, bus = base.settings, None
+    settings, bus, renew = base.settings, None, None
     if settings.mqtt is not None:
         from colotrace_coordinator.links.mqtt.link import MqttLink  # needs the extra `mqtt`
 
@@ -42,7 +46,12 @@ def build_links(base: Base, events: FleetEvents, enrolling: Enrolling | None) ->
             clock=base.clock,
             peers=base.peers,
             relay=base.relay,
+            enrolled=enrolling.known if enrolling is not None else None,
         )
+        context = settings.mqtt.tls
+        if enrolling is not None and context is not None and not settings.mqtt.has_certificate:
+            renew = partial(enrolling.certificate.load_client, context)
+            renew()
     tls: TlsSource | None = None
     if enrolling is not None:
         tls = enrolling.certificate
@@ -64,4 +73,4 @@ def build_links(base: Base, events: FleetEvents, enrolling: Enrolling | None) ->
     )
     if bus is not None:
         bus.answered_by(direct)
-    return Links(direct, bus)
+    return Links(direct, bus, renew)

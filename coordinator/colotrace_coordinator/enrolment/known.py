@@ -37,6 +37,9 @@ class KnownAgents:
         self._valid: dict[IdentityId, float] = {}
         self._revoked: set[IdentityId] = set()
         self._drained: dict[IdentityId, AgentName] = {}
+        # Of the valid ones. No two of them have the same name.
+        self._names: dict[IdentityId, AgentName] = {}
+        self._named: dict[AgentName, IdentityId] = {}
         self._seen_ms = 0
         self._read_up_to = ""
 
@@ -64,6 +67,17 @@ class KnownAgents:
         """When the agent's newest certificate ends, in Unix seconds; 0 if it is unknown or
         revoked."""
         return self._valid.get(identity, 0.0)
+
+    def is_named(self, name: AgentName, *, now: float) -> bool:
+        """Whether an agent with this colo and id is enrolled, not revoked, and has a certificate
+        that has not ended by `now`, in Unix seconds."""
+        identity = self._named.get(name)
+        return identity is not None and self._valid[identity] > now
+
+    def named(self, *, now: float) -> dict[IdentityId, AgentName]:
+        """Colo and id of the agents that are enrolled, not revoked, and have a certificate that has
+        not ended by `now`."""
+        return {each: name for each, name in self._names.items() if self._valid[each] > now}
 
     async def run(
         self,
@@ -114,10 +128,15 @@ class KnownAgents:
                 # A revocation is final: this row was read before it, by a slower look.
                 continue
             self._drained.pop(identity, None)
+            former = self._names.pop(identity, None)
+            if former is not None and self._named.get(former) == identity:
+                del self._named[former]
             if agent.revoked_at is None:
+                name = ColoName(agent.colo), AgentId(agent.agent_id)
                 self._valid[identity] = agent.certificate_ends_at
+                self._names[identity], self._named[name] = name, identity
                 if agent.drained:
-                    self._drained[identity] = ColoName(agent.colo), AgentId(agent.agent_id)
+                    self._drained[identity] = name
             else:
                 self._valid.pop(identity, None)
                 self._revoked.add(identity)

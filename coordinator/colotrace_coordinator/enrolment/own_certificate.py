@@ -1,6 +1,7 @@
-"""The coordinator's own certificate: issued by its CA at each start, and again at half of its life.
+"""The coordinator's own certificates: issued by its CA at each start, and again at half of their
+life.
 
-Its key is in memory only.
+Their keys are in memory only. One is for servers; the other is that of a client of the broker.
 """
 
 import asyncio
@@ -17,6 +18,9 @@ from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.links.direct.tls import TlsTexts
 
 CHECK_S = 60.0
+
+BROKER_USER = "coordinator"
+"""The common name of a coordinator's certificate at the broker, which takes it for the user."""
 
 log = structlog.get_logger(__name__)
 
@@ -39,13 +43,13 @@ class OwnCertificate:
         self._issued = self._issue()
 
     def load(self, context: ssl.SSLContext) -> None:
-        """Use the certificate in a context of Python's ssl, which takes files only."""
-        handle = os.memfd_create("certificate")
-        try:
-            os.write(handle, self._issued.certificate + self._issued.key)
-            context.load_cert_chain(f"/proc/self/fd/{handle}")
-        finally:
-            os.close(handle)
+        """Use the certificate in a context of Python's ssl."""
+        _load(self._issued, context)
+
+    def load_client(self, context: ssl.SSLContext) -> None:
+        """Use a new certificate of a client of the broker in a context, and trust this CA."""
+        _load(self._authority.for_client(BROKER_USER, lifetime_s=self._lifetime_s), context)
+        context.load_verify_locations(cadata=self._authority.certificate.decode())
 
     def read(self) -> TlsTexts:
         """The certificate, its key, and the CA for agents' certificates."""
@@ -75,3 +79,13 @@ class OwnCertificate:
 
     def _issue(self) -> Issued:
         return self._authority.for_server(self._names, lifetime_s=self._lifetime_s)
+
+
+def _load(issued: Issued, context: ssl.SSLContext) -> None:
+    """Python's ssl takes files only."""
+    handle = os.memfd_create("certificate")
+    try:
+        os.write(handle, issued.certificate + issued.key)
+        context.load_cert_chain(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)

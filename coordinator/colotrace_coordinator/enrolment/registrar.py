@@ -48,6 +48,10 @@ class Registrar:
         self._agents = agents
         self.coordinator = ""
         """The address at which agents attach, HOST:PORT; set it before the first request."""
+        self.broker = ""
+        self.broker_authority = ""
+        """URL of the broker at which agents take jobs, and the CA of its certificate, PEM; ""
+        without a broker, or if the CA is this one."""
         self._lifetime_s = lifetime_s
         self._clock = clock
 
@@ -134,6 +138,8 @@ class Registrar:
             certificate=certificate.decode(),
             coordinator=self.coordinator,
             ends_at=ends_at,
+            mqtt=self.broker,
+            mqtt_ca=self.broker_authority,
         )
 
 

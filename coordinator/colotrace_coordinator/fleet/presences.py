@@ -132,6 +132,10 @@ class Presences:
         for known in self._known.values():
             known.until, known.doubted = now + CONFIRM_S, True
 
+    def gone(self, process: Process, now: float) -> list[Event]:
+        """Drop a process, as if it had said that it is gone."""
+        return self._gone(process, now)
+
     def expire(self, now: float) -> list[Event]:
         """Drop the presences that were not renewed in time."""
         events: list[Event] = []

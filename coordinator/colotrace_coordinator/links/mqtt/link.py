@@ -10,6 +10,9 @@ their counts, and follow each other's measurements, on the same connection to th
 import asyncio
 import secrets
 import ssl
+import time
+from collections.abc import Callable
+from typing import Protocol
 
 from aiomqtt import Client, Message, MqttError
 from colotrace_proto import bus
@@ -44,6 +47,7 @@ from colotrace_coordinator.fleet.link import (
     Rejection,
 )
 from colotrace_coordinator.fleet.presences import Announced, Event, Gone, Presences
+from colotrace_coordinator.fleet.registry import AgentName
 from colotrace_coordinator.metrics import BrokerMetrics
 from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.peers.relay.relay import Relay
@@ -51,6 +55,7 @@ from colotrace_coordinator.peers.relay.relay import Relay
 from .outgoing import Outgoing
 from .relayed import relay_measurements
 from .reports import exchange_reports
+from .strangers import Strangers
 
 _PAUSE_S, _MAX_PAUSE_S = 0.2, 1.0
 """First and longest pause between attempts to connect."""
@@ -62,6 +67,14 @@ _LARGE = 2_000
 _BYTES = bytes | bytearray
 _UNANSWERED_S = 60.0
 """How long an unanswered job is kept; longer than any job lives."""
+
+
+class Enrolled(Protocol):
+    """What is known of enrolled agents."""
+
+    def is_named(self, name: AgentName, *, now: float) -> bool:
+        """Whether an agent with this colo and id is enrolled, not revoked, and has a certificate
+        that has not ended by `now`, in Unix seconds."""
 
 
 class MqttLink:
@@ -78,9 +91,16 @@ class MqttLink:
         clock: RunningClock,
         peers: Peers | None = None,
         relay: Relay | None = None,
+        enrolled: Enrolled | None = None,
+        wall: Callable[[], float] = time.time,
         expire_every_s: float = EXPIRE_EVERY_S,
         outgoing: Outgoing | None = None,
     ) -> None:
+        """`enrolled` says whose presences count; None: those of all agents that the broker lets
+        publish one. `wall` gives seconds since 1970; certificates end by it."""
+        self._enrolled = enrolled
+        self._wall = wall
+        self._strangers = Strangers()
         self._expire_every_s = expire_every_s
         self._events = events
         self._broker = broker
@@ -190,10 +210,29 @@ class MqttLink:
             now = self._clock.now()
             for job_id in [j for j, at in self._unanswered.items() if now - at > _UNANSWERED_S]:
                 del self._unanswered[job_id]
+            self.judge()
             if not self._blocked:  # else no agent could renew its presence
                 self._do(self._presences.expire(now))
             if self._relay is not None:
                 self._relay.expire()
+
+    def judge(self) -> None:
+        """Ignore agents that were revoked or whose certificates have ended, and hear those that
+        have enrolled meanwhile."""
+        if self._enrolled is None:
+            return
+        now = self._clock.now()
+        for process in [each for each in self._presences.processes() if not self._counts(each)]:
+            self._log.info("agent_ignored", agent=process.agent_id, colo=process.colo)
+            self._do(self._presences.gone(process, now))
+        for process, content, expires_at in self._strangers.admitted(self._counts, now):
+            self._presence(process.presence, content, expires_at - now)
+
+    def _counts(self, process: Process) -> bool:
+        """Whether its agent is enrolled; who published a presence is known by its topic alone,
+        since the broker lets each user publish below its own only."""
+        name = process.colo, process.agent_id
+        return self._enrolled is None or self._enrolled.is_named(name, now=self._wall())
 
     # Commands
 
@@ -232,6 +271,14 @@ class MqttLink:
             return
         # A retained presence that is no longer renewed must not live longer here.
         left_s = getattr(message.properties, "MessageExpiryInterval", bus.PRESENCE_EXPIRY_S)
+        process = bus.process_of(topic)
+        if process is not None and not self._counts(process):
+            if self._strangers.keep(process, content, self._clock.now() + left_s):
+                self._log.info("agent_unknown", agent=process.agent_id, colo=process.colo)
+            return
+        self._presence(topic, content, left_s)
+
+    def _presence(self, topic: str, content: bytes, left_s: float) -> None:
         try:
             events = self._presences.heard(topic, content, self._clock.now(), expiry_s=left_s)
         except ProtocolError as error:
@@ -303,8 +350,10 @@ class MqttLink:
         del self._announced[agent]
         if agent in self._up:  # it may still finish its jobs
             self._events.set_available(agent, available=False, away=True)
-        else:
+        elif self._counts(process):
             self._events.detached(agent, "the broker announced that it had gone")
+        else:
+            self._events.detached(agent, "it was revoked, or its certificate has ended")
 
     # Reports of the streams
 

@@ -41,13 +41,13 @@ def requested(key: object, name: str = "anything") -> bytes:
 
 
 def test_agent_gets_a_certificate_of_its_identity_alone(authority: Authority) -> None:
-    """Whatever names it asks for."""
+    """Whatever names it asks for. Its common name is the identity, a broker's user."""
     key = ec.generate_private_key(ec.SECP256R1())
     asked = requested_key(requested(key, "coordinator.example.net"))
     pem, ends_at = authority.for_agent(AGENT, asked, lifetime_s=LIFETIME_S)
     assert ends_at == NOW + LIFETIME_S
     read = agent_certificate(pem)
-    assert (read.names, read.expires_at) == (("den01",), ends_at)
+    assert (read.names, read.expires_at) == ((AGENT.id,), ends_at)
     certificate = x509.load_pem_x509_certificate(pem)
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert identity_of(names.get_values_for_type(x509.UniformResourceIdentifier)) == AGENT

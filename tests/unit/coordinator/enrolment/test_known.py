@@ -5,12 +5,15 @@ import asyncio
 from colotrace_coordinator.authority.identity import IdentityId
 from colotrace_coordinator.enrolment.known import KnownAgents
 from colotrace_coordinator.store.tables import EnrolledAgent
+from colotrace_proto.messages import AgentId, ColoName
 
 AGENT = IdentityId("0123456789abcdef")
 
 
 def row(*, revoked_at: int | None) -> EnrolledAgent:
-    return EnrolledAgent(id=AGENT, certificate_ends_at=1_000, revoked_at=revoked_at)
+    return EnrolledAgent(
+        id=AGENT, colo="den01", agent_id="a", certificate_ends_at=1_000, revoked_at=revoked_at
+    )
 
 
 class SlowAgents:
@@ -44,3 +47,49 @@ async def test_agent_that_is_revoked_while_it_is_looked_up_stays_revoked() -> No
     agents.answer.set()
     assert not await attaching
     assert not await known.is_valid(AGENT)
+
+
+def named(identity: str, agent_id: str, *, revoked_at: int | None = None) -> EnrolledAgent:
+    return EnrolledAgent(
+        id=identity,
+        colo="den01",
+        agent_id=agent_id,
+        certificate_ends_at=1_000,
+        revoked_at=revoked_at,
+        drained=False,
+    )
+
+
+class Rows:
+    """What the next look reads."""
+
+    def __init__(self) -> None:
+        self.rows: list[EnrolledAgent] = []
+
+    async def changed(self, since_ms: int) -> tuple[list[EnrolledAgent], int]:
+        return self.rows, since_ms + 1
+
+    async def following(self, _: str, **__: int) -> list[EnrolledAgent]:
+        return []
+
+
+async def test_name_counts_while_its_agent_is_enrolled_and_certified() -> None:
+    """Another agent may have it once the first is revoked; a name that is no longer used counts no
+    more."""
+    rows = Rows()
+    known = KnownAgents(rows)  # type: ignore[arg-type]
+    name = ColoName("den01"), AgentId("a")
+    rows.rows = [named("1" * 16, "a")]
+    await known.load()
+    assert known.is_named(name, now=999)
+    assert not known.is_named(name, now=1_000)
+    rows.rows = [named("2" * 16, "a"), named("1" * 16, "a", revoked_at=1)]
+    await known.load()
+    assert known.is_named(name, now=0)
+    assert known.named(now=0) == {"2" * 16: name}
+    rows.rows = [named("2" * 16, "b")]
+    await known.load()
+    assert not known.is_named(name, now=0)
+    rows.rows = [named("2" * 16, "b", revoked_at=1)]
+    await known.load()
+    assert known.named(now=0) == {}

@@ -73,3 +73,24 @@ def test_a_key_alone(tmp_path: Path) -> None:
     """It would not be shown."""
     with pytest.raises(SetupError, match="give --mqtt-cert, too"):
         choose("mqtts://h", files=BrokerTls(key=tmp_path / "key.pem"))
+
+
+def test_agents_get_the_url_without_credentials() -> None:
+    assert choose("mqtts://u:p@h").for_agents == "mqtts://h:8883"
+    other = choose_broker(
+        "mqtts://u:p@h",
+        insecure=False,
+        files=NONE,
+        grpc=HERE,
+        advertise=None,
+        for_agents="mqtts://broker.example.net:8884",
+    )
+    assert other.for_agents == "mqtts://broker.example.net:8884"
+
+
+@pytest.mark.parametrize("url", ["mqtt://h", "mqtts://u:p@h"])
+def test_url_for_agents_is_encrypted_and_has_no_user(url: str) -> None:
+    with pytest.raises(SetupError, match="--agent-mqtt"):
+        choose_broker(
+            "mqtts://h", insecure=False, files=NONE, grpc=HERE, advertise=None, for_agents=url
+        )
