@@ -6,8 +6,11 @@ The file is long because each flag is declared here once, with its bounds and he
 import gc
 import os
 import sys
+from collections.abc import Callable
+from functools import partial
+from inspect import Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from colotrace_proto.output import EXIT_INTERRUPTED, say
@@ -15,6 +18,9 @@ from colotrace_proto.starting import install_line, require
 
 from .errors import CoordinatorError, ListenError, SetupError, StoreUnavailableError
 from .logs import LogFormat, LogLevel
+
+if TYPE_CHECKING:
+    from .settings import ServeSettings
 
 _EXIT_CODES = (
     "Exit codes: 0 success; 1 no such token, key or colo; 2 the command line or a setting is "
@@ -88,8 +94,7 @@ def _root(
         raise typer.Exit
 
 
-@app.command(epilog=_EXIT_CODES)
-def serve(
+def _serve_settings(
     http: Annotated[
         str | None,
         typer.Option(
@@ -295,17 +300,13 @@ def serve(
             "Default: 5 with --mqtt, otherwise 0.",
         ),
     ] = None,
-    log_format: Annotated[
-        LogFormat, typer.Option(envvar="COLOTRACE_LOG_FORMAT", help="auto: console on a terminal.")
-    ] = LogFormat.AUTO,
-    log_level: Annotated[
-        LogLevel,
-        typer.Option(envvar="COLOTRACE_LOG_LEVEL", help="The lowest level that is logged."),
-    ] = LogLevel.INFO,
-) -> None:
-    """Serve the API, and let agents attach."""
+) -> "ServeSettings":
+    """The flags that `serve` and `doctor` take, checked.
+
+    Raises:
+        SetupError: one cannot be used.
+    """
     from .listen import Address, parse_address, parse_network
-    from .logs import configure
     from .settings import ServeSettings, choose_authority, choose_tls
     from .store.location import locate
 
@@ -351,7 +352,7 @@ def serve(
             raise SetupError(f"{flag} needs --mqtt; leave it out")
     if agent_mqtt and authority is None:
         raise SetupError("--agent-mqtt is for agents that enrol; leave it out")
-    settings = ServeSettings(
+    return ServeSettings(
         http=parse_address(http, flag="--http"),
         grpc=parse_address(grpc, flag="--grpc"),
         ops=parse_address(ops, flag="--ops") if ops else None,
@@ -372,6 +373,41 @@ def serve(
         keep_bytes=keep_bytes,
         stop_delay_s=stop_delay if stop_delay is not None else 5.0 if mqtt else 0.0,
     )
+
+
+def _with_serve_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the flags of `serve` before its own. It gets a function that checks them and
+    returns the settings."""
+    own = list(signature(command).parameters.values())[1:]
+    shared = list(signature(_serve_settings).parameters.values())
+
+    def run(**given: Any) -> None:
+        mine = {each.name: given.pop(each.name) for each in own}
+        command(partial(_serve_settings, **given), **mine)
+
+    # What typer reads.
+    run.__name__, run.__doc__ = command.__name__, command.__doc__
+    run.__annotations__ = {each.name: each.annotation for each in (*shared, *own)}
+    run.__signature__ = Signature([*shared, *own])  # type: ignore[attr-defined]
+    return run
+
+
+@app.command(epilog=_EXIT_CODES)
+@_with_serve_flags
+def serve(
+    settings: "Callable[[], ServeSettings]",
+    log_format: Annotated[
+        LogFormat, typer.Option(envvar="COLOTRACE_LOG_FORMAT", help="auto: console on a terminal.")
+    ] = LogFormat.AUTO,
+    log_level: Annotated[
+        LogLevel,
+        typer.Option(envvar="COLOTRACE_LOG_LEVEL", help="The lowest level that is logged."),
+    ] = LogLevel.INFO,
+) -> None:
+    """Serve the API, and let agents attach."""
+    from .logs import configure
+
+    chosen = settings()
     configure(log_format, log_level)
     require(files=24, threads=16, address_space=256 << 20)  # for the database, gRPC and uvloop
     # Imported here: faults above are reported without the delay of importing numpy and gRPC.
@@ -381,7 +417,24 @@ def serve(
     gc.freeze()
     gc.enable()
 
-    run(settings)
+    run(chosen)
+
+
+@app.command(epilog=_EXIT_CODES)
+@_with_serve_flags
+def doctor(
+    settings: "Callable[[], ServeSettings]",
+    json: Annotated[
+        bool, typer.Option("--json", envvar="COLOTRACE_JSON", help="Print one JSON object.")
+    ] = False,
+) -> None:
+    """Say what is wrong with a coordinator, running or not, and what to do about it.
+
+    It takes the flags and variables of `serve`, and changes nothing. Exit code: 0 nothing failed;
+    1 something did."""
+    from .commands.doctor import doctor as look
+
+    sys.exit(look(settings, as_json=json))
 
 
 @app.command(epilog=_EXIT_CODES)

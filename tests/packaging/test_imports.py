@@ -27,6 +27,7 @@ OURS = {*PROGRAMS, *BESIDE_THE_PROTOCOL, "colotrace_proto"}
 AT_A_BROKER = (
     "colotrace_proto.mqtt",
     "colotrace_agent.link.mqtt",
+    "colotrace_coordinator.diagnosis.broker",
     "colotrace_coordinator.links.mqtt",
 )
 

@@ -30,6 +30,16 @@ class AsnFileError(SetupError):
     """The ASN file cannot be read; the text has the reason."""
 
 
+def described(path: Path) -> tuple[int, str]:
+    """When the file was built, in Unix seconds, and its damage; "" if none was found.
+
+    Raises:
+        AsnFileError: the file cannot be read.
+    """
+    file = _File(path)
+    return file.built, file.damage() or ""
+
+
 class AsnTable:
     """Looks up addresses in the file, and reloads the file when it is replaced.
 

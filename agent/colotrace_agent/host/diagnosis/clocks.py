@@ -1,29 +1,12 @@
 """Checks the wall clock, with which the kernel stamps packets."""
 
-import ctypes
-import os
 from pathlib import Path
 
-from .finding import Finding, ok, warn
+from colotrace_proto.findings import Finding, ok, warn
+from colotrace_proto.timex import ClockState, clock_state
 
-# linux/timex.h.
-_STA_INS, _STA_DEL, _STA_UNSYNC = 0x0010, 0x0020, 0x0040
 _SLOW = {"hpet", "acpi_pm", "jiffies", "refined-jiffies"}
 _SYNCHRONISE = "run a time service (chrony, systemd-timesyncd, or the hypervisor's)"
-
-
-class _Timex(ctypes.Structure):
-    """struct timex; the fields after `status` are not used."""
-
-    _fields_ = (
-        ("modes", ctypes.c_uint),
-        ("offset", ctypes.c_long),
-        ("freq", ctypes.c_long),
-        ("maxerror", ctypes.c_long),
-        ("esterror", ctypes.c_long),
-        ("status", ctypes.c_int),
-        ("rest", ctypes.c_char * 256),
-    )
 
 
 def findings(*, sys: Path) -> list[Finding]:
@@ -31,27 +14,26 @@ def findings(*, sys: Path) -> list[Finding]:
     return [_read(), _source(sys)]
 
 
-def judge(*, status: int, max_error_us: int) -> Finding:
-    """Judge the result of adjtimex(2)."""
+def judge(state: ClockState) -> Finding:
+    """Judge what the kernel says of its clock."""
     check = "clock"
-    if status & _STA_UNSYNC:
+    if not state.synchronised:
         return warn(
             check,
             "not synchronised: if it is set during a trace, RTTs come from the monotonic clock and "
             "are less accurate",
             _SYNCHRONISE,
         )
-    if status & (_STA_INS | _STA_DEL):
+    if state.leap:
         return warn(check, "a leap second is due at the end of the day: a step", _SYNCHRONISE)
-    return ok(check, f"synchronised, maximum error {max_error_us / 1e3:.0f} ms")
+    return ok(check, f"synchronised, maximum error {state.max_error_us / 1e3:.0f} ms")
 
 
 def _read() -> Finding:
-    timex = _Timex()
-    if ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex)) < 0:
-        reason = os.strerror(ctypes.get_errno())
-        return warn("clock", f"could not look: {reason}", _SYNCHRONISE)
-    return judge(status=timex.status, max_error_us=timex.maxerror)
+    try:
+        return judge(clock_state())
+    except OSError as error:
+        return warn("clock", f"could not look: {error.strerror}", _SYNCHRONISE)
 
 
 def _source(sys: Path) -> Finding:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from colotrace_proto.findings import Finding, ok, warn
+
 from colotrace_agent.model import PORTS
 
-from .finding import Finding, ok, warn
 from .ruleset import Ruleset
 
 _TRANSLATIONS = {"masquerade", "snat", "dnat", "redirect"}

@@ -3,10 +3,10 @@
 from contextlib import suppress
 from pathlib import Path
 
+from colotrace_proto.findings import Finding, ok, warn
+
 from colotrace_agent.model import PORTS
 from colotrace_agent.network.sockets import RECEIVE_BUFFER, SEND_BUFFER
-
-from .finding import Finding, ok, warn
 
 _SPAN = f"{PORTS.start}-{PORTS.stop - 1}"
 _STRICT = 1

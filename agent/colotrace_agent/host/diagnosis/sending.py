@@ -3,6 +3,7 @@
 import ipaddress
 import os
 
+from colotrace_proto.findings import Finding, fail, ok, warn
 from colotrace_proto.messages import Family
 
 from colotrace_agent.network.addresses import working_families
@@ -10,8 +11,6 @@ from colotrace_agent.network.delivery import DOCUMENTATION_ADDRESS
 from colotrace_agent.network.route import source_for
 from colotrace_agent.network.sockets import HOW_TO_ALLOW, WHY_REFUSED, open_all
 from colotrace_agent.network.support import kernel_takes_numbers
-
-from .finding import Finding, fail, ok, warn
 
 
 def findings(*, refusal: str) -> list[Finding]:

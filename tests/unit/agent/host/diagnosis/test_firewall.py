@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from colotrace_agent.host.diagnosis import firewall, ruleset
-from colotrace_agent.host.diagnosis.finding import Finding, Status
 from colotrace_agent.host.diagnosis.ruleset import Ruleset
+from colotrace_proto.findings import Finding, Status
 
 STATE = {"ct": {"key": "state"}}
 OUTPUT = {"family": "inet", "table": "t", "name": "out", "hook": "output", "type": "filter"}

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 from colotrace_agent.host.diagnosis import clocks, kernel
-from colotrace_agent.host.diagnosis.finding import Finding, Status
+from colotrace_proto.findings import Finding, Status
+from colotrace_proto.timex import ClockState
 
 GOOD = {
     "sys/net/core/rmem_max": "16777216",
@@ -115,7 +116,7 @@ def test_the_reverse_path_filter(
     ("status", "well"), [(0x2001, True), (0x0040, False), (0x0010, False), (0x0020, False)]
 )
 def test_the_clock(status: int, well: bool) -> None:
-    finding = clocks.judge(status=status, max_error_us=12_000)
+    finding = clocks.judge(ClockState(status, 12_000))
     assert (finding.status is Status.OK) == well
     assert bool(finding.remedy) == (not well)
 

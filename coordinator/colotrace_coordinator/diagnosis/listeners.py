@@ -1,0 +1,173 @@
+"""Who listens on the coordinator's ports, from /proc/net (proc_net(5))."""
+
+import ipaddress
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from colotrace_proto.findings import Finding, fail, ok, warn
+
+from colotrace_coordinator.listen import Address
+
+_LISTENING = "0A"
+OWN = "colotrace-coordinator"
+_STOP = "stop that program, or give another port"
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket. `pid` None: its process cannot be seen by this user."""
+
+    address: str
+    port: int
+    uid: int
+    pid: int | None
+    program: str
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is a coordinator's."""
+        return self.program == OWN
+
+
+def listeners(ports: Iterable[int], *, proc: Path = Path("/proc")) -> list[Listener]:
+    """The listening TCP sockets on these ports."""
+    wanted = set(ports)
+    found = [
+        (address, port, uid, inode)
+        for table in ("tcp", "tcp6")
+        for address, port, uid, inode in _listening(proc / "net" / table)
+        if port in wanted
+    ]
+    owners = _owners({inode for *_, inode in found}, proc=proc) if found else {}
+    return [
+        Listener(address, port, uid, *owners.get(inode, (None, "")))
+        for address, port, uid, inode in found
+    ]
+
+
+def judge(
+    places: Mapping[str, Address], found: Iterable[Listener], *, own: Iterable[str]
+) -> list[Finding]:
+    """What holds the ports of `places`, which are by flag. `own`: the hosts of `places` that are
+    not this host's are missing from it."""
+    found, own = list(found), set(own)
+    runs = next((each.pid for each in found if each.is_own), None)
+    return [_judge(flag, place, found, runs=runs, own=own) for flag, place in places.items()]
+
+
+def _judge(
+    flag: str, place: Address, found: list[Listener], *, runs: int | None, own: set[str]
+) -> Finding:
+    check = f"port of {flag}"
+    if place.host and place.host not in own:
+        return fail(
+            check,
+            f"{place}: {place.host} is no address of this host",
+            f"give {flag} an address of this host, or :{place.port} for all",
+        )
+    if place.port == 0:
+        return ok(check, "any free port")
+    holders = [each for each in found if each.port == place.port and _meet(each.address, place)]
+    if not holders and runs is not None:
+        return fail(
+            check,
+            f"{place}: the coordinator runs (process {runs}), but does not listen here",
+            "run this with the settings of the coordinator, or restart it",
+        )
+    if not holders:
+        return ok(check, f"{place} is free: the coordinator does not run")
+    holder = next((each for each in holders if each.is_own), holders[0])
+    if holder.is_own:
+        return ok(check, f"{place}: the coordinator listens (process {holder.pid})")
+    if holder.pid is None:
+        return warn(
+            check,
+            f"{place}: a process of user {holder.uid} listens, which this user cannot see",
+            "run this as root, or as the coordinator's user",
+        )
+    return fail(check, f"{place}: {holder.program} (process {holder.pid}) listens there", _STOP)
+
+
+def own_hosts(places: Iterable[Address]) -> set[str]:
+    """The hosts of these places that lead to addresses of this host."""
+    return {place.host for place in places if place.host and _is_own(place.host)}
+
+
+def is_own_address(address: str) -> bool:
+    """Whether this host has the address. Nothing is sent or listened on."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
+
+
+def _is_own(host: str) -> bool:
+    try:
+        found = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)
+    except OSError:
+        return False
+    return all(is_own_address(str(where[0])) for *_, where in found)
+
+
+def _meet(address: str, place: Address) -> bool:
+    """Whether both cannot be listened on at once."""
+    return not place.host or address in ("0.0.0.0", "::", place.host) or _is_name(place.host)  # noqa: S104 - compared
+
+
+def _is_name(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return False
+
+
+def _listening(table: Path) -> Iterator[tuple[str, int, int, str]]:
+    """Address, port, user and inode of each listening socket."""
+    try:
+        lines = table.read_text().splitlines()[1:]
+    except OSError:
+        return
+    for words in filter(None, map(str.split, lines)):
+        if words[3] == _LISTENING:
+            host, _, port = words[1].partition(":")
+            yield _address(host), int(port, 16), int(words[7]), words[9]
+
+
+def _address(text: str) -> str:
+    """Words of 32 bits, each in the host's byte order."""
+    words = [int(text[at : at + 8], 16) for at in range(0, len(text), 8)]
+    packed = b"".join(word.to_bytes(4, "little") for word in words)
+    address = ipaddress.ip_address(packed)
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
+
+
+def _owners(inodes: set[str], *, proc: Path) -> dict[str, tuple[int, str]]:
+    """The process of each socket, as far as this user may see."""
+    links = {f"socket:[{inode}]": inode for inode in inodes}
+    found: dict[str, tuple[int, str]] = {}
+    for process in proc.iterdir():
+        if not process.name.isdecimal():
+            continue
+        with suppress(OSError):
+            for descriptor in (process / "fd").iterdir():
+                with suppress(OSError):
+                    inode = links.get(os.readlink(descriptor))  # noqa: PTH115 - is no path
+                    if inode is not None:
+                        found[inode] = int(process.name), _program(process)
+    return found
+
+
+def _program(process: Path) -> str:
+    words = (process / "cmdline").read_bytes().decode(errors="replace").split("\0")
+    if any(Path(word).name in (OWN, "colotrace_coordinator") for word in words[:4]):
+        return OWN
+    return Path(words[0]).name or (process / "comm").read_text().strip()
