@@ -42,6 +42,9 @@ MAX_FLOW_LABEL = 2**20 - 1
 """RFC 6437: 20 bits."""
 MAX_RTT_NS = 60 * 10**9
 MAX_REMAINING_MS = 60_000
+MAX_HOST = 64
+MAX_CPU_MILLIS = 4_096_000
+MAX_MEMORY_BYTES = 2**50
 
 
 class Family(enum.IntEnum):
@@ -125,6 +128,7 @@ class Hello(msgspec.Struct, frozen=True):
     protocol_version: int = PROTOCOL_VERSION
     tags: frozenset[Tag] = frozenset()
     location: Location | None = None
+    host: str = ""
 
 
 class Counters(msgspec.Struct, frozen=True):
@@ -141,11 +145,19 @@ class Counters(msgspec.Struct, frozen=True):
     unstamped: int = 0
 
 
+class Usage(msgspec.Struct, frozen=True):
+    """What an agent's process uses: thousandths of one CPU core on average, and bytes of memory."""
+
+    cpu_millis: int
+    memory_bytes: int
+
+
 class Heartbeat(msgspec.Struct, frozen=True):
-    """A sign of life, with an agent's counters."""
+    """A sign of life, with an agent's counters, and what it uses, if that was measured."""
 
     running_jobs: int = 0
     counters: Counters = Counters()
+    usage: Usage | None = None
 
 
 class Draining(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from colotrace_proto.starting import mark_started
 from colotrace_proto.tasks import first_of
 
 from colotrace_agent.host.resolve import JOB_LOOKUP_S, JOBS_RATE, Resolver
+from colotrace_agent.host.usage import ProcessUsage
 from colotrace_agent.job.admission import Jobs
 from colotrace_agent.link.capability import FamilyNews
 from colotrace_agent.link.session import Identity
@@ -80,6 +81,7 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
         packet_types=PACKET_TYPES,
         max_jobs=identity.max_jobs,
         allow_private=settings.allow_private,
+        usage=ProcessUsage(),
     )
     clock = RunningClock()
     link: Stream | MqttLink

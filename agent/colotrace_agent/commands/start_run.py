@@ -249,7 +249,7 @@ def start(
     from importlib.metadata import version
 
     from colotrace_proto import logs
-    from colotrace_proto.messages import AgentId, ColoName
+    from colotrace_proto.messages import MAX_HOST, AgentId, ColoName
 
     from colotrace_agent.engine.multipath.several import offered
     from colotrace_agent.link.session import Identity
@@ -279,6 +279,7 @@ def start(
             max_jobs=max_jobs or MAX_JOBS,
             tags=tags,
             location=place,
+            host=safe(platform.node(), most=MAX_HOST),
         ),
         tls=tls,
         allow_private=allow_private,

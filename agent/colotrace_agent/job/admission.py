@@ -16,6 +16,7 @@ from colotrace_proto.messages import (
     RefusalReason,
     Refused,
     UnknownJob,
+    Usage,
 )
 from colotrace_proto.notices import Notice, NoticeCode
 
@@ -49,8 +50,11 @@ class Jobs:
         packet_types: frozenset[PacketType],
         max_jobs: int,
         allow_private: bool,
+        usage: Callable[[], Usage | None] = lambda: None,
     ) -> None:
+        """`usage` measures this process."""
         self.draining = False
+        self.usage = usage
         self._prober = prober
         self._resolver = resolver
         self._packet_types = offered(packet_types)

@@ -15,7 +15,7 @@ from aiomqtt import Client, Message, MqttError
 from colotrace_proto import bus
 from colotrace_proto.bus import Broker, Process, process_of
 from colotrace_proto.codec.checks import ProtocolError
-from colotrace_proto.messages import Cancel, Heartbeat, Job, Presence, UnknownJob
+from colotrace_proto.messages import Cancel, Job, Presence, UnknownJob
 from colotrace_proto.mqtt import connection, expiring, refusal, subscribe
 from colotrace_proto.published import decode_presence, decode_published, encode_presence
 from colotrace_proto.running import RunningClock
@@ -25,7 +25,7 @@ from colotrace_agent.errors import AgentError
 from colotrace_agent.job.admission import Jobs
 
 from .remembered import Remembered
-from .session import Identity
+from .session import Identity, heartbeat_of
 from .streams import Streams
 from .tls import Tls
 
@@ -161,7 +161,7 @@ class MqttLink:
             self._identity.hello(),
             started_ms=self._started_ms,
             draining=self._jobs.draining,
-            heartbeat=Heartbeat(len(self._jobs), self._jobs.counters()),
+            heartbeat=heartbeat_of(self._jobs),
         )
         await client.publish(
             self._process.presence,

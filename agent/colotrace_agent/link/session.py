@@ -58,10 +58,16 @@ class Identity:
     max_jobs: int
     tags: frozenset[Tag] = frozenset()
     location: Location | None = None
+    host: str = ""
 
     def hello(self, *, held_jobs: tuple[JobId, ...] = ()) -> Hello:
         """The first message on a stream."""
         return Hello(**asdict(self), held_jobs=held_jobs)
+
+
+def heartbeat_of(jobs: Jobs) -> Heartbeat:
+    """A heartbeat with the agent's numbers."""
+    return Heartbeat(running_jobs=len(jobs), counters=jobs.counters(), usage=jobs.usage())
 
 
 class Session:
@@ -126,7 +132,7 @@ class Session:
 
     def heartbeat(self) -> None:
         """Send a heartbeat."""
-        self._say(Heartbeat(running_jobs=len(self._jobs), counters=self._jobs.counters()))
+        self._say(heartbeat_of(self._jobs))
 
     def changed(self) -> None:
         """Report changed families, and that the agent drains. Without a stream, this is done after

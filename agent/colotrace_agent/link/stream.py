@@ -1,6 +1,7 @@
 """The gRPC stream to a coordinator: attached again with back-off whenever it ends."""
 
 import asyncio
+import math
 import random
 from contextlib import suppress
 
@@ -38,6 +39,8 @@ _REFUSALS = frozenset(
 )
 _HEARTBEATS_MISSED = 3
 BUSY_HEARTBEAT_S = 1.0
+FIRST_HEARTBEAT_S = 10.0
+"""An operator who has just started an agent looks at its numbers."""
 _JITTER = 0.2  # share by which intervals vary, so that heartbeats of many agents spread
 _BATCH_BYTES = 65_536
 
@@ -228,18 +231,22 @@ class Stream:
 
     async def _send_heartbeats(self) -> None:
         """A heartbeat each second while the coordinator's jobs are unsettled, and one after them,
-        which has the last counters. Otherwise they are as rare as the coordinator wants them."""
+        which has the last counters. Otherwise they are as rare as the coordinator wants them, after
+        the first one."""
+        most_s = FIRST_HEARTBEAT_S
         while True:
             self._busy.clear()
             if self._session.unsettled:
                 await asyncio.sleep(BUSY_HEARTBEAT_S)
-            elif await self._busy_within(self._idle_interval_s()):
+            elif await self._busy_within(self._idle_interval_s(most_s)):
                 continue
             if self._session.welcomed:
                 self._session.heartbeat()
+                most_s = math.inf
 
-    def _idle_interval_s(self) -> float:
-        return self._session.heartbeat_ms / 1e3 * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
+    def _idle_interval_s(self, most_s: float) -> float:
+        interval_s = min(self._session.heartbeat_ms / 1e3, most_s)
+        return interval_s * random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311
 
     async def _busy_within(self, seconds: float) -> bool:
         """Wait for a job; False if none came within this time."""

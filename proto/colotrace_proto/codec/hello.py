@@ -59,6 +59,7 @@ def hello_in(hello: pb.Hello) -> m.Hello:
         protocol_version=hello.protocol_version,
         tags=tags,
         location=_location_in(hello),
+        host=safe(hello.host, most=m.MAX_HOST),
     )
 
 
@@ -91,14 +92,23 @@ def welcome_in(welcome: pb.Welcome) -> m.Welcome:
 
 
 def heartbeat_out(heartbeat: m.Heartbeat) -> pb.Heartbeat:
-    return pb.Heartbeat(
-        **fields_of(heartbeat, counters=pb.Counters(**fields_of(heartbeat.counters)))
-    )
+    usage = None if heartbeat.usage is None else pb.Usage(**fields_of(heartbeat.usage))
+    counters = pb.Counters(**fields_of(heartbeat.counters))
+    return pb.Heartbeat(**fields_of(heartbeat, counters=counters, usage=usage))
 
 
 def heartbeat_in(heartbeat: pb.Heartbeat) -> m.Heartbeat:
     counters = {name: getattr(heartbeat.counters, name) for name in _COUNTERS}
-    return m.Heartbeat(heartbeat.running_jobs, m.Counters(**counters))
+    return m.Heartbeat(heartbeat.running_jobs, m.Counters(**counters), _usage_in(heartbeat))
+
+
+def _usage_in(heartbeat: pb.Heartbeat) -> m.Usage | None:
+    if not heartbeat.HasField("usage"):
+        return None
+    cpu_millis, memory_bytes = heartbeat.usage.cpu_millis, heartbeat.usage.memory_bytes
+    if cpu_millis > m.MAX_CPU_MILLIS or memory_bytes > m.MAX_MEMORY_BYTES:
+        raise ProtocolError("Heartbeat.usage is out of bounds")
+    return m.Usage(cpu_millis, memory_bytes)
 
 
 def capabilities_out(capabilities: m.Capabilities) -> pb.Capabilities:

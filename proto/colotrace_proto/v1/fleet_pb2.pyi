@@ -298,6 +298,7 @@ class Hello(_message.Message):
     HELD_JOBS_FIELD_NUMBER: _builtins.int
     TAGS_FIELD_NUMBER: _builtins.int
     LOCATION_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
     protocol_version: _builtins.int
     """The agent's version of the protocol; 2 here."""
     agent_id: _builtins.str
@@ -314,6 +315,8 @@ class Hello(_message.Message):
     """Version of the program, for people and metrics only."""
     max_jobs: _builtins.int
     """Greatest number of jobs at once; further jobs are refused as BUSY."""
+    host: _builtins.str
+    """The host's own name, for people only. At most 64 characters."""
     @_builtins.property
     def families(self) -> _containers.RepeatedScalarFieldContainer[Global___AddressFamily.ValueType]:
         """The address families of the probes that the agent can send."""
@@ -349,10 +352,11 @@ class Hello(_message.Message):
         held_jobs: _abc.Iterable[_builtins.str] | None = ...,
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         location: Global___Location | None = ...,
+        host: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "boot_id", b"boot_id", "city", b"city", "colo", b"colo", "families", b"families", "held_jobs", b"held_jobs", "location", b"location", "max_jobs", b"max_jobs", "packet_types", b"packet_types", "protocol_version", b"protocol_version", "software_version", b"software_version", "tags", b"tags"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_id", b"agent_id", "boot_id", b"boot_id", "city", b"city", "colo", b"colo", "families", b"families", "held_jobs", b"held_jobs", "host", b"host", "location", b"location", "max_jobs", b"max_jobs", "packet_types", b"packet_types", "protocol_version", b"protocol_version", "software_version", b"software_version", "tags", b"tags"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -434,25 +438,57 @@ class Heartbeat(_message.Message):
 
     RUNNING_JOBS_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
+    USAGE_FIELD_NUMBER: _builtins.int
     running_jobs: _builtins.int
     """Running jobs (agent only)."""
     @_builtins.property
     def counters(self) -> Global___Counters:
         """Counters since the agent's start (agent only)."""
 
+    @_builtins.property
+    def usage(self) -> Global___Usage:
+        """What the agent's process uses (agent only). Missing until it was measured."""
+
     def __init__(
         self,
         *,
         running_jobs: _builtins.int = ...,
         counters: Global___Counters | None = ...,
+        usage: Global___Usage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "usage", b"usage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "running_jobs", b"running_jobs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "running_jobs", b"running_jobs", "usage", b"usage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
+
+@_typing.final
+class Usage(_message.Message):
+    """What a process uses of its host, for people only."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CPU_MILLIS_FIELD_NUMBER: _builtins.int
+    MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    cpu_millis: _builtins.int
+    """Thousandths of one CPU core, on average over the last seconds or minutes. At most 4,096,000."""
+    memory_bytes: _builtins.int
+    """Memory in bytes: the resident set. At most 2^50."""
+    def __init__(
+        self,
+        *,
+        cpu_millis: _builtins.int = ...,
+        memory_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cpu_millis", b"cpu_millis", "memory_bytes", b"memory_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Usage: _TypeAlias = Usage  # noqa: Y015
 
 @_typing.final
 class Counters(_message.Message):

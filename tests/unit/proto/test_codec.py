@@ -230,6 +230,19 @@ def test_hello_out_of_bounds_raises_protocol_error(change: Callable[..., object]
         codec.decode_from_agent(changed(hello(), change))
 
 
+@pytest.mark.parametrize(
+    "usage",
+    [
+        pb.Usage(cpu_millis=m.MAX_CPU_MILLIS + 1),
+        pb.Usage(memory_bytes=m.MAX_MEMORY_BYTES + 1),
+    ],
+    ids=["cpu", "memory"],
+)
+def test_usage_out_of_bounds_raises_protocol_error(usage: pb.Usage) -> None:
+    with pytest.raises(ProtocolError, match="usage"):
+        codec.decode_from_agent(pb.AgentMessage(heartbeat=pb.Heartbeat(usage=usage)))
+
+
 @pytest.mark.parametrize("change", BAD_FRAMES.values(), ids=BAD_FRAMES.keys())
 def test_frame_out_of_bounds_raises_protocol_error(change: Callable[..., object]) -> None:
     """Each bound by itself."""

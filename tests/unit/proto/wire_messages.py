@@ -100,9 +100,15 @@ HELLOS = st.builds(
         max_size=MAX_TAGS,
     ).map(lambda tags: frozenset(map(Tag._make, tags.items()))),
     location=st.none() | st.builds(Location, st.floats(-90, 90), st.floats(-180, 180)),
+    host=TEXTS.map(lambda text: text[: m.MAX_HOST]),
 )
 COUNTERS = st.builds(m.Counters, sent=st.integers(0, 2**64 - 1), late=st.integers(0, 2**64 - 1))
-HEARTBEATS = st.builds(m.Heartbeat, UINT32, COUNTERS)
+USAGES = st.builds(
+    m.Usage,
+    cpu_millis=st.integers(0, m.MAX_CPU_MILLIS),
+    memory_bytes=st.integers(0, m.MAX_MEMORY_BYTES),
+)
+HEARTBEATS = st.builds(m.Heartbeat, UINT32, COUNTERS, st.none() | USAGES)
 PRESENCES = st.builds(
     m.Presence,
     hello=HELLOS,
