@@ -15,10 +15,12 @@
     │   ├── DamagedMeasurementError        a stored measurement cannot be read
     │   ├── BackupFileError                (store.backup.archive) a backup cannot be used
     │   ├── RestoreRefusedError            (store.backup.restoring) the target is in use, or full
-    │   └── UnknownIdError                 no such token, key or agent
+    │   └── UnknownIdError                 no such token, key, agent or colo
     ├── EnrolmentRefusedError          an agent may not join or renew so; the text has the remedy
+    ├── NameTakenError                 another agent has the name that one is to get
+    ├── NotEnrolledError               an agent that has not enrolled cannot be changed here
+    ├── StillAttachedError             an agent that is attached would be listed again
     ├── DamageError                    (store.history.seal) stored bytes are not as written
-    ├── UnknownColoError               (commands.colos) no such colo
     ├── SelectorError                  (colos.selectors) a selector's value cannot be used
     │   └── UnknownSelectorError           there is no such selector
     ├── SupersededError                a later process holds the agent's id
@@ -76,6 +78,18 @@ class StoreUnavailableError(StoreError):
     """The database cannot be reached, or its connection broke."""
 
 
+class NameTakenError(CoordinatorError):
+    """Another agent has the name that one is to get."""
+
+
+class NotEnrolledError(CoordinatorError):
+    """The agent has not enrolled, so that this coordinator cannot change it."""
+
+
+class StillAttachedError(CoordinatorError):
+    """The agent is attached, and would be listed again at once."""
+
+
 class EnrolmentRefusedError(CoordinatorError):
     """An agent may not join, or not renew its certificate; the text says why and what to do."""
 
@@ -85,4 +99,4 @@ class DamagedMeasurementError(StoreError):
 
 
 class UnknownIdError(StoreError):
-    """There is no token, key or agent of that id."""
+    """There is no token, key, agent or colo of that id."""

@@ -16,56 +16,25 @@ import typer
 from colotrace_proto.output import EXIT_INTERRUPTED, say
 from colotrace_proto.starting import install_line, require
 
+from .commands.options import EXIT_CODES, Data, DatabaseUrl, group
+from .commands.start_fleet import agents, authorities, colos
 from .errors import CoordinatorError, ListenError, SetupError, StoreUnavailableError
 from .logs import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     from .settings import ServeSettings
 
-_EXIT_CODES = (
-    "Exit codes: 0 success; 1 no such token, key or colo; 2 the command line or a setting is "
-    "invalid; 3 the database does not answer, its disk is full, or an address cannot be listened "
-    "on now; 74 standard output cannot be written; 130 interrupted; 141 standard output was closed."
-)
-
-
-def _typer(help_text: str) -> typer.Typer:
-    return typer.Typer(
-        add_completion=False,
-        no_args_is_help=True,
-        pretty_exceptions_enable=False,
-        rich_markup_mode=None,
-        help=help_text,
-        epilog=_EXIT_CODES,
-    )
-
-
-app = _typer("Serves the traceroute API over HTTP. Agents in many places run the traceroutes.")
-tokens = _typer("Tokens for Authorization: Bearer.")
-keys = _typer("E-mails and keys for X-Auth-Email and X-Auth-Key.")
-colos = _typer("Known colos, including those without an attached agent.")
+app = group("Serves the traceroute API over HTTP. Agents in many places run the traceroutes.")
+tokens = group("Tokens for Authorization: Bearer.")
+keys = group("E-mails and keys for X-Auth-Email and X-Auth-Key.")
 app.add_typer(tokens, name="token")
 app.add_typer(keys, name="key")
-agents = _typer("Enrolled agents, and the join tokens with which they enrol.")
-authorities = _typer("The coordinator's own certificate authority.")
-brokers = _typer("The MQTT broker of several coordinators.")
+brokers = group("The MQTT broker of several coordinators.")
 app.add_typer(colos, name="colo")
 app.add_typer(agents, name="agent")
 app.add_typer(authorities, name="ca")
 app.add_typer(brokers, name="broker")
 
-Data = Annotated[
-    Path | None,
-    typer.Option(envvar="COLOTRACE_DATA", help="Directory of the SQLite database."),
-]
-DatabaseUrl = Annotated[
-    str | None,
-    typer.Option(
-        envvar="COLOTRACE_DATABASE",
-        help="PostgreSQL instead: postgresql://USER:PASSWORD@HOST/NAME. Other users of this host "
-        "can see flags (in ps): prefer the variable.",
-    ),
-]
 CaSecretFile = Annotated[
     Path | None,
     typer.Option(
@@ -392,7 +361,7 @@ def _with_serve_flags(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=EXIT_CODES)
 @_with_serve_flags
 def serve(
     settings: "Callable[[], ServeSettings]",
@@ -420,7 +389,7 @@ def serve(
     run(chosen)
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=EXIT_CODES)
 @_with_serve_flags
 def doctor(
     settings: "Callable[[], ServeSettings]",
@@ -437,7 +406,7 @@ def doctor(
     sys.exit(look(settings, as_json=json))
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=EXIT_CODES)
 def backup(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="Where to; - is standard output.", dir_okay=False)
@@ -455,7 +424,7 @@ def backup(
     commands.backup(locate(data=data, database=database), file)
 
 
-@app.command(epilog=_EXIT_CODES)
+@app.command(epilog=EXIT_CODES)
 def restore(
     file: Annotated[
         Path,
@@ -488,7 +457,7 @@ def restore(
     )
 
 
-@tokens.command("create", epilog=_EXIT_CODES)
+@tokens.command("create", epilog=EXIT_CODES)
 def create_token(
     account: Account,
     data: Data = None,
@@ -522,7 +491,7 @@ def create_token(
     )
 
 
-@tokens.command("list", epilog=_EXIT_CODES)
+@tokens.command("list", epilog=EXIT_CODES)
 def list_tokens(data: Data = None, database: DatabaseUrl = None) -> None:
     """List tokens, without their secrets."""
     from .commands import credentials as commands
@@ -531,7 +500,7 @@ def list_tokens(data: Data = None, database: DatabaseUrl = None) -> None:
     commands.list_tokens(locate(data=data, database=database))
 
 
-@tokens.command("revoke", epilog=_EXIT_CODES)
+@tokens.command("revoke", epilog=EXIT_CODES)
 def revoke_token(
     token_id: Annotated[str, typer.Argument(metavar="ID", help="The id in the list.")],
     data: Data = None,
@@ -544,7 +513,7 @@ def revoke_token(
     commands.revoke_token(locate(data=data, database=database), token_id)
 
 
-@keys.command("create", epilog=_EXIT_CODES)
+@keys.command("create", epilog=EXIT_CODES)
 def create_key(
     account: Account,
     email: Annotated[str, typer.Option(envvar="COLOTRACE_EMAIL", help="The owner's e-mail.")],
@@ -573,7 +542,7 @@ def create_key(
     )
 
 
-@keys.command("list", epilog=_EXIT_CODES)
+@keys.command("list", epilog=EXIT_CODES)
 def list_keys(data: Data = None, database: DatabaseUrl = None) -> None:
     """List keys, without their secrets."""
     from .commands import credentials as commands
@@ -582,7 +551,7 @@ def list_keys(data: Data = None, database: DatabaseUrl = None) -> None:
     commands.list_keys(locate(data=data, database=database))
 
 
-@keys.command("revoke", epilog=_EXIT_CODES)
+@keys.command("revoke", epilog=EXIT_CODES)
 def revoke_key(
     key_id: Annotated[str, typer.Argument(metavar="ID", help="The id in the list.")],
     data: Data = None,
@@ -595,173 +564,7 @@ def revoke_key(
     commands.revoke_key(locate(data=data, database=database), key_id)
 
 
-@colos.command("list", epilog=_EXIT_CODES)
-def list_colos(data: Data = None, database: DatabaseUrl = None) -> None:
-    """List the known colos, and when each is forgotten if no agent attaches."""
-    from .commands import colos as commands
-    from .store.location import locate
-
-    commands.list_colos(locate(data=data, database=database))
-
-
-@colos.command("forget", epilog=_EXIT_CODES)
-def forget_colo(
-    colo: Annotated[str, typer.Argument(metavar="COLO", help="The name in the list.")],
-    data: Data = None,
-    database: DatabaseUrl = None,
-) -> None:
-    """Forget a colo that no longer exists.
-
-    A running coordinator forgets it within a minute if no agent of it is attached."""
-    from .commands import colos as commands
-    from .store.location import locate
-
-    commands.forget_colo(locate(data=data, database=database), colo)
-
-
-Agent = Annotated[
-    str, typer.Argument(metavar="AGENT", help="Its id in the list, or COLO/AGENT-ID.")
-]
-
-
-@agents.command("enroll", epilog=_EXIT_CODES)
-def enroll_agents(
-    colo: Annotated[
-        str,
-        typer.Option(envvar="COLOTRACE_COLO", help="Name of their colo, like den01."),
-    ],
-    city: Annotated[str, typer.Option(envvar="COLOTRACE_CITY", help='Like "Denver, CO, US".')],
-    data: Data = None,
-    database: DatabaseUrl = None,
-    uses: Annotated[
-        int,
-        typer.Option(envvar="COLOTRACE_USES", min=1, max=10_000, help="How many agents it enrols."),
-    ] = 1,
-    expires: Annotated[
-        str,
-        typer.Option(
-            envvar="COLOTRACE_EXPIRES", metavar="TIME", help="How long it is valid: 30m, 1h, 7d."
-        ),
-    ] = "1h",
-    address: Annotated[
-        str,
-        typer.Option(
-            envvar="COLOTRACE_ADDRESS",
-            metavar="HOST:PORT",
-            help="Where agents reach --join of a coordinator. Default: the first --name of the "
-            "coordinator that started last.",
-        ),
-    ] = "",
-) -> None:
-    """Print a line to paste on probe hosts: it enrols their agents for a colo, and runs them."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.enroll(
-        locate(data=data, database=database),
-        colo=colo,
-        city=city,
-        uses=uses,
-        expires=expires,
-        address=address,
-    )
-
-
-@agents.command("list", epilog=_EXIT_CODES)
-def list_agents(
-    data: Data = None,
-    database: DatabaseUrl = None,
-    json: Annotated[bool, typer.Option("--json", envvar="COLOTRACE_JSON", help="As JSON.")] = False,
-) -> None:
-    """List the enrolled agents, and until when their certificates are valid."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.list_agents(locate(data=data, database=database), as_json=json)
-
-
-@agents.command("show", epilog=_EXIT_CODES)
-def show_agent(
-    agent: Agent,
-    data: Data = None,
-    database: DatabaseUrl = None,
-    json: Annotated[bool, typer.Option("--json", envvar="COLOTRACE_JSON", help="As JSON.")] = False,
-) -> None:
-    """Show all that is kept of an agent."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.show(locate(data=data, database=database), agent, as_json=json)
-
-
-@agents.command("drain", epilog=_EXIT_CODES)
-def drain_agent(agent: Agent, data: Data = None, database: DatabaseUrl = None) -> None:
-    """Give an agent no new jobs. Those that it has go on."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.drain(locate(data=data, database=database), agent, drained=True)
-
-
-@agents.command("undrain", epilog=_EXIT_CODES)
-def undrain_agent(agent: Agent, data: Data = None, database: DatabaseUrl = None) -> None:
-    """Give a drained agent jobs again."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.drain(locate(data=data, database=database), agent, drained=False)
-
-
-@agents.command("revoke", epilog=_EXIT_CODES)
-def revoke_agent(agent: Agent, data: Data = None, database: DatabaseUrl = None) -> None:
-    """Refuse an agent and its certificate. Running coordinators end its stream within a second."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.revoke(locate(data=data, database=database), agent)
-
-
-@agents.command("forget", epilog=_EXIT_CODES)
-def forget_agent(agent: Agent, data: Data = None, database: DatabaseUrl = None) -> None:
-    """Revoke an agent and list it no more. Another one can enrol under its id."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.forget(locate(data=data, database=database), agent)
-
-
-@agents.command("tokens", epilog=_EXIT_CODES)
-def list_join_tokens(data: Data = None, database: DatabaseUrl = None) -> None:
-    """List join tokens, without their secrets."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.list_tokens(locate(data=data, database=database))
-
-
-@agents.command("revoke-token", epilog=_EXIT_CODES)
-def revoke_join_token(
-    token_id: Annotated[str, typer.Argument(metavar="ID", help="The id in the list of tokens.")],
-    data: Data = None,
-    database: DatabaseUrl = None,
-) -> None:
-    """Revoke a join token. Agents that have enrolled with it stay enrolled."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.revoke_token(locate(data=data, database=database), token_id)
-
-
-@authorities.command("show", epilog=_EXIT_CODES)
-def show_authority(data: Data = None, database: DatabaseUrl = None) -> None:
-    """Print the CA's certificate (PEM), for clients: COLOTRACE_CA_FILE, curl --cacert."""
-    from .commands import agents as commands
-    from .store.location import locate
-
-    commands.show_authority(locate(data=data, database=database))
-
-
-@brokers.command("files", epilog=_EXIT_CODES)
+@brokers.command("files", epilog=EXIT_CODES)
 def write_broker_files(
     out: Annotated[
         Path,

@@ -162,6 +162,7 @@ def _background(parts: Parts, *, reply_to: str) -> dict[str, Coroutine[Any, Any,
         "loop-lag": sample(base.metrics.loop_lag),
         "garbage": garbage.run(rows=lambda: service.rows),
         "colo-memory": store.memory.run(lambda: _attached(registry), registry.forget),
+        "agent-memory": parts.agents.run(),
         "disk": store.database.watch(changed=disk),
     }
     if asns is not None:
@@ -201,7 +202,9 @@ async def _enrolling(
     return {
         "own-certificate": enrolling.certificate.run(reloads),
         "enrolled-agents": enrolling.known.run(
-            revoked=end_revoked, drained=parts.tracing.reports.drain
+            revoked=end_revoked,
+            renamed=direct.end_renamed,
+            drained=parts.tracing.reports.drain,
         ),
     }
 

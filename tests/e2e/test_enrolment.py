@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import platform
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from importlib.metadata import version
+from typing import cast
 
 import pytest
 from eventually import wait_until
@@ -86,6 +89,60 @@ def test_drained_agent_gets_no_job_until_it_is_undrained(fleet: EnrolledFleet) -
     fleet.command("agent", "undrain", "den01-a")
     wait_until(lambda: up(fleet) == {"den01", "fra01"}, within_s=10)
     assert errors(fleet.trace(BODY)) == {"den01": "", "fra01": ""}
+
+
+def test_list_has_what_agents_tell_and_their_last_trouble(fleet: EnrolledFleet) -> None:
+    fleet.wait_attached()
+
+    def listed() -> dict[str, dict[str, object]]:
+        found = json.loads(fleet.command("agent", "list", "--json"))
+        return {each["agent_id"]: each for each in found}
+
+    def measured() -> bool:
+        return all(each["cpu_millis"] is not None for each in listed().values())
+
+    wait_until(measured, within_s=40)  # after the first heartbeat
+    told = listed()["den01-a"]
+    assert told["host"] == platform.node()
+    assert told["version"] == version("colotrace")
+    assert told["families"] == ["ipv4", "ipv6"]
+    assert told["attached_since"] is not None
+    assert 1 << 20 < cast("int", told["memory_bytes"]) < 1 << 30
+    fleet.stop_agent("den01-a", kill=True)
+    wait_until(lambda: listed()["den01-a"]["attached_since"] is None, within_s=20)
+    left = listed()["den01-a"]
+    assert left["last_seen_at"] is not None
+    assert left["last_trouble"] == "its stream ended: the connection broke"
+    assert "no, seen" in fleet.command("agent", "list")
+
+
+def test_renamed_agent_goes_on_with_its_job_and_its_certificate(fleet: EnrolledFleet) -> None:
+    """Of the same colo or another one. The trace that runs has its row under the name before."""
+    fleet.wait_attached()
+    dark = {"targets": [fleet.lab.address("dark")], "options": {"wait_time": 3, "max_ttl": 5}}
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(fleet.trace, dark)
+        time.sleep(1)  # into the trace
+        assert fleet.command("agent", "rename", "den01-a", "den01-b") == "den01/den01-b\n"
+        assert fleet.command("colo", "rename", "fra01", "ber01", "--city", "Berlin, DE") == (
+            "1 agent\n"
+        )
+        answer = running.result()
+    assert errors(answer) == {"den01": "", "fra01": ""}
+    wait_until(lambda: up(fleet) == {"den01", "ber01"}, within_s=10)
+    assert errors(fleet.trace(BODY | {"colos": ["den01", "ber01"]})) == {"den01": "", "ber01": ""}
+    listed = json.loads(fleet.command("agent", "list", "--json"))
+    assert [(each["colo"], each["agent_id"], each["city"]) for each in listed] == [
+        ("ber01", "fra01-a", "Berlin, DE"),
+        ("den01", "den01-b", "Denver, CO, US"),
+    ]
+    assert all(each["last_trouble"] is None for each in listed)
+    # A restarted agent calls itself as before, and has its certificate of before.
+    fleet.stop_agent("fra01-a")
+    fleet.start_agent(FRA)
+    wait_until(lambda: up(fleet) == {"den01", "ber01"}, within_s=20)
+    fleet.command("agent", "revoke", "ber01/fra01-a")
+    wait_until(lambda: up(fleet) == {"den01"}, within_s=10)
 
 
 def test_directory_that_the_agents_user_cannot_reach_is_told_at_the_start(

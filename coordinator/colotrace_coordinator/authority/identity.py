@@ -6,13 +6,23 @@ A certificate of a CA that the operator keeps has no such URI.
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from colotrace_proto.identifiers import is_colo_name, is_identifier
 from colotrace_proto.messages import AgentId, ColoName
 
 IdentityId = NewType("IdentityId", str)
 """16 hexadecimal digits."""
+
+
+class EnrolledName(NamedTuple):
+    """What an enrolled agent is called now. Operators can change it; its certificate may still have
+    the former name."""
+
+    colo: ColoName
+    agent_id: AgentId
+    city: str
+
 
 _SCHEME = "colotrace:"
 _ID = re.compile(r"[0-9a-f]{16}")

@@ -2,30 +2,22 @@
 
 import json
 import re
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from colotrace_proto.identifiers import is_address, is_colo_name, with_ascii_host
-from colotrace_proto.join_tokens import JoinToken
-from colotrace_proto.messages import ColoName
 from colotrace_proto.text import safe
-from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 
+from colotrace_coordinator.enrolment.administration import Administration, checked_colo
 from colotrace_coordinator.errors import SetupError
-from colotrace_coordinator.store.authorities import Authorities
-from colotrace_coordinator.store.database import Database
-from colotrace_coordinator.store.enrolled import EnrolledAgents
-from colotrace_coordinator.store.enrolments import Enrolments
+from colotrace_coordinator.store.listed import ListedAgent
 from colotrace_coordinator.store.location import Location
-from colotrace_coordinator.store.tables import EnrolledAgent, StoredAuthority
 
 from .credentials import instant, on_database, print_table, write
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _TIME = re.compile(r"([0-9]{1,6})([smhd])")
 _LONGEST_S = 366 * 86_400
+_MIB = 1 << 20
 
 
 def enroll(where: Location, *, colo: str, city: str, uses: int, expires: str, address: str) -> None:
@@ -34,68 +26,62 @@ def enroll(where: Location, *, colo: str, city: str, uses: int, expires: str, ad
     Raises:
         SetupError: an option is malformed, or no coordinator has served yet.
     """
-    colo, lifetime_s = colo.lower(), _seconds(expires)
-    if not is_colo_name(colo):
-        raise SetupError(f"--colo {colo}: a colo is 3 to 8 letters and a number, like den01")
-    if not city.strip():
-        raise SetupError('--city: give the city of the colo, like "Denver, CO, US"')
-
-    async def create(database: Database) -> JoinToken:
-        authority = await _authority(database)
-        at = with_ascii_host(address) or authority.address
-        if not is_address(at):
-            raise SetupError(
-                f"--address {at}: give HOST:PORT at which agents reach --join of a coordinator"
-            )
-        secret = await Enrolments(database).create(
-            ColoName(colo), city=safe(city)[:128], uses=uses, lifetime_s=lifetime_s
-        )
-        certificate = x509.load_pem_x509_certificate(authority.certificate)
-        return JoinToken(
-            address=at,
-            colo=ColoName(colo),
-            authority=certificate.fingerprint(SHA256()),
-            secret=secret,
-        )
-
-    write(f"colotrace-agent join {on_database(where, create).encode()}")
+    lifetime_s, colo = _seconds(expires), checked_colo(colo)
+    enrolling = on_database(
+        where,
+        lambda database: Administration(database).enroll(
+            colo=colo, city=city, uses=uses, lifetime_s=lifetime_s, address=address
+        ),
+    )
+    write(f"colotrace-agent join {enrolling.token}")
 
 
 def list_agents(where: Location, *, as_json: bool) -> None:
-    """Print a table of the enrolled agents, or a JSON array."""
-    agents = on_database(where, lambda database: EnrolledAgents(database).all())
-    now = time.time()
+    """Print a table of the agents, or a JSON array."""
+    agents = on_database(where, lambda database: Administration(database).agents())
     if as_json:
-        write(json.dumps([_as_json(agent, now) for agent in agents], indent=2))
+        write(json.dumps([_as_json(agent) for agent in agents], indent=2))
         return
     print_table(
         agents,
         {
-            "ID": lambda agent: agent.id,
+            "ID": lambda agent: agent.id or "-",
             "COLO": lambda agent: agent.colo,
             "AGENT": lambda agent: agent.agent_id,
-            "STATE": lambda agent: _state(agent, now),
-            "ENROLLED": lambda agent: instant(agent.enrolled_at),
+            "HOST": lambda agent: safe(agent.host) or "-",
+            "STATE": lambda agent: agent.state,
+            "ATTACHED": _attached,
+            "VERSION": lambda agent: safe(agent.version) or "-",
+            "FAMILIES": lambda agent: families_in_words(agent) or "-",
             "CERTIFICATE ENDS": lambda agent: instant(agent.certificate_ends_at),
-            "CITY": lambda agent: safe(agent.city),
+            "CPU": lambda agent: cpu_in_words(agent.cpu_millis),
+            "MEMORY": lambda agent: memory_in_words(agent.memory_bytes),
+            "LAST TROUBLE": _trouble,
         },
     )
 
 
 def show(where: Location, name: str, *, as_json: bool) -> None:
-    """Print what is kept of an agent: a line for each field, or a JSON object.
+    """Print what is known of an agent: a line for each field, or a JSON object.
 
     Raises:
         UnknownIdError: there is no such agent.
     """
-    agent = on_database(where, lambda database: EnrolledAgents(database).named(name))
-    fields = _as_json(agent, time.time())
+    agent = on_database(where, lambda database: Administration(database).agent(name))
+    fields = _as_json(agent)
     if as_json:
         write(json.dumps(fields, indent=2))
         return
-    for field, value in fields.items():
-        shown = instant(value) if isinstance(value, int) or value is None else safe(str(value))
-        write(f"{field.replace('_', ' ')}: {shown}")
+    shown = {
+        **{field: safe(str(value)) for field, value in fields.items() if isinstance(value, str)},
+        **{field: instant(fields[field]) for field in _TIMES},  # type: ignore[arg-type]
+        "families": families_in_words(agent),
+        "cpu": cpu_in_words(agent.cpu_millis),
+        "memory": memory_in_words(agent.memory_bytes),
+    }
+    for field in (*fields, "cpu", "memory"):
+        if field not in ("cpu_millis", "memory_bytes"):
+            write(f"{field.replace('_', ' ')}: {shown.get(field) or '-'}")
 
 
 def drain(where: Location, name: str, *, drained: bool) -> None:
@@ -104,7 +90,7 @@ def drain(where: Location, name: str, *, drained: bool) -> None:
     Raises:
         UnknownIdError: there is no such agent.
     """
-    _on_agent(where, name, partial(EnrolledAgents.drain, drained=drained))
+    _do(where, partial(Administration.drain, name=name, drained=drained))
 
 
 def revoke(where: Location, name: str) -> None:
@@ -113,7 +99,21 @@ def revoke(where: Location, name: str) -> None:
     Raises:
         UnknownIdError: there is no such agent.
     """
-    _on_agent(where, name, EnrolledAgents.revoke)
+    _do(where, partial(Administration.revoke, name=name))
+
+
+def rename(where: Location, name: str, new: str, *, city: str) -> None:
+    """Give an agent another id, and perhaps another colo and city; prints what it is called now.
+
+    Raises:
+        NameTakenError: another agent has the name.
+        SetupError: the new name is malformed.
+        UnknownIdError: there is no such agent.
+    """
+    agent = on_database(
+        where, lambda database: Administration(database).rename(name, new, city=city)
+    )
+    write(agent.name)
 
 
 def forget(where: Location, name: str) -> None:
@@ -122,13 +122,13 @@ def forget(where: Location, name: str) -> None:
     Raises:
         UnknownIdError: there is no such agent.
     """
-    _on_agent(where, name, EnrolledAgents.forget)
+    _do(where, partial(Administration.forget, name=name))
 
 
 def list_tokens(where: Location) -> None:
     """Print a table of the join tokens, without their secrets."""
     print_table(
-        on_database(where, lambda database: Enrolments(database).all()),
+        on_database(where, lambda database: Administration(database).tokens()),
         {
             "ID": lambda token: token.id,
             "COLO": lambda token: token.colo,
@@ -147,7 +147,7 @@ def revoke_token(where: Location, token_id: str) -> None:
     Raises:
         UnknownIdError: there is no such token.
     """
-    on_database(where, lambda database: Enrolments(database).revoke(token_id))
+    _do(where, partial(Administration.revoke_token, token_id=token_id))
 
 
 def show_authority(where: Location) -> None:
@@ -156,27 +156,27 @@ def show_authority(where: Location) -> None:
     Raises:
         SetupError: there is no CA yet.
     """
-    write(on_database(where, _authority).certificate.decode().rstrip())
+    authority = on_database(where, lambda database: Administration(database).authority())
+    write(authority.certificate.decode().rstrip())
 
 
-def _on_agent(
-    where: Location, name: str, act: Callable[[EnrolledAgents, str], Awaitable[None]]
-) -> None:
-    async def run(database: Database) -> None:
-        agents = EnrolledAgents(database)
-        await act(agents, (await agents.named(name)).id)
-
-    on_database(where, run)
+def families_in_words(agent: ListedAgent) -> str:
+    """IPv4, IPv6."""
+    return ", ".join(f"IPv{family:d}" for family in agent.families)
 
 
-async def _authority(database: Database) -> StoredAuthority:
-    authority = await Authorities(database).described()
-    if authority is None or not authority.address:
-        raise SetupError(
-            "this database has no certificate authority yet; start the coordinator once, by "
-            "colotrace-coordinator serve without --insecure and --agent-ca"
-        )
-    return authority
+def cpu_in_words(millis: int | None) -> str:
+    """The share of a core, in percent; "-" if it is not known."""
+    return "-" if millis is None else f"{millis / 10:.1f} %"
+
+
+def memory_in_words(size: int | None) -> str:
+    """MiB; "-" if it is not known."""
+    return "-" if size is None else f"{size / _MIB:.0f} MiB"
+
+
+def _do(where: Location, act: Callable[[Administration], Awaitable[object]]) -> None:
+    on_database(where, lambda database: act(Administration(database)))
 
 
 def _seconds(text: str) -> float:
@@ -187,22 +187,45 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _state(agent: EnrolledAgent, now: float) -> str:
-    if agent.revoked_at is not None:
-        return "revoked"
-    if agent.certificate_ends_at < now:
-        return "expired"
-    return "drained" if agent.drained else "enrolled"
+def _attached(agent: ListedAgent) -> str:
+    if agent.attached_since is not None:
+        return f"since {instant(agent.attached_since)}"
+    return "never" if agent.last_seen_at is None else f"no, seen {instant(agent.last_seen_at)}"
 
 
-def _as_json(agent: EnrolledAgent, now: float) -> dict[str, object]:
+def _trouble(agent: ListedAgent) -> str:
+    if agent.last_trouble is None:
+        return "-"
+    return f"{instant(agent.last_trouble_at)}: {safe(agent.last_trouble)}"
+
+
+_TIMES = (
+    "attached_since",
+    "last_seen_at",
+    "enrolled_at",
+    "certificate_ends_at",
+    "revoked_at",
+    "last_trouble_at",
+)
+
+
+def _as_json(agent: ListedAgent) -> dict[str, object]:
     return {
-        "id": agent.id,
+        "id": agent.id or None,
         "colo": agent.colo,
         "agent_id": agent.agent_id,
         "city": agent.city,
-        "state": _state(agent, now),
+        "host": agent.host,
+        "state": agent.state,
+        "version": agent.version,
+        "families": [family.name.lower() for family in agent.families],
+        "attached_since": agent.attached_since,
+        "last_seen_at": agent.last_seen_at,
         "enrolled_at": agent.enrolled_at,
         "certificate_ends_at": agent.certificate_ends_at,
         "revoked_at": agent.revoked_at,
+        "last_trouble": agent.last_trouble,
+        "last_trouble_at": agent.last_trouble_at,
+        "cpu_millis": agent.cpu_millis,
+        "memory_bytes": agent.memory_bytes,
     }

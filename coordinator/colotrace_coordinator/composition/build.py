@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.settings import ServeSettings
+from colotrace_coordinator.store.seeing import AgentMemory
 
 from .base import Base, Store, build_base, open_store
 from .enrolling import Enrolling, open_enrolling
 from .links import Links, build_links
 from .servers import Servers, build_servers
-from .tracing import Tracing, open_tracing
+from .tracing import Tracing, build_agent_memory, open_tracing
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Parts:
     store: Store
     enrolling: Enrolling | None
     tracing: Tracing
+    agents: AgentMemory
     links: Links
     servers: Servers
 
@@ -40,10 +42,11 @@ async def build(
     store = await open_store(base, stack)
     enrolling = await open_enrolling(base, store)
     tracing = await open_tracing(base, store, stack)
+    agents = build_agent_memory(base, store, tracing)
     links = build_links(base, tracing.reports, enrolling)
     servers = build_servers(base, store, enrolling, links, tracing, stopping)
     _report_queues(base.metrics, links, store)
-    return Parts(base, store, enrolling, tracing, links, servers)
+    return Parts(base, store, enrolling, tracing, agents, links, servers)
 
 
 def _report_queues(metrics: Metrics, links: Links, store: Store) -> None:

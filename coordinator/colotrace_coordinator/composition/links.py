@@ -70,6 +70,7 @@ def build_links(base: Base, events: FleetEvents, enrolling: Enrolling | None) ->
         clock=base.clock,
         turns=base.turns,
         enrolled=enrolling.known if enrolling is not None else None,
+        renames=bus is None,
     )
     if bus is not None:
         bus.answered_by(direct)

@@ -23,6 +23,8 @@ from colotrace_coordinator.peers.peers import Peers
 from colotrace_coordinator.peers.relay.relay import Relay
 from colotrace_coordinator.policy import TargetPolicy
 from colotrace_coordinator.service import TraceService
+from colotrace_coordinator.store.seeing import AgentMemory
+from colotrace_coordinator.store.seen import SeenAgents
 from colotrace_coordinator.turns import Turns
 
 from .base import Base, Store
@@ -37,6 +39,7 @@ class Tracing:
     service: TraceService
     measurements: Measurements
     reports: AgentReports
+    fleet: Fleet
     registry: Registry
     asns: AsnTable | None = None
 
@@ -72,8 +75,9 @@ def build_tracing(
         target_limits=target_limits,
         peers=peers,
     )
+    fleet = Fleet(registry, metrics=metrics, log=log)
     reports = AgentReports(
-        Fleet(registry, metrics=metrics, log=log),
+        fleet,
         dispatcher,
         seen=answers.prefetch,
         metrics=metrics,
@@ -100,7 +104,7 @@ def build_tracing(
         log=log,
         limit=clock.timeout,
     )
-    return Tracing(service, measurements, reports, registry, asns)
+    return Tracing(service, measurements, reports, fleet, registry, asns)
 
 
 async def open_tracing(base: Base, store: Store, stack: contextlib.AsyncExitStack) -> Tracing:
@@ -127,3 +131,15 @@ async def open_tracing(base: Base, store: Store, stack: contextlib.AsyncExitStac
         history=store.history,
         relay=base.relay,
     )
+
+
+def build_agent_memory(base: Base, store: Store, tracing: Tracing) -> AgentMemory:
+    """Keeps what the agents of `tracing` tell in the database."""
+    seen = SeenAgents(
+        store.database,
+        coordinator=base.coordinator,
+        enrolled=base.settings.authority is not None,
+    )
+    memory = AgentMemory(seen, tracing.registry)
+    tracing.fleet.on_changed = memory.changed
+    return memory

@@ -3,17 +3,19 @@
 The database has them for all coordinators. Each coordinator looks for changes twice a second, so
 that a revoked agent loses its stream within a second, also at coordinators that it did not attach
 to before. A change is looked for by its time. A transaction can be committed long after it has
-taken the time, so some further agents are read at each look, too, until all were.
+taken the time, so some further agents are read at each look, too, until all were. An agent that
+was renamed attaches again under its new name.
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
+from typing import NamedTuple
 
 import structlog
 from colotrace_proto.messages import AgentId, ColoName
 
-from colotrace_coordinator.authority.identity import IdentityId
+from colotrace_coordinator.authority.identity import EnrolledName, IdentityId
 from colotrace_coordinator.errors import StoreError
 from colotrace_coordinator.fleet.registry import AgentName
 from colotrace_coordinator.store.enrolled import EnrolledAgents
@@ -27,18 +29,34 @@ PRUNE_EVERY_S = 6 * 3_600.0
 log = structlog.get_logger(__name__)
 
 
+class _Known(NamedTuple):
+    """An agent that is not revoked: when its newest certificate ends, in Unix seconds, its name,
+    and when its row was changed."""
+
+    ends_at: float
+    name: EnrolledName
+    changed_ms: int
+
+    @property
+    def named(self) -> AgentName:
+        return self.name.colo, self.name.agent_id
+
+
+class _Changes(NamedTuple):
+    revoked: Collection[IdentityId]
+    renamed: Mapping[IdentityId, EnrolledName]
+
+
 class KnownAgents:
     """The enrolled agents, as the database had them at the last look."""
 
     def __init__(self, agents: EnrolledAgents, *, look_every_s: float = LOOK_EVERY_S) -> None:
         self._agents = agents
         self._look_every_s = look_every_s
-        # With the end of the newest certificate, in Unix seconds.
-        self._valid: dict[IdentityId, float] = {}
+        self._valid: dict[IdentityId, _Known] = {}
         self._revoked: set[IdentityId] = set()
         self._drained: dict[IdentityId, AgentName] = {}
-        # Of the valid ones. No two of them have the same name.
-        self._names: dict[IdentityId, AgentName] = {}
+        # The valid ones by name. No two of them have the same one.
         self._named: dict[AgentName, IdentityId] = {}
         self._seen_ms = 0
         self._read_up_to = ""
@@ -51,8 +69,9 @@ class KnownAgents:
         """
         await self._look()
 
-    async def is_valid(self, identity: IdentityId) -> bool:
-        """Whether the agent may attach. One that has joined since the last look is looked up.
+    async def current(self, identity: IdentityId) -> EnrolledName | None:
+        """What the agent is called, if it may attach, and else None. One that has joined since the
+        last look is looked up.
 
         Raises:
             StoreUnavailableError: the agent is not known, and the database does not answer.
@@ -61,33 +80,37 @@ class KnownAgents:
             agent = await self._agents.find(identity)
             if agent is not None:
                 self._take([agent])
-        return identity in self._valid
+        known = self._valid.get(identity)
+        return None if known is None else known.name
 
     def ends_at(self, identity: IdentityId) -> float:
         """When the agent's newest certificate ends, in Unix seconds; 0 if it is unknown or
         revoked."""
-        return self._valid.get(identity, 0.0)
+        known = self._valid.get(identity)
+        return 0.0 if known is None else known.ends_at
 
     def is_named(self, name: AgentName, *, now: float) -> bool:
         """Whether an agent with this colo and id is enrolled, not revoked, and has a certificate
         that has not ended by `now`, in Unix seconds."""
         identity = self._named.get(name)
-        return identity is not None and self._valid[identity] > now
+        return identity is not None and self._valid[identity].ends_at > now
 
     def named(self, *, now: float) -> dict[IdentityId, AgentName]:
         """Colo and id of the agents that are enrolled, not revoked, and have a certificate that has
         not ended by `now`."""
-        return {each: name for each, name in self._names.items() if self._valid[each] > now}
+        return {each: known.named for each, known in self._valid.items() if known.ends_at > now}
 
     async def run(
         self,
         *,
         revoked: Callable[[Collection[IdentityId]], None],
         drained: Callable[[frozenset[AgentName]], None],
+        renamed: Callable[[Mapping[IdentityId, EnrolledName]], None] = lambda _: None,
     ) -> None:
         """Look for changes until cancelled. `revoked` is called with the agents that were revoked
-        since the last look, and `drained` with all drained ones, at first and after each look with
-        a change. While the database does not answer, nothing changes."""
+        since the last look, `renamed` with the new names of those that were renamed, and `drained`
+        with all drained ones, at first and after each look with a change. While the database does
+        not answer, nothing changes."""
         told = frozenset(self._drained.values())
         drained(told)
         loop = asyncio.get_running_loop()
@@ -96,7 +119,7 @@ class KnownAgents:
         while True:
             await asyncio.sleep(self._look_every_s)
             try:
-                lost = await self._look()
+                lost, names = await self._look()
                 if loop.time() - pruned_at > PRUNE_EVERY_S:
                     pruned_at = loop.time()
                     with suppress(StoreError):  # on a full disk
@@ -109,36 +132,44 @@ class KnownAgents:
             trouble = ""
             if lost:
                 revoked(lost)
+            if names:
+                renamed(names)
             if told != (now := frozenset(self._drained.values())):
                 told = now
                 drained(told)
 
-    async def _look(self) -> Collection[IdentityId]:
+    async def _look(self) -> "_Changes":
         agents, self._seen_ms = await self._agents.changed(self._seen_ms)
         again = await self._agents.following(self._read_up_to, most=READ_AGAIN)
         self._read_up_to = again[-1].id if len(again) == READ_AGAIN else ""
         return self._take({each.id: each for each in (*agents, *again)}.values())
 
-    def _take(self, agents: Collection[EnrolledAgent]) -> Collection[IdentityId]:
-        """Those of the agents that have been revoked."""
-        lost = []
+    def _take(self, agents: Collection[EnrolledAgent]) -> "_Changes":
+        """Those of the agents that have been revoked, and the new names of those with another
+        one."""
+        lost: list[IdentityId] = []
+        names: dict[IdentityId, EnrolledName] = {}
         for agent in agents:
             identity = IdentityId(agent.id)
             if identity in self._revoked:
                 # A revocation is final: this row was read before it, by a slower look.
                 continue
+            before = self._valid.get(identity)
+            if before is not None and agent.changed_ms < before.changed_ms:
+                continue  # likewise
             self._drained.pop(identity, None)
-            former = self._names.pop(identity, None)
-            if former is not None and self._named.get(former) == identity:
-                del self._named[former]
+            self._valid.pop(identity, None)
+            if before is not None and self._named.get(before.named) == identity:
+                del self._named[before.named]
             if agent.revoked_at is None:
-                name = ColoName(agent.colo), AgentId(agent.agent_id)
-                self._valid[identity] = agent.certificate_ends_at
-                self._names[identity], self._named[name] = name, identity
+                name = EnrolledName(ColoName(agent.colo), AgentId(agent.agent_id), agent.city)
+                known = _Known(agent.certificate_ends_at, name, agent.changed_ms)
+                self._valid[identity], self._named[known.named] = known, identity
+                if before is not None and before.name != name:
+                    names[identity] = name
                 if agent.drained:
-                    self._drained[identity] = name
+                    self._drained[identity] = known.named
             else:
-                self._valid.pop(identity, None)
                 self._revoked.add(identity)
                 lost.append(identity)
-        return lost
+        return _Changes(lost, names)

@@ -1,6 +1,8 @@
 """The attached agents: who is admitted, who takes jobs, with metrics and logs."""
 
-from colotrace_proto.messages import ColoName, Family, Hello
+from collections.abc import Callable
+
+from colotrace_proto.messages import ColoName, Family, Hello, Usage
 from structlog.typing import FilteringBoundLogger
 
 from colotrace_coordinator.errors import RegistryFullError, SupersededError
@@ -25,6 +27,9 @@ class Fleet:
         self._logged: TokenBuckets[tuple[str, str]] = TokenBuckets(rate=1 / 60, burst=1)
         for colo in registry.known:
             metrics.know_colo(colo)
+        self.on_changed: Callable[[AgentName], None] = lambda _: None
+        """Called with each agent that has come, gone, had trouble, or tells something else."""
+        registry.troubles.on_noted = lambda colo, agent_id: self.on_changed((colo, agent_id))
         registry.on_known = metrics.know_colo
         registry.on_forgotten = metrics.forget_colo
 
@@ -40,6 +45,8 @@ class Fleet:
             self._metrics.agents_not_admitted.labels(reason=rejected.reason.value).inc()
             words = f"a process with its id could not attach: {rejected.detail}"
             self.registry.troubles.note(hello.colo, hello.agent_id, words)
+        else:
+            self.on_changed((hello.colo, hello.agent_id))
         return rejected
 
     def _attach(
@@ -71,15 +78,19 @@ class Fleet:
             log.info("agent_attached", version=hello.software_version, held_jobs=held)
         return None
 
-    def detach(self, key: AgentKey, *, jobs: int) -> bool:
-        """End the attachment of an agent that has `jobs` jobs; False if it was not attached."""
+    def detach(self, key: AgentKey, *, jobs: int, renamed: bool = False) -> bool:
+        """End the attachment of an agent that has `jobs` jobs; False if it was not attached. One
+        that is `renamed` is not lost."""
         agent = self.registry.detach(key)
         if agent is None:
             return False
         colo = agent.hello.colo
-        self._log.info("agent_detached", agent=key.agent_id, colo=colo, jobs=jobs)
+        event = "agent_renamed" if renamed else "agent_detached"
+        self._log.info(event, agent=key.agent_id, colo=colo, jobs=jobs)
         self._count_agents(colo)
-        self._metrics.agent_losses.labels(colo=colo).inc()
+        if not renamed:
+            self._metrics.agent_losses.labels(colo=colo).inc()
+        self.on_changed((colo, key.agent_id))
         return True
 
     def trouble(self, key: AgentKey, why: str) -> None:
@@ -89,6 +100,13 @@ class Fleet:
         if agent is not None and (agent.away or not agent.draining):
             words = f"its stream ended: {why}"
             self.registry.troubles.note(agent.hello.colo, key.agent_id, words)
+
+    def uses(self, agent: Agent, usage: Usage) -> None:
+        """Remember what an agent's process uses, as it has told."""
+        first = agent.usage is None
+        agent.usage = usage
+        if first:  # later ones are read from time to time
+            self.on_changed((agent.hello.colo, agent.key.agent_id))
 
     def set_available(self, key: AgentKey, *, available: bool, away: bool = False) -> Agent | None:
         """Set whether an agent takes jobs; returns the agent if that has changed."""
@@ -127,6 +145,7 @@ class Fleet:
         if families == before:
             return False
         self.registry.set_families(agent, families)
+        self.on_changed((agent.hello.colo, agent.key.agent_id))
         self._log.info(
             "agent_families_changed",
             agent=agent.key.agent_id,

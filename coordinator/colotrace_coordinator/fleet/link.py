@@ -105,9 +105,16 @@ class StreamEvents(Protocol):
     def heard(self, agent: AgentKey, message: AgentMessage) -> None:
         """An attached agent sent a message."""
 
-    def detached(self, agent: AgentKey, why: str = "", *, revoked: bool = False) -> None:
+    def detached(
+        self, agent: AgentKey, why: str = "", *, revoked: bool = False, renamed: bool = False
+    ) -> None:
         """The attachment has ended, whichever side ended it. The agent may attach again, unless it
-        was `revoked`. `why` is the reason as text; "" if the agent or its connection ended it."""
+        was `revoked`. If it was `renamed`, it does so at once. `why` is the reason as text; "" if
+        the agent or its connection ended it."""
+
+    def renamed(self, former: AgentKey, agent: AgentKey) -> None:
+        """A process that was detached as renamed is about to attach under its new name; its jobs
+        move there."""
 
 
 class FleetEvents(StreamEvents, Protocol):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from colotrace_proto.locations import Location
-from colotrace_proto.messages import AgentId, ColoName, Family, Hello
+from colotrace_proto.messages import AgentId, ColoName, Family, Hello, Usage
 from msgspec.structs import replace
 
 from colotrace_coordinator.colos.known import ColoFacts, KnownColos
@@ -78,6 +78,8 @@ class Agent:
     """When a takeover was last refused."""
     attached_since: float = 0.0
     """Since when it is attached without a gap, in seconds of Unix time."""
+    usage: Usage | None = None
+    """What its process uses, as it has told last."""
 
     @property
     def takes_jobs(self) -> bool:
@@ -138,6 +140,15 @@ class Registry:
     def get(self, key: AgentKey) -> Agent | None:
         """The agent, or None if it is not attached."""
         return self._agents.get(key)
+
+    def named(self, name: AgentName) -> Agent | None:
+        """The attached agent with this name."""
+        colo, agent_id = name
+        return self._by_colo.get(colo, {}).get(agent_id)
+
+    def names(self) -> list[AgentName]:
+        """The names of all attached agents."""
+        return [(agent.hello.colo, agent.hello.agent_id) for agent in self._agents.values()]
 
     def attach(
         self,
@@ -202,6 +213,7 @@ class Registry:
                 agent.draining, agent.away = present.draining, present.away
                 agent.quickest = present.quickest
                 agent.attached_since = present.attached_since
+                agent.usage = present.usage
             else:
                 replaced = present
                 kept = (*present.superseded, present.key.boot_id)
@@ -252,6 +264,11 @@ class Registry:
     def await_all(self) -> None:
         """Await all colos again: agents may have left because this coordinator did not answer."""
         self._awaited.update(self._by_colo)
+
+    def await_agent(self, colo: ColoName) -> None:
+        """Await an agent of this colo again: it was renamed, and attaches under its new name."""
+        if colo in self._cities and colo not in self._by_colo:
+            self._awaited.add(colo)
 
     def city(self, colo: ColoName) -> str:
         """The colo's city, or "" if it is unknown."""

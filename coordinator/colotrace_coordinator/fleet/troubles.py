@@ -24,6 +24,7 @@ class Troubles:
         """`wall` gives seconds of Unix time."""
         self._wall = wall
         self._most = most
+        self.on_noted: Callable[[ColoName, AgentId], None] = lambda _colo, _agent: None
         self._last: OrderedDict[tuple[ColoName, AgentId], Trouble] = OrderedDict()
 
     def note(self, colo: ColoName, agent: AgentId, words: str) -> None:
@@ -32,6 +33,7 @@ class Troubles:
         self._last.move_to_end((colo, agent))
         if len(self._last) > self._most:
             self._last.popitem(last=False)
+        self.on_noted(colo, agent)
 
     def last(self, colo: ColoName, agent: AgentId) -> Trouble | None:
         """The agent's last trouble; None if there was none."""

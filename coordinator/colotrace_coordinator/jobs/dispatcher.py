@@ -296,6 +296,11 @@ class Dispatcher:
         self.settle(machine, self._clock.now())
         self.has_room(machine.task.colo)
 
+    def await_agent(self, colo: ColoName) -> None:
+        """Let jobs of the colo wait for its agent, which was renamed and attaches again at once."""
+        self._registry.await_agent(colo)
+        self._gathered_at = max(self._gathered_at, self._clock.now() + self._gather_s)
+
     def _held_up(self, by_s: float) -> None:
         """This coordinator did not run for a while, which is no agent's fault."""
         if by_s >= LEFT_AFTER_S:

@@ -261,6 +261,11 @@ class JobMachine:
         if attempt is not None and self.state is State.OFFERED:
             self._fail(now, faults.forgotten(attempt.agent.agent_id), again=True)
 
+    def agent_renamed(self, agent: AgentKey) -> None:
+        """The process that has the live attempt is called otherwise from now on."""
+        if self._attempts.held is not None:
+            self._attempts.assign(agent)
+
     def agent_replaced(self, now: float) -> None:
         """Another process has replaced that of the live attempt's agent."""
         self._agent_gone(now, faults.restarted)

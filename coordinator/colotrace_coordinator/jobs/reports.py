@@ -92,9 +92,11 @@ class AgentReports:
 
     def _met(self, hello: Hello, now: float) -> Iterator[tuple[JobMachine, Attempt]]:
         """Tell the colo's jobs of the agent. Those that it has, or may have taken, are left to the
-        caller, each with its live attempt."""
+        caller, each with its live attempt; among them those of the colo that it had before it was
+        moved to this one."""
         key = AgentKey.of(hello)
-        for machine in self._dispatcher.of_colo(hello.colo):
+        moved = [each for each in self._attempts.of_agent(key) if each.task.colo != hello.colo]
+        for machine in (*self._dispatcher.of_colo(hello.colo), *moved):
             live = machine.live
             if live is None:
                 machine.agent_available()
@@ -107,11 +109,17 @@ class AgentReports:
                 continue
             self._settle(machine, now)
 
-    def detached(self, agent: AgentKey, why: str = "", *, revoked: bool = False) -> None:
+    def detached(
+        self, agent: AgentKey, why: str = "", *, revoked: bool = False, renamed: bool = False
+    ) -> None:
         """See `StreamEvents`."""
-        self._fleet.trouble(agent, why or "the connection broke")
-        if not self._fleet.detach(agent, jobs=self._attempts.load(agent)):
+        known = self._fleet.registry.get(agent)
+        if not renamed:
+            self._fleet.trouble(agent, why or "the connection broke")
+        if not self._fleet.detach(agent, jobs=self._attempts.load(agent), renamed=renamed):
             return
+        if renamed and known is not None:
+            self._dispatcher.await_agent(known.hello.colo)
         if not revoked:
             self.interrupted(agent)
             return
@@ -119,6 +127,11 @@ class AgentReports:
         for machine in self._attempts.of_agent(agent):
             machine.agent_revoked(now)
             self._settle(machine, now)
+
+    def renamed(self, former: AgentKey, agent: AgentKey) -> None:
+        """See `StreamEvents`."""
+        for machine in self._attempts.of_agent(former):
+            machine.agent_renamed(agent)
 
     def interrupted(self, agent: AgentKey, why: str = "") -> None:
         """See `FleetEvents`."""
@@ -180,6 +193,8 @@ class AgentReports:
                     self._dispatcher.agent_available(sender.hello.colo)
             case Heartbeat():
                 self._fleet.packets.reported(sender.hello.colo, agent, message.counters)
+                if message.usage is not None:
+                    self._fleet.uses(sender, message.usage)
 
     def _accepted(self, sender: Agent, message: Accepted, now: float) -> None:
         machine = self._answered_by(sender, message.job_id)

@@ -6,8 +6,6 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, delete, func, select, update
 
-from colotrace_coordinator.errors import UnknownIdError
-
 from .database import Database
 from .now import now_ms
 from .tables import EnrolledAgent
@@ -34,31 +32,6 @@ class EnrolledAgents:
                 .order_by(EnrolledAgent.colo, EnrolledAgent.agent_id, EnrolledAgent.enrolled_at)
             )
             return list(rows)
-
-    async def named(self, name: str) -> EnrolledAgent:
-        """The agent that is meant by an id of the list, by COLO/AGENT-ID, or by an agent's id that
-        only one agent has.
-
-        Raises:
-            UnknownIdError: there is none, or there are several.
-        """
-        colo, slash, agent_id = name.partition("/")
-        listed = await self.all()
-        # First, since an agent may have chosen another one's id as its name.
-        by_id = [each for each in listed if each.id == name]
-        found = by_id or [
-            each
-            for each in listed
-            if each.agent_id == name or (slash and (each.colo, each.agent_id) == (colo, agent_id))
-        ]
-        # A revoked agent may have enrolled again under its name.
-        found = [each for each in found if each.revoked_at is None] or found
-        if not found:
-            raise UnknownIdError(f"no enrolled agent is called {name}; see: agent list")
-        if len(found) > 1:
-            names = ", ".join(f"{each.colo}/{each.agent_id} ({each.id})" for each in found)
-            raise UnknownIdError(f"{name} may be any of {names}; give one of the ids")
-        return found[0]
 
     async def find(self, identity: str) -> EnrolledAgent | None:
         """The agent with this identity, forgotten or not."""

@@ -24,6 +24,14 @@ MAX_USES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
+class Issued:
+    """A new join token."""
+
+    id: str
+    secret: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Joined:
     """An agent that has enrolled, and its city."""
 
@@ -40,12 +48,16 @@ class Enrolments:
 
     async def create(self, colo: ColoName, *, city: str, uses: int, lifetime_s: float) -> bytes:
         """The secret of a new join token for `uses` agents of a colo."""
-        secret, now = secrets.token_bytes(SECRET_BYTES), self._clock()
+        return (await self.issue(colo, city=city, uses=uses, lifetime_s=lifetime_s)).secret
+
+    async def issue(self, colo: ColoName, *, city: str, uses: int, lifetime_s: float) -> Issued:
+        """A new join token for `uses` agents of a colo."""
+        issued, now = Issued(new_id(), secrets.token_bytes(SECRET_BYTES)), self._clock()
         async with self._database.session() as session:
             session.add(
                 Enrolment(
-                    id=new_id(),
-                    sha256=_digest(secret),
+                    id=issued.id,
+                    sha256=_digest(issued.secret),
                     colo=colo,
                     city=city,
                     uses=uses,
@@ -55,7 +67,7 @@ class Enrolments:
                     revoked_at=None,
                 )
             )
-        return secret
+        return issued
 
     async def all(self) -> list[Enrolment]:
         """All join tokens, oldest first."""

@@ -9,7 +9,7 @@ from colotrace_coordinator.errors import StoreError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0005"
+HEAD = "0006"
 """The revision of the newest migration."""
 
 

@@ -218,3 +218,28 @@ class EnrolledAgent(Base):
     drained: Mapped[bool] = mapped_column(Boolean)
     forgotten: Mapped[bool] = mapped_column(Boolean)
     changed_ms: Mapped[int] = mapped_column(BigInteger, index=True)
+
+
+class SeenAgent(Base):
+    """What an agent has told last, and whether it is attached, enrolled or not. `coordinator` is
+    the one that has written it last; while it runs, it renews `seen_at`. `enrolled`: the row is
+    only of interest together with that of an enrolled agent, which may have been renamed or
+    forgotten meanwhile. `families` are numbers, separated by spaces. What the process uses is NULL
+    if it has not told it."""
+
+    __tablename__ = "agents_seen"
+
+    colo: Mapped[str] = mapped_column(String(32), primary_key=True)
+    agent_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    coordinator: Mapped[str] = mapped_column(String(64))
+    enrolled: Mapped[bool] = mapped_column(Boolean)
+    host: Mapped[str] = mapped_column(String(64))
+    version: Mapped[str] = mapped_column(String(64))
+    families: Mapped[str] = mapped_column(String(16))
+    attached: Mapped[bool] = mapped_column(Boolean)
+    attached_since: Mapped[int] = mapped_column(BigInteger)
+    seen_at: Mapped[int] = mapped_column(BigInteger, index=True)
+    cpu_millis: Mapped[int | None] = mapped_column(BigInteger)
+    memory_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    trouble: Mapped[str | None] = mapped_column(Text)
+    trouble_at: Mapped[int | None] = mapped_column(BigInteger)

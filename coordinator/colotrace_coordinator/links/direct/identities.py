@@ -6,7 +6,7 @@ import grpc
 from colotrace_proto.messages import Hello
 from msgspec.structs import replace
 
-from colotrace_coordinator.authority.identity import IdentityId
+from colotrace_coordinator.authority.identity import EnrolledName, IdentityId
 from colotrace_coordinator.errors import StoreError
 
 from .stream import StreamClosedError
@@ -21,8 +21,8 @@ REVOKED = (
 class Enrolled(Protocol):
     """What is known of enrolled agents."""
 
-    async def is_valid(self, identity: IdentityId) -> bool:
-        """Whether the agent is enrolled and not revoked.
+    async def current(self, identity: IdentityId) -> EnrolledName | None:
+        """What the agent is called, if it is enrolled and not revoked, and else None.
 
         Raises:
             StoreError: that cannot be told now.
@@ -34,9 +34,14 @@ class Enrolled(Protocol):
 
 
 async def identified(
-    hello: Hello, certificate: AgentCertificate | None, enrolled: Enrolled | None
+    hello: Hello,
+    certificate: AgentCertificate | None,
+    enrolled: Enrolled | None,
+    *,
+    renames: bool = True,
 ) -> Hello:
-    """The first message, with the colo and the id of an enrolled agent's certificate.
+    """The first message, with the name that an enrolled agent has now; without `renames`, with that
+    in its certificate.
 
     Raises:
         StreamClosedError: the certificate is for another colo or for no agent, or the agent is
@@ -53,11 +58,13 @@ async def identified(
         detail = "the certificate does not name an enrolled agent; join anew"
         raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, detail)
     try:
-        valid = await enrolled.is_valid(certificate.identity.id)
+        name = await enrolled.current(certificate.identity.id)
     except StoreError as error:
         detail = "the coordinator's database does not answer; it knows which agents are revoked"
         raise StreamClosedError(grpc.StatusCode.UNAVAILABLE, detail) from error
-    if not valid:
+    if name is None:
         raise StreamClosedError(grpc.StatusCode.UNAUTHENTICATED, REVOKED)
+    if renames:
+        return replace(hello, **name._asdict())
     identity = certificate.identity
     return replace(hello, colo=identity.colo, agent_id=identity.agent_id)

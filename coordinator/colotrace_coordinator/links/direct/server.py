@@ -4,7 +4,7 @@ import asyncio
 import math
 import secrets
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,7 +26,7 @@ from colotrace_proto.v1 import fleet_pb2 as pb
 from grpc import aio
 from structlog.typing import FilteringBoundLogger
 
-from colotrace_coordinator.authority.identity import IdentityId
+from colotrace_coordinator.authority.identity import EnrolledName, IdentityId
 from colotrace_coordinator.fleet.agents import AgentKey
 from colotrace_coordinator.fleet.link import (
     Closing,
@@ -60,6 +60,7 @@ HELLO_S = 10.0
 EXPIRY_CHECK_S = 0.5
 """Interval at which the expiry of agents' certificates is checked."""
 STOP_S = 2.0
+RENAMED = "this agent was renamed; attach again"
 _REJECTIONS = {
     Rejection.SUPERSEDED: grpc.StatusCode.ALREADY_EXISTS,
     Rejection.FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
@@ -72,11 +73,12 @@ _CLOSINGS = {
 
 
 class _Attached(NamedTuple):
-    """A stream, whose it is, and its certificate, if it has one."""
+    """A stream, whose it is, its certificate, if it has one, and as whom it is attached."""
 
     stream: AgentStream
     origin: Origin
     certificate: AgentCertificate | None
+    name: EnrolledName
 
     @property
     def identity(self) -> IdentityId | None:
@@ -109,10 +111,12 @@ class DirectLink:
         wall: Callable[[], float] = time.time,
         expiry_check_s: float = EXPIRY_CHECK_S,
         enrolled: Enrolled | None = None,
+        renames: bool = True,
     ) -> None:
         """`wall` gives seconds since 1970; certificates expire by it, checked each
         `expiry_check_s`. `enrolled` knows the agents that have an identity in their
-        certificates."""
+        certificates. With `renames` they attach under the names that it knows, and otherwise under
+        those of their certificates, as which they are announced at a broker."""
         self._events = events
         self._host = host
         self._port = port
@@ -131,6 +135,9 @@ class DirectLink:
         self._hello_s = hello_s
         self._coordinator_id = secrets.token_bytes(16)
         self._streams: dict[AgentKey, _Attached] = {}
+        self._renames = renames
+        # By agent and process: as whom an agent was attached whose stream ended by a new name.
+        self._former: dict[tuple[IdentityId | None, bytes], AgentKey] = {}
         self._expiry_check: asyncio.TimerHandle | None = None
         self._server: aio.Server | None = None
         self._stopping = False
@@ -244,7 +251,7 @@ class DirectLink:
                 certificate = certificate_of(shown)
             holder = certificate.holder if certificate else address_of(context.peer())
             hello = await self._hello(context, holder)
-            hello = await identified(hello, certificate, self._enrolled)
+            hello = await identified(hello, certificate, self._enrolled, renames=self._renames)
             origin = (holder, str(hello.colo), str(hello.agent_id))
             self._intake.admit(origin)
         except StreamClosedError as end:
@@ -301,7 +308,12 @@ class DirectLink:
         # The new stream replaces the old one before it is reported, since offers may follow at
         # once.
         previous = self._streams.get(key)
-        self._streams[key] = _Attached(stream, origin, certificate)
+        name = EnrolledName(hello.colo, hello.agent_id, hello.city)
+        attached = _Attached(stream, origin, certificate, name)
+        self._streams[key] = attached
+        former = self._former.pop((attached.identity, hello.boot_id), None)
+        if former is not None:
+            self._events.renamed(former, key)
         verdict = self._events.attached(hello, self)
         if isinstance(verdict, Rejected):
             del self._streams[key]
@@ -327,6 +339,19 @@ class DirectLink:
         for each in self._streams.values():
             if each.identity in identities:
                 each.stream.end(grpc.StatusCode.UNAUTHENTICATED, REVOKED)
+
+    def end_renamed(self, names: Mapping[IdentityId, EnrolledName]) -> None:
+        """End the streams of these agents, so that they attach again under their new names. Their
+        jobs go on."""
+        if not self._renames:
+            return
+        for key, each in self._streams.items():
+            name = names.get(each.identity) if each.identity else None
+            if name not in (None, each.name):
+                self._former[each.identity, key.boot_id] = key
+                each.stream.end(grpc.StatusCode.UNAVAILABLE, RENAMED)
+        while len(self._former) > MAX_STREAMS:  # of agents that did not come back
+            del self._former[next(iter(self._former))]
 
     def _end_expired(self) -> None:
         """End the streams whose certificates have expired. The wall clock may be set meanwhile."""
@@ -379,7 +404,9 @@ class DirectLink:
         present = self._streams.get(key)
         if present is not None and present.stream is stream:
             del self._streams[key]
-            self._events.detached(key, stream.trouble, revoked=self._revoked(present.identity))
+            revoked = self._revoked(present.identity)
+            renamed = stream.trouble == RENAMED
+            self._events.detached(key, stream.trouble, revoked=revoked, renamed=renamed)
 
     def _revoked(self, identity: IdentityId | None) -> bool:
         """Whether it is an enrolled agent's, and no longer known."""

@@ -382,14 +382,20 @@ class MqttLink:
             self._unanswered.pop(message.job_id, None)
         self._events.heard(agent, message)
 
-    def detached(self, agent: AgentKey, why: str = "", *, revoked: bool = False) -> None:
+    def detached(
+        self, agent: AgentKey, why: str = "", *, revoked: bool = False, renamed: bool = False
+    ) -> None:
         """See `StreamEvents`: the stream has ended, but the broker may still announce the agent."""
         if self._up.pop(agent, None) is None:
             return  # reported before
         if agent in self._announced:
             self._events.interrupted(agent, why)
         else:
-            self._events.detached(agent, why, revoked=revoked)
+            self._events.detached(agent, why, revoked=revoked, renamed=renamed)
+
+    def renamed(self, former: AgentKey, agent: AgentKey) -> None:
+        """See `StreamEvents`."""
+        self._events.renamed(former, agent)
 
 
 def _another(hello: Hello) -> str:

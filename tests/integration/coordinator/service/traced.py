@@ -48,6 +48,7 @@ class Coordinator:
         *,
         limits: TargetLimits = UNLIMITED,
         names: Names | None = None,
+        gather_s: float = 0,
     ) -> None:
         self.stack = stack
         self.history = RememberedHistory()
@@ -66,7 +67,7 @@ class Coordinator:
             log=log,
             clock=clock,
             turns=turns,
-            gather_s=0,
+            gather_s=gather_s,
             target_limits=limits,
             history=self.history,
         )

@@ -10,9 +10,16 @@ from colotrace_proto.messages import AgentId, ColoName
 AGENT = IdentityId("0123456789abcdef")
 
 
-def row(*, revoked_at: int | None) -> EnrolledAgent:
+def row(*, revoked_at: int | None, agent_id: str = "a1", changed_ms: int = 1) -> EnrolledAgent:
     return EnrolledAgent(
-        id=AGENT, colo="den01", agent_id="a", certificate_ends_at=1_000, revoked_at=revoked_at
+        id=AGENT,
+        colo="den01",
+        agent_id=agent_id,
+        city="Denver",
+        certificate_ends_at=1_000,
+        revoked_at=revoked_at,
+        drained=False,
+        changed_ms=changed_ms,
     )
 
 
@@ -21,16 +28,20 @@ class SlowAgents:
 
     def __init__(self) -> None:
         self.revoked_at: int | None = None
+        self.name, self.changed_ms = "a1", 1
         self.asked, self.answer = asyncio.Event(), asyncio.Event()
 
     async def find(self, _: str) -> EnrolledAgent:
-        found = row(revoked_at=self.revoked_at)
+        found = self._row()
         self.asked.set()
         await self.answer.wait()
         return found
 
     async def changed(self, since_ms: int) -> tuple[list[EnrolledAgent], int]:
-        return [row(revoked_at=self.revoked_at)], since_ms + 1
+        return [self._row()], since_ms + 1
+
+    def _row(self) -> EnrolledAgent:
+        return row(revoked_at=self.revoked_at, agent_id=self.name, changed_ms=self.changed_ms)
 
     async def following(self, _: str, **__: int) -> list[EnrolledAgent]:
         return []
@@ -40,13 +51,27 @@ async def test_agent_that_is_revoked_while_it_is_looked_up_stays_revoked() -> No
     """Otherwise its stream would never end: no later look would report it again."""
     agents = SlowAgents()
     known = KnownAgents(agents)  # type: ignore[arg-type]
-    attaching = asyncio.create_task(known.is_valid(AGENT))
+    attaching = asyncio.create_task(known.current(AGENT))
     await agents.asked.wait()
     agents.revoked_at = 1
     await known.load()
     agents.answer.set()
-    assert not await attaching
-    assert not await known.is_valid(AGENT)
+    assert await attaching is None
+    assert await known.current(AGENT) is None
+
+
+async def test_row_that_was_read_before_a_renaming_does_not_undo_it() -> None:
+    """It would end the agent's stream twice."""
+    agents = SlowAgents()
+    known = KnownAgents(agents)  # type: ignore[arg-type]
+    attaching = asyncio.create_task(known.current(AGENT))
+    await agents.asked.wait()
+    agents.name, agents.changed_ms = "b1", 2
+    await known.load()
+    agents.answer.set()
+    name = await attaching
+    assert name is not None
+    assert name.agent_id == "b1"
 
 
 def named(identity: str, agent_id: str, *, revoked_at: int | None = None) -> EnrolledAgent:
@@ -54,9 +79,11 @@ def named(identity: str, agent_id: str, *, revoked_at: int | None = None) -> Enr
         id=identity,
         colo="den01",
         agent_id=agent_id,
+        city="Denver",
         certificate_ends_at=1_000,
         revoked_at=revoked_at,
         drained=False,
+        changed_ms=1,
     )
 
 

@@ -28,7 +28,7 @@ J1 = JobId("j1")
 JOB = Job(J1, "t", PacketType.ICMP, 5, 3, 1000, 0, 0, 9000)
 
 
-Event = tuple[str, AgentKey, Hello | AgentMessage | None]
+Event = tuple[str, AgentKey, Hello | AgentMessage | AgentKey | None]
 
 
 class RecordingFleet:
@@ -39,7 +39,7 @@ class RecordingFleet:
         self.verdict: Admitted | Rejected = Admitted()
         self.on_attach: list[Job] = []
         self.due: bool | None = True
-        self.why, self.revoked = "", False
+        self.why, self.revoked, self.was_renamed = "", False, False
         """Why the last attachment ended."""
 
     def attached(self, hello: Hello, link: AgentLink) -> Admitted | Rejected:
@@ -55,9 +55,14 @@ class RecordingFleet:
     def heard(self, agent: AgentKey, message: AgentMessage) -> None:
         self.events.put_nowait(("heard", agent, message))
 
-    def detached(self, agent: AgentKey, why: str = "", *, revoked: bool = False) -> None:
+    def detached(
+        self, agent: AgentKey, why: str = "", *, revoked: bool = False, renamed: bool = False
+    ) -> None:
         self.events.put_nowait(("detached", agent, None))
-        self.why, self.revoked = why, revoked
+        self.why, self.revoked, self.was_renamed = why, revoked, renamed
+
+    def renamed(self, former: AgentKey, agent: AgentKey) -> None:
+        self.events.put_nowait(("renamed", former, agent))
 
     async def next(self) -> Event:
         async with asyncio.timeout(5):

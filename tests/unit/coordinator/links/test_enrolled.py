@@ -10,7 +10,7 @@ import grpc
 import pytest
 import structlog
 from colotrace_coordinator.authority.authority import Authority
-from colotrace_coordinator.authority.identity import AgentIdentity, IdentityId
+from colotrace_coordinator.authority.identity import AgentIdentity, EnrolledName, IdentityId
 from colotrace_coordinator.enrolment.own_certificate import OwnCertificate
 from colotrace_coordinator.errors import StoreUnavailableError
 from colotrace_coordinator.fleet.agents import AgentKey
@@ -35,12 +35,13 @@ class Known:
 
     def __init__(self) -> None:
         self.valid = {AGENT.id: 0.0}
+        self.name = EnrolledName(AGENT.colo, AGENT.agent_id, "Denver, CO, US")
         self.broken = False
 
-    async def is_valid(self, identity: IdentityId) -> bool:
+    async def current(self, identity: IdentityId) -> EnrolledName | None:
         if self.broken:
             raise StoreUnavailableError("gone")
-        return identity in self.valid
+        return self.name if identity in self.valid else None
 
     def ends_at(self, identity: IdentityId) -> float:
         return self.valid.get(identity, 0.0)
@@ -49,7 +50,7 @@ class Known:
 class Bed:
     """A link with a CA of its own, whose clock a test sets ahead."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, renames: bool = True) -> None:
         self.known = Known()
         self.fleet = RecordingFleet()
         self.authority = Authority.create()
@@ -65,6 +66,7 @@ class Bed:
             wall=lambda: self.ends_at - HOUR_S + self.ahead_s,
             expiry_check_s=CHECK_S,
             enrolled=self.known,
+            renames=renames,
         )
         key = ec.generate_private_key(ec.SECP256R1())
         self.public_key = key.public_key()
@@ -80,8 +82,11 @@ class Bed:
         )
         return aio.secure_channel(f"127.0.0.1:{self.port}", credentials)
 
-    def agent(self, agent_id: str = "a1", colo: str = "den01") -> ScriptedAgent:
-        return ScriptedAgent(self.port, hello(agent_id, colo=colo), channel=self.dial())
+    def agent(
+        self, agent_id: str = "a1", colo: str = "den01", boot: bytes | None = None
+    ) -> ScriptedAgent:
+        told = hello(agent_id, colo=colo, boot=boot)
+        return ScriptedAgent(self.port, told, channel=self.dial())
 
 
 @pytest.fixture
@@ -100,6 +105,48 @@ async def test_names_of_the_certificate_replace_those_of_the_agent(bed: Bed) -> 
     assert kind == "attached"
     assert isinstance(told, Hello)
     assert key == AgentKey.of(told)
+    assert (told.colo, told.agent_id) == ("den01", "a1")
+
+
+MOVED = EnrolledName(ColoName("den02"), AgentId("b1"), "Golden, CO, US")
+
+
+async def test_renamed_agent_attaches_again_under_its_new_name(bed: Bed) -> None:
+    """With the certificate that it has, and as the same process: its jobs move along."""
+    async with bed.agent(boot=bytes(16)) as agent:
+        await agent.attach()
+        _, former, _ = await bed.fleet.next()
+        bed.known.name = MOVED
+        bed.link.end_renamed({AGENT.id: MOVED})
+        code, detail = await agent.ended()
+        assert (code, "was renamed" in detail) == ("UNAVAILABLE", True)
+    assert (await bed.fleet.next())[0] == "detached"
+    assert bed.fleet.was_renamed
+    async with bed.agent(boot=bytes(16)) as agent:
+        await agent.attach()
+        renamed, attached = await bed.fleet.next(), await bed.fleet.next()
+        bed.link.end_renamed({AGENT.id: MOVED})  # seen again by a later look
+        await agent.say(Heartbeat())
+        assert (await bed.fleet.next())[0] == "heard"
+    told = attached[2]
+    assert isinstance(told, Hello)
+    assert (told.colo, told.agent_id, told.city) == MOVED
+    assert renamed == ("renamed", former, AgentKey.of(told))
+
+
+async def test_name_is_that_of_the_certificate_with_a_broker() -> None:
+    """At which the agent is announced by that name."""
+    bed = Bed(renames=False)
+    bed.known.name = MOVED
+    bed.port = await bed.link.start()
+    async with bed.agent() as agent:
+        await agent.attach()
+        bed.link.end_renamed({AGENT.id: MOVED})
+        _, _, told = await bed.fleet.next()
+        await agent.say(Heartbeat())
+        assert (await bed.fleet.next())[0] == "heard"
+    await bed.link.stop()
+    assert isinstance(told, Hello)
     assert (told.colo, told.agent_id) == ("den01", "a1")
 
 
