@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import ssl
-import sys
 from pathlib import Path
 
 from eventually import wait_until
 
+from fleet.flags import OWN, fitting
 from fleet.fleet import AgentSpec, Fleet, FleetError
-
-_BIN = Path(sys.executable).parent
 
 
 class EnrolledFleet(Fleet):
@@ -51,8 +49,11 @@ class EnrolledFleet(Fleet):
         if reachable:
             self.directory.chmod(0o711)
         with self.agent_log(name).open("ab") as stream:
-            self.agents[name] = self._spawn(
-                spec.host, [_BIN / "colotrace-agent", *argv], stdout=stream, stderr=stream
+            self.agents[name] = self._spawner(self.agent_programs)(
+                spec.host,
+                fitting([self.agent_programs / "colotrace-agent", *argv]),
+                stdout=stream,
+                stderr=stream,
             )
 
     def join_only(self, spec: AgentSpec) -> None:
@@ -61,7 +62,7 @@ class EnrolledFleet(Fleet):
             "agent", "enroll", "--colo", spec.colo, "--city", spec.city, "--address", self._join
         )
         argv = [
-            _BIN / "colotrace-agent", *line.split()[1:], "--only", "--allow-private",
+            OWN / "colotrace-agent", *line.split()[1:], "--only", "--allow-private",
             "--state-dir", self.state(spec.agent_id), "--agent-id", spec.agent_id,
         ]  # fmt: skip
         done = self.lab.run_forked(spec.host, argv)

@@ -13,7 +13,6 @@ import json
 import shutil
 import signal
 import ssl
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -31,11 +30,11 @@ from lab.processes import stop_all
 from fleet.broker import Broker
 from fleet.data import prepare
 from fleet.enrolled_broker import EnrolledBroker
+from fleet.flags import OWN, fitting
 
 ACCOUNT = "023e105f4ecef8ad9ca31a8372d0c353"
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """For clients of plain HTTP: reading the system's certificates takes 30 ms of processor time."""
-_BIN = Path(sys.executable).parent
 _READY_S = 20.0
 
 
@@ -81,13 +80,19 @@ class Fleet:
         database: str | None = None,
         disk_bytes: int | None = None,
         installed: bool = False,
+        programs: Path = OWN,
     ) -> None:
         """With `broker`, agents and coordinator meet there. `beside` another fleet on the same
         broker, this is one more coordinator, which shares its database and agents. `database` is
         the URL of an empty one; by default it is a file, on a file system of `disk_bytes` if that
-        is given. With `installed`, each program is started as its users do it, not forked."""
+        is given. With `installed`, each program is started as its users do it, not forked.
+        `programs` has those of another release; flags that they do not know are left out."""
         self.lab = lab
-        self._spawn: Callable[..., Process | Forked] = lab.spawn if installed else lab.fork
+        self.programs = programs
+        """The folder of the coordinator that is started next."""
+        self.agent_programs = programs
+        """The folder of the agents that are started next."""
+        self._installed = installed
         self.token = ""
         self.agents: dict[str, Process | Forked] = {}
         self.coordinator: Process | Forked | None = None
@@ -116,9 +121,9 @@ class Fleet:
                 self.token = self._beside.token
                 self.start_coordinator()
                 return
-            if self.database is None:
+            if self.database is None and self.programs == OWN:
                 self.token = prepare(
-                    self.directory, program=_BIN / "colotrace-coordinator", account=ACCOUNT
+                    self.directory, program=OWN / "colotrace-coordinator", account=ACCOUNT
                 )
             else:
                 self.token = self.command("token", "create", "--account", ACCOUNT).strip()
@@ -173,19 +178,25 @@ class Fleet:
         # Without a load balancer there is nothing to wait for.
         return ("--stop-delay", "0") if self.broker is not None else ()
 
+    def _spawner(self, programs: Path) -> Callable[..., Process | Forked]:
+        # The fork server holds the modules of this checkout.
+        return self.lab.spawn if self._installed or programs != OWN else self.lab.fork
+
     # The coordinator.
 
     def start_coordinator(self) -> None:
         """Starts it; a second time on the same ports, and with the same data."""
         argv = [
-            _BIN / "colotrace-coordinator", "serve", "--http", self._http, "--grpc", self._grpc,
+            self.programs / "colotrace-coordinator", "serve",
+            "--http", self._http, "--grpc", self._grpc,
             *self._stored(), *self._security(), "--allow-private",
             "--resolver", self.lab.resolver, "--asn-db", self.lab.asn_db,
             "--target-rate", "1000000", "--account-target-rate", "1000000",
             "--log-format", "json", *self._meeting(), *self._stopping(),
             *self._coordinator_flags,
         ]  # fmt: skip
-        spawn = self._spawn
+        argv = fitting(argv)
+        spawn = self._spawner(self.programs)
         if self._disk_bytes is not None:
             spawn = self.lab.spawn
             words = ["unshare", "--mount", "sh", "-c", _ON_A_SMALL_DISK, "sh"]
@@ -214,8 +225,9 @@ class Fleet:
 
     def command(self, *words: str) -> str:
         """What `colotrace-coordinator WORDS --data …` prints."""
-        argv = [_BIN / "colotrace-coordinator", *words, *self._stored()]
-        done = self.lab.run_forked(None, argv)
+        argv = [self.programs / "colotrace-coordinator", *words, *self._stored()]
+        run = self.lab.run_forked if self.programs == OWN else self.lab.run
+        done = run(None, argv)
         if done.returncode:
             raise FleetError(done.stderr)
         return done.stdout
@@ -227,14 +239,17 @@ class Fleet:
         another agent may have the same one."""
         name = name or spec.agent_id
         argv = [
-            _BIN / "colotrace-agent", "run", "--colo", spec.colo, "--city", spec.city,
+            self.agent_programs / "colotrace-agent", "run",
+            "--colo", spec.colo, "--city", spec.city,
             "--agent-id", spec.agent_id, "--insecure", "--allow-private",
             *(word for tag in spec.tags for word in ("--tag", tag)),
             *(("--location", spec.location) if spec.location else ()),
             *(self._meeting() or ("--coordinator", self._grpc)), *self._agent_flags,
         ]  # fmt: skip
+        argv = fitting(argv)
         with self.agent_log(name).open("ab") as stream:
-            self.agents[name] = self._spawn(spec.host, argv, stdout=stream, stderr=stream)
+            spawn = self._spawner(self.agent_programs)
+            self.agents[name] = spawn(spec.host, argv, stdout=stream, stderr=stream)
 
     def stop_agent(self, agent_id: str, *, kill: bool = False) -> int:
         """SIGTERM and wait, or SIGKILL; its exit status."""
@@ -348,6 +363,7 @@ def two_coordinators(
     coordinator_flags: tuple[str, ...] = (),
     agent_flags: tuple[str, ...] = (),
     database: str | None = None,
+    programs: Path = OWN,
 ) -> Iterator[list[Fleet]]:
     """Two coordinators with the same agents, which both of them see."""
     with (
@@ -358,8 +374,15 @@ def two_coordinators(
             coordinator_flags=coordinator_flags,
             agent_flags=agent_flags,
             database=database,
+            programs=programs,
         ) as one,
-        Fleet(lab, broker=broker, beside=one, coordinator_flags=coordinator_flags) as other,
+        Fleet(
+            lab,
+            broker=broker,
+            beside=one,
+            coordinator_flags=coordinator_flags,
+            programs=programs,
+        ) as other,
     ):
         for each in (one, other):
             each.wait_attached()

@@ -19,9 +19,7 @@ _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 @contextmanager
 def postgresql_server() -> Iterator[str]:
     """A server on a UNIX socket; its URL."""
-    initdb = next((p / "initdb" for p in _PROGRAMS if (p / "initdb").exists()), None)
-    if initdb is None:
-        pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
+    initdb = tool("initdb")
     # PostgreSQL refuses to run as root.
     user, begin = None, []
     if access.is_root():
@@ -64,6 +62,14 @@ def postgresql_server() -> Iterator[str]:
                 server.communicate()
     finally:
         shutil.rmtree(directory)
+
+
+def tool(name: str) -> Path:
+    """A program of the newest installed server; the test is skipped if there is none."""
+    found = next((p / name for p in _PROGRAMS if (p / name).exists()), None)
+    if found is None:
+        pytest.skip("PostgreSQL's server is not installed (Debian: postgresql)")
+    return found
 
 
 def _run(command: list[str | Path], user: str | None) -> None:

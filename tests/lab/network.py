@@ -176,15 +176,16 @@ class Lab:
 
     def run(
         self,
-        host: str,
+        host: str | None,
         argv: Sequence[str | Path],
         *,
         timeout_s: float = 30.0,
         env: dict[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
-        """Run a program to its end in a host's namespaces, its output captured as text."""
+        """Run a program to its end in a host's namespaces (None: the caller's own), its output
+        captured as text."""
         return subprocess.run(
-            self.command(host, argv),
+            self.command(host, argv) if host else argv,
             env=self.environment(env),
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
