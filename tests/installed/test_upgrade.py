@@ -85,8 +85,8 @@ def fleet(lab: Lab, previous: Release, database: str | None, tmp_path: Path) -> 
 def test_upgrade_keeps_the_database_and_agents_and_can_be_undone(
     lab: Lab, previous: Release, fleet: Fleet, tmp_path: Path
 ) -> None:
-    """The coordinator first, then the agents. The coordinator goes back with its backup; today's
-    agents work with it."""
+    """The coordinator first, then the agents; back in the same order. The coordinator goes back
+    with its backup."""
     kept_data = tmp_path / "kept"
     url = fleet.database
     backup = Dump(url, kept_data) if url else Files(fleet.directory, kept_data)
@@ -102,12 +102,7 @@ def test_upgrade_keeps_the_database_and_agents_and_can_be_undone(
     fleet.wait_attached()
     assert faults(fleet, lab) == []  # by the previous agents
     assert differences(kept, measurements(fleet)) == []
-    for spec in fleet.specs:
-        fleet.stop_agent(spec.agent_id)
-    fleet.agent_programs = OWN
-    for spec in fleet.specs:
-        fleet.start_agent(spec)
-    fleet.wait_attached()
+    change_agents(fleet, OWN)
     assert faults(fleet, lab) == []
     if previous.enrols:
         assert differences(enrolled, agents(fleet)) == []
@@ -121,6 +116,8 @@ def test_upgrade_keeps_the_database_and_agents_and_can_be_undone(
     fleet.start_coordinator()
     fleet.wait_attached()
     assert faults(fleet, lab) == []  # by today's agents
+    change_agents(fleet, previous.programs)
+    assert faults(fleet, lab) == []
 
 
 def test_rolling_upgrade_fails_no_request(lab: Lab, previous: Release) -> None:
@@ -169,6 +166,16 @@ async def _rolling(load: Load, proxy: Proxy, both: list[Fleet]) -> None:
     await asyncio.sleep(2)
     over.set()
     await loading
+
+
+def change_agents(fleet: Fleet, programs: Path) -> None:
+    """Restart each agent with what it has kept, from this folder."""
+    for spec in fleet.specs:
+        fleet.stop_agent(spec.agent_id)
+    fleet.agent_programs = programs
+    for spec in fleet.specs:
+        fleet.start_agent(spec)
+    fleet.wait_attached()
 
 
 def faults(fleet: Fleet, lab: Lab) -> list[str]:

@@ -40,7 +40,8 @@ def upgrade(connection: Connection, to: str = "head") -> None:
         if not isinstance(error.__cause__, ResolutionError):  # the revision is known
             raise
         raise StoreError(
-            f"the database is of a newer colotrace than this one ({error}); upgrade this program"
+            f"the database is of a newer colotrace than this one ({error}); upgrade this program, "
+            "or restore a backup that it made"
         ) from error
 
 
