@@ -16,8 +16,9 @@ import typer
 from colotrace_proto.output import EXIT_INTERRUPTED, say
 from colotrace_proto.starting import install_line, require
 
-from .commands.options import EXIT_CODES, Data, DatabaseUrl, group
-from .commands.start_fleet import agents, authorities, colos
+from .commands.options import EXIT_CODES, CaSecretFile, Data, DatabaseUrl, group
+from .commands.start_authority import authorities, brokers
+from .commands.start_fleet import agents, colos
 from .errors import CoordinatorError, ListenError, SetupError, StoreUnavailableError
 from .logs import LogFormat, LogLevel
 
@@ -29,20 +30,11 @@ tokens = group("Tokens for Authorization: Bearer.")
 keys = group("E-mails and keys for X-Auth-Email and X-Auth-Key.")
 app.add_typer(tokens, name="token")
 app.add_typer(keys, name="key")
-brokers = group("The MQTT broker of several coordinators.")
 app.add_typer(colos, name="colo")
 app.add_typer(agents, name="agent")
 app.add_typer(authorities, name="ca")
 app.add_typer(brokers, name="broker")
 
-CaSecretFile = Annotated[
-    Path | None,
-    typer.Option(
-        envvar="COLOTRACE_CA_SECRET_FILE",
-        help="File with the secret that encrypts the CA's key in the database, or else the "
-        "variable COLOTRACE_CA_SECRET. Default: ca.secret in --data, created by serve.",
-    ),
-]
 Account = Annotated[
     str,
     typer.Option(envvar="COLOTRACE_ACCOUNT", help="The account's id: 1 to 32 of [A-Za-z0-9._-]."),
@@ -562,61 +554,6 @@ def revoke_key(
     from .store.location import locate
 
     commands.revoke_key(locate(data=data, database=database), key_id)
-
-
-@brokers.command("files", epilog=EXIT_CODES)
-def write_broker_files(
-    out: Annotated[
-        Path,
-        typer.Option(envvar="COLOTRACE_OUT", metavar="DIR", help="Directory of the files."),
-    ],
-    name: Annotated[
-        list[str],
-        typer.Option(
-            envvar="COLOTRACE_NAME",
-            metavar="HOST",
-            help="A host name or IP address of the broker; may be repeated.",
-        ),
-    ],
-    data: Data = None,
-    database: DatabaseUrl = None,
-    ca_secret_file: CaSecretFile = None,
-    follow: Annotated[
-        bool,
-        typer.Option(
-            "--follow",
-            envvar="COLOTRACE_FOLLOW",
-            help="Stay, and write them again within a second after agents were enrolled, renamed "
-            "or revoked.",
-        ),
-    ] = False,
-    pid_file: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="COLOTRACE_PID_FILE",
-            help="With --follow: send SIGHUP to the process in this file, so that it reads the "
-            "files again.",
-        ),
-    ] = None,
-) -> None:
-    """Write what Mosquitto needs: ca.pem, broker.pem, broker.key, and acl, the agents' rights."""
-    from .commands import broker as commands
-    from .logs import configure
-    from .own_names import checked_name
-    from .settings import choose_secret_file
-    from .store.location import locate
-
-    configure(LogFormat.AUTO, LogLevel.INFO)
-    location = locate(data=data, database=database)
-    commands.write_files(
-        location,
-        secret=os.environ.get("COLOTRACE_CA_SECRET", ""),
-        secret_file=choose_secret_file(ca_secret_file, data=data, location=location),
-        out=out,
-        names=tuple(dict.fromkeys(checked_name(each) for each in name)),
-        follow=follow,
-        pid_file=pid_file,
-    )
 
 
 def main() -> None:

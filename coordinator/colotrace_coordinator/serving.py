@@ -201,6 +201,7 @@ async def _enrolling(
         reloads.append(renew)
     return {
         "own-certificate": enrolling.certificate.run(reloads),
+        "authorities": enrolling.rotation.run(reloads),
         "enrolled-agents": enrolling.known.run(
             revoked=end_revoked,
             renamed=direct.end_renamed,

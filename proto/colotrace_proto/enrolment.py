@@ -38,12 +38,13 @@ class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Certified(msgspec.Struct, frozen=True, kw_only=True):
-    """An agent's certificate, PEM, with what it is for. The CA's is not here: the agent keeps the
-    one that its join token names.
+    """An agent's certificate, PEM, with what it is for. A certificate of the CA by a former one may
+    follow it, to be shown with it. `authority`: what the agent is to trust from now on, PEM.
 
     `coordinator` is the address at which agents attach, HOST:PORT. `ends_at`: Unix seconds. `mqtt`:
     URL of the broker at which agents take jobs, "" without one; `mqtt_ca`: the CA of its
-    certificate, PEM, "" if that is the CA of the join token. Older coordinators send neither."""
+    certificate, PEM, "" if that is the coordinators'. Older coordinators send none of the last
+    three."""
 
     colo: str
     city: str
@@ -53,6 +54,7 @@ class Certified(msgspec.Struct, frozen=True, kw_only=True):
     ends_at: float
     mqtt: str = ""
     mqtt_ca: str = ""
+    authority: str = ""
 
 
 class EnrolmentMessageError(ValueError):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import platform
+import sqlite3
+import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import cast
 
+import httpx
 import pytest
 from eventually import wait_until
 from fleet import AgentSpec
@@ -189,6 +192,36 @@ def test_host_that_was_off_renews_its_expired_certificate(short: EnrolledFleet) 
     short.start_agent(DEN)
     short.wait_attached()
     assert errors(short.trace(BODY)) == {"den01": ""}
+
+
+def test_authority_is_replaced_without_losing_an_agent_or_a_client(short: EnrolledFleet) -> None:
+    """Clients that know the former one alone go on until it is retired; agents get both when they
+    renew, and stay when it is retired."""
+    short.wait_attached()
+    former, file = short.trust, short.state("den01-a") / "ca.pem"
+    short.command("ca", "rotate")
+    with sqlite3.connect(short.directory / "colotrace.sqlite3") as database:
+        # Now, instead of in a minute.
+        database.execute("UPDATE authorities SET signs_at = ? WHERE id = 2", [int(time.time())])
+    database.close()
+    wait_until(lambda: file.read_text().count("BEGIN CERTIFICATE") == 2, within_s=20)
+    wait_until(lambda: "authority_changed" in (short.directory / "coordinator.log").read_text())
+    assert errors(short.trace(BODY)) == {"den01": ""}
+    short.trust = ssl.create_default_context(cadata=short.command("ca", "show"))
+    assert errors(short.trace(BODY)) == {"den01": ""}
+    renewed = short.agent_log("den01-a").read_text().count("certificate renewed")
+    wait_until(
+        lambda: short.agent_log("den01-a").read_text().count("certificate renewed") > renewed + 1,
+        within_s=20,
+    )
+    assert short.agent_log("den01-a").read_text().count('"attached"') == 1
+    short.command("ca", "retire")
+    log = short.agent_log("den01-a")
+    wait_until(lambda: log.read_text().count('"attached"') == 2, within_s=20)
+    assert errors(short.trace(BODY)) == {"den01": ""}
+    short.trust = former
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        short.trace(BODY)
 
 
 def up(fleet: EnrolledFleet) -> set[str]:

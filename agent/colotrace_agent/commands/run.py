@@ -139,6 +139,8 @@ def _to_broker(settings: RunSettings) -> Callable[[], None]:
             return
         try:
             context.load_cert_chain(state.agent)
+            if not state.settings().mqtt_ca:
+                context.load_verify_locations(state.authority)
         except OSError as error:
             _log.warning("certificate not used at the broker", reason=str(error))
 

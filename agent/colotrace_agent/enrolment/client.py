@@ -6,7 +6,6 @@ Then it sends the token's secret, but only to a server with a certificate of thi
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import ssl
 import time
@@ -91,13 +90,15 @@ class Enroller:
         context.verify_mode = ssl.CERT_NONE
         answer = self._ask("GET", AUTHORITY_PATH, b"", context)
         try:
-            certificate = x509.load_pem_x509_certificate(answer.body)
+            certificates = x509.load_pem_x509_certificates(answer.body)
         except UNREADABLE:
             raise EnrolmentError(
                 f"{self._address} does not answer as a coordinator at which agents enrol; check "
                 "--join of the coordinator"
             ) from None
-        if hashlib.sha256(certificate.public_bytes(Encoding.DER)).digest() != digest:
+        # There are two while one CA replaces the other.
+        named = [each for each in certificates if each.fingerprint(SHA256()) == digest]
+        if not named:
             raise EnrolmentError(
                 f"{self._address} has another certificate authority than the join token names; "
                 "somebody else may answer at this address, or the coordinator has a new database"
@@ -105,7 +106,7 @@ class Enroller:
         if answer.date is not None:
             off_s = time.time() - answer.date
             self.clock_off_s = off_s if abs(off_s) >= _CLOCK_OFF_S else 0.0
-        return certificate.public_bytes(Encoding.PEM)
+        return named[0].public_bytes(Encoding.PEM)
 
     def join(self, token: JoinToken, *, agent_id: str, key: bytes, authority: bytes) -> Certified:
         """A certificate for the key.
@@ -212,6 +213,11 @@ def _private(key: bytes) -> ec.EllipticCurvePrivateKey:
 
 
 def _is_valid(certified: Certified) -> bool:
+    if certified.authority:
+        try:
+            x509.load_pem_x509_certificates(certified.authority.encode())
+        except UNREADABLE:
+            return False
     return (
         is_colo_name(certified.colo)
         and is_identifier(certified.agent_id)

@@ -175,11 +175,14 @@ class StateDirectory:
         self._write(_KEY, key)
 
     def keep_authority(self, certificate: bytes) -> None:
-        """Write the CA's certificate, PEM. Renewals leave it as it is."""
+        """Write the CA's certificate, PEM."""
         self._write(_AUTHORITY, certificate)
 
     def keep(self, certified: Certified, key: bytes, *, settings: Settings) -> None:
-        """Write a certificate with its key, and the settings last: they say that all is there."""
+        """Write a certificate with its key, the CA to trust, and the settings last: they say that
+        all is there."""
+        if certified.authority:
+            self._write(_AUTHORITY, certified.authority.encode())
         self._write(_AGENT, key + certified.certificate.encode())
         self._write(_SETTINGS, msgspec.json.format(msgspec.json.encode(settings), indent=2))
         (self.path / _KEY).unlink(missing_ok=True)

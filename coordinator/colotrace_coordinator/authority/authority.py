@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from colotrace_proto.certificates import UNREADABLE
 from cryptography import x509
@@ -49,6 +50,28 @@ class Issued:
     ends_at: float
 
 
+class Issuer(Protocol):
+    """What signs certificates: one authority, or its generations."""
+
+    @property
+    def certificate(self) -> bytes:
+        """The certificates to trust, PEM."""
+
+    def for_agent(
+        self, identity: AgentIdentity, key: ec.EllipticCurvePublicKey, *, lifetime_s: float
+    ) -> tuple[bytes, float]:
+        """See `Authority`."""
+
+    def for_client(self, name: str, *, lifetime_s: float = SERVER_LIFETIME_S) -> Issued:
+        """See `Authority`."""
+
+    def for_server(self, names: Sequence[str], *, lifetime_s: float = SERVER_LIFETIME_S) -> Issued:
+        """See `Authority`."""
+
+    def has_signed(self, certificate: x509.Certificate) -> bool:
+        """See `Authority`."""
+
+
 class Authority:
     """`certificate` is PEM. The key never leaves this object but by `export`."""
 
@@ -72,7 +95,8 @@ class Authority:
         now = clock()
         certificate = (
             _begun(name, name, key.public_key(), key.public_key(), now, now + _OWN_LIFETIME_S)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            # One below it: the authority that follows (see `cross_sign`).
+            .add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
             .add_extension(_key_usage(signs=True), critical=True)
             .sign(key, hashes.SHA256())
         )
@@ -99,6 +123,30 @@ class Authority:
     def export(self) -> bytes:
         """The key, as PEM without encryption."""
         return _key_text(self._key)
+
+    def cross_sign(self, successor: Authority) -> bytes:
+        """A certificate for the successor's name and key, PEM: whoever trusts this authority alone
+        can so verify what the successor signs."""
+        ends = min(self._own.not_valid_after_utc, successor._own.not_valid_after_utc)
+        certificate = (
+            _begun(
+                successor._own.subject,
+                self._own.subject,
+                successor._public,
+                self._public,
+                self._clock(),
+                ends.timestamp(),
+            )
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(signs=True), critical=True)
+            .sign(self._key, hashes.SHA256())
+        )
+        return certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def ends_at(self) -> float:
+        """When the authority's own certificate ends, in Unix seconds."""
+        return self._own.not_valid_after_utc.timestamp()
 
     @property
     def digest(self) -> bytes:

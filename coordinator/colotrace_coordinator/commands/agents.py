@@ -1,4 +1,4 @@
-"""The commands of `agent` and `ca`."""
+"""The commands of `agent`."""
 
 import json
 import re
@@ -148,16 +148,6 @@ def revoke_token(where: Location, token_id: str) -> None:
         UnknownIdError: there is no such token.
     """
     _do(where, partial(Administration.revoke_token, token_id=token_id))
-
-
-def show_authority(where: Location) -> None:
-    """Print the CA's certificate.
-
-    Raises:
-        SetupError: there is no CA yet.
-    """
-    authority = on_database(where, lambda database: Administration(database).authority())
-    write(authority.certificate.decode().rstrip())
 
 
 def families_in_words(agent: ListedAgent) -> str:

@@ -88,7 +88,7 @@ class _Files:
         rights = access_rights(users, coordinator=BROKER_USER).encode()
         self._out.mkdir(mode=0o750, parents=True, exist_ok=True)
         changed = self._replace(AUTHORITY, authority.certificate)
-        if self._is_due(authority):
+        if self._is_due(authority.signing):
             issued = authority.for_server(self._names)
             self._replace(KEY, issued.key)
             changed |= self._replace(CERTIFICATE, issued.certificate)

@@ -36,3 +36,11 @@ DatabaseUrl = Annotated[
         "can see flags (in ps): prefer the variable.",
     ),
 ]
+CaSecretFile = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="COLOTRACE_CA_SECRET_FILE",
+        help="File with the secret that encrypts the CA's key in the database, or else the "
+        "variable COLOTRACE_CA_SECRET. Default: ca.secret in --data, created by serve.",
+    ),
+]

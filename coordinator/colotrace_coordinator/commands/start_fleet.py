@@ -1,4 +1,4 @@
-"""The command lines of `agent`, `colo` and `ca`."""
+"""The command lines of `agent` and `colo`."""
 
 from typing import Annotated
 
@@ -8,7 +8,6 @@ from .options import EXIT_CODES, Data, DatabaseUrl, group
 
 colos = group("Known colos, including those without an attached agent.")
 agents = group("Agents: those that are enrolled or were seen, and join tokens.")
-authorities = group("The coordinator's own certificate authority.")
 
 Json = Annotated[bool, typer.Option("--json", envvar="COLOTRACE_JSON", help="As JSON.")]
 NewCity = Annotated[
@@ -225,13 +224,3 @@ def revoke_join_token(
     from . import agents as commands
 
     commands.revoke_token(locate(data=data, database=database), token_id)
-
-
-@authorities.command("show", epilog=EXIT_CODES)
-def show_authority(data: Data = None, database: DatabaseUrl = None) -> None:
-    """Print the CA's certificate (PEM), for clients: COLOTRACE_CA_FILE, curl --cacert."""
-    from colotrace_coordinator.store.location import locate
-
-    from . import agents as commands
-
-    commands.show_authority(locate(data=data, database=database))

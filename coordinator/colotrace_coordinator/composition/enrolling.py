@@ -6,6 +6,7 @@ from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.enrolment.known import KnownAgents
 from colotrace_coordinator.enrolment.own_certificate import OwnCertificate
 from colotrace_coordinator.enrolment.registrar import Registrar
+from colotrace_coordinator.enrolment.rotation import Rotation
 from colotrace_coordinator.own_names import LOCAL_NAMES
 from colotrace_coordinator.store.authorities import Authorities, secret_in
 from colotrace_coordinator.store.enrolled import EnrolledAgents
@@ -20,6 +21,7 @@ class Enrolling:
 
     authorities: Authorities
     certificate: OwnCertificate
+    rotation: Rotation
     known: KnownAgents
     registrar: Registrar
 
@@ -37,14 +39,17 @@ async def open_enrolling(base: Base, store: Store) -> Enrolling | None:
     if not secret and wanted.secret_file is not None:
         secret = secret_in(wanted.secret_file)
     authorities = Authorities(store.database)
-    authority = await authorities.open(Seal(secret))
+    seal = Seal(secret)
+    authority = await authorities.open(seal)
     agents = EnrolledAgents(store.database)
     known = KnownAgents(agents)
     await known.load()
     names = tuple(dict.fromkeys((*wanted.names, *LOCAL_NAMES)))
+    certificate = OwnCertificate(authority, names)
     return Enrolling(
         authorities,
-        OwnCertificate(authority, names),
+        certificate,
+        Rotation(authorities, authority, seal, certificate, lifetime_s=wanted.lifetime_s),
         known,
         Registrar(authority, Enrolments(store.database), agents, lifetime_s=wanted.lifetime_s),
     )

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from colotrace_coordinator.authority.authority import SERVER_LIFETIME_S, Authority, Issued
+from colotrace_coordinator.authority.authority import SERVER_LIFETIME_S, Issued, Issuer
 from colotrace_coordinator.certificates import Reload
 from colotrace_coordinator.errors import SetupError
 from colotrace_coordinator.links.direct.tls import TlsTexts
@@ -30,7 +30,7 @@ class OwnCertificate:
 
     def __init__(
         self,
-        authority: Authority,
+        authority: Issuer,
         names: Sequence[str],
         *,
         lifetime_s: float = SERVER_LIFETIME_S,
@@ -67,15 +67,21 @@ class OwnCertificate:
             # More than its life is left if the clock was ahead: it may not be valid for years.
             if self._lifetime_s / 2 < left_s <= self._lifetime_s:
                 continue
-            former, self._issued = self._issued, self._issue()
-            try:
-                for reload in reloads:
-                    reload()
-            except (OSError, SetupError) as error:  # no more files can be opened, for example
-                self._issued = former  # the next check tries again
-                log.warning("own_certificate_not_renewed", detail=str(error))
-                continue
-            log.info("own_certificate_renewed", names=list(self._names))
+            self.renew(reloads)
+
+    def renew(self, reloads: Sequence[Reload]) -> bool:
+        """Issue the certificate again, and have it loaded. False if that failed; the former one
+        stays in use."""
+        former, self._issued = self._issued, self._issue()
+        try:
+            for reload in reloads:
+                reload()
+        except (OSError, SetupError) as error:  # no more files can be opened, for example
+            self._issued = former
+            log.warning("own_certificate_not_renewed", detail=str(error))
+            return False
+        log.info("own_certificate_renewed", names=list(self._names))
+        return True
 
     def _issue(self) -> Issued:
         return self._authority.for_server(self._names, lifetime_s=self._lifetime_s)

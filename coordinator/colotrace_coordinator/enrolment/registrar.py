@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from colotrace_coordinator.authority.authority import (
-    Authority,
+    Issuer,
     key_fingerprint,
     requested_key,
 )
@@ -36,7 +36,7 @@ class Registrar:
 
     def __init__(
         self,
-        authority: Authority,
+        authority: Issuer,
         enrolments: Enrolments,
         agents: EnrolledAgents,
         *,
@@ -57,7 +57,7 @@ class Registrar:
 
     @property
     def authority(self) -> bytes:
-        """The CA's certificate, PEM."""
+        """The CA's certificate, PEM; two while one replaces the other."""
         return self._authority.certificate
 
     async def join(self, request: JoinRequest) -> Certified:
@@ -140,6 +140,7 @@ class Registrar:
             ends_at=ends_at,
             mqtt=self.broker,
             mqtt_ca=self.broker_authority,
+            authority=self.authority.decode(),
         )
 
 

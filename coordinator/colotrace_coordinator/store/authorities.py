@@ -4,13 +4,19 @@ import fcntl
 import os
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
-from sqlalchemy import update
+from sqlalchemy import select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from colotrace_coordinator.authority.authority import Authority
+from colotrace_coordinator.authority.generations import (
+    SIGNS_AFTER_S,
+    Generation,
+    Generations,
+)
 from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.errors import SetupError
 
@@ -18,12 +24,12 @@ from .database import Database
 from .location import open_private
 from .tables import StoredAuthority
 
-_ONLY = 1
-"""The id of the one authority."""
+_FIRST = 1
+"""The id of the first authority."""
 
 
 class Authorities:
-    """Reads and creates the authority."""
+    """Reads, creates and replaces the authority."""
 
     def __init__(self, database: Database, *, clock: Callable[[], float] = time.time) -> None:
         self._database = database
@@ -32,38 +38,125 @@ class Authorities:
     async def announce(self, address: str) -> None:
         """Note where agents enrol, HOST:PORT, for the join tokens that are made from now on."""
         async with self._database.session() as session:
-            await session.execute(
-                update(StoredAuthority).where(StoredAuthority.id == _ONLY).values(address=address)
-            )
+            await session.execute(update(StoredAuthority).values(address=address))
+
+    async def all(self) -> list[StoredAuthority]:
+        """Those that are trusted, as they are stored, oldest first."""
+        async with self._database.session() as session:
+            return await _trusted(session)
 
     async def described(self) -> StoredAuthority | None:
-        """The authority as it is stored; None if there is none yet."""
-        async with self._database.session() as session:
-            return await session.get(StoredAuthority, _ONLY)
+        """The one that signs now, as it is stored; None if there is none yet."""
+        now, stored = self._clock(), await self.all()
+        return next((each for each in reversed(stored) if each.signs_at <= now), None)
 
-    async def open(self, seal: Seal) -> Authority:
-        """The authority. It is created once; coordinators that start together get the same one.
+    async def open(self, seal: Seal) -> Generations:
+        """The authority with those that replace it. The first is created once; coordinators that
+        start together get the same one.
 
         Raises:
-            SetupError: its key was encrypted under another secret.
+            SetupError: a key was encrypted under another secret.
         """
         async with self._database.session() as session:
-            stored = await session.get(StoredAuthority, _ONLY)
-            if stored is None:
+            stored = await _trusted(session)
+            if not stored:
                 new = Authority.create(clock=self._clock)
                 insert = (
                     postgresql.insert if self._database.dialect == "postgresql" else sqlite.insert
                 )
                 statement = insert(StoredAuthority).values(
-                    id=_ONLY,
+                    id=_FIRST,
                     certificate=new.certificate,
                     sealed_key=seal.close(new.export()),
                     address="",
                     created_at=int(self._clock()),
                 )
                 await session.execute(statement.on_conflict_do_nothing())
-                stored = await session.get_one(StoredAuthority, _ONLY)
-        return Authority.load(stored.certificate, seal.open(stored.sealed_key), clock=self._clock)
+                stored = await _trusted(session)
+        return Generations([self._opened(each, seal) for each in stored], clock=self._clock)
+
+    async def read(self, known: Generations, seal: Seal) -> None:
+        """Have `known` trust what is stored now.
+
+        Raises:
+            SetupError: the key of one that is not known was encrypted under another secret.
+        """
+        stored = await self.all()
+        if stored:
+            former = {each.number: each for each in known.trusted}
+            known.trust([former.get(each.id) or self._opened(each, seal) for each in stored])
+
+    async def rotate(self, seal: Seal) -> float:
+        """Create an authority that replaces the present one; when it signs, in Unix seconds.
+
+        Raises:
+            SetupError: there is none yet, two are trusted, or the secret is wrong.
+        """
+        async with self._database.session() as session:
+            stored = await _trusted(session, locked=True)
+            if not stored:
+                raise SetupError("there is no certificate authority yet; start the coordinator")
+            if len(stored) > 1:
+                raise SetupError(
+                    "the CA was replaced before, and the former one is still trusted; it is "
+                    "retired by itself, or at once by colotrace-coordinator ca retire"
+                )
+            [present] = stored
+            new = Authority.create(clock=self._clock)
+            signs_at = int(self._clock() + SIGNS_AFTER_S)
+            session.add(
+                StoredAuthority(
+                    id=present.id + 1,
+                    certificate=new.certificate,
+                    sealed_key=seal.close(new.export()),
+                    address=present.address,
+                    created_at=int(self._clock()),
+                    signs_at=signs_at,
+                    crossed=self._opened(present, seal).authority.cross_sign(new),
+                )
+            )
+        return signs_at
+
+    async def retire(self, numbers: Collection[int] | None = None) -> int:
+        """Trust these no more, or by default all but the one that signs; how many that were.
+
+        Raises:
+            SetupError: the one that replaces them does not sign yet.
+        """
+        now = int(self._clock())
+        async with self._database.session() as session:
+            stored = await _trusted(session, locked=True)
+            if stored and stored[-1].signs_at > now:
+                raise SetupError(
+                    f"the new CA signs in {stored[-1].signs_at - now} s; try again then"
+                )
+            former = [each for each in stored[:-1] if numbers is None or each.id in numbers]
+            for each in former:
+                each.retired_at = now
+            return len(former)
+
+    async def reseal(self, seal: Seal, new: Seal) -> None:
+        """Encrypt the keys under another secret.
+
+        Raises:
+            SetupError: a key was encrypted under another secret than `seal`.
+        """
+        async with self._database.session() as session:
+            for each in await session.scalars(select(StoredAuthority).with_for_update()):
+                each.sealed_key = new.close(seal.open(each.sealed_key))
+
+    def _opened(self, stored: StoredAuthority, seal: Seal) -> Generation:
+        authority = Authority.load(
+            stored.certificate, seal.open(stored.sealed_key), clock=self._clock
+        )
+        return Generation(stored.id, authority, stored.signs_at, stored.crossed or b"")
+
+
+async def _trusted(session: AsyncSession, *, locked: bool = False) -> list[StoredAuthority]:
+    query = select(StoredAuthority).where(StoredAuthority.retired_at.is_(None))
+    if locked:
+        query = query.with_for_update()
+    return list(await session.scalars(query.order_by(StoredAuthority.id)))
 
 
 def secret_in(file: Path) -> str:

@@ -160,9 +160,11 @@ class CoordinatorBeat(Base):
 
 
 class StoredAuthority(Base):
-    """The certificate authority; there is one, with id 1. `certificate` is PEM, `sealed_key` is
-    encrypted (see `authority.sealed`). `address`: where agents enrol, HOST:PORT; "" until a
-    coordinator has served."""
+    """The certificate authority: the first has id 1, and each that replaces another one the next
+    number. `certificate` is PEM, `sealed_key` is encrypted (see `authority.sealed`). `address`:
+    where agents enrol, HOST:PORT; "" until a coordinator has served. It signs from `signs_at` on;
+    `crossed` is its certificate by the one before, PEM. Once it is retired, nobody trusts it. Times
+    are Unix seconds."""
 
     __tablename__ = "authorities"
 
@@ -171,6 +173,9 @@ class StoredAuthority(Base):
     sealed_key: Mapped[bytes] = mapped_column(LargeBinary)
     address: Mapped[str] = mapped_column(String(300))
     created_at: Mapped[int] = mapped_column(BigInteger)
+    signs_at: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    retired_at: Mapped[int | None] = mapped_column(BigInteger)
+    crossed: Mapped[bytes | None] = mapped_column(LargeBinary)
 
 
 class Enrolment(Base):

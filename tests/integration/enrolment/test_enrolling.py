@@ -18,6 +18,7 @@ from colotrace_coordinator.api.app import create_enrolment_app
 from colotrace_coordinator.api.http.server import HttpServer
 from colotrace_coordinator.api.metrics import HttpMetrics
 from colotrace_coordinator.authority.authority import Authority
+from colotrace_coordinator.authority.generations import Generations
 from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.enrolment.own_certificate import OwnCertificate
 from colotrace_coordinator.enrolment.registrar import Registrar
@@ -43,7 +44,9 @@ DEN = ColoName("den01")
 class Bed:
     """A coordinator's listener for enrolment, and an agent's side."""
 
-    def __init__(self, database: Database, authority: Authority, clock: ManualClock) -> None:
+    def __init__(
+        self, database: Database, authority: Authority | Generations, clock: ManualClock
+    ) -> None:
         self.authority = authority
         self.clock = clock
         self.agents = EnrolledAgents(database, clock=clock)
@@ -58,7 +61,8 @@ class Bed:
     async def serve(self, *names: str) -> AsyncIterator[Bed]:
         """Serve with a certificate for these names."""
         app = create_enrolment_app(self.registrar, metrics=HttpMetrics(CollectorRegistry()))
-        server = HttpServer(app, tls=OwnCertificate(self.authority, names))
+        self.own = OwnCertificate(self.authority, names)
+        self.server = server = HttpServer(app, tls=self.own)
         sockets = listen(Address("127.0.0.1", 0), flag="--join")
         self.address = f"127.0.0.1:{sockets[0].getsockname()[1]}"
         serving = asyncio.create_task(server.serve(sockets))

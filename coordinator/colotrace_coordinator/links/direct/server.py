@@ -174,7 +174,7 @@ class DirectLink:
             self._server = None
 
     def reload(self) -> None:
-        """Read the certificate files again. If the agents' CA has changed, every stream ends, so
+        """Read the certificates again. If a CA of agents is trusted no more, every stream ends, so
         that agents present their certificates again; their jobs go on.
 
         Raises:

@@ -121,16 +121,16 @@ class ServerTls:
         return reloaded
 
     def reload(self) -> bool:
-        """Use the certificates as they are now; True if the CA of agents has changed.
+        """Use the certificates as they are now; True if a CA of agents is trusted no more.
 
         Raises:
             TlsError: they cannot be used; the former ones stay in use.
         """
         texts = self._source.read()
-        changed = texts.client_authority != self._texts.client_authority
+        lost = _certificates(self._texts.client_authority) - _certificates(texts.client_authority)
         self._reloaded = texts.configuration()
         self._texts = texts
-        return changed
+        return bool(lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +204,10 @@ def _alternative_names(certificate: x509.Certificate) -> x509.SubjectAlternative
         return certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return x509.SubjectAlternativeName([])
+
+
+def _certificates(text: bytes) -> set[x509.Certificate]:
+    return set(x509.load_pem_x509_certificates(text))
 
 
 def _read(path: Path) -> bytes:

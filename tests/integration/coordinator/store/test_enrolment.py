@@ -63,7 +63,7 @@ async def test_coordinators_that_start_together_have_one_authority(
     stored = await Authorities(database).described()
     assert stored is not None
     assert (stored.certificate, stored.address) == (first.certificate, "trace.example.net:8082")
-    assert first.export() not in stored.sealed_key
+    assert first.signing.export() not in stored.sealed_key
     with pytest.raises(SetupError, match="with this secret"):
         await Authorities(database).open(Seal("t" * 32))
 
