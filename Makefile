@@ -1,6 +1,6 @@
 # colotrace: `make` prints what there is to run.
 .DEFAULT_GOAL := help
-.PHONY: dist forge fuzz help setup demo pictures test test-packages unit check bench accuracy load proto templates constraints clean
+.PHONY: dist forge fuzz help setup demo pictures test test-packages unit check bench accuracy load proto templates constraints deb clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -78,6 +78,9 @@ proto: setup  ## generate the protocol's stubs anew
 
 templates: setup  ## generate the probes' templates anew, by scapy
 	@$(BIN)/python scripts/templates.py
+
+deb: .venv/.python  ## build Debian packages in dist/deb (SUITES="bookworm trixie")
+	@$(BIN)/python scripts/debs $(SUITES)
 
 dist: .venv/.python  ## build what a release consists of into dist/: wheel, sdist, debs, SBOM, checksums
 	@MAKE="$(MAKE)" scripts/dist
