@@ -80,7 +80,7 @@ templates: setup  ## generate the probes' templates anew, by scapy
 	@$(BIN)/python scripts/templates.py
 
 deb: .venv/.python  ## build Debian packages in dist/deb (SUITES="bookworm trixie")
-	@$(BIN)/python scripts/debs $(SUITES)
+	@$(BIN)/python scripts/deb $(SUITES)
 
 dist: .venv/.python  ## build what a release consists of into dist/: wheel, sdist, debs, SBOM, checksums
 	@MAKE="$(MAKE)" scripts/dist

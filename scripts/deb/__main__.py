@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Builds the Debian packages: python scripts/debs [SUITE…]; results in dist/deb/SUITE.
+"""Builds the Debian packages: python scripts/deb [SUITE…]; results in dist/deb/SUITE.
 
 What is in them is in deploy/debian. Two builds of one commit are byte-equal: every file has the
 time of the commit (SOURCE_DATE_EPOCH, if set), and names are sorted.
@@ -47,10 +47,9 @@ def main(suites: list[str]) -> None:
                     stage / "usr" / "lib" / name,
                     wheel=wheel,
                     package=package,
-                    project=project,
                     suite=settings["suites"][suite],
                     trim=settings["trim"],
-                    constraints=ROOT / "constraints.txt",
+                    requirements=ROOT / "requirements" / f"{package['requirements']}.txt",
                 )
                 print(archive.build(stage, out).relative_to(ROOT), flush=True)
 

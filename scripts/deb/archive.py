@@ -69,7 +69,7 @@ class Archive:
         # One thread: the number of threads changes the compressed bytes.
         subprocess.run(
             [
-                *("dpkg-deb", "--root-owner-group", "-Zxz", "-z3", "--threads-max=1"),
+                *("dpkg-deb", "--root-owner-group", "-Zxz", "-z1", "--threads-max=1"),
                 *("--build", str(stage), str(file)),
             ],
             check=True,

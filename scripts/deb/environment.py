@@ -10,6 +10,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from packaging.markers import Marker
+
 _PIP = [sys.executable, "-m", "pip", "--quiet", "--quiet", "--disable-pip-version-check"]
 _OLDEST_GLIBC = 5
 _LIBRARY = b"\x7fELF"
@@ -33,16 +35,14 @@ def fill(
     *,
     wheel: Path,
     package: dict[str, Any],
-    project: dict[str, Any],
     suite: dict[str, str],
     trim: dict[str, list[str]],
-    constraints: Path,
+    requirements: Path,
 ) -> None:
     """Install what the package's program needs into the directory, for the suite's interpreter."""
     target.mkdir(parents=True)
-    wanted = list(project["dependencies"])
-    for extra in package["extras"]:
-        wanted += project["optional-dependencies"][extra]
+    wanted = target.with_suffix(".requirements")
+    wanted.write_text(_for(suite["python"], requirements.read_text()))
     subprocess.run(
         [
             *(*_PIP, "install", "--target", str(target), "--no-compile", "--only-binary=:all:"),
@@ -50,10 +50,11 @@ def fill(
             *("--ignore-installed", "--no-warn-conflicts", "--root-user-action=ignore"),
             *("--implementation", "cp", "--python-version", suite["python"]),
             *(word for tag in _tags(suite["glibc"]) for word in ("--platform", tag)),
-            *("--constraint", str(constraints), *wanted),
+            *("--no-deps", "--require-hashes", "--requirement", str(wanted)),
         ],
         check=True,
     )
+    wanted.unlink()
     with zipfile.ZipFile(wheel) as opened:
         for name in opened.namelist():
             top = name.partition("/")[0]
@@ -67,6 +68,23 @@ def fill(
             path.rmdir()
     for path in sorted(target.rglob("*.so*")):
         _strip(path)
+
+
+def _for(python: str, requirements: str) -> str:
+    """The requirements whose conditions hold for that Python; pip would ask the running one."""
+    environment = {
+        "python_version": python,
+        "python_full_version": f"{python}.0",
+        "platform_machine": platform.machine(),
+    }
+    entries = requirements.replace("\\\n", "").splitlines(keepends=True)
+    kept = []
+    for entry in entries:
+        pin, _, hashes = entry.partition("--hash")
+        name, _, condition = pin.partition(";")
+        if not condition.strip() or Marker(condition.strip()).evaluate(environment):
+            kept.append(f"{name.strip()} --hash{hashes}" if hashes else entry)
+    return "".join(kept)
 
 
 def _strip(path: Path) -> None:
