@@ -1,7 +1,8 @@
 """The Dockerfile and the compose files match each other, the checkout and the programs. No image is
-built, since that needs a container engine and the network."""
+built here, since that needs a container engine and the network (tests/installed)."""
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,12 @@ def agents(services):
 
 
 @pytest.fixture(scope="module")
+def whole():
+    """The services of the compose file of the whole."""
+    return yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["services"]
+
+
+@pytest.fixture(scope="module")
 def with_broker():
     """The services of the compose file with a broker."""
     return yaml.safe_load((ROOT / "deploy" / "compose.mqtt.yaml").read_text())["services"]
@@ -77,22 +84,29 @@ def test_stages_copy_from_existing_stages(stages):
 
 
 def test_every_install_is_pinned(stages):
-    """Each pip install uses the constraints."""
-    runs = [rest for _, lines in stages.values() for word, rest in lines if word == "RUN"]
-    installs = [part for run in runs for part in run.split("&&") if "pip install" in part]
-    assert installs
-    assert all("-c constraints.txt" in part for part in installs)
+    """By the constraints; what goes into images by hash, and the wheel alone without."""
+    for name, (_, lines) in stages.items():
+        runs = [rest for word, rest in lines if word == "RUN"]
+        for part in (part for run in runs for part in run.split("&&") if "pip install" in part):
+            if name == "build":
+                assert "-c constraints.txt" in part
+            else:
+                assert "--require-hashes -r" in part or "--no-deps --no-index" in part
 
 
 def test_the_build_gets_what_it_needs_and_no_more():
-    """.dockerignore passes the sources of the wheel, all of which exist."""
+    """.dockerignore passes the sources of the wheel, and what the images need; all of it exists."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    wheel = project["tool"]["hatch"]["build"]["targets"]["wheel"]
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     assert "*" in lines
     let_through = {line[1:] for line in lines if line.startswith("!")}
     assert let_through == {
         *("pyproject.toml", "constraints.txt", "requirements", "README.md", "LICENSE"),
-        *("proto", "agent", "coordinator", "cli"),
+        *(Path(package).parts[0] for package in wheel["packages"]),
+        "deploy/image",
     }
+    assert let_through >= set(wheel["shared-data"])
     assert all((ROOT / name).exists() for name in let_through)
 
 
@@ -106,23 +120,81 @@ def test_services_build_existing_stages(stages, services):
         assert build["target"] in stages
 
 
-def test_services_are_coordinators_and_agents_of_two_colos(services, agents):
-    """The agents start after the coordinator or broker is healthy, and have the needed
-    capabilities."""
-    assert len({agent["environment"]["COLOTRACE_COLO"] for agent in agents}) == 2
+def test_services_have_limits_and_few_privileges(compose, agents):
+    """Capabilities, a root that is only read, limits, and a check of the health of each."""
+    for name, service in compose["services"].items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["read_only"] is True, name
+        assert service["mem_limit"], name
+        assert service["pids_limit"], name
+        if service.get("restart"):
+            check = service["healthcheck"] if "build" not in service else {"test": "the image's"}
+            assert check["test"], name
+        if service in agents:
+            assert service["cap_add"] == ["NET_RAW"]
+            # With it the kernel would ignore the interpreter's file capabilities.
+            assert "security_opt" not in service
+        else:
+            assert "cap_add" not in service, name
+            assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_images_of_others_can_be_replaced(compose):
+    """By a variable, for example with a digest."""
+    for service in compose["services"].values():
+        if "build" in service:
+            python = service["build"]["args"]["PYTHON"]
+            assert re.fullmatch(r"\$\{PYTHON_IMAGE:-python:.+\}", python)
+        else:
+            image = service["image"]
+            assert re.fullmatch(r"\$\{[A-Z]+_IMAGE:-[a-z/-]+:v?[0-9.]+(-alpine)?\}", image)
+
+
+def test_agents_are_of_two_colos(agents):
+    """Each with flows of its own; they start when they can attach."""
+    told = [agent["environment"] for agent in agents]
+    assert len({each.get("COLOTRACE_COLO") or each["COLOTRACE_JOIN_TOKEN"] for each in told}) == 2
     for agent in agents:
-        assert agent["cap_drop"] == ["ALL"]
-        assert agent["cap_add"] == ["NET_RAW", "NET_ADMIN"]
-        assert agent["volumes"] == ["/etc/machine-id:/etc/machine-id:ro"]
-        # With it the kernel would ignore the interpreter's file capabilities.
-        assert "security_opt" not in agent
-        met = "broker" if "COLOTRACE_MQTT" in agent["environment"] else "coordinator"
-        assert agent["depends_on"] == {met: {"condition": "service_healthy"}}
-    coordinators = [each for each in services.values() if each not in agents]
-    assert coordinators
-    for coordinator in coordinators:
-        assert coordinator["cap_drop"] == ["ALL"]
-        assert "cap_add" not in coordinator
+        assert "/etc/machine-id:/etc/machine-id:ro" in agent["volumes"]
+        assert agent["depends_on"] in (
+            {"broker": {"condition": "service_healthy"}},
+            {"enroll": {"condition": "service_completed_successfully"}},
+        )
+
+
+def test_agents_join_by_tokens_of_the_service_enroll(whole):
+    """Which writes one for each agent, into the volume that the agents read."""
+    agents = [each for each in whole.values() if each.get("build", {}).get("target") == "agent"]
+    script = whole["enroll"]["command"][-1]
+    [directory] = re.findall(r"cd (\S+)", script)
+    assert f"join:{directory}" in whole["enroll"]["volumes"]
+    written = {f"@{directory}/{file}" for file in re.findall(r'enroll \w+ ".+" (\S+)', script)}
+    assert {agent["environment"]["COLOTRACE_JOIN_TOKEN"] for agent in agents} == written
+    for agent in agents:
+        assert f"join:{directory}:ro" in agent["volumes"]
+        kept = [each for each in agent["volumes"] if each.endswith(":/var/lib/colotrace-agent")]
+        assert len(kept) == 1
+    assert len({tuple(agent["volumes"]) for agent in agents}) == len(agents)
+
+
+def test_broker_of_the_whole_reads_what_broker_files_writes(whole):
+    """Both run as the same user, so that one can signal the other."""
+    text = (ROOT / "deploy" / "mqtt" / "enrolled.conf").read_text()
+    named = dict(re.findall(r"(?m)^(\w*file) (\S+)$", text))
+    options = dict(each.partition("=")[::2] for each in whole["broker-files"]["command"][2:])
+    read = {str(Path(named[each]).parent) for each in ("certfile", "keyfile", "cafile", "acl_file")}
+    assert read == {options["--out"]}
+    assert named["pid_file"] == options["--pid-file"]
+    mounted = [volume.split(":")[:2] for volume in whole["broker"]["volumes"]]
+    assert ["./mqtt/enrolled.conf", "/mosquitto/config/mosquitto.conf"] in mounted
+    for volume in (each for each in mounted if not each[0].startswith(".")):
+        assert ":".join(volume) in whole["broker-files"]["volumes"]
+    assert whole["broker"]["pid"] == "service:broker-files"
+    user = whole["broker"]["user"]
+    assert f"USER {user}\n" in DOCKERFILE.read_text().partition("AS coordinator\n")[2]
+    volumes = yaml.safe_load((ROOT / "deploy" / "compose.yaml").read_text())["volumes"]
+    for name in ("broker", "broker-run"):
+        assert volumes[name]["driver_opts"]["o"].startswith(f"uid={user},")
 
 
 def test_coordinators_share_a_broker_and_a_database(with_broker):
@@ -198,7 +270,8 @@ def test_every_setting_is_known_to_the_program(stages, services):
     """Settings of the compose files, and of the images' ENV."""
     for service in services.values():
         target = service["build"]["target"]
-        assert set(service["environment"]) <= known(*PROGRAMS[target])
+        if service.get("command") is None:
+            assert set(service["environment"]) <= known(*PROGRAMS[target])
     for target, program in PROGRAMS.items():
         for word, rest in stages[target][1]:
             if word == "ENV":
@@ -218,6 +291,7 @@ def test_networks_and_volumes_are_declared(compose):
 def test_interpreter_has_the_capabilities_of_the_container(stages, agents):
     """With more the kernel would refuse to start it; with less it would lack some."""
     runs = [rest for word, rest in stages["agent"][1] if word == "RUN"]
-    (carried,) = [found[1] for run in runs if (found := re.search(r"setcap (\S+)=ep", run))]
+    carried = [found[1] for run in runs if (found := re.search(r"1 << (\d+), 0, 0, 0\)", run))]
+    assert carried == ["13"]  # CAP_NET_RAW
     for agent in agents:
-        assert carried.split(",") == [f"cap_{name.lower()}" for name in agent["cap_add"]]
+        assert agent["cap_add"] == ["NET_RAW"]
