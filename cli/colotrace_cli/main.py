@@ -48,8 +48,8 @@ app.command(epilog=EXIT_CODES)(follow.follow)
 app.command(epilog=EXIT_CODES)(cancel.cancel)
 app.command(epilog=EXIT_CODES)(diff.diff)
 app.command(epilog=EXIT_CODES, cls=guard.WithCommand)(guard.guard)
-app.command(epilog=EXIT_CODES)(colos.colos)
-app.command(epilog=EXIT_CODES)(agents.agents)
+app.add_typer(colos.app, name="colos")
+app.add_typer(agents.app, name="agents")
 app.command("open", epilog=EXIT_CODES)(open_.open_)
 
 

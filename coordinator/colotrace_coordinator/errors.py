@@ -2,6 +2,7 @@
 
     CoordinatorError
     ├── SetupError                     it cannot start as configured; the text names the remedy
+    │   ├── NoAuthorityError               the database has no certificate authority yet
     │   ├── ListenError                    an address cannot be listened on now; it may be later
     │   ├── TlsError                       (links.direct.tls) its certificates cannot be used
     │   ├── AsnFileError                   (enrich.asn) the ASN file cannot be used
@@ -19,6 +20,7 @@
     ├── EnrolmentRefusedError          an agent may not join or renew so; the text has the remedy
     ├── NameTakenError                 another agent has the name that one is to get
     ├── NotEnrolledError               an agent that has not enrolled cannot be changed here
+    ├── TooManyTokensError             as many join tokens are valid as may be
     ├── StillAttachedError             an agent that is attached would be listed again
     ├── DamageError                    (store.history.seal) stored bytes are not as written
     ├── SelectorError                  (colos.selectors) a selector's value cannot be used
@@ -84,6 +86,14 @@ class NameTakenError(CoordinatorError):
 
 class NotEnrolledError(CoordinatorError):
     """The agent has not enrolled, so that this coordinator cannot change it."""
+
+
+class TooManyTokensError(CoordinatorError):
+    """As many join tokens are valid as may be."""
+
+
+class NoAuthorityError(SetupError):
+    """The database has no certificate authority yet."""
 
 
 class StillAttachedError(CoordinatorError):

@@ -9,7 +9,7 @@ from colotrace_analysis.graph import Graph
 from colotrace_analysis.merging import By
 from colotrace_proto.locations import Location
 from colotrace_proto.measured import Measured, Options, Outcome, Summary
-from colotrace_proto.messages import AgentId, ColoName, Family, PacketType
+from colotrace_proto.messages import AgentId, ColoName, Family, PacketType, Usage
 from colotrace_proto.rows import ColoRow
 from colotrace_proto.tags import Tag
 
@@ -114,6 +114,8 @@ class AgentStatus:
     attached_since: float
     last_trouble: Trouble | None
     location: Location | None = None
+    host: str = ""
+    usage: Usage | None = None
 
 
 class Tracer(Protocol):

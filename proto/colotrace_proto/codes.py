@@ -32,6 +32,8 @@ class Code(IntEnum):
     REVOKED_TOKEN = 1027
 
     ENROLMENT_REFUSED = 1028
+    NOT_THERE = 1029
+    CONFLICT = 1030
 
     # About one row, or all. For a failed row see `row_failed`.
     ROW_FAILED = 1100

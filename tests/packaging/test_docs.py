@@ -73,8 +73,13 @@ def test_every_setting_is_listed_once(title, program):
 def test_every_setting_of_the_command_is_listed():
     """For the operator's command, whatever it is told to do."""
     names = set()
-    for command in get_command(app).commands:
-        told = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).stdout
+    commands = [
+        [name, *below]
+        for name, command in get_command(app).commands.items()
+        for below in ([], *([each] for each in getattr(command, "commands", ())))
+    ]
+    for words in commands:
+        told = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "200"}).stdout
         names |= set(re.findall(r"COLOTRACE_[A-Z0-9_]+", told))
     assert set(re.findall(r"`(COLOTRACE_[A-Z0-9_]+)`", section("colotrace"))) == names
 

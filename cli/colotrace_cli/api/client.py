@@ -17,6 +17,7 @@ from colotrace_cli.settings import Settings
 if TYPE_CHECKING:
     import httpx
 
+Method = Literal["GET", "POST", "PATCH", "DELETE"]
 CONNECT_TIMEOUT_S = 10.0
 SILENCE_S = 40.0
 """A stream of events is not silent for longer: comments come every 15 s."""
@@ -55,7 +56,7 @@ class Reply:
 
 async def exchange(
     settings: Settings,
-    method: Literal["GET", "POST", "DELETE"],
+    method: Method,
     path: str,
     *,
     body: bytes | None = None,

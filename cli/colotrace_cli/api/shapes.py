@@ -93,6 +93,41 @@ class AgentState(msgspec.Struct, frozen=True):
     tags: dict[str, str] = {}
     attached_since: str = ""
     last_trouble: str | None = None
+    host: str = ""
+    cpu_millis: int | None = None
+    memory_bytes: int | None = None
+
+
+class FleetAgent(msgspec.Struct, frozen=True):
+    """An agent of the fleet, attached to any coordinator or to none. A forgotten one has its `id`
+    alone."""
+
+    id: str
+    colo: str = ""
+    agent_id: str = ""
+    host: str = ""
+    state: str = ""
+    version: str = ""
+    families: list[str] = []
+    attached_since: str | None = None
+    last_seen_at: str | None = None
+    certificate_ends_at: str | None = None
+    last_trouble: str | None = None
+    cpu_millis: int | None = None
+    memory_bytes: int | None = None
+
+
+class RenamedColo(msgspec.Struct, frozen=True):
+    """A colo's new name, and its agents."""
+
+    name: str
+    agents: int = 0
+
+
+class NewJoinToken(msgspec.Struct, frozen=True):
+    """The line to paste on probe hosts."""
+
+    command: str
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -1,12 +1,23 @@
-"""`colotrace colos`: the places that can be traced from."""
+"""`colotrace colos`: the places that can be traced from, and their names."""
+
+from typing import Annotated
+
+import typer
 
 from .connected import Connection, connected
-from .flags import Json
+from .flags import EXIT_CODES, Json, NewCity
+
+app = typer.Typer(invoke_without_command=True, rich_markup_mode=None, epilog=EXIT_CODES)
 
 
+@app.callback()
 @connected
-def colos(*, as_json: Json = False, connection: Connection) -> None:
-    """List the colos, with their state, address families and packet types."""
+def colos(*, context: typer.Context, as_json: Json = False, connection: Connection) -> None:
+    """List the colos, with their state, address families and packet types.
+
+    The commands below need the permission admin."""
+    if context.invoked_subcommand is not None:
+        return
     settings = connection.settings()
     from colotrace_cli import printing, runs
     from colotrace_cli.api import answer, client
@@ -18,3 +29,47 @@ def colos(*, as_json: Json = False, connection: Connection) -> None:
         printing.body(reply.body)
     else:
         printing.lines(fleet.colos(found, printing.output()))
+
+
+@app.command(epilog=EXIT_CODES)
+@connected
+def rename(
+    *,
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The name in the list.")],
+    new: Annotated[
+        str, typer.Argument(metavar="NEW", help="The new name; the same one to change the city.")
+    ],
+    city: NewCity = "",
+    as_json: Json = False,
+    connection: Connection,
+) -> None:
+    """Give the enrolled agents of a colo to another name. Jobs go on, and what was measured keeps
+    the old name."""
+    settings = connection.settings()
+    from colotrace_cli import administering, printing
+
+    body = {"name": new} | ({"city": city} if city else {})
+    reply = administering.asked(settings, "PATCH", administering.colo_path(old), body)
+    if as_json:
+        printing.body(reply.body)
+    else:
+        printing.lines([administering.colo_line(reply, printing.output())])
+
+
+@app.command(epilog=EXIT_CODES)
+@connected
+def forget(
+    *,
+    colo: Annotated[str, typer.Argument(metavar="COLO", help="The name in the list.")],
+    as_json: Json = False,
+    connection: Connection,
+) -> None:
+    """Forget a colo that no longer exists."""
+    settings = connection.settings()
+    from colotrace_cli import administering, printing
+
+    reply = administering.asked(settings, "DELETE", administering.colo_path(colo), None)
+    if as_json:
+        printing.body(reply.body)
+    else:
+        printing.lines([f"{printing.output().text(colo)}: forgotten"])

@@ -55,6 +55,9 @@ Profile = Annotated[
         help="The section of ~/.config/colotrace/config.toml to use; default its default_profile.",
     ),
 ]
+NewCity = Annotated[
+    str, typer.Option(envvar="COLOTRACE_CITY", help='The city, if it changes: "Golden, CO, US".')
+]
 Json = Annotated[
     bool,
     typer.Option("--json", envvar="COLOTRACE_JSON", help="Print the API's answer unchanged."),

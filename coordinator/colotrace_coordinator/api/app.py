@@ -36,6 +36,7 @@ from .routes.credentials import Accounts, Tokens
 from .routes.docs import docs_routes
 from .routes.enrolment import Enrolment, Registrar
 from .routes.events import Events
+from .routes.fleet import Administration, FleetRoutes
 from .routes.measurements import MeasurementRoutes
 from .routes.operation import Probe, operation_routes
 from .routes.paths import PathRoutes
@@ -69,6 +70,7 @@ def create_app(
     peers: Peers | None = None,
     streams: Streams | None = None,
     reading: Reading | None = None,
+    administration: Administration | None = None,
 ) -> Starlette:
     """The public API, ready to be served.
 
@@ -77,7 +79,8 @@ def create_app(
     `operation=False` the routes of operation are left out: `create_operation_app` serves them, and
     both applications share `metrics`. `limit` bounds the time of a measurement. With `peers`, all
     coordinators count requests together. Who follows a measurement is in `streams`;
-    `reading` bounds the rows of kept ones in memory.
+    `reading` bounds the rows of kept ones in memory. `administration` administrates the fleet;
+    without it, its routes are left out.
     """
     limiter = Limiter(
         per_credential=requests_per_window, failures_per_address=failures_per_window, peers=peers
@@ -102,8 +105,10 @@ def create_app(
     paths = PathRoutes(measurements, access=access, reading=reading)
     colos = Colos(tracer, access=access)
     agents = Agents(tracer, access=access)
+    fleet = FleetRoutes(administration, access=access, audit=auditor) if administration else None
     routes = account_routes(
         {
+            **(fleet.table() if fleet is not None else {}),
             "traceroute": ("", {"POST": traceroute.post, "GET": kept.list}),
             "colos": ("/colos", {"GET": colos.get}),
             "agents": ("/agents", {"GET": agents.get}),

@@ -12,8 +12,14 @@ from colotrace_coordinator.errors import (
     CoordinatorError,
     DamagedMeasurementError,
     EnrolmentRefusedError,
+    NameTakenError,
+    NoAuthorityError,
+    NotEnrolledError,
+    StillAttachedError,
     StoppingError,
     StoreError,
+    TooManyTokensError,
+    UnknownIdError,
 )
 from colotrace_coordinator.lines import Cause, Line, line
 from colotrace_coordinator.model import Message
@@ -197,6 +203,16 @@ def describe(error: Exception, *, path: str) -> Described:
             return _one(429, Code.RATE_LIMITED, text, {"Retry-After": str(error.left.reset_s)})
         case NotAcceptableError():
             return _one(406, Code.NOT_ACCEPTABLE, f"Accept has none of {error}")
+        case UnknownIdError():
+            return _one(404, Code.NOT_THERE, str(error))
+        case (
+            NameTakenError()
+            | NotEnrolledError()
+            | StillAttachedError()
+            | NoAuthorityError()
+            | TooManyTokensError()
+        ):
+            return _one(409, Code.CONFLICT, str(error))
         case EnrolmentRefusedError():
             return _one(403, Code.ENROLMENT_REFUSED, str(error))
         case EnrolmentMalformedError() | SigningRequestError():

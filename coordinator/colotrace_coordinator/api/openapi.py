@@ -16,12 +16,14 @@ from colotrace_coordinator.lines import Line
 from colotrace_coordinator.measurements.shapes import SummaryShape
 
 from .described.credentials import credential_paths
+from .described.fleet import fleet_paths, fleet_schemas
 from .described.measurements import list_measurements, measurement_paths
 from .described.measuring import agents, colos, request, traceroute
 from .described.parts import ACCOUNT, REF, account, envelope, ref, security_schemes
 from .routes.agents import AgentLine
 from .routes.colos import ColoLine
 from .routes.credentials import AccountLine, AccountsInfo, TokenLine
+from .routes.fleet import FleetAgent, JoinTokenLine, NewJoinToken, RenamedColo
 from .routes.measurements import ListInfo, PairRow
 
 _SHAPES = [
@@ -35,6 +37,10 @@ _SHAPES = [
     TokenLine,
     AccountLine,
     AccountsInfo,
+    FleetAgent,
+    JoinTokenLine,
+    NewJoinToken,
+    RenamedColo,
 ]
 _APART = [Graph, Diff]
 """Their parts have names that others have too."""
@@ -47,6 +53,7 @@ def describe_api(version: str, *, operation: bool = True) -> dict[str, Any]:
         apart = REF.format(name=shape.__name__ + ".{name}")
         _, found = msgspec.json.schema_components([shape], ref_template=apart)
         schemas |= {f"{shape.__name__}.{name}": schema for name, schema in found.items()}
+    schemas |= fleet_schemas()
     schemas = {name: _nullable(schema) for name, schema in schemas.items()}
     errors = [rows.error_text(code) for code in range(5)]
     schemas["ColoRow"]["properties"]["error"]["enum"] = errors
@@ -68,6 +75,7 @@ def describe_api(version: str, *, operation: bool = True) -> dict[str, Any]:
             f"{ACCOUNT}/agents": {**here, "get": agents()},
             **measurement_paths(),
             **credential_paths(),
+            **fleet_paths(),
             **(_operation() if operation else {}),
         },
         "components": {"schemas": schemas, "securitySchemes": security_schemes()},

@@ -19,6 +19,7 @@ from colotrace_coordinator.api.http.server import (
 from colotrace_coordinator.api.metrics import HttpMetrics
 from colotrace_coordinator.api.streams import Streams
 from colotrace_coordinator.descriptors import share
+from colotrace_coordinator.enrolment.administration import Administration
 from colotrace_coordinator.errors import StoppingError
 from colotrace_coordinator.fleet.registry import MAX_AGENTS
 
@@ -79,6 +80,7 @@ def build_servers(
         limit=base.clock.timeout,
         peers=base.peers,
         streams=streams,
+        administration=Administration(store.database),
     )
     tls: Certificate | None = enrolling.certificate if enrolling is not None else None
     if settings.tls:

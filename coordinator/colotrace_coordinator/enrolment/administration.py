@@ -19,6 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from colotrace_coordinator.errors import (
+    NoAuthorityError,
     NotEnrolledError,
     SetupError,
     StillAttachedError,
@@ -133,7 +134,9 @@ class Administration:
         coordinator; that of the one that started last by default.
 
         Raises:
-            SetupError: a value is malformed, or no coordinator with a CA has served yet.
+            NoAuthorityError: no coordinator with a CA has served yet.
+            SetupError: a value is malformed.
+            TooManyTokensError: as many are valid as may be.
         """
         colo, city = checked_colo(colo), _city(city)
         if not city:
@@ -199,11 +202,11 @@ class Administration:
         """The CA, without its key.
 
         Raises:
-            SetupError: there is none yet.
+            NoAuthorityError: there is none yet.
         """
         authority = await Authorities(self._database).described()
         if authority is None or not authority.address:
-            raise SetupError(
+            raise NoAuthorityError(
                 "this database has no certificate authority yet; start the coordinator once, by "
                 "colotrace-coordinator serve without --insecure and --agent-ca"
             )

@@ -331,6 +331,8 @@ class Registry:
             attached_since=agent.attached_since,
             last_trouble=self.troubles.last(hello.colo, hello.agent_id),
             location=hello.location,
+            host=hello.host,
+            usage=agent.usage,
         )
 
     def _retag(self, colo: ColoName, *, changed: bool = False) -> None:

@@ -38,11 +38,23 @@ class Action(enum.StrEnum):
     CANCEL = "cancel"
     REMOVE = "remove"
 
+    # Of the fleet. At most 16 characters.
+    DRAIN = "drain"
+    UNDRAIN = "undrain"
+    REVOKE = "revoke"
+    RENAME = "rename"
+    FORGET = "forget"
+    ENROLL = "enroll"
+    REVOKE_TOKEN = "revoke-token"  # noqa: S105 - an action
+    RENAME_COLO = "rename-colo"
+    FORGET_COLO = "forget-colo"
+
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
     """One action. `at` is in Unix seconds; the last three fields are JSON, those of the
-    measurement. `measurement_id` is "" if none was begun."""
+    measurement. `measurement_id` is "" if none was begun. Of an action on the fleet, `targets` are
+    the agents or the join token, and `options` are its details."""
 
     at: int
     action: Action

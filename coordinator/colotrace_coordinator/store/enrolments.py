@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from colotrace_proto.join_tokens import SECRET_BYTES
 from colotrace_proto.messages import AgentId, ColoName
-from sqlalchemy import select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from colotrace_coordinator.authority.identity import AgentIdentity, IdentityId
-from colotrace_coordinator.errors import EnrolmentRefusedError, UnknownIdError
+from colotrace_coordinator.errors import EnrolmentRefusedError, TooManyTokensError, UnknownIdError
 
 from .database import Database
 from .now import now_ms
@@ -21,6 +21,10 @@ from .secrets import new_id
 from .tables import EnrolledAgent, Enrolment
 
 MAX_USES = 10_000
+MAX_VALID = 1_000
+"""Join tokens that can be used at one time."""
+KEPT_AFTER_END_S = 60 * 86_400
+"""A join token is listed for so long after it has expired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +55,31 @@ class Enrolments:
         return (await self.issue(colo, city=city, uses=uses, lifetime_s=lifetime_s)).secret
 
     async def issue(self, colo: ColoName, *, city: str, uses: int, lifetime_s: float) -> Issued:
-        """A new join token for `uses` agents of a colo."""
+        """A new join token for `uses` agents of a colo. Those that ended long ago are deleted.
+
+        Raises:
+            TooManyTokensError: as many are valid as may be.
+        """
         issued, now = Issued(new_id(), secrets.token_bytes(SECRET_BYTES)), self._clock()
         async with self._database.session() as session:
+            await session.execute(
+                delete(Enrolment)
+                .where(Enrolment.expires_at < int(now) - KEPT_AFTER_END_S)
+                .execution_options(synchronize_session=False)
+            )
+            valid = await session.scalar(
+                select(func.count())
+                .select_from(Enrolment)
+                .where(
+                    Enrolment.expires_at > int(now),
+                    Enrolment.revoked_at.is_(None),
+                    Enrolment.used < Enrolment.uses,
+                )
+            )
+            if (valid or 0) >= MAX_VALID:
+                raise TooManyTokensError(
+                    f"{MAX_VALID:,} join tokens are valid; use or revoke some of them first"
+                )
             session.add(
                 Enrolment(
                     id=issued.id,

@@ -179,13 +179,13 @@ async def forget_seen(database: Database, colo: str, agent_id: str) -> None:
         )
 
 
-def is_attached(row: SeenAgent, now: float) -> bool:
+def is_attached(row: Any, now: float) -> bool:
     """Whether the agent is attached to a coordinator that runs."""
-    return row.attached and row.seen_at >= now - STALE_S
+    return bool(row.attached) and row.seen_at >= now - STALE_S
 
 
-def families_in(row: SeenAgent) -> list[Family]:
-    """The address families, in order. One of a newer version is left out."""
+def families_in(row: Any) -> list[Family]:
+    """The address families of a row, in order. One of a newer version is left out."""
     known = {str(int(family)): family for family in Family}
     return [known[word] for word in row.families.split() if word in known]
 

@@ -38,7 +38,7 @@ class Api:
                 assert answer is not None, route
                 answer(self)
 
-            do_GET = do_POST = do_DELETE = _serve  # noqa: N815 - http.server's words
+            do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815 - of http.server
 
             def log_message(self, *args: object) -> None:
                 pass

@@ -16,6 +16,8 @@ WRITE = frozenset({Permission.ADMIN, Permission.WRITE, Permission.TRACEROUTE})
 """Permissions that allow to measure, cancel and remove. Any of them suffices."""
 READ = WRITE | {Permission.READ}
 """Permissions that allow to read measurements, colos and agents."""
+ADMINISTRATE = frozenset({Permission.ADMIN})
+"""Permissions that allow to administrate the fleet."""
 LIST_COLOS = READ | {Permission.COLOS}
 """Permissions that allow to list the colos."""
 

@@ -138,6 +138,9 @@ def agents() -> dict[str, Any]:
         "attached_since": "2026-11-28T20:35:52.123Z",
         "last_trouble": "2026-11-28T20:41:07.000Z: it refused a job, since it was busy",
         "location": [39.74, -104.99],
+        "host": "probe1",
+        "cpu_millis": 21,
+        "memory_bytes": 88_080_384,
     }
     text = (
         "The agents that are attached to this coordinator, with the last trouble of each since the "

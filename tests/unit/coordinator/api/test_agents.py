@@ -4,7 +4,7 @@ import httpx
 import pytest
 from colotrace_coordinator.model import AgentStatus, Trouble
 from colotrace_proto.locations import Location
-from colotrace_proto.messages import AgentId, ColoName, Family, PacketType
+from colotrace_proto.messages import AgentId, ColoName, Family, PacketType, Usage
 from colotrace_proto.tags import Tag
 from unit.coordinator.api.conftest import BEARER, LIST_ONLY, PATH
 from unit.coordinator.api.fake_tracer import FakeTracer
@@ -25,6 +25,8 @@ def status(
         attached_since=SINCE,
         last_trouble=trouble,
         location=location,
+        host="probe1",
+        usage=Usage(250, 80_000_000),
     )
 
 
@@ -44,6 +46,9 @@ async def test_agents_are_listed(client: httpx.AsyncClient, tracer: FakeTracer) 
         "attached_since": "2026-11-28T19:15:52.123Z",
         "last_trouble": "2026-11-28T19:15:53.123Z: it refused a job, since it was busy",
         "location": [1.35, 103.82],
+        "host": "probe1",
+        "cpu_millis": 250,
+        "memory_bytes": 80_000_000,
     }
     assert second == first | {"id": "b", "last_trouble": None, "location": None}
 
