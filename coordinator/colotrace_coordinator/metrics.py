@@ -4,6 +4,8 @@ A series exists, with 0, before its first event: `increase()` does not see a ser
 1, and an alert on a colo without agents needs a series of that colo.
 """
 
+import math
+
 from colotrace_proto.codes import RowCode
 from colotrace_proto.deadlines import ANSWER_S
 from colotrace_proto.messages import ColoName, Counters
@@ -166,6 +168,37 @@ class Metrics:
         self.agent_certificate_end = Gauge(
             "colotrace_agent_certificate_end_timestamp_seconds",
             "When the first certificate of an attached agent ends; NaN without certificates",
+            registry=registry,
+        )
+        self.own_certificate_end = Gauge(
+            "colotrace_own_certificate_end_timestamp_seconds",
+            "When the certificate ends that the coordinator has issued to itself; NaN without",
+            registry=registry,
+        )
+        self.authority_end = Gauge(
+            "colotrace_authority_end_timestamp_seconds",
+            "When the certificate of the coordinator's CA ends; NaN without",
+            registry=registry,
+        )
+        for gauge in (self.own_certificate_end, self.authority_end):
+            gauge.set(math.nan)
+        self.join_token_uses_left = Gauge(
+            "colotrace_join_token_uses_left",
+            "Hosts that can still enrol with a valid join token for several hosts",
+            ["token", "colo"],
+            registry=registry,
+        )
+        self.join_token_end = Gauge(
+            "colotrace_join_token_end_timestamp_seconds",
+            "When a valid join token for several hosts expires, if hosts can still enrol with it",
+            ["token", "colo"],
+            registry=registry,
+        )
+        self.agent_versions = Gauge(
+            "colotrace_agent_versions",
+            "Attached agents by the version that they tell, and whether it is older than the "
+            "coordinator's",
+            ["version", "behind"],
             registry=registry,
         )
         self.names_waiting = Gauge(

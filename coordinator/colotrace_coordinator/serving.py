@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any
 
 import structlog
@@ -23,6 +24,7 @@ from .colos.known import ColoFacts
 from .composition.build import Parts, build
 from .composition.enrolling import Enrolling
 from .composition.links import Links
+from .enrolment import running_out
 from .errors import CoordinatorError, StoreUnavailableError
 from .fleet.registry import Registry
 from .listen import Address, bound, listen
@@ -164,6 +166,12 @@ def _background(parts: Parts, *, reply_to: str) -> dict[str, Coroutine[Any, Any,
         "colo-memory": store.memory.run(lambda: _attached(registry), registry.forget),
         "agent-memory": parts.agents.run(),
         "disk": store.database.watch(changed=disk),
+        "running-out": running_out.watch(
+            base.metrics,
+            registry,
+            version=version("colotrace"),
+            tokens=parts.enrolling.tokens if parts.enrolling is not None else None,
+        ),
     }
     if asns is not None:
         work["asn-file"] = asns.run()

@@ -15,7 +15,9 @@ TESTED = {
     "ColotraceColosFull", "ColotraceWorkWaiting", "ColotraceAgentsNotReading",
     "ColotraceStreamQueuesLong", "ColotraceNamesDropped", "ColotraceAuditWaiting",
     "ColotraceAgentsNotAdmitted", "ColotraceHistoryNotWritten", "ColotraceHistoryDropped",
-    "ColotraceBrokerLosesMessages", "ColotraceCertificateEnds",
+    "ColotraceBrokerLosesMessages", "ColotraceCertificateEnds", "ColotraceOwnCertificateEnds",
+    "ColotraceAuthorityEnds", "ColotraceJoinTokenEnds", "ColotraceJoinTokenLeft",
+    "ColotraceAgentsBehind",
 }  # fmt: skip
 
 

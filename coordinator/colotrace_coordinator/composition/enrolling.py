@@ -24,6 +24,7 @@ class Enrolling:
     rotation: Rotation
     known: KnownAgents
     registrar: Registrar
+    tokens: Enrolments
 
 
 async def open_enrolling(base: Base, store: Store) -> Enrolling | None:
@@ -45,11 +46,14 @@ async def open_enrolling(base: Base, store: Store) -> Enrolling | None:
     known = KnownAgents(agents)
     await known.load()
     names = tuple(dict.fromkeys((*wanted.names, *LOCAL_NAMES)))
-    certificate = OwnCertificate(authority, names)
+    certificate, tokens = OwnCertificate(authority, names), Enrolments(store.database)
+    base.metrics.own_certificate_end.set_function(lambda: certificate.ends_at)
+    base.metrics.authority_end.set_function(lambda: authority.ends_at)
     return Enrolling(
         authorities,
         certificate,
         Rotation(authorities, authority, seal, certificate, lifetime_s=wanted.lifetime_s),
         known,
-        Registrar(authority, Enrolments(store.database), agents, lifetime_s=wanted.lifetime_s),
+        Registrar(authority, tokens, agents, lifetime_s=wanted.lifetime_s),
+        tokens,
     )

@@ -42,6 +42,11 @@ class OwnCertificate:
         self._clock = clock
         self._issued = self._issue()
 
+    @property
+    def ends_at(self) -> float:
+        """When the certificate of the server ends, in Unix seconds."""
+        return self._issued.ends_at
+
     def load(self, context: ssl.SSLContext) -> None:
         """Use the certificate in a context of Python's ssl."""
         _load(self._issued, context)

@@ -304,6 +304,10 @@ class Registry:
         agent.hello = replace(agent.hello, families=families)
         self._statuses.pop(agent.hello.colo, None)
 
+    def versions(self) -> list[str]:
+        """The version of each attached agent, as it tells it."""
+        return [each.hello.software_version for each in self._agents.values()]
+
     def colos(self) -> tuple[ColoStatus, ...]:
         """The state of every known colo, sorted by name."""
         for colo in self.known:

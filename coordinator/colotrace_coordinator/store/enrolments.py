@@ -103,6 +103,23 @@ class Enrolments:
             )
             return list(rows)
 
+    async def left(self, *, most: int = 100) -> list[Enrolment]:
+        """The join tokens for several agents with which some can still enrol; at most so many,
+        those that expire first."""
+        async with self._database.session() as session:
+            rows = await session.scalars(
+                select(Enrolment)
+                .where(
+                    Enrolment.uses > 1,
+                    Enrolment.used < Enrolment.uses,
+                    Enrolment.expires_at > int(self._clock()),
+                    Enrolment.revoked_at.is_(None),
+                )
+                .order_by(Enrolment.expires_at, Enrolment.id)
+                .limit(most)
+            )
+            return list(rows)
+
     async def revoke(self, enrolment_id: str) -> None:
         """Let nobody enrol with this token any more.
 

@@ -10,7 +10,9 @@ from threading import Barrier
 import pytest
 from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.enrolment.known import READ_AGAIN, KnownAgents
+from colotrace_coordinator.enrolment.running_out import show_tokens
 from colotrace_coordinator.errors import EnrolmentRefusedError, SetupError, UnknownIdError
+from colotrace_coordinator.metrics import Metrics
 from colotrace_coordinator.store import authorities
 from colotrace_coordinator.store.authorities import Authorities, secret_in
 from colotrace_coordinator.store.database import Database
@@ -19,6 +21,7 @@ from colotrace_coordinator.store.enrolments import Enrolments, Joined
 from colotrace_coordinator.store.location import Location, open_private
 from colotrace_proto.messages import AgentId, ColoName
 from manual_clock import ManualClock
+from prometheus_client import CollectorRegistry
 from sqlalchemy import text
 
 DEN = ColoName("den01")
@@ -252,3 +255,27 @@ async def test_change_that_is_committed_long_after_its_time_is_seen(
     for _ in range(3):
         await known.load()
     assert [await known.current(each) for each in ids] == [None] * len(ids)
+
+
+async def test_tokens_for_several_agents_are_left_until_they_are_used_up_or_expire(
+    enrolments: Enrolments, clock: ManualClock
+) -> None:
+    await token(enrolments)  # for one agent
+    secret = await token(enrolments, uses=2)
+    registry = CollectorRegistry()
+    metrics = Metrics(registry)
+    labels = {"token": (await enrolments.left())[0].id, "colo": "den01"}
+
+    async def shown(name: str) -> float | None:
+        await show_tokens(metrics, enrolments)
+        return registry.get_sample_value(f"colotrace_join_token_{name}", labels)
+
+    assert await shown("uses_left") == 2
+    assert await shown("end_timestamp_seconds") == clock.now + 100
+    await join(enrolments, secret)
+    assert await shown("uses_left") == 1
+    await join(enrolments, secret, "a2", "2" * 64)
+    assert await shown("uses_left") is None
+    await token(enrolments, uses=2)
+    clock.now += 100
+    assert await enrolments.left() == []
