@@ -16,7 +16,7 @@ import pytest
 from fleet import AgentSpec, Broker, Fleet, FleetError
 from fleet.enrolled import EnrolledFleet
 from fleet.flags import OWN
-from fleet.fleet import two_coordinators
+from fleet.fleet import ACCOUNT, two_coordinators
 from fleet.judge import row_faults
 from fleet.postgresql import postgresql_server, tool
 from fleet.proxy import Proxy, missing
@@ -101,6 +101,7 @@ def test_upgrade_keeps_the_database_and_agents_and_can_be_undone(
     fleet.start_coordinator()
     fleet.wait_attached()
     assert faults(fleet, lab) == []  # by the previous agents
+    command(fleet, previous.programs)
     assert differences(kept, measurements(fleet)) == []
     change_agents(fleet, OWN)
     assert faults(fleet, lab) == []
@@ -116,6 +117,7 @@ def test_upgrade_keeps_the_database_and_agents_and_can_be_undone(
     fleet.start_coordinator()
     fleet.wait_attached()
     assert faults(fleet, lab) == []  # by today's agents
+    command(fleet, OWN)
     change_agents(fleet, previous.programs)
     assert faults(fleet, lab) == []
 
@@ -184,6 +186,25 @@ def faults(fleet: Fleet, lab: Lab) -> list[str]:
     [target] = answer["result"]
     assert {row["colo"]["name"] for row in target["colos"]} == {"den01", "fra01"}
     return [fault for row in target["colos"] for fault in row_faults(lab, row, target="web")]
+
+
+def command(fleet: Fleet, programs: Path) -> None:
+    """The operator's command of this folder traces from every colo."""
+    ca = fleet.directory / "ca.pem"
+    settings = {
+        "COLOTRACE_URL": fleet.url,
+        "COLOTRACE_TOKEN": fleet.token,
+        "COLOTRACE_ACCOUNT": ACCOUNT,
+        "HOME": str(fleet.directory),
+    }
+    if isinstance(fleet, EnrolledFleet):
+        ca.write_text(fleet.command("ca", "show"))
+        settings["COLOTRACE_CA_FILE"] = str(ca)
+    argv = [programs / "colotrace", "trace", fleet.lab.address("web")]
+    done = fleet.lab.run(None, argv, env=settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "den01" in done.stdout
+    assert "fra01" in done.stdout
 
 
 def measurements(fleet: Fleet) -> dict[str, Any]:
