@@ -117,7 +117,7 @@ class Engine:
 
     def start(self, name: str, image: str, *words: str, options: Sequence[str]) -> int:
         """Start a container in the background; its process id."""
-        self.podman("run", "--detach", "--name", name, *self._limits(), *options, image, *words)
+        self.podman("run", "--detach", "--name", name, *self.limits(), *options, image, *words)
         return self.pid(name)
 
     def pid(self, name: str) -> int:
@@ -126,7 +126,7 @@ class Engine:
 
     def run(self, image: str, *words: str, options: Sequence[str]) -> str:
         """What a container prints until it ends."""
-        return self.podman("run", "--rm", *self._limits(), *options, image, *words)
+        return self.podman("run", "--rm", *self.limits(), *options, image, *words)
 
     def execute(self, name: str, *words: str) -> str:
         """What a command in a running container prints."""
@@ -142,7 +142,8 @@ class Engine:
         return done.stdout + done.stderr
 
     @staticmethod
-    def _limits() -> tuple[str, ...]:
+    def limits() -> tuple[str, ...]:
+        """Options of every container."""
         # podman's own are beyond what root may set in a container without CAP_SYS_RESOURCE.
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
         return (

@@ -262,6 +262,12 @@ def test_values_that_cannot_work_are_refused(values: dict[str, Any], words: str)
     assert words in str(refused.value)
 
 
+def test_sample_of_the_documentation_can_be_rendered() -> None:
+    text = (ROOT / "docs/containers.md").read_text()
+    [sample] = re.findall(r"```text\n(coordinator:\n.*?)```", text, re.DOTALL)
+    assert len(of_kind(yaml.safe_load(sample), "DaemonSet")) == 2
+
+
 def test_notes_tell_how_to_enrol_each_colo() -> None:
     with helm_python.Chart.load(CHART) as chart:
         files = chart.render(USUAL, name="demo", namespace="trace")

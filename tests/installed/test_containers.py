@@ -173,7 +173,7 @@ def test_agent_says_what_to_do_without_file_capabilities(
 ) -> None:
     """With no-new-privileges the kernel ignores them."""
     done = engine.completed(
-        *("run", "--rm", *engine._limits(), *AGENT, *network(hosts["one"].namespace)),
+        *("run", "--rm", *engine.limits(), *AGENT, *network(hosts["one"].namespace)),
         *("--security-opt", "no-new-privileges", "--env", "COLOTRACE_STATE_DIR="),
         *("localhost/colotrace-agent", "run", "--colo", "den01", "--city", "x", "--insecure"),
         *("--coordinator", "192.0.2.1:8081"),
