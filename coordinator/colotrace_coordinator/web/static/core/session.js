@@ -48,18 +48,18 @@ export function signOut(why = null) {
   session.value = null;
 }
 
+const WRITE = ['traceroute:write', 'diagnostics:traceroute', 'admin'];
+/** By what is to be done: the permissions of which any suffices. */
+const ENOUGH = { read: ['traceroute:read', ...WRITE], write: WRITE, admin: ['admin'] };
+
 /**
  * Whether the token has a permission in the account.
- * @param {'read' | 'write'} what
+ * @param {'read' | 'write' | 'admin'} what
  * @param {string} account
  */
 export function may(what, account) {
   const found = session.value?.accounts.find((each) => each.id === account);
-  const enough =
-    what === 'read'
-      ? ['traceroute:read', 'traceroute:write', 'diagnostics:traceroute', 'admin']
-      : ['traceroute:write', 'diagnostics:traceroute', 'admin'];
-  return !!found && found.permissions.some((each) => enough.includes(each));
+  return !!found && found.permissions.some((each) => ENOUGH[what].includes(each));
 }
 
 access.refused = signOut;
