@@ -1,8 +1,16 @@
 """Parts of a certificate that both programs read."""
 
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID
+
+if TYPE_CHECKING:
+    import ssl
 
 UNREADABLE = (
     ValueError,
@@ -14,6 +22,14 @@ UNREADABLE = (
 )
 """Exceptions of the library for invalid certificates and keys. They have no common base class, and
 untrusted input can cause any of them."""
+
+
+# Codes of OpenSSL (x509_vfy.h), which Python's ssl does not name.
+_NOT_YET_VALID, _EXPIRED = 9, 10
+_OF_ANOTHER = {7, 18, 19, 20, 21}
+"""Signature wrong, self-signed, issuer unknown."""
+_FOR_ANOTHER = {62, 64}
+"""Another host name or address."""
 
 
 def usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
@@ -29,3 +45,44 @@ def usages(certificate: x509.Certificate) -> set[x509.ObjectIdentifier]:
     if ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in usage.value:
         return {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.SERVER_AUTH}
     return set(usage.value)
+
+
+def refused_words(error: ssl.SSLCertVerificationError, *, host: str, now: float) -> str:
+    """Why TLS does not accept the certificate of a coordinator that is reached as `host`, and what
+    to do. `now` is Unix time by this host's clock."""
+    if error.verify_code in (_NOT_YET_VALID, _EXPIRED):
+        word = "is not valid yet" if error.verify_code == _NOT_YET_VALID else "has ended"
+        return (
+            f"the coordinator's certificate {word} by this host's clock, which says "
+            f"{instant_words(now)}; set the clock of this host, or else of the coordinator's"
+        )
+    if error.verify_code in _OF_ANOTHER:
+        return (
+            "the coordinator's certificate is of another certificate authority than the one that "
+            "this agent trusts; check the address, or join anew if the coordinator has a new "
+            "database"
+        )
+    if error.verify_code in _FOR_ANOTHER:
+        return (
+            f"the coordinator's certificate is not for {host}; give the coordinator this name or "
+            "address by --name"
+        )
+    return f"the coordinator's certificate is not accepted: {error.verify_message}"
+
+
+def validity_fault(certificate: x509.Certificate, *, now: float) -> str:
+    """In words, if the certificate has ended or is not valid yet at `now`, in Unix seconds, by this
+    host's clock; "" if it is valid."""
+    begins_at = certificate.not_valid_before_utc.timestamp()
+    ends_at = certificate.not_valid_after_utc.timestamp()
+    clock = f"this host's clock says {instant_words(now)}"
+    if ends_at < now:
+        return f"it ended at {instant_words(ends_at)}, and {clock}"
+    if begins_at > now:
+        return f"it is valid from {instant_words(begins_at)} on, but {clock}: set the clock"
+    return ""
+
+
+def instant_words(unix_s: float) -> str:
+    """A moment in UTC, to the minute."""
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(unix_s))

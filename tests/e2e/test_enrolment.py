@@ -194,6 +194,24 @@ def test_host_that_was_off_renews_its_expired_certificate(short: EnrolledFleet) 
     assert errors(short.trace(BODY)) == {"den01": ""}
 
 
+def test_agent_that_cannot_renew_says_when_its_certificate_ended(short: EnrolledFleet) -> None:
+    """And what to do; it recovers by itself once it can renew."""
+    short.wait_attached()
+    short.stop_agent("den01-a")
+    file = short.state("den01-a") / "settings.json"
+    kept = json.loads(file.read_text())
+    file.write_text(json.dumps(kept | {"join": f"{short.lab.management_address}:1"}))
+    short.start_agent(DEN)
+    short.wait_logged("den01-a", "the agent's certificate has expired")
+    short.wait_logged("den01-a", "renews it at")
+    log = short.agent_log("den01-a").read_text()
+    assert "it ended at" in log
+    assert "certificate not renewed" in log
+    assert "Socket closed" not in log
+    file.write_text(json.dumps(kept))
+    wait_until(lambda: up(short) == {"den01"}, within_s=60)  # its pause is 30 s at first
+
+
 def test_authority_is_replaced_without_losing_an_agent_or_a_client(short: EnrolledFleet) -> None:
     """Clients that know the former one alone go on until it is retired; agents get both when they
     renew, and stay when it is retired."""

@@ -262,7 +262,8 @@ def start(
     terminal = sys.stderr.isatty()
     logs.configure(json=not terminal, colors=terminal)
     if tls_cert and tls_key and tls_ca and not insecure:
-        tls = Tls(certificate=tls_cert, key=tls_key, authority=tls_ca)
+        renewed_at = state.settings().join if state is not None else ""
+        tls = Tls(certificate=tls_cert, key=tls_key, authority=tls_ca, renewed_at=renewed_at)
         tls.read()  # while root may still read them
     settings = RunSettings(
         coordinator=coordinator,

@@ -10,10 +10,9 @@ import http.client
 import ssl
 import time
 from email.utils import parsedate_to_datetime
-from typing import NamedTuple
 
 import msgspec
-from colotrace_proto.certificates import UNREADABLE
+from colotrace_proto.certificates import UNREADABLE, refused_words
 from colotrace_proto.enrolment import (
     AUTHORITY_PATH,
     JOIN_PATH,
@@ -47,11 +46,6 @@ _CLOCK_OFF_S = 60.0
 
 class EnrolmentError(StartError):
     """The coordinator was not reached, or refuses; the text says why and what to do."""
-
-
-class _Answer(NamedTuple):
-    body: bytes
-    date: float | None
 
 
 class _Line(msgspec.Struct):
@@ -90,7 +84,7 @@ class Enroller:
         context.verify_mode = ssl.CERT_NONE
         answer = self._ask("GET", AUTHORITY_PATH, b"", context)
         try:
-            certificates = x509.load_pem_x509_certificates(answer.body)
+            certificates = x509.load_pem_x509_certificates(answer)
         except UNREADABLE:
             raise EnrolmentError(
                 f"{self._address} does not answer as a coordinator at which agents enrol; check "
@@ -103,9 +97,6 @@ class Enroller:
                 f"{self._address} has another certificate authority than the join token names; "
                 "somebody else may answer at this address, or the coordinator has a new database"
             )
-        if answer.date is not None:
-            off_s = time.time() - answer.date
-            self.clock_off_s = off_s if abs(off_s) >= _CLOCK_OFF_S else 0.0
         return named[0].public_bytes(Encoding.PEM)
 
     def join(self, token: JoinToken, *, agent_id: str, key: bytes, authority: bytes) -> Certified:
@@ -141,7 +132,7 @@ class Enroller:
         context = ssl.create_default_context(cadata=authority.decode())
         answer = self._ask("POST", path, msgspec.json.encode(message), context)
         try:
-            certified = decode(bytes(decode(answer.body, _Envelope).result), Certified)
+            certified = decode(bytes(decode(answer, _Envelope).result), Certified)
         except EnrolmentMessageError as error:
             raise EnrolmentError(
                 f"{self._address} answers in an unknown form: {safe(str(error))}"
@@ -158,7 +149,7 @@ class Enroller:
             )
         return certified
 
-    def _ask(self, method: str, path: str, body: bytes, context: ssl.SSLContext) -> _Answer:
+    def _ask(self, method: str, path: str, body: bytes, context: ssl.SSLContext) -> bytes:
         host, _, port = self._address.rpartition(":")
         connection = http.client.HTTPSConnection(
             host.strip("[]"), int(port), context=context, timeout=self._within_s
@@ -170,12 +161,11 @@ class Enroller:
             content = response.read(MAX_MESSAGE + 1)
             if response.status != 200:
                 raise self._refusal(response.status, content)
-            return _Answer(content, _instant(response.headers.get("Date")))
+            self._compare_clocks(_instant(response.headers.get("Date")))
         except ssl.SSLCertVerificationError as error:
-            raise EnrolmentError(
-                f"the certificate of {self._address} is not accepted: {error.verify_message}; "
-                "check the coordinator's --name, and the clocks of both hosts"
-            ) from error
+            host = self._address.rpartition(":")[0].strip("[]")
+            words = refused_words(error, host=host, now=time.time())
+            raise EnrolmentError(f"{self._address}: {words}") from error
         except (OSError, http.client.HTTPException) as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             raise EnrolmentError(
@@ -184,6 +174,12 @@ class Enroller:
             ) from error
         finally:
             connection.close()
+        return content
+
+    def _compare_clocks(self, theirs: float | None) -> None:
+        if theirs is not None:
+            off_s = time.time() - theirs
+            self.clock_off_s = off_s if abs(off_s) >= _CLOCK_OFF_S else 0.0
 
     def _refusal(self, status: int, body: bytes) -> EnrolmentError:
         try:

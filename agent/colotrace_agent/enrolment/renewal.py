@@ -91,7 +91,16 @@ class Renewal:
         pair = self._state.agent.read_bytes()
         authority = self._state.authority.read_bytes()
         key = new_key()
-        certified = Enroller(settings.join).renew(pair=pair, key=key, authority=authority)
+        enroller = Enroller(settings.join)
+        try:
+            certified = enroller.renew(pair=pair, key=key, authority=authority)
+        finally:
+            if off_s := enroller.clock_off_s:
+                _log.warning(
+                    "this host's clock differs from the coordinator's; set it, for example by "
+                    "chrony: certificates and times of measurements depend on it",
+                    ahead_s=round(off_s),
+                )
         renewed = settings_of(
             certified, join=settings.join, now=self._clock(), options=settings.options
         )

@@ -39,7 +39,7 @@ class Dialer:
         if tls is not None:
             from . import pins  # not loaded by agents without TLS
 
-            self._pins = pins.Pins(coordinator, clock=clock)
+            self._pins, self._own_fault = pins.Pins(coordinator, clock=clock), pins.own_fault
 
     def failed(self) -> None:
         """The coordinator did not answer on the last channel: verify its certificate again."""
@@ -78,8 +78,10 @@ class Dialer:
         if self._tls is None or self._pins is None:
             return grpc.aio.insecure_channel(target, options)
         pem = self._tls.read()
+        # If the coordinator refuses our certificate, gRPC says no more than "Socket closed".
+        anew = bool(self._own_fault(pem))
         try:
-            roots = await self._pins.roots(pem, addresses, within_s=within_s)
+            roots = await self._pins.roots(pem, addresses, within_s=within_s, anew=anew)
         except CoordinatorCertificateError as error:
             raise StreamEndedError(grpc.StatusCode.UNAUTHENTICATED, str(error)) from error
         except AgentCertificateError as error:

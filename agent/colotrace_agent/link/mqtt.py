@@ -63,6 +63,7 @@ class MqttLink:
         self._jobs = jobs
         self._process = Process(identity.colo, identity.agent_id, identity.boot_id)
         self._started_ms = time.time_ns() // 1_000_000
+        self._tls = tls
         self._streams = Streams(identity, jobs, tls=tls, clock=clock)
         self._remembered = Remembered()
         self._clock = clock
@@ -115,7 +116,7 @@ class MqttLink:
                 ) as client:
                     await self._serve(client)
             except MqttError as error:
-                self._warn("broker lost", refusal(error))
+                self._warn("broker lost", self._why(error))
             except SupersededError as error:
                 self._warn("superseded at the broker", str(error))
                 await asyncio.sleep(SUPERSEDED_PAUSE_S)
@@ -249,6 +250,15 @@ class MqttLink:
                 messages=self._invalid,
             )
             self._invalid, self._invalid_logged_at = 0, now
+
+    def _why(self, error: MqttError) -> str:
+        words = refusal(error)
+        if self._tls is not None:
+            from . import pins  # not loaded by agents without TLS
+
+            if fault := pins.own_fault(self._tls.read()):
+                return f"{words}. This agent's certificate is not valid: {fault}"
+        return words
 
     def _warn(self, event: str, reason: str) -> None:
         if reason != self._logged_reason:

@@ -13,17 +13,19 @@ hides that: whatever the TLS alert was, it reports "Socket closed".
 import asyncio
 import os
 import ssl
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 
-from colotrace_proto.certificates import UNREADABLE, usages
+from colotrace_proto.certificates import UNREADABLE, refused_words, usages, validity_fault
+from colotrace_proto.enrolment import RENEWABLE_S
 from colotrace_proto.running import RunningClock
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from .tls import AgentCertificateError, CoordinatorCertificateError, Pem
 
+_ANEW = "make a join token with colotrace-coordinator agent enroll, and join anew"
 _MOST_ADDRESSES = 4
 _VERDICT_S = 1.0
 _MOST = 16
@@ -50,13 +52,16 @@ class Pins:
         """A stream has ended. The coordinator may be down: see `roots`."""
         self._down = True
 
-    async def roots(self, pem: Pem, addresses: Sequence[str], *, within_s: float) -> bytes:
+    async def roots(
+        self, pem: Pem, addresses: Sequence[str], *, within_s: float, anew: bool = False
+    ) -> bytes:
         """PEM certificates of which the coordinator must show one; it is at one of `addresses`.
         Connections to it must be made within `within_s` seconds.
 
         A coordinator that did not listen has mostly kept its certificate: once it listens again, a
         handshake only to see it would double the work of a restarted coordinator. So after a stream
-        has ended, a TCP connection shows first whether it listens.
+        has ended, a TCP connection shows first whether it listens. `anew`: it has to show its
+        certificate again, and accept ours.
 
         Raises:
             CoordinatorCertificateError: its certificate is not of the CA, or not for a TLS server
@@ -66,11 +71,11 @@ class Pins:
         """
         if pem.authority != self._authority:
             self._authority, self._verified = pem.authority, {}
-        if self._verified and self._down:
+        if self._verified and self._down and not anew:
             _, writer = await self._connect(None, addresses, within_s)
             writer.transport.abort()
             self._doubted = self._down = False
-        if self._doubted or not self._verified:
+        if anew or self._doubted or not self._verified:
             self._verified[await self._fetch(pem, addresses, within_s)] = None
             self._doubted = self._down = False
             if len(self._verified) > _MOST:
@@ -84,9 +89,8 @@ class Pins:
             self._down = True
             raise
         except ssl.SSLCertVerificationError as error:
-            raise CoordinatorCertificateError(
-                f"the coordinator's certificate: {error.verify_message}"
-            ) from error
+            words = refused_words(error, host=self._host, now=time.time())
+            raise CoordinatorCertificateError(words) from error
         try:
             shown = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
             await self._accepted(reader, pem)
@@ -130,24 +134,40 @@ class Pins:
             return
         except OSError as error:
             told = getattr(error, "reason", None) or told  # of an ssl.SSLError
-        good, words = _validity(pem.certificate)
-        raise AgentCertificateError(
-            f"the coordinator does not take this agent's certificate ({told}): {words}; check "
-            "--tls-cert, its extended key usage clientAuth, and the coordinator's --agent-ca",
-            expired=not good,
-        )
+        fault = own_fault(pem)
+        begin = f"the coordinator does not take this agent's certificate ({told})"
+        if fault:
+            text = f"{begin}: {fault}"
+        elif pem.renewed_at:
+            text = (
+                f"{begin}, though it is valid by this host's clock; the coordinator may have "
+                f"another CA now, or its clock may be wrong. If it stays so, {_ANEW}"
+            )
+        else:
+            text = (
+                f"{begin}: check --tls-cert, its extended key usage clientAuth, and the "
+                "coordinator's --agent-ca"
+            )
+        raise AgentCertificateError(text, expired=bool(fault))
 
 
-def _validity(certificate: bytes) -> tuple[bool, str]:
-    """Whether it is valid by this host's clock, and its validity in words."""
+def own_fault(pem: Pem) -> str:
+    """Why this agent's certificate is not valid by this host's clock, and what to do; "" if it
+    is."""
     try:
-        loaded = x509.load_pem_x509_certificate(certificate)
+        loaded = x509.load_pem_x509_certificate(pem.certificate)
     except UNREADABLE:
-        return True, "it is not in PEM form"
-    begin, end = loaded.not_valid_before_utc, loaded.not_valid_after_utc
-    if end < datetime.now(UTC):
-        return False, f"it has expired on {end:%Y-%m-%d %H:%M} UTC"
-    return True, f"it is valid from {begin:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC"
+        return ""
+    fault = validity_fault(loaded, now=time.time())
+    if not fault or loaded.not_valid_before_utc.timestamp() > time.time():
+        return fault
+    if pem.renewed_at:
+        return (
+            f"{fault}. The agent renews it at {pem.renewed_at} by itself, up to "
+            f'{RENEWABLE_S / 86_400:g} days later; the log says "certificate not renewed" with the '
+            f"reason if it cannot. If that does not help, {_ANEW}"
+        )
+    return f"{fault}; have it renewed by its CA, and check the clock"
 
 
 def _context(pem: Pem) -> ssl.SSLContext:

@@ -12,6 +12,8 @@ class Pem(NamedTuple):
     authority: bytes
     key: bytes
     certificate: bytes
+    renewed_at: str = ""
+    """HOST:PORT where the agent renews its certificate itself; "" if it is of another CA."""
 
 
 class CoordinatorCertificateError(AgentError):
@@ -30,7 +32,11 @@ class AgentCertificateError(AgentError):
 class Tls:
     """PEM files: this agent's certificate and key, and the CA of the coordinator's certificate."""
 
-    def __init__(self, *, certificate: Path, key: Path, authority: Path) -> None:
+    def __init__(
+        self, *, certificate: Path, key: Path, authority: Path, renewed_at: str = ""
+    ) -> None:
+        """`renewed_at`: see `Pem`."""
+        self._renewed_at = renewed_at
         self._files = authority, key, certificate
         self._last: Pem | None = None
 
@@ -44,7 +50,8 @@ class Tls:
             OSError: they could never be read.
         """
         try:
-            self._last = Pem(*(file.read_bytes() for file in self._files))
+            authority, key, certificate = (file.read_bytes() for file in self._files)
+            self._last = Pem(authority, key, certificate, self._renewed_at)
         except OSError:
             if self._last is None:
                 raise

@@ -228,7 +228,7 @@ async def test_secret_is_told_to_no_other_ca(bed: Bed) -> None:
     other = await bed.token()
     async with Bed(None, Authority.create(), bed.clock).serve("127.0.0.1") as impostor:  # type: ignore[arg-type]
         enroller = Enroller(impostor.address)
-        with pytest.raises(EnrolmentError, match=r"certificate of 127.0.0.1:\d+ is not accepted"):
+        with pytest.raises(EnrolmentError, match="of another certificate authority"):
             await asyncio.to_thread(
                 lambda: enroller.join(
                     other, agent_id="a1", key=new_key(), authority=bed.authority.certificate
@@ -238,7 +238,7 @@ async def test_secret_is_told_to_no_other_ca(bed: Bed) -> None:
 
 async def test_address_that_the_certificate_lacks_names_the_flag(bed: Bed) -> None:
     async with bed.serve("trace.example.net"):
-        with pytest.raises(EnrolmentError, match="check the coordinator's --name"):
+        with pytest.raises(EnrolmentError, match=r"is not for 127\.0\.0\.1; .* --name"):
             await bed.join(await bed.token(), new_key())
 
 

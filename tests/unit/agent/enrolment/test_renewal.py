@@ -22,6 +22,7 @@ class Coordinator:
         self.clock = clock
         self.asked_at: list[float] = []
         self.failures = 0
+        self.clock_off_s = 0.0
         self.life_s = WEEK_S
 
     def certified(self) -> Certified:

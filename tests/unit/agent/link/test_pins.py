@@ -236,19 +236,25 @@ async def test_slow_coordinator_is_not_verified_twice(
     assert handshakes == 3
 
 
-async def test_certificate_of_another_authority_or_for_another_name(
+async def test_certificate_that_is_not_valid_for_the_coordinator(
     authority: Authority, tmp_path: Path
 ) -> None:
     """Each is said in words before gRPC is asked."""
     other = Authority(tmp_path / "other", "other")
-    pairs = [
-        other.issue("coordinator", also=HOST),
-        authority.issue("elsewhere", also="192.0.2.1"),
-    ]
-    for pair in pairs:
+    pairs = {
+        "is of another certificate authority .* join anew": other.issue("coordinator", also=HOST),
+        r"is not for 127\.0\.0\.1; .* --name": authority.issue("elsewhere", also="192.0.2.1"),
+        "has ended by this host's clock, which says .* set the clock": authority.issue(
+            "ended", also=HOST, valid_h=(-2, -1)
+        ),
+        "is not valid yet by this host's clock, .* set the clock": authority.issue(
+            "early", also=HOST, valid_h=(1, 2)
+        ),
+    }
+    for words, pair in pairs.items():
         async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:
             pins = Pins(where, clock=RunningClock())
-            with pytest.raises(CoordinatorCertificateError):
+            with pytest.raises(CoordinatorCertificateError, match=words):
                 await pins.roots(tls(authority).read(), ["127.0.0.1"], within_s=5.0)
 
 
@@ -282,3 +288,51 @@ async def test_own_certificate_that_has_expired_is_named_in_the_log(
         link = Stream(where, IDENTITY, jobs, tls=files, clock=RunningClock())
         async with running(link):
             assert "UNAUTHENTICATED" in await log.next()
+
+
+@pytest.mark.parametrize(
+    ("valid_h", "renewed_at", "words"),
+    [
+        ((-2, -1), "", "it ended at .*, and this host's clock says .*; have it renewed"),
+        ((-2, -1), "c:8082", "renews it at c:8082 .* up to 30 days later; .* join anew"),
+        ((1, 2), "c:8082", "it is valid from .* on, but this host's clock says .*: set the clock"),
+        ((-1, 1), "c:8082", "valid by this host's clock; .* another CA now.* join anew"),
+    ],
+)
+async def test_remedy_of_a_refused_certificate(
+    authority: Authority,
+    tmp_path: Path,
+    valid_h: tuple[float, float],
+    renewed_at: str,
+    words: str,
+) -> None:
+    issuer = authority if valid_h != (-1, 1) else Authority(tmp_path / "other", "other")
+    own = issuer.issue("den01", valid_h=valid_h)
+    pair = authority.issue("coordinator", also=HOST, usages=SERVER)
+    async with coordinator(welcoming(asyncio.Event()), shown(authority, pair)) as where:
+        pins = Pins(where, clock=RunningClock())
+        files = Tls(
+            certificate=own.certificate,
+            key=own.key,
+            authority=authority.path,
+            renewed_at=renewed_at,
+        )
+        with pytest.raises(AgentCertificateError, match=words):
+            await pins.roots(files.read(), ["127.0.0.1"], within_s=5.0)
+
+
+async def test_certificate_that_ends_while_attached_is_named_at_once(
+    authority: Authority, jobs: Jobs, log: Log
+) -> None:
+    """Though the coordinator's certificate was verified before, so that only gRPC would connect."""
+    own = authority.issue("den01")
+    pair = authority.issue("coordinator", also=HOST, usages=SERVER)
+    files = Tls(certificate=own.certificate, key=own.key, authority=authority.path)
+    welcomed = asyncio.Event()
+    async with coordinator(welcoming(welcomed), shown(authority, pair)) as where:
+        link = Stream(where, IDENTITY, jobs, tls=files, clock=RunningClock())
+        async with running(link):
+            await welcomed.wait()
+            authority.issue("den01", valid_h=(-2, -1))
+            link.renew()  # attaches again
+            assert "it ended at" in await log.next()
