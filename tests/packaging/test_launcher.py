@@ -57,7 +57,7 @@ def test_installed_settings_set_nothing(launcher):
     ],
 )
 def test_commands_are_about_the_service_unless_they_name_another(launcher, arguments, expected):
-    assert launcher._is_of_service(arguments) is expected
+    assert launcher.is_of_service(arguments) is expected
 
 
 @pytest.mark.parametrize(
