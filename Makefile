@@ -39,11 +39,8 @@ test: setup  ## run every test (WORKERS=6)
 unit: .venv/.python  ## run the unit tests, which need no root, service or network
 	@$(BIN)/pytest -q -n 4 tests/unit
 
-test-packages: setup  ## build the packages, and test them in booted Debian roots (root only)
-	@scripts/setup --packages
-	@temporary=$$(mktemp -d) && trap 'rm -rf "$$temporary"' EXIT && \
-	  chmod 711 "$$temporary" && TMPDIR="$$temporary" \
-	  $(BIN)/pytest -q -n 2 --dist loadgroup --timeout 900 tests/installed
+test-packages: setup  ## build the packages, and test them on booted Debian hosts (root only; half an hour)
+	@MAKE="$(MAKE)" scripts/test-packages $(TESTS)
 
 check: setup  ## lint, types, import layers, generated files
 	@$(BIN)/ruff check .
