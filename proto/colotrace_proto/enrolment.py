@@ -30,11 +30,13 @@ class JoinRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 class RenewRequest(msgspec.Struct, frozen=True, kw_only=True):
     """`certificate` is the one to replace, PEM. `signature` is that of `renewal_text`, by its key
-    (ECDSA with SHA-256)."""
+    (ECDSA with SHA-256). `keeps_name`: the agent runs under the name in its certificate, and cannot
+    take another one before it starts again."""
 
     certificate: str
     signing_request: str
     signature: bytes
+    keeps_name: bool = False
 
 
 class Certified(msgspec.Struct, frozen=True, kw_only=True):

@@ -94,6 +94,26 @@ def test_agents_that_join_take_jobs_at_the_broker(both: list[EnrolledFleet]) -> 
         assert up(each) == {"fra01"}
 
 
+def test_renamed_agent_takes_its_new_name_when_it_starts_again(both: list[EnrolledFleet]) -> None:
+    """Until then it takes jobs under the former one."""
+    one, _ = both
+    for each in both:
+        each.wait_attached()
+    one.command("agent", "rename", "den01/den01-a", "den02/probe7")
+    broker = one.broker
+    assert isinstance(broker, EnrolledBroker)
+    time.sleep(3)  # beyond what coordinators and the broker's files need to follow
+    for each in both:
+        assert errors(each.trace(BODY)) == {"den01": "", "fra01": ""}
+    one.stop_agent("den01-a")
+    one.start_agent(DEN)
+    for each in both:
+        wait_until(lambda fleet=each: up(fleet) == {"den02", "fra01"}, within_s=20)
+        assert errors(each.trace(BODY | {"colos": ["den02"]})) == {"den02": ""}
+    assert "agents/den02/probe7/+" in (broker.folder / "acl").read_text()
+    assert "den01" not in (broker.folder / "acl").read_text()
+
+
 LIFETIME_S = 10.0
 
 

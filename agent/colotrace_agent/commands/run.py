@@ -119,7 +119,12 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     if settings.state is not None:
         from colotrace_agent.enrolment.renewal import Renewal
 
-        work.append(Renewal(settings.state, renewed=_to_broker(settings)).run())
+        renewal = Renewal(
+            settings.state,
+            renewed=_to_broker(settings),
+            keeps_name=settings.broker is not None,
+        )
+        work.append(renewal.run())
     if settings.health_file is not None:
         work.append(keep_health(settings.health_file, attached=lambda: link.is_attached))
     try:

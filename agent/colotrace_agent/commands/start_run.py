@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from colotrace_proto.output import say
 from colotrace_proto.starting import install_line, require
 from colotrace_proto.text import safe
+
+from colotrace_agent.errors import StartError
 
 from . import startup
 from .startup import AllowPrivate, Rate, User, usage
@@ -24,8 +27,11 @@ if TYPE_CHECKING:
     from colotrace_proto.locations import Location as Place
     from colotrace_proto.tags import Tag
 
+    from colotrace_agent.enrolment.state import Settings, StateDirectory
+
 # Needed besides the raw sockets: descriptors, threads for gRPC, and bytes of address space.
 MAX_JOBS = 1_000
+_RENEWED_WITHIN_S = 5.0
 _REQUIRED = {"files": 16, "threads": 16, "address_space": 256 << 20}
 
 
@@ -195,6 +201,8 @@ def start(
                 "--agent-id, --insecure and --tls-…"
             )
         kept = state.settings()
+        if mqtt or kept.mqtt:
+            kept = _named_anew(state)
         colo, city, agent_id, coordinator = kept.colo, kept.city, kept.agent_id, kept.coordinator
         tls_cert = tls_key = state.agent
         tls_ca = state.authority
@@ -299,6 +307,18 @@ def start(
     if state is not None:
         state.check_access()
     asyncio.run(run(settings))
+
+
+def _named_anew(state: "StateDirectory") -> "Settings":
+    """The settings after a renewal: an operator can have renamed the agent, and a name at a broker
+    cannot change while the agent runs. Without an answer they are as before."""
+    from colotrace_agent.enrolment.renewal import Renewal
+
+    try:
+        Renewal(state).renew(within_s=_RENEWED_WITHIN_S)
+    except (StartError, OSError, ValueError) as error:
+        say(f"colotrace-agent: certificate not renewed: {error}")
+    return state.settings()
 
 
 def _broker(

@@ -110,8 +110,11 @@ class Enroller:
         )
         return self._certify(JOIN_PATH, message, authority, key)
 
-    def renew(self, *, pair: bytes, key: bytes, authority: bytes) -> Certified:
+    def renew(
+        self, *, pair: bytes, key: bytes, authority: bytes, keeps_name: bool = False
+    ) -> Certified:
         """A certificate for a new key, in place of the one in `pair`, which is there with its key.
+        `keeps_name`: see `RenewRequest`.
 
         Raises:
             EnrolmentError: the coordinator does not answer, or refuses.
@@ -123,6 +126,7 @@ class Enroller:
             certificate=certificate.decode(),
             signing_request=asked,
             signature=_private(pair).sign(renewal_text(asked), ec.ECDSA(SHA256())),
+            keeps_name=keeps_name,
         )
         return self._certify(RENEW_PATH, message, authority, key)
 

@@ -14,7 +14,7 @@ from colotrace_proto.enrolment import Certified
 
 from colotrace_agent.errors import StartError
 
-from .client import Enroller, new_key
+from .client import ANSWER_WITHIN_S, Enroller, new_key
 from .state import StateDirectory, settings_of
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 30.0, 3_600.0
@@ -35,8 +35,11 @@ class Renewal:
         clock: Callable[[], float] = time.time,
         first_pause_s: float = FIRST_PAUSE_S,
         renewed: Callable[[], None] = lambda: None,
+        keeps_name: bool = False,
     ) -> None:
-        """`renewed` is called after each renewal."""
+        """`renewed` is called after each renewal. `keeps_name`: the agent goes on under its name,
+        whatever it is called by now."""
+        self._keeps_name = keeps_name
         self._renewed = renewed
         self._state = state
         self._clock = clock
@@ -75,7 +78,7 @@ class Renewal:
         pause_s = self._first_pause_s
         while True:
             try:
-                return (await asyncio.to_thread(self._renew)).ends_at
+                return (await asyncio.to_thread(self.renew)).ends_at
             except (StartError, OSError, ValueError) as error:
                 _log.warning(
                     "certificate not renewed",
@@ -86,14 +89,21 @@ class Renewal:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
-    def _renew(self) -> Certified:
+    def renew(self, *, within_s: float = ANSWER_WITHIN_S) -> Certified:
+        """Renew once.
+
+        Raises:
+            EnrolmentError: the coordinator does not answer, or refuses.
+        """
         settings = self._state.settings()
         pair = self._state.agent.read_bytes()
         authority = self._state.authority.read_bytes()
         key = new_key()
-        enroller = Enroller(settings.join)
+        enroller = Enroller(settings.join, within_s=within_s)
         try:
-            certified = enroller.renew(pair=pair, key=key, authority=authority)
+            certified = enroller.renew(
+                pair=pair, key=key, authority=authority, keeps_name=self._keeps_name
+            )
         finally:
             if off_s := enroller.clock_off_s:
                 _log.warning(

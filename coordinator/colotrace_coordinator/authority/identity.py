@@ -37,6 +37,11 @@ class AgentIdentity:
     agent_id: AgentId
 
     @property
+    def name(self) -> str:
+        """COLO/AGENT-ID."""
+        return f"{self.colo}/{self.agent_id}"
+
+    @property
     def uri(self) -> str:
         """The form in a certificate."""
         return f"{_SCHEME}{self.colo}/{self.agent_id}/{self.id}"

@@ -74,7 +74,7 @@ class _Files:
         pid_file: Path | None,
     ) -> None:
         self._authorities = Authorities(database)
-        self._known = KnownAgents(EnrolledAgents(database))
+        self._known = KnownAgents(EnrolledAgents(database), by_certificate=True)
         self._seal = seal
         self._out = out
         self._names = names

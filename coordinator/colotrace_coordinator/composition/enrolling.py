@@ -43,7 +43,7 @@ async def open_enrolling(base: Base, store: Store) -> Enrolling | None:
     seal = Seal(secret)
     authority = await authorities.open(seal)
     agents = EnrolledAgents(store.database)
-    known = KnownAgents(agents)
+    known = KnownAgents(agents, by_certificate=base.settings.mqtt is not None)
     await known.load()
     names = tuple(dict.fromkeys((*wanted.names, *LOCAL_NAMES)))
     certificate, tokens = OwnCertificate(authority, names), Enrolments(store.database)

@@ -36,10 +36,8 @@ class _Known(NamedTuple):
     ends_at: float
     name: EnrolledName
     changed_ms: int
-
-    @property
-    def named(self) -> AgentName:
-        return self.name.colo, self.name.agent_id
+    named: AgentName
+    """Under which colo and id it is attached."""
 
 
 class _Changes(NamedTuple):
@@ -50,7 +48,16 @@ class _Changes(NamedTuple):
 class KnownAgents:
     """The enrolled agents, as the database had them at the last look."""
 
-    def __init__(self, agents: EnrolledAgents, *, look_every_s: float = LOOK_EVERY_S) -> None:
+    def __init__(
+        self,
+        agents: EnrolledAgents,
+        *,
+        look_every_s: float = LOOK_EVERY_S,
+        by_certificate: bool = False,
+    ) -> None:
+        """`by_certificate`: agents are attached under the names in their certificates, as at a
+        broker, and not under those that they were given since."""
+        self._by_certificate = by_certificate
         self._agents = agents
         self._look_every_s = look_every_s
         self._valid: dict[IdentityId, _Known] = {}
@@ -163,7 +170,8 @@ class KnownAgents:
                 del self._named[before.named]
             if agent.revoked_at is None:
                 name = EnrolledName(ColoName(agent.colo), AgentId(agent.agent_id), agent.city)
-                known = _Known(agent.certificate_ends_at, name, agent.changed_ms)
+                named = self._attached_as(agent)
+                known = _Known(agent.certificate_ends_at, name, agent.changed_ms, named)
                 self._valid[identity], self._named[known.named] = known, identity
                 if before is not None and before.name != name:
                     names[identity] = name
@@ -173,3 +181,10 @@ class KnownAgents:
                 self._revoked.add(identity)
                 lost.append(identity)
         return _Changes(lost, names)
+
+    def _attached_as(self, agent: EnrolledAgent) -> AgentName:
+        name = f"{agent.colo}/{agent.agent_id}"
+        if self._by_certificate:
+            name = agent.certified_name or name
+        colo, _, agent_id = name.partition("/")
+        return ColoName(colo), AgentId(agent_id)

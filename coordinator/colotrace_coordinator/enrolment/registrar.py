@@ -97,11 +97,13 @@ class Registrar:
         agent = await self._agents.find(identity.id)
         if agent is None or agent.revoked_at is not None:
             raise EnrolmentRefusedError(f"this agent was revoked; {_AGAIN}")
-        # Its name is that of the list, which an operator can have changed.
-        named = AgentIdentity(identity.id, ColoName(agent.colo), AgentId(agent.agent_id))
+        named = identity
+        if not request.keeps_name:
+            # Its name is that of the list, which an operator can have changed.
+            named = AgentIdentity(identity.id, ColoName(agent.colo), AgentId(agent.agent_id))
         certificate, ends_at = self._authority.for_agent(named, key, lifetime_s=self._lifetime_s)
         renewed = await self._agents.renewed(
-            identity.id, key_sha256=key_fingerprint(key), ends_at=ends_at
+            identity.id, key_sha256=key_fingerprint(key), ends_at=ends_at, name=named.name
         )
         if not renewed:
             raise EnrolmentRefusedError(f"this agent was revoked; {_AGAIN}")

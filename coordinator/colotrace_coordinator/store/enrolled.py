@@ -74,8 +74,9 @@ class EnrolledAgents:
         """Give the agent no new jobs, or give it some again."""
         await self._set(identity, drained=drained)
 
-    async def renewed(self, identity: str, *, key_sha256: str, ends_at: float) -> bool:
-        """Note the certificate of an agent's new key; False if the agent is revoked."""
+    async def renewed(self, identity: str, *, key_sha256: str, ends_at: float, name: str) -> bool:
+        """Note the certificate of an agent's new key, for this name; False if the agent is
+        revoked."""
         async with self._database.session() as session:
             renewed = await session.scalar(
                 update(EnrolledAgent)
@@ -83,6 +84,7 @@ class EnrolledAgents:
                 .values(
                     key_sha256=key_sha256,
                     certificate_ends_at=int(ends_at),
+                    certified_name=name,
                     changed_ms=now_ms(self._database.dialect),
                 )
                 .returning(EnrolledAgent.id)

@@ -156,6 +156,7 @@ class Enrolments:
             colo = ColoName(token.colo)
             certified = {
                 "certificate_ends_at": int(now + lifetime_s),
+                "certified_name": f"{colo}/{agent_id}",
                 "changed_ms": now_ms(self._database.dialect),
             }
             # The agent did not get the answer before, if it asks for the same key.

@@ -196,7 +196,8 @@ class Enrolment(Base):
 
 class EnrolledAgent(Base):
     """An agent with a certificate of the authority. `key_sha256`: the hash of the key that it was
-    certified for last. Rows of revoked agents stay until the last certificate has ended for long,
+    certified for last, and `certified_name` COLO/AGENT-ID in that certificate; NULL if that is the
+    name here. Rows of revoked agents stay until the last certificate has ended for long,
     so that it is refused; `forgotten` ones are not listed. `changed_ms`: the last change of
     another column, in milliseconds by the database's clock."""
 
@@ -222,6 +223,7 @@ class EnrolledAgent(Base):
     revoked_at: Mapped[int | None] = mapped_column(BigInteger)
     drained: Mapped[bool] = mapped_column(Boolean)
     forgotten: Mapped[bool] = mapped_column(Boolean)
+    certified_name: Mapped[str | None] = mapped_column(String(100))
     changed_ms: Mapped[int] = mapped_column(BigInteger, index=True)
 
 

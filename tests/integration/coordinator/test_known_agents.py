@@ -90,7 +90,9 @@ async def test_agent_that_was_revoked_before_it_attached_is_not_valid(bed: Bed) 
 
 async def test_renewal_extends_what_is_known(running: Bed) -> None:
     identity = await running.enrol("a")
-    await running.agents.renewed(identity, key_sha256="b" * 64, ends_at=4_000_000_000)
+    await running.agents.renewed(
+        identity, key_sha256="b" * 64, ends_at=4_000_000_000, name="den01/a"
+    )
     await until(lambda: running.known.ends_at(identity) == 4_000_000_000, within_s=5)
 
 

@@ -217,12 +217,16 @@ async def test_revoked_agent_gets_no_certificate(
     enrolments: Enrolments, agents: EnrolledAgents, clock: ManualClock
 ) -> None:
     identity = (await join(enrolments, await token(enrolments))).identity.id
-    assert await agents.renewed(identity, key_sha256="2" * 64, ends_at=clock.now + 50)
+    assert await agents.renewed(
+        identity, key_sha256="2" * 64, ends_at=clock.now + 50, name="den01/a1"
+    )
     found = await agents.find(identity)
     assert found is not None
     assert (found.key_sha256, found.certificate_ends_at) == ("2" * 64, clock.now + 50)
     await agents.revoke(identity)
-    assert not await agents.renewed(identity, key_sha256="3" * 64, ends_at=clock.now + 90)
+    assert not await agents.renewed(
+        identity, key_sha256="3" * 64, ends_at=clock.now + 90, name="den01/a1"
+    )
 
 
 async def test_revoked_agent_is_remembered_while_its_certificate_could_be_shown(

@@ -35,7 +35,7 @@ class Coordinator:
             ends_at=self.clock.now + self.life_s,
         )
 
-    def renew(self, **_: bytes) -> Certified:
+    def renew(self, **_: object) -> Certified:
         self.asked_at.append(self.clock.now)
         if self.failures:
             self.failures -= 1
@@ -51,7 +51,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def coordinator(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Coordinator:
     coordinator = Coordinator(clock)
-    monkeypatch.setattr(renewal, "Enroller", lambda _: coordinator)
+    monkeypatch.setattr(renewal, "Enroller", lambda *_, **__: coordinator)
 
     async def sleep(seconds: float) -> None:
         clock.now += seconds

@@ -120,3 +120,16 @@ async def test_name_counts_while_its_agent_is_enrolled_and_certified() -> None:
     rows.rows = [named("2" * 16, "b", revoked_at=1)]
     await known.load()
     assert known.named(now=0) == {}
+
+
+async def test_agent_at_a_broker_is_known_by_the_name_in_its_certificate() -> None:
+    rows = Rows()
+    renamed = named("1" * 16, "new")
+    renamed.certified_name = "den01/former"
+    rows.rows = [renamed, named("2" * 16, "other")]
+    known = KnownAgents(rows, by_certificate=True)  # type: ignore[arg-type]
+    await known.load()
+    assert known.named(now=0) == {"1" * 16: ("den01", "former"), "2" * 16: ("den01", "other")}
+    elsewhere = KnownAgents(rows)  # type: ignore[arg-type]
+    await elsewhere.load()
+    assert elsewhere.named(now=0)[IdentityId("1" * 16)] == ("den01", "new")
