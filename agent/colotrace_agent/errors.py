@@ -10,6 +10,8 @@
     ├── StreamEndedError               (link.status)      the stream to a coordinator has ended
     ├── CoordinatorCertificateError    (link.tls) the coordinator's certificate is not accepted
     ├── AgentCertificateError          (link.tls) the coordinator refused this agent's certificate
+    ├── UnansweredError                (link.trial) a call is not answered in time
+    ├── LargeUnansweredError           (link.trial) only small calls are answered
     └── SupersededError                (link.mqtt) a later process has this agent's id
 
 `main` turns a `StartError` into exit code 2. `job.shell` and `commands.bulk` turn what keeps a

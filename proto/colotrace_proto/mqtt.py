@@ -222,3 +222,12 @@ def refusal(error: MqttError) -> str:
     if getattr(code, "value", code) == _UNSPECIFIED:
         return "it was lost"
     return str(cause) or type(cause).__name__
+
+
+def remedy_of(reason: str) -> str:
+    """What to do if there is no connection, for a reason of `refusal`."""
+    if "ertificate" in reason or "TLS" in reason or "SSL" in reason:
+        return "check --mqtt-ca, the name in the URL, and that the port speaks TLS"
+    if "uthori" in reason or "password" in reason:
+        return "check user and password in the URL, or the client's certificate, at the broker"
+    return "check host and port of --mqtt, that the broker runs, and firewalls between"

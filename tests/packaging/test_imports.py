@@ -26,6 +26,7 @@ OURS = {*PROGRAMS, *BESIDE_THE_PROTOCOL, "colotrace_proto"}
 # Modules that are used only with --mqtt, and the extra with that name.
 AT_A_BROKER = (
     "colotrace_proto.mqtt",
+    "colotrace_agent.attachment.broker",
     "colotrace_agent.link.mqtt",
     "colotrace_coordinator.diagnosis.broker",
     "colotrace_coordinator.links.mqtt",

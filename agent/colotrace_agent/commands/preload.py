@@ -39,6 +39,12 @@ def for_renewals() -> None:
     client.signing_request(client.new_key())
 
 
+def for_attachment(*, broker: bool) -> None:
+    """Modules for checks of the way to the coordinator."""
+    for module in ("connection", "nearby", "renewing", "state", *(("broker",) if broker else ())):
+        importlib.import_module(f"colotrace_agent.attachment.{module}")
+
+
 def for_many() -> None:
     """Modules for a file of targets."""
     for module in ("bulk", "progress"):

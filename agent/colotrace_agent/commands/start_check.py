@@ -1,34 +1,217 @@
-"""Start of `colotrace-agent check`: reads the firewall's rules, then reduces its privileges."""
+"""Start of `colotrace-agent check`: reads what needs privileges, then reduces them."""
 
+import os
 import sys
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from colotrace_proto.starting import install_line
 
-from colotrace_agent.errors import PrivilegeError
+from colotrace_agent.errors import PrivilegeError, StartError
 from colotrace_agent.host import privileges
+
+from .startup import User, usage
+
+if TYPE_CHECKING:
+    import ssl
+
+    from colotrace_proto.bus import Broker
+    from colotrace_proto.findings import Finding
+
+    from colotrace_agent.attachment.uplink import Uplink
+    from colotrace_agent.enrolment.state import StateDirectory
+    from colotrace_agent.host.accounts import Account
 
 
 def start(
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="COLOTRACE_STATE_DIR",
+            help="Directory of an agent that has joined; by default the one of join.",
+            file_okay=False,
+            show_default=False,
+        ),
+    ] = None,
+    coordinator: Annotated[
+        str,
+        typer.Option(
+            envvar="COLOTRACE_COORDINATOR",
+            help="As of run, in place of --state-dir: the coordinator's address.",
+            metavar="HOST:PORT",
+        ),
+    ] = "",
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", envvar="COLOTRACE_INSECURE", help="As of run: without TLS."),
+    ] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(envvar="COLOTRACE_TLS_CERT", help="As of run: PEM.", dir_okay=False),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(envvar="COLOTRACE_TLS_KEY", help="As of run: PEM.", dir_okay=False),
+    ] = None,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(envvar="COLOTRACE_TLS_CA", help="As of run: PEM.", dir_okay=False),
+    ] = None,
+    mqtt: Annotated[
+        str,
+        typer.Option(envvar="COLOTRACE_MQTT", help="As of run: the broker.", metavar="URL"),
+    ] = "",
+    mqtt_ca: Annotated[
+        Path | None,
+        typer.Option(envvar="COLOTRACE_MQTT_CA", help="As of run: PEM.", dir_okay=False),
+    ] = None,
+    colo: Annotated[
+        str, typer.Option(envvar="COLOTRACE_COLO", help="As of run, for a broker.")
+    ] = "",
+    user: User = "",
     json: Annotated[
         bool, typer.Option("--json", envvar="COLOTRACE_JSON", help="Print one JSON object.")
     ] = False,
 ) -> None:
-    """Check whether this host can trace well, and show what to change if not.
+    """Check whether this host can trace well and reach its coordinator, and show what to change if
+    not.
 
-    Exit code: 0 it can trace, with or without warnings; 1 it cannot.
+    Exit code: 0 it can, with or without warnings; 1 it cannot.
     """
+    from colotrace_proto.findings import fail
+    from colotrace_proto.identifiers import is_address, with_ascii_host
+
+    from colotrace_agent.host import accounts
     from colotrace_agent.host.diagnosis import ruleset
 
-    # The rules are read before privileges are dropped; the other checks run without them.
+    coordinator = with_ascii_host(coordinator)
+    if coordinator and not is_address(coordinator):
+        usage(f"--coordinator {coordinator}: give HOST:PORT; write an IPv6 address in brackets")
+    # What root alone may read is read before privileges are dropped.
     rules = ruleset.read()
+    before: list[Finding] = []
+    uplink: Uplink | None = None
+    state = None if coordinator or mqtt else _state(state_dir)
+    try:
+        if state is not None:
+            uplink, colo = _of_state(state)
+        elif coordinator or mqtt:
+            files = (tls_cert, tls_key, tls_ca)
+            uplink = _of_flags(coordinator, mqtt, files, mqtt_ca, insecure=insecure)
+    except StartError as error:
+        before.append(fail("settings", str(error), "correct them; run does not start, either"))
+    except OSError as error:
+        words = f"{error.filename}: {error.strerror}"
+        before.append(fail("settings", words, "run this as root, or as the agent's user"))
+    if state is not None:
+        before += _directory(state, runs_as=accounts.named(user) if user else accounts.own())
     refusal, account = "", None
     try:
-        account = privileges.reduce()
+        account = privileges.reduce(user)
     except PrivilegeError as error:
         refusal = str(error)
 
-    from .check import check
+    from . import preload
+    from .check import CheckSettings, check
 
+    preload.for_names()
+    preload.for_links(broker=bool(uplink and uplink.broker), tls=bool(uplink and uplink.tls))
+    if uplink is not None:
+        preload.for_attachment(broker=uplink.broker is not None)
     privileges.finish(account)
-    sys.exit(check(refusal=refusal, ruleset=rules, json=json))
+    settings = CheckSettings(
+        refusal=refusal, ruleset=rules, before=before, uplink=uplink, colo=colo
+    )
+    sys.exit(check(settings, json=json))
+
+
+def _state(given: Path | None) -> "StateDirectory | None":
+    """The directory to check: the given one, or the default if an agent has joined there."""
+    from colotrace_agent.enrolment.state import StateDirectory, default_directory
+
+    if given is not None:
+        return StateDirectory(given)
+    try:
+        state = StateDirectory(default_directory())
+        enrolled = state.is_enrolled
+    except (OSError, RuntimeError):  # no home directory, or it may not be looked at
+        return None
+    return state if enrolled else None
+
+
+def _of_state(state: "StateDirectory") -> "tuple[Uplink, str]":
+    from colotrace_agent.attachment.uplink import Uplink
+    from colotrace_agent.link.tls import Tls
+
+    kept = state.settings()
+    tls = Tls(certificate=state.agent, key=state.agent, authority=state.authority)
+    tls.read()
+    broker = broker_tls = None
+    if kept.mqtt:
+        files: dict[str, Path | None] = {
+            "authority": state.authority,
+            "certificate": state.agent,
+            "key": state.agent,
+        }
+        broker, broker_tls = _broker(kept.mqtt, files, insecure=False)
+        if kept.mqtt_ca and broker_tls is not None:
+            broker_tls.load_verify_locations(cadata=kept.mqtt_ca)
+    uplink = Uplink(
+        coordinator=kept.coordinator, tls=tls, broker=broker, broker_tls=broker_tls, state=kept
+    )
+    return uplink, kept.colo
+
+
+def _of_flags(
+    coordinator: str,
+    mqtt: str,
+    files: tuple[Path | None, Path | None, Path | None],
+    mqtt_ca: Path | None,
+    *,
+    insecure: bool,
+) -> "Uplink":
+    from colotrace_agent.attachment.uplink import Uplink
+    from colotrace_agent.link.tls import Tls
+
+    certificate, key, authority = files
+    tls = None
+    if not insecure:
+        if certificate is None or key is None or authority is None:
+            raise StartError("give --tls-cert, --tls-key and --tls-ca, or --insecure")
+        tls = Tls(certificate=certificate, key=key, authority=authority)
+        tls.read()
+    broker = broker_tls = None
+    if mqtt:
+        given = {"authority": mqtt_ca or authority, "certificate": certificate, "key": key}
+        broker, broker_tls = _broker(mqtt, given, insecure=insecure)
+    return Uplink(coordinator=coordinator, tls=tls, broker=broker, broker_tls=broker_tls)
+
+
+def _broker(
+    url: str, files: "dict[str, Path | None]", *, insecure: bool
+) -> "tuple[Broker, ssl.SSLContext | None]":
+    try:
+        from colotrace_proto.mqtt import BrokerOptionsError, BrokerTls, broker_from_options
+    except ModuleNotFoundError as error:
+        raise StartError(
+            f"the broker needs the Python package {error.name!r}; run: {install_line('mqtt')}"
+        ) from error
+    try:
+        return broker_from_options(url, BrokerTls(**files), insecure=insecure)
+    except BrokerOptionsError as error:
+        raise StartError(str(error)) from error
+
+
+def _directory(state: "StateDirectory", *, runs_as: "Account") -> "list[Finding]":
+    from colotrace_proto.findings import fail
+
+    from colotrace_agent.attachment.state import facts_of, judge_directory
+
+    try:
+        facts = facts_of(state.path)
+    except OSError as error:
+        words = f"{state.path}: {error.strerror}"
+        return [fail("state directory", words, "run this as root, or as the agent's user")]
+    uid = runs_as.uid if os.geteuid() == 0 else os.geteuid()
+    return judge_directory(facts, runs_as=uid)

@@ -7,7 +7,7 @@ import time
 from aiomqtt import MqttError
 from colotrace_proto import bus
 from colotrace_proto.findings import Finding, fail, ok, warn
-from colotrace_proto.mqtt import connection, expiring, refusal, subscribe
+from colotrace_proto.mqtt import connection, expiring, refusal, remedy_of, subscribe
 from colotrace_proto.running import RunningClock
 
 from colotrace_coordinator.links.mqtt.choose import BrokerSettings
@@ -52,16 +52,7 @@ async def _look(settings: BrokerSettings) -> list[Finding]:
         reason = refusal(error)
         if connected:
             return [fail(check, reason, _RIGHTS)]
-        return [fail(check, f"cannot be used: {reason}", remedy(reason))]
+        return [fail(check, f"cannot be used: {reason}", remedy_of(reason))]
     finally:
         clock.close()
     return [ok(check, f"lets us in after {took_s * 1e3:.0f} ms, and carries messages")]
-
-
-def remedy(reason: str) -> str:
-    """What to do about a refused connection."""
-    if "ertificate" in reason or "TLS" in reason or "SSL" in reason:
-        return "check --mqtt-ca, the name in the URL, and that the port speaks TLS"
-    if "uthori" in reason or "password" in reason:
-        return "check user and password in the URL, or --mqtt-cert, at the broker"
-    return "check host and port of --mqtt, that the broker runs, and firewalls between"

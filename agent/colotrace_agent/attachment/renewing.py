@@ -1,0 +1,56 @@
+"""The listener at which the agent renews its certificate, and the coordinator's clock."""
+
+import hashlib
+
+from colotrace_proto.certificates import UNREADABLE
+from colotrace_proto.findings import Finding, fail, ok, warn
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from colotrace_agent.enrolment.client import Enroller, EnrolmentError
+
+from .spans import span
+from .uplink import Uplink
+
+_ANSWER_S = 6.0
+
+
+def findings(uplink: Uplink) -> list[Finding]:
+    """Ask the listener for the CA's certificate, as `join` does. Nothing is renewed."""
+    if uplink.state is None or uplink.tls is None:
+        return []
+    check = "renewal"
+    try:
+        authority = x509.load_pem_x509_certificate(uplink.tls.read().authority)
+    except UNREADABLE as error:
+        return [fail(check, f"the CA's certificate cannot be read: {error}", "join anew")]
+    digest = hashlib.sha256(authority.public_bytes(Encoding.DER)).digest()
+    enroller = Enroller(uplink.state.join, within_s=_ANSWER_S)
+    try:
+        enroller.authority(digest)
+    except EnrolmentError as error:
+        return [
+            warn(
+                check,
+                f"{error}",
+                f"open {uplink.state.join} from this host: the certificate is renewed there",
+            )
+        ]
+    return [
+        ok(check, f"{uplink.state.join} answers"),
+        judge_clock(enroller.clock_off_s),
+    ]
+
+
+def judge_clock(ahead_s: float) -> Finding:
+    """`ahead_s`: by how much this host's clock is ahead; 0 if by less than a minute."""
+    check = "clock, and the coordinator's"
+    if not ahead_s:
+        return ok(check, "agree within a minute")
+    which = "ahead of" if ahead_s > 0 else "behind"
+    return warn(
+        check,
+        f"this host's clock is {span(abs(ahead_s))} {which} the coordinator's",
+        "set the clock that is wrong, and run a time service on both hosts (chrony, "
+        "systemd-timesyncd): certificates depend on it",
+    )

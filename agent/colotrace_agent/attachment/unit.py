@@ -1,0 +1,50 @@
+"""The agent's unit of systemd, if it is installed."""
+
+import subprocess
+
+from colotrace_proto.findings import Finding, ok, warn
+
+UNIT = "colotrace-agent.service"
+_FIELDS = ("LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NRestarts")
+_READ_S = 5
+_MANY = 3
+
+
+def findings() -> list[Finding]:
+    """What systemd says; nothing without it."""
+    try:
+        done = subprocess.run(
+            ["/usr/bin/systemctl", "show", UNIT, f"--property={','.join(_FIELDS)}"],
+            capture_output=True,
+            text=True,
+            timeout=_READ_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    return judge(dict(line.partition("=")[::2] for line in done.stdout.splitlines()))
+
+
+def judge(state: dict[str, str]) -> list[Finding]:
+    """`state`: the unit's properties by name."""
+    if state.get("LoadState") != "loaded":
+        return []
+    check, log = "service", f"its log says why: journalctl -u {UNIT} -n 50"
+    active, words = state.get("ActiveState", ""), state.get("SubState", "")
+    if active == "failed":
+        return [warn(check, f"{UNIT} has failed ({state.get('Result')})", log)]
+    if active != "active":
+        return [
+            warn(
+                check,
+                f"{UNIT} does not run ({active}, {words})",
+                f"systemctl enable --now {UNIT}; if this host has not joined, paste the line of "
+                "colotrace-coordinator agent enroll",
+            )
+        ]
+    restarts = state.get("NRestarts", "0")
+    if restarts.isdecimal() and int(restarts) >= _MANY:
+        return [warn(check, f"{UNIT} runs, but was restarted {restarts} times", log)]
+    if state.get("UnitFileState") == "disabled":
+        return [warn(check, f"{UNIT} runs, but not after a reboot", f"systemctl enable {UNIT}")]
+    return [ok(check, f"{UNIT} runs")]
