@@ -62,7 +62,7 @@ def test_running_coordinator_is_healthy(fleet: EnrolledFleet) -> None:
         "CA's key",
     ):
         assert found[check]["status"] == "OK", found[check]
-    assert found["agents"]["detail"] == "1 enrolled, 1 attached"
+    assert found["agents"]["detail"] == "1 known, 1 attached"
     log = (fleet.directory / "coordinator.log").read_text()
     assert '"level":"error"' not in log.replace(" ", "")
 
@@ -97,4 +97,4 @@ def test_agent_that_is_not_attached(fleet: EnrolledFleet) -> None:
     """The last test: the agent is gone."""
     fleet.stop_agent(DEN.agent_id)
     wait_until(lambda: "attached agents" in doctor(fleet), within_s=30)
-    assert "none of 1 is attached" in doctor(fleet)["attached agents"]["detail"]
+    assert "none is attached: den01/den01-a" in doctor(fleet)["attached agents"]["detail"]

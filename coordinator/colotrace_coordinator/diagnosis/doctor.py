@@ -10,7 +10,7 @@ from colotrace_coordinator.errors import CoordinatorError
 from colotrace_coordinator.listen import Address
 from colotrace_coordinator.own_names import LOCAL_NAMES
 from colotrace_coordinator.settings import ServeSettings
-from colotrace_coordinator.store.inspection import enrolled
+from colotrace_coordinator.store.inspection import fleet as stored_fleet
 
 from . import certificates, fleet, host, listeners, lookups, names, storage
 
@@ -94,7 +94,7 @@ def _authority(settings: ServeSettings) -> bytes | None:
     if not storage.is_current(settings.location):
         return None
     try:
-        stored, _ = asyncio.run(enrolled(settings.location))
+        stored, _ = asyncio.run(stored_fleet(settings.location))
     except CoordinatorError:
         return None
     return None if stored is None else stored.certificate

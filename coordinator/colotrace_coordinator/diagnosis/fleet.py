@@ -3,127 +3,130 @@
 import asyncio
 import http.client
 import json
-import re
 import ssl
 import time
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from importlib.metadata import version
 
 from colotrace_proto.findings import Finding, fail, ok, warn
+from colotrace_proto.text import safe
 
 from colotrace_coordinator.listen import Address
-from colotrace_coordinator.store.inspection import enrolled
+from colotrace_coordinator.store.inspection import fleet
+from colotrace_coordinator.store.listed import ListedAgent
 from colotrace_coordinator.store.location import Location
-from colotrace_coordinator.store.tables import EnrolledAgent
 
 from .storage import is_current
 
 _ANSWER_S = 3.0
-_AGENTS = re.compile(
-    r'^colotrace_agents\{colo="([^"]+)",state="(?:up|draining)"\} ([0-9.]+)$', re.M
-)
 _MOST_NAMED = 5
 
 
 def findings(
     location: Location, operation: Address, *, encrypted: bool, lifetime_s: float | None
 ) -> list[Finding]:
-    """`operation` is where /readyz and /metrics are. `lifetime_s`: of agents' certificates; None if
-    they are not the coordinator's."""
-    ready, attached = _health(operation, encrypted=encrypted)
-    if lifetime_s is None or not is_current(location):
-        return ready
-    _, agents = asyncio.run(enrolled(location))
-    return [*ready, *judge(agents, attached, lifetime_s=lifetime_s, now=time.time())]
+    """`operation` is where /readyz is. `lifetime_s`: of agents' certificates; None if they are not
+    the coordinator's."""
+    found, running = _health(operation, encrypted=encrypted)
+    if not is_current(location):
+        return [found]
+    _, agents = asyncio.run(fleet(location))
+    judged = judge(
+        agents,
+        running=running,
+        version=version("colotrace"),
+        lifetime_s=lifetime_s,
+        now=time.time(),
+    )
+    return [found, *judged]
 
 
 def judge(
-    agents: Sequence[EnrolledAgent],
-    attached: Mapping[str, int] | None,
+    agents: Sequence[ListedAgent],
     *,
-    lifetime_s: float,
+    running: bool,
+    version: str,
+    lifetime_s: float | None,
     now: float,
 ) -> list[Finding]:
-    """`attached`: how many by colo; None if the coordinator does not say."""
+    """`running`: the coordinator answers, so that what is noted of attached agents is true."""
     check = "agents"
-    current = [agent for agent in agents if agent.revoked_at is None]
+    current = [agent for agent in agents if agent.state != "revoked"]
     if not current:
-        return [
-            warn(
-                check,
-                "none is enrolled",
-                "colotrace-coordinator agent enroll --colo den01 --city CITY, and paste the line "
-                "that it prints on the probe host",
-            )
-        ]
-    ended = [agent for agent in current if agent.certificate_ends_at <= now]
+        remedy = (
+            "colotrace-coordinator agent enroll --colo den01 --city CITY, and paste the line that "
+            "it prints on the probe host"
+            if lifetime_s is not None
+            else "start one on a probe host: colotrace-agent run"
+        )
+        return [warn(check, "there is none", remedy)]
+    found = _certificates(current, lifetime_s, now) if lifetime_s is not None else []
+    behind = [agent for agent in current if agent.version and agent.version != version]
+    if behind:
+        named = _list([f"{agent.name} ({agent.version})" for agent in behind])
+        detail = f"of another version than the coordinator ({version}): {named}"
+        found.append(warn("agents' versions", detail, "upgrade them, or the coordinator"))
+    if running:
+        found += _attachments(agents, current)
+    return found or [ok(check, f"{len(current)} known{_count(current, running=running)}")]
+
+
+def _certificates(current: Sequence[ListedAgent], lifetime_s: float, now: float) -> list[Finding]:
+    check = "agents' certificates"
+    ends = {agent.name: agent.certificate_ends_at for agent in current if agent.certificate_ends_at}
+    ended = [name for name, at in ends.items() if at <= now]
     # They renew at half of the life, and try again every hour.
-    late = [agent for agent in current if now < agent.certificate_ends_at < now + 0.35 * lifetime_s]
-    renew = "on those hosts: colotrace-agent check, and the agent's log"
+    late = [name for name, at in ends.items() if now < at < now + 0.35 * lifetime_s]
+    remedy = "on those hosts: colotrace-agent check, and the agent's log"
     found = []
     if ended:
-        found.append(warn(check, f"certificates that have ended: {_named(ended)}", renew))
+        found.append(warn(check, f"have ended: {_list(ended)}", remedy))
     if late:
-        found.append(warn(check, f"certificates that were not renewed: {_named(late)}", renew))
-    if attached is not None:
-        found += _attachments(current, attached)
-    return found or [ok(check, f"{len(current)} enrolled{_count(attached)}")]
+        found.append(warn(check, f"were not renewed in time: {_list(late)}", remedy))
+    return found
 
 
-def _attachments(current: Sequence[EnrolledAgent], attached: Mapping[str, int]) -> list[Finding]:
+def _attachments(agents: Sequence[ListedAgent], current: Sequence[ListedAgent]) -> list[Finding]:
     check = "attached agents"
-    known = Counter(agent.colo for agent in current)
-    more = sorted(colo for colo, count in attached.items() if count > known[colo])
+    revoked = [agent.name for agent in agents if agent.state == "revoked" and agent.attached_since]
+    gone = [agent for agent in current if not agent.attached_since]
     found = []
-    if not sum(attached.values()):
+    if revoked:
         found.append(
-            warn(
+            fail(
                 check,
-                f"none of {len(current)} is attached",
-                "on a probe host: systemctl status colotrace-agent, and colotrace-agent check",
+                f"revoked, and still attached: {_list(revoked)}",
+                "restart the coordinator: they cannot attach again",
             )
         )
-    if more:
+    if gone:
+        which = "none is" if len(gone) == len(current) else f"{len(gone)} of {len(current)} are not"
+        named = _list([_with_trouble(agent) for agent in gone])
         found.append(
             warn(
                 check,
-                f"more than are enrolled, or than were not revoked, in {', '.join(more)}",
-                "restart the coordinator: revoked agents cannot attach again",
-            )
-        )
-    gone = sorted(colo for colo in known if not attached.get(colo))
-    if gone and sum(attached.values()):
-        found.append(
-            warn(
-                check,
-                f"none in {_list(gone)}",
+                f"{which} attached: {named}",
                 "on their hosts: systemctl status colotrace-agent, and colotrace-agent check",
             )
         )
     return found
 
 
-def _health(operation: Address, *, encrypted: bool) -> tuple[list[Finding], dict[str, int] | None]:
+def _health(operation: Address, *, encrypted: bool) -> tuple[Finding, bool]:
+    """What the coordinator says of itself, and whether it answers."""
     check = "coordinator"
     ready = _get(operation, "/readyz", encrypted=encrypted)
-    metrics = _get(operation, "/metrics", encrypted=encrypted)
-    if isinstance(ready, str) or isinstance(metrics, str):
+    if isinstance(ready, str):
         remedy = "start it: systemctl start colotrace-coordinator; its log says why it does not"
-        why = ready if isinstance(ready, str) else metrics
-        return [warn(check, f"does not answer at {operation}: {why}", remedy)], None
+        return warn(check, f"does not answer at {operation}: {ready}", remedy), False
     status, body = ready
-    attached: Counter[str] = Counter()
-    for colo, count in _AGENTS.findall(metrics[1].decode(errors="replace")):
-        attached[colo] += int(float(count))
     detail = _detail(body)
     if status != 200:
         why = detail or f"status {status}"
-        return [
-            fail(check, f"is not ready: {why}", "see the other findings, and its log")
-        ], attached
+        return fail(check, f"is not ready: {why}", "see the other findings, and its log"), True
     if detail:
-        return [warn(check, f"is ready, but: {detail}", "see its log")], attached
-    return [ok(check, f"runs, and is ready ({operation})")], attached
+        return warn(check, f"is ready, but: {detail}", "see its log"), True
+    return ok(check, f"runs, and is ready ({operation})"), True
 
 
 def _get(place: Address, path: str, *, encrypted: bool) -> tuple[int, bytes] | str:
@@ -156,14 +159,16 @@ def _detail(body: bytes) -> str:
         return ""
 
 
-def _count(attached: Mapping[str, int] | None) -> str:
-    return "" if attached is None else f", {sum(attached.values())} attached"
+def _count(current: Sequence[ListedAgent], *, running: bool) -> str:
+    attached = sum(agent.attached_since is not None for agent in current)
+    return f", {attached} attached" if running else ""
 
 
-def _named(agents: Sequence[EnrolledAgent]) -> str:
-    return _list([f"{agent.colo}/{agent.agent_id}" for agent in agents])
+def _with_trouble(agent: ListedAgent) -> str:
+    return f"{agent.name} ({agent.last_trouble})" if agent.last_trouble else agent.name
 
 
 def _list(names: Sequence[str]) -> str:
     more = len(names) - _MOST_NAMED
-    return ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    text = ", ".join(names[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return safe(text)

@@ -12,7 +12,7 @@ from colotrace_coordinator.authority.sealed import Seal
 from colotrace_coordinator.errors import CoordinatorError
 from colotrace_coordinator.settings import OwnAuthority
 from colotrace_coordinator.store.authorities import kept_secret
-from colotrace_coordinator.store.inspection import DatabaseFacts, enrolled, inspect
+from colotrace_coordinator.store.inspection import DatabaseFacts, fleet, inspect
 from colotrace_coordinator.store.location import Location
 from colotrace_coordinator.store.schema import HEAD, is_known
 
@@ -122,7 +122,7 @@ def authority_key(location: Location, wanted: OwnAuthority) -> list[Finding]:
     check = "CA's key"
     if not is_current(location):
         return []
-    stored, _ = asyncio.run(enrolled(location))
+    stored, _ = asyncio.run(fleet(location))
     if stored is None:
         return [ok(check, "there is no CA yet; serve creates it")]
     remedy = (

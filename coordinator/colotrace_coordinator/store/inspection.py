@@ -15,10 +15,10 @@ from colotrace_coordinator.errors import StoreUnavailableError
 
 from .database import Database
 from .engine import engine_of, translated
-from .enrolled import EnrolledAgents
+from .listed import ListedAgent, ListedAgents
 from .location import Location
 from .schema import revision
-from .tables import EnrolledAgent, StoredAuthority
+from .tables import StoredAuthority
 
 _BUSY_S = 2.0
 _ASKED = "SELECT extract(epoch FROM clock_timestamp()), pg_database_size(current_database())"
@@ -50,7 +50,7 @@ def inspect(location: Location, *, check_s: float) -> DatabaseFacts:
     return _inspect_file(location.file, check_s=check_s)
 
 
-async def enrolled(location: Location) -> tuple[StoredAuthority | None, Sequence[EnrolledAgent]]:
+async def fleet(location: Location) -> tuple[StoredAuthority | None, Sequence[ListedAgent]]:
     """The CA and the agents, of a database with the newest schema.
 
     Raises:
@@ -60,7 +60,7 @@ async def enrolled(location: Location) -> tuple[StoredAuthority | None, Sequence
     try:
         async with database.session() as session:
             authority = await session.get(StoredAuthority, 1)
-        return authority, await EnrolledAgents(database).all()
+        return authority, await ListedAgents(database).all()
     finally:
         await database.close()
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from colotrace_coordinator.diagnosis import fleet, host, lookups, names, storage
 from colotrace_coordinator.store.inspection import DatabaseFacts
+from colotrace_coordinator.store.listed import ListedAgent
 from colotrace_coordinator.store.schema import HEAD
-from colotrace_coordinator.store.tables import EnrolledAgent
-from colotrace_proto.findings import Status
+from colotrace_proto.findings import Finding, Status
 from colotrace_proto.timex import ClockState
 
 NOW = 1_800_000_000.0
@@ -78,41 +78,66 @@ def test_disk(free: int, inodes: int | None, used: int, status: Status) -> None:
     assert found.status is status
 
 
-def agent(name: str, *, ends_in_s: float, revoked: bool = False) -> EnrolledAgent:
-    return EnrolledAgent(
+def agent(
+    name: str,
+    *,
+    ends_in_s: float = 0.8 * LIFETIME_S,
+    state: str = "enrolled",
+    attached: bool = True,
+    **told: Any,
+) -> ListedAgent:
+    return ListedAgent(
         id=name,
         colo="den01",
         agent_id=name,
+        state=state,
         certificate_ends_at=int(NOW + ends_in_s),
-        revoked_at=1 if revoked else None,
+        attached_since=1 if attached else None,
+        **({"version": "0.3.0"} | told),
     )
 
 
-GOOD = agent("good", ends_in_s=0.8 * LIFETIME_S)
+GOOD = agent("good")
+REVOKED = agent("stolen", state="revoked")
 
 
 @pytest.mark.parametrize(
-    ("agents", "attached", "words"),
+    ("agents", "running", "words"),
     [
-        ([GOOD], {"den01": 1}, "1 enrolled, 1 attached"),
-        ([GOOD], None, "1 enrolled"),
-        ([], None, "none is enrolled"),
-        ([agent("gone", ends_in_s=9, revoked=True)], None, "none is enrolled"),
-        ([GOOD], {"den01": 0}, "none of 1 is attached"),
-        ([GOOD, agent("late", ends_in_s=3_600)], None, "not renewed: den01/late"),
-        ([GOOD, agent("off", ends_in_s=-3_600)], None, "have ended: den01/off"),
-        ([GOOD], {"den01": 2}, "more than are enrolled, or than were not revoked, in den01"),
-        ([GOOD], {"fra01": 1}, "none in den01"),
+        ([GOOD], True, "1 known, 1 attached"),
+        ([GOOD], False, "1 known"),
+        ([], True, "there is none"),
+        ([agent("gone", state="revoked", attached=False)], True, "there is none"),
+        ([agent("off", attached=False)], True, "none is attached: den01/off"),
+        ([GOOD, agent("off", attached=False)], True, "1 of 2 are not attached: den01/off"),
+        (
+            [GOOD, agent("off", attached=False, last_trouble="its stream ended")],
+            True,
+            "den01/off (its stream ended)",
+        ),
+        ([GOOD, agent("late", ends_in_s=3_600)], False, "not renewed in time: den01/late"),
+        ([GOOD, agent("off", ends_in_s=-3_600)], False, "have ended: den01/off"),
+        ([GOOD, REVOKED], True, "revoked, and still attached: den01/stolen"),
+        ([agent("old", version="0.2.0")], True, "(0.3.0): den01/old (0.2.0)"),
     ],
 )
-def test_agents(agents: list[EnrolledAgent], attached: dict[str, int] | None, words: str) -> None:
-    found = fleet.judge(agents, attached, lifetime_s=LIFETIME_S, now=NOW)
+def test_agents(agents: list[ListedAgent], running: bool, words: str) -> None:
+    found = judged(agents, running=running)
     assert any(words in each.detail for each in found), found
+    assert all(bool(each.remedy) == (each.status is not Status.OK) for each in found)
+
+
+def judged(agents: list[ListedAgent], *, running: bool) -> list[Finding]:
+    return fleet.judge(agents, running=running, version="0.3.0", lifetime_s=LIFETIME_S, now=NOW)
+
+
+def test_what_is_noted_of_attached_agents_is_old_if_nothing_runs() -> None:
+    assert [each.status for each in judged([GOOD, REVOKED], running=False)] == [Status.OK]
 
 
 def test_many_names_are_counted() -> None:
     agents = [agent(f"a{number}", ends_in_s=-9) for number in range(50)]
-    [found] = fleet.judge(agents, None, lifetime_s=LIFETIME_S, now=NOW)
+    [found] = judged(agents, running=True)
     assert found.detail.endswith("den01/a4 and 45 more")
 
 
