@@ -61,7 +61,7 @@ def test_restored_coordinator_knows_agents_tokens_and_measurements(fleet: Enroll
     fleet.wait_attached()
     url = f"{fleet.url}{kept}"
     shown = httpx.get(url, headers=fleet.headers(), timeout=10, verify=fleet.trust).json()
-    [target] = shown["result"]["result"]
+    [target] = shown["result"]
     assert [row["error"] for row in target["colos"]] == [""]
     measured(fleet)
     with pytest.raises(Exception, match=r"process \d+ uses .* stop the coordinator first"):

@@ -1,9 +1,10 @@
 """The backup file: a ZIP archive that is written and read in one pass, in bounded memory.
 
-`NAME.rows` has the rows of a table: frames of a length (4 bytes, big-endian) and so many bytes of
-MessagePack, an array of rows, each an array of the columns' values. `manifest.json` comes last: the
-version of this format and of the schema, and of each table its columns, the number of its rows and
-the SHA-256 hash of its member.
+`NAME.rows` has the rows of a table: frames of a length and a CRC-32 (4 bytes each, big-endian), and
+so many bytes of MessagePack: an array of rows, each an array of the columns' values. The CRC is
+checked before anything is decoded. `manifest.json` comes last: the version of this format and of
+the schema, and of each table its columns, the number of its rows and the SHA-256 hash of its
+member.
 """
 
 import hashlib
@@ -23,12 +24,13 @@ from colotrace_coordinator.errors import SetupError, StoreError
 
 FORMAT = 1
 _MANIFEST, _SUFFIX = "manifest.json", ".rows"
-_FRAME = struct.Struct(">I")
+_FRAME = struct.Struct(">II")
+_LENGTH = struct.Struct(">I")
 _FRAME_BYTES = 256 << 10
 """Rows are put together up to about this size."""
 _MOST_FRAME_BYTES = 1 << 30
 _MOST_MANIFEST_BYTES = 1 << 20
-_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, msgspec.MsgspecError, NotImplementedError)
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError)
 
 Row = Sequence[Any]
 
@@ -83,7 +85,7 @@ class ArchiveWriter:
             nonlocal size
             # The rows are encoded already: an array is its head and they.
             frame = _array_head(len(batch)) + b"".join(batch)
-            for part in (_FRAME.pack(len(frame)), frame):
+            for part in (_FRAME.pack(len(frame), zlib.crc32(frame)), frame):
                 digest.update(part)
                 member.write(part)
             batch.clear()
@@ -160,10 +162,12 @@ class ArchiveReader:
         decode = msgspec.msgpack.Decoder(list[list[Any]]).decode
         with self._damage(), self._zip.open(table.name + _SUFFIX) as member:
             while head := _exactly(member, _FRAME.size):
-                (length,) = _FRAME.unpack(head)
+                length, checksum = _FRAME.unpack(head)
                 if length > _MOST_FRAME_BYTES:
                     raise zipfile.BadZipFile("a frame is too long")
                 frame = _exactly(member, length)
+                if zlib.crc32(frame) != checksum:
+                    raise zipfile.BadZipFile(f"a checksum of {table.name} is wrong")
                 digest.update(head)
                 digest.update(frame)
                 rows = decode(frame)
@@ -248,4 +252,4 @@ def _exactly(member: IO[bytes], length: int) -> bytes:
 
 
 def _array_head(length: int) -> bytes:
-    return b"\xdd" + _FRAME.pack(length)
+    return b"\xdd" + _LENGTH.pack(length)
