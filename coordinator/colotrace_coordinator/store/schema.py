@@ -9,7 +9,7 @@ from colotrace_coordinator.errors import StoreError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD = "0006"
+HEAD = "0007"
 """The revision of the newest migration."""
 
 

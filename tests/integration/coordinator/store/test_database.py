@@ -15,6 +15,7 @@ from colotrace_coordinator.errors import SetupError, StoreError, StoreUnavailabl
 from colotrace_coordinator.store import engine as engine_module
 from colotrace_coordinator.store.database import Database
 from colotrace_coordinator.store.location import Location, locate
+from colotrace_coordinator.store.schema import HEAD
 from colotrace_coordinator.store.tables import Base
 from integration.coordinator.store.conftest import empty
 from lab import access
@@ -186,3 +187,12 @@ def test_bad_urls(url: str) -> None:
 def test_nothing_given() -> None:
     with pytest.raises(SetupError, match="--data DIR"):
         locate(data=None, database=None)
+
+
+async def test_newest_migration_is_the_head(location: Location) -> None:
+    """Otherwise every start would migrate."""
+    database = await Database.open(location)
+    async with database.session() as session:
+        found = await session.scalar(text("SELECT version_num FROM alembic_version"))
+    await database.close()
+    assert found == HEAD
