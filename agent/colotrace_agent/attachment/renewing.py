@@ -1,11 +1,9 @@
 """The listener at which the agent renews its certificate, and the coordinator's clock."""
 
-import hashlib
-
 from colotrace_proto.certificates import UNREADABLE
 from colotrace_proto.findings import Finding, fail, ok, warn
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.hashes import SHA256
 
 from colotrace_agent.enrolment.client import Enroller, EnrolmentError
 
@@ -19,27 +17,23 @@ def findings(uplink: Uplink) -> list[Finding]:
     """Ask the listener for the CA's certificate, as `join` does. Nothing is renewed."""
     if uplink.state is None or uplink.tls is None:
         return []
-    check = "renewal"
+    check, join = "renewal", uplink.state.join
     try:
-        authority = x509.load_pem_x509_certificate(uplink.tls.read().authority)
+        known = x509.load_pem_x509_certificates(uplink.tls.read().authority)
     except UNREADABLE as error:
         return [fail(check, f"the CA's certificate cannot be read: {error}", "join anew")]
-    digest = hashlib.sha256(authority.public_bytes(Encoding.DER)).digest()
-    enroller = Enroller(uplink.state.join, within_s=_ANSWER_S)
-    try:
-        enroller.authority(digest)
-    except EnrolmentError as error:
-        return [
-            warn(
-                check,
-                f"{error}",
-                f"open {uplink.state.join} from this host: the certificate is renewed there",
-            )
-        ]
-    return [
-        ok(check, f"{uplink.state.join} answers"),
-        judge_clock(enroller.clock_off_s),
-    ]
+    trouble = ""
+    # There are two while one CA replaces the other.
+    for authority in reversed(known):
+        enroller = Enroller(join, within_s=_ANSWER_S)
+        try:
+            enroller.authority(authority.fingerprint(SHA256()))
+        except EnrolmentError as error:
+            trouble = str(error).replace("the join token names", "this agent knows")
+        else:
+            return [ok(check, f"{join} answers"), judge_clock(enroller.clock_off_s)]
+    remedy = f"open {join} from this host: the certificate is renewed there"
+    return [warn(check, trouble, remedy)]
 
 
 def judge_clock(ahead_s: float) -> Finding:

@@ -22,10 +22,10 @@ _RESTART = "restart the coordinator: it issues its certificate again"
 
 
 def listened(
-    flag: str, place: Address, *, names: Sequence[str], authority: bytes | None
+    flag: str, place: Address, *, names: Sequence[str], authorities: Sequence[bytes]
 ) -> list[Finding]:
     """Judge the certificate of the listener, which this host connects to. `names` it must have;
-    `authority` (PEM) must have issued it, if given."""
+    one of `authorities` (PEM) must have issued it, if there are any."""
     check = f"certificate at {flag}"
     host = place.host or "127.0.0.1"
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -46,7 +46,7 @@ def listened(
                 "see which program listens there; without TLS, run this with --insecure",
             )
         ]
-    return [judge(check, found or b"", names=names, authority=authority)]
+    return [judge(check, found or b"", names=names, authorities=authorities)]
 
 
 def judge(
@@ -54,12 +54,12 @@ def judge(
     der: bytes,
     *,
     names: Sequence[str],
-    authority: bytes | None,
+    authorities: Sequence[bytes],
     now: float | None = None,
 ) -> Finding:
     """Judge a server's certificate."""
     now = time.time() if now is None else now
-    remedy = _RESTART if authority is not None else "replace the files of --tls-cert and --tls-key"
+    remedy = _RESTART if authorities else "replace the files of --tls-cert and --tls-key"
     try:
         certificate = x509.load_der_x509_certificate(der)
         covered = _names(certificate)
@@ -78,12 +78,12 @@ def judge(
         return fail(
             check,
             f"is not for {', '.join(missing)}, but for {', '.join(covered) or 'no name'}",
-            remedy if authority is not None else "have one issued with these names, or give --name",
+            remedy if authorities else "have one issued with these names, or give --name",
         )
-    if authority is not None and not _is_of(certificate, authority):
+    if authorities and not any(_is_of(certificate, each) for each in authorities):
         return fail(check, "is not of the CA in the database", _RESTART)
     words = f"for {', '.join(covered)}, ends in {_span(ends_at - now)}"
-    if authority is None and ends_at - now < _SOON_S:
+    if not authorities and ends_at - now < _SOON_S:
         return warn(check, words, remedy)
     return ok(check, words)
 
@@ -106,7 +106,7 @@ def files(certificate: Path, key: Path) -> list[Finding]:
         return [fail(check, f"or its key is no PEM without password: {error}", "replace it")]
     if private.public_key() != read.public_key():
         return [fail(check, f"{key} is not its key", "give the key that belongs to it")]
-    return [judge(check, read.public_bytes(Encoding.DER), names=(), authority=None)]
+    return [judge(check, read.public_bytes(Encoding.DER), names=(), authorities=())]
 
 
 def _names(certificate: x509.Certificate) -> list[str]:

@@ -75,7 +75,7 @@ def _certificates(settings: ServeSettings, places: dict[str, Address]) -> list[F
     tls, own = settings.tls, settings.authority
     if tls is not None:
         found += certificates.files(tls.certificate, tls.key)
-    issued = None if own is None else _authority(settings)
+    issued = [] if own is None else _authorities(settings)
     issued_names = (*own.names, *LOCAL_NAMES) if own is not None else ()
     for flag, place in places.items():
         if flag == "--ops" or place.port == 0:
@@ -85,16 +85,17 @@ def _certificates(settings: ServeSettings, places: dict[str, Address]) -> list[F
             flag,
             place,
             names=() if from_files else issued_names,
-            authority=None if from_files else issued,
+            authorities=[] if from_files else issued,
         )
     return found
 
 
-def _authority(settings: ServeSettings) -> bytes | None:
+def _authorities(settings: ServeSettings) -> list[bytes]:
+    """Those of which one has issued the coordinator's certificate."""
     if not storage.is_current(settings.location):
-        return None
+        return []
     try:
         stored, _ = asyncio.run(stored_fleet(settings.location))
     except CoordinatorError:
-        return None
-    return None if stored is None else stored.certificate
+        return []
+    return [each.certificate for each in stored]

@@ -123,7 +123,7 @@ def authority_key(location: Location, wanted: OwnAuthority) -> list[Finding]:
     if not is_current(location):
         return []
     stored, _ = asyncio.run(fleet(location))
-    if stored is None:
+    if not stored:
         return [ok(check, "there is no CA yet; serve creates it")]
     remedy = (
         f"put the secret of the coordinator that made this database into {wanted.secret_file}, or "
@@ -133,7 +133,9 @@ def authority_key(location: Location, wanted: OwnAuthority) -> list[Finding]:
         secret = wanted.secret or kept_secret(wanted.secret_file)
         if not secret:
             return [fail(check, f"its secret is missing: no {wanted.secret_file}", remedy)]
-        Authority.load(stored.certificate, Seal(secret).open(stored.sealed_key))
+        seal = Seal(secret)
+        for each in stored:
+            Authority.load(each.certificate, seal.open(each.sealed_key))
     except CoordinatorError as error:
         return [fail(check, str(error), remedy)]
     found = [ok(check, "the secret opens it")]

@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from colotrace_coordinator.errors import StoreUnavailableError
 
+from .authorities import Authorities
 from .database import Database
 from .engine import engine_of, translated
 from .listed import ListedAgent, ListedAgents
@@ -50,17 +51,15 @@ def inspect(location: Location, *, check_s: float) -> DatabaseFacts:
     return _inspect_file(location.file, check_s=check_s)
 
 
-async def fleet(location: Location) -> tuple[StoredAuthority | None, Sequence[ListedAgent]]:
-    """The CA and the agents, of a database with the newest schema.
+async def fleet(location: Location) -> tuple[list[StoredAuthority], Sequence[ListedAgent]]:
+    """The trusted CAs, oldest first, and the agents, of a database with the newest schema.
 
     Raises:
         StoreUnavailableError: the database does not answer.
     """
     database = Database(location, frozen=_is_at_rest(location.file))
     try:
-        async with database.session() as session:
-            authority = await session.get(StoredAuthority, 1)
-        return authority, await ListedAgents(database).all()
+        return await Authorities(database).all(), await ListedAgents(database).all()
     finally:
         await database.close()
 

@@ -41,7 +41,7 @@ def test_own_certificate(
         "x",
         der(authority, NAMES),
         names=names,
-        authority=authority.certificate,
+        authorities=[authority.certificate],
         now=NOW + later_days * DAY_S,
     )
     assert found.status is status
@@ -50,13 +50,13 @@ def test_own_certificate(
 
 def test_certificate_of_another_authority(authority: Authority) -> None:
     other = Authority.create(clock=ManualClock(NOW))
-    found = judge("x", der(other, NAMES), names=NAMES, authority=authority.certificate, now=NOW)
+    found = judge("x", der(other, NAMES), names=NAMES, authorities=[authority.certificate], now=NOW)
     assert found.status is Status.FAIL
     assert "not of the CA" in found.detail
 
 
 def test_file_that_ends_soon_is_a_warning(authority: Authority) -> None:
-    found = judge("x", der(authority, NAMES, days=7), names=(), authority=None, now=NOW)
+    found = judge("x", der(authority, NAMES, days=7), names=(), authorities=(), now=NOW)
     assert found.status is Status.WARN
     assert "ends in 7 days" in found.detail
 
@@ -64,12 +64,12 @@ def test_file_that_ends_soon_is_a_warning(authority: Authority) -> None:
 def test_wildcard_covers_one_label(authority: Authority) -> None:
     shown = der(authority, ["*.example.net"])
     for name, status in [("a.example.net", Status.OK), ("a.b.example.net", Status.FAIL)]:
-        found = judge("x", shown, names=[name], authority=None, now=NOW)
+        found = judge("x", shown, names=[name], authorities=(), now=NOW)
         assert found.status is status
 
 
 def test_garbage_is_said() -> None:
-    assert judge("x", b"garbage", names=(), authority=None, now=NOW).status is Status.FAIL
+    assert judge("x", b"garbage", names=(), authorities=(), now=NOW).status is Status.FAIL
 
 
 def test_files_must_match(tmp_path: Path) -> None:
