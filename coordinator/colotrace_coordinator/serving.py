@@ -14,6 +14,7 @@ import structlog
 import uvloop
 from colotrace_proto.deadlines import LATEST_S, STOP_S
 from colotrace_proto.messages import ColoName
+from colotrace_proto.service_manager import READY, STOPPING, beat, notify, watchdog_s
 from colotrace_proto.starting import mark_started
 
 from . import garbage
@@ -103,6 +104,7 @@ async def _run(parts: Parts, places: _Places, stopping: asyncio.Event) -> None:
         if parts.enrolling is not None:
             work |= await _enrolling(parts, parts.enrolling, places)
         work["certificates"] = watch.run()
+        work["watchdog"] = beat(watchdog_s())
         background = [tasks.create_task(each, name=name) for name, each in work.items()]
         # SIGHUP of a closed terminal ends the program that was started at it.
         hung_up = sys.stdin is not None and sys.stdin.isatty()
@@ -119,8 +121,10 @@ async def _run(parts: Parts, places: _Places, stopping: asyncio.Event) -> None:
             tasks.create_task(servers.enrolment.serve(sockets=places.join), name="enrolment")
             where["join"] = str(bound(places.join, settings.authority.join))
         mark_started()
+        notify(READY)
         log.info("listening", **where, tls=settings.encrypted)
         await _until(stopping, serving)
+        notify(STOPPING)
         log.info("stopping")
         for number in _STOP_SIGNALS:  # a second signal ends the process at once
             asyncio.get_running_loop().remove_signal_handler(number)

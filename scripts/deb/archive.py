@@ -17,6 +17,8 @@ ROOT = Path(__file__).parents[2]
 DEBIAN = ROOT / "deploy" / "debian"
 SYSTEMD = ROOT / "deploy" / "systemd"
 
+# Settings of units that systemd has known since that version: older ones would warn of them.
+_SETTINGS_SINCE = {"RestartSteps": 254, "RestartMaxDelaySec": 254}
 # Debian's packages of the libraries that wheels may need from the host.
 _LIBRARIES = {
     "libc.so.6": "libc6",
@@ -122,7 +124,16 @@ class Archive:
             place.mkdir(parents=True)
         text = (SYSTEMD / f"{self._name}.service").read_text()
         text = text.replace("/opt/colotrace/bin/", "/usr/bin/")
+        for setting, since in _SETTINGS_SINCE.items():
+            if self._suite["systemd"] < since:
+                text = re.sub(rf"(?m)^{setting}=.*\n", "", text)
         (units / f"{self._name}.service").write_text(text)
+        kernel = SYSTEMD / f"{self._name}.sysctl"
+        if kernel.exists():
+            # Its number is low, so that the administrator's files have the last word.
+            place = stage / "usr" / "lib" / "sysctl.d" / f"10-{self._name}.conf"
+            place.parent.mkdir(parents=True)
+            shutil.copyfile(kernel, place)
         lines = (SYSTEMD / "colotrace.sysusers").read_text().splitlines(keepends=True)
         own = [line for line in lines if line.split()[1:2] == [self._name]]
         (users / f"{self._name}.conf").write_text("".join(own))

@@ -8,7 +8,8 @@ from email.utils import format_datetime
 from pathlib import Path
 
 _LICENCE = re.compile(r"(LICEN[CS]E|COPYING|NOTICE|edl-v10|epl-v20)", re.IGNORECASE)
-_HEADING = re.compile(r"^## \[(?P<version>[^]]+)\](?: - (?P<date>\d{4}-\d\d-\d\d))?$", re.MULTILINE)
+_HEADING = re.compile(r"^## \[(?P<version>[^]]+)\](?: - (?P<date>\S+))?$", re.MULTILINE)
+_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _LINK = re.compile(r"\[([^]]+)\]\([^)]+\)")
 
 # Full texts that Debian has once for all packages.
@@ -100,13 +101,15 @@ def changelog(
     suffix = version.rpartition("+")[2]
     entries: list[str] = []
     for own, date, changes in _sections(text):
+        day = datetime.fromtimestamp(now, UTC)
         if own in ("Unreleased", project_version):
             if entries or not changes:
                 continue
-            shown, day = version, datetime.fromtimestamp(now, UTC)
+            shown = version
         else:
             shown = f"{own}+{suffix}"
-            day = datetime.fromisoformat(date or "1970-01-01").replace(tzinfo=UTC)
+        if _DATE.fullmatch(date or ""):
+            day = datetime.fromisoformat(date).replace(tzinfo=UTC)
         items = "\n".join(
             textwrap.fill(
                 each,

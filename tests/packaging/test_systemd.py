@@ -43,11 +43,11 @@ def test_environment_file_is_valid_for_systemd(name):
         assert not line or line.startswith("#") or re.fullmatch(r"[A-Z_]+=\S.*", line)
 
 
-def test_the_agent_has_two_capabilities_and_its_sockets():
-    """The capabilities for sockets and buffers, and the address families of its sockets."""
+def test_the_agent_has_one_capability_and_its_sockets():
+    """The capability for raw sockets, and the address families of its sockets."""
     agent = service("agent")
     for name in ("AmbientCapabilities", "CapabilityBoundingSet"):
-        assert set(agent[name].split()) == {"CAP_NET_RAW", "CAP_NET_ADMIN"}
+        assert set(agent[name].split()) == {"CAP_NET_RAW"}
     assert agent["NoNewPrivileges"] == "yes"
     families = {"AF_INET", "AF_INET6", "AF_NETLINK", "AF_UNIX"}
     assert set(agent["RestrictAddressFamilies"].split()) == families
@@ -77,12 +77,27 @@ def test_users_exist_and_programs_are_the_entry_points(name):
     assert int(section["TimeoutStopSec"]) > 25
 
 
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_faults_restart_it_for_ever_and_resources_are_bounded(name):
+    """All but an invalid setting; memory, tasks, dumps and files have limits."""
+    section = service(name)
+    assert section["Type"] == "notify"
+    assert int(section["WatchdogSec"]) >= 30
+    assert (section["Restart"], section["RestartPreventExitStatus"]) == ("always", "2")
+    unit = (SYSTEMD / f"colotrace-{name}.service").read_text()
+    assert "StartLimitIntervalSec=0" in unit
+    assert section["LimitCORE"] == "0"
+    assert {"MemoryHigh", "MemoryMax", "TasksMax", "LimitNOFILE"} <= set(section)
+
+
 @needs_systemd
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_systemd_accepts_the_unit(name, tmp_path):
     """`systemd-analyze verify` finds no fault, with a program that exists here."""
     unit = tmp_path / f"colotrace-{name}.service"
     text = (SYSTEMD / unit.name).read_text()
+    # Known since systemd 254; `make deb` leaves them out for Debian 12, too.
+    text = re.sub(r"(?m)^(RestartSteps|RestartMaxDelaySec)=.*\n", "", text)
     unit.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={shutil.which('true')}", text))
     done = subprocess.run(
         [ANALYZE, "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
@@ -93,10 +108,10 @@ def test_systemd_accepts_the_unit(name, tmp_path):
 @needs_systemd
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_unit_is_confined(name):
-    """systemd's exposure level, 0 to 10, is low."""
+    """systemd's exposure level, 0 to 10, is at most 1.5."""
     done = subprocess.run(
         [
-            *(ANALYZE, "security", "--offline=yes", "--threshold=25"),
+            *(ANALYZE, "security", "--offline=yes", "--threshold=15"),
             str(SYSTEMD / f"colotrace-{name}.service"),
         ],
         capture_output=True,

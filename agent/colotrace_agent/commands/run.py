@@ -17,6 +17,7 @@ from colotrace_proto.bus import Broker
 from colotrace_proto.deadlines import DRAIN_S
 from colotrace_proto.messages import Family
 from colotrace_proto.running import RunningClock
+from colotrace_proto.service_manager import READY, STOPPING, beat, notify, watchdog_s
 from colotrace_proto.starting import mark_started
 from colotrace_proto.tasks import first_of
 
@@ -114,8 +115,9 @@ async def _serve(settings: RunSettings, prober: Prober, resolver: Resolver) -> N
     _log_buffers(settings.sockets)
     stop = _Stop(renew=link.renew)
     mark_started()
+    notify(READY)
     _log.info("agent up", agent=identity.agent_id, colo=identity.colo)
-    work = [link.run(), _until_stopped(stop, jobs, link)]
+    work = [link.run(), _until_stopped(stop, jobs, link), beat(watchdog_s())]
     if settings.state is not None:
         from colotrace_agent.enrolment.renewal import Renewal
 
@@ -154,6 +156,7 @@ def _to_broker(settings: RunSettings) -> Callable[[], None]:
 
 async def _until_stopped(stop: _Stop, jobs: Jobs, link: Stream | MqttLink) -> None:
     await stop.first.wait()
+    notify(STOPPING)
     _log.info("draining", jobs=len(jobs))
     await first_of(drain(jobs, link, within_s=DRAIN_S), stop.second.wait())
 

@@ -1,4 +1,4 @@
-"""Start of `colotrace-agent join`: enrols this host's agent, then runs it."""
+"""Start of `colotrace-agent join`: enrols this host's agent, then runs it, or starts its unit."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 from colotrace_proto.output import say
 
-from colotrace_agent.host import accounts
+from colotrace_agent.host import accounts, service
 
 from . import start_run
 from .start_run import Id, Location, MaxJobs, Tags
@@ -56,11 +56,15 @@ def start(
 ) -> None:
     """Enrol this host's agent at a coordinator, and run it.
 
-    Later starts: colotrace-agent run --state-dir DIR. The flags are kept with the certificate.
+    If colotrace-agent.service is installed, root's command enables and starts it instead. Later
+    starts: colotrace-agent run --state-dir DIR. The flags are kept with the certificate.
     """
     from colotrace_agent.enrolment.state import Options, StateDirectory, default_directory
 
     state = StateDirectory(state_dir or default_directory())
+    as_unit = not only and state.path == default_directory() and service.is_installed()
+    if as_unit:
+        _check_unit(user)
     options = Options(
         tags=tag or [],
         location=location,
@@ -71,7 +75,32 @@ def start(
     enrol(state, token, agent_id=agent_id, options=options, user=user)
     if only:
         sys.exit()
+    if as_unit:
+        _start_unit()
     _become_run(state.path, user)
+
+
+def _check_unit(user: str) -> None:
+    if user:
+        usage(f"--user: {service.UNIT} says as which user the agent runs; leave it out")
+    if other := service.other_identity():
+        usage(
+            f"{service.SETTINGS} has {other}, with which {service.UNIT} runs an agent that has not "
+            "joined; remove it there"
+        )
+
+
+def _start_unit() -> NoReturn:
+    try:
+        service.start()
+    except service.ServiceError as error:
+        say(
+            f"colotrace-agent: joined, but the agent does not run: {error}; see journalctl -u "
+            f"{service.UNIT}, then systemctl restart {service.UNIT}"
+        )
+        sys.exit(1)
+    say(f"colotrace-agent: {service.UNIT} is enabled, and active")
+    sys.exit()
 
 
 def enrol(
@@ -144,18 +173,25 @@ def _become_run(directory: Path, user: str) -> NoReturn:
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("COLOTRACE_")
     }
-    command = ["-P", "-m", "colotrace_agent", "run", f"--state-dir={directory}"]
+    command = ["run", f"--state-dir={directory}"]
     if user:
         command.append(f"--user={user}")
+    # The launcher knows where the packages are, which the interpreter alone may not.
+    program = sys.argv[0]
+    if Path(program).name != "colotrace-agent" or not os.access(program, os.X_OK):
+        program = sys.executable
+        command = ["-P", "-m", "colotrace_agent", *command]
     sys.stderr.flush()
-    os.execve(sys.executable, [sys.executable, *command], environment)  # noqa: S606
+    os.execve(program, [program, *command], environment)  # noqa: S606
 
 
 def _refuse_second(state: "StateDirectory") -> None:
     if state.is_enrolled:
         kept = state.settings()
+        run = f"colotrace-agent run --state-dir {state.path}"
+        if service.is_installed():
+            run = f"systemctl enable --now {service.UNIT}"
         usage(
             f"this host has joined {kept.coordinator} as {kept.agent_id} of {kept.colo}; run it "
-            f"by colotrace-agent run --state-dir {state.path}, or remove that directory to join "
-            "anew"
+            f"by {run}, or remove {state.path} to join anew"
         )

@@ -176,6 +176,8 @@ def start(
     """Stay attached to a coordinator and run its jobs."""
     from colotrace_proto.identifiers import is_address, is_colo_name, is_identifier, with_ascii_host
 
+    if state_dir is None and not any((colo, city, coordinator, insecure, join_token)):
+        state_dir = _joined()
     state, mqtt_ca_text = None, ""
     if state_dir is not None:
         from colotrace_agent.enrolment.state import Options, StateDirectory
@@ -221,7 +223,10 @@ def start(
     elif join_token:
         usage("--join-token needs --state-dir, the directory that keeps the agent's certificate")
     elif not colo or not city:
-        usage("give --colo and --city; or --state-dir, if this host has joined a coordinator")
+        usage(
+            "this host has not joined a coordinator: run the line that colotrace-coordinator agent "
+            "enroll prints, or give --colo and --city"
+        )
     files = {"certificate": tls_cert, "key": tls_key, "authority": tls_ca}
     colo = colo.lower()
     coordinator = with_ascii_host(coordinator)
@@ -319,6 +324,14 @@ def _named_anew(state: "StateDirectory") -> "Settings":
     except (StartError, OSError, ValueError) as error:
         say(f"colotrace-agent: certificate not renewed: {error}")
     return state.settings()
+
+
+def _joined() -> Path | None:
+    """The default directory, if an agent has joined there."""
+    from colotrace_agent.enrolment.state import StateDirectory, default_directory
+
+    directory = default_directory()
+    return directory if StateDirectory(directory).is_enrolled else None
 
 
 def _broker(

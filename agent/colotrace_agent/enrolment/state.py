@@ -220,7 +220,10 @@ def settings_of(certified: Certified, *, join: str, now: float, options: Options
 
 
 def default_directory() -> Path:
-    """The directory of root's agent, or of this user's."""
+    """The directory of the service's agent, of root's, or of this user's."""
+    # Of a systemd unit with StateDirectory=; it may name several.
+    if service := os.environ.get("STATE_DIRECTORY"):
+        return Path(service.partition(":")[0])
     if os.geteuid() == 0:
         return _OF_ROOT
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"

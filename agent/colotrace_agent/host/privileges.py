@@ -93,7 +93,7 @@ def reduce(user: str = "") -> Account | None:
         if permitted & 1 << _CAP_SETPCAP:
             _set(permitted)
             _empty_bounding_set()
-        _set(keep)
+        _reduce_to(keep)
     except OSError as error:
         raise _refused(error) from error
     return account
@@ -195,6 +195,16 @@ def _permitted() -> int:
     _check(_libc.capget(_HEADER, data))
     _, low, _, _, high, _ = _DATA.unpack(data)
     return int(low | high << 32)
+
+
+def _reduce_to(capabilities: int) -> None:
+    """As `_set`. A service that starts with these alone need not be allowed capset: then only the
+    inheritable set stays, which is harmless because of no_new_privs."""
+    try:
+        _set(capabilities)
+    except OSError:
+        if _permitted() != capabilities:
+            raise
 
 
 def _set(capabilities: int) -> None:

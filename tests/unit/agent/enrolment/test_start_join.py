@@ -7,6 +7,7 @@ import pytest
 from colotrace_agent.commands import start_join, start_run
 from colotrace_agent.enrolment import client
 from colotrace_agent.enrolment.state import Options, StateDirectory
+from colotrace_agent.host import service
 from colotrace_proto.enrolment import Certified
 from colotrace_proto.join_tokens import JoinToken
 from colotrace_proto.messages import ColoName
@@ -54,6 +55,84 @@ def test_running_agent_has_no_token_that_others_could_see(
     assert arguments[5:] == [f"--state-dir={tmp_path}/state", "--user=12345"]
     assert TOKEN not in environment.values()
     assert environment["LANG"] == "C.UTF-8"
+
+
+def test_agent_is_run_by_the_launcher_that_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package's launcher knows where its modules are."""
+    became: list[tuple[str, list[str], dict[str, str]]] = []
+    launcher = tmp_path / "colotrace-agent"
+    launcher.write_text("")
+    launcher.chmod(0o755)
+    monkeypatch.setattr(client, "Enroller", Enroller)
+    monkeypatch.setattr(start_join.os, "execve", lambda *told: became.append(told))
+    monkeypatch.setattr(sys, "argv", [str(launcher), "join", TOKEN])
+    start_join.start(TOKEN, state_dir=tmp_path / "state", user="12345")
+    [(program, arguments, _)] = became
+    assert program == str(launcher)
+    assert arguments == [program, "run", f"--state-dir={tmp_path}/state", "--user=12345"]
+
+
+class Unit:
+    """In place of `host.service`: a host with the unit."""
+
+    UNIT, SETTINGS = service.UNIT, service.SETTINGS
+    ServiceError = service.ServiceError
+
+    def __init__(self, *, other: str = "", fault: str = "") -> None:
+        self._other, self._fault = other, fault
+        self.started = 0
+
+    def is_installed(self) -> bool:
+        return True
+
+    def other_identity(self) -> str:
+        return self._other
+
+    def start(self) -> None:
+        self.started += 1
+        if self._fault:
+            raise service.ServiceError(self._fault)
+
+
+def join_with(unit: Unit, directory: Path, monkeypatch: pytest.MonkeyPatch, **flags: str) -> int:
+    """The exit code of `join` into the default directory, on a host with the unit."""
+    monkeypatch.setattr(client, "Enroller", Enroller)
+    monkeypatch.setattr(start_join, "service", unit)
+    monkeypatch.setenv("STATE_DIRECTORY", str(directory))
+    with pytest.raises(SystemExit) as ended:
+        start_join.start(TOKEN, **flags)
+    return ended.value.code or 0
+
+
+def test_unit_is_started_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit = Unit()
+    assert join_with(unit, tmp_path / "state", monkeypatch) == 0
+    assert unit.started == 1
+    assert f"{service.UNIT} is enabled, and active" in capsys.readouterr().err
+    assert StateDirectory(tmp_path / "state").is_enrolled
+
+
+def test_unit_that_does_not_start_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert join_with(Unit(fault="it failed"), tmp_path / "state", monkeypatch) == 1
+    assert "the agent does not run: it failed; see journalctl" in capsys.readouterr().err
+
+
+def test_unit_of_another_identity_is_refused_before_the_token_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    unit = Unit(other="COLOTRACE_COLO")
+    assert join_with(unit, tmp_path / "state", monkeypatch) == 2
+    assert join_with(Unit(), tmp_path / "state", monkeypatch, user="12345") == 2
+    said = capsys.readouterr().err
+    assert "has COLOTRACE_COLO" in said
+    assert "--user: " in said
+    assert not (tmp_path / "state").exists()
 
 
 def enrolled_by(tmp_path: Path, token: str) -> StateDirectory:
