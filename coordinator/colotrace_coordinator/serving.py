@@ -197,6 +197,7 @@ async def _enrolling(
     if settings.mqtt is not None:
         enrolling.registrar.broker = settings.mqtt.for_agents
         enrolling.registrar.broker_authority = settings.mqtt.authority.decode()
+    enrolling.registrar.suspected = parts.tracing.registry.troubles.note
     join = bound(places.join, settings.authority.join)
     with contextlib.suppress(StoreUnavailableError):  # a full disk; the one before is kept
         await enrolling.authorities.announce(str(Address(name, join.port)))

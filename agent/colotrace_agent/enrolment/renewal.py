@@ -6,8 +6,11 @@ certificate.
 
 import asyncio
 import random
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from typing import TypeVar
 
 import structlog
 from colotrace_proto.enrolment import Certified
@@ -21,6 +24,8 @@ FIRST_PAUSE_S, LAST_PAUSE_S = 30.0, 3_600.0
 _JITTER = 0.1
 """Share of the certificate's life by which renewals vary, so that those of many agents spread."""
 _LONGEST_SLEEP_S = 3_600.0
+
+_T = TypeVar("_T")
 
 _log = structlog.get_logger()
 
@@ -78,7 +83,7 @@ class Renewal:
         pause_s = self._first_pause_s
         while True:
             try:
-                return (await asyncio.to_thread(self.renew)).ends_at
+                return (await _in_thread(self.renew)).ends_at
             except (StartError, OSError, ValueError) as error:
                 _log.warning(
                     "certificate not renewed",
@@ -89,6 +94,16 @@ class Renewal:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LAST_PAUSE_S)
 
+    def _key(self, pair: bytes) -> bytes:
+        """A new key; or the one of the last attempt, whose answer may have been lost: by another
+        one the coordinator would take this agent for somebody who has copied its key."""
+        pending = self._state.pending_key()
+        if pending is not None and pending not in pair:
+            return pending
+        key = new_key()
+        self._state.keep_pending_key(key)
+        return key
+
     def renew(self, *, within_s: float = ANSWER_WITHIN_S) -> Certified:
         """Renew once.
 
@@ -98,7 +113,7 @@ class Renewal:
         settings = self._state.settings()
         pair = self._state.agent.read_bytes()
         authority = self._state.authority.read_bytes()
-        key = new_key()
+        key = self._key(pair)
         enroller = Enroller(settings.join, within_s=within_s)
         try:
             certified = enroller.renew(
@@ -116,3 +131,30 @@ class Renewal:
         )
         self._state.keep(certified, key, settings=renewed)
         return certified
+
+
+async def _in_thread(call: Callable[[], _T]) -> _T:
+    """The result of a call in a thread for which the end of the program does not wait, as it would
+    for those of `asyncio.to_thread`: the coordinator may take long to answer."""
+    loop = asyncio.get_running_loop()
+    result: asyncio.Future[_T] = loop.create_future()
+
+    def done(error: Exception | None, value: _T | None) -> None:
+        if result.done():  # cancelled
+            return
+        if error is not None:
+            result.set_exception(error)
+        else:
+            result.set_result(value)  # type: ignore[arg-type] # None only with an error
+
+    def run() -> None:
+        error, value = None, None
+        try:
+            value = call()
+        except Exception as caught:  # noqa: BLE001 - raised by the caller
+            error = caught
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(done, error, value)
+
+    threading.Thread(target=run, name="renewal", daemon=True).start()
+    return await result

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 
+import structlog
 from colotrace_proto.certificates import UNREADABLE
 from colotrace_proto.enrolment import (
     RENEWABLE_S,
@@ -28,7 +29,13 @@ from colotrace_coordinator.errors import EnrolmentRefusedError
 from colotrace_coordinator.store.enrolled import EnrolledAgents
 from colotrace_coordinator.store.enrolments import Enrolments
 
+_COPIED = (
+    "its certificate was renewed by two: somebody may have copied its key, or its host was set "
+    "back to an earlier state"
+)
 _AGAIN = "make a join token with colotrace-coordinator agent enroll, and join anew"
+
+log = structlog.get_logger(__name__)
 
 
 class Registrar:
@@ -52,6 +59,8 @@ class Registrar:
         self.broker_authority = ""
         """URL of the broker at which agents take jobs, and the CA of its certificate, PEM; ""
         without a broker, or if the CA is this one."""
+        self.suspected: Callable[[ColoName, AgentId, str], None] = lambda *_: None
+        """Called with the name of an agent whose key may have been copied, and why."""
         self._lifetime_s = lifetime_s
         self._clock = clock
 
@@ -92,11 +101,15 @@ class Registrar:
             SigningRequestError: the request for a certificate is not accepted.
             StoreUnavailableError: the database does not answer.
         """
-        identity = self._identity(request)
+        identity, shown = self._identity(request)
         key = requested_key(request.signing_request.encode())
         agent = await self._agents.find(identity.id)
         if agent is None or agent.revoked_at is not None:
             raise EnrolmentRefusedError(f"this agent was revoked; {_AGAIN}")
+        if agent.key_sha256 not in (shown, key_fingerprint(key)):
+            # Not an answer that was lost: an agent would ask for the same key again.
+            log.warning("agent_renewed_twice", agent=agent.agent_id, colo=agent.colo)
+            self.suspected(ColoName(agent.colo), AgentId(agent.agent_id), _COPIED)
         named = identity
         if not request.keeps_name:
             # Its name is that of the list, which an operator can have changed.
@@ -109,8 +122,8 @@ class Registrar:
             raise EnrolmentRefusedError(f"this agent was revoked; {_AGAIN}")
         return self._certified(named, agent.city, certificate, ends_at)
 
-    def _identity(self, request: RenewRequest) -> AgentIdentity:
-        """Whose the certificate is, if the request was signed by its key."""
+    def _identity(self, request: RenewRequest) -> tuple[AgentIdentity, str]:
+        """Whose the certificate is, and the hash of its key, if the request was signed by that."""
         try:
             certificate = x509.load_pem_x509_certificate(request.certificate.encode())
             key, ends_at = certificate.public_key(), certificate.not_valid_after_utc.timestamp()
@@ -126,9 +139,9 @@ class Registrar:
             raise EnrolmentRefusedError(
                 f"the certificate ended more than {RENEWABLE_S / 86_400:g} days ago; {_AGAIN}"
             )
-        if not _is_signed(request, key):
+        if not isinstance(key, ec.EllipticCurvePublicKey) or not _is_signed(request, key):
             raise EnrolmentRefusedError("the request is not signed by the key of the certificate")
-        return identity
+        return identity, key_fingerprint(key)
 
     def _certified(
         self, identity: AgentIdentity, city: str, certificate: bytes, ends_at: float
@@ -146,9 +159,7 @@ class Registrar:
         )
 
 
-def _is_signed(request: RenewRequest, key: object) -> bool:
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        return False
+def _is_signed(request: RenewRequest, key: ec.EllipticCurvePublicKey) -> bool:
     try:
         key.verify(request.signature, renewal_text(request.signing_request), ec.ECDSA(SHA256()))
     except InvalidSignature:

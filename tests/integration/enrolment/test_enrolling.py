@@ -141,6 +141,23 @@ async def test_certificate_is_renewed_for_a_new_key(bed: Bed) -> None:
     assert identities[0] == identities[1]
 
 
+async def test_copied_key_is_noticed_when_both_renew(bed: Bed) -> None:
+    """Not if an answer was lost: the agent asks again for the same key."""
+    suspected: list[tuple[str, str]] = []
+    bed.registrar.suspected = lambda colo, agent, _: suspected.append((colo, agent))
+    first_key, second_key = new_key(), new_key()
+    first = await bed.join(await bed.token(), first_key)
+    for _ in range(2):
+        second = await bed.renew(first, first_key, second_key)
+    third = await bed.renew(second, second_key, new_key())
+    assert suspected == []
+    # A thief has the first key, or the second one.
+    await bed.renew(first, first_key, new_key())
+    await bed.renew(second, second_key, new_key())
+    assert suspected == [("den01", "a1")] * 2
+    assert third.agent_id == "a1"
+
+
 async def test_expired_certificate_is_renewed_for_some_days(bed: Bed) -> None:
     key = new_key()
     certified = await bed.join(await bed.token(), key)

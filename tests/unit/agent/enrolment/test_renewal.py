@@ -1,6 +1,8 @@
 """When certificates are renewed, in virtual time."""
 
 import asyncio
+import threading
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +23,9 @@ class Coordinator:
     def __init__(self, clock: ManualClock) -> None:
         self.clock = clock
         self.asked_at: list[float] = []
+        self.keys: list[bytes] = []
+        self.answers = threading.Event()
+        self.answers.set()
         self.failures = 0
         self.clock_off_s = 0.0
         self.life_s = WEEK_S
@@ -35,8 +40,10 @@ class Coordinator:
             ends_at=self.clock.now + self.life_s,
         )
 
-    def renew(self, **_: object) -> Certified:
+    def renew(self, *, key: bytes, **_: object) -> Certified:
         self.asked_at.append(self.clock.now)
+        self.keys.append(key)
+        self.answers.wait(5)
         if self.failures:
             self.failures -= 1
             raise EnrolmentError("the coordinator cannot be reached")
@@ -130,3 +137,25 @@ async def test_agent_works_on_if_its_state_is_damaged(
     assert not done
     assert clock.now > 1_000_000 + WEEK_S / 2
     assert coordinator.asked_at == []
+
+
+async def test_same_key_is_asked_for_until_there_is_an_answer(
+    state: StateDirectory, coordinator: Coordinator, clock: ManualClock
+) -> None:
+    """Otherwise a lost answer would look as if somebody had copied the key."""
+    coordinator.failures = 2
+    await renewed(state, coordinator, clock, 4)
+    first, second, third, fourth = coordinator.keys[:4]
+    assert first == second == third != fourth
+
+
+def test_end_of_the_program_does_not_wait_for_an_answer(
+    state: StateDirectory, coordinator: Coordinator, clock: ManualClock
+) -> None:
+    coordinator.answers.clear()
+    clock.now += 2 * WEEK_S
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        asyncio.run(asyncio.wait_for(Renewal(state, clock=clock).run(), 0.2))
+    assert time.monotonic() - began < 2
+    coordinator.answers.set()
